@@ -41,6 +41,7 @@ from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.system.parallel import Stages, run_graph
 from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
+from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined
 from backend.texture.unwrap import with_consistent_beards
 from protocol.options import HeadOptions
 
@@ -363,19 +364,27 @@ def finish_shape(
     return replace(shape, photos=shown, report={**report, **clock.to_report(HEAD_STAGES)})
 
 
+def grow_beard(skin: SkinPhotos, texture: AlbedoResult, template: Template, options: ReconstructOptions) -> FacialHair:
+    """Beard and moustache, and the texture below them."""
+    if not options.facial_hair or options.hair == "none":
+        return FacialHair(None, texture.albedo, "Not wanted.")
+    return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo)
+
+
 def dress_shape(
     shape: FaceAsset,
     fit: FittedFace,
     hairline: Hairline,
     hair: FoundHair,
     texture: AlbedoResult,
+    beard: FacialHair,
     detail: DetailEstimate,
     template: Template,
 ) -> FaceAsset:
     """The head with its pictures, without its hair."""
     style = None if hair.strands is None else hair.strands.parameters
     photos = with_shown_points(shape.photos, fit.photos, hairline.faces, template, style)
-    return with_pictures(replace(shape, photos=photos), template, texture.albedo, texture.eyes, detail.detail)
+    return with_pictures(replace(shape, photos=photos), template, beard.albedo, texture.eyes, detail.detail)
 
 
 def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> np.ndarray:
@@ -385,13 +394,13 @@ def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> 
 
 
 def exported_hair(
-    dressed: FaceAsset, hair: FoundHair, tone: np.ndarray, options: ReconstructOptions
+    dressed: FaceAsset, hair: FoundHair, beard: FacialHair, tone: np.ndarray, options: ReconstructOptions
 ) -> HairStrands | None:
-    """The hair in the texture's tone, over the shoulders; None where there is none, or none is wanted."""
-    if options.hair == "none" or hair.strands is None:
-        return None
-    strands = hair.strands.recoloured(tone)
-    if dressed.bust is None:
+    """The hair in the texture's tone, and the beard, over the shoulders; None where there is none, or none is
+    wanted."""
+    scalp = None if options.hair == "none" or hair.strands is None else hair.strands.recoloured(tone)
+    strands = joined(scalp, beard.strands)
+    if strands is None or dressed.bust is None:
         return strands
     vertices, bust = dressed.parts[0].vertices, dressed.bust
     return replace(strands, points=over_shoulders(strands.points, vertices, bust.vertices, bust.quads))
@@ -400,6 +409,7 @@ def exported_hair(
 def report_of_head(
     report: Mapping[str, object],
     hair: FoundHair,
+    beard: FacialHair,
     detail: DetailEstimate,
     skin: SkinPhotos,
     personalise: Personalised | None,
@@ -408,6 +418,8 @@ def report_of_head(
 ) -> dict[str, object]:
     """The report with what hair and relief came to."""
     more: dict[str, object] = {"hair": hair.to_report(), "detail": detail.to_report(), "other_beard": skin.other_beard}
+    if options.facial_hair:
+        more["facial_hair"] = beard.to_report()
     if options.personalise:
         more["personalised"] = models.said(LEARNED_BASIS) if personalise is None else personalise.to_report()
     return {**report, **more}
@@ -452,6 +464,7 @@ HEAD_STAGES: Stages = SHAPE_STAGES | {
     "detail": find_relief,  # before unwrapping: beside the texture its memory would add to the peak
     "unwrapped": unwrap_skin,
     "texture": paint_texture,
+    "beard": grow_beard,
     "dressed": dress_shape,
     "tone": tone_of_texture,
     "strands": exported_hair,

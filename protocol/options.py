@@ -129,6 +129,11 @@ class HeadOptions:
         "Name of the photo whose hair and beard the head gets, with the photos that show the same; empty: those that "
         "most photos show",
     )
+    facial_hair: bool = _option(
+        False,
+        "Beard Strands",
+        "Grow beard and moustache as strands where photos show more than stubble; else the texture alone shows them",
+    )
     bust: bool = _option(True, "Bust", "neck and shoulders below the head, down to a level edge")
     face_model: str = _option(
         "linear",

@@ -45,6 +45,14 @@ def test_flags_reach_the_pipeline(
     assert ("learned_basis" not in asked[0].without, asked[0].personalise) == (learned_basis, personalise)
 
 
+@pytest.mark.parametrize(("flags", "wanted"), [([], False), (["--facial-hair"], True)])
+def test_a_beard_of_strands_is_asked_for(asked: list, tmp_path: Path, flags: list[str], wanted: bool) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])
+    assert asked[0].facial_hair is wanted
+
+
 @pytest.mark.parametrize(("flags", "wanted"), [([], "linear"), (["--face-model", "graph"], "graph")])
 def test_the_face_model_is_chosen(asked: list, tmp_path: Path, flags: list[str], wanted: str) -> None:
     photo = tmp_path / "photo.jpg"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial import cKDTree
 
 from backend.detail.skin_detail import SkinDetail, relief_shading
 from backend.exchange.face_asset import FaceAsset, FacePart
@@ -20,7 +21,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark, linear_split
 from backend.geometry.template import load_template, triangulate
 from backend.hair.draw import draw_hair
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import render_linear
@@ -76,7 +77,7 @@ class AssetMesh:
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
     alpha : (V,) float32, below 1 on the lashes. eye : (V,) uint8, 1 on the left eyeball, 2 on the right, else 0.
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
-    hair : the strands, if any; expressions do not move them.
+    hair : the strands, if any; expressions move a beard only.
     relief : of the skin, rendered as shading on the head, whose vertices come first in ``cage``.
     """
 
@@ -98,6 +99,16 @@ class AssetMesh:
         if expression is not None:
             cage = cage + np.tensordot(np.asarray(expression, np.float32), self.keys, axes=1)
         return self.matrix @ cage
+
+    def posed_hair(self, positions: np.ndarray) -> HairStrands:
+        """The strands on a posed head (V, 3); those of the face stand where their skin is."""
+        bearded = int(self.hair.parameters.get(FACIAL_GUIDES, 0))
+        if not bearded:
+            return self.hair
+        rest, points = self.positions(), self.hair.points.copy()
+        near = cKDTree(rest).query(points[-bearded:, 0])[1]
+        points[-bearded:] += (positions - rest)[near, None]
+        return replace(self.hair, points=points)
 
     def render(
         self,
@@ -130,7 +141,7 @@ class AssetMesh:
         if lamp is not None:
             self._add_glints(picture, positions, camera, np.asarray(lamp, np.float64))
         if self.hair is not None:
-            drawn = draw_hair(self.hair, camera, positions, self.faces[~see_through], light)
+            drawn = draw_hair(self.posed_hair(positions), camera, positions, self.faces[~see_through], light)
             picture = srgb_bytes(drawn.color + linear_from_srgb(picture) * (1 - drawn.alpha[..., None]))
         return picture
 

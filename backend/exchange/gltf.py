@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pygltflib as gl
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from backend import __version__
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail
@@ -26,7 +27,8 @@ from backend.exchange.files import normal_picture, part_texels_per_metre
 from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
-from backend.hair.cards import ALPHA_CUTOFF, LEVELS, HairCards, card_atlas, hair_cards
+from backend.hair.cards import ALPHA_CUTOFF, LEVELS, HairCards, card_atlas, card_roots, hair_cards
+from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.uv_space import gutter_source
 from backend.texture.surface import UvChart, build_atlases
 from protocol.names import ARKIT_NAMES
@@ -184,6 +186,8 @@ def _chart(part: FacePart) -> UvChart:
 ROOT_NODE = "Likeness"
 """Name of the node above all parts."""
 
+SMALLEST_CARD_OFFSET_M = 1e-4
+"""Metres: hair cards do not follow smaller motions of the skin."""
 SMALLEST_OFFSET_M = 1e-6
 """Metres: shorter morph offsets (a thousandth of a millimetre) are left out."""
 
@@ -233,7 +237,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
         parts.append(writer.add_part(part, material, alphas.get(part.name)))
     if asset.hair_cards is not None:
         lower = [] if asset.hair_strands is None else [hair_cards(asset.hair_strands, most) for most in LEVELS[1:]]
-        parts.append(writer.add_cards((asset.hair_cards, *lower)))
+        bearded = asset.hair_strands is not None and FACIAL_GUIDES in asset.hair_strands.parameters
+        parts.append(writer.add_cards((asset.hair_cards, *lower), asset.parts[0] if bearded else None))
     return writer.finish(parts)
 
 
@@ -336,9 +341,10 @@ class _GltfWriter:
         self.gltf.nodes.append(gl.Node(name=part.name, mesh=len(self.gltf.meshes) - 1))
         return len(self.gltf.nodes) - 1
 
-    def add_cards(self, levels: Sequence[HairCards]) -> int:
+    def add_cards(self, levels: Sequence[HairCards], skin: FacePart | None = None) -> int:
         """Add hair cards and their node; returns the node's index. Levels of detail below the first are nodes beside
-        the scene that ``MSFT_lod`` names. The strand map is a texture that the material's ``extras`` name."""
+        the scene that ``MSFT_lod`` names. The strand map is a texture that the material's ``extras`` name. With
+        ``skin``, each card moves with its keys where it stands."""
         atlas = card_atlas()
         picture = self.add_texture("hair", atlas.strands, quality=None)
         relief = self.add_texture("hair_normal", atlas.normals, quality=None)
@@ -358,13 +364,13 @@ class _GltfWriter:
         )
         first = len(self.gltf.nodes)
         for level, cards in enumerate(levels):
-            self._add_card_mesh(cards, f"hair_lod{level}" if level else "hair")
+            self._add_card_mesh(cards, f"hair_lod{level}" if level else "hair", skin)
         if len(levels) > 1:
             self.gltf.nodes[first].extensions = {"MSFT_lod": {"ids": list(range(first + 1, len(self.gltf.nodes)))}}
             self.gltf.extensionsUsed = [*(self.gltf.extensionsUsed or []), "MSFT_lod"]
         return first
 
-    def _add_card_mesh(self, cards: HairCards, name: str) -> None:
+    def _add_card_mesh(self, cards: HairCards, name: str, skin: FacePart | None) -> None:
         """Add a node with cards in the last material."""
         attributes = gl.Attributes(
             POSITION=self._vertex_accessor(cards.vertices, gl.VEC3, bounds=True),
@@ -380,7 +386,17 @@ class _GltfWriter:
             indices=self._index_accessor(cards.triangles),
             material=len(self.gltf.materials) - 1,
         )
-        self.gltf.meshes.append(gl.Mesh(name=name, primitives=[primitive]))
+        mesh = gl.Mesh(name=name, primitives=[primitive])
+        if skin is not None:
+            near = cKDTree(skin.vertices).query(card_roots(cards))[1]
+            moves = {key: skin.keys[key][near] for key in ARKIT_NAMES}
+            names = [key for key, move in moves.items() if np.abs(move).max() > SMALLEST_CARD_OFFSET_M]
+            primitive.targets = [
+                gl.Attributes(POSITION=self._offset_accessor(moves[key], SMALLEST_CARD_OFFSET_M, bounds=True))
+                for key in names
+            ]
+            mesh.weights, mesh.extras = [0.0] * len(names), {"targetNames": names}
+        self.gltf.meshes.append(mesh)
         self.gltf.nodes.append(gl.Node(name=name, mesh=len(self.gltf.meshes) - 1))
 
     def _add_target(self, mesh: asset_mesh.SplitMesh, offsets: np.ndarray, normal_offsets: np.ndarray) -> gl.Attributes:

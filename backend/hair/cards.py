@@ -97,6 +97,12 @@ def hair_cards(strands: HairStrands, most: int = MOST_TRIANGLES) -> HairCards:
     return HairCards(*flat, triangles.astype(np.int32))
 
 
+def card_roots(cards: HairCards) -> np.ndarray:
+    """(V, 3) where the card of each vertex stands: the middle of its upper end."""
+    rows = 2 * len(cards.vertices) // max(int((cards.uv[:, 1] > 1 - 1e-6).sum()), 1)
+    return np.repeat(cards.vertices.reshape(-1, rows, 3)[:, :2].mean(1), rows, axis=0)
+
+
 @cache
 def card_atlas() -> CardAtlas:
     """The cards' texture: ``COLUMNS`` bundles of strands that thin out towards tip, sides and root."""

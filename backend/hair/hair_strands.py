@@ -12,6 +12,8 @@ OUT = 0.012
 others."""
 MOST_GUIDES, MOST_POINTS = 4096, 64
 """Limits on read and sent files: number of guides, and points of each. 4 MB; four times the guides of a fit."""
+FACIAL_GUIDES = "facial_guides"
+"""Name among ``HairStrands.parameters`` of how many guides, the last ones, are facial hair."""
 MOST_RADIUS = 0.001
 """Metres; the thickest hair has a tenth of this."""
 
@@ -28,7 +30,8 @@ class HairStrands:
     root_colour, tip_colour : (G, 3) float32 linear light, albedo.
     hair_radius : metres, of a single hair at its root.
     style : name of the hairstyle that was chosen, or ``auto``.
-    parameters : the hairline's numbers by name, metres.
+    parameters : the hairline's numbers by name, metres; and `facial_guides`, how many of the last guides are facial
+        hair.
     """
 
     points: np.ndarray

@@ -16,6 +16,8 @@ the palate. Teeth are lowered and the tongue is flattened; their keys still move
 
 Parts that move rigidly: eyeballs, lower teeth, tongue.
 
+Teeth: single crowns and their gum, sculpted from the strips.
+
 Lip contact: close the lips along the loops of the mouth, fading out over the lips' skin.
 """
 
@@ -26,11 +28,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template
-from backend.geometry.vectors import smoothstep
+from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.rig.measure import MouthLoops, eye_sphere, face_loops, mouth_tube, part_slice
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from protocol.similarity import fit_similarity
@@ -503,3 +505,171 @@ def _reshape(neutral: np.ndarray, keys: np.ndarray, place: slice, shape: np.ndar
         found = fit_similarity(before, before + moved, scale=1.0)
         keys[index, place] = shape @ (found.rotation - np.eye(3)).T + found.translation
     neutral[place] = shape
+
+
+@dataclass(frozen=True)
+class ToothRow:
+    """Half a row of teeth, from the midline outwards.
+
+    ``widths``, ``crowns`` : metres along the arch, and from the biting edge to the gum. ``rounding`` : metres by which
+    a crown's sides lie behind its middle. ``pointed`` : metres from the biting edge's middle to its corners.
+    ``shorter`` : metres by which the edge stands back from the row's.
+    """
+
+    widths: np.ndarray
+    crowns: np.ndarray
+    rounding: np.ndarray
+    pointed: np.ndarray
+    shorter: np.ndarray
+
+
+_ROUNDING = np.array([0.9, 0.9, 1.5, 1.7, 1.7, 1.8, 1.8]) * 1e-3
+TOOTH_ROWS = {
+    "teeth_upper": ToothRow(
+        np.array([8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5]) * 1e-3,
+        np.array([10.0, 8.8, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3,
+        _ROUNDING,
+        np.array([0.5, 0.8, 1.9, 1.5, 1.3, 1.1, 1.0]) * 1e-3,
+        np.array([0.0, 0.7, 0.0, 0.4, 0.6, 0.8, 0.9]) * 1e-3,
+    ),
+    "teeth_lower": ToothRow(
+        np.array([5.3, 5.8, 6.8, 7.0, 7.2, 10.5, 10.0]) * 1e-3,
+        np.array([8.2, 8.6, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3,
+        _ROUNDING,
+        np.array([0.3, 0.4, 1.5, 1.3, 1.2, 1.0, 1.0]) * 1e-3,
+        np.array([0.0, 0.0, 0.0, 0.3, 0.5, 0.6, 0.6]) * 1e-3,
+    ),
+}
+"""Mean widths and heights of crowns of adults (Wheeler's Dental Anatomy); upper lateral incisors are shorter than their
+neighbours, canines pointed."""
+_PAPILLA = 0.34
+"""Share of a crown's height that the gum covers between two teeth."""
+_ACROSS = (-1.0, -0.86, -0.5, 0.0, 0.5, 0.86)
+"""Columns of a tooth, from side (-1) to side (1)."""
+_DOWN = ((0.0, 0.5, 0.75, 0.88), (0.0, 0.15, 0.35, 0.6, 0.82, 0.95), (0.0, 0.1, 0.3, 0.55, 0.75, 1.0))
+"""Lines of a tooth between the strip's four, from one to the next: gum, outer side, and inner side."""
+_BULGE, _EDGE, _GUM_PROUD = 0.45e-3, 0.5e-3, 0.4e-3
+"""Metres by which the outer side of a crown is convex, its biting edge is rounded, and the gum stands before it."""
+_FOSSA = 1.1e-3
+"""Metres by which the middle of a back tooth's grinding surface lies below its rims."""
+
+
+def gum_line(row: ToothRow, arc: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tooth (N,) 0 to 6, place across it (N,) in [-1, 1], and height (N,) of the gum's edge above the biting edge in
+    metres, at places ``arc`` (N,) along the arch, metres from the midline. Behind the last tooth it is 0."""
+    arc = np.abs(arc)
+    borders = np.concatenate([[0.0], np.cumsum(row.widths)])
+    tooth = np.clip(np.searchsorted(borders, arc, side="right") - 1, 0, len(row.widths) - 1)
+    across = np.clip(2.0 * (arc - borders[tooth]) / row.widths[tooth] - 1.0, -1.0, 1.0)
+    height = row.crowns[tooth] * (1.0 - _PAPILLA * np.abs(across) ** 2.5)
+    return tooth, across, height * (1.0 - smoothstep(0.0, 0.002, arc - borders[-1]))
+
+
+def tooth_places(template: Template, part: str) -> np.ndarray:
+    """(P, 2) of the vertices of ``teeth_upper`` or ``teeth_lower``: place along the arch, metres from the midline and
+    positive on both sides, and height above the biting edge, metres; on the template."""
+    strip = _strip(template, part)
+    points = template.vertices[part_slice(template.parts[part])].astype(np.float64)[strip]  # (17, 4, 3)
+    places = np.empty((strip.size, 2))
+    places[strip, 0] = np.abs(_arc(points))[:, None]
+    places[strip, 1] = np.abs(points[..., 1] - points[:, 2:3, 1])
+    return places
+
+
+def _strip(template: Template, part: str) -> np.ndarray:
+    """(17, 4) vertices of the part, from its right end to its left one; ``_columns`` without sides."""
+    columns, place = _columns(template, part), part_slice(template.parts[part])
+    return np.concatenate([(template.mirror[place][columns[:0:-1]] - place.start), columns])
+
+
+def _arc(strip: np.ndarray) -> np.ndarray:
+    """(17,) metres along the smooth arch from its middle, of a strip's columns (17, 4, 3)."""
+    steps = np.linalg.norm(np.diff(_smooth(strip)[:, 1, ::2], axis=0), axis=1)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    return along - along[len(along) // 2]
+
+
+def _smooth(strip: np.ndarray) -> np.ndarray:
+    """Columns (17, 4, 3) where their smooth surface is: the limit of cubic B-splines along the arch."""
+    result = strip.copy()
+    result[1:-1] = (strip[:-2] + 4.0 * strip[1:-1] + strip[2:]) / 6.0
+    return result
+
+
+@dataclass(frozen=True)
+class Teeth:
+    """A row of teeth with their crowns.
+
+    Attributes
+    ----------
+    vertices : (N, 3) float32 metres. quads : (F, 4) int32. keys : (52, N, 3) float32.
+    weights : (N, P) sparse: places on the template's strip of P vertices, for what is interpolated on it, as UV.
+    strip : (N,) int32 vertex of the strip that a vertex stands for; -1 for none.
+    """
+
+    vertices: np.ndarray
+    quads: np.ndarray
+    keys: np.ndarray
+    weights: sp.csr_matrix
+    strip: np.ndarray
+
+
+def sculpted_teeth(template: Template, part: str, neutral: np.ndarray, keys: np.ndarray) -> Teeth:
+    """The row of teeth ``part`` of a finished face (V, 3) with keys (52, V, 3), as single crowns in their gum.
+
+    ``hm08`` has a plain band of 68 vertices, whose smooth surface ends 2.8 mm above its biting edge.
+    """
+    place, strip, row = part_slice(template.parts[part]), _strip(template, part), TOOTH_ROWS[part]
+    before = template.vertices[place].astype(np.float64)[strip]
+    at, rise = _arc(before), np.abs(before[..., 1] - before[:, 2:3, 1])
+    half = np.cumsum(row.widths)[:, None] + row.widths[:, None] * 0.5 * (np.array(_ACROSS) - 1.0)
+    half = np.concatenate([half.ravel(), row.widths.sum() + np.array([0.0, 0.001, 0.003]), at[-1:]])
+    arc = np.concatenate([-half[:0:-1], half])  # (C,)
+    line = np.concatenate([first + np.array(down) for first, down in enumerate(_DOWN)])  # (R,) from 0 to 3
+    columns, lines = _between(at, arc), _between(np.arange(4.0), line)
+    base = CubicSpline(at, _smooth(neutral[place].astype(np.float64)[strip]))(arc)  # (C, 4, 3)
+    height = columns @ rise @ lines.T
+    points = np.einsum("rl,cld->crd", lines, base)
+    points += similarity_scale(template, neutral) * _crowns(row, arc, line, height, base)
+    vertices = points.reshape(-1, 3)
+    number = np.arange(len(vertices)).reshape(height.shape)
+    quads = np.stack([number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1).reshape(-1, 4)
+    moves = np.zeros((len(keys), *vertices.shape), np.float32)
+    for index in np.flatnonzero(np.abs(keys[:, place]).max((1, 2))):
+        found = fit_similarity(neutral[place], neutral[place] + keys[index, place], scale=1.0)
+        moves[index] = found.apply(vertices) - vertices
+    own = np.full(len(vertices), -1)
+    nearest = np.abs(arc[:, None] - at).argmin(0)
+    own[number[np.ix_(nearest, np.flatnonzero(np.isin(line, np.arange(4))))]] = strip
+    weights = sp.kron(columns, lines).tocsc()[:, np.argsort(strip.ravel())].tocsr()
+    upper = base[0, 0, 1] > base[0, 2, 1]
+    return Teeth(vertices.astype(np.float32), quads if upper else quads[:, ::-1], moves, weights, own)
+
+
+def _between(knots: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(N, K) weights of knots (K,), ascending, at places (N,) between them."""
+    return np.stack([np.interp(places, knots, unit) for unit in np.eye(len(knots))], axis=1)
+
+
+def _crowns(row: ToothRow, arc: np.ndarray, line: np.ndarray, height: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """(C, R, 3) metres from the plain band to the crowns, at columns ``arc`` (C,) and lines (R,), 0 to 3, which are
+    ``height`` (C, R) above the biting edge; base : (C, 4, 3) the band."""
+    tooth, across, neck = (values[:, None] for values in gum_line(row, arc))
+    aside, inside = np.abs(across), np.clip(line - 2.0, 0.0, 1.0)
+    share = np.clip(height / np.maximum(neck, 1e-6), 0.0, 1.0)
+    gum = smoothstep(neck - 0.0003, neck + 0.0005, height)
+    round_ = row.rounding[tooth] * aside**3 * (1.0 - gum)
+    front = _BULGE * 4.0 * share * (1.0 - share) - _EDGE * np.clip(1.0 - share / 0.12, 0.0, 1.0) ** 2 - round_
+    front += _GUM_PROUD * gum * np.exp(-np.maximum(height - neck, 0.0) / 0.004)
+    back = 0.6 * round_ * np.minimum(inside / 0.3, 1.0) - round_ * np.clip(1.0 - inside / 0.3, 0.0, 1.0)
+    power = np.where(tooth < 2, 4.0, 1.4)
+    edge = np.where(tooth < 5, aside**power, np.cos(np.pi * across) ** 2)  # molars have two rows of cusps
+    edge = row.shorter[tooth] + row.pointed[tooth] * edge
+    molar = smoothstep(-0.002, 0.003, np.abs(arc)[:, None] - row.widths[:3].sum())
+    ground = height[:, -1:] * smoothstep(0.5, 1.0, inside) + _FOSSA * np.sin(np.pi * np.minimum(inside / 0.55, 1.0))
+    up = edge * np.where(line > 2.0, 1.0 - smoothstep(0.3 + 0.2 * molar, 1.0, inside), (1.0 - share) ** 2)
+    up += np.where(line > 2.0, molar * (ground - height[:, -1:] * inside), 0.0)
+    way = unit_vectors(np.gradient(base[:, 1], axis=0))
+    outwards = np.stack([-way[:, 2], np.zeros(len(way)), way[:, 0]], 1)[:, None]
+    gumwards = np.array([0.0, np.sign(base[0, 0, 1] - base[0, 2, 1]), 0.0])
+    return np.where(line > 2.0, back, front)[..., None] * outwards + up[..., None] * gumwards

@@ -47,6 +47,7 @@ from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.system.assets import ASSETS
+from backend.texture.facial_hair import FacialHair
 
 IDLE_SECONDS = 120.0
 """Time that faces are kept after their last use: a user drags the next point within a minute."""
@@ -144,11 +145,12 @@ class GrownHead:
     template: Template
     tone: np.ndarray
     asset: FaceAsset
+    beard: FacialHair
 
     def with_hair(self, options: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
         """The shape with hair in the style of ``options``, and what the report says of it."""
         found = grow_hair(self.fit, self.hairline, self.look, self.template, options, Watch(progress))
-        strands = exported_hair(self.asset, found, self.tone, options)
+        strands = exported_hair(self.asset, found, self.beard, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
         report = {"hair": found.to_report(), "settings": options.to_report()}
         return replace(self.asset, hair_strands=strands, hair_cards=cards, report=report)
@@ -162,9 +164,11 @@ def _grown_head(
     tone: np.ndarray,
     shape: FaceAsset,
     dressed: FaceAsset,
+    beard: FacialHair,
 ) -> GrownHead:
     """The stage of a whole job that keeps what other hairstyles grow from."""
-    return GrownHead(fit, hairline, look, template, tone, replace(shape, photos=dressed.photos))
+    strands = replace(beard, albedo=beard.albedo[:0])  # without the picture
+    return GrownHead(fit, hairline, look, template, tone, replace(shape, photos=dressed.photos), strands)
 
 
 class _KeptHead:

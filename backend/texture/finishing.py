@@ -23,7 +23,8 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
-from backend.rig.measure import eye_sphere, face_loops
+from backend.rig.measure import eye_sphere, face_loops, part_slice
+from backend.rig.mouth import tooth_places
 from backend.system.parallel import each
 from backend.texture import parts as mouth
 from backend.texture.blending import SolvedDetail
@@ -301,7 +302,9 @@ def paint_parts(
             lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
             colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
         elif name.startswith("teeth"):
-            colour = mouth.paint_teeth(points, upper=name == "teeth_upper")
+            places = np.zeros((len(fitted.neutral), 2))
+            places[part_slice(template.parts[name])] = tooth_places(template, name)
+            colour = mouth.paint_teeth(points, atlas.sample(places), name)
         elif name == "tongue":
             colour = mouth.paint_tongue(points)
         else:

@@ -30,6 +30,7 @@ from backend.photos.regions import BROW_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.uv_space import dilate
 from backend.rig.bust import BustModel
+from backend.rig.mouth import TOOTH_ROWS, gum_line
 from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases
 from backend.texture.unwrap import TexturePhoto
 
@@ -283,10 +284,11 @@ def _around(albedo: np.ndarray, column: int, row: int, reach: int) -> np.ndarray
     return linear_from_srgb(part).reshape(-1, 3).mean(0)
 
 
-ENAMEL = np.array([0.52, 0.46, 0.38])
-"""Linear albedo, reduced by the light that lips block. On 23 smiling photographs the brightest fifth of the pixels
-between the lips is 1.2, 1.6, 2.1 times as bright as the skin (red, green, blue, medians), and the brightest twentieth
-1.5 times; bare enamel would be 2.1 times."""
+ENAMEL = np.array([0.61, 0.555, 0.45])
+"""Linear albedo: as light as tab A1 of VITA's shade guide (L* 79.6, O'Brien, Groh and Boenke 1990), redder because lips
+shine on it. On 23 smiling photographs the brightest fifth of the pixels between the lips is 1.2, 1.6, 2.1 times as
+bright as the skin (red, green, blue, medians); in Cycles, under a sun 40 degrees high, that of a laughing man of dark
+complexion is 1.3, 2.5, 3.0, and of a pale woman 0.8, 1.1, 1.2."""
 GUM = np.array([0.42, 0.155, 0.14])
 TONGUE = np.array([0.45, 0.17, 0.155])
 LASHES = np.array([0.014, 0.010, 0.008])
@@ -295,12 +297,8 @@ _TEETH_SHADE, _TONGUE_SHADE = 0.80, 0.35
 teeth are white slits in viewports without shadows; a tongue with 0.75 is black in renders that do cast shadows."""
 _TONGUE_BACK = 0.6  # share of its light removed where its root falls into the throat
 _TONGUE_LIT = 0.9  # share of light: the tongue's tip lies behind the teeth
-_UPPER_WIDTHS = np.array([8.5, 6.5, 7.5, 7.0, 7.0, 10.0, 9.5]) * 1e-3  # metres, from the midline outwards
-_UPPER_CROWNS = np.array([10.0, 8.8, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3  # metres, from the biting edge to the gum
-_LOWER_CROWNS = np.array([8.2, 8.6, 9.8, 8.2, 7.8, 7.2, 6.8]) * 1e-3
-_TONES = np.array([1.0, 0.98, 0.90, 0.94, 0.93, 0.90, 0.88])  # canines and back teeth are darker than incisors
-_PAPILLA = 0.34  # share of a crown's height covered by the gum between two teeth
-_LOWER_WIDTHS = np.array([5.3, 5.8, 6.8, 7.0, 7.2, 10.5, 10.0]) * 1e-3
+_TONES = np.array([1.0, 0.98, 0.93, 0.96, 0.95, 0.92, 0.90])  # canines and back teeth are darker than incisors
+_GAP = 0.00018  # metres: half the width of the shade between two crowns, whose sides shade themselves
 
 
 def _light_in_mouth(points: np.ndarray, shade: float) -> np.ndarray:
@@ -310,51 +308,28 @@ def _light_in_mouth(points: np.ndarray, shade: float) -> np.ndarray:
     return 1.0 - shade * smoothstep(0.004, 0.030, depth)[:, None]
 
 
-def paint_teeth(points: np.ndarray, upper: bool) -> np.ndarray:
+def paint_teeth(points: np.ndarray, places: np.ndarray, part: str) -> np.ndarray:
     """Linear albedo (P, 3) of a row of teeth at neutral positions (P, 3) metres: separate teeth, with gum between
-    them."""
-    arc = _arc_length(points)
-    widths, crowns = (_UPPER_WIDTHS, _UPPER_CROWNS) if upper else (_LOWER_WIDTHS, _LOWER_CROWNS)
-    borders = np.concatenate([[0.0], np.cumsum(widths)])
-    tooth = np.clip(np.searchsorted(borders, arc, side="right") - 1, 0, len(widths) - 1)
-    across = np.clip(2.0 * (arc - borders[tooth]) / widths[tooth] - 1.0, -1.0, 1.0)  # -1 and 1 between two teeth
-    height = points[:, 1] - points[:, 1].min() if upper else points[:, 1].max() - points[:, 1]
-    crown = crowns[tooth] * (1.0 - _PAPILLA * np.abs(across) ** 2.5)
+    them.
+
+    places : (P, 2) of ``rig.mouth.tooth_places``, for the row ``part``.
+    """
+    arc, height = places.T
+    tooth, across, crown = gum_line(TOOTH_ROWS[part], arc)
     gum = smoothstep(crown - 0.0002, crown + 0.0004, height)[:, None]
-    root = height / crowns[tooth]  # 0 at the biting edge, 1 at the gum
-    aside = np.abs(arc[:, None] - borders).min(1)
-    parted = 0.00022 + 0.00055 * np.exp(-height / 0.0012) + 0.0004 * smoothstep(0.5, 0.75, root)  # at edge and gum
-    gap = np.exp(-((aside / parted) ** 2))[:, None]
+    root = height / np.maximum(crown, 1e-6)  # 0 at the biting edge, 1 at the gum
+    aside = 0.5 * TOOTH_ROWS[part].widths[tooth] * (1.0 - np.abs(across))
+    gap = np.exp(-((aside / (_GAP + 0.0003 * smoothstep(0.5, 1.0, root))) ** 2))[:, None]
     enamel = ENAMEL * _TONES[tooth][:, None]
-    enamel = enamel * (1.0 - 0.16 * smoothstep(0.3, 1.0, root)[:, None] * np.array([0.5, 1.0, 1.7]))
+    enamel = enamel * (1.0 - 0.12 * smoothstep(0.3, 1.0, root)[:, None] * np.array([0.5, 1.0, 1.7]))
     glassy = np.exp(-height / 0.0011)[:, None]  # enamel at the biting edge has no dentine behind it
-    enamel = enamel * (1.0 - glassy * np.array([0.26, 0.20, 0.14]))
-    enamel = enamel * (1.0 - 0.30 * np.abs(across) ** 4)[:, None]
+    enamel = enamel * (1.0 - glassy * np.array([0.20, 0.15, 0.10]))
     enamel = enamel * (1.0 + 0.03 * fractal_noise(points * [2.0, 0.5, 2.0], 0.002, 2, 51)[:, None])
-    enamel = enamel * (1.0 - 0.75 * gap * np.array([0.85, 1.0, 1.05]))
+    enamel = enamel * (1.0 - 0.55 * gap * np.array([0.85, 1.0, 1.05]))
     flesh = GUM * (1.0 + 0.10 * fractal_noise(points, 0.0016, 2, 52)[:, None])
-    flesh = flesh * (1.0 - 0.35 * np.exp(-np.maximum(height - crown, 0.0) / 0.0007))[:, None]  # its edge turns inwards
-    gum_line = (1.0 - gum) * smoothstep(0.92, 1.0, height / crown)[:, None]
-    enamel = enamel * (1.0 - 0.35 * gum_line)
+    flesh = flesh * (1.0 - 0.25 * np.exp(-np.maximum(height - crown, 0.0) / 0.0007))[:, None]  # its edge turns inwards
+    enamel = enamel * (1.0 - 0.25 * ((1.0 - gum) * smoothstep(0.92, 1.0, root)[:, None]))
     return ((enamel * (1.0 - gum) + flesh * gum) * _light_in_mouth(points, _TEETH_SHADE)).astype(np.float32)
-
-
-def _arc_length(points: np.ndarray) -> np.ndarray:
-    """(P,) metres along the dental arch from the midline, positive on both sides."""
-    x = np.abs(points[:, 0])
-    bins = np.linspace(0.0, max(float(x.max()), 1e-4), 25)
-    index = np.clip(np.digitize(x, bins) - 1, 0, 23)
-    count = np.bincount(index, minlength=24)
-    depth = np.bincount(index, points[:, 2], 24) / np.maximum(count, 1)
-    used = np.flatnonzero(count > 0)
-    centre = 0.5 * (bins[:-1] + bins[1:])
-    z = np.interp(centre, centre[used], depth[used])
-    step = np.hypot(np.diff(centre), np.diff(z))
-    length = np.concatenate([[centre[0]], centre[0] + np.cumsum(step)])
-    along = np.interp(x, centre, length)
-    # x hardly changes at the back of the arch: continue along z
-    front = float(np.interp(float(x.max()) * 0.97, centre, z))
-    return along + np.where(x > 0.9 * x.max(), np.maximum(front - points[:, 2], 0.0) * 0.5, 0.0)
 
 
 def paint_tongue(points: np.ndarray) -> np.ndarray:

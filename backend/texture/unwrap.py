@@ -735,7 +735,7 @@ def with_consistent_beards(
     trust = np.array([photo_trust(face, photo) for face, photo in zip(faces, fitted.photos, strict=True)])
     leads = np.array([photo.name == leader for photo in fitted.photos]) & known
     usual = bearded[leads][0] if leads.any() else weighted_quantile(bearded[known, None], trust[known], 0.5)[0]
-    place = _beard_region(surface, fitted.neutral[: surface.count])
+    place = beard_region(surface, fitted.neutral[: surface.count])
     other = known & (np.abs(bearded - usual) > BEARD_DIFFERENCE_SHARE)
     return tuple(
         _without_beard(surface, place, face, photo) if odd else face
@@ -753,7 +753,7 @@ def _bearded(surface: HeadSurface, chin: np.ndarray, face: PhotoFace, photo: Fit
     return float((shown * (labels == FaceClass.FACIAL_HAIR)).sum() / shown.sum())
 
 
-def _beard_region(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+def beard_region(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
     """(C,) mask in [0, 1] on the cage: cheeks, jaw, chin and upper lip below half way from mouth to eyes."""
     regions = {name: region[: surface.count] for name, region in surface.regions.items()}
     lids = np.maximum(regions["lids_left"], regions["lids_right"])

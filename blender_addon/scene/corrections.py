@@ -430,6 +430,9 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
             known = numbers >= 0
             eyes[part[4:]] = fit_similarity(points[known], points[known] + moved[known])
             moved = eyes[part[4:]].apply(points) - points
+        elif part.startswith("teeth_"):  # most vertices of crowns are not in hm08
+            known = numbers >= 0
+            moved = fit_similarity(points[known], points[known] + moved[known]).apply(points) - points
         elif part.startswith("cornea_"):
             moved = eyes[part[7:]].apply(points) - points
         elif (numbers < 0).all():

@@ -24,6 +24,8 @@ from .nodes import VERSION_TAG, new_material, node_group
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
 """Attributes of the guides: width of the lock in metres, albedo at both ends, the skin's normal at the root."""
+FACIAL, FACIAL_COUNT = "facial", "facial_guides"
+"""Attribute of the guides that is 1 on a beard's, and the name of the number of these, the last ones, in a result."""
 MODIFIER_NAME = "Hair"
 HEAD = "Head"
 SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
@@ -361,6 +363,8 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     _set(curves, WIDTH, "FLOAT", "CURVE", "value", hair.width)
     for name, colour in ((ROOT_COLOUR, hair.root_colour), (TIP_COLOUR, hair.tip_colour)):
         _set(curves, name, "FLOAT_COLOR", "CURVE", "color", np.column_stack([hair_colour(colour), np.ones(guides)]))
+    facial = np.arange(guides) >= guides - hair.parameters.get(FACIAL_COUNT, 0.0)
+    _set(curves, FACIAL, "FLOAT", "CURVE", "value", facial)
     _set(curves, ROOT_NORMAL, "FLOAT_VECTOR", "CURVE", "vector", _normals(to_blender(hair.points[:, 0]), head.data))
     curves.surface, curves.surface_uv_map = head, UV_HEAD
     return curves
@@ -390,7 +394,7 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
 
     wished : ``hair_length`` of each strand, relative to the found one; ``fringe``, a further factor of those that grow
     above the forehead; ``volume``, the distance from the skin relative to the found one, of which at most ``LIFTED``
-    changes. 1 where one is missing.
+    changes. 1 where one is missing. A beard stays as it is.
     """
     wished = {name: float(value) for name, value in wished.items()}  # a copy: the next line frees what is stored
     collection[tags.HAIR_SHAPE] = wished
@@ -414,12 +418,17 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
     curves.attributes[FOUND].data.foreach_get("vector", found)
     curves.attributes[LIFT].data.foreach_get("vector", lift)
     found, lift = found.reshape(shape), lift.reshape(shape)
-    shaped = found + (volume - 1.0) * (lift - lift[:, :1])
+    scalp = np.ones(shape[0], np.float32)
+    if FACIAL in curves.attributes:
+        curves.attributes[FACIAL].data.foreach_get("value", scalp)
+        scalp = 1.0 - scalp
+    shaped = found + (volume - 1.0) * scalp[:, None, None] * (lift - lift[:, :1])
     roots = now[:, 0, :2]
-    away = roots - 0.5 * (roots.min(0) + roots.max(0))
+    ends = roots[scalp > 0.5] if scalp.any() else roots
+    away = roots - 0.5 * (ends.min(0) + ends.max(0))
     front = -away[:, 1] / np.maximum(np.linalg.norm(away, axis=1), 1e-6)
     front = np.clip((front - FRONT[0]) / (FRONT[1] - FRONT[0]), 0.0, 1.0)
-    shaped = _as_long(shaped, length * (1.0 + (fringe - 1.0) * front))
+    shaped = _as_long(shaped, 1.0 + scalp * (length * (1.0 + (fringe - 1.0) * front) - 1.0))
     curves.position_data.foreach_set("vector", (now[:, :1] + shaped).astype(np.float32).ravel())
     curves.update_tag()
     obj[tags.HAIR] = fingerprint(curves)

@@ -127,7 +127,17 @@ class OptionsPanel(SidebarPanel, bpy.types.Panel):
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        for name in ("texture_size", "hair", "hair_style", "bust", "face_model", "symmetry", "average", "place"):
+        for name in (
+            "texture_size",
+            "hair",
+            "hair_style",
+            "facial_hair",
+            "bust",
+            "face_model",
+            "symmetry",
+            "average",
+            "place",
+        ):
             column.prop(settings, name)
 
 

@@ -196,6 +196,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     bust: option_property("bust")
     hair: option_property("hair")
     hair_style: option_property("hair_style")
+    facial_hair: option_property("facial_hair")
     face_model: option_property("face_model")
     symmetry: option_property("symmetry")
     average: option_property("average")

@@ -183,6 +183,30 @@ def test_length_fringe_and_volume_are_live_and_go_back(collection: bpy.types.Col
     assert not hair.is_groomed(obj)
 
 
+def test_a_beard_keeps_its_length_and_volume(backend: Backend, result: HeadResult) -> None:
+    beard = replace(result, hair=replace(result.hair, parameters={**result.hair.parameters, "facial_guides": 30.0}))
+    collection = import_head(beard, bpy.context)
+    obj, shape = tags.hair_object(collection, "CURVES"), result.hair.points.shape
+    first = guides(obj).reshape(shape)
+    collection.likeness.hair_length, collection.likeness.fringe, collection.likeness.volume = 0.5, 0.5, 0.5
+    after = guides(obj).reshape(shape)
+    np.testing.assert_allclose(after[-30:], first[-30:], atol=1e-6)
+    assert np.abs(after[:-30] - first[:-30]).max(axis=(1, 2)).min() > 1e-3
+
+
+def test_crowns_go_rigidly_with_the_shape_sliders(collection: bpy.types.Collection) -> None:
+    before = shapes(collection)
+    for name in SHAPE_SLIDERS:
+        setattr(collection.likeness, name, 0.7)
+    after = shapes(collection)
+    for part in ("teeth_upper", "teeth_lower"):
+        moved = after[part] - before[part]
+        size = np.ptp(after[part], axis=0) / np.ptp(before[part], axis=0)
+        assert np.linalg.norm(moved - moved.mean(0), axis=1).max() < 0.01
+        assert size.min() > 0.8 and size.max() < 1.25
+    assert np.abs(after["teeth_lower"] - before["teeth_lower"]).max() > 1e-4
+
+
 def test_new_hair_of_the_head_keeps_its_sliders_and_groomed_hair_does_not_move(
     collection: bpy.types.Collection, result: HeadResult
 ) -> None:

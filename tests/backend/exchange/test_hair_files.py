@@ -15,9 +15,11 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[1] / "hair"))
 from made_strands import made_strands
 
+from backend.exchange.asset_mesh import asset_mesh
 from backend.exchange.folder import hair_picture, write_hair, write_obj
 from backend.exchange.gltf import write_glb
-from backend.hair.cards import ATLAS_SIDE, LEVELS, hair_cards
+from backend.hair.cards import ATLAS_SIDE, LEVELS, card_roots, hair_cards
+from backend.hair.hair_strands import FACIAL_GUIDES
 
 
 def test_glb_has_the_cards_as_a_part_of_their_own(hand_made_asset, tmp_path: Path) -> None:
@@ -47,6 +49,23 @@ def test_glb_has_the_cards_as_a_part_of_their_own(hand_made_asset, tmp_path: Pat
     assert all(node.name != "hair" for node in pygltflib.GLTF2().load(str(tmp_path / "bare.glb")).nodes)
 
 
+def test_cards_of_a_beard_follow_the_keys_of_the_skin_below(hand_made_asset, tmp_path: Path) -> None:
+    strands, head = made_strands(), hand_made_asset.parts[0]
+    key = max(head.keys, key=lambda name: np.abs(head.keys[name]).max())
+    vertex = int(np.linalg.norm(head.keys[key], axis=1).argmax())
+    points = strands.points - strands.points[:, :1] + head.vertices[vertex]
+    bearded = replace(strands, points=points, parameters={**strands.parameters, FACIAL_GUIDES: 1.0 * len(points)})
+    for hair, named in ((replace(bearded, parameters={}), False), (bearded, True)):
+        asset = replace(hand_made_asset, hair_strands=hair, hair_cards=hair_cards(hair))
+        write_glb(asset, tmp_path / "face.glb")
+        gltf = pygltflib.GLTF2().load(str(tmp_path / "face.glb"))
+        mesh = gltf.meshes[next(node for node in gltf.nodes if node.name == "hair").mesh]
+        assert (key in mesh.extras.get("targetNames", [])) == named
+    target = mesh.primitives[0].targets[mesh.extras["targetNames"].index(key)]
+    moved = gltf.accessors[target["POSITION"] if isinstance(target, dict) else target.POSITION]
+    np.testing.assert_allclose(np.abs([moved.min, moved.max]).max(0), np.abs(head.keys[key][vertex]), atol=1e-5)
+
+
 def test_hair_json_holds_the_guides_and_nothing_without_hair(tmp_path: Path) -> None:
     strands = made_strands()
     write_hair(strands, tmp_path / "hair.json")
@@ -72,3 +91,24 @@ def test_obj_has_the_cards_with_their_own_picture(hand_made_asset, tmp_path: Pat
     assert "map_Kd hair.png" in (tmp_path / "face.mtl").read_text()
     write_obj(hand_made_asset, tmp_path)
     assert "hair" not in (tmp_path / "face.mtl").read_text()
+
+
+def test_the_preview_moves_a_beard_with_the_skin_below_it(hand_made_asset) -> None:
+    strands = made_strands()
+    bearded = replace(strands, parameters={**strands.parameters, FACIAL_GUIDES: 3.0})
+    mesh = asset_mesh(replace(hand_made_asset, hair_strands=bearded))
+    rest = mesh.positions()
+    posed = mesh.posed_hair(rest + np.float32([0.0, -0.02, 0.01])).points
+    moved = posed - strands.points
+    np.testing.assert_allclose(
+        moved[-3:].reshape(-1, 3), np.tile([0.0, -0.02, 0.01], (moved[-3:].size // 3, 1)), atol=1e-6
+    )
+    np.testing.assert_array_equal(posed[:-3], strands.points[:-3])
+
+
+def test_each_vertex_of_a_card_stands_where_its_guide_does() -> None:
+    strands = made_strands()
+    cards = hair_cards(strands)
+    roots = card_roots(cards).reshape(len(strands.points), -1, 3)
+    assert (roots == roots[:, :1]).all()
+    assert np.linalg.norm(roots[:, 0] - strands.points[:, 0], axis=1).max() < 0.02

@@ -1,0 +1,283 @@
+"""Beard and moustache as guide strands, from the photos' labels and the finished texture; the skin below them.
+
+Roots stand where photos label facial hair. Strands follow the way in which beards grow: outwards over the mouth, down
+over cheeks and chin. How far the chin's hang is measured in the photos, below the chin's outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import Template
+from backend.geometry.vectors import smoothstep, unit_vectors
+from backend.hair.attach import outside
+from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
+from backend.texture.unwrap import beard_region, sample_labels, view_surface
+
+RADIUS = 6e-5
+"""Metres, of a hair at its root: hairs of beards are 0.12 mm thick."""
+SIZE = 512
+"""Texels of map ``Head``, at each of which a root may stand: one in 0.8 mm."""
+SPACING = 0.0034
+"""Metres between guides: a full beard has 1,200."""
+REACH = 0.03
+"""Metres up to which skin that no photo shows, below the jaw, is as bearded as the nearest that one does."""
+LEAST_SHARE = 0.5
+"""Share of the photos that label a place as facial hair, from which on roots stand there."""
+LEAST_AREA = 6e-4
+"""Square metres: a moustache has 8 cm²; fewer are shade or a shaver's slip."""
+STUBBLE, STRONGEST = 0.45, 0.75
+"""Log units, of any channel, by which this quantile of the texture's beard differs from bare skin: stubble, through
+which skin shines, by less."""
+HANGS = 0.004
+"""Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
+LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
+"""Length of a strand by its place: share of what the chin's hang, and its least and its most, metres."""
+THROAT = np.array([0.0, -0.6, 0.8])
+"""Where skin below the jaw faces that may be bearded."""
+NEAR = 48
+"""Texels around a root that give its colour."""
+FEWEST_PIXELS = 30
+"""Of facial hair, and of skin, that a photo needs for their colours."""
+WIDER = 0.03
+"""Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
+RISE = 0.45
+"""Tangent of the angle at which a strand leaves the skin."""
+FALL = 18.0
+"""Per metre: how fast a strand turns down."""
+LIGHTER = 0.5
+"""Share of the painted beard's log contrast that is taken off the skin where strands cover it."""
+
+
+@dataclass(frozen=True)
+class FacialHair:
+    """``strands`` : guides of beard and moustache, None where ``reason`` says why. ``albedo`` : (R, R, 3) uint8, the
+    texture with the skin below them."""
+
+    strands: HairStrands | None
+    albedo: np.ndarray
+    reason: str = ""
+
+    def to_report(self) -> Mapping[str, object]:
+        """For ``report.json``."""
+        return {"guides": 0 if self.strands is None else len(self.strands.points), "reason": self.reason}
+
+
+def grow_facial_hair(
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], albedo: np.ndarray
+) -> FacialHair:
+    """Beard and moustache of a fitted face.
+
+    Parameters
+    ----------
+    faces : (P,) in the order of ``fitted.photos``. albedo : (R, R, 3) uint8 sRGB of map ``Head``.
+    """
+    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
+    cage = fitted.neutral[: surface.count].astype(np.float64)
+    normals = vertex_normals(cage, surface.cage_triangles)
+    fields = np.concatenate([cage, normals, _place(surface, cage, normals)[:, None]], axis=1)
+    fields = atlas.sample(surface.lifted(fields)).astype(np.float64)
+    where, normal, place = fields[:, :3], unit_vectors(fields[:, 3:6]), fields[:, 6]
+    views = [_labels(surface, atlas, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
+    bearded = _bearded(where, place, views)
+    rooted = bearded > LEAST_SHARE
+    area = np.pi * (0.5 * SPACING) ** 2
+    roots = _apart(where, np.flatnonzero(rooted))
+    if len(roots) * area < LEAST_AREA:
+        return FacialHair(None, albedo, "The photos show no beard or moustache.")
+    row, column = np.divmod(atlas.texel, SIZE)
+    uv = np.stack([(column + 0.5) / SIZE, 1.0 - (row + 0.5) / SIZE], 1)
+    pixel = (np.stack([1.0 - uv[:, 1], uv[:, 0]], 1) * len(albedo)).astype(int)
+    logs = np.log(np.maximum(linear_from_srgb(albedo[pixel[:, 0], pixel[:, 1]]), 1e-3))  # (P, 3)
+    bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (bearded < 0.1) > 0.5
+    skin = np.median(logs[bare], axis=0)
+    contrast = float(np.quantile(np.abs(logs[rooted] - skin).max(1), STRONGEST))
+    chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
+    hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
+    if contrast < STUBBLE and hangs < HANGS:
+        return FacialHair(None, albedo, "The beard is stubble, which the texture shows.")
+    mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
+    points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
+    width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
+    points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
+    near = cKDTree(where[rooted]).query(where[roots], k=min(NEAR, int(rooted.sum())))[1]
+    colour = _coloured(np.median(logs[rooted][near], axis=1), where[roots, 1], skin, faces).astype(np.float32)
+    strands = HairStrands(
+        points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
+        colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
+    )  # fmt: skip
+    cover = atlas.image(smoothstep(LEAST_SHARE, 1.0, bearded).astype(np.float32))
+    return FacialHair(strands, _below(albedo, cover, skin))
+
+
+def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands | None:
+    """The hair of scalp and face as one; facial guides come last, and get as many points as the scalp's. They are
+    ``MOST_GUIDES`` at most."""
+    if hair is None or facial is None:
+        return facial if hair is None else hair
+    count, room = hair.points.shape[1], MOST_GUIDES - len(hair.points)
+    at = np.linspace(0.0, facial.points.shape[1] - 1.0, count)
+    low = np.minimum(at.astype(int), facial.points.shape[1] - 2)
+    share = (at - low)[:, None].astype(np.float32)
+    points = facial.points[:, low] * (1 - share) + facial.points[:, low + 1] * share
+    facial = replace(facial, points=points)
+    names = ("points", "root_uv", "width", "root_colour", "tip_colour")
+    both = {name: np.concatenate([getattr(hair, name), getattr(facial, name)[:room]]) for name in names}
+    found = {FACIAL_GUIDES: float(min(room, len(points)))}
+    return replace(hair, **both, parameters={**hair.parameters, **found})
+
+
+def _labels(
+    surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: FittedPhoto
+) -> tuple[np.ndarray, np.ndarray]:
+    """(P,) labels at an atlas's texels, and (P,) how well the photo shows them."""
+    view = view_surface(photo.vertices[: surface.count].astype(np.float64), surface.cage_triangles, photo.camera)
+    seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible])))
+    return sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0)
+
+
+def _coloured(logs: np.ndarray, height: np.ndarray, skin: np.ndarray, faces: Sequence[PhotoFace]) -> np.ndarray:
+    """(G, 3) albedo of strands with roots at ``height`` (G,); log albedo of the texture there (G, 3), and of skin (3,).
+
+    A texture has a hanging beard in the colour of what lies around it, because it hangs beside the skin: the upper and
+    the lower half get the photos' ratios to skin, and vary as the texture does.
+    """
+    found = []
+    for face in faces:
+        hair, bare = (face.labels == kind for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
+        if min(hair.sum(), bare.sum()) > FEWEST_PIXELS:
+            row = np.arange(len(hair))[:, None] - np.median(np.nonzero(hair)[0])
+            parts = [
+                np.log(np.maximum(linear_from_srgb(face.pixels[one]), 1e-3))
+                for one in (hair & (row <= 0), hair & (row >= 0), bare)
+            ]
+            found.append([np.median(part, axis=0) - np.median(parts[2], axis=0) for part in parts[:2]])
+    if found:
+        logs = 0.5 * (logs + np.median(logs, axis=0))  # labels and texture differ at a beard's rim
+        ratios, middle = np.median(found, axis=0), np.median(height)
+        halves = (height >= middle, height <= middle)
+        shifts = [skin + ratio - np.median(logs[half], axis=0) for ratio, half in zip(ratios, halves, strict=True)]
+        low = smoothstep(0.3, 0.7, height.argsort()[::-1].argsort() / len(height))[:, None]
+        logs = logs + shifts[0] * (1.0 - low) + shifts[1] * low
+    return np.exp(logs).clip(0.005, 0.9)
+
+
+def _place(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(C,) in [0, 1] on the cage (C, 3) where a beard may grow: the lower face, sideburns, and the neck below the
+    jaw, but not its sides and its back."""
+    regions = {name: surface.regions[name][: surface.count] for name in ("lids_left", "face", "neck", "ears")}
+    eyes = float(np.median(cage[regions["lids_left"] > 0.5, 1]))
+    below = beard_region(surface, cage) * (1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT)))
+    sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes, eyes - 0.01, cage[:, 1])
+    return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))
+
+
+def _bearded(where: np.ndarray, place: np.ndarray, views: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """(P,) share of the photos that label a place (P, 3) as facial hair, within the region of beards ``place`` (P,)."""
+    votes = sum(shown * (labels == FaceClass.FACIAL_HAIR) for labels, shown in views)
+    known = sum(
+        shown * np.isin(labels, (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)) for labels, shown in views
+    )
+    share = votes / np.maximum(known, 1e-6)
+    seen = known > 0.3
+    if not seen.any():
+        return np.zeros(len(where))
+    hidden = np.flatnonzero(~seen & (place > 0.5))
+    share[~seen] = 0.0
+    far, near = cKDTree(where[seen]).query(where[hidden], distance_upper_bound=REACH)
+    found = np.isfinite(far)
+    share[hidden[found]] = share[seen][near[found]]
+    return share * smoothstep(0.2, 0.6, place)
+
+
+def _apart(where: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Those of the ``candidates`` (N,), in random order, that are ``SPACING`` apart at places (P, 3)."""
+    order = np.random.default_rng(1).permutation(candidates)
+    tree = cKDTree(where[order])
+    free, chosen = np.ones(len(order), bool), []
+    for number in range(len(order)):
+        if free[number]:
+            chosen.append(order[number])
+            free[tree.query_ball_point(where[order[number]], SPACING)] = False
+    return np.array(chosen, int)
+
+
+def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:
+    """Metres by which a photo's facial hair hangs below the chin's outline; nan where it shows no chin."""
+    camera = photo.camera
+    posed = photo.vertices[: surface.count].astype(np.float64)
+    jaw = (surface.regions["face"][: surface.count] > 0.5) & (surface.regions["neck"][: surface.count] < 0.5)
+    pixels = camera.project(posed[jaw])
+    depth = float(np.median(pixels[:, 2]))
+    per_pixel = depth / float(camera.intrinsics[1, 1])
+    middle = np.median(pixels[surface.regions["lips"][: surface.count][jaw] > 0.5, 0])
+    columns = np.arange(middle - 0.015 / per_pixel, middle + 0.015 / per_pixel)
+    columns = columns[(columns >= 0) & (columns < face.labels.shape[1])].astype(int)
+    if len(columns) < 3:
+        return float("nan")
+    near = cKDTree(pixels[:, :1]).query_ball_point(columns[:, None].astype(float), 0.004 / per_pixel)
+    below = []
+    for column, those in zip(columns, near, strict=True):
+        hair = np.flatnonzero(face.labels[:, column] == FaceClass.FACIAL_HAIR)
+        if len(those) and len(hair):
+            below.append((hair.max() - pixels[those, 1].max()) * per_pixel)
+    return float(np.median(below)) if 2 * len(below) > len(columns) else float("nan")
+
+
+def _strands(
+    roots: np.ndarray,
+    normals: np.ndarray,
+    mouth: np.ndarray,
+    hangs: float,
+    random: np.random.Generator,
+    count: int = 12,
+) -> np.ndarray:
+    """(G, count, 3) strands from roots (G, 3) with the skin's normals (G, 3). mouth : (3,) its middle."""
+    away = roots - mouth
+    lip = smoothstep(0.040, 0.030, np.abs(away[:, 0])) * smoothstep(-0.002, 0.003, away[:, 1])
+    chin = smoothstep(0.045, 0.025, np.abs(away[:, 0])) * smoothstep(-0.012, -0.030, away[:, 1]) * (1.0 - lip)
+    shares = {"lip": lip, "chin": chin, "cheek": 1.0 - lip - chin}
+    whole = max(hangs, 0.0) + 0.006
+    length = sum(
+        share * np.clip(part * whole, *limits) for name, share in shares.items() for part, *limits in [LENGTHS[name]]
+    )
+    length = length * random.uniform(0.75, 1.15, len(roots))
+    outwards = np.stack(
+        [
+            np.sign(away[:, 0]) * np.minimum(np.abs(away[:, 0]) / 0.01, 1.0),
+            np.full(len(roots), -0.8),
+            np.zeros(len(roots)),
+        ],
+        1,
+    )
+    down = np.stack([0.15 * np.sign(away[:, 0]) * (1.0 - chin), np.full(len(roots), -1.0), 0.3 * (1.0 - lip)], 1)
+    way = lip[:, None] * outwards + (1.0 - lip[:, None]) * down + random.normal(0.0, 0.15, roots.shape)
+    way = unit_vectors(way - (way * normals).sum(1, keepdims=True) * normals)
+    points, step = [roots], (length / (count - 1))[:, None]
+    heading = unit_vectors(way + RISE * random.uniform(0.6, 1.5, (len(roots), 1)) * normals)
+    for _ in range(count - 1):
+        points.append(points[-1] + step * heading)
+        heading = unit_vectors(heading + FALL * step * np.array([0.0, -1.0, 0.0]))
+    return np.stack(points, axis=1)
+
+
+def _below(albedo: np.ndarray, cover: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """The texture (R, R, 3) with a lighter beard where strands ``cover`` (S, S) it; skin : (3,) log albedo."""
+    weight = LIGHTER * cv2.resize(cover, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    rows = np.flatnonzero(weight.max(1) > 0.0)
+    part = slice(rows.min(), rows.max() + 1)
+    logs = np.log(np.maximum(linear_from_srgb(albedo[part]), 1e-3))
+    result = albedo.copy()
+    mixed = srgb_bytes(np.exp(logs + weight[part, :, None] * (skin - logs)))
+    result[part] = np.where(weight[part, :, None] > 0.0, mixed, albedo[part])
+    return result

@@ -1,0 +1,127 @@
+"""Beards as strands: where photos label facial hair longer than stubble, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from texture_scene import TONE, Scene, Shot, make_scene, with_labels
+
+from backend.hair.cards import hair_cards
+from backend.hair.hair_strands import FACIAL_GUIDES
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.pipeline import ReconstructOptions, SkinPhotos, grow_beard
+from backend.rendering.color import srgb_bytes
+from backend.texture import facial_hair
+from backend.texture.albedo import AlbedoResult
+from backend.texture.facial_hair import grow_facial_hair, joined
+from backend.texture.surface import head_surface, texture_space
+
+SIZE = 256
+DARK = -1.2
+"""Log units by which a beard is darker than the skin; stubble by a fifth of it."""
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return make_scene([Shot(-25.0), Shot(0.0), Shot(25.0)])
+
+
+def labelled(face: PhotoFace, hanging: int = 0) -> PhotoFace:
+    """The face with a beard from the lower lip down to the jaw, which ``hanging`` pixels of it hang over."""
+    down, across = np.mgrid[: face.labels.shape[0], : face.labels.shape[1]]
+    chin = face.landmarks[152, 1]
+    beard = (down > face.landmarks[17, 1] + 6) & (face.labels == FaceClass.SKIN)
+    beard |= (down > chin - 4) & (down < chin + hanging) & (np.abs(across - face.landmarks[152, 0]) < 40)
+    return with_labels(face, np.where(beard, FaceClass.FACIAL_HAIR, face.labels).astype(np.uint8))
+
+
+def painted(scene: Scene, log: float) -> np.ndarray:
+    """Skin, ``log`` darker in the lower face."""
+    surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
+    cage = scene.fitted.neutral[: surface.count].astype(np.float64)
+    place = space.skin.sample(surface.lifted(facial_hair.beard_region(surface, cage)[:, None]))
+    image = np.broadcast_to(TONE, (SIZE, SIZE, 3)).astype(np.float32).copy()
+    image.reshape(-1, 3)[space.skin.texel] *= np.exp(log * place)
+    return srgb_bytes(image)
+
+
+@pytest.fixture(scope="module")
+def full(scene: Scene) -> facial_hair.FacialHair:
+    return grow_facial_hair(scene.template, scene.fitted, [labelled(f, 40) for f in scene.faces], painted(scene, DARK))
+
+
+def test_roots_stand_where_photos_label_facial_hair(scene: Scene, full: facial_hair.FacialHair) -> None:
+    roots = full.strands.points[:, 0]
+    lips = scene.template.regions["lips"][: scene.template.head.vertex_stop] > 0.5
+    mouth = scene.fitted.neutral[: len(lips)][lips]
+    assert len(roots) > 300
+    assert roots[:, 1].max() < np.median(mouth[:, 1])
+    pixels = scene.fitted.photos[1].camera.project(roots.astype(np.float64))
+    labels = labelled(scene.faces[1], 40).labels[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
+    front = roots[:, 2] > np.quantile(roots[:, 2], 0.7)
+    assert np.isin(labels[front], (FaceClass.FACIAL_HAIR, FaceClass.NECK)).mean() > 0.97
+
+
+def test_a_longer_beard_in_the_photos_has_longer_strands(scene: Scene, full: facial_hair.FacialHair) -> None:
+    short = grow_facial_hair(
+        scene.template, scene.fitted, [labelled(face) for face in scene.faces], painted(scene, DARK)
+    )
+    longest = [
+        np.quantile(np.linalg.norm(np.diff(one.strands.points, axis=1), axis=-1).sum(1), 0.98) for one in (short, full)
+    ]
+    camera = scene.fitted.photos[1].camera
+    hangs = 40 * 0.9 / camera.intrinsics[1, 1]
+    assert 0.006 < longest[0] < 0.02
+    assert longest[1] == pytest.approx(hangs, rel=0.5)
+
+
+@pytest.mark.parametrize(("label", "dark"), [(False, 0.0), (True, 0.2 * DARK)], ids=["shaved", "stubble"])
+def test_shaved_faces_and_stubble_get_none_and_keep_their_texture(scene: Scene, label: bool, dark: float) -> None:
+    faces = [labelled(face) if label else face for face in scene.faces]
+    albedo = painted(scene, dark)
+    found = grow_facial_hair(scene.template, scene.fitted, faces, albedo)
+    assert found.strands is None and found.reason
+    assert found.albedo is albedo
+
+
+def test_the_painted_beard_is_lighter_below_the_strands_and_the_face_is_not(
+    scene: Scene, full: facial_hair.FacialHair
+) -> None:
+    before, after = painted(scene, DARK).astype(int), full.albedo.astype(int)
+    changed = (before != after).any(-1)
+    row, column = (
+        np.clip(((1 - full.strands.root_uv[:, 1]) * SIZE).astype(int), 0, SIZE - 1),
+        np.clip((full.strands.root_uv[:, 0] * SIZE).astype(int), 0, SIZE - 1),
+    )
+    assert changed[row, column].mean() > 0.8
+    assert (after >= before)[changed].all()
+    assert changed.mean() < 0.25
+
+
+def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.FacialHair) -> None:
+    beard = full.strands
+    scalp = replace(beard, points=beard.points[:20, ::2], **{
+        name: getattr(beard, name)[:20] for name in ("root_uv", "width", "root_colour", "tip_colour")
+    })  # fmt: skip
+    both = joined(scalp, beard)
+    assert both.points.shape == (20 + len(beard.points), scalp.points.shape[1], 3)
+    assert both.parameters[FACIAL_GUIDES] == len(beard.points)
+    np.testing.assert_allclose(both.points[20:, -1], beard.points[:, -1], atol=1e-6)
+    assert joined(None, beard) is beard and joined(scalp, None) is scalp
+    names = ("points", "root_uv", "width", "root_colour", "tip_colour")
+    many = replace(beard, **{name: np.resize(one := getattr(beard, name), (4000, *one.shape[1:])) for name in names})
+    assert len(joined(many, beard).points) == 4096 and joined(many, beard).parameters[FACIAL_GUIDES] == 96
+    cards = hair_cards(both)
+    assert cards.vertices[:, 1].min() < beard.points[..., 1].min() + 0.005
+
+
+def test_the_switch_is_off_unless_asked_and_without_hair_there_is_no_beard(scene: Scene) -> None:
+    skin = SkinPhotos(scene.fitted, tuple(labelled(face, 40) for face in scene.faces), [])
+    albedo = painted(scene, DARK)
+    texture = AlbedoResult(albedo, np.ones((SIZE, SIZE), np.float32), np.zeros(3), np.zeros((1, 2, 3), np.uint8))
+    for options in (ReconstructOptions(), ReconstructOptions(facial_hair=True, hair="none")):
+        beard = grow_beard(skin, texture, scene.template, options)
+        assert beard.strands is None and beard.albedo is albedo
+    assert grow_beard(skin, texture, scene.template, ReconstructOptions(facial_hair=True)).strands is not None
