@@ -102,7 +102,7 @@ class Session:
         """Start a reconstruction. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
-        only = {name: True for name in ("geometry_only", "hair_only") if getattr(job, name)}
+        only = {name: True for name in ("geometry_only", "hair_only", "texture_only") if getattr(job, name)}
         options = job.options.changed() | only
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere, self.small_pictures = None, False, {}

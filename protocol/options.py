@@ -179,8 +179,8 @@ class HeadOptions:
     mirror: str = _option(
         "",
         "Mirrored",
-        "Regions of the texture that are filled from the other side, separated by commas: left, right, or left or right "
-        "with eye, cheek or ear",
+        "Regions of the texture that are filled from the other side, separated by commas: left, right, or either with "
+        "eye, cheek or ear",
     )
     landmark_net: bool = _option(True, "Landmark Net", "our net's points; the fit then takes the detector's landmarks")
     lap: bool = _option(True, "LAP", "the canonical face that the networks of LAP give")

@@ -126,24 +126,47 @@ def painted_by(
 
 
 def edited_skin(layers: SkinLayers, edits: TextureEdits) -> np.ndarray:
-    """(P, 3) log albedo of the skin with the edits; ``layers.log_skin`` itself without any.
-
-    Raises ``LikenessError`` "usage" for a photo that takes no part in the texture, or shows nothing of its regions.
-    """
+    """(P, 3) log albedo of the skin with the edits; ``layers.log_skin`` itself without any. Photos that take no part in
+    the texture paint nothing (``check_edits`` says so)."""
     skin = layers.log_skin
     if edits == TextureEdits():
         return skin
     shades = _shades(layers) if edits.delighting < 1.0 else ()
     if shades:
         skin = np.concatenate([skin, _full(layers, _mean_shade(layers, shades))], 1)  # both are painted alike
-    for name, share in edits.paints.items():
-        skin = _painted(layers, skin, name, share, shades)
+    names = [photo.face.name for photo in layers.views]
+    for name in filter(names.__contains__, edits.paints):
+        skin = _painted(layers, skin, names.index(name), edits.paints[name], shades)
     if edits.mirror:
         skin = _mirrored(layers, skin, edits.mirror)
     bare = skin[:, :3]
     if edits.make_up > 0.0:
         bare = _without_make_up(layers, bare, edits.make_up)
     return bare + np.float32(1.0 - edits.delighting) * skin[:, 3:] if shades else bare
+
+
+def check_edits(layers: SkinLayers, edits: TextureEdits) -> None:
+    """Raise ``LikenessError`` "usage" for a photo that takes no part in the texture, or shows nothing of what it is to
+    paint."""
+    names = [photo.face.name for photo in layers.views]
+    for name, share in edits.paints.items():
+        if name not in names:
+            raise LikenessError(
+                "usage",
+                f"{name} takes no part in this head's texture.",
+                "Choose another photo, or let it be used for the texture and solve the head again.",
+            )
+        wanted = _mask(layers, share)
+        if (wanted * _shown(layers, names.index(name))).sum() < LEAST_SHOWN * wanted.sum():
+            raise LikenessError("usage", f"{name} does not show what it is to paint.", "Choose a photo that shows it.")
+
+
+def _shown(layers: SkinLayers, index: int) -> np.ndarray:
+    """(S, S) in [0, 1], how surely a photo shows the skin; no further than its own pixels of it."""
+    shown = layers.detail.shown[index].astype(np.float32)
+    chart = layers.working.image(np.ones(len(layers.working.texel), bool))
+    hole, fade = BLENDING.hole * layers.density**2, BLENDING.fade * layers.density
+    return photos_cover(shown > BLENDING.known, chart, hole, fade) * smoothstep(0.0, BLENDING.known, shown)
 
 
 def _mask(layers: SkinLayers, share: np.ndarray) -> np.ndarray:
@@ -165,7 +188,8 @@ def _shades(layers: SkinLayers) -> tuple[np.ndarray, ...]:
     plain = plain_skin(surface)[: surface.count]
     shades = []
     for field_, shown in zip(layers.delit.log_fields, layers.detail.shown, strict=True):
-        _, seen = surface.at_cage(atlas, np.zeros((len(atlas.texel), 1), np.float32), atlas.gather(shown).astype(np.float32))
+        weight = atlas.gather(shown).astype(np.float32)
+        _, seen = surface.at_cage(atlas, weight[:, None], weight)
         shades.append(field_ - weighted_median(field_[: surface.count], seen * plain + 1e-9).astype(np.float32))
     return tuple(shades)
 
@@ -184,26 +208,10 @@ def _mean_shade(layers: SkinLayers, shades: tuple[np.ndarray, ...]) -> np.ndarra
 
 
 def _painted(
-    layers: SkinLayers, skin: np.ndarray, name: str, share: np.ndarray, shades: tuple[np.ndarray, ...]
+    layers: SkinLayers, skin: np.ndarray, index: int, share: np.ndarray, shades: tuple[np.ndarray, ...]
 ) -> np.ndarray:
-    """The skin (P, C) with the share (C,) of the cage's vertices as the photo ``name`` alone shows it."""
-    names = [photo.face.name for photo in layers.views]
-    if name not in names:
-        raise LikenessError(
-            "usage",
-            f"{name} takes no part in this head's texture.",
-            "Choose another photo, or let it be used for the texture and solve the head again.",
-        )
-    index, atlas, detail = names.index(name), layers.working, layers.detail
-    chart = atlas.image(np.ones(len(atlas.texel), bool))
-    wanted = _mask(layers, share)
-    shown = detail.shown[index].astype(np.float32)
-    cover = photos_cover(
-        shown > BLENDING.known, chart, BLENDING.hole * layers.density**2, BLENDING.fade * layers.density
-    )
-    mask = wanted * cover * smoothstep(0.0, BLENDING.known, shown)  # the cover goes on over holes
-    if mask.sum() < LEAST_SHOWN * wanted.sum():
-        raise LikenessError("usage", f"{name} does not show what it is to paint.", "Choose a photo that shows it.")
+    """The skin (P, C) with the share (C,) of the cage's vertices as one photo alone shows it."""
+    detail, mask = layers.detail, _mask(layers, share) * _shown(layers, index)
     own = [getattr(detail, one)[index].astype(np.float32) for one in ("per_photo", "hair")]
     alone = replace(detail, per_photo=(own[0],), weights=((mask > 0).astype(np.float32),), hair=(own[1],))
     delit = replace(layers.delit, log_fields=(layers.delit.log_fields[index],))

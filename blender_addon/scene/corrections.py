@@ -20,6 +20,7 @@ from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
 from ..protocol.names import ALL_PART_NAMES, BUST, HEAD_POINTS, LANDMARKS
+from ..shared.options import TEXTURE_REGIONS
 from ..shared.similarity import Similarity, fit_similarity
 from . import tags
 from .expressions import LID_ATTACHED_PARTS
@@ -104,6 +105,10 @@ def rectangles(cells: np.ndarray) -> np.ndarray:
     return np.stack([left / width, row / height, right / width, (row + 1) / height], axis=1)
 
 
+BRUSH = "brush"
+"""The region of a texture that an artist marked."""
+BRUSH_GROUP = "Texture Brush"
+"""The head's vertex group that marks it."""
 USES = ("both", "shape", "texture", "neither")
 HANDLES = (
     *(10, 67, 297, 54, 284),  # hairline, middle and sides, as far as landmarks reach
@@ -197,6 +202,39 @@ def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | Non
     stored = _stored(collection)
     stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), mask=mask)
     _store(collection, stored)
+
+
+def painted_regions(collection: bpy.types.Collection) -> dict[str, str]:
+    """Region of the texture -> the photo that alone paints it; ``BRUSH`` is what was marked. Called at every redraw."""
+    said = [(str(group["name"]), group) for group in collection.get(tags.CORRECTIONS, ())]
+    found = {region: label for label, group in said for region in _read_regions(group)}
+    marked = [label for label, group in said if group.get("brush")]
+    return found | ({BRUSH: marked[0]} if marked else {})
+
+
+def paint_region(collection: bpy.types.Collection, region: str, photo: str, brush: bytes = b"") -> None:
+    """Let one photo alone paint a region of the texture, or what the ``brush`` marked; "" gives it back to all."""
+    stored = {}
+    for label, one in _stored(collection).items():
+        left = tuple(other for other in one.paints if other != region)
+        less = replace(one, paints=left, brush=b"" if region == BRUSH else one.brush)
+        if less == one or not less.is_empty:  # an entry without corrections stays, because the shape still has them
+            stored[label] = less
+    if photo:
+        one = stored.get(photo, PhotoCorrections(photo))
+        more = {"brush": brush} if region == BRUSH else {"paints": (*one.paints, region)}
+        stored[photo] = replace(one, **more)
+    _store(collection, stored)
+
+
+def brush_of(head: bpy.types.Object) -> bytes:
+    """A byte for each vertex, 255 where the vertex group ``BRUSH_GROUP`` has all weight; empty without any."""
+    group = head.vertex_groups.get(BRUSH_GROUP)
+    if group is None:
+        return b""
+    held = ((one.weight for one in vertex.groups if one.group == group.index) for vertex in head.data.vertices)
+    weights = np.array([next(own, 0.0) for own in held])
+    return np.round(255.0 * weights).astype(np.uint8).tobytes() if weights.any() else b""
 
 
 def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> list[bpy.types.Object]:
@@ -561,6 +599,10 @@ def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections
             group["places"] = [float(number) for _, x, y in one.points for number in (x, y)]
         if one.mask is not None:
             group["mask"] = [one.mask.width, one.mask.height, *one.mask.runs]
+        if one.paints:
+            group["paints"] = ",".join(one.paints)
+        if one.brush:
+            group["brush"] = one.brush.hex()
         groups.append(group)
     collection[tags.CORRECTIONS] = groups
 
@@ -573,9 +615,14 @@ def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
         if use not in USES or len(places) != 2 * len(landmarks) or not all(0 <= one < POINTS for one in landmarks):
             return None
         points = zip(landmarks, map(float, places[::2]), map(float, places[1::2]), strict=True)
-        return PhotoCorrections(str(group["name"]), use, tuple(points), _read_mask(group.get("mask", ())))
+        more = (_read_mask(group.get("mask", ())), _read_regions(group), bytes.fromhex(group.get("brush", "")))
+        return PhotoCorrections(str(group["name"]), use, tuple(points), *more)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _read_regions(group: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(one for one in str(group.get("paints", "")).split(",") if one in TEXTURE_REGIONS)
 
 
 def _read_mask(numbers: Iterable[int]) -> PhotoMask | None:

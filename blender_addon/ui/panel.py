@@ -11,6 +11,7 @@ from .. import installer
 from ..backend_process.locks import FOLDER_BUSY
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
+from ..operators.reconstruct import ALL_PHOTOS
 from ..runner import JobView, Phase
 from ..scene import cameras, corrections, tags
 from ..scene.expressions import LOCK
@@ -19,6 +20,7 @@ from ..scene.meshes import sculpted
 from ..scene.own_head import list_words
 from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
+from ..shared.options import sides_of
 from ..transfer.sliced import Work, current_work
 from .preferences import chosen_backend, preferences
 from .properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
@@ -213,19 +215,32 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
 
 class SkinPanel(_OfHead, bpy.types.Panel):
-    """Strengths of the skin's relief and of its wrinkles."""
+    """Strengths of the skin's relief and of its wrinkles, and what paints the texture."""
 
     bl_idname = "LIKENESS_PT_skin"
     bl_label = "Skin"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return bool(_strengths(context))
-
     def draw(self, context: bpy.types.Context) -> None:
+        collection = tags.active_head(context)
         row = self.layout.row(align=True)
         for name, socket in _strengths(context).items():
             row.prop(socket, "default_value", text=name)
+        wished, column = collection.likeness, self.layout.column(align=True)
+        row = column.row(align=True)
+        row.prop(wished, "texture_region", text="")
+        row.operator("likeness.texture_brush", text="", icon="BRUSH_DATA")
+        paint = column.operator_menu_enum("likeness.paint_region", "source", text="Paint From", icon="IMAGE_DATA")
+        paint.region = wished.texture_region
+        mirrored = dict.fromkeys(sides_of(wished.mirror), "the other side")
+        for region, source in (corrections.painted_regions(collection) | mirrored).items():
+            row = column.row(align=True)
+            row.label(text=f"{region.capitalize()}: {source}")
+            undo = row.operator("likeness.paint_region", text="", icon="X")
+            undo.region, undo.source = region, ALL_PHOTOS
+        row = self.layout.row(align=True)
+        row.prop(wished, "make_up")
+        row.prop(wished, "delighting")
+        row.operator("likeness.paint_texture", text="", icon="FILE_REFRESH")
 
 
 class ExportPanel(_OfHead, bpy.types.Panel):

@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 
 from ..scene import corrections, tags
 from ..scene.hair import move_hair, shape_hair
-from ..shared.options import OPTIONS, HeadOptions
+from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
 
 PLACES = (
     ("BESIDE", "Beside", "A new head stands beside what the scene shows"),
@@ -82,6 +82,14 @@ def options_of(settings: bpy.types.PropertyGroup, head: bpy.types.PropertyGroup 
 
 
 HAIR_STYLE = option_property("hair_style")
+_MARKED = (corrections.BRUSH, "What the Brush Marked", "What has weight in the head's vertex group of the brush")
+TEXTURE_REGION = EnumProperty(
+    name="Region",
+    description="Part of the texture that one photo or the other side paints",
+    items=[*((one, one.title(), "") for one in TEXTURE_REGIONS), _MARKED],
+)
+TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
+"""Options of a head that change its texture alone."""
 
 
 class LikenessHead(bpy.types.PropertyGroup):
@@ -91,6 +99,10 @@ class LikenessHead(bpy.types.PropertyGroup):
     average: option_property("average")
     hair_style: option_property("hair_style")
     look: option_property("look")
+    make_up: option_property("make_up")
+    delighting: option_property("delighting")
+    mirror: option_property("mirror")
+    texture_region: TEXTURE_REGION
     reach: FloatProperty(
         name="Reach",
         description="How far from a dragged landmark Pull moves the skin",
@@ -120,6 +132,8 @@ class LikenessHead(bpy.types.PropertyGroup):
         if isinstance(look, str) and look:
             self.look = look
         if new:
+            for name in TEXTURE_OPTIONS:
+                setattr(self, name, OPTIONS[name].valid(settings.get(name)))
             self.symmetry, self.average = symmetry, average
             self.hair_style = OPTIONS["hair_style"].valid(settings.get("hair_style"))
 
