@@ -20,8 +20,9 @@ from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
 from ..protocol.names import ALL_PART_NAMES, BUST, HEAD_POINTS, LANDMARKS
+from ..shared.names import HANDLES
 from ..shared.options import TEXTURE_REGIONS
-from ..shared.similarity import Similarity, fit_similarity
+from ..shared.similarity import LocalMotion, Similarity, fit_similarity
 from . import tags
 from .expressions import LID_ATTACHED_PARTS
 from .meshes import (
@@ -110,18 +111,6 @@ BRUSH = "brush"
 BRUSH_GROUP = "Texture Brush"
 """The head's vertex group that marks it."""
 USES = ("both", "shape", "texture", "neither")
-HANDLES = (
-    *(10, 67, 297, 54, 284),  # hairline, middle and sides, as far as landmarks reach
-    *(127, 356, 234, 454, 93, 323, 132, 361, 58, 288),  # in front of the ears, down to the jaw's corners
-    *(172, 397, 136, 365, 150, 379, 149, 378, 176, 400, 148, 377, 152),  # jaw line and chin
-    *(46, 53, 52, 65, 55, 276, 283, 282, 295, 285),  # lower edge of the brows
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # lids
-    *(468, 473),  # pupils
-    *(168, 6, 195, 4, 1, 2, 98, 327, 129, 358),  # the nose's ridge, tip, base and wings
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
-    *(13, 14),  # between the lips
-)
-"""The landmarks that are shown; all 478 would hide the face."""
 SKIN_VERTEX = "skin_vertex"
 """Attribute of a part without vertices of hm08: the head's vertex that each follows."""
 LEAST_BLINK = 1e-3
@@ -337,7 +326,7 @@ def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -
     seen = _SeenSkin(head, camera)
     sites = seen.sites(np.array(list(fitted.values())))
     rest = neutral_coordinates(head.data)
-    field = _Field(rest, sites, seen.in_head_frame(sites, change), reach)
+    field = LocalMotion(rest, sites.vertices, sites.shares, seen.in_head_frame(sites, change), reach)
     for part in ("head", BUST, *LID_ATTACHED_PARTS):
         obj = tags.part_object(collection, part)
         if obj is not None:
@@ -408,24 +397,6 @@ class _SeenSkin:
     def moved_with(self, pixels: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """(N, 2) where places (N, 2) on the photo are after the skin's vertices have moved by (V, 3)."""
         return pixels + self.sites(pixels).of(self.project(self.shape + moved)[0] - self.pixels)
-
-
-class _Field:
-    """A smooth motion of vertices with which sites make given motions (N, 3); it ends ``reach`` metres from those that
-    move. ``rest`` : (V, 3) vertices."""
-
-    def __init__(self, rest: np.ndarray, sites: _Sites, moved: np.ndarray, reach: float) -> None:
-        self.centres, self.reach = sites.of(rest), reach
-        kernel = np.einsum("nk,nkm->nm", sites.shares, self._kernel(rest[sites.vertices]))
-        self.weights = np.linalg.lstsq(kernel, moved, rcond=1e-6)[0]
-
-    def _kernel(self, points: np.ndarray) -> np.ndarray:
-        near = np.linalg.norm(points[..., None, :] - self.centres, axis=-1) / self.reach
-        return np.clip(1.0 - near, 0.0, None) ** 4 * (4.0 * near + 1.0)
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """(M, 3) float32 motions of points (M, 3)."""
-        return (self._kernel(points) @ self.weights).astype(np.float32)
 
 
 @cache
