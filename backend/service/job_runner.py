@@ -27,7 +27,7 @@ from backend.exchange.wire import encode_face, pack_relief
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import HairVotes
+from backend.hair.fit_hair import HairVotes, check_look
 from backend.models.registry import MODELS
 from backend.options import options_of
 from backend.photos import mediapipe_models
@@ -45,6 +45,7 @@ from backend.pipeline import (
     edits_of,
     exported_hair,
     grow_hair,
+    look_at_hair,
     reconstruct,
 )
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
@@ -144,11 +145,13 @@ after the last head: hairstyles and textures are tried for a while."""
 @dataclass(frozen=True)
 class GrownHead:
     """What other hairstyles and textures of a head are made from, as stages of ``pipeline`` made it; ``asset`` is its
-    shape alone, ``layers`` None where they are too large to keep."""
+    shape alone, ``look`` by the photo ``starred`` ("" for the one that was chosen), ``layers`` None where they are too
+    large to keep."""
 
     fit: FittedFace
     hairline: Hairline
     look: HairVotes | None
+    starred: str
     template: Template
     tone: np.ndarray
     asset: FaceAsset
@@ -162,8 +165,14 @@ class GrownHead:
         return replace(asset, report={"settings": options.to_report()})
 
     def with_hair(self, options: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
-        """The shape with hair in the style of ``options``, and what the report says of it."""
-        found = grow_hair(self.fit, self.hairline, self.look, self.template, options, Watch(progress))
+        """The shape with hair of the look and in the style of ``options``, and what the report says of it. Raises
+        ``LikenessError`` for a look that is no photo of the head."""
+        look = self.look
+        if look is None or options.look not in (self.starred, look.look.leader):
+            if options.look:
+                check_look(options.look, [photo.name for photo in self.fit.photos])
+            look = look_at_hair(self.fit, self.hairline, self.template, options)
+        found = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
         strands = exported_hair(self.asset, found, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
         report = {"hair": found.to_report(), "settings": options.to_report()}
@@ -179,10 +188,12 @@ def _grown_head(
     shape: FaceAsset,
     dressed: FaceAsset,
     texture: AlbedoResult,
+    options: ReconstructOptions,
 ) -> GrownHead:
     """The stage of a whole job that keeps what other hairstyles and textures are made from."""
     layers = texture.layers if texture.layers.skin.nbytes <= MOST_BYTES else None
-    return GrownHead(fit, hairline, look, template, tone, replace(shape, photos=dressed.photos), layers)
+    bare = replace(shape, photos=dressed.photos)
+    return GrownHead(fit, hairline, look, options.look, template, tone, bare, layers)
 
 
 class _KeptHead:
@@ -204,13 +215,12 @@ class _KeptHead:
             self._timer.start()
 
     def of(self, key: str, options: ReconstructOptions) -> GrownHead:
-        """The head of these photos and options, whatever its hair was. Raises ``LikenessError`` where it is gone."""
+        """The head of these photos and options, whatever hair and look it has. Raises ``LikenessError`` where it is
+        gone."""
         with self._lock:
             kept = self._kept
         if kept is not None and (kept[0], _but_hair(kept[1])) == (key, _but_hair(options)):
-            look = kept[2].look
-            if look is not None and options.look in ("", look.look.leader):
-                return kept[2]
+            return kept[2]
         raise LikenessError(
             "usage",
             "The backend does not have this head's hair any more.",

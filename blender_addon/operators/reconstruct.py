@@ -198,6 +198,34 @@ hair and relief stay until you solve it again as a whole"""
         return clickable(cls, session().busy_reason or nothing)
 
 
+_photos: list[tuple[str, str, str]] = []
+
+
+def _photos_of(_: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
+    collection = tags.active_head(context)
+    names = () if collection is None else corrections.known_photos(collection)
+    _photos[:] = [(name, name, "As this photo alone shows it") for name in names]  # Blender does not hold the texts
+    return _photos
+
+
+class HairFromPhoto(_Reconstructing, bpy.types.Operator):
+    """Grow the active head's hair again as this photo shows it, without solving the head; the photo gets the star"""
+
+    bl_idname = "likeness.hair_from_photo"
+    bl_label = "From Photo"
+    bl_options = {"REGISTER"}
+    again = hair_only = True
+    photo: EnumProperty(name="Photo", items=_photos_of)
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+
+    def _look(self, context: bpy.types.Context, given: tuple[tuple[str, str], ...], labels: set[str]) -> str:
+        tags.active_head(context).likeness.look = self.photo
+        return self.photo
+
+
 class ChangeHair(_Reconstructing, bpy.types.Operator):
     """Grow the active head's hair again in this style, without solving the head: for as long as the backend has it, \
 a quarter of an hour after its last solve"""
@@ -238,18 +266,14 @@ it, a quarter of an hour after its last solve"""
 
 ALL_PHOTOS, OTHER_SIDE = "/all", "/mirrored"
 """Sources of a region besides a photo; no photo's name has a slash."""
-_sources: list[tuple[str, str, str]] = []
+_BESIDE_PHOTOS = [
+    (ALL_PHOTOS, "All Photos", "As all photos show it together"),
+    (OTHER_SIDE, "The Other Side", "As the other side of the face is, mirrored"),
+]
 
 
-def _sources_of(_: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
-    collection = tags.active_head(context)
-    photos = () if collection is None else corrections.known_photos(collection)
-    _sources[:] = [  # Blender does not hold these texts itself
-        (ALL_PHOTOS, "All Photos", "As all photos show it together"),
-        (OTHER_SIDE, "The Other Side", "As the other side of the face is, mirrored"),
-        *((photo, photo, "As this photo alone shows it") for photo in photos),
-    ]
-    return _sources
+def _sources_of(operator: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
+    return _BESIDE_PHOTOS + _photos_of(operator, context)
 
 
 class PaintRegion(_Painting, bpy.types.Operator):
@@ -387,6 +411,7 @@ CLASSES = (
     SolveAgain,
     FitCorrections,
     ChangeHair,
+    HairFromPhoto,
     PaintTexture,
     PaintRegion,
     TextureBrush,

@@ -206,6 +206,7 @@ class HairPanel(_OfHead, bpy.types.Panel):
         row = self.layout.row(align=True)
         row.prop(collection.likeness, "hair_style")
         row.operator_menu_enum("likeness.change_hair", "style", text="", icon="OUTLINER_OB_CURVES")
+        self.layout.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
         sliders = self.layout.column(align=True)
         sliders.enabled = tags.hair_object(collection, "CURVES") is not None
         for name in HAIR_SLIDERS:

@@ -73,15 +73,14 @@ def test_a_texture_outlives_another_shape_and_other_hair() -> None:
 
 def test_only_the_same_head_with_other_hair_is_kept() -> None:
     kept, options = job_runner._KeptHead(), ReconstructOptions(average=0.7)
-    head: Any = SimpleNamespace(look=SimpleNamespace(look=SimpleNamespace(leader="b.jpg")))
+    head: Any = SimpleNamespace()
     kept.keep("photos", options, head)
     painted = {"corrections": (PhotoCorrections("a.jpg", paints=("nose",)),), "make_up": 0.5, "mirror": "left"}
-    for same in ({"hair_style": "bob"}, {"hair": "cards"}, {"look": "b.jpg"}, painted):
+    for same in ({"hair_style": "bob"}, {"hair": "cards"}, {"look": "a.jpg"}, painted):
         assert kept.of("photos", replace(ReconstructOptions(average=0.7), **same)) is head
     for key, other in (
         ("more", options),
         ("photos", replace(options, average=0.5)),
-        ("photos", replace(options, look="a.jpg")),
     ):
         with pytest.raises(LikenessError, match="Solve the head again"):
             kept.of(key, other)
@@ -129,6 +128,12 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     assert made(texture_only=True).albedo_png == whole.albedo_png
     with pytest.raises(LikenessError, match="takes no part"):
         made(texture_only=True, corrections=(PhotoCorrections("gone.jpg", paints=("nose",)),))
+    leader = whole.report["hair"]["look"]["leader"]
+    (other,) = set(names) - {leader}
+    from_other = made(hair_only=True, look=other)
+    assert from_other.report["hair"]["look"]["leader"] == other
+    with pytest.raises(LikenessError, match="gone"):
+        made(hair_only=True, look="gone.jpg")
     by_photos = made(hair_only=True)
     assert (by_photos.hair.points == whole.hair.points).all() and (
         by_photos.hair.root_colour == whole.hair.root_colour
