@@ -220,5 +220,7 @@ def _declared(name: str, default: Any, word: str = "", **metadata: Any) -> Optio
 
 OPTIONS: dict[str, Option] = {one.name: _declared(one.name, one.default, **one.metadata) for one in fields(HeadOptions)}
 """By name, in the order of ``HeadOptions``."""
+HAIR_STYLES: tuple[Value, ...] = OPTIONS["hair_style"].values[1:]
+"""All but the photos' own."""
 DEVICES = ("auto", "cpu", "cuda")
 """Where models that can use a GPU run; ``auto``: on it where there is one."""

@@ -20,8 +20,9 @@ from ..scene.meshes import sculpted
 from ..scene.own_head import list_words
 from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
-from ..shared.options import sides_of
+from ..shared.options import HAIR_STYLES, sides_of
 from ..transfer.sliced import Work, current_work
+from .key_pictures import picture_icon
 from .preferences import chosen_backend, preferences
 from .properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
 from .redraw import TAB
@@ -195,6 +196,26 @@ class FeaturesPanel(_OfHead, bpy.types.Panel):
             column.prop(wished, name, slider=True)
 
 
+class HairStyles(bpy.types.Panel):
+    """The hairstyles in pictures; a click grows the active head's hair again."""
+
+    bl_idname = "LIKENESS_PT_hair_styles"
+    bl_label = "Change Hair"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "HEADER"
+    bl_options = {"INSTANCED"}  # noqa: RUF012 (Blender wants a set)
+    bl_ui_units_x = 22
+
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.label(text=self.bl_label)
+        self.layout.operator("likeness.change_hair", text="By the Photos").style = "auto"
+        grid = self.layout.grid_flow(row_major=True, columns=5, even_columns=True, align=True)
+        for style in HAIR_STYLES:
+            cell = grid.column(align=True)
+            cell.template_icon(picture_icon(style.name), scale=4)
+            cell.operator("likeness.change_hair", text=style.label).style = style.name
+
+
 class HairPanel(_OfHead, bpy.types.Panel):
     """Style and display of the hair."""
 
@@ -205,7 +226,7 @@ class HairPanel(_OfHead, bpy.types.Panel):
         collection = tags.active_head(context)
         row = self.layout.row(align=True)
         row.prop(collection.likeness, "hair_style")
-        row.operator_menu_enum("likeness.change_hair", "style", text="", icon="OUTLINER_OB_CURVES")
+        row.popover(HairStyles.bl_idname, text="", icon="OUTLINER_OB_CURVES")
         self.layout.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
         sliders = self.layout.column(align=True)
         sliders.enabled = tags.hair_object(collection, "CURVES") is not None
@@ -467,7 +488,7 @@ def _module() -> str:
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
 """From top to bottom."""
-CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS, FeaturesPanel)
+CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS, FeaturesPanel, HairStyles)
 
 
 def register() -> None:
