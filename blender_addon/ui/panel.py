@@ -207,7 +207,7 @@ class HairStyles(bpy.types.Panel):
     bl_ui_units_x = 22
 
     def draw(self, context: bpy.types.Context) -> None:
-        self.layout.label(text=self.bl_label)
+        self.layout.label(text=HairStyles.bl_label)
         self.layout.operator("likeness.change_hair", text="By the Photos").style = "auto"
         grid = self.layout.grid_flow(row_major=True, columns=5, even_columns=True, align=True)
         for style in HAIR_STYLES:
