@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 
 from ..scene import corrections, tags
 from ..scene.hair import move_hair, shape_hair
+from ..session import session
 from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
 
 PLACES = (
@@ -58,10 +59,10 @@ class LikenessPhoto(bpy.types.PropertyGroup):
     )
 
 
-def option_property(name: str) -> object:
-    """The property of a head's option, as ``shared.options`` declares it."""
+def option_property(name: str, **more: Any) -> object:
+    """The property of a head's option, as ``shared.options`` declares it, with ``more`` arguments."""
     option = OPTIONS[name]
-    words = {"name": option.label, "description": option.doc[:1].upper() + option.doc[1:]}
+    words = {"name": option.label, "description": option.doc[:1].upper() + option.doc[1:], **more}
     if option.values:
         items = [(str(value.name), value.label, value.doc) for value in option.values]
         return EnumProperty(**words, items=items, default=str(option.default))
@@ -92,6 +93,10 @@ TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
 """Options of a head that change its texture alone."""
 
 
+def _paint(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    session().ask_texture()
+
+
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
@@ -99,8 +104,8 @@ class LikenessHead(bpy.types.PropertyGroup):
     average: option_property("average")
     hair_style: option_property("hair_style")
     look: option_property("look")
-    make_up: option_property("make_up")
-    delighting: option_property("delighting")
+    make_up: option_property("make_up", update=_paint)
+    delighting: option_property("delighting", update=_paint)
     mirror: option_property("mirror")
     texture_region: TEXTURE_REGION
     reach: FloatProperty(

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from backend.geometry.subdivision import Subdivision, subdivide
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.draw import draw_hair
+from backend.hair.fit_hair import HAIR_RADIUS
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.camera import Camera
@@ -218,7 +219,7 @@ _LARGE = 4
 """Hair is drawn at so many times the pictures' size."""
 _HAIR = (0.055, 0.027, 0.014)
 """Linear albedo of brown hair."""
-_SEEDS = 4000
+_SEEDS = 10_000
 """Draws of hair among which each hairstyle comes up."""
 
 
@@ -231,7 +232,7 @@ def draw_hairstyle(head: PaintedHead, template: Template, name: str) -> np.ndarr
     """(SIDE, SIDE, 3) uint8 sRGB picture of a hairstyle on the mean head, from its right."""
     vertices = template.vertices[: template.head.vertex_stop].astype(np.float64)
     middle = 0.5 * (vertices.min(0) + vertices.max(0))
-    camera = portrait_camera(middle, 35.0, _LARGE * SIDE, 0.34)
+    camera = portrait_camera(middle, 35.0, _LARGE * SIDE)
     strands = None if name == "shaved" else _strands_of(template, name)
     if strands is not None and name != "balding":
         scalp = head.fine.positions(np.repeat(template.regions["scalp"][:, None], 3, 1).astype(np.float64))
@@ -268,7 +269,7 @@ def _strands_of(template: Template, name: str) -> HairStrands:
     colour = np.array([_HAIR], np.float32) * tone
     width = np.asarray(hair.locks.width, np.float32)[shown]
     roots = np.zeros((len(width), 2), np.float32)
-    return HairStrands(points[shown].astype(np.float32), roots, width, colour, colour, 6e-5, name, {})
+    return HairStrands(points[shown].astype(np.float32), roots, width, colour, colour, HAIR_RADIUS, name, {})
 
 
 def _batched(numbers: Flow | Locks) -> Flow | Locks:

@@ -13,6 +13,7 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from instant_backend import Backend  # noqa: E402
 
+from blender_addon import timer  # noqa: E402
 from blender_addon.client.submissions import PhotoCorrections, Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import corrections, tags  # noqa: E402
@@ -128,6 +129,24 @@ def test_solving_again_and_the_file_keep_the_choice(asked: list[Submission], tmp
     assert "texture_only" not in asked[-1].options
     assert (asked[-1].options["make_up"], asked[-1].options["delighting"]) == (0.5, 0.25)
     assert sent_of(asked[-1])[photo].paints == ("forehead",)
+
+
+def test_sliders_paint_by_themselves_while_the_backend_runs(asked: list[Submission], backend: Backend) -> None:
+    head().likeness.make_up = 0.25
+    timer._on_timer()
+    assert len(asked) == 1, "no backend runs, which could have the texture"
+    backend.connected = True
+    for value in (0.5, 0.75):  # a drag
+        head().likeness.make_up = value
+    timer._on_timer()
+    timer._on_timer()
+    assert [one.options.get("make_up") for one in asked[1:]] == [0.75]
+    np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.context.view_layer.objects.active = None
+    bpy.ops.likeness.reconstruct()
+    timer._on_timer()
+    assert "texture_only" not in asked[-1].options, "a new head's own values ask for nothing"
 
 
 def test_one_undo_takes_a_region_back(asked: list[Submission]) -> None:
