@@ -334,7 +334,7 @@ def _guarded(
     try:
         return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name, job.armature))
     except AddonError as error:
-        if error.code != "head_gone" or job.into is None or result.geometry_only:
+        if error.code != "head_gone" or job.into is None or result.geometry_only or result.texture_only:
             raise
     return (yield from import_steps(result, place, files, None, job.pack_photos, job.name, job.armature))
 

@@ -24,7 +24,7 @@ MOST_POINTS = 1500
 """Most corrected points of all photos together; they must fit a request's header of 64 KiB beside the photos' names."""
 MOST_RUNS = 3000
 """Most runs of all photos' masks together, for the same reason; a hand's outline has about 200."""
-MOST_BRUSHES = 4
+MOST_BRUSHES = 2
 """Most photos that paint what a brush marked, 6 KiB each, for the same reason."""
 MOST_BRUSH_BYTES = 2**13
 MASK_SIDE = 256

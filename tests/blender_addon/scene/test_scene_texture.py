@@ -149,6 +149,22 @@ def test_sliders_paint_by_themselves_while_the_backend_runs(asked: list[Submissi
     assert "texture_only" not in asked[-1].options, "a new head's own values ask for nothing"
 
 
+def test_a_texture_without_its_head_makes_no_other_one(asked: list[Submission], backend: Backend) -> None:
+    def gone() -> None:
+        for obj in list(tags.objects_of(head())):
+            bpy.data.objects.remove(obj)
+        bpy.data.collections.remove(head())
+
+    def begin(submission: Submission, where: object) -> None:
+        given(submission, where)
+        gone()
+
+    given, backend.begin = backend.begin, begin
+    with pytest.raises(RuntimeError, match="was removed"):
+        bpy.ops.likeness.paint_region(region="nose", source="a.jpg")
+    assert not tags.head_collections()
+
+
 def test_one_undo_takes_a_region_back(asked: list[Submission]) -> None:
     photo, before = "a.jpg", shown()
     bpy.ops.ed.undo_push(message="before")
