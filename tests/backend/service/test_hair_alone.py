@@ -120,7 +120,8 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     for one, other in zip(whole.parts, again.parts, strict=True):
         assert (one.vertices == other.vertices).all() and (one.keys == other.keys).all()
     began = time.process_time()
-    nose = made(texture_only=True, corrections=(PhotoCorrections(names[1], paints=("nose",)),))
+    painted = (PhotoCorrections(names[1], paints=("nose",)),)
+    nose = made(texture_only=True, corrections=painted)
     seconds = time.process_time() - began
     print(f"{seconds:.2f} s")
     assert seconds < 2.0
@@ -139,3 +140,5 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
         by_photos.hair.root_colour == whole.hair.root_colour
     ).all()
     assert made(hair_style="shaved", hair_only=True).hair is None
+    solved = made(corrections=painted)  # last, because it is kept in the first one's place
+    assert solved.albedo_png == nose.albedo_png
