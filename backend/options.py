@@ -56,7 +56,8 @@ def add_head_options(group: argparse._ActionsContainer) -> None:
         elif one.values:
             _add_choice(group, one, default, doc)
         else:
-            group.add_argument(f"--{one.word}", dest=one.name, default=default, metavar="PHOTO", help=doc)
+            name = "PHOTO" if one.name == "look" else "REGIONS"
+            group.add_argument(f"--{one.word}", dest=one.name, default=default, metavar=name, help=doc)
 
 
 def _add_choice(group: argparse._ActionsContainer, option: Option, default: Any, doc: str) -> None:

@@ -41,9 +41,11 @@ from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.system.parallel import Stages, run_graph
 from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
+from backend.texture.edits import TextureEdits, painted_by
 from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined
+from backend.texture.surface import head_surface
 from backend.texture.unwrap import with_consistent_beards
-from protocol.options import HeadOptions
+from protocol.options import HeadOptions, sides_of
 
 MOST_RELIEF = 2048
 """Texels: largest side of the relief, whose own resolution is a quarter of that."""
@@ -308,6 +310,15 @@ def unwrap_skin(
     return unwrap_photos(template, skin.fitted, skin.faces, options.texture_size)
 
 
+def edits_of(options: ReconstructOptions, template: Template, neutral: np.ndarray) -> TextureEdits:
+    """What the options ask of the texture of a head with neutral vertices (V, 3). Raises as ``painted_by`` does."""
+    surface = head_surface(template)
+    regions = {one.name: one.paints for one in options.corrections if one.paints}
+    brushes = {one.name: one.brush for one in options.corrections if one.brush}
+    paints = painted_by(surface, neutral[: surface.count].astype(np.float64), regions, brushes)
+    return TextureEdits(paints, sides_of(options.mirror), options.make_up, options.delighting)
+
+
 def paint_texture(
     skin: SkinPhotos,
     unwrapped: UnwrappedPhotos,
@@ -320,9 +331,8 @@ def paint_texture(
     """Albedo and the eyes' picture."""
     completion = models.of(GRAPH_ALBEDO, GraphAlbedoModel)
     size, strands = options.texture_size, hair.strands
-    return build_albedo(
-        template, skin.fitted, skin.faces, size, strands, watch.progress, completion, unwrapped=unwrapped
-    )
+    edits = edits_of(options, template, skin.fitted.neutral)
+    return build_albedo(template, skin.fitted, skin.faces, size, strands, watch.progress, completion, unwrapped, edits)
 
 
 def find_relief(
@@ -365,9 +375,9 @@ def finish_shape(
 
 
 def grow_beard(skin: SkinPhotos, texture: AlbedoResult, template: Template, options: ReconstructOptions) -> FacialHair:
-    """Beard and moustache, and the texture below them."""
+    """Beard and moustache."""
     if not options.facial_hair or options.hair == "none":
-        return FacialHair(None, texture.albedo, "Not wanted.")
+        return FacialHair(None, "Not wanted.")
     return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo)
 
 
@@ -384,7 +394,7 @@ def dress_shape(
     """The head with its pictures, without its hair."""
     style = None if hair.strands is None else hair.strands.parameters
     photos = with_shown_points(shape.photos, fit.photos, hairline.faces, template, style)
-    return with_pictures(replace(shape, photos=photos), template, beard.albedo, texture.eyes, detail.detail)
+    return with_pictures(replace(shape, photos=photos), template, beard.below(texture.albedo), texture.eyes, detail.detail)
 
 
 def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> np.ndarray:

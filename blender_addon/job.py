@@ -26,6 +26,7 @@ class Job:
     corrections : the artist's corrections of photos, by label.
     geometry_only : whether to solve only shapes, keys and cameras of ``into`` again.
     hair_only : whether to grow only the hair of ``into`` again, in the style of ``options``.
+    texture_only : whether to paint only the texture of ``into`` again.
     into : id of the head to solve again, None for a new one.
     missing : number of its photos whose files are gone.
     """
@@ -44,3 +45,4 @@ class Job:
     corrections: tuple[PhotoCorrections, ...] = ()
     geometry_only: bool = False
     hair_only: bool = False
+    texture_only: bool = False

@@ -45,13 +45,14 @@ _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode y
 class Session:
     """State of the add-on's work with the backend.
 
-    ``small_pictures`` : of the most recently made head, for ``portrait_steps``.
+    ``small_pictures`` : of the most recently made head, for ``portrait_steps``. ``texture_asked`` : whether the active
+    head's texture is to be painted again.
     """
 
     def __init__(self) -> None:
         self.runner = Runner(client_name(), config_folder())
         self._runner_is_mine = False
-        self._lent = False
+        self._lent = self.texture_asked = False
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.preview_at = 0.0
@@ -102,12 +103,16 @@ class Session:
         """Start a reconstruction. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
-        only = {name: True for name in ("geometry_only", "hair_only") if getattr(job, name)}
+        only = {name: True for name in ("geometry_only", "hair_only", "texture_only") if getattr(job, name)}
         options = job.options.changed() | only
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere, self.small_pictures = None, False, {}
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options, job.corrections), backend)
+
+    def ask_texture(self) -> None:
+        """Have the timer paint the active head's texture again soon, if there is a backend that may have it."""
+        self.texture_asked = bool(self.runner.connected)
 
     def prepare(self, backend: LocalBackend | ServerAddress) -> None:
         """Start a backend of this computer for a click that is likely to come."""
@@ -275,6 +280,7 @@ class Session:
         self._head_id, self.small_pictures = str(made[tags.HEAD_ID]), small_pictures(result)
         settings = result.report.get("settings")
         made.likeness.remember(settings if isinstance(settings, dict) else {}, job.into is None)
+        self.texture_asked &= job.into is not None
         scene = _scene_of(job)
         redraw.write(scene, job.given, result.report, self._head_id)
         said = redraw.summary(result.report, self._took, job.missing)
@@ -328,7 +334,7 @@ def _guarded(
     try:
         return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name, job.armature))
     except AddonError as error:
-        if error.code != "head_gone" or job.into is None or result.geometry_only:
+        if error.code != "head_gone" or job.into is None or result.geometry_only or result.texture_only:
             raise
     return (yield from import_steps(result, place, files, None, job.pack_photos, job.name, job.armature))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import bpy
 
@@ -47,6 +48,10 @@ def _on_timer() -> float | None:
     current = session()
     view, preview = current.view, current.preview
     current.tick()
+    if current.texture_asked and not current.busy:
+        current.texture_asked = False
+        with suppress(RuntimeError):  # no head is active, or its photos are gone
+            bpy.ops.likeness.paint_texture("INVOKE_DEFAULT")
     writing = many.is_writing()
     many.tick()
     corner_preview.prepare()

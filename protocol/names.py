@@ -64,3 +64,17 @@ def mirrored_name(name: str) -> str:
     else:
         return name
     return other if other in ARKIT_INDEX else name
+
+
+HANDLES = (
+    *(10, 67, 297, 54, 284),  # hairline, middle and sides, as far as landmarks reach
+    *(127, 356, 234, 454, 93, 323, 132, 361, 58, 288),  # in front of the ears, down to the jaw's corners
+    *(172, 397, 136, 365, 150, 379, 149, 378, 176, 400, 148, 377, 152),  # jaw line and chin
+    *(46, 53, 52, 65, 55, 276, 283, 282, 295, 285),  # lower edge of the brows
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # lids
+    *(468, 473),  # pupils
+    *(168, 6, 195, 4, 1, 2, 98, 327, 129, 358),  # the nose's ridge, tip, base and wings
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
+    *(13, 14),  # between the lips
+)
+"""The landmarks that an artist is shown, which hold where another is dragged; all 478 would hide the face."""

@@ -13,6 +13,19 @@ from typing import Any
 LONGEST_TEXT = 255
 """Characters of an option that is text: the name of a photo."""
 
+_SIDES = ("left", "right")
+TEXTURE_REGIONS = (
+    *("forehead", "nose", "mouth", "chin", "neck", "scalp"),
+    *(f"{side} {part}" for part in ("eye", "cheek", "ear") for side in _SIDES),
+    *_SIDES,
+)
+"""Regions of a texture that an artist can paint otherwise; the last two are whole sides, of the person."""
+
+
+def sides_of(text: str) -> tuple[str, ...]:
+    """The regions with a side that a text names, separated by commas."""
+    return tuple(filter(None, (one.strip() for one in text.split(","))))
+
 
 @dataclass(frozen=True)
 class Value:
@@ -155,6 +168,25 @@ class HeadOptions:
         "are unusual",
         span=(0.0, 1.0),
     )
+    make_up: float = _option(
+        0.0,
+        "Make-Up Off",
+        "How much of the make-up on lids, lips and cheeks is taken off the texture: 1 gives the skin that usually goes "
+        "with this person's",
+        span=(0.0, 1.0),
+    )
+    delighting: float = _option(
+        1.0,
+        "Delighting",
+        "How much of the photos' light is taken off the texture: 0 leaves their shade in it",
+        span=(0.0, 1.0),
+    )
+    mirror: str = _option(
+        "",
+        "Mirrored",
+        "Regions of the texture that are filled from the other side, separated by commas: left, right, or either with "
+        "eye, cheek or ear",
+    )
     landmark_net: bool = _option(True, "Landmark Net", "our net's points; the fit then takes the detector's landmarks")
     lap: bool = _option(True, "LAP", "the canonical face that the networks of LAP give")
     learned_basis: bool = _option(
@@ -176,6 +208,10 @@ class HeadOptions:
         """What is wrong with the options, a sentence; empty if nothing is."""
         if self.personalise and self.face_model != "linear":
             return "Only the linear face model is personalised: leave out one of the two."
+        sided = [one for one in TEXTURE_REGIONS if one.startswith(_SIDES)]
+        unknown = [one for one in sides_of(self.mirror) if one not in sided]
+        if unknown:
+            return f"{unknown[0]!r} cannot be filled from the other side: use {', '.join(sided)}."
         return next(filter(None, (one.problem(getattr(self, one.name)) for one in OPTIONS.values())), "")
 
     def changed(self) -> dict[str, Any]:
@@ -189,5 +225,7 @@ def _declared(name: str, default: Any, word: str = "", **metadata: Any) -> Optio
 
 OPTIONS: dict[str, Option] = {one.name: _declared(one.name, one.default, **one.metadata) for one in fields(HeadOptions)}
 """By name, in the order of ``HeadOptions``."""
+HAIR_STYLES: tuple[Value, ...] = OPTIONS["hair_style"].values[1:]
+"""All but the photos' own."""
 DEVICES = ("auto", "cpu", "cuda")
 """Where models that can use a GPU run; ``auto``: on it where there is one."""

@@ -1,4 +1,4 @@
-"""Similarity transforms: rotation, scale and translation between corresponding points."""
+"""Motions from corresponding points: similarity transforms (rotation, scale, translation), and local ones."""
 
 from __future__ import annotations
 
@@ -43,3 +43,29 @@ def fit_similarity(
     if scale is None:
         scale = float((s * signs).sum() / max((share * (source - source_mean) ** 2).sum(), 1e-30))
     return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+
+
+class LocalMotion:
+    """A smooth motion of a mesh with which N places on it make given motions, zero from ``reach`` metres on from those
+    that move; interpolated by Wendland's C2 function (Wendland 1995).
+
+    Parameters
+    ----------
+    rest : (V, 3) vertices, metres. vertices, shares : (N, 3) vertices of each place, and their shares in it. moved :
+        (N, 3) metres.
+    """
+
+    def __init__(
+        self, rest: np.ndarray, vertices: np.ndarray, shares: np.ndarray, moved: np.ndarray, reach: float
+    ) -> None:
+        self._centres, self._reach = np.einsum("nk,nkc->nc", shares, rest[vertices]), reach
+        kernel = np.einsum("nk,nkm->nm", shares, self._kernel(rest[vertices]))
+        self._weights = np.linalg.lstsq(kernel, moved, rcond=1e-6)[0]
+
+    def _kernel(self, points: np.ndarray) -> np.ndarray:
+        near = np.linalg.norm(points[..., None, :] - self._centres, axis=-1) / self._reach
+        return np.clip(1.0 - near, 0.0, None) ** 4 * (4.0 * near + 1.0)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """(M, 3) float32 motions of points (M, 3)."""
+        return (self._kernel(points) @ self._weights).astype(np.float32)

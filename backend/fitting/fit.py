@@ -68,7 +68,7 @@ from backend.fitting.stages import (
     seen_mouth,
     solve_cage,
     symmetric_state,
-    with_corrected,
+    with_points_met,
 )
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
 from backend.models.graph_face import GraphModel, graph_face, template_around
@@ -356,7 +356,8 @@ def finished_state(
     progress("appearance", 0.0)
     if options.symmetry > 0:
         state = symmetric_state(state, options.symmetry)
-    return with_seen_mouths(placed_on_face(with_closed_lips(state), textures, options), options)
+    placed = placed_on_face(with_closed_lips(state), textures, options)
+    return with_points_met(with_seen_mouths(placed, options))
 
 
 def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
@@ -531,12 +532,11 @@ def _posed_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, 
 
 
 def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> FitState:
-    """Offset the cage smoothly beyond the identity modes, towards the photos' dense targets and corrected landmarks."""
+    """Offset the cage smoothly beyond the identity modes, towards the photos' dense targets."""
     template = state.template
     mesh = dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
     dense = targets_of_photos(state, mesh, stage.face_width, trust)
-    dense = with_corrected(state, dense)
     used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
     if not used:
         return state
@@ -622,7 +622,7 @@ def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoPar
     return np.concatenate([detected, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)
 
 
-OUTLIER_SCALES = (4.0, 1.0)
+OUTLIER_SCALES = (1.0,)
 """Robust scales of the two rounds, as factors: the first is wide, because landmarks that move along with a correction
 are far off at first. With 1 in both, errors are 3 % larger."""
 ITERATIONS = 4

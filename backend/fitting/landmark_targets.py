@@ -34,24 +34,11 @@ ALONG_OUTLINE_SHARE = 0.3
 """Weight of an outline landmark along the outline, relative to across it."""
 
 
-CLICK_PIXELS = 0.5
-"""Standard deviation of a point that a person has placed, in pixels of a photo of ``SHOWN_PIXELS``: a mouse moves in
-steps of one pixel, and the hand stops in the middle of several tries."""
+_INLIER_FACTOR = 1000.0
+"""Factor on the standard deviation of points of the ears, so large that none is an outlier of the robust loss."""
 EAR_POINT_PERCENT = 2.0
 """Standard deviation of a point on an ear's edge that a person has placed, per cent of the face's scale, some 2 mm:
 which point of the round edge is topmost depends on the view (0.4 mm rms at the top, 2.6 at the lobe)."""
-SHOWN_PIXELS = 1000
-"""Pixels along the longer side of a photo in a viewport; larger photos are shown reduced."""
-CORRELATION_METRES = 0.07
-"""Length scale of the Gaussian covariance of landmark errors on the face: errors that a person corrects at one landmark
-also affect its neighbours. About from an eye to the mouth's corner, because the detector sees the face as a whole."""
-INDEPENDENT_SHARE = 0.05
-"""Share of the variance of these errors that is independent for each landmark."""
-ASSUMED_CORRECT = 3.0
-"""Number of further landmarks that count as checked and correct when the variance of the errors is estimated: a person
-who drags a few points leaves the others because they look right."""
-_INLIER_FACTOR = 1000.0
-"""Factor on the standard deviation of corrected points, so large that none is an outlier of the robust loss."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +295,7 @@ def landmark_targets(
 ) -> PointTargets:
     """Targets of one photo at the current estimate: the detector's landmarks, the landmark net's where there are any,
     and those that a person has corrected. Visibility and outline depend on the pose. Each kind has its own errors.
-    Corrected landmarks replace the others at their place; masked landmarks have no weight."""
+    Corrected landmarks have the place that they were given; masked landmarks have no weight."""
     detected = _detector_targets(template, model, face, parameters, identity, stage)
     detected = detected.with_nuisance(0, model.nuisance_size)
     surface = None
@@ -321,69 +308,38 @@ def landmark_targets(
         detected = replace(detected, information=detected.information * ~face.unseen[order])
         surface = surface and replace(surface, information=surface.information * ~face.unseen)
     if face.corrected is not None:
-        errors = _error_field(model, face, face.corrected)
-        detected = PointTargets.joined(
-            errors.applied_to(detected, order), corrected_targets(model, face, face.corrected)
-        )
-        surface = surface and errors.applied_to(surface, np.arange(len(surface.pixels)))
+        detected = PointTargets.joined(_placed(detected, order, face.corrected), _ear_targets(model, face))
+        surface = surface and _placed(surface, np.arange(len(surface.pixels)), face.corrected)
     found = detected if surface is None else PointTargets.joined(detected, surface)
     if stage.outline_fraction > 0.0:
         found = PointTargets.joined(found, _outline_targets(template, model, face, parameters, identity, stage))
     return found
 
 
-def corrected_targets(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> PointTargets:
-    """Targets of landmarks that a person has corrected: deviation of a click, no bias, never outliers. They are fixed
-    points of the surface, like the landmark net's."""
-    longest = max(face.source_size)
-    deviation = CLICK_PIXELS * max(longest / SHOWN_PIXELS, 1.0) * face.crop_scale
-    points = SurfacePoints.joined(model.net_points.take(corrected.landmarks), model.ear_points.take(corrected.ears))
-    count = len(points)
-    deviations = np.full(count, deviation)
-    of_ears = EAR_POINT_PERCENT / 100.0 * face_scale(face.landmarks)
-    deviations[len(corrected.landmarks) :] = np.hypot(deviation, of_ears)
+def _placed(targets: PointTargets, order: np.ndarray, corrected: CorrectedLandmarks) -> PointTargets:
+    """Targets of the landmarks ``order`` (M,) with those that a person has corrected at their places, without the
+    errors that they share with others: the net was wrong there, and nothing else is known to be. ``stages`` meets them
+    exactly where the modes cannot."""
+    rows = np.argsort(order)[np.searchsorted(np.sort(order), corrected.landmarks)]
+    there = order[rows] == corrected.landmarks
+    rows = rows[there]
+    pixels, nuisance = targets.pixels.copy(), targets.nuisance.copy()
+    pixels[rows], nuisance[rows] = corrected.places[there], 0.0
+    return replace(targets, pixels=pixels, nuisance=nuisance)
+
+
+def _ear_targets(model: LandmarkModel, face: PhotoFace) -> PointTargets:
+    """Targets of points of the ears that a person has placed: no bias, never outliers."""
+    corrected = face.corrected
+    count, deviation = len(corrected.ears), EAR_POINT_PERCENT / 100.0 * face_scale(face.landmarks)
     return PointTargets(
-        points,
-        np.concatenate([corrected.places, corrected.ear_places]),
+        model.ear_points.take(corrected.ears),
+        corrected.ear_places,
         # A wide deviation with as much more information: least squares without the robust loss.
-        np.eye(2) / (_INLIER_FACTOR * deviations[:, None, None]),
+        np.tile(np.eye(2) / (_INLIER_FACTOR * deviation), (count, 1, 1)),
         np.full(count, _INLIER_FACTOR**2),
         np.zeros((count, 2, model.nuisance_size)),
     )
-
-
-@dataclass(frozen=True)
-class _ErrorField:
-    """Errors of all 478 landmarks of a photo, predicted from the corrected ones: shift (478, 2) pixels from the found
-    to the true place, its variance (478,) in square pixels, and which are ``corrected`` (478,) bool."""
-
-    shift: np.ndarray
-    variance: np.ndarray
-    corrected: np.ndarray
-
-    def applied_to(self, targets: PointTargets, order: np.ndarray) -> PointTargets:
-        """Targets of the landmarks ``order`` (M,), shifted and with the shift's variance added; corrected landmarks get
-        no weight, because they have targets of their own."""
-        precision = (targets.whitening**2).sum((1, 2)) / 2.0
-        share = np.where(self.corrected[order], 0.0, 1.0 / (1.0 + precision * self.variance[order]))
-        return replace(targets, pixels=targets.pixels + self.shift[order], information=share * targets.information)
-
-
-def _error_field(model: LandmarkModel, face: PhotoFace, corrected: CorrectedLandmarks) -> _ErrorField:
-    """Predict errors by Gaussian process regression on the face's surface (Rasmussen and Williams 2006, equations 2.25
-    and 2.26): correlated between neighbouring landmarks, with the variance estimated from the corrections."""
-    believed = corrected.found if face.surface is None else face.surface.places
-    off = corrected.places - believed[corrected.landmarks]
-    places = model.mean_places
-    apart = ((places[:, None] - places[corrected.landmarks]) ** 2).sum(-1)
-    alike = (1.0 - INDEPENDENT_SHARE) * np.exp(-0.5 * apart / CORRELATION_METRES**2)  # (478, N)
-    known = alike[corrected.landmarks] + INDEPENDENT_SHARE * np.eye(len(off))
-    weights = np.linalg.solve(known, alike.T).T
-    spread = float((off * np.linalg.solve(known, off)).sum()) / 2.0 / (len(off) + ASSUMED_CORRECT)
-    left = np.maximum(1.0 - INDEPENDENT_SHARE - (weights * alike).sum(1), 0.0)
-    chosen = np.zeros(len(places), bool)
-    chosen[corrected.landmarks] = True
-    return _ErrorField(weights @ off, left * spread, chosen)
 
 
 def _detector_targets(

@@ -29,7 +29,7 @@ from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
 from backend.fitting.detector_model import camera_prior, expected_errors, face_scale, initial_parameters, upright_axes
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.landmark_targets import LandmarkModel, corrected_targets, landmark_model, landmark_targets
+from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import CageStage, FitOptions
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
 from backend.fitting.solver import (
@@ -42,14 +42,14 @@ from backend.fitting.solver import (
     solve,
     solver_weights,
 )
-from backend.geometry.template import Template, ear_vertices, symmetric_part, uniform_laplacian
+from backend.geometry.template import LANDMARKS, Template, ear_vertices, symmetric_part, uniform_laplacian
 from backend.models.landmarks import net_points
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.system.parallel import each
-from protocol.names import ARKIT_NAMES
-from protocol.similarity import fit_similarity
+from protocol.names import ARKIT_NAMES, HANDLES
+from protocol.similarity import LocalMotion, fit_similarity
 
 
 @dataclass(frozen=True)
@@ -266,52 +266,54 @@ def _information_root(
 
 
 def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
-    """The state with the photos ``more`` added. Their pose and expression, and those of corrected photos, are solved on
-    the fixed shape."""
-    placed = tuple(number for number, face in enumerate(state.faces) if face.corrected is not None)
-    if not placed and not more:
+    """The state with the photos ``more`` added: their pose and expression are solved on the fixed shape."""
+    if not more:
         return state
     no_modes = np.zeros((0, *state.template.vertices.shape), np.float32)
     known = replace(state.template, vertices=state.neutral().astype(np.float32), identity_modes=no_modes)
     model = landmark_model(known)
-    faces = tuple(state.faces[number] for number in placed) + more
-    cameras = tuple(camera_prior(face, options.prior) for face in faces)
+    cameras = tuple(camera_prior(face, options.prior) for face in more)
     nothing = IdentityPrior(np.zeros((0, 0)), np.zeros(0))
     weights = solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
-    starts = tuple(state.estimate.photos[number] for number in placed) + tuple(
-        initial_parameters(known, face, options.prior, model.nuisance_size) for face in more
-    )
+    starts = tuple(initial_parameters(known, face, options.prior, model.nuisance_size) for face in more)
     estimate = FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
-    for scale in (4.0, 1.0, 1.0) if more else (1.0,):
-        targets = all_landmark_targets(known, model, faces, estimate, options)
+    for scale in (4.0, 1.0, 1.0):
+        targets = all_landmark_targets(known, model, more, estimate, options)
         stage_weights = replace(weights, outlier_scale=scale * weights.outlier_scale)
         estimate = solve(estimate, targets, cameras, stage_weights, options.landmarks.iterations)
-    model = landmark_model(state.template)
-    everybody = list(state.estimate.photos)
-    for number, parameters in zip(placed, estimate.photos, strict=False):
-        everybody[number] = parameters
-    photos = (*everybody, *estimate.photos[len(placed) :])
-    all_faces = state.faces + more
-    estimate = replace(state.estimate, photos=photos)
+    estimate = replace(state.estimate, photos=(*state.estimate.photos, *estimate.photos))
+    faces, model = state.faces + more, landmark_model(state.template)
     return replace(
         state,
-        faces=all_faces,
+        faces=faces,
         estimate=estimate,
-        targets=all_landmark_targets(state.template, model, all_faces, estimate, options),
+        targets=all_landmark_targets(state.template, model, faces, estimate, options),
     )
 
 
-def with_corrected(state: FitState, dense: tuple[DenseTargets | None, ...]) -> tuple[DenseTargets | None, ...]:
-    """Add the targets of corrected landmarks, each at its nearest vertex, to the dense ones."""
-    if all(face.corrected is None for face in state.faces):
-        return dense
-    model, points = landmark_model(state.template), net_points()
-    nearest = np.take_along_axis(points.vertices, points.barycentrics.argmax(1)[:, None], 1)[:, 0]
-    joined = []
-    for face, one in zip(state.faces, dense, strict=True):
-        if face.corrected is not None:
-            vertices = np.concatenate([nearest[face.corrected.landmarks], ear_vertices()[face.corrected.ears]])
-            more = DenseTargets(vertices, corrected_targets(model, face, face.corrected))
-            one = more if one is None else one.combined_with(more)
-        joined.append(one)
-    return tuple(joined)
+REACH = 0.03
+"""Metres, 0.01 to 0.1: how far from a corrected landmark the skin moves beyond the modes; *Pull*'s first reach."""
+
+
+def with_points_met(state: FitState) -> FitState:
+    """Move the skin locally to the corrected landmarks, parallel to the photo's plane: modes cannot, and would drag the
+    whole face. The other ``HANDLES`` hold. Photos take turns, because two may correct the same point."""
+    corrected = [(number, face.corrected) for number, face in enumerate(state.faces) if face.corrected is not None]
+    points, ears, template = net_points(), ear_vertices(), state.template
+    vertices = np.concatenate([points.vertices, np.repeat(ears[:, None], 3, 1)])
+    shares = np.concatenate([points.barycentrics, np.eye(3)[np.zeros(len(ears), int)]]).astype(np.float64)
+    on_skin = vertices.max(1) < template.head.vertex_stop  # pupils are on none
+    for number, one in corrected * (_ROUNDS if len(corrected) > 1 else 1):
+        chosen, places = np.concatenate([one.landmarks, LANDMARKS + one.ears]), np.vstack([one.places, one.ear_places])
+        chosen, places = chosen[on_skin[chosen]], places[on_skin[chosen]]
+        posed = np.einsum("nk,nkc->nc", shares, state.posed(number)[vertices])
+        pixels, by_point, _ = project_with_derivatives(state.estimate.photos[number], posed[chosen])
+        held = np.setdiff1d(np.array(HANDLES), chosen)
+        sites = np.concatenate([chosen, held[on_skin[held]]])
+        moved = np.zeros((len(sites), 3))
+        moved[: len(chosen)] = np.einsum("nij,nj->ni", np.linalg.pinv(by_point), places - pixels)
+        head = state.neutral()[: template.head.vertex_stop]
+        motion = LocalMotion(head, vertices[sites], shares[sites], moved, REACH)(head)
+        changed = state.template.vertices + template.following_skin(motion)
+        state = replace(state, template=replace(state.template, vertices=changed.astype(np.float32)))
+    return state

@@ -16,11 +16,15 @@ import numpy as np
 from backend.errors import LikenessError
 from backend.geometry.template import FIRST_HAIR, LANDMARKS, POINTS
 from backend.photos.collection import CorrectedLandmarks, FaceClass, PhotoCollection, PhotoFace, PhotoVerdict, Use
+from protocol.options import TEXTURE_REGIONS
 
 MOST_POINTS = 1500
 """Most corrected points of all photos together; they must fit a request's header of 64 KiB beside the photos' names."""
 MOST_RUNS = 3000
 """Most runs of all photos' masks together, for the same reason; a hand's outline has about 200."""
+MOST_BRUSHES = 2
+"""Most photos that paint what a brush marked, 6 KiB each, for the same reason."""
+MOST_BRUSH_BYTES = 2**13
 MASK_SIDE = 256
 """Cells along the longer side of a photo's mask: 2 mm each if the face fills half the photo."""
 LEAST_SEEN = 60
@@ -61,12 +65,16 @@ class PhotoMask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PhotoCorrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Corrections of the photo ``name``: its use, the points placed by the user, and the excluded area."""
+    """Corrections of the photo ``name``: its use, the points placed by the user, and the excluded area; the regions of
+    the texture that it alone paints, and ``brush``, a byte for each of the head's vertices: 255 where it alone paints
+    them."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     use: Use = "both"
     points: Annotated[tuple[CorrectedPoint, ...], msgspec.Meta(max_length=POINTS)] = ()
     mask: PhotoMask | None = None
+    paints: Annotated[tuple[Literal[TEXTURE_REGIONS], ...], msgspec.Meta(max_length=len(TEXTURE_REGIONS))] = ()
+    brush: Annotated[bytes, msgspec.Meta(max_length=MOST_BRUSH_BYTES)] = b""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +122,14 @@ def check_corrections(corrections: Sequence[PhotoCorrections], names: Sequence[s
         raise LikenessError(
             "usage", f"The masks have more than {MOST_RUNS} runs.", "Mask fewer photos, or use simpler masks."
         )
+    regions = [region for one in corrections for region in one.paints]
+    if len(set(regions)) < len(regions):
+        twice = [region for region, count in Counter(regions).items() if count > 1]
+        raise LikenessError(
+            "usage", f"Two photos paint one region, {twice[0]}.", "Give each region of the texture one photo."
+        )
+    if sum(bool(one.brush) for one in corrections) > MOST_BRUSHES:
+        raise LikenessError("usage", f"More than {MOST_BRUSHES} photos paint by brush.", "Use regions for some.")
     use = {one.name: one.use for one in corrections}
     for what in ("shape", "texture"):
         if names and not any(use.get(name, "both") in (what, "both") for name in names):

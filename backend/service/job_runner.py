@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace as replace_struct
 
 from backend.errors import LikenessError
+from backend.exchange.assemble import with_pictures
 from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.face_asset import FaceAsset
@@ -25,12 +27,13 @@ from backend.exchange.wire import encode_face, pack_relief
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import HairVotes
+from backend.hair.fit_hair import HairVotes, check_look
 from backend.models.registry import MODELS
 from backend.options import options_of
 from backend.photos import mediapipe_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
+from backend.photos.corrections import PhotoCorrections
 from backend.photos.formats import READING, PhotoSource
 from backend.photos.reading import start_reading
 from backend.pipeline import (
@@ -39,14 +42,18 @@ from backend.pipeline import (
     PhotoCache,
     ReconstructOptions,
     Watch,
+    edits_of,
     exported_hair,
     grow_hair,
+    look_at_hair,
     reconstruct,
 )
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.system.assets import ASSETS
+from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
+from backend.texture.edits import check_edits
 from backend.texture.facial_hair import FacialHair
 
 IDLE_SECONDS = 120.0
@@ -132,24 +139,42 @@ LATER_BYTES = 240 * 2**20
 _server_device = "auto"
 _cached_faces = CachedFaces()
 HAIR_IDLE_SECONDS = 900.0
-"""Time that what hair grows from (some 15 MB a photo) is kept after the last head: hairstyles are tried for a while."""
+"""Time that what hair grows from and the texture is painted from (some 15 and 13 MB a photo, and 35 MB at 2 k) is kept
+after the last head: hairstyles and textures are tried for a while."""
 
 
 @dataclass(frozen=True)
 class GrownHead:
-    """What other hairstyles of a head grow from, as stages of ``pipeline`` made it; ``asset`` is its shape alone."""
+    """What other hairstyles and textures of a head are made from, as stages of ``pipeline`` made it; ``asset`` is its
+    shape alone, ``look`` by the photo ``starred`` ("" for the one that was chosen), ``layers`` None where they are too
+    large to keep."""
 
     fit: FittedFace
     hairline: Hairline
     look: HairVotes | None
+    starred: str
     template: Template
     tone: np.ndarray
     asset: FaceAsset
     beard: FacialHair
+    layers: TextureLayers | None
+
+    def with_texture(self, options: ReconstructOptions) -> FaceAsset:
+        """The shape with the texture that ``options`` ask for. Raises as ``check_edits`` does."""
+        edits = edits_of(options, self.template, self.fit.neutral)
+        check_edits(self.layers.skin, edits)
+        asset = with_pictures(self.asset, self.template, self.beard.below(finish_albedo(self.layers, edits)))
+        return replace(asset, report={"settings": options.to_report()})
 
     def with_hair(self, options: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
-        """The shape with hair in the style of ``options``, and what the report says of it."""
-        found = grow_hair(self.fit, self.hairline, self.look, self.template, options, Watch(progress))
+        """The shape with hair of the look and in the style of ``options``, and what the report says of it. Raises
+        ``LikenessError`` for a look that is no photo of the head."""
+        look = self.look
+        if look is None or options.look not in (self.starred, look.look.leader):
+            if options.look:
+                check_look(options.look, [photo.name for photo in self.fit.photos])
+            look = look_at_hair(self.fit, self.hairline, self.template, options)
+        found = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
         strands = exported_hair(self.asset, found, self.beard, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
         report = {"hair": found.to_report(), "settings": options.to_report()}
@@ -165,10 +190,13 @@ def _grown_head(
     shape: FaceAsset,
     dressed: FaceAsset,
     beard: FacialHair,
+    texture: AlbedoResult,
+    options: ReconstructOptions,
 ) -> GrownHead:
-    """The stage of a whole job that keeps what other hairstyles grow from."""
-    strands = replace(beard, albedo=beard.albedo[:0])  # without the picture
-    return GrownHead(fit, hairline, look, template, tone, replace(shape, photos=dressed.photos), strands)
+    """The stage of a whole job that keeps what other hairstyles and textures are made from."""
+    layers = texture.layers if texture.layers.skin.nbytes <= MOST_BYTES else None
+    bare = replace(shape, photos=dressed.photos)
+    return GrownHead(fit, hairline, look, options.look, template, tone, bare, beard, layers)
 
 
 class _KeptHead:
@@ -176,7 +204,7 @@ class _KeptHead:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: tuple[str, tuple[object, ...], GrownHead] | None = None
+        self._kept: tuple[str, ReconstructOptions, GrownHead] | None = None
         self._timer: threading.Timer | None = None
 
     def keep(self, key: str, options: ReconstructOptions, head: GrownHead) -> None:
@@ -184,23 +212,35 @@ class _KeptHead:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-            self._kept = (key, _but_hair(options), head)
+            self._kept = (key, options, head)
             self._timer = threading.Timer(HAIR_IDLE_SECONDS, self._forget)
             self._timer.daemon = True
             self._timer.start()
 
     def of(self, key: str, options: ReconstructOptions) -> GrownHead:
-        """The head of these photos and options, whatever its hair was. Raises ``LikenessError`` where it is gone."""
+        """The head of these photos and options, whatever hair and look it has. Raises ``LikenessError`` where it is
+        gone."""
         with self._lock:
             kept = self._kept
-        if kept is not None and kept[:2] == (key, _but_hair(options)):
-            look = kept[2].look
-            if look is not None and options.look in ("", look.look.leader):
-                return kept[2]
+        if kept is not None and (kept[0], _but_hair(kept[1])) == (key, _but_hair(options)):
+            return kept[2]
         raise LikenessError(
             "usage",
             "The backend does not have this head's hair any more.",
             "Solve the head again; it gets the hairstyle, and others can then be tried.",
+        )
+
+    def painted(self, key: str, options: ReconstructOptions) -> GrownHead:
+        """The head of these photos, whatever its shape and hair have become since. Raises ``LikenessError`` where its
+        texture is gone."""
+        with self._lock:
+            kept = self._kept
+        if kept is not None and (kept[0], _of_texture(kept[1])) == (key, _of_texture(options)) and kept[2].layers:
+            return kept[2]
+        raise LikenessError(
+            "usage",
+            "The backend does not have this head's texture any more.",
+            "Solve the head again; it gets the texture that you chose, and others can then be tried.",
         )
 
     def _forget(self) -> None:
@@ -210,9 +250,16 @@ class _KeptHead:
 
 def _but_hair(options: ReconstructOptions) -> tuple[object, ...]:
     """What must not change between a head and its other hairstyles."""
-    return *(
-        pair for pair in options.to_report().items() if not pair[0].startswith(("hair", "look"))
-    ), options.corrections
+    changed = ("hair", "look", "make_up", "delighting", "mirror")
+    unpainted = (replace_struct(one, paints=(), brush=b"") for one in options.corrections)
+    given = tuple(one for one in unpainted if one != PhotoCorrections(one.name))
+    return *(pair for pair in options.to_report().items() if not pair[0].startswith(changed)), given
+
+
+def _of_texture(options: ReconstructOptions) -> tuple[object, ...]:
+    """What must not change between a head's texture and another one."""
+    use = tuple((one.name, one.use, one.mask) for one in options.corrections if one.use != "both" or one.mask)
+    return options.texture_size, options.bust, options.face_model, use
 
 
 _kept_head = _KeptHead()
@@ -286,8 +333,11 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
         report.preview(preview.stage, preview_message(preview))
 
     key = _key(sources, options.collect_options())
-    if task.options.hair_only:
-        message = encode_face(_kept_head.of(key, options).with_hair(options, report))
+    if task.options.hair_only or task.options.texture_only:
+        if task.options.hair_only:
+            message = encode_face(_kept_head.of(key, options).with_hair(options, report))
+        else:
+            message = encode_face(_kept_head.painted(key, options).with_texture(options), texture_only=True)
         report(SENDING, 1.0)
         return message
     output = {} if options.geometry_only else {"relief": pack_relief, "grown": _grown_head}

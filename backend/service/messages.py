@@ -195,6 +195,7 @@ class JobOptions(option_struct("Options", {}), frozen=True, kw_only=True, forbid
     corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
     geometry_only: bool = False
     hair_only: bool = False
+    texture_only: bool = False
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,9 +22,11 @@ from backend.rig.measure import eye_sphere, face_loops
 from backend.system.parallel import in_thread
 from backend.texture.blending import fine_band, solve_detail
 from backend.texture.delighting import estimate_tone, openness, remove_light
+from backend.texture.edits import SkinLayers, TextureEdits, edited_skin, halved
 from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
 from backend.texture.finishing import compose_skin, finish_skin, inpaint_lid_folds, paint_lash_lines, paint_parts
 from backend.texture.parts import (
+    Scalp,
     brow_place,
     hidden_brows,
     paint_brows,
@@ -52,12 +54,34 @@ class AlbedoResult:
     coverage : (R, R) float32 in [0, 1]: 1 where photos show the skin, 0 where it was inpainted.
     iris : (3,) linear-light colour of the irises.
     eyes : (S, 2 S, 3) uint8 sRGB image of both eyes for UV map ``Eye``.
+    layers : what ``finish_albedo`` makes an edited albedo of.
     """
 
     albedo: np.ndarray
     coverage: np.ndarray
     iris: np.ndarray
     eyes: np.ndarray
+    layers: TextureLayers
+
+
+@dataclass(frozen=True)
+class TextureLayers:
+    """A texture before its last steps, which edits do not change: the skin's layers, and what is painted on them.
+
+    Attributes
+    ----------
+    opening : (V,) of ``openness``. seen : (R, R) of ``AlbedoResult.coverage``. completion : as of ``build_albedo``.
+    """
+
+    template: Template
+    fitted: FittedFace
+    space: TextureSpace
+    skin: SkinLayers
+    scalp: Scalp
+    opening: np.ndarray
+    eyes: EyeColours
+    seen: np.ndarray
+    completion: GraphAlbedoModel | None
 
 
 @dataclass(frozen=True)
@@ -104,6 +128,7 @@ def build_albedo(
     progress: ProgressReporter = silent,
     completion: GraphAlbedoModel | None = None,
     unwrapped: UnwrappedPhotos | None = None,
+    edits: TextureEdits | None = None,
 ) -> AlbedoResult:
     """Build the albedo texture of a fitted face.
 
@@ -113,11 +138,12 @@ def build_albedo(
     resolution : edge of the texture in texels, at least 256.
     strands : the hair. It is not painted: the scalp below it is bare skin, darkened by the hair roots.
     progress : receives stage "texture". completion : network that corrects unseen skin; None: rules only.
-    unwrapped : of ``unwrap_photos`` with the same arguments; None: made here.
+    unwrapped : of ``unwrap_photos`` with the same arguments; None: made here. edits : the artist's.
 
     Raises
     ------
     ValueError : the resolution is too small, or a fitted photo has no face.
+    LikenessError : as ``edited_skin``.
     errors.Cancelled : ``progress`` raised it.
     """
     progress(_STAGE, 0.0)
@@ -160,25 +186,35 @@ def build_albedo(
     if paints_brows:
         place = brow_place(space.skin.sample(positions), landmarks)
         log_skin = paint_brows(log_skin, space.skin, positions, place, scalp.log_color, darkness)
-    log_skin = with_roots(log_skin, space.skin.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(detail.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
+    composed = (halved(detail), delit, tuple(views), log_skin, positions, density)
     del detail, fine  # frees about 100 MB
+    layers = SkinLayers(surface, working_space.skin, space.skin, *composed)
+    whole = TextureLayers(template, fitted, space, layers, scalp, opening, eyes, seen, completion)
+    albedo = finish_albedo(whole, edits or TextureEdits())
+    progress(_STAGE, 1.0)
+    return AlbedoResult(albedo, seen, eyes.iris, painted(), whole)
+
+
+def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
+    """(R, R, 3) uint8 sRGB albedo of the layers with an artist's edits. Raises as ``edited_skin`` does."""
+    template, fitted, space, own = layers.template, layers.fitted, layers.space, layers.skin
+    surface, positions, log_base, resolution = own.surface, own.positions, own.delit.log_base, own.atlas.resolution
+    roots = space.skin.sample(layers.scalp.shade[:, None])[:, 0]
+    log_skin = with_roots(edited_skin(own, edits), roots, layers.scalp.log_color)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
-    skin = finish_skin(surface, space, log_skin, delit.log_base, opening, seen)
-    skin = inpaint_lid_folds(skin, space.skin, template, surface, positions, full_density)
+    skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.seen)
+    skin = inpaint_lid_folds(skin, space.skin, template, surface, positions, own.full_density)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     del log_skin, skin
-    paint_parts(canvas, template, surface, space, fitted, delit.log_base, positions, eyes)
-    progress(_STAGE, 0.95)
-
+    paint_parts(canvas, template, surface, space, fitted, log_base, positions, layers.eyes)
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
-    if completion is not None:
-        albedo = with_learned_completion(template, albedo, seen, completion)
-    progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, painted())
+    if layers.completion is not None:
+        albedo = with_learned_completion(template, albedo, layers.seen, layers.completion)
+    return albedo
 
 
 def _eye_picture(

@@ -405,6 +405,7 @@ class SolvedDetail:
     weights : (S, S) per photo, its weight for finer detail.
     cover : (S, S) in [0, 1], how surely photos show bare skin; mirrored : the same of only the other side.
     hair : (S, S) per photo, 1 on pale brows and beards, whose brightness is not a highlight.
+    shown : (S, S) per photo, how well it shows bare skin, square on.
     """
 
     solved: np.ndarray
@@ -413,6 +414,7 @@ class SolvedDetail:
     cover: np.ndarray
     mirrored: np.ndarray
     hair: tuple[np.ndarray, ...]
+    shown: tuple[np.ndarray, ...]
 
 
 def solve_detail(
@@ -472,7 +474,8 @@ def solve_detail(
         coarse = 1.0 - float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre))
         later = BLENDING.under_jaw * shade + BLENDING.coarse_grazing * coarse * (1.0 - feature)
         facing.append(smoothstep(least + later, most + later, score.cosine))
-    shown = np.maximum.reduce([score.weight * own for score, own in zip(scores, facing, strict=True)])
+    each_shown = tuple(score.weight * own for score, own in zip(scores, facing, strict=True))
+    shown = np.maximum.reduce(each_shown)
     chart = atlas.image(np.ones(len(atlas.texel), bool))
     behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
     known = (shown > BLENDING.known) | (atlas.image(behind) > BLENDING.known)  # skin goes on behind rims
@@ -511,7 +514,7 @@ def solve_detail(
     own = np.maximum.reduce([feature, beard, eyes]).astype(np.float32)
     plain = cover * (1.0 - own)
     solved = weighted_poisson(*differences, plain, BLENDING.feature_length * density, BLENDING.skin_length * density)
-    return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
+    return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair), each_shown)
 
 
 def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:

@@ -61,12 +61,26 @@ LIGHTER = 0.5
 
 @dataclass(frozen=True)
 class FacialHair:
-    """``strands`` : guides of beard and moustache, None where ``reason`` says why. ``albedo`` : (R, R, 3) uint8, the
-    texture with the skin below them."""
+    """``strands`` : guides of beard and moustache, None where ``reason`` says why. ``cover`` : (S, S) float32 in
+    [0, 1] of map ``Head``, where they cover skin of log albedo ``skin`` (3,)."""
 
     strands: HairStrands | None
-    albedo: np.ndarray
     reason: str = ""
+    cover: np.ndarray | None = None
+    skin: np.ndarray | None = None
+
+    def below(self, albedo: np.ndarray) -> np.ndarray:
+        """The texture (R, R, 3) uint8 sRGB with a lighter painted beard where strands cover it."""
+        if self.cover is None:
+            return albedo
+        weight = LIGHTER * cv2.resize(self.cover, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        rows = np.flatnonzero(weight.max(1) > 0.0)
+        part = slice(rows.min(), rows.max() + 1)
+        logs = np.log(np.maximum(linear_from_srgb(albedo[part]), 1e-3))
+        result = albedo.copy()
+        mixed = srgb_bytes(np.exp(logs + weight[part, :, None] * (self.skin - logs)))
+        result[part] = np.where(weight[part, :, None] > 0.0, mixed, albedo[part])
+        return result
 
     def to_report(self) -> Mapping[str, object]:
         """For ``report.json``."""
@@ -94,7 +108,7 @@ def grow_facial_hair(
     area = np.pi * (0.5 * SPACING) ** 2
     roots = _apart(where, np.flatnonzero(rooted))
     if len(roots) * area < LEAST_AREA:
-        return FacialHair(None, albedo, "The photos show no beard or moustache.")
+        return FacialHair(None, "The photos show no beard or moustache.")
     row, column = np.divmod(atlas.texel, SIZE)
     uv = np.stack([(column + 0.5) / SIZE, 1.0 - (row + 0.5) / SIZE], 1)
     pixel = (np.stack([1.0 - uv[:, 1], uv[:, 0]], 1) * len(albedo)).astype(int)
@@ -105,7 +119,7 @@ def grow_facial_hair(
     chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
     hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
     if contrast < STUBBLE and hangs < HANGS:
-        return FacialHair(None, albedo, "The beard is stubble, which the texture shows.")
+        return FacialHair(None, "The beard is stubble, which the texture shows.")
     mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
     points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
     width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
@@ -117,7 +131,7 @@ def grow_facial_hair(
         colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
     )  # fmt: skip
     cover = atlas.image(smoothstep(LEAST_SHARE, 1.0, bearded).astype(np.float32))
-    return FacialHair(strands, _below(albedo, cover, skin))
+    return FacialHair(strands, cover=cover, skin=skin)
 
 
 def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands | None:
@@ -269,15 +283,3 @@ def _strands(
         points.append(points[-1] + step * heading)
         heading = unit_vectors(heading + FALL * step * np.array([0.0, -1.0, 0.0]))
     return np.stack(points, axis=1)
-
-
-def _below(albedo: np.ndarray, cover: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """The texture (R, R, 3) with a lighter beard where strands ``cover`` (S, S) it; skin : (3,) log albedo."""
-    weight = LIGHTER * cv2.resize(cover, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    rows = np.flatnonzero(weight.max(1) > 0.0)
-    part = slice(rows.min(), rows.max() + 1)
-    logs = np.log(np.maximum(linear_from_srgb(albedo[part]), 1e-3))
-    result = albedo.copy()
-    mixed = srgb_bytes(np.exp(logs + weight[part, :, None] * (skin - logs)))
-    result[part] = np.where(weight[part, :, None] > 0.0, mixed, albedo[part])
-    return result

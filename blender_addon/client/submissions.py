@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -48,17 +49,21 @@ class PhotoCorrections:
     points : (landmark, x, y): index of one of the 478 landmarks or, counting on, of ``HEAD_POINTS``, and its position
         in pixels of the photo after EXIF rotation.
     mask : masked area; None if nothing is masked.
+    paints : regions of the texture that it alone paints. brush : a byte for each of the head's vertices, 255 where it
+        alone paints them; empty if nothing was marked.
     """
 
     label: str
     use: str = "both"
     points: tuple[tuple[int, float, float], ...] = ()
     mask: PhotoMask | None = None
+    paints: tuple[str, ...] = ()
+    brush: bytes = b""
 
     @property
     def is_empty(self) -> bool:
         """Whether there are no corrections."""
-        return self.use == "both" and not self.points and self.mask is None
+        return self == PhotoCorrections(self.label)
 
 
 MOST_POINTS = 1500
@@ -137,6 +142,8 @@ def _corrections(job: Submission) -> list[dict[str, Any]]:
         said: dict[str, Any] = {"name": one.label, "use": one.use, "points": list(map(list, one.points))}
         if one.label in masks:
             said["mask"] = asdict(masks[one.label])
+        if one.paints or one.brush:
+            said |= {"paints": list(one.paints), "brush": b64encode(one.brush).decode()}
         described.append(said)
     return described
 

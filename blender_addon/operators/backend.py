@@ -15,8 +15,7 @@ from ..identity import backend_archive
 from ..session import session
 from ..ui import redraw
 from ..ui.preferences import preferences, require_online
-from ..ui.text import report_error
-from .polls import clickable
+from ..ui.text import clickable, report_error
 
 
 def _watch() -> float | None:

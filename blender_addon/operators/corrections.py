@@ -20,7 +20,7 @@ from ..scene import corrections, hair, tags
 from ..scene.cameras import join_local_views
 from ..scene.tags import active_mesh, cameras_by_photo
 from ..ui.properties import USES
-from .polls import NO_HEAD, clickable
+from ..ui.text import NO_HEAD, clickable
 
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
 NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"

@@ -11,8 +11,7 @@ from ..errors import AddonError
 from ..export.presets import BY_NAME, PRESETS
 from ..export.write import export_head
 from ..scene import tags
-from ..ui.text import report_error
-from .polls import NO_HEAD, clickable
+from ..ui.text import NO_HEAD, clickable, report_error
 
 _HAIR_DETAIL = ((12_000, "near by"), (4_000, "in a room"), (1_000, "far away"))
 _CHOICES = tuple((preset.name, preset.label, preset.description) for preset in PRESETS)

@@ -20,8 +20,7 @@ from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weig
 from ..scene.tags import expressive_meshes
 from ..transfer.clips import pose_json
 from ..ui.keys_panel import GROUPS, active_face, head_keys
-from ..ui.text import report_error
-from .polls import NO_HEAD, clickable
+from ..ui.text import NO_HEAD, clickable, report_error
 
 
 class HeadKeysOperator:

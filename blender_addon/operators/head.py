@@ -20,8 +20,8 @@ from ..scene.tags import active_mesh, cameras_by_photo, expressive_meshes, head_
 from ..transfer.sliced import SlicedOperator, Steps
 from ..ui.keys_panel import active_rig, own_face
 from ..ui.properties import SHAPE_SLIDERS
+from ..ui.text import NO_HEAD, clickable
 from .corrections import HeadPhotoOperator, close_all
-from .polls import NO_HEAD, clickable
 
 NO_ARMATURE = "This head has no armature: Add Armature makes one"
 _HAS_ONE = "This head has its armature"

@@ -15,8 +15,7 @@ from ..scene.tags import Place
 from ..session import session
 from ..ui.preferences import chosen_backend, preferences
 from ..ui.properties import options_of
-from ..ui.text import report_error
-from .polls import clickable
+from ..ui.text import clickable, report_error
 
 _GOES_ON = "The people in the table are being made. Stop that first"
 

@@ -15,7 +15,7 @@ from ..session import session
 from ..shared.photo_folder import PHOTO_SUFFIXES, is_own_picture
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
-from .polls import clickable
+from ..ui.text import clickable
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:

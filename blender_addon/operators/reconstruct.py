@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import EnumProperty, StringProperty
 
 from .. import timer
 from ..errors import AddonError
@@ -16,11 +16,11 @@ from ..scene import own_head as solve_again
 from ..scene.own_head import own_id
 from ..scene.tags import Place, active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
+from ..shared.options import sides_of
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
-from ..ui.properties import HAIR_STYLE, options_of
-from ..ui.text import report_error
-from .polls import NO_HEAD, clickable
+from ..ui.properties import HAIR_STYLE, TEXTURE_REGION, options_of
+from ..ui.text import NO_HEAD, clickable, report_error
 
 NO_WAITING_HEAD = "No head waits to be put into a scene"
 
@@ -65,9 +65,10 @@ class _Watching:
 
 class _Reconstructing(_Watching):
     """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one;
-    ``geometry_only`` solves only its shapes, keys and cameras, ``hair_only`` grows only its hair."""
+    ``geometry_only`` solves only its shapes, keys and cameras, ``hair_only`` grows only its hair, ``texture_only``
+    paints only its texture."""
 
-    again = geometry_only = hair_only = False
+    again = geometry_only = hair_only = texture_only = False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Run to the end: for scripts and background mode."""
@@ -138,6 +139,7 @@ class _Reconstructing(_Watching):
             name=name,
             geometry_only=self.geometry_only,
             hair_only=self.hair_only,
+            texture_only=self.texture_only,
             corrections=tuple(one for one in stated if one.label in labels and not one.is_empty),
         )
 
@@ -196,6 +198,34 @@ hair and relief stay until you solve it again as a whole"""
         return clickable(cls, session().busy_reason or nothing)
 
 
+_photos: list[tuple[str, str, str]] = []
+
+
+def _photos_of(_: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
+    collection = tags.active_head(context)
+    names = () if collection is None else corrections.known_photos(collection)
+    _photos[:] = [(name, name, "As this photo alone shows it") for name in names]  # Blender does not hold the texts
+    return _photos
+
+
+class HairFromPhoto(_Reconstructing, bpy.types.Operator):
+    """Grow the active head's hair again as this photo shows it, without solving the head; the photo gets the star"""
+
+    bl_idname = "likeness.hair_from_photo"
+    bl_label = "From Photo"
+    bl_options = {"REGISTER"}
+    again = hair_only = True
+    photo: EnumProperty(name="Photo", items=_photos_of)
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+
+    def _look(self, context: bpy.types.Context, given: tuple[tuple[str, str], ...], labels: set[str]) -> str:
+        tags.active_head(context).likeness.look = self.photo
+        return self.photo
+
+
 class ChangeHair(_Reconstructing, bpy.types.Operator):
     """Grow the active head's hair again in this style, without solving the head: for as long as the backend has it, \
 a quarter of an hour after its last solve"""
@@ -213,6 +243,89 @@ a quarter of an hour after its last solve"""
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
         tags.active_head(context).likeness.wear(self.style)
         return super()._begin(context, to_the_end)
+
+
+class _Painting(_Reconstructing):
+    """Mix-in: paints the active head's texture again."""
+
+    again = texture_only = True
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+
+
+class PaintTexture(_Painting, bpy.types.Operator):
+    """Paint the active head's texture again as chosen here, without solving the head: for as long as the backend has \
+it, a quarter of an hour after its last solve"""
+
+    bl_idname = "likeness.paint_texture"
+    bl_label = "Paint Texture"
+    bl_options = {"REGISTER"}
+
+
+ALL_PHOTOS, OTHER_SIDE = "/all", "/mirrored"
+"""Sources of a region besides a photo; no photo's name has a slash."""
+_BESIDE_PHOTOS = [
+    (ALL_PHOTOS, "All Photos", "As all photos show it together"),
+    (OTHER_SIDE, "The Other Side", "As the other side of the face is, mirrored"),
+]
+
+
+def _sources_of(operator: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
+    return _BESIDE_PHOTOS + _photos_of(operator, context)
+
+
+class PaintRegion(_Painting, bpy.types.Operator):
+    """Paint this region of the texture as one photo shows it, or as the other side is"""
+
+    bl_idname = "likeness.paint_region"
+    bl_label = "Paint Region"
+    bl_options = {"REGISTER"}
+    region: TEXTURE_REGION
+    source: EnumProperty(name="From", items=_sources_of)
+
+    def _job(self, context: bpy.types.Context) -> Job:
+        collection = tags.active_head(context)
+        mesh, wished = active_mesh(context, collection), collection.likeness
+        if mesh is not None and mesh.mode == "WEIGHT_PAINT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        brush = corrections.brush_of(mesh) if self.region == corrections.BRUSH and mesh is not None else b""
+        photo = "" if self.source in (ALL_PHOTOS, OTHER_SIDE) else self.source
+        if self.region == corrections.BRUSH and photo and not brush:
+            raise AddonError("Nothing is marked.", "Mark a part of the head with the brush first.", "no_brush")
+        if self.source == OTHER_SIDE and not self.region.startswith(("left", "right")):
+            raise AddonError(f"The region {self.region} has no other side.", "Choose a left or right one.", "no_side")
+        corrections.paint_region(collection, self.region, photo, brush)
+        mirrored = [one for one in sides_of(wished.mirror) if one != self.region]
+        wished.mirror = ", ".join(mirrored + [self.region] * (self.source == OTHER_SIDE))
+        return super()._job(context)
+
+
+class TextureBrush(bpy.types.Operator):
+    """Mark a part of the head with Blender's weight brush, which a photo is to paint; once more to have done with it"""
+
+    bl_idname = "likeness.texture_brush"
+    bl_label = "Brush"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        collection = tags.active_head(context)
+        mesh = active_mesh(context, collection) or tags.part_object(collection, "head")
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+            if context.view_layer.objects.active == mesh:
+                return {"FINISHED"}
+        groups = mesh.vertex_groups
+        groups.active = groups.get(corrections.BRUSH_GROUP) or groups.new(name=corrections.BRUSH_GROUP)
+        collection.likeness.texture_region = corrections.BRUSH
+        tags.select_alone(mesh, context.view_layer)
+        bpy.ops.object.mode_set(mode="WEIGHT_PAINT")
+        return {"FINISHED"}
 
 
 class CancelReconstruction(bpy.types.Operator):
@@ -293,4 +406,16 @@ class ThrowAwayHead(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (ReconstructFace, SolveAgain, FitCorrections, ChangeHair, CancelReconstruction, TakeHead, ThrowAwayHead)
+CLASSES = (
+    ReconstructFace,
+    SolveAgain,
+    FitCorrections,
+    ChangeHair,
+    HairFromPhoto,
+    PaintTexture,
+    PaintRegion,
+    TextureBrush,
+    CancelReconstruction,
+    TakeHead,
+    ThrowAwayHead,
+)

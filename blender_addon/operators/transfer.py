@@ -39,7 +39,7 @@ from ..transfer.clips import ExpressionClip
 from ..transfer.names import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
 from ..ui.preferences import chosen_backend
-from .polls import clickable
+from ..ui.text import clickable
 from .transfer_keys import (
     NO_SOURCE,
     LikenessTransfer,

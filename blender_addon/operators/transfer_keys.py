@@ -27,8 +27,7 @@ from ..transfer.apply import key_names
 from ..transfer.keys_for_mesh import transfer_keys
 from ..transfer.names import KeyLink, from_json, meaning, suggest, to_json
 from ..transfer.sliced import SlicedOperator, Steps
-from ..ui.text import report_error
-from .polls import clickable
+from ..ui.text import clickable, report_error
 
 NO_SOURCE = "Choose a mesh with shape keys as source, or make one the active object"
 

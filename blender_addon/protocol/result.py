@@ -317,6 +317,7 @@ class HeadResult:
     detail : relief of the skin; None if there is none.
     albedo_small_png : small copy of the albedo for previews; None without an albedo.
     lashes : single hairs; None without an albedo, and where the part ``lashes`` has no strips.
+    texture_only : whether nothing but the albedo is new.
     """
 
     arkit_names: tuple[str, ...]
@@ -333,6 +334,7 @@ class HeadResult:
     detail: ResultDetail | None = None
     albedo_small_png: bytes | None = None
     lashes: ResultLashes | None = None
+    texture_only: bool = False
 
     @property
     def geometry_only(self) -> bool:
@@ -400,7 +402,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    more = (eyes, *of_head.values(), hair, cards, detail, small, lashes)
+    more = (eyes, *of_head.values(), hair, cards, detail, small, lashes, header.get("texture_only") is True)
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
 
 

@@ -20,7 +20,9 @@ from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
 from ..protocol.names import ALL_PART_NAMES, BUST, HEAD_POINTS, LANDMARKS
-from ..shared.similarity import Similarity, fit_similarity
+from ..shared.names import HANDLES
+from ..shared.options import TEXTURE_REGIONS
+from ..shared.similarity import LocalMotion, Similarity, fit_similarity
 from . import tags
 from .expressions import LID_ATTACHED_PARTS
 from .meshes import (
@@ -104,19 +106,11 @@ def rectangles(cells: np.ndarray) -> np.ndarray:
     return np.stack([left / width, row / height, right / width, (row + 1) / height], axis=1)
 
 
+BRUSH = "brush"
+"""The region of a texture that an artist marked."""
+BRUSH_GROUP = "Texture Brush"
+"""The head's vertex group that marks it."""
 USES = ("both", "shape", "texture", "neither")
-HANDLES = (
-    *(10, 67, 297, 54, 284),  # hairline, middle and sides, as far as landmarks reach
-    *(127, 356, 234, 454, 93, 323, 132, 361, 58, 288),  # in front of the ears, down to the jaw's corners
-    *(172, 397, 136, 365, 150, 379, 149, 378, 176, 400, 148, 377, 152),  # jaw line and chin
-    *(46, 53, 52, 65, 55, 276, 283, 282, 295, 285),  # lower edge of the brows
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # lids
-    *(468, 473),  # pupils
-    *(168, 6, 195, 4, 1, 2, 98, 327, 129, 358),  # the nose's ridge, tip, base and wings
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
-    *(13, 14),  # between the lips
-)
-"""The landmarks that are shown; all 478 would hide the face."""
 SKIN_VERTEX = "skin_vertex"
 """Attribute of a part without vertices of hm08: the head's vertex that each follows."""
 LEAST_BLINK = 1e-3
@@ -197,6 +191,39 @@ def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | Non
     stored = _stored(collection)
     stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), mask=mask)
     _store(collection, stored)
+
+
+def painted_regions(collection: bpy.types.Collection) -> dict[str, str]:
+    """Region of the texture -> the photo that alone paints it; ``BRUSH`` is what was marked. Called at every redraw."""
+    said = [(str(group["name"]), group) for group in collection.get(tags.CORRECTIONS, ())]
+    found = {region: label for label, group in said for region in _read_regions(group)}
+    marked = [label for label, group in said if group.get("brush")]
+    return found | ({BRUSH: marked[0]} if marked else {})
+
+
+def paint_region(collection: bpy.types.Collection, region: str, photo: str, brush: bytes = b"") -> None:
+    """Let one photo alone paint a region of the texture, or what the ``brush`` marked; "" gives it back to all."""
+    stored = {}
+    for label, one in _stored(collection).items():
+        left = tuple(other for other in one.paints if other != region)
+        less = replace(one, paints=left, brush=b"" if region == BRUSH else one.brush)
+        if less == one or not less.is_empty:  # an entry without corrections stays, because the shape still has them
+            stored[label] = less
+    if photo:
+        one = stored.get(photo, PhotoCorrections(photo))
+        more = {"brush": brush} if region == BRUSH else {"paints": (*one.paints, region)}
+        stored[photo] = replace(one, **more)
+    _store(collection, stored)
+
+
+def brush_of(head: bpy.types.Object) -> bytes:
+    """A byte for each vertex, 255 where the vertex group ``BRUSH_GROUP`` has all weight; empty without any."""
+    group = head.vertex_groups.get(BRUSH_GROUP)
+    if group is None:
+        return b""
+    held = ((one.weight for one in vertex.groups if one.group == group.index) for vertex in head.data.vertices)
+    weights = np.array([next(own, 0.0) for own in held])
+    return np.round(255.0 * weights).astype(np.uint8).tobytes() if weights.any() else b""
 
 
 def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> list[bpy.types.Object]:
@@ -299,7 +326,7 @@ def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -
     seen = _SeenSkin(head, camera)
     sites = seen.sites(np.array(list(fitted.values())))
     rest = neutral_coordinates(head.data)
-    field = _Field(rest, sites, seen.in_head_frame(sites, change), reach)
+    field = LocalMotion(rest, sites.vertices, sites.shares, seen.in_head_frame(sites, change), reach)
     for part in ("head", BUST, *LID_ATTACHED_PARTS):
         obj = tags.part_object(collection, part)
         if obj is not None:
@@ -370,24 +397,6 @@ class _SeenSkin:
     def moved_with(self, pixels: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """(N, 2) where places (N, 2) on the photo are after the skin's vertices have moved by (V, 3)."""
         return pixels + self.sites(pixels).of(self.project(self.shape + moved)[0] - self.pixels)
-
-
-class _Field:
-    """A smooth motion of vertices with which sites make given motions (N, 3); it ends ``reach`` metres from those that
-    move. ``rest`` : (V, 3) vertices."""
-
-    def __init__(self, rest: np.ndarray, sites: _Sites, moved: np.ndarray, reach: float) -> None:
-        self.centres, self.reach = sites.of(rest), reach
-        kernel = np.einsum("nk,nkm->nm", sites.shares, self._kernel(rest[sites.vertices]))
-        self.weights = np.linalg.lstsq(kernel, moved, rcond=1e-6)[0]
-
-    def _kernel(self, points: np.ndarray) -> np.ndarray:
-        near = np.linalg.norm(points[..., None, :] - self.centres, axis=-1) / self.reach
-        return np.clip(1.0 - near, 0.0, None) ** 4 * (4.0 * near + 1.0)
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """(M, 3) float32 motions of points (M, 3)."""
-        return (self._kernel(points) @ self.weights).astype(np.float32)
 
 
 @cache
@@ -564,6 +573,10 @@ def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections
             group["places"] = [float(number) for _, x, y in one.points for number in (x, y)]
         if one.mask is not None:
             group["mask"] = [one.mask.width, one.mask.height, *one.mask.runs]
+        if one.paints:
+            group["paints"] = ",".join(one.paints)
+        if one.brush:
+            group["brush"] = one.brush.hex()
         groups.append(group)
     collection[tags.CORRECTIONS] = groups
 
@@ -576,9 +589,14 @@ def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
         if use not in USES or len(places) != 2 * len(landmarks) or not all(0 <= one < POINTS for one in landmarks):
             return None
         points = zip(landmarks, map(float, places[::2]), map(float, places[1::2]), strict=True)
-        return PhotoCorrections(str(group["name"]), use, tuple(points), _read_mask(group.get("mask", ())))
+        more = (_read_mask(group.get("mask", ())), _read_regions(group), bytes.fromhex(group.get("brush", "")))
+        return PhotoCorrections(str(group["name"]), use, tuple(points), *more)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _read_regions(group: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(one for one in str(group.get("paints", "")).split(",") if one in TEXTURE_REGIONS)
 
 
 def _read_mask(numbers: Iterable[int]) -> PhotoMask | None:

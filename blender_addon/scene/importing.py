@@ -342,6 +342,10 @@ class _Build:
         self.result = seen_from(self.result, self.origin)
 
     def steps(self) -> Iterator[Callable[[], object]]:
+        if self.result.texture_only and not self.new:
+            yield self._albedo
+            yield self._show
+            return
         if self.new:
             yield self._make_collection
         for part in self.result.parts:

@@ -1,4 +1,4 @@
-"""Small pictures of the 52 keys, from one file (made by ``python -m trainer.template.pictures``)."""
+"""Small pictures of the 52 keys and of the hairstyles, from files (made by ``python -m trainer.template.pictures``)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import bpy.utils.previews
 import numpy as np
 
 from ..protocol.names import ARKIT_NAMES
+from ..shared.options import HAIR_STYLES
 
-SHEET = Path(__file__).with_name("key_pictures.png")
+SHEET, HAIR_SHEET = (Path(__file__).with_name(f"{name}_pictures.png") for name in ("key", "hair"))
 SIDE = 64
 """Side of a picture in pixels."""
 _pictures: bpy.utils.previews.ImagePreviewCollection | None = None
 
 
 def picture_icon(name: str) -> int:
-    """Icon of a key's picture; 0 if there is none, in background mode, or before the extension is registered."""
+    """Icon of a key's or a hairstyle's picture; 0 if there is none, in background mode, or before the extension is
+    registered."""
     picture = None if _pictures is None else _pictures.get(name)
     return 0 if picture is None else picture.icon_id
 
@@ -26,12 +28,22 @@ def picture_icon(name: str) -> int:
 def key_pictures() -> dict[str, np.ndarray]:
     """The picture of each of the 52 keys, (SIDE, SIDE, 3) uint8 sRGB, top row first. The file omits right sides that
     mirror a left one; they are mirrored here."""
-    sheet, found = read_sheet(SHEET.read_bytes()), {}
+    found = _cut(SHEET, sorted(name for name in ARKIT_NAMES if not _mirrors(name)))
+    return found | {name: found[_mirrors(name)][:, ::-1] for name in ARKIT_NAMES if _mirrors(name)}
+
+
+def hair_pictures() -> dict[str, np.ndarray]:
+    """The picture of each hairstyle but the photos' own, likewise."""
+    return _cut(HAIR_SHEET, [str(style.name) for style in HAIR_STYLES])
+
+
+def _cut(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    sheet, found = read_sheet(path.read_bytes()), {}
     per_row = sheet.shape[1] // SIDE
-    for index, name in enumerate(sorted(name for name in ARKIT_NAMES if not _mirrors(name))):
+    for index, name in enumerate(names):
         row, column = (SIDE * place for place in divmod(index, per_row))
         found[name] = sheet[row : row + SIDE, column : column + SIDE]
-    return found | {name: found[_mirrors(name)][:, ::-1] for name in ARKIT_NAMES if _mirrors(name)}
+    return found
 
 
 def read_sheet(png: bytes) -> np.ndarray:
@@ -70,7 +82,7 @@ def register() -> None:
     """Load the pictures into Blender: full size, and half size as icons."""
     global _pictures
     _pictures = bpy.utils.previews.new()
-    for name, picture in key_pictures().items():
+    for name, picture in (key_pictures() | hair_pictures()).items():
         kept = _pictures.new(name)
         kept.image_size = (SIDE, SIDE)
         kept.image_pixels_float.foreach_set(_pixels(picture))

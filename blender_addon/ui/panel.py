@@ -11,6 +11,7 @@ from .. import installer
 from ..backend_process.locks import FOLDER_BUSY
 from ..errors import AddonError
 from ..operators.photos import AddPhotos
+from ..operators.reconstruct import ALL_PHOTOS
 from ..runner import JobView, Phase
 from ..scene import cameras, corrections, tags
 from ..scene.expressions import LOCK
@@ -19,7 +20,9 @@ from ..scene.meshes import sculpted
 from ..scene.own_head import list_words
 from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
+from ..shared.options import HAIR_STYLES, sides_of
 from ..transfer.sliced import Work, current_work
+from .key_pictures import picture_icon
 from .preferences import chosen_backend, preferences
 from .properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
 from .redraw import TAB
@@ -203,6 +206,26 @@ class FeaturesPanel(_OfHead, bpy.types.Panel):
             column.prop(wished, name, slider=True)
 
 
+class HairStyles(bpy.types.Panel):
+    """The hairstyles in pictures; a click grows the active head's hair again."""
+
+    bl_idname = "LIKENESS_PT_hair_styles"
+    bl_label = "Change Hair"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "HEADER"
+    bl_options = {"INSTANCED"}  # noqa: RUF012 (Blender wants a set)
+    bl_ui_units_x = 22
+
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.label(text=HairStyles.bl_label)
+        self.layout.operator("likeness.change_hair", text="By the Photos").style = "auto"
+        grid = self.layout.grid_flow(row_major=True, columns=5, even_columns=True, align=True)
+        for style in HAIR_STYLES:
+            cell = grid.column(align=True)
+            cell.template_icon(picture_icon(style.name), scale=4)
+            cell.operator("likeness.change_hair", text=style.label).style = style.name
+
+
 class HairPanel(_OfHead, bpy.types.Panel):
     """Style and display of the hair."""
 
@@ -213,7 +236,8 @@ class HairPanel(_OfHead, bpy.types.Panel):
         collection = tags.active_head(context)
         row = self.layout.row(align=True)
         row.prop(collection.likeness, "hair_style")
-        row.operator_menu_enum("likeness.change_hair", "style", text="", icon="OUTLINER_OB_CURVES")
+        row.popover(HairStyles.bl_idname, text="", icon="OUTLINER_OB_CURVES")
+        self.layout.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
         sliders = self.layout.column(align=True)
         sliders.enabled = tags.hair_object(collection, "CURVES") is not None
         for name in HAIR_SLIDERS:
@@ -223,19 +247,32 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
 
 class SkinPanel(_OfHead, bpy.types.Panel):
-    """Strengths of the skin's relief and of its wrinkles."""
+    """Strengths of the skin's relief and of its wrinkles, and what paints the texture."""
 
     bl_idname = "LIKENESS_PT_skin"
     bl_label = "Skin"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return bool(_strengths(context))
-
     def draw(self, context: bpy.types.Context) -> None:
+        collection = tags.active_head(context)
         row = self.layout.row(align=True)
         for name, socket in _strengths(context).items():
             row.prop(socket, "default_value", text=name)
+        wished, column = collection.likeness, self.layout.column(align=True)
+        row = column.row(align=True)
+        row.prop(wished, "texture_region", text="")
+        row.operator("likeness.texture_brush", text="", icon="BRUSH_DATA")
+        paint = column.operator_menu_enum("likeness.paint_region", "source", text="Paint From", icon="IMAGE_DATA")
+        paint.region = wished.texture_region
+        mirrored = dict.fromkeys(sides_of(wished.mirror), "the other side")
+        for region, source in (corrections.painted_regions(collection) | mirrored).items():
+            row = column.row(align=True)
+            row.label(text=f"{region.capitalize()}: {source}")
+            undo = row.operator("likeness.paint_region", text="", icon="X")
+            undo.region, undo.source = region, ALL_PHOTOS
+        row = self.layout.row(align=True)
+        row.prop(wished, "make_up")
+        row.prop(wished, "delighting")
+        row.operator("likeness.paint_texture", text="", icon="FILE_REFRESH")
 
 
 class ExportPanel(_OfHead, bpy.types.Panel):
@@ -461,7 +498,7 @@ def _module() -> str:
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
 """From top to bottom."""
-CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS, FeaturesPanel)
+CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS, FeaturesPanel, HairStyles)
 
 
 def register() -> None:

@@ -10,7 +10,8 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 
 from ..scene import corrections, tags
 from ..scene.hair import move_hair, shape_hair
-from ..shared.options import OPTIONS, HeadOptions
+from ..session import session
+from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
 
 PLACES = (
     ("BESIDE", "Beside", "A new head stands beside what the scene shows"),
@@ -58,10 +59,10 @@ class LikenessPhoto(bpy.types.PropertyGroup):
     )
 
 
-def option_property(name: str) -> object:
-    """The property of a head's option, as ``shared.options`` declares it."""
+def option_property(name: str, **more: Any) -> object:
+    """The property of a head's option, as ``shared.options`` declares it, with ``more`` arguments."""
     option = OPTIONS[name]
-    words = {"name": option.label, "description": option.doc[:1].upper() + option.doc[1:]}
+    words = {"name": option.label, "description": option.doc[:1].upper() + option.doc[1:], **more}
     if option.values:
         items = [(str(value.name), value.label, value.doc) for value in option.values]
         return EnumProperty(**words, items=items, default=str(option.default))
@@ -82,6 +83,18 @@ def options_of(settings: bpy.types.PropertyGroup, head: bpy.types.PropertyGroup 
 
 
 HAIR_STYLE = option_property("hair_style")
+_MARKED = (corrections.BRUSH, "What the Brush Marked", "What has weight in the head's vertex group of the brush")
+TEXTURE_REGION = EnumProperty(
+    name="Region",
+    description="Part of the texture that one photo or the other side paints",
+    items=[*((one, one.title(), "") for one in TEXTURE_REGIONS), _MARKED],
+)
+TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
+"""Options of a head that change its texture alone."""
+
+
+def _paint(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    session().ask_texture()
 
 
 class LikenessHead(bpy.types.PropertyGroup):
@@ -91,6 +104,10 @@ class LikenessHead(bpy.types.PropertyGroup):
     average: option_property("average")
     hair_style: option_property("hair_style")
     look: option_property("look")
+    make_up: option_property("make_up", update=_paint)
+    delighting: option_property("delighting", update=_paint)
+    mirror: option_property("mirror")
+    texture_region: TEXTURE_REGION
     reach: FloatProperty(
         name="Reach",
         description="How far from a dragged landmark Pull moves the skin",
@@ -120,6 +137,8 @@ class LikenessHead(bpy.types.PropertyGroup):
         if isinstance(look, str) and look:
             self.look = look
         if new:
+            for name in TEXTURE_OPTIONS:
+                setattr(self, name, OPTIONS[name].valid(settings.get(name)))
             self.symmetry, self.average = symmetry, average
             self.hair_style = OPTIONS["hair_style"].valid(settings.get("hair_style"))
 

@@ -28,6 +28,8 @@ def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapp
 
 def summary(report: Mapping[str, Any], seconds: float, missing: int = 0) -> str:
     """Summary of a job that took ``seconds`` from click to result; ``missing`` photo files were not found."""
+    if "photos" not in report:
+        return f"{'New hair' if 'hair' in report else 'A new texture'}, in {seconds:.1f} s."
     entries = _entries(report)
     used = sum(bool(entry.get("used")) for entry in entries)
     left_out = len(entries) - used

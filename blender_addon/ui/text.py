@@ -1,4 +1,4 @@
-"""Text in panels: wrapped to the region's width; formatted times and sizes."""
+"""Text in panels: wrapped to the region's width; formatted times and sizes; why a button is disabled."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ PIXELS_PER_LETTER = 6.6
 """Mean width of a letter in Blender's default font at interface scale 1."""
 MARGIN_PIXELS = 55
 POPUP_LETTERS = 60
+NO_HEAD = "Select a head that Likeness made"
+
+
+def clickable(operator: type[bpy.types.Operator], unavailable_reason: str) -> bool:
+    """Return value of ``poll``: True if ``unavailable_reason`` is "", else False after passing the sentence to
+    Blender, which shows it as the button's tooltip."""
+    if unavailable_reason:
+        operator.poll_message_set(unavailable_reason)
+    return not unavailable_reason
 
 
 def letters_per_line(width: int, ui_scale: float) -> int:

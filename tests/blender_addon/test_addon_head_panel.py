@@ -74,10 +74,10 @@ class Rows:
         self.ends[name] = self.end
         return made
 
-    def prop(self, *_: object, **__: object) -> None:
-        self.put(1.0)
+    def prop(self, *_: object, **__: object) -> MagicMock:
+        return self.put(1.0)
 
-    operator_menu_enum = label = prop
+    operator_menu_enum = popover = label = prop
 
     def separator(self) -> None:
         self.put(0.5)

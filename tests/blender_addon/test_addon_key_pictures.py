@@ -15,12 +15,13 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HAIR_STYLES  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui import key_pictures, keys_panel  # noqa: E402
+from blender_addon.ui import key_pictures, keys_panel, panel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 NAMES = sorted(ARKIT_NAMES)
@@ -69,18 +70,32 @@ def test_pictures_stand_upright_and_are_those_of_the_file(backend: Backend) -> N
     np.testing.assert_allclose(small.reshape(32, 32, 4), halved, atol=2 / 128)
 
 
+def test_hairstyles_are_chosen_from_pictures(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has one of its own and a button below it that grows the hair."""
+    names = [style.name for style in HAIR_STYLES]
+    for one, other in itertools.combinations(names, 2):
+        assert np.abs(shown(one) - shown(other)).mean() > 0.002, (one, other)
+    monkeypatch.setattr(panel, "picture_icon", lambda name: names.index(name) + 1)
+    layout = MagicMock()
+    panel.HairStyles.draw(MagicMock(layout=layout, bl_label=""), bpy.context)
+    cell = layout.grid_flow.return_value.column.return_value
+    assert [call.args[0] for call in cell.template_icon.call_args_list] == list(range(1, len(names) + 1))
+    assert [call.kwargs["text"] for call in cell.operator.call_args_list] == [style.label for style in HAIR_STYLES]
+    assert {call.args[0] for call in cell.operator.call_args_list} == {"likeness.change_hair"}
+
+
 def test_pictures_are_freed_with_the_extension(backend: Backend) -> None:
     import bpy.utils.previews as previews
 
     kept = key_pictures._pictures
-    assert len(kept) == 52 and kept._uuid in previews._uuid_open
+    assert len(kept) == 52 + len(HAIR_STYLES) and kept._uuid in previews._uuid_open
     images = len(bpy.data.images)
     key_pictures.unregister()
     assert len(kept) == 0 and kept._uuid not in previews._uuid_open
     assert key_pictures._pictures is None and key_pictures.picture_icon("jawOpen") == 0
     key_pictures.unregister()  # twice does no harm
     key_pictures.register()
-    assert len(key_pictures._pictures) == 52 and len(bpy.data.images) == images
+    assert len(key_pictures._pictures) == 52 + len(HAIR_STYLES) and len(bpy.data.images) == images
 
 
 def drawn(symmetric: bool = True, large: bool = False, search: str = "") -> list[tuple[str, object]]:

@@ -77,6 +77,16 @@ def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResul
     assert tags.hair_object(head(), "CURVES") is None and tags.part_object(head(), "head") is not None
 
 
+def test_hair_comes_from_another_photo_without_a_solve(sent: list[Submission]) -> None:
+    """The photo gets the star, so that solving again keeps it."""
+    bpy.ops.likeness.reconstruct()
+    bpy.ops.likeness.hair_from_photo(photo="a.jpg")
+    assert sent[-1].options["hair_only"] is True and sent[-1].options["look"] == "a.jpg"
+    bpy.context.scene.likeness.photos.clear()
+    bpy.ops.likeness.solve_again()
+    assert sent[-1].options["look"] == "a.jpg" and "hair_only" not in sent[-1].options
+
+
 def guides(strands: bpy.types.Object) -> np.ndarray:
     """(N, 3) points of strands."""
     flat = np.empty(3 * len(strands.data.points), np.float32)

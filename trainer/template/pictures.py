@@ -1,24 +1,35 @@
-"""Pictures of the 52 keys on the mean head: ``python -m trainer.template.pictures`` draws all of them.
+"""Pictures of the 52 keys and of the hairstyles on the mean head: ``python -m trainer.template.pictures`` draws them.
 
 Contact sheets of the keys and of combinations for the docs, and the small pictures of the add-on's panel, which has
-left and central keys only and mirrors the pictures of the left ones.
+left and central keys only and mirrors the pictures of the left ones. Hairstyles are those of synthetic people.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 
 from backend.geometry.subdivision import Subdivision, subdivide
 from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.hair.draw import draw_hair
+from backend.hair.fit_hair import HAIR_RADIUS
+from backend.hair.hair_strands import HairStrands
+from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.camera import Camera
+from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import STUDIO_LIGHT, Rendering, render_linear
 from backend.rig.eye_surfaces import IRIS_RADIUS
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
+from protocol.options import HAIR_STYLES
+from trainer.people.dress.grow import STYLES, Flow, Locks, grow, lock_paths
+from trainer.people.dress.hair import LOCKS, SEGMENTS
+from trainer.people.dress.hair import draw_hair as draw_locks
+from trainer.people.look import draw_look
 
 FACING = np.diag([1.0, -1.0, -1.0])
 """Rotation from the head frame (y up, z out of the face) to a camera that looks at the face (y down, z forward)."""
@@ -203,6 +214,81 @@ def draw_pictures(template: Template) -> Image.Image:
     return Image.fromarray(sheet).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 
+HAIR_SHEET = SHEET.with_name("hair_pictures.png")
+_LARGE = 4
+"""Hair is drawn at so many times the pictures' size."""
+_HAIR = (0.055, 0.027, 0.014)
+"""Linear albedo of brown hair."""
+_SEEDS = 10_000
+"""Draws of hair among which each hairstyle comes up."""
+
+
+def pictured_styles() -> tuple[str, ...]:
+    """Names of the sheet's hairstyles, row by row."""
+    return tuple(str(style.name) for style in HAIR_STYLES)
+
+
+def draw_hairstyle(head: PaintedHead, template: Template, name: str) -> np.ndarray:
+    """(SIDE, SIDE, 3) uint8 sRGB picture of a hairstyle on the mean head, from its right."""
+    vertices = template.vertices[: template.head.vertex_stop].astype(np.float64)
+    middle = 0.5 * (vertices.min(0) + vertices.max(0))
+    camera = portrait_camera(middle, 35.0, _LARGE * SIDE)
+    strands = None if name == "shaved" else _strands_of(template, name)
+    if strands is not None and name != "balding":
+        scalp = head.fine.positions(np.repeat(template.regions["scalp"][:, None], 3, 1).astype(np.float64))
+        head = replace(head, colors=(head.colors * (1 - scalp) + scalp * np.array(_HAIR)).astype(np.float32))
+    picture = linear_from_srgb(head.seen(template.vertices, camera).over(BACKGROUND)).astype(np.float32)
+    if strands is not None:
+        faces = triangles_from_quads(template.quads[: template.head.face_stop])
+        hair = draw_hair(strands, camera, vertices, faces, STUDIO_LIGHT)
+        picture = picture * (1 - hair.alpha[..., None]) + hair.color
+    return srgb_bytes(picture.reshape(SIDE, _LARGE, SIDE, _LARGE, 3).mean((1, 3)))
+
+
+def _strands_of(template: Template, name: str) -> HairStrands:
+    """The locks of the first drawn head of hair of a style; ``balding`` is messy hair of a bald man. Locks on a
+    closed body of hair begin at the scalp."""
+    hull, bald = head_hull(template), name == "balding"
+    own, female = ("messy", 0.0) if bald else (name, float(name in ("bob", "pixie", "tied back")))
+    number = next(index for index, style in enumerate(STYLES) if style.name == own)
+    for seed in range(_SEEDS):
+        generator = np.random.default_rng(seed)
+        look = replace(draw_look(generator), baldness=0.8 * bald, femininity=female, hair=np.array(_HAIR))
+        hair = draw_locks(generator, look, hull, LOCKS)
+        if int(hair.style) == number:
+            break
+    length, base = hair.locks.length, hair.locks.base
+    rooted = replace(hair.locks, length=(length + 0.5 * base) * (length > 0), base=0.0 * base)
+    locks, flow = _batched(rooted), _batched(hair.flow)
+    lines = (torch.from_numpy(line).float() for line in (hull.hairline, hull.brow_line))
+    head = torch.from_numpy(template.vertices[None, : template.head.vertex_stop]).float()
+    surface = hull_surface(hull, head, torch.tensor([float(hair.ear_room)]))
+    points = lock_paths(surface, locks, *grow(locks, flow, *lines, SEGMENTS))[0][0].numpy()
+    shown = np.asarray(length) > 1e-3
+    tone = np.asarray(hair.locks.tone, np.float32)[shown, None]
+    colour = np.array([_HAIR], np.float32) * tone
+    width = np.asarray(hair.locks.width, np.float32)[shown]
+    roots = np.zeros((len(width), 2), np.float32)
+    return HairStrands(points[shown].astype(np.float32), roots, width, colour, colour, HAIR_RADIUS, name, {})
+
+
+def _batched(numbers: Flow | Locks) -> Flow | Locks:
+    """The same as tensors of a batch of one."""
+    return type(numbers)(
+        **{key: torch.from_numpy(np.asarray(value)).float()[None] for key, value in vars(numbers).items()}
+    )
+
+
+def draw_hair_pictures(template: Template) -> Image.Image:
+    """Draw the sheet of ``pictured_styles`` like that of the keys."""
+    head, names = PaintedHead.of(template), pictured_styles()
+    sheet = np.zeros((-(-len(names) // COLUMNS) * SIDE, COLUMNS * SIDE, 3), np.uint8)
+    for index, name in enumerate(names):
+        row, column = (SIDE * place for place in divmod(index, COLUMNS))
+        sheet[row : row + SIDE, column : column + SIDE] = draw_hairstyle(head, template, name)
+    return Image.fromarray(sheet).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
 def _offsets(template: Template, name: str) -> np.ndarray:
     return sum(template.expressions[ARKIT_INDEX[key]] for key in (name, _WITH.get(name)) if key)
 
@@ -220,11 +306,12 @@ def _key_camera(template: Template, name: str) -> Camera:
 
 
 def main() -> None:
-    """Write ``arkit_keys.jpg`` and ``arkit_combinations.jpg`` for the docs, and the add-on's sheet."""
+    """Write ``arkit_keys.jpg`` and ``arkit_combinations.jpg`` for the docs, and the add-on's sheets."""
     template = load_template()
     for name, sheet in (("arkit_keys", draw_keys(template)), ("arkit_combinations", draw_combinations(template))):
         sheet.save(FOLDER / f"{name}.jpg", quality=82, optimize=True)
     draw_pictures(template).save(SHEET, optimize=True)
+    draw_hair_pictures(template).save(HAIR_SHEET, optimize=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from plain_photo import mask_of
 from view_hand_made import seen_face, view
 
@@ -14,6 +15,7 @@ from backend.fitting.options import FitOptions
 from backend.geometry.template import FIRST_EAR, FIRST_HAIR, ear_vertices, load_template
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
+from protocol.names import HANDLES
 from protocol.similarity import fit_similarity
 
 SIZE = 600
@@ -44,6 +46,37 @@ def test_dragged_points_are_obeyed_and_move_the_shape() -> None:
     assert np.linalg.norm(now - wanted, axis=-1).max() < 1.0
     assert np.abs(after.neutral - before.neutral).max() > 1e-3
     np.testing.assert_array_equal(after.photos[0].landmarks[:, :2], before.photos[0].landmarks[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("landmark", "drag"), [(CHIN, (0, 40)), (1, (28, 28)), (MOUTH_CORNER, (40, 0)), (282, (0, -40))]
+)
+def test_one_dragged_landmark_leaves_the_others_of_its_photo(landmark: int, drag: tuple[float, float]) -> None:
+    """Dragged by 40 of a face of 600 pixels: it is there, and no other point that is shown has moved by 3."""
+    collection = PhotoCollection((photo("a", 0.0, person(1)), photo("b", 30.0, person(1))))
+    begun = resumable_fit(collection, LANDMARKS_ALONE)
+    before = begun.face.photos[0].landmarks[:, 2:]
+    pixel = np.ptp(before[:, 1]) / 600.0
+    wanted = before[landmark] + pixel * np.array(drag)
+    points = (CorrectedPoint(landmark, *map(float, wanted)),)
+    corrected = with_corrections(collection, (PhotoCorrections("a", "both", points),))
+    after = refit_face(begun, corrected.faces, LANDMARKS_ALONE).photos[0].landmarks[:, 2:]
+    moved = np.linalg.norm(after - before, axis=-1) / pixel
+    assert np.linalg.norm(after[landmark] - wanted) / pixel < 0.5
+    assert moved[[one for one in HANDLES if one != landmark]].max() < 3.0
+
+
+def test_two_photos_may_correct_one_landmark() -> None:
+    collection = PhotoCollection((photo("a", 0.0, person(1)), photo("b", 30.0, person(1))))
+    before = fit_face(collection, LANDMARKS_ALONE)
+    wanted = [one.landmarks[CHIN, 2:] + np.array([0.0, 8.0]) for one in before.photos]
+    said = tuple(
+        PhotoCorrections(name, "both", (CorrectedPoint(CHIN, *map(float, place)),))
+        for name, place in zip("ab", wanted, strict=True)
+    )
+    after = fit_face(with_corrections(collection, said), LANDMARKS_ALONE)
+    for one, place in zip(after.photos, wanted, strict=True):
+        assert np.linalg.norm(one.landmarks[CHIN, 2:] - place) < 1.0
 
 
 def test_points_of_the_ears_move_the_ears_and_the_hair_line_moves_nothing() -> None:

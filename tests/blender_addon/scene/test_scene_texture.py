@@ -1,0 +1,178 @@
+"""Texture by photo: regions, the brush, the other side and sliders; asked, kept, undone, and shown by the materials."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from instant_backend import Backend  # noqa: E402
+
+from blender_addon import timer  # noqa: E402
+from blender_addon.client.submissions import PhotoCorrections, Submission  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.scene import corrections, tags  # noqa: E402
+
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture
+def asked(backend: Backend, result: HeadResult, tmp_path: Path) -> list[Submission]:
+    """What the backend was asked for, from the default scene on; a texture comes with nothing else new."""
+    sent: list[Submission] = []
+
+    def begin(submission: Submission, where: object) -> None:
+        sent.append(submission)
+        bare = {"albedo_png": red_png(result.albedo_size[0]), "hair": None, "detail": None, "texture_only": True}
+        only = submission.options.get("texture_only", False)
+        backend.result = replace(result, **bare, report={"settings": {}}) if only else result
+        backend.busy = True
+
+    backend.begin = begin
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff")
+    bpy.ops.likeness.add_photos(directory=str(tmp_path), files=[{"name": "b.jpg"}])
+    bpy.ops.likeness.reconstruct()
+    return sent
+
+
+def red_png(side: int) -> bytes:
+    image = bpy.data.images.new("red", side, side)
+    image.pixels.foreach_set(np.tile(np.float32([1, 0, 0, 1]), side * side))
+    path = Path(bpy.app.tempdir) / "red.png"
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+    return path.read_bytes()
+
+
+def head() -> bpy.types.Collection:
+    (collection,) = tags.head_collections()
+    return collection
+
+
+def shown() -> np.ndarray:
+    """(3,) mean of the albedo that the head's material shows."""
+    image = head()[tags.ALBEDO]
+    pixels = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(pixels)
+    return pixels.reshape(-1, 4)[:, :3].mean(0)
+
+
+def sent_of(submission: Submission) -> dict[str, PhotoCorrections]:
+    return {one.label: one for one in submission.corrections}
+
+
+def test_a_photo_paints_a_region_and_nothing_else_changes(asked: list[Submission]) -> None:
+    one, two = "a.jpg", "b.jpg"
+    mesh, strands = tags.part_object(head(), "head"), tags.hair_object(head(), "CURVES")
+    points, materials = len(mesh.data.vertices), list(mesh.data.materials)
+    relief, report = {image.name for image in bpy.data.images}, head()[tags.REPORT]
+    before = shown()
+    assert bpy.ops.likeness.paint_region(region="nose", source=one) == {"FINISHED"}
+    assert asked[-1].options["texture_only"] is True and sent_of(asked[-1])[one].paints == ("nose",)
+    assert "geometry_only" not in asked[-1].options and "hair_only" not in asked[-1].options
+    np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
+    assert np.abs(shown() - before).max() > 0.2
+    assert tags.hair_object(head(), "CURVES") == strands and head()[tags.REPORT] == report
+    assert len(mesh.data.vertices) == points and list(mesh.data.materials) == materials
+    assert {image.name for image in bpy.data.images} == relief
+    bpy.ops.likeness.paint_region(region="nose", source=two)  # a region has one photo
+    bpy.ops.likeness.paint_region(region="left cheek", source=two)
+    assert sent_of(asked[-1]) == {two: PhotoCorrections(two, paints=("nose", "left cheek"))}
+    assert corrections.painted_regions(head()) == {"nose": two, "left cheek": two}
+    bpy.ops.likeness.paint_region(region="nose", source="/all")
+    bpy.ops.likeness.paint_region(region="left cheek", source="/all")
+    assert asked[-1].corrections == () and corrections.painted_regions(head()) == {}
+
+
+def test_a_side_is_filled_from_the_other(asked: list[Submission]) -> None:
+    bpy.ops.likeness.paint_region(region="left ear", source="/mirrored")
+    bpy.ops.likeness.paint_region(region="right cheek", source="/mirrored")
+    assert asked[-1].options["mirror"] == "left ear, right cheek"
+    bpy.ops.likeness.paint_region(region="left ear", source="/all")
+    assert asked[-1].options["mirror"] == "right cheek"
+    with pytest.raises(RuntimeError, match="no other side"):
+        bpy.ops.likeness.paint_region(region="nose", source="/mirrored")
+
+
+def test_the_brush_marks_what_a_photo_paints(asked: list[Submission]) -> None:
+    photo, mesh = "a.jpg", tags.part_object(head(), "head")
+    with pytest.raises(RuntimeError, match="Nothing is marked"):
+        bpy.ops.likeness.paint_region(region="brush", source=photo)
+    assert bpy.ops.likeness.texture_brush() == {"FINISHED"}
+    assert mesh.mode == "WEIGHT_PAINT" and mesh.vertex_groups.active.name == corrections.BRUSH_GROUP
+    assert head().likeness.texture_region == "brush"
+    bpy.ops.likeness.texture_brush()
+    assert mesh.mode == "OBJECT"
+    mesh.vertex_groups[corrections.BRUSH_GROUP].add([5, 7], 0.5, "REPLACE")
+    bpy.ops.likeness.texture_brush()
+    bpy.ops.likeness.paint_region(region="brush", source=photo)  # leaves the brush by itself
+    brush = sent_of(asked[-1])[photo].brush
+    assert len(brush) == len(mesh.data.vertices) and (brush[5], brush[6], brush[7]) == (128, 0, 128)
+
+
+def test_solving_again_and_the_file_keep_the_choice(asked: list[Submission], tmp_path: Path) -> None:
+    photo = "a.jpg"
+    bpy.ops.likeness.paint_region(region="forehead", source=photo)
+    head().likeness.make_up, head().likeness.delighting = 0.5, 0.25
+    bpy.ops.likeness.paint_texture()
+    assert (asked[-1].options["make_up"], asked[-1].options["delighting"]) == (0.5, 0.25)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
+    np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
+    bpy.ops.likeness.solve_again()
+    assert "texture_only" not in asked[-1].options
+    assert (asked[-1].options["make_up"], asked[-1].options["delighting"]) == (0.5, 0.25)
+    assert sent_of(asked[-1])[photo].paints == ("forehead",)
+
+
+def test_sliders_paint_by_themselves_while_the_backend_runs(asked: list[Submission], backend: Backend) -> None:
+    head().likeness.make_up = 0.25
+    timer._on_timer()
+    assert len(asked) == 1, "no backend runs, which could have the texture"
+    backend.connected = True
+    for value in (0.5, 0.75):  # a drag
+        head().likeness.make_up = value
+    timer._on_timer()
+    timer._on_timer()
+    assert [one.options.get("make_up") for one in asked[1:]] == [0.75]
+    np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.context.view_layer.objects.active = None
+    bpy.ops.likeness.reconstruct()
+    timer._on_timer()
+    assert "texture_only" not in asked[-1].options, "a new head's own values ask for nothing"
+
+
+def test_a_texture_without_its_head_makes_no_other_one(asked: list[Submission], backend: Backend) -> None:
+    def gone() -> None:
+        for obj in list(tags.objects_of(head())):
+            bpy.data.objects.remove(obj)
+        bpy.data.collections.remove(head())
+
+    def begin(submission: Submission, where: object) -> None:
+        given(submission, where)
+        gone()
+
+    given, backend.begin = backend.begin, begin
+    with pytest.raises(RuntimeError, match="was removed"):
+        bpy.ops.likeness.paint_region(region="nose", source="a.jpg")
+    assert not tags.head_collections()
+
+
+def test_one_undo_takes_a_region_back(asked: list[Submission]) -> None:
+    photo, before = "a.jpg", shown()
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.likeness.paint_region(region="mouth", source=photo)
+    bpy.ops.ed.undo_push(message="Paint Region")  # in a window the session does this
+    bpy.ops.ed.undo()
+    assert corrections.painted_regions(head()) == {}
+    np.testing.assert_allclose(shown(), before, atol=0.01)
+    bpy.ops.ed.redo()
+    assert corrections.painted_regions(head()) == {"mouth": photo}
+    np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
