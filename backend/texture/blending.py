@@ -67,6 +67,8 @@ class BlendingSettings:
     """Texels, 256 to 1024: edge of the map on which the consensus of middle frequencies is computed."""
     consensus_outlier: float = 0.25
     """Log units, 0.1 to 0.8: a photo this far from the others gets a quarter of its weight in that consensus."""
+    smooth_vote: float = 0.5
+    """Weight, 0.2 to 1, of the smooth skin in that consensus, in plain skin, beside a good photo's 1."""
     deviation_blur: float = 2.0
     """Widths of the middle band, 1 to 8, over which a photo's deviation from the consensus is smoothed."""
     consistent: float = 0.30
@@ -482,7 +484,10 @@ def solve_detail(
     cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(
         np.float32
     )  # brows beside a frame or a fringe
-    agreed = _consensus(middles, scores)
+    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
+    eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
+    plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
+    agreed = _consensus(middles, scores, plain)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
         replace(score, weight=score.weight * rest * _consistency(own), deviation=own)
@@ -505,12 +510,8 @@ def solve_detail(
     mirrored = cover[:, ::-1] * (1.0 - cover)
     across, down = (one + two for one, two in zip(*gradients, strict=True))
     differences = mirrored_gradients(across, down, cover, mirrored)
-    beard = smoothstep(0.15, 0.4, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
-    eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
-    own = np.maximum.reduce([feature, beard, eyes]).astype(np.float32)
-    plain = cover * (1.0 - own)
-    solved = weighted_poisson(*differences, plain, BLENDING.feature_length * density, BLENDING.skin_length * density)
+    lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
+    solved = weighted_poisson(*differences, cover * plain, *lengths)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair))
 
 
@@ -531,14 +532,17 @@ def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarr
     return light
 
 
-def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
-    """(S, S, 3) robust consensus of the photos' middle frequencies."""
+def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore], plain: np.ndarray) -> np.ndarray:
+    """(S, S, 3) robust consensus of the photos' middle frequencies, and in plain skin (S, S), in [0, 1], of the smooth
+    skin, which decides where two photos contradict each other."""
     size = middles[0].shape[0]
     if len(middles) == 1:
         return middles[0]
     small = (min(BLENDING.consensus_size, size),) * 2
     values = [cv2.resize(m, small, interpolation=cv2.INTER_AREA).reshape(-1, 3) for m in middles]
     weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
+    values.append(np.zeros_like(values[0]))
+    weights.append(cv2.resize(plain, small, interpolation=cv2.INTER_AREA).ravel() * np.float32(BLENDING.smooth_vote))
     consensus, _ = robust_consensus(np.stack(values), np.stack(weights), BLENDING.consensus_outlier, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)

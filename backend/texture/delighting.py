@@ -502,12 +502,14 @@ class Delit:
     log_skin : (V, 3) float32, upper limit of plain skin; brighter texels are specular.
     colour_range : (V, 2) float32: log units by which the chroma of finer detail may differ from ``log_base``, and the
         share of that difference removed from dark detail.
+    beard : (S, S) float32 in [0, 1], weighted share of the photos that show a beard at a texel.
     """
 
     log_fields: tuple[np.ndarray, ...]
     log_base: np.ndarray
     log_skin: np.ndarray
     colour_range: np.ndarray
+    beard: np.ndarray
 
 
 def solve_light(
@@ -579,8 +581,8 @@ def remove_light(
     count, plain, prior = surface.count, plain_skin(surface)[: surface.count], skin_prior()
     harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
     regions = {name: region[:count] for name, region in surface.regions.items()}
-    votes = atlas.gather(labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))[:, None]
-    beard = surface.at_cage(atlas, votes, np.ones(len(votes), np.float32))[0][:, 0]
+    votes = labelled_share(atlas, photos, FaceClass.FACIAL_HAIR)
+    beard = surface.at_cage(atlas, atlas.gather(votes)[:, None], np.ones(len(atlas.texel), np.float32))[0][:, 0]
     shaded = DELIGHTING.jaw_shade * under_jaw(surface, positions) * (1.0 - np.clip(beard, 0.0, 1.0))
     personal = 1.0 - np.maximum(shaded, 0.5 * regions["ears"])
 
@@ -627,7 +629,8 @@ def remove_light(
     )
     sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
     log_base, log_skin = (surface.lifted(field).astype(np.float32) for field in (base, matt + DELIGHTING.skin_range))
-    return Delit(fields, log_base, log_skin, _colour_range(surface.regions["lips"], sharp).astype(np.float32))
+    colours = _colour_range(surface.regions["lips"], sharp).astype(np.float32)
+    return Delit(fields, log_base, log_skin, colours, votes)
 
 
 def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:
