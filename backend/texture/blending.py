@@ -84,9 +84,6 @@ class BlendingSettings:
     """Added to ``grazing`` where the chin's shadow falls, which ends in a line."""
     known: float = 0.35
     """Share in [0, 1] of a photo's weight from which it shows a texel."""
-    strand: tuple[float, float] = (0.22, 0.45)
-    """Log units, 0.1 to 0.8, lighter or darker than the skin around it, where this person has no hair: from there on a
-    texel shows a strand."""
     hole: float = 6e-4
     """Square metres, 1e-4 to 2e-3: smaller unseen spots (nostrils, specks, closed eyes) are no border."""
     fade: float = 0.006
@@ -290,17 +287,6 @@ def neutrality(expression: np.ndarray, feature: str) -> float:
     return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
 
 
-def rest_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """(S, S) float32 per photo: 1 outside the features (S, S), lower within a feature that this photo's expression
-    changes more than the calmest photo's does. Averaging a raised with a lowered brow would make a thick one."""
-    result = [np.ones_like(photo.weight) for photo in photos]
-    for name, mask in features.items():
-        rests = np.array([neutrality(photo.expression, name) for photo in photos])
-        for image, rest in zip(result, rests / rests.max(), strict=True):
-            image *= 1.0 - mask * np.float32(1.0 - rest)
-    return result
-
-
 def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Blending weights for fine detail.
 
@@ -448,11 +434,6 @@ def solve_detail(
         )
         weight = atlas.image(photo.shown)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
-        around, _ = masked_lowpass(channel_mean(middle)[..., None], weight, 8.0 * sigma)
-        line = np.abs(around[..., 0] - channel_mean(middle))
-        strand = atlas.image(photo.bare) * smoothstep(*BLENDING.strand, line)
-        weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
-        middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
         strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
@@ -494,10 +475,7 @@ def solve_detail(
         for score, rest, own in zip(scores, rested, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
-    shares = [
-        score.weight * score.cosine**2 * own * score.quality * rest
-        for score, own, rest in zip(scores, facing, rest_weights(scores, features), strict=True)
-    ]
+    shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
     chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
     at_rest = [own * rest[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     broad = each(

@@ -353,8 +353,8 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     the front, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
 
     ``seen``, ``border`` (2 cm beyond what photos show), ``unseen`` (farther), ``ears``; ``step`` of the error across
-    the border, and ``step_inside`` across a line 2.5 cm inside it, where nothing is joined; ``light``, mean absolute correlation of the error's brightness with the photos' light. Empty where the
-    person has no such photo.
+    the border, and ``step_inside`` across a line 2.5 cm inside it, where nothing ends; ``light``, mean absolute
+    correlation of the error's brightness with the photos' light. Empty where the person has no such photo.
     """
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
