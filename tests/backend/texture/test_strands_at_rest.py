@@ -57,4 +57,4 @@ def test_strands_over_a_cheek_at_rest_are_no_skin() -> None:
 
 def test_smooth_skin_decides_between_two_photos() -> None:
     darker = np.percentile(darker_cheeks(make_scene([Shot(0.0), Shot(8.0, soft_light(-0.3))])), 99)
-    assert darker < 0.2, "log units"
+    assert darker < 0.3, "log units; 1.1 without its vote"
