@@ -494,8 +494,8 @@ def solve_detail(
 
 
 def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
-    """(P, 2) ``Consensus.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
-    return np.zeros_like(colour_range) if photo.samples.coloured_light else colour_range
+    """(P,) ``Delit.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
+    return np.zeros_like(colour_range[:, 0]) if photo.samples.coloured_light else colour_range[:, 0]
 
 
 def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:

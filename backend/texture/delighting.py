@@ -107,9 +107,6 @@ class DelightingSettings:
     """Log units of chroma: ``colour_range`` of lips."""
     sharp_lip_colour_range: float = 0.8
     """The same in sharp photos, which show lipstick."""
-    dark_grey: float = 0.5
-    """Share in [0, 1] of its own chroma that dark detail loses, because camera noise makes dark hair look grey or
-    blue."""
     skin_range: float = 0.45
     """Log units, 0.2 to 0.8: most that plain skin is brighter than its mean (the bridge of a nose); more is
     specular."""
@@ -273,8 +270,7 @@ def photo_detail(
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
     log_skin : (P, 3) upper limit of plain skin; brighter is a highlight. ``log_base`` cannot serve here, because it is
         dark beside a brow or the hairline.
-    colour_range : (P, 2) log units by which the chroma may differ from ``log_base``, and the share of its difference
-        removed from dark detail.
+    colour_range : (P,) log units by which the chroma may differ from ``log_base``.
     hair : (P,) in [0, 1], light brows and beards: bright detail there is grey hair, not a highlight.
     """
     out = np.empty(linear.shape, np.float32)
@@ -335,10 +331,9 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
             red, green, blue = m0 + keep * (red - m0), m1 + keep * (green - m1), m2 + keep * (blue - m2)
         red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
         level = (red + green + blue) / 3.0
-        dark = 1.0 - colour_range[i, 1] * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
-        o0, o1, o2 = (red - level) * dark, (green - level) * dark, (blue - level) * dark
+        o0, o1, o2 = red - level, green - level, blue - level
         size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
-        limit = colour_range[i, 0] + 0.3 * hair[i]
+        limit = colour_range[i] + 0.3 * hair[i]
         shrink = min(limit / max(size, 1e-9), 1.0)
         out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
 
@@ -463,8 +458,7 @@ class Delit:
     log_fields : (V, 3) float32 per photo; the photo's linear light divided by exp(field) is albedo on the common level.
     log_base : (V, 3) float32, the posterior of this person's smooth skin, without brows.
     log_skin : (V, 3) float32, upper limit of plain skin; brighter texels are specular.
-    colour_range : (V, 2) float32: log units by which the chroma of finer detail may differ from ``log_base``, and the
-        share of that difference removed from dark detail.
+    colour_range : (V, 1) float32, log units by which the chroma of finer detail may differ from ``log_base``.
     beard : (S, S) float32 in [0, 1], weighted share of the photos that show a beard at a texel.
     """
 
@@ -611,11 +605,11 @@ def _evidence(total: np.ndarray) -> np.ndarray:
 
 
 def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
-    """(V, 2) ``Delit.colour_range``; lips : (V,) mask in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
+    """(V, 1) ``Delit.colour_range``; lips : (V,) mask in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
     plain = DELIGHTING.colour_range * (DELIGHTING.coarse_colour + (1.0 - DELIGHTING.coarse_colour) * sharp)
     blurred, crisp = DELIGHTING.lip_colour_range, DELIGHTING.sharp_lip_colour_range
     painted = (blurred + (crisp - blurred) * sharp) * lips
-    return np.stack([np.maximum(plain, painted), DELIGHTING.dark_grey * (1.0 - sharp * lips)], 1)
+    return np.maximum(plain, painted)[:, None]
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
