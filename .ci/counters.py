@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_950,
+    "lines of code": 64_906,
     "files": 380,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
@@ -33,10 +33,10 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 5,
-    "numbers set by hand in module constants": 2_825,
-    "numbers set by hand in defaults of dataclasses": 462,
-    "numbers set by hand in functions": 3_995,
-    "numbers set by hand": 7_280,
+    "numbers set by hand in module constants": 2_824,
+    "numbers set by hand in defaults of dataclasses": 454,
+    "numbers set by hand in functions": 3_988,
+    "numbers set by hand": 7_266,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
