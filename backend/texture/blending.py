@@ -67,6 +67,8 @@ class BlendingSettings:
     """Texels, 256 to 1024: edge of the map on which the consensus of middle frequencies is computed."""
     consensus_outlier: float = 0.25
     """Log units, 0.1 to 0.8: a photo this far from the others gets a quarter of its weight in that consensus."""
+    smooth_vote: float = 0.5
+    """Weight, 0.2 to 1, of the smooth skin in that consensus, in plain skin, beside a good photo's 1."""
     deviation_blur: float = 2.0
     """Widths of the middle band, 1 to 8, over which a photo's deviation from the consensus is smoothed."""
     consistent: float = 0.30
@@ -82,9 +84,6 @@ class BlendingSettings:
     """Added to ``grazing`` where the chin's shadow falls, which ends in a line."""
     known: float = 0.35
     """Share in [0, 1] of a photo's weight from which it shows a texel."""
-    strand: tuple[float, float] = (0.22, 0.45)
-    """Log units, 0.1 to 0.8, lighter or darker than the skin around it, where this person has no hair: from there on a
-    texel shows a strand."""
     hole: float = 6e-4
     """Square metres, 1e-4 to 2e-3: smaller unseen spots (nostrils, specks, closed eyes) are no border."""
     fade: float = 0.006
@@ -288,17 +287,6 @@ def neutrality(expression: np.ndarray, feature: str) -> float:
     return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
 
 
-def rest_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """(S, S) float32 per photo: 1 outside the features (S, S), lower within a feature that this photo's expression
-    changes more than the calmest photo's does. Averaging a raised with a lowered brow would make a thick one."""
-    result = [np.ones_like(photo.weight) for photo in photos]
-    for name, mask in features.items():
-        rests = np.array([neutrality(photo.expression, name) for photo in photos])
-        for image, rest in zip(result, rests / rests.max(), strict=True):
-            image *= 1.0 - mask * np.float32(1.0 - rest)
-    return result
-
-
 def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Blending weights for fine detail.
 
@@ -448,11 +436,6 @@ def solve_detail(
         )
         weight = atlas.image(photo.shown)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
-        around, _ = masked_lowpass(channel_mean(middle)[..., None], weight, 8.0 * sigma)
-        line = np.abs(around[..., 0] - channel_mean(middle))
-        strand = atlas.image(photo.bare) * smoothstep(*BLENDING.strand, line)
-        weight = weight * (1.0 - np.clip(3.0 * cv2.GaussianBlur(strand, (0, 0), 2.0 * sigma), 0.0, 1.0))
-        middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
         strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
@@ -485,17 +468,17 @@ def solve_detail(
     cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(
         np.float32
     )  # brows beside a frame or a fringe
-    agreed = _consensus(middles, scores)
+    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
+    eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
+    plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
+    agreed = _consensus(middles, scores, plain)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
         replace(score, weight=score.weight * rest * _consistency(own), deviation=own)
         for score, rest, own in zip(scores, rested, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
-    shares = [
-        score.weight * score.cosine**2 * own * score.quality * rest
-        for score, own, rest in zip(scores, facing, rest_weights(scores, features), strict=True)
-    ]
+    shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
     chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
     at_rest = [own * rest[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     broad = each(
@@ -508,18 +491,14 @@ def solve_detail(
     mirrored = cover[:, ::-1] * (1.0 - cover)
     across, down = (one + two for one, two in zip(*gradients, strict=True))
     differences = mirrored_gradients(across, down, cover, mirrored)
-    beard = smoothstep(0.15, 0.4, labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))
-    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
-    eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
-    own = np.maximum.reduce([feature, beard, eyes]).astype(np.float32)
-    plain = cover * (1.0 - own)
-    solved = weighted_poisson(*differences, plain, BLENDING.feature_length * density, BLENDING.skin_length * density)
+    lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
+    solved = weighted_poisson(*differences, cover * plain, *lengths)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair), each_shown)
 
 
 def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
-    """(P, 2) ``Consensus.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
-    return np.zeros_like(colour_range) if photo.samples.coloured_light else colour_range
+    """(P,) ``Delit.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
+    return np.zeros_like(colour_range[:, 0]) if photo.samples.coloured_light else colour_range[:, 0]
 
 
 def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:
@@ -534,14 +513,17 @@ def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarr
     return light
 
 
-def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore]) -> np.ndarray:
-    """(S, S, 3) robust consensus of the photos' middle frequencies."""
+def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore], plain: np.ndarray) -> np.ndarray:
+    """(S, S, 3) robust consensus of the photos' middle frequencies, and in plain skin (S, S), in [0, 1], of the smooth
+    skin, which decides where two photos contradict each other."""
     size = middles[0].shape[0]
     if len(middles) == 1:
         return middles[0]
     small = (min(BLENDING.consensus_size, size),) * 2
     values = [cv2.resize(m, small, interpolation=cv2.INTER_AREA).reshape(-1, 3) for m in middles]
     weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
+    values.append(np.zeros_like(values[0]))
+    weights.append(cv2.resize(plain, small, interpolation=cv2.INTER_AREA).ravel() * np.float32(BLENDING.smooth_vote))
     consensus, _ = robust_consensus(np.stack(values), np.stack(weights), BLENDING.consensus_outlier, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)

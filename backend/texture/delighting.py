@@ -9,7 +9,7 @@ Solve each photo's light: nine coefficients of spherical harmonics per channel.
 Starts from the fit's light. Solves the coefficients again against one smooth albedo that all photos share and that is
 nearly symmetric.
 
-Remove specular highlights: smooth gloss common to all photos, and highlights in one photo's detail.
+Remove specular highlights in one photo's detail.
 
 Skin reflects about the same specular light whatever its pigment, so on dark skin, or under a high sun, foreheads and
 cheekbones turn grey. Dichromatic reflection (Shafer 1985) separates it from pigment: specular light adds the same
@@ -45,7 +45,7 @@ import numpy as np
 import torch
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
+from backend.geometry.robust_statistics import robust_consensus, weighted_median
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.geometry.vectors import smoothstep, spread_directions
 from backend.photos.collection import FaceClass
@@ -94,8 +94,8 @@ class DelightingSettings:
     skin there."""
     light_length: float = 0.004
     """Metres, 0.001 to 0.01: light is divided out down to this size; finer shading is part of the look of folds."""
-    difference_length: float = 0.020
-    """Metres, 0.01 to 0.05: scale of a photo's smooth difference from the others (exposure, cast shadows)."""
+    difference_length: float = 0.010
+    """Metres, 0.005 to 0.05: scale of a photo's smooth difference from the others (exposure, cast shadows)."""
     consensus_outlier: float = 0.25
     """Log units, 0.1 to 0.8: a photo this far from the others around a vertex gets a quarter of its weight there."""
     colour_range: float = 0.10
@@ -107,24 +107,9 @@ class DelightingSettings:
     """Log units of chroma: ``colour_range`` of lips."""
     sharp_lip_colour_range: float = 0.8
     """The same in sharp photos, which show lipstick."""
-    dark_grey: float = 0.5
-    """Share in [0, 1] of its own chroma that dark detail loses, because camera noise makes dark hair look grey or
-    blue."""
     skin_range: float = 0.45
     """Log units, 0.2 to 0.8: most that plain skin is brighter than its mean (the bridge of a nose); more is
     specular."""
-    matt_quantile: float = 0.3
-    """Quantile of visible skin, by chroma and by brightness, that is assumed free of gloss."""
-    gloss_over_brightness: float = 1.2
-    """Upper limit of gloss as a multiple of the brightness above matt skin; darker skin has none."""
-    gloss_from: float = 0.03
-    """Share of a place's light, 0.01 to 0.1, below which it is not gloss but blood, a tan, or a lamp's colour."""
-    gloss_sure: float = 0.08
-    """Share of a place's light from which all of it counts as gloss."""
-    gloss_most: float = 0.6
-    """Upper limit of gloss as a share in [0, 1] of the blue light: the remainder needs a measurable colour."""
-    gloss_length: float = 0.009
-    """Metres: finer highlights are removed from the detail (``highlights.without_highlight``)."""
     sheet_brightness: float = 0.10
     """Log units: standard deviation of skin tones from the two-pigment family in brightness."""
     sheet_red_green: float = 0.08
@@ -285,8 +270,7 @@ def photo_detail(
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
     log_skin : (P, 3) upper limit of plain skin; brighter is a highlight. ``log_base`` cannot serve here, because it is
         dark beside a brow or the hairline.
-    colour_range : (P, 2) log units by which the chroma may differ from ``log_base``, and the share of its difference
-        removed from dark detail.
+    colour_range : (P,) log units by which the chroma may differ from ``log_base``.
     hair : (P,) in [0, 1], light brows and beards: bright detail there is grey hair, not a highlight.
     """
     out = np.empty(linear.shape, np.float32)
@@ -347,37 +331,11 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
             red, green, blue = m0 + keep * (red - m0), m1 + keep * (green - m1), m2 + keep * (blue - m2)
         red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
         level = (red + green + blue) / 3.0
-        dark = 1.0 - colour_range[i, 1] * min(max((-0.10 - level) / 0.35, 0.0), 1.0)
-        o0, o1, o2 = (red - level) * dark, (green - level) * dark, (blue - level) * dark
+        o0, o1, o2 = red - level, green - level, blue - level
         size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
-        limit = colour_range[i, 0] + 0.3 * hair[i]
+        limit = colour_range[i] + 0.3 * hair[i]
         shrink = min(limit / max(size, 1e-9), 1.0)
         out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
-
-
-def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators) -> np.ndarray:
-    """(C, 3) log units by which gloss brightens smooth skin, at least 0.
-
-    Parameters
-    ----------
-    log_skin : (C, 3) log linear albedo at the cage's vertices, light divided out. weight : (C,) visibility of bare skin
-    at each vertex.
-    """
-    linear = np.exp(log_skin)
-    mean = linear.mean(1)
-    red, blue = linear[:, 0], linear[:, 2]
-    ratio = min(float(weighted_quantile((blue / red)[:, None], weight, DELIGHTING.matt_quantile)[0]), 0.9)
-    amount = np.maximum(blue - ratio * red, 0.0) / (1.0 - ratio)
-    amount = amount * smoothstep(DELIGHTING.gloss_from, DELIGHTING.gloss_sure, amount / mean)
-    amount = np.minimum(
-        amount,
-        DELIGHTING.gloss_over_brightness
-        * np.maximum(mean - weighted_quantile(mean[:, None], weight, DELIGHTING.matt_quantile)[0], 0.0),
-    )
-    amount = np.minimum(amount, DELIGHTING.gloss_most * linear.min(1))
-    brightens = log_skin - np.log(linear - amount[:, None])
-    trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # the root keeps gloss from fading before the photo's border
-    return np.maximum(smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), 1e-3), 0.0)
 
 
 _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
@@ -500,14 +458,15 @@ class Delit:
     log_fields : (V, 3) float32 per photo; the photo's linear light divided by exp(field) is albedo on the common level.
     log_base : (V, 3) float32, the posterior of this person's smooth skin, without brows.
     log_skin : (V, 3) float32, upper limit of plain skin; brighter texels are specular.
-    colour_range : (V, 2) float32: log units by which the chroma of finer detail may differ from ``log_base``, and the
-        share of that difference removed from dark detail.
+    colour_range : (V, 1) float32, log units by which the chroma of finer detail may differ from ``log_base``.
+    beard : (S, S) float32 in [0, 1], weighted share of the photos that show a beard at a texel.
     """
 
     log_fields: tuple[np.ndarray, ...]
     log_base: np.ndarray
     log_skin: np.ndarray
     colour_range: np.ndarray
+    beard: np.ndarray
 
 
 def solve_light(
@@ -548,7 +507,6 @@ def solve_light(
                 delit[index] = _with_chroma(delit[index], base)
         values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3, share=share)
         evidence = _evidence(total)
-        values = values - gloss(values, plain * evidence, operators)
         base = _at_tone(posterior(values, evidence), tone, plain * (0.01 + evidence) * operators.mass)
     return lights, base
 
@@ -579,8 +537,8 @@ def remove_light(
     count, plain, prior = surface.count, plain_skin(surface)[: surface.count], skin_prior()
     harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
     regions = {name: region[:count] for name, region in surface.regions.items()}
-    votes = atlas.gather(labelled_share(atlas, photos, FaceClass.FACIAL_HAIR))[:, None]
-    beard = surface.at_cage(atlas, votes, np.ones(len(votes), np.float32))[0][:, 0]
+    votes = labelled_share(atlas, photos, FaceClass.FACIAL_HAIR)
+    beard = surface.at_cage(atlas, atlas.gather(votes)[:, None], np.ones(len(atlas.texel), np.float32))[0][:, 0]
     shaded = DELIGHTING.jaw_shade * under_jaw(surface, positions) * (1.0 - np.clip(beard, 0.0, 1.0))
     personal = 1.0 - np.maximum(shaded, 0.5 * regions["ears"])
 
@@ -616,8 +574,7 @@ def remove_light(
         values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=share
     )
     evidence = _evidence(total)
-    bare = common - gloss(common, plain * evidence, operators)
-    base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
+    base = _at_tone(posterior(common, evidence), tone, plain * (0.01 + evidence) * operators.mass)
     # what the photos have in common, as smooth as the skin, is replaced by the skin
     light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
     known = (evidence > DELIGHTING.unlit)[:, None]
@@ -627,7 +584,8 @@ def remove_light(
     )
     sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
     log_base, log_skin = (surface.lifted(field).astype(np.float32) for field in (base, matt + DELIGHTING.skin_range))
-    return Delit(fields, log_base, log_skin, _colour_range(surface.regions["lips"], sharp).astype(np.float32))
+    colours = _colour_range(surface.regions["lips"], sharp).astype(np.float32)
+    return Delit(fields, log_base, log_skin, colours, votes)
 
 
 def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -647,11 +605,11 @@ def _evidence(total: np.ndarray) -> np.ndarray:
 
 
 def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
-    """(V, 2) ``Delit.colour_range``; lips : (V,) mask in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
+    """(V, 1) ``Delit.colour_range``; lips : (V,) mask in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
     plain = DELIGHTING.colour_range * (DELIGHTING.coarse_colour + (1.0 - DELIGHTING.coarse_colour) * sharp)
     blurred, crisp = DELIGHTING.lip_colour_range, DELIGHTING.sharp_lip_colour_range
     painted = (blurred + (crisp - blurred) * sharp) * lips
-    return np.stack([np.maximum(plain, painted), DELIGHTING.dark_grey * (1.0 - sharp * lips)], 1)
+    return np.maximum(plain, painted)[:, None]
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:

@@ -447,15 +447,6 @@ def texel_regions(
     return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
 
 
-@dataclass(frozen=True)
-class Screened:
-    """Result of ``screen``: ``weight`` (P,), lowered at occluders; ``bare`` (P,) in [0, 1] where this person has no
-    hair, so that dark texels there are strands."""
-
-    weight: np.ndarray
-    bare: np.ndarray
-
-
 def screen(
     unwrap: PhotoUnwrap,
     shading: np.ndarray,
@@ -463,8 +454,8 @@ def screen(
     monochrome: bool,
     atlas: SurfaceAtlas,
     density: float,
-) -> Screened:
-    """Find where a photo does not show the texture's own surface.
+) -> np.ndarray:
+    """The photo's weight (P,), lowered where it does not show the texture's own surface.
 
     Parameters
     ----------
@@ -480,7 +471,7 @@ def screen(
     weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
-        return Screened(weight.astype(np.float32), regions.hairless)
+        return weight.astype(np.float32)
     linear = np.maximum(unwrap.linear, 1e-3)
     luminance = np.array(LUMINANCE, np.float32)
     flat = np.log(linear @ luminance) - np.log(np.maximum(shading @ luminance, 1e-3))
@@ -509,7 +500,7 @@ def screen(
     seen = unwrap.seen > SEEN
     weight = weight * (1.0 - _dilated(bad * seen, atlas, 1.0))
     weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
-    return Screened(weight.astype(np.float32), bare.astype(np.float32))
+    return weight.astype(np.float32)
 
 
 def _dilated(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
@@ -544,7 +535,6 @@ class TexturePhoto:
     samples : its skin at the cage's vertices.
     shown : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
         only skin beside the hair (``scalp.shown_beside_hair``).
-    bare : (P,) in [0, 1], texels where this person has no hair (``screening``).
     strained : (V,) in [0, 1], how far the expression folds plain skin, which is then no evidence for skin at rest.
     below_hat : (V,) in [0, 1], skin above the eyes in a photo that shows a hat.
     """
@@ -556,7 +546,6 @@ class TexturePhoto:
     transfer: np.ndarray
     samples: PhotoSamples
     shown: np.ndarray
-    bare: np.ndarray
     strained: np.ndarray
     below_hat: np.ndarray
 
@@ -667,8 +656,8 @@ def prepare_photo(
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
     transfer = sh.basis(view.normals)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
-    screened = screen(unwrap, lit, regions, face.monochrome or coloured_light, space.skin, density)
-    weight, below_hat = screened.weight, np.zeros(len(transfer))
+    weight = screen(unwrap, lit, regions, face.monochrome or coloured_light, space.skin, density)
+    below_hat = np.zeros(len(transfer))
     hat = wears_hat(unwrap, regions.scalp)
     if hat > 0.0:
         below_hat = hat * above_eyes(surface, surface.lifted(neutral))
@@ -689,7 +678,7 @@ def prepare_photo(
     shortened = surface.lifted(compression(neutral, cage, surface.cage_triangles))
     strained = (smoothstep(*UNWRAPPING.strained, shortened) * plain_skin(surface)).astype(np.float32)
     return TexturePhoto(
-        face, fit, view, unwrap, transfer, samples, unwrap.weight, screened.bare, strained, below_hat.astype(np.float32)
+        face, fit, view, unwrap, transfer, samples, unwrap.weight, strained, below_hat.astype(np.float32)
     )
 
 

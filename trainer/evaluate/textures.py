@@ -270,6 +270,7 @@ _VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; 
 _GRAZING = (0.08, 0.30)  # cosine of the angle between normal and camera, from nothing seen to all
 _BORDER, _PLAIN = 0.35, 0.8  # weight at the border of what a photo shows; region weight of plain skin
 _BESIDE = 0.01  # metres on both sides of a border that are compared
+_INSIDE = 0.025  # metres inside the border, where no photo ends
 
 
 def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
@@ -352,8 +353,8 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     the front, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
 
     ``seen``, ``border`` (2 cm beyond what photos show), ``unseen`` (farther), ``ears``; ``step`` of the error across
-    the border; ``light``, mean absolute correlation of the error's brightness with the photos' light. Empty where the
-    person has no such photo.
+    the border, and ``step_inside`` across a line 2.5 cm inside it, where nothing ends; ``light``, mean absolute
+    correlation of the error's brightness with the photos' light. Empty where the person has no such photo.
     """
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
@@ -387,14 +388,34 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     figures["light"] = float(
         np.mean([abs(np.corrcoef(bright, light[atlas.gather(seen)].mean(1))[0, 1]) for light in lights])
     )
+    inner = cv2.distanceTransform((shown > _BORDER).astype(np.uint8), cv2.DIST_L2, 5) > _INSIDE * density
+    figures["step_inside"] = border_step(smooth, inner.astype(np.float32), plain, density)
     return figures | {"step": border_step(smooth, shown, plain, density)}
+
+
+TURNED, FRONTAL = 30.0, 20.0
+"""Degrees of yaw: least of a photo from the side, most of one from the front."""
+
+
+def turned_figures(
+    person: FittedPerson, template: Template, completion: GraphAlbedoModel | None = None
+) -> dict[str, float]:
+    """``texture_figures`` of a person's most turned photo, beside a texture from the frontal photos alone. Empty where
+    none is turned beyond ``TURNED``, or fewer than two are within ``FRONTAL``."""
+    yaw = {face.name: abs(face.yaw_degrees) for face in person.faces}
+    side = max(person.fitted.photos, key=lambda photo: yaw[photo.name])
+    front = tuple(photo for photo in person.fitted.photos if yaw[photo.name] <= FRONTAL)
+    if yaw[side.name] < TURNED or len(front) < 2:
+        return {}
+    fitted = replace(person.fitted, photos=(*front, side))
+    return texture_figures(held_out_photo(template, fitted, person.faces, side.name, completion)) or {}
 
 
 def person_figures(
     photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
 ) -> dict[str, float]:
-    """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
-    completion : network that corrects unseen skin; None: only rules.
+    """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses, and
+    ``turned.*`` of ``turned_figures``. completion : network that corrects unseen skin; None: only rules.
 
     Raises ``LikenessError`` where fewer than two photos are usable, or no left-out one shows bare skin.
     """
@@ -410,7 +431,8 @@ def person_figures(
             f"None of the {len(figures)} photos that were left out shows bare skin.",
             "Leave more of them out in turn (--most), or add photos without a mask before the face.",
         )
-    return means(known)
+    turned = turned_figures(person, template, completion)
+    return means(known) | {f"turned.{name}": value for name, value in turned.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -121,7 +121,7 @@ def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.Facial
 def test_the_switch_is_off_unless_asked_and_without_hair_there_is_no_beard(scene: Scene) -> None:
     skin = SkinPhotos(scene.fitted, tuple(labelled(face, 40) for face in scene.faces), [])
     albedo = painted(scene, DARK)
-    texture = AlbedoResult(albedo, np.ones((SIZE, SIZE), np.float32), np.zeros(3), np.zeros((1, 2, 3), np.uint8))
+    texture = AlbedoResult(albedo, np.ones((SIZE, SIZE)), np.zeros(3), np.zeros((1, 2, 3), np.uint8), None)
     for options in (ReconstructOptions(), ReconstructOptions(facial_hair=True, hair="none")):
         beard = grow_beard(skin, texture, scene.template, options)
         assert beard.strands is None and beard.below(albedo) is albedo

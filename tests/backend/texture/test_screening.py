@@ -40,7 +40,7 @@ def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray) -> np
         cosine=EVERYWHERE,
     )
     light = np.ones((SIZE * SIZE, 3), np.float32)
-    return screen(unwrap, light, regions, False, _atlas(), DENSITY).weight.reshape(SIZE, SIZE)
+    return screen(unwrap, light, regions, False, _atlas(), DENSITY).reshape(SIZE, SIZE)
 
 
 def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
