@@ -29,7 +29,14 @@ from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
 from backend.fitting.detector_model import camera_prior, expected_errors, face_scale, initial_parameters, upright_axes
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.landmark_targets import LandmarkModel, corrected_targets, landmark_model, landmark_targets
+from backend.fitting.landmark_targets import (
+    GAP_PERCENT,
+    GAP_PIXELS,
+    LandmarkModel,
+    corrected_targets,
+    landmark_model,
+    landmark_targets,
+)
 from backend.fitting.options import CageStage, FitOptions
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
 from backend.fitting.solver import (
@@ -192,9 +199,6 @@ def _rows(
     return matrix, (root[:, None] * residual).ravel()
 
 
-GAP_PERCENT, GAP_PIXELS = 0.5, 0.5
-"""Standard deviation of a gap: per cent of the face's scale (on 130 rendered people, mostly with shut mouths, half of
-the errors are below 0.3 to 0.6), and pixels."""
 SHUT_PERCENT = 1.2
 """Per cent of the face's scale: lips count as shut when the detected gap exceeds the shut mouth's by less than this."""
 _MOUTH_KEYS = np.array([number for number, name in enumerate(ARKIT_NAMES) if name.startswith(("mouth", "jaw"))])
