@@ -145,8 +145,11 @@ class AssetMesh:
         """(V,) share of the light that comes through the open lips, 1 outside the mouth: the form factor of the lips'
         contour (Lambert 1760)."""
         share = np.ones(len(positions), np.float32)
+        template = load_template()
+        if self.matrix.shape[1] < template.head.vertex_stop:
+            return share
         inside = np.flatnonzero(self.mouth > 0)
-        mouth = face_loops(load_template()).mouth
+        mouth = face_loops(template).mouth
         form = polygon_form_factor(positions[inside], normals[inside], positions[mouth.rows[mouth.contact]])
         share[inside] += self.mouth[inside] * (form - 1.0)
         return share
@@ -237,7 +240,7 @@ def camera_window(camera: Camera, left: float, top: float, width: int, height: i
 def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
     """Merge the asset's parts into one mesh; ``with_bust`` adds the bust, if any, as the last part."""
     matrices, cages, keys, faces, uvs, uv_faces, alphas, eyes, mouths = [], [], [], [], [], [], [], [], []
-    lining = load_template().regions["mouth_interior"]
+    template = load_template()
     vertices_before = uvs_before = 0
     bust = (asset.bust,) if with_bust and asset.bust is not None else ()
     for part in (*asset.parts, *bust):
@@ -247,10 +250,10 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         alpha = lash_alpha(asset) if part.name == "lashes" else np.ones(len(part.vertices), np.float32)
         alphas.append(level.matrix @ alpha)
         eyes.append(np.full(level.matrix.shape[0], _EYES.get(part.name, 0), np.uint8))
-        of_mouth = (
-            lining[: len(part.vertices)] if part.name == "head" else np.full(len(part.vertices), part.name in _MOUTH)
-        )
-        mouths.append(level.matrix @ of_mouth.astype(np.float32))
+        of_mouth = np.full(len(part.vertices), part.name in _MOUTH, np.float32)
+        if part.name == "head" and len(part.vertices) == template.head.vertex_stop:
+            of_mouth = template.regions["mouth_interior"][: len(part.vertices)].astype(np.float32)
+        mouths.append(level.matrix @ of_mouth)
         matrices.append(level.matrix)
         cages.append(part.vertices)
         keys.append(np.stack([part.keys.get(name, still) for name in ARKIT_NAMES]))

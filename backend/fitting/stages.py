@@ -206,7 +206,7 @@ _ROUNDS = 4
 
 @dataclass(frozen=True)
 class _Opening:
-    """Pairs of landmarks (``upper``, ``lower``), the keys (K,) that open and shut them, and whether they touch at rest."""
+    """Pairs of landmarks (``upper``, ``lower``), the keys (K,) that move them, and whether they touch at rest."""
 
     upper: tuple[int, ...]
     lower: tuple[int, ...]
