@@ -292,8 +292,8 @@ _MIDDLE_PAIRS = slice(2, 7)
 LEAST_OPENING_PIXELS = 4.0
 """Pixels between the lips, 3 to 8, below which their colour has run into what is between them."""
 TEETH_OVER_SKIN = 0.43
-"""Luminance over the skin's beside the mouth, 0.3 to 0.6, from which a pixel between the lips is a tooth: two
-Gaussians, fitted to the mouths of 40 press photos without labels, part there."""
+"""Luminance over the skin's beside the mouth, 0.3 to 0.6, from which a pixel between the lips is a tooth: agrees
+best with a mixture of two Gaussians in luminance and hue, fitted to the mouths of 40 press photos without labels."""
 OVERBITE = 0.0032
 """Metres by which the finished head's upper incisors cover the lower ones at rest."""
 TEETH_SHARE_DEVIATION = 0.1

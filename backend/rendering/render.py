@@ -99,7 +99,7 @@ def render_linear(
         color = torch.full((len(found.pixel), 3), CLAY)
         light = STUDIO_LIGHT if light is None else light
     if openness is not None:
-        share = fragment_values(_tensor(openness)[None, :, None], found, weights)
+        share = fragment_values(_tensor(openness)[None, :, None], found, weights).clamp(min=1e-3)
         color = color * share / (1.0 - color * (1.0 - share))
     if light is not None:
         if normals is None:
