@@ -26,6 +26,7 @@ from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
+from backend.rig.measure import face_loops
 from protocol.names import ARKIT_NAMES
 
 
@@ -60,6 +61,7 @@ RENDERED_TEXTURE = 1024
 """Side of the albedo in renders, in texels; images of a head are smaller than this."""
 
 _EYES = {"eye_left": 1, "eye_right": 2}
+_MOUTH = ("teeth_upper", "teeth_lower", "tongue")
 _CORNEA = 0.87  # cosine of the angle from the eye's axis that bounds the cornea
 _BULGE = 1.8  # curvature relative to the eyeball; the mesh has no corneal bulge
 _GLINT, _GLINT_SIZE = 0.55, 0.10  # linear light; sine
@@ -76,6 +78,7 @@ class AssetMesh:
     keys : (52, C, 3) float32 offsets in ARKit's order.
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
     alpha : (V,) float32, below 1 on the lashes. eye : (V,) uint8, 1 on the left eyeball, 2 on the right, else 0.
+    mouth : (V,) float32, 1 on teeth, tongue and the mouth's lining, else 0.
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
     hair : the strands, if any; expressions move a beard only.
     relief : of the skin, rendered as shading on the head, whose vertices come first in ``cage``.
@@ -89,6 +92,7 @@ class AssetMesh:
     uv_faces: np.ndarray
     alpha: np.ndarray
     eye: np.ndarray
+    mouth: np.ndarray
     albedo: np.ndarray
     hair: HairStrands | None = None
     relief: SkinDetail | None = None
@@ -125,15 +129,16 @@ class AssetMesh:
             relit = replace(self, albedo=self._relit(light, expression), relief=None)
             return relit.render(camera, light, background, expression, lamp)
         normals = vertex_normals(positions, self.faces)
+        lit = self._through_lips(positions, normals)
         see_through = self.alpha[self.faces].min(axis=1) < 1
-        picture = self._render(positions, normals, ~see_through, camera, light, background)
+        picture = self._render(positions, normals, lit, ~see_through, camera, light, background)
         window = _window(camera, positions[np.unique(self.faces[see_through])])
         if window is not None:  # lashes are alpha-blended; only their surroundings are rendered again
             rows, columns, part_camera = window
             behind = linear_from_srgb(picture[rows, columns])
             everything = np.ones_like(see_through)
             front = linear_from_srgb(
-                self._render(positions, normals, everything, part_camera, light, picture[rows, columns])
+                self._render(positions, normals, lit, everything, part_camera, light, picture[rows, columns])
             )
             shares = np.where(self.alpha < 1, self.alpha, 0.0)[:, None].repeat(3, axis=1)
             share = render_linear(positions, self.faces, part_camera, colors=shares).color
@@ -144,6 +149,19 @@ class AssetMesh:
             drawn = draw_hair(self.posed_hair(positions), camera, positions, self.faces[~see_through], light)
             picture = srgb_bytes(drawn.color + linear_from_srgb(picture) * (1 - drawn.alpha[..., None]))
         return picture
+
+    def _through_lips(self, positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(V,) share of the light that comes through the open lips, 1 outside the mouth: the form factor of the lips'
+        contour (Lambert 1760)."""
+        share = np.ones(len(positions), np.float32)
+        template = load_template()
+        if self.matrix.shape[1] < template.head.vertex_stop:
+            return share
+        inside = np.flatnonzero(self.mouth > 0)
+        mouth = face_loops(template).mouth
+        form = polygon_form_factor(positions[inside], normals[inside], positions[mouth.rows[mouth.contact]])
+        share[inside] += self.mouth[inside] * (form - 1.0)
+        return share
 
     def _relit(self, light: np.ndarray, expression: np.ndarray | None) -> np.ndarray:
         """The albedo (R, R, 3) multiplied by the shading of the relief."""
@@ -178,6 +196,7 @@ class AssetMesh:
         self,
         positions: np.ndarray,
         normals: np.ndarray,
+        lit: np.ndarray,
         shown: np.ndarray,
         camera: Camera,
         light: np.ndarray,
@@ -192,7 +211,21 @@ class AssetMesh:
             uv_faces=self.uv_faces[shown],
             light=light,
             normals=normals,
+            openness=lit,
         ).over(background)
+
+
+def polygon_form_factor(points: np.ndarray, normals: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(N,) share in [0, 1] of the light over each point (N, 3) with its normal (N, 3) that a polygon (C, 3) sends, both
+    ways round: the sum over its edges of the angle they subtend times the plane's normal (Lambert 1760)."""
+    start = corners - points[:, None]
+    start = start / np.maximum(np.linalg.norm(start, axis=-1, keepdims=True), 1e-9)
+    stop = np.roll(start, -1, axis=1)
+    across = np.cross(start, stop)
+    sine = np.linalg.norm(across, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, (start * stop).sum(-1, keepdims=True))
+    edges = (across / np.maximum(sine, 1e-9) * angle).sum(1)
+    return np.clip(-(edges * normals).sum(-1) / (2.0 * np.pi), 0.0, 1.0)
 
 
 def _window(camera: Camera, points: np.ndarray) -> tuple[slice, slice, Camera] | None:
@@ -215,7 +248,8 @@ def camera_window(camera: Camera, left: float, top: float, width: int, height: i
 
 def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
     """Merge the asset's parts into one mesh; ``with_bust`` adds the bust, if any, as the last part."""
-    matrices, cages, keys, faces, uvs, uv_faces, alphas, eyes = [], [], [], [], [], [], [], []
+    matrices, cages, keys, faces, uvs, uv_faces, alphas, eyes, mouths = [], [], [], [], [], [], [], [], []
+    template = load_template()
     vertices_before = uvs_before = 0
     bust = (asset.bust,) if with_bust and asset.bust is not None else ()
     for part in (*asset.parts, *bust):
@@ -225,6 +259,10 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         alpha = lash_alpha(asset) if part.name == "lashes" else np.ones(len(part.vertices), np.float32)
         alphas.append(level.matrix @ alpha)
         eyes.append(np.full(level.matrix.shape[0], _EYES.get(part.name, 0), np.uint8))
+        of_mouth = np.full(len(part.vertices), part.name in _MOUTH, np.float32)
+        if part.name == "head" and len(part.vertices) == template.head.vertex_stop:
+            of_mouth = template.regions["mouth_interior"][: len(part.vertices)].astype(np.float32)
+        mouths.append(level.matrix @ of_mouth)
         matrices.append(level.matrix)
         cages.append(part.vertices)
         keys.append(np.stack([part.keys.get(name, still) for name in ARKIT_NAMES]))
@@ -242,6 +280,7 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         uv_faces=np.concatenate(uv_faces),
         alpha=np.concatenate(alphas).round(5),
         eye=np.concatenate(eyes),
+        mouth=np.concatenate(mouths),
         albedo=reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
         hair=asset.hair_strands,
         relief=asset.detail,

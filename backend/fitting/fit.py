@@ -65,7 +65,7 @@ from backend.fitting.stages import (
     ResumableFit,
     all_landmark_targets,
     placed_on_face,
-    seen_mouth,
+    seen_openings,
     solve_cage,
     symmetric_state,
     with_points_met,
@@ -357,7 +357,7 @@ def finished_state(
     if options.symmetry > 0:
         state = symmetric_state(state, options.symmetry)
     placed = placed_on_face(with_closed_lips(state), textures, options)
-    return with_points_met(with_seen_mouths(placed, options))
+    return with_points_met(with_seen_openings(placed, options))
 
 
 def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
@@ -555,13 +555,13 @@ def with_closed_lips(state: FitState) -> FitState:
     )
 
 
-def with_seen_mouths(state: FitState, options: FitOptions) -> FitState:
-    """Set each photo's mouth opening to the detected one (``mouths.seen_mouth``)."""
+def with_seen_openings(state: FitState, options: FitOptions) -> FitState:
+    """Set the openings of each photo's mouth and eyes to the detected ones (``seen_openings``)."""
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
     weights = prior_weights(template, options)
     photos = tuple(
-        seen_mouth(model, face, parameters, estimate.identity, targets, weights)
+        seen_openings(model, face, parameters, estimate.identity, targets, weights)
         for face, parameters, targets in zip(state.faces, estimate.photos, state.targets, strict=True)
     )
     return replace(state, estimate=replace(estimate, photos=photos))

@@ -83,8 +83,8 @@ class CanonicalStage:
     """
 
     shown_share: float = 0.5
-    depth_information: float = 30.0
-    normal_information: float = 150.0
+    depth_information: float = 10.0
+    normal_information: float = 50.0
     depth_deviation_mm: float = 2.0
     normal_deviation_degrees: float = 8.0
     bump_deviation_mm: float = 3.0

@@ -29,7 +29,13 @@ from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
 from backend.fitting.detector_model import camera_prior, expected_errors, face_scale, initial_parameters, upright_axes
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
+from backend.fitting.landmark_targets import (
+    GAP_PERCENT,
+    GAP_PIXELS,
+    LandmarkModel,
+    landmark_model,
+    landmark_targets,
+)
 from backend.fitting.options import CageStage, FitOptions
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
 from backend.fitting.solver import (
@@ -46,7 +52,7 @@ from backend.geometry.template import LANDMARKS, Template, ear_vertices, symmetr
 from backend.models.landmarks import net_points
 from backend.models.lap.canonical_face import CanonicalFace
 from backend.photos.collection import PhotoFace
-from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
+from backend.photos.faces import LOWER_LID_EDGES, LOWER_LIP_EDGE, UPPER_LID_EDGES, UPPER_LIP_EDGE
 from backend.system.parallel import each
 from protocol.names import ARKIT_NAMES, HANDLES
 from protocol.similarity import LocalMotion, fit_similarity
@@ -192,16 +198,32 @@ def _rows(
     return matrix, (root[:, None] * residual).ravel()
 
 
-GAP_PERCENT, GAP_PIXELS = 0.5, 0.5
-"""Standard deviation of a gap: per cent of the face's scale (on 130 rendered people, mostly with shut mouths, half of
-the errors are below 0.3 to 0.6), and pixels."""
 SHUT_PERCENT = 1.2
 """Per cent of the face's scale: lips count as shut when the detected gap exceeds the shut mouth's by less than this."""
-_MOUTH_KEYS = np.array([number for number, name in enumerate(ARKIT_NAMES) if name.startswith(("mouth", "jaw"))])
 _ROUNDS = 4
 
 
-def seen_mouth(
+@dataclass(frozen=True)
+class _Opening:
+    """Pairs of landmarks (``upper``, ``lower``), the keys (K,) that move them, and whether they touch at rest."""
+
+    upper: tuple[int, ...]
+    lower: tuple[int, ...]
+    keys: np.ndarray
+    shut_at_rest: bool
+
+
+def _keys_of(*starts: str) -> np.ndarray:
+    return np.array([number for number, name in enumerate(ARKIT_NAMES) if name.startswith(starts)])
+
+
+_OPENINGS = (
+    _Opening(UPPER_LIP_EDGE, LOWER_LIP_EDGE, _keys_of("mouth", "jaw"), True),
+    _Opening(UPPER_LID_EDGES, LOWER_LID_EDGES, _keys_of("eyeBlink", "eyeSquint", "eyeWide"), False),
+)
+
+
+def seen_openings(
     model: LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
@@ -209,59 +231,84 @@ def seen_mouth(
     targets: PointTargets,
     weights: SolverWeights,
 ) -> PhotoParameters:
-    """The photo's parameters with an expression whose lips are as far apart as detected; unchanged if they are masked.
+    """The photo's parameters with an expression whose lips and lids are as far apart as detected; those that are masked
+    stay.
 
     model, identity : the fitted face. targets : the points that the expression was solved for; their information is
     the cost of changing it.
     """
-    if face.unseen is not None and face.unseen[[*LOWER_LIP_EDGE, *UPPER_LIP_EDGE]].any():
-        return parameters
-    edges = model.points.take(np.searchsorted(model.landmarks, LOWER_LIP_EDGE + UPPER_LIP_EDGE))
-    wanted = _target_gaps(edges, model, face, parameters, identity)
+    for opening in _OPENINGS:
+        if face.unseen is None or not face.unseen[[*opening.upper, *opening.lower]].any():
+            parameters = _seen_opening(opening, model, face, parameters, identity, targets, weights)
+    return parameters
+
+
+def _seen_opening(
+    opening: _Opening,
+    model: LandmarkModel,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    targets: PointTargets,
+    weights: SolverWeights,
+) -> PhotoParameters:
+    edges = model.points.take(np.searchsorted(model.landmarks, opening.lower + opening.upper))
+    wanted = _target_gaps(opening, edges, model, face, parameters, identity)
     deviation = np.hypot(GAP_PERCENT / 100.0 * face_scale(face.landmarks), GAP_PIXELS)
-    held = _information_root(parameters, identity, targets, weights)
+    keys = opening.keys
+    held = _information_root(keys, parameters, identity, targets, weights)
     start = now = parameters.expression
     for _ in range(_ROUNDS):
-        gaps, by_keys = _gaps(edges, replace(parameters, expression=now), identity)
-        rows = np.vstack([held, by_keys.reshape(-1, len(_MOUTH_KEYS)) / deviation])
-        right = np.concatenate([held @ (start - now)[_MOUTH_KEYS], (wanted - gaps).ravel() / deviation])
-        step = lsq_linear(rows, right, (-now[_MOUTH_KEYS] - 1e-9, 1.0 - now[_MOUTH_KEYS] + 1e-9)).x
+        gaps, by_weights = _gaps(edges, replace(parameters, expression=now), identity)
+        rows = np.vstack([held, by_weights[..., keys].reshape(-1, len(keys)) / deviation])
+        right = np.concatenate([held @ (start - now)[keys], (wanted - gaps).ravel() / deviation])
+        step = lsq_linear(rows, right, (-now[keys] - 1e-9, 1.0 - now[keys] + 1e-9)).x
         now = now.copy()
-        now[_MOUTH_KEYS] = np.clip(now[_MOUTH_KEYS] + step, 0.0, 1.0)
+        now[keys] = np.clip(now[keys] + step, 0.0, 1.0)
     return replace(parameters, expression=now)
 
 
 def _target_gaps(
-    edges: SurfacePoints, model: LandmarkModel, face: PhotoFace, parameters: PhotoParameters, identity: np.ndarray
+    opening: _Opening,
+    edges: SurfacePoints,
+    model: LandmarkModel,
+    face: PhotoFace,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
 ) -> np.ndarray:
-    """(9, 2) pixels from upper to lower edge in the photo; the shut mouth's where it is nearly shut."""
+    """(N, 2) pixels from upper to lower edge in the photo; the shut mouth's where it is nearly shut."""
     scale = face_scale(face.landmarks)
     bias, *_ = expected_errors(model.detector, parameters, scale)
     straight = face.landmarks[:, :2].astype(np.float64) - bias
-    opening = straight[list(LOWER_LIP_EDGE)] - straight[list(UPPER_LIP_EDGE)]
+    apart = straight[list(opening.lower)] - straight[list(opening.upper)]
+    if not opening.shut_at_rest:
+        return apart
     shut, _ = _gaps(edges, replace(parameters, expression=np.zeros_like(parameters.expression)), identity)
     down = upright_axes(parameters.rotation)[:, 1]
-    apart = (opening - shut) @ down
-    return shut if np.median(apart) < SHUT_PERCENT / 100.0 * scale else opening
+    return shut if np.median((apart - shut) @ down) < SHUT_PERCENT / 100.0 * scale else apart
 
 
 def _gaps(edges: SurfacePoints, parameters: PhotoParameters, identity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(9, 2) pixels from upper to lower edge on the posed face, and (9, 2, K) derivatives by the mouth's keys."""
+    """(N, 2) pixels from upper to lower edge on the posed face, and (N, 2, 52) derivatives by the keys."""
     pixels, by_point, _ = project_with_derivatives(parameters, edges.positions(identity, parameters.expression))
-    by_keys = by_point @ edges.expression[..., _MOUTH_KEYS]
-    count = len(LOWER_LIP_EDGE)
-    return pixels[:count] - pixels[count:], by_keys[:count] - by_keys[count:]
+    by_weights = by_point @ edges.expression
+    count = len(edges) // 2
+    return pixels[:count] - pixels[count:], by_weights[:count] - by_weights[count:]
 
 
 def _information_root(
-    parameters: PhotoParameters, identity: np.ndarray, targets: PointTargets, weights: SolverWeights
+    keys: np.ndarray,
+    parameters: PhotoParameters,
+    identity: np.ndarray,
+    targets: PointTargets,
+    weights: SolverWeights,
 ) -> np.ndarray:
-    """(K, K) square root of the information of targets and prior on the mouth's keys, at fixed pose."""
+    """(K, K) square root of the information of targets and prior on the keys, at fixed pose."""
     positions = targets.points.positions(identity, parameters.expression)
     _, by_point, _ = project_with_derivatives(parameters, positions)
-    rows = targets.whitening @ by_point @ targets.points.expression[..., _MOUTH_KEYS]  # (M, 2, K)
+    rows = targets.whitening @ by_point @ targets.points.expression[..., keys]  # (M, 2, K)
     trust = robust_weights(residuals(parameters, identity, targets), targets.information, weights.outlier_scale)
-    known = np.einsum("m,mia,mib->ab", trust, rows, rows) + np.diag(weights.expression_information[_MOUTH_KEYS])
+    known = np.einsum("m,mia,mib->ab", trust, rows, rows) + np.diag(weights.expression_information[keys])
     return np.linalg.cholesky(known).T
 
 

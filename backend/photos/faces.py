@@ -272,6 +272,9 @@ FOREHEAD_TOP, CHIN, NOSE_TIP = 10, 152, 1
 LOWER_LIP_EDGE = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 UPPER_LIP_EDGE = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 """Inner lip edges without the corners, from the person's right to left; the two rows correspond index by index."""
+UPPER_LID_EDGES = (161, 160, 159, 158, 157, 388, 387, 386, 385, 384)
+LOWER_LID_EDGES = (163, 144, 145, 153, 154, 390, 373, 374, 380, 381)
+"""Landmarks of the lids' edges, right eye, then left eye; the two rows correspond."""
 
 _VARIANTS = tuple(product((0.88, 1.12), (-0.1, 0.1), (False, True)))  # scale, radians, mirrored
 _FOLLOW_VARIANTS = ((0.95, -0.05, False), (1.05, 0.05, True), (1.05, -0.05, True), (0.95, 0.05, False))

@@ -56,6 +56,7 @@ def render_linear(
     uv_faces: np.ndarray | None = None,
     light: np.ndarray | None = None,
     normals: np.ndarray | None = None,
+    openness: np.ndarray | None = None,
     supersample: int = 2,
     cull_backfaces: bool = False,
 ) -> Rendering:
@@ -70,6 +71,8 @@ def render_linear(
         uv_faces : (F, 3). With neither the mesh is grey clay.
     light : (9, 3) or (9, 1) as in ``spherical_harmonics``. None: unlit colours; clay gets ``STUDIO_LIGHT``.
     normals : (V, 3) unit shading normals; smooth ones of the mesh by default. Flipped towards the camera on back faces.
+    openness : (V,) share in [0, 1] of the light that reaches a vertex from outside; the albedo reflects the rest of it
+        again and again. 1 everywhere by default.
     supersample : samples per pixel along each axis.
 
     Raises
@@ -93,6 +96,9 @@ def render_linear(
     else:
         color = torch.full((len(found.pixel), 3), CLAY)
         light = STUDIO_LIGHT if light is None else light
+    if openness is not None:
+        share = fragment_values(_tensor(openness)[None, :, None], found, weights).clamp(min=1e-3)
+        color = color * share / (1.0 - color * (1.0 - share))
     if light is not None:
         if normals is None:
             normals = vertex_normals(positions, np.asarray(faces))

@@ -6,11 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hand_made import front_camera
+from hand_made import front_camera, globe, make_asset
 from plain_photo import plain_photo
 from test_lash_alpha import asset_with_strip
 
-from backend.exchange.asset_mesh import asset_mesh, camera_window, neutral_light, portrait_camera
+from backend.exchange.asset_mesh import (
+    asset_mesh,
+    camera_window,
+    neutral_light,
+    polygon_form_factor,
+    portrait_camera,
+)
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.preview import (
     MOST_PHOTOS,
@@ -23,6 +29,7 @@ from backend.exchange.preview import (
     tone_change,
 )
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
 from protocol.names import ARKIT_INDEX
 
@@ -195,3 +202,54 @@ def test_eyes_reflect_the_lamp_and_nothing_else_does(hand_made_asset: FaceAsset)
     np.testing.assert_array_equal(
         mesh.render(behind, neutral_light(), (0, 0, 0)), mesh.render(behind, neutral_light(), (0, 0, 0), lamp=lamp)
     )
+
+
+def test_a_round_opening_lights_what_is_behind_it_by_its_form_factor() -> None:
+    angle = np.linspace(0.0, 2.0 * np.pi, 400, endpoint=False)[::-1]
+    ring = 0.02 * np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=-1)
+    depths = np.array([0.001, 0.01, 0.03, 0.1])
+    points = np.stack([np.zeros(4), np.zeros(4), -depths], axis=-1)
+    towards = np.tile([0.0, 0.0, 1.0], (4, 1))
+    np.testing.assert_allclose(polygon_form_factor(points, towards, ring), 0.02**2 / (0.02**2 + depths**2), rtol=1e-3)
+    assert polygon_form_factor(points, -towards, ring).max() == 0.0
+
+
+def test_an_open_mouth_is_dark_inside() -> None:
+    """The head's own shape and keys, all parts white: only the mouth's depth can darken them."""
+    template = load_template()
+    keys = {"jawOpen": template.expressions[ARKIT_INDEX["jawOpen"]]}
+    parts = []
+    for name in ("head", "teeth_upper", "teeth_lower"):
+        own = template.parts[name]
+        place = slice(own.vertex_start, own.vertex_stop)
+        quads = template.quads[own.face_start : own.face_stop] - own.vertex_start
+        count = own.vertex_stop - own.vertex_start
+        parts.append(
+            replace(
+                globe(name),
+                vertices=template.vertices[place],
+                quads=quads,
+                uv=np.zeros((count, 2), np.float32),
+                uv_quads=quads,
+                keys={key: moved[place] for key, moved in keys.items()},
+            )
+        )
+    asset = replace(make_asset(), parts=tuple(parts), hair_strands=None, detail=None)
+    mesh = asset_mesh(replace(asset, albedo=np.full((8, 8, 3), 128, np.uint8)))
+    open_wide = np.zeros(52, np.float32)
+    open_wide[ARKIT_INDEX["jawOpen"]] = 0.7
+    light = np.zeros((9, 3))
+    light[0] = 1.0
+    camera = portrait_camera(mesh.positions(), 0.0, (240, 300))
+    lit = mesh.render(camera, light, (0, 0, 0), open_wide).astype(int)[..., 0]
+    middle = camera.project(0.5 * (lips(template, 13, open_wide) + lips(template, 14, open_wide)))[0, :2].astype(int)
+    cheek = camera.project(lips(template, 50, open_wide))[0, :2].astype(int)
+    assert lit[middle[1], middle[0]] < 0.5 * lit[cheek[1], cheek[0]]
+    shut = mesh.render(camera, light, (0, 0, 0)).astype(int)[..., 0]
+    np.testing.assert_allclose(shut[cheek[1], cheek[0]], lit[cheek[1], cheek[0]], atol=2)
+
+
+def lips(template: Template, landmark: int, expression: np.ndarray) -> np.ndarray:
+    """(1, 3) a landmark of the mean face under an expression."""
+    posed = template.vertices + np.tensordot(expression, template.expressions, 1)
+    return template.landmarks478.positions(posed)[[landmark]]

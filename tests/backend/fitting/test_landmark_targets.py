@@ -22,13 +22,20 @@ from backend.fitting.detector_model import (
     save_detector_model,
 )
 from backend.fitting.fit import fit_face
-from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets, seen_outline
+from backend.fitting.landmark_targets import (
+    LandmarkModel,
+    landmark_model,
+    landmark_targets,
+    seen_cavity,
+    seen_outline,
+)
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.models.checkpoints import load_model
 from backend.models.landmarks import net_points
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, SurfaceLandmarks
+from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
 from backend.rendering.rasterize import depth_map
 from backend.system.files import read_metadata
 from protocol.names import ARKIT_INDEX
@@ -186,3 +193,45 @@ def test_points_that_an_expression_moves_say_less(model: LandmarkModel) -> None:
     corner, brow = 291, 105  # the left corner of the mouth, the right brow
     assert smile[corner] < 0.8 * calm[corner]
     assert smile[brow] == pytest.approx(calm[brow], rel=0.01)
+
+
+SKIN, TEETH, DARK = (200, 150, 120), (205, 180, 160), (40, 15, 12)
+
+
+def open_mouth(dark: float, jaw: float = 0.3) -> PhotoFace:
+    """A photo of a mean face with an open jaw. Between its lips are teeth, with a dark band that takes this share."""
+    posed = TEMPLATE.vertices + jaw * TEMPLATE.expressions[ARKIT_INDEX["jawOpen"]]
+    seen = face("a", 0.0, posed, posed)
+    pixels = np.full((SIZE, SIZE, 3), SKIN, np.uint8)
+    edges = [seen.landmarks[list(edge), :2].mean(0) for edge in (UPPER_LIP_EDGE, LOWER_LIP_EDGE)]
+    middle, half = (edges[0] + edges[1]) / 2, (edges[1] - edges[0])[1] / 2
+    down = np.abs(np.arange(SIZE) - middle[1])
+    pixels[down < 1.4 * half] = TEETH
+    pixels[down < dark * half] = DARK
+    labels = np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8)
+    labels[down < 1.4 * half] = FaceClass.MOUTH_INTERIOR
+    return replace(seen, pixels=pixels, labels=labels)
+
+
+@pytest.mark.parametrize("dark", [0.0, 0.4, 1.3])
+def test_the_dark_between_the_rows_of_teeth_is_measured(dark: float) -> None:
+    apart, opening = seen_cavity(open_mouth(dark))
+    assert apart == pytest.approx(min(dark, 1.0) * opening, abs=0.12 * opening)
+
+
+def test_shut_and_masked_mouths_tell_nothing_of_teeth() -> None:
+    seen = open_mouth(0.0)
+    hidden = np.zeros(478, bool)
+    hidden[14] = True
+    for other in (open_mouth(0.0, 0.0), replace(seen, unseen=hidden)):
+        assert seen_cavity(other) is None
+
+
+def test_teeth_that_touch_in_the_photo_hold_the_jaw() -> None:
+    """The landmarks are the same; only what is between the lips differs."""
+    options = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
+    touching, apart = (
+        fit_face(PhotoCollection((open_mouth(dark),)), options).photos[0].expression[ARKIT_INDEX["jawOpen"]]
+        for dark in (0.0, 1.3)
+    )
+    assert touching < apart - 0.05

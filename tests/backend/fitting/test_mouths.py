@@ -1,4 +1,4 @@
-"""Mouths after the fit: lips are as far apart as the photo's landmarks have them, and nothing else moves."""
+"""Mouths and eyes after the fit: lips and lids are as far apart as in the photo, and nothing else moves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model, land
 from backend.fitting.options import LandmarkStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import identity_prior, solver_weights
-from backend.fitting.stages import seen_mouth
+from backend.fitting.stages import seen_openings
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
@@ -24,7 +24,11 @@ SIZE = 600
 TEMPLATE = load_template()
 NOBODY = np.zeros(len(TEMPLATE.identity_modes))
 SMILE = {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}
-BESIDE = [number for number, name in enumerate(ARKIT_NAMES) if not name.startswith(("mouth", "jaw"))]
+BESIDE = [
+    number
+    for number, name in enumerate(ARKIT_NAMES)
+    if not name.startswith(("mouth", "jaw", "eyeBlink", "eyeSquint", "eyeWide"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +84,7 @@ def test_lips_are_as_far_apart_as_in_the_photo(
     targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
     targets = replace(targets, information=0.02 * targets.information)  # a fit that is held by what came before
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_mouth(model, photo, start, NOBODY, targets, weights)
+    moved = seen_openings(model, photo, start, NOBODY, targets, weights)
     before, after, right = (gap_mm(one.expression) for one in (start, moved, wanted))
     assert abs(before - right) > 1.0
     assert abs(after - right) < 0.3
@@ -93,5 +97,26 @@ def test_a_mouth_that_is_right_stays(model: LandmarkModel) -> None:
     photo = photo_of(wanted, model)
     targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_mouth(model, photo, wanted, NOBODY, targets, weights)
+    moved = seen_openings(model, photo, wanted, NOBODY, targets, weights)
     np.testing.assert_allclose(moved.expression, wanted.expression, atol=0.01)
+
+
+@pytest.mark.parametrize("found", [0.1, 0.7])
+def test_lids_are_as_far_apart_as_in_the_photo(model: LandmarkModel, found: float) -> None:
+    def keys(blink: float) -> np.ndarray:
+        return weights_of(eyeBlinkLeft=blink, eyeBlinkRight=blink)
+
+    wanted = parameters_with(keys(0.4), 0.0, model)
+    photo, start = photo_of(wanted, model), replace(wanted, expression=keys(found))
+    targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
+    targets = replace(targets, information=0.02 * targets.information)
+    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
+    moved = seen_openings(model, photo, start, NOBODY, targets, weights)
+
+    def opening(expression: np.ndarray) -> float:
+        places = TEMPLATE.landmarks478.positions(TEMPLATE.vertices + np.tensordot(expression, TEMPLATE.expressions, 1))
+        return 1000.0 * float(places[159, 1] - places[145, 1])
+
+    right = opening(wanted.expression)
+    assert abs(opening(start.expression) - right) > 1.5
+    assert abs(opening(moved.expression) - right) < 0.5

@@ -83,3 +83,13 @@ def test_transfer_function_round_trip():
     np.testing.assert_allclose(srgb_from_linear(linear) * 255, codes, atol=1e-3)
     np.testing.assert_allclose(linear_from_srgb(codes / 255.0), linear, atol=1e-7)
     np.testing.assert_allclose(linear[128], 0.2158605, atol=1e-6)  # sRGB's middle grey
+
+
+def test_a_cavity_keeps_what_its_walls_reflect():
+    colors = np.tile([0.2, 0.5, 0.8], (4, 1))
+    open_quarter = render_linear(QUAD, FACES, camera(), colors=colors, openness=np.full(4, 0.25)).color[15, 20]
+    bounces = colors[0] * 0.25 * sum((colors[0] * 0.75) ** number for number in range(200))
+    np.testing.assert_allclose(open_quarter, bounces, rtol=1e-4)
+    np.testing.assert_allclose(
+        render_linear(QUAD, FACES, camera(), colors=colors, openness=np.ones(4)).color[15, 20], colors[0], rtol=1e-4
+    )
