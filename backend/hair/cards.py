@@ -138,7 +138,7 @@ def _sides(lines: np.ndarray, tangent: np.ndarray) -> np.ndarray:
     outwards = lines - lines[:, 0].mean(0)
     outwards[..., 1] = np.maximum(outwards[..., 1], 0)
     side = np.cross(unit_vectors(outwards), tangent)  # short where hair stands
-    for _ in range(2):
+    for _ in range(6):
         side[:, 1:-1] = 0.25 * side[:, :-2] + 0.5 * side[:, 1:-1] + 0.25 * side[:, 2:]
         side[:, [0, -1]] = 0.5 * (side[:, [0, -1]] + side[:, [1, -2]])
     side += 1e-6 * np.cross(tangent, [0.12, 0.31, 0.94])
