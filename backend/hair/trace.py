@@ -292,8 +292,9 @@ _LOCK = 0.003
 """Metres by which a lock's outermost hairs stand off its guide."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others."""
-_RAGGED = (0.25, 0.12)
-"""Share by which locks of one place differ in length at random: of short hair, which is cut in layers, and of long."""
+_RAGGED, _RAGGED_FALL = 0.25, 0.15
+"""Share by which locks of one place differ in length at random: of hair that stays on the scalp, which is cut in layers,
+and of the way over skin of hair that falls further."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
 up."""
@@ -334,9 +335,9 @@ def trace_guides(
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
     lengths = paths.count * _PACE if knot else _lengths(surface, field, paths)
-    long_ = _longness(surface)
-    ragged = long_ * _RAGGED[1] + (1 - long_) * _RAGGED[0]
-    lengths = lengths * (1 - ragged * generator.random(len(lengths)))
+    fallen = _over_skin(surface.grid, paths)
+    loose = np.where(fallen > _FALLEN, _RAGGED_FALL * np.minimum(fallen, lengths), _RAGGED * lengths)
+    lengths = lengths - loose * generator.random(len(lengths))
     guides = _lifted(surface, paths, lengths, views, generator)
     return gathered(guides, knot, generator) if knot else guides
 
@@ -568,17 +569,19 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
 
 def _lengths(surface: HairSurface, field: DirectionField, paths: _Paths) -> np.ndarray:
     """(M,) metres of each strand: its whole way if it falls over skin, else in proportion to the hair's height."""
-    grid, index = surface.grid, np.arange(len(paths.count))
-    last = paths.count - 1
-    way = last * _PACE
-    a, s = paths.azimuth[index, last], paths.s[index, last]
-    fallen = s - np.interp(a, grid.azimuth[:, 0], grid.line, period=2 * np.pi) > _FALLEN
+    grid, way = surface.grid, (paths.count - 1) * _PACE
     usual = gaussian_filter(surface.height, 2.0, mode=("wrap", "nearest"))
     root = paths.azimuth[:, 0], paths.s[:, 0]
     low, high = _PER_HEIGHT
     short = (low + (high - low) * grid.at(field.combed, *root)) * grid.at(usual, *root)
     short = np.maximum(short, _SHORTEST)
-    return np.where(fallen, way, np.minimum(_FADED * way + _SHORTEST * (1 - _FADED), short))
+    return np.where(_over_skin(grid, paths) > _FALLEN, way, np.minimum(_FADED * way + _SHORTEST * (1 - _FADED), short))
+
+
+def _over_skin(grid: HullGrid, paths: _Paths) -> np.ndarray:
+    """(M,) metres below the usual hairline at which paths end; negative where they end on the scalp."""
+    last = np.arange(len(paths.count)), paths.count - 1
+    return paths.s[last] - np.interp(paths.azimuth[last], grid.azimuth[:, 0], grid.line, period=2 * np.pi)
 
 
 def _lifted(
@@ -587,6 +590,7 @@ def _lifted(
     """Guides (G, GUIDE_POINTS, 3) of paths cut to ``lengths`` (M,): at each place, hair that comes from further away
     lies over the other."""
     grid = surface.grid
+    whole = paths
     count = np.minimum(paths.count, 1 + np.ceil(np.maximum(lengths, _PACE) / _PACE).astype(int))
     paths = _Paths(paths.azimuth, paths.s, count)
     shown = _shown(paths)
@@ -598,7 +602,8 @@ def _lifted(
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
     most = np.minimum(1, _INNER + (1 + _INNER) * generator.random(len(count)))
-    share = np.repeat(most, count) * np.sqrt(np.clip(t / np.minimum(grid.at(farthest, a, s) / _OUTER, _RISEN), 0, 1))
+    risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN)), count))
+    share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
     rise = np.minimum(share * np.maximum(height - _LOCK, 0.5 * height), _STEEP * t)
     place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
