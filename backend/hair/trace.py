@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
@@ -298,6 +298,11 @@ and of the way over skin of hair that falls further."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
 up."""
+_DENSE, _THINNED = 0.001, 0.8
+"""Metres between strands side by side from which on hair is thin (a quarter of a lock), and share of the places there
+from which strands are walked back, which also fill what is above."""
+_EVEN = np.array([0.7548776662466927, 0.5698402909980532])
+"""Steps of the evenly spread sequence R2 in two dimensions."""
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
@@ -345,7 +350,7 @@ def trace_guides(
 def _roots(surface: HairSurface, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Azimuths and s of roots, spread evenly, as dense as hair grows there."""
     grid = surface.grid
-    place = (np.arange(count)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1
+    place = (np.arange(count)[:, None] * _EVEN + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
     s = place[:, 1] ** 0.62 * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
     grows = grid.at(surface.roots, azimuth, s)
@@ -530,13 +535,16 @@ def _shown(paths: _Paths) -> np.ndarray:
 
 
 def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) -> _Paths:
-    """The paths, and for hair that none comes near, paths that were walked back from there to the scalp, or to the
-    nearest strand that comes from it."""
+    """The paths, and for hair that none comes near, or few where they spread, paths that were walked back from there to
+    the scalp, or to the nearest strand that comes from it."""
     grid, shown = surface.grid, _shown(paths)
     reached = np.zeros((COLUMNS, ROWS))
-    reached[_cells(paths.azimuth[shown], paths.s[shown])] = 1
-    reached = maximum_filter(reached, (1, 5), mode=("wrap", "nearest"))
-    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5) & (reached < 0.5))
+    np.add.at(reached, _cells(paths.azimuth[shown], paths.s[shown]), _PACE / STEP)
+    beside = 2 * np.pi / COLUMNS * grid.radius / np.maximum(uniform_filter(reached, (3, 5), mode=("wrap", "nearest")), 1e-6)
+    thin = _THINNED * (1 - _DENSE / np.maximum(beside, _DENSE))
+    thin[maximum_filter(reached, (1, 5), mode=("wrap", "nearest")) == 0] = 1
+    even = np.add.outer(np.arange(COLUMNS) * _EVEN[0], np.arange(ROWS) * _EVEN[1]) % 1
+    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5) & (even < thin))
     if not len(column):
         return paths
     back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), -1.0)
