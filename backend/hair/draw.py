@@ -26,9 +26,9 @@ _FEWEST, _MOST = 4, 48
 than the head."""
 _CLUMP = 0.45
 """Share of the distance from the guide that hairs lose towards the tip; the same as in the add-on's modifier."""
-_UNEVEN, _UNEVEN_BY = 0.15, 0.012
-"""Hairs end at random between 85 % and 100 % of the guide's length, at most so many metres apart: no blunt ends, locks
-keep their outline, and a fringe of long hair does not thin out. The same as in the add-on."""
+_UNEVEN, _UNEVEN_LONG = 0.15, 0.08
+"""Hairs end at random between 85 % and 100 % of the guide's length, at most that of a guide of so many metres: no blunt
+ends, locks keep their outline, and a fringe of long hair does not thin out. The same as in the add-on."""
 _TONES = (0.55, 1.4)
 """Range of the random factor on a hair's colour, half of it per hair and half per lock. With it drawn hair has 0.68 of
 the photos' contrast (``evaluate hair``)."""
@@ -94,7 +94,7 @@ def draw_hair(
     front = np.full((height, width), np.inf, np.float32)
     radius = 0.5 * strands.width.astype(np.float32)
     middle = points - _BACK * (1 - leaves) * radius[:, None, None] * tangent[:, :1]
-    uneven = np.minimum(_UNEVEN, _UNEVEN_BY / np.maximum(length, 1e-6)).astype(np.float32)
+    uneven = _UNEVEN * np.minimum(1, _UNEVEN_LONG / np.maximum(length, 1e-6)).astype(np.float32)
     _lines(middle, one, other, colours, radius, clump, uneven, random, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
