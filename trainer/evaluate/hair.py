@@ -17,6 +17,7 @@ from time import perf_counter
 
 import cv2
 import numpy as np
+import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
@@ -28,8 +29,9 @@ from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
-from backend.hair.hair_views import HairView, closed_head, hair_views, strand_direction
+from backend.hair.hair_views import HairView, closed_head, hair_views
 from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
+from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normalised
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
 from trainer.evaluate.harness import found_faces, in_rows, measured, people_folders, write_sheet
@@ -396,8 +398,6 @@ GREY = 118
 """Level of everything that is not hair in the pictures of hair alone."""
 _HEAD_METRES, _PICTURE = 0.46, 160
 """Metres and pixels across a picture of hair alone."""
-_CELLS = 20
-"""Cells per side in which two pictures of hair are compared."""
 
 
 @dataclass(frozen=True)
@@ -427,19 +427,22 @@ def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]
     return HairPair(*(cv2.warpAffine(x, warp, size, flags=cv2.INTER_AREA, borderValue=level) for x in both))
 
 
-def pair_features(picture: np.ndarray) -> np.ndarray:
-    """(F,) unit vector of a picture of hair alone: in cells, how much of it is hair, its colour, and its lines."""
-    hair = (np.abs(picture.astype(int) - GREY).max(-1) > 6).astype(np.float32)
-    hair = cv2.morphologyEx(hair, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) - [53, 0, 0]
-    maps = np.dstack([30 * hair, lab * hair[..., None], 15 * strand_direction(picture, hair) * hair[..., None]])
-    cells = cv2.resize(maps.astype(np.float32), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).ravel()
-    return cells / max(float(np.linalg.norm(cells)), 1e-6)
+def pair_features(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, F) unit vectors of pictures of hair alone (S, S, 3) uint8: the last map of EfficientNet-Lite0, trained on
+    ImageNet, less that of a picture without hair. Raises ``Lite0MissingError`` without its weights."""
+    trunk = MobileTrunk(WHOLE)
+    trunk.load_imagenet(lite0_state())
+    trunk.eval().fuse()
+    stack = torch.from_numpy(np.stack([*pictures, np.full_like(pictures[0], GREY)])).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        maps = trunk(normalised(stack))[-1].flatten(1).double().numpy()
+    features = maps[:-1] - maps[-1]
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
 
 
 def rank_one(pairs: Sequence[HairPair]) -> float:
     """Share of drawn hair whose own photo is the most alike by ``pair_features``."""
-    photos, drawn = (np.array([pair_features(getattr(p, name)) for p in pairs]) for name in ("photo", "drawn"))
+    photos, drawn = (pair_features([getattr(p, name) for p in pairs]) for name in ("photo", "drawn"))
     return float(((drawn @ photos.T).argmax(1) == np.arange(len(pairs))).mean())
 
 
