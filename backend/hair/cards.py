@@ -28,8 +28,8 @@ _STRAIGHT = 0.25
 _ROOT_WORTH = 50.0
 """Weight of a guide's root in a card's fit, relative to its other points: cards begin on the scalp."""
 _STAY = 0.02
-"""Weight with which a card's points stay on the guide, relative to that of a guide's point: it is felt only where a card
-has more points than a short guide."""
+"""Weight with which a card's points stay on the guide, relative to that of a guide's point: it is felt only where a
+card has more points than a short guide."""
 _WIDER, _TIP = 1.7, 0.6
 """Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
 root."""
@@ -75,8 +75,8 @@ class CardAtlas:
 
 
 def hair_cards(strands: HairStrands, most: int = MOST_TRIANGLES) -> HairCards:
-    """Make cards along guides, each the nearest polyline to its own. Where ``most`` triangles are too few for a card per
-    guide that bends like it, guides are left out, evenly, and the others' cards cover the scalp by their width."""
+    """Make cards along guides, each the nearest polyline to its own. Where ``most`` triangles are too few for a card
+    per guide that bends like it, guides are left out, evenly, and the others' cards cover the scalp by their width."""
     guides = len(strands.points)
     fewest = _FEWEST_POINTS[sum(most < level for level in LEVELS[:-1])]
     points = int(np.clip(most // (2 * guides) + 1, fewest, _MOST_POINTS))

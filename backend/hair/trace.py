@@ -261,7 +261,7 @@ _PACE = 0.004
 """Metres of a step along the field, less than a row of its grid."""
 _LONGEST = 0.6
 """Metres: hair to the waist."""
-_TIGHT, _NEAR_KNOT = 0.011, 0.03
+TIGHT, _NEAR_KNOT = 0.011, 0.03
 """Metres: mean height of hair that is gathered, and distance to the knot at which hairs join it."""
 _TIE, _BUN, _TAIL, _OFF_HEAD = 18, 0.025, 0.22, 0.02
 """Row of the grid, behind, where hair is gathered if no photo shows it (11 cm from the crown); metres of its radius
@@ -291,10 +291,10 @@ _UNDER, _STRAY = 0.5, 0.07
 _LOCK = 0.003
 """Metres by which a lock's outermost hairs stand off its guide."""
 _RISEN = 0.015
-"""Metres after which a hair has risen to its place among others."""
+"""Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
-"""Share by which locks of one place differ in length at random: of hair that stays on the scalp, which is cut in layers,
-and of the way over skin of hair that falls further."""
+"""Share by which locks of one place differ in length at random: of hair that stays on the scalp, cut in layers, and of
+the way over skin of hair that falls further."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
 up."""
@@ -373,10 +373,10 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
     """Where a look's tight hair is gathered: at the largest blob of hair that a view shows off the head, or behind if
     other photos of the person show ``long_`` hair. None if the hair is not tight, or neither is so."""
     grid = surface.grid
-    if top_height(surface) > _TIGHT or falls(surface):
+    if top_height(surface) > TIGHT or falls(surface):
         return None
     place, normal = grid.place[0, _TIE], grid.normal[0, _TIE]
-    shell = grid.place + grid.normal * (_TIGHT + _BLOB)
+    shell = grid.place + grid.normal * (TIGHT + _BLOB)
     best = Knot(place, normal, _BUN, _TAIL) if long_ else None
     largest = _LEAST_BLOB
     for view in views:
@@ -540,7 +540,8 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     grid, shown = surface.grid, _shown(paths)
     reached = np.zeros((COLUMNS, ROWS))
     np.add.at(reached, _cells(paths.azimuth[shown], paths.s[shown]), _PACE / STEP)
-    beside = 2 * np.pi / COLUMNS * grid.radius / np.maximum(uniform_filter(reached, (3, 5), mode=("wrap", "nearest")), 1e-6)
+    number = np.maximum(uniform_filter(reached, (3, 5), mode=("wrap", "nearest")), 1e-6)
+    beside = 2 * np.pi / COLUMNS * grid.radius / number
     thin = _THINNED * (1 - _DENSE / np.maximum(beside, _DENSE))
     thin[maximum_filter(reached, (1, 5), mode=("wrap", "nearest")) == 0] = 1
     even = np.add.outer(np.arange(COLUMNS) * _EVEN[0], np.arange(ROWS) * _EVEN[1]) % 1
@@ -610,7 +611,8 @@ def _lifted(
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
     most = np.minimum(1, _INNER + (1 + _INNER) * generator.random(len(count)))
-    risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN)), count))
+    rising = np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN))
+    risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
     share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
     rise = np.minimum(share * np.maximum(height - _LOCK, 0.5 * height), _STEEP * t)
     place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
