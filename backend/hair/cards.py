@@ -9,7 +9,6 @@ import numpy as np
 
 from backend.geometry.vectors import unit_vectors
 from backend.hair.hair_strands import HairStrands
-from backend.hair.trace import resampled_to
 
 LEVELS = (12_000, 4_000, 1_000)
 """Triangles at most of each level of detail: the usual budget of game engines for a head of hair near by, in a room and
@@ -21,8 +20,16 @@ narrower than 128 pixels."""
 ALPHA_CUTOFF = 0.35
 """Least opacity in [0, 1] at which a texel of a card is drawn. It is below a half, because texels of small mip maps
 average strands and gaps."""
-_FEWEST_POINTS, _MOST_POINTS = 4, 12
-"""Points along a card: four bend once, twelve bend like a guide of 24 points."""
+_FEWEST_POINTS, _MOST_POINTS = (8, 6, 4), 12
+"""Points along a card at least, by level, and at most: with eight, nine of ten guides of 15 cm are within 2 mm of their
+cards (with five evenly placed ones within 12 mm); twelve bend like a guide of 24 points."""
+_STRAIGHT = 0.25
+"""Share of a card's points that go to where it is long; the others go to where it bends."""
+_ROOT_WORTH = 50.0
+"""Weight of a guide's root in a card's fit, relative to its other points: cards begin on the scalp."""
+_STAY = 0.02
+"""Weight with which a card's points stay on the guide, relative to that of a guide's point: it is felt only where a
+card has more points than a short guide."""
 _WIDER, _TIP = 1.7, 0.6
 """Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
 root."""
@@ -68,26 +75,25 @@ class CardAtlas:
 
 
 def hair_cards(strands: HairStrands, most: int = MOST_TRIANGLES) -> HairCards:
-    """Make one card per guide, as finely divided as ``most`` triangles allow; with too many guides, per n-th guide, in
-    cards so much wider that they cover the scalp."""
+    """Make cards along guides, each the nearest polyline to its own. Where ``most`` triangles are too few for a card
+    per guide that bends like it, guides are left out, evenly, and the others' cards cover the scalp by their width."""
     guides = len(strands.points)
-    points = int(np.clip(most // (2 * guides) + 1, _FEWEST_POINTS, _MOST_POINTS))
-    step = -(-guides * 2 * (points - 1) // most)
-    lines = resampled_to(strands.points[::step].astype(np.float64), points)  # (C, P, 3)
-    count = len(lines)
+    fewest = _FEWEST_POINTS[sum(most < level for level in LEVELS[:-1])]
+    points = int(np.clip(most // (2 * guides) + 1, fewest, _MOST_POINTS))
+    count = min(guides, most // (2 * (points - 1)))
+    chosen, fewer = np.arange(count) * guides // count, guides / count
+    lines, along = _fitted(strands.points[chosen].astype(np.float64), points)  # (C, P, 3), (C, P, 1)
     tangent = unit_vectors(np.gradient(lines, axis=1))
-    outwards = lines - lines[:, 0].mean(0)
-    side = unit_vectors(np.cross(outwards, tangent))
-    outwards = unit_vectors(np.cross(tangent, side))
-    along = np.linspace(0, 1, points)[None, :, None]
-    half = 0.5 * _WIDER * step**_FEWER * strands.width[::step, None, None] * (1 + (_TIP - 1) * along)
-    lines[:, :1] -= _BACK * half[:, :1] / step ** (_FEWER / 2) * tangent[:, :1]
+    side = _sides(lines, tangent)
+    outwards = np.cross(tangent, side)
+    half = 0.5 * _WIDER * fewer**_FEWER * strands.width[chosen, None, None] * (1 + (_TIP - 1) * along)
+    lines[:, :1] -= _BACK * half[:, :1] / fewer ** (_FEWER / 2) * tangent[:, :1]
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
     normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
     column = np.arange(count) % COLUMNS
     u = (column[:, None, None] + np.array([0.02, 0.98])) / COLUMNS
     uv = np.stack(np.broadcast_arrays(u, 1 - along), -1)
-    root, tip = strands.root_colour[::step, None], strands.tip_colour[::step, None]
+    root, tip = strands.root_colour[chosen, None], strands.tip_colour[chosen, None]
     colours = np.repeat((root + (tip - root) * along)[:, :, None], 2, axis=2)
     start = (np.arange(count)[:, None] * points + np.arange(points - 1)).ravel() * 2
     triangles = np.concatenate([np.stack([start, start + 2, start + 1], 1),
@@ -101,6 +107,48 @@ def card_roots(cards: HairCards) -> np.ndarray:
     """(V, 3) where the card of each vertex stands: the middle of its upper end."""
     rows = 2 * len(cards.vertices) // max(int((cards.uv[:, 1] > 1 - 1e-6).sum()), 1)
     return np.repeat(cards.vertices.reshape(-1, rows, 3)[:, :2].mean(1), rows, axis=0)
+
+
+def _fitted(guides: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Polylines (G, count, 3) nearest to guides (G, P, 3) by least squares, and (G, count, 1) how far along each point
+    is, 0 to 1. Points lie closer together where a guide bends: by the square root of its curvature, which makes the
+    largest errors of the pieces alike."""
+    step = np.diff(guides, axis=1)
+    size = np.maximum(np.linalg.norm(step, axis=-1), 1e-9)
+    way = step / size[..., None]
+    turn = np.pad(np.arccos(np.clip((way[:, 1:] * way[:, :-1]).sum(-1), -1, 1)), ((0, 0), (1, 1)), mode="edge")
+    bends = np.sqrt(0.5 * (turn[:, 1:] + turn[:, :-1]) * size) + 1e-9
+    shares = (1 - _STRAIGHT) * bends / bends.sum(1, keepdims=True) + _STRAIGHT * size / size.sum(1, keepdims=True)
+    length, share = (np.pad(each.cumsum(1), ((0, 0), (1, 0))) for each in (size, shares))
+    length, share = length / length[:, -1:], share / share[:, -1:]
+    wanted = np.linspace(0, 1, count)
+    along = np.array([np.interp(wanted, one, other) for one, other in zip(share, length, strict=True)])
+    piece = np.clip((along[:, None] <= length[:, :, None]).sum(2) - 1, 0, count - 2)  # (G, P)
+    row = np.arange(len(guides))[:, None]
+    part = (length - along[row, piece]) / np.maximum(along[row, piece + 1] - along[row, piece], 1e-9)
+    hats = np.zeros((*length.shape, count))
+    for number, share_of in ((piece, 1 - part), (piece + 1, part)):
+        np.put_along_axis(hats, number[..., None], share_of[..., None], 2)
+    upper = np.minimum((length[:, :, None] <= along[:, None]).sum(1), guides.shape[1] - 1)[..., None]  # (G, count, 1)
+    ends = [np.take_along_axis(length[..., None], upper - below, 1) for below in (1, 0)]
+    beyond = (along[..., None] - ends[0]) / np.maximum(ends[1] - ends[0], 1e-9)
+    first = (1 - beyond) * np.take_along_axis(guides, upper - 1, 1) + beyond * np.take_along_axis(guides, upper, 1)
+    weighed = hats * np.r_[_ROOT_WORTH, np.ones(guides.shape[1] - 1)][:, None]
+    gram = np.einsum("gpk,gpl->gkl", weighed, hats) + _STAY * np.eye(count)
+    return first + np.linalg.solve(gram, np.einsum("gpk,gpc->gkc", weighed, guides - hats @ first)), along[..., None]
+
+
+def _sides(lines: np.ndarray, tangent: np.ndarray) -> np.ndarray:
+    """Unit vectors (C, P, 3) across cards of ``lines`` (C, P, 3), flat on the hair's body: a ball about the scalp's
+    middle, and below it a cylinder. Where hair stands straight up, a card goes on as it lies nearer its other end."""
+    outwards = lines - lines[:, 0].mean(0)
+    outwards[..., 1] = np.maximum(outwards[..., 1], 0)
+    side = np.cross(unit_vectors(outwards), tangent)  # short where hair stands
+    for _ in range(6):
+        side[:, 1:-1] = 0.25 * side[:, :-2] + 0.5 * side[:, 1:-1] + 0.25 * side[:, 2:]
+        side[:, [0, -1]] = 0.5 * (side[:, [0, -1]] + side[:, [1, -2]])
+    side += 1e-6 * np.cross(tangent, [0.12, 0.31, 0.94])
+    return unit_vectors(side - (side * tangent).sum(-1, keepdims=True) * tangent)
 
 
 @cache

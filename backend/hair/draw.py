@@ -26,8 +26,9 @@ _FEWEST, _MOST = 4, 48
 than the head."""
 _CLUMP = 0.45
 """Share of the distance from the guide that hairs lose towards the tip; the same as in the add-on's modifier."""
-_UNEVEN = 0.15
-"""Hairs end at random between 85 % and 100 % of the guide's length: no blunt ends, and locks keep their outline."""
+_UNEVEN, _UNEVEN_LONG = 0.15, 0.08
+"""Hairs end at random between 85 % and 100 % of the guide's length, at most that of a guide of so many metres: no blunt
+ends, locks keep their outline, and a fringe of long hair does not thin out. The same as in the add-on."""
 _TONES = (0.55, 1.4)
 """Range of the random factor on a hair's colour, half of it per hair and half per lock. With it drawn hair has 0.68 of
 the photos' contrast (``evaluate hair``)."""
@@ -93,7 +94,8 @@ def draw_hair(
     front = np.full((height, width), np.inf, np.float32)
     radius = 0.5 * strands.width.astype(np.float32)
     middle = points - _BACK * (1 - leaves) * radius[:, None, None] * tangent[:, :1]
-    _lines(middle, one, other, colours, radius, clump, random, to_pixels, depth, front, canvas)
+    uneven = _UNEVEN * np.minimum(1, _UNEVEN_LONG / np.maximum(length, 1e-6)).astype(np.float32)
+    _lines(middle, one, other, colours, radius, clump, uneven, random, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
@@ -172,7 +174,7 @@ def from_guide(chance):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, one_way, other_way, colours, radius, clump, random, to_pixels, limit, front, canvas):
+def _lines(points, one_way, other_way, colours, radius, clump, uneven, random, to_pixels, limit, front, canvas):
     height, width = limit.shape
     guides, count = points.shape[0], points.shape[1]
     for g in range(guides):
@@ -180,7 +182,7 @@ def _lines(points, one_way, other_way, colours, radius, clump, random, to_pixels
             distance = from_guide(random[g, n, 0]) * radius[g]
             angle = random[g, n, 1] * np.float32(2 * np.pi)
             one, other = distance * np.cos(angle), distance * np.sin(angle)
-            end = 1 - _UNEVEN * random[g, n, 2]
+            end = 1 - uneven[g] * random[g, n, 2]
             tone = _TONES[0] + (_TONES[1] - _TONES[0]) * 0.5 * (random[g, n, 3] + random[g, 0, 3])
             last_x, last_y, last_z = np.float32(0), np.float32(0), np.float32(-1)
             for k in range(count):

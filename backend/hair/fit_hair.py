@@ -21,13 +21,14 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.hair.attach import attach, skin_normals
-from backend.hair.curl import CURLS, LONG_COILS, STUBBLE, STYLES, curled, find_curl
+from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
 from backend.hair.draw import lock_edges
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
 from backend.hair.hair_views import HairView, closed_head, hair_views, off_body, silhouettes
 from backend.hair.trace import (
+    TIGHT,
     direction_field,
     falls,
     find_knot,
@@ -310,12 +311,13 @@ shadow."""
 BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
-_CROPPED = 0.009
-"""Metres: mean height on top of cropped and shaved heads (4.6 to 8.6 mm on seven of eight, 9.4 on one); combed hair,
-however thin or tight, has 9.5 and more."""
-_SKIN_LIKE, _STUBBLE_HUE, _SHINE = 16.0, 18.0, 0.3
-"""CIELAB: difference from the face of a shaved scalp (7 to 15 on four heads; of thin hair and stubble 18 to 30), and in
-hue alone of stubble (6 to 15; of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""
+_CROPPED = 0.016
+"""Metres: greatest mean height on top of crops (5 to 16 mm on nine of eleven portraits); combed hair may be as low, and
+is told by its lines."""
+_SKIN_LIKE, _STUBBLE_HUE, _SHINE = 13.2, 18.0, 0.3
+"""CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
+hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
+of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""
 _PIECES = 6
 """Points drawn per segment of a guide, so that they lie closer together than a view's pixels."""
 
@@ -428,20 +430,18 @@ def hair_of_views(
     surface = hair_surface(grid, views, votes)
     if told_style == BALDING:
         surface = replace(surface, roots=surface.roots * (grid.s > _RING))
-    curl = style.curl if style else find_curl([(view.trust / (1 + k), view.curl) for k, view in enumerate(views)])
+    low = style is None and top_height(surface) < _CROPPED and not falls(surface)
+    curl = style.curl if style else find_curl([(view.trust / (1 + k), view.curl) for k, view in enumerate(views)], low)
     if curl.stands and falls(surface):
         curl = LONG_COILS
     knot, hue = None, np.inf
-    cropped = style is None and top_height(surface) < _CROPPED and not falls(surface)
-    if cropped:
+    if low:
         hue, lighter = _beside_skin(fitted, faces)
-        if is_skin(hue, lighter):
+        if top_height(surface) < TIGHT and is_skin(hue, lighter):
             return None
     if hue >= _STUBBLE_HUE and (style is None or style.tied):
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
         curl = curl if knot is None else CURLS[0]
-    if cropped and knot is None:
-        curl = STUBBLE
     surface = replace(surface, height=np.maximum(surface.height - 0.5 * curl.radius, np.minimum(surface.height, 0.004)))
     guides = trace_guides(surface, direction_field(surface, views, style, knot), views, curl=curl, knot=knot)
     if len(guides) < _LEAST_GUIDES:

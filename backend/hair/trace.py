@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
@@ -261,7 +261,7 @@ _PACE = 0.004
 """Metres of a step along the field, less than a row of its grid."""
 _LONGEST = 0.6
 """Metres: hair to the waist."""
-_TIGHT, _NEAR_KNOT = 0.011, 0.03
+TIGHT, _NEAR_KNOT = 0.011, 0.03
 """Metres: mean height of hair that is gathered, and distance to the knot at which hairs join it."""
 _TIE, _BUN, _TAIL, _OFF_HEAD = 18, 0.025, 0.22, 0.02
 """Row of the grid, behind, where hair is gathered if no photo shows it (11 cm from the crown); metres of its radius
@@ -291,12 +291,18 @@ _UNDER, _STRAY = 0.5, 0.07
 _LOCK = 0.003
 """Metres by which a lock's outermost hairs stand off its guide."""
 _RISEN = 0.015
-"""Metres after which a hair has risen to its place among others."""
-_RAGGED = (0.25, 0.12)
-"""Share by which locks of one place differ in length at random: of short hair, which is cut in layers, and of long."""
+"""Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
+_RAGGED, _RAGGED_FALL = 0.25, 0.15
+"""Share by which locks of one place differ in length at random: of hair that stays on the scalp, cut in layers, and of
+the way over skin of hair that falls further."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
 up."""
+_DENSE, _THINNED = 0.001, 0.8
+"""Metres between strands side by side from which on hair is thin (a quarter of a lock), and share of the places there
+from which strands are walked back, which also fill what is above."""
+_EVEN = np.array([0.7548776662466927, 0.5698402909980532])
+"""Steps of the evenly spread sequence R2 in two dimensions."""
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
@@ -334,9 +340,9 @@ def trace_guides(
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
     lengths = paths.count * _PACE if knot else _lengths(surface, field, paths)
-    long_ = _longness(surface)
-    ragged = long_ * _RAGGED[1] + (1 - long_) * _RAGGED[0]
-    lengths = lengths * (1 - ragged * generator.random(len(lengths)))
+    fallen = _over_skin(surface.grid, paths)
+    loose = np.where(fallen > _FALLEN, _RAGGED_FALL * np.minimum(fallen, lengths), _RAGGED * lengths)
+    lengths = lengths - loose * generator.random(len(lengths))
     guides = _lifted(surface, paths, lengths, views, generator)
     return gathered(guides, knot, generator) if knot else guides
 
@@ -344,7 +350,7 @@ def trace_guides(
 def _roots(surface: HairSurface, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Azimuths and s of roots, spread evenly, as dense as hair grows there."""
     grid = surface.grid
-    place = (np.arange(count)[:, None] * [0.7548776662466927, 0.5698402909980532] + 0.5) % 1
+    place = (np.arange(count)[:, None] * _EVEN + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
     s = place[:, 1] ** 0.62 * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
     grows = grid.at(surface.roots, azimuth, s)
@@ -367,10 +373,10 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
     """Where a look's tight hair is gathered: at the largest blob of hair that a view shows off the head, or behind if
     other photos of the person show ``long_`` hair. None if the hair is not tight, or neither is so."""
     grid = surface.grid
-    if top_height(surface) > _TIGHT or falls(surface):
+    if top_height(surface) > TIGHT or falls(surface):
         return None
     place, normal = grid.place[0, _TIE], grid.normal[0, _TIE]
-    shell = grid.place + grid.normal * (_TIGHT + _BLOB)
+    shell = grid.place + grid.normal * (TIGHT + _BLOB)
     best = Knot(place, normal, _BUN, _TAIL) if long_ else None
     largest = _LEAST_BLOB
     for view in views:
@@ -529,13 +535,17 @@ def _shown(paths: _Paths) -> np.ndarray:
 
 
 def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) -> _Paths:
-    """The paths, and for hair that none comes near, paths that were walked back from there to the scalp, or to the
-    nearest strand that comes from it."""
+    """The paths, and for hair that none comes near, or few where they spread, paths that were walked back from there to
+    the scalp, or to the nearest strand that comes from it."""
     grid, shown = surface.grid, _shown(paths)
     reached = np.zeros((COLUMNS, ROWS))
-    reached[_cells(paths.azimuth[shown], paths.s[shown])] = 1
-    reached = maximum_filter(reached, (1, 5), mode=("wrap", "nearest"))
-    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5) & (reached < 0.5))
+    np.add.at(reached, _cells(paths.azimuth[shown], paths.s[shown]), _PACE / STEP)
+    number = np.maximum(uniform_filter(reached, (3, 5), mode=("wrap", "nearest")), 1e-6)
+    beside = 2 * np.pi / COLUMNS * grid.radius / number
+    thin = _THINNED * (1 - _DENSE / np.maximum(beside, _DENSE))
+    thin[maximum_filter(reached, (1, 5), mode=("wrap", "nearest")) == 0] = 1
+    even = np.add.outer(np.arange(COLUMNS) * _EVEN[0], np.arange(ROWS) * _EVEN[1]) % 1
+    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5) & (even < thin))
     if not len(column):
         return paths
     back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), -1.0)
@@ -568,17 +578,19 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
 
 def _lengths(surface: HairSurface, field: DirectionField, paths: _Paths) -> np.ndarray:
     """(M,) metres of each strand: its whole way if it falls over skin, else in proportion to the hair's height."""
-    grid, index = surface.grid, np.arange(len(paths.count))
-    last = paths.count - 1
-    way = last * _PACE
-    a, s = paths.azimuth[index, last], paths.s[index, last]
-    fallen = s - np.interp(a, grid.azimuth[:, 0], grid.line, period=2 * np.pi) > _FALLEN
+    grid, way = surface.grid, (paths.count - 1) * _PACE
     usual = gaussian_filter(surface.height, 2.0, mode=("wrap", "nearest"))
     root = paths.azimuth[:, 0], paths.s[:, 0]
     low, high = _PER_HEIGHT
     short = (low + (high - low) * grid.at(field.combed, *root)) * grid.at(usual, *root)
     short = np.maximum(short, _SHORTEST)
-    return np.where(fallen, way, np.minimum(_FADED * way + _SHORTEST * (1 - _FADED), short))
+    return np.where(_over_skin(grid, paths) > _FALLEN, way, np.minimum(_FADED * way + _SHORTEST * (1 - _FADED), short))
+
+
+def _over_skin(grid: HullGrid, paths: _Paths) -> np.ndarray:
+    """(M,) metres below the usual hairline at which paths end; negative where they end on the scalp."""
+    last = np.arange(len(paths.count)), paths.count - 1
+    return paths.s[last] - np.interp(paths.azimuth[last], grid.azimuth[:, 0], grid.line, period=2 * np.pi)
 
 
 def _lifted(
@@ -587,6 +599,7 @@ def _lifted(
     """Guides (G, GUIDE_POINTS, 3) of paths cut to ``lengths`` (M,): at each place, hair that comes from further away
     lies over the other."""
     grid = surface.grid
+    whole = paths
     count = np.minimum(paths.count, 1 + np.ceil(np.maximum(lengths, _PACE) / _PACE).astype(int))
     paths = _Paths(paths.azimuth, paths.s, count)
     shown = _shown(paths)
@@ -598,7 +611,9 @@ def _lifted(
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
     most = np.minimum(1, _INNER + (1 + _INNER) * generator.random(len(count)))
-    share = np.repeat(most, count) * np.sqrt(np.clip(t / np.minimum(grid.at(farthest, a, s) / _OUTER, _RISEN), 0, 1))
+    rising = np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN))
+    risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
+    share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
     rise = np.minimum(share * np.maximum(height - _LOCK, 0.5 * height), _STEEP * t)
     place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)

@@ -41,6 +41,28 @@ def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None
     )
 
 
+@pytest.mark.parametrize("most, far", [(LEVELS[0], 0.003), (LEVELS[1], 0.006)])
+def test_cards_bend_like_their_guides_and_lie_flat_on_the_hair(most: int, far: float) -> None:
+    azimuth = np.arange(1000) * 2.399963  # evenly round the head
+    down = np.linspace(0, 0.25, 24)[None] + 0.02 * (azimuth % 1)[:, None]  # a quarter of a circle, then straight down
+    angle = np.minimum(down / 0.09, np.pi / 2)
+    radius, height = 0.09 * np.sin(angle), 0.09 * np.cos(angle) - np.maximum(down - 0.09 * np.pi / 2, 0)
+    guides = np.stack([radius * np.sin(azimuth)[:, None], height, radius * np.cos(azimuth)[:, None]], -1)
+    made = made_strands(1000)
+    cards = hair_cards(replace(made, points=guides.astype(np.float32)), most)
+    points = int(np.flatnonzero(cards.uv[:, 1] > 0.9999)[2]) // 2
+    edges = cards.vertices.reshape(-1, points, 2, 3).astype(float)
+    number = np.arange(len(edges)) * len(guides) // len(edges)
+    start, step = edges[:, None, :-1].mean(3), np.diff(edges.mean(2), axis=1)[:, None]
+    away = guides[number][:, :, None] - start
+    along = np.clip((away * step).sum(-1) / (step**2).sum(-1), 0, 1)
+    assert np.linalg.norm(away - along[..., None] * step, axis=-1).min(2).max() < far
+    across = np.diff(edges, axis=2)[:, :, 0]
+    across /= np.linalg.norm(across, axis=-1, keepdims=True)
+    assert np.abs((across * [0, 1, 0]).sum(-1)).max() < 0.1, "no edge stands up"
+    assert (across[:, 1:] * across[:, :-1]).sum(-1).min() > 0.9, "no card is twisted"
+
+
 @pytest.mark.parametrize("most", LEVELS)
 def test_every_level_of_detail_hides_the_scalp(most: int) -> None:
     template = load_template()

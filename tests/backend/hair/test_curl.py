@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import grown, made_view
 
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import CURLS, coherences, curled, find_curl
+from backend.hair.curl import CURLS, STUBBLE, coherences, curled, find_curl
 from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
@@ -74,6 +74,8 @@ def test_unsure_hair_is_the_straighter_one() -> None:
         "curly", "coily", "wavy", "straight", "straight",
     ]  # fmt: skip
     assert find_curl([(1.0, None)]) is CURLS[0] and find_curl([]) is CURLS[0]
+    for fine, stands in ((0.57, True), (0.7, False)):  # a crop has no lines, combed hair as low has
+        assert (find_curl([(1.0, np.array([fine, 0.8]))], low=True) is STUBBLE) == stands
     curly, straight = np.array([0.3, 0.4]), np.array([0.7, 0.7])
     assert find_curl([(0.1, curly), (1.0, straight)]) is CURLS[0]
 

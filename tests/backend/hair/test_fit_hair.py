@@ -20,10 +20,10 @@ from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled
 from backend.hair.fit_hair import BALDING, fit_hair, is_skin
-from backend.hair.hair_surface import hair_surface, hull_grid
+from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, off_body, silhouettes
-from backend.hair.hull import head_hull, hull_surface
-from backend.hair.trace import along_hairline, direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.hull import AXIS_Z, head_hull, hull_surface
+from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, resampled_to, trace_guides
 from protocol.options import OPTIONS
 
 YAWS = (0.0, -35.0, 30.0)
@@ -110,10 +110,28 @@ def test_who_is_told_to_be_shaved_has_no_hair(template: Template) -> None:
 
 @pytest.mark.parametrize(("hue", "lighter", "bare"), [
     (6.8, -2.8, True), (9.3, 24.7, True), (12.5, 7.1, True), (9.2, -15.9, False), (7.8, -23.3, False),
+    (9.7, 9.8, True), (13.7, 11.4, False), (14.5, -1.9, False),
 ])  # fmt: skip
 def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float, lighter: float, bare: bool) -> None:
-    """Measured on three shaved heads, one with thin hair and one crop. Shine on the second passed for white hair."""
+    """Measured on three shaved heads, one with thin hair and one crop, then on official portraits, one shaved and two
+    with thin white hair. Shine on the second passed for white hair."""
     assert is_skin(hue, lighter) == bare
+
+
+def test_a_fringe_that_spreads_from_a_parting_has_no_gaps(template: Template) -> None:
+    """It was a comb: strands ran aside, and few were left."""
+    grid = hull_grid(template, template.vertices)
+    below = grid.s - grid.line[:, None]
+    full = np.ones(below.shape)
+    covered = (below < 0.05) * full
+    surface = HairSurface(grid, covered, (below < 0) * full, 0.012 * full, full)
+    aside = 3.0 * np.tanh(grid.place[..., :1] / 0.02) * [1.0, 0.0, 0.0]
+    way = unit_vectors(grid.down + (below < 0.02)[..., None] * aside)
+    guides = trace_guides(surface, DirectionField(way, full), ())
+    azimuth, height = np.arctan2(guides[..., 0], guides[..., 2] - AXIS_Z), guides[..., 1]
+    front = np.abs(azimuth[:, -1]) < 0.3
+    low = np.sort(azimuth[front & (height[:, -1] < height[front, -1].min() + 0.015), -1])
+    assert len(low) > 18 and np.diff([-0.3, *low, 0.3]).max() < 0.09
 
 
 def test_hair_does_not_run_out_over_the_hairline_of_a_bare_forehead(template: Template) -> None:
