@@ -1,6 +1,6 @@
 """Fail when the code exceeds its bounds: ``python .ci/counters.py``.
 
-Counted are the Python files of ``PACKAGES`` that git tracks. Each figure is printed beside its bound.
+Counted are the Python files of ``PACKAGES`` that git tracks, and their tables (``TABLES``). Each figure is printed beside its bound.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 63_700,
-    "files": 378,
+    "lines of code": 64_800,
+    "lines of tables": 745,
+    "files": 379,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
@@ -33,14 +34,17 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_195,
-    "numbers set by hand in defaults of dataclasses": 460,
-    "numbers set by hand in functions": 3_635,
-    "numbers set by hand": 6_290,
+    "numbers set by hand in module constants": 2_285,
+    "numbers set by hand in defaults of dataclasses": 455,
+    "numbers set by hand in functions": 3_660,
+    "numbers set by hand in tables": 1_000,
+    "numbers set by hand": 7_380,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
 PACKAGES = ("protocol", "backend", "trainer", "blender_addon", "benchmarks")
+TABLES = ("trainer/chain/steps.toml", "trainer/*/tables.toml")
+"""Files of data: their numbers are set by hand like any other."""
 METHODS = {"LAP": "lap", "the learned basis": "basis", "the graph face model": "graph", "detail": "detail"}
 """A method's files are those with this word in their path."""
 OPTION = "hair_style"
@@ -135,13 +139,24 @@ def floats_by_hand(module: Module) -> int:
     return _count_by_hand([value for _, _, value in found])
 
 
-def figures(modules: Sequence[Module]) -> Iterator[tuple[str, float]]:
+def table_figures(root: Path) -> tuple[int, int]:
+    """Lines of ``TABLES`` that are neither blank nor comments, and numbers in them."""
+    tables = [path.read_text() for pattern in TABLES for path in root.glob(pattern)]
+    lines = [line for table in tables for line in table.splitlines() if line.strip() and not line.startswith("#")]
+    bare = [re.sub(r'"[^"]*"', "", line) for line in lines]
+    numbers = [float(one) for line in bare for one in re.findall(r"(?<![\w.])\d+\.?\d*(?:e-?\d+)?(?!\w)", line)]
+    return len(lines), _count_by_hand(numbers)
+
+
+def figures(modules: Sequence[Module], root: Path) -> Iterator[tuple[str, float]]:
     """Name and value of each figure, in the order of ``BOUNDS``."""
+    table_lines, table_numbers = table_figures(root)
     code = {module.path: code_lines(module) for module in modules}
     lines = sum(map(len, code.values()))
     imported = sum(len(code[module.path] & import_lines(module)) for module in modules)
     folders = Counter(module.path.parent for module in modules)
     yield "lines of code", lines
+    yield "lines of tables", table_lines
     yield "files", len(modules)
     yield "lines of the longest file", max(len(module.source.splitlines()) for module in modules)
     yield "files of the largest folder", max(folders.values())
@@ -156,6 +171,7 @@ def figures(modules: Sequence[Module]) -> Iterator[tuple[str, float]]:
         "module constants": sum(map(constants_by_hand, modules)),
         "defaults of dataclasses": sum(map(defaults_by_hand, modules)),
         "functions": sum(map(floats_by_hand, modules)),
+        "tables": table_numbers,
     }
     for name, count in by_hand.items():
         yield f"numbers set by hand in {name}", count
@@ -164,7 +180,7 @@ def figures(modules: Sequence[Module]) -> Iterator[tuple[str, float]]:
 
 def main(root: Path, bounds: Mapping[str, float]) -> int:
     """Print each figure beside its bound; returns 1 where one is exceeded or a name is not in both, else 0."""
-    found = dict(figures(read_modules(root)))
+    found = dict(figures(read_modules(root), root))
     for name, value in found.items():
         remark = "  exceeded" if value > bounds.get(name, math.inf) else ""
         print(f"{name:46} {value:8,.5g} of {bounds.get(name, math.nan):8,.5g}{remark}")
