@@ -9,7 +9,7 @@ Solve each photo's light: nine coefficients of spherical harmonics per channel.
 Starts from the fit's light. Solves the coefficients again against one smooth albedo that all photos share and that is
 nearly symmetric.
 
-Remove specular highlights in one photo's detail.
+Remove specular highlights: smooth gloss common to all photos, and highlights in one photo's detail.
 
 Skin reflects about the same specular light whatever its pigment, so on dark skin, or under a high sun, foreheads and
 cheekbones turn grey. Dichromatic reflection (Shafer 1985) separates it from pigment: specular light adds the same
@@ -45,7 +45,7 @@ import numpy as np
 import torch
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.robust_statistics import robust_consensus, weighted_median
+from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.geometry.vectors import smoothstep, spread_directions
 from backend.photos.collection import FaceClass
@@ -110,6 +110,18 @@ class DelightingSettings:
     skin_range: float = 0.45
     """Log units, 0.2 to 0.8: most that plain skin is brighter than its mean (the bridge of a nose); more is
     specular."""
+    matt_quantile: float = 0.3
+    """Quantile of visible skin, by chroma and by brightness, that is assumed free of gloss."""
+    gloss_over_brightness: float = 1.2
+    """Upper limit of gloss as a multiple of the brightness above matt skin; darker skin has none."""
+    gloss_from: float = 0.03
+    """Share of a place's light, 0.01 to 0.1, below which it is not gloss but blood, a tan, or a lamp's colour."""
+    gloss_sure: float = 0.08
+    """Share of a place's light from which all of it counts as gloss."""
+    gloss_most: float = 0.6
+    """Upper limit of gloss as a share in [0, 1] of the blue light: the remainder needs a measurable colour."""
+    gloss_length: float = 0.009
+    """Metres: finer highlights are removed from the detail (``highlights.without_highlight``)."""
     sheet_brightness: float = 0.10
     """Log units: standard deviation of skin tones from the two-pigment family in brightness."""
     sheet_red_green: float = 0.08
@@ -338,6 +350,31 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
         out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
 
 
+def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators) -> np.ndarray:
+    """(C, 3) log units by which gloss brightens smooth skin, at least 0.
+
+    Parameters
+    ----------
+    log_skin : (C, 3) log linear albedo at the cage's vertices, light divided out. weight : (C,) visibility of bare skin
+    at each vertex.
+    """
+    linear = np.exp(log_skin)
+    mean = linear.mean(1)
+    red, blue = linear[:, 0], linear[:, 2]
+    ratio = min(float(weighted_quantile((blue / red)[:, None], weight, DELIGHTING.matt_quantile)[0]), 0.9)
+    amount = np.maximum(blue - ratio * red, 0.0) / (1.0 - ratio)
+    amount = amount * smoothstep(DELIGHTING.gloss_from, DELIGHTING.gloss_sure, amount / mean)
+    amount = np.minimum(
+        amount,
+        DELIGHTING.gloss_over_brightness
+        * np.maximum(mean - weighted_quantile(mean[:, None], weight, DELIGHTING.matt_quantile)[0], 0.0),
+    )
+    amount = np.minimum(amount, DELIGHTING.gloss_most * linear.min(1))
+    brightens = log_skin - np.log(linear - amount[:, None])
+    trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # the root keeps gloss from fading before the photo's border
+    return np.maximum(smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), 1e-3), 0.0)
+
+
 _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
     [
         [76.0, 8.5, 13.5],
@@ -507,6 +544,7 @@ def solve_light(
                 delit[index] = _with_chroma(delit[index], base)
         values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3, share=share)
         evidence = _evidence(total)
+        values = values - gloss(values, plain * evidence, operators)
         base = _at_tone(posterior(values, evidence), tone, plain * (0.01 + evidence) * operators.mass)
     return lights, base
 
@@ -574,7 +612,8 @@ def remove_light(
         values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=share
     )
     evidence = _evidence(total)
-    base = _at_tone(posterior(common, evidence), tone, plain * (0.01 + evidence) * operators.mass)
+    bare = common - gloss(common, plain * evidence, operators)
+    base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
     # what the photos have in common, as smooth as the skin, is replaced by the skin
     light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
     known = (evidence > DELIGHTING.unlit)[:, None]
