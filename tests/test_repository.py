@@ -111,9 +111,13 @@ lines"""):
     )
     (tmp_path / "backend" / "detail.py").write_text("hair_style = 100\n")
     (tmp_path / "backend" / "untracked.py").write_text("x = 5\n" * 1000)
+    (tmp_path / "trainer" / "people").mkdir(parents=True)
+    (tmp_path / "trainer" / "people" / "tables.toml").write_text(
+        '# of 7\n\n[light 3]\nlamp = [0.3, -17, 1.0]\nname = "of 9"\n'
+    )
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     subprocess.run(["git", "add", "backend/lap", "backend/detail.py"], cwd=tmp_path, check=True)
-    figures = dict(counters["figures"](counters["read_modules"](tmp_path)))
+    figures = dict(counters["figures"](counters["read_modules"](tmp_path), tmp_path))
     assert figures["lines of code"] == 4 + 2 + 4 + 5 + 1 and figures["files"] == 2
     assert figures["per cent of code that imports"] == 100 * 4 / 16
     assert figures["lines of the longest file"] == 28 and figures["files of the largest folder"] == 1
@@ -122,6 +126,7 @@ lines"""):
     assert figures["numbers set by hand in module constants"] == 1, "17: not 1.0, not 100, not a table"
     assert figures["numbers set by hand in defaults of dataclasses"] == 1
     assert figures["numbers set by hand in functions"] == 2, "0.37 once, 0.01"
+    assert figures["lines of tables"] == 3 and figures["numbers set by hand in tables"] == 2, "0.3, 17"
     bounds = dict.fromkeys(counters["BOUNDS"], 100.0)
     assert counters["main"](tmp_path, bounds) == 0
     assert "exceeded" not in capsys.readouterr().out
