@@ -311,9 +311,9 @@ shadow."""
 BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
-_CROPPED = 0.016
-"""Metres: greatest mean height on top of crops (5 to 16 mm on nine of eleven portraits); combed hair may be as low, and
-is told by its lines."""
+_CROPPED = 0.013
+"""Metres: greatest mean height on top of crops (5 to 13 mm on six of eleven portraits; four heads of tied hair have 14
+to 16). Combed hair may be as low and is told by its lines."""
 _SKIN_LIKE, _STUBBLE_HUE, _SHINE = 13.2, 18.0, 0.3
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
