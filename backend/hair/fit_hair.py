@@ -28,7 +28,6 @@ from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
 from backend.hair.hair_views import HairView, closed_head, hair_views, off_body, silhouettes
 from backend.hair.trace import (
-    TIGHT,
     direction_field,
     falls,
     find_knot,
@@ -311,9 +310,10 @@ shadow."""
 BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
-_CROPPED = 0.013
-"""Metres: greatest mean height on top of crops (5 to 13 mm on six of eleven portraits; four heads of tied hair have 14
-to 16). Combed hair may be as low and is told by its lines."""
+_CROPPED = 0.009
+"""Metres: greatest mean height on top of shaved heads and stubble. A grey cut combed at 10.6 mm has as few lines as
+crops of 12 mm (official portraits), so higher hair lies; ten of twelve thin combed heads are as low, and lie by their
+lines."""
 _SKIN_LIKE, _STUBBLE_HUE, _SHINE = 13.2, 18.0, 0.3
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
@@ -437,7 +437,7 @@ def hair_of_views(
     knot, hue = None, np.inf
     if low:
         hue, lighter = _beside_skin(fitted, faces)
-        if top_height(surface) < TIGHT and is_skin(hue, lighter):
+        if is_skin(hue, lighter):
             return None
     if hue >= _STUBBLE_HUE and (style is None or style.tied):
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
