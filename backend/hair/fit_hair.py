@@ -20,20 +20,18 @@ from scipy.spatial import cKDTree
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
-from backend.hair.attach import attach, skin_normals
+from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
-from backend.hair.draw import lock_edges
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
-from backend.hair.hair_views import HairView, closed_head, hair_views, off_body, silhouettes
+from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
     direction_field,
     falls,
     find_knot,
     hangs,
     lock_widths,
-    resampled_to,
     top_height,
     trace_guides,
 )
@@ -318,8 +316,6 @@ _SKIN_LIKE, _STUBBLE_HUE, _SHINE = 13.2, 18.0, 0.3
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
 of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""
-_PIECES = 6
-"""Points drawn per segment of a guide, so that they lie closer together than a view's pixels."""
 
 
 @dataclass(frozen=True)
@@ -478,13 +474,3 @@ def _beside_skin(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[float,
             apart.append(np.median(lab[hair], 0) - np.median(lab[skin], 0))
     lighter, *hue = np.median(apart, 0) if apart else (0.0, np.inf, 0.0)
     return float(np.hypot(*hue)), float(lighter)
-
-
-def hair_outline(
-    points: np.ndarray, width: np.ndarray, template: Template, neutral: np.ndarray, view: HairView
-) -> np.ndarray:
-    """(H, W) uint8 silhouette in a view of the locks of guides (G, P, 3), ``width`` (G,) metres wide, on a head
-    (V, 3)."""
-    normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
-    edges = lock_edges(points, width, normals).reshape(-1, *points.shape[1:])
-    return silhouettes(resampled_to(edges, _PIECES * points.shape[1]).reshape(1, -1, 3), view)[0]
