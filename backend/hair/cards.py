@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from backend.geometry.vectors import unit_vectors
+from backend.geometry.vectors import points_along, unit_vectors
 from backend.hair.hair_strands import HairStrands
 
 LEVELS = (12_000, 4_000, 1_000)
@@ -26,10 +26,8 @@ cards (with five evenly placed ones within 12 mm); twelve bend like a guide of 2
 _STRAIGHT = 0.25
 """Share of a card's points that go to where it is long; the others go to where it bends."""
 _ROOT_WORTH = 50.0
-"""Weight of a guide's root in a card's fit, relative to its other points: cards begin on the scalp."""
-_STAY = 0.02
-"""Weight with which a card's points stay on the guide, relative to that of a guide's point: it is felt only where a
-card has more points than a short guide."""
+"""Weight of a guide's root in a card's fit, relative to its other points, because cards begin on the scalp; and of a
+guide's point relative to the card's own first place, which is felt only where a card has more points than a guide."""
 _WIDER, _TIP = 1.7, 0.6
 """Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
 root."""
@@ -123,18 +121,12 @@ def _fitted(guides: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     length, share = length / length[:, -1:], share / share[:, -1:]
     wanted = np.linspace(0, 1, count)
     along = np.array([np.interp(wanted, one, other) for one, other in zip(share, length, strict=True)])
-    piece = np.clip((along[:, None] <= length[:, :, None]).sum(2) - 1, 0, count - 2)  # (G, P)
-    row = np.arange(len(guides))[:, None]
-    part = (length - along[row, piece]) / np.maximum(along[row, piece + 1] - along[row, piece], 1e-9)
-    hats = np.zeros((*length.shape, count))
-    for number, share_of in ((piece, 1 - part), (piece + 1, part)):
-        np.put_along_axis(hats, number[..., None], share_of[..., None], 2)
-    upper = np.minimum((length[:, :, None] <= along[:, None]).sum(1), guides.shape[1] - 1)[..., None]  # (G, count, 1)
-    ends = [np.take_along_axis(length[..., None], upper - below, 1) for below in (1, 0)]
-    beyond = (along[..., None] - ends[0]) / np.maximum(ends[1] - ends[0], 1e-9)
-    first = (1 - beyond) * np.take_along_axis(guides, upper - 1, 1) + beyond * np.take_along_axis(guides, upper, 1)
+    each = np.eye(count)
+    hats = np.array([[np.interp(x, y, one) for one in each] for x, y in zip(length, along, strict=True)])
+    hats = hats.transpose(0, 2, 1)  # (G, P, count) weights of a card's points at the guide's
+    first = np.array([points_along(x, y) for x, y in zip(guides, along * size.sum(1, keepdims=True), strict=True)])
     weighed = hats * np.r_[_ROOT_WORTH, np.ones(guides.shape[1] - 1)][:, None]
-    gram = np.einsum("gpk,gpl->gkl", weighed, hats) + _STAY * np.eye(count)
+    gram = np.einsum("gpk,gpl->gkl", weighed, hats) + np.eye(count) / _ROOT_WORTH
     return first + np.linalg.solve(gram, np.einsum("gpk,gpc->gkc", weighed, guides - hats @ first)), along[..., None]
 
 
@@ -147,7 +139,7 @@ def _sides(lines: np.ndarray, tangent: np.ndarray) -> np.ndarray:
     for _ in range(6):
         side[:, 1:-1] = 0.25 * side[:, :-2] + 0.5 * side[:, 1:-1] + 0.25 * side[:, 2:]
         side[:, [0, -1]] = 0.5 * (side[:, [0, -1]] + side[:, [1, -2]])
-    side += 1e-6 * np.cross(tangent, [0.12, 0.31, 0.94])
+    side += 1e-6 * np.cross(tangent, [0.0, 0.0, 1.0])
     return unit_vectors(side - (side * tangent).sum(-1, keepdims=True) * tangent)
 
 

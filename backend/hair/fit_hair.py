@@ -20,21 +20,18 @@ from scipy.spatial import cKDTree
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
-from backend.hair.attach import attach, skin_normals
+from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
-from backend.hair.draw import lock_edges
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
-from backend.hair.hair_views import HairView, closed_head, hair_views, off_body, silhouettes
+from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
-    TIGHT,
     direction_field,
     falls,
     find_knot,
     hangs,
     lock_widths,
-    resampled_to,
     top_height,
     trace_guides,
 )
@@ -311,15 +308,14 @@ shadow."""
 BALDING = "balding"
 _RING = 0.105
 """Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
-_CROPPED = 0.016
-"""Metres: greatest mean height on top of crops (5 to 16 mm on nine of eleven portraits); combed hair may be as low, and
-is told by its lines."""
+_CROPPED = 0.009
+"""Metres: greatest mean height on top of shaved heads and stubble. A grey cut combed at 10.6 mm has as few lines as
+crops of 12 mm (official portraits), so higher hair lies; ten of twelve thin combed heads are as low, and lie by their
+lines."""
 _SKIN_LIKE, _STUBBLE_HUE, _SHINE = 13.2, 18.0, 0.3
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
 of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""
-_PIECES = 6
-"""Points drawn per segment of a guide, so that they lie closer together than a view's pixels."""
 
 
 @dataclass(frozen=True)
@@ -437,7 +433,7 @@ def hair_of_views(
     knot, hue = None, np.inf
     if low:
         hue, lighter = _beside_skin(fitted, faces)
-        if top_height(surface) < TIGHT and is_skin(hue, lighter):
+        if is_skin(hue, lighter):
             return None
     if hue >= _STUBBLE_HUE and (style is None or style.tied):
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
@@ -478,13 +474,3 @@ def _beside_skin(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[float,
             apart.append(np.median(lab[hair], 0) - np.median(lab[skin], 0))
     lighter, *hue = np.median(apart, 0) if apart else (0.0, np.inf, 0.0)
     return float(np.hypot(*hue)), float(lighter)
-
-
-def hair_outline(
-    points: np.ndarray, width: np.ndarray, template: Template, neutral: np.ndarray, view: HairView
-) -> np.ndarray:
-    """(H, W) uint8 silhouette in a view of the locks of guides (G, P, 3), ``width`` (G,) metres wide, on a head
-    (V, 3)."""
-    normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
-    edges = lock_edges(points, width, normals).reshape(-1, *points.shape[1:])
-    return silhouettes(resampled_to(edges, _PIECES * points.shape[1]).reshape(1, -1, 3), view)[0]

@@ -17,7 +17,6 @@ from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
-from backend.system.numba_cache import numba
 
 VIEW_SIDE = 384
 """Longest side of a view in pixels: a pixel is about 1 mm on a short-haired head."""
@@ -25,11 +24,6 @@ _MARGIN = 0.10
 """Metres round the head that a view shows at least; it always shows all of the photo's hair."""
 BARE_FACE = 1.0
 """Extra cost of hair in front of the bare face, on top of the cost of hair anywhere that the photo shows none."""
-_BEHIND = 0.006
-"""Depth tolerance in metres: hair this far behind the head's surface still counts as visible, because the skull under
-hair is fitted no more accurately."""
-_CLOSED = 0.007
-"""Metres: smaller gaps between locks are closed."""
 _RIM = 0.015
 """Metres. Where most of the hair on top of a head is thinner than this, its thin parts are not hair: parsing nets label
 the edges of bald heads as hair, while a full head's hair is at least 20 mm thick. Beside the head thin lines stay,
@@ -249,39 +243,3 @@ def votes(points: np.ndarray, view: HairView) -> np.ndarray:
     told = looked_up((2 * view.hair - 1 - BARE_FACE * view.face) * view.known, points, view)
     before = depth < looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
     return told * before
-
-
-def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
-    """(N, H, W) uint8 masks of the visible parts of strands with dense points (N, M, 3); small gaps are closed.
-
-    Points with a NaN are ignored.
-    """
-    to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
-    canvas = np.zeros((len(points), *view.depth.shape), np.uint8)
-    _splat(np.ascontiguousarray(points, np.float32), to_pixels, view.depth + np.float32(_BEHIND), canvas)
-    kernel = disc(max(1, round(_CLOSED * view.pixels_per_metre)))
-    for picture in canvas:
-        cv2.morphologyEx(picture, cv2.MORPH_CLOSE, kernel, dst=picture)
-    return canvas
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _pixel(to_pixels, x, y, z):
-    """Column, row and depth of a point by the projection (3, 4)."""
-    depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
-    column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
-    row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
-    return column, row, depth
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _splat(points, to_pixels, limit, canvas):
-    height, width = limit.shape
-    for n in range(points.shape[0]):
-        for k in range(points.shape[1]):
-            x, y, z = points[n, k]
-            column, row, depth = _pixel(to_pixels, x, y, z)
-            if not depth > 0.01:
-                continue
-            if 0 <= column < width and 0 <= row < height and depth < limit[int(row), int(column)]:
-                canvas[n, int(row), int(column)] = 1

@@ -261,7 +261,7 @@ _PACE = 0.004
 """Metres of a step along the field, less than a row of its grid."""
 _LONGEST = 0.6
 """Metres: hair to the waist."""
-TIGHT, _NEAR_KNOT = 0.011, 0.03
+_TIGHT, _NEAR_KNOT = 0.011, 0.03
 """Metres: mean height of hair that is gathered, and distance to the knot at which hairs join it."""
 _TIE, _BUN, _TAIL, _OFF_HEAD = 18, 0.025, 0.22, 0.02
 """Row of the grid, behind, where hair is gathered if no photo shows it (11 cm from the crown); metres of its radius
@@ -373,10 +373,10 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
     """Where a look's tight hair is gathered: at the largest blob of hair that a view shows off the head, or behind if
     other photos of the person show ``long_`` hair. None if the hair is not tight, or neither is so."""
     grid = surface.grid
-    if top_height(surface) > TIGHT or falls(surface):
+    if top_height(surface) > _TIGHT or falls(surface):
         return None
     place, normal = grid.place[0, _TIE], grid.normal[0, _TIE]
-    shell = grid.place + grid.normal * (TIGHT + _BLOB)
+    shell = grid.place + grid.normal * (_TIGHT + _BLOB)
     best = Knot(place, normal, _BUN, _TAIL) if long_ else None
     largest = _LEAST_BLOB
     for view in views:

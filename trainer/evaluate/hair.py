@@ -24,11 +24,11 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
-from backend.geometry.vectors import unit_vectors
+from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import skin_normals
 from backend.hair.curl import CURLS, coherences, find_curl
-from backend.hair.draw import draw_hair
-from backend.hair.fit_hair import FoundHair, fit_hair, hair_outline
+from backend.hair.draw import draw_hair, lock_edges
+from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, hair_views
@@ -36,6 +36,7 @@ from backend.hair.trace import direction_field, lock_widths, resampled_to, trace
 from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normalised
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
+from backend.system.numba_cache import numba
 from trainer.evaluate.harness import collected, found_faces, in_rows, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import mean_interval
 from trainer.evaluate.textures import fit_options_for, fit_with, fitted_person, open_models, without_photo
@@ -199,6 +200,61 @@ def hairline_distance(drawn: np.ndarray, view: HairView) -> float:
 
 _LEAST_EDGE = 20
 """Pixels of a hairline that is compared: 3 cm."""
+
+
+_PIECES = 6
+"""Points drawn per segment of a guide, so that they lie closer together than a view's pixels."""
+_CLOSED = 0.007
+"""Metres: smaller gaps between locks are closed."""
+_BEHIND = 0.006
+"""Depth tolerance in metres: hair this far behind the head's surface still counts as visible, because the skull under
+hair is fitted no more accurately."""
+
+
+def hair_outline(
+    points: np.ndarray, width: np.ndarray, template: Template, neutral: np.ndarray, view: HairView
+) -> np.ndarray:
+    """(H, W) uint8 silhouette in a view of the locks of guides (G, P, 3), ``width`` (G,) metres wide, on a head
+    (V, 3)."""
+    normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
+    edges = lock_edges(points, width, normals).reshape(-1, *points.shape[1:])
+    return silhouettes(resampled_to(edges, _PIECES * points.shape[1]).reshape(1, -1, 3), view)[0]
+
+
+def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
+    """(N, H, W) uint8 masks of the visible parts of strands with dense points (N, M, 3); small gaps are closed.
+
+    Points with a NaN are ignored.
+    """
+    to_pixels = (view.camera.intrinsics @ view.camera.camera_from_head[:3]).astype(np.float32)
+    canvas = np.zeros((len(points), *view.depth.shape), np.uint8)
+    _splat(np.ascontiguousarray(points, np.float32), to_pixels, view.depth + np.float32(_BEHIND), canvas)
+    kernel = disc(max(1, round(_CLOSED * view.pixels_per_metre)))
+    for picture in canvas:
+        cv2.morphologyEx(picture, cv2.MORPH_CLOSE, kernel, dst=picture)
+    return canvas
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _pixel(to_pixels, x, y, z):
+    """Column, row and depth of a point by the projection (3, 4)."""
+    depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+    column = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
+    row = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
+    return column, row, depth
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _splat(points, to_pixels, limit, canvas):
+    height, width = limit.shape
+    for n in range(points.shape[0]):
+        for k in range(points.shape[1]):
+            x, y, z = points[n, k]
+            column, row, depth = _pixel(to_pixels, x, y, z)
+            if not depth > 0.01:
+                continue
+            if 0 <= column < width and 0 <= row < height and depth < limit[int(row), int(column)]:
+                canvas[n, int(row), int(column)] = 1
 
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
@@ -515,8 +571,6 @@ LOW_HAIR = {
 }
 """Portraits of ``public_domain`` by eye: shaved scalps, hair that stands, and thin or low hair that is combed. The
 bounds between them were set on these, so the figure shows what a bound does and is no test of it."""
-_STANDS = 0.7
-"""Cosine between guides and the skin's normals from which on hair stands: 45 degrees."""
 
 
 def low_hair_figures(photos: Path) -> dict[str, float]:
@@ -538,9 +592,10 @@ _LOW = ("none", "stands", "lies")
 
 
 def _stands(strands: HairStrands, vertices: np.ndarray, triangles: np.ndarray) -> str:
+    """Whether hair stands at more than 45 degrees to the skin."""
     root, tip = strands.points[:, 0].astype(np.float64), strands.points[:, -1].astype(np.float64)
     cosine = (unit_vectors(tip - root) * skin_normals(root, vertices.astype(np.float64), triangles)).sum(1)
-    return "stands" if np.median(cosine) > _STANDS else "lies"
+    return "stands" if np.median(cosine) > np.sqrt(0.5) else "lies"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

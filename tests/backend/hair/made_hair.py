@@ -9,10 +9,11 @@ import torch
 from scipy.interpolate import interp1d
 
 from backend.geometry.template import Template, triangles_from_quads
-from backend.hair.hair_views import HairView, body_mesh, silhouettes
+from backend.hair.hair_views import HairView, body_mesh
 from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
+from trainer.evaluate.hair import silhouettes
 from trainer.people.dress.grow import STYLES, Flow, Locks, Style, grow, lock_paths
 from trainer.template.pictures import portrait_camera
 

@@ -21,10 +21,11 @@ from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled
 from backend.hair.fit_hair import BALDING, fit_hair, is_skin
 from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
-from backend.hair.hair_views import HairView, closed_head, off_body, silhouettes
+from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
 from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, resampled_to, trace_guides
 from protocol.options import OPTIONS
+from trainer.evaluate.hair import silhouettes
 
 YAWS = (0.0, -35.0, 30.0)
 LEFT_OUT = 15.0
