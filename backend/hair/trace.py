@@ -332,7 +332,7 @@ def trace_guides(
     scalp where its ``curl`` has it stand, or all the way to a ``knot``."""
     generator = np.random.default_rng(seed)
     stands = curl.stands
-    azimuth, s = _roots(surface, generator, 2 * ROOTS if stands else ROOTS)
+    azimuth, s = _roots(surface, generator, stands)
     if not len(azimuth):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
     if stands:
@@ -347,14 +347,16 @@ def trace_guides(
     return gathered(guides, knot, generator) if knot else guides
 
 
-def _roots(surface: HairSurface, generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Azimuths and s of roots, spread evenly, as dense as hair grows there."""
+def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Azimuths and s of roots, spread evenly, as dense as hair grows there; everywhere alike where it ``stands``."""
+    count = 2 * ROOTS if stands else ROOTS
     grid = surface.grid
     place = (np.arange(count)[:, None] * _EVEN + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
     s = place[:, 1] ** 0.62 * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
     grows = grid.at(surface.roots, azimuth, s)
-    kept = grows > 0.25 + 0.5 * generator.random(count) * (grows < 0.75)
+    unsure = 0.5 if stands else 0.25 + 0.5 * generator.random(count) * (grows < 0.75)  # bald spots show in a crop
+    kept = grows > unsure
     return azimuth[kept], s[kept]
 
 
@@ -462,7 +464,7 @@ def _standing(
     roots = grid.at(grid.place, azimuth, s)
     column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5))
     away, near = cKDTree(roots).query(grid.place[column, row], distance_upper_bound=_JOIN)
-    joined = np.isfinite(away)
+    joined = away <= surface.height[column, row]  # hair overhangs as far as it stands
     ends = np.concatenate([np.stack([azimuth, s], 1),
                            np.stack([grid.azimuth[column[joined], 0], row[joined] * STEP], 1)])  # fmt: skip
     starts = np.concatenate([np.arange(len(roots)), near[joined]])

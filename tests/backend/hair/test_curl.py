@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 sys.path.append(str(Path(__file__).parent))
 from made_hair import grown, made_view
@@ -70,8 +71,8 @@ def test_unsure_hair_is_the_straighter_one() -> None:
     def told(fine: float, coarse: float) -> str:
         return find_curl([(1.0, np.array([fine, coarse])), (1.0, None)]).name
 
-    assert [told(0.3, 0.4), told(0.3, 0.8), told(0.48, 0.5), told(0.48, 0.8), told(0.7, 0.7)] == [
-        "curly", "coily", "wavy", "straight", "straight",
+    assert [told(0.3, 0.4), told(0.42, 0.5), told(0.3, 0.8), told(0.48, 0.5), told(0.48, 0.8), told(0.7, 0.7)] == [
+        "curly", "wavy", "coily", "wavy", "straight", "straight",
     ]  # fmt: skip
     assert find_curl([(1.0, None)]) is CURLS[0] and find_curl([]) is CURLS[0]
     for fine, stands in ((0.57, True), (0.7, False)):  # a crop has no lines, combed hair as low has
@@ -90,6 +91,17 @@ def test_coils_stand_off_the_scalp_all_over_it(short: HairSurface) -> None:
     combed = trace_guides(short, field, ())
     along = combed[:, -1] - combed[:, 0]
     assert np.median((along * (combed[:, 0] - [0.0, 0.72, 0.0])).sum(1) / np.linalg.norm(along, axis=1)) < 0.05
+
+
+def test_a_crop_has_no_bald_spots_and_overhangs_no_further_than_it_is_tall(short: HairSurface) -> None:
+    thin = replace(short, roots=np.where(short.roots > 0.5, 0.6, 0.0), height=np.minimum(short.height, 0.006))
+    guides = trace_guides(thin, direction_field(thin, ()), (), curl=STUBBLE)
+    length = np.linalg.norm(guides[:, -1] - guides[:, 0], axis=1)
+    assert length.max() < 2 * 0.006 + 0.002
+    grid = thin.grid
+    rooted = grid.place[(thin.roots > 0.5) & (grid.s > 0.01)]
+    away = cKDTree(guides[:, 0]).query(rooted)[0]
+    assert np.quantile(away, 0.99) < 0.006, "no place is further from a hair than hairs are long"
 
 
 @pytest.mark.parametrize("place", [-0.05, 0.05])
