@@ -21,6 +21,8 @@ from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
 from backend.photos.formats import PhotoSource, ReadLimits
 from backend.photos.reading import read_photo
+from backend.rig.measure import part_slice
+from backend.rig.mouth import with_plain_teeth
 from backend.rig.personalise import personalise_keys
 
 MOST_GLB_BYTES = 512 * 2**20
@@ -155,14 +157,19 @@ def read_neutral(folder: Path) -> np.ndarray:
                 source = split_at_seams(replace(part, uv=part.vertices[:, :2], uv_quads=part.quads)).source
             if len(positions) != len(source):
                 raise broken
-            neutral[template.parts[part.name].vertex_start + source] = positions
+            span = template.parts[part.name]
+            if len(part.vertices) > span.vertex_stop - span.vertex_start:  # of crowns, those that hm08 has
+                numbers = part.hm08_vertex[source]
+                positions, numbers = positions[numbers >= 0], numbers[numbers >= 0]
+                source = np.searchsorted(template.hm08_vertex[part_slice(span)], numbers)
+            neutral[span.vertex_start + source] = positions
     except LikenessError:
         raise
     except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error, msgspec.MsgspecError) as error:
         raise broken from error
     if not np.isfinite(neutral).all() or np.abs(neutral).max() > MOST_METRES:
         raise broken
-    return neutral
+    return with_plain_teeth(template, neutral)
 
 
 def _read_glb(path: Path) -> _Head:

@@ -646,6 +646,18 @@ def sculpted_teeth(template: Template, part: str, neutral: np.ndarray, keys: np.
     return Teeth(vertices.astype(np.float32), quads if upper else quads[:, ::-1], moves, weights, own)
 
 
+def with_plain_teeth(template: Template, neutral: np.ndarray) -> np.ndarray:
+    """(V, 3) float32 of a written head (V, 3), whose rows of teeth are the crowns' vertices with hm08's numbers: the
+    bands below these crowns, by the similarity that carries the template's."""
+    shape, keys = mouth_shapes(template, template.vertices, template.expressions)
+    neutral = neutral.astype(np.float32)
+    for part in TOOTH_ROWS:
+        place, teeth = part_slice(template.parts[part]), sculpted_teeth(template, part, shape, keys)
+        crowns = teeth.vertices[np.argsort(teeth.strip)[-int((teeth.strip >= 0).sum()) :]].astype(np.float64)
+        neutral[place] = fit_similarity(crowns, neutral[place].astype(np.float64)).apply(shape[place])
+    return neutral
+
+
 def _between(knots: np.ndarray, places: np.ndarray) -> np.ndarray:
     """(N, K) weights of knots (K,), ascending, at places (N,) between them."""
     return np.stack([np.interp(places, knots, unit) for unit in np.eye(len(knots))], axis=1)

@@ -14,6 +14,7 @@ from backend.expression.subject import Subject, subject_of
 from backend.expression.transfer import transfer_photos, transfer_video
 from backend.geometry.template import load_template
 from backend.progress import ProgressReporter
+from backend.rig.mouth import with_plain_teeth
 from backend.service.worker import Task
 
 FORMAT_VERSION = 1
@@ -47,11 +48,15 @@ def _named(take: ExpressionClip, name: str) -> ExpressionClip:
 def _subject(path: Path) -> Subject:
     """The rig of the neutral head in a file. Raises ``LikenessError`` with code "usage" if it is not a head."""
     vertices = np.frombuffer(path.read_bytes(), "<f4").reshape(-1, 3)
-    wanted = load_template().vertices.shape
-    if vertices.shape != wanted or not np.isfinite(vertices).all() or np.abs(vertices).max() > LARGEST_METRES:
+    template = load_template()
+    if (
+        vertices.shape != template.vertices.shape
+        or not np.isfinite(vertices).all()
+        or np.abs(vertices).max() > LARGEST_METRES
+    ):
         raise LikenessError(
             "usage",
             "The head that came with the pictures is not one that this version of Likeness made.",
             "Choose a head of this version that has all its parts, or let the face be solved from the pictures.",
         )
-    return subject_of(vertices)
+    return subject_of(with_plain_teeth(template, vertices))

@@ -33,6 +33,15 @@ def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
     return coordinates(mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices)
 
 
+def hm08_order(mesh: bpy.types.Mesh) -> np.ndarray:
+    """Numbers of the vertices that hm08 has, in its order; none without the attribute ``hm08_vertex``."""
+    attribute, numbers = mesh.attributes.get(HM08_VERTEX), np.full(len(mesh.vertices), -1, np.int32)
+    if attribute is not None and len(attribute.data) == len(numbers):
+        attribute.data.foreach_get("value", numbers)
+    order = np.argsort(numbers)
+    return order[numbers[order] >= 0]
+
+
 def search_tree(points: np.ndarray) -> KDTree:
     """A tree that finds the nearest of points (N, 3) and their numbers."""
     tree = KDTree(len(points))

@@ -22,7 +22,7 @@ from ..errors import AddonError
 from ..protocol.names import PART_NAMES
 from . import tags
 from .materials import file_bytes, relief_nodes
-from .meshes import neutral_coordinates, origin_of, to_head
+from .meshes import hm08_order, neutral_coordinates, origin_of, to_head
 from .tags import part_object
 
 
@@ -167,7 +167,8 @@ def photos_to_send(
 
 
 def neutral_head(collection: bpy.types.Collection) -> bytes:
-    """``<f4`` (V, 3): rest shapes of all parts in the order of ``PART_NAMES``, head frame, metres.
+    """``<f4`` (V, 3): rest shapes of all parts in the order of ``PART_NAMES``, head frame, metres; of crowns the
+    vertices that hm08 has.
 
     Raises ``AddonError`` ``no_head`` if a part is missing.
     """
@@ -180,5 +181,6 @@ def neutral_head(collection: bpy.types.Collection) -> bytes:
                 "Choose another head as Person, or none to solve the face from the pictures.",
                 "no_head",
             )
-        shapes.append(to_head(neutral_coordinates(obj.data) + origin_of(obj.data)))
+        shape = to_head(neutral_coordinates(obj.data) + origin_of(obj.data))
+        shapes.append(shape[hm08_order(obj.data)] if part.startswith("teeth") else shape)
     return np.concatenate(shapes).astype("<f4").tobytes()

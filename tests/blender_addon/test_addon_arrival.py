@@ -83,7 +83,17 @@ def test_the_place_is_among_the_options(backend: Backend) -> None:
     layout = MagicMock()
     OptionsPanel.draw(MagicMock(layout=layout), bpy.context)
     drawn = [call.args[1] for call in layout.mock_calls if call[0].endswith("prop")]
-    assert drawn == ["texture_size", "hair", "hair_style", "bust", "face_model", "symmetry", "average", "place"]
+    assert drawn == [
+        "texture_size",
+        "hair",
+        "hair_style",
+        "facial_hair",
+        "bust",
+        "face_model",
+        "symmetry",
+        "average",
+        "place",
+    ]
 
 
 def test_material_preview_is_on_and_can_be_switched_off(backend: Backend) -> None:

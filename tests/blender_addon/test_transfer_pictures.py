@@ -155,7 +155,13 @@ def test_the_person_may_be_a_head_of_the_scene(head, pictures: Path) -> None:
     message = load_or_make()
     parts = decode_result(message.header, message.buffers).parts
     sent = np.frombuffer(neutral_head(head), "<f4").reshape(-1, 3)
-    np.testing.assert_allclose(sent, np.concatenate([part.vertices for part in parts[:7]]), atol=1e-6)
+    there = [
+        part.vertices[np.argsort(part.hm08_vertex)[(part.hm08_vertex < 0).sum() :]]
+        if "teeth" in part.name
+        else part.vertices
+        for part in parts[:7]
+    ]
+    np.testing.assert_allclose(sent, np.concatenate(there), atol=1e-6)
     skin = tags.part_object(head, "head")
     bpy.context.scene.likeness_transfer.person = head
     select(bpy, skin)

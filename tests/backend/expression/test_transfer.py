@@ -156,7 +156,7 @@ def test_a_written_head_is_read_back(tmp_path: Path) -> None:
     write_glb(with_pictures(assemble(template, neutral, template.expressions), template, albedo), tmp_path / "face.glb")
     again = read_neutral(tmp_path)
     finished = eye_shapes(template, *mouth_shapes(template, neutral, template.expressions)).neutral
-    assert np.abs(again - finished).max() < 1e-6
+    assert np.abs(again - finished).max() < 3e-6, "teeth are found again from their crowns, to 2 micrometres"
     skin = np.arange(len(neutral)) < template.head.vertex_stop
     skin &= template.regions["mouth_interior"] == 0
     assert skin.sum() > 3500 and np.abs(again[skin] - neutral[skin]).max() < 1e-6, "the skin is the fitted one"
