@@ -622,11 +622,8 @@ def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoPar
     return np.concatenate([detected, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)
 
 
-OUTLIER_SCALES = (1.0,)
-"""Robust scales of the two rounds, as factors: the first is wide, because landmarks that move along with a correction
-are far off at first. With 1 in both, errors are 3 % larger."""
 ITERATIONS = 4
-"""Gauss-Newton steps of each round; few, because they start from a finished fit."""
+"""Gauss-Newton steps after a correction; few, because they start from a finished fit."""
 
 
 def refit_face(
@@ -656,15 +653,12 @@ def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
     model = landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
     weights = prior_weights(template, options)
-    for scale in OUTLIER_SCALES:
-        targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
-        if stage is not None and len(faces) > 1:
-            dense = targets_of_photos(state, dense_mesh(template), stage.face_widths[-1], stage)
-            targets = tuple(
-                one if more is None else PointTargets.joined(one, more.targets)
-                for one, more in zip(landmarks, dense, strict=True)
-            )
-        own = replace(weights, outlier_scale=scale * weights.outlier_scale)
-        estimate = solve(state.estimate, targets, cameras, own, ITERATIONS, state.belief)
-        state = replace(state, estimate=estimate, targets=landmarks)
-    return state
+    targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
+    if stage is not None and len(faces) > 1:
+        dense = targets_of_photos(state, dense_mesh(template), stage.face_widths[-1], stage)
+        targets = tuple(
+            one if more is None else PointTargets.joined(one, more.targets)
+            for one, more in zip(landmarks, dense, strict=True)
+        )
+    estimate = solve(state.estimate, targets, cameras, weights, ITERATIONS, state.belief)
+    return replace(state, estimate=estimate, targets=landmarks)
