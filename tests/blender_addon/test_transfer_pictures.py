@@ -18,7 +18,7 @@ import addon_utils  # noqa: E402
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
-from head_message import load_or_make  # noqa: E402
+from head_message import load_or_make, template_vertices  # noqa: E402
 from transfer_rigs import rig, select, undone_in_one_step, values_at  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
@@ -155,13 +155,7 @@ def test_the_person_may_be_a_head_of_the_scene(head, pictures: Path) -> None:
     message = load_or_make()
     parts = decode_result(message.header, message.buffers).parts
     sent = np.frombuffer(neutral_head(head), "<f4").reshape(-1, 3)
-    there = [
-        part.vertices[np.argsort(part.hm08_vertex)[(part.hm08_vertex < 0).sum() :]]
-        if "teeth" in part.name
-        else part.vertices
-        for part in parts[:7]
-    ]
-    np.testing.assert_allclose(sent, np.concatenate(there), atol=1e-6)
+    np.testing.assert_allclose(sent, template_vertices(parts), atol=1e-6)
     skin = tags.part_object(head, "head")
     bpy.context.scene.likeness_transfer.person = head
     select(bpy, skin)

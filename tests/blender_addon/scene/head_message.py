@@ -56,6 +56,15 @@ def load_or_make() -> HeadMessage:
     return load(Path(saved)) if saved else make()
 
 
+def template_vertices(parts) -> np.ndarray:
+    """(V, 3) of a result's parts in the template's order: all vertices, and of crowns those that hm08 has."""
+    shapes = []
+    for part in parts[:7]:
+        order, count = np.argsort(part.hm08_vertex), int((part.hm08_vertex >= 0).sum())
+        shapes.append(part.vertices[order[-count:]] if part.name.startswith("teeth") else part.vertices)
+    return np.concatenate(shapes)
+
+
 def make() -> HeadMessage:
     """``made_up_asset`` as it comes over the wire."""
     from backend.exchange.wire import encode_face
