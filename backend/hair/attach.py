@@ -146,3 +146,15 @@ def _closest(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
     v, w = (d11 * d20 - d01 * d21) / area, (d00 * d21 - d01 * d20) / area
     weights = np.clip(np.stack([1 - v - w, v, w], -1), 0, 1)
     return weights / weights.sum(-1, keepdims=True)
+
+
+def apart(places: np.ndarray, spacing: float) -> np.ndarray:
+    """Numbers of places (N, 3), taken in random order, that are ``spacing`` from each other and close to none else."""
+    order = np.random.default_rng(1).permutation(len(places))
+    tree = cKDTree(places)
+    free, chosen = np.ones(len(places), bool), []
+    for number in order:
+        if free[number]:
+            chosen.append(number)
+            free[tree.query_ball_point(places[number], spacing)] = False
+    return np.array(chosen, int)

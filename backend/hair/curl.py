@@ -137,13 +137,13 @@ def _within(picture: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(picture * mask, (0, 0), sigma) / np.maximum(share, 1e-3)
 
 
-def find_curl(seen: Sequence[tuple[float, np.ndarray | None]], low: bool = False) -> Curl:
-    """How the hair of a look's photos curls, from each photo's trust and ``coherences``; straight where none tells.
-    ``low`` hair stands where its fine lines run every way."""
-    told = [(trust, each) for trust, each in seen if each is not None]
+def find_curl(seen: Sequence[np.ndarray | None], low: bool = False) -> Curl:
+    """How the hair of a look's photos, the leading one first, curls: from the median of their ``coherences``, of an
+    even number without the last; straight where none tells. ``low`` hair stands where its fine lines run every way."""
+    told = [each for each in seen if each is not None]
     if not told:
         return CURLS[0]
-    fine, coarse = np.average([each for _, each in told], axis=0, weights=[trust for trust, _ in told])
+    fine, coarse = np.median(told[: len(told) - 1 + len(told) % 2], axis=0)
     if fine < _COILY and coarse > _SMOOTH:
         return CURLS[3]
     if fine < _CURLY:

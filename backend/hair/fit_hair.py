@@ -427,7 +427,7 @@ def hair_of_views(
     if told_style == BALDING:
         surface = replace(surface, roots=surface.roots * (grid.s > _RING))
     low = style is None and top_height(surface) < _CROPPED and not falls(surface)
-    curl = style.curl if style else find_curl([(view.trust / (1 + k), view.curl) for k, view in enumerate(views)], low)
+    curl = style.curl if style else find_curl([view.curl for view in views], low)
     if curl.stands and falls(surface):
         curl = LONG_COILS
     knot, hue = None, np.inf

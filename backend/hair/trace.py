@@ -21,6 +21,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
+from backend.hair.attach import apart
 from backend.hair.curl import CURLS, Curl, Style
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface, HullGrid
 from backend.hair.hair_views import HairView, looked_up, votes
@@ -303,6 +304,9 @@ _DENSE, _THINNED = 0.001, 0.8
 from which strands are walked back, which also fill what is above."""
 _EVEN = np.array([0.7548776662466927, 0.5698402909980532])
 """Steps of the evenly spread sequence R2 in two dimensions."""
+_CANDIDATES, _STANDING = 8, 0.004
+"""Roots of hair that stands: that many times ``ROOTS`` to choose from, and metres between those chosen, some 3,000 on a
+head. The sequence alone has rows, and bare skin between them."""
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
@@ -349,14 +353,16 @@ def trace_guides(
 
 def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -> tuple[np.ndarray, np.ndarray]:
     """Azimuths and s of roots, spread evenly, as dense as hair grows there; everywhere alike where it ``stands``."""
-    count = 2 * ROOTS if stands else ROOTS
-    grid = surface.grid
+    grid, count = surface.grid, (_CANDIDATES if stands else 1) * ROOTS
     place = (np.arange(count)[:, None] * _EVEN + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
     s = place[:, 1] ** 0.62 * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
     grows = grid.at(surface.roots, azimuth, s)
-    unsure = 0.5 if stands else 0.25 + 0.5 * generator.random(count) * (grows < 0.75)  # bald spots show in a crop
-    kept = grows > unsure
+    if stands:  # bald spots would show
+        kept = np.flatnonzero(grows > 0.5)
+        kept = kept[apart(grid.at(grid.place, azimuth[kept], s[kept]), _STANDING)]
+    else:
+        kept = grows > 0.25 + 0.5 * generator.random(count) * (grows < 0.75)
     return azimuth[kept], s[kept]
 
 

@@ -17,7 +17,7 @@ from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors
-from backend.hair.attach import outside
+from backend.hair.attach import apart, outside
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb, srgb_bytes
@@ -106,7 +106,8 @@ def grow_facial_hair(
     bearded = _bearded(where, place, views)
     rooted = bearded > LEAST_SHARE
     area = np.pi * (0.5 * SPACING) ** 2
-    roots = _apart(where, np.flatnonzero(rooted))
+    roots = np.flatnonzero(rooted)
+    roots = roots[apart(where[roots], SPACING)]
     if len(roots) * area < LEAST_AREA:
         return FacialHair(None, "The photos show no beard or moustache.")
     row, column = np.divmod(atlas.texel, SIZE)
@@ -212,18 +213,6 @@ def _bearded(where: np.ndarray, place: np.ndarray, views: Sequence[tuple[np.ndar
     found = np.isfinite(far)
     share[hidden[found]] = share[seen][near[found]]
     return share * smoothstep(0.2, 0.6, place)
-
-
-def _apart(where: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Those of the ``candidates`` (N,), in random order, that are ``SPACING`` apart at places (P, 3)."""
-    order = np.random.default_rng(1).permutation(candidates)
-    tree = cKDTree(where[order])
-    free, chosen = np.ones(len(order), bool), []
-    for number in range(len(order)):
-        if free[number]:
-            chosen.append(order[number])
-            free[tree.query_ball_point(where[order[number]], SPACING)] = False
-    return np.array(chosen, int)
 
 
 def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:

@@ -551,7 +551,7 @@ def curl_figures(photos: Path) -> dict[str, float]:
             for face in found_faces(sorted((photos / row["person"]).glob("*.jpg"))[:1]):
                 wide = float(np.linalg.norm(face.landmarks[_CHEEKS[1]] - face.landmarks[_CHEEKS[0]]))
                 hair = (face.labels == FaceClass.HAIR).astype(np.float32)
-                curl = find_curl([(1.0, coherences(face.pixels, hair, wide / _FACE_WIDTH))])
+                curl = find_curl([coherences(face.pixels, hair, wide / _FACE_WIDTH)])
                 found.setdefault(row["curl"], []).append(curl.name)
     return {
         f"curl.{label}.{curl.name}": float(np.mean([name == curl.name for name in names]))

@@ -69,16 +69,17 @@ def test_lines_of_curls_run_less_alike_than_those_of_straight_hair(template: Tem
 
 def test_unsure_hair_is_the_straighter_one() -> None:
     def told(fine: float, coarse: float) -> str:
-        return find_curl([(1.0, np.array([fine, coarse])), (1.0, None)]).name
+        return find_curl([np.array([fine, coarse]), None]).name
 
     assert [told(0.3, 0.4), told(0.42, 0.5), told(0.3, 0.8), told(0.48, 0.5), told(0.48, 0.8), told(0.7, 0.7)] == [
         "curly", "wavy", "coily", "wavy", "straight", "straight",
     ]  # fmt: skip
-    assert find_curl([(1.0, None)]) is CURLS[0] and find_curl([]) is CURLS[0]
+    assert find_curl([None]) is CURLS[0] and find_curl([]) is CURLS[0]
     for fine, stands in ((0.57, True), (0.7, False)):  # a crop has no lines, combed hair as low has
-        assert (find_curl([(1.0, np.array([fine, 0.8]))], low=True) is STUBBLE) == stands
+        assert (find_curl([np.array([fine, 0.8])], low=True) is STUBBLE) == stands
     curly, straight = np.array([0.3, 0.4]), np.array([0.7, 0.7])
-    assert find_curl([(0.1, curly), (1.0, straight)]) is CURLS[0]
+    assert find_curl([curly, straight, straight]) is CURLS[0], "one photo of three, in bad light, has no say"
+    assert find_curl([curly, straight]) is CURLS[2], "of two the leading one tells"
 
 
 def test_coils_stand_off_the_scalp_all_over_it(short: HairSurface) -> None:
