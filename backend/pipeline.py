@@ -410,8 +410,9 @@ def exported_hair(
 ) -> HairStrands | None:
     """The hair in the texture's tone, and the beard, over the shoulders; None where there is none, or none is
     wanted."""
-    scalp = None if options.hair == "none" or hair.strands is None else hair.strands.recoloured(tone)
-    strands = joined(scalp, beard.strands)
+    if options.hair == "none":
+        return None
+    strands = joined(None if hair.strands is None else hair.strands.recoloured(tone), beard.strands)
     if strands is None or dressed.bust is None:
         return strands
     vertices, bust = dressed.parts[0].vertices, dressed.bust

@@ -213,7 +213,7 @@ class _KeptHead:
             if self._timer is not None:
                 self._timer.cancel()
             self._kept = (key, options, head)
-            self._timer = threading.Timer(HAIR_IDLE_SECONDS, self._forget)
+            self._timer = threading.Timer(HAIR_IDLE_SECONDS, self._forget, (head,))
             self._timer.daemon = True
             self._timer.start()
 
@@ -235,17 +235,25 @@ class _KeptHead:
         texture is gone."""
         with self._lock:
             kept = self._kept
-        if kept is not None and (kept[0], _of_texture(kept[1])) == (key, _of_texture(options)) and kept[2].layers:
-            return kept[2]
+        if kept is not None and (kept[0], _of_texture(kept[1])) == (key, _of_texture(options)):
+            if kept[2].layers:
+                return kept[2]
+            raise LikenessError(
+                "usage",
+                "This head's texture is too large to be kept and painted anew.",
+                "Solve the head again with fewer photos or a smaller texture.",
+            )
         raise LikenessError(
             "usage",
             "The backend does not have this head's texture any more.",
             "Solve the head again; it gets the texture that you chose, and others can then be tried.",
         )
 
-    def _forget(self) -> None:
+    def _forget(self, head: GrownHead) -> None:
+        """Forget a head, unless another has come while its timer waited for the lock."""
         with self._lock:
-            self._kept = None
+            if self._kept is not None and self._kept[2] is head:
+                self._kept = None
 
 
 def _but_hair(options: ReconstructOptions) -> tuple[object, ...]:

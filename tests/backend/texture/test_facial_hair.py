@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 
 from backend.hair.cards import hair_cards
+from backend.hair.fit_hair import FoundHair
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.pipeline import ReconstructOptions, SkinPhotos, grow_beard
+from backend.pipeline import ReconstructOptions, SkinPhotos, exported_hair, grow_beard
 from backend.rendering.color import srgb_bytes
 from backend.texture import facial_hair
 from backend.texture.albedo import AlbedoResult
@@ -126,3 +128,10 @@ def test_the_switch_is_off_unless_asked_and_without_hair_there_is_no_beard(scene
         beard = grow_beard(skin, texture, scene.template, options)
         assert beard.strands is None and beard.below(albedo) is albedo
     assert grow_beard(skin, texture, scene.template, ReconstructOptions(facial_hair=True)).strands is not None
+
+
+def test_no_hair_leaves_no_beard_where_other_hair_is_chosen_later(full: facial_hair.FacialHair) -> None:
+    head, bald = SimpleNamespace(bust=None), FoundHair(None, "The photos show no hair.")
+    for hair, grows in (("curves", True), ("none", False)):
+        strands = exported_hair(head, bald, full, np.ones(3), ReconstructOptions(facial_hair=True, hair=hair))
+        assert (strands is not None) == grows
