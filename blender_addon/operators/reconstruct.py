@@ -208,51 +208,49 @@ def _photos_of(_: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[
     return _photos
 
 
-class HairFromPhoto(_Reconstructing, bpy.types.Operator):
+class _OnHead(_Reconstructing):
+    """Mix-in: changes the active head, without solving it."""
+
+    again = True
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+
+
+class HairFromPhoto(_OnHead, bpy.types.Operator):
     """Grow the active head's hair again as this photo shows it, without solving the head; the photo gets the star"""
 
     bl_idname = "likeness.hair_from_photo"
     bl_label = "From Photo"
     bl_options = {"REGISTER"}
-    again = hair_only = True
+    hair_only = True
     photo: EnumProperty(name="Photo", items=_photos_of)
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
 
     def _look(self, context: bpy.types.Context, given: tuple[tuple[str, str], ...], labels: set[str]) -> str:
         tags.active_head(context).likeness.look = self.photo
         return self.photo
 
 
-class ChangeHair(_Reconstructing, bpy.types.Operator):
+class ChangeHair(_OnHead, bpy.types.Operator):
     """Grow the active head's hair again in this style, without solving the head: for as long as the backend has it, \
 a quarter of an hour after its last solve"""
 
     bl_idname = "likeness.change_hair"
     bl_label = "Change Hair"
     bl_options = {"REGISTER"}
-    again = hair_only = True
+    hair_only = True
     style: HAIR_STYLE
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
 
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
         tags.active_head(context).likeness.wear(self.style)
         return super()._begin(context, to_the_end)
 
 
-class _Painting(_Reconstructing):
+class _Painting(_OnHead):
     """Mix-in: paints the active head's texture again."""
 
-    again = texture_only = True
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+    texture_only = True
 
 
 class PaintTexture(_Painting, bpy.types.Operator):
@@ -315,7 +313,7 @@ class TextureBrush(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)
-        mesh = active_mesh(context, collection) or tags.part_object(collection, "head")
+        mesh = active_mesh(context, collection)
         if context.mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
             if context.view_layer.objects.active == mesh:

@@ -6,7 +6,7 @@ left and central keys only and mirrors the pictures of the left ones. Hairstyles
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -204,14 +204,20 @@ def draw_key(head: PaintedHead, template: Template, name: str, weight: float = 1
     return picture.over(BACKGROUND)
 
 
-def draw_pictures(template: Template) -> Image.Image:
-    """Draw the sheet of ``pictured`` with a palette: its PNG has no filters, so that the add-on needs no library."""
-    head, names = PaintedHead.of(template), pictured()
-    sheet = np.zeros((-(-len(names) // COLUMNS) * SIDE, COLUMNS * SIDE, 3), np.uint8)
-    for index, name in enumerate(names):
+def _sheet(pictures: Sequence[np.ndarray]) -> Image.Image:
+    """Pictures (SIDE, SIDE, 3) uint8 in ``COLUMNS`` columns, with a palette: its PNG has no filters, so that the add-on
+    needs no library."""
+    sheet = np.zeros((-(-len(pictures) // COLUMNS) * SIDE, COLUMNS * SIDE, 3), np.uint8)
+    for index, picture in enumerate(pictures):
         row, column = (SIDE * place for place in divmod(index, COLUMNS))
-        sheet[row : row + SIDE, column : column + SIDE] = draw_key(head, template, name)
+        sheet[row : row + SIDE, column : column + SIDE] = picture
     return Image.fromarray(sheet).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def draw_pictures(template: Template) -> Image.Image:
+    """Draw the sheet of ``pictured``."""
+    head = PaintedHead.of(template)
+    return _sheet([draw_key(head, template, name) for name in pictured()])
 
 
 HAIR_SHEET = SHEET.with_name("hair_pictures.png")
@@ -280,13 +286,9 @@ def _batched(numbers: Flow | Locks) -> Flow | Locks:
 
 
 def draw_hair_pictures(template: Template) -> Image.Image:
-    """Draw the sheet of ``pictured_styles`` like that of the keys."""
-    head, names = PaintedHead.of(template), pictured_styles()
-    sheet = np.zeros((-(-len(names) // COLUMNS) * SIDE, COLUMNS * SIDE, 3), np.uint8)
-    for index, name in enumerate(names):
-        row, column = (SIDE * place for place in divmod(index, COLUMNS))
-        sheet[row : row + SIDE, column : column + SIDE] = draw_hairstyle(head, template, name)
-    return Image.fromarray(sheet).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    """Draw the sheet of ``pictured_styles``."""
+    head = PaintedHead.of(template)
+    return _sheet([draw_hairstyle(head, template, name) for name in pictured_styles()])
 
 
 def _offsets(template: Template, name: str) -> np.ndarray:
