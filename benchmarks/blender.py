@@ -56,43 +56,38 @@ def empty_file() -> None:
 
 
 def our_seconds(header: dict, buffers: tuple[bytes, ...]) -> dict[str, float]:
-    """Seconds of decoding, of all import slices and of the longest one, of the first evaluation afterwards, and of the
-    picture's slices."""
+    """Seconds of decoding, of all import slices and of the longest one, and of the first evaluation afterwards."""
     import bpy
 
     from blender_addon.protocol.result import decode_result
     from blender_addon.scene.importing import import_steps
-    from blender_addon.scene.portrait import portrait_steps, small_pictures
     from blender_addon.scene.tags import Place
 
     empty_file()
     start = time.perf_counter()
     result = decode_result(header, buffers)
     decoded = time.perf_counter()
-    slices, name = timed(import_steps(result, Place.shown(bpy.context)))
+    slices = timed(import_steps(result, Place.shown(bpy.context)))
     imported = time.perf_counter()
     bpy.context.view_layer.update()
     evaluated = time.perf_counter()
-    picture, _ = timed(portrait_steps(bpy.data.collections[name], small=small_pictures(result)))
     return {
         "seconds.decode": decoded - start,
         "seconds.import": imported - decoded,
         "seconds.longest_slice": max(slices),
         "seconds.first_evaluation": evaluated - imported,
-        "seconds.picture": sum(picture),
-        "seconds.longest_picture_slice": max(picture),
     }
 
 
-def timed(steps: Generator[object, None, str]) -> tuple[list[float], str]:
-    """Run a generator to its end; returns the seconds of every slice, and the generator's return value."""
+def timed(steps: Generator[object, None, str]) -> list[float]:
+    """Run a generator to its end; returns the seconds of every slice."""
     seconds = []
     while True:
         start = time.perf_counter()
         try:
             next(steps)
-        except StopIteration as stop:
-            return [*seconds, time.perf_counter() - start], stop.value
+        except StopIteration:
+            return [*seconds, time.perf_counter() - start]
         seconds.append(time.perf_counter() - start)
 
 

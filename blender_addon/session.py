@@ -26,7 +26,6 @@ from .scene import cameras, tags
 from .scene.cameras import frame_head
 from .scene.importing import import_steps
 from .scene.own_head import check_editable
-from .scene.portrait import small_pictures
 from .scene.tags import Place
 from .ui import redraw
 from .waiting import WaitingHead, WaitingHeads
@@ -45,8 +44,7 @@ _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode y
 class Session:
     """State of the add-on's work with the backend.
 
-    ``small_pictures`` : of the most recently made head, for ``portrait_steps``. ``texture_asked`` : whether the active
-    head's texture is to be painted again.
+    ``texture_asked`` : whether the active head's texture is to be painted again.
     """
 
     def __init__(self) -> None:
@@ -59,7 +57,6 @@ class Session:
         self._head_id: str | None = None
         self.elsewhere = False
         self._begun = self._took = 0.0
-        self.small_pictures: dict[str, bytes] = {}
         self._result: HeadResult | None = None
         self._message: tuple[bytes, ...] = ()
         self.waiting = WaitingHeads(user_folder("waiting_heads"))
@@ -106,7 +103,7 @@ class Session:
         only = {name: True for name in ("geometry_only", "hair_only", "texture_only") if getattr(job, name)}
         options = job.options.changed() | only
         self.job, self.preview, self._result, self._import_view = job, None, None, None
-        self._head_id, self.elsewhere, self.small_pictures = None, False, {}
+        self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options, job.corrections), backend)
 
@@ -277,7 +274,7 @@ class Session:
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
         made = bpy.data.collections[collection]
-        self._head_id, self.small_pictures = str(made[tags.HEAD_ID]), small_pictures(result)
+        self._head_id = str(made[tags.HEAD_ID])
         settings = result.report.get("settings")
         made.likeness.remember(settings if isinstance(settings, dict) else {}, job.into is None)
         self.texture_asked &= job.into is not None

@@ -13,6 +13,8 @@ RESULT_VERSION = 1
 HEAD_METRES, FAR_UV, FAR_PIXELS = 10.0, 100.0, 1e7
 """Limits of coordinates: on a head, in a UV map, and in a photo."""
 LAST_HM08_VERTEX = 19_157
+MOST_PORTRAIT = 256
+"""Pixels a side of a head's portrait: the size of Blender's own previews."""
 
 
 @dataclass(frozen=True)

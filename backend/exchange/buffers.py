@@ -43,9 +43,6 @@ def _to_opencv_channels(pixels: np.ndarray) -> np.ndarray:
 
 
 PNG = "image/png"
-SMALL_SIDE = 512
-"""Pixels of a small image's longer side: a head preview of 256 pixels differs by 0.6 of 255 from one with a 2 k albedo
-(1.2 for a side of 256), and Blender decodes it in 7 ms instead of 110."""
 DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in (FLOATS, INTS)}
 
 
@@ -98,15 +95,6 @@ class BufferList:
         self.entries.append(BufferEntry(name, media_type=PNG, width=width, height=height, bytes=len(data)))
         self.buffers.append(data)
         return name
-
-    def add_small_picture(self, name: str, pixels: np.ndarray) -> str:
-        """``add_picture`` downsampled to at most ``SMALL_SIDE`` pixels a side."""
-        height, width = pixels.shape[:2]
-        share = SMALL_SIDE / max(height, width)
-        if share < 1:
-            size = max(1, round(share * width)), max(1, round(share * height))
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        return self.add_picture(name, pixels)
 
     def add_file(self, name: str, data: bytes, media_type: str, size: tuple[int, int] | None = None) -> str:
         """Append a file's bytes, with (width, height) for an image; returns ``name``."""

@@ -33,6 +33,7 @@ from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.rasterize import depth_map, point_visibility
 from backend.system.parallel import each
+from protocol.message import MOST_PORTRAIT
 
 
 def tone_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.ndarray) -> np.ndarray:
@@ -188,6 +189,14 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
         canvas.paste(Image.fromarray(overlay), (left + tile, top))
         _label(draw, left, top + tile, drawable(preview.name, number + 1), 2 * tile)
     return np.asarray(canvas)
+
+
+def front_portrait(asset: FaceAsset) -> np.ndarray:
+    """(``MOST_PORTRAIT``, ``MOST_PORTRAIT``, 3) uint8 sRGB picture of the neutral head from the front in neutral light,
+    without relief, for lists of heads. The head fills it; hair may be cropped."""
+    mesh = asset_mesh(replace(asset, detail=None), with_bust=True)
+    camera = portrait_camera(asset.part("head").vertices, 0.0, (MOST_PORTRAIT, MOST_PORTRAIT))
+    return mesh.render(camera, neutral_light(), BACKDROP, lamp=neutral_lamps()[0])
 
 
 def _portrait_points(mesh: AssetMesh, of_head: int) -> np.ndarray:

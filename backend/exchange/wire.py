@@ -36,9 +36,15 @@ def pack_relief(detail: DetailEstimate) -> PackedRelief | None:
     return None if detail.detail is None else _pack_relief(detail.detail)
 
 
-def encode_face(asset: FaceAsset, packed: PackedRelief | None = None, texture_only: bool = False) -> WireMessage:
+def encode_face(
+    asset: FaceAsset,
+    packed: PackedRelief | None = None,
+    portrait: np.ndarray | None = None,
+    texture_only: bool = False,
+) -> WireMessage:
     """Encode a ``FaceAsset`` as a message (without ``type`` and the fields that identify the job). ``packed`` : its
-    relief, where that was packed before. ``texture_only`` : whether nothing but the albedo is new."""
+    relief, where that was packed before. ``portrait`` : (H, W, 3) uint8 picture of it. ``texture_only`` : whether
+    nothing but the albedo is new."""
     buffers = BufferList()
     header: Entry = {"version": message.RESULT_VERSION, "arkit_names": ARKIT_NAMES, "report": dict(asset.report)}
     header |= {"texture_only": True} if texture_only else {}
@@ -56,11 +62,12 @@ def encode_face(asset: FaceAsset, packed: PackedRelief | None = None, texture_on
         values = getattr(asset, name)
         header[name] = None if values is None else buffers.add_array(name, values, field.dtype)
     header["photos"] = [_encode_photo(photo, number, buffers) for number, photo in enumerate(asset.photos)]
-    header |= {"albedo": None, "albedo_small": None, "lashes": None}
+    header |= {"albedo": None, "portrait": None, "lashes": None}
     if asset.albedo is not None:
         header["albedo"] = buffers.add_picture("albedo", asset.albedo)
-        header["albedo_small"] = buffers.add_small_picture("albedo_small", asset.albedo)
         header["lashes"] = _encode_lashes(asset, buffers)
+    if portrait is not None:
+        header["portrait"] = buffers.add_picture("portrait", portrait)
     return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
 
 
@@ -95,17 +102,13 @@ def _pack_relief(detail: SkinDetail) -> PackedRelief:
 
 def _encode_eyes(eyes: EyeDressing, buffers: BufferList) -> Entry:
     """Images, UVs and surfaces of the eyes; the images are None for a geometry-only job."""
-    picture = small = None
-    if eyes.picture is not None:
-        picture = buffers.add_picture("eyes.picture", eyes.picture)
+    picture = None if eyes.picture is None else buffers.add_picture("eyes.picture", eyes.picture)
     uv = {
         f"uv_{side}": buffers.add_array(f"eyes.uv_{side}", eyes.uv[f"eye_{side}"], message.FLOATS)
         for side in ("left", "right")
     }
     parts = [_encode_part(part, buffers) for part in eyes.parts]
-    if eyes.picture is not None:
-        small = buffers.add_small_picture("eyes.picture_small", eyes.picture)
-    return {"picture": picture, "picture_small": small, "parts": parts, **uv}
+    return {"picture": picture, "parts": parts, **uv}
 
 
 def _encode_hair(hair: HairStrands, buffers: BufferList) -> Entry:

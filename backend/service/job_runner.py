@@ -23,6 +23,7 @@ from backend.exchange.assemble import with_pictures
 from backend.exchange.asset_mesh import portrait_camera
 from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.face_asset import FaceAsset
+from backend.exchange.preview import front_portrait
 from backend.exchange.wire import encode_face, pack_relief
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template, triangles_from_quads
@@ -353,7 +354,8 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
     report(SENDING, 0.0)
     if "grown" in head.output:
         _kept_head.keep(key, options, head.output["grown"])
-    message = encode_face(head.asset, head.output.get("relief"))
+    portrait = None if options.geometry_only else front_portrait(head.asset)
+    message = encode_face(head.asset, head.output.get("relief"), portrait)
     report(SENDING, 1.0)
     return message
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,9 @@ from ..errors import AddonError
 from ..job import Job
 from ..runner import Phase
 from ..scene import tags
-from ..scene.portrait import CATALOGUE_ID, mark_as_asset, portrait_steps, put_picture
+from ..scene.portrait import CATALOGUE_ID, mark_as_asset
 from ..scene.tags import Place, remove_head
-from ..session import SLICE_SECONDS, session
+from ..session import session
 from ..shared.options import HeadOptions
 from . import library_process
 from .settings import file_of, library_of, photos_in
@@ -160,7 +160,6 @@ class ManyRun:
         self._begun = 0.0
         self._stopping = False
         self._written: list[Path] = []
-        self._pictures: list[Generator[None, None, None]] = []
         self._writing: LibraryProcess | None = None
         self.stopped_because = ""
 
@@ -173,7 +172,6 @@ class ManyRun:
         """Advance the run once; False when it is over."""
         if self._writing is not None:
             return self._wait_for_writing()
-        self._draw_pictures()
         if session().busy:
             return True
         scene = self._place.scene()
@@ -184,7 +182,7 @@ class ManyRun:
             self._ended(scene)
         if not (self._stopping or self.stopped_because) and self._next(scene):
             return True
-        return bool(self._pictures) or self._begin_writing(scene)
+        return self._begin_writing(scene)
 
     def stop(self) -> None:
         """Stop. The current person is cancelled and waits again; an interrupted write leaves the previous file."""
@@ -239,8 +237,7 @@ class ManyRun:
             if self._options.apart or self._options.library:
                 self._move_to_file(row)
             elif (head := session().made) is not None:
-                mark_as_asset(head, pictured=False)
-                self._pictures.append(_picture_steps(str(head[tags.HEAD_ID]), session().small_pictures))
+                mark_as_asset(head)
         elif view.phase is Phase.FAILED and view.code in PER_PERSON_ERRORS:
             row.state, row.sentence = "FAILED", said
         else:
@@ -248,17 +245,6 @@ class ManyRun:
             if view.phase is Phase.FAILED:
                 self.stopped_because = said
             self._stopping = True
-
-    def _draw_pictures(self) -> None:
-        """Draw previews in slices for a moment, beside the next person's reconstruction."""
-        until = time.monotonic() + SLICE_SECONDS
-        while self._pictures and not session().importing:
-            try:
-                next(self._pictures[0])
-            except (StopIteration, ReferenceError):  # finished; or the head was removed or undone meanwhile
-                del self._pictures[0]
-            if time.monotonic() >= until:
-                break
 
     def _move_to_file(self, row: bpy.types.PropertyGroup) -> None:
         """Move the head that was just made into its own file."""
@@ -269,8 +255,8 @@ class ManyRun:
             return
         try:
             if not self._options.library:  # otherwise the Asset Browser would show the head twice
-                mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID), pictured=False)
-            # Compressing would block the window for 0.1 s; for ``apart`` the process that draws the preview does it.
+                mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID))
+            # Compressing would block the window for 0.1 s; for ``apart`` the process that makes the previews does it.
             bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=False)
         except (RuntimeError, OSError) as error:
             row.sentence = f"{path.name} could not be written ({str(error).strip()}); the head stays in this scene."
@@ -306,17 +292,6 @@ class ManyRun:
 
     def _add_sentence(self, sentence: str) -> None:
         self.stopped_because = f"{self.stopped_because} {sentence}".strip()
-
-
-def _picture_steps(head_id: str, small: Mapping[str, bytes]) -> Generator[None, None, None]:
-    """Draw a head's preview in slices and set it for the Asset Browser, if the head still exists then."""
-    head = tags.collection_of_id(head_id)
-    if head is None:
-        return
-    picture = yield from portrait_steps(head, small=small)
-    head = tags.collection_of_id(head_id)
-    if head is not None and head.asset_data is not None:
-        put_picture(head, picture)
 
 
 _run: ManyRun | None = None

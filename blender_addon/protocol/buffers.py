@@ -22,8 +22,6 @@ DTYPES = (FLOATS, INTS)
 MOST_BUFFERS = 256
 MOST_BYTES = 2**30
 """Per buffer."""
-MOST_SMALL_PIXELS_A_SIDE = 1024
-"""Limit for the small preview copy of a picture; today's have 512."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..shared import message
-from .buffers import MOST_SMALL_PIXELS_A_SIDE, NamedBuffers, checked_field, malformed
+from .buffers import NamedBuffers, checked_field, malformed
 from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, LASHES, PART_NAMES
 
 MOST_GROUPS = 64
@@ -102,12 +102,10 @@ class ResultEyes:
     ----------
     picture_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Eye``; None if the job asked for the geometry only.
     uv : name of an eyeball -> (V, 2) float32 map ``Eye`` of its vertices, v up.
-    picture_small_png : a small copy of the same picture; None without it.
     """
 
     picture_png: bytes | None
     uv: Mapping[str, np.ndarray]
-    picture_small_png: bytes | None
 
 
 def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right: int) -> ResultEyes:
@@ -115,13 +113,12 @@ def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right:
 
     Raises ``AddonError`` ``malformed``.
     """
-    picture = small = None
+    picture = None
     if entry.get("picture") is not None:
         picture, _ = named.picture(checked_field(entry, "picture", str), EYE_PIXELS_A_SIDE)
-        small, _ = named.picture(checked_field(entry, "picture_small", str), MOST_SMALL_PIXELS_A_SIDE)
     arrays = named.entry(entry, message.EYES, "its eyes", left=left, right=right)
     uv = {"eye_left": arrays["uv_left"], "eye_right": arrays["uv_right"]}
-    return ResultEyes(picture, uv, small)
+    return ResultEyes(picture, uv)
 
 
 THICKEST_METRES = 0.01
@@ -315,7 +312,7 @@ class HeadResult:
     hair : guide strands; None if there is none.
     hair_cards : the same hair as a mesh, if requested.
     detail : relief of the skin; None if there is none.
-    albedo_small_png : small copy of the albedo for previews; None without an albedo.
+    portrait_png : PNG file, the head from the front, for lists of heads; None where an earlier one stays.
     lashes : single hairs; None without an albedo, and where the part ``lashes`` has no strips.
     texture_only : whether nothing but the albedo is new.
     """
@@ -332,7 +329,7 @@ class HeadResult:
     hair: ResultHair | None = None
     hair_cards: ResultCards | None = None
     detail: ResultDetail | None = None
-    albedo_small_png: bytes | None = None
+    portrait_png: bytes | None = None
     lashes: ResultLashes | None = None
     texture_only: bool = False
 
@@ -385,13 +382,14 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
         parts += (_part(named, checked_field(header, "bust", dict), arkit_names),)
         if parts[-1].name != BUST:
             raise malformed("its bust is not one")
-    png, albedo_size, small, lashes = None, (0, 0), None, None
+    png, albedo_size, portrait, lashes = None, (0, 0), None, None
     if "albedo" not in header or header["albedo"] is not None:
         png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
-        small, _ = named.picture(checked_field(header, "albedo_small", str), MOST_SMALL_PIXELS_A_SIDE)
         if header.get("lashes") is not None:
             count = len(parts[PART_NAMES.index(LASHES)].vertices)
             lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
+    if header.get("portrait") is not None:
+        portrait, _ = named.picture(checked_field(header, "portrait", str), message.MOST_PORTRAIT)
     photo_entries = checked_field(header, "photos", list)
     if len(photo_entries) > MOST_PHOTOS:
         raise malformed(f"it has {len(photo_entries)} photos")
@@ -402,7 +400,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    more = (eyes, *of_head.values(), hair, cards, detail, small, lashes, header.get("texture_only") is True)
+    more = (eyes, *of_head.values(), hair, cards, detail, portrait, lashes, header.get("texture_only") is True)
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
 
 

@@ -466,6 +466,8 @@ class _Build:
             self._picture(tags.EYES, "eyes", self.result.eyes.picture_png)
         if self.result.lashes is not None:
             self._picture(tags.LASHES, "lashes", self.result.lashes.picture_png)
+        if self.result.portrait_png is not None:
+            self._picture(tags.PORTRAIT, "portrait", self.result.portrait_png)
 
     def _picture(self, tag: str, name: str, png: bytes) -> None:
         collection = self.collection()

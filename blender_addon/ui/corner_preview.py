@@ -11,7 +11,6 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 
 from ..protocol.buffers import Preview
-from ..scene.portrait import light_on
 from ..session import session
 from .redraw import SWING_SECONDS
 
@@ -76,7 +75,13 @@ def triangles_of(quads: np.ndarray) -> np.ndarray:
 
 def clay_shading(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """(V, 3) display colour of a clay head under two fixed lights, from area-weighted vertex normals."""
-    light = light_on(vertices, triangles, _LIGHTS, _AMBIENT)
+    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
+    across = np.repeat(np.cross(b - a, c - a), 3, axis=0)  # in the order of triangles.ravel()
+    normals = np.stack([np.bincount(triangles.ravel(), axis, len(vertices)) for axis in across.T], axis=1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-20
+    light = np.full(len(vertices), _AMBIENT, np.float32)
+    for direction, strength in _LIGHTS:
+        light += strength * np.clip(normals @ (direction / np.linalg.norm(direction)), 0, None).astype(np.float32)
     return (np.clip(light, 0, 1)[:, None] ** 0.8 * CLAY).astype(np.float32)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -24,7 +23,7 @@ from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.portrait import CATALOGUE_ID, portrait, portrait_steps, small_pictures  # noqa: E402
+from blender_addon.scene.portrait import CATALOGUE_ID, mark_as_asset  # noqa: E402
 from blender_addon.scene.tags import Place, remove_head  # noqa: E402
 from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 
@@ -68,7 +67,7 @@ def check_asset(head: object, people: Path) -> None:
     pixels = np.empty(256 * 256 * 4, np.float32)
     head.preview.image_pixels_float.foreach_get(pixels)
     pixels = pixels.reshape(256, 256, 4)
-    assert 0.2 < (pixels[..., 3] > 0.5).mean() < 0.95 and pixels[pixels[..., 3] > 0.5, :3].std() > 0.05
+    assert (pixels[..., 3] == 1.0).all() and pixels[..., :3].std() > 0.05
     assert len(tags.part_object(head, "head").data.shape_keys.key_blocks) == 53
 
 
@@ -151,37 +150,26 @@ def test_heads_that_stay_in_the_scene_are_assets_too(many) -> None:
 
 @pytest.mark.usefixtures("only_new_garbage")
 @pytest.mark.parametrize("apart", [False, True])
-def test_the_window_goes_on_while_heads_are_pictured_or_written(
+def test_the_window_goes_on_while_heads_are_made_assets_or_written(
     many, backend: Backend, people: Path, result: HeadResult, apart: bool
 ) -> None:
-    """Slices of a run's ticks and of its pictures, by the time of this process, with an albedo of 4 k. Threads beside a
-    slice count, too, and more of them on a busy machine; so the best of three runs."""
+    """A run's ticks, by the time of this process, with an albedo of 4 k. Threads beside a tick count, too, and more of
+    them on a busy machine; so the best of three runs."""
     noise = np.random.default_rng(0).integers(100, 140, (4096, 4096, 3), np.uint8)
     backend.result = replace(result, albedo_png=png_bytes(noise))
     many.apart = apart
     seconds: list[float] = []
-    steps, tick = run.portrait_steps, run.ManyRun.tick
+    tick = run.ManyRun.tick
 
-    def timed(function: Callable[[], object]) -> object:
+    def timed(going: run.ManyRun) -> bool:
         began = time.process_time()
         try:
-            return function()
+            return tick(going)
         finally:
             seconds.append(time.process_time() - began)
 
-    def timed_steps(head: object, small: Mapping[str, bytes]) -> Generator[None, None, np.ndarray]:
-        going = steps(head, small=small)
-        while True:
-            try:
-                timed(lambda: next(going))
-            except StopIteration as stop:
-                return stop.value
-            yield
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "portrait_steps", timed_steps)
-        patch.setattr(run, "SLICE_SECONDS", 0.0)  # one slice a tick, so that a tick is one, too
-        patch.setattr(run.ManyRun, "tick", lambda self: timed(lambda: tick(self)))
+        patch.setattr(run.ManyRun, "tick", timed)
         for _ in range(3):
             seconds.clear()
             bpy.ops.likeness.reconstruct_many()
@@ -192,42 +180,20 @@ def test_the_window_goes_on_while_heads_are_pictured_or_written(
                 made.unlink()
             bpy.ops.likeness.choose_people(directory=str(people))
     assert max(seconds) < 0.1
-    if not apart:
-        assert len(seconds) > 100
-        assert {tuple(head.preview.image_size) for head in tags.head_collections()} == {(256, 256)}
 
 
-def test_a_picture_of_small_pictures_is_that_of_the_whole_ones(backend: Backend, result: HeadResult) -> None:
-    head = import_head(result, bpy.context, name="Anna")
-    whole = portrait(head)
-    assert small_pictures(result).keys() == {tags.ALBEDO, tags.EYES}
-    steps = portrait_steps(head, small=small_pictures(result))
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            small = stop.value
-            break
-    assert np.abs(small - whole).max() < 0.06 and np.abs(small - whole).mean() < 0.002
-
-
-def test_a_head_that_is_removed_while_its_picture_is_drawn_ends_the_run_all_the_same(
-    many, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = run.portrait_steps
-
-    def removed_in_between(head: object, **given: object) -> Generator[None, None, np.ndarray]:
-        name = head[tags.NAME]
-        going = steps(head, **given)
-        yield next(going)
-        if name == "Anna":
-            remove_head(str(head[tags.HEAD_ID]))
-        return (yield from going)
-
-    monkeypatch.setattr(run, "portrait_steps", removed_in_between)
-    assert bpy.ops.likeness.reconstruct_many() == {"FINISHED"}
-    (ben,) = tags.head_collections()
-    assert ben[tags.NAME] == "Ben" and tuple(ben.preview.image_size) == (256, 256)
+def test_the_picture_is_the_backends_portrait_and_goes_with_the_head(backend: Backend, result: HeadResult) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    head = import_head(replace(result, portrait_png=png_bytes(pixels)), bpy.context, name="Anna")
+    mark_as_asset(head)
+    shown = np.empty(256 * 256 * 4, np.float32)
+    head.preview.image_pixels_float.foreach_get(shown)
+    shown = shown.reshape(256, 256, 4)[::-1]
+    assert np.abs(shown[..., :3] * 255 - pixels).max() < 1.0 and (shown[..., 3] == 1.0).all()
+    import_head(replace(result, portrait_png=None), bpy.context, into=head[tags.HEAD_ID])
+    assert head[tags.PORTRAIT].packed_file.size == len(png_bytes(pixels))
+    remove_head(str(head[tags.HEAD_ID]))
+    assert not [image for image in bpy.data.images if tags.HEAD_ID in image]
 
 
 @pytest.fixture
@@ -288,15 +254,3 @@ def test_catalogues_that_are_there_stay(tmp_path: Path) -> None:
     path.write_text(f"VERSION 1\n\nbroken:Likeness/Heads:x\n{own}:Likeness/Heads:Faces\n", "utf-8")
     before = path.read_bytes()
     assert run.heads_catalogue(tmp_path, CATALOGUE_ID) == own and path.read_bytes() == before
-
-
-def test_the_picture_shows_the_face_in_the_middle_and_its_albedo(backend: Backend, result: HeadResult) -> None:
-    head = import_head(result, bpy.context, name="Anna")
-    picture = portrait(head, 64)
-    assert picture.shape == (64, 64, 4) and picture[20:44, 28:36, 3].min() == 1.0 and picture[63, 0, 3] == 0.0
-    dark = head[tags.ALBEDO].copy()
-    dark.scale(8, 8)
-    dark.pixels.foreach_set(np.tile(np.array([0.0, 0.0, 0.5, 1.0], np.float32), 64))
-    head[tags.ALBEDO] = dark
-    blue = portrait(head, 64)[20:30, 28:36]
-    assert (blue[..., 2] > 0.1).all() and blue[..., :2].max() == 0.0

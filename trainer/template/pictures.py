@@ -243,7 +243,7 @@ def draw_hairstyle(head: PaintedHead, template: Template, name: str) -> np.ndarr
     if strands is not None and name != "balding":
         scalp = head.fine.positions(np.repeat(template.regions["scalp"][:, None], 3, 1).astype(np.float64))
         head = replace(head, colors=(head.colors * (1 - scalp) + scalp * np.array(_HAIR)).astype(np.float32))
-    picture = linear_from_srgb(head.seen(template.vertices, camera).over(BACKGROUND)).astype(np.float32)
+    picture = linear_from_srgb(head.render(template.vertices, camera).over(BACKGROUND)).astype(np.float32)
     if strands is not None:
         faces = triangles_from_quads(template.quads[: template.head.face_stop])
         hair = draw_hair(strands, camera, vertices, faces, STUDIO_LIGHT)

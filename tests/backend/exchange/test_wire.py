@@ -11,8 +11,9 @@ import pytest
 from hand_made import with_eyes
 from PIL import Image
 
-from backend.exchange.buffers import WireMessage, png_bytes
+from backend.exchange.buffers import WireMessage
 from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.exchange.preview import BACKDROP, front_portrait
 from backend.exchange.wire import encode_face
 from backend.hair.hair_strands import HairStrands
 from blender_addon.errors import AddonError
@@ -75,27 +76,21 @@ def test_geometry_alone_has_neither_picture_nor_hair(hand_made_asset: FaceAsset)
     np.testing.assert_array_equal(face.parts[0].vertices, hand_made_asset.parts[0].vertices)
 
 
-def test_the_albedo_comes_small_beside_itself(hand_made_asset: FaceAsset) -> None:
-    stripes = np.zeros((1024, 768, 3), np.uint8)
-    stripes[:, 384:] = (200, 100, 50)
-    message = encode_face(replace(hand_made_asset, albedo=stripes))
+def test_a_portrait_shows_the_head_in_the_middle_in_its_albedo(hand_made_asset: FaceAsset) -> None:
+    blue = replace(hand_made_asset, albedo=np.full((64, 64, 3), (20, 30, 220), np.uint8), hair_strands=None)
+    message = encode_face(blue, portrait=front_portrait(blue))
     face = decode_result(json.loads(json.dumps(message.header)), message.buffers)
-    small = np.asarray(Image.open(io.BytesIO(face.albedo_small_png)))
-    assert small.shape == (512, 384, 3)
-    assert np.array_equal(small[:, 0], stripes[::2, 0]) and np.array_equal(small[:, -1], stripes[::2, -1])
-    tiny = encode_face(replace(hand_made_asset, albedo=stripes[:16, :16]))
-    again = decode_result(json.loads(json.dumps(tiny.header)), tiny.buffers)
-    assert again.albedo_small_png == again.albedo_png
+    shown = np.asarray(Image.open(io.BytesIO(face.portrait_png))).astype(int)
+    assert shown.shape == (256, 256, 3) and (shown[2:6, 2:6] == BACKDROP).all()
+    middle = shown[110:146, 110:146]
+    assert (middle[..., 2] > 2 * middle[..., :2].max(-1)).mean() > 0.9
+    assert encode_face(blue).header["portrait"] is None
 
 
-def test_a_small_albedo_that_is_not_small_is_refused(message: WireMessage) -> None:
-    header, buffers = json.loads(json.dumps(message.header)), list(message.buffers)
-    number = next(n for n, entry in enumerate(header["buffers"]) if entry["name"] == "albedo_small")
-    large = png_bytes(np.zeros((8, 1025, 3), np.uint8))
-    header["buffers"][number] |= {"width": 1025, "height": 8, "bytes": len(large)}
-    buffers[number] = large
+def test_a_portrait_that_is_too_large_is_refused(hand_made_asset: FaceAsset) -> None:
+    message = encode_face(hand_made_asset, portrait=np.zeros((8, 257, 3), np.uint8))
     with pytest.raises(AddonError, match="far too large"):
-        decode_result(header, buffers)
+        decode_result(json.loads(json.dumps(message.header)), message.buffers)
 
 
 def test_a_head_without_hair_says_so(hand_made_asset: FaceAsset) -> None:

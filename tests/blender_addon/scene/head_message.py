@@ -67,10 +67,11 @@ def template_vertices(parts) -> np.ndarray:
 
 def make() -> HeadMessage:
     """``made_up_asset`` as it comes over the wire."""
+    from backend.exchange.preview import front_portrait
     from backend.exchange.wire import encode_face
 
     asset, files = made_up_asset()
-    message = encode_face(asset)
+    message = encode_face(asset, portrait=front_portrait(asset))
     header = json.loads(json.dumps({"type": "result", "job": "0" * 32, "token": "t", **message.header}))
     body, faces = makehuman_body()
     return HeadMessage(header, message.buffers, files, body, faces)

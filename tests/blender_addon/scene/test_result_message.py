@@ -179,7 +179,7 @@ CHANGES: dict[str, Change] = {
     "albedo of no size": picture(lambda data: b""),
     "photos are missing": with_header(lambda h: h.pop("photos")),
     "no eyes": with_header(lambda h: h.pop("eyes")),
-    "no small albedo": with_header(lambda h: h.pop("albedo_small")),
+    "portrait is no name": with_header(lambda h: h.update(portrait=3)),
     "a mouth without inside": with_header(lambda h: h.pop("mouth_inside")),
     "a photo without landmarks": with_header(lambda h: h["photos"][0].pop("landmarks")),
     "two photos of a name": set_item("photos", 1, "name", "portrait.jpg"),

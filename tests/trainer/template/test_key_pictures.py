@@ -8,7 +8,17 @@ from PIL import Image
 
 from backend.geometry.template import Template, load_template
 from protocol.names import ARKIT_NAMES
-from trainer.template.pictures import SHEET, SIDE, PaintedHead, draw_key, draw_pictures, pictured
+from trainer.template.pictures import (
+    HAIR_SHEET,
+    SHEET,
+    SIDE,
+    PaintedHead,
+    draw_hairstyle,
+    draw_key,
+    draw_pictures,
+    pictured,
+    pictured_styles,
+)
 
 LEAST_CHANGE = 1.0
 """Mean change of a picture by its key, in steps of 8 bits; the quietest, a squint, changes it by 1.4."""
@@ -52,3 +62,12 @@ def test_a_mirrored_key_is_the_mirror_image(template: Template) -> None:
         rest = draw_key(head, template, name + "Right", 0.0)[:, ::-1]
         of_right, of_rest = (np.corrcoef(left.ravel(), other.ravel())[0, 1] for other in (right, rest))
         assert of_right > of_rest + 0.02, name
+
+
+@pytest.mark.parametrize("name", ["shaved", "bob"])
+def test_the_shipped_hairstyles_are_what_the_command_draws(template: Template, name: str) -> None:
+    index = pictured_styles().index(name)
+    shipped = np.asarray(Image.open(HAIR_SHEET).convert("RGB")).astype(int)
+    row, column = (SIDE * place for place in divmod(index, shipped.shape[1] // SIDE))
+    drawn = draw_hairstyle(PaintedHead.of(template), template, name)
+    assert np.abs(shipped[row : row + SIDE, column : column + SIDE] - drawn).mean() < 4.0  # its palette
