@@ -4,7 +4,7 @@ Slots for heads on disk: numbered files in one folder, each with a lock for one 
 
 Note in a waiting head's file: when it was made, and its job without the scene.
 
-File of a waiting head: a note that identifies the head, followed by buffers (docs/files.md).
+File of a waiting head: a ZIP of a note that identifies the head, and of buffers (docs/files.md).
 
 Waiting heads of this Blender: those left behind by others, and the one of its session.
 """
@@ -16,13 +16,14 @@ import errno
 import json
 import os
 import re
+import struct
 import time
-import zlib
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from .client.conversation import parse_header
 from .client.photo_files import unique_labels
@@ -197,14 +198,13 @@ def _is_text(value: Any) -> bool:
 
 
 VERSION = 1
-MAGIC = b"LIKENESS"
 MOST_NOTE_BYTES = 2**20
 MOST_BUFFERS = 1024
 MOST_BYTES = 2**31
 """Limit for a whole file; if the .blend holds the photos, the file contains all of them."""
 _WINDOWS_DISK_FULL = 112
-_NOTE_CHECKSUM = "note_crc32"
-"""Key of the checksum over the rest of the note."""
+_DAMAGES = (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, struct.error)
+"""What ``zipfile`` and ``json`` raise for a file that is not as it was written."""
 
 
 def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
@@ -212,19 +212,16 @@ def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None
 
     Raises ``AddonError`` ``not_kept`` if the disk refuses.
     """
-    checksum = 0
-    for buffer in buffers:
-        checksum = zlib.crc32(buffer, checksum)
-    sizes = [len(buffer) for buffer in buffers]
-    told = {**note, "version": VERSION, "buffers": sizes, "crc32": checksum}
-    text = json.dumps({**told, _NOTE_CHECKSUM: _note_checksum(told)}).encode("ascii")
-    if sum(sizes) > MOST_BYTES or len(sizes) > MOST_BUFFERS or len(text) > MOST_NOTE_BYTES:
+    text = json.dumps({**note, "version": VERSION}).encode("ascii")
+    if sum(map(len, buffers)) > MOST_BYTES or len(buffers) > MOST_BUFFERS or len(text) > MOST_NOTE_BYTES:
         raise not_kept("it is too large")
     part = path.with_suffix(".part")
     try:
         with open(part, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            for piece in (MAGIC, len(text).to_bytes(8, "little"), text, *buffers):
-                file.write(piece)
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr("note.json", text)
+                for number, buffer in enumerate(buffers):
+                    archive.writestr(str(number), buffer)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -235,35 +232,49 @@ def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """Read only the note, of a file whose length is correct; fast, however large the file is.
+    """Read only the note; fast, however large the file is.
 
     Raises ``AddonError``: ``damaged``, ``version`` for a file of another version, ``disk`` if it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            return _note(file)
-    except OSError as error:
-        raise _unreadable(error) from error
+    with _archive(path) as archive:
+        return _note(archive)
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     """Read note and buffers; slow for large files. Raises as ``read_note`` does."""
+    with _archive(path) as archive:
+        return _note(archive), [archive.read(entry) for entry in archive.infolist()[1:]]
+
+
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with path.open("rb") as file:
-            note = _note(file)
-            buffers = [file.read(size) for size in note["buffers"]]
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            yield archive
     except OSError as error:
-        raise _unreadable(error) from error
-    checksum = 0
-    for buffer in buffers:
-        checksum = zlib.crc32(buffer, checksum)
-    if checksum != note["crc32"]:
+        raise AddonError(
+            f"The file of a head that waits cannot be read ({error.strerror or error}).",
+            "Check the disk and try again, or throw the head away.",
+            "disk",
+        ) from error
+    except _DAMAGES as error:
+        raise damaged() from error
+
+
+def _note(archive: zipfile.ZipFile) -> dict[str, Any]:
+    entries = archive.infolist()
+    if not 0 < len(entries) <= MOST_BUFFERS + 1 or entries[0].file_size > MOST_NOTE_BYTES:
         raise damaged()
-    return note, buffers
-
-
-def _note_checksum(note: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(note).encode("ascii"))
+    if sum(one.file_size for one in entries) > MOST_BYTES + MOST_NOTE_BYTES or any(
+        one.compress_type for one in entries
+    ):
+        raise damaged()
+    note = json.loads(archive.read(entries[0]))
+    if not isinstance(note, dict) or type(note.get("version")) is not int:
+        raise damaged()
+    if note["version"] != VERSION:
+        raise other_version()
+    return note
 
 
 def damaged() -> AddonError:
@@ -293,40 +304,6 @@ def refused(error: OSError) -> AddonError:
     """``not_kept`` with the system's reason."""
     full = error.errno == errno.ENOSPC or getattr(error, "winerror", None) == _WINDOWS_DISK_FULL
     return not_kept("the disk is full" if full else error.strerror or str(error))
-
-
-def _unreadable(error: OSError) -> AddonError:
-    return AddonError(
-        f"The file of a head that waits cannot be read ({error.strerror or error}).",
-        "Check the disk and try again, or throw the head away.",
-        "disk",
-    )
-
-
-def _note(file: BinaryIO) -> dict[str, Any]:
-    """Read the note at the file's beginning; leaves the file at the first buffer."""
-    whole = os.fstat(file.fileno()).st_size
-    start = file.read(16)
-    length = int.from_bytes(start[8:], "little")
-    if start[:8] != MAGIC or not 0 < length <= MOST_NOTE_BYTES:
-        raise damaged()
-    try:
-        note = json.loads(file.read(length).decode("utf-8"))
-        if checked_field(note, "version", int) != VERSION:
-            raise other_version()
-        if note.pop(_NOTE_CHECKSUM, None) != _note_checksum(note):
-            raise damaged()
-        sizes = checked_field(note, "buffers", list)
-        checked_field(note, "crc32", int)
-    except (ValueError, RecursionError) as error:
-        raise damaged() from error
-    except AddonError as error:
-        raise (error if error.code == "version" else damaged()) from error
-    if len(sizes) > MOST_BUFFERS or not all(type(size) is int and size >= 0 for size in sizes):
-        raise damaged()
-    if sum(sizes) > MOST_BYTES or whole != 16 + length + sum(sizes):
-        raise damaged()
-    return note
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def damage(path: Path) -> None:
 
 def flip_a_bit(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[-1000] ^= 4
+    data[len(data) // 2] ^= 4
     path.write_bytes(data)
 
 
