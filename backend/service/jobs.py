@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -189,7 +190,6 @@ class Job:
 
     Attributes
     ----------
-    number : counts up in the order of arrival.
     client : public key of the client that submitted it. group : unit of fair scheduling: client and first connection.
     listener : identity of the connection that gets its messages, None when that is gone.
     message : the client's request.
@@ -203,7 +203,6 @@ class Job:
 
     id: str
     token: str
-    number: int
     client: str
     group: tuple[str, bytes]
     listener: bytes | None
@@ -289,9 +288,6 @@ class JobBook:
         self._limits = limits
         self._jobs: dict[str, Job] = {}
         self._by_token: dict[tuple[str, str], Job] = {}
-        self._last_turn: dict[tuple[str, bytes], int] = {}
-        self._turns = 0
-        self._count = 0
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
@@ -307,11 +303,9 @@ class JobBook:
             return known
         self._check_room(client, sum(buffer.nbytes for buffer in buffers), message.request)
         identifier = secrets.token_hex(16)
-        self._count += 1
         job = Job(
             id=identifier,
             token=message.token,
-            number=self._count,
             client=client,
             group=(client, connection),
             listener=connection,
@@ -355,24 +349,17 @@ class JobBook:
         return match if match is not None and match.client == client else None
 
     def waiting(self) -> list[Job]:
-        """Queued jobs in the order of their turns, round robin over groups."""
-        queued = sorted((job for job in self if job.state is JobState.QUEUED), key=lambda job: job.number)
-        turn: dict[tuple[str, bytes], int] = {}
+        """Queued jobs in the order of their turns: a group's second job waits for the other groups' first ones."""
+        jobs_before: Counter[tuple[str, bytes]] = Counter()
         ranked = []
-        for job in queued:
-            rank = turn.get(job.group, 0)
-            turn[job.group] = rank + 1
-            ranked.append((rank, self._last_turn.get(job.group, 0), job.number, job))
-        return [job for *_, job in sorted(ranked, key=lambda entry: entry[:3])]
-
-    def start(self, job: Job) -> None:
-        """Note that ``job`` runs now."""
-        self._turns += 1
-        self._last_turn[job.group] = self._turns
-        job.state = JobState.RUNNING
+        for number, job in enumerate(self):
+            if job.state is JobState.QUEUED:
+                ranked.append((jobs_before[job.group], number, job))
+            jobs_before[job.group] += 1
+        return [job for *_, job in sorted(ranked, key=lambda entry: entry[:2])]
 
     def put_back(self, job: Job) -> None:
-        """Queue a job that has run once more; it keeps its number, so its turn comes soon."""
+        """Queue a job that has run once more; it keeps its place among its own, so its turn comes soon."""
         job.state, job.started = JobState.QUEUED, None
 
     def finish(self, job: Job, state: JobState, now: float, error: JobError | None = None) -> None:
@@ -395,8 +382,6 @@ class JobBook:
         shutil.rmtree(job.folder, ignore_errors=True)
         del self._jobs[job.id]
         del self._by_token[job.client, job.token]
-        groups = {other.group for other in self}
-        self._last_turn = {group: turn for group, turn in self._last_turn.items() if group in groups}
 
     def expire(self, now: float) -> None:
         """Forget finished jobs that are too old or too many."""
@@ -596,8 +581,7 @@ class JobQueue:
         if not waiting or self._worker is None:
             return
         job = waiting[0]
-        self._book.start(job)
-        self._current, job.started = job, now
+        self._current, job.state, job.started = job, JobState.RUNNING, now
         if job.position != 0:
             job.position = 0
             self._audience.on_job_message(job, self.queued(job, 0), (), may_be_lost=False)
