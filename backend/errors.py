@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 EXIT_CODES: dict[str, int] = {
@@ -63,3 +64,34 @@ class Cancelled(LikenessError):
 
     def __init__(self) -> None:
         super().__init__("cancelled", "The reconstruction was cancelled.", "Nothing was written.")
+
+
+DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def explain(error: BaseException) -> LikenessError:
+    """The ``LikenessError`` that explains an error to the user; the error itself when it is one."""
+    if isinstance(error, LikenessError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return LikenessError("cancelled", "Cancelled.", "Nothing was written.")
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENOMEM or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return LikenessError(
+            "out_of_memory",
+            "The machine that computes has not enough memory.",
+            "Close other programs there, give fewer photos, or choose a smaller texture or the CPU.",
+        )
+    if number in DISK_FULL:
+        return LikenessError("disk", "The disk of the machine that computes is full.", "Make room there and try again.")
+    if isinstance(error, ImportError):
+        return LikenessError(
+            "missing_part",
+            f"A part of the backend is missing or broken: {error.name or error}.",
+            "Repair the backend's installation, or run: python -m backend doctor",
+        )
+    return LikenessError(
+        "internal",
+        f"Something went wrong inside Likeness ({type(error).__name__}: {error}).",
+        "Try again; if it happens again, report it with the server's log, or with what --traceback prints.",
+    )

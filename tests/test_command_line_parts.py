@@ -16,8 +16,7 @@ from backend import __main__ as command
 from backend.command_line import commands
 from backend.command_line.commands import TerminalProgress, format_seconds
 from backend.command_line.photo_paths import check_there_are, find_photos
-from backend.command_line.terminal import explain
-from backend.errors import EXIT_CODES, LikenessError
+from backend.errors import EXIT_CODES, LikenessError, explain
 from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
 from backend.expression.video import Video

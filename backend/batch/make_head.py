@@ -18,8 +18,7 @@ import msgspec
 from backend.batch import records
 from backend.batch.manifest import Person
 from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files
-from backend.command_line.terminal import explain
-from backend.errors import Cancelled, LikenessError
+from backend.errors import Cancelled, LikenessError, explain
 from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named
 from backend.options import options_of
 from backend.photos.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections

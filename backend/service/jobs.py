@@ -30,6 +30,7 @@ from typing import Any, Protocol
 import msgspec
 import zmq
 
+from backend.errors import DISK_FULL
 from backend.progress import COLD_START_SHARE, LOADING_SENTENCE, STARTING, extrapolated_seconds, sentence_for
 from backend.service import messages
 from backend.service.discovery import make_private_folder
@@ -321,7 +322,7 @@ class JobBook:
             except OSError as refused:
                 error = refused
             shutil.rmtree(job.folder, ignore_errors=True)
-            if error.errno in messages.DISK_FULL and self.make_room():
+            if error.errno in DISK_FULL and self.make_room():
                 continue
             raise messages.ProtocolError(
                 "disk",

@@ -33,7 +33,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from backend.errors import Cancelled
+from backend.errors import Cancelled, explain
 from backend.exchange.buffers import WireMessage
 from backend.progress import SHARES, TRANSFER_SHARES, TimeLeft
 from backend.service import messages
@@ -176,7 +176,7 @@ class Worker:
             raise
         except BaseException as error:
             traceback.print_exc()
-            explained = messages.explain(error)
+            explained = explain(error)
             self._channel.send({"type": "broken", **explained.fields()})
             raise SystemExit(1) from error
         self._channel.send({"type": "ready", **facts, "memory": resident_bytes() + self._runner.LATER_BYTES})
@@ -220,7 +220,7 @@ class Worker:
             message = self._runner.run(task, report)
             _write_result(task, message)
         except BaseException as error:
-            explained = messages.explain(error)
+            explained = explain(error)
             if explained.code == "internal":
                 traceback.print_exc()
             return {"type": "failed", "job": task.job, **explained.fields()}

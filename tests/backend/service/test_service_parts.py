@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import LikenessError
+from backend.errors import LikenessError, explain
 from backend.progress import SHARES, TRANSFER_SHARES, sentence_for
 from backend.service import discovery, job_runner, jobs, worker
 from backend.service.discovery import ServerState, lock_server, process_runs, read_state, remove_state, write_state
@@ -31,7 +31,6 @@ from backend.service.messages import (
     Submit,
     about,
     decode,
-    explain,
     read_frames,
     write_frames,
 )
