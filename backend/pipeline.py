@@ -208,10 +208,12 @@ def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[
 
 def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, watch: Watch) -> PhotoCollection:
     """The faces of one person, with the user's corrections."""
-    found = collect_corrected(sources, options.corrections, options.collect_options(), watch.progress, watch.cache.read)
+    photos = collect_corrected(
+        sources, options.corrections, options.collect_options(), watch.progress, watch.cache.read
+    )
     if options.look:
-        check_look(options.look, [face.name for face in found.faces])
-    return found
+        check_look(options.look, [face.name for face in photos.faces])
+    return photos
 
 
 def open_all_models(options: ReconstructOptions) -> Models:

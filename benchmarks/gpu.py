@@ -45,11 +45,11 @@ def differences(one: Path, other: Path) -> dict[str, float]:
     if first.shape != second.shape:
         return {"differs.vertices_mm_p99": float("inf")}
     apart = 1000.0 * np.linalg.norm(first - second, axis=1)
-    found = {f"differs.vertices_mm_p{part}": float(np.percentile(apart, part)) for part in (50, 99)}
+    figures = {f"differs.vertices_mm_p{part}": float(np.percentile(apart, part)) for part in (50, 99)}
     for picture in sorted(one.glob("*.png")):
         pair = [np.asarray(Image.open(folder / picture.name), dtype=np.float32) for folder in (one, other)]
-        found[f"differs.{picture.stem}_levels"] = float(np.abs(pair[0] - pair[1]).mean())
-    return found
+        figures[f"differs.{picture.stem}_levels"] = float(np.abs(pair[0] - pair[1]).mean())
+    return figures
 
 
 def main() -> int:

@@ -64,14 +64,14 @@ class Constant:
 
 def settings_constants(settings: Any, room: str) -> dict[str, Constant]:
     """``room.field`` -> constant, of a frozen dataclass and of those in it."""
-    found: dict[str, Constant] = {}
+    constants: dict[str, Constant] = {}
     for field in fields(settings):
         value, name = getattr(settings, field.name), f"{room}.{field.name}"
         if is_dataclass(value):
-            found |= settings_constants(value, name)
+            constants |= settings_constants(value, name)
         elif isinstance(value, float | int | tuple):
-            found[name] = Constant((settings,), field.name)
-    return found
+            constants[name] = Constant((settings,), field.name)
+    return constants
 
 
 def module_constants(modules: Mapping[str, ModuleType]) -> dict[str, Constant]:
@@ -80,14 +80,14 @@ def module_constants(modules: Mapping[str, ModuleType]) -> dict[str, Constant]:
         module: {name: value for name, value in vars(one).items() if name.isupper() and type(value) in (int, float)}
         for module, one in modules.items()
     }
-    found: dict[str, Constant] = {}
+    constants: dict[str, Constant] = {}
     for module, names in held.items():
         for name, value in names.items():
             same = [other for other in modules if held[other].get(name) == value]
             holders = [module] if name.startswith("_") else same
             if holders[0] == module:
-                found[f"{module}.{name}"] = Constant(tuple(modules[one] for one in holders), name)
-    return found
+                constants[f"{module}.{name}"] = Constant(tuple(modules[one] for one in holders), name)
+    return constants
 
 
 def scaled(value: Value, factor: float) -> Value:
@@ -140,11 +140,11 @@ def constants_of(what: str) -> dict[str, Constant]:
         package = importlib.import_module("backend.hair")
         names = [one.name for one in pkgutil.iter_modules(package.__path__)]
         return module_constants({name: importlib.import_module(f"backend.hair.{name}") for name in names})
-    found: dict[str, Constant] = {}
+    constants: dict[str, Constant] = {}
     for room in ROOMS:
         module, _, name = room.partition(".")
-        found |= settings_constants(getattr(importlib.import_module(f"backend.texture.{module}"), name), module)
-    return found
+        constants |= settings_constants(getattr(importlib.import_module(f"backend.texture.{module}"), name), module)
+    return constants
 
 
 def responses(
@@ -156,24 +156,24 @@ def responses(
 ) -> dict[str, dict[str, float]]:
     """Constant -> the largest change of each figure's mean of at least ``felt``; printed, and kept in ``results``."""
     known = [json.loads(line) for line in results.read_text().splitlines()] if results and results.exists() else []
-    found: dict[str, dict[str, float]] = {one["constant"]: one["changes"] for one in known}
+    responses_by_name: dict[str, dict[str, float]] = {one["constant"]: one["changes"] for one in known}
     base = means([measure(person) for person in people])
     for name, constant in constants.items():
-        if name not in found:
+        if name not in responses_by_name:
             changes: dict[str, float] = {}
             for value in {scaled(constant.value, 0.5), scaled(constant.value, 2.0)} - {constant.value}:
                 with constant.changed(value):
                     now = means([measure(person) for person in people])
                 for figure in base.keys() & now.keys():
                     changes[figure] = max(changes.get(figure, 0.0), now[figure] - base[figure], key=abs)
-            found[name] = {figure: change for figure, change in changes.items() if abs(change) >= felt}
+            responses_by_name[name] = {figure: change for figure, change in changes.items() if abs(change) >= felt}
             if results:
                 with results.open("a") as file:
-                    print(json.dumps({"constant": name, "changes": found[name]}), file=file)
-        largest = sorted(found[name].items(), key=lambda one: -abs(one[1]))[:5]
+                    print(json.dumps({"constant": name, "changes": responses_by_name[name]}), file=file)
+        largest = sorted(responses_by_name[name].items(), key=lambda one: -abs(one[1]))[:5]
         summary = ", ".join(f"{figure} {change:+.4f}" for figure, change in largest)
         print(f"{name} = {constant.value}: {summary or 'nothing'}", flush=True)
-    return found
+    return responses_by_name
 
 
 def main() -> int:
@@ -193,9 +193,9 @@ def main() -> int:
     }
     people = [person_of(photos[: arguments.most_photos]) for photos in people_folders(arguments.people).values()]
     measure = hair_measure if arguments.what == "hair" else texture_measure(arguments.size)
-    found = responses(chosen, measure, people, FELT[arguments.what], arguments.results)
+    changes = responses(chosen, measure, people, FELT[arguments.what], arguments.results)
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(changes, indent=1) + "\n")
     return 0
 
 

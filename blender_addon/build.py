@@ -80,8 +80,8 @@ def retag(wheel: Path, python: str, folder: Path) -> Path:
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
         lines = old.read(f"{info}/WHEEL").decode().splitlines()
-        kept = [line for line in lines if line and not line.startswith("Tag:")]
-        text = "\n".join(kept + [f"Tag: {tag}-{one}" for one in platform_tags.split(".")]) + "\n"
+        other_lines = [line for line in lines if line and not line.startswith("Tag:")]
+        text = "\n".join(other_lines + [f"Tag: {tag}-{one}" for one in platform_tags.split(".")]) + "\n"
         for item in old.infolist():
             content = old.read(item)
             if item.filename == f"{info}/WHEEL":
@@ -104,13 +104,13 @@ def _record_with(record: str, path: str, content: bytes) -> bytes:
 def wheels_for(platform: Platform, folder: Path) -> tuple[Path, ...]:
     """One wheel of pyzmq per Python of ``PYTHONS`` in ``folder``/``platform``, downloaded if missing."""
     target = folder / platform.blender
-    found = {python: sorted(target.glob(f"pyzmq-*-cp{python}-cp{python}-*.whl")) for python in PYTHONS}
+    wheels = {python: sorted(target.glob(f"pyzmq-*-cp{python}-cp{python}-*.whl")) for python in PYTHONS}
     for python in PYTHONS:
-        if found[python]:
+        if wheels[python]:
             continue
         fetched = fetch_wheel(platform, python, target / f"fetched{python}")
-        found[python] = [retag(fetched, python, target)]
-    return tuple(found[python][0] for python in PYTHONS)
+        wheels[python] = [retag(fetched, python, target)]
+    return tuple(wheels[python][0] for python in PYTHONS)
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,10 +130,10 @@ def tracked(parts: Iterable[str]) -> list[str]:
     if listed.returncode == 0:
         names = [name for name in listed.stdout.decode().split("\0") if name]
     else:
-        found = [
+        paths = [
             path for part in parts for path in ([ROOT / part] if (ROOT / part).is_file() else (ROOT / part).rglob("*"))
         ]
-        names = [path.relative_to(ROOT).as_posix() for path in found if path.is_file()]
+        names = [path.relative_to(ROOT).as_posix() for path in paths if path.is_file()]
     return sorted(name for name in set(names) if "__pycache__" not in name and (ROOT / name).is_file())
 
 
@@ -190,10 +190,10 @@ def build(platform: Platform, out: Path, wheel_folder: Path) -> Path:
 
 def blender_command_line() -> Path | None:
     """Blender's extension tool from the ``bpy`` wheel of this Python; None if it is not installed."""
-    found = importlib.util.find_spec("bpy")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("bpy")
+    if spec is None or not spec.submodule_search_locations:
         return None
-    tools = sorted(Path(found.submodule_search_locations[0]).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
+    tools = sorted(Path(spec.submodule_search_locations[0]).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
     return tools[-1] if tools else None
 
 
@@ -221,9 +221,9 @@ def chosen_platforms(
     parser.add_argument("--wheels", type=Path, help="folder that keeps downloaded wheels (default: OUT/wheels)")
     names = [platform.blender for platform in PLATFORMS]
     parser.add_argument("--platform", action="append", choices=names, help="only this platform; may be repeated")
-    given = parser.parse_args(arguments)
-    wanted = tuple(platform for platform in PLATFORMS if given.platform is None or platform.blender in given.platform)
-    return given.out, given.wheels or given.out / "wheels", wanted
+    values = parser.parse_args(arguments)
+    wanted = tuple(platform for platform in PLATFORMS if values.platform is None or platform.blender in values.platform)
+    return values.out, values.wheels or values.out / "wheels", wanted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -51,8 +51,8 @@ def other_folders(drawing: bool = False) -> list[FolderState]:
     others = [
         folders.entered_folder(str(root), own.root) for root in dict.fromkeys((*folders.remembered(_note()), own.root))
     ]
-    seen = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
-    return [state for state in seen if state is not None and state.has_contents]
+    states = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
+    return [state for state in states if state is not None and state.has_contents]
 
 
 def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
@@ -116,8 +116,8 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
         end_server = runner.wait_for_end
     if plan is not None:
         folders.remember(_note(), folder.root)
-    given = end_server, lock, _looks.forget
-    _current = Removal(folder, *given) if plan is None else Installation(folder, plan, *given)
+    resources = end_server, lock, _looks.forget
+    _current = Removal(folder, *resources) if plan is None else Installation(folder, plan, *resources)
     _current.start()
     return _current
 

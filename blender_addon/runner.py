@@ -128,8 +128,8 @@ class Runner:
         names = () if self._known is None else self._known.differs(wanted)
         if not names or (self._ending is not None and not self._ending.over) or not server_runs(self._config):
             return ""
-        found = running_server(self._config)
-        same = found is not None and found.instance == self._known.instance
+        server = running_server(self._config)
+        same = server is not None and server.instance == self._known.instance
         return pending_settings_sentence(names, mine=False, busy=self.busy) if same else ""
 
     def prepare(self, backend: LocalBackend) -> None:
@@ -227,9 +227,9 @@ class Runner:
             self._connect(self._backend, Timeouts())
         elif self._ending is not None and not self._ending.over:
             return  # it may have other settings; ``tick`` tries again
-        elif (found := running_server(self._config)) is not None:
+        elif (server := running_server(self._config)) is not None:
             self._looking = True
-            self._connect(found, Timeouts(hello=3.0, again=5.0))
+            self._connect(server, Timeouts(hello=3.0, again=5.0))
         else:
             self._start_process()
 
@@ -294,8 +294,8 @@ class Runner:
         why = process.exit_sentence()
         self._process = None
         self._drop_connection()
-        if process.exit_code == PORT_TAKEN and self.busy and (found := running_server(self._config)) is not None:
-            self._connect(found, Timeouts())  # another Blender was faster
+        if process.exit_code == PORT_TAKEN and self.busy and (server := running_server(self._config)) is not None:
+            self._connect(server, Timeouts())  # another Blender was faster
             return
         if was_running and self.view.phase is not Phase.CANCELLING:
             self._start_process()  # so that the next click finds it running

@@ -69,7 +69,7 @@ def left_behind(folder: Path) -> list[Slot]:
     except OSError:  # most likely the folder does not exist because no head ever waited
         return []
     matches = (re.fullmatch(r"([0-9]{1,9})\.(head|part)", name) for name in names)
-    found = []
+    slots = []
     for number in sorted({int(match[1]) for match in matches if match}):
         with contextlib.suppress(OSError):
             slot = _claimed(folder, number)
@@ -77,10 +77,10 @@ def left_behind(folder: Path) -> list[Slot]:
                 continue
             slot.path.with_suffix(".part").unlink(missing_ok=True)
             if slot.path.is_file():
-                found.append(slot)
+                slots.append(slot)
             else:
                 slot.lock.release()
-    return found
+    return slots
 
 
 def _head(folder: Path, number: int) -> Path:
@@ -161,15 +161,15 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
 
 def parse_note(note: Mapping[str, Any]) -> HeadNote:
     """Parse a note from JSON. Raises ``AddonError`` ``malformed`` for anything that ``note_of`` does not write."""
-    given = checked_field(note, "given", list)
-    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair)) for pair in given):
+    pairs = checked_field(note, "given", list)
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair)) for pair in pairs):
         raise malformed("the list of photos is not one")
     photos = tuple(map(_photo, checked_field(note, "photos", list)))
     if not photos:
         raise malformed("there are no photos")
     fields = {
         "photos": photos,
-        "given": tuple((path, label) for path, label in given),
+        "given": tuple((path, label) for path, label in pairs),
         "into": None if note.get("into") is None else checked_field(note, "into", str),
         "options": HeadOptions.of(checked_field(note, "options", dict)),
         **{name: _of_kind(note, name, kind) for name, kind in _KEPT_FIELDS.items()},
@@ -364,9 +364,9 @@ class WaitingHeads:
     def look(self) -> bool:
         """Offer the heads that other Blenders left behind; return whether there were any. Reads little, so it is
         fast."""
-        found = [_seen(slot) for slot in left_behind(self._folder)]
-        self._offer(*found)
-        return len(found) > 0
+        heads = [_seen(slot) for slot in left_behind(self._folder)]
+        self._offer(*heads)
+        return len(heads) > 0
 
     def offered_head(self, name: str) -> WaitingHead:
         """The offered head with this name, the first one for "". Raises ``AddonError`` ``gone`` if there is none."""

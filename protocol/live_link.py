@@ -121,8 +121,8 @@ def read_lines(lines: Iterable[str], fps: float | None = None) -> LiveLinkTake:
     if count > MOST_FRAMES:
         raise NotATakeError(f"It has {count} frames from its first to its last; the limit is {MOST_FRAMES}.")
     every, at = np.arange(count), slots[face]
-    found = np.ones(count, bool)
-    found[slots[~face]] = False
+    valid = np.ones(count, bool)
+    valid[slots[~face]] = False
     dropped = np.ones(count, bool)
     dropped[slots] = False
     filled = np.stack([np.interp(every, at, column) for column in weights.T], axis=1)
@@ -131,7 +131,7 @@ def read_lines(lines: Iterable[str], fps: float | None = None) -> LiveLinkTake:
     if table.unknown:
         more = f" and {len(table.unknown) - 5} more" if len(table.unknown) > 5 else ""
         notes.append(f"Columns that are not known were not read: {', '.join(table.unknown[:5])}{more}.")
-    return LiveLinkTake(rate, table.names, filled, angles, found, dropped, (*notes, *turned, *timed))
+    return LiveLinkTake(rate, table.names, filled, angles, valid, dropped, (*notes, *turned, *timed))
 
 
 def _table(lines: Iterable[str]) -> _Table:
@@ -157,7 +157,7 @@ def _rows(rows: Iterator[list[str]]) -> _Table:
     if timed is None or not columns:
         raise NotATakeError("It has no columns Timecode, EyeBlinkLeft, … in its first line.")
     names = tuple(name for name in ARKIT_NAMES if name in columns)
-    places = [columns[name] for name in names]
+    cells_of = [columns[name] for name in names]
     turns = [flat.index(name) for name in _ANGLES] if set(_ANGLES) <= set(flat) else []
     counted = flat.index("blendshapecount") if "blendshapecount" in flat else None
     unknown = tuple(
@@ -167,16 +167,16 @@ def _rows(rows: Iterator[list[str]]) -> _Table:
     for row in rows:
         if len(row) <= timed or not row[timed].strip() or row[timed].strip() == header[timed]:
             continue  # a header again: takes that were put behind each other
-        cells = [row[place].strip() if place < len(row) else "" for place in (*places, *turns)]
+        cells = [row[column].strip() if column < len(row) else "" for column in (*cells_of, *turns)]
         missing = [_NO_VALUE.fullmatch(cell) is not None for cell in cells]
-        lost = any(missing[: len(places)]) or (counted is not None and len(row) > counted and _is_zero(row[counted]))
+        lost = any(missing[: len(cells_of)]) or (counted is not None and len(row) > counted and _is_zero(row[counted]))
         times.append(row[timed].strip())
         numbers = [0.0 if none else _number(cell) for cell, none in zip(cells, missing, strict=True) if not lost]
         values.extend([math.nan] * len(cells) if lost else numbers)
         if len(times) > MOST_FRAMES:
             raise NotATakeError(f"It has more than {MOST_FRAMES} rows.")
-    table = np.array(values).reshape(len(times), len(places) + len(turns))
-    return _Table(names, times, table[:, : len(places)], table[:, len(places) :], unknown)
+    table = np.array(values).reshape(len(times), len(cells_of) + len(turns))
+    return _Table(names, times, table[:, : len(cells_of)], table[:, len(cells_of) :], unknown)
 
 
 def _is_zero(cell: str) -> bool:

@@ -59,7 +59,7 @@ class PhotoFolder:
 def natural_key(name: str) -> tuple[list[str | int], str]:
     """Sort key of a file's name in which numbers count as numbers: ``a2`` before ``a10``."""
     parts = re.split(r"([0-9]+)", name.casefold())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], name
 
 
 def photo_folder(folder: Path) -> PhotoFolder:

@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def trained_models(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Folders of the exported models under ``--out``, by name, in the order of their seeds."""
-    found = sorted(folder.glob(f"*/*/{MODEL}"), key=lambda path: (path.parts[-3], path.parts[-2]))
-    return {name: tuple(path for path in found if path.parts[-3] == name) for name in {p.parts[-3] for p in found}}
+    paths = sorted(folder.glob(f"*/*/{MODEL}"), key=lambda path: (path.parts[-3], path.parts[-2]))
+    return {name: tuple(path for path in paths if path.parts[-3] == name) for name in {p.parts[-3] for p in paths}}
 
 
 def _wanted(recipe: Recipe, arguments: argparse.Namespace) -> list[tuple[str, int]]:

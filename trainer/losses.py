@@ -169,15 +169,15 @@ class GradientFeatures(Features):
     def forward(self, pictures: Tensor) -> Tensor:
         """See ``Features``."""
         side = pictures.shape[-1] // 4
-        found = []
+        features = []
         for scale in (1, 2, 4):
             x = functional.avg_pool2d(pictures, scale)
             across = functional.pad(x.diff(dim=3), (0, 1, 0, 0))
             down = functional.pad(x.diff(dim=2), (0, 0, 0, 1))
             both = torch.cat([across, down], 1)
-            found += [functional.adaptive_avg_pool2d(both.clamp(min=0), side)]
-            found += [functional.adaptive_avg_pool2d((-both).clamp(min=0), side)]
-        return torch.cat(found, 1) * 4.0
+            features += [functional.adaptive_avg_pool2d(both.clamp(min=0), side)]
+            features += [functional.adaptive_avg_pool2d((-both).clamp(min=0), side)]
+        return torch.cat(features, 1) * 4.0
 
 
 class FeatureScale(nn.Module):

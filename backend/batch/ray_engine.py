@@ -79,12 +79,12 @@ def cluster(address: str | None, cores: int | None = None) -> Iterator[None]:
 
 def machines() -> list[Machine]:
     """The cluster's live machines."""
-    found = []
+    nodes = []
     for node in ray.nodes():
         if node["Alive"]:
             has = node["Resources"]
-            found.append(Machine(has.get("CPU", 0.0), has.get("memory", 0.0), has.get("GPU", 0.0)))
-    return found
+            nodes.append(Machine(has.get("CPU", 0.0), has.get("memory", 0.0), has.get("GPU", 0.0)))
+    return nodes
 
 
 CONTROL = "control"
@@ -288,5 +288,5 @@ class RayEngine:
 def _summary(error: BaseException) -> str:
     """The most informative line of a Ray error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if "The worker died" in line or "node" in line.lower()), None)
-    return (told or (lines or [type(error).__name__])[0]).rstrip(".")
+    message = next((line for line in lines if "The worker died" in line or "node" in line.lower()), None)
+    return (message or (lines or [type(error).__name__])[0]).rstrip(".")

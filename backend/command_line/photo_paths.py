@@ -23,25 +23,25 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     ------
     LikenessError : code "no_photo" when a folder holds no photo.
     """
-    found: dict[Path, Path] = {}  # resolved -> as given
+    photos: dict[Path, Path] = {}  # resolved -> as given
     for path in paths:
         for photo in _photos_in(path) if os.path.isdir(path) else [path]:
-            found.setdefault(Path(os.path.realpath(photo)), photo)  # unlike Path.resolve, accepts any path
-    return list(zip(_unique_names(list(found)), found.values(), strict=True))
+            photos.setdefault(Path(os.path.realpath(photo)), photo)  # unlike Path.resolve, accepts any path
+    return list(zip(_unique_names(list(photos)), photos.values(), strict=True))
 
 
 def left_out_files(paths: Iterable[Path]) -> list[tuple[str, Path, str]]:
     """(name, path, sentence) of the files in the given folders that are left out without being read: raw files, and
     pictures that Likeness made, all of a folder in one line. Raises ``LikenessError`` as ``find_photos``."""
-    found = []
+    names = []
     for path in paths:
         if os.path.isdir(path):
             inside = _listed(path)
-            found += [(readable(raw.name), raw, RAW_SENTENCE) for raw in inside.raw]
+            names += [(readable(raw.name), raw, RAW_SENTENCE) for raw in inside.raw]
             if inside.own:
                 more = f" and {len(inside.own) - 1} more" if len(inside.own) > 1 else ""
-                found.append((readable(inside.own[0].name) + more, inside.own[0], OWN_SENTENCE))
-    return found
+                names.append((readable(inside.own[0].name) + more, inside.own[0], OWN_SENTENCE))
+    return names
 
 
 def in_name_order(photos: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:

@@ -86,8 +86,8 @@ def frame_face(
         surface = landmarker.find(pixels, landmarks)
     face = replace(face, surface=surface)
     window = faces.landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-    places = None if surface is None else surface.places
-    evidence = evidence_of_window(window, landmarks, pixels.shape[1], places)
+    points = None if surface is None else surface.places
+    evidence = evidence_of_window(window, landmarks, pixels.shape[1], points)
     return FrameFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)
 
 
@@ -130,14 +130,14 @@ class FaceFollower:
 
     def __call__(self, pixels: np.ndarray) -> FrameLandmarks | None:
         """The tracked face in (H, W, 3) uint8 sRGB pixels, None where it is not found."""
-        found = None
+        match = None
         if self._last is not None:
-            found = self._follow(pixels, self._last)
-        if found is None and (self._missing < 3 or self._missing % SEARCH_EVERY == 0):
-            found = self._search(pixels)
-        self._missing = 0 if found is not None else self._missing + 1
-        self._last = None if found is None else found.landmarks
-        return found
+            match = self._follow(pixels, self._last)
+        if match is None and (self._missing < 3 or self._missing % SEARCH_EVERY == 0):
+            match = self._search(pixels)
+        self._missing = 0 if match is not None else self._missing + 1
+        self._last = None if match is None else match.landmarks
+        return match
 
     def _follow(self, pixels: np.ndarray, last: np.ndarray) -> FrameLandmarks | None:
         detected = _with_surface(pixels, faces.follow_landmarks(pixels, last))
@@ -154,9 +154,9 @@ class FaceFollower:
         small, factor = faces.fit_inside(pixels, SEARCH_SIDE)
         for face in faces.detect_faces(small)[:3]:
             centre = (face.centre[0] / factor, face.centre[1] / factor)
-            found = find_face(pixels, replace(face, centre=centre, side=face.side / factor))
-            if found is not None:
-                return found
+            match = find_face(pixels, replace(face, centre=centre, side=face.side / factor))
+            if match is not None:
+                return match
         return None
 
 

@@ -65,8 +65,8 @@ def appearance_of_texture(template: Template, texture: np.ndarray) -> Appearance
     side = min(TEXTURE_SIDE, len(texture))
     small = cv2.resize(linear_from_srgb(texture.astype(np.float32) / 255.0), (side, side), interpolation=cv2.INTER_AREA)
     vertices = face_vertices(template)
-    places = np.column_stack([uv[vertices, 0], 1.0 - uv[vertices, 1]]) * side
-    return Appearance(vertices, _sample(small, places))
+    texels = np.column_stack([uv[vertices, 0], 1.0 - uv[vertices, 1]]) * side
+    return Appearance(vertices, _sample(small, texels))
 
 
 def turn_by_appearance(
@@ -109,10 +109,10 @@ def skin_misfit(
     that it is relative to: the given one, or that of the residuals here. Arguments as of ``turn_by_appearance``."""
     aligner = _Aligner(template, appearance, window, landmarks, parameters, np.eye(3))
     picture, trust = aligner.smoothed(BLURS[-1]), aligner.trust(parameters)
-    seen = _sample(picture, aligner.places(parameters)[0])
-    expected, left = aligner.lit(seen, trust)
+    observed = _sample(picture, aligner.places(parameters)[0])
+    expected, left = aligner.lit(observed, trust)
     deviation = deviation or left
-    squared = ((seen - expected) / (OUTLIER * deviation)) ** 2
+    squared = ((observed - expected) / (OUTLIER * deviation)) ** 2
     return float((trust[:, None] * squared / (1.0 + squared)).sum() / max(3.0 * float(trust.sum()), 1e-6)), deviation
 
 
@@ -154,9 +154,9 @@ class _Aligner:
         expected, deviation = self.lit(_sample(picture, self.places(start)[0]), trust)
         current = start
         for _ in range(STEPS):
-            places, by_pose = self.places(current)
-            off = (_sample(picture, places) - expected) / deviation  # (K, 3)
-            slope = _sample(slopes.reshape(WINDOW_PIXELS, WINDOW_PIXELS, 6), places).reshape(-1, 3, 2) / deviation
+            pixels, by_pose = self.places(current)
+            off = (_sample(picture, pixels) - expected) / deviation  # (K, 3)
+            slope = _sample(slopes.reshape(WINDOW_PIXELS, WINDOW_PIXELS, 6), pixels).reshape(-1, 3, 2) / deviation
             rows = np.einsum("kci,kip->kcp", slope, by_pose).reshape(-1, 6)
             weight = INFORMATION * (trust[:, None] / (1.0 + (off / OUTLIER) ** 2) ** 2).ravel()
             moved = self._moved(current)

@@ -77,10 +77,10 @@ def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
     rotation, translation = _pose(points, pixels, focal, middle)
     focal *= DISTANCE / (rotation @ points.mean(0) + translation)[2]
     rotation, translation = _pose(points, pixels, focal, middle)
-    seen = neutral @ rotation.T + translation
-    projected = focal * seen[:, :2] / seen[:, 2:] + middle
+    posed = neutral @ rotation.T + translation
+    projected = focal * posed[:, :2] / posed[:, 2:] + middle
     across = (found[:, :2] - projected) @ upright_axes(rotation)
-    depth = (seen[:, 2] - seen[steady, 2].mean()) * focal / DISTANCE
+    depth = (posed[:, 2] - posed[steady, 2].mean()) * focal / DISTANCE
     towards = -rotation.T @ translation - points.mean(0)
     towards /= np.linalg.norm(towards)
     return FrontalisedFace(
@@ -103,16 +103,16 @@ def posed_depth(places: np.ndarray) -> np.ndarray:
 def _pose(points: np.ndarray, pixels: np.ndarray, focal: float, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     intrinsics = np.array([[focal, 0.0, middle[0]], [0.0, focal, middle[1]], [0.0, 0.0, 1.0]])
     try:
-        found, turn, place = cv2.solvePnP(points, pixels, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
-        if found:
-            start = turn, place, True
-            found, turn, place = cv2.solvePnP(points, pixels, intrinsics, None, *start, cv2.SOLVEPNP_ITERATIVE)
+        solved, turn, translation = cv2.solvePnP(points, pixels, intrinsics, None, flags=cv2.SOLVEPNP_SQPNP)
+        if solved:
+            start = turn, translation, True
+            solved, turn, translation = cv2.solvePnP(points, pixels, intrinsics, None, *start, cv2.SOLVEPNP_ITERATIVE)
     except cv2.error as error:
         raise ValueError("no pose explains the landmarks") from error
     rotation = cv2.Rodrigues(turn)[0]
-    if not found or not np.isfinite(rotation).all() or (rotation @ points.mean(0) + place[:, 0])[2] <= 0.05:
+    if not solved or not np.isfinite(rotation).all() or (rotation @ points.mean(0) + translation[:, 0])[2] <= 0.05:
         raise ValueError("no pose explains the landmarks")
-    return rotation, place[:, 0]
+    return rotation, translation[:, 0]
 
 
 def towards_point(lateral: np.ndarray) -> np.ndarray:
@@ -166,8 +166,8 @@ def tongue_out(window: np.ndarray, points: np.ndarray) -> float:
 
 def _along(line: np.ndarray) -> np.ndarray:
     """(24, 2) points at ``COLUMNS`` of a line (N, 2)."""
-    places = np.linspace(0.0, 1.0, len(line))
-    return np.stack([np.interp(COLUMNS, places, line[:, axis]) for axis in range(2)], axis=1)
+    shares = np.linspace(0.0, 1.0, len(line))
+    return np.stack([np.interp(COLUMNS, shares, line[:, axis]) for axis in range(2)], axis=1)
 
 
 def _colours(lab: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -416,11 +416,11 @@ def _prior_terms(parameters: PhotoParameters, prior: FramePrior) -> tuple[float,
     hessian[_EXPRESSION, _EXPRESSION] = prior.expression_information
     gradient[_EXPRESSION] = pulled + prior.expression_bias
     off = parameters.nuisance - prior.nuisance_mean
-    place = slice(POSE_SIZE + EXPRESSION_SIZE, None)
+    columns = slice(POSE_SIZE + EXPRESSION_SIZE, None)
     information = prior.nuisance_deviation**-2
     cost += 0.5 * information * float(off @ off)
-    hessian[place, place] = information * np.eye(len(off))
-    gradient[place] = information * off
+    hessian[columns, columns] = information * np.eye(len(off))
+    gradient[columns] = information * off
     return cost, hessian, gradient
 
 
@@ -440,9 +440,9 @@ def _cost(parameters: PhotoParameters, targets: PointTargets, gaps: GapTargets, 
 
 def _gap_residual(pixels: np.ndarray, targets: PointTargets, gaps: GapTargets) -> np.ndarray:
     """(G, 2) errors of the gaps between points at ``pixels`` (M, 2), in standard deviations."""
-    found = pixels[gaps.upper] - pixels[gaps.lower]
+    observed = pixels[gaps.upper] - pixels[gaps.lower]
     wanted = gaps.share[:, None] * (targets.pixels[gaps.upper] - targets.pixels[gaps.lower])
-    return (found - wanted) / gaps.deviation[:, None]
+    return (observed - wanted) / gaps.deviation[:, None]
 
 
 def _system(
@@ -552,12 +552,12 @@ def acceleration_scales(fps: float) -> np.ndarray:
 
 
 def _smooth_window(window: list[MeasuredFrame], fps: float) -> list[SmoothFrame]:
-    seen = [number for number, frame in enumerate(window) if frame.solved is not None]
-    if not seen:
+    solved = [number for number, frame in enumerate(window) if frame.solved is not None]
+    if not solved:
         still = np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 1.0]), np.zeros(len(ARKIT_NAMES))
         return [SmoothFrame(*still, frame.mark, float("nan")) for frame in window]
-    reference = window[seen[0]].solved.parameters.rotation
-    states, information, gradient = _quadratics(window, seen, reference)
+    reference = window[solved[0]].solved.parameters.rotation
+    states, information, gradient = _quadratics(window, solved, reference)
     errors = np.array([np.nan if frame.solved is None else frame.solved.error_percent for frame in window])
     trust = np.minimum((UNCERTAIN_RATIO * np.nanmedian(errors) / np.where(errors > 0, errors, np.nan)) ** 2, 1.0)
     trust = np.where(np.isnan(trust), 1.0, trust)
@@ -693,8 +693,8 @@ def _force(
     """(F, 58) gradient of the whole cost."""
     force = np.einsum("fij,fj->fi", information, states) - right
     pull = weight * np.diff(states, 2, axis=0)
-    for place, factor in ((slice(0, -2), 1.0), (slice(1, -1), -2.0), (slice(2, None), 1.0)):
-        force[place] += factor * pull
+    for rows, factor in ((slice(0, -2), 1.0), (slice(1, -1), -2.0), (slice(2, None), 1.0)):
+        force[rows] += factor * pull
     drag = slow * np.diff(states, axis=0)
     force[1:] += drag
     force[:-1] -= drag

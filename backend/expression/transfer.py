@@ -101,10 +101,10 @@ def _completed(window: list[ReadFrame], at: int, fps: float, open_lids: np.ndarr
         return frame
     unseen = np.full(2, np.nan)
     lids = np.array([unseen if isinstance(one, FrameMark) else one[1].weights[LIDS] for one in window])
-    seen, reading = frame
+    face, reading = frame
     weights = reading.weights.copy()
     weights[LIDS] = complete_blinks(solver.lids_from_open(lids, open_lids), _openings(window), fps)[at]
-    return seen, replace(reading, weights=weights)
+    return face, replace(reading, weights=weights)
 
 
 def _openings(window: list[ReadFrame]) -> np.ndarray:
@@ -161,14 +161,14 @@ def complete_blinks(lids: np.ndarray, openings: np.ndarray, fps: float) -> np.nd
     take's ends, where one side is enough, and in all other cases, ``SCORE``. openings : (F,) ``eyes_opening``.
     """
     result = np.clip(lids, 0.0, 1.0)
-    seen = ~np.isnan(lids[:, 0])
-    known = np.flatnonzero(seen)
+    valid = ~np.isnan(lids[:, 0])
+    known = np.flatnonzero(valid)
     if not len(known):
         return result
     frames = np.arange(len(lids))
     read = np.column_stack([np.interp(frames, known, lids[known, eye]) for eye in range(2)])
     filled = np.clip(read, 0.0, 1.0)
-    parts = blink_scores(read, np.interp(frames, known, openings[known]), seen, fps)
+    parts = blink_scores(read, np.interp(frames, known, openings[known]), valid, fps)
     whole, is_blink = filled.copy(), np.zeros(len(lids), bool)
     scores = parts.sum(0)
     plain, clear = _peaks(filled, parts, fps)
@@ -331,27 +331,27 @@ def _anchors(source: FrameSource, progress: ProgressReporter) -> tuple[FrameFace
     every = max(1, round(source.fps / 2))
     if source.frame_count:
         every = max(1, min(every, source.frame_count // ANCHORS))
-    follow, found = FaceFollower(), []
+    follow, anchors = FaceFollower(), []
     for frame in source.frames(every):
         progress(
-            "identity", 0.8 * max(len(found) / ANCHORS, min(frame.slot / max(source.frame_count, frame.slot + 1), 1))
+            "identity", 0.8 * max(len(anchors) / ANCHORS, min(frame.slot / max(source.frame_count, frame.slot + 1), 1))
         )
-        seen = _seen_face(follow, frame)
-        if seen is not None:
-            found.append(seen)
-        if len(found) == ANCHORS:
+        face = _seen_face(follow, frame)
+        if face is not None:
+            anchors.append(face)
+        if len(anchors) == ANCHORS:
             break
-    return tuple(found)
+    return tuple(anchors)
 
 
 def _seen_face(follow: FaceFollower, frame: VideoFrame) -> FrameFace | None:
     """The face in a frame; None where none is found, or it is almost fully occluded."""
-    found = follow(frame.pixels)
-    if found is None:
+    match = follow(frame.pixels)
+    if match is None:
         return None
     name, focal = f"frame {frame.slot}", assumed_focal(frame.pixels)
-    seen = frame_face(name, frame.pixels, found.landmarks, None, focal, found.surface)
-    return None if seen.covered else seen
+    face = frame_face(name, frame.pixels, match.landmarks, None, focal, match.surface)
+    return None if face.covered else face
 
 
 def _measured(
@@ -375,12 +375,12 @@ def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> 
         for _ in range(expected, frame.slot):
             yield FrameMark.DROPPED
         expected = frame.slot + 1
-        seen = _seen_face(follow, frame)
-        if seen is None:
+        face = _seen_face(follow, frame)
+        if face is None:
             yield FrameMark.NO_FACE
             continue
         try:
-            yield seen, solver.read_subject_face(subject, seen.evidence)
+            yield face, solver.read_subject_face(subject, face.evidence)
         except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
             yield FrameMark.NO_FACE
 
@@ -425,20 +425,24 @@ def transfer_photos(
         subject = subject_from_faces(tuple(one.face for one in faces[::step][:MOST_IDENTITY_PHOTOS]))
     progress("identity", 1.0)
     frames, names = [], []
-    for number, seen in enumerate(faces):
+    for number, face in enumerate(faces):
         progress("expression", number / len(faces))
         try:
-            solved = solve_photo(subject, seen)
+            solved = solve_photo(subject, face)
         except (ValueError, np.linalg.LinAlgError):
-            left_out.append((seen.face.name, "The head could not be fitted to the landmarks in it."))
+            left_out.append((face.face.name, "The head could not be fitted to the landmarks in it."))
             continue
-        found = solved.parameters
+        parameters = solved.parameters
         frames.append(
             solver.SmoothFrame(
-                found.rotation, found.pivot_in_camera, found.expression, FrameMark.MEASURED, solved.error_percent
+                parameters.rotation,
+                parameters.pivot_in_camera,
+                parameters.expression,
+                FrameMark.MEASURED,
+                solved.error_percent,
             )
         )
-        names.append(seen.face.name)
+        names.append(face.face.name)
     if not frames:
         raise NO_FACE
     progress("expression", 1.0)
@@ -449,16 +453,16 @@ def _photo_face(name: str, path: Path, waiting: Callable[[], None]) -> FrameFace
     photo = read_photo(PhotoSource(name, path=path), waiting=waiting)
     sentence = "No face was found in it."
     for detected in detect_faces(photo.pixels):
-        found = find_face(photo.pixels, detected)
-        if found is None:
+        match = find_face(photo.pixels, detected)
+        if match is None:
             continue
-        pixels, landmarks, surface, size = photo.pixels, found.landmarks, found.surface, photo.source_size
+        pixels, landmarks, surface, size = photo.pixels, match.landmarks, match.surface, photo.source_size
         if turns := quarter_turns(landmarks):
             landmarks, pixels, surface = turned_by(landmarks, pixels.shape, turns), upright(pixels, turns), None
             size = size if turns % 2 == 0 else size[::-1]
-        seen = frame_face(name, pixels, landmarks, size, photo.focal_px, surface)
-        if not seen.covered:
-            return seen
+        face = frame_face(name, pixels, landmarks, size, photo.focal_px, surface)
+        if not face.covered:
+            return face
         sentence = "Almost all of the face is covered; give a picture that shows it."
     raise LikenessError("no_face", sentence)
 

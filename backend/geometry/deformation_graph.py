@@ -89,9 +89,9 @@ def build_graph(template: Template, count: int = PAPER_NODES) -> DeformationGrap
     mirror = template.mirror[:head].astype(np.int64)
     skin = _Skin(template.vertices[:head].astype(np.float64), template.quads, template.head, region_density(template))
     nodes, radius = _farthest_points(skin, mirror, count)
-    place = np.full(head, -1, np.int64)
-    place[nodes] = np.arange(count)
-    node_mirror = place[mirror[nodes]]
+    node_of = np.full(head, -1, np.int64)
+    node_of[nodes] = np.arange(count)
+    node_mirror = node_of[mirror[nodes]]
     distance = np.empty((head, count), np.float32)
     for number, image in enumerate(node_mirror):
         if number <= image:
@@ -173,11 +173,11 @@ def _adjacency_table(links: np.ndarray, values: np.ndarray, count: int, empty: f
     links, values = links[order], values[order]
     number = np.bincount(links[:, 0], minlength=count)
     slot = np.arange(len(links)) - (np.cumsum(number) - number)[links[:, 0]]
-    beside = np.repeat(np.arange(count)[:, None], number.max(), 1)
-    lengths = np.full(beside.shape, empty, np.float32)
-    beside[links[:, 0], slot] = links[:, 1]
+    neighbours = np.repeat(np.arange(count)[:, None], number.max(), 1)
+    lengths = np.full(neighbours.shape, empty, np.float32)
+    neighbours[links[:, 0], slot] = links[:, 1]
     lengths[links[:, 0], slot] = values
-    return beside, lengths
+    return neighbours, lengths
 
 
 def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.ndarray, float]:
@@ -258,16 +258,16 @@ class GraphSurface:
 
     def upsampling(self, eyes: bool) -> Tensor:
         """(V, G) sparse U of equation 2; ``eyes`` False: the eyeballs' rows are 0 (expressions)."""
-        kept = slice(None) if eyes else self.rows < self.skin
-        index = torch.stack([self.rows[kept], self.columns[kept]])
+        rows = slice(None) if eyes else self.rows < self.skin
+        index = torch.stack([self.rows[rows], self.columns[rows]])
         shape = (len(self.mean), self.nodes)
-        return torch.sparse_coo_tensor(index, self.values[kept], shape, check_invariants=False).coalesce()
+        return torch.sparse_coo_tensor(index, self.values[rows], shape, check_invariants=False).coalesce()
 
     def metric(self) -> Tensor:
         """(G, G) float64 U^T U over the skin: turns inner products of vertex offsets into those of node offsets."""
         dense = torch.zeros(self.skin, self.nodes, dtype=torch.float64)
-        kept = self.rows < self.skin
-        dense[self.rows[kept], self.columns[kept]] = self.values[kept].double()
+        rows = self.rows < self.skin
+        dense[self.rows[rows], self.columns[rows]] = self.values[rows].double()
         return dense.T @ dense
 
 
@@ -288,8 +288,8 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
     weights = torch.where(weights < _LEAST, 0.0, weights)
     weights = weights / weights.sum(1, keepdim=True)
     shown = triangles_from_quads(quads)
-    seen = (region[:, [0, 3, 4]].amax(1) > 0.02).numpy()
-    shown = shown[seen[shown].all(1)]
+    visible = (region[:, [0, 3, 4]].amax(1) > 0.02).numpy()
+    shown = shown[visible[shown].all(1)]
     rows, columns = weights.nonzero().unbind(1)
     couplings = {"rows": [rows], "columns": [columns], "values": [weights[rows, columns]]}
     means, faces, start = [mean], [shown], skin

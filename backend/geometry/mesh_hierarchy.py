@@ -23,8 +23,8 @@ def spread(matrix: Tensor, features: Tensor) -> Tensor:
     batch, count, width = features.shape
     flat = features.permute(1, 0, 2).reshape(count, batch * width)
     with torch.autocast(features.device.type, enabled=False):  # sparse products do not support half precision
-        found = torch.sparse.mm(matrix, flat.float())
-    return found.view(matrix.shape[0], batch, width).permute(1, 0, 2)
+        gathered = torch.sparse.mm(matrix, flat.float())
+    return gathered.view(matrix.shape[0], batch, width).permute(1, 0, 2)
 
 
 _INTEGERS = ("vertices", "faces", "edges", "up_rows", "up_columns")
@@ -60,12 +60,12 @@ class MeshHierarchy:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The file's arrays, by name."""
-        found = {}
+        arrays = {}
         for number, level in enumerate(self.levels):
             for name in _INTEGERS:
-                found[f"{number}.{name}"] = getattr(level, name).astype(np.int32)
-            found[f"{number}.up_values"] = level.up_values.astype(np.float32)
-        return found
+                arrays[f"{number}.{name}"] = getattr(level, name).astype(np.int32)
+            arrays[f"{number}.up_values"] = level.up_values.astype(np.float32)
+        return arrays
 
 
 @lru_cache(maxsize=2)

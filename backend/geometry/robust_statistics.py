@@ -63,5 +63,5 @@ def weighted_quantile(values: np.ndarray, weight: np.ndarray, quantile: float) -
     """(C,) quantiles, each in [0, 1], of columns (N, C) under weights (N,)."""
     order = np.argsort(values, axis=0, kind="stable")
     cumulative = np.cumsum(weight[order], axis=0)  # (N, C)
-    place = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
-    return np.take_along_axis(values, np.take_along_axis(order, place[None], 0), 0)[0]
+    index = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)
+    return np.take_along_axis(values, np.take_along_axis(order, index[None], 0), 0)[0]

@@ -102,12 +102,12 @@ def catmull_clark(quads: np.ndarray, count: int) -> tuple[sp.csr_matrix, np.ndar
     middles = _rows(split.edges, 0.5, count)
     border = uses == 1
     # edge points: mean of the middle and the mean of the two face points; the middle itself on a border
-    beside = sp.csr_matrix(
+    neighbours = sp.csr_matrix(
         (np.ones(quads.size), (split.face_edges.ravel(), np.repeat(np.arange(len(quads)), 4))),
         shape=(len(split.edges), len(quads)),
     )
     inner = sp.diags((~border).astype(float))
-    edge_points = inner @ (0.5 * middles + 0.25 * beside @ face_points) + sp.diags(border.astype(float)) @ middles
+    edge_points = inner @ (0.5 * middles + 0.25 * neighbours @ face_points) + sp.diags(border.astype(float)) @ middles
     # vertex points: (mean of face points + 2 mean of edge middles + (n - 3) vertex) / n; border: 1/8, 3/4, 1/8
     faces_at = sp.csr_matrix(
         (np.ones(quads.size), (quads.ravel(), np.repeat(np.arange(len(quads)), 4))), shape=(count, len(quads))
@@ -232,13 +232,13 @@ def refinement(quads: np.ndarray, count: int) -> Refinement:
         raise ValueError("a quad repeats a corner")
     split = _split(quads, count)
     edges, face_edges, refined = split.edges, split.face_edges, split.quads
-    beside = np.stack([face_edges.ravel(), np.repeat(np.arange(len(quads)), 4)])
+    quad_of_edge = np.stack([face_edges.ravel(), np.repeat(np.arange(len(quads)), 4)])
     border = np.bincount(face_edges.ravel(), minlength=len(edges)) == 1
     return Refinement(
         count,
         torch.from_numpy(quads.copy()),
         torch.from_numpy(edges),
-        torch.from_numpy(beside),
+        torch.from_numpy(quad_of_edge),
         torch.from_numpy(border),
         refined,
     )

@@ -324,8 +324,8 @@ def triangulate(quads: np.ndarray) -> Triangulation:
     corners = np.tile(np.array([[0, 1, 2], [0, 2, 3]]), (len(quads), 1))
     quad = np.repeat(np.arange(len(quads)), 2)
     faces = quads[quad[:, None], corners].astype(np.int64)
-    kept = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    return Triangulation(faces[kept], quad[kept], corners[kept])
+    valid = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return Triangulation(faces[valid], quad[valid], corners[valid])
 
 
 def triangles_from_quads(quads: np.ndarray) -> np.ndarray:
@@ -392,12 +392,12 @@ def ear_vertices() -> np.ndarray:
     template = load_template()
     count = template.head.vertex_stop
     head, ears = template.vertices[:count], template.regions["ears"][:count] > _LEAST_EAR_WEIGHT
-    found = []
+    vertices = []
     for side in (1.0, -1.0):
         own = np.flatnonzero(ears & (side * head[:, 0] > 0.0))
         height, away = head[own, 1], np.abs(head[own, 0])
-        found += [own[height.argmax()], own[away.argmax()], own[height.argmin()]]
-    return np.array(found)
+        vertices += [own[height.argmax()], own[away.argmax()], own[height.argmin()]]
+    return np.array(vertices)
 
 
 _FLIP = np.array([-1.0, 1.0, 1.0])

@@ -154,16 +154,16 @@ class DetailNet(nn.Module):
         size = self.config.size // 4
         cause = _resized(expressions, size)
         quarter = self.at_quarter(torch.cat([functional.pixel_unshuffle(half, 2), cause], 1))
-        seen = functional.avg_pool2d(photos[:, 5:6], 4)
-        share = (self.trust(quarter).float() + torch.log(seen + 0.01)).exp()
+        visible = functional.avg_pool2d(photos[:, 5:6], 4)
+        share = (self.trust(quarter).float() + torch.log(visible + 0.01)).exp()
         half = _fused(half, _resized(share, size * 2), person, people)
         quarter = _fused(quarter, share, person, people)
         eighth = self.at_eighth(quarter)
         low = _resized(self.where.expand(people, -1, -1, -1), eighth.shape[-1])
         deep = self.at_sixteenth(torch.cat([eighth, low.to(eighth.dtype)], 1))
         up = self.up_eighth(torch.cat([_doubled(deep), eighth], 1))
-        place = _resized(self.where.expand(people, -1, -1, -1), size)
-        features = self.up_quarter(torch.cat([_doubled(up), quarter, place.to(up.dtype)], 1))
+        grid = _resized(self.where.expand(people, -1, -1, -1), size)
+        features = self.up_quarter(torch.cat([_doubled(up), quarter, grid.to(up.dtype)], 1))
         fine = self.up_half(torch.cat([_doubled(features), half], 1))
         maps = functional.pixel_shuffle(self.out_half(fine), 2)
         coarse = functional.adaptive_avg_pool2d(features, self.config.coarse)
@@ -172,8 +172,8 @@ class DetailNet(nn.Module):
     def displacement(self, attribute: Attribute, expressions: Tensor) -> Tensor:
         """(B, 1, N, N) outward displacement in millimetres of each person with an expression (B, 9, n, n)."""
         self._check(expressions, (EXPRESSED, self.config.coarse))
-        place = _resized(self.where.expand(len(expressions), -1, -1, -1), self.config.coarse)
-        encoded = self.expression_deep(self.expression_in(torch.cat([expressions, place.to(expressions.dtype)], 1)))
+        grid = _resized(self.where.expand(len(expressions), -1, -1, -1), self.config.coarse)
+        encoded = self.expression_deep(self.expression_in(torch.cat([expressions, grid.to(expressions.dtype)], 1)))
         out = self.dynamic(encoded, attribute.features)
         out = _resized(out, self.config.size)
         wrinkles = (attribute.patterns * out).sum(1, keepdim=True) * self.config.patterns**-0.5
@@ -234,7 +234,7 @@ def displacements(model: DetailModel, photos: np.ndarray, expressions: np.ndarra
     and their expressions (P, 9, n, n)."""
     device, network = model.device, model.network
     person = torch.zeros(len(photos), dtype=torch.int64, device=device)
-    given = [torch.from_numpy(array).to(device) for array in (photos, expressions)]
-    attribute = network.attribute(*given, person, 1)
+    inputs = [torch.from_numpy(array).to(device) for array in (photos, expressions)]
+    attribute = network.attribute(*inputs, person, 1)
     rows = [network.displacement(attribute, one[None]) for one in torch.from_numpy(wanted).to(device)]
     return torch.cat(rows)[:, 0].float().cpu().numpy()

@@ -85,8 +85,10 @@ def unpooling(level: MeshLevel, finer: int) -> Tensor:
 
 
 def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Tensor:
-    places = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
-    matrix = torch.sparse_coo_tensor(places, torch.from_numpy(values.astype(np.float32)), shape, check_invariants=False)
+    indices = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
+    matrix = torch.sparse_coo_tensor(
+        indices, torch.from_numpy(values.astype(np.float32)), shape, check_invariants=False
+    )
     return matrix.coalesce()
 
 
@@ -175,8 +177,8 @@ class ResidualTrunk(nn.Module):
         inputs, inner = width, width
         for number, count in enumerate(_BLOCKS):
             blocks = []
-            for place in range(count):
-                blocks.append(Bottleneck(inputs, inner, 2 if number and place == 0 else 1))
+            for level in range(count):
+                blocks.append(Bottleneck(inputs, inner, 2 if number and level == 0 else 1))
                 inputs = _GROWTH * inner
             self.stages.append(nn.Sequential(*blocks))
             inner *= 2
@@ -400,8 +402,8 @@ class GraphEncoder(nn.Module):
         if isinstance(self.trunk, ResidualTrunk):
             return self.trunk(normalised(pictures))
         *_, middle, last = self.trunk(normalised(pictures))
-        seen = [functional.relu(self.narrow(middle)), functional.relu(self.narrow_last(last))]
-        x = self.top(torch.cat([one.flatten(1) for one in seen], 1))
+        features = [functional.relu(self.narrow(middle)), functional.relu(self.narrow_last(last))]
+        x = self.top(torch.cat([one.flatten(1) for one in features], 1))
         return functional.relu(x + self.tones(functional.adaptive_avg_pool2d(pictures, 8).flatten(1)))
 
     def _sure(self, x: Tensor) -> Tensor:
@@ -673,8 +675,8 @@ class GraphAlbedoNet(nn.Module):
         nn.init.zeros_(self.last.bias)
         self.usual = nn.Parameter(torch.zeros(3, config.size, config.size))
         axis = (torch.arange(config.size) + 0.5) * (2 / config.size) - 1
-        place = torch.stack([axis.abs().expand(config.size, -1), axis[:, None].expand(-1, config.size)])
-        self.register_buffer("place", place, persistent=False)  # |x|, because the chart is symmetric
+        coordinates = torch.stack([axis.abs().expand(config.size, -1), axis[:, None].expand(-1, config.size)])
+        self.register_buffer("place", coordinates, persistent=False)  # |x|, because the chart is symmetric
 
     def forward(self, log_albedo: Tensor, cover: Tensor, skin: Tensor) -> Tensor:
         """(B, 3, S, S) corrected log albedo; texels that photos cover, and texels without skin, stay unchanged.
@@ -685,8 +687,8 @@ class GraphAlbedoNet(nn.Module):
         known, bare = cover[:, None], skin[:, None]
         tone = _mean(log_albedo, known * bare + _LEAST * bare)
         own = (log_albedo - tone) * bare
-        place = self.place.expand(len(own), -1, -1, -1)
-        x = torch.cat([own, known, own.flip(-1), known.flip(-1), place], 1)
+        coordinates = self.place.expand(len(own), -1, -1, -1)
+        x = torch.cat([own, known, own.flip(-1), known.flip(-1), coordinates], 1)
         skips = []
         for number, block in enumerate(self.down):
             x = block(functional.avg_pool2d(x, 2) if number else x)

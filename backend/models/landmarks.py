@@ -192,24 +192,24 @@ class LandmarkNet(nn.Module):
             scales.append(x)
         hidden = functional.relu(self.hidden(self.squeeze(x).flatten(1)))
         offsets = self._all_points(hidden, self.guess.bias)
-        places, spread = self.mean + offsets[..., :2], offsets[..., 2]
-        guesses = [self._as_guess(places, spread, hidden, None)]
+        points, spread = self.mean + offsets[..., :2], offsets[..., 2]
+        guesses = [self._as_guess(points, spread, hidden, None)]
         fine, context_maps = self.fine(scales[0]), [self.coarse(scales[1])]
         if self.config.deep:
             context_maps.append(self.deep(scales[2]))
         which = self.which[None].expand(len(pictures), -1, -1)
         for correct, say, listen in zip(self.correct, self.say, self.listen, strict=True):
             context = self.context(hidden)[:, None].expand(-1, LANDMARKS, -1)
-            around = _sampled(fine, places.detach(), 1.0)
+            around = _sampled(fine, points.detach(), 1.0)
             for features in context_maps:
-                around = around + _sampled(features, places.detach(), 0.0)
-            seen = correct[:-1](torch.cat([*around, which.to(fine.dtype), context.to(fine.dtype)], -1))
-            message = listen(functional.relu(say(seen)).flatten(1))
-            offsets, more = self._all_points(message), correct[-1](seen).float()
-            places = places + offsets[..., :2] + 0.02 * more[..., :2]
+                around = around + _sampled(features, points.detach(), 0.0)
+            context_features = correct[:-1](torch.cat([*around, which.to(fine.dtype), context.to(fine.dtype)], -1))
+            message = listen(functional.relu(say(context_features)).flatten(1))
+            offsets, more = self._all_points(message), correct[-1](context_features).float()
+            points = points + offsets[..., :2] + 0.02 * more[..., :2]
             spread = spread + offsets[..., 2] + more[..., 2]
             hidden = hidden + message
-            guesses.append(self._as_guess(places, spread, hidden, seen))
+            guesses.append(self._as_guess(points, spread, hidden, context_features))
         return guesses
 
     def _all_points(self, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -230,14 +230,14 @@ def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
     where it is not 0; (N, L, C) each."""
     side = features.shape[-1]
     offsets = [(0.0, 0.0)] + ([(-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)] if step else [])
-    found = []
+    samples = []
     for offset in offsets:
         grid = 2.0 * (places + places.new_tensor(offset) / side) - 1.0
         looked = functional.grid_sample(
             features.float(), grid[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
         )
-        found.append(looked[..., 0].transpose(1, 2).to(features.dtype))
-    return found
+        samples.append(looked[..., 0].transpose(1, 2).to(features.dtype))
+    return samples
 
 
 _FIRST = ((1.0, 0.0, False),)
@@ -318,13 +318,13 @@ class SurfaceLandmarker:
             for scale, turn, flipped in variants
         ]
         guess = self._guess(np.stack([one.cut(pixels, size) for one in windows]))
-        found = zip(windows, *(one.cpu().double().numpy() for one in (guess.places, guess.deviation)), strict=True)
-        places, deviations = [], []
-        for one, place, deviation in found:
+        outcomes = zip(windows, *(one.cpu().double().numpy() for one in (guess.places, guess.deviation)), strict=True)
+        points, deviations = [], []
+        for one, point, deviation in outcomes:
             order = mirror if one.flipped else slice(None)
-            places.append(one.to_picture(place, 1)[order])
+            points.append(one.to_picture(point, 1)[order])
             deviations.append(one.side * deviation[order])
-        return SurfaceLandmarks(np.mean(places, axis=0), np.mean(deviations, axis=0))
+        return SurfaceLandmarks(np.mean(points, axis=0), np.mean(deviations, axis=0))
 
 
 def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:
@@ -341,8 +341,8 @@ def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
     for face, window in zip(faces, windows, strict=True):
         if face.surface is None:
             raise ValueError(f"{face.name} has no points of the landmark net")
-        places = window.from_picture(face.surface.places, 1.0)
-        rows.append(np.column_stack([places, face.surface.deviation / window.side]))
+        points = window.from_picture(face.surface.places, 1.0)
+        rows.append(np.column_stack([points, face.surface.deviation / window.side]))
     return torch.from_numpy(np.stack(rows)).float()
 
 

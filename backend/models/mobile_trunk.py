@@ -57,11 +57,11 @@ def _tensor(content: bytes, offset: int, shape: tuple[int, ...]) -> Tensor:
 
 def _content() -> bytes:
     """Content of the file, after the check of its SHA-256."""
-    found = importlib.util.find_spec(_MODULE)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(_MODULE)
+    if spec is None or spec.origin is None:
         raise Lite0MissingError(f"the package {PACKAGE} is not installed")
     try:
-        content = (Path(found.origin).parent / _FILE).read_bytes()
+        content = (Path(spec.origin).parent / _FILE).read_bytes()
     except OSError as error:
         raise Lite0MissingError(f"the package {PACKAGE} lacks its file ({error})") from error
     if hashlib.sha256(content).hexdigest() != _SHA256:
@@ -182,13 +182,13 @@ class MobileTrunk(nn.Module):
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """See the class."""
         x = self.stem(pictures)
-        found: list[Tensor] = []
+        features: list[Tensor] = []
         for stage in self.stages:
             x = stage(x)
-            if found and found[-1].shape[-1] == x.shape[-1]:
-                found.pop()
-            found.append(x)
-        return found
+            if features and features[-1].shape[-1] == x.shape[-1]:
+                features.pop()
+            features.append(x)
+        return features
 
     def fuse(self) -> None:
         """Fold all batch norms (in eval mode) and all tuning into the convolutions."""
@@ -254,14 +254,14 @@ def frozen_entries(trunk: FrozenTrunk) -> dict[str, Tensor]:
     Raises ``LikenessError`` ("missing_part") if the package is not installed or has another file.
     """
     try:
-        found = lite0_tensors(trunk.imagenet_shapes())
+        tensors = lite0_tensors(trunk.imagenet_shapes())
     except Lite0MissingError as error:
         raise LikenessError(
             "missing_part",
             f"A net that stands on EfficientNet-Lite0 cannot be used: {error}.",
             f"Install it with 'pip install {PACKAGE}==0.1.0'; until then the work goes on without that net.",
         ) from error
-    return {own: found[theirs] for own, theirs in trunk.imagenet_names().items()}
+    return {own: tensors[theirs] for own, theirs in trunk.imagenet_names().items()}
 
 
 def normalised(pictures: Tensor) -> Tensor:

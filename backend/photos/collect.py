@@ -144,14 +144,14 @@ def collect(
 
 def unique_names(names: Sequence[str]) -> list[str]:
     """Make the names unique by numbering repeats: ``a.jpg``, ``a.jpg (2)``."""
-    seen: set[str] = set()
+    used: set[str] = set()
     result = []
     for name in names:
         candidate, number = name, 1
-        while candidate in seen:
+        while candidate in used:
             number += 1
             candidate = f"{name} ({number})"
-        seen.add(candidate)
+        used.add(candidate)
         result.append(candidate)
     return result
 
@@ -185,7 +185,9 @@ def _candidate(
 ) -> screening.FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)
-    found = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
+    outcome = look_at_face(
+        small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device
+    )
     pose = head_pose(landmarks)
     return screening.FaceCandidate(
         photo=index,
@@ -196,10 +198,10 @@ def _candidate(
         descriptor=options.identity.describe(crop.pixels, in_crop),
         fingerprint=screening.picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
-        small_labels=found.labels,
-        accessories=found.accessories,
+        small_labels=outcome.labels,
+        accessories=outcome.accessories,
         small_factor=factor,
-        quality=screening.measure_quality(crop.pixels, in_crop, found.labels, factor, pose.yaw),
+        quality=screening.measure_quality(crop.pixels, in_crop, outcome.labels, factor, pose.yaw),
     )
 
 
@@ -210,8 +212,8 @@ def _relabelled(
     factor = candidate.small_factor
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32) * factor
     covered = tuple(edge * factor for edge in crop.covered)
-    found = look_at_face(candidate.small_crop, landmarks, covered, accessories, device)
-    return replace(candidate, small_labels=found.labels)
+    outcome = look_at_face(candidate.small_crop, landmarks, covered, accessories, device)
+    return replace(candidate, small_labels=outcome.labels)
 
 
 def _photo_face(

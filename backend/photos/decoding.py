@@ -76,8 +76,8 @@ def color_coding(data: bytes) -> ColorCoding | None:
     coding = None
     if data[4:8] == b"ftyp":
         coding = _primary_coding(data)
-    elif data.startswith(b"\x89PNG") and 0 < (place := data.find(b"cICP", 0, 4096)) + 8 <= len(data):
-        coding = ColorCoding(data[place + 4], data[place + 5])
+    elif data.startswith(b"\x89PNG") and 0 < (start_of_chunk := data.find(b"cICP", 0, 4096)) + 8 <= len(data):
+        coding = ColorCoding(data[start_of_chunk + 4], data[start_of_chunk + 5])
     return None if coding is None or coding.is_srgb else coding
 
 
@@ -103,8 +103,8 @@ def film_coding(path: str) -> ColorCoding | None:
     """The coding of an MP4 or MOV film's pictures; None where it says none, or one that equals sRGB."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for kind, (start, stop) in _boxes(data, 0, len(data)):
-            if kind == b"moov" and 0 < (place := data.find(b"colrnclx", start, stop)) <= stop - 12:
-                coding = ColorCoding(*struct.unpack(">HH", data[place + 8 : place + 12]))
+            if kind == b"moov" and 0 < (start_of_box := data.find(b"colrnclx", start, stop)) <= stop - 12:
+                coding = ColorCoding(*struct.unpack(">HH", data[start_of_box + 8 : start_of_box + 12]))
                 return None if coding.is_srgb else coding
     return None
 
@@ -128,17 +128,19 @@ def _property_indices(data: bytes, start: int, stop: int, item: int) -> list[int
     version, flags = data[start], data[start + 3]
     width = 2 if version == 0 else 4
     count = int.from_bytes(data[start + 4 : start + 8], "big")
-    place = start + 8
+    offset = start + 8
     for _ in range(count):
-        if place + width >= stop:
+        if offset + width >= stop:
             break
-        number, many = int.from_bytes(data[place : place + width], "big"), data[place + width]
-        place += width + 1
+        number, many = int.from_bytes(data[offset : offset + width], "big"), data[offset + width]
+        offset += width + 1
         step = 2 if flags & 1 else 1
         if number == item:
             mask = 0x7FFF if flags & 1 else 0x7F
-            return [int.from_bytes(data[place + step * k : place + step * (k + 1)], "big") & mask for k in range(many)]
-        place += step * many
+            return [
+                int.from_bytes(data[offset + step * k : offset + step * (k + 1)], "big") & mask for k in range(many)
+            ]
+        offset += step * many
     return []
 
 
@@ -187,28 +189,28 @@ def _srgb_of_linear(light: np.ndarray) -> np.ndarray:
 def largest_jpeg(data: bytes, least_pixels: int) -> tuple[int, int] | None:
     """(offset, pixels) of the largest JPEG inside a file with at least ``least_pixels`` that Pillow can read (8 bits,
     not lossless, unlike a raw file's own picture); None without one."""
-    best, place = None, data.find(b"\xff\xd8\xff")
+    best, offset = None, data.find(b"\xff\xd8\xff")
     for _ in range(_MOST_JPEGS):
-        if place < 0:
+        if offset < 0:
             break
-        pixels = _jpeg_pixels(data, place)
+        pixels = _jpeg_pixels(data, offset)
         if pixels >= least_pixels and (best is None or pixels > best[1]):
-            best = place, pixels
-        place = data.find(b"\xff\xd8\xff", place + 3)
+            best = offset, pixels
+        offset = data.find(b"\xff\xd8\xff", offset + 3)
     return best
 
 
 def _jpeg_pixels(data: bytes, start: int) -> int:
     """Width times height of the JPEG at ``start``; 0 for one that is broken or of a kind that is not read."""
-    place = start + 2
+    offset = start + 2
     for _ in range(_MOST_SEGMENTS):
-        if place + 9 > len(data) or data[place] != 0xFF:
+        if offset + 9 > len(data) or data[offset] != 0xFF:
             return 0
-        marker = data[place + 1]
+        marker = data[offset + 1]
         if marker in _SIZE_MARKERS:
-            height, width = struct.unpack(">HH", data[place + 5 : place + 9])
-            return 0 if marker in _LOSSLESS or data[place + 4] != 8 else width * height
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+            height, width = struct.unpack(">HH", data[offset + 5 : offset + 9])
+            return 0 if marker in _LOSSLESS or data[offset + 4] != 8 else width * height
+        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
     return 0
 
 
@@ -320,18 +322,18 @@ def read_file(path: Path, limits: ReadLimits) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise _cannot_open(path, error) from error
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             raise PhotoUnreadableError("This is a folder, not a photo; give the photos in it.")
         raise PhotoUnreadableError("This is a device or a pipe, not a file; give a photo file.")
     with os.fdopen(descriptor, "rb") as file:
         try:
-            data = file.read(limits.max_file_bytes + 1) if found.st_size <= limits.max_file_bytes else b""
+            data = file.read(limits.max_file_bytes + 1) if status.st_size <= limits.max_file_bytes else b""
         except OSError as error:
             raise _cannot_open(path, error) from error
-    check_size(max(found.st_size, len(data)), limits)
+    check_size(max(status.st_size, len(data)), limits)
     return data
 
 
@@ -371,10 +373,10 @@ def _opened_or_preview(data: bytes) -> Image.Image:
     try:
         return _open(data)
     except UnidentifiedImageError:
-        place = largest_jpeg(data, READING.least_preview_pixels)
-        if place is None:
+        preview = largest_jpeg(data, READING.least_preview_pixels)
+        if preview is None:
             raise
-        return _open(data[place[0] :])
+        return _open(data[preview[0] :])
 
 
 def _largest_picture(image: Image.Image, data: bytes) -> Image.Image:
@@ -387,10 +389,10 @@ def _largest_picture(image: Image.Image, data: bytes) -> Image.Image:
         image.seek(page)
         sizes.append(image.width * image.height)
     image.seek(sizes.index(max(sizes)))
-    place = largest_jpeg(data, max(sizes) + 1)
-    if place is None:
+    larger = largest_jpeg(data, max(sizes) + 1)
+    if larger is None:
         return image
-    inside = _open(data[place[0] :])
+    inside = _open(data[larger[0] :])
     image.seek(0)
     turn, exif = image.getexif().get(_ORIENTATION), inside.getexif()
     if turn is not None and _ORIENTATION not in exif:

@@ -225,15 +225,15 @@ def _detect_in(pixels: np.ndarray, window: Window) -> list[DetectedFace]:
     view = window.cut(pixels, FACES.view_side)
     if int(view.max()) - int(view.min()) < FACES.least_contrast:
         return []
-    found = []
+    detections = []
     for full_range in (True, False):
         result = mediapipe_models.face_detector(full_range).process(view)
         for detection in result.detections or ():
             score = float(detection.score[0])
             if score < FACES.min_score:
                 continue
-            found.append(_in_picture(detection.location_data, score, window))
-    return found
+            detections.append(_in_picture(detection.location_data, score, window))
+    return detections
 
 
 def _in_picture(location: object, score: float, window: Window) -> DetectedFace:
@@ -248,11 +248,11 @@ def _in_picture(location: object, score: float, window: Window) -> DetectedFace:
 
 def _merge(faces: list[DetectedFace]) -> list[DetectedFace]:
     """Non-maximum suppression: keep the most confident of overlapping boxes."""
-    kept: list[DetectedFace] = []
+    merged: list[DetectedFace] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(overlap(face, other) < FACES.same_face_overlap for other in kept):
-            kept.append(face)
-    return kept
+        if all(overlap(face, other) < FACES.same_face_overlap for other in merged):
+            merged.append(face)
+    return merged
 
 
 def overlap(a: DetectedFace, b: DetectedFace) -> float:
@@ -574,11 +574,11 @@ def frontal_grid() -> FrontalGrid:
     triangles = Delaunay(points)
     axis = np.arange(FRONTAL_SIDE) + 0.5
     pixels = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    found = triangles.find_simplex(pixels)
-    transform = triangles.transform[found]
+    simplex = triangles.find_simplex(pixels)
+    transform = triangles.transform[simplex]
     two = np.einsum("nij,nj->ni", transform[:, :2], pixels - transform[:, 2])
     weights = np.concatenate([two, 1 - two.sum(axis=1, keepdims=True)], axis=1)
-    return FrontalGrid(triangles.simplices[found], weights, (found >= 0).reshape(FRONTAL_SIDE, FRONTAL_SIDE))
+    return FrontalGrid(triangles.simplices[simplex], weights, (simplex >= 0).reshape(FRONTAL_SIDE, FRONTAL_SIDE))
 
 
 def frontal_texture(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -144,7 +144,7 @@ def _quiet_stderr() -> Iterator[None]:
     """
     try:
         sys.stderr.flush()
-        kept = os.dup(2)
+        stderr = os.dup(2)
     except (OSError, AttributeError, ValueError):  # no standard error, as under pythonw
         yield
         return
@@ -153,9 +153,9 @@ def _quiet_stderr() -> Iterator[None]:
             os.dup2(caught.fileno(), 2)
             yield
         finally:
-            os.dup2(kept, 2)
+            os.dup2(stderr, 2)
             caught.seek(0)
             for line in caught:
                 if not _NATIVE_LOG.match(line):
                     os.write(2, line)
-            os.close(kept)
+            os.close(stderr)

@@ -143,10 +143,10 @@ def face_normals(landmarks: np.ndarray, side: int) -> np.ndarray:
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     normals *= -np.sign(np.median(normals[:, 2]))  # consistent winding; the face looks towards -z
     image = np.zeros((small, small, 3), np.float32)
-    places = np.round((corners[:, :, :2] - 0.5) * 16).astype(np.int32)
+    pixels = np.round((corners[:, :, :2] - 0.5) * 16).astype(np.int32)
     for index in np.argsort(-corners[:, :, 2].mean(axis=1)):  # painter's algorithm: far triangles first
         colour = (float(normals[index, 0]), float(normals[index, 1]), 1.0)
-        cv2.fillConvexPoly(image, places[index], colour, shift=4)
+        cv2.fillConvexPoly(image, pixels[index], colour, shift=4)
     blur = 0.02 * float(np.ptp(landmarks[:MESH_COUNT, 1])) * small / side + 0.5
     near, far = cv2.GaussianBlur(image, (0, 0), blur), cv2.GaussianBlur(image, (0, 0), 8 * blur)
     near = np.where(near[..., 2:] > 1e-3, near, far)

@@ -236,14 +236,14 @@ def is_monochrome(pixels: np.ndarray, labels: np.ndarray) -> bool:
         face = np.ones(labels.shape, dtype=bool)
     bright = max(20.0, float(np.percentile(pixels[face], 98)))  # normalises dark photos, whose colours are weak
     lab = cv2.cvtColor(np.clip(pixels.astype(np.float32) / bright, 0, 1), cv2.COLOR_RGB2LAB)
-    seen = lab[face]
-    seen = seen[:: max(1, len(seen) // 20_000)]
-    if np.abs(seen[:, 1:]).mean() < SCREENING.grey_chroma:
+    colours = lab[face]
+    colours = colours[:: max(1, len(colours) // 20_000)]
+    if np.abs(colours[:, 1:]).mean() < SCREENING.grey_chroma:
         return True
-    level = seen[:, 0] / 100
+    level = colours[:, 0] / 100
     design = np.stack([np.ones_like(level), level, level**2, level**3], axis=1)
-    solution, *_ = np.linalg.lstsq(design, seen[:, 1:], rcond=None)
-    return bool(np.abs(seen[:, 1:] - design @ solution).mean() < SCREENING.tint_spread)
+    solution, *_ = np.linalg.lstsq(design, colours[:, 1:], rcond=None)
+    return bool(np.abs(colours[:, 1:] - design @ solution).mean() < SCREENING.tint_spread)
 
 
 def as_grey(pixels: np.ndarray) -> np.ndarray:
@@ -402,11 +402,11 @@ def gradient_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     grid_inside = frontal_grid().inside
     strength = np.hypot(across, down) * grid_inside
-    place = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi) * _BINS
+    angle = np.arctan2(down, across) % (2 * np.pi) / (2 * np.pi) * _BINS
     cells = FRONTAL_SIDE // _CELL
     histogram = np.empty((cells, cells, _BINS), np.float32)
     for index in range(_BINS):
-        apart = np.abs((place - index + _BINS / 2) % _BINS - _BINS / 2)
+        apart = np.abs((angle - index + _BINS / 2) % _BINS - _BINS / 2)
         part = cv2.GaussianBlur((np.clip(1 - apart, 0, 1) * strength).astype(np.float32), (0, 0), _CELL / 3)
         histogram[..., index] = cv2.resize(part, (cells, cells), interpolation=cv2.INTER_AREA)
     histogram = np.sqrt(histogram / (histogram.sum(axis=-1, keepdims=True) + 1e-3) + 1e-9)
@@ -456,20 +456,22 @@ def screen(
         photo: _several_note(len(faces), len(chosen)) for photo, faces in enumerate(faces_by_photo) if len(faces) > 1
     }
     left_out = duplicates(list(chosen.values()), names)
-    kept = [face for photo, face in chosen.items() if photo not in left_out]
-    left_out |= other_people(kept, model)
-    kept = [face for face in kept if face.photo not in left_out]
-    poor = {face.photo: reason for face in kept if (reason := low_quality_reason(face))}
-    if len(poor) < len(kept):
+    chosen_faces = [face for photo, face in chosen.items() if photo not in left_out]
+    left_out |= other_people(chosen_faces, model)
+    chosen_faces = [face for face in chosen_faces if face.photo not in left_out]
+    poor = {face.photo: reason for face in chosen_faces if (reason := low_quality_reason(face))}
+    if len(poor) < len(chosen_faces):
         left_out |= poor
-        kept = [face for face in kept if face.photo not in poor]
+        chosen_faces = [face for face in chosen_faces if face.photo not in poor]
     else:
         notes |= {photo: f"{reason} It was used because there is no better photo." for photo, reason in poor.items()}
-    best = best_spread(kept, max_used)
+    best = best_spread(chosen_faces, max_used)
     taken = {face.photo for face in best}
-    for face in kept:
+    for face in chosen_faces:
         if face.photo not in taken:
-            left_out[face.photo] = f"It is not among the best {max_used} of {len(kept)} good photos; more are not used."
+            left_out[face.photo] = (
+                f"It is not among the best {max_used} of {len(chosen_faces)} good photos; more are not used."
+            )
     best.sort(key=lambda face: (-face.quality.score, face.photo))
     return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in taken}, chosen)
 
@@ -530,9 +532,9 @@ def choose_person(faces_by_photo: Sequence[Sequence[FaceCandidate]], model: Iden
 def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int, str]:
     """Photo index -> reason for every copy of an image except the best one."""
     left_out: dict[int, str] = {}
-    kept: list[FaceCandidate] = []
+    distinct: list[FaceCandidate] = []
     for face in sorted(faces, key=lambda face: (-round(face.quality.score, 2), face.photo)):
-        for other in kept:
+        for other in distinct:
             if float(face.fingerprint @ other.fingerprint) > SCREENING.same_picture:
                 left_out[face.photo] = f"It is the same picture as {names[other.photo]}; one of them is enough."
             elif float(face.fingerprint @ mirrored_fingerprint(other.fingerprint)) > SCREENING.same_picture:
@@ -541,7 +543,7 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
                 continue
             break
         else:
-            kept.append(face)
+            distinct.append(face)
     return left_out
 
 

@@ -78,18 +78,18 @@ def eye_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> Eye
     surfaces, sunk, moved = [], neutral.copy(), keys.copy()
     spheres = []
     for eye, side in enumerate(("left", "right")):
-        place = part_slice(template.parts[f"eye_{side}"])
+        rows = part_slice(template.parts[f"eye_{side}"])
         centre, _ = eye_sphere(template, neutral, eye)
-        ball = neutral[place] - centre
+        ball = neutral[rows] - centre
         front = ball[(ball[:, 2] > 0) & (np.hypot(ball[:, 0], ball[:, 1]) < 0.009)]
         radius = float(np.linalg.norm(front, axis=1).mean())
         spheres.append((centre, radius))
-        turns = _rotations(ball, keys[:, place])
+        turns = _rotations(ball, keys[:, rows])
         flat = _with_flat_iris(ball, radius)
-        sunk[place] = centre + flat
+        sunk[rows] = centre + flat
         vertices, quads = _cornea(radius)
         for index, turn in turns.items():
-            moved[index, place] = flat @ (turn - np.eye(3)).T
+            moved[index, rows] = flat @ (turn - np.eye(3)).T
         offsets = np.zeros((len(keys), len(vertices), 3), np.float32)
         for index, turn in turns.items():
             offsets[index] = vertices @ (turn - np.eye(3)).T
@@ -189,8 +189,8 @@ def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np
     at = neutral[corner[1]].astype(np.float64)
     inwards = np.array([centre[0] - at[0], 0.0, 0.0])
     at = at + inwards / np.linalg.norm(inwards) * _CARUNCLE_IN
-    beside = loops.rows[loops.margin, [loops.upper[0], loops.lower[0]]]
-    at[1] = 0.5 * at[1] + 0.5 * neutral[beside, 1].mean()
+    corners = loops.rows[loops.margin, [loops.upper[0], loops.lower[0]]]
+    at[1] = 0.5 * at[1] + 0.5 * neutral[corners, 1].mean()
     across = np.linalg.norm((at - centre)[:2])
     at[2] = centre[2] + np.sqrt(max(radius**2 - across**2, 0.0)) + _CARUNCLE_RAISED
     polar = (np.arange(_CARUNCLE_RINGS) + 1) / _CARUNCLE_RINGS * np.radians(100.0)
@@ -206,7 +206,7 @@ def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np
     ball = np.concatenate([[[0.0, 0.0, 1.0]], rings.reshape(-1, 3)])
     lumps = 1.0 + 0.10 * np.sin(5.0 * ball[:, :1] + 1.0) * np.cos(4.0 * ball[:, 1:2])  # irregular, not a smooth bead
     vertices = at + ball * lumps * _CARUNCLE
-    move = keys[:, np.r_[corner, beside]].mean(axis=1)  # (52, 3)
+    move = keys[:, np.r_[corner, corners]].mean(axis=1)  # (52, 3)
     offsets = np.repeat(move[:, None], len(vertices), axis=1)
     return EyeSurface("caruncles", vertices, _disc_quads(_CARUNCLE_RINGS, _CARUNCLE_SECTORS), offsets)
 

@@ -90,15 +90,15 @@ class QuadWalk:
                 self._faces.setdefault(vertex, []).append(face)
 
     def neighbours(self, vertex: int) -> set[int]:
-        found = set()
+        neighbours = set()
         for face in self._faces[vertex]:
-            place = face.index(vertex)
-            found |= {face[(place + 1) % len(face)], face[place - 1]}
-        return found
+            corner = face.index(vertex)
+            neighbours |= {face[(corner + 1) % len(face)], face[corner - 1]}
+        return neighbours
 
     def _straight_on(self, before: int, vertex: int) -> int:
-        beside = {v for face in self._faces[vertex] if before in face for v in face}
-        ahead = self.neighbours(vertex) - beside
+        adjacent = {v for face in self._faces[vertex] if before in face for v in face}
+        ahead = self.neighbours(vertex) - adjacent
         if len(ahead) != 1:
             raise ValueError(f"the edge loop does not go on through vertex {vertex}: this is not the hm08 head")
         return ahead.pop()
@@ -158,21 +158,21 @@ def _walk(template: Template) -> tuple[QuadWalk, dict[int, int]]:
     """A walk over the head's quads, and the vertices by their ids in ``hm08``."""
     head = template.head
     inside = np.flatnonzero(template.hm08_vertex[: head.vertex_stop] >= 0)
-    place = {int(template.hm08_vertex[i]): int(i) for i in inside}
-    missing = [i for i in (*_EYE_SEED, _EYE_OUTWARD, *_MOUTH_SEED, _MOUTH_OUTWARD) if i not in place]
+    row_of = {int(template.hm08_vertex[i]): int(i) for i in inside}
+    missing = [i for i in (*_EYE_SEED, _EYE_OUTWARD, *_MOUTH_SEED, _MOUTH_OUTWARD) if i not in row_of]
     if missing:
         raise ValueError(f"the head lacks hm08 vertices {missing}")
-    return QuadWalk(template.quads[head.face_start : head.face_stop]), place
+    return QuadWalk(template.quads[head.face_start : head.face_stop]), row_of
 
 
 def _find(template: Template) -> FaceLoops:
-    walk, place = _walk(template)
-    left = walk.stack(walk.loop(*(place[i] for i in _EYE_SEED)), place[_EYE_OUTWARD], _EYE_ROWS)
+    walk, row_of = _walk(template)
+    left = walk.stack(walk.loop(*(row_of[i] for i in _EYE_SEED)), row_of[_EYE_OUTWARD], _EYE_ROWS)
     right = template.mirror[left].astype(np.int64)
     upper = np.r_[21:28, 0:6]
     lower = np.arange(19, 6, -1)
     eyes = tuple(EyeLoops(rows, -_EYE_ROWS[0], upper, lower, inner=20, outer=6) for rows in (left, right))
-    return FaceLoops(eyes, _mouth(walk, place, _MOUTH_ROWS))
+    return FaceLoops(eyes, _mouth(walk, row_of, _MOUTH_ROWS))
 
 
 def mouth_tube(template: Template) -> MouthLoops:
@@ -265,13 +265,13 @@ def lip_openings(template: Template, vertices: np.ndarray) -> np.ndarray:
     the lips overlap.
     """
     loops = face_loops(template).mouth
-    places = lip_abscissas(loops, vertices)
+    abscissas = lip_abscissas(loops, vertices)
     low = np.full(SAMPLES, np.inf)
     high = np.full(SAMPLES, -np.inf)
     for row in range(loops.contact - 1, loops.contact + 3):
         points = vertices[loops.rows[row]]
-        low = np.minimum(low, _along(places, points[loops.upper, 0], points[loops.upper, 1]))
-        high = np.maximum(high, _along(places, points[loops.lower, 0], points[loops.lower, 1]))
+        low = np.minimum(low, _along(abscissas, points[loops.upper, 0], points[loops.upper, 1]))
+        high = np.maximum(high, _along(abscissas, points[loops.lower, 0], points[loops.lower, 1]))
     return (low - high) * 1e3
 
 

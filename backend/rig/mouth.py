@@ -66,8 +66,8 @@ def touch_lips(points: np.ndarray, smooth: sp.csr_matrix, mouth: MouthLoops, ove
         surface = smooth @ points
         gaps = [lips_apart(surface[None, :, 1], surface, mouth, row, across)[0] for row in _SEARCHED_ROWS]
         change = np.maximum(np.min(gaps, axis=0) + overlap, 0.0) * window
-        place = points.copy()
-        share_between_lips(points[None], change[None], 1, place, mouth, across)
+        shape = points.copy()
+        share_between_lips(points[None], change[None], 1, shape, mouth, across)
     return points
 
 
@@ -117,16 +117,16 @@ def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> No
     A linear key moves a point along the chord of its arc; at weight 1 the eyeball is exactly rotated.
     """
     for eye, part in enumerate(("eye_left", "eye_right")):
-        place = part_slice(template.parts[part])
+        rows = part_slice(template.parts[part])
         centre, _ = eye_sphere(template, neutral, eye)
         for index in range(len(ARKIT_NAMES)):
-            offsets = template.expressions[index, place]
+            offsets = template.expressions[index, rows]
             if not np.any(offsets):
-                keys[index, place] = 0.0
+                keys[index, rows] = 0.0
                 continue
-            shape = template.vertices[place].astype(np.float64)
+            shape = template.vertices[rows].astype(np.float64)
             rotation = fit_similarity(shape, shape + offsets, scale=1.0).rotation
-            keys[index, place] = (neutral[place] - centre) @ (rotation - np.eye(3)).T
+            keys[index, rows] = (neutral[rows] - centre) @ (rotation - np.eye(3)).T
 
 
 def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
@@ -145,16 +145,16 @@ def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) ->
         skin = template.expressions[index, chin] - (base[chin] @ rotation.T + translation - base[chin])
         target_skin = keys[index, chin] - (face[chin] @ rotation.T - face[chin])
         target_translation = (target_skin - size * skin).mean(0)
-        for place in moved:
-            keys[index, place] = face[place] @ rotation.T + target_translation - face[place]
+        for rows in moved:
+            keys[index, rows] = face[rows] @ rotation.T + target_translation - face[rows]
 
 
 def rest_jaw_parts(template: Template, keys: np.ndarray) -> tuple[slice, slice]:
     """Set the offsets of teeth and tongue to 0 in all ``keys`` (52, V, 3). Returns the vertices that move with the jaw:
     lower teeth, tongue."""
     moved = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
-    for place in (part_slice(template.parts["teeth_upper"]), *moved):
-        keys[:, place] = 0.0
+    for rows in (part_slice(template.parts["teeth_upper"]), *moved):
+        keys[:, rows] = 0.0
     return moved
 
 
@@ -170,9 +170,9 @@ def jaw_turns(template: Template, keys: np.ndarray) -> Iterator[tuple[int, np.nd
 
 def similarity_scale(template: Template, neutral: np.ndarray) -> float:
     """Size of the mouth's parts on this face relative to the template's."""
-    place = np.r_[part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])]
-    ours = neutral[place] - neutral[place].mean(0)
-    theirs = template.vertices[place] - template.vertices[place].mean(0)
+    rows = np.r_[part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])]
+    ours = neutral[rows] - neutral[rows].mean(0)
+    theirs = template.vertices[rows] - template.vertices[rows].mean(0)
     return float(np.sqrt((ours**2).sum() / (theirs**2).sum()))
 
 
@@ -224,11 +224,11 @@ class DentalArch:
 
 def dental_arch(template: Template, neutral: np.ndarray, part: str, side: int) -> DentalArch:
     """The arch ``teeth_upper`` or ``teeth_lower`` of a face (V, 3) on its left (``side`` 1) or right (-1)."""
-    place = part_slice(template.parts[part])
+    rows = part_slice(template.parts[part])
     columns = _columns(template, part)  # (9, 4) of the left
     if side < 0:
-        columns = template.mirror[place][columns] - place.start
-    points = neutral[place].astype(np.float64)[columns]  # (9, 4, 3)
+        columns = template.mirror[rows][columns] - rows.start
+    points = neutral[rows].astype(np.float64)[columns]  # (9, 4, 3)
     return DentalArch(points[:, 0], points[:, 2], points[:, 3])
 
 
@@ -237,28 +237,28 @@ def _columns(template: Template, part: str) -> np.ndarray:
     own = template.parts[part]
     quads = template.quads[own.face_start : own.face_stop] - own.vertex_start
     points = template.vertices[part_slice(own)]
-    beside: dict[int, set[int]] = {}
+    adjacent: dict[int, set[int]] = {}
     for quad in quads.tolist():
         for corner in range(4):
-            beside.setdefault(quad[corner], set()).update((quad[(corner + 1) % 4], quad[corner - 1]))
+            adjacent.setdefault(quad[corner], set()).update((quad[(corner + 1) % 4], quad[corner - 1]))
     middle = [number for number in range(len(points)) if abs(points[number, 0]) < _MEDIAN_TOLERANCE]
-    ends = [number for number in middle if len(beside[number] & set(middle)) == 1]
+    ends = [number for number in middle if len(adjacent[number] & set(middle)) == 1]
     first = max(ends, key=lambda number: points[number, 2])  # the outer plate stands in front
     column = [first]
     while len(column) < len(middle):
-        column.append(next(iter(beside[column[-1]] & set(middle) - set(column))))
-    found, seen = [column], set(column)
-    while len(found) < (COLUMNS + 1) // 2:
+        column.append(next(iter(adjacent[column[-1]] & set(middle) - set(column))))
+    columns, visited = [column], set(column)
+    while len(columns) < (COLUMNS + 1) // 2:
         column = [
-            max(beside[number] - seen, key=lambda other: points[other, 0]) if len(found) == 1
-            else next(iter(beside[number] - seen))
+            max(adjacent[number] - visited, key=lambda other: points[other, 0]) if len(columns) == 1
+            else next(iter(adjacent[number] - visited))
             for number in column
         ]  # fmt: skip
-        found.append(column)
-        seen |= set(column)
-    if {len(column) for column in found} != {4}:
+        columns.append(column)
+        visited |= set(column)
+    if {len(column) for column in columns} != {4}:
         raise ValueError(f"{part} is not hm08's strip of {COLUMNS} columns")
-    return np.array(found)
+    return np.array(columns)
 
 
 THROAT, FAUCES, SOFT_PALATE, MOLARS, PREMOLARS, GUM, FOLD = range(7)
@@ -336,7 +336,7 @@ def with_cavity(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tu
 def _lining(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Lining:
     rows = tube.rows[: FOLD + 1]
     size = similarity_scale(template, neutral)
-    places = neutral[rows].astype(np.float64)
+    points = neutral[rows].astype(np.float64)
     jaw, bound = np.zeros(rows.shape), np.zeros(rows.shape)
     for side, corner in ((1, tube.left), (-1, tube.right)):
         upper, lower = (dental_arch(template, neutral, f"teeth_{which}", side) for which in ("upper", "lower"))
@@ -344,14 +344,14 @@ def _lining(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Linin
         jaw[:, corner], bound[:, corner] = _JAW_CORNER * _JAW_SHARE, _RIGID_SHARE_CORNER
         for row in range(FOLD + 1):
             at = upper.inner[0, 2] - size * _LOOP_DEPTHS.get(row, 0.0)
-            places[row, corner] = end = _corner(row, places[row, corner], upper, lower, at, size * side)
+            points[row, corner] = end = _corner(row, points[row, corner], upper, lower, at, size * side)
             for columns, line in (
                 (above, _upper(row, upper, at, size * side)),
                 (below, _lower(row, lower, at, size * side)),
             ):
                 cheek = len(columns) - len(line)
                 share = np.arange(1, cheek + 1) / (cheek + 1)
-                places[row, columns] = np.concatenate([line, line[-1] + share[:, None] * (end - line[-1])])
+                points[row, columns] = np.concatenate([line, line[-1] + share[:, None] * (end - line[-1])])
                 bound[row, columns[:-cheek]] = _RIGID_SHARE[row]
                 bound[row, columns[-cheek:]] = _RIGID_SHARE[row] + share * (
                     _RIGID_SHARE_CORNER[row] - _RIGID_SHARE[row]
@@ -359,7 +359,7 @@ def _lining(template: Template, neutral: np.ndarray, tube: MouthLoops) -> _Linin
         jaw[:, above[-3:]] = _JAW_SHARE[:, None] * _JAW_CHEEK[0][::-1]
         jaw[:, below] = _JAW_SHARE[:, None]
         jaw[:, below[-1:]] *= _JAW_CHEEK[1]
-    return _Lining(places, jaw, bound)
+    return _Lining(points, jaw, bound)
 
 
 def _corner(row: int, before: np.ndarray, upper: DentalArch, lower: DentalArch, at: float, scale: float) -> np.ndarray:
@@ -457,13 +457,13 @@ def mouth_shapes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> t
     neutral, keys = neutral.copy(), keys.copy()
     size = similarity_scale(template, neutral)
     for name, down in (("teeth_upper", _UPPER_DOWN), ("teeth_lower", _LOWER_DOWN)):
-        place = part_slice(template.parts[name])
-        _reshape(neutral, keys, place, neutral[place] - np.array([0.0, down * size, 0.0], np.float32))
-    place = part_slice(template.parts["tongue"])
+        rows = part_slice(template.parts[name])
+        _reshape(neutral, keys, rows, neutral[rows] - np.array([0.0, down * size, 0.0], np.float32))
+    rows = part_slice(template.parts["tongue"])
     tongue = _tongue_at_rest(template, neutral, size)
-    out = neutral[place] + keys[ARKIT_INDEX["tongueOut"], place]
-    _reshape(neutral, keys, place, tongue)
-    keys[ARKIT_INDEX["tongueOut"], place] = out - tongue
+    out = neutral[rows] + keys[ARKIT_INDEX["tongueOut"], rows]
+    _reshape(neutral, keys, rows, tongue)
+    keys[ARKIT_INDEX["tongueOut"], rows] = out - tongue
     return with_cavity(template, neutral, keys)
 
 
@@ -502,8 +502,8 @@ def _reshape(neutral: np.ndarray, keys: np.ndarray, place: slice, shape: np.ndar
         moved = keys[index, place]
         if not np.any(moved):
             continue
-        found = fit_similarity(before, before + moved, scale=1.0)
-        keys[index, place] = shape @ (found.rotation - np.eye(3)).T + found.translation
+        motion = fit_similarity(before, before + moved, scale=1.0)
+        keys[index, place] = shape @ (motion.rotation - np.eye(3)).T + motion.translation
     neutral[place] = shape
 
 
@@ -570,16 +570,16 @@ def tooth_places(template: Template, part: str) -> np.ndarray:
     positive on both sides, and height above the biting edge, metres; on the template."""
     strip = _strip(template, part)
     points = template.vertices[part_slice(template.parts[part])].astype(np.float64)[strip]  # (17, 4, 3)
-    places = np.empty((strip.size, 2))
-    places[strip, 0] = np.abs(_arc(points))[:, None]
-    places[strip, 1] = np.abs(points[..., 1] - points[:, 2:3, 1])
-    return places
+    positions = np.empty((strip.size, 2))
+    positions[strip, 0] = np.abs(_arc(points))[:, None]
+    positions[strip, 1] = np.abs(points[..., 1] - points[:, 2:3, 1])
+    return positions
 
 
 def _strip(template: Template, part: str) -> np.ndarray:
     """(17, 4) vertices of the part, from its right end to its left one; ``_columns`` without sides."""
-    columns, place = _columns(template, part), part_slice(template.parts[part])
-    return np.concatenate([(template.mirror[place][columns[:0:-1]] - place.start), columns])
+    columns, rows = _columns(template, part), part_slice(template.parts[part])
+    return np.concatenate([(template.mirror[rows][columns[:0:-1]] - rows.start), columns])
 
 
 def _arc(strip: np.ndarray) -> np.ndarray:
@@ -619,15 +619,15 @@ def sculpted_teeth(template: Template, part: str, neutral: np.ndarray, keys: np.
 
     ``hm08`` has a plain band of 68 vertices, whose smooth surface ends 2.8 mm above its biting edge.
     """
-    place, strip, row = part_slice(template.parts[part]), _strip(template, part), TOOTH_ROWS[part]
-    before = template.vertices[place].astype(np.float64)[strip]
+    rows, strip, row = part_slice(template.parts[part]), _strip(template, part), TOOTH_ROWS[part]
+    before = template.vertices[rows].astype(np.float64)[strip]
     at, rise = _arc(before), np.abs(before[..., 1] - before[:, 2:3, 1])
     half = np.cumsum(row.widths)[:, None] + row.widths[:, None] * 0.5 * (np.array(_ACROSS) - 1.0)
     half = np.concatenate([half.ravel(), row.widths.sum() + np.array([0.0, 0.001, 0.003]), at[-1:]])
     arc = np.concatenate([-half[:0:-1], half])  # (C,)
     line = np.concatenate([first + np.array(down) for first, down in enumerate(_DOWN)])  # (R,) from 0 to 3
     columns, lines = _between(at, arc), _between(np.arange(4.0), line)
-    base = CubicSpline(at, _smooth(neutral[place].astype(np.float64)[strip]))(arc)  # (C, 4, 3)
+    base = CubicSpline(at, _smooth(neutral[rows].astype(np.float64)[strip]))(arc)  # (C, 4, 3)
     height = columns @ rise @ lines.T
     points = np.einsum("rl,cld->crd", lines, base)
     points += similarity_scale(template, neutral) * _crowns(row, arc, line, height, base)
@@ -635,9 +635,9 @@ def sculpted_teeth(template: Template, part: str, neutral: np.ndarray, keys: np.
     number = np.arange(len(vertices)).reshape(height.shape)
     quads = np.stack([number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1).reshape(-1, 4)
     moves = np.zeros((len(keys), *vertices.shape), np.float32)
-    for index in np.flatnonzero(np.abs(keys[:, place]).max((1, 2))):
-        found = fit_similarity(neutral[place], neutral[place] + keys[index, place], scale=1.0)
-        moves[index] = found.apply(vertices) - vertices
+    for index in np.flatnonzero(np.abs(keys[:, rows]).max((1, 2))):
+        motion = fit_similarity(neutral[rows], neutral[rows] + keys[index, rows], scale=1.0)
+        moves[index] = motion.apply(vertices) - vertices
     own = np.full(len(vertices), -1)
     nearest = np.abs(arc[:, None] - at).argmin(0)
     own[number[np.ix_(nearest, np.flatnonzero(np.isin(line, np.arange(4))))]] = strip
@@ -652,9 +652,9 @@ def with_plain_teeth(template: Template, neutral: np.ndarray) -> np.ndarray:
     shape, keys = mouth_shapes(template, template.vertices, template.expressions)
     neutral = neutral.astype(np.float32)
     for part in TOOTH_ROWS:
-        place, teeth = part_slice(template.parts[part]), sculpted_teeth(template, part, shape, keys)
+        rows, teeth = part_slice(template.parts[part]), sculpted_teeth(template, part, shape, keys)
         crowns = teeth.vertices[np.argsort(teeth.strip)[-int((teeth.strip >= 0).sum()) :]].astype(np.float64)
-        neutral[place] = fit_similarity(crowns, neutral[place].astype(np.float64)).apply(shape[place])
+        neutral[rows] = fit_similarity(crowns, neutral[rows].astype(np.float64)).apply(shape[rows])
     return neutral
 
 

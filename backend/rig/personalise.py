@@ -98,15 +98,15 @@ def source_deformations(vertices: np.ndarray, quads: np.ndarray, offsets: np.nda
     """Prepare the keys ``offsets`` (K, V, 3) of a source mesh ``vertices`` (V, 3), ``quads`` (F, 4) for transfer."""
     triangles = triangles_of(quads, vertices)
     neutral = np.linalg.inv(triangle_frames(vertices[triangles].astype(np.float64)))  # (T, 3, 3)
-    keys, places, gradients = [], [], []
+    keys, points, gradients = [], [], []
     for k, offset in enumerate(offsets):
         moving = np.flatnonzero(np.abs(offset[triangles]).max((1, 2)) > 0)
         corners = (vertices[triangles[moving]].astype(np.float64)) + offset[triangles[moving]]
         gradients.append(triangle_frames(corners) @ neutral[moving] - np.eye(3))
         keys.append(np.full(len(moving), k))
-        places.append(moving)
+        points.append(moving)
     return SourceDeformations(
-        len(vertices), triangles, np.concatenate(keys), np.concatenate(places),
+        len(vertices), triangles, np.concatenate(keys), np.concatenate(points),
         np.concatenate(gradients).astype(np.float32), np.asarray(offsets, dtype=np.float32),
     )  # fmt: skip
 
@@ -243,20 +243,20 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
     posed = neutral.astype(np.float64) + jaw_open + mouth_close
     weights = _lip_weights(loops)
     for _ in range(_ROUNDS):
-        places = measure.lip_abscissas(loops, posed)
+        abscissas = measure.lip_abscissas(loops, posed)
         openings = measure.lip_openings(template, posed)
         excess = _dilated((openings - np.clip(openings, *LIP_OPENING_MM)) * 1e-3)
         for columns, sign in ((loops.upper, -0.5), (loops.lower, 0.5)):
             grid = loops.rows[:, columns]
-            shift = weights[:, None] * np.interp(posed[grid][..., 0], places, excess)
+            shift = weights[:, None] * np.interp(posed[grid][..., 0], abscissas, excess)
             posed[grid, 1] += sign * shift
     return (posed - neutral - jaw_open).astype(np.float32)
 
 
 def _dilated(excess: np.ndarray) -> np.ndarray:
     """(N,) largest positive excess within two places, so that a gap between two vertices corrects both."""
-    beside = np.pad(excess, 2, mode="edge")
-    most = np.max([beside[i : i + len(excess)] for i in range(5)], axis=0)
+    padded = np.pad(excess, 2, mode="edge")
+    most = np.max([padded[i : i + len(excess)] for i in range(5)], axis=0)
     return np.where(most > 0, most, excess)
 
 
@@ -386,8 +386,8 @@ class LashBinding:
 
 def bind_lashes(template: Template) -> LashBinding:
     """Bind each connected strip of the template's lashes to the nearest lid, each vertex by its azimuth."""
-    place = measure.part_slice(template.parts["lashes"])
-    points = template.vertices[place].astype(np.float64)
+    rows = measure.part_slice(template.parts["lashes"])
+    points = template.vertices[rows].astype(np.float64)
     strips = _strips(template)
     eye = np.zeros(len(points), dtype=np.int64)
     edges = np.zeros((len(points), 2), dtype=np.int64)
@@ -482,8 +482,8 @@ def tongue_out_key(template: Template, neutral: np.ndarray, keys: Mapping[str, n
     offsets = np.zeros(neutral.shape)
     for name, weight in MOUTH_OPENING_WEIGHTS.items():
         offsets += weight * keys[name]
-    place = measure.part_slice(template.parts["tongue"])
-    offsets[place] = _out_of_the_mouth(template, neutral.astype(np.float64), offsets) - neutral[place]
+    rows = measure.part_slice(template.parts["tongue"])
+    offsets[rows] = _out_of_the_mouth(template, neutral.astype(np.float64), offsets) - neutral[rows]
     return offsets
 
 
@@ -512,15 +512,15 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
     length = tip - root
     grown = smoothstep(0.0, 0.6, along)
     across = (rest[:, 0] - rest[:, 0].mean()) * PchipInterpolator(*_WIDTH_FACTORS)(along)
-    places = length * along + (steps[-1] - length) * along**_STRETCH_EXPONENT
-    places = places - _TIP_CURVATURE / size * across**2 * smoothstep(0.6, 1.0, along)
-    ahead = line.derivative()(places)
+    distances = length * along + (steps[-1] - length) * along**_STRETCH_EXPONENT
+    distances = distances - _TIP_CURVATURE / size * across**2 * smoothstep(0.6, 1.0, along)
+    ahead = line.derivative()(distances)
     ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
     above = (rest[:, 1] - middle) * (1.0 + (_THICKNESS_FACTOR - 1.0) * grown)
     upper = smoothstep(0.0, size * 0.003, above)
     groove = upper * np.exp(-((across / (size * GROOVE_WIDTH)) ** 2))
     above = above - size * GROOVE * grown * groove
-    centre = line(places)  # (T, 2) z, y
+    centre = line(distances)  # (T, 2) z, y
     y, z = centre[:, 1] + above * ahead[:, 0], centre[:, 0] - above * ahead[:, 1]
     return np.stack([rest[:, 0].mean() + across, y, z], axis=1)
 

@@ -175,10 +175,10 @@ class GrownHead:
             if options.look:
                 check_look(options.look, [photo.name for photo in self.fit.photos])
             look = look_at_hair(self.fit, self.hairline, self.template, options)
-        found = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
-        strands = exported_hair(self.asset, found, self.beard, self.tone, options)
+        grown = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
+        strands = exported_hair(self.asset, grown, self.beard, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
-        report = {"hair": found.to_report(), "settings": options.to_report()}
+        report = {"hair": grown.to_report(), "settings": options.to_report()}
         return replace(self.asset, hair_strands=strands, hair_cards=cards, report=report)
 
 
@@ -222,9 +222,9 @@ class _KeptHead:
         """The head of these photos and options, whatever hair and look it has. Raises ``LikenessError`` where it is
         gone."""
         with self._lock:
-            kept = self._kept
-        if kept is not None and (kept[0], _but_hair(kept[1])) == (key, _but_hair(options)):
-            return kept[2]
+            head = self._kept
+        if head is not None and (head[0], _but_hair(head[1])) == (key, _but_hair(options)):
+            return head[2]
         raise LikenessError(
             "usage",
             "The backend does not have this head's hair any more.",
@@ -235,10 +235,10 @@ class _KeptHead:
         """The head of these photos, whatever its shape and hair have become since. Raises ``LikenessError`` where its
         texture is gone."""
         with self._lock:
-            kept = self._kept
-        if kept is not None and (kept[0], _of_texture(kept[1])) == (key, _of_texture(options)):
-            if kept[2].layers:
-                return kept[2]
+            head = self._kept
+        if head is not None and (head[0], _of_texture(head[1])) == (key, _of_texture(options)):
+            if head[2].layers:
+                return head[2]
             raise LikenessError(
                 "usage",
                 "This head's texture is too large to be kept and painted anew.",
@@ -261,8 +261,8 @@ def _but_hair(options: ReconstructOptions) -> tuple[object, ...]:
     """What must not change between a head and its other hairstyles."""
     changed = ("hair", "look", "make_up", "delighting", "mirror")
     unpainted = (replace_struct(one, paints=(), brush=b"") for one in options.corrections)
-    given = tuple(one for one in unpainted if one != PhotoCorrections(one.name))
-    return *(pair for pair in options.to_report().items() if not pair[0].startswith(changed)), given
+    corrected = tuple(one for one in unpainted if one != PhotoCorrections(one.name))
+    return *(pair for pair in options.to_report().items() if not pair[0].startswith(changed)), corrected
 
 
 def _of_texture(options: ReconstructOptions) -> tuple[object, ...]:
@@ -282,25 +282,25 @@ def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
     global _server_device
     _server_device = device
     start_reading(READING.most_decoders)
-    found = _device(device)
+    kind = _device(device)
     loaders = _first_loaders()
     for done, load in enumerate(loaders, start=1):
         load()
         loaded(done / len(loaders))
     name = (
         torch.cuda.get_device_name(0)
-        if found == "cuda"
+        if kind == "cuda"
         else f"CPU with {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
     )
     trained = {model.name: model.trained(ASSETS) for model in MODELS}
-    return {"device": {"kind": found, "name": name}, "models": trained}
+    return {"device": {"kind": kind, "name": name}, "models": trained}
 
 
 def later(device: str) -> tuple[Callable[[], object], ...]:
     """Loaders of one thing each that a job needs later. A job that comes earlier loads them itself while its photos are
     read: 0.01 to 0.7 s each on two cores."""
-    found = _device(device)
-    models = (partial(model.open, found) for model in MODELS if model.by_default)
+    kind = _device(device)
+    models = (partial(model.open, kind) for model in MODELS if model.by_default)
     return (*models, _draw_template, partial(import_module, _TRANSFERS))
 
 

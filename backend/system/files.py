@@ -182,13 +182,13 @@ def read_asset(path: Path) -> ArrayFile:
     DamagedFileError : the file is missing, cut off, changed, or without a checksum.
     """
     try:
-        found = read_arrays(path)
+        arrays = read_arrays(path)
     except (OSError, BrokenTensorFileError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its content is not what was written"
         raise DamagedFileError(path, f"it cannot be read ({reason})") from error
-    if not found.checked:
+    if not arrays.checked:
         raise DamagedFileError(path, "it has no checksum")
-    return found
+    return arrays
 
 
 def read_table(path: Path) -> Mapping[str, np.ndarray]:
@@ -205,8 +205,8 @@ def read_table(path: Path) -> Mapping[str, np.ndarray]:
         if broken is not None:
             raise zipfile.BadZipFile(broken)
         content.seek(0)
-        with np.load(content, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        with np.load(content, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except OSError as error:
         raise DamagedFileError(path, f"it cannot be read ({error.strerror})") from error
     except Exception as error:  # numpy and zipfile raise many kinds of errors, even Python's tokenizer's

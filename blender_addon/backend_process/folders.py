@@ -63,9 +63,13 @@ def problem_of(place: tuple[str, str]) -> str:
 
 
 def _of_folder(folder: str) -> str:
-    programs = [os.path.join(folder, *place) for place in _PLACES]
-    found = next(filter(os.path.isfile, programs), None)
-    return f"Python names a folder, without a Python in it: {folder}." if found is None else f"Enter {found} as Python."
+    programs = [os.path.join(folder, *parts) for parts in _PLACES]
+    program = next(filter(os.path.isfile, programs), None)
+    return (
+        f"Python names a folder, without a Python in it: {folder}."
+        if program is None
+        else f"Enter {program} as Python."
+    )
 
 
 PATIENCE_SECONDS = 10.0
@@ -192,7 +196,7 @@ class BackendFolder:
             return None
         try:
             note = json.loads(self._note.read_text("utf-8"))
-            found = Installed(
+            installed = Installed(
                 str(note["version"]),
                 str(note["python"]),
                 str(note["torch"]),
@@ -202,7 +206,7 @@ class BackendFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         complete = os.path.exists(self.python) and os.path.isdir(self.source / "backend")
-        return found if complete else None
+        return installed if complete else None
 
     def mark_installed(self, installed: Installed) -> None:
         """Record that the installation is complete."""

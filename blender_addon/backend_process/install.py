@@ -105,10 +105,10 @@ class PipProgress:
 
     def read(self, line: str) -> bool:
         """Read a line; return True if the sentence or the fraction changed."""
-        if found := re.match(r"\s*Collecting ([\w.\-]+)", line):
-            return self._advance(f"Looking for {found[1]}")
-        if found := re.match(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.]+?)-\d\S* \(([^)]+)\)", line):
-            return self._advance(f"Downloading {found[1].replace('_', '-')} ({found[2]})")
+        if match := re.match(r"\s*Collecting ([\w.\-]+)", line):
+            return self._advance(f"Looking for {match[1]}")
+        if match := re.match(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.]+?)-\d\S* \(([^)]+)\)", line):
+            return self._advance(f"Downloading {match[1].replace('_', '-')} ({match[2]})")
         if line.startswith("Installing collected packages"):
             self.sentence, self.fraction = "Unpacking the packages (a few minutes)", max(self.fraction, 0.8)
             return True
@@ -128,8 +128,8 @@ def pip_failure_sentence(lines: Sequence[str], code: int) -> AddonError:
     """A sentence about a failed installation command, from its output."""
     said = "\n".join(lines[-200:])
     for pattern, sentence, advice, name in _REASONS:
-        if found := re.search(pattern, said):
-            groups = [group for group in found.groupdict().values() if group]
+        if match := re.search(pattern, said):
+            groups = [group for group in match.groupdict().values() if group]
             return AddonError(sentence.format(what=groups[0] if groups else ""), advice, name)
     errors = [line for line in lines if re.match(r"(?i)\s*error", line)] or [line for line in lines if line.strip()]
     last = errors[-1].strip() if errors else "it said nothing"

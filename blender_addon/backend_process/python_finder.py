@@ -71,8 +71,8 @@ def candidates(own: str = sys.executable) -> Iterator[list[str]]:
     """Commands that may be a suitable Python, most likely first; ``own`` is the Python that Blender runs."""
     names = [f"python{major}.{minor}" for major, minor in PREFERRED_PYTHONS] + ["python3", "python"]
     for name in names:
-        if found := shutil.which(name):
-            yield [found]
+        if path := shutil.which(name):
+            yield [path]
     if sys.platform == "win32":
         if launcher := shutil.which("py"):
             yield from ([launcher, f"-{major}.{minor}"] for major, minor in PREFERRED_PYTHONS)
@@ -109,24 +109,24 @@ def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None)
     """
     wanted = " or ".join(f"{major}.{minor}" for major, minor in reversed(PREFERRED_PYTHONS))
     if told.strip():
-        found = probe([os.path.expanduser(told.strip())])
-        if found is None:
+        python = probe([os.path.expanduser(told.strip())])
+        if python is None:
             raise AddonError(
                 f"{told} is not a Python that can make an environment.",
                 f"Choose the program of a 64-bit Python {wanted}, or leave the field empty.",
                 "no_python",
             )
-        if found.version[:2] not in PREFERRED_PYTHONS:
-            raise AddonError(f"{told} is {found.text}.", f"The backend needs Python {wanted}.", "no_python")
-        return found
-    seen: set[tuple[str, ...]] = set()
+        if python.version[:2] not in PREFERRED_PYTHONS:
+            raise AddonError(f"{told} is {python.text}.", f"The backend needs Python {wanted}.", "no_python")
+        return python
+    tried: set[tuple[str, ...]] = set()
     for command in candidates() if commands is None else commands:
-        if tuple(command) in seen:
+        if tuple(command) in tried:
             continue
-        seen.add(tuple(command))
-        found = probe(command)
-        if found is not None and found.version[:2] in PREFERRED_PYTHONS:
-            return found
+        tried.add(tuple(command))
+        python = probe(command)
+        if python is not None and python.version[:2] in PREFERRED_PYTHONS:
+            return python
     raise AddonError(
         f"No Python {wanted} was found on this computer.",
         "Install Python {}.{} from python.org, or enter its program in the field Python.".format(*PREFERRED_PYTHONS[0]),

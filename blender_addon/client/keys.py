@@ -35,8 +35,8 @@ class ServerAddress:
 
 def config_folder() -> Path:
     """The user's configuration folder of the service, see docs/protocol.md."""
-    if told := os.environ.get("LIKENESS_CONFIG_DIR"):
-        return Path(told)
+    if folder := os.environ.get("LIKENESS_CONFIG_DIR"):
+        return Path(folder)
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "likeness"
     if sys.platform == "darwin":

@@ -180,8 +180,8 @@ def roughness_map(parts: Sequence[bpy.types.Object], side: int) -> np.ndarray:
         attribute = part.data.attributes.get(SKIN_ROUGHNESS)
         if attribute is not None and len(attribute.data) == len(values):
             attribute.data.foreach_get("value", values)
-        texels, found = covered_texels(uv, values[corners][..., None], side)
-        picture[texels] = found
+        texels, means = covered_texels(uv, values[corners][..., None], side)
+        picture[texels] = means
         covered.append(texels)
     texels = np.unique(np.concatenate(covered))
     grow(picture, side, texels, texels, GUTTER)
@@ -191,14 +191,14 @@ def roughness_map(parts: Sequence[bpy.types.Object], side: int) -> np.ndarray:
 def relief_heights(head: bpy.types.Object) -> np.ndarray | None:
     """(S, S) metres of the relief at rest in map ``Head``, row 0 at v = 0, times its strength; None without one."""
     material = skin_material(head)
-    found = [] if material is None else [node.image for node in relief_nodes(material) if tags.REACH in node.image]
-    if not found or found[0].size[0] != found[0].size[1] or found[0].size[0] < 2:
+    images = [] if material is None else [node.image for node in relief_nodes(material) if tags.REACH in node.image]
+    if not images or images[0].size[0] != images[0].size[1] or images[0].size[0] < 2:
         return None
-    strength = strength_socket(material, found[0][tags.RELIEF])
-    flat = np.empty(len(found[0].pixels), np.float32)
-    found[0].pixels.foreach_get(flat)
-    side = found[0].size[0]
-    scale = 0.001 * 2.0 * found[0][tags.REACH] * (1.0 if strength is None else strength.default_value)
+    strength = strength_socket(material, images[0][tags.RELIEF])
+    flat = np.empty(len(images[0].pixels), np.float32)
+    images[0].pixels.foreach_get(flat)
+    side = images[0].size[0]
+    scale = 0.001 * 2.0 * images[0][tags.REACH] * (1.0 if strength is None else strength.default_value)
     return (flat.reshape(side, side, -1)[..., 0] - 0.5) * scale
 
 
@@ -217,8 +217,8 @@ def normal_map(parts: Sequence[bpy.types.Object], heights: np.ndarray) -> np.nda
         steps[flat] = np.eye(2)
         scale = np.linalg.norm(np.linalg.inv(steps) @ across, axis=2)  # (T, 2): |dP/du|, |dP/dv|
         values = np.repeat(scale[~flat, None], 3, axis=1).astype(np.float32)
-        texels, found = covered_texels(uv[~flat], values, side)
-        metres[texels] = found
+        texels, means = covered_texels(uv[~flat], values, side)
+        metres[texels] = means
     metres = np.where(np.isnan(metres), np.float32(np.inf), metres).reshape(side, side, 2)
     rise_v, rise_u = np.gradient(heights, 1.0 / side)
     normals = np.dstack([-rise_u / metres[..., 0], -rise_v / metres[..., 1], np.ones_like(heights)])

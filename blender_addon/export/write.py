@@ -44,14 +44,14 @@ NAME = "Armature"
 
 def places_of(parts: Sequence[bpy.types.Object]) -> RigPlaces:
     """Bone positions of a head. Raises ``AddonError`` if a part or a key needed for them is missing."""
-    found = rig_places({obj[tags.PART]: obj for obj in parts if tags.PART in obj})
-    if found is None:
+    bones = rig_places({obj[tags.PART]: obj for obj in parts if tags.PART in obj})
+    if bones is None:
         raise AddonError(
             "A part or a key of the head that its skeleton needs was deleted.",
             "Solve it again, or export it without a skeleton.",
             "no_skeleton",
         )
-    return found
+    return bones
 
 
 def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy.types.Object:
@@ -102,11 +102,11 @@ def animate(rig: bpy.types.Object, courses: Mapping[str, np.ndarray], first: int
         pose.rotation_mode = "QUATERNION"
         before = None
         for frame, matrix in enumerate(basis, first):
-            place, turn, _ = Matrix(matrix.tolist()).decompose()
+            location, turn, _ = Matrix(matrix.tolist()).decompose()
             if before is not None and turn.dot(before) < 0:  # same rotation, opposite sign: take the short way
                 turn.negate()
             before = turn.copy()
-            pose.location, pose.rotation_quaternion = place, turn
+            pose.location, pose.rotation_quaternion = location, turn
             pose.keyframe_insert("location", frame=frame)
             pose.keyframe_insert("rotation_quaternion", frame=frame)
         pose.matrix_basis = Matrix()
@@ -214,9 +214,9 @@ ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "
 def export_parts(collection: bpy.types.Collection, simple_eyes: bool = False) -> list[bpy.types.Object]:
     """The objects of a head that are exported, head first; cards of hair last. ``simple_eyes`` : the eyeballs alone."""
     left_out = EYE_PART_NAMES if simple_eyes else ()
-    found = [tags.part_object(collection, name) for name in ALL_PART_NAMES if name not in left_out]
-    found.append(tags.hair_object(collection, "MESH"))
-    return [obj for obj in found if obj is not None]
+    objects = [tags.part_object(collection, name) for name in ALL_PART_NAMES if name not in left_out]
+    objects.append(tags.hair_object(collection, "MESH"))
+    return [obj for obj in objects if obj is not None]
 
 
 def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
@@ -361,9 +361,9 @@ def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
 def _evaluated_coordinates(obj: bpy.types.Object) -> np.ndarray:
     graph = bpy.context.evaluated_depsgraph_get()
     graph.update()
-    found = obj.evaluated_get(graph).to_mesh()
+    mesh = obj.evaluated_get(graph).to_mesh()
     try:
-        return coordinates(found.vertices)
+        return coordinates(mesh.vertices)
     finally:
         obj.evaluated_get(graph).to_mesh_clear()
 
@@ -447,7 +447,7 @@ def export_head(
     """
     parts = export_parts(collection, simple_eyes)
     with_bones = preset.skeleton if with_bones is None else with_bones
-    places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
+    bones = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
     if preset.one_mesh:
         parts = [obj for obj in parts if obj.get(tags.PART) in ONE_MESH_PARTS]
     if not parts or parts[0].get(tags.PART) != "head":
@@ -474,25 +474,25 @@ def export_head(
     materials = ExportMaterials(name, collection, parts, tint=preset.exporter == "gltf")
     try:
         for part in parts:
-            copies.append(_copy(part, f"{name}_{part.get(tags.PART, HAIR)}", preset, places))
+            copies.append(_copy(part, f"{name}_{part.get(tags.PART, HAIR)}", preset, bones))
             materials.put_on(copies[-1], part, preset.one_mesh)
         keys = [courses.keys.get(part.name, {}) for part in parts]
         if preset.one_mesh:
             copies, keys = [joined(copies, f"{name}_head")], keys[:1]
-        root = _root(name, parts[0], preset, places)
+        root = _root(name, parts[0], preset, bones)
         copies.append(root)
         for obj in copies:
             context.scene.collection.objects.link(obj)
         first = context.scene.frame_start
         for obj, curves in zip(copies, keys, strict=False):
-            if places is None:
+            if bones is None:
                 matrix = obj.matrix_world.copy()
                 obj.parent, obj.matrix_world = root, matrix
             else:
                 bind(obj, root)
             key_in(obj, curves, first)
         moved = any(keys)
-        if places is not None:
+        if bones is not None:
             moved |= animate(root, courses.bones, first, preset.units)
         for obj in selected:
             obj.select_set(False)

@@ -82,8 +82,8 @@ class LibraryProcess:
     def __init__(self, files: Sequence[Path], written: Sequence[Path], library: Path | None, catalogue: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="likeness-", ignore_cleanup_errors=True)
         self._library, self._stopped = library, False
-        place = Path(self._folder.name)
-        job = place / "job.json"
+        folder = Path(self._folder.name)
+        job = folder / "job.json"
         paths = {"files": [str(path) for path in files], "written": [str(path) for path in written]}
         wanted = {**paths, "library": library and str(library), "catalogue": catalogue}
         job.write_text(json.dumps(wanted), "utf-8")
@@ -92,7 +92,7 @@ class LibraryProcess:
         if bpy.app.binary_path:  # empty when Blender is a Python module
             options = ["--background", "--factory-startup", "--python-exit-code", "1"]
             command = [bpy.app.binary_path, *options, "--python", script, "--", str(job)]
-        with open(place / "log.txt", "wb") as log:
+        with open(folder / "log.txt", "wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **hidden_window()
             )
@@ -106,12 +106,12 @@ class LibraryProcess:
         """None while it runs; then a sentence about what went wrong, "" for nothing."""
         if self._process.poll() is None:
             return None
-        place = Path(self._folder.name)
+        folder = Path(self._folder.name)
         try:
-            failed = json.loads((place / "reply.json").read_text("utf-8"))
+            failed = json.loads((folder / "reply.json").read_text("utf-8"))
         except (OSError, ValueError):
             failed = None
-        log = place / "log.txt"
+        log = folder / "log.txt"
         last = log.read_text("utf-8", errors="replace").strip().splitlines()[-1:] if failed is None else []
         self._folder.cleanup()
         what = "The assets' pictures" if self._library is None else self._library.name

@@ -116,17 +116,17 @@ def list_people(scene: bpy.types.Scene, folder: Path) -> int:
 
     Raises ``AddonError`` as ``people_in`` does; the table then stays as it was.
     """
-    found = people_in(folder)
+    people = people_in(folder)
     many = scene.likeness_many
     many.people.clear()
     many.active = 0
-    for person in found:
+    for person in people:
         row = many.people.add()
         row.name, row.folder, row.photos = person.name, str(person.folder), len(person.photos)
         row.first = str(person.photos[0])
         if file_of(person).is_file():
             row.state, row.sentence = "DONE", f"{file_of(person).name} is there already."
-    return len(found)
+    return len(people)
 
 
 CLASSES = (LikenessPerson, LikenessMany)

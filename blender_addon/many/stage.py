@@ -38,10 +38,10 @@ def set_up(head: bpy.types.Collection, scene: bpy.types.Scene) -> None:
         return
     low, high = bounds([skin])
     middle = Vector((0.5 * (low + high)).tolist())
-    for name, (place, share, side) in LAMPS.items():
+    for name, (position, share, side) in LAMPS.items():
         lamp = bpy.data.lights.new(name, "AREA")
         lamp.energy, lamp.size = share * LAMP_WATTS, side
-        _stand(scene, bpy.data.objects.new(name, lamp), middle + Vector(place), middle)
+        _stand(scene, bpy.data.objects.new(name, lamp), middle + Vector(position), middle)
     lens = bpy.data.cameras.new("Camera")
     lens.lens = LENS_MM
     scene.camera = bpy.data.objects.new("Camera", lens)

@@ -90,10 +90,10 @@ class NamedBuffers:
 
         None for an optional one that is missing. ``what`` : the entry's name in a sentence. ``lengths`` : known ones.
         """
-        found: dict[str, Any] = {}
+        arrays: dict[str, Any] = {}
         for name, field in fields.items():
             if field.optional and isinstance(entry, Mapping) and entry.get(name) is None:
-                found[name] = None
+                arrays[name] = None
                 continue
             values = self.array(checked_field(entry, name, str), field.dtype, [None] * len(field.shape))
             for wanted, length in zip(field.shape, values.shape, strict=True):
@@ -102,14 +102,14 @@ class NamedBuffers:
                     raise malformed(f"{name} of {what} has another length than it should")
                 if not least <= length <= most:
                     raise malformed(f"{name} of {what} has {length} rows")
-            found[name] = values
+            arrays[name] = values
         for name, field in fields.items():
-            values = found[name]
+            values = arrays[name]
             high = lengths[field.high] - 1 if isinstance(field.high, str) else field.high
             fits = values is None or not values.size or (values.min() >= field.low and values.max() <= high)
             if not fits:  # fails for NaN, too
                 raise malformed(f"a number of {name} of {what} is not finite or outside of its limits")
-        return found
+        return arrays
 
     def picture(self, name: str, most_pixels_a_side: int) -> tuple[bytes, tuple[int, int]]:
         """The PNG file called ``name`` and its (width, height), checked against the file's own header."""

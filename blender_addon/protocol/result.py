@@ -197,14 +197,14 @@ def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
 
 
 def _parameters(entry: Mapping[str, Any]) -> Mapping[str, float]:
-    found = checked_field(entry, "parameters", dict)
-    if len(found) > MOST_PARAMETERS:
-        raise malformed(f"its hair has {len(found)} parameters")
-    for name, value in found.items():
+    numbers = checked_field(entry, "parameters", dict)
+    if len(numbers) > MOST_PARAMETERS:
+        raise malformed(f"its hair has {len(numbers)} parameters")
+    for name, value in numbers.items():
         number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
         if not (number and math.isfinite(value) and len(name) <= MOST_CHARACTERS and name.isprintable()):
             raise malformed("a parameter of its hair is no number")
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in numbers.items()}
 
 
 LASH_PIXELS_A_SIDE = 4096

@@ -187,10 +187,10 @@ def neck_rim(mesh: bpy.types.Mesh) -> np.ndarray:
     edges = np.empty(2 * len(mesh.edges), np.int32)
     mesh.edges.foreach_get("vertices", edges)
     open_edges = edges.reshape(-1, 2)[np.bincount(loops, minlength=len(mesh.edges)) == 1]
-    found = np.unique(open_edges)
+    rim = np.unique(open_edges)
     middle = 0.5 * (points[:, 2].min() + points[:, 2].max())
-    found = found[points[found, 2] < middle] if len(found) else found
-    return found if len(found) else np.flatnonzero(points[:, 2] < points[:, 2].min() + 0.01)
+    rim = rim[points[rim, 2] < middle] if len(rim) else rim
+    return rim if len(rim) else np.flatnonzero(points[:, 2] < points[:, 2].min() + 0.01)
 
 
 def along_tongue(points: np.ndarray) -> np.ndarray:
@@ -242,12 +242,12 @@ def _add_motion(
     axes, pivot = bone_axes(*place), place[0]
     turn = axes.T @ motion[0]
     shift = axes.T @ (rotation_matrix(motion[0]) @ pivot + motion[1] - pivot)
-    found = []
+    channels = []
     for path, values, least in (("rotation_euler", turn, LEAST_TURN), ("location", shift, 2e-4)):
         most = max(np.abs(values).max() * LEAST_CHANNEL, least)
-        found += [Channel(path, axis, float(value)) for axis, value in enumerate(values) if abs(value) > most]
-    if found:
-        ordered = sorted(found, key=lambda c: (c.path == "location", -abs(c.amount)))
+        channels += [Channel(path, axis, float(value)) for axis, value in enumerate(values) if abs(value) > most]
+    if channels:
+        ordered = sorted(channels, key=lambda c: (c.path == "location", -abs(c.amount)))
         motions[key] = (bone, tuple(ordered))
 
 

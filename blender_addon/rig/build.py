@@ -67,11 +67,11 @@ def set_rigid_weights(obj: bpy.types.Object, bone: str = HEAD) -> None:
 def weights_of(obj: bpy.types.Object) -> dict[str, np.ndarray]:
     """Vertex group -> (V,) weights."""
     names = {group.index: group.name for group in obj.vertex_groups}
-    found = {name: np.zeros(len(obj.data.vertices)) for name in names.values()}
+    weights = {name: np.zeros(len(obj.data.vertices)) for name in names.values()}
     for vertex in obj.data.vertices:
         for element in vertex.groups:
-            found[names[element.group]][vertex.index] = element.weight
-    return found
+            weights[names[element.group]][vertex.index] = element.weight
+    return weights
 
 
 def remove_groups(obj: bpy.types.Object) -> None:
@@ -94,17 +94,17 @@ def distance_from_rim(mesh: bpy.types.Mesh) -> np.ndarray:
     by_end = np.argsort(there, kind="stable")
     ended, firsts = np.unique(there[by_end], return_index=True)
     begun, along = back[by_end], np.repeat(lengths, 2)[by_end]
-    rim, found = neck_rim(mesh), np.full(len(points), np.inf)
-    found[rim] = 0.0
+    rim, distances = neck_rim(mesh), np.full(len(points), np.inf)
+    distances[rim] = 0.0
     nearer = True
     while nearer:
-        shortest = np.minimum.reduceat(found[begun] + along, firsts)
-        nearer = bool((shortest < found[ended]).any())
-        found[ended] = np.minimum(found[ended], shortest)
-    found[~np.isfinite(found)] = found[np.isfinite(found)].max()
+        shortest = np.minimum.reduceat(distances[begun] + along, firsts)
+        nearer = bool((shortest < distances[ended]).any())
+        distances[ended] = np.minimum(distances[ended], shortest)
+    distances[~np.isfinite(distances)] = distances[np.isfinite(distances)].max()
     edges_of = np.bincount(there, minlength=len(points))
-    of_others = np.bincount(there, found[back], len(points))
-    result = 0.5 * (found + np.where(edges_of > 0, of_others / np.maximum(edges_of, 1), found))
+    of_others = np.bincount(there, distances[back], len(points))
+    result = 0.5 * (distances + np.where(edges_of > 0, of_others / np.maximum(edges_of, 1), distances))
     result[rim] = 0.0
     return result
 
@@ -156,15 +156,15 @@ def put_rig(collection: bpy.types.Collection) -> bpy.types.Object | None:
 
 def put_armature(collection: bpy.types.Collection) -> None:
     """Create or update the armature object with its bones."""
-    found = {name: tags.part_object(collection, name) for name in PART_NAMES}
-    places = rig_places({name: obj for name, obj in found.items() if obj is not None})
+    objects = {name: tags.part_object(collection, name) for name in PART_NAMES}
+    places = rig_places({name: obj for name, obj in objects.items() if obj is not None})
     if places is None:
         return
     rig = tags.rig_object(collection)
     if rig is None:
         rig = bones.new_armature()
         rig[tags.HEAD_ID], rig[tags.RIG] = collection[tags.HEAD_ID], True
-        rig.parent = found["head"]
+        rig.parent = objects["head"]
         bones.place_bones(rig, places)
         collection.objects.link(rig)
     else:
@@ -179,8 +179,8 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
     if rig is None or obj is None:
         return
     if part == "head":
-        found = {name: tags.part_object(collection, name) for name in PART_NAMES}
-        set_skin_weights(obj, rig_places(found))
+        objects = {name: tags.part_object(collection, name) for name in PART_NAMES}
+        set_skin_weights(obj, rig_places(objects))
     elif part == "tongue":
         set_tongue_weights(obj)
     elif part == BUST:

@@ -24,17 +24,17 @@ _SAME_WEIGHT = 1e-4
 
 def remember(rig: bpy.types.Object, places: RigPlaces) -> None:
     """Store the motions in the file."""
-    kept = {
+    motions = {
         key: [bone, [[channel.path, channel.axis, channel.amount] for channel in channels]]
         for key, (bone, channels) in places.motions.items()
     }
-    rig[MOTIONS] = json.dumps(kept)
+    rig[MOTIONS] = json.dumps(motions)
 
 
 def motions_of(rig: bpy.types.Object) -> dict[str, tuple[str, tuple[Channel, ...]]]:
     """Key -> (bone, channels), as in ``RigPlaces``."""
-    kept = json.loads(rig.get(MOTIONS, "{}"))
-    return {key: (bone, tuple(Channel(*channel) for channel in channels)) for key, (bone, channels) in kept.items()}
+    motions = json.loads(rig.get(MOTIONS, "{}"))
+    return {key: (bone, tuple(Channel(*channel) for channel in channels)) for key, (bone, channels) in motions.items()}
 
 
 def rig_of(head: bpy.types.Object) -> bpy.types.Object | None:

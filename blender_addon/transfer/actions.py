@@ -86,9 +86,9 @@ def curves_of_keys(action: bpy.types.Action) -> list[bpy.types.FCurve]:
         return [curve for curve in action.fcurves if key_of_path(curve.data_path) is not None]
     for slot in action.slots:
         bag = _channelbag(action, slot, ensure=False)
-        found = [curve for curve in (bag.fcurves if bag else ()) if key_of_path(curve.data_path) is not None]
-        if found:
-            return found
+        curves = [curve for curve in (bag.fcurves if bag else ()) if key_of_path(curve.data_path) is not None]
+        if curves:
+            return curves
     return []
 
 

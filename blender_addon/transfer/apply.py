@@ -214,10 +214,10 @@ def _turn_now(owner: bpy.types.Object, bone: str) -> Matrix:
 
 
 def _bone(owner: bpy.types.Object, bone: str) -> bpy.types.PoseBone:
-    found = owner.pose.bones.get(bone) if owner.pose is not None else None
-    if found is None:
+    pose_bone = owner.pose.bones.get(bone) if owner.pose is not None else None
+    if pose_bone is None:
         raise AddonError(f"{owner.name} has no bone {bone}.", "Choose the bone of the head again.", "no_bone")
-    return found
+    return pose_bone
 
 
 def apply_turns(owner: bpy.types.Object, bone: str, frames: np.ndarray, turns: np.ndarray, animate: bool) -> str:

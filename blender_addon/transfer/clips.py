@@ -175,5 +175,5 @@ def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
         u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
         rotation = u @ vt
     translation = None if clip.translation is None else between(clip.translation)
-    found = clip.found[np.where(share < 0.5, after - 1, after)]
-    return ExpressionClip(clip.names, between(clip.weights), times, found, rotation, translation, clip.notes)
+    valid = clip.found[np.where(share < 0.5, after - 1, after)]
+    return ExpressionClip(clip.names, between(clip.weights), times, valid, rotation, translation, clip.notes)

@@ -108,11 +108,11 @@ def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: 
         return
     longest = way.copy()
     for _ in range(ROUNDS):
-        top, seen = yield from _upper_edge(local + longest, triangles, front)
-        if seen.sum() <= 0.01 * seen_at_rest.sum():
+        top, visible = yield from _upper_edge(local + longest, triangles, front)
+        if visible.sum() <= 0.01 * seen_at_rest.sum():
             break
-        gap, went = seen.sum(axis=0) * STEP, np.maximum(open_top - top, 0.05)
-        factor = _smoothed(np.where(seen.any(axis=0), 1.0 + (gap + 0.5 * STEP) / went, 1.0).clip(1.0, MOST_AT_ONCE))
+        gap, went = visible.sum(axis=0) * STEP, np.maximum(open_top - top, 0.05)
+        factor = _smoothed(np.where(visible.any(axis=0), 1.0 + (gap + 0.5 * STEP) / went, 1.0).clip(1.0, MOST_AT_ONCE))
         share = np.interp(local[:, 0], _lines(), factor, left=1.0, right=1.0) - 1.0
         around = np.clip((FAR - np.linalg.norm(local, axis=1)) / (FAR - NEAR), 0.0, 1.0)
         down = np.clip(-longest[:, 2] / 0.02, 0.0, 1.0)  # only downward motion
@@ -181,9 +181,9 @@ def _upper_edge(points: np.ndarray, triangles: np.ndarray, front: np.ndarray):
         covered[row] |= hit.any(axis=1)
         if row % 8 == 7:
             yield
-    seen = ~covered
-    top = np.where(seen, z, -np.inf).max(axis=0)
-    return np.where(seen.any(axis=0), top, 1.0), seen
+    visible = ~covered
+    top = np.where(visible, z, -np.inf).max(axis=0)
+    return np.where(visible.any(axis=0), top, 1.0), visible
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
@@ -363,7 +363,7 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
     3)."""
     away = np.linalg.norm(skin - vertices.mean(axis=0), axis=1)
     around = np.argsort(away)[: max(min(300, len(skin) // 4), 4)]
-    place = fit_similarity(skin[around], bent[around])
+    placement = fit_similarity(skin[around], bent[around])
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     turns, shifts, stiff, moving = np.tile(np.eye(3), (len(motions), 1, 1)), np.zeros((len(motions), 3)), True, 0
     for number, motion in enumerate(motions):
@@ -375,13 +375,13 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
         turns[number], shifts[number] = rigid.rotation, rigid.apply(middle) - middle
         stiff &= bool(np.linalg.norm(rigid.apply(vertices) - vertices - motion) < STIFF * size)
     clings = moving > ATTACHED_KEY_SHARE * len(motions)
-    return PlacedPart(place.apply(vertices), motions, place, turns, shifts, stiff, clings)
+    return PlacedPart(placement.apply(vertices), motions, placement, turns, shifts, stiff, clings)
 
 
 def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) -> list[Eyeball]:
     """The target's pieces that match the source's eyeballs: stiff parts that some key rotates about their own
     centre."""
-    found = []
+    eyes = []
     for part in placed:
         size = np.linalg.norm(np.ptp(part.placed, axis=0)) / part.place.scale
         turned = np.einsum("kaa->k", part.turns) < 1 + 2 * np.cos(np.radians(8.0))
@@ -395,8 +395,8 @@ def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) ->
             middle = (points.min(axis=0) + points.max(axis=0)) / 2
             radius = float(np.median(np.linalg.norm(points - middle, axis=1)))
             inside = [p for p in candidates if np.linalg.norm(p.mean(axis=0) - middle) < 0.5 * radius]
-            found.append(Eyeball(middle, radius, np.concatenate(inside)))
-    return found
+            eyes.append(Eyeball(middle, radius, np.concatenate(inside)))
+    return eyes
 
 
 def move_pieces(
@@ -452,19 +452,19 @@ def _like_parts(points: np.ndarray, parts: Sequence[PlacedPart]):
     out = np.zeros((len(parts[0].motions), len(points), 3), np.float32)
     partners, away = [], []
     for part in parts:
-        found, distance = yield from nearest(points, part.placed)
-        partners.append(found)
+        index, distance = yield from nearest(points, part.placed)
+        partners.append(index)
         away.append(distance)
     owner = np.argmin(away, axis=0)
     main = int(np.argmin(np.mean(away, axis=1)))
     if np.linalg.norm(np.ptp(points, axis=0)) < SMALL * np.linalg.norm(np.ptp(parts[main].placed, axis=0)):
         owner[:] = main  # a single tooth
-    for number, (part, found) in enumerate(zip(parts, partners, strict=True)):
+    for number, (part, index) in enumerate(zip(parts, partners, strict=True)):
         mine = owner == number
         if part.stiff:
             out[:, mine] = part.rigid(points[mine], part.middle)
         else:
-            out[:, mine] = part.place.scale * part.motions[:, found[mine]] @ part.place.rotation.T
+            out[:, mine] = part.place.scale * part.motions[:, index[mine]] @ part.place.rotation.T
     return out
 
 

@@ -201,8 +201,8 @@ def meaning(name: str) -> Meaning | None:
             behind_mouth = start == 0 or words[start - 1] in _BEFORE_VOWELS
             if len(words) - start > 1 or not behind_mouth:
                 continue  # "Variant_A" and "Brows_U_L" are no vowels
-        if (found := _read(words[start:])) and _same_part(words[:start], found):
-            return found
+        if (part := _read(words[start:])) and _same_part(words[:start], part):
+            return part
     return None
 
 
@@ -230,8 +230,8 @@ def _read(words: tuple[str, ...]) -> Meaning | None:
     sides = [number for number, word in enumerate(words) if word in _SIDES]
     for number in reversed(sides):  # the last one first: "l_jaw_left"
         base = "".join(words[:number] + words[number + 1 :])
-        if found := _with_side(base, _SIDES[words[number]]):
-            return found
+        if read := _with_side(base, _SIDES[words[number]]):
+            return read
     return _with_side(whole, "")
 
 

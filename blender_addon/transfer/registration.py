@@ -29,7 +29,7 @@ def nearest(points: np.ndarray, among: np.ndarray):
 
     Returns (M,) int and (M,) distances.
     """
-    found, distance = np.empty(len(points), int), np.empty(len(points))
+    index, distance = np.empty(len(points), int), np.empty(len(points))
     centre = among.mean(axis=0)
     other = (among - centre).astype(np.float32)
     half = 0.5 * np.einsum("nd,nd->n", other, other)
@@ -39,10 +39,10 @@ def nearest(points: np.ndarray, among: np.ndarray):
         score = part @ other.T
         score -= half
         best = score.argmax(axis=1)
-        found[first : first + size] = best
+        index[first : first + size] = best
         distance[first : first + size] = np.linalg.norm(part - other[best], axis=1)
         yield
-    return found, distance
+    return index, distance
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -325,14 +325,14 @@ def _closest_points(points, normals, target, target_normals, start: Similarity, 
     for _ in range(rounds):
         reach = 0.15 * fitted.scale * size  # a normal rotated by 60 degrees counts as this distance
         moved, turned = fitted.apply(points), normals @ fitted.rotation.T
-        found, distance = yield from nearest(
+        index, distance = yield from nearest(
             np.hstack([moved, reach * turned]), np.hstack([target, reach * target_normals])
         )
         limit = np.quantile(distance, 0.7)
         keep = distance <= limit
         cost = float(distance[keep].mean() / (fitted.scale * size))
-        onto = target[found]
-        along = np.einsum("nd,nd->n", onto - moved, target_normals[found])[:, None] * target_normals[found]
+        onto = target[index]
+        along = np.einsum("nd,nd->n", onto - moved, target_normals[index])[:, None] * target_normals[index]
         goal = moved + along + 0.3 * (onto - moved - along)
         new = fit_similarity(points[keep], goal[keep])
         tilt = np.degrees(np.arccos(np.clip((np.trace(new.rotation.T @ start.rotation) - 1) / 2, -1, 1)))
@@ -434,8 +434,8 @@ def _pulls(moved: Surface, target: Surface, reach: float, normal_reach: float):
     points, normals = moved.vertices, moved.normals
     there = np.hstack([target.vertices, normal_reach * target.normals])
     here = np.hstack([points, normal_reach * normals])
-    found, _ = yield from nearest(here, there)
-    weight, sums = _one_way(points, normals, target.vertices[found], target.normals[found], reach)
+    index, _ = yield from nearest(here, there)
+    weight, sums = _one_way(points, normals, target.vertices[index], target.normals[index], reach)
     near = np.flatnonzero(_inside_box(target.vertices, points, reach))
     if len(near) > 6000:
         near = np.random.default_rng(len(near)).permutation(near)[:6000]
@@ -471,14 +471,14 @@ def correspond(target: Surface, bent: Surface, face_size: float):
     near = np.flatnonzero(_inside_box(target.vertices, bent.vertices, reach))
     if not len(near):
         return Correspondence(triangle, bary, sure)
-    found, _ = yield from nearest(
+    index, _ = yield from nearest(
         np.hstack([target.vertices[near], reach * target.normals[near]]),
         np.hstack([bent.vertices, reach * bent.normals]),
     )
     table = _triangles_around(bent.triangles, len(bent.vertices))
     best = np.full(len(near), np.inf)
     for column in table.T:
-        candidate = column[found]
+        candidate = column[index]
         has = candidate >= 0
         corners = bent.vertices[bent.triangles[np.maximum(candidate, 0)]]
         weights, distance = closest_on_triangles(target.vertices[near], corners)

@@ -172,8 +172,8 @@ def _too_large(value: Any, path: str, limits: Mapping[str, int]) -> Iterator[str
 
 def portrait_names() -> list[str]:
     """Names from every list that the chain reads: some of each answer, and some with hand-made labels."""
-    names = _first_of_each({name: ("hair", seen.facial_hair) for name, seen in read_traits().items()})
-    names += _first_of_each({name: ("worn", seen.glasses) for name, seen in read_traits().items()})
+    names = _first_of_each({name: ("hair", traits.facial_hair) for name, traits in read_traits().items()})
+    names += _first_of_each({name: ("worn", traits.glasses) for name, traits in read_traits().items()})
     names += _first_of_each({name: ("by hand", one.held_out) for name, one in read_hand_labels().items()})
     return sorted(set(names))
 

@@ -119,9 +119,9 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.path = folder / "log.jsonl"
-        kept = [row for row in read_log(folder) if row["run_step"] <= run_step]
+        rows = [row for row in read_log(folder) if row["run_step"] <= run_step]
         partial = self.path.with_suffix(".part")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         partial.replace(self.path)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
         self._board = _tensorboard(folder, run_step)

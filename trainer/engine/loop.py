@@ -69,8 +69,8 @@ def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time
     RecipeError : the folder has another run, there is nothing to resume, or initial weights are not usable.
     TrainingDivergedError : losses stayed not finite.
     """
-    with world(options.device) as place, _deterministic(place.device), _StopRequest() as stop:
-        session = _Session(recipe, options, place, clock, stop)
+    with world(options.device) as processes, _deterministic(processes.device), _StopRequest() as stop:
+        session = _Session(recipe, options, processes, clock, stop)
         return session.run()
 
 

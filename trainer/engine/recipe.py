@@ -302,12 +302,12 @@ def _decode_dataclass(expected: type, value: Any, key: str, where: str) -> Any:
         if "kind" not in table:
             raise RecipeError(f"{where}: {label} has no key 'kind'.")
         try:
-            found = find_class(expected.family, table.pop("kind"))
+            cls = find_class(expected.family, table.pop("kind"))
         except ValueError as error:
             raise RecipeError(f"{where}: {label}: {error}.") from error
-        if not issubclass(found, expected):
-            raise RecipeError(f"{where}: {label}: {found.__name__} is not a {expected.__name__}.")
-        expected = found
+        if not issubclass(cls, expected):
+            raise RecipeError(f"{where}: {label}: {cls.__name__} is not a {expected.__name__}.")
+        expected = cls
     hints = _type_hints(expected)
     fields = {field.name: field for field in dataclasses.fields(expected)}
     for name in table:
@@ -350,13 +350,13 @@ def _override(table: dict[str, Any], assignment: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text  # a bare word is a string
     keys = path.split(".")
-    place: Any = table
+    entry: Any = table
     for depth, key in enumerate(keys[:-1]):
-        place = _enter(place, key, ".".join(keys[: depth + 1]))
+        entry = _enter(entry, key, ".".join(keys[: depth + 1]))
     last = keys[-1]
-    if not isinstance(place, (dict, list)):
+    if not isinstance(entry, (dict, list)):
         raise RecipeError(f"--set {path}: there is nothing below a plain value.")
-    place[_position(place, last, f"--set {path}") if isinstance(place, list) else last] = value
+    entry[_position(entry, last, f"--set {path}") if isinstance(entry, list) else last] = value
 
 
 def _enter(place: Any, key: str, path: str) -> Any:

@@ -254,7 +254,7 @@ class Trainee:
                 batches[part] = made
             return batches[part]
 
-        reports = [self._take(place, batch, numbers, fraction) for place in range(len(self.turns))]
+        reports = [self._take(number, batch, numbers, fraction) for number in range(len(self.turns))]
         if any(report.finite for report in reports):
             self._move_average(step)
         first = reports[0]

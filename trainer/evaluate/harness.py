@@ -45,14 +45,14 @@ CAPTION_HEIGHT = 16
 
 def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Name -> photos of ``folder`` and its sub-folders, as far as they hold photos directly."""
-    found = {}
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        photos = tuple(sorted(path for path in place.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES))
+    people = {}
+    for directory in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        photos = tuple(sorted(path for path in directory.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES))
         if photos:
-            found[place.name] = photos
-    if not found:
+            people[directory.name] = photos
+    if not people:
         raise LikenessError("no_photo", f"There are no photos in {folder}.", "Give a folder with a folder per person.")
-    return found
+    return people
 
 
 def add_people_arguments(parser: argparse.ArgumentParser, most: int | None = None) -> None:
@@ -164,9 +164,9 @@ def ablation_figures(
     if WHOLE not in models:
         advice = "Train it with python -m trainer ablations."
         raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
-    found = {name: {path.parent.name: errors(path) for path in paths} for name, paths in models.items()}
+    errors_by_model = {name: {path.parent.name: errors(path) for path in paths} for name, paths in models.items()}
     figures: dict[str, float] = {}
-    for name, seeds in sorted(found.items(), key=lambda item: item[0] != WHOLE):
+    for name, seeds in sorted(errors_by_model.items(), key=lambda item: item[0] != WHOLE):
         for number, measure in enumerate(measures):
             key = f"ablation.{name}.{measure}"
             values = np.stack([one[number] for one in seeds.values()])  # (seeds, people)
@@ -176,9 +176,11 @@ def ablation_figures(
             if measure in of_mean_face:
                 mean = np.mean([one[-1] for one in seeds.values()], 0)
                 figures |= ratio_interval(np.mean(values, 0), mean).figures(f"{key}.of_mean_face")
-            shared = [seed for seed in seeds if seed in found[WHOLE]]
+            shared = [seed for seed in seeds if seed in errors_by_model[WHOLE]]
             if name != WHOLE and shared:
-                own, whole = (np.mean([of[seed][number] for seed in shared], 0) for of in (seeds, found[WHOLE]))
+                own, whole = (
+                    np.mean([of[seed][number] for seed in shared], 0) for of in (seeds, errors_by_model[WHOLE])
+                )
                 figures |= ratio_interval(own, whole).figures(f"{key}.of_whole")
     return figures
 

@@ -147,8 +147,8 @@ def person_likeness(
     Returns the distances, and the renders, a row per light."""
     asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
     pictures = neutral_renders(asset)
-    found = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
-    gallery = [embedding for embedding in found if embedding is not None]
+    embeddings = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
+    gallery = [embedding for embedding in embeddings if embedding is not None]
     if not gallery:
         raise LikenessError("no_face", "No photo shows a face that the recogniser finds.")
     distances = _distances(pictures, gallery)
@@ -163,9 +163,10 @@ def _distances(
 ) -> dict[tuple[str, str], float]:
     """Mean distance of each picture to the gallery's embeddings (128,); NaN if no face is found in it."""
     missing = np.full(128, np.nan)
-    found = {key: face_embedding(picture) for key, picture in pictures.items()}
+    embeddings = {key: face_embedding(picture) for key, picture in pictures.items()}
     return {
-        key: identity_distance([missing if one is None else one], gallery).per_render[0] for key, one in found.items()
+        key: identity_distance([missing if one is None else one], gallery).per_render[0]
+        for key, one in embeddings.items()
     }
 
 
@@ -221,10 +222,10 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     folders = people_folders(arguments.people)
 
     def person(name: str) -> PersonLikeness:
-        found, rows = person_likeness(folders[name], options, without)
+        distances, rows = person_likeness(folders[name], options, without)
         if arguments.pictures:
             write_sheet(arguments.pictures / f"{name}.png", rows, [view for view, _ in VIEWS])
-        return found
+        return distances
 
     def shown(one: PersonLikeness) -> dict[str, float]:
         return {" ".join(key): value for key, value in one.distances.items()} | {"photos": one.photos}

@@ -47,7 +47,7 @@ def best_fit_cage(scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.nd
     embedding, chosen = template.landmarks478, list(indices)
     rows = np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()
     weights = embedding.barycentrics[chosen].astype(np.float64).ravel()
-    found = fit_model(
+    fit = fit_model(
         template.vertices[:head].astype(np.float64),
         template.identity_modes[:, :head].astype(np.float64),
         topology.matrix[:head],
@@ -59,16 +59,16 @@ def best_fit_cage(scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.nd
         landmark_noise=LANDMARK_NOISE,
         iterations=ITERATIONS,
     )
-    offsets = np.tensordot(found.coefficients, template.identity_modes, 1)
+    offsets = np.tensordot(fit.coefficients, template.identity_modes, 1)
     return (template.vertices + offsets).astype(np.float32)
 
 
 def best_fit_to_simulated(number: int) -> np.ndarray:
     """``best_fit_cage`` of a simulated face, with landmarks detected on clay renderings."""
     scan = read_simulated(number)
-    found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
-    usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if found.found[index])
-    return best_fit_cage(scan, usable, found.positions[list(usable)])
+    marks = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
+    usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if marks.found[index])
+    return best_fit_cage(scan, usable, marks.positions[list(usable)])
 
 
 DISTANCES = (0.35, 0.8, 2.5)

@@ -107,8 +107,8 @@ def opening(landmarks: np.ndarray) -> float:
 def chosen_pair(photos: Sequence[Path]) -> Pair | None:
     """The calm and the smiling photo of a person; None where no two differ enough."""
     faces = {path: found_faces([path]) for path in photos}
-    seen = {path: found[0] for path, found in faces.items() if len(found) == 1}
-    widths = {path: mouth_width(face) for path, face in seen.items() if clear(face)}
+    single = {path: detections[0] for path, detections in faces.items() if len(detections) == 1}
+    widths = {path: mouth_width(face) for path, face in single.items() if clear(face)}
     if len(widths) < 2:
         return None
     calm, smiling = min(widths, key=lambda path: widths[path]), max(widths, key=lambda path: widths[path])
@@ -155,8 +155,10 @@ def lips_apart(one: np.ndarray, other: np.ndarray) -> float:
 def outline_error(face: PhotoFace, made: Reconstruction) -> float:
     """Mean distance of the drawn jaw from the photo's, per cent of the face's scale; NaN where no label shows it."""
     template, fit = load_template(), made.fitted.photos[0]
-    seen = seen_outline(template, landmark_model(template), face, fit.vertices, fit.camera)
-    share = float(np.mean(np.abs(seen.distance))) / face_scale(face.landmarks) if len(seen.distance) else float("nan")
+    outline = seen_outline(template, landmark_model(template), face, fit.vertices, fit.camera)
+    share = (
+        float(np.mean(np.abs(outline.distance))) / face_scale(face.landmarks) if len(outline.distance) else float("nan")
+    )
     return 100.0 * share
 
 

@@ -102,9 +102,9 @@ def in_eye(points: np.ndarray, marks: np.ndarray, eye: int, wider: float = 0.0) 
     within ``wider`` metres of it."""
     outline = marks[[*LID_LOWER[eye], *UPPER_LIDS[eye]]]
     near = points[:, 2] > outline[:, 2].min() - 0.01
-    found = np.zeros(len(points), bool)
-    found[near] = _inside(points[near, :2], outline[:, :2], max(wider, 1e-6)) > (0.0 if wider else 0.5)
-    return found
+    inside = np.zeros(len(points), bool)
+    inside[near] = _inside(points[near, :2], outline[:, :2], max(wider, 1e-6)) > (0.0 if wider else 0.5)
+    return inside
 
 
 def painted_eye(points: np.ndarray, marks: np.ndarray, eye: int, iris: np.ndarray) -> np.ndarray:
@@ -195,19 +195,19 @@ class ForeignHead:
         """(N, 3) measured points that are visible from the front or from 40° to either side, without painted eyes, and
         (T, 3) triangles between them."""
         bvh, points = build_bvh(self.vertices, self.skin), self.vertices[self.measured]
-        seen = np.zeros(len(points), bool)
+        visible = np.zeros(len(points), bool)
         for yaw in np.radians([-40, 0, 40]):
             eye = self.middle + 2 * np.array([np.sin(yaw), 0, np.cos(yaw)])
             ways = points - eye
             far = np.linalg.norm(ways, axis=1)
             _, hit, _ = closest_hits(bvh, np.tile(eye, (len(points), 1)), ways / far[:, None])
-            seen |= np.abs(hit - far) < 0.0005
+            visible |= np.abs(hit - far) < 0.0005
         for eye in (0, 1) if not self.eyes else ():
-            seen &= ~in_eye(points, self.marks, eye, wider=0.002)
+            visible &= ~in_eye(points, self.marks, eye, wider=0.002)
         number = np.full(len(self.vertices), -1)
-        number[self.measured[seen]] = np.arange(seen.sum())
+        number[self.measured[visible]] = np.arange(visible.sum())
         triangles = number[self.skin]
-        return points[seen], triangles[(triangles >= 0).all(1)]
+        return points[visible], triangles[(triangles >= 0).all(1)]
 
 
 @dataclass(frozen=True)
@@ -351,8 +351,8 @@ def all_marks(found: SurfaceLandmarks) -> np.ndarray:
     """(478, 3) positions; landmarks outside the scan are taken from the mean face, aligned to the others."""
     template = load_template()
     mean = template.landmarks478.positions(template.vertices).astype(np.float64)
-    place = fit_similarity(mean[found.steady], found.positions[found.steady])
-    return np.where(found.found[:, None], found.positions, place.apply(mean))
+    placement = fit_similarity(mean[found.steady], found.positions[found.steady])
+    return np.where(found.found[:, None], found.positions, placement.apply(mean))
 
 
 def _scan_head(number: int, person: np.random.Generator) -> ForeignHead:

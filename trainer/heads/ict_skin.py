@@ -44,10 +44,10 @@ def robust_similarity(source: np.ndarray, target: np.ndarray, keep: float = 0.7)
     iterations)."""
     chosen = np.arange(len(source))
     for _ in range(10):
-        found = fit_similarity(source[chosen], target[chosen])
-        distance = np.linalg.norm(found.apply(source) - target, axis=1)
+        similarity = fit_similarity(source[chosen], target[chosen])
+        distance = np.linalg.norm(similarity.apply(source) - target, axis=1)
         chosen = np.argsort(distance)[: max(int(len(source) * keep), 4)]
-    return found
+    return similarity
 
 
 def warp_by_landmarks(
@@ -222,13 +222,13 @@ def openness(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     k = np.arange(64) + 0.5
     z, turn = 1 - 2 * k / 64, 2.399963 * k
     sphere = np.stack([np.sqrt(1 - z * z) * np.cos(turn), np.sqrt(1 - z * z) * np.sin(turn), z], axis=1)
-    seen, asked = np.zeros(len(vertices)), np.zeros(len(vertices))
+    open_directions, asked = np.zeros(len(vertices)), np.zeros(len(vertices))
     for direction in sphere:
         ahead = np.flatnonzero(normals @ direction > 0.15)
         hit, _, _ = closest_hits(bvh, vertices[ahead] + normals[ahead] * 2e-4, np.tile(direction, (len(ahead), 1)))
-        seen[ahead] += hit < 0
+        open_directions[ahead] += hit < 0
         asked[ahead] += 1
-    return seen / np.maximum(asked, 1)
+    return open_directions / np.maximum(asked, 1)
 
 
 def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: photographs.SurfaceLandmarks) -> np.ndarray:
@@ -239,9 +239,9 @@ def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: photog
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
     head_faces = triangulate(quads)
     middle = np.array([0.0, *template.vertices[template.landmarks478.vertices[168, 0], 1:]]) - [0, 0.03, 0.03]
-    found = photographs.find_surface_landmarks(vertices, head_faces, middle)
-    own = found.positions
-    good = found.steady & landmarks.steady
+    marks = photographs.find_surface_landmarks(vertices, head_faces, middle)
+    own = marks.positions
+    good = marks.steady & landmarks.steady
     scale, rotation, translation = robust_similarity(own[good], landmarks.positions[good])
     own = scale * own @ rotation.T + translation
     good &= np.nan_to_num(np.linalg.norm(own - landmarks.positions, axis=1), nan=1.0) < 0.015
@@ -455,8 +455,8 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> FittedIctHead:
     warped = warp_by_landmarks(placed, placed_marks[good], marks[good])
     dense_faces, matrix = photographs.subdivide_midpoint(faces, len(vertices), 2)
     dense = matrix @ vertices
-    seen = openness(placed[:SKIN_STOP], model.skin) > SEEN
-    fitted = fit_surface(warped[:SKIN_STOP], model.skin, seen.astype(float), dense, dense_faces)
+    visible = openness(placed[:SKIN_STOP], model.skin) > SEEN
+    fitted = fit_surface(warped[:SKIN_STOP], model.skin, visible.astype(float), dense, dense_faces)
     scanned = scanned_part(fitted, dense, longest_border(dense_faces))
     moved = warped.copy()
     # sockets, mouth and teeth follow the skin around them; eyeballs keep their shape
@@ -495,10 +495,10 @@ def most_probable_head(
     row = np.repeat(np.arange(len(chosen)), 3)
     weights = fine.landmarks.barycentrics[chosen].ravel()
     rows = sparse.csr_matrix((weights, (row, corners.ravel())), shape=(len(chosen), count))
-    seen = (openness(model.neutral[:SKIN_STOP], model.skin) > SEEN).astype(float)
+    visible = (openness(model.neutral[:SKIN_STOP], model.skin) > SEEN).astype(float)
     skin = sparse.identity(count, format="csr")[:SKIN_STOP]
     mean, modes = model.neutral[:count], model.identity[:, :count].astype(np.float64)
-    return fit_model(mean, modes, skin, model.skin, seen, scan, rows, marks[chosen]).cage
+    return fit_model(mean, modes, skin, model.skin, visible, scan, rows, marks[chosen]).cage
 
 
 def _seat_eyeball(

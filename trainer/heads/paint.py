@@ -93,8 +93,8 @@ def _scattered_spots(points, spacing, radius, share, seed):  # pragma: no cover 
                     offset = 0.0
                     for axis in range(3):
                         corner = i if axis == 0 else (j if axis == 1 else m)
-                        place = corner + 0.5 + 0.5 * _lattice(i, j, m, seed + np.uint64(1 + axis))
-                        offset += (base[axis] - place) ** 2
+                        spot = corner + 0.5 + 0.5 * _lattice(i, j, m, seed + np.uint64(1 + axis))
+                        offset += (base[axis] - spot) ** 2
                     size = radius / spacing * (0.7 + 0.3 * _lattice(i, j, m, seed + np.uint64(4)))
                     distance = math.sqrt(offset) / size
                     if distance < 1:

@@ -119,11 +119,11 @@ def _face_mesh():
 
 def detect_landmarks(picture: np.ndarray) -> np.ndarray | None:
     """(478, 3) MediaPipe landmarks in pixels of an (H, W, 3) uint8 picture; None when no face is detected."""
-    found = _face_mesh().process(np.ascontiguousarray(picture)).multi_face_landmarks
-    if not found:
+    meshes = _face_mesh().process(np.ascontiguousarray(picture)).multi_face_landmarks
+    if not meshes:
         return None
     height, width = picture.shape[:2]
-    return np.array([[p.x * width, p.y * height, p.z * width] for p in found[0].landmark])
+    return np.array([[p.x * width, p.y * height, p.z * width] for p in meshes[0].landmark])
 
 
 def find_surface_landmarks(
@@ -160,9 +160,9 @@ def find_surface_landmarks(
             surface, camera, raytrace.Lighting((lamp,), soft), samples=3, ambient_rays=4, bvh=bvh
         )
         picture = raytrace.develop(view.over(np.full(3, 0.35)), raytrace.Film(noise=0.0), np.random.default_rng(0))
-        found = detect_landmarks(picture)
-        if found is not None:
-            pixels.append(found[:, :2])
+        points = detect_landmarks(picture)
+        if points is not None:
+            pixels.append(points[:, :2])
     if not pixels:
         raise ValueError("MediaPipe sees no face on this mesh")
     pixel = np.median(pixels, axis=0)  # (478, 2)
@@ -277,10 +277,10 @@ def lighting(name: str, turn_degrees: float, middle: np.ndarray) -> raytrace.Lig
     table = TABLES["lights"][name]
     lights = []
     for position, radius, irradiance in table.get("lamps", ()):
-        place = rotation @ np.array(position) + middle
+        at = rotation @ np.array(position) + middle
         # ``irradiance`` is given at the face, but ``AreaLight`` states it at the origin
-        gain = ((place - middle) ** 2).sum() / (place**2).sum()
-        lights.append(raytrace.AreaLight(place, radius, np.array(irradiance) * gain))
+        gain = ((at - middle) ** 2).sum() / (at**2).sum()
+        lights.append(raytrace.AreaLight(at, radius, np.array(irradiance) * gain))
     windows = table.get("windows", ())
     directions = np.array([direction for direction, _, _ in windows]).reshape(-1, 3)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -343,8 +343,8 @@ def take_photograph(
     light = lighting(shot.light, shot.light_turn, middle)
     view = raytrace.trace_view(surface, camera, light, samples, ambient_rays, shot.seed)
     linear = view.over(background(shot.size, generator))
-    seen = view.coverage > 0.99
-    level = np.percentile(view.linear[seen].max(-1), 90) if seen.any() else 1.0
+    covered = view.coverage > 0.99
+    level = np.percentile(view.linear[covered].max(-1), 90) if covered.any() else 1.0
     # exposure is metered on the person, as phones do, and then varied by the film's exposure
     factor = min(0.55 / max(float(level), 1e-3), 2.0)
     film = shot.film

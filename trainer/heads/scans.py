@@ -257,8 +257,8 @@ def neutral_scan(seed: int) -> ScanTruth:
     """The visible skin of the neutral face of random person ``seed``, in the form of a scan."""
     vertices = load_ict().shaped(ict_identity(seed))
     marks = fine_ict().landmarks.on(vertices[: EYES[1][1]], fine_ict().coarse_faces)
-    seen = openness(vertices[:SKIN_STOP], load_ict().skin) > 0.45
-    return truth_from_marks(f"ict_{seed}", vertices[:SKIN_STOP][seen], marks, vertices[list(tragus_ids())])
+    visible = openness(vertices[:SKIN_STOP], load_ict().skin) > 0.45
+    return truth_from_marks(f"ict_{seed}", vertices[:SKIN_STOP][visible], marks, vertices[list(tragus_ids())])
 
 
 @lru_cache(maxsize=1)

@@ -63,8 +63,8 @@ def principal_skins(skins: np.ndarray, shares: np.ndarray, modes: int) -> tuple[
     mean = np.tensordot(shares, skins, 1)
     centred = ((skins - mean) * np.sqrt(shares)[:, None, None]).reshape(len(skins), -1)
     _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
-    kept = min(modes, len(sizes))
-    return mean, (sizes[:kept, None] * directions[:kept]).reshape(kept, *mean.shape)
+    count = min(modes, len(sizes))
+    return mean, (sizes[:count, None] * directions[:count]).reshape(count, *mean.shape)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

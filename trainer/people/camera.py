@@ -125,9 +125,9 @@ class Cameras:
 
     def project(self, points: Tensor) -> Tensor:
         """Project head-frame points (N, P, 3) to (N, P, 3): x and y in pixels, depth in metres."""
-        seen = self.in_camera(points)
-        depth = seen[..., 2:]
-        flat = seen[..., :2] / depth
+        in_camera = self.in_camera(points)
+        depth = in_camera[..., 2:]
+        flat = in_camera[..., :2] / depth
         focal = torch.stack([self.intrinsics[:, 0, 0], self.intrinsics[:, 1, 1]], -1)[:, None]
         return torch.cat([flat * focal + self.intrinsics[:, None, :2, 2], depth], -1)
 
@@ -137,8 +137,8 @@ def extrinsics(views: list[ViewParameters], eyes: np.ndarray) -> np.ndarray:
     matrices = np.tile(np.eye(4), (len(views), 1, 1))
     for matrix, view, middle in zip(matrices, views, eyes, strict=True):
         matrix[:3, :3] = camera_rotation(view)
-        place = view.distance * np.array([view.aside[0], view.aside[1], 1.0])
-        matrix[:3, 3] = place - matrix[:3, :3] @ middle
+        offset = view.distance * np.array([view.aside[0], view.aside[1], 1.0])
+        matrix[:3, 3] = offset - matrix[:3, :3] @ middle
     return matrices
 
 
@@ -292,8 +292,8 @@ def _kernel(generator: np.random.Generator, old: bool) -> np.ndarray:
     moved = generator.uniform(1.0, 5.0) if generator.random() < 0.10 else 0.0
     angle = generator.uniform(0, np.pi)
     total = np.zeros((KERNEL, KERNEL))
-    for place in np.linspace(-0.5, 0.5, 7 if moved else 1) if moved else [0.0]:
-        dx, dy = place * moved * np.cos(angle), place * moved * np.sin(angle)
+    for step in np.linspace(-0.5, 0.5, 7 if moved else 1) if moved else [0.0]:
+        dx, dy = step * moved * np.cos(angle), step * moved * np.sin(angle)
         total += np.exp(-((x - dx) ** 2 + (y - dy) ** 2) / (2 * sigma**2))
     return total / total.sum()
 

@@ -385,10 +385,10 @@ def _with_company(g: np.random.Generator, batch: PeopleBatch, row: int, other: i
     steps = torch.arange(size, device=labels.device)
     rows, columns = steps - down, steps - across
     inside = (rows >= 0)[:, None] & ((columns >= 0) & (columns < size))[None]
-    place = rows.clamp(0, size - 1)[:, None], columns.clamp(0, size - 1)[None]
+    cell = rows.clamp(0, size - 1)[:, None], columns.clamp(0, size - 1)[None]
     below_top = (batch.labels[other] != int(FaceClass.BACKGROUND)).cummax(0).values  # the head and everything below it
-    behind = below_top[place] & inside & (labels == int(FaceClass.BACKGROUND))
-    return torch.where(behind[None], batch.images[other][:, place[0], place[1]], image)
+    behind = below_top[cell] & inside & (labels == int(FaceClass.BACKGROUND))
+    return torch.where(behind[None], batch.images[other][:, cell[0], cell[1]], image)
 
 
 _SHAPE = 20  # purpose of random numbers; dressed people use the numbers below

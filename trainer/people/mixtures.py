@@ -98,9 +98,9 @@ class Turns:
 
     def _before(self, index: int, number: int) -> int:
         """Count a source's samples among the first ``index``."""
-        rounds, place = divmod(index, sum(self.shares))
+        rounds, remainder = divmod(index, sum(self.shares))
         turn = sum(self.shares[:number])
-        return rounds * self.shares[number] + min(max(place - turn, 0), self.shares[number])
+        return rounds * self.shares[number] + min(max(remainder - turn, 0), self.shares[number])
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,10 @@ def landmark_picture(pictures: np.ndarray, places: Tensor, visible: Tensor) -> n
     """Draw landmarks (N, L, 2) into pictures (N, H, W, 3) uint8: green where visible, red where hidden."""
     marked = pictures.copy()
     height, width = marked.shape[1:3]
-    for picture, points, seen in zip(marked, places.cpu().numpy(), visible.cpu().numpy(), strict=True):
+    for picture, points, mask in zip(marked, places.cpu().numpy(), visible.cpu().numpy(), strict=True):
         columns, rows = np.floor(points[:, 0]).astype(int), np.floor(points[:, 1]).astype(int)
         within = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-        picture[rows[within], columns[within]] = np.where(seen[within, None], (40, 255, 60), (255, 40, 40))
+        picture[rows[within], columns[within]] = np.where(mask[within, None], (40, 255, 60), (255, 40, 40))
     return marked
 
 

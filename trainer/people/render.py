@@ -135,17 +135,17 @@ def lamp_visibility(
     n, count, _ = vertices.shape
     centre = vertices.new_tensor([0.0, 0.70, 0.04])
     turned = (vertices - centre) @ lamp_axes(directions).transpose(1, 2)  # (N, V, 3)
-    place = (turned[..., :2] / REACH + 1) * (resolution / 2)
-    seen = torch.cat([place, _LAMP_DISTANCE - turned[..., 2:]], -1)
-    found = fragments(face_ids(seen, faces, (resolution, resolution), backend=backend), faces)
-    depth = found.scatter(fragment_values(seen[..., 2:], found, fragment_barycentrics(seen, found)), 9.0)
+    pixels = (turned[..., :2] / REACH + 1) * (resolution / 2)
+    projected = torch.cat([pixels, _LAMP_DISTANCE - turned[..., 2:]], -1)
+    raster = fragments(face_ids(projected, faces, (resolution, resolution), backend=backend), faces)
+    depth = raster.scatter(fragment_values(projected[..., 2:], raster, fragment_barycentrics(projected, raster)), 9.0)
     depth = depth.view(n, resolution * resolution)
     total = torch.zeros(n, count, device=vertices.device)
     spacing = (0.7 + 2.6 * softness)[:, None] * resolution / 128
-    own = seen[..., 2]
+    own = projected[..., 2]
     for dx, dy in _TAPS:
-        column = (place[..., 0] + dx * spacing).floor().clamp(0, resolution - 1).long()
-        row = (place[..., 1] + dy * spacing).floor().clamp(0, resolution - 1).long()
+        column = (pixels[..., 0] + dx * spacing).floor().clamp(0, resolution - 1).long()
+        row = (pixels[..., 1] + dy * spacing).floor().clamp(0, resolution - 1).long()
         blocker = depth.gather(1, row * resolution + column)
         allowed = BIAS + (0.0012 * (abs(dx) + abs(dy))) * spacing
         total += ((own - blocker - allowed) / 0.003).clamp(0, 1)
@@ -183,30 +183,30 @@ def blend_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLaye
         return linear, labels
     size = linear.shape[1:3]
     pixels = cameras.project(layer.vertices) * linear.new_tensor([scale, scale, 1.0])
-    found = fragments(face_ids(pixels, layer.faces, (size[0], size[1]), backend=backend), layer.faces)
-    weights = fragment_barycentrics(pixels, found)
+    raster = fragments(face_ids(pixels, layer.faces, (size[0], size[1]), backend=backend), layer.faces)
+    weights = fragment_barycentrics(pixels, raster)
     even = fill_light(layer.normals, torch.full_like(layer.alpha, 0.85), light)
     tail = torch.stack([layer.alpha, layer.mirror, layer.specular, layer.roughness], -1)
     sight = cameras.centres()[:, None] - layer.vertices
     attributes = torch.cat(
         [pixels[..., 2:], layer.normals, sight, layer.tangent, even, layer.albedo, layer.detail, tail], -1
     )
-    values = fragment_values(attributes, found, weights)
+    values = fragment_values(attributes, raster, weights)
     own_depth, normal, sight = values[:, 0], unit(values[:, 1:4]), unit(values[:, 4:7])
     tangent, even, albedo, detail = values[:, 7:10], values[:, 10:13], values[:, 13:16], values[:, 16:20]
     alpha, mirror, specular, rough = values[:, 20:].unbind(-1)
-    key = key_light(light, found.image)
+    key = key_light(light, raster.image)
     cosine = (normal * key.direction).sum(-1, keepdim=True).clamp(min=0)
     color = albedo * surface_tone(detail) * (even + cosine * key.colour)
     shine = fibre_highlight(tangent, key.direction, sight, rough)[:, 0] * specular * 0.1
-    alpha = torch.where(own_depth < found.gather(depth), alpha, torch.zeros_like(alpha)).clamp(0, 1)
+    alpha = torch.where(own_depth < raster.gather(depth), alpha, torch.zeros_like(alpha)).clamp(0, 1)
     color = (color + key.colour * shine[:, None]) * alpha[:, None]
     color = color + torch.where(alpha > 0, mirror, torch.zeros_like(mirror))[:, None]
-    over = found.scatter(torch.cat([color, alpha[:, None]], -1))
+    over = raster.scatter(torch.cat([color, alpha[:, None]], -1))
     linear = linear * (1 - over[..., 3:]) + over[..., :3]
-    own = layer.labels.flatten()[found.image * len(layer.faces) + found.face].int()
+    own = layer.labels.flatten()[raster.image * len(layer.faces) + raster.face].int()
     own = torch.where(alpha >= VEIL_LABEL_ALPHA, own, torch.full_like(own, -1))
-    veiled = found.scatter(own[:, None], -1)[..., 0]
+    veiled = raster.scatter(own[:, None], -1)[..., 0]
     return linear, torch.where(veiled >= 0, veiled.to(torch.uint8), labels)
 
 
@@ -244,8 +244,8 @@ def smaller_labels(labels: Tensor, size: int) -> Tensor:
     paired = (a == b) | (a == c) | (a == d)
     result = torch.where(paired, a, torch.where((b == c) | (b == d), b, torch.where(c == d, c, a)))
     glasses = int(FaceClass.GLASSES)
-    seen = (a == glasses) | (b == glasses) | (c == glasses) | (d == glasses)
-    return result.masked_fill(seen, glasses)
+    at_glasses = (a == glasses) | (b == glasses) | (c == glasses) | (d == glasses)
+    return result.masked_fill(at_glasses, glasses)
 
 
 ATTACHMENT_KIND = TONGUE + 1
@@ -327,28 +327,28 @@ class Renderer:
         camera = posed.cameras.centres()
         scale = self.inner / self.size
         pixels = posed.cameras.project(mesh.points) * mesh.points.new_tensor([scale, scale, 1.0])
-        found = fragments(face_ids(pixels, mesh.faces, (self.inner, self.inner), backend=self.backend), mesh.faces)
-        weights = fragment_barycentrics(pixels, found)
+        raster = fragments(face_ids(pixels, mesh.faces, (self.inner, self.inner), backend=self.backend), mesh.faces)
+        weights = fragment_barycentrics(pixels, raster)
         attributes = torch.cat([mesh.normals, camera[:, None] - mesh.points, mesh.light, pixels[..., 2:]], -1)
-        values = fragment_values(attributes, found, weights)  # (P, 11)
+        values = fragment_values(attributes, raster, weights)  # (P, 11)
         normal, sight, even, visible = unit(values[:, :3]), unit(values[:, 3:6]), values[:, 6:9], values[:, 9]
-        key = key_light(light, found.image)
-        paint, fibre = self._paint(found, weights, mesh.face_kind, posed, skin, parts, worn, normal, sight, key)
+        key = key_light(light, raster.image)
+        paint, fibre = self._paint(raster, weights, mesh.face_kind, posed, skin, parts, worn, normal, sight, key)
         color = shade_surface(paint, normal, sight, even, visible, key)
         color = color + key.colour * (fibre * visible)[:, None]
         covered = torch.ones_like(visible)[:, None]
-        image = found.scatter(torch.cat([color, covered, paint.albedo] if albedo else [color, covered], -1))
-        labels = found.scatter(paint.labels[:, None])[..., 0]
+        image = raster.scatter(torch.cat([color, covered, paint.albedo] if albedo else [color, covered], -1))
+        labels = raster.scatter(paint.labels[:, None])[..., 0]
         behind = functional.interpolate(background, (self.inner, self.inner), mode="bilinear", align_corners=False)
         linear = image[..., :3] + behind.permute(0, 2, 3, 1) * (1 - image[..., 3:4])
-        depth = found.scatter(values[:, 10:], torch.inf)[..., 0]
+        depth = raster.scatter(values[:, 10:], torch.inf)[..., 0]
         linear, labels = blend_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
         return Picture(
             linear=smaller(linear, self.size).permute(0, 3, 1, 2).contiguous(),
             labels=smaller_labels(labels, self.size),
             albedo=smaller(image[..., 4:], self.size).permute(0, 3, 1, 2) if albedo else None,
             depth=depth,
-            skin_level=_skin_level(color, paint.labels, found.image, len(posed.smoothed)),
+            skin_level=_skin_level(color, paint.labels, raster.image, len(posed.smoothed)),
         )
 
     def _mesh(self, posed: Posed, light: HeadLight, worn: AttachmentMesh) -> _Mesh:

@@ -204,9 +204,9 @@ def _bump_bank(surface: PeopleSurface) -> np.ndarray:
     size = _AMPLITUDE * (radius / 0.02) ** 0.7
     calm = np.zeros(len(vertices))
     marks = template.landmarks478.positions(vertices)
-    for place, inner, outer in ((template.eye_pivots[0], 0.021, 0.040), (template.eye_pivots[1], 0.021, 0.040),
+    for centre, inner, outer in ((template.eye_pivots[0], 0.021, 0.040), (template.eye_pivots[1], 0.021, 0.040),
                                 (marks[13], 0.022, 0.050)):  # fmt: skip
-        t = np.clip((outer - np.linalg.norm(vertices - place, axis=1)) / (outer - inner), 0, 1)
+        t = np.clip((outer - np.linalg.norm(vertices - centre, axis=1)) / (outer - inner), 0, 1)
         calm = np.maximum(calm, t * t * (3 - 2 * t))
     share = 1 - 0.96 * calm
     eyes = template.parts["eye_left"].vertex_start, template.parts["eye_right"].vertex_stop
@@ -350,10 +350,10 @@ class CarriedExpressions:
         self._mean = torch.from_numpy(template.vertices[:count]).to(device)
         self._middle = self._mean.mean(0)
         apart = torch.cdist(self._mean, self._mean)  # (C, C)
-        places = (apart < 3 * _REGION_RADIUS).nonzero().T
-        values = (-apart[places[0], places[1]].square() / (2 * _REGION_RADIUS**2)).exp()
-        values = values / torch.zeros(count, device=device).index_add_(0, places[0], values)[places[0]]
-        around = torch.sparse_coo_tensor(places, values, (count, count), check_invariants=False)
+        pairs = (apart < 3 * _REGION_RADIUS).nonzero().T
+        values = (-apart[pairs[0], pairs[1]].square() / (2 * _REGION_RADIUS**2)).exp()
+        values = values / torch.zeros(count, device=device).index_add_(0, pairs[0], values)[pairs[0]]
+        around = torch.sparse_coo_tensor(pairs, values, (count, count), check_invariants=False)
         self._around = around.coalesce().to(device)
         self._inverse = torch.linalg.inv(self._moment(self._mean[None])[0])  # (C, 3, 3)
         jaw = torch.from_numpy(template.jaw_weights.astype(np.float32)).to(device)

@@ -37,9 +37,9 @@ TILE_NAMES = ("low", "mid", "fine", "strands", "spots")
 def _spline(points: np.ndarray, count: int) -> np.ndarray:
     """(count, 3) points on the Catmull-Rom curve through points (L, 3)."""
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    place = np.linspace(0, len(points) - 1, count)
-    start = np.minimum(place.astype(int), len(points) - 2)
-    t = (place - start)[:, None]
+    positions = np.linspace(0, len(points) - 1, count)
+    start = np.minimum(positions.astype(int), len(points) - 2)
+    t = (positions - start)[:, None]
     a, b, c, d = (padded[start + k] for k in range(4))
     return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
 
@@ -62,8 +62,8 @@ def _line(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
         (np.abs(points - (curve.max(0) + curve.min(0)) / 2) < (curve.max(0) - curve.min(0)) / 2 + 2 * width).all(1)
     )
     if len(near):
-        distance, place, _ = _to_curve(points[near], curve)
-        ends = numpy_smoothstep(-0.05, 0.2, place) * numpy_smoothstep(1.05, 0.8, place)
+        distance, along, _ = _to_curve(points[near], curve)
+        ends = numpy_smoothstep(-0.05, 0.2, along) * numpy_smoothstep(1.05, 0.8, along)
         value[near] = np.exp(-((distance / width) ** 2)) * ends
     return value
 
@@ -153,8 +153,8 @@ def _by_x(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _lash(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
     value = np.zeros(len(points))
     near = np.flatnonzero(np.linalg.norm(points - curve[len(curve) // 2], axis=1) < 0.03)
-    distance, place, _ = _to_curve(points[near], curve)
-    value[near] = numpy_smoothstep(width, width * 0.3, distance) * numpy_smoothstep(1.02, 0.85, place)
+    distance, along, _ = _to_curve(points[near], curve)
+    value[near] = numpy_smoothstep(width, width * 0.3, distance) * numpy_smoothstep(1.02, 0.85, along)
     return value
 
 
@@ -168,19 +168,19 @@ def full_maps() -> Tensor:
     points = torch.ones(1, len(surface.uv), 3)
     points[0, :, 0] = surface.uv[:, 0] * FULL_RESOLUTION
     points[0, :, 1] = (1 - surface.uv[:, 1]) * FULL_RESOLUTION
-    found = fragments(face_ids(points, faces, (FULL_RESOLUTION, FULL_RESOLUTION)), faces)
-    weights = fragment_barycentrics(points, found)
+    raster = fragments(face_ids(points, faces, (FULL_RESOLUTION, FULL_RESOLUTION)), faces)
+    weights = fragment_barycentrics(points, raster)
     names = list(template.regions)
     region = np.stack([template.regions[name] for name in names], 1)
     region = np.concatenate([region, np.zeros((len(surface.rest) - len(region), len(names)), np.float32)])
     values = torch.cat([surface.rest, torch.from_numpy(region)], 1)[surface.source][None]
-    texels = fragment_values(values, found, weights).double().numpy()
+    texels = fragment_values(values, raster, weights).double().numpy()
     marks = template.landmarks478.positions(surface.rest[: surface.vertex_count].double().numpy())
     regions = {name: texels[:, 3 + number] for number, name in enumerate(names)}
     maps = _head_maps(texels[:, :3], regions, marks)
     stacked = torch.from_numpy(np.stack([maps[name] for name in MAP_NAMES], 1)).float()
-    images = found.scatter(stacked)[0].permute(2, 0, 1)
-    covered = found.scatter(torch.ones(len(stacked), 1))[0].permute(2, 0, 1)
+    images = raster.scatter(stacked)[0].permute(2, 0, 1)
+    covered = raster.scatter(torch.ones(len(stacked), 1))[0].permute(2, 0, 1)
     images = _fill_gutter(images, covered)
     groove = images[MAP_NAMES.index("relief")].clone()
     images[MAP_NAMES.index("relief")] = torch.roll(groove, -2, 0) - torch.roll(groove, 2, 0)

@@ -143,8 +143,8 @@ class LandmarkLabels:
         column = (points[..., 0] * width / size).floor()
         row = (points[..., 1] * height / size).floor()
         within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        place = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
-        before = depth.view(n, -1).gather(1, place)
+        pixel = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+        before = depth.view(n, -1).gather(1, pixel)
         return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH))
 
 
@@ -154,10 +154,10 @@ def head_depth(posed: Posed, surface: PeopleSurface, size: int, backend: str) ->
     Zero elsewhere; exact at pixel centres.
     """
     pixels = posed.cameras.project(posed.smoothed)
-    found = fragments(face_ids(pixels, surface.faces, (size, size), backend=backend), surface.faces)
+    raster = fragments(face_ids(pixels, surface.faces, (size, size), backend=backend), surface.faces)
     normals = vertex_normals(posed.smoothed, surface.faces)
-    values = fragment_values(torch.cat([pixels[..., 2:], normals], -1), found, fragment_barycentrics(pixels, found))
-    images = found.scatter(torch.cat([values[:, :1], unit(values[:, 1:])], -1))
+    values = fragment_values(torch.cat([pixels[..., 2:], normals], -1), raster, fragment_barycentrics(pixels, raster))
+    images = raster.scatter(torch.cat([values[:, :1], unit(values[:, 1:])], -1))
     return images[..., 0], images[..., 1:].permute(0, 3, 1, 2)
 
 

@@ -178,13 +178,13 @@ def relabel(
     judged = {Path(photo).name for photo in collection.sheet_photographs()}
     for row in np.flatnonzero(cache.verdicts == collection.Verdict.KEPT):
         name, landmarks = cache.files[row].path, np.asarray(cache.landmarks[row])
-        seen, corrected = traits.get(name, _UNKNOWN_TRAITS if unlisted else None), (by_hand or {}).get(name)
+        trait, corrected = traits.get(name, _UNKNOWN_TRAITS if unlisted else None), (by_hand or {}).get(name)
         if Path(name).name in judged or (corrected is not None and corrected.held_out):
             cache.labels[row] = collection.UNKNOWN
             continue
         labels = None if corrected is None else corrected.on(landmarks, cache.settings.size)
-        if labels is None and seen is not None:
-            labels = _taught(teachers, cache, row, seen, second)
+        if labels is None and trait is not None:
+            labels = _taught(teachers, cache, row, trait, second)
         cache.labels[row] = collection.UNKNOWN if labels is None else labels
         count += bool((cache.labels[row] != collection.UNKNOWN).any())
     cache.flush()
@@ -224,10 +224,10 @@ def _no_repeats(lines: np.ndarray) -> np.ndarray:
     differences = np.abs(np.diff(lines.astype(np.int16), axis=0))
     most, mean = _REPEATED
     changes = np.flatnonzero((differences.max((1, 2)) > most) | (differences.mean((1, 2)) > mean))
-    kept = np.ones(len(lines), bool)
+    distinct = np.ones(len(lines), bool)
     if len(changes):
-        kept[: changes[0]] = kept[changes[-1] + 2 :] = False
-    return kept
+        distinct[: changes[0]] = distinct[changes[-1] + 2 :] = False
+    return distinct
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -181,9 +181,9 @@ class Renderings(Reader):
     def items(self, root: Path) -> Iterator[Item]:
         """Pictures in folders ``image`` and the maps of the same name in ``depth``; a test part alone if there is
         one."""
-        found = [path for path in files_below(root, *PICTURES) if "image" in path.relative_to(root).parts[:-1]]
-        tests = [path for path in found if "test" in path.relative_to(root).parts]
-        for path in tests or found:
+        pictures = [path for path in files_below(root, *PICTURES) if "image" in path.relative_to(root).parts[:-1]]
+        tests = [path for path in pictures if "test" in path.relative_to(root).parts]
+        for path in tests or pictures:
             inside = path.relative_to(root).parts
             place = len(inside) - 1 - inside[::-1].index("image")
             depth = root.joinpath(*inside[:place], "depth", *inside[place + 1 :])

@@ -159,8 +159,8 @@ def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> di
         face = find(str(sample["photos"][0]))
         errors = (np.nan, np.nan)
         if face is not None:
-            found = encode([face])
-            offsets = found.identity + found.photos[0].expression
+            codes = encode([face])
+            offsets = codes.identity + codes.photos[0].expression
             both = (protocols.now_distances(sample, shape_of(moved)) for moved in (offsets, zero))
             errors = tuple(float(np.sqrt((distances**2).mean())) for distances in both)
         for name, error in zip(rows, errors, strict=True):
@@ -170,14 +170,14 @@ def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> di
 
 def face_batch(picture: np.ndarray, size: int, neutral: bool) -> FaceBatch | None:
     """A picture (H, W, 3) uint8 as a batch of one, cut and labelled like a portrait; None without a face."""
-    found = portrait_of(picture, CacheSettings(size, "face", 0.0, True, "label_face"))
-    if found is None:
+    portrait = portrait_of(picture, CacheSettings(size, "face", 0.0, True, "label_face"))
+    if portrait is None:
         return None
-    marks = torch.from_numpy(found.landmarks[None, :LANDMARKS])
+    marks = torch.from_numpy(portrait.landmarks[None, :LANDMARKS])
     inside = ((marks >= 0) & (marks < size)).all(-1)
     return FaceBatch(
-        images=torch.from_numpy(found.crop)[None].permute(0, 3, 1, 2).float() / 255,
-        labels=torch.from_numpy(found.labels[None]),
+        images=torch.from_numpy(portrait.crop)[None].permute(0, 3, 1, 2).float() / 255,
+        labels=torch.from_numpy(portrait.labels[None]),
         landmarks=marks,
         landmark_weight=inside * torch.from_numpy(landmark_weights()),
         slides=torch.ones(1, dtype=torch.bool),
@@ -201,11 +201,11 @@ def lips(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict
         true = [window.cut(mask.astype(np.uint8) * 255, size) > 127 for mask in sample["lips"]]
         code = encode_again(network, batch)
         pixels = code.pose.cameras(size).project(network.face(code).vertices)
-        seen = [mask[0].numpy() for mask in lip_pictures(network.bases, pixels, size)]
-        rows.append([_iou(a, b) for a, b in zip(seen, true, strict=True)])
+        drawn = [mask[0].numpy() for mask in lip_pictures(network.bases, pixels, size)]
+        rows.append([_iou(a, b) for a, b in zip(drawn, true, strict=True)])
         if len(sheet) < SHOWN:
             crop = (batch.images[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-            sheet.append([tile(crop), *(tile(_marked(crop, masks)) for masks in (seen, true))])
+            sheet.append([tile(crop), *(tile(_marked(crop, masks)) for masks in (drawn, true))])
     values = np.array(rows).reshape(-1, 2)
     return {OURS: {"iou.upper": values[:, 0], "iou.lower": values[:, 1]}}
 
@@ -271,9 +271,9 @@ def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
 
 def yaw_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     """NME by yaw, and the share of pictures with a face."""
-    found = np.isfinite(values["nme"])
+    valid = np.isfinite(values["nme"])
     return protocols.by_yaw(values["nme"], values["yaw"]) | {
-        "found": float(found.mean()) if len(found) else float("nan")
+        "found": float(valid.mean()) if len(valid) else float("nan")
     }
 
 

@@ -165,8 +165,8 @@ def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: li
         result = reader(crop)
         grid = torch.from_numpy(window.from_picture(marks[:, :2], 2.0) - 1).float().view(1, 1, -1, 2)
         depth = torch.where(result.surface.mask, result.surface.depth, result.surface.depth[result.surface.mask].mean())
-        found = functional.grid_sample(depth[None], grid, padding_mode="border", align_corners=False)[0, 0, 0]
-        ours.append((found - found.mean()).numpy().astype(np.float64))
+        depths = functional.grid_sample(depth[None], grid, padding_mode="border", align_corners=False)[0, 0, 0]
+        ours.append((depths - depths.mean()).numpy().astype(np.float64))
         true.append((marks[:, 2] - marks[:, 2].mean()) / width)
         if number < SHOWN:
             surface = shaded_surface(torch.where(result.surface.mask, result.surface.depth, 1.1))

@@ -32,8 +32,8 @@ class Shape:
 def now_distances(sample: Mapping[str, np.ndarray], shape: Shape) -> np.ndarray:
     """(N,) millimetres from the scan's vertices within NoW's radius to the mesh, after a similarity by seven points and
     its refinement to the closest points (Sanyal et al. 2019)."""
-    given = (sample[name].astype(np.float64) for name in ("vertices", "seven", "nose_tip", "bridge"))
-    return scan_to_mesh(*given, shape.vertices, shape.faces, shape.seven).millimetres
+    entries = (sample[name].astype(np.float64) for name in ("vertices", "seven", "nose_tip", "bridge"))
+    return scan_to_mesh(*entries, shape.vertices, shape.faces, shape.seven).millimetres
 
 
 def micc_error(sample: Mapping[str, np.ndarray], shape: Shape) -> float:
@@ -112,7 +112,7 @@ def realy_errors(sample: Mapping[str, np.ndarray], shape: Shape) -> dict[str, fl
     keypoints = sample["keypoints"][: len(shape.marks)]
     start = fit_similarity(shape.marks[list(SEVEN)], keypoints[list(SEVEN)])
     vertices, marks = start.apply(shape.vertices), start.apply(shape.marks)
-    found = {}
+    errors = {}
     for region, chosen in REGIONS.items():
         scan, triangles = sample[f"{region}.vertices"], sample[f"{region}.triangles"]
         pull = _KEYPOINT_SHARE[region]
@@ -124,8 +124,8 @@ def realy_errors(sample: Mapping[str, np.ndarray], shape: Shape) -> dict[str, fl
         near = np.array([int(np.argmin(np.linalg.norm(scan - keypoints[k], axis=1))) for k in held], np.int64)
         deformed = deformed_region(scan, triangles, bvh, placed, faces, near, targets)
         arrived = _closest(bvh, placed, faces, deformed)
-        found[region] = float(np.linalg.norm(arrived - scan, axis=1).mean() * float(sample["scale"]))
-    return found | {"all": float(np.mean(list(found.values())))}
+        errors[region] = float(np.linalg.norm(arrived - scan, axis=1).mean() * float(sample["scale"]))
+    return errors | {"all": float(np.mean(list(errors.values())))}
 
 
 def region_alignment(
@@ -185,10 +185,10 @@ def deformed_region(
             data = np.column_stack([moved, np.ones(count)])
             at = (np.repeat(corner, 4), np.arange(4 * count))
             both = weight**2 + pull**2
-            place = sp.coo_matrix((data.ravel(), at), shape=(count, 4 * count)).tocsr()
-            right = place.T @ ((weight**2)[:, None] * goal + (pull**2)[:, None] * aim)
-            left = stiffness**2 * stiff + (place.T @ sp.diags(both) @ place) + _RIGID * sp.eye(4 * count)
-            after = place @ splu(left.tocsc()).solve(right + _RIGID * still)
+            operator = sp.coo_matrix((data.ravel(), at), shape=(count, 4 * count)).tocsr()
+            right = operator.T @ ((weight**2)[:, None] * goal + (pull**2)[:, None] * aim)
+            left = stiffness**2 * stiff + (operator.T @ sp.diags(both) @ operator) + _RIGID * sp.eye(4 * count)
+            after = operator @ splu(left.tocsc()).solve(right + _RIGID * still)
             change, moved, turn = float(np.abs(after - moved).max()), after, turn + 1
             if change < 1e-3:
                 break

@@ -127,15 +127,15 @@ def _has(root: Path, pattern: str) -> bool:
 
 def files_below(root: Path, *suffixes: str, match: str = "*") -> list[Path]:
     """Files below ``root`` with one of the suffixes, sorted by path; hidden ones left out."""
-    found = []
-    for place, folders, names in os.walk(root):
+    paths = []
+    for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(place) / name
+        paths += [
+            Path(folder) / name
             for name in sorted(names)
             if name.lower().endswith(suffixes) and not name.startswith(".") and fnmatch.fnmatch(name, match)
         ]
-    return found
+    return paths
 
 
 def key_of(path: Path, root: Path) -> str:

@@ -69,9 +69,9 @@ def _vrml(text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ply(text: str) -> tuple[np.ndarray, np.ndarray]:
-    head, found, body = text.partition("end_header")
+    head, separator, body = text.partition("end_header")
     counts = dict(re.findall(r"element (vertex|face) (\d+)", head))
-    if not found or "format ascii" not in head or len(counts) != 2:
+    if not separator or "format ascii" not in head or len(counts) != 2:
         raise ValueError("only PLY files in text form can be read")
     lines = body.strip().splitlines()
     vertices = [line.split()[:3] for line in lines[: int(counts["vertex"])]]
@@ -91,10 +91,10 @@ def picked_points(path: Path) -> np.ndarray:
     """(N, 3) points of a MeshLab ``.pp`` file, in its order."""
     points = []
     for tag in re.findall(r"<point\b[^>]*>", path.read_text(encoding="utf-8", errors="replace")):
-        places = {axis: re.search(rf'\b{axis}="({_NUMBER})"', tag) for axis in "xyz"}
-        if not all(places.values()):
+        matches = {axis: re.search(rf'\b{axis}="({_NUMBER})"', tag) for axis in "xyz"}
+        if not all(matches.values()):
             raise ValueError(f"{path.name} holds a point without coordinates")
-        points.append([float(places[axis][1]) for axis in "xyz"])
+        points.append([float(matches[axis][1]) for axis in "xyz"])
     return np.array(points, np.float64).reshape(-1, 3)
 
 
@@ -116,13 +116,13 @@ SCAN_FIELDS = {
 def seven_of(mesh: TriangleMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Seven points, nose tip and bridge that our detector finds on renderings of a scan that looks along z."""
     try:
-        found = find_surface_landmarks(mesh.vertices, mesh.triangles, mesh.vertices.mean(0))
+        marks = find_surface_landmarks(mesh.vertices, mesh.triangles, mesh.vertices.mean(0))
     except ValueError as error:
         raise LeftOut("no face found on the scan") from error
     wanted = [*ALIGNMENT_LANDMARKS, NOSE_TIP, BRIDGE]
-    if not found.found[wanted].all():
+    if not marks.found[wanted].all():
         raise LeftOut("the scan has holes at the eyes, nose or mouth")
-    return tuple(found.positions[place] for place in (list(ALIGNMENT_LANDMARKS), NOSE_TIP, BRIDGE))
+    return tuple(marks.positions[index] for index in (list(ALIGNMENT_LANDMARKS), NOSE_TIP, BRIDGE))
 
 
 def scan_arrays(
@@ -191,13 +191,13 @@ class Micc(_WithPhotos):
             )
             photos += names
             groups += [group] * len(names)
-        kept = []
+        points = []
         for group in self.conditions:
             rows = [k for k, name in enumerate(groups) if name == group]
-            kept += rows if any("#" in photos[k] for k in rows) else [rows[k] for k in spread(len(rows), FRAMES)]
-        if not kept:
+            points += rows if any("#" in photos[k] for k in rows) else [rows[k] for k in spread(len(rows), FRAMES)]
+        if not points:
             raise LeftOut("no video or frame of the subject")
-        return scan_arrays(mesh, seven_of(mesh), [photos[k] for k in kept], [groups[k] for k in kept])
+        return scan_arrays(mesh, seven_of(mesh), [photos[k] for k in points], [groups[k] for k in points])
 
 
 class Bu3dfe(_WithPhotos):
@@ -243,12 +243,12 @@ class Now(_WithPhotos):
         self.root = root
         listing = sorted(root.glob("**/imagepathsvalidation.txt"))[0]
         scans, points = sorted(root.glob("**/scans"))[0], sorted(root.glob("**/scans_lmks_onlypp"))[0]
-        places = sorted(root.glob("**/iphone_pictures")) or [listing.parent]
+        folders = sorted(root.glob("**/iphone_pictures")) or [listing.parent]
         subjects: dict[str, list[str]] = {}
         for line in listing.read_text(encoding="utf-8").split():
             subjects.setdefault(line.split("/")[-3], []).append("/".join(line.split("/")[-3:]))
         for subject, pictures in subjects.items():
-            files = {f"photo{k}": places[0] / name for k, name in enumerate(pictures)}
+            files = {f"photo{k}": folders[0] / name for k, name in enumerate(pictures)}
             files["scan"] = next(iter(sorted((scans / subject).glob("*.obj"))), scans / subject / "scan.obj")
             files["points"] = next(iter(sorted((points / subject).glob("*.pp"))), points / subject / "scan.pp")
             yield Item(subject, subject, files)

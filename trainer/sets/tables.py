@@ -121,13 +121,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
 
 def data_folders(arguments: Sequence[str]) -> dict[str, Path]:
     """NAME -> FOLDER of ``--data`` arguments."""
-    found = {}
+    folders = {}
     for one in arguments:
         name, equals, folder = one.partition("=")
         if not equals or not folder:
             raise SetError(f"--data {one!r} names no folder.", "Write --data NAME=FOLDER.")
-        found[name] = Path(folder)
-    return found
+        folders[name] = Path(folder)
+    return folders
 
 
 def published(key: str) -> dict:
@@ -163,8 +163,8 @@ def measured_rows(
 
 def _mean_of(seeds: Mapping[str, Errors], row: str, chosen: Iterable[str]) -> dict[str, np.ndarray]:
     """The row's errors per entry, averaged over the chosen seeds."""
-    found = [seeds[seed][row] for seed in chosen]
-    return {figure: np.mean([one[figure] for one in found], 0) for figure in found[0]}
+    means = [seeds[seed][row] for seed in chosen]
+    return {figure: np.mean([one[figure] for one in means], 0) for figure in means[0]}
 
 
 def _means(values: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -135,16 +135,16 @@ class Dresser:
     def _raster(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Per texel: covered (R, R), rest position (R, R, 3) and MakeHuman UV (R, R, 2)."""
         t = self.template
-        found = self._texels
-        covered, face, weights = found.face_ids >= 0, np.maximum(found.face_ids, 0), found.barycentrics
-        places = (t.vertices[_split(t.quads)[face]] * weights[..., None]).sum(2)
+        texels = self._texels
+        covered, face, weights = texels.face_ids >= 0, np.maximum(texels.face_ids, 0), texels.barycentrics
+        positions = (t.vertices[_split(t.quads)[face]] * weights[..., None]).sum(2)
         original = (t.uv_makehuman[_split(t.uv_makehuman_quads)[face]] * weights[..., None]).sum(2)
-        return covered, places, original
+        return covered, positions, original
 
     def _field(self, values: np.ndarray) -> np.ndarray:
         """(R, R) interpolation of a per-vertex field (V,) in the texture."""
-        found = self._texels
-        return (values[_split(self.template.quads)[np.maximum(found.face_ids, 0)]] * found.barycentrics).sum(2)
+        texels = self._texels
+        return (values[_split(self.template.quads)[np.maximum(texels.face_ids, 0)]] * texels.barycentrics).sum(2)
 
     @cached_property
     def _scalp(self) -> np.ndarray:
@@ -196,7 +196,7 @@ class Dresser:
 
     def texture(self, look: Look) -> np.ndarray:
         """(R, R, 3) float32 linear albedo of all parts."""
-        covered, places, original = self._raster
+        covered, positions, original = self._raster
         picture = np.asarray(Image.open(self.skins[look.skin]).convert("RGB")).astype(np.float32) / 255
         albedo = linear_from_srgb(sample_texture(picture, original).reshape(*covered.shape, 3).astype(np.float32))
         rng = np.random.default_rng(look.seed)
@@ -213,7 +213,7 @@ class Dresser:
             eye_look = EyeLook(iris=tuple(list(TABLES["iris_colours"].values())[look.iris]), sclera=(0.42, 0.38, 0.36))
             centre = self.template.eye_pivots[eye].astype(np.float64)
             albedo[inside] = paint_eyeball(
-                places[inside].astype(np.float64), centre, np.array([0.0, 0.0, 1.0]), eye_look, look.seed
+                positions[inside].astype(np.float64), centre, np.array([0.0, 0.0, 1.0]), eye_look, look.seed
             )
         return dilate(albedo, covered, 6).astype(np.float32)
 
@@ -277,7 +277,7 @@ def observe(template: Template, dresser: Dresser, count: int, seed: int) -> list
     count_quads = len(fine.quads)
     quad = np.arange(2 * count_quads) % count_quads
     shown = (quad < lashes.face_start) | (quad >= lashes.face_stop)
-    rng, found = np.random.default_rng(seed), []
+    rng, observations = np.random.default_rng(seed), []
     for index in range(count):
         identity = rng.normal(size=len(template.identity_modes)) * 0.9
         neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
@@ -308,10 +308,10 @@ def observe(template: Template, dresser: Dresser, count: int, seed: int) -> list
         corners = template.landmarks478.positions(cage)[[33, 263]]
         depth = camera.project(corners)[:, 2].mean()
         scale = float(np.linalg.norm(corners[0] - corners[1]) * camera.intrinsics[0, 0] / depth)
-        found.append(Observation(cage, camera, yaw, marks[:, :2].astype(np.float64), scale))
+        observations.append(Observation(cage, camera, yaw, marks[:, :2].astype(np.float64), scale))
         if index % 20 == 19:
-            print(f"{index + 1} rendered, {len(found)} found")
-    return found
+            print(f"{index + 1} rendered, {len(observations)} found")
+    return observations
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
@@ -344,8 +344,8 @@ def calibrate(template: Template, observations: list[Observation], iterations: i
     mean = template.vertices.astype(np.float64)
     surfaces = _surfaces(template)
     vertices, barycentrics = _nearest_vertices(observations, surfaces)
-    seen = np.concatenate([surface.triangles for surface in surfaces if not surface.within])
-    normals = [vertex_normals(o.vertices.astype(np.float64), seen) for o in observations]
+    used = np.concatenate([surface.triangles for surface in surfaces if not surface.within])
+    normals = [vertex_normals(o.vertices.astype(np.float64), used) for o in observations]
     for iteration in range(iterations):
         system, right = np.zeros((478, 2, 2)), np.zeros((478, 2))
         for observation, normal in zip(observations, normals, strict=True):
@@ -377,8 +377,8 @@ def _onto_surfaces(
     """Triangles (478, 3) and barycentrics (478, 3) of the surface points nearest to landmarks ``points`` (478, 3)."""
     vertices, barycentrics = np.zeros((478, 3), dtype=np.int64), np.zeros((478, 3))
     for surface in surfaces:
-        found, weights, _ = closest_points(points[surface.landmarks], mean, surface.triangles)
-        vertices[surface.landmarks], barycentrics[surface.landmarks] = surface.triangles[found], weights
+        hits, weights, _ = closest_points(points[surface.landmarks], mean, surface.triangles)
+        vertices[surface.landmarks], barycentrics[surface.landmarks] = surface.triangles[hits], weights
     return vertices, barycentrics
 
 
@@ -395,9 +395,9 @@ def _nearest_vertices(observations: list[Observation], surfaces: tuple[Surface, 
             points = observation.vertices.astype(np.float64)
             normal = vertex_normals(points, triangles)[candidates]
             points = points[candidates]
-            place = observation.camera.project(points)[:, :2]
+            pixels = observation.camera.project(points)[:, :2]
             away = ((observation.camera.centre() - points) * normal).sum(1) <= 0
-            apart = np.linalg.norm(observation.landmarks[chosen][:, None] - place[None], axis=-1) / observation.scale
+            apart = np.linalg.norm(observation.landmarks[chosen][:, None] - pixels[None], axis=-1) / observation.scale
             distance.append(np.where(away[None], 1.0, apart).astype(np.float32))
         best = candidates[np.median(np.stack(distance), axis=0).argmin(1)]
         of_vertex = np.zeros(triangles.max() + 1, dtype=np.int64)
@@ -527,8 +527,8 @@ def error_table(
         towards = camera.centre() - middle
         yaw, pitch, upright = turn_of(camera.camera_from_head[:3, :3], towards)
         true = camera.project(template.landmarks478.positions(observation.vertices.astype(np.float64)))[:, :2]
-        found = np.asarray(observation.landmarks[:, :2], dtype=np.float64)
-        error = 100.0 / face_scale(found) * (found - true) @ upright
+        detected = np.asarray(observation.landmarks[:, :2], dtype=np.float64)
+        error = 100.0 / face_scale(detected) * (detected - true) @ upright
         errors.append(error - np.median(error, axis=0))
         views.append((yaw, pitch, float(np.linalg.norm(towards))))
     both = np.concatenate([np.stack(errors), np.stack(errors)[:, partners] * [-1.0, 1.0]])
@@ -578,8 +578,8 @@ def cross_validated_percent(table: ErrorTable, folds: int = 8) -> tuple[float, f
     groups = np.unique(table.people)
     for fold in range(folds):
         held_out = np.isin(table.people, groups[fold::folds])
-        kept = ErrorTable(table.errors[~held_out], table.features[~held_out], table.people[~held_out])
-        after[held_out] = table.errors[held_out] - np.tensordot(table.features[held_out], fit_bias(kept), 1)
+        training = ErrorTable(table.errors[~held_out], table.features[~held_out], table.people[~held_out])
+        after[held_out] = table.errors[held_out] - np.tensordot(table.features[held_out], fit_bias(training), 1)
     return tuple(float(np.median(np.linalg.norm(errors, axis=-1))) for errors in (table.errors, after))
 
 
@@ -603,8 +603,8 @@ def observe_traced(template: Template, seeds: Iterable[int]) -> tuple[list[Obser
         for path, shot in zip(ict_photos(seed, smiling=False), six_shots(5000 + seed), strict=True):
             camera = shot_camera(shot, neutral_face_middle(seed))
             face = collect([PhotoSource.from_path(path)]).faces[0]
-            found = face.landmarks[:, :2] / face.crop_scale + np.asarray(face.crop_offset)
-            observations.append(Observation(cage, camera, 0.0, found, 1.0))
+            detected = face.landmarks[:, :2] / face.crop_scale + np.asarray(face.crop_offset)
+            observations.append(Observation(cage, camera, 0.0, detected, 1.0))
             people.append(number)
     return observations, np.array(people)
 

@@ -44,12 +44,12 @@ def bust_model(template: Template) -> BustModel:
     body = _average_adult(base)
     body += template.vertices[rim_rows].mean(0) - body[rim].mean(0)
 
-    kept = below[(body[base.quads[below]][..., 1] > EDGE_HEIGHT).any(1)]
-    used = np.unique(base.quads[kept])
+    rows = below[(body[base.quads[below]][..., 1] > EDGE_HEIGHT).any(1)]
+    used = np.unique(base.quads[rows])
     used = np.concatenate([rim, np.setdiff1d(used, rim)])
     number = np.full(len(base.vertices), -1)
     number[used] = np.arange(len(used))
-    quads = number[base.quads[kept]].astype(np.int32)
+    quads = number[base.quads[rows]].astype(np.int32)
     vertices = _cut_level(body[used], quads)
 
     edges = unique_edges(quads)
@@ -59,7 +59,7 @@ def bust_model(template: Template) -> BustModel:
     at_rim = template.vertices[rim_rows] - vertices[: len(rim)]
     vertices += follows[:, None] * (share[..., None] * at_rim[nearest]).sum(1)
     uv, uv_quads = _chart(vertices, quads, len(rim))
-    uv_used, uv_makehuman_quads = np.unique(base.uv_quads[kept], return_inverse=True)
+    uv_used, uv_makehuman_quads = np.unique(base.uv_quads[rows], return_inverse=True)
     return BustModel(
         vertices=vertices.astype(np.float32),
         quads=quads,
@@ -98,18 +98,18 @@ def _cut_level(vertices: np.ndarray, quads: np.ndarray) -> np.ndarray:
     """Move vertices below the edge's height up onto it along their edges; those without an edge that crosses the height
     move to the mean of their neighbours."""
     result = vertices.copy()
-    crossings, beside = defaultdict(list), defaultdict(list)
+    crossings, neighbours = defaultdict(list), defaultdict(list)
     for a, b in unique_edges(quads).tolist():
         for low, high in ((a, b), (b, a)):
-            beside[low].append(high)
+            neighbours[low].append(high)
             if vertices[low, 1] <= EDGE_HEIGHT < vertices[high, 1]:
                 part = (EDGE_HEIGHT - vertices[low, 1]) / (vertices[high, 1] - vertices[low, 1])
                 crossings[low].append(vertices[low] + part * (vertices[high] - vertices[low]))
-    for vertex, places in crossings.items():
-        result[vertex] = np.mean(places, axis=0)
+    for vertex, crossing in crossings.items():
+        result[vertex] = np.mean(crossing, axis=0)
     for vertex in np.flatnonzero(vertices[:, 1] <= EDGE_HEIGHT).tolist():
         if vertex not in crossings:
-            result[vertex] = np.mean([result[other] for other in beside[vertex]], axis=0)
+            result[vertex] = np.mean([result[other] for other in neighbours[vertex]], axis=0)
     return result
 
 
@@ -145,20 +145,20 @@ def _chart(vertices: np.ndarray, quads: np.ndarray, rim: int) -> tuple[np.ndarra
     on_rim = origin[border] < rim
     on_spine = spine[origin[border]]
     level = ~on_rim & (points[border, 1] < EDGE_HEIGHT + 1e-6)
-    place = np.full((len(points), 2), np.nan)
+    position = np.full((len(points), 2), np.nan)
     for side, mask in ((1.0, on_rim), (0.0, level)):
         row = border[mask]
         azimuth = np.arctan2(points[row, 0], points[row, 2] - vertices[:rim, 2].mean())
         azimuth = np.where(spine[origin[row]], np.where(row < count, np.pi, -np.pi), azimuth)
         order = row[np.argsort(azimuth)]
         along = arc_length(points[order])
-        place[order] = np.stack([along / along[-1], np.full(len(order), side)], 1)
+        position[order] = np.stack([along / along[-1], np.full(len(order), side)], 1)
     for twins in (False, True):
         row = np.array([one for one in border[on_spine] if (one >= count) == twins])
         order = row[np.argsort(points[row, 1])]
         along = arc_length(points[order])
-        place[order] = np.stack([np.full(len(order), 0.0 if twins else 1.0), along / along[-1]], 1)
-    if np.isnan(place[border]).any():
+        position[order] = np.stack([np.full(len(order), 0.0 if twins else 1.0), along / along[-1]], 1)
+    if np.isnan(position[border]).any():
         raise ValueError("the bust's border is not the rim, the level edge and the spine alone")
     fixed = np.zeros(len(points), bool)
     fixed[border] = True
@@ -168,9 +168,9 @@ def _chart(vertices: np.ndarray, quads: np.ndarray, rim: int) -> tuple[np.ndarra
     links = (links + links.T).tocsr()
     laplacian = (diags(np.asarray(links.sum(1)).ravel()) - links).tocsr()
     free = np.flatnonzero(~fixed)
-    place[free] = spsolve(laplacian[free][:, free].tocsc(), -laplacian[free][:, border] @ place[border])
+    position[free] = spsolve(laplacian[free][:, free].tocsc(), -laplacian[free][:, border] @ position[border])
     left, bottom, far, top = CHART
-    return place * [far - left, top - bottom] + [left, bottom], opened
+    return position * [far - left, top - bottom] + [left, bottom], opened
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

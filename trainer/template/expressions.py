@@ -32,10 +32,10 @@ def turn_lids(template: Template, eye: int, upper_share: float, lower_share: flo
     centre, radius = eye_sphere(template, neutral, eye)
     azimuths, openings = lid_openings(template, neutral, eye)
     order = np.argsort(azimuths)
-    places, heights = azimuths[order], openings[order] * 1e-3 / radius
+    abscissas, heights = azimuths[order], openings[order] * 1e-3 / radius
     # the opening is zero at the corners
     corners = eye_angles(neutral[loops.rows[loops.margin + 1, [loops.inner, loops.outer]]], centre)[0]
-    places = np.concatenate([[corners.min()], places, [corners.max()]])
+    abscissas = np.concatenate([[corners.min()], abscissas, [corners.max()]])
     heights = np.concatenate([[0.0], heights, [0.0]])
     offsets = np.zeros_like(neutral)
     lids = ((loops.upper, -upper_share, _UPPER_REACH), (loops.lower, lower_share, _LOWER_REACH))
@@ -43,7 +43,7 @@ def turn_lids(template: Template, eye: int, upper_share: float, lower_share: flo
         grid = loops.rows[:, columns]
         azimuth, elevation, distance = eye_angles(neutral[grid], centre)
         across = eye_angles(neutral[loops.rows[loops.margin + 1, columns]], centre)[0]
-        turn = share * _fade(loops, reach)[:, None] * np.interp(across, places, heights)
+        turn = share * _fade(loops, reach)[:, None] * np.interp(across, abscissas, heights)
         offsets[grid] = from_eye_angles(azimuth, elevation + turn, distance, centre) - neutral[grid]
     return offsets
 
@@ -237,16 +237,16 @@ def _move_teeth(template: Template, raw: np.ndarray, keys: np.ndarray) -> None:
             angle, pivot = _hinge(rotation, translation)
             rotation = _about_x(GAINS["jawOpen"] * angle)
             translation = pivot - rotation @ pivot
-        for place in moved:
-            keys[index, place] = neutral[place] @ rotation.T + translation - neutral[place]
+        for rows in moved:
+            keys[index, rows] = neutral[rows] @ rotation.T + translation - neutral[rows]
 
 
 def _turn_eyes(template: Template, keys: np.ndarray) -> None:
     neutral = template.vertices.astype(np.float64)
     for eye, side in enumerate(("Left", "Right")):
-        place = part_slice(template.parts[f"eye_{side.lower()}"])
+        rows = part_slice(template.parts[f"eye_{side.lower()}"])
         centre, _ = eye_sphere(template, neutral, eye)
-        keys[:, place] = 0.0
+        keys[:, rows] = 0.0
         outwards = 1.0 if side == "Left" else -1.0
         for name, degrees in GAZE_DEGREES.items():
             angle = np.radians(degrees)
@@ -256,4 +256,4 @@ def _turn_eyes(template: Template, keys: np.ndarray) -> None:
                 turn = outwards * (angle if name.endswith("Out") else -angle)
                 c, s = np.cos(turn), np.sin(turn)
                 rotation = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-            keys[ARKIT_INDEX[name + side], place] = (neutral[place] - centre) @ (rotation - np.eye(3)).T
+            keys[ARKIT_INDEX[name + side], rows] = (neutral[rows] - centre) @ (rotation - np.eye(3)).T

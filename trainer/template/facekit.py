@@ -71,7 +71,7 @@ def lip_sides(kit: FaceKit) -> tuple[np.ndarray, np.ndarray]:
     the corners."""
     walk = QuadWalk(kit.quads[(kit.quads < kit.SOCKETS.stop).all(1)])
     right, middle, left = (int(kit.landmarks[i]) for i in (60, 62, 64))
-    loop = next(found for other in walk.neighbours(middle) if right in (found := _loop(walk, middle, other)))
+    loop = next(candidate for other in walk.neighbours(middle) if right in (candidate := _loop(walk, middle, other)))
     outward = max(walk.neighbours(middle) - set(loop), key=lambda vertex: kit.neutral[vertex, 2])
     grid = walk.stack(loop, outward, (-2, 8))
     first, last = sorted((loop.index(right), loop.index(left)))
@@ -202,8 +202,8 @@ def _spots(
     for columns, foreign in ((mouth.upper, lower), (mouth.lower, upper)):
         lip = np.unique(mouth.rows[mouth.contact - 1 :, columns])
         own = scan.triangles[~np.isin(scan.triangles, foreign).any(1)]
-        found, barycentrics[lip], distance[lip] = registration.closest_points(registered[lip], scan.vertices, own)
-        corners[lip] = own[found]
+        hits, barycentrics[lip], distance[lip] = registration.closest_points(registered[lip], scan.vertices, own)
+        corners[lip] = own[hits]
     return corners, barycentrics, distance
 
 
@@ -214,7 +214,7 @@ def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarra
     it is MakeHuman's here, and not used. ICT-FaceKit's left and right halves of ``browInnerUp`` and ``cheekPuff`` are
     added up.
     """
-    found = register_facekit(template, kit)
+    registered = register_facekit(template, kit)
     by_name = load_ict().expressions
     names, offsets = list(by_name), np.stack(list(by_name.values()))
     head = template.head.vertex_stop
@@ -223,11 +223,11 @@ def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarra
         if name == "tongueOut":
             continue
         parts = [names.index(part) for part in _facekit_names(name, names)]
-        whole = offsets[parts].sum(0).astype(np.float64) @ found.turn.T
-        sampled[index] = (whole[found.triangles] * found.barycentrics[:, :, None]).sum(1)
-    sampled = own[:, :head] + _fade_out(template, found, sampled - own[:, :head])
+        whole = offsets[parts].sum(0).astype(np.float64) @ registered.turn.T
+        sampled[index] = (whole[registered.triangles] * registered.barycentrics[:, :, None]).sum(1)
+    sampled = own[:, :head] + _fade_out(template, registered, sampled - own[:, :head])
     quads = template.quads[template.head.face_start : template.head.face_stop]
-    source = source_deformations(found.head, quads, sampled)
+    source = source_deformations(registered.head, quads, sampled)
     return transfer(source, template.vertices[:head])
 
 

@@ -32,9 +32,9 @@ def mesh_hierarchy(template: Template) -> MeshHierarchy:
         finer = levels[-1]
         target = len(finer.vertices) // RATIO
         own_mirror = np.searchsorted(finer.vertices, mirror[finer.vertices])
-        kept, coarse = collapse(points[finer.vertices], finer.faces, own_mirror, target)
-        up = _unpooling(points[finer.vertices], kept, coarse, own_mirror)
-        levels.append(MeshLevel(finer.vertices[kept], coarse, unique_edges(coarse), *up))
+        collapsed, coarse = collapse(points[finer.vertices], finer.faces, own_mirror, target)
+        up = _unpooling(points[finer.vertices], collapsed, coarse, own_mirror)
+        levels.append(MeshLevel(finer.vertices[collapsed], coarse, unique_edges(coarse), *up))
     return MeshHierarchy(tuple(levels))
 
 
@@ -51,7 +51,7 @@ def symmetric_triangles(quads: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     Raises ``ValueError`` for a quad that is its own mirror image and cannot be split symmetrically.
     """
     number = {tuple(sorted(quad)): k for k, quad in enumerate(quads.tolist())}
-    found: list[tuple[int, int, int]] = []
+    triangles: list[tuple[int, int, int]] = []
     done: set[int] = set()
     for k, (a, b, c, d) in enumerate(quads.tolist()):
         if k in done:
@@ -60,11 +60,11 @@ def symmetric_triangles(quads: np.ndarray, mirror: np.ndarray) -> np.ndarray:
         other = number[tuple(sorted(mirror[[a, b, c, d]].tolist()))]
         if other == k and c != d and {mirror[a], mirror[c]} != {a, c}:
             raise ValueError(f"quad {k} cannot be cut into mirror images")
-        found.extend(pieces)
+        triangles.extend(pieces)
         if other != k:
-            found.extend(tuple(mirror[list(piece)][::-1].tolist()) for piece in pieces)
+            triangles.extend(tuple(mirror[list(piece)][::-1].tolist()) for piece in pieces)
         done.update((k, other))
-    return np.array(found, np.int64)
+    return np.array(triangles, np.int64)
 
 
 def collapse(points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,8 +105,8 @@ def collapse(points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, target: 
             for neighbour in mesh.neighbours(vertex):
                 heapq.heappush(heap, (mesh.cost(neighbour, vertex), neighbour, vertex))
                 heapq.heappush(heap, (mesh.cost(vertex, neighbour), vertex, neighbour))
-    kept = np.flatnonzero(mesh.alive)
-    return kept, np.searchsorted(kept, np.array(sorted(mesh.faces.values()), np.int64))
+    alive = np.flatnonzero(mesh.alive)
+    return alive, np.searchsorted(alive, np.array(sorted(mesh.faces.values()), np.int64))
 
 
 class _Mesh:
@@ -129,9 +129,9 @@ class _Mesh:
 
     def cost(self, u: int, v: int) -> float:
         """Quadric error of moving u to v, square metres, plus a small term that prefers short edges."""
-        place = np.append(self.points[v], 1.0)
+        point = np.append(self.points[v], 1.0)
         length = float(np.square(self.points[u] - self.points[v]).sum())
-        return float(place @ (self.quadrics[u] + self.quadrics[v]) @ place) + 1e-6 * length
+        return float(point @ (self.quadrics[u] + self.quadrics[v]) @ point) + 1e-6 * length
 
     def shared(self, u: int, v: int) -> set[int]:
         return self.around[u] & self.around[v]

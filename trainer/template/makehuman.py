@@ -233,8 +233,8 @@ def edge_loop(quads: np.ndarray, first: int, second: int) -> list[int]:
     loop = [first, second]
     while True:
         a, b = loop[-2], loop[-1]
-        beside = set(faces[frozenset((a, b))])
-        onward = [c for c in neighbours[b] if c != a and not beside & set(faces[frozenset((b, c))])]
+        adjacent = set(faces[frozenset((a, b))])
+        onward = [c for c in neighbours[b] if c != a and not adjacent & set(faces[frozenset((b, c))])]
         if len(neighbours[b]) != 4 or len(onward) != 1:
             raise ValueError(f"the edge loop through {first}, {second} ends at vertex {b}")
         if onward[0] == first:
@@ -247,8 +247,8 @@ def head_faces(base: BaseMesh) -> np.ndarray:
     body = np.flatnonzero(base.groups == "body")
     quads = base.quads[body]
     faces = _edges_to_faces(quads)
-    beside = {int(v) for edge in faces if NECK_RING_VERTEX in edge for v in edge if base.vertices[v, 0] > 1e-5}
-    ring = next(edge_loop(quads, NECK_RING_VERTEX, vertex) for vertex in sorted(beside))
+    adjacent = {int(v) for edge in faces if NECK_RING_VERTEX in edge for v in edge if base.vertices[v, 0] > 1e-5}
+    ring = next(edge_loop(quads, NECK_RING_VERTEX, vertex) for vertex in sorted(adjacent))
     cut = {frozenset(pair) for pair in zip(ring, [*ring[1:], ring[0]], strict=True)}
     top = int(np.argmax(base.vertices[:13380, 1]))
     stack = [int(face) for face in np.flatnonzero((quads == top).any(1))]

@@ -247,8 +247,8 @@ def bake_contour_rows(
     along = np.linspace(0, len(jaw) - 1, ROWS_PER_SIDE)
     outline = np.stack([np.interp(along, np.arange(len(jaw)), jaw[:, axis]) for axis in (0, 1)], axis=1)
     rows = []
-    for place in outline:
-        samples = centre + np.linspace(0.45, 1.45, 160)[:, None] * (place - centre)
+    for vertex in outline:
+        samples = centre + np.linspace(0.45, 1.45, 160)[:, None] * (vertex - centre)
         distance = np.linalg.norm(vertex_uv[surface][None] - samples[:, None], axis=-1)
         nearest = surface[distance.argmin(1)][distance.min(1) < 0.02]
         row = np.array(list(dict.fromkeys(nearest.tolist())))

@@ -103,8 +103,8 @@ class PaintedHead:
     @classmethod
     def of(cls, template: Template) -> PaintedHead:
         fine = subdivide(template, 1)
-        kept = [fine.parts[name] for name in COLORS]
-        faces = np.concatenate([triangles_from_quads(fine.quads[part.face_start : part.face_stop]) for part in kept])
+        parts = [fine.parts[name] for name in COLORS]
+        faces = np.concatenate([triangles_from_quads(fine.quads[part.face_start : part.face_stop]) for part in parts])
         return cls(fine, faces, _colors(template, fine))
 
     def render(self, cage: np.ndarray, camera: Camera) -> Rendering:
@@ -130,9 +130,9 @@ def draw_sheet(
     cameras = [_camera(template, size, yaw) for yaw in yaws]
     for index, (label, cage) in enumerate(posed.items()):
         row, column = divmod(index, columns)
-        for place, camera in enumerate(cameras):
+        for view, camera in enumerate(cameras):
             picture = head.render(cage, camera).over((236, 236, 236))
-            sheet.paste(Image.fromarray(picture), ((column * len(yaws) + place) * size, row * size))
+            sheet.paste(Image.fromarray(picture), ((column * len(yaws) + view) * size, row * size))
         draw.text((column * len(yaws) * size + 5, row * size + 4), label, fill=(40, 40, 40))
     return sheet
 
@@ -163,11 +163,11 @@ def _colors(template: Template, fine: Subdivision) -> np.ndarray:
     colors = fine.positions(colors)
     positions = fine.positions(neutral.astype(np.float64))
     for eye, name in enumerate(("eye_left", "eye_right")):
-        place = slice(fine.parts[name].vertex_start, fine.parts[name].vertex_stop)
-        arm = positions[place] - template.eye_pivots[eye]
+        rows = slice(fine.parts[name].vertex_start, fine.parts[name].vertex_stop)
+        arm = positions[rows] - template.eye_pivots[eye]
         across = np.where(arm[:, 2] > 0, np.hypot(arm[:, 0], arm[:, 1]), np.inf)
-        colors[place][across < IRIS_RADIUS] = IRIS
-        colors[place][across < PUPIL_RADIUS] = PUPIL
+        colors[rows][across < IRIS_RADIUS] = IRIS
+        colors[rows][across < PUPIL_RADIUS] = PUPIL
     return colors.astype(np.float32)
 
 
@@ -209,7 +209,7 @@ def _sheet(pictures: Sequence[np.ndarray]) -> Image.Image:
     needs no library."""
     sheet = np.zeros((-(-len(pictures) // COLUMNS) * SIDE, COLUMNS * SIDE, 3), np.uint8)
     for index, picture in enumerate(pictures):
-        row, column = (SIDE * place for place in divmod(index, COLUMNS))
+        row, column = (SIDE * cell for cell in divmod(index, COLUMNS))
         sheet[row : row + SIDE, column : column + SIDE] = picture
     return Image.fromarray(sheet).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 

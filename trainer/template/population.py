@@ -133,10 +133,13 @@ def measure(facekit_people: int = 6) -> dict[str, float]:
             ("makehuman", doll, makehuman),
             ("prior", template, own),
         ):
-            found = distances_mm(basis, modes, targets)
-            figures[f"{name}.{kind}.median_mm"] = float(found[:, 0].mean())
-            figures[f"{name}.{kind}.mean_mm"] = float(found[:, 1].mean())
-            print(f"{name} {kind}: median {found[:, 0].mean():.3f} mm, mean {found[:, 1].mean():.3f} mm", flush=True)
+            distances = distances_mm(basis, modes, targets)
+            figures[f"{name}.{kind}.median_mm"] = float(distances[:, 0].mean())
+            figures[f"{name}.{kind}.mean_mm"] = float(distances[:, 1].mean())
+            print(
+                f"{name} {kind}: median {distances[:, 0].mean():.3f} mm, mean {distances[:, 1].mean():.3f} mm",
+                flush=True,
+            )
     return figures
 
 

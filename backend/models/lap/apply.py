@@ -44,16 +44,16 @@ def place_landmarks(
     depth_range : range of depths in a view.
     """
     size = len(face.depth)
-    found = [square * size for square in squares]
+    windows = [square * size for square in squares]
     surface, cosine = _surfaces(face, depth_range)
     photos = list(face.photos)
     for turn in range(ROUNDS):
-        placed, weights = _placed(face, surface, cosine, found, [photo.alignment for photo in photos])
+        placed, weights = _placed(face, surface, cosine, windows, [photo.alignment for photo in photos])
         if turn == ROUNDS - 1:
             break
         for number, photo in enumerate(photos):
             view_pixels = _project(face, photo.moved(placed))
-            photos[number] = replace(photo, alignment=align(view_pixels, found[number], weights, size))
+            photos[number] = replace(photo, alignment=align(view_pixels, windows[number], weights, size))
     return replace(face, photos=tuple(photos), landmarks=placed, landmark_weights=weights)
 
 
@@ -65,18 +65,18 @@ def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int, 
     """
     if (weights > 0).sum() < 8:
         return PhotoAlignment()
-    found = PhotoAlignment()
+    alignment = PhotoAlignment()
     robust = weights
     for _ in range(rounds):
         share = robust[:, None] / robust.sum()
         middle, centre = (share * view).sum(0), (share * square).sum(0)
         a, b = view - middle, square - centre
         dot, cross = float((share * a * b).sum()), float((share[:, 0] * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])).sum())
-        found = PhotoAlignment(np.hypot(dot, cross) / float((share * a * a).sum()), float(np.arctan2(cross, dot)))
-        found = replace(found, offset=tuple((centre - found.to_square(middle, size)).tolist()))
-        off = np.linalg.norm(found.to_square(view, size) - square, axis=-1) / (_ROBUST_SHARE * size)
+        alignment = PhotoAlignment(np.hypot(dot, cross) / float((share * a * a).sum()), float(np.arctan2(cross, dot)))
+        alignment = replace(alignment, offset=tuple((centre - alignment.to_square(middle, size)).tolist()))
+        off = np.linalg.norm(alignment.to_square(view, size) - square, axis=-1) / (_ROBUST_SHARE * size)
         robust = weights / (1 + off**2) ** 2
-    return found
+    return alignment
 
 
 def _surfaces(face: CanonicalFace, depth_range: tuple[float, float]) -> tuple[depth_surface.ViewedSurface, Tensor]:

@@ -307,19 +307,19 @@ class RefiningNet(nn.Module):
 
     def forward(self, canonical: Tensor, target: Tensor) -> Tensor:
         """See the class."""
-        kept = []
+        skips = []
         for own, other in zip(self.canonical, self.target, strict=True):
             canonical, target = own(canonical), other(target)
             side = str(canonical.shape[-1])
             if side in self.inject:
                 canonical = self.inject[side](canonical, target)
-            kept.append(canonical)
+            skips.append(canonical)
         x = self.inject["1"](self.canonical_top(canonical), self.target_top(target))
         x = self.start(x)
         for number, layer in enumerate(self.up):
             x = layer(x)  # 8, 16, ... S / 2
             if number:
-                x = self.skips[number - 1](x, kept[-2 - number])
+                x = self.skips[number - 1](x, skips[-2 - number])
         return self.last(x)
 
 

@@ -135,9 +135,9 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
         raise ValueError("an encoded face needs at least one photo")
     progress(STAGE, 0.0)
     network = model.network
-    given = encoder_input(faces, network.config.size)
+    inputs = encoder_input(faces, network.config.size)
     together = torch.zeros(len(faces), dtype=torch.int64, device=model.device)
-    code = network(given.pictures.to(model.device) * 2 - 1, together, given.landmarks.to(model.device))
+    code = network(inputs.pictures.to(model.device) * 2 - 1, together, inputs.landmarks.to(model.device))
     identity_nodes, expression_nodes = network.bases.node_offsets(code.identity, code.expression)
     graph = deformation_graph(network.config.nodes)
     rotation = code.pose.cameras(network.config.size).rotation
@@ -145,7 +145,7 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
         EncodedPhoto(photo.name, window, *arrays)
         for photo, window, *arrays in zip(
             faces,
-            given.windows,
+            inputs.windows,
             _metres(graph, expression_nodes),
             float64_array(rotation),
             float64_array(code.pose.distance).tolist(),
@@ -192,10 +192,10 @@ def render_face(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Ten
 def draw_colours(colours: Tensor, pixels: Tensor, faces: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Interpolate linear colours (N, V, K) at projected vertices (N, V, 3) over triangles (F, 3): pictures
     (N, K, S, S), sRGB in [0, 1], and (N, S, S) bool coverage."""
-    found = fragments(face_ids(pixels, faces, (size, size), cull_backfaces=True), faces)
-    values = fragment_values(colours, found, fragment_barycentrics(pixels, found))
-    pictures = found.scatter(srgb_from_linear(values.clamp(1e-4, 1.0))).permute(0, 3, 1, 2)
-    return pictures, found.scatter(torch.ones_like(values[:, 0])) > 0.5
+    raster = fragments(face_ids(pixels, faces, (size, size), cull_backfaces=True), faces)
+    values = fragment_values(colours, raster, fragment_barycentrics(pixels, raster))
+    pictures = raster.scatter(srgb_from_linear(values.clamp(1e-4, 1.0))).permute(0, 3, 1, 2)
+    return pictures, raster.scatter(torch.ones_like(values[:, 0])) > 0.5
 
 
 PERSONALISING = "personalise"
@@ -283,14 +283,14 @@ def personalise(
     held_out = faces[len(faces) // 2]
     learned = [face for face in faces if face is not held_out][: options.most_photos]
     network = model.network
-    given = encoder_input([*learned, held_out], network.config.size)
-    masks = _skin(given, [*learned, held_out], network.config.size)
+    inputs = encoder_input([*learned, held_out], network.config.size)
+    masks = _skin(inputs, [*learned, held_out], network.config.size)
     with torch.no_grad():
-        code = _code_without_last(network, given, model.device)
+        code = _code_without_last(network, inputs, model.device)
     count = len(learned)
-    pictures, masks = given.pictures.to(model.device), masks.to(model.device)
+    pictures, masks = inputs.pictures.to(model.device), masks.to(model.device)
     tuned = copy.deepcopy(network)
-    _tune(tuned, code, pictures, masks, given.landmarks.to(model.device), count, options, progress)
+    _tune(tuned, code, pictures, masks, inputs.landmarks.to(model.device), count, options, progress)
     before, after = (_colour_error(one, code, pictures, masks, count) for one in (network, tuned))
     used = after < before
     chosen = replace(model, network=tuned, version=f"{model.version}, personalised") if used else model

@@ -97,21 +97,21 @@ def solved_light(
     grid = cameras.project(points)[..., :2] * (2 / size) - 1
     inside = (grid.abs() < 1).all(-1)
     linear = linear_from_srgb(pictures)
-    seen = sample_points(linear, grid)
+    observed = sample_points(linear, grid)
     weight = facing * inside * areas[chosen]  # a vertex's area in the picture
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
-    slope = (_DARK + seen.clamp(min=0)) ** -_GAMMA
+    slope = (_DARK + observed.clamp(min=0)) ** -_GAMMA
     terms = basis(normals)  # (N, M, 9)
-    same = torch.eye(9, dtype=seen.dtype, device=seen.device)
+    same = torch.eye(9, dtype=observed.dtype, device=observed.device)
     light, trust = predicted, torch.ones_like(weight)
     for turn in range(_ROUNDS + 1):
         if turn:
-            error = slope * (seen - own * (terms @ light))
+            error = slope * (observed - own * (terms @ light))
             trust = (_OUTLIER**2 / (_OUTLIER**2 + error.square().mean(-1))) ** 2
         hold = max(_HOLD, _FIRST_HOLD * 0.5**turn)
         counts = (weight * trust)[..., None] * slope.square()  # (N, M, 3)
         system = torch.einsum("nmc,nmd,nme->ncde", counts * own.square(), terms, terms)
-        right = torch.einsum("nmc,nmd->ncd", counts * own * seen, terms) + hold * predicted.transpose(1, 2)
+        right = torch.einsum("nmc,nmd->ncd", counts * own * observed, terms) + hold * predicted.transpose(1, 2)
         light = torch.linalg.solve(system + hold * same, right).transpose(1, 2)
     return light
 
@@ -159,13 +159,13 @@ class FacePose:
         facing = self.angles.new_tensor(_FACING)
         rotation = rotation_from_euler(self.angles) * facing  # columns: the head's axes
         focal = self.scale * self.distance  # in sides of the photo
-        place = torch.cat([self.shift / self.scale[:, None], self.distance[:, None]], 1)
+        offset = torch.cat([self.shift / self.scale[:, None], self.distance[:, None]], 1)
         middle = self.angles.new_tensor(MIDDLE)
         intrinsics = self.angles.new_zeros(len(focal), 3, 3)
         intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal * size
         intrinsics[:, :2, 2] = size / 2
         intrinsics[:, 2, 2] = 1
-        return PerspectiveCameras(intrinsics, rotation, place - rotation @ middle)
+        return PerspectiveCameras(intrinsics, rotation, offset - rotation @ middle)
 
 
 @dataclass(frozen=True)

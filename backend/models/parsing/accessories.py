@@ -70,33 +70,33 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
     along = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)  # to the person's left
     down = np.array([-along[1], along[0]])
     unit = 0.0
-    places = []
+    lines = []
     for part, outwards in ((EYE_RIGHT, -along), (mirrored(EYE_RIGHT), along)):
         outline = landmarks[list(part), :2]
         width = float(np.ptp(outline @ along))
         unit = max(unit, width)
-        places.append((outline.mean(axis=0), outwards * width))
+        lines.append((outline.mean(axis=0), outwards * width))
     curves = _curves()  # (K, 3, P, 2): rim, inside, outside; outwards in eye widths, down in the nearer eye's
-    found = np.zeros(curves.shape[:2])
-    for middle, outwards in places:
+    votes = np.zeros(curves.shape[:2])
+    for middle, outwards in lines:
         points = middle + curves[..., :1] * outwards + curves[..., 1:] * (down * unit)
         sampled = sample_exactly(blurred, points)
-        found += sampled.mean(axis=-1) / 2
-    score = found[:, 0] - found[:, 1:].mean(axis=1)
+        votes += sampled.mean(axis=-1) / 2
+    score = votes[:, 0] - votes[:, 1:].mean(axis=1)
     best = int(score.argmax())
     if score[best] < _LEAST_CONTRAST:
         return None
     side = probability.shape[0]
     band, lenses = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
     thickness = max(1, round(2 * _HALF_WIDTH * size))
-    for middle, outwards in places:
+    for middle, outwards in lines:
         rim = middle + curves[best, 0, :, :1] * outwards + curves[best, 0, :, 1:] * (down * unit)
         _draw(band, rim, thickness, closed=True)
         lens = rim.mean(axis=0) + _LENS_SIZE * (rim - rim.mean(axis=0))
         cv2.fillPoly(lenses, [_subpixels(lens)], 1, shift=_FRACTION_BITS)
     inner = [
         middle + (curves[best, 0, :, 0].min() * outwards) + curves[best, 0, :, 1].mean() * 0.5 * down * unit
-        for middle, outwards in places
+        for middle, outwards in lines
     ]
     _draw(band, np.stack(inner), 2 * thickness, closed=False)
     return Rims(band.astype(bool), lenses.astype(bool) & ~band.astype(bool))
@@ -122,8 +122,8 @@ def _curves() -> np.ndarray:
                 shape = np.stack([cos * width, sin * width * height], -1)
                 for outwards in _OUTWARDS:
                     for down in _DOWN:
-                        place = np.array([outwards, down])
-                        curves.append(np.stack([shape * factor + place for factor in (1.0, *_CONTROL_SIZES)]))
+                        axes = np.array([outwards, down])
+                        curves.append(np.stack([shape * factor + axes for factor in (1.0, *_CONTROL_SIZES)]))
     return np.stack(curves)
 
 
@@ -185,9 +185,9 @@ def has_hat(probabilities: np.ndarray) -> bool:
 
 def over_face(landmarks: np.ndarray, side: int) -> np.ndarray:
     """(side, side) bool: columns of the face, up to ``_HAT_REACH`` heights above it, without others' hats."""
-    places = np.arange(side) + 0.5
-    columns = (places > landmarks[:, 0].min()) & (places < landmarks[:, 0].max())
-    return (places > landmarks[:, 1].min() - _HAT_REACH * landmark_window(landmarks, 1.0).side)[:, None] & columns
+    centres = np.arange(side) + 0.5
+    columns = (centres > landmarks[:, 0].min()) & (centres < landmarks[:, 0].max())
+    return (centres > landmarks[:, 1].min() - _HAT_REACH * landmark_window(landmarks, 1.0).side)[:, None] & columns
 
 
 _BIASES = (2.8, 1.7, 1.7)
@@ -267,9 +267,9 @@ def resolve_accessories(
     side, size = probabilities.shape[1], landmark_window(landmarks, 1.0).side
     odds = probabilities.copy()
     lips, lip, chin = mouth_parts(landmarks, side)
-    seen = probabilities[FaceClass.GLASSES]
+    glasses = probabilities[FaceClass.GLASSES]
     if not np.isnan(scores.glasses):
-        odds[FaceClass.GLASSES] = _odds_of_glasses(seen, landmarks, pixels) if scores.glasses > 0 else 0.0
+        odds[FaceClass.GLASSES] = _odds_of_glasses(glasses, landmarks, pixels) if scores.glasses > 0 else 0.0
     hair = odds[FaceClass.FACIAL_HAIR]
     moustache, beard = scores.moustache > 0, scores.beard > 0
     if moustache and not beard:

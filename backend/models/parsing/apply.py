@@ -36,12 +36,12 @@ def with_second_opinion(probabilities: np.ndarray, opinion: np.ndarray) -> np.nd
     Other classes than ``_LARGE_CLASSES`` do not change: the first net's sum over these classes stays, and the second
     net's weight is proportional to its own sum.
     """
-    places = list(_LARGE_CLASSES)
-    own, theirs = probabilities[places], opinion[places]
+    classes = list(_LARGE_CLASSES)
+    own, theirs = probabilities[classes], opinion[classes]
     own_sum, their_sum = own.sum(axis=0), theirs.sum(axis=0)
     share = _SECOND_WEIGHT * their_sum
     result = probabilities.copy()
-    result[places] = (1 - share) * own + share * own_sum * theirs / np.maximum(their_sum, 1e-6)
+    result[classes] = (1 - share) * own + share * own_sum * theirs / np.maximum(their_sum, 1e-6)
     return result
 
 
@@ -215,8 +215,8 @@ def _sample(mask: np.ndarray) -> np.ndarray:
     """(N, 2) x, y of at most ``_MAX_SAMPLES`` pixels, spread evenly."""
     rows, columns = np.nonzero(mask)
     step = max(1, int(np.sqrt(len(rows) / _MAX_SAMPLES)))
-    kept = (rows % step == 0) & (columns % step == 0)
-    return np.stack([columns[kept], rows[kept]], axis=1)
+    sampled = (rows % step == 0) & (columns % step == 0)
+    return np.stack([columns[sampled], rows[sampled]], axis=1)
 
 
 def _design(points: np.ndarray, normals: np.ndarray, centre: np.ndarray, unit: float) -> np.ndarray:
@@ -247,20 +247,20 @@ def with_pale_hair(labels: np.ndarray, hair: np.ndarray, pixels: np.ndarray, lan
     pictures are not changed.
     """
     small, factor = faces.fit_inside(pixels, _SIDE)
-    places, side = np.asarray(landmarks) * factor, small.shape[0]
-    oval = regions.polygon_mask(places, regions.FACE_OVAL, side)
+    points, side = np.asarray(landmarks) * factor, small.shape[0]
+    oval = regions.polygon_mask(points, regions.FACE_OVAL, side)
     features = skin_features(cv2.GaussianBlur(small, (0, 0), 0.5))
     if without_colour(features[oval]):
         return labels
-    seeds, normals = regions.skin_seeds(places, side), regions.face_normals(places, side)
+    seeds, normals = regions.skin_seeds(points, side), regions.face_normals(points, side)
     redness = learn_skin(features, normals, seeds, oval, monochrome=False).residual(features, normals)[..., 1]
     redness = cv2.resize(redness.astype(np.float32), labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
     size = faces.landmark_window(landmarks, 1.0).side
     brows = np.flatnonzero(regions.above_brows(landmarks, labels.shape[0]).any(axis=1)).max(initial=-1)
-    place = ~regions.grown(regions.polygon_mask(landmarks, regions.FACE_OVAL, labels.shape[0]), -_OVERLAP * size)
-    place[brows + 1 :] = False
+    region = ~regions.grown(regions.polygon_mask(landmarks, regions.FACE_OVAL, labels.shape[0]), -_OVERLAP * size)
+    region[brows + 1 :] = False
     result = labels.copy()
-    result[(labels == FaceClass.SKIN) & place & (redness < _PALE_RESIDUAL) & (hair > _LEAST_HAIR)] = FaceClass.HAIR
+    result[(labels == FaceClass.SKIN) & region & (redness < _PALE_RESIDUAL) & (hair > _LEAST_HAIR)] = FaceClass.HAIR
     return result
 
 
@@ -472,12 +472,12 @@ def look_at_face(
     ``device`` (``computing_device``). Raises ``LikenessError`` ("missing_part") without the first net.
     """
     small, factor = fit_inside(pixels, WORK_SIDE)
-    places = np.asarray(landmarks, dtype=np.float64) * factor
-    found = label_by_net(face_parser(device), small, places, second_parser(device), accessories)
-    labels = found.labels if factor == 1.0 else enlarge_labels(found.labels, pixels)
+    points = np.asarray(landmarks, dtype=np.float64) * factor
+    outcome = label_by_net(face_parser(device), small, points, second_parser(device), accessories)
+    labels = outcome.labels if factor == 1.0 else enlarge_labels(outcome.labels, pixels)
     if covered is not None:
         labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND
-    return FaceLabels(labels, found.accessories)
+    return FaceLabels(labels, outcome.accessories)
 
 
 def padding(covered: tuple[float, float, float, float], shape: tuple[int, ...]) -> np.ndarray:

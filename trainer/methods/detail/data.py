@@ -151,10 +151,10 @@ def pooled_texels(texels: int, size: int) -> int:
 def projected(positions: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
     """Project positions (V, 3) to (V, 3) pixels and depth (metres). ``turn`` (3, 3) is head from camera axes (x right,
     y up, z to the camera)."""
-    seen = (positions - np.array(MIDDLE)) @ turn
-    depth = _CAMERA_DISTANCE - seen[:, 2]
+    turned = (positions - np.array(MIDDLE)) @ turn
+    depth = _CAMERA_DISTANCE - turned[:, 2]
     focal = size * _CAMERA_DISTANCE / METRES
-    x, y = 0.5 * size + focal * seen[:, 0] / depth, 0.5 * size - focal * seen[:, 1] / depth
+    x, y = 0.5 * size + focal * turned[:, 0] / depth, 0.5 * size - focal * turned[:, 1] / depth
     return np.stack([x, y, depth], 1)
 
 
@@ -165,14 +165,14 @@ def picture_coordinates(window: DetailWindow, pixels: np.ndarray, size: int) -> 
     corners = torch.from_numpy(surface.triangles.astype(np.int64))
     ids = face_ids(vertices, corners, (size, size), cull_backfaces=True)
     weights = fragment_barycentrics(vertices, fragments(ids, corners))
-    found = fragments(ids, torch.from_numpy(surface.uv_triangles.astype(np.int64)))
-    uv = fragment_values(torch.from_numpy(surface.uv.astype(np.float32))[None], found, weights)
-    place = 2.0 * (uv - torch.tensor(ORIGIN)) / SIDE - 1.0
-    place = torch.stack([place[:, 0], -place[:, 1]], 1)
-    inside = torch.from_numpy(surface.main)[found.face] & (place.abs() < 1.0).all(1)
-    place[~inside] = 2.0
-    places = found.scatter(place, background=2.0)[0].numpy()
-    return PictureCoordinates(places, (np.abs(places) < 1.0).all(-1))
+    raster = fragments(ids, torch.from_numpy(surface.uv_triangles.astype(np.int64)))
+    uv = fragment_values(torch.from_numpy(surface.uv.astype(np.float32))[None], raster, weights)
+    grid = 2.0 * (uv - torch.tensor(ORIGIN)) / SIDE - 1.0
+    grid = torch.stack([grid[:, 0], -grid[:, 1]], 1)
+    inside = torch.from_numpy(surface.main)[raster.face] & (grid.abs() < 1.0).all(1)
+    grid[~inside] = 2.0
+    columns = raster.scatter(grid, background=2.0)[0].numpy()
+    return PictureCoordinates(columns, (np.abs(columns) < 1.0).all(-1))
 
 
 def pictures_of(
@@ -192,13 +192,13 @@ def pictures_of(
     detail = colour_detail(photo, texels_per_metre).astype(np.float32)
     weight = (photo.weight * window.allowed).astype(np.float32)
     values = np.concatenate([photo.log_linear.astype(np.float32), detail, weight[..., None]], -1)
-    seen = sampled(values, where, pooled_texels(window.size, size))
-    mask = np.clip(seen[..., 6:], 0.0, 1.0) * where.shown[..., None]
+    observed = sampled(values, where, pooled_texels(window.size, size))
+    mask = np.clip(observed[..., 6:], 0.0, 1.0) * where.shown[..., None]
     if cut is None:
-        linear = np.where(where.shown[..., None], np.exp(seen[..., :3]), np.float32(_BACKGROUND_LIGHT))
+        linear = np.where(where.shown[..., None], np.exp(observed[..., :3]), np.float32(_BACKGROUND_LIGHT))
     else:
         linear = linear_from_srgb(cut)
-    coarse = linear * np.exp(-seen[..., 3:6] * mask)
+    coarse = linear * np.exp(-observed[..., 3:6] * mask)
     return DetailPictures(
         photos=_channels_first(srgb_from_linear(linear)),
         coarse=_channels_first(srgb_from_linear(coarse)),
@@ -328,8 +328,10 @@ class DetailPeople:
                 pixels = projected(positions, shot.turn, config.picture)
                 where = picture_coordinates(known.window, pixels, config.picture)
                 pictures.append(pictures_of(photo, known.window, known.density, where))
-            found = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
-            expressions.append(maps.of(posed(found.astype(np.float32))))
+            strengths = np.clip(
+                weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1
+            )
+            expressions.append(maps.of(posed(strengths.astype(np.float32))))
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])
         if g.random() < 0.4:
             other = draw_expression(g).weights
@@ -416,8 +418,8 @@ class DetailPortraits:
         code = [one for package in packages for one in sorted(Path(package.__file__).parent.rglob("*.py"))]
         numbers = (config.size, config.coarse, config.picture, config.least_pixels)
         self._folder = cache_folder() / "detail_portraits" / content_key(numbers, here, *code)
-        kept = [self._kept(path) for path in paths[: config.people or None]]
-        self._portraits = [path for path in kept if path is not None]
+        portraits = [self._kept(path) for path in paths[: config.people or None]]
+        self._portraits = [path for path in portraits if path is not None]
         if not self._portraits:
             raise LikenessError(
                 "no_photo",
@@ -452,13 +454,13 @@ class DetailPortraits:
 
     def _kept(self, path: Path) -> Path | None:
         """Return the cached file of a portrait's observation, made if missing; None where the portrait is unusable."""
-        kept = self._folder / f"{content_key(path)}.npz"
-        if not kept.exists():
+        cache = self._folder / f"{content_key(path)}.npz"
+        if not cache.exists():
             config = self.config
-            found = observed_portrait(path, config.size, config.coarse, config.picture, config.least_pixels)
-            save_arrays(kept, **(found or {"none": np.zeros(1)}))
-        with np.load(kept) as data:
-            return None if "none" in data else kept
+            portrait = observed_portrait(path, config.size, config.coarse, config.picture, config.least_pixels)
+            save_arrays(cache, **(portrait or {"none": np.zeros(1)}))
+        with np.load(cache) as data:
+            return None if "none" in data else cache
 
 
 def _pixels(path: Path) -> int:

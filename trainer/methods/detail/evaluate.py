@@ -150,7 +150,7 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     known = cause(model.network.config.size)
     allowed = batch.allowed[0, 0].numpy()
     truth = batch.displacement[:, 0].numpy()
-    found = relief_estimate(model, batch)
+    estimate = relief_estimate(model, batch)
     luminance = batch.photos[0, 0].numpy()
     figures: dict[str, float] = {}
     for region in REGIONS:
@@ -159,18 +159,18 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
         true = fine(truth[1], known)
         if spread(true, shown) < _FLAT_MILLIMETRES or shown.sum() < 0.3 * mask.sum():
             continue
-        for who, guess in (("found", found[1]), ("luminance", luminance), ("mean", mean[1])):
+        for who, guess in (("found", estimate[1]), ("luminance", luminance), ("mean", mean[1])):
             figures[f"correlation.{who}.{region}"] = correlation(fine(guess, known), true, shown)
     for who in ("found", "luminance", "mean"):
         own = [figures.get(f"correlation.{who}.{region}", np.nan) for region in REGIONS]
         figures[f"correlation.{who}"] = float(np.nanmean(own)) if np.isfinite(own).any() else np.nan
         for region, value in zip(REGIONS, own, strict=True):
             figures[f"correlation.{who}.{region}"] = value
-    found, truth = ([fine(one, known) for one in maps] for maps in (found, truth))
+    estimate, truth = ([fine(one, known) for one in maps] for maps in (estimate, truth))
     for number, kind in enumerate(KINDS):
-        other = found[0] if kind == "unseen" else np.zeros_like(truth[0])
+        other = estimate[0] if kind == "unseen" else np.zeros_like(truth[0])
         error, usual = (
-            np.sqrt(np.average((guess - truth[number]) ** 2, weights=allowed)) for guess in (found[number], other)
+            np.sqrt(np.average((guess - truth[number]) ** 2, weights=allowed)) for guess in (estimate[number], other)
         )
         figures[f"error.{kind}"] = float(error / usual) if usual > _NOTHING_MILLIMETRES else np.nan
     return figures

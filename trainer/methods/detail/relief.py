@@ -205,9 +205,9 @@ def _window_maps(size: int) -> dict[str, np.ndarray]:
     """Maps of painted lines, beards and colours, cropped to the window."""
     maps = full_maps().numpy()
     resolution = maps.shape[-1]
-    place = (np.arange(size) + 0.5) / size * SIDE
-    column = (ORIGIN[0] + place) * resolution - 0.5
-    row = (1.0 - ORIGIN[1] - SIDE + place) * resolution - 0.5
+    coordinates = (np.arange(size) + 0.5) / size * SIDE
+    column = (ORIGIN[0] + coordinates) * resolution - 0.5
+    row = (1.0 - ORIGIN[1] - SIDE + coordinates) * resolution - 0.5
     x, y = (grid.astype(np.float32) for grid in np.meshgrid(column, row))
     return {name: cv2.remap(image, x, y, cv2.INTER_LINEAR) for name, image in zip(MAP_NAMES, maps, strict=True)}
 
@@ -302,8 +302,8 @@ def _grooves(
     sigma = wavelength / 5.5
     noise = cv2.GaussianBlur(noise, (0, 0), sigma) - cv2.GaussianBlur(noise, (0, 0), 1.8 * sigma)
     total = noise.copy()
-    for place, fraction in paths:
-        total += cv2.remap(noise, place, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    for path, fraction in paths:
+        total += cv2.remap(noise, path, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     total /= max(float(total.std()), 1e-6)
     return np.clip((total - 0.35) / 1.9, 0.0, 1.0) ** np.float32(sharpness)
 
@@ -319,9 +319,9 @@ def spots(g: np.random.Generator, allowed: np.ndarray, count: int, radius: tuple
     """(N, N) in [0, 1]: ``count`` round bumps of random radius, in texels, where ``allowed`` is above 0.5."""
     size = allowed.shape[0]
     image = np.zeros((size, size), np.float32)
-    places = np.argwhere(allowed > 0.5)
+    candidates = np.argwhere(allowed > 0.5)
     for _ in range(count):
-        row, column = places[g.integers(len(places))]
+        row, column = candidates[g.integers(len(candidates))]
         r = g.uniform(*radius)
         reach = int(np.ceil(3 * r))
         ys, xs = slice(max(row - reach, 0), row + reach + 1), slice(max(column - reach, 0), column + reach + 1)
@@ -461,15 +461,15 @@ def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
     maps = torch.from_numpy(np.stack([cause.painted[name] for name in MAP_NAMES]).reshape(len(MAP_NAMES), -1))
     row, column = np.mgrid[:size, :size].astype(np.float32)
     step = float(np.median(cause.texel[cause.window.allowed > 0.5])) / 1000.0 / _TILE_SIZE
-    place = torch.from_numpy(np.stack([column.ravel(), row.ravel()], 1) * np.float32(step))
+    points = torch.from_numpy(np.stack([column.ravel(), row.ravel()], 1) * np.float32(step))
     tiles = full_tiles()[None]
     tiles = torch.cat([tiles, tiles[..., :1]], -1)
     tiles = torch.cat([tiles, tiles[..., :1, :]], -2)
     start = torch.tensor(skin.noise, dtype=torch.float32)
     columns = Columns([skin], torch.device("cpu"))
     image = torch.zeros(size * size, dtype=torch.int64)
-    sampled = sample_tiles(tiles, place + start[:2])
-    painted = paint_skin(maps, sampled, sample_tiles(tiles, place * 1.7 + start[2:4]), columns, image)
+    sampled = sample_tiles(tiles, points + start[:2])
+    painted = paint_skin(maps, sampled, sample_tiles(tiles, points * 1.7 + start[2:4]), columns, image)
     albedo = painted.albedo.numpy().reshape(size, size, 3)
     dark = np.array([0.55, 0.75, 0.85], np.float32)
     return albedo * (1.0 - moles[..., None] * dark)
@@ -479,7 +479,7 @@ def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
     """(N, N) float32 in [0, 1], skin without brows and beard, which the product masks in photos."""
     window, painted = cause.window, cause.painted
     brows = window.image(window.surface.regions["brows"][:, None])[..., 0]
-    beard = np.maximum.reduce([getattr(skin, place) * painted[place] for place in ("moustache", "chin", "jaw")])
+    beard = np.maximum.reduce([getattr(skin, area) * painted[area] for area in ("moustache", "chin", "jaw")])
     return ((1.0 - smoothstep(0.1, 0.5, brows)) * (1.0 - smoothstep(0.05, 0.3, beard))).astype(np.float32)
 
 

@@ -258,13 +258,13 @@ class DetailStage(Stage):
         regular = weights.size and fraction < config.size_ends
         if batch.has_truth.any() or regular:
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
-            found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
+            displacement = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
         if batch.has_truth.any():
             mask = batch.allowed * batch.has_truth.repeat_interleave(TARGETS).view(-1, 1, 1, 1)
-            terms["height"] = height_error(found, batch.displacement, mask)
-            terms["slope"] = slope_error(found, batch.displacement, mask)
+            terms["height"] = height_error(displacement, batch.displacement, mask)
+            terms["slope"] = slope_error(displacement, batch.displacement, mask)
         if regular:
-            terms["size"] = (1.0 - fraction / config.size_ends) * detail_size(found, batch.allowed)
+            terms["size"] = (1.0 - fraction / config.size_ends) * detail_size(displacement, batch.allowed)
         if weights.pixels or weights.identity or weights.adversary:
             own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             terms.update(self._photo_terms(batch, own))
@@ -326,9 +326,9 @@ class DetailStage(Stage):
             people = len(batch.has_truth)
             attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
-            found = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
+            displacement = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
             for number, kind in enumerate(("rest", "seen", "unseen")):
-                own, truth = found[number::TARGETS], batch.displacement[number::TARGETS]
+                own, truth = displacement[number::TARGETS], batch.displacement[number::TARGETS]
                 for person in range(people):
                     one, true = own[person : person + 1], truth[person : person + 1]
                     sums.setdefault(f"correlation.{kind}", []).append(slope_correlation(one, true, batch.allowed))
@@ -336,7 +336,7 @@ class DetailStage(Stage):
                     error = height_error(one, true, batch.allowed)
                     sums.setdefault(f"error.{kind}", []).append(float(error / none.clamp(min=1e-6)))
                     if kind == "unseen":
-                        still = found[person * TARGETS : person * TARGETS + 1]
+                        still = displacement[person * TARGETS : person * TARGETS + 1]
                         error = height_error(still, true, batch.allowed)
                         sums.setdefault("neutral.unseen", []).append(float(error / none.clamp(min=1e-6)))
         return {name: sum(values) / len(values) for name, values in sums.items()}
@@ -346,8 +346,8 @@ class DetailStage(Stage):
         net = self.modules["net"]
         people = len(batch.has_truth)
         attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
-        found = net.displacement(repeated(attribute, [0] * TARGETS), batch.wanted[:TARGETS]) * batch.allowed
-        rows = [_lit(found), _lit(batch.displacement[:TARGETS])]
+        displacement = net.displacement(repeated(attribute, [0] * TARGETS), batch.wanted[:TARGETS]) * batch.allowed
+        rows = [_lit(displacement), _lit(batch.displacement[:TARGETS])]
         return {"relief": torch.cat([torch.cat(list(row), -1) for row in rows], -2).expand(3, -1, -1)}
 
     def export(self) -> ExportedModel:

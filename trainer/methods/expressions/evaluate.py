@@ -216,24 +216,24 @@ class PoseErrors:
     def figures(self, prefix: str) -> dict[str, float]:
         """Mean, median and 95th percentile of the angle; means by axis, by yaw and relative to the line of sight."""
         angle, sight = (np.linalg.norm(values, axis=1) for values in (self.off, self.off_sight))
-        found = {
+        errors_of = {
             f"{prefix}_mean": angle.mean(),
             f"{prefix}_median": np.median(angle),
             f"{prefix}_p95": np.percentile(angle, 95),
         }
-        found |= {f"{prefix}_from_sight_mean": sight.mean(), f"{prefix}_from_sight_median": np.median(sight)}
-        found |= {f"{prefix}_{name}": np.abs(self.off[:, axis]).mean() for axis, name in enumerate(AXES)}
+        errors_of |= {f"{prefix}_from_sight_mean": sight.mean(), f"{prefix}_from_sight_median": np.median(sight)}
+        errors_of |= {f"{prefix}_{name}": np.abs(self.off[:, axis]).mean() for axis, name in enumerate(AXES)}
         for low, high in pairwise(YAW_EDGES):
             inside = (np.abs(self.yaw) >= low) & (np.abs(self.yaw) < high)
             if inside.any():
-                found[f"{prefix}_mean_yaw_{low:.0f}_{high:.0f}"] = angle[inside].mean()
-        return {name: float(value) for name, value in found.items()}
+                errors_of[f"{prefix}_mean_yaw_{low:.0f}_{high:.0f}"] = angle[inside].mean()
+        return {name: float(value) for name, value in errors_of.items()}
 
 
 def pose_errors(true: np.ndarray, true_places: np.ndarray, found: np.ndarray, found_places: np.ndarray) -> PoseErrors:
     """Compare rotations camera_from_head (F, 3, 3) and positions of the face's centre in the camera frame (F, 3)."""
     sights = [
-        np.array([towards_point(place[:2] / place[2]) for place in places]) for places in (true_places, found_places)
+        np.array([towards_point(point[:2] / point[2]) for point in points]) for points in (true_places, found_places)
     ]
     from_sight = [sight.transpose(0, 2, 1) @ turns for sight, turns in zip(sights, (true, found), strict=True)]
     off, off_sight = (
@@ -266,12 +266,12 @@ def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
         in_camera = vertices @ pose[:3, :3].T + pose[:3, 3]
         towards = -pose[:3, :3].T @ pose[:3, 3] - vertices
         facing = (vertex_normals(vertices, triangles) * towards).sum(1) / np.linalg.norm(towards, axis=1)
-        places = in_camera[:, :2] / in_camera[:, 2:] * intrinsics[0, 0] + intrinsics[:2, 2]
-        columns, rows = np.clip(places.astype(int), 0, config.size - 1).T
+        pixels = in_camera[:, :2] / in_camera[:, 2:] * intrinsics[0, 0] + intrinsics[:2, 2]
+        columns, rows = np.clip(pixels.astype(int), 0, config.size - 1).T
         weight = np.clip(facing - LEAST_FACING, 0.0, 1.0) * np.isin(batch.labels[photo].numpy()[rows, columns], SKIN)
-        weight *= ((places > 1) & (places < config.size - 1)).all(1)
+        weight *= ((pixels > 1) & (pixels < config.size - 1)).all(1)
         albedo = cv2.GaussianBlur(batch.albedo[photo].permute(1, 2, 0).numpy(), (0, 0), BLUR_PIXELS)
-        total += weight[:, None] * sample_image(albedo, places.astype(np.float32), outside=0.0)
+        total += weight[:, None] * sample_image(albedo, pixels.astype(np.float32), outside=0.0)
         seen += weight
     vertices = face_vertices(template)
     vertices = vertices[seen[vertices] > LEAST_SEEN]
@@ -387,15 +387,17 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             rows.append((number, parameters, calibrated))
     if not rows:
         raise LikenessError("no_face", "No face was found in any of the pictures.", "")
-    seen_in, found, calibrated = zip(*rows, strict=True)
-    weights = np.array([one.expression for one in found])
-    errors = [_errors(known, np.array(seen_in), solved) for solved in (found, calibrated)]
+    seen_in, solutions, calibrated = zip(*rows, strict=True)
+    weights = np.array([one.expression for one in solutions])
+    errors = [_errors(known, np.array(seen_in), solved) for solved in (solutions, calibrated)]
     return Read(known.weights[list(seen_in)], weights, *errors)
 
 
 def _errors(known: KnownPictures, numbers: np.ndarray, solved: Sequence[PhotoParameters]) -> PoseErrors:
-    rotations, places = (np.array([getattr(one, name) for one in solved]) for name in ("rotation", "pivot_in_camera"))
-    return pose_errors(known.rotations[numbers], known.places[numbers], rotations, places)
+    rotations, positions = (
+        np.array([getattr(one, name) for one in solved]) for name in ("rotation", "pivot_in_camera")
+    )
+    return pose_errors(known.rotations[numbers], known.places[numbers], rotations, positions)
 
 
 def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionClip]:
@@ -407,14 +409,14 @@ def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionC
 
     own = subject or identity_of_frames(source)
     take = transfer_frames("clip", source, own)
-    found = FACING_CAMERA @ Rotation.from_quat(np.roll(take.head_rotations, -1, axis=1)).as_matrix()
-    places = take.head_positions.astype(np.float64) @ FACING_CAMERA
-    errors = pose_errors(known.rotations, known.places, found, places)
+    rotations = FACING_CAMERA @ Rotation.from_quat(np.roll(take.head_rotations, -1, axis=1)).as_matrix()
+    positions = take.head_positions.astype(np.float64) @ FACING_CAMERA
+    errors = pose_errors(known.rotations, known.places, rotations, positions)
     if subject is not None:
         return Read(known.weights, take.weights, errors), take
     face = face_vertices(own.template)  # two head frames of one person may be tilted against each other
     tilt = fit_similarity(known.neutral[face], own.template.vertices[face], scale=1.0)
-    aligned = pose_errors(known.rotations, known.places, found @ tilt.rotation, places)
+    aligned = pose_errors(known.rotations, known.places, rotations @ tilt.rotation, positions)
     return Read(known.weights, take.weights, errors, aligned_pose=aligned), take
 
 
@@ -425,8 +427,8 @@ def jitter(values: np.ndarray) -> float:
 
 def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
     """Mean absolute errors, in total and per key, and pose errors."""
-    truth, found = (np.concatenate([getattr(read, name) for read in reads]) for name in ("truth", "found"))
-    error = np.abs(found - truth)
+    truth, weights = (np.concatenate([getattr(read, name) for read in reads]) for name in ("truth", "found"))
+    error = np.abs(weights - truth)
     figures = {
         f"{prefix}.pictures": len(truth),
         f"{prefix}.weights_mae": error.mean(),
@@ -439,7 +441,7 @@ def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
     figures |= {f"{prefix}.mae.{name}": error[:, key].mean() for key, name in enumerate(ARKIT_NAMES)}
     for key, name in enumerate(ARKIT_NAMES):
         if (truth[:, key] > 0.1).sum() >= 3:  # gain of the motion: slope of a line through 0
-            figures[f"{prefix}.gain.{name}"] = (truth[:, key] @ found[:, key]) / (truth[:, key] @ truth[:, key])
+            figures[f"{prefix}.gain.{name}"] = (truth[:, key] @ weights[:, key]) / (truth[:, key] @ truth[:, key])
     return figures
 
 
@@ -494,8 +496,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         console.print(f"clip {index}: pose {off:.1f} degrees, {counts}")
     if reads:
         figures |= weight_figures("clips", reads)
-        found, true = np.mean(ratios, axis=0)
-        figures["clips.jitter_ratio"] = found / true
+        ratio, true = np.mean(ratios, axis=0)
+        figures["clips.jitter_ratio"] = ratio / true
         figures |= blink_figures("clips", total, sum(len(read.truth) for read in reads) / FRAMES_PER_SECOND)
     if arguments.blink_clips:
         clip_figures, counts = _read_blink_clips(arguments.blink_clips, console)

@@ -64,13 +64,13 @@ def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
         )
         weights = observed.weights[number].astype(np.float32)
         middle = pose[:3, :3] @ own[steady].mean(0) + pose[:3, 3]
-        seen = reading.towards_point(middle[:2] / middle[2]).T @ pose[:3, :3]
+        towards = reading.towards_point(middle[:2] / middle[2]).T @ pose[:3, :3]
         for neutral, plainly in ((own, True), (other, False)):
             try:
                 face = reading.frontalised_face(evidence.on_surface(), neutral)
             except ValueError:
                 continue
-            turn = Rotation.from_matrix(face.rotation.T @ seen).as_rotvec()
+            turn = Rotation.from_matrix(face.rotation.T @ towards).as_rotvec()
             straight, flipped = reading.raw_features(evidence, face)
             person = int(observed.person[number])
             rows.append((person, straight.plain, straight.long, weights, turn, plainly))
@@ -166,9 +166,9 @@ def _train_one(inputs: np.ndarray, table: FeatureTable, options: LearningOptions
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.rate, steps + 1)
     for _ in range(steps):
         chosen = torch.randint(len(x), (options.batch,))
-        found = net(x[chosen] + options.noise * torch.randn(options.batch, x.shape[1]))
-        cost = weight_cost(found[:, :52], weights[chosen], options.squared)
-        off = reading.ROTATION_UNIT * found[:, 52:] - turn[chosen]
+        output = net(x[chosen] + options.noise * torch.randn(options.batch, x.shape[1]))
+        cost = weight_cost(output[:, :52], weights[chosen], options.squared)
+        off = reading.ROTATION_UNIT * output[:, 52:] - turn[chosen]
         cost = cost + 0.5 * torch.sqrt((off**2).sum(1) + 0.02**2).mean()
         optimizer.zero_grad()
         cost.backward()
@@ -219,14 +219,14 @@ def hold_out(table: FeatureTable, options: LearningOptions, folds: int = 5) -> t
 
     Returns the ordinary people, whose errors give the reader's covariance, and the hard people."""
     held = held_out_rows(table, folds)
-    kept, others = select(table, ~held), select(table, held & table.plainly)
-    reduction = fit_reduction(kept)
-    layers = train_layers(reduction.inputs(kept), kept, options)
+    training, others = select(table, ~held), select(table, held & table.plainly)
+    reduction = fit_reduction(training)
+    layers = train_layers(reduction.inputs(training), training, options)
     output = reading.run_network(layers, reduction.inputs(others))
-    found = np.clip(output[:, :52], 0.0, 1.0)
+    weights = np.clip(output[:, :52], 0.0, 1.0)
     left, hard = others.turn - reading.ROTATION_UNIT * output[:, 52:], others.person >= HARD_NUMBERS
     ordinary, harder = (
-        HeldOut(found[rows], others.weights[rows], left[rows], others.turn[rows]) for rows in (~hard, hard)
+        HeldOut(weights[rows], others.weights[rows], left[rows], others.turn[rows]) for rows in (~hard, hard)
     )
     return ordinary, harder
 

@@ -116,9 +116,9 @@ class CachedPeople:
             batch = self._pictures.batch(range(int(number), int(number) + 1), torch.device("cpu"))
             pixels = np.ascontiguousarray((batch.images[0].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
             window = _moved(landmark_window(batch.landmarks[0].double().numpy(), WINDOW_PER_FACE), int(number))
-            places = self._landmarker.find_near(pixels, window).places
+            points = self._landmarker.find_near(pixels, window).places
             yield (
-                pixels, places, posed.cameras.camera_from_head[row].numpy(), posed.weights[row].numpy(),
+                pixels, points, posed.cameras.camera_from_head[row].numpy(), posed.weights[row].numpy(),
                 posed.neutral[row, :count].numpy(),
             )  # fmt: skip
 
@@ -262,14 +262,14 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
         face = find_face(pixels, box_of_landmarks(batch.landmarks478[number].numpy()))
         if face is None or not face.sure:
             continue
-        found, surface = face.landmarks.copy(), face.surface.places
-        window = landmark_window(found, READER_WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
+        points, surface = face.landmarks.copy(), face.surface.places
+        window = landmark_window(points, READER_WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
         camera, side = frame_camera(float(own[0, 0]), size)
-        found[:, :2] += camera[:2, 2] - own[:2, 2]  # the frame is the crop, continued
+        points[:, :2] += camera[:2, 2] - own[:2, 2]  # the frame is the crop, continued
         surface = (surface + camera[:2, 2] - own[:2, 2]).astype(np.float32)
         neutral = _offsets(batch.neutral[number].numpy(), mean)
         pose, weights = batch.camera_from_head[number].numpy(), batch.expression[number].numpy()
-        rows.append((int(batch.person[number]), found, side, pose, weights, neutral, surface, window))
+        rows.append((int(batch.person[number]), points, side, pose, weights, neutral, surface, window))
     return _observed(rows)
 
 
@@ -279,11 +279,11 @@ def observe_cached(people: CachedPeople, numbers: np.ndarray) -> Observed:
     rows = []
     mean, side = load_template().vertices, KEPT.people.size
     seen = zip(numbers, people.rows(numbers), strict=True)
-    for number, (pixels, places, pose, weights, neutral) in seen:
-        window = landmark_window(places, READER_WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-        found = np.column_stack([places, np.zeros(len(places))]).astype(np.float32)
-        offsets, surface = _offsets(neutral, mean), places.astype(np.float32)
-        rows.append((int(number), found, side, pose, weights, offsets, surface, window))
+    for number, (pixels, points, pose, weights, neutral) in seen:
+        window = landmark_window(points, READER_WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
+        marks = np.column_stack([points, np.zeros(len(points))]).astype(np.float32)
+        offsets, surface = _offsets(neutral, mean), points.astype(np.float32)
+        rows.append((int(number), marks, side, pose, weights, offsets, surface, window))
     return _observed(rows)
 
 

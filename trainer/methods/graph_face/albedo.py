@@ -256,10 +256,10 @@ class GraphAlbedoStage(Stage):
             made, cover, truth = (one.flip(-1) for one in (made, cover, truth))
         people, tone = len(made), self.config.tone
         change = tone * (torch.randn(people, 1, 1, 1) + torch.randn(people, 3, 1, 1) / 3).to(made)
-        found = self.modules["albedo"](made + change, cover, batch.skin[None])
+        albedo = self.modules["albedo"](made + change, cover, batch.skin[None])
         return {
-            "unseen": losses.texture_difference(found, truth + change, (1.0 - cover) * batch.skin),
-            "gradient": losses.texture_gradient_difference(found, truth + change, batch.skin > 0.5),
+            "unseen": losses.texture_difference(albedo, truth + change, (1.0 - cover) * batch.skin),
+            "gradient": losses.texture_gradient_difference(albedo, truth + change, batch.skin > 0.5),
         }
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
@@ -281,8 +281,8 @@ class GraphAlbedoStage(Stage):
         """``skins``: the input texture, its coverage by photos, the network's texture, and the true one, in sRGB by a
         power of 1/2.2."""
         made, cover, truth = batch.made[:4], batch.cover[:4], batch.truth[:4]
-        found = self.modules["albedo"](made, cover, batch.skin[None])
-        colours = [one.exp().clamp(0, 1) ** (1 / 2.2) * (batch.skin > 0) for one in (made, found, truth)]
+        albedo = self.modules["albedo"](made, cover, batch.skin[None])
+        colours = [one.exp().clamp(0, 1) ** (1 / 2.2) * (batch.skin > 0) for one in (made, albedo, truth)]
         shown = [colours[0], cover[:, None].expand_as(made), *colours[1:]]
         return {"skins": in_columns(shown)}
 
@@ -296,7 +296,7 @@ def unseen_differences(network: GraphAlbedoNet, batch: SkinBatch) -> Tensor:
     """(B, 2) mean absolute difference of log albedo from the true one at unseen texels: of the network's texture, and
     of the input."""
     unseen = ((batch.cover < UNSEEN) & (batch.skin > 0.5)).float()  # (B, S, S)
-    found = network(batch.made, batch.cover, batch.skin[None])
+    albedo = network(batch.made, batch.cover, batch.skin[None])
     total = unseen.sum((1, 2)).clamp(min=1.0)
-    apart = [((one - batch.truth).abs().mean(1) * unseen).sum((1, 2)) / total for one in (found, batch.made)]
+    apart = [((one - batch.truth).abs().mean(1) * unseen).sum((1, 2)) / total for one in (albedo, batch.made)]
     return torch.stack(apart, 1)

@@ -102,7 +102,7 @@ def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
         raise ValueError("shapes alone need no mirror: their source draws both sides alike")
     flip = batch.neutral.new_tensor([-1.0, 1.0, 1.0])
     head = mirror[: batch.vertices.shape[1]]
-    places, marks = photos.places[:, head], photos.marks[:, landmark_mirror()]
+    points, marks = photos.places[:, head], photos.marks[:, landmark_mirror()]
     return replace(
         batch,
         neutral=batch.neutral[:, mirror] * flip,
@@ -110,7 +110,7 @@ def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
         vertices=batch.vertices[:, head] * flip,
         photos=GraphPhotos(
             images=photos.images.flip(-1),
-            places=places * places.new_tensor([-1.0, 1.0]) + places.new_tensor([1.0, 0.0]),
+            places=points * points.new_tensor([-1.0, 1.0]) + points.new_tensor([1.0, 0.0]),
             albedo=photos.albedo[:, head],
             seen=photos.seen[:, head],
             light=photos.light * photos.light.new_tensor(_MIRRORED_LIGHT)[:, None],
@@ -290,11 +290,11 @@ def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor) -> Tensor:
     cut like ``face_square``; the net's first window follows from that."""
     side = pictures.shape[-1]
     window = Window((side / 2, side / 2), side * WINDOW_PER_FACE / FACE_CROP)
-    found = []
+    marks = []
     for pixels in (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy():
-        seen = landmarker.find_in(np.ascontiguousarray(pixels), window)
-        found.append(np.column_stack([seen.places, seen.deviation]) / side)
-    return torch.from_numpy(np.stack(found)).float()
+        points = landmarker.find_in(np.ascontiguousarray(pixels), window)
+        marks.append(np.column_stack([points.places, points.deviation]) / side)
+    return torch.from_numpy(np.stack(marks)).float()
 
 
 SHAPE_PEOPLE = 3000
@@ -467,10 +467,10 @@ class GraphPortraits:
     def _one(self, number: int) -> dict[str, np.ndarray]:
         """Return the portrait, or the next one with a detected face; its fit is cached."""
         for path in self._order[number]:
-            kept = self._folder / f"{content_key(path)}.npz"
-            if not kept.exists():
-                save_arrays(kept, **(fitted_portrait(path, self.config.size) or {"none": np.zeros(1)}))
-            with np.load(kept) as data:
+            cache = self._folder / f"{content_key(path)}.npz"
+            if not cache.exists():
+                save_arrays(cache, **(fitted_portrait(path, self.config.size) or {"none": np.zeros(1)}))
+            with np.load(cache) as data:
                 if "none" not in data:
                     return dict(data)
         raise LikenessError("no_face", f"No face was found in {self.config.folder}.", "Name a folder of portraits.")
@@ -485,15 +485,15 @@ def fitted_portrait(path: Path, size: int) -> dict[str, np.ndarray] | None:
         return None
     face, photo = faces[0], fitted.photos[0]
     window = upright_square(face.landmarks)
-    places, seen = head_in_window(fitted, face, window)
+    points, visible = head_in_window(fitted, face, window)
     return {
         "image": window.cut(face.pixels, size),
         "marks": marks_in([face], [window])[0].numpy().astype(np.float32),
-        "places": places,
-        "seen": seen,
+        "places": points,
+        "seen": visible,
         "light": photo.light.astype(np.float32),
         "weights": photo.expression.astype(np.float32),
-        "vertices": photo.vertices[: len(places)].astype(np.float32),
+        "vertices": photo.vertices[: len(points)].astype(np.float32),
         "neutral": fitted.neutral.astype(np.float32),
     }
 
@@ -514,6 +514,6 @@ def head_in_window(fitted: FittedFace, face: PhotoFace, window: Window) -> tuple
     column, row = np.floor(pixels).astype(int).T
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     labels = face.labels[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
-    seen = inside & facing & np.isin(labels, [int(kind) for kind in SKIN])
-    places = window.from_picture(pixels, 1.0)
-    return places.astype(np.float32), seen & ((places > 0) & (places < 1)).all(1)
+    visible = inside & facing & np.isin(labels, [int(kind) for kind in SKIN])
+    points = window.from_picture(pixels, 1.0)
+    return points.astype(np.float32), visible & ((points > 0) & (points < 1)).all(1)

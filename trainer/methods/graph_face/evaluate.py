@@ -149,10 +149,10 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
             result = known_texture(batch, count, colour, _TEXTURE)
             better = with_learned_completion(template, result.albedo, result.coverage, model)
             made, cover = small_maps(linear_from_srgb(result.albedo), result.coverage, atlas)
-            found, _ = small_maps(linear_from_srgb(better), result.coverage, atlas)
+            maps, _ = small_maps(linear_from_srgb(better), result.coverage, atlas)
             truth = moved_truth(true, made, cover, atlas)
             unseen = skin & (cover < UNSEEN)
-            errors.append([float(np.abs(one - truth)[unseen].mean()) for one in (found, made)])
+            errors.append([float(np.abs(one - truth)[unseen].mean()) for one in (maps, made)])
     figures: dict[str, float | str] = {}
     for count, errors in rows.items():
         network, rules = np.array(errors).T
@@ -190,12 +190,12 @@ def estimators(graph: GraphModel | None, basis: BasisModel | None) -> dict[str, 
     def linear(faces: Sequence[PhotoFace]) -> np.ndarray:
         return fit_face(PhotoCollection(tuple(faces)), fit_options_for("fast"), template=template).neutral
 
-    found: dict[str, Estimator] = {"mean": lambda faces: template.vertices, "linear": linear}
+    estimator_of: dict[str, Estimator] = {"mean": lambda faces: template.vertices, "linear": linear}
     if graph is not None:
-        found["graph"] = lambda faces: of_encoder(graph_face(faces, graph))
+        estimator_of["graph"] = lambda faces: of_encoder(graph_face(faces, graph))
     if basis is not None:
-        found["basis"] = lambda faces: of_encoder(encoded_face(faces, basis))
-    return found
+        estimator_of["basis"] = lambda faces: of_encoder(encoded_face(faces, basis))
+    return estimator_of
 
 
 def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip], name: str) -> dict[str, float]:
@@ -314,23 +314,23 @@ def person_errors(net: GraphFaceNet, people: Iterable[GraphBatch]) -> np.ndarray
     codes, names = [], []
     for batch in people:
         read = net.encoder(batch.photos.images, batch.photos.marks)
-        rest, found = net.neutral(read.identity), net.shape(read.identity, read.expression)
+        rest, shape = net.neutral(read.identity), net.shape(read.identity, read.expression)
         truth = batch.neutral[:, : len(net.mean)]
         wrong = (net.albedo(read.identity) - batch.photos.albedo).abs().mean(-1)
-        apart = (found - batch.vertices) - spread(around, found - batch.vertices)
+        apart = (shape - batch.vertices) - spread(around, shape - batch.vertices)
         relief = 1000 * apart[:, face].norm(dim=-1).mean(1)
         for person in batch.person.unique():
             own = (batch.person == person).nonzero()[:, 0]
             mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
-            seen = batch.photos.seen[own]
-            hidden = _hidden_error(net.albedo(read.identity[own]), batch.photos.albedo[own], seen)
+            visible = batch.photos.seen[own]
+            hidden = _hidden_error(net.albedo(read.identity[own]), batch.photos.albedo[own], visible)
             rows.append(
                 [
                     1000 * float(face_distance(rest[own], truth[own], face).mean()),
                     1000 * float(face_distance(mean, truth[own][:1], face)),
-                    1000 * float(face_distance(found[own], batch.vertices[own], face).mean()),
+                    1000 * float(face_distance(shape[own], batch.vertices[own], face).mean()),
                     float(relief[own].mean()),
-                    float(wrong[own][seen].mean()),
+                    float(wrong[own][visible].mean()),
                     hidden,
                 ]
             )
@@ -455,10 +455,10 @@ def decoder_figures(net: GraphFaceNet, heads: int) -> dict[str, float | str]:
             fitted = codes_of_shape(net, torch.from_numpy(target), torch.from_numpy(weight).float(), PRIOR, neutral)
             made = (fitted.shape.numpy(), linear.nearest(target, weight, PRIOR, neutral), linear.mean)
             rows.append([1000 * np.linalg.norm(one - target, axis=1)[face].mean() for one in made])
-        found = np.array(rows)  # (H, 3)
+        errors = np.array(rows)  # (H, 3)
         for column, name in enumerate(("graph", "linear", "mean")):
-            figures[f"{name}.{kind}"] = float(found[:, column].mean())
-        figures |= mean_interval(found[:, 0] / found[:, 1]).figures(f"ratio.{kind}")
+            figures[f"{name}.{kind}"] = float(errors[:, column].mean())
+        figures |= mean_interval(errors[:, 0] / errors[:, 1]).figures(f"ratio.{kind}")
     return figures
 
 

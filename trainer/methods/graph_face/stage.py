@@ -45,8 +45,8 @@ class ShapeCoder(nn.Module):
             self.convolutions.append(
                 graph_face.ChebyshevConvolution(graph_face.scaled_laplacian(levels[number]), inputs, outputs, order)
             )
-            kept = np.searchsorted(levels[number].vertices, levels[number + 1].vertices)
-            self.register_buffer(f"kept{number}", torch.from_numpy(kept), persistent=False)
+            rows = np.searchsorted(levels[number].vertices, levels[number + 1].vertices)
+            self.register_buffer(f"kept{number}", torch.from_numpy(rows), persistent=False)
             inputs = outputs
         self.last = nn.Linear(len(levels[len(_CODERS)].vertices) * inputs, code)
 
@@ -241,28 +241,28 @@ class GraphFaceStage(contracts.Stage):
             torch.cat([identity, identity, identity[labelled]]),
             torch.cat([expression, torch.zeros_like(expression), expression[others]]),
         )
-        found, rest, exchanged = every.split([len(truth), len(truth), len(labelled)])
-        zero = found.new_zeros(())
+        shapes, rest, exchanged = every.split([len(truth), len(truth), len(labelled)])
+        zero = shapes.new_zeros(())
         terms = dict.fromkeys(GraphFaceWeights.__dataclass_fields__, zero)
         if len(labelled):
-            moved = losses.shape(found[labelled], truth[labelled], self.weight)
+            moved = losses.shape(shapes[labelled], truth[labelled], self.weight)
             terms["shape"] = moved + losses.shape(rest[labelled], neutral[labelled], self.weight)
             if weights.pair:
                 posed = self._carried.posed(batch.neutral[labelled], batch.weights[others])[:, :count]
                 terms["pair"] = losses.shape(exchanged, posed, self.weight)
         if weights.smooth:
-            terms["smooth"] = losses.smoothness(torch.cat([found, rest]), net.mean, self._laplacian)
+            terms["smooth"] = losses.smoothness(torch.cat([shapes, rest]), net.mean, self._laplacian)
         if weights.plain_smooth:
-            terms["plain_smooth"] = losses.plain_smoothness(torch.cat([found, rest]), self._laplacian)
+            terms["plain_smooth"] = losses.plain_smoothness(torch.cat([shapes, rest]), self._laplacian)
         terms["size"] = identity.square().mean() + expression.square().mean()
         if config.people:
             terms["classification"] = losses.classification(self.modules["names"](identity[named]), batch.person[named])
             centres = self.modules["centres"].weight
             terms["centre"] = losses.centre_distance(identity[named], centres, batch.person[named])
         if weights.adversary and "critic" in self.modules:
-            terms["adversary"] = -self._judged(found).mean()
+            terms["adversary"] = -self._judged(shapes).mean()
         if codes is not None:
-            terms.update(self._photo_terms(batch, codes, found))
+            terms.update(self._photo_terms(batch, codes, shapes))
             terms.update(self._person_terms(data.known_part(batch), codes.of(named)))
         return terms
 
@@ -303,18 +303,18 @@ class GraphFaceStage(contracts.Stage):
     def _photo_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes, found: Tensor) -> dict[str, Tensor]:
         """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
-        seen = photos.seen.float()
+        visible = photos.seen.float()
         named = batch.person != data.UNKNOWN
-        known = seen[named]
+        known = visible[named]
         apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[named][:, self.face].norm(dim=-1)
-        marks = [self._marks(places) for places in (codes.pose.project(found), photos.places)]
+        marks = [self._marks(points) for points in (codes.pose.project(found), photos.places)]
         albedo = net.albedo(codes.identity)
         shading = shade(vertex_normals(found, self.triangles), codes.light)
         true_shading = shade(vertex_normals(batch.vertices, self.triangles), photos.light)
         shown = functional.grid_sample(photos.images, 2 * photos.places[:, :, None] - 1, align_corners=False)
         rendered = srgb_from_linear((linear_from_srgb(albedo.clamp(0.001, 1)) * shading).clamp(1e-4, 1))
-        difference = seen * (shading.clamp(1e-3).log() - true_shading.clamp(1e-3).log()).abs().mean(-1)
-        wrong = seen * (albedo - photos.albedo).abs().mean(-1)
+        difference = visible * (shading.clamp(1e-3).log() - true_shading.clamp(1e-3).log()).abs().mean(-1)
+        wrong = visible * (albedo - photos.albedo).abs().mean(-1)
         terms = {
             "place": apart.mean(),
             "landmarks": losses.landmarks(*marks),
@@ -324,7 +324,7 @@ class GraphFaceStage(contracts.Stage):
         }
         if weights.photometric:
             colours = shown[..., 0].transpose(1, 2)
-            mask = seen if self.config.mask else ((photos.places > 0) & (photos.places < 1)).all(-1).float()
+            mask = visible if self.config.mask else ((photos.places > 0) & (photos.places < 1)).all(-1).float()
             terms["photometric"] = losses.photometric(rendered, colours, mask, self.edges)
         return terms
 
@@ -409,11 +409,11 @@ class GraphFaceStage(contracts.Stage):
             truth = batch.neutral[:, : len(net.mean)]
             codes = self._seen(batch)
             identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
-            rest, found = net.neutral(identity), net.shape(identity, expression)
+            rest, shapes = net.neutral(identity), net.shape(identity, expression)
             none = face_distance(net.mean.expand_as(truth), truth, self.face)
             sums.setdefault("neutral", []).extend((face_distance(rest, truth, self.face) / none).tolist())
             moved = face_distance(batch.vertices, truth, self.face)
-            wrong = face_distance(found - rest, batch.vertices - truth, self.face)
+            wrong = face_distance(shapes - rest, batch.vertices - truth, self.face)
             moving = moved > 0.0002  # a still face has no motion to compare
             sums.setdefault("moved", []).extend((wrong / moved)[moving].tolist())
             codes_of.append(identity)
@@ -426,9 +426,9 @@ class GraphFaceStage(contracts.Stage):
                 sums.setdefault("person", []).append(
                     float(face_distance(mean, truth[own][:1], self.face) / none[own][0])
                 )
-            seen = batch.photos.seen
+            visible = batch.photos.seen
             wrong, usual = (
-                (colours - batch.photos.albedo).abs().mean(-1)[seen].mean()
+                (colours - batch.photos.albedo).abs().mean(-1)[visible].mean()
                 for colours in (net.albedo(identity), net.mean_albedo.expand_as(batch.photos.albedo))
             )
             sums.setdefault("albedo", []).append(float(wrong / usual))

@@ -32,8 +32,8 @@ from trainer.people.source import PeopleBatch, PeopleConfig
 def landmark_mirror() -> np.ndarray:
     """(478,) int64: the landmark on the other side, by the template's symmetry; irises map to irises."""
     template = load_template()
-    places = template.landmarks478.positions(template.vertices)
-    return np.linalg.norm(places[:, None] * (-1, 1, 1) - places[None], axis=-1).argmin(1)
+    positions = template.landmarks478.positions(template.vertices)
+    return np.linalg.norm(positions[:, None] * (-1, 1, 1) - positions[None], axis=-1).argmin(1)
 
 
 KEPT = ("images", "landmarks of the cage", "depths", "distance", "surface")
@@ -113,8 +113,8 @@ class LandmarkPeople:
         if not self.config.on_device:
             return _as_batch([torch.from_numpy(part[rows]).to(device) for part in self._store.parts])
         self._copy_until(int(rows.max()) + 1, device)
-        places = torch.from_numpy(rows).to(device)
-        return _as_batch([part[places] for part in self._resident])
+        points = torch.from_numpy(rows).to(device)
+        return _as_batch([part[points] for part in self._resident])
 
     def _wait_for(self, count: int) -> None:
         """Wait until the first ``count`` pictures are drawn; raises ``LikenessError`` if no process is left to."""
@@ -186,13 +186,13 @@ class _Store:
         points, surface = self._embedding.positions(vertices), vertices[:, surface_points()]
         count = points.shape[1]
         points = torch.from_numpy(np.concatenate([points, surface], 1)).to(drawn.images.device)
-        places, depths, distance = in_pixels(points, drawn.camera_from_head, drawn.intrinsics, count)
+        pixels, depths, distance = in_pixels(points, drawn.camera_from_head, drawn.intrinsics, count)
         return (
             (drawn.images * 255).round().clamp(0, 255).byte().cpu().numpy(),
-            _steps(places[:, :count]),
+            _steps(pixels[:, :count]),
             _steps(depths[:, :count]),
             distance.cpu().numpy(),
-            _steps(torch.cat([places[:, count:], depths[:, count:, None]], -1)),
+            _steps(torch.cat([pixels[:, count:], depths[:, count:, None]], -1)),
         )
 
 
@@ -247,12 +247,12 @@ def in_pixels(
     centroid's distance from the camera: both times the focal length, divided by the centroid's depth along the optical
     axis.
     """
-    seen = points.to(camera_from_head.dtype) @ camera_from_head[:, :3, :3].transpose(1, 2)
-    seen = seen + camera_from_head[:, None, :3, 3]
-    flat = seen @ intrinsics.transpose(1, 2)
-    middle = seen[:, :middle_of].mean(1)
+    in_camera = points.to(camera_from_head.dtype) @ camera_from_head[:, :3, :3].transpose(1, 2)
+    in_camera = in_camera + camera_from_head[:, None, :3, 3]
+    flat = in_camera @ intrinsics.transpose(1, 2)
+    middle = in_camera[:, :middle_of].mean(1)
     distance = middle.norm(dim=-1)
-    depths = torch.einsum("nlj,nj->nl", seen, middle / distance[:, None]) - distance[:, None]
+    depths = torch.einsum("nlj,nj->nl", in_camera, middle / distance[:, None]) - distance[:, None]
     pixels = intrinsics[:, 0, 0] / middle[:, 2]
     return flat[..., :2] / flat[..., 2:], depths * pixels[:, None], distance * pixels
 

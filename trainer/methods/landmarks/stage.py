@@ -78,14 +78,14 @@ class DepthHeads(nn.Module):
 
     def forward(self, guesses: list[landmarks.LandmarkGuess]) -> list[DepthGuess]:
         """Predict one for each of the net's guesses."""
-        corrections, found = torch.zeros(()), []
+        corrections, predictions = torch.zeros(()), []
         units, first = self.mean.new_tensor([0.02, 1.0]), self.mean.new_tensor([0.1, 1.0])
         for number, guess in enumerate(guesses):
             if guess.seen is not None:
                 corrections = corrections + units * self.correct[number - 1](guess.seen).float()
             values = first * self.guess(guess.hidden).float().view(-1, landmarks.LANDMARKS, 2) + corrections
             log_distance, spread = self.distance(guess.hidden).float().unbind(-1)
-            found.append(
+            predictions.append(
                 DepthGuess(
                     self.mean + values[..., 0],
                     0.02 * torch.exp(values[..., 1].clamp(-4.0, 3.0)),
@@ -93,7 +93,7 @@ class DepthHeads(nn.Module):
                     0.5 * torch.exp(spread.clamp(-3.0, 2.0)),
                 )
             )
-        return found
+        return predictions
 
 
 class SurfaceHead(nn.Module):
@@ -236,9 +236,9 @@ class LandmarkStage(Stage):
             first, last = (100.0 * (guess.places - truth) / scale[:, None, None] for guess in (guesses[0], guesses[-1]))
             alone = last - last.mean(1, keepdim=True)
             claimed = (guesses[-1].places - truth).square().sum(-1) / (2.0 * guesses[-1].deviation.square())
-            beside = self.modules["depths"](guesses)[-1]
-            deep = 100.0 * (beside.depths - batch.depths / side[:, None]).abs() / scale[:, None]
-            far = (beside.log_distance - torch.log(batch.distance / side)).abs()[:, None].expand_as(deep)
+            depths = self.modules["depths"](guesses)[-1]
+            deep = 100.0 * (depths.depths - batch.depths / side[:, None]).abs() / scale[:, None]
+            far = (depths.log_distance - torch.log(batch.distance / side)).abs()[:, None].expand_as(deep)
             rows.append(torch.stack([last.norm(dim=-1), first.norm(dim=-1), alone.norm(dim=-1), claimed, deep, far]))
         names = ("percent", "percent.first", "percent.shape", "surprise", "depth", "camera")
         values = torch.cat(rows, 1)
@@ -248,8 +248,8 @@ class LandmarkStage(Stage):
     def pictures(self, batch: data.LandmarkBatch) -> Mapping[str, Tensor]:
         """``landmarks``: predicted points in white on the windows, true ones in black below them."""
         images, truth, *_ = windows(batch, self.config.network.size)
-        found = self.modules["net"](images)[-1].places
-        return {"landmarks": torch.cat([_drawn(images, found, 1.0), _drawn(images, truth, 0.0)], 1)}
+        points = self.modules["net"](images)[-1].places
+        return {"landmarks": torch.cat([_drawn(images, points, 1.0), _drawn(images, truth, 0.0)], 1)}
 
     def export(self) -> ExportedModel:
         """The net, for ``backend.models.landmarks``."""
@@ -481,9 +481,9 @@ def outline_errors(count: int, seed: int = SEED) -> tuple[np.ndarray, np.ndarray
                 of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head)
             )
             camera = Camera(in_crop @ intrinsics, pose, face.pixels.shape[1::-1])
-            seen = seen_outline(template, model, face, batch.vertices[number].numpy().astype(np.float64), camera)
-            errors.append(100.0 * seen.distance / detector_model.face_scale(face.landmarks))
-            on_neck.append(seen.on_neck)
+            outline = seen_outline(template, model, face, batch.vertices[number].numpy().astype(np.float64), camera)
+            errors.append(100.0 * outline.distance / detector_model.face_scale(face.landmarks))
+            on_neck.append(outline.on_neck)
     return np.concatenate(errors), np.concatenate(on_neck)
 
 

@@ -175,8 +175,8 @@ class TruthMaker:
         personal = self.canonical_depth(frames.apply(drawn), camera)
         view = self._views(people, frames, camera)
         view_depth = _view_depth(people, frames, view)
-        albedo, seen = _canonical_albedo(people, personal, view, view_depth, camera)
-        return CanonicalTruth(depth, albedo, seen, personal, view.rotation, view.translation, view_depth)
+        albedo, visible = _canonical_albedo(people, personal, view, view_depth, camera)
+        return CanonicalTruth(depth, albedo, visible, personal, view.rotation, view.translation, view_depth)
 
     def _marks(self, cage: Tensor) -> Tensor:
         """(N, 468, 3) landmarks on cages, on the subdivided surface that is rendered."""
@@ -185,9 +185,9 @@ class TruthMaker:
     def canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
         """(N, S, S) depth of the head in the canonical camera, 0 outside the head."""
         pixels = camera.project(points)
-        found = fragments(face_ids(pixels, self._surface.faces, camera.size), self._surface.faces)
-        values = fragment_values(pixels[..., 2:], found, fragment_barycentrics(pixels, found))
-        return found.scatter(values.clamp(NEAREST, FARTHEST))[..., 0]
+        raster = fragments(face_ids(pixels, self._surface.faces, camera.size), self._surface.faces)
+        values = fragment_values(pixels[..., 2:], raster, fragment_barycentrics(pixels, raster))
+        return raster.scatter(values.clamp(NEAREST, FARTHEST))[..., 0]
 
     def _views(self, people: PeopleBatch, frames: CanonicalFrames, camera: CanonicalCamera) -> View:
         """Find the views closest to the photos' cameras. Their rotation is the camera's, corrected for the head's
@@ -197,9 +197,9 @@ class TruthMaker:
         turn = _towards_axis(functional.normalize(middle, dim=1)) @ rotation
         turn = turn * turn.new_tensor(_FACING)  # from canonical axes
         marks = self._marks(people.vertices)
-        seen = marks @ rotation.transpose(1, 2) + translation[:, None]
+        in_camera = marks @ rotation.transpose(1, 2) + translation[:, None]
         focal = people.intrinsics[:, 0, 0, None, None]
-        pixels = seen[..., :2] / seen[..., 2:] * focal + people.intrinsics[:, None, :2, 2]
+        pixels = in_camera[..., :2] / in_camera[..., 2:] * focal + people.intrinsics[:, None, :2, 2]
         rays = (pixels - camera.size[1] / 2) / camera.focal  # (N, 468, 2)
         placed = (frames.apply(marks) - marks.new_tensor(LAP_PIVOT)) @ turn.transpose(1, 2)
         return View(turn, _shift(placed, rays))
@@ -247,9 +247,9 @@ def _canonical_albedo(
     skin = class_mask(people.labels, _ALBEDO_CLASSES) & people.inside & (view_depth > 0)
     surface = ViewedSurface(view_depth, view_depth > 0, view_depth.new_zeros(0))
     values = torch.cat([srgb_from_linear(people.albedo) * skin[:, None], skin[:, None].float()], 1)
-    back, seen = unwarp_to_canonical(values, torch.where(personal > 0, personal, FARTHEST), surface, view, camera)
+    back, visible = unwarp_to_canonical(values, torch.where(personal > 0, personal, FARTHEST), surface, view, camera)
     pure = back[:, 3] > 0.99  # all four samples are skin, without any other class
-    weight = (seen & pure & (personal > 0)).float()
+    weight = (visible & pure & (personal > 0)).float()
     total = people.grouped(back[:, :3] * weight[:, None]).sum(1)
     count = people.grouped(weight).sum(1)
     return total / count.clamp(min=1)[:, None], count > 0
@@ -457,6 +457,6 @@ class LapPortraits:
 
     def batch(self, indices: range, device: torch.device) -> LapBatch:
         """Return people number ``indices``."""
-        found = self._source.batch(indices, device)
-        sets = torch.arange(len(found.images), device=device) // self._photos
-        return LapBatch(found.images, found.labels, found.is_grey, sets, None)
+        people = self._source.batch(indices, device)
+        sets = torch.arange(len(people.images), device=device) // self._photos
+        return LapBatch(people.images, people.labels, people.is_grey, sets, None)

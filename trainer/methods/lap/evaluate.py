@@ -45,14 +45,14 @@ def model_errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -
 def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -> Tensor:
     """(P,) SIDE (times 100), facing the camera, of the mean of the codes of the first ``photos`` photos, each encoded
     alone."""
-    found = []
+    errors = []
     for batch in people:
         rows = stage.first_photos(batch.set_of, photos)
         codes = network.encode_depth(batch.images[rows] * 2 - 1)
         own = network.depth_codes(codes, torch.arange(len(rows)))
         depth = network.decode_depth(own.unflatten(0, (-1, photos)).mean(1))
-        found.append(100 * stage.canonical_errors(depth, batch.truth.depth).side)
-    return torch.cat(found)
+        errors.append(100 * stage.canonical_errors(depth, batch.truth.depth).side)
+    return torch.cat(errors)
 
 
 def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:

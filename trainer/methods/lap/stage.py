@@ -186,8 +186,8 @@ def first_photos(set_of: Tensor, count: int) -> Tensor:
     """(M,) rows of the first ``count`` photos of every set."""
     sizes = torch.bincount(set_of)
     start = torch.cumsum(sizes, 0) - sizes
-    place = torch.arange(len(set_of), device=set_of.device) - start[set_of]
-    return (place < count).nonzero()[:, 0]
+    number = torch.arange(len(set_of), device=set_of.device) - start[set_of]
+    return (number < count).nonzero()[:, 0]
 
 
 def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor | None = None) -> dict[str, Errors]:
@@ -201,34 +201,34 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
     codes = network.encode(pictures)
     targets = first_photos(batch.set_of, 1)
     largest = int(torch.bincount(batch.set_of).min())
-    found, views = {}, []
+    errors, views = {}, []
     for count in range(1, largest + 1):
         rows = first_photos(batch.set_of, count)
         chosen = codes.of(rows)
         face, scene = network.aggregate(chosen, batch.set_of[rows]), network.scene(pictures[rows], chosen)
-        place = torch.searchsorted(rows, targets)
-        seen = View(scene.view.rotation[place], scene.view.translation[place])
-        views.append(seen)
-        found[f"n{count}"] = view_errors(face, seen, batch, targets, network)
-        found[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)
+        row_of = torch.searchsorted(rows, targets)
+        view = View(scene.view.rotation[row_of], scene.view.translation[row_of])
+        views.append(view)
+        errors[f"n{count}"] = view_errors(face, view, batch, targets, network)
+        errors[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)
         if personal:
             own = network.personalize(pictures[targets], face)
-            found[f"personal.n{count}"] = view_errors(own, seen, batch, targets, network)
+            errors[f"personal.n{count}"] = view_errors(own, view, batch, targets, network)
     truth = batch.truth
     true_view = View(truth.rotation[targets], truth.translation[targets])
     straight = View(torch.eye(3).to(true_view.rotation).expand_as(true_view.rotation), 0 * true_view.translation)
     mean = (sets.filled_depth(truth.depth).mean(0) if mean is None else mean).expand(len(targets), -1, -1)
     own_depth = sets.filled_depth(truth.personal_depth[targets])
-    found["canonical.mean_face"] = canonical_errors(mean, truth.depth)
-    for name, depth, seen in (
+    errors["canonical.mean_face"] = canonical_errors(mean, truth.depth)
+    for name, depth, view in (
         ("mean_face", mean, views[0]),
         ("mean_face_true_view", mean, true_view),
         ("mean_face_no_view", mean, straight),
         ("floor", own_depth, true_view),
     ):
         blank = CanonicalMaps(depth, depth.new_zeros(len(depth), 3, *depth.shape[1:]))
-        found[name] = view_errors(blank, seen, batch, targets, network)
-    return found
+        errors[name] = view_errors(blank, view, batch, targets, network)
+    return errors
 
 
 def view_degrees(network: LapNet, batch: LapBatch) -> Tensor:
@@ -478,24 +478,24 @@ class LapStage(Stage):
             if self._features is not None:
                 self._need_scale(half)
             wanted = None if self._features is None else self._seen_features(photos, half)
-            seen = face_mask
+            visible = face_mask
             for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
-                seen = seen & masks[side]  # for the flipped face the product of both masks
+                visible = visible & masks[side]  # for the flipped face the product of both masks
                 image = grey_where(images[side], batch.is_grey)
-                mask = seen.float()
+                mask = visible.float()
                 if getattr(weights, names[0]):
                     terms[names[0]] = photometric(image, photos, sigma[:, side : side + 1], mask, relax)
                 if getattr(weights, names[1]):
-                    kept = torch.where(seen[:, None], image, photos)  # outside the face, features must be equal
-                    found = self._seen_features(kept, half)
-                    terms[names[1]] = feature_distance(found, wanted, feature_sigma[:, side : side + 1], mask)
+                    masked = torch.where(visible[:, None], image, photos)  # outside the face, features must be equal
+                    features = self._seen_features(masked, half)
+                    terms[names[1]] = feature_distance(features, wanted, feature_sigma[:, side : side + 1], mask)
         return terms
 
     def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
         """(N, C, h, w) float32 features of pictures (N, 3, S, S), computed in bfloat16 if ``half``."""
         with torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
-            found = self._features(pictures).float()
-        return self.modules["feature_scale"](found)
+            features = self._features(pictures).float()
+        return self.modules["feature_scale"](features)
 
     def _need_scale(self, half: bool) -> None:
         """Measure the features' scale on the source's first people, equal in all processes, once."""
@@ -520,11 +520,11 @@ class LapStage(Stage):
         if weights.normal:
             terms["normal"] = normal_error(depth, torch.where(true > 0, true, depth.detach()), mask)
         if weights.albedo or weights.albedo_edges:
-            wanted, seen = truth.albedo[owner] * 2 - 1, truth.albedo_seen[owner].float()
+            wanted, visible = truth.albedo[owner] * 2 - 1, truth.albedo_seen[owner].float()
             if weights.albedo:
-                terms["albedo"] = albedo_error(albedo, wanted, seen)
+                terms["albedo"] = albedo_error(albedo, wanted, visible)
             if weights.albedo_edges:
-                terms["albedo_edges"] = gradient_error(albedo, wanted, seen)
+                terms["albedo_edges"] = gradient_error(albedo, wanted, visible)
         return terms
 
     def _scene_truth(self, batch: LapBatch, pictures: Tensor, scene: Scene) -> dict[str, Tensor]:
@@ -537,12 +537,12 @@ class LapStage(Stage):
             shown = (truth.view_depth > 0) & class_mask(batch.labels, FACE_CLASSES)
             surface = depth_surface.ViewedSurface(torch.where(shown, truth.view_depth, 0.0), shown, depth.new_zeros(0))
             view = View(truth.rotation, truth.translation)
-            photo, seen = depth_surface.unwarp_to_canonical(pictures, depth, surface, view, camera)
+            photo, visible = depth_surface.unwarp_to_canonical(pictures, depth, surface, view, camera)
             albedo = truth.albedo[batch.set_of] * 2 - 1
             image = depth_surface.lambert_image(
                 albedo, depth_surface.lambert_shading(depth_surface.normals_from_depth(depth, camera), scene.light)
             )
-            known = (seen & truth.albedo_seen[batch.set_of]).float()
+            known = (visible & truth.albedo_seen[batch.set_of]).float()
             terms["light"] = albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms
 
@@ -602,7 +602,9 @@ class LapStage(Stage):
             "confidence": lambda fraction: 1.0,
             "rest": lambda fraction: 0.0 if refining else 1.0,
         }
-        return tuple(ParameterGroup(name, tuple(found), rates[name]) for name, found in named.items() if found)
+        return tuple(
+            ParameterGroup(name, tuple(parameters), rates[name]) for name, parameters in named.items() if parameters
+        )
 
     def export(self) -> ExportedModel:
         """All networks, for ``backend.models.lap.apply.LapModel``."""

@@ -242,22 +242,22 @@ class FacePortraits:
 
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
         """Return people number ``indices``."""
-        found = self._source.batch(indices, device)
-        prepared = found.images.shape[-1]
+        people = self._source.batch(indices, device)
+        prepared = people.images.shape[-1]
         size = self._size or prepared
         if prepared % size:
             raise ValueError(f"crops of {prepared} pixels cannot be reduced to {size}; take one of its divisors")
         step = prepared // size
-        count = len(found.images)
-        marks = found.landmarks[:, :LANDMARKS] / step
+        count = len(people.images)
+        marks = people.landmarks[:, :LANDMARKS] / step
         inside = ((marks >= 0) & (marks < size)).all(-1)
         return FaceBatch(
-            images=avg_pool2d(found.images, step) if step > 1 else found.images,
-            labels=found.labels[:, step // 2 :: step, step // 2 :: step],
+            images=avg_pool2d(people.images, step) if step > 1 else people.images,
+            labels=people.labels[:, step // 2 :: step, step // 2 :: step],
             landmarks=marks,
             landmark_weight=inside * self._weight.to(marks.device),
             slides=torch.ones(count, dtype=torch.bool, device=marks.device),
-            is_grey=found.is_grey,
+            is_grey=people.is_grey,
             neutral=torch.full((count,), self._neutral, device=marks.device),
             set_of=torch.arange(count, device=marks.device) // self._photos,
             truth=None,

@@ -86,9 +86,9 @@ def identity_codes(network: LearnedBasisNet, faces: Sequence[PairFace]) -> np.nd
     """(N, m_i) identity codes of single photos."""
     codes = []
     for start in range(0, len(faces), _BASIS_PAIRS_BATCH):
-        given = encoder_input(faces[start : start + _BASIS_PAIRS_BATCH], network.config.size)
-        alone = torch.arange(len(given.pictures))
-        codes.append(network(given.pictures * 2 - 1, alone, given.landmarks).identity)
+        inputs = encoder_input(faces[start : start + _BASIS_PAIRS_BATCH], network.config.size)
+        alone = torch.arange(len(inputs.pictures))
+        codes.append(network(inputs.pictures * 2 - 1, alone, inputs.landmarks).identity)
     return torch.cat(codes).double().numpy()
 
 
@@ -121,8 +121,8 @@ def equal_error_rate(same: np.ndarray, other: np.ndarray) -> float:
 
 def face_pairs(folder: Path, people: int) -> list[tuple[PairFace, PairFace]]:
     """The pairs of ``pairs_of_photos`` with a face in both photos."""
-    found = [(read_face(one), read_face(two)) for one, two in pairs_of_photos(folder, people)]
-    return [(one, two) for one, two in found if one is not None and two is not None]
+    pairs = [(read_face(one), read_face(two)) for one, two in pairs_of_photos(folder, people)]
+    return [(one, two) for one, two in pairs if one is not None and two is not None]
 
 
 def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:
@@ -149,20 +149,20 @@ def best_lights(bases: FaceBases, face: ModelledFace, pixels: Tensor, images: Te
     """
     size = images.shape[-1]
     directions = harmonics(vertex_normals(face.vertices, bases.faces))  # (N, V, 9)
-    found = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
-    mix = fragment_barycentrics(pixels, found)
-    covered = found.scatter(torch.ones_like(mix[:, 0])) > 0.5
+    raster = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
+    mix = fragment_barycentrics(pixels, raster)
+    covered = raster.scatter(torch.ones_like(mix[:, 0])) > 0.5
     lights = torch.zeros(len(images), 9, 3)
     for channel in range(3):
-        terms = found.scatter(fragment_values(directions * face.reflectance[..., channel : channel + 1], found, mix))
+        terms = raster.scatter(fragment_values(directions * face.reflectance[..., channel : channel + 1], raster, mix))
         for number in range(len(images)):
             used = covered[number] & (mask[number] > 0)
-            seen = images[number, channel][used].double()
-            slope = 1.0 / (0.03 + linear_from_srgb(seen)) ** 0.6
+            observed = images[number, channel][used].double()
+            slope = 1.0 / (0.03 + linear_from_srgb(observed)) ** 0.6
             design = terms[number][used].double() * slope[:, None]
             system = design.T @ design
             system += _RIDGE * system.diagonal().mean() * torch.eye(9, dtype=system.dtype)
-            solved = torch.linalg.solve(system, design.T @ (linear_from_srgb(seen) * slope))
+            solved = torch.linalg.solve(system, design.T @ (linear_from_srgb(observed) * slope))
             lights[number, :, channel] = solved.float()
     return lights
 
@@ -318,13 +318,13 @@ def reenactment_figures(network: LearnedBasisNet, clips: int, folder: str = "") 
         folder=folder,
     )
     source, marks = config.build(), FaceMarks()
-    found: dict[str, list[Tensor]] = {}
+    errors: dict[str, list[Tensor]] = {}
     for batch in batches(source, clips, _BASIS_REENACTMENT_BATCH):
         held = held_frames(network, batch, _FRAMES)
         for prefix, code in (("reenactment", held.carried), ("reenactment.own", held.own)):
             for name, values in frame_errors(network, marks, code, held.batch).items():
-                found.setdefault(f"{prefix}.{name}", []).append(values)
-    return {name: float(torch.cat(values).nanmean()) for name, values in found.items()}
+                errors.setdefault(f"{prefix}.{name}", []).append(values)
+    return {name: float(torch.cat(values).nanmean()) for name, values in errors.items()}
 
 
 RENDER_SIDE = 150
@@ -338,14 +338,14 @@ def identity_renders(network: LearnedBasisNet, faces: Sequence[PairFace]) -> Ite
     """Render each photo's neutral face with its reflectance, in the photo's pose and light; landmarks (468, 2)."""
     marks = FaceMarks()
     for start in range(0, len(faces), _FACES_BATCH):
-        given = encoder_input(faces[start : start + _FACES_BATCH], network.config.size)
-        code = network(given.pictures * 2 - 1, torch.arange(len(given.pictures)), given.landmarks)
+        inputs = encoder_input(faces[start : start + _FACES_BATCH], network.config.size)
+        code = network(inputs.pictures * 2 - 1, torch.arange(len(inputs.pictures)), inputs.landmarks)
         face = network.face(replace(code, expression=torch.zeros_like(code.expression)))
         cameras = code.pose.cameras(RENDER_SIDE)
         rendered = render_face(network.bases, face, cameras.project(face.vertices), code.light, RENDER_SIDE)
         pictures = torch.where(rendered.mask[:, None], rendered.image, _GREY).permute(0, 2, 3, 1)
-        places = cameras.project(marks.points(face.vertices))[..., :2]
-        for picture, own in zip(pictures, places, strict=True):
+        points = cameras.project(marks.points(face.vertices))[..., :2]
+        for picture, own in zip(pictures, points, strict=True):
             yield PairFace((picture.clamp(0, 1) * 255).round().byte().numpy(), own.double().numpy())
 
 
@@ -361,8 +361,8 @@ def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, Pai
     faces = [face for pair in pairs for face in pair]
     figures = {}
     for name, pictures in (("renders", identity_renders(network, faces)), ("photos", faces)):
-        found = np.stack([embedding_in(one.pixels, dlib_box(one.landmarks)) for one in pictures])
-        same, other = cosines_of_pairs(found[0::2], found[1::2])
+        embeddings = np.stack([embedding_in(one.pixels, dlib_box(one.landmarks)) for one in pictures])
+        same, other = cosines_of_pairs(embeddings[0::2], embeddings[1::2])
         figures[f"verification.{name}.emd"] = float(wasserstein_distance(same, other))
         figures[f"verification.{name}.eer"] = equal_error_rate(same, other)
     return figures

@@ -42,8 +42,8 @@ def picture_error(rendered: Tensor, photos: Tensor, mask: Tensor) -> Tensor:
 def feature_angle(rendered: list[Tensor], photos: list[Tensor]) -> Tensor:
     """Equation 9: sum over layers of the mean of 1 - cos between features (N, C, h, w) of pictures and photos."""
     total = rendered[0].new_zeros(())
-    for found, wanted in zip(rendered, photos, strict=True):
-        cosine = torch.nn.functional.cosine_similarity(found.flatten(1), wanted.flatten(1), dim=1, eps=1e-6)
+    for feature, wanted in zip(rendered, photos, strict=True):
+        cosine = torch.nn.functional.cosine_similarity(feature.flatten(1), wanted.flatten(1), dim=1, eps=1e-6)
         total = total + (1 - cosine).mean()
     return total
 
@@ -80,12 +80,12 @@ def pose_error(points: Tensor, truth: Tensor, size: int) -> Tensor:
     It includes the difference of depths relative to the points' mean, in the picture's scale, which separates
     rotations. Both arguments are (N, P, 3): pixels, and depth in metres.
     """
-    place = (points[..., :2] - truth[..., :2]) * (100.0 / size)
+    offset = (points[..., :2] - truth[..., :2]) * (100.0 / size)
     extent = truth[..., :2].flatten(1).std(1) / truth[..., 2].flatten(1).std(1).clamp(min=1e-6)  # pixels per metre
     depth = points[..., 2] - points[..., 2].mean(1, keepdim=True)
     wanted = truth[..., 2] - truth[..., 2].mean(1, keepdim=True)
     along = (depth - wanted) * (0.5 * extent[:, None] * (100.0 / size))
-    return (place.square().sum(-1) + along.square() + 1e-4).sqrt().mean()
+    return (offset.square().sum(-1) + along.square() + 1e-4).sqrt().mean()
 
 
 def light_error(light: Tensor, truth: Tensor, normals: Tensor) -> Tensor:
@@ -154,22 +154,22 @@ def photo_contours(masks: LipMasks, most: int = 256) -> PhotoContours:
     At most ``most`` points each; longer contours are thinned evenly.
     """
     mouth = masks.upper | masks.lower | masks.opening
-    found = []
+    contours = []
     for lip, other in ((masks.upper, masks.lower), (masks.lower, masks.upper)):
-        found += [lip & _dilated(~mouth), lip & _dilated(masks.opening | other)]
-    border = torch.stack(found, 1).flatten(2)  # (N, 4, S * S)
+        contours += [lip & _dilated(~mouth), lip & _dilated(masks.opening | other)]
+    border = torch.stack(contours, 1).flatten(2)  # (N, 4, S * S)
     number = border.sum(-1)
     length = min(most, max(1, int(number.max())))
     rank = border.cumsum(-1) - 1
     slot = torch.where(number[..., None] > length, rank * length // number[..., None].clamp(min=1), rank)
     image, contour, pixel = border.nonzero().unbind(1)
-    place = slot[image, contour, pixel]
+    row = slot[image, contour, pixel]
     size = masks.upper.shape[-1]
     values = torch.stack([pixel % size, torch.div(pixel, size, rounding_mode="floor")], 1).float() + 0.5
     points = values.new_zeros(*border.shape[:2], length, 2)
     known = torch.zeros(points.shape[:3], dtype=torch.bool, device=points.device)
-    points[image, contour, place] = values
-    known[image, contour, place] = True
+    points[image, contour, row] = values
+    known[image, contour, row] = True
     return PhotoContours(points, known)
 
 
@@ -250,9 +250,9 @@ def contour_error(mesh: tuple[Tensor, ...], photo: PhotoContours, size: int, thr
         squared = apart.square().sum(-1)
         hidden = squared.masked_fill(~known[:, None], torch.inf)
         to_photo, to_mesh = hidden.amin(2), torch.where(known, squared.amin(1), torch.inf)
-        for found, is_root in ((to_photo, True), (to_mesh, False)):
-            near = found < threshold**2
-            value = torch.where(near, found, 0.0)
+        for distances, is_root in ((to_photo, True), (to_mesh, False)):
+            near = distances < threshold**2
+            value = torch.where(near, distances, 0.0)
             value = (value + 1e-4).sqrt() if is_root else value
             total = total + (value * near).sum() / near.sum().clamp(min=1)
             count = count + near.any()

@@ -166,8 +166,8 @@ def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
 def _labels(labels: Tensor, grid: Tensor) -> Tensor:
     """Sample labels (N, S, S) at a grid (N, S, S, 2), nearest neighbour; unknown outside the picture."""
     values = labels[:, None].float() - _UNKNOWN
-    found = grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return (found[:, 0] + _UNKNOWN).round().to(labels.dtype)
+    sampled = grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return (sampled[:, 0] + _UNKNOWN).round().to(labels.dtype)
 
 
 _SMALLEST_LIP = 6
@@ -234,10 +234,10 @@ def photo_figures(network: LearnedBasisNet, marks: FaceMarks, batch: FaceBatch) 
 def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
     """(N,) IoU of each rendered lip with the parsed one; NaN where the photo shows next to nothing of it."""
     masks = lip_masks(batch.labels, batch.landmarks)
-    seen = lip_pictures(network.bases, pixels, batch.images.shape[-1])
+    lips = lip_pictures(network.bases, pixels, batch.images.shape[-1])
     figures = {}
-    for name, found, wanted in zip(("upper", "lower"), seen, (masks.upper, masks.lower), strict=True):
-        both, either = (found & wanted).sum((1, 2)), (found | wanted).sum((1, 2))
+    for name, drawn, wanted in zip(("upper", "lower"), lips, (masks.upper, masks.lower), strict=True):
+        both, either = (drawn & wanted).sum((1, 2)), (drawn | wanted).sum((1, 2))
         figures[f"lip_iou.{name}"] = torch.where(wanted.sum((1, 2)) >= _SMALLEST_LIP, both / either, torch.nan)
     return figures
 
@@ -479,10 +479,10 @@ class LearnedBasisStage(Stage):
         if weights.photometric:
             terms["photometric"] = losses.picture_error(image, photos, mask.float())
         if self._features is not None:
-            kept = torch.where(mask[:, None], image, photos)  # outside the face, features must be equal
+            masked = torch.where(mask[:, None], image, photos)  # outside the face, features must be equal
             with torch.autocast(self.device.type, enabled=self.device.type == "cuda", dtype=torch.bfloat16):
-                found, true = self._features(kept * 2 - 1), self._features(photos * 2 - 1)
-            terms["perceptual"] = losses.feature_angle([found.float()], [true.float()])
+                features, true = self._features(masked * 2 - 1), self._features(photos * 2 - 1)
+            terms["perceptual"] = losses.feature_angle([features.float()], [true.float()])
         if weights.albedo and batch.truth is not None:
             count = len(batch.truth.albedo)
             terms["albedo"] = losses.picture_error(rendered.albedo[:count], batch.truth.albedo, mask[:count].float())
@@ -583,7 +583,9 @@ class LearnedBasisStage(Stage):
             "light": 0.0 if pose or (appearance and config.network.light == "solved") else 1.0,
             "rest": 0.0 if pose or appearance else 1.0,
         }
-        return tuple(ParameterGroup(name, tuple(found), _constant(rates[name])) for name, found in named.items())
+        return tuple(
+            ParameterGroup(name, tuple(parameters), _constant(rates[name])) for name, parameters in named.items()
+        )
 
     def export(self) -> ExportedModel:
         """Bases and encoder, for ``backend.models.learned_basis.apply.BasisModel``."""

@@ -58,9 +58,9 @@ def principal(vectors: np.ndarray, metric: np.ndarray, count: int) -> np.ndarray
     else:
         weighted = np.einsum("gh,khc->kgc", metric, vectors.astype(np.float64)).reshape(len(vectors), -1)
     values, turns = np.linalg.eigh(weighted @ flat.T)
-    kept = np.argsort(values)[::-1][: min(count, int((values > 1e-9 * values.max()).sum()))]
+    order = np.argsort(values)[::-1][: min(count, int((values > 1e-9 * values.max()).sum()))]
     result = np.zeros((count, *vectors.shape[1:]), np.float32)
-    result[: len(kept)] = (turns[:, kept].T @ flat).reshape(len(kept), *vectors.shape[1:])
+    result[: len(order)] = (turns[:, order].T @ flat).reshape(len(order), *vectors.shape[1:])
     return result
 
 
@@ -168,17 +168,17 @@ def visible_reflectance(batch: FaceBatch) -> tuple[Tensor, Tensor]:
     skin = class_mask(batch.labels[:count], REFLECTANCE_CLASSES).float()
     pictures = torch.cat([linear_from_srgb(truth.albedo), skin[:, None]], 1)
     grid = pixels[..., :2] * (2 / size) - 1
-    found = sample_points(pictures, grid, "zeros")
+    sampled = sample_points(pictures, grid, "zeros")
     faces = torch.from_numpy(triangles_from_quads(_head_quads())).to(pixels.device)
     normals = vertex_normals(truth.vertices, faces)
     turn, move = truth.camera_from_head[:, :3, :3], truth.camera_from_head[:, :3, 3:]
     towards = -(turn.transpose(1, 2) @ move).transpose(1, 2) - truth.vertices
     facing = torch.nn.functional.cosine_similarity(normals, towards, dim=-1)
-    weight = (found[..., 3] > 0.99) * facing.clamp(min=0) * (facing > _FACING)  # (n, C)
+    weight = (sampled[..., 3] > 0.99) * facing.clamp(min=0) * (facing > _FACING)  # (n, C)
     own = batch.set_of[:count]
     people = int(own[-1]) + 1
     total = pixels.new_zeros(people, pixels.shape[1], 4)
-    total.index_add_(0, own, torch.cat([found[..., :3] * weight[..., None], weight[..., None]], -1))
+    total.index_add_(0, own, torch.cat([sampled[..., :3] * weight[..., None], weight[..., None]], -1))
     return total[..., :3] / total[..., 3:].clamp(min=1e-6), total[..., 3] > 0
 
 
@@ -220,8 +220,8 @@ def _components(samples: Tensor, count: int) -> Tensor:
     """(count or fewer, C, 3) principal components of samples (P, C, 3) about zero, each of one standard deviation."""
     flat = samples.flatten(1)
     values, turns = torch.linalg.eigh((flat @ flat.T).double() / len(flat))
-    kept = values.argsort(descending=True)[: min(count, len(flat) // 2)]
-    directions = (turns[:, kept].T.float() @ flat) / len(flat) ** 0.5
+    order = values.argsort(descending=True)[: min(count, len(flat) // 2)]
+    directions = (turns[:, order].T.float() @ flat) / len(flat) ** 0.5
     return directions.view(-1, *samples.shape[1:])
 
 
@@ -248,9 +248,9 @@ class FaceMarks(nn.Module):
         marks = template.landmarks478
         rows = template.contour_rows
         outline = np.array(FACE_OVAL)
-        places = marks.positions(template.vertices)[outline]  # (O, 3)
+        positions = marks.positions(template.vertices)[outline]  # (O, 3)
         points = np.where(rows[..., None] >= 0, template.vertices[np.maximum(rows, 0)], np.inf)  # (R, C, 3)
-        distance = np.linalg.norm(points[None] - places[:, None, None], axis=-1)  # (O, R, C)
+        distance = np.linalg.norm(points[None] - positions[:, None, None], axis=-1)  # (O, R, C)
         row = distance.min(-1).argmin(1)
         resting = distance[np.arange(len(outline)), row].argmin(1)
         own = rows[row]  # (O, C)
@@ -316,9 +316,9 @@ def lip_pictures(bases: FaceBases, pixels: Tensor, size: int) -> tuple[Tensor, T
     """Masks (N, S, S) bool of the visible upper and lower lip."""
     surface = bases.surface
     regions = torch.stack([surface.lip_upper, surface.lip_lower], -1).to(pixels)[None]
-    found = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
-    seen = found.scatter(fragment_values(regions, found, fragment_barycentrics(pixels, found))) > 0.5
-    return seen[..., 0], seen[..., 1]
+    raster = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
+    drawn = raster.scatter(fragment_values(regions, raster, fragment_barycentrics(pixels, raster))) > 0.5
+    return drawn[..., 0], drawn[..., 1]
 
 
 class DetectorErrors(nn.Module):

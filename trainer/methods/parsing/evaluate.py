@@ -156,7 +156,7 @@ def press_figures(photographs: Path) -> dict[str, float]:
     """
     truths, alone, together = [], [], []
     for _, photos in groupby(read_press_photos(), lambda photo: photo.person):
-        looked = [(photo, *found) for photo in photos if (found := _look(photographs, photo)) is not None]
+        looked = [(photo, *outcome) for photo in photos if (outcome := _look(photographs, photo)) is not None]
         voted = vote_over_photos([labels.accessories for _, labels, _ in looked])
         for (photo, labels, headwear), scores in zip(looked, voted, strict=True):
             truths.append(photo.worn)
@@ -178,11 +178,11 @@ def _look(photographs: Path, photo: PressPhoto) -> tuple[FaceLabels, bool] | Non
     if landmarks is None:
         return None
     crop = crop_head(pixels, landmarks, max_side=WORK_SIDE)
-    places = crop.to_crop(landmarks)
-    found = look_at_face(crop.pixels, places, crop.covered)
-    labels, above = found.labels, above_brows(places, crop.pixels.shape[0])
+    points = crop.to_crop(landmarks)
+    outcome = look_at_face(crop.pixels, points, crop.covered)
+    labels, above = outcome.labels, above_brows(points, crop.pixels.shape[0])
     on_top = (labels == FaceClass.OCCLUDER) & above
-    return found, bool(on_top.sum() > _HEADWEAR * (labels == FaceClass.SKIN).sum())
+    return outcome, bool(on_top.sum() > _HEADWEAR * (labels == FaceClass.SKIN).sum())
 
 
 HELD_OUT_SEED = 901
@@ -203,8 +203,8 @@ def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
     for batch in batches(source, people, _BATCH):
         pictures = (batch.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
         for picture, labels, landmarks in zip(pictures, batch.labels, batch.landmarks478.numpy(), strict=True):
-            found = torch.from_numpy(class_probabilities(parser, picture, landmarks).argmax(0))
-            confusion += confusion_matrix(found[None], labels[None], count)
+            predicted = torch.from_numpy(class_probabilities(parser, picture, landmarks).argmax(0))
+            confusion += confusion_matrix(predicted[None], labels[None], count)
     iou = intersection_over_union(confusion)
     present = confusion.sum(1) > 0
     figures = {f"iou.{CLASS_NAMES[number]}": float(iou[number]) for number in range(count) if present[number]}

@@ -46,9 +46,9 @@ def cross_entropy(
 def divergence(logits: Tensor, probabilities: Tensor, mask: Tensor) -> Tensor:
     """() mean Kullback-Leibler divergence of the softmax of ``logits`` (N, C, H, W) from ``probabilities`` (N, C, H, W)
     over the pixels of ``mask`` (N, H, W) bool; 0 where there are none (Hinton et al. 2015, temperature 1)."""
-    found = logits.float().log_softmax(1)
+    log_probabilities = logits.float().log_softmax(1)
     wanted = probabilities.clamp_min(1e-6)
-    each = (wanted * (wanted.log() - found)).sum(1)  # (N, H, W)
+    each = (wanted * (wanted.log() - log_probabilities)).sum(1)  # (N, H, W)
     return (each * mask).sum() / mask.sum().clamp_min(1)
 
 

@@ -93,11 +93,11 @@ def mean_and_mirror(paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     pairs = []
     for path in paths:
         pixels = _read(path)
-        found = faces.detect_faces(pixels) if pixels is not None else ()
-        if not found:
+        detections = faces.detect_faces(pixels) if pixels is not None else ()
+        if not detections:
             continue
-        scale = 1.9 * found[0].side
-        low = np.clip(np.array(found[0].centre) - scale / 2, 0, None).astype(int)
+        scale = 1.9 * detections[0].side
+        low = np.clip(np.array(detections[0].centre) - scale / 2, 0, None).astype(int)
         part = pixels[low[1] : int(low[1] + scale), low[0] : int(low[0] + scale)]
         square = np.zeros((max(part.shape), max(part.shape), 3), np.uint8)
         square[: part.shape[0], : part.shape[1]] = part
@@ -137,8 +137,8 @@ def _symmetric_mean(shapes: np.ndarray, mirror: np.ndarray) -> np.ndarray:
 
 
 def _mesh(square: np.ndarray) -> np.ndarray | None:
-    found = mediapipe_models.face_mesh().process(square).multi_face_landmarks
-    return np.array([[p.x, p.y, p.z] for p in found[0].landmark]) * _MESH_SIDE if found else None
+    meshes = mediapipe_models.face_mesh().process(square).multi_face_landmarks
+    return np.array([[p.x, p.y, p.z] for p in meshes[0].landmark]) * _MESH_SIDE if meshes else None
 
 
 def _read(path: Path) -> np.ndarray | None:

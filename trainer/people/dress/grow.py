@@ -178,8 +178,10 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
         hang = _smooth((s - 0.055) / 0.09) * flow.gravity[:, None] * (1 - tied) * min(1.0, 0.35 + 1.3 * t)
         down, around = down * (1 - hang) + hang, around * (1 - hang) + hang * locks.drift
         # long hair may fall over the chest instead of behind the shoulders
-        beside = _smooth((s - 0.21) / 0.05) * ((a.abs() - 0.8) / 0.15).clamp(0, 1) * ((2.1 - a.abs()) / 0.3).clamp(0, 1)
-        around = around - flow.gather[:, None] * beside * torch.where(a >= 0, 0.9, -0.9)
+        at_side = (
+            _smooth((s - 0.21) / 0.05) * ((a.abs() - 0.8) / 0.15).clamp(0, 1) * ((2.1 - a.abs()) / 0.3).clamp(0, 1)
+        )
+        around = around - flow.gather[:, None] * at_side * torch.where(a >= 0, 0.9, -0.9)
         # the window: hair that is not a fringe parts in front of the face
         inside = (1 - a.abs() / flow.window[:, None]).clamp(min=0) * (1 - locks.fringe)
         below = _smooth((s - _along(hairline, a) + 0.012) / 0.02)
@@ -258,7 +260,7 @@ def _smooth(x: Tensor) -> Tensor:
 
 def _along(line: Tensor, azimuth: Tensor) -> Tensor:
     """Values at ``azimuth`` of a periodic line (A,) on the hull's azimuths, interpolated linearly."""
-    place = (azimuth / (2 * torch.pi) + 0.5) * len(line)
-    low = place.floor()
-    t, column = place - low, low.long().remainder(len(line))
+    position = (azimuth / (2 * torch.pi) + 0.5) * len(line)
+    low = position.floor()
+    t, column = position - low, low.long().remainder(len(line))
     return line[column] * (1 - t) + line[(column + 1).remainder(len(line))] * t
