@@ -135,8 +135,8 @@ class _Aligner:
         self.normals = vertex_normals(mesh[: head.vertex_stop], triangles)[appearance.vertices].astype(np.float64)
         self.basis = basis(self.normals)
         self.albedo = appearance.albedo
-        place = landmark_window(landmarks, WINDOW_PER_FACE)
-        corners = place.from_picture(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), WINDOW_PIXELS)
+        square = landmark_window(landmarks, WINDOW_PER_FACE)
+        corners = square.from_picture(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), WINDOW_PIXELS)
         self.offset, self.to_window = corners[0], (corners[1:] - corners[0]).T  # window = to_window @ picture + offset
         self.picture = np.sqrt(np.maximum(linear_from_srgb(window.astype(np.float32) / 255.0), 0.0))
         self.solved = solved

@@ -676,8 +676,8 @@ def _banded(information: np.ndarray, weight: np.ndarray, slow: np.ndarray) -> np
         rows = np.arange(size - distance)
         band[top - distance, :, distance:] = information[:, rows, rows + distance]
     diagonal, one, two = band[top], band[top - size], band[top - 2 * size]
-    for place, factor in ((slice(0, -2), 1.0), (slice(1, -1), 4.0), (slice(2, None), 1.0)):
-        diagonal[place] += factor * weight
+    for part, factor in ((slice(0, -2), 1.0), (slice(1, -1), 4.0), (slice(2, None), 1.0)):
+        diagonal[part] += factor * weight
     one[1:-1] -= 2.0 * weight
     one[2:] -= 2.0 * weight
     two[2:] += weight

@@ -141,18 +141,18 @@ class _Skin:
 
     def distances(self, node: int, at_most: np.ndarray | None = None, limit: float = np.inf) -> np.ndarray:
         """(V,) distances from a vertex, or ``at_most`` where that is less; follows only shorter ways, to ``limit``."""
-        found = np.full(len(self.vertices), _UNREACHED, np.float32) if at_most is None else at_most.copy()
-        found[node] = 0
+        nearest = np.full(len(self.vertices), _UNREACHED, np.float32) if at_most is None else at_most.copy()
+        nearest[node] = 0
         active = np.array([node])
         while len(active):
-            mark = np.zeros(len(found), bool)
+            mark = np.zeros(len(nearest), bool)
             mark[self.beside[active]] = True
             reached = np.flatnonzero(mark)
-            through = (found[self.beside[reached]] + self._length[reached]).min(1)
-            nearer = (through < found[reached] - 1e-9) & (through < limit)
+            through = (nearest[self.beside[reached]] + self._length[reached]).min(1)
+            nearer = (through < nearest[reached] - 1e-9) & (through < limit)
             active = reached[nearer]
-            found[active] = through[nearer]
-        return found
+            nearest[active] = through[nearer]
+        return nearest
 
     def averaged(self, values: np.ndarray, rounds: int) -> np.ndarray:
         """Smooth values (V, C): each becomes half its own and half its neighbours' mean, repeatedly."""

@@ -254,12 +254,12 @@ def open_models(without: Collection[str] = (), device: str = "cpu", also: Collec
 
     Raises ``DamagedFileError``.
     """
-    found: dict[str, OpenedModel] = {}
+    outcomes: dict[str, OpenedModel] = {}
     for model in MODELS:
         wanted = model.name not in without and (model.by_default or model.name in also)
-        replaced = any(model.name in one.model.instead_of and one.ready is not None for one in found.values())
+        replaced = any(model.name in one.model.instead_of and one.ready is not None for one in outcomes.values())
         opened = model.open(device) if wanted and not replaced else OpenedModel(model, reason=NOT_USED)
-        missing = [] if opened.ready is None else [name for name in opened.ready.needs if found[name].ready is None]
-        found[model.name] = OpenedModel(model, reason=f"{NOT_USED} without {missing[0]}") if missing else opened
-    on_gpu = any(one.model.on_gpu and one.ready is not None for one in found.values())
-    return Models(tuple(found.values()), device if on_gpu else "cpu")
+        missing = [] if opened.ready is None else [name for name in opened.ready.needs if outcomes[name].ready is None]
+        outcomes[model.name] = OpenedModel(model, reason=f"{NOT_USED} without {missing[0]}") if missing else opened
+    on_gpu = any(one.model.on_gpu and one.ready is not None for one in outcomes.values())
+    return Models(tuple(outcomes.values()), device if on_gpu else "cpu")

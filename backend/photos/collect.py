@@ -93,11 +93,11 @@ def collect(
     options = options or CollectOptions()
     if not sources:
         raise LikenessError("no_photo", "No photo was given.", "Give at least one photo of the person's face.")
-    given = sum(not source.left_out for source in sources)
-    if given > options.max_photos:
+    photo_count = sum(not source.left_out for source in sources)
+    if photo_count > options.max_photos:
         raise LikenessError(
             "usage",
-            f"{given} photos were given; the limit is {options.max_photos}.",
+            f"{photo_count} photos were given; the limit is {options.max_photos}.",
             f"Give fewer: at most {options.max_used} are used.",
         )
     names = unique_names([source.name for source in sources])

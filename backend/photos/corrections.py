@@ -186,21 +186,21 @@ def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace
     number = np.array([point.landmark for point in points], np.int64)
     in_file = np.array([(point.x, point.y) for point in points], np.float64)
     to_file = face.file_from_crop
-    places = (in_file - to_file[:2, 2]) @ np.linalg.inv(to_file[:2, :2]).T
+    picked = (in_file - to_file[:2, 2]) @ np.linalg.inv(to_file[:2, :2]).T
     of_face, of_hair = number < LANDMARKS, number >= FIRST_HAIR
     of_ears = ~(of_face | of_hair)
     if of_hair.any():
-        face = replace(face, hair_line=places[of_hair])
+        face = replace(face, hair_line=picked[of_hair])
     if of_hair.all():
         return face
     believed = face.landmarks.copy()
-    believed[number[of_face], :2] = places[of_face]
+    believed[number[of_face], :2] = picked[of_face]
     corrected = CorrectedLandmarks(
         landmarks=number[of_face],
-        places=places[of_face],
+        places=picked[of_face],
         found=face.landmarks[:, :2].copy(),
         ears=number[of_ears] - LANDMARKS,
-        ear_places=places[of_ears],
+        ear_places=picked[of_ears],
     )
     return replace(face, landmarks=believed, corrected=corrected)
 

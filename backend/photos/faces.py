@@ -174,18 +174,18 @@ def detect_faces(pixels: np.ndarray) -> tuple[DetectedFace, ...]:
     """
     small, factor = fit_inside(pixels, FACES.search_side)
     large = FACES.large_face * min(small.shape[:2])
-    found: list[DetectedFace] = []
+    detections: list[DetectedFace] = []
     for turn in _DIRECTIONS:
-        found += [face for window in _whole_views(small.shape, turn) for face in _detect_in(small, window)]
-        if any(face.side > large and face.score > FACES.upright_score for face in found):
+        detections += [face for window in _whole_views(small.shape, turn) for face in _detect_in(small, window)]
+        if any(face.side > large and face.score > FACES.upright_score for face in detections):
             break  # in the first direction for an upright photo, in its own for a turned one
-    if not any(face.side > large and face.score > FACES.sure_score for face in found):
+    if not any(face.side > large and face.score > FACES.sure_score for face in detections):
         for turn in _DIRECTIONS:
             in_tiles = [face for window in _tiles(small.shape, turn) for face in _detect_in(small, window)]
-            found += in_tiles
+            detections += in_tiles
             if in_tiles:
                 break
-    faces = _merge(found)
+    faces = _merge(detections)
     scaled = [
         DetectedFace((f.centre[0] / factor, f.centre[1] / factor), f.side / factor, f.angle, f.score) for f in faces
     ]
@@ -436,8 +436,8 @@ def _run_mesh(pixels: np.ndarray, window: Window) -> np.ndarray | None:
     result = mediapipe_models.face_mesh().process(window.cut(pixels, FACES.mesh_side))
     if not result.multi_face_landmarks:
         return None
-    found = result.multi_face_landmarks[0].landmark
-    points = np.array([[p.x, p.y, p.z] for p in found], dtype=np.float64) * FACES.mesh_side
+    mesh = result.multi_face_landmarks[0].landmark
+    points = np.array([[p.x, p.y, p.z] for p in mesh], dtype=np.float64) * FACES.mesh_side
     if points.shape != (LANDMARK_COUNT, 3) or not np.isfinite(points).all():
         return None
     points = window.to_picture(points, FACES.mesh_side)

@@ -418,10 +418,10 @@ def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, 
     Azimuth, elevation and radius about the face's eyeball change as at the lid's edge beside the lash. ``keys`` must
     already hold the head's offsets.
     """
-    place = measure.part_slice(template.parts["lashes"])
+    lashes = measure.part_slice(template.parts["lashes"])
     for eye in (0, 1):
         members = np.flatnonzero(binding.eye == eye)
-        rows = place.start + members
+        rows = lashes.start + members
         centre, _ = measure.eye_sphere(template, neutral, eye)
         edges = binding.edges[members]  # (L, 2)
         share = binding.shares[members]

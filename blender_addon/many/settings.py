@@ -40,10 +40,10 @@ def people_in(folder: Path) -> tuple[PersonFolder, ...]:
     except OSError as error:
         raise AddonError(f"The folder {folder} cannot be read.", "Choose another one.", "no_photo") from error
     people = []
-    for place in inside[:MOST_PEOPLE]:
-        photos = photos_in(place)
-        if photos and place.name.isprintable() and is_text(str(place)):
-            people.append(PersonFolder(place.name, place, photos))
+    for subfolder in inside[:MOST_PEOPLE]:
+        photos = photos_in(subfolder)
+        if photos and subfolder.name.isprintable() and is_text(str(subfolder)):
+            people.append(PersonFolder(subfolder.name, subfolder, photos))
     if not people:
         raise AddonError(
             f"There is no folder with photos in {folder.name or folder}.",

@@ -189,11 +189,11 @@ def _drive_bones(
     rig: bpy.types.Object, keys: bpy.types.Key, motions: Mapping[str, tuple[str, tuple[Channel, ...]]]
 ) -> None:
     """Drive bones by their keys along all channels."""
-    found: dict[tuple[str, str, int], list[tuple[str, Channel]]] = {}
+    drivers: dict[tuple[str, str, int], list[tuple[str, Channel]]] = {}
     for key, (bone, channels) in motions.items():
         for channel in channels:
-            found.setdefault((bone, channel.path, channel.axis), []).append((key, channel))
-    for (bone, path, axis), moves in found.items():
+            drivers.setdefault((bone, channel.path, channel.axis), []).append((key, channel))
+    for (bone, path, axis), moves in drivers.items():
         driver = rig.pose.bones[bone].driver_add(path, axis).driver
         for key, _ in moves:
             variable = driver.variables.new()

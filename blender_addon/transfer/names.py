@@ -291,8 +291,8 @@ def suggest(sources: Sequence[str], targets: Sequence[str]) -> tuple[KeyLink, ..
     for name, known in sorted(wanted, key=lambda pair: (pair[1].tier, len(pair[1].atoms))):
         if known.atoms & covered:
             continue
-        if found := _links(name, known, readable):
-            links[name] = found
+        if match := _links(name, known, readable):
+            links[name] = match
             covered |= known.atoms
     return tuple(link for target in targets for link in links.get(target, ()))
 

@@ -147,17 +147,17 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     columns = ("template", *(f"n{count}" for count in options.photos_per_head))
 
     def of_head(name: str) -> dict[str, float]:
-        head, found = scans.scan_head(name).truth, {}
+        head, outcome = scans.scan_head(name).truth, {}
         if options.distances and name in scans.SIMPOP_HELD_OUT:
             best_fit = as_estimate(best_fit_to_simulated(int(name[-2:])))
-            found["depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
+            outcome["depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
         for column in columns:
             cage = load_template().vertices if column == "template" else _fitted(head, int(column[1:]), fit, console)
             distance = measure(head, as_estimate(cage))
-            found[f"median_mm.{column}"] = distance.median
-            found[f"mean_mm.{column}"] = distance.mean
-            found[f"std_mm.{column}"] = distance.deviation
-        return found
+            outcome[f"median_mm.{column}"] = distance.median
+            outcome[f"mean_mm.{column}"] = distance.mean
+            outcome[f"std_mm.{column}"] = distance.deviation
+        return outcome
 
     figures = of_cases(measured({name: name for name in names}, of_head, console), "head")
     for column in columns:

@@ -444,9 +444,9 @@ def carry_onto_scan(vertices: np.ndarray, faces: np.ndarray) -> FittedIctHead:
     model, fine = load_ict(), fine_ict()
     count = EYES[1][1]
     source = fine.landmarks.positions
-    found = photographs.find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
-    marks = found.positions
-    good = fine.landmarks.steady & found.steady
+    embedded = photographs.find_surface_landmarks(vertices, faces, (vertices.max(0) + vertices.min(0)) / 2)
+    marks = embedded.positions
+    good = fine.landmarks.steady & embedded.steady
     scale, rotation, translation = robust_similarity(source[good], marks[good])
     rotation, translation = rotation.T, -rotation.T @ translation
     vertices, marks = vertices @ rotation.T + translation, marks @ rotation.T + translation

@@ -423,14 +423,14 @@ class Renderer:
     def paint_head(self, uv: Tensor, skin: Columns, image: Tensor) -> Painted:
         """Paint the skin of the people of ``image`` (P,), rows of ``skin``, at positions (P, 2) of UV map ``Head``."""
         maps = sample_maps(self._maps, uv)
-        place = skin.at("noise", image)
-        tiles = sample_tiles(self._tiles, uv * 2.0 + place[:, :2])
+        texel = skin.at("noise", image)
+        tiles = sample_tiles(self._tiles, uv * 2.0 + texel[:, :2])
         # the tile's strands run along its first axis: brow hair lies along the brow, beard hair hangs down
         along, across = maps[4], maps[5]
         brow = torch.stack([across * 0.48 - 0.30 * along, along * 0.30 + 0.18 * across], -1)
         near = ((along > -0.2) & (along < 1.2) & (across.abs() < 1.2))[:, None]
         beard = torch.stack([uv[:, 0] * 3.0, uv[:, 1] * 2.0], -1)
-        hair = sample_tiles(self._tiles, torch.where(near, brow, beard) + place[:, 2:4])
+        hair = sample_tiles(self._tiles, torch.where(near, brow, beard) + texel[:, 2:4])
         return paint_skin(maps, tiles, hair, skin, image)
 
     def _paint_eye(self, rest: Tensor, eye: int, posed: Posed, parts: Columns, image: Tensor, out: Tensor) -> Painted:

@@ -80,8 +80,8 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     above = np.sign(y - np.interp(x, *_by_x(brow)))
     along, across = np.full(len(points), -0.5), 0.03 * above
     near = np.flatnonzero(np.linalg.norm(both - brow[32], axis=1) < 0.09)
-    distance, place, _ = _to_curve(both[near], brow)
-    along[near], across[near] = place, above[near] * distance
+    distance, at, _ = _to_curve(both[near], brow)
+    along[near], across[near] = at, above[near] * distance
     maps["brow_along"], maps["brow_across"] = np.clip(along, -0.5, 1.5), np.clip(across, -0.03, 0.03) * 100
     # lids
     upper, lower = _spline(marks[list(LID_UPPER[1])], 65), _spline(marks[list(LID_LOWER[1])], 65)

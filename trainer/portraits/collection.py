@@ -375,9 +375,9 @@ class Portraits:
         """Return people number ``indices``; from ``len(self)`` on they repeat in another order, with other photos."""
         rows, who, mirrored = [], [], []
         for index in indices:
-            turn, place = divmod(index, len(self.people))
+            turn, index_of_person = divmod(index, len(self.people))
             order = np.random.Generator(np.random.Philox(key=[self.config.seed, turn])).permutation(len(self.people))
-            person, photos = self.people[order[place]]
+            person, photos = self.people[order[index_of_person]]
             generator = np.random.Generator(np.random.Philox(key=[self.config.seed + 1, index]))
             rows.append(generator.choice(photos, self.config.photos, replace=False))
             who += [person] * self.config.photos

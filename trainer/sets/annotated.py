@@ -185,8 +185,8 @@ class Renderings(Reader):
         tests = [path for path in pictures if "test" in path.relative_to(root).parts]
         for path in tests or pictures:
             inside = path.relative_to(root).parts
-            place = len(inside) - 1 - inside[::-1].index("image")
-            depth = root.joinpath(*inside[:place], "depth", *inside[place + 1 :])
+            picture_folder = len(inside) - 1 - inside[::-1].index("image")
+            depth = root.joinpath(*inside[:picture_folder], "depth", *inside[picture_folder + 1 :])
             other = depth.with_name(depth.name.replace("image", "depth"))
             key = key_of(path, root)
             yield Item(key, key, {"photo": path, "depth": other if other.is_file() else depth.with_suffix(".png")})

@@ -122,7 +122,7 @@ def now(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[
             if face is not None:
                 rows[OURS].append(protocols.now_distances(sample, shape_of(encode([face]).identity)))
                 rows[MEAN].append(mean)
-    return {name: {"distances": np.concatenate(found or [np.zeros(0)])} for name, found in rows.items()}
+    return {name: {"distances": np.concatenate(distances or [np.zeros(0)])} for name, distances in rows.items()}
 
 
 def now_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -260,8 +260,8 @@ def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
             windows, _, codes = read_codes([face], model)
             shape = model.network.shape(codes.identity, codes.expression)
             points = marks68.positions(shape[0].double().cpu().numpy())
-            places = codes.pose.project(torch.from_numpy(points)[None].float())[0].numpy()
-            pixels = windows[0].to_picture(places, 1.0) / face.crop_scale + np.array(face.crop_offset)
+            projected = codes.pose.project(torch.from_numpy(points)[None].float())[0].numpy()
+            pixels = windows[0].to_picture(projected, 1.0) / face.crop_scale + np.array(face.crop_offset)
             errors[-1] = protocols.box_nme(pixels, sample["landmarks"].astype(np.float64))
             if len(sheet) < SHOWN:
                 dotted = (_dotted(sample["picture"], points) for points in (pixels, sample["landmarks"]))

@@ -182,8 +182,8 @@ def _printed(printed: Mapping, rows: Mapping[str, Mapping[str, float] | str]) ->
     columns = [column for column in printed["columns"] if not column.endswith(".sd")]
     table = Table("row", *columns, title=printed["title"])
     for name, values in printed["rows"].items():
-        given = dict(zip(printed["columns"], values, strict=False))
-        table.add_row(f"paper: {name}", *(_cell(given, column) for column in columns))
+        printed_values = dict(zip(printed["columns"], values, strict=False))
+        table.add_row(f"paper: {name}", *(_cell(printed_values, column) for column in columns))
     table.add_section()
     for name, row in rows.items():
         if isinstance(row, str):

@@ -90,8 +90,8 @@ def _loop(walk: QuadWalk, first: int, second: int) -> list[int]:
 def _pull(template: Template, vertices: np.ndarray, line: np.ndarray, count: int, weight: float) -> registration.Pull:
     """Pull that puts vertices at the same shares of arc length on ``line`` (N, 3)."""
     shares = _arc_shares(template.vertices[vertices].astype(np.float64))
-    place = _arc_shares(line)
-    targets = np.stack([np.interp(shares, place, line[:, axis]) for axis in range(3)], axis=1)
+    arc = _arc_shares(line)
+    targets = np.stack([np.interp(shares, arc, line[:, axis]) for axis in range(3)], axis=1)
     rows = sp.csr_matrix((np.ones(len(vertices)), (np.arange(len(vertices)), vertices)), (len(vertices), count))
     return registration.Pull(rows, targets, np.full(len(vertices), weight))
 

@@ -78,11 +78,11 @@ def simulated_targets(numbers: Sequence[int] = ict.MEASURING_SIMPOP) -> list[Sca
     targets = []
     for number in numbers:
         scan = ict.read_simulated(number)
-        found = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
-        usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if found.found[index])
-        marks = found.positions[list(usable)]
+        embedded = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
+        usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if embedded.found[index])
+        marks = embedded.positions[list(usable)]
         targets.append(
-            ScanTarget(scan, usable, True, marks, found.positions[NOSE_TIP_478], np.arange(len(scan.vertices)))
+            ScanTarget(scan, usable, True, marks, embedded.positions[NOSE_TIP_478], np.arange(len(scan.vertices)))
         )
     return targets
 

@@ -105,9 +105,9 @@ def _placed(
     facing = sample_points(cosine, canonical, "zeros")[..., 0]  # (N, 468)
     weight = ((facing - _FLATTEST) / (0.8 - _FLATTEST)).clamp(0, 1) * whole
     total = weight.sum(0)
-    places = (weight[..., None] * canonical).sum(0) / total.clamp(min=1e-9)[:, None]  # (468, 2)
+    landmarks = (weight[..., None] * canonical).sum(0) / total.clamp(min=1e-9)[:, None]  # (468, 2)
     points = depth_surface.points_from_depth(torch.from_numpy(face.depth)[None], face.camera).permute(0, 3, 1, 2)
-    on_surface = sample_points(points, places[None])[0]
+    on_surface = sample_points(points, landmarks[None])[0]
     return on_surface.numpy(), weight.amax(0).numpy()
 
 

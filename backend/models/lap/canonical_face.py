@@ -300,8 +300,8 @@ def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarra
     to_square = cv2.getAffineTransform((corners - 0.5).astype(np.float32), (moved - 0.5).astype(np.float32))
     tiles = [photo.window.cut(source.pixels, TILE)]
     for values in (own, plaster / 2 + 0.5, colours):
-        seen = torch.where(surface.mask[:, None], surface.sample(values), _BACKDROP)[0]
-        tile = cv2.warpAffine(_tile(seen), to_square, (TILE, TILE), borderValue=[round(255 * _BACKDROP)] * 3)
+        shaded = torch.where(surface.mask[:, None], surface.sample(values), _BACKDROP)[0]
+        tile = cv2.warpAffine(_tile(shaded), to_square, (TILE, TILE), borderValue=[round(255 * _BACKDROP)] * 3)
         tiles.append(tile)
     return np.concatenate(tiles, axis=1)
 

@@ -141,21 +141,21 @@ class ParsingNet(nn.Module):
         self.down = nn.ModuleList()
         if config.trunk == "lite0":
             self.trunk = MobileTrunk()
-            beside = MobileTrunk.widths()
-            self.down.append(_blocks(beside[-1], widths[-1], depths[-1], stride=2))
+            trunk_widths = MobileTrunk.widths()
+            self.down.append(_blocks(trunk_widths[-1], widths[-1], depths[-1], stride=2))
         elif config.trunk == "lite0_frozen":
             self.trunk = FrozenTrunk()
-            *beside, last = MobileTrunk.widths(WHOLE)
+            *trunk_widths, last = MobileTrunk.widths(WHOLE)
             self.down.append(_blocks(last, widths[-1], depths[-1], stride=1))
         else:
             self.stem = ConvolutionNorm(3, widths[0], 3, stride=2)
-            beside = widths[:-1]
+            trunk_widths = widths[:-1]
             for scale, (width, depth) in enumerate(zip(widths, depths, strict=True)):
                 self.down.append(_blocks(widths[max(scale - 1, 0)], width, depth, stride=2 if scale else 1))
         self.context = nn.Conv2d(widths[-1], widths[-1], 1)
         self.up = nn.ModuleList()
         for scale in range(len(widths) - 2, -1, -1):
-            self.up.append(UpBlock(widths[scale + 1], beside[scale], widths[scale]))
+            self.up.append(UpBlock(widths[scale + 1], trunk_widths[scale], widths[scale]))
         self.head = nn.Conv2d(widths[0], 4 * config.class_count, 1)
         with torch.no_grad():  # equal weights for the pixels of a 2 x 2 block: no checkerboard (Aitken et al. 2017)
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))

@@ -257,7 +257,7 @@ def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
     template = load_template()
     head = template.head
     triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop])
-    total, seen = np.zeros((head.vertex_stop, 3)), np.zeros(head.vertex_stop)
+    total, visible = np.zeros((head.vertex_stop, 3)), np.zeros(head.vertex_stop)
     for photo in range(FIRST_PHOTO, FIRST_PHOTO + PHOTOS):
         pose, intrinsics = (
             values[photo].numpy().astype(np.float64) for values in (batch.camera_from_head, batch.intrinsics)
@@ -272,10 +272,10 @@ def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
         weight *= ((pixels > 1) & (pixels < config.size - 1)).all(1)
         albedo = cv2.GaussianBlur(batch.albedo[photo].permute(1, 2, 0).numpy(), (0, 0), BLUR_PIXELS)
         total += weight[:, None] * sample_image(albedo, pixels.astype(np.float32), outside=0.0)
-        seen += weight
+        visible += weight
     vertices = face_vertices(template)
-    vertices = vertices[seen[vertices] > LEAST_SEEN]
-    return Appearance(vertices, total[vertices] / seen[vertices, None])
+    vertices = vertices[visible[vertices] > LEAST_SEEN]
+    return Appearance(vertices, total[vertices] / visible[vertices, None])
 
 
 SEED = 9100
@@ -377,12 +377,12 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             there = find_face(picture, face)
             if there is None:
                 continue
-            seen = frame_face(str(number), picture, there.landmarks, surface=there.surface)
-            if seen.covered:  # left out by the product, too
+            framed = frame_face(str(number), picture, there.landmarks, surface=there.surface)
+            if framed.covered:  # left out by the product, too
                 continue
-            parameters = solve_photo(subject, seen).parameters
+            parameters = solve_photo(subject, framed).parameters
             calibrated = solve_photo(
-                subject, replace(seen, face=replace(seen.face, focal_px=known.focal_px))
+                subject, replace(framed, face=replace(framed.face, focal_px=known.focal_px))
             ).parameters
             rows.append((number, parameters, calibrated))
     if not rows:

@@ -278,8 +278,8 @@ def observe_cached(people: CachedPeople, numbers: np.ndarray) -> Observed:
     not use its landmarks."""
     rows = []
     mean, side = load_template().vertices, KEPT.people.size
-    seen = zip(numbers, people.rows(numbers), strict=True)
-    for number, (pixels, points, pose, weights, neutral) in seen:
+    drawn = zip(numbers, people.rows(numbers), strict=True)
+    for number, (pixels, points, pose, weights, neutral) in drawn:
         window = landmark_window(points, READER_WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
         marks = np.column_stack([points, np.zeros(len(points))]).astype(np.float32)
         offsets, surface = _offsets(neutral, mean), points.astype(np.float32)

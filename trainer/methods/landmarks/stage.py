@@ -205,8 +205,8 @@ class LandmarkStage(Stage):
         guesses = self.modules["net"](images)
         shares = torch.tensor([2.0**k for k in range(len(guesses))])
         terms = {"likelihood": 0.0, "distance": 0.0, "depth": 0.0, "camera": 0.0, "surface": 0.0}
-        beside = self.modules["depths"](guesses)
-        for share, guess, deep in zip((shares / shares.sum()).tolist(), guesses, beside, strict=True):
+        depth_guess = self.modules["depths"](guesses)
+        for share, guess, deep in zip((shares / shares.sum()).tolist(), guesses, depth_guess, strict=True):
             apart = (guess.places - truth).square().sum(-1)
             likelihood = 2.0 * guess.deviation.log() + 0.5 * apart / guess.deviation.square()
             terms["likelihood"] += share * likelihood.mean()
@@ -441,13 +441,13 @@ def _errors(
     detected = data.landmarks_in_box(pixels, true)
     if detected is None:
         return None
-    found = landmarker.find(pixels, detected)
+    guess = landmarker.find(pixels, detected)
     mean_face = camera.project(_mean_face_landmarks(points, batch, number))[:, :2]
     *_, upright = detector_model.turn_of(pose[:3, :3], camera.centre())
     percent = 100.0 / detector_model.face_scale(true)
     return (
-        percent * (found.places - true) @ upright,
-        percent * found.deviation,
+        percent * (guess.places - true) @ upright,
+        percent * guess.deviation,
         percent * (detected[:, :2] - true) @ upright,
         percent * (true - mean_face) @ upright,
     )

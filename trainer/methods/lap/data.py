@@ -301,9 +301,9 @@ class DegradedSets:
         batch = self._source.batch(indices, device)
         photos = len(batch.images) // len(indices)
         images, labels = batch.images.clone(), batch.labels.clone()
-        for place, index in enumerate(indices):
+        for number, index in enumerate(indices):
             for photo in range(photos):
-                row = place * photos + photo
+                row = number * photos + photo
                 generator = np.random.default_rng((self._seed, index, photo, 77))
                 if generator.random() < self._poor:
                     images[row], labels[row] = degraded_sample(images[row], labels[row], generator)

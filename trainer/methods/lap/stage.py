@@ -252,15 +252,15 @@ def depth_errors(
 
     Raises ``ValueError`` for sets without truth.
     """
-    found: dict[str, list[Tensor]] = {}
+    by_count: dict[str, list[Tensor]] = {}
     for batch in batches:
         if batch.truth is None:
             raise ValueError("depth can only be measured on sets with truth")
         for name, errors in batch_errors(network, batch, personal, mean).items():
-            found.setdefault(f"side.{name}", []).append(100 * errors.side)
-            found.setdefault(f"mad.{name}", []).append(errors.mad)
-        found.setdefault("view.degrees", []).append(view_degrees(network, batch))
-    return {name: torch.cat(parts) for name, parts in found.items()}
+            by_count.setdefault(f"side.{name}", []).append(100 * errors.side)
+            by_count.setdefault(f"mad.{name}", []).append(errors.mad)
+        by_count.setdefault("view.degrees", []).append(view_degrees(network, batch))
+    return {name: torch.cat(parts) for name, parts in by_count.items()}
 
 
 def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) -> dict[str, float]:

@@ -65,10 +65,10 @@ class PairFace:
 
 def pairs_of_photos(folder: Path, people: int, seed: int = 0) -> list[tuple[Path, Path]]:
     """First two photos of ``people`` random people (``seed``) with at least two; ``folder`` has a folder per person."""
-    found = [sorted(person.glob("*.jpg"))[:2] for person in sorted(folder.iterdir()) if person.is_dir()]
-    found = [photos for photos in found if len(photos) == 2]
-    chosen = np.random.default_rng(seed).permutation(len(found))[:people]
-    return [(found[number][0], found[number][1]) for number in np.sort(chosen)]
+    first_two = [sorted(person.glob("*.jpg"))[:2] for person in sorted(folder.iterdir()) if person.is_dir()]
+    first_two = [photos for photos in first_two if len(photos) == 2]
+    chosen = np.random.default_rng(seed).permutation(len(first_two))[:people]
+    return [(first_two[number][0], first_two[number][1]) for number in np.sort(chosen)]
 
 
 def read_face(path: Path) -> PairFace | None:
@@ -432,10 +432,10 @@ def held_out(size: int, people: int, folder: str = "") -> Iterator[FaceBatch]:
 def encoder_figures(network: LearnedBasisNet, people: int, folder: str = "") -> dict[str, float]:
     """Figures of one encoder pass over held-out people; see ``face_figures`` and ``separation``."""
     size = network.config.size
-    found = face_figures(network, FaceMarks(), held_out(size, people, folder))
-    figures = {f"encoder.{name}": value for name, value in found.items()}
-    figures["lip_iou.upper"], figures["lip_iou.lower"] = found["lip_iou.upper"], found["lip_iou.lower"]
-    figures["photometric.synthetic"], figures["neutral.moved_mm"] = found["photometric"], found["neutral.moved"]
+    of_faces = face_figures(network, FaceMarks(), held_out(size, people, folder))
+    figures = {f"encoder.{name}": value for name, value in of_faces.items()}
+    figures["lip_iou.upper"], figures["lip_iou.lower"] = of_faces["lip_iou.upper"], of_faces["lip_iou.lower"]
+    figures["photometric.synthetic"], figures["neutral.moved_mm"] = of_faces["photometric"], of_faces["neutral.moved"]
     config = FacePeopleConfig(size=size, seed=HELD_OUT_SEED + 1, photos=4)
     pairs = FacePeople(config, SameFaces(config)).batch(range(min(people, 8)), torch.device("cpu"))
     return figures | separation(network, pairs)

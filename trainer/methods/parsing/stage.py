@@ -183,8 +183,8 @@ class ParsingStage(Stage):
         predicted = self.modules["net"](batch.images).argmax(1)
         colours = torch.from_numpy(CLASS_COLOURS).to(predicted.device).float() / 255.0
         palette = torch.cat((colours, colours.new_zeros(256 - len(colours), 3)))  # unknown is black
-        truth, found = (palette[labels.long()].permute(0, 3, 1, 2) for labels in (batch.labels, predicted))
-        return {"labels": torch.cat(list(torch.cat((batch.images.float(), truth, found), 2)), 2)}
+        truth, guesses = (palette[labels.long()].permute(0, 3, 1, 2) for labels in (batch.labels, predicted))
+        return {"labels": torch.cat(list(torch.cat((batch.images.float(), truth, guesses), 2)), 2)}
 
     def export(self) -> ExportedModel:
         """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained
