@@ -47,9 +47,10 @@ def named_folder(drawing: bool = False) -> FolderState:
 
 def other_folders(drawing: bool = False) -> list[FolderState]:
     """Backend folders named in the preferences earlier, newest first, without those on drives that do not respond."""
-    own, named = own_folder(), backend_folder()
+    default, named = own_folder(), backend_folder()
     others = [
-        folders.entered_folder(str(root), own.root) for root in dict.fromkeys((*folders.remembered(_note()), own.root))
+        folders.entered_folder(str(root), default.root)
+        for root in dict.fromkeys((*folders.remembered(_note()), default.root))
     ]
     states = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
     return [state for state in states if state is not None and state.has_contents]

@@ -66,7 +66,7 @@ def photo_folder(folder: Path) -> PhotoFolder:
     """Sort the files directly in a folder. Raises ``OSError`` if it cannot be read."""
     names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=natural_key)
     beside_report = _REPORT in names
-    photos, raw, own = [], [], []
+    photos, raw, drawn = [], [], []
     for name in names:
         path, suffix = Path(folder) / name, os.path.splitext(name)[1].lower()
         if suffix not in PHOTO_SUFFIXES and suffix not in RAW_SUFFIXES:
@@ -76,10 +76,10 @@ def photo_folder(folder: Path) -> PhotoFolder:
         if suffix in RAW_SUFFIXES:
             raw.append(path)
         elif (beside_report and _own_name(name)) or is_own_picture(path):
-            own.append(path)
+            drawn.append(path)
         else:
             photos.append(path)
-    return PhotoFolder(tuple(photos), tuple(raw), tuple(own))
+    return PhotoFolder(tuple(photos), tuple(raw), tuple(drawn))
 
 
 def _own_name(name: str) -> bool:

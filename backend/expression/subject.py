@@ -105,13 +105,13 @@ def subject_of(neutral: np.ndarray, appearance: Appearance | None = None) -> Sub
     """The rig of neutral vertices (V, 3) in the template's order, head frame, metres."""
     template = load_template()
     neutral = np.ascontiguousarray(neutral, dtype=np.float32)
-    own = replace(
+    personal = replace(
         template,
         vertices=neutral,
         expressions=personalise_keys(template, neutral),
         identity_modes=np.zeros((0, *neutral.shape), np.float32),
     )
-    return Subject(own, landmark_model(own), appearance)
+    return Subject(personal, landmark_model(personal), appearance)
 
 
 def read_subject(folder: Path) -> Subject:

@@ -184,15 +184,15 @@ def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.nd
     """(count,) int64 vertices, mirror images after each other, from the foremost point of the median plane; and the
     largest distance of a vertex from its nearest node.
     """
-    own = mirror == np.arange(len(mirror))
-    across = np.where(own, _UNREACHED, 2 * np.abs(skin.vertices[:, 0]) * skin.density)  # to the mirror image
-    depth = np.where(own, skin.vertices[:, 2], -np.inf)
+    on_axis = mirror == np.arange(len(mirror))
+    across = np.where(on_axis, _UNREACHED, 2 * np.abs(skin.vertices[:, 0]) * skin.density)  # to the mirror image
+    depth = np.where(on_axis, skin.vertices[:, 2], -np.inf)
     chosen = [int(depth.argmax())]
     nearest = skin.distances(chosen[0])
     while len(chosen) < count:
         room = np.minimum(nearest, across)
         if len(chosen) == count - 1:
-            room = np.where(own, room, -1.0)
+            room = np.where(on_axis, room, -1.0)
         room = np.round(room, 7)  # so that rounding does not break ties between mirror images
         first = int(room.argmax())
         chosen += dict.fromkeys((first, int(mirror[first])))

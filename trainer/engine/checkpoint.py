@@ -174,13 +174,13 @@ def copy_matching(modules: nn.Module, weights: Mapping[str, Tensor]) -> WarmStar
     Names in an exported model lack the module's prefix (``encoder.weight`` for ``net.encoder.weight``). When no full
     name matches, the part after the first dot is compared.
     """
-    own = modules.state_dict()
-    wanted = {name: name for name in own}
-    if not any(name in weights for name in own):
-        wanted = {name: name.partition(".")[2] for name in own}
+    state = modules.state_dict()
+    wanted = {name: name for name in state}
+    if not any(name in weights for name in state):
+        wanted = {name: name.partition(".")[2] for name in state}
     taken = []
     for name, source in wanted.items():
-        if source in weights and weights[source].shape == own[name].shape:
-            own[name].copy_(weights[source])
+        if source in weights and weights[source].shape == state[name].shape:
+            state[name].copy_(weights[source])
             taken.append(name)
-    return WarmStart(tuple(taken), tuple(name for name in own if name not in taken))
+    return WarmStart(tuple(taken), tuple(name for name in state if name not in taken))

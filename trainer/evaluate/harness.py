@@ -178,10 +178,10 @@ def ablation_figures(
                 figures |= ratio_interval(np.mean(values, 0), mean).figures(f"{key}.of_mean_face")
             shared = [seed for seed in seeds if seed in errors_by_model[WHOLE]]
             if name != WHOLE and shared:
-                own, whole = (
+                ablated, whole = (
                     np.mean([of[seed][number] for seed in shared], 0) for of in (seeds, errors_by_model[WHOLE])
                 )
-                figures |= ratio_interval(own, whole).figures(f"{key}.of_whole")
+                figures |= ratio_interval(ablated, whole).figures(f"{key}.of_whole")
     return figures
 
 

@@ -360,8 +360,8 @@ def areas_of_resamples(distances: np.ndarray, counts: np.ndarray) -> np.ndarray:
     first, second = np.nonzero(~np.eye(len(distances), dtype=bool))
     order = np.argsort(distances[first, second])
     first, second = first[order], second[order]
-    others, own = distances[first, second], np.diag(distances)
-    nearer, not_farther = (np.searchsorted(others, own, side) for side in ("left", "right"))
+    others, same = distances[first, second], np.diag(distances)
+    nearer, not_farther = (np.searchsorted(others, same, side) for side in ("left", "right"))
     areas = np.full(len(counts), np.nan)
     for row, times in enumerate(np.asarray(counts, dtype=np.float64)):
         sums = np.concatenate([[0.0], np.cumsum(times[first] * times[second])])

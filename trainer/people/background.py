@@ -170,8 +170,10 @@ def _boxes(
     shapes[:, 4] = generator.normal(0, 0.03)
     shapes[:, 5] = soft * generator.uniform(0.7, 1.4, SHAPES)
     shapes[:count, 6] = generator.uniform(0.5, 1.0, count)
-    own = np.stack([_colour(generator, 0.9) for _ in range(SHAPES)]) * generator.uniform(0.01, 1.0, (SHAPES, 1)) ** 1.5
-    return shapes, own + (base - own) * generator.uniform(0, 0.6)
+    colours = (
+        np.stack([_colour(generator, 0.9) for _ in range(SHAPES)]) * generator.uniform(0.01, 1.0, (SHAPES, 1)) ** 1.5
+    )
+    return shapes, colours + (base - colours) * generator.uniform(0, 0.6)
 
 
 def _discs(generator: np.random.Generator, count: int, soft: float, tint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

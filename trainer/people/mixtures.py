@@ -178,9 +178,9 @@ class Mixed:
         """Samples ``indices``, in their order."""
         made = {}
         for number, source in enumerate(self._sources):
-            own = self._turns.indices_of(indices, number)
-            if len(own):
-                batch = source.batch(own, device)
+            rows = self._turns.indices_of(indices, number)
+            if len(rows):
+                batch = source.batch(rows, device)
                 made[number] = zip(batch.images, batch.labels, strict=True)
         images, labels = zip(*(next(made[self._turns.source_of(index)]) for index in indices), strict=True)
         return LabelledPictures(torch.stack(images), torch.stack(labels))
@@ -215,6 +215,6 @@ class PeopleAndPortraits:
 
     def batch(self, indices: range, device: torch.device) -> Batch:
         """Return the people of ``indices`` first, then the portraits."""
-        own = [(source, self._turns.indices_of(indices, number)) for number, source in enumerate(self._sources)]
-        batches: list[Batch] = [source.batch(part, device) for source, part in own if len(part)]
+        rows = [(source, self._turns.indices_of(indices, number)) for number, source in enumerate(self._sources)]
+        batches: list[Batch] = [source.batch(part, device) for source, part in rows if len(part)]
         return type(batches[0]).concatenate(batches, device)

@@ -362,10 +362,10 @@ class Renderer:
         )
         eyeballs = (surface.kind == EYE_LEFT) | (surface.kind == EYE_RIGHT)
         mouth = surface.kind >= TEETH_UPPER
-        own = key[:, :count]
-        own = torch.where(eyeballs, own.clamp(min=0.35), own)
-        own = torch.where(mouth, torch.maximum(own, 0.5 * self._open), own)
-        on_head = torch.cat([fill_light(normals, self._open.expand(len(own), -1), light), own[..., None]], -1)
+        offsets = key[:, :count]
+        offsets = torch.where(eyeballs, offsets.clamp(min=0.35), offsets)
+        offsets = torch.where(mouth, torch.maximum(offsets, 0.5 * self._open), offsets)
+        on_head = torch.cat([fill_light(normals, self._open.expand(len(offsets), -1), light), offsets[..., None]], -1)
         opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
         on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
         return _Mesh(
@@ -449,9 +449,9 @@ class Renderer:
         self, some: Fragments, weights: Tensor, worn: AttachmentMesh, sight: Tensor, key: KeyLight
     ) -> tuple[Painted, Tensor]:
         layer = worn.opaque
-        own = Fragments(some.size, some.pixel, some.image, some.face, some.corners - len(self.surface.source))
+        pieces = Fragments(some.size, some.pixel, some.image, some.face, some.corners - len(self.surface.source))
         tail = torch.stack([layer.specular, layer.roughness], -1)
-        values = fragment_values(torch.cat([layer.albedo, layer.detail, layer.tangent, tail], -1), own, weights)
+        values = fragment_values(torch.cat([layer.albedo, layer.detail, layer.tangent, tail], -1), pieces, weights)
         labels = layer.labels.flatten()[some.image * len(layer.faces) + some.face - len(self.surface.cut_faces)]
         albedo = (values[:, :3] * surface_tone(values[:, 3:7])).clamp(0.002, 0.95)
         specular, rough = values[:, 10], values[:, 11].clamp(0.05, 1)

@@ -290,9 +290,9 @@ class Stage:
             cage = neutral + (weights @ surface.expressions.flatten(1)).view_as(neutral)
         else:
             cage = self._carried.posed(neutral, weights)
-        for side, own in enumerate(self._eye_vertices):
+        for side, rows in enumerate(self._eye_vertices):
             middle = eyes[:, side, None]
-            cage[:, own] = (neutral[:, own] - middle) @ eye_turns[:, side].transpose(1, 2) + middle
+            cage[:, rows] = (neutral[:, rows] - middle) @ eye_turns[:, side].transpose(1, 2) + middle
         smoothed = surface.smoothed(cage)
         marks = self.landmarks478(smoothed)
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)

@@ -159,8 +159,8 @@ class IdentityParameters:
 def draw_identity(generator: np.random.Generator, modes: int) -> IdentityParameters:
     """Draw one person: coefficients with the heavy tails of Student's t distribution, and 20 smooth bumps."""
     tails = np.sqrt(9 / generator.chisquare(9)) * np.sqrt(7 / 9)
-    own = np.sqrt(7 / generator.chisquare(7, modes)) * np.sqrt(5 / 7)
-    coefficients = _SPREAD * tails * own * generator.standard_normal(modes)
+    scales = np.sqrt(7 / generator.chisquare(7, modes)) * np.sqrt(5 / 7)
+    coefficients = _SPREAD * tails * scales * generator.standard_normal(modes)
     bumps = np.zeros((2 * BANK, 3), np.float32)
     chosen = generator.choice(BANK, BUMPS, replace=False)
     offsets = generator.standard_normal((BUMPS, 3))
@@ -222,8 +222,8 @@ def eye_centres(surface: PeopleSurface, cage: Tensor) -> Tensor:
     """(N, 2, 3) centres of the left and the right eyeball of cages (N, V, 3)."""
     centres = []
     for kind in (EYE_LEFT, EYE_RIGHT):
-        own = (surface.kind[: surface.vertex_count] == kind).nonzero()[:, 0]
-        centres.append(cage[:, own].mean(1))
+        rows = (surface.kind[: surface.vertex_count] == kind).nonzero()[:, 0]
+        centres.append(cage[:, rows].mean(1))
     return torch.stack(centres, 1)
 
 
@@ -387,17 +387,17 @@ class CarriedExpressions:
         moved = self._turned(neutral + _transformed(carried, offsets), self._angle * opening, pivot)
         moved = moved + _transformed(carried, opening[:, None, None] * self._jaw_key)
         for part in self._eyes:
-            own = slice(part.vertex_start, part.vertex_stop)
-            moved[:, own] = neutral[:, own]
-        for own, part in zip(self._lids, self._eyes, strict=True):
+            rows = slice(part.vertex_start, part.vertex_stop)
+            moved[:, rows] = neutral[:, rows]
+        for rows, part in zip(self._lids, self._eyes, strict=True):
             ball = neutral[:, part.vertex_start : part.vertex_stop]
             centre = ball.mean(1, keepdim=True)
             radius = (ball - centre).norm(dim=-1).mean(1)[:, None] + _LID_THICKNESS
-            rest = (head[:, own] - centre).norm(dim=-1)
-            arm = moved[:, : self.count][:, own] - centre
+            rest = (head[:, rows] - centre).norm(dim=-1)
+            arm = moved[:, : self.count][:, rows] - centre
             length = arm.norm(dim=-1).clamp(min=1e-6)
             least = torch.minimum(rest, radius)
-            moved[:, : self.count][:, own] = centre + arm * (torch.maximum(length, least) / length)[..., None]
+            moved[:, : self.count][:, rows] = centre + arm * (torch.maximum(length, least) / length)[..., None]
         return moved
 
     def _turned(self, points: Tensor, angle: Tensor, pivot: Tensor) -> Tensor:

@@ -124,8 +124,8 @@ def _factor(
     largest."""
     if not where.any():
         return factors[0]
-    own = odds[face_class][where]
-    return least_factor(own, odds[:, where].sum(axis=0) - own, factors, _FOUND_PROBABILITY)
+    factor = odds[face_class][where]
+    return least_factor(factor, odds[:, where].sum(axis=0) - factor, factors, _FOUND_PROBABILITY)
 
 
 def teacher_labels(

@@ -304,11 +304,11 @@ def detail(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> di
         for number in range(len(source)):
             batch = source.batch(range(number, number + 1), torch.device("cpu"))
             attribute = net.attribute(batch.photos, batch.expressions, batch.person, 1)
-            own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
+            displaced = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
             shown = batch.pictures
-            light = stage.relief_light(own, batch.photos)
+            light = stage.relief_light(displaced, batch.photos)
             refined = stage.refined_pictures(
-                shown.coarse, light, shown.places, shown.mask, max(1, own.shape[-1] // _DETAIL_PICTURE)
+                shown.coarse, light, shown.places, shown.mask, max(1, displaced.shape[-1] // _DETAIL_PICTURE)
             )
             wanted = features(stage.shown_photos(shown))
             rows.append(

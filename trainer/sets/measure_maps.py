@@ -62,9 +62,9 @@ class LapReader:
         image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
         small = resized(image, self.size) * 2 - 1
         face, scene = self.network(small, torch.zeros(1, dtype=torch.int64))
-        own = self.network.personalize(small, face)
-        surfaces = (view_of(maps, scene.view, self.network.config) for maps in (own, face))
-        return LapResult(own, scene, *surfaces)
+        single = self.network.personalize(small, face)
+        surfaces = (view_of(maps, scene.view, self.network.config) for maps in (single, face))
+        return LapResult(single, scene, *surfaces)
 
 
 def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:

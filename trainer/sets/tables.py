@@ -147,14 +147,14 @@ def measured_rows(
         seeds = {folder.parent.name if folder else "": table.measure(folder, data, most, shown) for folder in folders}
         whole = seeds if name == f"{OURS}: {WHOLE}" else whole
         for row in next(iter(seeds.values())):
-            own = row.startswith(OURS)
-            label = name + row[len(OURS) :] if own else row
+            ours = row.startswith(OURS)
+            label = name + row[len(OURS) :] if ours else row
             if label in rows:
                 continue  # a row without a model, the same for all
             values = _mean_of(seeds, row, seeds)
             rows[label] = table.whole(values) if table.whole else _means(values)
             shared = [seed for seed in seeds if seed in whole]
-            if own and name != OURS and seeds is not whole and shared and table.whole is None:
+            if ours and name != OURS and seeds is not whole and shared and table.whole is None:
                 apart, base = _mean_of(seeds, row, shared), _mean_of(whole, row, shared)
                 for figure, errors in apart.items():
                     rows[label] |= ratio_interval(errors, base[figure]).figures(f"{figure}.of_whole")

@@ -403,9 +403,9 @@ def _nearest_vertices(observations: list[Observation], surfaces: tuple[Surface, 
         of_vertex = np.zeros(triangles.max() + 1, dtype=np.int64)
         for corner in range(3):
             of_vertex[triangles[:, corner]] = np.arange(len(triangles))
-        own = triangles[of_vertex[best]]
-        vertices[chosen] = own
-        barycentrics[chosen] = (own == best[:, None]).astype(np.float64)
+        corners = triangles[of_vertex[best]]
+        vertices[chosen] = corners
+        barycentrics[chosen] = (corners == best[:, None]).astype(np.float64)
     return vertices, barycentrics
 
 
@@ -618,8 +618,8 @@ def with_parts(template: Template, head: np.ndarray) -> np.ndarray:
     for name, part in template.parts.items():
         if name == "head":
             continue
-        own = slice(part.vertex_start, part.vertex_stop)
-        distance = np.linalg.norm(template.vertices[:count] - template.vertices[own].mean(0), axis=1)
+        rows = slice(part.vertex_start, part.vertex_stop)
+        distance = np.linalg.norm(template.vertices[:count] - template.vertices[rows].mean(0), axis=1)
         near = np.exp(-0.5 * (distance / (distance.min() + 0.006)) ** 2)
-        cage[own] += (near[:, None] * moved).sum(0) / near.sum()
+        cage[rows] += (near[:, None] * moved).sum(0) / near.sum()
     return cage.astype(np.float32)

@@ -194,10 +194,10 @@ def carried_face_units(doll: Template, target: np.ndarray) -> np.ndarray:
     """
     head = doll.head
     quads = doll.quads[head.face_start : head.face_stop]
-    own = doll.vertices[: head.vertex_stop].astype(np.float64)
-    spread = [np.linalg.norm(face - face.mean(0), axis=1).mean() for face in (own, target[: head.vertex_stop])]
+    skin = doll.vertices[: head.vertex_stop].astype(np.float64)
+    spread = [np.linalg.norm(face - face.mean(0), axis=1).mean() for face in (skin, target[: head.vertex_stop])]
     units = doll.expressions * np.float32(spread[1] / spread[0])
-    source = personalise.source_deformations(own * (spread[1] / spread[0]), quads, units[:, : head.vertex_stop])
+    source = personalise.source_deformations(skin * (spread[1] / spread[0]), quads, units[:, : head.vertex_stop])
     units[:, : head.vertex_stop] = personalise.transfer(source, target[: head.vertex_stop])
     return units
 

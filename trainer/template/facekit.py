@@ -161,8 +161,8 @@ def register_facekit(template: Template, kit: FaceKit) -> RegisteredKit:
     vertices = template.vertices[: head.vertex_stop].astype(np.float64)
     triangles = triangulate(template.quads[head.face_start : head.face_stop])
     marks = list(_LANDMARKS)
-    own = template.landmarks68.positions(template.vertices)[marks].astype(np.float64)
-    placed = fit_similarity(kit.neutral[kit.landmarks[marks]], own)
+    marks68 = template.landmarks68.positions(template.vertices)[marks].astype(np.float64)
+    placed = fit_similarity(kit.neutral[kit.landmarks[marks]], marks68)
     aligned = placed.apply(kit.neutral)
     scan = facekit_surface(kit)
     scan = TriangleMesh(aligned, scan.triangles)
@@ -201,9 +201,11 @@ def _spots(
     upper, lower = lip_sides(kit)
     for columns, foreign in ((mouth.upper, lower), (mouth.lower, upper)):
         lip = np.unique(mouth.rows[mouth.contact - 1 :, columns])
-        own = scan.triangles[~np.isin(scan.triangles, foreign).any(1)]
-        hits, barycentrics[lip], distance[lip] = registration.closest_points(registered[lip], scan.vertices, own)
-        corners[lip] = own[hits]
+        skin_triangles = scan.triangles[~np.isin(scan.triangles, foreign).any(1)]
+        hits, barycentrics[lip], distance[lip] = registration.closest_points(
+            registered[lip], scan.vertices, skin_triangles
+        )
+        corners[lip] = skin_triangles[hits]
     return corners, barycentrics, distance
 
 

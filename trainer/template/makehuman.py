@@ -309,13 +309,13 @@ def refine_eyes(selection: Selection, points: np.ndarray) -> Refined:
         count = part.vertex_stop - part.vertex_start
         faces = selection.quads[part.face_start : part.face_stop] - part.vertex_start
         matrix = sp.identity(count, format="csr")
-        own = selection.hm08_vertex[part.vertex_start : part.vertex_stop]
+        names_of_rows = selection.hm08_vertex[part.vertex_start : part.vertex_stop]
         if name.startswith("eye"):
             matrix, faces = linear_split(faces, count)
-            own = np.concatenate([own, np.full(matrix.shape[0] - count, -1)])
+            names_of_rows = np.concatenate([names_of_rows, np.full(matrix.shape[0] - count, -1)])
         parts[name] = PartRange(start, start + matrix.shape[0], face, face + len(faces))
         blocks.append(matrix)
-        ids.append(own)
+        ids.append(names_of_rows)
         quads.append(faces + start)
         start, face = start + matrix.shape[0], face + len(faces)
     matrix = sp.block_diag(blocks, format="csr")

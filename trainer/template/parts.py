@@ -75,8 +75,8 @@ def makehuman_map(base: BaseMesh, selection: Selection) -> UVMap:
 
 def split_quads(uv_map: UVMap, start: int, stop: int) -> UVMap:
     """Split the quads ``start:stop`` (whole charts) of a map in four each, which replace their parents."""
-    used, own = np.unique(uv_map.quads[start:stop], return_inverse=True)
-    matrix, finer = linear_split(own.reshape(-1, 4), len(used))
+    used, numbers = np.unique(uv_map.quads[start:stop], return_inverse=True)
+    matrix, finer = linear_split(numbers.reshape(-1, 4), len(used))
     added = (matrix @ uv_map.uv[used])[len(used) :]
     names = np.concatenate([used, len(uv_map.uv) + np.arange(len(added))])
     quads = np.concatenate([uv_map.quads[:start], names[finer], uv_map.quads[stop:]])

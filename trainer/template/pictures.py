@@ -255,8 +255,8 @@ def _strands_of(template: Template, name: str) -> HairStrands:
     """The locks of the first drawn head of hair of a style; ``balding`` is messy hair of a bald man. Locks on a
     closed body of hair begin at the scalp."""
     hull, bald = head_hull(template), name == "balding"
-    own, female = ("messy", 0.0) if bald else (name, float(name in ("bob", "pixie", "tied back")))
-    number = next(index for index, style in enumerate(STYLES) if style.name == own)
+    style_name, female = ("messy", 0.0) if bald else (name, float(name in ("bob", "pixie", "tied back")))
+    number = next(index for index, style in enumerate(STYLES) if style.name == style_name)
     for seed in range(_SEEDS):
         generator = np.random.default_rng(seed)
         look = replace(draw_look(generator), baldness=0.8 * bald, femininity=female, hair=np.array(_HAIR))

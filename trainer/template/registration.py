@@ -145,13 +145,13 @@ def register(
         start = cage  # the bending energy is zero at the start of each step
         for _ in range(step.repeats):
             points = surface.matrix @ cage
-            own = vertex_normals(points, surface.triangles)
+            point_normals = vertex_normals(points, surface.triangles)
             triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
             corners = scan.triangles[triangle]
             target = (scan.vertices[corners] * weights[..., None]).sum(1)
             normal = (normals[corners] * weights[..., None]).sum(1)
             normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-            agree = np.clip(((own * normal).sum(1) - 0.5) / 0.3, 0.0, 1.0)
+            agree = np.clip(((point_normals * normal).sum(1) - 0.5) / 0.3, 0.0, 1.0)
             near = np.clip(2.0 - 2.0 * distance / step.reach, 0.0, 1.0)
             confidence = surface.weights * agree * near * trusted[corners].all(1)
             confidence = confidence * vertex_areas(points, surface.triangles)
@@ -260,9 +260,9 @@ def fit_model(
         target = (scan.vertices[corners] * bary[..., None]).sum(1)
         normal = (normals[corners] * bary[..., None]).sum(1)
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        own = vertex_normals(points, triangles)
+        point_normals = vertex_normals(points, triangles)
         reach = max(0.03 * 0.8**iteration, 0.006)
-        trust = weights * areas * (~border[corners].any(1)) * ((own * normal).sum(1) > 0.5)
+        trust = weights * areas * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
         trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
         sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
         rows = _rows(local, mode_points, scale, rotation)  # (P, 3, 7 + K)

@@ -157,7 +157,7 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
         in_colour = codes.of(colour)
         shared = replace(shared, albedo=network.aggregate(in_colour, together[colour]).albedo)
     sigma = network.confidence(pictures)[0][:, 0].float()  # (N, S, S)
-    own = network.personalize(pictures, shared.of(together))
+    single = network.personalize(pictures, shared.of(together))
     progress(STAGE, 0.8)
     confidence = _confidence(shared, scene.view, sigma, config)
     photos = tuple(
@@ -178,8 +178,8 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
             windows,
             *map(float64_array, (scene.view.rotation, scene.view.translation)),
             *map(float64_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)),
-            float64_array(own.depth),
-            _unit(own.albedo),
+            float64_array(single.depth),
+            _unit(single.albedo),
             strict=True,
         )
     )

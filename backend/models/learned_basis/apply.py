@@ -319,8 +319,8 @@ def _code_without_last(network: LearnedBasisNet, given: EncoderInput, device: to
 
 def _of(code: FaceCode, chosen: slice) -> FaceCode:
     """Select the photos ``chosen`` of one set."""
-    own = {name: getattr(code, name)[chosen] for name in ("expression", "light", "set_of")}
-    return replace(code, pose=code.pose.of(chosen), **own)
+    fixed = {name: getattr(code, name)[chosen] for name in ("expression", "light", "set_of")}
+    return replace(code, pose=code.pose.of(chosen), **fixed)
 
 
 def _tune(

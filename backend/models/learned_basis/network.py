@@ -90,7 +90,7 @@ def solved_light(
     """
     chosen = areas.nonzero()[:, 0]
     size = pictures.shape[-1]
-    points, own = vertices[:, chosen], reflectance[:, chosen]
+    points, colours = vertices[:, chosen], reflectance[:, chosen]
     normals = vertex_normals(vertices, faces)[:, chosen]
     centre = -(cameras.rotation.transpose(1, 2) @ cameras.translation[..., None]).transpose(1, 2)
     facing = (normals * normalize(centre - points, dim=-1)).sum(-1).clamp(min=0)
@@ -106,12 +106,12 @@ def solved_light(
     light, trust = predicted, torch.ones_like(weight)
     for turn in range(_ROUNDS + 1):
         if turn:
-            error = slope * (observed - own * (terms @ light))
+            error = slope * (observed - colours * (terms @ light))
             trust = (_OUTLIER**2 / (_OUTLIER**2 + error.square().mean(-1))) ** 2
         hold = max(_HOLD, _FIRST_HOLD * 0.5**turn)
         counts = (weight * trust)[..., None] * slope.square()  # (N, M, 3)
-        system = torch.einsum("nmc,nmd,nme->ncde", counts * own.square(), terms, terms)
-        right = torch.einsum("nmc,nmd->ncd", counts * own * observed, terms) + hold * predicted.transpose(1, 2)
+        system = torch.einsum("nmc,nmd,nme->ncde", counts * colours.square(), terms, terms)
+        right = torch.einsum("nmc,nmd->ncd", counts * colours * observed, terms) + hold * predicted.transpose(1, 2)
         light = torch.linalg.solve(system + hold * same, right).transpose(1, 2)
     return light
 
@@ -303,15 +303,15 @@ class FaceEncoder(nn.Module):
     def forward(self, pictures: Tensor, set_of: Tensor, landmarks: Tensor | None = None) -> FaceCode:
         """See the class. ``set_of`` (N,) int64 : index of each photo's set, from 0 without gaps. ``landmarks`` :
         (N, LANDMARKS, 2) of a detector, in sides of the picture, for an encoder that reads them."""
-        own = self.features(pictures, landmarks)
-        shared = self.pooled(mean_of_sets(own, set_of))
+        features = self.features(pictures, landmarks)
+        shared = self.pooled(mean_of_sets(features, set_of))
         identity, reflectance = self.identity(shared), self.reflectance(shared)
         return FaceCode(
             identity=identity.float(),
             reflectance=reflectance.float(),
-            expression=self.expression(own).float(),
-            light=self.light(own).float().view(-1, 9, 3),
-            pose=self._pose(self.pose(own).float()),
+            expression=self.expression(features).float(),
+            light=self.light(features).float().view(-1, 9, 3),
+            pose=self._pose(self.pose(features).float()),
             set_of=set_of,
         )
 
@@ -423,10 +423,12 @@ class FaceBases(nn.Module):
             return self.identity_raw
         expression = self.expression.double()
         weighted = torch.einsum("gh,mhc->mgc", self.metric, expression).flatten(1)  # (m_e, 3 G)
-        own = weighted @ expression.flatten(1).T  # (m_e, m_e)
-        ridge = _RIDGE * own.diagonal().mean().detach() + 1e-12
+        overlap = weighted @ expression.flatten(1).T  # (m_e, m_e)
+        ridge = _RIDGE * overlap.diagonal().mean().detach() + 1e-12
         shared = weighted @ self.identity_raw.double().flatten(1).T  # (m_e, m_i)
-        share = torch.linalg.solve(own + ridge * torch.eye(len(own), dtype=own.dtype, device=own.device), shared)
+        share = torch.linalg.solve(
+            overlap + ridge * torch.eye(len(overlap), dtype=overlap.dtype, device=overlap.device), shared
+        )
         return self.identity_raw - torch.einsum("ei,egc->igc", share, expression).float()
 
     def node_offsets(self, identity: Tensor, expression: Tensor) -> tuple[Tensor, Tensor]:
@@ -445,8 +447,8 @@ class FaceBases(nn.Module):
 
     def reflectance_of(self, codes: Tensor) -> Tensor:
         """(N, V, 3) linear reflectance of codes (N, m_r): equation 3, clamped above zero."""
-        own = torch.einsum("nm,mrc->nrc", codes, self.reflectance)
-        whole = self.reflectance_mean.expand(len(codes), -1, -1).index_add(1, self.covered, own)
+        albedo = torch.einsum("nm,mrc->nrc", codes, self.reflectance)
+        whole = self.reflectance_mean.expand(len(codes), -1, -1).index_add(1, self.covered, albedo)
         return whole.clamp(min=_LEAST_REFLECTANCE)
 
 
@@ -516,14 +518,14 @@ class LearnedBasisNet(nn.Module):
 
     def face(self, code: FaceCode) -> ModelledFace:
         """The faces of all photos of a code. Call it without autocast."""
-        own = code.set_of
+        set_of = code.set_of
         identity, expression = self.bases.node_offsets(code.identity, code.expression)
-        neutral = self.bases.vertices(identity)[own]
+        neutral = self.bases.vertices(identity)[set_of]
         moved = MILLIMETRE * spread(self.bases.without_eyes, expression)
         return ModelledFace(
             vertices=neutral + moved,
             neutral=neutral,
-            identity_nodes=identity[own],
+            identity_nodes=identity[set_of],
             expression_nodes=expression,
-            reflectance=self.bases.reflectance_of(code.reflectance)[own],
+            reflectance=self.bases.reflectance_of(code.reflectance)[set_of],
         )

@@ -165,9 +165,9 @@ def brows_behind_glasses(labels: np.ndarray, pixels: np.ndarray, landmarks: np.n
     if (darker[frame] > _FRAME_DARKNESS).mean() > _THICK_SHARE:
         return labels
     hue = typical - typical.mean()
-    own = log - log.mean(-1, keepdims=True)
-    share = np.clip(own @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # position between grey and the skin's hue
-    plain = np.linalg.norm(own - share[..., None] * hue, axis=-1) < _BROW_HUE
+    relative = log - log.mean(-1, keepdims=True)
+    share = np.clip(relative @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # position between grey and the skin's hue
+    plain = np.linalg.norm(relative - share[..., None] * hue, axis=-1) < _BROW_HUE
     return np.where(brows & glasses & (darker > _BROW_DARKNESS) & plain, np.uint8(FaceClass.BROWS), labels)
 
 

@@ -37,11 +37,11 @@ def with_second_opinion(probabilities: np.ndarray, opinion: np.ndarray) -> np.nd
     net's weight is proportional to its own sum.
     """
     classes = list(_LARGE_CLASSES)
-    own, theirs = probabilities[classes], opinion[classes]
-    own_sum, their_sum = own.sum(axis=0), theirs.sum(axis=0)
+    ours, theirs = probabilities[classes], opinion[classes]
+    own_sum, their_sum = ours.sum(axis=0), theirs.sum(axis=0)
     share = _SECOND_WEIGHT * their_sum
     result = probabilities.copy()
-    result[classes] = (1 - share) * own + share * own_sum * theirs / np.maximum(their_sum, 1e-6)
+    result[classes] = (1 - share) * ours + share * own_sum * theirs / np.maximum(their_sum, 1e-6)
     return result
 
 
@@ -68,16 +68,16 @@ def without_other_heads(labels: np.ndarray, pixels: np.ndarray, landmarks: np.nd
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2)
     across = landmarks[faces.EYE_OUTER_LEFT, :2] - landmarks[faces.EYE_OUTER_RIGHT, :2]
-    own = faces.DetectedFace(middle, float((high - low).mean()), float(np.arctan2(across[1], across[0])), 1.0)
+    wanted = faces.DetectedFace(middle, float((high - low).mean()), float(np.arctan2(across[1], across[0])), 1.0)
     others = [
         face
         for face in faces.faces_in_view(pixels)
-        if faces.overlap(face, own) < _SAME_OVERLAP and face.side < _LARGEST * own.side
+        if faces.overlap(face, wanted) < _SAME_OVERLAP and face.side < _LARGEST * wanted.side
     ]
     if not others:
         return labels
     side = labels.shape[0]
-    here = _from_head(own, side)
+    here = _from_head(wanted, side)
     there = np.min([_from_head(face, side) for face in others], axis=0)
     theirs = (
         (there < here)
@@ -406,8 +406,8 @@ def _hair_or_hat(labels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def _without_islands(labels: np.ndarray, area: float) -> np.ndarray:
     """Labels in which islands of less than ``area`` pixels of skin in hair become hair, and vice versa."""
     result = labels.copy()
-    for own, other, least in ((FaceClass.SKIN, FaceClass.HAIR, _IN_HAIR), (FaceClass.HAIR, FaceClass.SKIN, _IN_SKIN)):
-        count, index, stats, _ = cv2.connectedComponentsWithStats((result == own).astype(np.uint8), connectivity=4)
+    for label, other, least in ((FaceClass.SKIN, FaceClass.HAIR, _IN_HAIR), (FaceClass.HAIR, FaceClass.SKIN, _IN_SKIN)):
+        count, index, stats, _ = cv2.connectedComponentsWithStats((result == label).astype(np.uint8), connectivity=4)
         sizes = stats[:, cv2.CC_STAT_AREA]
         for part in range(1, count):
             if sizes[part] == sizes[1:].max() or sizes[part] >= area:

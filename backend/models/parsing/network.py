@@ -229,7 +229,7 @@ def load_parsing_net(folder: Path | None, device: torch.device, model: str = PAR
     weights = load_model(model, folder)
     network = ParsingNet(ParsingNetConfig.from_json(weights.config))
     if network.config.trunk == "lite0_frozen":
-        trunk = {f"trunk.{own}": value for own, value in frozen_entries(network.trunk).items()}
+        trunk = {f"trunk.{entry}": value for entry, value in frozen_entries(network.trunk).items()}
         weights = replace(weights, tensors={**weights.tensors, **trunk})
     load_weights_into(network, weights)
     return network.fused().to(device, memory_format=torch.channels_last), weights.version

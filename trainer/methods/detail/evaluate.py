@@ -162,9 +162,9 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
         for who, guess in (("found", estimate[1]), ("luminance", luminance), ("mean", mean[1])):
             figures[f"correlation.{who}.{region}"] = correlation(fine(guess, known), true, shown)
     for who in ("found", "luminance", "mean"):
-        own = [figures.get(f"correlation.{who}.{region}", np.nan) for region in REGIONS]
-        figures[f"correlation.{who}"] = float(np.nanmean(own)) if np.isfinite(own).any() else np.nan
-        for region, value in zip(REGIONS, own, strict=True):
+        values = [figures.get(f"correlation.{who}.{region}", np.nan) for region in REGIONS]
+        figures[f"correlation.{who}"] = float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
+        for region, value in zip(REGIONS, values, strict=True):
             figures[f"correlation.{who}.{region}"] = value
     estimate, truth = ([fine(one, known) for one in maps] for maps in (estimate, truth))
     for number, kind in enumerate(KINDS):

@@ -266,8 +266,8 @@ class DetailStage(Stage):
         if regular:
             terms["size"] = (1.0 - fraction / config.size_ends) * detail_size(displacement, batch.allowed)
         if weights.pixels or weights.identity or weights.adversary:
-            own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
-            terms.update(self._photo_terms(batch, own))
+            displaced = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
+            terms.update(self._photo_terms(batch, displaced))
         return terms
 
     def _photo_terms(self, batch: DetailBatch, own: Tensor) -> dict[str, Tensor]:
@@ -311,8 +311,8 @@ class DetailStage(Stage):
         net, critic, pictures = self.modules["net"], self.modules["critic"], _pictures(batch)
         with torch.no_grad():
             attribute = net.attribute(batch.photos, batch.expressions, batch.person, len(batch.has_truth))
-            own = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
-            refined = _refined(pictures, own, batch.photos)
+            displaced = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
+            refined = _refined(pictures, displaced, batch.photos)
         real = critic(pictures.coarse, shown_photos(pictures))
         return {"discrimination": discriminator_loss(real, critic(pictures.coarse, refined))}
 
@@ -328,9 +328,9 @@ class DetailStage(Stage):
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
             displacement = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
             for number, kind in enumerate(("rest", "seen", "unseen")):
-                own, truth = displacement[number::TARGETS], batch.displacement[number::TARGETS]
+                displacement_of, truth = displacement[number::TARGETS], batch.displacement[number::TARGETS]
                 for person in range(people):
-                    one, true = own[person : person + 1], truth[person : person + 1]
+                    one, true = displacement_of[person : person + 1], truth[person : person + 1]
                     sums.setdefault(f"correlation.{kind}", []).append(slope_correlation(one, true, batch.allowed))
                     none = height_error(torch.zeros_like(true), true, batch.allowed)
                     error = height_error(one, true, batch.allowed)

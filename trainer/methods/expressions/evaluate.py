@@ -312,7 +312,9 @@ def known_pictures(source: PeopleConfig | People, index: int, open_eyed: People 
     intrinsics = batch.intrinsics.numpy().astype(np.float64)
     camera, side = frame_camera(float(np.median(intrinsics[:, 0, 0])), config.size)
     crops = _pixels(batch)
-    pictures = [put_into_frame(crop, own, camera, side) for crop, own in zip(crops, intrinsics, strict=True)]
+    pictures = [
+        put_into_frame(crop, intrinsic, camera, side) for crop, intrinsic in zip(crops, intrinsics, strict=True)
+    ]
     lid_pixels = np.zeros(len(crops), int)
     if open_eyed is not None:
         lid_pixels = different_pixels(crops, _pixels(open_eyed.batch(range(index, index + 1), torch.device("cpu"))))
@@ -407,15 +409,15 @@ def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionC
     def source() -> PictureSource:
         return PictureSource(known.pictures, FRAMES_PER_SECOND)
 
-    own = subject or identity_of_frames(source)
-    take = transfer_frames("clip", source, own)
+    person = subject or identity_of_frames(source)
+    take = transfer_frames("clip", source, person)
     rotations = FACING_CAMERA @ Rotation.from_quat(np.roll(take.head_rotations, -1, axis=1)).as_matrix()
     positions = take.head_positions.astype(np.float64) @ FACING_CAMERA
     errors = pose_errors(known.rotations, known.places, rotations, positions)
     if subject is not None:
         return Read(known.weights, take.weights, errors), take
-    face = face_vertices(own.template)  # two head frames of one person may be tilted against each other
-    tilt = fit_similarity(known.neutral[face], own.template.vertices[face], scale=1.0)
+    face = face_vertices(person.template)  # two head frames of one person may be tilted against each other
+    tilt = fit_similarity(known.neutral[face], person.template.vertices[face], scale=1.0)
     aligned = pose_errors(known.rotations, known.places, rotations @ tilt.rotation, positions)
     return Read(known.weights, take.weights, errors, aligned_pose=aligned), take
 

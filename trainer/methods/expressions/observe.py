@@ -257,16 +257,18 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
     """Detect landmarks in every picture of a batch; pictures without a sure face are left out."""
     rows = []
     mean = load_template().vertices
-    for number, (image, own) in enumerate(zip(batch.images, batch.intrinsics.numpy().astype(np.float64), strict=True)):
+    for number, (image, intrinsic) in enumerate(
+        zip(batch.images, batch.intrinsics.numpy().astype(np.float64), strict=True)
+    ):
         pixels = np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
         face = find_face(pixels, box_of_landmarks(batch.landmarks478[number].numpy()))
         if face is None or not face.sure:
             continue
         points, surface = face.landmarks.copy(), face.surface.places
         window = landmark_window(points, READER_WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-        camera, side = frame_camera(float(own[0, 0]), size)
-        points[:, :2] += camera[:2, 2] - own[:2, 2]  # the frame is the crop, continued
-        surface = (surface + camera[:2, 2] - own[:2, 2]).astype(np.float32)
+        camera, side = frame_camera(float(intrinsic[0, 0]), size)
+        points[:, :2] += camera[:2, 2] - intrinsic[:2, 2]  # the frame is the crop, continued
+        surface = (surface + camera[:2, 2] - intrinsic[:2, 2]).astype(np.float32)
         neutral = _offsets(batch.neutral[number].numpy(), mean)
         pose, weights = batch.camera_from_head[number].numpy(), batch.expression[number].numpy()
         rows.append((int(batch.person[number]), points, side, pose, weights, neutral, surface, window))
@@ -322,16 +324,16 @@ def collect_cached(folder: Path, rare: int, calm: int, end: float = math.inf) ->
         return
     numbers = chosen(_kept_weights(folder / "kept" / "weights.npz"), rare, calm)
     parts = [
-        (folder / f"{prefix}{first:06d}.npz", own[first : first + PEOPLE_AT_ONCE])
-        for prefix, own in zip(("rare_", "calm_"), numbers, strict=True)
-        for first in range(0, len(own), PEOPLE_AT_ONCE)
+        (folder / f"{prefix}{first:06d}.npz", rows[first : first + PEOPLE_AT_ONCE])
+        for prefix, rows in zip(("rare_", "calm_"), numbers, strict=True)
+        for first in range(0, len(rows), PEOPLE_AT_ONCE)
     ]
-    missing = [(path, own) for path, own in parts if not path.exists()]
+    missing = [(path, rows) for path, rows in parts if not path.exists()]
     people = CachedPeople() if missing else None
-    for path, own in missing:
+    for path, rows in missing:
         if time.monotonic() > end:
             return
-        save_arrays(path, **vars(observe_cached(people, own)))
+        save_arrays(path, **vars(observe_cached(people, rows)))
 
 
 def _kept_weights(path: Path) -> np.ndarray:

@@ -97,7 +97,7 @@ def texture_gradient_difference(found: Tensor, truth: Tensor, inside: Tensor) ->
     absolute slopes along rows and columns, between texels that are both ``inside`` (S, S)."""
     total = found.new_zeros(())
     for axis in (-1, -2):
-        own, true = (one.diff(dim=axis).abs() for one in (found, truth))
+        estimate, true = (one.diff(dim=axis).abs() for one in (found, truth))
         both = (inside.narrow(axis, 1, inside.shape[axis] - 1) & inside.narrow(axis, 0, inside.shape[axis] - 1)).float()
-        total = total + ((own - true).abs().mean((0, 1)) * both).sum() / both.sum().clamp(min=1.0)
+        total = total + ((estimate - true).abs().mean((0, 1)) * both).sum() / both.sum().clamp(min=1.0)
     return total

@@ -71,8 +71,8 @@ class LinearCoder(nn.Module):
         )
         with torch.no_grad():
             net.basis.copy_(modes)
-        for name, own in (("who", modes[: net.config.identity]), ("what", modes[net.config.identity :])):
-            self.register_buffer(name, torch.linalg.pinv(own), persistent=False)
+        for name, part in (("who", modes[: net.config.identity]), ("what", modes[net.config.identity :])):
+            self.register_buffer(name, torch.linalg.pinv(part), persistent=False)
 
     def forward(self, neutral: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
         """Encode offsets (B, C, 3) in units, of the neutral face from the template's and of the posed one from the
@@ -275,8 +275,8 @@ class GraphFaceStage(contracts.Stage):
         terms = {"together": losses.shape(net.neutral(mean), neutral[::photos], self.weight)}
         if net.basis is not None:
             if self._linear_codes is None:  # the basis is loaded with the weights, after the stage is built
-                own = net.basis.detach()
-                parts = own[: net.config.identity], own[net.config.identity :]
+                basis = net.basis.detach()
+                parts = basis[: net.config.identity], basis[net.config.identity :]
                 self._linear_codes = tuple(torch.linalg.pinv(part) for part in parts)
             who, what = self._linear_codes
             true = (
@@ -354,19 +354,19 @@ class GraphFaceStage(contracts.Stage):
 
     def turns(self) -> Sequence[contracts.Turn]:
         """The networks' turn, then the critic's if there is one."""
-        own = super().turns()
+        turns = super().turns()
         config = self.config
         if config.adversary is None:
-            return own
+            return turns
         critic = tuple(self.modules["critic"].parameters())
         groups = (contracts.ParameterGroup("critic", critic, lambda fraction: 1.0),)
-        return (*own, contracts.Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
+        return (*turns, contracts.Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
 
     def parameter_groups(self) -> Sequence[contracts.ParameterGroup]:
         """The linear part, and all other trained weights except the critic's."""
         basis, rate = self.modules["net"].basis, self.config.basis_rate
-        own = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
-        others = tuple(p for p in own if p is not basis and p.requires_grad)
+        parameters = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
+        others = tuple(p for p in parameters if p is not basis and p.requires_grad)
         groups = [contracts.ParameterGroup("all", others, lambda fraction: 1.0)]
         if basis is not None:
             groups.append(contracts.ParameterGroup("basis", (basis,), lambda fraction: rate))
@@ -421,10 +421,10 @@ class GraphFaceStage(contracts.Stage):
             if codes is None:
                 continue
             for person in batch.person.unique():
-                own = batch.person == person
-                mean = net.neutral(graph_face.persons_identity(identity[own], codes.confidence[own])[None])
+                rows = batch.person == person
+                mean = net.neutral(graph_face.persons_identity(identity[rows], codes.confidence[rows])[None])
                 sums.setdefault("person", []).append(
-                    float(face_distance(mean, truth[own][:1], self.face) / none[own][0])
+                    float(face_distance(mean, truth[rows][:1], self.face) / none[rows][0])
                 )
             visible = batch.photos.seen
             wrong, usual = (

@@ -49,8 +49,8 @@ def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -
     for batch in people:
         rows = stage.first_photos(batch.set_of, photos)
         codes = network.encode_depth(batch.images[rows] * 2 - 1)
-        own = network.depth_codes(codes, torch.arange(len(rows)))
-        depth = network.decode_depth(own.unflatten(0, (-1, photos)).mean(1))
+        single = network.depth_codes(codes, torch.arange(len(rows)))
+        depth = network.decode_depth(single.unflatten(0, (-1, photos)).mean(1))
         errors.append(100 * stage.canonical_errors(depth, batch.truth.depth).side)
     return torch.cat(errors)
 

@@ -128,7 +128,7 @@ def initialise_from_people(network: LapNet, source: SourceConfig, people: int, d
     already have them."""
     if bases_missing(network):
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            initialise_bases(network, [own.truth for own in first_people(source.build(), people, device)])
+            initialise_bases(network, [one.truth for one in first_people(source.build(), people, device)])
 
 
 def first_people(source: Source, count: int, device: torch.device) -> list[LapBatch]:

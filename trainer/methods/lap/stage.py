@@ -212,8 +212,8 @@ def batch_errors(network: LapNet, batch: LapBatch, personal: bool, mean: Tensor 
         errors[f"n{count}"] = view_errors(face, view, batch, targets, network)
         errors[f"canonical.n{count}"] = canonical_errors(face.depth, batch.truth.depth)
         if personal:
-            own = network.personalize(pictures[targets], face)
-            errors[f"personal.n{count}"] = view_errors(own, view, batch, targets, network)
+            single = network.personalize(pictures[targets], face)
+            errors[f"personal.n{count}"] = view_errors(single, view, batch, targets, network)
     truth = batch.truth
     true_view = View(truth.rotation[targets], truth.translation[targets])
     straight = View(torch.eye(3).to(true_view.rotation).expand_as(true_view.rotation), 0 * true_view.translation)
@@ -299,12 +299,12 @@ def contact_columns(network: LapNet, batch: LapBatch, pictures: Tensor, rows: in
     face, scene = network(pictures, batch.set_of)
     first = torch.searchsorted(batch.set_of, torch.arange(min(rows, len(face.depth)), device=batch.set_of.device))
     face = face.of(batch.set_of[first])
-    own = Scene(
+    single = Scene(
         type(scene.light)(scene.light.ambient[first], scene.light.diffuse[first], scene.light.direction[first]),
         View(scene.view.rotation[first], scene.view.translation[first]),
     )
     config, count = network.config, len(first)
-    rendered = render_face(face, own, config)
+    rendered = render_face(face, single, config)
     columns = [batch.images[first], _unit(rendered.image) * rendered.mask[:, None]]
     columns += [shaded_surface(face.depth), _unit(face.albedo)]
     studio = studio_light(count, face.depth)
@@ -406,23 +406,23 @@ class LapStage(Stage):
         with torch.set_grad_enabled(not refining):
             codes = self.network.encode(pictures)
             shared, scene = self.network.aggregate(codes, subsets.set_of), self.network.scene(pictures, codes)
-        own = shared.of(subsets.set_of)
+        single = shared.of(subsets.set_of)
         if config.phase != "aggregate":
-            own = self.network.personalize(pictures, own)
+            single = self.network.personalize(pictures, single)
         terms: dict[str, Tensor] = {}
         if weights.photometric or weights.flip or self._features is not None:
-            terms |= self._picture_terms(batch, pictures, own, scene)
+            terms |= self._picture_terms(batch, pictures, single, scene)
         with torch.autocast(self.device.type, enabled=False):
             if weights.smooth:
-                terms["smooth"] = smoothness(own.depth)
+                terms["smooth"] = smoothness(single.depth)
             if weights.change and config.phase != "aggregate":
-                terms["change"] = 100.0 * (own.depth - shared.depth[subsets.set_of].detach()).abs().mean()
+                terms["change"] = 100.0 * (single.depth - shared.depth[subsets.set_of].detach()).abs().mean()
             if batch.truth is not None:
                 if not refining:
                     terms |= self._shared_truth(batch.truth, shared, subsets)
                     terms |= self._scene_truth(batch, pictures, scene)
                 if config.phase != "aggregate":
-                    terms |= self._personal_truth(batch.truth, own)
+                    terms |= self._personal_truth(batch.truth, single)
         return terms
 
     def _shape_only(self) -> bool:

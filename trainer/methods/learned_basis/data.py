@@ -294,7 +294,7 @@ class FaceMix:
         """Return sets number ``indices``."""
         parts = []
         for number, source in enumerate(self._sources):
-            own = self._turns.indices_of(indices, number)
-            if len(own):
-                parts.append(source.batch(own, device))
+            rows = self._turns.indices_of(indices, number)
+            if len(rows):
+                parts.append(source.batch(rows, device))
         return FaceBatch.concatenate(parts)

@@ -271,7 +271,7 @@ def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> Held
     code = encode_again(network, replace(batch, set_of=torch.arange(len(batch.images))))
     marks = encode_again(network, replace(batch, set_of=batch.set_of * 2 + late))  # both halves of every clip
     early_set = marks.set_of[~late][:: frames // 2]  # (G,) numbers of the first halves
-    own = FaceCode(
+    fixed = FaceCode(
         identity=code.identity[late],
         reflectance=code.reflectance[late],
         expression=code.expression[late],
@@ -280,13 +280,13 @@ def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> Held
         set_of=torch.arange(int(late.sum())),
     )
     carried = replace(
-        own,
+        fixed,
         identity=marks.identity[early_set],
         reflectance=marks.reflectance[early_set],
         set_of=batch.set_of[late],
     )
     held = chosen_photos(batch, late)
-    return HeldFrames(network.lit(carried, held.images * 2 - 1), own, held)
+    return HeldFrames(network.lit(carried, held.images * 2 - 1), fixed, held)
 
 
 @torch.no_grad()
@@ -345,8 +345,8 @@ def identity_renders(network: LearnedBasisNet, faces: Sequence[PairFace]) -> Ite
         rendered = render_face(network.bases, face, cameras.project(face.vertices), code.light, RENDER_SIDE)
         pictures = torch.where(rendered.mask[:, None], rendered.image, _GREY).permute(0, 2, 3, 1)
         points = cameras.project(marks.points(face.vertices))[..., :2]
-        for picture, own in zip(pictures, points, strict=True):
-            yield PairFace((picture.clamp(0, 1) * 255).round().byte().numpy(), own.double().numpy())
+        for picture, picture_points in zip(pictures, points, strict=True):
+            yield PairFace((picture.clamp(0, 1) * 255).round().byte().numpy(), picture_points.double().numpy())
 
 
 def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:

@@ -446,8 +446,10 @@ class LearnedBasisStage(Stage):
             points = self._marks.points(truth.vertices)
             pose = truth.camera_from_head
             true = PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
-            own = PerspectiveCameras(cameras.intrinsics[:count], cameras.rotation[:count], cameras.translation[:count])
-            terms["pose"] = losses.pose_error(own.project(points), true.project(points), size)
+            posed = PerspectiveCameras(
+                cameras.intrinsics[:count], cameras.rotation[:count], cameras.translation[:count]
+            )
+            terms["pose"] = losses.pose_error(posed.project(points), true.project(points), size)
         return terms
 
     def _data_terms(

@@ -175,10 +175,10 @@ def visible_reflectance(batch: FaceBatch) -> tuple[Tensor, Tensor]:
     towards = -(turn.transpose(1, 2) @ move).transpose(1, 2) - truth.vertices
     facing = torch.nn.functional.cosine_similarity(normals, towards, dim=-1)
     weight = (sampled[..., 3] > 0.99) * facing.clamp(min=0) * (facing > _FACING)  # (n, C)
-    own = batch.set_of[:count]
-    people = int(own[-1]) + 1
+    set_of = batch.set_of[:count]
+    people = int(set_of[-1]) + 1
     total = pixels.new_zeros(people, pixels.shape[1], 4)
-    total.index_add_(0, own, torch.cat([sampled[..., :3] * weight[..., None], weight[..., None]], -1))
+    total.index_add_(0, set_of, torch.cat([sampled[..., :3] * weight[..., None], weight[..., None]], -1))
     return total[..., :3] / total[..., 3:].clamp(min=1e-6), total[..., 3] > 0
 
 
@@ -253,13 +253,13 @@ class FaceMarks(nn.Module):
         distance = np.linalg.norm(points[None] - positions[:, None, None], axis=-1)  # (O, R, C)
         row = distance.min(-1).argmin(1)
         resting = distance[np.arange(len(outline)), row].argmin(1)
-        own = rows[row]  # (O, C)
-        beyond = (np.arange(own.shape[1]) > resting[:, None]) | (own < 0)
+        candidates = rows[row]  # (O, C)
+        beyond = (np.arange(candidates.shape[1]) > resting[:, None]) | (candidates < 0)
         for name, value in {
             "vertices": marks.vertices[:LANDMARKS].astype(np.int64),
             "weights": marks.barycentrics[:LANDMARKS].astype(np.float32),
             "outline": outline.astype(np.int64),
-            "row": np.maximum(own, 0).astype(np.int64),
+            "row": np.maximum(candidates, 0).astype(np.int64),
             "beyond": beyond,
         }.items():
             self.register_buffer(name, torch.from_numpy(value), persistent=False)

@@ -275,8 +275,8 @@ def _textures(pictures: Tensor) -> Tensor:
     pieces = reflected(
         pictures.roll(1, 0), _grid_rows(size, _uniform(pictures, -0.5, 0.5), _uniform(pictures, -0.5, 0.5))
     )
-    own = torch.rand(count, 3, 1, 1, device=pictures.device)
-    plain = own * (0.7 + 0.6 * luminance(pieces))
+    tint = torch.rand(count, 3, 1, 1, device=pictures.device)
+    plain = tint * (0.7 + 0.6 * luminance(pieces))
     pieces = torch.where((_uniform(pictures, 0, 1) < 0.5).view(-1, 1, 1, 1), plain, pieces).clamp(0, 1)
     return match_tone(pieces, pictures)
 
