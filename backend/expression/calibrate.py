@@ -98,49 +98,49 @@ def assumed_focal(pixels: np.ndarray) -> float:
     return FOCAL_PER_SIDE * max(pixels.shape[:2])
 
 
-def solve_photo(subject: Subject, seen: FrameFace) -> solver.SolvedFrame:
+def solve_photo(subject: Subject, face: FrameFace) -> solver.SolvedFrame:
     """Solve one picture by itself, with its rotation corrected by the person's skin where it is known. Raises
     ``ValueError`` when no pose explains its landmarks."""
-    solved = _solve_landmarks(subject, seen)
-    return replace(solved, parameters=turned(solved.parameters, _turn(subject, seen, solved)))
+    solved = _solve_landmarks(subject, face)
+    return replace(solved, parameters=turned(solved.parameters, _turn(subject, face, solved)))
 
 
-def _turn(subject: Subject, seen: FrameFace, solved: solver.SolvedFrame) -> np.ndarray:
+def _turn(subject: Subject, face: FrameFace, solved: solver.SolvedFrame) -> np.ndarray:
     if subject.appearance is None:
         return np.zeros(3)
     covariance = load_reader().rotation_covariance
-    landmarks = seen.evidence.landmarks
+    landmarks = face.evidence.landmarks
     return turn_by_appearance(
-        subject.template, subject.appearance, seen.window, landmarks, solved.parameters, covariance
+        subject.template, subject.appearance, face.window, landmarks, solved.parameters, covariance
     )
 
 
-def _solve_landmarks(subject: Subject, seen: FrameFace) -> solver.SolvedFrame:
+def _solve_landmarks(subject: Subject, face: FrameFace) -> solver.SolvedFrame:
     modes = subject.model.nuisance_size
-    start = initial_parameters(subject.template, seen.face, PHOTO_WEIGHTS, modes)
-    camera = camera_prior(seen.face, PHOTO_WEIGHTS)
+    start = initial_parameters(subject.template, face.face, PHOTO_WEIGHTS, modes)
+    camera = camera_prior(face.face, PHOTO_WEIGHTS)
     if camera.log_focal is None:
-        focal = PHOTO_FOCAL_PER_SIDE * max(seen.face.source_size) * seen.face.crop_scale
+        focal = PHOTO_FOCAL_PER_SIDE * max(face.face.source_size) * face.face.crop_scale
         camera = replace(camera, log_focal=float(np.log(focal)), log_focal_deviation=PHOTO_FOCAL_DEVIATION)
     prior = solver.frame_prior(camera, np.zeros(modes), 1.0)
-    start, prior = solver.expect(start, prior, solver.read_subject_face(subject, seen.evidence))
-    return _solve(subject, seen, start, prior)
+    start, prior = solver.expect(start, prior, solver.read_subject_face(subject, face.evidence))
+    return _solve(subject, face, start, prior)
 
 
-def _solve(subject: Subject, seen: FrameFace, start: PhotoParameters, prior: solver.FramePrior) -> solver.SolvedFrame:
+def _solve(subject: Subject, face: FrameFace, start: PhotoParameters, prior: solver.FramePrior) -> solver.SolvedFrame:
     """Solve from the reader's result: first the rotation, mostly by the landmark net's points, then the rest."""
     turned_by = replace(prior, surface_share=POSE_SHARE)
-    first = solver.solve_frame(subject, seen.face, start, turned_by, READER_ROUNDS).parameters
+    first = solver.solve_frame(subject, face.face, start, turned_by, READER_ROUNDS).parameters
     prior = replace(prior, rotation=first.rotation, rotation_information=POSE_TRUST * prior.rotation_information)
-    return solver.solve_frame(subject, seen.face, replace(first, expression=start.expression), prior, READER_ROUNDS)
+    return solver.solve_frame(subject, face.face, replace(first, expression=start.expression), prior, READER_ROUNDS)
 
 
-def calibrate(subject: Subject, seen: tuple[FrameFace, ...]) -> Calibration:
+def calibrate(subject: Subject, faces: tuple[FrameFace, ...]) -> Calibration:
     """Estimate the constants from some frames of a take (at least one), assuming one focal length and no crop."""
-    focal = _focal_by_points(subject, seen)
+    focal = _focal_by_points(subject, faces)
     if subject.appearance is not None:
-        focal = _focal_by_skin(subject, seen, focal)
-    known = tuple(_with_focal(one, focal) for one in seen)
+        focal = _focal_by_skin(subject, faces, focal)
+    known = tuple(_with_focal(one, focal) for one in faces)
     solved = [_solve_landmarks(subject, one) for one in known]
     nuisance = np.mean([one.parameters.nuisance for one in solved], axis=0)
     camera = replace(
@@ -150,9 +150,9 @@ def calibrate(subject: Subject, seen: tuple[FrameFace, ...]) -> Calibration:
         principal_deviation=1e-3,
     )
     prior = solver.frame_prior(camera, CONSTANT_SHARE * nuisance, CHANGING_DEVIATION)
-    lids = [float(np.median([solver.lid_opening(one.face.landmarks, eye) for one in seen])) for eye in range(2)]
+    lids = [float(np.median([solver.lid_opening(one.face.landmarks, eye) for one in faces])) for eye in range(2)]
     prior = replace(prior, open_lids=(lids[0], lids[1]))
-    readings = [solver.read_subject_face(subject, one.evidence) for one in seen]
+    readings = [solver.read_subject_face(subject, one.evidence) for one in faces]
     open_lids = np.median([reading.weights[LIDS] for reading in readings], axis=0)
     turns = np.zeros((1, 3))
     if subject.appearance is not None:
@@ -160,34 +160,34 @@ def calibrate(subject: Subject, seen: tuple[FrameFace, ...]) -> Calibration:
         turns = np.array(
             [
                 _turn(subject, one, solve_in_take(subject, one, reading, prior))
-                for one, reading in zip(seen, read, strict=True)
+                for one, reading in zip(faces, read, strict=True)
             ]
         )
     return Calibration(prior, open_lids, np.median(turns, axis=0))
 
 
-def solve_in_take(subject: Subject, seen: FrameFace, reading: Reading, prior: solver.FramePrior) -> solver.SolvedFrame:
+def solve_in_take(subject: Subject, face: FrameFace, reading: Reading, prior: solver.FramePrior) -> solver.SolvedFrame:
     """Solve a frame of a take with ``Calibration.prior`` from its reading. Raises ``ValueError`` when no pose explains
     its landmarks."""
     if prior.camera.log_focal is not None:  # the head's direction, and with it its rotation, depends on it
-        seen = _with_focal(seen, float(np.exp(prior.camera.log_focal)) / seen.face.crop_scale)
-    start = initial_parameters(subject.template, seen.face, PriorWeights(), len(prior.nuisance_mean))
+        face = _with_focal(face, float(np.exp(prior.camera.log_focal)) / face.face.crop_scale)
+    start = initial_parameters(subject.template, face.face, PriorWeights(), len(prior.nuisance_mean))
     start, prior = solver.expect(start, prior, reading)
-    return _solve(subject, seen, start, prior)
+    return _solve(subject, face, start, prior)
 
 
-def _with_focal(seen: FrameFace, focal: float) -> FrameFace:
-    return replace(seen, face=replace(seen.face, focal_px=focal))
+def _with_focal(face: FrameFace, focal: float) -> FrameFace:
+    return replace(face, face=replace(face.face, focal_px=focal))
 
 
-def _focal_by_skin(subject: Subject, seen: tuple[FrameFace, ...], focal: float) -> float:
+def _focal_by_skin(subject: Subject, faces: tuple[FrameFace, ...], focal: float) -> float:
     """The focal length in pixels, among ``SKIN_STEPS`` times ``focal``, with the least skin misfit plus prior over
     every second picture; their ``focal_px`` is the prior's mean."""
-    deviations: list[float | None] = [None] * len(seen)
+    deviations: list[float | None] = [None] * len(faces)
     costs = []
     for step in SKIN_STEPS:
         misfits = []
-        for number, one in list(enumerate(seen))[::2]:
+        for number, one in list(enumerate(faces))[::2]:
             known = _with_focal(one, step * focal)
             solved = _solve_landmarks(subject, known)
             placed = turned(solved.parameters, _turn(subject, known, solved))
@@ -195,27 +195,27 @@ def _focal_by_skin(subject: Subject, seen: tuple[FrameFace, ...], focal: float) 
                 subject.template, subject.appearance, one.window, one.evidence.landmarks, placed, deviations[number]
             )
             misfits.append(misfit)
-        off = np.log(step * focal / (seen[0].face.focal_px * seen[0].face.crop_scale)) / FOCAL_DEVIATION
+        off = np.log(step * focal / (faces[0].face.focal_px * faces[0].face.crop_scale)) / FOCAL_DEVIATION
         costs.append(SKIN_SAMPLES * float(np.mean(misfits)) + 0.5 * off**2)
     return SKIN_STEPS[int(np.argmin(costs))] * focal
 
 
-def _focal_by_points(subject: Subject, seen: tuple[FrameFace, ...]) -> float:
+def _focal_by_points(subject: Subject, faces: tuple[FrameFace, ...]) -> float:
     """The most likely focal length in pixels by every second picture's landmarks; ``focal_px`` is the prior's mean."""
-    assumed = seen[0].face.focal_px
+    assumed = faces[0].face.focal_px
     costs, scales = [], []
     for step in FOCAL_STEPS:
-        solved = [_solve_at_focal(subject, _with_focal(one, step * assumed)) for one in seen[::2]]
+        solved = [_solve_at_focal(subject, _with_focal(one, step * assumed)) for one in faces[::2]]
         costs.append(float(np.mean([one.cost for one in solved])))
         scales.append(float(np.median([one.parameters.log_scale for one in solved])))
-    metres = assumed * seen[0].face.crop_scale / float(np.exp(np.median(scales)))
-    return assumed * seen[0].face.crop_scale * most_likely_focal(np.array(costs), metres, FOCAL_DEVIATION)
+    metres = assumed * faces[0].face.crop_scale / float(np.exp(np.median(scales)))
+    return assumed * faces[0].face.crop_scale * most_likely_focal(np.array(costs), metres, FOCAL_DEVIATION)
 
 
-def _solve_at_focal(subject: Subject, seen: FrameFace) -> solver.SolvedFrame:
+def _solve_at_focal(subject: Subject, face: FrameFace) -> solver.SolvedFrame:
     """Solve with the full information of the landmark net's points."""
-    start = initial_parameters(subject.template, seen.face, FRAME_WEIGHTS, subject.model.nuisance_size)
-    camera = replace(camera_prior(seen.face, FRAME_WEIGHTS), log_focal_deviation=1e-3, principal_deviation=1e-3)
+    start = initial_parameters(subject.template, face.face, FRAME_WEIGHTS, subject.model.nuisance_size)
+    camera = replace(camera_prior(face.face, FRAME_WEIGHTS), log_focal_deviation=1e-3, principal_deviation=1e-3)
     prior = solver.frame_prior(camera, np.zeros(subject.model.nuisance_size), 1.0)
-    start, prior = solver.expect(start, prior, solver.read_subject_face(subject, seen.evidence))
-    return solver.solve_frame(subject, seen.face, start, replace(prior, surface_share=1.0), READER_ROUNDS)
+    start, prior = solver.expect(start, prior, solver.read_subject_face(subject, face.evidence))
+    return solver.solve_frame(subject, face.face, start, replace(prior, surface_share=1.0), READER_ROUNDS)

@@ -188,20 +188,20 @@ class _Aligner:
         scale = parameters.log_scale - self.solved.log_scale
         return np.concatenate([turn, parameters.lateral - self.solved.lateral, [scale]])
 
-    def lit(self, seen: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, float]:
-        """Square roots of the skin's colours (K, 3) under the light that best fits the ``seen`` ones (K, 3), and the
-        robust standard deviation of the residuals."""
+    def lit(self, observed: np.ndarray, trust: np.ndarray) -> tuple[np.ndarray, float]:
+        """Square roots of the skin's colours (K, 3) under the light that best fits the ``observed`` ones (K, 3), and
+        the robust standard deviation of the residuals."""
         weight = np.repeat(trust[:, None], 3, axis=1)
-        expected = np.empty_like(seen)
+        expected = np.empty_like(observed)
         deviation = 1.0
         for _ in range(LIGHT_ROUNDS):
             for channel in range(3):
                 lit = self.albedo[:, channel : channel + 1] * self.basis  # (K, 9)
                 weighted = lit * weight[:, channel : channel + 1]
                 ridge = 1e-4 * np.trace(weighted.T @ lit) * np.eye(9)
-                light = np.linalg.solve(weighted.T @ lit + ridge, weighted.T @ seen[:, channel] ** 2)
+                light = np.linalg.solve(weighted.T @ lit + ridge, weighted.T @ observed[:, channel] ** 2)
                 expected[:, channel] = np.sqrt(np.maximum(lit @ light, 1e-4))
-            off = seen - expected
+            off = observed - expected
             deviation = max(1.5 * float(np.median(np.abs(off[trust > 0.3]), axis=None)), 0.01)
             weight = trust[:, None] / (1.0 + (off / (OUTLIER * deviation)) ** 2) ** 2
         return expected, deviation
@@ -212,7 +212,7 @@ def turned(parameters: PhotoParameters, turn: np.ndarray) -> PhotoParameters:
     return replace(parameters, rotation=parameters.rotation @ Rotation.from_rotvec(turn).as_matrix())
 
 
-def _sample(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _sample(picture: np.ndarray, texels: np.ndarray) -> np.ndarray:
     """(K, C) samples of a picture (H, W, C) at pixels (K, 2) with centres at i + 0.5."""
-    sampled = sample_image(np.ascontiguousarray(picture, np.float32), places.astype(np.float32))
+    sampled = sample_image(np.ascontiguousarray(picture, np.float32), texels.astype(np.float32))
     return sampled.astype(np.float64)

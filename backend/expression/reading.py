@@ -92,12 +92,12 @@ def frontalised_face(found: np.ndarray, neutral: np.ndarray) -> FrontalisedFace:
     )
 
 
-def posed_depth(places: np.ndarray) -> np.ndarray:
+def posed_depth(points: np.ndarray) -> np.ndarray:
     """(478,) pixels: depths of the mean face's landmarks in the pose of those at (478, 2) pixels, on the scale of
     ``PhotoFace.landmarks``. Raises ``ValueError`` when no pose explains them."""
     template = load_template()
     neutral = net_points().positions(template.vertices).astype(np.float64)
-    return frontalised_face(places, neutral).depth
+    return frontalised_face(points, neutral).depth
 
 
 def _pose(points: np.ndarray, pixels: np.ndarray, focal: float, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -123,7 +123,7 @@ def eyes_opening(landmarks: np.ndarray) -> float:
     return float(share @ [solver.lid_opening(landmarks, eye) for eye in range(2)])
 
 
-def blink_scores(lids: np.ndarray, openings: np.ndarray, seen: np.ndarray, fps: float) -> np.ndarray:
+def blink_scores(lids: np.ndarray, openings: np.ndarray, valid: np.ndarray, fps: float) -> np.ndarray:
     """(2, F) z-scores of the reading and of the opening against the surrounding frames, in robust standard deviations;
     0 where no face is seen.
 
@@ -132,18 +132,18 @@ def blink_scores(lids: np.ndarray, openings: np.ndarray, seen: np.ndarray, fps: 
     faces, which lowers the noise.
     """
     reach = math.ceil(REACH_SECONDS * fps)
-    reading = _z_scores(lids.mean(1), seen, reach, READING_FLOOR)
-    opening = _z_scores(-np.log(np.maximum(openings, 0.02)), seen, reach, OPENING_FLOOR)
+    reading = _z_scores(lids.mean(1), valid, reach, READING_FLOOR)
+    opening = _z_scores(-np.log(np.maximum(openings, 0.02)), valid, reach, OPENING_FLOOR)
     return np.stack([reading, np.clip(opening, -2.0, MOST_OPENING_SCORE)])
 
 
-def _z_scores(values: np.ndarray, seen: np.ndarray, reach: int, floor: float) -> np.ndarray:
-    """(F,) difference from the running median, over the usual size of this difference in ``seen`` frames, which is at
+def _z_scores(values: np.ndarray, valid: np.ndarray, reach: int, floor: float) -> np.ndarray:
+    """(F,) difference from the running median, over the usual size of this difference in ``valid`` frames, which is at
     least ``floor``; 0 in other frames."""
     off = values - np.median(_windows(values, reach), axis=1)
-    usual = np.nanmedian(_windows(np.where(seen, np.abs(off), np.nan), 2 * reach)[seen], axis=1)
+    usual = np.nanmedian(_windows(np.where(valid, np.abs(off), np.nan), 2 * reach)[valid], axis=1)
     score = np.zeros(len(values))
-    score[seen] = off[seen] / np.maximum(1.4826 * usual, floor)
+    score[valid] = off[valid] / np.maximum(1.4826 * usual, floor)
     return score
 
 
@@ -385,9 +385,9 @@ def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> 
             yield FrameMark.NO_FACE
 
 
-def _measure(subject: Subject, calibration: Calibration, seen: FrameFace, reading: Reading) -> solver.MeasuredFrame:
+def _measure(subject: Subject, calibration: Calibration, face: FrameFace, reading: Reading) -> solver.MeasuredFrame:
     try:
-        solved = solve_in_take(subject, seen, reading, calibration.prior)
+        solved = solve_in_take(subject, face, reading, calibration.prior)
     except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
         return solver.MeasuredFrame(None, FrameMark.NO_FACE)
     if not np.isfinite(solved.information).all():

@@ -48,10 +48,10 @@ def arc_length(line: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
 
 
-def points_along(line: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(N, D) points of a line (Q, D) at arc lengths ``places`` (N,), clamped to its ends."""
+def points_along(line: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """(N, D) points of a line (Q, D) at arc lengths ``distances`` (N,), clamped to its ends."""
     length = arc_length(line)
-    return np.stack([np.interp(places, length, column) for column in line.T], axis=1)
+    return np.stack([np.interp(distances, length, column) for column in line.T], axis=1)
 
 
 def disc(radius: int) -> np.ndarray:

@@ -220,19 +220,19 @@ class LandmarkNet(nn.Module):
             values = functional.linear(hidden.float(), self.guess.weight.float(), bias).view(-1, LANDMARKS, 3)
         return values * values.new_tensor([0.1, 0.1, 1.0])
 
-    def _as_guess(self, places: Tensor, spread: Tensor, hidden: Tensor, seen: Tensor | None) -> LandmarkGuess:
+    def _as_guess(self, points: Tensor, spread: Tensor, hidden: Tensor, visibility: Tensor | None) -> LandmarkGuess:
         impression = self.impression(hidden) if self.config.impression else hidden
-        return LandmarkGuess(places, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, seen, impression)
+        return LandmarkGuess(points, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, visibility, impression)
 
 
-def _sampled(features: Tensor, places: Tensor, step: float) -> list[Tensor]:
+def _sampled(features: Tensor, points: Tensor, step: float) -> list[Tensor]:
     """Sample features (N, C, H, W) at places (N, L, 2) in sides, and ``step`` cells to the left, right, above and below
     where it is not 0; (N, L, C) each."""
     side = features.shape[-1]
     offsets = [(0.0, 0.0)] + ([(-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)] if step else [])
     samples = []
     for offset in offsets:
-        grid = 2.0 * (places + places.new_tensor(offset) / side) - 1.0
+        grid = 2.0 * (points + points.new_tensor(offset) / side) - 1.0
         looked = functional.grid_sample(
             features.float(), grid[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
         )

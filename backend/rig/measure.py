@@ -183,9 +183,9 @@ def mouth_tube(template: Template) -> MouthLoops:
     return _mouth(*_walk(template), _TUBE_ROWS)
 
 
-def _mouth(walk: QuadWalk, place: Mapping[int, int], rows: tuple[int, int]) -> MouthLoops:
-    loop = walk.loop(*(place[i] for i in _MOUTH_SEED))
-    grid = walk.stack(loop, place[_MOUTH_OUTWARD], rows)
+def _mouth(walk: QuadWalk, row_of: Mapping[int, int], rows: tuple[int, int]) -> MouthLoops:
+    loop = walk.loop(*(row_of[i] for i in _MOUTH_SEED))
+    grid = walk.stack(loop, row_of[_MOUTH_OUTWARD], rows)
     return MouthLoops(grid, -rows[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
 
 
@@ -292,6 +292,6 @@ def _aperture_azimuths(loops: EyeLoops, vertices: np.ndarray, centre: np.ndarray
     return np.linspace(inner + margin, outer - margin, SAMPLES)
 
 
-def _along(places: np.ndarray, abscissa: np.ndarray, ordinate: np.ndarray) -> np.ndarray:
+def _along(shares: np.ndarray, abscissa: np.ndarray, ordinate: np.ndarray) -> np.ndarray:
     order = np.argsort(abscissa, kind="stable")
-    return np.interp(places, abscissa[order], ordinate[order])
+    return np.interp(shares, abscissa[order], ordinate[order])

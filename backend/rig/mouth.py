@@ -495,16 +495,16 @@ def _relative_height(along: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.clip(middle / half, -1.0, 1.0)
 
 
-def _reshape(neutral: np.ndarray, keys: np.ndarray, place: slice, shape: np.ndarray) -> None:
+def _reshape(neutral: np.ndarray, keys: np.ndarray, rows: slice, shape: np.ndarray) -> None:
     """Give a part a new shape (P, 3), in place; its rigid keys apply the same motion to the new shape."""
-    before = neutral[place].astype(np.float64)
+    before = neutral[rows].astype(np.float64)
     for index in range(len(ARKIT_NAMES)):
-        moved = keys[index, place]
+        moved = keys[index, rows]
         if not np.any(moved):
             continue
         motion = fit_similarity(before, before + moved, scale=1.0)
-        keys[index, place] = shape @ (motion.rotation - np.eye(3)).T + motion.translation
-    neutral[place] = shape
+        keys[index, rows] = shape @ (motion.rotation - np.eye(3)).T + motion.translation
+    neutral[rows] = shape
 
 
 @dataclass(frozen=True)
@@ -658,9 +658,9 @@ def with_plain_teeth(template: Template, neutral: np.ndarray) -> np.ndarray:
     return neutral
 
 
-def _between(knots: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _between(knots: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """(N, K) weights of knots (K,), ascending, at places (N,) between them."""
-    return np.stack([np.interp(places, knots, unit) for unit in np.eye(len(knots))], axis=1)
+    return np.stack([np.interp(positions, knots, unit) for unit in np.eye(len(knots))], axis=1)
 
 
 def _crowns(row: ToothRow, arc: np.ndarray, line: np.ndarray, height: np.ndarray, base: np.ndarray) -> np.ndarray:

@@ -46,9 +46,9 @@ _PLACES = (("bin", "python"), ("bin", "python3"), ("Scripts", "python.exe"), ("p
 """Paths of the Python interpreter inside an environment."""
 
 
-def problem_of(place: tuple[str, str]) -> str:
+def problem_of(program: tuple[str, str]) -> str:
     """Describe in one sentence what is wrong with (Python program, source folder or ""); "" if it looks usable."""
-    python, source = place
+    python, source = program
     if os.path.isdir(python):
         return _of_folder(python)
     if not os.path.isfile(python):
@@ -218,10 +218,10 @@ class BackendFolder:
         self._note.unlink(missing_ok=True)
 
 
-def entered_folder(entered: str, own: Path) -> BackendFolder:
-    """The folder that the user entered; ``own`` if nothing or the same was entered."""
-    root = Path(os.path.normpath(os.path.expanduser(entered.strip() or own)))
-    return BackendFolder(own) if root == own else BackendFolder(root, entered.strip())
+def entered_folder(entered: str, default: Path) -> BackendFolder:
+    """The folder that the user entered; ``default`` if nothing or the same was entered."""
+    root = Path(os.path.normpath(os.path.expanduser(entered.strip() or default)))
+    return BackendFolder(default) if root == default else BackendFolder(root, entered.strip())
 
 
 def with_retries(act: Callable[[], None]) -> None:

@@ -46,28 +46,28 @@ class Looks(Generic[K, V]):
         """Reuse no result of a check that has begun by now: this program has just changed what it found."""
         self._changed = time.monotonic()
 
-    def at(self, place: K, drawing: bool = False) -> V | None:
-        """The result for ``place``; None if the drive does not respond.
+    def at(self, key: K, drawing: bool = False) -> V | None:
+        """The result for ``key``; None if the drive does not respond.
 
         Waits up to ``CLICK_SECONDS`` for the check. With ``drawing`` it waits at most ``DRAWING_SECONDS`` and accepts a
         recent result; within ``REUSE_SECONDS`` of a check there is no other.
         """
-        began, last = self._last.get(place, (-math.inf, None))
+        began, last = self._last.get(key, (-math.inf, None))
         if drawing and began > max(self._changed, time.monotonic() - REUSE_SECONDS):
             return last
-        under_way = self._under_way.get(place)
-        if under_way is None or self._collected(place, under_way):
-            under_way = self._under_way[place] = _Look(lambda: self._look(place))
+        under_way = self._under_way.get(key)
+        if under_way is None or self._collected(key, under_way):
+            under_way = self._under_way[key] = _Look(lambda: self._look(key))
             under_way.thread.join(DRAWING_SECONDS)
         if not drawing:
             under_way.thread.join(CLICK_SECONDS)
         recent = drawing and time.monotonic() - under_way.began < STALE_SECONDS
-        return self._last[place][1] if self._collected(place, under_way) or (recent and place in self._last) else None
+        return self._last[key][1] if self._collected(key, under_way) or (recent and key in self._last) else None
 
-    def _collected(self, place: K, look: _Look[V]) -> bool:
+    def _collected(self, key: K, look: _Look[V]) -> bool:
         """Whether the check has ended; if so, store its result as the last one."""
         if look.thread.is_alive():
             return False
-        self._last[place] = look.began, look.seen
-        self._under_way.pop(place, None)
+        self._last[key] = look.began, look.seen
+        self._under_way.pop(key, None)
         return True

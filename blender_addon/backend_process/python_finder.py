@@ -67,8 +67,8 @@ def probe(command: Sequence[str]) -> FoundPython | None:
     return FoundPython(Path(said["path"]), (int(said["major"]), int(said["minor"]), int(said["micro"])))
 
 
-def candidates(own: str = sys.executable) -> Iterator[list[str]]:
-    """Commands that may be a suitable Python, most likely first; ``own`` is the Python that Blender runs."""
+def candidates(default: str = sys.executable) -> Iterator[list[str]]:
+    """Commands that may be a suitable Python, most likely first; ``default`` is the Python that Blender runs."""
     names = [f"python{major}.{minor}" for major, minor in PREFERRED_PYTHONS] + ["python3", "python"]
     for name in names:
         if path := shutil.which(name):
@@ -86,8 +86,8 @@ def candidates(own: str = sys.executable) -> Iterator[list[str]]:
         for versions in managed:
             for installed in sorted(versions.glob(f"*{major}.{minor}*"), reverse=True):
                 yield [str(installed / "bin" / "python3")]
-    if own:
-        yield [own]
+    if default:
+        yield [default]
 
 
 def _usual_folders() -> Iterable[Path]:
@@ -100,24 +100,24 @@ def _usual_folders() -> Iterable[Path]:
         yield Path("/", "usr", "bin")
 
 
-def find_python(told: str = "", commands: Iterable[Sequence[str]] | None = None) -> FoundPython:
-    """The Python named by the user in ``told``, else the first suitable one among ``commands`` (``candidates()``).
+def find_python(named: str = "", commands: Iterable[Sequence[str]] | None = None) -> FoundPython:
+    """The Python named by the user in ``named``, else the first suitable one among ``commands`` (``candidates()``).
 
     Raises
     ------
     AddonError : code ``no_python``, with what to install or enter.
     """
     wanted = " or ".join(f"{major}.{minor}" for major, minor in reversed(PREFERRED_PYTHONS))
-    if told.strip():
-        python = probe([os.path.expanduser(told.strip())])
+    if named.strip():
+        python = probe([os.path.expanduser(named.strip())])
         if python is None:
             raise AddonError(
-                f"{told} is not a Python that can make an environment.",
+                f"{named} is not a Python that can make an environment.",
                 f"Choose the program of a 64-bit Python {wanted}, or leave the field empty.",
                 "no_python",
             )
         if python.version[:2] not in PREFERRED_PYTHONS:
-            raise AddonError(f"{told} is {python.text}.", f"The backend needs Python {wanted}.", "no_python")
+            raise AddonError(f"{named} is {python.text}.", f"The backend needs Python {wanted}.", "no_python")
         return python
     tried: set[tuple[str, ...]] = set()
     for command in candidates() if commands is None else commands:

@@ -219,7 +219,7 @@ def export_parts(collection: bpy.types.Collection, simple_eyes: bool = False) ->
     return [obj for obj in objects if obj is not None]
 
 
-def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
+def weighted_copy(obj: bpy.types.Object, bones: RigPlaces) -> bpy.types.Object:
     """A copy of ``obj`` with its own mesh and weights for the skeleton's bones: existing weights, else computed ones.
     Linked to nothing. The tongue follows the head's bone instead of the jaw's, because its keys already move it with
     the jaw."""
@@ -227,7 +227,7 @@ def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     copy.matrix_world = obj.matrix_world
     part = obj.get(tags.PART, HAIR)
     if part == "head":
-        build.set_skin_weights(copy, places)
+        build.set_skin_weights(copy, bones)
     elif part == "tongue":
         build.set_tongue_weights(copy)
         copy.vertex_groups.remove(copy.vertex_groups[build.KEYS_OFF])
@@ -532,12 +532,12 @@ def _lower_hair(parts: Sequence[bpy.types.Object], most: int) -> bpy.types.Objec
     return obj
 
 
-def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
+def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, bones: RigPlaces | None) -> bpy.types.Object:
     """A part as exported, with weights if the file has bones."""
     subdivision = preset.subdivision if tags.PART in part else 0
-    if places is None:
+    if bones is None:
         return neutral_copy(part, name, subdivision, preset.units)
-    weighed = weighted_copy(part, places)
+    weighed = weighted_copy(part, bones)
     try:
         return neutral_copy(weighed, name, subdivision, preset.units)
     finally:
@@ -546,9 +546,9 @@ def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPl
         bpy.data.meshes.remove(mesh)
 
 
-def _root(name: str, head: bpy.types.Object, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
+def _root(name: str, head: bpy.types.Object, preset: ExportPreset, bones: RigPlaces | None) -> bpy.types.Object:
     """Parent of all parts: an empty, or the skeleton."""
-    return bpy.data.objects.new(name, None) if places is None else new_skeleton(head, places, preset.units)
+    return bpy.data.objects.new(name, None) if bones is None else new_skeleton(head, bones, preset.units)
 
 
 def _remove(copies: list[bpy.types.Object]) -> None:

@@ -154,8 +154,8 @@ class ManyRun:
     stopped_because : a sentence, if it ended early.
     """
 
-    def __init__(self, place: Place, backend: LocalBackend | ServerAddress, options: RunOptions) -> None:
-        self._place, self._backend, self._options = place, backend, options
+    def __init__(self, scene_place: Place, backend: LocalBackend | ServerAddress, options: RunOptions) -> None:
+        self._place, self._backend, self._options = scene_place, backend, options
         self._running: str | None = None
         self._begun = 0.0
         self._stopping = False

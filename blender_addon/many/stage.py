@@ -65,8 +65,8 @@ def set_up(head: bpy.types.Collection, scene: bpy.types.Scene) -> None:
         show_albedo(space.shading, material_preview=True)
 
 
-def _stand(scene: bpy.types.Scene, obj: bpy.types.Object, place: Vector, towards: Vector) -> None:
+def _stand(scene: bpy.types.Scene, obj: bpy.types.Object, location: Vector, towards: Vector) -> None:
     """Put a lamp or a camera somewhere, turned to a point."""
-    obj.location = place
-    obj.rotation_euler = (towards - place).to_track_quat("-Z", "Y").to_euler()
+    obj.location = location
+    obj.rotation_euler = (towards - location).to_track_quat("-Z", "Y").to_euler()
     scene.collection.objects.link(obj)

@@ -233,13 +233,13 @@ def _add_motion(
     motions: dict[str, tuple[str, tuple[Channel, ...]]],
     key: str,
     bone: str,
-    place: tuple[np.ndarray, np.ndarray],
+    rest: tuple[np.ndarray, np.ndarray],
     motion: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
     """Record a key's rigid motion, if any, as channels of a bone."""
     if motion is None:
         return
-    axes, pivot = bone_axes(*place), place[0]
+    axes, pivot = bone_axes(*rest), rest[0]
     turn = axes.T @ motion[0]
     shift = axes.T @ (rotation_matrix(motion[0]) @ pivot + motion[1] - pivot)
     channels = []
@@ -311,7 +311,7 @@ def _shape(bone: bpy.types.PoseBone) -> None:
     bone.custom_shape_translation = (0.0, along * bone.length, 0.0)
 
 
-def set_up_pose(rig: bpy.types.Object, places: RigPlaces) -> None:
+def set_up_pose(rig: bpy.types.Object, bones: RigPlaces) -> None:
     """Set control shapes, Euler rotation, locks, the aim constraint of the eyes, and limits at the range of the keys;
     updates existing ones."""
     for name in PARENTS:
@@ -325,7 +325,7 @@ def set_up_pose(rig: bpy.types.Object, places: RigPlaces) -> None:
         bone = rig.pose.bones[name]
         if name in EYES:
             _aim(rig, bone)
-        _limit(bone, places)
+        _limit(bone, bones)
 
 
 def _aim(rig: bpy.types.Object, bone: bpy.types.PoseBone) -> None:
@@ -348,10 +348,10 @@ def switch_aim(rig: bpy.types.Object, on: bool) -> None:
             constraint.mute = not on
 
 
-def _limit(bone: bpy.types.PoseBone, places: RigPlaces) -> None:
+def _limit(bone: bpy.types.PoseBone, bones: RigPlaces) -> None:
     """Limit a bone's rotation and location to the range and directions of its keys."""
     sums: dict[tuple[str, int], list[float]] = {}
-    for name, channels in places.motions.values():
+    for name, channels in bones.motions.values():
         for channel in channels if name == bone.name else ():
             ends = sums.setdefault((channel.path, channel.axis), [0.0, 0.0])
             ends[channel.amount > 0] += channel.amount

@@ -138,19 +138,19 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
     return out
 
 
-def _clip(names, weights, seconds, found, rotation, translation) -> ExpressionClip:
+def _clip(names, weights, seconds, valid, rotation, translation) -> ExpressionClip:
     """Build a clip after checking shapes and numbers."""
     weights, seconds = np.asarray(weights, float), np.asarray(seconds, float)
     count = len(weights)
-    found = np.ones(count, bool) if found is None else np.asarray(found, bool)
-    if weights.shape != (count, len(names)) or not count or seconds.shape != (count,) or found.shape != (count,):
+    valid = np.ones(count, bool) if valid is None else np.asarray(valid, bool)
+    if weights.shape != (count, len(names)) or not count or seconds.shape != (count,) or valid.shape != (count,):
         raise ValueError("sizes do not fit")
     for item, shape in ((rotation, (count, 3, 3)), (translation, (count, 3))):
         if item is not None and (item.shape != shape or not np.isfinite(item).all()):
             raise ValueError("poses do not fit")
     if not (np.isfinite(weights).all() and np.isfinite(seconds).all()) or (np.diff(seconds) < 0).any():
         raise ValueError("numbers do not fit")
-    return ExpressionClip(tuple(names), weights, seconds, found, rotation, translation)
+    return ExpressionClip(tuple(names), weights, seconds, valid, rotation, translation)
 
 
 def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:

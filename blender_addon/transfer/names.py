@@ -206,9 +206,9 @@ def meaning(name: str) -> Meaning | None:
     return None
 
 
-def _same_part(prefix: tuple[str, ...], found: Meaning) -> bool:
-    """Whether the words of a dropped prefix that mean a part of the face mean one that ``found`` moves."""
-    allowed = frozenset().union(*(_PARTS[re.match("[a-z]+", base)[0]] for base, _ in found.atoms))
+def _same_part(prefix: tuple[str, ...], part: Meaning) -> bool:
+    """Whether the words of a dropped prefix that mean a part of the face mean one that ``part`` moves."""
+    allowed = frozenset().union(*(_PARTS[re.match("[a-z]+", base)[0]] for base, _ in part.atoms))
     return all(word in allowed for word in prefix if word in _PART_WORDS)
 
 

@@ -126,28 +126,28 @@ class RunLog:
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
         self._board = _tensorboard(folder, run_step)
 
-    def scalars(self, kind: str, place: LogPosition, values: Mapping[str, float]) -> None:
+    def scalars(self, kind: str, position: LogPosition, values: Mapping[str, float]) -> None:
         """Log scalars."""
         row = {
             "kind": kind,
-            **dataclasses.asdict(place),
+            **dataclasses.asdict(position),
             "values": {name: _json_number(value) for name, value in values.items()},
         }
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(f"{place.name}/{kind}/{name}", value, place.run_step)
+                self._board.add_scalar(f"{position.name}/{kind}/{name}", value, position.run_step)
 
-    def pictures(self, place: LogPosition, pictures: Mapping[str, Tensor]) -> None:
+    def pictures(self, position: LogPosition, pictures: Mapping[str, Tensor]) -> None:
         """Save pictures (3, H, W) in [0, 1]."""
         for name, picture in pictures.items():
             pixels = to_pixels(picture)
-            target = self.folder / "pictures" / f"{place.name}_{place.step:09d}_{name}.png"
+            target = self.folder / "pictures" / f"{position.name}_{position.step:09d}_{name}.png"
             target.parent.mkdir(exist_ok=True)
             Image.fromarray(pixels).save(target)
             if self._board is not None:
-                self._board.add_image(f"{place.name}/{name}", pixels, place.run_step, dataformats="HWC")
+                self._board.add_image(f"{position.name}/{name}", pixels, position.run_step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close the files."""

@@ -101,11 +101,11 @@ class _Session:
     """One process's share of one session."""
 
     def __init__(
-        self, recipe: Recipe, options: RunOptions, place: World, clock: Callable[[], float], stop: _StopRequest
+        self, recipe: Recipe, options: RunOptions, processes: World, clock: Callable[[], float], stop: _StopRequest
     ) -> None:
         self.recipe = recipe
         self.options = options
-        self.world = place
+        self.world = processes
         self.clock = clock
         self.stop = stop
         self.started = clock()

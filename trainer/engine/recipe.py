@@ -359,13 +359,13 @@ def _override(table: dict[str, Any], assignment: str) -> None:
     entry[_position(entry, last, f"--set {path}") if isinstance(entry, list) else last] = value
 
 
-def _enter(place: Any, key: str, path: str) -> Any:
+def _enter(table: Any, key: str, path: str) -> Any:
     """Return the value under ``key``; a missing table is made."""
-    if isinstance(place, list):
-        return place[_position(place, key, f"--set {path}")]
-    if not isinstance(place, dict):
+    if isinstance(table, list):
+        return table[_position(table, key, f"--set {path}")]
+    if not isinstance(table, dict):
         raise RecipeError(f"--set {path}: there is nothing below a plain value.")
-    return place.setdefault(key, {})
+    return table.setdefault(key, {})
 
 
 def _position(items: list[Any], key: str, where: str) -> int:

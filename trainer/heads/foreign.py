@@ -347,12 +347,12 @@ def _scan(name: str) -> ForeignHead:
     )
 
 
-def all_marks(found: SurfaceLandmarks) -> np.ndarray:
+def all_marks(marks: SurfaceLandmarks) -> np.ndarray:
     """(478, 3) positions; landmarks outside the scan are taken from the mean face, aligned to the others."""
     template = load_template()
     mean = template.landmarks478.positions(template.vertices).astype(np.float64)
-    placement = fit_similarity(mean[found.steady], found.positions[found.steady])
-    return np.where(found.found[:, None], found.positions, placement.apply(mean))
+    placement = fit_similarity(mean[marks.steady], marks.positions[marks.steady])
+    return np.where(marks.found[:, None], marks.positions, placement.apply(mean))
 
 
 def _scan_head(number: int, person: np.random.Generator) -> ForeignHead:

@@ -378,7 +378,7 @@ class Renderer:
 
     def _paint(
         self,
-        found: Fragments,
+        raster: Fragments,
         weights: Tensor,
         face_kind: Tensor,
         posed: Posed,
@@ -390,7 +390,7 @@ class Renderer:
         key: KeyLight,
     ) -> tuple[Painted, Tensor]:
         """Paint every covered pixel by its face's kind; also return (P,) the fibres' highlight for the key lamp."""
-        kind = face_kind.index_select(0, found.face)
+        kind = face_kind.index_select(0, raster.face)
         count = len(kind)
         albedo = weights.new_zeros(count, 3)
         labels = torch.zeros(count, dtype=torch.uint8, device=weights.device)
@@ -400,7 +400,7 @@ class Renderer:
             chosen = mask.nonzero()[:, 0]
             if len(chosen) == 0:
                 continue
-            some, w = _subset(found, chosen), weights[chosen]
+            some, w = _subset(raster, chosen), weights[chosen]
             if wanted == ATTACHMENT_KIND:
                 paint, own_fibre = self._paint_worn(some, w, worn, sight[chosen], key.at(chosen))
                 fibre.index_copy_(0, chosen, own_fibre)
@@ -464,9 +464,9 @@ class Renderer:
         return Painted(albedo, labels, gloss, rough), 0.16 * specular * fibre * tint
 
 
-def _subset(found: Fragments, chosen: Tensor) -> Fragments:
-    corners = found.corners.t().index_select(1, chosen).t()
-    return Fragments(found.size, found.pixel[chosen], found.image[chosen], found.face[chosen], corners)
+def _subset(raster: Fragments, chosen: Tensor) -> Fragments:
+    corners = raster.corners.t().index_select(1, chosen).t()
+    return Fragments(raster.size, raster.pixel[chosen], raster.image[chosen], raster.face[chosen], corners)
 
 
 def _skin_level(color: Tensor, labels: Tensor, image: Tensor, count: int) -> Tensor:

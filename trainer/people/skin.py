@@ -239,9 +239,9 @@ def sample_maps(maps: Tensor, uv: Tensor) -> Tensor:
     return functional.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, :, 0]
 
 
-def sample_tiles(tiles: Tensor, place: Tensor) -> Tensor:
+def sample_tiles(tiles: Tensor, coordinates: Tensor) -> Tensor:
     """Sample periodic tiles (1, T, R + 1, R + 1) bilinearly at place (P, 2), period 1, to (T, P)."""
-    grid = (place.remainder(1.0) * 2 - 1)[None, :, None]
+    grid = (coordinates.remainder(1.0) * 2 - 1)[None, :, None]
     return functional.grid_sample(tiles, grid, mode="bilinear", padding_mode="border", align_corners=True)[0, :, :, 0]
 
 

@@ -192,7 +192,7 @@ def relabel(
 
 
 def _taught(
-    teachers: Sequence[FaceParser], cache: collection.PortraitCache, row: int, seen: Traits, second: FaceParser | None
+    teachers: Sequence[FaceParser], cache: collection.PortraitCache, row: int, trait: Traits, second: FaceParser | None
 ) -> np.ndarray | None:
     """Run ``teacher_labels`` on a row of a cache, unknown outside the photo; None where its landmarks fit no head
     pose."""
@@ -202,7 +202,7 @@ def _taught(
     except ValueError:
         return None
     known = cache.labels[row] != collection.UNKNOWN
-    labels = teacher_labels(teachers, pixels, solid, seen, second)
+    labels = teacher_labels(teachers, pixels, solid, trait, second)
     labels[~(_rectangle(known) if known.any() else photo_part(pixels))] = collection.UNKNOWN
     return labels
 

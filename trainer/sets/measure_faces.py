@@ -210,8 +210,8 @@ def lips(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict
     return {OURS: {"iou.upper": values[:, 0], "iou.lower": values[:, 1]}}
 
 
-def _iou(found: np.ndarray, wanted: np.ndarray) -> float:
-    return float((found & wanted).sum() / (found | wanted).sum()) if wanted.any() else float("nan")
+def _iou(predicted: np.ndarray, wanted: np.ndarray) -> float:
+    return float((predicted & wanted).sum() / (predicted | wanted).sum()) if wanted.any() else float("nan")
 
 
 def _marked(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:

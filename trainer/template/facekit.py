@@ -209,10 +209,10 @@ def _spots(
     return corners, barycentrics, distance
 
 
-def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarray:
+def facekit_keys(template: Template, kit: FaceKit, fallback: np.ndarray) -> np.ndarray:
     """ICT-FaceKit's expressions on the template's head: (52, H, 3) float32 offsets in metres.
 
-    ``own`` (52, V, 3) are MakeHuman's keys, used where ICT-FaceKit has no counterpart. ICT-FaceKit lacks ``tongueOut``:
+    ``fallback`` (52, V, 3) are MakeHuman's keys, used where ICT-FaceKit has no counterpart. It lacks ``tongueOut``:
     it is MakeHuman's here, and not used. ICT-FaceKit's left and right halves of ``browInnerUp`` and ``cheekPuff`` are
     added up.
     """
@@ -220,14 +220,14 @@ def facekit_keys(template: Template, kit: FaceKit, own: np.ndarray) -> np.ndarra
     by_name = load_ict().expressions
     names, offsets = list(by_name), np.stack(list(by_name.values()))
     head = template.head.vertex_stop
-    sampled = own[:, :head].astype(np.float64)
+    sampled = fallback[:, :head].astype(np.float64)
     for index, name in enumerate(ARKIT_NAMES):
         if name == "tongueOut":
             continue
         parts = [names.index(part) for part in _facekit_names(name, names)]
         whole = offsets[parts].sum(0).astype(np.float64) @ registered.turn.T
         sampled[index] = (whole[registered.triangles] * registered.barycentrics[:, :, None]).sum(1)
-    sampled = own[:, :head] + _fade_out(template, registered, sampled - own[:, :head])
+    sampled = fallback[:, :head] + _fade_out(template, registered, sampled - fallback[:, :head])
     quads = template.quads[template.head.face_start : template.head.face_stop]
     source = source_deformations(registered.head, quads, sampled)
     return transfer(source, template.vertices[:head])
@@ -260,7 +260,7 @@ def _outside(template: Template) -> np.ndarray:
     return weights
 
 
-def _fade_out(template: Template, found: RegisteredKit, difference: np.ndarray) -> np.ndarray:
+def _fade_out(template: Template, registered: RegisteredKit, difference: np.ndarray) -> np.ndarray:
     """Offsets (K, H, 3), kept where trusted, elsewhere continued smoothly and fading out over ``_FADE`` metres.
 
     Solves (L + M / fade^2) d = 0 on the untrusted vertices, with the cotangent Laplacian L and lumped areas M.
@@ -271,8 +271,8 @@ def _fade_out(template: Template, found: RegisteredKit, difference: np.ndarray) 
     system = registration.cotangent_laplacian(vertices, triangles) + sp.diags(
         registration.vertex_areas(vertices, triangles) / _FADE**2
     )
-    free = np.flatnonzero(~found.valid)
-    fixed = np.flatnonzero(found.valid)
+    free = np.flatnonzero(~registered.valid)
+    fixed = np.flatnonzero(registered.valid)
     system = system.tocsr()[free]
     right = -system[:, fixed] @ difference[:, fixed].transpose(1, 0, 2).reshape(len(fixed), -1)
     solution = splu(system[:, free].tocsc()).solve(right)

@@ -297,19 +297,19 @@ def personalise(
     return Personalised(chosen, held_out.name, before, after, used, time.perf_counter() - start)
 
 
-def _skin(given: EncoderInput, faces: Sequence[PhotoFace], size: int) -> Tensor:
+def _skin(inputs: EncoderInput, faces: Sequence[PhotoFace], size: int) -> Tensor:
     """(N, S, S) bool mask of the skin in each square, from the photo's labels."""
     masks = [
         window.cut(class_mask(face.labels, SKIN)[..., None], size).reshape(size, size)
-        for face, window in zip(faces, given.windows, strict=True)
+        for face, window in zip(faces, inputs.windows, strict=True)
     ]
     return torch.from_numpy(np.stack(masks) > 250)  # whole pixels of skin
 
 
-def _code_without_last(network: LearnedBasisNet, given: EncoderInput, device: torch.device) -> FaceCode:
+def _code_without_last(network: LearnedBasisNet, inputs: EncoderInput, device: torch.device) -> FaceCode:
     """Codes of all photos, with one identity and reflectance for all that do not depend on the last photo."""
-    count = len(given.pictures)
-    pictures, landmarks = (given.pictures * 2 - 1).to(device), given.landmarks.to(device)
+    count = len(inputs.pictures)
+    pictures, landmarks = (inputs.pictures * 2 - 1).to(device), inputs.landmarks.to(device)
     sets = torch.zeros(count, dtype=torch.int64, device=device)
     sets[-1] = 1
     code = network.encoder(pictures, sets, landmarks)

@@ -208,10 +208,10 @@ class ParsingNet(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the size and adds the encoder's features of that size."""
 
-    def __init__(self, inputs: int, beside: int, outputs: int) -> None:
+    def __init__(self, inputs: int, neighbours: int, outputs: int) -> None:
         super().__init__()
         self.narrow = ConvolutionNorm(inputs, outputs, 1, relu=False)
-        self.skip = ConvolutionNorm(beside, outputs, 1, relu=False)
+        self.skip = ConvolutionNorm(neighbours, outputs, 1, relu=False)
         self.blocks = nn.Sequential(SeparableBlock(outputs, outputs), SeparableBlock(outputs, outputs))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:

@@ -36,14 +36,14 @@ _LEAST_LIGHT = 1e-3
 """Lower bound of linear light (and of differences of colours), so that roots and logarithms have bounded slopes."""
 
 
-def height_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def height_error(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Mean robust difference of heights, millimetres."""
-    return _mean(_robust(found - truth), mask)
+    return _mean(_robust(predicted - truth), mask)
 
 
-def slope_error(found: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def slope_error(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Mean robust difference of slopes, millimetres per texel: the part of relief that is visible in shading."""
-    across, down = slopes(found - truth)
+    across, down = slopes(predicted - truth)
     return _mean(_robust(across) + _robust(down), mask)
 
 
@@ -54,14 +54,14 @@ def slopes(heights: Tensor) -> tuple[Tensor, Tensor]:
     return across, down
 
 
-def relief_light(found: Tensor, photos: Tensor) -> Tensor:
+def relief_light(displacement: Tensor, photos: Tensor) -> Tensor:
     """(P, 1, N, N) change of the logarithm of the light due to relief, to first order, ``-(b . slope)``, for photos
     (P, 7, N, N) of ``backend.detail.window.observe``."""
-    across, down = slopes(found)
+    across, down = slopes(displacement)
     return -(photos[:, 3:4] * across + photos[:, 4:5] * down)
 
 
-def refined_pictures(coarse: Tensor, change: Tensor, places: Tensor, mask: Tensor, pool: int = 1) -> Tensor:
+def refined_pictures(coarse: Tensor, change: Tensor, texels: Tensor, mask: Tensor, pool: int = 1) -> Tensor:
     """(P, 3, S, S) the coarse renders with the relief's shading.
 
     Parameters
@@ -71,7 +71,7 @@ def refined_pictures(coarse: Tensor, change: Tensor, places: Tensor, mask: Tenso
         pool x pool texels first, against aliasing.
     """
     change = functional.avg_pool2d(change, pool) if pool > 1 else change
-    change = functional.grid_sample(change, places, align_corners=False) * mask
+    change = functional.grid_sample(change, texels, align_corners=False) * mask
     return srgb_from_linear((linear_from_srgb(coarse.clamp(min=_LEAST_LIGHT)) * change.exp()).clamp(_LEAST_LIGHT, 1.0))
 
 
@@ -99,9 +99,9 @@ def generator_loss(fake: Tensor) -> Tensor:
     return 0.5 * (fake - 1.0).square().mean()
 
 
-def detail_size(found: Tensor, mask: Tensor) -> Tensor:
+def detail_size(predicted: Tensor, mask: Tensor) -> Tensor:
     """The paper's equation 2, as a mean: distance of the detailed surface from the coarse one, millimetres."""
-    return _mean(_robust(found), mask)
+    return _mean(_robust(predicted), mask)
 
 
 def _robust(values: Tensor) -> Tensor:
@@ -270,11 +270,11 @@ class DetailStage(Stage):
             terms.update(self._photo_terms(batch, displaced))
         return terms
 
-    def _photo_terms(self, batch: DetailBatch, own: Tensor) -> dict[str, Tensor]:
+    def _photo_terms(self, batch: DetailBatch, displacement: Tensor) -> dict[str, Tensor]:
         """Compute the terms of the photos for the displacement (P, 1, N, N) with each photo's expression."""
         weights, terms = self.config.weights, {}
         pictures = _pictures(batch)
-        refined = _refined(pictures, own, batch.photos)
+        refined = _refined(pictures, displacement, batch.photos)
         if weights.pixels:
             terms["pixels"] = pixel_error(refined, pictures.photos, pictures.mask)
         if weights.identity:
@@ -362,16 +362,16 @@ def _pictures(batch: DetailBatch) -> DetailPictures:
     return batch.pictures
 
 
-def _refined(pictures: DetailPictures, own: Tensor, photos: Tensor) -> Tensor:
+def _refined(pictures: DetailPictures, displacement: Tensor, photos: Tensor) -> Tensor:
     """(P, 3, S, S) the coarse renders refined by displacements (P, 1, N, N)."""
-    pool = pooled_texels(own.shape[-1], pictures.coarse.shape[-1])
-    change = relief_light(own, photos)
+    pool = pooled_texels(displacement.shape[-1], pictures.coarse.shape[-1])
+    change = relief_light(displacement, photos)
     return refined_pictures(pictures.coarse, change, pictures.places, pictures.mask, pool)
 
 
-def slope_correlation(found: Tensor, truth: Tensor, mask: Tensor) -> float:
+def slope_correlation(predicted: Tensor, truth: Tensor, mask: Tensor) -> float:
     """Correlation of slopes, both directions together, weighted by ``mask``; 0 where either is flat."""
-    one = torch.cat([part.flatten() for part in slopes(found)])
+    one = torch.cat([part.flatten() for part in slopes(predicted)])
     two = torch.cat([part.flatten() for part in slopes(truth)])
     weight = mask.flatten().repeat(2)
     bound = (weight * one.square()).sum() * (weight * two.square()).sum()

@@ -142,13 +142,13 @@ def different_pixels(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (off > DIFFERENT_LEVELS).sum(axis=(1, 2))
 
 
-def count_blinks(truth: np.ndarray, found: np.ndarray, lid_pixels: np.ndarray) -> BlinkCounts:
+def count_blinks(truth: np.ndarray, blinks: np.ndarray, lid_pixels: np.ndarray) -> BlinkCounts:
     """Count one clip's blinks from weights (F, 52), by both lids' mean; ``lid_pixels`` (F,) are ``different_pixels``
     from open eyes.
 
     A blink is found when the estimated lid closes within one frame of it.
     """
-    true_lid, found_lid = truth[:, LIDS].mean(1), found[:, LIDS].mean(1)
+    true_lid, found_lid = truth[:, LIDS].mean(1), blinks[:, LIDS].mean(1)
     counts = BlinkCounts()
     for frames in _runs(true_lid > CLOSED):
         hit = bool((found_lid[max(frames[0] - 1, 0) : frames[-1] + 2] > CLOSED).any())
@@ -230,14 +230,14 @@ class PoseErrors:
         return {name: float(value) for name, value in errors_of.items()}
 
 
-def pose_errors(true: np.ndarray, true_places: np.ndarray, found: np.ndarray, found_places: np.ndarray) -> PoseErrors:
+def pose_errors(true: np.ndarray, true_places: np.ndarray, poses: np.ndarray, found_places: np.ndarray) -> PoseErrors:
     """Compare rotations camera_from_head (F, 3, 3) and positions of the face's centre in the camera frame (F, 3)."""
     sights = [
         np.array([towards_point(point[:2] / point[2]) for point in points]) for points in (true_places, found_places)
     ]
-    from_sight = [sight.transpose(0, 2, 1) @ turns for sight, turns in zip(sights, (true, found), strict=True)]
+    from_sight = [sight.transpose(0, 2, 1) @ turns for sight, turns in zip(sights, (true, poses), strict=True)]
     off, off_sight = (
-        Rotation.from_matrix(a.transpose(0, 2, 1) @ b).as_rotvec(degrees=True) for a, b in ((true, found), from_sight)
+        Rotation.from_matrix(a.transpose(0, 2, 1) @ b).as_rotvec(degrees=True) for a, b in ((true, poses), from_sight)
     )
     towards = -from_sight[0][:, 2]  # the direction of the camera in the head's axes
     return PoseErrors(off, off_sight, np.degrees(np.arctan2(towards[:, 0], towards[:, 2])))

@@ -178,11 +178,11 @@ def _train_one(inputs: np.ndarray, table: FeatureTable, options: LearningOptions
     return [(one.weight.detach().numpy().T.copy(), one.bias.detach().numpy().copy()) for one in layers]
 
 
-def weight_cost(found: torch.Tensor, true: torch.Tensor, squared: float) -> torch.Tensor:
+def weight_cost(predicted: torch.Tensor, true: torch.Tensor, squared: float) -> torch.Tensor:
     """Mean loss of weights (N, 52). Values beyond 0 or 1 count almost like the bound. Lids have squared errors only and
     three times the weight, because half a blink is not a blink."""
-    error = found - true
-    beyond = ((found < 0) & (true <= 0)) | ((found > 1) & (true >= 1))
+    error = predicted - true
+    beyond = ((predicted < 0) & (true <= 0)) | ((predicted > 1) & (true >= 1))
     error = torch.where(beyond, 0.02 * error, error)
     share = torch.where(torch.from_numpy(BLINKS), 1.0, squared)
     factor = torch.where(torch.from_numpy(BLINKS), 3.0, 1.0)

@@ -48,10 +48,10 @@ def frame_camera(focal: float, crop_side: int) -> tuple[np.ndarray, int]:
     return np.array([[focal, 0, side / 2], [0, focal, side / 2], [0, 0, 1.0]]), side
 
 
-def put_into_frame(pixels: np.ndarray, own: np.ndarray, camera: np.ndarray, side: int) -> np.ndarray:
-    """Warp crop pixels (S, S, 3) with camera ``own`` (3, 3) into a frame (side, side, 3) with ``camera`` (3, 3); the
+def put_into_frame(pixels: np.ndarray, intrinsics: np.ndarray, camera: np.ndarray, side: int) -> np.ndarray:
+    """Warp crop pixels (S, S, 3) with ``intrinsics`` (3, 3) into a frame (side, side, 3) with ``camera`` (3, 3); the
     rest of the frame repeats the crop's edge."""
-    to_frame = _HALF @ camera @ np.linalg.inv(own) @ np.linalg.inv(_HALF)
+    to_frame = _HALF @ camera @ np.linalg.inv(intrinsics) @ np.linalg.inv(_HALF)
     return cv2.warpAffine(pixels, to_frame[:2], (side, side), borderMode=cv2.BORDER_REPLICATE)
 
 

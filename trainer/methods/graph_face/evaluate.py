@@ -340,13 +340,13 @@ def person_errors(net: GraphFaceNet, people: Iterable[GraphBatch]) -> np.ndarray
     return np.concatenate([values, _mistaken_shares(torch.cat(codes), torch.cat(names))[None]])
 
 
-def _hidden_error(found: Tensor, true: Tensor, seen: Tensor) -> float:
+def _hidden_error(predicted: Tensor, true: Tensor, visible: Tensor) -> float:
     """Mean difference of a person's colours (K, C, 3) at vertices that a photo does not show, from the mean true ones
     of the photos that do; NaN where all show the same."""
-    shown = seen.sum(0)
-    usual = (true * seen[..., None]).sum(0) / shown.clamp(min=1)[:, None]
-    hidden = ~seen & (shown > 0)
-    return float((found - usual).abs().mean(-1)[hidden].mean()) if hidden.any() else float("nan")
+    shown = visible.sum(0)
+    usual = (true * visible[..., None]).sum(0) / shown.clamp(min=1)[:, None]
+    hidden = ~visible & (shown > 0)
+    return float((predicted - usual).abs().mean(-1)[hidden].mean()) if hidden.any() else float("nan")
 
 
 def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:

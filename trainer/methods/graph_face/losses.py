@@ -25,43 +25,43 @@ def centre_distance(identity: Tensor, centres: Tensor, person: Tensor) -> Tensor
     return 0.5 * (identity - centres[person]).square().sum(1).mean()
 
 
-def photometric(found: Tensor, shown: Tensor, mask: Tensor, edges: Tensor) -> Tensor:
+def photometric(drawn: Tensor, shown: Tensor, mask: Tensor, edges: Tensor) -> Tensor:
     """Equation 5 at the mesh's vertices: squared difference of rendered and photo colours (B, C, 3), and of their
     gradients along edges (E, 2), weighted by a mask (B, C) in [0, 1] of the visible face.
 
     The paper compares pixels. On faces of a hundred pixels vertices are as dense as pixels and need no rasterizer.
     """
-    colours = (mask * (found - shown).square().sum(-1)).sum() / mask.sum().clamp(min=1.0)
+    colours = (mask * (drawn - shown).square().sum(-1)).sum() / mask.sum().clamp(min=1.0)
     start, stop = edges[:, 0], edges[:, 1]
     both = mask[:, start] * mask[:, stop]
-    slope = (found[:, stop] - found[:, start]).abs() - (shown[:, stop] - shown[:, start]).abs()
+    slope = (drawn[:, stop] - drawn[:, start]).abs() - (shown[:, stop] - shown[:, start]).abs()
     return colours + (both * slope.abs().sum(-1)).sum() / both.sum().clamp(min=1.0)
 
 
-def landmarks(found: Tensor, truth: Tensor) -> Tensor:
+def landmarks(predicted: Tensor, truth: Tensor) -> Tensor:
     """Equation 6: squared distances of landmarks (B, L, 2), and of the vectors from each landmark to all others, in per
     cent of the picture."""
-    apart = _PER_CENT * (found - truth)
+    apart = _PER_CENT * (predicted - truth)
     ways = apart[:, :, None] - apart[:, None]
     return apart.square().sum(-1).mean() + ways.square().sum(-1).mean()
 
 
-def shape(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+def shape(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Equations 7 and 8: mean absolute difference of shapes, millimetres, weighted by vertices (C,)."""
-    return _MM * ((found - truth).abs().sum(-1) * weight).sum() / (weight.sum() * len(found))
+    return _MM * ((predicted - truth).abs().sum(-1) * weight).sum() / (weight.sum() * len(predicted))
 
 
-def smoothness(found: Tensor, template: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
+def smoothness(predicted: Tensor, template: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
     """Equation 9: each vertex's offset from the mean of its neighbours, relative to the template's (C, 3), millimetres.
 
     laplacian : maps (B, C, 3) to each vertex minus the mean of its neighbours.
     """
-    return _MM * (laplacian(found) - laplacian(template[None])).abs().sum(-1).mean()
+    return _MM * (laplacian(predicted) - laplacian(template[None])).abs().sum(-1).mean()
 
 
-def plain_smoothness(found: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
+def plain_smoothness(predicted: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
     """Conventional Laplacian smoothness, for the ablation: the offset itself, millimetres."""
-    return _MM * laplacian(found).abs().sum(-1).mean()
+    return _MM * laplacian(predicted).abs().sum(-1).mean()
 
 
 def asymmetry(albedo: Tensor, mirror: Tensor) -> Tensor:
@@ -86,18 +86,18 @@ def critic_divergence(
     return critic(fake.detach()).mean() - critic(real).mean() + factor * penalty
 
 
-def texture_difference(found: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+def texture_difference(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Mean absolute difference of maps (B, C, S, S), weighted by texels (B, S, S)."""
-    apart = (found - truth).abs().mean(1)
+    apart = (predicted - truth).abs().mean(1)
     return (weight * apart).sum() / weight.sum().clamp(min=1.0)
 
 
-def texture_gradient_difference(found: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+def texture_gradient_difference(predicted: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     """Equation 5's gradient difference (Mathieu et al. 2015) of maps (B, C, S, S): mean absolute difference of the
     absolute slopes along rows and columns, between texels that are both ``inside`` (S, S)."""
-    total = found.new_zeros(())
+    total = predicted.new_zeros(())
     for axis in (-1, -2):
-        estimate, true = (one.diff(dim=axis).abs() for one in (found, truth))
+        estimate, true = (one.diff(dim=axis).abs() for one in (predicted, truth))
         both = (inside.narrow(axis, 1, inside.shape[axis] - 1) & inside.narrow(axis, 0, inside.shape[axis] - 1)).float()
         total = total + ((estimate - true).abs().mean((0, 1)) * both).sum() / both.sum().clamp(min=1.0)
     return total

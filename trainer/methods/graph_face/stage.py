@@ -300,16 +300,16 @@ class GraphFaceStage(contracts.Stage):
                 marked.set_reference(data.landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
         return encoder(batch.photos.images, batch.photos.marks)
 
-    def _photo_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes, found: Tensor) -> dict[str, Tensor]:
+    def _photo_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes, shapes: Tensor) -> dict[str, Tensor]:
         """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
         visible = photos.seen.float()
         named = batch.person != data.UNKNOWN
         known = visible[named]
         apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[named][:, self.face].norm(dim=-1)
-        marks = [self._marks(points) for points in (codes.pose.project(found), photos.places)]
+        marks = [self._marks(points) for points in (codes.pose.project(shapes), photos.places)]
         albedo = net.albedo(codes.identity)
-        shading = shade(vertex_normals(found, self.triangles), codes.light)
+        shading = shade(vertex_normals(shapes, self.triangles), codes.light)
         true_shading = shade(vertex_normals(batch.vertices, self.triangles), photos.light)
         shown = functional.grid_sample(photos.images, 2 * photos.places[:, :, None] - 1, align_corners=False)
         rendered = srgb_from_linear((linear_from_srgb(albedo.clamp(0.001, 1)) * shading).clamp(1e-4, 1))
@@ -393,9 +393,9 @@ class GraphFaceStage(contracts.Stage):
     def _laplacian(self, shapes: Tensor) -> Tensor:
         return shapes - spread(self._neighbours, shapes)
 
-    def _marks(self, places: Tensor) -> Tensor:
+    def _marks(self, points: Tensor) -> Tensor:
         """(B, 68, 2) landmarks from places (B, C, 2) of the vertices."""
-        return (places[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
+        return (points[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
     def metrics(self, batches: Iterable[data.GraphBatch]) -> Mapping[str, float]:
         """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with

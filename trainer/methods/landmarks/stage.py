@@ -378,10 +378,10 @@ def _occluded(images: Tensor, share: float) -> Tensor:
     return torch.where(patch[:, None], torch.rand(count, 3, 1, 1, device=device), images)
 
 
-def _drawn(images: Tensor, places: Tensor, tone: float) -> Tensor:
+def _drawn(images: Tensor, points: Tensor, tone: float) -> Tensor:
     """(3, S, N S) pictures side by side with points (N, 478, 2) in one tone."""
     drawn, side = images.float().clone(), images.shape[-1]
-    cells = (places * side).long().clamp(0, side - 1)
+    cells = (points * side).long().clamp(0, side - 1)
     for picture, cell in zip(drawn, cells, strict=True):
         picture[:, cell[:, 1], cell[:, 0]] = tone
     return torch.cat(list(drawn), 2)

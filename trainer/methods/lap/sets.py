@@ -77,11 +77,11 @@ def filled_depth(truth: Tensor) -> Tensor:
     return push_pull(truth[:, None], (truth > 0)[:, None])[:, 0]
 
 
-def filled_albedo(albedo: Tensor, seen: Tensor) -> Tensor:
-    """Inpaint albedo (N, 3, S, S) outside ``seen`` (N, S, S): from the mirrored side if seen, else smoothly."""
-    mirrored = seen.flip(-1) & ~seen
+def filled_albedo(albedo: Tensor, visible: Tensor) -> Tensor:
+    """Inpaint albedo (N, 3, S, S) outside ``visible`` (N, S, S): from the mirrored side if seen, else smoothly."""
+    mirrored = visible.flip(-1) & ~visible
     albedo = torch.where(mirrored[:, None], albedo.flip(-1), albedo)
-    return push_pull(albedo, (seen | mirrored)[:, None])
+    return push_pull(albedo, (visible | mirrored)[:, None])
 
 
 @torch.no_grad()

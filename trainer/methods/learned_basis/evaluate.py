@@ -233,8 +233,8 @@ def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str,
     skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
     pixels, prior_pixels = cameras.project(face.vertices), cameras.project(prior.vertices)
 
-    def figure(shown: ModelledFace, places: Tensor, light: Tensor) -> float:
-        return float(colour_errors(bases, shown, places, light, batch).nanmean())
+    def figure(shown: ModelledFace, points: Tensor, light: Tensor) -> float:
+        return float(colour_errors(bases, shown, points, light, batch).nanmean())
 
     return {
         "photometric.learned": figure(face, pixels, network.lit(predicted, pictures).light),

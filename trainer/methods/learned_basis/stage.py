@@ -246,8 +246,8 @@ def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Ten
     """Mean errors in mm over the face's skin against truth, in the head frame; only ``shape`` is aligned."""
     truth, count, cage = batch.truth, len(batch.truth.vertices), len(mean)
 
-    def apart(found: Tensor, wanted: Tensor) -> Tensor:
-        return (found - wanted)[:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
+    def apart(predicted: Tensor, wanted: Tensor) -> Tensor:
+        return (predicted - wanted)[:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
 
     neutral = face.neutral[:count, :cage]
     moved, wanted = face.vertices[:count, :cage] - neutral, truth.vertices - truth.neutral

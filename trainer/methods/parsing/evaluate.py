@@ -56,16 +56,16 @@ of the corrected labels come from the net that shipped on 2026-11-20; without a 
 itself."""
 
 
-def agreement(found: np.ndarray, truth: np.ndarray, near: float = _NEAR) -> np.ndarray:
-    """(C, 3) int64 pixels of each class: hits, false ones and missed ones; found, truth (S, S) uint8 of ``FaceClass``.
+def agreement(predicted: np.ndarray, truth: np.ndarray, near: float = _NEAR) -> np.ndarray:
+    """(C, 3) int64 pixels of each class: hits, false and missed ones; predicted, truth (S, S) uint8 of ``FaceClass``.
 
-    A pixel of ``found`` is a hit if ``truth`` has its class within ``near`` pixels. A pixel of ``truth`` is missed if
-    ``found`` does not have its class within ``near`` pixels. Pixels where ``truth`` is 255 are ignored.
+    A pixel of ``predicted`` is a hit if ``truth`` has its class within ``near`` pixels. One of ``truth`` is missed if
+    ``predicted`` does not have its class within ``near`` pixels. Pixels where ``truth`` is 255 are ignored.
     """
     known = truth != UNKNOWN
     counts = np.zeros((len(CLASS_NAMES), 3), dtype=np.int64)
     for number in range(len(CLASS_NAMES)):
-        here, there = (found == number) & known, truth == number
+        here, there = (predicted == number) & known, truth == number
         if here.any() or there.any():
             hits = here & grown(there, near)
             counts[number] = hits.sum(), (here & ~hits).sum(), (there & ~grown(here, near)).sum()
@@ -133,12 +133,12 @@ def read_press_photos(path: Path = PRESS_PATH) -> tuple[PressPhoto, ...]:
 
 
 def count_wrong(
-    truths: Sequence[Mapping[str, bool | None]], found: Sequence[Mapping[str, bool | None]]
+    truths: Sequence[Mapping[str, bool | None]], answers: Sequence[Mapping[str, bool | None]]
 ) -> dict[str, float]:
     """``<kind>.worn`` and ``<kind>.bare``, numbers of photos with known answer, and ``<kind>.missed`` and
-    ``<kind>.invented`` among them; kinds without a result in ``found`` do not count."""
+    ``<kind>.invented`` among them; kinds without a result in ``answers`` do not count."""
     counts: Counter[str] = Counter()
-    for truth, said in zip(truths, found, strict=True):
+    for truth, said in zip(truths, answers, strict=True):
         for kind, worn in truth.items():
             if worn is None or said.get(kind) is None:
                 continue

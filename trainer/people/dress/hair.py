@@ -194,10 +194,10 @@ def _pick_style(generator: np.random.Generator, look: PersonLook) -> int:
     return int(generator.choice(len(STYLES), p=weights / weights.sum()))
 
 
-def _tie(place: float) -> np.ndarray:
+def _tie(height: float) -> np.ndarray:
     """(3,) x, z in the plane and s of the place where hair is tied: nape, back of the head, crown, or a side."""
-    s = 0.04 + 0.17 * place if place > 0.12 else 0.02
-    angle = np.pi - (0.5 if 0.45 < place < 0.55 else 0.0)
+    s = 0.04 + 0.17 * height if height > 0.12 else 0.02
+    angle = np.pi - (0.5 if 0.45 < height < 0.55 else 0.0)
     return np.array([s * np.sin(angle), s * np.cos(angle), s])
 
 
