@@ -6,6 +6,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable
+from concurrent import futures
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 DRAWING_SECONDS = 0.1
@@ -20,25 +22,12 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class _Look(Generic[V]):
-    """One check on its own thread."""
-
-    def __init__(self, look: Callable[[], V]) -> None:
-        self.seen: V | None = None
-        self.began = time.monotonic()
-        self.thread = threading.Thread(target=self._run, args=(look,), name="likeness-look", daemon=True)
-        self.thread.start()
-
-    def _run(self, look: Callable[[], V]) -> None:
-        self.seen = look()
-
-
 class Looks(Generic[K, V]):
     """Results of ``look`` per place, at most one check per place at a time. ``at`` is for one thread only."""
 
     def __init__(self, look: Callable[[K], V]) -> None:
         self._look = look
-        self._under_way: dict[K, _Look[V]] = {}
+        self._under_way: dict[K, tuple[float, Future[V]]] = {}
         self._last: dict[K, tuple[float, V | None]] = {}
         self._changed = -math.inf
 
@@ -56,18 +45,26 @@ class Looks(Generic[K, V]):
         if drawing and began > max(self._changed, time.monotonic() - REUSE_SECONDS):
             return last
         under_way = self._under_way.get(key)
-        if under_way is None or self._collected(key, under_way):
-            under_way = self._under_way[key] = _Look(lambda: self._look(key))
-            under_way.thread.join(DRAWING_SECONDS)
-        if not drawing:
-            under_way.thread.join(CLICK_SECONDS)
-        recent = drawing and time.monotonic() - under_way.began < STALE_SECONDS
-        return self._last[key][1] if self._collected(key, under_way) or (recent and key in self._last) else None
+        wait = DRAWING_SECONDS if under_way is None or self._collected(key) else 0.0
+        if key not in self._under_way:
+            self._under_way[key] = time.monotonic(), _started(lambda: self._look(key))
+        began, result = self._under_way[key]
+        futures.wait([result], wait if drawing else CLICK_SECONDS)
+        recent = drawing and time.monotonic() - began < STALE_SECONDS
+        return self._last[key][1] if self._collected(key) or (recent and key in self._last) else None
 
-    def _collected(self, key: K, look: _Look[V]) -> bool:
+    def _collected(self, key: K) -> bool:
         """Whether the check has ended; if so, store its result as the last one."""
-        if look.thread.is_alive():
+        began, result = self._under_way[key]
+        if not result.done():
             return False
-        self._last[key] = look.began, look.seen
-        self._under_way.pop(key, None)
+        self._last[key] = began, result.result()
+        del self._under_way[key]
         return True
+
+
+def _started(look: Callable[[], V]) -> Future[V]:
+    """A check on a thread of its own that does not keep the program from ending."""
+    result: Future[V] = Future()
+    threading.Thread(target=lambda: result.set_result(look()), name="likeness-look", daemon=True).start()
+    return result

@@ -51,5 +51,5 @@ def test_after_a_change_of_its_own_nothing_older_is_drawn(monkeypatch: pytest.Mo
     slow.forget()
     go_on.set()
     monkeypatch.setattr(looks, "DRAWING_SECONDS", 10.0)
-    slow._under_way["a"].thread.join()
+    slow._under_way["a"][1].result()
     assert slow.at("a", drawing=True) == 2

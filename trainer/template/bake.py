@@ -53,6 +53,7 @@ from trainer.template.parts import (
     keep_pocket_behind_skin,
     make_rules,
     makehuman_map,
+    motion_rows,
     split_quads,
 )
 from trainer.template.registration import closest_points
@@ -145,13 +146,7 @@ def without_rigid_motion(offsets: np.ndarray, points: np.ndarray, weights: np.nd
 
     ``weights`` (V,) weigh the vertices; size stays in the offsets.
     """
-    arm = points - weights @ points / weights.sum()
-    rows = np.zeros((len(points), 3, 6))
-    rows[:, [0, 1, 2], [0, 1, 2]] = 1.0
-    x, y, z = arm.T
-    rows[:, 1, 3], rows[:, 2, 3] = -z, y
-    rows[:, 0, 4], rows[:, 2, 4] = z, -x
-    rows[:, 0, 5], rows[:, 1, 5] = -y, x
+    rows = motion_rows(points - weights @ points / weights.sum())[..., :6]
     system = np.einsum("v,via,vib->ab", weights, rows, rows)
     right = np.einsum("v,via,nvi->an", weights, rows, offsets, optimize=True)
     return offsets - np.einsum("via,an->nvi", rows, np.linalg.solve(system, right), optimize=True)

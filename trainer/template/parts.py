@@ -388,13 +388,13 @@ def _similar_motion(points: np.ndarray, weights: np.ndarray, offsets: np.ndarray
     """(N, 7) least-squares translation, rotation vector and relative growth about the weighted centre for offsets
     (N, P, 3) at ``points`` (P, 3)."""
     arm = points - weights @ points / weights.sum()
-    rows = _motion_rows(arm)  # (P, 3, 7)
+    rows = motion_rows(arm)  # (P, 3, 7)
     system = np.einsum("p,pia,pib->ab", weights, rows, rows)
     right = np.einsum("p,pia,npi->na", weights, rows, offsets, optimize=True)
     return np.linalg.solve(system, right.T).T
 
 
-def _motion_rows(arm: np.ndarray) -> np.ndarray:
+def motion_rows(arm: np.ndarray) -> np.ndarray:
     """(P, 3, 7) displacement of points at ``arm`` (P, 3) per unit of translation, rotation and growth."""
     rows = np.zeros((len(arm), 3, 7))
     rows[:, [0, 1, 2], [0, 1, 2]] = 1.0
@@ -441,7 +441,7 @@ def carry_parts(rules: PartRules, head_offsets: np.ndarray) -> np.ndarray:
     motion = _similar_motion(rules.points[near], weights, head_offsets[:, near])
     for name in ("teeth_upper", "teeth_lower", "tongue"):
         span = slice(rules.parts[name].vertex_start, rules.parts[name].vertex_stop)
-        offsets[:, span] = np.einsum("pia,na->npi", _motion_rows(rules.points[span] - centre), motion, optimize=True)
+        offsets[:, span] = np.einsum("pia,na->npi", motion_rows(rules.points[span] - centre), motion, optimize=True)
     lashes = rules.parts["lashes"]
     feet = head_offsets[:, rules.lash_triangles]  # (N, L, 3 corners, 3)
     offsets[:, lashes.vertex_start : lashes.vertex_stop] = (feet * rules.lash_weights[:, :, None]).sum(2)

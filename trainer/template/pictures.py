@@ -26,13 +26,11 @@ from backend.rendering.render import STUDIO_LIGHT, Rendering, render_linear
 from backend.rig.eye_surfaces import IRIS_RADIUS
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from protocol.options import HAIR_STYLES
+from trainer.heads.raytrace import look_at
 from trainer.people.dress.grow import STYLES, Flow, Locks, grow, lock_paths
 from trainer.people.dress.hair import LOCKS, SEGMENTS
 from trainer.people.dress.hair import draw_hair as draw_locks
 from trainer.people.look import draw_look
-
-FACING = np.diag([1.0, -1.0, -1.0])
-"""Rotation from the head frame (y up, z out of the face) to a camera that looks at the face (y down, z forward)."""
 
 
 def portrait_camera(target: np.ndarray, yaw: float, size: int, span: float = 0.34, distance: float = 1.2) -> Camera:
@@ -41,13 +39,7 @@ def portrait_camera(target: np.ndarray, yaw: float, size: int, span: float = 0.3
     target : (3,) metres, projected to the middle of the picture of ``size`` x ``size`` pixels. span : metres across the
     picture at the target. distance : metres from the target.
     """
-    angle = np.radians(yaw)
-    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    pose = np.eye(4)
-    pose[:3, :3] = FACING @ turn
-    pose[:3, 3] = np.array([0.0, 0.0, distance]) - pose[:3, :3] @ target
-    focal = size * distance / span
-    return Camera(np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1.0]]), pose, (size, size))
+    return look_at(yaw, 0.0, 0.0, distance, size * distance / span, (size, size), target)
 
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"

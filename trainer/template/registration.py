@@ -146,17 +146,25 @@ def register(
         for _ in range(step.repeats):
             points = surface.matrix @ cage
             point_normals = vertex_normals(points, surface.triangles)
-            triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
-            corners = scan.triangles[triangle]
-            target = (scan.vertices[corners] * weights[..., None]).sum(1)
-            normal = (normals[corners] * weights[..., None]).sum(1)
-            normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+            corners, target, normal, distance = _counterparts(points, scan, normals)
             agree = np.clip(((point_normals * normal).sum(1) - 0.5) / 0.3, 0.0, 1.0)
             near = np.clip(2.0 - 2.0 * distance / step.reach, 0.0, 1.0)
             confidence = surface.weights * agree * near * trusted[corners].all(1)
             confidence = confidence * vertex_areas(points, surface.triangles)
             cage = _solve(start, surface.matrix, target, normal, confidence, pulls, step, bend)
     return cage
+
+
+def _counterparts(
+    points: np.ndarray, scan: TriangleMesh, normals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of the scan's points closest to ``points`` (P, 3): corners (P, 3), positions and unit normals (P, 3), and the
+    distances (P,). ``normals`` : of the scan's vertices."""
+    triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
+    corners = scan.triangles[triangle]
+    target = (scan.vertices[corners] * weights[..., None]).sum(1)
+    normal = (normals[corners] * weights[..., None]).sum(1)
+    return corners, target, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12), distance
 
 
 def _bending(cage: np.ndarray, surface: Surface, stiffness: float) -> sp.csr_matrix:
@@ -255,11 +263,7 @@ def fit_model(
     for iteration in range(iterations):
         local = mean_points + np.tensordot(coefficients, mode_points, 1)
         points = scale * local @ rotation.T + translation
-        triangle, bary, distance = closest_points(points, scan.vertices, scan.triangles)
-        corners = scan.triangles[triangle]
-        target = (scan.vertices[corners] * bary[..., None]).sum(1)
-        normal = (normals[corners] * bary[..., None]).sum(1)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        corners, target, normal, distance = _counterparts(points, scan, normals)
         point_normals = vertex_normals(points, triangles)
         reach = max(0.03 * 0.8**iteration, 0.006)
         trust = weights * areas * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
