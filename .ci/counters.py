@@ -19,8 +19,8 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_800,
-    "lines of tables": 745,
+    "lines of code": 64_570,
+    "lines of tables": 741,
     "files": 379,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
@@ -35,11 +35,11 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_285,
-    "numbers set by hand in defaults of dataclasses": 458,
-    "numbers set by hand in functions": 3_660,
-    "numbers set by hand in tables": 1_000,
-    "numbers set by hand": 7_385,
+    "numbers set by hand in module constants": 2_268,
+    "numbers set by hand in defaults of dataclasses": 457,
+    "numbers set by hand in functions": 3_640,
+    "numbers set by hand in tables": 991,
+    "numbers set by hand": 7_356,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
