@@ -234,7 +234,7 @@ def fit_head(
     photos: PhotoCollection, template: Template, models: Models, options: ReconstructOptions, watch: Watch
 ) -> FittedFace:
     """The fitted face; where only the shape is wanted, resumed from the cached fit of these photos."""
-    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average)
+    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average, options.reach)
     by = (options.quality, options.without, options.face_model)
     before = watch.cache.fit if options.geometry_only and not options.personalise else None
     if before is not None and before.by == by:

@@ -49,9 +49,8 @@ def _on_timer() -> float | None:
     view, preview = current.view, current.preview
     current.tick()
     if current.texture_asked and not current.busy:
-        current.texture_asked = False
-        with suppress(RuntimeError):  # no head is active, or its photos are gone
-            bpy.ops.likeness.paint_texture("INVOKE_DEFAULT")
+        with suppress(RuntimeError):  # the head is gone, or the backend does not have it
+            bpy.ops.likeness.paint_texture("INVOKE_DEFAULT", head=current.texture_asked.pop())
     writing = many.is_writing()
     many.tick()
     corner_preview.prepare()

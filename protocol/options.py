@@ -13,6 +13,10 @@ from typing import Any
 LONGEST_TEXT = 255
 """Characters of an option that is text: the name of a photo."""
 
+ONLY = ("", "geometry", "hair", "texture")
+"""What a job makes: all of a head, its shape alone, or anew the hair or the texture of the head of an earlier job."""
+REMADE = ONLY[2:]
+"""Those that need no photos."""
 _SIDES = ("left", "right")
 TEXTURE_REGIONS = (
     *("forehead", "nose", "mouth", "chin", "neck", "scalp"),
@@ -167,6 +171,12 @@ class HeadOptions:
         "How near the shape stays to the average face, 0.5 is usual: more where photos are poor, less where features "
         "are unusual",
         span=(0.0, 1.0),
+    )
+    reach: float = _option(
+        0.03,
+        "Reach",
+        "How far from a dragged landmark the skin moves, in metres",
+        span=(0.005, 0.2),
     )
     make_up: float = _option(
         0.0,

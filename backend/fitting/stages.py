@@ -338,13 +338,10 @@ def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOpt
     )
 
 
-REACH = 0.03
-"""Metres, 0.01 to 0.1: how far from a corrected landmark the skin moves beyond the modes; *Pull*'s first reach."""
-
-
-def with_points_met(state: FitState) -> FitState:
-    """Move the skin locally to the corrected landmarks, parallel to the photo's plane: modes cannot, and would drag the
-    whole face. The other ``HANDLES`` hold. Photos take turns, because two may correct the same point."""
+def with_points_met(state: FitState, reach: float) -> FitState:
+    """Move the skin up to ``reach`` metres around the corrected landmarks to them, parallel to the photo's plane: modes
+    cannot, and would drag the whole face. The other ``HANDLES`` hold. Photos take turns, because two may correct the
+    same point."""
     corrected = [(number, face.corrected) for number, face in enumerate(state.faces) if face.corrected is not None]
     points, ears, template = net_points(), ear_vertices(), state.template
     vertices = np.concatenate([points.vertices, np.repeat(ears[:, None], 3, 1)])
@@ -360,7 +357,7 @@ def with_points_met(state: FitState) -> FitState:
         moved = np.zeros((len(sites), 3))
         moved[: len(chosen)] = np.einsum("nij,nj->ni", np.linalg.pinv(by_point), places - pixels)
         head = state.neutral()[: template.head.vertex_stop]
-        motion = LocalMotion(head, vertices[sites], shares[sites], moved, REACH)(head)
+        motion = LocalMotion(head, vertices[sites], shares[sites], moved, reach)(head)
         changed = state.template.vertices + template.following_skin(motion)
         state = replace(state, template=replace(state.template, vertices=changed.astype(np.float32)))
     return state

@@ -295,7 +295,7 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
     """
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
-    if result.geometry_only and "hair" not in result.report:
+    if result.geometry_only and result.only != "hair":
         move_hair(collection, head)
         return
     if wanted_cards is not None:

@@ -68,7 +68,7 @@ def option_property(name: str, **more: Any) -> object:
         return EnumProperty(**words, items=items, default=str(option.default))
     if option.span is not None:
         low, high = option.span
-        return FloatProperty(**words, default=option.default, min=low, max=high, subtype="FACTOR")
+        return FloatProperty(**{"subtype": "FACTOR", **words}, default=option.default, min=low, max=high)
     return StringProperty(**words) if option.default == "" else BoolProperty(**words, default=option.default)
 
 
@@ -94,7 +94,7 @@ TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
 
 
 def _paint(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-    session().ask_texture()
+    session().ask_texture(wished.id_data)
 
 
 class LikenessHead(bpy.types.PropertyGroup):
@@ -108,15 +108,7 @@ class LikenessHead(bpy.types.PropertyGroup):
     delighting: option_property("delighting", update=_paint)
     mirror: option_property("mirror")
     texture_region: TEXTURE_REGION
-    reach: FloatProperty(
-        name="Reach",
-        description="How far from a dragged landmark Pull moves the skin",
-        default=0.03,
-        min=0.005,
-        max=0.2,
-        subtype="DISTANCE",
-        unit="LENGTH",
-    )
+    reach: option_property("reach", subtype="DISTANCE", unit="LENGTH")
     solved_symmetry: FloatProperty(default=OPTIONS["symmetry"].default, options={"HIDDEN"})
     solved_average: FloatProperty(default=OPTIONS["average"].default, options={"HIDDEN"})
 
@@ -131,16 +123,15 @@ class LikenessHead(bpy.types.PropertyGroup):
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
-        symmetry, average = (OPTIONS[name].valid(settings.get(name)) for name in ("symmetry", "average"))
-        self.solved_symmetry, self.solved_average = symmetry, average
+        for name in ("symmetry", "average"):
+            if name in settings:
+                setattr(self, f"solved_{name}", OPTIONS[name].valid(settings[name]))
         look = settings.get("look")
         if isinstance(look, str) and look:
             self.look = look
         if new:
-            for name in TEXTURE_OPTIONS:
+            for name in (*TEXTURE_OPTIONS, "symmetry", "average", "hair_style"):
                 setattr(self, name, OPTIONS[name].valid(settings.get(name)))
-            self.symmetry, self.average = symmetry, average
-            self.hair_style = OPTIONS["hair_style"].valid(settings.get("hair_style"))
 
 
 SHAPE_SLIDERS = {
