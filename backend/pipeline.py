@@ -26,6 +26,7 @@ from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import FoundHair, HairVotes, check_look, fit_hair, hair_votes
 from backend.hair.hair_line import apply_hairline_points
 from backend.hair.hair_strands import HairStrands
+from backend.hair.trace import chosen_parting
 from backend.models.checkpoints import computing_device
 from backend.models.detail import DetailModel
 from backend.models.graph_face import GraphAlbedoModel
@@ -290,7 +291,8 @@ def grow_hair(
     watch: Watch,
 ) -> FoundHair:
     """The hair of the look."""
-    return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look)
+    parting = chosen_parting(options.parting, options.parting_place)
+    return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look, parting)
 
 
 def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template) -> SkinPhotos:

@@ -46,15 +46,15 @@ _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode y
 class Session:
     """State of the add-on's work with the backend.
 
-    ``small_pictures`` : of the most recently made head, for ``portrait_steps``. ``texture_asked`` : ``session_uid`` of
-    the heads whose textures are to be painted again.
+    ``small_pictures`` : of the most recently made head, for ``portrait_steps``. ``asked`` : what is to be made anew, of
+    ``REMADE``, with the ``session_uid`` of its head.
     """
 
     def __init__(self) -> None:
         self.runner = Runner(client_name(), config_folder())
         self._runner_is_mine = False
         self._lent = False
-        self.texture_asked: set[int] = set()
+        self.asked: set[tuple[str, int]] = set()
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.preview_at = 0.0
@@ -112,10 +112,10 @@ class Session:
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options, job.corrections), backend)
 
-    def ask_texture(self, head: bpy.types.Collection) -> None:
-        """Have the timer paint a head's texture again soon, if there is a backend that may have it."""
+    def ask(self, only: str, head: bpy.types.Collection) -> None:
+        """Have the timer make a head's hair or texture anew soon, if there is a backend that may have the head."""
         if self.runner.connected:
-            self.texture_asked.add(head.session_uid)
+            self.asked.add((only, head.session_uid))
 
     def prepare(self, backend: LocalBackend | ServerAddress) -> None:
         """Start a backend of this computer for a click that is likely to come."""
@@ -160,7 +160,7 @@ class Session:
         if self._import is not None:
             self._import.close()
         self._import = self._error = None
-        self.texture_asked.clear()
+        self.asked.clear()
         if self.waiting.is_offered_head:
             self.waiting.put_back()
             self.__init_import()
@@ -289,7 +289,7 @@ class Session:
             corrections.keep_paints(made, job.corrections)
             made.likeness.mirror = job.options.mirror
         if job.into is None:
-            self.texture_asked.discard(made.session_uid)  # the values that it was made with ask for nothing
+            self.asked -= {(only, made.session_uid) for only in REMADE}  # the values it was made with ask for nothing
         scene = _scene_of(job)
         redraw.write(scene, job.given, result.report, self._head_id)
         said = redraw.summary(result.report, self._took, job.missing)

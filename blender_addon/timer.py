@@ -48,9 +48,11 @@ def _on_timer() -> float | None:
     current = session()
     view, preview = current.view, current.preview
     current.tick()
-    if current.texture_asked and not current.busy:
+    if current.asked and not current.busy:
+        only, head = current.asked.pop()
+        make = bpy.ops.likeness.paint_texture if only == "texture" else bpy.ops.likeness.grow_hair
         with suppress(RuntimeError):  # the head is gone, or the backend does not have it
-            bpy.ops.likeness.paint_texture("INVOKE_DEFAULT", head=current.texture_asked.pop())
+            make("INVOKE_DEFAULT", head=head)
     writing = many.is_writing()
     many.tick()
     corner_preview.prepare()

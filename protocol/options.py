@@ -140,6 +140,22 @@ class HeadOptions:
         Value("long curls", "Long Curls"),
         Value("locs", "Locs"),
     )
+    parting: str = _option(
+        "auto",
+        "Parting",
+        "Where hair on top is parted",
+        Value("auto", "By the Photos", "As the photos or the hairstyle have it"),
+        Value("left", "Left", "On the person's left"),
+        Value("middle", "Middle"),
+        Value("right", "Right", "On the person's right"),
+        Value("none", "None", "Combed backwards"),
+    )
+    parting_place: float = _option(
+        0.035,
+        "Parting's Place",
+        "Distance of a parting on the left or right from the middle, in metres",
+        span=(0.01, 0.06),
+    )
     look: str = _option(
         "",
         "Look",

@@ -177,7 +177,8 @@ class GrownHead:
     def with_hair(self, wanted: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
         """The shape with hair and beard of the look and in the style of ``wanted``, and what the report says of it.
         Raises ``LikenessError`` for a look that is no photo of the head."""
-        changed = {name: getattr(wanted, name) for name in ("hair", "hair_style", "look")}
+        names = ("hair", "hair_style", "look", "parting", "parting_place")
+        changed = {name: getattr(wanted, name) for name in names}
         options, look, beard = replace(self.options, **changed), self.look, self.beard
         if look is None or options.look not in (self.options.look, look.look.leader):
             if options.look:

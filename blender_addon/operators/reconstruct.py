@@ -276,14 +276,9 @@ a quarter of an hour after its last solve"""
         return super()._begin(context, to_the_end)
 
 
-class PaintTexture(_OnHead, bpy.types.Operator):
-    """Paint the active head's texture again as chosen here, without solving the head: for as long as the backend has \
-it, a quarter of an hour after its last solve"""
+class _Asked(_OnHead):
+    """Mix-in: makes hair or texture anew as a slider asked, of the head that has the slider."""
 
-    bl_idname = "likeness.paint_texture"
-    bl_label = "Paint Texture"
-    bl_options = {"REGISTER"}
-    only = "texture"
     head: IntProperty(
         name="Head",
         description="session_uid of the head's collection, 0 for the active one",
@@ -297,6 +292,26 @@ it, a quarter of an hour after its last solve"""
     def _head(self, context: bpy.types.Context) -> bpy.types.Collection | None:
         asked = (one for one in tags.head_collections() if one.session_uid == self.head)
         return next(asked, None) if self.head else super()._head(context)
+
+
+class GrowHair(_Asked, bpy.types.Operator):
+    """Grow the active head's hair again as chosen here, without solving the head: for as long as the backend has it, \
+a quarter of an hour after its last solve"""
+
+    bl_idname = "likeness.grow_hair"
+    bl_label = "Grow Hair"
+    bl_options = {"REGISTER"}
+    only = "hair"
+
+
+class PaintTexture(_Asked, bpy.types.Operator):
+    """Paint the active head's texture again as chosen here, without solving the head: for as long as the backend has \
+it, a quarter of an hour after its last solve"""
+
+    bl_idname = "likeness.paint_texture"
+    bl_label = "Paint Texture"
+    bl_options = {"REGISTER"}
+    only = "texture"
 
 
 ALL_PHOTOS, OTHER_SIDE = "/all", "/mirrored"
@@ -449,6 +464,7 @@ CLASSES = (
     SolveAgain,
     FitCorrections,
     ChangeHair,
+    GrowHair,
     HairFromPhoto,
     PaintTexture,
     PaintRegion,

@@ -94,7 +94,11 @@ TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
 
 
 def _paint(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-    session().ask_texture(wished.id_data)
+    session().ask("texture", wished.id_data)
+
+
+def _part(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    session().ask("hair", wished.id_data)
 
 
 class LikenessHead(bpy.types.PropertyGroup):
@@ -103,6 +107,8 @@ class LikenessHead(bpy.types.PropertyGroup):
     symmetry: option_property("symmetry")
     average: option_property("average")
     hair_style: option_property("hair_style")
+    parting: option_property("parting", update=_part)
+    parting_place: option_property("parting_place", subtype="DISTANCE", unit="LENGTH", update=_part)
     look: option_property("look")
     make_up: option_property("make_up", update=_paint)
     delighting: option_property("delighting", update=_paint)
@@ -130,7 +136,7 @@ class LikenessHead(bpy.types.PropertyGroup):
         if isinstance(look, str) and look:
             self.look = look
         if new:
-            for name in (*TEXTURE_OPTIONS, "symmetry", "average", "hair_style"):
+            for name in (*TEXTURE_OPTIONS, "symmetry", "average", "hair_style", "parting", "parting_place"):
                 setattr(self, name, OPTIONS[name].valid(settings.get(name)))
 
 

@@ -17,6 +17,7 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
+from blender_addon import timer  # noqa: E402
 from blender_addon.client.submissions import Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
@@ -88,6 +89,18 @@ def test_hair_comes_from_another_photo_without_a_solve(sent: list[Submission]) -
     bpy.context.scene.likeness.photos.clear()
     bpy.ops.likeness.solve_again()
     assert sent[-1].options["look"] == "a.jpg" and "only" not in sent[-1].options
+
+
+def test_a_chosen_parting_grows_the_hair_by_itself(sent: list[Submission], backend: Backend) -> None:
+    bpy.ops.likeness.reconstruct()
+    backend.connected = True
+    head().likeness.parting, head().likeness.parting_place = "left", 0.05
+    timer._on_timer()
+    timer._on_timer()
+    assert [one.options.get("parting") for one in sent] == [None, "left"]
+    assert sent[1].options["only"] == "hair" and sent[1].options["parting_place"] == pytest.approx(0.05)
+    bpy.ops.likeness.solve_again()
+    assert sent[-1].options["parting"] == "left" and "only" not in sent[-1].options
 
 
 def guides(strands: bpy.types.Object) -> np.ndarray:
