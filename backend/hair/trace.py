@@ -87,10 +87,8 @@ def direction_field(
         if parting is not None:
             azimuth = np.abs(grid.azimuth)
             top = np.clip((_TOP - grid.s) / _TOP_EDGE[0], 0, 1) * np.clip((_PARTED - azimuth) / _TOP_EDGE[1], 0, 1)
-            usual = _tangent(
-                top[..., None] * combing(surface, parting, True) + (1 - top[..., None]) * usual, grid.normal
-            )
-            tensor, weight = tensor * (1 - top[..., None, None]), weight * (1 - top)
+            tensor, weight, top = tensor * (1 - top[..., None, None]), weight * (1 - top), top[..., None]
+            usual = _tangent(top * combing(surface, parting, True) + (1 - top) * usual, grid.normal)
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
     line, sure = _strongest(smooth, grid.normal)

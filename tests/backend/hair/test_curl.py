@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import grown, made_view
 
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import CURLS, STUBBLE, coherences, curled, find_curl
+from backend.hair.curl import CURLS, STUBBLE, STYLES, coherences, curled, find_curl
 from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
