@@ -34,6 +34,8 @@ from .waiting import WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
 """Time per tick for import slices; later slices wait for the next tick."""
+SETTLED_SECONDS = 0.3
+"""Time for which a slider rests before the backend is asked: a drag is one job and one step of undo."""
 
 
 _ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
@@ -46,15 +48,14 @@ _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode y
 class Session:
     """State of the add-on's work with the backend.
 
-    ``small_pictures`` : of the most recently made head, for ``portrait_steps``. ``asked`` : what is to be made anew, of
-    ``REMADE``, with the ``session_uid`` of its head.
+    ``small_pictures`` : of the most recently made head, for ``portrait_steps``.
     """
 
     def __init__(self) -> None:
         self.runner = Runner(client_name(), config_folder())
         self._runner_is_mine = False
         self._lent = False
-        self.asked: set[tuple[str, int]] = set()
+        self._asked: dict[tuple[str, int], float] = {}
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.preview_at = 0.0
@@ -115,7 +116,14 @@ class Session:
     def ask(self, only: str, head: bpy.types.Collection) -> None:
         """Have the timer make a head's hair or texture anew soon, if there is a backend that may have the head."""
         if self.runner.connected:
-            self.asked.add((only, head.session_uid))
+            self._asked[only, head.session_uid] = time.monotonic()
+
+    def asked(self) -> tuple[str, int] | None:
+        """What ``ask`` wants now, of ``REMADE``, and the ``session_uid`` of its head; None while a slider moves or the
+        backend is busy. It counts as made then."""
+        if not self._asked or self.busy or time.monotonic() - max(self._asked.values()) < SETTLED_SECONDS:
+            return None
+        return self._asked.popitem()[0]
 
     def prepare(self, backend: LocalBackend | ServerAddress) -> None:
         """Start a backend of this computer for a click that is likely to come."""
@@ -160,7 +168,7 @@ class Session:
         if self._import is not None:
             self._import.close()
         self._import = self._error = None
-        self.asked.clear()
+        self._asked.clear()
         if self.waiting.is_offered_head:
             self.waiting.put_back()
             self.__init_import()
@@ -289,7 +297,8 @@ class Session:
             corrections.keep_paints(made, job.corrections)
             made.likeness.mirror = job.options.mirror
         if job.into is None:
-            self.asked -= {(only, made.session_uid) for only in REMADE}  # the values it was made with ask for nothing
+            for only in REMADE:  # the values that it was made with ask for nothing
+                self._asked.pop((only, made.session_uid), None)
         scene = _scene_of(job)
         redraw.write(scene, job.given, result.report, self._head_id)
         said = redraw.summary(result.report, self._took, job.missing)

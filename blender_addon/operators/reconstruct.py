@@ -293,6 +293,11 @@ class _Asked(_OnHead):
         asked = (one for one in tags.head_collections() if one.session_uid == self.head)
         return next(asked, None) if self.head else super()._head(context)
 
+    def cancel(self, context: bpy.types.Context) -> None:
+        super().cancel(context)
+        if session().view.phase is not Phase.DONE:  # else the session has pushed a step for slider and picture
+            redraw.push_undo_soon("Change Head")
+
 
 class GrowHair(_Asked, bpy.types.Operator):
     """Grow the active head's hair again as chosen here, without solving the head: for as long as the backend has it, \

@@ -12,6 +12,7 @@ from ..scene import corrections, tags
 from ..scene.hair import move_hair, shape_hair
 from ..session import session
 from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
+from . import redraw
 
 PLACES = (
     ("BESIDE", "Beside", "A new head stands beside what the scene shows"),
@@ -86,7 +87,8 @@ HAIR_STYLE = option_property("hair_style")
 _MARKED = (corrections.BRUSH, "What the Brush Marked", "What has weight in the head's vertex group of the brush")
 TEXTURE_REGION = EnumProperty(
     name="Region",
-    description="Part of the texture that one photo or the other side paints",
+    description="Part of the texture that one photo or the other side paints. The front of the neck and the bust take "
+    "the colours above them, and the mouth's inside has its own",
     items=[*((one, one.title(), "") for one in TEXTURE_REGIONS), _MARKED],
 )
 TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
@@ -139,6 +141,33 @@ class LikenessHead(bpy.types.PropertyGroup):
             for name in (*TEXTURE_OPTIONS, "symmetry", "average", "hair_style", "parting", "parting_place"):
                 setattr(self, name, OPTIONS[name].valid(settings.get(name)))
 
+
+class LikenessSliders(bpy.types.PropertyGroup):
+    """Those options of the active head that the backend obeys at once, as the panel draws them. They are the window
+    manager's, because Blender pushes a step of undo for any other slider: theirs comes with what the backend makes."""
+
+
+def _slider(name: str, **more: Any) -> object:
+    """A property that is the active head's option ``name``."""
+    names = OPTIONS[name].names
+
+    def get(_: bpy.types.PropertyGroup) -> Any:
+        head = tags.active_head(bpy.context)
+        value = OPTIONS[name].default if head is None else getattr(head.likeness, name)
+        return names.index(value) if names else value
+
+    def put(_: bpy.types.PropertyGroup, value: Any) -> None:
+        head = tags.active_head(bpy.context)
+        if head is not None:
+            setattr(head.likeness, name, names[value] if names else value)
+            if not session().runner.connected:
+                redraw.push_undo_soon("Change Head")
+
+    return option_property(name, get=get, set=put, **more)
+
+
+LikenessSliders.__annotations__ |= {name: _slider(name) for name in ("make_up", "delighting", "parting")}
+LikenessSliders.__annotations__["parting_place"] = _slider("parting_place", subtype="DISTANCE", unit="LENGTH")
 
 SHAPE_SLIDERS = {
     "nose_width": "Nose Width",
@@ -227,4 +256,4 @@ def settings_of(scene: bpy.types.Scene) -> LikenessSettings:
     return scene.likeness
 
 
-CLASSES = (LikenessPhoto, LikenessHead, LikenessSettings)
+CLASSES = (LikenessPhoto, LikenessHead, LikenessSliders, LikenessSettings)

@@ -23,8 +23,9 @@ pytestmark = pytest.mark.blender
 
 
 @pytest.fixture
-def asked(backend: Backend, result: HeadResult, tmp_path: Path) -> list[Submission]:
+def asked(backend: Backend, result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Submission]:
     """What the backend was asked for, from the default scene on; a texture comes with nothing else new."""
+    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 0.0)
     sent: list[Submission] = []
 
     def begin(submission: Submission, where: object) -> None:
@@ -201,6 +202,33 @@ def test_a_head_of_an_earlier_file_is_solved_first(asked: list[Submission]) -> N
     del head()[tags.JOB]
     with pytest.raises(RuntimeError, match="Solve the head again"):
         bpy.ops.likeness.paint_region(region="nose", source="a.jpg")
+
+
+def test_a_moving_slider_asks_for_nothing_yet(
+    asked: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 60.0)
+    backend.connected = True
+    head().likeness.make_up = 0.5
+    timer._on_timer()
+    assert len(asked) == 1
+    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 0.0)
+    timer._on_timer()
+    assert asked[-1].options["make_up"] == 0.5
+
+
+def test_the_panels_sliders_are_the_active_heads(asked: list[Submission], backend: Backend) -> None:
+    """They belong to the window manager, for which Blender pushes no step of undo of its own."""
+    sliders = bpy.context.window_manager.likeness
+    backend.connected = True
+    sliders.make_up, sliders.parting, sliders.parting_place = 0.5, "right", 0.02
+    own = head().likeness
+    assert (own.make_up, own.parting) == (0.5, "right") and own.parting_place == pytest.approx(0.02)
+    timer._on_timer()
+    timer._on_timer()
+    assert {one.options["only"] for one in asked[1:]} == {"hair", "texture"}
+    own.delighting = 0.25
+    assert sliders.delighting == 0.25
 
 
 def test_a_texture_without_its_head_makes_no_other_one(asked: list[Submission], backend: Backend) -> None:
