@@ -295,8 +295,8 @@ def _ramp(value: float, ends: tuple[float, float]) -> float:
 
 
 def tongue_of_photo(face: PhotoFace) -> float:
-    """``tongue_out`` of a photo's face; 0 where its mouth is masked, and of faces that are too small for it: JPEG has half
-    as many pixels of colour, and of small pictures lips run into the mouth."""
+    """``tongue_out`` of a photo's face; 0 where its mouth is masked, and of faces that are too small for it: JPEG has
+    half as many pixels of colour, and lips of small pictures run into the mouth."""
     if face.unseen is not None and face.unseen[list(UPPER_LINE + LOWER_LINE)].any():
         return 0.0
     window = landmark_window(face.landmarks, WINDOW_PER_FACE)
