@@ -251,6 +251,8 @@ def _declared(name: str, default: Any, word: str = "", **metadata: Any) -> Optio
 
 OPTIONS: dict[str, Option] = {one.name: _declared(one.name, one.default, **one.metadata) for one in fields(HeadOptions)}
 """By name, in the order of ``HeadOptions``."""
+HAIR_OPTIONS = ("hair", "hair_style", "look", "parting", "parting_place")
+"""Those that change a head's hair alone."""
 HAIR_STYLES: tuple[Value, ...] = OPTIONS["hair_style"].values[1:]
 """All but the photos' own."""
 DEVICES = ("auto", "cpu", "cuda")

@@ -54,7 +54,7 @@ from backend.system.assets import ASSETS
 from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
 from backend.texture.edits import check_edits
 from backend.texture.facial_hair import FacialHair, grow_facial_hair
-from protocol.options import REMADE
+from protocol.options import HAIR_OPTIONS, REMADE
 
 IDLE_SECONDS = 120.0
 """Time that faces are kept after their last use: a user drags the next point within a minute."""
@@ -177,8 +177,7 @@ class GrownHead:
     def with_hair(self, wanted: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
         """The shape with hair and beard of the look and in the style of ``wanted``, and what the report says of it.
         Raises ``LikenessError`` for a look that is no photo of the head."""
-        names = ("hair", "hair_style", "look", "parting", "parting_place")
-        changed = {name: getattr(wanted, name) for name in names}
+        changed = {name: getattr(wanted, name) for name in HAIR_OPTIONS}
         options, look, beard = replace(self.options, **changed), self.look, self.beard
         if look is None or options.look not in (self.options.look, look.look.leader):
             if options.look:
