@@ -26,6 +26,7 @@ from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import FoundHair, HairVotes, check_look, fit_hair, hair_votes
 from backend.hair.hair_line import apply_hairline_points
 from backend.hair.hair_strands import HairStrands
+from backend.hair.trace import chosen_parting
 from backend.models.checkpoints import computing_device
 from backend.models.detail import DetailModel
 from backend.models.graph_face import GraphAlbedoModel
@@ -236,7 +237,7 @@ def fit_head(
     photos: PhotoCollection, template: Template, models: Models, options: ReconstructOptions, watch: Watch
 ) -> FittedFace:
     """The fitted face; where only the shape is wanted, resumed from the cached fit of these photos."""
-    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average)
+    fit_options = with_shape_options(fit_options_for(options.quality), options.symmetry, options.average, options.reach)
     by = (options.quality, options.without, options.face_model)
     before = watch.cache.fit if options.geometry_only and not options.personalise else None
     if before is not None and before.by == by:
@@ -292,7 +293,8 @@ def grow_hair(
     watch: Watch,
 ) -> FoundHair:
     """The hair of the look."""
-    return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look)
+    parting = chosen_parting(options.parting, options.parting_place)
+    return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look, parting)
 
 
 def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template) -> SkinPhotos:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
 import bpy
 
 from .backend_process import folders
-from .backend_process.folders import BackendFolder, FolderState
+from .backend_process.folders import BackendFolder, FolderState, Installed
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
 from .backend_process.locks import lock_folder
 from .backend_process.looks import Looks
@@ -76,6 +77,11 @@ def cuda_card() -> bool:
         _asked = True
         threading.Thread(target=ask, name="likeness-card", daemon=True).start()
     return _cuda
+
+
+def leaves_card_unused(installed: Installed) -> bool:
+    """Whether an NVIDIA card has nothing to do because on Windows only Python 3.12 has torch for CUDA."""
+    return sys.platform == "win32" and not installed.cuda and "3.12" not in installed.python and cuda_card()
 
 
 def view() -> InstallView | None:

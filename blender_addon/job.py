@@ -24,9 +24,8 @@ class Job:
     frame : whether views turn to a new head.
     material_preview : whether views in Solid then switch to Material Preview.
     corrections : the artist's corrections of photos, by label.
-    geometry_only : whether to solve only shapes, keys and cameras of ``into`` again.
-    hair_only : whether to grow only the hair of ``into`` again, in the style of ``options``.
-    texture_only : whether to paint only the texture of ``into`` again.
+    only : what alone of ``into`` is made anew: one of ``ONLY``.
+    head : token of the job that solved ``into`` last; of this head the backend makes hair or texture alone.
     into : id of the head to solve again, None for a new one.
     missing : number of its photos whose files are gone.
     """
@@ -43,6 +42,5 @@ class Job:
     armature: bool = False
     name: str = ""
     corrections: tuple[PhotoCorrections, ...] = ()
-    geometry_only: bool = False
-    hair_only: bool = False
-    texture_only: bool = False
+    only: str = ""
+    head: str = ""

@@ -52,7 +52,7 @@ _SCENE_SETTINGS = {
 """Settings of each scene, by property name."""
 
 _HEAD_SETTINGS = "likeness"
-"""Collection property with the settings that a head is solved with."""
+"""Collection property with the settings that a head is solved with, and the window manager's with its sliders."""
 
 _WITH_HANDLERS = (thumbnails, key_pictures, panel, keys_panel, corner_preview)
 """Modules with their own ``register`` and ``unregister``, for draw handlers or preview icons."""
@@ -75,6 +75,7 @@ def register() -> None:
     for name, settings in _SCENE_SETTINGS.items():
         setattr(bpy.types.Scene, name, bpy.props.PointerProperty(type=settings))
     setattr(bpy.types.Collection, _HEAD_SETTINGS, bpy.props.PointerProperty(type=properties.LikenessHead))
+    setattr(bpy.types.WindowManager, _HEAD_SETTINGS, bpy.props.PointerProperty(type=properties.LikenessSliders))
     for module in _WITH_HANDLERS:
         module.register()
     bpy.app.handlers.load_post.append(_file_opened)
@@ -90,6 +91,7 @@ def unregister() -> None:
     bpy.app.handlers.load_post.remove(_file_opened)
     for module in reversed(_WITH_HANDLERS):
         module.unregister()
+    delattr(bpy.types.WindowManager, _HEAD_SETTINGS)
     delattr(bpy.types.Collection, _HEAD_SETTINGS)
     for name in reversed(_SCENE_SETTINGS):
         delattr(bpy.types.Scene, name)

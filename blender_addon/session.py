@@ -22,16 +22,19 @@ from .job import Job
 from .protocol.buffers import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
-from .scene import cameras, tags
+from .scene import cameras, corrections, tags
 from .scene.cameras import frame_head
 from .scene.importing import import_steps
 from .scene.own_head import check_editable
 from .scene.tags import Place
+from .shared.options import REMADE
 from .ui import redraw
 from .waiting import WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
 """Time per tick for import slices; later slices wait for the next tick."""
+SETTLED_SECONDS = 0.3
+"""Time for which a slider rests before the backend is asked: a drag is one job and one step of undo."""
 
 
 _ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
@@ -42,15 +45,13 @@ _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode y
 
 
 class Session:
-    """State of the add-on's work with the backend.
-
-    ``texture_asked`` : whether the active head's texture is to be painted again.
-    """
+    """State of the add-on's work with the backend."""
 
     def __init__(self) -> None:
         self.runner = Runner(client_name(), config_folder())
         self._runner_is_mine = False
-        self._lent = self.texture_asked = False
+        self._lent = False
+        self._asked: dict[tuple[str, int], float] = {}
         self.job: Job | None = None
         self.preview: Preview | None = None
         self.preview_at = 0.0
@@ -100,16 +101,24 @@ class Session:
         """Start a reconstruction. Raises ``AddonError`` ``busy``."""
         self._check_idle()
         self._runner_is_mine = True
-        only = {name: True for name in ("geometry_only", "hair_only", "texture_only") if getattr(job, name)}
-        options = job.options.changed() | only
+        more = {"only": job.only, "head": job.head}
+        options = job.options.changed() | {name: value for name, value in more.items() if value}
         self.job, self.preview, self._result, self._import_view = job, None, None, None
         self._head_id, self.elsewhere = None, False
         self._begun = time.monotonic()
         self.runner.begin(Submission(secrets.token_hex(16), job.photos, options, job.corrections), backend)
 
-    def ask_texture(self) -> None:
-        """Have the timer paint the active head's texture again soon, if there is a backend that may have it."""
-        self.texture_asked = bool(self.runner.connected)
+    def ask(self, only: str, head: bpy.types.Collection) -> None:
+        """Have the timer make a head's hair or texture anew soon, if there is a backend that may have the head."""
+        if self.runner.connected:
+            self._asked[only, head.session_uid] = time.monotonic()
+
+    def asked(self) -> tuple[str, int] | None:
+        """What ``ask`` wants now, of ``REMADE``, and the ``session_uid`` of its head; None while a slider moves or the
+        backend is busy. It counts as made then."""
+        if not self._asked or self.busy or time.monotonic() - max(self._asked.values()) < SETTLED_SECONDS:
+            return None
+        return self._asked.popitem()[0]
 
     def prepare(self, backend: LocalBackend | ServerAddress) -> None:
         """Start a backend of this computer for a click that is likely to come."""
@@ -154,6 +163,7 @@ class Session:
         if self._import is not None:
             self._import.close()
         self._import = self._error = None
+        self._asked.clear()
         if self.waiting.is_offered_head:
             self.waiting.put_back()
             self.__init_import()
@@ -258,7 +268,8 @@ class Session:
     def _wait(self, view: JobView) -> None:
         """Let the head wait for the artist, and keep it on disk from now on."""
         assert self.job is not None
-        self.waiting.keep(self.job, self._took, self._message)
+        if self.job.only not in REMADE:  # without its head it is nothing
+            self.waiting.keep(self.job, self._took, self._message)
         problem = self.waiting.problem
         said = view if problem is None else replace(view, advice=str(problem))
         if said != self._import_view:  # redraw only on a change
@@ -277,7 +288,12 @@ class Session:
         self._head_id = str(made[tags.HEAD_ID])
         settings = result.report.get("settings")
         made.likeness.remember(settings if isinstance(settings, dict) else {}, job.into is None)
-        self.texture_asked &= job.into is not None
+        if job.only == "texture":
+            corrections.keep_paints(made, job.corrections)
+            made.likeness.mirror = job.options.mirror
+        if job.into is None:
+            for only in REMADE:  # the values that it was made with ask for nothing
+                self._asked.pop((only, made.session_uid), None)
         scene = _scene_of(job)
         redraw.write(scene, job.given, result.report, self._head_id)
         said = redraw.summary(result.report, self._took, job.missing)
@@ -331,7 +347,7 @@ def _guarded(
     try:
         return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name, job.armature))
     except AddonError as error:
-        if error.code != "head_gone" or job.into is None or result.geometry_only or result.texture_only:
+        if error.code != "head_gone" or job.into is None or result.geometry_only or result.only:
             raise
     return (yield from import_steps(result, place, files, None, job.pack_photos, job.name, job.armature))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 
 import bpy
 
@@ -48,10 +47,14 @@ def _on_timer() -> float | None:
     current = session()
     view, preview = current.view, current.preview
     current.tick()
-    if current.texture_asked and not current.busy:
-        current.texture_asked = False
-        with suppress(RuntimeError):  # no head is active, or its photos are gone
-            bpy.ops.likeness.paint_texture("INVOKE_DEFAULT")
+    if (asked := current.asked()) is not None:
+        make = bpy.ops.likeness.paint_texture if asked[0] == "texture" else bpy.ops.likeness.grow_hair
+        try:
+            begun = make("INVOKE_DEFAULT", head=asked[1])
+        except RuntimeError:  # the head is gone, or the backend does not have it
+            begun = {"CANCELLED"}
+        if begun == {"CANCELLED"}:
+            redraw.push_undo_soon("Change Head")
     writing = many.is_writing()
     many.tick()
     corner_preview.prepare()

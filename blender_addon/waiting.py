@@ -140,7 +140,7 @@ class HeadNote:
 
 _KEPT_FIELDS = {
     "missing": int, "frame": bool,
-    "material_preview": bool, "pack_photos": bool, "armature": bool, "name": str, "geometry_only": bool,
+    "material_preview": bool, "pack_photos": bool, "armature": bool, "name": str,
 }  # fmt: skip
 """Fields of a ``Job`` that matter once the result is there, with their types."""
 

@@ -13,6 +13,10 @@ from typing import Any
 LONGEST_TEXT = 255
 """Characters of an option that is text: the name of a photo."""
 
+ONLY = ("", "geometry", "hair", "texture")
+"""What a job makes: all of a head, its shape alone, or anew the hair or the texture of the head of an earlier job."""
+REMADE = ONLY[2:]
+"""Those that need no photos."""
 _SIDES = ("left", "right")
 TEXTURE_REGIONS = (
     *("forehead", "nose", "mouth", "chin", "neck", "scalp"),
@@ -136,6 +140,22 @@ class HeadOptions:
         Value("long curls", "Long Curls"),
         Value("locs", "Locs"),
     )
+    parting: str = _option(
+        "auto",
+        "Parting",
+        "Where hair on top is parted",
+        Value("auto", "By the Photos", "As the photos or the hairstyle have it"),
+        Value("left", "Left", "On the person's left"),
+        Value("middle", "Middle"),
+        Value("right", "Right", "On the person's right"),
+        Value("none", "None", "Combed backwards"),
+    )
+    parting_place: float = _option(
+        0.035,
+        "Parting's Place",
+        "Distance of a parting on the left or right from the middle, in metres",
+        span=(0.01, 0.06),
+    )
     look: str = _option(
         "",
         "Look",
@@ -167,6 +187,12 @@ class HeadOptions:
         "How near the shape stays to the average face, 0.5 is usual: more where photos are poor, less where features "
         "are unusual",
         span=(0.0, 1.0),
+    )
+    reach: float = _option(
+        0.03,
+        "Reach",
+        "How far from a dragged landmark the skin moves, in metres",
+        span=(0.005, 0.2),
     )
     make_up: float = _option(
         0.0,
@@ -225,6 +251,8 @@ def _declared(name: str, default: Any, word: str = "", **metadata: Any) -> Optio
 
 OPTIONS: dict[str, Option] = {one.name: _declared(one.name, one.default, **one.metadata) for one in fields(HeadOptions)}
 """By name, in the order of ``HeadOptions``."""
+HAIR_OPTIONS = ("hair", "hair_style", "look", "parting", "parting_place")
+"""Those that change a head's hair alone."""
 HAIR_STYLES: tuple[Value, ...] = OPTIONS["hair_style"].values[1:]
 """All but the photos' own."""
 DEVICES = ("auto", "cpu", "cuda")

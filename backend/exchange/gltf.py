@@ -27,10 +27,11 @@ from backend.exchange.files import normal_picture, part_texels_per_metre
 from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
-from backend.hair.cards import ALPHA_CUTOFF, LEVELS, HairCards, card_atlas, card_roots, hair_cards
+from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas, card_roots, hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.uv_space import gutter_source
 from backend.texture.surface import UvChart, build_atlases
+from protocol.message import CARD_LEVELS
 from protocol.names import ARKIT_NAMES
 
 
@@ -236,7 +237,7 @@ def glb_bytes(asset: FaceAsset) -> bytes:
             part, material = replace(part, uv=places, uv_quads=part.quads), asset_mesh.SINGLE_LASHES
         parts.append(writer.add_part(part, material, alphas.get(part.name)))
     if asset.hair_cards is not None:
-        lower = [] if asset.hair_strands is None else [hair_cards(asset.hair_strands, most) for most in LEVELS[1:]]
+        lower = [] if asset.hair_strands is None else [hair_cards(asset.hair_strands, most) for most in CARD_LEVELS[1:]]
         bearded = asset.hair_strands is not None and FACIAL_GUIDES in asset.hair_strands.parameters
         parts.append(writer.add_cards((asset.hair_cards, *lower), asset.parts[0] if bearded else None))
     return writer.finish(parts)

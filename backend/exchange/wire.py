@@ -37,17 +37,14 @@ def pack_relief(detail: DetailEstimate) -> PackedRelief | None:
 
 
 def encode_face(
-    asset: FaceAsset,
-    packed: PackedRelief | None = None,
-    portrait: np.ndarray | None = None,
-    texture_only: bool = False,
+    asset: FaceAsset, packed: PackedRelief | None = None, portrait: np.ndarray | None = None, only: str = ""
 ) -> WireMessage:
     """Encode a ``FaceAsset`` as a message (without ``type`` and the fields that identify the job). ``packed`` : its
-    relief, where that was packed before. ``portrait`` : (H, W, 3) uint8 picture of it. ``texture_only`` : whether
-    nothing but the albedo is new."""
+    relief, where that was packed before. ``portrait`` : (H, W, 3) uint8 picture of it. ``only`` : what alone is new,
+    one of ``ONLY``."""
     buffers = BufferList()
     header: Entry = {"version": message.RESULT_VERSION, "arkit_names": ARKIT_NAMES, "report": dict(asset.report)}
-    header |= {"texture_only": True} if texture_only else {}
+    header |= {"only": only} if only else {}
     header["parts"] = [_encode_part(part, buffers, asset) for part in asset.parts]
     header["eyes"] = None if asset.eyes is None else _encode_eyes(asset.eyes, buffers)
     header["bust"] = None if asset.bust is None else _encode_part(asset.bust, buffers)

@@ -357,7 +357,7 @@ def finished_state(
     if options.symmetry > 0:
         state = symmetric_state(state, options.symmetry)
     placed = placed_on_face(with_closed_lips(state), textures, options)
-    return with_points_met(with_seen_openings(placed, options))
+    return with_points_met(with_seen_openings(placed, options), options.reach)
 
 
 def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:

@@ -172,7 +172,8 @@ class CageStage:
 class FitOptions:
     """All options of the fit: its prior and its stages, in order; a stage that is None is skipped.
 
-    ``symmetry``: share of the neutral shape's asymmetry that is removed at the end (``symmetric_state``).
+    ``symmetry``: share of the neutral shape's asymmetry that is removed at the end (``symmetric_state``). ``reach`` :
+    metres from a corrected landmark up to which the skin moves beyond the modes.
     """
 
     prior: PriorWeights = field(default_factory=PriorWeights)
@@ -182,6 +183,7 @@ class FitOptions:
     dense: DenseStage | None = field(default_factory=DenseStage)
     cage: CageStage | None = field(default_factory=CageStage)
     symmetry: float = OPTIONS["symmetry"].default
+    reach: float = OPTIONS["reach"].default
 
 
 def started_options(options: FitOptions) -> FitOptions:
@@ -197,8 +199,10 @@ def started_options(options: FitOptions) -> FitOptions:
     return replace(options, canonical=canonical, dense=dense)
 
 
-def with_shape_options(options: FitOptions, symmetry: float, average: float) -> FitOptions:
-    """The options with the user's wishes for the shape, both from 0 to 1.
+def with_shape_options(
+    options: FitOptions, symmetry: float, average: float, reach: float = OPTIONS["reach"].default
+) -> FitOptions:
+    """The options with the user's wishes for the shape: the first two from 0 to 1, ``reach`` in metres.
 
     ``average`` is nearness to the average face: at 1 the priors on identity and cage offsets weigh ``AVERAGE_RANGE``
     times as much as at 0.5, at 0 as many times less; at 0.5 nothing changes.
@@ -208,7 +212,7 @@ def with_shape_options(options: FitOptions, symmetry: float, average: float) -> 
     cage = options.cage
     if cage is not None:
         cage = replace(cage, magnitude_deviation_mm=cage.magnitude_deviation_mm * deviation)
-    return replace(options, prior=prior, cage=cage, symmetry=symmetry)
+    return replace(options, prior=prior, cage=cage, symmetry=symmetry, reach=reach)
 
 
 def fit_options_for(quality: str) -> FitOptions:

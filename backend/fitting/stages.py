@@ -27,7 +27,14 @@ from scipy.sparse.linalg import splu
 
 from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
-from backend.fitting.detector_model import camera_prior, expected_errors, face_scale, initial_parameters, upright_axes
+from backend.fitting.detector_model import (
+    camera_prior,
+    expected_errors,
+    face_scale,
+    initial_parameters,
+    tongue_of_photo,
+    upright_axes,
+)
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.landmark_targets import (
     GAP_PERCENT,
@@ -54,7 +61,7 @@ from backend.models.lap.canonical_face import CanonicalFace
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import LOWER_LID_EDGES, LOWER_LIP_EDGE, UPPER_LID_EDGES, UPPER_LIP_EDGE
 from backend.system.parallel import each
-from protocol.names import ARKIT_NAMES, HANDLES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, HANDLES
 from protocol.similarity import LocalMotion, fit_similarity
 
 
@@ -231,12 +238,17 @@ def seen_openings(
     targets: PointTargets,
     weights: SolverWeights,
 ) -> PhotoParameters:
-    """The photo's parameters with an expression whose lips and lids are as far apart as detected; those that are masked
-    stay.
+    """The photo's parameters with an expression whose lips and lids are as far apart as detected, and whose tongue is
+    out where the photo shows one; those that are masked stay.
 
     model, identity : the fitted face. targets : the points that the expression was solved for; their information is
     the cost of changing it.
     """
+    out = tongue_of_photo(face)
+    if out > 0.0:  # no landmark shows it; the lips are set again below, because a tongue opens the mouth
+        expression = parameters.expression.copy()
+        expression[ARKIT_INDEX["tongueOut"]] = out
+        parameters = replace(parameters, expression=expression)
     for opening in _OPENINGS:
         if face.unseen is None or not face.unseen[[*opening.upper, *opening.lower]].any():
             parameters = _seen_opening(opening, model, face, parameters, identity, targets, weights)
@@ -338,13 +350,10 @@ def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOpt
     )
 
 
-REACH = 0.03
-"""Metres, 0.01 to 0.1: how far from a corrected landmark the skin moves beyond the modes; *Pull*'s first reach."""
-
-
-def with_points_met(state: FitState) -> FitState:
-    """Move the skin locally to the corrected landmarks, parallel to the photo's plane: modes cannot, and would drag the
-    whole face. The other ``HANDLES`` hold. Photos take turns, because two may correct the same point."""
+def with_points_met(state: FitState, reach: float) -> FitState:
+    """Move the skin up to ``reach`` metres around the corrected landmarks to them, parallel to the photo's plane: modes
+    cannot, and would drag the whole face. The other ``HANDLES`` hold. Photos take turns, because two may correct the
+    same point."""
     corrected = [(number, face.corrected) for number, face in enumerate(state.faces) if face.corrected is not None]
     points, ears, template = net_points(), ear_vertices(), state.template
     vertices = np.concatenate([points.vertices, np.repeat(ears[:, None], 3, 1)])
@@ -360,7 +369,7 @@ def with_points_met(state: FitState) -> FitState:
         moved = np.zeros((len(sites), 3))
         moved[: len(chosen)] = np.einsum("nij,nj->ni", np.linalg.pinv(by_point), places - pixels)
         head = state.neutral()[: template.head.vertex_stop]
-        motion = LocalMotion(head, vertices[sites], shares[sites], moved, REACH)(head)
+        motion = LocalMotion(head, vertices[sites], shares[sites], moved, reach)(head)
         changed = state.template.vertices + template.following_skin(motion)
         state = replace(state, template=replace(state.template, vertices=changed.astype(np.float32)))
     return state

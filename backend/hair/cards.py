@@ -9,20 +9,16 @@ import numpy as np
 
 from backend.geometry.vectors import points_along, unit_vectors
 from backend.hair.hair_strands import HairStrands
+from protocol.message import CARD_LEVELS, FEWER_CARDS, fewest_card_points
 
-LEVELS = (12_000, 4_000, 1_000)
-"""Triangles at most of each level of detail: the usual budget of game engines for a head of hair near by, in a room and
-far away."""
-MOST_TRIANGLES = LEVELS[0]
 ATLAS_SIDE, COLUMNS = 512, 4
 """Side of the atlas in pixels, and number of different cards side by side in it. Fewer cards look alike; more are
 narrower than 128 pixels."""
 ALPHA_CUTOFF = 0.35
 """Least opacity in [0, 1] at which a texel of a card is drawn. It is below a half, because texels of small mip maps
 average strands and gaps."""
-_FEWEST_POINTS, _MOST_POINTS = (8, 6, 4), 12
-"""Points along a card at least, by level, and at most: with eight, nine of ten guides of 15 cm are within 2 mm of their
-cards (with five evenly placed ones within 12 mm); twelve bend like a guide of 24 points."""
+_MOST_POINTS = 12
+"""Points along a card: twelve bend like a guide of 24 points."""
 _STRAIGHT = 0.25
 """Share of a card's points that go to where it is long; the others go to where it bends."""
 _ROOT_WORTH = 50.0
@@ -33,8 +29,6 @@ _WIDER, _TIP = 1.7, 0.6
 root."""
 _BACK = 0.6
 """Half widths (of fewer cards less) by which a card begins behind its guide's root, so that partings hide the scalp."""
-_FEWER = 0.8
-"""Power of the share of guides left out with which the others' cards get wider: 1 keeps their area, 0.5 their look."""
 _STRANDS = 44
 """Strands per card: at ``_STRAND_PIXELS`` they cover its middle twice and leave gaps at its sides."""
 _ROOTS = 0.06
@@ -72,20 +66,19 @@ class CardAtlas:
     strand_map: np.ndarray
 
 
-def hair_cards(strands: HairStrands, most: int = MOST_TRIANGLES) -> HairCards:
+def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
     """Make cards along guides, each the nearest polyline to its own. Where ``most`` triangles are too few for a card
     per guide that bends like it, guides are left out, evenly, and the others' cards cover the scalp by their width."""
     guides = len(strands.points)
-    fewest = _FEWEST_POINTS[sum(most < level for level in LEVELS[:-1])]
-    points = int(np.clip(most // (2 * guides) + 1, fewest, _MOST_POINTS))
+    points = int(np.clip(most // (2 * guides) + 1, fewest_card_points(most), _MOST_POINTS))
     count = min(guides, most // (2 * (points - 1)))
     chosen, fewer = np.arange(count) * guides // count, guides / count
     lines, along = _fitted(strands.points[chosen].astype(np.float64), points)  # (C, P, 3), (C, P, 1)
     tangent = unit_vectors(np.gradient(lines, axis=1))
     side = _sides(lines, tangent)
     outwards = np.cross(tangent, side)
-    half = 0.5 * _WIDER * fewer**_FEWER * strands.width[chosen, None, None] * (1 + (_TIP - 1) * along)
-    lines[:, :1] -= _BACK * half[:, :1] / fewer ** (_FEWER / 2) * tangent[:, :1]
+    half = 0.5 * _WIDER * fewer**FEWER_CARDS * strands.width[chosen, None, None] * (1 + (_TIP - 1) * along)
+    lines[:, :1] -= _BACK * half[:, :1] / fewer ** (FEWER_CARDS / 2) * tangent[:, :1]
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
     normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
     column = np.arange(count) % COLUMNS

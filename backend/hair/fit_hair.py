@@ -27,6 +27,7 @@ from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
 from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
+    Parting,
     direction_field,
     falls,
     find_knot,
@@ -380,12 +381,13 @@ def fit_hair(
     progress: ProgressReporter = silent,
     told_style: str = "auto",
     told: HairVotes | None = None,
+    parting: Parting | None = None,
 ) -> FoundHair:
     """Fit hair to the photos of a fitted face that share a look; ``faces`` are matched to them by name.
 
     told_style : ``auto``, ``shaved``, ``balding`` or a key of ``curl.STYLES``; unless it is ``auto``, hair is combed
     and curled like that where the photos do not show it. told : of ``hair_votes``; None: found here, the look
-    chosen. Raises ``errors.Cancelled`` when ``progress`` raised it.
+    chosen. parting : None for the photos'. Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
     progress(STAGE, 0.0)
     if told_style == "shaved":
@@ -398,7 +400,7 @@ def fit_hair(
         return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
     photos = {photo.name: photo for photo in fitted.photos}
     of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
-    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style, told.hangs, told.tight)
+    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style, told.hangs, told.tight, parting)
     progress(STAGE, 1.0)
     return FoundHair(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
 
@@ -413,6 +415,7 @@ def hair_of_views(
     told_style: str = "auto",
     long_hair: bool = False,
     elsewhere: Sequence[HairView] = (),
+    parting: Parting | None = None,
 ) -> HairStrands | None:
     """Hair of one look: ``fitted`` has only its photos, and ``views`` and ``votes`` (``told_by``) are theirs, the
     leading one first. The leading photo counts as much as all others together.
@@ -439,7 +442,7 @@ def hair_of_views(
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
         curl = curl if knot is None else CURLS[0]
     surface = replace(surface, height=np.maximum(surface.height - 0.5 * curl.radius, np.minimum(surface.height, 0.004)))
-    guides = trace_guides(surface, direction_field(surface, views, style, knot), views, curl=curl, knot=knot)
+    guides = trace_guides(surface, direction_field(surface, views, style, knot, parting), views, curl=curl, knot=knot)
     if len(guides) < _LEAST_GUIDES:
         return None
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)

@@ -42,6 +42,8 @@ _PARTINGS, _BACK = (-0.05, -0.035, -0.02, 0.02, 0.035, 0.05), (0.4, 1.0)
 _TOP, _PARTED, _BETTER = 0.13, 1.4, 0.01
 """Metres from the crown and radians from the front where combings differ; by how much another than the usual must agree
 better, 0 to 1."""
+_TOP_EDGE = (0.03, 0.4)
+"""Metres and radians over which the top, which a chosen parting combs, fades into the sides."""
 _WHORL = 0.5
 """How far hair behind the crown turns about it, relative to downwards: hair that runs straight down parts there."""
 _LONG = 0.04
@@ -68,16 +70,25 @@ class DirectionField:
 
 
 def direction_field(
-    surface: HairSurface, views: Sequence[HairView], style: Style | None = None, knot: Knot | None = None
+    surface: HairSurface,
+    views: Sequence[HairView],
+    style: Style | None = None,
+    knot: Knot | None = None,
+    parting: Parting | None = None,
 ) -> DirectionField:
     """The field from the lines that the views show on the hair's surface; elsewhere it is combed like ``style``, to the
-    ``knot``, or as is usual."""
+    ``knot``, or as is usual. A ``parting`` has the top to itself."""
     grid = surface.grid
     tensor, weight, clear = _lines(surface, views)
     if knot is not None:
         usual = _tangent(knot.place - grid.place, grid.normal)
     else:
         usual = styled(surface, style) if style else combing(surface, find_parting(surface, tensor, weight))
+        if parting is not None:
+            azimuth = np.abs(grid.azimuth)
+            top = np.clip((_TOP - grid.s) / _TOP_EDGE[0], 0, 1) * np.clip((_PARTED - azimuth) / _TOP_EDGE[1], 0, 1)
+            tensor, weight, top = tensor * (1 - top[..., None, None]), weight * (1 - top), top[..., None]
+            usual = _tangent(top * combing(surface, parting, True) + (1 - top) * usual, grid.normal)
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
     line, sure = _strongest(smooth, grid.normal)
@@ -129,6 +140,12 @@ class Parting:
     back: float
 
 
+def chosen_parting(name: str, place: float) -> Parting | None:
+    """The parting of an option's name, ``place`` metres from the middle; None for "auto"."""
+    sides = {"left": place, "middle": 0.0, "right": -place}
+    return Parting(0.0, 0.0, 1.0) if name == "none" else Parting(sides[name], 1.0, _BACK[0]) if name in sides else None
+
+
 def partings(surface: HairSurface) -> list[Parting]:
     """The ways to comb hair's top, the usual one first: in the middle where it is long, backwards where it is short."""
     long_ = _longness(surface)
@@ -160,14 +177,17 @@ def _longness(surface: HairSurface) -> float:
     return float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
 
 
-def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
-    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is."""
+def combing(surface: HairSurface, parting: Parting, over_forehead: bool = False) -> np.ndarray:
+    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is.
+
+    over_forehead : whether hair that covers the forehead is combed, too, instead of hanging down.
+    """
     grid = surface.grid
     below = grid.s - grid.line[:, None]
     azimuth = np.broadcast_to(grid.azimuth, below.shape)
     beyond = (below > 0.008) & (below < 0.03)
     bare = 1 - (surface.there * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
-    bare = np.clip(2 * bare - 0.5, 0, 1)[:, None]  # whether the forehead of each column is
+    bare = np.clip(2 * bare - 0.5 + 2 * over_forehead, 0, 1)[:, None]  # whether the forehead of each column is
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.place.shape)
     side = np.tanh((grid.place[..., :1] - parting.place) / 0.01)
     away = side * [1.0, 0.0, 0.0] + 0.4 * (side**2 * grid.down + (1 - side**2) * back)  # backwards along the parting

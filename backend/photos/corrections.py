@@ -122,9 +122,9 @@ def check_corrections(corrections: Sequence[PhotoCorrections], names: Sequence[s
         raise LikenessError(
             "usage", f"The masks have more than {MOST_RUNS} runs.", "Mask fewer photos, or use simpler masks."
         )
-    regions = [region for one in corrections for region in one.paints]
-    if len(set(regions)) < len(regions):
-        twice = [region for region, count in Counter(regions).items() if count > 1]
+    regions = Counter(region for one in corrections for region in set(one.paints))
+    twice = [region for region, count in regions.items() if count > 1]
+    if twice:
         raise LikenessError(
             "usage", f"Two photos paint one region, {twice[0]}.", "Give each region of the texture one photo."
         )

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from msgspec.structs import replace as replace_struct
 
 from backend.errors import LikenessError
 from backend.exchange.assemble import with_pictures
@@ -34,7 +33,6 @@ from backend.options import options_of
 from backend.photos import mediapipe_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
-from backend.photos.corrections import PhotoCorrections
 from backend.photos.formats import READING, PhotoSource
 from backend.photos.reading import start_reading
 from backend.pipeline import (
@@ -47,6 +45,7 @@ from backend.pipeline import (
     exported_hair,
     grow_hair,
     look_at_hair,
+    photos_of_skin,
     reconstruct,
 )
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
@@ -55,7 +54,8 @@ from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.system.assets import ASSETS
 from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
 from backend.texture.edits import check_edits
-from backend.texture.facial_hair import FacialHair
+from backend.texture.facial_hair import FacialHair, grow_facial_hair
+from protocol.options import HAIR_OPTIONS, REMADE
 
 IDLE_SECONDS = 120.0
 """Time that faces are kept after their last use: a user drags the next point within a minute."""
@@ -146,43 +146,56 @@ after the last head: hairstyles and textures are tried for a while."""
 
 @dataclass(frozen=True)
 class GrownHead:
-    """What other hairstyles and textures of a head are made from, as stages of ``pipeline`` made it; ``asset`` is its
-    shape alone, ``look`` by the photo ``starred`` ("" for the one that was chosen), ``layers`` None where they are too
-    large to keep."""
+    """What other hairstyles and textures of a head are made from, as stages of ``pipeline`` made it by ``options``;
+    ``asset`` is its shape alone, ``albedo`` its texture with the whole beard, ``layers`` None where they are too large
+    to keep."""
 
+    options: ReconstructOptions
     fit: FittedFace
     hairline: Hairline
     look: HairVotes | None
-    starred: str
     template: Template
     tone: np.ndarray
     asset: FaceAsset
     beard: FacialHair
+    albedo: np.ndarray
     layers: TextureLayers | None
 
-    def with_texture(self, options: ReconstructOptions) -> FaceAsset:
-        """The shape with the texture that ``options`` ask for. Raises as ``check_edits`` does."""
-        edits = edits_of(options, self.template, self.fit.neutral)
+    def with_texture(self, wanted: ReconstructOptions) -> FaceAsset:
+        """The shape with the texture that ``wanted`` asks for. Raises ``LikenessError`` "usage" where the layers are
+        not kept, and as ``check_edits`` does."""
+        if self.layers is None:
+            raise LikenessError(
+                "usage",
+                "This head's texture is too large to be kept and painted anew.",
+                "Solve the head again with fewer photos or a smaller texture.",
+            )
+        edits = edits_of(wanted, self.template, self.fit.neutral)
         check_edits(self.layers.skin, edits)
         asset = with_pictures(self.asset, self.template, self.beard.below(finish_albedo(self.layers, edits)))
-        return replace(asset, report={"settings": options.to_report()})
+        return replace(asset, report={"settings": {}})
 
-    def with_hair(self, options: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
-        """The shape with hair of the look and in the style of ``options``, and what the report says of it. Raises
-        ``LikenessError`` for a look that is no photo of the head."""
-        look = self.look
-        if look is None or options.look not in (self.starred, look.look.leader):
+    def with_hair(self, wanted: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
+        """The shape with hair and beard of the look and in the style of ``wanted``, and what the report says of it.
+        Raises ``LikenessError`` for a look that is no photo of the head."""
+        changed = {name: getattr(wanted, name) for name in HAIR_OPTIONS}
+        options, look, beard = replace(self.options, **changed), self.look, self.beard
+        if look is None or options.look not in (self.options.look, look.look.leader):
             if options.look:
                 check_look(options.look, [photo.name for photo in self.fit.photos])
             look = look_at_hair(self.fit, self.hairline, self.template, options)
-        grown = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
-        strands = exported_hair(self.asset, grown, self.beard, self.tone, options)
+            skin = photos_of_skin(self.fit, self.hairline, look, self.template)
+            if options.facial_hair:
+                beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo)
+        found = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
+        strands = exported_hair(self.asset, found, beard, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
-        report = {"hair": grown.to_report(), "settings": options.to_report()}
+        report = {"hair": found.to_report(), "settings": changed}
         return replace(self.asset, hair_strands=strands, hair_cards=cards, report=report)
 
 
 def _grown_head(
+    options: ReconstructOptions,
     fit: FittedFace,
     hairline: Hairline,
     look: HairVotes | None,
@@ -192,12 +205,11 @@ def _grown_head(
     dressed: FaceAsset,
     beard: FacialHair,
     texture: AlbedoResult,
-    options: ReconstructOptions,
 ) -> GrownHead:
     """The stage of a whole job that keeps what other hairstyles and textures are made from."""
     layers = texture.layers if texture.layers.skin.nbytes <= MOST_BYTES else None
     bare = replace(shape, photos=dressed.photos)
-    return GrownHead(fit, hairline, look, options.look, template, tone, bare, beard, layers)
+    return GrownHead(options, fit, hairline, look, template, tone, bare, beard, texture.albedo, layers)
 
 
 class _KeptHead:
@@ -205,70 +217,36 @@ class _KeptHead:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: tuple[str, ReconstructOptions, GrownHead] | None = None
+        self._kept: tuple[str, GrownHead] | None = None
         self._timer: threading.Timer | None = None
 
-    def keep(self, key: str, options: ReconstructOptions, head: GrownHead) -> None:
-        """Keep a head in the last one's place."""
+    def keep(self, token: str, head: GrownHead) -> None:
+        """Keep the head of the job ``token`` in the last one's place."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-            self._kept = (key, options, head)
+            self._kept = (token, head)
             self._timer = threading.Timer(HAIR_IDLE_SECONDS, self._forget, (head,))
             self._timer.daemon = True
             self._timer.start()
 
-    def of(self, key: str, options: ReconstructOptions) -> GrownHead:
-        """The head of these photos and options, whatever hair and look it has. Raises ``LikenessError`` where it is
-        gone."""
+    def of(self, token: str) -> GrownHead:
+        """The head of the job ``token``. Raises ``LikenessError`` where it is gone."""
         with self._lock:
-            head = self._kept
-        if head is not None and (head[0], _but_hair(head[1])) == (key, _but_hair(options)):
-            return head[2]
+            kept = self._kept
+        if kept is not None and kept[0] == token:
+            return kept[1]
         raise LikenessError(
             "usage",
-            "The backend does not have this head's hair any more.",
-            "Solve the head again; it gets the hairstyle, and others can then be tried.",
-        )
-
-    def painted(self, key: str, options: ReconstructOptions) -> GrownHead:
-        """The head of these photos, whatever its shape and hair have become since. Raises ``LikenessError`` where its
-        texture is gone."""
-        with self._lock:
-            head = self._kept
-        if head is not None and (head[0], _of_texture(head[1])) == (key, _of_texture(options)):
-            if head[2].layers:
-                return head[2]
-            raise LikenessError(
-                "usage",
-                "This head's texture is too large to be kept and painted anew.",
-                "Solve the head again with fewer photos or a smaller texture.",
-            )
-        raise LikenessError(
-            "usage",
-            "The backend does not have this head's texture any more.",
-            "Solve the head again; it gets the texture that you chose, and others can then be tried.",
+            "The backend does not have this head any more.",
+            "Solve the head again; hair and texture can then be changed for a quarter of an hour.",
         )
 
     def _forget(self, head: GrownHead) -> None:
         """Forget a head, unless another has come while its timer waited for the lock."""
         with self._lock:
-            if self._kept is not None and self._kept[2] is head:
+            if self._kept is not None and self._kept[1] is head:
                 self._kept = None
-
-
-def _but_hair(options: ReconstructOptions) -> tuple[object, ...]:
-    """What must not change between a head and its other hairstyles."""
-    changed = ("hair", "look", "make_up", "delighting", "mirror")
-    unpainted = (replace_struct(one, paints=(), brush=b"") for one in options.corrections)
-    corrected = tuple(one for one in unpainted if one != PhotoCorrections(one.name))
-    return *(pair for pair in options.to_report().items() if not pair[0].startswith(changed)), corrected
-
-
-def _of_texture(options: ReconstructOptions) -> tuple[object, ...]:
-    """What must not change between a head's texture and another one."""
-    use = tuple((one.name, one.use, one.mask) for one in options.corrections if one.use != "both" or one.mask)
-    return options.texture_size, options.bust, options.face_model, use
 
 
 _kept_head = _KeptHead()
@@ -330,32 +308,32 @@ def run(task: Task, report: JobReporter) -> WireMessage:
 
 def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
     wanted = task.options.device if task.options.device != "auto" else _server_device
+    only = task.options.only
     options = ReconstructOptions(
         **options_of(task.options),
         device=_device(wanted),
         corrections=task.options.corrections,
-        geometry_only=task.options.geometry_only,
+        geometry_only=only == "geometry",
     )
+    if only in REMADE:
+        kept = _kept_head.of(task.options.head)
+        message = encode_face(
+            kept.with_hair(options, report) if only == "hair" else kept.with_texture(options), only=only
+        )
+        report(SENDING, 1.0)
+        return message
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
-    key = _key(sources, options.collect_options())
-    if task.options.hair_only or task.options.texture_only:
-        if task.options.hair_only:
-            message = encode_face(_kept_head.of(key, options).with_hair(options, report))
-        else:
-            message = encode_face(_kept_head.painted(key, options).with_texture(options), texture_only=True)
-        report(SENDING, 1.0)
-        return message
     output = {} if options.geometry_only else {"relief": pack_relief, "grown": _grown_head}
     head = reconstruct(sources, options, Watch(report, show, _cached_faces), output)
     report(SENDING, 0.0)
     if "grown" in head.output:
-        _kept_head.keep(key, options, head.output["grown"])
+        _kept_head.keep(task.token, head.output["grown"])
     portrait = None if options.geometry_only else front_portrait(head.asset)
-    message = encode_face(head.asset, head.output.get("relief"), portrait)
+    message = encode_face(head.asset, head.output.get("relief"), portrait, only)
     report(SENDING, 1.0)
     return message
 

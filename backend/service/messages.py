@@ -24,7 +24,7 @@ import msgspec
 from backend.errors import LikenessError
 from backend.options import option_struct
 from backend.photos.corrections import PhotoCorrections, check_corrections
-from protocol.options import DEVICES
+from protocol.options import DEVICES, ONLY, REMADE
 
 RESULT_HEADER_BYTES = 4 * 2**20
 """The largest header of a ``result``."""
@@ -160,13 +160,13 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fie
 
 
 class JobOptions(option_struct("Options", {}), frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a job: those of a head, and how it is made."""
+    """Options of a job: those of a head, and how it is made. ``head`` : token of the job that made the head whose hair
+    or texture alone is made anew."""
 
     device: Literal[DEVICES] = "auto"
     corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
-    geometry_only: bool = False
-    hair_only: bool = False
-    texture_only: bool = False
+    only: Literal[ONLY] = ""
+    head: _Token | Literal[""] = ""
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -263,7 +263,12 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
         if isinstance(message, AboutJob) and (message.job is None) == (message.token is None):
             raise ProtocolError("malformed", "The message has to name either the job or its token.")
         if isinstance(message, Submit):
-            _check_photos(message.photos, buffers, limits)
+            if message.options.only not in REMADE:
+                _check_photos(message.photos, buffers, limits)
+            elif message.photos or buffers or not message.options.head:
+                raise ProtocolError(
+                    "malformed", f"The {message.options.only} alone is made of an earlier job's head, without photos."
+                )
             _check_corrections(message)
         elif isinstance(message, Transfer):
             _check_transfer(message, buffers, limits)
@@ -297,7 +302,9 @@ def about(message: ClientMessage) -> Iterator[None]:
 
 def _check_corrections(message: Submit) -> None:
     try:
-        check_corrections(message.options.corrections, [photo.name for photo in message.photos])
+        said = message.options.corrections
+        names = message.photos or said  # of a head that is there, its photos are checked where it is
+        check_corrections(said, [one.name for one in names])
     except LikenessError as error:
         raise ProtocolError(error.code, error.sentence, error.advice) from error
 

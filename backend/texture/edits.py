@@ -147,7 +147,7 @@ def edited_skin(layers: SkinLayers, edits: TextureEdits) -> np.ndarray:
 
 def check_edits(layers: SkinLayers, edits: TextureEdits) -> None:
     """Raise ``LikenessError`` "usage" for a photo that takes no part in the texture, or shows nothing of what it is to
-    paint."""
+    paint, and for what no photo paints because it lies in a chart of its own."""
     names = [photo.face.name for photo in layers.views]
     for name, share in edits.paints.items():
         if name not in names:
@@ -157,6 +157,12 @@ def check_edits(layers: SkinLayers, edits: TextureEdits) -> None:
                 "Choose another photo, or let it be used for the texture and solve the head again.",
             )
         wanted = _mask(layers, share)
+        if not wanted.any():
+            raise LikenessError(
+                "usage",
+                "Photos paint neither the front of the neck nor the inside of the mouth.",
+                "Mark skin above them: the front of the neck and the bust take its colours.",
+            )
         if (wanted * _shown(layers, names.index(name))).sum() < LEAST_SHOWN * wanted.sum():
             raise LikenessError("usage", f"{name} does not show what it is to paint.", "Choose a photo that shows it.")
 

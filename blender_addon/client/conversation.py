@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import AddonError
@@ -33,16 +33,11 @@ from .events import (
     Welcomed,
 )
 from .keys import KeyPair, ServerAddress
-from .submissions import AnyJob, composed
+from .submissions import AnyJob, composed, header_frame
 
 PROTOCOL = 1
 MOST_HEADER_BYTES = 4 * 2**20
 _LARGEST = 1e30  # limit for numbers in a header; JSON integers may exceed any float
-
-
-def header_frame(header: Mapping[str, Any]) -> bytes:
-    """Encode a header as its frame."""
-    return json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def parse_header(frame: bytes) -> dict[str, Any]:
@@ -83,11 +78,7 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed
         instance=instance,
         pid=None if pid is None else int(pid),
         device=text_of(device, "kind") if isinstance(device, dict) else "",
-        limits=Limits(
-            frame_bytes=checked_field(limits, "frame_bytes", int),
-            message_bytes=checked_field(limits, "message_bytes", int),
-            photos=checked_field(limits, "photos", int),
-        ),
+        limits=Limits(**{limit.name: checked_field(limits, limit.name, int) for limit in fields(Limits)}),
         same_server=instance_before in (None, instance),
         ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
         silence_seconds=min(max(number_of(heartbeat, "silence_seconds") or 15.0, 1.0), 600.0),

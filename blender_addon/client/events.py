@@ -11,8 +11,9 @@ from ..transfer.clips import ExpressionClip
 
 @dataclass(frozen=True)
 class Limits:
-    """The server's limits: bytes per buffer and per message, photos per job."""
+    """The server's limits: bytes of a header, of a buffer and of a message, photos per job."""
 
+    header_bytes: int
     frame_bytes: int
     message_bytes: int
     photos: int

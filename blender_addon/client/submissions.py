@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -112,6 +113,11 @@ class Transfer:
 AnyJob = Submission | Transfer
 
 
+def header_frame(header: Mapping[str, Any]) -> bytes:
+    """Encode a header as its frame."""
+    return json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+
+
 def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
     """Header and buffers that submit a job. Reads the files.
 
@@ -126,7 +132,14 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     options = dict(job.options)
     if job.corrections:
         options["corrections"] = _corrections(job)
-    return header | {"options": options}, contents
+    header["options"] = options
+    if len(header_frame(header)) > welcome.limits.header_bytes:
+        raise AddonError(
+            "The photos have more corrections than the backend takes.",
+            "Reset the points or clear the masks of some, or let photos paint regions instead of what a brush marked.",
+            "too_large",
+        )
+    return header, contents
 
 
 def _corrections(job: Submission) -> list[dict[str, Any]]:
@@ -139,7 +152,8 @@ def _corrections(job: Submission) -> list[dict[str, Any]]:
         raise AddonError("The masks have too many edges.", "Mask fewer photos, or paint fewer strokes.", "too_large")
     described = []
     for one in job.corrections:
-        said: dict[str, Any] = {"name": one.label, "use": one.use, "points": list(map(list, one.points))}
+        points = [[landmark, round(x, 2), round(y, 2)] for landmark, x, y in one.points]
+        said: dict[str, Any] = {"name": one.label, "use": one.use, "points": points}
         if one.label in masks:
             said["mask"] = asdict(masks[one.label])
         if one.paints or one.brush:

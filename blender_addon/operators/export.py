@@ -11,9 +11,10 @@ from ..errors import AddonError
 from ..export.presets import BY_NAME, PRESETS
 from ..export.write import export_head
 from ..scene import tags
+from ..shared.message import CARD_LEVELS
 from ..ui.text import NO_HEAD, clickable, report_error
 
-_HAIR_DETAIL = ((12_000, "near by"), (4_000, "in a room"), (1_000, "far away"))
+_HAIR_DETAIL = tuple(zip(CARD_LEVELS, ("near by", "in a room", "far away"), strict=True))
 _CHOICES = tuple((preset.name, preset.label, preset.description) for preset in PRESETS)
 
 

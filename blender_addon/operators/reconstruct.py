@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from .. import timer
+from ..client.submissions import PhotoCorrections
 from ..errors import AddonError
 from ..job import Job
 from ..runner import Phase
@@ -16,7 +17,7 @@ from ..scene import own_head as solve_again
 from ..scene.own_head import own_id
 from ..scene.tags import Place, active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
-from ..shared.options import sides_of
+from ..shared.options import HeadOptions, sides_of
 from ..ui import redraw
 from ..ui.preferences import chosen_backend, preferences
 from ..ui.properties import HAIR_STYLE, TEXTURE_REGION, options_of
@@ -28,6 +29,14 @@ NO_WAITING_HEAD = "No head waits to be put into a scene"
 def _chosen_place(context: bpy.types.Context) -> Place:
     """The scene shown in the window, and where a new head is placed in it."""
     return Place.shown(context, at_cursor=context.scene.likeness.place == "CURSOR")
+
+
+def _own_id(collection: bpy.types.Collection, scene: bpy.types.Scene) -> str:
+    """The id of a head that is to be changed, which no copy shares any more."""
+    into, parted = own_id(collection)
+    if parted and not bpy.app.background:  # an undo in between must not bring the shared id back
+        redraw.push_undo("Part Head from Its Copies", scene)
+    return into
 
 
 class _Watching:
@@ -64,11 +73,10 @@ class _Watching:
 
 
 class _Reconstructing(_Watching):
-    """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one;
-    ``geometry_only`` solves only its shapes, keys and cameras, ``hair_only`` grows only its hair, ``texture_only``
-    paints only its texture."""
+    """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one; ``only`` is
+    what alone is made, one of ``ONLY``."""
 
-    again = geometry_only = hair_only = texture_only = False
+    again, only = False, ""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Run to the end: for scripts and background mode."""
@@ -115,11 +123,7 @@ class _Reconstructing(_Watching):
             own = corrections.head_corrections(collection)
             new = corrections.list_corrections(context.scene, given)
             stated = own + tuple(one for one in new if one.label not in corrections.known_photos(collection))
-            into, parted = own_id(collection)
-            if parted and not bpy.app.background:
-                redraw.push_undo(
-                    "Part Head from Its Copies", context.scene
-                )  # an undo in between must not bring the shared id back
+            into = _own_id(collection, context.scene)
         else:
             photos, given = listed_photos(context.scene)
             name = settings.person_name.strip()
@@ -137,15 +141,13 @@ class _Reconstructing(_Watching):
             pack_photos=chosen.pack_photos,
             armature=chosen.armature,
             name=name,
-            geometry_only=self.geometry_only,
-            hair_only=self.hair_only,
-            texture_only=self.texture_only,
+            only=self.only,
             corrections=tuple(one for one in stated if one.label in labels and not one.is_empty),
         )
 
     def _look(self, context: bpy.types.Context, given: tuple[tuple[str, str], ...], labels: set[str]) -> str:
         """Label of the photo with the star: of the list, or else of the head to solve again."""
-        if self.geometry_only:  # which does not touch the hair
+        if self.only:  # the shape does not touch the hair
             return ""
         starred = {photo.path for photo in context.scene.likeness.photos if photo.leads}
         of_list = [label for path, label in given if path in starred]
@@ -188,7 +190,7 @@ hair and relief stay until you solve it again as a whole"""
     bl_idname = "likeness.fit_corrections"
     bl_label = "Fit"
     bl_options = {"REGISTER"}
-    again = geometry_only = True
+    again, only = True, "geometry"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -211,11 +213,39 @@ def _photos_of(_: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[
 class _OnHead(_Reconstructing):
     """Mix-in: changes the active head, without solving it."""
 
-    again = True
-
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+
+    def _head(self, context: bpy.types.Context) -> bpy.types.Collection | None:
+        return tags.active_head(context)
+
+    def _wished(self, options: HeadOptions, collection: bpy.types.Collection) -> HeadOptions:
+        """The options with what this operator asks of a head."""
+        return options
+
+    def _paints(self, collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
+        """What single photos are to paint."""
+        return corrections.paints_of(collection)
+
+    def _job(self, context: bpy.types.Context) -> Job:
+        collection = self._head(context)
+        if collection is None:
+            raise AddonError("The head is not there any more.", f"{NO_HEAD}.", "no_head")
+        if not collection.get(tags.JOB):
+            raise AddonError("The backend does not have this head any more.", "Solve the head again.", "no_head")
+        wished = options_of(context.scene.likeness, collection.likeness)
+        return Job(
+            place=_chosen_place(context),
+            photos=(),
+            given=(),
+            options=self._wished(wished, collection),
+            into=_own_id(collection, context.scene),
+            frame=False,
+            corrections=self._paints(collection) if self.only == "texture" else (),
+            only=self.only,
+            head=str(collection[tags.JOB]),
+        )
 
 
 class HairFromPhoto(_OnHead, bpy.types.Operator):
@@ -224,12 +254,11 @@ class HairFromPhoto(_OnHead, bpy.types.Operator):
     bl_idname = "likeness.hair_from_photo"
     bl_label = "From Photo"
     bl_options = {"REGISTER"}
-    hair_only = True
+    only = "hair"
     photo: EnumProperty(name="Photo", items=_photos_of)
 
-    def _look(self, context: bpy.types.Context, given: tuple[tuple[str, str], ...], labels: set[str]) -> str:
-        tags.active_head(context).likeness.look = self.photo
-        return self.photo
+    def _wished(self, options: HeadOptions, collection: bpy.types.Collection) -> HeadOptions:
+        return replace(options, look=self.photo)
 
 
 class ChangeHair(_OnHead, bpy.types.Operator):
@@ -239,7 +268,7 @@ a quarter of an hour after its last solve"""
     bl_idname = "likeness.change_hair"
     bl_label = "Change Hair"
     bl_options = {"REGISTER"}
-    hair_only = True
+    only = "hair"
     style: HAIR_STYLE
 
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
@@ -247,19 +276,47 @@ a quarter of an hour after its last solve"""
         return super()._begin(context, to_the_end)
 
 
-class _Painting(_OnHead):
-    """Mix-in: paints the active head's texture again."""
+class _Asked(_OnHead):
+    """Mix-in: makes hair or texture anew as a slider asked, of the head that has the slider."""
 
-    texture_only = True
+    head: IntProperty(
+        name="Head",
+        description="session_uid of the head's collection, 0 for the active one",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, session().busy_reason)
+
+    def _head(self, context: bpy.types.Context) -> bpy.types.Collection | None:
+        asked = (one for one in tags.head_collections() if one.session_uid == self.head)
+        return next(asked, None) if self.head else super()._head(context)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        super().cancel(context)
+        if session().view.phase is not Phase.DONE:  # else the session has pushed a step for slider and picture
+            redraw.push_undo_soon("Change Head")
 
 
-class PaintTexture(_Painting, bpy.types.Operator):
+class GrowHair(_Asked, bpy.types.Operator):
+    """Grow the active head's hair again as chosen here, without solving the head: for as long as the backend has it, \
+a quarter of an hour after its last solve"""
+
+    bl_idname = "likeness.grow_hair"
+    bl_label = "Grow Hair"
+    bl_options = {"REGISTER"}
+    only = "hair"
+
+
+class PaintTexture(_Asked, bpy.types.Operator):
     """Paint the active head's texture again as chosen here, without solving the head: for as long as the backend has \
 it, a quarter of an hour after its last solve"""
 
     bl_idname = "likeness.paint_texture"
     bl_label = "Paint Texture"
     bl_options = {"REGISTER"}
+    only = "texture"
 
 
 ALL_PHOTOS, OTHER_SIDE = "/all", "/mirrored"
@@ -274,18 +331,22 @@ def _sources_of(operator: bpy.types.Operator, context: bpy.types.Context) -> lis
     return _BESIDE_PHOTOS + _photos_of(operator, context)
 
 
-class PaintRegion(_Painting, bpy.types.Operator):
+class PaintRegion(_OnHead, bpy.types.Operator):
     """Paint this region of the texture as one photo shows it, or as the other side is"""
 
     bl_idname = "likeness.paint_region"
     bl_label = "Paint Region"
     bl_options = {"REGISTER"}
+    only = "texture"
     region: TEXTURE_REGION
     source: EnumProperty(name="From", items=_sources_of)
 
-    def _job(self, context: bpy.types.Context) -> Job:
-        collection = tags.active_head(context)
-        mesh, wished = active_mesh(context, collection), collection.likeness
+    def _wished(self, options: HeadOptions, collection: bpy.types.Collection) -> HeadOptions:
+        mirrored = [one for one in sides_of(options.mirror) if one != self.region]
+        return replace(options, mirror=", ".join(mirrored + [self.region] * (self.source == OTHER_SIDE)))
+
+    def _paints(self, collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
+        mesh = active_mesh(bpy.context, collection)
         if mesh is not None and mesh.mode == "WEIGHT_PAINT":
             bpy.ops.object.mode_set(mode="OBJECT")
         brush = corrections.brush_of(mesh) if self.region == corrections.BRUSH and mesh is not None else b""
@@ -294,10 +355,7 @@ class PaintRegion(_Painting, bpy.types.Operator):
             raise AddonError("Nothing is marked.", "Mark a part of the head with the brush first.", "no_brush")
         if self.source == OTHER_SIDE and not self.region.startswith(("left", "right")):
             raise AddonError(f"The region {self.region} has no other side.", "Choose a left or right one.", "no_side")
-        corrections.paint_region(collection, self.region, photo, brush)
-        mirrored = [one for one in sides_of(wished.mirror) if one != self.region]
-        wished.mirror = ", ".join(mirrored + [self.region] * (self.source == OTHER_SIDE))
-        return super()._job(context)
+        return corrections.with_region(corrections.paints_of(collection), self.region, photo, brush)
 
 
 class TextureBrush(bpy.types.Operator):
@@ -309,7 +367,9 @@ class TextureBrush(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
+        head = tags.active_head(context)
+        no_mesh = "" if head and active_mesh(context, head) else "The head has no mesh any more. Solve it again first"
+        return clickable(cls, no_mesh if head else NO_HEAD)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)
@@ -409,6 +469,7 @@ CLASSES = (
     SolveAgain,
     FitCorrections,
     ChangeHair,
+    GrowHair,
     HairFromPhoto,
     PaintTexture,
     PaintRegion,

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..shared import message
+from ..shared.options import ONLY
 from .buffers import NamedBuffers, checked_field, malformed
 from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, LASHES, PART_NAMES
 
@@ -314,7 +315,8 @@ class HeadResult:
     detail : relief of the skin; None if there is none.
     portrait_png : PNG file, the head from the front, for lists of heads; None where an earlier one stays.
     lashes : single hairs; None without an albedo, and where the part ``lashes`` has no strips.
-    texture_only : whether nothing but the albedo is new.
+    only : what alone is new, one of ``ONLY``; "" also from backends that do not say it of a shape.
+    token : of the job that made it.
     """
 
     arkit_names: tuple[str, ...]
@@ -331,7 +333,8 @@ class HeadResult:
     detail: ResultDetail | None = None
     portrait_png: bytes | None = None
     lashes: ResultLashes | None = None
-    texture_only: bool = False
+    only: str = ""
+    token: str = ""
 
     @property
     def geometry_only(self) -> bool:
@@ -400,7 +403,8 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
-    more = (eyes, *of_head.values(), hair, cards, detail, portrait, lashes, header.get("texture_only") is True)
+    only = header["only"] if header.get("only") in ONLY else ""
+    more = (eyes, *of_head.values(), hair, cards, detail, portrait, lashes, only, str(header.get("token", "")))
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
 
 

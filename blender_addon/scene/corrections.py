@@ -201,18 +201,35 @@ def painted_regions(collection: bpy.types.Collection) -> dict[str, str]:
     return found | ({BRUSH: marked[0]} if marked else {})
 
 
-def paint_region(collection: bpy.types.Collection, region: str, photo: str, brush: bytes = b"") -> None:
-    """Let one photo alone paint a region of the texture, or what the ``brush`` marked; "" gives it back to all."""
-    stored = {}
-    for label, one in _stored(collection).items():
+def paints_of(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
+    """What single photos of a head paint, and nothing else that was said of them."""
+    said = (PhotoCorrections(one.label, paints=one.paints, brush=one.brush) for one in _stored(collection).values())
+    return tuple(one for one in said if not one.is_empty)
+
+
+def with_region(
+    paints: Iterable[PhotoCorrections], region: str, photo: str, brush: bytes = b""
+) -> tuple[PhotoCorrections, ...]:
+    """``paints_of`` a head where one photo alone paints a region, or what the ``brush`` marked; "" for all photos."""
+    said = {}
+    for one in paints:
         left = tuple(other for other in one.paints if other != region)
-        less = replace(one, paints=left, brush=b"" if region == BRUSH else one.brush)
-        if less == one or not less.is_empty:  # an entry without corrections stays, because the shape still has them
-            stored[label] = less
+        said[one.label] = replace(one, paints=left, brush=b"" if region == BRUSH else one.brush)
     if photo:
-        one = stored.get(photo, PhotoCorrections(photo))
+        one = said.get(photo, PhotoCorrections(photo))
         more = {"brush": brush} if region == BRUSH else {"paints": (*one.paints, region)}
-        stored[photo] = replace(one, **more)
+        said[photo] = replace(one, **more)
+    return tuple(one for one in said.values() if not one.is_empty)
+
+
+def keep_paints(collection: bpy.types.Collection, paints: Iterable[PhotoCorrections]) -> None:
+    """Store what single photos of a head paint, and nothing else that is said of them."""
+    stored, wanted = _stored(collection), {one.label: one for one in paints}
+    for label in {**stored, **wanted}:
+        before, one = stored.get(label, PhotoCorrections(label)), wanted.get(label, PhotoCorrections(label))
+        stored[label] = replace(before, paints=one.paints, brush=one.brush)
+        if stored[label] != before and stored[label].is_empty:  # others stay: the shape still has their corrections
+            del stored[label]
     _store(collection, stored)
 
 

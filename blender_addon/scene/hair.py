@@ -16,6 +16,7 @@ from mathutils.bvhtree import BVHTree
 from mathutils.kdtree import KDTree
 
 from ..protocol.result import HeadResult, ResultCards, ResultHair
+from ..shared.message import FEWER_CARDS, fewest_card_points
 from . import tags
 from .expressions import lock_weights
 from .materials import packed_image
@@ -97,9 +98,6 @@ def hair_material(shown: np.ndarray) -> bpy.types.Material:
 
 CARDS_NAME, UV = "hair", "Cards"
 COLOUR = "colour"
-FEWEST_POINTS, FEWER = 4, 0.8
-"""Points along a card of a lower level of detail, and the power of the share of cards left out with which the others
-get wider; as in the backend's levels."""
 SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
 """Vertex attributes of a card: the head's vertex on which the card stands, and its position at that time."""
 ATLAS, STRAND_MAP = ("hair_strands", "hair_relief"), "hair_strand_map"
@@ -245,12 +243,12 @@ def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
     if points < 2 or len(place) % (2 * points) or len(mesh.polygons) != len(place) // (2 * points) * 2 * (points - 1):
         return None
     count = len(place) // (2 * points)
-    kept = np.unique(np.linspace(0, points - 1, min(points, FEWEST_POINTS)).round().astype(int))
+    kept = np.unique(np.linspace(0, points - 1, min(points, fewest_card_points(most))).round().astype(int))
     step = -(-count * 2 * (len(kept) - 1) // most)
     vertex = np.arange(len(place)).reshape(count, points, 2)[::step, kept]
     ends = coordinates(mesh.vertices)[vertex]
     middle = ends.mean(2, keepdims=True)
-    ends = middle + (ends - middle) * step**FEWER
+    ends = middle + (ends - middle) * step**FEWER_CARDS
     start = (np.arange(len(vertex))[:, None] * len(kept) + np.arange(len(kept) - 1)).ravel()[:, None] * 2
     triangles = np.concatenate([start + np.array(corners) for corners in ((0, 2, 1), (1, 2, 3))])
     lower = bpy.data.meshes.new(mesh.name)
@@ -295,7 +293,7 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
     """
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
-    if result.geometry_only and "hair" not in result.report:
+    if result.geometry_only and result.only != "hair":
         move_hair(collection, head)
         return
     if wanted_cards is not None:

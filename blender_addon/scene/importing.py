@@ -24,6 +24,7 @@ from ..protocol.names import ALL_PART_NAMES, BUST
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
+from ..shared.options import REMADE
 from . import corrections, tags
 from .cameras import (
     PhotoFile,
@@ -37,7 +38,7 @@ from .cameras import (
     update_camera,
 )
 from .expressions import PartLocks, expression_unchanged, set_expression
-from .hair import put_hair
+from .hair import move_hair, put_hair
 from .materials import (
     LOOKS,
     detail_steps,
@@ -342,8 +343,8 @@ class _Build:
         self.result = seen_from(self.result, self.origin)
 
     def steps(self) -> Iterator[Callable[[], object]]:
-        if self.result.texture_only and not self.new:
-            yield self._albedo
+        if self.result.only in REMADE and not self.new:
+            yield self._albedo if self.result.only == "texture" else self._hair
             yield self._show
             return
         if self.new:
@@ -592,10 +593,23 @@ class _Build:
         collection[tags.PHOTOS] = groups
         before = json.loads(collection.get(tags.REPORT, "{}")) if self.result.geometry_only else {}
         collection[tags.REPORT] = json.dumps({**before, **self.result.report}, ensure_ascii=False)
+        if not self.result.geometry_only:
+            collection[tags.JOB] = self.result.token
         for camera in tags.camera_objects(collection):
             of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
             if camera[tags.PHOTO] not in used and not of_a_copy:  # no longer used
                 remove_camera(camera)
+
+    def _hair(self) -> None:
+        """Put other hair on the head as it is now."""
+        collection, head = self.collection(), self.object_of("head")
+        put_hair(self.result, collection, head)
+        move_hair(collection, head)
+        if self.result.hair_cards is not None:
+            show_cards_in_solid(tags.hair_object(collection, "MESH"))
+        before = json.loads(collection.get(tags.REPORT, "{}"))
+        settings = {"settings": {**before.get("settings", {}), **self.result.report.get("settings", {})}}
+        collection[tags.REPORT] = json.dumps({**before, **self.result.report, **settings}, ensure_ascii=False)
 
     def _show(self) -> None:
         """Link the head into the scene if no scene shows it, and select it as ``place`` says."""

@@ -238,6 +238,11 @@ class HairPanel(_OfHead, bpy.types.Panel):
         row.prop(collection.likeness, "hair_style")
         row.popover(HairStyles.bl_idname, text="", icon="OUTLINER_OB_CURVES")
         self.layout.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
+        row = self.layout.row(align=True)
+        row.prop(context.window_manager.likeness, "parting")
+        if collection.likeness.parting in ("left", "right"):
+            row.prop(context.window_manager.likeness, "parting_place", text="")
+        row.operator("likeness.grow_hair", text="", icon="FILE_REFRESH")
         sliders = self.layout.column(align=True)
         sliders.enabled = tags.hair_object(collection, "CURVES") is not None
         for name in HAIR_SLIDERS:
@@ -270,8 +275,8 @@ class SkinPanel(_OfHead, bpy.types.Panel):
             undo = row.operator("likeness.paint_region", text="", icon="X")
             undo.region, undo.source = region, ALL_PHOTOS
         row = self.layout.row(align=True)
-        row.prop(wished, "make_up")
-        row.prop(wished, "delighting")
+        row.prop(context.window_manager.likeness, "make_up")
+        row.prop(context.window_manager.likeness, "delighting")
         row.operator("likeness.paint_texture", text="", icon="FILE_REFRESH")
 
 

@@ -167,6 +167,11 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             kind = "CUDA" if installed.cuda else "CPU"
             said = f"Backend {installed.version} ({kind}, {installed.python}), {gigabytes(installed.size_bytes)}"
             layout.label(text=said, icon="CHECKMARK")
+            if installer.leaves_card_unused(installed):
+                said = (
+                    "It does not use your NVIDIA card: on Windows that needs Python 3.12. Enter one below and Repair."
+                )
+                draw_wrapped(layout, said, icon="INFO")
             if used.folder != named.folder:
                 said = f"It runs from {used.folder.root} until one is installed in the folder below."
                 draw_wrapped(layout, said, icon="INFO")

@@ -12,6 +12,7 @@ from ..scene import corrections, tags
 from ..scene.hair import move_hair, shape_hair
 from ..session import session
 from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
+from . import redraw
 
 PLACES = (
     ("BESIDE", "Beside", "A new head stands beside what the scene shows"),
@@ -68,7 +69,7 @@ def option_property(name: str, **more: Any) -> object:
         return EnumProperty(**words, items=items, default=str(option.default))
     if option.span is not None:
         low, high = option.span
-        return FloatProperty(**words, default=option.default, min=low, max=high, subtype="FACTOR")
+        return FloatProperty(**{"subtype": "FACTOR", **words}, default=option.default, min=low, max=high)
     return StringProperty(**words) if option.default == "" else BoolProperty(**words, default=option.default)
 
 
@@ -86,7 +87,8 @@ HAIR_STYLE = option_property("hair_style")
 _MARKED = (corrections.BRUSH, "What the Brush Marked", "What has weight in the head's vertex group of the brush")
 TEXTURE_REGION = EnumProperty(
     name="Region",
-    description="Part of the texture that one photo or the other side paints",
+    description="Part of the texture that one photo or the other side paints. The front of the neck and the bust take "
+    "the colours above them, and the mouth's inside has its own",
     items=[*((one, one.title(), "") for one in TEXTURE_REGIONS), _MARKED],
 )
 TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
@@ -94,7 +96,11 @@ TEXTURE_OPTIONS = ("make_up", "delighting", "mirror")
 
 
 def _paint(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-    session().ask_texture()
+    session().ask("texture", wished.id_data)
+
+
+def _part(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    session().ask("hair", wished.id_data)
 
 
 class LikenessHead(bpy.types.PropertyGroup):
@@ -103,20 +109,14 @@ class LikenessHead(bpy.types.PropertyGroup):
     symmetry: option_property("symmetry")
     average: option_property("average")
     hair_style: option_property("hair_style")
+    parting: option_property("parting", update=_part)
+    parting_place: option_property("parting_place", subtype="DISTANCE", unit="LENGTH", update=_part)
     look: option_property("look")
     make_up: option_property("make_up", update=_paint)
     delighting: option_property("delighting", update=_paint)
     mirror: option_property("mirror")
     texture_region: TEXTURE_REGION
-    reach: FloatProperty(
-        name="Reach",
-        description="How far from a dragged landmark Pull moves the skin",
-        default=0.03,
-        min=0.005,
-        max=0.2,
-        subtype="DISTANCE",
-        unit="LENGTH",
-    )
+    reach: option_property("reach", subtype="DISTANCE", unit="LENGTH")
     solved_symmetry: FloatProperty(default=OPTIONS["symmetry"].default, options={"HIDDEN"})
     solved_average: FloatProperty(default=OPTIONS["average"].default, options={"HIDDEN"})
 
@@ -131,17 +131,43 @@ class LikenessHead(bpy.types.PropertyGroup):
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
-        symmetry, average = (OPTIONS[name].valid(settings.get(name)) for name in ("symmetry", "average"))
-        self.solved_symmetry, self.solved_average = symmetry, average
+        for name in ("symmetry", "average"):
+            if name in settings:
+                setattr(self, f"solved_{name}", OPTIONS[name].valid(settings[name]))
         look = settings.get("look")
         if isinstance(look, str) and look:
             self.look = look
         if new:
-            for name in TEXTURE_OPTIONS:
+            for name in (*TEXTURE_OPTIONS, "symmetry", "average", "hair_style", "parting", "parting_place"):
                 setattr(self, name, OPTIONS[name].valid(settings.get(name)))
-            self.symmetry, self.average = symmetry, average
-            self.hair_style = OPTIONS["hair_style"].valid(settings.get("hair_style"))
 
+
+class LikenessSliders(bpy.types.PropertyGroup):
+    """Those options of the active head that the backend obeys at once, as the panel draws them. They are the window
+    manager's, because Blender pushes a step of undo for any other slider: theirs comes with what the backend makes."""
+
+
+def _slider(name: str, **more: Any) -> object:
+    """A property that is the active head's option ``name``."""
+    names = OPTIONS[name].names
+
+    def get(_: bpy.types.PropertyGroup) -> Any:
+        head = tags.active_head(bpy.context)
+        value = OPTIONS[name].default if head is None else getattr(head.likeness, name)
+        return names.index(value) if names else value
+
+    def put(_: bpy.types.PropertyGroup, value: Any) -> None:
+        head = tags.active_head(bpy.context)
+        if head is not None:
+            setattr(head.likeness, name, names[value] if names else value)
+            if not session().runner.connected:
+                redraw.push_undo_soon("Change Head")
+
+    return option_property(name, get=get, set=put, **more)
+
+
+LikenessSliders.__annotations__ |= {name: _slider(name) for name in ("make_up", "delighting", "parting")}
+LikenessSliders.__annotations__["parting_place"] = _slider("parting_place", subtype="DISTANCE", unit="LENGTH")
 
 SHAPE_SLIDERS = {
     "nose_width": "Nose Width",
@@ -230,4 +256,4 @@ def settings_of(scene: bpy.types.Scene) -> LikenessSettings:
     return scene.likeness
 
 
-CLASSES = (LikenessPhoto, LikenessHead, LikenessSettings)
+CLASSES = (LikenessPhoto, LikenessHead, LikenessSliders, LikenessSettings)

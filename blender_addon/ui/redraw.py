@@ -5,7 +5,7 @@ Write the photo statuses of the backend's report into the photo list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bpy
@@ -55,6 +55,7 @@ TURN_SECONDS = 0.08
 TURN_SHARE = 0.15
 """Limit for the share of time spent on turning the head; if drawing is slow, it turns in larger steps."""
 USUAL_TICK_SECONDS = 0.03
+_push: Callable[[], None] | None = None
 
 
 def everything() -> None:
@@ -152,6 +153,21 @@ def window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:
     """The first window that shows ``scene``, else the first window, None without windows."""
     windows = bpy.context.window_manager.windows
     return next((window for window in windows if window.scene == scene), windows[0] if windows else None)
+
+
+def push_undo_soon(message: str) -> None:
+    """Push one undo step once nothing has asked for one for a moment; not in background mode."""
+
+    def push() -> None:
+        push_undo(message, bpy.context.scene)
+
+    global _push
+    if bpy.app.background:
+        return
+    if _push is not None and bpy.app.timers.is_registered(_push):
+        bpy.app.timers.unregister(_push)
+    _push = push
+    bpy.app.timers.register(push, first_interval=0.3)
 
 
 def push_undo(message: str, scene: bpy.types.Scene) -> None:

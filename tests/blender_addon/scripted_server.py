@@ -108,7 +108,7 @@ class ScriptedServer:
             "device": None,
             "capabilities": [],
             "something": "that only a later server says",
-            "limits": {"frame_bytes": 2**20, "message_bytes": 2**21, "photos": 4},
+            "limits": {"header_bytes": 2**16, "frame_bytes": 2**20, "message_bytes": 2**21, "photos": 4},
             "heartbeat": {"interval_seconds": 0.2, "silence_seconds": self.silence_seconds},
         }
 

@@ -245,7 +245,7 @@ def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.M
         with pytest.raises(RuntimeError, match="That is all"):
             operator()
     assert len(jobs) == 2 and jobs[0].corrections == jobs[1].corrections == said(head)
-    assert [job.geometry_only for job in jobs] == [True, False]
+    assert [job.only for job in jobs] == ["geometry", ""]
 
 
 def mask(bpy, head, photo: str) -> PhotoMask:
@@ -266,7 +266,7 @@ def mask(bpy, head, photo: str) -> PhotoMask:
 
 def corrections_sent(one: PhotoCorrections) -> dict[str, object]:
     """What goes to a server."""
-    limits = Limits(frame_bytes=10**6, message_bytes=10**7, photos=9)
+    limits = Limits(header_bytes=2**16, frame_bytes=10**6, message_bytes=10**7, photos=9)
     server = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0)
     header, _ = composed(Submission("t", (PhotoFile(one.label, data=b"x"),), {}, (one,)), server)
     (described,) = header["options"]["corrections"]
@@ -412,10 +412,27 @@ def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResul
     from blender_addon.session import _guarded
 
     place, bare = Place.shown(bpy.context), replace(result, albedo_png=None)
-    job = Job(place, (), (), HeadOptions(texture_size=1024), into="gone", geometry_only=True)
+    job = Job(place, (), (), HeadOptions(texture_size=1024), into="gone", only="geometry")
     with pytest.raises(AddonError) as caught:
         list(_guarded(bare, place, [], job))
     assert caught.value.code == "head_gone" and len(tags.head_collections()) == 1
+
+
+def test_more_corrections_than_a_message_holds_are_named_before_it_is_sent() -> None:
+    """1,434 points and two brushes fit; with the largest mask they and long names do not."""
+    server = Welcomed("0.0.9", "i", None, "cpu", Limits(2**16, 10**6, 10**7, 9), True, 2.0, 15.0)
+    points = tuple((landmark, 1000.0 + landmark / 7.0, 2000.0 + landmark / 7.0) for landmark in range(478))
+    photos = tuple(PhotoFile(f"{name}.jpg", data=b"x") for name in "abc")
+    placed = tuple(PhotoCorrections(photo.label, points=points) for photo in photos)
+    header, _ = composed(Submission("t", photos, {}, placed), server)
+    assert header["options"]["corrections"][0]["points"][1] == [1, 1000.14, 2000.14]
+    brushed = tuple(replace(one, brush=bytes(range(128)) * 64) for one in placed[:2]) + placed[2:]
+    composed(Submission("t", photos, {}, brushed), server)
+    masked = (*brushed[:2], replace(placed[2], mask=PhotoMask(256, 256, (120, 120) * 1500)))
+    photos += tuple(PhotoFile(f"{number}{' of a long name' * 10}.jpg", data=b"x") for number in range(6))
+    with pytest.raises(AddonError, match="more corrections than") as caught:
+        composed(Submission("t", photos, {}, masked), server)
+    assert caught.value.code == "too_large"
 
 
 def test_corrections_go_with_the_job() -> None:

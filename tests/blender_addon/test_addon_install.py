@@ -409,3 +409,15 @@ def test_progress_of_pip() -> None:
     assert progress.read("Installing collected packages: torch, numpy") and progress.fraction == 0.8
     assert progress.read("Successfully installed torch-2.13.0") and progress.fraction == 1.0
     assert json.dumps(progress.sentence)
+
+
+def test_a_card_that_cpu_torch_leaves_unused_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows torch for CUDA is installed with Python 3.12 only."""
+    pytest.importorskip("bpy")
+    from blender_addon import installer
+
+    monkeypatch.setattr(installer, "cuda_card", lambda: True)
+    old, new = (Installed("1", f"Python 3.{minor}.4", "2.13.0", minor == 12, 1) for minor in (11, 12))
+    for platform, unused in (("win32", True), ("linux", False)):
+        monkeypatch.setattr(installer.sys, "platform", platform)
+        assert installer.leaves_card_unused(old) is unused and not installer.leaves_card_unused(new)

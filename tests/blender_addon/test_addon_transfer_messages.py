@@ -17,13 +17,12 @@ from backend.exchange.buffers import BufferList
 from backend.service.messages import Limits as ServerLimits
 from backend.service.messages import Transfer as AskedFor
 from backend.service.messages import decode
-from blender_addon.client.conversation import header_frame
 from blender_addon.client.events import Limits, Welcomed
-from blender_addon.client.submissions import PhotoFile, Transfer, composed
+from blender_addon.client.submissions import PhotoFile, Transfer, composed, header_frame
 from blender_addon.errors import AddonError
 from blender_addon.protocol.buffers import decode_expression
 
-LIMITS = Limits(frame_bytes=1000, message_bytes=2**20 + 5000, photos=4)
+LIMITS = Limits(header_bytes=2**16, frame_bytes=1000, message_bytes=2**20 + 5000, photos=4)
 
 
 def welcome(*capabilities: str) -> Welcomed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
+from blender_addon import timer  # noqa: E402
 from blender_addon.client.submissions import Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
@@ -34,9 +36,9 @@ def sent(backend: Backend, result: HeadResult) -> list[Submission]:
         asked.append(submission)
         usual = {"symmetry": 0.0, "average": 0.5, "hair_style": "auto", "look": ""}
         settings = {name: submission.options.get(name, value) for name, value in usual.items()}
-        only = submission.options.get("geometry_only", False)
+        only = submission.options.get("only", "")
         bare = {"albedo_png": None, "albedo_size": (0, 0), "hair": None, "detail": None} if only else {}
-        backend.result = replace(result, report={**result.report, "settings": settings}, **bare)
+        backend.result = replace(result, report={**result.report, "settings": settings}, only=only, **bare)
         backend.busy = True
 
     backend.begin = begin
@@ -49,11 +51,11 @@ def head() -> bpy.types.Collection:
 
 
 def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResult) -> None:
-    """The backend sends the shape as it was and other strands; a report without hair leaves the hair alone."""
+    """The backend sends other strands; a shape alone leaves the hair alone."""
     bpy.ops.likeness.reconstruct()
     asked: list[Submission] = []
     longer = replace(result.hair, points=result.hair.points * np.float32([1.0, 1.1, 1.0]))
-    bare = replace(result, albedo_png=None, albedo_size=(0, 0), detail=None, hair=longer)
+    bare = replace(result, albedo_png=None, albedo_size=(0, 0), detail=None, hair=longer, only="hair")
 
     def answer(sent: HeadResult) -> Callable[[Submission, object], None]:
         def begin(submission: Submission, where: object) -> None:
@@ -64,15 +66,17 @@ def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResul
 
     strands, albedo = tags.hair_object(head(), "CURVES"), head()[tags.ALBEDO]
     before = guides(strands)
-    backend.begin = answer(replace(bare, report={"photos": [], "hair": {"found": True}}))
+    backend.begin = answer(replace(bare, report={"hair": {"found": True}, "settings": {"look": "a.jpg"}}))
     assert bpy.ops.likeness.change_hair(style="bob") == {"FINISHED"}
-    assert asked[0].options["hair_only"] is True and asked[0].options["hair_style"] == "bob"
-    assert "geometry_only" not in asked[0].options and head().likeness.hair_style == "bob"
+    assert asked[0].options["only"] == "hair" and asked[0].options["hair_style"] == "bob"
+    assert asked[0].options["head"] == result.token and not asked[0].photos
+    assert head().likeness.hair_style == "bob" and head().likeness.look == "a.jpg"
+    assert json.loads(head()[tags.REPORT])["photos"] == result.report["photos"]
     assert np.abs(guides(strands) - before).max() > 0.01 and head()[tags.ALBEDO] == albedo
-    backend.begin = answer(replace(bare, hair=None, report={"photos": []}))
-    bpy.ops.likeness.change_hair(style="mop")
+    backend.begin = answer(replace(bare, hair=None, report={"photos": []}, only="geometry"))
+    bpy.ops.likeness.solve_again()
     assert tags.hair_object(head(), "CURVES") == strands
-    backend.begin = answer(replace(bare, hair=None, report={"photos": [], "hair": {"found": False}}))
+    backend.begin = answer(replace(bare, hair=None, report={"hair": {"found": False}}))
     bpy.ops.likeness.change_hair(style="shaved")
     assert tags.hair_object(head(), "CURVES") is None and tags.part_object(head(), "head") is not None
 
@@ -81,10 +85,25 @@ def test_hair_comes_from_another_photo_without_a_solve(sent: list[Submission]) -
     """The photo gets the star, so that solving again keeps it."""
     bpy.ops.likeness.reconstruct()
     bpy.ops.likeness.hair_from_photo(photo="a.jpg")
-    assert sent[-1].options["hair_only"] is True and sent[-1].options["look"] == "a.jpg"
+    assert sent[-1].options["only"] == "hair" and sent[-1].options["look"] == "a.jpg"
     bpy.context.scene.likeness.photos.clear()
     bpy.ops.likeness.solve_again()
-    assert sent[-1].options["look"] == "a.jpg" and "hair_only" not in sent[-1].options
+    assert sent[-1].options["look"] == "a.jpg" and "only" not in sent[-1].options
+
+
+def test_a_chosen_parting_grows_the_hair_by_itself(
+    sent: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 0.0)
+    bpy.ops.likeness.reconstruct()
+    backend.connected = True
+    head().likeness.parting, head().likeness.parting_place = "left", 0.05
+    timer._on_timer()
+    timer._on_timer()
+    assert [one.options.get("parting") for one in sent] == [None, "left"]
+    assert sent[1].options["only"] == "hair" and sent[1].options["parting_place"] == pytest.approx(0.05)
+    bpy.ops.likeness.solve_again()
+    assert sent[-1].options["parting"] == "left" and "only" not in sent[-1].options
 
 
 def guides(strands: bpy.types.Object) -> np.ndarray:
@@ -165,7 +184,7 @@ def test_fit_obeys_a_moved_slider_and_has_done_with_it(sent: list[Submission]) -
     head().likeness.symmetry = 0.3
     assert head().likeness.changed and "likeness.fit_corrections" in fit_buttons()
     bpy.ops.likeness.fit_corrections()
-    assert sent[1].options["geometry_only"] is True and sent[1].options["symmetry"] == pytest.approx(0.3)
+    assert sent[1].options["only"] == "geometry" and sent[1].options["symmetry"] == pytest.approx(0.3)
     assert "average" not in sent[1].options
     assert not head().likeness.changed and "likeness.fit_corrections" not in fit_buttons()
     head().likeness.symmetry = 0.0

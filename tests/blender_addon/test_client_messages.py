@@ -17,7 +17,7 @@ WELCOME: dict[str, Any] = {
     "instance": "abc",
     "pid": 7,
     "device": {"kind": "cpu"},
-    "limits": {"frame_bytes": 1, "message_bytes": 2, "photos": 3},
+    "limits": {"header_bytes": 9, "frame_bytes": 1, "message_bytes": 2, "photos": 3},
     "heartbeat": {"interval_seconds": 2.0, "silence_seconds": 15.0},
     "capabilities": ["reconstruct", 3],
 }
@@ -38,7 +38,7 @@ def test_what_is_well_said_is_understood() -> None:
         {"capabilities": "reconstruct"},
         {"capabilities": {"reconstruct": 1}},
         {"heartbeat": {"interval_seconds": 10**400}},
-        {"limits": {"frame_bytes": 1e300, "message_bytes": 2, "photos": 3}},
+        {"limits": {"header_bytes": 9, "frame_bytes": 1e300, "message_bytes": 2, "photos": 3}},
     ],
     ids=str,
 )

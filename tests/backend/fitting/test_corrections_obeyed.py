@@ -11,7 +11,7 @@ from view_hand_made import seen_face, view
 
 from backend.fitting.fit import fit_face, refit_face, resumable_fit
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.options import FitOptions
+from backend.fitting.options import FitOptions, with_shape_options
 from backend.geometry.template import FIRST_EAR, FIRST_HAIR, ear_vertices, load_template
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
@@ -64,6 +64,25 @@ def test_one_dragged_landmark_leaves_the_others_of_its_photo(landmark: int, drag
     moved = np.linalg.norm(after - before, axis=-1) / pixel
     assert np.linalg.norm(after[landmark] - wanted) / pixel < 0.5
     assert moved[[one for one in HANDLES if one != landmark]].max() < 3.0
+
+
+def test_the_reach_of_a_drag_is_the_artists() -> None:
+    """The wider one moves more skin, and both meet the point."""
+    collection = PhotoCollection((photo("a", 0.0, person(1)), photo("b", 30.0, person(1))))
+    begun = resumable_fit(collection, LANDMARKS_ALONE)
+    wanted = begun.face.photos[0].landmarks[CHIN, 2:] + [0.0, 20.0]
+    points = (CorrectedPoint(CHIN, *map(float, wanted)),)
+    faces = with_corrections(collection, (PhotoCorrections("a", "both", points),)).faces
+    near, far = (
+        refit_face(begun, faces, with_shape_options(LANDMARKS_ALONE, 0.0, 0.5, reach)) for reach in (0.01, 0.06)
+    )
+    for fitted in (near, far):
+        assert np.linalg.norm(fitted.photos[0].landmarks[CHIN, 2:] - wanted) < 0.5
+    skin = slice(TEMPLATE.head.vertex_stop)
+    apart = np.linalg.norm(far.neutral[skin] - near.neutral[skin], axis=1)
+    chin = begun.face.neutral[np.linalg.norm(far.neutral - begun.face.neutral, axis=1).argmax()]
+    away = np.linalg.norm(begun.face.neutral[skin] - chin, axis=1)
+    assert apart[(away > 0.015) & (away < 0.05)].max() > 5e-4 and apart[away > 0.09].max() < 1e-4
 
 
 def test_two_photos_may_correct_one_landmark() -> None:

@@ -9,6 +9,7 @@ import pytest
 from plain_photo import plain_photo
 from view_hand_made import view
 
+from backend.fitting import stages
 from backend.fitting.detector_model import expected_errors, face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import LandmarkStage, PriorWeights
@@ -90,6 +91,19 @@ def test_lips_are_as_far_apart_as_in_the_photo(
     assert abs(after - right) < 0.3
     np.testing.assert_array_equal(moved.expression[BESIDE], start.expression[BESIDE])
     assert (moved.expression >= 0).all() and (moved.expression <= 1).all()
+
+
+def test_a_tongue_that_is_seen_is_out_and_the_lips_stay(model: LandmarkModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key opens the mouth, too."""
+    wanted = parameters_with(weights_of(jawOpen=0.45), 0.0, model)
+    photo = photo_of(wanted, model)
+    targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
+    targets = replace(targets, information=0.02 * targets.information)
+    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
+    monkeypatch.setattr(stages, "tongue_of_photo", lambda face: 0.8)
+    moved = seen_openings(model, photo, wanted, NOBODY, targets, weights)
+    assert moved.expression[ARKIT_INDEX["tongueOut"]] == 0.8
+    assert abs(gap_mm(moved.expression) - gap_mm(wanted.expression)) < 0.5
 
 
 def test_a_mouth_that_is_right_stays(model: LandmarkModel) -> None:

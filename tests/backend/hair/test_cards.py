@@ -15,9 +15,10 @@ from made_strands import made_strands
 from made_up_hair import made_up_hair
 
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.hair.cards import ATLAS_SIDE, COLUMNS, LEVELS, MOST_TRIANGLES, card_atlas, hair_cards
+from backend.hair.cards import ATLAS_SIDE, COLUMNS, card_atlas, hair_cards
 from backend.hair.hair_strands import MOST_GUIDES
 from backend.rendering.rasterize import depth_map
+from protocol.message import CARD_LEVELS
 from trainer.template.pictures import portrait_camera
 
 
@@ -25,7 +26,7 @@ from trainer.template.pictures import portrait_camera
 def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None:
     strands = made_strands(guides)
     cards = hair_cards(strands)
-    assert 0 < len(cards.triangles) <= MOST_TRIANGLES
+    assert 0 < len(cards.triangles) <= CARD_LEVELS[0]
     assert cards.triangles.max() == len(cards.vertices) - 1
     np.testing.assert_allclose(np.linalg.norm(cards.normals, axis=1), 1.0, atol=1e-4)
     assert cards.uv.min() >= 0 and cards.uv.max() <= 1
@@ -41,7 +42,7 @@ def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None
     )
 
 
-@pytest.mark.parametrize("most, far", [(LEVELS[0], 0.003), (LEVELS[1], 0.006)])
+@pytest.mark.parametrize("most, far", [(CARD_LEVELS[0], 0.003), (CARD_LEVELS[1], 0.006)])
 def test_cards_bend_like_their_guides_and_lie_flat_on_the_hair(most: int, far: float) -> None:
     azimuth = np.arange(1000) * 2.399963  # evenly round the head
     down = np.linspace(0, 0.25, 24)[None] + 0.02 * (azimuth % 1)[:, None]  # a quarter of a circle, then straight down
@@ -63,7 +64,7 @@ def test_cards_bend_like_their_guides_and_lie_flat_on_the_hair(most: int, far: f
     assert (across[:, 1:] * across[:, :-1]).sum(-1).min() > 0.9, "no card is twisted"
 
 
-@pytest.mark.parametrize("most", LEVELS)
+@pytest.mark.parametrize("most", CARD_LEVELS)
 def test_every_level_of_detail_hides_the_scalp(most: int) -> None:
     template = load_template()
     strands = made_up_hair(template, 900)

@@ -14,13 +14,14 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import grown, made_view
 
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import CURLS, STUBBLE, coherences, curled, find_curl
+from backend.hair.curl import CURLS, STUBBLE, STYLES, coherences, curled, find_curl
 from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
 from backend.hair.hair_views import closed_head
 from backend.hair.trace import (
     Parting,
+    chosen_parting,
     combing,
     direction_field,
     falls,
@@ -114,6 +115,18 @@ def test_a_parting_is_where_the_lines_say(short: HairSurface, place: float) -> N
     assert found.place == place
     nothing = find_parting(bare, np.zeros((*weight.shape, 3, 3)), 0 * weight)
     assert nothing.place == 0.0, "without lines it is the usual one"
+
+
+@pytest.mark.parametrize(("name", "side"), [("left", 1.0), ("right", -1.0), ("middle", 0.0)])
+def test_a_chosen_parting_combs_the_top_away_from_it(short: HairSurface, name: str, side: float) -> None:
+    """Whatever style was chosen, and over a fringe."""
+    parting = chosen_parting(name, 0.035)
+    x, grid = short.grid.place[..., 0] - side * 0.035, short.grid
+    top = (grid.s > 0.04) & (grid.s < 0.08) & (np.abs(grid.azimuth) < 0.8) & (np.abs(x) > 0.012)
+    for style in (None, STYLES["forward crop"]):
+        way = direction_field(short, (), style, parting=parting).way
+        assert (np.sign(way[..., 0]) == np.sign(x))[top].mean() > 0.9
+    assert chosen_parting("auto", 0.035) is None and chosen_parting("none", 0.035).aside == 0.0
 
 
 def test_directions_round_the_head_are_perpendicular_to_those_down_it(short: HairSurface) -> None:

@@ -27,10 +27,10 @@ def test_they_arrive() -> None:
 
 def test_geometry_alone_is_asked_for() -> None:
     photos = [{"name": "a.jpg", "bytes": 1}]
-    for wanted in (True, False):
-        header = {"type": "submit", "token": "t", "photos": photos, "options": {"geometry_only": wanted}}
-        assert decode(json.dumps(header).encode(), [memoryview(b"1")], Limits()).options.geometry_only is wanted
-    assert submit().options.geometry_only is False
+    for wanted in ("geometry", ""):
+        header = {"type": "submit", "token": "t", "photos": photos, "options": {"only": wanted}}
+        assert decode(json.dumps(header).encode(), [memoryview(b"1")], Limits()).options.only == wanted
+    assert submit().options.only == ""
 
 
 def told(**options: object) -> Submit:

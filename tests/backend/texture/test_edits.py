@@ -116,6 +116,15 @@ def test_photos_that_do_not_show_a_region_are_named(made: tuple[Scene, AlbedoRes
     assert hidden == 2, "each photo from a side hides one ear"
 
 
+def test_what_no_photo_paints_is_named(made: tuple[Scene, AlbedoResult]) -> None:
+    scene, result = made
+    skin = result.layers.skin
+    inside = skin.surface.regions["mouth_interior"][: skin.surface.count] > 0.9
+    brush = np.where(inside, 255, 0).astype(np.uint8).tobytes()
+    with pytest.raises(LikenessError, match="inside of the mouth"):
+        check_edits(skin, _painted(result, {}, {scene.faces[0].name: brush}))
+
+
 def test_a_side_filled_from_the_other_is_its_mirror_image(made: tuple[Scene, AlbedoResult]) -> None:
     _, result = made
     skin = result.layers.skin

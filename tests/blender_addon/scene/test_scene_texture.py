@@ -16,20 +16,22 @@ from instant_backend import Backend  # noqa: E402
 from blender_addon import timer  # noqa: E402
 from blender_addon.client.submissions import PhotoCorrections, Submission  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
+from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import corrections, tags  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
 
 @pytest.fixture
-def asked(backend: Backend, result: HeadResult, tmp_path: Path) -> list[Submission]:
+def asked(backend: Backend, result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Submission]:
     """What the backend was asked for, from the default scene on; a texture comes with nothing else new."""
+    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 0.0)
     sent: list[Submission] = []
 
     def begin(submission: Submission, where: object) -> None:
         sent.append(submission)
-        bare = {"albedo_png": red_png(result.albedo_size[0]), "hair": None, "detail": None, "texture_only": True}
-        only = submission.options.get("texture_only", False)
+        bare = {"albedo_png": red_png(result.albedo_size[0]), "hair": None, "detail": None, "only": "texture"}
+        only = submission.options.get("only") == "texture"
         backend.result = replace(result, **bare, report={"settings": {}}) if only else result
         backend.busy = True
 
@@ -55,9 +57,9 @@ def head() -> bpy.types.Collection:
     return collection
 
 
-def shown() -> np.ndarray:
+def shown(collection: bpy.types.Collection | None = None) -> np.ndarray:
     """(3,) mean of the albedo that the head's material shows."""
-    image = head()[tags.ALBEDO]
+    image = (collection or head())[tags.ALBEDO]
     pixels = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(pixels)
     return pixels.reshape(-1, 4)[:, :3].mean(0)
@@ -74,8 +76,8 @@ def test_a_photo_paints_a_region_and_nothing_else_changes(asked: list[Submission
     relief, report = {image.name for image in bpy.data.images}, head()[tags.REPORT]
     before = shown()
     assert bpy.ops.likeness.paint_region(region="nose", source=one) == {"FINISHED"}
-    assert asked[-1].options["texture_only"] is True and sent_of(asked[-1])[one].paints == ("nose",)
-    assert "geometry_only" not in asked[-1].options and "hair_only" not in asked[-1].options
+    assert asked[-1].options["only"] == "texture" and sent_of(asked[-1])[one].paints == ("nose",)
+    assert asked[-1].options["head"] == head()[tags.JOB] and not asked[-1].photos
     np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
     assert np.abs(shown() - before).max() > 0.2
     assert tags.hair_object(head(), "CURVES") == strands and head()[tags.REPORT] == report
@@ -126,7 +128,7 @@ def test_solving_again_and_the_file_keep_the_choice(asked: list[Submission], tmp
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
     np.testing.assert_allclose(shown(), [1.0, 0.0, 0.0], atol=0.02)
     bpy.ops.likeness.solve_again()
-    assert "texture_only" not in asked[-1].options
+    assert "only" not in asked[-1].options
     assert (asked[-1].options["make_up"], asked[-1].options["delighting"]) == (0.5, 0.25)
     assert sent_of(asked[-1])[photo].paints == ("forehead",)
 
@@ -146,7 +148,87 @@ def test_sliders_paint_by_themselves_while_the_backend_runs(asked: list[Submissi
     bpy.context.view_layer.objects.active = None
     bpy.ops.likeness.reconstruct()
     timer._on_timer()
-    assert "texture_only" not in asked[-1].options, "a new head's own values ask for nothing"
+    assert "only" not in asked[-1].options, "a new head's own values ask for nothing"
+
+
+def test_a_slider_paints_its_own_head_though_another_is_active_then(asked: list[Submission], backend: Backend) -> None:
+    first = head()
+    backend.connected = True
+    backend.meanwhile = lambda: setattr(first.likeness, "make_up", 0.5)
+    begin, backend.begin = backend.begin, lambda *job: (begin(*job), backend.meanwhile())
+    bpy.ops.likeness.reconstruct()  # the second head is the active one
+    backend.meanwhile = lambda: None
+    (second,) = set(tags.head_collections()) - {first}
+    timer._on_timer()
+    assert asked[-1].options["make_up"] == 0.5 and asked[-1].options["only"] == "texture"
+    np.testing.assert_allclose(shown(first), [1.0, 0.0, 0.0], atol=0.02)
+    assert np.abs(shown(second) - [1.0, 0.0, 0.0]).max() > 0.2
+
+
+def test_what_the_backend_refuses_is_not_kept(asked: list[Submission], backend: Backend) -> None:
+    bpy.ops.likeness.paint_region(region="left ear", source="b.jpg")
+    begin = backend.begin
+
+    def refuse(submission: Submission, where: object) -> None:
+        asked.append(submission)
+        backend.view = JobView(Phase.FAILED, "a.jpg does not show what it is to paint.")
+
+    backend.begin = refuse
+    for source in ("a.jpg", "/mirrored"):
+        with pytest.raises(RuntimeError, match="does not show"):
+            bpy.ops.likeness.paint_region(region="left ear", source=source)
+    with pytest.raises(RuntimeError, match="does not show"):
+        bpy.ops.likeness.hair_from_photo(photo="a.jpg")
+    assert corrections.painted_regions(head()) == {"left ear": "b.jpg"}
+    assert head().likeness.mirror == head().likeness.look == ""
+    backend.begin, backend.view = begin, JobView()
+    bpy.ops.likeness.paint_region(region="left ear", source="/mirrored")
+    assert head().likeness.mirror == "left ear" and corrections.painted_regions(head()) == {}
+
+
+def test_a_texture_leaves_the_star_of_the_list_alone(asked: list[Submission]) -> None:
+    bpy.context.scene.likeness.photos[1].leads = True
+    bpy.ops.likeness.paint_region(region="nose", source="a.jpg")
+    assert not asked[-1].options.get("look") and head().likeness.look == ""
+
+
+def test_the_brush_needs_a_mesh(asked: list[Submission]) -> None:
+    bpy.data.objects.remove(tags.part_object(head(), "head"))
+    with pytest.raises(RuntimeError, match="poll"):
+        bpy.ops.likeness.texture_brush()
+
+
+def test_a_head_of_an_earlier_file_is_solved_first(asked: list[Submission]) -> None:
+    del head()[tags.JOB]
+    with pytest.raises(RuntimeError, match="Solve the head again"):
+        bpy.ops.likeness.paint_region(region="nose", source="a.jpg")
+
+
+def test_a_moving_slider_asks_for_nothing_yet(
+    asked: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 60.0)
+    backend.connected = True
+    head().likeness.make_up = 0.5
+    timer._on_timer()
+    assert len(asked) == 1
+    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 0.0)
+    timer._on_timer()
+    assert asked[-1].options["make_up"] == 0.5
+
+
+def test_the_panels_sliders_are_the_active_heads(asked: list[Submission], backend: Backend) -> None:
+    """They belong to the window manager, for which Blender pushes no step of undo of its own."""
+    sliders = bpy.context.window_manager.likeness
+    backend.connected = True
+    sliders.make_up, sliders.parting, sliders.parting_place = 0.5, "right", 0.02
+    own = head().likeness
+    assert (own.make_up, own.parting) == (0.5, "right") and own.parting_place == pytest.approx(0.02)
+    timer._on_timer()
+    timer._on_timer()
+    assert {one.options["only"] for one in asked[1:]} == {"hair", "texture"}
+    own.delighting = 0.25
+    assert sliders.delighting == 0.25
 
 
 def test_a_texture_without_its_head_makes_no_other_one(asked: list[Submission], backend: Backend) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from backend.expression.reading import LOWER_LINE, UPPER_LINE, tongue_out
+from backend.fitting.detector_model import LOWER_LINE, UPPER_LINE, tongue_of_photo, tongue_out
+from backend.photos.collect import CollectOptions, collect
+from backend.photos.formats import PhotoSource
 
 SKIN, TEETH, DARK, TONGUE = (205, 165, 145), (225, 220, 210), (45, 20, 20), (205, 125, 120)
 LEFT, RIGHT, TOP, BOTTOM = 45.0, 99.0, 90.0, 116.0
@@ -58,3 +62,13 @@ def test_it_comes_out_gradually_and_on_either_side_alike() -> None:
     assert widths == sorted(widths) and widths[0] == 0.0 and 0.0 < widths[1] < 1.0
     points = _points()
     assert tongue_out(_with_tongue(52, 68), points) == pytest.approx(tongue_out(_with_tongue(76, 92), points), abs=0.25)
+
+
+@pytest.mark.photos
+@pytest.mark.slow
+def test_of_one_womans_photos_one_shows_her_tongue(photo_dir: Path) -> None:
+    paths = sorted((photo_dir / "people" / "emotions_a").glob("*.jpg"))
+    if len(paths) < 8:
+        pytest.skip("needs the photographs people/emotions_a")
+    found = collect([PhotoSource(path.name, path=path) for path in paths], options=CollectOptions(surface=False))
+    assert {face.name for face in found.faces if tongue_of_photo(face) > 0.0} == {"6.jpg"}
