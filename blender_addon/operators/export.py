@@ -8,13 +8,13 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..errors import AddonError
-from ..export.presets import BY_NAME, PRESETS
-from ..export.write import export_head
+from ..export.presets import BY_NAME, STRANDS
+from ..export.write import export_head, export_strands
 from ..scene import tags
 from ..ui.text import NO_HEAD, clickable, report_error
 
 _HAIR_DETAIL = ((12_000, "near by"), (4_000, "in a room"), (1_000, "far away"))
-_CHOICES = tuple((preset.name, preset.label, preset.description) for preset in PRESETS)
+_CHOICES = tuple((preset.name, preset.label, preset.description) for preset in BY_NAME.values())
 
 
 class ExportHead(bpy.types.Operator):
@@ -47,7 +47,7 @@ class ExportHead(bpy.types.Operator):
         options={"SKIP_SAVE"},
     )
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
-    filter_glob: StringProperty(default="*.fbx;*.glb", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.fbx;*.glb;*.abc", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -65,6 +65,8 @@ class ExportHead(bpy.types.Operator):
 
     def draw(self, context: bpy.types.Context) -> None:
         preset = BY_NAME[self.preset]
+        if preset == STRANDS:
+            return
         self.layout.prop(self, "skeleton")
         if preset.exporter == "gltf":
             self.layout.prop(self, "webp")
@@ -81,7 +83,10 @@ class ExportHead(bpy.types.Operator):
         try:
             with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
             settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail)
-            export_head(context, tags.active_head(context), preset, path, *settings)
+            if preset == STRANDS:
+                export_strands(context, tags.active_head(context), path)
+            else:
+                export_head(context, tags.active_head(context), preset, path, *settings)
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

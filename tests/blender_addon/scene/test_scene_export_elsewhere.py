@@ -22,9 +22,10 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
+from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.export.presets import BY_NAME  # noqa: E402
-from blender_addon.export.write import export_head  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
+from blender_addon.export.write import export_head, export_strands  # noqa: E402
+from blender_addon.scene import importing, tags  # noqa: E402
 
 TESTS = Path(__file__).parents[2]
 FACE_GLB_METRES = 1e-5
@@ -131,3 +132,45 @@ def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path)
     assert {image["mimeType"] for image in small["images"]} == {"image/webp"}
     names = {node["name"].removeprefix("Likeness_") for node in small["nodes"]}
     assert not names & set(EYE_PART_NAMES) and {"eye_left", "eye_right"} <= names
+
+
+def strands_of(obj) -> np.ndarray:
+    """(N, 3) world places of all points of a Curves object."""
+    flat = np.empty(3 * len(obj.data.points), np.float32)
+    obj.data.position_data.foreach_get("vector", flat)
+    matrix = np.array(obj.matrix_world)
+    return flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_path: Path, hidden: bool) -> None:
+    collection = importing.import_head(result, bpy.context)
+    hair = tags.hair_object(collection, "CURVES")
+    head = tags.part_object(collection, "head")
+    head.data.shape_keys.key_blocks["browInnerUp"].value = 1.0
+    head.modifiers["Subdivision"].levels = head.modifiers["Subdivision"].render_levels
+    (modifier,) = (one for one in hair.modifiers if one.type == "NODES")
+    sockets = {one.name: one.identifier for one in modifier.node_group.interface.items_tree}
+    modifier[sockets["Viewport Hairs"]] = modifier[sockets["Render Hairs"]] = 9
+    hair.update_tag()
+    wanted = strands_of(hair.evaluated_get(bpy.context.evaluated_depsgraph_get()))
+    hair.hide_viewport = hidden
+    export_strands(bpy.context, collection, tmp_path / "hair.abc")
+    assert "likeness export" not in bpy.data.collections and hair.hide_viewport == hidden
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.alembic_import(filepath=str(tmp_path / "hair.abc"), as_background_job=False)
+    (found,) = bpy.data.objects
+    assert found.type == "CURVES" and len(found.data.curves) == 9 * len(result.hair.points)
+    np.testing.assert_allclose(strands_of(found), wanted, atol=1e-5)
+    width = np.empty(len(found.data.points), np.float32)
+    found.data.attributes["radius"].data.foreach_get("value", width)
+    assert 0 < width.max() < 0.001
+
+
+def test_strands_that_cannot_be_written_are_a_sentence(bpy, result, tmp_path: Path) -> None:
+    collection = importing.import_head(result, bpy.context)
+    with pytest.raises(AddonError, match="could not be written"):
+        export_strands(bpy.context, collection, tmp_path / "not there" / "hair.abc")
+    bpy.data.objects.remove(tags.hair_object(collection, "CURVES"))
+    with pytest.raises(AddonError, match="no strands"):
+        export_strands(bpy.context, collection, tmp_path / "hair.abc")
