@@ -29,6 +29,7 @@ DEFAULT_SCENE = {"Cube", "Camera", "Light"}
 
 figures: dict[str, Any] = {"blender": bpy.app.version_string, "python": sys.version.split()[0]}
 gaps: dict[str, list[float]] = {}
+own: dict[str, list[float]] = {}
 calls: dict[str, list[float]] = {}
 long_gaps: list[str] = []
 phase = "before"
@@ -97,11 +98,12 @@ def time_calls(module: Any, name: str) -> None:
         global phase
         if name == "_place":
             phase = "import"
-        start = time.monotonic()
+        start, used = time.monotonic(), time.thread_time()
         try:
             return function(*arguments, **values)
         finally:
             calls.setdefault(f"{name}.{phase}", []).append(time.monotonic() - start)
+            own.setdefault(f"{name}.{phase}", []).append(time.thread_time() - used)
 
     setattr(module, name, timed)
 
@@ -331,6 +333,7 @@ def finish() -> None:
         figures[f"gap_ms.{name}.count"] = len(ordered)
         figures[f"gap_ms.{name}.p99"] = round(ordered[int(0.99 * (len(ordered) - 1))] * 1000)
     figures.update({f"call_ms.{name}.longest": round(max(taken) * 1000) for name, taken in calls.items()})
+    figures.update({f"processor_ms.{name}.longest": round(max(taken) * 1000, 1) for name, taken in own.items()})
     figures["gaps_over_100_ms_while_waiting"] = long_gaps
     (HERE / "figures.json").write_text(json.dumps(figures, indent=1))
     addon("session").shut_down()
