@@ -435,12 +435,14 @@ def export_head(
     webp: bool = False,
     simple_eyes: bool = False,
     hair_triangles: int = 0,
+    bone_names: str = "LIKENESS",
 ) -> None:
     """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default),
     and beside it the wrinkle maps and a text about them and about settings. The scene is restored afterwards.
 
     ``webp`` : glTF's textures are WebP, a third of the bytes, for programs that know ``EXT_texture_webp``.
     ``simple_eyes`` : without corneas, tear lines and caruncles. ``hair_triangles`` : of the hair cards at most; 0: all.
+    ``bone_names`` : whose names the skeleton's bones have, of ``rig.bones.BONE_NAMES``.
 
     Raises
     ------
@@ -487,6 +489,8 @@ def export_head(
         moved = any(keys)
         if places is not None:
             moved |= animate(root, courses.bones, first, preset.units)
+            for ours, theirs in bones.BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
+                root.data.bones[ours].name = theirs
         for obj in selected:
             obj.select_set(False)
         for obj in copies:

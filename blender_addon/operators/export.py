@@ -31,6 +31,15 @@ class ExportHead(bpy.types.Operator):
         "is in the keys",
         options={"SKIP_SAVE"},
     )
+    bone_names: EnumProperty(
+        name="Bone Names",
+        items=(
+            ("LIKENESS", "Likeness", "root, neck, head, jaw, eye.L, tongue.01 and so on"),
+            ("MAKEHUMAN", "MakeHuman", "As in MakeHuman's default skeleton: spine01, neck01, head, tongue00"),
+            ("RIGIFY", "Rigify", "As in Rigify's human metarig: spine.003, spine.004, spine.006, tongue"),
+        ),
+        options={"SKIP_SAVE"},
+    )
     webp: BoolProperty(
         name="WebP Textures",
         description="A third of the bytes; for programs that know glTF's EXT_texture_webp, as browsers do",
@@ -68,6 +77,9 @@ class ExportHead(bpy.types.Operator):
         if preset == STRANDS:
             return
         self.layout.prop(self, "skeleton")
+        row = self.layout.row()
+        row.enabled = self.skeleton
+        row.prop(self, "bone_names")
         if preset.exporter == "gltf":
             self.layout.prop(self, "webp")
         if not preset.one_mesh:
@@ -82,7 +94,7 @@ class ExportHead(bpy.types.Operator):
         path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
         try:
             with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
-            settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail)
+            settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail), self.bone_names
             if preset == STRANDS:
                 export_strands(context, tags.active_head(context), path)
             else:
