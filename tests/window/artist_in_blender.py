@@ -247,7 +247,9 @@ def exported(tools: Any) -> Story:
         tools.call(load, "EXEC_DEFAULT", True, filepath=str(tools.HERE / name), **more)
         yield 1.0
         new = [obj for obj in bpy.data.objects if obj not in before]
-        hair = [obj for obj in new if obj.type == "CURVES" or (obj.type == "MESH" and obj.name.startswith("Likeness_hair"))]
+        hair = [
+            obj for obj in new if obj.type == "CURVES" or (obj.type == "MESH" and obj.name.startswith("Likeness_hair"))
+        ]
         assert len(hair) == 1, [obj.name for obj in new]
         count = len(hair[0].data.curves if hair[0].type == "CURVES" else hair[0].data.polygons)
         tools.figures[f"read_again.{name}"] = count

@@ -20,9 +20,16 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 SAVED_HEAD = ("expressions", "armature", "body", "mask", "export", "poses", "relief", "viewport", "close_ups")
 """Stories of a head that comes out of ``--extra``."""
-STARTS = {"head": 1, "points": 1, "bust": 1, "first_minute": 1, "artist": 1, "many": 1, "other_file": 1, "waiting": 2} | dict.fromkeys(
-    SAVED_HEAD, 1
-)
+STARTS = {
+    "head": 1,
+    "points": 1,
+    "bust": 1,
+    "first_minute": 1,
+    "artist": 1,
+    "many": 1,
+    "other_file": 1,
+    "waiting": 2,
+} | dict.fromkeys(SAVED_HEAD, 1)
 """How often Blender is started to tell a story."""
 
 
