@@ -18,7 +18,7 @@ import numpy as np
 from close_ups_in_blender import Shot
 from points_in_blender import Story, head_from_photos, of_part, solved
 
-STEPS = 20
+STEPS = 8
 """Of a slider that is dragged."""
 LEAST_STRANDS = 1_000
 STYLES = ("bob", "curls")
@@ -96,7 +96,7 @@ def sub_panels(tools: Any) -> Story:
     taken = time_panels(tools)
     for _ in range(STEPS):
         tools.addon("ui.redraw").everything()
-        yield 0.1
+        yield 0.2
     tools.figures["processor_ms.redraw_of_the_tab"] = round(
         1000 * sum(float(np.median(one)) for one in taken.values()), 2
     )
@@ -190,7 +190,7 @@ def groomed(tools: Any) -> Story:
     yield 1.0
     tools.call(bpy.ops.brush.asset_activate, asset_library_type="ESSENTIALS", relative_asset_identifier=_COMB)
     yield 1.0
-    _, area, region = tools.view3d()
+    _, _, region = tools.view3d()
     x, y = region.x + region.width // 2, region.y + round(0.75 * region.height)
     window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
     yield 0.3
@@ -283,6 +283,8 @@ def open_mouth(tools: Any) -> Story:
 
 def story(tools: Any) -> Story:
     names = tools.SETTINGS["photos"]
+    tools.press("ESC", 5, 5)  # the splash screen, which may show a face
+    yield 2.0
     tools.screenshot("0_screen")
     subprocess.run(["convert", str(tools.HERE / "0_screen.png"), str(tools.HERE / "photos" / "screen.jpg")], check=True)
     names[:] = sorted({*names, "screen.jpg"})

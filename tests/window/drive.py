@@ -20,16 +20,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 SAVED_HEAD = ("expressions", "armature", "body", "mask", "export", "poses", "relief", "viewport", "close_ups")
 """Stories of a head that comes out of ``--extra``."""
-STARTS = {
-    "head": 1,
-    "points": 1,
-    "bust": 1,
-    "first_minute": 1,
-    "artist": 1,
-    "many": 1,
-    "other_file": 1,
-    "waiting": 2,
-} | dict.fromkeys(SAVED_HEAD, 1)
+FROM_PHOTOS = ("head", "points", "bust", "first_minute", "artist", "many", "other_file")
+STARTS = dict.fromkeys((*FROM_PHOTOS, *SAVED_HEAD), 1) | {"waiting": 2}
 """How often Blender is started to tell a story."""
 
 
