@@ -540,6 +540,8 @@ def export_strands(context: bpy.types.Context, collection: bpy.types.Collection,
     hair = tags.hair_object(collection, "CURVES")
     if hair is None:
         raise AddonError("This head has no strands.", "Cards are in the other files.", "no_strands")
+    if not bpy.app.build_options.alembic:
+        raise AddonError("This Blender was built without Alembic.", "Use the one of blender.org.", "exporter")
     exporter, frame = bpy.ops.wm.alembic_export, context.scene.frame_current
     alone = bpy.data.collections.new("likeness export")  # a selection would leave out what is hidden
     context.scene.collection.children.link(alone)

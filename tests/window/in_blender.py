@@ -55,6 +55,7 @@ def screenshot(name: str) -> None:
     crop = f"{window.width}x{window.height}+0+{SETTINGS['screen_height'] - window.height}"
     command = ["import", "-window", "root", "-crop", crop, "+repage", str(HERE / f"{name}.png")]
     subprocess.run(command, check=True)
+    (HERE / "figures.json").write_text(json.dumps(figures, indent=1))  # of a story that is cut off
     forget_gap()
 
 
