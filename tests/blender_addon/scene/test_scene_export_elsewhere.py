@@ -68,6 +68,44 @@ def test_threejs_shows_the_head_and_moves_its_keys(bpy, result: HeadResult, tmp_
     assert eye_rows.max() - eye_rows.min() > 0.4  # dark pupils or bright balls, not one white mask
 
 
+def in_godot(path: Path, project: Path) -> dict:
+    """What Godot's importer has made of a file. Skips without Godot 4, which ``GODOT`` names."""
+    godot = os.environ.get("GODOT") or shutil.which("godot")
+    if godot is None:
+        pytest.skip("needs Godot 4")
+    project.mkdir()
+    (project / "project.godot").write_text("config_version=5\n")
+    shutil.copy2(path, project / "head.glb")
+    shutil.copy2(TESTS / "godot_view.gd", project)
+    run = {"capture_output": True, "text": True, "timeout": 300}
+    subprocess.run([godot, "--headless", "--path", str(project), "--import"], check=True, **run)
+    said = subprocess.run([godot, "--headless", "--path", str(project), "--script", "godot_view.gd"], **run).stdout
+    return json.loads(next(line for line in said.splitlines() if line.startswith("FOUND ")).removeprefix("FOUND "))
+
+
+def test_godot_imports_the_head_with_keys_bones_and_surfaces(bpy, result: HeadResult, tmp_path: Path) -> None:
+    path = tmp_path / "head.glb"
+    collection = importing.import_head(with_cards(result), bpy.context)
+    key = tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"]
+    for frame in (1, 4):
+        key.value = frame / 4
+        key.keyframe_insert("value", frame=frame)
+    bpy.context.scene.frame_end = 4
+    jaw = tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"]
+    offsets = coordinates(jaw.points) - coordinates(jaw.relative_key.points)
+    export_head(bpy.context, collection, BY_NAME["GLTF"], path)
+    found = in_godot(path, tmp_path / "project")
+    meshes = {name.removeprefix("Likeness_"): mesh for name, mesh in found["meshes"].items()}
+    assert found["bones"] == 8 and len(found["animations"]) == 1 and all(one["skinned"] for one in meshes.values())
+    head = meshes["head"]
+    assert set(head["keys"]) == set(ARKIT_NAMES) and head["map"] and head["normal"] and head["roughness"]
+    assert head["jaw_moves"] == pytest.approx(np.linalg.norm(offsets, axis=1).max(), rel=0.1)  # subdivision smooths
+    assert (
+        meshes["cornea_left"]["transparent"] and meshes["lashes"]["transparent"] and not meshes["head"]["transparent"]
+    )
+    assert meshes["hair"]["map"] and meshes["hair"]["normal"] and not any(one["glows"] for one in meshes.values())
+
+
 def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult, tmp_path: Path) -> None:
     """Neutral vertices and keys of every part, of the mesh before any subdivision."""
     write_glb = pytest.importorskip("backend.exchange.gltf", exc_type=ImportError).write_glb
