@@ -279,9 +279,10 @@ def story(tools: Any) -> Story:
     listed = {photo.name: photo for photo in bpy.context.scene.likeness.photos}
     screen = listed["screen.jpg"]
     tools.figures["of_a_screenshot"] = screen.reason
-    assert screen.status == "LEFT_OUT" and "face" in screen.reason and "person" not in screen.reason, screen.reason
     photo = next(name for name, one in listed.items() if one.status == "USED")
     failed = []
+    if screen.status != "LEFT_OUT" or "face" not in screen.reason or "person" in screen.reason:
+        failed.append(f"a screenshot: {screen.status}, {screen.reason}")
     for name, part in (
         ("panels", sub_panels(tools)),
         ("hair", hairstyles(tools)),
