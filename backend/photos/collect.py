@@ -169,8 +169,8 @@ def _analyse(
         if faces and detected.side < screening.SCREENING.bystander * found[0].side:
             break
         landmarks = find_landmarks(photo.pixels, detected)
-        if landmarks is None:
-            continue
+        if landmarks is None or screening.face_size_px(landmarks) < screening.SCREENING.useless_face_px:
+            continue  # so small, icons of a screenshot are faces as well
         turns = quarter_turns(landmarks)
         landmarks = turned(landmarks, photo.pixels.shape, turns)
         crop = crop_head(upright(photo.pixels, turns), landmarks, options.max_crop_side)

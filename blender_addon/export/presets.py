@@ -14,7 +14,7 @@ class ExportPreset:
     Attributes
     ----------
     name, label, description : of the choice.
-    exporter : ``fbx`` or ``gltf``.
+    exporter : ``fbx`` or ``gltf``; ``alembic`` for strands alone.
     suffix : of the file.
     subdivision : Catmull-Clark steps of the meshes, keys included.
     units : of the file's coordinates, per metre.
@@ -125,5 +125,12 @@ PRESETS: tuple[ExportPreset, ...] = (
     ),
 )
 
-
-BY_NAME: Mapping[str, ExportPreset] = {preset.name: preset for preset in PRESETS}
+STRANDS = ExportPreset(
+    "STRANDS",
+    "Strands (Alembic)",
+    "The hair's strands as curves with their widths, as many as a render has; for grooms in Unreal, Houdini or Maya",
+    "alembic",
+    ".abc",
+    settings={"flatten": True, "evaluation_mode": "RENDER", "apply_subdiv": True, "as_background_job": False},
+)
+BY_NAME: Mapping[str, ExportPreset] = {preset.name: preset for preset in (*PRESETS, STRANDS)}

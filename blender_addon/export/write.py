@@ -16,10 +16,11 @@ Copies of a head for an exporter: no modifiers, no drivers, all keys, subdivided
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -33,7 +34,7 @@ from ..scene import tags
 from ..scene.hair import STRAND_MAP, lower_cards, strand_map_of
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
 from ..scene.meshes import coordinates
-from .presets import ExportPreset
+from .presets import STRANDS, ExportPreset
 from .surfaces import HAIR, ExportMaterials
 
 STATIC_BONE_CHANGE = 1e-6
@@ -422,7 +423,7 @@ _STRAND_MAP_TEXT = (
     "- Red, green: the strands' direction from root to tip, (1 + u) / 2 and (1 - v) / 2 with v up.",
     "- Blue: a random number of each strand. Alpha: depth, 1 in front.",
 )
-_ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format"}
+_ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format", "alembic": "Alembic"}
 
 
 def export_head(
@@ -434,12 +435,14 @@ def export_head(
     webp: bool = False,
     simple_eyes: bool = False,
     hair_triangles: int = 0,
+    bone_names: str = "LIKENESS",
 ) -> None:
     """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default),
     and beside it the wrinkle maps and a text about them and about settings. The scene is restored afterwards.
 
     ``webp`` : glTF's textures are WebP, a third of the bytes, for programs that know ``EXT_texture_webp``.
     ``simple_eyes`` : without corneas, tear lines and caruncles. ``hair_triangles`` : of the hair cards at most; 0: all.
+    ``bone_names`` : whose names the skeleton's bones have, of ``rig.bones.BONE_NAMES``.
 
     Raises
     ------
@@ -453,14 +456,6 @@ def export_head(
     if not parts or parts[0].get(tags.PART) != "head":
         raise AddonError("The head's mesh was deleted.", "Solve it again, then export.", "head_gone")
     exporter = getattr(bpy.ops.export_scene, preset.exporter)
-    try:
-        known = set(exporter.get_rna_type().properties.keys())
-    except (KeyError, RuntimeError) as error:
-        raise AddonError(
-            f"Blender's exporter for {_ADDONS[preset.exporter]} is switched off.",
-            "Switch it on in the preferences, under Add-ons.",
-            "exporter",
-        ) from error
     name = tags.name_of(collection) or collection.name
     layer = context.view_layer
     layer.update()  # a script may export what it has just imported or moved
@@ -494,6 +489,8 @@ def export_head(
         moved = any(keys)
         if bones is not None:
             moved |= animate(root, courses.bones, first, preset.units)
+            for ours, theirs in bones.BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
+                root.data.bones[ours].name = theirs
         for obj in selected:
             obj.select_set(False)
         for obj in copies:
@@ -503,12 +500,9 @@ def export_head(
         if webp:
             wanted["export_image_format"] = "WEBP"
         wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = moved
-        try:
+        with _writing(exporter, preset) as known:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_beside(parts, preset, path)
-        except (RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise AddonError(f"The file could not be written: {reason}", "Choose another folder.", "disk") from error
     finally:
         _remove(copies if lower is None else [*copies, lower])
         materials.remove()
@@ -516,6 +510,49 @@ def export_head(
             with suppress(RuntimeError, ReferenceError):
                 obj.select_set(True)
         layer.objects.active = active
+
+
+@contextmanager
+def _writing(exporter: Any, preset: ExportPreset) -> Iterator[set[str]]:
+    """Names of the settings that this Blender's exporter knows. Raises ``AddonError`` if it is missing or fails."""
+    try:
+        known = set(exporter.get_rna_type().properties.keys())
+    except (KeyError, RuntimeError) as error:
+        raise AddonError(
+            f"Blender's exporter for {_ADDONS[preset.exporter]} is switched off.",
+            "Switch it on in the preferences, under Add-ons.",
+            "exporter",
+        ) from error
+    try:
+        yield known
+    except (RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise AddonError(f"The file could not be written: {reason}", "Choose another folder.", "disk") from error
+
+
+def export_strands(context: bpy.types.Context, collection: bpy.types.Collection, path: Path) -> None:
+    """Write a head's strands as they are at the current frame: curves in world coordinates, Alembic's y upwards.
+
+    Raises
+    ------
+    AddonError : if the head has no strands, or the exporter is missing or fails.
+    """
+    hair = tags.hair_object(collection, "CURVES")
+    if hair is None:
+        raise AddonError("This head has no strands.", "Cards are in the other files.", "no_strands")
+    if not bpy.app.build_options.alembic:
+        raise AddonError("This Blender was built without Alembic.", "Use the one of blender.org.", "exporter")
+    exporter, frame = bpy.ops.wm.alembic_export, context.scene.frame_current
+    alone = bpy.data.collections.new("likeness export")  # a selection would leave out what is hidden
+    context.scene.collection.children.link(alone)
+    alone.objects.link(hair)
+    try:
+        with _writing(exporter, STRANDS):
+            exporter(filepath=str(path), collection=alone.name, start=frame, end=frame, **STRANDS.settings)
+            if not path.is_file():  # which this exporter reports to Blender alone
+                raise OSError(f"{path.parent} cannot be written to.")
+    finally:
+        bpy.data.collections.remove(alone)
 
 
 def _lower_hair(parts: Sequence[bpy.types.Object], most: int) -> bpy.types.Object | None:

@@ -8,14 +8,14 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..errors import AddonError
-from ..export.presets import BY_NAME, PRESETS
-from ..export.write import export_head
+from ..export.presets import BY_NAME, STRANDS
+from ..export.write import export_head, export_strands
 from ..scene import tags
 from ..shared.message import CARD_LEVELS
 from ..ui.text import NO_HEAD, clickable, report_error
 
 _HAIR_DETAIL = tuple(zip(CARD_LEVELS, ("near by", "in a room", "far away"), strict=True))
-_CHOICES = tuple((preset.name, preset.label, preset.description) for preset in PRESETS)
+_CHOICES = tuple((preset.name, preset.label, preset.description) for preset in BY_NAME.values())
 
 
 class ExportHead(bpy.types.Operator):
@@ -30,6 +30,15 @@ class ExportHead(bpy.types.Operator):
         name="Skeleton",
         description="With bones of neck, head, jaw, eyes and tongue, and weights; without, what bones do to the face "
         "is in the keys",
+        options={"SKIP_SAVE"},
+    )
+    bone_names: EnumProperty(
+        name="Bone Names",
+        items=(
+            ("LIKENESS", "Likeness", "root, neck, head, jaw, eye.L, tongue.01 and so on"),
+            ("MAKEHUMAN", "MakeHuman", "As in MakeHuman's default skeleton: spine01, neck01, head, tongue00"),
+            ("RIGIFY", "Rigify", "As in Rigify's human metarig: spine.003, spine.004, spine.006, tongue"),
+        ),
         options={"SKIP_SAVE"},
     )
     webp: BoolProperty(
@@ -48,7 +57,7 @@ class ExportHead(bpy.types.Operator):
         options={"SKIP_SAVE"},
     )
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
-    filter_glob: StringProperty(default="*.fbx;*.glb", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.fbx;*.glb;*.abc", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -66,7 +75,12 @@ class ExportHead(bpy.types.Operator):
 
     def draw(self, context: bpy.types.Context) -> None:
         preset = BY_NAME[self.preset]
+        if preset == STRANDS:
+            return
         self.layout.prop(self, "skeleton")
+        row = self.layout.row()
+        row.enabled = self.skeleton
+        row.prop(self, "bone_names")
         if preset.exporter == "gltf":
             self.layout.prop(self, "webp")
         if not preset.one_mesh:
@@ -81,8 +95,11 @@ class ExportHead(bpy.types.Operator):
         path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
         try:
             with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
-            settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail)
-            export_head(context, tags.active_head(context), preset, path, *settings)
+            settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail), self.bone_names
+            if preset == STRANDS:
+                export_strands(context, tags.active_head(context), path)
+            else:
+                export_head(context, tags.active_head(context), preset, path, *settings)
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}

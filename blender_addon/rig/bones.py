@@ -37,6 +37,12 @@ PARENTS: dict[str, str | None] = {
 """Bone -> parent, parents first."""
 DEFORMING: frozenset[str] = frozenset([ROOT, NECK, HEAD, JAW, *TONGUE])
 """Bones with vertex weights. The jaw bone carries only the tongue; skin and teeth open by keys. Eyes turn by keys."""
+BONE_NAMES: Mapping[str, Mapping[str, str]] = {
+    "LIKENESS": {},
+    "MAKEHUMAN": {ROOT: "spine01", NECK: "neck01", TONGUE[0]: "tongue00", TONGUE[1]: "tongue01"},
+    "RIGIFY": {ROOT: "spine.003", NECK: "spine.004", HEAD: "spine.006", TONGUE[0]: "tongue.001", TONGUE[1]: "tongue"},
+}
+"""Names in MakeHuman's default skeleton and in Rigify's metarig of a human, where they are not ours."""
 EYE_AIM = "eye_aim"
 """Custom property of the armature object, 0-1: influence of the eyes' aim at the target while bones lead them."""
 JAW_LED, EYES_LED = "JAW", "EYES"

@@ -182,7 +182,7 @@ def fill_with_camera(context: bpy.types.Context) -> None:
 
 SENSOR_MM = 36.0
 RENDER_BEFORE, CAMERA_BEFORE = "likeness_render_before", "likeness_camera_before"
-PROJECTION_BEFORE = "likeness_projection_before"
+VIEW_BEFORE = "likeness_view_before"
 """On a scene that looks through a photo: settings to restore afterwards."""
 EXPRESSION_HEAD = "likeness_wearer"
 """On such a scene: the head with the photo's expression."""
@@ -192,6 +192,7 @@ LOCAL_VIEW = "likeness_local_view"
 """On a screen: its views were put into local view to look through a photo. (Undo does not change screens.)"""
 FREE_PROJECTION = "PERSP"
 """Fallback for a view that looked through the artist's own camera before."""
+_VIEW = ("view_rotation", "view_location", "view_distance", "view_perspective")
 _RENDER_SHAPE = ("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y")
 MOST_RENDERED = 2048
 """Limit for a render through a photo's camera, pixels on the longer side; photos may be larger than is practical."""
@@ -322,7 +323,8 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
     if RENDER_BEFORE not in scene:
         scene[RENDER_BEFORE] = {name: getattr(scene.render, name) for name in _RENDER_SHAPE}
         scene[CAMERA_BEFORE] = scene.camera
-        scene[PROJECTION_BEFORE] = next((s.region_3d.view_perspective for s in _views(context)), FREE_PROJECTION)
+        for space in _views(context)[:1]:
+            scene[VIEW_BEFORE] = {name: getattr(space.region_3d, name) for name in _VIEW}
     scene.camera = camera
     render = scene.render
     width, height = camera[tags.PHOTO_SIZE]
@@ -415,24 +417,27 @@ def photo_wearer(scene: bpy.types.Scene) -> bpy.types.Object | None:
 
 
 def leave_cameras(context: bpy.types.Context) -> None:
-    """Let the 3D views leave their camera, with the perspective or orthographic mode from before the first photo.
+    """Let the 3D views leave their camera, and look as from before the first photo.
 
     The scene's own camera and render size are restored; a camera chosen by the artist meanwhile stays.
     """
     scene = context.scene
-    projection = scene.get(PROJECTION_BEFORE, FREE_PROJECTION)
+    view = scene[VIEW_BEFORE].to_dict() if VIEW_BEFORE in scene else {}
+    if view.get("view_perspective", "CAMERA") == "CAMERA":
+        view["view_perspective"] = FREE_PROJECTION
     if RENDER_BEFORE in scene:
         for name, value in scene[RENDER_BEFORE].items():
             setattr(scene.render, name, value)
         if scene.camera is None or tags.PHOTO in scene.camera:
             scene.camera = scene.get(CAMERA_BEFORE)
-        for name in (RENDER_BEFORE, CAMERA_BEFORE, PROJECTION_BEFORE, EXPRESSION_HEAD):
+        for name in (RENDER_BEFORE, CAMERA_BEFORE, VIEW_BEFORE, EXPRESSION_HEAD):
             scene.pop(name, None)
     _hide_cameras_again(scene)
     _leave_local_view(context)
     for space in _views(context):
         if space.region_3d.view_perspective == "CAMERA":
-            space.region_3d.view_perspective = projection if projection != "CAMERA" else FREE_PROJECTION
+            for name, value in view.items():
+                setattr(space.region_3d, name, value)
 
 
 def remove_camera(camera: bpy.types.Object) -> None:

@@ -285,6 +285,7 @@ class ExportPanel(_OfHead, bpy.types.Panel):
 
     bl_idname = "LIKENESS_PT_export"
     bl_label = "Export"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
@@ -304,9 +305,10 @@ class PhotosPanel(_OfHead, bpy.types.Panel):
         if not photos:
             layout.label(text="None of its photos' cameras is left.")
             return
+        row = layout.row(align=True)
+        row.label(text="Look through a photo:")
         if hidden is not None:
-            _draw_shown(layout, hidden, "Show Cameras")
-        layout.label(text="Look through a photo:")
+            _draw_shown(row, hidden, "Cameras")
         column = layout.column(align=True)
         for name, camera in photos.items():
             through = context.scene.camera == camera and _looks_through_camera(context)

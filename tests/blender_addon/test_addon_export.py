@@ -12,7 +12,7 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
-from blender_addon.export.presets import PRESETS  # noqa: E402
+from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.ui.panel import ExportPanel  # noqa: E402
@@ -57,4 +57,4 @@ def test_the_panel_offers_all_kinds(backend: Backend, result: HeadResult) -> Non
     (menu,) = [call for call in layout.mock_calls if call[0].endswith("operator_menu_enum")]
     assert menu.args == ("likeness.export", "preset")
     offered = bpy.ops.likeness.export.get_rna_type().properties["preset"].enum_items.keys()
-    assert list(offered) == [preset.name for preset in PRESETS]
+    assert list(offered) == list(BY_NAME)

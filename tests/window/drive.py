@@ -20,9 +20,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 SAVED_HEAD = ("expressions", "armature", "body", "mask", "export", "poses", "relief", "viewport", "close_ups")
 """Stories of a head that comes out of ``--extra``."""
-STARTS = {"head": 1, "points": 1, "bust": 1, "first_minute": 1, "other_file": 1, "waiting": 2} | dict.fromkeys(
-    SAVED_HEAD, 1
-)
+FROM_PHOTOS = ("head", "points", "bust", "first_minute", "artist", "many", "other_file")
+STARTS = dict.fromkeys((*FROM_PHOTOS, *SAVED_HEAD), 1) | {"waiting": 2}
 """How often Blender is started to tell a story."""
 
 
@@ -42,6 +41,7 @@ def main() -> int:
     parser.add_argument("--tab-pixels", type=int, default=270, help="our tab's distance from the sidebar's top")
     parser.add_argument("--patience", type=float, default=1.0, help="waits this many times as long as usual")
     parser.add_argument("--texture", default="1024")
+    parser.add_argument("--parts", default="", help="of the story artist: these alone, as 'groom exports'")
     parser.add_argument("--material-preview", action="store_true", help="slow without a graphics card")
     given = parser.parse_args()
     out: Path = given.out.resolve()
@@ -68,7 +68,7 @@ def main() -> int:
         "patience": given.patience,
     }
     settings["photos_of_kinds"] = _many_kinds(out / "kinds")
-    settings["story"] = given.story
+    settings["story"], settings["parts"] = given.story, given.parts
     settings["photos"] = sorted(path.name for path in (out / "photos").glob("*"))
     settings["material_preview"] = given.material_preview
     (out / "figures.json").unlink(missing_ok=True)

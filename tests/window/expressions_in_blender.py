@@ -43,7 +43,7 @@ def values(obj: bpy.types.Object) -> dict[str, float]:
 def show(tools: Any, *objects: bpy.types.Object) -> None:
     """The view from the front, on some objects, without what distracts."""
     window, area, region = tools.view3d()
-    tools.addon("ui.view_frame").show_albedo(area.spaces.active.shading)
+    tools.addon("scene.cameras").show_albedo(area.spaces.active.shading)
     overlay = area.spaces.active.overlay
     overlay.show_floor = overlay.show_extras = overlay.show_outline_selected = overlay.show_relationship_lines = False
     selected = list(bpy.context.selected_objects)

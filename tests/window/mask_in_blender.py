@@ -76,7 +76,7 @@ def story(tools: Any) -> Story:
     yield 1.0
     mask = kept()
     assert mask is not None and not head.hide_get()
-    cells = tools.addon("scene.photo_mask").cells_of(mask, (1, 1))
+    cells = tools.addon("scene.corrections").cells_of(mask, (1, 1))
     used = cells.any(0).nonzero()[0]
     assert 0.0 < mask.share < 0.2
     gap = ~cells[:, used[0] : used[-1] + 1].any(0)

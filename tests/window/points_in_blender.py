@@ -85,10 +85,10 @@ def drag_point(tools: Any, landmark: int, dx: int, dy: int) -> Story:
     yield 1.0
 
 
-def solved(tools: Any, operator: Any) -> Story:
+def solved(tools: Any, operator: Any, **values: Any) -> Story:
     """A job from its click to the head in the scene; the seconds are left in ``tools.figures``."""
     began = time.monotonic()
-    assert tools.call(operator, "INVOKE_DEFAULT") == {"RUNNING_MODAL"}
+    assert tools.call(operator, "INVOKE_DEFAULT", **values) == {"RUNNING_MODAL"}
     yield from tools.until(lambda: not tools.session().busy, 180, "the end of the job")
     name = operator.idname_py().split(".")[1]
     tools.figures.setdefault(f"seconds.{name}", []).append(round(time.monotonic() - began, 2))

@@ -46,11 +46,11 @@ LEAST_CHANGE = 1.5
 
 
 def material(tools: Any) -> bpy.types.Material:
-    return tools.addon("scene.skin_detail").skin_material(head())
+    return tools.addon("scene.materials").skin_material(head())
 
 
 def strength(tools: Any, name: str) -> bpy.types.NodeSocket:
-    return tools.addon("scene.skin_detail").strength_socket(material(tools), name)
+    return tools.addon("scene.materials").strength_socket(material(tools), name)
 
 
 def picture(tools: Any, name: str) -> np.ndarray:

@@ -30,7 +30,7 @@ def put_head(tools: Any) -> bpy.types.Collection:
         buffers = [arrays[name].tobytes() for name in sorted(arrays.files) if name.startswith("buffer")]
     result = tools.addon("protocol.result").decode_result(header, buffers)
     collection = tools.addon("scene.importing").import_head(result, bpy.context)
-    tools.addon("ui.view_frame").frame_head(collection.name, bpy.context.scene)
+    tools.addon("scene.cameras").frame_head(collection.name, bpy.context.scene)
     return collection
 
 

@@ -153,6 +153,16 @@ def test_small_faces_in_large_pictures_are_found(
     assert eyes == pytest.approx(full * (128 / 640) + [1150, 700], abs=1.5)
 
 
+def test_icons_of_a_screenshot_are_no_face(woman: list[Path], portrait: Image.Image, options: CollectOptions) -> None:
+    """A face of a dozen pixels is what icons look like: it says nothing of who it is."""
+    icon = portrait.resize((round(40 * portrait.width / portrait.height), 40), Image.Resampling.LANCZOS)
+    screen = Image.new("RGB", (900, 500), (60, 60, 60))
+    for place in ((40, 60), (700, 60), (420, 300)):
+        screen.paste(icon, place)
+    verdict = gather(options, *woman[:3], screen).verdicts[-1]
+    assert not verdict.used and verdict.reason.startswith("No face was found in it"), verdict
+
+
 def test_no_photo_and_no_face(options: CollectOptions) -> None:
     for photos, code in (((), "no_photo"), ((b"junk",), "no_photo"), ((NOTHING,), "no_face")):
         with pytest.raises(LikenessError) as caught:

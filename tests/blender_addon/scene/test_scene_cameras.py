@@ -203,11 +203,14 @@ def test_leaving_gives_the_view_its_projection_back(bpy, result, photo_files, pr
         areas = [area for area in window.screen.areas if area.type == "VIEW_3D"]
         view = areas[0].spaces.active.region_3d
         view.view_perspective = projection
+        view.view_rotation, view.view_distance = (0.8, 0.6, 0.0, 0.0), 3.0
         for name in PHOTOS[:2]:
             cameras.look_through(bpy.context, cameras_by_photo(collection)[name])
         assert view.view_perspective == "CAMERA"
+        view.view_rotation, view.view_distance = (1.0, 0.0, 0.0, 0.0), 9.0  # as a window does it
         cameras.leave_cameras(bpy.context)
-        assert view.view_perspective == projection
+        assert view.view_perspective == projection and view.view_distance == 3.0
+        assert tuple(view.view_rotation) == pytest.approx((0.8, 0.6, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.blender
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
 from blender_addon.export.write import ONE_MESH_PARTS, export_head  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.bones import BONES_BY_PART, JAW_LED, PARENTS  # noqa: E402
+from blender_addon.rig.bones import BONE_NAMES, BONES_BY_PART, JAW_LED, PARENTS  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 
 TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
@@ -216,11 +216,14 @@ def linear_skin(head) -> None:
     head.modifiers.move(0, len(head.modifiers) - 1)
 
 
-@pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF", "GAME"])
+@pytest.mark.parametrize(
+    ("name", "whose"), [("UNREAL", "MAKEHUMAN"), ("UNITY", "RIGIFY"), ("GLTF", "RIGIFY"), ("GAME", "LIKENESS")]
+)
 def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
-    bpy, collection, tmp_path: Path, name: str
+    bpy, collection, tmp_path: Path, name: str, whose: str
 ) -> None:
-    """Neck and head turn, the jaw opens, the tongue bends in the open mouth."""
+    """Neck and head turn, the jaw opens, the tongue bends in the open mouth; the bones have names by choice."""
+    theirs = {bone: BONE_NAMES[whose].get(bone, bone) for bone in BONES}
     scene, head, rig = bpy.context.scene, tags.part_object(collection, "head"), build.put_rig(collection)
     scene.frame_start, scene.frame_end = 1, 6
     animate(head)
@@ -241,25 +244,26 @@ def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
     }
     posed = {part: drawn(bpy, tags.part_object(collection, part)) for part in parts}
     path = tmp_path / f"head{BY_NAME[name].suffix}"
-    export_head(bpy.context, collection, BY_NAME[name], path, with_bones=True)
+    export_head(bpy.context, collection, BY_NAME[name], path, with_bones=True, bone_names=whose)
     assert rest == rig.data.bones["head"].head_local
     found = imported(bpy, path)
     skeleton = skeleton_of(bpy)
-    assert {bone.name for bone in skeleton.data.bones} == BONES
-    assert skeleton.data.bones["tongue.01"].parent.name == "head" and skeleton.data.bones["head"].parent.name == "neck"
+    assert {bone.name for bone in skeleton.data.bones} == set(theirs.values())
+    for bone, parent in (("tongue.01", "head"), ("head", "neck")):
+        assert skeleton.data.bones[theirs[bone]].parent.name == theirs[parent]
     start = round(min(action.frame_range[0] for action in bpy.data.actions))
     assert round(max(action.frame_range[1] for action in bpy.data.actions)) - start == 5
     scene = bpy.context.scene
     scene.frame_set(start + 4)
     bpy.context.view_layer.update()
     for bone, place in joints.items():
-        now = np.array(skeleton.matrix_world @ skeleton.pose.bones[bone].matrix)[:3, 3]
+        now = np.array(skeleton.matrix_world @ skeleton.pose.bones[theirs[bone]].matrix)[:3, 3]
         np.testing.assert_allclose(now, place, atol=TOLERANCE)
     for mesh in found.values():
         groups = {group.index: group.name for group in mesh.vertex_groups}
-        sums = [sum(g.weight for g in v.groups if groups[g.group] in BONES) for v in mesh.data.vertices]
+        sums = [sum(g.weight for g in v.groups if groups[g.group] in theirs.values()) for v in mesh.data.vertices]
         np.testing.assert_allclose(sums, 1.0, atol=1e-3)
-    assert {"root", "neck", "head"} <= {group.name for group in found["head"].vertex_groups}
+    assert {theirs[bone] for bone in ("root", "neck", "head")} <= {one.name for one in found["head"].vertex_groups}
     assert {block.name for block in found["head"].data.shape_keys.key_blocks} - {"Basis"} == set(ARKIT_NAMES)
     assert value_at(bpy, found["head"], "jawOpen", start + 4) == pytest.approx(1.0, abs=1e-3)
     off = {}

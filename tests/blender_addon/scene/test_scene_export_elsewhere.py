@@ -22,9 +22,10 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
+from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.export.presets import BY_NAME  # noqa: E402
-from blender_addon.export.write import export_head  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
+from blender_addon.export.write import export_head, export_strands  # noqa: E402
+from blender_addon.scene import importing, tags  # noqa: E402
 
 TESTS = Path(__file__).parents[2]
 FACE_GLB_METRES = 1e-5
@@ -65,6 +66,44 @@ def test_threejs_shows_the_head_and_moves_its_keys(bpy, result: HeadResult, tmp_
     assert moved[300:450, 150:360].mean() > 0.02 > 0.002 > moved[60:180, 200:310].mean()  # the chin, not the forehead
     eye_rows = shots[0][210:250, 180:240]
     assert eye_rows.max() - eye_rows.min() > 0.4  # dark pupils or bright balls, not one white mask
+
+
+def in_godot(path: Path, project: Path) -> dict:
+    """What Godot's importer has made of a file. Skips without Godot 4, which ``GODOT`` names."""
+    godot = os.environ.get("GODOT") or shutil.which("godot")
+    if godot is None:
+        pytest.skip("needs Godot 4")
+    project.mkdir()
+    (project / "project.godot").write_text("config_version=5\n")
+    shutil.copy2(path, project / "head.glb")
+    shutil.copy2(TESTS / "godot_view.gd", project)
+    run = {"capture_output": True, "text": True, "timeout": 300}
+    subprocess.run([godot, "--headless", "--path", str(project), "--import"], check=True, **run)
+    said = subprocess.run([godot, "--headless", "--path", str(project), "--script", "godot_view.gd"], **run).stdout
+    return json.loads(next(line for line in said.splitlines() if line.startswith("FOUND ")).removeprefix("FOUND "))
+
+
+def test_godot_imports_the_head_with_keys_bones_and_surfaces(bpy, result: HeadResult, tmp_path: Path) -> None:
+    path = tmp_path / "head.glb"
+    collection = importing.import_head(with_cards(result), bpy.context)
+    key = tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"]
+    for frame in (1, 4):
+        key.value = frame / 4
+        key.keyframe_insert("value", frame=frame)
+    bpy.context.scene.frame_end = 4
+    jaw = tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"]
+    offsets = coordinates(jaw.points) - coordinates(jaw.relative_key.points)
+    export_head(bpy.context, collection, BY_NAME["GLTF"], path)
+    found = in_godot(path, tmp_path / "project")
+    meshes = {name.removeprefix("Likeness_"): mesh for name, mesh in found["meshes"].items()}
+    assert found["bones"] == 8 and len(found["animations"]) == 1 and all(one["skinned"] for one in meshes.values())
+    head = meshes["head"]
+    assert set(head["keys"]) == set(ARKIT_NAMES) and head["map"] and head["normal"] and head["roughness"]
+    assert head["jaw_moves"] == pytest.approx(np.linalg.norm(offsets, axis=1).max(), rel=0.1)  # subdivision smooths
+    assert (
+        meshes["cornea_left"]["transparent"] and meshes["lashes"]["transparent"] and not meshes["head"]["transparent"]
+    )
+    assert meshes["hair"]["map"] and meshes["hair"]["normal"] and not any(one["glows"] for one in meshes.values())
 
 
 def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult, tmp_path: Path) -> None:
@@ -131,3 +170,45 @@ def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path)
     assert {image["mimeType"] for image in small["images"]} == {"image/webp"}
     names = {node["name"].removeprefix("Likeness_") for node in small["nodes"]}
     assert not names & set(EYE_PART_NAMES) and {"eye_left", "eye_right"} <= names
+
+
+def strands_of(obj) -> np.ndarray:
+    """(N, 3) world places of all points of a Curves object."""
+    flat = np.empty(3 * len(obj.data.points), np.float32)
+    obj.data.position_data.foreach_get("vector", flat)
+    matrix = np.array(obj.matrix_world)
+    return flat.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_path: Path, hidden: bool) -> None:
+    collection = importing.import_head(result, bpy.context)
+    hair = tags.hair_object(collection, "CURVES")
+    head = tags.part_object(collection, "head")
+    head.data.shape_keys.key_blocks["browInnerUp"].value = 1.0
+    head.modifiers["Subdivision"].levels = head.modifiers["Subdivision"].render_levels
+    (modifier,) = (one for one in hair.modifiers if one.type == "NODES")
+    sockets = {one.name: one.identifier for one in modifier.node_group.interface.items_tree}
+    modifier[sockets["Viewport Hairs"]] = modifier[sockets["Render Hairs"]] = 9
+    hair.update_tag()
+    wanted = strands_of(hair.evaluated_get(bpy.context.evaluated_depsgraph_get()))
+    hair.hide_viewport = hidden
+    export_strands(bpy.context, collection, tmp_path / "hair.abc")
+    assert "likeness export" not in bpy.data.collections and hair.hide_viewport == hidden
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.wm.alembic_import(filepath=str(tmp_path / "hair.abc"), as_background_job=False)
+    (found,) = bpy.data.objects
+    assert found.type == "CURVES" and len(found.data.curves) == 9 * len(result.hair.points)
+    np.testing.assert_allclose(strands_of(found), wanted, atol=1e-5)
+    width = np.empty(len(found.data.points), np.float32)
+    found.data.attributes["radius"].data.foreach_get("value", width)
+    assert 0 < width.max() < 0.001
+
+
+def test_strands_that_cannot_be_written_are_a_sentence(bpy, result, tmp_path: Path) -> None:
+    collection = importing.import_head(result, bpy.context)
+    with pytest.raises(AddonError, match="could not be written"):
+        export_strands(bpy.context, collection, tmp_path / "not there" / "hair.abc")
+    bpy.data.objects.remove(tags.hair_object(collection, "CURVES"))
+    with pytest.raises(AddonError, match="no strands"):
+        export_strands(bpy.context, collection, tmp_path / "hair.abc")

@@ -1,0 +1,318 @@
+"""What an artist does with a head in a window, from Blender's default scene, with a backend that runs: sub-panels,
+hairstyles in pictures, sliders that are live, a look starred and solved again, hair groomed, a region painted by a
+photo, poses, bones, every export with hair. Told by ``in_blender.py``; needs the photos alone.
+
+Figures in ``processor_ms`` are the main thread's, those of a whole redraw the process's.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+import numpy as np
+from points_in_blender import Story, head_from_photos, of_part, solved
+
+STEPS = 8
+"""Of a slider that is dragged."""
+LEAST_STRANDS = 1_000
+STYLES = ("bob", "curls")
+
+
+def collection() -> bpy.types.Collection:
+    return next(one for one in bpy.data.collections if "likeness_id" in one)
+
+
+def strands() -> bpy.types.Object:
+    return next(obj for obj in bpy.data.objects if obj.type == "CURVES" and "likeness_id" in obj)
+
+
+def points(curves: bpy.types.Curves) -> np.ndarray:
+    """(N, 3) places of the guides' points."""
+    flat = np.empty(3 * len(curves.points), np.float32)
+    curves.position_data.foreach_get("vector", flat)
+    return flat.reshape(-1, 3)
+
+
+def redraw(tools: Any) -> None:
+    tools.call(bpy.ops.wm.redraw_timer, type="DRAW_WIN_SWAP", iterations=1)
+
+
+def dragged(tools: Any, name: str, span: tuple[float, float]) -> None:
+    """A slider of the head moved to and fro as a drag does: processor milliseconds of a change, and with the redraw."""
+    wished, changes, drawings = collection().likeness, [], []
+    for share in np.linspace(0.0, 1.0, STEPS):
+        start = time.process_time()
+        setattr(wished, name, span[0] + share * (span[1] - span[0]))
+        bpy.context.view_layer.update()
+        changes.append(time.process_time() - start)
+        redraw(tools)
+        drawings.append(time.process_time() - start)
+    tools.figures[f"processor_ms.slider.{name}"] = [
+        round(1000 * float(np.median(taken)), 1) for taken in (changes, drawings)
+    ]
+    tools.forget_gap()
+
+
+def time_panels(tools: Any) -> dict[str, list[float]]:
+    """Processor seconds of each drawing of our panels, from now on."""
+    taken: dict[str, list[float]] = {}
+
+    def timed(cls: type, draw: Callable[..., None]) -> Callable[..., None]:
+        def drawing(panel: Any, context: Any) -> None:
+            start = time.thread_time()
+            draw(panel, context)
+            taken.setdefault(cls.__name__, []).append(time.thread_time() - start)
+
+        return drawing
+
+    modules = ("ui.panel", "ui.keys_panel", "ui.transfer_panel", "ui.many_panel")
+    for cls in (cls for name in modules for cls in tools.addon(name).CLASSES):
+        if issubclass(cls, bpy.types.Panel):
+            cls.draw = timed(cls, cls.draw)
+    return taken
+
+
+def sub_panels(tools: Any) -> Story:
+    """The head's panel with all its sub-panels, on top of the tab; and what drawing the tab costs."""
+    panels = tools.addon("ui.panel")
+    above = (panels.MainPanel, panels.OptionsPanel)
+    for panel in reversed(above):
+        bpy.utils.unregister_class(panel)
+    tools.addon("ui.redraw").everything()
+    yield 1.5
+    tools.screenshot("2_sub_panels")
+    for panel in above:
+        bpy.utils.register_class(panel)
+    taken = time_panels(tools)
+    for _ in range(STEPS):
+        tools.addon("ui.redraw").everything()
+        yield 0.2
+    tools.figures["processor_ms.redraw_of_the_tab"] = round(
+        1000 * sum(float(np.median(one)) for one in taken.values()), 2
+    )
+
+
+def hairstyles(tools: Any) -> Story:
+    """Chosen from pictures; each is there without a solve, and its sliders are live."""
+    window, _, region = tools.view3d()
+    x, y = region.x + region.width // 2, region.y + region.height // 2
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+    yield 0.3
+    tools.call(bpy.ops.wm.call_panel, "INVOKE_DEFAULT", name="LIKENESS_PT_hair_styles", keep_open=True)
+    yield 1.5
+    tools.screenshot("3_hairstyles")
+    tools.press("ESC", x, y)
+    yield 0.5
+    before = points(strands().data)
+    for style in STYLES:
+        yield from solved(tools, bpy.ops.likeness.change_hair, style=style)
+        redraw(tools)
+        now = points(strands().data)
+        assert now.shape != before.shape or np.abs(now - before).max() > 0.005, f"{style} is another style"
+        tools.screenshot(f"4_{style}")
+        before = now
+    for name in ("hair_length", "fringe", "volume"):
+        dragged(tools, name, (0.5, 1.0))
+    yield from solved(tools, bpy.ops.likeness.change_hair, style="auto")
+
+
+def shaped(tools: Any) -> Story:
+    """Sliders after the fit move the skin at once, and back."""
+    skin = of_part("head").data
+    before = np.array([point.co[:] for point in skin.shape_keys.reference_key.points])
+    dragged(tools, "nose_width", (0.0, 1.0))
+    dragged(tools, "jaw", (0.0, 1.0))
+    yield 1.0
+    tools.screenshot("5_features")
+    now = np.array([point.co[:] for point in skin.shape_keys.reference_key.points])
+    tools.figures["features_moved_mm"] = round(1000 * float(np.abs(now - before).max()), 2)
+    assert tools.figures["features_moved_mm"] > 1.0
+    for name in ("nose_width", "jaw"):
+        setattr(collection().likeness, name, 0.0)
+    now = np.array([point.co[:] for point in skin.shape_keys.reference_key.points])
+    assert np.abs(now - before).max() < 1e-5, "and goes back"
+
+
+def albedo() -> np.ndarray:
+    image = collection()["likeness_albedo"]
+    flat = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(flat)
+    return flat
+
+
+def painted(tools: Any, photo: str) -> Story:
+    """A photo paints a region, then make-up is taken off by a slider that is let go."""
+    before, shape = albedo(), [point.co[:] for point in of_part("head").data.shape_keys.reference_key.points]
+    for region in ("left cheek", "mouth"):
+        yield from solved(tools, bpy.ops.likeness.paint_region, region=region, source=photo)
+    now = albedo()
+    changed = float((np.abs(now - before) > 1 / 255).mean())
+    tools.figures["texture_changed"] = round(changed, 4)
+    assert 0.0 < changed < 0.2, "the regions alone"
+    assert shape == [point.co[:] for point in of_part("head").data.shape_keys.reference_key.points]
+    began = time.monotonic()
+    collection().likeness.make_up = 1.0
+    yield from tools.until(lambda: tools.session().busy, 20, "the slider's painting")
+    yield from tools.until(lambda: not tools.session().busy, 60, "its end")
+    tools.figures["seconds.make_up_slider"] = round(time.monotonic() - began, 2)
+    assert np.abs(albedo() - now).max() > 1 / 255
+    yield 1.0
+    tools.screenshot("6_painted")
+
+
+def starred(tools: Any, photo: str) -> Story:
+    """The hair of one photo's look, by a whole solve."""
+    assert tools.call(bpy.ops.likeness.star_photo, "EXEC_DEFAULT", True, photo=photo) == {"FINISHED"}
+    yield from solved(tools, bpy.ops.likeness.solve_again)
+    assert collection().likeness.look == photo, "the star is kept"
+    yield 1.0
+    tools.screenshot("7_starred")
+
+
+def groomed(tools: Any) -> Story:
+    """The comb of Blender's Sculpt Mode moves guides; the hair counts as groomed."""
+    hair = strands()
+    before = points(hair.data)
+    for obj in bpy.context.view_layer.objects:
+        obj.select_set(obj == hair)
+    bpy.context.view_layer.objects.active = hair
+    tools.call(bpy.ops.object.mode_set, mode="SCULPT_CURVES")
+    yield 1.0
+    try:
+        tools.call(bpy.ops.brush.asset_activate, asset_library_type="ESSENTIALS", relative_asset_identifier=_COMB)
+        yield 1.0
+        yield from combed(tools)
+    except RuntimeError:  # a Blender that was installed without its brushes
+        tools.figures["groomed_with"] = "Edit Mode"
+        tools.call(bpy.ops.object.mode_set, mode="EDIT")
+        tools.call(bpy.ops.curves.select_all, action="SELECT")
+        tools.call(bpy.ops.transform.translate, value=(0.004, 0.0, 0.002))
+        yield 1.0
+    tools.screenshot("8_groomed")
+    tools.call(bpy.ops.object.mode_set, mode="OBJECT")
+    moved = 1000 * float(np.abs(points(hair.data) - before).max())
+    tools.figures["groomed_mm"] = round(moved, 1)
+    assert moved > 1.0, "grooming moves hair"
+    assert tools.addon("scene.hair").is_groomed(hair)
+
+
+_COMB = "brushes/essentials_brushes-curve_sculpt.blend/Brush/Comb"
+
+
+def combed(tools: Any) -> Story:
+    """A stroke of the brush over the forehead's hair."""
+    window, (_, _, region) = bpy.context.window_manager.windows[0], tools.view3d()
+    x, y = region.x + region.width // 2, region.y + round(0.75 * region.height)
+    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+    yield 0.3
+    window.event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y)
+    for step in range(1, 11):
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + 8 * step, y=y - 4 * step)
+        yield 0.2
+    window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x + 80, y=y - 40)
+    yield 1.0
+
+
+def posed(tools: Any) -> Story:
+    """A pose of the library by keys, and bones with shapes of their own."""
+    keys = of_part("head").data.shape_keys.key_blocks
+    for name in ("Joy", "Surprise"):
+        assert tools.call(bpy.ops.likeness.apply_pose_asset, "EXEC_DEFAULT", True, pose=name) == {"FINISHED"}
+        yield 1.0
+        tools.screenshot(f"9_{name.lower()}")
+        assert sum(key.value > 0.05 for key in keys[1:]) > 3, name
+    tools.call(bpy.ops.likeness.reset_keys, "EXEC_DEFAULT", True)
+    assert tools.call(bpy.ops.likeness.add_armature, "EXEC_DEFAULT", True) == {"FINISHED"}
+    yield 1.0
+    tools.screenshot("9_bones")
+    (rig,) = (obj for obj in bpy.data.objects if obj.type == "ARMATURE")
+    assert all(bone.custom_shape is not None for bone in rig.pose.bones)
+    tools.call(bpy.ops.likeness.remove_armature, "EXEC_DEFAULT", True)
+
+
+def exported(tools: Any) -> Story:
+    """Strands as Alembic, cards in glTF and FBX, each read again by this Blender."""
+    export = bpy.ops.likeness.export
+    start = time.monotonic()
+    strands_too = bpy.app.build_options.alembic
+    try:
+        tools.call(export, "EXEC_DEFAULT", preset="STRANDS", filepath=str(tools.HERE / "hair.abc"))
+    except RuntimeError as error:
+        assert not strands_too and "without Alembic" in str(error), error
+    tools.figures["seconds.export_strands"] = round(time.monotonic() - start, 2) if strands_too else "no Alembic"
+    groomed_points = len(strands().data.points)
+    bpy.context.scene.likeness.hair = "cards"
+    yield from solved(tools, bpy.ops.likeness.change_hair, style="auto")
+    assert len(strands().data.points) == groomed_points, "groomed strands stay"
+    kinds = (("UNREAL", "fbx", bpy.ops.import_scene.fbx), ("GLTF", "glb", bpy.ops.import_scene.gltf))
+    for preset, suffix, _ in kinds:
+        tools.call(export, "EXEC_DEFAULT", preset=preset, filepath=str(tools.HERE / f"face.{suffix}"))
+    for name, load in (("hair.abc", bpy.ops.wm.alembic_import), *((f"face.{s}", load) for _, s, load in kinds)):
+        if name == "hair.abc" and not strands_too:
+            continue
+        before = set(bpy.data.objects)
+        more = {"as_background_job": False} if name == "hair.abc" else {}
+        tools.call(load, "EXEC_DEFAULT", True, filepath=str(tools.HERE / name), **more)
+        yield 1.0
+        new = [obj for obj in bpy.data.objects if obj not in before]
+        hair = [
+            obj for obj in new if obj.type == "CURVES" or (obj.type == "MESH" and obj.name.startswith("Likeness_hair"))
+        ]
+        assert len(hair) == 1, [obj.name for obj in new]
+        count = len(hair[0].data.curves if hair[0].type == "CURVES" else hair[0].data.polygons)
+        tools.figures[f"read_again.{name}"] = count
+        assert count > LEAST_STRANDS
+        tops = [tools.box(obj)[1][2] for obj in (hair[0], of_part("head"))]
+        assert abs(tops[0] - tops[1]) < 0.06, f"the hair of {name} is on the head: {tops}"
+        for obj in bpy.context.view_layer.objects:
+            obj.hide_set(obj in before or obj.name.startswith("Icosphere"))  # a shape of the importer's for bones
+        yield 1.5
+        tools.screenshot(f"10_{name.replace('.', '_')}")
+        tools.call(bpy.ops.ed.undo)
+        yield 1.0
+        for obj in bpy.context.view_layer.objects:
+            obj.hide_set(False)
+
+
+def story(tools: Any) -> Story:
+    names = tools.SETTINGS["photos"]
+    tools.press("ESC", 5, 5)  # the splash screen, which may show a face
+    yield 2.0
+    tools.screenshot("0_screen")
+    subprocess.run(["convert", str(tools.HERE / "0_screen.png"), str(tools.HERE / "photos" / "screen.jpg")], check=True)
+    names[:] = sorted({*names, "screen.jpg"})
+    yield from head_from_photos(tools)
+    yield 1.0
+    tools.screenshot("1_arrived")
+    listed = {photo.name: photo for photo in bpy.context.scene.likeness.photos}
+    screen = listed["screen.jpg"]
+    tools.figures["of_a_screenshot"] = screen.reason
+    photo = next(name for name, one in listed.items() if one.status == "USED")
+    failed = []
+    if screen.status != "LEFT_OUT" or "face" not in screen.reason or "person" in screen.reason:
+        failed.append(f"a screenshot: {screen.status}, {screen.reason}")
+    for name, part in (
+        ("panels", sub_panels(tools)),
+        ("hair", hairstyles(tools)),
+        ("shape", shaped(tools)),
+        ("texture", painted(tools, photo)),
+        ("poses", posed(tools)),
+        ("star", starred(tools, photo)),
+        ("groom", groomed(tools)),
+        ("exports", exported(tools)),
+    ):
+        if name not in (tools.SETTINGS["parts"] or name):
+            continue
+        try:
+            yield from part
+        except (AssertionError, RuntimeError, TypeError, AttributeError) as error:  # all pictures are made, to look at
+            failed.append(f"{name}: {error}")
+            tools.screenshot(f"failed_{name}")
+            if bpy.context.mode != "OBJECT":
+                tools.call(bpy.ops.object.mode_set, mode="OBJECT")
+    tools.call(bpy.ops.wm.save_as_mainfile, filepath=str(tools.HERE / "artist.blend"), copy=True)
+    assert not failed, failed
