@@ -27,6 +27,7 @@ from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.measure import face_loops
+from backend.system.numba_cache import njit
 from protocol.names import ARKIT_NAMES
 
 
@@ -215,17 +216,24 @@ class AssetMesh:
         ).over(background)
 
 
+@njit(cache=True, nogil=True)
 def polygon_form_factor(points: np.ndarray, normals: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """(N,) share in [0, 1] of the light over each point (N, 3) with its normal (N, 3) that a polygon (C, 3) sends, both
     ways round: the sum over its edges of the angle they subtend times the plane's normal (Lambert 1760)."""
-    start = corners - points[:, None]
-    start = start / np.maximum(np.linalg.norm(start, axis=-1, keepdims=True), 1e-9)
-    stop = np.roll(start, -1, axis=1)
-    across = np.cross(start, stop)
-    sine = np.linalg.norm(across, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (start * stop).sum(-1, keepdims=True))
-    edges = (across / np.maximum(sine, 1e-9) * angle).sum(1)
-    return np.clip(-(edges * normals).sum(-1) / (2.0 * np.pi), 0.0, 1.0)
+    share = np.empty(len(points))
+    for i in range(len(points)):
+        total = 0.0
+        a = corners[-1] - points[i]
+        a /= max(np.sqrt((a * a).sum()), 1e-9)
+        for corner in corners:
+            b = corner - points[i]
+            b /= max(np.sqrt((b * b).sum()), 1e-9)
+            across = np.cross(a, b)
+            sine = np.sqrt((across * across).sum())
+            total += (across * normals[i]).sum() / max(sine, 1e-9) * np.arctan2(sine, (a * b).sum())
+            a = b
+        share[i] = min(max(-total / (2.0 * np.pi), 0.0), 1.0)
+    return share
 
 
 def _window(camera: Camera, points: np.ndarray) -> tuple[slice, slice, Camera] | None:
