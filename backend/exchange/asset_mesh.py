@@ -222,16 +222,16 @@ def polygon_form_factor(points: np.ndarray, normals: np.ndarray, corners: np.nda
     ways round: the sum over its edges of the angle they subtend times the plane's normal (Lambert 1760)."""
     share = np.empty(len(points))
     for i in range(len(points)):
-        total = 0.0
-        a = corners[-1] - points[i]
-        a /= max(np.sqrt((a * a).sum()), 1e-9)
-        for corner in corners:
-            b = corner - points[i]
-            b /= max(np.sqrt((b * b).sum()), 1e-9)
-            across = np.cross(a, b)
-            sine = np.sqrt((across * across).sum())
-            total += (across * normals[i]).sum() / max(sine, 1e-9) * np.arctan2(sine, (a * b).sum())
-            a = b
+        total, ax, ay, az = 0.0, 0.0, 0.0, 0.0
+        for k in range(-1, len(corners)):
+            bx, by, bz = corners[k, 0] - points[i, 0], corners[k, 1] - points[i, 1], corners[k, 2] - points[i, 2]
+            length = max(np.sqrt(bx * bx + by * by + bz * bz), 1e-9)
+            bx, by, bz = bx / length, by / length, bz / length
+            x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx  # 0 for the first
+            sine = np.sqrt(x * x + y * y + z * z)
+            along = x * normals[i, 0] + y * normals[i, 1] + z * normals[i, 2]
+            total += along / max(sine, 1e-9) * np.arctan2(sine, ax * bx + ay * by + az * bz)
+            ax, ay, az = bx, by, bz
         share[i] = min(max(-total / (2.0 * np.pi), 0.0), 1.0)
     return share
 
