@@ -158,12 +158,9 @@ def view_of(
 def _predicted(target: View, source: View) -> tuple[np.ndarray, np.ndarray]:
     """The source photo warped over the mesh into the target's view: picture and confidence, both (H, W)."""
     shape = target.normalised.shape
-    mix = target.barycentrics[:, :, None]
-    in_source = (source.pixels[target.corners] * mix).sum(1)  # (P, 3)
-    cosine = np.minimum(
-        (source.cosine[target.corners] * target.barycentrics).sum(-1),
-        (target.cosine[target.corners] * target.barycentrics).sum(-1),
-    )
+    values = np.column_stack([source.pixels, source.cosine, target.cosine])
+    mixed = sum(values[target.corners[:, k]] * target.barycentrics[:, k : k + 1] for k in range(3))  # (P, 5)
+    in_source, cosine = mixed[:, :3], np.minimum(mixed[:, 3], mixed[:, 4])
     places = in_source[:, :2]
     nearest = sample_image(np.where(np.isfinite(source.depth), source.depth, 1e3), places, outside=1e3)
     visible = in_source[:, 2] < nearest + 0.004
