@@ -268,10 +268,13 @@ def views_of(
 
     meshes : posed vertices (V, 3) of each photo, head frame. For the other arguments see ``dense_targets``.
     """
-    return [
-        view_of(face, photo.camera(), posed, mesh, width, 1.5 * scale)
-        for face, photo, posed, scale in zip(faces, parameters, meshes, face_scales, strict=True)
-    ]
+    return each(
+        lambda face, photo, posed, scale: view_of(face, photo.camera(), posed, mesh, width, 1.5 * scale),
+        faces,
+        parameters,
+        meshes,
+        face_scales,
+    )
 
 
 def _targets_of(

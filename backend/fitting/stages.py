@@ -19,6 +19,7 @@ shape, which photos used for the texture alone get too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -77,13 +78,16 @@ class FitState:
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
-        modes = self.template.identity_modes
-        return self.template.vertices + np.tensordot(self.estimate.identity, modes, 1)
+        return self._neutral
+
+    @cached_property
+    def _neutral(self) -> np.ndarray:
+        return self.template.vertices + np.tensordot(self.estimate.identity, self.template.identity_modes, 1)
 
     def posed(self, number: int) -> np.ndarray:
         """(V, 3) vertices with the expression of photo ``number``."""
         weights = self.estimate.photos[number].expression
-        return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
+        return self._neutral + np.tensordot(weights, self.template.expressions, 1)
 
 
 @dataclass(frozen=True)
