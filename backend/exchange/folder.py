@@ -7,7 +7,7 @@ Hair files: guides in ``hair.json``, the texture of the cards in ``hair.png``.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, wraps
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,11 +24,9 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import (
     normal_picture,
     write_cameras,
-    write_detail,
-    write_displacement,
     write_expressions,
+    write_relief,
     write_report,
-    write_wrinkles,
 )
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.hair.cards import HairCards, card_atlas
@@ -97,11 +95,8 @@ def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iter
 
 def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
     """Face lines from vertex and texture-coordinate numbers; a repeated last vertex is left out."""
-    corners = np.stack([quads, uv_quads], -1)
-    triangle = quads[:, 2] == quads[:, 3]
-    for first, last in pairwise(np.flatnonzero(np.diff(triangle, prepend=2, append=2)).tolist()):
-        count = 3 if triangle[first] else 4
-        yield from _rows_of("f" + " %d/%d" * count, corners[first:last, :count])
+    for (a, b, c, d), (p, q, r, s) in zip(quads.tolist(), uv_quads.tolist(), strict=True):
+        yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
 
 
 def _rows_of(form: str, values: np.ndarray) -> Iterator[str]:
@@ -227,9 +222,7 @@ def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent)
 def _write_relief(detail: DetailEstimate, shape: FaceAsset, files: Path) -> None:
     relief = detail.detail
     (files / NORMAL_TEXTURE).write_bytes(png_bytes(normal_picture(relief, shape.parts[0])))
-    write_displacement(relief, files / "displacement.png")
-    write_wrinkles(relief, files)
-    write_detail(relief, files / "detail.json")
+    write_relief(relief, files)
 
 
 def _write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], files: Path) -> None:

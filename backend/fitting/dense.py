@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -113,7 +114,7 @@ def locally_normalised(pixels: np.ndarray, radius: float) -> np.ndarray:
 
 
 def view_of(
-    face: PhotoFace, camera: Camera, vertices: np.ndarray, mesh: DenseMesh, width: float, scale_px: float
+    face: PhotoFace, camera: Camera, vertices: np.ndarray, scale_px: float, mesh: DenseMesh, width: float
 ) -> View:
     """The photo reduced so that a face of ``scale_px`` pixels is at most ``width`` wide, cropped to the mesh.
 
@@ -268,13 +269,8 @@ def views_of(
 
     meshes : posed vertices (V, 3) of each photo, head frame. For the other arguments see ``dense_targets``.
     """
-    return each(
-        lambda face, photo, posed, scale: view_of(face, photo.camera(), posed, mesh, width, 1.5 * scale),
-        faces,
-        parameters,
-        meshes,
-        face_scales,
-    )
+    cameras, widths = [photo.camera() for photo in parameters], [1.5 * scale for scale in face_scales]
+    return each(partial(view_of, mesh=mesh, width=width), faces, cameras, meshes, widths)
 
 
 def _targets_of(

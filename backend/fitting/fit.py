@@ -561,12 +561,8 @@ def with_seen_openings(state: FitState, options: FitOptions) -> FitState:
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
     weights = prior_weights(template, options)
-    photos = each(
-        lambda face, own, targets: seen_openings(model, face, own, estimate.identity, targets, weights),
-        state.faces,
-        estimate.photos,
-        state.targets,
-    )
+    opened = partial(seen_openings, model, identity=estimate.identity, weights=weights)
+    photos = each(opened, state.faces, estimate.photos, state.targets)
     return replace(state, estimate=replace(estimate, photos=tuple(photos)))
 
 

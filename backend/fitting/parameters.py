@@ -110,17 +110,14 @@ class PhotoParameters:
         )
 
 
-def project(parameters: PhotoParameters, points: np.ndarray) -> np.ndarray:
-    """(M, 2) pixels of head-frame points (M, 3), metres."""
-    return _projected(parameters, points)[3]
-
-
-def _projected(parameters: PhotoParameters, points: np.ndarray) -> tuple[np.ndarray, ...]:
+def project(parameters: PhotoParameters, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of head-frame points (M, 3), metres: (M, 2) pixels; (M, 2) normalised, and in the camera's axes (M, 3) around the
+    pivot and (M,) depth."""
     rotated = (points - parameters.pivot) @ parameters.rotation.T  # (M, 3)
     in_camera = rotated + parameters.pivot_in_camera
     depth = np.maximum(in_camera[:, 2], 1e-3)
     normalised = in_camera[:, :2] / depth[:, None]
-    return rotated, depth, normalised, parameters.focal * normalised + parameters.principal_point
+    return parameters.focal * normalised + parameters.principal_point, normalised, rotated, depth
 
 
 def project_with_derivatives(
@@ -138,7 +135,7 @@ def project_with_derivatives(
     by_point : (M, 2, 3) derivative by the head-frame point.
     by_pose : (M, 2, 9) derivative by the pose step of ``PhotoParameters.moved`` at 0.
     """
-    rotated, depth, normalised, pixels = _projected(parameters, points)
+    pixels, normalised, rotated, depth = project(parameters, points)
     translation, focal = parameters.pivot_in_camera, parameters.focal
     by_camera = np.zeros((len(points), 2, 3))
     by_camera[:, 0, 0] = by_camera[:, 1, 1] = focal / depth

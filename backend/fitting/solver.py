@@ -172,7 +172,7 @@ class _PhotoSystem:
 def residuals(parameters: PhotoParameters, identity: np.ndarray, targets: PointTargets) -> np.ndarray:
     """(M, 2) whitened residuals in standard deviations."""
     positions = targets.points.positions(identity, parameters.expression)
-    off = project(parameters, positions) + targets.nuisance @ parameters.nuisance - targets.pixels
+    off = project(parameters, positions)[0] + targets.nuisance @ parameters.nuisance - targets.pixels
     return np.einsum("mij,mj->mi", targets.whitening, off)
 
 

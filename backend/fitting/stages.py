@@ -231,15 +231,15 @@ def seen_openings(
     model: LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
-    identity: np.ndarray,
     targets: PointTargets,
+    identity: np.ndarray,
     weights: SolverWeights,
 ) -> PhotoParameters:
     """The photo's parameters with an expression whose lips and lids are as far apart as detected; those that are masked
     stay.
 
-    model, identity : the fitted face. targets : the points that the expression was solved for; their information is
-    the cost of changing it.
+    targets : the points that the expression was solved for; their information is the cost of changing it. model,
+    identity : the fitted face.
     """
     for opening in _OPENINGS:
         if face.unseen is None or not face.unseen[[*opening.upper, *opening.lower]].any():
