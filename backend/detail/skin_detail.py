@@ -10,7 +10,7 @@ Skin roughness by region: moist lips and lids, oily nose and forehead, dry ears 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from backend.detail.window import (
     surface_frames,
 )
 from backend.geometry.template import Template, uniform_laplacian
+from backend.geometry.vectors import unit_vectors
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.rig.measure import EyeLoops, face_loops
@@ -146,8 +147,7 @@ def relief_shading(
     normals, across = frames_in_window(window, frames)
     heights = posed_heights(detail, window, expression) * window.allowed
     down, right = np.gradient(heights * np.float32(1e-3 * size))
-    bumped = normals - (right[..., None] * across[..., 0, :] + down[..., None] * across[..., 1, :])
-    bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
+    bumped = unit_vectors(normals - (right[..., None] * across[..., 0, :] + down[..., None] * across[..., 1, :]))
     grey = (light @ np.array(LUMINANCE)).astype(np.float32)
     smooth, rough = sh.basis(normals) @ grey, sh.basis(bumped) @ grey
     floor = 0.1 * float(np.mean(smooth[window.allowed > 0]))
@@ -158,7 +158,7 @@ def relief_shading(
 def posed_heights(detail: SkinDetail, window: DetailWindow, expression: np.ndarray | None) -> np.ndarray:
     """(N, N) millimetres at a window's texels under an expression (52,); one-sided keys act on their side only."""
     size = window.size
-    heights = _in_window(detail.always.millimetres(), size)
+    heights = _in_window(detail.always, size)
     if expression is None:
         return heights
     left = np.clip(((np.arange(size) + 0.5) / size * SIDE + ORIGIN[0] - 0.5) / 0.06 + 0.5, 0, 1)[None]
@@ -169,15 +169,15 @@ def posed_heights(detail: SkinDetail, window: DetailWindow, expression: np.ndarr
         ]
         if max(sides) > 0:
             weight = left * sides[0] + (1.0 - left) * sides[1]
-            heights = heights + weight * _in_window(detail.wrinkles[name].millimetres(), size)
+            heights = heights + weight * _in_window(detail.wrinkles[name], size)
     return heights.astype(np.float32)
 
 
-def _in_window(image: np.ndarray, size: int) -> np.ndarray:
-    """(N, N) crop of a map (R, R) to the window."""
-    resolution = len(image)
+def _in_window(heights: HeightMap, size: int) -> np.ndarray:
+    """(N, N) millimetres in the window."""
+    resolution = len(heights.steps)
     left, top, side = (round(value * resolution) for value in (ORIGIN[0], 1.0 - ORIGIN[1] - SIDE, SIDE))
-    part = image[top : top + side, left : left + side]
+    part = replace(heights, steps=heights.steps[top : top + side, left : left + side]).millimetres()
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return cv2.resize(part, (size, size), interpolation=method)
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import sparse
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
-from backend.geometry.vectors import smoothstep
+from backend.geometry.vectors import smoothstep, squared_lengths, unit_vectors
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.texture.surface import HeadSurface, SurfaceAtlas, UvChart, build_atlases, head_surface
@@ -69,10 +70,8 @@ class SurfaceFrames:
 
     def axes(self) -> np.ndarray:
         """(V, 3, 3) orthonormal rows: the window's x direction on the surface, up on the surface, normal."""
-        right = self.along[..., 0]
-        right = right / np.maximum(np.linalg.norm(right, axis=-1, keepdims=True), 1e-12)
-        right = right - (right * self.normals).sum(-1, keepdims=True) * self.normals
-        right = right / np.maximum(np.linalg.norm(right, axis=-1, keepdims=True), 1e-12)
+        right = unit_vectors(self.along[..., 0])
+        right = unit_vectors(right - (right * self.normals) @ np.ones((3, 1)) * self.normals)
         return np.stack([right, np.cross(self.normals, right), self.normals], 1)
 
 
@@ -110,42 +109,48 @@ def contact_free_mask(surface: HeadSurface) -> np.ndarray:
     return (1.0 - smoothstep(*_FADE, kept_out)) * (1.0 - smoothstep(0.7, 1.0, rims))
 
 
-def surface_frames(surface: HeadSurface, positions: np.ndarray) -> SurfaceFrames:
-    """Frames of the subdivided head at positions (V, 3)."""
-    own = surface.triangles[surface.main]
+_slopes: list[tuple[HeadSurface, sparse.csr_matrix]] = []
+
+
+def _slopes_of(surface: HeadSurface) -> sparse.csr_matrix:
+    """(2 V, V): of values at the vertices, their derivatives by the window's x, then by its y, averaged over the faces
+    around each vertex by area in the map; the last surface's is cached."""
+    for known, slopes in _slopes:
+        if known is surface:
+            return slopes
+    own, count = surface.triangles[surface.main], len(surface.regions["face"])
     corners = surface.uv[surface.uv_triangles[surface.main]] / SIDE  # (F, 3, 2)
-    first, second = positions[own[:, 1]] - positions[own[:, 0]], positions[own[:, 2]] - positions[own[:, 0]]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-    sound = np.where(np.abs(area) < 1e-12, 1.0, area)
-    by_u = (first * two[:, 1:] - second * one[:, 1:]) / sound[:, None]
-    by_v = (second * one[:, :1] - first * two[:, :1]) / sound[:, None]
-    along = np.zeros((len(positions), 3, 2))
-    total = np.zeros(len(positions))
-    weight = np.abs(area)
-    for corner in range(3):
-        total += np.bincount(own[:, corner], weight, len(positions))
-        for axis, derivative, sign in ((0, by_u, 1.0), (1, by_v, -1.0)):
-            for c in range(3):
-                along[:, c, axis] += sign * np.bincount(own[:, corner], weight * derivative[:, c], len(positions))
-    along /= np.maximum(total, 1e-12)[:, None, None]
-    metric = np.einsum("vci,vcj->vij", along, along)
-    a, b, c = metric[:, 0, 0] + 1e-12, metric[:, 0, 1], metric[:, 1, 1] + 1e-12
-    inverse = np.stack([c, -b, -b, a], -1).reshape(-1, 2, 2) / (a * c - b * b)[:, None, None]
-    across = np.einsum("vij,vcj->vic", inverse, along)
-    return SurfaceFrames(vertex_normals(positions, surface.triangles), along, across)
+    side = np.where(np.abs(area) < 1e-12, 0.0, np.sign(area))[:, None]
+    by_x = side * np.stack([one[:, 1] - two[:, 1], two[:, 1], -one[:, 1]], 1)  # of a face's corners, times its area
+    by_y = side * np.stack([one[:, 0] - two[:, 0], two[:, 0], -one[:, 0]], 1)
+    face = np.repeat(np.arange(len(own)), 3)
+    around = sparse.csr_matrix((np.ones(own.size), (own.ravel(), face)), (count, len(own)))
+    scale = sparse.diags(1.0 / np.maximum(around @ np.abs(area), 1e-12))
+    both = [scale @ around @ sparse.csr_matrix((by.ravel(), (face, own.ravel()))) for by in (by_x, by_y)]
+    _slopes[:] = [(surface, sparse.vstack(both, format="csr"))]
+    return _slopes[0][1]
+
+
+def surface_frames(surface: HeadSurface, positions: np.ndarray) -> SurfaceFrames:
+    """Frames of the subdivided head at positions (V, 3)."""
+    right, down = (_slopes_of(surface) @ positions).reshape(2, -1, 3)
+    a, c = squared_lengths(right)[:, None] + 1e-12, squared_lengths(down)[:, None] + 1e-12
+    b = (right * down) @ np.ones((3, 1))
+    across = np.stack([c * right - b * down, a * down - b * right], 1) / (a * c - b * b)[..., None]
+    return SurfaceFrames(vertex_normals(positions, surface.triangles), np.stack([right, down], -1), across)
 
 
 def insert_in_map(image: np.ndarray, resolution: int) -> np.ndarray:
     """Resample an image (N, N) of the window into a map (R, R) float32 of UV map ``Head``; zero outside the window."""
-    scale = image.shape[0] / (SIDE * resolution)
-    column, row = np.meshgrid(np.arange(resolution) + 0.5, np.arange(resolution) + 0.5)
-    x = (column - ORIGIN[0] * resolution) * scale - 0.5
-    y = (row - (1.0 - ORIGIN[1] - SIDE) * resolution) * scale - 0.5
+    scale, texels = image.shape[0] / (SIDE * resolution), np.arange(resolution) + 0.5
+    x, y = ((texels - first * resolution) * scale - 0.5 for first in (ORIGIN[0], 1.0 - ORIGIN[1] - SIDE))
+    column, row = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     return cv2.remap(
         image.astype(np.float32),
-        x.astype(np.float32),
-        y.astype(np.float32),
+        column,
+        row,
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0.0,
@@ -171,11 +176,9 @@ def vertex_strain(rest: SurfaceFrames, posed: SurfaceFrames) -> np.ndarray:
     E = (F'F - I) / 2, where F is the derivative of the posed surface with respect to the surface at rest. A negative
     value means compression along that axis.
     """
-    axes = rest.axes()[:, :2]  # (V, 2, 3)
-    inner = np.einsum("vkc,vic->vik", axes, rest.across)  # window coordinates by axis coordinates: (V, 2, 2)
-    before = np.einsum("vci,vik->vck", rest.along, inner)  # (V, 3, 2), orthonormal except where the map is degenerate
-    after = np.einsum("vci,vik->vck", posed.along, inner)
-    strain = 0.5 * (np.einsum("vci,vcj->vij", after, after) - np.einsum("vci,vcj->vij", before, before))
+    inner = rest.across @ rest.axes()[:, :2].transpose(0, 2, 1)  # window coordinates by axis coordinates: (V, 2, 2)
+    before, after = rest.along @ inner, posed.along @ inner  # (V, 3, 2); before is orthonormal on a sound map
+    strain = 0.5 * (after.transpose(0, 2, 1) @ after - before.transpose(0, 2, 1) @ before)
     strain = np.clip(strain, -_STRAIN_LIMIT, _STRAIN_LIMIT)
     return np.stack([strain[:, 0, 0], strain[:, 1, 1], strain[:, 0, 1]], 1)
 
@@ -186,8 +189,8 @@ def vertex_expression(
     """(V, 9) features of an expression, in the axes of the skin at rest: displacement (centimetres), change of the
     normal, and strain (``vertex_strain``) times five."""
     axes = rest.axes()
-    moved = np.einsum("vkc,vc->vk", axes, posed_positions - rest_positions) * 100.0
-    turned = np.einsum("vkc,vc->vk", axes, posed.normals - rest.normals)
+    changes = np.stack([100.0 * (posed_positions - rest_positions), posed.normals - rest.normals], -1)
+    moved, turned = np.moveaxis(axes @ changes, -1, 0)
     return np.concatenate([moved, turned, vertex_strain(rest, posed) * 5.0], 1)
 
 
@@ -246,8 +249,7 @@ def frames_in_window(window: DetailWindow, frames: SurfaceFrames) -> tuple[np.nd
     """Unit normals (N, N, 3) and ``across`` (N, N, 2, 3) at the window's texels."""
     flat = np.concatenate([frames.normals, frames.across.reshape(-1, 6)], 1)
     image = window.image(flat)
-    normals = image[..., :3] / np.maximum(np.linalg.norm(image[..., :3], axis=-1, keepdims=True), 1e-6)
-    return normals, image[..., 3:].reshape(*image.shape[:2], 2, 3)
+    return unit_vectors(image[..., :3]), image[..., 3:].reshape(*image.shape[:2], 2, 3)
 
 
 def observe(photo: PhotoInWindow, texels_per_metre: float) -> np.ndarray:

@@ -27,6 +27,7 @@ from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.measure import face_loops
+from backend.system.numba_cache import njit
 from protocol.names import ARKIT_NAMES
 
 
@@ -215,17 +216,24 @@ class AssetMesh:
         ).over(background)
 
 
+@njit(cache=True, nogil=True)
 def polygon_form_factor(points: np.ndarray, normals: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """(N,) share in [0, 1] of the light over each point (N, 3) with its normal (N, 3) that a polygon (C, 3) sends, both
     ways round: the sum over its edges of the angle they subtend times the plane's normal (Lambert 1760)."""
-    start = corners - points[:, None]
-    start = start / np.maximum(np.linalg.norm(start, axis=-1, keepdims=True), 1e-9)
-    stop = np.roll(start, -1, axis=1)
-    across = np.cross(start, stop)
-    sine = np.linalg.norm(across, axis=-1, keepdims=True)
-    angle = np.arctan2(sine, (start * stop).sum(-1, keepdims=True))
-    edges = (across / np.maximum(sine, 1e-9) * angle).sum(1)
-    return np.clip(-(edges * normals).sum(-1) / (2.0 * np.pi), 0.0, 1.0)
+    share = np.empty(len(points))
+    for i in range(len(points)):
+        total, ax, ay, az = 0.0, 0.0, 0.0, 0.0
+        for k in range(-1, len(corners)):
+            bx, by, bz = corners[k, 0] - points[i, 0], corners[k, 1] - points[i, 1], corners[k, 2] - points[i, 2]
+            length = max(np.sqrt(bx * bx + by * by + bz * bz), 1e-9)
+            bx, by, bz = bx / length, by / length, bz / length
+            x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx  # 0 for the first
+            sine = np.sqrt(x * x + y * y + z * z)
+            along = x * normals[i, 0] + y * normals[i, 1] + z * normals[i, 2]
+            total += along / max(sine, 1e-9) * np.arctan2(sine, ax * bx + ay * by + az * bz)
+            ax, ay, az = bx, by, bz
+        share[i] = min(max(-total / (2.0 * np.pi), 0.0), 1.0)
+    return share
 
 
 def _window(camera: Camera, points: np.ndarray) -> tuple[slice, slice, Camera] | None:

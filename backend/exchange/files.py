@@ -49,20 +49,15 @@ def normal_picture(detail: SkinDetail | None, head: FacePart) -> np.ndarray:
     return tangent_normals(heights, part_texels_per_metre(head, len(heights)))
 
 
-def write_displacement(detail: SkinDetail | None, path: Path) -> None:
-    """Write ``displacement.png``, 16-bit grey. Raises ``OSError``."""
-    path.write_bytes(png_bytes((NONE if detail is None else detail.always).steps))
-
-
-def write_wrinkles(detail: SkinDetail | None, folder: Path) -> None:
-    """Write ``WRINKLE_FILES``, 16-bit grey. Raises ``OSError``."""
-    for name, file in WRINKLE_FILES.items():
-        (folder / file).write_bytes(png_bytes((NONE if detail is None else detail.wrinkles[name]).steps))
-
-
-def write_detail(detail: SkinDetail | None, path: Path) -> None:
-    """Write ``detail.json``. Raises ``OSError``."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(detail_facts(detail)), indent=1))
+def write_relief(detail: SkinDetail | None, folder: Path) -> None:
+    """Write ``displacement.png`` and ``WRINKLE_FILES``, 16-bit grey, and ``detail.json``. Raises ``OSError``."""
+    maps = dict.fromkeys(("displacement.png", *WRINKLE_FILES.values()), NONE)
+    if detail is not None:
+        maps = dict(zip(maps, (detail.always, *detail.wrinkles.values()), strict=True))
+    for name, one in maps.items():
+        (folder / name).write_bytes(png_bytes(one.steps))
+    facts = msgspec.json.encode(detail_facts(detail))
+    (folder / "detail.json").write_bytes(msgspec.json.format(facts, indent=1))
 
 
 def detail_facts(detail: SkinDetail | None) -> dict[str, object]:

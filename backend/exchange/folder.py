@@ -24,11 +24,9 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import (
     normal_picture,
     write_cameras,
-    write_detail,
-    write_displacement,
     write_expressions,
+    write_relief,
     write_report,
-    write_wrinkles,
 )
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.hair.cards import HairCards, card_atlas
@@ -67,8 +65,8 @@ def write_obj(asset: FaceAsset, folder: Path) -> None:
     for part in asset.dressed_parts():
         level = subdivided(part)
         lines.append(f"o {part.name}")
-        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in (level.matrix @ part.vertices).tolist()]
-        lines += [f"vt {u:.6f} {v:.6f}" for u, v in level.uv.tolist()]
+        lines += _rows_of("v %.6f %.6f %.6f", level.matrix @ part.vertices)
+        lines += _rows_of("vt %.6f %.6f", level.uv)
         lines += [f"usemtl {part.name}", "s 1"]
         lines += _face_lines(level.quads + 1 + vertices_before, level.uv_quads + 1 + uvs_before)
         vertices_before += level.matrix.shape[0]
@@ -88,18 +86,23 @@ def write_obj(asset: FaceAsset, folder: Path) -> None:
 def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iterator[str]:
     """Lines of the hair cards as a separate object."""
     yield "o hair"
-    yield from (f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in cards.vertices.tolist())
-    yield from (f"vt {u:.6f} {v:.6f}" for u, v in cards.uv.tolist())
+    yield from _rows_of("v %.6f %.6f %.6f", cards.vertices)
+    yield from _rows_of("vt %.6f %.6f", cards.uv)
     yield from ("usemtl hair", "s 1")
-    for a, b, c in (cards.triangles + 1).tolist():
-        corners = (f"{corner + vertices_before}/{corner + uvs_before}" for corner in (a, b, c))
-        yield f"f {' '.join(corners)}"
+    corners = cards.triangles[..., None] + [vertices_before + 1, uvs_before + 1]
+    yield from _rows_of("f %d/%d %d/%d %d/%d", corners)
 
 
 def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
     """Face lines from vertex and texture-coordinate numbers; a repeated last vertex is left out."""
     for (a, b, c, d), (p, q, r, s) in zip(quads.tolist(), uv_quads.tolist(), strict=True):
         yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
+
+
+def _rows_of(form: str, values: np.ndarray) -> Iterator[str]:
+    """One line for each of N values (N, ...), which ``form`` formats; all at once, which is faster."""
+    if len(values):
+        yield "\n".join([form] * len(values)) % tuple(values.ravel().tolist())
 
 
 def _material(part_name: str, look: PartMaterial, texture: str, relief: bool) -> str:
@@ -219,9 +222,7 @@ def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent)
 def _write_relief(detail: DetailEstimate, shape: FaceAsset, files: Path) -> None:
     relief = detail.detail
     (files / NORMAL_TEXTURE).write_bytes(png_bytes(normal_picture(relief, shape.parts[0])))
-    write_displacement(relief, files / "displacement.png")
-    write_wrinkles(relief, files)
-    write_detail(relief, files / "detail.json")
+    write_relief(relief, files)
 
 
 def _write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], files: Path) -> None:

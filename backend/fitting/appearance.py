@@ -19,6 +19,7 @@ from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.interpolate import sample_image
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
+from backend.system.parallel import each
 
 MEAN_SKIN = np.array([0.43, 0.26, 0.185])
 """Linear sRGB reflectance of a medium skin tone."""
@@ -142,7 +143,7 @@ def estimate_appearance(
     first_lights : per photo (9, 3), of any brightness. The first albedo is the photos divided by their shading;
         without them it is the mean skin tone everywhere.
     """
-    samples = [_samples(photo, triangles, head_count) for photo in photos]
+    samples = each(lambda photo: _samples(photo, triangles, head_count), photos)
     monochrome = np.array([photo.face.monochrome for photo in photos])
     albedo = np.tile(MEAN_SKIN, (head_count, 1))
     weights = [sample.weight for sample in samples]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -113,7 +114,7 @@ def locally_normalised(pixels: np.ndarray, radius: float) -> np.ndarray:
 
 
 def view_of(
-    face: PhotoFace, camera: Camera, vertices: np.ndarray, mesh: DenseMesh, width: float, scale_px: float
+    face: PhotoFace, camera: Camera, vertices: np.ndarray, scale_px: float, mesh: DenseMesh, width: float
 ) -> View:
     """The photo reduced so that a face of ``scale_px`` pixels is at most ``width`` wide, cropped to the mesh.
 
@@ -158,12 +159,9 @@ def view_of(
 def _predicted(target: View, source: View) -> tuple[np.ndarray, np.ndarray]:
     """The source photo warped over the mesh into the target's view: picture and confidence, both (H, W)."""
     shape = target.normalised.shape
-    mix = target.barycentrics[:, :, None]
-    in_source = (source.pixels[target.corners] * mix).sum(1)  # (P, 3)
-    cosine = np.minimum(
-        (source.cosine[target.corners] * target.barycentrics).sum(-1),
-        (target.cosine[target.corners] * target.barycentrics).sum(-1),
-    )
+    values = np.column_stack([source.pixels, source.cosine, target.cosine])
+    mixed = sum(values[target.corners[:, k]] * target.barycentrics[:, k : k + 1] for k in range(3))  # (P, 5)
+    in_source, cosine = mixed[:, :3], np.minimum(mixed[:, 3], mixed[:, 4])
     places = in_source[:, :2]
     nearest = sample_image(np.where(np.isfinite(source.depth), source.depth, 1e3), places, outside=1e3)
     visible = in_source[:, 2] < nearest + 0.004
@@ -271,10 +269,8 @@ def views_of(
 
     meshes : posed vertices (V, 3) of each photo, head frame. For the other arguments see ``dense_targets``.
     """
-    return [
-        view_of(face, photo.camera(), posed, mesh, width, 1.5 * scale)
-        for face, photo, posed, scale in zip(faces, parameters, meshes, face_scales, strict=True)
-    ]
+    cameras, widths = [photo.camera() for photo in parameters], [1.5 * scale for scale in face_scales]
+    return each(partial(view_of, mesh=mesh, width=width), faces, cameras, meshes, widths)
 
 
 def _targets_of(

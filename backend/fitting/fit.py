@@ -81,6 +81,7 @@ from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
 from backend.progress import ProgressReporter, silent
 from backend.rig.mouth import closed_lips
+from backend.system.parallel import each
 
 TEXTURE_WEIGHT = 4.0
 """Log-likelihood, 2 to 8, per unit of the descriptor's cosine."""
@@ -560,11 +561,9 @@ def with_seen_openings(state: FitState, options: FitOptions) -> FitState:
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
     weights = prior_weights(template, options)
-    photos = tuple(
-        seen_openings(model, face, parameters, estimate.identity, targets, weights)
-        for face, parameters, targets in zip(state.faces, estimate.photos, state.targets, strict=True)
-    )
-    return replace(state, estimate=replace(estimate, photos=photos))
+    opened = partial(seen_openings, model, identity=estimate.identity, weights=weights)
+    photos = each(opened, state.faces, estimate.photos, state.targets)
+    return replace(state, estimate=replace(estimate, photos=tuple(photos)))
 
 
 def appearance_of(state: FitState) -> Appearance:

@@ -110,6 +110,16 @@ class PhotoParameters:
         )
 
 
+def project(parameters: PhotoParameters, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of head-frame points (M, 3), metres: (M, 2) pixels; (M, 2) normalised, and in the camera's axes (M, 3) around the
+    pivot and (M,) depth."""
+    rotated = (points - parameters.pivot) @ parameters.rotation.T  # (M, 3)
+    in_camera = rotated + parameters.pivot_in_camera
+    depth = np.maximum(in_camera[:, 2], 1e-3)
+    normalised = in_camera[:, :2] / depth[:, None]
+    return parameters.focal * normalised + parameters.principal_point, normalised, rotated, depth
+
+
 def project_with_derivatives(
     parameters: PhotoParameters, points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,14 +135,8 @@ def project_with_derivatives(
     by_point : (M, 2, 3) derivative by the head-frame point.
     by_pose : (M, 2, 9) derivative by the pose step of ``PhotoParameters.moved`` at 0.
     """
-    rotated = (points - parameters.pivot) @ parameters.rotation.T  # (M, 3)
-    translation = parameters.pivot_in_camera
-    in_camera = rotated + translation
-    depth = np.maximum(in_camera[:, 2], 1e-3)
-    focal = parameters.focal
-    normalised = in_camera[:, :2] / depth[:, None]
-    pixels = focal * normalised + parameters.principal_point
-
+    pixels, normalised, rotated, depth = project(parameters, points)
+    translation, focal = parameters.pivot_in_camera, parameters.focal
     by_camera = np.zeros((len(points), 2, 3))
     by_camera[:, 0, 0] = by_camera[:, 1, 1] = focal / depth
     by_camera[:, :, 2] = -focal * normalised / depth[:, None]

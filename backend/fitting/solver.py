@@ -21,7 +21,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from backend.fitting.options import PriorWeights
-from backend.fitting.parameters import POSE_SIZE, PhotoParameters, SurfacePoints, project_with_derivatives
+from backend.fitting.parameters import POSE_SIZE, PhotoParameters, SurfacePoints, project, project_with_derivatives
 from backend.geometry.template import Template, load_template
 from backend.system.assets import ASSETS
 from backend.system.files import read_asset
@@ -172,8 +172,7 @@ class _PhotoSystem:
 def residuals(parameters: PhotoParameters, identity: np.ndarray, targets: PointTargets) -> np.ndarray:
     """(M, 2) whitened residuals in standard deviations."""
     positions = targets.points.positions(identity, parameters.expression)
-    pixels, _, _ = project_with_derivatives(parameters, positions)
-    off = pixels + targets.nuisance @ parameters.nuisance - targets.pixels
+    off = project(parameters, positions)[0] + targets.nuisance @ parameters.nuisance - targets.pixels
     return np.einsum("mij,mj->mi", targets.whitening, off)
 
 

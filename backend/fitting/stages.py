@@ -19,6 +19,7 @@ shape, which photos used for the texture alone get too.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -84,13 +85,16 @@ class FitState:
 
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
-        modes = self.template.identity_modes
-        return self.template.vertices + np.tensordot(self.estimate.identity, modes, 1)
+        return self._neutral
+
+    @cached_property
+    def _neutral(self) -> np.ndarray:
+        return self.template.vertices + np.tensordot(self.estimate.identity, self.template.identity_modes, 1)
 
     def posed(self, number: int) -> np.ndarray:
         """(V, 3) vertices with the expression of photo ``number``."""
         weights = self.estimate.photos[number].expression
-        return self.neutral() + np.tensordot(weights, self.template.expressions, 1)
+        return self._neutral + np.tensordot(weights, self.template.expressions, 1)
 
 
 @dataclass(frozen=True)
@@ -234,15 +238,15 @@ def seen_openings(
     model: LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
-    identity: np.ndarray,
     targets: PointTargets,
+    identity: np.ndarray,
     weights: SolverWeights,
 ) -> PhotoParameters:
     """The photo's parameters with an expression whose lips and lids are as far apart as detected, and whose tongue is
     out where the photo shows one; those that are masked stay.
 
-    model, identity : the fitted face. targets : the points that the expression was solved for; their information is
-    the cost of changing it.
+    targets : the points that the expression was solved for; their information is the cost of changing it. model,
+    identity : the fitted face.
     """
     out = tongue_of_photo(face)
     if out > 0.0:  # no landmark shows it; the lips are set again below, because a tongue opens the mouth

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from backend.system.numba_cache import njit
+
 
 def robust_consensus(
     values: np.ndarray,
@@ -23,35 +25,46 @@ def robust_consensus(
     -------
     consensus (N, C), 0 where no photo has weight; total (N,) the summed robust weight.
     """
-    order = np.argsort(values.mean(2), axis=0, kind="stable")  # one order for all channels keeps colours together
-    sorted_weights = np.take_along_axis(weights, order, 0)
-    cumulative = np.cumsum(sorted_weights, 0)
-    pick = (cumulative < quantile * cumulative[-1:]).sum(0).clip(max=len(values) - 1)  # (N,)
-    chosen = np.take_along_axis(order, pick[None], 0)[0]
-    consensus = values[chosen, np.arange(values.shape[1])].astype(np.float64)  # (N, C)
-    robust = weights
-    for _ in range(iterations):
-        residual = _squared_lengths(values - consensus[None])
-        robust = weights / (1.0 + residual / scale**2) ** 2
-        consensus = _weighted_mean(values, robust)
-    if share is not None:
-        robust = robust * share[:, None]
-        consensus = _weighted_mean(values, robust)
-    return np.where(weights.sum(0)[:, None] > 0, consensus, 0.0), robust.sum(0)
+    share = np.ones(len(values)) if share is None else share
+    return _consensus(values, weights, scale, iterations, quantile, share)
 
 
-def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(N, C) mean over photos of values (P, N, C) with weights (P, N)."""
-    return np.einsum("pn,pnc->nc", weights, values) / np.maximum(weights.sum(0), 1e-12)[:, None]
-
-
-def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
-    """(P, N) squared lengths of (P, N, C), which are overwritten; twice as fast as numpy's sum over a short axis."""
-    vectors *= vectors
-    total = vectors[..., 0].copy()
-    for channel in range(1, vectors.shape[2]):
-        total += vectors[..., channel]
-    return total
+@njit(cache=True, nogil=True)
+def _consensus(values, weights, scale, iterations, quantile, share):
+    count, places, channels = values.shape
+    consensus, total = np.zeros((places, channels)), np.zeros(places)
+    level, robust, order = np.empty(count, values.dtype), np.empty(count), np.empty(count, np.int64)
+    for n in range(places):
+        for p in range(count):  # one order for all channels keeps colours together
+            level[p] = values[p, n].sum() / channels
+            k = p
+            while k > 0 and level[order[k - 1]] > level[p]:
+                order[k] = order[k - 1]
+                k -= 1
+            order[k] = p
+        whole, reached, k = weights[:, n].sum(), weights[order[0], n], 0
+        if not whole > 0:
+            continue
+        while reached < quantile * whole and k + 1 < count:
+            k += 1
+            reached += weights[order[k], n]
+        consensus[n] = values[order[k], n]
+        for iteration in range(iterations + 1):
+            for p in range(count):
+                residual = 0.0
+                for c in range(channels):
+                    residual += (values[p, n, c] - consensus[n, c]) ** 2
+                if iteration < iterations:
+                    robust[p] = weights[p, n] / (1.0 + residual / scale**2) ** 2
+                else:
+                    robust[p] *= share[p]
+            total[n] = robust.sum()
+            for c in range(channels):
+                summed = 0.0
+                for p in range(count):
+                    summed += robust[p] * values[p, n, c]
+                consensus[n, c] = summed / max(total[n], 1e-12)
+    return consensus, total
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

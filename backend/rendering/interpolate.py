@@ -34,8 +34,9 @@ def sample_image(
         parts = (np.ascontiguousarray(image[..., k : k + _CHANNELS]) for k in range(0, image.shape[2], _CHANNELS))
         return np.concatenate([sample_image(part, points, interpolation, outside) for part in parts], -1)
     count = len(points)
-    grid = np.zeros((-(-count // _ROW) * _ROW, 2), np.float32)
-    grid[:count] = points - 0.5
+    grid = np.empty((-(-count // _ROW) * _ROW, 2), np.float32)
+    np.subtract(points, 0.5, out=grid[:count], casting="same_kind")
+    grid[count:] = 0.0
     border = {"borderMode": cv2.BORDER_REPLICATE}
     if outside is not None:
         border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": outside}

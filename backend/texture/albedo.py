@@ -171,13 +171,12 @@ def build_albedo(
     photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
     delit = remove_light(surface, working_space.skin, photos, operators, tone, positions)
     progress(_STAGE, 0.45)
+    views = [photo.in_view for photo in photos]
     detail = solve_detail(surface, working_space.skin, photos, delit, positions, density)
     progress(_STAGE, 0.55)
 
-    eyes, patterns = find_eyes(photos, tone), iris_patterns(photos)
+    eyes, patterns = find_eyes(views, tone), iris_patterns(views)
     painted = in_thread(lambda: _eye_picture(template, fitted, patterns, eyes))
-    views = [photo.in_view for photo in photos]
-    del photos  # frees about 200 MB of texels
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
     fine = fine_band(space.skin, views, detail, delit, full_density)

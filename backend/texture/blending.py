@@ -408,12 +408,13 @@ class SolvedDetail:
 def solve_detail(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[TexturePhoto],
+    photos: list[TexturePhoto],
     delit: Delit,
     positions: np.ndarray,
     density: float,
 ) -> SolvedDetail:
-    """Solve the detail that all photos show together; positions (V, 3) neutral, ``density`` texels per metre."""
+    """Solve the detail that all photos show together; positions (V, 3) neutral, ``density`` texels per metre. The
+    photos are taken out of the list, so that their texels, 30 MB each, are free once they are looked at."""
     texel_base, texel_skin = atlas.sample(delit.log_base), atlas.sample(delit.log_skin)
     texel_range = atlas.sample(delit.colour_range)
     sigma = BLENDING.middle_width * density
@@ -462,6 +463,7 @@ def solve_detail(
     chart = atlas.image(np.ones(len(atlas.texel), bool))
     behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
     known = (shown > BLENDING.known) | (atlas.image(behind) > BLENDING.known)  # skin goes on behind rims
+    photos.clear()
     cover = photos_cover(known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
     square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
@@ -481,13 +483,16 @@ def solve_detail(
     shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
     chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
     at_rest = [own * rest[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
+    del rested, facing
     broad = each(
         lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], at_rest, scores
     )
-    gradients = [
-        mean_gradients(images, [weight.astype(np.float32) for weight in weights])
-        for images, weights in ((broad, shares), ([a - b for a, b in zip(at_rest, broad, strict=True)], chosen))
-    ]
+    gradients = [mean_gradients(broad, [weight.astype(np.float32) for weight in shares])]
+    for own, smooth in zip(at_rest, broad, strict=True):
+        own -= smooth
+    del broad, shares
+    gradients.append(mean_gradients(at_rest, [weight.astype(np.float32) for weight in chosen]))
+    del at_rest, chosen
     mirrored = cover[:, ::-1] * (1.0 - cover)
     across, down = (one + two for one, two in zip(*gradients, strict=True))
     differences = mirrored_gradients(across, down, cover, mirrored)

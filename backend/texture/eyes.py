@@ -37,7 +37,7 @@ from backend.rig.measure import eye_angles
 from backend.system.parallel import each
 from backend.texture.parts import PARTS
 from backend.texture.surface import pieces
-from backend.texture.unwrap import TexturePhoto
+from backend.texture.unwrap import PhotoInView
 
 PUPIL_RADIUS = 0.0021  # metres; typical of portraits taken indoors
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the sclera is darker than paper
@@ -185,7 +185,7 @@ class IrisPattern:
 NO_PATTERN = IrisPattern(np.zeros((RADII, ANGLES, 3), np.float32), np.zeros((RADII, ANGLES), np.float32))
 
 
-def iris_patterns(photos: Sequence[TexturePhoto]) -> tuple[IrisPattern, IrisPattern]:
+def iris_patterns(photos: Sequence[PhotoInView]) -> tuple[IrisPattern, IrisPattern]:
     """Patterns of the left and the right iris from the colour photos; ``NO_PATTERN`` where no iris is large enough."""
     found = []
     for row in IRIS_ROWS:
@@ -360,7 +360,7 @@ class _Eye:
         return rising[count * 6 // 10 : count * 9 // 10].mean(axis=0), count
 
 
-def find_eyes(photos: Sequence[TexturePhoto], tone: np.ndarray) -> EyeColours:
+def find_eyes(photos: Sequence[PhotoInView], tone: np.ndarray) -> EyeColours:
     """Estimate the eyes' colours from the colour photos, relative to skin of albedo ``tone`` (3,), so that exposure and
     light cancel."""
     irises: list[IrisSample] = []

@@ -287,7 +287,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     """Sample one photo at the atlas's texels and weight it; the atlas must cover only ``view``'s vertices."""
     stacked = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
     sampled = atlas.sample(stacked)  # (P, 4)
-    positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3]
+    positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3].copy()  # kept: not with all four
     pixels, scale = photo_at_scale(face, view.pixels_per_metre, texels_per_metre)
     linear = sample_linear(positions, pixels, scale)
     all_labels = without_specks(face.labels, view.pixels_per_metre)

@@ -15,7 +15,7 @@ from hand_made import waves, with_eyes
 
 from backend.detail.skin_detail import KEY_GROUPS
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.files import WRINKLE_FILES, normal_picture, write_detail, write_displacement, write_wrinkles
+from backend.exchange.files import WRINKLE_FILES, normal_picture, write_relief
 from backend.exchange.gltf import glb_bytes
 from backend.exchange.wire import encode_face
 from blender_addon.protocol.result import decode_result
@@ -29,9 +29,7 @@ def detailed(hand_made_asset: FaceAsset) -> FaceAsset:
 
 def test_files_hold_the_heights_that_detail_json_explains(detailed: FaceAsset, tmp_path: Path) -> None:
     detail = detailed.detail
-    write_detail(detail, tmp_path / "detail.json")
-    write_displacement(detail, tmp_path / "displacement.png")
-    write_wrinkles(detail, tmp_path)
+    write_relief(detail, tmp_path)
     facts = json.loads((tmp_path / "detail.json").read_text())
     assert facts["has_detail"] and [entry["name"] for entry in facts["wrinkles"]] == list(KEY_GROUPS)
     for entry, expected in [
@@ -45,9 +43,7 @@ def test_files_hold_the_heights_that_detail_json_explains(detailed: FaceAsset, t
 
 
 def test_without_detail_the_files_are_flat_and_say_so(tmp_path: Path) -> None:
-    write_detail(None, tmp_path / "detail.json")
-    write_displacement(None, tmp_path / "displacement.png")
-    write_wrinkles(None, tmp_path)
+    write_relief(None, tmp_path)
     assert json.loads((tmp_path / "detail.json").read_text())["has_detail"] is False
     for name in ("displacement.png", *WRINKLE_FILES.values()):
         assert (cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED) == 32768).all()

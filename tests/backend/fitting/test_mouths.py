@@ -85,7 +85,7 @@ def test_lips_are_as_far_apart_as_in_the_photo(
     targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
     targets = replace(targets, information=0.02 * targets.information)  # a fit that is held by what came before
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_openings(model, photo, start, NOBODY, targets, weights)
+    moved = seen_openings(model, photo, start, targets, NOBODY, weights)
     before, after, right = (gap_mm(one.expression) for one in (start, moved, wanted))
     assert abs(before - right) > 1.0
     assert abs(after - right) < 0.3
@@ -111,7 +111,7 @@ def test_a_mouth_that_is_right_stays(model: LandmarkModel) -> None:
     photo = photo_of(wanted, model)
     targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_openings(model, photo, wanted, NOBODY, targets, weights)
+    moved = seen_openings(model, photo, wanted, targets, NOBODY, weights)
     np.testing.assert_allclose(moved.expression, wanted.expression, atol=0.01)
 
 
@@ -125,7 +125,7 @@ def test_lids_are_as_far_apart_as_in_the_photo(model: LandmarkModel, found: floa
     targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
     targets = replace(targets, information=0.02 * targets.information)
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_openings(model, photo, start, NOBODY, targets, weights)
+    moved = seen_openings(model, photo, start, targets, NOBODY, weights)
 
     def opening(expression: np.ndarray) -> float:
         places = TEMPLATE.landmarks478.positions(TEMPLATE.vertices + np.tensordot(expression, TEMPLATE.expressions, 1))

@@ -203,6 +203,8 @@ def test_the_command(tmp_path: Path) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         for name in ("server.json", "server_key.json", "client_key.json", "server.lock"):
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
+        if sys.platform == "linux":  # so that photos and results are 0600, too
+            assert "Umask:\t0077" in Path(f"/proc/{process.pid}/status").read_text()
         assert f"process {process.pid}" in fails(folder, [], "in_use")
         port = ready["endpoint"].rsplit(":", 1)[1]
         assert "taken" in fails(tmp_path / "other", ["--bind", f"tcp://127.0.0.1:{port}"], "in_use")
