@@ -26,13 +26,8 @@ from trainer.evaluate.foreign import SKINS
 from trainer.heads import foreign
 from trainer.heads.photographs import subdivide_midpoint
 
-SIZE, SAMPLES = 400, 16
-LENSES = ((26.0, 0.38), (35.0, 0.52), (50.0, 0.80), (85.0, 1.35))
-"""Focal length for 36 mm film, in mm, and distance in metres: from a phone at arm's length to a portrait lens."""
-FILM = 22.0
-"""Width in mm that is kept of the film's 36 mm, because photographs are cropped to the face."""
+SAMPLES = 16
 LIGHTS = ("window", "studio", "overcast", "sun", "flash")
-YAWS = (0.0, 28.0, -32.0, 12.0, -15.0, 45.0)
 
 
 def blender(points: np.ndarray) -> np.ndarray:
@@ -193,28 +188,23 @@ def draw(source: foreign.HeadSource, number: int, photo: int, folder: Path, skin
     shirt = 0.02 + 0.5 * person.random(3) ** 2
     if head.torso:
         add_torso(head, shirt)
-    shot = np.random.default_rng([2026, seed, photo])
-    lens, distance = LENSES[int(shot.integers(len(LENSES)))]
-    distance *= shot.uniform(0.9, 1.15)
-    yaw, pitch = np.radians([YAWS[photo] + shot.uniform(-5, 5), shot.uniform(-10, 12)])
-    way = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    position = middle + distance * way
+    shot, generator = foreign.shot_of(seed, photo, marks)
     camera = bpy.data.cameras.new("camera")
-    camera.lens, camera.sensor_width, camera.clip_start = lens, FILM, 0.01
-    camera.dof.use_dof, camera.dof.aperture_fstop = True, float(shot.uniform(2.0, 8.0))
-    camera.dof.focus_distance = float(distance - (marks[[33, 263]].mean(0) - middle) @ way)
+    camera.lens, camera.sensor_width, camera.clip_start = shot.lens, foreign.FILM, 0.01
+    camera.dof.use_dof, camera.dof.aperture_fstop = True, shot.aperture
+    camera.dof.focus_distance = shot.focus
     item = bpy.data.objects.new("camera", camera)
-    item.matrix_world = looking(position, middle + shot.uniform(-0.02, 0.02, 3), float(shot.uniform(-0.08, 0.08)))
+    item.matrix_world = looking(shot.position, shot.aim, shot.roll)
     bpy.context.collection.objects.link(item)
     scene = bpy.context.scene
     scene.camera = item
-    set_light(LIGHTS[int(shot.integers(len(LIGHTS)))], middle, position, shot)
+    set_light(LIGHTS[int(generator.integers(len(LIGHTS)))], middle, shot.position, generator)
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = SAMPLES, True, 4
     scene.cycles.seed = seed * 100 + photo
-    scene.render.resolution_x = scene.render.resolution_y = SIZE
+    scene.render.resolution_x = scene.render.resolution_y = foreign.PICTURE_SIDE
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
-    scene.view_settings.view_transform = str(shot.choice(["Standard", "AgX", "Filmic"]))
+    scene.view_settings.view_transform = str(generator.choice(["Standard", "AgX", "Filmic"]))
     scene.render.image_settings.file_format = "PNG"
     target = picture_path(folder, photo, skin)
     target.parent.mkdir(exist_ok=True)
@@ -222,7 +212,7 @@ def draw(source: foreign.HeadSource, number: int, photo: int, folder: Path, skin
     bpy.ops.render.render(write_still=True)
     picture = np.asarray(Image.open(scene.render.filepath).convert("RGB"), dtype=np.float64) / 255
     Path(scene.render.filepath).unlink()
-    write_bytes(target, phone_jpeg(picture, shot))
+    write_bytes(target, phone_jpeg(picture, generator))
 
 
 def picture_path(folder: Path, photo: int, skin: int) -> Path:
@@ -252,7 +242,7 @@ def main() -> None:
     parser.add_argument("--heads-from", choices=foreign.SOURCES, default="gnm", help="whose heads (gnm)")
     parser.add_argument("--heads", type=int, default=12, help="heads of the half")
     parser.add_argument("--half", choices=foreign.HALVES, default=foreign.HALVES[0])
-    parser.add_argument("--photos", type=int, default=3, choices=range(1, len(YAWS) + 1))
+    parser.add_argument("--photos", type=int, default=3, choices=range(1, len(foreign.YAWS) + 1))
     parser.add_argument(
         "--looks", type=int, default=foreign.LOOKS_PER_SCAN, help="of each real scan that are drawn, a skin each (3)"
     )

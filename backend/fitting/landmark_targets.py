@@ -3,7 +3,7 @@ outline landmarks slide over the face when the head turns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -57,6 +57,7 @@ class LandmarkModel:
     lips : (478,) share of the lips' region at each point. triangles : (T, 3) of the head. detector : its errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
     row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
+    ears : (E,) vertices of both ears, ear_rim : their ``SurfacePoints``. beside_ears : (S,) other vertices of the head.
     surface_errors : errors of the landmark net, None where it is not trained.
     """
 
@@ -70,6 +71,9 @@ class LandmarkModel:
     outline_rows: np.ndarray
     row_points: SurfacePoints
     row_index: np.ndarray
+    ears: np.ndarray
+    ear_rim: SurfacePoints
+    beside_ears: np.ndarray
     lips: np.ndarray
     triangles: np.ndarray
     detector: DetectorModel
@@ -95,6 +99,7 @@ def landmark_model(template: Template) -> LandmarkModel:
     used = np.unique(outline_rows[outline_rows >= 0])
     row_index = np.where(outline_rows >= 0, np.searchsorted(used, np.maximum(outline_rows, 0)), -1)
     head = template.head
+    ears = np.flatnonzero(template.regions["ears"] > 0.5)
     return LandmarkModel(
         landmarks=fixed,
         points=everywhere.take(fixed),
@@ -106,6 +111,9 @@ def landmark_model(template: Template) -> LandmarkModel:
         outline_rows=outline_rows,
         row_points=points_at_vertices(template, used),
         row_index=row_index,
+        ears=ears,
+        ear_rim=points_at_vertices(template, ears),
+        beside_ears=np.flatnonzero(template.regions["ears"][: head.vertex_stop] < 0.05),
         lips=(template.regions["lips"][taught.vertices] * taught.barycentrics).sum(1).astype(np.float64),
         triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
         detector=load_detector_model(),
@@ -173,6 +181,10 @@ OUTLINE_REACH_PERCENT = 12.0
 OUTLINE_ON_BACKGROUND, OUTLINE_ON_NECK = (0.25, 1.5), (0.75, 3.0)
 """Mean and robust standard deviation of the labels' outline, per cent of the face's scale outwards from the true
 occluding contour, before the background and before the neck."""
+EAR_OUTLINE = -0.25, 1.5
+"""The same of the ears' labels, from the ears' rims (171 places of 18 synthetic people)."""
+EAR_LEVELS = 10
+"""Heights of an ear, 6 to 16, at which its rim is looked for."""
 OUTLINE_STEPS = 49
 """Places looked at along that way, so that one is half a per cent from the next."""
 
@@ -192,12 +204,12 @@ def _contour(model: LandmarkModel, facing: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SeenOutline:
-    """The outline of jaw and cheeks where one photo's labels show it: at N of the rows from ear to chin to ear.
+    """An outline of the head where one photo's labels show it: of jaw and cheeks, or of the ears.
 
     Attributes
     ----------
-    points : (N,) rows of ``LandmarkModel.row_points`` on the occluding contour. places : (N, 2) their pixels.
-    outward : (N, 2) unit normals of the contour in the picture.
+    points : (N,) rows of ``LandmarkModel.row_points``, or of ``ear_rim``. places : (N, 2) their pixels.
+    outward : (N, 2) unit normals of the outline in the picture.
     distance : (N,) pixels along ``outward`` from a place to the photo's outline.
     on_neck : (N,) bool, whether the outline lies before the neck.
     """
@@ -214,9 +226,6 @@ def seen_outline(
 ) -> SeenOutline:
     """Look for the border between face and neck or background on both sides of the projected jaw and cheeks.
 
-    It is known where the labels along the outline's normal are face first and neck or background then, and nothing
-    else: hair, beards, ears, glasses, hands and the photo's edge make it unknown.
-
     Parameters
     ----------
     vertices : (V, 3) posed, head frame, metres. camera : of the photo in ``face.pixels``.
@@ -224,31 +233,69 @@ def seen_outline(
     row_vertices = np.unique(model.outline_rows[model.outline_rows >= 0])
     chosen = _contour(model, _facing(template, model, vertices, camera)[row_vertices])
     chosen = chosen[chosen >= 0]
-    if len(chosen) < 2:
+    places = camera.project(vertices[row_vertices[chosen]])[:, :2]
+    middle = camera.project(template.landmarks478.positions(vertices)[:MESH_COUNT].mean(0)[None])[0, :2]
+    return _seen_border(face, chosen, places, middle, _FACE)
+
+
+def seen_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera) -> SeenOutline:
+    """Look for the border between ears and neck or background on both sides of the projected ears, at up to
+    ``EAR_LEVELS`` heights of each that stands out from the head; parameters as in ``seen_outline``."""
+    rim, head = (camera.project(vertices[part])[:, :2] for part in (model.ears, model.beside_ears))
+    right, down = upright_axes(camera.camera_from_head[:3, :3]).T
+    left = model.ear_rim.base[:, 0] > 0
+    found = []
+    for own in (np.flatnonzero(left), np.flatnonzero(~left)):
+        out = np.sign((rim[own].mean(0) - head.mean(0)) @ right) * right
+        heights = rim[own] @ down
+        level = (EAR_LEVELS * (heights - heights.min()) / np.ptp(heights)).astype(int).clip(0, EAR_LEVELS - 1)
+        behind = np.floor(EAR_LEVELS * (head @ down - heights.min()) / np.ptp(heights)).astype(int)
+        rows = []
+        for number in np.unique(level):
+            row = own[level == number][(rim[own[level == number]] @ out).argmax()]
+            if rim[row] @ out > (head[behind == number] @ out).max(initial=-np.inf):
+                rows.append(row)
+        chosen = np.array(rows, int)
+        found.append(
+            _seen_border(face, chosen, rim[chosen], rim[own].mean(0) - out * np.ptp(heights), (*_FACE, FaceClass.EARS))
+        )
+    return SeenOutline(
+        *(np.concatenate([getattr(one, name) for one in found]) for name in SeenOutline.__dataclass_fields__)
+    )
+
+
+def _seen_border(
+    face: PhotoFace, points: np.ndarray, places: np.ndarray, middle: np.ndarray, inner: tuple[FaceClass, ...]
+) -> SeenOutline:
+    """The photo's border beside a line of places (N, 2), looked for along its normals, away from ``middle`` (2,).
+
+    It is known where the labels along the normal are ``inner`` first, the last of them the last one, and neck or
+    background then, and nothing else: hair, beards, glasses, hands and the photo's edge make it unknown."""
+    if len(points) < 2:
         none = np.zeros((0, 2))
         return SeenOutline(np.zeros(0, int), none, none, np.zeros(0), np.zeros(0, bool))
-    landmarks = template.landmarks478.positions(vertices)
-    places = camera.project(vertices[row_vertices[chosen]])[:, :2]
     tangent = np.gradient(places, axis=0)
     outward = np.stack([tangent[:, 1], -tangent[:, 0]], axis=-1)
     outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-6)
-    middle = camera.project(landmarks[:MESH_COUNT].mean(0)[None])[0, :2]
     outward *= np.sign(((places - middle) * outward).sum())
     reach = OUTLINE_REACH_PERCENT / 100.0 * face_scale(face.landmarks)
     steps = np.linspace(-reach, reach, OUTLINE_STEPS)
-    looked = np.floor(places[:, None] + steps[:, None] * outward[:, None]).astype(int)  # (O, S, 2)
+    looked = np.floor(places[:, None] + steps[:, None] * outward[:, None]).astype(int)  # (N, S, 2)
     height, width = face.labels.shape
     inside = ((looked >= 0) & (looked < [width, height])).all(-1)
     labels = face.labels[np.clip(looked[..., 1], 0, height - 1), np.clip(looked[..., 0], 0, width - 1)]
     labels = np.where(inside, labels, FaceClass.OCCLUDER)
-    is_face, is_beside = np.isin(labels, _FACE), np.isin(labels, _BESIDE_FACE)
-    border = is_face.sum(1)  # the first step that is not the face's, if the labels are in order
-    in_order = ((np.arange(OUTLINE_STEPS) < border[:, None]) == is_face).all(1)
-    known = (is_face | is_beside).all(1) & in_order & (border > 0) & (border < OUTLINE_STEPS)
+    is_inner, is_beside = np.isin(labels, inner), np.isin(labels, _BESIDE_FACE)
+    border = is_inner.sum(1)  # the first step that is not inside, if the labels are in order
+    in_order = ((np.arange(OUTLINE_STEPS) < border[:, None]) == is_inner).all(1)
+    known = (is_inner | is_beside).all(1) & in_order & (border > 0) & (border < OUTLINE_STEPS)
     outer = np.clip(border, 1, OUTLINE_STEPS - 1)
+    every = np.arange(len(labels))
+    if FaceClass.EARS in inner:
+        known &= labels[every, outer - 1] == FaceClass.EARS
     distance = 0.5 * (steps[outer - 1] + steps[outer])
-    on_neck = labels[np.arange(len(labels)), outer] == FaceClass.NECK
-    return SeenOutline(chosen[known], places[known], outward[known], distance[known], on_neck[known])
+    on_neck = labels[every, outer] == FaceClass.NECK
+    return SeenOutline(points[known], places[known], outward[known], distance[known], on_neck[known])
 
 
 def _outline_targets(
@@ -259,18 +306,29 @@ def _outline_targets(
     identity: np.ndarray,
     stage: LandmarkStage,
 ) -> PointTargets:
-    """Targets across the outline of jaw and cheeks in the photo's labels."""
-    posed = _posed(template, parameters, identity)
-    seen = seen_outline(template, model, face, posed, parameters.camera())
-    percent = face_scale(face.landmarks) / 100.0
-    bias, deviation = percent * np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND).T
+    """Targets across the outlines of jaw, cheeks and ears in the photo's labels."""
+    posed, camera = _posed(template, parameters, identity), parameters.camera()
+    seen, ears = seen_outline(template, model, face, posed, camera), seen_ears(model, face, posed, camera)
+    of_outline = np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND)
+    of_ears = np.tile(EAR_OUTLINE, (len(ears.points), 1))
+    return PointTargets.joined(
+        _across(model.row_points, seen, of_outline, face, stage.outline_fraction, model.nuisance_size),
+        _across(model.ear_rim, ears, of_ears, face, stage.ear_fraction, model.nuisance_size),
+    )
+
+
+def _across(
+    points: SurfacePoints, seen: SeenOutline, errors: np.ndarray, face: PhotoFace, fraction: float, nuisance: int
+) -> PointTargets:
+    """Targets across an outline with errors (N, 2), their mean and deviation in per cent of the face's scale."""
+    bias, deviation = face_scale(face.landmarks) / 100.0 * errors.T
     across = seen.outward / deviation[:, None]
     return PointTargets(
-        model.row_points.take(seen.points),
+        points.take(seen.points),
         seen.places + (seen.distance - bias)[:, None] * seen.outward,
         np.stack([across, np.zeros_like(across)], axis=1),
-        np.full(len(across), stage.outline_fraction),
-        np.zeros((len(across), 2, model.nuisance_size)),
+        np.full(len(across), fraction),
+        np.zeros((len(across), 2, nuisance)),
     )
 
 

@@ -50,7 +50,7 @@ class LandmarkStage:
     independent_fraction : share of the landmarks that count as independent measurements, because the residual errors
         of the detector model are still correlated.
     surface_fraction : the same for the landmark net's points.
-    outline_fraction : the same for the places of the outline in the labels.
+    outline_fraction : the same for the places of the outline in the labels. ear_fraction : for those of the ears.
     expression_share : standard deviation of a person's own way to move the lips, as a share of the keys' motion.
     beside_surface : factor on the detector's landmarks where there are points of the net, with a third of the error.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
@@ -60,6 +60,7 @@ class LandmarkStage:
     independent_fraction: float = 0.5
     surface_fraction: float = 0.1
     outline_fraction: float = 0.5
+    ear_fraction: float = 0.2
     expression_share: float = 0.5
     beside_surface: float = 0.05
     outlier_scale: float = 3.0

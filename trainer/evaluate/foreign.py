@@ -9,10 +9,7 @@ Fit neutral heads to out-of-domain photographs, with learned parts switched off 
 
 Shape errors in millimetres on heads of other people, rendered by Cycles (``benchmarks/cycles_photos.py``).
 
-Calibration of LAP in the fit: its errors over its claimed standard deviations, on heads of another renderer.
-
-The fit uses LAP's canonical surface as a Gaussian belief about the identity. Errors are measured in the directions in
-which this belief has at least as much information as the prior.
+Calibration of the landmark net: its errors over its claimed standard deviations, on heads of another renderer.
 """
 
 from __future__ import annotations
@@ -24,21 +21,17 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from scipy.linalg import eigh
 
 from backend.errors import LikenessError
-from backend.fitting.canonical import canonical_mesh, canonical_prior
-from backend.fitting.options import fit_options_for
-from backend.fitting.solver import IdentityPrior, identity_prior
-from backend.geometry.template import Template, load_template
-from backend.models.lap.apply import LapModel, canonical_face
-from backend.models.registry import LAP, open_models
+from backend.fitting.detector_model import face_scale, upright_axes
+from backend.geometry.template import load_template
+from backend.models.landmarks import net_points
 from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate import metrics
 from trainer.evaluate.estimate import Variant, as_estimate, fitted_neutrals
-from trainer.evaluate.harness import collected, people_folders
+from trainer.evaluate.harness import found_faces, people_folders
 from trainer.evaluate.scans import best_fit_cage, measure
-from trainer.heads.foreign import HALVES, half_of, name_hash, person_of
+from trainer.heads.foreign import HALVES, drawn_head, half_of, name_hash, person_of, shot_of
 from trainer.heads.ict import TriangleMesh
 from trainer.heads.scans import ScanTruth, truth_from_marks
 from trainer.template.population import SIMULATED_FIT_LANDMARKS
@@ -204,76 +197,57 @@ def _apart(distances: np.ndarray) -> float:
     return float(distances[~np.eye(len(distances), dtype=bool)].mean())
 
 
-LEAST_SAID = 1.0
-"""Least information in a direction, as a multiple of the prior's, for the direction to be measured."""
+def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Errors (478, 2) of the landmark net in a rendered head's photo, in the head's upright picture axes, and the
+    standard deviations (478,) that it claims, both in per cent of the face's scale. None if there is no face.
 
-
-def normalised_errors(
-    belief: IdentityPrior, prior: IdentityPrior, truth: np.ndarray, least: float = LEAST_SAID
-) -> np.ndarray:
-    """(D,) errors of a belief at the true identity (K,), in units of its own claimed standard deviation.
-
-    The directions diagonalise both the belief's information and the prior's. The D directions are those in which the
-    belief's information is at least ``least`` times the prior's. Calibrated errors have a mean square of 1.
+    The true points lie on the most probable head, registered to the true surface, so that they are the net's own and
+    not those that each source calls its landmarks. The registration's error counts as the net's.
     """
-    said, directions = eigh(belief.information, prior.information)
-    missed = directions.T @ (belief.information @ truth - belief.pull)
-    known = said >= least
-    return missed[known] / np.sqrt(said[known])
-
-
-def true_identity(folder: Path, template: Template) -> np.ndarray | None:
-    """(K,) identity of the most probable head with the true face of a rendered head; None if its file has no
-    triangles."""
+    (face, *_) = found_faces([photo]) or (None,)
+    if face is None or face.surface is None:
+        return None
     with np.load(folder / "truth.npz") as data:
-        if not len(data.get("triangles", ())):
-            return None
         scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
-    return _identity_of(
-        best_fit_cage(scan, tuple(SIMULATED_FIT_LANDMARKS), marks[list(SIMULATED_FIT_LANDMARKS)]), template
-    )
+    chosen = tuple(SIMULATED_FIT_LANDMARKS)
+    cage = best_fit_cage(scan, chosen, marks[list(chosen)])
+    laid = measure(drawn_truth(folder), as_estimate(cage)).alignment
+    source, number = drawn_head(folder.name)
+    camera = shot_of(source.seed + number, int(photo.stem), marks)[0].camera()
+    projected = camera.project(laid.apply(net_points().positions(cage.astype(np.float64))))[:, :2]
+    true = face.crop_scale * (projected - np.asarray(face.crop_offset))
+    percent = 100.0 / face_scale(true)
+    upright = upright_axes(camera.camera_from_head[:3, :3])
+    return percent * (face.surface.places - true) @ upright, percent * face.surface.deviation
 
 
-def _identity_of(cage: np.ndarray, template: Template) -> np.ndarray:
-    """(K,) least-squares coefficients of the identity modes for cage vertices (V, 3)."""
-    modes = template.identity_modes.reshape(len(template.identity_modes), -1).astype(np.float64)
-    return np.linalg.lstsq(modes.T, (cage.astype(np.float64) - template.vertices).ravel(), rcond=None)[0]
+def less_others_mean(errors: np.ndarray) -> np.ndarray:
+    """Errors (H, L, 2) of H heads, each less the others' mean, scaled to the variance of errors about a known mean."""
+    return np.sqrt(len(errors) / (len(errors) - 1)) * (errors - errors.mean(0))
 
 
 def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
-    """Flat figures ``coverage.lap.…`` of LAP on each head's first photo, linearised as in the fit, around the face that
-    the fit finds without LAP.
+    """Flat figures ``coverage.net.…`` of the landmark net on each head's first photo, with ``.low`` and ``.high``.
 
-    ``deviation`` : root mean square of the errors in claimed deviations, 1 if calibrated; with ``.low`` and ``.high``
-    over heads. ``within`` : share of errors within 1.96 deviations, 0.95 if calibrated. ``directions`` : mean number of
-    directions. ``heads`` : number of heads with a known identity.
+    ``percent`` : mean over heads of the median error, per cent of the face's scale. ``deviation`` : root mean square of
+    the errors in claimed deviations, 1 if calibrated. ``within`` : share within 1.96 of them, 0.95 if calibrated. The
+    same ``coverage.net.less_mean.…`` of ``less_others_mean``, without what is common to the source's heads.
 
-    Raises ``LikenessError`` if LAP is missing or no head can be measured.
+    Raises ``LikenessError`` if fewer than two heads show a face.
     """
-    template, options, models = load_template(), fit_options_for("standard"), open_models()
-    stage, lap = options.canonical, models.of(LAP, LapModel)
-    if stage is None or lap is None:
-        raise LikenessError("missing_part", f"LAP takes no part: {models.said(LAP)}.", "Its weights are in assets/lap.")
-    mesh, prior = canonical_mesh(template), identity_prior(template, options.prior)
-    errors = []
-    for photos in heads.values():
-        truth = true_identity(photos[0].parent, template)
-        found = neutrals_or_none(photos[:1], ("without.lap",)) if truth is not None else None
-        if truth is None or found is None:
-            continue
-        face = canonical_face(collected(photos[:1]).faces, lap)
-        around = _identity_of(found["without.lap"], template)
-        errors.append(normalised_errors(canonical_prior(template, mesh, face, around, stage), prior, truth))
-    errors = [own for own in errors if len(own)]
-    if not errors:
-        raise LikenessError("no_photo", "No head has a known identity.", "Draw them anew: truths hold triangles now.")
-    squares = metrics.mean_interval(np.array([(own**2).mean() for own in errors]))
-    deviation = {name: float(np.sqrt(value)) for name, value in squares.figures("coverage.lap.deviation").items()}
-    return deviation | {
-        "coverage.lap.within": float(np.mean([(np.abs(own) < 1.96).mean() for own in errors])),
-        "coverage.lap.directions": float(np.mean([len(own) for own in errors])),
-        "coverage.lap.heads": float(len(errors)),
-    }
+    rows = [row for photos in heads.values() if (row := net_errors(photos[0].parent, photos[0])) is not None]
+    if len(rows) < 2:
+        raise LikenessError("no_photo", "Fewer than two heads show a face.", "Draw more: benchmarks/cycles_photos.py.")
+    errors, claimed = (np.stack(column) for column in zip(*rows, strict=True))
+    figures = {"coverage.net.heads": float(len(rows))}
+    for name, left in (("net", errors), ("net.less_mean", less_others_mean(errors))):
+        said = np.abs(left) / claimed[..., None]
+        medians = np.median(np.linalg.norm(left, axis=-1), axis=1)
+        squares = metrics.mean_interval((said**2).mean((1, 2))).figures(f"coverage.{name}.deviation")
+        figures |= metrics.mean_interval(medians).figures(f"coverage.{name}.percent")
+        figures |= {key: float(np.sqrt(value)) for key, value in squares.items()}
+        figures |= metrics.mean_interval((said < 1.96).mean((1, 2))).figures(f"coverage.{name}.within")
+    return figures
 
 
 PROBE_AND_GALLERY_SETS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
@@ -345,7 +319,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate foreign``."""
     parser.add_argument("--people", type=Path, help="a folder with a folder per person, by default LFW's")
     parser.add_argument("--cycles", type=Path, help="measure on the heads that benchmarks/cycles_photos.py drew here")
-    parser.add_argument("--coverage", action="store_true", help="of drawn heads: is LAP as sure as it may be?")
+    parser.add_argument("--coverage", action="store_true", help="of drawn heads: is the landmark net calibrated?")
     parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
     parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
     parser.add_argument("--half", choices=HALVES, default=HALVES[0], help="count every look at the judgement half")

