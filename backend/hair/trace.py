@@ -23,6 +23,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
 from backend.hair.attach import apart
 from backend.hair.curl import CURLS, Curl, Style
+from backend.hair.draw import lock_edges
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface, HullGrid
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.rasterize import depth_map
@@ -289,8 +290,9 @@ _OUTER, _INNER = 1.6, 0.4
 """Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``."""
 _UNDER, _STRAY = 0.5, 0.07
 """Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
-_LOCK = 0.003
-"""Metres by which a lock's outermost hairs stand off its guide."""
+_OUTERMOST, _LEAST_RISE = 0.4, 0.25
+"""Share of a lock's width by which its outermost hairs stand off its guide, on the mean from root to tip; and least
+share of the hair's height at which guides lie, where locks are wider than the hair is high."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
@@ -310,9 +312,9 @@ head. The sequence alone has rows, and bare skin between them."""
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
-_EDGE, _EDGE_WIDTH = 0.5, 0.004
-"""Share of the distance to the sixth neighbour: a root whose neighbours' mean is further away is at the hair's edge,
-where its lock is at most ``_EDGE_WIDTH`` metres wide."""
+_NARROWEST, _NARROWER, _BEYOND = 0.004, (1.0, 0.7, 0.4), 0.3
+"""Metres: width of the narrowest lock; widths relative to those that hide the scalp which are tried, and share of a
+side of a lock that may hang where the photos show no hair."""
 
 
 @dataclass(frozen=True)
@@ -475,7 +477,7 @@ def _standing(
                            np.stack([grid.azimuth[column[joined], 0], row[joined] * STEP], 1)])  # fmt: skip
     starts = np.concatenate([np.arange(len(roots)), near[joined]])
     depth = 1 - _UNDER * generator.random(len(ends)) ** 4
-    height = np.maximum(grid.at(surface.height, *ends.T) * depth - _LOCK, 0.003)
+    height = np.maximum(grid.at(surface.height, *ends.T) * depth, 0.003)
     outside = grid.at(grid.place, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
     outside += generator.normal(0, _STRAY, outside.shape) * height[:, None]
     line = np.linspace(0, 1, GUIDE_POINTS)[:, None]
@@ -622,7 +624,8 @@ def _lifted(
     rising = np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN))
     risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
     share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
-    rise = np.minimum(share * np.maximum(height - _LOCK, 0.5 * height), _STEEP * t)
+    radius = np.repeat(_OUTERMOST * _meeting(grid.at(grid.place, paths.azimuth[:, 0], paths.s[:, 0])), count)
+    rise = np.minimum(share * np.maximum(height - radius, _LEAST_RISE * height), _STEEP * t)
     place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
 
@@ -641,19 +644,31 @@ def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
 
 
-def lock_widths(roots: np.ndarray, style: Style | None = None) -> np.ndarray:
-    """(G,) float32 widths in metres of the locks of guides with roots (G, 3): wide enough to hide the scalp between
-    them, narrower at the hair's edge, so that they do not grow beyond it. Ropes always keep their style's width and
-    stand apart."""
+def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | None = None) -> np.ndarray:
+    """(G,) float32 widths in metres of the locks of guides (G, P, 3): wide enough to hide the scalp between their
+    roots, narrower where a side of a lock would hang before the face or stand out of the hair that the views show.
+    Ropes always keep their style's width and stand apart."""
     if style is not None and style.rope:
-        return np.full(len(roots), style.rope, np.float32)
+        return np.full(len(guides), style.rope, np.float32)
+    meeting = np.maximum(_meeting(guides[:, 0]), _NARROWEST)
+    some, normals = guides[:, ::3].astype(np.float64), unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
+    width, narrow = meeting, np.ones(len(guides), bool)
+    for share in _NARROWER:
+        width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
+        edges = lock_edges(some[narrow], width[narrow], normals[narrow], count=4)
+        told = sum((votes(edges, view) * view.trust for view in views), np.zeros(edges.shape[:-1]))
+        own = told[:, :1] > 0
+        beyond = ((told < 0) & own)[:, 1:].sum(2) / np.maximum(own.sum(2), 1)
+        narrow[narrow] = beyond.max(1) > _BEYOND
+    return np.where(narrow, _NARROWEST, width).astype(np.float32)
+
+
+def _meeting(roots: np.ndarray) -> np.ndarray:
+    """(G,) widths of locks with roots (G, 3) that hide the scalp between them."""
     if len(roots) <= _AROUND:
-        return np.full(len(roots), _EDGE_WIDTH, np.float32)
-    distance, near = cKDTree(roots).query(roots, k=_AROUND + 1)
-    reach = distance[:, -1]
-    edge = np.linalg.norm(roots[near[:, 1:]].mean(1) - roots, axis=1) > _EDGE * reach
-    width = np.clip(2 * _MEET * reach, 0.003, 0.02)
-    return np.where(edge, np.minimum(width, _EDGE_WIDTH), width).astype(np.float32)
+        return np.full(len(roots), _NARROWEST)
+    reach = cKDTree(roots).query(roots, k=_AROUND + 1)[0][:, -1]
+    return np.clip(2 * _MEET * reach, 0.003, 0.02)
 
 
 def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:

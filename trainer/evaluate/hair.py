@@ -407,7 +407,7 @@ def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
     short hair within the usual hairline."""
     surface = hair_surface(hull_grid(template, neutral), ())
     lines = trace_guides(surface, direction_field(surface, ()), ())
-    return hair_outline(lines, lock_widths(lines[:, 0]), template, neutral, view)
+    return hair_outline(lines, lock_widths(lines, ()), template, neutral, view)
 
 
 def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:
