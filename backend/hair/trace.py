@@ -312,7 +312,7 @@ head. The sequence alone has rows, and bare skin between them."""
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
-_NARROWEST, _NARROWER, _BEYOND = 0.004, (1.0, 0.7, 0.4), 0.3
+_NARROWEST, _NARROWER, _BEYOND = 0.003, (1, 0.7, 0.4), 0.1
 """Metres: width of the narrowest lock; widths relative to those that hide the scalp which are tried, and share of a
 side of a lock that may hang where the photos show no hair."""
 
@@ -651,7 +651,7 @@ def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | No
     if style is not None and style.rope:
         return np.full(len(guides), style.rope, np.float32)
     meeting = np.maximum(_meeting(guides[:, 0]), _NARROWEST)
-    some, normals = guides[:, ::3].astype(np.float64), unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
+    some, normals = guides[:, : -guides.shape[1] // 6 : 3].astype(np.float64), unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
     width, narrow = meeting, np.ones(len(guides), bool)
     for share in _NARROWER:
         width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
