@@ -55,17 +55,25 @@ _LEAST_FALL = 0.7
 _HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
 """Cells over which the border of the hair is smooth, 12 mm, and metres from which half on hair does not run out over
 it."""
+_SIDES = (-1.0, 1.0)
+"""To the right and to the left of a parting."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
 
 @dataclass(frozen=True)
 class DirectionField:
-    """``way`` : (COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips. ``combed`` : (COLUMNS, ROWS) 0 where
-    hair runs every way, 1 where all of it runs along ``way``."""
+    """``ways`` : (S, COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips, one for all hair, or of hair that
+    grows to the right and to the left of a parting. ``combed`` : (COLUMNS, ROWS) 0 where hair runs every way, 1 where
+    all of it runs along ``ways``. ``parting`` : x of the parting, metres."""
 
-    way: np.ndarray
+    ways: np.ndarray
     combed: np.ndarray
+    parting: float = 0.0
+
+    def side(self, place: np.ndarray) -> np.ndarray:
+        """(M,) which of ``ways`` hair with roots at ``place`` (M, 3) follows."""
+        return np.minimum(place[:, 0] > self.parting, len(self.ways) - 1)
 
 
 def direction_field(
@@ -75,10 +83,28 @@ def direction_field(
     ``knot``, or as is usual."""
     grid = surface.grid
     tensor, weight, clear = _lines(surface, views)
+    clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
+    combed = np.clip((clearness - _COMBED[0]) / (_COMBED[1] - _COMBED[0]), 0, 1)
+    parting = Parting(0.0, style.aside if style else 0.0, 0.0)
     if knot is not None:
-        usual = _tangent(knot.place - grid.place, grid.normal)
+        usual = [_tangent(knot.place - grid.place, grid.normal)]
+    elif style is not None:
+        usual = [styled(surface, style, side) for side in _SIDES]
     else:
-        usual = styled(surface, style) if style else combing(surface, find_parting(surface, tensor, weight))
+        parting = find_parting(surface, tensor, weight)
+        usual = [combing(surface, parting, side) for side in (_SIDES if parting.aside else (0.0,))]
+    beyond = (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * (grid.place[..., 0] - parting.place)
+    ways = []
+    for way, side in zip(usual, _SIDES, strict=False):
+        own = np.where((beyond * side < 0) & (len(usual) > 1), 0.0, 1.0)  # hair on the other side runs its own way
+        ways.append(_way(surface, tensor * own[..., None, None], weight * own, way))
+    return DirectionField(np.stack(ways), combed, parting.place)
+
+
+def _way(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """One of ``DirectionField.ways`` (C, R, 3) from weighted lines ``tensor`` (C, R, 3, 3) and the ``usual`` combing
+    (C, R, 3), which signs them."""
+    grid = surface.grid
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
     line, sure = _strongest(smooth, grid.normal)
@@ -90,10 +116,7 @@ def direction_field(
     sign = np.where((line * flow).sum(-1) < 0, -1.0, 1.0)[..., None]
     share = np.clip(2 * sure, 0, 1)[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
-    clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
-    way = along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
-    low, high = _COMBED
-    return DirectionField(way, np.clip((clearness - low) / (high - low), 0, 1))
+    return along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
 
 
 def _falling(grid: HullGrid, way: np.ndarray) -> np.ndarray:
@@ -161,8 +184,9 @@ def _longness(surface: HairSurface) -> float:
     return float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
 
 
-def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
-    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is."""
+def combing(surface: HairSurface, parting: Parting, side: float = 0.0) -> np.ndarray:
+    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is; with a
+    ``side`` of -1 or 1, everywhere as it is to the right or left of the parting."""
     grid = surface.grid
     below = grid.s - grid.line[:, None]
     azimuth = np.broadcast_to(grid.azimuth, below.shape)
@@ -170,8 +194,7 @@ def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
     bare = 1 - (surface.there * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
     bare = np.clip(2 * bare - 0.5, 0, 1)[:, None]  # whether the forehead of each column is
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.place.shape)
-    side = np.tanh((grid.place[..., :1] - parting.place) / 0.01)
-    away = side * [1.0, 0.0, 0.0] + 0.4 * (side**2 * grid.down + (1 - side**2) * back)  # backwards along the parting
+    away = (side or np.sign(grid.place[..., :1] - parting.place)) * np.array([1.0, 0.0, 0.0]) + 0.4 * grid.down
     swept = parting.back * back + parting.aside * away
     front = bare[..., None] * swept + (1 - bare[..., None]) * grid.down
     turn = np.clip((_FRONT - np.abs(azimuth)) / 0.5, 0, 1) * np.clip((0.02 - below) / 0.02, 0, 1)
@@ -184,11 +207,11 @@ def combing(surface: HairSurface, parting: Parting) -> np.ndarray:
     return _tangent(turn[..., None] * front + (1 - turn[..., None]) * fall, grid.normal)
 
 
-def styled(surface: HairSurface, style: Style) -> np.ndarray:
-    """(COLUMNS, ROWS, 3) unit vectors: the way a style is combed."""
+def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:
+    """(COLUMNS, ROWS, 3) unit vectors: the way a style is combed, everywhere as to the right (``side`` -1) or left (1)
+    of a parting in the middle."""
     grid = surface.grid
-    side = np.tanh(grid.place[..., :1] / 0.01) * [1.0, 0.0, 0.0]
-    top = style.radial * grid.down + style.ahead * np.array([0.0, 0.0, 1.0]) + style.aside * side
+    top = style.radial * grid.down + np.array([style.aside * side, 0.0, style.ahead])
     hangs = np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
     return _tangent(unit_vectors(top) * (1 - hangs) + hangs * grid.down, grid.normal)
 
@@ -507,29 +530,32 @@ def _walk(
     steps = int(_LONGEST / _PACE)
     azimuths, rows = np.zeros((2, len(s), steps + 1))
     azimuths[:, 0], rows[:, 0] = azimuth, s
-    count, walking = np.ones(len(s), int), np.arange(len(s))
-    down, around = ((field.way * each).sum(-1) for each in (grid.down, grid.around))
+    count = np.ones(len(s), int)
     spin = np.where(grid.s > 0, grid.s / np.maximum(grid.radius, 0.05 * np.maximum(grid.s, 1e-4)), 1.0)
-    maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots], -1)
-    here = grid.at(maps, azimuth, s)
-    for step in range(1, steps + 1):
-        angle = turn[walking] * here[:, 3]
-        size = way * _PACE / np.maximum(np.hypot(here[:, 0], here[:, 1]), 1e-6)
-        ahead = size * (here[:, 0] * np.cos(angle) - here[:, 1] * np.sin(angle))
-        aside = size * (here[:, 0] * np.sin(angle) + here[:, 1] * np.cos(angle)) * here[:, 2]
-        a, d = azimuths[walking, step - 1], rows[walking, step - 1]
-        u, v = (d + ahead) * np.sin(a) + aside * np.cos(a), (d + ahead) * np.cos(a) - aside * np.sin(a)
-        a, d = np.arctan2(u, v), np.hypot(u, v)
-        azimuths[walking, step], rows[walking, step] = a, d
-        at_root = here[:, 5] > 0.5
-        here = grid.at(maps, a, d)
-        inside = (here[:, 4] > 0.5) & (d < (ROWS - 2) * STEP)
-        if way < 0:
-            inside &= ~at_root
-        walking, here = walking[inside], here[inside]
-        count[walking] = step + 1
-        if not len(walking):
-            break
+    side = field.side(grid.at(grid.place, azimuth, s))
+    for number, each in enumerate(field.ways):
+        walking = np.flatnonzero(side == number)
+        down, around = (each * grid.down).sum(-1), (each * grid.around).sum(-1)
+        maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots], -1)
+        here = grid.at(maps, azimuth[walking], s[walking])
+        for step in range(1, steps + 1):
+            if not len(walking):
+                break
+            angle = turn[walking] * here[:, 3]
+            size = way * _PACE / np.maximum(np.hypot(here[:, 0], here[:, 1]), 1e-6)
+            ahead = size * (here[:, 0] * np.cos(angle) - here[:, 1] * np.sin(angle))
+            aside = size * (here[:, 0] * np.sin(angle) + here[:, 1] * np.cos(angle)) * here[:, 2]
+            a, d = azimuths[walking, step - 1], rows[walking, step - 1]
+            u, v = (d + ahead) * np.sin(a) + aside * np.cos(a), (d + ahead) * np.cos(a) - aside * np.sin(a)
+            a, d = np.arctan2(u, v), np.hypot(u, v)
+            azimuths[walking, step], rows[walking, step] = a, d
+            at_root = here[:, 5] > 0.5
+            here = grid.at(maps, a, d)
+            inside = (here[:, 4] > 0.5) & (d < (ROWS - 2) * STEP)
+            if way < 0:
+                inside &= ~at_root
+            walking, here = walking[inside], here[inside]
+            count[walking] = step + 1
     return _Paths(azimuths, rows, count)
 
 
