@@ -520,9 +520,10 @@ def _walk(
     field: DirectionField,
     start: tuple[np.ndarray, np.ndarray],
     turn: np.ndarray,
-    way: float = 1.0,
+    rooted: np.ndarray | None = None,
 ) -> _Paths:
-    """Walk from places (azimuth, s), (M,) each, along the field (``way`` 1) or against it (-1) while there is hair.
+    """Walk from places (azimuth, s), (M,) each, along the field while there is hair; or against it, as far as the
+    parting, and by ``rooted`` (M,) metres into where hair grows.
 
     turn : (M,) radians by which each strand leaves the field where hair is not combed at all.
     """
@@ -532,28 +533,30 @@ def _walk(
     azimuths[:, 0], rows[:, 0] = azimuth, s
     count = np.ones(len(s), int)
     spin = np.where(grid.s > 0, grid.s / np.maximum(grid.radius, 0.05 * np.maximum(grid.s, 1e-4)), 1.0)
+    back, left = rooted is not None, np.zeros(len(s)) if rooted is None else rooted.copy()
     side = field.side(grid.at(grid.place, azimuth, s))
     for number, each in enumerate(field.ways):
         walking = np.flatnonzero(side == number)
         down, around = (each * grid.down).sum(-1), (each * grid.around).sum(-1)
-        maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots], -1)
+        x = grid.place[..., 0] - field.parting
+        maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots, x], -1)
         here = grid.at(maps, azimuth[walking], s[walking])
         for step in range(1, steps + 1):
             if not len(walking):
                 break
             angle = turn[walking] * here[:, 3]
-            size = way * _PACE / np.maximum(np.hypot(here[:, 0], here[:, 1]), 1e-6)
+            size = (-_PACE if back else _PACE) / np.maximum(np.hypot(here[:, 0], here[:, 1]), 1e-6)
             ahead = size * (here[:, 0] * np.cos(angle) - here[:, 1] * np.sin(angle))
             aside = size * (here[:, 0] * np.sin(angle) + here[:, 1] * np.cos(angle)) * here[:, 2]
             a, d = azimuths[walking, step - 1], rows[walking, step - 1]
             u, v = (d + ahead) * np.sin(a) + aside * np.cos(a), (d + ahead) * np.cos(a) - aside * np.sin(a)
             a, d = np.arctan2(u, v), np.hypot(u, v)
             azimuths[walking, step], rows[walking, step] = a, d
-            at_root = here[:, 5] > 0.5
             here = grid.at(maps, a, d)
             inside = (here[:, 4] > 0.5) & (d < (ROWS - 2) * STEP)
-            if way < 0:
-                inside &= ~at_root
+            if back:
+                left[walking] -= _PACE * (here[:, 5] > 0.5)
+                inside &= (left[walking] > 0) & ((number == (here[:, 6] > 0)) | (len(field.ways) == 1))
             walking, here = walking[inside], here[inside]
             count[walking] = step + 1
     return _Paths(azimuths, rows, count)
@@ -584,23 +587,25 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5) & (even < thin))
     if not len(column):
         return paths
-    back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), -1.0)
+    deep = _ABOVE * (even / np.maximum(thin, 1e-6))[column, row]
+    back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), deep)
     strand, step = np.nonzero(shown)
     a, s = paths.azimuth[shown], paths.s[shown]
     index = np.arange(len(column))
-    end = back.azimuth[index, back.count - 1], np.maximum(back.s[index, back.count - 1] - _ABOVE, 0)
+    end = back.azimuth[index, back.count - 1], back.s[index, back.count - 1]
+    grows = grid.at(surface.roots, *end) > 0.5
+    end = end[0], np.maximum(end[1] - _ABOVE, 0)
     away, near = cKDTree(grid.at(grid.place, a, s)).query(grid.at(grid.place, *end), distance_upper_bound=_JOIN)
-    added = []
-    for k in np.flatnonzero(np.isfinite(away)):
+    lines = [np.stack([back.azimuth[k, :count], back.s[k, :count]], 1)[::-1] for k, count in enumerate(back.count)]
+    added = [lines[k] for k in np.flatnonzero(grows)]
+    for k in np.flatnonzero(np.isfinite(away) & ~grows):
         first = step[near[k]] + 1
         joint = max(1, round((away[k] + _ABOVE) / _PACE))
         share = np.arange(1, joint)[:, None] / joint
         strand_part = np.stack([paths.azimuth[strand[near[k]], :first], paths.s[strand[near[k]], :first]], 1)
-        back_part = np.stack([back.azimuth[k, : back.count[k]], back.s[k, : back.count[k]]], 1)[::-1]
-        turn = np.array(
-            [(back_part[0, 0] - strand_part[-1, 0] + np.pi) % (2 * np.pi) - np.pi, back_part[0, 1] - strand_part[-1, 1]]
-        )
-        added.append(np.concatenate([strand_part, strand_part[-1] + share * turn, back_part])[: paths.s.shape[1]])
+        turn = lines[k][0] - strand_part[-1]
+        turn[0] = (turn[0] + np.pi) % (2 * np.pi) - np.pi
+        added.append(np.concatenate([strand_part, strand_part[-1] + share * turn, lines[k]])[: paths.s.shape[1]])
     count = np.array([len(each) for each in added], int)
     both = np.zeros((2, len(added), paths.s.shape[1]))
     for row_, each in enumerate(added):
