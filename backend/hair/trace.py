@@ -594,11 +594,12 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     index = np.arange(len(column))
     end = back.azimuth[index, back.count - 1], back.s[index, back.count - 1]
     grows = grid.at(surface.roots, *end) > 0.5
+    fallen = end[1] - np.interp(end[0], grid.azimuth[:, 0], grid.line, period=2 * np.pi) > _FALLEN
     end = end[0], np.maximum(end[1] - _ABOVE, 0)
     away, near = cKDTree(grid.at(grid.place, a, s)).query(grid.at(grid.place, *end), distance_upper_bound=_JOIN)
     lines = [np.stack([back.azimuth[k, :count], back.s[k, :count]], 1)[::-1] for k, count in enumerate(back.count)]
     added = [lines[k] for k in np.flatnonzero(grows)]
-    for k in np.flatnonzero(np.isfinite(away) & ~grows):
+    for k in np.flatnonzero(np.isfinite(away) & fallen & ~grows):
         first = step[near[k]] + 1
         joint = max(1, round((away[k] + _ABOVE) / _PACE))
         share = np.arange(1, joint)[:, None] / joint
