@@ -63,9 +63,9 @@ _ROUNDS = 3
 
 @dataclass(frozen=True)
 class DirectionField:
-    """``ways`` : (S, COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips, one for all hair, or of hair that
-    grows to the right and to the left of a parting. ``combed`` : (COLUMNS, ROWS) 0 where hair runs every way, 1 where
-    all of it runs along ``ways``. ``parting`` : x of the parting, metres."""
+    """``ways`` : (S, COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips, one for all hair, or of hair
+    that grows to the right and to the left of a parting. ``combed`` : (COLUMNS, ROWS) 0 where hair runs every way, 1
+    where all of it runs along ``ways``. ``parting`` : x of the parting, metres."""
 
     ways: np.ndarray
     combed: np.ndarray
@@ -683,9 +683,12 @@ def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | No
     if style is not None and style.rope:
         return np.full(len(guides), style.rope, np.float32)
     meeting = np.maximum(_meeting(guides[:, 0]), _NARROWEST)
-    some, normals = guides[:, : -guides.shape[1] // 6 : 3].astype(np.float64), unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
+    some = guides[:, : -guides.shape[1] // 6 : 3].astype(np.float64)  # tips hang out of the hair's border
+    normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
     width, narrow = meeting, np.ones(len(guides), bool)
     for share in _NARROWER:
+        if not narrow.any():
+            break
         width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
         edges = lock_edges(some[narrow], width[narrow], normals[narrow], count=4)
         told = sum((votes(edges, view) * view.trust for view in views), np.zeros(edges.shape[:-1]))

@@ -50,7 +50,7 @@ def picture(guides: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndar
     """Pixels and hair of guides (G, P, 3) drawn from the front, and pixels per metre."""
     count, points = len(guides), np.ascontiguousarray(guides, np.float32)
     tone = np.exp(np.random.default_rng(3).normal(-2.0, 0.15, (count, 1))).astype(np.float32) * np.ones(3, np.float32)
-    width = lock_widths(points[:, 0])
+    width = lock_widths(points, ())
     strands = HairStrands(points, np.zeros((count, 2), np.float32), width, tone, tone, 4e-5, "auto", {})
     light = np.zeros((9, 3), np.float32)
     light[0], light[1], light[2] = 0.8, 0.3, 0.3
