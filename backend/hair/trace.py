@@ -704,11 +704,3 @@ def _meeting(roots: np.ndarray) -> np.ndarray:
         return np.full(len(roots), _NARROWEST)
     reach = cKDTree(roots).query(roots, k=_AROUND + 1)[0][:, -1]
     return np.clip(2 * _MEET * reach, 0.003, 0.02)
-
-
-def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
-    """Lines (G, P, 3) resampled to ``count`` points each, by linear interpolation."""
-    place = np.linspace(0, lines.shape[1] - 1, count)
-    low = np.minimum(place.astype(int), lines.shape[1] - 2)
-    t = (place - low)[:, None]
-    return lines[:, low] * (1 - t) + lines[:, low + 1] * t

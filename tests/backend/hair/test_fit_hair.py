@@ -18,12 +18,12 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
-from backend.hair.curl import STYLES, Style, curled
+from backend.hair.curl import STYLES, Style, curled, resampled_to
 from backend.hair.fit_hair import BALDING, fit_hair, is_skin
 from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
-from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, trace_guides
 from protocol.options import OPTIONS
 from trainer.evaluate.hair import hair_outline, silhouettes
 
