@@ -160,10 +160,7 @@ def curled(guides: np.ndarray, curl: Curl, seed: int = 0) -> np.ndarray:
         return guides
     length = np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)
     count = int(np.clip(_PER_TURN * np.percentile(length, 90) / curl.pitch, guides.shape[1], MOST_POINTS))
-    place = np.linspace(0, guides.shape[1] - 1, count)
-    low = np.minimum(place.astype(int), guides.shape[1] - 2)
-    t = (place - low)[:, None]
-    points = guides[:, low] * (1 - t) + guides[:, low + 1] * t
+    points = resampled_to(guides, count)
     step = np.linalg.norm(np.diff(points, axis=1), axis=-1)
     along = np.concatenate([np.zeros((len(points), 1)), np.cumsum(step, 1)], 1)
     tangent = unit_vectors(np.gradient(points, axis=1))
@@ -177,3 +174,11 @@ def curled(guides: np.ndarray, curl: Curl, seed: int = 0) -> np.ndarray:
     angle = 2 * np.pi * (start + along / pitch)
     radius = curl.radius * random.uniform(1 - _UNEVEN, 1 + _UNEVEN, (len(points), 1)) * np.clip(along / pitch, 0, 1)
     return points + side * (radius * np.sin(angle))[..., None] + up * (radius * np.cos(angle))[..., None]
+
+
+def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
+    """Lines (G, P, 3) resampled to ``count`` points each, by linear interpolation."""
+    place = np.linspace(0, lines.shape[1] - 1, count)
+    low = np.minimum(place.astype(int), lines.shape[1] - 2)
+    t = (place - low)[:, None]
+    return lines[:, low] * (1 - t) + lines[:, low + 1] * t

@@ -452,7 +452,7 @@ def hair_of_views(
     return HairStrands(
         points=attached.points,
         root_uv=attached.root_uv,
-        width=lock_widths(attached.points[:, 0], style),
+        width=lock_widths(attached.points, views, style),
         root_colour=colours.root,
         tip_colour=colours.tip,
         hair_radius=HAIR_RADIUS,

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,8 +32,6 @@ CURTAIN_INWARDS = 0.22
 """Slope with which the curtain may follow the neck inwards, metres per metre downwards."""
 NEIGHBOURS = 4
 """Vertices to which a point of the hull is bound: those of the quad below it."""
-_ROWS_AT_ONCE = 32
-"""Points per block, so that their distances to all vertices fit the processor's cache: 1 MB."""
 
 HAIRLINE = np.array(
     [
@@ -117,12 +116,12 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
     mean = np.stack([points_along(profile, places) for profile in profiles], axis=1)  # (ROWS, AZIMUTHS, 3)
     points = mean.reshape(-1, 3)
     usable = np.flatnonzero((ears < 0.3) & ~hidden)
-    squared, near = _nearest(points, head[usable], NEIGHBOURS)
-    weights = 1 / (squared + 1e-6)
+    away, near = cKDTree(head[usable]).query(points, k=NEIGHBOURS)
+    weights = 1 / (away**2 + 1e-6)
     weights /= weights.sum(1, keepdims=True)
     vertices = usable[near]
     offset = points - (head[vertices] * weights[..., None]).sum(1)
-    to_ear = np.sqrt(_nearest(points, head[ears > 0.6], 1)[0][:, 0])
+    to_ear = cKDTree(head[ears > 0.6]).query(points)[0]
     extent = usable[head[usable, 1] > 0.64]
     draft = HeadHull(
         vertices=vertices,
@@ -140,18 +139,6 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
         draft.s_at_height(azimuths(), np.interp(degrees, table[:, 0], table[:, 1])) for table in (HAIRLINE, BROW_LINE)
     ]
     return HeadHull(**{**draft.__dict__, "hairline": lines[0], "brow_line": lines[1]})
-
-
-def _nearest(points: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances (G, count) of points (G, 3) to the nearest of ``others`` (M, 3), and their indices."""
-    middle = others.mean(0)
-    a, b = points - middle, others - middle
-    near = np.empty((len(a), count), np.int64)
-    for first in range(0, len(a), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        squared = (a[rows] ** 2).sum(1)[:, None] + (b**2).sum(1) - 2.0 * (a[rows] @ b.T)
-        near[rows] = np.argpartition(squared, count - 1, axis=1)[:, :count]
-    return ((points[:, None] - others[near]) ** 2).sum(-1), near
 
 
 def head_hull(template: Template) -> HeadHull:

@@ -23,6 +23,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
 from backend.hair.attach import apart
 from backend.hair.curl import CURLS, Curl, Style
+from backend.hair.draw import lock_edges
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface, HullGrid
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.rasterize import depth_map
@@ -56,17 +57,25 @@ _LEAST_FALL = 0.7
 _HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
 """Cells over which the border of the hair is smooth, 12 mm, and metres from which half on hair does not run out over
 it."""
+_SIDES = (-1.0, 1.0)
+"""To the right and to the left of a parting."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
 
 @dataclass(frozen=True)
 class DirectionField:
-    """``way`` : (COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips. ``combed`` : (COLUMNS, ROWS) 0 where
-    hair runs every way, 1 where all of it runs along ``way``."""
+    """``ways`` : (S, COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips, one for all hair, or of hair
+    that grows to the right and to the left of a parting. ``combed`` : (COLUMNS, ROWS) 0 where hair runs every way, 1
+    where all of it runs along ``ways``. ``parting`` : x of the parting, metres."""
 
-    way: np.ndarray
+    ways: np.ndarray
     combed: np.ndarray
+    parting: float = 0.0
+
+    def side(self, place: np.ndarray) -> np.ndarray:
+        """(M,) which of ``ways`` hair with roots at ``place`` (M, 3) follows."""
+        return np.minimum(place[:, 0] > self.parting, len(self.ways) - 1)
 
 
 def direction_field(
@@ -74,21 +83,43 @@ def direction_field(
     views: Sequence[HairView],
     style: Style | None = None,
     knot: Knot | None = None,
-    parting: Parting | None = None,
+    chosen: Parting | None = None,
 ) -> DirectionField:
     """The field from the lines that the views show on the hair's surface; elsewhere it is combed like ``style``, to the
-    ``knot``, or as is usual. A ``parting`` has the top to itself."""
+    ``knot``, or as is usual. A ``chosen`` parting has the top to itself."""
     grid = surface.grid
     tensor, weight, clear = _lines(surface, views)
+    clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
+    combed = np.clip((clearness - _COMBED[0]) / (_COMBED[1] - _COMBED[0]), 0, 1)
+    parting = Parting(0.0, style.aside if style else 0.0, 0.0)
     if knot is not None:
-        usual = _tangent(knot.place - grid.place, grid.normal)
+        usual = [_tangent(knot.place - grid.place, grid.normal)]
+    elif style is not None:
+        usual = [styled(surface, style, side) for side in _SIDES]
     else:
-        usual = styled(surface, style) if style else combing(surface, find_parting(surface, tensor, weight))
-        if parting is not None:
-            azimuth = np.abs(grid.azimuth)
-            top = np.clip((_TOP - grid.s) / _TOP_EDGE[0], 0, 1) * np.clip((_PARTED - azimuth) / _TOP_EDGE[1], 0, 1)
-            tensor, weight, top = tensor * (1 - top[..., None, None]), weight * (1 - top), top[..., None]
-            usual = _tangent(top * combing(surface, parting, True) + (1 - top) * usual, grid.normal)
+        parting = find_parting(surface, tensor, weight)
+        usual = [combing(surface, parting, side) for side in (_SIDES if parting.aside else (0.0,))]
+    if chosen is not None:
+        parting, around = chosen, np.abs(grid.azimuth)
+        top = np.clip((_TOP - grid.s) / _TOP_EDGE[0], 0, 1) * np.clip((_PARTED - around) / _TOP_EDGE[1], 0, 1)
+        tensor, weight, top = tensor * (1 - top[..., None, None]), weight * (1 - top), top[..., None]
+        wanted = [combing(surface, chosen, side, True) for side in (_SIDES if chosen.aside else (0.0,))]
+        usual = [
+            _tangent(top * way + (1 - top) * usual[min(side, len(usual) - 1)], grid.normal)
+            for side, way in enumerate(wanted)
+        ]
+    beyond = (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * (grid.place[..., 0] - parting.place)
+    ways = []
+    for way, side in zip(usual, _SIDES, strict=False):
+        own = np.where((beyond * side < 0) & (len(usual) > 1), 0.0, 1.0)  # hair on the other side runs its own way
+        ways.append(_way(surface, tensor * own[..., None, None], weight * own, way))
+    return DirectionField(np.stack(ways), combed, parting.place)
+
+
+def _way(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """One of ``DirectionField.ways`` (C, R, 3) from weighted lines ``tensor`` (C, R, 3, 3) and the ``usual`` combing
+    (C, R, 3), which signs them."""
+    grid = surface.grid
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
     line, sure = _strongest(smooth, grid.normal)
@@ -100,10 +131,7 @@ def direction_field(
     sign = np.where((line * flow).sum(-1) < 0, -1.0, 1.0)[..., None]
     share = np.clip(2 * sure, 0, 1)[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
-    clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
-    way = along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
-    low, high = _COMBED
-    return DirectionField(way, np.clip((clearness - low) / (high - low), 0, 1))
+    return along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
 
 
 def _falling(grid: HullGrid, way: np.ndarray) -> np.ndarray:
@@ -177,8 +205,9 @@ def _longness(surface: HairSurface) -> float:
     return float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
 
 
-def combing(surface: HairSurface, parting: Parting, over_forehead: bool = False) -> np.ndarray:
-    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is.
+def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_forehead: bool = False) -> np.ndarray:
+    """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is; with a
+    ``side`` of -1 or 1, everywhere as it is to the right or left of the parting.
 
     over_forehead : whether hair that covers the forehead is combed, too, instead of hanging down.
     """
@@ -189,8 +218,7 @@ def combing(surface: HairSurface, parting: Parting, over_forehead: bool = False)
     bare = 1 - (surface.there * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
     bare = np.clip(2 * bare - 0.5 + 2 * over_forehead, 0, 1)[:, None]  # whether the forehead of each column is
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.place.shape)
-    side = np.tanh((grid.place[..., :1] - parting.place) / 0.01)
-    away = side * [1.0, 0.0, 0.0] + 0.4 * (side**2 * grid.down + (1 - side**2) * back)  # backwards along the parting
+    away = (side or np.sign(grid.place[..., :1] - parting.place)) * np.array([1.0, 0.0, 0.0]) + 0.4 * grid.down
     swept = parting.back * back + parting.aside * away
     front = bare[..., None] * swept + (1 - bare[..., None]) * grid.down
     turn = np.clip((_FRONT - np.abs(azimuth)) / 0.5, 0, 1) * np.clip((0.02 - below) / 0.02, 0, 1)
@@ -203,11 +231,11 @@ def combing(surface: HairSurface, parting: Parting, over_forehead: bool = False)
     return _tangent(turn[..., None] * front + (1 - turn[..., None]) * fall, grid.normal)
 
 
-def styled(surface: HairSurface, style: Style) -> np.ndarray:
-    """(COLUMNS, ROWS, 3) unit vectors: the way a style is combed."""
+def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:
+    """(COLUMNS, ROWS, 3) unit vectors: the way a style is combed, everywhere as to the right (``side`` -1) or left (1)
+    of a parting in the middle."""
     grid = surface.grid
-    side = np.tanh(grid.place[..., :1] / 0.01) * [1.0, 0.0, 0.0]
-    top = style.radial * grid.down + style.ahead * np.array([0.0, 0.0, 1.0]) + style.aside * side
+    top = style.radial * grid.down + np.array([style.aside * side, 0.0, style.ahead])
     hangs = np.clip((grid.s - 0.055) / 0.09, 0, 1)[..., None]
     return _tangent(unit_vectors(top) * (1 - hangs) + hangs * grid.down, grid.normal)
 
@@ -309,8 +337,9 @@ _OUTER, _INNER = 1.6, 0.4
 """Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``."""
 _UNDER, _STRAY = 0.5, 0.07
 """Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
-_LOCK = 0.003
-"""Metres by which a lock's outermost hairs stand off its guide."""
+_OUTERMOST, _LEAST_RISE = 0.4, 0.25
+"""Share of a lock's width by which its outermost hairs stand off its guide, on the mean from root to tip; and least
+share of the hair's height at which guides lie, where locks are wider than the hair is high."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
@@ -330,9 +359,9 @@ head. The sequence alone has rows, and bare skin between them."""
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
-_EDGE, _EDGE_WIDTH = 0.5, 0.004
-"""Share of the distance to the sixth neighbour: a root whose neighbours' mean is further away is at the hair's edge,
-where its lock is at most ``_EDGE_WIDTH`` metres wide."""
+_NARROWEST, _NARROWER, _BEYOND = 0.003, (1, 0.7, 0.4), 0.1
+"""Metres: width of the narrowest lock; widths relative to those that hide the scalp which are tried, and share of a
+side of a lock that may hang where the photos show no hair."""
 
 
 @dataclass(frozen=True)
@@ -495,7 +524,7 @@ def _standing(
                            np.stack([grid.azimuth[column[joined], 0], row[joined] * STEP], 1)])  # fmt: skip
     starts = np.concatenate([np.arange(len(roots)), near[joined]])
     depth = 1 - _UNDER * generator.random(len(ends)) ** 4
-    height = np.maximum(grid.at(surface.height, *ends.T) * depth - _LOCK, 0.003)
+    height = np.maximum(grid.at(surface.height, *ends.T) * depth, 0.003)
     outside = grid.at(grid.place, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
     outside += generator.normal(0, _STRAY, outside.shape) * height[:, None]
     line = np.linspace(0, 1, GUIDE_POINTS)[:, None]
@@ -515,9 +544,10 @@ def _walk(
     field: DirectionField,
     start: tuple[np.ndarray, np.ndarray],
     turn: np.ndarray,
-    way: float = 1.0,
+    rooted: np.ndarray | None = None,
 ) -> _Paths:
-    """Walk from places (azimuth, s), (M,) each, along the field (``way`` 1) or against it (-1) while there is hair.
+    """Walk from places (azimuth, s), (M,) each, along the field while there is hair; or against it, as far as the
+    parting, and by ``rooted`` (M,) metres into where hair grows.
 
     turn : (M,) radians by which each strand leaves the field where hair is not combed at all.
     """
@@ -525,29 +555,34 @@ def _walk(
     steps = int(_LONGEST / _PACE)
     azimuths, rows = np.zeros((2, len(s), steps + 1))
     azimuths[:, 0], rows[:, 0] = azimuth, s
-    count, walking = np.ones(len(s), int), np.arange(len(s))
-    down, around = ((field.way * each).sum(-1) for each in (grid.down, grid.around))
+    count = np.ones(len(s), int)
     spin = np.where(grid.s > 0, grid.s / np.maximum(grid.radius, 0.05 * np.maximum(grid.s, 1e-4)), 1.0)
-    maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots], -1)
-    here = grid.at(maps, azimuth, s)
-    for step in range(1, steps + 1):
-        angle = turn[walking] * here[:, 3]
-        size = way * _PACE / np.maximum(np.hypot(here[:, 0], here[:, 1]), 1e-6)
-        ahead = size * (here[:, 0] * np.cos(angle) - here[:, 1] * np.sin(angle))
-        aside = size * (here[:, 0] * np.sin(angle) + here[:, 1] * np.cos(angle)) * here[:, 2]
-        a, d = azimuths[walking, step - 1], rows[walking, step - 1]
-        u, v = (d + ahead) * np.sin(a) + aside * np.cos(a), (d + ahead) * np.cos(a) - aside * np.sin(a)
-        a, d = np.arctan2(u, v), np.hypot(u, v)
-        azimuths[walking, step], rows[walking, step] = a, d
-        at_root = here[:, 5] > 0.5
-        here = grid.at(maps, a, d)
-        inside = (here[:, 4] > 0.5) & (d < (ROWS - 2) * STEP)
-        if way < 0:
-            inside &= ~at_root
-        walking, here = walking[inside], here[inside]
-        count[walking] = step + 1
-        if not len(walking):
-            break
+    back, left = rooted is not None, np.zeros(len(s)) if rooted is None else rooted.copy()
+    side = field.side(grid.at(grid.place, azimuth, s))
+    for number, each in enumerate(field.ways):
+        walking = np.flatnonzero(side == number)
+        down, around = (each * grid.down).sum(-1), (each * grid.around).sum(-1)
+        x = grid.place[..., 0] - field.parting
+        maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots, x], -1)
+        here = grid.at(maps, azimuth[walking], s[walking])
+        for step in range(1, steps + 1):
+            if not len(walking):
+                break
+            angle = turn[walking] * here[:, 3]
+            size = (-_PACE if back else _PACE) / np.maximum(np.hypot(here[:, 0], here[:, 1]), 1e-6)
+            ahead = size * (here[:, 0] * np.cos(angle) - here[:, 1] * np.sin(angle))
+            aside = size * (here[:, 0] * np.sin(angle) + here[:, 1] * np.cos(angle)) * here[:, 2]
+            a, d = azimuths[walking, step - 1], rows[walking, step - 1]
+            u, v = (d + ahead) * np.sin(a) + aside * np.cos(a), (d + ahead) * np.cos(a) - aside * np.sin(a)
+            a, d = np.arctan2(u, v), np.hypot(u, v)
+            azimuths[walking, step], rows[walking, step] = a, d
+            here = grid.at(maps, a, d)
+            inside = (here[:, 4] > 0.5) & (d < (ROWS - 2) * STEP)
+            if back:
+                left[walking] -= _PACE * (here[:, 5] > 0.5)
+                inside &= (left[walking] > 0) & ((number == (here[:, 6] > 0)) | (len(field.ways) == 1))
+            walking, here = walking[inside], here[inside]
+            count[walking] = step + 1
     return _Paths(azimuths, rows, count)
 
 
@@ -576,23 +611,26 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5) & (even < thin))
     if not len(column):
         return paths
-    back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), -1.0)
+    deep = _ABOVE * (even / np.maximum(thin, 1e-6))[column, row]
+    back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), deep)
     strand, step = np.nonzero(shown)
     a, s = paths.azimuth[shown], paths.s[shown]
     index = np.arange(len(column))
-    end = back.azimuth[index, back.count - 1], np.maximum(back.s[index, back.count - 1] - _ABOVE, 0)
+    end = back.azimuth[index, back.count - 1], back.s[index, back.count - 1]
+    grows = grid.at(surface.roots, *end) > 0.5
+    fallen = end[1] - np.interp(end[0], grid.azimuth[:, 0], grid.line, period=2 * np.pi) > _FALLEN
+    end = end[0], np.maximum(end[1] - _ABOVE, 0)
     away, near = cKDTree(grid.at(grid.place, a, s)).query(grid.at(grid.place, *end), distance_upper_bound=_JOIN)
-    added = []
-    for k in np.flatnonzero(np.isfinite(away)):
+    lines = [np.stack([back.azimuth[k, :count], back.s[k, :count]], 1)[::-1] for k, count in enumerate(back.count)]
+    added = [lines[k] for k in np.flatnonzero(grows)]
+    for k in np.flatnonzero(np.isfinite(away) & fallen & ~grows):
         first = step[near[k]] + 1
         joint = max(1, round((away[k] + _ABOVE) / _PACE))
         share = np.arange(1, joint)[:, None] / joint
         strand_part = np.stack([paths.azimuth[strand[near[k]], :first], paths.s[strand[near[k]], :first]], 1)
-        back_part = np.stack([back.azimuth[k, : back.count[k]], back.s[k, : back.count[k]]], 1)[::-1]
-        turn = np.array(
-            [(back_part[0, 0] - strand_part[-1, 0] + np.pi) % (2 * np.pi) - np.pi, back_part[0, 1] - strand_part[-1, 1]]
-        )
-        added.append(np.concatenate([strand_part, strand_part[-1] + share * turn, back_part])[: paths.s.shape[1]])
+        turn = lines[k][0] - strand_part[-1]
+        turn[0] = (turn[0] + np.pi) % (2 * np.pi) - np.pi
+        added.append(np.concatenate([strand_part, strand_part[-1] + share * turn, lines[k]])[: paths.s.shape[1]])
     count = np.array([len(each) for each in added], int)
     both = np.zeros((2, len(added), paths.s.shape[1]))
     for row_, each in enumerate(added):
@@ -642,7 +680,8 @@ def _lifted(
     rising = np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN))
     risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
     share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
-    rise = np.minimum(share * np.maximum(height - _LOCK, 0.5 * height), _STEEP * t)
+    radius = np.repeat(_OUTERMOST * _meeting(grid.at(grid.place, paths.azimuth[:, 0], paths.s[:, 0])), count)
+    rise = np.minimum(share * np.maximum(height - radius, _LEAST_RISE * height), _STEEP * t)
     place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
 
@@ -661,24 +700,31 @@ def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
 
 
-def lock_widths(roots: np.ndarray, style: Style | None = None) -> np.ndarray:
-    """(G,) float32 widths in metres of the locks of guides with roots (G, 3): wide enough to hide the scalp between
-    them, narrower at the hair's edge, so that they do not grow beyond it. Ropes always keep their style's width and
-    stand apart."""
+def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | None = None) -> np.ndarray:
+    """(G,) float32 widths in metres of the locks of guides (G, P, 3): wide enough to hide the scalp between their
+    roots, narrower where a side of a lock would hang before the face or stand out of the hair that the views show.
+    Ropes always keep their style's width and stand apart."""
     if style is not None and style.rope:
-        return np.full(len(roots), style.rope, np.float32)
+        return np.full(len(guides), style.rope, np.float32)
+    meeting = np.maximum(_meeting(guides[:, 0]), _NARROWEST)
+    some = guides[:, : -guides.shape[1] // 6 : 3].astype(np.float64)  # tips hang out of the hair's border
+    normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
+    width, narrow = meeting, np.ones(len(guides), bool)
+    for share in _NARROWER:
+        if not narrow.any():
+            break
+        width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
+        edges = lock_edges(some[narrow], width[narrow], normals[narrow], count=4)
+        told = sum((votes(edges, view) * view.trust for view in views), np.zeros(edges.shape[:-1]))
+        own = told[:, :1] > 0
+        beyond = ((told < 0) & own)[:, 1:].sum(2) / np.maximum(own.sum(2), 1)
+        narrow[narrow] = beyond.max(1) > _BEYOND
+    return np.where(narrow, _NARROWEST, width).astype(np.float32)
+
+
+def _meeting(roots: np.ndarray) -> np.ndarray:
+    """(G,) widths of locks with roots (G, 3) that hide the scalp between them."""
     if len(roots) <= _AROUND:
-        return np.full(len(roots), _EDGE_WIDTH, np.float32)
-    distance, near = cKDTree(roots).query(roots, k=_AROUND + 1)
-    reach = distance[:, -1]
-    edge = np.linalg.norm(roots[near[:, 1:]].mean(1) - roots, axis=1) > _EDGE * reach
-    width = np.clip(2 * _MEET * reach, 0.003, 0.02)
-    return np.where(edge, np.minimum(width, _EDGE_WIDTH), width).astype(np.float32)
-
-
-def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
-    """Lines (G, P, 3) resampled to ``count`` points each, by linear interpolation."""
-    place = np.linspace(0, lines.shape[1] - 1, count)
-    low = np.minimum(place.astype(int), lines.shape[1] - 2)
-    t = (place - low)[:, None]
-    return lines[:, low] * (1 - t) + lines[:, low + 1] * t
+        return np.full(len(roots), _NARROWEST)
+    reach = cKDTree(roots).query(roots, k=_AROUND + 1)[0][:, -1]
+    return np.clip(2 * _MEET * reach, 0.003, 0.02)

@@ -26,13 +26,13 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
 from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import skin_normals
-from backend.hair.curl import CURLS, coherences, find_curl
+from backend.hair.curl import CURLS, coherences, find_curl, resampled_to
 from backend.hair.draw import draw_hair, lock_edges
 from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, hair_views
-from backend.hair.trace import direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import direction_field, lock_widths, trace_guides
 from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normalised
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
@@ -407,7 +407,7 @@ def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
     short hair within the usual hairline."""
     surface = hair_surface(hull_grid(template, neutral), ())
     lines = trace_guides(surface, direction_field(surface, ()), ())
-    return hair_outline(lines, lock_widths(lines[:, 0]), template, neutral, view)
+    return hair_outline(lines, lock_widths(lines, ()), template, neutral, view)
 
 
 def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:

@@ -51,7 +51,7 @@ def picture(guides: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndar
     """Pixels and hair of guides (G, P, 3) drawn from the front, and pixels per metre."""
     count, points = len(guides), np.ascontiguousarray(guides, np.float32)
     tone = np.exp(np.random.default_rng(3).normal(-2.0, 0.15, (count, 1))).astype(np.float32) * np.ones(3, np.float32)
-    width = lock_widths(points[:, 0])
+    width = lock_widths(points, ())
     strands = HairStrands(points, np.zeros((count, 2), np.float32), width, tone, tone, 4e-5, "auto", {})
     light = np.zeros((9, 3), np.float32)
     light[0], light[1], light[2] = 0.8, 0.3, 0.3
@@ -124,7 +124,8 @@ def test_a_chosen_parting_combs_the_top_away_from_it(short: HairSurface, name: s
     x, grid = short.grid.place[..., 0] - side * 0.035, short.grid
     top = (grid.s > 0.04) & (grid.s < 0.08) & (np.abs(grid.azimuth) < 0.8) & (np.abs(x) > 0.012)
     for style in (None, STYLES["forward crop"]):
-        way = direction_field(short, (), style, parting=parting).way
+        field = direction_field(short, (), style, chosen=parting)
+        way = np.where(x[..., None] > 0, field.ways[-1], field.ways[0])
         assert (np.sign(way[..., 0]) == np.sign(x))[top].mean() > 0.9
     assert chosen_parting("auto", 0.035) is None and chosen_parting("none", 0.035).aside == 0.0
 

@@ -18,14 +18,14 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
-from backend.hair.curl import STYLES, Style, curled
+from backend.hair.curl import STYLES, Style, curled, resampled_to
 from backend.hair.fit_hair import BALDING, fit_hair, is_skin
-from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
+from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
-from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, resampled_to, trace_guides
+from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, trace_guides
 from protocol.options import OPTIONS
-from trainer.evaluate.hair import silhouettes
+from trainer.evaluate.hair import hair_outline, silhouettes
 
 YAWS = (0.0, -35.0, 30.0)
 LEFT_OUT = 15.0
@@ -119,6 +119,39 @@ def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float
     assert is_skin(hue, lighter) == bare
 
 
+@pytest.fixture(scope="module")
+def parted(template: Template) -> np.ndarray:
+    """(G, P, 3) guides of hair that is parted in the middle and covers a centimetre of the forehead."""
+    grid = hull_grid(template, template.vertices)
+    below, full = grid.s - grid.line[:, None], np.ones((COLUMNS, ROWS))
+    surface = HairSurface(grid, (below < 0.01) * full, (below < 0) * full, 0.012 * full, full)
+    return trace_guides(surface, direction_field(surface, (), STYLES["side part"]), ())
+
+
+def test_hair_leaves_its_parting_to_its_own_side(parted: np.ndarray) -> None:
+    """Directions of the two sides were smoothed into each other, and a strip of hair ran along the parting."""
+    at_line = (np.abs(parted[:, 0, 0]) < 0.006) & (parted[:, 0, 2] > 0.07)
+    assert at_line.sum() > 15
+    assert (np.sign(parted[at_line, 6, 0]) == np.sign(parted[at_line, 0, 0])).all()
+
+
+def test_no_strand_runs_along_the_parting(parted: np.ndarray) -> None:
+    """Hair over the forehead that no root reached was joined to strands further up, which lay on the parting."""
+    at_line = (np.abs(parted[..., 0]) < 0.008) & (parted[..., 2] > 0.06)
+    ahead = np.ptp(np.where(at_line, parted[..., 2], parted[:, :1, 2]), axis=1)
+    assert (ahead > 0.02).sum() <= 2
+
+
+def test_locks_beside_the_face_do_not_hang_before_it(template: Template) -> None:
+    view = made_view(template, 0.0, "crew")
+    guides = guides_of(template, [view])
+    wide, narrow = lock_widths(guides, ()), lock_widths(guides, [view])
+    hidden = [(hair_outline(guides, each, template, template.vertices, view) * (view.face > 0.5)).sum()
+              for each in (wide, narrow)]  # fmt: skip
+    assert (narrow <= wide).all() and hidden[1] < 0.8 * hidden[0]
+    assert np.median(narrow) > 0.9 * np.median(wide), "elsewhere they hide the scalp"
+
+
 def test_a_fringe_that_spreads_from_a_parting_has_no_gaps(template: Template) -> None:
     """It was a comb: strands ran aside, and few were left."""
     grid = hull_grid(template, template.vertices)
@@ -128,7 +161,7 @@ def test_a_fringe_that_spreads_from_a_parting_has_no_gaps(template: Template) ->
     surface = HairSurface(grid, covered, (below < 0) * full, 0.012 * full, full)
     aside = 3.0 * np.tanh(grid.place[..., :1] / 0.02) * [1.0, 0.0, 0.0]
     way = unit_vectors(grid.down + (below < 0.02)[..., None] * aside)
-    guides = trace_guides(surface, DirectionField(way, full), ())
+    guides = trace_guides(surface, DirectionField(way[None], full), ())
     azimuth, height = np.arctan2(guides[..., 0], guides[..., 2] - AXIS_Z), guides[..., 1]
     front = np.abs(azimuth[:, -1]) < 0.3
     low = np.sort(azimuth[front & (height[:, -1] < height[front, -1].min() + 0.015), -1])
@@ -279,11 +312,12 @@ def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     """Roots in half of a square, some eight millimetres from each other: hair up to the middle, none behind it."""
     generator = np.random.default_rng(4)
     roots = np.concatenate([generator.random((300, 2)) * [0.1, 0.2], np.zeros((300, 1))], 1)
-    width = lock_widths(roots)
+    guides = np.repeat(roots[:, None], 24, 1) + np.linspace(0, 0.05, 24)[:, None] * [0.0, 0.0, 1.0]
+    width = lock_widths(guides, ())
     assert width.dtype == np.float32
     inner = np.concatenate([generator.random((2000, 2)) * [0.07, 0.17] + 0.015, np.zeros((2000, 1))], 1)
     covered = (np.linalg.norm(inner[:, None] - roots, axis=-1) < 0.5 * width).any(1)
     assert covered.mean() > 0.85
     beyond = roots[:, 0] + 0.5 * width
     assert np.quantile(beyond, 0.99) < 0.1 + 0.007
-    np.testing.assert_array_equal(lock_widths(roots, Style(rope=0.009)), np.full(len(roots), 0.009, np.float32))
+    np.testing.assert_array_equal(lock_widths(guides, (), Style(rope=0.009)), np.full(len(roots), 0.009, np.float32))
