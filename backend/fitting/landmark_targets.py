@@ -3,7 +3,7 @@ outline landmarks slide over the face when the head turns."""
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 

@@ -96,6 +96,8 @@ class BlendingSettings:
     """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade."""
     feature_width: float = 0.004
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
+    noise: float = 0.02
+    """Log units, 0.01 to 0.06: deviation of a photo's noise in detail below ``feature_width``."""
     prefer_first: float = 1.4
     """Factor, 1 to 2, by which the best photo overall is preferred, to reduce borders between photos."""
     enough_density: float = 3500.0
@@ -488,9 +490,12 @@ def solve_detail(
         lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], at_rest, scores
     )
     gradients = [mean_gradients(broad, [weight.astype(np.float32) for weight in shares])]
-    for own, smooth in zip(at_rest, broad, strict=True):
-        own -= smooth
+    for own, wide in zip(at_rest, broad, strict=True):
+        own -= wide
     del broad, shares
+    share = (1.0 - plain * (1.0 - confirmed(at_rest, chosen, BLENDING.feature_width * density))).astype(np.float32)
+    for own in at_rest:
+        own *= share[..., None]
     gradients.append(mean_gradients(at_rest, [weight.astype(np.float32) for weight in chosen]))
     del at_rest, chosen
     mirrored = cover[:, ::-1] * (1.0 - cover)
@@ -499,6 +504,23 @@ def solve_detail(
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
     return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair), each_shown)
+
+
+def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigma: float) -> np.ndarray:
+    """(S, S) share in [0, 1] of the mean brightness of details (S, S, 3) with weights (S, S) that the photos confirm:
+    its power around a texel less that of its noise, over the first (Wiener). The noise is how much the photos differ
+    there, and ``noise`` where there are few."""
+    values = [channel_mean(own) for own in details]
+    total = np.maximum(sum(weights), np.float32(1e-6))
+    mean = sum(own * weight for own, weight in zip(values, weights, strict=True)) / total
+    spread = sum(weight * (own - mean) ** 2 for own, weight in zip(values, weights, strict=True)) / total
+    count = total**2 / np.maximum(sum(weight**2 for weight in weights), 1e-12)
+    variance = (BLENDING.noise**2 + count * spread) / count
+    noise, power = (
+        cv2.GaussianBlur((own * (total > _WEIGHT)).astype(np.float32), (0, 0), sigma)
+        for own in (variance / count, mean**2)
+    )
+    return np.clip(1.0 - noise / np.maximum(power, 1e-8), 0.0, 1.0)
 
 
 def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:

@@ -54,9 +54,6 @@ class UnwrappingSettings:
     coloured_light: float = 0.55
     """Log units of chroma, 0.3 to 1: a photo whose bare skin varies more (root mean square) is lit by coloured lamps.
     Of 834 press photos 98 % are below 0.53, half below 0.19; five under stage lamps have 0.6 to 1.1."""
-    hard_light: float = 0.6
-    """Standard deviation, 0.3 to 1, of log shading over the visible skin at which a photo's trust is half a softly lit
-    one's: hard shadows end in lines that low-order light cannot explain. Half of the photos have less than 0.25."""
     depth_side: int = 640
     """Pixels, 320 to 1280: edge of the depth buffers; finer ones do not help."""
     depth_jump: float = 0.010
@@ -622,11 +619,10 @@ def prepare_photos(
     chosen = choose_photos(fitted, faces)
     neutral = fitted.neutral[: surface.count].astype(np.float64)
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
-    photos = each(
+    return each(
         lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density),
         *zip(*chosen, strict=True),
     )
-    return prefer_soft_light(photos)
 
 
 def prepare_photo(
@@ -680,16 +676,6 @@ def prepare_photo(
     return TexturePhoto(
         face, fit, view, unwrap, transfer, samples, unwrap.weight, strained, below_hat.astype(np.float32)
     )
-
-
-def prefer_soft_light(photos: Sequence[TexturePhoto]) -> list[TexturePhoto]:
-    """Reduce the trust of photos under harder light than the softest one; a single photo stays unchanged."""
-    softness = [1.0 / (1.0 + (shading_contrast(photo.samples) / UNWRAPPING.hard_light) ** 8) for photo in photos]
-    shares = [own / max(softness) for own in softness]
-    return [
-        replace(photo, samples=replace(photo.samples, trust=photo.samples.trust * share))
-        for photo, share in zip(photos, shares, strict=True)
-    ]
 
 
 def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import spsolve
 
 from backend.geometry.template import load_template
 from backend.texture.blending import (
+    confirmed,
     mean_gradients,
     mirrored_gradients,
     photos_cover,
@@ -51,6 +52,18 @@ def test_the_weighted_solve_is_that_of_a_direct_solver() -> None:
     matrix = along.T @ along + below.T @ below + sparse.diags(pull.ravel())
     exact = spsolve(matrix.tocsc(), along.T @ across.ravel() + below.T @ down.ravel()).reshape(SIZE, SIZE, 1)
     assert np.abs(found - exact).max() < 0.04 < 0.1 < np.abs(constant - exact).max()
+
+
+def test_photos_confirm_what_they_share_and_not_what_each_has_alone() -> None:
+    line = np.zeros((SIZE, SIZE, 3), np.float32)
+    line[60:68, :64] = -0.3
+    noise = [0.1 * np.repeat(_smooth(RNG.normal(size=(SIZE, SIZE, 1))) / 0.06, 3, axis=2) for _ in range(3)]
+    weights = [np.ones((SIZE, SIZE), np.float32)] * 3
+    share = confirmed([line + own for own in noise], weights, sigma=6.0)
+    assert share[64, 14:50].min() > 0.8
+    assert share[10:118, 80:118].mean() < 0.3
+    assert confirmed([line], weights[:1], sigma=6.0)[64, 10:50].min() > 0.9, "one photo is believed above its noise"
+    assert confirmed([0.05 * line], weights[:1], sigma=6.0).max() == 0.0
 
 
 def test_a_feature_keeps_its_contrast_where_shade_of_the_same_width_goes() -> None:

@@ -12,8 +12,8 @@ from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.albedo import build_albedo
-from backend.texture.surface import head_surface, texels_per_metre, texture_space
-from backend.texture.unwrap import colour_spread, plain_skin, prefer_soft_light, prepare_photo, texel_regions
+from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrap import colour_spread
 
 SIZE = 512
 
@@ -70,25 +70,6 @@ def test_the_end_of_a_hard_shadow_is_not_drawn_on_the_skin() -> None:
     shadowed = (replace(face, pixels=pixels.astype(np.uint8)), *scene.faces[1:])
     difference = (_log_albedo(scene, shadowed) - _log_albedo(scene, scene.faces)).mean(2)
     assert np.abs(difference[_region(scene, "cheeks")]).max() < 0.05
-
-
-def test_hard_light_counts_less_than_soft_and_alone_in_full() -> None:
-    lights = [soft_light(0.2, key=0.3, ambient=0.8), soft_light(0.9, z=0.2, key=1.6, ambient=0.05)]
-    scene = make_scene([Shot(0.0, light) for light in lights])
-    surface, space = head_surface(scene.template), texture_space(scene.template, 256)
-    cage = scene.fitted.neutral[: surface.count].astype(np.float64)
-    positions = surface.lifted(cage)
-    density = texels_per_metre(surface, positions, 256)
-    opening = np.ones(len(positions))
-    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, positions, density)
-    photos = [
-        prepare_photo(surface, space, face, fit, cage, regions, density)
-        for face, fit in zip(scene.faces, scene.fitted.photos, strict=True)
-    ]
-    soft, hard = (photo.samples.trust for photo in prefer_soft_light(photos))
-    assert soft == photos[0].samples.trust
-    assert hard < 0.5 * photos[1].samples.trust
-    assert prefer_soft_light(photos[1:])[0].samples.trust == photos[1].samples.trust
 
 
 def test_one_tint_is_no_spread_of_colours() -> None:
