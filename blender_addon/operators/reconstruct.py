@@ -287,7 +287,7 @@ class _Asked(_OnHead):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().busy_reason)
+        return clickable(cls, session().busy_reason or ("" if tags.head_collections() else NO_HEAD))
 
     def _head(self, context: bpy.types.Context) -> bpy.types.Collection | None:
         asked = (one for one in tags.head_collections() if one.session_uid == self.head)

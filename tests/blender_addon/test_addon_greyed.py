@@ -27,6 +27,7 @@ SAID_OF_AN_EMPTY_SCENE = {
     "clear_mask": "Select a head that Likeness made",
     "use_photo_for": "Select a head that Likeness made",
     "change_hair": "Select a head that Likeness made",
+    "grow_hair": "Select a head that Likeness made",
     "hair_from_photo": "Select a head that Likeness made",
     "paint_texture": "Select a head that Likeness made",
     "paint_region": "Select a head that Likeness made",
