@@ -199,3 +199,15 @@ def test_the_licence_notice_of_the_scans_statistics_is_whole() -> None:
         "WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE",
     ):
         assert words in notice
+
+
+def test_window_stories_name_what_the_extension_has() -> None:
+    """They run by hand: a module that has moved would be found out by nobody."""
+    named = re.compile(r'addon\("([a-z_.]+)"\)(?:\.(\w+))?')
+    stories = [path.read_text("utf-8") for path in (ROOT / "tests" / "window").glob("*.py")]
+    found = {match.groups() for story in stories for match in named.finditer(story)}
+    assert len(found) > 20
+    for module, name in found:
+        path = ROOT / "blender_addon" / f"{module.replace('.', '/')}.py"
+        assert path.is_file(), module
+        assert name is None or re.search(rf"\b{name}\b", path.read_text("utf-8")), f"{module}.{name}"

@@ -9,6 +9,7 @@ import shutil
 from typing import Any
 
 import bpy
+import numpy as np
 from points_in_blender import Story, of_part
 
 PEOPLE = {"Anna": 0, "Ben": 1}
@@ -53,5 +54,5 @@ def story(tools: Any) -> Story:
         _, area, _ = tools.view3d()
         space = area.spaces.active
         assert space.show_region_ui and space.shading.type == "MATERIAL"
-        low, high = tools.box(head)
-        assert all(low < space.region_3d.view_location) and all(space.region_3d.view_location < high), "framed"
+        (low, high), looked_at = tools.box(head), np.array(space.region_3d.view_location)
+        assert all(low < looked_at) and all(looked_at < high), "framed"

@@ -39,7 +39,7 @@ def starts_again(tools: Any) -> Story:
     tools.phase = "enabling"
     tools.call(bpy.ops.preferences.addon_enable, module=tools.PACKAGE)
     tools.forget_gap()
-    tools.time_calls(tools.addon("waiting.heads"), "left_behind")
+    tools.time_calls(tools.addon("waiting"), "left_behind")
     yield from tools.until(lambda: tools.session().waiting.offered, 20, "the offer")
     tools.view3d()[1].spaces.active.show_region_ui = True
     yield 1.0
