@@ -238,9 +238,9 @@ def seen_outline(
     return _seen_border(face, chosen, places, middle, _FACE)
 
 
-def seen_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera) -> SeenOutline:
-    """Look for the border between ears and neck or background on both sides of the projected ears, at up to
-    ``EAR_LEVELS`` heights of each that stands out from the head; parameters as in ``seen_outline``."""
+def seen_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera) -> list[SeenOutline]:
+    """Look for the border between each ear and neck or background on both sides of the projected ear, at up to
+    ``EAR_LEVELS`` heights where it stands out from the head; left ear, right ear. Parameters as in ``seen_outline``."""
     rim, head = (camera.project(vertices[part])[:, :2] for part in (model.ears, model.beside_ears))
     right, down = upright_axes(camera.camera_from_head[:3, :3]).T
     left = model.ear_rim.base[:, 0] > 0
@@ -255,13 +255,9 @@ def seen_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camer
             row = own[level == number][(rim[own[level == number]] @ out).argmax()]
             if rim[row] @ out > (head[behind == number] @ out).max(initial=-np.inf):
                 rows.append(row)
-        chosen = np.array(rows, int)
-        found.append(
-            _seen_border(face, chosen, rim[chosen], rim[own].mean(0) - out * np.ptp(heights), (*_FACE, FaceClass.EARS))
-        )
-    return SeenOutline(
-        *(np.concatenate([getattr(one, name) for one in found]) for name in SeenOutline.__dataclass_fields__)
-    )
+        middle = rim[own].mean(0) - out * np.ptp(heights)
+        found.append(_seen_border(face, np.array(rows, int), rim[rows], middle, (*_FACE, FaceClass.EARS)))
+    return found
 
 
 def _seen_border(
@@ -308,13 +304,13 @@ def _outline_targets(
 ) -> PointTargets:
     """Targets across the outlines of jaw, cheeks and ears in the photo's labels."""
     posed, camera = _posed(template, parameters, identity), parameters.camera()
-    seen, ears = seen_outline(template, model, face, posed, camera), seen_ears(model, face, posed, camera)
-    of_outline = np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND)
-    of_ears = np.tile(EAR_OUTLINE, (len(ears.points), 1))
-    return PointTargets.joined(
-        _across(model.row_points, seen, of_outline, face, stage.outline_fraction, model.nuisance_size),
-        _across(model.ear_rim, ears, of_ears, face, stage.ear_fraction, model.nuisance_size),
-    )
+    seen, count = seen_outline(template, model, face, posed, camera), model.nuisance_size
+    errors = np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND)
+    found = _across(model.row_points, seen, errors, face, stage.outline_fraction, count)
+    for ear in seen_ears(model, face, posed, camera):
+        errors = np.tile(EAR_OUTLINE, (len(ear.points), 1))
+        found = PointTargets.joined(found, _across(model.ear_rim, ear, errors, face, stage.ear_fraction, count))
+    return found
 
 
 def _across(
