@@ -166,13 +166,9 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     ``weight`` (C, R)."""
     grid = surface.grid
     top = surface.there * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
-    ways = partings(surface)
-    agree = []
-    for way in ways:
-        each = combing(surface, way)
-        agree.append(
-            float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum() / max((top * weight).sum(), 1e-9))
-        )
+    ways, total = partings(surface), max(float((top * weight).sum()), 1e-9)
+    combed = (combing(surface, way) for way in ways)
+    agree = [float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum()) / total for each in combed]
     best = int(np.argmax(agree))
     return ways[best if agree[best] > agree[0] + _BETTER else 0]
 
@@ -222,10 +218,9 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
     grid = surface.grid
     outside = grid.place + grid.normal * surface.height[..., None]
     there = surface.there > 0.5
-    one, other = (np.gradient(outside, axis=0), np.gradient(outside, axis=1))
-    one = np.where(grid.radius[..., None] > 1e-3, (np.roll(outside, -1, 0) - np.roll(outside, 1, 0)), grid.around)
+    one = np.where(grid.radius[..., None] > 1e-3, np.roll(outside, -1, 0) - np.roll(outside, 1, 0), grid.around)
     first = unit_vectors(one)
-    normal = unit_vectors(np.cross(other, first))
+    normal = unit_vectors(np.cross(np.gradient(outside, axis=1), first))
     normal *= np.where((normal * grid.normal).sum(-1, keepdims=True) < 0, -1, 1)
     second = np.cross(normal, first)
     tensor, total, clearness = np.zeros((*there.shape, 3, 3)), np.zeros(there.shape), np.zeros(there.shape)
@@ -360,11 +355,10 @@ def trace_guides(
     """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field, or straight out of the
     scalp where its ``curl`` has it stand, or all the way to a ``knot``."""
     generator = np.random.default_rng(seed)
-    stands = curl.stands
-    azimuth, s = _roots(surface, generator, stands)
+    azimuth, s = _roots(surface, generator, curl.stands)
     if not len(azimuth):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
-    if stands:
+    if curl.stands:
         return _ended(_standing(surface, azimuth, s, generator), views)
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
@@ -591,13 +585,11 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), deep)
     strand, step = np.nonzero(shown)
     a, s = paths.azimuth[shown], paths.s[shown]
-    index = np.arange(len(column))
-    end = back.azimuth[index, back.count - 1], back.s[index, back.count - 1]
-    grows = grid.at(surface.roots, *end) > 0.5
-    fallen = end[1] - np.interp(end[0], grid.azimuth[:, 0], grid.line, period=2 * np.pi) > _FALLEN
-    end = end[0], np.maximum(end[1] - _ABOVE, 0)
-    away, near = cKDTree(grid.at(grid.place, a, s)).query(grid.at(grid.place, *end), distance_upper_bound=_JOIN)
     lines = [np.stack([back.azimuth[k, :count], back.s[k, :count]], 1)[::-1] for k, count in enumerate(back.count)]
+    azimuth, end = np.array([line[0] for line in lines]).T
+    grows, fallen = grid.at(surface.roots, azimuth, end) > 0.5, _over_skin(grid, back) > _FALLEN
+    place = grid.at(grid.place, azimuth, np.maximum(end - _ABOVE, 0))
+    away, near = cKDTree(grid.at(grid.place, a, s)).query(place, distance_upper_bound=_JOIN)
     added = [lines[k] for k in np.flatnonzero(grows)]
     for k in np.flatnonzero(np.isfinite(away) & fallen & ~grows):
         first = step[near[k]] + 1
