@@ -55,8 +55,9 @@ _LEAST_FALL = 0.7
 _HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
 """Cells over which the border of the hair is smooth, 12 mm, and metres from which half on hair does not run out over
 it."""
-_SIDES = (-1.0, 1.0)
-"""To the right and to the left of a parting."""
+_SIDES, _SOFT = (-1.0, 1.0), 0.006
+"""To the right and to the left of a parting, and metres from it within which hair of both sides grows, half a lock:
+with none the parting is a notch as deep as the hair is high."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -72,8 +73,9 @@ class DirectionField:
     parting: float = 0.0
 
     def side(self, place: np.ndarray) -> np.ndarray:
-        """(M,) which of ``ways`` hair with roots at ``place`` (M, 3) follows."""
-        return np.minimum(place[:, 0] > self.parting, len(self.ways) - 1)
+        """(M,) which of ``ways`` hair with roots at ``place`` (M, 3) follows: near the parting either."""
+        soft = _SOFT * np.random.default_rng(0).uniform(-1, 1, len(place))
+        return np.minimum(place[:, 0] + soft > self.parting, len(self.ways) - 1)
 
 
 def direction_field(
@@ -531,8 +533,7 @@ def _walk(
     side = field.side(grid.at(grid.place, azimuth, s))
     for number, each in enumerate(field.ways):
         walking = np.flatnonzero(side == number)
-        down, around = (each * grid.down).sum(-1), (each * grid.around).sum(-1)
-        x = grid.place[..., 0] - field.parting
+        down, around, x = (each * grid.down).sum(-1), (each * grid.around).sum(-1), grid.place[..., 0] - field.parting
         maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots, x], -1)
         here = grid.at(maps, azimuth[walking], s[walking])
         for step in range(1, steps + 1):
@@ -674,7 +675,7 @@ def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | No
     Ropes always keep their style's width and stand apart."""
     if style is not None and style.rope:
         return np.full(len(guides), style.rope, np.float32)
-    meeting = np.maximum(_meeting(guides[:, 0]), _NARROWEST)
+    meeting = _meeting(guides[:, 0])
     some = guides[:, : -guides.shape[1] // 6 : 3].astype(np.float64)  # tips hang out of the hair's border
     normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
     width, narrow = meeting, np.ones(len(guides), bool)
@@ -695,4 +696,4 @@ def _meeting(roots: np.ndarray) -> np.ndarray:
     if len(roots) <= _AROUND:
         return np.full(len(roots), _NARROWEST)
     reach = cKDTree(roots).query(roots, k=_AROUND + 1)[0][:, -1]
-    return np.clip(2 * _MEET * reach, 0.003, 0.02)
+    return np.clip(2 * _MEET * reach, _NARROWEST, 0.02)
