@@ -103,21 +103,16 @@ def draw_hair(
 def lock_edges(points: np.ndarray, width: np.ndarray, normals: np.ndarray, count: int = 8) -> np.ndarray:
     """(G, count + 1, P, 3) the guides (G, P, 3), then ``count`` of the outermost hairs of each lock.
 
-    width : (G,) metres. normals : (G, 3) of the skin at the roots.
+    width : (G,) metres at the root; locks get narrower towards their tips. normals : (G, 3) of the skin at the roots.
     """
     _, across, side = _frames(points)
     one, other = _from_skin(across, side, normals, _locked(points)[1])
     angle = np.arange(count) * 2 * np.pi / count
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)  # (count, 2)
     away = ring[:, 0, None, None] * one[:, None] + ring[:, 1, None, None] * other[:, None]
-    edges = points[:, None] + lock_radius(points, width)[:, None, :, None] * away
+    radius = 0.5 * width[:, None] * (1 - _locked(points)[0][:, None] * np.linspace(0, 1, points.shape[1]))
+    edges = points[:, None] + radius[:, None, :, None] * away
     return np.concatenate([points[:, None], edges], 1)
-
-
-def lock_radius(points: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """(G, P) metres from guides (G, P, 3) to the outermost hairs of their locks. ``width`` (G,) is the width at the
-    root; locks get narrower towards their tips."""
-    return 0.5 * width[:, None] * (1 - _locked(points)[0][:, None] * np.linspace(0, 1, points.shape[1]))
 
 
 def _locked(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

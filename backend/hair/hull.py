@@ -183,7 +183,8 @@ def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndar
 
     angle = np.linspace(0, np.pi / 2, 61)
     rays = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    reach = _filled(farthest(np.array([[0.0, CENTRE_Y]]), rays))
+    reach = farthest(np.array([[0.0, CENTRE_Y]]), rays)
+    reach = np.interp(angle, angle[np.isfinite(reach)], reach[np.isfinite(reach)])
     top = np.array([0.0, CENTRE_Y]) + rays * reach[:, None]
     heights = np.arange(CENTRE_Y - 0.004, 0.2, -0.004)
     level = np.broadcast_to([1.0, 0.0], (len(heights), 2))
@@ -210,11 +211,6 @@ def _body_radius(azimuth: float, heights: np.ndarray) -> np.ndarray:
     radius = 1 / np.sqrt((np.sin(azimuth) / half) ** 2 + (np.cos(azimuth) / depth) ** 2)
     on_chest = (heights < BODY_ROWS[0, 3]) & (np.abs(azimuth) < 1.2)
     return np.where(on_chest, np.minimum(radius, 0.12), 0.0)
-
-
-def _filled(values: np.ndarray) -> np.ndarray:
-    known = np.isfinite(values)
-    return np.interp(np.arange(len(values)), np.flatnonzero(known), values[known])
 
 
 @dataclass(frozen=True)

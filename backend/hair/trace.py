@@ -57,8 +57,9 @@ _LEAST_FALL = 0.7
 _HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
 """Cells over which the border of the hair is smooth, 12 mm, and metres from which half on hair does not run out over
 it."""
-_SIDES = (-1.0, 1.0)
-"""To the right and to the left of a parting."""
+_SIDES, _SOFT = (-1.0, 1.0), 0.006
+"""To the right and to the left of a parting, and metres from it within which hair of both sides grows, half a lock:
+with none the parting is a notch as deep as the hair is high."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -74,8 +75,9 @@ class DirectionField:
     parting: float = 0.0
 
     def side(self, place: np.ndarray) -> np.ndarray:
-        """(M,) which of ``ways`` hair with roots at ``place`` (M, 3) follows."""
-        return np.minimum(place[:, 0] > self.parting, len(self.ways) - 1)
+        """(M,) which of ``ways`` hair with roots at ``place`` (M, 3) follows: near the parting either."""
+        soft = _SOFT * np.random.default_rng(0).uniform(-1, 1, len(place))
+        return np.minimum(place[:, 0] + soft > self.parting, len(self.ways) - 1)
 
 
 def direction_field(
@@ -187,13 +189,9 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     ``weight`` (C, R)."""
     grid = surface.grid
     top = surface.there * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
-    ways = partings(surface)
-    agree = []
-    for way in ways:
-        each = combing(surface, way)
-        agree.append(
-            float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum() / max((top * weight).sum(), 1e-9))
-        )
+    ways, total = partings(surface), max(float((top * weight).sum()), 1e-9)
+    combed = (combing(surface, way) for way in ways)
+    agree = [float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum()) / total for each in combed]
     best = int(np.argmax(agree))
     return ways[best if agree[best] > agree[0] + _BETTER else 0]
 
@@ -246,10 +244,9 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
     grid = surface.grid
     outside = grid.place + grid.normal * surface.height[..., None]
     there = surface.there > 0.5
-    one, other = (np.gradient(outside, axis=0), np.gradient(outside, axis=1))
-    one = np.where(grid.radius[..., None] > 1e-3, (np.roll(outside, -1, 0) - np.roll(outside, 1, 0)), grid.around)
+    one = np.where(grid.radius[..., None] > 1e-3, np.roll(outside, -1, 0) - np.roll(outside, 1, 0), grid.around)
     first = unit_vectors(one)
-    normal = unit_vectors(np.cross(other, first))
+    normal = unit_vectors(np.cross(np.gradient(outside, axis=1), first))
     normal *= np.where((normal * grid.normal).sum(-1, keepdims=True) < 0, -1, 1)
     second = np.cross(normal, first)
     tensor, total, clearness = np.zeros((*there.shape, 3, 3)), np.zeros(there.shape), np.zeros(there.shape)
@@ -384,11 +381,10 @@ def trace_guides(
     """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field, or straight out of the
     scalp where its ``curl`` has it stand, or all the way to a ``knot``."""
     generator = np.random.default_rng(seed)
-    stands = curl.stands
-    azimuth, s = _roots(surface, generator, stands)
+    azimuth, s = _roots(surface, generator, curl.stands)
     if not len(azimuth):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
-    if stands:
+    if curl.stands:
         return _ended(_standing(surface, azimuth, s, generator), views)
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
@@ -561,8 +557,7 @@ def _walk(
     side = field.side(grid.at(grid.place, azimuth, s))
     for number, each in enumerate(field.ways):
         walking = np.flatnonzero(side == number)
-        down, around = (each * grid.down).sum(-1), (each * grid.around).sum(-1)
-        x = grid.place[..., 0] - field.parting
+        down, around, x = (each * grid.down).sum(-1), (each * grid.around).sum(-1), grid.place[..., 0] - field.parting
         maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots, x], -1)
         here = grid.at(maps, azimuth[walking], s[walking])
         for step in range(1, steps + 1):
@@ -615,13 +610,11 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     back = _walk(surface, field, (grid.azimuth[column, 0], row * STEP), np.zeros(len(column)), deep)
     strand, step = np.nonzero(shown)
     a, s = paths.azimuth[shown], paths.s[shown]
-    index = np.arange(len(column))
-    end = back.azimuth[index, back.count - 1], back.s[index, back.count - 1]
-    grows = grid.at(surface.roots, *end) > 0.5
-    fallen = end[1] - np.interp(end[0], grid.azimuth[:, 0], grid.line, period=2 * np.pi) > _FALLEN
-    end = end[0], np.maximum(end[1] - _ABOVE, 0)
-    away, near = cKDTree(grid.at(grid.place, a, s)).query(grid.at(grid.place, *end), distance_upper_bound=_JOIN)
     lines = [np.stack([back.azimuth[k, :count], back.s[k, :count]], 1)[::-1] for k, count in enumerate(back.count)]
+    azimuth, end = np.array([line[0] for line in lines]).T
+    grows, fallen = grid.at(surface.roots, azimuth, end) > 0.5, _over_skin(grid, back) > _FALLEN
+    place = grid.at(grid.place, azimuth, np.maximum(end - _ABOVE, 0))
+    away, near = cKDTree(grid.at(grid.place, a, s)).query(place, distance_upper_bound=_JOIN)
     added = [lines[k] for k in np.flatnonzero(grows)]
     for k in np.flatnonzero(np.isfinite(away) & fallen & ~grows):
         first = step[near[k]] + 1
@@ -706,7 +699,7 @@ def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | No
     Ropes always keep their style's width and stand apart."""
     if style is not None and style.rope:
         return np.full(len(guides), style.rope, np.float32)
-    meeting = np.maximum(_meeting(guides[:, 0]), _NARROWEST)
+    meeting = _meeting(guides[:, 0])
     some = guides[:, : -guides.shape[1] // 6 : 3].astype(np.float64)  # tips hang out of the hair's border
     normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
     width, narrow = meeting, np.ones(len(guides), bool)
@@ -727,4 +720,4 @@ def _meeting(roots: np.ndarray) -> np.ndarray:
     if len(roots) <= _AROUND:
         return np.full(len(roots), _NARROWEST)
     reach = cKDTree(roots).query(roots, k=_AROUND + 1)[0][:, -1]
-    return np.clip(2 * _MEET * reach, 0.003, 0.02)
+    return np.clip(2 * _MEET * reach, _NARROWEST, 0.02)

@@ -6,16 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import load_template
-from backend.hair.hull import AZIMUTHS, CENTRE_Y, ROWS, _nearest, head_hull
-
-
-def test_neighbours_are_the_nearest() -> None:
-    rng = np.random.default_rng(0)
-    points, others = rng.normal(size=(100, 3)), rng.normal(size=(300, 3))
-    every = ((points[:, None] - others) ** 2).sum(-1)
-    squared, near = _nearest(points, others, 4)
-    np.testing.assert_array_equal(np.sort(near, axis=1), np.sort(every.argsort(1)[:, :4], axis=1))
-    np.testing.assert_array_equal(squared, np.take_along_axis(every, near, 1))
+from backend.hair.hull import AZIMUTHS, CENTRE_Y, ROWS, head_hull
 
 
 def test_the_upper_hull_lies_on_the_skull() -> None:
