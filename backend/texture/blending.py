@@ -29,7 +29,7 @@ from backend.photos.collection import FaceClass
 from backend.rendering.interpolate import sample_image
 from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
-from backend.texture.delighting import Delit, photo_detail
+from backend.texture.delighting import DELIGHTING, Delit, photo_detail
 from backend.texture.skin_prior import pull_share
 from backend.texture.surface import (
     HeadSurface,
@@ -46,7 +46,6 @@ from backend.texture.unwrap import (
     PhotoInView,
     TexturePhoto,
     labelled_share,
-    photo_at_scale,
     sample_linear,
     under_jaw,
 )
@@ -65,8 +64,6 @@ class BlendingSettings:
     """Metres, 0.0004 to 0.002: finer detail comes from the best photo alone, because photos are aligned no better."""
     consensus_size: int = 512
     """Texels, 256 to 1024: edge of the map on which the consensus of middle frequencies is computed."""
-    consensus_outlier: float = 0.25
-    """Log units, 0.1 to 0.8: a photo this far from the others gets a quarter of its weight in that consensus."""
     smooth_vote: float = 0.5
     """Weight, 0.2 to 1, of the smooth skin in that consensus, in plain skin, beside a good photo's 1."""
     deviation_blur: float = 2.0
@@ -551,7 +548,7 @@ def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore], plai
     weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
     values.append(np.zeros_like(values[0]))
     weights.append(cv2.resize(plain, small, interpolation=cv2.INTER_AREA).ravel() * np.float32(BLENDING.smooth_vote))
-    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), BLENDING.consensus_outlier, iterations=3)
+    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), DELIGHTING.consensus_outlier, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -566,6 +563,9 @@ def _consistency(deviation: np.ndarray) -> np.ndarray:
     return (1.0 / (1.0 + (deviation / BLENDING.consistent) ** 2) ** 2).astype(np.float32)
 
 
+_COUNTS = 0.02  # weight of a photo in the finest detail, of which all have 1 together, below which it is left out
+
+
 def fine_band(
     atlas: SurfaceAtlas, photos: Sequence[PhotoInView], detail: SolvedDetail, delit: Delit, density: float
 ) -> np.ndarray:
@@ -578,15 +578,14 @@ def fine_band(
     def finest(piece: slice, own: tuple[PhotoInView, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
         photo, weight, middle, hair, field = own
         weights = sample_image(weight, in_own[piece])
-        used = np.flatnonzero(weights > 1e-3)
+        used = np.flatnonzero(weights > _COUNTS)
         if len(used) == 0:
             return
         texels = np.arange(piece.start, min(piece.stop, len(atlas.texel)))[used]
         vertex_values = [photo.view.pixels, field, delit.log_base, delit.log_skin, delit.colour_range]
         sampled = atlas.part(texels).sample(np.concatenate(vertex_values, 1))  # (N, 13)
         fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _photo_colour_range(photo, sampled[:, 11:]))
-        pixels, scale = photo_at_scale(photo.face, photo.view.pixels_per_metre, density)
-        linear = sample_linear(sampled[:, :2], pixels, scale)
+        linear = sample_linear(photo.face, sampled[:, :2], photo.view.pixels_per_metre, density)
         there = in_own[texels]
         shown = photo_detail(linear, *fields, sample_image(hair, there), photo.samples.monochrome)
         summed[texels] += weights[used, None] * (shown - sample_image(middle, there))

@@ -259,7 +259,6 @@ def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
 _BRIGHT_KNEE = 0.15  # log units above bright skin from which brightness is compressed as a highlight's residue
 _BRIGHT_SLOPE = 0.35  # slope of the compressed range
 _HIGHLIGHT_STRENGTH = 0.85  # share of a detected highlight that is removed
-_MONOCHROME_DETAIL = (0.86, 1.03, 1.12)  # contrast per channel given to the detail of a grey photo
 
 
 def photo_detail(
@@ -327,12 +326,7 @@ def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochro
         green = np.log(max(linear[i, 1], DARKEST)) - log_field[i, 1] - log_base[i, 1]
         blue = np.log(max(linear[i, 2], DARKEST)) - log_field[i, 2] - log_base[i, 2]
         if monochrome:
-            grey = (red + green + blue) / 3.0
-            red, green, blue = (
-                grey * _MONOCHROME_DETAIL[0],
-                grey * _MONOCHROME_DETAIL[1],
-                grey * _MONOCHROME_DETAIL[2],
-            )
+            red = green = blue = (red + green + blue) / 3.0
         else:
             b0, b1, b2 = log_base[i, 0], log_base[i, 1], log_base[i, 2]
             s0, s1, s2 = log_skin[i, 0], log_skin[i, 1], log_skin[i, 2]

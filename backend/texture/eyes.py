@@ -45,7 +45,7 @@ _VEIN = np.array([0.55, 0.20, 0.16])
 _LIT_SHARE = 0.8  # share of the light that reaches the middle of the open eye
 _UPPER_SHADE, _UPPER_REACH = 0.80, 0.0027  # share blocked at the upper lid's edge; metres in which it falls to a third
 _LOWER_SHADE, _LOWER_REACH = 0.45, 0.0012  # the same for the lower lid
-_CAUSTIC = 0.35  # gradient by which the cornea focuses light from above onto the iris's lower half
+_CAUSTIC = 0.35  # gradient by which a cornea brightens the iris's lower half; divided out where one is rendered
 _LID_RIM_DISTANCE = 0.0006  # metres: lid skin nearer than this to the eyeball is the lid's rim
 _LASH_ROOT_DISTANCE = 0.0022  # metres from the rim to the lash roots
 _UPPER_LASHES, _LOWER_LASHES = 0.55, 0.15  # share of the light that lashes block
@@ -547,9 +547,6 @@ _FIBRES = ((0.035, 0.20, 31), (0.016, 0.16, 32))
 """Iris fibres that only the eyes' own image resolves: width around the iris in radii, log units, seed."""
 _CRYPTS = 0.22  # log units by which the gaps between fibres are darker
 _RING = 0.75  # log units by which the limbal ring is darker than the iris
-_CAUSTIC_GRADIENT = 0.35
-"""Gradient with which ``paint_eyeball`` brightens an iris's lower half, as a cornea does. Divided out here, because a
-cornea is rendered."""
 
 
 @dataclass(frozen=True)
@@ -635,7 +632,7 @@ def _close_up(points: np.ndarray, pattern: IrisPattern, seed: int) -> np.ndarray
     crypts = -_CRYPTS * smoothstep(0.25, 0.6, gradient_noise(wavy, 0.17, seed + 33)) * smoothstep(0.7, 0.3, relative)
     inside = smoothstep(0.02, 0.10, relative) * smoothstep(1.0, 0.90, across / IRIS_RADIUS)
     ring = -_RING * np.exp(-(((across / IRIS_RADIUS - 0.97) / 0.07) ** 2))
-    even = -np.log(1.0 - _CAUSTIC_GRADIENT * points[:, 1] / IRIS_RADIUS) * smoothstep(1.05, 0.95, across / IRIS_RADIUS)
+    even = -np.log(1.0 - _CAUSTIC * points[:, 1] / IRIS_RADIUS) * smoothstep(1.05, 0.95, across / IRIS_RADIUS)
     tone, seen = pattern.at(points[:, 0] / IRIS_RADIUS, points[:, 1] / IRIS_RADIUS)
     made = (fibres + crypts) * inside + ring + even
     return made[:, None] + tone * seen[:, None]

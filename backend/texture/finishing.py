@@ -116,6 +116,9 @@ def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray
     return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32)
 
 
+_ALL_SHOWN = 0.99  # share from which the photos' own detail is all; noise is slow
+
+
 def compose_skin(
     surface: HeadSurface,
     working: SurfaceAtlas,
@@ -145,8 +148,9 @@ def compose_skin(
     def compose(texels: slice) -> np.ndarray:
         part = atlas.part(texels)
         where, own, other = part.sample(positions), cover[texels, None], mirrored[texels, None]
-        made = skin_noise(where, pores, blotches)
-        shown = own * fine[texels] + other * other_side[texels] + (1.0 - own - other) * made
+        shown = own * fine[texels] + other * other_side[texels]
+        unseen = np.flatnonzero(own + other < _ALL_SHOWN)
+        shown[unseen] += (1.0 - own - other)[unseen] * skin_noise(where[unseen], pores, blotches)
         return part.sample(log_base) + part.gather(solved) + shown
 
     return np.concatenate(each(compose, pieces(len(atlas.texel))))
@@ -238,16 +242,11 @@ def _inpaint_fold(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: Surf
         brightness,
     )
     open_skin[y, x] = own * (1.0 - fold) * clear
-    beside = push_pull(*_lowpass_and_support(image, open_skin, even))
+    mean, support = masked_lowpass(image, open_skin, even)
+    beside = push_pull(mean, support / 0.3)
     broad, _ = masked_lowpass(image, inside, even)
     fill = (1.0 - _LOW_FREQUENCIES_KEPT) * beside[y, x] + _LOW_FREQUENCIES_KEPT * broad[y, x]
     return log * (1.0 - fold[:, None]) + fill * fold[:, None]
-
-
-def _lowpass_and_support(image: np.ndarray, weights: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Masked low-pass of ``image`` and its support in [0, 1], in the form that ``push_pull`` takes."""
-    mean, support = masked_lowpass(image, weights, sigma)
-    return mean, np.clip(support / 0.3, 0.0, 1.0)
 
 
 def finish_skin(
@@ -308,7 +307,7 @@ def paint_parts(
         elif name == "tongue":
             colour = mouth.paint_tongue(points)
         else:
-            colour = mouth.paint_lashes(points)
+            colour = mouth.LASHES
         flat[atlas.texel] = colour
 
 
@@ -353,9 +352,8 @@ def _blend_seams(
     return inner + fields[:, :1] * (fields[:, 1:] - inner)
 
 
-def _nostril() -> np.ndarray:
-    """(3,) log albedo of a nostril minus that of the surrounding skin."""
-    return -FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
+_NOSTRIL = -FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
+"""(3,) log albedo of a nostril minus that of the surrounding skin."""
 
 
 def _paint_nostrils(
@@ -368,7 +366,7 @@ def _paint_nostrils(
     result = log_albedo.astype(np.float32)
     used = np.flatnonzero((openness < 0.3) & (unseen > 0.01))
     inside = smoothstep(0.30, 0.08, openness[used]) * smoothstep(0.3, 0.7, nose[used]) * unseen[used]
-    result[used] += inside[:, None] * (log_skin[used] + _nostril() - result[used])
+    result[used] += inside[:, None] * (log_skin[used] + _NOSTRIL - result[used])
     return result
 
 
@@ -396,7 +394,7 @@ def _paint_inner(
     inside = (inside * (1 - throat) + np.array(FINISHING.throat) * throat) * mottle
     skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
     socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
-    nostril = np.exp(log_skin + _nostril())
+    nostril = np.exp(log_skin + _NOSTRIL)
     other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
     shares = (mouth[:, None], sockets[:, None], neck[:, None], other)
     total = np.maximum(sum(shares), 1e-6)

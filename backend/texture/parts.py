@@ -344,11 +344,6 @@ def paint_tongue(points: np.ndarray) -> np.ndarray:
     return (tone * (1.0 + papillae - furrow)[:, None] * lit).clip(0.01, 0.9).astype(np.float32)
 
 
-def paint_lashes(points: np.ndarray) -> np.ndarray:
-    """Linear albedo (P, 3) of the lashes: nearly black."""
-    return np.broadcast_to(LASHES.astype(np.float32), points.shape).copy()
-
-
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Log linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
 _NEIGHBOUR_GUIDES = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres

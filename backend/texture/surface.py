@@ -73,10 +73,7 @@ class SurfaceAtlas:
 
     def gather_small(self, image: np.ndarray) -> np.ndarray:
         """``gather`` with linear interpolation from an image (S, S) of another size."""
-        size = self.resolution
-        if image.shape[0] != size:
-            image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-        return self.gather(image)
+        return self.gather(enlarged(image, self.resolution))
 
     def splat(self, values: np.ndarray, weights: np.ndarray, vertex_count: int) -> tuple[np.ndarray, np.ndarray]:
         """Weighted mean of texel values (P, C) around each mesh vertex, and the summed weight (texels).

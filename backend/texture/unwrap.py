@@ -225,21 +225,15 @@ def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return result
 
 
-def photo_at_scale(face: PhotoFace, pixels_per_metre: float, texels_per_metre: float) -> tuple[np.ndarray, float]:
-    """The crop, downsampled so that texels do not skip pixels: ((h, w, 3) uint8, its scale)."""
-    scale = min(1.0, 1.3 * texels_per_metre / pixels_per_metre)
+def sample_linear(face: PhotoFace, positions: np.ndarray, pixels_per_metre: float, density: float) -> np.ndarray:
+    """(P, 3) float32 linear light of a photo at positions (P, 2) of its crop, reduced where texels, ``density``
+    a metre, would skip pixels."""
+    pixels, scale = face.pixels, min(1.0, 1.3 * density / pixels_per_metre)
     if scale > 0.8:
-        return face.pixels, 1.0
-    size = tuple(max(1, round(scale * side)) for side in face.pixels.shape[1::-1])
-    return cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA), scale
-
-
-def sample_linear(atlas_positions: np.ndarray, pixels: np.ndarray, scale: float) -> np.ndarray:
-    """(P, 3) float32 linear light of a downsampled crop at positions (P, 2) of the full crop."""
-    sampled = sample_image(
-        pixels, atlas_positions * np.float32(scale), cv2.INTER_CUBIC if scale == 1.0 else cv2.INTER_LINEAR
-    )
-    return linear_from_srgb(sampled)
+        return linear_from_srgb(sample_image(pixels, positions, cv2.INTER_CUBIC))
+    size = tuple(max(1, round(scale * side)) for side in pixels.shape[1::-1])
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return linear_from_srgb(sample_image(small, positions * np.float32(scale), cv2.INTER_LINEAR))
 
 
 def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
@@ -285,8 +279,7 @@ def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels
     stacked = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
     sampled = atlas.sample(stacked)  # (P, 4)
     positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3].copy()  # kept: not with all four
-    pixels, scale = photo_at_scale(face, view.pixels_per_metre, texels_per_metre)
-    linear = sample_linear(positions, pixels, scale)
+    linear = sample_linear(face, positions, view.pixels_per_metre, texels_per_metre)
     all_labels = without_specks(face.labels, view.pixels_per_metre)
     all_labels = brows_behind_glasses(all_labels, face.pixels, face.landmarks)
     labels = sample_labels(all_labels, positions)
