@@ -166,7 +166,7 @@ class JobOptions(option_struct("Options", {}), frozen=True, kw_only=True, forbid
     device: Literal[DEVICES] = "auto"
     corrections: Annotated[tuple[PhotoCorrections, ...], msgspec.Meta(max_length=64)] = ()
     only: Literal[ONLY] = ""
-    head: _Token | Literal[""] = ""
+    head: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{0,64}\Z")] = ""
 
 
 class PhotoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
