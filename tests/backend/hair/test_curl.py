@@ -88,7 +88,7 @@ def test_unsure_hair_is_the_straighter_one() -> None:
     assert find_curl([curly, straight]) is CURLS[2], "of two the leading one tells"
 
 
-@pytest.mark.parametrize(("noise", "blur"), [(1.0, 0.0), (3.0, 3.0)])
+@pytest.mark.parametrize(("noise", "blur"), [(1.0, 0.0), (3.0, 4.0)])
 def test_noise_and_blur_are_no_curls(noise: float, blur: float) -> None:
     """Slick hair that was tied back came as short curls: an even colour with the photo's noise, and motion's blur."""
     random = np.random.default_rng(2).normal(0, 4.0, (160, 160)).astype(np.float32)
