@@ -19,7 +19,7 @@ from backend.hair.curl import CURLS, STUBBLE, STYLES, curled, find_curl, line_st
 from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
-from backend.hair.hair_views import closed_head
+from backend.hair.hair_views import HairView, closed_head
 from backend.hair.trace import (
     Parting,
     chosen_parting,
@@ -166,3 +166,38 @@ def test_tight_hair_is_gathered_behind_where_other_photos_show_it_long(template:
     head = tied[~tail]
     away = np.linalg.norm(head[:, -1] - knot.place, axis=1)
     assert (away < 0.05).mean() > 0.5, "what is not in the tail ends at the knot"
+
+
+def beside(view: HairView, low: tuple[float, float], high: tuple[float, float]) -> HairView:
+    """A view with hair in a rectangle, x and y in metres at the head's middle."""
+    ends = np.array([[*low, 0.0], [*high, 0.0]])
+    (left, upper), (right, lower) = np.sort(view.camera.project(ends)[:, :2], 0).round().astype(int)
+    hair = view.hair.copy()
+    hair[max(upper, 0) : lower, max(left, 0) : right] = 1.0
+    return replace(view, hair=hair)
+
+
+def test_tied_hair_is_gathered_at_a_tail_that_one_photo_shows(template: Template) -> None:
+    """It stood 15 mm high in small photos, above the bound, and came as a boy's crop."""
+    views = [made_view(template, yaw, "crew") for yaw in (0.0, 30.0)]
+    surface = hair_surface(hull_grid(template, template.vertices), views)
+    tight = replace(surface, height=0 * surface.height + 0.015)
+    assert find_knot(tight, views, long_=True) is None, "other photos' long hair says nothing of hair so high"
+    tail = beside(views[0], (0.10, 0.60), (0.13, 0.70))
+    knot = find_knot(tight, [tail, views[1]], long_=False)
+    assert knot is not None and knot.place[1] < 0.75
+    both = beside(tail, (-0.13, 0.60), (-0.10, 0.70))
+    assert find_knot(tight, [both, views[1]], long_=False) is None, "it hangs at both sides"
+    assert find_knot(replace(tight, height=tight.height + 0.004), [tail], long_=False) is None, "a full head of hair"
+
+
+def test_a_bun_on_top_that_other_photos_lack_is_a_thrown_tail_or_somebody_behind(template: Template) -> None:
+    views = [made_view(template, yaw, "crew") for yaw in (0.0, 10.0, -10.0)]
+    surface = hair_surface(hull_grid(template, template.vertices), views)
+    tight = replace(surface, height=np.minimum(surface.height, 0.006))
+    top = float(template.vertices[: template.head.vertex_stop, 1].max()) + 0.02
+    large, small = (beside(views[0], (-0.03, top), (0.03, top + high)) for high in (0.06, 0.025))
+    bun = find_knot(tight, [large], long_=False)
+    thrown = find_knot(tight, [large, *views[1:]], long_=False)
+    assert bun.place[1] > 0.83 and thrown.place[1] < 0.83 and thrown.length > 0.1
+    assert find_knot(tight, [small, *views[1:]], long_=False) is None
