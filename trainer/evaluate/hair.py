@@ -539,8 +539,8 @@ def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[Hai
 
 
 CURL_LABELS = Path(__file__).with_name("curl_labels.csv")
-"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. Of the bounds only those of contrast, ``curl._SHARP``
-and ``curl._CLEAR``, were set with them in view."""
+"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. No bound is a fit to them; when
+``curl._SHARP`` and ``curl._CLEAR`` were chosen they were in view."""
 
 
 def curl_figures(photos: Path) -> dict[str, float]:

@@ -122,7 +122,8 @@ def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float
 
 
 @pytest.mark.parametrize(("above", "beside", "ring"), [
-    ((235, 190, 175), (70, 50, 40), True), ((235, 190, 175), (160, 125, 110), False), ((70, 50, 40), (70, 50, 40), False),
+    ((235, 190, 175), (70, 50, 40), True), ((235, 190, 175), (160, 125, 110), False),
+    ((70, 50, 40), (70, 50, 40), False),
 ])  # fmt: skip
 def test_a_dark_ring_round_a_shining_top_is_not_shaved(
     template: Template, above: tuple[int, ...], beside: tuple[int, ...], ring: bool
