@@ -442,11 +442,10 @@ def hair_of_views(
     knot, hue, ring = None, np.inf, False
     if low:
         hue, lighter = _beside_skin(fitted, faces)
-        ring = bald_top(surface, fitted, faces)
-        if not ring and is_skin(hue, lighter):
-            return None
-    if ring:
-        surface = replace(surface, roots=surface.roots * (grid.s > _RING))
+        if is_skin(hue, lighter):
+            if not bald_top(surface, fitted, faces):
+                return None
+            ring, surface = True, replace(surface, roots=surface.roots * (grid.s > _RING))
     curl = style.curl if style else find_curl([view.curl for view in views], low and not ring)
     if curl.stands and falls(surface):
         curl = LONG_COILS
