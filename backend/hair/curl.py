@@ -31,8 +31,8 @@ by eye, of eleven crops and twelve thin, combed heads. Felt by ``evaluate hair -
 _SHARP, _CLEAR = 2.9, 1.5
 """Least contrast of fine lines relative to that of coarse ones, and to that of the skin's texture and the photo's
 noise, of hair that may curl: blur and compression leave directions without lines, and slick hair has none. Tied hair in
-press photos has 2.3 to 2.6 of the first, what shines on a bald top 0.7 of the second, curls 2.9 to 5.3 and 1.6 to 6.5.
-Felt by ``evaluate hair --curl``."""
+press photos has 2.3 to 2.6 of the first, what shines on a bald top 0.8 of the second, curls that are found 2.9 to 5.3
+and 1.8 to 6.5. Felt by ``evaluate hair --curl``."""
 _PER_TURN = 6
 """Points per turn of a helix: four represent it, six make it round."""
 _ALIKE = 0.02
