@@ -20,11 +20,12 @@ from scipy.spatial import cKDTree
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
+from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import HullGrid, covered_by, hair_surface, hull_grid, told_by
+from backend.hair.hair_surface import HairSurface, HullGrid, covered_by, hair_surface, hull_grid, told_by
 from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
     Parting,
@@ -39,6 +40,7 @@ from backend.hair.trace import (
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering import spherical_harmonics as sh
+from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.system.parallel import each
 
@@ -313,10 +315,17 @@ _CROPPED = 0.009
 """Metres: greatest mean height on top of shaved heads and stubble. A grey cut combed at 10.6 mm has as few lines as
 crops of 12 mm (official portraits), so higher hair lies; ten of twelve thin combed heads are as low, and lie by their
 lines."""
-_SKIN_LIKE, _STUBBLE_HUE, _SHINE = 13.2, 18.0, 0.3
+_SKIN_LIKE, _STUBBLE_HUE, _SHINE, _RING_LIKE = 13.2, 18.0, 0.3, 25.0
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
-of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``."""
+of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``. Sides of a bald top differ by
+``_RING_LIKE`` where a ring of hair grows (29, 40), and by less where they are shaved (9 to 22)."""
+_TOP_SIDES = 1.8
+"""Radians from the front: the top reaches to behind the ears."""
+_LEAST_PLACES = 20
+"""Places of the grid, 15 square centimetres, that show a part of the hair."""
+_SQUARE = 0.1
+"""Cosine to a photo's ray from which a place is seen."""
 
 
 @dataclass(frozen=True)
@@ -430,14 +439,16 @@ def hair_of_views(
     if told_style == BALDING:
         surface = replace(surface, roots=surface.roots * (grid.s > _RING))
     low = style is None and top_height(surface) < _CROPPED and not falls(surface)
-    curl = style.curl if style else find_curl([view.curl for view in views], low)
-    if curl.stands and falls(surface):
-        curl = LONG_COILS
-    knot, hue = None, np.inf
+    knot, hue, ring = None, np.inf, False
     if low:
         hue, lighter = _beside_skin(fitted, faces)
         if is_skin(hue, lighter):
-            return None
+            if not bald_top(surface, fitted, faces):
+                return None
+            ring, surface = True, replace(surface, roots=surface.roots * (grid.s > _RING))
+    curl = style.curl if style else find_curl([view.curl for view in views], low and not ring)
+    if curl.stands and falls(surface):
+        curl = LONG_COILS
     if hue >= _STUBBLE_HUE and (style is None or style.tied):
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
         curl = curl if knot is None else CURLS[0]
@@ -461,19 +472,45 @@ def hair_of_views(
     )
 
 
-def is_skin(hue: float, lighter: float) -> bool:
+def is_skin(hue: float, lighter: float, most: float = _SKIN_LIKE) -> bool:
     """Whether what is labelled as low hair is a shaved scalp, by how it differs from the face's skin in CIELAB."""
-    return float(np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1))) < _SKIN_LIKE
+    return float(np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1))) < most
 
 
-def _beside_skin(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[float, float]:
+def bald_top(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:
+    """Whether what is labelled as hair on top is skin, while hair grows at the sides."""
+    grid, outside = surface.grid, surface.grid.place + surface.grid.normal * surface.height[..., None]
+    top = (grid.s < _RING) & (np.abs(grid.azimuth) < _TOP_SIDES)
+    sides = (grid.s > _RING) & (grid.s < grid.line[:, None])
+    above, beside = (_beside_skin(fitted, faces, (outside[part], grid.normal[part])) for part in (top, sides))
+    return is_skin(*above) and np.isfinite(beside[0]) and not is_skin(*beside, _RING_LIKE)
+
+
+def _beside_skin(
+    fitted: FittedFace, faces: Sequence[PhotoFace], part: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[float, float]:
     """How far what is labelled as hair differs in hue from the skin, and how much lighter it is: CIELAB, the median
-    over the photos; infinity and 0 where no photo in colour shows both."""
-    names, apart = {photo.name for photo in fitted.photos}, []
+    over the photos; infinity and 0 where no photo in colour shows both. ``part`` : places and normals (N, 3) of the
+    hair's outside that are compared; None: all that is labelled."""
+    photos, apart = {photo.name: photo for photo in fitted.photos}, []
     for face in faces:
         hair, skin = face.labels == FaceClass.HAIR, face.labels == FaceClass.SKIN
-        if face.name in names and hair.any() and skin.any() and not face.monochrome:
-            lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-            apart.append(np.median(lab[hair], 0) - np.median(lab[skin], 0))
+        if face.name not in photos or not skin.any() or face.monochrome:
+            continue
+        lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        there = lab[hair] if part is None else lab[_labelled(hair, photos[face.name].camera, *part)]
+        if len(there) >= (1 if part is None else _LEAST_PLACES):
+            apart.append(np.median(there, 0) - np.median(lab[skin], 0))
     lighter, *hue = np.median(apart, 0) if apart else (0.0, np.inf, 0.0)
     return float(np.hypot(*hue)), float(lighter)
+
+
+def _labelled(
+    hair: np.ndarray, camera: Camera, places: np.ndarray, normals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a photo's ``hair`` (H, W) bool at those of the places (N, 3) that face the camera."""
+    column, row = np.floor(camera.project(places)[:, :2]).astype(int).T
+    inside = (column >= 0) & (column < hair.shape[1]) & (row >= 0) & (row < hair.shape[0])
+    inside &= (unit_vectors(camera.centre() - places) * normals).sum(1) > _SQUARE
+    row, column = row[inside], column[inside]
+    return row[hair[row, column]], column[hair[row, column]]

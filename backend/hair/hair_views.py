@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, triangles_from_quads
 from backend.geometry.vectors import disc
-from backend.hair.curl import coherences
+from backend.hair.curl import line_statistics
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
@@ -56,7 +56,7 @@ class HairView:
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
     trust : weight of this photo, above 0.
-    curl : (2,) ``curl.coherences``, None where there is too little hair.
+    curl : (4,) ``curl.line_statistics``, None where there is too little hair.
     """
 
     name: str
@@ -110,7 +110,8 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
     known = np.clip(known, 0, 1)
     view = HairView(photo.name, camera, hair, known, bare, strand_direction(pixels, hair), depth, float(trust))
-    return replace(view, curl=coherences(pixels, hair * known, view.pixels_per_metre))
+    skin = share(face.labels == FaceClass.SKIN)
+    return replace(view, curl=line_statistics(pixels, hair * known, skin, view.pixels_per_metre))
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:

@@ -307,15 +307,18 @@ _PACE = 0.004
 """Metres of a step along the field, less than a row of its grid."""
 _LONGEST = 0.6
 """Metres: hair to the waist."""
-_TIGHT, _NEAR_KNOT = 0.011, 0.03
-"""Metres: mean height of hair that is gathered, and distance to the knot at which hairs join it."""
+_TIGHT, _TIED, _NEAR_KNOT = 0.011, 0.017, 0.03
+"""Metres: mean height on top of hair that is gathered where only other photos show it long, and where a photo shows a
+bun or tail (tied hair in press photos has 14.5 to 16.9, hair swept back with ends at the neck 17.7); and distance to
+the knot at which hairs join it."""
 _TIE, _BUN, _TAIL, _OFF_HEAD = 18, 0.025, 0.22, 0.02
 """Row of the grid, behind, where hair is gathered if no photo shows it (11 cm from the crown); metres of its radius
 and tail, and by which a tail leaves the head."""
 _LEVELS = 5
 """Levels above the skin, 2 cm, in which hanging hair is looked for."""
-_BLOB, _LEAST_BLOB = 0.012, 0.0006
-"""Metres off tight hair, and square metres there, of hair that is a bun or tail."""
+_BLOB, _LEAST_BLOB, _THROWN, _ONE_SIDE = 0.012, 0.0006, 0.002, 0.8
+"""Metres off tight hair, and square metres there, of hair that is a bun or tail, and of a tail that was thrown up
+(0.0026; another person's head behind a crop has 0.001); least share of it in one blob, else it hangs at both sides."""
 _PER_HEIGHT = (1.5, 5.0)
 """Length of hair relative to how far it stands off the head where it does not fall over skin: that of hair which runs
 every way, and of combed hair."""
@@ -424,13 +427,15 @@ class Knot:
 
 def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> Knot | None:
     """Where a look's tight hair is gathered: at the largest blob of hair that a view shows off the head, or behind if
-    other photos of the person show ``long_`` hair. None if the hair is not tight, or neither is so."""
-    grid = surface.grid
-    if top_height(surface) > _TIGHT or falls(surface):
+    other photos of the person show ``long_`` hair, or most show nothing at a large blob on top: it is a tail that was
+    thrown up. None if the hair is not tight, or neither is so."""
+    grid, height = surface.grid, top_height(surface)
+    if height > _TIED or falls(surface):
         return None
     place, normal = grid.place[0, _TIE], grid.normal[0, _TIE]
-    shell = grid.place + grid.normal * (_TIGHT + _BLOB)
-    best = Knot(place, normal, _BUN, _TAIL) if long_ else None
+    shell = grid.place + grid.normal * (max(height, _TIGHT) + _BLOB)
+    behind = Knot(place, normal, _BUN, _TAIL)
+    best = behind if long_ and height <= _TIGHT else None
     largest = _LEAST_BLOB
     for view in views:
         depth = depth_map(
@@ -442,16 +447,21 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
             continue
         number = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
         area = stats[number, cv2.CC_STAT_AREA] / view.pixels_per_metre**2
-        if area < largest:
+        if area < largest or stats[number, cv2.CC_STAT_AREA] < _ONE_SIDE * free.sum():
             continue
-        largest, radius = area, float(np.sqrt(area / np.pi))
+        radius = float(np.sqrt(area / np.pi))
         pixel = view.camera.project(grid.place + grid.normal * radius)[..., :2]
         usable = (np.abs(grid.azimuth) > 2.4) & (grid.s < grid.line[:, None] + 0.01) | (grid.s < 0.04)
         away = np.linalg.norm(pixel - centres[number], axis=-1) / view.pixels_per_metre
         away = away + 0.5 * np.abs(grid.place[..., 0]) + np.where(usable, 0.0, 1.0)  # mostly it is in the middle
         node = np.unravel_index(int(away.argmin()), away.shape)
         tall = stats[number, cv2.CC_STAT_HEIGHT] / view.pixels_per_metre
-        best = Knot(grid.place[node], grid.normal[node], min(radius, 0.045), tall if tall > 4 * radius else 0.0)
+        knot = Knot(grid.place[node], grid.normal[node], min(radius, 0.045), tall if tall > 4 * radius else 0.0)
+        spot = (knot.place + radius * knot.out)[None]
+        shown = sum(float(votes(spot, other)[0]) for other in views if other is not view)
+        thrown = shown < 0 and knot.place[1] > place[1]
+        if not thrown or area > _THROWN:
+            best, largest = behind if thrown else knot, area
     return best
 
 

@@ -26,7 +26,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
 from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import skin_normals
-from backend.hair.curl import CURLS, coherences, find_curl, resampled_to
+from backend.hair.curl import CURLS, find_curl, line_statistics, resampled_to
 from backend.hair.draw import draw_hair, lock_edges
 from backend.hair.fit_hair import FoundHair, fit_hair
 from backend.hair.hair_strands import HairStrands
@@ -539,7 +539,8 @@ def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[Hai
 
 
 CURL_LABELS = Path(__file__).with_name("curl_labels.csv")
-"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. Nothing is tuned on them."""
+"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. No bound is a fit to them; when
+``curl._SHARP`` and ``curl._CLEAR`` were chosen they were in view."""
 
 
 def curl_figures(photos: Path) -> dict[str, float]:
@@ -550,8 +551,8 @@ def curl_figures(photos: Path) -> dict[str, float]:
         for row in csv.DictReader(file):
             for face in found_faces(sorted((photos / row["person"]).glob("*.jpg"))[:1]):
                 wide = float(np.linalg.norm(face.landmarks[_CHEEKS[1]] - face.landmarks[_CHEEKS[0]]))
-                hair = (face.labels == FaceClass.HAIR).astype(np.float32)
-                curl = find_curl([coherences(face.pixels, hair, wide / _FACE_WIDTH)])
+                hair, skin = (face.labels == kind for kind in (FaceClass.HAIR, FaceClass.SKIN))
+                curl = find_curl([line_statistics(face.pixels, hair, skin, wide / _FACE_WIDTH)])
                 found.setdefault(row["curl"], []).append(curl.name)
     return {
         f"curl.{label}.{curl.name}": float(np.mean([name == curl.name for name in names]))

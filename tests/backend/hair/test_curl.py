@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -14,11 +15,11 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import grown, made_view
 
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import CURLS, STUBBLE, STYLES, coherences, curled, find_curl
+from backend.hair.curl import CURLS, STUBBLE, STYLES, curled, find_curl, line_statistics
 from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
-from backend.hair.hair_views import closed_head
+from backend.hair.hair_views import HairView, closed_head
 from backend.hair.trace import (
     Parting,
     chosen_parting,
@@ -60,27 +61,44 @@ def picture(guides: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndar
     return srgb_bytes(hair.color), hair.alpha, 300 / 0.42
 
 
+def statistics(pixels: np.ndarray, hair: np.ndarray, scale: float) -> np.ndarray | None:
+    return line_statistics(pixels, hair, np.zeros_like(hair), scale)
+
+
 def test_lines_of_curls_run_less_alike_than_those_of_straight_hair(template: Template) -> None:
     guides = grown(template, "long straight")[:, ::3]
-    straight, curly = (coherences(*picture(each, template)) for each in (guides, curled(guides, CURLS[2])))
+    straight, curly = (statistics(*picture(each, template)) for each in (guides, curled(guides, CURLS[2])))
     assert straight[0] > curly[0] + 0.12
     pixels, hair, scale = picture(guides, template)
-    assert coherences(pixels, np.where(np.arange(300) < 2, hair, 0), scale) is None, "too little hair tells nothing"
+    assert statistics(pixels, np.where(np.arange(300) < 2, hair, 0), scale) is None, "too little hair tells nothing"
 
 
 def test_unsure_hair_is_the_straighter_one() -> None:
     def told(fine: float, coarse: float) -> str:
-        return find_curl([np.array([fine, coarse]), None]).name
+        return find_curl([np.array([fine, coarse, 3.5, 3.0]), None]).name
 
     assert [told(0.3, 0.4), told(0.42, 0.5), told(0.3, 0.8), told(0.48, 0.5), told(0.48, 0.8), told(0.7, 0.7)] == [
         "curly", "wavy", "coily", "wavy", "straight", "straight",
     ]  # fmt: skip
     assert find_curl([None]) is CURLS[0] and find_curl([]) is CURLS[0]
     for fine, stands in ((0.57, True), (0.7, False)):  # a crop has no lines, combed hair as low has
-        assert (find_curl([np.array([fine, 0.8])], low=True) is STUBBLE) == stands
-    curly, straight = np.array([0.3, 0.4]), np.array([0.7, 0.7])
+        assert (find_curl([np.array([fine, 0.8, 3.5, 3.0])], low=True) is STUBBLE) == stands
+    curly, straight = np.array([0.3, 0.4, 3.5, 3.0]), np.array([0.7, 0.7, 3.5, 3.0])
     assert find_curl([curly, straight, straight]) is CURLS[0], "one photo of three, in bad light, has no say"
     assert find_curl([curly, straight]) is CURLS[2], "of two the leading one tells"
+
+
+@pytest.mark.parametrize(("noise", "blur"), [(1.0, 0.0), (3.0, 4.0)])
+def test_noise_and_blur_are_no_curls(noise: float, blur: float) -> None:
+    """Slick hair that was tied back came as short curls: an even colour with the photo's noise, and motion's blur."""
+    random = np.random.default_rng(2).normal(0, 4.0, (160, 160)).astype(np.float32)
+    upper = (np.arange(160)[:, None] < 80) * np.ones((160, 160), np.float32)
+    rough = random * np.where(upper, noise, 1.0)
+    light = (cv2.GaussianBlur(rough, (0, 0), blur) * 2 * np.sqrt(np.pi) * blur if blur else rough) + 110
+    pixels = np.repeat(light.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+    seen = line_statistics(pixels, upper, 1 - upper, 600.0)
+    assert seen[0] < 0.36 or seen[1] > 0.65, "its directions alone are those of curls"
+    assert find_curl([seen]) is CURLS[0]
 
 
 def test_coils_stand_off_the_scalp_all_over_it(short: HairSurface) -> None:
@@ -148,3 +166,38 @@ def test_tight_hair_is_gathered_behind_where_other_photos_show_it_long(template:
     head = tied[~tail]
     away = np.linalg.norm(head[:, -1] - knot.place, axis=1)
     assert (away < 0.05).mean() > 0.5, "what is not in the tail ends at the knot"
+
+
+def beside(view: HairView, low: tuple[float, float], high: tuple[float, float]) -> HairView:
+    """A view with hair in a rectangle, x and y in metres at the head's middle."""
+    ends = np.array([[*low, 0.0], [*high, 0.0]])
+    (left, upper), (right, lower) = np.sort(view.camera.project(ends)[:, :2], 0).round().astype(int)
+    hair = view.hair.copy()
+    hair[max(upper, 0) : lower, max(left, 0) : right] = 1.0
+    return replace(view, hair=hair)
+
+
+def test_tied_hair_is_gathered_at_a_tail_that_one_photo_shows(template: Template) -> None:
+    """It stood 15 mm high in small photos, above the bound, and came as a boy's crop."""
+    views = [made_view(template, yaw, "crew") for yaw in (0.0, 30.0)]
+    surface = hair_surface(hull_grid(template, template.vertices), views)
+    tight = replace(surface, height=0 * surface.height + 0.015)
+    assert find_knot(tight, views, long_=True) is None, "other photos' long hair says nothing of hair so high"
+    tail = beside(views[0], (0.10, 0.60), (0.13, 0.70))
+    knot = find_knot(tight, [tail, views[1]], long_=False)
+    assert knot is not None and knot.place[1] < 0.75
+    both = beside(tail, (-0.13, 0.60), (-0.10, 0.70))
+    assert find_knot(tight, [both, views[1]], long_=False) is None, "it hangs at both sides"
+    assert find_knot(replace(tight, height=tight.height + 0.004), [tail], long_=False) is None, "a full head of hair"
+
+
+def test_a_bun_on_top_that_other_photos_lack_is_a_thrown_tail_or_somebody_behind(template: Template) -> None:
+    views = [made_view(template, yaw, "crew") for yaw in (0.0, 10.0, -10.0)]
+    surface = hair_surface(hull_grid(template, template.vertices), views)
+    tight = replace(surface, height=np.minimum(surface.height, 0.006))
+    top = float(template.vertices[: template.head.vertex_stop, 1].max()) + 0.02
+    large, small = (beside(views[0], (-0.03, top), (0.03, top + high)) for high in (0.06, 0.025))
+    bun = find_knot(tight, [large], long_=False)
+    thrown = find_knot(tight, [large, *views[1:]], long_=False)
+    assert bun.place[1] > 0.83 and thrown.place[1] < 0.83 and thrown.length > 0.1
+    assert find_knot(tight, [small, *views[1:]], long_=False) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,11 +20,12 @@ from backend.geometry.template import Template, load_template, triangles_from_qu
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, fit_hair, is_skin
+from backend.hair.fit_hair import BALDING, bald_top, fit_hair, is_skin
 from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
 from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, trace_guides
+from backend.photos.collection import FaceClass
 from protocol.options import OPTIONS
 from trainer.evaluate.hair import hair_outline, silhouettes
 
@@ -117,6 +119,31 @@ def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float
     """Measured on three shaved heads, one with thin hair and one crop, then on official portraits, one shaved and two
     with thin white hair. Shine on the second passed for white hair."""
     assert is_skin(hue, lighter) == bare
+
+
+@pytest.mark.parametrize(("above", "beside", "ring"), [
+    ((235, 190, 175), (70, 50, 40), True), ((235, 190, 175), (160, 125, 110), False),
+    ((70, 50, 40), (70, 50, 40), False),
+])  # fmt: skip
+def test_a_dark_ring_round_a_shining_top_is_not_shaved(
+    template: Template, above: tuple[int, ...], beside: tuple[int, ...], ring: bool
+) -> None:
+    """The top's shine, labelled as hair, outweighed the ring, and the man had no hair at all; the shadow of shaved
+    sides is no ring. One pale photo of three has no say."""
+    cameras = [made_view(template, yaw, None).camera for yaw in YAWS]
+    grid = hull_grid(template, template.vertices)
+    full = np.ones((COLUMNS, ROWS))
+    surface = HairSurface(grid, full, full, 0.005 * full, full)
+    faces, photos = [], []
+    for number, camera in enumerate(cameras):
+        line = camera.project(np.array([0.0, 0.79, 0.0]))[1]
+        high = np.arange(camera.size[1])[:, None, None] < line
+        pixels = np.where(high, above, (230, 185, 170) if number == 0 else beside) * np.ones((*camera.size, 1))
+        labels = np.full(camera.size, FaceClass.HAIR)
+        labels[-20:], pixels[-20:] = FaceClass.SKIN, (205, 160, 145)
+        photos.append(SimpleNamespace(name=str(number), camera=camera))
+        faces.append(SimpleNamespace(name=str(number), labels=labels, pixels=pixels.astype(np.uint8), monochrome=False))
+    assert bald_top(surface, SimpleNamespace(photos=photos), faces) == ring
 
 
 @pytest.fixture(scope="module")
