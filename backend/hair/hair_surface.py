@@ -214,24 +214,29 @@ def _height(
     thin = _tapered(grid, there)
     behind = np.clip((np.abs(grid.azimuth) - 1.6) / 0.6, 0, 1) * np.clip((grid.s - 0.05) / 0.05, 0, 1)
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
-    value = _USUAL * weight
+    value, least = _USUAL * weight, np.zeros(there.shape)
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.place)
         along = np.exp(-(((towards * grid.normal).sum(-1) / _ALONG) ** 2))
         up = np.cumsum(vote, 2)
         top = np.where(up.max(2) > 0, (up.argmax(2) + 1) * RISE, 0.0)
-        ends = (top > 0) & (vote[..., 0] != 0) & (up[..., -1] < up.max(2) - 0.9)  # it sees where hair begins and ends
-        clear = view.trust * along * ends * thin**2
+        begins = (top > 0) & (vote[..., 0] != 0)
+        ends = up[..., -1] < up.max(2) - 0.9
+        least = np.maximum(least, top * (begins & ~ends & (vote[..., -1] == 0) & (along > 0.5)))  # the picture ends
+        clear = view.trust * along * (begins & ends) * thin**2
         full = np.minimum(top / thin, LEVELS * RISE)
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
             value += more * there_full
             weight += more
     up = np.cumsum(total, 2)
-    bound = np.where((up.max(2) > 0) & (there > 0.2), (up.argmax(2) + 1) * RISE, LEVELS * RISE)
+    last = LEVELS - up[..., ::-1].argmax(2)  # what no photo shows, beyond their borders, does not bound it
+    bound = np.where((up.max(2) > 0) & (there > 0.2), last * RISE, LEVELS * RISE)
+    least = np.minimum(least, bound)
     height = grid.filled(value / weight, weight * np.where(there > 0.2, 1, 0.02))
     for _ in range(2):  # what lies above a bound is set to it and the surroundings follow
-        over = height * thin > bound
-        height = grid.filled(np.where(over, bound / thin, height), np.where(over, 4.0, 1.0), 0.5 * _SPREAD)
+        moved = (height * thin > bound) | (height * thin < least)
+        to = np.where(moved, np.clip(height * thin, least, bound) / thin, height)
+        height = grid.filled(to, np.where(moved, 4.0, 1.0), 0.5 * _SPREAD)
     return np.clip(np.minimum(height * thin, bound), 0.002, LEVELS * RISE)
 
 

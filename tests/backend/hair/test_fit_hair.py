@@ -207,6 +207,18 @@ def test_hair_ends_where_the_photos_show_none(template: Template) -> None:
     assert np.percentile(guides[seen, -1, 1], 10) > 0.62
 
 
+def test_hair_goes_on_beyond_the_border_of_the_photo(template: Template) -> None:
+    """The file ends at half the hair's height above the crown: hair had a flat top there."""
+    view, crown = made_view(template, 0.0, "curls"), template.vertices[: template.head.vertex_stop, 1].max()
+    top = np.flatnonzero((view.hair > 0.5).any(1))[0]
+    skull = int(view.camera.project(np.array([0.0, crown, 0.02]))[1])
+    inside = np.arange(len(view.hair))[:, None] > (top + skull) // 2
+    cut = replace(view, hair=view.hair * inside, known=view.known * inside)
+    grid = hull_grid(template, template.vertices)
+    whole, found = (hair_surface(grid, [each]).height[:, 0].mean() for each in (view, cut))
+    assert found > 0.8 * whole
+
+
 def test_hair_is_as_long_on_the_side_that_no_photo_shows(template: Template) -> None:
     guides = guides_of(template, [made_view(template, yaw, "bob") for yaw in (30.0, 45.0, 60.0)])
     left, right = (np.median(length(guides)[side * guides[:, 0, 0] > 0.04]) for side in (1, -1))
