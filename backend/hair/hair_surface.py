@@ -43,6 +43,9 @@ _SIDES = (1.75, 0.4)
 """Azimuth of the sides and reach about it, radians: from the ears backwards."""
 _ALONG = 0.3
 """Cosine between hull and view up to which a photo shows how far hair stands off; beyond, it only bounds it."""
+_ROUND = 0.085
+"""Metres: radius of a head. What stands out beside a place that a photo sees at a slant is the hair a bit further round
+the head, and seems higher there by the sphere's curvature."""
 _EDGE, _TAPER, _FACE = 0.2, (0.04, 0.06), (1.3, 0.32)
 """Share of the height at the hair's edge, and metres from there to full height, in front and elsewhere; azimuth and s
 of the face, beside which hair is thin even where it has fallen."""
@@ -217,14 +220,15 @@ def _height(
     value, least = _USUAL * weight, np.zeros(there.shape)
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.place)
-        along = np.exp(-(((towards * grid.normal).sum(-1) / _ALONG) ** 2))
+        cosine = (towards * grid.normal).sum(-1)
+        along = np.exp(-((cosine / _ALONG) ** 2))
         up = np.cumsum(vote, 2)
         top = np.where(up.max(2) > 0, (up.argmax(2) + 1) * RISE, 0.0)
         begins = (top > 0) & (vote[..., 0] != 0)
         ends = up[..., -1] < up.max(2) - 0.9
         least = np.maximum(least, top * (begins & ~ends & (vote[..., -1] == 0) & (along > 0.5)))  # the picture ends
         clear = view.trust * along * (begins & ends) * thin**2
-        full = np.minimum(top / thin, LEVELS * RISE)
+        full = np.clip(((top + _ROUND) * np.sqrt(1 - cosine**2) - _ROUND) / thin, 0, LEVELS * RISE)
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
             value += more * there_full
             weight += more
