@@ -217,30 +217,31 @@ def _height(
     thin = _tapered(grid, there)
     behind = np.clip((np.abs(grid.azimuth) - 1.6) / 0.6, 0, 1) * np.clip((grid.s - 0.05) / 0.05, 0, 1)
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
-    value, least = _USUAL * weight, np.zeros(there.shape)
+    value, cut_value, cut = _USUAL * weight, *np.zeros((2, *there.shape))
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.place)
         cosine = (towards * grid.normal).sum(-1)
         along = np.exp(-((cosine / _ALONG) ** 2))
         up = np.cumsum(vote, 2)
         top = np.where(up.max(2) > 0, (up.argmax(2) + 1) * RISE, 0.0)
-        begins = (top > 0) & (vote[..., 0] != 0)
         ends = up[..., -1] < up.max(2) - 0.9
-        least = np.maximum(least, top * (begins & ~ends & (vote[..., -1] == 0) & (along > 0.5)))  # the picture ends
-        clear = view.trust * along * (begins & ends) * thin**2
+        clear = view.trust * along * ((top > 0) & (vote[..., 0] != 0)) * thin**2  # it sees where hair begins
         full = np.clip(((top + _ROUND) * np.sqrt(1 - cosine**2) - _ROUND) / thin, 0, LEVELS * RISE)
+        beyond = clear * (~ends & (vote[..., -1] == 0))  # the picture ends before the hair
+        cut_value, cut, clear = cut_value + beyond * full, cut + beyond, clear * ends
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
             value += more * there_full
             weight += more
     up = np.cumsum(total, 2)
     last = LEVELS - up[..., ::-1].argmax(2)  # what no photo shows, beyond their borders, does not bound it
     bound = np.where((up.max(2) > 0) & (there > 0.2), last * RISE, LEVELS * RISE)
-    least = np.minimum(least, bound)
-    height = grid.filled(value / weight, weight * np.where(there > 0.2, 1, 0.02))
+    height, less = np.full(there.shape, np.inf), np.where(there > 0.2, 1, 0.02)
+    for _ in range(3):  # hair that a picture cuts is at least as high as it shows
+        more = np.where(height * cut < cut_value, 1, 0)
+        height = grid.filled((value + more * cut_value) / (weight + more * cut), (weight + more * cut) * less)
     for _ in range(2):  # what lies above a bound is set to it and the surroundings follow
-        moved = (height * thin > bound) | (height * thin < least)
-        to = np.where(moved, np.clip(height * thin, least, bound) / thin, height)
-        height = grid.filled(to, np.where(moved, 4.0, 1.0), 0.5 * _SPREAD)
+        over = height * thin > bound
+        height = grid.filled(np.where(over, bound / thin, height), np.where(over, 4.0, 1.0), 0.5 * _SPREAD)
     return np.clip(np.minimum(height * thin, bound), 0.002, LEVELS * RISE)
 
 
