@@ -43,6 +43,8 @@ _SIDES = (1.75, 0.4)
 """Azimuth of the sides and reach about it, radians: from the ears backwards."""
 _ALONG = 0.3
 """Cosine between hull and view up to which a photo shows how far hair stands off; beyond, it only bounds it."""
+_CUT = 4.0
+"""Weight of hair's least height where a photo's border cuts it, relative to a height that a photo shows."""
 _ROUND = 0.085
 """Metres: radius of a head. What stands out beside a place that a photo sees at a slant is the hair a bit further round
 the head, and seems higher there by the sphere's curvature."""
@@ -227,7 +229,7 @@ def _height(
         ends = up[..., -1] < up.max(2) - 0.9
         clear = view.trust * along * ((top > 0) & (vote[..., 0] != 0)) * thin**2  # it sees where hair begins
         full = np.clip(((top + _ROUND) * np.sqrt(1 - cosine**2) - _ROUND) / thin, 0, LEVELS * RISE)
-        beyond = clear * (~ends & (vote[..., -1] == 0))  # the picture ends before the hair
+        beyond = _CUT * clear * (~ends & (vote[..., -1] == 0))  # the picture ends before the hair
         cut_value, cut, clear = cut_value + beyond * full, cut + beyond, clear * ends
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
             value += more * there_full
@@ -235,9 +237,9 @@ def _height(
     up = np.cumsum(total, 2)
     last = LEVELS - up[..., ::-1].argmax(2)  # what no photo shows, beyond their borders, does not bound it
     bound = np.where((up.max(2) > 0) & (there > 0.2), last * RISE, LEVELS * RISE)
-    height, less = np.full(there.shape, np.inf), np.where(there > 0.2, 1, 0.02)
-    for _ in range(3):  # hair that a picture cuts is at least as high as it shows
-        more = np.where(height * cut < cut_value, 1, 0)
+    height, less = np.zeros(there.shape), np.where(there > 0.2, 1, 0.02)
+    for _ in range(4):  # hair that a picture cuts is at least as high as it shows
+        more = height * cut < cut_value
         height = grid.filled((value + more * cut_value) / (weight + more * cut), (weight + more * cut) * less)
     for _ in range(2):  # what lies above a bound is set to it and the surroundings follow
         over = height * thin > bound
