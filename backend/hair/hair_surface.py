@@ -43,6 +43,11 @@ _SIDES = (1.75, 0.4)
 """Azimuth of the sides and reach about it, radians: from the ears backwards."""
 _ALONG = 0.3
 """Cosine between hull and view up to which a photo shows how far hair stands off; beyond, it only bounds it."""
+_CUT = 4.0
+"""Weight of hair's least height where a photo's border cuts it, relative to a height that a photo shows."""
+_ROUND = 0.085
+"""Metres: radius of a head. What stands out beside a place that a photo sees at a slant is the hair a bit further round
+the head, and seems higher there by the sphere's curvature."""
 _EDGE, _TAPER, _FACE = 0.2, (0.04, 0.06), (1.3, 0.32)
 """Share of the height at the hair's edge, and metres from there to full height, in front and elsewhere; azimuth and s
 of the face, beside which hair is thin even where it has fallen."""
@@ -214,21 +219,28 @@ def _height(
     thin = _tapered(grid, there)
     behind = np.clip((np.abs(grid.azimuth) - 1.6) / 0.6, 0, 1) * np.clip((grid.s - 0.05) / 0.05, 0, 1)
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
-    value = _USUAL * weight
+    value, cut_value, cut = _USUAL * weight, *np.zeros((2, *there.shape))
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.place)
-        along = np.exp(-(((towards * grid.normal).sum(-1) / _ALONG) ** 2))
+        cosine = (towards * grid.normal).sum(-1)
+        along = np.exp(-((cosine / _ALONG) ** 2))
         up = np.cumsum(vote, 2)
         top = np.where(up.max(2) > 0, (up.argmax(2) + 1) * RISE, 0.0)
-        ends = (top > 0) & (vote[..., 0] != 0) & (up[..., -1] < up.max(2) - 0.9)  # it sees where hair begins and ends
-        clear = view.trust * along * ends * thin**2
-        full = np.minimum(top / thin, LEVELS * RISE)
+        ends = up[..., -1] < up.max(2) - 0.9
+        clear = view.trust * along * ((top > 0) & (vote[..., 0] != 0)) * thin**2  # it sees where hair begins
+        full = np.clip(((top + _ROUND) * np.sqrt(1 - cosine**2) - _ROUND) / thin, 0, LEVELS * RISE)
+        beyond = _CUT * clear * (~ends & (vote[..., -1] == 0))  # the picture ends before the hair
+        cut_value, cut, clear = cut_value + beyond * full, cut + beyond, clear * ends
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
             value += more * there_full
             weight += more
     up = np.cumsum(total, 2)
-    bound = np.where((up.max(2) > 0) & (there > 0.2), (up.argmax(2) + 1) * RISE, LEVELS * RISE)
-    height = grid.filled(value / weight, weight * np.where(there > 0.2, 1, 0.02))
+    last = LEVELS - up[..., ::-1].argmax(2)  # what no photo shows, beyond their borders, does not bound it
+    bound = np.where((up.max(2) > 0) & (there > 0.2), last * RISE, LEVELS * RISE)
+    height, less = np.zeros(there.shape), np.where(there > 0.2, 1, 0.02)
+    for _ in range(4):  # hair that a picture cuts is at least as high as it shows
+        more = height * cut < cut_value
+        height = grid.filled((value + more * cut_value) / (weight + more * cut), (weight + more * cut) * less)
     for _ in range(2):  # what lies above a bound is set to it and the surroundings follow
         over = height * thin > bound
         height = grid.filled(np.where(over, bound / thin, height), np.where(over, 4.0, 1.0), 0.5 * _SPREAD)

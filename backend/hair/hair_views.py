@@ -28,6 +28,9 @@ _RIM = 0.015
 """Metres. Where most of the hair on top of a head is thinner than this, its thin parts are not hair: parsing nets label
 the edges of bald heads as hair, while a full head's hair is at least 20 mm thick. Beside the head thin lines stay,
 because hair may be seen at a grazing angle there."""
+_BORDER = 0.004
+"""Metres along the file's border where labels show hair, but not its end: there the nets round the hair off, by up to
+three pixels of a head as large as theirs."""
 _RING = 24
 """Vertices of each ring of the body: the outline's error is 2 mm, half a pixel of a view."""
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
@@ -99,7 +102,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
 
     pixels = cv2.resize(face.pixels[there], size, interpolation=cv2.INTER_AREA)
     hidden = share(face.labels == FaceClass.OCCLUDER)
-    known = share(_inside_file(face)) - hidden
+    inside = share(_inside_file(face))
     hair = share(face.labels == FaceClass.HAIR)
     rim = _bald_rim(template, photo, camera, hair > 0.5, hidden > 0.5)
     bare = np.maximum(share(np.isin(face.labels, _FACE)), rim)
@@ -108,10 +111,12 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     vertices, triangles = closed_head(photo.vertices, template)
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
-    known = np.clip(known, 0, 1)
+    known = np.clip(inside - hidden, 0, 1)
     view = HairView(photo.name, camera, hair, known, bare, strand_direction(pixels, hair), depth, float(trust))
+    within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
+    known = np.where(within, known, np.minimum(known, hair))
     skin = share(face.labels == FaceClass.SKIN)
-    return replace(view, curl=line_statistics(pixels, hair * known, skin, view.pixels_per_metre))
+    return replace(view, known=known, curl=line_statistics(pixels, hair * known, skin, view.pixels_per_metre))
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:

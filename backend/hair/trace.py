@@ -337,7 +337,7 @@ _OUTER, _INNER = 1.6, 0.4
 """Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``."""
 _UNDER, _STRAY = 0.5, 0.07
 """Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
-_OUTERMOST, _LEAST_RISE = 0.4, 0.25
+_OUTERMOST, _LEAST_RISE = 0.3, 0.25
 """Share of a lock's width by which its outermost hairs stand off its guide, on the mean from root to tip; and least
 share of the hair's height at which guides lie, where locks are wider than the hair is high."""
 _RISEN = 0.015

@@ -21,7 +21,7 @@ from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
 from backend.hair.fit_hair import BALDING, bald_top, fit_hair, is_skin
-from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, hair_surface, hull_grid
+from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, HullGrid, hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
 from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, trace_guides
@@ -232,6 +232,33 @@ def test_hair_ends_where_the_photos_show_none(template: Template) -> None:
     guides = guides_of(template, views)
     seen = np.abs(guides[:, -1, 0]) > 0.075  # beside the neck, where photos look
     assert np.percentile(guides[seen, -1, 1], 10) > 0.62
+
+
+def layer(grid: HullGrid, height: float) -> np.ndarray:
+    """(L, P, 3) strands that stand straight off the scalp, everywhere by so many metres."""
+    azimuth, s = (each.ravel() for each in np.meshgrid(np.linspace(-np.pi, np.pi, 192), np.linspace(0, 0.25, 80)))
+    grows = s < grid.at(grid.line[:, None].repeat(ROWS, 1), azimuth, s)
+    root, normal = (grid.at(each, azimuth[grows], s[grows])[:, None] for each in (grid.place, grid.normal))
+    return (root + np.linspace(0, height, 12)[:, None] * normal).astype(np.float32)
+
+
+def test_hair_goes_on_beyond_the_border_of_the_photo(template: Template) -> None:
+    """The file ends at half the hair's height above the crown: hair had a flat top there, half as high."""
+    grid, height = hull_grid(template, template.vertices), 0.024
+    view = made_view(template, 0.0, layer(grid, height))
+    top = np.flatnonzero((view.hair > 0.5).any(1))[0] + 0.5 * height * view.pixels_per_metre
+    inside = np.arange(len(view.hair))[:, None] >= top
+    found = hair_surface(grid, [replace(view, hair=view.hair * inside, known=view.known * inside)]).height
+    assert found[:, :8].min() > 0.7 * height, "5 cm about the crown"
+
+
+def test_hair_that_is_seen_aslant_is_no_higher_than_it_is(template: Template) -> None:
+    """A photo from the front sees the hair above the forehead before that of the crown."""
+    grid, height = hull_grid(template, template.vertices), 0.024
+    found = hair_surface(grid, [made_view(template, 0.0, layer(grid, height))]).height
+    front = found[(np.abs(grid.azimuth) < 0.6)[:, 0], 10:16]
+    assert 0.9 * height < np.median(front) < 1.2 * height
+    assert front.max() < 1.25 * height
 
 
 def test_hair_is_as_long_on_the_side_that_no_photo_shows(template: Template) -> None:

@@ -45,10 +45,14 @@ def rimmed(
     labels = np.where((head > 0) & (inner == 0), FaceClass.HAIR, labels).astype(np.uint8)
     if hat:
         labels[: int(SCALE * bald.camera.project(np.array([0.0, 0.835, 0.0]))[1])] = FaceClass.OCCLUDER
+    return tuple(view_of(template, one) for one in (face_of(labels), plain))
+
+
+def view_of(template: Template, face: PhotoFace) -> HairView:
+    """The view of a photo of the mean head."""
     photo = FittedPhoto("1.jpg", camera(0.0).scaled(SCALE), np.zeros(52), template.vertices, np.zeros((9, 3)), 1.0, 0.1)
     mean = np.zeros((template.head.vertex_stop, 3), np.float32)
-    fitted = FittedFace(np.zeros(1), template.vertices, mean, (photo,))
-    return tuple(hair_views(template, fitted, [one])[0] for one in (face_of(labels), plain))
+    return hair_views(template, FittedFace(np.zeros(1), template.vertices, mean, (photo,)), [face])[0]
 
 
 def face_of(labels: np.ndarray) -> PhotoFace:
@@ -94,3 +98,18 @@ def test_thin_parts_of_hair_that_is_mostly_wide_stay(template: Template) -> None
     top = on_top(template, thin)
     right = np.arange(thin.hair.shape[1]) > one_side
     assert (thin.hair * top * right).sum() > 10
+
+
+def test_beside_the_border_of_the_file_labels_do_not_end_the_hair(template: Template) -> None:
+    """Parsing nets round off hair that the file cuts."""
+    shown = made_view(template, 0.0, "afro")
+    labels = cv2.resize((shown.hair > 0.5).astype(np.uint8), None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_NEAREST)
+    first = np.flatnonzero(labels.any(1))[0] + 12  # the file's first row
+    labels[: first + 1] = 0
+    face = replace(face_of(FaceClass.HAIR * labels), crop_offset=(0.0, -float(first)))
+    view = view_of(template, face)
+    start = np.flatnonzero((view.known > 0).any(1))[0]
+    hair = view.hair[start] > 0.5
+    assert hair.sum() > 20, "the file's first row, which has no hair, is unknown"
+    assert view.known[start, hair].min() == 1 and view.known[start, ~hair].max() == 0
+    assert view.known[start + 12].min() == 1
