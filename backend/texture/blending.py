@@ -466,9 +466,8 @@ def solve_detail(
     cover = photos_cover(known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
     square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
-    cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(
-        np.float32
-    )  # brows beside a frame or a fringe
+    # brows beside a frame or a fringe
+    cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(np.float32)
     around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
@@ -481,7 +480,8 @@ def solve_detail(
     fine = detail_weights(scores, features)
     shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
     chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
-    at_rest = [own * rest[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
+    sure = 1.0 - plain * (1.0 - features["nose"]) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
+    at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     del rested, facing
     broad = each(
         lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], at_rest, scores

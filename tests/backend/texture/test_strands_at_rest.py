@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 
-from backend.photos.collection import FaceClass
+from backend.photos.collection import FaceClass, PhotoQuality
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.surface import head_surface, texture_space
@@ -58,3 +60,15 @@ def test_strands_over_a_cheek_at_rest_are_no_skin() -> None:
 def test_smooth_skin_decides_between_two_photos() -> None:
     darker = np.percentile(darker_cheeks(make_scene([Shot(0.0), Shot(8.0, soft_light(-0.3))])), 99)
     assert darker < 0.3, "log units; 1.1 without its vote"
+
+
+def test_what_one_poor_photo_shows_against_the_smooth_skin_is_no_skin() -> None:
+    scene = make_scene([Shot(0.0), Shot(8.0, soft_light(-0.3)), Shot(-8.0, soft_light(0.4))])
+    poor = replace(scene.faces[0], quality=PhotoQuality(0.1, 0.1, 0.1, 0.1, 0.1, 0.1))
+    covered = [poor]
+    for face in scene.faces[1:]:
+        labels, (eye, mouth) = face.labels.copy(), face.landmarks[[33, 61], :2].astype(int)
+        labels[eye[1] + 10 : mouth[1] + 30, eye[0] - 60 : mouth[0] + 8] = FaceClass.OCCLUDER
+        covered.append(with_labels(face, labels))
+    darker = np.percentile(darker_cheeks(replace(scene, faces=tuple(covered))), 99)
+    assert darker < 0.7, "log units; 1.17 where weights count only beside other photos'"
