@@ -18,8 +18,9 @@ from made_strands import made_strands
 from backend.exchange.asset_mesh import asset_mesh
 from backend.exchange.folder import hair_picture, write_hair, write_obj
 from backend.exchange.gltf import write_glb
-from backend.hair.cards import ATLAS_SIDE, LEVELS, card_roots, hair_cards
+from backend.hair.cards import ATLAS_SIDE, card_roots, hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
+from protocol.message import CARD_LEVELS
 
 
 def test_glb_has_the_cards_as_a_part_of_their_own(hand_made_asset, tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_glb_has_the_cards_as_a_part_of_their_own(hand_made_asset, tmp_path: Pat
     lower = [gltf.nodes[number] for number in node.extensions["MSFT_lod"]["ids"]]
     assert [one.name for one in lower] == ["hair_lod1", "hair_lod2"]
     of_scene = gltf.nodes[gltf.scenes[0].nodes[0]].children
-    for one, most in zip(lower, LEVELS[1:], strict=True):
+    for one, most in zip(lower, CARD_LEVELS[1:], strict=True):
         shown = gltf.meshes[one.mesh].primitives[0]
         assert gltf.accessors[shown.indices].count <= 3 * most and shown.material == primitive.material
         assert gltf.nodes.index(one) not in of_scene, "programs without MSFT_lod would draw all levels at once"
