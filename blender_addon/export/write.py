@@ -29,7 +29,7 @@ from mathutils import Matrix
 from ..errors import AddonError
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
 from ..rig import bones, build
-from ..rig.bones import EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
+from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
 from ..scene.hair import STRAND_MAP, lower_cards, strand_map_of
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
@@ -489,7 +489,7 @@ def export_head(
         moved = any(keys)
         if bones is not None:
             moved |= animate(root, courses.bones, first, preset.units)
-            for ours, theirs in bones.BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
+            for ours, theirs in BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
                 root.data.bones[ours].name = theirs
         for obj in selected:
             obj.select_set(False)
