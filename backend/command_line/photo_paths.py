@@ -33,15 +33,15 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
 def left_out_files(paths: Iterable[Path]) -> list[tuple[str, Path, str]]:
     """(name, path, sentence) of the files in the given folders that are left out without being read: raw files, and
     pictures that Likeness made, all of a folder in one line. Raises ``LikenessError`` as ``find_photos``."""
-    names = []
+    left_out = []
     for path in paths:
         if os.path.isdir(path):
             inside = _listed(path)
-            names += [(readable(raw.name), raw, RAW_SENTENCE) for raw in inside.raw]
+            left_out += [(readable(raw.name), raw, RAW_SENTENCE) for raw in inside.raw]
             if inside.own:
                 more = f" and {len(inside.own) - 1} more" if len(inside.own) > 1 else ""
-                names.append((readable(inside.own[0].name) + more, inside.own[0], OWN_SENTENCE))
-    return names
+                left_out.append((readable(inside.own[0].name) + more, inside.own[0], OWN_SENTENCE))
+    return left_out
 
 
 def in_name_order(photos: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:

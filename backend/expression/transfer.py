@@ -128,7 +128,7 @@ def blink_scores(lids: np.ndarray, openings: np.ndarray, valid: np.ndarray, fps:
     0 where no face is seen.
 
     lids : (F, 2) ``lids_from_open``, not clipped at 0, because clipped lids would have hardly any noise;
-    openings : (F,) ``eyes_opening``; both finite. seen : (F,) bool, False where values are interpolated between two
+    openings : (F,) ``eyes_opening``; both finite. valid : (F,) bool, False where values are interpolated between two
     faces, which lowers the noise.
     """
     reach = math.ceil(REACH_SECONDS * fps)

@@ -177,8 +177,8 @@ class ResidualTrunk(nn.Module):
         inputs, inner = width, width
         for number, count in enumerate(_BLOCKS):
             blocks = []
-            for level in range(count):
-                blocks.append(Bottleneck(inputs, inner, 2 if number and level == 0 else 1))
+            for block in range(count):
+                blocks.append(Bottleneck(inputs, inner, 2 if number and block == 0 else 1))
                 inputs = _GROWTH * inner
             self.stages.append(nn.Sequential(*blocks))
             inner *= 2

@@ -220,13 +220,13 @@ class LandmarkNet(nn.Module):
             values = functional.linear(hidden.float(), self.guess.weight.float(), bias).view(-1, LANDMARKS, 3)
         return values * values.new_tensor([0.1, 0.1, 1.0])
 
-    def _as_guess(self, points: Tensor, spread: Tensor, hidden: Tensor, visibility: Tensor | None) -> LandmarkGuess:
+    def _as_guess(self, points: Tensor, spread: Tensor, hidden: Tensor, features: Tensor | None) -> LandmarkGuess:
         impression = self.impression(hidden) if self.config.impression else hidden
-        return LandmarkGuess(points, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, visibility, impression)
+        return LandmarkGuess(points, 0.02 * torch.exp(spread.clamp(-4.0, 3.0)), hidden, features, impression)
 
 
 def _sampled(features: Tensor, points: Tensor, step: float) -> list[Tensor]:
-    """Sample features (N, C, H, W) at places (N, L, 2) in sides, and ``step`` cells to the left, right, above and below
+    """Sample features (N, C, H, W) at points (N, L, 2) in sides, and ``step`` cells to the left, right, above and below
     where it is not 0; (N, L, C) each."""
     side = features.shape[-1]
     offsets = [(0.0, 0.0)] + ([(-step, 0.0), (step, 0.0), (0.0, -step), (0.0, step)] if step else [])
@@ -445,15 +445,15 @@ class LandmarkFace(nn.Module):
             by_view, rows = self._jacobian(view, points)
             left = self._beside(marks, view, points).flatten(1)[..., None]
             if step < _ALONE:  # far from the solution shape and expression would absorb the view's error
-                net_points, by_shape = by_view, None
+                derivatives, by_shape = by_view, None
             else:
                 turned = rows @ view.rotation[:, None]  # (N, L, 2, 3) by points of the face
-                net_points = torch.cat([by_view, torch.einsum("nlrc,elc->nlre", turned, self.expressions)], -1)
+                derivatives = torch.cat([by_view, torch.einsum("nlrc,elc->nlre", turned, self.expressions)], -1)
                 by_shape = torch.einsum("nlrc,klc->nlrk", turned, self.people).flatten(1, 2)
-            net_points = net_points.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
-            count = net_points.shape[-1]
-            weighted = (net_points * trust).transpose(1, 2)
-            matrix = weighted @ net_points + torch.diag(prior[:count])
+            derivatives = derivatives.flatten(1, 2)  # (N, 2L, 6 or 6 + E)
+            count = derivatives.shape[-1]
+            weighted = (derivatives * trust).transpose(1, 2)
+            matrix = weighted @ derivatives + torch.diag(prior[:count])
             held = torch.cat([marks.new_zeros(len(marks), 6), moods], 1)[:, :count] * prior[:count]
             right = weighted @ left - held[..., None]
             if by_shape is None:

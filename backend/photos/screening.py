@@ -573,8 +573,8 @@ def other_people(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[i
     to_person = alike[:, person].mean(axis=1)
     return {
         face.photo: "It seems to show another person than the other photos do."
-        for face, similarity_of_face, similarity in zip(faces, person, to_person, strict=True)
-        if not similarity_of_face and similarity < evidence.stranger
+        for face, belongs, similarity in zip(faces, person, to_person, strict=True)
+        if not belongs and similarity < evidence.stranger
     }
 
 

@@ -659,7 +659,7 @@ def with_plain_teeth(template: Template, neutral: np.ndarray) -> np.ndarray:
 
 
 def _between(knots: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(N, K) weights of knots (K,), ascending, at places (N,) between them."""
+    """(N, K) weights of knots (K,), ascending, at positions (N,) between them."""
     return np.stack([np.interp(positions, knots, unit) for unit in np.eye(len(knots))], axis=1)
 
 

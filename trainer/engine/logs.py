@@ -196,8 +196,8 @@ def research_sets(settings: Any, base: Path = Path()) -> set[str]:
     """Data sets, with their licences, that limit weights trained with these settings to research: those in the values
     under ``folder``, at any depth of tables and lists."""
     if isinstance(settings, Mapping):
-        limits = research_sets(settings["folder"], base) if isinstance(settings.get("folder"), str) else set()
-        return limits.union(*(research_sets(v, base) for v in settings.values() if not isinstance(v, str)))
+        of_folder = research_sets(settings["folder"], base) if isinstance(settings.get("folder"), str) else set()
+        return of_folder.union(*(research_sets(v, base) for v in settings.values() if not isinstance(v, str)))
     if isinstance(settings, (list, tuple)):
         return set().union(*(research_sets(value, base) for value in settings))
     path = base / settings / SET_CARD if isinstance(settings, str) and settings else None

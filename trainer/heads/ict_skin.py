@@ -240,12 +240,12 @@ def _template_on_ict(canonical: np.ndarray, faces: np.ndarray, landmarks: photog
     head_faces = triangulate(quads)
     middle = np.array([0.0, *template.vertices[template.landmarks478.vertices[168, 0], 1:]]) - [0, 0.03, 0.03]
     marks = photographs.find_surface_landmarks(vertices, head_faces, middle)
-    corners = marks.positions
+    points = marks.positions
     good = marks.steady & landmarks.steady
-    scale, rotation, translation = robust_similarity(corners[good], landmarks.positions[good])
-    corners = scale * corners @ rotation.T + translation
-    good &= np.nan_to_num(np.linalg.norm(corners - landmarks.positions, axis=1), nan=1.0) < 0.015
-    start = warp_by_landmarks(scale * vertices @ rotation.T + translation, corners[good], landmarks.positions[good])
+    scale, rotation, translation = robust_similarity(points[good], landmarks.positions[good])
+    points = scale * points @ rotation.T + translation
+    good &= np.nan_to_num(np.linalg.norm(points - landmarks.positions, axis=1), nan=1.0) < 0.015
+    start = warp_by_landmarks(scale * vertices @ rotation.T + translation, points[good], landmarks.positions[good])
     movable = (openness(start, head_faces) > 0.35).astype(float)
     return fit_surface(start, head_faces, movable, canonical, faces)
 

@@ -202,8 +202,8 @@ def _letters(generator: np.random.Generator, soft: float, base: np.ndarray) -> t
     shapes, _ = _boxes(generator, SHAPES, soft, (0.01, 0.03), base)
     lines = int(generator.integers(1, 4))
     height, line = generator.uniform(0.025, 0.09), np.arange(SHAPES) % lines
-    line_of = np.arange(SHAPES) // lines
-    shapes[:, 0] = (line_of + 0.5) / (SHAPES // lines) - 0.5 + generator.normal(0, 0.008, SHAPES)
+    column = np.arange(SHAPES) // lines
+    shapes[:, 0] = (column + 0.5) / (SHAPES // lines) - 0.5 + generator.normal(0, 0.008, SHAPES)
     shapes[:, 1] = np.sort(generator.uniform(-0.45, 0.35, lines))[line] + height * generator.normal(0, 0.25, SHAPES)
     upright = generator.random(SHAPES) < 0.6
     shapes[:, 2] = np.where(upright, 0.2, generator.uniform(0.4, 0.9, SHAPES)) * height

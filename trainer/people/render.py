@@ -362,10 +362,12 @@ class Renderer:
         )
         eyeballs = (surface.kind == EYE_LEFT) | (surface.kind == EYE_RIGHT)
         mouth = surface.kind >= TEETH_UPPER
-        offsets = key[:, :count]
-        offsets = torch.where(eyeballs, offsets.clamp(min=0.35), offsets)
-        offsets = torch.where(mouth, torch.maximum(offsets, 0.5 * self._open), offsets)
-        on_head = torch.cat([fill_light(normals, self._open.expand(len(offsets), -1), light), offsets[..., None]], -1)
+        visibility = key[:, :count]
+        visibility = torch.where(eyeballs, visibility.clamp(min=0.35), visibility)
+        visibility = torch.where(mouth, torch.maximum(visibility, 0.5 * self._open), visibility)
+        on_head = torch.cat(
+            [fill_light(normals, self._open.expand(len(visibility), -1), light), visibility[..., None]], -1
+        )
         opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
         on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
         return _Mesh(

@@ -240,7 +240,7 @@ def sample_maps(maps: Tensor, uv: Tensor) -> Tensor:
 
 
 def sample_tiles(tiles: Tensor, coordinates: Tensor) -> Tensor:
-    """Sample periodic tiles (1, T, R + 1, R + 1) bilinearly at place (P, 2), period 1, to (T, P)."""
+    """Sample periodic tiles (1, T, R + 1, R + 1) bilinearly at coordinates (P, 2), period 1, to (T, P)."""
     grid = (coordinates.remainder(1.0) * 2 - 1)[None, :, None]
     return functional.grid_sample(tiles, grid, mode="bilinear", padding_mode="border", align_corners=True)[0, :, :, 0]
 

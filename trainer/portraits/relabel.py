@@ -124,8 +124,8 @@ def _factor(
     largest."""
     if not where.any():
         return factors[0]
-    factor = odds[face_class][where]
-    return least_factor(factor, odds[:, where].sum(axis=0) - factor, factors, _FOUND_PROBABILITY)
+    class_odds = odds[face_class][where]
+    return least_factor(class_odds, odds[:, where].sum(axis=0) - class_odds, factors, _FOUND_PROBABILITY)
 
 
 def teacher_labels(

@@ -191,13 +191,13 @@ class Micc(_WithPhotos):
             )
             photos += names
             groups += [group] * len(names)
-        points = []
+        chosen = []
         for group in self.conditions:
             rows = [k for k, name in enumerate(groups) if name == group]
-            points += rows if any("#" in photos[k] for k in rows) else [rows[k] for k in spread(len(rows), FRAMES)]
-        if not points:
+            chosen += rows if any("#" in photos[k] for k in rows) else [rows[k] for k in spread(len(rows), FRAMES)]
+        if not chosen:
             raise LeftOut("no video or frame of the subject")
-        return scan_arrays(mesh, seven_of(mesh), [photos[k] for k in points], [groups[k] for k in points])
+        return scan_arrays(mesh, seven_of(mesh), [photos[k] for k in chosen], [groups[k] for k in chosen])
 
 
 class Bu3dfe(_WithPhotos):

@@ -89,8 +89,8 @@ def _average_adult(base: BaseMesh) -> np.ndarray:
         build = read_target(folder / f"universal-{sex}-young-averagemuscle-averageweight.target.gz")
         vertices += build / len(_SEXES)
         for people in _PEOPLES:
-            average = read_target(folder / f"{people}-{sex}-young.target.gz")
-            vertices += average / (len(_SEXES) * len(_PEOPLES))
+            offsets = read_target(folder / f"{people}-{sex}-young.target.gz")
+            vertices += offsets / (len(_SEXES) * len(_PEOPLES))
     return vertices
 
 

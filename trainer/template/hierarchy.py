@@ -214,7 +214,7 @@ def _quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _plane(normals: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(N, 4, 4) quadrics of the squared distance from planes through places (N, 3)."""
+    """(N, 4, 4) quadrics of the squared distance from planes through points (N, 3)."""
     plane = np.concatenate([normals, -(normals * points).sum(1, keepdims=True)], 1)
     return plane[:, :, None] * plane[:, None]
 

@@ -125,13 +125,13 @@ def measure(facekit_people: int = 6) -> dict[str, float]:
     """Flat figures, name -> millimetres; prints them too."""
     template, doll = load_template(), make_makehuman_heads().template
     head = template.head.vertex_stop
-    scans, makehuman = (t.identity_modes[:, :head].astype(np.float64) for t in (template, doll))
+    prior, makehuman = (t.identity_modes[:, :head].astype(np.float64) for t in (template, doll))
     figures = {}
     for name, targets in (("facekit", facekit_targets(facekit_people)), ("simulated", simulated_targets())):
         for kind, basis, modes in (
-            ("mean", template, scans[:0]),
+            ("mean", template, prior[:0]),
             ("makehuman", doll, makehuman),
-            ("prior", template, scans),
+            ("prior", template, prior),
         ):
             distances = distances_mm(basis, modes, targets)
             figures[f"{name}.{kind}.median_mm"] = float(distances[:, 0].mean())

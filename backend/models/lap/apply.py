@@ -44,16 +44,16 @@ def place_landmarks(
     depth_range : range of depths in a view.
     """
     size = len(face.depth)
-    windows = [square * size for square in squares]
+    landmarks = [square * size for square in squares]
     surface, cosine = _surfaces(face, depth_range)
     photos = list(face.photos)
     for turn in range(ROUNDS):
-        placed, weights = _placed(face, surface, cosine, windows, [photo.alignment for photo in photos])
+        placed, weights = _placed(face, surface, cosine, landmarks, [photo.alignment for photo in photos])
         if turn == ROUNDS - 1:
             break
         for number, photo in enumerate(photos):
             view_pixels = _project(face, photo.moved(placed))
-            photos[number] = replace(photo, alignment=align(view_pixels, windows[number], weights, size))
+            photos[number] = replace(photo, alignment=align(view_pixels, landmarks[number], weights, size))
     return replace(face, photos=tuple(photos), landmarks=placed, landmark_weights=weights)
 
 

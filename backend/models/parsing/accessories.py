@@ -122,8 +122,8 @@ def _curves() -> np.ndarray:
                 shape = np.stack([cos * width, sin * width * height], -1)
                 for outwards in _OUTWARDS:
                     for down in _DOWN:
-                        axes = np.array([outwards, down])
-                        curves.append(np.stack([shape * factor + axes for factor in (1.0, *_CONTROL_SIZES)]))
+                        offset = np.array([outwards, down])
+                        curves.append(np.stack([shape * factor + offset for factor in (1.0, *_CONTROL_SIZES)]))
     return np.stack(curves)
 
 

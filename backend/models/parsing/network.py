@@ -141,21 +141,21 @@ class ParsingNet(nn.Module):
         self.down = nn.ModuleList()
         if config.trunk == "lite0":
             self.trunk = MobileTrunk()
-            trunk_widths = MobileTrunk.widths()
-            self.down.append(_blocks(trunk_widths[-1], widths[-1], depths[-1], stride=2))
+            skip_widths = MobileTrunk.widths()
+            self.down.append(_blocks(skip_widths[-1], widths[-1], depths[-1], stride=2))
         elif config.trunk == "lite0_frozen":
             self.trunk = FrozenTrunk()
-            *trunk_widths, last = MobileTrunk.widths(WHOLE)
+            *skip_widths, last = MobileTrunk.widths(WHOLE)
             self.down.append(_blocks(last, widths[-1], depths[-1], stride=1))
         else:
             self.stem = ConvolutionNorm(3, widths[0], 3, stride=2)
-            trunk_widths = widths[:-1]
+            skip_widths = widths[:-1]
             for scale, (width, depth) in enumerate(zip(widths, depths, strict=True)):
                 self.down.append(_blocks(widths[max(scale - 1, 0)], width, depth, stride=2 if scale else 1))
         self.context = nn.Conv2d(widths[-1], widths[-1], 1)
         self.up = nn.ModuleList()
         for scale in range(len(widths) - 2, -1, -1):
-            self.up.append(UpBlock(widths[scale + 1], trunk_widths[scale], widths[scale]))
+            self.up.append(UpBlock(widths[scale + 1], skip_widths[scale], widths[scale]))
         self.head = nn.Conv2d(widths[0], 4 * config.class_count, 1)
         with torch.no_grad():  # equal weights for the pixels of a 2 x 2 block: no checkerboard (Aitken et al. 2017)
             self.head.weight.copy_(self.head.weight[::4].repeat_interleave(4, 0))
@@ -208,14 +208,14 @@ class ParsingNet(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the size and adds the encoder's features of that size."""
 
-    def __init__(self, inputs: int, neighbours: int, outputs: int) -> None:
+    def __init__(self, inputs: int, skip_width: int, outputs: int) -> None:
         super().__init__()
         self.narrow = ConvolutionNorm(inputs, outputs, 1, relu=False)
-        self.skip = ConvolutionNorm(neighbours, outputs, 1, relu=False)
+        self.skip = ConvolutionNorm(skip_width, outputs, 1, relu=False)
         self.blocks = nn.Sequential(SeparableBlock(outputs, outputs), SeparableBlock(outputs, outputs))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(N, inputs, H, W) and (N, beside, 2H, 2W) to (N, outputs, 2H, 2W)."""
+        """(N, inputs, H, W) and (N, skip_width, 2H, 2W) to (N, outputs, 2H, 2W)."""
         larger = functional.interpolate(self.narrow(x), scale_factor=2, mode="bilinear", align_corners=False)
         return self.blocks(functional.relu(larger + self.skip(skip)))
 

@@ -171,8 +171,8 @@ def picture_coordinates(window: DetailWindow, pixels: np.ndarray, size: int) -> 
     grid = torch.stack([grid[:, 0], -grid[:, 1]], 1)
     inside = torch.from_numpy(surface.main)[raster.face] & (grid.abs() < 1.0).all(1)
     grid[~inside] = 2.0
-    columns = raster.scatter(grid, background=2.0)[0].numpy()
-    return PictureCoordinates(columns, (np.abs(columns) < 1.0).all(-1))
+    places = raster.scatter(grid, background=2.0)[0].numpy()
+    return PictureCoordinates(places, (np.abs(places) < 1.0).all(-1))
 
 
 def pictures_of(

@@ -61,7 +61,7 @@ def relief_light(displacement: Tensor, photos: Tensor) -> Tensor:
     return -(photos[:, 3:4] * across + photos[:, 4:5] * down)
 
 
-def refined_pictures(coarse: Tensor, change: Tensor, texels: Tensor, mask: Tensor, pool: int = 1) -> Tensor:
+def refined_pictures(coarse: Tensor, change: Tensor, places: Tensor, mask: Tensor, pool: int = 1) -> Tensor:
     """(P, 3, S, S) the coarse renders with the relief's shading.
 
     Parameters
@@ -71,7 +71,7 @@ def refined_pictures(coarse: Tensor, change: Tensor, texels: Tensor, mask: Tenso
         pool x pool texels first, against aliasing.
     """
     change = functional.avg_pool2d(change, pool) if pool > 1 else change
-    change = functional.grid_sample(change, texels, align_corners=False) * mask
+    change = functional.grid_sample(change, places, align_corners=False) * mask
     return srgb_from_linear((linear_from_srgb(coarse.clamp(min=_LEAST_LIGHT)) * change.exp()).clamp(_LEAST_LIGHT, 1.0))
 
 
@@ -328,9 +328,9 @@ class DetailStage(Stage):
             targets = torch.arange(people, device=batch.person.device).repeat_interleave(TARGETS)
             displacement = net.displacement(repeated(attribute, targets), batch.wanted) * batch.allowed
             for number, kind in enumerate(("rest", "seen", "unseen")):
-                displacement_of, truth = displacement[number::TARGETS], batch.displacement[number::TARGETS]
+                predicted, truth = displacement[number::TARGETS], batch.displacement[number::TARGETS]
                 for person in range(people):
-                    one, true = displacement_of[person : person + 1], truth[person : person + 1]
+                    one, true = predicted[person : person + 1], truth[person : person + 1]
                     sums.setdefault(f"correlation.{kind}", []).append(slope_correlation(one, true, batch.allowed))
                     none = height_error(torch.zeros_like(true), true, batch.allowed)
                     error = height_error(one, true, batch.allowed)

@@ -142,13 +142,13 @@ def different_pixels(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (off > DIFFERENT_LEVELS).sum(axis=(1, 2))
 
 
-def count_blinks(truth: np.ndarray, blinks: np.ndarray, lid_pixels: np.ndarray) -> BlinkCounts:
+def count_blinks(truth: np.ndarray, estimate: np.ndarray, lid_pixels: np.ndarray) -> BlinkCounts:
     """Count one clip's blinks from weights (F, 52), by both lids' mean; ``lid_pixels`` (F,) are ``different_pixels``
     from open eyes.
 
     A blink is found when the estimated lid closes within one frame of it.
     """
-    true_lid, found_lid = truth[:, LIDS].mean(1), blinks[:, LIDS].mean(1)
+    true_lid, found_lid = truth[:, LIDS].mean(1), estimate[:, LIDS].mean(1)
     counts = BlinkCounts()
     for frames in _runs(true_lid > CLOSED):
         hit = bool((found_lid[max(frames[0] - 1, 0) : frames[-1] + 2] > CLOSED).any())

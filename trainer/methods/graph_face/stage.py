@@ -394,7 +394,7 @@ class GraphFaceStage(contracts.Stage):
         return shapes - spread(self._neighbours, shapes)
 
     def _marks(self, points: Tensor) -> Tensor:
-        """(B, 68, 2) landmarks from places (B, C, 2) of the vertices."""
+        """(B, 68, 2) landmarks from points (B, C, 2) of the vertices."""
         return (points[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
     def metrics(self, batches: Iterable[data.GraphBatch]) -> Mapping[str, float]:

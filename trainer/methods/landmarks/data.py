@@ -113,8 +113,8 @@ class LandmarkPeople:
         if not self.config.on_device:
             return _as_batch([torch.from_numpy(part[rows]).to(device) for part in self._store.parts])
         self._copy_until(int(rows.max()) + 1, device)
-        points = torch.from_numpy(rows).to(device)
-        return _as_batch([part[points] for part in self._resident])
+        index = torch.from_numpy(rows).to(device)
+        return _as_batch([part[index] for part in self._resident])
 
     def _wait_for(self, count: int) -> None:
         """Wait until the first ``count`` pictures are drawn; raises ``LikenessError`` if no process is left to."""
