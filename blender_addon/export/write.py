@@ -28,8 +28,20 @@ from mathutils import Matrix
 
 from ..errors import AddonError
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
-from ..rig import bones, build
-from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
+from ..rig import build
+from ..rig.bones import (
+    BONE_NAMES,
+    EYE_TARGET,
+    HEAD,
+    JAW,
+    PARENTS,
+    ROOT,
+    TONGUE,
+    RigPlaces,
+    edit_mode,
+    place_bones,
+    rig_places,
+)
 from ..scene import tags
 from ..scene.hair import STRAND_MAP, lower_cards, strand_map_of
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
@@ -45,14 +57,14 @@ NAME = "Armature"
 
 def places_of(parts: Sequence[bpy.types.Object]) -> RigPlaces:
     """Bone positions of a head. Raises ``AddonError`` if a part or a key needed for them is missing."""
-    bones = rig_places({obj[tags.PART]: obj for obj in parts if tags.PART in obj})
-    if bones is None:
+    places = rig_places({obj[tags.PART]: obj for obj in parts if tags.PART in obj})
+    if places is None:
         raise AddonError(
             "A part or a key of the head that its skeleton needs was deleted.",
             "Solve it again, or export it without a skeleton.",
             "no_skeleton",
         )
-    return bones
+    return places
 
 
 def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy.types.Object:
@@ -60,8 +72,8 @@ def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy
     Linked to nothing yet."""
     rig = bpy.data.objects.new(NAME, bpy.data.armatures.new(NAME))
     scaled = RigPlaces({name: (a * units, b * units) for name, (a, b) in places.bones.items()}, places.motions)
-    bones.place_bones(rig, scaled)
-    with bones.edit_mode(rig):
+    place_bones(rig, scaled)
+    with edit_mode(rig):
         edited = rig.data.edit_bones
         edited.remove(edited[EYE_TARGET])
         edited[TONGUE[0]].parent = edited[HEAD]
@@ -220,7 +232,7 @@ def export_parts(collection: bpy.types.Collection, simple_eyes: bool = False) ->
     return [obj for obj in objects if obj is not None]
 
 
-def weighted_copy(obj: bpy.types.Object, bones: RigPlaces) -> bpy.types.Object:
+def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:
     """A copy of ``obj`` with its own mesh and weights for the skeleton's bones: existing weights, else computed ones.
     Linked to nothing. The tongue follows the head's bone instead of the jaw's, because its keys already move it with
     the jaw."""
@@ -228,7 +240,7 @@ def weighted_copy(obj: bpy.types.Object, bones: RigPlaces) -> bpy.types.Object:
     copy.matrix_world = obj.matrix_world
     part = obj.get(tags.PART, HAIR)
     if part == "head":
-        build.set_skin_weights(copy, bones)
+        build.set_skin_weights(copy, places)
     elif part == "tongue":
         build.set_tongue_weights(copy)
         copy.vertex_groups.remove(copy.vertex_groups[build.KEYS_OFF])
@@ -450,7 +462,7 @@ def export_head(
     """
     parts = export_parts(collection, simple_eyes)
     with_bones = preset.skeleton if with_bones is None else with_bones
-    bones = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
+    places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
     if preset.one_mesh:
         parts = [obj for obj in parts if obj.get(tags.PART) in ONE_MESH_PARTS]
     if not parts or parts[0].get(tags.PART) != "head":
@@ -469,25 +481,25 @@ def export_head(
     materials = ExportMaterials(name, collection, parts, tint=preset.exporter == "gltf")
     try:
         for part in parts:
-            copies.append(_copy(part, f"{name}_{part.get(tags.PART, HAIR)}", preset, bones))
+            copies.append(_copy(part, f"{name}_{part.get(tags.PART, HAIR)}", preset, places))
             materials.put_on(copies[-1], part, preset.one_mesh)
         keys = [courses.keys.get(part.name, {}) for part in parts]
         if preset.one_mesh:
             copies, keys = [joined(copies, f"{name}_head")], keys[:1]
-        root = _root(name, parts[0], preset, bones)
+        root = _root(name, parts[0], preset, places)
         copies.append(root)
         for obj in copies:
             context.scene.collection.objects.link(obj)
         first = context.scene.frame_start
         for obj, curves in zip(copies, keys, strict=False):
-            if bones is None:
+            if places is None:
                 matrix = obj.matrix_world.copy()
                 obj.parent, obj.matrix_world = root, matrix
             else:
                 bind(obj, root)
             key_in(obj, curves, first)
         moved = any(keys)
-        if bones is not None:
+        if places is not None:
             moved |= animate(root, courses.bones, first, preset.units)
             for ours, theirs in BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
                 root.data.bones[ours].name = theirs
@@ -569,12 +581,12 @@ def _lower_hair(parts: Sequence[bpy.types.Object], most: int) -> bpy.types.Objec
     return obj
 
 
-def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, bones: RigPlaces | None) -> bpy.types.Object:
+def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
     """A part as exported, with weights if the file has bones."""
     subdivision = preset.subdivision if tags.PART in part else 0
-    if bones is None:
+    if places is None:
         return neutral_copy(part, name, subdivision, preset.units)
-    weighed = weighted_copy(part, bones)
+    weighed = weighted_copy(part, places)
     try:
         return neutral_copy(weighed, name, subdivision, preset.units)
     finally:
@@ -583,9 +595,9 @@ def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, bones: RigPla
         bpy.data.meshes.remove(mesh)
 
 
-def _root(name: str, head: bpy.types.Object, preset: ExportPreset, bones: RigPlaces | None) -> bpy.types.Object:
+def _root(name: str, head: bpy.types.Object, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
     """Parent of all parts: an empty, or the skeleton."""
-    return bpy.data.objects.new(name, None) if bones is None else new_skeleton(head, bones, preset.units)
+    return bpy.data.objects.new(name, None) if places is None else new_skeleton(head, places, preset.units)
 
 
 def _remove(copies: list[bpy.types.Object]) -> None:

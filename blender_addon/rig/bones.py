@@ -317,7 +317,7 @@ def _shape(bone: bpy.types.PoseBone) -> None:
     bone.custom_shape_translation = (0.0, along * bone.length, 0.0)
 
 
-def set_up_pose(rig: bpy.types.Object, bones: RigPlaces) -> None:
+def set_up_pose(rig: bpy.types.Object, places: RigPlaces) -> None:
     """Set control shapes, Euler rotation, locks, the aim constraint of the eyes, and limits at the range of the keys;
     updates existing ones."""
     for name in PARENTS:
@@ -331,7 +331,7 @@ def set_up_pose(rig: bpy.types.Object, bones: RigPlaces) -> None:
         bone = rig.pose.bones[name]
         if name in EYES:
             _aim(rig, bone)
-        _limit(bone, bones)
+        _limit(bone, places)
 
 
 def _aim(rig: bpy.types.Object, bone: bpy.types.PoseBone) -> None:
@@ -354,10 +354,10 @@ def switch_aim(rig: bpy.types.Object, on: bool) -> None:
             constraint.mute = not on
 
 
-def _limit(bone: bpy.types.PoseBone, bones: RigPlaces) -> None:
+def _limit(bone: bpy.types.PoseBone, places: RigPlaces) -> None:
     """Limit a bone's rotation and location to the range and directions of its keys."""
     sums: dict[tuple[str, int], list[float]] = {}
-    for name, channels in bones.motions.values():
+    for name, channels in places.motions.values():
         for channel in channels if name == bone.name else ():
             ends = sums.setdefault((channel.path, channel.axis), [0.0, 0.0])
             ends[channel.amount > 0] += channel.amount

@@ -26,11 +26,11 @@ STEPS = 64
 """Weights are rounded to 1/64: 1.5 % of a rotation of 30 degrees is less than half a degree."""
 
 
-def set_skin_weights(obj: bpy.types.Object, bones: RigPlaces) -> None:
+def set_skin_weights(obj: bpy.types.Object, places: RigPlaces) -> None:
     """Weight the skin to root, neck and head, unless it has weights of these bones."""
     if _weighed(obj, (ROOT, NECK, HEAD)):
         return
-    pivot, rim = bones.bones[HEAD][0], bones.bones[NECK][0]
+    pivot, rim = places.bones[HEAD][0], places.bones[NECK][0]
     share = distance_from_rim(obj.data) / (NECK_LENGTH * (pivot[2] - rim[2]))
     root = 1.0 - _smooth(share / 0.5)
     head = _smooth((share - 0.3) / 0.7)

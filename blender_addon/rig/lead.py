@@ -22,11 +22,11 @@ _SAME_WEIGHT = 1e-4
 """Weight of a key, 0-1: driver amounts are rounded to this, and a bone is posed anew only for larger changes."""
 
 
-def remember(rig: bpy.types.Object, bones: RigPlaces) -> None:
+def remember(rig: bpy.types.Object, places: RigPlaces) -> None:
     """Store the motions in the file."""
     motions = {
         key: [bone, [[channel.path, channel.axis, channel.amount] for channel in channels]]
-        for key, (bone, channels) in bones.motions.items()
+        for key, (bone, channels) in places.motions.items()
     }
     rig[MOTIONS] = json.dumps(motions)
 
