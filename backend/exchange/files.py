@@ -51,11 +51,10 @@ def normal_picture(detail: SkinDetail | None, head: FacePart) -> np.ndarray:
 
 def write_relief(detail: SkinDetail | None, folder: Path) -> None:
     """Write ``displacement.png`` and ``WRINKLE_FILES``, 16-bit grey, and ``detail.json``. Raises ``OSError``."""
-    maps = dict.fromkeys(("displacement.png", *WRINKLE_FILES.values()), NONE)
-    if detail is not None:
-        maps = dict(zip(maps, (detail.always, *detail.wrinkles.values()), strict=True))
-    for name, one in maps.items():
-        (folder / name).write_bytes(png_bytes(one.steps))
+    maps = {"displacement.png": NONE if detail is None else detail.always}
+    maps |= {file: NONE if detail is None else detail.wrinkles[name] for name, file in WRINKLE_FILES.items()}
+    for file, one in maps.items():
+        (folder / file).write_bytes(png_bytes(one.steps))
     facts = msgspec.json.encode(detail_facts(detail))
     (folder / "detail.json").write_bytes(msgspec.json.format(facts, indent=1))
 
