@@ -26,7 +26,7 @@ from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
 from trainer.heads.paint import fractal_noise
 from trainer.heads.photographs import CLAY, SurfaceLandmarks, edge_keys, find_surface_landmarks
-from trainer.heads.raytrace import build_bvh, closest_hits
+from trainer.heads.raytrace import build_bvh, closest_hits, look_at
 from trainer.heads.scans import CHIN, MILLIMETRE, face_middle, scan_head
 
 HALVES = ("development", "judgement")
@@ -436,16 +436,10 @@ class Shot:
 
     def camera(self) -> Camera:
         """The camera of the picture of ``PICTURE_SIDE`` pixels a side."""
-        back = (self.position - self.aim) / np.linalg.norm(self.position - self.aim)
-        right = np.cross([0.0, 1.0, 0.0], back)
-        right /= np.linalg.norm(right)
-        up, cos, sin = np.cross(back, right), np.cos(self.roll), np.sin(self.roll)
-        pose = np.eye(4)
-        pose[:3, :3] = np.stack([cos * right + sin * up, sin * right - cos * up, -back])
-        pose[:3, 3] = -pose[:3, :3] @ self.position
-        focal = PICTURE_SIDE * self.lens / FILM
-        intrinsics = np.array([[focal, 0.0, PICTURE_SIDE / 2], [0.0, focal, PICTURE_SIDE / 2], [0.0, 0.0, 1.0]])
-        return Camera(intrinsics, pose, (PICTURE_SIDE, PICTURE_SIDE))
+        away = self.position - self.aim
+        distance, focal = float(np.linalg.norm(away)), PICTURE_SIDE * self.lens / FILM
+        angles = np.degrees([np.arctan2(-away[0], away[2]), -np.arcsin(away[1] / distance), self.roll])
+        return look_at(*angles, distance, focal, (PICTURE_SIDE, PICTURE_SIDE), self.aim)
 
 
 def shot_of(seed: int, photo: int, marks: np.ndarray) -> tuple[Shot, np.random.Generator]:
