@@ -201,4 +201,4 @@ def _positions(head: _Head, number: int) -> np.ndarray:
 def subject_from_faces(faces: tuple[PhotoFace, ...], weights: PriorWeights | None = None) -> Subject:
     """The person in some pictures, by the joint landmark fit (pictures of somebody else are left out)."""
     options = replace(fit_options_for("fast"), prior=weights or PriorWeights())
-    return subject_of(run_landmark_stage(load_template(), faces, options).neutral())
+    return subject_of(run_landmark_stage(load_template(), faces, options).neutral)

@@ -326,12 +326,12 @@ def resumable_fit(
     if state.started:
         options = started_options(options)
     progress("landmarks", 1.0)
-    on_estimate("landmarks", state.neutral())
+    on_estimate("landmarks", state.neutral)
     if first is not None and options.canonical is not None:
         same = len(state.faces) == len(faces)
         state = replace(state, canonical=first if same else models.canonical(state.faces))
         state = renewed(run_canonical_stage(state, options, options.canonical))
-        on_estimate("landmarks", state.neutral())
+        on_estimate("landmarks", state.neutral)
     if options.dense is not None and len(state.faces) > 1:
         state = renewed(run_dense_stage(state, options, options.dense, progress, on_estimate))
     finished = finished_state(state, textures, options, progress, on_estimate)
@@ -353,7 +353,7 @@ def finished_state(
         for turn in range(options.cage.rounds):
             state = run_cage_stage(state, options, options.cage)
             progress("cage", (turn + 1) / options.cage.rounds)
-            on_estimate("cage", state.neutral())
+            on_estimate("cage", state.neutral)
     progress("appearance", 0.0)
     if options.symmetry > 0:
         state = symmetric_state(state, options.symmetry)
@@ -502,7 +502,7 @@ def run_dense_stage(
         )
         estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, state.belief)
         state = replace(state, estimate=estimate, targets=landmarks)
-        on_estimate("dense", state.neutral())
+        on_estimate("dense", state.neutral)
     progress("dense", 1.0)
     return state
 
@@ -549,7 +549,7 @@ def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> Fi
 def with_closed_lips(state: FitState) -> FitState:
     """Close the lips of the neutral face. Modes and cage have no contact constraint, so the lips rarely touch as they
     do on the mean face."""
-    neutral = state.neutral()
+    neutral = state.neutral
     offsets = closed_lips(state.template, neutral) - neutral
     return replace(
         state, template=replace(state.template, vertices=(state.template.vertices + offsets).astype(np.float32))
@@ -607,7 +607,7 @@ def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
         )
     return FittedFace(
         identity=state.estimate.identity,
-        neutral=state.neutral().astype(np.float32),
+        neutral=state.neutral.astype(np.float32),
         vertex_albedo=appearance.albedo.astype(np.float32),
         photos=tuple(photos),
         rejected=state.rejected,

@@ -83,18 +83,15 @@ class FitState:
     matches: DenseMatches | None = None
     doubts: tuple[tuple[str, str], ...] = ()
 
+    @cached_property
     def neutral(self) -> np.ndarray:
         """(V, 3) neutral vertices."""
-        return self._neutral
-
-    @cached_property
-    def _neutral(self) -> np.ndarray:
         return self.template.vertices + np.tensordot(self.estimate.identity, self.template.identity_modes, 1)
 
     def posed(self, number: int) -> np.ndarray:
         """(V, 3) vertices with the expression of photo ``number``."""
         weights = self.estimate.photos[number].expression
-        return self._neutral + np.tensordot(weights, self.template.expressions, 1)
+        return self.neutral + np.tensordot(weights, self.template.expressions, 1)
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def symmetric_state(state: FitState, share: float) -> FitState:
     The change goes into the template's vertices, as the cage's offsets do. Part of it is a rigid motion of the whole
     face in its frame; the poses compensate that, so that the head stays aligned with the photos.
     """
-    template, neutral = state.template, state.neutral()
+    template, neutral = state.template, state.neutral
     changed = neutral + share * (symmetric_part(neutral, template.mirror) - neutral)
     back = fit_similarity(changed, neutral, template.regions["face"], scale=1.0)
     photos = tuple(photo.in_moved_frame(back.rotation, back.translation) for photo in state.estimate.photos)
@@ -333,7 +330,7 @@ def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOpt
     if not more:
         return state
     no_modes = np.zeros((0, *state.template.vertices.shape), np.float32)
-    known = replace(state.template, vertices=state.neutral().astype(np.float32), identity_modes=no_modes)
+    known = replace(state.template, vertices=state.neutral.astype(np.float32), identity_modes=no_modes)
     model = landmark_model(known)
     cameras = tuple(camera_prior(face, options.prior) for face in more)
     nothing = IdentityPrior(np.zeros((0, 0)), np.zeros(0))
@@ -372,7 +369,7 @@ def with_points_met(state: FitState, reach: float) -> FitState:
         sites = np.concatenate([chosen, held[on_skin[held]]])
         moved = np.zeros((len(sites), 3))
         moved[: len(chosen)] = np.einsum("nij,nj->ni", np.linalg.pinv(by_point), places - pixels)
-        head = state.neutral()[: template.head.vertex_stop]
+        head = state.neutral[: template.head.vertex_stop]
         motion = LocalMotion(head, vertices[sites], shares[sites], moved, reach)(head)
         changed = state.template.vertices + template.following_skin(motion)
         state = replace(state, template=replace(state.template, vertices=changed.astype(np.float32)))

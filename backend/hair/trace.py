@@ -100,16 +100,14 @@ def direction_field(
         usual = [styled(surface, style, side) for side in _SIDES]
     else:
         parting = find_parting(surface, tensor, weight)
-        usual = [combing(surface, parting, side) for side in (_SIDES if parting.aside else (0.0,))]
+        usual = _combings(surface, parting)
     if chosen is not None:
         parting, around = chosen, np.abs(grid.azimuth)
         top = np.clip((_TOP - grid.s) / _TOP_EDGE[0], 0, 1) * np.clip((_PARTED - around) / _TOP_EDGE[1], 0, 1)
         tensor, weight, top = tensor * (1 - top[..., None, None]), weight * (1 - top), top[..., None]
-        wanted = [combing(surface, chosen, side, True) for side in (_SIDES if chosen.aside else (0.0,))]
-        usual = [
-            _tangent(top * way + (1 - top) * usual[min(side, len(usual) - 1)], grid.normal)
-            for side, way in enumerate(wanted)
-        ]
+        wanted = _combings(surface, chosen, over_forehead=True)
+        below = usual if len(usual) == len(wanted) else usual[:1] * len(wanted)
+        usual = [_tangent(top * way + (1 - top) * one, grid.normal) for way, one in zip(wanted, below, strict=True)]
     beyond = (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * (grid.place[..., 0] - parting.place)
     ways = []
     for way, side in zip(usual, _SIDES, strict=False):
@@ -172,8 +170,10 @@ class Parting:
 
 def chosen_parting(name: str, place: float) -> Parting | None:
     """The parting of an option's name, ``place`` metres from the middle; None for "auto"."""
+    if name == "none":
+        return Parting(0.0, 0.0, 1.0)
     sides = {"left": place, "middle": 0.0, "right": -place}
-    return Parting(0.0, 0.0, 1.0) if name == "none" else Parting(sides[name], 1.0, _BACK[0]) if name in sides else None
+    return Parting(sides[name], 1.0, _BACK[0]) if name in sides else None
 
 
 def partings(surface: HairSurface) -> list[Parting]:
@@ -227,6 +227,11 @@ def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_fore
     whorl = _WHORL * np.clip((np.abs(azimuth) - 1.9) / 0.5, 0, 1) * np.clip((0.14 - grid.s) / 0.05, 0, 1)
     fall = grid.down + swings[..., None] * back + whorl[..., None] * grid.around
     return _tangent(turn[..., None] * front + (1 - turn[..., None]) * fall, grid.normal)
+
+
+def _combings(surface: HairSurface, parting: Parting, over_forehead: bool = False) -> list[np.ndarray]:
+    """``combing`` to the right and to the left of a parting; one for all hair where it is combed backwards alone."""
+    return [combing(surface, parting, side, over_forehead) for side in (_SIDES if parting.aside else (0.0,))]
 
 
 def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:

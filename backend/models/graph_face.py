@@ -85,10 +85,8 @@ def unpooling(level: MeshLevel, finer: int) -> Tensor:
 
 
 def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> Tensor:
-    indices = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
-    matrix = torch.sparse_coo_tensor(
-        indices, torch.from_numpy(values.astype(np.float32)), shape, check_invariants=False
-    )
+    index = torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
+    matrix = torch.sparse_coo_tensor(index, torch.from_numpy(values.astype(np.float32)), shape, check_invariants=False)
     return matrix.coalesce()
 
 

@@ -185,9 +185,7 @@ def _candidate(
 ) -> screening.FaceCandidate:
     in_crop = crop.to_crop(landmarks).astype(np.float32)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)
-    outcome = look_at_face(
-        small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device
-    )
+    label = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
     pose = head_pose(landmarks)
     return screening.FaceCandidate(
         photo=index,
@@ -198,10 +196,10 @@ def _candidate(
         descriptor=options.identity.describe(crop.pixels, in_crop),
         fingerprint=screening.picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
-        small_labels=outcome.labels,
-        accessories=outcome.accessories,
+        small_labels=label.labels,
+        accessories=label.accessories,
         small_factor=factor,
-        quality=screening.measure_quality(crop.pixels, in_crop, outcome.labels, factor, pose.yaw),
+        quality=screening.measure_quality(crop.pixels, in_crop, label.labels, factor, pose.yaw),
     )
 
 

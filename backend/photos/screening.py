@@ -456,22 +456,20 @@ def screen(
         photo: _several_note(len(faces), len(chosen)) for photo, faces in enumerate(faces_by_photo) if len(faces) > 1
     }
     left_out = duplicates(list(chosen.values()), names)
-    chosen_faces = [face for photo, face in chosen.items() if photo not in left_out]
-    left_out |= other_people(chosen_faces, model)
-    chosen_faces = [face for face in chosen_faces if face.photo not in left_out]
-    poor = {face.photo: reason for face in chosen_faces if (reason := low_quality_reason(face))}
-    if len(poor) < len(chosen_faces):
+    good = [face for photo, face in chosen.items() if photo not in left_out]
+    left_out |= other_people(good, model)
+    good = [face for face in good if face.photo not in left_out]
+    poor = {face.photo: reason for face in good if (reason := low_quality_reason(face))}
+    if len(poor) < len(good):
         left_out |= poor
-        chosen_faces = [face for face in chosen_faces if face.photo not in poor]
+        good = [face for face in good if face.photo not in poor]
     else:
         notes |= {photo: f"{reason} It was used because there is no better photo." for photo, reason in poor.items()}
-    best = best_spread(chosen_faces, max_used)
+    best = best_spread(good, max_used)
     taken = {face.photo for face in best}
-    for face in chosen_faces:
+    for face in good:
         if face.photo not in taken:
-            left_out[face.photo] = (
-                f"It is not among the best {max_used} of {len(chosen_faces)} good photos; more are not used."
-            )
+            left_out[face.photo] = f"It is not among the best {max_used} of {len(good)} good photos; more are not used."
     best.sort(key=lambda face: (-face.quality.score, face.photo))
     return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in taken}, chosen)
 

@@ -317,9 +317,8 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
     )
     if only in REMADE:
         kept = _kept_head.of(task.options.head)
-        message = encode_face(
-            kept.with_hair(options, report) if only == "hair" else kept.with_texture(options), only=only
-        )
+        made = kept.with_hair(options, report) if only == "hair" else kept.with_texture(options)
+        message = encode_face(made, only=only)
         report(SENDING, 1.0)
         return message
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]

@@ -20,7 +20,7 @@ from backend.progress import ProgressReporter, silent
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rig.measure import eye_sphere, face_loops
 from backend.system.parallel import in_thread
-from backend.texture.blending import fine_band, solve_detail
+from backend.texture.blending import fine_band, observe_detail, solve_detail
 from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.edits import SkinLayers, TextureEdits, edited_skin, halved
 from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
@@ -172,7 +172,10 @@ def build_albedo(
     delit = remove_light(surface, working_space.skin, photos, operators, tone, positions)
     progress(_STAGE, 0.45)
     views = [photo.in_view for photo in photos]
-    detail = solve_detail(surface, working_space.skin, photos, delit, positions, density)
+    observed = observe_detail(surface, working_space.skin, photos, delit, positions, density)
+    del photos  # frees about 200 MB of texels
+    detail = solve_detail(surface, working_space.skin, observed, delit, positions, density)
+    del observed
     progress(_STAGE, 0.55)
 
     eyes, patterns = find_eyes(views, tone), iris_patterns(views)

@@ -404,16 +404,36 @@ class SolvedDetail:
     shown: tuple[np.ndarray, ...]
 
 
-def solve_detail(
+@dataclass(frozen=True)
+class ObservedDetail:
+    """What each photo shows before they are compared: everything that ``solve_detail`` needs of their texels, which are
+    30 MB each.
+
+    Attributes
+    ----------
+    features : ``feature_masks``. feature : (S, S) in [0, 1] all of them but the nose. middles : per photo, (S, S, 3)
+        low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. facial_hair : per
+        photo, (S, S) pale facial hair. behind : (P,) how far any photo shows the rim of glasses.
+    """
+
+    features: dict[str, np.ndarray]
+    feature: np.ndarray
+    middles: tuple[np.ndarray, ...]
+    scores: tuple[PhotoScore, ...]
+    rested: tuple[np.ndarray, ...]
+    facial_hair: tuple[np.ndarray, ...]
+    behind: np.ndarray
+
+
+def observe_detail(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: list[TexturePhoto],
+    photos: Sequence[TexturePhoto],
     delit: Delit,
     positions: np.ndarray,
     density: float,
-) -> SolvedDetail:
-    """Solve the detail that all photos show together; positions (V, 3) neutral, ``density`` texels per metre. The
-    photos are taken out of the list, so that their texels, 30 MB each, are free once they are looked at."""
+) -> ObservedDetail:
+    """The detail of each photo by itself; positions (V, 3) neutral, ``density`` texels per metre."""
     texel_base, texel_skin = atlas.sample(delit.log_base), atlas.sample(delit.log_skin)
     texel_range = atlas.sample(delit.colour_range)
     sigma = BLENDING.middle_width * density
@@ -449,20 +469,33 @@ def solve_detail(
         )
         return middle, score, 1.0 - BLENDING.strained_less * strained, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
-    middles, scores, rested, facial_hair = zip(*each(look, photos, delit.log_fields), strict=True)
+    looks = zip(*each(look, photos, delit.log_fields), strict=True)
+    behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
+    return ObservedDetail(features, feature, *looks, behind)
+
+
+def solve_detail(
+    surface: HeadSurface,
+    atlas: SurfaceAtlas,
+    observed: ObservedDetail,
+    delit: Delit,
+    positions: np.ndarray,
+    density: float,
+) -> SolvedDetail:
+    """Solve the detail that all photos show together; positions (V, 3) neutral, ``density`` texels per metre."""
+    features, feature, sigma = observed.features, observed.feature, BLENDING.middle_width * density
+    middles, scores, rested = observed.middles, observed.scores, observed.rested
     shade = atlas.image(atlas.sample(surface.lifted(under_jaw(surface, positions)[:, None]))[:, 0])
     least, most = BLENDING.grazing
     facing = []
-    for photo, score in zip(photos, scores, strict=True):
-        coarse = 1.0 - float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre))
+    for score in scores:
+        coarse = 1.0 - float(smoothstep(*UNWRAPPING.sharp, score.pixels_per_metre))
         later = BLENDING.under_jaw * shade + BLENDING.coarse_grazing * coarse * (1.0 - feature)
         facing.append(smoothstep(least + later, most + later, score.cosine))
     each_shown = tuple(score.weight * own for score, own in zip(scores, facing, strict=True))
     shown = np.maximum.reduce(each_shown)
     chart = atlas.image(np.ones(len(atlas.texel), bool))
-    behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
-    known = (shown > BLENDING.known) | (atlas.image(behind) > BLENDING.known)  # skin goes on behind rims
-    photos.clear()
+    known = (shown > BLENDING.known) | (atlas.image(observed.behind) > BLENDING.known)  # skin goes on behind rims
     cover = photos_cover(known, chart, BLENDING.hole * density**2, BLENDING.fade * density)
     square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
@@ -482,7 +515,7 @@ def solve_detail(
     chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
     sure = 1.0 - plain * (1.0 - features["nose"]) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
     at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
-    del rested, facing
+    del facing
     broad = each(
         lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], at_rest, scores
     )
@@ -500,7 +533,7 @@ def solve_detail(
     differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
-    return SolvedDetail(solved, tuple(middles), tuple(fine), cover, mirrored, tuple(facial_hair), each_shown)
+    return SolvedDetail(solved, middles, tuple(fine), cover, mirrored, observed.facial_hair, each_shown)
 
 
 def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigma: float) -> np.ndarray:

@@ -64,12 +64,8 @@ def problem_of(program: tuple[str, str]) -> str:
 
 def _of_folder(folder: str) -> str:
     programs = [os.path.join(folder, *parts) for parts in _PLACES]
-    program = next(filter(os.path.isfile, programs), None)
-    return (
-        f"Python names a folder, without a Python in it: {folder}."
-        if program is None
-        else f"Enter {program} as Python."
-    )
+    path = next(filter(os.path.isfile, programs), None)
+    return f"Python names a folder, without a Python in it: {folder}." if path is None else f"Enter {path} as Python."
 
 
 PATIENCE_SECONDS = 10.0

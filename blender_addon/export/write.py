@@ -28,20 +28,8 @@ from mathutils import Matrix
 
 from ..errors import AddonError
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
-from ..rig import build
-from ..rig.bones import (
-    BONE_NAMES,
-    EYE_TARGET,
-    HEAD,
-    JAW,
-    PARENTS,
-    ROOT,
-    TONGUE,
-    RigPlaces,
-    edit_mode,
-    place_bones,
-    rig_places,
-)
+from ..rig import bones, build
+from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
 from ..scene.hair import STRAND_MAP, lower_cards, strand_map_of
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
@@ -72,8 +60,8 @@ def new_skeleton(head: bpy.types.Object, places: RigPlaces, units: float) -> bpy
     Linked to nothing yet."""
     rig = bpy.data.objects.new(NAME, bpy.data.armatures.new(NAME))
     scaled = RigPlaces({name: (a * units, b * units) for name, (a, b) in places.bones.items()}, places.motions)
-    place_bones(rig, scaled)
-    with edit_mode(rig):
+    bones.place_bones(rig, scaled)
+    with bones.edit_mode(rig):
         edited = rig.data.edit_bones
         edited.remove(edited[EYE_TARGET])
         edited[TONGUE[0]].parent = edited[HEAD]
@@ -177,7 +165,7 @@ def sampled(
     """Sample keys and bones; the scene's current frame is restored."""
     frames = range(scene.frame_start, scene.frame_end + 1)
     rests = {} if rig is None else {bone.name: np.array(bone.matrix_local.inverted()) for bone in rig.data.bones}
-    bones = {name: np.zeros((len(frames), 4, 4)) for name in rests}
+    transforms = {name: np.zeros((len(frames), 4, 4)) for name in rests}
     keyed = [obj for obj in parts if obj.data.shape_keys]
     values = {obj.name: np.zeros((len(frames), len(obj.data.shape_keys.key_blocks)), np.float32) for obj in keyed}
     before = scene.frame_current, scene.frame_subframe
@@ -192,7 +180,7 @@ def sampled(
                 blocks = obj.evaluated_get(graph).data.shape_keys.key_blocks
                 blocks.foreach_get("value", values[obj.name][row])
             for name, rest in rests.items():
-                bones[name][row] = np.array(rig.evaluated_get(graph).pose.bones[name].matrix) @ rest
+                transforms[name][row] = np.array(rig.evaluated_get(graph).pose.bones[name].matrix) @ rest
     finally:
         for modifier, shown in drawn:
             modifier.show_viewport = shown
@@ -205,7 +193,7 @@ def sampled(
         }
         for obj in keyed
     }
-    return FrameAnimation(keys, bones)
+    return FrameAnimation(keys, transforms)
 
 
 def key_in(obj: bpy.types.Object, curves: Mapping[str, np.ndarray], first: int) -> None:

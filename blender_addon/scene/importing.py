@@ -591,8 +591,7 @@ class _Build:
                     group[field] = getattr(solved, field)
             groups.append(group)
         collection[tags.PHOTOS] = groups
-        before = json.loads(collection.get(tags.REPORT, "{}")) if self.result.geometry_only else {}
-        collection[tags.REPORT] = json.dumps({**before, **self.result.report}, ensure_ascii=False)
+        self._note_report()
         if not self.result.geometry_only:
             collection[tags.JOB] = self.result.token
         for camera in tags.camera_objects(collection):
@@ -607,9 +606,17 @@ class _Build:
         move_hair(collection, head)
         if self.result.hair_cards is not None:
             show_cards_in_solid(tags.hair_object(collection, "MESH"))
-        before = json.loads(collection.get(tags.REPORT, "{}"))
-        settings = {"settings": {**before.get("settings", {}), **self.result.report.get("settings", {})}}
-        collection[tags.REPORT] = json.dumps({**before, **self.result.report, **settings}, ensure_ascii=False)
+        self._note_report()
+
+    def _note_report(self) -> None:
+        """Keep the report; what a part that is made anew does not say, settings too, stays as it was."""
+        collection = self.collection()
+        before = json.loads(collection.get(tags.REPORT, "{}")) if self.result.geometry_only else {}
+        report = {**before, **self.result.report}
+        settings = [one["settings"] for one in (before, self.result.report) if isinstance(one.get("settings"), dict)]
+        if len(settings) == 2:
+            report["settings"] = settings[0] | settings[1]
+        collection[tags.REPORT] = json.dumps(report, ensure_ascii=False)
 
     def _show(self) -> None:
         """Link the head into the scene if no scene shows it, and select it as ``place`` says."""

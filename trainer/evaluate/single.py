@@ -155,10 +155,8 @@ def lips_apart(one: np.ndarray, other: np.ndarray) -> float:
 def outline_error(face: PhotoFace, made: Reconstruction) -> float:
     """Mean distance of the drawn jaw from the photo's, per cent of the face's scale; NaN where no label shows it."""
     template, fit = load_template(), made.fitted.photos[0]
-    outline = seen_outline(template, landmark_model(template), face, fit.vertices, fit.camera)
-    share = (
-        float(np.mean(np.abs(outline.distance))) / face_scale(face.landmarks) if len(outline.distance) else float("nan")
-    )
+    edge = seen_outline(template, landmark_model(template), face, fit.vertices, fit.camera)
+    share = float(np.mean(np.abs(edge.distance))) / face_scale(face.landmarks) if len(edge.distance) else float("nan")
     return 100.0 * share
 
 

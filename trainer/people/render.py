@@ -362,12 +362,10 @@ class Renderer:
         )
         eyeballs = (surface.kind == EYE_LEFT) | (surface.kind == EYE_RIGHT)
         mouth = surface.kind >= TEETH_UPPER
-        visibility = key[:, :count]
-        visibility = torch.where(eyeballs, visibility.clamp(min=0.35), visibility)
-        visibility = torch.where(mouth, torch.maximum(visibility, 0.5 * self._open), visibility)
-        on_head = torch.cat(
-            [fill_light(normals, self._open.expand(len(visibility), -1), light), visibility[..., None]], -1
-        )
+        lamp = key[:, :count]
+        lamp = torch.where(eyeballs, lamp.clamp(min=0.35), lamp)
+        lamp = torch.where(mouth, torch.maximum(lamp, 0.5 * self._open), lamp)
+        on_head = torch.cat([fill_light(normals, self._open.expand(len(lamp), -1), light), lamp[..., None]], -1)
         opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
         on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
         return _Mesh(

@@ -201,11 +201,9 @@ def _spots(
     upper, lower = lip_sides(kit)
     for columns, foreign in ((mouth.upper, lower), (mouth.lower, upper)):
         lip = np.unique(mouth.rows[mouth.contact - 1 :, columns])
-        skin_triangles = scan.triangles[~np.isin(scan.triangles, foreign).any(1)]
-        hits, barycentrics[lip], distance[lip] = registration.closest_points(
-            registered[lip], scan.vertices, skin_triangles
-        )
-        corners[lip] = skin_triangles[hits]
+        skin = scan.triangles[~np.isin(scan.triangles, foreign).any(1)]
+        hits, barycentrics[lip], distance[lip] = registration.closest_points(registered[lip], scan.vertices, skin)
+        corners[lip] = skin[hits]
     return corners, barycentrics, distance
 
 

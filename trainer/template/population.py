@@ -133,11 +133,11 @@ def measure(facekit_people: int = 6) -> dict[str, float]:
             ("makehuman", doll, makehuman),
             ("prior", template, prior),
         ):
-            distances = distances_mm(basis, modes, targets)
-            figures[f"{name}.{kind}.median_mm"] = float(distances[:, 0].mean())
-            figures[f"{name}.{kind}.mean_mm"] = float(distances[:, 1].mean())
+            apart = distances_mm(basis, modes, targets)
+            figures[f"{name}.{kind}.median_mm"] = float(apart[:, 0].mean())
+            figures[f"{name}.{kind}.mean_mm"] = float(apart[:, 1].mean())
             print(
-                f"{name} {kind}: median {distances[:, 0].mean():.3f} mm, mean {distances[:, 1].mean():.3f} mm",
+                f"{name} {kind}: median {apart[:, 0].mean():.3f} mm, mean {apart[:, 1].mean():.3f} mm",
                 flush=True,
             )
     return figures

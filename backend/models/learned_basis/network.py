@@ -423,12 +423,10 @@ class FaceBases(nn.Module):
             return self.identity_raw
         expression = self.expression.double()
         weighted = torch.einsum("gh,mhc->mgc", self.metric, expression).flatten(1)  # (m_e, 3 G)
-        overlap = weighted @ expression.flatten(1).T  # (m_e, m_e)
-        ridge = _RIDGE * overlap.diagonal().mean().detach() + 1e-12
+        gram = weighted @ expression.flatten(1).T  # (m_e, m_e)
+        ridge = _RIDGE * gram.diagonal().mean().detach() + 1e-12
         shared = weighted @ self.identity_raw.double().flatten(1).T  # (m_e, m_i)
-        share = torch.linalg.solve(
-            overlap + ridge * torch.eye(len(overlap), dtype=overlap.dtype, device=overlap.device), shared
-        )
+        share = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device), shared)
         return self.identity_raw - torch.einsum("ei,egc->igc", share, expression).float()
 
     def node_offsets(self, identity: Tensor, expression: Tensor) -> tuple[Tensor, Tensor]:

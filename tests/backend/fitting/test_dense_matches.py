@@ -129,7 +129,7 @@ def test_the_cage_takes_the_dense_stages_matches(template, scene, monkeypatch: p
     state = FitState(template, faces, estimate, (), (), matches=matches)
     found = fit.run_cage_stage(state, FitOptions(dense=STAGE), CageStage())
     tip = template.regions["nose"] > 0.8
-    moved = (found.neutral() - template.vertices)[tip, 2].mean()
+    moved = (found.neutral - template.vertices)[tip, 2].mean()
     assert 5e-5 < moved < truth[tip, 2].mean() - template.vertices[tip, 2].mean()
 
 

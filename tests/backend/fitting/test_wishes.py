@@ -91,14 +91,14 @@ def test_a_turned_face_stays_on_its_photos(photos: PhotoCollection, kept: tuple[
     turn = Rotation.from_euler("y", 3.0, degrees=True).as_matrix()
     middle = TEMPLATE.landmarks478.positions(TEMPLATE.vertices)[1]
     begun = kept[1].state
-    aside = ((symmetric_part(begun.neutral(), TEMPLATE.mirror) - middle) @ turn.T + middle).astype(np.float32)
-    own = replace(begun.template, vertices=begun.template.vertices + (aside - begun.neutral()).astype(np.float32))
+    aside = ((symmetric_part(begun.neutral, TEMPLATE.mirror) - middle) @ turn.T + middle).astype(np.float32)
+    own = replace(begun.template, vertices=begun.template.vertices + (aside - begun.neutral).astype(np.float32))
     state = replace(begun, template=own)
     after = symmetric_state(state, 1.0)
-    moved = np.linalg.norm(after.neutral() - state.neutral(), axis=-1)[FACE]
+    moved = np.linalg.norm(after.neutral - state.neutral, axis=-1)[FACE]
     assert moved.max() > 2e-3
     for one, other in zip(after.estimate.photos, state.estimate.photos, strict=True):
-        seen, before = (p.camera().project(s.neutral())[FACE, :2] for p, s in ((one, after), (other, state)))
+        seen, before = (p.camera().project(s.neutral)[FACE, :2] for p, s in ((one, after), (other, state)))
         assert np.abs(seen - before).max() < 0.5
         assert one.focal == pytest.approx(other.focal)
 

@@ -30,7 +30,7 @@ def test_a_fitted_face_has_its_lips_shut(deviations: float) -> None:
     for _ in range(4):
         identity = deviations * random.standard_normal(len(template.identity_modes))
         state = FitState(template, (), FaceEstimate(identity, ()), (), ())
-        before, after = state.neutral(), with_closed_lips(state).neutral()
+        before, after = state.neutral, with_closed_lips(state).neutral
         open_before += overlap_mm(before) < 0.35
         assert overlap_mm(after) > 0.8e3 * LEAST_OVERLAP
         moved = np.linalg.norm(after - before, axis=1)

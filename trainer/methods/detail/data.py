@@ -328,10 +328,8 @@ class DetailPeople:
                 pixels = projected(positions, shot.turn, config.picture)
                 where = picture_coordinates(known.window, pixels, config.picture)
                 pictures.append(pictures_of(photo, known.window, known.density, where))
-            strengths = np.clip(
-                weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1
-            )
-            expressions.append(maps.of(posed(strengths.astype(np.float32))))
+            noisy = np.clip(weights * np.exp(g.normal(0, 0.2, weights.shape)) + g.normal(0, 0.02, weights.shape), 0, 1)
+            expressions.append(maps.of(posed(noisy.astype(np.float32))))
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])
         if g.random() < 0.4:
             other = draw_expression(g).weights

@@ -602,9 +602,7 @@ class LapStage(Stage):
             "confidence": lambda fraction: 1.0,
             "rest": lambda fraction: 0.0 if refining else 1.0,
         }
-        return tuple(
-            ParameterGroup(name, tuple(parameters), rates[name]) for name, parameters in named.items() if parameters
-        )
+        return tuple(ParameterGroup(name, tuple(group), rates[name]) for name, group in named.items() if group)
 
     def export(self) -> ExportedModel:
         """All networks, for ``backend.models.lap.apply.LapModel``."""

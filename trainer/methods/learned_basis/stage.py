@@ -585,9 +585,7 @@ class LearnedBasisStage(Stage):
             "light": 0.0 if pose or (appearance and config.network.light == "solved") else 1.0,
             "rest": 0.0 if pose or appearance else 1.0,
         }
-        return tuple(
-            ParameterGroup(name, tuple(parameters), _constant(rates[name])) for name, parameters in named.items()
-        )
+        return tuple(ParameterGroup(name, tuple(group), _constant(rates[name])) for name, group in named.items())
 
     def export(self) -> ExportedModel:
         """Bases and encoder, for ``backend.models.learned_basis.apply.BasisModel``."""

@@ -178,10 +178,8 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
         hang = _smooth((s - 0.055) / 0.09) * flow.gravity[:, None] * (1 - tied) * min(1.0, 0.35 + 1.3 * t)
         down, around = down * (1 - hang) + hang, around * (1 - hang) + hang * locks.drift
         # long hair may fall over the chest instead of behind the shoulders
-        at_side = (
-            _smooth((s - 0.21) / 0.05) * ((a.abs() - 0.8) / 0.15).clamp(0, 1) * ((2.1 - a.abs()) / 0.3).clamp(0, 1)
-        )
-        around = around - flow.gather[:, None] * at_side * torch.where(a >= 0, 0.9, -0.9)
+        aside = _smooth((s - 0.21) / 0.05) * ((a.abs() - 0.8) / 0.15).clamp(0, 1) * ((2.1 - a.abs()) / 0.3).clamp(0, 1)
+        around = around - flow.gather[:, None] * aside * torch.where(a >= 0, 0.9, -0.9)
         # the window: hair that is not a fringe parts in front of the face
         inside = (1 - a.abs() / flow.window[:, None]).clamp(min=0) * (1 - locks.fringe)
         below = _smooth((s - _along(hairline, a) + 0.012) / 0.02)
