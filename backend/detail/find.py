@@ -25,7 +25,6 @@ from backend.detail.window import (
     frames_in_window,
     insert_in_map,
     observe,
-    surface_frames,
 )
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
@@ -195,7 +194,7 @@ def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto) -> 
     view = view_surface(positions, surface.triangles, fit.camera)
     unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices))
     weight = unwrap.weight * ~np.isin(unwrap.labels, _HAIRY)
-    normals, across = frames_in_window(window, surface_frames(surface, positions))
+    normals, across = frames_in_window(window, window.frames(positions))
     return PhotoInWindow(
         window.atlas.image(np.log(np.maximum(unwrap.linear, DARKEST))),
         cv2.erode(window.atlas.image(weight.astype(np.float32)), np.ones((3, 3), np.uint8)),

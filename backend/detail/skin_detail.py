@@ -22,7 +22,6 @@ from backend.detail.window import (
     detail_window,
     frames_in_window,
     insert_in_map,
-    surface_frames,
 )
 from backend.geometry.template import Template, uniform_laplacian
 from backend.geometry.vectors import unit_vectors
@@ -143,7 +142,7 @@ def relief_shading(
     """
     size = min(SIZE, resolution // 2)
     window = detail_window(template, size)
-    frames = surface_frames(window.surface, window.surface.lifted(head.astype(np.float64)))
+    frames = window.frames(window.surface.lifted(head.astype(np.float64)))
     normals, across = frames_in_window(window, frames)
     heights = posed_heights(detail, window, expression) * window.allowed
     down, right = np.gradient(heights * np.float32(1e-3 * size))

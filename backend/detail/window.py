@@ -8,6 +8,7 @@ Network input from one photo: skin detail in UV, and how its shading responds to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -51,6 +52,32 @@ class DetailWindow:
     def image(self, values: np.ndarray) -> np.ndarray:
         """(N, N, C) float32 image of vertex values (V, C); zero where the window has no skin."""
         return self.atlas.image(self.atlas.sample(values))
+
+    def frames(self, positions: np.ndarray) -> SurfaceFrames:
+        """Frames of the subdivided head at positions (V, 3)."""
+        right, down = (self._slopes @ positions).reshape(2, -1, 3)
+        a, c = squared_lengths(right)[:, None] + 1e-12, squared_lengths(down)[:, None] + 1e-12
+        b = (right * down) @ np.ones((3, 1))
+        across = np.stack([c * right - b * down, a * down - b * right], 1) / (a * c - b * b)[..., None]
+        return SurfaceFrames(vertex_normals(positions, self.surface.triangles), np.stack([right, down], -1), across)
+
+    @cached_property
+    def _slopes(self) -> sparse.csr_matrix:
+        """(2 V, V): of values at the vertices, their derivatives by the window's x, then by its y, averaged over the
+        faces around each vertex by area in the map."""
+        surface = self.surface
+        own, count = surface.triangles[surface.main], len(surface.regions["face"])
+        corners = surface.uv[surface.uv_triangles[surface.main]] / SIDE  # (F, 3, 2)
+        one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+        side = np.where(np.abs(area) < 1e-12, 0.0, np.sign(area))[:, None]
+        by_x = side * np.stack([one[:, 1] - two[:, 1], two[:, 1], -one[:, 1]], 1)  # of a face's corners, times its area
+        by_y = side * np.stack([one[:, 0] - two[:, 0], two[:, 0], -one[:, 0]], 1)
+        face = np.repeat(np.arange(len(own)), 3)
+        around = sparse.csr_matrix((np.ones(own.size), (own.ravel(), face)), (count, len(own)))
+        scale = sparse.diags(1.0 / np.maximum(around @ np.abs(area), 1e-12))
+        both = [scale @ around @ sparse.csr_matrix((by.ravel(), (face, own.ravel()))) for by in (by_x, by_y)]
+        return sparse.vstack(both, format="csr")
 
 
 @dataclass(frozen=True)
@@ -107,39 +134,6 @@ def contact_free_mask(surface: HeadSurface) -> np.ndarray:
     # A lid's rim lies between its skin and the socket behind it, where neither mask reaches 1.
     rims = np.maximum(regions["lids_left"], regions["lids_right"]) + regions["eye_sockets"]
     return (1.0 - smoothstep(*_FADE, kept_out)) * (1.0 - smoothstep(0.7, 1.0, rims))
-
-
-_slopes: list[tuple[HeadSurface, sparse.csr_matrix]] = []
-
-
-def _slopes_of(surface: HeadSurface) -> sparse.csr_matrix:
-    """(2 V, V): of values at the vertices, their derivatives by the window's x, then by its y, averaged over the faces
-    around each vertex by area in the map; the last surface's is cached."""
-    for known, slopes in _slopes:
-        if known is surface:
-            return slopes
-    own, count = surface.triangles[surface.main], len(surface.regions["face"])
-    corners = surface.uv[surface.uv_triangles[surface.main]] / SIDE  # (F, 3, 2)
-    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
-    side = np.where(np.abs(area) < 1e-12, 0.0, np.sign(area))[:, None]
-    by_x = side * np.stack([one[:, 1] - two[:, 1], two[:, 1], -one[:, 1]], 1)  # of a face's corners, times its area
-    by_y = side * np.stack([one[:, 0] - two[:, 0], two[:, 0], -one[:, 0]], 1)
-    face = np.repeat(np.arange(len(own)), 3)
-    around = sparse.csr_matrix((np.ones(own.size), (own.ravel(), face)), (count, len(own)))
-    scale = sparse.diags(1.0 / np.maximum(around @ np.abs(area), 1e-12))
-    both = [scale @ around @ sparse.csr_matrix((by.ravel(), (face, own.ravel()))) for by in (by_x, by_y)]
-    _slopes[:] = [(surface, sparse.vstack(both, format="csr"))]
-    return _slopes[0][1]
-
-
-def surface_frames(surface: HeadSurface, positions: np.ndarray) -> SurfaceFrames:
-    """Frames of the subdivided head at positions (V, 3)."""
-    right, down = (_slopes_of(surface) @ positions).reshape(2, -1, 3)
-    a, c = squared_lengths(right)[:, None] + 1e-12, squared_lengths(down)[:, None] + 1e-12
-    b = (right * down) @ np.ones((3, 1))
-    across = np.stack([c * right - b * down, a * down - b * right], 1) / (a * c - b * b)[..., None]
-    return SurfaceFrames(vertex_normals(positions, surface.triangles), np.stack([right, down], -1), across)
 
 
 def insert_in_map(image: np.ndarray, resolution: int) -> np.ndarray:
@@ -203,14 +197,14 @@ class ExpressionMaps:
     """
 
     def __init__(self, window: DetailWindow, neutral: np.ndarray) -> None:
-        self._window, self._surface = window, window.surface
-        self._rest = self._surface.lifted(np.asarray(neutral, np.float64))
-        self._frames = surface_frames(self._surface, self._rest)
+        self._window = window
+        self._rest = window.surface.lifted(np.asarray(neutral, np.float64))
+        self._frames = window.frames(self._rest)
 
     def of(self, posed: np.ndarray) -> np.ndarray:
         """(9, N, N) float32 expression map of a posed cage (C, 3); zero where the window has no skin."""
-        positions = self._surface.lifted(np.asarray(posed, np.float64))
-        values = vertex_expression(self._rest, positions, self._frames, surface_frames(self._surface, positions))
+        positions = self._window.surface.lifted(np.asarray(posed, np.float64))
+        values = vertex_expression(self._rest, positions, self._frames, self._window.frames(positions))
         return np.ascontiguousarray(self._window.image(values).transpose(2, 0, 1))
 
 

@@ -22,7 +22,7 @@ from head_message import HeadMessage, save  # noqa: E402
 
 from backend.detail.find import ALWAYS_REACH, WRINKLE_REACH, WRINKLE_SIZE, pores  # noqa: E402
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map  # noqa: E402  # noqa: E402
-from backend.detail.window import insert_in_map, surface_frames, vertex_strain  # noqa: E402
+from backend.detail.window import insert_in_map, vertex_strain  # noqa: E402
 from backend.exchange.face_asset import FaceAsset  # noqa: E402
 from backend.exchange.wire import encode_face  # noqa: E402
 from backend.geometry.template import load_template  # noqa: E402
@@ -47,13 +47,13 @@ def old_skin(asset: FaceAsset, seed: int = PERSON) -> SkinDetail:
     relief = Relief(draw_relief(np.random.Generator(np.random.Philox(key=seed)), AGE), WINDOW)
     neutral = head.vertices.astype(np.float64)
     still = surface.lifted(neutral)
-    rest = surface_frames(surface, still)
+    rest = known.window.frames(still)
 
     def displaced(weights: np.ndarray) -> np.ndarray:
         moved = sum(
             w * head.keys[name] for w, name in zip(weights, ARKIT_NAMES, strict=True) if w and name in head.keys
         )
-        frames = surface_frames(surface, surface.lifted(neutral + moved))
+        frames = known.window.frames(surface.lifted(neutral + moved))
         return relief.displacement(known.smoothed(known.window.image(vertex_strain(rest, frames))))
 
     at_rest = displaced(np.zeros(len(ARKIT_NAMES)))

@@ -14,7 +14,6 @@ from backend.detail.window import (
     insert_in_map,
     observe,
     shading_and_gradient,
-    surface_frames,
     vertex_strain,
 )
 from backend.geometry.template import load_template
@@ -37,7 +36,7 @@ def positions(window) -> np.ndarray:
 
 
 def test_the_surface_gradient_of_a_coordinate_is_its_direction_on_the_surface(window, positions) -> None:
-    frames = surface_frames(window.surface, positions)
+    frames = window.frames(positions)
     across = window.image(frames.across.reshape(-1, 6)).reshape(SIZE, SIZE, 2, 3)
     normals, _ = frames_in_window(window, frames)
     height = window.image(positions[:, 1:2])[..., 0]
@@ -49,12 +48,12 @@ def test_the_surface_gradient_of_a_coordinate_is_its_direction_on_the_surface(wi
 
 
 def test_strain_of_stretching_and_turning(window, positions) -> None:
-    rest = surface_frames(window.surface, positions)
+    rest = window.frames(positions)
     front = window.surface.regions["forehead"] > 0.5
     turn = np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]])
-    still = vertex_strain(rest, surface_frames(window.surface, positions @ turn.T))
+    still = vertex_strain(rest, window.frames(positions @ turn.T))
     assert np.abs(still).max() < 1e-3 and np.abs(still[front]).max() < 1e-8
-    wider = vertex_strain(rest, surface_frames(window.surface, 1.1 * positions))
+    wider = vertex_strain(rest, window.frames(1.1 * positions))
     np.testing.assert_allclose(wider[front, :2], 0.5 * (1.1**2 - 1), atol=1e-6)
     np.testing.assert_allclose(wider[front, 2], 0.0, atol=1e-6)
 
@@ -63,7 +62,7 @@ def test_raised_brows_press_the_forehead_together_upwards(window, positions) -> 
     template = load_template()
     moved = np.einsum("k,kvc->vc", group_weights("brows_up"), template.expressions)[: window.surface.count]
     posed = window.surface.lifted((template.vertices[: window.surface.count] + moved).astype(np.float64))
-    strain = vertex_strain(surface_frames(window.surface, positions), surface_frames(window.surface, posed))
+    strain = vertex_strain(window.frames(positions), window.frames(posed))
     forehead = window.surface.regions["forehead"] > 0.7
     assert strain[forehead, 1].mean() < -0.08 < strain[forehead, 0].mean()
     maps = ExpressionMaps(window, template.vertices[: window.surface.count])
@@ -86,7 +85,7 @@ def test_the_shadings_gradient_is_that_of_finite_differences() -> None:
 
 
 def test_what_light_makes_of_a_small_relief_is_what_the_observation_says(window, positions) -> None:
-    frames = surface_frames(window.surface, positions)
+    frames = window.frames(positions)
     normals, across = frames_in_window(window, frames)
     light = sh.light_from_directions(np.array([[0.6, 0.5, 0.62]]), np.array([[0.9, 0.9, 0.9]]), 0.4)
     row, column = np.mgrid[:SIZE, :SIZE]
@@ -109,7 +108,7 @@ def test_what_light_makes_of_a_small_relief_is_what_the_observation_says(window,
 
 
 def test_a_photo_that_shows_nothing_says_nothing(window, positions) -> None:
-    frames = surface_frames(window.surface, positions)
+    frames = window.frames(positions)
     normals, across = frames_in_window(window, frames)
     nothing = np.zeros((SIZE, SIZE), np.float32)
     light = np.zeros((9, 3))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from backend.detail.skin_detail import group_weights
-from backend.detail.window import observe, surface_frames, vertex_strain
+from backend.detail.window import observe, vertex_strain
 from backend.geometry.template import load_template
 from trainer.methods.detail.data import DetailPeopleConfig
 from trainer.methods.detail.relief import Relief, ReliefParameters, cause, draw_relief, draw_shot, rims, take_photo
@@ -27,7 +27,7 @@ def strain_of(group: str | None) -> np.ndarray:
     if group is not None:
         moved += np.einsum("k,kvc->vc", group_weights(group), template.expressions)
     cages = (template.vertices[: surface.count], moved[: surface.count])
-    rest, posed = (surface_frames(surface, surface.lifted(cage.astype(np.float64))) for cage in cages)
+    rest, posed = (known.window.frames(surface.lifted(cage.astype(np.float64))) for cage in cages)
     return known.smoothed(known.window.image(vertex_strain(rest, posed)))
 
 
@@ -97,7 +97,7 @@ def test_photos_show_the_relief_where_the_light_comes_from_the_side() -> None:
     template = load_template()
     surface = known.window.surface
     moved = template.vertices + np.einsum("k,kvc->vc", weights, template.expressions)
-    frames = surface_frames(surface, surface.lifted(moved[: surface.count].astype(np.float64)))
+    frames = known.window.frames(surface.lifted(moved[: surface.count].astype(np.float64)))
     height = Relief(skin(depth=0.6), SIZE).displacement(strain_of("brows_up"))
     lamp = replace(draw_light(np.random.default_rng(1)), directions=np.array([[0.0, 0.94, 0.34]] * 3, np.float32))
     shot = draw_shot(np.random.default_rng(2))

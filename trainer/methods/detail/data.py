@@ -35,7 +35,6 @@ from backend.detail.window import (
     colour_detail,
     detail_window,
     observe,
-    surface_frames,
     vertex_strain,
 )
 from backend.errors import LikenessError
@@ -283,8 +282,8 @@ class DrawnPerson:
 
     def frames(self, weights: np.ndarray) -> SurfaceFrames:
         """Surface frames of the subdivided head, posed."""
-        surface = self.cause.window.surface
-        return surface_frames(surface, surface.lifted(self.posed(weights).astype(np.float64)))
+        window = self.cause.window
+        return window.frames(window.surface.lifted(self.posed(weights).astype(np.float64)))
 
     @cached_property
     def _rest(self) -> SurfaceFrames:
@@ -320,7 +319,7 @@ class DetailPeople:
             first = weights if first is None else first
             positions = surface.lifted(posed(weights).astype(np.float64))
             shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
-            frames = surface_frames(surface, positions)
+            frames = known.window.frames(positions)
             photo = take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
             photo = replace(photo, weight=photo.weight * bare)
             photos.append(observe(photo, known.density))

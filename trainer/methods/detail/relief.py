@@ -30,7 +30,6 @@ from backend.detail.window import (
     SurfaceFrames,
     detail_window,
     frames_in_window,
-    surface_frames,
     vertex_strain,
 )
 from backend.geometry.template import load_template
@@ -152,7 +151,7 @@ def cause(size: int) -> Cause:
     window = detail_window(template, size)
     surface = window.surface
     rest_positions = surface.lifted(template.vertices[: surface.count].astype(np.float64))
-    rest = surface_frames(surface, rest_positions)
+    rest = window.frames(rest_positions)
     metric = np.linalg.norm(window.image(rest.along.reshape(-1, 6)).reshape(size, size, 3, 2), axis=2).mean(-1)
     texel = np.maximum(metric / size * 1000.0, 0.1)
     sigma = STRAIN_LENGTH * 1000.0 / float(np.median(texel[window.allowed > 0.5]))
@@ -160,7 +159,7 @@ def cause(size: int) -> Cause:
     for group in KEY_GROUPS:
         posed = template.vertices + np.einsum("k,kvc->vc", group_weights(group), template.expressions)
         positions = surface.lifted(posed[: surface.count].astype(np.float64))
-        strain = window.image(vertex_strain(rest, surface_frames(surface, positions)))
+        strain = window.image(vertex_strain(rest, window.frames(positions)))
         strain = cv2.GaussianBlur(strain, (0, 0), sigma)
         # direction of the strongest compression: the eigenvector of the smaller eigenvalue
         angle = 0.5 * np.arctan2(2 * strain[..., 2], strain[..., 0] - strain[..., 1]) + np.pi / 2
