@@ -257,6 +257,15 @@ def test_hair_that_hangs_off_the_neck_is_there(template: Template) -> None:
     assert coverage[(around < 0.5) & (height < 0.75) & (height > 0.67)].max() < 0.5, "the face is bare"
 
 
+def test_thin_hair_behind_the_ears_reaches_to_the_hairline(template: Template) -> None:
+    """What a photo shows beside the head, 2 cm off it, says nothing of thinner hair: crops ended a centimetre early."""
+    grid = hull_grid(template, template.vertices)
+    views = [made_view(template, yaw, layer(grid, 0.008)) for yaw in (0.0, -20.0, 20.0)]
+    above = grid.line[:, None] - grid.s
+    behind = (np.abs(grid.azimuth) > 1.7) & (above > 0.003) & (above < 0.012)
+    assert hair_surface(grid, views).coverage[behind].min() > 0.5
+
+
 def test_hair_goes_on_beyond_the_border_of_the_photo(template: Template) -> None:
     """The file ends at half the hair's height above the crown: hair had a flat top there, half as high."""
     grid, height = hull_grid(template, template.vertices), 0.024
