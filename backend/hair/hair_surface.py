@@ -190,14 +190,17 @@ def _coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> t
     shown = np.abs(total) > 1e-6
     first = shown & (np.cumsum(shown, 2) <= _SKIN_LEVELS)  # the lowest levels that a photo sees
     weight = np.minimum((np.abs(total) * first).sum(2) / (_SKIN_LEVELS * trust), 1)
-    own = (total * first).sum(2) > -0.2 * trust * first.sum(2)  # what stands off the skin may begin above it
-    value = (np.cumsum(total, 2).max(2) > 0.3 * trust) & own
+    value = np.cumsum(total, 2).max(2) > 0.3 * trust
     beyond = np.clip(below / _FADE, 0, 1)
-    weight = weight * np.where(value, 1, np.maximum(square, beyond))
+    bare = np.maximum(square, 1 - beyond) * -(total * first).sum(2)  # hair that hangs may stand off
+    value &= bare < 0.2 * trust * first.sum(2)
+    confidence = weight * np.where(value, 1, np.maximum(square, beyond))
+    lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
+    weight = confidence * np.where(value, 1, lowest)  # below what a photo shows thin hair may lie
     behind = np.clip((np.abs(grid.azimuth) - 1.5) / 0.4, 0, 1)
     prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * behind
     mean = (weight * value + prior * np.maximum(below < 0, behind * _side_mean(grid, value, weight))) / (weight + prior)
-    return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), weight
+    return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), confidence
 
 
 def _side_mean(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarray:

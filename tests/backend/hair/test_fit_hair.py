@@ -242,6 +242,30 @@ def layer(grid: HullGrid, height: float) -> np.ndarray:
     return (root + np.linspace(0, height, 12)[:, None] * normal).astype(np.float32)
 
 
+def test_hair_that_hangs_off_the_neck_is_there(template: Template) -> None:
+    """Between a bob and the neck the photo shows what is behind: the hair ended at the ear."""
+    grid = hull_grid(template, template.vertices)
+    x, z = (
+        each.reshape(-1, 1) for each in np.meshgrid([-0.11, -0.1, -0.09, 0.09, 0.1, 0.11], np.linspace(-0.02, 0.04))
+    )
+    bob = np.stack(np.broadcast_arrays(x, np.linspace(0.78, 0.64, 12), z), -1)
+    hair = np.concatenate([layer(grid, 0.02), bob.astype(np.float32)])
+    coverage = hair_surface(grid, [made_view(template, yaw, hair) for yaw in (0.0, 8.0)]).coverage
+    around, height = np.abs(grid.azimuth), grid.points[..., 1]
+    beside = (np.abs(around - 1.6) < 0.3) & (height > 0.67) & (height < 0.70)
+    assert np.percentile(coverage[beside], 10) > 0.5
+    assert coverage[(around < 0.5) & (height < 0.75) & (height > 0.67)].max() < 0.5, "the face is bare"
+
+
+def test_thin_hair_behind_the_ears_reaches_to_the_hairline(template: Template) -> None:
+    """What a photo shows beside the head, 2 cm off it, says nothing of thinner hair: crops ended a centimetre early."""
+    grid = hull_grid(template, template.vertices)
+    views = [made_view(template, yaw, layer(grid, 0.008)) for yaw in (0.0, -20.0, 20.0)]
+    above = grid.line[:, None] - grid.s
+    behind = (np.abs(grid.azimuth) > 1.7) & (above > 0.003) & (above < 0.012)
+    assert hair_surface(grid, views).coverage[behind].min() > 0.5
+
+
 def test_hair_goes_on_beyond_the_border_of_the_photo(template: Template) -> None:
     """The file ends at half the hair's height above the crown: hair had a flat top there, half as high."""
     grid, height = hull_grid(template, template.vertices), 0.024
