@@ -62,7 +62,7 @@ class HairCards:
 
 @dataclass(frozen=True)
 class CardAtlas:
-    """``strands`` : (S, S, 4) uint8 sRGB, grey strands and opacity. ``normals`` : (S, S, 3) uint8 tangent-space normals.
+    """``strands`` : (S, S, 4) uint8 sRGB, grey strands. ``normals`` : (S, S, 3) uint8 tangent-space normals.
     ``strand_map`` : (S, S, 4) uint8, for shaders of hair: red and green the strands' direction from root to tip,
     (1 + u) / 2 and (1 - v) / 2 with v up; blue a random number of each strand; alpha the depth, 1 in front."""
 
