@@ -384,7 +384,7 @@ class _GltfWriter:
                 vertex_tangents(cards.vertices, cards.normals, cards.uv, cards.triangles), gl.VEC4
             ),
             TEXCOORD_0=self._vertex_accessor(_v_down(cards.uv), gl.VEC2),
-            COLOR_0=self._vertex_accessor(np.clip(cards.colours, 0, 1), gl.VEC3),
+            COLOR_0=self._vertex_accessor(cards.colours, gl.VEC3),
         )
         primitive = gl.Primitive(
             attributes=attributes,

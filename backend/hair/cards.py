@@ -36,7 +36,7 @@ _ROOTS = 0.06
 """Share of a card's length over which its strands begin, so that their roots form no visible line."""
 _STRAND_PIXELS = 1.3
 """Half the width of a strand in the atlas, in pixels: the narrowest that bilinear filtering draws without aliasing."""
-_CORE, _CORE_END, _CORE_TONE = 0.8, 0.95, 0.6
+_CORE, _CORE_END, _CORE_TONE = 0.8, 0.95, 0.7
 """The opaque middle of a card, behind its strands, so that few layers are clear along a ray: its width at the root in
 cards, the share of the length at which it ends, and its tone relative to the brightest strand's, as display values."""
 
@@ -99,7 +99,7 @@ def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
     triangles = np.concatenate([np.stack([start, start + 2, start + 1], 1),
                                 np.stack([start + 1, start + 2, start + 3], 1)])  # fmt: skip
     flat = (np.ascontiguousarray(each.reshape(-1, each.shape[-1]), np.float32)
-            for each in (vertices, normals, uv, colours))  # fmt: skip
+            for each in (vertices, normals, uv, np.minimum(colours, 1.0)))  # fmt: skip
     return HairCards(*flat, triangles.astype(np.int32))
 
 
