@@ -32,7 +32,7 @@ from backend.exchange.preview import PhotoPreview, write_preview
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 from backend.progress import WRITING, ProgressReporter, silent
-from backend.rendering.color import srgb_bytes
+from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.system.parallel import Stages, run_graph
 
 _HAIR_MATERIAL = (
@@ -150,7 +150,7 @@ def hair_picture(cards: HairCards | None) -> np.ndarray:
     if cards is None:
         return np.zeros((1, 1, 4), np.uint8)
     picture = card_atlas().strands.copy()
-    picture[..., :3] = srgb_bytes(np.clip(picture[..., :3] / 255 * cards.colours.mean(0), 0, 1).astype(np.float32))
+    picture[..., :3] = srgb_bytes(linear_from_srgb(picture[..., :3]) * cards.colours.mean(0))
     return picture
 
 

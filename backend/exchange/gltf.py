@@ -187,6 +187,8 @@ def _chart(part: FacePart) -> UvChart:
 ROOT_NODE = "Likeness"
 """Name of the node above all parts."""
 
+CARD_SPECULAR = 0.4
+"""Specular reflection of hair cards relative to glTF's 4 %, because colours from photos contain highlights."""
 SMALLEST_CARD_OFFSET_M = 1e-4
 """Metres: hair cards do not follow smaller motions of the skin."""
 SMALLEST_OFFSET_M = 1e-6
@@ -354,6 +356,7 @@ class _GltfWriter:
             gl.Material(
                 name="hair",
                 extras={"strandMap": strand_map},
+                extensions={"KHR_materials_specular": {"specularFactor": CARD_SPECULAR}},
                 doubleSided=True,
                 alphaMode=gl.MASK,
                 alphaCutoff=ALPHA_CUTOFF,
@@ -363,12 +366,13 @@ class _GltfWriter:
                 ),
             )
         )
+        self.gltf.extensionsUsed = ["KHR_materials_specular", *(self.gltf.extensionsUsed or [])]
         first = len(self.gltf.nodes)
         for level, cards in enumerate(levels):
             self._add_card_mesh(cards, f"hair_lod{level}" if level else "hair", skin)
         if len(levels) > 1:
             self.gltf.nodes[first].extensions = {"MSFT_lod": {"ids": list(range(first + 1, len(self.gltf.nodes)))}}
-            self.gltf.extensionsUsed = [*(self.gltf.extensionsUsed or []), "MSFT_lod"]
+            self.gltf.extensionsUsed.append("MSFT_lod")
         return first
 
     def _add_card_mesh(self, cards: HairCards, name: str, skin: FacePart | None) -> None:
@@ -380,7 +384,7 @@ class _GltfWriter:
                 vertex_tangents(cards.vertices, cards.normals, cards.uv, cards.triangles), gl.VEC4
             ),
             TEXCOORD_0=self._vertex_accessor(_v_down(cards.uv), gl.VEC2),
-            COLOR_0=self._vertex_accessor(np.clip(cards.colours, 0, 1), gl.VEC3),
+            COLOR_0=self._vertex_accessor(cards.colours, gl.VEC3),
         )
         primitive = gl.Primitive(
             attributes=attributes,

@@ -9,6 +9,7 @@ import numpy as np
 
 from backend.geometry.vectors import points_along, unit_vectors
 from backend.hair.hair_strands import HairStrands
+from backend.rendering.color import linear_from_srgb
 from protocol.message import CARD_LEVELS, FEWER_CARDS, fewest_card_points
 
 ATLAS_SIDE, COLUMNS = 512, 4
@@ -35,6 +36,9 @@ _ROOTS = 0.06
 """Share of a card's length over which its strands begin, so that their roots form no visible line."""
 _STRAND_PIXELS = 1.3
 """Half the width of a strand in the atlas, in pixels: the narrowest that bilinear filtering draws without aliasing."""
+_CORE, _CORE_END, _CORE_TONE = 0.8, 0.95, 0.7
+"""The opaque middle of a card, behind its strands, so that few layers are clear along a ray: its width at the root in
+cards, the share of the length at which it ends, and its tone relative to the brightest strand's, as display values."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class HairCards:
     Attributes
     ----------
     vertices, normals : (V, 3) float32 metres, head frame; unit normals that point out of the hair as a whole.
-    uv : (V, 2) float32 in the atlas, v up; roots at the top. colours : (V, 3) float32 linear albedo.
+    uv : (V, 2) float32 in the atlas, v up; roots at the top. colours : (V, 3) float32 linear light, by which the
+        atlas is multiplied; the mean of the product is the albedo.
     triangles : (T, 3) int32, T at most ``hair_cards``' ``most``.
     """
 
@@ -57,13 +62,17 @@ class HairCards:
 
 @dataclass(frozen=True)
 class CardAtlas:
-    """``strands`` : (S, S, 4) uint8, grey strands with opacity. ``normals`` : (S, S, 3) uint8 tangent-space normals.
+    """``strands`` : (S, S, 4) uint8 sRGB, grey strands. ``normals`` : (S, S, 3) uint8 tangent-space normals.
     ``strand_map`` : (S, S, 4) uint8, for shaders of hair: red and green the strands' direction from root to tip,
     (1 + u) / 2 and (1 - v) / 2 with v up; blue a random number of each strand; alpha the depth, 1 in front."""
 
     strands: np.ndarray
     normals: np.ndarray
     strand_map: np.ndarray
+
+    def mean_tone(self) -> float:
+        """Mean linear light of the strands that are drawn."""
+        return float(linear_from_srgb(self.strands[..., 0][self.strands[..., 3] >= 255 * ALPHA_CUTOFF]).mean())
 
 
 def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
@@ -85,12 +94,12 @@ def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
     u = (column[:, None, None] + np.array([0.02, 0.98])) / COLUMNS
     uv = np.stack(np.broadcast_arrays(u, 1 - along), -1)
     root, tip = strands.root_colour[chosen, None], strands.tip_colour[chosen, None]
-    colours = np.repeat((root + (tip - root) * along)[:, :, None], 2, axis=2)
+    colours = np.repeat((root + (tip - root) * along)[:, :, None], 2, axis=2) / card_atlas().mean_tone()
     start = (np.arange(count)[:, None] * points + np.arange(points - 1)).ravel() * 2
     triangles = np.concatenate([np.stack([start, start + 2, start + 1], 1),
                                 np.stack([start + 1, start + 2, start + 3], 1)])  # fmt: skip
     flat = (np.ascontiguousarray(each.reshape(-1, each.shape[-1]), np.float32)
-            for each in (vertices, normals, uv, colours))  # fmt: skip
+            for each in (vertices, normals, uv, np.minimum(colours, 1.0)))  # fmt: skip
     return HairCards(*flat, triangles.astype(np.int32))
 
 
@@ -152,15 +161,19 @@ def card_atlas() -> CardAtlas:
         middle = 0.5 + (place - 0.5) * (1 - 0.35 * v) + drift * v + wave * np.sin(phase + 7 * v) * v  # (S, K)
         away = np.abs(x - (middle * width)[:, None]) / (_STRAND_PIXELS * (1.2 - 0.5 * v))[:, :, None]  # (S, width, K)
         shape = np.clip(1.6 - away, 0, 1) * np.clip((np.minimum(end - v, v - start) + 0.02) * 25, 0, 1)[:, None]
-        front = shape.argmax(-1)
+        front = (shape - 1e-3 * away).argmax(-1)
+        half = 0.5 * _CORE * width * (1 - (v / _CORE_END) ** 3)
+        core = np.clip(half - np.abs(x[..., 0] - 0.5 * width), 0, 1) * np.clip((v - 0.5 * _ROOTS) * 25, 0, 1)
         alpha = shape.max(-1)
-        pictures.append(np.stack([tone[front] * np.ones_like(alpha)] * 3 + [alpha], -1))
+        shown = np.where(alpha < core, _CORE_TONE, tone[front])
+        alpha = np.maximum(alpha, core)
+        pictures.append(np.stack([shown] * 3 + [alpha], -1))
         slope = np.gradient(middle * width, axis=0)  # pixels aside per pixel down
         flow = unit_vectors(np.stack([-slope, np.ones_like(slope)], -1))[np.arange(ATLAS_SIDE)[:, None], front]
-        depth = alpha * tone[front]
+        depth = alpha * shown
         maps.append(np.concatenate([0.5 + 0.5 * flow, np.stack([generator.random(_STRANDS)[front], depth], -1)], -1))
         heights.append(alpha * np.sqrt(np.clip(1 - (away.min(-1) / 1.6) ** 2, 0, 1)))
     strands, strand_map = ((np.concatenate(each, 1) * 255 + 0.5).astype(np.uint8) for each in (pictures, maps))
     slope = np.gradient(np.concatenate(heights, 1), axis=1)
-    normal = unit_vectors(np.stack([-1.5 * slope, np.zeros_like(slope), np.ones_like(slope)], -1))
+    normal = unit_vectors(np.stack([-0.75 * slope, np.zeros_like(slope), np.ones_like(slope)], -1))
     return CardAtlas(strands, (normal * 127.5 + 128).clip(0, 255).astype(np.uint8), strand_map)

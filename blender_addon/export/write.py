@@ -31,7 +31,7 @@ from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
-from ..scene.hair import STRAND_MAP, lower_cards, strand_map_of
+from ..scene.hair import STRAND_MAP, add_keys_of_skin, lower_cards, strand_map_of
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
 from ..scene.meshes import coordinates
 from .presets import STRANDS, ExportPreset
@@ -566,6 +566,8 @@ def _lower_hair(parts: Sequence[bpy.types.Object], most: int) -> bpy.types.Objec
     obj.matrix_world = cards.matrix_world
     for material in cards.data.materials:
         mesh.materials.append(material)
+    if cards.data.shape_keys is not None:
+        add_keys_of_skin(obj, parts[0])
     return obj
 
 

@@ -161,7 +161,7 @@ class ResultCards:
     ----------
     vertices, normals : (V, 3) float32.
     uv : (V, 2) float32 in the atlas, v up.
-    colours : (V, 3) float32 albedo in linear light, 0-1; multiplies the atlas.
+    colours : (V, 3) float32 linear light, 0-1; times the atlas it is the albedo.
     triangles : (T, 3) int32.
     strands_png, relief_png : the atlas: grey strands with opacity; their tangent-space normals.
     strand_map_png : of the atlas, the strands' direction, number and depth; empty from backends without it.

@@ -20,7 +20,7 @@ from ..shared.message import FEWER_CARDS, fewest_card_points
 from . import tags
 from .expressions import lock_weights
 from .materials import packed_image
-from .meshes import UV_HEAD, coordinates, neutral_coordinates, to_blender
+from .meshes import UV_HEAD, coordinates, move_basis, neutral_coordinates, to_blender
 from .nodes import VERSION_TAG, new_material, node_group
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
@@ -101,6 +101,8 @@ COLOUR = "colour"
 SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
 """Vertex attributes of a card: the head's vertex on which the card stands, and its position at that time."""
 ATLAS, STRAND_MAP = ("hair_strands", "hair_relief"), "hair_strand_map"
+STANDS_STILL = 1e-4
+"""Metres: cards do not follow smaller motions of the skin."""
 
 
 def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
@@ -135,17 +137,38 @@ def move_cards_with_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
     vertex, place = mesh.attributes.get(SKIN_VERTEX), mesh.attributes.get(SKIN_PLACE)
     if vertex is None or place is None or len(vertex.data) != len(mesh.vertices):
         return
-    stands_on, before = np.empty(len(mesh.vertices), np.int32), np.empty(3 * len(mesh.vertices), np.float32)
-    vertex.data.foreach_get("value", stands_on)
+    before = np.empty(3 * len(mesh.vertices), np.float32)
     place.data.foreach_get("vector", before)
     skin = neutral_coordinates(head.data)
-    now = skin[np.clip(stands_on, 0, len(skin) - 1)]
-    moved = coordinates(mesh.vertices) + now - before.reshape(-1, 3)
-    mesh.vertices.foreach_set("co", moved.ravel())
+    now = skin[_stands_on(mesh, len(skin))]
+    move_basis(mesh, now - before.reshape(-1, 3))
     place.data.foreach_set("vector", now.ravel())
-    mesh.update()
     if not changed:
         obj[tags.HAIR] = cards_fingerprint(mesh)
+
+
+def add_keys_of_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
+    """Give cards without keys those keys of ``head`` that move the skin on which a card stands, at value 0."""
+    mesh, keys = obj.data, head.data.shape_keys
+    if mesh.shape_keys is not None or keys is None or SKIN_VERTEX not in mesh.attributes:
+        return
+    basis, skin = coordinates(mesh.vertices), neutral_coordinates(head.data)
+    stands_on = _stands_on(mesh, len(skin))
+    moves = {block.name: (coordinates(block.points) - skin)[stands_on] for block in keys.key_blocks[1:]}
+    for name, move in moves.items():
+        if np.abs(move).max(initial=0.0) > STANDS_STILL:
+            if mesh.shape_keys is None:
+                obj.shape_key_add(name="Basis", from_mix=False)
+            block = obj.shape_key_add(name=name, from_mix=False)
+            block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
+            block.points.foreach_set("co", (basis + move).ravel())
+
+
+def _stands_on(mesh: bpy.types.Mesh, count: int) -> np.ndarray:
+    """(V,) numbers of the skin's vertices, of which there are ``count``, on which a mesh's cards stand."""
+    numbers = np.empty(len(mesh.vertices), np.int32)
+    mesh.attributes[SKIN_VERTEX].data.foreach_get("value", numbers)
+    return np.clip(numbers, 0, count - 1)
 
 
 def is_changed(obj: bpy.types.Object) -> bool:
@@ -159,8 +182,7 @@ def cards_fingerprint(mesh: bpy.types.Mesh) -> str:
 
 
 def _skin_vertices_of_cards(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
-    """(N,) for each card vertex, the skin vertex (of V, 3) on which its card stands: the one nearest to any of its
-    vertices."""
+    """(N,) for each card vertex, the skin vertex (of V, 3) on which its card stands: the one nearest to its roots."""
     card = np.arange(len(cards.vertices))
     while True:  # connected components: spread the smallest vertex number until every card has a single one
         least, before = card[cards.triangles].min(1), card.copy()
@@ -173,8 +195,8 @@ def _skin_vertices_of_cards(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
         tree.insert(point, number)
     tree.balance()
     found = [tree.find(point)[1:] for point in cards.vertices.tolist()]
-    order = np.lexsort(([distance for _, distance in found], card))
-    first = order[np.unique(card[order], return_index=True)[1]]  # per card the vertex nearest to the skin
+    order = np.lexsort(([distance for _, distance in found] - cards.uv[:, 1], card))
+    first = order[np.unique(card[order], return_index=True)[1]]  # per card the root nearest to the skin
     return np.array([number for number, _ in found])[first][np.unique(card, return_inverse=True)[1]]
 
 
@@ -255,6 +277,9 @@ def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
     lower.from_pydata(ends.reshape(-1, 3), [], triangles)
     layer = lower.uv_layers.new(name=UV, do_init=False)
     layer.uv.foreach_set("vector", place[vertex.ravel()][triangles].ravel())
+    if SKIN_VERTEX in mesh.attributes:
+        numbers = _stands_on(mesh, np.iinfo(np.int32).max)[vertex.ravel()]
+        lower.attributes.new(SKIN_VERTEX, "INT", "POINT").data.foreach_set("value", numbers)
     if COLOUR in mesh.color_attributes:
         colours = np.empty(4 * len(place), np.float32)
         mesh.color_attributes[COLOUR].data.foreach_get("color", colours)
@@ -298,10 +323,13 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
         return
     if wanted_cards is not None:
         if cards is None:
-            collection.objects.link(add_cards(wanted_cards, result.parts[0].vertices, head, head_id))
+            cards = add_cards(wanted_cards, result.parts[0].vertices, head, head_id)
+            collection.objects.link(cards)
         else:
             update_cards(cards, wanted_cards, result.parts[0].vertices)
             move_cards_with_skin(cards, head)
+        if hair is not None and hair.parameters.get(FACIAL_COUNT, 0.0):
+            add_keys_of_skin(cards, head)
     elif hair is not None and strands is None:
         collection.objects.link(add_hair(hair, head, head_id))
     if strands is not None and (is_groomed(strands) or (hair is not None and wanted_cards is None)):

@@ -367,7 +367,7 @@ class _Build:
                 yield lambda name=name: node_group(name)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         if self.result.hair_cards is not None:
-            yield lambda: show_cards_in_solid(tags.hair_object(self.collection(), "MESH"))
+            yield self._show_cards
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
             yield from rig_steps(self.collection)
         yield self._name_after_person
@@ -605,8 +605,14 @@ class _Build:
         put_hair(self.result, collection, head)
         move_hair(collection, head)
         if self.result.hair_cards is not None:
-            show_cards_in_solid(tags.hair_object(collection, "MESH"))
+            self._show_cards()
         self._note_report()
+
+    def _show_cards(self) -> None:
+        """Show cards in Solid shading, and let a beard's follow the head's keys."""
+        cards = tags.hair_object(self.collection(), "MESH")
+        show_cards_in_solid(cards)
+        drive_keys(cards, self.object_of("head"))
 
     def _note_report(self) -> None:
         """Keep the report; what a part that is made anew does not say, settings too, stays as it was."""

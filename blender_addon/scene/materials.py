@@ -104,6 +104,10 @@ def show_cards_in_solid(cards: bpy.types.Object) -> None:
     node.image = tinted("hair_solid", strands, cards.data)
     node.image[tags.HEAD_ID] = material[tags.HEAD_ID]
     nodes.active = node
+    pixels = np.empty(len(node.image.pixels), np.float32)
+    node.image.pixels.foreach_get(pixels)
+    drawn = pixels.reshape(-1, 4)
+    material.diffuse_color[:3] = np.average(linear(drawn[:, :3]), axis=0, weights=drawn[:, 3])
 
 
 ROUGHNESS, SPECULAR = "Skin Roughness", "Skin Specular"

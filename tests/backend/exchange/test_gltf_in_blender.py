@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).parents[1] / "hair"))
+from made_strands import made_strands
+
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
 from backend.exchange.gltf import write_glb
+from backend.hair.cards import hair_cards
 from protocol.names import ARKIT_NAMES
 
 bpy = pytest.importorskip("bpy")
@@ -51,3 +57,41 @@ def test_a_key_moves_what_it_should(objects: dict, hand_made_asset: FaceAsset) -
         mesh.vertices.foreach_get("co", rest.ravel())
         offsets_seen = (moved - rest)[:, [0, 2, 1]] * [1, 1, -1]
         assert np.abs(offsets_seen).max(axis=0) == pytest.approx(np.abs(offsets).max(axis=0), abs=1e-6)
+
+
+def test_layers_of_cards_are_as_light_as_their_hair(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
+    """In Cycles, with its defaults, under a uniform white sky: twelve layers, through which a ray passes."""
+    albedo, ring = np.float32([0.3, 0.2, 0.1]), made_strands(points=8)
+    layers = np.linspace(1.0, 0.75, 12, dtype=np.float32)[:, None, None, None] * np.float32([1, 0, 1])
+    points = (ring.points * (layers + np.float32([0, 1, 0]))).reshape(-1, 8, 3)
+    colour = np.tile(albedo, (len(points), 1))
+    strands = replace(
+        ring, points=points, root_uv=np.tile(ring.root_uv, (12, 1)), width=np.tile(ring.width, 12), root_colour=colour,
+        tip_colour=colour,
+    )  # fmt: skip
+    write_glb(replace(hand_made_asset, hair_strands=strands, hair_cards=hair_cards(strands)), tmp_path / "face.glb")
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.import_scene.gltf(filepath=str(tmp_path / "face.glb"))
+    scene = bpy.context.scene
+    for obj in scene.objects:
+        obj.hide_render = obj.name != "hair"
+    scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", 16
+    scene.cycles.use_denoising = False
+    scene.render.resolution_x = scene.render.resolution_y = 64
+    scene.view_settings.view_transform, scene.render.image_settings.file_format = "Raw", "OPEN_EXR"
+    scene.render.film_transparent = True
+    scene.world = bpy.data.worlds.new("sky")
+    scene.world.use_nodes = True
+    scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
+    scene.camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+    scene.camera.data.type, scene.camera.data.ortho_scale = "ORTHO", 0.16
+    scene.camera.location, scene.camera.rotation_euler = (0.0, -1.0, 0.7), (np.pi / 2, 0.0, 0.0)
+    scene.collection.objects.link(scene.camera)
+    scene.render.filepath = str(tmp_path / "hair.exr")
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(scene.render.filepath)
+    image.colorspace_settings.name = "Non-Color"
+    shown = np.array(image.pixels[:]).reshape(-1, 4)
+    hair = shown[shown[:, 3] > 0.99, :3] / albedo
+    assert len(hair) > 3000
+    assert (np.abs(np.log(np.median(hair, axis=0))) < 0.2).all()

@@ -168,6 +168,33 @@ def test_lower_hair_is_in_the_file_and_not_in_the_scene(bpy, result: HeadResult,
     assert np.ptp(world(hair), axis=0)[0] > np.ptp(dressed.hair_cards.vertices, axis=0)[0], "fewer cards are wider"
 
 
+@pytest.mark.parametrize("name, lower", [("GLTF", False), ("UNREAL", True)])
+def test_cards_of_a_beard_follow_the_jaw(bpy, result: HeadResult, tmp_path: Path, name: str, lower: bool) -> None:
+    head = result.head
+    opens = head.keys[head.key_names.index("jawOpen")]
+    chin = int(np.linalg.norm(opens, axis=1).argmax())
+    points = result.hair.points.copy()
+    points[-10:] += head.vertices[chin] - points[-10:, :1]
+    named = {**result.hair.parameters, "facial_guides": 10.0}
+    bearded = with_cards(replace(result, hair=replace(result.hair, points=points, parameters=named)))
+    collection = importing.import_head(bearded, bpy.context)
+    cards, mesh = tags.hair_object(collection, "MESH"), tags.part_object(collection, "head")
+    rest = coordinates(cards.data.vertices)
+    mesh.data.shape_keys.key_blocks["jawOpen"].value = 1.0
+    bpy.context.view_layer.update()
+    moved = coordinates(cards.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.vertices) - rest
+    np.testing.assert_allclose(np.linalg.norm(moved[-40:], axis=1), np.linalg.norm(opens[chin]), rtol=0.1)
+    assert np.abs(moved[:-40]).max() < 0.002
+    path = tmp_path / f"Anna{BY_NAME[name].suffix}"
+    whole = len(cards.data.polygons)
+    export_head(bpy.context, collection, BY_NAME[name], path, hair_triangles=whole // 3 if lower else 0)
+    hair = imported(bpy, path)["hair"]
+    keys = hair.data.shape_keys.key_blocks
+    moved = np.linalg.norm(coordinates(keys["jawOpen"].data) - coordinates(keys[0].data), axis=1)
+    moved *= hair.matrix_world.to_scale()[0]
+    np.testing.assert_allclose(moved.max(), np.linalg.norm(opens[chin]), rtol=0.1)
+
+
 def test_a_slope_in_the_relief_is_that_slope_in_the_normals(bpy) -> None:
     """A plate of 0.2 by 0.1 m over the whole map, one millimetre higher at u = 1 and two at v = 1."""
     mesh = bpy.data.meshes.new("plate")
