@@ -45,6 +45,9 @@ def draw_offered(layout: bpy.types.UILayout) -> None:
         box.operator("likeness.throw_away_head", icon="TRASH").head = head.name
 
 
+TEXT_BESIDE_PHOTO = 0.7
+"""Share of the width for what is said of a photo, beside its picture."""
+PHOTO_ROWS = 4
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
@@ -162,9 +165,11 @@ class HeadPanel(SidebarPanel, bpy.types.Panel):
 
 
 class _OfHead(SidebarPanel):
-    """Mix-in: a sub-panel of the panel of the active head."""
+    """Mix-in: a sub-panel of the panel of the active head; all start closed, so that a window of 900 pixels shows the
+    head's panel and one that is opened."""
 
     bl_parent_id = HeadPanel.bl_idname
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -198,7 +203,6 @@ class FeaturesPanel(_OfHead, bpy.types.Panel):
     bl_idname = "LIKENESS_PT_features"
     bl_parent_id = ShapePanel.bl_idname
     bl_label = "Features"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         column, wished = self.layout.column(align=True), tags.active_head(context).likeness
@@ -275,8 +279,9 @@ class SkinPanel(_OfHead, bpy.types.Panel):
             undo = row.operator("likeness.paint_region", text="", icon="X")
             undo.region, undo.source = region, ALL_PHOTOS
         row = self.layout.row(align=True)
-        row.prop(context.window_manager.likeness, "make_up")
-        row.prop(context.window_manager.likeness, "delighting")
+        column = row.column(align=True)  # side by side a narrow sidebar cuts their names
+        column.prop(context.window_manager.likeness, "make_up")
+        column.prop(context.window_manager.likeness, "delighting")
         row.operator("likeness.paint_texture", text="", icon="FILE_REFRESH")
 
 
@@ -285,7 +290,6 @@ class ExportPanel(_OfHead, bpy.types.Panel):
 
     bl_idname = "LIKENESS_PT_export"
     bl_label = "Export"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
@@ -429,7 +433,7 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
     photos = settings.photos
     row = layout.row()
     row.template_list(
-        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=5, maxrows=5, sort_lock=True
+        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=PHOTO_ROWS, maxrows=PHOTO_ROWS, sort_lock=True
     )
     column = row.column(align=True)
     column.enabled = not session().busy
@@ -446,18 +450,20 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
 
 
 def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> None:
-    icon = photo_icon(photo.path)
+    icon, beside = photo_icon(photo.path), 1.0
     if icon:
-        layout.template_icon(icon_value=icon, scale=4)
+        both = layout.split(factor=1.0 - TEXT_BESIDE_PHOTO)
+        both.template_icon(icon_value=icon, scale=3)
+        layout, beside = both.column(), TEXT_BESIDE_PHOTO
     elif (there := photo_is_there(photo.path)) is not None:
         gone, unseen = f"{photo.name} is not there any more.", "Blender cannot show such a photo; the backend reads it."
         draw_wrapped(layout, unseen if there else gone, icon="INFO" if there else "ERROR")
     if photo.status == "USED" and photo.landmark_error >= 0:
-        draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.")
+        draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.", share=beside)
     if photo.reason:
-        draw_wrapped(layout, photo.reason, icon="INFO")
+        draw_wrapped(layout, photo.reason, icon="INFO", share=beside)
     if not photo.head:  # later the head has this button
-        layout.prop(photo, "use")
+        layout.prop(photo, "use", text="")
 
 
 def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context, problem: AddonError) -> None:

@@ -77,6 +77,9 @@ class Rows:
     def prop(self, *_: object, **__: object) -> MagicMock:
         return self.put(1.0)
 
+    def split(self, **_: object) -> Rows:
+        return self.inside(beside=True)
+
     operator_menu_enum = popover = label = prop
 
     def separator(self) -> None:
@@ -158,7 +161,7 @@ def test_the_photo_list_scrolls(backend: Backend) -> None:
     layout = MagicMock()
     MainPanel.draw(MagicMock(layout=layout), bpy.context)
     (listed,) = [call for call in layout.mock_calls if call[0].endswith("template_list")]
-    assert listed.kwargs["rows"] == listed.kwargs["maxrows"] == 5
+    assert listed.kwargs["rows"] == listed.kwargs["maxrows"] == 4
 
 
 def test_neutral_leaves_an_artists_own_key_and_finds_the_only_head(backend: Backend, result: HeadResult) -> None:
