@@ -236,6 +236,11 @@ class HairPanel(_OfHead, bpy.types.Panel):
     bl_idname = "LIKENESS_PT_hair"
     bl_label = "Hair"
 
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        collection = tags.active_head(context)
+        for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
+            _draw_shown(self.layout, hair, "")
+
     def draw(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
         row = self.layout.row(align=True)
@@ -251,8 +256,6 @@ class HairPanel(_OfHead, bpy.types.Panel):
         sliders.enabled = tags.hair_object(collection, "CURVES") is not None
         for name in HAIR_SLIDERS:
             sliders.prop(collection.likeness, name, slider=True)
-        for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
-            _draw_shown(self.layout, hair, "Show Hair")
 
 
 class SkinPanel(_OfHead, bpy.types.Panel):
@@ -328,7 +331,7 @@ class PhotosPanel(_OfHead, bpy.types.Panel):
 def _draw_shown(layout: bpy.types.UILayout, item: bpy.types.Object | bpy.types.Collection, text: str) -> None:
     """Draw Blender's own switch for showing something in the views."""
     icon = "HIDE_ON" if item.hide_viewport else "HIDE_OFF"
-    layout.prop(item, "hide_viewport", text=text, icon=icon, invert_checkbox=True)
+    layout.prop(item, "hide_viewport", text=text, icon=icon, invert_checkbox=True, emboss=bool(text))
 
 
 def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
@@ -433,7 +436,15 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
     photos = settings.photos
     row = layout.row()
     row.template_list(
-        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=PHOTO_ROWS, maxrows=PHOTO_ROWS, sort_lock=True
+        PhotoList.bl_idname,
+        "",
+        settings,
+        "photos",
+        settings,
+        "active_photo",
+        rows=PHOTO_ROWS,
+        maxrows=PHOTO_ROWS,
+        sort_lock=True,
     )
     column = row.column(align=True)
     column.enabled = not session().busy
@@ -459,7 +470,9 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
         gone, unseen = f"{photo.name} is not there any more.", "Blender cannot show such a photo; the backend reads it."
         draw_wrapped(layout, unseen if there else gone, icon="INFO" if there else "ERROR")
     if photo.status == "USED" and photo.landmark_error >= 0:
-        draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.", share=beside)
+        draw_wrapped(
+            layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.", share=beside
+        )
     if photo.reason:
         draw_wrapped(layout, photo.reason, icon="INFO", share=beside)
     if not photo.head:  # later the head has this button

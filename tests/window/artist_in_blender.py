@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import bpy
@@ -170,6 +170,74 @@ def shaped(tools: Any) -> Story:
         setattr(collection().likeness, name, 0.0)
     now = np.array([point.co[:] for point in skin.shape_keys.reference_key.points])
     assert np.abs(now - before).max() < 1e-5, "and goes back"
+
+
+def place_of_slider(tools: Any, name: str) -> Generator[float, None, tuple[int, int]]:
+    """The left part of the sidebar's slider ``name`` in the window: the mouse goes down until it is over it."""
+    window, area, _ = tools.view3d()
+    sidebar = next(region for region in area.regions if region.type == "UI")
+    x = sidebar.x + sidebar.width // 5
+    for y in range(sidebar.y + sidebar.height - 8, sidebar.y, -8):
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+        yield 0.05
+        with bpy.context.temp_override(window=window, area=area, region=sidebar):
+            if not bpy.ops.ui.copy_data_path_button.poll():
+                continue
+            bpy.ops.ui.copy_data_path_button()
+        if bpy.context.window_manager.clipboard.endswith(name):
+            return x, y
+    raise AssertionError(f"no slider {name} in the sidebar")
+
+
+def pushed(tools: Any, name: str, pixels: int) -> Story:
+    """A slider of the sidebar dragged by the mouse; strands are guides meanwhile where the head's shape changes."""
+    x, y = yield from place_of_slider(tools, name)
+    window, (hairs,) = bpy.context.window_manager.windows[0], strands().modifiers
+    window.event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y)
+    yield 0.1
+    shown = []
+    for step in range(1, STEPS + 1):
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + step * pixels // STEPS, y=y)
+        yield 0.05
+        shown.append(hairs.show_viewport)
+    tools.screenshot(f"5_dragged_{name}")
+    window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x + pixels, y=y)
+    tools.figures[f"hairs_shown.{name}"] = shown
+    yield from tools.until(lambda: strands().modifiers[0].show_viewport, 10, "the hairs' return")
+    yield 0.5
+
+
+def slid(tools: Any) -> Story:
+    """Sliders by the mouse: one step of undo each, of those that Blender stores and those that the backend obeys."""
+    opened(tools, "ShapePanel", "FeaturesPanel")
+    yield 2.0
+    before, wished = points(strands().data), collection().likeness
+    yield from pushed(tools, "nose_width", 60)
+    assert not all(tools.figures["hairs_shown.nose_width"])
+    pulled = wished.nose_width
+    assert pulled > 0.1, pulled
+    tools.call(bpy.ops.ed.undo)
+    yield 0.5
+    assert collection().likeness.nose_width == 0.0 and strands().modifiers[0].show_viewport
+    np.testing.assert_allclose(points(strands().data), before, atol=1e-6)
+    tools.call(bpy.ops.ed.redo)
+    yield 0.5
+    assert collection().likeness.nose_width == pulled and strands().modifiers[0].show_viewport
+    tools.call(bpy.ops.ed.undo)
+    yield 0.5
+    if tools.session().runner.connected:
+        opened(tools, "SkinPanel")
+        yield 2.0
+        skin = albedo()
+        yield from pushed(tools, "make_up", 60)
+        yield from tools.until(lambda: not tools.session().busy, 60, "the slider's painting")
+        yield 1.0
+        assert collection().likeness.make_up > 0.1 and np.abs(albedo() - skin).max() > 1 / 255
+        tools.call(bpy.ops.ed.undo)
+        yield 1.0
+        assert collection().likeness.make_up == 0.0 and np.abs(albedo() - skin).max() < 1 / 255
+    opened(tools)
+    yield 1.0
 
 
 def albedo() -> np.ndarray:
@@ -334,6 +402,7 @@ def story(tools: Any) -> Story:
         ("panels", sub_panels(tools)),
         ("hair", hairstyles(tools)),
         ("shape", shaped(tools)),
+        ("slid", slid(tools)),
         ("texture", painted(tools, photo)),
         ("poses", posed(tools)),
         ("star", starred(tools, photo)),
