@@ -76,26 +76,6 @@ def time_panels(tools: Any) -> dict[str, list[float]]:
     return taken
 
 
-def opened(tools: Any, *wanted: str) -> None:
-    """The panels of photos and head, of which those ``wanted`` and the head's are open; the tab's others come back with
-    none wanted. Panels that have been drawn can be opened by hand only, so all get new names."""
-    modules = ("ui.panel", "ui.keys_panel", "ui.transfer_panel", "ui.many_panel")
-    classes = [cls for name in modules for cls in tools.addon(name).CLASSES]
-    tab = [cls for cls in classes if issubclass(cls, bpy.types.Panel) and cls.bl_region_type == "UI"]
-    for panel in reversed(tab):
-        if panel.is_registered:
-            bpy.utils.unregister_class(panel)
-    suffix = f"_as_{'_'.join(wanted) or 'before'}"
-    for panel in tab:
-        is_open = panel.__name__ in (wanted or ("MainPanel",)) or panel.__name__ == "HeadPanel"
-        panel.bl_idname = panel.bl_idname.partition("_as_")[0] + suffix
-        panel.bl_options = set() if is_open else {"DEFAULT_CLOSED"}
-        if hasattr(panel, "bl_parent_id"):
-            panel.bl_parent_id = panel.bl_parent_id.partition("_as_")[0] + suffix
-        if panel in tools.addon("ui.panel").CLASSES or not wanted:
-            bpy.utils.register_class(panel)
-
-
 def too_long(tools: Any) -> float:
     """Pixels by which our tab is higher than the sidebar."""
     window, area, _ = tools.view3d()
@@ -113,13 +93,13 @@ def sub_panels(tools: Any) -> Story:
     thirteen sliders without the photos; and what drawing the tab costs."""
     shown = [("MainPanel", panel.__name__) for panel in tools.addon("ui.panel").HEAD_PANELS[1:]]
     for wanted in (("MainPanel",), *shown, ("ShapePanel", "FeaturesPanel")):
-        opened(tools, *wanted)
+        tools.open_panels("HeadPanel", *wanted, alone=True)
         for _ in range(3):  # panels find their places within a few drawings
             tools.addon("ui.redraw").everything()
             yield 0.7
         tools.screenshot(f"2_{wanted[-1]}")
         tools.figures[f"pixels_too_long.{wanted[-1]}"] = round(too_long(tools))
-    opened(tools)
+    tools.open_panels("MainPanel", "HeadPanel")
     taken = time_panels(tools)
     for _ in range(STEPS):
         tools.addon("ui.redraw").everything()
@@ -209,7 +189,7 @@ def pushed(tools: Any, name: str, pixels: int) -> Story:
 
 def slid(tools: Any) -> Story:
     """Sliders by the mouse: one step of undo each, of those that Blender stores and those that the backend obeys."""
-    opened(tools, "ShapePanel", "FeaturesPanel")
+    tools.open_panels("HeadPanel", "ShapePanel", "FeaturesPanel")
     yield 2.0
     before, wished = points(strands().data), collection().likeness
     yield from pushed(tools, "nose_width", 60)
@@ -226,7 +206,7 @@ def slid(tools: Any) -> Story:
     tools.call(bpy.ops.ed.undo)
     yield 0.5
     if tools.session().runner.connected:
-        opened(tools, "SkinPanel")
+        tools.open_panels("HeadPanel", "SkinPanel")
         yield 2.0
         skin = albedo()
         yield from pushed(tools, "make_up", 60)
@@ -236,7 +216,7 @@ def slid(tools: Any) -> Story:
         tools.call(bpy.ops.ed.undo)
         yield 1.0
         assert collection().likeness.make_up == 0.0 and np.abs(albedo() - skin).max() < 1 / 255
-    opened(tools)
+    tools.open_panels("MainPanel", "HeadPanel")
     yield 1.0
 
 
