@@ -88,7 +88,7 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         draw_offered(layout)
         _draw_photos(layout, settings)
         view = session().view
-        column = layout.column()
+        column = layout.column(align=True)
         column.enabled = not view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
@@ -104,7 +104,7 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         column = layout.column(align=True)
         column.enabled = problem is None
         row = column.row(align=True)
-        row.scale_y = 1.6
+        row.scale_y = 1.4
         row.operator("likeness.reconstruct", icon="USER")
         collection = tags.active_head(context)
         if collection is not None:
@@ -243,11 +243,12 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
-        row = self.layout.row(align=True)
+        column = self.layout.column(align=True)
+        row = column.row(align=True)
         row.prop(collection.likeness, "hair_style")
         row.popover(HairStyles.bl_idname, text="", icon="OUTLINER_OB_CURVES")
-        self.layout.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
-        row = self.layout.row(align=True)
+        column.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
+        row = column.row(align=True)
         row.prop(context.window_manager.likeness, "parting")
         if collection.likeness.parting in ("left", "right"):
             row.prop(context.window_manager.likeness, "parting_place", text="")
@@ -474,7 +475,7 @@ def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> N
             layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.", share=beside
         )
     if photo.reason:
-        draw_wrapped(layout, photo.reason, icon="INFO", share=beside)
+        draw_wrapped(layout, photo.reason, share=beside)
     if not photo.head:  # later the head has this button
         layout.prop(photo, "use", text="")
 

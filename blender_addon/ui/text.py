@@ -21,7 +21,7 @@ def clickable(operator: type[bpy.types.Operator], unavailable_reason: str) -> bo
     return not unavailable_reason
 
 
-def letters_per_line(width: float, ui_scale: float) -> int:
+def letters_per_line(width: int, ui_scale: float) -> int:
     """Number of letters that fit into a panel of ``width`` pixels."""
     return max(int((width / ui_scale - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
 
@@ -29,7 +29,8 @@ def letters_per_line(width: float, ui_scale: float) -> int:
 def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE", share: float = 1.0) -> None:
     """Draw ``sentence`` in as many labels as needed; ``layout`` has a ``share`` of the region's width."""
     region = bpy.context.region
-    letters = letters_per_line(share * region.width, bpy.context.preferences.system.ui_scale) if region else 60
+    whole = letters_per_line(region.width, bpy.context.preferences.system.ui_scale) if region else 60
+    letters = max(int(share * whole), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
     blank = "NONE" if icon == "NONE" else "BLANK1"
