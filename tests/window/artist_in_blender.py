@@ -210,7 +210,8 @@ def slid(tools: Any) -> Story:
         yield 2.0
         skin = albedo()
         yield from pushed(tools, "make_up", 60)
-        yield from tools.until(lambda: not tools.session().busy, 60, "the slider's painting")
+        yield from tools.until(lambda: tools.session().busy, 20, "the slider's painting")
+        yield from tools.until(lambda: not tools.session().busy, 60, "its end")
         yield 1.0
         assert collection().likeness.make_up > 0.1 and np.abs(albedo() - skin).max() > 1 / 255
         tools.call(bpy.ops.ed.undo)

@@ -35,7 +35,7 @@ PANEL = (618, 84, 874, 540)
 """Left, top, right and bottom of the tab in the window, pixels."""
 LARGER = (0, 0, 1200, 800)
 LAUGH = {"jawOpen": 0.5, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.8, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
-FRAMES, RATE = 24, 12
+FRAMES, RATE = 16, 8
 """Of the film, and how many a second."""
 FILM_SIZE = (384, 448)
 STRANGER_SEED = 11
