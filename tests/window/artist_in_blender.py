@@ -193,7 +193,7 @@ def slid(tools: Any) -> Story:
     yield 2.0
     before, wished = points(strands().data), collection().likeness
     yield from pushed(tools, "nose_width", 60)
-    assert not all(tools.figures["hairs_shown.nose_width"])
+    assert not all(tools.figures["hairs_shown.nose_width"]), "guides alone while it moves"
     pulled = wished.nose_width
     assert pulled > 0.1, pulled
     tools.call(bpy.ops.ed.undo)
@@ -213,10 +213,12 @@ def slid(tools: Any) -> Story:
         yield from tools.until(lambda: tools.session().busy, 20, "the slider's painting")
         yield from tools.until(lambda: not tools.session().busy, 60, "its end")
         yield 1.0
-        assert collection().likeness.make_up > 0.1 and np.abs(albedo() - skin).max() > 1 / 255
+        painted_by_mouse = collection().likeness.make_up, float(np.abs(albedo() - skin).max())
         tools.call(bpy.ops.ed.undo)
         yield 1.0
-        assert collection().likeness.make_up == 0.0 and np.abs(albedo() - skin).max() < 1 / 255
+        undone = collection().likeness.make_up, float(np.abs(albedo() - skin).max())
+        tools.figures["make_up_by_mouse"] = [painted_by_mouse, undone]
+        assert min(painted_by_mouse) > 1 / 255 > max(undone), (painted_by_mouse, undone)
     tools.open_panels("MainPanel", "HeadPanel")
     yield 1.0
 
