@@ -9,6 +9,7 @@ from . import installer, session, timer
 from .many import run as many_run
 from .many import settings as many_settings
 from .operators import backend, corrections, export, face_keys, head, many, photos, reconstruct, transfer, transfer_keys
+from .scene.hair import show_hairs
 from .ui import (
     corner_preview,
     key_pictures,
@@ -65,6 +66,16 @@ def _file_opened(*_: object) -> None:
     session.session().file_opened()
     timer.look_for_heads()
     redraw.open_tab()
+    show_hairs()
+
+
+@persistent
+def _show_hairs(*_: object) -> None:
+    """Called where a step of undo or a file may be of a slider's drag."""
+    show_hairs()
+
+
+_OF_DRAGS = (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.save_pre)
 
 
 def register() -> None:
@@ -79,6 +90,8 @@ def register() -> None:
     for module in _WITH_HANDLERS:
         module.register()
     bpy.app.handlers.load_post.append(_file_opened)
+    for handlers in _OF_DRAGS:
+        handlers.append(_show_hairs)
     timer.look_for_heads()
 
 
@@ -88,6 +101,8 @@ def unregister() -> None:
     many_run.forget()
     session.shut_down()
     installer.forget()
+    for handlers in _OF_DRAGS:
+        handlers.remove(_show_hairs)
     bpy.app.handlers.load_post.remove(_file_opened)
     for module in reversed(_WITH_HANDLERS):
         module.unregister()

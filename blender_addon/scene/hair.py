@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 import bpy
 import numpy as np
@@ -28,6 +29,8 @@ WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_
 FACIAL, FACIAL_COUNT = "facial", "facial_guides"
 """Attribute of the guides that is 1 on a beard's, and the name of the number of these, the last ones, in a result."""
 MODIFIER_NAME = "Hair"
+GUIDES_ALONE = "likeness_guides_alone"
+"""On strands of which the views show the guides alone."""
 HEAD = "Head"
 SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
 """Inputs with the indices of three skull vertices, which no expression moves, and the directions that select them."""
@@ -49,13 +52,35 @@ def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
 
 def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
     """Attach a modifier of ``new_modifier`` to the skin of ``head``; other modifiers are left alone."""
-    if modifier.type != "NODES" or modifier.node_group is None or VERSION_TAG not in modifier.node_group:
+    if not _makes_hairs(modifier):
         return
     for item in modifier.node_group.interface.items_tree:
         if item.name == HEAD:
             set_input(modifier, item.identifier, head)
         elif item.name in SKULL:
             set_input(modifier, item.identifier, _skull_vertex(head.data, *SKULL[item.name]))
+
+
+def _makes_hairs(modifier: bpy.types.Modifier) -> bool:
+    return modifier.type == "NODES" and modifier.node_group is not None and VERSION_TAG in modifier.node_group
+
+
+def show_guides_alone(collection: bpy.types.Collection) -> None:
+    """Leave the hairs between a head's guides out of the views until ``show_hairs``, while the head changes many times
+    a second: they take four fifths of the time of a change."""
+    obj = tags.hair_object(collection, "CURVES")
+    for modifier in () if obj is None else obj.modifiers:
+        if _makes_hairs(modifier) and modifier.show_viewport:
+            modifier.show_viewport, obj[GUIDES_ALONE] = False, True
+
+
+def show_hairs() -> None:
+    """Show what ``show_guides_alone`` left out of the views, of all heads of the file."""
+    for obj in bpy.data.objects:
+        if GUIDES_ALONE in obj:
+            del obj[GUIDES_ALONE]
+            for modifier in filter(_makes_hairs, obj.modifiers):
+                modifier.show_viewport = True
 
 
 def set_input(modifier: bpy.types.Modifier, identifier: str, value: object) -> None:
@@ -519,29 +544,37 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh) -> None:
 def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:
     """(N, 3) points of the neutral surface at UV (N, 2) of map ``Head``, in the mesh's frame."""
     mesh.calc_loop_triangles()
-    count = len(mesh.loop_triangles)
-    loops, corners = np.empty(3 * count, np.int32), np.empty(3 * count, np.int32)
+    loops = np.empty(3 * len(mesh.loop_triangles), np.int32)
     mesh.loop_triangles.foreach_get("loops", loops)
-    mesh.loop_triangles.foreach_get("vertices", corners)
-    loop_uv = np.empty(2 * len(mesh.loops), np.float32)
+    loop_uv, corners = np.empty(2 * len(mesh.loops), np.float32), np.empty(len(mesh.loops), np.int32)
     mesh.uv_layers[UV_HEAD].uv.foreach_get("vector", loop_uv)
-    triangles = loop_uv.reshape(-1, 2)[loops].reshape(-1, 3, 2).astype(np.float64)
-    tree = KDTree(count)
-    for number, (x, y) in enumerate(triangles.mean(1).tolist()):
+    mesh.loops.foreach_get("vertex_index", corners)
+    nearest, weight = _attached(loop_uv.tobytes(), loops.tobytes(), np.ascontiguousarray(uv, np.float32).tobytes())
+    return (neutral_coordinates(mesh)[corners[nearest]] * weight[..., None]).sum(1).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Loops (N, 3) of the triangle that holds each UV, and its barycentric weights (N, 3) there. By the bytes of a
+    mesh's map (L, 2) float32, of its triangles' loops (T, 3) int32 and of the UVs (N, 2) float32: they stay the same
+    while a slider moves the skin."""
+    triangles = np.frombuffer(loops, np.int32).reshape(-1, 3)
+    corners = np.frombuffer(loop_uv, np.float32).reshape(-1, 2)[triangles].astype(np.float64)
+    places = np.frombuffer(uv, np.float32).reshape(-1, 2)
+    tree = KDTree(len(triangles))
+    for number, (x, y) in enumerate(corners.mean(1).tolist()):
         tree.insert((x, y, 0.0), number)
     tree.balance()
-    near = np.array([[found[1] for found in tree.find_n((x, y, 0.0), NEAR_FACES)] for x, y in uv.tolist()])  # (N, K)
-    a, b, c = np.moveaxis(triangles[near], 2, 0)  # each (N, K, 2)
-    p = uv[:, None]
+    near = np.array([[found[1] for found in tree.find_n((x, y, 0.0), NEAR_FACES)] for x, y in places.tolist()])
+    a, b, c = np.moveaxis(corners[near], 2, 0)  # each (N, K, 2)
+    p = places[:, None]
     area = _cross(b - a, c - a)
     area = np.where(np.abs(area) < 1e-12, 1e-12, area)
     weights = np.stack([_cross(b - p, c - p), _cross(c - p, a - p), _cross(a - p, b - p)], -1) / area[..., None]
+    row = np.arange(len(places))
     best = weights.min(-1).argmax(1)
-    row = np.arange(len(uv))
     weight = np.clip(weights[row, best], 0, 1)
-    weight /= weight.sum(1, keepdims=True)
-    neutral = neutral_coordinates(mesh)[corners.reshape(-1, 3)[near[row, best]]]  # (N, 3, 3)
-    return (neutral * weight[..., None]).sum(1).astype(np.float32)
+    return triangles[near[row, best]], weight / weight.sum(1, keepdims=True)
 
 
 def _normals(roots: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:

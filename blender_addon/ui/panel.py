@@ -45,6 +45,9 @@ def draw_offered(layout: bpy.types.UILayout) -> None:
         box.operator("likeness.throw_away_head", icon="TRASH").head = head.name
 
 
+TEXT_BESIDE_PHOTO = 0.7
+"""Share of the width for what is said of a photo, beside its picture."""
+PHOTO_ROWS = 4
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
@@ -85,7 +88,7 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         draw_offered(layout)
         _draw_photos(layout, settings)
         view = session().view
-        column = layout.column()
+        column = layout.column(align=True)
         column.enabled = not view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
@@ -101,7 +104,7 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         column = layout.column(align=True)
         column.enabled = problem is None
         row = column.row(align=True)
-        row.scale_y = 1.6
+        row.scale_y = 1.4
         row.operator("likeness.reconstruct", icon="USER")
         collection = tags.active_head(context)
         if collection is not None:
@@ -162,9 +165,11 @@ class HeadPanel(SidebarPanel, bpy.types.Panel):
 
 
 class _OfHead(SidebarPanel):
-    """Mix-in: a sub-panel of the panel of the active head."""
+    """Mix-in: a sub-panel of the panel of the active head; all start closed, so that a window of 900 pixels shows the
+    head's panel and one that is opened."""
 
     bl_parent_id = HeadPanel.bl_idname
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -198,7 +203,6 @@ class FeaturesPanel(_OfHead, bpy.types.Panel):
     bl_idname = "LIKENESS_PT_features"
     bl_parent_id = ShapePanel.bl_idname
     bl_label = "Features"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         column, wished = self.layout.column(align=True), tags.active_head(context).likeness
@@ -232,13 +236,19 @@ class HairPanel(_OfHead, bpy.types.Panel):
     bl_idname = "LIKENESS_PT_hair"
     bl_label = "Hair"
 
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        collection = tags.active_head(context)
+        for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
+            _draw_shown(self.layout, hair, "")
+
     def draw(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
-        row = self.layout.row(align=True)
+        column = self.layout.column(align=True)
+        row = column.row(align=True)
         row.prop(collection.likeness, "hair_style")
         row.popover(HairStyles.bl_idname, text="", icon="OUTLINER_OB_CURVES")
-        self.layout.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
-        row = self.layout.row(align=True)
+        column.operator_menu_enum("likeness.hair_from_photo", "photo", text="Hair From Photo", icon="IMAGE_DATA")
+        row = column.row(align=True)
         row.prop(context.window_manager.likeness, "parting")
         if collection.likeness.parting in ("left", "right"):
             row.prop(context.window_manager.likeness, "parting_place", text="")
@@ -247,8 +257,6 @@ class HairPanel(_OfHead, bpy.types.Panel):
         sliders.enabled = tags.hair_object(collection, "CURVES") is not None
         for name in HAIR_SLIDERS:
             sliders.prop(collection.likeness, name, slider=True)
-        for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
-            _draw_shown(self.layout, hair, "Show Hair")
 
 
 class SkinPanel(_OfHead, bpy.types.Panel):
@@ -275,8 +283,9 @@ class SkinPanel(_OfHead, bpy.types.Panel):
             undo = row.operator("likeness.paint_region", text="", icon="X")
             undo.region, undo.source = region, ALL_PHOTOS
         row = self.layout.row(align=True)
-        row.prop(context.window_manager.likeness, "make_up")
-        row.prop(context.window_manager.likeness, "delighting")
+        column = row.column(align=True)  # side by side a narrow sidebar cuts their names
+        column.prop(context.window_manager.likeness, "make_up")
+        column.prop(context.window_manager.likeness, "delighting")
         row.operator("likeness.paint_texture", text="", icon="FILE_REFRESH")
 
 
@@ -285,7 +294,6 @@ class ExportPanel(_OfHead, bpy.types.Panel):
 
     bl_idname = "LIKENESS_PT_export"
     bl_label = "Export"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
@@ -324,7 +332,7 @@ class PhotosPanel(_OfHead, bpy.types.Panel):
 def _draw_shown(layout: bpy.types.UILayout, item: bpy.types.Object | bpy.types.Collection, text: str) -> None:
     """Draw Blender's own switch for showing something in the views."""
     icon = "HIDE_ON" if item.hide_viewport else "HIDE_OFF"
-    layout.prop(item, "hide_viewport", text=text, icon=icon, invert_checkbox=True)
+    layout.prop(item, "hide_viewport", text=text, icon=icon, invert_checkbox=True, emboss=bool(text))
 
 
 def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
@@ -429,7 +437,15 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
     photos = settings.photos
     row = layout.row()
     row.template_list(
-        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=5, maxrows=5, sort_lock=True
+        PhotoList.bl_idname,
+        "",
+        settings,
+        "photos",
+        settings,
+        "active_photo",
+        rows=PHOTO_ROWS,
+        maxrows=PHOTO_ROWS,
+        sort_lock=True,
     )
     column = row.column(align=True)
     column.enabled = not session().busy
@@ -446,18 +462,22 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
 
 
 def _draw_photo(layout: bpy.types.UILayout, photo: bpy.types.PropertyGroup) -> None:
-    icon = photo_icon(photo.path)
+    icon, beside = photo_icon(photo.path), 1.0
     if icon:
-        layout.template_icon(icon_value=icon, scale=4)
+        both = layout.split(factor=1.0 - TEXT_BESIDE_PHOTO)
+        both.template_icon(icon_value=icon, scale=3)
+        layout, beside = both.column(), TEXT_BESIDE_PHOTO
     elif (there := photo_is_there(photo.path)) is not None:
         gone, unseen = f"{photo.name} is not there any more.", "Blender cannot show such a photo; the backend reads it."
         draw_wrapped(layout, unseen if there else gone, icon="INFO" if there else "ERROR")
     if photo.status == "USED" and photo.landmark_error >= 0:
-        draw_wrapped(layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.")
+        draw_wrapped(
+            layout, f"Used; landmarks fit to {photo.landmark_error:.1f} % of the eyes' distance.", share=beside
+        )
     if photo.reason:
-        draw_wrapped(layout, photo.reason, icon="INFO")
+        draw_wrapped(layout, photo.reason, share=beside)
     if not photo.head:  # later the head has this button
-        layout.prop(photo, "use")
+        layout.prop(photo, "use", text="")
 
 
 def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context, problem: AddonError) -> None:

@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..scene import corrections, tags
-from ..scene.hair import move_hair, shape_hair
+from ..scene.hair import move_hair, shape_hair, show_guides_alone, show_hairs
 from ..session import session
 from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
 from . import redraw
@@ -193,6 +193,8 @@ def _slide(wished: LikenessHead, context: bpy.types.Context) -> None:
     head = tags.part_object(collection, "head")
     if head is not None:
         move_hair(collection, head)
+    if redraw.once_quiet("hairs", show_hairs):
+        show_guides_alone(collection)
 
 
 for _name, _label in SHAPE_SLIDERS.items():

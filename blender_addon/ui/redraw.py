@@ -55,7 +55,9 @@ TURN_SECONDS = 0.08
 TURN_SHARE = 0.15
 """Limit for the share of time spent on turning the head; if drawing is slow, it turns in larger steps."""
 USUAL_TICK_SECONDS = 0.03
-_push: Callable[[], None] | None = None
+QUIET_SECONDS = 0.3
+"""After the last movement of a slider: what follows it is done then."""
+_awaited: dict[str, Callable[[], None]] = {}
 
 
 def everything() -> None:
@@ -155,19 +157,25 @@ def window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:
     return next((window for window in windows if window.scene == scene), windows[0] if windows else None)
 
 
+def once_quiet(what: str, function: Callable[[], None]) -> bool:
+    """Call a function once nothing has asked for ``what`` for a moment; whether it will be: not in background mode."""
+
+    def call() -> None:
+        function()
+
+    if bpy.app.background:
+        return False
+    before = _awaited.get(what)
+    if before is not None and bpy.app.timers.is_registered(before):
+        bpy.app.timers.unregister(before)
+    _awaited[what] = call
+    bpy.app.timers.register(call, first_interval=QUIET_SECONDS)
+    return True
+
+
 def push_undo_soon(message: str) -> None:
     """Push one undo step once nothing has asked for one for a moment; not in background mode."""
-
-    def push() -> None:
-        push_undo(message, bpy.context.scene)
-
-    global _push
-    if bpy.app.background:
-        return
-    if _push is not None and bpy.app.timers.is_registered(_push):
-        bpy.app.timers.unregister(_push)
-    _push = push
-    bpy.app.timers.register(push, first_interval=0.3)
+    once_quiet("undo", lambda: push_undo(message, bpy.context.scene))
 
 
 def push_undo(message: str, scene: bpy.types.Scene) -> None:

@@ -26,10 +26,11 @@ def letters_per_line(width: int, ui_scale: float) -> int:
     return max(int((width / ui_scale - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
 
 
-def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE") -> None:
-    """Draw ``sentence`` in as many labels as needed."""
+def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE", share: float = 1.0) -> None:
+    """Draw ``sentence`` in as many labels as needed; ``layout`` has a ``share`` of the region's width."""
     region = bpy.context.region
-    letters = letters_per_line(region.width, bpy.context.preferences.system.ui_scale) if region else 60
+    whole = letters_per_line(region.width, bpy.context.preferences.system.ui_scale) if region else 60
+    letters = max(int(share * whole), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
     blank = "NONE" if icon == "NONE" else "BLANK1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from blender_addon.scene import hair, tags  # noqa: E402
 from blender_addon.scene.corrections import _shape_modes  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.meshes import coordinates, neutral_coordinates, origin_of, sculpted  # noqa: E402
+from blender_addon.ui import redraw  # noqa: E402
 from blender_addon.ui.properties import SHAPE_SLIDERS  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -155,6 +157,70 @@ def test_a_slider_is_live(collection: bpy.types.Collection) -> None:
         seconds.append(time.process_time() - began)
     print([round(one, 4) for one in seconds])
     assert min(seconds) < 1 / 30
+
+
+@pytest.fixture
+def awaited(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], None]]:
+    """What Blender's timers of a window would call once sliders are quiet."""
+    called: dict[str, Callable[[], None]] = {}
+    monkeypatch.setattr(redraw, "once_quiet", lambda what, function: called.update({what: function}) or True)
+    return called
+
+
+@pytest.mark.usefixtures("only_new_garbage")
+def test_a_slider_is_live_with_a_thousand_guides(
+    backend: Backend, result: HeadResult, awaited: dict[str, Callable[[], None]]
+) -> None:
+    """Thirty changes a second, evaluated, by this process's time; the best of five. The hairs are back afterwards."""
+    per_guide = ("points", "root_uv", "width", "root_colour", "tip_colour")
+    many = {name: np.concatenate([getattr(result.hair, name)] * 7) for name in per_guide}
+    collection = import_head(replace(result, hair=replace(result.hair, **many)), bpy.context)
+    obj = tags.hair_object(collection, "CURVES")
+    first, seconds = guides(obj), []
+    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
+        began = time.process_time()
+        collection.likeness.age = value
+        bpy.context.view_layer.update()
+        seconds.append(time.process_time() - began)
+    print([round(one, 4) for one in seconds])
+    assert min(seconds) < 1 / 30
+    assert np.abs(guides(obj) - first).max() > 1e-3, "the guides are on the skin"
+    assert shown_strands(obj) == len(obj.data.curves)
+    awaited["hairs"]()
+    assert shown_strands(obj) > 2 * len(obj.data.curves)
+
+
+def shown_strands(obj: bpy.types.Object) -> int:
+    return len(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.curves)
+
+
+def test_no_step_of_undo_and_no_file_leaves_the_guides_alone(
+    collection: bpy.types.Collection, awaited: dict[str, Callable[[], None]], tmp_path: Path
+) -> None:
+    """Blender stores the step of a slider when it is let go, before the hairs are back."""
+    name = collection.name
+    collection.likeness.jaw = 0.5
+    bpy.ops.ed.undo_push(message="Jaw Width")
+    awaited["hairs"]()
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.ed.undo_push(message="Add Cube")
+    bpy.ops.ed.undo()
+    obj = tags.hair_object(bpy.data.collections[name], "CURVES")
+    assert bpy.data.collections[name].likeness.jaw == 0.5 and shown_strands(obj) > 2 * len(obj.data.curves)
+    bpy.data.collections[name].likeness.jaw = 0.7
+    assert shown_strands(obj) == len(obj.data.curves)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "saved.blend"))
+    assert shown_strands(obj) > 2 * len(obj.data.curves)
+
+
+def test_hairs_that_the_artist_hid_stay_hidden(
+    collection: bpy.types.Collection, awaited: dict[str, Callable[[], None]]
+) -> None:
+    (modifier,) = tags.hair_object(collection, "CURVES").modifiers
+    modifier.show_viewport = False
+    collection.likeness.jaw = 0.5
+    awaited["hairs"]()
+    assert not modifier.show_viewport
 
 
 def strand_lengths(obj: bpy.types.Object, shape: tuple[int, ...]) -> np.ndarray:

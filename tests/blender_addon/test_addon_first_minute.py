@@ -92,7 +92,7 @@ def test_hair_and_cameras_have_switches_and_the_head_five_sub_panels(
     layout = MagicMock()
     for panel in HEAD_PANELS:
         assert panel.poll(bpy.context)
-        panel.draw(MagicMock(layout=layout), bpy.context)
+        getattr(panel, "draw_header_preset", panel.draw)(MagicMock(layout=layout), bpy.context)
     shown = [call.args[0] for call in layout.mock_calls if call[0].endswith("prop") and "hide_viewport" in call.args]
     (collection,) = tags.head_collections()
     assert shown == [tags.hair_object(collection, "CURVES"), tags.cameras_collection(collection)]

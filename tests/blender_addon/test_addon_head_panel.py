@@ -19,7 +19,7 @@ from instant_backend import Backend  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui.panel import HEAD_PANELS, MainPanel, OptionsPanel  # noqa: E402
+from blender_addon.ui.panel import HEAD_PANELS, FeaturesPanel, MainPanel, OptionsPanel, ShapePanel  # noqa: E402
 from blender_addon.ui.transfer_panel import ExpressionPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -77,6 +77,9 @@ class Rows:
     def prop(self, *_: object, **__: object) -> MagicMock:
         return self.put(1.0)
 
+    def split(self, **_: object) -> Rows:
+        return self.inside(beside=True)
+
     operator_menu_enum = popover = label = prop
 
     def separator(self) -> None:
@@ -89,6 +92,8 @@ class Rows:
         self.put(scale)
 
 
+SIDEBAR_PIXELS = 725
+"""Height of the sidebar in a window of 900 pixels."""
 ROW_PIXELS = 24
 """Of a button and the gap below it, at interface scale 1 (20 and at most 4); a panel's header is as high."""
 
@@ -118,6 +123,28 @@ def test_both_buttons_are_near_the_top_of_the_tab_with_eight_photos_and_a_head(
     first, second = (layout.ends[f"likeness.{name}"] for name in ("reconstruct", "solve_again"))
     assert layout.ends["likeness.add_photos"] > 5 and layout.ends["likeness.apply_to_mpfb"] > second  # it does count
     assert first + 1 == pytest.approx(second) and second * ROW_PIXELS < 600
+
+
+def test_a_window_of_900_pixels_shows_photos_buttons_and_any_one_sub_panel(
+    backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the head's sub-panels start closed; opened, each ends above the window's lower edge."""
+    from blender_addon.ui import panel, text
+
+    chosen = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))
+    monkeypatch.setattr(text, "bpy", SimpleNamespace(context=SimpleNamespace(region=None, preferences=chosen)))
+    monkeypatch.setattr(panel, "photo_icon", lambda path: 7)
+    monkeypatch.setattr(panel, "_backend_problem", lambda context: None)
+    import_head(result, bpy.context)
+    photo = bpy.context.scene.likeness.photos[0]
+    photo.status, photo.head, photo.landmark_error = "USED", tags.head_collections()[0]["likeness_id"], 1.2
+    for opened in HEAD_PANELS[1:]:
+        assert "DEFAULT_CLOSED" in opened.bl_options
+        layout = Rows()
+        for drawn in (MainPanel, HEAD_PANELS[0], opened):
+            drawn.draw(MagicMock(layout=layout), bpy.context)
+        headers = len({MainPanel, OptionsPanel, *HEAD_PANELS, *([FeaturesPanel] if opened is ShapePanel else [])})
+        assert (layout.end + headers) * ROW_PIXELS < SIDEBAR_PIXELS, opened.bl_label
 
 
 def test_options_are_below_the_buttons_and_closed(backend: Backend, result: HeadResult) -> None:
@@ -158,7 +185,7 @@ def test_the_photo_list_scrolls(backend: Backend) -> None:
     layout = MagicMock()
     MainPanel.draw(MagicMock(layout=layout), bpy.context)
     (listed,) = [call for call in layout.mock_calls if call[0].endswith("template_list")]
-    assert listed.kwargs["rows"] == listed.kwargs["maxrows"] == 5
+    assert listed.kwargs["rows"] == listed.kwargs["maxrows"] == 4
 
 
 def test_neutral_leaves_an_artists_own_key_and_finds_the_only_head(backend: Backend, result: HeadResult) -> None:

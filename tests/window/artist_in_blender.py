@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import bpy
@@ -76,17 +76,30 @@ def time_panels(tools: Any) -> dict[str, list[float]]:
     return taken
 
 
+def too_long(tools: Any) -> float:
+    """Pixels by which our tab is higher than the sidebar."""
+    window, area, _ = tools.view3d()
+    sidebar = next(region for region in area.regions if region.type == "UI")
+    tops = []
+    with bpy.context.temp_override(window=window, area=area, region=sidebar):
+        for way in (-10_000, 10_000):  # as far as it scrolls
+            bpy.ops.view2d.pan(deltax=0, deltay=way)
+            tops.append(sidebar.view2d.region_to_view(0, sidebar.height)[1])
+    return max(tops) - min(tops)
+
+
 def sub_panels(tools: Any) -> Story:
-    """The head's panel with all its sub-panels, on top of the tab; and what drawing the tab costs."""
-    panels = tools.addon("ui.panel")
-    above = (panels.MainPanel, panels.OptionsPanel)
-    for panel in reversed(above):
-        bpy.utils.unregister_class(panel)
-    tools.addon("ui.redraw").everything()
-    yield 1.5
-    tools.screenshot("2_sub_panels")
-    for panel in above:
-        bpy.utils.register_class(panel)
+    """The photos, the buttons and each of the head's sub-panels, opened, are whole in a window of 900 pixels, the
+    thirteen sliders without the photos; and what drawing the tab costs."""
+    shown = [("MainPanel", panel.__name__) for panel in tools.addon("ui.panel").HEAD_PANELS[1:]]
+    for wanted in (("MainPanel",), *shown, ("ShapePanel", "FeaturesPanel")):
+        tools.open_panels("HeadPanel", *wanted, alone=True)
+        for _ in range(3):  # panels find their places within a few drawings
+            tools.addon("ui.redraw").everything()
+            yield 0.7
+        tools.screenshot(f"2_{wanted[-1]}")
+        tools.figures[f"pixels_too_long.{wanted[-1]}"] = round(too_long(tools))
+    tools.open_panels("MainPanel", "HeadPanel")
     taken = time_panels(tools)
     for _ in range(STEPS):
         tools.addon("ui.redraw").everything()
@@ -94,6 +107,8 @@ def sub_panels(tools: Any) -> Story:
     tools.figures["processor_ms.redraw_of_the_tab"] = round(
         1000 * sum(float(np.median(one)) for one in taken.values()), 2
     )
+    long = {name: value for name, value in tools.figures.items() if name.startswith("pixels_too_long") and value > 0}
+    assert not long, long
 
 
 def hairstyles(tools: Any) -> Story:
@@ -135,6 +150,77 @@ def shaped(tools: Any) -> Story:
         setattr(collection().likeness, name, 0.0)
     now = np.array([point.co[:] for point in skin.shape_keys.reference_key.points])
     assert np.abs(now - before).max() < 1e-5, "and goes back"
+
+
+def place_of_slider(tools: Any, name: str) -> Generator[float, None, tuple[int, int]]:
+    """The left part of the sidebar's slider ``name`` in the window: the mouse goes down until it is over it."""
+    window, area, _ = tools.view3d()
+    sidebar = next(region for region in area.regions if region.type == "UI")
+    x = sidebar.x + sidebar.width // 5
+    for y in range(sidebar.y + sidebar.height - 8, sidebar.y, -8):
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
+        yield 0.05
+        with bpy.context.temp_override(window=window, area=area, region=sidebar):
+            if not bpy.ops.ui.copy_data_path_button.poll():
+                continue
+            bpy.ops.ui.copy_data_path_button()
+        if bpy.context.window_manager.clipboard.endswith(name):
+            return x, y
+    raise AssertionError(f"no slider {name} in the sidebar")
+
+
+def pushed(tools: Any, name: str, pixels: int) -> Story:
+    """A slider of the sidebar dragged by the mouse; strands are guides meanwhile where the head's shape changes."""
+    x, y = yield from place_of_slider(tools, name)
+    window, (hairs,) = bpy.context.window_manager.windows[0], strands().modifiers
+    window.event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y)
+    yield 0.1
+    shown = []
+    for step in range(1, STEPS + 1):
+        window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x + step * pixels // STEPS, y=y)
+        yield 0.05
+        shown.append(hairs.show_viewport)
+    tools.screenshot(f"5_dragged_{name}")
+    window.event_simulate(type="LEFTMOUSE", value="RELEASE", x=x + pixels, y=y)
+    tools.figures[f"hairs_shown.{name}"] = shown
+    yield from tools.until(lambda: strands().modifiers[0].show_viewport, 10, "the hairs' return")
+    yield 0.5
+
+
+def slid(tools: Any) -> Story:
+    """Sliders by the mouse: one step of undo each, of those that Blender stores and those that the backend obeys."""
+    tools.open_panels("HeadPanel", "ShapePanel", "FeaturesPanel")
+    yield 2.0
+    before, wished = points(strands().data), collection().likeness
+    yield from pushed(tools, "nose_width", 60)
+    assert not all(tools.figures["hairs_shown.nose_width"]), "guides alone while it moves"
+    pulled = wished.nose_width
+    assert pulled > 0.1, pulled
+    tools.call(bpy.ops.ed.undo)
+    yield 0.5
+    assert collection().likeness.nose_width == 0.0 and strands().modifiers[0].show_viewport
+    np.testing.assert_allclose(points(strands().data), before, atol=1e-6)
+    tools.call(bpy.ops.ed.redo)
+    yield 0.5
+    assert collection().likeness.nose_width == pulled and strands().modifiers[0].show_viewport
+    tools.call(bpy.ops.ed.undo)
+    yield 0.5
+    if tools.session().runner.connected:
+        tools.open_panels("HeadPanel", "SkinPanel")
+        yield 2.0
+        skin = albedo()
+        yield from pushed(tools, "make_up", 60)
+        yield from tools.until(lambda: tools.session().busy, 20, "the slider's painting")
+        yield from tools.until(lambda: not tools.session().busy, 60, "its end")
+        yield 1.0
+        painted_by_mouse = collection().likeness.make_up, float(np.abs(albedo() - skin).max())
+        tools.call(bpy.ops.ed.undo)
+        yield 1.0
+        undone = collection().likeness.make_up, float(np.abs(albedo() - skin).max())
+        tools.figures["make_up_by_mouse"] = [painted_by_mouse, undone]
+        assert min(painted_by_mouse) > 1 / 255 > max(undone), (painted_by_mouse, undone)
+    tools.open_panels("MainPanel", "HeadPanel")
+    yield 1.0
 
 
 def albedo() -> np.ndarray:
@@ -299,6 +385,7 @@ def story(tools: Any) -> Story:
         ("panels", sub_panels(tools)),
         ("hair", hairstyles(tools)),
         ("shape", shaped(tools)),
+        ("slid", slid(tools)),
         ("texture", painted(tools, photo)),
         ("poses", posed(tools)),
         ("star", starred(tools, photo)),

@@ -15,17 +15,6 @@ import bpy
 Story = Generator[float, None, None]
 
 
-def open_panels(tools: Any, *names: str) -> None:
-    """Panels of ours that are not wanted start closed, the others open; before they are drawn for the first time."""
-    classes = [*tools.addon("ui.panel").CLASSES, *tools.addon("ui.transfer_panel").CLASSES]
-    panels = [cls for cls in classes if issubclass(cls, bpy.types.Panel)]
-    for panel in reversed(panels):
-        bpy.utils.unregister_class(panel)
-    for panel in panels:
-        panel.bl_options = set() if panel.__name__ in names else {"DEFAULT_CLOSED"}
-        bpy.utils.register_class(panel)
-
-
 def working(tools: Any) -> Any:
     return tools.addon("transfer.sliced").current_work()
 
@@ -57,15 +46,6 @@ def show(tools: Any, *objects: bpy.types.Object) -> None:
     select(active, *selected)
 
 
-def click(x: int, from_top: int) -> None:
-    """A click into a window of 1200 by 800 pixels."""
-    window = bpy.context.window_manager.windows[0]
-    y = window.height - from_top
-    window.event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y)
-    for value in ("PRESS", "RELEASE"):
-        window.event_simulate(type="LEFTMOUSE", value=value, x=x, y=y)
-
-
 def run(tools: Any, operator: Any, seconds: float, figure: str, **options: Any) -> Story:
     """Call an operator as a click does and wait for its end."""
     began = time.monotonic()
@@ -84,7 +64,7 @@ def story(tools: Any) -> Story:
     yield from tools.installed()
     tools.call(bpy.ops.wm.open_mainfile, filepath=str(here / "head.blend"), load_ui=False)
     yield 1.0
-    open_panels(tools, "ExpressionPanel")
+    tools.open_panels("ExpressionPanel")
     yield 0.5
     tools.show_sidebar()
     head = bpy.data.objects["head"]
@@ -186,7 +166,7 @@ def stranger(tools: Any, head: bpy.types.Object) -> Story:
                 block.name = block.name.removesuffix(word) + letter
         block.name = f"face.{block.name}"
         block.value = 0.0
-    click(890, 418)  # the header of Mapping: a panel that has been drawn is opened by hand only
+    tools.open_panels("ExpressionPanel", "MappingPanel")
     yield 1.0
     select(other)
     assert tools.call(bpy.ops.likeness.suggest_mapping) == {"FINISHED"}

@@ -126,6 +126,26 @@ def show_sidebar() -> None:
         press("LEFTMOUSE", x, y)
 
 
+def open_panels(*wanted: str, alone: bool = False) -> None:
+    """Those of our tab's panels are open, by the names of their classes; ``alone`` leaves the tab with those of photos
+    and head. Panels that have been drawn can be opened by hand only, so all get new names."""
+    panels = [
+        cls for name in ("panel", "keys_panel", "transfer_panel", "many_panel") for cls in addon(f"ui.{name}").CLASSES
+    ]
+    tab = [cls for cls in panels if issubclass(cls, bpy.types.Panel) and cls.bl_region_type == "UI"]
+    for panel in reversed(tab):
+        if panel.is_registered:
+            bpy.utils.unregister_class(panel)
+    suffix = f"_as_{'_'.join(wanted)}{'_alone' if alone else ''}"
+    for panel in tab:
+        panel.bl_idname = panel.bl_idname.partition("_as_")[0] + suffix
+        panel.bl_options = set() if panel.__name__ in wanted else {"DEFAULT_CLOSED"}
+        if hasattr(panel, "bl_parent_id"):
+            panel.bl_parent_id = panel.bl_parent_id.partition("_as_")[0] + suffix
+        if not alone or panel in addon("ui.panel").CLASSES:
+            bpy.utils.register_class(panel)
+
+
 def installed() -> Generator[float, None, None]:
     """The extension out of its zip, with a backend that runs already."""
     press("ESC", 5, 5)  # the splash screen

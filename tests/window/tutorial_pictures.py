@@ -1,20 +1,44 @@
-"""The tutorial's pictures out of a story that was told: ``python tests/window/tutorial_pictures.py OUT``.
+"""The tutorial's pictures out of two stories, in which the synthetic demo person is seen and nobody else.
 
-OUT is the folder of ``drive.py --story head`` with the demo person, in a window of 1100 x 700 pixels.
+1. ``drive.py --story head --out OUT``, in a window of 1100 x 700 pixels.
+2. ``tutorial_pictures.py inputs OUT EXTRA`` makes what the second story needs: head, photo, film, and another mesh.
+3. ``drive.py --story expressions --extra EXTRA --out OUT2 --size 1200x800``.
+4. ``tutorial_pictures.py OUT OUT2`` writes ``docs/images``; only the first seven without OUT2.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import Image
+
+from backend.geometry.template import load_template
+from trainer.heads.demo_person import (
+    DEFAULT_SEED,
+    DressedTemplate,
+    demo_cage,
+    demo_shots,
+    dressed_template,
+    random_person,
+)
+from trainer.heads.photographs import Photograph, Shot, shot_camera, take_photograph
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 WINDOW = (0, 0, 1100, 700)
 PANEL = (618, 84, 874, 540)
 """Left, top, right and bottom of the tab in the window, pixels."""
+LARGER = (0, 0, 1200, 800)
+LAUGH = {"jawOpen": 0.5, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.8, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
+FRAMES, RATE = 16, 8
+"""Of the film, and how many a second."""
+FILM_SIZE = (384, 448)
+STRANGER_SEED = 11
 
 
 @dataclass(frozen=True)
@@ -26,23 +50,66 @@ class Picture:
     width: int = 900
 
 
-PICTURES = {
+FIRST_MINUTE = {
     "tutorial_installed": Picture("1_installed"),
     "tutorial_photos": Picture("2_photos", PANEL, 256),
     "tutorial_running": Picture("4_running"),
     "tutorial_head": Picture("5_head"),
     "tutorial_through_photo": Picture("8_through_photo"),
     "tutorial_expression": Picture("9_expression"),
+    "tutorial_preferences": Picture("11_preferences_installed"),
+}
+EXPRESSIONS = {
+    "tutorial_from_photo": Picture("2_photo", LARGER, 1000),
+    "tutorial_from_video": Picture("4_video", LARGER, 1000),
+    "tutorial_stranger": Picture("5_stranger", LARGER, 1000),
+    "tutorial_mapping": Picture("6_mapping", LARGER, 1000),
 }
 
 
-def main() -> None:
-    """Write the pictures of the first minute into ``docs/images``."""
-    for name, picture in PICTURES.items():
-        shown = Image.open(Path(sys.argv[1]) / f"{picture.shot}.png").convert("RGB").crop(picture.crop)
+def write(pictures: dict[str, Picture], story: Path) -> None:
+    """Write pictures of a story into ``docs/images``."""
+    for name, picture in pictures.items():
+        shown = Image.open(story / f"{picture.shot}.png").convert("RGB").crop(picture.crop)
         height = round(shown.height * picture.width / shown.width)
         shown.resize((picture.width, height), Image.Resampling.LANCZOS).save(IMAGES / f"{name}.jpg", quality=85)
 
 
+def photograph(person: DressedTemplate, shot: Shot, share: float) -> Photograph:
+    """The demo person with a ``share`` of the laugh."""
+    marks = load_template().landmarks478.positions(demo_cage(person.person))
+    middle = 0.5 * marks[[1, 152]].mean(0) + 0.5 * marks[168]
+    weights = {name: share * weight for name, weight in LAUGH.items()}
+    surface = person.surface(weights, shot_camera(shot, middle).centre())
+    return take_photograph(surface, middle, shot, samples=2, ambient_rays=2)
+
+
+def inputs(story: Path, extra: Path) -> None:
+    """What the story ``expressions`` needs, into the folder ``extra``; the head is that of ``story``."""
+    extra.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(story / "saved.blend", extra / "head.blend")
+    person, shot = dressed_template(random_person(DEFAULT_SEED)), demo_shots(1, DEFAULT_SEED)[0]
+    (extra / "expression.jpg").write_bytes(photograph(person, shot, 1.0).jpeg)
+    film = cv2.VideoWriter(str(extra / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), RATE, FILM_SIZE)
+    small = replace(shot, size=FILM_SIZE)
+    for share in np.sin(np.linspace(0.0, np.pi, FRAMES)) ** 2:
+        jpeg = np.frombuffer(photograph(person, small, share).jpeg, np.uint8)
+        film.write(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    film.release()
+    template = load_template()
+    vertices = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in demo_cage(random_person(STRANGER_SEED))]
+    faces = ["f " + " ".join(str(int(corner) + 1) for corner in dict.fromkeys(quad)) for quad in template.quads]
+    (extra / "stranger.obj").write_text("\n".join([*vertices, *faces, ""]))
+
+
+def main(given: Sequence[str]) -> None:
+    """Make the inputs of the second story, or write the pictures of the stories that are there."""
+    if given[0] == "inputs":
+        inputs(Path(given[1]), Path(given[2]))
+        return
+    for pictures, story in zip((FIRST_MINUTE, EXPRESSIONS), given, strict=False):
+        write(pictures, Path(story))
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
