@@ -21,7 +21,7 @@ from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template, triangulate
 from backend.geometry.vectors import disc
 from backend.rendering.uv_space import gutter_source, rasterize_uv
-from backend.system.numba_cache import njit, prange
+from backend.system.numba_cache import dense, njit, prange
 
 _PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
 
@@ -131,18 +131,32 @@ def _gather_up(
                     sums[vertex, channel] += share * values[i, channel]
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@njit(cache=True)
+def value_at(values: np.ndarray, corners: np.ndarray, shares: np.ndarray, channel: int) -> np.float32:
+    """One channel of vertex values (V, C) at a point of a triangle, its corners and barycentrics (3,); in ``dense``
+    loops."""
+    first, second = shares[0] * values[corners[0], channel], shares[1] * values[corners[1], channel]
+    return first + second + shares[2] * values[corners[2], channel]
+
+
+@njit(cache=True)
+def values_at(values: np.ndarray, corners: np.ndarray, shares: np.ndarray, first: int) -> tuple[float, float, float]:
+    """Three channels from the ``first``, as ``value_at``."""
+    return (
+        value_at(values, corners, shares, first),
+        value_at(values, corners, shares, first + 1),
+        value_at(values, corners, shares, first + 2),
+    )
+
+
+@dense
 def _interpolate(
     attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, weights: np.ndarray, out: np.ndarray
 ) -> None:
-    channels = attributes.shape[1]
     for i in prange(len(triangle)):
-        corners = triangles[triangle[i]]
-        a, b, c = corners[0], corners[1], corners[2]
-        for k in range(channels):
-            out[i, k] = (
-                weights[i, 0] * attributes[a, k] + weights[i, 1] * attributes[b, k] + weights[i, 2] * attributes[c, k]
-            )
+        corners, shares = triangles[triangle[i]], weights[i]
+        for k in range(attributes.shape[1]):
+            out[i, k] = value_at(attributes, corners, shares, k)
 
 
 LEVEL = 1

@@ -225,15 +225,15 @@ def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return result
 
 
-def sample_linear(face: PhotoFace, positions: np.ndarray, pixels_per_metre: float, density: float) -> np.ndarray:
-    """(P, 3) float32 linear light of a photo at positions (P, 2) of its crop, reduced where texels, ``density``
-    a metre, would skip pixels."""
+def picture_for(face: PhotoFace, pixels_per_metre: float, density: float) -> tuple[np.ndarray, np.ndarray, np.float32]:
+    """A photo for ``sampled_bytes`` by texels, ``density`` a metre, its ``byte_taps``, and its pixels in one of the
+    crop's: reduced where texels would skip pixels."""
     pixels, scale = face.pixels, min(1.0, 1.3 * density / pixels_per_metre)
     if scale > 0.8:
-        return linear_from_srgb(sample_image(pixels, positions, cv2.INTER_CUBIC))
+        return pixels, byte_taps(cv2.INTER_CUBIC), np.float32(1.0)
     size = tuple(max(1, round(scale * side)) for side in pixels.shape[1::-1])
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return linear_from_srgb(sample_image(small, positions * np.float32(scale), cv2.INTER_LINEAR))
+    return small, byte_taps(cv2.INTER_LINEAR), np.float32(scale)
 
 
 def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
