@@ -17,7 +17,7 @@ import torch
 from backend import __version__
 from backend.exchange.all_or_none import OutputFolder, write_together
 from backend.exchange.buffers import png_bytes
-from backend.fitting.canonical import CanonicalPlace, place_by_landmarks
+from backend.fitting.canonical import CanonicalFrame, align_by_landmarks
 from backend.geometry.template import load_template
 from backend.models.checkpoints import computing_device
 from backend.models.lap.apply import STAGE, canonical_face
@@ -46,7 +46,7 @@ class Canonical:
 
     face: CanonicalFace
     pictures: CanonicalPictures
-    placement: CanonicalPlace
+    placement: CanonicalFrame
     verdicts: tuple[Mapping[str, Any], ...]
 
     def in_head(self, points: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def make_canonical(
     progress(PICTURES, 0.0)
     pictures = canonical_pictures(face, collection.faces)
     progress(PICTURES, 1.0)
-    placement = place_by_landmarks(load_template(), face)
+    placement = align_by_landmarks(load_template(), face)
     verdicts = tuple({"name": one.name, "used": one.used, "reason": one.reason} for one in collection.verdicts)
     return Canonical(face, pictures, placement, verdicts)
 

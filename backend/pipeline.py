@@ -23,7 +23,7 @@ from backend.fitting.stages import ResumableFit
 from backend.geometry.template import Template, load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import FoundHair, HairVotes, check_look, fit_hair, hair_votes
+from backend.hair.fit_hair import HairResult, HairVotes, check_look, fit_hair, hair_votes
 from backend.hair.hair_line import apply_hairline_points
 from backend.hair.hair_strands import HairStrands
 from backend.hair.trace import chosen_parting
@@ -291,7 +291,7 @@ def grow_hair(
     template: Template,
     options: ReconstructOptions,
     watch: Watch,
-) -> FoundHair:
+) -> HairResult:
     """The hair of the look."""
     parting = chosen_parting(options.parting, options.parting_place)
     return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look, parting)
@@ -326,7 +326,7 @@ def edits_of(options: ReconstructOptions, template: Template, neutral: np.ndarra
 def paint_texture(
     skin: SkinPhotos,
     unwrapped: UnwrappedPhotos,
-    hair: FoundHair,
+    hair: HairResult,
     models: Models,
     template: Template,
     options: ReconstructOptions,
@@ -389,7 +389,7 @@ def dress_shape(
     shape: FaceAsset,
     fit: FittedFace,
     hairline: Hairline,
-    hair: FoundHair,
+    hair: HairResult,
     texture: AlbedoResult,
     beard: FacialHair,
     detail: DetailEstimate,
@@ -410,7 +410,7 @@ def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> 
 
 
 def exported_hair(
-    dressed: FaceAsset, hair: FoundHair, beard: FacialHair, tone: np.ndarray, options: ReconstructOptions
+    dressed: FaceAsset, hair: HairResult, beard: FacialHair, tone: np.ndarray, options: ReconstructOptions
 ) -> HairStrands | None:
     """The hair in the texture's tone, and the beard, over the shoulders; None where there is none, or none is
     wanted."""
@@ -425,7 +425,7 @@ def exported_hair(
 
 def report_of_head(
     report: Mapping[str, object],
-    hair: FoundHair,
+    hair: HairResult,
     beard: FacialHair,
     detail: DetailEstimate,
     skin: SkinPhotos,

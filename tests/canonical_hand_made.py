@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from plain_photo import plain_photo
 
-from backend.fitting.canonical import CanonicalPlace
+from backend.fitting.canonical import CanonicalFrame
 from backend.geometry.subdivision import subdivision_matrix
 from backend.geometry.template import Template, triangles_from_quads
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
@@ -67,7 +67,7 @@ def made_photo(number: int, **changes: object) -> PhotoFace:
     return plain_photo((300, 300), **(values | changes))
 
 
-def canonical_of(template: Template, identity: np.ndarray, place: CanonicalPlace, size: int = 64) -> CanonicalFace:
+def canonical_of(template: Template, identity: np.ndarray, place: CanonicalFrame, size: int = 64) -> CanonicalFace:
     """What perfect networks would say of a head with ``identity`` (K,) that lies at ``place``."""
     neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
     camera = CanonicalCamera((size, size))
@@ -107,8 +107,8 @@ def still_photo(name: str, size: int, depth: np.ndarray) -> CanonicalPhoto:
     )
 
 
-def usual_place(template: Template, scale: float = 1.0) -> CanonicalPlace:
+def usual_place(template: Template, scale: float = 1.0) -> CanonicalFrame:
     """The head looks into the canonical camera, the middle of its landmarks on the pivot."""
     marks = template.landmarks478.positions(template.vertices)[:468].astype(np.float64)
     middle = (marks.min(0) + marks.max(0)) / 2
-    return CanonicalPlace(scale, np.diag([1.0, -1.0, -1.0]), middle, np.array(LAP_PIVOT))
+    return CanonicalFrame(scale, np.diag([1.0, -1.0, -1.0]), middle, np.array(LAP_PIVOT))

@@ -77,7 +77,7 @@ class OutputFolder:
                     self._hold(self._sibling)
                 self._files = self._hold(self._inside)
             else:
-                self._held.enter_context(_parents_made(self.path.absolute().parent))
+                self._held.enter_context(_created_parents(self.path.absolute().parent))
                 self._files = self._hold(self._sibling)
             self._held = self._held.pop_all()
         return self
@@ -100,7 +100,7 @@ class OutputFolder:
             if self.path.exists() and files.parent != self._inside:
                 self._hold(self._inside)  # another process made the folder in the meantime
             progress(WRITING, 1.0)
-            _move_into_place(files, self.path, names)
+            _move_files(files, self.path, names)
 
     @property
     def _sibling(self) -> Path:
@@ -115,7 +115,7 @@ class OutputFolder:
 
 
 @contextmanager
-def held_folder(out_dir: Path | OutputFolder) -> Iterator[OutputFolder]:
+def locked_folder(out_dir: Path | OutputFolder) -> Iterator[OutputFolder]:
     """The folder, locked: as it is, or for the time of the ``with`` body.
 
     Raises ``LikenessError`` with code "disk", or "in_use" if another run holds the folder.
@@ -134,10 +134,10 @@ def write_together(
     progress: ProgressReporter = silent,
 ) -> None:
     """Write the files ``names`` into ``out_dir``, all or none. The steps write them into the folder passed to them,
-    several in parallel. Raises ``LikenessError`` as ``held_folder`` does."""
+    several in parallel. Raises ``LikenessError`` as ``locked_folder`` does."""
     from backend.system.parallel import each  # imported here, because it takes a second
 
-    with held_folder(out_dir) as folder, folder.writing(names, progress) as files, disk_errors_named(folder.path):
+    with locked_folder(out_dir) as folder, folder.writing(names, progress) as files, disk_errors_named(folder.path):
         each(lambda step: step(files), steps)
 
 
@@ -162,7 +162,7 @@ def check_writable(folder: Path) -> None:
 
     Raises ``LikenessError`` with code "disk".
     """
-    with disk_errors_named(Path(folder)), _parents_made(Path(folder)), tempfile.TemporaryFile(dir=folder) as file:
+    with disk_errors_named(Path(folder)), _created_parents(Path(folder)), tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"\0")
 
 
@@ -225,7 +225,7 @@ def _is_folder(path: Path) -> bool:
 
 
 @contextmanager
-def _parents_made(folder: Path) -> Iterator[None]:
+def _created_parents(folder: Path) -> Iterator[None]:
     """Create ``folder`` and its parents; on exit remove those created that are still empty."""
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
@@ -237,7 +237,7 @@ def _parents_made(folder: Path) -> Iterator[None]:
                 parent.rmdir()
 
 
-def _move_into_place(temporary: Path, out_dir: Path, names: Sequence[str]) -> None:
+def _move_files(temporary: Path, out_dir: Path, names: Sequence[str]) -> None:
     """Move the files from ``temporary`` to ``out_dir``; restores the earlier ones if a move fails."""
     if not out_dir.exists():
         temporary.rename(out_dir)

@@ -17,7 +17,7 @@ import numpy as np
 
 from backend import __version__
 from backend.detail.find import DetailEstimate
-from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named, held_folder
+from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named, locked_folder
 from backend.exchange.asset_mesh import ALBEDO, SKIN, PartMaterial, part_material, subdivided
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
@@ -177,7 +177,7 @@ def write_folder(
     """
     made = {"asset": asset, "shape": asset, "dressed": asset, "strands": asset.hair_strands, "previews": previews}
     made["detail"] = DetailEstimate(asset.detail, (), "")
-    with held_folder(out_dir) as folder, folder.writing(FILE_NAMES, progress) as files:
+    with locked_folder(out_dir) as folder, folder.writing(FILE_NAMES, progress) as files:
         progress(WRITING, 0.0)
         stages = file_stages(files, folder.path, progress)
         run_graph(stages, made, tuple(stages))

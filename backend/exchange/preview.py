@@ -26,7 +26,7 @@ from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import AssetPhoto, FaceAsset
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import HAIR_DEGREES, Template, ear_vertices
-from backend.hair.hair_line import line_places
+from backend.hair.hair_line import line_points
 from backend.hair.hair_views import closed_head
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
@@ -82,7 +82,7 @@ def _points(
     photo: FittedPhoto, face: PhotoFace, template: Template, style: Mapping[str, float] | None, looked: bool
 ) -> np.ndarray:
     ears = photo.vertices[ear_vertices()].astype(np.float64)
-    line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_places(template, photo.vertices, style)
+    line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_points(template, photo.vertices, style)
     points_in_head = np.concatenate([ears, line])
     camera = photo.camera.scaled(min(1.0, _SIDE / max(face.labels.shape)))
     depth = depth_map(*closed_head(photo.vertices, template), camera)

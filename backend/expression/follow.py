@@ -68,7 +68,7 @@ class FrameFace:
 
 def unsure_percent(surface: SurfaceLandmarks) -> float:
     """The median deviation that the landmark net predicts, in per cent of the face's scale."""
-    return float(100.0 * np.median(surface.deviation) / face_scale(surface.places))
+    return float(100.0 * np.median(surface.deviation) / face_scale(surface.positions))
 
 
 def frame_face(
@@ -86,7 +86,7 @@ def frame_face(
         surface = landmarker.find(pixels, landmarks)
     face = replace(face, surface=surface)
     window = faces.landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-    points = None if surface is None else surface.places
+    points = None if surface is None else surface.positions
     evidence = evidence_of_window(window, landmarks, pixels.shape[1], points)
     return FrameFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)
 
@@ -147,7 +147,7 @@ class FaceFollower:
         if landmarker is None:
             return None
         surface = landmarker.find(pixels, last)
-        moved = np.linalg.norm(np.median(surface.places - last[:, :2], axis=0))
+        moved = np.linalg.norm(np.median(surface.positions - last[:, :2], axis=0))
         return _found_by_net(surface) if moved < MOST_JUMP * face_scale(last) else None
 
     def _search(self, pixels: np.ndarray) -> FrameLandmarks | None:
@@ -182,7 +182,7 @@ def _found_by_net(surface: SurfaceLandmarks) -> FrameLandmarks | None:
     if unsure_percent(surface) > SURE_PERCENT:
         return None
     try:
-        landmarks = np.column_stack([surface.places, posed_depth(surface.places)])
+        landmarks = np.column_stack([surface.positions, posed_depth(surface.positions)])
     except ValueError:  # no pose explains them
         return None
     return FrameLandmarks(landmarks.astype(np.float32), surface)

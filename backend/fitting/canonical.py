@@ -27,13 +27,13 @@ from backend.rendering.interpolate import sample_exactly
 from backend.rendering.spherical_harmonics import light_from_directions
 from protocol.similarity import fit_similarity
 
-PLACE_SIZE = 7
+ALIGNMENT_SIZE = 7
 """Rotation vector (3), translation (3) and log scale."""
 _ROBUST_METRES = 0.004
 
 
 @dataclass(frozen=True)
-class CanonicalPlace:
+class CanonicalFrame:
     """Head frame to canonical frame: c = scale * rotation @ (p - origin) + pivot.
 
     Attributes
@@ -55,7 +55,7 @@ class CanonicalPlace:
         """Convert canonical points (..., 3) to the head frame, metres."""
         return (points - self.pivot) @ self.rotation / self.scale + self.origin
 
-    def moved(self, step: np.ndarray) -> CanonicalPlace:
+    def moved(self, step: np.ndarray) -> CanonicalFrame:
         """The place after a step (7,): canonical points turn about the pivot, shift by metres times scale, and grow."""
         rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ self.rotation
         scale = self.scale * float(np.exp(step[6]))
@@ -66,7 +66,7 @@ class CanonicalPlace:
         from_pivot = points - self.pivot
         x, y, z = from_pivot.T
         zero = np.zeros_like(x)
-        by_step = np.empty((len(points), 3, PLACE_SIZE))
+        by_step = np.empty((len(points), 3, ALIGNMENT_SIZE))
         # d(exp([w]) r)/dw has the columns e_k x r
         columns = [np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)]
         by_step[:, :, :3] = np.stack(columns, axis=-1)
@@ -75,7 +75,7 @@ class CanonicalPlace:
         return self.scale * self.rotation, by_step
 
 
-def place_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray, rounds: int = 6) -> CanonicalPlace:
+def align_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray, rounds: int = 6) -> CanonicalFrame:
     """Fit the similarity from head-frame points (M, 3) in metres to canonical points (M, 3), robustly.
 
     Umeyama (1991) with weights (M,), reweighted ``rounds`` times by Geman-McClure with a scale of 4 mm.
@@ -90,7 +90,7 @@ def place_by_points(head: np.ndarray, canonical: np.ndarray, weights: np.ndarray
     for _ in range(rounds):
         found = fit_similarity(head, canonical, robust)
         origin = robust @ head / robust.sum()
-        placement = CanonicalPlace(found.scale, found.rotation, origin, found.apply(origin))
+        placement = CanonicalFrame(found.scale, found.rotation, origin, found.apply(origin))
         off = np.linalg.norm(placement.apply(head) - canonical, axis=-1) / placement.scale / _ROBUST_METRES
         robust = weights / (1 + off**2) ** 2
     return placement
@@ -132,7 +132,7 @@ def start_from_view(
     face: PhotoFace,
     parameters: PhotoParameters,
     photo: CanonicalPhoto,
-    placement: CanonicalPlace,
+    placement: CanonicalFrame,
 ) -> PhotoParameters:
     """Choose ``parameters`` or LAP's pose of the photo, by the reprojection error of the mean face's landmarks.
 
@@ -155,7 +155,7 @@ def start_from_view(
     return other if error(other) < error(parameters) else parameters
 
 
-def head_light(photo: CanonicalPhoto, placement: CanonicalPlace) -> np.ndarray:
+def head_light(photo: CanonicalPhoto, placement: CanonicalFrame) -> np.ndarray:
     """(9, 3) SH coefficients of LAP's light, grey, head frame.
 
     LAP's light multiplies sRGB values, so its factors in shadow and in full light are converted to linear light.
@@ -166,7 +166,7 @@ def head_light(photo: CanonicalPhoto, placement: CanonicalPlace) -> np.ndarray:
     return np.asarray(light_from_directions(to_lamp[None], lamp, ambient), dtype=np.float64)
 
 
-def head_lights(face: CanonicalFace, placement: CanonicalPlace) -> tuple[np.ndarray, ...]:
+def head_lights(face: CanonicalFace, placement: CanonicalFrame) -> tuple[np.ndarray, ...]:
     """``head_light`` of every photo."""
     return tuple(head_light(photo, placement) for photo in face.photos)
 
@@ -233,7 +233,7 @@ class _Rows:
     by_other: np.ndarray
 
 
-def place_by_landmarks(template: Template, face: CanonicalFace) -> CanonicalPlace:
+def align_by_landmarks(template: Template, face: CanonicalFace) -> CanonicalFrame:
     """Place the canonical face on the mean head, by landmarks alone.
 
     With fewer than eight landmarks of weight above 0.1 it is the place for which the networks are trained: the face
@@ -243,21 +243,21 @@ def place_by_landmarks(template: Template, face: CanonicalFace) -> CanonicalPlac
     weights = face.landmark_weights * usable_landmarks(template)
     if (weights > 0.1).sum() < 8:
         middle = (neutral.min(0) + neutral.max(0)) / 2
-        return CanonicalPlace(1.0, np.diag([1.0, -1.0, -1.0]), middle, np.array(LAP_PIVOT))
-    return place_by_points(neutral, face.landmarks, weights)
+        return CanonicalFrame(1.0, np.diag([1.0, -1.0, -1.0]), middle, np.array(LAP_PIVOT))
+    return align_by_points(neutral, face.landmarks, weights)
 
 
-def place_on_head(
+def align_on_head(
     template: Template, mesh: CanonicalMesh, face: CanonicalFace, identity: np.ndarray, stage: CanonicalStage
-) -> CanonicalPlace:
+) -> CanonicalFrame:
     """Register the canonical face to the head with ``identity`` (K,): by landmarks first, then also by the surface."""
     landmarks = _neutral_landmarks(template, identity)
     weights = face.landmark_weights * mesh.landmarks
-    placement = place_by_points(landmarks, face.landmarks, weights)
-    for _ in range(stage.place_iterations):
+    placement = align_by_points(landmarks, face.landmarks, weights)
+    for _ in range(stage.alignment_iterations):
         rows = _rows(mesh, face, placement, identity, stage)
         information, gradient = _other_system(rows, landmarks, face, weights, placement, stage)
-        placement = placement.moved(-np.linalg.solve(information, gradient)[:PLACE_SIZE])
+        placement = placement.moved(-np.linalg.solve(information, gradient)[:ALIGNMENT_SIZE])
     return placement
 
 
@@ -271,7 +271,7 @@ def canonical_prior(
     identity's difference from the mean, because the networks show only that share.
     """
     shown = stage.shown_share * identity
-    placement = place_on_head(template, mesh, face, shown, stage)
+    placement = align_on_head(template, mesh, face, shown, stage)
     rows = _rows(mesh, face, placement, shown, stage)
     rows = replace(rows, by_identity=stage.shown_share * rows.by_identity)
     landmarks = _neutral_landmarks(template, shown)
@@ -294,7 +294,7 @@ def _neutral_landmarks(template: Template, identity: np.ndarray) -> np.ndarray:
 
 
 def _rows(
-    mesh: CanonicalMesh, face: CanonicalFace, placement: CanonicalPlace, identity: np.ndarray, stage: CanonicalStage
+    mesh: CanonicalMesh, face: CanonicalFace, placement: CanonicalFrame, identity: np.ndarray, stage: CanonicalStage
 ) -> _Rows:
     head = mesh.points.base + mesh.points.identity @ identity
     head_there = placement.apply(head)
@@ -348,7 +348,7 @@ def _weighted(
     return scale * residual, scale[:, None] * by_identity, scale[:, None] * by_other
 
 
-def _bumps(head_there: np.ndarray, placement: CanonicalPlace) -> np.ndarray:
+def _bumps(head_there: np.ndarray, placement: CanonicalFrame) -> np.ndarray:
     """(M, B) depth in metres per metre of each bump's coefficient."""
     x, y = ((head_there - placement.pivot)[:, :2] / (placement.scale * _HALF_WIDTH)).T
     return np.stack([x**i * y**j for i, j in _BUMPS], axis=1)
@@ -359,7 +359,7 @@ def _other_system(
     landmarks: np.ndarray,
     face: CanonicalFace,
     weights: np.ndarray,
-    placement: CanonicalPlace,
+    placement: CanonicalFrame,
     stage: CanonicalStage,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations of place and bumps: information (P, P) and gradient (P,), including landmarks and priors."""
@@ -369,8 +369,8 @@ def _other_system(
     robust = weights * _LANDMARK_SHARE / (1.0 + (off**2).sum(-1) / 9.0) ** 2
     by_step = by_step / placement.scale / _LANDMARK_METRES
     information, gradient = rows.by_other.T @ rows.by_other, rows.by_other.T @ rows.residual
-    information[:PLACE_SIZE, :PLACE_SIZE] += np.einsum("m,mik,mil->kl", robust, by_step, by_step)
-    gradient[:PLACE_SIZE] += np.einsum("m,mi,mik->k", robust, off, by_step)
-    bumps = np.arange(PLACE_SIZE, len(gradient))
+    information[:ALIGNMENT_SIZE, :ALIGNMENT_SIZE] += np.einsum("m,mik,mil->kl", robust, by_step, by_step)
+    gradient[:ALIGNMENT_SIZE] += np.einsum("m,mi,mik->k", robust, off, by_step)
+    bumps = np.arange(ALIGNMENT_SIZE, len(gradient))
     information[bumps, bumps] += (stage.bump_deviation_mm / 1000.0) ** -2
     return information, gradient

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
-from backend.fitting.canonical import canonical_mesh, canonical_prior, head_lights, place_by_landmarks, start_from_view
+from backend.fitting.canonical import align_by_landmarks, canonical_mesh, canonical_prior, head_lights, start_from_view
 from backend.fitting.dense import (
     DenseMatches,
     DenseMesh,
@@ -64,11 +64,11 @@ from backend.fitting.stages import (
     FitState,
     ResumableFit,
     all_landmark_targets,
-    placed_on_face,
-    seen_openings,
+    detected_openings,
     solve_cage,
     symmetric_state,
-    with_points_met,
+    with_added_photos,
+    with_corrected_points,
 )
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
 from backend.models.graph_face import GraphModel, graph_face, template_around
@@ -357,8 +357,8 @@ def finished_state(
     progress("appearance", 0.0)
     if options.symmetry > 0:
         state = symmetric_state(state, options.symmetry)
-    placed = placed_on_face(with_closed_lips(state), textures, options)
-    return with_points_met(with_seen_openings(placed, options), options.reach)
+    placed = with_added_photos(with_closed_lips(state), textures, options)
+    return with_corrected_points(with_detected_openings(placed, options), options.reach)
 
 
 def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
@@ -439,7 +439,7 @@ def fit_landmarks(
     weights = prior_weights(template, options)
     starts = tuple(initial_parameters(template, face, prior, model.nuisance_size) for face in faces)
     if canonical is not None:
-        placement = place_by_landmarks(template, canonical)
+        placement = align_by_landmarks(template, canonical)
         views = zip(faces, starts, canonical.photos, strict=True)
         starts = tuple(start_from_view(template, face, start, photo, placement) for face, start, photo in views)
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
@@ -556,12 +556,12 @@ def with_closed_lips(state: FitState) -> FitState:
     )
 
 
-def with_seen_openings(state: FitState, options: FitOptions) -> FitState:
-    """Set the openings of each photo's mouth and eyes to the detected ones (``seen_openings``)."""
+def with_detected_openings(state: FitState, options: FitOptions) -> FitState:
+    """Set the openings of each photo's mouth and eyes to the detected ones (``detected_openings``)."""
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
     weights = prior_weights(template, options)
-    opened = partial(seen_openings, model, identity=estimate.identity, weights=weights)
+    opened = partial(detected_openings, model, identity=estimate.identity, weights=weights)
     photos = each(opened, state.faces, estimate.photos, state.targets)
     return replace(state, estimate=replace(estimate, photos=tuple(photos)))
 
@@ -580,7 +580,7 @@ def appearance_of(state: FitState) -> Appearance:
     triangles = triangles_from_quads(template.quads)
     lights = ()
     if state.canonical is not None:
-        lights = head_lights(state.canonical, place_by_landmarks(template, state.canonical))
+        lights = head_lights(state.canonical, align_by_landmarks(template, state.canonical))
     return estimate_appearance(photos, triangles, count, template.mirror[:count], skin, lights)
 
 
@@ -596,7 +596,7 @@ def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
         photos.append(
             FittedPhoto(
                 name=face.name,
-                landmarks=_seen_landmarks(net.positions(state.posed(number)), face, parameters),
+                landmarks=_landmark_pairs(net.positions(state.posed(number)), face, parameters),
                 camera=parameters.camera(),
                 expression=parameters.expression,
                 vertices=state.posed(number).astype(np.float32),
@@ -615,9 +615,9 @@ def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
     )
 
 
-def _seen_landmarks(positions: np.ndarray, face: PhotoFace, parameters: PhotoParameters) -> np.ndarray:
+def _landmark_pairs(positions: np.ndarray, face: PhotoFace, parameters: PhotoParameters) -> np.ndarray:
     """(478, 4) ``FittedPhoto.landmarks``: found places, and projections of ``positions`` (478, 3) of the posed head."""
-    detected = face.landmarks[:, :2] if face.corrected is None else face.corrected.found
+    detected = face.landmarks[:, :2] if face.corrected is None else face.corrected.detected
     return np.concatenate([detected, parameters.camera().project(positions)[:, :2]], axis=1).astype(np.float32)
 
 

@@ -51,13 +51,13 @@ class LandmarkModel:
     Attributes
     ----------
     landmarks : indices (L,) of the detector's fixed landmarks; points : their ``SurfacePoints``.
-    net_points : all 478 points as the landmark net was trained on them; mean_places : (478, 3) their positions on the
-        committed mean face, whatever the template. ear_points : of ``head_points.ear_vertices``.
+    net_points : all 478 points as the landmark net was trained on them; mean_positions : (478, 3) their positions on
+        the committed mean face, whatever the template. ear_points : of ``head_points.ear_vertices``.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
     lips : (478,) share of the lips' region at each point. triangles : (T, 3) of the head. detector : its errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.
     row_points : ``SurfacePoints`` of all row vertices, and row_index : (O, C) into it.
-    ears : (E,) vertices of both ears, ear_rim : their ``SurfacePoints``. beside_ears : (S,) other vertices of the head.
+    ears : (E,) vertices of both ears, ear_rim : their ``SurfacePoints``. head_without_ears : (S,) vertices.
     surface_errors : errors of the landmark net, None where it is not trained.
     """
 
@@ -65,7 +65,7 @@ class LandmarkModel:
     points: SurfacePoints
     net_points: SurfacePoints
     ear_points: SurfacePoints
-    mean_places: np.ndarray
+    mean_positions: np.ndarray
     barycentric_vertices: np.ndarray
     outline: np.ndarray
     outline_rows: np.ndarray
@@ -73,7 +73,7 @@ class LandmarkModel:
     row_index: np.ndarray
     ears: np.ndarray
     ear_rim: SurfacePoints
-    beside_ears: np.ndarray
+    head_without_ears: np.ndarray
     lips: np.ndarray
     triangles: np.ndarray
     detector: DetectorModel
@@ -105,7 +105,7 @@ def landmark_model(template: Template) -> LandmarkModel:
         points=everywhere.take(fixed),
         net_points=points_at_landmarks(template, taught),
         ear_points=points_at_vertices(template, ear_vertices()),
-        mean_places=taught.positions(load_template().vertices).astype(np.float64),
+        mean_positions=taught.positions(load_template().vertices).astype(np.float64),
         barycentric_vertices=embedding.vertices[fixed],
         outline=outline,
         outline_rows=outline_rows,
@@ -113,7 +113,7 @@ def landmark_model(template: Template) -> LandmarkModel:
         row_index=row_index,
         ears=ears,
         ear_rim=points_at_vertices(template, ears),
-        beside_ears=np.flatnonzero(template.regions["ears"][: head.vertex_stop] < 0.05),
+        head_without_ears=np.flatnonzero(template.regions["ears"][: head.vertex_stop] < 0.05),
         lips=(template.regions["lips"][taught.vertices] * taught.barycentrics).sum(1).astype(np.float64),
         triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
         detector=load_detector_model(),
@@ -129,23 +129,23 @@ def _surface_targets(
     stage: LandmarkStage,
 ) -> PointTargets:
     """Targets from the landmark net's points; hidden points are weighted by the net's own deviation."""
-    scale = face_scale(found.places)
+    scale = face_scale(found.positions)
     bias, modes, _ = expected_errors(errors, parameters, scale)
     own, shown = model.net_points, errors.shown[:, None]
     deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
-    deviation = np.hypot(deviation, stage.expression_share * _lips_moved(model, parameters))
-    base = model.mean_places + shown * (own.base - model.mean_places)
+    deviation = np.hypot(deviation, stage.expression_share * _lip_displacement(model, parameters))
+    base = model.mean_positions + shown * (own.base - model.mean_positions)
     points = replace(own, base=base, identity=shown[..., None] * own.identity)
     return PointTargets(
         points,
-        found.places - bias,
+        found.positions - bias,
         np.eye(2) / deviation[:, None, None],
         np.full(len(deviation), stage.surface_fraction),
         modes,
     )
 
 
-def _lips_moved(model: LandmarkModel, parameters: PhotoParameters) -> np.ndarray:
+def _lip_displacement(model: LandmarkModel, parameters: PhotoParameters) -> np.ndarray:
     """(478,) how far the photo's expression moves the points of the lips, in pixels; 0 elsewhere.
 
     Everybody opens, stretches and rolls the lips in a way of his own, which the template's keys do not have; what they
@@ -203,27 +203,27 @@ def _contour(model: LandmarkModel, facing: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class SeenOutline:
+class LabelOutline:
     """An outline of the head where one photo's labels show it: of jaw and cheeks, or of the ears.
 
     Attributes
     ----------
-    points : (N,) rows of ``LandmarkModel.row_points``, or of ``ear_rim``. places : (N, 2) their pixels.
+    points : (N,) rows of ``LandmarkModel.row_points``, or of ``ear_rim``. pixels : (N, 2) their pixels.
     outward : (N, 2) unit normals of the outline in the picture.
     distance : (N,) pixels along ``outward`` from a place to the photo's outline.
     on_neck : (N,) bool, whether the outline lies before the neck.
     """
 
     points: np.ndarray
-    places: np.ndarray
+    pixels: np.ndarray
     outward: np.ndarray
     distance: np.ndarray
     on_neck: np.ndarray
 
 
-def seen_outline(
+def label_outline(
     template: Template, model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera
-) -> SeenOutline:
+) -> LabelOutline:
     """Look for the border between face and neck or background on both sides of the projected jaw and cheeks.
 
     Parameters
@@ -235,13 +235,13 @@ def seen_outline(
     chosen = chosen[chosen >= 0]
     places = camera.project(vertices[row_vertices[chosen]])[:, :2]
     middle = camera.project(template.landmarks478.positions(vertices)[:MESH_COUNT].mean(0)[None])[0, :2]
-    return _seen_border(face, chosen, places, middle, _FACE)
+    return _label_border(face, chosen, places, middle, _FACE)
 
 
-def seen_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera) -> list[SeenOutline]:
+def label_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camera: Camera) -> list[LabelOutline]:
     """Look for the border between each ear and neck or background on both sides of the projected ear, at up to
-    ``EAR_LEVELS`` heights where it stands out from the head; left ear, right ear. Parameters as in ``seen_outline``."""
-    rim, head = (camera.project(vertices[part])[:, :2] for part in (model.ears, model.beside_ears))
+    ``EAR_LEVELS`` heights where it stands out from the head; left ear, right ear. Parameters: ``label_outline``."""
+    rim, head = (camera.project(vertices[part])[:, :2] for part in (model.ears, model.head_without_ears))
     right, down = upright_axes(camera.camera_from_head[:3, :3]).T
     left = model.ear_rim.base[:, 0] > 0
     found = []
@@ -256,20 +256,20 @@ def seen_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, camer
             if rim[row] @ out > (head[behind == number] @ out).max(initial=-np.inf):
                 rows.append(row)
         middle = rim[own].mean(0) - out * np.ptp(heights)
-        found.append(_seen_border(face, np.array(rows, int), rim[rows], middle, (*_FACE, FaceClass.EARS)))
+        found.append(_label_border(face, np.array(rows, int), rim[rows], middle, (*_FACE, FaceClass.EARS)))
     return found
 
 
-def _seen_border(
+def _label_border(
     face: PhotoFace, points: np.ndarray, places: np.ndarray, middle: np.ndarray, inner: tuple[FaceClass, ...]
-) -> SeenOutline:
+) -> LabelOutline:
     """The photo's border beside a line of places (N, 2), looked for along its normals, away from ``middle`` (2,).
 
     It is known where the labels along the normal are ``inner`` first, the last of them the last one, and neck or
     background then, and nothing else: hair, beards, glasses, hands and the photo's edge make it unknown."""
     if len(points) < 2:
         none = np.zeros((0, 2))
-        return SeenOutline(np.zeros(0, int), none, none, np.zeros(0), np.zeros(0, bool))
+        return LabelOutline(np.zeros(0, int), none, none, np.zeros(0), np.zeros(0, bool))
     tangent = np.gradient(places, axis=0)
     outward = np.stack([tangent[:, 1], -tangent[:, 0]], axis=-1)
     outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-6)
@@ -291,7 +291,7 @@ def _seen_border(
         known &= labels[every, outer - 1] == FaceClass.EARS
     distance = 0.5 * (steps[outer - 1] + steps[outer])
     on_neck = labels[every, outer] == FaceClass.NECK
-    return SeenOutline(points[known], places[known], outward[known], distance[known], on_neck[known])
+    return LabelOutline(points[known], places[known], outward[known], distance[known], on_neck[known])
 
 
 def _outline_targets(
@@ -304,24 +304,24 @@ def _outline_targets(
 ) -> PointTargets:
     """Targets across the outlines of jaw, cheeks and ears in the photo's labels."""
     posed, camera = _posed(template, parameters, identity), parameters.camera()
-    seen, count = seen_outline(template, model, face, posed, camera), model.nuisance_size
+    seen, count = label_outline(template, model, face, posed, camera), model.nuisance_size
     errors = np.where(seen.on_neck[:, None], OUTLINE_ON_NECK, OUTLINE_ON_BACKGROUND)
     found = _across(model.row_points, seen, errors, face, stage.outline_fraction, count)
-    for ear in seen_ears(model, face, posed, camera):
+    for ear in label_ears(model, face, posed, camera):
         errors = np.tile(EAR_OUTLINE, (len(ear.points), 1))
         found = PointTargets.joined(found, _across(model.ear_rim, ear, errors, face, stage.ear_fraction, count))
     return found
 
 
 def _across(
-    points: SurfacePoints, seen: SeenOutline, errors: np.ndarray, face: PhotoFace, fraction: float, nuisance: int
+    points: SurfacePoints, seen: LabelOutline, errors: np.ndarray, face: PhotoFace, fraction: float, nuisance: int
 ) -> PointTargets:
     """Targets across an outline with errors (N, 2), their mean and deviation in per cent of the face's scale."""
     bias, deviation = face_scale(face.landmarks) / 100.0 * errors.T
     across = seen.outward / deviation[:, None]
     return PointTargets(
         points.take(seen.points),
-        seen.places + (seen.distance - bias)[:, None] * seen.outward,
+        seen.pixels + (seen.distance - bias)[:, None] * seen.outward,
         np.stack([across, np.zeros_like(across)], axis=1),
         np.full(len(across), fraction),
         np.zeros((len(across), 2, nuisance)),
@@ -344,7 +344,7 @@ GAP_PERCENT, GAP_PIXELS = 0.5, 0.5
 the errors are below 0.3 to 0.6), and pixels."""
 
 
-def seen_cavity(face: PhotoFace) -> tuple[float, float] | None:
+def mouth_cavity(face: PhotoFace) -> tuple[float, float] | None:
     """How many pixels of a photo's open mouth show no teeth, along the way from upper to lower lip, and the mean
     opening in pixels. None where lips are shut or masked, or the photo is too small."""
     edges = [face.landmarks[list(edge)[_MIDDLE_PAIRS], :2] for edge in (UPPER_LIP_EDGE, LOWER_LIP_EDGE)]
@@ -374,7 +374,7 @@ def _teeth_targets(
 
     The point is the lower incisors' motion, put at the pivot, so that nothing but the jaw's keys moves it in the head.
     """
-    seen = seen_cavity(face)
+    seen = mouth_cavity(face)
     if seen is None:
         return None
     teeth = template.parts["teeth_lower"]
@@ -429,7 +429,7 @@ def landmark_targets(
     detected = detected.with_nuisance(0, model.nuisance_size)
     surface = None
     if face.surface is not None and model.surface_errors is not None:
-        detected = replace(detected, information=stage.beside_surface * detected.information)
+        detected = replace(detected, information=stage.detector_factor * detected.information)
         surface = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
         surface = surface.with_nuisance(len(model.detector.modes), model.nuisance_size)
     order = np.concatenate([model.landmarks, model.outline])  # of the detector's targets
@@ -437,8 +437,8 @@ def landmark_targets(
         detected = replace(detected, information=detected.information * ~face.unseen[order])
         surface = surface and replace(surface, information=surface.information * ~face.unseen)
     if face.corrected is not None:
-        detected = PointTargets.joined(_placed(detected, order, face.corrected), _ear_targets(model, face))
-        surface = surface and _placed(surface, np.arange(len(surface.pixels)), face.corrected)
+        detected = PointTargets.joined(_with_corrections(detected, order, face.corrected), _ear_targets(model, face))
+        surface = surface and _with_corrections(surface, np.arange(len(surface.pixels)), face.corrected)
     found = detected if surface is None else PointTargets.joined(detected, surface)
     if stage.outline_fraction > 0.0:
         found = PointTargets.joined(found, _outline_targets(template, model, face, parameters, identity, stage))
@@ -446,7 +446,7 @@ def landmark_targets(
     return found if teeth is None else PointTargets.joined(found, teeth)
 
 
-def _placed(targets: PointTargets, order: np.ndarray, corrected: CorrectedLandmarks) -> PointTargets:
+def _with_corrections(targets: PointTargets, order: np.ndarray, corrected: CorrectedLandmarks) -> PointTargets:
     """Targets of the landmarks ``order`` (M,) with those that a person has corrected at their places, without the
     errors that they share with others: the net was wrong there, and nothing else is known to be. ``stages`` meets them
     exactly where the modes cannot."""
@@ -454,7 +454,7 @@ def _placed(targets: PointTargets, order: np.ndarray, corrected: CorrectedLandma
     there = order[rows] == corrected.landmarks
     rows = rows[there]
     pixels, nuisance = targets.pixels.copy(), targets.nuisance.copy()
-    pixels[rows], nuisance[rows] = corrected.places[there], 0.0
+    pixels[rows], nuisance[rows] = corrected.positions[there], 0.0
     return replace(targets, pixels=pixels, nuisance=nuisance)
 
 
@@ -464,7 +464,7 @@ def _ear_targets(model: LandmarkModel, face: PhotoFace) -> PointTargets:
     count, deviation = len(corrected.ears), EAR_POINT_PERCENT / 100.0 * face_scale(face.landmarks)
     return PointTargets(
         model.ear_points.take(corrected.ears),
-        corrected.ear_places,
+        corrected.ear_positions,
         # A wide deviation with as much more information: least squares without the robust loss.
         np.tile(np.eye(2) / (_INLIER_FACTOR * deviation), (count, 1, 1)),
         np.full(count, _INLIER_FACTOR**2),
@@ -491,7 +491,7 @@ def _detector_targets(
     cosine = np.where(on_head, cosine, 1.0)
     trust = HIDDEN_SHARE + (1.0 - HIDDEN_SHARE) * np.clip((cosine + 0.1) / 0.4, 0.0, 1.0)
     bias, modes, deviation = expected_errors(model.detector, parameters, scale)
-    deviation = np.hypot(deviation, stage.expression_share * _lips_moved(model, parameters))
+    deviation = np.hypot(deviation, stage.expression_share * _lip_displacement(model, parameters))
     corrected = face.landmarks[:, :2].astype(np.float64) - bias
     fixed = PointTargets(
         model.points,

@@ -52,7 +52,7 @@ class LandmarkStage:
     surface_fraction : the same for the landmark net's points.
     outline_fraction : the same for the places of the outline in the labels. ear_fraction : for those of the ears.
     expression_share : standard deviation of a person's own way to move the lips, as a share of the keys' motion.
-    beside_surface : factor on the detector's landmarks where there are points of the net, with a third of the error.
+    detector_factor : factor on the detector's landmarks where there are points of the net, with a third of the error.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
@@ -62,7 +62,7 @@ class LandmarkStage:
     outline_fraction: float = 0.5
     ear_fraction: float = 0.2
     expression_share: float = 0.5
-    beside_surface: float = 0.05
+    detector_factor: float = 0.05
     outlier_scale: float = 3.0
 
 
@@ -78,7 +78,7 @@ class CanonicalStage:
     normal_information : the same for the normals.
     depth_deviation_mm : σ of a depth. normal_deviation_degrees : σ of a slope between neighbouring vertices.
     bump_deviation_mm : σ of smooth errors over the whole face, which are solved for.
-    place_iterations : Gauss-Newton steps of the registration.
+    alignment_iterations : Gauss-Newton steps of the registration.
     rounds : number of registrations, each followed by a fit.
     iterations : Gauss-Newton steps of each fit.
     """
@@ -89,7 +89,7 @@ class CanonicalStage:
     depth_deviation_mm: float = 2.0
     normal_deviation_degrees: float = 8.0
     bump_deviation_mm: float = 3.0
-    place_iterations: int = 8
+    alignment_iterations: int = 8
     rounds: int = 2
     iterations: int = 6
 

@@ -159,13 +159,13 @@ def expression_prior(prior: PriorWeights) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class _PhotoSystem:
-    """Normal equations of one photo with P = 61 + M own unknowns: own block (P, P), coupling (P, K + 1), shared block
-    (K + 1, K + 1) and the gradients; shared unknowns are the identity and ``distance_habit``."""
+    """Normal equations of one photo with P = 61 + M local unknowns: local block (P, P), coupling (P, K + 1), shared
+    block (K + 1, K + 1) and the gradients; shared unknowns are the identity and ``distance_habit``."""
 
-    own: np.ndarray
+    local: np.ndarray
     coupling: np.ndarray
     shared: np.ndarray
-    own_gradient: np.ndarray
+    local_gradient: np.ndarray
     shared_gradient: np.ndarray
 
 
@@ -275,14 +275,14 @@ def _solve_step(
     shared_gradient = np.append(known.information @ estimate.identity - known.pull, estimate.distance_habit)
     eliminated = []
     for system, parameters in zip(systems, estimate.photos, strict=True):
-        gradient = system.own_gradient[POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
+        gradient = system.local_gradient[POSE_SIZE : POSE_SIZE + EXPRESSION_SIZE]
         held = ((parameters.expression <= 0.0) & (gradient > 0.0)) | ((parameters.expression >= 1.0) & (gradient < 0.0))
         free = np.concatenate([np.ones(POSE_SIZE, bool), ~held, np.ones(len(parameters.nuisance), bool)])
-        own = system.own[np.ix_(free, free)]
+        own = system.local[np.ix_(free, free)]
         own = own + damping * np.diag(np.diag(own))
         factor = cho_factor(own)
         coupling = system.coupling[free]
-        solved = cho_solve(factor, np.column_stack([coupling, system.own_gradient[free]]))
+        solved = cho_solve(factor, np.column_stack([coupling, system.local_gradient[free]]))
         shared += system.shared - coupling.T @ solved[:, :size]
         shared_gradient = shared_gradient + system.shared_gradient - coupling.T @ solved[:, size]
         eliminated.append((free, solved))

@@ -231,7 +231,7 @@ _OPENINGS = (
 )
 
 
-def seen_openings(
+def detected_openings(
     model: LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
@@ -252,11 +252,11 @@ def seen_openings(
         parameters = replace(parameters, expression=expression)
     for opening in _OPENINGS:
         if face.unseen is None or not face.unseen[[*opening.upper, *opening.lower]].any():
-            parameters = _seen_opening(opening, model, face, parameters, identity, targets, weights)
+            parameters = _detected_opening(opening, model, face, parameters, identity, targets, weights)
     return parameters
 
 
-def _seen_opening(
+def _detected_opening(
     opening: _Opening,
     model: LandmarkModel,
     face: PhotoFace,
@@ -325,7 +325,7 @@ def _information_root(
     return np.linalg.cholesky(known).T
 
 
-def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
+def with_added_photos(state: FitState, more: tuple[PhotoFace, ...], options: FitOptions) -> FitState:
     """The state with the photos ``more`` added: their pose and expression are solved on the fixed shape."""
     if not more:
         return state
@@ -351,7 +351,7 @@ def placed_on_face(state: FitState, more: tuple[PhotoFace, ...], options: FitOpt
     )
 
 
-def with_points_met(state: FitState, reach: float) -> FitState:
+def with_corrected_points(state: FitState, reach: float) -> FitState:
     """Move the skin up to ``reach`` metres around the corrected landmarks to them, parallel to the photo's plane: modes
     cannot, and would drag the whole face. The other ``HANDLES`` hold. Photos take turns, because two may correct the
     same point."""
@@ -361,8 +361,9 @@ def with_points_met(state: FitState, reach: float) -> FitState:
     shares = np.concatenate([points.barycentrics, np.eye(3)[np.zeros(len(ears), int)]]).astype(np.float64)
     on_skin = vertices.max(1) < template.head.vertex_stop  # pupils are on none
     for number, one in corrected * (_ROUNDS if len(corrected) > 1 else 1):
-        chosen, places = np.concatenate([one.landmarks, LANDMARKS + one.ears]), np.vstack([one.places, one.ear_places])
-        chosen, places = chosen[on_skin[chosen]], places[on_skin[chosen]]
+        chosen = np.concatenate([one.landmarks, LANDMARKS + one.ears])
+        places = np.vstack([one.positions, one.ear_positions])[on_skin[chosen]]
+        chosen = chosen[on_skin[chosen]]
         posed = np.einsum("nk,nkc->nc", shares, state.posed(number)[vertices])
         pixels, by_point, _ = project_with_derivatives(state.estimate.photos[number], posed[chosen])
         held = np.setdiff1d(np.array(HANDLES), chosen)

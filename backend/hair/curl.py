@@ -43,24 +43,24 @@ _UNEVEN = 0.3
 
 @dataclass(frozen=True)
 class Curl:
-    """A helix about a guide: ``radius`` and ``pitch`` in metres. ``stands`` : hair stands off the scalp, unparted."""
+    """A helix about a guide: ``radius`` and ``pitch`` in metres. ``upright`` : hair stands off the scalp, unparted."""
 
     name: str
     radius: float
     pitch: float
-    stands: bool = False
+    upright: bool = False
 
 
 CURLS = (
     Curl("straight", 0.0, 0.1),
     Curl("wavy", 0.005, 0.09),
     Curl("curly", 0.008, 0.035),
-    Curl("coily", 0.0025, 0.009, stands=True),
+    Curl("coily", 0.0025, 0.009, upright=True),
 )
 """What the classifier tells apart, the straightest first."""
 
 
-LONG_COILS, STUBBLE = CURLS[2], Curl("stubble", 0.0, 0.1, stands=True)
+LONG_COILS, STUBBLE = CURLS[2], Curl("stubble", 0.0, 0.1, upright=True)
 """Coils that fall below the ears, and hair of a few millimetres."""
 
 

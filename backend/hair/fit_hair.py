@@ -25,7 +25,7 @@ from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import HairSurface, HullGrid, covered_by, hair_surface, hull_grid, told_by
+from backend.hair.hair_surface import HairSurface, HullGrid, hair_surface, hull_grid, view_coverage, view_votes
 from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
     Parting,
@@ -96,7 +96,7 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     """
     by_name = {face.name: face for face in faces}
     log_skin = float(np.log(max(np.median(fitted.vertex_albedo[:, 1]), _DARKEST)))
-    seen = [_seen(guides, photo, by_name[photo.name], log_skin) for photo in fitted.photos]
+    seen = [_observed_albedo(guides, photo, by_name[photo.name], log_skin) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
     views = [colour for _, _, colour in seen if colour is not None]
     whole = colour_of_views(np.array(views)) if views else _UNKNOWN
@@ -158,7 +158,7 @@ def brighter_than_skin(log_light: np.ndarray, hair: np.ndarray, skin: np.ndarray
     return float(np.median((log_light - beside)[near])) if near.sum() >= _LEAST_PIXELS else None
 
 
-def _seen(
+def _observed_albedo(
     guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, log_skin: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
@@ -233,12 +233,12 @@ class Look:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One photo's hair. ``there``, ``sure`` : (COLUMNS, LOWEST) ``HairSurface.there`` and ``seen``. ``dark`` : log
+class _PhotoHair:
+    """One photo's hair. ``coverage``, ``confidence`` : (COLUMNS, LOWEST) as of ``HairSurface``. ``dark`` : log
     ratio of hair to skin, NaN unknown. ``beard`` : share of the face's skin that is bearded."""
 
-    there: np.ndarray
-    sure: np.ndarray
+    coverage: np.ndarray
+    confidence: np.ndarray
     dark: float
     beard: float
 
@@ -259,18 +259,18 @@ def find_look(
 ) -> Look:
     """The look of the photo ``leader``; without one, of the photo with which most of the photos' trust agrees.
 
-    faces, told : in the order of ``views``; ``told`` are their votes ``hair_surface.told_by``. Raises ``LikenessError``
-    if ``leader`` is not one of the views.
+    faces, told : in the order of ``views``; ``told`` are their votes ``hair_surface.view_votes``. Raises
+    ``LikenessError`` if ``leader`` is not one of the views.
     """
     names = [view.name for view in views]
     if leader:
         check_look(leader, names)
-    seen = [_look_seen(grid, *each) for each in zip(views, faces, told, strict=True)]
+    seen = [_photo_hair(grid, *each) for each in zip(views, faces, told, strict=True)]
     area = grid.radius[:, :LOWEST]
     apart = np.array([[_difference(one, other, area) for other in seen] for one in seen])
     scalp = area * (grid.s < grid.line[:, None])[:, :LOWEST]
-    shown = np.array([(one.sure * scalp).sum() / scalp.sum() for one in seen])
-    amount = np.array([(one.sure * one.there * scalp).sum() for one in seen])
+    shown = np.array([(one.confidence * scalp).sum() / scalp.sum() for one in seen])
+    amount = np.array([(one.confidence * one.coverage * scalp).sum() for one in seen])
     less = np.minimum(amount / max(float(np.median(amount)), 1e-9), 1)
     trust = np.array([view.trust for view in views]) * shown * (_HATS + (1 - _HATS) * less)
     worth = (apart <= SAME_HAIR) @ trust + _LEADS * trust
@@ -279,23 +279,23 @@ def find_look(
     return Look(names[best], tuple(names[i] for i in (best, *same)))
 
 
-def _look_seen(grid: HullGrid, view: HairView, face: PhotoFace, told: np.ndarray) -> _Seen:
+def _photo_hair(grid: HullGrid, view: HairView, face: PhotoFace, told: np.ndarray) -> _PhotoHair:
     hair, skin, beard = (face.labels == kind for kind in (FaceClass.HAIR, FaceClass.SKIN, FaceClass.FACIAL_HAIR))
     some = (slice(None, None, 4), slice(None, None, 4))  # medians need no more
     light = linear_from_srgb(face.pixels[some].astype(np.float32) / 255) @ np.array(LUMINANCE, np.float32)
     dark = np.nan
     if hair[some].sum() > 20 and skin[some].sum() > 20:
         dark = float(np.log((np.median(light[hair[some]]) + 0.002) / (np.median(light[skin[some]]) + 0.002)))
-    there, sure = (each[:, :LOWEST] for each in covered_by(grid, view, told))
-    return _Seen(there, sure, dark, float(beard.sum() / max((beard | skin).sum(), 1)))
+    there, sure = (each[:, :LOWEST] for each in view_coverage(grid, view, told))
+    return _PhotoHair(there, sure, dark, float(beard.sum() / max((beard | skin).sum(), 1)))
 
 
-def _difference(one: _Seen, other: _Seen, area: np.ndarray) -> float:
+def _difference(one: _PhotoHair, other: _PhotoHair, area: np.ndarray) -> float:
     """Share of the area (COLUMNS, LOWEST) with hair in either photo, of what both show, that has none in the other; and
     what beard and colour add."""
-    both = np.minimum(one.sure, other.sure) * area
-    unlike = (both * np.abs(one.there - other.there)).sum()
-    either = (both * np.maximum(one.there, other.there)).sum() + LEAST_HAIR * area.sum()
+    both = np.minimum(one.confidence, other.confidence) * area
+    unlike = (both * np.abs(one.coverage - other.coverage)).sum()
+    either = (both * np.maximum(one.coverage, other.coverage)).sum() + LEAST_HAIR * area.sum()
     colour = abs(one.dark - other.dark) if np.isfinite(one.dark + other.dark) else 0.0
     return float(unlike / either + BEARD_WORTH * abs(one.beard - other.beard) + COLOUR_WORTH * colour)
 
@@ -329,7 +329,7 @@ _SQUARE = 0.1
 
 
 @dataclass(frozen=True)
-class FoundHair:
+class HairResult:
     """``strands`` : the hair, or None. ``reason`` : why there is none, a sentence for the user. ``look`` : the photos
     that it follows, None if none was looked at."""
 
@@ -349,7 +349,7 @@ class FoundHair:
 
 @dataclass(frozen=True)
 class HairVotes:
-    """What the photos show of the hair: the look, and view and vote (``told_by``) of each of its photos, the leader
+    """What the photos show of the hair: the look, and view and vote (``view_votes``) of each of its photos, the leader
     first. ``hangs`` : whether hair hangs in a photo of another look. ``tight`` : the views of the others of these."""
 
     grid: HullGrid
@@ -374,7 +374,7 @@ def hair_votes(
     """
     views = hair_views(template, fitted, faces)
     grid = hull_grid(template, fitted.neutral, line)
-    votes = each(lambda view: told_by(grid, view), views)
+    votes = each(lambda view: view_votes(grid, view), views)
     look = find_look(grid, views, fitted.used_faces(faces), votes, leader)
     pairs = {view.name: (view, vote) for view, vote in zip(views, votes, strict=True)}
     others = [(view, hangs(grid, vote)) for name, (view, vote) in pairs.items() if name not in look.photos]
@@ -391,7 +391,7 @@ def fit_hair(
     told_style: str = "auto",
     told: HairVotes | None = None,
     parting: Parting | None = None,
-) -> FoundHair:
+) -> HairResult:
     """Fit hair to the photos of a fitted face that share a look; ``faces`` are matched to them by name.
 
     told_style : ``auto``, ``shaved``, ``balding`` or a key of ``curl.STYLES``; unless it is ``auto``, hair is combed
@@ -400,18 +400,18 @@ def fit_hair(
     """
     progress(STAGE, 0.0)
     if told_style == "shaved":
-        return FoundHair(None, "The hairstyle was given as shaved.")
+        return HairResult(None, "The hairstyle was given as shaved.")
     told = told or hair_votes(template, fitted, faces)
     grid, look, views, votes = told.grid, told.look, told.views, told.votes
     progress(STAGE, 0.4)
-    if sum(float((view.hair * view.known).sum()) / view.pixels_per_metre**2 for view in views) < _LEAST_SEEN:
-        hidden = all(float(view.known.mean()) < 0.98 for view in views)
-        return FoundHair(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
+    if sum(float((view.hair * view.visible).sum()) / view.pixels_per_metre**2 for view in views) < _LEAST_SEEN:
+        hidden = all(float(view.visible.mean()) < 0.98 for view in views)
+        return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
     photos = {photo.name: photo for photo in fitted.photos}
     of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
     strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style, told.hangs, told.tight, parting)
     progress(STAGE, 1.0)
-    return FoundHair(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
+    return HairResult(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
 
 
 def hair_of_views(
@@ -426,7 +426,7 @@ def hair_of_views(
     elsewhere: Sequence[HairView] = (),
     parting: Parting | None = None,
 ) -> HairStrands | None:
-    """Hair of one look: ``fitted`` has only its photos, and ``views`` and ``votes`` (``told_by``) are theirs, the
+    """Hair of one look: ``fitted`` has only its photos, and ``views`` and ``votes`` (``view_votes``) are theirs, the
     leading one first. The leading photo counts as much as all others together.
 
     long_hair : whether other photos show that the person's hair is long; elsewhere : those of them in which it does not
@@ -447,7 +447,7 @@ def hair_of_views(
                 return None
             ring, surface = True, replace(surface, roots=surface.roots * (grid.s > _RING))
     curl = style.curl if style else find_curl([view.curl for view in views], low and not ring)
-    if curl.stands and falls(surface):
+    if curl.upright and falls(surface):
         curl = LONG_COILS
     if hue >= _STUBBLE_HUE and (style is None or style.tied):
         knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
@@ -479,7 +479,7 @@ def is_skin(hue: float, lighter: float, most: float = _SKIN_LIKE) -> bool:
 
 def bald_top(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:
     """Whether what is labelled as hair on top is skin, while hair grows at the sides."""
-    grid, outside = surface.grid, surface.grid.place + surface.grid.normal * surface.height[..., None]
+    grid, outside = surface.grid, surface.grid.points + surface.grid.normal * surface.height[..., None]
     top = (grid.s < _RING) & (np.abs(grid.azimuth) < _TOP_SIDES)
     sides = (grid.s > _RING) & (grid.s < grid.line[:, None])
     above, beside = (_beside_skin(fitted, faces, (outside[part], grid.normal[part])) for part in (top, sides))

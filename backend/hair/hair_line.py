@@ -45,7 +45,7 @@ def line_numbers(surface: HairSurface) -> dict[str, float]:
     return numbers
 
 
-def line_places(template: Template, vertices: np.ndarray, numbers: Mapping[str, float]) -> np.ndarray:
+def line_points(template: Template, vertices: np.ndarray, numbers: Mapping[str, float]) -> np.ndarray:
     """(5, 3) points of the hairline of ``line_numbers`` at ``HAIR_DEGREES`` on a head (V, 3), metres, head frame; the
     usual line where a number is missing."""
     hull, azimuth = head_hull(template), np.radians(HAIR_DEGREES)
@@ -62,7 +62,7 @@ def apply_hairline_points(
     belongs to the person. Without points the line is None and nothing changes."""
     by_name = {face.name: face for face in faces}
     pairs = [(photo, by_name[photo.name]) for photo in fitted.photos if photo.name in by_name]
-    places = [_set_places(template, photo, face.hair_line) for photo, face in pairs if face.hair_line is not None]
+    places = [_user_points(template, photo, face.hair_line) for photo, face in pairs if face.hair_line is not None]
     if not sum(map(len, places)):
         return None, tuple(faces)
     points = np.concatenate(places)
@@ -106,7 +106,7 @@ def _hull_in_photo(template: Template, photo: FittedPhoto, camera: Camera) -> tu
     return np.stack([azimuth.ravel(), s.ravel()], 1), pixels
 
 
-def _set_places(template: Template, photo: FittedPhoto, line: np.ndarray) -> np.ndarray:
+def _user_points(template: Template, photo: FittedPhoto, line: np.ndarray) -> np.ndarray:
     """(N, 2) azimuth and s of the points ``line``, crop pixels, that the user has set; those beside the head are left
     out."""
     grid, pixels = _hull_in_photo(template, photo, photo.camera)

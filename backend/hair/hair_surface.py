@@ -60,11 +60,11 @@ _SQUARE = 0.25
 
 @dataclass(frozen=True)
 class HullGrid:
-    """The hull of one head as a grid. ``place``, ``normal``, ``down``, ``around`` : (COLUMNS, ROWS, 3), metres and unit
-    vectors; ``radius`` : (COLUMNS, ROWS) metres per radian round the head. ``line`` : (COLUMNS,) s of the usual
+    """The hull of one head as a grid. ``points``, ``normal``, ``down``, ``around`` : (COLUMNS, ROWS, 3), metres and
+    unit vectors; ``radius`` : (COLUMNS, ROWS) metres per radian round the head. ``line`` : (COLUMNS,) s of the usual
     hairline."""
 
-    place: np.ndarray
+    points: np.ndarray
     normal: np.ndarray
     down: np.ndarray
     around: np.ndarray
@@ -119,15 +119,15 @@ class HullGrid:
 class HairSurface:
     """The hair's body on ``grid``; maps are (COLUMNS, ROWS).
 
-    ``there`` : 0 to 1, hair covers this place. ``roots`` : 0 to 1, hair grows here. ``height`` : metres from the hull
-    to the outermost hair. ``seen`` : 0 to 1, how surely photos told ``there``.
+    ``coverage`` : 0 to 1, hair covers this place. ``roots`` : 0 to 1, hair grows here. ``height`` : metres from the
+    hull to the outermost hair. ``confidence`` : 0 to 1, how surely photos show ``coverage``.
     """
 
     grid: HullGrid
-    there: np.ndarray
+    coverage: np.ndarray
     roots: np.ndarray
     height: np.ndarray
-    seen: np.ndarray
+    confidence: np.ndarray
 
 
 def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None = None) -> HullGrid:
@@ -152,23 +152,23 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
     return HullGrid(place, normal, down, around, radius, hull.line(azimuth, hull.hairline if line is None else line))
 
 
-def told_by(grid: HullGrid, view: HairView) -> np.ndarray:
-    """(COLUMNS, ROWS, LEVELS) votes of a view over the hull's places, from the skin outwards."""
+def view_votes(grid: HullGrid, view: HairView) -> np.ndarray:
+    """(COLUMNS, ROWS, LEVELS) votes of a view over the hull's positions, from the skin outwards."""
     height = (np.arange(LEVELS) + 0.5) * RISE
-    return votes(grid.place[..., None, :] + grid.normal[..., None, :] * height[:, None], view)
+    return votes(grid.points[..., None, :] + grid.normal[..., None, :] * height[:, None], view)
 
 
-def covered_by(grid: HullGrid, view: HairView, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``HairSurface.there`` and ``seen`` of one view alone, from its votes ``told_by``."""
-    return _there(grid, told * view.trust, (view,))
+def view_coverage(grid: HullGrid, view: HairView, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``HairSurface.coverage`` and ``confidence`` of one view alone, from its votes ``view_votes``."""
+    return _coverage(grid, told * view.trust, (view,))
 
 
 def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.ndarray] | None = None) -> HairSurface:
-    """The hair's body from the look's views, the leading one first. told : their votes ``told_by``."""
-    told = [told_by(grid, view) for view in views] if told is None else told
+    """The hair's body from the look's views, the leading one first. told : their votes ``view_votes``."""
+    told = [view_votes(grid, view) for view in views] if told is None else told
     total = sum((vote * view.trust for vote, view in zip(told, views, strict=True)), np.zeros((COLUMNS, ROWS, LEVELS)))
     total = total + _MIRROR * np.maximum(_mirrored(total), -sum(view.trust for view in views))
-    there, seen = _there(grid, total, views)
+    there, seen = _coverage(grid, total, views)
     stands = _height(grid, total, told, views, there)
     return HairSurface(grid, there, _roots(grid, views, there), stands, seen)
 
@@ -178,8 +178,8 @@ def _mirrored(values: np.ndarray) -> np.ndarray:
     return values[(-np.arange(COLUMNS)) % COLUMNS]
 
 
-def _there(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
-    """``HairSurface.there`` and ``seen`` from all votes (C, R, K).
+def _coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
+    """``HairSurface.coverage`` and ``confidence`` from all votes (C, R, K).
 
     A photo that looks along the scalp sees beside it where hair is thinner than a level's height, so there only photos
     that see it squarely tell that it is bare.
@@ -196,11 +196,11 @@ def _there(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> tupl
     weight = weight * np.where(value, 1, np.maximum(square, beyond))
     behind = np.clip((np.abs(grid.azimuth) - 1.5) / 0.4, 0, 1)
     prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * behind
-    mean = (weight * value + prior * np.maximum(below < 0, behind * _at_sides(grid, value, weight))) / (weight + prior)
+    mean = (weight * value + prior * np.maximum(below < 0, behind * _side_mean(grid, value, weight))) / (weight + prior)
     return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), weight
 
 
-def _at_sides(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _side_mean(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(1, R) weighted mean of values (C, R) at the sides: hair behind, which photos rarely show, is as long."""
     sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])
     return ((sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))[None]
@@ -208,7 +208,7 @@ def _at_sides(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarr
 
 def _squarely(grid: HullGrid, view: HairView) -> np.ndarray:
     """(C, R) 0 to 1, how squarely a view sees the hull."""
-    towards = unit_vectors(view.camera.centre() - grid.place)
+    towards = unit_vectors(view.camera.centre() - grid.points)
     return np.clip(((towards * grid.normal).sum(-1) - _SQUARE) / (1 - _SQUARE), 0, 1)
 
 
@@ -221,7 +221,7 @@ def _height(
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
     value, cut_value, cut = _USUAL * weight, *np.zeros((2, *there.shape))
     for vote, view in zip(told, views, strict=True):
-        towards = unit_vectors(view.camera.centre() - grid.place)
+        towards = unit_vectors(view.camera.centre() - grid.points)
         cosine = (towards * grid.normal).sum(-1)
         along = np.exp(-((cosine / _ALONG) ** 2))
         up = np.cumsum(vote, 2)
@@ -262,7 +262,7 @@ def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.n
     vote, clear = np.zeros(there.shape), np.zeros(there.shape)
     for view in views:
         weight = view.trust * _squarely(grid, view)
-        told = votes(grid.place, view)
+        told = votes(grid.points, view)
         vote += weight * (told > 0)
         clear += weight * (told != 0)
     vote, clear = (each + _MIRROR * _mirrored(each) for each in (vote, clear))

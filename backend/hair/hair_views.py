@@ -53,7 +53,7 @@ class HairView:
     ----------
     name : of the photo.
     camera : for these pixels.
-    hair : (H, W) float32, share of hair in each pixel. known : (H, W) float32, 0 where occluded or outside the photo.
+    hair : (H, W) float32, share of hair in each pixel. visible : (H, W) float32, 0 where occluded or outside the photo.
     face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips.
     direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times the structure
         tensor's coherence, 0 to 1.
@@ -65,7 +65,7 @@ class HairView:
     name: str
     camera: Camera
     hair: np.ndarray
-    known: np.ndarray
+    visible: np.ndarray
     face: np.ndarray
     direction: np.ndarray
     depth: np.ndarray
@@ -116,7 +116,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
     skin = share(face.labels == FaceClass.SKIN)
-    return replace(view, known=known, curl=line_statistics(pixels, hair * known, skin, view.pixels_per_metre))
+    return replace(view, visible=known, curl=line_statistics(pixels, hair * known, skin, view.pixels_per_metre))
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:
@@ -246,6 +246,6 @@ def votes(points: np.ndarray, view: HairView) -> np.ndarray:
     """(...,) votes of a view at points (..., 3): 1 on the photo's hair, -1 elsewhere (lower on the bare face), 0 where
     head, chest or hand occludes the point."""
     depth = view.camera.project(np.nan_to_num(points, nan=1e3))[..., 2]
-    told = looked_up((2 * view.hair - 1 - BARE_FACE * view.face) * view.known, points, view)
+    told = looked_up((2 * view.hair - 1 - BARE_FACE * view.face) * view.visible, points, view)
     before = depth < looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
     return told * before

@@ -66,18 +66,18 @@ _ROUNDS = 3
 
 @dataclass(frozen=True)
 class DirectionField:
-    """``ways`` : (S, COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips, one for all hair, or of hair
-    that grows to the right and to the left of a parting. ``combed`` : (COLUMNS, ROWS) 0 where hair runs every way, 1
-    where all of it runs along ``ways``. ``parting`` : x of the parting, metres."""
+    """``directions`` : (S, COLUMNS, ROWS, 3) unit vectors along the hull from roots to tips, one for all hair, or of
+    what grows to the right and to the left of a parting. ``combed`` : (COLUMNS, ROWS) 0 where hair runs every way, 1
+    where all of it runs along ``directions``. ``parting`` : x of the parting, metres."""
 
-    ways: np.ndarray
+    directions: np.ndarray
     combed: np.ndarray
     parting: float = 0.0
 
     def side(self, place: np.ndarray) -> np.ndarray:
-        """(M,) which of ``ways`` hair with roots at ``place`` (M, 3) follows: near the parting either."""
+        """(M,) which of ``directions`` hair with roots at ``place`` (M, 3) follows: near the parting either."""
         soft = _SOFT * np.random.default_rng(0).uniform(-1, 1, len(place))
-        return np.minimum(place[:, 0] + soft > self.parting, len(self.ways) - 1)
+        return np.minimum(place[:, 0] + soft > self.parting, len(self.directions) - 1)
 
 
 def direction_field(
@@ -95,7 +95,7 @@ def direction_field(
     combed = np.clip((clearness - _COMBED[0]) / (_COMBED[1] - _COMBED[0]), 0, 1)
     parting = Parting(0.0, style.aside if style else 0.0, 0.0)
     if knot is not None:
-        usual = [_tangent(knot.place - grid.place, grid.normal)]
+        usual = [_tangent(knot.position - grid.points, grid.normal)]
     elif style is not None:
         usual = [styled(surface, style, side) for side in _SIDES]
     else:
@@ -108,17 +108,17 @@ def direction_field(
         wanted = _combings(surface, chosen, over_forehead=True)
         below = usual if len(usual) == len(wanted) else usual[:1] * len(wanted)
         usual = [_tangent(top * way + (1 - top) * one, grid.normal) for way, one in zip(wanted, below, strict=True)]
-    beyond = (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * (grid.place[..., 0] - parting.place)
+    beyond = (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * (grid.points[..., 0] - parting.offset)
     ways = []
     for way, side in zip(usual, _SIDES, strict=False):
         own = np.where((beyond * side < 0) & (len(usual) > 1), 0.0, 1.0)  # hair on the other side runs its own way
-        ways.append(_way(surface, tensor * own[..., None, None], weight * own, way))
-    return DirectionField(np.stack(ways), combed, parting.place)
+        ways.append(_direction(surface, tensor * own[..., None, None], weight * own, way))
+    return DirectionField(np.stack(ways), combed, parting.offset)
 
 
-def _way(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """One of ``DirectionField.ways`` (C, R, 3) from weighted lines ``tensor`` (C, R, 3, 3) and the ``usual`` combing
-    (C, R, 3), which signs them."""
+def _direction(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """One of ``DirectionField.directions`` (C, R, 3) from weighted lines ``tensor`` (C, R, 3, 3) and the ``usual``
+    combing (C, R, 3), which signs them."""
     grid = surface.grid
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
@@ -148,8 +148,8 @@ def along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
     """The field ``way`` (C, R, 3) without what runs out over the hairline onto a bare forehead: hair that grows at the
     border of the hair runs along it or inwards, and hair of a fringe, whose border is not where it grows, hangs on."""
     grid = surface.grid
-    covered = gaussian_filter((surface.there > 0.5).astype(float), _HAIRLINE, mode=("wrap", "nearest"))
-    grows = gaussian_filter(surface.roots * surface.there, 1.0, mode=("wrap", "nearest")) > 0.5 * covered
+    covered = gaussian_filter((surface.coverage > 0.5).astype(float), _HAIRLINE, mode=("wrap", "nearest"))
+    grows = gaussian_filter(surface.roots * surface.coverage, 1.0, mode=("wrap", "nearest")) > 0.5 * covered
     across = (np.roll(covered, -1, 0) - np.roll(covered, 1, 0)) / np.maximum(4 * np.pi / COLUMNS * grid.radius, STEP)
     out = -across[..., None] * grid.around - np.gradient(covered, STEP, axis=1)[..., None] * grid.down
     near = np.minimum(_NEAR_HAIRLINE * np.linalg.norm(out, axis=-1), 1) * grows * (np.abs(grid.azimuth) < _FRONT)
@@ -160,10 +160,10 @@ def along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Parting:
-    """How hair on top is combed: away from the line x = ``place`` (metres, to the person's left) with strength
+    """How hair on top is combed: away from the line x = ``offset`` (metres, to the person's left) with strength
     ``aside``, and backwards with strength ``back``."""
 
-    place: float
+    offset: float
     aside: float
     back: float
 
@@ -188,7 +188,7 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     """The parting whose combing agrees best with the photos' lines on top of the head, ``tensor`` (C, R, 3, 3) with
     ``weight`` (C, R)."""
     grid = surface.grid
-    top = surface.there * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
+    top = surface.coverage * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
     ways, total = partings(surface), max(float((top * weight).sum()), 1e-9)
     combed = (combing(surface, way) for way in ways)
     agree = [float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum()) / total for each in combed]
@@ -200,7 +200,7 @@ def _longness(surface: HairSurface) -> float:
     """0 for hair that ends above the ears, 1 for hair that covers what is below them."""
     grid, below = surface.grid, surface.grid.s - surface.grid.line[:, None]
     sides = (np.abs(grid.azimuth) > 1.0) & (np.abs(grid.azimuth) < 2.0) & (below > _LONG) & (below < 2 * _LONG)
-    return float(np.clip(2 * (surface.there * sides).sum() / sides.sum() - 0.2, 0, 1))
+    return float(np.clip(2 * (surface.coverage * sides).sum() / sides.sum() - 0.2, 0, 1))
 
 
 def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_forehead: bool = False) -> np.ndarray:
@@ -213,10 +213,10 @@ def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_fore
     below = grid.s - grid.line[:, None]
     azimuth = np.broadcast_to(grid.azimuth, below.shape)
     beyond = (below > 0.008) & (below < 0.03)
-    bare = 1 - (surface.there * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
+    bare = 1 - (surface.coverage * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
     bare = np.clip(2 * bare - 0.5 + 2 * over_forehead, 0, 1)[:, None]  # whether the forehead of each column is
-    back = np.broadcast_to([0.0, 0.0, -1.0], grid.place.shape)
-    away = (side or np.sign(grid.place[..., :1] - parting.place)) * np.array([1.0, 0.0, 0.0]) + 0.4 * grid.down
+    back = np.broadcast_to([0.0, 0.0, -1.0], grid.points.shape)
+    away = (side or np.sign(grid.points[..., :1] - parting.offset)) * np.array([1.0, 0.0, 0.0]) + 0.4 * grid.down
     swept = parting.back * back + parting.aside * away
     front = bare[..., None] * swept + (1 - bare[..., None]) * grid.down
     turn = np.clip((_FRONT - np.abs(azimuth)) / 0.5, 0, 1) * np.clip((0.02 - below) / 0.02, 0, 1)
@@ -247,8 +247,8 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
     """Tensors (C, R, 3, 3) of the lines that photos show on the hair's outside, weighted, the weights (C, R), and the
     lines' clearness (C, R), weighted likewise."""
     grid = surface.grid
-    outside = grid.place + grid.normal * surface.height[..., None]
-    there = surface.there > 0.5
+    outside = grid.points + grid.normal * surface.height[..., None]
+    there = surface.coverage > 0.5
     one = np.where(grid.radius[..., None] > 1e-3, np.roll(outside, -1, 0) - np.roll(outside, 1, 0), grid.around)
     first = unit_vectors(one)
     normal = unit_vectors(np.cross(np.gradient(outside, axis=1), first))
@@ -278,7 +278,7 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
 
 def _photo_line(view: HairView, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cosine and sine of the photo's line at points (..., 3), and how clear it is, 0 to 1."""
-    double = [looked_up(view.direction[..., k] * view.hair * view.known, points, view) for k in (0, 1)]
+    double = [looked_up(view.direction[..., k] * view.hair * view.visible, points, view) for k in (0, 1)]
     clear = np.hypot(*double)
     angle = 0.5 * np.arctan2(double[1], double[0])
     return np.cos(angle), np.sin(angle), clear
@@ -389,11 +389,11 @@ def trace_guides(
     """Guides (G, GUIDE_POINTS, 3), metres, roots first, in the hair's body along its field, or straight out of the
     scalp where its ``curl`` has it stand, or all the way to a ``knot``."""
     generator = np.random.default_rng(seed)
-    azimuth, s = _roots(surface, generator, curl.stands)
+    azimuth, s = _roots(surface, generator, curl.upright)
     if not len(azimuth):
         return np.zeros((0, GUIDE_POINTS, 3), np.float32)
-    if curl.stands:
-        return _ended(_standing(surface, azimuth, s, generator), views)
+    if curl.upright:
+        return _ended(_upright_lines(surface, azimuth, s, generator), views)
     turn = _turns(azimuth, s, generator)
     paths = _with_unreached(surface, field, _walk(surface, field, (azimuth, s), turn))
     lengths = paths.count * _PACE if knot else _lengths(surface, field, paths)
@@ -405,7 +405,7 @@ def trace_guides(
 
 
 def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Azimuths and s of roots, spread evenly, as dense as hair grows there; everywhere alike where it ``stands``."""
+    """Azimuths and s of roots, spread evenly, as dense as hair grows there; everywhere alike if hair ``stands``."""
     grid, count = surface.grid, (_CANDIDATES if stands else 1) * ROOTS
     place = (np.arange(count)[:, None] * _EVEN + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
@@ -413,7 +413,7 @@ def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -
     grows = grid.at(surface.roots, azimuth, s)
     if stands:  # bald spots would show
         kept = np.flatnonzero(grows > 0.5)
-        kept = kept[apart(grid.at(grid.place, azimuth[kept], s[kept]), _STANDING)]
+        kept = kept[apart(grid.at(grid.points, azimuth[kept], s[kept]), _STANDING)]
     else:
         kept = grows > 0.25 + 0.5 * generator.random(count) * (grows < 0.75)
     return azimuth[kept], s[kept]
@@ -421,10 +421,10 @@ def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -
 
 @dataclass(frozen=True)
 class Knot:
-    """Where hair is gathered: ``place`` on the scalp and unit vector ``out``, (3,); ``radius`` of the bun in metres;
+    """Where hair is gathered: ``position`` on the scalp and unit vector ``out``, (3,); ``radius`` of the bun in metres;
     ``length`` of a tail, 0 for a bun."""
 
-    place: np.ndarray
+    position: np.ndarray
     out: np.ndarray
     radius: float
     length: float
@@ -437,8 +437,8 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
     grid, height = surface.grid, top_height(surface)
     if height > _TIED or falls(surface):
         return None
-    place, normal = grid.place[0, _TIE], grid.normal[0, _TIE]
-    shell = grid.place + grid.normal * (max(height, _TIGHT) + _BLOB)
+    place, normal = grid.points[0, _TIE], grid.normal[0, _TIE]
+    shell = grid.points + grid.normal * (max(height, _TIGHT) + _BLOB)
     behind = Knot(place, normal, _BUN, _TAIL)
     best = behind if long_ and height <= _TIGHT else None
     largest = _LEAST_BLOB
@@ -446,7 +446,7 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
         depth = depth_map(
             shell.reshape(-1, 3), _triangles(grid.s + 0 * grid.radius < grid.line[:, None] + _BLOB), view.camera
         )
-        free = (view.hair > 0.5) & (view.known > 0.5) & ~np.isfinite(depth) & ~np.isfinite(view.depth)
+        free = (view.hair > 0.5) & (view.visible > 0.5) & ~np.isfinite(depth) & ~np.isfinite(view.depth)
         count, _, stats, centres = cv2.connectedComponentsWithStats(free.astype(np.uint8))
         if count < 2:
             continue
@@ -455,16 +455,16 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
         if area < largest or stats[number, cv2.CC_STAT_AREA] < _ONE_SIDE * free.sum():
             continue
         radius = float(np.sqrt(area / np.pi))
-        pixel = view.camera.project(grid.place + grid.normal * radius)[..., :2]
+        pixel = view.camera.project(grid.points + grid.normal * radius)[..., :2]
         usable = (np.abs(grid.azimuth) > 2.4) & (grid.s < grid.line[:, None] + 0.01) | (grid.s < 0.04)
         away = np.linalg.norm(pixel - centres[number], axis=-1) / view.pixels_per_metre
-        away = away + 0.5 * np.abs(grid.place[..., 0]) + np.where(usable, 0.0, 1.0)  # mostly it is in the middle
+        away = away + 0.5 * np.abs(grid.points[..., 0]) + np.where(usable, 0.0, 1.0)  # mostly it is in the middle
         node = np.unravel_index(int(away.argmin()), away.shape)
         tall = stats[number, cv2.CC_STAT_HEIGHT] / view.pixels_per_metre
-        knot = Knot(grid.place[node], grid.normal[node], min(radius, 0.045), tall if tall > 4 * radius else 0.0)
-        spot = (knot.place + radius * knot.out)[None]
+        knot = Knot(grid.points[node], grid.normal[node], min(radius, 0.045), tall if tall > 4 * radius else 0.0)
+        spot = (knot.position + radius * knot.out)[None]
         shown = sum(float(votes(spot, other)[0]) for other in views if other is not view)
-        thrown = shown < 0 and knot.place[1] > place[1]
+        thrown = shown < 0 and knot.position[1] > place[1]
         if not thrown or area > _THROWN:
             best, largest = behind if thrown else knot, area
     return best
@@ -473,7 +473,7 @@ def find_knot(surface: HairSurface, views: Sequence[HairView], long_: bool) -> K
 def gathered(guides: np.ndarray, knot: Knot, generator: np.random.Generator) -> np.ndarray:
     """Guides (G, P, 3) that come near a knot end there, half of them in its bun or tail."""
     result = guides.copy()
-    away = np.linalg.norm(guides - knot.place, axis=-1)
+    away = np.linalg.norm(guides - knot.position, axis=-1)
     down = np.array([0.0, -1.0, 0.0])
     side = unit_vectors(np.cross(knot.out, down))
     t = np.linspace(0, 1, GUIDE_POINTS)[:, None]
@@ -484,12 +484,12 @@ def gathered(guides: np.ndarray, knot: Knot, generator: np.random.Generator) -> 
             if knot.length:
                 length = knot.length * generator.uniform(0.75, 1.0)
                 out = knot.out * _OFF_HEAD * np.sin(np.pi * np.minimum(4 * t, 1) / 2)
-                more = knot.place + out + length * t * (down + 0.15 * knot.out) + offset * (0.5 + 0.5 * t)
+                more = knot.position + out + length * t * (down + 0.15 * knot.out) + offset * (0.5 + 0.5 * t)
             else:
                 turn = 2 * np.pi * (generator.random() + 1.2 * t)
                 tilt = np.pi * (generator.random() - 0.5)
                 ring = np.cos(turn) * (np.cos(tilt) * side + np.sin(tilt) * knot.out) + np.sin(turn) * down
-                more = knot.place + knot.radius * (0.8 * knot.out + ring * generator.uniform(0.7, 1.0))
+                more = knot.position + knot.radius * (0.8 * knot.out + ring * generator.uniform(0.7, 1.0))
             line = np.concatenate([line, more])
         result[k] = points_along(line, np.linspace(0, arc_length(line)[-1], guides.shape[1]))
     return result
@@ -505,7 +505,7 @@ def top_height(surface: HairSurface) -> float:
 def falls(surface: HairSurface) -> bool:
     """Whether hair at the sides hangs below the ears."""
     sides = _below_ears(surface.grid)
-    return bool((surface.there * sides).sum() > 0.5 * sides.sum())
+    return bool((surface.coverage * sides).sum() > 0.5 * sides.sum())
 
 
 def hangs(grid: HullGrid, told: np.ndarray) -> bool:
@@ -521,22 +521,22 @@ def _below_ears(grid: HullGrid) -> np.ndarray:
     return (np.abs(np.abs(grid.azimuth) - 1.6) < 0.4) & (below > 0.05) & (below < 0.08)
 
 
-def _standing(
+def _upright_lines(
     surface: HairSurface, azimuth: np.ndarray, s: np.ndarray, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """Lines (P, 3) straight from roots (M,) to the hair's outside, and from the nearest roots to what overhangs the
     hairline."""
     grid = surface.grid
-    roots = grid.at(grid.place, azimuth, s)
-    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5))
-    away, near = cKDTree(roots).query(grid.place[column, row], distance_upper_bound=_JOIN)
+    roots = grid.at(grid.points, azimuth, s)
+    column, row = np.nonzero((surface.coverage > 0.5) & (surface.roots < 0.5))
+    away, near = cKDTree(roots).query(grid.points[column, row], distance_upper_bound=_JOIN)
     joined = away <= surface.height[column, row]  # hair overhangs as far as it stands
     ends = np.concatenate([np.stack([azimuth, s], 1),
                            np.stack([grid.azimuth[column[joined], 0], row[joined] * STEP], 1)])  # fmt: skip
     starts = np.concatenate([np.arange(len(roots)), near[joined]])
     depth = 1 - _UNDER * generator.random(len(ends)) ** 4
     height = np.maximum(grid.at(surface.height, *ends.T) * depth, 0.003)
-    outside = grid.at(grid.place, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
+    outside = grid.at(grid.points, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
     outside += generator.normal(0, _STRAY, outside.shape) * height[:, None]
     line = np.linspace(0, 1, GUIDE_POINTS)[:, None]
     return list(roots[starts, None] * (1 - line) + outside[:, None] * line)
@@ -569,11 +569,11 @@ def _walk(
     count = np.ones(len(s), int)
     spin = np.where(grid.s > 0, grid.s / np.maximum(grid.radius, 0.05 * np.maximum(grid.s, 1e-4)), 1.0)
     back, left = rooted is not None, np.zeros(len(s)) if rooted is None else rooted.copy()
-    side = field.side(grid.at(grid.place, azimuth, s))
-    for number, each in enumerate(field.ways):
+    side, x = field.side(grid.at(grid.points, azimuth, s)), grid.points[..., 0] - field.parting
+    for number, each in enumerate(field.directions):
         walking = np.flatnonzero(side == number)
-        down, around, x = (each * grid.down).sum(-1), (each * grid.around).sum(-1), grid.place[..., 0] - field.parting
-        maps = np.stack([down, around, spin, 1 - field.combed, surface.there, surface.roots, x], -1)
+        down, around = ((each * axis).sum(-1) for axis in (grid.down, grid.around))
+        maps = np.stack([down, around, spin, 1 - field.combed, surface.coverage, surface.roots, x], -1)
         here = grid.at(maps, azimuth[walking], s[walking])
         for step in range(1, steps + 1):
             if not len(walking):
@@ -590,7 +590,7 @@ def _walk(
             inside = (here[:, 4] > 0.5) & (d < (ROWS - 2) * STEP)
             if back:
                 left[walking] -= _PACE * (here[:, 5] > 0.5)
-                inside &= (left[walking] > 0) & ((number == (here[:, 6] > 0)) | (len(field.ways) == 1))
+                inside &= (left[walking] > 0) & ((number == (here[:, 6] > 0)) | (len(field.directions) == 1))
             walking, here = walking[inside], here[inside]
             count[walking] = step + 1
     return _Paths(azimuths, rows, count)
@@ -602,7 +602,7 @@ def _cells(azimuth: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return column, np.clip(np.round(s / STEP).astype(int), 0, ROWS - 1)
 
 
-def _shown(paths: _Paths) -> np.ndarray:
+def _path_mask(paths: _Paths) -> np.ndarray:
     """(M, T) bool which points of the paths are hair."""
     return np.arange(paths.s.shape[1]) < paths.count[:, None]
 
@@ -610,7 +610,7 @@ def _shown(paths: _Paths) -> np.ndarray:
 def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) -> _Paths:
     """The paths, and for hair that none comes near, or few where they spread, paths that were walked back from there to
     the scalp, or to the nearest strand that comes from it."""
-    grid, shown = surface.grid, _shown(paths)
+    grid, shown = surface.grid, _path_mask(paths)
     reached = np.zeros((COLUMNS, ROWS))
     np.add.at(reached, _cells(paths.azimuth[shown], paths.s[shown]), _PACE / STEP)
     number = np.maximum(uniform_filter(reached, (3, 5), mode=("wrap", "nearest")), 1e-6)
@@ -618,7 +618,7 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     thin = _THINNED * (1 - _DENSE / np.maximum(beside, _DENSE))
     thin[maximum_filter(reached, (1, 5), mode=("wrap", "nearest")) == 0] = 1
     even = np.add.outer(np.arange(COLUMNS) * _EVEN[0], np.arange(ROWS) * _EVEN[1]) % 1
-    column, row = np.nonzero((surface.there > 0.5) & (surface.roots < 0.5) & (even < thin))
+    column, row = np.nonzero((surface.coverage > 0.5) & (surface.roots < 0.5) & (even < thin))
     if not len(column):
         return paths
     deep = _ABOVE * (even / np.maximum(thin, 1e-6))[column, row]
@@ -628,8 +628,8 @@ def _with_unreached(surface: HairSurface, field: DirectionField, paths: _Paths) 
     lines = [np.stack([back.azimuth[k, :count], back.s[k, :count]], 1)[::-1] for k, count in enumerate(back.count)]
     azimuth, end = np.array([line[0] for line in lines]).T
     grows, fallen = grid.at(surface.roots, azimuth, end) > 0.5, _over_skin(grid, back) > _FALLEN
-    place = grid.at(grid.place, azimuth, np.maximum(end - _ABOVE, 0))
-    away, near = cKDTree(grid.at(grid.place, a, s)).query(place, distance_upper_bound=_JOIN)
+    place = grid.at(grid.points, azimuth, np.maximum(end - _ABOVE, 0))
+    away, near = cKDTree(grid.at(grid.points, a, s)).query(place, distance_upper_bound=_JOIN)
     added = [lines[k] for k in np.flatnonzero(grows)]
     for k in np.flatnonzero(np.isfinite(away) & fallen & ~grows):
         first = step[near[k]] + 1
@@ -676,7 +676,7 @@ def _lifted(
     whole = paths
     count = np.minimum(paths.count, 1 + np.ceil(np.maximum(lengths, _PACE) / _PACE).astype(int))
     paths = _Paths(paths.azimuth, paths.s, count)
-    shown = _shown(paths)
+    shown = _path_mask(paths)
     travelled = np.broadcast_to(np.arange(paths.s.shape[1]) * _PACE, paths.s.shape)
     farthest = np.full((COLUMNS, ROWS), _PACE)
     np.maximum.at(farthest, _cells(paths.azimuth[shown], paths.s[shown]), travelled[shown])
@@ -688,9 +688,9 @@ def _lifted(
     rising = np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN))
     risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
     share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
-    radius = np.repeat(_OUTERMOST * _meeting(grid.at(grid.place, paths.azimuth[:, 0], paths.s[:, 0])), count)
+    radius = np.repeat(_OUTERMOST * _meeting(grid.at(grid.points, paths.azimuth[:, 0], paths.s[:, 0])), count)
     rise = np.minimum(share * np.maximum(height - radius, _LEAST_RISE * height), _STEEP * t)
-    place = grid.at(grid.place, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
+    place = grid.at(grid.points, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
 
 

@@ -277,8 +277,8 @@ class SurfaceLandmarker:
         box, whose angle is unreliable in profiles, and an upright one; returns the result with the lower deviation."""
         turned = zip(_BOX_WINDOWS, (face.angle, 0.0), strict=True)
         windows = [Window(face.centre, size * face.side, angle) for size, angle in turned]
-        answers = [self.find(pixels, self._look(pixels, window, _FIRST).places) for window in windows]
-        return min(answers, key=lambda answer: float(np.median(answer.deviation) / np.ptp(answer.places, axis=0).max()))
+        answers = [self.find(pixels, self._look(pixels, window, _FIRST).positions) for window in windows]
+        return min(answers, key=lambda one: float(np.median(one.deviation) / np.ptp(one.positions, axis=0).max()))
 
     def find(self, pixels: np.ndarray, landmarks: np.ndarray) -> SurfaceLandmarks:
         """Points of the face with detected ``landmarks`` (478, 2 or 3) in a picture (H, W, 3) uint8 sRGB.
@@ -291,7 +291,7 @@ class SurfaceLandmarker:
     def find_in(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
         """The same from a known first window (about ``WINDOW_PER_FACE`` times as large as the face)."""
         first = self._look(pixels, window, _FIRST)
-        return self._look(pixels, landmark_window(first.places, WINDOW_PER_FACE), _VARIANTS)
+        return self._look(pixels, landmark_window(first.positions, WINDOW_PER_FACE), _VARIANTS)
 
     def find_near(self, pixels: np.ndarray, window: Window) -> SurfaceLandmarks:
         """The same from two passes over a window that is nearly right: less accurate, in a fifth of the time."""
@@ -341,7 +341,7 @@ def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:
     for face, window in zip(faces, windows, strict=True):
         if face.surface is None:
             raise ValueError(f"{face.name} has no points of the landmark net")
-        points = window.from_picture(face.surface.places, 1.0)
+        points = window.from_picture(face.surface.positions, 1.0)
         rows.append(np.column_stack([points, face.surface.deviation / window.side]))
     return torch.from_numpy(np.stack(rows)).float()
 

@@ -54,11 +54,11 @@ class SurfaceLandmarks:
 
     Attributes
     ----------
-    places : (478, 2) float64 of the template's ``landmarks478``, x and y in crop pixels.
+    positions : (478, 2) float64 of the template's ``landmarks478``, x and y in crop pixels.
     deviation : (478,) float64 standard deviation of x and of y predicted by the net, crop pixels.
     """
 
-    places: np.ndarray
+    positions: np.ndarray
     deviation: np.ndarray
 
 
@@ -68,16 +68,16 @@ class CorrectedLandmarks:
 
     Attributes
     ----------
-    landmarks : (N,) int64 of the 478, each once. places : (N, 2) float64 crop pixels.
-    found : (478, 2) float32 positions of all 478 from the detector.
-    ears : (E,) int64 of the six ``head_points.ear_vertices``, each once; ear_places : (E, 2) float64 crop pixels.
+    landmarks : (N,) int64 of the 478, each once. positions : (N, 2) float64 crop pixels.
+    detected : (478, 2) float32 positions of all 478 from the detector.
+    ears : (E,) int64 of the six ``head_points.ear_vertices``, each once; ear_positions : (E, 2) float64 crop pixels.
     """
 
     landmarks: np.ndarray
-    places: np.ndarray
-    found: np.ndarray
+    positions: np.ndarray
+    detected: np.ndarray
     ears: np.ndarray
-    ear_places: np.ndarray
+    ear_positions: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -197,10 +197,10 @@ def _with_points(face: PhotoFace, points: Sequence[CorrectedPoint]) -> PhotoFace
     believed[number[of_face], :2] = picked[of_face]
     corrected = CorrectedLandmarks(
         landmarks=number[of_face],
-        places=picked[of_face],
-        found=face.landmarks[:, :2].copy(),
+        positions=picked[of_face],
+        detected=face.landmarks[:, :2].copy(),
         ears=number[of_ears] - LANDMARKS,
-        ear_places=picked[of_ears],
+        ear_positions=picked[of_ears],
     )
     return replace(face, landmarks=believed, corrected=corrected)
 

@@ -27,12 +27,12 @@ from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture,
 from backend.texture.finishing import compose_skin, finish_skin, inpaint_lid_folds, paint_lash_lines, paint_parts
 from backend.texture.parts import (
     Scalp,
-    brow_place,
+    brow_masks,
+    hairless_skin,
     hidden_brows,
     paint_brows,
     scalp_below,
-    seen_darkness,
-    shown_beside_hair,
+    visible_brow_darkness,
     with_roots,
     without_brows,
 )
@@ -70,7 +70,7 @@ class TextureLayers:
 
     Attributes
     ----------
-    opening : (V,) of ``openness``. seen : (R, R) of ``AlbedoResult.coverage``. completion : as of ``build_albedo``.
+    opening : (V,) of ``openness``. coverage : (R, R) of ``AlbedoResult.coverage``. completion : as of ``build_albedo``.
     """
 
     template: Template
@@ -80,7 +80,7 @@ class TextureLayers:
     scalp: Scalp
     opening: np.ndarray
     eyes: EyeColours
-    seen: np.ndarray
+    coverage: np.ndarray
     completion: GraphAlbedoModel | None
 
 
@@ -158,17 +158,17 @@ def build_albedo(
     progress(_STAGE, 0.1)
     landmarks = template.landmarks478.positions(fitted.neutral)
     where = working_space.skin.sample(positions)
-    brows, darkness = brow_place(where, landmarks), None
+    brows, darkness = brow_masks(where, landmarks), None
     paints_brows = hidden_brows(brows, where[:, 0], photos)
     if paints_brows:
-        darkness = seen_darkness(brows, photos)
+        darkness = visible_brow_darkness(brows, photos)
         photos = [without_brows(photo, working_space.skin) for photo in photos]
     samples = [photo.samples for photo in photos]
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
     operators = surface_operators(cage, surface.cage_triangles)
     grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
-    photos = [replace(photo, shown=shown_beside_hair(photo.unwrap.weight, grows)) for photo in photos]
+    photos = [replace(photo, bare=hairless_skin(photo.unwrap.weight, grows)) for photo in photos]
     delit = remove_light(surface, working_space.skin, photos, operators, tone, positions)
     progress(_STAGE, 0.45)
     views = [photo.in_view for photo in photos]
@@ -186,7 +186,7 @@ def build_albedo(
     progress(_STAGE, 0.75)
     log_skin = compose_skin(surface, working_space.skin, space.skin, detail, fine, delit.log_base, positions, density)
     if paints_brows:
-        place = brow_place(space.skin.sample(positions), landmarks)
+        place = brow_masks(space.skin.sample(positions), landmarks)
         log_skin = paint_brows(log_skin, space.skin, positions, place, scalp.log_color, darkness)
     progress(_STAGE, 0.85)
 
@@ -207,7 +207,7 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     roots = space.skin.sample(layers.scalp.shade[:, None])[:, 0]
     log_skin = with_roots(edited_skin(own, edits), roots, layers.scalp.log_color)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
-    skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.seen)
+    skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.coverage)
     skin = inpaint_lid_folds(skin, space.skin, template, surface, positions, own.full_density)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
@@ -215,7 +215,7 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     paint_parts(canvas, template, surface, space, fitted, log_base, positions, layers.eyes)
     albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
     if layers.completion is not None:
-        albedo = with_learned_completion(template, albedo, layers.seen, layers.completion)
+        albedo = with_learned_completion(template, albedo, layers.coverage, layers.completion)
     return albedo
 
 

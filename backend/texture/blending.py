@@ -393,7 +393,7 @@ class SolvedDetail:
     weights : (S, S) per photo, its weight for finer detail.
     cover : (S, S) in [0, 1], how surely photos show bare skin; mirrored : the same of only the other side.
     hair : (S, S) per photo, 1 on pale brows and beards, whose brightness is not a highlight.
-    shown : (S, S) per photo, how well it shows bare skin, square on.
+    visibility : (S, S) per photo, how well it shows bare skin, square on.
     """
 
     solved: np.ndarray
@@ -402,7 +402,7 @@ class SolvedDetail:
     cover: np.ndarray
     mirrored: np.ndarray
     hair: tuple[np.ndarray, ...]
-    shown: tuple[np.ndarray, ...]
+    visibility: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -455,7 +455,7 @@ def observe_detail(
             hair,
             photo.samples.monochrome,
         )
-        weight = atlas.image(photo.shown)
+        weight = atlas.image(photo.bare)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
         strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)
@@ -471,7 +471,7 @@ def observe_detail(
         return middle, score, 1.0 - BLENDING.strained_less * strained, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
 
     looks = zip(*each(look, photos, delit.log_fields), strict=True)
-    behind = np.maximum.reduce([p.unwrap.seen * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
+    behind = np.maximum.reduce([p.unwrap.visible * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
     return ObservedDetail(features, feature, *looks, behind)
 
 

@@ -596,7 +596,7 @@ def remove_light(
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1], in a hat's shade too."""
         texels = np.log(np.maximum(photo.unwrap.linear, DARKEST))
-        mean, total = surface.at_cage(atlas, texels, photo.shown * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
+        mean, total = surface.at_cage(atlas, texels, photo.bare * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         mean = mean - light
         mean = _with_chroma(mean, matt) if photo.samples.colourless else mean
         return mean, np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust

@@ -85,12 +85,12 @@ class SkinLayers:
     def nbytes(self) -> int:
         """Bytes of the largest arrays."""
         own = self.detail
-        return self.log_skin.nbytes + sum(a.nbytes for a in (*own.per_photo, *own.weights, *own.hair, *own.shown))
+        return self.log_skin.nbytes + sum(a.nbytes for a in (*own.per_photo, *own.weights, *own.hair, *own.visibility))
 
 
 def halved(detail: SolvedDetail) -> SolvedDetail:
     """The detail with the arrays of single photos as half floats, for keeping."""
-    names = ("per_photo", "weights", "hair", "shown")
+    names = ("per_photo", "weights", "hair", "visibility")
     return replace(detail, **{n: tuple(a.astype(np.float16) for a in getattr(detail, n)) for n in names})
 
 
@@ -163,13 +163,13 @@ def check_edits(layers: SkinLayers, edits: TextureEdits) -> None:
                 "Photos paint neither the front of the neck nor the inside of the mouth.",
                 "Mark skin above them: the front of the neck and the bust take its colours.",
             )
-        if (wanted * _shown(layers, names.index(name))).sum() < LEAST_SHOWN * wanted.sum():
+        if (wanted * _skin_visibility(layers, names.index(name))).sum() < LEAST_SHOWN * wanted.sum():
             raise LikenessError("usage", f"{name} does not show what it is to paint.", "Choose a photo that shows it.")
 
 
-def _shown(layers: SkinLayers, index: int) -> np.ndarray:
+def _skin_visibility(layers: SkinLayers, index: int) -> np.ndarray:
     """(S, S) in [0, 1], how surely a photo shows the skin; no further than its own pixels of it."""
-    shown = layers.detail.shown[index].astype(np.float32)
+    shown = layers.detail.visibility[index].astype(np.float32)
     chart = layers.working.image(np.ones(len(layers.working.texel), bool))
     hole, fade = BLENDING.hole * layers.density**2, BLENDING.fade * layers.density
     return photos_cover(shown > BLENDING.known, chart, hole, fade) * smoothstep(0.0, BLENDING.known, shown)
@@ -193,7 +193,7 @@ def _shades(layers: SkinLayers) -> tuple[np.ndarray, ...]:
     surface, atlas = layers.surface, layers.working
     plain = plain_skin(surface)[: surface.count]
     shades = []
-    for field_, shown in zip(layers.delit.log_fields, layers.detail.shown, strict=True):
+    for field_, shown in zip(layers.delit.log_fields, layers.detail.visibility, strict=True):
         weight = atlas.gather(shown).astype(np.float32)
         _, seen = surface.at_cage(atlas, weight[:, None], weight)
         shades.append(field_ - weighted_median(field_[: surface.count], seen * plain + 1e-9).astype(np.float32))
@@ -217,7 +217,7 @@ def _painted(
     layers: SkinLayers, skin: np.ndarray, index: int, share: np.ndarray, shades: tuple[np.ndarray, ...]
 ) -> np.ndarray:
     """The skin (P, C) with the share (C,) of the cage's vertices as one photo alone shows it."""
-    detail, mask = layers.detail, _mask(layers, share) * _shown(layers, index)
+    detail, mask = layers.detail, _mask(layers, share) * _skin_visibility(layers, index)
     own = [getattr(detail, one)[index].astype(np.float32) for one in ("per_photo", "hair")]
     alone = replace(detail, per_photo=(own[0],), weights=((mask > 0).astype(np.float32),), hair=(own[1],))
     delit = replace(layers.delit, log_fields=(layers.delit.log_fields[index],))

@@ -165,17 +165,17 @@ class IrisPattern:
     ----------
     tone : (RADII, ANGLES, 3) float32 log colour relative to the iris's own, row 0 in the middle; angles counter-
         clockwise from the right as seen by a viewer.
-    seen : (RADII, ANGLES) float32 confidence in [0, 1]; 0 where no photo is sharp enough.
+    confidence : (RADII, ANGLES) float32 confidence in [0, 1]; 0 where no photo is sharp enough.
     """
 
     tone: np.ndarray
-    seen: np.ndarray
+    confidence: np.ndarray
 
     def at(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 3) tone and (N,) confidence at points of the iris, in units of its radius, y up."""
         angle = np.arctan2(y, x) / (2 * np.pi) * ANGLES - 0.5
         rows = np.clip(np.hypot(x, y) * RADII - 0.5, 0, RADII - 1)
-        fields = np.concatenate([self.tone, self.seen[..., None]], -1)
+        fields = np.concatenate([self.tone, self.confidence[..., None]], -1)
         fields = np.concatenate([fields[:, -2:], fields, fields[:, :2]], 1)  # angles are periodic
         where = np.stack([rows, np.mod(angle, ANGLES) + 2.0])
         found = np.stack([map_coordinates(fields[..., k], where, order=1, mode="nearest") for k in range(4)], -1)
@@ -195,7 +195,7 @@ def iris_patterns(photos: Sequence[PhotoInView]) -> tuple[IrisPattern, IrisPatte
                 continue
             own = one_pattern(photo.face, row)
             if own is not None:
-                share = own.seen * photo.samples.trust
+                share = own.confidence * photo.samples.trust
                 tone += share[..., None] * own.tone
                 weight += share
         if weight.max() < 1e-3:
@@ -337,18 +337,18 @@ class IrisSample:
 
 @dataclass(frozen=True)
 class _Eye:
-    """Pixels around one iris: ``linear`` light (N, 3), ``place`` (N, 2) in units of its ``radius`` (px), y down, and
+    """Pixels around one iris: ``linear`` light (N, 3), ``position`` (N, 2) in units of its ``radius`` (px), y down, and
     ``labels`` (N,)."""
 
     linear: np.ndarray
-    place: np.ndarray
+    position: np.ndarray
     labels: np.ndarray
     radius: float
 
     @property
     def distance(self) -> np.ndarray:
         """(N,) from the iris's centre, in radii."""
-        return np.hypot(self.place[:, 0], self.place[:, 1])
+        return np.hypot(self.position[:, 0], self.position[:, 1])
 
     def white(self, fewest: int) -> tuple[np.ndarray, int] | None:
         """(3,) mean linear colour of the sclera and its pixel count; None with fewer than ``fewest`` pixels."""
@@ -404,7 +404,7 @@ def iris_sample(face: PhotoFace, shading: np.ndarray) -> IrisSample | None:
     found, areas, radii, against, warmth = [], [], [], [], []
     for eye in _eyes_of(face):
         ring = (eye.distance > 0.42) & (eye.distance < 0.85) & (eye.labels == FaceClass.EYES)
-        ring &= eye.place[:, 1] > -0.35  # the upper lid shades the top
+        ring &= eye.position[:, 1] > -0.35  # the upper lid shades the top
         if ring.sum() < 8:
             continue
         linear = eye.linear[ring]  # (n, 3)

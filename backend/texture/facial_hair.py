@@ -99,7 +99,7 @@ def grow_facial_hair(
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
     normals = vertex_normals(cage, surface.cage_triangles)
-    fields = np.concatenate([cage, normals, _place(surface, cage, normals)[:, None]], axis=1)
+    fields = np.concatenate([cage, normals, _beard_area(surface, cage, normals)[:, None]], axis=1)
     fields = atlas.sample(surface.lifted(fields)).astype(np.float64)
     where, normal, place = fields[:, :3], unit_vectors(fields[:, 3:6]), fields[:, 6]
     views = [_labels(surface, atlas, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
@@ -187,7 +187,7 @@ def _coloured(logs: np.ndarray, height: np.ndarray, skin: np.ndarray, faces: Seq
     return np.exp(logs).clip(0.005, 0.9)
 
 
-def _place(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """(C,) in [0, 1] on the cage (C, 3) where a beard may grow: the lower face, sideburns, and the neck below the
     jaw, but not its sides and its back."""
     regions = {name: surface.regions[name][: surface.count] for name in ("lids_left", "face", "neck", "ears")}

@@ -42,7 +42,7 @@ class PartsSettings:
     ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
-    brow_shown: float = 0.85
+    brow_coverage: float = 0.85
     """Fraction of the area within one brow's landmarks, 0.3 to 1.4: brows are painted if photos show less of both. Five
     people whose photos show their brows have 1.4 to 2.6, because the labels fill the outline and the hair beside it;
     under thick frames it is 0.7."""
@@ -52,7 +52,7 @@ class PartsSettings:
     """Fraction of the area within both brows' landmarks, 0.01 to 0.2, needed to measure their darkness."""
     brow_dark_part: float = 0.25
     """Quantile of brightness at which a brow's darkness is measured; brighter texels are skin between hairs."""
-    beside_brows: float = 170.0
+    brow_margin: float = 170.0
     """Divisor of the working size, 80 to 350: brows extend 1 / 170 of it beyond their labels."""
     brow_density: float = 0.8
     """Share in [0, 1]: most of the skin that painted hairs cover."""
@@ -135,7 +135,7 @@ class PartsSettings:
 PARTS = PartsSettings()
 
 
-def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def brow_masks(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """(2, P) float32 masks in [0, 1] of the right and left brow from landmarks, at an atlas's texels.
 
     where : (P, 3) the texels and landmarks : (478, 3) neutral, metres.
@@ -146,19 +146,19 @@ def brow_place(where: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 def hidden_brows(place: np.ndarray, across: np.ndarray, photos: Sequence[TexturePhoto]) -> bool:
     """Whether no photo shows a brow that could be used, directly or mirrored.
 
-    place : (2, P) of ``brow_place`` at the working size. across : (P,) x of the texels, negative on the person's right.
+    place : (2, P) of ``brow_masks`` at the working size. across : (P,) x of the texels, negative on the person's right.
     A brow may lie beside its landmarks, so all brow texels on its side of the face count.
     """
     shown = np.maximum.reduce([p.unwrap.weight * (p.unwrap.labels == FaceClass.BROWS) for p in photos])
     return all(
-        (shown[side] > 0.3).sum() < PARTS.brow_shown * (brow > 0.5).sum()
+        (shown[side] > 0.3).sum() < PARTS.brow_coverage * (brow > 0.5).sum()
         for brow, side in zip(place, (across < 0.0, across >= 0.0), strict=True)
     )
 
 
-def seen_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | None:
+def visible_brow_darkness(place: np.ndarray, photos: Sequence[TexturePhoto]) -> float | None:
     """Darkness of partly hidden brows (above a rim, beside a fringe): log units below their skin's
-    brightness. None if hardly any brow is visible. place : (2, P) of ``brow_place`` at the working size."""
+    brightness. None if hardly any brow is visible. place : (2, P) of ``brow_masks`` at the working size."""
     found = [np.zeros(0)]
     for photo in photos:
         brightness = np.log(np.maximum(photo.unwrap.linear.mean(axis=1), 1e-3))
@@ -176,9 +176,9 @@ def without_brows(photo: TexturePhoto, atlas: SurfaceAtlas) -> TexturePhoto:
     """The photo without its visible bits of brow (above a rim, say), which would lie beside the painted brows. atlas :
     at the working size."""
     bits = atlas.image((photo.unwrap.labels == FaceClass.BROWS).astype(np.float32))
-    grown = cv2.dilate(bits, disc(round(atlas.resolution / PARTS.beside_brows)))
+    grown = cv2.dilate(bits, disc(round(atlas.resolution / PARTS.brow_margin)))
     left = 1.0 - atlas.gather(cv2.GaussianBlur(grown, (0, 0), 1.0))
-    return replace(photo, unwrap=replace(photo.unwrap, weight=photo.unwrap.weight * left), shown=photo.shown * left)
+    return replace(photo, unwrap=replace(photo.unwrap, weight=photo.unwrap.weight * left), bare=photo.bare * left)
 
 
 def paint_brows(
@@ -194,7 +194,7 @@ def paint_brows(
     Parameters
     ----------
     log_skin : (P, 3) log albedo at the atlas's texels. positions : (V, 3) neutral, metres. place : (2, P) of
-    ``brow_place``. log_hair : (3,). darkness : log units below skin, of ``seen_darkness``; None: the hair's.
+    ``brow_masks``. log_hair : (3,). darkness : log units below skin, of ``visible_brow_darkness``; None: the hair's.
 
     Returns
     -------
@@ -388,7 +388,7 @@ def _scalp_coverage(length: np.ndarray) -> np.ndarray:
     return PARTS.root_shade + np.maximum(covered - PARTS.root_shade, 0) * cropped
 
 
-def shown_beside_hair(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
+def hairless_skin(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
     """(P,) float32 how far a photo shows skin that hair neither hides nor shades; weight (P,) of bare skin."""
     return (weight * (1.0 - smoothstep(0.1, 0.5, grows))).astype(np.float32)
 

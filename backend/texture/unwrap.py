@@ -140,19 +140,19 @@ class PhotoUnwrap:
     ----------
     linear : (P, 3) float32 linear light.
     labels : (P,) uint8 of ``FaceClass``.
-    seen : (P,) float32 in [0, 1]: the photo sees this texel (visibility, angle, distance to outlines), occluded or
+    visible : (P,) float32 in [0, 1]: the photo sees this texel (visibility, angle, distance to outlines), occluded or
         not.
-    weight : (P,) float32 in [0, 1]: ``seen``, and bare face there (labels, exposure, distance to occluders).
+    weight : (P,) float32 in [0, 1]: ``visible``, and bare face there (labels, exposure, distance to occluders).
     near_eye : (P,) float32 in [0, 1]: the weight for the lids. Lashes and shadow belong to their look, so only glasses,
         hair, hands and background lower it.
-    with_hair : (P,) float32 in [0, 1]: ``seen``, and bare face or hair there.
+    with_hair : (P,) float32 in [0, 1]: ``visible``, and bare face or hair there.
     away : (P,) float32 metres in the image from hair, hands, glasses and background.
     cosine : (P,) float32.
     """
 
     linear: np.ndarray
     labels: np.ndarray
-    seen: np.ndarray
+    visible: np.ndarray
     weight: np.ndarray
     near_eye: np.ndarray
     with_hair: np.ndarray
@@ -317,7 +317,7 @@ def above_eyes(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
 def wears_hat(unwrap: PhotoUnwrap, top: np.ndarray) -> float:
     """How surely, in [0, 1], a photo shows a hat: of what it shows on the head's top (P,), ``top`` in [0, 1], most is
     labelled occluder and little is hair or skin."""
-    shown = unwrap.seen * top
+    shown = unwrap.visible * top
     total = float(shown.sum())
     if total <= 0.0:
         return 0.0
@@ -457,7 +457,7 @@ def screen(
     weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
     lip = regions.lips > 0.6
     weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
-    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.seen > SEEN)
+    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.visible > SEEN)
     weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
     sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
     if sure.sum() < 200:
@@ -487,7 +487,7 @@ def screen(
     bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_CLASSES)
     bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
     strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
-    seen = unwrap.seen > SEEN
+    seen = unwrap.visible > SEEN
     weight = weight * (1.0 - _dilated(bad * seen, atlas, 1.0))
     weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
     return weight.astype(np.float32)
@@ -523,8 +523,8 @@ class TexturePhoto:
     unwrap : the photo at the texels of the atlas of working size; grey photos have three equal channels.
     transfer : (V, 9), shading = transfer @ light.
     samples : its skin at the cage's vertices.
-    shown : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
-        only skin beside the hair (``scalp.shown_beside_hair``).
+    bare : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
+        only skin beside the hair (``parts.hairless_skin``).
     strained : (V,) in [0, 1], how far the expression folds plain skin, which is then no evidence for skin at rest.
     below_hat : (V,) in [0, 1], skin above the eyes in a photo that shows a hat.
     """
@@ -535,7 +535,7 @@ class TexturePhoto:
     unwrap: PhotoUnwrap
     transfer: np.ndarray
     samples: PhotoSamples
-    shown: np.ndarray
+    bare: np.ndarray
     strained: np.ndarray
     below_hat: np.ndarray
 

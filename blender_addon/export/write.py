@@ -273,7 +273,7 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     mesh = bpy.data.meshes.new(name)
     into = parts[0].matrix_world.inverted()
     frames = [np.array(into @ part.matrix_world) for part in parts]
-    vertices = np.concatenate([_moved(coordinates(m.vertices), f) for m, f in zip(meshes, frames, strict=True)])
+    vertices = np.concatenate([_transformed(coordinates(m.vertices), f) for m, f in zip(meshes, frames, strict=True)])
     loops = np.concatenate([_ints(m.loops, "vertex_index") + start for m, start in zip(meshes, starts, strict=False)])
     totals = np.concatenate([_ints(m.polygons, "loop_total") for m in meshes])
     mesh.vertices.add(len(vertices))
@@ -296,7 +296,7 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
         for part, frame, start, count in zip(meshes, frames, starts, counts, strict=False):
             own = part.shape_keys.key_blocks.get(block.name) if part.shape_keys else None
             if own is not None:
-                moved[start : start + count] = _moved(coordinates(own.points), frame)
+                moved[start : start + count] = _transformed(coordinates(own.points), frame)
         key.points.foreach_set("co", moved.ravel())
     for group in dict.fromkeys(group for own in groups for group in own):
         whole = np.concatenate([own.get(group, np.zeros(n)) for own, n in zip(groups, counts, strict=True)])
@@ -310,7 +310,7 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     return obj
 
 
-def _moved(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
+def _transformed(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """Transform points (N, 3) by a matrix (4, 4)."""
     return (points @ frame[:3, :3].T + frame[:3, 3]).astype(np.float32)
 
@@ -391,7 +391,7 @@ def _ints(items: bpy.types.bpy_prop_collection, name: str) -> np.ndarray:
 CHANNELS = ("red", "green", "blue")
 
 
-def write_beside(parts: Sequence[bpy.types.Object], preset: ExportPreset, path: Path) -> None:
+def write_companions(parts: Sequence[bpy.types.Object], preset: ExportPreset, path: Path) -> None:
     """Write ``NAME_wrinkles_1.png`` and so on, ``NAME_hair_strand_map.png`` and ``NAME.txt`` beside the exported file
     ``path``. Without wrinkles, a strand map and advice nothing is written. Raises ``OSError``."""
     material = skin_material(parts[0])
@@ -502,7 +502,7 @@ def export_head(
         wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = moved
         with _writing(exporter, preset) as known:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
-            write_beside(parts, preset, path)
+            write_companions(parts, preset, path)
     finally:
         _remove(copies if lower is None else [*copies, lower])
         materials.remove()

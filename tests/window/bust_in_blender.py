@@ -19,7 +19,7 @@ SEAM_METRES = 1e-5
 EDGE_METRES = 1e-3
 
 
-def drawn(obj: bpy.types.Object) -> np.ndarray:
+def evaluated_vertices(obj: bpy.types.Object) -> np.ndarray:
     """(V, 3) vertices in the world with keys, before any subdivision."""
     shown = [modifier for modifier in obj.modifiers if modifier.show_viewport]
     for modifier in shown:
@@ -57,7 +57,7 @@ def rings(obj: bpy.types.Object) -> list[np.ndarray]:
 
 def seam() -> float:
     """Largest distance, metres, of the bust's upper ring from the head's vertices."""
-    head, bust = drawn(of_part("head")), drawn(of_part("bust"))
+    head, bust = evaluated_vertices(of_part("head")), evaluated_vertices(of_part("bust"))
     upper = max(rings(of_part("bust")), key=lambda ring: bust[ring, 2].mean())
     tree = KDTree(len(head))
     for number, point in enumerate(head):
@@ -70,7 +70,7 @@ def story(tools: Any) -> Story:
     yield from head_from_photos(tools, bust=True)
     yield 2.0
     tools.screenshot("1_arrived")
-    bust = drawn(of_part("bust"))
+    bust = evaluated_vertices(of_part("bust"))
     lower = min(rings(of_part("bust")), key=lambda ring: bust[ring, 2].mean())
     level = float(np.ptp(bust[lower, 2]))
     tools.figures["lower_edge_mm"] = round(1000 * level, 3)

@@ -128,7 +128,7 @@ def brightness(path: Path) -> np.ndarray:
     return pixels @ np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
-def seen() -> dict[tuple[int, int], tuple[str, Vector]]:
+def camera_hits() -> dict[tuple[int, int], tuple[str, Vector]]:
     """Pixel (row from below, column) of a grid -> what the camera has there: the part's name ("" is nothing), place."""
     scene, camera = bpy.context.scene, bpy.context.scene.camera
     depsgraph = bpy.context.evaluated_depsgraph_get()
@@ -177,7 +177,7 @@ def check_eye(light: np.ndarray) -> dict[str, float]:
 
 def check_mouth(light: np.ndarray) -> dict[str, float]:
     """The throat is darker than the tongue, and neither is missing."""
-    lips, there = aims()["mouth"], seen()
+    lips, there = aims()["mouth"], camera_hits()
 
     def is_throat(name: str, place: Vector) -> bool:
         return name == "head" and place.y > lips.y + THROAT_METRES and abs(place.x - lips.x) < THROAT_HALF_METRES
@@ -192,7 +192,7 @@ def check_mouth(light: np.ndarray) -> dict[str, float]:
 
 def check_blink(_: np.ndarray) -> dict[str, float]:
     """No hole in a lid that is shut."""
-    names = [name for name, _ in seen().values()]
+    names = [name for name, _ in camera_hits().values()]
     share = sum(name in ("eye_left", "cornea_left") for name in names) / len(names)
     assert share <= MOST_EYE_SHARE, f"{share:.2%} of the rays meet the eyeball"
     return {"eye_share": round(share, 4)}
@@ -201,7 +201,7 @@ def check_blink(_: np.ndarray) -> dict[str, float]:
 CHECKS = {"eye": check_eye, "blink": check_blink, "mouth_04": check_mouth, "mouth_08": check_mouth}
 
 
-def drawn(shot: Shot, path: Path, render: Any) -> dict[str, float]:
+def render_shot(shot: Shot, path: Path, render: Any) -> dict[str, float]:
     """Draw a shot with ``render`` into ``path`` and check it: its figures."""
     put(shot)
     bpy.context.scene.render.filepath = str(path)
@@ -223,7 +223,9 @@ def story(tools: Any) -> Story:
             continue
         try:
             path = tools.HERE / f"close_up_{shot.name}.png"
-            tools.figures[shot.name] = drawn(shot, path, lambda **given: tools.call(bpy.ops.render.render, **given))
+            tools.figures[shot.name] = render_shot(
+                shot, path, lambda **given: tools.call(bpy.ops.render.render, **given)
+            )
         except AssertionError as error:  # all pictures are drawn, to be looked at
             failed.append(f"{shot.name}: {error}")
         tools.forget_gap()

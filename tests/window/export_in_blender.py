@@ -17,7 +17,7 @@ TOLERANCE_METRES = 1e-5
 MOVED_METRES = 3e-3
 
 
-def drawn(obj: bpy.types.Object) -> np.ndarray:
+def evaluated_vertices(obj: bpy.types.Object) -> np.ndarray:
     """(V, 3) world coordinates as the viewport draws them."""
     evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
     flat = np.empty(3 * len(evaluated.data.vertices), np.float32)
@@ -77,11 +77,11 @@ def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:
     first, last = action.frame_range
     assert round(last - first) == FRAME_LAST - 1, (preset, first, last)
     bpy.context.scene.frame_set(round(first))
-    rest = drawn(found)
+    rest = evaluated_vertices(found)
     bpy.context.scene.frame_set(round(last))
     yield 1.0
-    moved = float(np.linalg.norm(drawn(found) - rest, axis=1).max())
-    off = farthest(posed, drawn(found)) if preset != "GAME" else 0.0
+    moved = float(np.linalg.norm(evaluated_vertices(found) - rest, axis=1).max())
+    off = farthest(posed, evaluated_vertices(found)) if preset != "GAME" else 0.0
     tools.figures.setdefault("read_again", {})[preset] = {
         "meshes": len(new),
         "moved_mm": round(1000 * moved, 2),
@@ -111,7 +111,7 @@ def story(tools: Any) -> Story:
             keys[name].value = value
             keys[name].keyframe_insert("value", frame=frame)
     scene.frame_set(FRAME_LAST)
-    posed = drawn(head())
+    posed = evaluated_vertices(head())
     scene.frame_set(1)
     tools.addon("ui.redraw").push_undo("Head", scene)
     yield 2.0

@@ -15,7 +15,7 @@ FILLED = 0.8
 """Of the view's width or height, by the photo."""
 
 
-def shown() -> set[str]:
+def visible_objects() -> set[str]:
     """Names of the objects that the 3D View shows."""
     space = bpy.context.window_manager.windows[0].screen
     (view,) = [area.spaces.active for area in space.areas if area.type == "VIEW_3D"]
@@ -30,14 +30,14 @@ def story(tools: Any) -> Story:
     photos = [
         str(one["likeness_photo"]) for one in bpy.data.objects if "likeness_photo" in one and one.type == "CAMERA"
     ]
-    assert not shown() & {camera_of(photo).name for photo in photos}, "cameras are hidden"
+    assert not visible_objects() & {camera_of(photo).name for photo in photos}, "cameras are hidden"
     _, area, _ = tools.view3d()
     space = area.spaces.active
     assert tools.call(bpy.ops.likeness.look_through, "EXEC_DEFAULT", True, photo=photos[0]) == {"FINISHED"}
     yield 2.0
     tools.screenshot("2_through_photo")
-    assert space.local_view is not None and "Cube" not in shown() and "Light" in shown()
-    assert {of_part("head").name, camera_of(photos[0]).name} <= shown()
+    assert space.local_view is not None and "Cube" not in visible_objects() and "Light" in visible_objects()
+    assert {of_part("head").name, camera_of(photos[0]).name} <= visible_objects()
     tools.figures["photo_in_view"] = photo_in_view(tools, photos[0])
     assert max(photo_in_view(tools, photos[0])) > FILLED, "the photo fills the view"
     hair = next((obj for obj in bpy.data.objects if obj.type == "CURVES"), None)
@@ -45,16 +45,16 @@ def story(tools: Any) -> Story:
         hair.hide_viewport = True
         yield 1.0
         tools.screenshot("3_without_hair")
-        assert hair.name not in shown()
+        assert hair.name not in visible_objects()
         hair.hide_viewport = False
     tools.call(bpy.ops.likeness.edit_landmarks, "EXEC_DEFAULT", True, photo=photos[0])
     yield 1.0
     points = [obj.name for obj in bpy.data.objects if "likeness_landmark" in obj]
-    assert len(points) > 60 and set(points) <= shown(), "landmarks are in the local view"
+    assert len(points) > 60 and set(points) <= visible_objects(), "landmarks are in the local view"
     tools.call(bpy.ops.ed.undo)
     yield 1.0
     assert tools.call(bpy.ops.likeness.leave_photo, "EXEC_DEFAULT", True) == {"FINISHED"}
     yield 1.0
     tools.screenshot("4_left")
-    assert space.local_view is None and space.region_3d.view_perspective != "CAMERA" and "Cube" in shown()
-    assert not shown() & {camera_of(photo).name for photo in photos}, "cameras are hidden again"
+    assert space.local_view is None and space.region_3d.view_perspective != "CAMERA" and "Cube" in visible_objects()
+    assert not visible_objects() & {camera_of(photo).name for photo in photos}, "cameras are hidden again"

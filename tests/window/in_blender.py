@@ -289,7 +289,7 @@ def preferences() -> Generator[float, None, None]:
         screenshot(f"11_preferences_{where.lower()}")
 
 
-def told() -> Generator[float, None, None]:
+def chosen_story() -> Generator[float, None, None]:
     """The story that the settings name."""
     if SETTINGS["story"] == "head":
         return story()
@@ -297,7 +297,7 @@ def told() -> Generator[float, None, None]:
     return importlib.import_module(f"{SETTINGS['story']}_in_blender").story(sys.modules[__name__])
 
 
-running = told()
+running = chosen_story()
 wake_at = 0.0
 
 

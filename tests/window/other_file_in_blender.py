@@ -164,12 +164,12 @@ def disabled(tools: Any) -> Story:
     yield from open_file(tools, "photos")
     tools.screenshot("11_offered_in_the_next_file")
     tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
-    yield from takes_offered(tools, "offered")
+    yield from accept_offer(tools, "offered")
     tools.screenshot("12_taken")
     yield from undoes_taking(tools)
 
 
-def takes_offered(tools: Any, phase: str) -> Story:
+def accept_offer(tools: Any, phase: str) -> Story:
     """The one head that is offered goes into the scene, and its file goes."""
     (head,) = tools.session().waiting.offered
     tools.phase = phase

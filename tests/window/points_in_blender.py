@@ -43,7 +43,7 @@ def believed(photo: str, landmark: int) -> np.ndarray:
     return np.array(camera_of(photo)["likeness_landmarks"]).reshape(LANDMARKS, 4)[landmark, 2:]
 
 
-def said(tools: Any) -> dict[int, np.ndarray]:
+def sent_points(tools: Any) -> dict[int, np.ndarray]:
     """What is sent with the next solve: places by landmark."""
     corrections = tools.addon("scene.corrections")
     collection = next(c for c in bpy.data.collections if "likeness_id" in c)
@@ -124,7 +124,7 @@ def story(tools: Any) -> Story:
     yield 2.0
     points = [obj for obj in bpy.data.objects if "likeness_landmark" in obj]
     tools.figures["points"] = len(points)
-    assert len(points) > 70 and of_part("head").hide_get() and not said(tools)
+    assert len(points) > 70 and of_part("head").hide_get() and not sent_points(tools)
     shares = photo_in_view(tools, photo)
     tools.figures["photo_in_view"] = shares
     assert FRAME_SHARE < max(shares) <= 1.0, "the photo fills the view"
@@ -133,7 +133,7 @@ def story(tools: Any) -> Story:
     began, undisturbed = coordinates(), believed(photo, CHIN)
     others = np.array([believed(photo, number) for number in EYES])
     yield from drag_point(tools, CHIN, 0, -DRAG_PIXELS)
-    places = said(tools)
+    places = sent_points(tools)
     assert list(places) == [CHIN], places
     put = places[CHIN]
     assert put[1] > undisturbed[1] + 3, "down in the photo"
@@ -147,7 +147,9 @@ def story(tools: Any) -> Story:
     moved = np.array([believed(photo, number) for number in EYES]) - others
     tools.figures["eyes_moved_px"] = round(float(np.linalg.norm(moved, axis=1).mean()), 2)
     assert tools.figures["moved_mm"] > 0.3 and after < 0.7 * before, tools.figures
-    assert list(said(tools)) == [CHIN] and np.allclose(said(tools)[CHIN], put, atol=0.1), "it stays where it was put"
+    assert list(sent_points(tools)) == [CHIN] and np.allclose(sent_points(tools)[CHIN], put, atol=0.1), (
+        "it stays where it was put"
+    )
     tools.screenshot("4_fitted")
     tools.call(ops.show_head, "EXEC_DEFAULT", True)
     yield 1.0
@@ -158,29 +160,29 @@ def story(tools: Any) -> Story:
     tools.call(bpy.ops.ed.undo)
     yield 1.0
     assert np.allclose(coordinates(), began, atol=1e-6), "one undo takes the fit back"
-    assert np.allclose(said(tools)[CHIN], put, atol=0.1), "and leaves the point"
+    assert np.allclose(sent_points(tools)[CHIN], put, atol=0.1), "and leaves the point"
     tools.call(bpy.ops.ed.undo)
     yield 1.0
-    assert not said(tools), "one more takes the drag back"
+    assert not sent_points(tools), "one more takes the drag back"
     for _ in range(2):
         tools.call(bpy.ops.ed.redo)
         yield 1.0
-    assert np.allclose(coordinates(), fitted, atol=1e-6) and list(said(tools)) == [CHIN], "redo brings both"
+    assert np.allclose(coordinates(), fitted, atol=1e-6) and list(sent_points(tools)) == [CHIN], "redo brings both"
 
     target = str(tools.HERE / "points.blend")
     tools.call(bpy.ops.wm.save_as_mainfile, filepath=target)
     tools.call(bpy.ops.wm.open_mainfile, filepath=target)
     yield 2.0
-    assert np.allclose(said(tools)[CHIN], put, atol=0.1), "the file keeps the point"
+    assert np.allclose(sent_points(tools)[CHIN], put, atol=0.1), "the file keeps the point"
     tools.show_sidebar()
     tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
     yield from solved(tools, ops.solve_again)
     obeyed = float(np.linalg.norm(believed(photo, CHIN) - put))
     tools.figures["chin_off_px"]["solved_again"] = round(obeyed, 2)
     assert obeyed < 0.7 * before, "a whole solve obeys it"
-    assert np.allclose(said(tools)[CHIN], put, atol=0.1)
+    assert np.allclose(sent_points(tools)[CHIN], put, atol=0.1)
     tools.call(ops.edit_landmarks, "EXEC_DEFAULT", True, photo=photo)
     yield 1.5
     assert not [obj for obj in bpy.data.objects if "likeness_landmark" in obj] and not of_part("head").hide_get()
-    assert np.allclose(said(tools)[CHIN], put, atol=0.1), "done with it, it is stored"
+    assert np.allclose(sent_points(tools)[CHIN], put, atol=0.1), "done with it, it is stored"
     tools.screenshot("6_solved_again")

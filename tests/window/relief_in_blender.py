@@ -56,10 +56,10 @@ def strength(tools: Any, name: str) -> bpy.types.NodeSocket:
 def picture(tools: Any, name: str) -> np.ndarray:
     """(H, W) luminance, row 0 at the top, of the window as it is on the screen; kept as ``NAME.png``."""
     tools.screenshot(name)
-    return kept(tools, name, "gray")[..., 0]
+    return read_png(tools, name, "gray")[..., 0]
 
 
-def kept(tools: Any, name: str, channels: str = "rgb") -> np.ndarray:
+def read_png(tools: Any, name: str, channels: str = "rgb") -> np.ndarray:
     """(H, W, C) levels of ``NAME.png``, row 0 at the top; ``channels`` is ``gray`` or ``rgb``."""
     path = tools.HERE / f"{name}.png"
     size = subprocess.run(["identify", "-format", "%w %h", path], check=True, capture_output=True, text=True).stdout
@@ -69,7 +69,7 @@ def kept(tools: Any, name: str, channels: str = "rgb") -> np.ndarray:
     return np.frombuffer(levels, np.uint8).reshape(height, width, -1).astype(np.float64)
 
 
-def drawn(tools: Any, name: str) -> Generator[float, None, np.ndarray]:
+def settled_picture(tools: Any, name: str) -> Generator[float, None, np.ndarray]:
     """The picture once Blender has drawn all of it: there is a face, and two in a row are the same.
 
     Until shaders are compiled, which it does beside the window, Eevee draws nothing.
@@ -116,7 +116,7 @@ def wrinkle_map(tools: Any, key: str) -> np.ndarray:
     return flat.reshape(image.size[1], image.size[0], -1)[..., group["channel"]]
 
 
-def roughest_place(heights: np.ndarray) -> tuple[float, float]:
+def roughest_uv(heights: np.ndarray) -> tuple[float, float]:
     """u and v in map ``Head`` where wrinkles are steepest on the person's left."""
     size, across = len(heights), 32
     rows, columns = np.gradient(heights)
@@ -188,8 +188,8 @@ def slopes_by_strength(tools: Any, where: tuple[slice, slice]) -> Generator[floa
     with normals_shown(tools):
         for value in (0.0, 0.5, 1.0, 2.0):
             strength(tools, "Wrinkles").default_value = value
-            yield from drawn(tools, f"7_normals_{value:g}")
-            shown = kept(tools, f"7_normals_{value:g}")[where] / 127.5 - 1.0
+            yield from settled_picture(tools, f"7_normals_{value:g}")
+            shown = read_png(tools, f"7_normals_{value:g}")[where] / 127.5 - 1.0
             normals[value] = shown / np.linalg.norm(shown, axis=-1, keepdims=True)
     strength(tools, "Relief").default_value = 1.0
     cosines = {value: (one * normals[0.0]).sum(-1, keepdims=True) for value, one in normals.items()}
@@ -200,7 +200,7 @@ def slopes_by_strength(tools: Any, where: tuple[slice, slice]) -> Generator[floa
     return [float((slopes[value] * slopes[1.0]).sum() / (slopes[1.0] ** 2).sum()) for value in (0.5, 1.0, 2.0)]
 
 
-def look_closely(tools: Any, obj: bpy.types.Object) -> None:
+def fill_window(tools: Any, obj: bpy.types.Object) -> None:
     """A head's face fills the window, in Material Preview, without what distracts."""
     window, area, region = tools.view3d()
     space = area.spaces.active
@@ -222,24 +222,24 @@ def story(tools: Any) -> Story:
     yield from begun(tools, sidebar=False)
     bpy.data.objects["Cube"].hide_set(True)
     yield 1.0
-    look_closely(tools, head())
+    fill_window(tools, head())
     tools.addon("ui.redraw").push_undo("Head", bpy.context.scene)
     began = time.monotonic()
-    rest = tools.rest = yield from drawn(tools, "1_rest")
+    rest = tools.rest = yield from settled_picture(tools, "1_rest")
     tools.figures["first_picture_seconds"] = round(time.monotonic() - began, 1)
-    again = yield from drawn(tools, "1_rest")
-    places = {name: roughest_place(wrinkle_map(tools, keys[0])) for name, keys in MOVES.items()}
+    again = yield from settled_picture(tools, "1_rest")
+    places = {name: roughest_uv(wrinkle_map(tools, keys[0])) for name, keys in MOVES.items()}
     strength(tools, "Wrinkles").default_value = 0.0
-    rest_plain = yield from drawn(tools, "1_rest_without_wrinkles")
+    rest_plain = yield from settled_picture(tools, "1_rest_without_wrinkles")
     strength(tools, "Wrinkles").default_value = 1.0
 
     for number, (name, keys) in enumerate(MOVES.items(), 2):
         at_rest = patch(tools, places[name])
         pose(keys, 1.0)
         raised = patch(tools, places[name])
-        with_key = yield from drawn(tools, f"{number}_{name}")
+        with_key = yield from settled_picture(tools, f"{number}_{name}")
         strength(tools, "Wrinkles").default_value = 0.0
-        cage = yield from drawn(tools, f"{number}_{name}_without_wrinkles")
+        cage = yield from settled_picture(tools, f"{number}_{name}_without_wrinkles")
         strength(tools, "Wrinkles").default_value = 1.0
         change = rms((fine(with_key) - fine(cage))[raised])
         noise = rms((fine(again) - fine(rest))[at_rest])
@@ -275,7 +275,7 @@ def sliders_and_undo(tools: Any, place: tuple[float, float]) -> Story:
     where = patch(tools, place)
     for value in (0.0, 0.5, 1.0, 2.0):
         strength(tools, "Wrinkles").default_value = value
-        flat[value] = fine((yield from drawn(tools, f"7_wrinkles_{value:g}")))[where]
+        flat[value] = fine((yield from settled_picture(tools, f"7_wrinkles_{value:g}")))[where]
     depths = [round(rms(flat[value] - flat[0.0]), 2) for value in (0.5, 1.0, 2.0)]
     tools.figures["wrinkles_by_strength"] = depths
     assert 0.25 * depths[1] < depths[0] < 0.8 * depths[1] and depths[2] > depths[1], depths
@@ -285,14 +285,14 @@ def sliders_and_undo(tools: Any, place: tuple[float, float]) -> Story:
     tools.addon("ui.redraw").push_undo("Strength", bpy.context.scene)
     strength(tools, "Relief").default_value = 0.0
     tools.addon("ui.redraw").push_undo("Smooth", bpy.context.scene)
-    smooth = fine((yield from drawn(tools, "8_relief_0")))[where]
+    smooth = fine((yield from settled_picture(tools, "8_relief_0")))[where]
     assert rms(smooth - flat[1.0]) > 0.5, "the neutral relief is seen in the same place"
     for what, wanted in (("Smooth", (1.0, 1.0)), ("Strength", (1.0, 1.0)), ("Brows up", (1.0, 0.0))):
         tools.call(bpy.ops.ed.undo)
         yield 1.0
         values = strength(tools, "Relief").default_value, head().data.shape_keys.key_blocks["browInnerUp"].value
         assert values == wanted, (what, values)
-    neutral = fine((yield from drawn(tools, "9_undone")))
+    neutral = fine((yield from settled_picture(tools, "9_undone")))
     tools.figures["undone_levels"] = round(rms((neutral - fine(tools.rest))[where]), 2)
     assert tools.figures["undone_levels"] < 0.5 * depths[1], "undo takes the wrinkles away"
     for panel in (tools.addon("ui.panel").OptionsPanel, tools.addon("ui.panel").MainPanel):

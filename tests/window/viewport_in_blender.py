@@ -15,7 +15,7 @@ from typing import Any
 
 import bpy
 import numpy as np
-from relief_in_blender import drawn, look_closely
+from relief_in_blender import fill_window, settled_picture
 
 Story = Generator[float, None, None]
 ROUNDS, FRAMES, WARM_UP = 8, 10, 3
@@ -84,8 +84,8 @@ def story(tools: Any) -> Story:
     yield 1.0
     for name in kinds:  # each material is compiled before anything is counted
         show(kinds, name)
-        look_closely(tools, kinds[name][0])
-        yield from drawn(tools, f"viewport_{name}")
+        fill_window(tools, kinds[name][0])
+        yield from settled_picture(tools, f"viewport_{name}")
     shading = tools.view3d()[1].spaces.active.shading
     for mode in ("MATERIAL", "SOLID"):
         shading.type = mode

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
-from other_file_in_blender import asked_for, open_file, takes_offered, two_files, undoes_taking, waits
+from other_file_in_blender import accept_offer, asked_for, open_file, two_files, undoes_taking, waits
 
 Story = Generator[float, None, None]
 
@@ -51,7 +51,7 @@ def starts_again(tools: Any) -> Story:
     tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
     chosen = bpy.context.preferences.addons[tools.PACKAGE].preferences
     chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"
-    yield from takes_offered(tools, "taking")
+    yield from accept_offer(tools, "taking")
     tools.phase = "after"
     assert len(bpy.data.objects["head"].data.shape_keys.key_blocks) == 53
     assert "USED" in [photo.status for photo in bpy.context.scene.likeness.photos]

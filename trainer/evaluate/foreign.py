@@ -218,7 +218,7 @@ def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | Non
     true = face.crop_scale * (projected - np.asarray(face.crop_offset))
     percent = 100.0 / face_scale(true)
     upright = upright_axes(camera.camera_from_head[:3, :3])
-    return percent * (face.surface.places - true) @ upright, percent * face.surface.deviation
+    return percent * (face.surface.positions - true) @ upright, percent * face.surface.deviation
 
 
 def less_others_mean(errors: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import skin_normals
 from backend.hair.curl import CURLS, find_curl, line_statistics, resampled_to
 from backend.hair.draw import draw_hair, lock_edges
-from backend.hair.fit_hair import FoundHair, fit_hair
+from backend.hair.fit_hair import HairResult, fit_hair
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hair_views import HairView, closed_head, hair_views
@@ -176,7 +176,7 @@ def line_angle(strands: HairStrands, view: HairView) -> float:
     row, column, twice = row[shown], column[shown], 2 * np.arctan2(step[..., 1], step[..., 0])[shown]
     drawn = np.zeros((height, width, 2))
     np.add.at(drawn, (row, column), np.stack([np.cos(twice), np.sin(twice)], 1))
-    clear = np.hypot(*np.moveaxis(view.direction, -1, 0)) * (view.hair > 0.5) * (view.known > 0.5) > CLEAR
+    clear = np.hypot(*np.moveaxis(view.direction, -1, 0)) * (view.hair > 0.5) * (view.visible > 0.5) > CLEAR
     clear &= np.hypot(drawn[..., 0], drawn[..., 1]) > 0
     one, other = (np.arctan2(each[clear][:, 1], each[clear][:, 0]) for each in (drawn, view.direction))
     apart = np.abs((one - other + np.pi) % (2 * np.pi) - np.pi) / 2
@@ -257,7 +257,7 @@ def _splat(points, to_pixels, limit, canvas):
                 canvas[n, int(row), int(column)] = 1
 
 
-FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], FoundHair]
+FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
 
 
 @dataclass(frozen=True)
@@ -360,9 +360,9 @@ def held_out_hair(
         seen_angle=look.angle,
         lead_angle=look.lead_angle,
         hairline=look.hairline,
-        missed=_share(1 - drawn, view.hair * view.known),
-        beside=_share(1 - view.hair, drawn * view.known),
-        face_hidden=_share(drawn, facial_skin(face, view) * view.known),
+        missed=_share(1 - drawn, view.hair * view.visible),
+        beside=_share(1 - view.hair, drawn * view.visible),
+        face_hidden=_share(drawn, facial_skin(face, view) * view.visible),
         found=float(strands is not None),
         in_skull=np.nan if inside is None else inside.skull,
         in_ear=np.nan if inside is None else inside.ears,
@@ -390,7 +390,7 @@ class LookFigures:
     hairline: float = np.nan
 
 
-def look_figures(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair) -> LookFigures:
+def look_figures(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: HairResult) -> LookFigures:
     """Measure hair that ``fit_hair`` found in the photos that it follows."""
     photos = {photo.name: photo for photo in fitted.photos}
     names = photos if found.look is None else found.look.photos
@@ -418,7 +418,7 @@ def facial_skin(face: PhotoFace, view: HairView) -> np.ndarray:
 
 def mask_overlap(drawn: np.ndarray, view: HairView) -> float:
     """Intersection over union of a silhouette (H, W) and the view's hair where known; NaN if both are empty."""
-    seen, known = view.hair * view.known, drawn * view.known
+    seen, known = view.hair * view.visible, drawn * view.visible
     both = float((drawn * seen).sum())
     either = float(known.sum() + seen.sum()) - both
     return both / either if either > 1.0 else np.nan
@@ -466,7 +466,7 @@ class HairPair:
     drawn: np.ndarray
 
 
-def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: FoundHair) -> HairPair:
+def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: HairResult) -> HairPair:
     """Both pictures have the head's middle in theirs, at the same size, so that neither tells by its frame."""
     photo = next(one for one in fitted.photos if one.name == found.look.leader)
     face = next(one for one in faces if one.name == found.look.leader)

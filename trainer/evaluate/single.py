@@ -20,7 +20,7 @@ from backend.detail.skin_detail import group_weights
 from backend.exchange.asset_mesh import asset_mesh, neutral_light, portrait_camera
 from backend.exchange.preview import photo_and_fit
 from backend.fitting.detector_model import face_scale
-from backend.fitting.landmark_targets import landmark_model, seen_outline
+from backend.fitting.landmark_targets import label_outline, landmark_model
 from backend.geometry.surface_fields import compression
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
@@ -155,7 +155,7 @@ def lips_apart(one: np.ndarray, other: np.ndarray) -> float:
 def outline_error(face: PhotoFace, made: Reconstruction) -> float:
     """Mean distance of the drawn jaw from the photo's, per cent of the face's scale; NaN where no label shows it."""
     template, fit = load_template(), made.fitted.photos[0]
-    edge = seen_outline(template, landmark_model(template), face, fit.vertices, fit.camera)
+    edge = label_outline(template, landmark_model(template), face, fit.vertices, fit.camera)
     share = float(np.mean(np.abs(edge.distance))) / face_scale(face.landmarks) if len(edge.distance) else float("nan")
     return 100.0 * share
 

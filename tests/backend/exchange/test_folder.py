@@ -87,7 +87,7 @@ def test_files_of_an_earlier_run_are_replaced_and_others_stay(
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
-@pytest.mark.parametrize("step", ["write_obj", "write_preview", "write_report", "_flush_to_disk", "_move_into_place"])
+@pytest.mark.parametrize("step", ["write_obj", "write_preview", "write_report", "_flush_to_disk", "_move_files"])
 def test_a_failure_at_any_step_leaves_everything_as_it_was(
     hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error,
     expected,

@@ -31,7 +31,7 @@ def off_percent(found: FrameLandmarks, landmarks: np.ndarray) -> float:
 
 def by_net(found: FrameLandmarks) -> bool:
     """Whether its landmarks are the net's."""
-    return found.surface is not None and np.allclose(found.landmarks[:, :2], found.surface.places, atol=1e-3)
+    return found.surface is not None and np.allclose(found.landmarks[:, :2], found.surface.positions, atol=1e-3)
 
 
 def test_a_lost_face_is_followed_until_it_is_gone(
@@ -40,7 +40,7 @@ def test_a_lost_face_is_followed_until_it_is_gone(
     follower = FaceFollower()
     first = follower(pictures[0])
     assert first is not None
-    expected = surface_landmarker().find(pictures[1], first.landmarks).places
+    expected = surface_landmarker().find(pictures[1], first.landmarks).positions
     monkeypatch.setattr(follow.faces, "follow_landmarks", lambda pixels, last: None)  # as it says of small profiles
     second = follower(pictures[1])
     assert second is not None and by_net(second) and not by_net(first)
@@ -56,7 +56,7 @@ def test_a_box_is_enough(pictures: tuple[np.ndarray, ...], monkeypatch: pytest.M
     (face, *_) = detect_faces(pictures[2])
     landmarks = find_landmarks(pictures[2], face)
     assert landmarks is not None
-    expected = surface_landmarker().find(pictures[2], landmarks).places
+    expected = surface_landmarker().find(pictures[2], landmarks).positions
     monkeypatch.setattr(follow.faces, "find_landmarks", lambda pixels, face: None)
     found = find_face(pictures[2], face)
     assert found is not None

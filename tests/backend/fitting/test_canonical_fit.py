@@ -10,12 +10,12 @@ from canonical_hand_made import canonical_of, usual_place
 from scipy.spatial.transform import Rotation
 
 from backend.fitting.canonical import (
-    CanonicalPlace,
+    CanonicalFrame,
+    align_by_landmarks,
+    align_by_points,
+    align_on_head,
     canonical_mesh,
     canonical_prior,
-    place_by_landmarks,
-    place_by_points,
-    place_on_head,
     sample_surface,
 )
 from backend.fitting.options import CanonicalStage
@@ -29,14 +29,14 @@ def mesh(template):
     return canonical_mesh(template)
 
 
-def somewhere(template) -> CanonicalPlace:
+def somewhere(template) -> CanonicalFrame:
     """Turned by a few degrees, shifted, 8 % larger."""
     place = usual_place(template, 1.08)
     turn = Rotation.from_euler("xyz", [4, -3, 2], degrees=True).as_matrix()
     return replace(place, rotation=turn @ place.rotation, origin=place.origin + np.array([0.003, -0.004, 0.002]))
 
 
-def apart(place: CanonicalPlace, other: CanonicalPlace, template) -> float:
+def apart(place: CanonicalFrame, other: CanonicalFrame, template) -> float:
     """Largest distance in mm between the two over the face."""
     face = template.vertices[template.regions["face"] > 0.5]
     return 1000 * np.linalg.norm(place.apply(face) - other.apply(face), axis=-1).max()
@@ -46,14 +46,14 @@ def test_place_by_points_is_exact_and_robust() -> None:
     generator = np.random.default_rng(1)
     points = generator.normal(0, 0.05, (60, 3))
     rotation = Rotation.from_rotvec([0.3, -0.2, 2.9]).as_matrix()
-    true = CanonicalPlace(1.2, rotation, np.array([0.01, 1.5, 0.1]), np.array([0.0, 0.0, 1.0]))
+    true = CanonicalFrame(1.2, rotation, np.array([0.01, 1.5, 0.1]), np.array([0.0, 0.0, 1.0]))
     canonical = true.apply(points)
     canonical[:6] += 0.03
-    found = place_by_points(points, canonical, np.ones(60))
+    found = align_by_points(points, canonical, np.ones(60))
     np.testing.assert_allclose(found.apply(points), true.apply(points), atol=2e-4)
     np.testing.assert_allclose(found.undo(found.apply(points)), points, atol=1e-12)
     with pytest.raises(ValueError, match="at least four"):
-        place_by_points(points, canonical, np.zeros(60))
+        align_by_points(points, canonical, np.zeros(60))
 
 
 def test_derivatives_of_place_and_surface_are_those_of_differences(template) -> None:
@@ -90,16 +90,16 @@ def test_registration_recovers_a_known_similarity(template, mesh, size: int) -> 
     face = canonical_of(template, identity, true, size)
     generator = np.random.default_rng(3)
     face = replace(face, landmarks=face.landmarks + generator.normal(0, 0.004, face.landmarks.shape))
-    place = place_on_head(template, mesh, face, identity, STAGE)
+    place = align_on_head(template, mesh, face, identity, STAGE)
     assert apart(place, true, template) < 1.5
     assert place.scale == pytest.approx(true.scale, rel=0.01)
 
 
 def test_without_landmarks_the_usual_place_is_taken(template) -> None:
     face = canonical_of(template, np.zeros(len(template.identity_modes)), usual_place(template), 32)
-    lost = place_by_landmarks(template, replace(face, landmark_weights=np.zeros(468)))
+    lost = align_by_landmarks(template, replace(face, landmark_weights=np.zeros(468)))
     assert apart(lost, usual_place(template), template) < 1e-3
-    assert apart(place_by_landmarks(template, face), usual_place(template), template) < 0.5
+    assert apart(align_by_landmarks(template, face), usual_place(template), template) < 0.5
 
 
 def test_a_known_depth_map_pulls_the_identity_to_the_truth(template, mesh) -> None:
@@ -111,7 +111,7 @@ def test_a_known_depth_map_pulls_the_identity_to_the_truth(template, mesh) -> No
 
     def error(guess: np.ndarray) -> float:
         """Mean distance along the surface's own depth, in mm, at the best place."""
-        place = place_on_head(template, mesh, face, guess, STAGE)
+        place = align_on_head(template, mesh, face, guess, STAGE)
         samples = sample_surface(face, place.apply(mesh.points.base + mesh.points.identity @ guess))
         return 1000 * float(np.abs(samples.behind[region & (samples.confidence > 0.9)]).mean())
 

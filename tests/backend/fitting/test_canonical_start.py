@@ -9,7 +9,7 @@ import pytest
 from canonical_hand_made import canonical_of, made_photo, still_photo, usual_place
 from scipy.spatial.transform import Rotation
 
-from backend.fitting.canonical import head_light, place_by_landmarks, start_from_view
+from backend.fitting.canonical import align_by_landmarks, head_light, start_from_view
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.photos.faces import Window
@@ -36,7 +36,7 @@ def degrees_apart(first: np.ndarray, second: np.ndarray) -> float:
 
 def test_a_lost_pose_starts_from_the_view_and_a_good_one_stays(template) -> None:
     photo, seen, face, rotation = seen_from(template, 30.0, 12.0)
-    place = place_by_landmarks(template, face)
+    place = align_by_landmarks(template, face)
     good = initial_parameters(template, photo, PriorWeights(), 0)
     assert degrees_apart(good.rotation, rotation) < 1
     lost = replace(good, rotation=Rotation.from_rotvec([0.4, -0.9, 0.3]).as_matrix() @ good.rotation)

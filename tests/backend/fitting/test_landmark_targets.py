@@ -23,13 +23,13 @@ from backend.fitting.detector_model import (
 )
 from backend.fitting.fit import fit_face
 from backend.fitting.landmark_targets import (
+    LabelOutline,
     LandmarkModel,
-    SeenOutline,
+    label_ears,
+    label_outline,
     landmark_model,
     landmark_targets,
-    seen_cavity,
-    seen_ears,
-    seen_outline,
+    mouth_cavity,
 )
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.geometry.template import load_template, triangles_from_quads
@@ -83,8 +83,8 @@ def test_each_kind_of_landmark_has_errors_of_its_own(model: LandmarkModel) -> No
     assert len(both.points) == first + 478
     assert both.nuisance.shape[2] == alone.nuisance.shape[2] == own + 2
     assert not both.nuisance[:first, :, own:].any() and not both.nuisance[first:, :, :own].any()
-    np.testing.assert_allclose(both.information[:first], stage.beside_surface * alone.information)
-    np.testing.assert_allclose(both.pixels[first:], seen.surface.places)
+    np.testing.assert_allclose(both.information[:first], stage.detector_factor * alone.information)
+    np.testing.assert_allclose(both.pixels[first:], seen.surface.positions)
 
 
 def test_the_nets_points_are_compared_with_the_share_of_the_person_that_they_show(model: LandmarkModel) -> None:
@@ -156,17 +156,17 @@ def wider(share: float) -> np.ndarray:
 
 def test_the_outline_of_a_turned_head_is_where_its_labels_end(model: LandmarkModel) -> None:
     seen, camera = outlined(35.0, TEMPLATE.vertices, FaceClass.BACKGROUND), view(TEMPLATE, 35.0, SIZE, 2200.0, 1.2)
-    own = seen_outline(TEMPLATE, model, seen, TEMPLATE.vertices, camera.camera())
+    own = label_outline(TEMPLATE, model, seen, TEMPLATE.vertices, camera.camera())
     assert len(own.distance) >= 6 and not own.on_neck.any()
     assert np.percentile(np.abs(own.distance), 90) < 1.0  # pixels, a hundredth of the eyes' distance
-    narrow = seen_outline(TEMPLATE, model, seen, wider(-0.05), camera.camera())
+    narrow = label_outline(TEMPLATE, model, seen, wider(-0.05), camera.camera())
     assert np.median(narrow.distance) > 3.0, "the photo's face is outside a narrower head's outline"
 
 
 @pytest.mark.parametrize("beside", [FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.OCCLUDER, FaceClass.EARS])
 def test_hair_beards_hands_and_ears_make_the_outline_unknown(model: LandmarkModel, beside: FaceClass) -> None:
     camera = view(TEMPLATE, 35.0, SIZE, 2200.0, 1.2).camera()
-    assert not len(seen_outline(TEMPLATE, model, outlined(35.0, wider(0.0), beside), wider(0.0), camera).distance)
+    assert not len(label_outline(TEMPLATE, model, outlined(35.0, wider(0.0), beside), wider(0.0), camera).distance)
 
 
 def with_ears(ears_of: np.ndarray, beside: FaceClass) -> PhotoFace:
@@ -182,8 +182,8 @@ def with_ears(ears_of: np.ndarray, beside: FaceClass) -> PhotoFace:
 def test_ears_are_where_their_labels_end(model: LandmarkModel) -> None:
     camera = view(TEMPLATE, 0.0, SIZE, 2200.0, 1.2).camera()
 
-    def ears(width: float, beside: FaceClass) -> list[SeenOutline]:
-        return seen_ears(model, with_ears(wider(width), beside), wider(0.0), camera)
+    def ears(width: float, beside: FaceClass) -> list[LabelOutline]:
+        return label_ears(model, with_ears(wider(width), beside), wider(0.0), camera)
 
     for own in ears(0.0, FaceClass.BACKGROUND):
         assert len(own.distance) >= 4 and np.median(np.abs(own.distance)) < 1.0  # pixels
@@ -253,7 +253,7 @@ def open_mouth(dark: float, jaw: float = 0.3) -> PhotoFace:
 
 @pytest.mark.parametrize("dark", [0.0, 0.4, 1.3])
 def test_the_dark_between_the_rows_of_teeth_is_measured(dark: float) -> None:
-    apart, opening = seen_cavity(open_mouth(dark))
+    apart, opening = mouth_cavity(open_mouth(dark))
     assert apart == pytest.approx(min(dark, 1.0) * opening, abs=0.12 * opening)
 
 
@@ -262,7 +262,7 @@ def test_shut_and_masked_mouths_tell_nothing_of_teeth() -> None:
     hidden = np.zeros(478, bool)
     hidden[14] = True
     for other in (open_mouth(0.0, 0.0), replace(seen, unseen=hidden)):
-        assert seen_cavity(other) is None
+        assert mouth_cavity(other) is None
 
 
 def test_teeth_that_touch_in_the_photo_hold_the_jaw() -> None:

@@ -15,7 +15,7 @@ from backend.fitting.landmark_targets import LandmarkModel, landmark_model, land
 from backend.fitting.options import LandmarkStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.solver import identity_prior, solver_weights
-from backend.fitting.stages import seen_openings
+from backend.fitting.stages import detected_openings
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
@@ -85,7 +85,7 @@ def test_lips_are_as_far_apart_as_in_the_photo(
     targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
     targets = replace(targets, information=0.02 * targets.information)  # a fit that is held by what came before
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_openings(model, photo, start, targets, NOBODY, weights)
+    moved = detected_openings(model, photo, start, targets, NOBODY, weights)
     before, after, right = (gap_mm(one.expression) for one in (start, moved, wanted))
     assert abs(before - right) > 1.0
     assert abs(after - right) < 0.3
@@ -101,7 +101,7 @@ def test_a_tongue_that_is_seen_is_out_and_the_lips_stay(model: LandmarkModel, mo
     targets = replace(targets, information=0.02 * targets.information)
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
     monkeypatch.setattr(stages, "tongue_of_photo", lambda face: 0.8)
-    moved = seen_openings(model, photo, wanted, targets, NOBODY, weights)
+    moved = detected_openings(model, photo, wanted, targets, NOBODY, weights)
     assert moved.expression[ARKIT_INDEX["tongueOut"]] == 0.8
     assert abs(gap_mm(moved.expression) - gap_mm(wanted.expression)) < 0.5
 
@@ -111,7 +111,7 @@ def test_a_mouth_that_is_right_stays(model: LandmarkModel) -> None:
     photo = photo_of(wanted, model)
     targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_openings(model, photo, wanted, targets, NOBODY, weights)
+    moved = detected_openings(model, photo, wanted, targets, NOBODY, weights)
     np.testing.assert_allclose(moved.expression, wanted.expression, atol=0.01)
 
 
@@ -125,7 +125,7 @@ def test_lids_are_as_far_apart_as_in_the_photo(model: LandmarkModel, found: floa
     targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
     targets = replace(targets, information=0.02 * targets.information)
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = seen_openings(model, photo, start, targets, NOBODY, weights)
+    moved = detected_openings(model, photo, start, targets, NOBODY, weights)
 
     def opening(expression: np.ndarray) -> float:
         places = TEMPLATE.landmarks478.positions(TEMPLATE.vertices + np.tensordot(expression, TEMPLATE.expressions, 1))

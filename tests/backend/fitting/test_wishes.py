@@ -61,7 +61,7 @@ def from_average(fitted: FittedFace) -> float:
 
 def seen_off(fitted: FittedFace, photos: PhotoCollection) -> float:
     """Pixels rms by which the head's landmarks lie beside where they are seen, of all photos."""
-    places = np.concatenate([one.surface.places for one in photos.faces])
+    places = np.concatenate([one.surface.positions for one in photos.faces])
     off = np.concatenate([one.landmarks[:, 2:] for one in fitted.photos]) - places
     return float(np.sqrt((off**2).sum(-1).mean()))
 

@@ -119,31 +119,31 @@ def test_a_crop_has_no_bald_spots_and_overhangs_no_further_than_it_is_tall(short
     length = np.linalg.norm(guides[:, -1] - guides[:, 0], axis=1)
     assert length.max() < 2 * 0.006 + 0.002
     grid = thin.grid
-    rooted = grid.place[(thin.roots > 0.5) & (grid.s > 0.01)]
+    rooted = grid.points[(thin.roots > 0.5) & (grid.s > 0.01)]
     away = cKDTree(guides[:, 0]).query(rooted)[0]
     assert np.quantile(away, 0.99) < 0.006, "no place is further from a hair than hairs are long"
 
 
 @pytest.mark.parametrize("place", [-0.05, 0.05])
 def test_a_parting_is_where_the_lines_say(short: HairSurface, place: float) -> None:
-    bare = replace(short, there=short.there * (short.grid.s < short.grid.line[:, None]))
+    bare = replace(short, coverage=short.coverage * (short.grid.s < short.grid.line[:, None]))
     way = combing(bare, Parting(place, 1.0, 0.4))
-    weight = np.ones(bare.there.shape)
+    weight = np.ones(bare.coverage.shape)
     found = find_parting(bare, way[..., :, None] * way[..., None, :], weight)
-    assert found.place == place
+    assert found.offset == place
     nothing = find_parting(bare, np.zeros((*weight.shape, 3, 3)), 0 * weight)
-    assert nothing.place == 0.0, "without lines it is the usual one"
+    assert nothing.offset == 0.0, "without lines it is the usual one"
 
 
 @pytest.mark.parametrize(("name", "side"), [("left", 1.0), ("right", -1.0), ("middle", 0.0)])
 def test_a_chosen_parting_combs_the_top_away_from_it(short: HairSurface, name: str, side: float) -> None:
     """Whatever style was chosen, and over a fringe."""
     parting = chosen_parting(name, 0.035)
-    x, grid = short.grid.place[..., 0] - side * 0.035, short.grid
+    x, grid = short.grid.points[..., 0] - side * 0.035, short.grid
     top = (grid.s > 0.04) & (grid.s < 0.08) & (np.abs(grid.azimuth) < 0.8) & (np.abs(x) > 0.012)
     for style in (None, STYLES["forward crop"]):
         field = direction_field(short, (), style, chosen=parting)
-        way = np.where(x[..., None] > 0, field.ways[-1], field.ways[0])
+        way = np.where(x[..., None] > 0, field.directions[-1], field.directions[0])
         assert (np.sign(way[..., 0]) == np.sign(x))[top].mean() > 0.9
     assert chosen_parting("auto", 0.035) is None and chosen_parting("none", 0.035).aside == 0.0
 
@@ -159,12 +159,12 @@ def test_tight_hair_is_gathered_behind_where_other_photos_show_it_long(template:
     tight = replace(surface, height=np.minimum(surface.height, 0.006))
     assert find_knot(tight, views, long_=False) is None and not falls(tight)
     knot = find_knot(tight, views, long_=True)
-    assert knot is not None and knot.length > 0 and knot.place[2] < -0.03
+    assert knot is not None and knot.length > 0 and knot.position[2] < -0.03
     tied = trace_guides(tight, direction_field(tight, views, knot=knot), views, knot=knot)
-    tail = tied[:, -1, 1] < knot.place[1] - 0.5 * knot.length
+    tail = tied[:, -1, 1] < knot.position[1] - 0.5 * knot.length
     assert 0.1 < tail.mean() < 0.7 and (tied[tail, -1, 2] < -0.02).all()
     head = tied[~tail]
-    away = np.linalg.norm(head[:, -1] - knot.place, axis=1)
+    away = np.linalg.norm(head[:, -1] - knot.position, axis=1)
     assert (away < 0.05).mean() > 0.5, "what is not in the tail ends at the knot"
 
 
@@ -185,7 +185,7 @@ def test_tied_hair_is_gathered_at_a_tail_that_one_photo_shows(template: Template
     assert find_knot(tight, views, long_=True) is None, "other photos' long hair says nothing of hair so high"
     tail = beside(views[0], (0.10, 0.60), (0.13, 0.70))
     knot = find_knot(tight, [tail, views[1]], long_=False)
-    assert knot is not None and knot.place[1] < 0.75
+    assert knot is not None and knot.position[1] < 0.75
     both = beside(tail, (-0.13, 0.60), (-0.10, 0.70))
     assert find_knot(tight, [both, views[1]], long_=False) is None, "it hangs at both sides"
     assert find_knot(replace(tight, height=tight.height + 0.004), [tail], long_=False) is None, "a full head of hair"
@@ -199,5 +199,5 @@ def test_a_bun_on_top_that_other_photos_lack_is_a_thrown_tail_or_somebody_behind
     large, small = (beside(views[0], (-0.03, top), (0.03, top + high)) for high in (0.06, 0.025))
     bun = find_knot(tight, [large], long_=False)
     thrown = find_knot(tight, [large, *views[1:]], long_=False)
-    assert bun.place[1] > 0.83 and thrown.place[1] < 0.83 and thrown.length > 0.1
+    assert bun.position[1] > 0.83 and thrown.position[1] < 0.83 and thrown.length > 0.1
     assert find_knot(tight, [small, *views[1:]], long_=False) is None

@@ -188,7 +188,7 @@ def test_a_fringe_that_spreads_from_a_parting_has_no_gaps(template: Template) ->
     full = np.ones(below.shape)
     covered = (below < 0.05) * full
     surface = HairSurface(grid, covered, (below < 0) * full, 0.012 * full, full)
-    aside = 3.0 * np.tanh(grid.place[..., :1] / 0.02) * [1.0, 0.0, 0.0]
+    aside = 3.0 * np.tanh(grid.points[..., :1] / 0.02) * [1.0, 0.0, 0.0]
     way = unit_vectors(grid.down + (below < 0.02)[..., None] * aside)
     guides = trace_guides(surface, DirectionField(way[None], full), ())
     azimuth, height = np.arctan2(guides[..., 0], guides[..., 2] - AXIS_Z), guides[..., 1]
@@ -201,7 +201,7 @@ def test_hair_does_not_run_out_over_the_hairline_of_a_bare_forehead(template: Te
     """Such hair ended after a centimetre, as a dark tuft at the parting."""
     grid = hull_grid(template, template.vertices)
     inside = (grid.s < grid.line[:, None]).astype(float)
-    surface = replace(hair_surface(grid, ()), there=inside, roots=inside)
+    surface = replace(hair_surface(grid, ()), coverage=inside, roots=inside)
     ahead = (along_hairline(surface, unit_vectors(grid.down + grid.around)) * grid.down).sum(-1)
     front = np.abs(grid.azimuth) < 0.4
     border = front & (np.abs(grid.s - grid.line[:, None]) < 0.007)
@@ -238,7 +238,7 @@ def layer(grid: HullGrid, height: float) -> np.ndarray:
     """(L, P, 3) strands that stand straight off the scalp, everywhere by so many metres."""
     azimuth, s = (each.ravel() for each in np.meshgrid(np.linspace(-np.pi, np.pi, 192), np.linspace(0, 0.25, 80)))
     grows = s < grid.at(grid.line[:, None].repeat(ROWS, 1), azimuth, s)
-    root, normal = (grid.at(each, azimuth[grows], s[grows])[:, None] for each in (grid.place, grid.normal))
+    root, normal = (grid.at(each, azimuth[grows], s[grows])[:, None] for each in (grid.points, grid.normal))
     return (root + np.linspace(0, height, 12)[:, None] * normal).astype(np.float32)
 
 
@@ -248,7 +248,7 @@ def test_hair_goes_on_beyond_the_border_of_the_photo(template: Template) -> None
     view = made_view(template, 0.0, layer(grid, height))
     top = np.flatnonzero((view.hair > 0.5).any(1))[0] + 0.5 * height * view.pixels_per_metre
     inside = np.arange(len(view.hair))[:, None] >= top
-    found = hair_surface(grid, [replace(view, hair=view.hair * inside, known=view.known * inside)]).height
+    found = hair_surface(grid, [replace(view, hair=view.hair * inside, visible=view.visible * inside)]).height
     assert found[:, :8].min() > 0.7 * height, "5 cm about the crown"
 
 

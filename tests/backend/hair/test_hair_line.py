@@ -13,7 +13,7 @@ from backend.exchange.face_asset import AssetPhoto
 from backend.exchange.preview import with_shown_points
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import FIRST_HAIR, HAIR_DEGREES, LANDMARKS, Template, ear_vertices, load_template
-from backend.hair.hair_line import apply_hairline_points, line_numbers, line_places
+from backend.hair.hair_line import apply_hairline_points, line_numbers, line_points
 from backend.hair.hair_surface import hair_surface, hull_grid
 from backend.hair.hull import azimuths, head_hull
 from backend.photos.collection import FaceClass, PhotoFace
@@ -50,7 +50,7 @@ def face(yaw: float, label: FaceClass, **changes: object) -> PhotoFace:
 
 
 def line_in(template: Template, yaw: float, numbers: dict[str, float]) -> np.ndarray:
-    return camera(yaw).project(line_places(template, template.vertices, numbers))[:, :2]
+    return camera(yaw).project(line_points(template, template.vertices, numbers))[:, :2]
 
 
 def test_the_points_give_the_line_that_they_were_taken_from(template: Template) -> None:

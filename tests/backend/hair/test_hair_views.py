@@ -108,8 +108,8 @@ def test_beside_the_border_of_the_file_labels_do_not_end_the_hair(template: Temp
     labels[: first + 1] = 0
     face = replace(face_of(FaceClass.HAIR * labels), crop_offset=(0.0, -float(first)))
     view = view_of(template, face)
-    start = np.flatnonzero((view.known > 0).any(1))[0]
+    start = np.flatnonzero((view.visible > 0).any(1))[0]
     hair = view.hair[start] > 0.5
     assert hair.sum() > 20, "the file's first row, which has no hair, is unknown"
-    assert view.known[start, hair].min() == 1 and view.known[start, ~hair].max() == 0
-    assert view.known[start + 12].min() == 1
+    assert view.visible[start, hair].min() == 1 and view.visible[start, ~hair].max() == 0
+    assert view.visible[start + 12].min() == 1

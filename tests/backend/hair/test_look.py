@@ -16,7 +16,7 @@ from made_hair import SIDE, made_view
 from backend.errors import LikenessError
 from backend.geometry.template import Template, load_template
 from backend.hair.fit_hair import find_look
-from backend.hair.hair_surface import HullGrid, hull_grid, told_by
+from backend.hair.hair_surface import HullGrid, hull_grid, view_votes
 from backend.hair.hair_views import HairView
 from backend.photos.collection import FaceClass, PhotoFace
 
@@ -47,7 +47,7 @@ def photo(
 
 def look_of(grid: HullGrid, photos: list[tuple[HairView, PhotoFace]], leader: str = ""):
     views, faces = zip(*photos, strict=True)
-    return find_look(grid, views, faces, [told_by(grid, view) for view in views], leader)
+    return find_look(grid, views, faces, [view_votes(grid, view) for view in views], leader)
 
 
 def test_photos_with_loose_and_with_cut_hair_are_two_looks_and_most_photos_decide(
@@ -69,8 +69,8 @@ def test_a_shave_is_another_look_under_the_same_hair(template: Template, grid: H
 def test_a_photo_with_a_hat_does_not_lead(template: Template, grid: HullGrid) -> None:
     view, face = photo(template, "hat", 0.0, "side part")
     crown = view.camera.project(np.array([0.0, 0.80, 0.08]))[1]
-    hidden = np.where(np.arange(SIDE)[:, None] < crown, 0.0, 1.0).astype(np.float32) * np.ones_like(view.known)
-    hat = replace(view, known=hidden, trust=1.5)
+    hidden = np.where(np.arange(SIDE)[:, None] < crown, 0.0, 1.0).astype(np.float32) * np.ones_like(view.visible)
+    hat = replace(view, visible=hidden, trust=1.5)
     assert look_of(grid, [(hat, face), photo(template, "bare", 5.0, "side part")]).leader == "bare"
 
 

@@ -46,7 +46,7 @@ def apart(first: np.ndarray, second: np.ndarray) -> float:
 
 def test_faces_of_the_photo_stage_have_a_surface_near_the_detectors_landmarks(face: PhotoFace) -> None:
     assert face.surface is not None
-    assert apart(face.landmarks[:, :2].astype(np.float64), face.surface.places) < 5.0
+    assert apart(face.landmarks[:, :2].astype(np.float64), face.surface.positions) < 5.0
     assert (face.surface.deviation > 0).all()
 
 
@@ -54,9 +54,9 @@ def test_a_mirrored_picture_has_mirrored_points(face: PhotoFace, landmarker: Sur
     mirror, width = mean_landmarks().mirror, face.pixels.shape[1]
     flipped = face.landmarks[mirror].copy()
     flipped[:, 0] = width - flipped[:, 0]
-    found = landmarker.find(np.ascontiguousarray(face.pixels[:, ::-1]), flipped).places[mirror]
+    found = landmarker.find(np.ascontiguousarray(face.pixels[:, ::-1]), flipped).positions[mirror]
     found[:, 0] = width - found[:, 0]
-    assert apart(face.surface.places, found) < 0.5
+    assert apart(face.surface.positions, found) < 0.5
 
 
 def test_the_answer_hardly_depends_on_the_detector_or_the_pictures_size(
@@ -64,12 +64,12 @@ def test_the_answer_hardly_depends_on_the_detector_or_the_pictures_size(
 ) -> None:
     scale = face_scale(face.landmarks)
     shifted = face.landmarks + np.array([0.05 * scale, -0.04 * scale, 0.0])
-    assert apart(face.surface.places, landmarker.find(face.pixels, shifted).places) < 1.0
+    assert apart(face.surface.positions, landmarker.find(face.pixels, shifted).positions) < 1.0
     height, width = face.pixels.shape[:2]
     half = cv2.resize(face.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     factor = np.array(half.shape[1::-1]) / np.array(face.pixels.shape[1::-1])  # not a half where a side is odd
     smaller = landmarker.find(half, face.landmarks[:, :2] * factor)
-    assert apart(face.surface.places, smaller.places / factor) < 1.0
+    assert apart(face.surface.positions, smaller.positions / factor) < 1.0
 
 
 def test_it_can_be_left_out(source: PhotoSource) -> None:

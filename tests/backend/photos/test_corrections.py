@@ -82,7 +82,7 @@ def test_points_go_into_the_crop_and_the_detectors_are_kept() -> None:
         PhotoCollection((face,)), (PhotoCorrections("a", points=(CorrectedPoint(7, 40.0, 50.0),)),)
     ).faces
     np.testing.assert_allclose(found.landmarks[7, :2], [10.0, 20.0])
-    np.testing.assert_array_equal(found.corrected.found, face.landmarks[:, :2])
+    np.testing.assert_array_equal(found.corrected.detected, face.landmarks[:, :2])
 
 
 def test_a_photo_that_was_left_out_is_in_the_report_in_its_place() -> None:

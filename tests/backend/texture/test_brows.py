@@ -13,7 +13,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, grown, mirrored, polygon_mask
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
-from backend.texture.parts import brow_place, hidden_brows
+from backend.texture.parts import brow_masks, hidden_brows
 from backend.texture.surface import head_surface, texture_space
 
 SIZE = 512
@@ -110,7 +110,7 @@ def test_bits_of_brows_above_a_rim_say_how_dark_they_are_and_leave_no_marks() ->
     surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
     cage = scene.fitted.neutral[: surface.count].astype(np.float64)
     landmarks = scene.template.landmarks478.positions(scene.fitted.neutral)
-    place = space.skin.image(brow_place(space.skin.sample(surface.lifted(cage)), landmarks).max(axis=0))
+    place = space.skin.image(brow_masks(space.skin.sample(surface.lifted(cage)), landmarks).max(axis=0))
     above = (np.roll(place, -SIZE // 64, axis=0) > 0.95) & (place < 0.02)
 
     def brightness(colour: tuple[int, int, int] | None) -> np.ndarray:

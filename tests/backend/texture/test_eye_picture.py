@@ -101,7 +101,7 @@ def test_a_catchlight_is_no_pattern() -> None:
     face = _photo(40.0)
     face.pixels[205:217, 90:100] = 255
     without = one_pattern(face, 468)
-    assert without is not None and np.abs(without.tone * without.seen[..., None]).max() <= 0.6
+    assert without is not None and np.abs(without.tone * without.confidence[..., None]).max() <= 0.6
     _, seen = without.at(np.array([-0.62]), np.array([-0.26]))
     assert seen[0] < 0.2
 

@@ -10,7 +10,7 @@ import pytest
 from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import FoundHair
+from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.pipeline import ReconstructOptions, SkinPhotos, exported_hair, grow_beard
@@ -131,7 +131,7 @@ def test_the_switch_is_off_unless_asked_and_without_hair_there_is_no_beard(scene
 
 
 def test_no_hair_leaves_no_beard_where_other_hair_is_chosen_later(full: facial_hair.FacialHair) -> None:
-    head, bald = SimpleNamespace(bust=None), FoundHair(None, "The photos show no hair.")
+    head, bald = SimpleNamespace(bust=None), HairResult(None, "The photos show no hair.")
     for hair, grows in (("curves", True), ("none", False)):
         strands = exported_hair(head, bald, full, np.ones(3), ReconstructOptions(facial_hair=True, hair=hair))
         assert (strands is not None) == grows

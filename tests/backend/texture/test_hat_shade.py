@@ -58,4 +58,4 @@ def test_a_hand_on_the_head_is_no_hat() -> None:
     assert wears_hat(shown, top) == 0.0, "a hand hides a quarter of the hair"
     labels[:60] = FaceClass.OCCLUDER
     assert wears_hat(shown, top) == 1.0
-    assert wears_hat(replace(shown, seen=none), top) == 0.0, "a photo that does not see the top tells nothing"
+    assert wears_hat(replace(shown, visible=none), top) == 0.0, "a photo that does not see the top tells nothing"

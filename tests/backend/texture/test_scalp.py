@@ -13,7 +13,7 @@ from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
-from backend.texture.parts import scalp_below, shown_beside_hair, with_roots
+from backend.texture.parts import hairless_skin, scalp_below, with_roots
 from backend.texture.surface import head_surface, texture_space
 
 SIZE = 512
@@ -87,7 +87,7 @@ def test_hair_grows_around_roots_and_nowhere_else() -> None:
 
 
 def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
-    shown = shown_beside_hair(np.ones(3), np.array([0.0, 0.3, 1.0]))
+    shown = hairless_skin(np.ones(3), np.array([0.0, 0.3, 1.0]))
     assert shown[0] == 1.0 and 0 < shown[1] < 1 and shown[2] == 0.0
     skin, hair = np.full((2, 3), -1.0, np.float32), np.full(3, -4.0)
     np.testing.assert_allclose(with_roots(skin, np.array([0.0, 0.5]), hair)[:, 0], [-1.0, -2.5])

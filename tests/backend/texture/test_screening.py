@@ -32,7 +32,7 @@ def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray) -> np
     unwrap = PhotoUnwrap(
         linear=linear.reshape(-1, 3).astype(np.float32),
         labels=labels.ravel(),
-        seen=EVERYWHERE,
+        visible=EVERYWHERE,
         weight=EVERYWHERE,
         near_eye=EVERYWHERE,
         with_hair=EVERYWHERE,

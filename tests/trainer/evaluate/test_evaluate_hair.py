@@ -17,7 +17,7 @@ from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.hair.fit_hair import FoundHair
+from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from trainer.evaluate import hair
@@ -98,9 +98,9 @@ def test_hair_that_is_right_is_like_the_photo_left_out_and_the_fit_never_sees_th
     fitted, faces = person(template, "bob")
     seen = []
 
-    def fit(_: Template, others: FittedFace, other_faces: list[PhotoFace]) -> FoundHair:
+    def fit(_: Template, others: FittedFace, other_faces: list[PhotoFace]) -> HairResult:
         seen.append({photo.name for photo in others.photos} | {face.name for face in other_faces})
-        return FoundHair(strands(template, "bob"))
+        return HairResult(strands(template, "bob"))
 
     held_out = held_out_hair(template, fitted, faces, LEFT_OUT, fit=fit)
     assert seen == [{"0.jpg", "2.jpg"}]
@@ -120,7 +120,7 @@ def test_hair_that_hangs_before_the_face_is_found(template: Template) -> None:
     hanging[..., 1] -= np.linspace(0.0, 0.12, hanging.shape[1], dtype=np.float32)
     hanging[..., 2] += 0.05
     before, after = (
-        held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_, one=one: FoundHair(one)).figures
+        held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_, one=one: HairResult(one)).figures
         for one in (curtain, replace(curtain, points=hanging))
     )
     assert before.face_hidden < 0.05 and after.face_hidden > 0.3
@@ -129,13 +129,15 @@ def test_hair_that_hangs_before_the_face_is_found(template: Template) -> None:
 
 def test_hair_that_was_not_found_draws_nothing(template: Template) -> None:
     fitted, faces = person(template, "crew")
-    held_out = held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_: FoundHair(None, "A hat hides the hair."))
+    held_out = held_out_hair(
+        template, fitted, faces, LEFT_OUT, fit=lambda *_: HairResult(None, "A hat hides the hair.")
+    )
     figures = held_out.figures
     assert (figures.overlap, figures.missed, figures.found, figures.face_hidden) == (0, 1, 0, 0)
     assert np.isnan(figures.beside) and np.isnan(figures.in_skull)
     assert held_out.style == "A hat hides the hair."
     bald, faces = person(template, None)
-    none = held_out_hair(template, bald, faces, LEFT_OUT, fit=lambda *_: FoundHair(None, "The photos show no hair."))
+    none = held_out_hair(template, bald, faces, LEFT_OUT, fit=lambda *_: HairResult(None, "The photos show no hair."))
     assert np.isnan(none.figures.overlap), "no hair in either"
     assert none.figures.cap_overlap == 0
 

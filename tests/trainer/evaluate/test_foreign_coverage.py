@@ -72,7 +72,7 @@ def test_coverage_is_of_the_nets_own_points(tmp_path, monkeypatch):
         places = shot_of(source.seed + number, 0, marks)[0].camera().project(net_points().positions(cage))[:, :2]
         claimed = 0.02 * face_scale(places)
         found = places + 2.0 * claimed * generator.normal(size=(478, 2))
-        surface = SimpleNamespace(places=0.5 * (found - [10.0, 20.0]), deviation=np.full(478, 0.5 * claimed))
+        surface = SimpleNamespace(positions=0.5 * (found - [10.0, 20.0]), deviation=np.full(478, 0.5 * claimed))
         faces[folder / "0.jpg"] = SimpleNamespace(crop_scale=0.5, crop_offset=(10.0, 20.0), surface=surface)
         heads[name] = (folder / "0.jpg",)
     monkeypatch.setattr(evaluation, "found_faces", lambda photos: (faces[photos[0]],))

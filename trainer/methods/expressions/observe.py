@@ -116,7 +116,7 @@ class CachedPeople:
             batch = self._pictures.batch(range(int(number), int(number) + 1), torch.device("cpu"))
             pixels = np.ascontiguousarray((batch.images[0].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
             window = _moved(landmark_window(batch.landmarks[0].double().numpy(), WINDOW_PER_FACE), int(number))
-            points = self._landmarker.find_near(pixels, window).places
+            points = self._landmarker.find_near(pixels, window).positions
             yield (
                 pixels, points, posed.cameras.camera_from_head[row].numpy(), posed.weights[row].numpy(),
                 posed.neutral[row, :count].numpy(),
@@ -264,7 +264,7 @@ def observe(batch: PeopleBatch, size: int) -> Observed:
         face = find_face(pixels, box_of_landmarks(batch.landmarks478[number].numpy()))
         if face is None or not face.sure:
             continue
-        points, surface = face.landmarks.copy(), face.surface.places
+        points, surface = face.landmarks.copy(), face.surface.positions
         window = landmark_window(points, READER_WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
         camera, side = frame_camera(float(intrinsic[0, 0]), size)
         points[:, :2] += camera[:2, 2] - intrinsic[:2, 2]  # the frame is the crop, continued

@@ -293,7 +293,7 @@ def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor) -> Tensor:
     marks = []
     for pixels in (pictures * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy():
         points = landmarker.find_in(np.ascontiguousarray(pixels), window)
-        marks.append(np.column_stack([points.places, points.deviation]) / side)
+        marks.append(np.column_stack([points.positions, points.deviation]) / side)
     return torch.from_numpy(np.stack(marks)).float()
 
 

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from backend.errors import LikenessError
 from backend.fitting import detector_model
-from backend.fitting.landmark_targets import landmark_model, seen_outline
+from backend.fitting.landmark_targets import label_outline, landmark_model
 from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.models import landmarks
 from backend.models.checkpoints import load_model, load_weights_into
@@ -446,7 +446,7 @@ def _errors(
     *_, upright = detector_model.turn_of(pose[:3, :3], camera.centre())
     percent = 100.0 / detector_model.face_scale(true)
     return (
-        percent * (guess.places - true) @ upright,
+        percent * (guess.positions - true) @ upright,
         percent * guess.deviation,
         percent * (detected[:, :2] - true) @ upright,
         percent * (true - mean_face) @ upright,
@@ -481,7 +481,7 @@ def outline_errors(count: int, seed: int = SEED) -> tuple[np.ndarray, np.ndarray
                 of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head)
             )
             camera = Camera(in_crop @ intrinsics, pose, face.pixels.shape[1::-1])
-            outline = seen_outline(template, model, face, batch.vertices[number].numpy().astype(np.float64), camera)
+            outline = label_outline(template, model, face, batch.vertices[number].numpy().astype(np.float64), camera)
             errors.append(100.0 * outline.distance / detector_model.face_scale(face.landmarks))
             on_neck.append(outline.on_neck)
     return np.concatenate(errors), np.concatenate(on_neck)
