@@ -56,8 +56,8 @@ _WHOLE = 1 << 15
 @njit(cache=True)
 def bilinear(image: np.ndarray, x: np.float32, y: np.float32, channel: int) -> np.float32:
     """One channel of a float32 image (H, W, C) at a point, in ``dense`` loops; equal to ``sample_image`` to the bit."""
-    across = np.int32(np.rint((x - np.float32(0.5)) * np.float32(_STEPS)))
-    down = np.int32(np.rint((y - np.float32(0.5)) * np.float32(_STEPS)))
+    across = np.int32(round((x - np.float32(0.5)) * np.float32(_STEPS)))
+    down = np.int32(round((y - np.float32(0.5)) * np.float32(_STEPS)))
     right, below = across >> 5, down >> 5
     u = np.float32(across & 31) * np.float32(1.0 / _STEPS)
     v = np.float32(down & 31) * np.float32(1.0 / _STEPS)
@@ -94,8 +94,8 @@ def byte_taps(interpolation: int) -> np.ndarray:
 def sampled_bytes(image: np.ndarray, taps: np.ndarray, x: np.float32, y: np.float32) -> tuple[int, int, int]:
     """The three channels of an image (H, W, 3) of bytes at a point, in ``dense`` loops, with ``byte_taps``; equal to
     ``sample_image`` to the bit."""
-    across = np.int32(np.rint((x - np.float32(0.5)) * np.float32(_STEPS)))
-    down = np.int32(np.rint((y - np.float32(0.5)) * np.float32(_STEPS)))
+    across = np.int32(round((x - np.float32(0.5)) * np.float32(_STEPS)))
+    down = np.int32(round((y - np.float32(0.5)) * np.float32(_STEPS)))
     left, top, u, v = (across >> 5) - 1, (down >> 5) - 1, across & 31, down & 31
     height, width = image.shape[0], image.shape[1]
     within = left >= 0 and top >= 0 and left + 3 < width and top + 3 < height

@@ -132,10 +132,11 @@ def dense(loop: Callable[..., None]) -> Callable[..., None]:
     kernel, in which each thread takes every N-th element. The lines are the same for both.
     """
     compiled = njit(cache=True, parallel=True, nogil=True)(loop)
-    called = (loop.__globals__.get(name) for name in loop.__code__.co_names)
-    files = {one.py_func.__code__.co_filename for one in called if hasattr(one, "py_func")}
-    stamped = compiled._cache._cache_file  # numba notices no change of a function of another file
-    stamped._source_stamp = (stamped._source_stamp, *((name, os.stat(name).st_mtime) for name in sorted(files)))
+    if not numba.config.DISABLE_JIT:  # numba notices no change of a function of another file
+        called = (loop.__globals__.get(name) for name in loop.__code__.co_names)
+        files = {one.py_func.__code__.co_filename for one in called if hasattr(one, "py_func")}
+        stamped = compiled._cache._cache_file
+        stamped._source_stamp = (stamped._source_stamp, *((name, os.stat(name).st_mtime) for name in sorted(files)))
 
     @wraps(loop)
     def run(*arguments: Any) -> None:
@@ -147,16 +148,17 @@ def dense(loop: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _elements(count):
+    return range(cuda.grid(1), count, cuda.gridsize(1))  # noqa: F821
+
+
 @cache
 def _kernel(loop: Callable[..., None]) -> Any:
     from numba import cuda  # only where there is a card
 
-    @cuda.jit(device=True)
-    def elements(count):
-        return range(cuda.grid(1), count, cuda.gridsize(1))
-
-    names = {**loop.__globals__, "prange": elements}
-    return cuda.jit(FunctionType(loop.__code__, names, loop.__name__, loop.__defaults__))
+    names = {**loop.__globals__, "cuda": cuda}
+    names["prange"] = cuda.jit(device=True)(FunctionType(_elements.__code__, names))
+    return cuda.jit(FunctionType(loop.__code__, names, loop.__name__))
 
 
 @cache

@@ -37,6 +37,7 @@ as well. What all photos show (a beard, brows, lips, the shade in a fold) stays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -299,17 +300,17 @@ def without_highlight(red, green, blue, base_red, base_green, base_blue):
     than its base is removed. Where much is removed, or the photo is clipped, the remaining colour is unreliable and is
     replaced by the base's.
     """
-    r, g, b = np.exp(red), np.exp(green), np.exp(blue)
-    br, bg, bb = np.exp(base_red), np.exp(base_green), np.exp(base_blue)
+    r, g, b = math.exp(red), math.exp(green), math.exp(blue)
+    br, bg, bb = math.exp(base_red), math.exp(base_green), math.exp(base_blue)
     ratio = min(max(bb / max(br, 1e-4), 0.05), 0.8)
     mean = (br + bg + bb) / 3.0
     amount = max(b - ratio * r, 0.0) / (1.0 - ratio)
     amount = _HIGHLIGHT_STRENGTH * min(amount, 1.2 * max((r + g + b) / 3.0 - 1.02 * mean, 0.0))
     if amount <= 0.0:
         return red, green, blue
-    left_red = np.log(max(r - amount, 0.3 * min(r, br)))
-    left_green = np.log(max(g - amount, 0.3 * min(g, bg)))
-    left_blue = np.log(max(b - amount, 0.3 * min(b, bb)))
+    left_red = math.log(max(r - amount, 0.3 * min(r, br)))
+    left_green = math.log(max(g - amount, 0.3 * min(g, bg)))
+    left_blue = math.log(max(b - amount, 0.3 * min(b, bb)))
     share = min(5.0 * amount / max(mean, 1e-4), 1.0)
     shift = (left_red + left_green + left_blue - base_red - base_green - base_blue) / 3.0
     return (
@@ -323,9 +324,9 @@ def without_highlight(red, green, blue, base_red, base_green, base_blue):
 def texel_detail(linear, log_field, log_base, log_skin, colour_range, hair, monochrome):
     """``photo_detail`` of one texel, in ``dense`` loops: colours as tuples of three."""
     b0, b1, b2 = log_base
-    red = np.log(max(linear[0], DARKEST)) - log_field[0] - b0
-    green = np.log(max(linear[1], DARKEST)) - log_field[1] - b1
-    blue = np.log(max(linear[2], DARKEST)) - log_field[2] - b2
+    red = math.log(max(linear[0], DARKEST)) - log_field[0] - b0
+    green = math.log(max(linear[1], DARKEST)) - log_field[1] - b1
+    blue = math.log(max(linear[2], DARKEST)) - log_field[2] - b2
     if monochrome:
         red = green = blue = (red + green + blue) / 3.0
     else:
@@ -337,7 +338,7 @@ def texel_detail(linear, log_field, log_base, log_skin, colour_range, hair, mono
     red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
     level = (red + green + blue) / 3.0
     o0, o1, o2 = red - level, green - level, blue - level
-    shrink = min((colour_range + 0.3 * hair) / max(np.sqrt(o0 * o0 + o1 * o1 + o2 * o2), 1e-9), 1.0)
+    shrink = min((colour_range + 0.3 * hair) / max(math.sqrt(o0 * o0 + o1 * o1 + o2 * o2), 1e-9), 1.0)
     return level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
 
 

@@ -650,12 +650,14 @@ def prepare_photos(
     faces: Sequence[PhotoFace],
     opening: np.ndarray,
     density: float,
+    device: str = "cpu",
 ) -> list[TexturePhoto]:
     """Choose the photos to use and project each onto the surface, most trusted first.
 
     Parameters
     ----------
     space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
+    device : see ``on_device``.
 
     Raises
     ------
@@ -665,7 +667,7 @@ def prepare_photos(
     neutral = fitted.neutral[: surface.count].astype(np.float64)
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
     return each(
-        lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density),
+        lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density, device),
         *zip(*chosen, strict=True),
     )
 
@@ -678,6 +680,7 @@ def prepare_photo(
     neutral: np.ndarray,
     regions: TexelRegions,
     density: float,
+    device: str,
 ) -> TexturePhoto:
     """Project one photo onto the surface, screen it, and sample its skin.
 
@@ -685,10 +688,11 @@ def prepare_photo(
     ----------
     space : atlases at the working size. neutral : (C, 3) cage at rest.
     regions : masks at the texels of the atlas of working size. density : texels per metre at the working size.
+    device : see ``on_device``.
     """
     cage = fit.vertices[: surface.count].astype(np.float64)
     view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
-    unwrap = unwrap_photo(face, view, space.skin, density)
+    unwrap = unwrap_photo(face, view, space.skin, density, device)
     bare = bare_skin(unwrap, regions.plain)
     spread = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare))
     coloured_light = spread > UNWRAPPING.coloured_light
