@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, wraps
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -163,7 +164,9 @@ def _kernel(loop: Callable[..., None]) -> Any:
 
 @cache
 def has_card() -> bool:
-    """Whether ``dense`` loops can run on a CUDA card: numba's CUDA target finds one."""
+    """Whether ``dense`` loops can run on a CUDA card: numba-cuda is installed, which is optional, and finds one."""
+    if find_spec("numba_cuda") is None and not numba.config.ENABLE_CUDASIM:
+        return False
     from numba import cuda
 
     return bool(cuda.is_available())

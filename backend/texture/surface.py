@@ -326,15 +326,35 @@ def masked_lowpass(values: np.ndarray, weights: np.ndarray, sigma: float) -> tup
     step = 1
     while sigma / (2 * step) >= 3.0 and min(weights.shape) // (2 * step) >= 16:
         step *= 2
-    weighted = values * weights[..., None]
-    stacked = np.concatenate([weighted, weights[..., None]], axis=2)  # (H, W, C + 1)
+    stacked = np.empty((*weights.shape, values.shape[2] + 1), np.float32)
+    _weigh(values, weights, stacked)
     height, width = weights.shape
     small = stacked if step == 1 else cv2.resize(stacked, (width // step, height // step), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
     if step > 1:
         small = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    support = small[..., -1]
-    return small[..., :-1] / np.maximum(support, 1e-6)[..., None] * (support > 1e-6)[..., None], support
+    mean, support = np.empty(values.shape, np.float32), np.empty(weights.shape, np.float32)
+    _normalise(small, mean, support)
+    return mean, support
+
+
+@dense
+def _weigh(values, weights, stacked):
+    for i in prange(values.shape[0]):
+        for j in range(values.shape[1]):
+            for k in range(values.shape[2]):
+                stacked[i, j, k] = values[i, j, k] * weights[i, j]
+            stacked[i, j, values.shape[2]] = weights[i, j]
+
+
+@dense
+def _normalise(stacked, mean, support):
+    for i in prange(mean.shape[0]):
+        for j in range(mean.shape[1]):
+            weight = stacked[i, j, mean.shape[2]]
+            support[i, j] = weight
+            for k in range(mean.shape[2]):
+                mean[i, j, k] = stacked[i, j, k] / weight if weight > np.float32(1e-6) else np.float32(0.0)
 
 
 def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
