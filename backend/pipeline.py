@@ -311,7 +311,8 @@ def unwrap_skin(
 ) -> UnwrappedPhotos:
     """The photos on the surface."""
     aside("texture", 0.0)
-    return unwrap_photos(template, skin.fitted, skin.faces, options.texture_size)
+    device = computing_device(options.device)
+    return unwrap_photos(template, skin.fitted, skin.faces, options.texture_size, device)
 
 
 def edits_of(options: ReconstructOptions, template: Template, neutral: np.ndarray) -> TextureEdits:
@@ -352,7 +353,8 @@ def find_relief(
     if network is None:
         return NO_DETAIL
     size = min(options.texture_size, MOST_RELIEF)
-    return find_detail(template, skin.fitted, skin.faces, rig, size, network, aside)
+    device = computing_device(options.device)
+    return find_detail(template, skin.fitted, skin.faces, rig, size, network, aside, device)
 
 
 def report_of_photos(

@@ -134,19 +134,21 @@ def find_detail(
     resolution: int,
     model: DetailModel,
     progress: ProgressReporter = silent,
+    device: str = "cpu",
 ) -> DetailEstimate:
     """Estimate the relief of a fitted face's skin.
 
     Parameters
     ----------
     faces : the photos used by the fit, matched by name. keys : (52, V, 3) of this face. resolution : of the permanent
-        map, texels. progress : receives stage "detail".
+        map, texels. progress : receives stage "detail". device : see ``on_device``.
     """
     progress(STAGE, 0.0)
     config = model.network.config
     window, coarse = detail_window(template, config.size), detail_window(template, config.coarse)
     chosen = [(face, fit) for face, fit in choose_photos(fitted, faces) if face.quality.sharpness >= LEAST_SHARPNESS]
-    projected = each(lambda face, fit: photo_in_window(window, face, fit), *zip(*chosen, strict=True)) if chosen else []
+    looks = zip(*chosen, strict=True)
+    projected = each(lambda face, fit: photo_in_window(window, face, fit, device), *looks) if chosen else []
     sharp = [
         (photo, fit)
         for photo, (_, fit) in sorted(zip(projected, chosen, strict=True), key=lambda pair: -pair[0].pixels_per_metre)
@@ -186,13 +188,13 @@ def find_detail(
     return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "", config.size / (density * SIDE))
 
 
-def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto) -> PhotoInWindow:
+def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto, device: str = "cpu") -> PhotoInWindow:
     """One photo at the window's texels, weighted by the visibility of bare skin."""
     surface = window.surface
     cage = fit.vertices[: surface.count].astype(np.float64)
     positions = surface.lifted(cage)
     view = view_surface(positions, surface.triangles, fit.camera)
-    unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices))
+    unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices), device)
     weight = unwrap.weight * ~np.isin(unwrap.labels, _HAIRY)
     normals, across = frames_in_window(window, window.frames(positions))
     return PhotoInWindow(

@@ -24,7 +24,6 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from scipy.optimize import lsq_linear
-from scipy.sparse.linalg import splu
 
 from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
@@ -56,6 +55,7 @@ from backend.fitting.solver import (
     solve,
     solver_weights,
 )
+from backend.geometry.surface_fields import solve_symmetric
 from backend.geometry.template import LANDMARKS, Template, ear_vertices, symmetric_part, uniform_laplacian
 from backend.models.landmarks import net_points
 from backend.models.lap.canonical_face import CanonicalFace
@@ -187,7 +187,7 @@ def solve_cage(
         rows, residual = _rows(photo, identity, cage_targets, count, outlier_scale)
         system = system + rows.T @ rows
         right -= rows.T @ residual
-    return template.following_skin(splu(system.tocsc()).solve(right).reshape(count, 3))
+    return template.following_skin(solve_symmetric(system, right).reshape(count, 3))
 
 
 def _rows(

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from backend.system.numba_cache import njit
+
 
 def unit(vectors: Tensor) -> Tensor:
     """Vectors (..., 2 or 3) divided by their length (faster than ``normalize`` on so short an axis)."""
@@ -32,6 +34,13 @@ def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
     rising *= t
     rising *= t
     return rising
+
+
+@njit(cache=True)
+def smoothstep_at(low: float, high: float, x: np.float32) -> np.float32:
+    """``smoothstep`` of one number, in ``dense`` loops; in single precision, as of an array of it."""
+    t = min(max((x - np.float32(low)) / np.float32(high - low), np.float32(0.0)), np.float32(1.0))
+    return (np.float32(3.0) - np.float32(2.0) * t) * t * t
 
 
 def spread_directions(count: int) -> np.ndarray:

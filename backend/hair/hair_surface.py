@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.ndimage import distance_transform_edt
-from scipy.sparse.linalg import splu
 
+from backend.geometry.surface_fields import solve_symmetric
 from backend.geometry.template import Template
 from backend.geometry.vectors import unit_vectors
 from backend.hair.hair_views import HairView, votes
@@ -100,7 +100,7 @@ class HullGrid:
         flat = weight.reshape(-1)
         system = sparse.diags(flat + 1e-7) + (spread / STEP) ** 2 * self.stiffness
         right = flat[:, None] * values.reshape(len(flat), -1)
-        return splu(system.tocsc()).solve(right).reshape(values.shape)
+        return solve_symmetric(system, right).reshape(values.shape)
 
     def at(self, values: np.ndarray, azimuth: np.ndarray, s: np.ndarray) -> np.ndarray:
         """``values`` (COLUMNS, ROWS[, C]) interpolated at azimuths and s (M,): (M[, C])."""

@@ -16,11 +16,11 @@ def linear_from_srgb(encoded: Array) -> Array:
     """Linear light in [0, 1] of sRGB values in [0, 1], any shape; uint8 arrays are taken as 0-255 (float32 out)."""
     if isinstance(encoded, torch.Tensor):
         if encoded.dtype == torch.uint8:
-            return torch.from_numpy(_TABLE).to(encoded.device)[encoded.long()]
+            return torch.from_numpy(LINEAR_OF_BYTES).to(encoded.device)[encoded.long()]
         low = encoded / 12.92
         return torch.where(encoded <= 0.04045, low, ((encoded.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
     if encoded.dtype == np.uint8:
-        return _TABLE[encoded]
+        return LINEAR_OF_BYTES[encoded]
     return _decode(encoded)
 
 
@@ -48,4 +48,5 @@ def _decode(encoded: np.ndarray) -> np.ndarray:
     return np.where(encoded <= 0.04045, encoded / 12.92, high)
 
 
-_TABLE = _decode(np.arange(256) / 255.0).astype(np.float32)
+LINEAR_OF_BYTES = _decode(np.arange(256) / 255.0).astype(np.float32)
+"""(256,) linear light of sRGB's bytes."""

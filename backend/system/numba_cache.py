@@ -4,6 +4,8 @@ numba keeps compiled functions as pickles beside the sources, believes what it f
 file is damaged. Here they lie in a folder of the user's own by version, each file begins with its SHA-256, and a file
 that does not fit it is as if it were not there. Where no folder can be written, a temporary one serves the process.
 Import ``njit``, ``prange`` and ``numba`` from here, so that this is so before the first function is decorated.
+
+``dense`` compiles a loop for the processor and for a CUDA card: what is computed where depends on where the arrays are.
 """
 
 import atexit
@@ -12,12 +14,17 @@ import pickle
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, wraps
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba as numba
+import numpy as np
 from numba import njit as njit
 from numba import prange as prange
 from numba.core import caching
@@ -114,3 +121,68 @@ def _set_up() -> None:
 
 
 _set_up()
+
+
+_BLOCKS, _THREADS = 1056, 128
+"""Of a kernel: eight blocks on each of the 132 multiprocessors of an H100; smaller cards run them one after another."""
+
+
+def dense(loop: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function that is one loop ``for i in prange(n)`` over independent elements, and writes its results into
+    its arguments: as a parallel loop on the processor, and where an argument is an array of ``on_device`` as a CUDA
+    kernel, in which each thread takes every N-th element. The lines are the same for both.
+    """
+    compiled = njit(cache=True, parallel=True, nogil=True)(loop)
+    if not numba.config.DISABLE_JIT:  # numba notices no change of a function of another file
+        called = (loop.__globals__.get(name) for name in loop.__code__.co_names)
+        files = {one.py_func.__code__.co_filename for one in called if hasattr(one, "py_func")}
+        stamped = compiled._cache._cache_file
+        stamped._source_stamp = (stamped._source_stamp, *((name, os.stat(name).st_mtime) for name in sorted(files)))
+
+    @wraps(loop)
+    def run(*arguments: Any) -> None:
+        if any(hasattr(one, "copy_to_host") for one in arguments):
+            _kernel(loop)[_BLOCKS, _THREADS](*arguments)
+        else:
+            compiled(*arguments)
+
+    return run
+
+
+def _elements(count):
+    return range(cuda.grid(1), count, cuda.gridsize(1))  # noqa: F821
+
+
+@cache
+def _kernel(loop: Callable[..., None]) -> Any:
+    from numba import cuda  # only where there is a card
+
+    names = {**loop.__globals__, "cuda": cuda}
+    names["prange"] = cuda.jit(device=True)(FunctionType(_elements.__code__, names))
+    return cuda.jit(FunctionType(loop.__code__, names, loop.__name__))
+
+
+@cache
+def has_card() -> bool:
+    """Whether ``dense`` loops can run on a CUDA card: numba-cuda is installed, which is optional, and finds one."""
+    if find_spec("numba_cuda") is None and not numba.config.ENABLE_CUDASIM:
+        return False
+    from numba import cuda
+
+    return bool(cuda.is_available())
+
+
+def on_device(device: str, *arrays: np.ndarray) -> list[Any]:
+    """The arrays where ``device``, "cpu" or a name of torch's for a CUDA card, computes: copies on the card, or the
+    arrays themselves, contiguous."""
+    arrays = [np.ascontiguousarray(one) for one in arrays]
+    if device == "cpu" or not has_card():
+        return arrays
+    from numba import cuda
+
+    return [cuda.to_device(one) for one in arrays]
+
+
+def on_host(*arrays: Any) -> list[np.ndarray]:
+    """Arrays of ``on_device`` as numpy's; those of the processor are not copied."""
+    return [one.copy_to_host() if hasattr(one, "copy_to_host") else one for one in arrays]

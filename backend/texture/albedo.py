@@ -91,17 +91,18 @@ class UnwrappedPhotos:
     Attributes
     ----------
     opening : (V,) of ``openness``, lifted. density : texels per metre. photos : taken out by ``build_albedo``, so that
-        their 200 MB are free as soon as it needs them no more.
+        their 200 MB are free as soon as it needs them no more. device : where texels are computed (``on_device``).
     """
 
     space: TextureSpace
     opening: np.ndarray
     density: float
     photos: list[TexturePhoto]
+    device: str
 
 
 def unwrap_photos(
-    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], resolution: int
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], resolution: int, device: str = "cpu"
 ) -> UnwrappedPhotos:
     """Project the photos onto the surface: what a texture needs that does not depend on the hair.
 
@@ -115,8 +116,8 @@ def unwrap_photos(
     cage = fitted.neutral[: surface.count].astype(np.float64)
     opening = surface.lifted(openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles)))
     density = texels_per_metre(surface, surface.lifted(cage), size)
-    photos = prepare_photos(surface, space, fitted, faces, opening, density)
-    return UnwrappedPhotos(space, opening, density, photos)
+    photos = prepare_photos(surface, space, fitted, faces, opening, density, device)
+    return UnwrappedPhotos(space, opening, density, photos, device)
 
 
 def build_albedo(
@@ -182,7 +183,7 @@ def build_albedo(
     painted = in_thread(lambda: _eye_picture(template, fitted, patterns, eyes))
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
-    fine = fine_band(space.skin, views, detail, delit, full_density)
+    fine = fine_band(space.skin, views, detail, delit, full_density, unwrapped.device)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(surface, working_space.skin, space.skin, detail, fine, delit.log_base, positions, density)
     if paints_brows:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 
 import cv2
 import numpy as np
@@ -26,10 +25,11 @@ from scipy import fft
 from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.vectors import smoothstep
 from backend.photos.collection import FaceClass
-from backend.rendering.interpolate import sample_image
-from backend.system.numba_cache import njit, prange
+from backend.rendering.color import LINEAR_OF_BYTES
+from backend.rendering.interpolate import bilinear, sampled_bytes
+from backend.system.numba_cache import dense, on_device, on_host, prange
 from backend.system.parallel import each
-from backend.texture.delighting import DELIGHTING, Delit, photo_detail
+from backend.texture.delighting import DELIGHTING, Delit, photo_detail, texel_detail
 from backend.texture.skin_prior import pull_share
 from backend.texture.surface import (
     HeadSurface,
@@ -38,7 +38,8 @@ from backend.texture.surface import (
     enlarged,
     grown,
     masked_lowpass,
-    pieces,
+    value_at,
+    values_at,
 )
 from backend.texture.unwrap import (
     DARKEST,
@@ -46,7 +47,7 @@ from backend.texture.unwrap import (
     PhotoInView,
     TexturePhoto,
     labelled_share,
-    sample_linear,
+    picture_for,
     under_jaw,
 )
 from protocol.names import ARKIT_INDEX
@@ -108,7 +109,7 @@ _WEIGHT = 1e-3
 """Summed weight of photos below which a texel has no gradient."""
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@dense
 def _add_gradients(detail, weight, across, down, sums):
     """Add one photo's weighted differences to the next texel (S, S, C), and the weights (S, S, 2)."""
     size = detail.shape[0]
@@ -600,31 +601,55 @@ _COUNTS = 0.02  # weight of a photo in the finest detail, of which all have 1 to
 
 
 def fine_band(
-    atlas: SurfaceAtlas, photos: Sequence[PhotoInView], detail: SolvedDetail, delit: Delit, density: float
+    atlas: SurfaceAtlas,
+    photos: Sequence[PhotoInView],
+    detail: SolvedDetail,
+    delit: Delit,
+    density: float,
+    device: str = "cpu",
 ) -> np.ndarray:
     """(P, 3) log detail finer than the solved one, each place from its best photo; density : texels per metre at the
-    atlas's size."""
-    size, own_size = atlas.resolution, len(detail.cover)
-    total, summed = np.full(len(atlas.texel), 1e-3, np.float32), np.zeros((len(atlas.texel), 3), np.float32)
-    in_own = (np.stack([atlas.texel % size, atlas.texel // size], 1) + 0.5).astype(np.float32) * (own_size / size)
-
-    def finest(piece: slice, own: tuple[PhotoInView, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
-        photo, weight, middle, hair, field = own
-        weights = sample_image(weight, in_own[piece])
-        used = np.flatnonzero(weights > _COUNTS)
-        if len(used) == 0:
-            return
-        texels = np.arange(piece.start, min(piece.stop, len(atlas.texel)))[used]
-        vertex_values = [photo.view.pixels, field, delit.log_base, delit.log_skin, delit.colour_range]
-        sampled = atlas.part(texels).sample(np.concatenate(vertex_values, 1))  # (N, 13)
-        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _photo_colour_range(photo, sampled[:, 11:]))
-        linear = sample_linear(photo.face, sampled[:, :2], photo.view.pixels_per_metre, density)
-        there = in_own[texels]
-        shown = photo_detail(linear, *fields, sample_image(hair, there), photo.samples.monochrome)
-        summed[texels] += weights[used, None] * (shown - sample_image(middle, there))
-        total[texels] += weights[used]
-
+    atlas's size. ``device`` : see ``on_device``."""
+    place = on_device(device, atlas.texel, atlas.triangles, atlas.triangle, atlas.barycentrics)
+    results = np.full(len(atlas.texel), 1e-3, np.float32), np.zeros((len(atlas.texel), 3), np.float32)
+    total, summed = on_device(device, *results)
+    ratio = np.float32(len(detail.cover) / atlas.resolution)
     per_photo = zip(photos, detail.weights, detail.per_photo, detail.hair, delit.log_fields, strict=True)
-    for own in per_photo:
-        each(finest, pieces(len(atlas.texel)), repeat(own, len(pieces(len(atlas.texel)))))
+    for photo, weight, middle, hair, field in per_photo:
+        colour_range = delit.colour_range * np.float32(not photo.samples.coloured_light)
+        values = [photo.view.pixels, field, delit.log_base, delit.log_skin, colour_range]
+        values = np.concatenate(values, 1).astype(np.float32)  # (V, 12)
+        picture, taps, scale = picture_for(photo.face, photo.view.pixels_per_metre, density)
+        maps = (weight[..., None], hair[..., None], middle)
+        images = on_device(device, values, *(one.astype(np.float32, copy=False) for one in maps), picture, taps)
+        light, monochrome = on_device(device, LINEAR_OF_BYTES), photo.samples.monochrome
+        _add_finest(*place, *images, *light, atlas.resolution, ratio, scale, monochrome, total, summed)
+    total, summed = on_host(total, summed)
     return summed / total[:, None]
+
+
+@dense
+def _add_finest(
+    texel, triangles, triangle, barycentrics, values, weight, hair, middle, picture, taps, light,
+    resolution, ratio, scale, monochrome, total, summed,
+):  # fmt: skip
+    for i in prange(len(texel)):
+        x = (np.float32(texel[i] % resolution) + np.float32(0.5)) * ratio
+        y = (np.float32(texel[i] // resolution) + np.float32(0.5)) * ratio
+        share = bilinear(weight, x, y, 0)
+        if share > _COUNTS:
+            corners, shares = triangles[triangle[i]], barycentrics[i]
+            across, down = value_at(values, corners, shares, 0) * scale, value_at(values, corners, shares, 1) * scale
+            red, green, blue = sampled_bytes(picture, taps, across, down)
+            shown = texel_detail(
+                (light[red], light[green], light[blue]),
+                values_at(values, corners, shares, 2),
+                values_at(values, corners, shares, 5),
+                values_at(values, corners, shares, 8),
+                value_at(values, corners, shares, 11),
+                bilinear(hair, x, y, 0),
+                monochrome,
+            )
+            for k in range(3):
+                summed[i, k] += share * (np.float32(shown[k]) - bilinear(middle, x, y, k))
+            total[i] += share

@@ -37,6 +37,7 @@ as well. What all photos show (a beard, brows, lips, the shade in a fold) stays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -53,7 +54,7 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
-from backend.system.numba_cache import njit, prange
+from backend.system.numba_cache import dense, njit, prange
 from backend.system.parallel import each
 from backend.texture.skin_prior import SKIN_PRIOR, skin_posterior, skin_prior
 from backend.texture.surface import HeadSurface, SurfaceAtlas, usual_weight
@@ -299,17 +300,17 @@ def without_highlight(red, green, blue, base_red, base_green, base_blue):
     than its base is removed. Where much is removed, or the photo is clipped, the remaining colour is unreliable and is
     replaced by the base's.
     """
-    r, g, b = np.exp(red), np.exp(green), np.exp(blue)
-    br, bg, bb = np.exp(base_red), np.exp(base_green), np.exp(base_blue)
+    r, g, b = math.exp(red), math.exp(green), math.exp(blue)
+    br, bg, bb = math.exp(base_red), math.exp(base_green), math.exp(base_blue)
     ratio = min(max(bb / max(br, 1e-4), 0.05), 0.8)
     mean = (br + bg + bb) / 3.0
     amount = max(b - ratio * r, 0.0) / (1.0 - ratio)
     amount = _HIGHLIGHT_STRENGTH * min(amount, 1.2 * max((r + g + b) / 3.0 - 1.02 * mean, 0.0))
     if amount <= 0.0:
         return red, green, blue
-    left_red = np.log(max(r - amount, 0.3 * min(r, br)))
-    left_green = np.log(max(g - amount, 0.3 * min(g, bg)))
-    left_blue = np.log(max(b - amount, 0.3 * min(b, bb)))
+    left_red = math.log(max(r - amount, 0.3 * min(r, br)))
+    left_green = math.log(max(g - amount, 0.3 * min(g, bg)))
+    left_blue = math.log(max(b - amount, 0.3 * min(b, bb)))
     share = min(5.0 * amount / max(mean, 1e-4), 1.0)
     shift = (left_red + left_green + left_blue - base_red - base_green - base_blue) / 3.0
     return (
@@ -319,29 +320,40 @@ def without_highlight(red, green, blue, base_red, base_green, base_blue):
     )
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@njit(cache=True)
+def texel_detail(linear, log_field, log_base, log_skin, colour_range, hair, monochrome):
+    """``photo_detail`` of one texel, in ``dense`` loops: colours as tuples of three."""
+    b0, b1, b2 = log_base
+    red = math.log(max(linear[0], DARKEST)) - log_field[0] - b0
+    green = math.log(max(linear[1], DARKEST)) - log_field[1] - b1
+    blue = math.log(max(linear[2], DARKEST)) - log_field[2] - b2
+    if monochrome:
+        red = green = blue = (red + green + blue) / 3.0
+    else:
+        s0, s1, s2 = log_skin
+        m0, m1, m2 = without_highlight(red + b0, green + b1, blue + b2, s0, s1, s2)
+        over = max((m0 + m1 + m2 - s0 - s1 - s2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
+        m0, m1, m2 = m0 - b0 - over, m1 - b1 - over, m2 - b2 - over
+        red, green, blue = m0 + hair * (red - m0), m1 + hair * (green - m1), m2 + hair * (blue - m2)
+    red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
+    level = (red + green + blue) / 3.0
+    o0, o1, o2 = red - level, green - level, blue - level
+    shrink = min((colour_range + 0.3 * hair) / max(math.sqrt(o0 * o0 + o1 * o1 + o2 * o2), 1e-9), 1.0)
+    return level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
+
+
+@dense
 def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochrome, out):
     for i in prange(len(linear)):
-        red = np.log(max(linear[i, 0], DARKEST)) - log_field[i, 0] - log_base[i, 0]
-        green = np.log(max(linear[i, 1], DARKEST)) - log_field[i, 1] - log_base[i, 1]
-        blue = np.log(max(linear[i, 2], DARKEST)) - log_field[i, 2] - log_base[i, 2]
-        if monochrome:
-            red = green = blue = (red + green + blue) / 3.0
-        else:
-            b0, b1, b2 = log_base[i, 0], log_base[i, 1], log_base[i, 2]
-            s0, s1, s2 = log_skin[i, 0], log_skin[i, 1], log_skin[i, 2]
-            m0, m1, m2 = without_highlight(red + b0, green + b1, blue + b2, s0, s1, s2)
-            over = max((m0 + m1 + m2 - s0 - s1 - s2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
-            m0, m1, m2 = m0 - b0 - over, m1 - b1 - over, m2 - b2 - over
-            keep = hair[i]
-            red, green, blue = m0 + keep * (red - m0), m1 + keep * (green - m1), m2 + keep * (blue - m2)
-        red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
-        level = (red + green + blue) / 3.0
-        o0, o1, o2 = red - level, green - level, blue - level
-        size = np.sqrt(o0 * o0 + o1 * o1 + o2 * o2)
-        limit = colour_range[i] + 0.3 * hair[i]
-        shrink = min(limit / max(size, 1e-9), 1.0)
-        out[i, 0], out[i, 1], out[i, 2] = level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
+        out[i, 0], out[i, 1], out[i, 2] = texel_detail(
+            (linear[i, 0], linear[i, 1], linear[i, 2]),
+            (log_field[i, 0], log_field[i, 1], log_field[i, 2]),
+            (log_base[i, 0], log_base[i, 1], log_base[i, 2]),
+            (log_skin[i, 0], log_skin[i, 1], log_skin[i, 2]),
+            colour_range[i],
+            hair[i],
+            monochrome,
+        )
 
 
 def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators) -> np.ndarray:

@@ -21,7 +21,7 @@ from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template, triangulate
 from backend.geometry.vectors import disc
 from backend.rendering.uv_space import gutter_source, rasterize_uv
-from backend.system.numba_cache import njit, prange
+from backend.system.numba_cache import dense, njit, prange
 
 _PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
 
@@ -131,18 +131,32 @@ def _gather_up(
                     sums[vertex, channel] += share * values[i, channel]
 
 
-@njit(cache=True, parallel=True, nogil=True)
+@njit(cache=True)
+def value_at(values: np.ndarray, corners: np.ndarray, shares: np.ndarray, channel: int) -> np.float32:
+    """One channel of vertex values (V, C) at a point of a triangle, its corners and barycentrics (3,); in ``dense``
+    loops."""
+    first, second = shares[0] * values[corners[0], channel], shares[1] * values[corners[1], channel]
+    return first + second + shares[2] * values[corners[2], channel]
+
+
+@njit(cache=True)
+def values_at(values: np.ndarray, corners: np.ndarray, shares: np.ndarray, first: int) -> tuple[float, float, float]:
+    """Three channels from the ``first``, as ``value_at``."""
+    return (
+        value_at(values, corners, shares, first),
+        value_at(values, corners, shares, first + 1),
+        value_at(values, corners, shares, first + 2),
+    )
+
+
+@dense
 def _interpolate(
     attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, weights: np.ndarray, out: np.ndarray
 ) -> None:
-    channels = attributes.shape[1]
     for i in prange(len(triangle)):
-        corners = triangles[triangle[i]]
-        a, b, c = corners[0], corners[1], corners[2]
-        for k in range(channels):
-            out[i, k] = (
-                weights[i, 0] * attributes[a, k] + weights[i, 1] * attributes[b, k] + weights[i, 2] * attributes[c, k]
-            )
+        corners, shares = triangles[triangle[i]], weights[i]
+        for k in range(attributes.shape[1]):
+            out[i, k] = value_at(attributes, corners, shares, k)
 
 
 LEVEL = 1
@@ -312,15 +326,35 @@ def masked_lowpass(values: np.ndarray, weights: np.ndarray, sigma: float) -> tup
     step = 1
     while sigma / (2 * step) >= 3.0 and min(weights.shape) // (2 * step) >= 16:
         step *= 2
-    weighted = values * weights[..., None]
-    stacked = np.concatenate([weighted, weights[..., None]], axis=2)  # (H, W, C + 1)
+    stacked = np.empty((*weights.shape, values.shape[2] + 1), np.float32)
+    _weigh(values, weights, stacked)
     height, width = weights.shape
     small = stacked if step == 1 else cv2.resize(stacked, (width // step, height // step), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
     if step > 1:
         small = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    support = small[..., -1]
-    return small[..., :-1] / np.maximum(support, 1e-6)[..., None] * (support > 1e-6)[..., None], support
+    mean, support = np.empty(values.shape, np.float32), np.empty(weights.shape, np.float32)
+    _normalise(small, mean, support)
+    return mean, support
+
+
+@dense
+def _weigh(values, weights, stacked):
+    for i in prange(values.shape[0]):
+        for j in range(values.shape[1]):
+            for k in range(values.shape[2]):
+                stacked[i, j, k] = values[i, j, k] * weights[i, j]
+            stacked[i, j, values.shape[2]] = weights[i, j]
+
+
+@dense
+def _normalise(stacked, mean, support):
+    for i in prange(mean.shape[0]):
+        for j in range(mean.shape[1]):
+            weight = stacked[i, j, mean.shape[2]]
+            support[i, j] = weight
+            for k in range(mean.shape[2]):
+                mean[i, j, k] = stacked[i, j, k] / weight if weight > np.float32(1e-6) else np.float32(0.0)
 
 
 def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -28,17 +28,18 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.surface_fields import compression
 from backend.geometry.template import Template
-from backend.geometry.vectors import disc, smoothstep
+from backend.geometry.vectors import disc, smoothstep, smoothstep_at
 from backend.models.parsing.accessories import brows_behind_glasses
 from backend.photos.collection import CONTRADICTED_LABEL, LABELS_SIDE, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
-from backend.rendering.color import LUMINANCE, linear_from_srgb
-from backend.rendering.interpolate import sample_image
+from backend.rendering.color import LINEAR_OF_BYTES, LUMINANCE
+from backend.rendering.interpolate import bilinear, byte_taps, sampled_bytes
 from backend.rendering.rasterize import depth_map, facing_cosine, point_visibility
 from backend.rendering.render import render_linear
+from backend.system.numba_cache import dense, njit, on_device, on_host, prange
 from backend.system.parallel import each
-from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, usual_weight
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, usual_weight, value_at
 
 
 @dataclass(frozen=True)
@@ -206,34 +207,55 @@ def _outline_distance(depth: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform((~jump).astype(np.uint8), cv2.DIST_L2, 3)
 
 
-def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(P,) uint8, the likeliest label at positions (P, 2) of labels (H, W).
+def label_masks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.float32]:
+    """(h, w, L) float32 smoothed masks of the L labels of (H, W), their values (L,), and (H, W)'s pixels in one of the
+    masks'.
 
     Borders are smoothed, because pixel steps would show where texels are finer than pixels. Labels of large crops are
     subsampled to the resolution of the parsing.
     """
     step = max(1, max(labels.shape) // LABELS_SIDE)
     small = labels[step // 2 :: step, step // 2 :: step]
-    places = positions / np.float32(step)
-    result = np.zeros(len(positions), labels.dtype)
-    most = np.zeros(len(positions), np.float32)
-    for label in np.unique(small):
-        mask = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), UNWRAPPING.label_border)
-        share = sample_image(mask, places)
-        result[share > most] = label
-        most = np.maximum(most, share)
+    values = np.unique(small)
+    masks = np.empty((*small.shape, len(values)), np.float32)
+    for index, label in enumerate(values):
+        masks[..., index] = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), UNWRAPPING.label_border)
+    return masks, values, np.float32(step)
+
+
+@njit(cache=True)
+def _label_at(masks, values, step, x, y):
+    """The likeliest label at a point."""
+    result, most = np.uint8(0), np.float32(0.0)
+    for index in range(len(values)):
+        share = bilinear(masks, x / step, y / step, index)
+        if share > most:
+            result, most = values[index], share
     return result
 
 
-def sample_linear(face: PhotoFace, positions: np.ndarray, pixels_per_metre: float, density: float) -> np.ndarray:
-    """(P, 3) float32 linear light of a photo at positions (P, 2) of its crop, reduced where texels, ``density``
-    a metre, would skip pixels."""
+@dense
+def _labels_at(masks, values, step, positions, out):
+    for i in prange(len(positions)):
+        out[i] = _label_at(masks, values, step, positions[i, 0], positions[i, 1])
+
+
+def sample_labels(labels: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(P,) uint8, the likeliest label at positions (P, 2) of labels (H, W)."""
+    out = np.empty(len(positions), labels.dtype)
+    _labels_at(*label_masks(labels), np.ascontiguousarray(positions, np.float32), out)
+    return out
+
+
+def picture_for(face: PhotoFace, pixels_per_metre: float, density: float) -> tuple[np.ndarray, np.ndarray, np.float32]:
+    """A photo for ``sampled_bytes`` by texels, ``density`` a metre, its ``byte_taps``, and its pixels in one of the
+    crop's: reduced where texels would skip pixels."""
     pixels, scale = face.pixels, min(1.0, 1.3 * density / pixels_per_metre)
     if scale > 0.8:
-        return linear_from_srgb(sample_image(pixels, positions, cv2.INTER_CUBIC))
+        return pixels, byte_taps(cv2.INTER_CUBIC), np.float32(1.0)
     size = tuple(max(1, round(scale * side)) for side in pixels.shape[1::-1])
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return linear_from_srgb(sample_image(small, positions * np.float32(scale), cv2.INTER_LINEAR))
+    return small, byte_taps(cv2.INTER_LINEAR), np.float32(scale)
 
 
 def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
@@ -263,48 +285,78 @@ def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: 
     return cv2.resize(distance, labels.shape[::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else distance
 
 
-def _edge_distance(face: PhotoFace, positions: np.ndarray) -> np.ndarray:
-    """(P,) pixels from positions (P, 2) in the crop to the edge of the photograph, negative outside. A crop may extend
-    beyond the file's edge; its padding shows nothing."""
-    size = np.array(face.pixels.shape[1::-1], np.float64)
-    offset = np.array(face.crop_offset)
-    low = np.maximum(-offset * face.crop_scale, 0.0)
-    high = np.minimum((np.array(face.source_size) - offset) * face.crop_scale, size)
-    across, down = positions[:, 0], positions[:, 1]
-    return np.minimum(np.minimum(across - low[0], high[0] - across), np.minimum(down - low[1], high[1] - down))
+def _edges(face: PhotoFace) -> np.ndarray:
+    """(4,) float32 left, top, right and bottom of the photograph in its crop. A crop may extend beyond the file's edge;
+    its padding shows nothing."""
+    size, offset = np.array(face.pixels.shape[1::-1], np.float64), np.array(face.crop_offset)
+    first = np.maximum(-offset * face.crop_scale, 0.0)
+    last = np.minimum((np.array(face.source_size) - offset) * face.crop_scale, size)
+    return np.concatenate([first, last]).astype(np.float32)
 
 
-def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float) -> PhotoUnwrap:
-    """Sample one photo at the atlas's texels and weight it; the atlas must cover only ``view``'s vertices."""
-    stacked = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
-    sampled = atlas.sample(stacked)  # (P, 4)
-    positions, visible, cosine = sampled[:, :2], sampled[:, 2], sampled[:, 3].copy()  # kept: not with all four
-    linear = sample_linear(face, positions, view.pixels_per_metre, texels_per_metre)
-    all_labels = without_specks(face.labels, view.pixels_per_metre)
-    all_labels = brows_behind_glasses(all_labels, face.pixels, face.landmarks)
-    labels = sample_labels(all_labels, positions)
-    inside = smoothstep(0.0, 4.0, _edge_distance(face, positions))
-    outline = sample_image(view.outline_distance, positions * np.float32(view.outline_scale))
-    seen = smoothstep(0.5, 1.0, visible) * smoothstep(0.15, 0.5, cosine) * smoothstep(0.0008, 0.003, outline) * inside
+_BARE_FACE, _HEAD, _BROWS = 1, 2, 4
+_KINDS = np.zeros(256, np.uint8)
+_KINDS[list(_FACE_CLASSES)] = _BARE_FACE | _HEAD
+_KINDS[FaceClass.HAIR] = _HEAD
+_KINDS[FaceClass.BROWS] |= _BROWS
 
-    away = label_distance(all_labels, np.array([*_OCCLUDER_CLASSES, FaceClass.HAIR]), view.pixels_per_metre)
-    clear = label_distance(all_labels, np.array(_OCCLUDER_CLASSES), view.pixels_per_metre)
-    inner = label_distance(all_labels, np.array([FaceClass.MOUTH_INTERIOR]), view.pixels_per_metre)
-    distance = sample_image(away, positions)
-    if (all_labels == FaceClass.GLASSES).any():
-        beside_glasses = label_distance(all_labels, _BESIDE_GLASSES, view.pixels_per_metre)
-        distance = np.where(labels == FaceClass.BROWS, sample_image(beside_glasses, positions), distance)
-    clean = smoothstep(0.0015, 0.008, distance)
-    pixel = 1.0 / view.pixels_per_metre
-    clean *= smoothstep(0.0, max(0.0008, 0.8 * pixel), sample_image(inner, positions))
-    clean *= np.isin(labels, _FACE_CLASSES)
-    brightest = np.maximum(np.maximum(linear[:, 0], linear[:, 1]), linear[:, 2])
-    exposed = 1.0 - 0.9 * smoothstep(0.88, 0.99, brightest)
-    weight = (seen * clean * exposed).astype(np.float32)
-    near_eye = (seen * exposed * smoothstep(0.0, 0.003, distance)).astype(np.float32)
-    head = np.isin(labels, (*_FACE_CLASSES, FaceClass.HAIR)) * smoothstep(0.001, 0.005, sample_image(clear, positions))
-    with_hair = (seen * head * exposed).astype(np.float32)
-    return PhotoUnwrap(linear, labels, seen.astype(np.float32), weight, near_eye, with_hair, distance, cosine)
+
+def unwrap_photo(
+    face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float, device: str = "cpu"
+) -> PhotoUnwrap:
+    """Sample one photo at the atlas's texels and weight it; the atlas must cover only ``view``'s vertices. ``device`` :
+    see ``on_device``."""
+    count, pixel = len(atlas.texel), 1.0 / view.pixels_per_metre
+    values = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
+    picture, taps, scale = picture_for(face, view.pixels_per_metre, texels_per_metre)
+    labels = brows_behind_glasses(without_specks(face.labels, view.pixels_per_metre), face.pixels, face.landmarks)
+    away, clear, inner = (
+        label_distance(labels, np.array(classes), view.pixels_per_metre)[..., None]
+        for classes in ((*_OCCLUDER_CLASSES, FaceClass.HAIR), _OCCLUDER_CLASSES, (FaceClass.MOUTH_INTERIOR,))
+    )
+    beside_brows = away
+    if (labels == FaceClass.GLASSES).any():
+        beside_brows = label_distance(labels, _BESIDE_GLASSES, view.pixels_per_metre)[..., None]
+    masks, classes, step = label_masks(labels)
+    results = np.empty((count, 3), np.float32), np.empty(count, np.uint8)
+    shares = (np.empty(count, np.float32) for _ in range(6))
+    arrays = (
+        *(atlas.triangles, atlas.triangle, atlas.barycentrics, values, picture, taps, LINEAR_OF_BYTES),
+        *(view.outline_distance[..., None], away, beside_brows, clear, inner, masks, classes, _KINDS, _edges(face)),
+    )
+    scales = scale, np.float32(view.outline_scale), step, max(0.0008, 0.8 * pixel)
+    results = on_device(device, *results, *shares)
+    _unwrap(*on_device(device, *arrays), *scales, *results)
+    return PhotoUnwrap(*on_host(*results))
+
+
+@dense
+def _unwrap(
+    triangles, triangle, barycentrics, values, picture, taps, light, outline, away, beside_brows, clear, inner, masks,
+    classes, kinds, edges, scale, outline_scale, step, pixel,
+    linear, chosen, seen, weight, near_eye, with_hair, clear_of, cosines,
+):  # fmt: skip
+    for i in prange(len(triangle)):
+        corners, shares = triangles[triangle[i]], barycentrics[i]
+        x, y = value_at(values, corners, shares, 0), value_at(values, corners, shares, 1)
+        visible, cosine = value_at(values, corners, shares, 2), value_at(values, corners, shares, 3)
+        red, green, blue = sampled_bytes(picture, taps, x * scale, y * scale)
+        linear[i, 0], linear[i, 1], linear[i, 2] = light[red], light[green], light[blue]
+        label = _label_at(masks, classes, step, x, y)
+        kind, chosen[i] = kinds[label], label
+        inside = min(min(x - edges[0], edges[2] - x), min(y - edges[1], edges[3] - y))
+        border = bilinear(outline, x * outline_scale, y * outline_scale, 0)
+        shown = smoothstep_at(0.5, 1.0, visible) * smoothstep_at(0.15, 0.5, cosine)
+        shown = shown * smoothstep_at(0.0008, 0.003, border) * smoothstep_at(0.0, 4.0, inside)
+        distance = bilinear(beside_brows if kind & _BROWS else away, x, y, 0)
+        brightest = max(light[red], light[green], light[blue])
+        exposed = np.float32(1.0) - np.float32(0.9) * smoothstep_at(0.88, 0.99, brightest)
+        bare, head = np.float32(kind & _BARE_FACE), np.float32((kind & _HEAD) >> 1)
+        clean = smoothstep_at(0.0015, 0.008, distance) * smoothstep_at(0.0, pixel, bilinear(inner, x, y, 0)) * bare
+        head = head * smoothstep_at(0.001, 0.005, bilinear(clear, x, y, 0))
+        seen[i], weight[i], with_hair[i] = shown, shown * clean * exposed, shown * head * exposed
+        near_eye[i] = shown * exposed * smoothstep_at(0.0, 0.003, distance)
+        clear_of[i], cosines[i] = distance, cosine
 
 
 def above_eyes(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
@@ -598,12 +650,14 @@ def prepare_photos(
     faces: Sequence[PhotoFace],
     opening: np.ndarray,
     density: float,
+    device: str = "cpu",
 ) -> list[TexturePhoto]:
     """Choose the photos to use and project each onto the surface, most trusted first.
 
     Parameters
     ----------
     space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
+    device : see ``on_device``.
 
     Raises
     ------
@@ -613,7 +667,7 @@ def prepare_photos(
     neutral = fitted.neutral[: surface.count].astype(np.float64)
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
     return each(
-        lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density),
+        lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density, device),
         *zip(*chosen, strict=True),
     )
 
@@ -626,6 +680,7 @@ def prepare_photo(
     neutral: np.ndarray,
     regions: TexelRegions,
     density: float,
+    device: str,
 ) -> TexturePhoto:
     """Project one photo onto the surface, screen it, and sample its skin.
 
@@ -633,10 +688,11 @@ def prepare_photo(
     ----------
     space : atlases at the working size. neutral : (C, 3) cage at rest.
     regions : masks at the texels of the atlas of working size. density : texels per metre at the working size.
+    device : see ``on_device``.
     """
     cage = fit.vertices[: surface.count].astype(np.float64)
     view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
-    unwrap = unwrap_photo(face, view, space.skin, density)
+    unwrap = unwrap_photo(face, view, space.skin, density, device)
     bare = bare_skin(unwrap, regions.plain)
     spread = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare))
     coloured_light = spread > UNWRAPPING.coloured_light

@@ -1,0 +1,73 @@
+"""Loops for every device: a kernel's results are those of the processor, and compiled helpers are noticed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.texture import blending, unwrap
+from backend.texture.albedo import build_albedo
+from tests.texture_scene import Shot, make_scene
+
+ROOT = Path(__file__).resolve().parents[2]
+EVERY = 997
+"""Texels between two that are computed again."""
+AGAIN = """
+import sys
+import numpy as np
+from backend.system import numba_cache
+from backend.texture import blending, unwrap
+
+numba_cache._BLOCKS, numba_cache._THREADS = 2, 8
+saved = np.load(sys.argv[1])
+for name, loop, results in (("unwrap", unwrap._unwrap, 8), ("finest", blending._add_finest, 2)):
+    arguments = [saved[f"{name}_{number}"] for number in range(sum(one.startswith(name + "_") for one in saved))]
+    arguments = [one[()] if one.ndim == 0 else numba_cache.on_device("cuda", one)[0] for one in arguments]
+    assert any(hasattr(one, "copy_to_host") for one in arguments)
+    loop(*arguments)
+    for one, wanted in zip(arguments[-results:], range(results)):
+        found, right = numba_cache.on_host(one)[0], saved[f"right_{name}_{wanted}"]
+        print(name, wanted, len(found), float(np.abs(found - right.astype(float)).max()))
+"""
+"""Runs loops on a simulated card with saved arguments, and prints how far each result is from the processor's."""
+
+
+def test_a_card_computes_what_the_processor_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: dict[str, np.ndarray] = {}
+
+    def record(module: object, loop: str, name: str, texels: tuple[int, ...], results: int) -> None:
+        plain = getattr(module, loop)
+
+        def recorded(*arguments: object) -> None:
+            few = [one[::EVERY] if number in texels else one for number, one in enumerate(arguments)]
+            outputs = [one[::EVERY].copy() for one in arguments[-results:]]
+            saved.update({f"{name}_{k}": np.asarray(one) for k, one in enumerate([*few[:-results], *outputs])})
+            plain(*arguments)
+            saved.update({f"right_{name}_{k}": one[::EVERY].copy() for k, one in enumerate(arguments[-results:])})
+
+        monkeypatch.setattr(module, loop, recorded)
+
+    record(unwrap, "_unwrap", "unwrap", (1, 2), 8)
+    record(blending, "_add_finest", "finest", (0, 2, 3), 2)
+    scene = make_scene([Shot(size=256)])
+    build_albedo(scene.template, scene.fitted, scene.faces, 512)
+    np.savez(tmp_path / "saved.npz", **saved)
+    simulated = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", AGAIN, str(tmp_path / "saved.npz")],
+        env=os.environ | simulated,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert len(rows) == 10
+    assert all(int(row[2]) > 100 for row in rows)
+    assert [float(row[3]) for row in rows if row[0] == "unwrap"] == [0.0] * 8
+    assert all(float(row[3]) < 1e-6 for row in rows)
