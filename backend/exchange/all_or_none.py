@@ -190,10 +190,13 @@ def _hidden_folder(path: Path, wanted: Path) -> Iterator[Path]:
         (_emptied(files) / "full").write_bytes(b"\0")  # fails now if the disk is full
         yield _emptied(files)
     finally:
-        until = time.monotonic() + _MOST_SECONDS_TO_CLEAR
-        while True:  # threads may still write into it after Ctrl-C
-            shutil.rmtree(files, ignore_errors=True)
-            if not files.exists() or time.monotonic() > until:
+        until, unwanted = time.monotonic() + _MOST_SECONDS_TO_CLEAR, path / "unwanted"
+        while True:
+            with suppress(OSError):  # threads that still write after Ctrl-C find it no more; Windows moves no open files
+                files.rename(unwanted)
+            for folder in (unwanted, files):
+                shutil.rmtree(folder, ignore_errors=True)
+            if not (unwanted.exists() or files.exists()) or time.monotonic() > until:
                 break
             time.sleep(0.02)
         if os.name == "nt":  # Windows cannot remove open files
