@@ -192,7 +192,8 @@ def _hidden_folder(path: Path, wanted: Path) -> Iterator[Path]:
     finally:
         until, unwanted = time.monotonic() + _MOST_SECONDS_TO_CLEAR, path / "unwanted"
         while True:
-            with suppress(OSError):  # threads that still write after Ctrl-C find it no more; Windows moves no open files
+            # Threads that still write after Ctrl-C find it no more. Windows moves no folder with open files.
+            with suppress(OSError):
                 files.rename(unwanted)
             for folder in (unwanted, files):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -88,14 +88,7 @@ def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:
         "off_mm": round(1000 * off, 4),
     }
     assert moved > MOVED_METRES and off < TOLERANCE_METRES, tools.figures["read_again"]
-    for obj in bpy.context.view_layer.objects:
-        obj.hide_set(obj in before)
-    yield 1.5
-    tools.screenshot(f"2_read_again_{preset.lower()}")
-    tools.call(bpy.ops.ed.undo)
-    yield 1.0
-    for obj in bpy.context.view_layer.objects:
-        obj.hide_set(False)
+    yield from tools.picture_of_new(before, f"2_read_again_{preset.lower()}")
     bpy.context.scene.frame_set(1)
     choose(head())
 
