@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 
 from backend.errors import LikenessError
 from backend.progress import WRITING, ProgressReporter, silent
@@ -82,9 +81,7 @@ class OutputFolder:
             self._held = self._held.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._held.close()
 
     @contextmanager
