@@ -590,7 +590,7 @@ class Server(AbstractContextManager):
     ) -> None:
         if isinstance(message, messages.NewJob):
             self._check_path(connection, message)
-            job = self._queue.submit(connection.client, connection.identity, message, buffers)
+            job = self._book.submit(connection.client, connection.identity, message, buffers)
             self._tell_where_it_stands(connection, job, message.request, now)
         elif isinstance(message, messages.AboutJob):
             self._handle_job(connection, message, now)
