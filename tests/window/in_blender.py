@@ -118,7 +118,10 @@ def box(obj: bpy.types.Object) -> tuple[numpy.ndarray, numpy.ndarray]:
 def picture_of_new(before: set[bpy.types.Object], name: str) -> Generator[float, None, None]:
     """A screenshot of the objects that an importer added to those of ``before``; then the import is undone."""
     for obj in bpy.context.view_layer.objects:
-        obj.hide_set(obj in before or obj.name.startswith("Icosphere"))  # a shape of the importer's for bones
+        bones = obj.type == "ARMATURE" or obj.name.startswith(
+            "Icosphere"
+        )  # the importer draws them as large as the head
+        obj.hide_set(obj in before or bones)
     yield 1.5
     screenshot(name)
     call(bpy.ops.ed.undo)
