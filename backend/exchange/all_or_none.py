@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 
 from backend.errors import LikenessError
 from backend.progress import WRITING, ProgressReporter, silent
@@ -82,9 +81,7 @@ class OutputFolder:
             self._held = self._held.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._held.close()
 
     @contextmanager
@@ -190,10 +187,14 @@ def _hidden_folder(path: Path, wanted: Path) -> Iterator[Path]:
         (_emptied(files) / "full").write_bytes(b"\0")  # fails now if the disk is full
         yield _emptied(files)
     finally:
-        until = time.monotonic() + _MOST_SECONDS_TO_CLEAR
-        while True:  # threads may still write into it after Ctrl-C
-            shutil.rmtree(files, ignore_errors=True)
-            if not files.exists() or time.monotonic() > until:
+        until, unwanted = time.monotonic() + _MOST_SECONDS_TO_CLEAR, path / "unwanted"
+        while True:
+            # Threads that still write after Ctrl-C find it no more. Windows moves no folder with open files.
+            with suppress(OSError):
+                files.rename(unwanted)
+            for folder in (unwanted, files):
+                shutil.rmtree(folder, ignore_errors=True)
+            if not (unwanted.exists() or files.exists()) or time.monotonic() > until:
                 break
             time.sleep(0.02)
         if os.name == "nt":  # Windows cannot remove open files

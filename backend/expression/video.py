@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,7 +39,7 @@ class VideoFrame:
     pixels: np.ndarray
 
 
-class Video:
+class Video(AbstractContextManager):
     """A video file, open for reading from its start; a context manager.
 
     Parameters
@@ -73,12 +73,7 @@ class Video:
         self.fps: float = said["fps"]
         self.frame_count: int = said["frame_count"]
 
-    def __enter__(self) -> Video:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -143,7 +138,7 @@ class Video:
         return LikenessError("no_photo", sentence.replace(PATH, str(self._path)), advice)
 
 
-class PhotoSequence:
+class PhotoSequence(AbstractContextManager):
     """Frames in the given order at ``fps``; files that cannot be read are dropped frames.
 
     ``waiting`` as in ``read_photos``.
@@ -155,12 +150,7 @@ class PhotoSequence:
         self.fps = fps
         self.frame_count = len(self._paths)
 
-    def __enter__(self) -> PhotoSequence:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Do nothing, because no file stays open."""
 
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:

@@ -498,10 +498,6 @@ class JobQueue:
         """The worker's process id; None while there is none."""
         return None if self._worker is None else self._worker.pid
 
-    def submit(self, client: str, connection: bytes, message: messages.NewJob, buffers: Sequence[memoryview]) -> Job:
-        """See ``JobBook.submit``."""
-        return self._book.submit(client, connection, message, buffers)
-
     def position(self, job: Job) -> int:
         """Number of jobs before this unfinished one, including the running one."""
         if job.state is JobState.RUNNING:

@@ -19,9 +19,8 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -376,7 +375,7 @@ _FRAME_SECONDS = 600
 """Time-out of one frame on a slow line; ZeroMQ closes a connection on which no frame is completed for longer."""
 
 
-class Server:
+class Server(AbstractContextManager):
     """A server that listens from its construction; ``run`` serves until it is stopped, ``close`` cleans up.
 
     Raises ``LikenessError``: "in_use" when the port is taken or a server runs already, "usage" for an address that
@@ -427,12 +426,7 @@ class Server:
             self._release()
             raise
 
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _known_clients(self) -> frozenset[str]:
@@ -596,7 +590,7 @@ class Server:
     ) -> None:
         if isinstance(message, messages.NewJob):
             self._check_path(connection, message)
-            job = self._queue.submit(connection.client, connection.identity, message, buffers)
+            job = self._book.submit(connection.client, connection.identity, message, buffers)
             self._tell_where_it_stands(connection, job, message.request, now)
         elif isinstance(message, messages.AboutJob):
             self._handle_job(connection, message, now)

@@ -18,8 +18,8 @@ from backend.fitting.detector_model import DETECTOR_PATH, SURFACE_ERRORS_PATH, l
 from backend.fitting.solver import POPULATION_PATH
 from backend.geometry.template import TEMPLATE_PATH
 from backend.models.checkpoints import load_model, read_tensors
-from backend.models.parsing import apply as masks
-from backend.models.registry import MODELS, forget_models
+from backend.models.parsing.network import FaceParser
+from backend.models.registry import MODELS, PARSING, forget_models
 from backend.system.assets import ASSETS
 from backend.system.files import (
     BrokenTensorFileError,
@@ -78,11 +78,11 @@ def test_damage_is_not_taken_for_a_net_that_is_not_trained(monkeypatch: pytest.M
     def damaged(*_: object) -> None:
         raise DamagedFileError(Path("assets/parsing/parsing-00001-of-00001.safetensors"), "a bit is another")
 
-    monkeypatch.setattr(masks.FaceParser, "load", damaged)
+    monkeypatch.setattr(FaceParser, "load", damaged)
     forget_models()
     try:
         with pytest.raises(DamagedFileError):
-            masks.face_parser()
+            PARSING.load()
     finally:
         forget_models()
 

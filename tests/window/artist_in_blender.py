@@ -354,14 +354,7 @@ def exported(tools: Any) -> Story:
         assert count > LEAST_STRANDS
         tops = [tools.box(obj)[1][2] for obj in (hair[0], of_part("head"))]
         assert abs(tops[0] - tops[1]) < 0.06, f"the hair of {name} is on the head: {tops}"
-        for obj in bpy.context.view_layer.objects:
-            obj.hide_set(obj in before or obj.name.startswith("Icosphere"))  # a shape of the importer's for bones
-        yield 1.5
-        tools.screenshot(f"10_{name.replace('.', '_')}")
-        tools.call(bpy.ops.ed.undo)
-        yield 1.0
-        for obj in bpy.context.view_layer.objects:
-            obj.hide_set(False)
+        yield from tools.picture_of_new(before, f"10_{name.replace('.', '_')}")
 
 
 def story(tools: Any) -> Story:

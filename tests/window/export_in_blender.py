@@ -72,7 +72,7 @@ def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:
     wanted = set(tools.addon("protocol.names").ARKIT_NAMES)
     assert names == wanted, (preset, names ^ wanted)
     bones = [obj for obj in bpy.data.objects if obj not in before and obj.type == "ARMATURE"]
-    assert bool(bones) == (preset in ("UNREAL", "UNITY")), "as the preset has it"
+    assert bool(bones) == tools.addon("export.presets").BY_NAME[preset].skeleton, "as the preset has it"
     action = found.data.shape_keys.animation_data.action
     first, last = action.frame_range
     assert round(last - first) == FRAME_LAST - 1, (preset, first, last)
@@ -88,14 +88,7 @@ def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:
         "off_mm": round(1000 * off, 4),
     }
     assert moved > MOVED_METRES and off < TOLERANCE_METRES, tools.figures["read_again"]
-    for obj in bpy.context.view_layer.objects:
-        obj.hide_set(obj in before)
-    yield 1.5
-    tools.screenshot(f"2_read_again_{preset.lower()}")
-    tools.call(bpy.ops.ed.undo)
-    yield 1.0
-    for obj in bpy.context.view_layer.objects:
-        obj.hide_set(False)
+    yield from tools.picture_of_new(before, f"2_read_again_{preset.lower()}")
     bpy.context.scene.frame_set(1)
     choose(head())
 
@@ -115,6 +108,6 @@ def story(tools: Any) -> Story:
     scene.frame_set(1)
     tools.addon("ui.redraw").push_undo("Head", scene)
     yield 2.0
-    for preset in tools.addon("export.presets").BY_NAME:
-        yield from written(tools, preset)
-        yield from read_again(tools, preset, posed)
+    for preset in tools.addon("export.presets").PRESETS:
+        yield from written(tools, preset.name)
+        yield from read_again(tools, preset.name, posed)

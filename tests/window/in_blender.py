@@ -115,6 +115,21 @@ def box(obj: bpy.types.Object) -> tuple[numpy.ndarray, numpy.ndarray]:
     return corners.min(0), corners.max(0)
 
 
+def picture_of_new(before: set[bpy.types.Object], name: str) -> Generator[float, None, None]:
+    """A screenshot of the objects that an importer added to those of ``before``; then the import is undone."""
+    for obj in bpy.context.view_layer.objects:
+        bones = obj.type == "ARMATURE" or obj.name.startswith(
+            "Icosphere"
+        )  # the importer draws them as large as the head
+        obj.hide_set(obj in before or bones)
+    yield 1.5
+    screenshot(name)
+    call(bpy.ops.ed.undo)
+    yield 1.0
+    for obj in bpy.context.view_layer.objects:
+        obj.hide_set(False)
+
+
 def show_sidebar() -> None:
     _, area, _ = view3d()
     area.spaces.active.show_region_ui = True

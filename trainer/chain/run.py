@@ -27,11 +27,10 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -271,7 +270,7 @@ IMPORTED = (
 )
 
 
-class ForkedCommands:
+class ForkedCommands(AbstractContextManager):
     """A process that forks itself for each command; a context manager, for systems with ``os.fork``.
 
     Its commands run in ``folder`` with ``environment``, where ``imported`` are imported already, and write to this
@@ -287,12 +286,7 @@ class ForkedCommands:
         os.close(sender)
         self._answers = os.fdopen(answers)
 
-    def __enter__(self) -> ForkedCommands:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.stdin.close()
         self._answers.close()
         self._process.wait()

@@ -440,16 +440,6 @@ def _without_specks(labels: np.ndarray, area: float) -> np.ndarray:
 WORK_SIDE = 384  # largest side in pixels at which a head crop is labelled
 
 
-def face_parser(device: str = "cpu") -> FaceParser:
-    """The shipped parsing net. Raises ``LikenessError`` ("missing_part") without one, and ``DamagedFileError``."""
-    return PARSING.load(device)
-
-
-def second_parser(device: str = "cpu") -> FaceParser | None:
-    """The second parsing net; None where it, or the package with its frozen features, is missing."""
-    return PARSING_OPINION.find(device)
-
-
 def label_face(
     pixels: np.ndarray, landmarks: np.ndarray, covered: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
@@ -473,7 +463,7 @@ def look_at_face(
     """
     small, factor = fit_inside(pixels, WORK_SIDE)
     points = np.asarray(landmarks, dtype=np.float64) * factor
-    outcome = label_by_net(face_parser(device), small, points, second_parser(device), accessories)
+    outcome = label_by_net(PARSING.load(device), small, points, PARSING_OPINION.find(device), accessories)
     labels = outcome.labels if factor == 1.0 else enlarge_labels(outcome.labels, pixels)
     if covered is not None:
         labels[padding(covered, labels.shape)] = FaceClass.BACKGROUND

@@ -286,17 +286,24 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(exists: bool, tmp_path: P
     assert [path for path in tmp_path.rglob("*") if path != out] == []
 
 
-def test_ctrl_c_waits_for_no_file_and_leaves_nothing_though_one_is_still_written(tmp_path: Path) -> None:
+def test_ctrl_c_waits_for_no_file_and_leaves_nothing_though_many_are_still_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if parallel_threads() < 2:
         pytest.skip("one core")
-    begun, ended = threading.Barrier(2, timeout=20.0), threading.Event()
+    monkeypatch.setattr(all_or_none, "_MOST_SECONDS_TO_CLEAR", 0.1)  # less than it takes to outrun three writers
+    begun, writers = threading.Barrier(2, timeout=20.0), []
 
-    def goes_on(folder: Path) -> None:
-        begun.wait()
+    def write(folder: Path, name: str) -> None:
         with suppress(OSError):  # until its folder is gone
             for number in range(10**6):
-                (folder / str(number)).write_bytes(b"")
-        ended.set()
+                (folder / f"{name}{number}").write_bytes(b"")
+
+    def goes_on(folder: Path) -> None:
+        writers[:] = [threading.Thread(target=write, args=(folder, name), daemon=True) for name in "abc"]
+        begun.wait()
+        for writer in writers:
+            writer.start()
         time.sleep(10.0)
 
     def interrupted(folder: Path) -> None:
@@ -308,7 +315,9 @@ def test_ctrl_c_waits_for_no_file_and_leaves_nothing_though_one_is_still_written
     with pytest.raises(KeyboardInterrupt):
         write_together(tmp_path / "new" / "out", ["a", "b"], [goes_on, interrupted])
     assert time.monotonic() - start < 5.0  # 2 s, and what a busy machine takes more
-    assert ended.wait(10.0) and os.listdir(tmp_path) == []
+    for writer in writers:
+        writer.join(10.0)
+    assert not any(writer.is_alive() for writer in writers) and os.listdir(tmp_path) == []
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:

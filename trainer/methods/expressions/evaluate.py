@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -337,18 +337,13 @@ def _pixels(batch: PeopleBatch) -> np.ndarray:
     return np.ascontiguousarray((batch.images.permute(0, 2, 3, 1).numpy() * 255.0 + 0.5).astype(np.uint8))
 
 
-class PictureSource:
+class PictureSource(AbstractContextManager):
     """Pictures in memory with the interface of a video."""
 
     def __init__(self, pictures: Sequence[np.ndarray], fps: float) -> None:
         self._pictures, self.fps, self.frame_count = pictures, fps, len(pictures)
 
-    def __enter__(self) -> PictureSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing is held open."""
 
     def frames(self, every: int = 1) -> Iterator[VideoFrame]:

@@ -9,7 +9,6 @@ import pytest
 
 from backend.errors import LikenessError
 from backend.models.mobile_trunk import Lite0MissingError
-from backend.models.parsing import apply as masks
 from backend.models.parsing.apply import agree_with_landmarks, label_face, look_at_face
 from backend.models.parsing.network import FaceParser
 from backend.models.registry import PARSING, PARSING_OPINION, LearnedModel, OpenedModel, forget_models
@@ -140,12 +139,12 @@ def test_without_its_package_the_second_net_is_not_asked_and_that_is_said(
         raise Lite0MissingError("the package is not installed")
 
     both = label_face(*head)
-    assert masks.second_parser() is not None and masks.second_parser().version == PARSING_OPINION.open().said
+    assert PARSING_OPINION.find() is not None and PARSING_OPINION.find().version == PARSING_OPINION.open().said
     monkeypatch.setattr("backend.models.mobile_trunk.lite0_tensors", no_package)
     forget_models()
     try:
         alone = label_face(*head)
-        assert masks.second_parser() is None and "the package is not installed" in PARSING_OPINION.open().said
+        assert PARSING_OPINION.find() is None and "the package is not installed" in PARSING_OPINION.open().said
     finally:
         forget_models()
     assert 0 < (alone != both).mean() < 0.1
@@ -153,7 +152,7 @@ def test_without_its_package_the_second_net_is_not_asked_and_that_is_said(
 
 def test_the_shipped_net_finds_a_womans_parts(head: tuple[np.ndarray, np.ndarray]) -> None:
     pixels, landmarks = head
-    assert masks.face_parser() is not None, "assets/parsing is missing"
+    assert PARSING.find() is not None, "assets/parsing is missing"
     labels = label_face(pixels, landmarks)
     found = {label: int((labels == label).sum()) for label in FaceClass}
     face = float(np.prod(np.ptp(landmarks[:468, :2], axis=0)))
@@ -172,7 +171,7 @@ def test_the_nets_lie_and_compute_where_they_are_told(model: LearnedModel, head:
     assert {value.device.type for value in parser._network.state_dict().values()} == {"meta"}
     logits = parser._logits(head[0])
     assert logits.device.type == "meta" and logits.shape == (1, len(FaceClass), parser.size, parser.size)
-    assert masks.face_parser().device.type == "cpu"
+    assert PARSING.load().device.type == "cpu"
 
 
 def test_the_photos_stage_asks_for_the_nets_where_it_is_told(
