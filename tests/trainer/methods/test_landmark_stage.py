@@ -11,7 +11,7 @@ import torch
 
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
-from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
+from backend.models.landmarks import IMPRESSION_OF, WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
 from backend.photos.faces import landmark_window, mean_landmarks
 from trainer.methods.landmarks.data import (
     SURFACE,
@@ -167,3 +167,10 @@ def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: LandmarkBa
     own, taught = load_template().landmarks478, net_points(tmp_path)
     np.testing.assert_array_equal(taught.vertices, own.vertices)
     np.testing.assert_array_equal(taught.barycentrics, own.barycentrics)
+
+
+def test_a_learned_impression_keeps_the_name_of_the_net_that_it_began_with(tmp_path: Path) -> None:
+    net = stage(LandmarkPeopleConfig()).export()
+    config = {**net.config, IMPRESSION_OF: "first"}
+    save_model(ModelWeights(net.model, config, half_precision(net.tensors), ""), tmp_path)
+    assert stage(LandmarkPeopleConfig(), impression_of=str(tmp_path)).export().config[IMPRESSION_OF] == "first"

@@ -298,11 +298,11 @@ def _in_mean_window(points: np.ndarray) -> Tensor:
 
 
 class _Other:
-    """Another landmark net, whose impression is learned."""
+    """Another landmark net, whose impression is learned; ``version``: of the net whose impression it gives."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         weights = load_model(LANDMARK_NET.name, folder)
-        self.version = weights.version
+        self.version = weights.config.get(landmarks.IMPRESSION_OF, weights.version)
         net = landmarks.LandmarkNet(landmarks.LandmarkNetConfig.from_json(weights.config))
         load_weights_into(net, weights)
         self._net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
