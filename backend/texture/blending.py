@@ -64,8 +64,9 @@ class BlendingSettings:
     """Metres, 0.0004 to 0.002: finer detail comes from the best photo alone, because photos are aligned no better."""
     consensus_size: int = 512
     """Texels, 256 to 1024: edge of the map on which the consensus of middle frequencies is computed."""
-    smooth_vote: float = 0.5
-    """Weight, 0.2 to 1, of the smooth skin in that consensus, in plain skin, beside a good photo's 1."""
+    witness: float = 0.6
+    """Weight, 0.2 to 1, in that consensus of the smooth skin and of the other side, in plain skin, beside a good photo's
+    1."""
     deviation_blur: float = 2.0
     """Widths of the middle band, 1 to 8, over which a photo's deviation from the consensus is smoothed."""
     consistent: float = 0.30
@@ -504,11 +505,12 @@ def solve_detail(
     around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
-    agreed = _consensus(middles, scores, plain)
+    calm = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
+    agreed = _consensus(middles, calm, [score.quality for score in scores], plain)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
-        replace(score, weight=score.weight * rest * _consistency(own), deviation=own)
-        for score, rest, own in zip(scores, rested, deviating, strict=True)
+        replace(score, weight=weight * _consistency(own), deviation=own)
+        for score, weight, own in zip(scores, calm, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
     shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
@@ -570,18 +572,26 @@ def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarr
     return light
 
 
-def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore], plain: np.ndarray) -> np.ndarray:
-    """(S, S, 3) robust consensus of the photos' middle frequencies, and in plain skin (S, S), in [0, 1], of the smooth
-    skin, which decides where two photos contradict each other."""
+def _consensus(
+    middles: Sequence[np.ndarray], weights: Sequence[np.ndarray], qualities: Sequence[float], plain: np.ndarray
+) -> np.ndarray:
+    """(S, S, 3) robust consensus of the photos' middle frequencies with weights (S, S), and in plain skin (S, S), in
+    [0, 1], of two more witnesses, which decide where photos contradict each other or only one shows the skin: the
+    smooth skin, and what the photos show of the other side."""
     size = middles[0].shape[0]
-    if len(middles) == 1:
-        return middles[0]
     small = (min(BLENDING.consensus_size, size),) * 2
-    values = [cv2.resize(m, small, interpolation=cv2.INTER_AREA).reshape(-1, 3) for m in middles]
-    weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
-    values.append(np.zeros_like(values[0]))
-    weights.append(cv2.resize(plain, small, interpolation=cv2.INTER_AREA).ravel() * np.float32(BLENDING.smooth_vote))
-    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), DELIGHTING.consensus_outlier, iterations=3)
+    values = [cv2.resize(own, small, interpolation=cv2.INTER_AREA) for own in middles]
+    votes = [
+        cv2.resize(own, small, interpolation=cv2.INTER_AREA) * quality
+        for own, quality in zip(weights, qualities, strict=True)
+    ]
+    total = sum(votes)
+    mean = sum(own * vote[..., None] for own, vote in zip(values, votes, strict=True))
+    witness = cv2.resize(plain, small, interpolation=cv2.INTER_AREA) * np.float32(BLENDING.witness)
+    values += [np.zeros_like(mean), (mean / np.maximum(total, _WEIGHT)[..., None])[:, ::-1]]
+    votes += [witness, witness * np.minimum(total, 1.0)[:, ::-1]]
+    stacked, weighed = np.stack(values).reshape(len(values), -1, 3), np.stack(votes).reshape(len(votes), -1)
+    consensus, _ = robust_consensus(stacked, weighed, DELIGHTING.consensus_outlier, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 

@@ -86,6 +86,16 @@ def test_hair_grows_around_roots_and_nowhere_else() -> None:
     assert scalp_below(None, away).grows.max() == 0.0
 
 
+def test_the_shade_of_roots_ends_where_their_locks_do() -> None:
+    scene, _ = haired_scene()
+    strands = strands_on(scene)
+    forehead = strands.points[:, 0][np.argmax(strands.points[:, 0, 2])]
+    below = forehead + np.array([[0, 0, 0], [0, -0.004, 0], [0, -0.009, 0]])
+    scalp = scalp_below(strands, below)
+    assert scalp.shade[0] == 0.5 and scalp.shade[2] < 0.01, "a lock is 8 mm wide"
+    assert scalp.grows[1] > 0.3, "photos show its shade there"
+
+
 def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
     shown = hairless_skin(np.ones(3), np.array([0.0, 0.3, 1.0]))
     assert shown[0] == 1.0 and 0 < shown[1] < 1 and shown[2] == 0.0
