@@ -41,7 +41,6 @@ from backend.texture.surface import (
     pieces,
 )
 from backend.texture.unwrap import (
-    DARKEST,
     UNWRAPPING,
     PhotoInView,
     TexturePhoto,
@@ -65,8 +64,8 @@ class BlendingSettings:
     consensus_size: int = 512
     """Texels, 256 to 1024: edge of the map on which the consensus of middle frequencies is computed."""
     witness: float = 0.6
-    """Weight, 0.2 to 1, in that consensus of the smooth skin and of the other side, in plain skin, beside a good photo's
-    1."""
+    """Weight, 0.2 to 1, of the smooth skin and of the other side in that consensus, beside a good photo's 1, in plain
+    skin."""
     deviation_blur: float = 2.0
     """Widths of the middle band, 1 to 8, over which a photo's deviation from the consensus is smoothed."""
     consistent: float = 0.30
@@ -96,8 +95,6 @@ class BlendingSettings:
     """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
     noise: float = 0.02
     """Log units, 0.01 to 0.06: deviation of a photo's noise in detail below ``feature_width``."""
-    prefer_first: float = 1.4
-    """Factor, 1 to 2, by which the best photo overall is preferred, to reduce borders between photos."""
     enough_density: float = 3500.0
     """Pixels per metre, 1500 to 8000, at which a photo resolves all that the texture can hold."""
 
@@ -309,8 +306,6 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         photos,
         strength,
     )
-    first = int(np.argmax([float(score.sum()) for score in scores]))
-    scores[first] = scores[first] * BLENDING.prefer_first  # reduces borders between photos
     best = np.maximum.reduce(scores)
     for name, mask in features.items():
         total = float(mask.sum())
@@ -321,10 +316,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
             shown = float((mask * photo.weight).sum()) / total
             frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
             deviating = float((mask * photo.weight * photo.deviation).sum()) / max(total * shown, 1e-9)
-            preferred = BLENDING.prefer_first if len(values) == first else 1.0
-            values.append(
-                preferred * s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-deviating / 0.1)
-            )
+            values.append(s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-deviating / 0.1))
         chosen = int(np.argmax(values))
         if values[chosen] <= 0:
             continue
@@ -392,7 +384,6 @@ class SolvedDetail:
     per_photo : (S, S, 3) per photo, its own log detail, low-passed as ``solved``.
     weights : (S, S) per photo, its weight for finer detail.
     cover : (S, S) in [0, 1], how surely photos show bare skin; mirrored : the same of only the other side.
-    hair : (S, S) per photo, 1 on pale brows and beards, whose brightness is not a highlight.
     visibility : (S, S) per photo, how well it shows bare skin, square on.
     """
 
@@ -401,7 +392,6 @@ class SolvedDetail:
     weights: tuple[np.ndarray, ...]
     cover: np.ndarray
     mirrored: np.ndarray
-    hair: tuple[np.ndarray, ...]
     visibility: tuple[np.ndarray, ...]
 
 
@@ -413,8 +403,8 @@ class ObservedDetail:
     Attributes
     ----------
     features : ``feature_masks``. feature : (S, S) in [0, 1] all of them but the nose. middles : per photo, (S, S, 3)
-        low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. facial_hair : per
-        photo, (S, S) pale facial hair. behind : (P,) how far any photo shows the rim of glasses.
+        low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. behind : (P,) how far
+        any photo shows the rim of glasses.
     """
 
     features: dict[str, np.ndarray]
@@ -422,7 +412,6 @@ class ObservedDetail:
     middles: tuple[np.ndarray, ...]
     scores: tuple[PhotoScore, ...]
     rested: tuple[np.ndarray, ...]
-    facial_hair: tuple[np.ndarray, ...]
     behind: np.ndarray
 
 
@@ -435,26 +424,16 @@ def observe_detail(
     density: float,
 ) -> ObservedDetail:
     """The detail of each photo by itself; positions (V, 3) neutral, ``density`` texels per metre."""
-    texel_base, texel_skin = atlas.sample(delit.log_base), atlas.sample(delit.log_skin)
-    texel_range = atlas.sample(delit.colour_range)
+    texel_base, texel_range = atlas.sample(delit.log_base), atlas.sample(delit.colour_range)
     sigma = BLENDING.middle_width * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     all_grey = all(photo.samples.colourless for photo in photos)
 
-    def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
-        """The photo's low-passed detail and score, and (S, S) maps of how far it is at rest and of pale facial hair."""
-        texel_field = atlas.sample(field)
-        hair = _pale_facial_hair(photo, texel_field, texel_base)
-        detail = photo_detail(
-            photo.unwrap.linear,
-            texel_field,
-            texel_base,
-            texel_skin,
-            _photo_colour_range(photo, texel_range),
-            hair,
-            photo.samples.monochrome,
-        )
+    def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray]:
+        """The photo's low-passed detail and score, and (S, S) how far it is at rest."""
+        limit = _photo_colour_range(photo, texel_range)
+        detail = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, limit, photo.samples.monochrome)
         weight = atlas.image(photo.bare)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
@@ -468,7 +447,7 @@ def observe_detail(
             quality,
             photo.fit.expression,
         )
-        return middle, score, 1.0 - BLENDING.strained_less * strained, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
+        return middle, score, 1.0 - BLENDING.strained_less * strained
 
     looks = zip(*each(look, photos, delit.log_fields), strict=True)
     behind = np.maximum.reduce([p.unwrap.visible * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
@@ -535,7 +514,7 @@ def solve_detail(
     differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
-    return SolvedDetail(solved, middles, tuple(fine), cover, mirrored, observed.facial_hair, each_shown)
+    return SolvedDetail(solved, middles, tuple(fine), cover, mirrored, each_shown)
 
 
 def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigma: float) -> np.ndarray:
@@ -558,18 +537,6 @@ def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigm
 def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
     """(P,) ``Delit.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
     return np.zeros_like(colour_range[:, 0]) if photo.samples.coloured_light else colour_range[:, 0]
-
-
-def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:
-    """(P,) float32 in [0, 1]: confidence that a texel is brow or beard lighter than the skin below (``log_base``). Its
-    brightness is then not a highlight."""
-    light = np.zeros(len(field), np.float32)
-    hair = np.isin(photo.unwrap.labels, _FACE_HAIR)
-    shown = hair & (photo.unwrap.weight > 0.3)
-    if shown.sum() >= 50:
-        brightness = np.log(np.maximum(photo.unwrap.linear[shown], DARKEST)) - field[shown] - log_base[shown]
-        light[hair] = smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), 20))
-    return light
 
 
 def _consensus(
@@ -618,23 +585,23 @@ def fine_band(
     total, summed = np.full(len(atlas.texel), 1e-3, np.float32), np.zeros((len(atlas.texel), 3), np.float32)
     in_own = (np.stack([atlas.texel % size, atlas.texel // size], 1) + 0.5).astype(np.float32) * (own_size / size)
 
-    def finest(piece: slice, own: tuple[PhotoInView, np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
-        photo, weight, middle, hair, field = own
+    def finest(piece: slice, own: tuple[PhotoInView, np.ndarray, np.ndarray, np.ndarray]) -> None:
+        photo, weight, middle, field = own
         weights = sample_image(weight, in_own[piece])
         used = np.flatnonzero(weights > _COUNTS)
         if len(used) == 0:
             return
         texels = np.arange(piece.start, min(piece.stop, len(atlas.texel)))[used]
-        vertex_values = [photo.view.pixels, field, delit.log_base, delit.log_skin, delit.colour_range]
-        sampled = atlas.part(texels).sample(np.concatenate(vertex_values, 1))  # (N, 13)
-        fields = (sampled[:, 2:5], sampled[:, 5:8], sampled[:, 8:11], _photo_colour_range(photo, sampled[:, 11:]))
+        vertex_values = [photo.view.pixels, field, delit.log_base, delit.colour_range]
+        sampled = atlas.part(texels).sample(np.concatenate(vertex_values, 1))  # (N, 9)
+        fields = (sampled[:, 2:5], sampled[:, 5:8], _photo_colour_range(photo, sampled[:, 8:]))
         linear = sample_linear(photo.face, sampled[:, :2], photo.view.pixels_per_metre, density)
         there = in_own[texels]
-        shown = photo_detail(linear, *fields, sample_image(hair, there), photo.samples.monochrome)
+        shown = photo_detail(linear, *fields, photo.samples.monochrome)
         summed[texels] += weights[used, None] * (shown - sample_image(middle, there))
         total[texels] += weights[used]
 
-    per_photo = zip(photos, detail.weights, detail.per_photo, detail.hair, delit.log_fields, strict=True)
+    per_photo = zip(photos, detail.weights, detail.per_photo, delit.log_fields, strict=True)
     for own in per_photo:
         each(finest, pieces(len(atlas.texel)), repeat(own, len(pieces(len(atlas.texel)))))
     return summed / total[:, None]
