@@ -258,6 +258,6 @@ def _without_make_up(layers: SkinLayers, skin: np.ndarray, strength: float) -> n
     made, result = layers.atlas.sample(surface.lifted(bare)), skin
     for mask, length in ((cheek * (1.0 - feature), SKIN_PRIOR.personal_length), (feature, BLENDING.middle_width)):
         low, _ = masked_lowpass(image, chart, length * layers.density)
-        soft = cv2.GaussianBlur(mask, (0, 0), 0.5 * BLENDING.feature_width * layers.density)
+        soft = cv2.GaussianBlur(mask, (0, 0), 0.25 * BLENDING.feature_width * layers.density)
         result = result + np.float32(strength) * _full(layers, soft)[:, None] * (made - _full(layers, low))
     return result
