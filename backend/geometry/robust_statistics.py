@@ -6,31 +6,23 @@ from backend.system.numba_cache import njit
 
 
 def robust_consensus(
-    values: np.ndarray,
-    weights: np.ndarray,
-    scale: float,
-    iterations: int = 5,
-    quantile: float = 0.5,
-    share: np.ndarray | None = None,
+    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5
 ) -> tuple[np.ndarray, np.ndarray]:
     """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
 
     Parameters
     ----------
-    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample's weight is a quarter;
-        quantile : start of the iteration, 0.5 for the median, more when outliers are mostly dark. share : (P,) factors
-        of the photos in mean and total, which do not decide what is an outlier.
+    values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample's weight is a quarter.
 
     Returns
     -------
     consensus (N, C), 0 where no photo has weight; total (N,) the summed robust weight.
     """
-    share = np.ones(len(values)) if share is None else share
-    return _consensus(values, weights, scale, iterations, quantile, share)
+    return _consensus(values, weights, scale, iterations)
 
 
 @njit(cache=True, nogil=True)
-def _consensus(values, weights, scale, iterations, quantile, share):
+def _consensus(values, weights, scale, iterations):
     count, places, channels = values.shape
     consensus, total = np.zeros((places, channels)), np.zeros(places)
     level, robust, order = np.empty(count, values.dtype), np.empty(count), np.empty(count, np.int64)
@@ -45,19 +37,16 @@ def _consensus(values, weights, scale, iterations, quantile, share):
         whole, reached, k = weights[:, n].sum(), weights[order[0], n], 0
         if not whole > 0:
             continue
-        while reached < quantile * whole and k + 1 < count:
+        while reached < 0.5 * whole and k + 1 < count:
             k += 1
             reached += weights[order[k], n]
         consensus[n] = values[order[k], n]
-        for iteration in range(iterations + 1):
+        for _ in range(iterations):
             for p in range(count):
                 residual = 0.0
                 for c in range(channels):
                     residual += (values[p, n, c] - consensus[n, c]) ** 2
-                if iteration < iterations:
-                    robust[p] = weights[p, n] / (1.0 + residual / scale**2) ** 2
-                else:
-                    robust[p] *= share[p]
+                robust[p] = weights[p, n] / (1.0 + residual / scale**2) ** 2
             total[n] = robust.sum()
             for c in range(channels):
                 summed = 0.0

@@ -42,7 +42,6 @@ from backend.texture.surface import (
     values_at,
 )
 from backend.texture.unwrap import (
-    DARKEST,
     UNWRAPPING,
     PhotoInView,
     TexturePhoto,
@@ -50,7 +49,6 @@ from backend.texture.unwrap import (
     picture_for,
     under_jaw,
 )
-from protocol.names import ARKIT_INDEX
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,9 @@ class BlendingSettings:
     """Metres, 0.0004 to 0.002: finer detail comes from the best photo alone, because photos are aligned no better."""
     consensus_size: int = 512
     """Texels, 256 to 1024: edge of the map on which the consensus of middle frequencies is computed."""
-    smooth_vote: float = 0.5
-    """Weight, 0.2 to 1, of the smooth skin in that consensus, in plain skin, beside a good photo's 1."""
+    witness: float = 0.6
+    """Weight, 0.2 to 1, of the smooth skin and of the other side in that consensus, beside a good photo's 1, in plain
+    skin."""
     deviation_blur: float = 2.0
     """Widths of the middle band, 1 to 8, over which a photo's deviation from the consensus is smoothed."""
     consistent: float = 0.30
@@ -92,12 +91,12 @@ class BlendingSettings:
     length over which detail fades to the smooth skin beyond the photos' border."""
     skin_length: float = 0.02
     """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade."""
-    feature_width: float = 0.004
-    """Metres, 0.002 to 0.01: coarser is the photos' mean in features too, because one photo's light is in it."""
+    feature_width: float = 0.008
+    """Metres, 0.002 to 0.012: coarser is the photos' mean in features too, because one photo's light is in it."""
     noise: float = 0.02
     """Log units, 0.01 to 0.06: deviation of a photo's noise in detail below ``feature_width``."""
-    prefer_first: float = 1.4
-    """Factor, 1 to 2, by which the best photo overall is preferred, to reduce borders between photos."""
+    moved: float = 0.002
+    """Metres, 0.001 to 0.004, by which an expression moves a feature where its photo counts a third as much."""
     enough_density: float = 3500.0
     """Pixels per metre, 1500 to 8000, at which a photo resolves all that the texture can hold."""
 
@@ -251,40 +250,17 @@ def photos_cover(shown: np.ndarray, chart: np.ndarray, hole: float, fade: float)
     return (smoothstep(0.15, 1.0, distance / np.float32(fade)) * known).astype(np.float32)
 
 
-# expression weights that change a feature's look; photos without these expressions are preferred
-_DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
-    "eye_left": (
-        ("browInnerUp", 0.4), ("browOuterUpLeft", 0.5), ("browDownLeft", 0.5), ("eyeBlinkLeft", 1.2),
-        ("eyeSquintLeft", 0.5), ("eyeWideLeft", 0.3), ("mouthSmileLeft", 0.3),
-    ),
-    "eye_right": (
-        ("browInnerUp", 0.4), ("browOuterUpRight", 0.5), ("browDownRight", 0.5), ("eyeBlinkRight", 1.2),
-        ("eyeSquintRight", 0.5), ("eyeWideRight", 0.3), ("mouthSmileRight", 0.3),
-    ),
-    "lips": (
-        ("jawOpen", 1.5), ("mouthSmileLeft", 0.7), ("mouthSmileRight", 0.7), ("mouthPucker", 1.0),
-        ("mouthFunnel", 1.0), ("mouthRollUpper", 0.7), ("mouthRollLower", 0.7),
-    ),
-    "nose": (("noseSneerLeft", 0.7), ("noseSneerRight", 0.7), ("mouthSmileLeft", 0.3), ("mouthSmileRight", 0.3)),
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class PhotoScore:
     """Inputs of view selection for one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``deviation`` (S, S) from
-    the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``expression`` (52,)."""
+    the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``moved`` (S, S) metres by its expression."""
 
     weight: np.ndarray
     cosine: np.ndarray
     deviation: np.ndarray
     pixels_per_metre: float
     quality: float
-    expression: np.ndarray
-
-
-def neutrality(expression: np.ndarray, feature: str) -> float:
-    """1 for a feature at rest, falling towards 0 as the expression changes its look."""
-    return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
+    moved: np.ndarray
 
 
 def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -292,7 +268,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
 
     Parameters
     ----------
-    features : feature (a name as in ``_DISTURBING``) -> (S, S) soft mask in [0, 1].
+    features : feature -> (S, S) soft mask in [0, 1].
 
     Returns
     -------
@@ -309,8 +285,6 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
         photos,
         strength,
     )
-    first = int(np.argmax([float(score.sum()) for score in scores]))
-    scores[first] = scores[first] * BLENDING.prefer_first  # reduces borders between photos
     best = np.maximum.reduce(scores)
     for name, mask in features.items():
         total = float(mask.sum())
@@ -321,10 +295,8 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
             shown = float((mask * photo.weight).sum()) / total
             frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
             deviating = float((mask * photo.weight * photo.deviation).sum()) / max(total * shown, 1e-9)
-            preferred = BLENDING.prefer_first if len(values) == first else 1.0
-            values.append(
-                preferred * s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-deviating / 0.1)
-            )
+            moved = float((mask * photo.moved).sum()) / total
+            values.append(s * shown**3 * frontal * np.exp(-deviating / 0.1 - moved / BLENDING.moved))
         chosen = int(np.argmax(values))
         if values[chosen] <= 0:
             continue
@@ -392,7 +364,6 @@ class SolvedDetail:
     per_photo : (S, S, 3) per photo, its own log detail, low-passed as ``solved``.
     weights : (S, S) per photo, its weight for finer detail.
     cover : (S, S) in [0, 1], how surely photos show bare skin; mirrored : the same of only the other side.
-    hair : (S, S) per photo, 1 on pale brows and beards, whose brightness is not a highlight.
     visibility : (S, S) per photo, how well it shows bare skin, square on.
     """
 
@@ -401,7 +372,6 @@ class SolvedDetail:
     weights: tuple[np.ndarray, ...]
     cover: np.ndarray
     mirrored: np.ndarray
-    hair: tuple[np.ndarray, ...]
     visibility: tuple[np.ndarray, ...]
 
 
@@ -413,8 +383,8 @@ class ObservedDetail:
     Attributes
     ----------
     features : ``feature_masks``. feature : (S, S) in [0, 1] all of them but the nose. middles : per photo, (S, S, 3)
-        low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. facial_hair : per
-        photo, (S, S) pale facial hair. behind : (P,) how far any photo shows the rim of glasses.
+        low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. behind : (P,) how far
+        any photo shows the rim of glasses.
     """
 
     features: dict[str, np.ndarray]
@@ -422,7 +392,6 @@ class ObservedDetail:
     middles: tuple[np.ndarray, ...]
     scores: tuple[PhotoScore, ...]
     rested: tuple[np.ndarray, ...]
-    facial_hair: tuple[np.ndarray, ...]
     behind: np.ndarray
 
 
@@ -435,29 +404,20 @@ def observe_detail(
     density: float,
 ) -> ObservedDetail:
     """The detail of each photo by itself; positions (V, 3) neutral, ``density`` texels per metre."""
-    texel_base, texel_skin = atlas.sample(delit.log_base), atlas.sample(delit.log_skin)
-    texel_range = atlas.sample(delit.colour_range)
+    texel_base, texel_range = atlas.sample(delit.log_base), atlas.sample(delit.colour_range)
     sigma = BLENDING.middle_width * density
     features = feature_masks(surface, atlas, photos, positions)
     feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
     all_grey = all(photo.samples.colourless for photo in photos)
 
-    def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray, np.ndarray]:
-        """The photo's low-passed detail and score, and (S, S) maps of how far it is at rest and of pale facial hair."""
-        texel_field = atlas.sample(field)
-        hair = _pale_facial_hair(photo, texel_field, texel_base)
-        detail = photo_detail(
-            photo.unwrap.linear,
-            texel_field,
-            texel_base,
-            texel_skin,
-            _photo_colour_range(photo, texel_range),
-            hair,
-            photo.samples.monochrome,
-        )
+    def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray]:
+        """The photo's low-passed detail and score, and (S, S) how far it is at rest."""
+        limit = _photo_colour_range(photo, texel_range)
+        detail = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, limit, photo.samples.monochrome)
         weight = atlas.image(photo.bare)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
+        moved = np.linalg.norm(surface.lifted(photo.fit.vertices[: surface.count].astype(float)) - positions, axis=1)
         strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
         score = PhotoScore(
@@ -466,9 +426,9 @@ def observe_detail(
             np.zeros_like(weight),
             photo.view.pixels_per_metre,
             quality,
-            photo.fit.expression,
+            atlas.image(atlas.sample(moved[:, None])[:, 0]),
         )
-        return middle, score, 1.0 - BLENDING.strained_less * strained, cv2.GaussianBlur(atlas.image(hair), (0, 0), 1.0)
+        return middle, score, 1.0 - BLENDING.strained_less * strained
 
     looks = zip(*each(look, photos, delit.log_fields), strict=True)
     behind = np.maximum.reduce([p.unwrap.visible * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
@@ -505,11 +465,12 @@ def solve_detail(
     around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
-    agreed = _consensus(middles, scores, plain)
+    calm = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
+    agreed = _consensus(middles, calm, [score.quality for score in scores], plain)
     deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
     scores = [
-        replace(score, weight=score.weight * rest * _consistency(own), deviation=own)
-        for score, rest, own in zip(scores, rested, deviating, strict=True)
+        replace(score, weight=weight * _consistency(own), deviation=own)
+        for score, weight, own in zip(scores, calm, deviating, strict=True)
     ]
     fine = detail_weights(scores, features)
     shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
@@ -534,7 +495,7 @@ def solve_detail(
     differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
-    return SolvedDetail(solved, middles, tuple(fine), cover, mirrored, observed.facial_hair, each_shown)
+    return SolvedDetail(solved, middles, tuple(fine), cover, mirrored, each_shown)
 
 
 def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigma: float) -> np.ndarray:
@@ -559,30 +520,26 @@ def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndar
     return np.zeros_like(colour_range[:, 0]) if photo.samples.coloured_light else colour_range[:, 0]
 
 
-def _pale_facial_hair(photo: TexturePhoto, field: np.ndarray, log_base: np.ndarray) -> np.ndarray:
-    """(P,) float32 in [0, 1]: confidence that a texel is brow or beard lighter than the skin below (``log_base``). Its
-    brightness is then not a highlight."""
-    light = np.zeros(len(field), np.float32)
-    hair = np.isin(photo.unwrap.labels, _FACE_HAIR)
-    shown = hair & (photo.unwrap.weight > 0.3)
-    if shown.sum() >= 50:
-        brightness = np.log(np.maximum(photo.unwrap.linear[shown], DARKEST)) - field[shown] - log_base[shown]
-        light[hair] = smoothstep(-0.25, -0.10, np.percentile(brightness.mean(1), 20))
-    return light
-
-
-def _consensus(middles: Sequence[np.ndarray], scores: Sequence[PhotoScore], plain: np.ndarray) -> np.ndarray:
-    """(S, S, 3) robust consensus of the photos' middle frequencies, and in plain skin (S, S), in [0, 1], of the smooth
-    skin, which decides where two photos contradict each other."""
+def _consensus(
+    middles: Sequence[np.ndarray], weights: Sequence[np.ndarray], qualities: Sequence[float], plain: np.ndarray
+) -> np.ndarray:
+    """(S, S, 3) robust consensus of the photos' middle frequencies with weights (S, S), and in plain skin (S, S), in
+    [0, 1], of two more witnesses, which decide where photos contradict each other or only one shows the skin: the
+    smooth skin, and what the photos show of the other side."""
     size = middles[0].shape[0]
-    if len(middles) == 1:
-        return middles[0]
     small = (min(BLENDING.consensus_size, size),) * 2
-    values = [cv2.resize(m, small, interpolation=cv2.INTER_AREA).reshape(-1, 3) for m in middles]
-    weights = [cv2.resize(s.weight, small, interpolation=cv2.INTER_AREA).ravel() * s.quality for s in scores]
-    values.append(np.zeros_like(values[0]))
-    weights.append(cv2.resize(plain, small, interpolation=cv2.INTER_AREA).ravel() * np.float32(BLENDING.smooth_vote))
-    consensus, _ = robust_consensus(np.stack(values), np.stack(weights), DELIGHTING.consensus_outlier, iterations=3)
+    values = [cv2.resize(own, small, interpolation=cv2.INTER_AREA) for own in middles]
+    votes = [
+        cv2.resize(own, small, interpolation=cv2.INTER_AREA) * quality
+        for own, quality in zip(weights, qualities, strict=True)
+    ]
+    total = sum(votes)
+    mean = sum(own * vote[..., None] for own, vote in zip(values, votes, strict=True))
+    witness = cv2.resize(plain, small, interpolation=cv2.INTER_AREA) * np.float32(BLENDING.witness)
+    values += [np.zeros_like(mean), (mean / np.maximum(total, _WEIGHT)[..., None])[:, ::-1]]
+    votes += [witness, witness * np.minimum(total, 1.0)[:, ::-1]]
+    stacked, weighed = np.stack(values).reshape(len(values), -1, 3), np.stack(votes).reshape(len(votes), -1)
+    consensus, _ = robust_consensus(stacked, weighed, DELIGHTING.consensus_outlier, iterations=3)
     image = consensus.astype(np.float32).reshape(*small, 3)
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -614,14 +571,15 @@ def fine_band(
     results = np.full(len(atlas.texel), 1e-3, np.float32), np.zeros((len(atlas.texel), 3), np.float32)
     total, summed = on_device(device, *results)
     ratio = np.float32(len(detail.cover) / atlas.resolution)
-    per_photo = zip(photos, detail.weights, detail.per_photo, detail.hair, delit.log_fields, strict=True)
-    for photo, weight, middle, hair, field in per_photo:
+    per_photo = zip(photos, detail.weights, detail.per_photo, delit.log_fields, strict=True)
+    for photo, weight, middle, field in per_photo:
         colour_range = delit.colour_range * np.float32(not photo.samples.coloured_light)
-        values = [photo.view.pixels, field, delit.log_base, delit.log_skin, colour_range]
-        values = np.concatenate(values, 1).astype(np.float32)  # (V, 12)
+        values = np.concatenate([photo.view.pixels, field, delit.log_base, colour_range], 1).astype(
+            np.float32
+        )  # (V, 9)
         picture, taps, scale = picture_for(photo.face, photo.view.pixels_per_metre, density)
-        maps = (weight[..., None], hair[..., None], middle)
-        images = on_device(device, values, *(one.astype(np.float32, copy=False) for one in maps), picture, taps)
+        maps = (one.astype(np.float32, copy=False) for one in (weight[..., None], middle))
+        images = on_device(device, values, *maps, picture, taps)
         light, monochrome = on_device(device, LINEAR_OF_BYTES), photo.samples.monochrome
         _add_finest(*place, *images, *light, atlas.resolution, ratio, scale, monochrome, total, summed)
     total, summed = on_host(total, summed)
@@ -630,7 +588,7 @@ def fine_band(
 
 @dense
 def _add_finest(
-    texel, triangles, triangle, barycentrics, values, weight, hair, middle, picture, taps, light,
+    texel, triangles, triangle, barycentrics, values, weight, middle, picture, taps, light,
     resolution, ratio, scale, monochrome, total, summed,
 ):  # fmt: skip
     for i in prange(len(texel)):
@@ -645,9 +603,7 @@ def _add_finest(
                 (light[red], light[green], light[blue]),
                 values_at(values, corners, shares, 2),
                 values_at(values, corners, shares, 5),
-                values_at(values, corners, shares, 8),
-                value_at(values, corners, shares, 11),
-                bilinear(hair, x, y, 0),
+                value_at(values, corners, shares, 8),
                 monochrome,
             )
             for k in range(3):

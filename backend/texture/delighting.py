@@ -9,7 +9,7 @@ Solve each photo's light: nine coefficients of spherical harmonics per channel.
 Starts from the fit's light. Solves the coefficients again against one smooth albedo that all photos share and that is
 nearly symmetric.
 
-Remove specular highlights: smooth gloss common to all photos, and highlights in one photo's detail.
+Remove smooth gloss common to all photos.
 
 Skin reflects about the same specular light whatever its pigment, so on dark skin, or under a high sun, foreheads and
 cheekbones turn grey. Dichromatic reflection (Shafer 1985) separates it from pigment: specular light adds the same
@@ -66,7 +66,6 @@ from backend.texture.unwrap import (
     labelled_share,
     plain_skin,
     shading,
-    shading_contrast,
     under_jaw,
 )
 
@@ -83,10 +82,6 @@ class DelightingSettings:
     them weakly."""
     light_trust_quadratic: float = 0.012
     """The same for the five quadratic ones, which one-sided photos hardly constrain."""
-    even_light: float = 0.2
-    """Standard deviation, 0.1 to 0.6, of log shading over the visible skin at which a photo counts half for the smooth
-    skin: what tone curves and shadows leave of its light grows with it. Of fifteen synthetic photos 0.04 to 0.07 log
-    units are mostly left below 0.3, 0.2 above 0.45. Half of the photos have less than 0.25."""
     jaw_shade: float = 0.8
     """Share in [0, 1] of the photos' evidence that is not believed on the neck and under the jaw, where shadows always
     fall."""
@@ -108,9 +103,6 @@ class DelightingSettings:
     """Log units of chroma: ``colour_range`` of lips."""
     sharp_lip_colour_range: float = 0.8
     """The same in sharp photos, which show lipstick."""
-    skin_range: float = 0.45
-    """Log units, 0.2 to 0.8: most that plain skin is brighter than its mean (the bridge of a nose); more is
-    specular."""
     matt_quantile: float = 0.3
     """Quantile of visible skin, by chroma and by brightness, that is assumed free of gloss."""
     gloss_over_brightness: float = 1.2
@@ -122,7 +114,7 @@ class DelightingSettings:
     gloss_most: float = 0.6
     """Upper limit of gloss as a share in [0, 1] of the blue light: the remainder needs a measurable colour."""
     gloss_length: float = 0.009
-    """Metres: finer highlights are removed from the detail (``highlights.without_highlight``)."""
+    """Metres: finer highlights are photos' differences, or noise."""
     sheet_brightness: float = 0.10
     """Log units: standard deviation of skin tones from the two-pigment family in brightness."""
     sheet_red_green: float = 0.08
@@ -257,101 +249,49 @@ def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
     return photo.light.astype(np.float64) * np.clip(ratio, 0.02, 50.0)
 
 
-_BRIGHT_KNEE = 0.15  # log units above bright skin from which brightness is compressed as a highlight's residue
-_BRIGHT_SLOPE = 0.35  # slope of the compressed range
-_HIGHLIGHT_STRENGTH = 0.85  # share of a detected highlight that is removed
-
-
 def photo_detail(
-    linear: np.ndarray,
-    log_field: np.ndarray,
-    log_base: np.ndarray,
-    log_skin: np.ndarray,
-    colour_range: np.ndarray,
-    hair: np.ndarray,
-    monochrome: bool,
+    linear: np.ndarray, log_field: np.ndarray, log_base: np.ndarray, colour_range: np.ndarray, monochrome: bool
 ) -> np.ndarray:
-    """Compute a photo's log detail (P, 3) float32 without highlights.
+    """Compute a photo's log detail (P, 3) float32.
 
-    Highlights are removed (``without_highlight``) and their residue is compressed. Chroma far from the smooth albedo is
-    drawn towards it: dark hairs look grey or blue through camera noise, but contain melanin like the skin. Lips have
-    their own colour and a wider range.
+    Chroma far from the smooth albedo is drawn towards it: dark hairs look grey or blue through camera noise, but
+    contain melanin like the skin. Lips have their own colour and a wider range.
 
     Parameters
     ----------
     linear : (P, 3). log_field : (P, 3), linear light over exp(this) is albedo on the level of log_base (P, 3).
-    log_skin : (P, 3) upper limit of plain skin; brighter is a highlight. ``log_base`` cannot serve here, because it is
-        dark beside a brow or the hairline.
     colour_range : (P,) log units by which the chroma may differ from ``log_base``.
-    hair : (P,) in [0, 1], light brows and beards: bright detail there is grey hair, not a highlight.
     """
     out = np.empty(linear.shape, np.float32)
-    arrays = [np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, log_skin, colour_range, hair)]
-    _details(*arrays, monochrome, out)
+    _details(
+        *(np.ascontiguousarray(a, np.float32) for a in (linear, log_field, log_base, colour_range)), monochrome, out
+    )
     return out
 
 
 @njit(cache=True)
-def without_highlight(red, green, blue, base_red, base_green, base_blue):
-    """Remove the specular part of one texel of delit skin (log albedo) by dichromatic reflection (Shafer 1985).
-
-    After division by the shading a highlight adds the same amount to all channels. The ratio q of blue to red is taken
-    from the base (smooth skin there, log); ``s = (b - q r) / (1 - q)`` restores it. Only what makes the texel brighter
-    than its base is removed. Where much is removed, or the photo is clipped, the remaining colour is unreliable and is
-    replaced by the base's.
-    """
-    r, g, b = math.exp(red), math.exp(green), math.exp(blue)
-    br, bg, bb = math.exp(base_red), math.exp(base_green), math.exp(base_blue)
-    ratio = min(max(bb / max(br, 1e-4), 0.05), 0.8)
-    mean = (br + bg + bb) / 3.0
-    amount = max(b - ratio * r, 0.0) / (1.0 - ratio)
-    amount = _HIGHLIGHT_STRENGTH * min(amount, 1.2 * max((r + g + b) / 3.0 - 1.02 * mean, 0.0))
-    if amount <= 0.0:
-        return red, green, blue
-    left_red = math.log(max(r - amount, 0.3 * min(r, br)))
-    left_green = math.log(max(g - amount, 0.3 * min(g, bg)))
-    left_blue = math.log(max(b - amount, 0.3 * min(b, bb)))
-    share = min(5.0 * amount / max(mean, 1e-4), 1.0)
-    shift = (left_red + left_green + left_blue - base_red - base_green - base_blue) / 3.0
-    return (
-        left_red + share * (base_red + shift - left_red),
-        left_green + share * (base_green + shift - left_green),
-        left_blue + share * (base_blue + shift - left_blue),
-    )
-
-
-@njit(cache=True)
-def texel_detail(linear, log_field, log_base, log_skin, colour_range, hair, monochrome):
+def texel_detail(linear, log_field, log_base, colour_range, monochrome):
     """``photo_detail`` of one texel, in ``dense`` loops: colours as tuples of three."""
-    b0, b1, b2 = log_base
-    red = math.log(max(linear[0], DARKEST)) - log_field[0] - b0
-    green = math.log(max(linear[1], DARKEST)) - log_field[1] - b1
-    blue = math.log(max(linear[2], DARKEST)) - log_field[2] - b2
+    red = math.log(max(linear[0], DARKEST)) - log_field[0] - log_base[0]
+    green = math.log(max(linear[1], DARKEST)) - log_field[1] - log_base[1]
+    blue = math.log(max(linear[2], DARKEST)) - log_field[2] - log_base[2]
     if monochrome:
         red = green = blue = (red + green + blue) / 3.0
-    else:
-        s0, s1, s2 = log_skin
-        m0, m1, m2 = without_highlight(red + b0, green + b1, blue + b2, s0, s1, s2)
-        over = max((m0 + m1 + m2 - s0 - s1 - s2) / 3.0 - _BRIGHT_KNEE, 0.0) * (1.0 - _BRIGHT_SLOPE)
-        m0, m1, m2 = m0 - b0 - over, m1 - b1 - over, m2 - b2 - over
-        red, green, blue = m0 + hair * (red - m0), m1 + hair * (green - m1), m2 + hair * (blue - m2)
     red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
     level = (red + green + blue) / 3.0
     o0, o1, o2 = red - level, green - level, blue - level
-    shrink = min((colour_range + 0.3 * hair) / max(math.sqrt(o0 * o0 + o1 * o1 + o2 * o2), 1e-9), 1.0)
+    shrink = min(colour_range / max(math.sqrt(o0 * o0 + o1 * o1 + o2 * o2), 1e-9), 1.0)
     return level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
 
 
 @dense
-def _details(linear, log_field, log_base, log_skin, colour_range, hair, monochrome, out):
+def _details(linear, log_field, log_base, colour_range, monochrome, out):
     for i in prange(len(linear)):
         out[i, 0], out[i, 1], out[i, 2] = texel_detail(
             (linear[i, 0], linear[i, 1], linear[i, 2]),
             (log_field[i, 0], log_field[i, 1], log_field[i, 2]),
             (log_base[i, 0], log_base[i, 1], log_base[i, 2]),
-            (log_skin[i, 0], log_skin[i, 1], log_skin[i, 2]),
             colour_range[i],
-            hair[i],
             monochrome,
         )
 
@@ -500,21 +440,18 @@ class Delit:
     ----------
     log_fields : (V, 3) float32 per photo; the photo's linear light divided by exp(field) is albedo on the common level.
     log_base : (V, 3) float32, the posterior of this person's smooth skin, without brows.
-    log_skin : (V, 3) float32, upper limit of plain skin; brighter texels are specular.
     colour_range : (V, 1) float32, log units by which the chroma of finer detail may differ from ``log_base``.
     beard : (S, S) float32 in [0, 1], weighted share of the photos that show a beard at a texel.
     """
 
     log_fields: tuple[np.ndarray, ...]
     log_base: np.ndarray
-    log_skin: np.ndarray
     colour_range: np.ndarray
     beard: np.ndarray
 
 
 def solve_light(
     samples: Sequence[PhotoSamples],
-    share: np.ndarray,
     tone: np.ndarray,
     operators: SurfaceOperators,
     posterior: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -526,7 +463,6 @@ def solve_light(
 
     Parameters
     ----------
-    share : (P,) of each photo in the skin's level (``evenness``).
     tone : (3,) linear skin albedo. Its level is kept, because photos cannot separate it from exposure.
     posterior : smooth log albedo (C, 3) from log albedo (C, 3) and its weights (C,) in [0, 1].
     plain : (C,) mask of plain skin, which has the tone.
@@ -548,17 +484,11 @@ def solve_light(
             delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(shading(photo.transfer, lights[index]))
             if photo.colourless:
                 delit[index] = _with_chroma(delit[index], base)
-        values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3, share=share)
+        values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3)
         evidence = _evidence(total)
         values = values - gloss(values, plain * evidence, operators)
         base = _at_tone(posterior(values, evidence), tone, plain * (0.01 + evidence) * operators.mass)
     return lights, base
-
-
-def evenness(samples: Sequence[PhotoSamples]) -> np.ndarray:
-    """(P,) in (0, 1], how even each photo's light is beside the evenest one's: its share in the skin's level."""
-    even = np.array([1.0 / (1.0 + (shading_contrast(own) / DELIGHTING.even_light) ** 4) for own in samples])
-    return even / even.max()
 
 
 def remove_light(
@@ -590,8 +520,7 @@ def remove_light(
         return skin_posterior(prior, values, weights, operators, surface.mirror, personal, harmonics)
 
     samples = [photo.samples for photo in photos]
-    share = evenness(samples)
-    lights, matt = solve_light(samples, share, tone, operators, posterior, plain)
+    lights, matt = solve_light(samples, tone, operators, posterior, plain)
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -614,9 +543,7 @@ def remove_light(
     levels = np.stack(
         [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
     )
-    common, total = robust_consensus(
-        values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=share
-    )
+    common, total = robust_consensus(values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3)
     evidence = _evidence(total)
     bare = common - gloss(common, plain * evidence, operators)
     base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
@@ -628,9 +555,8 @@ def remove_light(
         surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
     )
     sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
-    log_base, log_skin = (surface.lifted(field).astype(np.float32) for field in (base, matt + DELIGHTING.skin_range))
     colours = _colour_range(surface.regions["lips"], sharp).astype(np.float32)
-    return Delit(fields, log_base, log_skin, colours, votes)
+    return Delit(fields, surface.lifted(base).astype(np.float32), colours, votes)
 
 
 def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:

@@ -85,12 +85,12 @@ class SkinLayers:
     def nbytes(self) -> int:
         """Bytes of the largest arrays."""
         own = self.detail
-        return self.log_skin.nbytes + sum(a.nbytes for a in (*own.per_photo, *own.weights, *own.hair, *own.visibility))
+        return self.log_skin.nbytes + sum(a.nbytes for a in (*own.per_photo, *own.weights, *own.visibility))
 
 
 def halved(detail: SolvedDetail) -> SolvedDetail:
     """The detail with the arrays of single photos as half floats, for keeping."""
-    names = ("per_photo", "weights", "hair", "visibility")
+    names = ("per_photo", "weights", "visibility")
     return replace(detail, **{n: tuple(a.astype(np.float16) for a in getattr(detail, n)) for n in names})
 
 
@@ -218,11 +218,11 @@ def _painted(
 ) -> np.ndarray:
     """The skin (P, C) with the share (C,) of the cage's vertices as one photo alone shows it."""
     detail, mask = layers.detail, _mask(layers, share) * _skin_visibility(layers, index)
-    own = [getattr(detail, one)[index].astype(np.float32) for one in ("per_photo", "hair")]
-    alone = replace(detail, per_photo=(own[0],), weights=((mask > 0).astype(np.float32),), hair=(own[1],))
+    own = detail.per_photo[index].astype(np.float32)
+    alone = replace(detail, per_photo=(own,), weights=((mask > 0).astype(np.float32),))
     delit = replace(layers.delit, log_fields=(layers.delit.log_fields[index],))
     fine = fine_band(layers.atlas, [layers.views[index]], alone, delit, layers.full_density)
-    seen = layers.atlas.sample(layers.delit.log_base) + _full(layers, own[0]) + fine
+    seen = layers.atlas.sample(layers.delit.log_base) + _full(layers, own) + fine
     if shades:
         seen = np.concatenate([seen, layers.atlas.sample(shades[index])], 1)
     return skin + _full(layers, mask)[:, None] * (seen - skin)
@@ -258,6 +258,6 @@ def _without_make_up(layers: SkinLayers, skin: np.ndarray, strength: float) -> n
     made, result = layers.atlas.sample(surface.lifted(bare)), skin
     for mask, length in ((cheek * (1.0 - feature), SKIN_PRIOR.personal_length), (feature, BLENDING.middle_width)):
         low, _ = masked_lowpass(image, chart, length * layers.density)
-        soft = cv2.GaussianBlur(mask, (0, 0), 0.5 * BLENDING.feature_width * layers.density)
+        soft = cv2.GaussianBlur(mask, (0, 0), 0.25 * BLENDING.feature_width * layers.density)
         result = result + np.float32(strength) * _full(layers, soft)[:, None] * (made - _full(layers, low))
     return result

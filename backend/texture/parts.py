@@ -118,9 +118,8 @@ class PartsSettings:
     """Log units of warmth at which a small light iris is blue-grey."""
     warm: float = 0.45
     """Log units of warmth at which a small light iris is green."""
-    scalp_grows: tuple[float, float] = (0.014, 0.007)
-    """Metres to the nearest root, 0.003 to 0.03: beyond the first the skin has no roots, within the second it is all
-    rooted; guides stand 8 mm apart."""
+    lock_reach: float = 0.5
+    """Share of a lock's width, 0.2 to 0.8, over which its hairs spread around the guide's root."""
     hairs_per_area: float = 2e6
     """Hairs per square metre of scalp; 1.2e6 to 3e6 in people."""
     hair_diameter: float = 8e-5
@@ -355,8 +354,9 @@ class Scalp:
 
     Attributes
     ----------
-    grows : (V,) float32 in [0, 1], where hair grows. shade : (V,) float32 in [0, 1], weight of the hair's log colour in
-        the skin's. log_color : (3,) log linear albedo of the hair at its roots, brown for a head without hair.
+    grows : (V,) float32 in [0, 1], where hair grows or is near. shade : (V,) float32 in [0, 1], weight of the hair's
+        log colour in the skin's. log_color : (3,) log linear albedo of the hair at its roots, brown for a head without
+        hair.
     """
 
     grows: np.ndarray
@@ -371,10 +371,11 @@ def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
     roots = strands.points[:, 0]
     distance, near = cKDTree(roots).query(positions, k=min(_NEIGHBOUR_GUIDES, len(roots)))
     distance, near = distance.reshape(len(positions), -1), near.reshape(len(positions), -1)
-    grows = smoothstep(*PARTS.scalp_grows, distance[:, 0])
+    density = np.exp(-((distance / (PARTS.lock_reach * strands.width[near])) ** 2)).sum(1)
+    grows, rooted = np.minimum(density, 1.0), smoothstep(0.3, 1.0, density)
     length = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)[near].mean(1)
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
-    return Scalp(grows.astype(np.float32), (grows * _scalp_coverage(length)).astype(np.float32), colour)
+    return Scalp(grows.astype(np.float32), (rooted * _scalp_coverage(length)).astype(np.float32), colour)
 
 
 def _scalp_coverage(length: np.ndarray) -> np.ndarray:

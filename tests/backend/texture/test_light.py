@@ -1,14 +1,13 @@
-"""Light taken out of photos: spherical harmonics, self-shadowing, highlights."""
+"""Light taken out of photos: spherical harmonics, self-shadowing."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import trimesh
 
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field, surface_operators
 from backend.rendering import spherical_harmonics as sh
-from backend.texture.delighting import evenness, fit_light, openness, solve_light, without_highlight
+from backend.texture.delighting import fit_light, openness, solve_light
 from backend.texture.unwrap import PhotoSamples
 
 SPHERE = trimesh.creation.icosphere(4, radius=0.1)
@@ -49,7 +48,7 @@ def _solved(photos: list[PhotoSamples]) -> tuple[np.ndarray, np.ndarray]:
         smooth = smooth_field(operators, values - np.log(SKIN), weights, 0.015, np.zeros(3), 0.06)
         return np.log(SKIN) + 0.65 * smooth + 0.35 * smooth[mirror]
 
-    return solve_light(photos, evenness(photos), SKIN, operators, posterior, FRONT.astype(float))
+    return solve_light(photos, SKIN, operators, posterior, FRONT.astype(float))
 
 
 def test_a_spot_that_all_photos_show_stays_and_shading_goes() -> None:
@@ -71,18 +70,6 @@ def test_grey_photos_do_not_bleach_the_base() -> None:
     lights, base = _solved([photo])
     np.testing.assert_allclose(base[FRONT], np.broadcast_to(np.log(SKIN), (FRONT.sum(), 3)), atol=0.03)
     assert np.ptp(lights[0], axis=1).max() < 1e-9
-
-
-@pytest.mark.parametrize("strength", [0.1, 0.3])
-def test_a_white_highlight_is_taken_out_and_a_mole_is_not(strength: float) -> None:
-    base = np.log(np.broadcast_to(SKIN, (3, 3)))
-    seen = np.exp(base).copy()
-    seen[0] += strength
-    seen[1] *= np.array([0.6, 0.4, 0.35])
-    found = np.exp([without_highlight(*texel, *smooth) for texel, smooth in zip(np.log(seen), base, strict=True)])
-    assert np.abs(np.log(found[0] / SKIN)).mean() < 0.35 * np.abs(np.log(seen[0] / SKIN)).mean()
-    np.testing.assert_allclose(found[1], seen[1], rtol=1e-6)
-    np.testing.assert_allclose(found[2], SKIN, rtol=1e-6)
 
 
 def test_a_ball_does_not_shadow_itself_and_its_inside_is_closed() -> None:

@@ -42,7 +42,7 @@ def strands_on(scene: Scene, colour: tuple[float, float, float] = BLACK) -> Hair
     roots = positions[surface.regions["scalp"] > 0.9][::2].astype(np.float32)[:4000]
     points = roots[:, None] + np.linspace(0, 0.03, 4, dtype=np.float32)[:, None] * np.array([0, 1, 0], np.float32)
     colours = np.tile(np.array(colour, np.float32), (len(roots), 1))
-    width, uv = np.full(len(roots), 0.008, np.float32), np.zeros((len(roots), 2), np.float32)
+    width, uv = np.full(len(roots), 0.016, np.float32), np.zeros((len(roots), 2), np.float32)
     return HairStrands(points, uv, width, colours, colours, 4e-5, "crew", {})
 
 
@@ -84,6 +84,16 @@ def test_hair_grows_around_roots_and_nowhere_else() -> None:
     assert grows[0] == 1.0 and grows[2] == 0.0
     np.testing.assert_allclose(scalp_below(strands, away).log_color, np.log([0.5] * 3), atol=1e-5)
     assert scalp_below(None, away).grows.max() == 0.0
+
+
+def test_the_shade_of_roots_ends_where_their_locks_do() -> None:
+    scene, _ = haired_scene()
+    strands = strands_on(scene)
+    forehead = strands.points[:, 0][np.argmax(strands.points[:, 0, 2])]
+    below = forehead + np.array([[0, 0, 0], [0, -0.004, 0], [0, -0.009, 0]])
+    scalp = scalp_below(strands, below)
+    assert scalp.shade[0] == 0.5 and scalp.shade[2] < 0.15, "0.4 where roots 14 mm away darken the skin"
+    assert scalp.grows[1] > 0.3, "photos show its shade there"
 
 
 def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
