@@ -77,6 +77,11 @@ class HullGrid:
         return ((np.arange(COLUMNS) / COLUMNS - 0.5) * 2 * np.pi)[:, None]
 
     @property
+    def behind(self) -> np.ndarray:
+        """(COLUMNS, 1) 0 before the ears' back edge (92 degrees from the front) to 1 behind them."""
+        return np.clip((np.abs(self.azimuth) - 1.6) / 0.4, 0, 1)
+
+    @property
     def s(self) -> np.ndarray:
         """(1, ROWS) metres from the crown."""
         return (np.arange(ROWS) * STEP)[None]
@@ -182,7 +187,8 @@ def _coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> t
     """``HairSurface.coverage`` and ``confidence`` from all votes (C, R, K).
 
     A photo that looks along the scalp sees beside it where hair is thinner than a level's height, so there only photos
-    that see it squarely tell that it is bare.
+    that see it squarely tell that it is bare. Hair that hangs stands off the neck: low levels before which no photo
+    looks squarely do not make it bare. Behind the ears only the lowest levels do.
     """
     trust = max(sum(view.trust for view in views), 1e-9)
     square = sum((view.trust * _squarely(grid, view) for view in views), np.zeros(grid.radius.shape)) / trust
@@ -192,14 +198,14 @@ def _coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> t
     weight = np.minimum((np.abs(total) * first).sum(2) / (_SKIN_LEVELS * trust), 1)
     value = np.cumsum(total, 2).max(2) > 0.3 * trust
     beyond = np.clip(below / _FADE, 0, 1)
-    bare = np.maximum(square, 1 - beyond) * -(total * first).sum(2)  # hair that hangs may stand off
+    bare = np.maximum(square, 1 - beyond) * -(total * first).sum(2)
     value &= bare < 0.2 * trust * first.sum(2)
     confidence = weight * np.where(value, 1, np.maximum(square, beyond))
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
-    weight = confidence * np.where(value, 1, lowest)  # below what a photo shows thin hair may lie
-    behind = np.clip((np.abs(grid.azimuth) - 1.5) / 0.4, 0, 1)
-    prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * behind
-    mean = (weight * value + prior * np.maximum(below < 0, behind * _side_mean(grid, value, weight))) / (weight + prior)
+    weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
+    prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * grid.behind
+    usual = np.maximum(below < 0, grid.behind * _side_mean(grid, value, weight))
+    mean = (weight * value + prior * usual) / (weight + prior)
     return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), confidence
 
 
@@ -220,7 +226,7 @@ def _height(
 ) -> np.ndarray:
     """``HairSurface.height``: photos that look along the surface show it, others bound it from above."""
     thin = _tapered(grid, there)
-    behind = np.clip((np.abs(grid.azimuth) - 1.6) / 0.6, 0, 1) * np.clip((grid.s - 0.05) / 0.05, 0, 1)
+    behind = grid.behind * np.clip((grid.s - 0.05) / 0.05, 0, 1)
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
     value, cut_value, cut = _USUAL * weight, *np.zeros((2, *there.shape))
     for vote, view in zip(told, views, strict=True):
@@ -273,6 +279,6 @@ def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.n
     temple = np.exp(-(((np.abs(grid.azimuth) - _TEMPLE[0]) / _TEMPLE[1]) ** 2))
     inside = grid.s < grid.line[:, None] + _NO_ROOTS[0] + (_NO_ROOTS[1] - _NO_ROOTS[0]) * temple
     usual = (grid.s < grid.line[:, None]).astype(float)
-    prior = 0.003 + _BEHIND * np.clip((np.abs(grid.azimuth) - 1.5) / 0.4, 0, 1) * (grid.s > 0.12)
+    prior = 0.003 + _BEHIND * grid.behind * (grid.s > 0.12)
     value = (clear * share + prior * usual) / (clear + prior)
     return np.clip(grid.filled(value, clear + prior, 0.6 * _SPREAD), 0, 1) * inside * (there > 0.3)
