@@ -38,7 +38,7 @@ LEAST_SHARE = 0.5
 LEAST_AREA = 4e-4
 """Square metres by the roots' number: a moustache has 5 cm²; fewer are shade or a shaver's slip."""
 STUBBLE, STRONGEST = 0.45, 0.75
-"""Log units, of any channel, by which this quantile of the texture's beard differs from bare skin: stubble, through
+"""Log units, of any channel, by which this quantile of the photos' beard differs from bare skin: stubble, through
 which skin shines, by less."""
 HANGS = 0.004
 """Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
@@ -119,19 +119,19 @@ def grow_facial_hair(
     logs = np.log(np.maximum(linear_from_srgb(albedo[pixel[:, 0], pixel[:, 1]]), 1e-3))  # (P, 3)
     bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (bearded < 0.1) > 0.5
     skin = np.median(logs[bare], axis=0)
-    contrast = float(np.quantile(np.abs(logs[rooted] - skin).max(1), STRONGEST))
+    known, ratios = _ratios(views)
     chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
     hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
-    if contrast < STUBBLE and hangs < HANGS:
+    if not len(known) or (np.quantile(np.abs(ratios).max(1), STRONGEST) < STUBBLE and hangs < HANGS):
         return FacialHair(None, "The beard is stubble, which the texture shows.")
     mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
     points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
     width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
     points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
-    colour = np.exp(skin) * _ratios(where, roots, views)
+    colour = np.float32(np.exp(skin) * _hairs(ratios, where[known], where[roots])).clip(0.005, 0.9)
     strands = HairStrands(
         points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
-        colour.astype(np.float32), np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
+        colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
     )  # fmt: skip
     cover = atlas.image(smoothstep(LEAST_SHARE, 1.0, bearded).astype(np.float32))
     return FacialHair(strands, cover=cover, skin=skin)
@@ -174,20 +174,25 @@ def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: Fit
     return _View(sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0), logs)
 
 
-def _ratios(where: np.ndarray, roots: np.ndarray, views: Sequence[_View]) -> np.ndarray:
-    """(G, 3) albedo of hairs with ``roots`` (G,) among texels (P, 3), relative to bare skin, by the photos: each
-    photo's beard over its own skin, without the skin that shows between hairs."""
-    total, weight = np.zeros((len(where), 3)), np.zeros(len(where))
+def _ratios(views: Sequence[_View]) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) texels that photos show as facial hair, and (K, 3) log ratio of their albedo to that of bare skin, the mean
+    of the photos', each to its own skin."""
+    total, weight = np.zeros_like(views[0].logs), np.zeros(len(views[0].logs))
     for view in views:
         hair, bare = (view.shown * (view.labels == kind) for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
         if (bare > 0.5).any():
             total += hair[:, None] * (view.logs - np.median(view.logs[bare > 0.5], axis=0))
             weight += hair
     known = np.flatnonzero(weight > 0.3)
-    logs = total[known] / weight[known, None]
-    near = cKDTree(where[known]).query(where[roots], k=min(NEAR, len(known)))[1]
-    tone = np.median(logs.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
-    usual = np.median(logs, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
+    return known, total[known] / weight[known, None]
+
+
+def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """(G, 3) albedo relative to bare skin of hairs at ``roots`` (G, 3), without the skin that shows between them, from
+    the log ``ratios`` (K, 3) at ``places`` (K, 3)."""
+    near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1]
+    tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
+    usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
     mixed = np.exp(usual + VARIES * (tone - usual.mean()))
     return np.maximum((mixed - (1.0 - COVERED)) / COVERED, DARKEST * mixed)
 
@@ -201,7 +206,9 @@ def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> 
     mouth, tip = (np.median(cage[regions["lips"] > 0.5, 1]), cage[(regions["nose"] * cage[:, 2]).argmax(), 1])
     lip = smoothstep(*NOSTRILS, (cage[:, 1] - mouth) / (tip - mouth)) * regions["nose"]  # the nose's region has it, too
     lip = lip * (1.0 - np.maximum(regions["lips"], regions["mouth_interior"]))
-    below = np.maximum(beard_region(surface, cage), lip) * (1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT)))
+    below = np.maximum(beard_region(surface, cage), lip) * (
+        1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT))
+    )
     sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes, eyes - 0.01, cage[:, 1])
     return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))
 
