@@ -37,9 +37,9 @@ LEAST_SHARE = 0.5
 """Share of the photos that label a place as facial hair, from which on roots stand there."""
 LEAST_AREA = 4e-4
 """Square metres by the roots' number: a moustache has 5 cm²; fewer are shade or a shaver's slip."""
-STUBBLE, STRONGEST = 0.45, 0.75
+STUBBLE, STRONGEST = 0.71, 0.75
 """Log units, of any channel, by which this quantile of the photos' beard differs from bare skin: stubble, through
-which skin shines, by less."""
+which skin shines, by less (0.65 with a white moustache at 0.78)."""
 HANGS = 0.004
 """Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
 LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
@@ -50,8 +50,9 @@ THROAT = np.array([0.0, -0.6, 0.8])
 """Where skin below the jaw faces that may be bearded."""
 NEAR, VARIES = 400, 0.6
 """Texels around a root that give its tone, 2.6 cm² of skin; share of the tone's variation that is not shadow."""
-COVERED, DARKEST = 0.75, 0.5
-"""Share of a beard that its drawn strands cover; least albedo of hairs relative to what hairs and skin have."""
+COVERED, DARKEST, OPEN = 0.75, 0.5, 0.92
+"""Share of a labelled beard that hairs cover, with which five beards' greys are grey; least albedo of hairs relative to
+what hairs and skin have; share of the light that reaches drawn strands of a beard (0.91 to 0.93)."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
@@ -194,7 +195,7 @@ def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray) -> np.ndar
     tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
     usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
     mixed = np.exp(usual + VARIES * (tone - usual.mean()))
-    return np.maximum((mixed - (1.0 - COVERED)) / COVERED, DARKEST * mixed)
+    return np.maximum((mixed - (1.0 - COVERED)) / COVERED, DARKEST * mixed) / OPEN
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
