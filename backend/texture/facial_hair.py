@@ -20,9 +20,10 @@ from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import apart, outside
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
-from backend.texture.unwrap import beard_region, sample_labels, view_surface
+from backend.texture.unwrap import beard_region, sample_image, sample_labels, view_surface
 
 RADIUS = 6e-5
 """Metres, of a hair at its root: hairs of beards are 0.12 mm thick."""
@@ -34,21 +35,24 @@ REACH = 0.03
 """Metres up to which skin that no photo shows, below the jaw, is as bearded as the nearest that one does."""
 LEAST_SHARE = 0.5
 """Share of the photos that label a place as facial hair, from which on roots stand there."""
-LEAST_AREA = 6e-4
-"""Square metres: a moustache has 8 cm²; fewer are shade or a shaver's slip."""
-STUBBLE, STRONGEST = 0.45, 0.75
-"""Log units, of any channel, by which this quantile of the texture's beard differs from bare skin: stubble, through
-which skin shines, by less."""
+LEAST_AREA = 4e-4
+"""Square metres by the roots' number: a moustache has 5 cm²; fewer are shade or a shaver's slip."""
+STUBBLE, STRONGEST = 0.71, 0.75
+"""Log units, of any channel, by which this quantile of the photos' beard differs from bare skin: stubble, through
+which skin shines, by less (0.65 with a white moustache at 0.78)."""
 HANGS = 0.004
 """Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
 LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
 """Length of a strand by its place: share of what the chin's hang, and its least and its most, metres."""
+NOSTRILS = (0.75, 0.6)
+"""Height between the lips' middle and the tip of the nose, from which on and below which the upper lip is no nose."""
 THROAT = np.array([0.0, -0.6, 0.8])
 """Where skin below the jaw faces that may be bearded."""
-NEAR = 48
-"""Texels around a root that give its colour."""
-FEWEST_PIXELS = 30
-"""Of facial hair, and of skin, that a photo needs for their colours."""
+NEAR, VARIES = 400, 0.6
+"""Texels around a root that give its tone, 2.6 cm² of skin; share of the tone's variation that is not shadow."""
+COVERED, DARKEST, OPEN = 0.75, 0.5, 0.92
+"""Share of a labelled beard that hairs cover, with which five beards' greys are grey; least albedo of hairs relative to
+what hairs and skin have; share of the light that reaches drawn strands of a beard (0.91 to 0.93)."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
@@ -102,7 +106,7 @@ def grow_facial_hair(
     fields = np.concatenate([cage, normals, _beard_area(surface, cage, normals)[:, None]], axis=1)
     fields = atlas.sample(surface.lifted(fields)).astype(np.float64)
     where, normal, place = fields[:, :3], unit_vectors(fields[:, 3:6]), fields[:, 6]
-    views = [_labels(surface, atlas, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
+    views = [_view(surface, atlas, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
     bearded = _bearded(where, place, views)
     rooted = bearded > LEAST_SHARE
     area = np.pi * (0.5 * SPACING) ** 2
@@ -116,20 +120,19 @@ def grow_facial_hair(
     logs = np.log(np.maximum(linear_from_srgb(albedo[pixel[:, 0], pixel[:, 1]]), 1e-3))  # (P, 3)
     bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (bearded < 0.1) > 0.5
     skin = np.median(logs[bare], axis=0)
-    contrast = float(np.quantile(np.abs(logs[rooted] - skin).max(1), STRONGEST))
+    known, ratios = _ratios(views)
     chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
     hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
-    if contrast < STUBBLE and hangs < HANGS:
+    if not len(known) or (np.quantile(np.abs(ratios).max(1), STRONGEST) < STUBBLE and hangs < HANGS):
         return FacialHair(None, "The beard is stubble, which the texture shows.")
     mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
     points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
     width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
     points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
-    near = cKDTree(where[rooted]).query(where[roots], k=min(NEAR, int(rooted.sum())))[1]
-    colour = _coloured(np.median(logs[rooted][near], axis=1), where[roots, 1], skin, faces).astype(np.float32)
+    colour = np.float32(np.exp(skin) * _hairs(ratios, where[known], where[roots])).clip(0.005, 0.9)
     strands = HairStrands(
         points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
-        colour, np.minimum(1.15 * colour, 1.0).astype(np.float32), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
+        colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
     )  # fmt: skip
     cover = atlas.image(smoothstep(LEAST_SHARE, 1.0, bearded).astype(np.float32))
     return FacialHair(strands, cover=cover, skin=skin)
@@ -152,57 +155,70 @@ def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands 
     return replace(hair, **both, parameters={**hair.parameters, **found})
 
 
-def _labels(
-    surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: FittedPhoto
-) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) labels at an atlas's texels, and (P,) how well the photo shows them."""
-    view = view_surface(photo.vertices[: surface.count].astype(np.float64), surface.cage_triangles, photo.camera)
-    seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible])))
-    return sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0)
+@dataclass(frozen=True)
+class _View:
+    """A photo at an atlas's P texels. ``labels`` : (P,). ``shown`` : (P,) in [0, 1], how well the photo shows them.
+    ``logs`` : (P, 3) log albedo by the photo's light."""
+
+    labels: np.ndarray
+    shown: np.ndarray
+    logs: np.ndarray
 
 
-def _coloured(logs: np.ndarray, height: np.ndarray, skin: np.ndarray, faces: Sequence[PhotoFace]) -> np.ndarray:
-    """(G, 3) albedo of strands with roots at ``height`` (G,); log albedo of the texture there (G, 3), and of skin (3,).
+def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: FittedPhoto) -> _View:
+    posed = photo.vertices[: surface.count].astype(np.float64)
+    view = view_surface(posed, surface.cage_triangles, photo.camera)
+    shading = sh.shade(vertex_normals(posed, surface.cage_triangles), photo.light)
+    seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible, shading])))
+    light = sample_image(linear_from_srgb(face.pixels), seen[:, :2])
+    logs = np.log(np.maximum(light, 1e-3)) - np.log(np.maximum(seen[:, 3:], 0.05))
+    return _View(sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0), logs)
 
-    A texture has a hanging beard in the colour of what lies around it, because it hangs beside the skin: the upper and
-    the lower half get the photos' ratios to skin, and vary as the texture does.
-    """
-    found = []
-    for face in faces:
-        hair, bare = (face.labels == kind for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
-        if min(hair.sum(), bare.sum()) > FEWEST_PIXELS:
-            row = np.arange(len(hair))[:, None] - np.median(np.nonzero(hair)[0])
-            parts = [
-                np.log(np.maximum(linear_from_srgb(face.pixels[one]), 1e-3))
-                for one in (hair & (row <= 0), hair & (row >= 0), bare)
-            ]
-            found.append([np.median(part, axis=0) - np.median(parts[2], axis=0) for part in parts[:2]])
-    if found:
-        logs = 0.5 * (logs + np.median(logs, axis=0))  # labels and texture differ at a beard's rim
-        ratios, middle = np.median(found, axis=0), np.median(height)
-        halves = (height >= middle, height <= middle)
-        shifts = [skin + ratio - np.median(logs[half], axis=0) for ratio, half in zip(ratios, halves, strict=True)]
-        low = smoothstep(0.3, 0.7, height.argsort()[::-1].argsort() / len(height))[:, None]
-        logs = logs + shifts[0] * (1.0 - low) + shifts[1] * low
-    return np.exp(logs).clip(0.005, 0.9)
+
+def _ratios(views: Sequence[_View]) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) texels that photos show as facial hair, and (K, 3) log ratio of their albedo to that of bare skin, the mean
+    of the photos', each to its own skin."""
+    total, weight = np.zeros_like(views[0].logs), np.zeros(len(views[0].logs))
+    for view in views:
+        hair, bare = (view.shown * (view.labels == kind) for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
+        if (bare > 0.5).any():
+            total += hair[:, None] * (view.logs - np.median(view.logs[bare > 0.5], axis=0))
+            weight += hair
+    known = np.flatnonzero(weight > 0.3)
+    return known, total[known] / weight[known, None]
+
+
+def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """(G, 3) albedo relative to bare skin of hairs at ``roots`` (G, 3), without the skin that shows between them, from
+    the log ``ratios`` (K, 3) at ``places`` (K, 3)."""
+    near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1]
+    tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
+    usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
+    mixed = np.exp(usual + VARIES * (tone - usual.mean()))
+    return np.maximum((mixed - (1.0 - COVERED)) / COVERED, DARKEST * mixed) / OPEN
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """(C,) in [0, 1] on the cage (C, 3) where a beard may grow: the lower face, sideburns, and the neck below the
     jaw, but not its sides and its back."""
-    regions = {name: surface.regions[name][: surface.count] for name in ("lids_left", "face", "neck", "ears")}
+    names = ("lids_left", "face", "neck", "ears", "nose", "lips", "mouth_interior")
+    regions = {name: surface.regions[name][: surface.count] for name in names}
     eyes = float(np.median(cage[regions["lids_left"] > 0.5, 1]))
-    below = beard_region(surface, cage) * (1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT)))
+    mouth, tip = (np.median(cage[regions["lips"] > 0.5, 1]), cage[(regions["nose"] * cage[:, 2]).argmax(), 1])
+    lip = smoothstep(*NOSTRILS, (cage[:, 1] - mouth) / (tip - mouth)) * regions["nose"]  # the nose's region has it, too
+    lip = lip * (1.0 - np.maximum(regions["lips"], regions["mouth_interior"]))
+    below = np.maximum(beard_region(surface, cage), lip) * (
+        1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT))
+    )
     sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes, eyes - 0.01, cage[:, 1])
     return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))
 
 
-def _bearded(where: np.ndarray, place: np.ndarray, views: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _bearded(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.ndarray:
     """(P,) share of the photos that label a place (P, 3) as facial hair, within the region of beards ``place`` (P,)."""
-    votes = sum(shown * (labels == FaceClass.FACIAL_HAIR) for labels, shown in views)
-    known = sum(
-        shown * np.isin(labels, (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)) for labels, shown in views
-    )
+    votes = sum(view.shown * (view.labels == FaceClass.FACIAL_HAIR) for view in views)
+    kinds = (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)
+    known = sum(view.shown * np.isin(view.labels, kinds) for view in views)
     share = votes / np.maximum(known, 1e-6)
     seen = known > 0.3
     if not seen.any():

@@ -14,7 +14,7 @@ from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.pipeline import ReconstructOptions, SkinPhotos, exported_hair, grow_beard
-from backend.rendering.color import srgb_bytes
+from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture import facial_hair
 from backend.texture.albedo import AlbedoResult
 from backend.texture.facial_hair import grow_facial_hair, joined
@@ -30,13 +30,16 @@ def scene() -> Scene:
     return make_scene([Shot(-25.0), Shot(0.0), Shot(25.0)])
 
 
-def labelled(face: PhotoFace, hanging: int = 0) -> PhotoFace:
-    """The face with a beard from the lower lip down to the jaw, which ``hanging`` pixels of it hang over."""
+def labelled(face: PhotoFace, hanging: int = 0, log: float | np.ndarray = DARK) -> PhotoFace:
+    """The face with a beard from the lower lip down to the jaw, which ``hanging`` pixels of it hang over, ``log``
+    darker than what is below it."""
     down, across = np.mgrid[: face.labels.shape[0], : face.labels.shape[1]]
     chin = face.landmarks[152, 1]
     beard = (down > face.landmarks[17, 1] + 6) & (face.labels == FaceClass.SKIN)
     beard |= (down > chin - 4) & (down < chin + hanging) & (np.abs(across - face.landmarks[152, 0]) < 40)
-    return with_labels(face, np.where(beard, FaceClass.FACIAL_HAIR, face.labels).astype(np.uint8))
+    darker = srgb_bytes(linear_from_srgb(face.pixels) * np.exp(log * beard[..., None]))
+    labels = np.where(beard, FaceClass.FACIAL_HAIR, face.labels).astype(np.uint8)
+    return with_labels(replace(face, pixels=darker), labels)
 
 
 def painted(scene: Scene, log: float) -> np.ndarray:
@@ -79,9 +82,34 @@ def test_a_longer_beard_in_the_photos_has_longer_strands(scene: Scene, full: fac
     assert longest[1] == pytest.approx(hangs, rel=0.5)
 
 
+def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) -> None:
+    """Whatever the texture has: there, a beard is flesh-coloured."""
+    grey = np.log(0.2 / TONE)
+    faces = [labelled(face, 40, grey) for face in scene.faces]
+    for dark in (DARK, 0.0):
+        found = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, dark)).strands.root_colour
+        seen, hairs = np.full(3, 0.2), np.median(found, axis=0)
+        assert (hairs < seen + 0.02).all() and hairs[0] / hairs[2] < 1.15
+        assert np.ptp(found[:, 0] / found[:, 2]) < 0.4, "of one hue"
+
+
+def test_a_moustache_grows_below_the_nose_too(scene: Scene) -> None:
+    faces = []
+    for face in scene.faces:
+        down, across = np.mgrid[: face.labels.shape[0], : face.labels.shape[1]]
+        (middle, nose), lip = face.landmarks[2, :2], face.landmarks[0, 1]
+        there = (down > nose + 1) & (down < lip) & (np.abs(across - middle) < 25)
+        labels = np.where(there, FaceClass.FACIAL_HAIR, labelled(face, 40).labels).astype(np.uint8)
+        faces.append(with_labels(labelled(face, 40), labels))
+    roots = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, DARK)).strands.points[:, 0]
+    lips = scene.template.regions["lips"][: scene.template.head.vertex_stop] > 0.5
+    away = roots - np.median(scene.fitted.neutral[: len(lips)][lips], axis=0)
+    assert ((np.abs(away[:, 0]) < 0.006) & (away[:, 1] > 0.006)).sum() >= 3
+
+
 @pytest.mark.parametrize(("label", "dark"), [(False, 0.0), (True, 0.2 * DARK)], ids=["shaved", "stubble"])
 def test_shaved_faces_and_stubble_get_none_and_keep_their_texture(scene: Scene, label: bool, dark: float) -> None:
-    faces = [labelled(face) if label else face for face in scene.faces]
+    faces = [labelled(face, log=dark) if label else face for face in scene.faces]
     albedo = painted(scene, dark)
     found = grow_facial_hair(scene.template, scene.fitted, faces, albedo)
     assert found.strands is None and found.reason
