@@ -33,9 +33,6 @@ from .waiting import WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
 """Time per tick for import slices; later slices wait for the next tick."""
-SETTLED_SECONDS = 0.3
-"""Time for which a slider rests before the backend is asked: a drag is one job and one step of undo."""
-
 
 _ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
 _IS_WRITTEN = JobView(Phase.RUNNING, "Keeping the head on the disk", 1.0)
@@ -116,7 +113,7 @@ class Session:
     def asked(self) -> tuple[str, int] | None:
         """What ``ask`` wants now, of ``REMADE``, and the ``session_uid`` of its head; None while a slider moves or the
         backend is busy. It counts as made then."""
-        if not self._asked or self.busy or time.monotonic() - max(self._asked.values()) < SETTLED_SECONDS:
+        if not self._asked or self.busy or time.monotonic() - max(self._asked.values()) < redraw.SETTLED_SECONDS:
             return None
         return self._asked.popitem()[0]
 

@@ -47,7 +47,6 @@ def draw_offered(layout: bpy.types.UILayout) -> None:
 
 TEXT_BESIDE_PHOTO = 0.7
 """Share of the width for what is said of a photo, beside its picture."""
-PHOTO_ROWS = 4
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
@@ -437,15 +436,7 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
     photos = settings.photos
     row = layout.row()
     row.template_list(
-        PhotoList.bl_idname,
-        "",
-        settings,
-        "photos",
-        settings,
-        "active_photo",
-        rows=PHOTO_ROWS,
-        maxrows=PHOTO_ROWS,
-        sort_lock=True,
+        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=4, maxrows=4, sort_lock=True
     )
     column = row.column(align=True)
     column.enabled = not session().busy

@@ -94,7 +94,7 @@ def test_hair_comes_from_another_photo_without_a_solve(sent: list[Submission]) -
 def test_a_chosen_parting_grows_the_hair_by_itself(
     sent: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 0.0)
     bpy.ops.likeness.reconstruct()
     backend.connected = True
     head().likeness.parting, head().likeness.parting_place = "left", 0.05
