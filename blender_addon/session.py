@@ -296,9 +296,12 @@ class Session:
         said = redraw.summary(result.report, self._took, job.missing)
         self.waiting.forget()
         self._end_import(JobView(Phase.DONE, said, 1.0))
-        if not bpy.app.background:
-            if job.frame:
-                frame_head(collection, scene, job.material_preview)
+        if job.frame and not bpy.app.background:
+            frame_head(collection, scene, job.material_preview)
+        if (
+            job.only,
+            made.session_uid,
+        ) not in self._asked:  # else the slider has moved on: its last picture has the step
             redraw.push_undo("Reconstruct Face", scene)
 
     def _end_import(self, view: JobView) -> None:

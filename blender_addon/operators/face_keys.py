@@ -20,7 +20,7 @@ from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weig
 from ..scene.tags import expressive_meshes
 from ..transfer.clips import pose_json
 from ..ui.keys_panel import GROUPS, active_face, head_keys
-from ..ui.text import NO_HEAD, clickable, report_error
+from ..ui.text import NO_FACE, NO_HEAD, clickable, report_error
 
 
 class HeadKeysOperator:
@@ -126,9 +126,6 @@ class SavePose(HeadKeysOperator, bpy.types.Operator, ExportHelper):
         return {"FINISHED"}
 
 
-_NO_FACE = "Select a head that Likeness made, or a mesh with all 52 keys"
-
-
 class SavePoseAsset(HeadKeysOperator, bpy.types.Operator):
     """Keep the active head's 52 values in this file as a pose asset, which the Asset Browser shows"""
 
@@ -164,7 +161,7 @@ class ApplyPoseAsset(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if expressive_meshes(context) else _NO_FACE)
+        return clickable(cls, "" if expressive_meshes(context) else NO_FACE)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

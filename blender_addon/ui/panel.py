@@ -10,6 +10,7 @@ import bpy
 from .. import installer
 from ..backend_process.locks import FOLDER_BUSY
 from ..errors import AddonError
+from ..identity import PACKAGE
 from ..operators.photos import AddPhotos
 from ..operators.reconstruct import ALL_PHOTOS
 from ..runner import JobView, Phase
@@ -491,7 +492,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
     if problem.code in ("no_backend", "version") and where == "INSTALLED":
         text = "Install Backend" if problem.code == "no_backend" else "Update Backend"
         layout.operator("likeness.install_backend", text=text, icon="IMPORT").fresh = False
-    layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = _module()
+    layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = PACKAGE
 
 
 def _backend_problem(context: bpy.types.Context) -> AddonError | None:
@@ -506,12 +507,6 @@ def _backend_problem(context: bpy.types.Context) -> AddonError | None:
 def _looks_through_camera(context: bpy.types.Context) -> bool:
     space = context.space_data  # context.region_data is None while the sidebar is drawn
     return space is not None and space.type == "VIEW_3D" and space.region_3d.view_perspective == "CAMERA"
-
-
-def _module() -> str:
-    from ..identity import PACKAGE
-
-    return PACKAGE
 
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)

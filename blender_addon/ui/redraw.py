@@ -179,8 +179,8 @@ def push_undo_soon(message: str) -> None:
 
 
 def push_undo(message: str, scene: bpy.types.Scene) -> None:
-    """Push one undo step for the changes to ``scene`` since the last one."""
-    window = window_of(scene)
+    """Push one undo step for the changes to ``scene`` since the last one; not in background mode."""
+    window = None if bpy.app.background else window_of(scene)
     if window is not None:
         with bpy.context.temp_override(window=window):
             bpy.ops.ed.undo_push(message=message)
