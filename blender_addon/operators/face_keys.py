@@ -115,10 +115,9 @@ class SavePose(HeadKeysOperator, bpy.types.Operator, ExportHelper):
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        weights = shown_weights(context)
         path = Path(bpy.path.abspath(self.filepath))
         try:
-            path.write_text(pose_json(weights), "utf-8")
+            path.write_text(pose_json(shown_weights(context)), "utf-8")
         except OSError as error:
             report_error(self, f"{path.name} could not be written ({error.strerror}). Choose another folder.")
             return {"CANCELLED"}
@@ -139,8 +138,7 @@ class SavePoseAsset(HeadKeysOperator, bpy.types.Operator):
         return context.window_manager.invoke_props_dialog(self)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        weights = shown_weights(context)
-        action = new_pose(self.name.strip() or "Pose", weights)
+        action = new_pose(self.name.strip() or "Pose", shown_weights(context))
         self.report({"INFO"}, f"The pose {action.name} is in this file. Save the file to keep it.")
         return {"FINISHED"}
 
@@ -205,12 +203,4 @@ class KeepStarterPoses(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (
-    KeepStarterPoses,
-    ResetKeys,
-    LockKeys,
-    KeyframeKeys,
-    SavePose,
-    SavePoseAsset,
-    ApplyPoseAsset,
-)
+CLASSES = (KeepStarterPoses, ResetKeys, LockKeys, KeyframeKeys, SavePose, SavePoseAsset, ApplyPoseAsset)

@@ -278,9 +278,4 @@ class ArmaturePanel(SidebarPanel, bpy.types.Panel):
         row.operator("likeness.remove_armature", text="", icon="TRASH")
 
 
-CLASSES = (
-    LikenessKeys,
-    PosesMenu,
-    KeysPanel,
-    ArmaturePanel,
-)
+CLASSES = (LikenessKeys, PosesMenu, KeysPanel, ArmaturePanel)

@@ -133,17 +133,8 @@ class OptionsPanel(SidebarPanel, bpy.types.Panel):
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        for name in (
-            "texture_size",
-            "hair",
-            "hair_style",
-            "facial_hair",
-            "bust",
-            "face_model",
-            "symmetry",
-            "average",
-            "place",
-        ):
+        looks = ("texture_size", "hair", "hair_style", "facial_hair", "bust")
+        for name in (*looks, "face_model", "symmetry", "average", "place"):
             column.prop(settings, name)
 
 
