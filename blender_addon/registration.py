@@ -66,16 +66,10 @@ def _file_opened(*_: object) -> None:
     session.session().file_opened()
     timer.look_for_heads()
     redraw.open_tab()
-    show_hairs()
 
 
-@persistent
-def _show_hairs(*_: object) -> None:
-    """Called where a step of undo or a file may be of a slider's drag."""
-    show_hairs()
-
-
-_OF_DRAGS = (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post, bpy.app.handlers.save_pre)
+_AFTER_DRAGS = [getattr(bpy.app.handlers, name) for name in ("undo_post", "redo_post", "save_pre", "load_post")]
+"""Where a step of undo or a file may be of the middle of a slider's drag."""
 
 
 def register() -> None:
@@ -90,8 +84,8 @@ def register() -> None:
     for module in _WITH_HANDLERS:
         module.register()
     bpy.app.handlers.load_post.append(_file_opened)
-    for handlers in _OF_DRAGS:
-        handlers.append(_show_hairs)
+    for handlers in _AFTER_DRAGS:
+        handlers.append(show_hairs)
     timer.look_for_heads()
 
 
@@ -101,8 +95,8 @@ def unregister() -> None:
     many_run.forget()
     session.shut_down()
     installer.forget()
-    for handlers in _OF_DRAGS:
-        handlers.remove(_show_hairs)
+    for handlers in _AFTER_DRAGS:
+        handlers.remove(show_hairs)
     bpy.app.handlers.load_post.remove(_file_opened)
     for module in reversed(_WITH_HANDLERS):
         module.unregister()

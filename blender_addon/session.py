@@ -33,9 +33,6 @@ from .waiting import WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
 """Time per tick for import slices; later slices wait for the next tick."""
-SETTLED_SECONDS = 0.3
-"""Time for which a slider rests before the backend is asked: a drag is one job and one step of undo."""
-
 
 _ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
 _IS_WRITTEN = JobView(Phase.RUNNING, "Keeping the head on the disk", 1.0)
@@ -116,7 +113,7 @@ class Session:
     def asked(self) -> tuple[str, int] | None:
         """What ``ask`` wants now, of ``REMADE``, and the ``session_uid`` of its head; None while a slider moves or the
         backend is busy. It counts as made then."""
-        if not self._asked or self.busy or time.monotonic() - max(self._asked.values()) < SETTLED_SECONDS:
+        if not self._asked or self.busy or time.monotonic() - max(self._asked.values()) < redraw.SETTLED_SECONDS:
             return None
         return self._asked.popitem()[0]
 
@@ -299,9 +296,12 @@ class Session:
         said = redraw.summary(result.report, self._took, job.missing)
         self.waiting.forget()
         self._end_import(JobView(Phase.DONE, said, 1.0))
-        if not bpy.app.background:
-            if job.frame:
-                frame_head(collection, scene, job.material_preview)
+        if job.frame and not bpy.app.background:
+            frame_head(collection, scene, job.material_preview)
+        if (
+            job.only,
+            made.session_uid,
+        ) not in self._asked:  # else the slider has moved on: its last picture has the step
             redraw.push_undo("Reconstruct Face", scene)
 
     def _end_import(self, view: JobView) -> None:

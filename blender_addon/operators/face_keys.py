@@ -20,7 +20,7 @@ from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weig
 from ..scene.tags import expressive_meshes
 from ..transfer.clips import pose_json
 from ..ui.keys_panel import GROUPS, active_face, head_keys
-from ..ui.text import NO_HEAD, clickable, report_error
+from ..ui.text import NO_FACE, NO_HEAD, clickable, report_error
 
 
 class HeadKeysOperator:
@@ -115,18 +115,14 @@ class SavePose(HeadKeysOperator, bpy.types.Operator, ExportHelper):
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        weights = shown_weights(context)
         path = Path(bpy.path.abspath(self.filepath))
         try:
-            path.write_text(pose_json(weights), "utf-8")
+            path.write_text(pose_json(shown_weights(context)), "utf-8")
         except OSError as error:
             report_error(self, f"{path.name} could not be written ({error.strerror}). Choose another folder.")
             return {"CANCELLED"}
         self.report({"INFO"}, f"Wrote {path.name}.")
         return {"FINISHED"}
-
-
-_NO_FACE = "Select a head that Likeness made, or a mesh with all 52 keys"
 
 
 class SavePoseAsset(HeadKeysOperator, bpy.types.Operator):
@@ -142,8 +138,7 @@ class SavePoseAsset(HeadKeysOperator, bpy.types.Operator):
         return context.window_manager.invoke_props_dialog(self)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        weights = shown_weights(context)
-        action = new_pose(self.name.strip() or "Pose", weights)
+        action = new_pose(self.name.strip() or "Pose", shown_weights(context))
         self.report({"INFO"}, f"The pose {action.name} is in this file. Save the file to keep it.")
         return {"FINISHED"}
 
@@ -164,7 +159,7 @@ class ApplyPoseAsset(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if expressive_meshes(context) else _NO_FACE)
+        return clickable(cls, "" if expressive_meshes(context) else NO_FACE)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -208,12 +203,4 @@ class KeepStarterPoses(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (
-    KeepStarterPoses,
-    ResetKeys,
-    LockKeys,
-    KeyframeKeys,
-    SavePose,
-    SavePoseAsset,
-    ApplyPoseAsset,
-)
+CLASSES = (KeepStarterPoses, ResetKeys, LockKeys, KeyframeKeys, SavePose, SavePoseAsset, ApplyPoseAsset)

@@ -20,7 +20,7 @@ from ..scene.tags import active_mesh, cameras_by_photo, expressive_meshes, head_
 from ..transfer.sliced import SlicedOperator, Steps
 from ..ui.keys_panel import active_rig, own_face
 from ..ui.properties import SHAPE_SLIDERS
-from ..ui.text import NO_HEAD, clickable
+from ..ui.text import NO_FACE, NO_HEAD, clickable
 from .corrections import HeadPhotoOperator, close_all
 
 NO_ARMATURE = "This head has no armature: Add Armature makes one"
@@ -148,9 +148,7 @@ class ResetExpression(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(
-            cls, "" if expressive_meshes(context) else "Select a head that Likeness made, or a mesh with all 52 keys"
-        )
+        return clickable(cls, "" if expressive_meshes(context) else NO_FACE)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         for mesh in expressive_meshes(context):

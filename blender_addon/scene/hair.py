@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import bpy
 import numpy as np
+from bpy.app.handlers import persistent
 from mathutils.bvhtree import BVHTree
 from mathutils.kdtree import KDTree
 
@@ -74,7 +75,8 @@ def show_guides_alone(collection: bpy.types.Collection) -> None:
             modifier.show_viewport, obj[GUIDES_ALONE] = False, True
 
 
-def show_hairs() -> None:
+@persistent
+def show_hairs(*_: object) -> None:
     """Show what ``show_guides_alone`` left out of the views, of all heads of the file."""
     for obj in bpy.data.objects:
         if GUIDES_ALONE in obj:

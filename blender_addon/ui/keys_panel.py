@@ -7,7 +7,7 @@ Panel of the active head's armature: add or remove it, and choose whether keys o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import bpy
@@ -78,41 +78,6 @@ def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | Non
     return None if head is None else head.data.shape_keys.key_blocks
 
 
-def _read_both(base: str) -> Callable[[bpy.types.PropertyGroup], float]:
-    def read(_: bpy.types.PropertyGroup) -> float:
-        keys = head_keys(bpy.context)
-        values = [] if keys is None else [keys[base + side].value for side in ("Left", "Right") if base + side in keys]
-        return sum(values) / len(values) if values else 0.0
-
-    return read
-
-
-def _write_both(base: str) -> Callable[[bpy.types.PropertyGroup, float], None]:
-    def write(_: bpy.types.PropertyGroup, value: float) -> None:
-        keys = head_keys(bpy.context)
-        for side in ("Left", "Right"):
-            if keys is not None and base + side in keys:
-                set_keys(active_face(bpy.context), {base + side: value})
-
-    return write
-
-
-def _read_one(name: str) -> Callable[[bpy.types.PropertyGroup], float]:
-    def read(_: bpy.types.PropertyGroup) -> float:
-        keys = head_keys(bpy.context)
-        return 0.0 if keys is None or name not in keys else keys[name].value
-
-    return read
-
-
-def _write_one(name: str) -> Callable[[bpy.types.PropertyGroup, float], None]:
-    def write(_: bpy.types.PropertyGroup, value: float) -> None:
-        if head_keys(bpy.context) is not None:
-            set_keys(active_face(bpy.context), {name: value})
-
-    return write
-
-
 class LikenessKeys(bpy.types.PropertyGroup):
     """Display settings of the sliders, and sliders without storage of their own: one per pair of keys, and one per key
     that a bone may lead, because such a key's own value cannot be dragged then."""
@@ -122,28 +87,30 @@ class LikenessKeys(bpy.types.PropertyGroup):
     search: StringProperty(name="Search", description="Part of a key's name", options={"TEXTEDIT_UPDATE"})
 
 
-def _slider(name: str, description: str, read: Callable, write: Callable) -> FloatProperty:
-    return FloatProperty(
-        name=name,
-        description=description,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-        precision=3,
-        get=read,
-        set=write,
-        options={"SKIP_SAVE"},
-    )
+def _slider(name: str, description: str, keys: tuple[str, ...]) -> FloatProperty:
+    """A slider that shows the mean of those of ``keys`` that the active face has, and sets them."""
+
+    def present() -> list[bpy.types.ShapeKey]:
+        blocks = head_keys(bpy.context)
+        return [] if blocks is None else [blocks[key] for key in keys if key in blocks]
+
+    def read(_: bpy.types.PropertyGroup) -> float:
+        values = [block.value for block in present()]
+        return sum(values) / len(values) if values else 0.0
+
+    def write(_: bpy.types.PropertyGroup, value: float) -> None:
+        for block in present():
+            set_keys(active_face(bpy.context), {block.name: value})
+
+    words = {"name": name, "description": description, "subtype": "FACTOR", "precision": 3}
+    return FloatProperty(**words, min=0.0, max=1.0, get=read, set=write, options={"SKIP_SAVE"})
 
 
 for _base in sorted({both_sides(name) for name in ARKIT_NAMES} - {""}):
-    LikenessKeys.__annotations__[_base] = _slider(
-        _base, f"{_base}Left and {_base}Right", _read_both(_base), _write_both(_base)
-    )
+    _sides = (f"{_base}Left", f"{_base}Right")
+    LikenessKeys.__annotations__[_base] = _slider(_base, " and ".join(_sides), _sides)
 for _name in sorted(LEADABLE_KEYS):
-    LikenessKeys.__annotations__[_name] = _slider(
-        _name, "A bone leads this key: the slider poses it", _read_one(_name), _write_one(_name)
-    )
+    LikenessKeys.__annotations__[_name] = _slider(_name, "A bone leads this key: the slider poses it", (_name,))
 
 
 class PosesMenu(bpy.types.Menu):
@@ -311,9 +278,4 @@ class ArmaturePanel(SidebarPanel, bpy.types.Panel):
         row.operator("likeness.remove_armature", text="", icon="TRASH")
 
 
-CLASSES = (
-    LikenessKeys,
-    PosesMenu,
-    KeysPanel,
-    ArmaturePanel,
-)
+CLASSES = (LikenessKeys, PosesMenu, KeysPanel, ArmaturePanel)

@@ -10,6 +10,7 @@ import bpy
 from .. import installer
 from ..backend_process.locks import FOLDER_BUSY
 from ..errors import AddonError
+from ..identity import PACKAGE
 from ..operators.photos import AddPhotos
 from ..operators.reconstruct import ALL_PHOTOS
 from ..runner import JobView, Phase
@@ -47,7 +48,6 @@ def draw_offered(layout: bpy.types.UILayout) -> None:
 
 TEXT_BESIDE_PHOTO = 0.7
 """Share of the width for what is said of a photo, beside its picture."""
-PHOTO_ROWS = 4
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
@@ -133,17 +133,8 @@ class OptionsPanel(SidebarPanel, bpy.types.Panel):
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        for name in (
-            "texture_size",
-            "hair",
-            "hair_style",
-            "facial_hair",
-            "bust",
-            "face_model",
-            "symmetry",
-            "average",
-            "place",
-        ):
+        looks = ("texture_size", "hair", "hair_style", "facial_hair", "bust")
+        for name in (*looks, "face_model", "symmetry", "average", "place"):
             column.prop(settings, name)
 
 
@@ -437,15 +428,7 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
     photos = settings.photos
     row = layout.row()
     row.template_list(
-        PhotoList.bl_idname,
-        "",
-        settings,
-        "photos",
-        settings,
-        "active_photo",
-        rows=PHOTO_ROWS,
-        maxrows=PHOTO_ROWS,
-        sort_lock=True,
+        PhotoList.bl_idname, "", settings, "photos", settings, "active_photo", rows=4, maxrows=4, sort_lock=True
     )
     column = row.column(align=True)
     column.enabled = not session().busy
@@ -500,7 +483,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
     if problem.code in ("no_backend", "version") and where == "INSTALLED":
         text = "Install Backend" if problem.code == "no_backend" else "Update Backend"
         layout.operator("likeness.install_backend", text=text, icon="IMPORT").fresh = False
-    layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = _module()
+    layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = PACKAGE
 
 
 def _backend_problem(context: bpy.types.Context) -> AddonError | None:
@@ -515,12 +498,6 @@ def _backend_problem(context: bpy.types.Context) -> AddonError | None:
 def _looks_through_camera(context: bpy.types.Context) -> bool:
     space = context.space_data  # context.region_data is None while the sidebar is drawn
     return space is not None and space.type == "VIEW_3D" and space.region_3d.view_perspective == "CAMERA"
-
-
-def _module() -> str:
-    from ..identity import PACKAGE
-
-    return PACKAGE
 
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)

@@ -55,8 +55,8 @@ TURN_SECONDS = 0.08
 TURN_SHARE = 0.15
 """Limit for the share of time spent on turning the head; if drawing is slow, it turns in larger steps."""
 USUAL_TICK_SECONDS = 0.03
-QUIET_SECONDS = 0.3
-"""After the last movement of a slider: what follows it is done then."""
+SETTLED_SECONDS = 0.3
+"""Time for which a slider rests before what follows it: a drag is one job and one step of undo."""
 _awaited: dict[str, Callable[[], None]] = {}
 
 
@@ -169,7 +169,7 @@ def once_quiet(what: str, function: Callable[[], None]) -> bool:
     if before is not None and bpy.app.timers.is_registered(before):
         bpy.app.timers.unregister(before)
     _awaited[what] = call
-    bpy.app.timers.register(call, first_interval=QUIET_SECONDS)
+    bpy.app.timers.register(call, first_interval=SETTLED_SECONDS)
     return True
 
 
@@ -179,8 +179,8 @@ def push_undo_soon(message: str) -> None:
 
 
 def push_undo(message: str, scene: bpy.types.Scene) -> None:
-    """Push one undo step for the changes to ``scene`` since the last one."""
-    window = window_of(scene)
+    """Push one undo step for the changes to ``scene`` since the last one; not in background mode."""
+    window = None if bpy.app.background else window_of(scene)
     if window is not None:
         with bpy.context.temp_override(window=window):
             bpy.ops.ed.undo_push(message=message)

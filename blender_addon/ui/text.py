@@ -11,6 +11,7 @@ PIXELS_PER_LETTER = 6.6
 MARGIN_PIXELS = 55
 POPUP_LETTERS = 60
 NO_HEAD = "Select a head that Likeness made"
+NO_FACE = f"{NO_HEAD}, or a mesh with all 52 keys"
 
 
 def clickable(operator: type[bpy.types.Operator], unavailable_reason: str) -> bool:

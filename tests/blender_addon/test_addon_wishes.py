@@ -94,7 +94,7 @@ def test_hair_comes_from_another_photo_without_a_solve(sent: list[Submission]) -
 def test_a_chosen_parting_grows_the_hair_by_itself(
     sent: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blender_addon.session.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 0.0)
     bpy.ops.likeness.reconstruct()
     backend.connected = True
     head().likeness.parting, head().likeness.parting_place = "left", 0.05
@@ -104,6 +104,29 @@ def test_a_chosen_parting_grows_the_hair_by_itself(
     assert sent[1].options["only"] == "hair" and sent[1].options["parting_place"] == pytest.approx(0.05)
     bpy.ops.likeness.solve_again()
     assert sent[-1].options["parting"] == "left" and "only" not in sent[-1].options
+
+
+def test_a_slider_that_moves_on_before_its_picture_arrives_is_one_step_of_undo(
+    sent: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step of an earlier picture would have the later value of the slider."""
+    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 0.0)
+    bpy.ops.likeness.reconstruct()
+    pushed: list[float] = []
+    monkeypatch.setattr("blender_addon.ui.redraw.push_undo", lambda *_: pushed.append(head().likeness.parting_place))
+    backend.connected, moves, begin = True, [0.05], backend.begin
+
+    def begin_and_move_on(submission: Submission, where: object) -> None:
+        begin(submission, where)
+        if moves:
+            head().likeness.parting_place = moves.pop()
+
+    backend.begin = begin_and_move_on
+    head().likeness.parting, head().likeness.parting_place = "left", 0.02
+    for _ in range(6):
+        timer._on_timer()
+    assert [one.options["parting_place"] for one in sent[1:]] == pytest.approx([0.02, 0.05])
+    assert pushed == pytest.approx([0.05])
 
 
 def guides(strands: bpy.types.Object) -> np.ndarray:
