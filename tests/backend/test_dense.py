@@ -71,3 +71,24 @@ def test_a_card_computes_what_the_processor_does(tmp_path: Path, monkeypatch: py
     assert all(int(row[2]) > 100 for row in rows)
     assert [float(row[3]) for row in rows if row[0] == "unwrap"] == [0.0] * 8
     assert all(float(row[3]) < 1e-6 for row in rows)
+
+
+def test_a_loop_is_compiled_again_where_a_function_of_another_file_changes(tmp_path: Path) -> None:
+    loop = (
+        "import numpy as np\nfrom helper import changed\nfrom backend.system.numba_cache import dense, prange\n"
+        "@dense\ndef apply(out):\n    for i in prange(len(out)):\n        out[i] = changed(out[i])\n"
+        "out = np.ones(3)\napply(out)\nprint(out.sum())\n"
+    )
+    (tmp_path / "loop.py").write_text(loop)
+    answers = []
+    for factor in (2, 30):
+        first = "from backend.system.numba_cache import njit\n@njit(cache=True)\n"
+        helper = f"{first}def changed(x):\n    return {factor} * x\n"
+        (tmp_path / "helper.py").write_text(helper)
+        environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        environment.pop("NUMBA_CACHE_DIR", None)
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "loop.py")], env=environment, capture_output=True, text=True, timeout=300
+        )
+        answers.append(done.stdout.strip() or done.stderr)
+    assert answers == ["6.0", "90.0"]

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from backend.rendering.interpolate import sample_exactly, sample_image, sample_points, sample_texture
+from backend.rendering.interpolate import (
+    bilinear,
+    byte_taps,
+    sample_exactly,
+    sample_image,
+    sample_points,
+    sample_texture,
+    sampled_bytes,
+)
+from backend.system.numba_cache import dense, prange
 
 ROWS, COLUMNS = np.mgrid[:40, :60] + 0.5
 RAMP = (10.0 * ROWS + COLUMNS).astype(np.float32)
@@ -48,3 +57,31 @@ def test_labels_are_not_mixed() -> None:
     labels = (COLUMNS > 30).astype(np.uint8) * 9
     sampled = sample_image(labels, POINTS, cv2.INTER_NEAREST)
     assert sampled.dtype == np.uint8 and set(sampled) == {0, 9}
+
+
+@dense
+def _floats_at(image, points, out):
+    for i in prange(len(points)):
+        for k in range(image.shape[2]):
+            out[i, k] = bilinear(image, points[i, 0], points[i, 1], k)
+
+
+@dense
+def _bytes_at(image, taps, points, out):
+    for i in prange(len(points)):
+        out[i, 0], out[i, 1], out[i, 2] = sampled_bytes(image, taps, points[i, 0], points[i, 1])
+
+
+def test_samples_in_loops_are_opencv_s_to_the_bit() -> None:
+    random = np.random.default_rng(3)
+    points = random.uniform(-6.0, 60.0, (20_000, 2)).astype(np.float32)
+    points[:1000] = np.round(points[:1000] * 64.0) / 64.0  # half steps, which are rounded to even ones
+    floats = random.standard_normal((40, 50, 3)).astype(np.float32)
+    found = np.empty((len(points), 3), np.float32)
+    _floats_at(floats, points, found)
+    assert (found == sample_image(floats, points)).all()
+    picture = random.integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    for interpolation in (cv2.INTER_LINEAR, cv2.INTER_CUBIC):
+        levels = np.empty((len(points), 3), np.uint8)
+        _bytes_at(picture, byte_taps(interpolation), points, levels)
+        assert (levels == sample_image(picture, points, interpolation)).all()
