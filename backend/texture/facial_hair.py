@@ -22,8 +22,9 @@ from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.interpolate import sample_image
 from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
-from backend.texture.unwrap import beard_region, sample_image, sample_labels, view_surface
+from backend.texture.unwrap import beard_region, sample_labels, view_surface
 
 RADIUS = 6e-5
 """Metres, of a hair at its root: hairs of beards are 0.12 mm thick."""
