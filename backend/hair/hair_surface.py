@@ -222,7 +222,8 @@ def _height(
 ) -> np.ndarray:
     """``HairSurface.height``: photos that look along the surface show it, others bound it from above."""
     thin = _tapered(grid, there)
-    weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * grid.behind + np.zeros(there.shape)
+    behind = grid.behind * np.clip((grid.s - 0.05) / 0.05, 0, 1)
+    weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
     value, cut_value, cut = _USUAL * weight, *np.zeros((2, *there.shape))
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.points)
