@@ -25,7 +25,7 @@ from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import HairSurface, HullGrid, hair_surface, hull_grid, view_coverage, view_votes
+from backend.hair.hair_surface import HairSurface, HullGrid, hair_coverage, hair_surface, hull_grid, view_votes
 from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
     Parting,
@@ -286,7 +286,7 @@ def _photo_hair(grid: HullGrid, view: HairView, face: PhotoFace, told: np.ndarra
     dark = np.nan
     if hair[some].sum() > 20 and skin[some].sum() > 20:
         dark = float(np.log((np.median(light[hair[some]]) + 0.002) / (np.median(light[skin[some]]) + 0.002)))
-    there, sure = (each[:, :LOWEST] for each in view_coverage(grid, view, told))
+    there, sure = (each[:, :LOWEST] for each in hair_coverage(grid, told * view.trust, (view,)))
     return _PhotoHair(there, sure, dark, float(beard.sum() / max((beard | skin).sum(), 1)))
 
 

@@ -163,17 +163,12 @@ def view_votes(grid: HullGrid, view: HairView) -> np.ndarray:
     return votes(grid.points[..., None, :] + grid.normal[..., None, :] * height[:, None], view)
 
 
-def view_coverage(grid: HullGrid, view: HairView, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``HairSurface.coverage`` and ``confidence`` of one view alone, from its votes ``view_votes``."""
-    return _coverage(grid, told * view.trust, (view,))
-
-
 def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.ndarray] | None = None) -> HairSurface:
     """The hair's body from the look's views, the leading one first. told : their votes ``view_votes``."""
     told = [view_votes(grid, view) for view in views] if told is None else told
     total = sum((vote * view.trust for vote, view in zip(told, views, strict=True)), np.zeros((COLUMNS, ROWS, LEVELS)))
     total = total + _MIRROR * np.maximum(_mirrored(total), -sum(view.trust for view in views))
-    there, seen = _coverage(grid, total, views)
+    there, seen = hair_coverage(grid, total, views)
     stands = _height(grid, total, told, views, there)
     return HairSurface(grid, there, _roots(grid, views, there), stands, seen)
 
@@ -183,8 +178,9 @@ def _mirrored(values: np.ndarray) -> np.ndarray:
     return values[(-np.arange(COLUMNS)) % COLUMNS]
 
 
-def _coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
-    """``HairSurface.coverage`` and ``confidence`` from all votes (C, R, K).
+def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
+    """``HairSurface.coverage`` and ``confidence`` (COLUMNS, ROWS) from the sum of the views' votes ``view_votes`` times
+    their trust, ``total`` (COLUMNS, ROWS, LEVELS).
 
     A photo that looks along the scalp sees beside it where hair is thinner than a level's height, so there only photos
     that see it squarely tell that it is bare. Hair that hangs stands off the neck: low levels before which no photo
