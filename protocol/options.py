@@ -163,9 +163,9 @@ class HeadOptions:
         "most photos show",
     )
     facial_hair: bool = _option(
-        False,
+        True,
         "Beard Strands",
-        "Grow beard and moustache as strands where photos show more than stubble; else the texture alone shows them",
+        "beard and moustache as strands where photos show more than stubble; else the texture alone shows them",
     )
     bust: bool = _option(True, "Bust", "neck and shoulders below the head, down to a level edge")
     face_model: str = _option(

@@ -45,8 +45,8 @@ def test_flags_reach_the_pipeline(
     assert ("learned_basis" not in asked[0].without, asked[0].personalise) == (learned_basis, personalise)
 
 
-@pytest.mark.parametrize(("flags", "wanted"), [([], False), (["--facial-hair"], True)])
-def test_a_beard_of_strands_is_asked_for(asked: list, tmp_path: Path, flags: list[str], wanted: bool) -> None:
+@pytest.mark.parametrize(("flags", "wanted"), [([], True), (["--no-facial-hair"], False)])
+def test_a_beard_has_strands_unless_told(asked: list, tmp_path: Path, flags: list[str], wanted: bool) -> None:
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"")
     main(["reconstruct", str(photo), "--out", str(tmp_path / "out"), *flags])

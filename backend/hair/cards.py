@@ -39,6 +39,9 @@ _STRAND_PIXELS = 1.3
 _CORE, _CORE_END, _CORE_TONE = 0.8, 0.95, 0.7
 """The opaque middle of a card, behind its strands, so that few layers are clear along a ray: its width at the root in
 cards, the share of the length at which it ends, and its tone relative to the brightest strand's, as display values."""
+_LONG = 5.0
+"""Half widths of a card from which length on its middle is opaque; shorter ones would be leaves and have single strands
+only, in the atlas's last column."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,10 @@ def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
     lines[:, :1] -= _BACK * half[:, :1] / fewer ** (FEWER_CARDS / 2) * tangent[:, :1]
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
     normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
-    column = np.arange(count) % COLUMNS
-    u = (column[:, None, None] + np.array([0.02, 0.98])) / COLUMNS
+    long = np.linalg.norm(np.diff(lines, axis=1), axis=-1).sum(1) > _LONG * half[:, 0, 0]
+    column = np.where(long, np.arange(count) % (COLUMNS - 1), COLUMNS - 1)
+    ends = np.where((np.arange(count) // COLUMNS % 2 == 0)[:, None, None], [0.02, 0.98], [0.98, 0.02])
+    u = (column[:, None, None] + ends) / COLUMNS
     uv = np.stack(np.broadcast_arrays(u, 1 - along), -1)
     root, tip = strands.root_colour[chosen, None], strands.tip_colour[chosen, None]
     colours = np.repeat((root + (tip - root) * along)[:, :, None], 2, axis=2) / card_atlas().mean_tone()
@@ -153,7 +158,7 @@ def card_atlas() -> CardAtlas:
     v = np.linspace(0, 1, ATLAS_SIDE, dtype=np.float32)[:, None]  # 0 at the root
     x = np.arange(width, dtype=np.float32)[None, :, None]
     pictures, heights, maps = [], [], []
-    for _ in range(COLUMNS):
+    for number in range(COLUMNS):
         place, drift = generator.triangular(0.04, 0.5, 0.96, _STRANDS), generator.normal(0, 0.05, _STRANDS)
         start = generator.uniform(0, _ROOTS, _STRANDS)
         wave, phase = generator.uniform(0, 0.025, _STRANDS), generator.uniform(0, 2 * np.pi, _STRANDS)
@@ -164,6 +169,7 @@ def card_atlas() -> CardAtlas:
         front = (shape - 1e-3 * away).argmax(-1)
         half = 0.5 * _CORE * width * (1 - (v / _CORE_END) ** 3)
         core = np.clip(half - np.abs(x[..., 0] - 0.5 * width), 0, 1) * np.clip((v - 0.5 * _ROOTS) * 25, 0, 1)
+        core *= number < COLUMNS - 1
         alpha = shape.max(-1)
         shown = np.where(alpha < core, _CORE_TONE, tone[front])
         alpha = np.maximum(alpha, core)
