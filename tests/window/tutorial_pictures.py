@@ -31,7 +31,7 @@ from trainer.heads.photographs import Photograph, Shot, shot_camera, take_photog
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 WINDOW = (0, 0, 1100, 700)
-PANEL = (618, 84, 874, 540)
+PANEL = (618, 84, 874, 464)
 """Left, top, right and bottom of the tab in the window, pixels."""
 PREFERENCES = (180, 284, 890, 626)
 LARGER = (0, 0, 1200, 800)
