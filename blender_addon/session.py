@@ -24,6 +24,7 @@ from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
 from .scene import cameras, corrections, tags
 from .scene.cameras import frame_head
+from .scene.hair import show_guides_alone, show_hairs
 from .scene.importing import import_steps
 from .scene.own_head import check_editable
 from .scene.tags import Place
@@ -296,6 +297,8 @@ class Session:
         said = redraw.summary(result.report, self._took, job.missing)
         self.waiting.forget()
         self._end_import(JobView(Phase.DONE, said, 1.0))
+        if redraw.once_quiet("hairs", show_hairs):  # they take longer than all else of a head's first drawing
+            show_guides_alone(made)
         if job.frame and not bpy.app.background:
             frame_head(collection, scene, job.material_preview)
         if (

@@ -194,6 +194,15 @@ def shown_strands(obj: bpy.types.Object) -> int:
     return len(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.curves)
 
 
+def test_hairs_come_after_the_head(backend: Backend, awaited: dict[str, Callable[[], None]]) -> None:
+    """What takes longest of a head's first drawing has a slice of its own."""
+    bpy.ops.likeness.reconstruct()
+    obj = tags.hair_object(tags.head_collections()[0], "CURVES")
+    assert shown_strands(obj) == len(obj.data.curves)
+    awaited["hairs"]()
+    assert shown_strands(obj) > 2 * len(obj.data.curves)
+
+
 def test_no_step_of_undo_and_no_file_leaves_the_guides_alone(
     collection: bpy.types.Collection, awaited: dict[str, Callable[[], None]], tmp_path: Path
 ) -> None:

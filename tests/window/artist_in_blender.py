@@ -210,8 +210,8 @@ def slid(tools: Any) -> Story:
         yield 2.0
         skin = albedo()
         yield from pushed(tools, "make_up", 60)
-        yield from tools.until(lambda: tools.session().busy, 20, "the slider's painting")
-        yield from tools.until(lambda: not tools.session().busy, 60, "its end")
+        made = tools.session()
+        yield from tools.until(lambda: not made.busy and not made._asked, 60, "the end of the slider's painting")
         yield 1.0
         painted_by_mouse = collection().likeness.make_up, float(np.abs(albedo() - skin).max())
         tools.call(bpy.ops.ed.undo)

@@ -11,6 +11,8 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
+import numpy as np
+from mathutils import Vector
 
 Story = Generator[float, None, None]
 
@@ -133,7 +135,9 @@ def stranger(tools: Any, head: bpy.types.Object) -> Story:
     tools.call(bpy.ops.wm.obj_import, filepath=str(tools.HERE / "stranger.obj"))
     other = bpy.context.view_layer.objects.active
     other.name = "stranger"
-    other.location.x = 0.26
+    bpy.data.objects["Cube"].hide_set(True)
+    places = [np.mean(tools.box(obj), axis=0) for obj in (head, other)]
+    other.location += Vector(places[0] - places[1]) + Vector((0.36, 0.0, 0.0))
     thin = other.modifiers.new("Decimate", "DECIMATE")
     thin.ratio = 0.6
     tools.call(bpy.ops.object.modifier_apply, modifier=thin.name)

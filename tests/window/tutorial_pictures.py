@@ -31,8 +31,9 @@ from trainer.heads.photographs import Photograph, Shot, shot_camera, take_photog
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 WINDOW = (0, 0, 1100, 700)
-PANEL = (618, 84, 874, 540)
+PANEL = (618, 84, 874, 464)
 """Left, top, right and bottom of the tab in the window, pixels."""
+PREFERENCES = (180, 284, 890, 626)
 LARGER = (0, 0, 1200, 800)
 LAUGH = {"jawOpen": 0.5, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.8, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
 FRAMES, RATE = 16, 8
@@ -57,7 +58,7 @@ FIRST_MINUTE = {
     "tutorial_head": Picture("5_head"),
     "tutorial_through_photo": Picture("8_through_photo"),
     "tutorial_expression": Picture("9_expression"),
-    "tutorial_preferences": Picture("11_preferences_installed"),
+    "tutorial_preferences": Picture("11_preferences_installed", PREFERENCES, 740),
 }
 EXPRESSIONS = {
     "tutorial_from_photo": Picture("2_photo", LARGER, 1000),
