@@ -366,6 +366,12 @@ def shading(transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
     return floor + np.logaddexp(0.0, (raw - floor) / (0.25 * floor)) * 0.25 * floor
 
 
+def shading_contrast(samples: PhotoSamples) -> float:
+    """Standard deviation of the log of the fit's shading over the visible skin."""
+    logs = np.log(shading(samples.transfer, samples.light) @ np.array(LUMINANCE))
+    return _spread(logs[:, None], samples.weight)
+
+
 def colour_spread(linear: np.ndarray, weight: np.ndarray) -> float:
     """Weighted root mean square deviation of the log chroma of linear light (C, 3) from its mean; weight (C,)."""
     logs = np.log(np.maximum(linear, DARKEST))
