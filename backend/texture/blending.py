@@ -461,7 +461,7 @@ def solve_detail(
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
     # brows beside a frame or a fringe
     cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(np.float32)
-    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
+    around = 2 * round(BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
     calm = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
