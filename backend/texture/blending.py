@@ -546,6 +546,8 @@ def _consensus(
     [0, 1], of two more witnesses, which decide where photos contradict each other or only one shows the skin: the
     smooth skin, and what the photos show of the other side."""
     size = middles[0].shape[0]
+    if len(middles) == 1:
+        return middles[0]  # moles of a head from one photo stay
     small = (min(BLENDING.consensus_size, size),) * 2
     values = [cv2.resize(own, small, interpolation=cv2.INTER_AREA) for own in middles]
     votes = [
