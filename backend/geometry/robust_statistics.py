@@ -6,23 +6,29 @@ from backend.system.numba_cache import njit
 
 
 def robust_consensus(
-    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5
+    values: np.ndarray,
+    weights: np.ndarray,
+    scale: float,
+    iterations: int = 5,
+    share: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
 
     Parameters
     ----------
     values : (P, N, C); weights : (P, N) >= 0; scale : residual (norm over C) at which a sample's weight is a quarter.
+        share : (P,) factors of the photos in mean and total, which do not decide what is an outlier.
 
     Returns
     -------
     consensus (N, C), 0 where no photo has weight; total (N,) the summed robust weight.
     """
-    return _consensus(values, weights, scale, iterations)
+    share = np.ones(len(values)) if share is None else share
+    return _consensus(values, weights, scale, iterations, share)
 
 
 @njit(cache=True, nogil=True)
-def _consensus(values, weights, scale, iterations):
+def _consensus(values, weights, scale, iterations, share):
     count, places, channels = values.shape
     consensus, total = np.zeros((places, channels)), np.zeros(places)
     level, robust, order = np.empty(count, values.dtype), np.empty(count), np.empty(count, np.int64)
@@ -41,12 +47,15 @@ def _consensus(values, weights, scale, iterations):
             k += 1
             reached += weights[order[k], n]
         consensus[n] = values[order[k], n]
-        for _ in range(iterations):
+        for iteration in range(iterations + 1):
             for p in range(count):
                 residual = 0.0
                 for c in range(channels):
                     residual += (values[p, n, c] - consensus[n, c]) ** 2
-                robust[p] = weights[p, n] / (1.0 + residual / scale**2) ** 2
+                if iteration < iterations:
+                    robust[p] = weights[p, n] / (1.0 + residual / scale**2) ** 2
+                else:
+                    robust[p] *= share[p]
             total[n] = robust.sum()
             for c in range(channels):
                 summed = 0.0

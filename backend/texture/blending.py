@@ -49,6 +49,7 @@ from backend.texture.unwrap import (
     picture_for,
     under_jaw,
 )
+from protocol.names import ARKIT_INDEX
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,6 @@ class BlendingSettings:
     """Metres, 0.002 to 0.012: coarser is the photos' mean in features too, because one photo's light is in it."""
     noise: float = 0.02
     """Log units, 0.01 to 0.06: deviation of a photo's noise in detail below ``feature_width``."""
-    moved: float = 0.002
-    """Metres, 0.001 to 0.004, by which an expression moves a feature where its photo counts a third as much."""
     enough_density: float = 3500.0
     """Pixels per metre, 1500 to 8000, at which a photo resolves all that the texture can hold."""
 
@@ -250,17 +249,40 @@ def photos_cover(shown: np.ndarray, chart: np.ndarray, hole: float, fade: float)
     return (smoothstep(0.15, 1.0, distance / np.float32(fade)) * known).astype(np.float32)
 
 
+# expression weights that change a feature's look; photos without these expressions are preferred
+_DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
+    "eye_left": (
+        ("browInnerUp", 0.4), ("browOuterUpLeft", 0.5), ("browDownLeft", 0.5), ("eyeBlinkLeft", 1.2),
+        ("eyeSquintLeft", 0.5), ("eyeWideLeft", 0.3), ("mouthSmileLeft", 0.3),
+    ),
+    "eye_right": (
+        ("browInnerUp", 0.4), ("browOuterUpRight", 0.5), ("browDownRight", 0.5), ("eyeBlinkRight", 1.2),
+        ("eyeSquintRight", 0.5), ("eyeWideRight", 0.3), ("mouthSmileRight", 0.3),
+    ),
+    "lips": (
+        ("jawOpen", 1.5), ("mouthSmileLeft", 0.7), ("mouthSmileRight", 0.7), ("mouthPucker", 1.0),
+        ("mouthFunnel", 1.0), ("mouthRollUpper", 0.7), ("mouthRollLower", 0.7),
+    ),
+    "nose": (("noseSneerLeft", 0.7), ("noseSneerRight", 0.7), ("mouthSmileLeft", 0.3), ("mouthSmileRight", 0.3)),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class PhotoScore:
     """Inputs of view selection for one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``deviation`` (S, S) from
-    the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``moved`` (S, S) metres by its expression."""
+    the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``expression`` (52,)."""
 
     weight: np.ndarray
     cosine: np.ndarray
     deviation: np.ndarray
     pixels_per_metre: float
     quality: float
-    moved: np.ndarray
+    expression: np.ndarray
+
+
+def neutrality(expression: np.ndarray, feature: str) -> float:
+    """1 for a feature at rest, falling towards 0 as the expression changes its look."""
+    return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
 
 
 def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -268,7 +290,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
 
     Parameters
     ----------
-    features : feature -> (S, S) soft mask in [0, 1].
+    features : feature (a name as in ``_DISTURBING``) -> (S, S) soft mask in [0, 1].
 
     Returns
     -------
@@ -295,8 +317,7 @@ def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarr
             shown = float((mask * photo.weight).sum()) / total
             frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
             deviating = float((mask * photo.weight * photo.deviation).sum()) / max(total * shown, 1e-9)
-            moved = float((mask * photo.moved).sum()) / total
-            values.append(s * shown**3 * frontal * np.exp(-deviating / 0.1 - moved / BLENDING.moved))
+            values.append(s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-deviating / 0.1))
         chosen = int(np.argmax(values))
         if values[chosen] <= 0:
             continue
@@ -417,7 +438,6 @@ def observe_detail(
         weight = atlas.image(photo.bare)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
-        moved = np.linalg.norm(surface.lifted(photo.fit.vertices[: surface.count].astype(float)) - positions, axis=1)
         strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
         score = PhotoScore(
@@ -426,7 +446,7 @@ def observe_detail(
             np.zeros_like(weight),
             photo.view.pixels_per_metre,
             quality,
-            atlas.image(atlas.sample(moved[:, None])[:, 0]),
+            photo.fit.expression,
         )
         return middle, score, 1.0 - BLENDING.strained_less * strained
 
@@ -462,7 +482,7 @@ def solve_detail(
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
     # brows beside a frame or a fringe
     cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(np.float32)
-    around = 2 * round(2.0 * BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
+    around = 2 * round(BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
     calm = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
@@ -527,6 +547,8 @@ def _consensus(
     [0, 1], of two more witnesses, which decide where photos contradict each other or only one shows the skin: the
     smooth skin, and what the photos show of the other side."""
     size = middles[0].shape[0]
+    if len(middles) == 1:
+        return middles[0]  # moles of a head from one photo stay
     small = (min(BLENDING.consensus_size, size),) * 2
     values = [cv2.resize(own, small, interpolation=cv2.INTER_AREA) for own in middles]
     votes = [

@@ -69,8 +69,10 @@ class UnwrappingSettings:
     """Share in [0, 1] of a photo's mean shading: darker shading is shadow and is not divided out in full."""
     tooth_redness: float = 0.06
     """Log red over green, 0.03 to 0.2: limit of how much less red than skin a lip is; paler is a tooth."""
+    bearded: float = 0.20
+    """Log units, 0.1 to 0.5: a chin darker than skin by more is bearded."""
     strand_reach: float = 0.014
-    """Metres, 0.005 to 0.03: distance from a hat's edge within which its shadow and hair that sticks out lie."""
+    """Metres, 0.005 to 0.03: distance from labelled hair within which strands are searched."""
     hollow: tuple[float, float] = (0.8, 1.1)
     """Log units, 0.4 to 2, below the lips' brightness: texels labelled lips are the corner of an open mouth."""
     margin: float = 0.0025
@@ -81,6 +83,8 @@ class UnwrappingSettings:
     strained: tuple[float, float] = (0.06, 0.20)
     """Compression (Green strain), 0.03 to 0.3, from skin at rest to skin that folds: half of the cheeks have 0.06 to
     0.13 in smiles and 0.00 to 0.04 in calm photos."""
+    strand: float = 0.75
+    """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow."""
 
 
 UNWRAPPING = UnwrappingSettings()
@@ -418,6 +422,12 @@ def shading(transfer: np.ndarray, light: np.ndarray) -> np.ndarray:
     return floor + np.logaddexp(0.0, (raw - floor) / (0.25 * floor)) * 0.25 * floor
 
 
+def shading_contrast(samples: PhotoSamples) -> float:
+    """Standard deviation of the log of the fit's shading over the visible skin."""
+    logs = np.log(shading(samples.transfer, samples.light) @ np.array(LUMINANCE))
+    return _spread(logs[:, None], samples.weight)
+
+
 def colour_spread(linear: np.ndarray, weight: np.ndarray) -> float:
     """Weighted root mean square deviation of the log chroma of linear light (C, 3) from its mean; weight (C,)."""
     logs = np.log(np.maximum(linear, DARKEST))
@@ -432,20 +442,25 @@ def _spread(values: np.ndarray, weight: np.ndarray) -> float:
     return float(np.sqrt(np.average(squares, weights=weight)))
 
 
+_DARK_CLASSES = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
+
+
 @dataclass(frozen=True)
 class TexelRegions:
     """Masks (P,) at the texels of the atlas of working size.
 
     Attributes
     ----------
-    lips, lids, nose, plain : regions. near_ears : ears and their immediate surroundings. openness : of
-        ``delighting.openness``. scalp : the top.
+    lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
+    near_ears : ears and their immediate surroundings. openness : ``ambient_occlusion.openness``. scalp : the top.
     """
 
     lips: np.ndarray
     lids: np.ndarray
     nose: np.ndarray
     plain: np.ndarray
+    hairless: np.ndarray
+    chin: np.ndarray
     near_ears: np.ndarray
     openness: np.ndarray
     scalp: np.ndarray
@@ -456,13 +471,19 @@ def texel_regions(
     atlas: SurfaceAtlas,
     plain: np.ndarray,
     openness: np.ndarray,
+    positions: np.ndarray,
     density: float,
 ) -> TexelRegions:
-    """Sample vertex masks (V,) at an atlas's texels; density : texels per metre."""
+    """Sample vertex masks (V,) at an atlas's texels; neutral positions (V, 3) metres; density : texels per metre."""
     regions = surface.regions
+    mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
+    eyes = float(np.median(positions[lids > 0.5, 1]))
+    height = mouth + 0.5 * (eyes - mouth)
+    hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
+    hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
     scalp = smoothstep(0.3, 0.7, regions["scalp"])
-    masks = (regions["lips"], lids, regions["nose"], plain, regions["ears"], openness, scalp)
+    masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness, scalp)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
     return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
@@ -511,7 +532,16 @@ def screen(
         contrast = flat - float(np.median(flat[shown_lip]))
         bad = np.maximum(bad, smoothstep(0.4, 0.6, contrast) * (regions.lips > 0.7))
         bad = np.maximum(bad, smoothstep(*UNWRAPPING.hollow, -contrast) * (unwrap.labels == FaceClass.LIPS))
-    weight = weight * (1.0 - _dilated(bad * (unwrap.visible > SEEN), atlas, 1.0))
+    darker = float(np.median(flat[sure])) - flat
+    chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
+    beard = len(chin) < 100 or float(np.median(chin)) > UNWRAPPING.bearded
+    bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
+    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_CLASSES)
+    bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
+    strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
+    seen = unwrap.visible > SEEN
+    weight = weight * (1.0 - _dilated(bad * seen, atlas, 1.0))
+    weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
     return weight.astype(np.float32)
 
 
@@ -635,7 +665,7 @@ def prepare_photos(
     """
     chosen = choose_photos(fitted, faces)
     neutral = fitted.neutral[: surface.count].astype(np.float64)
-    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, density)
+    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
     return each(
         lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density, device),
         *zip(*chosen, strict=True),

@@ -62,11 +62,11 @@ def test_nothing_seen_gives_zero() -> None:
     assert (consensus == 0).all() and (total == 0).all()
 
 
-def test_what_one_photo_of_three_shows_is_an_outlier() -> None:
+def test_what_one_photo_alone_shows_is_an_outlier_however_large_its_share() -> None:
     photos = np.stack([np.full((4, 3), level) for level in (0.0, 0.02, -3.0)])  # a microphone before the third
-    consensus, total = robust_consensus(photos, np.ones((3, 4)), 0.15)
-    np.testing.assert_allclose(consensus, 0.01, atol=0.002)
-    np.testing.assert_allclose(total, 1.95, atol=0.03)
+    consensus, total = robust_consensus(photos, np.ones((3, 4)), 0.15, share=np.array([0.1, 0.3, 1.0]))
+    np.testing.assert_allclose(consensus, 0.015, atol=0.002)
+    np.testing.assert_allclose(total, 0.4, atol=0.02)
 
 
 def test_compression_is_the_strain_of_the_direction_shortened_most() -> None:

@@ -7,7 +7,7 @@ import trimesh
 
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field, surface_operators
 from backend.rendering import spherical_harmonics as sh
-from backend.texture.delighting import fit_light, openness, solve_light
+from backend.texture.delighting import evenness, fit_light, openness, solve_light
 from backend.texture.unwrap import PhotoSamples
 
 SPHERE = trimesh.creation.icosphere(4, radius=0.1)
@@ -48,7 +48,7 @@ def _solved(photos: list[PhotoSamples]) -> tuple[np.ndarray, np.ndarray]:
         smooth = smooth_field(operators, values - np.log(SKIN), weights, 0.015, np.zeros(3), 0.06)
         return np.log(SKIN) + 0.65 * smooth + 0.35 * smooth[mirror]
 
-    return solve_light(photos, SKIN, operators, posterior, FRONT.astype(float))
+    return solve_light(photos, evenness(photos), SKIN, operators, posterior, FRONT.astype(float))
 
 
 def test_a_spot_that_all_photos_show_stays_and_shading_goes() -> None:

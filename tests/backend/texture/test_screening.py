@@ -47,7 +47,9 @@ def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
     ears = np.zeros((SIZE, SIZE), np.float32)
     ears[:, :EAR] = 1.0
     near_ears = np.tile((np.arange(SIZE) < EAR + 6).astype(np.float32), SIZE)
-    regions = TexelRegions(NOTHING, NOTHING, NOTHING, 1.0 - ears.ravel(), near_ears, EVERYWHERE, NOTHING)
+    regions = TexelRegions(
+        NOTHING, NOTHING, NOTHING, 1.0 - ears.ravel(), NOTHING, NOTHING, near_ears, EVERYWHERE, NOTHING
+    )
     labels = np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8)
     labels[:40, : EAR + 24] = FaceClass.EARS  # the photo's ear reaches 16 mm over the mesh's cheek
     found = _weight(regions, labels, np.broadcast_to([0.39, 0.30, 0.24], (SIZE, SIZE, 3)))
@@ -60,7 +62,9 @@ def test_the_dark_corner_of_an_open_mouth_is_no_lip() -> None:
     """Labels of lips reach into the corners of open mouths; the texture had dark dots there."""
     lips = np.zeros((SIZE, SIZE), np.float32)
     lips[24:40, 8:56] = 1.0
-    regions = TexelRegions(lips.ravel(), NOTHING, NOTHING, 1.0 - lips.ravel(), NOTHING, EVERYWHERE, NOTHING)
+    regions = TexelRegions(
+        lips.ravel(), NOTHING, NOTHING, 1.0 - lips.ravel(), NOTHING, NOTHING, NOTHING, EVERYWHERE, NOTHING
+    )
     labels = np.where(lips > 0, np.uint8(FaceClass.LIPS), np.uint8(FaceClass.SKIN))
     linear = np.where(lips[..., None] > 0, [0.26, 0.13, 0.11], [0.39, 0.30, 0.24])
     bare = _weight(regions, labels, linear)
