@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 64_894,
+    "lines of code": 65_130,
     "lines of tables": 741,
     "files": 379,
     "lines of the longest file": 900,
@@ -35,11 +35,11 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_280,
-    "numbers set by hand in defaults of dataclasses": 464,
-    "numbers set by hand in functions": 3_640,
+    "numbers set by hand in module constants": 2_291,
+    "numbers set by hand in defaults of dataclasses": 461,
+    "numbers set by hand in functions": 3_631,
     "numbers set by hand in tables": 991,
-    "numbers set by hand": 7_375,
+    "numbers set by hand": 7_374,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
