@@ -463,7 +463,7 @@ def hair_of_views(
     return HairStrands(
         points=attached.points,
         root_uv=attached.root_uv,
-        width=lock_widths(attached.points, views, style),
+        width=lock_widths(attached.points, () if curl.upright else views, style),  # what stands hides no face
         root_colour=colours.root,
         tip_colour=colours.tip,
         hair_radius=HAIR_RADIUS,
