@@ -206,15 +206,10 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
     weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
     prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * grid.behind
-    usual = np.maximum(below < 0, grid.behind * _side_mean(grid, value, weight))
+    sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])  # hair behind, rarely shown, is as long
+    usual = np.maximum(below < 0, grid.behind * (sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))
     mean = (weight * value + prior * usual) / (weight + prior)
     return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), confidence
-
-
-def _side_mean(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(1, R) weighted mean of values (C, R) at the sides: hair behind, which photos rarely show, is as long."""
-    sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])
-    return ((sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))[None]
 
 
 def _ears(grid: HullGrid, views: Sequence[HairView]) -> np.ndarray:

@@ -20,7 +20,7 @@ from backend.geometry.template import Template, load_template, triangles_from_qu
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, StrandColours, bald_top, fit_hair, hair_of_views, is_skin
+from backend.hair.fit_hair import BALDING, bald_top, fit_hair, hair_of_views, is_skin
 from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, HullGrid, hair_surface, hull_grid, view_votes
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
@@ -401,7 +401,7 @@ def test_curls_are_helices_and_straight_hair_stays() -> None:
 
 def test_locks_that_stand_hide_the_scalp_at_the_hairline(monkeypatch: pytest.MonkeyPatch, template: Template) -> None:
     """They were narrowed like locks that hang before the face: specks on bare skin."""
-    monkeypatch.setattr("backend.hair.fit_hair.strand_colours", lambda line, *_: StrandColours(line[:, 0], line[:, 1]))
+    monkeypatch.setattr("backend.hair.fit_hair.strand_colours", lambda line, *_: (line[:, 0], line[:, 1]))
     grid = hull_grid(template, template.vertices)
     views = [made_view(template, yaw, layer(grid, 0.008)) for yaw in YAWS]
     told, fitted = [view_votes(grid, view) for view in views], SimpleNamespace(neutral=template.vertices)
