@@ -80,16 +80,9 @@ _TOGETHER = 8
 """Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
 
 
-@dataclass(frozen=True)
-class StrandColours:
-    """``root``, ``tip`` : (G, 3) float32 linear albedo."""
-
-    root: np.ndarray
-    tip: np.ndarray
-
-
-def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> StrandColours:
-    """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks.
+def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[np.ndarray]:
+    """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks:
+    (G, 3) float32 linear albedo at root and tip.
 
     Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
     because they come from lamps or walls at one side, or from JPEG blocks.
@@ -111,7 +104,7 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
         total, number = total[near, 1].sum(1), number[near].sum(1)
         logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
         ends.append(np.exp(natural(logs_here)).astype(np.float32))
-    return StrandColours(*ends)
+    return ends
 
 
 def colour_of_views(logs: np.ndarray) -> np.ndarray:
@@ -227,10 +220,6 @@ class Look:
     leader: str
     photos: tuple[str, ...]
 
-    def to_report(self) -> dict[str, object]:
-        """The look's entry in ``report.json``."""
-        return {"leader": self.leader, "photos": list(self.photos)}
-
 
 @dataclass(frozen=True)
 class _PhotoHair:
@@ -339,7 +328,7 @@ class HairResult:
 
     def to_report(self) -> dict[str, object]:
         """The hair's entry in ``report.json``: the look, and style, guides and the hairline, or the reason."""
-        look = {} if self.look is None else {"look": self.look.to_report()}
+        look = {} if self.look is None else {"look": {"leader": self.look.leader, "photos": list(self.look.photos)}}
         if self.strands is None:
             return {"found": False, "reason": self.reason} | look
         numbers = {name: round(value, 4) for name, value in self.strands.parameters.items()}
@@ -459,13 +448,13 @@ def hair_of_views(
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)
     guides = off_body(curled(guides, curl), head, template)
     attached = attach(guides, template, fitted.neutral)
-    colours = strand_colours(attached.points, fitted, faces)
+    root_colour, tip_colour = strand_colours(attached.points, fitted, faces)
     return HairStrands(
         points=attached.points,
         root_uv=attached.root_uv,
-        width=lock_widths(attached.points, views, style),
-        root_colour=colours.root,
-        tip_colour=colours.tip,
+        width=lock_widths(attached.points, () if curl.upright else views, style),  # what stands hides no face
+        root_colour=root_colour,
+        tip_colour=tip_colour,
         hair_radius=HAIR_RADIUS,
         style=told_style,
         parameters=line_numbers(surface),

@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from backend.geometry.surface_fields import solve_symmetric
 from backend.geometry.template import Template
 from backend.geometry.vectors import unit_vectors
-from backend.hair.hair_views import HairView, votes
+from backend.hair.hair_views import HairView, looked_up, votes
 from backend.hair.hull import head_hull, hull_surface
 
 COLUMNS, ROWS, STEP = 96, 80, 0.00625
@@ -56,6 +56,9 @@ _NO_ROOTS, _TEMPLE = (0.008, 0.03), (1.0, 0.35)
 width of these in radians: what is further out has fallen over skin."""
 _SQUARE = 0.25
 """Least cosine at which a photo tells roots from skin; below, a pixel covers a centimetre."""
+_EAR_LEVELS, _AT_EAR, _LOBE = 6, 0.008, 0.08
+"""Levels above the hull, 24 mm, within which ears lie; metres in depth between a place at an ear and the head; and
+below the usual hairline, under the lobe, of hair that falls behind the ear."""
 
 
 @dataclass(frozen=True)
@@ -196,19 +199,27 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
     beyond = np.clip(below / _FADE, 0, 1)
     bare = np.maximum(square, 1 - beyond) * -(total * first).sum(2)
     value &= bare < 0.2 * trust * first.sum(2)
-    confidence = weight * np.where(value, 1, np.maximum(square, beyond))
+    hangs = (value & (below > _LOBE)).any(1)  # behind an ear
+    ears = _ears(grid, views) / trust * ~(hangs | _mirrored(hangs))[:, None]
+    value &= ears < 0.3
+    confidence = np.maximum(weight * np.where(value, 1, np.maximum(square, beyond)), ears)
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
     weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
     prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * grid.behind
-    usual = np.maximum(below < 0, grid.behind * _side_mean(grid, value, weight))
+    sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])  # hair behind, rarely shown, is as long
+    usual = np.maximum(below < 0, grid.behind * (sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))
     mean = (weight * value + prior * usual) / (weight + prior)
     return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), confidence
 
 
-def _side_mean(grid: HullGrid, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(1, R) weighted mean of values (C, R) at the sides: hair behind, which photos rarely show, is as long."""
-    sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])
-    return ((sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))[None]
+def _ears(grid: HullGrid, views: Sequence[HairView]) -> np.ndarray:
+    """(C, R) trust of the views that show an ear, and so no hair, at a place of the hull or above it."""
+    height = (np.arange(_EAR_LEVELS) * RISE)[:, None]
+    points, shown = grid.points[..., None, :] + grid.normal[..., None, :] * height, np.zeros(grid.radius.shape)
+    for view in views:
+        behind = view.camera.project(points)[..., 2] - looked_up(view.depth, points, view)
+        shown += view.trust * (looked_up(view.ears, points, view) * (np.abs(behind) < _AT_EAR)).max(2)
+    return np.maximum(shown, _mirrored(shown))
 
 
 def _squarely(grid: HullGrid, view: HairView) -> np.ndarray:

@@ -54,7 +54,7 @@ class HairView:
     name : of the photo.
     camera : for these pixels.
     hair : (H, W) float32, share of hair in each pixel. visible : (H, W) float32, 0 where occluded or outside the photo.
-    face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips.
+    face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips. ears : (H, W) float32, share of ears.
     direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times the structure
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
@@ -67,6 +67,7 @@ class HairView:
     hair: np.ndarray
     visible: np.ndarray
     face: np.ndarray
+    ears: np.ndarray
     direction: np.ndarray
     depth: np.ndarray
     trust: float
@@ -103,7 +104,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     pixels = cv2.resize(face.pixels[there], size, interpolation=cv2.INTER_AREA)
     hidden = share(face.labels == FaceClass.OCCLUDER)
     inside = share(_inside_file(face))
-    hair = share(face.labels == FaceClass.HAIR)
+    hair, ears = (share(face.labels == kind) for kind in (FaceClass.HAIR, FaceClass.EARS))
     rim = _bald_rim(template, photo, camera, hair > 0.5, hidden > 0.5)
     bare = np.maximum(share(np.isin(face.labels, _FACE)), rim)
     hair = hair * ~rim
@@ -112,7 +113,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
     known = np.clip(inside - hidden, 0, 1)
-    view = HairView(photo.name, camera, hair, known, bare, strand_direction(pixels, hair), depth, float(trust))
+    view = HairView(photo.name, camera, hair, known, bare, ears, strand_direction(pixels, hair), depth, float(trust))
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
     skin = share(face.labels == FaceClass.SKIN)

@@ -20,8 +20,8 @@ from backend.geometry.template import Template, load_template, triangles_from_qu
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, bald_top, fit_hair, is_skin
-from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, HullGrid, hair_surface, hull_grid
+from backend.hair.fit_hair import BALDING, bald_top, fit_hair, hair_of_views, is_skin
+from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, HullGrid, hair_surface, hull_grid, view_votes
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
 from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, trace_guides
@@ -257,6 +257,17 @@ def test_hair_that_hangs_off_the_neck_is_there(template: Template) -> None:
     assert coverage[(around < 0.5) & (height < 0.75) & (height > 0.67)].max() < 0.5, "the face is bare"
 
 
+def test_hair_above_the_ears_leaves_them_free(template: Template) -> None:
+    """One photo from the side shows hair beyond the far ear: it covered both ears to their lower half."""
+    grid, ears = hull_grid(template, template.vertices), template.regions["ears"] > 0.5
+    view = made_view(template, 40.0, layer(grid, 0.016))
+    shown = silhouettes(template.vertices[ears][None], view)[0] * (1 - view.hair)
+    coverage = hair_surface(grid, [replace(view, ears=shown)]).coverage
+    around = np.abs(grid.azimuth)
+    assert coverage[(around > 1.2) & (around < 1.5) & (grid.s > 0.17) & (grid.s < 0.21)].max() < 0.5
+    assert coverage[(around < 1.8) & (grid.s < grid.line[:, None] - 0.01)].min() > 0.5
+
+
 def test_thin_hair_behind_the_ears_reaches_to_the_hairline(template: Template) -> None:
     """What a photo shows beside the head, 2 cm off it, says nothing of thinner hair: crops ended a centimetre early."""
     grid = hull_grid(template, template.vertices)
@@ -386,6 +397,16 @@ def test_curls_are_helices_and_straight_hair_stays() -> None:
     turns = abs(angle[-1] - angle[0]) / (2 * np.pi) / 0.75
     assert turns == pytest.approx(0.3 / curl.pitch, rel=0.35)
     np.testing.assert_allclose(turned[0, 0], line[0, 0], atol=1e-6)
+
+
+def test_locks_that_stand_hide_the_scalp_at_the_hairline(monkeypatch: pytest.MonkeyPatch, template: Template) -> None:
+    """They were narrowed like locks that hang before the face: specks on bare skin."""
+    monkeypatch.setattr("backend.hair.fit_hair.strand_colours", lambda line, *_: (line[:, 0], line[:, 1]))
+    grid = hull_grid(template, template.vertices)
+    views = [made_view(template, yaw, layer(grid, 0.008)) for yaw in YAWS]
+    told, fitted = [view_votes(grid, view) for view in views], SimpleNamespace(neutral=template.vertices)
+    hair = hair_of_views(template, fitted, (), views, told, grid, "afro short")
+    np.testing.assert_array_equal(hair.width, lock_widths(hair.points, ()))
 
 
 def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:

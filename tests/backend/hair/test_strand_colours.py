@@ -16,7 +16,7 @@ from made_hair import SIDE, camera, grown
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
-from backend.hair.fit_hair import StrandColours, brighter_than_skin, colour_of_views, natural, strand_colours
+from backend.hair.fit_hair import brighter_than_skin, colour_of_views, natural, strand_colours
 from backend.photos.collection import FaceClass
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.spherical_harmonics import light_from_directions
@@ -67,7 +67,7 @@ def test_what_is_natural_already_does_not_move_again(logs: list[float]) -> None:
         np.testing.assert_allclose(natural(once), once, atol=1e-9)
 
 
-def coloured(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, StrandColours]:
+def coloured(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """Guides of a crew cut, and their colours by a photo from the front that is taken to be lit evenly by 1."""
     template = load_template()
     light = light_from_directions(np.array([[0.0, 0.0, 1.0]]), np.zeros((1, 3)), 1.0)
@@ -83,8 +83,8 @@ def test_locks_differ_in_brightness_and_not_in_hue() -> None:
     """A lamp on one side made half of a grey head's locks orange and half of them blue."""
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
     pixels[:, : SIZE // 2], pixels[:, SIZE // 2 :] = (120, 100, 80), (160, 160, 165)
-    guides, colours = coloured(pixels, np.full((SIZE, SIZE), FaceClass.HAIR, np.uint8))
-    logs = np.log(colours.root)
+    guides, (root, _) = coloured(pixels, np.full((SIZE, SIZE), FaceClass.HAIR, np.uint8))
+    logs = np.log(root)
     hue = logs - logs[:, 1:2]
     np.testing.assert_allclose(hue, np.broadcast_to(hue[0], hue.shape), atol=1e-4)
     front = guides[:, 0, 2] > 0.06
@@ -111,9 +111,9 @@ def test_sun_on_top_of_a_head_whitens_dark_hair_half_as_much_as_it_seems() -> No
     labels = np.where(rows < hairline, FaceClass.HAIR, FaceClass.SKIN).astype(np.uint8)
     linear = np.where(labels == FaceClass.HAIR, 0.1, SKIN) * np.where(rows < hairline - 15, 4.0, 1.0)
     pixels = np.repeat(np.round(255 * srgb_from_linear(linear)).astype(np.uint8)[..., None], 3, 2)
-    _, beside = coloured(pixels, labels)
+    _, (beside, _) = coloured(pixels, labels)
     labels[labels == FaceClass.SKIN] = FaceClass.BACKGROUND
-    _, alone = coloured(pixels, labels)
-    seems, says = np.median(alone.root), np.median(beside.root)
+    _, (alone, _) = coloured(pixels, labels)
+    seems, says = np.median(alone), np.median(beside)
     assert seems == pytest.approx(0.4, rel=0.1)
     assert says == pytest.approx(np.sqrt(0.1 * 0.4), rel=0.15)
