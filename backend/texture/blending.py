@@ -596,9 +596,8 @@ def fine_band(
     per_photo = zip(photos, detail.weights, detail.per_photo, delit.log_fields, strict=True)
     for photo, weight, middle, field in per_photo:
         colour_range = delit.colour_range * np.float32(not photo.samples.coloured_light)
-        values = np.concatenate([photo.view.pixels, field, delit.log_base, colour_range], 1).astype(
-            np.float32
-        )  # (V, 9)
+        fields = [photo.view.pixels, field, delit.log_base, colour_range]
+        values = np.concatenate(fields, 1).astype(np.float32)  # (V, 9)
         picture, taps, scale = picture_for(photo.face, photo.view.pixels_per_metre, density)
         maps = (one.astype(np.float32, copy=False) for one in (weight[..., None], middle))
         images = on_device(device, values, *maps, picture, taps)
