@@ -301,10 +301,8 @@ class Session:
             show_guides_alone(made)
         if job.frame and not bpy.app.background:
             frame_head(collection, scene, job.material_preview)
-        if (
-            job.only,
-            made.session_uid,
-        ) not in self._asked:  # else the slider has moved on: its last picture has the step
+        moved_on = (job.only, made.session_uid) in self._asked  # the slider, whose last picture has the step
+        if not moved_on:
             redraw.push_undo("Reconstruct Face", scene)
 
     def _end_import(self, view: JobView) -> None:
