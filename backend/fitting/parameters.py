@@ -174,7 +174,8 @@ class SurfacePoints:
 
     def positions(self, alpha: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(M, 3) positions for identity (K,) and expression (52,)."""
-        moved = self.identity.reshape(-1, len(alpha)) @ alpha + self.expression.reshape(-1, len(weights)) @ weights
+        rows = self.base.size
+        moved = self.identity.reshape(rows, len(alpha)) @ alpha + self.expression.reshape(rows, len(weights)) @ weights
         return self.base + moved.reshape(-1, 3)
 
     def take(self, index: np.ndarray) -> SurfacePoints:
