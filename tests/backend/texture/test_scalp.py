@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 
 from backend.hair.hair_strands import HairStrands
@@ -94,6 +95,15 @@ def test_the_shade_of_roots_ends_where_their_locks_do() -> None:
     scalp = scalp_below(strands, below)
     assert scalp.shade[0] == 0.5 and scalp.shade[2] < 0.15, "0.4 where roots 14 mm away darken the skin"
     assert scalp.grows[1] > 0.3, "photos show its shade there"
+
+
+def test_narrow_locks_leave_no_skin_between_their_roots() -> None:
+    scene, _ = haired_scene()
+    strands = strands_on(scene)
+    narrow = replace(strands, width=np.full_like(strands.width, 0.003))
+    roots = strands.points[:, 0]
+    between = 0.5 * (roots + roots[cKDTree(roots).query(roots, k=2)[1][:, 1]])
+    assert np.percentile(scalp_below(narrow, between).shade, 1) > 0.4, "0 by the locks' widths"
 
 
 def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
