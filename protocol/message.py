@@ -77,6 +77,8 @@ and far away, and the fewest points along a card of each: with eight, nine of te
 their cards (with five evenly placed ones within 12 mm)."""
 FEWER_CARDS = 0.8
 """Power of the share of cards left out with which the others get wider: 1 keeps their area, 0.5 their look."""
+SMALLEST_CARD_OFFSET_M = 1e-4
+"""Metres: hair cards do not follow smaller motions of the skin."""
 
 
 def fewest_card_points(most: int) -> int:

@@ -31,7 +31,7 @@ from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas, card_roots, 
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.uv_space import gutter_source
 from backend.texture.surface import UvChart, build_atlases
-from protocol.message import CARD_LEVELS
+from protocol.message import CARD_LEVELS, SMALLEST_CARD_OFFSET_M
 from protocol.names import ARKIT_NAMES
 
 
@@ -189,8 +189,6 @@ ROOT_NODE = "Likeness"
 
 CARD_SPECULAR = 0.4
 """Specular reflection of hair cards relative to glTF's 4 %, because colours from photos contain highlights."""
-SMALLEST_CARD_OFFSET_M = 1e-4
-"""Metres: hair cards do not follow smaller motions of the skin."""
 SMALLEST_OFFSET_M = 1e-6
 """Metres: shorter morph offsets (a thousandth of a millimetre) are left out."""
 

@@ -18,7 +18,7 @@ from mathutils.bvhtree import BVHTree
 from mathutils.kdtree import KDTree
 
 from ..protocol.result import HeadResult, ResultCards, ResultHair
-from ..shared.message import FEWER_CARDS, fewest_card_points
+from ..shared.message import FEWER_CARDS, SMALLEST_CARD_OFFSET_M, fewest_card_points
 from . import tags
 from .expressions import lock_weights
 from .materials import packed_image
@@ -128,8 +128,6 @@ COLOUR = "colour"
 SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
 """Vertex attributes of a card: the head's vertex on which the card stands, and its position at that time."""
 ATLAS, STRAND_MAP = ("hair_strands", "hair_relief"), "hair_strand_map"
-STANDS_STILL = 1e-4
-"""Metres: cards do not follow smaller motions of the skin."""
 
 
 def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
@@ -183,7 +181,7 @@ def add_keys_of_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
     stands_on = _stands_on(mesh, len(skin))
     moves = {block.name: (coordinates(block.points) - skin)[stands_on] for block in keys.key_blocks[1:]}
     for name, move in moves.items():
-        if np.abs(move).max(initial=0.0) > STANDS_STILL:
+        if np.abs(move).max(initial=0.0) > SMALLEST_CARD_OFFSET_M:
             if mesh.shape_keys is None:
                 obj.shape_key_add(name="Basis", from_mix=False)
             block = obj.shape_key_add(name=name, from_mix=False)
