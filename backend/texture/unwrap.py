@@ -216,10 +216,14 @@ def label_masks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.float32]
     """
     step = max(1, max(labels.shape) // LABELS_SIDE)
     small = labels[step // 2 :: step, step // 2 :: step]
-    values = np.unique(small)
-    masks = np.empty((*small.shape, len(values)), np.float32)
+    values = np.flatnonzero(np.bincount(small.ravel())).astype(labels.dtype)
+    masks = np.zeros((*small.shape, len(values)), np.float32)
+    margin = int(np.ceil(5.0 * UNWRAPPING.label_border))  # OpenCV's filter ends before
     for index, label in enumerate(values):
-        masks[..., index] = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), UNWRAPPING.label_border)
+        own = (small == label).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(own)
+        around = np.s_[max(y - margin, 0) : y + height + margin, max(x - margin, 0) : x + width + margin]
+        masks[(*around, index)] = cv2.GaussianBlur(own[around].astype(np.float32), (0, 0), UNWRAPPING.label_border)
     return masks, values, np.float32(step)
 
 
