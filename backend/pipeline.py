@@ -46,7 +46,7 @@ from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, 
 from backend.texture.edits import TextureEdits, painted_by
 from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined
 from backend.texture.surface import head_surface
-from backend.texture.unwrap import with_consistent_beards
+from backend.texture.unwrap import ChosenPhoto, chosen_views, with_consistent_beards
 from protocol.options import HeadOptions, sides_of
 
 MOST_RELIEF = 2048
@@ -311,13 +311,22 @@ def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, 
     return SkinPhotos(coloured, labelled, other)
 
 
+def choose_for_skin(skin: SkinPhotos, template: Template) -> list[ChosenPhoto]:
+    """The photos that texture and relief use, and the head in each."""
+    return chosen_views(head_surface(template), skin.fitted, skin.faces)
+
+
 def unwrap_skin(
-    skin: SkinPhotos, template: Template, options: ReconstructOptions, aside: ProgressReporter
+    skin: SkinPhotos,
+    chosen: list[ChosenPhoto],
+    template: Template,
+    options: ReconstructOptions,
+    aside: ProgressReporter,
 ) -> UnwrappedPhotos:
     """The photos on the surface."""
     aside("texture", 0.0)
     device = computing_device(options.device)
-    return unwrap_photos(template, skin.fitted, skin.faces, options.texture_size, device)
+    return unwrap_photos(template, skin.fitted, chosen, options.texture_size, device)
 
 
 def edits_of(options: ReconstructOptions, template: Template, neutral: np.ndarray) -> TextureEdits:
@@ -347,6 +356,7 @@ def paint_texture(
 
 def find_relief(
     skin: SkinPhotos,
+    chosen: list[ChosenPhoto],
     rig: np.ndarray,
     models: Models,
     template: Template,
@@ -359,7 +369,7 @@ def find_relief(
         return NO_DETAIL
     size = min(options.texture_size, MOST_RELIEF)
     device = computing_device(options.device)
-    return find_detail(template, skin.fitted, skin.faces, rig, size, network, aside, device)
+    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, device)
 
 
 def report_of_photos(
@@ -485,6 +495,7 @@ HEAD_STAGES: Stages = SHAPE_STAGES | {
     "look": look_at_hair,
     "hair": grow_hair,
     "skin": photos_of_skin,
+    "chosen": choose_for_skin,
     "detail": find_relief,  # before unwrapping: beside the texture its memory would add to the peak
     "unwrapped": unwrap_skin,
     "texture": paint_texture,

@@ -128,7 +128,7 @@ class DeepCache(caching.FunctionCache):
             values = {name: function.__globals__.get(name) for name in names}
             modules = [value for value in values.values() if isinstance(value, ModuleType)]
             numbers |= {(name, repr(value)) for name, value in values.items() if isinstance(value, int | float | tuple)}
-            within = (getattr(module, name, None) for module in modules for name in names)
+            within = (vars(module).get(name) for module in modules for name in names)
             called = {value.py_func for value in (*values.values(), *within) if isinstance(value, Dispatcher)}
             waiting += called - known
             known |= called
