@@ -35,7 +35,7 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
     filtered[:, 0], filtered[0, 1:] = _UP, rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL + 1, zlib.Z_RLE)
+    deflate = zlib.compressobj(zlib.Z_BEST_SPEED, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     kind = _COLOUR_TYPES[pixels.shape[2] if pixels.ndim == 3 else 1]
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", deflate.compress(filtered) + deflate.flush()), (b"IEND", b""))

@@ -96,8 +96,8 @@ def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iter
 def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
     """Face lines from vertex and texture-coordinate numbers; a repeated last vertex is left out."""
     kept = np.ones(quads.shape, bool)
-    kept[:, 3] = quads[:, 2] != quads[:, 3]
-    forms = np.where(kept[:, 3], "f %d/%d %d/%d %d/%d %d/%d", "f %d/%d %d/%d %d/%d").tolist()
+    kept[:, -1] = quads[:, -2] != quads[:, -1]
+    forms = np.where(kept[:, -1], "f %d/%d %d/%d %d/%d %d/%d", "f %d/%d %d/%d %d/%d").tolist()
     yield "\n".join(forms) % tuple(np.stack([quads, uv_quads], -1)[kept].ravel().tolist())
 
 

@@ -218,7 +218,7 @@ def label_masks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.float32]
     small = labels[step // 2 :: step, step // 2 :: step]
     values = np.flatnonzero(np.bincount(small.ravel())).astype(labels.dtype)
     masks = np.zeros((*small.shape, len(values)), np.float32)
-    margin = int(np.ceil(5.0 * UNWRAPPING.label_border))  # OpenCV's filter ends before
+    margin = int(np.ceil(5 * UNWRAPPING.label_border))  # OpenCV's filter ends before
     for index, label in enumerate(values):
         own = (small == label).view(np.uint8)
         x, y, width, height = cv2.boundingRect(own)
