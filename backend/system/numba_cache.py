@@ -123,8 +123,8 @@ class DeepCache(caching.FunctionCache):
         waiting, known = [self._py_func], {self._py_func}
         while waiting:
             function = waiting.pop()
-            files[function.__code__.co_filename] = os.stat(function.__code__.co_filename).st_mtime
-            names = function.__code__.co_names
+            path, names = function.__code__.co_filename, function.__code__.co_names
+            files[path] = os.path.getmtime(path) if os.path.exists(path) else 0.0
             values = {name: function.__globals__.get(name) for name in names}
             modules = [value for value in values.values() if isinstance(value, ModuleType)]
             numbers |= {(name, repr(value)) for name, value in values.items() if isinstance(value, int | float | tuple)}
