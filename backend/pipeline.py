@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,7 +46,7 @@ from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, 
 from backend.texture.edits import TextureEdits, painted_by
 from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined
 from backend.texture.surface import head_surface
-from backend.texture.unwrap import with_consistent_beards
+from backend.texture.unwrap import ChosenPhoto, chosen_views, with_consistent_beards
 from protocol.options import HeadOptions, sides_of
 
 MOST_RELIEF = 2048
@@ -193,7 +194,11 @@ def reconstruct(
     if options.geometry_only:
         inputs["previews"] = ()
     stages = (SHAPE_STAGES if options.geometry_only else HEAD_STAGES) | output
-    made = run_graph(stages, inputs, ("asset", "previews", "photos", "fit", *output), clock)
+    gc.freeze()  # a full collection would walk over 300,000 objects of libraries: 0.2 s, several times a head
+    try:
+        made = run_graph(stages, inputs, ("asset", "previews", "photos", "fit", *output), clock)
+    finally:
+        gc.unfreeze()
     asset, previews, photos, fit = (made[name] for name in ("asset", "previews", "photos", "fit"))
     if output:
         asset = replace(asset, report=with_time_of_files(asset.report, clock))
@@ -306,13 +311,22 @@ def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, 
     return SkinPhotos(coloured, labelled, other)
 
 
+def choose_for_skin(skin: SkinPhotos, template: Template) -> list[ChosenPhoto]:
+    """The photos that texture and relief use, and the head in each."""
+    return chosen_views(head_surface(template), skin.fitted, skin.faces)
+
+
 def unwrap_skin(
-    skin: SkinPhotos, template: Template, options: ReconstructOptions, aside: ProgressReporter
+    skin: SkinPhotos,
+    chosen: list[ChosenPhoto],
+    template: Template,
+    options: ReconstructOptions,
+    aside: ProgressReporter,
 ) -> UnwrappedPhotos:
     """The photos on the surface."""
     aside("texture", 0.0)
     device = computing_device(options.device)
-    return unwrap_photos(template, skin.fitted, skin.faces, options.texture_size, device)
+    return unwrap_photos(template, skin.fitted, chosen, options.texture_size, device)
 
 
 def edits_of(options: ReconstructOptions, template: Template, neutral: np.ndarray) -> TextureEdits:
@@ -342,6 +356,7 @@ def paint_texture(
 
 def find_relief(
     skin: SkinPhotos,
+    chosen: list[ChosenPhoto],
     rig: np.ndarray,
     models: Models,
     template: Template,
@@ -354,7 +369,7 @@ def find_relief(
         return NO_DETAIL
     size = min(options.texture_size, MOST_RELIEF)
     device = computing_device(options.device)
-    return find_detail(template, skin.fitted, skin.faces, rig, size, network, aside, device)
+    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, device)
 
 
 def report_of_photos(
@@ -480,6 +495,7 @@ HEAD_STAGES: Stages = SHAPE_STAGES | {
     "look": look_at_hair,
     "hair": grow_hair,
     "skin": photos_of_skin,
+    "chosen": choose_for_skin,
     "detail": find_relief,  # before unwrapping: beside the texture its memory would add to the peak
     "unwrapped": unwrap_skin,
     "texture": paint_texture,

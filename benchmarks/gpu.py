@@ -26,6 +26,8 @@ from reconstruct import demo_photos, timed_run
 from backend.pipeline import ReconstructOptions
 from backend.system.processes import keep_freed_memory, release_freed_memory
 from backend.texture import albedo
+from backend.texture.surface import head_surface
+from backend.texture.unwrap import chosen_views
 
 TOLERANCES = {
     "differs.vertices_mm_p99": 0.2,
@@ -76,7 +78,8 @@ def texel_figures(card: str) -> dict[str, float]:
         albedo.fine_band = timed
         for run in ("first", "seconds"):
             start = time.perf_counter()
-            photos = albedo.unwrap_photos(scene.template, scene.fitted, scene.faces, 2048, device)
+            chosen = chosen_views(head_surface(scene.template), scene.fitted, scene.faces)
+            photos = albedo.unwrap_photos(scene.template, scene.fitted, chosen, 2048, device)
             figures[f"{name}.{run}.unwrapped"] = time.perf_counter() - start
             for field in ("linear", "weight", "with_hair"):
                 made[f"{name}.{field}"] = np.stack([getattr(photo.unwrap, field) for photo in photos.photos])

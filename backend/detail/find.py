@@ -26,14 +26,14 @@ from backend.detail.window import (
     insert_in_map,
     observe,
 )
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template
 from backend.models.detail import DetailModel, displacements
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import FaceClass
 from backend.progress import ProgressReporter, silent
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, texels_per_metre, texture_space
-from backend.texture.unwrap import DARKEST, choose_photos, unwrap_photo, view_surface
+from backend.texture.unwrap import DARKEST, ChosenPhoto, unwrap_photo
 
 PORE_DISTANCE = 0.0009
 """Metres between pores on cheeks and nose."""
@@ -129,7 +129,7 @@ NO_DETAIL = DetailEstimate(None, (), "")
 def find_detail(
     template: Template,
     fitted: FittedFace,
-    faces: Sequence[PhotoFace],
+    photos: Sequence[ChosenPhoto],
     keys: np.ndarray,
     resolution: int,
     model: DetailModel,
@@ -140,18 +140,17 @@ def find_detail(
 
     Parameters
     ----------
-    faces : the photos used by the fit, matched by name. keys : (52, V, 3) of this face. resolution : of the permanent
+    photos : of ``chosen_views``. keys : (52, V, 3) of this face. resolution : of the permanent
         map, texels. progress : receives stage "detail". device : see ``on_device``.
     """
     progress(STAGE, 0.0)
     config = model.network.config
     window, coarse = detail_window(template, config.size), detail_window(template, config.coarse)
-    chosen = [(face, fit) for face, fit in choose_photos(fitted, faces) if face.quality.sharpness >= LEAST_SHARPNESS]
-    looks = zip(*chosen, strict=True)
-    projected = each(lambda face, fit: photo_in_window(window, face, fit, device), *looks) if chosen else []
+    chosen = [photo for photo in photos if photo[0].quality.sharpness >= LEAST_SHARPNESS]
+    projected = each(lambda *photo: photo_in_window(window, photo, device), *zip(*chosen, strict=True))
     sharp = [
         (photo, fit)
-        for photo, (_, fit) in sorted(zip(projected, chosen, strict=True), key=lambda pair: -pair[0].pixels_per_metre)
+        for photo, (_, fit, _) in sorted(zip(projected, chosen, strict=True), key=lambda two: -two[0].pixels_per_metre)
         if photo.pixels_per_metre >= LEAST_PIXELS
     ][:MOST_PHOTOS]
     if not sharp:
@@ -188,15 +187,12 @@ def find_detail(
     return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "", config.size / (density * SIDE))
 
 
-def photo_in_window(window: DetailWindow, face: PhotoFace, fit: FittedPhoto, device: str = "cpu") -> PhotoInWindow:
+def photo_in_window(window: DetailWindow, photo: ChosenPhoto, device: str = "cpu") -> PhotoInWindow:
     """One photo at the window's texels, weighted by the visibility of bare skin."""
-    surface = window.surface
-    cage = fit.vertices[: surface.count].astype(np.float64)
-    positions = surface.lifted(cage)
-    view = view_surface(positions, surface.triangles, fit.camera)
+    face, fit, view = photo
     unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices), device)
     weight = unwrap.weight * ~np.isin(unwrap.labels, _HAIRY)
-    normals, across = frames_in_window(window, window.frames(positions))
+    normals, across = frames_in_window(window, window.frames(view.vertices))
     return PhotoInWindow(
         window.atlas.image(np.log(np.maximum(unwrap.linear, DARKEST))),
         cv2.erode(window.atlas.image(weight.astype(np.float32)), np.ones((3, 3), np.uint8)),

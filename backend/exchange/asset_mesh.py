@@ -24,7 +24,7 @@ from backend.hair.draw import draw_hair
 from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
-from backend.rendering.render import render_linear
+from backend.rendering.render import Rendering, render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.measure import face_loops
 from backend.system.numba_cache import njit
@@ -132,23 +132,24 @@ class AssetMesh:
         normals = vertex_normals(positions, self.faces)
         lit = self._through_lips(positions, normals)
         see_through = self.alpha[self.faces].min(axis=1) < 1
-        picture = self._render(positions, normals, lit, ~see_through, camera, light, background)
+        solid = self._render(positions, normals, lit, ~see_through, camera, light, self.hair is not None)
+        picture = solid.over(background)
         window = _window(camera, positions[np.unique(self.faces[see_through])])
         if window is not None:  # lashes are alpha-blended; only their surroundings are rendered again
             rows, columns, part_camera = window
             behind = linear_from_srgb(picture[rows, columns])
             everything = np.ones_like(see_through)
-            front = linear_from_srgb(
-                self._render(positions, normals, lit, everything, part_camera, light, picture[rows, columns])
-            )
+            drawn = self._render(positions, normals, lit, everything, part_camera, light)
+            front = linear_from_srgb(drawn.over(picture[rows, columns]))
             shares = np.where(self.alpha < 1, self.alpha, 0.0)[:, None].repeat(3, axis=1)
             share = render_linear(positions, self.faces, part_camera, colors=shares).color
             picture[rows, columns] = srgb_bytes(behind + share * (front - behind))
         if lamp is not None:
             self._add_glints(picture, positions, camera, np.asarray(lamp, np.float64))
         if self.hair is not None:
-            drawn = draw_hair(self.posed_hair(positions), camera, positions, self.faces[~see_through], light)
-            picture = srgb_bytes(drawn.color + linear_from_srgb(picture) * (1 - drawn.alpha[..., None]))
+            faces = self.faces[~see_through]
+            hair = draw_hair(self.posed_hair(positions), camera, positions, faces, light, solid.depth)
+            picture = srgb_bytes(hair.color + linear_from_srgb(picture) * (1 - hair.alpha[..., None]))
         return picture
 
     def _through_lips(self, positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -201,8 +202,8 @@ class AssetMesh:
         shown: np.ndarray,
         camera: Camera,
         light: np.ndarray,
-        background: np.ndarray | tuple[int, int, int],
-    ) -> np.ndarray:
+        with_depth: bool = False,
+    ) -> Rendering:
         return render_linear(
             positions,
             self.faces[shown],
@@ -213,7 +214,8 @@ class AssetMesh:
             light=light,
             normals=normals,
             openness=lit,
-        ).over(background)
+            with_depth=with_depth,
+        )
 
 
 @njit(cache=True, nogil=True)

@@ -7,39 +7,43 @@ Encode arrays and images as the buffers of a message, with their entries in its 
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 
 from protocol.message import FLOATS, INTS, ArrayField
 from protocol.photo_folder import with_own_chunk
 
-_FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
-"""Row filters with run-length search only: half the time of zlib's usual search at level 4, and 1 to 5 % smaller for
-skin, normals and heights, which have no other repetition."""
+_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # of PNG, by the number of channels
+_UP = 2  # PNG's number of the filter
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:
     """Encode (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16, as a PNG file; deterministic.
 
-    The file is marked as made by Likeness, so that it is never read as a photo.
-
-    Raises ``OSError`` if the image cannot be encoded.
+    Rows are differences from the row above, and only run lengths are searched: skin, normals and heights have no other
+    repetition. That takes a quarter of the time of zlib's usual search at level 4. The file is marked as made by
+    Likeness, so that it is never read as a photo.
     """
-    done, data = cv2.imencode(".png", _to_opencv_channels(pixels), _FAST)
-    if not done:
-        raise OSError("a picture could not be written")
-    return with_own_chunk(data.tobytes())
+    height, width = pixels.shape[:2]
+    rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
+    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
+    filtered[:, 0], filtered[0, 1:] = _UP, rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    deflate = zlib.compressobj(zlib.Z_BEST_SPEED, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    kind = _COLOUR_TYPES[pixels.shape[2] if pixels.ndim == 3 else 1]
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", deflate.compress(filtered) + deflate.flush()), (b"IEND", b""))
+    return with_own_chunk(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*one) for one in chunks))
 
 
-def _to_opencv_channels(pixels: np.ndarray) -> np.ndarray:
-    if pixels.ndim == 2:
-        return pixels
-    return cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 PNG = "image/png"

@@ -95,8 +95,10 @@ def _card_lines(cards: HairCards, vertices_before: int, uvs_before: int) -> Iter
 
 def _face_lines(quads: np.ndarray, uv_quads: np.ndarray) -> Iterator[str]:
     """Face lines from vertex and texture-coordinate numbers; a repeated last vertex is left out."""
-    for (a, b, c, d), (p, q, r, s) in zip(quads.tolist(), uv_quads.tolist(), strict=True):
-        yield f"f {a}/{p} {b}/{q} {c}/{r}" if c == d else f"f {a}/{p} {b}/{q} {c}/{r} {d}/{s}"
+    kept = np.ones(quads.shape, bool)
+    kept[:, -1] = quads[:, -2] != quads[:, -1]
+    forms = np.where(kept[:, -1], "f %d/%d %d/%d %d/%d %d/%d", "f %d/%d %d/%d %d/%d").tolist()
+    yield "\n".join(forms) % tuple(np.stack([quads, uv_quads], -1)[kept].ravel().tolist())
 
 
 def _rows_of(form: str, values: np.ndarray) -> Iterator[str]:

@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from backend import __version__
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail
 from backend.exchange import asset_mesh
+from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture, part_texels_per_metre
 from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
@@ -267,13 +268,13 @@ class _GltfWriter:
     def add_texture(self, name: str, pixels: np.ndarray, quality: int | None) -> int:
         """Add (S, S, 3 or 4) uint8 as a JPEG, or as a PNG if ``quality`` is None; returns the texture's index. The
         albedo is added first."""
-        encoded = io.BytesIO()
         if quality is None:
-            Image.fromarray(pixels).save(encoded, "PNG")
+            kind, data = "image/png", png_bytes(pixels)
         else:
+            encoded = io.BytesIO()
             Image.fromarray(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
-        kind = "image/png" if quality is None else "image/jpeg"
-        self.gltf.images.append(gl.Image(name=name, mimeType=kind, bufferView=self._buffer_view(encoded.getvalue())))
+            kind, data = "image/jpeg", encoded.getvalue()
+        self.gltf.images.append(gl.Image(name=name, mimeType=kind, bufferView=self._buffer_view(data)))
         if not self.gltf.samplers:
             self.gltf.samplers.append(
                 gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=gl.REPEAT, wrapT=gl.REPEAT)

@@ -64,7 +64,12 @@ class DrawnHair:
 
 
 def draw_hair(
-    strands: HairStrands, camera: Camera, vertices: np.ndarray, faces: np.ndarray, light: np.ndarray
+    strands: HairStrands,
+    camera: Camera,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    light: np.ndarray,
+    depth: np.ndarray | None = None,
 ) -> DrawnHair:
     """Draw hair as a camera sees it, occluded by the head.
 
@@ -72,11 +77,11 @@ def draw_hair(
     ----------
     strands : metres, head frame. vertices : (V, 3), faces : (T, 3) of the occluders, the same frame.
     light : (9, 3) as in ``spherical_harmonics``. A strand is shaded as a diffuse cylinder, by its normal that points
-        away from the head.
+        away from the head. depth : ``Rendering.depth`` of the occluders by this camera; None: made here.
     """
     large = camera.scaled(float(_SUPERSAMPLE))
     width, height = large.size
-    depth = depth_map(vertices, faces, large).astype(np.float32) + np.float32(_BEHIND)
+    depth = (depth_map(vertices, faces, large) if depth is None else depth) + np.float32(_BEHIND)
     points = strands.points.astype(np.float32)  # (G, P, 3)
     tangent, across, side = _frames(points)
     clump, leaves = (each.astype(np.float32) for each in _locked(points))

@@ -34,10 +34,12 @@ class Rendering:
     Attributes
     ----------
     color : (H, W, 3) float32 linear, premultiplied by alpha. alpha : (H, W) float32 share of the pixel covered.
+    depth : (sH, sW) float32 metres at each of a pixel's s x s samples, inf where there is no face; None unless asked.
     """
 
     color: np.ndarray
     alpha: np.ndarray
+    depth: np.ndarray | None = None
 
     def over(self, background: np.ndarray | tuple[float, float, float]) -> np.ndarray:
         """(H, W, 3) uint8 sRGB over a background in sRGB: (H, W, 3) uint8, or three values 0-255."""
@@ -59,6 +61,7 @@ def render_linear(
     openness: np.ndarray | None = None,
     supersample: int = 2,
     cull_backfaces: bool = False,
+    with_depth: bool = False,
 ) -> Rendering:
     """Render a mesh in linear light: albedo times SH shading, Lambert only, no cast shadows.
 
@@ -111,7 +114,10 @@ def render_linear(
     canvas = found.scatter(torch.cat([color, torch.ones_like(color[:, :1])], -1))[0]  # (sH, sW, 4)
     samples = canvas.view(height * supersample, width * supersample, 4).numpy()
     pixels = cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA)
-    return Rendering(pixels[..., :3], pixels[..., 3])
+    depth = None
+    if with_depth:
+        depth = found.scatter(fragment_values(points[..., 2:], found, weights), torch.inf)[0, ..., 0].numpy()
+    return Rendering(pixels[..., :3], pixels[..., 3], depth)
 
 
 def _supersampled(camera: Camera, factor: int) -> Camera:

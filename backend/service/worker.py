@@ -14,7 +14,6 @@ RUNNER is the name of a module with
 
 from __future__ import annotations
 
-import gc
 import importlib
 import logging
 import os
@@ -185,7 +184,6 @@ class Worker:
             task = self._tasks.get()
             self._channel.send(self._outcome(task))
             self._cancelled.discard(task.job)
-            gc.collect()
             release_freed_memory()
             self._channel.send({"type": "idle", "memory": resident_bytes()})
 

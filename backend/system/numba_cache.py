@@ -20,14 +20,15 @@ from functools import cache, wraps
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numba as numba
 import numpy as np
 from numba import njit as njit
 from numba import prange as prange
-from numba.core import caching
+from numba.core import caching, dispatcher
+from numba.core.dispatcher import Dispatcher
 
 from backend import __version__
 
@@ -112,8 +113,31 @@ class CheckedCacheFile(caching.IndexDataCacheFile):
             file.write(_sealed(self._dump(data)))
 
 
+class DeepCache(caching.FunctionCache):
+    """numba's cache of a function, which holds for the compiled functions that it calls, however deep: numba's own
+    looks at the function and its file alone."""
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple:
+        files: dict[str, float] = {}
+        numbers: set[tuple[str, str]] = set()
+        waiting, known = [self._py_func], {self._py_func}
+        while waiting:
+            function = waiting.pop()
+            path, names = function.__code__.co_filename, function.__code__.co_names
+            files[path] = os.path.getmtime(path) if os.path.exists(path) else 0.0
+            values = {name: function.__globals__.get(name) for name in names}
+            modules = [value for value in values.values() if isinstance(value, ModuleType)]
+            numbers |= {(name, repr(value)) for name, value in values.items() if isinstance(value, int | float | tuple)}
+            within = (vars(module).get(name) for module in modules for name in names)
+            called = {value.py_func for value in (*values.values(), *within) if isinstance(value, Dispatcher)}
+            waiting += called - known
+            known |= called
+        return (*super()._index_key(sig, codegen), tuple(sorted(files.items())), tuple(sorted(numbers)))
+
+
 def _set_up() -> None:
     caching.IndexDataCacheFile = CheckedCacheFile
+    dispatcher.FunctionCache = DeepCache
     if not os.environ.get(_VARIABLE):
         folder = cache_folder()
         usable = folder is not None and is_private(folder)
@@ -133,11 +157,6 @@ def dense(loop: Callable[..., None]) -> Callable[..., None]:
     kernel, in which each thread takes every N-th element. The lines are the same for both.
     """
     compiled = njit(cache=True, parallel=True, nogil=True)(loop)
-    if not numba.config.DISABLE_JIT:  # numba notices no change of a function of another file
-        called = (loop.__globals__.get(name) for name in loop.__code__.co_names)
-        files = {one.py_func.__code__.co_filename for one in called if hasattr(one, "py_func")}
-        stamped = compiled._cache._cache_file
-        stamped._source_stamp = (stamped._source_stamp, *((name, os.stat(name).st_mtime) for name in sorted(files)))
 
     @wraps(loop)
     def run(*arguments: Any) -> None:

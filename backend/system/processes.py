@@ -17,6 +17,7 @@ cleared each time: a third of the texture stage's processor time. Without effect
 """
 
 import ctypes
+import gc
 import json
 import math
 import os
@@ -240,7 +241,9 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def keep_freed_memory() -> None:
-    """Make this process keep freed memory. Call it before a reconstruction begins."""
+    """Make this process keep freed memory. Call it before a reconstruction begins, which keeps what is alive then: the
+    garbage of one before goes here."""
+    gc.collect()
     libc = _libc()
     if libc is not None:
         for parameter, value in (
@@ -253,7 +256,8 @@ def keep_freed_memory() -> None:
 
 
 def release_freed_memory() -> None:
-    """Return freed memory to the system, between two jobs."""
+    """Return freed memory and garbage to the system, between two jobs."""
+    gc.collect()
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)

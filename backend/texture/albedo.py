@@ -37,7 +37,7 @@ from backend.texture.parts import (
     without_brows,
 )
 from backend.texture.surface import SurfaceAtlas, TextureSpace, head_surface, texels_per_metre, texture_space
-from backend.texture.unwrap import DARKEST, TexturePhoto, plain_skin, prepare_photos
+from backend.texture.unwrap import DARKEST, ChosenPhoto, TexturePhoto, chosen_views, plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
 _STAGE = "texture"
@@ -102,9 +102,9 @@ class UnwrappedPhotos:
 
 
 def unwrap_photos(
-    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], resolution: int, device: str = "cpu"
+    template: Template, fitted: FittedFace, chosen: Sequence[ChosenPhoto], resolution: int, device: str = "cpu"
 ) -> UnwrappedPhotos:
-    """Project the photos onto the surface: what a texture needs that does not depend on the hair.
+    """Project the photos of ``chosen_views`` onto the surface: what a texture needs that does not depend on the hair.
 
     Raises ``ValueError`` as ``build_albedo`` does.
     """
@@ -116,7 +116,7 @@ def unwrap_photos(
     cage = fitted.neutral[: surface.count].astype(np.float64)
     opening = surface.lifted(openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles)))
     density = texels_per_metre(surface, surface.lifted(cage), size)
-    photos = prepare_photos(surface, space, fitted, faces, opening, density, device)
+    photos = prepare_photos(surface, space, fitted, chosen, opening, density, device)
     return UnwrappedPhotos(space, opening, density, photos, device)
 
 
@@ -148,11 +148,11 @@ def build_albedo(
     errors.Cancelled : ``progress`` raised it.
     """
     progress(_STAGE, 0.0)
-    unwrapped = unwrapped or unwrap_photos(template, fitted, faces, resolution)
+    surface = head_surface(template)
+    unwrapped = unwrapped or unwrap_photos(template, fitted, chosen_views(surface, fitted, faces), resolution)
     working_space, opening, density = unwrapped.space, unwrapped.opening, unwrapped.density
     working_size = working_space.skin.resolution
     photos, unwrapped.photos[:] = list(unwrapped.photos), []
-    surface = head_surface(template)
     cage = fitted.neutral[: surface.count].astype(np.float64)
     positions = surface.lifted(cage)  # (V, 3)
     scalp = scalp_below(strands, positions)

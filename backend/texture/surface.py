@@ -272,7 +272,7 @@ def _largest_chart(uv_triangles: np.ndarray, count: int) -> np.ndarray:
 
 
 def texture_space(template: Template, resolution: int) -> TextureSpace:
-    """Atlases at a texture size; the last two sizes are cached."""
+    """Atlases at a texture size; the last three sizes are cached, as many as a head takes."""
     surface = head_surface(template)
     for known, size, space in _spaces:
         if known is surface and size == resolution:
@@ -293,7 +293,7 @@ def texture_space(template: Template, resolution: int) -> TextureSpace:
         covered[atlas.texel] = True
     gutter = gutter_source(covered.reshape(resolution, resolution)).ravel().astype(np.int32)
     space = TextureSpace(skin, inner, parts, gutter)
-    _spaces[:] = [*_spaces[-1:], (surface, resolution, space)]
+    _spaces[:] = [*_spaces[-2:], (surface, resolution, space)]
     return space
 
 

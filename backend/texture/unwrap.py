@@ -216,10 +216,14 @@ def label_masks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.float32]
     """
     step = max(1, max(labels.shape) // LABELS_SIDE)
     small = labels[step // 2 :: step, step // 2 :: step]
-    values = np.unique(small)
-    masks = np.empty((*small.shape, len(values)), np.float32)
+    values = np.flatnonzero(np.bincount(small.ravel())).astype(labels.dtype)
+    masks = np.zeros((*small.shape, len(values)), np.float32)
+    margin = int(np.ceil(5 * UNWRAPPING.label_border))  # OpenCV's filter ends before
     for index, label in enumerate(values):
-        masks[..., index] = cv2.GaussianBlur((small == label).astype(np.float32), (0, 0), UNWRAPPING.label_border)
+        own = (small == label).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(own)
+        around = np.s_[max(y - margin, 0) : y + height + margin, max(x - margin, 0) : x + width + margin]
+        masks[(*around, index)] = cv2.GaussianBlur(own[around].astype(np.float32), (0, 0), UNWRAPPING.label_border)
     return masks, values, np.float32(step)
 
 
@@ -611,6 +615,21 @@ def choose_photos(fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[tuple[
     return [pairs[i] for i in order[: UNWRAPPING.max_photos]]
 
 
+ChosenPhoto = tuple[PhotoFace, FittedPhoto, SurfaceView]
+"""A photo of ``choose_photos``, and the (subdivided) head in it: what texture and relief share."""
+
+
+def with_view(surface: HeadSurface, face: PhotoFace, fit: FittedPhoto) -> ChosenPhoto:
+    """One photo with the head in it."""
+    posed = surface.lifted(fit.vertices[: surface.count].astype(np.float64))
+    return face, fit, view_surface(posed, surface.triangles, fit.camera)
+
+
+def chosen_views(surface: HeadSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[ChosenPhoto]:
+    """The photos to use. Raises as ``choose_photos`` does."""
+    return each(lambda *photo: with_view(surface, *photo), *zip(*choose_photos(fitted, faces), strict=True))
+
+
 def photo_trust(face: PhotoFace, fit: FittedPhoto) -> float:
     """Trust in a photo, above 0 and at most 1, from the fit's landmark error and the photo's quality."""
     fit_quality = float(np.exp(-max(fit.landmark_error_percent - 2.0, 0.0) / 4.0))
@@ -647,27 +666,22 @@ def prepare_photos(
     surface: HeadSurface,
     space: TextureSpace,
     fitted: FittedFace,
-    faces: Sequence[PhotoFace],
+    chosen: Sequence[ChosenPhoto],
     opening: np.ndarray,
     density: float,
     device: str = "cpu",
 ) -> list[TexturePhoto]:
-    """Choose the photos to use and project each onto the surface, most trusted first.
+    """Project each chosen photo onto the surface, most trusted first.
 
     Parameters
     ----------
     space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
-    device : see ``on_device``.
-
-    Raises
-    ------
-    ValueError : as ``choose_photos`` does.
+    chosen : of ``chosen_views``. device : see ``on_device``.
     """
-    chosen = choose_photos(fitted, faces)
     neutral = fitted.neutral[: surface.count].astype(np.float64)
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
     return each(
-        lambda face, fit: prepare_photo(surface, space, face, fit, neutral, regions, density, device),
+        lambda *photo: prepare_photo(surface, space, photo, neutral, regions, density, device),
         *zip(*chosen, strict=True),
     )
 
@@ -675,8 +689,7 @@ def prepare_photos(
 def prepare_photo(
     surface: HeadSurface,
     space: TextureSpace,
-    face: PhotoFace,
-    fit: FittedPhoto,
+    photo: ChosenPhoto,
     neutral: np.ndarray,
     regions: TexelRegions,
     density: float,
@@ -690,8 +703,8 @@ def prepare_photo(
     regions : masks at the texels of the atlas of working size. density : texels per metre at the working size.
     device : see ``on_device``.
     """
+    face, fit, view = photo
     cage = fit.vertices[: surface.count].astype(np.float64)
-    view = view_surface(surface.lifted(cage), surface.triangles, fit.camera)
     unwrap = unwrap_photo(face, view, space.skin, density, device)
     bare = bare_skin(unwrap, regions.plain)
     spread = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare))

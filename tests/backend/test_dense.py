@@ -73,22 +73,31 @@ def test_a_card_computes_what_the_processor_does(tmp_path: Path, monkeypatch: py
     assert all(float(row[3]) < 1e-6 for row in rows)
 
 
-def test_a_loop_is_compiled_again_where_a_function_of_another_file_changes(tmp_path: Path) -> None:
-    loop = (
-        "import numpy as np\nfrom helper import changed\nfrom backend.system.numba_cache import dense, prange\n"
-        "@dense\ndef apply(out):\n    for i in prange(len(out)):\n        out[i] = changed(out[i])\n"
-        "out = np.ones(3)\napply(out)\nprint(out.sum())\n"
-    )
-    (tmp_path / "loop.py").write_text(loop)
+def test_a_loop_is_compiled_again_where_what_it_calls_changes(tmp_path: Path) -> None:
+    """A helper, a helper's helper, a number of another file and a function of a module."""
+    first = "from backend.system.numba_cache import dense, njit, prange\n"
+    files = {
+        "loop.py": "import numpy as np\nfrom helper import changed\n@dense\ndef apply(out):\n"
+        "    for i in prange(len(out)):\n        out[i] = changed(out[i])\n"
+        "out = np.ones(1)\napply(out)\nprint(out[0])\n",
+        "helper.py": "import deepest\nfrom deeper import times\nfrom number import ADDED\n@njit(cache=True)\n"
+        "def changed(x):\n    return 2 * times(x) + ADDED + deepest.more(x)\n",
+        "deeper.py": "@njit(cache=True)\ndef times(x):\n    return 3 * x\n",
+        "deepest.py": "@njit(cache=True)\ndef more(x):\n    return 5 * x\n",
+        "number.py": "ADDED = 7.0\n",
+    }
+    changes = [("loop", "", ""), ("helper", "2 *", "20 *"), ("deeper", "3 *", "30 *")]
+    changes += [("number", "7.0", "70.0"), ("deepest", "5 *", "50 *")]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    for name, text in files.items():
+        (tmp_path / name).write_text(first + text)
     answers = []
-    for factor in (2, 30):
-        first = "from backend.system.numba_cache import njit\n@njit(cache=True)\n"
-        helper = f"{first}def changed(x):\n    return {factor} * x\n"
-        (tmp_path / "helper.py").write_text(helper)
-        environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-        environment.pop("NUMBA_CACHE_DIR", None)
+    for name, before, after in changes:
+        path = tmp_path / f"{name}.py"
+        path.write_text(path.read_text().replace(before, after))
         done = subprocess.run(
             [sys.executable, str(tmp_path / "loop.py")], env=environment, capture_output=True, text=True, timeout=300
         )
         answers.append(done.stdout.strip() or done.stderr)
-    assert answers == ["6.0", "90.0"]
+    assert answers == ["18.0", "72.0", "612.0", "675.0", "720.0"]

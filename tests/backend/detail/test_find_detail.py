@@ -16,6 +16,8 @@ from backend.detail.window import detail_window
 from backend.errors import Cancelled
 from backend.models.detail import DetailConfig, DetailModel, DetailNet
 from backend.photos.collection import FaceClass
+from backend.texture.surface import head_surface
+from backend.texture.unwrap import chosen_views, with_view
 
 sys.path.append(str(Path(__file__).parents[1] / "texture"))
 from texture_scene import Shot, make_scene, with_labels
@@ -35,8 +37,8 @@ def model() -> DetailModel:
 
 
 def found(scene, model, **changes) -> DetailEstimate:
-    faces = changes.get("faces", scene.faces)
-    return find_detail(scene.template, scene.fitted, faces, scene.template.expressions, 512, model)
+    photos = chosen_views(head_surface(scene.template), scene.fitted, changes.get("faces", scene.faces))
+    return find_detail(scene.template, scene.fitted, photos, scene.template.expressions, 512, model)
 
 
 def test_one_map_that_is_always_there_and_one_for_each_group(scene, model) -> None:
@@ -85,9 +87,9 @@ def test_small_and_soft_photos_give_none_and_a_sentence(scene, model) -> None:
 def test_hair_before_the_face_and_beards_are_no_skin(scene) -> None:
     window = detail_window(scene.template, 128)
     face, fit = scene.faces[0], scene.fitted.photos[0]
-    bare = photo_in_window(window, face, fit).weight
+    bare = photo_in_window(window, with_view(window.surface, face, fit)).weight
     labels = np.where(face.labels == FaceClass.SKIN, FaceClass.FACIAL_HAIR, face.labels).astype(np.uint8)
-    bearded = photo_in_window(window, with_labels(face, labels), fit).weight
+    bearded = photo_in_window(window, with_view(window.surface, with_labels(face, labels), fit)).weight
     assert bare[window.allowed > 0.9].mean() > 0.4 > 10 * bearded[window.allowed > 0.9].mean()
 
 
@@ -96,5 +98,6 @@ def test_it_can_be_cancelled(scene, model) -> None:
         if fraction > 0:
             raise Cancelled
 
+    photos = chosen_views(head_surface(scene.template), scene.fitted, scene.faces)
     with pytest.raises(Cancelled):
-        find_detail(scene.template, scene.fitted, scene.faces, scene.template.expressions, 512, model, cancel)
+        find_detail(scene.template, scene.fitted, photos, scene.template.expressions, 512, model, cancel)

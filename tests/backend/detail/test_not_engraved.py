@@ -15,6 +15,7 @@ from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
 from backend.rig.measure import face_loops
 from backend.texture.surface import HeadSurface, head_surface, texels_per_metre, texture_space
+from backend.texture.unwrap import with_view
 
 sys.path.append(str(Path(__file__).parents[1] / "texture"))
 from texture_scene import Shot, make_scene, with_labels
@@ -80,7 +81,9 @@ def test_strands_and_glasses_before_the_forehead_say_nothing_about_its_skin(cove
     pixels[stripes] = 0
     striped = replace(face, pixels=pixels)
     covered = with_labels(striped, np.where(stripes, cover, face.labels).astype(np.uint8))
-    bare, unknown, known = (photo_in_window(window, one, fit) for one in (face, striped, covered))
+    bare, unknown, known = (
+        photo_in_window(window, with_view(window.surface, one, fit)) for one in (face, striped, covered)
+    )
     assert bare.weight[on_forehead].mean() > 0.5 > 10 * known.weight[on_forehead].mean()
     found = {
         name: np.abs(observe(photo, 387.0)[0][on_forehead]).max()

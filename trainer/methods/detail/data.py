@@ -48,6 +48,7 @@ from backend.photos.formats import PhotoSource
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments, sample_image
 from backend.rendering.rasterize import face_ids
+from backend.texture.unwrap import with_view
 from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
@@ -480,7 +481,7 @@ def observed_portrait(
         return None
     template, face, fit = load_template(), faces[0], fitted.photos[0]
     window = detail_window(template, size)
-    photo = photo_in_window(window, face, fit)
+    photo = photo_in_window(window, with_view(window.surface, face, fit))
     if photo.pixels_per_metre < least_pixels:
         return None
     surface, density = window.surface, window_density(window, fitted.neutral)
