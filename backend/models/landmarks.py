@@ -326,8 +326,7 @@ class SurfaceLandmarker:
             order = mirror if one.flipped else slice(None)
             points.append(one.to_picture(point, 1)[order])
             variances.append((one.side * deviation[order]) ** 2)
-        between = np.var(points, axis=0).mean(-1)
-        return SurfaceLandmarks(np.mean(points, axis=0), np.sqrt(np.mean(variances, axis=0) + between))
+        return SurfaceLandmarks(np.mean(points, 0), np.sqrt(np.mean(variances, 0) + np.var(points, 0).mean(-1)))
 
 
 def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:
