@@ -312,6 +312,8 @@ class SurfaceLandmarker:
     def _look(
         self, pixels: np.ndarray, window: Window, variants: tuple[tuple[float, float, bool], ...]
     ) -> SurfaceLandmarks:
+        """Mean over variants of a window; the variance is that of the mixture of their predictions: the mean of the
+        predicted variances and the variance between the windows."""
         size, mirror = self._network.config.size, mean_landmarks().mirror
         windows = [
             Window(window.centre, window.side * scale, window.angle + turn, flipped)
@@ -319,12 +321,12 @@ class SurfaceLandmarker:
         ]
         guess = self._guess(np.stack([one.cut(pixels, size) for one in windows]))
         outcomes = zip(windows, *(one.cpu().double().numpy() for one in (guess.places, guess.deviation)), strict=True)
-        points, deviations = [], []
+        points, variances = [], []
         for one, point, deviation in outcomes:
             order = mirror if one.flipped else slice(None)
             points.append(one.to_picture(point, 1)[order])
-            deviations.append(one.side * deviation[order])
-        return SurfaceLandmarks(np.mean(points, axis=0), np.mean(deviations, axis=0))
+            variances.append((one.side * deviation[order]) ** 2)
+        return SurfaceLandmarks(np.mean(points, 0), np.sqrt(np.mean(variances, 0) + np.var(points, 0).mean(-1)))
 
 
 def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,11 @@ import torch
 
 from backend.errors import LikenessError
 from backend.fitting.detector_model import face_scale
-from backend.models.landmarks import SurfaceLandmarker, surface_landmarker
+from backend.models.landmarks import WINDOW_PER_FACE, SurfaceLandmarker, surface_landmarker
 from backend.models.registry import forget_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoFace
-from backend.photos.faces import mean_landmarks
+from backend.photos.faces import landmark_window, mean_landmarks
 from backend.photos.formats import PhotoSource
 from trainer.people.source import PeopleConfig
 
@@ -101,3 +102,20 @@ def test_the_net_lies_and_computes_where_it_is_told() -> None:
     size = landmarker._network.config.size
     guess = landmarker._guess(np.zeros((2, size, size, 3), np.uint8))
     assert guess.places.device.type == guess.deviation.device.type == "meta" and len(guess.places) == 2
+
+
+def test_windows_that_disagree_make_the_points_less_certain(
+    face: PhotoFace, landmarker: SurfaceLandmarker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variance is the mixture's: the mean of the predicted ones and the variance between the windows."""
+    window = landmark_window(face.landmarks, WINDOW_PER_FACE)
+    guess = landmarker._guess(window.cut(face.pixels, landmarker._network.config.size)[None])
+    moved = replace(
+        guess,
+        places=torch.cat([guess.places - 0.01, guess.places + 0.01]),
+        deviation=torch.cat([guess.deviation, 2.0 * guess.deviation]),
+    )
+    monkeypatch.setattr(landmarker, "_guess", lambda _: moved)
+    found = landmarker._look(face.pixels, window, ((1.0, 0.0, False), (1.0, 0.0, False)))
+    predicted = 2.5 * (window.side * guess.deviation[0].double().numpy()) ** 2
+    np.testing.assert_allclose(found.deviation**2, predicted + (0.01 * window.side) ** 2, rtol=1e-5)
