@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from backend.geometry.vectors import points_along, unit_vectors
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import WHOLE_LOCK, HairStrands
 from backend.rendering.color import linear_from_srgb
 from protocol.message import CARD_LEVELS, FEWER_CARDS, fewest_card_points
 
@@ -94,6 +94,7 @@ def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
     normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
     long = np.linalg.norm(np.diff(lines, axis=1), axis=-1).sum(1) > _LONG * half[:, 0, 0]
+    long &= strands.width[chosen] >= WHOLE_LOCK
     column = np.where(long, np.arange(count) % (COLUMNS - 1), COLUMNS - 1)
     ends = np.where((np.arange(count) // COLUMNS % 2 == 0)[:, None, None], [0.02, 0.98], [0.98, 0.02])
     u = (column[:, None, None] + ends) / COLUMNS
