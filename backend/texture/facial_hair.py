@@ -52,17 +52,18 @@ THROAT = np.array([0.0, -0.6, 0.8])
 """Where skin below the jaw faces that may be bearded."""
 NEAR, VARIES = 400, 0.6
 """Texels around a root that give its tone, 2.6 cm² of skin; share of the tone's variation that is not shadow."""
-COVERED, DARKEST, OPEN = 0.75, 0.5, 0.92
-"""Share of a labelled beard that hairs cover, with which five beards' greys are grey; least albedo of hairs relative to
-what hairs and skin have; share of the light that reaches drawn strands of a beard (0.91 to 0.93)."""
+COVERED, DARKEST, OPEN = (0.75, 0.5), (0.5, 0.3), 0.92
+"""Shares of a labelled beard, with which five beards' greys are grey, and of a labelled brow that hairs cover; least
+albedo of hairs of each relative to what hairs and skin have; share of the light that reaches drawn strands (0.91 to
+0.93)."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
 """Tangent of the angle at which a strand leaves the skin."""
 FALL = 18.0
 """Per metre: how fast a strand turns down."""
-LIGHTER = 0.5
-"""Share of the painted hair's log contrast that is taken off the skin where strands cover it."""
+LIGHTER = (0.5, 0.25)
+"""Shares of a painted beard's and a painted brow's log contrast that are taken off the skin where strands cover it."""
 FLOW = ((0.0, 0.025, 0.075, 0.2, 0.45, 1.0), np.radians((65.0, 50.0, 22.0, 13.0, 7.0, 2.0)))
 ACROSS = np.radians(6.0)
 """Angle of a brow's hairs to the line along its middle, upwards, by the place on that line, 0 beside the nose; and how
@@ -81,20 +82,20 @@ BESIDE = 0.008
 @dataclass(frozen=True)
 class FacialHair:
     """``strands`` : guides of beard, moustache and brows, None where there are none; ``reason`` : why there is no
-    beard. ``brows`` : how many guides, the last ones, are brows'. ``cover`` : (S, S) float32 in [0, 1] of map ``Head``,
-    where they cover skin of log albedo ``skin`` (3,)."""
+    beard. ``brows`` : how many guides, the last ones, are brows'. ``lighter`` : (S, S) float32 in [0, 1] of map ``Head``,
+    share of the painted hair's contrast to skin of log albedo ``skin`` (3,) that is taken off below them."""
 
     strands: HairStrands | None
     reason: str = ""
     brows: int = 0
-    cover: np.ndarray | None = None
+    lighter: np.ndarray | None = None
     skin: np.ndarray | None = None
 
     def below(self, albedo: np.ndarray) -> np.ndarray:
         """The texture (R, R, 3) uint8 sRGB with lighter painted hair where strands cover it."""
-        if self.cover is None:
+        if self.lighter is None:
             return albedo
-        weight = LIGHTER * cv2.resize(self.cover, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        weight = cv2.resize(self.lighter, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         rows = np.flatnonzero(weight.max(1) > 0.0)
         part = slice(rows.min(), rows.max() + 1)
         logs = np.log(np.maximum(linear_from_srgb(albedo[part]), 1e-3))
@@ -140,14 +141,14 @@ def grow_facial_hair(
 
     def hair(kind: FaceClass, roots: np.ndarray, points: np.ndarray, width: np.ndarray) -> HairStrands:
         known, ratios = _ratios(views, kind)
-        colour = np.float32(np.exp(skin) * _hairs(ratios, where[known], where[roots])).clip(0.005, 0.9)
+        colour = np.float32(np.exp(skin) * _hairs(ratios, where[known], where[roots], list(_KINDS).index(kind))).clip(0.005, 0.9)
         points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
         return HairStrands(
             points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
             colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
         )  # fmt: skip
 
-    grown, cover, reason = None, np.zeros(len(where)), "Not wanted."
+    grown, lighter, reason = None, np.zeros(len(where)), "Not wanted."
     if beard:
         roots = _roots(where, bearded, SPACING, LEAST_AREA)
         chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
@@ -161,17 +162,18 @@ def grow_facial_hair(
             mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
             points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
             width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
-            grown, cover = hair(FaceClass.FACIAL_HAIR, roots, points, width), bearded
+            grown = hair(FaceClass.FACIAL_HAIR, roots, points, width)
+            lighter = LIGHTER[0] * smoothstep(LEAST_SHARE, 1.0, bearded)
     roots = _roots(where, browed, BROW_SPACING, LEAST_BROW) if brows else np.zeros(0, int)
     if len(roots):
         points = _brow_strands(where[roots], normal[roots], np.random.default_rng(0))
         tufts = hair(FaceClass.BROWS, roots, points, np.full(len(roots), BROW_WIDTH))
-        grown, cover = joined(grown, tufts), np.maximum(cover, browed)
+        grown = joined(grown, tufts)
+        lighter = np.maximum(lighter, LIGHTER[1] * smoothstep(LEAST_SHARE, 1.0, browed))
     if grown is None:
         return FacialHair(None, reason)
     grown = replace(grown, parameters={FACIAL_GUIDES: float(len(grown.points))})
-    covered = atlas.image(smoothstep(LEAST_SHARE, 1.0, cover).astype(np.float32))
-    return FacialHair(grown, reason, len(roots), covered, skin)
+    return FacialHair(grown, reason, len(roots), atlas.image(lighter.astype(np.float32)), skin)
 
 
 _KINDS = {
@@ -238,14 +240,14 @@ def _ratios(views: Sequence[_View], kind: FaceClass) -> tuple[np.ndarray, np.nda
     return known, total[known] / weight[known, None]
 
 
-def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray) -> np.ndarray:
+def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, kind: int) -> np.ndarray:
     """(G, 3) albedo relative to bare skin of hairs at ``roots`` (G, 3), without the skin that shows between them, from
-    the log ``ratios`` (K, 3) at ``places`` (K, 3)."""
+    the log ``ratios`` (K, 3) at ``places`` (K, 3). kind : 0 a beard's, 1 brows'."""
     near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1]
     tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
     usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
     mixed = np.exp(usual + VARIES * (tone - usual.mean()))
-    return np.maximum((mixed - (1.0 - COVERED)) / COVERED, DARKEST * mixed) / OPEN
+    return np.maximum((mixed - 1.0) / COVERED[kind] + 1.0, DARKEST[kind] * mixed) / OPEN
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
