@@ -64,12 +64,12 @@ FALL = 18.0
 """Per metre: how fast a strand turns down."""
 LIGHTER = (0.5, 0.25)
 """Shares of a painted beard's and a painted brow's log contrast that are taken off the skin where strands cover it."""
-FLOW = ((0.0, 0.025, 0.075, 0.2, 0.45, 1.0), np.radians((65.0, 50.0, 22.0, 13.0, 7.0, 2.0)))
+FLOW = ((0.0, 0.025, 0.075, 0.2, 0.45, 1.0), np.radians((55.0, 50.0, 22.0, 13.0, 7.0, 2.0)))
 ACROSS = np.radians(6.0)
 """Angle of a brow's hairs to the line along its middle, upwards, by the place on that line, 0 beside the nose; and how
 much less it is at the upper edge, more at the lower: the mean over 18 brows of MakeHuman's pictures, but for the first
 angle, which those blur."""
-BROW_LENGTH, SHORTER = (0.9, 0.005, 0.0095), 0.45
+BROW_LENGTH, SHORTER = (0.9, 0.005, 0.008), 0.45
 """Length of a brow's hairs: share of its height, least and most, metres; how much shorter they are at its outer end."""
 BROW_WIDTH = 0.0008
 """Metres across the tuft of a brow's guide."""
@@ -141,7 +141,9 @@ def grow_facial_hair(
 
     def hair(kind: FaceClass, roots: np.ndarray, points: np.ndarray, width: np.ndarray) -> HairStrands:
         known, ratios = _ratios(views, kind)
-        colour = np.float32(np.exp(skin) * _hairs(ratios, where[known], where[roots], list(_KINDS).index(kind))).clip(0.005, 0.9)
+        colour = np.float32(np.exp(skin) * _hairs(ratios, where[known], where[roots], list(_KINDS).index(kind))).clip(
+            0.005, 0.9
+        )
         points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
         return HairStrands(
             points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
@@ -155,7 +157,7 @@ def grow_facial_hair(
         hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
         reason = "" if len(roots) else "The photos show no beard or moustache."
         ratios = _ratios(views, FaceClass.FACIAL_HAIR)[1]
-        stubble = not len(ratios) or np.quantile(np.abs(ratios).max(1), STRONGEST) < STUBBLE and hangs < HANGS
+        stubble = not len(ratios) or (np.quantile(np.abs(ratios).max(1), STRONGEST) < STUBBLE and hangs < HANGS)
         if len(roots) and stubble:
             reason = "The beard is stubble, which the texture shows."
         elif len(roots):
@@ -343,9 +345,7 @@ def _strands(
     return _grown(roots, way, normals, length, pull, random, count)
 
 
-def _brow_strands(
-    roots: np.ndarray, normals: np.ndarray, random: np.random.Generator, count: int = 12
-) -> np.ndarray:
+def _brow_strands(roots: np.ndarray, normals: np.ndarray, random: np.random.Generator, count: int = 12) -> np.ndarray:
     """(G, count, 3) strands of brows from roots (G, 3) with the skin's normals (G, 3)."""
     way, length = np.zeros_like(roots), np.zeros(len(roots))
     for side in (-1.0, 1.0):
