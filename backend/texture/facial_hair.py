@@ -82,8 +82,8 @@ BESIDE = 0.008
 @dataclass(frozen=True)
 class FacialHair:
     """``strands`` : guides of beard, moustache and brows, None where there are none; ``reason`` : why there is no
-    beard. ``brows`` : how many guides, the last ones, are brows'. ``lighter`` : (S, S) float32 in [0, 1] of map ``Head``,
-    share of the painted hair's contrast to skin of log albedo ``skin`` (3,) that is taken off below them."""
+    beard. ``brows`` : how many guides, the last ones, are brows'. ``lighter`` : (S, S) float32 in [0, 1] of map
+    ``Head``, share of the painted hair's contrast to skin of log albedo ``skin`` (3,) that is taken off below them."""
 
     strands: HairStrands | None
     reason: str = ""
@@ -230,8 +230,8 @@ def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: Fit
 
 
 def _ratios(views: Sequence[_View], kind: FaceClass) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) texels that photos show as hair of a ``kind``, and (K, 3) log ratio of their albedo to that of bare skin, the mean
-    of the photos', each to its own skin."""
+    """(K,) texels that photos show as hair of a ``kind``, and (K, 3) log ratio of their albedo to that of bare skin, the
+    mean of the photos', each to its own skin."""
     total, weight = np.zeros_like(views[0].logs), np.zeros(len(views[0].logs))
     for view in views:
         hair, bare = (view.shown * (view.labels == label) for label in (kind, FaceClass.SKIN))
