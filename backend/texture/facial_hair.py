@@ -141,9 +141,8 @@ def grow_facial_hair(
 
     def hair(kind: FaceClass, roots: np.ndarray, points: np.ndarray, width: np.ndarray) -> HairStrands:
         known, ratios = _ratios(views, kind)
-        colour = np.float32(np.exp(skin) * _hairs(ratios, where[known], where[roots], list(_KINDS).index(kind))).clip(
-            0.005, 0.9
-        )
+        relative = _hairs(ratios, where[known], where[roots], list(_KINDS).index(kind))
+        colour = np.float32(np.exp(skin) * relative).clip(0.005, 0.9)
         points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
         return HairStrands(
             points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
@@ -230,8 +229,8 @@ def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: Fit
 
 
 def _ratios(views: Sequence[_View], kind: FaceClass) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) texels that photos show as hair of a ``kind``, and (K, 3) log ratio of their albedo to that of bare skin, the
-    mean of the photos', each to its own skin."""
+    """(K,) texels that photos show as hair of a ``kind``, and (K, 3) log ratio of their albedo to that of bare
+    skin, the mean of the photos', each to its own skin."""
     total, weight = np.zeros_like(views[0].logs), np.zeros(len(views[0].logs))
     for view in views:
         hair, bare = (view.shown * (view.labels == label) for label in (kind, FaceClass.SKIN))
