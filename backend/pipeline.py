@@ -396,10 +396,12 @@ def finish_shape(
 
 
 def grow_beard(skin: SkinPhotos, texture: AlbedoResult, template: Template, options: ReconstructOptions) -> FacialHair:
-    """Beard and moustache."""
-    if not options.facial_hair or options.hair == "none":
+    """Beard, moustache and brows."""
+    if options.hair == "none" or not (options.facial_hair or options.brows):
         return FacialHair(None, "Not wanted.")
-    return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo)
+    return grow_facial_hair(
+        template, skin.fitted, skin.faces, texture.albedo, beard=options.facial_hair, brows=options.brows
+    )
 
 
 def dress_shape(
@@ -452,7 +454,7 @@ def report_of_head(
 ) -> dict[str, object]:
     """The report with what hair and relief came to."""
     more: dict[str, object] = {"hair": hair.to_report(), "detail": detail.to_report(), "other_beard": skin.other_beard}
-    if options.facial_hair:
+    if options.facial_hair or options.brows:
         more["facial_hair"] = beard.to_report()
     if options.personalise:
         more["personalised"] = models.said(LEARNED_BASIS) if personalise is None else personalise.to_report()

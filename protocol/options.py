@@ -167,6 +167,11 @@ class HeadOptions:
         "Beard Strands",
         "beard and moustache as strands where photos show more than stubble; else the texture alone shows them",
     )
+    brows: bool = _option(
+        True,
+        "Brow Strands",
+        "brows as strands where photos show them; else the texture alone shows them",
+    )
     bust: bool = _option(True, "Bust", "neck and shoulders below the head, down to a level edge")
     face_model: str = _option(
         "linear",

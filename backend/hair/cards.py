@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from backend.geometry.vectors import points_along, unit_vectors
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import WHOLE_LOCK, HairStrands
 from backend.rendering.color import linear_from_srgb
 from protocol.message import CARD_LEVELS, FEWER_CARDS, fewest_card_points
 
@@ -28,12 +28,13 @@ guide's point relative to the card's own first place, which is felt only where a
 _WIDER, _TIP = 1.7, 0.6
 """Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
 root."""
-_BACK = 0.6
+_BACK = 1.1
 """Half widths (of fewer cards less) by which a card begins behind its guide's root, so that partings hide the scalp."""
 _STRANDS = 44
 """Strands per card: at ``_STRAND_PIXELS`` they cover its middle twice and leave gaps at its sides."""
-_ROOTS = 0.06
-"""Share of a card's length over which its strands begin, so that their roots form no visible line."""
+_ROOTS, _ROUND = 0.06, 0.12
+"""Shares of a card's length over which its strands begin, and by which its edges begin later than its middle, so that
+roots form no visible line and no corners."""
 _STRAND_PIXELS = 1.3
 """Half the width of a strand in the atlas, in pixels: the narrowest that bilinear filtering draws without aliasing."""
 _CORE, _CORE_END, _CORE_TONE = 0.8, 0.95, 0.7
@@ -94,6 +95,7 @@ def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
     normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
     long = np.linalg.norm(np.diff(lines, axis=1), axis=-1).sum(1) > _LONG * half[:, 0, 0]
+    long &= strands.width[chosen] >= WHOLE_LOCK
     column = np.where(long, np.arange(count) % (COLUMNS - 1), COLUMNS - 1)
     ends = np.where((np.arange(count) // COLUMNS % 2 == 0)[:, None, None], [0.02, 0.98], [0.98, 0.02])
     u = (column[:, None, None] + ends) / COLUMNS
@@ -160,15 +162,16 @@ def card_atlas() -> CardAtlas:
     pictures, heights, maps = [], [], []
     for number in range(COLUMNS):
         place, drift = generator.triangular(0.04, 0.5, 0.96, _STRANDS), generator.normal(0, 0.05, _STRANDS)
-        start = generator.uniform(0, _ROOTS, _STRANDS)
+        start = generator.uniform(0, _ROOTS, _STRANDS) + _ROUND * (1 - np.sqrt(1 - (2 * place - 1) ** 2))
         wave, phase = generator.uniform(0, 0.025, _STRANDS), generator.uniform(0, 2 * np.pi, _STRANDS)
         end, tone = generator.uniform(0.7, 1.05, _STRANDS), generator.uniform(0.6, 1.0, _STRANDS)
         middle = 0.5 + (place - 0.5) * (1 - 0.35 * v) + drift * v + wave * np.sin(phase + 7 * v) * v  # (S, K)
         away = np.abs(x - (middle * width)[:, None]) / (_STRAND_PIXELS * (1.2 - 0.5 * v))[:, :, None]  # (S, width, K)
         shape = np.clip(1.6 - away, 0, 1) * np.clip((np.minimum(end - v, v - start) + 0.02) * 25, 0, 1)[:, None]
         front = (shape - 1e-3 * away).argmax(-1)
-        half = 0.5 * _CORE * width * (1 - (v / _CORE_END) ** 3)
-        core = np.clip(half - np.abs(x[..., 0] - 0.5 * width), 0, 1) * np.clip((v - 0.5 * _ROOTS) * 25, 0, 1)
+        round_root = np.sqrt(1 - np.clip(1 - (v - _ROOTS) / _ROUND, 0, 1) ** 2)
+        half = 0.5 * _CORE * width * (1 - (v / _CORE_END) ** 3) * round_root
+        core = np.clip(half - np.abs(x[..., 0] - 0.5 * width), 0, 1)
         core *= number < COLUMNS - 1
         alpha = shape.max(-1)
         shown = np.where(alpha < core, _CORE_TONE, tone[front])

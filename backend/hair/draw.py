@@ -9,7 +9,7 @@ import numpy as np
 
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import skin_normals
-from backend.hair.hair_strands import OUT, HairStrands
+from backend.hair.hair_strands import OUT, WHOLE_LOCK, HairStrands
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
@@ -95,12 +95,13 @@ def draw_hair(
     short = max(1.0, _OVER * float(np.median(strands.width) / max(np.median(length), 1e-6)))
     count = int(np.clip(round(_FULL * lock * short), _FEWEST, _MOST))
     random = np.random.default_rng(0).random((len(points), count, 4)).astype(np.float32)
+    counts = np.ceil(count * np.minimum(1.0, strands.width / WHOLE_LOCK) ** 2).astype(np.int64)
     canvas = np.zeros((height, width, 3), np.float32)
     front = np.full((height, width), np.inf, np.float32)
     radius = 0.5 * strands.width.astype(np.float32)
     middle = points - _BACK * (1 - leaves) * radius[:, None, None] * tangent[:, :1]
     uneven = _UNEVEN * np.minimum(1, _UNEVEN_LONG / np.maximum(length, 1e-6)).astype(np.float32)
-    _lines(middle, one, other, colours, radius, clump, uneven, random, to_pixels, depth, front, canvas)
+    _lines(middle, one, other, colours, radius, clump, uneven, counts, random, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
@@ -174,11 +175,11 @@ def from_guide(chance):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, one_way, other_way, colours, radius, clump, uneven, random, to_pixels, limit, front, canvas):
+def _lines(points, one_way, other_way, colours, radius, clump, uneven, counts, random, to_pixels, limit, front, canvas):
     height, width = limit.shape
     guides, count = points.shape[0], points.shape[1]
     for g in range(guides):
-        for n in range(random.shape[1]):
+        for n in range(counts[g]):
             distance = from_guide(random[g, n, 0]) * radius[g]
             angle = random[g, n, 1] * np.float32(2 * np.pi)
             one, other = distance * np.cos(angle), distance * np.sin(angle)

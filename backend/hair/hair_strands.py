@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+WHOLE_LOCK = 0.003
+"""Metres: a narrower lock is a tuft of a brow, and has fewer hairs, by its area. The same as in the add-on."""
 OUT = 0.012
 """Metres from the root (at most half of the hair's length) over which a hair moves from the skin to its place among
 others."""

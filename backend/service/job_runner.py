@@ -185,8 +185,10 @@ class GrownHead:
                 check_look(options.look, [photo.name for photo in self.fit.photos])
             look = look_at_hair(self.fit, self.hairline, self.template, options)
             skin = photos_of_skin(self.fit, self.hairline, look, self.template)
-            if options.facial_hair:
-                beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo)
+            if options.facial_hair or options.brows:
+                beard = grow_facial_hair(
+                    self.template, skin.fitted, skin.faces, self.albedo, options.facial_hair, options.brows
+                )
         found = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
         strands = exported_hair(self.asset, found, beard, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None

@@ -244,6 +244,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     hair: option_property("hair")
     hair_style: option_property("hair_style")
     facial_hair: option_property("facial_hair")
+    brows: option_property("brows")
     face_model: option_property("face_model")
     symmetry: option_property("symmetry")
     average: option_property("average")

@@ -88,6 +88,7 @@ def test_the_place_is_among_the_options(backend: Backend) -> None:
         "hair",
         "hair_style",
         "facial_hair",
+        "brows",
         "bust",
         "face_model",
         "symmetry",

@@ -37,7 +37,7 @@ def test_cards_stay_below_the_limit_and_follow_their_guides(guides: int) -> None
     assert ((faces * cards.normals[cards.triangles].mean(1)).sum(1) > 0).mean() > 0.95  # else they are drawn black
     first, second = cards.vertices[:2].mean(0), cards.vertices[2:4].mean(0)
     behind = np.linalg.norm(first - strands.points[0, 0])
-    assert 0 < behind < strands.width[0] and np.linalg.norm(second - strands.points[0, 0]) < np.linalg.norm(
+    assert 0 < behind < 2 * strands.width[0] and np.linalg.norm(second - strands.points[0, 0]) < np.linalg.norm(
         second - first
     )
 
@@ -103,6 +103,9 @@ def test_the_atlas_has_strands_with_gaps_that_thin_out() -> None:
     side, middle = np.r_[body[: card // 6], body[-card // 6 :]].mean(), body[card // 3 : -card // 3].mean()
     assert middle > 3 * side > 0, "hair ends in single strands, not in a line"
     assert cover[: ATLAS_SIDE // 100].mean() < 0.6 * cover[ATLAS_SIDE // 10 : ATLAS_SIDE // 4].mean()
+    drawn = (atlas.strands[..., 3] > 90).reshape(ATLAS_SIDE, COLUMNS, card)
+    near_root, below = (drawn[round(share * ATLAS_SIDE)].mean() for share in (0.05, 0.3))
+    assert 0.1 * below < near_root < 0.7 * below, "roots have no straight edge"
     normal = atlas.normals.astype(float) / 127.5 - 1
     assert abs(np.linalg.norm(normal, axis=-1).mean() - 1) < 0.02
 

@@ -131,6 +131,7 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     assert (by_photos.hair.points == whole.hair.points).all() and (
         by_photos.hair.root_colour == whole.hair.root_colour
     ).all()
-    assert made(hair_style="shaved", only="hair", head="t").hair is None
+    shaved = made(hair_style="shaved", only="hair", head="t").hair
+    assert len(shaved.points) == shaved.parameters["facial_guides"] == whole.report["facial_hair"]["brow_guides"] > 60
     solved = made(corrections=painted)  # last, because it is kept in the first one's place
     assert solved.albedo_png == nose.albedo_png

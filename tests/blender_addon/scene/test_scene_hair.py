@@ -263,10 +263,11 @@ def test_cards_stand_on_locked_skin_and_move_with_a_fit(bpy, collection, with_ca
     np.testing.assert_allclose(coordinates(cards.data.vertices) - before, np.tile(moved[0], (8, 1)), atol=1e-5)
 
 
-def test_a_beard_stands_on_the_chin_when_the_jaw_opens(bpy, result: HeadResult) -> None:
-    """Its roots move with the skin below them."""
+@pytest.mark.parametrize("key", ["jawOpen", "browInnerUp", "browDownLeft"])
+def test_beard_and_brows_stand_on_the_skin_that_keys_move(bpy, result: HeadResult, key: str) -> None:
+    """Tufts, narrower than a lock, have fewer hairs."""
     head = result.head
-    opens = head.keys[head.key_names.index("jawOpen")]
+    opens = head.keys[head.key_names.index(key)]
     far = np.linalg.norm(opens, axis=1)
     chin = head.quads[(far > 0.9 * far.max())[head.quads].all(1)]
     quad = chin[np.argmax(head.vertices[chin].mean(1)[:, 2])]
@@ -275,15 +276,22 @@ def test_a_beard_stands_on_the_chin_when_the_jaw_opens(bpy, result: HeadResult) 
     points, root_uv = result.hair.points.copy(), result.hair.root_uv.copy()
     points[-10:] = root + np.linspace(0, 0.02, points.shape[1])[:, None] * np.array([0.0, -1.0, 0.3])
     root_uv[-10:] = uv
+    width = result.hair.width.copy()
+    width[-10:] = 0.0015
     named = {**result.hair.parameters, "facial_guides": 10.0}
-    bearded = replace(result, hair=replace(result.hair, points=points, root_uv=root_uv, parameters=named))
+    hair = replace(result.hair, points=points, root_uv=root_uv, width=width, parameters=named)
+    bearded = replace(result, hair=hair)
     collection = importing.import_head(bearded, bpy.context)
     obj, mesh = strands(collection), tags.part_object(collection, "head")
     set_count(obj, "Viewport Hairs", 1)
     set_count(obj, "Uneven Ends", 0.0)
     rest = drawn(bpy, obj).reshape(len(points), -1, 3)
-    mesh.data.shape_keys.key_blocks["jawOpen"].value = 1.0
+    mesh.data.shape_keys.key_blocks[key].value = 1.0
     moved = drawn(bpy, obj).reshape(rest.shape) - rest
-    jaw = to_blender(opens)[quad].mean(0)
-    np.testing.assert_allclose(moved[-10:, 0], np.tile(jaw, (10, 1)), atol=0.002)
-    assert np.linalg.norm(jaw) > 0.01 and np.abs(moved[:-10, 0]).max() < 0.002
+    skin = to_blender(opens)[quad].mean(0)
+    np.testing.assert_allclose(moved[-10:, 0], np.tile(skin, (10, 1)), atol=0.002)
+    assert np.linalg.norm(skin) > 0.003 and np.abs(moved[:-10, 0]).max() < 0.002
+    set_count(obj, "Viewport Hairs", 8)
+    drawn(bpy, obj)
+    hairs = len(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.curves)
+    assert hairs == 8 * (len(points) - 10) + 2 * 10
