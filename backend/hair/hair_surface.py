@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
 from backend.geometry.surface_fields import solve_symmetric
 from backend.geometry.template import Template
@@ -32,6 +33,8 @@ _SKIN_LEVELS = 3
 _USUAL, _USUAL_WEIGHT = 0.014, (0.01, 0.1)
 """Metres of hair where nothing else is known, and its weight, in general and behind, relative to a photo that looks
 along the surface."""
+_FEW = 3.0
+"""Places whose height at the sides a photo shows that count as much as ``_USUAL``."""
 _SPREAD = 0.012
 """Metres over which maps are smooth where photos tell: a lock."""
 _FADE, _ENDS = 0.05, 0.015
@@ -56,6 +59,8 @@ _NO_ROOTS, _TEMPLE = (0.008, 0.03), (1.0, 0.35)
 width of these in radians: what is further out has fallen over skin."""
 _SQUARE = 0.25
 """Least cosine at which a photo tells roots from skin; below, a pixel covers a centimetre."""
+_NEAR, _GAP = 3, 0.02
+"""Vertices whose mean is the skin below a place, and metres between hull and skin at most: the neck below the nape."""
 _EAR_LEVELS, _AT_EAR, _LOBE = 6, 0.008, 0.08
 """Levels above the hull, 24 mm, within which ears lie; metres in depth between a place at an ear and the head; and
 below the usual hairline, under the lobe, of hair that falls behind the ear."""
@@ -65,7 +70,8 @@ below the usual hairline, under the lobe, of hair that falls behind the ear."""
 class HullGrid:
     """The hull of one head as a grid. ``points``, ``normal``, ``down``, ``around`` : (COLUMNS, ROWS, 3), metres and
     unit vectors; ``radius`` : (COLUMNS, ROWS) metres per radian round the head. ``line`` : (COLUMNS,) s of the usual
-    hairline."""
+    hairline. ``skin`` : (COLUMNS, ROWS, 3) the skin below ``points``, on which short hair lies: at the nape the hull
+    hangs down before the neck."""
 
     points: np.ndarray
     normal: np.ndarray
@@ -73,6 +79,7 @@ class HullGrid:
     around: np.ndarray
     radius: np.ndarray
     line: np.ndarray
+    skin: np.ndarray
 
     @property
     def azimuth(self) -> np.ndarray:
@@ -157,7 +164,11 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
     around = np.where(radius[..., None] > 1e-3, turn / np.maximum(radius, 1e-9)[..., None], flat)
     down = unit_vectors(down)
     around = unit_vectors(around - (around * down).sum(-1, keepdims=True) * down)
-    return HullGrid(place, normal, down, around, radius, hull.line(azimuth, hull.hairline if line is None else line))
+    scalp = neutral[: template.head.vertex_stop][template.regions["ears"][: template.head.vertex_stop] < 0.3]
+    near = scalp[cKDTree(scalp).query(place, k=_NEAR)[1]].mean(2)
+    gap = np.clip(((place - near) * normal).sum(-1), 0, _GAP)
+    line = hull.line(azimuth, hull.hairline if line is None else line)
+    return HullGrid(place, normal, down, around, radius, line, place - gap[..., None] * normal)
 
 
 def view_votes(grid: HullGrid, view: HairView) -> np.ndarray:
@@ -235,7 +246,7 @@ def _height(
     thin = _tapered(grid, there)
     behind = grid.behind * np.clip((grid.s - 0.05) / 0.05, 0, 1)
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
-    value, cut_value, cut = _USUAL * weight, *np.zeros((2, *there.shape))
+    value, shown, cut_value, cut = np.zeros((4, *there.shape))
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.points)
         cosine = (towards * grid.normal).sum(-1)
@@ -249,7 +260,10 @@ def _height(
         cut_value, cut, clear = cut_value + beyond * full, cut + beyond, clear * ends
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
             value += more * there_full
-            weight += more
+            shown += more
+    sides = (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1]) & (grid.s < grid.line[:, None]) & (there > 0.5)
+    usual = (value[sides].sum() + _FEW * _USUAL) / (shown[sides].sum() + _FEW)  # behind, hair is as thick as beside
+    value, weight = value + weight * (_USUAL + (usual - _USUAL) * grid.behind), weight + shown
     up = np.cumsum(total, 2)
     last = LEVELS - up[..., ::-1].argmax(2)  # what no photo shows, beyond their borders, does not bound it
     bound = np.where((up.max(2) > 0) & (there > 0.2), last * RISE, LEVELS * RISE)
