@@ -309,8 +309,11 @@ _SKIN_LIKE, _STUBBLE_HUE, _SHINE, _RING_LIKE = 13.2, 18.0, 0.3, 25.0
 hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
 of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``. Sides of a bald top differ by
 ``_RING_LIKE`` where a ring of hair grows (29, 40), and by less where they are shaved (9 to 22)."""
-_TOP_SIDES = 1.8
-"""Radians from the front: the top reaches to behind the ears."""
+_RING_STANDS = 0.007
+"""Metres of mean height at the sides from which there is a ring, of whatever colour (7.6 to 12 mm; shaved 4.5 to
+5.6)."""
+_RING_SIDES = 1.8
+"""Radians from the front, to behind the ears, where photos show how far a ring stands off."""
 _LEAST_PLACES = 20
 """Places of the grid, 15 square centimetres, that show a part of the hair."""
 _SQUARE = 0.1
@@ -432,9 +435,9 @@ def hair_of_views(
     if low:
         hue, lighter = _beside_skin(fitted, faces)
         if is_skin(hue, lighter):
-            if not bald_top(surface, fitted, faces):
+            ring = has_ring(surface, fitted, faces)
+            if not ring:
                 return None
-            ring, surface = True, replace(surface, roots=surface.roots * (grid.s > _RING))
     curl = style.curl if style else find_curl([view.curl for view in views], low and not ring)
     if curl.upright and falls(surface):
         curl = LONG_COILS
@@ -466,13 +469,15 @@ def is_skin(hue: float, lighter: float, most: float = _SKIN_LIKE) -> bool:
     return float(np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1))) < most
 
 
-def bald_top(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:
-    """Whether what is labelled as hair on top is skin, while hair grows at the sides."""
-    grid, outside = surface.grid, surface.grid.points + surface.grid.normal * surface.height[..., None]
-    top = (grid.s < _RING) & (np.abs(grid.azimuth) < _TOP_SIDES)
+def has_ring(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:
+    """Whether hair grows at the sides, below a top that looks like skin: it stands off, or its colour differs."""
+    grid = surface.grid
     sides = (grid.s > _RING) & (grid.s < grid.line[:, None])
-    above, beside = (_beside_skin(fitted, faces, (outside[part], grid.normal[part])) for part in (top, sides))
-    return is_skin(*above) and np.isfinite(beside[0]) and not is_skin(*beside, _RING_LIKE)
+    if surface.height[sides & (np.abs(grid.azimuth) < _RING_SIDES)].mean() > _RING_STANDS:
+        return True
+    outside = (grid.points + grid.normal * surface.height[..., None])[sides]
+    beside = _beside_skin(fitted, faces, (outside, grid.normal[sides]))
+    return bool(np.isfinite(beside[0]) and not is_skin(*beside, _RING_LIKE))
 
 
 def _beside_skin(

@@ -34,7 +34,7 @@ _USUAL, _USUAL_WEIGHT = 0.014, (0.01, 0.1)
 """Metres of hair where nothing else is known, and its weight, in general and behind, relative to a photo that looks
 along the surface."""
 _FEW = 3.0
-"""Places whose height at the sides a photo shows that count as much as ``_USUAL``."""
+"""Places that photos show which count as much as what is usual: heights at the sides, bare scalp on top."""
 _SPREAD = 0.012
 """Metres over which maps are smooth where photos tell: a lock."""
 _FADE, _ENDS = 0.05, 0.015
@@ -61,6 +61,9 @@ _SQUARE = 0.25
 """Least cosine at which a photo tells roots from skin; below, a pixel covers a centimetre."""
 _NEAR, _GAP = 3, 0.02
 """Vertices whose mean is the skin below a place, and metres between hull and skin at most: the neck below the nape."""
+_HIGHEST, _CROWN, _BALD = (0.6, 0.09), (0.055, 0.085), 0.1
+"""Azimuth and s, metres, of the highest scalp in front; s up to which the crown is as bald as that and from which it
+has a ring again; and the weight of that, relative to a photo."""
 _EAR_LEVELS, _AT_EAR, _LOBE = 6, 0.008, 0.08
 """Levels above the hull, 24 mm, within which ears lie; metres in depth between a place at an ear and the head; and
 below the usual hairline, under the lobe, of hair that falls behind the ear."""
@@ -216,11 +219,20 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
     confidence = np.maximum(weight * np.where(value, 1, np.maximum(square, beyond)), ears)
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
     weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
-    prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * grid.behind
+    bald = _bald_crown(grid, confidence * square, ~value)
+    prior = np.where(below > _FADE, _ENDS, 1e-4) + np.maximum(_BEHIND * grid.behind, bald)
     sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])  # hair behind, rarely shown, is as long
     usual = np.maximum(below < 0, grid.behind * (sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))
-    mean = (weight * value + prior * usual) / (weight + prior)
+    mean = (weight * value + prior * np.where(bald > 0, 1 - bald / _BALD, usual)) / (weight + prior)
     return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), confidence
+
+
+def _bald_crown(grid: HullGrid, seen: np.ndarray, bare: np.ndarray) -> np.ndarray:
+    """(C, R) weight with which the crown, which no photo from the front shows, is bald: as much as the highest scalp
+    that photos show in front is ``bare`` (C, R), 0 to 1, where it is ``seen`` (C, R)."""
+    front = seen * (np.abs(grid.azimuth) < _HIGHEST[0]) * (grid.s < _HIGHEST[1])
+    share = (front * bare).sum() / (front.sum() + _FEW)
+    return _BALD * share**2 * np.clip((_CROWN[1] - grid.s) / (_CROWN[1] - _CROWN[0]), 0, 1) + 0 * grid.radius
 
 
 def _ears(grid: HullGrid, views: Sequence[HairView]) -> np.ndarray:
@@ -293,13 +305,14 @@ def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.n
     for view in views:
         weight = view.trust * _squarely(grid, view)
         told = votes(grid.points, view)
-        vote += weight * (told > 0)
+        vote += weight * (told > 0) * looked_up(np.broadcast_to(view.dense, view.hair.shape), grid.points, view)
         clear += weight * (told != 0)
     vote, clear = (each + _MIRROR * _mirrored(each) for each in (vote, clear))
     share = vote / np.maximum(clear, 1e-9)
     temple = np.exp(-(((np.abs(grid.azimuth) - _TEMPLE[0]) / _TEMPLE[1]) ** 2))
     inside = grid.s < grid.line[:, None] + _NO_ROOTS[0] + (_NO_ROOTS[1] - _NO_ROOTS[0]) * temple
-    usual = (grid.s < grid.line[:, None]).astype(float)
-    prior = 0.003 + _BEHIND * grid.behind * (grid.s > 0.12)
+    bald = _bald_crown(grid, clear, 1 - share)
+    usual = np.where(bald > 0, 1 - bald / _BALD, grid.s < grid.line[:, None])
+    prior = 0.003 + np.maximum(_BEHIND * grid.behind * (grid.s > 0.12), bald)
     value = (clear * share + prior * usual) / (clear + prior)
     return np.clip(grid.filled(value, clear + prior, 0.6 * _SPREAD), 0, 1) * inside * (there > 0.3)

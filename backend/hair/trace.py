@@ -324,7 +324,7 @@ _LEVELS = 5
 _BLOB, _LEAST_BLOB, _THROWN, _ONE_SIDE = 0.012, 0.0006, 0.002, 0.8
 """Metres off tight hair, and square metres there, of hair that is a bun or tail, and of a tail that was thrown up
 (0.0026; another person's head behind a crop has 0.001); least share of it in one blob, else it hangs at both sides."""
-_PER_HEIGHT, _COMBED_LENGTH = 1.5, 0.03
+_PER_HEIGHT, _COMBED_LENGTH = 2.0, 0.03
 """Length of hair that does not fall over skin relative to how far it stands off the head, where it runs every way, and
 metres by which combed hair is longer: hair that stands 25 mm off is not five times as long as hair that stands 5."""
 _TOUSLED, _TUFT = np.radians(25.0), 0.012
