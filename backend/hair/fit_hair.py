@@ -69,13 +69,6 @@ _DYED = 0.4
 """Log units: greatest error of the light's hue. Hair that is further off a natural hue is dyed."""
 _HUE_DEVIATION = 0.25
 """Log units: standard deviation of one photo's light hue, measured against other photos of the same hair."""
-_BESIDE = 0.008
-"""Metres, 0.006 to 0.012: reach of the comparison of hair with the skin beside it, across which the light is much the
-same. Nearer there are mostly roots and their shade; further away the light changes."""
-_LEAST_BESIDE = 0.01
-"""Share in [0, 1] of bare skin around a pixel, weighted over ``_BESIDE``: less than two of them from the skin."""
-_LEAST_PIXELS = 30
-"""Pixels of such hair that a comparison needs: a square centimetre of a head that fills the photo."""
 _TOGETHER = 8
 """Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
 
@@ -88,8 +81,7 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     because they come from lamps or walls at one side, or from JPEG blocks.
     """
     by_name = {face.name: face for face in faces}
-    log_skin = float(np.log(max(np.median(fitted.vertex_albedo[:, 1]), _DARKEST)))
-    seen = [_observed_albedo(guides, photo, by_name[photo.name], log_skin) for photo in fitted.photos]
+    seen = [_observed_albedo(guides, photo, by_name[photo.name]) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
     views = [colour for _, _, colour in seen if colour is not None]
     whole = colour_of_views(np.array(views)) if views else _UNKNOWN
@@ -138,29 +130,11 @@ def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
     return logs + np.stack([move[..., 1], np.zeros_like(move[..., 0]), -move[..., 0]], -1)
 
 
-def brighter_than_skin(log_light: np.ndarray, hair: np.ndarray, skin: np.ndarray, reach: float) -> float | None:
-    """Median log ratio of hair to the bare skin beside it; None where a photo shows too little of both.
-
-    Parameters
-    ----------
-    log_light : (H, W) float32 log linear light. hair, skin : (H, W) bool. reach : pixels.
-    """
-    share = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), reach)
-    beside = cv2.GaussianBlur(log_light * skin, (0, 0), reach) / np.maximum(share, 1e-6)
-    near = hair & (share > _LEAST_BESIDE)
-    return float(np.median((log_light - beside)[near])) if near.sum() >= _LEAST_PIXELS else None
-
-
 def _observed_albedo(
-    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, log_skin: float
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
-    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none.
-
-    The light is known from the face, and on top of the head and at its back it is a guess, a bad one where the sun
-    stands behind the person. The skin beside the hair, whose log albedo in green is ``log_skin``, has the hair's light,
-    but only roots and thin hair lie beside skin. So the brightness of the whole is the mean of what both say.
-    """
+    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none."""
     scale = min(1.0, _SIDE / max(face.labels.shape))
     camera = photo.camera.scaled(scale)
     size = camera.size
@@ -168,10 +142,7 @@ def _observed_albedo(
     if face.monochrome:
         linear = np.repeat((linear @ np.array(LUMINANCE, np.float32))[..., None], 3, axis=-1)
     labels = cv2.resize(face.labels, size, interpolation=cv2.INTER_NEAREST)
-    hair, skin = (  # without their edges, which are mixed with what is beside them
-        cv2.erode((labels == kind).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        for kind in (FaceClass.HAIR, FaceClass.SKIN)
-    )
+    hair = cv2.erode((labels == FaceClass.HAIR).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # without mixed edges
     pixel = camera.project(guides.astype(np.float64))
     column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
     inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
@@ -190,10 +161,6 @@ def _observed_albedo(
         return log_albedo, shown, None
     whole = np.median(log_albedo[shown], 0)
     log_albedo -= whole
-    reach = _BESIDE * float(camera.intrinsics[0, 0] / np.median(pixel[..., 2]))
-    brighter = brighter_than_skin(np.log(np.maximum(linear[..., 1], _DARKEST)), hair, skin, reach)
-    if brighter is not None:
-        whole = whole + 0.5 * (log_skin + brighter - whole[1])
     return log_albedo, shown, whole
 
 

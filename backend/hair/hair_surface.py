@@ -33,7 +33,7 @@ _SKIN_LEVELS = 3
 _USUAL, _USUAL_WEIGHT = 0.014, (0.01, 0.1)
 """Metres of hair where nothing else is known, and its weight, in general and behind, relative to a photo that looks
 along the surface."""
-_FEW = 3.0
+_FEW = 1.0
 """Places that photos show which count as much as what is usual: heights at the sides, bare scalp on top."""
 _SPREAD = 0.012
 """Metres over which maps are smooth where photos tell: a lock."""
@@ -61,7 +61,7 @@ _SQUARE = 0.25
 """Least cosine at which a photo tells roots from skin; below, a pixel covers a centimetre."""
 _NEAR, _GAP = 3, 0.02
 """Vertices whose mean is the skin below a place, and metres between hull and skin at most: the neck below the nape."""
-_HIGHEST, _CROWN, _BALD = (0.6, 0.09), (0.055, 0.085), 0.1
+_HIGHEST, _CROWN, _BALD = (0.6, 0.09), (0.055, 0.085), 0.3
 """Azimuth and s, metres, of the highest scalp in front; s up to which the crown is as bald as that and from which it
 has a ring again; and the weight of that, relative to a photo."""
 _EAR_LEVELS, _AT_EAR, _LOBE = 6, 0.008, 0.08
