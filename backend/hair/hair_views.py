@@ -25,14 +25,16 @@ _MARGIN = 0.10
 BARE_FACE = 1.0
 """Extra cost of hair in front of the bare face, on top of the cost of hair anywhere that the photo shows none."""
 _RIM = 0.015
-"""Metres. Where a third of the hair on top of a head is thinner than this, its thin parts are not hair: parsing nets
-label the edges of bald heads as hair, while a full head's hair is at least 20 mm thick. (Full heads have 0 to 0.28 of
-thin hair, balding ones 0.35 to 1, 160 photos.) Beside the head thin lines stay,
+"""Metres. Where most of the hair on top of a head is thinner than this, its thin parts are not hair: parsing nets label
+the edges of bald heads as hair, while a full head's hair is at least 20 mm thick. Beside the head thin lines stay,
 because hair may be seen at a grazing angle there."""
 _MIXED, _HUE = (0.2, 0.7), 5.0
 """Share of the way from the skin's hue to that of the hair beside it at which thin hair on top hides none of the scalp,
 and all of it; and CIELAB units by which the two must differ for this to tell. On top of full heads labels are at
 0.8 to 1.5 of the way, on bald and balding ones at 0.2 to 0.8 (27 people, by person)."""
+_MUCH = (0.45, 0.65)
+"""Share of the hair on top that is thin at which it is believed to be, not and quite: hairlines have the hue of the
+skin beside them by the photo's blur. Balding heads have 0.55 to 0.9, of the photos of full heads 0.94 less than 0.45."""
 _SIDE, _TOP = 0.5, 0.8
 """Cosine to straight up from the head's middle below which hair is beside the head, and from which it is on top."""
 _BORDER = 0.004
@@ -145,9 +147,7 @@ def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int,
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _upward(
-    template: Template, photo: FittedPhoto, camera: Camera, shape: tuple[int, int]
-) -> tuple[float, np.ndarray]:
+def _upward(template: Template, photo: FittedPhoto, camera: Camera, shape: tuple[int, int]) -> tuple[float, np.ndarray]:
     """Pixels per metre at the middle of the skull, and (H, W) cosine of each pixel's direction from there to straight
     up."""
     scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
@@ -175,8 +175,14 @@ def hair_density(pixels: np.ndarray, hair: np.ndarray, skin: np.ndarray, upward:
     hue = cv2.GaussianBlur(hue * hair[..., None], (0, 0), _TOGETHER) / np.maximum(weight, 1e-3)[..., None]
     share = (hue - bare) @ apart / max(float(apart @ apart), 1e-6)
     thin = 1 - np.clip((share - _MIXED[0]) / (_MIXED[1] - _MIXED[0]), 0, 1)
-    sure = float(apart @ apart) / (float(apart @ apart) + _HUE**2)
-    return 1 - sure * np.clip((upward - _SIDE) / (_TOP - _SIDE), 0, 1) * thin
+    top = np.clip((upward - _SIDE) / (_TOP - _SIDE), 0, 1)
+    much = (top * hair * thin).sum() / max(float((top * hair).sum()), 1e-6)
+    sure = (
+        float(apart @ apart)
+        / (float(apart @ apart) + _HUE**2)
+        * np.clip((much - _MUCH[0]) / (_MUCH[1] - _MUCH[0]), 0, 1)
+    )
+    return 1 - sure * top * thin
 
 
 def _bald_rim(scale: float, upward: np.ndarray, hair: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -184,7 +190,7 @@ def _bald_rim(scale: float, upward: np.ndarray, hair: np.ndarray, hidden: np.nda
     (H, W) bool occluders; scale, upward : of ``_upward``."""
     on_top, width = upward > np.sqrt(0.5), _RIM * scale  # pixels
     thin = hair & (cv2.morphologyEx(hair.astype(np.uint8), cv2.MORPH_OPEN, disc(max(1, round(0.5 * width)))) == 0)
-    if 3 * (thin & on_top).sum() <= (hair & on_top).sum():  # thinned by its own edges alone
+    if 2 * (thin & on_top).sum() <= (hair & on_top).sum():  # thinned by its own edges alone
         return np.zeros_like(on_top)
     beside_hat = cv2.dilate(hidden.astype(np.uint8), disc(max(1, round(width)))) > 0
     return thin & on_top & ~beside_hat  # below a hat a strip of hair is hair

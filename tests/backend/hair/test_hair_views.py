@@ -118,9 +118,7 @@ def test_beside_the_border_of_the_file_labels_do_not_end_the_hair(template: Temp
 @pytest.mark.parametrize(("colour", "least", "most"), [
     ((70, 55, 45), 1.0, 1.0), ((150, 135, 125), 0.9, 1.0), ((148, 116, 101), 0.2, 0.8), ((235, 190, 170), 0.0, 0.2),
 ])  # fmt: skip
-def test_hair_on_top_is_as_dense_as_its_hue_is_that_of_hair(
-    colour: tuple[int, ...], least: float, most: float
-) -> None:
+def test_hair_on_top_is_as_dense_as_its_hue_is_that_of_hair(colour: tuple[int, ...], least: float, most: float) -> None:
     """Hair of the sides' colour, the same in the sun, half skin and half hair, and a scalp that shines: parsing nets
     call all of them hair, and all of them were full hair."""
     hair, skin = np.zeros((2, 60, 60), np.float32)

@@ -97,7 +97,9 @@ def test_white_hair_is_as_white_as_its_lit_part() -> None:
     hairline = 105
     rows = np.broadcast_to(np.arange(SIZE)[:, None], (SIZE, SIZE))
     labels = np.where(rows < hairline, FaceClass.HAIR, FaceClass.SKIN).astype(np.uint8)
-    linear = np.where(labels == FaceClass.HAIR, 0.5, SKIN) * np.where((rows >= hairline - 6) & (rows < hairline), 0.4, 1.0)
+    linear = np.where(labels == FaceClass.HAIR, 0.5, SKIN) * np.where(
+        (rows >= hairline - 6) & (rows < hairline), 0.4, 1.0
+    )
     pixels = np.repeat(np.round(255 * srgb_from_linear(linear)).astype(np.uint8)[..., None], 3, 2)
     _, (roots, _) = coloured(pixels, labels)
     assert np.median(roots) == pytest.approx(0.5, rel=0.12)
