@@ -279,8 +279,6 @@ of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE
 _RING_STANDS = 0.007
 """Metres of mean height at the sides from which there is a ring, of whatever colour (7.6 to 12 mm; shaved 4.5 to
 5.6)."""
-_RING_SIDES = 1.8
-"""Radians from the front, to behind the ears, where photos show how far a ring stands off."""
 _LEAST_PLACES = 20
 """Places of the grid, 15 square centimetres, that show a part of the hair."""
 _SQUARE = 0.1
@@ -440,7 +438,7 @@ def has_ring(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace
     """Whether hair grows at the sides, below a top that looks like skin: it stands off, or its colour differs."""
     grid = surface.grid
     sides = (grid.s > _RING) & (grid.s < grid.line[:, None])
-    if surface.height[sides & (np.abs(grid.azimuth) < _RING_SIDES)].mean() > _RING_STANDS:
+    if surface.height[sides].mean() > _RING_STANDS:
         return True
     outside = (grid.points + grid.normal * surface.height[..., None])[sides]
     beside = _beside_skin(fitted, faces, (outside, grid.normal[sides]))

@@ -59,8 +59,8 @@ _NO_ROOTS, _TEMPLE = (0.008, 0.03), (1.0, 0.35)
 width of these in radians: what is further out has fallen over skin."""
 _SQUARE = 0.25
 """Least cosine at which a photo tells roots from skin; below, a pixel covers a centimetre."""
-_NEAR, _GAP = 3, 0.02
-"""Vertices whose mean is the skin below a place, and metres between hull and skin at most: the neck below the nape."""
+_NEAR = 3
+"""Vertices whose mean is the skin below a place."""
 _HIGHEST, _CROWN, _BALD = (0.6, 0.09), (0.055, 0.085), 0.3
 """Azimuth and s, metres, of the highest scalp in front; s up to which the crown is as bald as that and from which it
 has a ring again; and the weight of that, relative to a photo."""
@@ -169,7 +169,7 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
     around = unit_vectors(around - (around * down).sum(-1, keepdims=True) * down)
     scalp = neutral[: template.head.vertex_stop][template.regions["ears"][: template.head.vertex_stop] < 0.3]
     near = scalp[cKDTree(scalp).query(place, k=_NEAR)[1]].mean(2)
-    gap = np.clip(((place - near) * normal).sum(-1), 0, _GAP)
+    gap = np.maximum(((place - near) * normal).sum(-1), 0)
     line = hull.line(azimuth, hull.hairline if line is None else line)
     return HullGrid(place, normal, down, around, radius, line, place - gap[..., None] * normal)
 

@@ -28,13 +28,13 @@ _RIM = 0.015
 """Metres. Where most of the hair on top of a head is thinner than this, its thin parts are not hair: parsing nets label
 the edges of bald heads as hair, while a full head's hair is at least 20 mm thick. Beside the head thin lines stay,
 because hair may be seen at a grazing angle there."""
-_MIXED, _HUE = (0.2, 0.7), 5.0
+_MIXED, _HUE = (0.35, 0.8), 5.0
 """Share of the way from the skin's hue to that of the hair beside it at which thin hair on top hides none of the scalp,
 and all of it; and CIELAB units by which the two must differ for this to tell. On top of full heads labels are at
 0.8 to 1.5 of the way, on bald and balding ones at 0.2 to 0.8 (27 people, by person)."""
-_MUCH = (0.45, 0.65)
-"""Share of the hair on top that is thin at which it is believed to be, not and quite: hairlines have the hue of the
-skin beside them by the photo's blur. Balding heads have 0.55 to 0.9, of the photos of full heads 0.94 less than 0.45."""
+_MUCH = (0.3, 0.5)
+"""Share of the hair on top that is thin, the median over the photos, at which it is believed to be, not and quite:
+hairlines have the hue of the skin beside them by the photo's blur (full heads 0 to 0.2, two balding ones 0.7)."""
 _SIDE, _TOP = 0.5, 0.8
 """Cosine to straight up from the head's middle below which hair is beside the head, and from which it is on top."""
 _BORDER = 0.004
@@ -94,10 +94,22 @@ class HairView:
 def hair_views(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[HairView, ...]:
     """Make one view per fitted photo, in the fit's order; ``faces`` are matched by name."""
     by_name = {face.name: face for face in faces}
-    return tuple(_view(template, photo, by_name[photo.name]) for photo in fitted.photos)
+    seen = [_view(template, photo, by_name[photo.name]) for photo in fitted.photos]
+    much = float(np.median([share for _, share in seen])) if seen else 0.0
+    sure = np.clip((much - _MUCH[0]) / (_MUCH[1] - _MUCH[0]), 0, 1)
+    return tuple(_thinned(view, sure) for view, _ in seen)
 
 
-def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
+def _thinned(view: HairView, sure: float) -> HairView:
+    """The view with its ``dense`` believed as far as ``sure``, 0 to 1: what hides less than half of the scalp is less
+    of hair."""
+    dense = 1 - sure * (1 - view.dense)
+    hair = view.hair * np.minimum(2 * dense, 1)
+    return replace(view, hair=hair, face=np.maximum(view.face, view.hair - hair), dense=dense)
+
+
+def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[HairView, float]:
+    """One photo's view, and how much of the hair on top is thin, 0 to 1."""
     left, upper, right, lower = _box(template, photo, face.labels == FaceClass.HAIR)
     scale = min(1.0, VIEW_SIDE / max(right - left, lower - upper))
     there = (slice(upper, lower), slice(left, right))
@@ -119,10 +131,9 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     skin = share(face.labels == FaceClass.SKIN)
     scale, upward = _upward(template, photo, camera, hair.shape)
     rim = _bald_rim(scale, upward, hair > 0.5, hidden > 0.5)
-    dense = np.ones_like(hair) if face.monochrome else hair_density(pixels, hair * ~rim, skin, upward)
-    grows = np.minimum(2 * dense, 1) * ~rim  # hair that hides half of the scalp is hair
-    bare = np.maximum(share(np.isin(face.labels, _FACE)), hair * (1 - grows))
-    hair = hair * grows
+    bare = np.maximum(share(np.isin(face.labels, _FACE)), rim)
+    hair = hair * ~rim
+    dense, much = (np.ones_like(hair), 0.0) if face.monochrome else hair_density(pixels, hair, skin, upward)
     body, rings = body_mesh(photo.vertices[: template.head.vertex_stop], template)
     vertices, triangles = closed_head(photo.vertices, template)
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
@@ -132,7 +143,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
     curl = line_statistics(pixels, hair * known, skin, view.pixels_per_metre)
-    return replace(view, visible=known, dense=dense, curl=curl)
+    return replace(view, visible=known, dense=dense, curl=curl), much
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:
@@ -159,30 +170,26 @@ def _upward(template: Template, photo: FittedPhoto, camera: Camera, shape: tuple
     return float(camera.intrinsics[0, 0]) / distance, away @ up
 
 
-def hair_density(pixels: np.ndarray, hair: np.ndarray, skin: np.ndarray, upward: np.ndarray) -> np.ndarray:
-    """(H, W) ``HairView.dense`` on top of the head, 1 elsewhere: thin hair has a hue between that of the skin and that
-    of the hair beside the head. Brightness does not tell, as scalps and hair shine.
+def hair_density(
+    pixels: np.ndarray, hair: np.ndarray, skin: np.ndarray, upward: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """(H, W) ``HairView.dense`` on top of the head, 1 elsewhere, and how much of the hair on top is thin: its hue is
+    between that of the skin and that of the hair beside the head. Brightness does not tell, as scalps and hair shine.
 
     pixels : (H, W, 3) uint8. hair, skin : (H, W) in [0, 1]. upward : (H, W) cosine to straight up.
     """
     hue = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
     beside = (hair > 0.9) & (upward < _SIDE)
     if not beside.any() or not (skin > 0.9).any():
-        return np.ones_like(hair)
+        return np.ones_like(hair), 0.0
     bare = np.median(hue[skin > 0.9], 0)
     apart = np.median(hue[beside], 0) - bare
     weight = cv2.GaussianBlur(hair, (0, 0), _TOGETHER)
     hue = cv2.GaussianBlur(hue * hair[..., None], (0, 0), _TOGETHER) / np.maximum(weight, 1e-3)[..., None]
-    share = (hue - bare) @ apart / max(float(apart @ apart), 1e-6)
-    thin = 1 - np.clip((share - _MIXED[0]) / (_MIXED[1] - _MIXED[0]), 0, 1)
+    share = ((hue - bare) @ apart + _HUE**2) / (float(apart @ apart) + _HUE**2)
     top = np.clip((upward - _SIDE) / (_TOP - _SIDE), 0, 1)
-    much = (top * hair * thin).sum() / max(float((top * hair).sum()), 1e-6)
-    sure = (
-        float(apart @ apart)
-        / (float(apart @ apart) + _HUE**2)
-        * np.clip((much - _MUCH[0]) / (_MUCH[1] - _MUCH[0]), 0, 1)
-    )
-    return 1 - sure * top * thin
+    thin = top * np.clip((_MIXED[1] - share) / (_MIXED[1] - _MIXED[0]), 0, 1)
+    return 1 - thin, float((hair * thin).sum() / max((top * hair).sum(), 1.0))
 
 
 def _bald_rim(scale: float, upward: np.ndarray, hair: np.ndarray, hidden: np.ndarray) -> np.ndarray:

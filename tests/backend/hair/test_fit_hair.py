@@ -20,7 +20,7 @@ from backend.geometry.template import Template, load_template, triangles_from_qu
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, fit_hair, has_ring, hair_of_views, is_skin
+from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin
 from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, HullGrid, hair_surface, hull_grid, view_votes
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface

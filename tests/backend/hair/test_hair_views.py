@@ -126,6 +126,7 @@ def test_hair_on_top_is_as_dense_as_its_hue_is_that_of_hair(colour: tuple[int, .
     pixels = np.where(np.arange(60)[:, None, None] < 20, colour, (70, 55, 45)) * np.ones((60, 60, 1))
     pixels[40:] = 205, 160, 145
     upward = np.where(np.arange(60)[:, None] < 20, 1.0, 0.0) * np.ones((60, 60))
-    dense = hair_density(pixels.astype(np.uint8), hair, skin, upward)
+    dense, much = hair_density(pixels.astype(np.uint8), hair, skin, upward)
     assert least <= np.median(dense[4:12]) <= most
     assert dense[20:40].min() == 1
+    assert much == pytest.approx(1 - dense[:20].mean(), abs=0.01)
