@@ -33,7 +33,8 @@ _TONES = (0.55, 1.4)
 """Range of the random factor on a hair's colour, half of it per hair and half per lock. With it drawn hair has 0.68 of
 the photos' contrast (``evaluate hair``)."""
 _DEEP = 0.5
-"""Share of the light that reaches a hair's root, because the hair above shades it (ambient occlusion)."""
+"""Share of the light that reaches a hair's root, relative to its end, because the hair above shades it (ambient
+occlusion). Colours come from photos, so they already contain the shade along a hair on the mean."""
 _SHINE, _SHARPNESS = 0.05, 30.0
 """Strength of the specular highlight under white light (linear), and its exponent (Kajiya and Kay 1989, on the sine of
 the angle between the strand and the half vector)."""
@@ -165,7 +166,7 @@ def _shaded(
     highlight = sine**_SHARPNESS
     usual = max(float(highlight.mean()), 1e-6)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
-    return (albedo + shine * (highlight - usual)) * shading * open_
+    return (albedo + shine * (highlight - usual)) * shading * open_ / open_.mean(1, keepdims=True)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

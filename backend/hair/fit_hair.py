@@ -69,13 +69,6 @@ _DYED = 0.4
 """Log units: greatest error of the light's hue. Hair that is further off a natural hue is dyed."""
 _HUE_DEVIATION = 0.25
 """Log units: standard deviation of one photo's light hue, measured against other photos of the same hair."""
-_BESIDE = 0.008
-"""Metres, 0.006 to 0.012: reach of the comparison of hair with the skin beside it, across which the light is much the
-same. Nearer there are mostly roots and their shade; further away the light changes."""
-_LEAST_BESIDE = 0.01
-"""Share in [0, 1] of bare skin around a pixel, weighted over ``_BESIDE``: less than two of them from the skin."""
-_LEAST_PIXELS = 30
-"""Pixels of such hair that a comparison needs: a square centimetre of a head that fills the photo."""
 _TOGETHER = 8
 """Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
 
@@ -88,8 +81,7 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     because they come from lamps or walls at one side, or from JPEG blocks.
     """
     by_name = {face.name: face for face in faces}
-    log_skin = float(np.log(max(np.median(fitted.vertex_albedo[:, 1]), _DARKEST)))
-    seen = [_observed_albedo(guides, photo, by_name[photo.name], log_skin) for photo in fitted.photos]
+    seen = [_observed_albedo(guides, photo, by_name[photo.name]) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
     views = [colour for _, _, colour in seen if colour is not None]
     whole = colour_of_views(np.array(views)) if views else _UNKNOWN
@@ -138,29 +130,11 @@ def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
     return logs + np.stack([move[..., 1], np.zeros_like(move[..., 0]), -move[..., 0]], -1)
 
 
-def brighter_than_skin(log_light: np.ndarray, hair: np.ndarray, skin: np.ndarray, reach: float) -> float | None:
-    """Median log ratio of hair to the bare skin beside it; None where a photo shows too little of both.
-
-    Parameters
-    ----------
-    log_light : (H, W) float32 log linear light. hair, skin : (H, W) bool. reach : pixels.
-    """
-    share = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), reach)
-    beside = cv2.GaussianBlur(log_light * skin, (0, 0), reach) / np.maximum(share, 1e-6)
-    near = hair & (share > _LEAST_BESIDE)
-    return float(np.median((log_light - beside)[near])) if near.sum() >= _LEAST_PIXELS else None
-
-
 def _observed_albedo(
-    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, log_skin: float
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
-    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none.
-
-    The light is known from the face, and on top of the head and at its back it is a guess, a bad one where the sun
-    stands behind the person. The skin beside the hair, whose log albedo in green is ``log_skin``, has the hair's light,
-    but only roots and thin hair lie beside skin. So the brightness of the whole is the mean of what both say.
-    """
+    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none."""
     scale = min(1.0, _SIDE / max(face.labels.shape))
     camera = photo.camera.scaled(scale)
     size = camera.size
@@ -168,10 +142,7 @@ def _observed_albedo(
     if face.monochrome:
         linear = np.repeat((linear @ np.array(LUMINANCE, np.float32))[..., None], 3, axis=-1)
     labels = cv2.resize(face.labels, size, interpolation=cv2.INTER_NEAREST)
-    hair, skin = (  # without their edges, which are mixed with what is beside them
-        cv2.erode((labels == kind).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        for kind in (FaceClass.HAIR, FaceClass.SKIN)
-    )
+    hair = cv2.erode((labels == FaceClass.HAIR).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # without mixed edges
     pixel = camera.project(guides.astype(np.float64))
     column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
     inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
@@ -190,10 +161,6 @@ def _observed_albedo(
         return log_albedo, shown, None
     whole = np.median(log_albedo[shown], 0)
     log_albedo -= whole
-    reach = _BESIDE * float(camera.intrinsics[0, 0] / np.median(pixel[..., 2]))
-    brighter = brighter_than_skin(np.log(np.maximum(linear[..., 1], _DARKEST)), hair, skin, reach)
-    if brighter is not None:
-        whole = whole + 0.5 * (log_skin + brighter - whole[1])
     return log_albedo, shown, whole
 
 
@@ -309,8 +276,9 @@ _SKIN_LIKE, _STUBBLE_HUE, _SHINE, _RING_LIKE = 13.2, 18.0, 0.3, 25.0
 hair (14 and more) of official portraits (public domain; ``evaluate hair --low``), and in hue alone of stubble (6 to 15;
 of tied hair 19 and more). A scalp that shines is lighter, which counts ``_SHINE``. Sides of a bald top differ by
 ``_RING_LIKE`` where a ring of hair grows (29, 40), and by less where they are shaved (9 to 22)."""
-_TOP_SIDES = 1.8
-"""Radians from the front: the top reaches to behind the ears."""
+_RING_STANDS = 0.007
+"""Metres of mean height at the sides from which there is a ring, of whatever colour (7.6 to 12 mm; shaved 4.5 to
+5.6)."""
 _LEAST_PLACES = 20
 """Places of the grid, 15 square centimetres, that show a part of the hair."""
 _SQUARE = 0.1
@@ -432,9 +400,9 @@ def hair_of_views(
     if low:
         hue, lighter = _beside_skin(fitted, faces)
         if is_skin(hue, lighter):
-            if not bald_top(surface, fitted, faces):
+            ring = has_ring(surface, fitted, faces)
+            if not ring:
                 return None
-            ring, surface = True, replace(surface, roots=surface.roots * (grid.s > _RING))
     curl = style.curl if style else find_curl([view.curl for view in views], low and not ring)
     if curl.upright and falls(surface):
         curl = LONG_COILS
@@ -466,13 +434,15 @@ def is_skin(hue: float, lighter: float, most: float = _SKIN_LIKE) -> bool:
     return float(np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1))) < most
 
 
-def bald_top(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:
-    """Whether what is labelled as hair on top is skin, while hair grows at the sides."""
-    grid, outside = surface.grid, surface.grid.points + surface.grid.normal * surface.height[..., None]
-    top = (grid.s < _RING) & (np.abs(grid.azimuth) < _TOP_SIDES)
+def has_ring(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:
+    """Whether hair grows at the sides, below a top that looks like skin: it stands off, or its colour differs."""
+    grid = surface.grid
     sides = (grid.s > _RING) & (grid.s < grid.line[:, None])
-    above, beside = (_beside_skin(fitted, faces, (outside[part], grid.normal[part])) for part in (top, sides))
-    return is_skin(*above) and np.isfinite(beside[0]) and not is_skin(*beside, _RING_LIKE)
+    if surface.height[sides].mean() > _RING_STANDS:
+        return True
+    outside = (grid.points + grid.normal * surface.height[..., None])[sides]
+    beside = _beside_skin(fitted, faces, (outside, grid.normal[sides]))
+    return bool(np.isfinite(beside[0]) and not is_skin(*beside, _RING_LIKE))
 
 
 def _beside_skin(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
 from backend.geometry.surface_fields import solve_symmetric
 from backend.geometry.template import Template
@@ -32,6 +33,8 @@ _SKIN_LEVELS = 3
 _USUAL, _USUAL_WEIGHT = 0.014, (0.01, 0.1)
 """Metres of hair where nothing else is known, and its weight, in general and behind, relative to a photo that looks
 along the surface."""
+_FEW = 1.0
+"""Places that photos show which count as much as what is usual: heights at the sides, bare scalp on top."""
 _SPREAD = 0.012
 """Metres over which maps are smooth where photos tell: a lock."""
 _FADE, _ENDS = 0.05, 0.015
@@ -56,6 +59,11 @@ _NO_ROOTS, _TEMPLE = (0.008, 0.03), (1.0, 0.35)
 width of these in radians: what is further out has fallen over skin."""
 _SQUARE = 0.25
 """Least cosine at which a photo tells roots from skin; below, a pixel covers a centimetre."""
+_NEAR = 3
+"""Vertices whose mean is the skin below a place."""
+_HIGHEST, _CROWN, _BALD = (0.6, 0.09), (0.055, 0.085), 0.3
+"""Azimuth and s, metres, of the highest scalp in front; s up to which the crown is as bald as that and from which it
+has a ring again; and the weight of that, relative to a photo."""
 _EAR_LEVELS, _AT_EAR, _LOBE = 6, 0.008, 0.08
 """Levels above the hull, 24 mm, within which ears lie; metres in depth between a place at an ear and the head; and
 below the usual hairline, under the lobe, of hair that falls behind the ear."""
@@ -65,7 +73,8 @@ below the usual hairline, under the lobe, of hair that falls behind the ear."""
 class HullGrid:
     """The hull of one head as a grid. ``points``, ``normal``, ``down``, ``around`` : (COLUMNS, ROWS, 3), metres and
     unit vectors; ``radius`` : (COLUMNS, ROWS) metres per radian round the head. ``line`` : (COLUMNS,) s of the usual
-    hairline."""
+    hairline. ``skin`` : (COLUMNS, ROWS, 3) the skin below ``points``, on which short hair lies: at the nape the hull
+    hangs down before the neck."""
 
     points: np.ndarray
     normal: np.ndarray
@@ -73,6 +82,7 @@ class HullGrid:
     around: np.ndarray
     radius: np.ndarray
     line: np.ndarray
+    skin: np.ndarray
 
     @property
     def azimuth(self) -> np.ndarray:
@@ -157,7 +167,11 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
     around = np.where(radius[..., None] > 1e-3, turn / np.maximum(radius, 1e-9)[..., None], flat)
     down = unit_vectors(down)
     around = unit_vectors(around - (around * down).sum(-1, keepdims=True) * down)
-    return HullGrid(place, normal, down, around, radius, hull.line(azimuth, hull.hairline if line is None else line))
+    scalp = neutral[: template.head.vertex_stop][template.regions["ears"][: template.head.vertex_stop] < 0.3]
+    near = scalp[cKDTree(scalp).query(place, k=_NEAR)[1]].mean(2)
+    gap = np.maximum(((place - near) * normal).sum(-1), 0)
+    line = hull.line(azimuth, hull.hairline if line is None else line)
+    return HullGrid(place, normal, down, around, radius, line, place - gap[..., None] * normal)
 
 
 def view_votes(grid: HullGrid, view: HairView) -> np.ndarray:
@@ -205,11 +219,20 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
     confidence = np.maximum(weight * np.where(value, 1, np.maximum(square, beyond)), ears)
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
     weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
-    prior = np.where(below > _FADE, _ENDS, 1e-4) + _BEHIND * grid.behind
+    bald = _bald_crown(grid, confidence * square, ~value)
+    prior = np.where(below > _FADE, _ENDS, 1e-4) + np.maximum(_BEHIND * grid.behind, bald)
     sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])  # hair behind, rarely shown, is as long
     usual = np.maximum(below < 0, grid.behind * (sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))
-    mean = (weight * value + prior * usual) / (weight + prior)
+    mean = (weight * value + prior * np.where(bald > 0, 1 - bald / _BALD, usual)) / (weight + prior)
     return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), confidence
+
+
+def _bald_crown(grid: HullGrid, seen: np.ndarray, bare: np.ndarray) -> np.ndarray:
+    """(C, R) weight with which the crown, which no photo from the front shows, is bald: as much as the highest scalp
+    that photos show in front is ``bare`` (C, R), 0 to 1, where it is ``seen`` (C, R)."""
+    front = seen * (np.abs(grid.azimuth) < _HIGHEST[0]) * (grid.s < _HIGHEST[1])
+    share = (front * bare).sum() / (front.sum() + _FEW)
+    return _BALD * share**2 * np.clip((_CROWN[1] - grid.s) / (_CROWN[1] - _CROWN[0]), 0, 1) + 0 * grid.radius
 
 
 def _ears(grid: HullGrid, views: Sequence[HairView]) -> np.ndarray:
@@ -235,7 +258,7 @@ def _height(
     thin = _tapered(grid, there)
     behind = grid.behind * np.clip((grid.s - 0.05) / 0.05, 0, 1)
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
-    value, cut_value, cut = _USUAL * weight, *np.zeros((2, *there.shape))
+    value, shown, cut_value, cut = np.zeros((4, *there.shape))
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.points)
         cosine = (towards * grid.normal).sum(-1)
@@ -249,7 +272,10 @@ def _height(
         cut_value, cut, clear = cut_value + beyond * full, cut + beyond, clear * ends
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
             value += more * there_full
-            weight += more
+            shown += more
+    sides = (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1]) & (grid.s < grid.line[:, None]) & (there > 0.5)
+    usual = (value[sides].sum() + _FEW * _USUAL) / (shown[sides].sum() + _FEW)  # behind, hair is as thick as beside
+    value, weight = value + weight * (_USUAL + (usual - _USUAL) * grid.behind), weight + shown
     up = np.cumsum(total, 2)
     last = LEVELS - up[..., ::-1].argmax(2)  # what no photo shows, beyond their borders, does not bound it
     bound = np.where((up.max(2) > 0) & (there > 0.2), last * RISE, LEVELS * RISE)
@@ -279,13 +305,14 @@ def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.n
     for view in views:
         weight = view.trust * _squarely(grid, view)
         told = votes(grid.points, view)
-        vote += weight * (told > 0)
+        vote += weight * (told > 0) * looked_up(np.broadcast_to(view.dense, view.hair.shape), grid.points, view)
         clear += weight * (told != 0)
     vote, clear = (each + _MIRROR * _mirrored(each) for each in (vote, clear))
     share = vote / np.maximum(clear, 1e-9)
     temple = np.exp(-(((np.abs(grid.azimuth) - _TEMPLE[0]) / _TEMPLE[1]) ** 2))
     inside = grid.s < grid.line[:, None] + _NO_ROOTS[0] + (_NO_ROOTS[1] - _NO_ROOTS[0]) * temple
-    usual = (grid.s < grid.line[:, None]).astype(float)
-    prior = 0.003 + _BEHIND * grid.behind * (grid.s > 0.12)
+    bald = _bald_crown(grid, clear, 1 - share)
+    usual = np.where(bald > 0, 1 - bald / _BALD, grid.s < grid.line[:, None])
+    prior = 0.003 + np.maximum(_BEHIND * grid.behind * (grid.s > 0.12), bald)
     value = (clear * share + prior * usual) / (clear + prior)
     return np.clip(grid.filled(value, clear + prior, 0.6 * _SPREAD), 0, 1) * inside * (there > 0.3)

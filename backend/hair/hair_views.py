@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, triangles_from_quads
-from backend.geometry.vectors import disc
+from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.curl import line_statistics
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
@@ -28,6 +28,15 @@ _RIM = 0.015
 """Metres. Where most of the hair on top of a head is thinner than this, its thin parts are not hair: parsing nets label
 the edges of bald heads as hair, while a full head's hair is at least 20 mm thick. Beside the head thin lines stay,
 because hair may be seen at a grazing angle there."""
+_MIXED, _HUE = (0.35, 0.8), 5.0
+"""Share of the way from the skin's hue to that of the hair beside it at which thin hair on top hides none of the scalp,
+and all of it; and CIELAB units by which the two must differ for this to tell. On top of full heads labels are at
+0.8 to 1.5 of the way, on bald and balding ones at 0.2 to 0.8 (27 people, by person)."""
+_MUCH = (0.3, 0.5)
+"""Share of the hair on top that is thin, the median over the photos, at which it is believed to be, not and quite:
+hairlines have the hue of the skin beside them by the photo's blur (full heads 0 to 0.2, two balding ones 0.7)."""
+_SIDE, _TOP = 0.5, 0.8
+"""Cosine to straight up from the head's middle below which hair is beside the head, and from which it is on top."""
 _BORDER = 0.004
 """Metres along the file's border where labels show hair, but not its end: there the nets round the hair off, by up to
 three pixels of a head as large as theirs."""
@@ -55,6 +64,7 @@ class HairView:
     camera : for these pixels.
     hair : (H, W) float32, share of hair in each pixel. visible : (H, W) float32, 0 where occluded or outside the photo.
     face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips. ears : (H, W) float32, share of ears.
+    dense : (H, W) float32, 0 to 1, how much of the scalp the hair hides where there is hair.
     direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times the structure
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
@@ -72,6 +82,7 @@ class HairView:
     depth: np.ndarray
     trust: float
     curl: np.ndarray | None = None
+    dense: np.ndarray | float = 1.0
 
     @property
     def pixels_per_metre(self) -> float:
@@ -83,10 +94,22 @@ class HairView:
 def hair_views(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[HairView, ...]:
     """Make one view per fitted photo, in the fit's order; ``faces`` are matched by name."""
     by_name = {face.name: face for face in faces}
-    return tuple(_view(template, photo, by_name[photo.name]) for photo in fitted.photos)
+    seen = [_view(template, photo, by_name[photo.name]) for photo in fitted.photos]
+    much = float(np.median([share for _, share in seen])) if seen else 0.0
+    sure = np.clip((much - _MUCH[0]) / (_MUCH[1] - _MUCH[0]), 0, 1)
+    return tuple(_thinned(view, sure) for view, _ in seen)
 
 
-def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
+def _thinned(view: HairView, sure: float) -> HairView:
+    """The view with its ``dense`` believed as far as ``sure``, 0 to 1: what hides less than half of the scalp is less
+    of hair."""
+    dense = 1 - sure * (1 - view.dense)
+    hair = view.hair * np.minimum(2 * dense, 1)
+    return replace(view, hair=hair, face=np.maximum(view.face, view.hair - hair), dense=dense)
+
+
+def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[HairView, float]:
+    """One photo's view, and how much of the hair on top is thin, 0 to 1."""
     left, upper, right, lower = _box(template, photo, face.labels == FaceClass.HAIR)
     scale = min(1.0, VIEW_SIDE / max(right - left, lower - upper))
     there = (slice(upper, lower), slice(left, right))
@@ -105,9 +128,12 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     hidden = share(face.labels == FaceClass.OCCLUDER)
     inside = share(_inside_file(face))
     hair, ears = (share(face.labels == kind) for kind in (FaceClass.HAIR, FaceClass.EARS))
-    rim = _bald_rim(template, photo, camera, hair > 0.5, hidden > 0.5)
+    skin = share(face.labels == FaceClass.SKIN)
+    scale, upward = _upward(template, photo, camera, hair.shape)
+    rim = _bald_rim(scale, upward, hair > 0.5, hidden > 0.5)
     bare = np.maximum(share(np.isin(face.labels, _FACE)), rim)
     hair = hair * ~rim
+    dense, much = (np.ones_like(hair), 0.0) if face.monochrome else hair_density(pixels, hair, skin, upward)
     body, rings = body_mesh(photo.vertices[: template.head.vertex_stop], template)
     vertices, triangles = closed_head(photo.vertices, template)
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
@@ -116,8 +142,8 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> HairView:
     view = HairView(photo.name, camera, hair, known, bare, ears, strand_direction(pixels, hair), depth, float(trust))
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
-    skin = share(face.labels == FaceClass.SKIN)
-    return replace(view, visible=known, curl=line_statistics(pixels, hair * known, skin, view.pixels_per_metre))
+    curl = line_statistics(pixels, hair * known, skin, view.pixels_per_metre)
+    return replace(view, visible=known, dense=dense, curl=curl), much
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:
@@ -132,19 +158,44 @@ def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int,
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _bald_rim(
-    template: Template, photo: FittedPhoto, camera: Camera, hair: np.ndarray, hidden: np.ndarray
-) -> np.ndarray:
-    """(H, W) bool mask of the edge of a bald head that is labelled as ``hair`` (H, W) bool: see ``_RIM``. ``hidden`` :
-    (H, W) bool occluders."""
+def _upward(template: Template, photo: FittedPhoto, camera: Camera, shape: tuple[int, int]) -> tuple[float, np.ndarray]:
+    """Pixels per metre at the middle of the skull, and (H, W) cosine of each pixel's direction from there to straight
+    up."""
     scalp = template.regions["scalp"][: template.head.vertex_stop] > 0.5
-    middle = photo.vertices[: template.head.vertex_stop][scalp].mean(0)  # within the skull
+    middle = photo.vertices[: template.head.vertex_stop][scalp].mean(0)
     column, row, distance = camera.project(middle[None])[0]
-    up = camera.project((middle + np.array([0.0, 0.05, 0.0]))[None])[0, :2] - [column, row]
-    rows, columns = np.indices(hair.shape)
-    across, down = columns - column, rows - row
-    on_top = across * up[0] + down * up[1] > np.abs(across * up[1] - down * up[0])  # within 45 degrees of straight up
-    width = _RIM * float(camera.intrinsics[0, 0]) / distance  # pixels
+    up = unit_vectors(camera.project((middle + np.array([0.0, 0.05, 0.0]))[None])[0, :2] - [column, row])
+    rows, columns = np.indices(shape)
+    away = unit_vectors(np.stack([columns - column, rows - row], -1))
+    return float(camera.intrinsics[0, 0]) / distance, away @ up
+
+
+def hair_density(
+    pixels: np.ndarray, hair: np.ndarray, skin: np.ndarray, upward: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """(H, W) ``HairView.dense`` on top of the head, 1 elsewhere, and how much of the hair on top is thin: its hue is
+    between that of the skin and that of the hair beside the head. Brightness does not tell, as scalps and hair shine.
+
+    pixels : (H, W, 3) uint8. hair, skin : (H, W) in [0, 1]. upward : (H, W) cosine to straight up.
+    """
+    hue = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
+    beside = (hair > 0.9) & (upward < _SIDE)
+    if not beside.any() or not (skin > 0.9).any():
+        return np.ones_like(hair), 0.0
+    bare = np.median(hue[skin > 0.9], 0)
+    apart = np.median(hue[beside], 0) - bare
+    weight = cv2.GaussianBlur(hair, (0, 0), _TOGETHER)
+    hue = cv2.GaussianBlur(hue * hair[..., None], (0, 0), _TOGETHER) / np.maximum(weight, 1e-3)[..., None]
+    share = ((hue - bare) @ apart + _HUE**2) / (float(apart @ apart) + _HUE**2)
+    top = np.clip((upward - _SIDE) / (_TOP - _SIDE), 0, 1)
+    thin = top * np.clip((_MIXED[1] - share) / (_MIXED[1] - _MIXED[0]), 0, 1)
+    return 1 - thin, float((hair * thin).sum() / max((top * hair).sum(), 1.0))
+
+
+def _bald_rim(scale: float, upward: np.ndarray, hair: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """(H, W) bool mask of the edge of a bald head that is labelled as ``hair`` (H, W) bool: see ``_RIM``. ``hidden`` :
+    (H, W) bool occluders; scale, upward : of ``_upward``."""
+    on_top, width = upward > np.sqrt(0.5), _RIM * scale  # pixels
     thin = hair & (cv2.morphologyEx(hair.astype(np.uint8), cv2.MORPH_OPEN, disc(max(1, round(0.5 * width)))) == 0)
     if 2 * (thin & on_top).sum() <= (hair & on_top).sum():  # thinned by its own edges alone
         return np.zeros_like(on_top)

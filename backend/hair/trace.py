@@ -324,9 +324,9 @@ _LEVELS = 5
 _BLOB, _LEAST_BLOB, _THROWN, _ONE_SIDE = 0.012, 0.0006, 0.002, 0.8
 """Metres off tight hair, and square metres there, of hair that is a bun or tail, and of a tail that was thrown up
 (0.0026; another person's head behind a crop has 0.001); least share of it in one blob, else it hangs at both sides."""
-_PER_HEIGHT = (1.5, 5.0)
-"""Length of hair relative to how far it stands off the head where it does not fall over skin: that of hair which runs
-every way, and of combed hair."""
+_PER_HEIGHT, _COMBED_LENGTH = 2.0, 0.03
+"""Length of hair that does not fall over skin relative to how far it stands off the head, where it runs every way, and
+metres by which combed hair is longer: hair that stands 25 mm off is not five times as long as hair that stands 5."""
 _TOUSLED, _TUFT = np.radians(25.0), 0.012
 """Standard deviation of the turns of hair that runs every way, half of it shared by locks within ``_TUFT`` metres."""
 _FADED = 0.6
@@ -334,8 +334,9 @@ _FADED = 0.6
 and nape, and ends in no line."""
 _SHORTEST = 0.02
 """Metres: a crew cut."""
-_FALLEN = 0.012
-"""Metres beyond the usual hairline: hair that ends there has fallen over skin, so it is as long as its way."""
+_FALLEN, _NAPE = 0.012, 0.025
+"""Metres beyond the usual hairline: hair that ends there has fallen over skin, so it is as long as its way. Behind the
+ears, where photos rarely show where hair ends, it must fall further by the second."""
 _STEEP = 3.0
 """Greatest rise of a hair relative to its way along the head."""
 _OUTER, _INNER = 1.6, 0.4
@@ -527,7 +528,7 @@ def _upright_lines(
     """Lines (P, 3) straight from roots (M,) to the hair's outside, and from the nearest roots to what overhangs the
     hairline."""
     grid = surface.grid
-    roots = grid.at(grid.points, azimuth, s)
+    roots = grid.at(grid.skin, azimuth, s)
     column, row = np.nonzero((surface.coverage > 0.5) & (surface.roots < 0.5))
     away, near = cKDTree(roots).query(grid.points[column, row], distance_upper_bound=_JOIN)
     joined = away <= surface.height[column, row]  # hair overhangs as far as it stands
@@ -536,7 +537,7 @@ def _upright_lines(
     starts = np.concatenate([np.arange(len(roots)), near[joined]])
     depth = 1 - _UNDER * generator.random(len(ends)) ** 4
     height = np.maximum(grid.at(surface.height, *ends.T) * depth, 0.003)
-    outside = grid.at(grid.points, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
+    outside = grid.at(grid.skin, *ends.T) + height[:, None] * grid.at(grid.normal, *ends.T)
     outside += generator.normal(0, _STRAY, outside.shape) * height[:, None]
     line = np.linspace(0, 1, GUIDE_POINTS)[:, None]
     return list(roots[starts, None] * (1 - line) + outside[:, None] * line)
@@ -655,16 +656,16 @@ def _lengths(surface: HairSurface, field: DirectionField, paths: _Paths) -> np.n
     grid, way = surface.grid, (paths.count - 1) * _PACE
     usual = gaussian_filter(surface.height, 2.0, mode=("wrap", "nearest"))
     root = paths.azimuth[:, 0], paths.s[:, 0]
-    low, high = _PER_HEIGHT
-    short = (low + (high - low) * grid.at(field.combed, *root)) * grid.at(usual, *root)
+    short = _PER_HEIGHT * grid.at(usual, *root) + _COMBED_LENGTH * grid.at(field.combed, *root)
     short = np.maximum(short, _SHORTEST)
     return np.where(_over_skin(grid, paths) > _FALLEN, way, np.minimum(_FADED * way + _SHORTEST * (1 - _FADED), short))
 
 
 def _over_skin(grid: HullGrid, paths: _Paths) -> np.ndarray:
-    """(M,) metres below the usual hairline at which paths end; negative where they end on the scalp."""
-    last = np.arange(len(paths.count)), paths.count - 1
-    return paths.s[last] - np.interp(paths.azimuth[last], grid.azimuth[:, 0], grid.line, period=2 * np.pi)
+    """(M,) metres below the usual hairline, behind the ears below the nape, at which paths end; negative where they end
+    on the scalp."""
+    last, line = (np.arange(len(paths.count)), paths.count - 1), grid.line + _NAPE * grid.behind[:, 0]
+    return paths.s[last] - np.interp(paths.azimuth[last], grid.azimuth[:, 0], line, period=2 * np.pi)
 
 
 def _lifted(
@@ -685,12 +686,14 @@ def _lifted(
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
     most = np.minimum(1, _INNER + (1 + _INNER) * generator.random(len(count)))
-    rising = np.where(_over_skin(grid, whole) > _FALLEN, _RISEN, np.maximum(lengths, _RISEN))
+    falls_over = _over_skin(grid, whole) > _FALLEN
+    rising = np.where(falls_over, _RISEN, np.maximum(lengths, _RISEN))
     risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
     share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
     radius = np.repeat(_OUTERMOST * _meeting(grid.at(grid.points, paths.azimuth[:, 0], paths.s[:, 0])), count)
     rise = np.minimum(share * np.maximum(height - radius, _LEAST_RISE * height), _STEEP * t)
-    place = grid.at(grid.points, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
+    ground = np.where(np.repeat(falls_over, count)[:, None], grid.at(grid.points, a, s), grid.at(grid.skin, a, s))
+    place = ground + rise[:, None] * grid.at(grid.normal, a, s)
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
 
 

@@ -20,7 +20,7 @@ from backend.geometry.template import Template, load_template, triangles_from_qu
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, bald_top, fit_hair, hair_of_views, is_skin
+from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin
 from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, HullGrid, hair_surface, hull_grid, view_votes
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
@@ -121,29 +121,29 @@ def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float
     assert is_skin(hue, lighter) == bare
 
 
-@pytest.mark.parametrize(("above", "beside", "ring"), [
-    ((235, 190, 175), (70, 50, 40), True), ((235, 190, 175), (160, 125, 110), False),
-    ((70, 50, 40), (70, 50, 40), False),
+@pytest.mark.parametrize(("beside", "height", "ring"), [
+    ((70, 50, 40), 0.005, True), ((160, 125, 110), 0.005, False), ((160, 125, 110), 0.010, True),
 ])  # fmt: skip
-def test_a_dark_ring_round_a_shining_top_is_not_shaved(
-    template: Template, above: tuple[int, ...], beside: tuple[int, ...], ring: bool
+def test_a_ring_that_is_dark_or_stands_off_is_not_shaved(
+    template: Template, beside: tuple[int, ...], height: float, ring: bool
 ) -> None:
-    """The top's shine, labelled as hair, outweighed the ring, and the man had no hair at all; the shadow of shaved
-    sides is no ring. One pale photo of three has no say."""
+    """The top's shine, labelled as hair, outweighed the ring, and the man had no hair at all; so had one whose ring is
+    nearly of the skin's colour. The shadow of shaved sides is no ring. One pale photo of three has no say."""
     cameras = [made_view(template, yaw, None).camera for yaw in YAWS]
     grid = hull_grid(template, template.vertices)
     full = np.ones((COLUMNS, ROWS))
-    surface = HairSurface(grid, full, full, 0.005 * full, full)
+    surface = HairSurface(grid, full, full, height * full, full)
     faces, photos = [], []
     for number, camera in enumerate(cameras):
         line = camera.project(np.array([0.0, 0.79, 0.0]))[1]
         high = np.arange(camera.size[1])[:, None, None] < line
-        pixels = np.where(high, above, (230, 185, 170) if number == 0 else beside) * np.ones((*camera.size, 1))
+        pixels = np.where(high, (235, 190, 175), (230, 185, 170) if number == 0 else beside)
+        pixels = (pixels * np.ones((*camera.size, 1))).astype(np.uint8)
         labels = np.full(camera.size, FaceClass.HAIR)
         labels[-20:], pixels[-20:] = FaceClass.SKIN, (205, 160, 145)
         photos.append(SimpleNamespace(name=str(number), camera=camera))
-        faces.append(SimpleNamespace(name=str(number), labels=labels, pixels=pixels.astype(np.uint8), monochrome=False))
-    assert bald_top(surface, SimpleNamespace(photos=photos), faces) == ring
+        faces.append(SimpleNamespace(name=str(number), labels=labels, pixels=pixels, monochrome=False))
+    assert has_ring(surface, SimpleNamespace(photos=photos), faces) == ring
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +325,47 @@ def test_cropped_hair_lies_on_the_neck(template: Template) -> None:
     near = cKDTree(vertices).query(guides[lowest])[1]
     height = ((guides[lowest] - vertices[near]) * vertex_normals(vertices, triangles)[near]).sum(-1)
     assert np.median(height.max(1)) < 0.012
+
+
+def test_a_crop_is_as_thick_behind_as_beside(template: Template) -> None:
+    """No photo shows the back: it had the usual 14 mm, twice those of the sides."""
+    grid = hull_grid(template, template.vertices)
+    surface = hair_surface(grid, [made_view(template, yaw, layer(grid, 0.006)) for yaw in (0.0, 20.0)])
+    behind = (np.abs(grid.azimuth) > 2.4) & (np.abs(grid.s - 0.12) < 0.02)
+    assert np.median(surface.height[behind]) < 0.0115
+
+
+def test_a_crop_is_no_curtain_at_the_nape(template: Template) -> None:
+    """The hull hangs before the neck, and hair of 1 cm hung with it, a cap cut straight behind."""
+    grid = hull_grid(template, template.vertices)
+    guides = guides_of(template, [made_view(template, yaw, layer(grid, 0.010)) for yaw in YAWS])
+    vertices, triangles = closed_head(template.vertices.astype(np.float64), template)
+    points = guides[(np.abs(guides[..., 0]) < 0.04) & (guides[..., 1] < 0.70) & (guides[..., 2] < 0)]
+    near = cKDTree(vertices).query(points)[1]
+    height = ((points - vertices[near]) * vertex_normals(vertices, triangles)[near]).sum(-1)
+    assert len(points) > 100 and np.percentile(height, 90) < 0.010
+
+
+def test_high_hair_is_not_five_times_as_long_as_it_stands(template: Template) -> None:
+    """Crops that stand 25 mm off the head had smooth locks of 12 cm."""
+    grid = hull_grid(template, template.vertices)
+    full = np.ones((COLUMNS, ROWS))
+    scalp = full * (grid.s < grid.line[:, None])
+    field = DirectionField(grid.down[None], full)
+    guides = trace_guides(HairSurface(grid, scalp, scalp, 0.025 * full, full), field, ())
+    assert 0.04 < np.percentile(length(guides), 90) < 0.095
+
+
+def test_the_crown_behind_a_bald_front_is_bald(template: Template) -> None:
+    """From the front alone nobody sees it: it had two thirds of the roots of a full head."""
+    view = made_view(template, 0.0, "side part")
+    ring = int(view.camera.project(np.array([0.0, 0.775, 0.0]))[1])
+    top = np.arange(len(view.hair))[:, None] < ring
+    view = replace(view, face=np.where(top, view.hair, view.face), hair=np.where(top, 0, view.hair))
+    grid = hull_grid(template, template.vertices)
+    roots = hair_surface(grid, [view]).roots
+    assert roots[:, :8].max() < 0.25, "5 cm about the crown"
+    assert roots[(np.abs(grid.azimuth) > 2.4) & (np.abs(grid.s - 0.13) < 0.02)].min() > 0.75, "the ring behind"
 
 
 def test_a_skull_that_is_fitted_too_tall_is_not_bald_on_top(template: Template) -> None:

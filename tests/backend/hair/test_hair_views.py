@@ -17,7 +17,7 @@ from made_hair import camera, made_view
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import disc
-from backend.hair.hair_views import HairView, hair_views
+from backend.hair.hair_views import HairView, hair_density, hair_views
 from backend.photos.collection import FaceClass, PhotoFace
 
 SCALE = 2  # of the crop, beside the views of made_hair
@@ -113,3 +113,20 @@ def test_beside_the_border_of_the_file_labels_do_not_end_the_hair(template: Temp
     assert hair.sum() > 20, "the file's first row, which has no hair, is unknown"
     assert view.visible[start, hair].min() == 1 and view.visible[start, ~hair].max() == 0
     assert view.visible[start + 12].min() == 1
+
+
+@pytest.mark.parametrize(("colour", "least", "most"), [
+    ((70, 55, 45), 1.0, 1.0), ((150, 135, 125), 0.9, 1.0), ((148, 116, 101), 0.2, 0.8), ((235, 190, 170), 0.0, 0.2),
+])  # fmt: skip
+def test_hair_on_top_is_as_dense_as_its_hue_is_that_of_hair(colour: tuple[int, ...], least: float, most: float) -> None:
+    """Hair of the sides' colour, the same in the sun, half skin and half hair, and a scalp that shines: parsing nets
+    call all of them hair, and all of them were full hair."""
+    hair, skin = np.zeros((2, 60, 60), np.float32)
+    hair[:40], skin[40:] = 1, 1
+    pixels = np.where(np.arange(60)[:, None, None] < 20, colour, (70, 55, 45)) * np.ones((60, 60, 1))
+    pixels[40:] = 205, 160, 145
+    upward = np.where(np.arange(60)[:, None] < 20, 1.0, 0.0) * np.ones((60, 60))
+    dense, much = hair_density(pixels.astype(np.uint8), hair, skin, upward)
+    assert least <= np.median(dense[4:12]) <= most
+    assert dense[20:40].min() == 1
+    assert much == pytest.approx(1 - dense[:20].mean(), abs=0.01)
