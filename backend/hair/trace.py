@@ -62,6 +62,12 @@ it."""
 _SIDES, _SOFT = (-1.0, 1.0), 0.006
 """To the right and to the left of a parting, and metres from it within which hair of both sides grows, half a lock:
 with none the parting is a notch as deep as the hair is high."""
+_KEPT = 0.1
+"""Weight of the combing relative to a clear line along it, where lines take their sign: lines across it do not part
+hair that it does not part."""
+_OPEN, _OPENED = 0.015, 3.0
+"""Metres by which hair that nobody parted runs apart where its locks begin to run every way, which hides the scalp; and
+how much more than uncombed hair they do at most."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -115,7 +121,17 @@ def direction_field(
     for way, side in zip(usual, _SIDES, strict=False):
         own = np.where((beyond * side < 0) & (len(usual) > 1), 0.0, 1.0)  # hair on the other side runs its own way
         ways.append(_direction(surface, tensor * own[..., None, None], weight * own, way))
+    if len(ways) == 1:
+        combed = combed - np.clip(_OPEN * _divergence(grid, ways[0]) - 0.5, 0, _OPENED)
     return DirectionField(np.stack(ways), combed, parting.offset)
+
+
+def _divergence(grid: HullGrid, way: np.ndarray) -> np.ndarray:
+    """(C, R) divergence per metre of the field ``way`` (C, R, 3)."""
+    around, down = (way * grid.around).sum(-1), (way * grid.down).sum(-1)
+    turn = (np.roll(around, -1, 0) - np.roll(around, 1, 0)) * COLUMNS / (4 * np.pi)
+    radius = np.maximum(grid.radius, 2 * STEP)
+    return (turn + np.gradient(grid.radius * down, STEP, axis=1)) / radius
 
 
 def _direction(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray) -> np.ndarray:
@@ -129,10 +145,12 @@ def _direction(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usu
     for _ in range(_ROUNDS):
         along = (line * flow).sum(-1)
         signed = np.where(along < 0, -1.0, 1.0)[..., None] * line
-        flow = _tangent(grid.filled(signed, sure * np.abs(along) + 1e-3, 2 * _SPREAD), grid.normal)
+        pull = sure * np.abs(along)
+        mixed = (pull[..., None] * signed + _KEPT * usual) / (pull + _KEPT)[..., None]
+        flow = _tangent(grid.filled(mixed, pull + _KEPT, 2 * _SPREAD), grid.normal)
     along = (line * flow).sum(-1)
     sign = np.where(along < 0, -1.0, 1.0)[..., None]
-    share = (np.clip(2 * sure, 0, 1) * along**2)[..., None]
+    share = (np.clip(2 * sure, 0, 1) * np.abs(along))[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
     return along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
 
