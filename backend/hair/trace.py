@@ -222,7 +222,7 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     sides = [(place, back) for place in _PARTINGS for back in _BACK]
     leans = [Parting(side, _LEAN, 1.0, _FAN) for side in _SIDES]  # all hair lies on one side of it
     whole = best(Parting(0.0, 0.0, 1.0), [*leans, *(Parting(place, 1.0, back, _FAN) for place, back in sides)])
-    parted = best(Parting(0.0, 1.0, _BACK[0]), [Parting(place, 1.0, back) for place, back in sides])
+    parted = best(Parting(0.0, 1.0, 0.0), [Parting(place, 1.0, back) for place, back in sides])
     return (parted if parted[0] > whole[0] + _SHOWN * (1 - long_) else whole)[1]
 
 
@@ -379,6 +379,10 @@ _OUTERMOST, _LEAST_RISE = 0.3, 0.25
 share of the hair's height at which guides lie, where locks are wider than the hair is high."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
+_NECK, _LEVEL, _ROUNDED = 0.66, 0.2, 3.0
+"""Metres of height below which hair stands off level: share of the hull's rise and fall that it follows there, and
+columns and rows over which the way it stands off is smooth, 2 cm: where the hull turns from the neck onto shoulders and
+chest, strands that follow its normal turn upwards and to the side."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
 """Share by which locks of one place differ in length at random: of hair that stays on the scalp, cut in layers, and of
 the way over skin of hair that falls further."""
@@ -722,8 +726,16 @@ def _lifted(
     share = np.repeat(most, count) * np.sqrt(np.clip(t / risen, 0, 1))
     radius = np.repeat(_OUTERMOST * _meeting(grid.at(grid.points, paths.azimuth[:, 0], paths.s[:, 0])), count)
     rise = np.minimum(share * np.maximum(height - radius, _LEAST_RISE * height), _STEEP * t)
-    place = grid.at(grid.points, a, s) + rise[:, None] * grid.at(grid.normal, a, s)
+    place = grid.at(grid.points, a, s) + rise[:, None] * unit_vectors(grid.at(_off(grid), a, s))
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
+
+
+def _off(grid: HullGrid) -> np.ndarray:
+    """(C, R, 3) unit vectors along which hair stands off the hull: its normal, and nearly level below the neck."""
+    hangs = np.clip((_NECK - grid.points[..., 1:2]) / _LONG, 0, 1)
+    level = unit_vectors(grid.normal * [1.0, _LEVEL, 1.0])
+    level = gaussian_filter(level, (_ROUNDED, _ROUNDED, 0), mode=("wrap", "nearest", "nearest"))
+    return unit_vectors((1 - hangs) * grid.normal + hangs * level)
 
 
 def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray:
