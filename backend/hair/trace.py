@@ -116,12 +116,13 @@ def direction_field(
         wanted = _combings(surface, chosen, over_forehead=True)
         below = usual if len(usual) == len(wanted) else usual[:1] * len(wanted)
         usual = [_tangent(top * way + (1 - top) * one, grid.normal) for way, one in zip(wanted, below, strict=True)]
+    swept = knot is None and len(usual) == 1
     beyond = (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * (grid.points[..., 0] - parting.offset)
     ways = []
     for way, side in zip(usual, _SIDES, strict=False):
         own = np.where((beyond * side < 0) & (len(usual) > 1), 0.0, 1.0)  # hair on the other side runs its own way
-        ways.append(_direction(surface, tensor * own[..., None, None], weight * own, way))
-    if len(ways) == 1:
+        ways.append(_direction(surface, tensor * own[..., None, None], weight * own, way, swept))
+    if swept:
         combed = combed - np.clip(_OPEN * _divergence(grid, ways[0]) - 0.5, 0, _OPENED)
     return DirectionField(np.stack(ways), combed, parting.offset)
 
@@ -134,9 +135,11 @@ def _divergence(grid: HullGrid, way: np.ndarray) -> np.ndarray:
     return (turn + np.gradient(grid.radius * down, STEP, axis=1)) / radius
 
 
-def _direction(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray) -> np.ndarray:
+def _direction(
+    surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray, swept: bool
+) -> np.ndarray:
     """One of ``DirectionField.directions`` (C, R, 3) from weighted lines ``tensor`` (C, R, 3, 3) and the ``usual``
-    combing (C, R, 3), which signs them."""
+    combing (C, R, 3), which signs them. Lines across hair that is ``swept``, without a parting, say little."""
     grid = surface.grid
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
@@ -145,12 +148,12 @@ def _direction(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usu
     for _ in range(_ROUNDS):
         along = (line * flow).sum(-1)
         signed = np.where(along < 0, -1.0, 1.0)[..., None] * line
-        pull = sure * np.abs(along)
-        mixed = (pull[..., None] * signed + _KEPT * usual) / (pull + _KEPT)[..., None]
-        flow = _tangent(grid.filled(mixed, pull + _KEPT, 2 * _SPREAD), grid.normal)
+        pull, kept = sure * np.abs(along), _KEPT if swept else 1e-3
+        mixed = (pull[..., None] * signed + kept * usual) / (pull + kept)[..., None]
+        flow = _tangent(grid.filled(mixed, pull + kept, 2 * _SPREAD), grid.normal)
     along = (line * flow).sum(-1)
     sign = np.where(along < 0, -1.0, 1.0)[..., None]
-    share = (np.clip(2 * sure, 0, 1) * np.abs(along))[..., None]
+    share = (np.clip(2 * sure, 0, 1) * np.where(swept, np.abs(along), 1))[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
     return along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
 
