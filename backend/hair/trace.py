@@ -382,9 +382,9 @@ _OUTERMOST, _LEAST_RISE = 0.3, 0.25
 share of the hair's height at which guides lie, where locks are wider than the hair is high."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
-_NECK, _LEVEL, _ROUNDED = 0.66, 0.5, 2.0
+_NECK, _LEVEL, _ROUNDED = 0.66, 0.2, 3.0
 """Metres of height below which hair stands off level: share of the hull's rise and fall that it follows there, and
-columns and rows over which the way it stands off is smooth, 1 to 2 cm: where the hull turns from the neck onto shoulders and
+columns and rows over which the way it stands off is smooth, 2 cm: where the hull turns from the neck onto shoulders and
 chest, strands that follow its normal turn upwards and to the side."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
 """Share by which locks of one place differ in length at random: of hair that stays on the scalp, cut in layers, and of
