@@ -225,7 +225,7 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     sides = [(place, back) for place in _PARTINGS for back in _BACK]
     leans = [Parting(side, _LEAN, 1.0, _FAN) for side in _SIDES]  # all hair lies on one side of it
     whole = best(Parting(0.0, 0.0, 1.0), [*leans, *(Parting(place, 1.0, back, _FAN) for place, back in sides)])
-    parted = best(Parting(0.0, 1.0, 0.0), [Parting(place, 1.0, back) for place, back in sides])
+    parted = best(Parting(0.0, 1.0, 0.0), [Parting(place, 1.0, back) for place, back in sides if place or back < 1])
     return (parted if parted[0] > whole[0] + _SHOWN * (1 - long_) else whole)[1]
 
 
