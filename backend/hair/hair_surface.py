@@ -267,7 +267,7 @@ def _height(
         top = np.where(up.max(2) > 0, (up.argmax(2) + 1) * RISE, 0.0)
         ends = up[..., -1] < up.max(2) - 0.9
         clear = view.trust * along * ((top > 0) & (vote[..., 0] != 0)) * thin**2  # it sees where hair begins
-        full = np.clip(((top + _ROUND) * np.sqrt(1 - cosine**2) - _ROUND) / thin, 0, LEVELS * RISE)
+        full = np.clip(((top + _ROUND) * np.sqrt(np.maximum(1 - cosine**2, 0)) - _ROUND) / thin, 0, LEVELS * RISE)
         beyond = _CUT * clear * (~ends & (vote[..., -1] == 0))  # the picture ends before the hair
         cut_value, cut, clear = cut_value + beyond * full, cut + beyond, clear * ends
         for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):

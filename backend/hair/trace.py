@@ -38,11 +38,13 @@ _FRONT = np.radians(75.0)
 """Azimuth up to which hair on top belongs to the front."""
 _SWEPT = 0.7
 """How far hair at the sides runs backwards, relative to downwards, above a bare forehead."""
-_PARTINGS, _BACK = (-0.05, -0.035, -0.02, 0.02, 0.035, 0.05), (0.4, 1.0)
-"""Metres of partings from the middle, and how far hair runs backwards relative to aside, of the combings compared."""
-_TOP, _PARTED, _BETTER = 0.13, 1.4, 0.01
+_PARTINGS, _BACK, _LEAN, _FAN = (-0.05, -0.035, -0.02, 0.0, 0.02, 0.035, 0.05), (0.4, 1.0), 0.6, 0.03
+"""Of the combings compared: metres of partings from the middle, how far hair runs backwards relative to aside, how far
+aside hair leans that is swept back over to one side, and metres over which hair turns that is swept back to both."""
+_TOP, _PARTED, _BETTER, _SHOWN = 0.13, 1.4, 0.01, 0.08
 """Metres from the crown and radians from the front where combings differ; by how much another than the usual must agree
-better, 0 to 1."""
+better, 0 to 1, and a parting than hair without one where hair is short: lines of swept hair in press photos follow its
+outline and so agree with a parting by up to 0.06 better."""
 _TOP_EDGE = (0.03, 0.4)
 """Metres and radians over which the top, which a chosen parting combs, fades into the sides."""
 _WHORL = 0.5
@@ -60,6 +62,12 @@ it."""
 _SIDES, _SOFT = (-1.0, 1.0), 0.006
 """To the right and to the left of a parting, and metres from it within which hair of both sides grows, half a lock:
 with none the parting is a notch as deep as the hair is high."""
+_KEPT = 0.1
+"""Weight of the combing relative to a clear line along it, where lines take their sign: lines across it do not part
+hair that it does not part."""
+_OPEN, _OPENED = 0.015, 3.0
+"""Metres by which hair that nobody parted runs apart where its locks begin to run every way, which hides the scalp; and
+how much more than uncombed hair they do at most."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -108,17 +116,30 @@ def direction_field(
         wanted = _combings(surface, chosen, over_forehead=True)
         below = usual if len(usual) == len(wanted) else usual[:1] * len(wanted)
         usual = [_tangent(top * way + (1 - top) * one, grid.normal) for way, one in zip(wanted, below, strict=True)]
+    swept = knot is None and len(usual) == 1
     beyond = (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * (grid.points[..., 0] - parting.offset)
     ways = []
     for way, side in zip(usual, _SIDES, strict=False):
         own = np.where((beyond * side < 0) & (len(usual) > 1), 0.0, 1.0)  # hair on the other side runs its own way
-        ways.append(_direction(surface, tensor * own[..., None, None], weight * own, way))
+        ways.append(_direction(surface, tensor * own[..., None, None], weight * own, way, swept))
+    if swept:
+        combed = combed - np.clip(_OPEN * _divergence(grid, ways[0]) - 0.5, 0, _OPENED)
     return DirectionField(np.stack(ways), combed, parting.offset)
 
 
-def _direction(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray) -> np.ndarray:
+def _divergence(grid: HullGrid, way: np.ndarray) -> np.ndarray:
+    """(C, R) divergence per metre of the field ``way`` (C, R, 3)."""
+    around, down = (way * grid.around).sum(-1), (way * grid.down).sum(-1)
+    turn = (np.roll(around, -1, 0) - np.roll(around, 1, 0)) * COLUMNS / (4 * np.pi)
+    radius = np.maximum(grid.radius, 2 * STEP)
+    return (turn + np.gradient(grid.radius * down, STEP, axis=1)) / radius
+
+
+def _direction(
+    surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usual: np.ndarray, swept: bool
+) -> np.ndarray:
     """One of ``DirectionField.directions`` (C, R, 3) from weighted lines ``tensor`` (C, R, 3, 3) and the ``usual``
-    combing (C, R, 3), which signs them."""
+    combing (C, R, 3), which signs them. Lines across hair that is ``swept``, without a parting, say little."""
     grid = surface.grid
     prior = _UNKNOWN * usual[..., :, None] * usual[..., None, :]
     smooth = grid.filled((tensor + prior) / (weight + _UNKNOWN)[..., None, None], weight + _UNKNOWN, _SPREAD)
@@ -127,9 +148,12 @@ def _direction(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray, usu
     for _ in range(_ROUNDS):
         along = (line * flow).sum(-1)
         signed = np.where(along < 0, -1.0, 1.0)[..., None] * line
-        flow = _tangent(grid.filled(signed, sure * np.abs(along) + 1e-3, 2 * _SPREAD), grid.normal)
-    sign = np.where((line * flow).sum(-1) < 0, -1.0, 1.0)[..., None]
-    share = np.clip(2 * sure, 0, 1)[..., None]
+        pull, kept = sure * np.abs(along), _KEPT if swept else 1e-3
+        mixed = (pull[..., None] * signed + kept * usual) / (pull + kept)[..., None]
+        flow = _tangent(grid.filled(mixed, pull + kept, 2 * _SPREAD), grid.normal)
+    along = (line * flow).sum(-1)
+    sign = np.where(along < 0, -1.0, 1.0)[..., None]
+    share = (np.clip(2 * sure, 0, 1) * np.where(swept, np.abs(along), 1))[..., None]
     way = grid.filled(share * sign * line + (1 - share) * flow, np.ones(sure.shape), 0.5 * _SPREAD)
     return along_hairline(surface, _falling(grid, _tangent(way, grid.normal)))
 
@@ -161,11 +185,18 @@ def along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Parting:
     """How hair on top is combed: away from the line x = ``offset`` (metres, to the person's left) with strength
-    ``aside``, and backwards with strength ``back``."""
+    ``aside``, and backwards with strength ``back``. ``turn`` : metres over which it turns from one side to the other;
+    0: it parts there."""
 
     offset: float
     aside: float
     back: float
+    turn: float = 0.0
+
+    @property
+    def parts(self) -> bool:
+        """Whether there is a line from which hair runs both ways."""
+        return self.aside > 0 and self.turn == 0
 
 
 def chosen_parting(name: str, place: float) -> Parting | None:
@@ -176,24 +207,26 @@ def chosen_parting(name: str, place: float) -> Parting | None:
     return Parting(sides[name], 1.0, _BACK[0]) if name in sides else None
 
 
-def partings(surface: HairSurface) -> list[Parting]:
-    """The ways to comb hair's top, the usual one first: in the middle where it is long, backwards where it is short."""
-    long_ = _longness(surface)
-    usual = Parting(0.0, long_, 1 - long_)
-    sides = [Parting(place, 1.0, back) for place in _PARTINGS for back in _BACK]
-    return [usual, Parting(0.0, 0.0, 1.0), Parting(0.0, 1.0, _BACK[0]), *sides]
-
-
 def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -> Parting:
-    """The parting whose combing agrees best with the photos' lines on top of the head, ``tensor`` (C, R, 3, 3) with
-    ``weight`` (C, R)."""
-    grid = surface.grid
+    """The combing that agrees best with the photos' lines on top of the head, ``tensor`` (C, R, 3, 3) with ``weight``
+    (C, R): of those without a parting, unless one with a parting is better by as much as hair of this length asks."""
+    grid, long_ = surface.grid, _longness(surface)
     top = surface.coverage * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
-    ways, total = partings(surface), max(float((top * weight).sum()), 1e-9)
-    combed = (combing(surface, way) for way in ways)
-    agree = [float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum()) / total for each in combed]
-    best = int(np.argmax(agree))
-    return ways[best if agree[best] > agree[0] + _BETTER else 0]
+    total = max(float((top * weight).sum()), 1e-9)
+
+    def best(usual: Parting, others: Sequence[Parting]) -> tuple[float, Parting]:
+        agree = [
+            float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum()) / total
+            for each in (combing(surface, way) for way in (usual, *others))
+        ]
+        number = int(np.argmax(agree))
+        return (agree[number], others[number - 1]) if agree[number] > agree[0] + _BETTER else (agree[0], usual)
+
+    sides = [(place, back) for place in _PARTINGS for back in _BACK]
+    leans = [Parting(side, _LEAN, 1.0, _FAN) for side in _SIDES]  # all hair lies on one side of it
+    whole = best(Parting(0.0, 0.0, 1.0), [*leans, *(Parting(place, 1.0, back, _FAN) for place, back in sides)])
+    parted = best(Parting(0.0, 1.0, 0.0), [Parting(place, 1.0, back) for place, back in sides if place or back < 1])
+    return (parted if parted[0] > whole[0] + _SHOWN * (1 - long_) else whole)[1]
 
 
 def _longness(surface: HairSurface) -> float:
@@ -216,7 +249,9 @@ def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_fore
     bare = 1 - (surface.coverage * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
     bare = np.clip(2 * bare - 0.5 + 2 * over_forehead, 0, 1)[:, None]  # whether the forehead of each column is
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.points.shape)
-    away = (side or np.sign(grid.points[..., :1] - parting.offset)) * np.array([1.0, 0.0, 0.0]) + 0.4 * grid.down
+    beside = grid.points[..., :1] - parting.offset
+    side = side or (np.tanh(beside / parting.turn) if parting.turn else np.sign(beside))
+    away = side * np.array([1.0, 0.0, 0.0]) + 0.4 * grid.down
     swept = parting.back * back + parting.aside * away
     front = bare[..., None] * swept + (1 - bare[..., None]) * grid.down
     turn = np.clip((_FRONT - np.abs(azimuth)) / 0.5, 0, 1) * np.clip((0.02 - below) / 0.02, 0, 1)
@@ -230,8 +265,8 @@ def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_fore
 
 
 def _combings(surface: HairSurface, parting: Parting, over_forehead: bool = False) -> list[np.ndarray]:
-    """``combing`` to the right and to the left of a parting; one for all hair where it is combed backwards alone."""
-    return [combing(surface, parting, side, over_forehead) for side in (_SIDES if parting.aside else (0.0,))]
+    """``combing`` to the right and to the left of a parting; one for all hair without one."""
+    return [combing(surface, parting, side, over_forehead) for side in (_SIDES if parting.parts else (0.0,))]
 
 
 def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:
@@ -348,6 +383,10 @@ _OUTERMOST, _LEAST_RISE = 0.3, 0.25
 share of the hair's height at which guides lie, where locks are wider than the hair is high."""
 _RISEN = 0.015
 """Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
+_NECK, _LEVEL, _ROUNDED = 0.66, 0.2, 3.0
+"""Metres of height below which hair stands off level: share of the hull's rise and fall that it follows there, and
+columns and rows over which the way it stands off is smooth, 2 cm: where the hull turns from the neck onto shoulders and
+chest, strands that follow its normal turn upwards and to the side."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
 """Share by which locks of one place differ in length at random: of hair that stays on the scalp, cut in layers, and of
 the way over skin of hair that falls further."""
@@ -693,8 +732,16 @@ def _lifted(
     radius = np.repeat(_OUTERMOST * _meeting(grid.at(grid.points, paths.azimuth[:, 0], paths.s[:, 0])), count)
     rise = np.minimum(share * np.maximum(height - radius, _LEAST_RISE * height), _STEEP * t)
     ground = np.where(np.repeat(falls_over, count)[:, None], grid.at(grid.points, a, s), grid.at(grid.skin, a, s))
-    place = ground + rise[:, None] * grid.at(grid.normal, a, s)
+    place = ground + rise[:, None] * unit_vectors(grid.at(_off(grid), a, s))
     return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
+
+
+def _off(grid: HullGrid) -> np.ndarray:
+    """(C, R, 3) unit vectors along which hair stands off the hull: its normal, and nearly level below the neck."""
+    hangs = np.clip((_NECK - grid.points[..., 1:2]) / _LONG, 0, 1)
+    level = unit_vectors(grid.normal * [1.0, _LEVEL, 1.0])
+    level = gaussian_filter(level, (_ROUNDED, _ROUNDED, 0), mode=("wrap", "nearest", "nearest"))
+    return unit_vectors((1 - hangs) * grid.normal + hangs * level)
 
 
 def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray:

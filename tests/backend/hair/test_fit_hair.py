@@ -242,6 +242,34 @@ def layer(grid: HullGrid, height: float) -> np.ndarray:
     return (root + np.linspace(0, height, 12)[:, None] * normal).astype(np.float32)
 
 
+@pytest.mark.parametrize("name", ["slicked back", "quiff"])
+def test_hair_swept_back_has_no_parting(template: Template, name: str) -> None:
+    """Lines of swept hair, which follow its outline, agreed a little better with a parting: a notch with two lobes."""
+    truth = grown(template, name)
+    views = [made_view(template, yaw, truth) for yaw in YAWS]
+    surface = hair_surface(hull_grid(template, template.vertices), views)
+    assert len(direction_field(surface, views).directions) == 1
+
+
+def test_ends_of_long_hair_hang_and_do_not_turn_up_over_the_chest(template: Template) -> None:
+    """Strands stood off along the normal of the hull, which turns upwards where the neck ends: locks lay crosswise."""
+    grid = hull_grid(template, template.vertices)
+    full = np.ones((COLUMNS, ROWS))
+    beside = (np.abs(grid.azimuth) > 0.7) * (grid.points[..., 1] > 0.5)
+    surface = HairSurface(grid, beside * full, (grid.s < grid.line[:, None]) * full, 0.06 * full, full)
+    guides = trace_guides(surface, direction_field(surface, ()), ())
+    step, height = np.diff(guides, axis=1), guides[:, 1:, 1]
+    low = (height < 0.64) & (height > 0.5)
+    assert low.sum() > 1000 and (step[low, 1] > 0).mean() < 0.005
+
+
+def test_hair_that_a_photo_sees_at_right_angles_has_a_height(template: Template) -> None:
+    """Rounding made the cosine greater than one, and the fit failed."""
+    view, grid = made_view(template, 0.0, "crew"), hull_grid(template, template.vertices)
+    grid = replace(grid, normal=unit_vectors(view.camera.centre() - grid.points))
+    assert np.isfinite(hair_surface(grid, [view]).height).all()
+
+
 def test_hair_that_hangs_off_the_neck_is_there(template: Template) -> None:
     """Between a bob and the neck the photo shows what is behind: the hair ended at the ear."""
     grid = hull_grid(template, template.vertices)
