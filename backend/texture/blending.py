@@ -375,7 +375,7 @@ def observe_detail(
 
     def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray]:
         """The photo's low-passed detail and score, and (S, S) how far it is at rest."""
-        limit = _photo_colour_range(photo, texel_range)
+        limit = texel_range[:, 0] * np.float32(not photo.samples.coloured_light)  # lamps' colour is not the skin's
         detail = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, limit, photo.samples.monochrome)
         weight = atlas.image(photo.bare)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
@@ -422,11 +422,8 @@ def solve_detail(
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
     calm = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
     agreed = _consensus(middles, calm, [score.quality for score in scores], plain)
-    deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
-    scores = [
-        replace(score, weight=weight * _consistency(own))
-        for score, weight, own in zip(scores, calm, deviating, strict=True)
-    ]
+    consistent = each(lambda own: _consistency(own, agreed, sigma), middles)
+    scores = [replace(score, weight=weight * own) for score, weight, own in zip(scores, calm, consistent, strict=True)]
     shares = [
         (score.weight * score.cosine**2 * own * score.quality).astype(np.float32)
         for score, own in zip(scores, facing, strict=True)
@@ -468,11 +465,6 @@ def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigm
     return np.clip(1.0 - noise / np.maximum(power, 1e-8), 0.0, 1.0)
 
 
-def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
-    """(P,) ``Delit.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
-    return np.zeros_like(colour_range[:, 0]) if photo.samples.coloured_light else colour_range[:, 0]
-
-
 def _consensus(
     middles: Sequence[np.ndarray], weights: Sequence[np.ndarray], qualities: Sequence[float], plain: np.ndarray
 ) -> np.ndarray:
@@ -499,13 +491,10 @@ def _consensus(
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _deviation_from_consensus(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
-    """(S, S) absolute difference of a photo's detail from the consensus in log units, smoothed over millimetres."""
-    return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), BLENDING.deviation_blur * sigma)
-
-
-def _consistency(deviation: np.ndarray) -> np.ndarray:
-    """(S, S) weight: 1 where a photo is near the consensus, towards 0 where it probably shows an occluder."""
+def _consistency(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
+    """(S, S) weight of a photo's detail (S, S, 3): 1 where it is near the consensus over millimetres, towards 0 where
+    it probably shows an occluder."""
+    deviation = cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), BLENDING.deviation_blur * sigma)
     return (1.0 / (1.0 + (deviation / BLENDING.consistent) ** 2) ** 2).astype(np.float32)
 
 
