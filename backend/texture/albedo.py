@@ -173,7 +173,7 @@ def build_albedo(
     delit = remove_light(surface, working_space.skin, photos, operators, tone, positions)
     progress(_STAGE, 0.45)
     views = [photo.in_view for photo in photos]
-    observed = observe_detail(surface, working_space.skin, photos, delit, positions, density)
+    observed = observe_detail(surface, working_space.skin, photos, delit, density)
     del photos  # frees about 200 MB of texels
     detail = solve_detail(surface, working_space.skin, observed, delit, positions, density)
     del observed

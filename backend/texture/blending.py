@@ -1,6 +1,7 @@
 """Weigh photos against each other, and solve the detail that they show together.
 
-One photo is chosen per feature (eyes, lips), the best one elsewhere gives what is finer than photos are aligned.
+All photos share in the detail for which they are aligned, that of eyes and lips, too; the best one of each place gives
+what is finer.
 
 Gradient-domain solve of the albedo's detail in the head's UV chart, over all photos at once.
 
@@ -15,7 +16,7 @@ gradients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -49,7 +50,6 @@ from backend.texture.unwrap import (
     picture_for,
     under_jaw,
 )
-from protocol.names import ARKIT_INDEX
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class BlendingSettings:
     skin_length: float = 0.02
     """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade."""
     feature_width: float = 0.008
-    """Metres, 0.002 to 0.012: coarser is the photos' mean in features too, because one photo's light is in it."""
+    """Metres, 0.002 to 0.012: finer detail of plain skin counts as far as photos confirm it; within it of lids no skin
+    is plain."""
     noise: float = 0.02
     """Log units, 0.01 to 0.06: deviation of a photo's noise in detail below ``feature_width``."""
     enough_density: float = 3500.0
@@ -249,85 +250,32 @@ def photos_cover(shown: np.ndarray, chart: np.ndarray, hole: float, fade: float)
     return (smoothstep(0.15, 1.0, distance / np.float32(fade)) * known).astype(np.float32)
 
 
-# expression weights that change a feature's look; photos without these expressions are preferred
-_DISTURBING: Mapping[str, tuple[tuple[str, float], ...]] = {
-    "eye_left": (
-        ("browInnerUp", 0.4), ("browOuterUpLeft", 0.5), ("browDownLeft", 0.5), ("eyeBlinkLeft", 1.2),
-        ("eyeSquintLeft", 0.5), ("eyeWideLeft", 0.3), ("mouthSmileLeft", 0.3),
-    ),
-    "eye_right": (
-        ("browInnerUp", 0.4), ("browOuterUpRight", 0.5), ("browDownRight", 0.5), ("eyeBlinkRight", 1.2),
-        ("eyeSquintRight", 0.5), ("eyeWideRight", 0.3), ("mouthSmileRight", 0.3),
-    ),
-    "lips": (
-        ("jawOpen", 1.5), ("mouthSmileLeft", 0.7), ("mouthSmileRight", 0.7), ("mouthPucker", 1.0),
-        ("mouthFunnel", 1.0), ("mouthRollUpper", 0.7), ("mouthRollLower", 0.7),
-    ),
-    "nose": (("noseSneerLeft", 0.7), ("noseSneerRight", 0.7), ("mouthSmileLeft", 0.3), ("mouthSmileRight", 0.3)),
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class PhotoScore:
-    """Inputs of view selection for one photo: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``deviation`` (S, S) from
-    the other photos in log units, ``pixels_per_metre``, ``quality`` 0-1, ``expression`` (52,)."""
+    """How well one photo shows the texels: ``weight`` (S, S) and ``cosine`` (S, S) in UV, ``pixels_per_metre``,
+    ``quality`` 0-1."""
 
     weight: np.ndarray
     cosine: np.ndarray
-    deviation: np.ndarray
     pixels_per_metre: float
     quality: float
-    expression: np.ndarray
 
 
-def neutrality(expression: np.ndarray, feature: str) -> float:
-    """1 for a feature at rest, falling towards 0 as the expression changes its look."""
-    return float(np.exp(-2.0 * sum(w * expression[ARKIT_INDEX[name]] for name, w in _DISTURBING[feature])))
+def detail_weights(photos: Sequence[PhotoScore]) -> list[np.ndarray]:
+    """Blending weights for fine detail: one (S, S) float32 per photo.
 
-
-def detail_weights(photos: Sequence[PhotoScore], features: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Blending weights for fine detail.
-
-    Parameters
-    ----------
-    features : feature (a name as in ``_DISTURBING``) -> (S, S) soft mask in [0, 1].
-
-    Returns
-    -------
-    One (S, S) float32 per photo. They sum to 1 where any photo has weight; a photo without weight gets 0.
+    They sum to 1 where any photo has weight; a photo without weight gets 0.
     """
     size = photos[0].weight.shape[0]
-    blur = size / 100.0
-    strength = [
-        (0.25 + 0.75 * p.quality) * float(np.clip(p.pixels_per_metre / BLENDING.enough_density, 0.02, 1.0))
-        for p in photos
-    ]
-    scores = each(
-        lambda p, s: cv2.GaussianBlur(p.weight * np.maximum(p.cosine, 0.05) * np.float32(s), (0, 0), blur),
-        photos,
-        strength,
-    )
-    best = np.maximum.reduce(scores)
-    for name, mask in features.items():
-        total = float(mask.sum())
-        if total <= 0:
-            continue
-        values = []
-        for photo, s in zip(photos, strength, strict=True):
-            shown = float((mask * photo.weight).sum()) / total
-            frontal = float((mask * photo.weight * photo.cosine).sum()) / max(total * shown, 1e-9)
-            deviating = float((mask * photo.weight * photo.deviation).sum()) / max(total * shown, 1e-9)
-            values.append(s * shown**3 * frontal * neutrality(photo.expression, name) * np.exp(-deviating / 0.1))
-        chosen = int(np.argmax(values))
-        if values[chosen] <= 0:
-            continue
-        strict = 0.9 if name == "nose" else 1.0  # eyes and lips: from one photo alone
-        scores = [
-            score * (1.0 - strict * mask) if i != chosen else score * (1.0 - mask) + mask * np.maximum(score, best)
-            for i, score in enumerate(scores)
-        ]
-    most = max(float(best.max()), 1e-9)
-    sharpened = each(lambda score: _sharpened(np.maximum(score, 0.0) / most), scores)
+
+    def score(photo: PhotoScore) -> np.ndarray:
+        resolved = float(np.clip(photo.pixels_per_metre / BLENDING.enough_density, 0.02, 1.0))
+        strength = np.float32((0.25 + 0.75 * photo.quality) * resolved)
+        return cv2.GaussianBlur(photo.weight * np.maximum(photo.cosine, 0.05) * strength, (0, 0), size / 100.0)
+
+    scores = each(score, photos)
+    most = max(max(float(own.max()) for own in scores), 1e-9)
+    sharpened = each(lambda own: _sharpened(np.maximum(own, 0.0) / most), scores)
     total = np.maximum(sum(sharpened), 1e-30)
     weights = each(
         lambda own, p: cv2.GaussianBlur(own / total, (0, 0), size / 200.0) * smoothstep(0.02, 0.3, p.weight),
@@ -351,28 +299,22 @@ _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 
 def feature_masks(
-    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], positions: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Soft masks (S, S) of the features that must each come from one photo; positions (V, 3) neutral.
+    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Soft masks (S, S) of lips, nose, and eyes with lids and brows, whose detail is no shade.
 
     The height of brows varies between people, so their mask comes from the photos' labels where enough are labelled.
     """
-    regions = surface.regions
-    left = smoothstep(-0.004, 0.004, positions[:, 0])
+    names = ("lips", "nose", "lids_left", "lids_right", "brows")
+    masks = atlas.image(atlas.sample(np.stack([surface.regions[name] for name in names], 1).astype(np.float32)))
+    lips, nose, left, right, brows = np.moveaxis(masks, 2, 0)
     voted = labelled_share(atlas, photos, FaceClass.BROWS)
-    names = ("brows", "lids_left", "lids_right", "lips", "nose")
-    stacked = atlas.image(atlas.sample(np.stack([*(regions[name] for name in names), left], 1).astype(np.float32)))
-    brows, lids_left, lids_right, lips, nose, side = np.moveaxis(stacked, 2, 0)
     if (voted > 0.5).sum() > 0.2 * (brows > 0.5).sum():
         brows = smoothstep(0.15, 0.4, voted)
     around, between = atlas.resolution // 200, atlas.resolution // 60
-    masks = {
-        "lips": (lips, around, 0),
-        "nose": (nose, around, 0),
-        "eye_left": (np.maximum(lids_left, brows * side), 2 * around, between),
-        "eye_right": (np.maximum(lids_right, brows * (1.0 - side)), 2 * around, between),
-    }
-    return dict(zip(masks, each(grown, *zip(*masks.values(), strict=True)), strict=True))
+    eyes = np.maximum.reduce([left, right, brows])
+    lips, nose, eyes = each(grown, (lips, nose, eyes), (around, around, 2 * around), (0, 0, between))
+    return lips, nose, eyes
 
 
 @dataclass(frozen=True)
@@ -403,12 +345,13 @@ class ObservedDetail:
 
     Attributes
     ----------
-    features : ``feature_masks``. feature : (S, S) in [0, 1] all of them but the nose. middles : per photo, (S, S, 3)
-        low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. behind : (P,) how far
-        any photo shows the rim of glasses.
+    nose, eyes : (S, S) of ``feature_masks``. feature : (S, S) in [0, 1], all of them but the nose. middles : per photo,
+        (S, S, 3) low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. behind : (P,)
+        how far any photo shows the rim of glasses.
     """
 
-    features: dict[str, np.ndarray]
+    nose: np.ndarray
+    eyes: np.ndarray
     feature: np.ndarray
     middles: tuple[np.ndarray, ...]
     scores: tuple[PhotoScore, ...]
@@ -421,38 +364,30 @@ def observe_detail(
     atlas: SurfaceAtlas,
     photos: Sequence[TexturePhoto],
     delit: Delit,
-    positions: np.ndarray,
     density: float,
 ) -> ObservedDetail:
-    """The detail of each photo by itself; positions (V, 3) neutral, ``density`` texels per metre."""
+    """The detail of each photo by itself; ``density`` texels per metre."""
     texel_base, texel_range = atlas.sample(delit.log_base), atlas.sample(delit.colour_range)
     sigma = BLENDING.middle_width * density
-    features = feature_masks(surface, atlas, photos, positions)
-    feature = np.clip(sum(mask for name, mask in features.items() if name != "nose"), 0.0, 1.0)
+    lips, nose, eyes = feature_masks(surface, atlas, photos)
+    feature = np.clip(lips + eyes, 0.0, 1.0)
     all_grey = all(photo.samples.colourless for photo in photos)
 
     def look(photo: TexturePhoto, field: np.ndarray) -> tuple[np.ndarray, PhotoScore, np.ndarray]:
         """The photo's low-passed detail and score, and (S, S) how far it is at rest."""
-        limit = _photo_colour_range(photo, texel_range)
+        limit = texel_range[:, 0] * np.float32(not photo.samples.coloured_light)  # lamps' colour is not the skin's
         detail = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, limit, photo.samples.monochrome)
         weight = atlas.image(photo.bare)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
         strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)
         quality = photo.samples.trust * (0.25 if photo.samples.colourless and not all_grey else 1.0)
-        score = PhotoScore(
-            weight,
-            atlas.image(photo.unwrap.cosine),
-            np.zeros_like(weight),
-            photo.view.pixels_per_metre,
-            quality,
-            photo.fit.expression,
-        )
+        score = PhotoScore(weight, atlas.image(photo.unwrap.cosine), photo.view.pixels_per_metre, quality)
         return middle, score, 1.0 - BLENDING.strained_less * strained
 
     looks = zip(*each(look, photos, delit.log_fields), strict=True)
     behind = np.maximum.reduce([p.unwrap.visible * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
-    return ObservedDetail(features, feature, *looks, behind)
+    return ObservedDetail(nose, eyes, feature, *looks, behind)
 
 
 def solve_detail(
@@ -464,7 +399,7 @@ def solve_detail(
     density: float,
 ) -> SolvedDetail:
     """Solve the detail that all photos show together; positions (V, 3) neutral, ``density`` texels per metre."""
-    features, feature, sigma = observed.features, observed.feature, BLENDING.middle_width * density
+    feature, sigma = observed.feature, BLENDING.middle_width * density
     middles, scores, rested = observed.middles, observed.scores, observed.rested
     shade = atlas.image(atlas.sample(surface.lifted(under_jaw(surface, positions)[:, None]))[:, 0])
     least, most = BLENDING.grazing
@@ -483,39 +418,34 @@ def solve_detail(
     # brows beside a frame or a fringe
     cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(np.float32)
     around = 2 * round(BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
-    eyes = cv2.dilate(np.maximum(features["eye_left"], features["eye_right"]), np.ones((around, around), np.uint8))
+    eyes = cv2.dilate(observed.eyes, np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
     calm = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
     agreed = _consensus(middles, calm, [score.quality for score in scores], plain)
-    deviating = each(lambda own: _deviation_from_consensus(own, agreed, sigma), middles)
-    scores = [
-        replace(score, weight=weight * _consistency(own), deviation=own)
-        for score, weight, own in zip(scores, calm, deviating, strict=True)
+    consistent = each(lambda own: _consistency(own, agreed, sigma), middles)
+    scores = [replace(score, weight=weight * own) for score, weight, own in zip(scores, calm, consistent, strict=True)]
+    shares = [
+        (score.weight * score.cosine**2 * own * score.quality).astype(np.float32)
+        for score, own in zip(scores, facing, strict=True)
     ]
-    fine = detail_weights(scores, features)
-    shares = [score.weight * score.cosine**2 * own * score.quality for score, own in zip(scores, facing, strict=True)]
-    chosen = [(1.0 - feature) * own + feature * best for own, best in zip(shares, fine, strict=True)]
-    sure = 1.0 - plain * (1.0 - features["nose"]) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
-    at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     del facing
-    broad = each(
-        lambda own, score: masked_lowpass(own, score.weight, BLENDING.feature_width * density)[0], at_rest, scores
-    )
-    gradients = [mean_gradients(broad, [weight.astype(np.float32) for weight in shares])]
+    sure = 1.0 - plain * (1.0 - observed.nose) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
+    at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
+    width = BLENDING.feature_width * density
+    broad = each(lambda own, score: masked_lowpass(own, score.weight, width)[0], at_rest, scores)
     for own, wide in zip(at_rest, broad, strict=True):
         own -= wide
-    del broad, shares
-    share = (1.0 - plain * (1.0 - confirmed(at_rest, chosen, BLENDING.feature_width * density))).astype(np.float32)
-    for own in at_rest:
-        own *= share[..., None]
-    gradients.append(mean_gradients(at_rest, [weight.astype(np.float32) for weight in chosen]))
-    del at_rest, chosen
+    share = (1.0 - plain * (1.0 - confirmed(at_rest, shares, width)))[..., None].astype(np.float32)
+    for own, wide in zip(at_rest, broad, strict=True):
+        own *= share
+        own += wide
+    across, down = mean_gradients(at_rest, shares)
+    del broad, at_rest, shares
     mirrored = cover[:, ::-1] * (1.0 - cover)
-    across, down = (one + two for one, two in zip(*gradients, strict=True))
     differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
-    return SolvedDetail(solved, middles, tuple(fine), cover, mirrored, each_shown)
+    return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, each_shown)
 
 
 def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigma: float) -> np.ndarray:
@@ -533,11 +463,6 @@ def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigm
         for own in (variance / count, mean**2)
     )
     return np.clip(1.0 - noise / np.maximum(power, 1e-8), 0.0, 1.0)
-
-
-def _photo_colour_range(photo: TexturePhoto | PhotoInView, colour_range: np.ndarray) -> np.ndarray:
-    """(P,) ``Delit.colour_range`` for this photo; zero, so no colour difference, under coloured lamps."""
-    return np.zeros_like(colour_range[:, 0]) if photo.samples.coloured_light else colour_range[:, 0]
 
 
 def _consensus(
@@ -566,13 +491,10 @@ def _consensus(
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
 
 
-def _deviation_from_consensus(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
-    """(S, S) absolute difference of a photo's detail from the consensus in log units, smoothed over millimetres."""
-    return cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), BLENDING.deviation_blur * sigma)
-
-
-def _consistency(deviation: np.ndarray) -> np.ndarray:
-    """(S, S) weight: 1 where a photo is near the consensus, towards 0 where it probably shows an occluder."""
+def _consistency(own: np.ndarray, agreed: np.ndarray, sigma: float) -> np.ndarray:
+    """(S, S) weight of a photo's detail (S, S, 3): 1 where it is near the consensus over millimetres, towards 0 where
+    it probably shows an occluder."""
+    deviation = cv2.GaussianBlur(np.abs(channel_mean(own - agreed)), (0, 0), BLENDING.deviation_blur * sigma)
     return (1.0 / (1.0 + (deviation / BLENDING.consistent) ** 2) ** 2).astype(np.float32)
 
 
