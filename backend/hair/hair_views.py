@@ -32,7 +32,7 @@ _MIXED, _HUE = (0.35, 0.8), 5.0
 """Share of the way from the skin's hue to that of the hair beside it at which thin hair on top hides none of the scalp,
 and all of it; and CIELAB units by which the two must differ for this to tell. On top of full heads labels are at
 0.8 to 1.5 of the way, on bald and balding ones at 0.2 to 0.8 (27 people, by person)."""
-_MUCH = (0.3, 0.5)
+_MUCH = (0.5, 0.65)
 """Share of the hair on top that is thin, the median over the photos, at which it is believed to be, not and quite:
 hairlines have the hue of the skin beside them by the photo's blur (full heads 0 to 0.2, two balding ones 0.7)."""
 _SIDE, _TOP = 0.5, 0.8
