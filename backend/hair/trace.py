@@ -41,10 +41,10 @@ _SWEPT = 0.7
 _PARTINGS, _BACK, _LEAN, _FAN = (-0.05, -0.035, -0.02, 0.0, 0.02, 0.035, 0.05), (0.4, 1.0), 0.6, 0.03
 """Of the combings compared: metres of partings from the middle, how far hair runs backwards relative to aside, how far
 aside hair leans that is swept back over to one side, and metres over which hair turns that is swept back to both."""
-_TOP, _PARTED, _BETTER, _SHOWN = 0.13, 1.4, 0.01, 0.08
+_TOP, _PARTED, _BETTER, _SHOWN = 0.13, 1.4, 0.01, 0.3
 """Metres from the crown and radians from the front where combings differ; by how much another than the usual must agree
-better, 0 to 1, and a parting than hair without one where hair is short: lines of swept hair in press photos follow its
-outline and so agree with a parting by up to 0.06 better."""
+better, 0 to 1; and share of what disagrees with short hair without a parting that a parting must explain: lines of
+swept hair in press photos follow its outline, of which a parting explains 0 to 0.17."""
 _TOP_EDGE = (0.03, 0.4)
 """Metres and radians over which the top, which a chosen parting combs, fades into the sides."""
 _WHORL = 0.5
@@ -226,7 +226,7 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     leans = [Parting(side, _LEAN, 1.0, _FAN) for side in _SIDES]  # all hair lies on one side of it
     whole = best(Parting(0.0, 0.0, 1.0), [*leans, *(Parting(place, 1.0, back, _FAN) for place, back in sides)])
     parted = best(Parting(0.0, 1.0, 0.0), [Parting(place, 1.0, back) for place, back in sides if place or back < 1])
-    return (parted if parted[0] > whole[0] + _SHOWN * (1 - long_) else whole)[1]
+    return (parted if 1 - parted[0] <= (1 - _SHOWN * (1 - long_)) * (1 - whole[0]) else whole)[1]
 
 
 def _longness(surface: HairSurface) -> float:
