@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_060,
+    "lines of code": 65_265,
     "lines of tables": 741,
     "files": 379,
     "lines of the longest file": 900,
@@ -35,11 +35,11 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_278,
+    "numbers set by hand in module constants": 2_314,
     "numbers set by hand in defaults of dataclasses": 461,
-    "numbers set by hand in functions": 3_628,
+    "numbers set by hand in functions": 3_638,
     "numbers set by hand in tables": 991,
-    "numbers set by hand": 7_358,
+    "numbers set by hand": 7_404,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
