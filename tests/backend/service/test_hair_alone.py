@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from backend.errors import LikenessError
 from backend.exchange.buffers import WireMessage
@@ -134,4 +137,5 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     shaved = made(hair_style="shaved", only="hair", head="t").hair
     assert len(shaved.points) == shaved.parameters["facial_guides"] == whole.report["facial_hair"]["brow_guides"] > 60
     solved = made(corrections=painted)  # last, because it is kept in the first one's place
-    assert solved.albedo_png == nose.albedo_png
+    one, other = (np.asarray(Image.open(io.BytesIO(bytes(each.albedo_png))), np.int16) for each in (solved, nose))
+    assert abs(one - other).max() <= 1  # brows that stay keep the tone of the skin that they were measured on
