@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_265,
+    "lines of code": 65_273,
     "lines of tables": 741,
     "files": 379,
     "lines of the longest file": 900,

@@ -168,7 +168,7 @@ class HeadOptions:
         "beard and moustache as strands where photos show more than stubble; else the texture alone shows them",
     )
     brows: bool = _option(
-        True,
+        False,
         "Brow Strands",
         "brows as strands where photos show them; else the texture alone shows them",
     )

@@ -398,7 +398,7 @@ def hair_of_views(
     low = style is None and top_height(surface) < _CROPPED and not falls(surface)
     knot, hue, ring = None, np.inf, False
     if low:
-        hue, lighter = _beside_skin(fitted, faces)
+        hue, lighter = beside_skin(fitted, faces)
         if is_skin(hue, lighter):
             ring = has_ring(surface, fitted, faces)
             if not ring:
@@ -441,19 +441,22 @@ def has_ring(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace
     if surface.height[sides].mean() > _RING_STANDS:
         return True
     outside = (grid.points + grid.normal * surface.height[..., None])[sides]
-    beside = _beside_skin(fitted, faces, (outside, grid.normal[sides]))
+    beside = beside_skin(fitted, faces, (outside, grid.normal[sides]))
     return bool(np.isfinite(beside[0]) and not is_skin(*beside, _RING_LIKE))
 
 
-def _beside_skin(
-    fitted: FittedFace, faces: Sequence[PhotoFace], part: tuple[np.ndarray, np.ndarray] | None = None
+def beside_skin(
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    part: tuple[np.ndarray, np.ndarray] | None = None,
+    kind: FaceClass = FaceClass.HAIR,
 ) -> tuple[float, float]:
-    """How far what is labelled as hair differs in hue from the skin, and how much lighter it is: CIELAB, the median
-    over the photos; infinity and 0 where no photo in colour shows both. ``part`` : places and normals (N, 3) of the
-    hair's outside that are compared; None: all that is labelled."""
+    """How far what is labelled as hair of a ``kind`` differs in hue from the skin, and how much lighter it is: CIELAB,
+    the median over the photos; infinity and 0 where no photo in colour shows both. ``part`` : places and normals (N, 3)
+    of the hair's outside that are compared; None: all that is labelled."""
     photos, apart = {photo.name: photo for photo in fitted.photos}, []
     for face in faces:
-        hair, skin = face.labels == FaceClass.HAIR, face.labels == FaceClass.SKIN
+        hair, skin = face.labels == kind, face.labels == FaceClass.SKIN
         if face.name not in photos or not skin.any() or face.monochrome:
             continue
         lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)

@@ -19,6 +19,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import apart, outside
+from backend.hair.fit_hair import beside_skin, is_skin
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -159,6 +160,8 @@ def grow_facial_hair(
         stubble = not len(ratios) or (np.quantile(np.abs(ratios).max(1), STRONGEST) < STUBBLE and hangs < HANGS)
         if len(roots) and stubble:
             reason = "The beard is stubble, which the texture shows."
+        elif len(roots) and is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
+            reason = "What is labelled as a beard has the skin's colour: a hand, or a chin in shade."
         elif len(roots):
             mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
             points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
@@ -248,7 +251,9 @@ def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, kind: int)
     tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
     usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
     mixed = np.exp(usual + VARIES * (tone - usual.mean()))
-    return np.maximum((mixed - 1.0) / COVERED[kind] + 1.0, DARKEST[kind] * mixed) / OPEN
+    hairs = np.maximum((mixed - 1.0) / COVERED[kind] + 1.0, DARKEST[kind] * mixed) / OPEN
+    hairs[:, 0] = np.minimum(hairs[:, 0], hairs[:, 1])  # no hair is redder than skin, whose pigment is blood, too
+    return hairs
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
         def preview(self, stage: str, message: WireMessage) -> None: ...
 
     def made(**options: Any) -> WireMessage:
-        told = JobOptions(device="cpu", quality="fast", texture_size=2048, facial_hair=True, **options)
+        told = JobOptions(device="cpu", quality="fast", texture_size=2048, brows=True, **options)
         given = {"names": (), "paths": ()} if told.head else {"names": names, "paths": places}
         task = Task(job="0" * 32, token="t", kind="submit", options=told, result="", **given)
         message = job_runner.run(task, Quiet())

@@ -105,6 +105,18 @@ def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) 
         assert np.ptp(found[:, 0] / found[:, 2]) < 0.4, "of one hue"
 
 
+def test_a_hand_before_the_chin_is_no_beard(scene: Scene) -> None:
+    hands = [labelled(face, 40, np.full(3, 0.2)) for face in scene.faces]
+    found = beard_of(scene.template, scene.fitted, hands, painted(scene, 0.0))
+    assert found.strands is None and "skin's colour" in found.reason
+
+
+def test_hairs_are_no_redder_than_skin(scene: Scene) -> None:
+    red = [labelled(face, 40, np.array([-0.7, -1.4, -1.4])) for face in scene.faces]
+    colour = beard_of(scene.template, scene.fitted, red, painted(scene, DARK)).strands.root_colour
+    assert (colour[:, 0] / colour[:, 1] < 1.02 * TONE[0] / TONE[1]).all()
+
+
 def test_a_moustache_grows_below_the_nose_too(scene: Scene) -> None:
     faces = []
     for face in scene.faces:
