@@ -228,11 +228,11 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
 
 
 def _bald_crown(grid: HullGrid, seen: np.ndarray, bare: np.ndarray) -> np.ndarray:
-    """(C, R) weight with which the crown, which no photo from the front shows, is bald: as much as the highest scalp
+    """(1, R) weight with which the crown, which no photo from the front shows, is bald: as much as the highest scalp
     that photos show in front is ``bare`` (C, R), 0 to 1, where it is ``seen`` (C, R)."""
     front = seen * (np.abs(grid.azimuth) < _HIGHEST[0]) * (grid.s < _HIGHEST[1])
     share = (front * bare).sum() / (front.sum() + _FEW)
-    return _BALD * share**2 * np.clip((_CROWN[1] - grid.s) / (_CROWN[1] - _CROWN[0]), 0, 1) + 0 * grid.radius
+    return _BALD * share**2 * np.clip((_CROWN[1] - grid.s) / (_CROWN[1] - _CROWN[0]), 0, 1)
 
 
 def _ears(grid: HullGrid, views: Sequence[HairView]) -> np.ndarray:

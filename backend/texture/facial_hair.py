@@ -139,11 +139,12 @@ def grow_facial_hair(
     logs = np.log(np.maximum(linear_from_srgb(albedo[pixel[:, 0], pixel[:, 1]]), 1e-3))  # (P, 3)
     bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (np.maximum(bearded, browed) < 0.1) > 0.5
     skin = np.median(logs[bare], axis=0)
+    ratios = {kind: _ratios(views, kind) for kind, on in zip(_KINDS, (beard, brows), strict=True) if on}
 
     def hair(kind: FaceClass, roots: np.ndarray, points: np.ndarray, width: np.ndarray) -> HairStrands:
-        known, ratios = _ratios(views, kind)
-        relative = _hairs(ratios, where[known], where[roots], list(_KINDS).index(kind))
-        colour = np.float32(np.exp(skin) * relative).clip(0.005, 0.9)
+        known, relative = ratios[kind]
+        hairs = _hairs(relative, where[known], where[roots], list(_KINDS).index(kind))
+        colour = np.float32(np.exp(skin) * hairs).clip(0.005, 0.9)
         points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
         return HairStrands(
             points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
@@ -156,8 +157,8 @@ def grow_facial_hair(
         chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
         hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
         reason = "" if len(roots) else "The photos show no beard or moustache."
-        ratios = _ratios(views, FaceClass.FACIAL_HAIR)[1]
-        stubble = not len(ratios) or (np.quantile(np.abs(ratios).max(1), STRONGEST) < STUBBLE and hangs < HANGS)
+        apart_by = np.abs(ratios[FaceClass.FACIAL_HAIR][1]).max(1)
+        stubble = not len(apart_by) or (np.quantile(apart_by, STRONGEST) < STUBBLE and hangs < HANGS)
         if len(roots) and stubble:
             reason = "The beard is stubble, which the texture shows."
         elif len(roots) and is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
@@ -171,8 +172,7 @@ def grow_facial_hair(
     roots = _roots(where, browed, BROW_SPACING, LEAST_BROW) if brows else np.zeros(0, int)
     if len(roots):
         points = _brow_strands(where[roots], normal[roots], np.random.default_rng(0))
-        tufts = hair(FaceClass.BROWS, roots, points, np.full(len(roots), BROW_WIDTH))
-        grown = joined(grown, tufts)
+        grown = joined(grown, hair(FaceClass.BROWS, roots, points, np.full(len(roots), BROW_WIDTH)))
         lighter = np.maximum(lighter, LIGHTER[1] * smoothstep(LEAST_SHARE, 1.0, browed))
     if grown is None:
         return FacialHair(None, reason)
