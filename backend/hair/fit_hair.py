@@ -147,8 +147,9 @@ def colour_of_views(logs: np.ndarray, weights: Sequence[float] | None = None) ->
     off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
     weight = weights * np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
     hue = weight @ (logs - logs[:, 1:2]) / weight.sum()
-    ends = weighted_median(logs[:, 1:2], weights), -weighted_median(-logs[:, 1:2], weights)
-    return hue + 0.5 * (ends[0] + ends[1])
+    order = np.argsort(logs[:, 1])
+    reached = np.cumsum(weights[order]) - 0.5 * weights[order]
+    return hue + np.interp(0.5 * weights.sum(), reached, logs[order, 1])
 
 
 def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
