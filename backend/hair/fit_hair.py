@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.special import expit
 
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
@@ -109,16 +110,16 @@ def matt_shares(logs: np.ndarray, shown: np.ndarray, skin: float) -> np.ndarray:
     """(V, G, P) share, 0 to 1, of what V photos show at hair's points that is neither gloss nor scalp, from the log
     luminances ``logs`` (V, G, P) of its albedo where they are ``shown``; ``skin`` is the skin's.
 
-    The light of dark hair has two modes: its own, and gloss and scalp between hairs, as bright as skin. Light hair has
-    one, as modes nearer than two deviations are. A photo that shows both tells what is gloss in the others, too.
+    The light of dark hair has two modes where it shines: its own, and gloss and scalp between hairs, as bright as skin.
+    A photo counts so as far as two modes explain it better than one, and then tells what is gloss in the others, too.
     """
     levels = [np.minimum(log[mask], skin) for log, mask in zip(logs, shown, strict=True)]
     modes = [_modes(level, skin) for level in levels]
-    apart = [float(np.clip((skin - own) / _RANGE - 2, 0, 1)) for own, _ in modes]
-    both = [4 * far * bright.mean() * (1 - bright.mean()) for far, (_, bright) in zip(apart, modes, strict=True)]
-    best, shares = int(np.argmax(both)), np.ones(logs.shape)
-    for share, mask, level, far, (_, bright) in zip(shares, shown, levels, apart, modes, strict=True):
-        share[mask] -= np.maximum(far * bright, both[best] * _modes(level, skin, modes[best][0])[1])
+    guides = [mask.any(1).sum() for mask in shown]
+    two = [_two_modes(*each, skin, count) for *each, count in zip(levels, modes, guides, strict=True)]
+    best, shares = int(np.argmax(two)), np.ones(logs.shape)
+    for share, mask, level, sure, (_, bright) in zip(shares, shown, levels, two, modes, strict=True):
+        share[mask] -= np.maximum(sure * bright, two[best] * _modes(level, skin, modes[best][0])[1])
     return shares
 
 
@@ -134,6 +135,19 @@ def _modes(level: np.ndarray, skin: float, own: float | None = None) -> tuple[fl
         share = float(bright.mean())
         middle = float((1 - bright) @ level / max((1 - bright).sum(), 1e-9)) if own is None else own
     return middle, bright
+
+
+def _two_modes(level: np.ndarray, modes: tuple[float, np.ndarray], skin: float, guides: int) -> float:
+    """Probability that ``level`` (N,) has the ``modes`` of ``_modes`` and not one of any deviation, by the likelihood
+    of as many independent values as there are ``guides``, less Schwarz's penalty."""
+    own, bright = modes
+    if skin - own < 2 * _RANGE or not guides:  # nearer ones are one
+        return 0.0
+    share = bright.mean()
+    first, second = (np.exp(-0.5 * ((level - at) / _RANGE) ** 2) for at in (skin, own))
+    mixed = np.log((share * first + (1 - share) * second) / _RANGE).mean()
+    single = -0.5 - np.log(max(level.std(), 1e-3))
+    return float(expit(guides * (mixed - single) - np.log(guides)))
 
 
 def colour_of_views(logs: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
