@@ -41,7 +41,7 @@ _FADE, _ENDS = 0.05, 0.015
 """Metres below the usual hairline from which hair has fallen over skin, and the weight of its end there relative to a
 photo: it goes on for some 6 cm below a photo's border."""
 _BEHIND = 0.1
-"""Weight of the usual hairline at the nape, which few photos show, relative to a photo."""
+"""Weight of the usual hairline at the nape, which few photos show, and under a hat, relative to a photo."""
 _SIDES = (1.75, 0.4)
 """Azimuth of the sides and reach about it, radians: from the ears backwards."""
 _ALONG = 0.3
@@ -175,9 +175,15 @@ def hull_grid(template: Template, neutral: np.ndarray, line: np.ndarray | None =
 
 
 def view_votes(grid: HullGrid, view: HairView) -> np.ndarray:
-    """(COLUMNS, ROWS, LEVELS) votes of a view over the hull's positions, from the skin outwards."""
+    """(COLUMNS, ROWS, LEVELS) votes of a view over the hull's positions, from the skin outwards. What is beyond a hat
+    does not tell whether there is hair below it."""
     height = (np.arange(LEVELS) + 0.5) * RISE
-    return votes(grid.points[..., None, :] + grid.normal[..., None, :] * height[:, None], view)
+    points = grid.points[..., None, :] + grid.normal[..., None, :] * height[:, None]
+    told = votes(points, view)
+    if view.covered is None:
+        return told
+    beyond = np.maximum.accumulate(looked_up(view.covered, points, view) > 0.5, axis=2)
+    return np.where(beyond, np.maximum(told, 0), told)
 
 
 def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.ndarray] | None = None) -> HairSurface:
@@ -220,11 +226,20 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
     weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
     bald = _bald_crown(grid, confidence * square, ~value)
-    prior = np.where(below > _FADE, _ENDS, 1e-4) + np.maximum(_BEHIND * grid.behind, bald)
+    prior = np.where(below > _FADE, _ENDS, 1e-4) + np.maximum(
+        _BEHIND * np.maximum(grid.behind, _hats(grid, views)), bald
+    )
     sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])  # hair behind, rarely shown, is as long
     usual = np.maximum(below < 0, grid.behind * (sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))
     mean = (weight * value + prior * np.where(bald > 0, 1 - bald / _BALD, usual)) / (weight + prior)
     return np.clip(grid.filled(mean, weight + prior, _SPREAD), 0, 1), confidence
+
+
+def _hats(grid: HullGrid, views: Sequence[HairView]) -> np.ndarray:
+    """(C, R) share, by trust, of the views in which a hat or a hand hides where hair may grow: they do not tell."""
+    low = grid.points[..., None, :] + grid.normal[..., None, :] * (np.arange(_SKIN_LEVELS) * RISE)[:, None]
+    hats = sum((v.trust * looked_up(v.covered, low, v).max(2) for v in views if v.covered is not None), np.zeros(1))
+    return hats / max(sum(view.trust for view in views), 1e-9) * (grid.s < grid.line[:, None] + _FADE)
 
 
 def _bald_crown(grid: HullGrid, seen: np.ndarray, bare: np.ndarray) -> np.ndarray:
@@ -313,6 +328,6 @@ def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.n
     inside = grid.s < grid.line[:, None] + _NO_ROOTS[0] + (_NO_ROOTS[1] - _NO_ROOTS[0]) * temple
     bald = _bald_crown(grid, clear, 1 - share)
     usual = np.where(bald > 0, 1 - bald / _BALD, grid.s < grid.line[:, None])
-    prior = 0.003 + np.maximum(_BEHIND * grid.behind * (grid.s > 0.12), bald)
+    prior = 0.003 + np.maximum(_BEHIND * np.maximum(grid.behind * (grid.s > 0.12), _hats(grid, views)), bald)
     value = (clear * share + prior * usual) / (clear + prior)
     return np.clip(grid.filled(value, clear + prior, 0.6 * _SPREAD), 0, 1) * inside * (there > 0.3)

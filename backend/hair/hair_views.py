@@ -65,6 +65,7 @@ class HairView:
     hair : (H, W) float32, share of hair in each pixel. visible : (H, W) float32, 0 where occluded or outside the photo.
     face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips. ears : (H, W) float32, share of ears.
     dense : (H, W) float32, 0 to 1, how much of the scalp the hair hides where there is hair.
+    covered : (H, W) float32, share of what a hat or a hand hides.
     direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times the structure
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
@@ -83,6 +84,7 @@ class HairView:
     trust: float
     curl: np.ndarray | None = None
     dense: np.ndarray | float = 1.0
+    covered: np.ndarray | None = None
 
     @property
     def pixels_per_metre(self) -> float:
@@ -143,7 +145,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[Hair
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
     curl = line_statistics(pixels, hair * known, skin, view.pixels_per_metre)
-    return replace(view, visible=known, dense=dense, curl=curl), much
+    return replace(view, visible=known, dense=dense, curl=curl, covered=hidden), much
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from made_hair import grown, made_view
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.geometry.vectors import unit_vectors
+from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
 from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin
@@ -382,6 +383,21 @@ def test_high_hair_is_not_five_times_as_long_as_it_stands(template: Template) ->
     field = DirectionField(grid.down[None], full)
     guides = trace_guides(HairSurface(grid, scalp, scalp, 0.025 * full, full), field, ())
     assert 0.04 < np.percentile(length(guides), 90) < 0.095
+
+
+def test_below_a_cap_hair_begins_where_it_usually_does(template: Template) -> None:
+    """Beyond the cap's outline a photo shows none, which made the forehead bald to the crown."""
+    bare = made_view(template, 0.0, None)
+    brim = int(bare.camera.project(np.array([0.0, 0.80, 0.0]))[1])
+    head = cv2.dilate(np.isfinite(bare.depth).astype(np.uint8), disc(round(0.02 * bare.pixels_per_metre)))
+    cap = ((head > 0) & (np.arange(len(bare.depth)) < brim)[:, None]).astype(np.float32)
+    view = replace(bare, visible=bare.visible * (1 - cap), face=bare.face * (1 - cap), covered=cap)
+    grid = hull_grid(template, template.vertices)
+    surface = hair_surface(grid, [view])
+    front = (np.abs(grid.azimuth) < 0.5) & (grid.s < grid.line[:, None] - 0.03)
+    forehead = (np.abs(grid.azimuth) < 0.5) & (grid.s > grid.line[:, None] + 0.015) & (grid.s < 0.2)
+    for grows in (surface.coverage, surface.roots):
+        assert grows[front].min() > 0.5 > grows[forehead].max()
 
 
 def test_the_crown_behind_a_bald_front_is_bald(template: Template) -> None:
