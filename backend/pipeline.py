@@ -369,7 +369,8 @@ def find_relief(
         return NO_DETAIL
     size = min(options.texture_size, MOST_RELIEF)
     device = computing_device(options.device)
-    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, device)
+    typical = options.typical_lines
+    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, device, typical)
 
 
 def report_of_photos(

@@ -1,6 +1,6 @@
 // What three.js shows of a glTF file: node three_view.mjs FILE OUT.png '{"jawOpen": 1}'; prints what it has loaded, JSON.
 import { createServer } from 'node:http';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
@@ -44,7 +44,7 @@ try {
   camera.position.set(middle.x, middle.y, middle.z + 1.1);
   camera.lookAt(middle);
   renderer.render(world, camera);
-  window.done = { meshes };
+  window.done = { meshes, picture: renderer.domElement.toDataURL() };
 } catch (error) {
   window.done = { error: String(error) };
 }
@@ -63,8 +63,9 @@ const server = createServer((request, response) => {
   const page = await browser.newPage({ viewport: { width: 512, height: 512 } });
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   await page.waitForFunction(() => window.done, null, { timeout: 120000 });
-  console.log(JSON.stringify(await page.evaluate(() => window.done)));
-  await page.screenshot({ path: out });
+  const { picture, ...done } = await page.evaluate(() => window.done);
+  if (picture) writeFileSync(out, Buffer.from(picture.split(',')[1], 'base64'));
+  console.log(JSON.stringify(done));
   await browser.close();
   server.close();
 });

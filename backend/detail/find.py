@@ -1,7 +1,7 @@
 """Estimate the relief of a fitted face's skin from its photos.
 
 Synthesise pores and fine lines below the photos' resolution. The pattern is the same for everyone, its depth varies
-by region.
+by region. By choice moving skin also gets the lines that faces typically get, where the photos' own are shallower.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from backend.detail.window import (
     insert_in_map,
     observe,
 )
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.models.detail import DetailModel, displacements
 from backend.photos.collection import FaceClass
 from backend.progress import ProgressReporter, silent
+from backend.system.assets import ASSETS
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, ChosenPhoto, unwrap_photo
@@ -85,6 +86,10 @@ LEAST_SHARPNESS = 0.25
 ALWAYS_REACH, WRINKLE_REACH = 4.0, 4.0
 """Millimetres: range of the height maps; skin folds reach one to three."""
 WRINKLE_SIZE = 1024
+TYPICAL_PATH = ASSETS / "typical_lines.png"
+"""Window by window below each other (``typical_lines``); ``python -m trainer typical-lines`` writes it."""
+TYPICAL_DEPTH = 1.0
+"""Millimetres at the file's brightest level; the deepest lines of a moving face of middle age."""
 _HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
 
 
@@ -135,13 +140,15 @@ def find_detail(
     model: DetailModel,
     progress: ProgressReporter = silent,
     device: str = "cpu",
+    typical: float = 0.0,
 ) -> DetailEstimate:
     """Estimate the relief of a fitted face's skin.
 
     Parameters
     ----------
     photos : of ``chosen_views``. keys : (52, V, 3) of this face. resolution : of the permanent
-        map, texels. progress : receives stage "detail". device : see ``on_device``.
+        map, texels. progress : receives stage "detail". device : see ``on_device``. typical : factor on
+        ``typical_lines``, which the moving skin gets where they are deeper than the photos' lines.
     """
     progress(STAGE, 0.0)
     config = model.network.config
@@ -153,38 +160,67 @@ def find_detail(
         for photo, (_, fit, _) in sorted(zip(projected, chosen, strict=True), key=lambda two: -two[0].pixels_per_metre)
         if photo.pixels_per_metre >= LEAST_PIXELS
     ][:MOST_PHOTOS]
-    if not sharp:
+    sentence = ""
+    heights = np.zeros((1 + len(KEY_GROUPS), config.size, config.size), np.float32)
+    if sharp:
+        progress(STAGE, 0.4)
+        heights = _from_photos(fitted, window, coarse, sharp, keys, model)
+    else:
         sentence = (
             "The photos are too small or too soft for wrinkles and pores; use photos with a larger, sharper face."
         )
-        return DetailEstimate(None, (), sentence)
-    progress(STAGE, 0.4)
+        if not typical:
+            return DetailEstimate(None, (), sentence)
+    heights *= window.allowed
+    lines = heights[1:] - heights[0]
+    if typical:
+        added = typical * typical_lines(config.size) * window.allowed
+        lines = np.where(added > 0, np.minimum(lines, -added), lines)
+    progress(STAGE, 0.8)
+    always = insert_in_map(heights[0], resolution)
+    space = texture_space(template, resolution)
+    positions = window.surface.lifted(fitted.neutral[: window.surface.count].astype(np.float64))
+    always += pores(window.surface, space.skin, texels_per_metre(window.surface, positions, resolution))
+    size = min(WRINKLE_SIZE, resolution)
+    wrinkles = {
+        name: height_map(insert_in_map(one, size), WRINKLE_REACH) for name, one in zip(KEY_GROUPS, lines, strict=True)
+    }
+    progress(STAGE, 1.0)
+    detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
+    side = config.size / (window_density(window, fitted.neutral) * SIDE)
+    return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), sentence, side)
+
+
+def _from_photos(
+    fitted: FittedFace,
+    window: DetailWindow,
+    coarse: DetailWindow,
+    sharp: Sequence[tuple[PhotoInWindow, FittedPhoto]],
+    keys: np.ndarray,
+    model: DetailModel,
+) -> np.ndarray:
+    """(1 + G, N, N) millimetres that the network finds: at rest, then with each group of keys at full strength."""
     count = window.surface.count
     maps = ExpressionMaps(coarse, fitted.neutral[:count])
     density = window_density(window, fitted.neutral)
     posed = [group_weights(group) @ keys[:, :count].reshape(len(keys), -1) for group in KEY_GROUPS]
-    wanted = [np.zeros((9, config.coarse, config.coarse), np.float32)]
+    wanted = [np.zeros((9, coarse.size, coarse.size), np.float32)]
     wanted += [maps.of(fitted.neutral[:count] + moved.reshape(count, 3)) for moved in posed]
-    heights = displacements(
+    return displacements(
         model,
         np.stack([observe(photo, density) for photo, _ in sharp]),
         np.stack([maps.of(fit.vertices[:count]) for _, fit in sharp]),
         np.stack(wanted),
     )
-    heights *= window.allowed
-    progress(STAGE, 0.8)
-    always = insert_in_map(heights[0], resolution)
-    space = texture_space(template, resolution)
-    positions = window.surface.lifted(fitted.neutral[:count].astype(np.float64))
-    always += pores(window.surface, space.skin, texels_per_metre(window.surface, positions, resolution))
-    size = min(WRINKLE_SIZE, resolution)
-    wrinkles = {
-        name: height_map(insert_in_map(one - heights[0], size), WRINKLE_REACH)
-        for name, one in zip(KEY_GROUPS, heights[1:], strict=True)
-    }
-    progress(STAGE, 1.0)
-    detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
-    return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "", config.size / (density * SIDE))
+
+
+@lru_cache(maxsize=2)
+def typical_lines(size: int) -> np.ndarray:
+    """(G, N, N) float32 millimetres: depth of the lines that each group of keys adds to a synthetic face of middle age,
+    in the order of ``KEY_GROUPS``, at a window's texels."""
+    tiles = cv2.imdecode(np.fromfile(TYPICAL_PATH, np.uint8), cv2.IMREAD_GRAYSCALE)
+    tiles = tiles.reshape(len(KEY_GROUPS), tiles.shape[1], -1).astype(np.float32) * np.float32(TYPICAL_DEPTH / 255.0)
+    return np.stack([cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA) for tile in tiles])
 
 
 def photo_in_window(window: DetailWindow, photo: ChosenPhoto, device: str = "cpu") -> PhotoInWindow:

@@ -134,7 +134,7 @@ class OptionsPanel(SidebarPanel, bpy.types.Panel):
         column.use_property_split = True
         column.use_property_decorate = False
         looks = ("texture_size", "hair", "hair_style", "facial_hair", "brows", "bust")
-        for name in (*looks, "face_model", "symmetry", "average", "place"):
+        for name in (*looks, "typical_lines", "face_model", "symmetry", "average", "place"):
             column.prop(settings, name)
 
 

@@ -111,3 +111,19 @@ def story(tools: Any) -> Story:
     for preset in tools.addon("export.presets").PRESETS:
         yield from written(tools, preset.name)
         yield from read_again(tools, preset.name, posed)
+    yield from renamed_bones(tools)
+
+
+def renamed_bones(tools: Any) -> Story:
+    """MakeHuman's and Rigify's names of bones are in the file by choice, Likeness's in the scene."""
+    theirs = tools.addon("rig.bones").BONE_NAMES
+    for names in ("RIGIFY", "MAKEHUMAN"):
+        before, path = set(bpy.data.objects), tools.HERE / f"bones_{names.lower()}.glb"
+        tools.call(bpy.ops.likeness.export, "EXEC_DEFAULT", preset="GLTF", bone_names=names, filepath=str(path))
+        tools.call(bpy.ops.import_scene.gltf, "EXEC_DEFAULT", True, filepath=str(path))
+        yield 1.0
+        (rig,) = [obj for obj in bpy.data.objects if obj not in before and obj.type == "ARMATURE"]
+        found = {bone.name for bone in rig.data.bones}
+        assert set(theirs[names].values()) <= found and not set(theirs[names]) & found, (names, found)
+        tools.call(bpy.ops.ed.undo)
+        yield 1.0

@@ -78,14 +78,14 @@ def story(tools: Any) -> Story:
 
     solved = here / "clip.json"
     if solved.exists():
-        yield from run(tools, ops.load_expression_file, 100, "file", chosen=True, filepath=str(solved))
+        yield from run(tools, ops.load_expression_file, 100, "file", chosen=True, filepath=str(solved), set_range=True)
     else:
         yield from pictures(tools, head)
         head = bpy.data.objects["head"]
     action = head.data.shape_keys.animation_data.action
     assert action is not None
     frames = [int(frame) for frame in action.frame_range]
-    bpy.context.scene.frame_start, bpy.context.scene.frame_end = frames
+    assert [bpy.context.scene.frame_start, bpy.context.scene.frame_end] == frames, "the scene is as long as the film"
     widest = max(range(frames[0], frames[1] + 1), key=lambda frame: moved(head, frame))
     bpy.context.scene.frame_set(widest)
     yield 1.5

@@ -1,5 +1,6 @@
-"""Pose assets in a window, from Blender's default scene: save an expression, reset, put it on again, undo, reopen the
-file, and the Asset Browser. Told by ``in_blender.py``; needs ``message.npz`` as the armature does.
+"""Keys and pose assets in a window, from Blender's default scene: save an expression, reset, put it on again, undo,
+reopen the file, the Asset Browser; sliders of the active mesh and their keyframes. Told by ``in_blender.py``; needs
+``message.npz`` as the armature does.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
+import numpy as np
 from armature_in_blender import TITLE_BELOW_TOP
 from saved_head_in_blender import begun, choose, head
 
@@ -69,6 +71,7 @@ def story(tools: Any) -> Story:
     yield 1.0
     assert values() == SMILE, "the file keeps the pose"
     yield from asset_browser(tools)
+    yield from copied_and_keyed(tools)
 
 
 def in_the_panel(tools: Any) -> Story:
@@ -107,3 +110,32 @@ def asset_browser(tools: Any) -> Story:
     yield 1.0
     assert values() == SMILE
     tools.screenshot("3_asset_browser")
+
+
+def copied_and_keyed(tools: Any) -> Story:
+    """Sliders move the mesh that is active, and show that they are animated and where their keyframes are."""
+    original = head()
+    other = original.copy()
+    other.data = original.data.copy()
+    bpy.context.collection.objects.link(other)
+    other.location.x += 0.3
+    for mesh, value in ((other, 0.7), (original, 0.2)):
+        choose(mesh)
+        bpy.context.scene.likeness_keys.mouthSmile = value
+        yield 0.5
+    smiles = [mesh.data.shape_keys.key_blocks["mouthSmileLeft"].value for mesh in (other, original)]
+    assert np.allclose(smiles, (0.7, 0.2)), smiles
+    panels = tools.addon("ui.keys_panel")
+    curves = tools.addon("transfer.actions").animated_keys
+    names, signs = ("mouthSmileLeft", "mouthSmileRight"), []
+    tools.open_panels("KeysPanel")
+    tools.show_sidebar()
+    for frame in (3, 4):
+        bpy.context.scene.frame_set(frame)
+        if frame == 3:
+            tools.call(bpy.ops.likeness.keyframe_keys, "EXEC_DEFAULT", True, names=" ".join(names))
+        tools.addon("ui.redraw").everything()
+        yield 1.5
+        signs.append(panels._keyframe_icon(dict(curves(original.data.shape_keys)), names, frame))
+        tools.screenshot(f"4_keyframe_at_{frame}")
+    assert signs == ["KEYFRAME_HLT", "KEYFRAME"], signs

@@ -21,8 +21,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "blender_addon" / "scene")]
 from head_message import HeadMessage, save  # noqa: E402
 
 from backend.detail.find import ALWAYS_REACH, WRINKLE_REACH, WRINKLE_SIZE, pores  # noqa: E402
-from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map  # noqa: E402  # noqa: E402
-from backend.detail.window import insert_in_map, vertex_strain  # noqa: E402
+from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map  # noqa: E402
+from backend.detail.window import insert_in_map  # noqa: E402
 from backend.exchange.face_asset import FaceAsset  # noqa: E402
 from backend.exchange.wire import encode_face  # noqa: E402
 from backend.geometry.template import load_template  # noqa: E402
@@ -42,26 +42,16 @@ AGE = 0.7
 
 def old_skin(asset: FaceAsset, seed: int = PERSON) -> SkinDetail:
     """Relief of an old synthetic person, as the keys of ``asset`` press the skin together."""
-    template, known = load_template(), cause(WINDOW)
-    surface, head = known.window.surface, asset.parts[0]
+    head, surface = asset.parts[0], cause(WINDOW).window.surface
+    keys = np.stack([head.keys[name] for name in ARKIT_NAMES])
     relief = Relief(draw_relief(np.random.Generator(np.random.Philox(key=seed)), AGE), WINDOW)
-    neutral = head.vertices.astype(np.float64)
-    still = surface.lifted(neutral)
-    rest = known.window.frames(still)
-
-    def displaced(weights: np.ndarray) -> np.ndarray:
-        moved = sum(
-            w * head.keys[name] for w, name in zip(weights, ARKIT_NAMES, strict=True) if w and name in head.keys
-        )
-        frames = known.window.frames(surface.lifted(neutral + moved))
-        return relief.displacement(known.smoothed(known.window.image(vertex_strain(rest, frames))))
-
-    at_rest = displaced(np.zeros(len(ARKIT_NAMES)))
+    at_rest, *posed = relief.under_groups(head.vertices, keys)
+    still = surface.lifted(head.vertices.astype(np.float64))
     always = insert_in_map(at_rest, TEXTURE)
-    always += pores(surface, texture_space(template, TEXTURE).skin, texels_per_metre(surface, still, TEXTURE))
+    always += pores(surface, texture_space(load_template(), TEXTURE).skin, texels_per_metre(surface, still, TEXTURE))
     wrinkles = {
-        name: height_map(insert_in_map(displaced(group_weights(name)) - at_rest, WRINKLE_SIZE), WRINKLE_REACH)
-        for name in KEY_GROUPS
+        name: height_map(insert_in_map(one - at_rest, WRINKLE_SIZE), WRINKLE_REACH)
+        for name, one in zip(KEY_GROUPS, posed, strict=True)
     }
     return SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
 

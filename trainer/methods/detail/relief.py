@@ -1,4 +1,5 @@
-"""Synthetic relief: wrinkles and pores of a person, drawn into a photo's unwrapped texture.
+"""Synthetic relief: wrinkles and pores of a person, drawn into a photo's unwrapped texture. ``python -m trainer
+typical-lines`` writes ``assets/typical_lines.png``.
 
 Relief of synthetic people's skin: wrinkles across the compression that expressions cause, folds, moles, pores.
 
@@ -13,14 +14,17 @@ Simulate a photograph of skin with relief in UV: shading, blur and compression, 
 Image effects that may be mistaken for relief: the same people's photos with and without each of them.
 """
 
+import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from backend.detail.find import TYPICAL_DEPTH, TYPICAL_PATH
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
 from backend.detail.window import (
     ORIGIN,
@@ -249,7 +253,36 @@ class Relief:
         height = height - self._fold[0] - 0.8 * self._fold[1] * squeezed
         return (height * known.window.allowed).astype(np.float32)
 
+    def under_groups(self, neutral: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """(1 + G, N, N) float32 millimetres, outwards: at rest, then with each group of keys at full strength, of a
+        head's cage (C, 3) and its keys (52, C, 3)."""
+        window, surface = self._cause.window, self._cause.window.surface
+        rest = window.frames(surface.lifted(neutral.astype(np.float64)))
+        poses = [np.zeros(len(keys)), *map(group_weights, KEY_GROUPS)]
+        posed = (surface.lifted(neutral + np.tensordot(weights, keys, 1)) for weights in poses)
+        strains = (window.image(vertex_strain(rest, window.frames(positions))) for positions in posed)
+        return np.stack([self.displacement(self._cause.smoothed(strain)) for strain in strains])
 
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``typical-lines``."""
+    parser.add_argument("--out", type=Path, default=TYPICAL_PATH, help="file to write")
+    parser.add_argument("--size", type=int, default=512, help="texels a side of the window")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the lines that keys add to the mean face with the skin of a synthetic person of middle age."""
+    template = load_template()
+    relief = Relief(draw_relief(np.random.Generator(np.random.Philox(key=_TYPICAL_SEED)), 0.5), arguments.size)
+    count = template.head.vertex_stop
+    at_rest, *posed = relief.under_groups(template.vertices[:count], template.expressions[:, :count])
+    levels = np.clip((at_rest - np.stack(posed)) * (255.0 / TYPICAL_DEPTH), 0.0, 255.0).round().astype(np.uint8)
+    arguments.out.write_bytes(cv2.imencode(".png", levels.reshape(-1, arguments.size))[1].tobytes())
+    return 0
+
+
+_TYPICAL_SEED = 11
+"""A person with lines of usual distances on the forehead (5.8 mm) and even depths on both sides."""
 _SMILE = list(KEY_GROUPS).index("smile")
 
 
