@@ -416,7 +416,8 @@ def solve_detail(
     square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
     # brows beside a frame or a fringe
-    cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(np.float32)
+    unfolded = 1.0 - atlas.image(atlas.sample(surface.regions["lid_folds"][:, None])[:, 0])
+    cover = (unfolded * np.maximum(cover, feature * smoothstep(0.02, 0.3, shown))).astype(np.float32)
     around = 2 * round(BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(observed.eyes, np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
@@ -429,6 +430,39 @@ def solve_detail(
         for score, own in zip(scores, facing, strict=True)
     ]
     del facing
+    import os
+
+    mode = os.environ.get("FEAT", "")
+    if mode:
+        half = np.arange(feature.shape[1]) < feature.shape[1] // 2
+        lips = np.clip(feature - observed.eyes, 0.0, 1.0)
+        for mask in (lips, observed.eyes * half, observed.eyes * ~half):
+            total = max(float(mask.sum()), 1e-6)
+            for index, score in enumerate(scores):
+                own = shares[index]
+                if mode.startswith("mean"):
+                    value = (float((mask * own).sum()) / total) ** float(mode[4:] or 1)
+                else:
+                    shown = float((mask * score.weight).sum()) / total
+                    frontal = float((mask * score.weight * score.cosine).sum()) / max(total * shown, 1e-9)
+                    s = (0.25 + 0.75 * score.quality) * float(
+                        np.clip(score.pixels_per_metre / BLENDING.enough_density, 0.02, 1.0)
+                    )
+                    value = s * shown**3 * frontal
+                    if mode == "cons":
+                        value *= (
+                            float((mask * score.weight * consistent[index]).sum()) / max(total * shown, 1e-9)
+                        ) ** 2
+                shares[index] = (
+                    own * (1.0 - mask)
+                    + mask
+                    * value
+                    * (
+                        score.weight
+                        if mode.endswith("w") or mode in ("score", "cons")
+                        else smoothstep(0.02, 0.3, score.weight)
+                    )
+                ).astype(np.float32)
     sure = 1.0 - plain * (1.0 - observed.nose) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
     at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     width = BLENDING.feature_width * density
@@ -438,10 +472,10 @@ def solve_detail(
     share = (1.0 - plain * (1.0 - confirmed(at_rest, shares, width)))[..., None].astype(np.float32)
     for own, wide in zip(at_rest, broad, strict=True):
         own *= share
-        own += wide
+        own += wide * (1.0 - float(os.environ.get("BROAD") or 0) * (plain * (1.0 - observed.nose))[..., None]).astype(np.float32)
     across, down = mean_gradients(at_rest, shares)
     del broad, at_rest, shares
-    mirrored = cover[:, ::-1] * (1.0 - cover)
+    mirrored = cover[:, ::-1] * (1.0 - cover) * unfolded
     differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
