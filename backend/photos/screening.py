@@ -206,13 +206,13 @@ def sharpness_quality(pixels: np.ndarray, landmarks: np.ndarray) -> float:
     0.37, by four 0.28.
     """
     window, side = landmark_window(landmarks, 1.0), SCREENING.measure_side
-    third = replace(window, side=window.side / 3)
-    (x, y), reach = np.int64(window.centre), int(third.side / 2) + 1
+    part = replace(window, side=min(2 * window.side / 3, 512))  # enough to know the noise
+    (x, y), reach = np.int64(window.centre), int(part.side / 2) + 1
     middle = pixels[max(y - reach, 0) : y + reach, max(x - reach, 0) : x + reach]
     bumps = cv2.filter2D(cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY), cv2.CV_32F, _BUMPS)
     noise = robust_deviation(bumps.ravel()) / np.linalg.norm(_BUMPS)
     unit = np.random.default_rng(0).standard_normal((3 * reach, 3 * reach), np.float32)
-    unit = replace(third, centre=(1.5 * reach, 1.5 * reach)).cut(unit, side // 3)
+    unit = replace(part, centre=(3 * reach / 2, 3 * reach / 2)).cut(unit, round(side * part.side / window.side))
     grey = cv2.cvtColor(window.cut(pixels, side), cv2.COLOR_RGB2GRAY).astype(np.float32)
     laplacian, gradient = np.sqrt(np.maximum(_edge_energies(grey) - noise**2 * _edge_energies(unit), 0.0))
     ratio = laplacian / (gradient + SCREENING.noise)
