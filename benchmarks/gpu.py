@@ -60,11 +60,12 @@ def differences(one: Path, other: Path) -> dict[str, float]:
     return figures
 
 
-def texel_figures(card: str) -> dict[str, float]:
-    """Seconds of unwrapping and of the finest band on both devices, of each the second run, and their differences."""
+def texel_figures(card: str, side: int, yaws: tuple[float, ...] = (0.0, 25.0, -25.0, 50.0, -50.0)) -> dict[str, float]:
+    """Seconds of unwrapping and of the finest band on both devices, of each the second run, and their differences, for
+    a map of ``side`` texels and photos half as wide, in which the head is turned by ``yaws`` degrees."""
     from tests.texture_scene import Shot, make_scene
 
-    scene = make_scene([Shot(yaw=yaw, size=1024) for yaw in (0.0, 25.0, -25.0, 50.0, -50.0)])
+    scene = make_scene([Shot(yaw=yaw, size=side // 2) for yaw in yaws])
     figures, made, fine_band = {}, {}, albedo.fine_band
     for name, device in (("cpu", "cpu"), ("card", card)):
 
@@ -79,12 +80,12 @@ def texel_figures(card: str) -> dict[str, float]:
         for run in ("first", "seconds"):
             start = time.perf_counter()
             chosen = chosen_views(head_surface(scene.template), scene.fitted, scene.faces)
-            photos = albedo.unwrap_photos(scene.template, scene.fitted, chosen, 2048, device)
+            photos = albedo.unwrap_photos(scene.template, scene.fitted, chosen, side, device)
             figures[f"{name}.{run}.unwrapped"] = time.perf_counter() - start
             for field in ("linear", "weight", "with_hair"):
                 made[f"{name}.{field}"] = np.stack([getattr(photo.unwrap, field) for photo in photos.photos])
             start = time.perf_counter()
-            painted = albedo.build_albedo(scene.template, scene.fitted, scene.faces, 2048, unwrapped=photos)
+            painted = albedo.build_albedo(scene.template, scene.fitted, scene.faces, side, unwrapped=photos)
             figures[f"{name}.{run}.texture"] = time.perf_counter() - start
             made[f"{name}.albedo_levels"] = painted.albedo.astype(np.float32)
     for key in [key.removeprefix("cpu.") for key in made if key.startswith("cpu.")]:
@@ -99,13 +100,16 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, help="a folder of photos instead of rendered ones")
     parser.add_argument("--rehearse", action="store_true", help="without a card: the CPU against itself")
     parser.add_argument("--texels", action="store_true", help="the dense loops alone, on a head of the tests")
+    parser.add_argument("--side", type=int, default=2048, help="of the map of --texels (2048)")
     arguments = parser.parse_args()
     if not torch.cuda.is_available() and not arguments.rehearse:
         print("torch finds no CUDA card; --rehearse runs the same on the CPU", file=sys.stderr)
         return 1
     keep_freed_memory()
     if arguments.texels:
-        return report(texel_figures("cpu" if arguments.rehearse else "cuda"), arguments.json, TOLERANCES)
+        return report(
+            texel_figures("cpu" if arguments.rehearse else "cuda", arguments.side), arguments.json, TOLERANCES
+        )
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

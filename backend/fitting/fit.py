@@ -290,11 +290,9 @@ def fit_face(
     options: FitOptions | None = None,
     template: Template | None = None,
     models: FaceModels | None = None,
-    progress: ProgressReporter = silent,
-    on_estimate: EstimateReceiver = no_receiver,
 ) -> FittedFace:
     """Fit one person to all photos of a collection, as ``resumable_fit`` does."""
-    return resumable_fit(collection, options, template, models, progress, on_estimate).face
+    return resumable_fit(collection, options, template, models).face
 
 
 def resumable_fit(

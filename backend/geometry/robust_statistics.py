@@ -65,6 +65,12 @@ def _consensus(values, weights, scale, iterations, share):
     return consensus, total
 
 
+def robust_deviation(values: np.ndarray) -> np.ndarray:
+    """(C,) standard deviation of values (N, C) along the first axis by the median of their distances from the
+    median."""
+    return 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
+
+
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(C,) medians of columns (N, C) under weights (N,)."""
     return weighted_quantile(values, weight, 0.5)

@@ -41,7 +41,7 @@ from backend.texture.unwrap import PhotoInView
 
 PUPIL_RADIUS = 0.0021  # metres; typical of portraits taken indoors
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the sclera is darker than paper
-_VEIN = np.array([0.55, 0.20, 0.16])
+_VEIN = np.float32([0.55, 0.20, 0.16])
 _LIT_SHARE = 0.8  # share of the light that reaches the middle of the open eye
 _UPPER_SHADE, _UPPER_REACH = 0.80, 0.0027  # share blocked at the upper lid's edge; metres in which it falls to a third
 _LOWER_SHADE, _LOWER_REACH = 0.45, 0.0012  # the same for the lower lid
@@ -69,12 +69,12 @@ def paint_eyeball(points: np.ndarray, iris: np.ndarray, seed: int, white: np.nda
     """
     radius = np.hypot(points[:, 0], points[:, 1])  # metres from the optical axis
     limbus = (1.0 - smoothstep(IRIS_RADIUS - 0.0008, IRIS_RADIUS + 0.0006, radius)) * (points[:, 2] > 0)
-    colour = np.zeros((len(points), 3))
+    colour = np.zeros((len(points), 3), np.float32)
     on_iris, on_sclera = np.flatnonzero(limbus > 0), np.flatnonzero(limbus < 1)  # noise is the slow part
     colour[on_iris] = _iris(points[on_iris], radius[on_iris], iris, seed) * limbus[on_iris, None]
     shown = 1.0 - limbus[on_sclera, None]
     colour[on_sclera] += _sclera(points[on_sclera], radius[on_sclera], white, seed) * shown
-    return colour.astype(np.float32)
+    return colour
 
 
 def _iris(points: np.ndarray, radius: np.ndarray, iris: np.ndarray, seed: int) -> np.ndarray:
@@ -101,12 +101,12 @@ def _sclera(points: np.ndarray, radius: np.ndarray, white: np.ndarray, seed: int
     side = np.clip(np.abs(points[:, 0]) / 0.012, 0.0, 1.0)
     away = smoothstep(IRIS_RADIUS + 0.001, 0.011, radius)  # 0 beside the iris, 1 near the canthi
     warp = np.stack([gradient_noise(points, 0.006, seed + 3 + k) for k in range(3)], 1) * 0.0016
-    stretched = (points + warp) * np.array([0.35, 1.0, 0.6])  # veins run from the canthi inwards
+    stretched = (points + warp) * np.float32([0.35, 1.0, 0.6])  # veins run from the canthi inwards
     thin = np.exp(-((gradient_noise(stretched, 0.0021, seed + 8) / 0.10) ** 2))
     fine = np.exp(-((gradient_noise(stretched, 0.0011, seed + 9) / 0.12) ** 2))
     vein = np.clip((0.30 * thin + 0.14 * fine) * away * (0.3 + 0.7 * side), 0.0, 0.5)
-    sclera = white * (1.0 + 0.015 * fractal_noise(points, 0.004, 2, seed + 10))[:, None]
-    sclera = sclera * (1.0 - np.outer(away * side, [0.05, 0.16, 0.20]))
+    sclera = white.astype(np.float32) * (1.0 + 0.015 * fractal_noise(points, 0.004, 2, seed + 10))[:, None]
+    sclera = sclera * (1.0 - np.outer(away * side, np.float32([0.05, 0.16, 0.20])))
     sclera = sclera * (1.0 - vein[:, None]) + _VEIN * vein[:, None]
     back = smoothstep(0.0, -0.006, points[:, 2])
     return sclera * (1.0 - 0.5 * back[:, None]) + _VEIN * 0.5 * back[:, None]
@@ -249,6 +249,8 @@ _FRONT = 0.007
 """Metres from the axis to which the map is an orthographic frontal view; the iris ends at 5.9 mm."""
 _WIDEST = np.radians(105.0)
 """Angle from the axis to the image's edge: eyes turn by 40 degrees, and lids show 60 beside the axis."""
+_BEYOND = np.radians(5.0)
+"""Painted beyond it, 15 texels, for smaller copies of the picture; its corners, a fifth of it, are not."""
 
 
 def eye_uv(offsets: np.ndarray, radius: float, left: bool) -> np.ndarray:
@@ -579,9 +581,11 @@ def eye_picture(
 
     def half(eye: int) -> np.ndarray:
         points = eye_points(side, radii[eye])
-        picture = np.empty((len(points), 3), np.uint8)
-        for piece in pieces(len(points)):
-            picture[piece] = _painted_eye(points[piece], eye, colours, patterns[eye], lids[eye])
+        picture = np.full((len(points), 3), srgb_bytes(colours.white))
+        mapped = np.flatnonzero(points[:, 2] > radii[eye] * np.cos(_WIDEST + _BEYOND))
+        for piece in pieces(len(mapped)):
+            texels = mapped[piece]
+            picture[texels] = _painted_eye(points[texels], eye, colours, patterns[eye], lids[eye])
         return picture.reshape(side, side, 3)
 
     left, right = each(half, [0, 1])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from backend.geometry.robust_statistics import robust_deviation
 from backend.models.parsing.accessories import AccessoryScores, resolve_accessories, score_accessories
 from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
 from backend.models.registry import PARSING, PARSING_OPINION
@@ -172,7 +173,9 @@ def learn_skin(
     inliers = at_seed if at_seed.sum() >= 30 else np.ones(len(points), dtype=bool)
     seed_values = values[inliers]
     median = np.median(seed_values, axis=0)
-    inliers = inliers & (np.abs(values - median) < 3 * np.maximum(_mad(seed_values), _MIN_SPREAD)).all(axis=1)
+    inliers = inliers & (np.abs(values - median) < 3 * np.maximum(robust_deviation(seed_values), _MIN_SPREAD)).all(
+        axis=1
+    )
     surface, tint, spread = np.zeros((len(_RIDGE), 3)), np.zeros(2), _MAX_SPREAD
     surface[0] = median
     for _ in range(_ROUNDS):
@@ -182,7 +185,7 @@ def learn_skin(
         untinted = _without_tint(values, tint, median[0])
         surface = _fit_surface(design[inliers], untinted[inliers])
         error = untinted - design @ surface
-        spread = np.clip(_mad(error[inliers]), _MIN_SPREAD, _MAX_SPREAD)
+        spread = np.clip(robust_deviation(error[inliers]), _MIN_SPREAD, _MAX_SPREAD)
         inliers = (((error / spread) * [1 / _SHADING_EASE, 1, 1]) ** 2).sum(axis=1) < _INLIER_DISTANCE**2
     if monochrome:
         spread = spread * [1.0, 50.0, 50.0]
@@ -224,11 +227,6 @@ def _design(points: np.ndarray, normals: np.ndarray, centre: np.ndarray, unit: f
     u, v = np.clip((points - centre) / unit, -1.15, 1.15).T
     x, y = normals.T
     return np.stack([np.ones_like(u), u, v, u * u, v * v, u * v, x, y, x * x, y * y, x * y], axis=1)
-
-
-def _mad(values: np.ndarray) -> np.ndarray:
-    """Robust standard deviation per column."""
-    return 1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0)
 
 
 _SIDE = 192

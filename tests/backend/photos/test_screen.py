@@ -18,6 +18,7 @@ from backend.photos.screening import (
     other_people,
     picture_fingerprint,
     screen,
+    sharpness_quality,
 )
 
 ANNA, BERT, CARL = np.eye(3)
@@ -110,6 +111,22 @@ def test_fingerprints_see_through_size_and_brightness_and_tell_pictures_apart() 
         np.ascontiguousarray(one[:, ::-1]), (landmarks * [-1, 1, 1] + [256, 0, 0])[mean_landmarks().mirror]
     )
     assert mine @ mirrored_fingerprint(flipped) > 0.982
+
+
+@pytest.mark.parametrize("side", [150, 600])
+def test_noise_is_no_sharpness(side: int) -> None:
+    draw = np.random.default_rng(3)
+    landmarks = (mean_landmarks().points * [0.25, 0.25, 1.0] * side + [side / 2, side / 2, 0.0]).astype(np.float32)
+    detail = cv2.GaussianBlur(draw.normal(size=(side, side)), (0, 0), side / 120)
+    soft = cv2.GaussianBlur(draw.normal(size=(side, side)), (0, 0), side / 25)
+
+    def sharpness(picture: np.ndarray, level: float, noise: float) -> float:
+        light = level * (128.0 + 30.0 * picture / picture.std())[..., None] + noise * draw.normal(size=(side, side, 3))
+        return sharpness_quality(np.clip(light.round(), 0, 255).astype(np.uint8), landmarks)
+
+    for level, noise in ((1.0, 5.0), (0.5, 3.0)):
+        assert sharpness(detail, level, noise) == pytest.approx(sharpness(detail, level, 0.0), abs=0.06)
+    assert sharpness(soft, 1.0, 5.0) < 0.06 and sharpness(soft, 0.15, 5.0) < 0.4, "as 1.0 it counted as sharp"
 
 
 @pytest.mark.parametrize(
