@@ -107,9 +107,8 @@ def main() -> int:
         return 1
     keep_freed_memory()
     if arguments.texels:
-        return report(
-            texel_figures("cpu" if arguments.rehearse else "cuda", arguments.side), arguments.json, TOLERANCES
-        )
+        card = "cpu" if arguments.rehearse else "cuda"
+        return report(texel_figures(card, arguments.side), arguments.json, TOLERANCES)
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -115,11 +115,6 @@ class CachedFaces(PhotoCache):
         """The last fit, None if it is not kept."""
         return self._fit
 
-    @property
-    def keeps(self) -> bool:
-        """Whether faces are cached."""
-        return self._cached is not None
-
 
 def _key(sources: Sequence[PhotoSource], options: CollectOptions) -> str:
     """SHA-256 of names, contents and limits."""

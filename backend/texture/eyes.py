@@ -249,8 +249,8 @@ _FRONT = 0.007
 """Metres from the axis to which the map is an orthographic frontal view; the iris ends at 5.9 mm."""
 _WIDEST = np.radians(105.0)
 """Angle from the axis to the image's edge: eyes turn by 40 degrees, and lids show 60 beside the axis."""
-_BEYOND = np.radians(5.0)
-"""Painted beyond it, 15 texels, for smaller copies of the picture; its corners, a fifth of it, are not."""
+_BEYOND = np.radians(10.0)
+"""Painted beyond it, 28 texels, for smaller copies of the picture; its corners, a seventh of it, are not."""
 
 
 def eye_uv(offsets: np.ndarray, radius: float, left: bool) -> np.ndarray:

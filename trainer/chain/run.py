@@ -119,8 +119,6 @@ NEEDS: Mapping[str, str] = _TABLE["needs"]
 """Requirement of a step beside the repository -> what it is."""
 STEPS = msgspec.convert(_TABLE["steps"], tuple[Step, ...])
 """Every file of ``assets/`` is made by exactly one of them (checked by a test)."""
-HEAD_CROPS = "portraits_head_256"
-"""Folder of prepared portraits, below the working folder; the recipes use this name."""
 
 LIMITS = {
     "steps": TOY_STEPS,

@@ -173,9 +173,8 @@ def learn_skin(
     inliers = at_seed if at_seed.sum() >= 30 else np.ones(len(points), dtype=bool)
     seed_values = values[inliers]
     median = np.median(seed_values, axis=0)
-    inliers = inliers & (np.abs(values - median) < 3 * np.maximum(robust_deviation(seed_values), _MIN_SPREAD)).all(
-        axis=1
-    )
+    near = 3 * np.maximum(robust_deviation(seed_values), _MIN_SPREAD)
+    inliers = inliers & (np.abs(values - median) < near).all(axis=1)
     surface, tint, spread = np.zeros((len(_RIDGE), 3)), np.zeros(2), _MAX_SPREAD
     surface[0] = median
     for _ in range(_ROUNDS):

@@ -10,7 +10,6 @@ from backend.errors import LikenessError
 from backend.system.assets import ASSETS
 from trainer.__main__ import COMMANDS, build_parser, main
 from trainer.chain.run import (
-    HEAD_CROPS,
     LIMITS,
     STATE_FILE,
     STEPS,
@@ -30,6 +29,8 @@ from trainer.chain.run import (
 from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe
 from trainer.portraits.collection import read_hand_labels
 
+HEAD_CROPS = "portraits_head_256"
+"""Folder of prepared portraits, below the working folder."""
 TRAINED = sorted({command.name for step in STEPS for command in step.commands} & set(known_recipes()))
 
 
