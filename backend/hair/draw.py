@@ -42,11 +42,11 @@ _UNEVEN, _UNEVEN_LONG = 0.25, 0.08
 """Hairs end at random between 75 % and 100 % of the guide's length, at most that of a guide of so many metres, half of
 it alike in a tuft: no blunt ends, and a fringe of long hair does not thin out."""
 _YOUNG, _FINE, _SOFT = 2.4, 0.5, 0.5
-"""Hairs of the hairline: what the shortest lacks of its length, relative to ``_UNEVEN`` (so 0.6), how much wider a lock begins before its
-guide, and how much thinner it is: no cords begin there."""
+"""Hairs of the hairline: what the shortest lacks of its length, relative to ``_UNEVEN`` (so 0.6), how much wider a lock
+begins before its guide, and how much thinner it is: no cords begin there."""
 _TONES = (0.4, 1.6)
-"""Range of the random factor on a hair's colour, 0.3 of it per hair, the rest half per tuft and half per lock. With it drawn hair has 0.68 of
-the photos' contrast (``evaluate hair``)."""
+"""Range of the random factor on a hair's colour, 0.3 of it per hair, the rest half per tuft and half per lock, which
+distant views still tell apart."""
 _DEEP = 0.5
 """Share of the light that reaches a hair's root, relative to its end, because the hair above shades it (ambient
 occlusion). Colours come from photos, so they already contain the shade along a hair on the mean."""

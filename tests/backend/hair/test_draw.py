@@ -115,8 +115,7 @@ def test_hair_of_millimetres_forms_no_tufts(head) -> None:
 
 
 def fan(parts: float) -> np.ndarray:
-    """(41, 12, 3) guides of 8 cm side by side on a flat scalp, 8 mm apart, that lie level and run ``parts`` times as far
-    apart at their tips."""
+    """(41, 12, 3) level guides of 8 cm side by side on a flat scalp, 8 mm apart, at their tips ``parts`` times as far."""
     place = np.linspace(-0.16, 0.16, 41)
     along = np.linspace(0, 1, 12)[:, None]
     return np.stack(np.broadcast_arrays(
@@ -142,7 +141,7 @@ def test_hair_does_not_spread_over_a_parting() -> None:
 
 
 def test_only_the_front_row_is_the_hairline() -> None:
-    rows = np.concatenate([fan(1.0) + [0.0, 0.0, 0.008 * row] for row in range(5)])
+    rows = np.concatenate([fan(1.0) + np.array([0.0, 0.0, 0.008 * row]) for row in range(5)])
     rim = lock_axes(rows, np.full(len(rows), 0.008), np.tile([0.0, 1.0, 0.0], (len(rows), 1)))[2].reshape(5, 41)
     assert (rim[0] > 0.9).all() and (rim[1:, 1:-1] < 0.1).all()
 
