@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import skin_normals
@@ -24,14 +25,28 @@ _OVER = 3.0
 _FEWEST, _MOST = 4, 48
 """Limits on the hairs per guide: locks in a thumbnail still look like hairs, and a close-up takes no longer to draw
 than the head."""
-_CLUMP = 0.45
-"""Share of the distance from the guide that hairs lose towards the tip; the same as in the add-on's modifier."""
-_UNEVEN, _UNEVEN_LONG = 0.15, 0.08
-"""Hairs end at random between 85 % and 100 % of the guide's length, at most that of a guide of so many metres: no blunt
-ends, locks keep their outline, and a fringe of long hair does not thin out. The same as in the add-on."""
-_TONES = (0.55, 1.4)
-"""Range of the random factor on a hair's colour, half of it per hair and half per lock. With it drawn hair has 0.68 of
-the photos' contrast (``evaluate hair``)."""
+_CLUMP, _STRENGTH, _AWAY = 0.7, (0.4, 1.6), 1.2
+"""Share of the way to their tuft's place that hairs go until their tips, its random factor by tuft, and that place's
+distance from the guide, relative to a random hair's. The first is the add-on's input, as are ``_TOUSLE`` and
+``_UNEVEN``; all else is the same in its nodes."""
+_NARROWS = 0.45
+"""Share by which what ``lock_edges`` counts as a lock narrows towards its tips: single hairs go further."""
+_TUFTS = 9
+"""Tufts in a lock, the first with a third of the hairs, the last with a twentieth: what lies close in a photo of a head
+is 2 to 4 mm wide, and never alike."""
+_TOUSLE, _LOOSE, _FLAT = 0.2, 0.4, 0.5
+"""How far a tuft's tip strays, relative to its hair's length or that of a lock (``_LOCK``), a hair's own share of this,
+and that of the way off the head, because hair keeps its outline: 11 degrees, less than the 13 to 20 degrees by which
+lines of photos differ from the guides (``evaluate hair``)."""
+_UNEVEN, _UNEVEN_LONG = 0.25, 0.08
+"""Hairs end at random between 75 % and 100 % of the guide's length, at most that of a guide of so many metres, half of
+it alike in a tuft: no blunt ends, and a fringe of long hair does not thin out."""
+_YOUNG, _FINE, _SOFT = 2.4, 0.5, 0.5
+"""Hairs of the hairline: what the shortest lacks of its length, relative to ``_UNEVEN`` (so 0.6), how much wider a lock
+begins before its guide, and how much thinner it is: no cords begin there."""
+_TONES = (0.4, 1.6)
+"""Range of the random factor on a hair's colour, 0.3 of it per hair, the rest half per tuft and half per lock, which
+distant views still tell apart."""
 _DEEP = 0.5
 """Share of the light that reaches a hair's root, relative to its end, because the hair above shades it (ambient
 occlusion). Colours come from photos, so they already contain the shade along a hair on the mean."""
@@ -46,6 +61,9 @@ _LEAVES = 5.0
 _LOCK = 0.05
 """Metres. Shorter hair clumps in proportion to its length, because 5 mm of hair that came together from 15 mm of skin
 would look like a tuft. The same as in the add-on."""
+_STRETCH, _OWN = 3.0, 0.25
+"""A neighbour that has gone so many times as far from a guide as their roots are apart does not spread its hair (a
+parting); how much a lock keeps its own width, relative to one neighbour a width away."""
 _THIN = 1.29
 """Distance of the outermost hairs from the guide, in lock radii. The density of hairs falls linearly to 0 there, with
 the same spread as a uniform density within the radius. The same as in the add-on."""
@@ -84,25 +102,21 @@ def draw_hair(
     width, height = large.size
     depth = (depth_map(vertices, faces, large) if depth is None else depth) + np.float32(_BEHIND)
     points = strands.points.astype(np.float32)  # (G, P, 3)
-    tangent, across, side = _frames(points)
-    clump, leaves = (each.astype(np.float32) for each in _locked(points))
-    normals = skin_normals(points[:, 0], vertices, faces).astype(np.float32)
-    one, other = _from_skin(across, side, normals, leaves)
-    colours = _shaded(strands, tangent, across, camera, light).astype(np.float32)
+    normals = skin_normals(points[:, 0], vertices, faces)
+    middle, axes, rim = lock_axes(points, strands.width, normals)
+    tangent, outwards = _frames(points)
+    colours = _shaded(strands, tangent, outwards, camera, light).astype(np.float32)
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
     distance = float((points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
     lock = float(np.median(strands.width)) * float(large.intrinsics[0, 0]) / max(distance, 1e-3)
     length = np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1)
     short = max(1.0, _OVER * float(np.median(strands.width) / max(np.median(length), 1e-6)))
     count = int(np.clip(round(_FULL * lock * short), _FEWEST, _MOST))
-    random = np.random.default_rng(0).random((len(points), count, 4)).astype(np.float32)
     counts = np.ceil(count * np.minimum(1.0, strands.width / WHOLE_LOCK) ** 2).astype(np.int64)
     canvas = np.zeros((height, width, 3), np.float32)
     front = np.full((height, width), np.inf, np.float32)
-    radius = 0.5 * strands.width.astype(np.float32)
-    middle = points - _BACK * (1 - leaves) * radius[:, None, None] * tangent[:, :1]
-    uneven = _UNEVEN * np.minimum(1, _UNEVEN_LONG / np.maximum(length, 1e-6)).astype(np.float32)
-    _lines(middle, one, other, colours, radius, clump, uneven, counts, random, to_pixels, depth, front, canvas)
+    hairs = [each.astype(np.float32) for each in _hairs(count, strands.width, length, rim)]
+    _lines(middle, axes, colours, *hairs, counts, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
@@ -112,40 +126,86 @@ def lock_edges(points: np.ndarray, width: np.ndarray, normals: np.ndarray, count
 
     width : (G,) metres at the root; locks get narrower towards their tips. normals : (G, 3) of the skin at the roots.
     """
-    _, across, side = _frames(points)
-    one, other = _from_skin(across, side, normals, _locked(points)[1])
+    axes = lock_axes(points, width, normals)[1]
     angle = np.arange(count) * 2 * np.pi / count
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)  # (count, 2)
-    away = ring[:, 0, None, None] * one[:, None] + ring[:, 1, None, None] * other[:, None]
-    radius = 0.5 * width[:, None] * (1 - _locked(points)[0][:, None] * np.linspace(0, 1, points.shape[1]))
-    edges = points[:, None] + radius[:, None, :, None] * away
-    return np.concatenate([points[:, None], edges], 1)
+    away = np.einsum("ca,gpax->gcpx", ring, axes)
+    radius = 0.5 * width[:, None] * (1 - _NARROWS * _share(points)[:, None] * np.linspace(0, 1, points.shape[1]))
+    return np.concatenate([points[:, None], points[:, None] + radius[:, None, :, None] * away], 1)
 
 
-def _locked(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Clumping of hairs around guides (G, P, 3): (G,) share of the distance to the guide lost at the tips, and
-    (G, P, 1) in [0, 1] how far hairs have moved from the skin to their place in the lock."""
-    share = np.minimum(np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / _LOCK, 1)
-    leaves = np.clip(np.linspace(0, _LEAVES, points.shape[1]), 0, 1)
-    return _CLUMP * share, (share[:, None] * leaves)[..., None]
+def _share(points: np.ndarray) -> np.ndarray:
+    """(G,) in [0, 1] how far the hairs of guides (G, P, 3) form locks."""
+    return np.minimum(np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / _LOCK, 1)
 
 
-def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames of guides, unit vectors (G, P, 3) each: tangent, normal away from the head, and their cross product."""
+def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of guides, unit vectors (G, P, 3) each: tangent, and normal away from the head."""
     tangent = unit_vectors(np.gradient(points, axis=1))
-    outwards = unit_vectors(points - points[:, :1].mean(0))
-    across = unit_vectors(outwards - (outwards * tangent).sum(-1, keepdims=True) * tangent)
-    return tangent, across, np.cross(tangent, across)
+    return tangent, _without(unit_vectors(points - points[:, :1].mean(0)), tangent)
 
 
-def _from_skin(
-    across: np.ndarray, side: np.ndarray, normal: np.ndarray, leaves: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Two axes (G, P, 3) of each lock's cross-section. At the roots they lie in the skin's plane, so that hair lying
-    flat grows from a patch of skin; where ``leaves`` (G, P, 1) is 1 they are ``across`` and ``side`` (G, P, 3)."""
-    normal = normal[:, None]
-    other = unit_vectors(side - (side * normal).sum(-1, keepdims=True) * normal)
-    return tuple((1 - leaves) * on + leaves * off for on, off in ((np.cross(other, normal), across), (other, side)))
+def _without(vectors: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """Unit vectors (..., 3), perpendicular to the unit vectors ``way`` (..., 3)."""
+    return unit_vectors(vectors - (vectors * way).sum(-1, keepdims=True) * way)
+
+
+def lock_axes(points: np.ndarray, width: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Middles (G, P, 3) float32 of the locks of guides (G, P, 3), ``width`` (G,) metres wide; two axes (G, P, 2, 3)
+    float32 of each one's cross-section; and (G,) in [0, 1] how far a guide stands at the hairline.
+
+    Along the first axis hair spreads and gathers as the guides at both sides do, so that it fills what lies between
+    them. The second lies in the skin, of ``normals`` (G, 3), at the root, and leads away from the head beyond it.
+    """
+    root = points[:, 0]
+    flow = _without(points[:, -1] - root + [1e-6, 2e-6, 3e-6], normals)
+    side = np.cross(normals, flow)
+    tangent = unit_vectors(np.gradient(points, axis=1))
+    middle = 0.5 * (points.min((0, 1)) + points.max((0, 1)))
+    up = _without(unit_vectors(points - middle) - 0.2 * flow[:, None], tangent)  # against the flow where hair stands
+    probes = root + width[:, None] * np.stack([side, -side, -flow])
+    alone, near = cKDTree(root).query(probes)
+    rim = np.clip(2.5 * (alone / width).max(0) - 1.5, 0, 1)[:, None, None]
+    own = _OWN * width[:, None, None] ** 2
+    spread, weight = own * np.cross(up, tangent), own
+    for other in near[:2]:
+        away = ((root[other] - root) * side).sum(-1)[:, None, None]
+        way = points[other] - points
+        way -= (way * tangent).sum(-1, keepdims=True) * tangent
+        stretch = np.linalg.norm(way, axis=-1, keepdims=True) / np.maximum(np.abs(away), 1e-6)
+        told = np.clip(_STRETCH - stretch, 0, 1) * away
+        spread, weight = spread + told * way, weight + told * away
+    leaves = _share(points)[:, None, None] * np.clip(np.linspace(0, _LEAVES, points.shape[1]), 0, 1)[:, None]
+    thick = (1 - leaves) * -(1 + _FINE * rim) * flow[:, None] + leaves * (1 - _SOFT * rim) * up
+    behind = points - _BACK * 0.5 * width[:, None, None] * (1 - leaves) * tangent
+    axes = np.stack([spread / weight, thick], 2)
+    return behind.astype(np.float32), axes.astype(np.float32), rim[:, 0, 0]
+
+
+def _hairs(
+    count: int, width: np.ndarray, length: np.ndarray, rim: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """``count`` hairs N of each guide: (G, N, 2) metres at the root along the lock's axes and from there to the tip,
+    (G, N) share of the guide's length at which they end, and (G, N) factors on their colour."""
+    random, guides = np.random.default_rng(0), len(width)
+    chance = random.random((guides, count, 6))
+    tuft = (_TUFTS * chance[..., 2] ** 2).astype(np.int64)
+    of_tuft, row = random.random((guides, _TUFTS, 5)), np.arange(guides)[:, None]
+    own, other = (
+        _from_guide(each[..., 0])[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+        for each in (chance, of_tuft[row, tuft])
+        for angle in (2 * np.pi * each[..., 1],)
+    )
+    share, radius = np.minimum(length / _LOCK, 1)[:, None, None], 0.5 * width[:, None, None]
+    strength = _STRENGTH[0] + (_STRENGTH[1] - _STRENGTH[0]) * of_tuft[row, tuft, 2, None]
+    clump = np.clip(_CLUMP * share * strength, 0, 1) * radius
+    strays = _TOUSLE * share * np.minimum(length, _LOCK)[:, None, None]
+    to = clump * (_AWAY * other - own) + strays * (other + _LOOSE * own) * [1, _FLAT]
+    most = np.minimum(1, _UNEVEN_LONG / np.maximum(length, 1e-6))[:, None]
+    uneven = 0.5 * (chance[..., 3] + of_tuft[row, tuft, 3]) * most
+    end = 1 - _UNEVEN * (uneven + _YOUNG * (rim[:, None] * chance[..., 4]) ** 2)
+    tone = 0.3 * chance[..., 5] + 0.35 * (of_tuft[row, tuft, 4] + chance[:, :1, 5])
+    return radius * own, to, end, _TONES[0] + (_TONES[1] - _TONES[0]) * tone
 
 
 def _shaded(
@@ -169,32 +229,27 @@ def _shaded(
     return (albedo + shine * (highlight - usual)) * shading * open_ / open_.mean(1, keepdims=True)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def from_guide(chance):
-    """Distance of a hair from its guide in lock radii, for a ``chance`` drawn uniformly from [0, 1]."""
+def _from_guide(chance: np.ndarray) -> np.ndarray:
+    """Distances of hairs from their guides in lock radii, for chances drawn uniformly from [0, 1]."""
     return (0.5 - np.sin(np.arcsin(1 - 2 * chance) / 3)) * _THIN  # the inverse of 3 r^2 - 2 r^3
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, one_way, other_way, colours, radius, clump, uneven, counts, random, to_pixels, limit, front, canvas):
+def _lines(points, axes, colours, root, to, ends, tones, counts, to_pixels, limit, front, canvas):
     height, width = limit.shape
     guides, count = points.shape[0], points.shape[1]
     for g in range(guides):
         for n in range(counts[g]):
-            distance = from_guide(random[g, n, 0]) * radius[g]
-            angle = random[g, n, 1] * np.float32(2 * np.pi)
-            one, other = distance * np.cos(angle), distance * np.sin(angle)
-            end = 1 - uneven[g] * random[g, n, 2]
-            tone = _TONES[0] + (_TONES[1] - _TONES[0]) * 0.5 * (random[g, n, 3] + random[g, 0, 3])
+            tone = tones[g, n]
             last_x, last_y, last_z = np.float32(0), np.float32(0), np.float32(-1)
             for k in range(count):
                 t = k / (count - 1)
-                if t > end:
+                if t > ends[g, n]:
                     break
-                share = 1 - clump[g] * t
-                x = points[g, k, 0] + share * (one * one_way[g, k, 0] + other * other_way[g, k, 0])
-                y = points[g, k, 1] + share * (one * one_way[g, k, 1] + other * other_way[g, k, 1])
-                z = points[g, k, 2] + share * (one * one_way[g, k, 2] + other * other_way[g, k, 2])
+                one, other = root[g, n, 0] + t * to[g, n, 0], root[g, n, 1] + t * to[g, n, 1]
+                x = points[g, k, 0] + one * axes[g, k, 0, 0] + other * axes[g, k, 1, 0]
+                y = points[g, k, 1] + one * axes[g, k, 0, 1] + other * axes[g, k, 1, 1]
+                z = points[g, k, 2] + one * axes[g, k, 0, 2] + other * axes[g, k, 1, 2]
                 depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
                 if not depth > 0.01:
                     break

@@ -14,7 +14,7 @@ from made_hair import camera
 from made_strands import made_strands
 
 from backend.geometry.template import load_template
-from backend.hair.draw import draw_hair, from_guide, lock_edges
+from backend.hair.draw import _from_guide, _hairs, draw_hair, lock_axes, lock_edges
 from backend.hair.hair_views import closed_head
 from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE
@@ -92,7 +92,7 @@ def upright(head, length: float) -> np.ndarray:
 
 def test_hairs_get_rarer_towards_the_edge_of_a_lock() -> None:
     """Evenly spread they ended in a line, and hair had scalloped edges."""
-    distance = np.array([from_guide(chance) for chance in (np.arange(20000) + 0.5) / 20000])
+    distance = _from_guide((np.arange(20000) + 0.5) / 20000)
     edges = np.linspace(0.0, 1.29, 7)
     hairs, _ = np.histogram(distance, edges)
     density = hairs / np.diff(edges**2)
@@ -112,3 +112,47 @@ def test_hair_of_millimetres_forms_no_tufts(head) -> None:
         edges = lock_edges(guides, np.full(len(guides), width), np.tile([0.0, 1.0, 0.0], (len(guides), 1)))
         spread[length] = np.linalg.norm(edges[0, 1:, -1] - edges[0, 0, -1], axis=-1).max() / (width / 2)
     assert spread[0.005] > 0.9 and spread[0.06] == pytest.approx(0.55, abs=0.01)
+
+
+def fan(parts: float) -> np.ndarray:
+    """(41, 12, 3) level guides of 8 cm side by side on a flat scalp, 8 mm apart, at their tips ``parts`` times as far."""
+    place = np.linspace(-0.16, 0.16, 41)
+    along = np.linspace(0, 1, 12)[:, None]
+    return np.stack(np.broadcast_arrays(
+        place * (1 + (parts - 1) * along), np.full(41, 0.001), 0.08 * along
+    ), -1).transpose(1, 0, 2)  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [0.5, 1.0, 2.0])
+def test_hair_fills_what_lies_between_its_guides(parts: float) -> None:
+    """Locks kept their width, so that they were cords with gaps between them where hair spreads."""
+    guides = fan(parts)
+    _, axes, _ = lock_axes(guides, np.full(41, 0.008), np.tile([0.0, 1.0, 0.0], (41, 1)))
+    tips = np.linalg.norm(axes[15:26, -1, 0], axis=-1)
+    np.testing.assert_allclose(tips, parts, rtol=0.15)
+
+
+def test_hair_does_not_spread_over_a_parting() -> None:
+    guides = fan(1.0)
+    side = np.sign(guides[:, :1, 0] - 0.004)
+    guides[..., 0] += side * guides[..., 2]  # away from the parting to both sides
+    _, axes, _ = lock_axes(guides, np.full(41, 0.008), np.tile([0.0, 1.0, 0.0], (41, 1)))
+    assert np.linalg.norm(axes[:, :, 0], axis=-1).max() < 1.5
+
+
+def test_only_the_front_row_is_the_hairline() -> None:
+    rows = np.concatenate([fan(1.0) + np.array([0.0, 0.0, 0.008 * row]) for row in range(5)])
+    rim = lock_axes(rows, np.full(len(rows), 0.008), np.tile([0.0, 1.0, 0.0], (len(rows), 1)))[2].reshape(5, 41)
+    assert (rim[0] > 0.9).all() and (rim[1:, 1:-1] < 0.1).all()
+
+
+@pytest.mark.parametrize("length, least", [(0.03, 0.03), (0.25, 0.01)])
+def test_tips_do_not_lie_on_one_line(length: float, least: float) -> None:
+    """Short hair ended on one surface, a helmet; at the hairline hairs are shorter, and fewer go far."""
+    guides = np.ones(300)
+    _, to, end, _ = _hairs(40, 0.01 * guides, length * guides, 0 * guides)
+    assert least < end.std() and end.min() > 0.74
+    stray = to.std((0, 1)) / np.minimum(length, 0.05)
+    assert (stray > 0.03).all() and stray[1] < 0.8 * stray[0], "to the sides more than off the head"
+    front = _hairs(40, 0.01 * guides, length * guides, guides)[2]
+    assert front.mean() < end.mean() - 0.15 and np.quantile(front, 0.1) < 0.55 < np.quantile(front, 0.5)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from head_message import HeadMessage
 from scene_helpers import coordinates
 
+from backend.hair.draw import lock_axes
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult, ResultCards, decode_result
 
@@ -33,6 +35,15 @@ def drawn(bpy, obj) -> np.ndarray:
     """Points of all hairs that the viewport draws, head frame of Blender."""
     bpy.context.view_layer.update()
     return points_of(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data)
+
+
+def of_hairs(bpy, obj, name: str) -> np.ndarray:
+    """(N,) or (N, 3) values of an attribute of the drawn hairs or of their points."""
+    values = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.attributes[name]
+    vectors = values.data_type == "FLOAT_VECTOR"
+    flat = np.empty(len(values.data) * (3 if vectors else 1), np.float32)
+    values.data.foreach_get("vector" if vectors else "value", flat)
+    return flat.reshape(-1, 3) if vectors else flat
 
 
 def set_count(obj, name: str, value: float) -> None:
@@ -83,7 +94,7 @@ def test_eevee_which_draws_principled_hair_black_gets_a_surface_of_the_albedo(co
 
 def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, result: HeadResult) -> None:
     obj, guides = strands(collection), len(result.hair.points)
-    settings = {"Viewport Hairs", "Render Hairs", "Clump", "Frizz", "Uneven Ends", "Thickness"}
+    settings = {"Viewport Hairs", "Render Hairs", "Clump", "Frizz", "Tousle", "Uneven Ends", "Thickness"}
     assert len(drawn(bpy, obj)) > 0 and settings <= {
         item.name for item in obj.modifiers[0].node_group.interface.items_tree
     }
@@ -91,7 +102,7 @@ def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, resul
         set_count(obj, "Viewport Hairs", count)
         drawn(bpy, obj)
         assert len(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.curves) == count * guides
-    for name in ("Frizz", "Clump", "Uneven Ends"):
+    for name in ("Frizz", "Clump", "Tousle", "Uneven Ends"):
         set_count(obj, name, 0.0)
     hairs = drawn(bpy, obj).reshape(guides, 3, -1, 3)
     guide = to_blender(result.hair.points) - origin_of(tags.part_object(collection, "head").data)
@@ -105,7 +116,42 @@ def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, resul
     assert np.median(share) == pytest.approx(0.25, abs=0.05)
     place = hairs[:, :, 0] - guide[:, None, 0] + 0.25 * (result.hair.width[:, None] * way)[:, None]
     outer = np.linalg.norm(place, axis=-1) > 0.75 * radius[..., 0]
-    assert outer.mean() < 0.25, "rarer outwards: 0.16, and 0.44 where they are spread evenly"
+    inside = of_hairs(bpy, obj, "hairline").reshape(guides, 3)[:, 0] < 0.1
+    assert inside.sum() > 20 and outer[inside].mean() < 0.25, (
+        "rarer outwards: 0.16, and 0.44 where they are spread evenly"
+    )
+
+
+def test_locks_spread_as_in_previews(bpy, collection, result: HeadResult) -> None:
+    """The nodes' axes of each lock are those of the backend's renderer."""
+    obj, shape = strands(collection), result.hair.points.shape
+    set_count(obj, "Viewport Hairs", 1)
+    set_count(obj, "Uneven Ends", 0.0)
+    drawn(bpy, obj)
+    normals = np.empty(3 * shape[0], np.float32)
+    obj.data.attributes["root_normal"].data.foreach_get("vector", normals)
+    _, axes, rim = lock_axes(points_of(obj.data).reshape(shape), result.hair.width, normals.reshape(-1, 3))
+    found = np.stack([of_hairs(bpy, obj, name).reshape(shape) for name in ("lock_across", "lock_up")], 2)
+    away = np.linalg.norm(found - axes, axis=-1)[:, :-2]  # ends of tangents differ
+    assert np.median(away) < 0.02 and np.percentile(away, 95) < 0.2
+    np.testing.assert_allclose(of_hairs(bpy, obj, "hairline"), rim, atol=0.02)
+
+
+def test_hairs_of_the_hairline_are_shorter_and_finer(bpy, collection, result: HeadResult) -> None:
+    """Else cords begin there."""
+    obj = strands(collection)
+    set_count(obj, "Viewport Hairs", 40)
+    points = drawn(bpy, obj)
+    data = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    starts = np.empty(len(data.curves) + 1, np.int32)
+    data.curve_offset_data.foreach_get("value", starts)
+    pieces = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    length = np.array([pieces[a : b - 1].sum() for a, b in pairwise(starts)]).reshape(-1, 40)
+    radius = of_hairs(bpy, obj, "radius")[starts[:-1]].reshape(-1, 40)
+    share, rim = length / length.max(1, keepdims=True), of_hairs(bpy, obj, "hairline").reshape(-1, 40)[:, 0]
+    front, inside = rim > 0.9, rim < 0.1
+    assert front.sum() > 5 and share[front].min(1).mean() < 0.55 < share[inside].min(1).mean()
+    assert (radius[front].min(1) / radius[front].max(1)).mean() < 0.6 and np.ptp(radius[inside], axis=1).max() < 1e-9
 
 
 def test_a_head_does_not_stand_beside_its_own_hair(collection) -> None:
@@ -127,7 +173,7 @@ def test_hair_follows_the_shape_keys(bpy, collection, result: HeadResult) -> Non
 def test_hair_turns_with_the_skull(bpy, collection, result: HeadResult) -> None:
     obj, head = strands(collection), tags.part_object(collection, "head")
     set_count(obj, "Viewport Hairs", 1)
-    for name in ("Frizz", "Clump", "Uneven Ends"):
+    for name in ("Frizz", "Clump", "Tousle", "Uneven Ends"):
         set_count(obj, name, 0.0)
     before = drawn(bpy, obj)
     turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
@@ -141,6 +187,7 @@ def test_hair_turns_with_the_skull(bpy, collection, result: HeadResult) -> None:
 def test_hair_stays_where_it_is_without_its_head(bpy, collection, result: HeadResult) -> None:
     obj = strands(collection)
     set_count(obj, "Viewport Hairs", 1)
+    set_count(obj, "Uneven Ends", 0.0)
     before = drawn(bpy, obj)
     bpy.data.objects.remove(tags.part_object(collection, "head"))
     assert np.abs(drawn(bpy, obj) - before).max() < 0.005
