@@ -53,8 +53,8 @@ _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, Fac
 _STRAND_WIDTHS, _TOGETHER = (1.0, 2.0), 2.5
 """Pixels: standard deviations of the filters that see strands, and of the surroundings that share a direction."""
 _ALIKE = 0.008
-"""Metres: standard deviation of the surroundings in which combed hair runs alike. In small ones blur alone has lines run
-alike: noise blurred by 1 to 3 pixels has a coherence of 0.29 to 0.48 within ``_TOGETHER``."""
+"""Metres: standard deviation of the surroundings in which combed hair runs alike. Within ``_TOGETHER`` blur alone has
+lines run alike: the coherence of noise blurred by 1 to 3 pixels is 0.29 to 0.48."""
 
 
 @dataclass(frozen=True)

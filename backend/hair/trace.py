@@ -278,9 +278,7 @@ def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:
     return _tangent(unit_vectors(top) * (1 - hangs) + hangs * grid.down, grid.normal)
 
 
-def _lines(
-    surface: HairSurface, views: Sequence[HairView]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Tensors (C, R, 3, 3) of the lines that photos show on the hair's outside, weighted by their clearness, and the
     weights (C, R); and how far the lines run alike (C, R), weighted by how well photos see them, and those weights."""
     grid = surface.grid
@@ -734,7 +732,8 @@ def _lifted(
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
     rough = 1 - np.clip(grid.at(field.combed, paths.azimuth[:, 0], paths.s[:, 0]), 0, 1)
-    most = np.minimum(1 + _PROUD * rough * generator.random(len(count)), _INNER + (1 + _INNER) * generator.random(len(count)))
+    proud, inner = generator.random((2, len(count)))
+    most = np.minimum(1 + _PROUD * rough * proud, _INNER + (1 + _INNER) * inner)
     falls_over = _over_skin(grid, whole) > _FALLEN
     rising = np.where(falls_over, _RISEN, np.maximum(lengths, _RISEN))
     risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))

@@ -305,6 +305,27 @@ def test_thin_hair_behind_the_ears_reaches_to_the_hairline(template: Template) -
     assert hair_surface(grid, views).coverage[behind].min() > 0.5
 
 
+def test_hair_that_labels_end_in_a_straight_line_has_sideburns(template: Template) -> None:
+    """Labels of small heads end sideburns above the ear: short hair was cut straight there."""
+    grid, hair = hull_grid(template, template.vertices), layer(hull_grid(template, template.vertices), 0.01)
+    straight = hair[(hair[:, 0, 1] > 0.745) | (hair[:, 0, 2] < 0.02)]
+    coverage = hair_surface(grid, [made_view(template, yaw, straight) for yaw in (0.0, -30.0, 30.0)]).coverage
+    lowest = np.where(coverage > 0.5, grid.points[..., 1], 1.0).min(1)
+    sideburn, ear = (lowest[np.abs(np.abs(grid.azimuth[:, 0]) - at) < 0.06].mean() for at in (1.13, 1.45))
+    assert sideburn < ear - 0.008
+
+
+def test_short_hair_fades_at_its_edge(template: Template) -> None:
+    """All hair of the last two centimetres ended on the hair's edge, which was a step."""
+    surface = hair_surface(hull_grid(template, template.vertices), ())
+    guides = trace_guides(surface, direction_field(surface, ()), ())
+    tree = cKDTree(surface.grid.points.reshape(-1, 3))
+    below = np.broadcast_to(surface.grid.s - surface.grid.line[:, None], surface.coverage.shape).ravel()
+    root, tip = (below[tree.query(guides[:, end])[1]] for end in (0, -1))
+    behind = (guides[:, 0, 2] < -0.02) & (root > -0.026) & (root < -0.014)
+    assert behind.sum() > 20 and np.median(tip[behind]) < -0.004
+
+
 def test_hair_goes_on_beyond_the_border_of_the_photo(template: Template) -> None:
     """The file ends at half the hair's height above the crown: hair had a flat top there, half as high."""
     grid, height = hull_grid(template, template.vertices), 0.024
