@@ -191,12 +191,12 @@ def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.nd
     total = total + _MIRROR * np.maximum(_mirrored(total), -sum(view.trust for view in views))
     there, seen = hair_coverage(grid, total, views)
     roots = _roots(grid, views, there)
-    there, roots = _along_line(grid, there, roots)
+    there, roots = along_usual_line(grid, there, roots)
     stands = _height(grid, total, told, views, there)
     return HairSurface(grid, there, roots, stands, seen)
 
 
-def _along_line(grid: HullGrid, there: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def along_usual_line(grid: HullGrid, there: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``HairSurface.coverage`` and ``roots`` (C, R), moved up and down the head beside and behind the face until the
     border of short hair runs along the usual hairline, at its mean distance from it: down before the ear, round it, and
     down to the nape. Labels of small heads cut straight through, as sideburns and the arch are narrower than they tell.

@@ -377,7 +377,7 @@ _STEEP = 3.0
 """Greatest rise of a hair relative to its way along the head."""
 _OUTER, _INNER, _PROUD = 1.6, 0.4, 0.15
 """Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``. Of
-hair that is not combed, some stands by up to ``_PROUD`` above the rest."""
+hair that is not combed and ends above the hairline, some stands by up to ``_PROUD`` above the rest."""
 _UNDER, _STRAY = 0.5, 0.07
 """Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
 _OUTERMOST, _LEAST_RISE = 0.3, 0.25
@@ -732,6 +732,7 @@ def _lifted(
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
     rough = 1 - np.clip(grid.at(field.combed, paths.azimuth[:, 0], paths.s[:, 0]), 0, 1)
+    rough = rough * np.clip(-_over_skin(grid, paths) / _NEAR_HAIRLINE, 0, 1)
     proud, inner = generator.random((2, len(count)))
     most = np.minimum(1 + _PROUD * rough * proud, _INNER + (1 + _INNER) * inner)
     falls_over = _over_skin(grid, whole) > _FALLEN
