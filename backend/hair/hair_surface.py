@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from backend.geometry.surface_fields import solve_symmetric
@@ -64,6 +64,10 @@ _NEAR = 3
 _HIGHEST, _CROWN, _BALD = (0.6, 0.09), (0.055, 0.085), 0.3
 """Azimuth and s, metres, of the highest scalp in front; s up to which the crown is as bald as that and from which it
 has a ring again; and the weight of that, relative to a photo."""
+_BENT, _BESIDE_FACE, _ARCH = 0.3, (0.85, 1.0), 0.5
+"""Radians round the head over which the border of short hair keeps its distance from the usual hairline; azimuths from
+the forehead, whose hairline photos show, to the sideburns; and share of the way up to its place that hair above the ear
+moves, whose tips hang over it."""
 _EAR_LEVELS, _AT_EAR, _LOBE = 6, 0.008, 0.08
 """Levels above the hull, 24 mm, within which ears lie; metres in depth between a place at an ear and the head; and
 below the usual hairline, under the lobe, of hair that falls behind the ear."""
@@ -192,8 +196,33 @@ def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.nd
     total = sum((vote * view.trust for vote, view in zip(told, views, strict=True)), np.zeros((COLUMNS, ROWS, LEVELS)))
     total = total + _MIRROR * np.maximum(_mirrored(total), -sum(view.trust for view in views))
     there, seen = hair_coverage(grid, total, views)
+    roots = _roots(grid, views, there)
+    there, roots = along_usual_line(grid, there, roots)
     stands = _height(grid, total, told, views, there)
-    return HairSurface(grid, there, _roots(grid, views, there), stands, seen)
+    return HairSurface(grid, there, roots, stands, seen)
+
+
+def along_usual_line(grid: HullGrid, there: np.ndarray, roots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``HairSurface.coverage`` and ``roots`` (C, R), moved up and down the head beside and behind the face until the
+    border of short hair runs along the usual hairline, at its mean distance from it: down before the ear, round it, and
+    down to the nape. Labels of small heads cut straight through, as sideburns and the arch are narrower than they tell.
+    """
+    last = ROWS - 1 - (there[:, ::-1] > 0.5).argmax(1)
+    step = np.take_along_axis(there, np.stack([last, np.minimum(last + 1, ROWS - 1)], 1), 1)
+    border = STEP * (last + (step[:, 0] - 0.5) / np.maximum(step[:, 0] - step[:, 1], 1e-3))
+    off, around = border - grid.line, np.abs(grid.azimuth[:, 0])
+    grows = np.clip((_NO_ROOTS[1] - np.abs(off)) / _NO_ROOTS[0], 0, 1) * (there.max(1) > 0.5)
+    beside = np.clip((around - _BESIDE_FACE[0]) / (_BESIDE_FACE[1] - _BESIDE_FACE[0]), 0, 1)
+    wide, weight = _BENT / (2 * np.pi) * COLUMNS, grows * beside
+    total, number = (gaussian_filter1d(each, wide, mode="wrap") for each in (weight * off, weight))
+    shift = weight * (total / np.maximum(number, 1e-6) - off)
+    shift *= np.where(shift < 0, _ARCH, 1.0)
+    near = np.clip(1 + (grid.s - (border + shift)[:, None]) / _TAPER[0], 0, 1)
+    source = grid.s - shift[:, None] * near
+    return tuple(
+        np.stack([np.interp(*pair) for pair in zip(source, np.broadcast_to(grid.s, there.shape), each, strict=True)])
+        for each in (there, roots)
+    )
 
 
 def _mirrored(values: np.ndarray) -> np.ndarray:

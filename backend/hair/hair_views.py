@@ -52,6 +52,9 @@ _BENDS = 0.8
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _STRAND_WIDTHS, _TOGETHER = (1.0, 2.0), 2.5
 """Pixels: standard deviations of the filters that see strands, and of the surroundings that share a direction."""
+_ALIKE = 0.008
+"""Metres: standard deviation of the surroundings in which combed hair runs alike. Within ``_TOGETHER`` blur alone has
+lines run alike: the coherence of noise blurred by 1 to 3 pixels is 0.29 to 0.48."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class HairView:
     depth : (H, W) float32 metres to head and chest, inf beside them.
     trust : weight of this photo, above 0.
     curl : (4,) ``curl.line_statistics``, None where there is too little hair.
+    alike : (H, W) float32, 0 to 1, how far strands run alike within ``_ALIKE`` metres.
     """
 
     name: str
@@ -85,6 +89,7 @@ class HairView:
     curl: np.ndarray | None = None
     dense: np.ndarray | float = 1.0
     covered: np.ndarray | None = None
+    alike: np.ndarray | float = 1.0
 
     @property
     def pixels_per_metre(self) -> float:
@@ -141,7 +146,8 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[Hair
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
     known = np.clip(inside - hidden, 0, 1)
-    view = HairView(photo.name, camera, hair, known, bare, ears, strand_direction(pixels, hair), depth, float(trust))
+    direction, alike = strand_direction(pixels, hair, _ALIKE * scale)
+    view = HairView(photo.name, camera, hair, known, bare, ears, direction, depth, float(trust), alike=alike)
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
     curl = line_statistics(pixels, hair * known, skin, view.pixels_per_metre)
@@ -212,8 +218,9 @@ def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, n
     return vertices[: max(part.vertex_stop for part in parts)], np.concatenate(faces)
 
 
-def strand_direction(pixels: np.ndarray, hair: np.ndarray) -> np.ndarray:
-    """(H, W, 2) ``HairView.direction`` of a picture (H, W, 3) uint8 with hair (H, W) in [0, 1].
+def strand_direction(pixels: np.ndarray, hair: np.ndarray, wide: float = _TOGETHER) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 2) ``HairView.direction`` and (H, W) ``HairView.alike`` of a picture (H, W, 3) uint8 with hair (H, W) in
+    [0, 1]; ``wide`` : pixels of the surroundings of the second.
 
     The boundary tensor (Koethe 2003): the structure tensor of the log luminance, which answers to the sides of strands,
     plus the square of its Hessian, which answers to their middles, at two widths of strands.
@@ -232,8 +239,9 @@ def strand_direction(pixels: np.ndarray, hair: np.ndarray) -> np.ndarray:
             [dy * dy - dx * dx + yy * yy - xx * xx, -2 * (dx * dy + xy * (xx + yy)),
              dx * dx + dy * dy + xx * xx + yy * yy + 2 * xy * xy], -1
         )  # fmt: skip
-    tensor = cv2.GaussianBlur(tensor * inner[..., None], (0, 0), _TOGETHER)
-    return tensor[..., :2] / np.maximum(tensor[..., 2:], 1e-6)
+    near, far = (cv2.GaussianBlur(tensor * inner[..., None], (0, 0), reach) for reach in (_TOGETHER, wide))
+    alike = np.hypot(far[..., 0], far[..., 1]) / np.maximum(far[..., 2], 1e-6)
+    return near[..., :2] / np.maximum(near[..., 2:], 1e-6), alike
 
 
 def _inside_file(face: PhotoFace) -> np.ndarray:

@@ -51,9 +51,9 @@ _WHORL = 0.5
 """How far hair behind the crown turns about it, relative to downwards: hair that runs straight down parts there."""
 _LONG = 0.04
 """Metres below the usual hairline: hair that covers places so low at the sides is long."""
-_COMBED, _COMBED_SPREAD = (0.45, 0.75), 0.03
-"""Clearness of the photos' lines in hair that runs every way (curls, crew cuts) and in combed hair, and metres over
-which it is smooth."""
+_COMBED, _COMBED_SPREAD = (0.40, 0.65), 0.03
+"""How far the photos' lines run alike in hair that runs every way (curls, crew cuts) and in combed hair, and metres
+over which it is smooth."""
 _LEAST_FALL = 0.7
 """Cosine between hair that hangs and straight down: locks turn aside by at most 45 degrees before they bend back."""
 _HAIRLINE, _NEAR_HAIRLINE = 2.0, 0.025
@@ -98,8 +98,8 @@ def direction_field(
     """The field from the lines that the views show on the hair's surface; elsewhere it is combed like ``style``, to the
     ``knot``, or as is usual. A ``chosen`` parting has the top to itself."""
     grid = surface.grid
-    tensor, weight, clear = _lines(surface, views)
-    clearness = grid.filled(clear / np.maximum(weight, 1e-9), weight + 1e-4, _COMBED_SPREAD)
+    tensor, weight, alike, seen = _lines(surface, views)
+    clearness = grid.filled(alike / np.maximum(seen, 1e-9), seen + 1e-4, _COMBED_SPREAD)
     combed = np.clip((clearness - _COMBED[0]) / (_COMBED[1] - _COMBED[0]), 0, 1)
     parting = Parting(0.0, style.aside if style else 0.0, 0.0)
     if knot is not None:
@@ -278,9 +278,9 @@ def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:
     return _tangent(unit_vectors(top) * (1 - hangs) + hangs * grid.down, grid.normal)
 
 
-def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tensors (C, R, 3, 3) of the lines that photos show on the hair's outside, weighted, the weights (C, R), and the
-    lines' clearness (C, R), weighted likewise."""
+def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Tensors (C, R, 3, 3) of the lines that photos show on the hair's outside, weighted by their clearness, and the
+    weights (C, R); and how far the lines run alike (C, R), weighted by how well photos see them, and those weights."""
     grid = surface.grid
     outside = grid.points + grid.normal * surface.height[..., None]
     there = surface.coverage > 0.5
@@ -289,7 +289,7 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
     normal = unit_vectors(np.cross(np.gradient(outside, axis=1), first))
     normal *= np.where((normal * grid.normal).sum(-1, keepdims=True) < 0, -1, 1)
     second = np.cross(normal, first)
-    tensor, total, clearness = np.zeros((*there.shape, 3, 3)), np.zeros(there.shape), np.zeros(there.shape)
+    tensor, (total, alike, seen) = np.zeros((*there.shape, 3, 3)), np.zeros((3, *there.shape))
     triangles = _triangles(there)
     for view in views:
         towards = unit_vectors(view.camera.centre() - outside)
@@ -304,11 +304,12 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
         # the line across: pixel offsets perpendicular to the photo's line vanish along it
         a, b = (-step[k][..., 0] * sin + step[k][..., 1] * cos for k in (0, 1))
         way = unit_vectors(-b[..., None] * first + a[..., None] * second)
-        weight = view.trust * clear * np.clip(square - 0.15, 0, 1) * before * there
+        shown = view.trust * np.clip(square - 0.15, 0, 1) * before * there * (clear > 0)
+        weight = shown * clear
         tensor += weight[..., None, None] * way[..., :, None] * way[..., None, :]
-        total += weight
-        clearness += weight * clear
-    return tensor, total, clearness
+        total, seen = total + weight, seen + shown
+        alike += shown * looked_up(np.broadcast_to(view.alike, view.hair.shape), outside, view)
+    return tensor, total, alike, seen
 
 
 def _photo_line(view: HairView, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -367,15 +368,16 @@ _TOUSLED, _TUFT = np.radians(25.0), 0.012
 _FADED = 0.6
 """Share of the way to the hair's edge that hair which does not fall over skin goes: cut hair gets shorter towards ears
 and nape, and ends in no line."""
-_SHORTEST = 0.02
-"""Metres: a crew cut."""
+_SHORTEST, _STUBBLE = 0.02, 0.003
+"""Metres: a crew cut, and hair at the edge of short hair, which fades into the skin."""
 _FALLEN, _NAPE = 0.012, 0.025
 """Metres beyond the usual hairline: hair that ends there has fallen over skin, so it is as long as its way. Behind the
 ears, where photos rarely show where hair ends, it must fall further by the second."""
 _STEEP = 3.0
 """Greatest rise of a hair relative to its way along the head."""
-_OUTER, _INNER = 1.6, 0.4
-"""Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``."""
+_OUTER, _INNER, _PROUD = 1.6, 0.4, 0.15
+"""Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``. Of
+hair that is not combed and ends above the hairline, some stands by up to ``_PROUD`` above the rest."""
 _UNDER, _STRAY = 0.5, 0.07
 """Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
 _OUTERMOST, _LEAST_RISE = 0.3, 0.25
@@ -440,7 +442,7 @@ def trace_guides(
     fallen = _over_skin(surface.grid, paths)
     loose = np.where(fallen > _FALLEN, _RAGGED_FALL * np.minimum(fallen, lengths), _RAGGED * lengths)
     lengths = lengths - loose * generator.random(len(lengths))
-    guides = _lifted(surface, paths, lengths, views, generator)
+    guides = _lifted(surface, field, paths, lengths, views, generator)
     return gathered(guides, knot, generator) if knot else guides
 
 
@@ -697,7 +699,7 @@ def _lengths(surface: HairSurface, field: DirectionField, paths: _Paths) -> np.n
     root = paths.azimuth[:, 0], paths.s[:, 0]
     short = _PER_HEIGHT * grid.at(usual, *root) + _COMBED_LENGTH * grid.at(field.combed, *root)
     short = np.maximum(short, _SHORTEST)
-    return np.where(_over_skin(grid, paths) > _FALLEN, way, np.minimum(_FADED * way + _SHORTEST * (1 - _FADED), short))
+    return np.where(_over_skin(grid, paths) > _FALLEN, way, np.minimum(_FADED * way + _STUBBLE, short))
 
 
 def _over_skin(grid: HullGrid, paths: _Paths) -> np.ndarray:
@@ -708,7 +710,12 @@ def _over_skin(grid: HullGrid, paths: _Paths) -> np.ndarray:
 
 
 def _lifted(
-    surface: HairSurface, paths: _Paths, lengths: np.ndarray, views: Sequence[HairView], generator: np.random.Generator
+    surface: HairSurface,
+    field: DirectionField,
+    paths: _Paths,
+    lengths: np.ndarray,
+    views: Sequence[HairView],
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """Guides (G, GUIDE_POINTS, 3) of paths cut to ``lengths`` (M,): at each place, hair that comes from further away
     lies over the other."""
@@ -724,7 +731,10 @@ def _lifted(
     farthest = gaussian_filter(farthest, 1.0, mode=("wrap", "nearest"))
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
-    most = np.minimum(1, _INNER + (1 + _INNER) * generator.random(len(count)))
+    rough = 1 - np.clip(grid.at(field.combed, paths.azimuth[:, 0], paths.s[:, 0]), 0, 1)
+    rough = rough * np.clip(-_over_skin(grid, paths) / _NEAR_HAIRLINE, 0, 1)
+    proud, inner = generator.random((2, len(count)))
+    most = np.minimum(1 + _PROUD * rough * proud, _INNER + (1 + _INNER) * inner)
     falls_over = _over_skin(grid, whole) > _FALLEN
     rising = np.where(falls_over, _RISEN, np.maximum(lengths, _RISEN))
     risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
@@ -753,7 +763,7 @@ def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray
         total = np.cumsum(told[first : first + len(line)])
         first += len(line)
         line = line[: max(int(total.argmax()) + 1 if total.max() > 0 else 4, 3)]
-        if len(line) > 2:
+        if len(line) > 1:
             guides.append(points_along(line, np.linspace(0, arc_length(line)[-1], GUIDE_POINTS)))
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
 

@@ -22,7 +22,16 @@ from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
 from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin
-from backend.hair.hair_surface import COLUMNS, ROWS, HairSurface, HullGrid, hair_surface, hull_grid, view_votes
+from backend.hair.hair_surface import (
+    COLUMNS,
+    ROWS,
+    HairSurface,
+    HullGrid,
+    along_usual_line,
+    hair_surface,
+    hull_grid,
+    view_votes,
+)
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
 from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, trace_guides
@@ -304,6 +313,27 @@ def test_thin_hair_behind_the_ears_reaches_to_the_hairline(template: Template) -
     above = grid.line[:, None] - grid.s
     behind = (np.abs(grid.azimuth) > 1.7) & (above > 0.003) & (above < 0.012)
     assert hair_surface(grid, views).coverage[behind].min() > 0.5
+
+
+def test_hair_that_labels_end_in_a_straight_line_has_sideburns(template: Template) -> None:
+    """Labels of small heads end sideburns above the ear: short hair was cut straight there."""
+    grid = hull_grid(template, template.vertices)
+    straight = np.where(np.abs(grid.azimuth) < 1.7, grid.points[..., 1] > 0.74, grid.s < grid.line[:, None]) * 1.0
+    coverage, _ = along_usual_line(grid, straight, straight)
+    lowest = np.where(coverage > 0.5, grid.points[..., 1], 1.0).min(1)
+    sideburn, ear = (lowest[np.abs(np.abs(grid.azimuth[:, 0]) - at) < 0.06].mean() for at in (1.13, 1.45))
+    assert sideburn < ear - 0.008
+
+
+def test_short_hair_fades_at_its_edge(template: Template) -> None:
+    """All hair of the last two centimetres ended on the hair's edge, which was a step."""
+    surface = hair_surface(hull_grid(template, template.vertices), ())
+    guides = trace_guides(surface, direction_field(surface, ()), ())
+    tree = cKDTree(surface.grid.points.reshape(-1, 3))
+    below = np.broadcast_to(surface.grid.s - surface.grid.line[:, None], surface.coverage.shape).ravel()
+    root, tip = (below[tree.query(guides[:, end])[1]] for end in (0, -1))
+    behind = (guides[:, 0, 2] < -0.02) & (root > -0.03) & (root < -0.012)
+    assert behind.sum() > 15 and np.median(tip[behind]) < -0.004
 
 
 def test_hair_goes_on_beyond_the_border_of_the_photo(template: Template) -> None:

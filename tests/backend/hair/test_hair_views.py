@@ -17,7 +17,7 @@ from made_hair import camera, made_view
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import disc
-from backend.hair.hair_views import HairView, hair_density, hair_views
+from backend.hair.hair_views import HairView, hair_density, hair_views, strand_direction
 from backend.photos.collection import FaceClass, PhotoFace
 
 SCALE = 2  # of the crop, beside the views of made_hair
@@ -130,3 +130,14 @@ def test_hair_on_top_is_as_dense_as_its_hue_is_that_of_hair(colour: tuple[int, .
     assert least <= np.median(dense[4:12]) <= most
     assert dense[20:40].min() == 1
     assert much == pytest.approx(1 - dense[:20].mean(), abs=0.01)
+
+
+def test_blurred_noise_is_not_combed() -> None:
+    """Within a few pixels blur alone has lines run alike: rough, short hair of small photos was combed smooth."""
+    random = np.random.default_rng(4)
+    for kind, low, high in (("noise", 0.0, 0.3), ("lines", 0.7, 1.0)):
+        light = random.normal(0, 1, (160, 160) if kind == "noise" else (160, 1)).astype(np.float32) * np.ones(160)
+        light = cv2.GaussianBlur(light.astype(np.float32), (0, 0), 3.0)
+        pixels = np.repeat((110 + 25 * light / light.std()).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+        alike = strand_direction(pixels, np.ones((160, 160), np.float32), 8.0)[1]
+        assert low <= np.median(alike[40:-40, 40:-40]) <= high
