@@ -13,13 +13,13 @@ from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import FACIAL_GUIDES, WHOLE_LOCK
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.photos.regions import BROW_RIGHT, mirrored, polygon_mask
 from backend.pipeline import ReconstructOptions, SkinPhotos, exported_hair, grow_beard
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture import facial_hair
 from backend.texture.albedo import AlbedoResult
-from backend.texture.facial_hair import grow_facial_hair, joined
+from backend.texture.facial_hair import grow_facial_hair, joined, without_false_beards
 from backend.texture.surface import head_surface, texture_space
 
 SIZE = 256
@@ -103,6 +103,16 @@ def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) 
         seen, hairs = np.full(3, 0.2), np.median(found, axis=0)
         assert (hairs < seen / facial_hair.OPEN + 0.02).all() and hairs[0] / hairs[2] < 1.15
         assert np.ptp(found[:, 0] / found[:, 2]) < 0.4, "of one hue"
+
+
+def test_a_hand_that_is_labelled_as_a_beard_tells_nothing_of_the_chin(scene: Scene) -> None:
+    """Fingers were left on the chin's texture."""
+    bare, grey = np.full(3, 0.0), np.log(0.2 / TONE)
+    for logs, left in (((bare, grey, grey), 2), ((bare, bare - 0.3, None), 0), ((bare - 0.3, grey, grey), 3)):
+        faces = [f if log is None else labelled(f, 40, log) for f, log in zip(scene.faces, logs, strict=True)]
+        labels = [face.labels for face in without_false_beards(scene.fitted, faces)]
+        assert sum((one == FaceClass.FACIAL_HAIR).sum() > 500 for one in labels) == left
+        assert sum((one == CONTRADICTED_LABEL).sum() > 500 for one in labels) == 3 - left - (logs[2] is None)
 
 
 def test_a_hand_before_the_chin_is_no_beard(scene: Scene) -> None:
