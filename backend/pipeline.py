@@ -395,12 +395,15 @@ def finish_shape(
     return replace(shape, photos=shown, report={**report, **clock.to_report(HEAD_STAGES)})
 
 
-def grow_beard(skin: SkinPhotos, texture: AlbedoResult, template: Template, options: ReconstructOptions) -> FacialHair:
-    """Beard, moustache and brows."""
+def grow_beard(
+    skin: SkinPhotos, texture: AlbedoResult, hair: HairResult, template: Template, options: ReconstructOptions
+) -> FacialHair:
+    """Beard, moustache and brows, of the hue of the head's hair."""
     if options.hair == "none" or not (options.facial_hair or options.brows):
         return FacialHair(None, "Not wanted.")
+    scalp = None if hair.strands is None else np.median(hair.strands.root_colour, axis=0)
     return grow_facial_hair(
-        template, skin.fitted, skin.faces, texture.albedo, beard=options.facial_hair, brows=options.brows
+        template, skin.fitted, skin.faces, texture.albedo, options.facial_hair, options.brows, scalp
     )
 
 

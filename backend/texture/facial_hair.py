@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
@@ -60,6 +61,8 @@ COVERED, DARKEST, OPEN = (0.75, 0.5), (0.5, 0.3), 0.92
 """Shares of a labelled beard, with which five beards' greys are grey, and of a labelled brow that hairs cover; least
 albedo of hairs of each relative to what hairs and skin have; share of the light that reaches drawn strands (0.91 to
 0.93)."""
+SURE = 0.3
+"""Deviation of the ratio of beard to skin between photos, 0.05, over that of the share of skin in a labelled beard."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
@@ -282,17 +285,17 @@ def _hairs(
     near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1]
     tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
     usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
-    mixed = np.exp(usual + VARIES * (tone - usual.mean()))
-    hairs = np.maximum((mixed - 1.0) / COVERED[kind] + 1.0, DARKEST[kind] * mixed) / OPEN
+    varies = np.exp(VARIES * (tone - usual.mean()))
+    mixed, covered = np.exp(usual), COVERED[kind]
     if hue is None:
+        hairs = np.maximum((mixed * varies - 1.0) / covered + 1.0, DARKEST[kind] * mixed * varies) / OPEN
         hairs[:, 0] = np.minimum(hairs[:, 0], hairs[:, 1])  # no hair is redder than skin, whose pigment is blood, too
         return hairs
-    bare = 1.0 - COVERED[kind]
-    unmixed, sure = np.stack([hue / hue.mean(), np.ones(3)], 1), np.array([0.0, COVER_SURE])
-    system = np.concatenate([unmixed, np.diag(sure)])
-    amount, bare = nnls(system, np.concatenate([np.exp(usual), sure * (0.0, bare)]))[0]
-    tinted = amount * unmixed[:, 0] / max(1.0 - bare, LEAST_COVER)
-    return np.maximum(tinted * hairs.mean(1, keepdims=True) / hairs.mean(), DARKEST[kind] * mixed.mean() * tinted / max(tinted.mean(), 1e-6))
+    hue = hue / hue.mean()
+    system = np.stack([np.append(hue, 0.0), np.append(np.ones(3), SURE)], 1)
+    amount, bare = nnls(system, np.append(mixed, SURE * (1.0 - covered)))[0]
+    light = max(amount / max(1.0 - bare, 1.0 - covered), DARKEST[kind] * mixed.mean())
+    return light * hue * varies / OPEN
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:

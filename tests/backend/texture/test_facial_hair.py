@@ -105,6 +105,19 @@ def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) 
         assert np.ptp(found[:, 0] / found[:, 2]) < 0.4, "of one hue"
 
 
+@pytest.mark.parametrize("covered", [0.6, 0.75, 0.9])
+@pytest.mark.parametrize(
+    "hair", [(0.02, 0.017, 0.014), (0.3, 0.27, 0.23), (0.06, 0.03, 0.015)], ids=["black", "grey", "brown"]
+)
+def test_skin_between_hairs_does_not_make_them_brown(covered: float, hair: tuple[float, ...]) -> None:
+    """A grey moustache came brown, and brows on dark heads ginger, with the skin's ratio of red to green."""
+    hue = np.array(hair) / TONE
+    seen = np.log(covered * hue + 1.0 - covered)
+    found = facial_hair._hairs(np.tile(seen, (50, 1)), np.zeros((50, 3)), np.zeros((4, 3)), 0, hue)[0] * TONE
+    assert found[0] / found[1] == pytest.approx(hair[0] / hair[1], rel=0.02)
+    assert found.mean() == pytest.approx(np.mean(hair), abs=0.08)
+
+
 def test_a_hand_that_is_labelled_as_a_beard_tells_nothing_of_the_chin(scene: Scene) -> None:
     """Fingers were left on the chin's texture."""
     bare, grey = np.full(3, 0.0), np.log(0.2 / TONE)
@@ -221,9 +234,9 @@ def test_the_switch_is_on_and_without_it_or_hair_there_is_no_beard(scene: Scene)
     texture = AlbedoResult(albedo, np.ones((SIZE, SIZE)), np.zeros(3), np.zeros((1, 2, 3), np.uint8), None)
     without = {"facial_hair": False, "brows": False}
     for options in (ReconstructOptions(**without), ReconstructOptions(hair="none")):
-        beard = grow_beard(skin, texture, scene.template, options)
+        beard = grow_beard(skin, texture, HairResult(None), scene.template, options)
         assert beard.strands is None and beard.below(albedo) is albedo
-    assert grow_beard(skin, texture, scene.template, ReconstructOptions()).strands is not None
+    assert grow_beard(skin, texture, HairResult(None), scene.template, ReconstructOptions()).strands is not None
 
 
 def test_no_hair_leaves_no_beard_where_other_hair_is_chosen_later(full: facial_hair.FacialHair) -> None:
