@@ -44,7 +44,7 @@ from backend.rig.personalise import personalise_keys
 from backend.system.parallel import Stages, run_graph
 from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
 from backend.texture.edits import TextureEdits, painted_by
-from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined
+from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined, without_false_beards
 from backend.texture.surface import head_surface
 from backend.texture.unwrap import ChosenPhoto, chosen_views, with_consistent_beards
 from protocol.options import HeadOptions, sides_of
@@ -305,7 +305,7 @@ def grow_hair(
 def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template) -> SkinPhotos:
     """The photos for texture and relief, other beards than the look's labelled."""
     coloured = fit.for_texture(hairline.faces)
-    faces = coloured.used_faces(hairline.faces)
+    faces = without_false_beards(coloured, coloured.used_faces(hairline.faces))
     labelled = with_consistent_beards(template, coloured, faces, "" if look is None else look.look.leader)
     other = [one.name for one, before in zip(labelled, faces, strict=True) if one is not before]
     return SkinPhotos(coloured, labelled, other)
@@ -396,12 +396,15 @@ def finish_shape(
     return replace(shape, photos=shown, report={**report, **clock.to_report(HEAD_STAGES)})
 
 
-def grow_beard(skin: SkinPhotos, texture: AlbedoResult, template: Template, options: ReconstructOptions) -> FacialHair:
-    """Beard, moustache and brows."""
+def grow_beard(
+    skin: SkinPhotos, texture: AlbedoResult, hair: HairResult, template: Template, options: ReconstructOptions
+) -> FacialHair:
+    """Beard, moustache and brows, of the hue of the head's hair."""
     if options.hair == "none" or not (options.facial_hair or options.brows):
         return FacialHair(None, "Not wanted.")
+    scalp = None if hair.strands is None else np.median(hair.strands.root_colour, axis=0)
     return grow_facial_hair(
-        template, skin.fitted, skin.faces, texture.albedo, beard=options.facial_hair, brows=options.brows
+        template, skin.fitted, skin.faces, texture.albedo, options.facial_hair, options.brows, scalp
     )
 
 

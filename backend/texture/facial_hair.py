@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
@@ -21,7 +22,7 @@ from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import apart, outside
 from backend.hair.fit_hair import beside_skin, is_skin
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import sample_image
@@ -43,6 +44,9 @@ LEAST_AREA, LEAST_BROW = 4e-4, 5e-5
 STUBBLE, STRONGEST = 0.71, 0.75
 """Log units, of any channel, by which this quantile of the photos' beard differs from bare skin: stubble, through
 which skin shines, by less (0.65 with a white moustache at 0.78)."""
+HAND = 6.6
+"""CIELAB units to the skin (``is_skin``) below which what is labelled as facial hair is a hand: a hand 4, beards
+8 and more, a moustache that the flash has bleached 6 (23 photos of nine people)."""
 HANGS = 0.004
 """Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
 LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
@@ -57,6 +61,8 @@ COVERED, DARKEST, OPEN = (0.75, 0.5), (0.5, 0.3), 0.92
 """Shares of a labelled beard, with which five beards' greys are grey, and of a labelled brow that hairs cover; least
 albedo of hairs of each relative to what hairs and skin have; share of the light that reaches drawn strands (0.91 to
 0.93)."""
+SURE = 0.3
+"""Deviation of the ratio of beard to skin between photos, 0.05, over that of the share of skin in a labelled beard."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
@@ -111,6 +117,29 @@ class FacialHair:
         return {"guides": guides - self.brows, "brow_guides": self.brows, "reason": self.reason}
 
 
+def without_false_beards(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
+    """The faces with connected parts that are labelled as facial hair, but are hands by their colour, labelled
+    ``CONTRADICTED_LABEL``; in all photos, in shade or not, where those together have the skin's colour."""
+    hands = [_hands(face) for face in faces]
+    if any(hand.any() for hand in hands) and is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
+        hands = [face.labels == FaceClass.FACIAL_HAIR for face in faces]
+    return tuple(
+        replace(face, labels=np.where(hand, np.uint8(CONTRADICTED_LABEL), face.labels)) if hand.any() else face
+        for face, hand in zip(faces, hands, strict=True)
+    )
+
+
+def _hands(face: PhotoFace) -> np.ndarray:
+    """(H, W) bool parts of a photo's facial hair that are as light as its skin, and of its hue."""
+    bearded, skin = (face.labels == kind for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
+    if face.monochrome or not bearded.any() or not skin.any():
+        return np.zeros(bearded.shape, bool)
+    lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    count, part = cv2.connectedComponents(bearded.astype(np.uint8))
+    apart = [np.median(lab[part == number], 0) - np.median(lab[skin], 0) for number in range(1, count)]
+    return np.array([False, *(is_skin(float(np.hypot(*hue)), float(light), HAND) for light, *hue in apart)])[part]
+
+
 def grow_facial_hair(
     template: Template,
     fitted: FittedFace,
@@ -118,12 +147,14 @@ def grow_facial_hair(
     albedo: np.ndarray,
     beard: bool = True,
     brows: bool = True,
+    scalp: np.ndarray | None = None,
 ) -> FacialHair:
     """Beard and moustache, and brows, of a fitted face, as far as they are wanted.
 
     Parameters
     ----------
-    faces : (P,) in the order of ``fitted.photos``. albedo : (R, R, 3) uint8 sRGB of map ``Head``.
+    faces : (P,) in the order of ``fitted.photos``. albedo : (R, R, 3) uint8 sRGB of map ``Head``. scalp : (3,) linear
+        albedo of the head's hair, None where it has none.
     """
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
@@ -143,7 +174,8 @@ def grow_facial_hair(
 
     def hair(kind: FaceClass, roots: np.ndarray, points: np.ndarray, width: np.ndarray) -> HairStrands:
         known, relative = ratios[kind]
-        hairs = _hairs(relative, where[known], where[roots], list(_KINDS).index(kind))
+        hue = None if scalp is None else scalp / np.exp(skin)
+        hairs = _hairs(relative, where[known], where[roots], list(_KINDS).index(kind), hue)
         colour = np.float32(np.exp(skin) * hairs).clip(0.005, 0.9)
         points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
         return HairStrands(
@@ -244,16 +276,26 @@ def _ratios(views: Sequence[_View], kind: FaceClass) -> tuple[np.ndarray, np.nda
     return known, total[known] / weight[known, None]
 
 
-def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, kind: int) -> np.ndarray:
+def _hairs(
+    ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, kind: int, hue: np.ndarray | None = None
+) -> np.ndarray:
     """(G, 3) albedo relative to bare skin of hairs at ``roots`` (G, 3), without the skin that shows between them, from
-    the log ``ratios`` (K, 3) at ``places`` (K, 3). kind : 0 a beard's, 1 brows'."""
+    the log ``ratios`` (K, 3) at ``places`` (K, 3). kind : 0 a beard's, 1 brows'. hue : (3,) the head's hair, relative
+    to skin, up to a factor; with it what is seen is a mixture of hair of that hue and of skin."""
     near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1]
     tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
     usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
-    mixed = np.exp(usual + VARIES * (tone - usual.mean()))
-    hairs = np.maximum((mixed - 1.0) / COVERED[kind] + 1.0, DARKEST[kind] * mixed) / OPEN
-    hairs[:, 0] = np.minimum(hairs[:, 0], hairs[:, 1])  # no hair is redder than skin, whose pigment is blood, too
-    return hairs
+    varies = np.exp(VARIES * (tone - usual.mean()))
+    mixed, covered = np.exp(usual), COVERED[kind]
+    if hue is None:
+        hairs = np.maximum((mixed * varies - 1.0) / covered + 1.0, DARKEST[kind] * mixed * varies) / OPEN
+        hairs[:, 0] = np.minimum(hairs[:, 0], hairs[:, 1])  # no hair is redder than skin, whose pigment is blood, too
+        return hairs
+    hue = hue / hue.mean()
+    system = np.stack([np.append(hue, 0.0), np.append(np.ones(3), SURE)], 1)
+    amount, bare = nnls(system, np.append(mixed, SURE * (1.0 - covered)))[0]
+    light = max(amount / max(1.0 - bare, 1.0 - covered), DARKEST[kind] * mixed.mean())
+    return light * hue * varies / OPEN
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:

@@ -13,13 +13,13 @@ from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import FACIAL_GUIDES, WHOLE_LOCK
-from backend.photos.collection import FaceClass, PhotoFace
+from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.photos.regions import BROW_RIGHT, mirrored, polygon_mask
 from backend.pipeline import ReconstructOptions, SkinPhotos, exported_hair, grow_beard
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture import facial_hair
 from backend.texture.albedo import AlbedoResult
-from backend.texture.facial_hair import grow_facial_hair, joined
+from backend.texture.facial_hair import grow_facial_hair, joined, without_false_beards
 from backend.texture.surface import head_surface, texture_space
 
 SIZE = 256
@@ -103,6 +103,29 @@ def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) 
         seen, hairs = np.full(3, 0.2), np.median(found, axis=0)
         assert (hairs < seen / facial_hair.OPEN + 0.02).all() and hairs[0] / hairs[2] < 1.15
         assert np.ptp(found[:, 0] / found[:, 2]) < 0.4, "of one hue"
+
+
+@pytest.mark.parametrize("covered", [0.6, 0.75, 0.9])
+@pytest.mark.parametrize(
+    "hair", [(0.02, 0.017, 0.014), (0.3, 0.27, 0.23), (0.06, 0.03, 0.015)], ids=["black", "grey", "brown"]
+)
+def test_skin_between_hairs_does_not_make_them_brown(covered: float, hair: tuple[float, ...]) -> None:
+    """A grey moustache came brown, and brows on dark heads ginger, with the skin's ratio of red to green."""
+    hue = np.array(hair) / TONE
+    seen = np.log(covered * hue + 1.0 - covered)
+    found = facial_hair._hairs(np.tile(seen, (50, 1)), np.zeros((50, 3)), np.zeros((4, 3)), 0, hue)[0] * TONE
+    assert found[0] / found[1] == pytest.approx(hair[0] / hair[1], rel=0.02)
+    assert found.mean() == pytest.approx(np.mean(hair), abs=0.08)
+
+
+def test_a_hand_that_is_labelled_as_a_beard_tells_nothing_of_the_chin(scene: Scene) -> None:
+    """Fingers were left on the chin's texture."""
+    bare, grey = np.full(3, 0.0), np.log(0.2 / TONE)
+    for logs, left in (((bare, grey, grey), 2), ((bare, bare - 0.3, None), 0), ((bare - 0.3, grey, grey), 3)):
+        faces = [f if log is None else labelled(f, 40, log) for f, log in zip(scene.faces, logs, strict=True)]
+        labels = [face.labels for face in without_false_beards(scene.fitted, faces)]
+        assert sum((one == FaceClass.FACIAL_HAIR).sum() > 500 for one in labels) == left
+        assert sum((one == CONTRADICTED_LABEL).sum() > 500 for one in labels) == 3 - left - (logs[2] is None)
 
 
 def test_a_hand_before_the_chin_is_no_beard(scene: Scene) -> None:
@@ -211,9 +234,9 @@ def test_the_switch_is_on_and_without_it_or_hair_there_is_no_beard(scene: Scene)
     texture = AlbedoResult(albedo, np.ones((SIZE, SIZE)), np.zeros(3), np.zeros((1, 2, 3), np.uint8), None)
     without = {"facial_hair": False, "brows": False}
     for options in (ReconstructOptions(**without), ReconstructOptions(hair="none")):
-        beard = grow_beard(skin, texture, scene.template, options)
+        beard = grow_beard(skin, texture, HairResult(None), scene.template, options)
         assert beard.strands is None and beard.below(albedo) is albedo
-    assert grow_beard(skin, texture, scene.template, ReconstructOptions()).strands is not None
+    assert grow_beard(skin, texture, HairResult(None), scene.template, ReconstructOptions()).strands is not None
 
 
 def test_no_hair_leaves_no_beard_where_other_hair_is_chosen_later(full: facial_hair.FacialHair) -> None:
