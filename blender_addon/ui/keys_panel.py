@@ -219,14 +219,14 @@ def _keyframe_icon(curves: Mapping[str, bpy.types.FCurve], names: tuple[str, ...
     """Blender's sign beside a slider for several keys: whether they are animated, and have keyframes at ``frame``."""
     animated = [curves[name] for name in names if name in curves]
     if not animated:
-        return "DECORATE_ANIMATE"
+        return "DECORATE"
     frames = np.empty(2 * max(len(curve.keyframe_points) for curve in animated), np.float32)
     for curve in animated:
         found = frames[: 2 * len(curve.keyframe_points)]
         curve.keyframe_points.foreach_get("co", found)
         if len(animated) < len(names) or not (np.abs(found[::2] - frame) < 0.5).any():
-            return "KEYFRAME"
-    return "KEYFRAME_HLT"
+            return "DECORATE_ANIMATE"
+    return "DECORATE_KEYFRAME"
 
 
 def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> bpy.types.UILayout:

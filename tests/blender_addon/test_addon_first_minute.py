@@ -169,11 +169,11 @@ def test_a_slider_for_both_sides_shows_its_keyframes_and_sets_them(
         calls = [call for call in layout.operator.mock_calls if call.args[:1] == ("likeness.keyframe_keys",)]
         return calls[-1].kwargs["icon"]
 
-    assert icons() == "DECORATE_ANIMATE"
+    assert icons() == "DECORATE"
     bpy.ops.likeness.keyframe_keys(names="mouthSmileLeft mouthSmileRight")
-    assert icons() == "KEYFRAME_HLT"
+    assert icons() == "DECORATE_KEYFRAME"
     bpy.context.scene.frame_set(4)
-    assert icons() == "KEYFRAME"
+    assert icons() == "DECORATE_ANIMATE"
 
 
 def test_bones_are_controls_with_shapes(default_scene: bpy.types.Scene, result: HeadResult) -> None:

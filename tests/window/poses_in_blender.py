@@ -138,4 +138,4 @@ def copied_and_keyed(tools: Any) -> Story:
         yield 1.5
         signs.append(panels._keyframe_icon(dict(curves(original.data.shape_keys)), names, frame))
         tools.screenshot(f"4_keyframe_at_{frame}")
-    assert signs == ["KEYFRAME_HLT", "KEYFRAME"], signs
+    assert signs == ["DECORATE_KEYFRAME", "DECORATE_ANIMATE"], signs
