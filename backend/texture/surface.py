@@ -256,8 +256,8 @@ def head_surface(template: Template) -> HeadSurface:
 
 
 _STRETCH_STEP = (1.35, 2.0)
-"""Ratio of edge lengths, closed eye over open eye: up to the first value a photo of an open eye shows the skin, from the
-second on hairs and shadows, at a grazing angle, which a blink would stretch to three times their height."""
+"""Ratio of edge lengths, closed eye over open eye: up to the first value a photo of an open eye shows the skin, from
+the second on hairs and shadows, at a grazing angle, which a blink would stretch to three times their height."""
 _LID_LOOPS = slice(1, 9)  # edge loops, counted outwards from the lid margin: the lid's own skin, below the brow
 
 

@@ -303,9 +303,6 @@ def unwrap_photo(
         label_distance(labels, np.array(classes), view.pixels_per_metre)[..., None]
         for classes in ((*_OCCLUDER_CLASSES, FaceClass.HAIR), _OCCLUDER_CLASSES, (FaceClass.MOUTH_INTERIOR,))
     )
-    import os
-
-    away = away - np.float32(pixel * float(os.environ.get("WIDE", "0")))
     beside_brows = away
     if (labels == FaceClass.GLASSES).any():
         beside_brows = label_distance(labels, _BESIDE_GLASSES, view.pixels_per_metre)[..., None]
@@ -562,10 +559,8 @@ class TexturePhoto:
 
     Attributes
     ----------
-    face, fit : the inputs.
-    view : positions of the vertices in the photo.
+    face : the photo. view : positions of the vertices in the photo.
     unwrap : the photo at the texels of the atlas of working size; grey photos have three equal channels.
-    transfer : (V, 9), shading = transfer @ light.
     samples : its skin at the cage's vertices.
     bare : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
         only skin beside the hair (``parts.hairless_skin``).
@@ -574,10 +569,8 @@ class TexturePhoto:
     """
 
     face: PhotoFace
-    fit: FittedPhoto
     view: SurfaceView
     unwrap: PhotoUnwrap
-    transfer: np.ndarray
     samples: PhotoSamples
     bare: np.ndarray
     strained: np.ndarray
@@ -723,9 +716,7 @@ def prepare_photo(
     )
     shortened = surface.lifted(compression(neutral, cage, surface.cage_triangles))
     strained = (smoothstep(*UNWRAPPING.strained, shortened) * plain_skin(surface)).astype(np.float32)
-    return TexturePhoto(
-        face, fit, view, unwrap, transfer, samples, unwrap.weight, strained, below_hat.astype(np.float32)
-    )
+    return TexturePhoto(face, view, unwrap, samples, unwrap.weight, strained, below_hat.astype(np.float32))
 
 
 def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:

@@ -15,7 +15,7 @@ SIZE = 512
 
 
 def test_streaks_in_the_fold_go_and_all_other_skin_stays() -> None:
-    scene = make_scene([Shot(0.0, size=768), Shot(15.0, size=768)])
+    scene = make_scene([Shot(0.0, size=640)])
     surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
     folded = np.flatnonzero(lid_folds(scene.template) > 0.5)
     streaked = []

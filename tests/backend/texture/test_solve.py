@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
 
 from backend.geometry.template import load_template
 from backend.texture.blending import (
@@ -14,9 +11,8 @@ from backend.texture.blending import (
     mirrored_gradients,
     photos_cover,
     screened_poisson,
-    weighted_poisson,
 )
-from backend.texture.skin_prior import pull_share, skin_prior
+from backend.texture.skin_prior import skin_prior
 from backend.texture.surface import head_surface
 
 SIZE, BORDER = 128, 64
@@ -36,24 +32,6 @@ def test_an_image_comes_back_from_its_differences() -> None:
     np.testing.assert_allclose(found, image, atol=2e-3)
 
 
-def test_the_weighted_solve_is_that_of_a_direct_solver() -> None:
-    """The coarse correction differs from the exact minimum by a few hundredths of the features' contrast."""
-    image = _smooth(RNG.normal(size=(SIZE, SIZE, 1)))
-    image[40:72, 32:88] -= 1.2
-    plain = np.ones((SIZE, SIZE), np.float32)
-    plain[40:72, 32:88] = 0.0
-    across, down = mean_gradients([image], [np.ones((SIZE, SIZE), np.float32)])
-    found = weighted_poisson(across, down, plain, length=100.0, least=12.0)
-    constant = screened_poisson(across, down, length=100.0)
-    deviating = cv2.resize(cv2.resize(constant, (32, 32), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
-    pull = 1 / 100.0**2 + (1 / 12.0**2 - 1 / 100.0**2) * plain * pull_share(deviating[..., None])
-    step = sparse.diags([np.r_[-np.ones(SIZE - 1), 0.0], np.ones(SIZE - 1)], [0, 1])
-    along, below = sparse.kron(sparse.eye(SIZE), step), sparse.kron(step, sparse.eye(SIZE))
-    matrix = along.T @ along + below.T @ below + sparse.diags(pull.ravel())
-    exact = spsolve(matrix.tocsc(), along.T @ across.ravel() + below.T @ down.ravel()).reshape(SIZE, SIZE, 1)
-    assert np.abs(found - exact).max() < 0.04 < 0.1 < np.abs(constant - exact).max()
-
-
 def test_photos_confirm_what_they_share_and_not_what_each_has_alone() -> None:
     line = np.zeros((SIZE, SIZE, 3), np.float32)
     line[60:68, :64] = -0.3
@@ -64,21 +42,6 @@ def test_photos_confirm_what_they_share_and_not_what_each_has_alone() -> None:
     assert share[10:118, 80:118].mean() < 0.3
     assert confirmed([line], weights[:1], sigma=6.0)[64, 10:50].min() > 0.9, "one photo is believed above its noise"
     assert confirmed([0.05 * line], weights[:1], sigma=6.0).max() == 0.0
-
-
-def test_a_feature_keeps_its_contrast_where_shade_of_the_same_width_goes() -> None:
-    wave = 0.3 * np.cos(np.arange(SIZE) * np.pi / SIZE)[None, :, None] * np.ones((SIZE, 1, 1))
-    image = wave.astype(np.float32)
-    image[50:80, 30:90] -= 0.8
-    plain = np.ones((SIZE, SIZE), np.float32)
-    plain[50:80, 30:90] = 0.0
-    differences = mean_gradients([image], [np.ones((SIZE, SIZE), np.float32)])
-    found = weighted_poisson(*differences, plain, length=100.0, least=12.0)[..., 0]
-    around = np.r_[found[46:49, 30:90].ravel(), found[82:85, 30:90].ravel()].mean()
-    assert found[50:80, 30:90].mean() - around < -0.7
-    assert np.abs(found[:20]).mean() < 0.25 * np.abs(image[:20]).mean()
-    short = screened_poisson(*differences, length=12.0)[..., 0]
-    assert short[50:80, 30:90].mean() - np.r_[short[46:49, 30:90], short[82:85, 30:90]].mean() > -0.65
 
 
 def test_photos_of_other_light_meet_without_an_outline() -> None:
