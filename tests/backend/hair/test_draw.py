@@ -115,7 +115,7 @@ def test_hair_of_millimetres_forms_no_tufts(head) -> None:
 
 
 def fan(parts: float) -> np.ndarray:
-    """(41, 12, 3) level guides of 8 cm side by side on a flat scalp, 8 mm apart, at their tips ``parts`` times as far."""
+    """(41, 12, 3) level guides of 8 cm, 8 mm apart on a flat scalp and ``parts`` times as far at their tips."""
     place = np.linspace(-0.16, 0.16, 41)
     along = np.linspace(0, 1, 12)[:, None]
     return np.stack(np.broadcast_arrays(
