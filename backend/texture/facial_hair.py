@@ -46,7 +46,7 @@ STUBBLE, STRONGEST = 0.71, 0.75
 which skin shines, by less (0.65 with a white moustache at 0.78)."""
 HAND = 6.6
 """CIELAB units to the skin (``is_skin``) below which what is labelled as facial hair is a hand: a hand 4, beards
-8 and more, a moustache that the flash has bleached 6 (23 photos of nine people)."""
+8 and more, a moustache that the flash has bleached 6 (23 photos of eight people)."""
 HANGS = 0.004
 """Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
 LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
