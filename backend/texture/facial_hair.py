@@ -62,7 +62,8 @@ COVERED, DARKEST, OPEN = (0.75, 0.5), (0.5, 0.3), 0.92
 albedo of hairs of each relative to what hairs and skin have; share of the light that reaches drawn strands (0.91 to
 0.93)."""
 SURE = 0.3
-"""Deviation of the ratio of beard to skin between photos, 0.05, over that of the share of skin in a labelled beard."""
+"""Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard: assumed are 0.05
+and 0.15."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
