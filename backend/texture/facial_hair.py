@@ -46,7 +46,7 @@ STUBBLE, STRONGEST = 0.71, 0.75
 which skin shines, by less (0.65 with a white moustache at 0.78)."""
 HAND = 6.6
 """CIELAB units to the skin (``is_skin``) below which what is labelled as facial hair is a hand: a hand 4, beards
-8 and more, a moustache that the flash has bleached 6 (23 photos of nine people)."""
+8 and more, a moustache that the flash has bleached 6 (23 photos of eight people)."""
 HANGS = 0.004
 """Metres by which a beard hangs below the chin's outline, from which on it is no stubble whatever its colour."""
 LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
@@ -62,7 +62,8 @@ COVERED, DARKEST, OPEN = (0.75, 0.5), (0.5, 0.3), 0.92
 albedo of hairs of each relative to what hairs and skin have; share of the light that reaches drawn strands (0.91 to
 0.93)."""
 SURE = 0.3
-"""Deviation of the ratio of beard to skin between photos, 0.05, over that of the share of skin in a labelled beard."""
+"""Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard: assumed are 0.05
+and 0.15."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 RISE = 0.45
