@@ -24,7 +24,7 @@ from backend.texture.blending import fine_band, observe_detail, solve_detail
 from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.edits import SkinLayers, TextureEdits, edited_skin, halved
 from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
-from backend.texture.finishing import compose_skin, finish_skin, inpaint_lid_folds, paint_lash_lines, paint_parts
+from backend.texture.finishing import compose_skin, finish_skin, paint_lash_lines, paint_parts
 from backend.texture.parts import (
     Scalp,
     brow_masks,
@@ -209,7 +209,6 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     log_skin = with_roots(edited_skin(own, edits), roots, layers.scalp.log_color)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.coverage)
-    skin = inpaint_lid_folds(skin, space.skin, template, surface, positions, own.full_density)
     skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     del log_skin, skin

@@ -260,6 +260,12 @@ class PhotoScore:
     pixels_per_metre: float
     quality: float
 
+    @property
+    def strength(self) -> float:
+        """How sharp and trusted the photo is, in [0, 1]."""
+        resolved = float(np.clip(self.pixels_per_metre / BLENDING.enough_density, 0.02, 1.0))
+        return (0.25 + 0.75 * self.quality) * resolved
+
 
 def detail_weights(photos: Sequence[PhotoScore]) -> list[np.ndarray]:
     """Blending weights for fine detail: one (S, S) float32 per photo.
@@ -269,9 +275,8 @@ def detail_weights(photos: Sequence[PhotoScore]) -> list[np.ndarray]:
     size = photos[0].weight.shape[0]
 
     def score(photo: PhotoScore) -> np.ndarray:
-        resolved = float(np.clip(photo.pixels_per_metre / BLENDING.enough_density, 0.02, 1.0))
-        strength = np.float32((0.25 + 0.75 * photo.quality) * resolved)
-        return cv2.GaussianBlur(photo.weight * np.maximum(photo.cosine, 0.05) * strength, (0, 0), size / 100.0)
+        shown = photo.weight * np.maximum(photo.cosine, 0.05) * np.float32(photo.strength)
+        return cv2.GaussianBlur(shown, (0, 0), size / 100.0)
 
     scores = each(score, photos)
     most = max(max(float(own.max()) for own in scores), 1e-9)
@@ -416,7 +421,8 @@ def solve_detail(
     square_on = smoothstep(0.0, 1.0, np.maximum.reduce(facing))
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
     # brows beside a frame or a fringe
-    cover = np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)).astype(np.float32)
+    unfolded = 1.0 - atlas.image(atlas.sample(surface.regions["lid_folds"][:, None])[:, 0])
+    cover = (unfolded * np.maximum(cover, feature * smoothstep(0.02, 0.3, shown))).astype(np.float32)
     around = 2 * round(BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(observed.eyes, np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
@@ -429,6 +435,9 @@ def solve_detail(
         for score, own in zip(scores, facing, strict=True)
     ]
     del facing
+    right = np.arange(feature.shape[1]) < feature.shape[1] // 2
+    for mask in (np.clip(feature - observed.eyes, 0.0, 1.0), observed.eyes * right, observed.eyes * ~right):
+        shares = [own + mask * (one - own) for own, one in zip(shares, _of_feature(scores, mask), strict=True)]
     sure = 1.0 - plain * (1.0 - observed.nose) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
     at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     width = BLENDING.feature_width * density
@@ -441,11 +450,24 @@ def solve_detail(
         own += wide
     across, down = mean_gradients(at_rest, shares)
     del broad, at_rest, shares
-    mirrored = cover[:, ::-1] * (1.0 - cover)
+    mirrored = cover[:, ::-1] * (1.0 - cover) * unfolded
     differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
-    return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, each_shown)
+    unfolded_shown = tuple(own * unfolded for own in each_shown)
+    return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, unfolded_shown)
+
+
+def _of_feature(scores: Sequence[PhotoScore], mask: np.ndarray) -> list[np.ndarray]:
+    """(S, S) float32 per photo, its weight in a feature (S, S), in [0, 1]: one number wherever it shows some, by how
+    much it shows, how squarely and how sharply. Half an eye of one photo beside half of another's is nobody's."""
+    weights = []
+    for score in scores:
+        seen = mask * score.weight
+        shown = float(seen.sum()) / max(float(mask.sum()), 1e-6)
+        squarely = float((seen * score.cosine).sum()) / max(float(seen.sum()), 1e-9)
+        weights.append(score.weight * np.float32(score.strength * shown**3 * squarely))
+    return weights
 
 
 def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigma: float) -> np.ndarray:

@@ -4,10 +4,7 @@ Hand-set constants of delighting.
 
 Ambient occlusion: the share of the light from all sides that reaches a point of the face.
 
-Solve each photo's light: nine coefficients of spherical harmonics per channel.
-
-Starts from the fit's light. Solves the coefficients again against one smooth albedo that all photos share and that is
-nearly symmetric.
+Solve each photo's light: nine coefficients of spherical harmonics per channel, about the fit's, together with the skin.
 
 Remove smooth gloss common to all photos.
 
@@ -38,7 +35,7 @@ as well. What all photos show (a beard, brows, lips, the shade in a fold) stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -56,8 +53,8 @@ from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.system.numba_cache import dense, njit, prange
 from backend.system.parallel import each
-from backend.texture.skin_prior import SKIN_PRIOR, skin_posterior, skin_prior
-from backend.texture.surface import HeadSurface, SurfaceAtlas, usual_weight
+from backend.texture.skin_prior import SKIN_PRIOR, modes_posterior, skin_posterior, skin_prior
+from backend.texture.surface import HeadSurface, SurfaceAtlas, relative_weight
 from backend.texture.unwrap import (
     DARKEST,
     UNWRAPPING,
@@ -78,11 +75,9 @@ class DelightingSettings:
     ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
-    light_trust_linear: float = 0.002
-    """Ridge on the light's three linear coefficients, 0 to 0.1: pull towards the fit's light where the photo constrains
-    them weakly."""
-    light_trust_quadratic: float = 0.012
-    """The same for the five quadratic ones, which one-sided photos hardly constrain."""
+    light_deviations: tuple[float, float, float] = (0.5, 0.4, 0.2)
+    """Standard deviations, 0.02 to 1, of the photos' constant, linear and quadratic coefficients of light about the
+    fit's, as shares of its mean shading; one-sided photos hardly constrain the last."""
     even_light: float = 0.2
     """Standard deviation, 0.1 to 0.6, of log shading over the visible skin at which a photo counts half for the smooth
     skin: what tone curves and shadows leave of its light grows with it. Of fifteen synthetic photos 0.04 to 0.07 log
@@ -214,36 +209,6 @@ def openness(
 _LUMINANCE = np.array(LUMINANCE)
 
 
-def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:
-    """Fit the light (9, 3) such that ``albedo * (transfer @ light)`` matches the photo: robust ridge regression.
-
-    albedo : (V, 3) linear. start : (9, 3) the light towards which the ridge pulls.
-    """
-    used = np.flatnonzero(samples.weight > 0)
-    if len(used) < 20:
-        return start
-    transfer, weight = samples.transfer[used], samples.weight[used]
-    light = start.copy()
-    trust = np.array([0.0, DELIGHTING.light_trust_linear, DELIGHTING.light_trust_quadratic])[list(BAND_OF_COEFFICIENT)]
-    for channel in range(3):
-        design = transfer * albedo[used, channel, None]
-        target = samples.linear[used, channel]
-        level = max(float(np.average(target, weights=weight)), 1e-4)
-        ridge = trust * weight.sum() * (level / max(abs(start[0, channel]), 1e-3)) ** 2
-        robust = np.ones(len(used))
-        for _ in range(iterations):
-            predicted = np.maximum(design @ light[:, channel], 0.05 * level)
-            relative = (target - design @ light[:, channel]) / predicted
-            # robust loss: highlights and cast shadows are outliers; highlights get the tighter scale
-            scale = np.where(relative > 0, 0.6, 1.0) * max(1.5 * float(np.median(np.abs(relative))), 0.04)
-            robust = weight / (1.0 + (relative / scale) ** 2) / (0.3 * level + predicted) ** 2 * level**2
-            normal = design.T @ (design * robust[:, None]) + np.diag(ridge + 1e-9)
-            light[:, channel] = np.linalg.solve(normal, design.T @ (robust * target) + ridge * start[:, channel])
-    if samples.monochrome:
-        light = np.repeat(light.mean(1, keepdims=True), 3, axis=1)
-    return light
-
-
 def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
     """The fit's light, scaled per channel to match the photo's median brightness under this albedo."""
     used = photo.weight > 0
@@ -337,6 +302,7 @@ _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very lig
     ]
 )
 HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
+_OTHER_CAST = 0.15  # log units of chroma: a photo this far from the others counts a quarter
 _OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
 
 
@@ -419,22 +385,14 @@ def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, sk
     if len(chromas) == 1 and any(photo.colourless for photo in samples):
         chroma, chroma_deviation = chromas[0], np.inf  # no colour photo: the fit's chroma is only its own prior
     else:
-        chroma = _robust_mean(np.array(chromas), np.array(chroma_precisions))
+        rows, precision = np.array(chromas)[:, None], np.array(chroma_precisions)[:, None]
+        chroma = robust_consensus(rows, precision, _OTHER_CAST)[0][0]
         chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + DELIGHTING.common_cast**2))
     level_deviation = float(np.sqrt(1.0 / sum(precisions) + DELIGHTING.common_deviation**2))
     return plausible_tone(np.exp(level + chroma), level_deviation, chroma_deviation)
 
 
-def _robust_mean(values: np.ndarray, weights: np.ndarray, scale: float = 0.15) -> np.ndarray:
-    """(C,) robust mean of rows (N, C): Geman-McClure weights, started at the component-wise median."""
-    centre = np.median(values, axis=0)
-    for _ in range(5):
-        robust = weights / (1.0 + ((values - centre) ** 2).sum(1) / scale**2) ** 2
-        centre = np.average(values, axis=0, weights=robust)
-    return centre
-
-
-_ROUNDS = 4  # rounds of light given albedo, albedo given light
+_ROUNDS = 4  # steps of Gauss and Newton
 
 
 @dataclass(frozen=True)
@@ -456,46 +414,39 @@ class Delit:
 
 
 def solve_light(
-    samples: Sequence[PhotoSamples],
-    share: np.ndarray,
-    tone: np.ndarray,
-    operators: SurfaceOperators,
-    posterior: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    plain: np.ndarray,
+    samples: Sequence[PhotoSamples], share: np.ndarray, tone: np.ndarray, mass: np.ndarray, plain: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split every photo into light and the smooth albedo that all share: (P, 9, 3) lights, (C, 3) log albedo.
-
-    Alternates light given albedo (``fit_light``) and albedo given light (``posterior`` of the photos' robust mean).
+    """Lights (P, 9, 3) of the photos and the most probable skin (C, 3) of the prior's modes, log albedo, solved
+    together: a few steps of Gauss and Newton from the fit's light.
 
     Parameters
     ----------
-    share : (P,) of each photo in the skin's level (``evenness``).
-    tone : (3,) linear skin albedo. Its level is kept, because photos cannot separate it from exposure.
-    posterior : smooth log albedo (C, 3) from log albedo (C, 3) and its weights (C,) in [0, 1].
-    plain : (C,) mask of plain skin, which has the tone.
+    share : (P,) of each photo (``evenness``). tone : (3,) linear skin albedo. Its level is kept, because photos cannot
+    separate it from exposure. mass : (C,) square metres. plain : (C,) mask of plain skin, which has the tone.
     """
-    weights = np.stack([s.weight * s.trust for s in samples])  # (P, C)
-    lights = np.stack([s.light for s in samples]).astype(np.float64)
-    base = _at_tone(posterior(np.zeros((len(plain), 3)), np.zeros(len(plain))), tone, plain * operators.mass)
-    delit = np.zeros((len(samples), *base.shape))
+    prior = skin_prior()
+    weights = np.stack([s.weight * s.trust for s in samples]) * share[:, None] * mass / SKIN_PRIOR.light_extent**2
+    base = _at_tone(prior.mean, tone, plain * mass)
+    starts = np.stack([matched_light(photo, np.exp(base)) for photo in samples])
+    deviation = np.array(DELIGHTING.light_deviations)[list(BAND_OF_COEFFICIENT)]
+    units = np.stack([shading(s.transfer, own).mean(0) for s, own in zip(samples, starts, strict=True)])
+    units = deviation[:, None] * units[:, None]  # (P, 9, 3)
+    codes = np.zeros_like(units)
     for _ in range(_ROUNDS):
-        for index, photo in enumerate(samples):
-            albedo = np.exp(base)
+        values, designs = [], []
+        for photo, light, unit, code in zip(samples, starts + units * codes, units, codes, strict=True):
+            lit = shading(photo.transfer, light)
+            design = photo.transfer[:, :, None] * unit / lit[:, None]
+            shown = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
+            shown = _with_chroma(shown, base) if photo.colourless else shown
+            values.append(shown + np.einsum("vnc,nc->vc", design, code))
+            designs.append(design)
+        base, codes = modes_posterior(prior, np.stack(values), weights, np.stack(designs))
+        base = _at_tone(base, tone, plain * mass)
+        for photo, code in zip(samples, codes, strict=True):
             if photo.monochrome:
-                albedo = np.repeat((albedo @ _LUMINANCE)[:, None], 3, axis=1)
-            start = matched_light(photo, albedo)
-            if photo.monochrome:
-                start = np.repeat(start.mean(1, keepdims=True), 3, axis=1)
-            # average of both: the refit alone explains hollows as light, the fit's light alone may be wrong
-            lights[index] = 0.5 * (start + fit_light(photo, albedo, start))
-            delit[index] = np.log(np.maximum(photo.linear, 1e-4)) - np.log(shading(photo.transfer, lights[index]))
-            if photo.colourless:
-                delit[index] = _with_chroma(delit[index], base)
-        values, total = robust_consensus(delit, weights, DELIGHTING.consensus_outlier, iterations=3, share=share)
-        evidence = _evidence(total)
-        values = values - gloss(values, plain * evidence, operators)
-        base = _at_tone(posterior(values, evidence), tone, plain * (0.01 + evidence) * operators.mass)
-    return lights, base
+                code[:] = code.mean(1, keepdims=True)
+    return starts + units * codes, base
 
 
 def evenness(samples: Sequence[PhotoSamples]) -> np.ndarray:
@@ -521,7 +472,7 @@ def remove_light(
     ----------
     atlas : at the working size. tone : (3,) linear albedo assigned to plain skin. positions : (V, 3) neutral, metres.
     """
-    count, plain, prior = surface.count, plain_skin(surface)[: surface.count], skin_prior()
+    count, plain = surface.count, plain_skin(surface)[: surface.count]
     harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
     regions = {name: region[:count] for name, region in surface.regions.items()}
     votes = labelled_share(atlas, photos, FaceClass.FACIAL_HAIR)
@@ -529,12 +480,9 @@ def remove_light(
     shaded = DELIGHTING.jaw_shade * under_jaw(surface, positions) * (1.0 - np.clip(beard, 0.0, 1.0))
     personal = 1.0 - np.maximum(shaded, 0.5 * regions["ears"])
 
-    def posterior(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return skin_posterior(prior, values, weights, operators, surface.mirror, personal, harmonics)
-
     samples = [photo.samples for photo in photos]
     share = evenness(samples)
-    lights, matt = solve_light(samples, share, tone, operators, posterior, plain)
+    lights, matt = solve_light(samples, share, tone, operators.mass, plain)
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -543,7 +491,7 @@ def remove_light(
         mean, total = surface.at_cage(atlas, texels, photo.bare * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         mean = mean - light
         mean = _with_chroma(mean, matt) if photo.samples.colourless else mean
-        return mean, np.clip(total / usual_weight(total), 0.0, 1.0) * photo.samples.trust
+        return mean, relative_weight(total) * photo.samples.trust
 
     values, weight = (np.stack(arrays) for arrays in zip(*each(around, photos, smooth), strict=True))
     other = [regions[name] for name in ("brows", "lids_left", "lids_right", "eye_sockets", "scalp")]
@@ -560,9 +508,10 @@ def remove_light(
     common, total = robust_consensus(
         values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=share
     )
-    evidence = _evidence(total)
+    evidence = relative_weight(total)
     bare = common - gloss(common, plain * evidence, operators)
-    base = _at_tone(posterior(bare, evidence), tone, plain * (0.01 + evidence) * operators.mass)
+    base = skin_posterior(skin_prior(), bare, evidence, operators, surface.mirror, personal, harmonics)
+    base = _at_tone(base, tone, plain * (0.01 + evidence) * operators.mass)
     # what the photos have in common, as smooth as the skin, is replaced by the skin
     light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
     known = (evidence > DELIGHTING.unlit)[:, None]
@@ -583,12 +532,6 @@ def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:
 def _at_tone(base: np.ndarray, tone: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Log albedo (C, 3) shifted so that its median by ``weight`` (C,) is the tone (3,), linear."""
     return base + np.log(tone) - weighted_median(base, weight)
-
-
-def _evidence(total: np.ndarray) -> np.ndarray:
-    """(C,) how well photos show a vertex, in [0, 1], from summed weights (C,)."""
-    typical = float(np.percentile(total[total > 0], 60)) if (total > 0).any() else 1.0
-    return np.clip(total / typical, 0.0, 1.0)
 
 
 def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:

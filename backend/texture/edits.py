@@ -17,7 +17,7 @@ from backend.rendering.uv_space import dilate
 from backend.texture.blending import BLENDING, SolvedDetail, fine_band, photos_cover
 from backend.texture.delighting import Delit
 from backend.texture.skin_prior import SKIN_PRIOR, modes_posterior, skin_prior
-from backend.texture.surface import HeadSurface, SurfaceAtlas, masked_lowpass, usual_weight
+from backend.texture.surface import HeadSurface, SurfaceAtlas, masked_lowpass, relative_weight
 from backend.texture.unwrap import PhotoInView, plain_skin
 
 SEEDS: Mapping[str, tuple[str, ...]] = {
@@ -247,8 +247,9 @@ def _without_make_up(layers: SkinLayers, skin: np.ndarray, strength: float) -> n
     values, total = surface.at_cage(layers.atlas, skin, np.ones(len(skin), np.float32))
     cage = layers.positions[:count].astype(np.float64)
     mass = surface_operators(cage, surface.cage_triangles).mass
-    evidence = np.clip(total / usual_weight(total), 0.0, 1.0) * plain_skin(surface)[:count] * (1.0 - made_up)
-    bare, _ = modes_posterior(prior, values, evidence * mass / SKIN_PRIOR.light_extent**2, np.zeros((count, 9)))
+    evidence = relative_weight(total) * plain_skin(surface)[:count] * (1.0 - made_up)
+    counts = evidence * mass / SKIN_PRIOR.light_extent**2
+    bare, _ = modes_posterior(prior, values[None], counts[None], np.zeros((1, count, 0, 3)))
     shares = np.stack([features * (1.0 - regions["brows"]), regions["cheeks"]], 1)
     feature, cheek = np.moveaxis(layers.working.image(layers.working.sample(surface.lifted(shares))), 2, 0)
     size = (layers.working.resolution,) * 2

@@ -4,11 +4,6 @@ Hand-set constants of finishing.
 
 Compose all frequency bands and the inpainted skin into one log albedo.
 
-Remove streaks from the upper lids: skin folded away in an open eye is filled from the lid skin beside the fold.
-
-A photo of an open eye shows the fold at a grazing angle, or brow and lashes in front of it, within one or two
-millimetres. A blink stretches this strip to three times its height, together with every hair and shadow in it.
-
 Turn log skin albedo into the whole texture: cavities, mouth interior, eyes, teeth, tongue and lashes.
 """
 
@@ -23,7 +18,7 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
-from backend.rig.measure import eye_sphere, face_loops, part_slice
+from backend.rig.measure import eye_sphere, part_slice
 from backend.rig.mouth import tooth_places
 from backend.system.parallel import each
 from backend.texture import parts as mouth
@@ -37,9 +32,7 @@ from backend.texture.surface import (
     enlarged,
     masked_lowpass,
     pieces,
-    push_pull,
 )
-from protocol.names import ARKIT_INDEX
 
 
 @dataclass(frozen=True)
@@ -102,18 +95,12 @@ def pore_deviation(fine: np.ndarray, seen: np.ndarray) -> float:
 
 
 def skin_noise(positions: np.ndarray, pores: float, blotches: np.ndarray) -> np.ndarray:
-    """(P, 3) float32 detail of unseen skin in log units at positions (P, 3) metres; standard deviations of ``pores``
-    and ``blotches`` (3,)."""
+    """(P, 3) float32 detail of unseen skin in log units at positions (P, 3) metres; standard deviations of the
+    brightness of ``pores`` and of ``blotches`` (3,)."""
     broad = fractal_noise(positions, FINISHING.blotch, 2, 19)[:, None] * blotches.astype(np.float32)
-    return pore_noise(positions, pores, seed=17) + broad
-
-
-def pore_noise(positions: np.ndarray, deviation: float, seed: int) -> np.ndarray:
-    """(P, 3) float32 synthetic pores in log units at positions (P, 3) metres; ``deviation`` : standard deviation of
-    brightness."""
-    noise = sum(gradient_noise(positions, wave, seed + k) for k, wave in enumerate(FINISHING.pore_octaves))
-    noise = noise * np.float32(deviation / np.sqrt(len(FINISHING.pore_octaves)))
-    return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32)
+    noise = sum(gradient_noise(positions, wave, 17 + k) for k, wave in enumerate(FINISHING.pore_octaves))
+    noise = noise * np.float32(pores / np.sqrt(len(FINISHING.pore_octaves)))
+    return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32) + broad
 
 
 _ALL_SHOWN = 0.99  # share from which the photos' own detail is all; noise is slow
@@ -154,99 +141,6 @@ def compose_skin(
         return part.sample(log_base) + part.gather(solved) + shown
 
     return np.concatenate(each(compose, pieces(len(atlas.texel))))
-
-
-_STRETCH_STEP = (1.35, 2.0)
-"""Ratio of edge lengths, closed eye over open eye: skin keeps its texture up to the first value and is filled entirely
-from the second on."""
-_LID_LOOPS = (1, 8)  # edge loops, counted outwards from the lid margin: the lid's own skin, below the brow
-_LOWPASS_WIDTH = 0.0025  # metres: low-pass width for the folded skin; hairs and streaks are narrower
-_LOW_FREQUENCIES_KEPT = 0.35  # share kept of the folded skin's own low frequencies: the crease of an open eye
-_SHADOW_CONTRAST = 0.35  # log units below the lid's median from which its texture is a hair or a shadow
-_PORE_DEVIATION = (
-    0.02  # standard deviation of log brightness of synthetic pores, which replace those removed with the streaks
-)
-_MIN_TEXELS = 50  # texels of open skin needed
-
-
-def inpaint_lid_folds(
-    skin: np.ndarray,
-    atlas: SurfaceAtlas,
-    template: Template,
-    surface: HeadSurface,
-    positions: np.ndarray,
-    density: float,
-) -> np.ndarray:
-    """Inpaint the folds of the upper lids.
-
-    Parameters
-    ----------
-    skin : (P, 3) linear albedo at the atlas's texels. positions : (V, 3) neutral, metres. density : texels per metre.
-
-    Returns
-    -------
-    (P, 3) float32 linear albedo.
-    """
-    result = skin.astype(np.float32).copy()
-    fields = surface.lifted(lid_fold(template)[: surface.count])  # (V, 4) own skin and fold of the left and right eye
-    sampled = atlas.sample(fields.astype(np.float32))
-    for eye in (0, 1):
-        own, fold = sampled[:, 2 * eye], sampled[:, 2 * eye + 1]
-        used = np.flatnonzero(own > 0.02)
-        if len(used) < _MIN_TEXELS:
-            continue
-        part = atlas.part(used)
-        log = np.log(np.maximum(skin[used], 1e-3))
-        result[used] = np.exp(
-            _inpaint_fold(log, own[used], fold[used], part, _LOWPASS_WIDTH * density)
-            + fold[used, None] * pore_noise(part.sample(positions), _PORE_DEVIATION, 23 + eye)
-        )
-    return result
-
-
-def lid_fold(template: Template) -> np.ndarray:
-    """(V, 4) masks in [0, 1] on the head's vertices: the left upper lid's own skin and how far a blink unfolds it, then
-    the same for the right eye."""
-    fields = np.zeros((template.head.vertex_stop, 4))
-    first, last = _LID_LOOPS
-    for eye, side in enumerate(("Left", "Right")):
-        loops = face_loops(template).eyes[eye]
-        grid = loops.rows[loops.margin :, loops.upper]
-        blink = template.expressions[ARKIT_INDEX[f"eyeBlink{side}"]]
-        open_eye, shut = template.vertices[grid], template.vertices[grid] + blink[grid]
-        lengths = [np.linalg.norm(np.diff(points, axis=0), axis=2) for points in (shut, open_eye)]
-        stretch = lengths[0] / np.maximum(lengths[1], 1e-6)  # (R - 1, 13)
-        at_vertex = np.maximum(np.pad(stretch, ((1, 0), (0, 0))), np.pad(stretch, ((0, 1), (0, 0))))
-        rows = slice(first, last + 1)
-        fields[grid[rows], 2 * eye] = 1.0
-        fields[grid[rows], 2 * eye + 1] = smoothstep(*_STRETCH_STEP, at_vertex[rows])
-    return fields
-
-
-def _inpaint_fold(log: np.ndarray, own: np.ndarray, fold: np.ndarray, part: SurfaceAtlas, even: float) -> np.ndarray:
-    """(N, 3) log albedo of one lid. The fold is low-passed over ``even`` texels and blended with the skin beside it."""
-    y, x = np.divmod(part.texel, part.resolution)
-    y, x = y - y.min(), x - x.min()
-    shape = (int(y.max()) + 1, int(x.max()) + 1)
-    image = np.zeros((*shape, 3), np.float32)
-    open_skin, inside = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    image[y, x] = log
-    inside[y, x] = own
-    brightness = log.mean(axis=1)
-    shown = own * (1.0 - fold) > 0.5
-    if shown.sum() < _MIN_TEXELS:
-        return log
-    clear = smoothstep(
-        np.median(brightness[shown]) - _SHADOW_CONTRAST,
-        np.median(brightness[shown]) - 0.5 * _SHADOW_CONTRAST,
-        brightness,
-    )
-    open_skin[y, x] = own * (1.0 - fold) * clear
-    mean, support = masked_lowpass(image, open_skin, even)
-    beside = push_pull(mean, support / 0.3)
-    broad, _ = masked_lowpass(image, inside, even)
-    fill = (1.0 - _LOW_FREQUENCIES_KEPT) * beside[y, x] + _LOW_FREQUENCIES_KEPT * broad[y, x]
-    return log * (1.0 - fold[:, None]) + fill * fold[:, None]
 
 
 def finish_skin(

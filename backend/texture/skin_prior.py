@@ -4,7 +4,7 @@ Smooth log albedo at the cage's vertices is ``a = mu + B z + r`` with ``z ~ N(0,
 whole-head skins (``python -m trainer skin-prior``), and a personal remainder ``r``, a Gaussian field of a few
 centimetres. Photos show ``a + H l`` where they see skin, with residual light ``l`` of low order, and finer light as
 noise. The posterior is what the texture tends to: the photos' own colour where they agree, and where none looks the
-skin that usually goes with it.
+skin that usually goes with it. Photos' lights are found with the modes, in one system (``delighting.solve_light``).
 """
 
 from __future__ import annotations
@@ -74,31 +74,38 @@ def pull_share(deviation: np.ndarray) -> np.ndarray:
 
 
 def modes_posterior(
-    prior: SkinPrior, values: np.ndarray, weights: np.ndarray, harmonics: np.ndarray
+    prior: SkinPrior, values: np.ndarray, weights: np.ndarray, designs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(C, 3) ``mu + B z + t`` and residual light ``H l`` of the most probable z, common level t and l given log albedo
-    ``values`` (C, 3).
+    """(C, 3) ``mu + B z + t`` and (P, N, 3) coefficients l of the light that is left in each of P photos, of the most
+    probable z, common level t and l, all at once, given the photos' log albedo ``values`` (P, C, 3).
 
-    Minimises ``sum_v w_v rho(|y_v - mu_v - B_v z - t - H_v l|) / s² + |z|² + |t|² / d² + |l|² / e²`` with Geman and
-    McClure's rho; ``weights`` (C,) are numbers of independent observations, ``harmonics`` H (C, 9) spherical harmonics
-    of the normals, the constant one first.
+    Minimises ``sum_pv w_pv rho(|y_pv - mu_v - B_v z - t - D_pv l_p|) / s² + |z|² + |t|²/d² + |l|²`` with Geman and
+    McClure's rho; ``weights`` (P, C) are numbers of independent observations, ``designs`` D (P, C, N, 3) what one
+    standard deviation of each coefficient adds. Photos in different light tell its coefficients from the skin's.
     """
     tones = np.broadcast_to(SKIN_PRIOR.tone_deviation * np.eye(3)[:, None], (3, *prior.mean.shape))
-    lights = SKIN_PRIOR.smooth_light_deviation * harmonics.T[1:, None, :, None] * np.eye(3)[:, None]  # (8, 3, C, 3)
-    basis = np.concatenate([prior.modes, tones, lights.reshape(-1, *prior.mean.shape)])
-    used = np.flatnonzero(weights > 0)
-    shown, offset = basis[:, used], (values - prior.mean)[used]
-    robust = np.ones(len(used))
-    code = np.zeros(len(basis))
+    basis = np.concatenate([prior.modes, tones])  # (K, C, 3)
+    flat, offset, (photos, _, lights, _) = basis.reshape(len(basis), -1), values - prior.mean, designs.shape
+    skin = np.s_[: len(basis)]
+    robust = np.ones(weights.shape)
     for _ in range(_ROUNDS):
-        share = (weights[used] * robust / SKIN_PRIOR.light_deviation**2)[:, None]
-        weighted = (shown * share).reshape(len(basis), -1)
-        normal = weighted @ shown.reshape(len(basis), -1).T + np.eye(len(basis))
-        code = np.linalg.solve(normal, weighted @ offset.ravel())
-        left = ((offset - np.tensordot(code, shown, 1)) ** 2).mean(1)
-        robust = 1.0 / (1.0 + left / SKIN_PRIOR.outlier**2) ** 2
-    split = len(prior.modes) + len(tones)
-    return prior.mean + np.tensordot(code[:split], basis[:split], 1), np.tensordot(code[split:], basis[split:], 1)
+        share = weights * robust / SKIN_PRIOR.light_deviation**2
+        normal, right = np.eye(len(basis) + photos * lights * 3), np.zeros(len(basis) + photos * lights * 3)
+        normal[skin, skin] += (basis * share.sum(0)[:, None]).reshape(flat.shape) @ flat.T
+        right[skin] = flat @ (share[..., None] * offset).sum(0).ravel()
+        for number, (photo, channel) in enumerate(np.ndindex(photos, 3)):
+            own = slice(len(basis) + number * lights, len(basis) + (number + 1) * lights)
+            weighed = designs[photo, :, :, channel] * share[photo, :, None]
+            normal[own, own] += weighed.T @ designs[photo, :, :, channel]
+            normal[skin, own] = basis[:, :, channel] @ weighed
+            normal[own, skin] = normal[skin, own].T
+            right[own] = weighed.T @ offset[photo, :, channel]
+        code = np.linalg.solve(normal, right)
+        explained = np.tensordot(code[skin], basis, 1)
+        light = code[len(basis) :].reshape(photos, 3, lights).transpose(0, 2, 1)
+        left = offset - explained - np.einsum("pvnc,pnc->pvc", designs, light)
+        robust = 1.0 / (1.0 + (left**2).mean(2) / SKIN_PRIOR.outlier**2) ** 2
+    return prior.mean + explained, light
 
 
 def skin_posterior(
@@ -120,7 +127,9 @@ def skin_posterior(
     """
     believed = weights * personal
     counts = believed * operators.mass / SKIN_PRIOR.light_extent**2
-    smooth, light = modes_posterior(prior, values, counts, harmonics)
+    design = SKIN_PRIOR.smooth_light_deviation * np.repeat(harmonics[:, 1:, None], 3, axis=2)
+    smooth, code = modes_posterior(prior, values[None], counts[None], design[None])
+    light = np.einsum("vnc,nc->vc", design, code[0])
     left: np.ndarray = np.zeros_like(values)
     for _ in range(_PULLS):
         pull = SKIN_PRIOR.personal_pull * pull_share(left)

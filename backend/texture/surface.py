@@ -4,7 +4,7 @@ Map texels to surface points, as compact arrays over the covered texels.
 
 The head's subdivided mesh with its UV map, atlases and region masks: the static data of all texture work.
 
-Filters for images and soft masks in UV space: low-pass, hole filling, dilation, enlarging.
+Filters for images and soft masks in UV space: low-pass, dilation, enlarging.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from scipy.sparse.csgraph import connected_components
 
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template, triangulate
-from backend.geometry.vectors import disc
+from backend.geometry.vectors import disc, smoothstep
 from backend.rendering.uv_space import gutter_source, rasterize_uv
+from backend.rig.measure import face_loops
 from backend.system.numba_cache import dense, njit, prange
+from protocol.names import ARKIT_INDEX
 
 _PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
 
@@ -199,10 +201,10 @@ class HeadSurface:
         return (self.lift.T @ (mean * total[:, None])) / np.maximum(weight, 1e-9)[:, None], weight
 
 
-def usual_weight(weights: np.ndarray) -> float:
-    """Median of the positive weights among (C,); 1 if there are none."""
+def relative_weight(weights: np.ndarray) -> np.ndarray:
+    """(C,) summed weights (C,) over their usual value, the median of those above 0, at most 1."""
     seen = weights[weights > 0]
-    return float(np.median(seen)) if len(seen) else 1.0
+    return np.clip(weights / (np.median(seen) if len(seen) else 1.0), 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -253,10 +255,31 @@ def head_surface(template: Template) -> HeadSurface:
     return surface
 
 
+_STRETCH_STEP = (1.35, 2.0)
+"""Ratio of edge lengths, closed eye over open eye: up to the first value a photo of an open eye shows the skin, from
+the second on hairs and shadows, at a grazing angle, which a blink would stretch to three times their height."""
+_LID_LOOPS = slice(1, 9)  # edge loops, counted outwards from the lid margin: the lid's own skin, below the brow
+
+
+def lid_folds(template: Template) -> np.ndarray:
+    """(C,) mask in [0, 1] on the head's vertices, how far a blink unfolds the skin of the upper lids."""
+    folded = np.zeros(template.head.vertex_stop)
+    for eye, side in enumerate(("Left", "Right")):
+        loops = face_loops(template).eyes[eye]
+        grid = loops.rows[loops.margin :, loops.upper]
+        blink = template.expressions[ARKIT_INDEX[f"eyeBlink{side}"]]
+        open_eye, shut = template.vertices[grid], template.vertices[grid] + blink[grid]
+        lengths = [np.linalg.norm(np.diff(points, axis=0), axis=2) for points in (shut, open_eye)]
+        stretch = lengths[0] / np.maximum(lengths[1], 1e-6)  # (R - 1, 13)
+        at_vertex = np.maximum(np.pad(stretch, ((1, 0), (0, 0))), np.pad(stretch, ((0, 1), (0, 0))))
+        folded[grid[_LID_LOOPS]] = smoothstep(*_STRETCH_STEP, at_vertex[_LID_LOOPS])
+    return folded
+
+
 def _regions(template: Template, lift: sparse.csr_matrix) -> dict[str, np.ndarray]:
-    """Region masks on the subdivided head; masks without a side are made symmetric."""
+    """Region masks on the subdivided head, with ``lid_folds``; masks without a side are made symmetric."""
     stop = template.head.vertex_stop
-    masks = {}
+    masks = {"lid_folds": lift @ lid_folds(template)}
     for name, mask in template.regions.items():
         if not name.endswith(("_left", "_right")):
             mask = np.maximum(mask, mask[template.mirror])
@@ -355,34 +378,6 @@ def _normalise(stacked, mean, support):
             support[i, j] = weight
             for k in range(mean.shape[2]):
                 mean[i, j, k] = stacked[i, j, k] / weight if weight > np.float32(1e-6) else np.float32(0.0)
-
-
-def push_pull(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Fill pixels of low weight from their surroundings (Gortler et al., "The Lumigraph", 1996).
-
-    Parameters
-    ----------
-    values : (H, W, C) float32; weights : (H, W) float32 in [0, 1]; pixels of weight 1 keep their value exactly.
-
-    Returns
-    -------
-    (H, W, C) float32 without holes, provided any weight is positive.
-    """
-    weights = np.clip(weights.astype(np.float32), 0.0, 1.0)
-    height, width = weights.shape
-    if min(height, width) <= 1 or weights.min() >= 1.0:
-        total = max(float(weights.sum()), 1e-12)
-        mean = (values * weights[..., None]).sum((0, 1)) / total
-        return np.where(weights[..., None] > 0, values, mean.astype(np.float32)) if weights.min() < 1.0 else values
-    half = ((width + 1) // 2, (height + 1) // 2)
-    weighted = cv2.resize(
-        np.concatenate([values * weights[..., None], weights[..., None]], 2), half, interpolation=cv2.INTER_AREA
-    )
-    area = weighted[..., -1]
-    coarse_values = weighted[..., :-1] / np.maximum(area, 1e-8)[..., None]
-    coarse = push_pull(coarse_values, np.minimum(area * 4.0, 1.0))
-    filled = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).reshape(values.shape)
-    return values * weights[..., None] + filled * (1.0 - weights[..., None])
 
 
 def grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:

@@ -39,7 +39,7 @@ from backend.rendering.rasterize import depth_map, facing_cosine, point_visibili
 from backend.rendering.render import render_linear
 from backend.system.numba_cache import dense, njit, on_device, on_host, prange
 from backend.system.parallel import each
-from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, usual_weight, value_at
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, relative_weight, value_at
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,6 @@ class UnwrappingSettings:
     """Pixels, 320 to 1280: edge of the depth buffers; finer ones do not help."""
     depth_jump: float = 0.010
     """Metres, 0.003 to 0.03: a jump in depth that marks an outline."""
-    speck: float = 1.2e-4
-    """Square metres, 3e-5 to 5e-4: smaller islands of hair, hand or background in the face are relabelled as skin."""
     sharp: tuple[float, float] = (1000.0, 2500.0)
     """Pixels per metre, 500 to 5000: from a coarse photo to a sharp one."""
     label_border: float = 1.0
@@ -262,19 +260,6 @@ def picture_for(face: PhotoFace, pixels_per_metre: float, density: float) -> tup
     return small, byte_taps(cv2.INTER_LINEAR), np.float32(scale)
 
 
-def without_specks(labels: np.ndarray, pixels_per_metre: float) -> np.ndarray:
-    """Labels (H, W) with small islands of hair, hand or background inside the face relabelled as skin: nostrils,
-    corners of the mouth and moles that the parsing mistook."""
-    result = labels
-    for label in (FaceClass.OCCLUDER, FaceClass.HAIR, FaceClass.BACKGROUND):
-        count, pieces, statistics, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
-        small = statistics[:, cv2.CC_STAT_AREA] < UNWRAPPING.speck * pixels_per_metre**2
-        small[0] = False
-        if count > 1 and small.any():
-            result = np.where(small[pieces], np.uint8(FaceClass.SKIN), result)
-    return result
-
-
 def label_distance(labels: np.ndarray, forbidden: np.ndarray, pixels_per_metre: float) -> np.ndarray:
     """(H, W) float32 metres from each pixel to the nearest with a label in ``forbidden``; 1 m if there is none."""
     bad = np.isin(labels, forbidden)
@@ -313,7 +298,7 @@ def unwrap_photo(
     count, pixel = len(atlas.texel), 1.0 / view.pixels_per_metre
     values = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
     picture, taps, scale = picture_for(face, view.pixels_per_metre, texels_per_metre)
-    labels = brows_behind_glasses(without_specks(face.labels, view.pixels_per_metre), face.pixels, face.landmarks)
+    labels = brows_behind_glasses(face.labels, face.pixels, face.landmarks)
     away, clear, inner = (
         label_distance(labels, np.array(classes), view.pixels_per_metre)[..., None]
         for classes in ((*_OCCLUDER_CLASSES, FaceClass.HAIR), _OCCLUDER_CLASSES, (FaceClass.MOUTH_INTERIOR,))
@@ -574,10 +559,8 @@ class TexturePhoto:
 
     Attributes
     ----------
-    face, fit : the inputs.
-    view : positions of the vertices in the photo.
+    face : the photo. view : positions of the vertices in the photo.
     unwrap : the photo at the texels of the atlas of working size; grey photos have three equal channels.
-    transfer : (V, 9), shading = transfer @ light.
     samples : its skin at the cage's vertices.
     bare : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
         only skin beside the hair (``parts.hairless_skin``).
@@ -586,10 +569,8 @@ class TexturePhoto:
     """
 
     face: PhotoFace
-    fit: FittedPhoto
     view: SurfaceView
     unwrap: PhotoUnwrap
-    transfer: np.ndarray
     samples: PhotoSamples
     bare: np.ndarray
     strained: np.ndarray
@@ -722,11 +703,11 @@ def prepare_photo(
         weight = weight * clear_of_hat(unwrap, space.skin.sample(below_hat[:, None])[:, 0])
     unwrap = replace(unwrap, weight=weight)
     skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
-    typical = usual_weight(seen)
+    share = relative_weight(seen)
     lit_alike = 1.0 - below_hat[: surface.count]  # a hat's shade is no light of spherical harmonics
     samples = PhotoSamples(
         linear=skin,
-        weight=np.clip(seen / typical, 0.0, 1.0) * (seen > 0.02 * typical) * lit_alike,
+        weight=share * (share > 0.02) * lit_alike,
         transfer=transfer[: surface.count],
         light=fit.light.astype(np.float64),
         trust=photo_trust(face, fit),
@@ -735,9 +716,7 @@ def prepare_photo(
     )
     shortened = surface.lifted(compression(neutral, cage, surface.cage_triangles))
     strained = (smoothstep(*UNWRAPPING.strained, shortened) * plain_skin(surface)).astype(np.float32)
-    return TexturePhoto(
-        face, fit, view, unwrap, transfer, samples, unwrap.weight, strained, below_hat.astype(np.float32)
-    )
+    return TexturePhoto(face, view, unwrap, samples, unwrap.weight, strained, below_hat.astype(np.float32))
 
 
 def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:

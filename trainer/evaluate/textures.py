@@ -34,15 +34,16 @@ from backend.models.registry import GRAPH_ALBEDO, open_models
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
+from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.texture.albedo import AlbedoResult, build_albedo
-from backend.texture.delighting import fit_light, matched_light
+from backend.texture.delighting import matched_light
 from backend.texture.surface import (
     SurfaceAtlas,
     head_surface,
     masked_lowpass,
+    relative_weight,
     texels_per_metre,
     texture_space,
-    usual_weight,
 )
 from backend.texture.unwrap import (
     DARKEST,
@@ -154,6 +155,39 @@ def held_out_photo(
     return beside_photo(template, fitted, split.own, split.face, result)
 
 
+_RIDGE = (0.0, 0.002, 0.012)  # on constant, linear and quadratic coefficients: pull to the start where few pixels speak
+
+
+def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:
+    """Fit the light (9, 3) such that ``albedo * (transfer @ light)`` matches the photo: robust ridge regression.
+
+    albedo : (V, 3) linear. start : (9, 3) the light towards which the ridge pulls.
+    """
+    used = np.flatnonzero(samples.weight > 0)
+    if len(used) < 20:
+        return start
+    transfer, weight = samples.transfer[used], samples.weight[used]
+    light = start.copy()
+    trust = np.array(_RIDGE)[list(BAND_OF_COEFFICIENT)]
+    for channel in range(3):
+        design = transfer * albedo[used, channel, None]
+        target = samples.linear[used, channel]
+        level = max(float(np.average(target, weights=weight)), 1e-4)
+        ridge = trust * weight.sum() * (level / max(abs(start[0, channel]), 1e-3)) ** 2
+        robust = np.ones(len(used))
+        for _ in range(iterations):
+            predicted = np.maximum(design @ light[:, channel], 0.05 * level)
+            relative = (target - design @ light[:, channel]) / predicted
+            # robust loss: highlights and cast shadows are outliers; highlights get the tighter scale
+            scale = np.where(relative > 0, 0.6, 1.0) * max(1.5 * float(np.median(np.abs(relative))), 0.04)
+            robust = weight / (1.0 + (relative / scale) ** 2) / (0.3 * level + predicted) ** 2 * level**2
+            normal = design.T @ (design * robust[:, None]) + np.diag(ridge + 1e-9)
+            light[:, channel] = np.linalg.solve(normal, design.T @ (robust * target) + ridge * start[:, channel])
+    if samples.monochrome:
+        light = np.repeat(light.mean(1, keepdims=True), 3, axis=1)
+    return light
+
+
 def beside_photo(
     template: Template, fitted: FittedFace, own: FittedPhoto, face: PhotoFace, texture: AlbedoResult
 ) -> HeldOutPhoto:
@@ -176,7 +210,7 @@ def beside_photo(
     transfer = sh.basis(view.normals)  # (V, 9)
     samples = PhotoSamples(
         linear=skin,
-        weight=np.clip(seen / usual_weight(seen), 0.0, 1.0),
+        weight=relative_weight(seen),
         transfer=transfer[: surface.count],
         light=own.light.astype(np.float64),
         trust=1.0,

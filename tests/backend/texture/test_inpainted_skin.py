@@ -96,13 +96,14 @@ def test_what_no_photo_shows_is_the_skin_that_goes_with_what_they_do() -> None:
     regions = {name: region[: surface.count] for name, region in surface.regions.items()}
     cage = load_template().vertices[: surface.count].astype(np.float64)
     harmonics = sh.basis(vertex_normals(cage, surface.cage_triangles))
+    designs = 0.2 * np.repeat(harmonics[None, :, 1:, None], 3, axis=3)
     draw = np.random.default_rng(7)
     shown = (regions["face"] > 0.5) & (regions["ears"] < 0.1)
     errors, mean_errors = [], []
     for _ in range(8):
         truth = prior.mean + np.tensordot(draw.normal(size=len(prior.modes)), prior.modes, 1)
         light = harmonics[:, 1:] @ (0.1 * draw.normal(size=8))
-        found, _ = modes_posterior(prior, truth + light[:, None], 0.02 * shown, harmonics)
+        found, _ = modes_posterior(prior, (truth + light[:, None])[None], 0.02 * shown[None], designs)
         level = np.median(truth[shown] - prior.mean[shown], axis=0)
         ears = regions["ears"] > 0.5
         errors.append(np.abs(found - truth)[ears].mean())

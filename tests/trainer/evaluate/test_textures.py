@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from backend.errors import LikenessError
 from backend.photos.collection import FaceClass
+from backend.rendering import spherical_harmonics as sh
+from backend.texture.unwrap import PhotoSamples
 from trainer.evaluate import textures
-from trainer.evaluate.textures import FittedPerson, HeldOutPhoto, held_out_photo, texture_figures
+from trainer.evaluate.textures import FittedPerson, HeldOutPhoto, fit_light, held_out_photo, texture_figures
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "texture"))
 from texture_scene import Shot, make_scene, soft_light
@@ -31,6 +34,19 @@ class Fit:
     """A fit of which only the photos count."""
 
     photos: tuple[Shown, ...]
+
+
+def test_light_is_found_from_a_wrong_start() -> None:
+    normals = np.asarray(trimesh.creation.icosphere(4).vertices)
+    front, skin = normals[:, 2] > 0.2, np.array([0.5, 0.3, 0.2])
+    transfer, truth, start = sh.basis(normals), soft_light(0.7, 0.3, 0.6), soft_light(-0.6, 0.2, 0.7, 0.5)
+    linear = skin * (transfer @ truth)
+    linear[::17] *= 3.0  # highlights
+    samples = PhotoSamples(linear, front.astype(float), transfer, start, 1.0, False)
+    found = fit_light(samples, np.broadcast_to(skin, normals.shape), start, iterations=12)
+    ratio = (transfer @ found)[front] / (transfer @ truth)[front]
+    assert np.abs(ratio - 1.0).max() < 0.2
+    assert np.abs(ratio - 1.0).mean() < 0.05
 
 
 @pytest.fixture(scope="module")
