@@ -368,8 +368,12 @@ def solve_detail(
     right = np.arange(feature.shape[1]) < feature.shape[1] // 2
     for mask in (np.clip(feature - observed.eyes, 0.0, 1.0), observed.eyes * right, observed.eyes * ~right):
         shares = [own + mask * (one - own) for own, one in zip(shares, _of_feature(scores, mask), strict=True)]
+<<<<<<< HEAD
     skin = plain * (1.0 - observed.nose).astype(np.float32)
     sure = 1.0 - skin * (1.0 - np.maximum.reduce([score.weight for score in scores]))
+=======
+    sure = 1.0 - plain * (1.0 - observed.nose) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
+>>>>>>> skin2
     at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     width = BLENDING.feature_width * density
     broad = each(lambda own, score: masked_lowpass(own, score.weight, width)[0], at_rest, scores)
@@ -383,7 +387,12 @@ def solve_detail(
     del broad, at_rest, shares
     mirrored = cover[:, ::-1] * (1.0 - cover) * unfolded
     differences = mirrored_gradients(across, down, cover, mirrored)
+<<<<<<< HEAD
     solved = screened_poisson(*differences, BLENDING.feature_length * density)
+=======
+    lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
+    solved = weighted_poisson(*differences, cover * plain, *lengths)
+>>>>>>> skin2
     unfolded_shown = tuple(own * unfolded for own in each_shown)
     return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, unfolded_shown)
 
