@@ -16,11 +16,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.special import expit
 
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
@@ -60,9 +58,7 @@ _UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Log linear albedo of brown hair, the commonest colour: the fallback where no photo shows hair."""
 _RANGE = 0.7
 """Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
-Larger differences are shadows or highlights. It is the deviation of a mode of the hair's light, too."""
-_ROUNDS = 20
-"""Steps of the mixture's estimate, after which its modes move by less than 0.01 log units."""
+Larger differences are shadows or highlights."""
 _FEW = 2.0
 """Weight of the hair's overall colour as a prior, in samples (points of guides that a photo shows)."""
 _GREENEST = 0.5
@@ -86,19 +82,16 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     """
     by_name = {face.name: face for face in faces}
     seen = [_observed_albedo(guides, photo, by_name[photo.name]) for photo in fitted.photos]
-    logs, shown = np.stack([log for log, _ in seen]), np.stack([mask for _, mask in seen])  # (V, G, P[, 3])
-    skin = float(np.log(np.median(fitted.vertex_albedo @ np.array(LUMINANCE))))
-    weight = shown * matt_shares(np.log(np.exp(logs) @ np.array(LUMINANCE)), shown, skin)
-    some = np.flatnonzero(shown.any((1, 2)))
-    views = np.array([weighted_median(logs[v][shown[v]], weight[v][shown[v]]) for v in some]).reshape(-1, 3)
-    whole = colour_of_views(views, [weight[v].sum() / shown[v].sum() for v in some]) if len(some) else _UNKNOWN
-    logs[some] -= views[:, None, None]
+    logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
+    views = [colour for _, _, colour in seen if colour is not None]
+    whole = colour_of_views(np.array(views)) if views else _UNKNOWN
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
     half = guides.shape[1] // 2
     ends = []
     for part in (slice(0, half), slice(half, None)):
-        number = weight[:, :, part].sum((0, 2))
-        total = (weight[:, :, part, None] * logs[:, :, part]).sum((0, 2))
+        mask = shown[:, :, part]
+        total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
+        number = mask.sum((0, 2)).astype(float)
         hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # one hue for all roots, one for all tips
         total, number = total[near, 1].sum(1), number[near].sum(1)
         logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
@@ -106,64 +99,17 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     return ends
 
 
-def matt_shares(logs: np.ndarray, shown: np.ndarray, skin: float) -> np.ndarray:
-    """(V, G, P) share, 0 to 1, of what V photos show at hair's points that is neither gloss nor scalp, from the log
-    luminances ``logs`` (V, G, P) of its albedo where they are ``shown``; ``skin`` is the skin's.
-
-    The light of dark hair has two modes where it shines: its own, and gloss and scalp between hairs, as bright as skin.
-    A photo counts so as far as two modes explain it better than one, and then tells what is gloss in the others, too.
-    """
-    levels = [np.minimum(log[mask], skin) for log, mask in zip(logs, shown, strict=True)]
-    modes = [_modes(level, skin) for level in levels]
-    guides = [mask.any(1).sum() for mask in shown]
-    two = [_two_modes(*each, skin, count) for *each, count in zip(levels, modes, guides, strict=True)]
-    best, shares = int(np.argmax(two)), np.ones(logs.shape)
-    for share, mask, level, sure, (_, bright) in zip(shares, shown, levels, two, modes, strict=True):
-        share[mask] -= np.maximum(sure * bright, two[best] * _modes(level, skin, modes[best][0])[1])
-    return shares
-
-
-def _modes(level: np.ndarray, skin: float, own: float | None = None) -> tuple[float, np.ndarray]:
-    """The darker mode of log luminances ``level`` (N,), ``own`` if it is known, and (N,) probability of each to belong
-    to the mode at ``skin``: a mixture of two normals of deviation ``_RANGE``."""
-    if not len(level):
-        return skin, np.zeros(0)
-    middle, share = float(np.quantile(level, 0.1)) if own is None else own, 0.5
-    for _ in range(_ROUNDS):
-        bright, dark = (np.exp(-0.5 * ((level - at) / _RANGE) ** 2) for at in (skin, middle))
-        bright = share * bright / (share * bright + (1 - share) * dark)
-        share = float(bright.mean())
-        middle = float((1 - bright) @ level / max((1 - bright).sum(), 1e-9)) if own is None else own
-    return middle, bright
-
-
-def _two_modes(level: np.ndarray, modes: tuple[float, np.ndarray], skin: float, guides: int) -> float:
-    """Probability that ``level`` (N,) has the ``modes`` of ``_modes`` and not one of any deviation, by the likelihood
-    of as many independent values as there are ``guides``, less Schwarz's penalty."""
-    own, bright = modes
-    if skin - own < 2 * _RANGE or not guides:  # nearer ones are one
-        return 0.0
-    share = bright.mean()
-    first, second = (np.exp(-0.5 * ((level - at) / _RANGE) ** 2) for at in (skin, own))
-    mixed = np.log((share * first + (1 - share) * second) / _RANGE).mean()
-    single = -0.5 - np.log(max(level.std(), 1e-3))
-    return float(expit(guides * (mixed - single) - np.log(guides)))
-
-
-def colour_of_views(logs: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
-    """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos, by their ``weights`` (V,).
+def colour_of_views(logs: np.ndarray) -> np.ndarray:
+    """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos.
 
     The brightness is the median. The hue is a weighted mean: an estimate with an unnatural hue counts less, by a
     Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that photo. If all
     estimates have the same unnatural hue it is kept, because the hair is dyed.
     """
-    weights = np.ones(len(logs)) if weights is None else np.asarray(weights)
     off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
-    weight = weights * np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
+    weight = np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
     hue = weight @ (logs - logs[:, 1:2]) / weight.sum()
-    order = np.argsort(logs[:, 1])
-    reached = np.cumsum(weights[order]) - 0.5 * weights[order]
-    return hue + np.interp(0.5 * weights.sum(), reached, logs[order, 1])
+    return hue + np.median(logs[:, 1])
 
 
 def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
@@ -184,8 +130,11 @@ def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
     return logs + np.stack([move[..., 1], np.zeros_like(move[..., 0]), -move[..., 0]], -1)
 
 
-def _observed_albedo(guides: np.ndarray, photo: FittedPhoto, face: PhotoFace) -> tuple[np.ndarray, np.ndarray]:
-    """What one photo tells: (G, P, 3) log albedo at the guides' points, and (G, P) whether the photo shows them."""
+def _observed_albedo(
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
+    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none."""
     scale = min(1.0, _SIDE / max(face.labels.shape))
     camera = photo.camera.scaled(scale)
     size = camera.size
@@ -207,7 +156,12 @@ def _observed_albedo(guides: np.ndarray, photo: FittedPhoto, face: PhotoFace) ->
     shading = sh.shade(outwards.astype(np.float32), photo.light)
     usual = float(np.abs(shading[shown]).mean()) if shown.any() else 1.0
     albedo = np.maximum(linear[row, column], _DARKEST) / np.maximum(shading, _LEAST_SHADING * max(usual, 1e-3))
-    return np.log(np.maximum(albedo, _DARKEST)), shown
+    log_albedo = np.log(np.maximum(albedo, _DARKEST))
+    if not shown.any():
+        return log_albedo, shown, None
+    whole = np.median(log_albedo[shown], 0)
+    log_albedo -= whole
+    return log_albedo, shown, whole
 
 
 LOWEST = 67

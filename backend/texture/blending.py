@@ -31,10 +31,12 @@ from backend.rendering.interpolate import bilinear, sampled_bytes
 from backend.system.numba_cache import dense, on_device, on_host, prange
 from backend.system.parallel import each
 from backend.texture.delighting import DELIGHTING, Delit, photo_detail, texel_detail
+from backend.texture.skin_prior import pull_share
 from backend.texture.surface import (
     HeadSurface,
     SurfaceAtlas,
     channel_mean,
+    enlarged,
     grown,
     masked_lowpass,
     value_at,
@@ -88,9 +90,11 @@ class BlendingSettings:
     feature_length: float = 0.07
     """Metres, 0.05 to 0.15: size up to which features keep their own colour, the largest of them beards; also the
     length over which detail fades to the smooth skin beyond the photos' border."""
+    skin_length: float = 0.02
+    """Metres, 0.005 to 0.05: coarser differences of plain skin from the smooth skin are shade."""
     feature_width: float = 0.008
-    """Metres, 0.002 to 0.012: finer detail of plain skin counts as far as photos confirm it, coarser is the smooth
-    skin's; within it of lids no skin is plain."""
+    """Metres, 0.002 to 0.012: finer detail of plain skin counts as far as photos confirm it; within it of lids no skin
+    is plain."""
     noise: float = 0.02
     """Log units, 0.01 to 0.06: deviation of a photo's noise in detail below ``feature_width``."""
     enough_density: float = 3500.0
@@ -152,12 +156,78 @@ def screened_poisson(across: np.ndarray, down: np.ndarray, length: float) -> np.
     divergence = -across - down
     divergence[:, 1:] += across[:, :-1]
     divergence[1:] += down[:-1]
-    rows, columns = (2.0 - 2.0 * np.cos(np.pi * np.arange(count) / count) for count in divergence.shape[:2])
-    gain = (1.0 / (rows[:, None] + columns + 1.0 / length**2)).astype(np.float32)
-    for channel in range(divergence.shape[2]):
-        spectrum = fft.dctn(divergence[..., channel], norm="ortho")
-        divergence[..., channel] = fft.idctn(spectrum * gain, norm="ortho", overwrite_x=True)
-    return divergence
+    return _filtered(divergence, _inverse_gain(*divergence.shape[:2], 1.0 / length**2))
+
+
+def _inverse_gain(height: int, width: int, pull: float) -> np.ndarray:
+    """(height, width) float32, the inverse of the Laplacian plus ``pull`` in the basis of the cosine transform."""
+    rows, columns = (2.0 - 2.0 * np.cos(np.pi * np.arange(count) / count) for count in (height, width))
+    return (1.0 / (rows[:, None] + columns + pull)).astype(np.float32)
+
+
+def _filtered(image: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Image (S, S, C) times ``gain`` (S, S) in the basis of the cosine transform."""
+    out = np.empty_like(image)
+    for channel in range(image.shape[2]):
+        spectrum = fft.dctn(image[..., channel], norm="ortho")
+        out[..., channel] = fft.idctn(spectrum * gain, norm="ortho", overwrite_x=True)
+    return out
+
+
+def _laplacian(image: np.ndarray) -> np.ndarray:
+    """(S, S, C) sum of the differences of each texel from its neighbours, free at the borders."""
+    out = np.zeros_like(image)
+    for axis in (0, 1):
+        difference = np.diff(image, axis=axis)
+        ahead, behind = ((slice(None),) * axis + (part,) for part in (slice(1, None), slice(None, -1)))
+        out[ahead] += difference
+        out[behind] -= difference
+    return out
+
+
+_COARSE = 4  # texels of the solve's grid on one of its coarse one's
+_MOST_STEPS = 60
+_TOLERANCE = 2e-3  # of the residual's norm, where the coarse solve ends
+
+
+def _coarse(image: np.ndarray) -> np.ndarray:
+    size = image.shape[0] // _COARSE
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def weighted_poisson(
+    across: np.ndarray, down: np.ndarray, plain: np.ndarray, length: float, least: float
+) -> np.ndarray:
+    """(S, S, C) float32 image as of ``screened_poisson`` with the pull to 0 of each texel: ``1 / length²`` in features,
+    for what deviates as much as they do (``pull_share``) and where nothing is shown, up to ``1 / least²`` in what is
+    plain (S, S), in [0, 1], which photos show with their shade.
+
+    The difference from the solution of constant pull is smooth, so it is solved on a coarse grid by conjugate
+    gradients, with the constant solve as preconditioner.
+    """
+    constant = screened_poisson(across, down, length)
+    values = _coarse(constant).reshape(*(side // _COARSE for side in plain.shape), -1)
+    slack = np.float32(1.0 / least**2 - 1.0 / length**2) * (_coarse(plain) * pull_share(values))[..., None].astype(
+        np.float32
+    )
+    pull = _COARSE**2 * (slack + np.float32(1.0 / length**2))
+    gain = _inverse_gain(*values.shape[:2], float(np.sqrt(pull.min() * pull.max())))
+    correction = np.zeros_like(values)
+    residual = -(_COARSE**2) * slack * values
+    enough = _TOLERANCE**2 * float((residual**2).sum())
+    step = _filtered(residual, gain)
+    power = float((residual * step).sum())
+    for _ in range(_MOST_STEPS):
+        if float((residual**2).sum()) <= enough:
+            break
+        image = pull * step + _laplacian(step)
+        share = np.float32(power / max(float((step * image).sum()), 1e-30))
+        correction += share * step
+        residual -= share * image
+        ahead = _filtered(residual, gain)
+        power, before = float((residual * ahead).sum()), power
+        step = ahead + np.float32(power / before) * step
+    return constant + enlarged(correction, constant.shape[0]).reshape(constant.shape)
 
 
 def photos_cover(shown: np.ndarray, chart: np.ndarray, hole: float, fade: float) -> np.ndarray:
@@ -368,12 +438,7 @@ def solve_detail(
     right = np.arange(feature.shape[1]) < feature.shape[1] // 2
     for mask in (np.clip(feature - observed.eyes, 0.0, 1.0), observed.eyes * right, observed.eyes * ~right):
         shares = [own + mask * (one - own) for own, one in zip(shares, _of_feature(scores, mask), strict=True)]
-<<<<<<< HEAD
-    skin = plain * (1.0 - observed.nose).astype(np.float32)
-    sure = 1.0 - skin * (1.0 - np.maximum.reduce([score.weight for score in scores]))
-=======
     sure = 1.0 - plain * (1.0 - observed.nose) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
->>>>>>> skin2
     at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     width = BLENDING.feature_width * density
     broad = each(lambda own, score: masked_lowpass(own, score.weight, width)[0], at_rest, scores)
@@ -382,17 +447,13 @@ def solve_detail(
     share = (1.0 - plain * (1.0 - confirmed(at_rest, shares, width)))[..., None].astype(np.float32)
     for own, wide in zip(at_rest, broad, strict=True):
         own *= share
-        own += wide * (1.0 - skin)[..., None]
+        own += wide
     across, down = mean_gradients(at_rest, shares)
     del broad, at_rest, shares
     mirrored = cover[:, ::-1] * (1.0 - cover) * unfolded
     differences = mirrored_gradients(across, down, cover, mirrored)
-<<<<<<< HEAD
-    solved = screened_poisson(*differences, BLENDING.feature_length * density)
-=======
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
->>>>>>> skin2
     unfolded_shown = tuple(own * unfolded for own in each_shown)
     return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, unfolded_shown)
 

@@ -208,7 +208,7 @@ def _mean_shade(layers: SkinLayers, shades: tuple[np.ndarray, ...]) -> np.ndarra
         for own, shade in zip(layers.detail.weights, shades, strict=True)
     )
     mean, support = masked_lowpass(
-        both / np.maximum(total, 1e-3)[..., None], total, SKIN_PRIOR.light_extent * layers.density
+        both / np.maximum(total, 1e-3)[..., None], total, BLENDING.skin_length * layers.density
     )
     return mean * smoothstep(0.0, 0.5, support)[..., None]
 

@@ -15,9 +15,8 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import SIDE, camera, grown
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import load_template
-from backend.hair.fit_hair import colour_of_views, matt_shares, natural, strand_colours
+from backend.hair.fit_hair import colour_of_views, natural, strand_colours
 from backend.photos.collection import FaceClass
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.spherical_harmonics import light_from_directions
@@ -104,24 +103,3 @@ def test_white_hair_is_as_white_as_its_lit_part() -> None:
     pixels = np.repeat(np.round(255 * srgb_from_linear(linear)).astype(np.uint8)[..., None], 3, 2)
     _, (roots, _) = coloured(pixels, labels)
     assert np.median(roots) == pytest.approx(0.5, rel=0.12)
-
-
-@pytest.mark.parametrize(("albedo", "shares"), [(0.02, (0.3, 0.5)), (0.25, (0.99, 1.0)), (0.45, (0.99, 1.0))])
-def test_gloss_of_dark_hair_is_told_from_light_hair(albedo: float, shares: tuple[float, float]) -> None:
-    """Three fifths as bright as skin: a dark ring below a shining top came grey (0.1 for 0.02)."""
-    random = np.random.default_rng(0)
-    light = np.where(random.uniform(size=(1, 400, 5)) < 0.6, SKIN * random.uniform(0.8, 1.6, (1, 400, 5)), albedo)
-    light = light * np.exp(random.normal(0.0, 0.3, light.shape))
-    matt = matt_shares(np.log(light), np.ones(light.shape, bool), float(np.log(SKIN)))
-    assert shares[0] <= matt.mean() <= shares[1]
-    seen = weighted_median(np.log(light).reshape(-1, 1), matt.ravel())
-    if albedo < 0.1:
-        assert np.exp(seen) == pytest.approx(albedo, rel=0.25)
-
-
-def test_a_photo_of_gloss_alone_counts_less_than_one_that_shows_the_hair() -> None:
-    random = np.random.default_rng(0)
-    both = np.where(random.uniform(size=(400, 5)) < 0.6, SKIN, 0.02)
-    logs = np.log(np.stack([both, np.full((400, 5), 0.9 * SKIN)]))
-    matt = matt_shares(logs, np.ones(logs.shape, bool), float(np.log(SKIN)))
-    assert matt[1].mean() < 0.1 < matt[0].mean()
