@@ -19,8 +19,8 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_273,
-    "lines of tables": 741,
+    "lines of code": 65_381,
+    "lines of tables": 750,
     "files": 379,
     "lines of the longest file": 900,
     "files of the largest folder": 12,
@@ -35,11 +35,11 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_314,
+    "numbers set by hand in module constants": 2_327,
     "numbers set by hand in defaults of dataclasses": 461,
-    "numbers set by hand in functions": 3_638,
-    "numbers set by hand in tables": 991,
-    "numbers set by hand": 7_404,
+    "numbers set by hand in functions": 3_641,
+    "numbers set by hand in tables": 992,
+    "numbers set by hand": 7_420,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

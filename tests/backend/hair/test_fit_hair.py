@@ -182,7 +182,7 @@ def test_no_strand_runs_along_the_parting(parted: np.ndarray) -> None:
 
 
 def test_locks_beside_the_face_do_not_hang_before_it(template: Template) -> None:
-    view = made_view(template, 0.0, "crew")
+    view = made_view(template, 0.0, "bob")
     guides = guides_of(template, [view])
     wide, narrow = lock_widths(guides, ()), lock_widths(guides, [view])
     hidden = [(hair_outline(guides, each, template, template.vertices, view) * (view.face > 0.5)).sum()
