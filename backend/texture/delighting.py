@@ -48,7 +48,6 @@ from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.geometry.vectors import smoothstep, spread_directions
 from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
-from backend.rendering.color import LUMINANCE
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.system.numba_cache import dense, njit, prange
@@ -204,9 +203,6 @@ def openness(
         blocked_light += np.maximum(normals @ direction, 0.0) * blocked
     share = blocked_light * 4.0 * (1.0 - _BOUNCE) / directions
     return np.clip(1.0 - share / _MOST_BLOCKED, 0.0, 1.0)
-
-
-_LUMINANCE = np.array(LUMINANCE)
 
 
 def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
