@@ -48,7 +48,6 @@ from backend.geometry.surface_fields import SurfaceOperators, smooth_field
 from backend.geometry.vectors import smoothstep, spread_directions
 from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
-from backend.rendering.color import LUMINANCE
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.system.numba_cache import dense, njit, prange
@@ -75,7 +74,7 @@ class DelightingSettings:
     ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
     """
 
-    light_deviations: tuple[float, float, float] = (0.5, 0.4, 0.2)
+    light_deviations: tuple[float, float, float] = (0.5, 0.2, 0.1)
     """Standard deviations, 0.02 to 1, of the photos' constant, linear and quadratic coefficients of light about the
     fit's, as shares of its mean shading; one-sided photos hardly constrain the last."""
     even_light: float = 0.2
@@ -204,9 +203,6 @@ def openness(
         blocked_light += np.maximum(normals @ direction, 0.0) * blocked
     share = blocked_light * 4.0 * (1.0 - _BOUNCE) / directions
     return np.clip(1.0 - share / _MOST_BLOCKED, 0.0, 1.0)
-
-
-_LUMINANCE = np.array(LUMINANCE)
 
 
 def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
@@ -422,7 +418,8 @@ def solve_light(
     Parameters
     ----------
     share : (P,) of each photo (``evenness``). tone : (3,) linear skin albedo. Its level is kept, because photos cannot
-    separate it from exposure. mass : (C,) square metres. plain : (C,) mask of plain skin, which has the tone.
+    separate it from exposure. mass : (C,) square metres, less where shadows always fall. plain : (C,) mask of plain
+    skin, which has the tone.
     """
     prior = skin_prior()
     weights = np.stack([s.weight * s.trust for s in samples]) * share[:, None] * mass / SKIN_PRIOR.light_extent**2
@@ -482,7 +479,7 @@ def remove_light(
 
     samples = [photo.samples for photo in photos]
     share = evenness(samples)
-    lights, matt = solve_light(samples, share, tone, operators.mass, plain)
+    lights, matt = solve_light(samples, share, tone, personal * operators.mass, plain)
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
