@@ -39,7 +39,12 @@ class Fit:
 def test_light_is_found_from_a_wrong_start() -> None:
     normals = np.asarray(trimesh.creation.icosphere(4).vertices)
     front, skin = normals[:, 2] > 0.2, np.array([0.5, 0.3, 0.2])
-    transfer, truth, start = sh.basis(normals), soft_light(0.7, 0.3, 0.6), soft_light(-0.6, 0.2, 0.7, 0.5)
+    warm = 0.8 * np.array([[1.1, 1.0, 0.85]])
+    truth, start = (
+        sh.light_from_directions(np.array([way]) / np.linalg.norm(way), warm, 0.4)
+        for way in ((0.7, 0.3, 0.6), (-0.6, 0.2, 0.7))
+    )
+    transfer = sh.basis(normals)
     linear = skin * (transfer @ truth)
     linear[::17] *= 3.0  # highlights
     samples = PhotoSamples(linear, front.astype(float), transfer, start, 1.0, False)
