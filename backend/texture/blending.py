@@ -422,7 +422,7 @@ def solve_detail(
     cover = cover * cv2.GaussianBlur(np.maximum(square_on, ~chart).astype(np.float32), (0, 0), 2.0 * sigma)
     # brows beside a frame or a fringe
     unfolded = 1.0 - atlas.image(atlas.sample(surface.regions["lid_folds"][:, None])[:, 0])
-    cover = (unfolded * np.maximum(cover, feature * smoothstep(0.02, 0.3, shown))).astype(np.float32)
+    cover = np.clip(unfolded * np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)), 0.0, 1.0).astype(np.float32)
     around = 2 * round(BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(observed.eyes, np.ones((around, around), np.uint8))
     plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
