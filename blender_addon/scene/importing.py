@@ -241,6 +241,8 @@ FIRST_NAMES = frozenset(
 _NUMBER = re.compile(r"\.\d{3,}$")
 """What Blender appends to a name that is taken."""
 COLLECTION_NAME = "Likeness"
+HAIR_GROUPS = ("hair_on_head", "hair_neighbours", "hair_locks", "hair_place", "hair_offset", "hair_strands")
+"""Node groups of strands, each after those that it uses, so that no slice makes more than one."""
 CAMERAS_NAME = "Photos"
 
 
@@ -363,7 +365,7 @@ class _Build:
         if not self.result.geometry_only:
             yield from detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # slow, once per file
-            for name in ("hair_on_head", "hair_offset", "hair_strands"):
+            for name in HAIR_GROUPS:
                 yield lambda name=name: node_group(name)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         if self.result.hair_cards is not None:
