@@ -214,7 +214,8 @@ def test_two_heads_live_side_by_side(bpy, collection, result: HeadResult) -> Non
 
 
 def assert_short(steps: Iterator[float]) -> None:
-    """Slices of an import take less than 0.2 s each (the nodes of the locks take 0.09 to 0.13), a second together, and say how far it is."""
+    """Slices of an import take less than 0.2 s each (the nodes of locks 0.09 to 0.13), a second together, and say how
+    far it is."""
     seconds, fractions, running = [], [], True
     while running:
         start = time.process_time()  # of this process: other programs on the machine do not count
