@@ -90,6 +90,7 @@ def test_the_place_is_among_the_options(backend: Backend) -> None:
         "facial_hair",
         "brows",
         "bust",
+        "typical_lines",
         "face_model",
         "symmetry",
         "average",
