@@ -241,7 +241,10 @@ FIRST_NAMES = frozenset(
 _NUMBER = re.compile(r"\.\d{3,}$")
 """What Blender appends to a name that is taken."""
 COLLECTION_NAME = "Likeness"
-HAIR_GROUPS = ("hair_on_head", "hair_neighbours", "hair_locks", "hair_place", "hair_offset", "hair_strands")
+HAIR_GROUPS = (
+    *("hair_on_head", "hair_neighbours", "hair_beside", "hair_locks"),
+    *("hair_place", "hair_offset", "hair_strands"),
+)
 """Node groups of strands, each after those that it uses, so that no slice makes more than one."""
 CAMERAS_NAME = "Photos"
 
