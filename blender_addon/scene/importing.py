@@ -61,7 +61,7 @@ from .meshes import (
     to_head,
     update_mesh,
 )
-from .nodes import node_group
+from .nodes import begin_group, node_group
 from .own_head import check_editable
 from .tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
 
@@ -241,11 +241,8 @@ FIRST_NAMES = frozenset(
 _NUMBER = re.compile(r"\.\d{3,}$")
 """What Blender appends to a name that is taken."""
 COLLECTION_NAME = "Likeness"
-HAIR_GROUPS = (
-    *("hair_on_head", "hair_neighbours", "hair_beside", "hair_locks"),
-    *("hair_place", "hair_offset", "hair_strands"),
-)
-"""Node groups of strands, each after those that it uses, so that no slice makes more than one."""
+HAIR_GROUPS = ("on_head", "neighbours", "beside", "locks", "place", "offset", "strands")
+"""Node groups of strands without ``hair_``, each after those that it uses; no slice makes more than half of one."""
 CAMERAS_NAME = "Photos"
 
 
@@ -369,7 +366,8 @@ class _Build:
             yield from detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # slow, once per file
             for name in HAIR_GROUPS:
-                yield lambda name=name: node_group(name)
+                yield lambda name=name: begin_group(f"hair_{name}")
+                yield lambda name=name: node_group(f"hair_{name}")
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         if self.result.hair_cards is not None:
             yield self._show_cards

@@ -22,6 +22,8 @@ import bpy
 
 VERSION_TAG = "likeness_hair_nodes"
 """Property of a node group: its name and version, by which it is shared in a file."""
+_BEGUN = "likeness_begun"
+"""Property of a node group whose nodes are not linked yet."""
 SOCKET_NAMES = {
     "Fac": "Factor", "Factor_Float": "Factor", "A_Float": "A", "B_Float": "B", "Result_Float": "Result",
     "A_Vector": "A", "B_Vector": "B", "Result_Vector": "Result", "A_Color": "A", "B_Color": "B",
@@ -35,15 +37,14 @@ def _read(name: str) -> Mapping[str, Any]:
     return json.loads((Path(__file__).parent / f"{name}.json").read_text("utf-8"))
 
 
-def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0) -> dict[str, bpy.types.Node]:
-    """Add the nodes of file ``name`` to ``tree``, moved ``down``; return them by their names in the file.
+def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0, linked: bool = True) -> dict[str, bpy.types.Node]:
+    """Add the nodes of file ``name`` to ``tree``, moved ``down``, and their links; return them by their names there.
 
     Where the tree has a node of the same name, Blender numbers the new one. Raises ``KeyError`` for a socket that this
     Blender lacks.
     """
-    described = _read(name)["nodes"]
     nodes: dict[str, bpy.types.Node] = {}
-    for entry in described:
+    for entry in _read(name)["nodes"]:
         node = nodes[entry["name"]] = tree.nodes.new(entry["type"])
         node.name = entry["name"]
         node.label = node.name if entry.get("labelled") else ""
@@ -56,11 +57,16 @@ def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0) -> dict[st
         for sockets, values in ((node.inputs, entry.get("inputs", {})), (node.outputs, entry.get("outputs", {}))):
             for key, value in values.items():
                 _socket(sockets, key).default_value = value
-    for entry in described:
+    if linked:
+        _link(tree, name, nodes)
+    return nodes
+
+
+def _link(tree: bpy.types.NodeTree, name: str, nodes: Mapping[str, bpy.types.Node]) -> None:
+    for entry in _read(name)["nodes"]:
         for key, (source, output) in entry.get("links", {}).items():
             outputs = (nodes.get(source) or tree.nodes[source]).outputs
             tree.links.new(_socket(outputs, output), _socket(nodes[entry["name"]].inputs, key))
-    return nodes
 
 
 def new_material(name: str) -> bpy.types.Material:
@@ -79,18 +85,28 @@ def new_material(name: str) -> bpy.types.Material:
 
 def node_group(name: str) -> bpy.types.NodeTree:
     """The .blend file's geometry node group of file ``name`` and its version, created if missing."""
+    group = begin_group(name)
+    if _BEGUN in group:
+        _link(group, name, dict(group.nodes.items()))
+        del group[_BEGUN]
+    return group
+
+
+def begin_group(name: str) -> bpy.types.NodeTree:
+    """The group of ``node_group``, without links if it is new: links take as long as nodes, and a slice of an import
+    is short."""
     described = _read(name)
     version = f"{described['name']} {described['version']}"
     for group in bpy.data.node_groups:
         if group.get(VERSION_TAG) == version and group.library is None:
             return group
     group = bpy.data.node_groups.new(described["name"], "GeometryNodeTree")
-    group[VERSION_TAG] = version
+    group[VERSION_TAG], group[_BEGUN] = version, True
     _set(group, described.get("set", {}))
     for socket in described["sockets"]:
         kind = {key: socket[key] for key in ("name", "in_out", "socket_type")}
         _set(group.interface.new_socket(**kind), {key: socket[key] for key in socket.keys() - kind.keys()})
-    add_nodes(group, name)
+    add_nodes(group, name, linked=False)
     return group
 
 

@@ -214,8 +214,7 @@ def test_two_heads_live_side_by_side(bpy, collection, result: HeadResult) -> Non
 
 
 def assert_short(steps: Iterator[float]) -> None:
-    """Slices of an import take less than 0.2 s each (the nodes of locks 0.09 to 0.13), a second together, and say how
-    far it is."""
+    """Slices of an import take less than 0.1 s each, a second together, and say how far it is."""
     seconds, fractions, running = [], [], True
     while running:
         start = time.process_time()  # of this process: other programs on the machine do not count
@@ -224,7 +223,7 @@ def assert_short(steps: Iterator[float]) -> None:
         except StopIteration:
             running = False
         seconds.append(time.process_time() - start)
-    assert max(seconds) < 0.2 and sum(seconds) < 1.0
+    assert max(seconds) < 0.1 and sum(seconds) < 1.0
     assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] < 1
 
 
