@@ -369,8 +369,7 @@ def find_relief(
         return NO_DETAIL
     size = min(options.texture_size, MOST_RELIEF)
     device = computing_device(options.device)
-    typical = options.typical_lines
-    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, device, typical)
+    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, device, options.typical_lines)
 
 
 def report_of_photos(

@@ -91,6 +91,7 @@ TYPICAL_PATH = ASSETS / "typical_lines.png"
 """Window by window below each other (``typical_lines``); ``python -m trainer typical-lines`` writes it."""
 TYPICAL_DEPTH = 1.0
 """Millimetres at the file's brightest level; the deepest lines of a moving face of middle age."""
+_TOO_SOFT = "The photos are too small or too soft for wrinkles and pores; use photos with a larger, sharper face."
 _HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
 
 
@@ -161,17 +162,12 @@ def find_detail(
         for photo, (_, fit, _) in sorted(zip(projected, chosen, strict=True), key=lambda two: -two[0].pixels_per_metre)
         if photo.pixels_per_metre >= LEAST_PIXELS
     ][:MOST_PHOTOS]
-    sentence = ""
+    if not (sharp or typical):
+        return DetailEstimate(None, (), _TOO_SOFT)
     heights = np.zeros((1 + len(KEY_GROUPS), config.size, config.size), np.float32)
     if sharp:
         progress(STAGE, 0.4)
         heights = _from_photos(fitted, window, coarse, sharp, keys, model)
-    else:
-        sentence = (
-            "The photos are too small or too soft for wrinkles and pores; use photos with a larger, sharper face."
-        )
-        if not typical:
-            return DetailEstimate(None, (), sentence)
     heights *= window.allowed
     lines = heights[1:] - heights[0]
     if typical:
@@ -189,7 +185,7 @@ def find_detail(
     progress(STAGE, 1.0)
     detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
     side = config.size / (window_density(window, fitted.neutral) * SIDE)
-    return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), sentence, side)
+    return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "" if sharp else _TOO_SOFT, side)
 
 
 def _from_photos(

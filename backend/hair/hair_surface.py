@@ -196,8 +196,7 @@ def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.nd
     total = sum((vote * view.trust for vote, view in zip(told, views, strict=True)), np.zeros((COLUMNS, ROWS, LEVELS)))
     total = total + _MIRROR * np.maximum(_mirrored(total), -sum(view.trust for view in views))
     there, seen = hair_coverage(grid, total, views)
-    roots = _roots(grid, views, there)
-    there, roots = along_usual_line(grid, there, roots)
+    there, roots = along_usual_line(grid, there, _roots(grid, views, there))
     stands = _height(grid, total, told, views, there)
     return HairSurface(grid, there, roots, stands, seen)
 
@@ -255,9 +254,8 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
     weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
     bald = _bald_crown(grid, confidence * square, ~value)
-    prior = np.where(below > _FADE, _ENDS, 1e-4) + np.maximum(
-        _BEHIND * np.maximum(grid.behind, _hats(grid, views)), bald
-    )
+    hidden = np.maximum(grid.behind, _hats(grid, views))
+    prior = np.where(below > _FADE, _ENDS, 1e-4) + np.maximum(_BEHIND * hidden, bald)
     sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])  # hair behind, rarely shown, is as long
     usual = np.maximum(below < 0, grid.behind * (sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))
     mean = (weight * value + prior * np.where(bald > 0, 1 - bald / _BALD, usual)) / (weight + prior)

@@ -442,7 +442,7 @@ def trace_guides(
     fallen = _over_skin(surface.grid, paths)
     loose = np.where(fallen > _FALLEN, _RAGGED_FALL * np.minimum(fallen, lengths), _RAGGED * lengths)
     lengths = lengths - loose * generator.random(len(lengths))
-    guides = _lifted(surface, field, paths, lengths, views, generator)
+    guides = _ended(_lifted(surface, field, paths, lengths, generator), views)
     return gathered(guides, knot, generator) if knot else guides
 
 
@@ -710,15 +710,10 @@ def _over_skin(grid: HullGrid, paths: _Paths) -> np.ndarray:
 
 
 def _lifted(
-    surface: HairSurface,
-    field: DirectionField,
-    paths: _Paths,
-    lengths: np.ndarray,
-    views: Sequence[HairView],
-    generator: np.random.Generator,
-) -> np.ndarray:
-    """Guides (G, GUIDE_POINTS, 3) of paths cut to ``lengths`` (M,): at each place, hair that comes from further away
-    lies over the other."""
+    surface: HairSurface, field: DirectionField, paths: _Paths, lengths: np.ndarray, generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Lines (K, 3) of M paths cut to ``lengths`` (M,): at each place, hair that comes from further away lies over the
+    other."""
     grid = surface.grid
     whole = paths
     count = np.minimum(paths.count, 1 + np.ceil(np.maximum(lengths, _PACE) / _PACE).astype(int))
@@ -743,7 +738,7 @@ def _lifted(
     rise = np.minimum(share * np.maximum(height - radius, _LEAST_RISE * height), _STEEP * t)
     ground = np.where(np.repeat(falls_over, count)[:, None], grid.at(grid.points, a, s), grid.at(grid.skin, a, s))
     place = ground + rise[:, None] * unit_vectors(grid.at(_off(grid), a, s))
-    return _ended([place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])], views)
+    return [place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])]
 
 
 def _off(grid: HullGrid) -> np.ndarray:

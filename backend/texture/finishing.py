@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.noise import fractal_noise, gradient_noise
+from backend.geometry.robust_statistics import robust_deviation
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rig.measure import eye_sphere, part_slice
@@ -77,7 +78,7 @@ def _robust_deviation(values: np.ndarray, bounds: tuple[float, float]) -> np.nda
     """(C,) robust standard deviation of values (N, C), within bounds; the bounds' mean for few values."""
     if len(values) < 500:
         return np.full(values.shape[1], np.mean(bounds))
-    return np.clip(1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0), *bounds)
+    return np.clip(robust_deviation(values), *bounds)
 
 
 def blotch_deviation(solved: np.ndarray, seen: np.ndarray, density: float) -> np.ndarray:
