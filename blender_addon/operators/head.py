@@ -194,7 +194,7 @@ the vertex group Lock yourself"""
         if head is None:
             return clickable(cls, NO_HEAD)
         edited = head.mode == "EDIT"
-        something = head.data.total_vert_sel if edited else meshes.sculpted(head.data) is not None
+        something = head.data.total_vert_sel if edited else meshes.is_sculpted(head.data)
         return clickable(cls, "" if something else NOTHING_TO_LOCK)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -241,7 +241,7 @@ def _sculpted_meshes(context: bpy.types.Context) -> Iterator[bpy.types.Mesh]:
     if collection is None or context.mode != "OBJECT":
         return
     own = [obj.data for obj in tags.objects_of(collection) if tags.PART in obj and obj.type == "MESH"]
-    yield from (mesh for mesh in dict.fromkeys(own) if meshes.sculpted(mesh) is not None)
+    yield from (mesh for mesh in dict.fromkeys(own) if meshes.is_sculpted(mesh))
 
 
 class ApplyToBody(SlicedOperator, bpy.types.Operator):

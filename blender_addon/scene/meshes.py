@@ -217,11 +217,14 @@ def set_key_scales(mesh: bpy.types.Mesh, scales: np.ndarray) -> None:
 def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
     """(V, 3) sculpted offsets of the basis from its original shape, metres; None if there are none or it is unknown."""
     moved = neutral_coordinates(mesh) - as_made(mesh)
-    far = np.abs(moved) >= SCULPTED_METRES
-    if not far.any():
-        return None
-    moved[~(far[:, 0] | far[:, 1] | far[:, 2])] = 0.0  # any(1) takes six times as long, and panels ask on every redraw
-    return moved
+    moved[(np.abs(moved) < SCULPTED_METRES).all(axis=1)] = 0.0
+    return moved if moved.any() else None
+
+
+def is_sculpted(mesh: bpy.types.Mesh) -> bool:
+    """Whether ``sculpted`` finds offsets; a tenth of its time, as panels and buttons ask on every redraw."""
+    moved = neutral_coordinates(mesh) - as_made(mesh)
+    return bool(max(moved.max(), -moved.min()) >= SCULPTED_METRES)
 
 
 def move_basis(mesh: bpy.types.Mesh, offsets: np.ndarray, scales: np.ndarray | float = 1.0) -> None:

@@ -87,6 +87,9 @@ def head_collections() -> list[bpy.types.Collection]:
 
 def heads_in(scene: bpy.types.Scene) -> list[bpy.types.Collection]:
     """The heads shown in a scene."""
+    outermost = [c for c in scene.collection.children if HEAD_ID in c]
+    if len(outermost) == len(head_collections()):  # the common case first, a hundred times per redraw
+        return outermost
     return list(dict.fromkeys(c for c in scene.collection.children_recursive if HEAD_ID in c))
 
 
@@ -102,7 +105,7 @@ def active_head(context: bpy.types.Context) -> bpy.types.Collection | None:
     Among copies with the same id, the one that contains the object.
     """
     heads = heads_in(context.scene)
-    if len(heads) < 2:  # the common case first: panel and buttons call this a hundred times per redraw
+    if len(heads) < 2:
         return heads[0] if heads else None
     for obj in _chosen(context):
         of_id = [c for c in heads if obj is not None and obj.get(HEAD_ID) == c[HEAD_ID]]
@@ -146,7 +149,8 @@ def cameras_collection(collection: bpy.types.Collection) -> bpy.types.Collection
 
 def rig_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
     """A head's armature object, None if it has none."""
-    return _first(collection, lambda obj: obj.type == "ARMATURE" and RIG in obj)
+    rigs = bpy.data.armatures  # in most files there is none, and panels ask on every redraw
+    return _first(collection, lambda obj: obj.type == "ARMATURE" and RIG in obj) if rigs else None
 
 
 def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:

@@ -17,7 +17,7 @@ from ..runner import JobView, Phase
 from ..scene import cameras, corrections, tags
 from ..scene.expressions import LOCK
 from ..scene.materials import STRENGTHS, skin_material, strength_socket
-from ..scene.meshes import sculpted
+from ..scene.meshes import is_sculpted
 from ..scene.own_head import list_words
 from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
@@ -328,7 +328,7 @@ def _draw_shown(layout: bpy.types.UILayout, item: bpy.types.Object | bpy.types.C
 
 def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
     """Draw what is kept when solving again: a sculpt, and locks."""
-    locked, carved = LOCK in head.vertex_groups, sculpted(head.data) is not None
+    locked, carved = LOCK in head.vertex_groups, is_sculpted(head.data)
     if carved:
         row = layout.row(align=True)
         row.label(text="Solving again keeps your sculpt.", icon="SCULPTMODE_HLT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 
 import bpy
 
@@ -27,6 +28,12 @@ def letters_per_line(width: int, ui_scale: float) -> int:
     return max(int((width / ui_scale - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
 
 
+@lru_cache(maxsize=256)
+def _lines(sentence: str, letters: int) -> tuple[str, ...]:
+    """The sentence in lines of so many letters; kept, as panels ask for the same ones on every redraw."""
+    return tuple(textwrap.wrap(sentence, letters, break_on_hyphens=False))
+
+
 def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE", share: float = 1.0) -> None:
     """Draw ``sentence`` in as many labels as needed; ``layout`` has a ``share`` of the region's width."""
     region = bpy.context.region
@@ -35,8 +42,7 @@ def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE", 
     column = layout.column(align=True)
     column.scale_y = 0.8
     blank = "NONE" if icon == "NONE" else "BLANK1"
-    lines = textwrap.wrap(sentence, letters - (3 if icon != "NONE" else 0), break_on_hyphens=False)
-    for number, line in enumerate(lines):
+    for number, line in enumerate(_lines(sentence, letters - (3 if icon != "NONE" else 0))):
         column.label(text=line, icon=icon if number == 0 else blank)
 
 

@@ -15,6 +15,7 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
+from machine_speed import times_slower  # noqa: E402
 
 from backend.exchange.buffers import png_bytes  # noqa: E402
 from blender_addon import timer  # noqa: E402
@@ -179,7 +180,7 @@ def test_the_window_goes_on_while_heads_are_made_assets_or_written(
             for made in people.rglob("*.blend"):
                 made.unlink()
             bpy.ops.likeness.choose_people(directory=str(people))
-    assert max(seconds) < 0.1
+    assert max(seconds) < 0.1 * times_slower()
 
 
 def test_the_picture_is_the_backends_portrait_and_goes_with_the_head(backend: Backend, result: HeadResult) -> None:

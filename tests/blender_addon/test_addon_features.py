@@ -14,6 +14,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
+from machine_speed import times_slower  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
 from blender_addon.protocol.names import ALL_PART_NAMES  # noqa: E402
@@ -156,7 +157,7 @@ def test_a_slider_is_live(collection: bpy.types.Collection) -> None:
         collection.likeness.nose_length = value
         seconds.append(time.process_time() - began)
     print([round(one, 4) for one in seconds])
-    assert min(seconds) < 1 / 30
+    assert min(seconds) < times_slower() / 30
 
 
 @pytest.fixture
@@ -183,7 +184,7 @@ def test_a_slider_is_live_with_a_thousand_guides(
         bpy.context.view_layer.update()
         seconds.append(time.process_time() - began)
     print([round(one, 4) for one in seconds])
-    assert min(seconds) < 1 / 30
+    assert min(seconds) < times_slower() / 30
     assert np.abs(guides(obj) - first).max() > 1e-3, "the guides are on the skin"
     assert shown_strands(obj) == len(obj.data.curves)
     awaited["hairs"]()

@@ -10,6 +10,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
+from machine_speed import times_slower  # noqa: E402
 from redraws import head_of_many_photos, redraw_milliseconds  # noqa: E402
 
 from blender_addon.backend_process import looks  # noqa: E402
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.blender
 MOST_MILLISECONDS = 5.0
 """Of processor time, for the tab with all of its panels open and a photo looked through, of which more is drawn."""
 
-TRIES = 10
-"""Medians of 15 redraws each. Programs beside the test make processor time longer (shared caches), never shorter."""
+TRIES, RUNS = 30, 5
+"""The least of so many redraws, each try beside a measure of the machine's speed."""
 
 
 @pytest.fixture
@@ -36,12 +37,14 @@ def decoded(backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatc
 
 
 def test_with_twenty_photos_it_takes_less_than_five_milliseconds(decoded: list[object]) -> None:
+    least = MOST_MILLISECONDS + 1.0
     for _ in range(TRIES):
-        taken = redraw_milliseconds()
+        taken = redraw_milliseconds(RUNS)
         assert taken["photos"] > 0.1  # it is drawn
-        if taken["tab"] < MOST_MILLISECONDS:
-            return
-    assert taken["tab"] < MOST_MILLISECONDS
+        least = min(least, taken["tab"] / times_slower())
+        if least < MOST_MILLISECONDS:
+            break
+    assert least < MOST_MILLISECONDS
 
 
 def test_many_redraws_check_the_files_once(decoded: list[object], monkeypatch: pytest.MonkeyPatch) -> None:

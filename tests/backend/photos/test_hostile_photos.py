@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ended_processes import assert_both_end
+from machine_speed import times_slower
 from made_photos import encoded
 from PIL import Image
 
@@ -77,7 +78,7 @@ def endless() -> PhotoSource:
 def test_bombs_are_refused_from_their_headers(data: bytes, word: str) -> None:
     start = time.process_time()
     assert word in refusal(data)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < times_slower()
 
 
 def test_many_small_bombs_take_no_time() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from machine_speed import times_slower
 from PIL import Image
 
 from backend.errors import LikenessError
@@ -109,7 +110,7 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     again = made(hair_style="afro", only="hair", head="t")
     seconds = time.process_time() - began
     print(f"{seconds:.2f} s")
-    assert seconds < 2.0
+    assert seconds < 2.0 * times_slower()
     assert again.geometry_only and again.hair.style == "afro" and again.report["hair"]["style"] == "afro"
     assert again.hair.points.shape != whole.hair.points.shape
     for one, other in zip(whole.parts, again.parts, strict=True):
@@ -119,7 +120,7 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     nose = made(only="texture", head="t", corrections=painted)
     seconds = time.process_time() - began
     print(f"{seconds:.2f} s")
-    assert seconds < 2.0
+    assert seconds < 2.0 * times_slower()
     assert (nose.only, again.only, whole.only) == ("texture", "hair", "") and nose.albedo_png != whole.albedo_png
     assert made(only="texture", head="t").albedo_png == whole.albedo_png
     with pytest.raises(LikenessError, match="takes no part"):

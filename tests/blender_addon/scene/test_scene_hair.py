@@ -11,7 +11,6 @@ import pytest
 from head_message import HeadMessage
 from scene_helpers import coordinates
 
-from backend.hair.draw import lock_axes
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult, ResultCards, decode_result
 
@@ -121,13 +120,14 @@ def test_hairs_stand_around_their_guides_as_many_as_asked(bpy, collection, resul
 
 def test_locks_spread_as_in_previews(bpy, collection, result: HeadResult) -> None:
     """The nodes' axes of each lock are those of the backend's renderer."""
+    draw = pytest.importorskip("backend.hair.draw", reason="needs the backend's packages")
     obj, shape = strands(collection), result.hair.points.shape
     set_count(obj, "Viewport Hairs", 1)
     set_count(obj, "Uneven Ends", 0.0)
     drawn(bpy, obj)
     normals = np.empty(3 * shape[0], np.float32)
     obj.data.attributes["root_normal"].data.foreach_get("vector", normals)
-    _, axes, rim = lock_axes(points_of(obj.data).reshape(shape), result.hair.width, normals.reshape(-1, 3))
+    _, axes, rim = draw.lock_axes(points_of(obj.data).reshape(shape), result.hair.width, normals.reshape(-1, 3))
     found = np.stack([of_hairs(bpy, obj, name).reshape(shape) for name in ("lock_across", "lock_up")], 2)
     away = np.linalg.norm(found - axes, axis=-1)[:, :-2]  # ends of tangents differ
     assert np.median(away) < 0.02 and np.percentile(away, 90) < 0.2
