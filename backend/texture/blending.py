@@ -280,7 +280,7 @@ def detail_weights(photos: Sequence[PhotoScore]) -> list[np.ndarray]:
 
     scores = each(score, photos)
     most = max(max(float(own.max()) for own in scores), 1e-9)
-    sharpened = each(lambda own: _sharpened(np.maximum(own, 0.0) / most), scores)
+    sharpened = each(lambda own: (np.maximum(own, 0.0) / most) ** 8, scores)  # the best photo gets nearly all
     total = np.maximum(sum(sharpened), 1e-30)
     weights = each(
         lambda own, p: cv2.GaussianBlur(own / total, (0, 0), size / 200.0) * smoothstep(0.02, 0.3, p.weight),
@@ -289,15 +289,6 @@ def detail_weights(photos: Sequence[PhotoScore]) -> list[np.ndarray]:
     )
     total = sum(weights)
     return [(w / np.maximum(total, 1e-6) * (total > 1e-6)).astype(np.float32) for w in weights]
-
-
-def _sharpened(score: np.ndarray) -> np.ndarray:
-    """The eighth power, so that the best photo gets nearly all the weight. Three squarings are faster than ``power``,
-    which takes logarithms."""
-    squared = score * score
-    squared *= squared
-    squared *= squared
-    return squared
 
 
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
@@ -425,7 +416,8 @@ def solve_detail(
     cover = np.clip(unfolded * np.maximum(cover, feature * smoothstep(0.02, 0.3, shown)), 0.0, 1.0).astype(np.float32)
     around = 2 * round(BLENDING.feature_width * density) + 1  # sockets go on from lids and brows; lips end
     eyes = cv2.dilate(observed.eyes, np.ones((around, around), np.uint8))
-    plain = 1.0 - np.maximum.reduce([feature, smoothstep(0.15, 0.4, delit.beard), eyes]).astype(np.float32)
+    own_colour = np.maximum(feature, smoothstep(0.15, 0.4, delit.beard))
+    plain = 1.0 - np.maximum(own_colour, eyes).astype(np.float32)
     calm = [score.weight * rest for score, rest in zip(scores, rested, strict=True)]
     agreed = _consensus(middles, calm, [score.quality for score in scores], plain)
     consistent = each(lambda own: _consistency(own, agreed, sigma), middles)
@@ -438,7 +430,8 @@ def solve_detail(
     right = np.arange(feature.shape[1]) < feature.shape[1] // 2
     for mask in (np.clip(feature - observed.eyes, 0.0, 1.0), observed.eyes * right, observed.eyes * ~right):
         shares = [own + mask * (one - own) for own, one in zip(shares, _of_feature(scores, mask), strict=True)]
-    sure = 1.0 - plain * (1.0 - observed.nose) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
+    most = np.maximum.reduce([score.weight for score in scores])
+    sure = 1.0 - (1.0 - own_colour) * (1.0 - observed.nose) * (1.0 - most)  # beside the lids, too: rims of glasses
     at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     width = BLENDING.feature_width * density
     broad = each(lambda own, score: masked_lowpass(own, score.weight, width)[0], at_rest, scores)

@@ -102,8 +102,8 @@ _FACE_CLASSES = (
     FaceClass.EYES,
 )
 
-_OCCLUDER_CLASSES = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.GLASSES)
-_BESIDE_GLASSES = np.array([FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR])
+_BESIDE_GLASSES = (FaceClass.BACKGROUND, FaceClass.OCCLUDER, FaceClass.HAIR)
+_BESIDE_FACE = (*_BESIDE_GLASSES, FaceClass.GLASSES)
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,7 @@ class PhotoUnwrap:
     weight : (P,) float32 in [0, 1]: ``visible``, and bare face there (labels, exposure, distance to occluders).
     near_eye : (P,) float32 in [0, 1]: the weight for the lids. Lashes and shadow belong to their look, so only glasses,
         hair, hands and background lower it.
-    with_hair : (P,) float32 in [0, 1]: ``visible``, and bare face or hair there.
-    away : (P,) float32 metres in the image from hair, hands, glasses and background.
+    away : (P,) float32 metres in the image from hair, hands, glasses and background, less one pixel.
     cosine : (P,) float32.
     """
 
@@ -154,7 +153,6 @@ class PhotoUnwrap:
     visible: np.ndarray
     weight: np.ndarray
     near_eye: np.ndarray
-    with_hair: np.ndarray
     away: np.ndarray
     cosine: np.ndarray
 
@@ -283,10 +281,9 @@ def _edges(face: PhotoFace) -> np.ndarray:
     return np.concatenate([first, last]).astype(np.float32)
 
 
-_BARE_FACE, _HEAD, _BROWS = 1, 2, 4
+_BARE_FACE, _BROWS = 1, 2
 _KINDS = np.zeros(256, np.uint8)
-_KINDS[list(_FACE_CLASSES)] = _BARE_FACE | _HEAD
-_KINDS[FaceClass.HAIR] = _HEAD
+_KINDS[list(_FACE_CLASSES)] = _BARE_FACE
 _KINDS[FaceClass.BROWS] |= _BROWS
 
 
@@ -299,19 +296,20 @@ def unwrap_photo(
     values = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
     picture, taps, scale = picture_for(face, view.pixels_per_metre, texels_per_metre)
     labels = brows_behind_glasses(face.labels, face.pixels, face.landmarks)
-    away, clear, inner = (
+    away, inner = (
         label_distance(labels, np.array(classes), view.pixels_per_metre)[..., None]
-        for classes in ((*_OCCLUDER_CLASSES, FaceClass.HAIR), _OCCLUDER_CLASSES, (FaceClass.MOUTH_INTERIOR,))
+        for classes in (_BESIDE_FACE, (FaceClass.MOUTH_INTERIOR,))
     )
+    away = np.maximum(away - np.float32(pixel), 0.0)  # labels end on one of two pixels
     beside_brows = away
     if (labels == FaceClass.GLASSES).any():
-        beside_brows = label_distance(labels, _BESIDE_GLASSES, view.pixels_per_metre)[..., None]
+        beside_brows = label_distance(labels, np.array(_BESIDE_GLASSES), view.pixels_per_metre)[..., None]
     masks, classes, step = label_masks(labels)
     results = np.empty((count, 3), np.float32), np.empty(count, np.uint8)
-    shares = (np.empty(count, np.float32) for _ in range(6))
+    shares = (np.empty(count, np.float32) for _ in range(5))
     arrays = (
         *(atlas.triangles, atlas.triangle, atlas.barycentrics, values, picture, taps, LINEAR_OF_BYTES),
-        *(view.outline_distance[..., None], away, beside_brows, clear, inner, masks, classes, _KINDS, _edges(face)),
+        *(view.outline_distance[..., None], away, beside_brows, inner, masks, classes, _KINDS, _edges(face)),
     )
     scales = scale, np.float32(view.outline_scale), step, max(0.0008, 0.8 * pixel)
     results = on_device(device, *results, *shares)
@@ -321,9 +319,9 @@ def unwrap_photo(
 
 @dense
 def _unwrap(
-    triangles, triangle, barycentrics, values, picture, taps, light, outline, away, beside_brows, clear, inner, masks,
+    triangles, triangle, barycentrics, values, picture, taps, light, outline, away, beside_brows, inner, masks,
     classes, kinds, edges, scale, outline_scale, step, pixel,
-    linear, chosen, seen, weight, near_eye, with_hair, clear_of, cosines,
+    linear, chosen, seen, weight, near_eye, clear_of, cosines,
 ):  # fmt: skip
     for i in prange(len(triangle)):
         corners, shares = triangles[triangle[i]], barycentrics[i]
@@ -340,10 +338,8 @@ def _unwrap(
         distance = bilinear(beside_brows if kind & _BROWS else away, x, y, 0)
         brightest = max(light[red], light[green], light[blue])
         exposed = np.float32(1.0) - np.float32(0.9) * smoothstep_at(0.88, 0.99, brightest)
-        bare, head = np.float32(kind & _BARE_FACE), np.float32((kind & _HEAD) >> 1)
-        clean = smoothstep_at(0.0015, 0.008, distance) * smoothstep_at(0.0, pixel, bilinear(inner, x, y, 0)) * bare
-        head = head * smoothstep_at(0.001, 0.005, bilinear(clear, x, y, 0))
-        seen[i], weight[i], with_hair[i] = shown, shown * clean * exposed, shown * head * exposed
+        clean = smoothstep_at(0.0015, 0.008, distance) * smoothstep_at(0.0, pixel, bilinear(inner, x, y, 0))
+        seen[i], weight[i] = shown, shown * exposed * clean * np.float32(kind & _BARE_FACE)
         near_eye[i] = shown * exposed * smoothstep_at(0.0, 0.003, distance)
         clear_of[i], cosines[i] = distance, cosine
 

@@ -1,4 +1,4 @@
-"""Hinges of glasses, which labels leave out, are no moles."""
+"""Rims of glasses, which labels find a pixel too narrow, and hinges, which they leave out, are no skin."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
 from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrap import unwrap_photo, with_view
 
 SIZE = 512
 BEYOND_THE_EYE, ABOVE_IT, RADIUS = 0.018, -0.001, 0.002  # metres
 MISSED = 2  # the photo whose glasses nobody has found, so that it shows the temple
+CHEEK = 205
 OUTER, INNER = (33, 263), (133, 362)  # landmarks of the corners of the eyes
 
 
@@ -62,3 +64,19 @@ def test_a_dot_at_the_temple_of_who_wears_glasses_goes_and_a_mole_stays() -> Non
 
     assert darker(in_glasses=False) > 0.8, "every photo shows it: a mole"
     assert darker(in_glasses=True) < 0.6, "3.3 where one photo's word counts"
+
+
+def test_what_is_a_pixel_off_the_label_of_a_rim_is_no_skin() -> None:
+    """A photo of 256 pixels has 1.1 mm a pixel; labels of rims are too narrow by that much, on both sides."""
+    scene = make_scene([Shot(0.0, size=256)])
+    surface, atlas = head_surface(scene.template), texture_space(scene.template, SIZE).skin
+    face, _, view = with_view(surface, scene.faces[0], scene.fitted.photos[0])
+    rim = np.zeros(face.labels.shape, np.uint8)
+    row = round(float(face.landmarks[CHEEK, 1]))
+    rim[row - 1 : row + 2] = 1
+    labels = np.where((rim > 0) & (face.labels == FaceClass.SKIN), np.uint8(FaceClass.GLASSES), face.labels)
+    unwrap = unwrap_photo(with_labels(face, labels, face.pixels), view, atlas, 1500.0)
+    off = atlas.sample(view.pixels)[:, 1] - (row + 2)  # pixels below the rim's lower edge
+    beside = (unwrap.visible > 0.9) & (unwrap.labels == FaceClass.SKIN) & (off > 1.0) & (off < 1.6)
+    assert beside.sum() > 100
+    assert np.median(unwrap.weight[beside]) < 0.01

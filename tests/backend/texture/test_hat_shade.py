@@ -52,7 +52,7 @@ def test_the_shade_of_a_hat_is_light_and_no_pigment() -> None:
 def test_a_hand_on_the_head_is_no_hat() -> None:
     labels = np.full(100, FaceClass.HAIR, np.uint8)
     none = np.zeros(100, np.float32)
-    shown = PhotoUnwrap(none[:, None], labels, none + 1, none, none, none, none, none)
+    shown = PhotoUnwrap(none[:, None], labels, none + 1, none, none, none, none)
     top = np.where(np.arange(100) < 80, 1.0, 0.0)
     labels[:20] = FaceClass.OCCLUDER
     assert wears_hat(shown, top) == 0.0, "a hand hides a quarter of the hair"

@@ -35,7 +35,6 @@ def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray) -> np
         visible=EVERYWHERE,
         weight=EVERYWHERE,
         near_eye=EVERYWHERE,
-        with_hair=EVERYWHERE,
         away=EVERYWHERE,
         cosine=EVERYWHERE,
     )
