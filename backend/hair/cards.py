@@ -32,7 +32,7 @@ other; from card to card it goes on by the golden section, which spreads any num
 _WIDER, _ROUNDED = 2.0, 0.2
 """Width of a card relative to what is to fill between its neighbours, because cards overlap and thin out at their
 sides; and the tilt of normals at its edges: with 0.5 cards were ropes."""
-_BACK = 1.1
+_BACK = 0.9
 """Half widths (of fewer cards less) by which a card begins behind its lock, so that partings hide the scalp."""
 _STRANDS = 44
 """Strands per card: at ``_STRAND_PIXELS`` they cover its middle twice and leave gaps at its sides."""
