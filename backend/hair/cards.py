@@ -7,7 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from backend.geometry.vectors import points_along, unit_vectors
+from backend.geometry.vectors import unit_vectors
+from backend.hair.draw import lock_axes
 from backend.hair.hair_strands import WHOLE_LOCK, HairStrands
 from backend.rendering.color import linear_from_srgb
 from protocol.message import CARD_LEVELS, FEWER_CARDS, fewest_card_points
@@ -25,11 +26,14 @@ _STRAIGHT = 0.25
 _ROOT_WORTH = 50.0
 """Weight of a guide's root in a card's fit, relative to its other points, because cards begin on the scalp; and of a
 guide's point relative to the card's own first place, which is felt only where a card has more points than a guide."""
-_WIDER, _TIP = 1.7, 0.6
-"""Width of a card at its root, relative to its guide's lock, because cards overlap; width at the tip relative to the
-root."""
-_BACK = 1.1
-"""Half widths (of fewer cards less) by which a card begins behind its guide's root, so that partings hide the scalp."""
+_LAYERS, _GOLDEN = 1.0, 0.618
+"""Range of the height in its lock at which a card lies, in half widths, so that neighbours overlap and do not cut each
+other; from card to card it goes on by the golden section, which spreads any number of them evenly."""
+_WIDER, _ROUNDED = 2.0, 0.2
+"""Width of a card relative to what is to fill between its neighbours, because cards overlap and thin out at their
+sides; and the tilt of normals at its edges: with 0.5 cards were ropes."""
+_BACK = 0.9
+"""Half widths (of fewer cards less) by which a card begins behind its lock, so that partings hide the scalp."""
 _STRANDS = 44
 """Strands per card: at ``_STRAND_PIXELS`` they cover its middle twice and leave gaps at its sides."""
 _ROOTS, _ROUND = 0.06, 0.12
@@ -40,7 +44,7 @@ _STRAND_PIXELS = 1.3
 _CORE, _CORE_END, _CORE_TONE = 0.8, 0.95, 0.7
 """The opaque middle of a card, behind its strands, so that few layers are clear along a ray: its width at the root in
 cards, the share of the length at which it ends, and its tone relative to the brightest strand's, as display values."""
-_LONG = 5.0
+_LONG = 4.25
 """Half widths of a card from which length on its middle is opaque; shorter ones would be leaves and have single strands
 only, in the atlas's last column."""
 
@@ -80,20 +84,27 @@ class CardAtlas:
 
 
 def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
-    """Make cards along guides, each the nearest polyline to its own. Where ``most`` triangles are too few for a card
-    per guide that bends like it, guides are left out, evenly, and the others' cards cover the scalp by their width."""
+    """Make cards along guides, each the nearest polyline to a layer of its lock (``lock_axes``), as wide as its
+    neighbours are apart. Where ``most`` triangles are too few for a card per guide that bends like it, guides are left
+    out, evenly, and the others fill what is between them."""
     guides = len(strands.points)
     points = int(np.clip(most // (2 * guides) + 1, fewest_card_points(most), _MOST_POINTS))
     count = min(guides, most // (2 * (points - 1)))
     chosen, fewer = np.arange(count) * guides // count, guides / count
-    lines, along = _fitted(strands.points[chosen].astype(np.float64), points)  # (C, P, 3), (C, P, 1)
+    hair, width = strands.points[chosen].astype(np.float64), strands.width[chosen, None, None]
+    normals = unit_vectors(hair[:, 0] - hair[:, 0].mean(0))
+    middle, axes, _ = lock_axes(hair, width[:, 0, 0] * np.sqrt(fewer), normals)
+    layer = _LAYERS * (np.arange(count) * _GOLDEN % 1 - 0.5)
+    middle = middle + 0.5 * layer[:, None, None] * width * axes[:, :, 1]
+    fitted, along = _fitted(np.concatenate([middle, axes[:, :, 0]], -1).astype(np.float64), points)
+    lines, across = fitted[..., :3], fitted[..., 3:]
     tangent = unit_vectors(np.gradient(lines, axis=1))
     side = _sides(lines, tangent)
-    outwards = np.cross(tangent, side)
-    half = 0.5 * _WIDER * fewer**FEWER_CARDS * strands.width[chosen, None, None] * (1 + (_TIP - 1) * along)
+    half = 0.5 * _WIDER * fewer**FEWER_CARDS * width * np.abs((across * side).sum(-1, keepdims=True))
     lines[:, :1] -= _BACK * half[:, :1] / fewer ** (FEWER_CARDS / 2) * tangent[:, :1]
+    outwards = np.cross(tangent, side)
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
-    normals = unit_vectors(np.stack([outwards - 0.5 * side, outwards + 0.5 * side], 2))  # as a rounded lock
+    normals = unit_vectors(np.stack([outwards - _ROUNDED * side, outwards + _ROUNDED * side], 2))
     long = np.linalg.norm(np.diff(lines, axis=1), axis=-1).sum(1) > _LONG * half[:, 0, 0]
     long &= strands.width[chosen] >= WHOLE_LOCK
     column = np.where(long, np.arange(count) % (COLUMNS - 1), COLUMNS - 1)
@@ -117,10 +128,10 @@ def card_roots(cards: HairCards) -> np.ndarray:
 
 
 def _fitted(guides: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Polylines (G, count, 3) nearest to guides (G, P, 3) by least squares, and (G, count, 1) how far along each point
-    is, 0 to 1. Points lie closer together where a guide bends: by the square root of its curvature, which makes the
-    largest errors of the pieces alike."""
-    step = np.diff(guides, axis=1)
+    """Polylines (G, count, C) nearest to guides (G, P, C) by least squares, and (G, count, 1) how far along each point
+    is, 0 to 1. The first three of C are places. Points lie closer together where a guide bends: by the square root of
+    its curvature, which makes the largest errors of the pieces alike."""
+    step = np.diff(guides[..., :3], axis=1)
     size = np.maximum(np.linalg.norm(step, axis=-1), 1e-9)
     way = step / size[..., None]
     turn = np.pad(np.arccos(np.clip((way[:, 1:] * way[:, :-1]).sum(-1), -1, 1)), ((0, 0), (1, 1)), mode="edge")
@@ -133,7 +144,8 @@ def _fitted(guides: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     each = np.eye(count)
     hats = np.array([[np.interp(x, y, one) for one in each] for x, y in zip(length, along, strict=True)])
     hats = hats.transpose(0, 2, 1)  # (G, P, count) weights of a card's points at the guide's
-    first = np.array([points_along(x, y) for x, y in zip(guides, along * size.sum(1, keepdims=True), strict=True)])
+    first = [[np.interp(x, y, channel) for channel in one.T] for x, y, one in zip(along, length, guides, strict=True)]
+    first = np.array(first).transpose(0, 2, 1)
     weighed = hats * np.r_[_ROOT_WORTH, np.ones(guides.shape[1] - 1)][:, None]
     gram = np.einsum("gpk,gpl->gkl", weighed, hats) + np.eye(count) / _ROOT_WORTH
     return first + np.linalg.solve(gram, np.einsum("gpk,gpc->gkc", weighed, guides - hats @ first)), along[..., None]

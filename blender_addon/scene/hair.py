@@ -330,7 +330,7 @@ a bit of the fringe, from the second on all of it."""
 FALLS_OVER = 0.5
 """Share of its found length over which a longer strand turns half down."""
 NAME = "hair"
-TIP_SHARE = 0.3
+TIP_SHARE = 0.8
 """Thickness of a hair's tip, relative to its root."""
 NEAR_FACES = 8
 

@@ -57,11 +57,25 @@ def test_cards_bend_like_their_guides_and_lie_flat_on_the_hair(most: int, far: f
     start, step = edges[:, None, :-1].mean(3), np.diff(edges.mean(2), axis=1)[:, None]
     away = guides[number][:, :, None] - start
     along = np.clip((away * step).sum(-1) / (step**2).sum(-1), 0, 1)
-    assert np.linalg.norm(away - along[..., None] * step, axis=-1).min(2).max() < far
+    layer = 0.25 * made.width[0]  # off the guide at most
+    assert np.linalg.norm(away - along[..., None] * step, axis=-1).min(2).max() < far + layer
     across = np.diff(edges, axis=2)[:, :, 0]
     across /= np.linalg.norm(across, axis=-1, keepdims=True)
     assert np.abs((across * [0, 1, 0]).sum(-1)).max() < 0.1, "no edge stands up"
     assert (across[:, 1:] * across[:, :-1]).sum(-1).min() > 0.9, "no card is twisted"
+
+
+@pytest.mark.parametrize("parts", [0.5, 1.0, 2.0])
+def test_cards_fill_what_lies_between_guides_in_layers(parts: float) -> None:
+    """They had the width of their locks, so there were gaps where hair spreads, and all lay on one surface."""
+    made, down = made_strands(60, 24), np.linspace(0, 1, 24)
+    points = made.points.copy()
+    points[..., [0, 2]] *= ((1 + (parts - 1) * down) / (1 + down))[None, :, None]
+    edges = hair_cards(replace(made, points=points)).vertices.reshape(60, -1, 2, 3)
+    wide = np.linalg.norm(edges[:, :, 1] - edges[:, :, 0], axis=-1)
+    np.testing.assert_allclose(np.median(wide[:, -1] / wide[:, 0]), parts, rtol=0.2)
+    off = np.linalg.norm(edges.mean(2)[..., [0, 2]], axis=-1) - 0.08 * parts
+    assert 0.0004 < off[:, -1].std() < 0.002
 
 
 @pytest.mark.parametrize("most", CARD_LEVELS)

@@ -153,6 +153,6 @@ def test_tips_do_not_lie_on_one_line(length: float, least: float) -> None:
     _, to, end, _ = _hairs(40, 0.01 * guides, length * guides, 0 * guides)
     assert least < end.std() and end.min() > 0.74
     stray = to.std((0, 1)) / np.minimum(length, 0.05)
-    assert (stray > 0.03).all() and stray[1] < 0.8 * stray[0], "to the sides more than off the head"
+    assert (stray > 0.03).all() and stray[1] < 0.9 * stray[0], "to the sides more than off the head"
     front = _hairs(40, 0.01 * guides, length * guides, guides)[2]
     assert front.mean() < end.mean() - 0.15 and np.quantile(front, 0.1) < 0.55 < np.quantile(front, 0.5)
