@@ -303,8 +303,7 @@ def _height(
     thin = _tapered(grid, there)
     behind = grid.behind * np.clip((grid.s - 0.05) / 0.05, 0, 1)
     weight = _USUAL_WEIGHT[0] + (_USUAL_WEIGHT[1] - _USUAL_WEIGHT[0]) * behind
-    cut_value, cut = np.zeros((2, *there.shape))
-    tops = []
+    value, shown, cut_value, cut = np.zeros((4, *there.shape))
     for vote, view in zip(told, views, strict=True):
         towards = unit_vectors(view.camera.centre() - grid.points)
         cosine = (towards * grid.normal).sum(-1)
@@ -316,9 +315,9 @@ def _height(
         full = np.clip(((top + _ROUND) * np.sqrt(np.maximum(1 - cosine**2, 0)) - _ROUND) / thin, 0, LEVELS * RISE)
         beyond = _CUT * clear * (~ends & (vote[..., -1] == 0))  # the picture ends before the hair
         cut_value, cut, clear = cut_value + beyond * full, cut + beyond, clear * ends
-        tops += [(full, clear), (_mirrored(full), _MIRROR * _mirrored(clear))]
-    value, shown = _median(tops) if tops else np.zeros((2, *there.shape))
-    value = value * shown
+        for more, there_full in ((clear, full), (_MIRROR * _mirrored(clear), _mirrored(full))):
+            value += more * there_full
+            shown += more
     sides = (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1]) & (grid.s < grid.line[:, None]) & (there > 0.5)
     usual = (value[sides].sum() + _FEW * _USUAL) / (shown[sides].sum() + _FEW)  # behind, hair is as thick as beside
     value, weight = value + weight * (_USUAL + (usual - _USUAL) * grid.behind), weight + shown
@@ -333,16 +332,6 @@ def _height(
         over = height * thin > bound
         height = grid.filled(np.where(over, bound / thin, height), np.where(over, 4.0, 1.0), 0.5 * _SPREAD)
     return np.clip(np.minimum(height * thin, bound), 0.002, LEVELS * RISE)
-
-
-def _median(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """(C, R) weighted median of maps (C, R) with weights (C, R), and the weights' sum: what one photo has behind the
-    head, an arm or another head, may be labelled as hair."""
-    values, weights = (np.stack(each) for each in zip(*pairs, strict=True))
-    order = values.argsort(0)
-    total = np.take_along_axis(weights, order, 0).cumsum(0)
-    middle = (total >= 0.5 * total[-1]).argmax(0)[None]
-    return np.take_along_axis(values, np.take_along_axis(order, middle, 0), 0)[0], total[-1]
 
 
 def _tapered(grid: HullGrid, there: np.ndarray) -> np.ndarray:

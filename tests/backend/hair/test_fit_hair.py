@@ -288,20 +288,6 @@ def test_noise_does_not_part_short_hair(template: Template, seed: int) -> None:
     assert find_parting(surface, clear, full).offset == -1.0, "lines that run alike are believed"
 
 
-def test_what_one_photo_has_behind_the_head_makes_hair_no_thicker(template: Template) -> None:
-    """An arm behind a crop, labelled as hair, bulged at the temple: heights were the mean over the photos."""
-    grid = hull_grid(template, template.vertices)
-    hair = layer(grid, 0.012)
-    views = [made_view(template, yaw, hair) for yaw in (0.0, 4.0, -4.0)]
-    beside = np.where(views[2].camera.project(grid.points[18, 16])[0] > np.arange(views[2].hair.shape[1]), 1.0, 0.0)
-    behind = np.maximum(views[2].hair, beside.astype(np.float32) * ~np.isfinite(views[2].depth))
-    plain, other = (
-        hair_surface(grid, [*views[:2], last]).height for last in (views[2], replace(views[2], hair=behind))
-    )
-    side = (np.abs(np.abs(grid.azimuth) - 1.5) < 0.3) & (grid.s > 0.07) & (grid.s < 0.12)
-    assert (other - plain)[side].max() < 0.004
-
-
 def test_a_top_that_shines_is_bald_above_a_ring() -> None:
     """Labelled as hair, it kept its roots and gave the ring its colour: pale hair on a bald man with a dark ring."""
     labels = np.full((30, 30), FaceClass.SKIN)
