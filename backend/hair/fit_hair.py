@@ -389,9 +389,7 @@ def hair_of_views(
     long_hair : whether other photos show that the person's hair is long; elsewhere : those of them in which it does not
     hang. None if there is too little hair, or a shaved head.
     """
-    others = sum(view.trust for view in views[1:])
-    views = (*(replace(view, trust=view.trust + others) for view in views[:1]), *views[1:])
-    style = STYLES.get(told_style)
+    views, style = _led(views), STYLES.get(told_style)
     surface = hair_surface(grid, views, votes)
     if told_style == BALDING:
         surface = replace(surface, roots=surface.roots * (grid.s > _RING))
@@ -403,6 +401,10 @@ def hair_of_views(
             ring = has_ring(surface, fitted, faces)
             if not ring:
                 return None
+            if is_skin(*_part_beside_skin(surface, grid.s < _RING, fitted, faces)):
+                faces = [without_bald_top(face) for face in faces]
+                views = _led(hair_views(template, fitted, faces))
+                surface = hair_surface(grid, views)
     curl = style.curl if style else find_curl([view.curl for view in views], low and not ring)
     if curl.upright and falls(surface):
         curl = LONG_COILS
@@ -429,20 +431,46 @@ def hair_of_views(
     )
 
 
-def is_skin(hue: float, lighter: float, most: float = _SKIN_LIKE) -> bool:
+def _led(views: Sequence[HairView]) -> tuple[HairView, ...]:
+    """The views, the leading one, which is the first, trusted as much as all others together and itself."""
+    others = sum(view.trust for view in views[1:])
+    return (*(replace(view, trust=view.trust + others) for view in views[:1]), *views[1:])
+
+
+def without_bald_top(face: PhotoFace) -> PhotoFace:
+    """The face with what is labelled as hair and looks like its skin (``is_skin``) labelled as skin."""
+    skin, hair = (face.labels == kind for kind in (FaceClass.SKIN, FaceClass.HAIR))
+    if face.monochrome or not skin.any():
+        return face
+    lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lighter, *hue = np.moveaxis(lab - np.median(lab[skin], 0), -1, 0)
+    labels = face.labels.copy()
+    labels[hair & is_skin(np.hypot(*hue), lighter)] = FaceClass.SKIN
+    return replace(face, labels=labels)
+
+
+def is_skin(hue: np.ndarray | float, lighter: np.ndarray | float, most: float = _SKIN_LIKE) -> np.ndarray | bool:
     """Whether what is labelled as low hair is a shaved scalp, by how it differs from the face's skin in CIELAB."""
-    return float(np.hypot(hue, lighter * (_SHINE if lighter > 0 else 1))) < most
+    return np.hypot(hue, np.where(lighter > 0, _SHINE, 1) * lighter) < most
 
 
 def has_ring(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:
     """Whether hair grows at the sides, below a top that looks like skin: it stands off, or its colour differs."""
-    grid = surface.grid
-    sides = (grid.s > _RING) & (grid.s < grid.line[:, None])
-    if surface.height[sides].mean() > _RING_STANDS:
+    sides = surface.grid.s > _RING
+    if surface.height[sides & (surface.grid.s < surface.grid.line[:, None])].mean() > _RING_STANDS:
         return True
-    outside = (grid.points + grid.normal * surface.height[..., None])[sides]
-    beside = beside_skin(fitted, faces, (outside, grid.normal[sides]))
+    beside = _part_beside_skin(surface, sides, fitted, faces)
     return bool(np.isfinite(beside[0]) and not is_skin(*beside, _RING_LIKE))
+
+
+def _part_beside_skin(
+    surface: HairSurface, part: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]
+) -> tuple[float, float]:
+    """``beside_skin`` of the hair's outside in a part (C or 1, R) bool of the scalp."""
+    grid = surface.grid
+    part = part & (grid.s < grid.line[:, None])
+    outside = (grid.points + grid.normal * surface.height[..., None])[part]
+    return beside_skin(fitted, faces, (outside, grid.normal[part]))
 
 
 def beside_skin(

@@ -52,6 +52,9 @@ _BENDS = 0.8
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _STRAND_WIDTHS, _TOGETHER = (1.0, 2.0), 2.5
 """Pixels: standard deviations of the filters that see strands, and of the surroundings that share a direction."""
+_OUTLINE = 4.0
+"""Pixels: standard deviation of the distance from the hair's border within which lines along it are its own: blur of
+skin and background, and shade. Lines across it count."""
 _ALIKE = 0.008
 """Metres: standard deviation of the surroundings in which combed hair runs alike. Within ``_TOGETHER`` blur alone has
 lines run alike: the coherence of noise blurred by 1 to 3 pixels is 0.29 to 0.48."""
@@ -223,7 +226,8 @@ def strand_direction(pixels: np.ndarray, hair: np.ndarray, wide: float = _TOGETH
     [0, 1]; ``wide`` : pixels of the surroundings of the second.
 
     The boundary tensor (Koethe 2003): the structure tensor of the log luminance, which answers to the sides of strands,
-    plus the square of its Hessian, which answers to their middles, at two widths of strands.
+    plus the square of its Hessian, which answers to their middles, at two widths of strands. The hair's own border is
+    no strand: what runs along it there does not count.
     """
     light = np.log(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) + 8.0)
     inner = cv2.erode((hair > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
@@ -239,9 +243,16 @@ def strand_direction(pixels: np.ndarray, hair: np.ndarray, wide: float = _TOGETH
             [dy * dy - dx * dx + yy * yy - xx * xx, -2 * (dx * dy + xy * (xx + yy)),
              dx * dx + dy * dy + xx * xx + yy * yy + 2 * xy * xy], -1
         )  # fmt: skip
-    near, far = (cv2.GaussianBlur(tensor * inner[..., None], (0, 0), reach) for reach in (_TOGETHER, wide))
+    outline = cv2.GaussianBlur((hair > 0.5).astype(np.float32), (0, 0), _OUTLINE)
+    scale = np.sqrt(2 * np.pi) * _OUTLINE / 8  # the gradient is 1 at a border
+    dx, dy = (cv2.Sobel(outline, cv2.CV_32F, *order, scale=scale) for order in ((1, 0), (0, 1)))
+    along = tensor[..., 0] * (dy * dy - dx * dx) - tensor[..., 1] * 2 * dx * dy
+    along = np.clip(along / np.maximum(np.hypot(dx, dy) * tensor[..., 2], 1e-9), 0, 1)
+    total = cv2.GaussianBlur(tensor[..., 2:] * inner[..., None], (0, 0), _TOGETHER)
+    tensor *= (inner * (1 - along))[..., None]
+    near, far = (cv2.GaussianBlur(tensor, (0, 0), reach) for reach in (_TOGETHER, wide))
     alike = np.hypot(far[..., 0], far[..., 1]) / np.maximum(far[..., 2], 1e-6)
-    return near[..., :2] / np.maximum(near[..., 2:], 1e-6), alike
+    return near[..., :2] / np.maximum(total[..., None], 1e-6), alike
 
 
 def _inside_file(face: PhotoFace) -> np.ndarray:

@@ -30,6 +30,8 @@ from backend.rendering.rasterize import depth_map
 
 _PROBE = 0.004
 """Metres along the surface over which its projection into a photo is differentiated."""
+_NOISE = 0.45
+"""Coherence of a line from which it tells: noise that is blurred by 1 to 3 pixels has 0.29 to 0.48."""
 _UNKNOWN = 0.01
 """Weight of the usual combing relative to a clear line that a photo sees squarely."""
 _SPREAD = 0.010
@@ -41,10 +43,10 @@ _SWEPT = 0.7
 _PARTINGS, _BACK, _LEAN, _FAN = (-0.05, -0.035, -0.02, 0.0, 0.02, 0.035, 0.05), (0.4, 1.0), 0.6, 0.03
 """Of the combings compared: metres of partings from the middle, how far hair runs backwards relative to aside, how far
 aside hair leans that is swept back over to one side, and metres over which hair turns that is swept back to both."""
-_TOP, _PARTED, _BETTER, _SHOWN = 0.13, 1.4, 0.01, 0.3
-"""Metres from the crown and radians from the front where combings differ; by how much another than the usual must agree
-better, 0 to 1; and share of what disagrees with short hair without a parting that a parting must explain: lines of
-swept hair in press photos follow its outline, of which a parting explains 0 to 0.17."""
+_TOP, _PARTED, _DEVIATIONS, _PATCH = 0.13, 1.4, 2.0, 0.0004
+"""Metres from the crown and radians from the front where combings differ; and by how many standard deviations of the
+noise another than the usual must agree better, where lines err independently from one patch to the next, in square
+metres: a photo's lines share what they see over 2 cm. Long hair needs no such proof of its parting."""
 _TOP_EDGE = (0.03, 0.4)
 """Metres and radians over which the top, which a chosen parting combs, fades into the sides."""
 _WHORL = 0.5
@@ -212,21 +214,24 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     (C, R): of those without a parting, unless one with a parting is better by as much as hair of this length asks."""
     grid, long_ = surface.grid, _longness(surface)
     top = surface.coverage * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
-    total = max(float((top * weight).sum()), 1e-9)
+    total, patch = max(float((top * weight).sum()), 1e-9), _PATCH / (STEP * 2 * np.pi / COLUMNS)
 
-    def best(usual: Parting, others: Sequence[Parting]) -> tuple[float, Parting]:
-        agree = [
-            float((top * np.einsum("crij,cri,crj->cr", tensor, each, each)).sum()) / total
-            for each in (combing(surface, way) for way in (usual, *others))
-        ]
-        number = int(np.argmax(agree))
-        return (agree[number], others[number - 1]) if agree[number] > agree[0] + _BETTER else (agree[0], usual)
+    def agreement(way: Parting) -> np.ndarray:
+        each = combing(surface, way)
+        return top * np.einsum("crij,cri,crj->cr", tensor, each, each) / total
+
+    def best(usual: Parting, others: Sequence[Parting], most: float = 1.0) -> Parting:
+        known = agreement(usual)
+        more = [agreement(way) - known for way in others]
+        noise = [np.sqrt((each**2 * patch / np.maximum(grid.radius, STEP)).sum()) for each in more]
+        sure = np.array([each.sum() for each in more]) - most * _DEVIATIONS * np.array(noise)
+        return others[int(sure.argmax())] if sure.max() > 0 else usual
 
     sides = [(place, back) for place in _PARTINGS for back in _BACK]
     leans = [Parting(side, _LEAN, 1.0, _FAN) for side in _SIDES]  # all hair lies on one side of it
     whole = best(Parting(0.0, 0.0, 1.0), [*leans, *(Parting(place, 1.0, back, _FAN) for place, back in sides)])
     parted = best(Parting(0.0, 1.0, 0.0), [Parting(place, 1.0, back) for place, back in sides if place or back < 1])
-    return (parted if 1 - parted[0] <= (1 - _SHOWN * (1 - long_)) * (1 - whole[0]) else whole)[1]
+    return best(whole, [parted], 1 - long_)
 
 
 def _longness(surface: HairSurface) -> float:
@@ -305,7 +310,7 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
         a, b = (-step[k][..., 0] * sin + step[k][..., 1] * cos for k in (0, 1))
         way = unit_vectors(-b[..., None] * first + a[..., None] * second)
         shown = view.trust * np.clip(square - 0.15, 0, 1) * before * there * (clear > 0)
-        weight = shown * clear
+        weight = shown * np.maximum(clear - _NOISE, 0)
         tensor += weight[..., None, None] * way[..., :, None] * way[..., None, :]
         total, seen = total + weight, seen + shown
         alike += shown * looked_up(np.broadcast_to(view.alike, view.hair.shape), outside, view)
@@ -380,7 +385,7 @@ _OUTER, _INNER, _PROUD = 1.6, 0.4, 0.15
 hair that is not combed and ends above the hairline, some stands by up to ``_PROUD`` above the rest."""
 _UNDER, _STRAY = 0.5, 0.07
 """Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
-_OUTERMOST, _LEAST_RISE = 0.3, 0.25
+_OUTERMOST, _LEAST_RISE = 0.4, 0.25
 """Share of a lock's width by which its outermost hairs stand off its guide, on the mean from root to tip; and least
 share of the hair's height at which guides lie, where locks are wider than the hair is high."""
 _RISEN = 0.015

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from plain_photo import plain_photo
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 sys.path.append(str(Path(__file__).parent))
@@ -21,7 +23,7 @@ from backend.geometry.template import Template, load_template, triangles_from_qu
 from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin
+from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin, without_bald_top
 from backend.hair.hair_surface import (
     COLUMNS,
     ROWS,
@@ -34,7 +36,16 @@ from backend.hair.hair_surface import (
 )
 from backend.hair.hair_views import HairView, closed_head, off_body
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
-from backend.hair.trace import DirectionField, along_hairline, direction_field, lock_widths, trace_guides
+from backend.hair.trace import (
+    DirectionField,
+    Parting,
+    along_hairline,
+    combing,
+    direction_field,
+    find_parting,
+    lock_widths,
+    trace_guides,
+)
 from backend.photos.collection import FaceClass
 from protocol.options import OPTIONS
 from trainer.evaluate.hair import hair_outline, silhouettes
@@ -187,7 +198,7 @@ def test_locks_beside_the_face_do_not_hang_before_it(template: Template) -> None
     wide, narrow = lock_widths(guides, ()), lock_widths(guides, [view])
     hidden = [(hair_outline(guides, each, template, template.vertices, view) * (view.face > 0.5)).sum()
               for each in (wide, narrow)]  # fmt: skip
-    assert (narrow <= wide).all() and hidden[1] < 0.8 * hidden[0]
+    assert (narrow <= wide).all() and hidden[1] < 0.9 * hidden[0]
     assert np.median(narrow) > 0.9 * np.median(wide), "elsewhere they hide the scalp"
 
 
@@ -259,6 +270,32 @@ def test_hair_swept_back_has_no_parting(template: Template, name: str) -> None:
     views = [made_view(template, yaw, truth) for yaw in YAWS]
     surface = hair_surface(hull_grid(template, template.vertices), views)
     assert len(direction_field(surface, views).directions) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_does_not_part_short_hair(template: Template, seed: int) -> None:
+    """The best of fifteen combings always agreed with lines of blurred photos a little better than hair swept back."""
+    grid, full = hull_grid(template, template.vertices), np.ones((COLUMNS, ROWS))
+    scalp = (grid.s < grid.line[:, None]) * full
+    surface = HairSurface(grid, scalp, scalp, 0.015 * full, full)
+    random = np.random.default_rng(seed)
+    down, around = gaussian_filter(random.normal(size=(2, COLUMNS, ROWS)), (0, 0.8, 0.8), mode="wrap")[..., None]
+    line = unit_vectors(down * grid.down + around * grid.around)
+    noise = line[..., :, None] * line[..., None, :]
+    assert find_parting(surface, noise, full) == Parting(0.0, 0.0, 1.0)
+    swept = combing(surface, Parting(-1.0, 0.6, 1.0, 0.03))
+    clear = 0.5 * noise + 0.5 * swept[..., :, None] * swept[..., None, :]
+    assert find_parting(surface, clear, full).offset == -1.0, "lines that run alike are believed"
+
+
+def test_a_top_that_shines_is_bald_above_a_ring() -> None:
+    """Labelled as hair, it kept its roots and gave the ring its colour: pale hair on a bald man with a dark ring."""
+    labels = np.full((30, 30), FaceClass.SKIN)
+    pixels = np.full((30, 30, 3), (205, 160, 145), np.uint8)
+    labels[:20] = FaceClass.HAIR
+    pixels[:10], pixels[10:20] = (235, 190, 175), (70, 55, 48)
+    face = without_bald_top(plain_photo((30, 30), labels=labels, pixels=pixels))
+    assert (face.labels[:10] == FaceClass.SKIN).all() and (face.labels[10:20] == FaceClass.HAIR).all()
 
 
 def test_ends_of_long_hair_hang_and_do_not_turn_up_over_the_chest(template: Template) -> None:

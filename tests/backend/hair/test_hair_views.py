@@ -141,3 +141,18 @@ def test_blurred_noise_is_not_combed() -> None:
         pixels = np.repeat((110 + 25 * light / light.std()).clip(0, 255).astype(np.uint8)[..., None], 3, 2)
         alike = strand_direction(pixels, np.ones((160, 160), np.float32), 8.0)[1]
         assert low <= np.median(alike[40:-40, 40:-40]) <= high
+
+
+def test_the_outline_of_hair_is_no_strand() -> None:
+    """Clear lines ran along hairlines and outlines, where skin and background begin: swept hair came parted."""
+    rows = np.indices((160, 160))[0]
+    hair = ((rows > 50) & (rows < 110)).astype(np.float32)
+    light = np.where(hair > 0, 60.0, 190.0) + np.random.default_rng(2).normal(0, 3, hair.shape)
+    strands = 8 * np.sin(np.arange(160) * 0.8) * hair
+    for lines, clear in ((0.0, 0.45), (strands, 0.9)):
+        pixels = cv2.GaussianBlur((light + lines).astype(np.float32), (0, 0), 2.0)
+        pixels = np.repeat(pixels.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+        direction = strand_direction(pixels, hair)[0][:, 40:-40]
+        assert np.median(direction[53:60, :, 0]) < clear, "along the border"
+        if clear > 0.5:
+            assert np.median(direction[66:94, :, 0]) < -clear, "strands that run across it stay clear"
