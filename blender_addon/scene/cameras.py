@@ -173,11 +173,29 @@ def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area
 
 
 def fill_with_camera(context: bpy.types.Context) -> None:
-    """Zoom the views through a camera so that its frame fills them, as *Home* does."""
+    """Zoom the views through a camera so that its frame fills them, as *Home* does, beside toolbar and sidebar."""
     for area, region, space in _view_areas(context):
-        if space.region_3d.view_perspective == "CAMERA":
-            with context.temp_override(area=area, region=region), suppress(RuntimeError):
-                bpy.ops.view3d.view_center_camera()
+        view, camera = space.region_3d, space.camera
+        if view.view_perspective != "CAMERA" or camera is None:
+            continue
+        with context.temp_override(area=area, region=region), suppress(RuntimeError):
+            bpy.ops.view3d.view_center_camera()
+        view.update()
+        corners = camera.data.view_frame(scene=context.scene)
+        ends = [location_3d_to_region_2d(region, view, camera.matrix_world @ corner) for corner in corners]
+        if None not in ends:
+            wide, span = max(end.x for end in ends) - min(end.x for end in ends), free_span(region, area.regions)
+            view.view_camera_zoom, view.view_camera_offset[0] = into_span(
+                view.view_camera_zoom, wide, region.width, span
+            )
+
+
+def into_span(zoom: float, wide: float, width: int, span: tuple[int, int]) -> tuple[float, float]:
+    """Blender's zoom and horizontal offset of a camera's view, ``width`` pixels wide, so that its frame, in the middle
+    and ``wide`` pixels at ``zoom``, comes into the middle of ``span`` and is no wider."""
+    left, right = span
+    factor = (math.sqrt(2.0) + zoom / 50.0) ** 2 / 4.0 * min(1.0, (right - left) / wide)  # Blender's own formula
+    return 50.0 * (2.0 * math.sqrt(factor) - math.sqrt(2.0)), (width - left - right) / (4.0 * width * factor)
 
 
 SENSOR_MM = 36.0
