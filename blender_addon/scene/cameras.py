@@ -105,7 +105,8 @@ EVEN_LIGHT = "paint.sl"
 
 
 def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False) -> None:
-    """Solid shading with texture colours under a neutral light; only if the user has not changed these settings.
+    """Solid shading with texture colours under a neutral light, without lines around objects, one of which would be a
+    seam between head and bust; only if the user has not changed these settings.
 
     Other modes, colours and lights set by the artist stay. With ``material_preview`` the view switches to Material
     Preview, and shows the same colours when switched back to Solid.
@@ -116,6 +117,7 @@ def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False
     if shading.light == "STUDIO" and shading.studio_light == "Default":
         with suppress(TypeError):  # that light was removed by the user
             shading.studio_light = EVEN_LIGHT
+            shading.show_object_outline = False
     if material_preview:
         shading.type = "MATERIAL"
 

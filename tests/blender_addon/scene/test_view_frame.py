@@ -24,6 +24,10 @@ def test_a_fresh_view_shows_the_texture_in_even_light(shading) -> None:
     assert (shading.type, shading.color_type, shading.light) == ("SOLID", "MATERIAL", "STUDIO")
     show_albedo(shading)
     assert (shading.color_type, shading.light, shading.studio_light) == ("TEXTURE", "STUDIO", EVEN_LIGHT)
+    assert not shading.show_object_outline, "no line across the neck"
+    shading.show_object_outline = True
+    show_albedo(shading)
+    assert shading.show_object_outline, "an artist's choice stays"
 
 
 @pytest.mark.parametrize(
