@@ -186,18 +186,17 @@ def fill_with_camera(context: bpy.types.Context) -> None:
         corners = camera.data.view_frame(scene=context.scene)
         ends = [location_3d_to_region_2d(region, view, camera.matrix_world @ corner) for corner in corners]
         if None not in ends:
-            wide, span = max(end.x for end in ends) - min(end.x for end in ends), free_span(region, area.regions)
-            view.view_camera_zoom, view.view_camera_offset[0] = into_span(
-                view.view_camera_zoom, wide, region.width, span
-            )
+            wide, zoom = max(end.x for end in ends) - min(end.x for end in ends), view.view_camera_zoom
+            found = into_span(zoom, wide, region.width, free_span(region, area.regions))
+            view.view_camera_zoom, view.view_camera_offset[0] = found
 
 
 def into_span(zoom: float, wide: float, width: int, span: tuple[int, int]) -> tuple[float, float]:
     """Blender's zoom and horizontal offset of a camera's view, ``width`` pixels wide, so that its frame, in the middle
     and ``wide`` pixels at ``zoom``, comes into the middle of ``span`` and is no wider."""
-    left, right = span
-    factor = (math.sqrt(2.0) + zoom / 50.0) ** 2 / 4.0 * min(1.0, (right - left) / wide)  # Blender's own formula
-    return 50.0 * (2.0 * math.sqrt(factor) - math.sqrt(2.0)), (width - left - right) / (4.0 * width * factor)
+    (left, right), base = span, 50.0 * math.sqrt(2.0)  # Blender magnifies by the square of base + zoom
+    grown = math.sqrt(min(1.0, (right - left) / wide)) * (base + zoom)
+    return grown - base, (width - left - right) / (2.0 * width * (grown / base) ** 2)
 
 
 SENSOR_MM = 36.0
