@@ -90,7 +90,13 @@ class Submission:
     photos: tuple[PhotoFile, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     corrections: tuple[PhotoCorrections, ...] = ()
-    words = JobPhrases("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
+
+    @property
+    def words(self) -> JobPhrases:
+        """Its wording. Hair or texture of a head that the backend has needs no photos."""
+        if not self.photos:
+            return JobPhrases("change", "Asking the backend", "Change it once more.")
+        return JobPhrases("reconstruction", "Sending the photos", "Click Reconstruct Face once more.")
 
 
 @dataclass(frozen=True)

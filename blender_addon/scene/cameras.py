@@ -105,7 +105,8 @@ EVEN_LIGHT = "paint.sl"
 
 
 def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False) -> None:
-    """Solid shading with texture colours under a neutral light; only if the user has not changed these settings.
+    """Solid shading with texture colours under a neutral light, without lines around objects, one of which would be a
+    seam between head and bust; only if the user has not changed these settings.
 
     Other modes, colours and lights set by the artist stay. With ``material_preview`` the view switches to Material
     Preview, and shows the same colours when switched back to Solid.
@@ -116,6 +117,7 @@ def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False
     if shading.light == "STUDIO" and shading.studio_light == "Default":
         with suppress(TypeError):  # that light was removed by the user
             shading.studio_light = EVEN_LIGHT
+            shading.show_object_outline = False
     if material_preview:
         shading.type = "MATERIAL"
 
@@ -173,11 +175,28 @@ def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area
 
 
 def fill_with_camera(context: bpy.types.Context) -> None:
-    """Zoom the views through a camera so that its frame fills them, as *Home* does."""
+    """Zoom the views through a camera so that its frame fills them, as *Home* does, beside toolbar and sidebar."""
     for area, region, space in _view_areas(context):
-        if space.region_3d.view_perspective == "CAMERA":
-            with context.temp_override(area=area, region=region), suppress(RuntimeError):
-                bpy.ops.view3d.view_center_camera()
+        view, camera = space.region_3d, space.camera
+        if view.view_perspective != "CAMERA" or camera is None:
+            continue
+        with context.temp_override(area=area, region=region), suppress(RuntimeError):
+            bpy.ops.view3d.view_center_camera()
+        view.update()
+        corners = camera.data.view_frame(scene=context.scene)
+        ends = [location_3d_to_region_2d(region, view, camera.matrix_world @ corner) for corner in corners]
+        if None not in ends:
+            wide, zoom = max(end.x for end in ends) - min(end.x for end in ends), view.view_camera_zoom
+            found = into_span(zoom, wide, region.width, free_span(region, area.regions))
+            view.view_camera_zoom, view.view_camera_offset[0] = found
+
+
+def into_span(zoom: float, wide: float, width: int, span: tuple[int, int]) -> tuple[float, float]:
+    """Blender's zoom and horizontal offset of a camera's view, ``width`` pixels wide, so that its frame, in the middle
+    and ``wide`` pixels at ``zoom``, comes into the middle of ``span`` and is no wider."""
+    (left, right), base = span, 50.0 * math.sqrt(2.0)  # Blender magnifies by the square of base + zoom
+    grown = math.sqrt(min(1.0, (right - left) / wide)) * (base + zoom)
+    return grown - base, (width - left - right) / (2.0 * width * (grown / base) ** 2)
 
 
 SENSOR_MM = 36.0

@@ -305,7 +305,7 @@ class PhotosPanel(_OfHead, bpy.types.Panel):
             layout.label(text="None of its photos' cameras is left.")
             return
         row = layout.row(align=True)
-        row.label(text="Look through a photo:")
+        row.label(text="Look through:")
         if hidden is not None:
             _draw_shown(row, hidden, "Cameras")
         column = layout.column(align=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from blender_addon.client.conversation import job_failed, parse_header, progressed, queued, welcomed
+from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
 
 WELCOME: dict[str, Any] = {
@@ -60,3 +62,10 @@ def test_no_header_escapes() -> None:
                 understand(parse_header(json.dumps(header).encode()))
             except AddonError as error:
                 assert error.code == "malformed"
+
+
+def test_photos_are_sent_only_where_there_are_any() -> None:
+    """Hair and texture are made of a head that the backend has."""
+    photo = PhotoFile("a.jpg", Path("a.jpg"))
+    assert "photos" in Submission("t", (photo,)).words.sending
+    assert "photos" not in Submission("t", ()).words.sending and "Reconstruct" not in Submission("t", ()).words.again

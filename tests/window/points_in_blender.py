@@ -57,7 +57,7 @@ def on_screen(tools: Any, obj: bpy.types.Object) -> tuple[int, int]:
 
 
 def photo_in_view(tools: Any, photo: str) -> tuple[float, float]:
-    """Width and height of the photo in parts of the view's."""
+    """Width and height of the photo in parts of the view's, beside toolbar and sidebar, which cover none of it."""
     camera, scene = camera_of(photo), bpy.context.scene
     _, area, region = tools.view3d()
     places = [
@@ -65,7 +65,9 @@ def photo_in_view(tools: Any, photo: str) -> tuple[float, float]:
         for corner in camera.data.view_frame(scene=scene)
     ]
     wide, high = ([getattr(place, axis) for place in places] for axis in "xy")
-    return round((max(wide) - min(wide)) / region.width, 3), round((max(high) - min(high)) / region.height, 3)
+    left, right = tools.addon("scene.cameras").free_span(region, area.regions)
+    assert left - 1 <= min(wide) and max(wide) <= right + 1, (left, wide, right)
+    return round((max(wide) - min(wide)) / (right - left), 3), round((max(high) - min(high)) / region.height, 3)
 
 
 def drag_point(tools: Any, landmark: int, dx: int, dy: int) -> Story:

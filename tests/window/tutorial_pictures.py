@@ -4,6 +4,9 @@
 2. ``tutorial_pictures.py inputs OUT EXTRA`` makes what the second story needs: head, photo, film, and another mesh.
 3. ``drive.py --story expressions --extra EXTRA --out OUT2 --size 1200x800``.
 4. ``tutorial_pictures.py OUT OUT2`` writes ``docs/images``; only the first seven without OUT2.
+
+``tutorial_pictures.py results PHOTOS FACE CURLS AFRO BALDING`` writes ``demo_head`` and ``hairstyles``: of the folder
+of ``trainer demo-photos`` and of the results of ``backend reconstruct``, without and with ``--hair-style``.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from backend.exchange.preview import PORTRAIT_SIZE
 from backend.geometry.template import load_template
 from trainer.heads.demo_person import (
     DEFAULT_SEED,
@@ -40,6 +44,10 @@ FRAMES, RATE = 16, 8
 """Of the film, and how many a second."""
 FILM_SIZE = (384, 448)
 STRANGER_SEED = 11
+SHEET = 1000
+"""Width in pixels of sheets of results."""
+FACE = (0.21, 0.06, 0.79, 0.74)
+"""Left, top, right and lower end of the face with its hair in a result's view from the front, in parts of its width."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,27 @@ def write(pictures: dict[str, Picture], story: Path) -> None:
         shown.resize((picture.width, height), Image.Resampling.LANCZOS).save(IMAGES / f"{name}.jpg", quality=85)
 
 
+def write_results(photos: Path, faces: Sequence[Path]) -> None:
+    """Write the photos above the first result's views, and the results' faces from the front beside each other."""
+    wide, high = PORTRAIT_SIZE
+    sides = [Image.open(face / "preview.png").convert("RGB").crop((0, 0, 3 * wide, high)) for face in faces]
+    views = sides[0].resize((SHEET, round(SHEET * high / (3 * wide))), Image.Resampling.LANCZOS)
+    shown = [Image.open(path).convert("RGB") for path in sorted(photos.glob("*.jpg"))]
+    size = SHEET // len(shown), round(SHEET / len(shown) * shown[0].height / shown[0].width)
+    demo = Image.new("RGB", (SHEET, size[1] + views.height))
+    for number, photo in enumerate(shown):
+        demo.paste(photo.resize(size, Image.Resampling.LANCZOS), (number * size[0], 0))
+    demo.paste(views, (0, size[1]))
+    demo.save(IMAGES / "demo_head.jpg", quality=85)
+    left, top, right, low = (round(share * wide) for share in FACE)
+    size = SHEET // len(faces), round(SHEET / len(faces) * (low - top) / (right - left))
+    beside = Image.new("RGB", (SHEET, size[1]))
+    for number, side in enumerate(sides):
+        face = side.crop((wide + left, top, wide + right, low)).resize(size, Image.Resampling.LANCZOS)
+        beside.paste(face, (number * size[0], 0))
+    beside.save(IMAGES / "hairstyles.jpg", quality=85)
+
+
 def photograph(person: DressedTemplate, shot: Shot, share: float) -> Photograph:
     """The demo person with a ``share`` of the laugh."""
     marks = load_template().landmarks478.positions(demo_cage(person.person))
@@ -107,6 +136,9 @@ def main(given: Sequence[str]) -> None:
     """Make the inputs of the second story, or write the pictures of the stories that are there."""
     if given[0] == "inputs":
         inputs(Path(given[1]), Path(given[2]))
+        return
+    if given[0] == "results":
+        write_results(Path(given[1]), [Path(face) for face in given[2:]])
         return
     for pictures, story in zip((FIRST_MINUTE, EXPRESSIONS), given, strict=False):
         write(pictures, Path(story))

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene.cameras import EVEN_LIGHT, free_span, show_albedo  # noqa: E402
+from blender_addon.scene.cameras import EVEN_LIGHT, free_span, into_span, show_albedo  # noqa: E402
 
 
 @pytest.fixture
@@ -24,6 +24,10 @@ def test_a_fresh_view_shows_the_texture_in_even_light(shading) -> None:
     assert (shading.type, shading.color_type, shading.light) == ("SOLID", "MATERIAL", "STUDIO")
     show_albedo(shading)
     assert (shading.color_type, shading.light, shading.studio_light) == ("TEXTURE", "STUDIO", EVEN_LIGHT)
+    assert not shading.show_object_outline, "no line across the neck"
+    shading.show_object_outline = True
+    show_albedo(shading)
+    assert shading.show_object_outline, "an artist's choice stays"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,16 @@ def test_toolbar_and_sidebar_leave_the_middle_free() -> None:
     assert free_span(view, [region("TOOLS", 100, 1), region("UI", 999, 1)]) == (0, 900), "hidden"
     assert free_span(view, [region("TOOLS", 50, 50), region("UI", 1000, 280)]) == (0, 900), "next to the view"
     assert free_span(view, [region("TOOLS", 100, 440), region("UI", 500, 500)]) == (0, 900), "nothing is left"
+
+
+@pytest.mark.parametrize(("wide", "now"), [(300.0, 300.0), (900.0, 570.0)])
+def test_a_photo_comes_between_toolbar_and_sidebar_and_is_no_wider(wide: float, now: float) -> None:
+    """By Blender's formulas: the frame grows with (sqrt 2 + zoom / 50)^2; the offset counts in double widths."""
+    zoom, offset = into_span(10.0, wide, 900, (50, 620))
+    grown, factor = (((2**0.5 + one / 50.0) ** 2 / 4.0) for one in (10.0, zoom))
+    assert wide * factor / grown == pytest.approx(now)
+    assert 450.0 - 2.0 * 900 * offset * factor == pytest.approx((50 + 620) / 2.0)
+    assert into_span(10.0, 300.0, 900, (0, 900)) == pytest.approx((10.0, 0.0)), "nothing covers the view"
 
 
 @pytest.mark.parametrize(
