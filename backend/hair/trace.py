@@ -30,8 +30,6 @@ from backend.rendering.rasterize import depth_map
 
 _PROBE = 0.004
 """Metres along the surface over which its projection into a photo is differentiated."""
-_NOISE = 0.45
-"""Coherence of a line from which it tells: noise that is blurred by 1 to 3 pixels has 0.29 to 0.48."""
 _UNKNOWN = 0.01
 """Weight of the usual combing relative to a clear line that a photo sees squarely."""
 _SPREAD = 0.010
@@ -310,7 +308,7 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
         a, b = (-step[k][..., 0] * sin + step[k][..., 1] * cos for k in (0, 1))
         way = unit_vectors(-b[..., None] * first + a[..., None] * second)
         shown = view.trust * np.clip(square - 0.15, 0, 1) * before * there * (clear > 0)
-        weight = shown * np.maximum(clear - _NOISE, 0)
+        weight = shown * clear
         tensor += weight[..., None, None] * way[..., :, None] * way[..., None, :]
         total, seen = total + weight, seen + shown
         alike += shown * looked_up(np.broadcast_to(view.alike, view.hair.shape), outside, view)
