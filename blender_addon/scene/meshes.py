@@ -222,7 +222,7 @@ def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
 
 
 def is_sculpted(mesh: bpy.types.Mesh) -> bool:
-    """Whether ``sculpted`` finds offsets; a tenth of its time, as panels and buttons ask on every redraw."""
+    """Whether ``sculpted`` finds offsets; faster, as panels and buttons ask on every redraw."""
     moved = neutral_coordinates(mesh) - as_made(mesh)
     return bool(max(moved.max(), -moved.min()) >= SCULPTED_METRES)
 
