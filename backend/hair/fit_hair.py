@@ -266,7 +266,7 @@ _LEAST_GUIDES = 20
 shadow."""
 BALDING = "balding"
 _RING = 0.105
-"""Metres from the crown down: no root is nearer to it where the style is ``BALDING``."""
+"""Metres from the crown down: a ring of hair has no root nearer to it."""
 _CROPPED = 0.009
 """Metres: greatest mean height on top of shaved heads and stubble. A grey cut combed at 10.6 mm has as few lines as
 crops of 12 mm (official portraits), so higher hair lies; ten of twelve thin combed heads are as low, and lie by their
@@ -392,7 +392,7 @@ def hair_of_views(
     views, style = _led(views), STYLES.get(told_style)
     surface = hair_surface(grid, views, votes)
     if told_style == BALDING:
-        surface = replace(surface, roots=surface.roots * (grid.s > _RING))
+        surface = ring_alone(surface)
     low = style is None and top_height(surface) < _CROPPED and not falls(surface)
     knot, hue, ring = None, np.inf, False
     if low:
@@ -452,6 +452,12 @@ def without_bald_top(face: PhotoFace) -> PhotoFace:
 def is_skin(hue: np.ndarray | float, lighter: np.ndarray | float, most: float = _SKIN_LIKE) -> np.ndarray | bool:
     """Whether what is labelled as low hair is a shaved scalp, by how it differs from the face's skin in CIELAB."""
     return np.hypot(hue, np.where(lighter > 0, _SHINE, 1) * lighter) < most
+
+
+def ring_alone(surface: HairSurface) -> HairSurface:
+    """The hair without its top and without what grows over the forehead."""
+    grid = surface.grid
+    return replace(surface, roots=surface.roots * (grid.s > _RING) * grid.beside_face)
 
 
 def has_ring(surface: HairSurface, fitted: FittedFace, faces: Sequence[PhotoFace]) -> bool:

@@ -99,6 +99,11 @@ class HullGrid:
         return np.clip((np.abs(self.azimuth) - 1.6) / 0.4, 0, 1)
 
     @property
+    def beside_face(self) -> np.ndarray:
+        """(COLUMNS, 1) 0 over the forehead to 1 from the sideburns on."""
+        return np.clip((np.abs(self.azimuth) - _BESIDE_FACE[0]) / (_BESIDE_FACE[1] - _BESIDE_FACE[0]), 0, 1)
+
+    @property
     def s(self) -> np.ndarray:
         """(1, ROWS) metres from the crown."""
         return (np.arange(ROWS) * STEP)[None]
@@ -210,10 +215,9 @@ def along_usual_line(grid: HullGrid, there: np.ndarray, roots: np.ndarray) -> tu
     last = ROWS - 1 - (there[:, ::-1] > 0.5).argmax(1)
     step = np.take_along_axis(there, np.stack([last, np.minimum(last + 1, ROWS - 1)], 1), 1)
     border = STEP * (last + (step[:, 0] - 0.5) / np.maximum(step[:, 0] - step[:, 1], 1e-3))
-    off, around = border - grid.line, np.abs(grid.azimuth[:, 0])
+    off = border - grid.line
     grows = np.clip((_NO_ROOTS[1] - np.abs(off)) / _NO_ROOTS[0], 0, 1) * (there.max(1) > 0.5)
-    beside = np.clip((around - _BESIDE_FACE[0]) / (_BESIDE_FACE[1] - _BESIDE_FACE[0]), 0, 1)
-    wide, weight = _BENT / (2 * np.pi) * COLUMNS, grows * beside
+    wide, weight = _BENT / (2 * np.pi) * COLUMNS, grows * grid.beside_face[:, 0]
     total, number = (gaussian_filter1d(each, wide, mode="wrap") for each in (weight * off, weight))
     shift = weight * (total / np.maximum(number, 1e-6) - off)
     shift *= np.where(shift < 0, _ARCH, 1.0)

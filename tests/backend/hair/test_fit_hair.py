@@ -23,7 +23,7 @@ from backend.geometry.template import Template, load_template, triangles_from_qu
 from backend.geometry.vectors import disc, unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin, without_bald_top
+from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin, ring_alone, without_bald_top
 from backend.hair.hair_surface import (
     COLUMNS,
     ROWS,
@@ -126,6 +126,15 @@ def test_a_told_style_curls_and_has_the_photos_length(template: Template) -> Non
     guides = guides_of(template, views, "long curls")
     assert overlap(guides, made_view(template, LEFT_OUT, truth)) > 0.7
     assert np.median(length(curled(guides, STYLES["long curls"].curl)) / length(guides)) > 1.2
+
+
+def test_who_is_told_to_be_balding_has_hair_at_the_sides_and_none_over_the_forehead(template: Template) -> None:
+    views = [made_view(template, yaw, grown(template, "crew")) for yaw in YAWS]
+    surface = ring_alone(hair_surface(hull_grid(template, template.vertices), views))
+    roots = trace_guides(surface, direction_field(surface, views), views)[:, 0]
+    side = np.abs(np.arctan2(roots[:, 0], roots[:, 2] - AXIS_Z))
+    assert (side > 1.2).sum() > 100
+    assert (side < 0.8).sum() == 0
 
 
 def test_who_is_told_to_be_shaved_has_no_hair(template: Template) -> None:
