@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
@@ -73,9 +74,11 @@ _TOGETHER = 8
 """Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
 
 
-def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace]) -> list[np.ndarray]:
+def strand_colours(
+    guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace], others: Sequence[FittedPhoto] = ()
+) -> list[np.ndarray]:
     """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks:
-    (G, 3) float32 linear albedo at root and tip.
+    (G, 3) float32 linear albedo at root and tip. ``others`` : photos of other looks, which tell the brightness, too.
 
     Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
     because they come from lamps or walls at one side, or from JPEG blocks.
@@ -84,7 +87,9 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     seen = [_observed_albedo(guides, photo, by_name[photo.name]) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
     views = [colour for _, _, colour in seen if colour is not None]
-    whole = colour_of_views(np.array(views)) if views else _UNKNOWN
+    more = [_observed_albedo(guides, photo, by_name[photo.name])[2] for photo in others]
+    more = [colour[1] for colour in more if colour is not None]
+    whole = colour_of_views(np.array(views), more) if views else _UNKNOWN
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
     half = guides.shape[1] // 2
     ends = []
@@ -99,17 +104,20 @@ def strand_colours(guides: np.ndarray, fitted: FittedFace, faces: Sequence[Photo
     return ends
 
 
-def colour_of_views(logs: np.ndarray) -> np.ndarray:
-    """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos.
+def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarray:
+    """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos of a look.
 
-    The brightness is the median. The hue is a weighted mean: an estimate with an unnatural hue counts less, by a
-    Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that photo. If all
-    estimates have the same unnatural hue it is kept, because the hair is dyed.
+    The brightness is the median, to which ``others``, of other looks, add as much weight as the look's, because two
+    photos of one look differ by a factor of 2.6 on the mean. The hue is a weighted mean: an estimate with an unnatural
+    hue counts less, by a Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that
+    photo. If all estimates have the same unnatural hue it is kept, because the hair is dyed.
     """
     off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
     weight = np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
     hue = weight @ (logs - logs[:, 1:2]) / weight.sum()
-    return hue + np.median(logs[:, 1])
+    share = np.repeat([1.0 / len(logs), 1.0 / max(len(others), 1)], [len(logs), len(others)])
+    green = np.concatenate([logs[:, 1], others])
+    return hue + 0.5 * (weighted_median(green, share) - weighted_median(-green, share))  # of two, their mean
 
 
 def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
@@ -365,8 +373,9 @@ def fit_hair(
         hidden = all(float(view.visible.mean()) < 0.98 for view in views)
         return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
     photos = {photo.name: photo for photo in fitted.photos}
-    of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
-    strands = hair_of_views(template, of_look, faces, views, votes, grid, told_style, told.hangs, told.tight, parting)
+    of_look = replace(fitted, photos=tuple(photos.pop(name) for name in look.photos))
+    combed = (told_style, told.hangs, told.tight, parting)
+    strands = hair_of_views(template, of_look, faces, views, votes, grid, *combed, tuple(photos.values()))
     progress(STAGE, 1.0)
     return HairResult(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
 
@@ -382,12 +391,13 @@ def hair_of_views(
     long_hair: bool = False,
     elsewhere: Sequence[HairView] = (),
     parting: Parting | None = None,
+    others: Sequence[FittedPhoto] = (),
 ) -> HairStrands | None:
     """Hair of one look: ``fitted`` has only its photos, and ``views`` and ``votes`` (``view_votes``) are theirs, the
     leading one first. The leading photo counts as much as all others together.
 
     long_hair : whether other photos show that the person's hair is long; elsewhere : those of them in which it does not
-    hang. None if there is too little hair, or a shaved head.
+    hang; others : all of them. None if there is too little hair, or a shaved head.
     """
     views, style = _led(views), STYLES.get(told_style)
     surface = hair_surface(grid, views, votes)
@@ -418,7 +428,7 @@ def hair_of_views(
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)
     guides = off_body(curled(guides, curl), head, template)
     attached = attach(guides, template, fitted.neutral)
-    root_colour, tip_colour = strand_colours(attached.points, fitted, faces)
+    root_colour, tip_colour = strand_colours(attached.points, fitted, faces, others)
     return HairStrands(
         points=attached.points,
         root_uv=attached.root_uv,

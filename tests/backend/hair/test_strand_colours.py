@@ -53,6 +53,16 @@ def test_white_hair_that_one_photo_shows_violet_is_white() -> None:
     assert green == pytest.approx(np.sqrt(0.48 * 0.36)), "as bright as half of them say"
 
 
+def test_photos_of_other_looks_say_half_of_the_brightness() -> None:
+    """One dark photo of two made a blonde's hair black, though the other looks' photos showed it light."""
+    blonde, dark = [0.30, 0.22, 0.12], [0.020, 0.016, 0.012]
+    of_look = np.log([blonde, dark])
+    assert np.exp(colour_of_views(of_look, np.log([0.2, 0.25, 0.22])))[1] == pytest.approx(0.2, rel=0.11)
+    assert np.exp(colour_of_views(of_look))[1] < 0.07
+    bleached = colour_of_views(np.log([blonde, blonde]), np.log([0.02, 0.02, 0.02]))
+    assert 0.02 < np.exp(bleached)[1] <= 0.22 and np.ptp(bleached - np.log(blonde)) < 1e-9, "with the look's hue"
+
+
 def test_violet_hair_in_all_photos_is_violet() -> None:
     violet = np.array([0.20, 0.10, 0.35])
     np.testing.assert_allclose(np.exp(colour_of_views(np.log([violet, violet, violet]))), violet)
