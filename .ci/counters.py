@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_441,
+    "lines of code": 65_455,
     "lines of tables": 750,
     "files": 379,
     "lines of the longest file": 900,
