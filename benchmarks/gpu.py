@@ -82,7 +82,7 @@ def texel_figures(card: str, side: int, yaws: tuple[float, ...] = (0.0, 25.0, -2
             chosen = chosen_views(head_surface(scene.template), scene.fitted, scene.faces)
             photos = albedo.unwrap_photos(scene.template, scene.fitted, chosen, side, device)
             figures[f"{name}.{run}.unwrapped"] = time.perf_counter() - start
-            for field in ("linear", "weight", "with_hair"):
+            for field in ("linear", "weight", "near_eye"):
                 made[f"{name}.{field}"] = np.stack([getattr(photo.unwrap, field) for photo in photos.photos])
             start = time.perf_counter()
             painted = albedo.build_albedo(scene.template, scene.fitted, scene.faces, side, unwrapped=photos)

@@ -328,7 +328,7 @@ def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
     weights["lips"] = unwrap.weight * (unwrap.labels == FaceClass.LIPS) * inside["lips"]
     weights["brows"] = unwrap.weight * (unwrap.labels == FaceClass.BROWS)
     hidden = bare * (held_out.covered < _UNSEEN_COVERAGE)
-    face = unwrap.with_hair * np.isin(unwrap.labels, _FACE) * inside["face"]
+    face = unwrap.visible * np.isin(unwrap.labels, _FACE) * inside["face"]
 
     everywhere = median_difference(held_out.made, held_out.photo, bare)
     contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
