@@ -185,19 +185,22 @@ def hair_density(
     pixels: np.ndarray, hair: np.ndarray, skin: np.ndarray, upward: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """(H, W) ``HairView.dense`` on top of the head, 1 elsewhere, and how much of the hair on top is thin: its hue is
-    between that of the skin and that of the hair beside the head. Brightness does not tell, as scalps and hair shine.
+    between that of the skin and that of the hair beside the head. Scalps and hair shine, which hues (CIELAB a, b) do
+    not tell; those of hair in more light, up to the skin's lightness, grow with ``L + 16``. Either shows that it is full.
 
     pixels : (H, W, 3) uint8. hair, skin : (H, W) in [0, 1]. upward : (H, W) cosine to straight up.
     """
-    hue = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
-    beside = (hair > 0.9) & (upward < _SIDE)
-    if not beside.any() or not (skin > 0.9).any():
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    beside, bare = (hair > 0.9) & (upward < _SIDE), skin > 0.9
+    if not beside.any() or not bare.any():
         return np.ones_like(hair), 0.0
-    bare = np.median(hue[skin > 0.9], 0)
-    apart = np.median(hue[beside], 0) - bare
     weight = cv2.GaussianBlur(hair, (0, 0), _TOGETHER)
-    hue = cv2.GaussianBlur(hue * hair[..., None], (0, 0), _TOGETHER) / np.maximum(weight, 1e-3)[..., None]
-    share = ((hue - bare) @ apart + _HUE**2) / (float(apart @ apart) + _HUE**2)
+    light, share = (lab[..., :1] + 16) / (np.median(lab[bare, 0]) + 16), np.full_like(hair, -np.inf)
+    for hue, full in ((lab[..., 1:], _HUE**2), (lab[..., 1:] / np.minimum(light, 1), 0.0)):  # unsure: as full, thin
+        start = np.median(hue[bare], 0)
+        apart = np.median(hue[beside], 0) - start
+        hue = cv2.GaussianBlur(hue * hair[..., None], (0, 0), _TOGETHER) / np.maximum(weight, 1e-3)[..., None]
+        share = np.maximum(share, ((hue - start) @ apart + full) / (float(apart @ apart) + _HUE**2))
     top = np.clip((upward - _SIDE) / (_TOP - _SIDE), 0, 1)
     thin = top * np.clip((_MIXED[1] - share) / (_MIXED[1] - _MIXED[0]), 0, 1)
     return 1 - thin, float((hair * thin).sum() / max((top * hair).sum(), 1.0))

@@ -115,16 +115,20 @@ def test_beside_the_border_of_the_file_labels_do_not_end_the_hair(template: Temp
     assert view.visible[start + 12].min() == 1
 
 
-@pytest.mark.parametrize(("colour", "least", "most"), [
-    ((70, 55, 45), 1.0, 1.0), ((150, 135, 125), 0.9, 1.0), ((148, 116, 101), 0.2, 0.8), ((235, 190, 170), 0.0, 0.2),
+@pytest.mark.parametrize(("sides", "colour", "least", "most"), [
+    ((70, 55, 45), (70, 55, 45), 1.0, 1.0), ((70, 55, 45), (150, 135, 125), 0.9, 1.0),
+    ((49, 38, 20), (108, 86, 47), 0.9, 1.0), ((70, 55, 45), (139, 107, 87), 0.2, 0.8),
+    ((70, 55, 45), (225, 182, 154), 0.0, 0.2),
 ])  # fmt: skip
-def test_hair_on_top_is_as_dense_as_its_hue_is_that_of_hair(colour: tuple[int, ...], least: float, most: float) -> None:
-    """Hair of the sides' colour, the same in the sun, half skin and half hair, and a scalp that shines: parsing nets
-    call all of them hair, and all of them were full hair."""
+def test_hair_on_top_is_as_dense_as_its_hue_is_that_of_hair(
+    sides: tuple[int, ...], colour: tuple[int, ...], least: float, most: float
+) -> None:
+    """Hair of the sides' colour, the same with gloss, brown hair in four times the light (which came bald), half skin
+    and half hair, and a scalp that shines: parsing nets call all of them hair."""
     hair, skin = np.zeros((2, 60, 60), np.float32)
     hair[:40], skin[40:] = 1, 1
-    pixels = np.where(np.arange(60)[:, None, None] < 20, colour, (70, 55, 45)) * np.ones((60, 60, 1))
-    pixels[40:] = 205, 160, 145
+    pixels = np.where(np.arange(60)[:, None, None] < 20, colour, sides) * np.ones((60, 60, 1))
+    pixels[40:] = 189, 146, 118
     upward = np.where(np.arange(60)[:, None] < 20, 1.0, 0.0) * np.ones((60, 60))
     dense, much = hair_density(pixels.astype(np.uint8), hair, skin, upward)
     assert least <= np.median(dense[4:12]) <= most
