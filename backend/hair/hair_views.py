@@ -186,7 +186,7 @@ def hair_density(
 ) -> tuple[np.ndarray, float]:
     """(H, W) ``HairView.dense`` on top of the head, 1 elsewhere, and how much of the hair on top is thin: its hue is
     between that of the skin and that of the hair beside the head. Scalps and hair shine, which hues (CIELAB a, b) do
-    not tell; those of hair in more light, up to the skin's lightness, grow with ``L + 16``. Either shows that it is full.
+    not tell; those of hair in more light, up to the skin's lightness, grow with ``L + 16``. Either tells.
 
     pixels : (H, W, 3) uint8. hair, skin : (H, W) in [0, 1]. upward : (H, W) cosine to straight up.
     """
