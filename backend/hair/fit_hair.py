@@ -26,7 +26,15 @@ from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import HairSurface, HullGrid, hair_coverage, hair_surface, hull_grid, view_votes
+from backend.hair.hair_surface import (
+    HairSurface,
+    HullGrid,
+    hair_coverage,
+    hair_surface,
+    hats_over,
+    hull_grid,
+    view_votes,
+)
 from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
     Parting,
@@ -250,8 +258,8 @@ def _photo_hair(grid: HullGrid, view: HairView, face: PhotoFace, told: np.ndarra
     dark = np.nan
     if hair[some].sum() > 20 and skin[some].sum() > 20:
         dark = float(np.log((np.median(light[hair[some]]) + 0.002) / (np.median(light[skin[some]]) + 0.002)))
-    there, sure = (each[:, :LOWEST] for each in hair_coverage(grid, told * view.trust, (view,)))
-    return _PhotoHair(there, sure, dark, float(beard.sum() / max((beard | skin).sum(), 1)))
+    there, sure = hair_coverage(grid, told * view.trust, (view,), hats_over(grid, (view,)))
+    return _PhotoHair(there[:, :LOWEST], sure[:, :LOWEST], dark, float(beard.sum() / max((beard | skin).sum(), 1)))
 
 
 def _difference(one: _PhotoHair, other: _PhotoHair, area: np.ndarray) -> float:
@@ -373,9 +381,11 @@ def fit_hair(
         hidden = all(float(view.visible.mean()) < 0.98 for view in views)
         return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
     photos = {photo.name: photo for photo in fitted.photos}
-    of_look = replace(fitted, photos=tuple(photos.pop(name) for name in look.photos))
-    combed = (told_style, told.hangs, told.tight, parting)
-    strands = hair_of_views(template, of_look, faces, views, votes, grid, *combed, tuple(photos.values()))
+    of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
+    others = tuple(photo for photo in fitted.photos if photo.name not in look.photos)
+    strands = hair_of_views(
+        template, of_look, faces, views, votes, grid, told_style, told.hangs, told.tight, parting, others
+    )
     progress(STAGE, 1.0)
     return HairResult(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
 
@@ -449,14 +459,21 @@ def _led(views: Sequence[HairView]) -> tuple[HairView, ...]:
 
 def without_bald_top(face: PhotoFace) -> PhotoFace:
     """The face with what is labelled as hair and looks like its skin (``is_skin``) labelled as skin."""
-    skin, hair = (face.labels == kind for kind in (FaceClass.SKIN, FaceClass.HAIR))
-    if face.monochrome or not skin.any():
+    apart = lab_beside_skin(face)
+    if apart is None:
         return face
+    lighter, *hue = np.moveaxis(apart, -1, 0)
+    top = (face.labels == FaceClass.HAIR) & is_skin(np.hypot(*hue), lighter)
+    return replace(face, labels=np.where(top, np.uint8(FaceClass.SKIN), face.labels))
+
+
+def lab_beside_skin(face: PhotoFace) -> np.ndarray | None:
+    """(H, W, 3) CIELAB of a face's pixels less the median of its skin; None without colour or skin."""
+    skin = face.labels == FaceClass.SKIN
+    if face.monochrome or not skin.any():
+        return None
     lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    lighter, *hue = np.moveaxis(lab - np.median(lab[skin], 0), -1, 0)
-    labels = face.labels.copy()
-    labels[hair & is_skin(np.hypot(*hue), lighter)] = FaceClass.SKIN
-    return replace(face, labels=labels)
+    return lab - np.median(lab[skin], 0)
 
 
 def is_skin(hue: np.ndarray | float, lighter: np.ndarray | float, most: float = _SKIN_LIKE) -> np.ndarray | bool:
@@ -500,13 +517,12 @@ def beside_skin(
     of the hair's outside that are compared; None: all that is labelled."""
     photos, apart = {photo.name: photo for photo in fitted.photos}, []
     for face in faces:
-        hair, skin = face.labels == kind, face.labels == FaceClass.SKIN
-        if face.name not in photos or not skin.any() or face.monochrome:
+        lab, hair = lab_beside_skin(face) if face.name in photos else None, face.labels == kind
+        if lab is None:
             continue
-        lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
         there = lab[hair] if part is None else lab[_labelled(hair, photos[face.name].camera, *part)]
         if len(there) >= (1 if part is None else _LEAST_PLACES):
-            apart.append(np.median(there, 0) - np.median(lab[skin], 0))
+            apart.append(np.median(there, 0))
     lighter, *hue = np.median(apart, 0) if apart else (0.0, np.inf, 0.0)
     return float(np.hypot(*hue)), float(lighter)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -214,6 +215,7 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
     top = surface.coverage * (grid.s < _TOP) * (np.abs(grid.azimuth) < _PARTED) * grid.radius
     total, patch = max(float((top * weight).sum()), 1e-9), _PATCH / (STEP * 2 * np.pi / COLUMNS)
 
+    @cache
     def agreement(way: Parting) -> np.ndarray:
         each = combing(surface, way)
         return top * np.einsum("crij,cri,crj->cr", tensor, each, each) / total

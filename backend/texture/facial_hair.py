@@ -20,7 +20,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import apart, outside
-from backend.hair.fit_hair import beside_skin, is_skin
+from backend.hair.fit_hair import beside_skin, is_skin, lab_beside_skin
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -132,12 +132,12 @@ def without_false_beards(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tupl
 
 def _hands(face: PhotoFace) -> np.ndarray:
     """(H, W) bool parts of a photo's facial hair that are as light as its skin, and of its hue."""
-    bearded, skin = (face.labels == kind for kind in (FaceClass.FACIAL_HAIR, FaceClass.SKIN))
-    if face.monochrome or not bearded.any() or not skin.any():
+    bearded = face.labels == FaceClass.FACIAL_HAIR
+    lab = lab_beside_skin(face) if bearded.any() else None
+    if lab is None:
         return np.zeros(bearded.shape, bool)
-    lab = cv2.cvtColor(face.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     count, part = cv2.connectedComponents(bearded.astype(np.uint8))
-    apart = [np.median(lab[part == number], 0) - np.median(lab[skin], 0) for number in range(1, count)]
+    apart = [np.median(lab[part == number], 0) for number in range(1, count)]
     return np.array([False, *(is_skin(float(np.hypot(*hue)), float(light), HAND) for light, *hue in apart)])[part]
 
 
