@@ -1,4 +1,4 @@
-"""Beards and brows as strands: where photos label them, beards longer than stubble, and nowhere else."""
+"""Beards and brows as strands: where photos label them, long ones, and nowhere else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from backend.texture.surface import head_surface, texture_space
 
 SIZE = 256
 DARK = -1.2
-"""Log units by which a beard is darker than the skin; stubble by a fifth of it."""
+"""Log units by which a beard is darker than the skin."""
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,13 @@ def test_roots_stand_where_photos_label_facial_hair(scene: Scene, full: facial_h
 
 
 def test_a_longer_beard_in_the_photos_has_longer_strands(scene: Scene, full: facial_hair.FacialHair) -> None:
-    short = beard_of(scene.template, scene.fitted, [labelled(face) for face in scene.faces], painted(scene, DARK))
+    short = beard_of(scene.template, scene.fitted, [labelled(face, 24) for face in scene.faces], painted(scene, DARK))
     longest = [
         np.quantile(np.linalg.norm(np.diff(one.strands.points, axis=1), axis=-1).sum(1), 0.98) for one in (short, full)
     ]
     camera = scene.fitted.photos[1].camera
     hangs = 40 * 0.9 / camera.intrinsics[1, 1]
-    assert 0.006 < longest[0] < 0.02
+    assert 0.006 < longest[0] < 0.7 * longest[1]
     assert longest[1] == pytest.approx(hangs, rel=0.5)
 
 
@@ -154,8 +154,8 @@ def test_a_moustache_grows_below_the_nose_too(scene: Scene) -> None:
     assert ((np.abs(away[:, 0]) < 0.006) & (away[:, 1] > 0.006)).sum() >= 3
 
 
-@pytest.mark.parametrize(("label", "dark"), [(False, 0.0), (True, 0.2 * DARK)], ids=["shaved", "stubble"])
-def test_shaved_faces_and_stubble_get_none_and_keep_their_texture(scene: Scene, label: bool, dark: float) -> None:
+@pytest.mark.parametrize(("label", "dark"), [(False, 0.0), (True, DARK)], ids=["shaved", "short"])
+def test_shaved_faces_and_short_beards_get_none_and_keep_their_texture(scene: Scene, label: bool, dark: float) -> None:
     faces = [labelled(face, log=dark) if label else face for face in scene.faces]
     albedo = painted(scene, dark)
     found = beard_of(scene.template, scene.fitted, faces, albedo)
