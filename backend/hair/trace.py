@@ -378,7 +378,7 @@ _SHORTEST, _STUBBLE = 0.02, 0.003
 _FALLEN, _NAPE = 0.012, 0.025
 """Metres beyond the usual hairline: hair that ends there has fallen over skin, so it is as long as its way. Behind the
 ears, where photos rarely show where hair ends, it must fall further by the second."""
-_STEEP = 3.0
+_STEEP = 8.0
 """Greatest rise of a hair relative to its way along the head."""
 _OUTER, _INNER, _PROUD = 1.6, 0.4, 0.15
 """Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``. Of
@@ -388,7 +388,7 @@ _UNDER, _STRAY = 0.5, 0.07
 _OUTERMOST, _LEAST_RISE = 0.4, 0.25
 """Share of a lock's width by which its outermost hairs stand off its guide, on the mean from root to tip; and least
 share of the hair's height at which guides lie, where locks are wider than the hair is high."""
-_RISEN = 0.015
+_RISEN = 0.006
 """Metres after which a hair has risen to its place among others; hair that ends on the scalp rises to its tip."""
 _NECK, _LEVEL, _ROUNDED = 0.66, 0.2, 3.0
 """Metres of height below which hair stands off level: share of the hull's rise and fall that it follows there, and
@@ -397,6 +397,9 @@ chest, strands that follow its normal turn upwards and to the side."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
 """Share by which locks of one place differ in length at random: of hair that stays on the scalp, cut in layers, and of
 the way over skin of hair that falls further."""
+_WISP, _HANGS, _SAME_WAY = 0.02, 0.08, 3.0
+"""Metres between the roots of wisps, and of way from which on hair comes together; after twice that it has. How many
+times as far from its wisp's middle as at the root hair runs another way."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
 up."""
@@ -448,7 +451,9 @@ def trace_guides(
     loose = np.where(fallen > _FALLEN, _RAGGED_FALL * np.minimum(fallen, lengths), _RAGGED * lengths)
     lengths = lengths - loose * generator.random(len(lengths))
     guides = _ended(_lifted(surface, field, paths, lengths, generator), views)
-    return gathered(guides, knot, generator) if knot else guides
+    if knot:
+        return gathered(guides, knot, generator)
+    return in_wisps(guides, generator) if falls(surface) else guides
 
 
 def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -744,6 +749,22 @@ def _lifted(
     ground = np.where(np.repeat(falls_over, count)[:, None], grid.at(grid.points, a, s), grid.at(grid.skin, a, s))
     place = ground + rise[:, None] * unit_vectors(grid.at(_off(grid), a, s))
     return [place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])]
+
+
+def in_wisps(guides: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Guides (G, P, 3) of evenly spaced points that come together in wisps on their way, each wisp more or less; what
+    runs another way than the wisp's middle, as across a parting, stays."""
+    middles = guides[apart(guides[:, 0], _WISP)]
+    away, near = cKDTree(middles[:, 0]).query(guides[:, 0])
+    step, own = (np.linalg.norm(each[:, 1] - each[:, 0], axis=-1)[:, None] for each in (middles[near], guides))
+    rows, point = np.arange(len(guides))[:, None], np.arange(guides.shape[1])
+    common = np.minimum(point, (point[-1] * step / own).astype(int))  # until the shorter one of both ends
+    place = np.minimum(common * own / step, point[-1] - 1e-6)
+    low, part = place.astype(int), (place % 1)[..., None]
+    to = middles[near][rows, low] * (1 - part) + middles[near][rows, low + 1] * part - guides[rows, common]
+    widened = np.linalg.norm(to, axis=-1) / np.maximum(away, _NARROWEST)[:, None]
+    share = generator.random(len(middles))[near, None] * np.clip(point * own / _HANGS - 1, 0, 1)
+    return guides + ((share * np.clip(_SAME_WAY - widened, 0, 1))[..., None] * to).astype(np.float32)
 
 
 def _off(grid: HullGrid) -> np.ndarray:

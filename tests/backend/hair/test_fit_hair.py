@@ -43,6 +43,7 @@ from backend.hair.trace import (
     combing,
     direction_field,
     find_parting,
+    in_wisps,
     lock_widths,
     trace_guides,
 )
@@ -199,6 +200,36 @@ def test_no_strand_runs_along_the_parting(parted: np.ndarray) -> None:
     at_line = (np.abs(parted[..., 0]) < 0.008) & (parted[..., 2] > 0.06)
     ahead = np.ptp(np.where(at_line, parted[..., 2], parted[:, :1, 2]), axis=1)
     assert (ahead > 0.02).sum() <= 2
+
+
+def test_hair_beside_a_parting_stands_and_falls_over(template: Template) -> None:
+    """It rose at a slant to both sides: a trench as deep as the hair is high, and as wide."""
+    grid = hull_grid(template, template.vertices)
+    below, full = grid.s - grid.line[:, None], np.ones((COLUMNS, ROWS))
+    surface = HairSurface(grid, (below < 0.15) * full, (below < 0) * full, 0.024 * full, full)
+    guides = trace_guides(surface, direction_field(surface, (), STYLES["side part"]), ())
+    t = np.linspace(0, 1, 8)[:, None, None, None]
+    points = (guides[:, :-1] * (1 - t) + guides[:, 1:] * t).reshape(-1, 3)
+    points = points[(np.abs(points[:, 0]) < 0.006) & (points[:, 2] > 0.05) & (points[:, 1] > 0.80)]
+    high = cKDTree(grid.points.reshape(-1, 3)).query(points)[0]
+    cell = np.floor(points[:, 2] / 0.006)
+    assert np.mean([high[cell == each].max() for each in np.unique(cell)]) > 0.017
+
+
+@pytest.mark.parametrize("length, least, most", [(0.06, 0.99, 1.01), (0.25, 0.4, 0.75)])
+def test_long_hair_comes_together_in_wisps(length: float, least: float, most: float) -> None:
+    """Guides hung side by side, evenly: an unbroken, dull curtain."""
+    roots = np.random.default_rng(0).uniform(-0.06, 0.06, (600, 3)) * [1.0, 0.0, 1.0]
+    side = np.sign(roots[:, :1])
+    guides = (
+        roots[:, None]
+        + np.linspace(0, length, 24)[:, None] * unit_vectors(side * [0.8, 0, 0] + [0.0, -0.6, 0.0])[:, None]
+    )
+    wisps = in_wisps(guides.astype(np.float32), np.random.default_rng(0))
+    near = [np.median(cKDTree(each[:, -1]).query(each[:, -1], k=5)[0][:, 1:]) for each in (guides, wisps)]
+    assert least < near[1] / near[0] < most
+    assert (side[:, 0] * wisps[:, -1, 0] > 0).all(), "none is drawn over the parting"
+    np.testing.assert_array_equal(wisps[:, 0], guides[:, 0].astype(np.float32))
 
 
 def test_locks_beside_the_face_do_not_hang_before_it(template: Template) -> None:
