@@ -345,8 +345,6 @@ def _tangent(vectors: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return unit_vectors(vectors - (vectors * normal).sum(-1, keepdims=True) * normal)
 
 
-ROOTS = 1500
-"""Roots over the whole area that may have hair, 6 mm apart, half a lock."""
 GUIDE_POINTS = 24
 """Points of a guide: 2 cm apart in hair of half a metre, which bends over shoulders within 5 cm."""
 _PACE = 0.004
@@ -408,9 +406,10 @@ _DENSE, _THINNED = 0.001, 0.8
 from which strands are walked back, which also fill what is above."""
 _EVEN = np.array([0.7548776662466927, 0.5698402909980532])
 """Steps of the evenly spread sequence R2 in two dimensions."""
-_CANDIDATES, _STANDING = 8, 0.004
-"""Roots of hair that stands: that many times ``ROOTS`` to choose from, and metres between those chosen, some 3,000 on a
-head. The sequence alone has rows, and bare skin between them."""
+_CANDIDATES, _STANDING, _LYING, _INWARDS = 12_000, 0.004, 0.0051, 0.62
+"""Places to choose roots from; least metres between those chosen, of hair that stands, some 2,000 on a head, and of
+hair that lies, some 1,200, at 10 cm from the crown; and power of an even number that gives the way from the crown, near
+which hair that lies is denser, as it makes the outline. The sequence alone has rows, and bare skin between them."""
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
@@ -458,16 +457,18 @@ def trace_guides(
 
 def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -> tuple[np.ndarray, np.ndarray]:
     """Azimuths and s of roots, spread evenly, as dense as hair grows there; everywhere alike if hair ``stands``."""
-    grid, count = surface.grid, (_CANDIDATES if stands else 1) * ROOTS
-    place = (np.arange(count)[:, None] * _EVEN + 0.5) % 1
+    grid = surface.grid
+    place = (np.arange(_CANDIDATES)[:, None] * _EVEN + 0.5) % 1
     azimuth = (place[:, 0] - 0.5) * 2 * np.pi
-    s = place[:, 1] ** 0.62 * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
+    s = place[:, 1] ** _INWARDS * (np.interp(azimuth, grid.azimuth[:, 0], grid.line, period=2 * np.pi) + 0.03)
     grows = grid.at(surface.roots, azimuth, s)
-    if stands:  # bald spots would show
-        kept = np.flatnonzero(grows > 0.5)
-        kept = kept[apart(grid.at(grid.points, azimuth[kept], s[kept]), _STANDING)]
+    kept = np.flatnonzero(grows > (0.5 if stands else 0.25))  # of hair that stands, bald spots would show
+    places = grid.at(grid.points, azimuth[kept], s[kept]) - grid.points[0, 0]
+    if stands:
+        kept = kept[apart(places, _STANDING)]
     else:
-        kept = grows > 0.25 + 0.5 * generator.random(count) * (grows < 0.75)
+        kept = kept[apart(places * (10 * s[kept, None]) ** (0.5 / _INWARDS - 1), _LYING)]
+        kept = kept[(grows[kept] > 0.75) | (grows[kept] > 0.25 + 0.5 * generator.random(len(kept)))]
     return azimuth[kept], s[kept]
 
 
@@ -796,18 +797,18 @@ def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | No
     if style is not None and style.rope:
         return np.full(len(guides), style.rope, np.float32)
     meeting = _meeting(guides[:, 0])
-    some = guides[:, : -guides.shape[1] // 6 : 3].astype(np.float64)  # tips hang out of the hair's border
     normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
     width, narrow = meeting, np.ones(len(guides), bool)
     for share in _NARROWER:
         if not narrow.any():
             break
         width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
-        edges = lock_edges(some[narrow], width[narrow], normals[narrow], count=4)
+        edges = lock_edges(guides.astype(np.float64), width, normals, count=4)[narrow]
+        edges = edges[:, :, : -guides.shape[1] // 6 : 3]  # tips hang out of the hair's border
         told = sum((votes(edges, view) * view.trust for view in views), np.zeros(edges.shape[:-1]))
         own = told[:, :1] > 0
         beyond = ((told < 0) & own)[:, 1:].sum(2) / np.maximum(own.sum(2), 1)
-        narrow[narrow] = beyond.max(1) > _BEYOND
+        narrow[narrow] = (beyond.max(1) > _BEYOND) | (told[:, 0].max(1) < 0)  # the latter are outside hair as a whole
     return np.where(narrow, _NARROWEST, width).astype(np.float32)
 
 

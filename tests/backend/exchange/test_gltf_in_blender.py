@@ -73,6 +73,8 @@ def test_layers_of_cards_are_as_light_as_their_hair(hand_made_asset: FaceAsset, 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=str(tmp_path / "face.glb"))
     scene = bpy.context.scene
+    shown = {obj.name for obj in bpy.context.view_layer.objects}
+    assert "hair" in shown and not {"hair_lod1", "hair_lod2"} & shown, "coarser levels would lie over the finest"
     for obj in scene.objects:
         obj.hide_render = obj.name != "hair"
     scene.render.engine, scene.cycles.device, scene.cycles.samples = "CYCLES", "CPU", 16
