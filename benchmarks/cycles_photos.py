@@ -196,16 +196,22 @@ def draw(source: foreign.HeadSource, number: int, photo: int, folder: Path, skin
     target = picture_path(folder, photo, skin)
     target.parent.mkdir(exist_ok=True)
     rendered = target.with_suffix(".png")
-    photograph(shot, generator, middle, seed * 100 + photo, foreign.PICTURE_SIDE, rendered)
+    photograph(shot, generator, middle, seed * 100 + photo, (foreign.PICTURE_SIDE, SAMPLES), rendered)
     picture = np.asarray(Image.open(rendered).convert("RGB"), dtype=np.float64) / 255
     rendered.unlink()
     write_bytes(target, phone_jpeg(picture, generator))
 
 
 def photograph(
-    shot: foreign.Shot, generator: np.random.Generator, middle: np.ndarray, seed: int, side: int, target: Path
+    shot: foreign.Shot,
+    generator: np.random.Generator,
+    middle: np.ndarray,
+    seed: int,
+    size: tuple[int, int],
+    target: Path,
 ) -> None:
-    """Render the scene around a face at ``middle`` in one of ``LIGHTS`` into a PNG of ``side`` pixels."""
+    """Render the scene around a face at ``middle`` in one of ``LIGHTS`` into a PNG; ``size`` : pixels a side, samples
+    a pixel."""
     camera = bpy.data.cameras.new("camera")
     camera.lens, camera.sensor_width, camera.clip_start = shot.lens, foreign.FILM, 0.01
     camera.dof.use_dof, camera.dof.aperture_fstop = True, shot.aperture
@@ -217,9 +223,9 @@ def photograph(
     scene.camera = item
     set_light(LIGHTS[int(generator.integers(len(LIGHTS)))], middle, shot.position, generator)
     scene.render.engine = "CYCLES"
-    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = SAMPLES, True, 4
+    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = size[1], True, 4
     scene.cycles.seed = seed
-    scene.render.resolution_x = scene.render.resolution_y = side
+    scene.render.resolution_x = scene.render.resolution_y = size[0]
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
     scene.view_settings.view_transform = str(generator.choice(["Standard", "AgX", "Filmic"]))
     scene.render.image_settings.file_format = "PNG"
@@ -244,13 +250,14 @@ def draw_hair(number: int, source: Path, folder: Path) -> None:
         bpy.context.scene.cycles.transparent_max_bounces = 64
         generator = np.random.default_rng([2026, number, photo])
         shot = hair_meshes.shot(template, neutral, *way)
-        photograph(shot, generator, head.middle, photo, hair_meshes.SIDE, target)
+        photograph(shot, generator, head.middle, photo, (hair_meshes.SIDE, SAMPLES // 2), target)
 
 
 def add_hair(hair: hair_meshes.HairMesh) -> None:
     """Add a hair mesh with the colours and the alpha of its texture."""
     mesh = bpy.data.meshes.new("hair")
     mesh.from_pydata(blender(hair.proxy.points).tolist(), [], hair.proxy.quads.tolist())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(hair.proxy.quads), bool))
     mesh.uv_layers.new().data.foreach_set("uv", hair.proxy.uv[hair.proxy.uv_quads].astype(np.float32).ravel())
     material = bpy.data.materials.new("hair")
     material.use_nodes = True
