@@ -21,7 +21,11 @@ from scipy.ndimage import gaussian_filter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from backend.errors import LikenessError
+from backend.geometry.template import load_template
+from backend.hair.hair_views import body_mesh
 from trainer.engine.disk_cache import save_arrays, write_bytes
+from trainer.evaluate import hair_meshes
 from trainer.evaluate.foreign import SKINS
 from trainer.heads import foreign
 from trainer.heads.photographs import subdivide_midpoint
@@ -189,6 +193,25 @@ def draw(source: foreign.HeadSource, number: int, photo: int, folder: Path, skin
     if head.torso:
         add_torso(head, shirt)
     shot, generator = foreign.shot_of(seed, photo, marks)
+    target = picture_path(folder, photo, skin)
+    target.parent.mkdir(exist_ok=True)
+    rendered = target.with_suffix(".png")
+    photograph(shot, generator, middle, seed * 100 + photo, (foreign.PICTURE_SIDE, SAMPLES), rendered)
+    picture = np.asarray(Image.open(rendered).convert("RGB"), dtype=np.float64) / 255
+    rendered.unlink()
+    write_bytes(target, phone_jpeg(picture, generator))
+
+
+def photograph(
+    shot: foreign.Shot,
+    generator: np.random.Generator,
+    middle: np.ndarray,
+    seed: int,
+    size: tuple[int, int],
+    target: Path,
+) -> None:
+    """Render the scene around a face at ``middle`` in one of ``LIGHTS`` into a PNG; ``size`` : pixels a side, samples
+    a pixel."""
     camera = bpy.data.cameras.new("camera")
     camera.lens, camera.sensor_width, camera.clip_start = shot.lens, foreign.FILM, 0.01
     camera.dof.use_dof, camera.dof.aperture_fstop = True, shot.aperture
@@ -200,19 +223,51 @@ def draw(source: foreign.HeadSource, number: int, photo: int, folder: Path, skin
     scene.camera = item
     set_light(LIGHTS[int(generator.integers(len(LIGHTS)))], middle, shot.position, generator)
     scene.render.engine = "CYCLES"
-    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = SAMPLES, True, 4
-    scene.cycles.seed = seed * 100 + photo
-    scene.render.resolution_x = scene.render.resolution_y = foreign.PICTURE_SIDE
+    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = size[1], True, 4
+    scene.cycles.seed = seed
+    scene.render.resolution_x = scene.render.resolution_y = size[0]
     scene.render.threads_mode, scene.render.threads = "FIXED", 1
     scene.view_settings.view_transform = str(generator.choice(["Standard", "AgX", "Filmic"]))
     scene.render.image_settings.file_format = "PNG"
-    target = picture_path(folder, photo, skin)
-    target.parent.mkdir(exist_ok=True)
-    scene.render.filepath = str(target.with_suffix(".png"))
+    scene.render.filepath = str(target)
     bpy.ops.render.render(write_still=True)
-    picture = np.asarray(Image.open(scene.render.filepath).convert("RGB"), dtype=np.float64) / 255
-    Path(scene.render.filepath).unlink()
-    write_bytes(target, phone_jpeg(picture, generator))
+
+
+def draw_hair(number: int, source: Path, folder: Path) -> None:
+    """Render and write the missing pictures of MakeHuman's hair mesh in ``source``, the same head under each."""
+    template, base = load_template(), hair_meshes.adult()
+    neutral, mesh = hair_meshes.on_template(template, base), hair_meshes.read_hair_mesh(source, base)
+    head, body = hair_meshes.bare_head(template, neutral), body_mesh(neutral[: template.head.vertex_stop], template)
+    for photo, way in enumerate(hair_meshes.SEEN):
+        target = folder / f"{photo}.png"
+        if target.exists():
+            continue
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        add_head(head, np.random.default_rng(2026))
+        add_part("shirt", *body, np.full((len(body[0]), 3), 0.1), 0.8, 0.0)
+        add_hair(mesh)
+        folder.mkdir(parents=True, exist_ok=True)
+        bpy.context.scene.cycles.transparent_max_bounces = 64
+        generator = np.random.default_rng([2026, number, photo])
+        shot = hair_meshes.shot(template, neutral, *way)
+        photograph(shot, generator, head.middle, photo, (hair_meshes.SIDE, SAMPLES // 2), target)
+
+
+def add_hair(hair: hair_meshes.HairMesh) -> None:
+    """Add a hair mesh with the colours and the alpha of its texture."""
+    mesh = bpy.data.meshes.new("hair")
+    mesh.from_pydata(blender(hair.proxy.points).tolist(), [], hair.proxy.quads.tolist())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(hair.proxy.quads), bool))
+    mesh.uv_layers.new().data.foreach_set("uv", hair.proxy.uv[hair.proxy.uv_quads].astype(np.float32).ravel())
+    material = bpy.data.materials.new("hair")
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    shader, picture = nodes["Principled BSDF"], nodes.new("ShaderNodeTexImage")
+    picture.image = bpy.data.images.load(str(hair.texture))
+    for ours, theirs in (("Color", "Base Color"), ("Alpha", "Alpha")):
+        links.new(picture.outputs[ours], shader.inputs[theirs])
+    mesh.materials.append(material)
+    bpy.context.collection.objects.link(bpy.data.objects.new("hair", mesh))
 
 
 def picture_path(folder: Path, photo: int, skin: int) -> Path:
@@ -247,7 +302,15 @@ def main() -> None:
         "--looks", type=int, default=foreign.LOOKS_PER_SCAN, help="of each real scan that are drawn, a skin each (3)"
     )
     parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
+    parser.add_argument("--hair", action="store_true", help="draw MakeHuman's hair meshes: evaluate hair --meshes OUT")
     arguments = parser.parse_args()
+    if arguments.hair:
+        for number, (name, folder) in enumerate(hair_meshes.hair_meshes().items()):
+            try:
+                draw_hair(number, folder, arguments.out / name)
+            except LikenessError as error:
+                print(error)
+        return
     source = foreign.SOURCES[arguments.heads_from]
     wanted = [(photo, 0) for photo in range(arguments.photos)]
     wanted += [(0, skin + 1) for skin in range(arguments.skins)]

@@ -604,6 +604,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
     parser.add_argument("--curl", type=Path, help="folder of the people of curl_labels.csv: how their hair curls")
     parser.add_argument("--low", type=Path, help="folder of the public-domain portraits: whether low hair is found")
+    parser.add_argument("--meshes", type=Path, help="folder that benchmarks/cycles_photos.py --hair drew: known hair")
     parser.add_argument(
         "--pairs", type=Path, help="write a sheet of photos' and drawn hair to be paired by eye, and its key"
     )
@@ -614,7 +615,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures ``hair.…`` (mean over people), the same per person under ``person.NAME.``, and with the options
-    ``curl.…``, ``low.…`` and ``pairs.rank_one``."""
+    ``curl.…``, ``low.…``, ``meshes.…`` and ``pairs.rank_one``."""
+    if arguments.meshes:
+        from trainer.evaluate.hair_meshes import mesh_truth
+
+        return mesh_truth(arguments.meshes, console)
     if arguments.curl:
         return curl_figures(arguments.curl)
     if arguments.low:

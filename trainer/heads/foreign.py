@@ -434,12 +434,12 @@ class Shot:
     roll: float
     focus: float
 
-    def camera(self) -> Camera:
-        """The camera of the picture of ``PICTURE_SIDE`` pixels a side."""
+    def camera(self, side: int = PICTURE_SIDE) -> Camera:
+        """The camera of the picture of ``side`` pixels a side."""
         away = self.position - self.aim
-        distance, focal = float(np.linalg.norm(away)), PICTURE_SIDE * self.lens / FILM
+        distance, focal = float(np.linalg.norm(away)), side * self.lens / FILM
         angles = np.degrees([np.arctan2(-away[0], away[2]), -np.arcsin(away[1] / distance), self.roll])
-        return look_at(*angles, distance, focal, (PICTURE_SIDE, PICTURE_SIDE), self.aim)
+        return look_at(*angles, distance, focal, (side, side), self.aim)
 
 
 def shot_of(seed: int, photo: int, marks: np.ndarray) -> tuple[Shot, np.random.Generator]:

@@ -74,9 +74,9 @@ class Proxy:
     uv_quads: np.ndarray
 
 
-def read_proxy(folder: Path) -> Proxy:
-    """Read the ``.obj`` and ``.mhclo`` of a part and place it on the base mesh."""
-    base = read_base_mesh().vertices
+def read_proxy(folder: Path, base: np.ndarray | None = None) -> Proxy:
+    """Read the ``.obj`` and ``.mhclo`` of a part and place it on a body (19158, 3), or on the base mesh itself."""
+    base = read_base_mesh().vertices if base is None else base
     uv, quads, uv_quads = [], [], []
     for line in next(folder.glob("*.obj")).read_text().splitlines():
         words = line.split()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -67,31 +67,9 @@ def strands(template: Template, style: str) -> HairStrands:
 
 
 def figures_of(overlap: float, **others: float) -> HairFigures:
-    known = dict.fromkeys(
-        (
-            "lead_overlap",
-            "angle",
-            "seen_angle",
-            "lead_angle",
-            "hairline",
-            "missed",
-            "beside",
-            "face_hidden",
-            "in_skull",
-            "in_ear",
-            "in_eyes",
-            "brightness",
-            "brightness_off",
-            "contrast",
-            "redder",
-            "red_off",
-            "bluer",
-            "blue_off",
-        ),
-        np.nan,
-    )
+    known = dict.fromkeys((field.name for field in fields(HairFigures)), np.nan) | {"overlap": overlap}
     known |= {"cap_overlap": 0.3, "gain": overlap - 0.3, "seen_overlap": 0.8, "found": 1.0, "seconds": 2.0}
-    return HairFigures(overlap=overlap, **(known | others))
+    return HairFigures(**(known | others))
 
 
 def test_hair_that_is_right_is_like_the_photo_left_out_and_the_fit_never_sees_that(template: Template) -> None:
