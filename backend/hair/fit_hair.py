@@ -375,42 +375,32 @@ def fit_hair(
     if told_style == "shaved":
         return HairResult(None, "The hairstyle was given as shaved.")
     told = told or hair_votes(template, fitted, faces)
-    grid, look, views, votes = told.grid, told.look, told.views, told.votes
+    look = told.look
     progress(STAGE, 0.4)
-    if sum(float((view.hair * view.visible).sum()) / view.pixels_per_metre**2 for view in views) < _LEAST_SEEN:
-        hidden = all(float(view.visible.mean()) < 0.98 for view in views)
+    if sum(float((view.hair * view.visible).sum()) / view.pixels_per_metre**2 for view in told.views) < _LEAST_SEEN:
+        hidden = all(float(view.visible.mean()) < 0.98 for view in told.views)
         return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
-    photos = {photo.name: photo for photo in fitted.photos}
-    of_look = replace(fitted, photos=tuple(photos[name] for name in look.photos))
-    others = tuple(photo for photo in fitted.photos if photo.name not in look.photos)
-    strands = hair_of_views(
-        template, of_look, faces, views, votes, grid, told_style, told.hangs, told.tight, parting, others
-    )
+    strands = hair_of_look(template, fitted, faces, told, told_style, parting)
     progress(STAGE, 1.0)
     return HairResult(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
 
 
-def hair_of_views(
+def hair_of_look(
     template: Template,
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
-    views: Sequence[HairView],
-    votes: Sequence[np.ndarray],
-    grid: HullGrid,
+    told: HairVotes,
     told_style: str = "auto",
-    long_hair: bool = False,
-    elsewhere: Sequence[HairView] = (),
     parting: Parting | None = None,
-    others: Sequence[FittedPhoto] = (),
 ) -> HairStrands | None:
-    """Hair of one look: ``fitted`` has only its photos, and ``views`` and ``votes`` (``view_votes``) are theirs, the
-    leading one first. The leading photo counts as much as all others together.
-
-    long_hair : whether other photos show that the person's hair is long; elsewhere : those of them in which it does not
-    hang; others : all of them. None if there is too little hair, or a shaved head.
-    """
-    views, style = _led(views), STYLES.get(told_style)
-    surface = hair_surface(grid, views, votes)
+    """Hair of the look ``told``, whose leading photo counts as much as all others together; None if there is too little
+    hair, or a shaved head. The other arguments are those of ``fit_hair``."""
+    of_look, others = (
+        tuple(photo for photo in fitted.photos if (photo.name in told.look.photos) == own) for own in (True, False)
+    )
+    fitted, grid = replace(fitted, photos=of_look), told.grid
+    views, style = _led(told.views), STYLES.get(told_style)
+    surface = hair_surface(grid, views, told.votes)
     if told_style == BALDING:
         surface = ring_alone(surface)
     low = style is None and top_height(surface) < _CROPPED and not falls(surface)
@@ -429,7 +419,7 @@ def hair_of_views(
     if curl.upright and falls(surface):
         curl = LONG_COILS
     if hue >= _STUBBLE_HUE and (style is None or style.tied):
-        knot = find_knot(surface, (*views, *elsewhere), long_hair or style is not None)
+        knot = find_knot(surface, (*views, *told.tight), told.hangs or style is not None)
         curl = curl if knot is None else CURLS[0]
     surface = replace(surface, height=np.maximum(surface.height - 0.5 * curl.radius, np.minimum(surface.height, 0.004)))
     guides = trace_guides(surface, direction_field(surface, views, style, knot, parting), views, curl=curl, knot=knot)

@@ -452,7 +452,7 @@ def trace_guides(
     guides = _ended(_lifted(surface, field, paths, lengths, generator), views)
     if knot:
         return gathered(guides, knot, generator)
-    return in_wisps(guides, generator) if falls(surface) else guides
+    return _ended(in_wisps(guides, generator), views) if falls(surface) else guides
 
 
 def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import make_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,10 +20,20 @@ from made_hair import grown, made_view
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.geometry.vectors import disc, unit_vectors
+from backend.geometry.vectors import arc_length, disc, points_along, unit_vectors
 from backend.hair.attach import attach
 from backend.hair.curl import STYLES, Style, curled, resampled_to
-from backend.hair.fit_hair import BALDING, fit_hair, hair_of_views, has_ring, is_skin, ring_alone, without_bald_top
+from backend.hair.fit_hair import (
+    BALDING,
+    HairVotes,
+    Look,
+    fit_hair,
+    hair_of_look,
+    has_ring,
+    is_skin,
+    ring_alone,
+    without_bald_top,
+)
 from backend.hair.hair_surface import (
     COLUMNS,
     ROWS,
@@ -208,12 +218,10 @@ def test_hair_beside_a_parting_stands_and_falls_over(template: Template) -> None
     below, full = grid.s - grid.line[:, None], np.ones((COLUMNS, ROWS))
     surface = HairSurface(grid, (below < 0.15) * full, (below < 0) * full, 0.024 * full, full)
     guides = trace_guides(surface, direction_field(surface, (), STYLES["side part"]), ())
-    t = np.linspace(0, 1, 8)[:, None, None, None]
-    points = (guides[:, :-1] * (1 - t) + guides[:, 1:] * t).reshape(-1, 3)
-    points = points[(np.abs(points[:, 0]) < 0.006) & (points[:, 2] > 0.05) & (points[:, 1] > 0.80)]
-    high = cKDTree(grid.points.reshape(-1, 3)).query(points)[0]
-    cell = np.floor(points[:, 2] / 0.006)
-    assert np.mean([high[cell == each].max() for each in np.unique(cell)]) > 0.017
+    own = guides[(np.abs(guides[:, 0, 0]) < 0.006) & (guides[:, 0, 2] > 0.05) & (guides[:, 0, 1] > 0.78)]
+    points = np.stack([points_along(guide, np.linspace(0, arc_length(guide)[-1], 200)) for guide in own])
+    high = cKDTree(grid.points.reshape(-1, 3)).query(points)[0] * (np.abs(points[..., 0]) < 0.008)
+    assert np.median(high.max(1)) > 0.018
 
 
 @pytest.mark.parametrize("length, least, most", [(0.06, 0.99, 1.01), (0.25, 0.4, 0.75)])
@@ -607,8 +615,9 @@ def test_locks_that_stand_hide_the_scalp_at_the_hairline(monkeypatch: pytest.Mon
     monkeypatch.setattr("backend.hair.fit_hair.strand_colours", lambda line, *_: (line[:, 0], line[:, 1]))
     grid = hull_grid(template, template.vertices)
     views = [made_view(template, yaw, layer(grid, 0.008)) for yaw in YAWS]
-    told, fitted = [view_votes(grid, view) for view in views], SimpleNamespace(neutral=template.vertices)
-    hair = hair_of_views(template, fitted, (), views, told, grid, "afro short")
+    told = HairVotes(grid, Look("", ()), views, [view_votes(grid, view) for view in views], False, ())
+    fitted = make_dataclass("Fitted", ["neutral", "photos"])(template.vertices, ())
+    hair = hair_of_look(template, fitted, (), told, "afro short")
     np.testing.assert_array_equal(hair.width, lock_widths(hair.points, ()))
 
 
