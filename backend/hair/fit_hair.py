@@ -26,15 +26,7 @@ from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import (
-    HairSurface,
-    HullGrid,
-    hair_coverage,
-    hair_surface,
-    hats_over,
-    hull_grid,
-    view_votes,
-)
+from backend.hair.hair_surface import HairSurface, HullGrid, hair_coverage, hair_surface, hull_grid, view_votes
 from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
     Parting,
@@ -258,7 +250,7 @@ def _photo_hair(grid: HullGrid, view: HairView, face: PhotoFace, told: np.ndarra
     dark = np.nan
     if hair[some].sum() > 20 and skin[some].sum() > 20:
         dark = float(np.log((np.median(light[hair[some]]) + 0.002) / (np.median(light[skin[some]]) + 0.002)))
-    there, sure = hair_coverage(grid, told * view.trust, (view,), hats_over(grid, (view,)))
+    there, sure = hair_coverage(grid, told * view.trust, (view,))
     return _PhotoHair(there[:, :LOWEST], sure[:, :LOWEST], dark, float(beard.sum() / max((beard | skin).sum(), 1)))
 
 
