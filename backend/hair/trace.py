@@ -39,9 +39,14 @@ _FRONT = np.radians(75.0)
 """Azimuth up to which hair on top belongs to the front."""
 _SWEPT = 0.7
 """How far hair at the sides runs backwards, relative to downwards, above a bare forehead."""
-_PARTINGS, _BACK, _LEAN, _FAN = (-0.05, -0.035, -0.02, 0.0, 0.02, 0.035, 0.05), (0.4, 1.0), 0.6, 0.03
+_PARTINGS, _BACK, _LEANS, _FAN = (
+    (-0.05, -0.035, -0.02, 0.0, 0.02, 0.035, 0.05),
+    (0.4, 1.0),
+    ((0.6, 1.0), (1.7, 0.3)),
+    0.03,
+)
 """Of the combings compared: metres of partings from the middle, how far hair runs backwards relative to aside, how far
-aside hair leans that is swept back over to one side, and metres over which hair turns that is swept back to both."""
+aside and backwards hair runs that is swept over to one side, and metres over which hair turns that is swept to both."""
 _TOP, _PARTED, _DEVIATIONS, _PATCH = 0.13, 1.4, 2.0, 0.0004
 """Metres from the crown and radians from the front where combings differ; and by how many standard deviations of the
 noise another than the usual must agree better, where lines err independently from one patch to the next, in square
@@ -114,7 +119,7 @@ def direction_field(
         parting, around = chosen, np.abs(grid.azimuth)
         top = np.clip((_TOP - grid.s) / _TOP_EDGE[0], 0, 1) * np.clip((_PARTED - around) / _TOP_EDGE[1], 0, 1)
         tensor, weight, top = tensor * (1 - top[..., None, None]), weight * (1 - top), top[..., None]
-        wanted = _combings(surface, chosen, over_forehead=True)
+        wanted = _combings(surface, chosen)
         below = usual if len(usual) == len(wanted) else usual[:1] * len(wanted)
         usual = [_tangent(top * way + (1 - top) * one, grid.normal) for way, one in zip(wanted, below, strict=True)]
     swept = knot is None and len(usual) == 1
@@ -187,12 +192,13 @@ def along_hairline(surface: HairSurface, way: np.ndarray) -> np.ndarray:
 class Parting:
     """How hair on top is combed: away from the line x = ``offset`` (metres, to the person's left) with strength
     ``aside``, and backwards with strength ``back``. ``turn`` : metres over which it turns from one side to the other;
-    0: it parts there."""
+    0: it parts there. ``over`` : whether hair that covers the forehead is combed, too, instead of hanging down."""
 
     offset: float
     aside: float
     back: float
     turn: float = 0.0
+    over: bool = False
 
     @property
     def parts(self) -> bool:
@@ -203,9 +209,9 @@ class Parting:
 def chosen_parting(name: str, place: float) -> Parting | None:
     """The parting of an option's name, ``place`` metres from the middle; None for "auto"."""
     if name == "none":
-        return Parting(0.0, 0.0, 1.0)
+        return Parting(0.0, 0.0, 1.0, over=True)
     sides = {"left": place, "middle": 0.0, "right": -place}
-    return Parting(sides[name], 1.0, _BACK[0]) if name in sides else None
+    return Parting(sides[name], 1.0, _BACK[0], over=True) if name in sides else None
 
 
 def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -> Parting:
@@ -227,11 +233,16 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
         sure = np.array([each.sum() for each in more]) - most * _DEVIATIONS * np.array(noise)
         return others[int(sure.argmax())] if sure.max() > 0 else usual
 
-    sides = [(place, back) for place in _PARTINGS for back in _BACK]
-    leans = [Parting(side, _LEAN, 1.0, _FAN) for side in _SIDES]  # all hair lies on one side of it
-    whole = best(Parting(0.0, 0.0, 1.0), [*leans, *(Parting(place, 1.0, back, _FAN) for place, back in sides)])
-    parted = best(Parting(0.0, 1.0, 0.0), [Parting(place, 1.0, back) for place, back in sides if place or back < 1])
-    return best(whole, [parted], 1 - long_)
+    sides = [(place, back, over) for place in _PARTINGS for back in _BACK for over in (False, True)]
+    leans = [Parting(side, *lean, _FAN, over) for side in _SIDES for lean in _LEANS for over in (False, True)]
+    swept = [
+        Parting(0.0, 0.0, 1.0, over=True),
+        *leans,
+        *(Parting(at, 1.0, back, _FAN, over) for at, back, over in sides),
+    ]
+    whole = best(Parting(0.0, 0.0, 1.0), swept)
+    parted = [Parting(at, 1.0, back, over=over) for at, back, over in sides if at or back < 1 or over]
+    return best(whole, [best(Parting(0.0, 1.0, 0.0), parted)], 1 - long_)
 
 
 def _longness(surface: HairSurface) -> float:
@@ -241,18 +252,15 @@ def _longness(surface: HairSurface) -> float:
     return float(np.clip(2 * (surface.coverage * sides).sum() / sides.sum() - 0.2, 0, 1))
 
 
-def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_forehead: bool = False) -> np.ndarray:
+def combing(surface: HairSurface, parting: Parting, side: float = 0.0) -> np.ndarray:
     """(COLUMNS, ROWS, 3) unit vectors: the way hair is usually combed with a parting, given where it is; with a
-    ``side`` of -1 or 1, everywhere as it is to the right or left of the parting.
-
-    over_forehead : whether hair that covers the forehead is combed, too, instead of hanging down.
-    """
+    ``side`` of -1 or 1, everywhere as it is to the right or left of the parting."""
     grid = surface.grid
     below = grid.s - grid.line[:, None]
     azimuth = np.broadcast_to(grid.azimuth, below.shape)
     beyond = (below > 0.008) & (below < 0.03)
     bare = 1 - (surface.coverage * beyond).sum(1) / np.maximum(beyond.sum(1), 1)
-    bare = np.clip(2 * bare - 0.5 + 2 * over_forehead, 0, 1)[:, None]  # whether the forehead of each column is
+    bare = np.clip(2 * bare - 0.5 + 2 * parting.over, 0, 1)[:, None]  # whether the forehead of each column is
     back = np.broadcast_to([0.0, 0.0, -1.0], grid.points.shape)
     beside = grid.points[..., :1] - parting.offset
     side = side or (np.tanh(beside / parting.turn) if parting.turn else np.sign(beside))
@@ -269,9 +277,9 @@ def combing(surface: HairSurface, parting: Parting, side: float = 0.0, over_fore
     return _tangent(turn[..., None] * front + (1 - turn[..., None]) * fall, grid.normal)
 
 
-def _combings(surface: HairSurface, parting: Parting, over_forehead: bool = False) -> list[np.ndarray]:
+def _combings(surface: HairSurface, parting: Parting) -> list[np.ndarray]:
     """``combing`` to the right and to the left of a parting; one for all hair without one."""
-    return [combing(surface, parting, side, over_forehead) for side in (_SIDES if parting.parts else (0.0,))]
+    return [combing(surface, parting, side) for side in (_SIDES if parting.parts else (0.0,))]
 
 
 def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:

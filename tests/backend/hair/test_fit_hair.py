@@ -335,13 +335,18 @@ def test_hair_swept_back_has_no_parting(template: Template, name: str) -> None:
 def test_noise_does_not_part_short_hair(template: Template, seed: int) -> None:
     """The best of fifteen combings always agreed with lines of blurred photos a little better than hair swept back."""
     grid, full = hull_grid(template, template.vertices), np.ones((COLUMNS, ROWS))
-    scalp = (grid.s < grid.line[:, None]) * full
+    scalp, fringe = ((grid.s < grid.line[:, None] + beyond) * full for beyond in (0.0, 0.03))
     surface = HairSurface(grid, scalp, scalp, 0.015 * full, full)
+    before = replace(surface, coverage=fringe)
     random = np.random.default_rng(seed)
     down, around = gaussian_filter(random.normal(size=(2, COLUMNS, ROWS)), (0, 0.8, 0.8), mode="wrap")[..., None]
     line = unit_vectors(down * grid.down + around * grid.around)
     noise = line[..., :, None] * line[..., None, :]
-    assert find_parting(surface, noise, full) == Parting(0.0, 0.0, 1.0)
+    assert find_parting(surface, noise, full) == find_parting(before, noise, full) == Parting(0.0, 0.0, 1.0)
+    for way in (Parting(0.0, 0.0, 1.0, over=True), Parting(1.0, 1.7, 0.3, 0.03, True)):
+        lines = combing(before, way)
+        told = find_parting(before, 0.5 * noise + 0.5 * lines[..., :, None] * lines[..., None, :], full)
+        assert told == way, "before the forehead, too: swept hair hung down as a fringe"
     swept = combing(surface, Parting(-1.0, 0.6, 1.0, 0.03))
     clear = 0.5 * noise + 0.5 * swept[..., :, None] * swept[..., None, :]
     assert find_parting(surface, clear, full).offset == -1.0, "lines that run alike are believed"
