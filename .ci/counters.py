@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_696,
+    "lines of code": 65_698,
     "lines of tables": 750,
     "files": 380,
     "lines of the longest file": 900,
@@ -35,11 +35,11 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "numbers set by hand in module constants": 2_343,
+    "numbers set by hand in module constants": 2_345,
     "numbers set by hand in defaults of dataclasses": 461,
     "numbers set by hand in functions": 3_646,
     "numbers set by hand in tables": 992,
-    "numbers set by hand": 7_441,
+    "numbers set by hand": 7_443,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -39,14 +39,10 @@ _FRONT = np.radians(75.0)
 """Azimuth up to which hair on top belongs to the front."""
 _SWEPT = 0.7
 """How far hair at the sides runs backwards, relative to downwards, above a bare forehead."""
-_PARTINGS, _BACK, _LEANS, _FAN = (
-    (-0.05, -0.035, -0.02, 0.0, 0.02, 0.035, 0.05),
-    (0.4, 1.0),
-    ((0.6, 1.0), (1.7, 0.3)),
-    0.03,
-)
-"""Of the combings compared: metres of partings from the middle, how far hair runs backwards relative to aside, how far
-aside and backwards hair runs that is swept over to one side, and metres over which hair turns that is swept to both."""
+_PARTINGS, _BACK, _FAN = (-0.05, -0.035, -0.02, 0.0, 0.02, 0.035, 0.05), (0.4, 1.0), 0.03
+_LEANS = (0.6, 1.0), (1.7, 0.3)
+"""Of the combings compared: metres of partings from the middle, how far hair runs backwards relative to aside, metres
+over which hair turns that is swept to both sides, and how far aside and backwards hair runs that is swept to one."""
 _TOP, _PARTED, _DEVIATIONS, _PATCH = 0.13, 1.4, 2.0, 0.0004
 """Metres from the crown and radians from the front where combings differ; and by how many standard deviations of the
 noise another than the usual must agree better, where lines err independently from one patch to the next, in square
@@ -233,16 +229,11 @@ def find_parting(surface: HairSurface, tensor: np.ndarray, weight: np.ndarray) -
         sure = np.array([each.sum() for each in more]) - most * _DEVIATIONS * np.array(noise)
         return others[int(sure.argmax())] if sure.max() > 0 else usual
 
-    sides = [(place, back, over) for place in _PARTINGS for back in _BACK for over in (False, True)]
-    leans = [Parting(side, *lean, _FAN, over) for side in _SIDES for lean in _LEANS for over in (False, True)]
-    swept = [
-        Parting(0.0, 0.0, 1.0, over=True),
-        *leans,
-        *(Parting(at, 1.0, back, _FAN, over) for at, back, over in sides),
-    ]
-    whole = best(Parting(0.0, 0.0, 1.0), swept)
-    parted = [Parting(at, 1.0, back, over=over) for at, back, over in sides if at or back < 1 or over]
-    return best(whole, [best(Parting(0.0, 1.0, 0.0), parted)], 1 - long_)
+    sides = [(place, 1.0, back) for place in _PARTINGS for back in _BACK]
+    swept = ((0.0, 0.0, 1.0), *((side, *lean) for side in _SIDES for lean in _LEANS), *sides)
+    whole = best(Parting(0.0, 0.0, 1.0), [Parting(*way, _FAN, over) for way in swept for over in (False, True)])
+    parted = best(Parting(0.0, 1.0, 0.0), [Parting(*way, 0.0, over) for way in sides for over in (False, True)])
+    return best(whole, [parted], 1 - long_)
 
 
 def _longness(surface: HairSurface) -> float:

@@ -343,7 +343,7 @@ def test_noise_does_not_part_short_hair(template: Template, seed: int) -> None:
     line = unit_vectors(down * grid.down + around * grid.around)
     noise = line[..., :, None] * line[..., None, :]
     assert find_parting(surface, noise, full) == find_parting(before, noise, full) == Parting(0.0, 0.0, 1.0)
-    for way in (Parting(0.0, 0.0, 1.0, over=True), Parting(1.0, 1.7, 0.3, 0.03, True)):
+    for way in (Parting(0.0, 0.0, 1.0, 0.03, True), Parting(1.0, 1.7, 0.3, 0.03, True)):
         lines = combing(before, way)
         told = find_parting(before, 0.5 * noise + 0.5 * lines[..., :, None] * lines[..., None, :], full)
         assert told == way, "before the forehead, too: swept hair hung down as a fringe"
