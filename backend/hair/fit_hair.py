@@ -26,7 +26,7 @@ from backend.hair.attach import attach
 from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import HairSurface, HullGrid, hair_coverage, hair_surface, hull_grid, view_votes
+from backend.hair.hair_surface import HairSurface, HullGrid, hair_surface, hull_grid, view_coverage, view_votes
 from backend.hair.hair_views import HairView, hair_views, off_body
 from backend.hair.trace import (
     Parting,
@@ -250,7 +250,7 @@ def _photo_hair(grid: HullGrid, view: HairView, face: PhotoFace, told: np.ndarra
     dark = np.nan
     if hair[some].sum() > 20 and skin[some].sum() > 20:
         dark = float(np.log((np.median(light[hair[some]]) + 0.002) / (np.median(light[skin[some]]) + 0.002)))
-    there, sure = hair_coverage(grid, told * view.trust, (view,))
+    there, sure = view_coverage(grid, view, told)
     return _PhotoHair(there[:, :LOWEST], sure[:, :LOWEST], dark, float(beard.sum() / max((beard | skin).sum(), 1)))
 
 
@@ -367,14 +367,13 @@ def fit_hair(
     if told_style == "shaved":
         return HairResult(None, "The hairstyle was given as shaved.")
     told = told or hair_votes(template, fitted, faces)
-    look = told.look
     progress(STAGE, 0.4)
     if sum(float((view.hair * view.visible).sum()) / view.pixels_per_metre**2 for view in told.views) < _LEAST_SEEN:
         hidden = all(float(view.visible.mean()) < 0.98 for view in told.views)
-        return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", look)
+        return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", told.look)
     strands = hair_of_look(template, fitted, faces, told, told_style, parting)
     progress(STAGE, 1.0)
-    return HairResult(strands, "" if strands else "The photos show too little hair, or a shaved head.", look)
+    return HairResult(strands, "" if strands else "The photos show too little hair, or a shaved head.", told.look)
 
 
 def hair_of_look(
@@ -387,10 +386,8 @@ def hair_of_look(
 ) -> HairStrands | None:
     """Hair of the look ``told``, whose leading photo counts as much as all others together; None if there is too little
     hair, or a shaved head. The other arguments are those of ``fit_hair``."""
-    of_look, others = (
-        tuple(photo for photo in fitted.photos if (photo.name in told.look.photos) == own) for own in (True, False)
-    )
-    fitted, grid = replace(fitted, photos=of_look), told.grid
+    photos, grid = {photo.name: photo for photo in fitted.photos}, told.grid
+    fitted = replace(fitted, photos=tuple(photos.pop(name) for name in told.look.photos))  # the leading one first
     views, style = _led(told.views), STYLES.get(told_style)
     surface = hair_surface(grid, views, told.votes)
     if told_style == BALDING:
@@ -420,7 +417,7 @@ def hair_of_look(
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)
     guides = off_body(curled(guides, curl), head, template)
     attached = attach(guides, template, fitted.neutral)
-    root_colour, tip_colour = strand_colours(attached.points, fitted, faces, others)
+    root_colour, tip_colour = strand_colours(attached.points, fitted, faces, tuple(photos.values()))
     return HairStrands(
         points=attached.points,
         root_uv=attached.root_uv,

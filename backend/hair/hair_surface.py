@@ -200,8 +200,9 @@ def hair_surface(grid: HullGrid, views: Sequence[HairView], told: Sequence[np.nd
     told = [view_votes(grid, view) for view in views] if told is None else told
     total = sum((vote * view.trust for vote, view in zip(told, views, strict=True)), np.zeros((COLUMNS, ROWS, LEVELS)))
     total = total + _MIRROR * np.maximum(_mirrored(total), -sum(view.trust for view in views))
-    there, seen = hair_coverage(grid, total, views)
-    there, roots = along_usual_line(grid, there, _roots(grid, views, there))
+    hats = _hats(grid, views)
+    there, seen = _coverage(grid, total, views, hats)
+    there, roots = along_usual_line(grid, there, _roots(grid, views, there, hats))
     stands = _height(grid, total, told, views, there)
     return HairSurface(grid, there, roots, stands, seen)
 
@@ -233,9 +234,16 @@ def _mirrored(values: np.ndarray) -> np.ndarray:
     return values[(-np.arange(COLUMNS)) % COLUMNS]
 
 
-def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) -> tuple[np.ndarray, np.ndarray]:
+def view_coverage(grid: HullGrid, view: HairView, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``HairSurface.coverage`` and ``confidence`` (COLUMNS, ROWS) by one view alone; told : its ``view_votes``."""
+    return _coverage(grid, told * view.trust, (view,), _hats(grid, (view,)))
+
+
+def _coverage(
+    grid: HullGrid, total: np.ndarray, views: Sequence[HairView], hats: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """``HairSurface.coverage`` and ``confidence`` (COLUMNS, ROWS) from the sum of the views' votes ``view_votes`` times
-    their trust, ``total`` (COLUMNS, ROWS, LEVELS).
+    their trust, ``total`` (COLUMNS, ROWS, LEVELS). hats : of ``_hats``.
 
     A photo that looks along the scalp sees beside it where hair is thinner than a level's height, so there only photos
     that see it squarely tell that it is bare. Hair that hangs stands off the neck: low levels before which no photo
@@ -258,7 +266,7 @@ def hair_coverage(grid: HullGrid, total: np.ndarray, views: Sequence[HairView]) 
     lowest = np.minimum(np.abs(total[..., :_SKIN_LEVELS]).sum(2) / (_SKIN_LEVELS * trust), 1)
     weight = confidence * np.where(value, 1, 1 - grid.behind * (1 - lowest))  # thin hair may lie there unseen
     bald = _bald_crown(grid, confidence * square, ~value)
-    hidden = np.maximum(grid.behind, _hats(grid, views))
+    hidden = np.maximum(grid.behind, hats)
     prior = np.where(below > _FADE, _ENDS, 1e-4) + np.maximum(_BEHIND * hidden, bald)
     sides = weight * (np.abs(np.abs(grid.azimuth) - _SIDES[0]) < _SIDES[1])  # hair behind, rarely shown, is as long
     usual = np.maximum(below < 0, grid.behind * (sides * value).sum(0) / np.maximum(sides.sum(0), 1e-3))
@@ -345,7 +353,7 @@ def _tapered(grid: HullGrid, there: np.ndarray) -> np.ndarray:
     return np.clip(_EDGE + (1 - _EDGE) * away / reach, 0, 1)
 
 
-def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.ndarray:
+def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray, hats: np.ndarray) -> np.ndarray:
     """``HairSurface.roots``: photos that see the scalp squarely tell, elsewhere the surroundings do."""
     vote, clear = np.zeros(there.shape), np.zeros(there.shape)
     for view in views:
@@ -359,6 +367,6 @@ def _roots(grid: HullGrid, views: Sequence[HairView], there: np.ndarray) -> np.n
     inside = grid.s < grid.line[:, None] + _NO_ROOTS[0] + (_NO_ROOTS[1] - _NO_ROOTS[0]) * temple
     bald = _bald_crown(grid, clear, 1 - share)
     usual = np.where(bald > 0, 1 - bald / _BALD, grid.s < grid.line[:, None])
-    prior = 0.003 + np.maximum(_BEHIND * np.maximum(grid.behind * (grid.s > 0.12), _hats(grid, views)), bald)
+    prior = 0.003 + np.maximum(_BEHIND * np.maximum(grid.behind * (grid.s > 0.12), hats), bald)
     value = (clear * share + prior * usual) / (clear + prior)
     return np.clip(grid.filled(value, clear + prior, 0.6 * _SPREAD), 0, 1) * inside * (there > 0.3)

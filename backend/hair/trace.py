@@ -795,14 +795,14 @@ def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | No
     Ropes always keep their style's width and stand apart."""
     if style is not None and style.rope:
         return np.full(len(guides), style.rope, np.float32)
-    meeting = _meeting(guides[:, 0])
+    meeting, whole = _meeting(guides[:, 0]), guides.astype(np.float64)
     normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
     width, narrow = meeting, np.ones(len(guides), bool)
     for share in _NARROWER:
         if not narrow.any():
             break
         width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
-        edges = lock_edges(guides.astype(np.float64), width, normals, count=4)[narrow]
+        edges = lock_edges(whole, width, normals, count=4)[narrow]
         edges = edges[:, :, : -guides.shape[1] // 6 : 3]  # tips hang out of the hair's border
         told = sum((votes(edges, view) * view.trust for view in views), np.zeros(edges.shape[:-1]))
         own = told[:, :1] > 0

@@ -169,10 +169,9 @@ def grow_facial_hair(
     logs = np.log(np.maximum(linear_from_srgb(albedo[pixel[:, 0], pixel[:, 1]]), 1e-3))  # (P, 3)
     bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (np.maximum(bearded, browed) < 0.1) > 0.5
     skin = np.median(logs[bare], axis=0)
-    ratios = {kind: _ratios(views, kind) for kind, on in zip(_KINDS, (beard, brows), strict=True) if on}
 
     def hair(kind: FaceClass, roots: np.ndarray, points: np.ndarray, width: np.ndarray) -> HairStrands:
-        known, relative = ratios[kind]
+        known, relative = _ratios(views, kind)
         hue = None if scalp is None else scalp / np.exp(skin)
         hairs = _hairs(relative, where[known], where[roots], list(_KINDS).index(kind), hue)
         colour = np.float32(np.exp(skin) * hairs).clip(0.005, 0.9)

@@ -227,7 +227,6 @@ def compared(folder: Path, drawn: Path, template: Template, body: np.ndarray) ->
 def mesh_truth(drawn: Path, console: Console) -> dict[str, float]:
     """``meshes.LABELS.FIGURE`` : means over MakeHuman's hair meshes as pictured in ``drawn``, and
     ``head.NAME.LABELS.FIGURE`` of each."""
-    template, meshes = load_template(), hair_meshes()
-    body = adult()
+    template, meshes, body = load_template(), hair_meshes(), adult()
     cases = measured(meshes, lambda folder: compared(folder, drawn, template, body), console)
     return {f"meshes.{name}": mean for name, mean in means(list(cases.values())).items()} | of_cases(cases, "head")

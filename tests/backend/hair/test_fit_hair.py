@@ -615,6 +615,24 @@ def test_curls_are_helices_and_straight_hair_stays() -> None:
     np.testing.assert_allclose(turned[0, 0], line[0, 0], atol=1e-6)
 
 
+def test_the_leading_photo_is_the_first_wherever_it_is_in_the_fit(
+    monkeypatch: pytest.MonkeyPatch, template: Template
+) -> None:
+    """Above a bald top views are made again: the fit's first photo, and not the look's, then led."""
+    asked = []
+    monkeypatch.setattr(
+        "backend.hair.fit_hair.strand_colours", lambda line, *told: asked.append(told) or (line[:, 0], line[:, 1])
+    )
+    grid = hull_grid(template, template.vertices)
+    views = [made_view(template, yaw, layer(grid, 0.008)) for yaw in YAWS[:2]]
+    told = HairVotes(grid, Look("c", ("c", "a")), views, [view_votes(grid, view) for view in views], False, ())
+    photos = tuple(SimpleNamespace(name=name) for name in "abc")
+    fitted = make_dataclass("Fitted", ["neutral", "photos"])(template.vertices, photos)
+    hair_of_look(template, fitted, (), told, "afro short")
+    ((of_look, _, others),) = asked
+    assert [photo.name for photo in of_look.photos] == ["c", "a"] and [photo.name for photo in others] == ["b"]
+
+
 def test_locks_that_stand_hide_the_scalp_at_the_hairline(monkeypatch: pytest.MonkeyPatch, template: Template) -> None:
     """They were narrowed like locks that hang before the face: specks on bare skin."""
     monkeypatch.setattr("backend.hair.fit_hair.strand_colours", lambda line, *_: (line[:, 0], line[:, 1]))
