@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import runpy
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # In pieces, so that this file does not contain what it looks for.
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "deb." + "debian", "conda" + ".anaconda")
 MACHINE_PATHS = (r"/wor" + "k/", r"/far" + "m/", r"/ro" + "ot/", r"/opt" + "/", r"/home/[a-z]+" + "/")
+BOUNDS_FALL_SINCE = "fe9ea285"
 UNFINISHED = ("Not" + "ImplementedError", "TO" + "DO", "FIX" + "ME")
 
 
@@ -116,8 +118,14 @@ lines"""):
         '# of 7\n\n[light 3]\nlamp = [0.3, -17, 1.0]\nname = "of 9"\n'
     )
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    subprocess.run(["git", "add", "backend/lap", "backend/detail.py"], cwd=tmp_path, check=True)
-    figures = dict(counters["figures"](counters["read_modules"](tmp_path), tmp_path))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("three plain words\n")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_area.py").write_text("assert 1\n")
+    subprocess.run(["git", "add", "backend/lap", "backend/detail.py", "docs", "tests"], cwd=tmp_path, check=True)
+    figures = dict(counters["figures"](counters["read_modules"](tmp_path, *counters["PACKAGES"]), tmp_path))
+    assert figures["words of docs"] == 3 and figures["lines of tests"] == 1
+    assert figures["functions of more than 60 lines"] == 0
     assert figures["lines of code"] == 4 + 2 + 4 + 5 + 1 and figures["files"] == 2
     assert figures["per cent of code that imports"] == 100 * 4 / 16
     assert figures["lines of the longest file"] == 28 and figures["files of the largest folder"] == 1
@@ -133,6 +141,33 @@ lines"""):
     assert counters["main"](tmp_path, bounds | {"files": 1}) == 1
     assert "exceeded" in capsys.readouterr().out
     assert counters["main"](tmp_path, bounds | {"rooms": 1}) == 1, "a bound of no figure"
+
+
+def test_a_bound_of_the_counters_never_rises() -> None:
+    log = [
+        "git",
+        "log",
+        "--first-parent",
+        "--reverse",
+        "--format=%H",
+        f"{BOUNDS_FALL_SINCE}..HEAD",
+        "--",
+        ".ci/counters.py",
+    ]
+    commits = subprocess.run(log, cwd=ROOT, capture_output=True, text=True)
+    if commits.returncode != 0:
+        pytest.skip("needs git's history")
+    shown = (
+        subprocess.run(["git", "show", f"{one}:.ci/counters.py"], cwd=ROOT, capture_output=True, text=True).stdout
+        for one in (BOUNDS_FALL_SINCE, *commits.stdout.split())
+    )
+    sources = [*shown, (ROOT / ".ci" / "counters.py").read_text("utf-8")]
+    lowest: dict[str, float] = {}
+    for source in sources:
+        bounds = ast.literal_eval(re.search(r"^BOUNDS[^=]*= (\{.*?^\})", source, re.MULTILINE | re.DOTALL)[1])
+        raised = {name: bound for name, bound in bounds.items() if bound > lowest.get(name, bound)}
+        assert not raised, "a new capability pays with a deletion"
+        lowest |= bounds
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:
