@@ -8,6 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import torch
+from portrait_camera import portrait_camera
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.noise import fractal_noise
@@ -20,7 +21,6 @@ from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.texture.eyes import paint_eyeball
 from backend.texture.surface import head_surface, texture_space
-from trainer.template.pictures import portrait_camera
 
 TRUTH_SIZE = 1024
 TONE = np.array([0.48, 0.29, 0.21])

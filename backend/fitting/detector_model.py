@@ -2,7 +2,7 @@
 
 Error model of the landmark detector: a bias by head pose and distance, correlated error modes, and a residual.
 
-Measured by ``python -m trainer template --detector`` on rendered people whose true landmarks are known. All errors are
+Measured once on rendered people whose true landmarks are known. All errors are
 in per cent of ``initial_pose.face_scale``, in the head's own upright picture axes (x to the right when the head is
 upright).
 

@@ -70,7 +70,7 @@ class MeshHierarchy:
 
 @lru_cache(maxsize=2)
 def load_mesh_hierarchy(path: Path = HIERARCHY_PATH) -> MeshHierarchy:
-    """Read the file that ``python -m trainer template`` writes.
+    """Read the file.
 
     Raises as ``backend.system.files.read_asset`` does.
     """

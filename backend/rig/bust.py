@@ -1,6 +1,6 @@
 """Neck and shoulders below the head, down to a level edge, so that pictures need no cropping.
 
-Made once from MakeHuman's average adult (``trainer.template.command``) and attached to the rim of a person's neck. At
+Made once from MakeHuman's average adult and attached to the rim of a person's neck. At
 the rim it has the head's own vertices. Farther down, the neck's own shape and the motion of the keys fade out.
 """
 

@@ -1,4 +1,4 @@
-"""Small pictures of the 52 keys and of the hairstyles, from files (made by ``python -m trainer.template.pictures``)."""
+"""Small pictures of the 52 keys and of the hairstyles, from files."""
 
 from __future__ import annotations
 

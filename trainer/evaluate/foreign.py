@@ -33,8 +33,8 @@ from trainer.evaluate.harness import found_faces, people_folders
 from trainer.evaluate.scans import best_fit_cage, measure
 from trainer.heads.foreign import HALVES, drawn_head, half_of, name_hash, person_of, shot_of
 from trainer.heads.ict import TriangleMesh
+from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
 from trainer.heads.scans import ScanTruth, truth_from_marks
-from trainer.template.population import SIMULATED_FIT_LANDMARKS
 
 LEAST_PHOTOS = 4
 
@@ -210,7 +210,7 @@ def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | Non
     with np.load(folder / "truth.npz") as data:
         scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
     chosen = tuple(SIMULATED_FIT_LANDMARKS)
-    cage = best_fit_cage(scan, chosen, marks[list(chosen)])
+    cage = best_fit_cage(fit_to_scan(scan, chosen, marks[list(chosen)]))
     laid = measure(drawn_truth(folder), as_estimate(cage)).alignment
     source, number = drawn_head(folder.name)
     camera = shot_of(source.seed + number, int(photo.stem), marks)[0].camera()

@@ -33,8 +33,7 @@ from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.hair import cap, hair_outline, hairline_distance, line_angle, mask_overlap
 from trainer.evaluate.harness import means, measured, of_cases
 from trainer.heads.foreign import FILM, ForeignHead, Shot
-from trainer.template.calibration import Proxy, read_proxy
-from trainer.template.makehuman import VERTEX_COUNT, mean_adult, people_model
+from trainer.heads.makehuman import VERTEX_COUNT, Proxy, mean_adult, people_model, read_proxy
 
 SEEN = ((0.0, 0.0), (25.0, 0.0), (-35.0, 0.0), (45.0, 0.0), (-12.0, -12.0))
 UNSEEN = ((90.0, 0.0), (-90.0, 0.0), (180.0, 0.0), (20.0, -60.0))

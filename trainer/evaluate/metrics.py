@@ -26,10 +26,10 @@ from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.fitting.solver import populations
+from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, triangles_from_quads
 from protocol.similarity import Similarity, fit_similarity
 from trainer.heads.raytrace import build_bvh, closest_points
-from trainer.template.registration import vertex_areas
 
 RESAMPLES = 2000
 """Bootstrap resamples, enough to determine the ends of a 95 % interval to about a twentieth of its width."""
@@ -286,7 +286,7 @@ def face_weights(template: Template) -> np.ndarray:
     """(V,) share of each template vertex in the face's area, without the mouth's interior; sums to 1."""
     head = template.head
     triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop]).astype(np.int64)
-    areas = vertex_areas(template.vertices.astype(np.float64), triangles)
+    areas = surface_operators(template.vertices.astype(np.float64), triangles).mass
     inside = (template.regions["face"] > _FACE) & (template.regions["mouth_interior"] < _MOUTH)
     weights = np.where(inside, areas, 0.0)
     return weights / weights.sum()

@@ -13,7 +13,6 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from rich.console import Console
 
 from backend.errors import LikenessError
@@ -23,52 +22,15 @@ from trainer.evaluate.estimate import Estimate, Fit, Variant, as_estimate, fitte
 from trainer.evaluate.harness import measured, of_cases
 from trainer.evaluate.metrics import ScanDistance, per_vertex_error, scan_to_mesh
 from trainer.heads import scans
-from trainer.heads.ict import TriangleMesh, load_ict, read_simulated
+from trainer.heads.ict import load_ict
 from trainer.heads.ict_skin import fine_ict
-from trainer.heads.photographs import find_surface_landmarks
-from trainer.template.bake import head_topology
-from trainer.template.population import SIMULATED_FIT_LANDMARKS
-from trainer.template.registration import fit_model
-
-LANDMARK_NOISE = 0.004
-ITERATIONS = 12
+from trainer.heads.population import ModelFit, fit_to_simulated
 
 
-def best_fit_cage(scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.ndarray) -> np.ndarray:
-    """Fit the most probable head to a scan of its face, up to a free similarity: cage (V, 3) float32, template frame.
-
-    Parameters
-    ----------
-    scan : the face's surface, metres, any frame.
-    indices, landmarks : some of MediaPipe's 478 landmarks and their positions on the scan, (L, 3).
-    """
+def best_fit_cage(fit: ModelFit) -> np.ndarray:
+    """The most probable head of a fit to a scan: cage (V, 3) float32, template frame."""
     template = load_template()
-    topology, head = head_topology(template), template.head.vertex_stop
-    embedding, chosen = template.landmarks478, list(indices)
-    rows = np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()
-    weights = embedding.barycentrics[chosen].astype(np.float64).ravel()
-    fit = fit_model(
-        template.vertices[:head].astype(np.float64),
-        template.identity_modes[:, :head].astype(np.float64),
-        topology.matrix[:head],
-        topology.triangles,
-        topology.skin_weights(face=1.0),
-        scan,
-        sp.csr_matrix((weights, rows), shape=(len(chosen), head)),
-        landmarks,
-        landmark_noise=LANDMARK_NOISE,
-        iterations=ITERATIONS,
-    )
-    offsets = np.tensordot(fit.coefficients, template.identity_modes, 1)
-    return (template.vertices + offsets).astype(np.float32)
-
-
-def best_fit_to_simulated(number: int) -> np.ndarray:
-    """``best_fit_cage`` of a simulated face, with landmarks detected on clay renderings."""
-    scan = read_simulated(number)
-    marks = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
-    usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if marks.found[index])
-    return best_fit_cage(scan, usable, marks.positions[list(usable)])
+    return (template.vertices + np.tensordot(fit.coefficients, template.identity_modes, 1)).astype(np.float32)
 
 
 DISTANCES = (0.35, 0.8, 2.5)
@@ -149,7 +111,7 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     def of_head(name: str) -> dict[str, float]:
         head, outcome = scans.scan_head(name).truth, {}
         if options.distances and name in scans.SIMPOP_HELD_OUT:
-            best_fit = as_estimate(best_fit_to_simulated(int(name[-2:])))
+            best_fit = as_estimate(best_fit_cage(fit_to_simulated(int(name[-2:]))))
             outcome["depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
         for column in columns:
             cage = load_template().vertices if column == "template" else _fitted(head, int(column[1:]), fit, console)

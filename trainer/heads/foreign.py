@@ -24,6 +24,7 @@ from backend.rendering.camera import Camera
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
+from trainer.heads.makehuman import VERTEX_COUNT, mean_adult, people_model, random_faces, read_base_mesh
 from trainer.heads.paint import fractal_noise
 from trainer.heads.photographs import CLAY, SurfaceLandmarks, edge_keys, find_surface_landmarks
 from trainer.heads.raytrace import build_bvh, closest_hits, look_at
@@ -287,15 +288,14 @@ class _MakeHuman:
 
 @lru_cache(maxsize=1)
 def _makehuman() -> _MakeHuman:
-    from trainer.template.makehuman import mean_adult, people_model, read_base_mesh, select
-
-    selection = select(read_base_mesh())
-    parts = [selection.parts[name] for name in ("head", "eye_left", "eye_right")]
-    stop = max(part.vertex_stop for part in parts)
-    ids = selection.hm08_vertex[:stop]
-    quads = np.concatenate([selection.quads[part.face_start : part.face_stop] for part in parts])
-    matrix, fine = catmull_clark(quads, stop)
-    counts = np.cumsum([4 * (part.face_stop - part.face_start) for part in parts])[:-1]
+    base, template = read_base_mesh(), load_template()
+    head = template.hm08_vertex.astype(np.int64)[template.quads[: template.head.face_stop]]
+    parts = [head, *(base.quads[base.groups == f"helper-{side}-eye"] for side in "lr")]
+    ids = np.concatenate([np.unique(part) for part in parts])
+    number = np.empty(VERTEX_COUNT, np.int64)
+    number[ids] = np.arange(len(ids))
+    matrix, fine = catmull_clark(number[np.concatenate(parts)], len(ids))
+    counts = np.cumsum([4 * len(part) for part in parts])[:-1]
     skin, *eyes = (triangles_from_quads(part) for part in np.split(fine, counts))
     mean = matrix @ mean_adult(people_model(ids))
     middle = mean[np.unique(np.concatenate(eyes))].mean(0)
@@ -303,8 +303,6 @@ def _makehuman() -> _MakeHuman:
 
 
 def _makehuman_head(number: int, person: np.random.Generator) -> ForeignHead:
-    from trainer.template.makehuman import people_model, random_faces
-
     made = _makehuman()
     points = made.matrix @ random_faces(people_model(made.ids), 1, person)[0]
     return made.population.head(points - made.middle)

@@ -8,7 +8,6 @@ independent of the template.
 Read face models and scans from outside the repository: ICT-FaceKit (MIT), the simulated population (Apache-2.0).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,9 +75,6 @@ def load_ict() -> IctModel:
 TRAINING_SIMPOP = tuple(range(1, 15))
 """Simulated faces that training may use."""
 
-MEASURING_SIMPOP = tuple(range(15, 21))
-"""Simulated faces that are for measuring only."""
-
 
 @dataclass(frozen=True)
 class TriangleMesh:
@@ -88,36 +84,11 @@ class TriangleMesh:
     triangles: np.ndarray
 
 
-@dataclass(frozen=True)
-class FaceKit:
-    """ICT-FaceKit light: 100 identity modes of unit variance from real scans.
-
-    Attributes
-    ----------
-    neutral : (26719, 3) float64 metres; quads : (26384, 4).
-    identity : (100, 26719, 3) float32 metres, one standard deviation each.
-    landmarks : (68,) vertex ids of the iBUG landmarks.
-    """
-
-    neutral: np.ndarray
-    quads: np.ndarray
-    identity: np.ndarray
-    landmarks: np.ndarray
-
-    SKIN = slice(0, 11248)
-    FACE = slice(0, 9409)
-    MOUTH = slice(11248, 13294)
-    SOCKETS = slice(13294, 14062)
-    EYE_LEFT = slice(21451, 23021)
-    EYE_RIGHT = slice(23021, 24591)
-    TEETH = slice(17039, 21451)
-
-
 def scan_folder() -> Path:
     """``../shared/faces3d``, or under ``LIKENESS_SHARED``; raises ``FileNotFoundError`` when it is not there."""
     folder = shared_folder() / "faces3d"
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing: baking the identity prior needs the face scans")
+        raise FileNotFoundError(f"{folder} is missing: this needs the face scans")
     return folder
 
 
@@ -126,20 +97,6 @@ def triangulate(quads: np.ndarray) -> np.ndarray:
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int64)
     a, b, c = triangles.T
     return triangles[(a != b) & (b != c) & (a != c)]
-
-
-@lru_cache(maxsize=1)
-def read_facekit() -> FaceKit:
-    """ICT-FaceKit in metres."""
-    indices = json.loads((scan_folder() / "ict_facekit_vertex_indices.json").read_text())
-    model = load_ict()
-    return FaceKit(model.neutral, model.quads, model.identity, np.array(indices["idx_to_landmark_verts"]))
-
-
-def facekit_surface(kit: FaceKit) -> TriangleMesh:
-    """The skin of ICT-FaceKit's neutral (no sockets, no mouth interior)."""
-    triangles = triangulate(kit.quads)
-    return TriangleMesh(kit.neutral, triangles[(triangles < kit.SKIN.stop).all(1)])
 
 
 def read_simulated(number: int) -> TriangleMesh:

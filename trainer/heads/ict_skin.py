@@ -35,8 +35,8 @@ from protocol.similarity import Similarity, fit_similarity
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
 from trainer.heads import paint, photographs
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, TEETH_STOP, IctModel, TriangleMesh, load_ict, triangulate
+from trainer.heads.population import fit_model
 from trainer.heads.raytrace import Surface, build_bvh, closest_hits, joined
-from trainer.template.registration import fit_model
 
 
 def robust_similarity(source: np.ndarray, target: np.ndarray, keep: float = 0.7) -> Similarity:

@@ -23,9 +23,9 @@ from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, sh
 from trainer.heads import photographs
 from trainer.heads.ict import EYES, SKIN_STOP, load_ict
 from trainer.heads.ict_skin import SkinLook, carry_onto_scan, fine_ict, ict_person, openness
+from trainer.heads.makehuman import read_obj
 from trainer.heads.paint import EyeLook
 from trainer.heads.raytrace import Surface, build_bvh, closest_points
-from trainer.template.makehuman import read_obj
 
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
 HELD_OUT = (*SIMPOP_HELD_OUT, "james")
@@ -228,12 +228,6 @@ def smile(strength: float) -> dict[str, float]:
         "mouthDimple_L": 0.2 * strength,
         "mouthDimple_R": 0.2 * strength,
     }
-
-
-def neutral_face_middle(seed: int) -> np.ndarray:
-    """(3,) centre of the neutral face of random person ``seed``; the cameras of its photographs aim at it."""
-    vertices = load_ict().shaped(ict_identity(seed))
-    return face_middle(fine_ict().landmarks.on(vertices[: EYES[1][1]], fine_ict().coarse_faces))
 
 
 def ict_photos(seed: int, smiling: bool) -> tuple[Path, ...]:

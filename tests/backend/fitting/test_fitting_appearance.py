@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from plain_photo import plain_photo
+from portrait_camera import portrait_camera
 
 from backend.fitting.appearance import PosedPhoto, estimate_appearance
 from backend.geometry.template import load_template, triangles_from_quads
@@ -12,7 +13,6 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.template.pictures import portrait_camera
 
 SIZE = 320
 

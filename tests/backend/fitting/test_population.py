@@ -14,7 +14,7 @@ from backend.fitting import solver
 from backend.fitting.options import PriorWeights
 from backend.fitting.solver import gaussian_prior, identity_prior, populations, standard_normal
 from backend.geometry.template import Template, load_template
-from trainer.template.population import pooled
+from trainer.heads.population import pooled
 
 
 @pytest.fixture(scope="module")

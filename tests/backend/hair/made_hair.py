@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from portrait_camera import portrait_camera
 from scipy.interpolate import interp1d
 
 from backend.geometry.template import Template, triangles_from_quads
@@ -15,7 +16,6 @@ from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
 from trainer.evaluate.hair import silhouettes
 from trainer.people.dress.grow import STYLES, Flow, Locks, Style, grow, lock_paths
-from trainer.template.pictures import portrait_camera
 
 SIDE = 112
 POINTS = 64

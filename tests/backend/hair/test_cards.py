@@ -13,13 +13,13 @@ from scipy.spatial import cKDTree
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[2] / "blender_addon" / "scene")]
 from made_strands import made_strands
 from made_up_hair import made_up_hair
+from portrait_camera import portrait_camera
 
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.hair.cards import ATLAS_SIDE, COLUMNS, card_atlas, hair_cards
 from backend.hair.hair_strands import MOST_GUIDES
 from backend.rendering.rasterize import depth_map
 from protocol.message import CARD_LEVELS
-from trainer.template.pictures import portrait_camera
 
 
 @pytest.mark.parametrize("guides", [20, 60, 1000, MOST_GUIDES])

@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 sys.path.append(str(Path(__file__).parent))
 from made_hair import grown, made_view
+from portrait_camera import portrait_camera
 
 from backend.geometry.template import Template, load_template
 from backend.hair.curl import CURLS, STUBBLE, STYLES, curled, find_curl, line_statistics
@@ -32,7 +33,6 @@ from backend.hair.trace import (
     trace_guides,
 )
 from backend.rendering.color import srgb_bytes
-from trainer.template.pictures import portrait_camera
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.geometry.template import load_template
+from backend.geometry.template import load_template, triangles_from_quads
 from trainer.evaluate.scans import best_fit_cage
-from trainer.heads.ict import TriangleMesh, triangulate
-from trainer.template.population import SIMULATED_FIT_LANDMARKS
+from trainer.heads.ict import TriangleMesh
+from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
 
 
 def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:
@@ -15,12 +15,12 @@ def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:
     coefficients = np.zeros(len(template.identity_modes))
     coefficients[:10] = 1.2 * np.random.default_rng(4).normal(size=10)
     true = template.vertices.astype(np.float64) + np.tensordot(coefficients, template.identity_modes, 1)
-    triangles = triangulate(template.quads[: template.head.face_stop])
+    triangles = triangles_from_quads(template.quads[: template.head.face_stop])
     face = template.regions["face"] > 0.3
     scan = TriangleMesh(true, triangles[face[triangles].all(1)])  # ears, neck and skull have no surface
     marks = template.landmarks478.positions(true)[list(SIMULATED_FIT_LANDMARKS)]
 
-    found = best_fit_cage(scan, SIMULATED_FIT_LANDMARKS, marks)
+    found = best_fit_cage(fit_to_scan(scan, SIMULATED_FIT_LANDMARKS, marks))
 
     def depth(cage: np.ndarray) -> float:
         return float(template.landmarks478.positions(cage)[1, 2] - cage[template.regions["ears"] > 0.5, 2].mean())

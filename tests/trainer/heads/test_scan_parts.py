@@ -5,9 +5,9 @@ from flat_sheet import flat_sheet
 from backend.geometry.vectors import smoothstep
 from trainer.engine import disk_cache
 from trainer.heads.ict_skin import boundary_vertices, fit_surface, robust_similarity, warp_by_landmarks
+from trainer.heads.makehuman import read_obj
 from trainer.heads.paint import EyeLook, fractal_noise, paint_eyeball, value_noise
 from trainer.heads.photographs import FACE_METRES, LIGHT_NAMES, lighting, shot_camera, six_shots, subdivide_midpoint
-from trainer.template.makehuman import read_obj
 
 
 def rotation_about_y(degrees: float) -> np.ndarray:

@@ -39,8 +39,10 @@ from trainer.engine.contracts import ExportedModel, Stage, StageConfig
 from trainer.methods.landmarks import data
 from trainer.methods.parsing.scenes import AugmentConfig, change_light
 from trainer.people.source import PeopleBatch, PeopleConfig
-from trainer.template.calibration import LARGEST_PERCENT, MODE_COUNT, correlated_errors
 
+MODE_COUNT = 16
+LARGEST_PERCENT = 8.0
+"""Correlated errors of the landmarks, and the largest error that counts, per cent of the face's scale."""
 _LOG_DISTANCE = 1.6
 """Logarithm of a portrait's usual camera distance in sides of the window."""
 
@@ -510,6 +512,19 @@ def without_similarity(fields: np.ndarray, where: np.ndarray) -> np.ndarray:
     directions = np.linalg.qr(basis.reshape(4, -1).T)[0]
     flat = fields.reshape(len(fields), -1)
     return (flat - flat @ directions @ directions.T).reshape(fields.shape)
+
+
+def correlated_errors(errors: np.ndarray, mode_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components (mode_count, L, 2) of errors (P, L, 2), each of one standard deviation, and the standard
+    deviation (L,) per axis of the residuals."""
+    flat = errors.reshape(len(errors), -1)
+    _, strengths, directions = np.linalg.svd(flat, full_matrices=False)
+    modes = directions[:mode_count] * strengths[:mode_count, None] / np.sqrt(len(flat))
+    rest = flat - flat @ directions[:mode_count].T @ directions[:mode_count]
+    # The modes explain more of the pictures they were fitted to than of new ones.
+    freedom = 1.0 - 2.0 * mode_count / len(flat)
+    deviation = np.sqrt((rest.reshape(errors.shape) ** 2).mean((0, 2)) / max(freedom, 0.2))
+    return modes.reshape(mode_count, *errors.shape[1:]), deviation
 
 
 def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> detector_model.DetectorModel:

@@ -1,23 +1,16 @@
-"""Closest points, thin plates, registration and model fit on surfaces whose answer is known."""
+"""Closest points and model fits on surfaces whose answer is known, and people of ICT-FaceKit on the template's mesh."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from trainer.heads.ict import TriangleMesh, triangulate
-from trainer.template.registration import (
-    Pull,
-    Step,
-    Surface,
-    border_vertices,
-    closest_points,
-    cotangent_laplacian,
-    fit_model,
-    register,
-    vertex_areas,
-)
+from backend.geometry.template import load_template
+from trainer.heads.ict import TriangleMesh, load_ict, triangulate
+from trainer.heads.population import border_vertices, closest_points, fit_model, ict_carrier
 
 
 def sheet(count=17, size=0.1, height=lambda x, y: 0 * x):
@@ -48,44 +41,9 @@ def test_closest_points_equal_a_dense_search():
     assert (distance <= nearest + 1e-12).all() and (nearest - distance).max() < 1.5e-3
 
 
-def test_areas_and_border_of_a_flat_sheet():
+def test_the_border_of_a_flat_sheet():
     points, triangles = sheet()
-    assert vertex_areas(points, triangles).sum() == pytest.approx(0.01)
     assert border_vertices(triangles, len(points)).sum() == 4 * 16
-
-
-def test_laplacian_of_a_linear_field_vanishes_inside_and_the_plate_measures_curvature():
-    points, triangles = sheet()
-    inside = ~border_vertices(triangles, len(points))
-    laplacian = cotangent_laplacian(points, triangles)
-    assert np.abs(laplacian @ (3 * points[:, 0] - points[:, 1]))[inside].max() < 1e-9
-    assert np.abs(laplacian @ np.ones(len(points))).max() < 1e-12
-
-
-def test_register_lays_a_flat_sheet_on_a_bump():
-    flat, triangles = sheet()
-    target, fine = sheet(65, height=bump)
-    count = len(flat)
-    weights = (~border_vertices(triangles, count)).astype(float)
-    surface = Surface(sp.identity(count, format="csr"), triangles, triangles, weights, np.ones(count))
-    steps = (Step(0.02, 0.02, 3), Step(0.008, 0.01, 4), Step(0.003, 0.006, 4))
-    found = register(flat, surface, TriangleMesh(target, fine), schedule=steps)
-    inner = np.abs(flat[:, :2]).max(1) < 0.035
-    apart = np.abs(found[:, 2] - bump(found[:, 0], found[:, 1]))[inner]
-    before = bump(flat[:, 0], flat[:, 1])[inner]
-    assert before.max() > 0.007 and apart.max() < 0.0006
-
-
-def test_a_lasting_pull_holds_its_vertex():
-    flat, triangles = sheet()
-    target, fine = sheet(65, height=bump)
-    count = len(flat)
-    middle = count // 2
-    rows = sp.csr_matrix(([1.0], ([0], [middle])), shape=(1, count))
-    pull = Pull(rows, np.array([[0.004, 0.0, bump(0.004, 0.0)]]), np.array([1e-2]), lasting=True)
-    surface = Surface(sp.identity(count, format="csr"), triangles, triangles, np.ones(count), np.ones(count))
-    found = register(flat, surface, TriangleMesh(target, fine), [pull], schedule=(Step(0.01, 0.02, 5, 0.0),))
-    np.testing.assert_allclose(found[middle], pull.targets[0], atol=2e-4)
 
 
 def test_fit_model_finds_its_own_face():
@@ -105,3 +63,17 @@ def test_fit_model_finds_its_own_face():
     assert fit.scale == pytest.approx(1.1, abs=0.005)
     inner = np.abs(mean[:, :2]).max(1) < 0.04
     assert np.linalg.norm(fit.cage - scan.vertices, axis=1)[inner].max() < 3e-4
+
+
+def test_people_of_ict_are_carried_onto_the_templates_mesh(shared_dir: Path) -> None:
+    ict = load_ict()
+    carrier = ict_carrier(load_template(), ict)
+    weights = np.random.default_rng(1).normal(size=100)
+    cage = carrier.cage + np.tensordot(weights, carrier.carry(ict.identity.astype(np.float64)), 1)
+    topology = carrier.head
+    face = topology.matrix @ topology.skin_weights(face=1.0) > 0.5
+    person = ict.shaped(weights)
+    apart, still = (
+        closest_points((topology.matrix @ head)[face], person, ict.skin)[2] for head in (cage, carrier.cage)
+    )
+    assert np.median(apart) < 0.00025 < 0.2 * np.median(still)

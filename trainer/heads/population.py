@@ -1,0 +1,342 @@
+"""What identities are like: the template fitted to scans, the pool of two populations, and ICT-FaceKit's modes on
+``hm08``.
+
+The template's modes come from ICT-FaceKit's people, whose coefficients are independent with mean 0. The simulated
+population (the faces that training may use) has another mean. The fit's prior pools both (``python -m trainer
+identity-population``); otherwise a face of the second population would count as a rare one of the first.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+from scipy.spatial.transform import Rotation
+
+from backend.errors import LikenessError
+from backend.fitting.solver import POPULATION_PATH, template_fingerprint
+from backend.geometry.normals import vertex_normals
+from backend.geometry.subdivision import subdivide
+from backend.geometry.surface_fields import surface_operators
+from backend.geometry.template import LandmarkEmbedding, Template, boundary_edges, load_template, triangles_from_quads
+from backend.system.files import write_arrays
+from protocol.similarity import fit_similarity
+from trainer.heads.ict import TRAINING_SIMPOP, IctModel, TriangleMesh, read_simulated, scan_folder
+from trainer.heads.photographs import find_surface_landmarks
+from trainer.heads.raytrace import build_bvh
+from trainer.heads.raytrace import closest_points as traced_closest_points
+
+SIMULATED_FIT_LANDMARKS = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
+"""MediaPipe landmarks for the fit to a simulated face: eye corners, nose, mouth."""
+FIT_LANDMARKS = tuple(index for index in range(17, 68) if index not in (48, 54, 60, 64))
+"""iBUG landmarks at the same place on ICT-FaceKit's head and ours: without jaw line and mouth corners (ours are 1-2 mm
+outside)."""
+LANDMARK_NOISE = 0.004
+"""Standard deviation in metres of a landmark that a detector found on a scan."""
+ITERATIONS = 16
+_NOISE = 0.0005
+"""Metres, standard deviation of a patch of one square centimetre of a scan."""
+SECOND_SHARE = 0.7
+"""Share of the second population in the pool (docs/decisions/fitting.md)."""
+_SAMPLE = 0.9
+"""Weight of the second population's sample covariance; the rest is the first one's, because a few faces span few
+directions. In leave-one-out, 0.5 and 0 were worse (docs/decisions/fitting.md)."""
+_LEAST_COTANGENT = 0.02
+"""Least half cotangent: thinner slivers of the cage would make the plate too soft across them."""
+POCKET_STIFFNESS = 0.02
+"""Length in metres over which vertices without a match on the scan keep the offset of their surroundings."""
+
+
+@dataclass(frozen=True)
+class HeadTopology:
+    """The head's cage of H vertices and its level-1 surface.
+
+    Attributes
+    ----------
+    triangles : (T, 3) of the cage. matrix : (P, H) Catmull-Clark level 1, whose first H rows are the cage's vertices.
+    fine_triangles : (T2, 3). regions : name -> (H,) float64.
+    """
+
+    triangles: np.ndarray
+    matrix: sp.csr_matrix
+    fine_triangles: np.ndarray
+    regions: dict[str, np.ndarray]
+
+    def skin_weights(self, **weights: float) -> np.ndarray:
+        """(H,) weighted sum of regions, at most 1; 0 in sockets and mouth."""
+        total = sum(factor * self.regions[name] for name, factor in weights.items())
+        inside = (1 - self.regions["eye_sockets"]) * (1 - self.regions["mouth_interior"])
+        return np.clip(total, 0, 1) * inside
+
+
+def head_topology(template: Template) -> HeadTopology:
+    """The head's cage, its level-1 surface and its masks."""
+    fine = subdivide(template, 1)
+    head, fine_head = template.head, fine.parts["head"]
+    return HeadTopology(
+        triangles=triangles_from_quads(template.quads[: head.face_stop]).astype(np.int64),
+        matrix=fine.matrix[: fine_head.vertex_stop, : head.vertex_stop].astype(np.float64),
+        fine_triangles=triangles_from_quads(fine.quads[: fine_head.face_stop]).astype(np.int64),
+        regions={name: mask[: head.vertex_stop].astype(np.float64) for name, mask in template.regions.items()},
+    )
+
+
+def landmark_rows(embedding: LandmarkEmbedding, indices: tuple[int, ...], count: int) -> sp.csr_matrix:
+    """(L, ``count``) sparse rows of some landmarks on the head's ``count`` vertices."""
+    chosen = list(indices)
+    place = np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()
+    return sp.csr_matrix((embedding.barycentrics[chosen].astype(np.float64).ravel(), place), (len(chosen), count))
+
+
+def closest_points(
+    points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Closest points on a mesh.
+
+    Parameters
+    ----------
+    points : (N, 3); vertices : (V, 3); triangles : (T, 3).
+
+    Returns
+    -------
+    triangle : (N,) index into ``triangles``; barycentrics : (N, 3); distance : (N,).
+    """
+    triangle, _, weights = traced_closest_points(build_bvh(vertices, triangles, np.float64), points)
+    weights = np.maximum(weights, 0.0)  # rounding
+    spots = (weights[..., None] * vertices[triangles[triangle]]).sum(1)
+    return triangle, weights, np.linalg.norm(spots - points, axis=-1)
+
+
+def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
+    """(V,) bool, vertices on the border of a mesh."""
+    border = np.zeros(count, bool)
+    border[boundary_edges(triangles)] = True
+    return border
+
+
+@dataclass(frozen=True)
+class ModelFit:
+    """A fitted face: ``scale * rotation @ (mean + modes . coefficients) + translation`` lies on the scan."""
+
+    coefficients: np.ndarray
+    scale: float
+    rotation: np.ndarray
+    translation: np.ndarray
+    cage: np.ndarray  # (V, 3) in the scan's frame
+
+
+def fit_model(
+    mean: np.ndarray,
+    modes: np.ndarray,
+    matrix: sp.csr_matrix,
+    triangles: np.ndarray,
+    weights: np.ndarray,
+    scan: TriangleMesh,
+    landmark_rows: sp.csr_matrix,
+    landmark_targets: np.ndarray,
+    *,
+    landmark_noise: float = 0.002,
+    iterations: int = 30,
+) -> ModelFit:
+    """Maximum-a-posteriori fit of a linear model to a scan.
+
+    Parameters
+    ----------
+    mean : (V, 3); modes : (K, V, 3), one standard deviation each.
+    matrix : (P, V) from the cage to the points that are fitted to the scan; triangles : (T, 3) of these points.
+    weights : (P,) confidence of each point.
+    landmark_rows : (L, V) sparse; landmark_targets : (L, 3) in the scan's frame.
+    landmark_noise : standard deviation of a landmark in metres.
+    """
+    count = len(modes)
+    scale, rotation, translation = fit_similarity(landmark_rows @ mean, landmark_targets)
+    coefficients = np.zeros(count)
+    normals = vertex_normals(scan.vertices, scan.triangles)
+    border = border_vertices(scan.triangles, len(scan.vertices))
+    mean_points, mean_landmarks = matrix @ mean, landmark_rows @ mean
+    mode_points = np.stack([matrix @ mode for mode in modes]) if count else np.zeros((0, *mean_points.shape))
+    mode_landmarks = (
+        np.stack([landmark_rows @ mode for mode in modes]) if count else np.zeros((0, *mean_landmarks.shape))
+    )
+    areas = surface_operators(mean_points, triangles).mass / 1e-4
+    for iteration in range(iterations):
+        local = mean_points + np.tensordot(coefficients, mode_points, 1)
+        points = scale * local @ rotation.T + translation
+        corners, target, normal, distance = _counterparts(points, scan, normals)
+        point_normals = vertex_normals(points, triangles)
+        reach = max(0.03 * 0.8**iteration, 0.006)
+        trust = weights * areas * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
+        trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
+        sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
+        rows = _rows(local, mode_points, scale, rotation)  # (P, 3, 7 + K)
+        plane = np.einsum("pi,pij->pj", normal, rows)
+        residual = ((target - points) * normal).sum(1)
+        landmarks = mean_landmarks + np.tensordot(coefficients, mode_landmarks, 1)
+        extra = _rows(landmarks, mode_landmarks, scale, rotation).reshape(-1, rows.shape[2])
+        extra_residual = (landmark_targets - (scale * landmarks @ rotation.T + translation)).ravel()
+        size = np.linalg.norm(extra_residual.reshape(-1, 3), axis=1)
+        robust = np.repeat(1 / (1 + (size / (3 * landmark_noise)) ** 2), 3) / landmark_noise**2
+        system = plane.T @ (plane * (trust / sigma**2)[:, None]) + extra.T @ (extra * robust[:, None])
+        right = plane.T @ (residual * trust / sigma**2) + extra.T @ (extra_residual * robust)
+        system[7:, 7:] += np.eye(count)
+        right[7:] -= coefficients
+        system += np.eye(len(system)) * 1e-9
+        step = np.linalg.solve(system, right)
+        rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ rotation
+        translation = translation + step[3:6]
+        scale *= 1.0 + step[6]
+        coefficients = coefficients + step[7:]
+    cage = scale * (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T + translation
+    return ModelFit(coefficients, scale, rotation, translation, cage)
+
+
+def _counterparts(
+    points: np.ndarray, scan: TriangleMesh, normals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of the scan's points closest to ``points`` (P, 3): corners (P, 3), positions and unit normals (P, 3), and the
+    distances (P,). ``normals`` : of the scan's vertices."""
+    triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
+    corners = scan.triangles[triangle]
+    target = (scan.vertices[corners] * weights[..., None]).sum(1)
+    normal = (normals[corners] * weights[..., None]).sum(1)
+    return corners, target, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12), distance
+
+
+def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarray) -> np.ndarray:
+    """(P, 3, 7 + K) derivatives of the posed points by rotation, translation, scale and coefficients."""
+    turned = scale * local @ rotation.T
+    rows = np.zeros((len(local), 3, 7 + len(modes)))
+    rows[:, 0, 1], rows[:, 0, 2] = turned[:, 2], -turned[:, 1]
+    rows[:, 1, 0], rows[:, 1, 2] = -turned[:, 2], turned[:, 0]
+    rows[:, 2, 0], rows[:, 2, 1] = turned[:, 1], -turned[:, 0]
+    rows[:, [0, 1, 2], [3, 4, 5]] = 1.0
+    rows[:, :, 6] = turned
+    rows[:, :, 7:] = np.einsum("ij,kpj->pik", scale * rotation, modes, optimize=True)
+    return rows
+
+
+def fit_to_scan(
+    scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.ndarray, iterations: int = ITERATIONS
+) -> ModelFit:
+    """Fit the template's most probable head, up to a free similarity, to a scan of a face (metres, any frame).
+
+    indices, landmarks : some of MediaPipe's 478 landmarks and their positions on the scan, (L, 3).
+    """
+    template = load_template()
+    topology, head = head_topology(template), template.head.vertex_stop
+    # the smooth surface at the cage's vertices is enough for fitting
+    return fit_model(
+        template.vertices[:head].astype(np.float64), template.identity_modes[:, :head].astype(np.float64),
+        topology.matrix[:head], topology.triangles, topology.skin_weights(face=1.0), scan,
+        landmark_rows(template.landmarks478, indices, head), landmarks,
+        landmark_noise=LANDMARK_NOISE, iterations=iterations,
+    )  # fmt: skip
+
+
+def fit_to_simulated(number: int, iterations: int = ITERATIONS) -> ModelFit:
+    """``fit_to_scan`` of a simulated face, with landmarks detected on clay renderings."""
+    scan = read_simulated(number)
+    marks = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
+    usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if marks.found[index])
+    return fit_to_scan(scan, usable, marks.positions[list(usable)], iterations)
+
+
+def pooled(coefficients: np.ndarray, share: float = SECOND_SHARE) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (K,) and covariance (K, K) of a mixture of two populations: one with independent unit-variance coefficients
+    around 0, and one, with the share ``share``, with sample coefficients (P, K)."""
+    count = coefficients.shape[1]
+    mean = coefficients.mean(0)
+    own = _SAMPLE * np.cov(coefficients.T, bias=True) + (1 - _SAMPLE) * np.eye(count)
+    covariance = (1 - share) * np.eye(count) + share * own + share * (1 - share) * np.outer(mean, mean)
+    return share * mean, covariance
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Transfers offsets on ICT-FaceKit's vertices to ``hm08``'s head, smoothly where it has no match.
+
+    Attributes
+    ----------
+    cage : (H, 3) the template's head in ICT-FaceKit's frame. corners : (P, 3) ICT-FaceKit's vertices and weights :
+    (P, 3) barycentrics of each level-1 point's match. confidence : (P,) square metres, 0 without a match.
+    """
+
+    head: HeadTopology
+    cage: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
+    confidence: np.ndarray
+
+    def carry(self, offsets: np.ndarray, smoothing: float = 0.003) -> np.ndarray:
+        """(N, H, 3) head offsets from ICT-FaceKit's (N, V_ict, 3); details below ``smoothing`` metres fade."""
+        wanted = np.einsum("pc,npck->npk", self.weights, offsets[:, self.corners], optimize=True)
+        matrix, regions = self.head.matrix, self.head.regions
+        scale = smoothing * (1.0 + regions["ears"] + 2 * regions["eye_sockets"] + 2 * regions["mouth_interior"])
+        cage = surface_operators(self.cage, self.head.triangles, _LEAST_COTANGENT)
+        laplacian = cage.stiffness.tocsr()
+        plate = sp.diags(scale**2) @ laplacian
+        system = plate.T @ sp.diags(1.0 / np.maximum(cage.mass, 1e-8)) @ plate
+        system = system + matrix.T @ sp.diags(self.confidence) @ matrix
+        # pockets without a match (nostrils, mouth, sockets) follow their rim instead of extrapolating its slope
+        areas = surface_operators(matrix @ self.cage, self.head.fine_triangles).mass
+        pocket = np.sqrt(np.clip(1.0 - 2.0 * (matrix.T @ self.confidence) / (matrix.T @ areas), 0.0, 1.0))
+        springs = sp.diags(pocket) @ (sp.diags(laplacian.diagonal()) - laplacian) @ sp.diags(pocket)
+        system = system + POCKET_STIFFNESS**2 * (sp.diags(np.asarray(springs.sum(1)).ravel()) - springs)
+        right = matrix.T @ (self.confidence[:, None] * wanted.transpose(1, 0, 2).reshape(len(matrix.indptr) - 1, -1))
+        solution = splu((system + 1e-13 * sp.identity(len(self.cage))).tocsc()).solve(right)
+        return solution.reshape(len(self.cage), len(offsets), 3).transpose(1, 0, 2)
+
+
+@lru_cache(maxsize=1)
+def ict_landmarks() -> np.ndarray:
+    """(68,) ICT-FaceKit's vertices at the iBUG landmarks."""
+    indices = json.loads((scan_folder() / "ict_facekit_vertex_indices.json").read_text())
+    return np.array(indices["idx_to_landmark_verts"])
+
+
+def ict_carrier(template: Template, ict: IctModel) -> Carrier:
+    """Correspondences between ICT-FaceKit's neutral and the template's head, whose mean was registered to it."""
+    topology, head = head_topology(template), template.head.vertex_stop
+    mean, chosen = template.vertices[:head].astype(np.float64), list(FIT_LANDMARKS)
+    weights = topology.matrix @ topology.skin_weights(face=1.0, scalp=0.4)
+    cage = fit_model(
+        mean, np.zeros((0, head, 3)), topology.matrix, topology.fine_triangles, weights,
+        TriangleMesh(ict.neutral, ict.skin), landmark_rows(template.landmarks68, FIT_LANDMARKS, head),
+        ict.neutral[ict_landmarks()[chosen]],
+    ).cage  # fmt: skip
+    points = topology.matrix @ cage
+    triangle, weights, distance = closest_points(points, ict.neutral, ict.skin)
+    corners = ict.skin[triangle]
+    normals = vertex_normals(ict.neutral, ict.skin)
+    facing = (vertex_normals(points, topology.fine_triangles) * (normals[corners] * weights[..., None]).sum(1)).sum(1)
+    inner = ~border_vertices(ict.skin, len(ict.neutral))
+    trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1)
+    trust *= topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
+    areas = surface_operators(points, topology.fine_triangles).mass
+    return Carrier(topology, cage, corners, weights, trust * areas)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``identity-population``."""
+    parser.add_argument("--out", type=Path, default=POPULATION_PATH, help="file to write (default: the shipped one)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N of the simulated faces, at least 2")
+    parser.add_argument(
+        "--iterations", type=int, default=ITERATIONS, metavar="N", help=f"of each face's fit (default: {ITERATIONS})"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute the pooled statistics and write them; needs ``../shared/faces3d``."""
+    if arguments.limit is not None and arguments.limit < 2:
+        raise LikenessError("usage", f"{arguments.limit} faces have no spread.", "Give --limit 2 or more.")
+    if arguments.iterations < 1:
+        raise LikenessError("usage", "A fit without iterations finds nothing.", "Give --iterations 1 or more.")
+    fits = [fit_to_simulated(number, arguments.iterations) for number in TRAINING_SIMPOP[: arguments.limit]]
+    mean, covariance = pooled(np.stack([fit.coefficients for fit in fits]))
+    arrays = {"mean": mean.astype(np.float32), "covariance": covariance.astype(np.float32)}
+    write_arrays(arguments.out, arrays, {"template": template_fingerprint()})
+    return 0
