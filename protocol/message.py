@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 FLOATS, INTS = "<f4", "<i4"
 RESULT_VERSION = 1
-HEAD_METRES, FAR_UV, FAR_PIXELS = 10.0, 100.0, 1e7
-"""Limits of coordinates: on a head, in a UV map, and in a photo."""
+HEAD_METRES, FAR_UV, FAR_PIXELS = 1.5, 100.0, 1e7
+"""Limits of coordinates: on a head, whose origin is at hm08's waist (a crown is at 0.9 m, hair may stand 0.5 m above
+it), in a UV map, and in a photo."""
 LAST_HM08_VERTEX = 19_157
 MOST_PORTRAIT = 256
 """Pixels a side of a head's portrait: the size of Blender's own previews."""

@@ -59,7 +59,7 @@ class OutputFolder:
 
     It appears only when its files are complete. Until then a hidden folder holds the files and a lock. The hidden
     folder lies beside a folder yet to be made, or inside an existing one, which may be on its own disk. Remains of a
-    killed run are removed from it.
+    killed run are removed from it, and files that it was replacing are put back.
 
     Raises ``LikenessError`` on entering: code "disk" if it cannot be written, "in_use" while another run holds it.
     """
@@ -88,6 +88,9 @@ class OutputFolder:
     def writing(self, names: Sequence[str], progress: ProgressReporter = silent) -> Iterator[Path]:
         """Give an empty folder for the files ``names``; at the end, unless there was an error, they are moved into
         place. ``progress`` receives stage ``WRITING`` at the end, which is the last chance to cancel."""
+        for name in names:
+            if (self.path / name).is_dir():
+                raise LikenessError("disk", f"{self.path / name} is a folder.", "Choose another folder with --out.")
         with disk_errors_named(self.path):
             files = _emptied(self._files)
         yield files
@@ -97,7 +100,7 @@ class OutputFolder:
             if self.path.exists() and files.parent != self._inside:
                 self._hold(self._inside)  # another process made the folder in the meantime
             progress(WRITING, 1.0)
-            _move_files(files, self.path, names)
+            _replace(self.path, files, self._inside / "earlier", names)
 
     @property
     def _sibling(self) -> Path:
@@ -170,12 +173,17 @@ def hidden_name(name: str) -> str:
 
 @contextmanager
 def _hidden_folder(path: Path, wanted: Path) -> Iterator[Path]:
-    """Make and lock the private folder ``path``, give an empty folder in it, and remove it.
+    """Make and lock the private folder ``path``, finish what a killed run left, give an empty folder in it, and
+    remove it.
 
-    Raises ``LikenessError`` "in_use" for ``wanted`` where another run holds it.
+    Raises ``LikenessError`` "in_use" for ``wanted`` where another run holds it, "disk" for a symbolic link, which may
+    lead to files of others.
     """
     while True:
         path.mkdir(0o700, exist_ok=True)
+        for one in (path, path / "lock", path / "files", path / "unwanted", path / "earlier"):
+            if one.is_symlink():
+                raise LikenessError("disk", f"{one} is a symbolic link.", "Remove it, or choose another place.")
         with suppress(FileNotFoundError):  # the previous run was just removing it
             lock = lock_file(path / "lock", _MOST_SECONDS_TO_LOCK)
             break
@@ -184,6 +192,7 @@ def _hidden_folder(path: Path, wanted: Path) -> Iterator[Path]:
         raise LikenessError("in_use", sentence, "Wait for it, or choose another place with --out.")
     files = path / "files"
     try:
+        _put_back(wanted, path / "earlier")
         (_emptied(files) / "full").write_bytes(b"\0")  # fails now if the disk is full
         yield _emptied(files)
     finally:
@@ -238,24 +247,39 @@ def _created_parents(folder: Path) -> Iterator[None]:
                 parent.rmdir()
 
 
-def _move_files(temporary: Path, out_dir: Path, names: Sequence[str]) -> None:
-    """Move the files from ``temporary`` to ``out_dir``; restores the earlier ones if a move fails."""
+def _replace(out_dir: Path, files: Path, earlier: Path, names: Sequence[str]) -> None:
+    """Move ``names`` from ``files`` into ``out_dir``, in place of earlier ones: all, or none after any error.
+
+    The folder ``earlier`` tells ``_put_back`` what was moved, whenever the process ends: it holds the file that was
+    there, or an empty folder where there was none. Where ``earlier`` lies no more, the new files are the result.
+    """
     if not out_dir.exists():
-        temporary.rename(out_dir)
+        files.rename(out_dir)
         return
-    earlier = temporary / "earlier"
-    earlier.mkdir()
-    moves = [(out_dir / name, earlier / name) for name in names if (out_dir / name).exists()]
-    moves += [(temporary / name, out_dir / name) for name in names]
-    done: list[tuple[Path, Path]] = []
     try:
-        for source, target in moves:
-            source.rename(target)
-            done.append((source, target))
+        earlier.mkdir()
+        for name in names:
+            if os.path.lexists(out_dir / name):
+                (out_dir / name).rename(earlier / name)
+            else:
+                (earlier / name).mkdir()
+            (files / name).rename(out_dir / name)
+        earlier.rename(files / "earlier")
     except BaseException:
-        for source, target in reversed(done):
-            target.rename(source)
+        _put_back(out_dir, earlier)
         raise
+
+
+def _put_back(out_dir: Path, earlier: Path) -> None:
+    """Undo what ``_replace`` began; it may have ended, or may end here, at any step."""
+    for name in os.listdir(earlier) if earlier.is_dir() else ():
+        if (earlier / name).is_dir():
+            (out_dir / name).unlink(missing_ok=True)
+            (earlier / name).rmdir()
+        else:
+            os.replace(earlier / name, out_dir / name)
+    with suppress(FileNotFoundError):
+        earlier.rmdir()
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -24,13 +24,12 @@ from backend.photos.reading import read_photo
 from backend.rig.measure import part_slice
 from backend.rig.mouth import with_plain_teeth
 from backend.rig.personalise import personalise_keys
+from protocol.message import HEAD_METRES
 
 MOST_GLB_BYTES = 512 * 2**20
 MOST_TEXTURE_SIDE = 8192
 MOST_JSON_BYTES = 4 * 2**20
 """Of the description in a ``face.glb``; ours has 0.2 MiB."""
-MOST_METRES = 2.0
-"""Largest coordinate of a head, whose origin lies below it; ours reach 0.9."""
 FLOAT = 5126
 """glTF's number for float32."""
 _ADVICE = "Give the folder that 'python -m backend reconstruct' wrote, or --identity auto."
@@ -167,7 +166,7 @@ def read_neutral(folder: Path) -> np.ndarray:
         raise
     except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error, msgspec.MsgspecError) as error:
         raise broken from error
-    if not np.isfinite(neutral).all() or np.abs(neutral).max() > MOST_METRES:
+    if not np.isfinite(neutral).all() or np.abs(neutral).max() > HEAD_METRES:
         raise broken
     return with_plain_teeth(template, neutral)
 

@@ -58,9 +58,10 @@ def make_private_folder(path: Path) -> None:
         return
     shared = bool(status.st_mode & stat.S_ISVTX) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid())
     if shared or any(not _is_ours(name) for name in os.listdir(path)):
+        why = "is not yours alone" if shared else "other files are in it"
         raise LikenessError(
             "usage",
-            f"The folder {path} is open to other users, and other files are in it.",
+            f"The folder {path} is open to other users, and {why}.",
             f"Name a folder of its own in {CONFIG_VARIABLE}, such as {path / 'likeness'}.",
         )
     path.chmod(FOLDER_MODE)

@@ -16,9 +16,9 @@ from backend.geometry.template import load_template
 from backend.progress import ProgressReporter
 from backend.rig.mouth import with_plain_teeth
 from backend.service.worker import Task
+from protocol.message import HEAD_METRES
 
 FORMAT_VERSION = 1
-LARGEST_METRES = 10.0
 
 
 def run(task: Task, progress: ProgressReporter) -> WireMessage:
@@ -52,7 +52,7 @@ def _subject(path: Path) -> Subject:
     if (
         vertices.shape != template.vertices.shape
         or not np.isfinite(vertices).all()
-        or np.abs(vertices).max() > LARGEST_METRES
+        or np.abs(vertices).max() > HEAD_METRES
     ):
         raise LikenessError(
             "usage",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AddonError
-from ..shared.message import FLOATS, INTS, LENGTHS, ArrayField
+from ..shared.message import FLOATS, HEAD_METRES, INTS, LENGTHS, ArrayField
 from ..transfer.clips import ExpressionClip, parse_json
 
 DTYPES = (FLOATS, INTS)
@@ -200,7 +200,7 @@ def decode_preview(header: Mapping[str, Any], buffers: Sequence[bytes]) -> Previ
     quads = named.array("quads", "<i4", (None, 4))
     if len(vertices) > 200_000 or len(quads) > 400_000:
         raise malformed("the preview's mesh is too large")
-    if vertices.size and not np.abs(vertices).max() <= 10:
+    if vertices.size and not np.abs(vertices).max() <= HEAD_METRES:
         raise malformed("a number of the preview is not finite or far too large")
     if quads.size and (quads.min() < 0 or quads.max() >= len(vertices)):
         raise malformed("a face of the preview points outside of its vertices")

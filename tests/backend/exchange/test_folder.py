@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -87,7 +90,7 @@ def test_files_of_an_earlier_run_are_replaced_and_others_stay(
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
-@pytest.mark.parametrize("step", ["write_obj", "write_preview", "write_report", "_flush_to_disk", "_move_files"])
+@pytest.mark.parametrize("step", ["write_obj", "write_preview", "write_report", "_flush_to_disk", "_replace"])
 def test_a_failure_at_any_step_leaves_everything_as_it_was(
     hand_made_asset: FaceAsset, quick_preview: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error,
     expected,
@@ -124,6 +127,104 @@ def test_a_failure_while_moving_puts_the_earlier_files_back(
         write_folder(hand_made_asset, [PHOTO], tmp_path)
     assert moved
     assert tree(tmp_path) == before
+
+
+NEW = {"a": b"new a", "b": b"new b", "c": b"new c", "d": b"new d"}
+OLD = {"a": b"old a", "c": b"old c", "notes.txt": b"mine"}
+
+
+def ends_at_line(number: int, killed: bool, run: Callable[[], None]) -> bool:
+    """Fork, and kill ``run`` (or interrupt it, as Ctrl-C) before the given line of ``all_or_none.py`` that it reaches
+    from its first move on; returns whether it was so long."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] != 0
+    left, moves = number, False
+
+    def trace(frame: FrameType, event: str, argument: object) -> object:
+        nonlocal left, moves
+        if frame.f_code.co_filename != all_or_none.__file__:
+            return None
+        moves |= frame.f_code.co_name in ("_replace", "_put_back")
+        left -= moves and event == "line"
+        if left < 0:
+            sys.settrace(None)
+            if killed:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise KeyboardInterrupt
+        return trace
+
+    try:
+        sys.settrace(trace)
+        run()
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
+
+
+def replace_all(out: Path) -> None:
+    with OutputFolder(out) as held, held.writing(list(NEW)) as files:
+        for name, content in NEW.items():
+            (files / name).write_bytes(content)
+
+
+def open_and_close(out: Path) -> None:
+    with OutputFolder(out):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "Ctrl-C"])
+def test_a_result_is_old_or_new_wherever_a_run_ends(killed: bool, tmp_path: Path) -> None:
+    """14 of 52 runs that Ctrl-C ended while they moved files lost one, and 4 of 17 that were killed up to 18."""
+    seen = set()
+    for step in range(1000):
+        out = tmp_path / str(step)
+        out.mkdir()
+        for name, content in OLD.items():
+            (out / name).write_bytes(content)
+        ended = ends_at_line(step, killed, lambda: replace_all(out))  # noqa: B023
+        if killed and ended and any((out / ".likeness").glob("earlier/*")):
+            for further in range(0, 1000, 5):  # the start that puts it back is killed, too
+                if not ends_at_line(further, True, lambda: open_and_close(out)):  # noqa: B023
+                    break
+        after = tree(out)
+        if killed:
+            open_and_close(out)
+            after = tree(out)
+            assert sorted(os.listdir(out)) == sorted(after), step
+        whole = {name: content for name, content in after.items() if not name.startswith(".likeness")}
+        assert whole in (OLD, OLD | NEW), step
+        seen.add(whole == OLD)
+        if not ended:
+            break
+    assert seen == {True, False} and not ended
+
+
+@pytest.mark.parametrize("inside", ["", "files", "earlier", "unwanted", "lock"])
+def test_a_hidden_folder_that_is_a_link_is_refused(inside: str, tmp_path: Path) -> None:
+    """What lay in the folder that it leads to was removed."""
+    theirs, out = tmp_path / "theirs", tmp_path / "out"
+    for folder in ("files", "unwanted", "earlier"):
+        (theirs / folder).mkdir(parents=True)
+        (theirs / folder / "letter.txt").write_text("mine")
+    (out / ".likeness").mkdir(parents=True)
+    if not inside:
+        (out / ".likeness").rmdir()
+    (out / ".likeness" / inside).symlink_to(theirs / inside)
+    before = tree(theirs)
+    with pytest.raises(LikenessError, match="is a symbolic link") as caught:
+        open_and_close(out)
+    assert caught.value.code == "disk" and tree(theirs) == before
+
+
+def test_a_folder_with_the_name_of_a_result_stays(tmp_path: Path) -> None:
+    """It was removed with all that lay in it."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "letter.txt").write_text("mine")
+    with pytest.raises(LikenessError, match="b is a folder"):
+        replace_all(tmp_path)
+    assert tree(tmp_path) == {"b/letter.txt": b"mine"}
 
 
 def test_cancelling_leaves_nothing(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
