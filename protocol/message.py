@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 FLOATS, INTS = "<f4", "<i4"
 RESULT_VERSION = 1
-HEAD_METRES, FAR_UV, FAR_PIXELS = 1.5, 100.0, 1e7
-"""Limits of coordinates: on a head, whose origin is at hm08's waist (a crown is at 0.9 m, hair may stand 0.5 m above
-it), in a UV map, and in a photo."""
+HEAD_METRES, HAIR_METRES, FAR_UV, FAR_PIXELS = 1.0, 2.0, 100.0, 1e7
+"""Limits of coordinates: of a head, whose origin is hm08's (ours reach 0.9), of its hair, in a UV map, in a photo."""
 LAST_HM08_VERTEX = 19_157
 MOST_PORTRAIT = 256
 """Pixels a side of a head's portrait: the size of Blender's own previews."""
@@ -66,7 +65,7 @@ PART: Mapping[str, ArrayField] = {
     "alpha": ArrayField(FLOATS, ("V",), 0.0, 1.0, optional=True),
 }
 HAIR: Mapping[str, ArrayField] = {
-    "points": _floats("G", "P", 3, within=HEAD_METRES),
+    "points": _floats("G", "P", 3, within=HAIR_METRES),
     "root_uv": _floats("G", 2, within=FAR_UV),
     "width": _floats("G", high=0.2),  # metres: no lock is wider than a head
     "root_colour": _floats("G", 3),
@@ -88,7 +87,7 @@ def fewest_card_points(most: int) -> int:
 
 
 CARDS: Mapping[str, ArrayField] = {
-    "vertices": _floats("V", 3, within=HEAD_METRES),
+    "vertices": _floats("V", 3, within=HAIR_METRES),
     "normals": _floats("V", 3, within=1.001),
     "uv": _floats("V", 2, within=FAR_UV),
     "colours": _floats("V", 3),

@@ -93,12 +93,8 @@ class BufferList:
         }
 
     def add_picture(self, name: str, pixels: np.ndarray) -> str:
-        """Append (H, W, 3) or, with opacity, (H, W, 4) uint8 pixels as PNG; returns ``name``."""
-        height, width = pixels.shape[:2]
-        data = png_bytes(pixels)
-        self.entries.append(BufferEntry(name, media_type=PNG, width=width, height=height, bytes=len(data)))
-        self.buffers.append(data)
-        return name
+        """Append pixels as ``png_bytes`` takes them; returns ``name``."""
+        return self.add_file(name, png_bytes(pixels), PNG, (pixels.shape[1], pixels.shape[0]))
 
     def add_file(self, name: str, data: bytes, media_type: str, size: tuple[int, int] | None = None) -> str:
         """Append a file's bytes, with (width, height) for an image; returns ``name``."""

@@ -81,38 +81,6 @@ def detail_facts(detail: SkinDetail | None) -> dict[str, object]:
 REPORTED_PACKAGES = ("torch", "numpy", "scipy", "mediapipe", "numba", "pillow")
 
 
-class CameraEntry(msgspec.Struct, frozen=True):
-    """One photo's camera, in pixels of the whole file after EXIF rotation."""
-
-    name: str
-    width: int
-    height: int
-    intrinsics: tuple[tuple[float, float, float], ...]
-    camera_from_head: tuple[tuple[float, float, float, float], ...]
-
-
-class CamerasFile(msgspec.Struct, frozen=True):
-    """``cameras.json``."""
-
-    photos: tuple[CameraEntry, ...]
-    version: int = FORMAT_VERSION
-    convention: str = "x right, y down, z forward; head: metres, x to the person's left, y up, z out of the face"
-
-
-class ExpressionEntry(msgspec.Struct, frozen=True):
-    """One photo's expression: ARKit name -> weight in [0, 1], all 52."""
-
-    name: str
-    weights: dict[str, float]
-
-
-class ExpressionsFile(msgspec.Struct, frozen=True):
-    """``expressions.json``."""
-
-    photos: tuple[ExpressionEntry, ...]
-    version: int = FORMAT_VERSION
-
-
 class PhotoReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """What happened to one given photo; quality and error figures exist only for analysed photos."""
 
@@ -156,7 +124,7 @@ def build_report(
                 name=verdict.name,
                 used=photo is not None,
                 reason=reason,
-                quality=msgspec.to_builtins(verdict.quality, enc_hook=_plain) if verdict.quality else None,
+                quality=msgspec.to_builtins(verdict.quality, enc_hook=plain_json) if verdict.quality else None,
                 landmark_error_percent=float(photo.landmark_error_percent) if photo else None,
                 photometric_error=float(photo.photometric_error) if photo else None,
             )
@@ -190,31 +158,34 @@ def peak_rss_mb() -> float | None:
     return round(peak * (1.0 if sys.platform == "darwin" else 1024.0) / 1e6, 1)
 
 
+def camera_entry(photo: AssetPhoto) -> dict[str, Any]:
+    """One photo's camera, in pixels of the whole file after EXIF rotation; arrays for ``plain_json``."""
+    return {
+        "name": photo.name,
+        "width": int(photo.camera.size[0]),
+        "height": int(photo.camera.size[1]),
+        "intrinsics": np.asarray(photo.camera.intrinsics, float),
+        "camera_from_head": np.asarray(photo.camera.camera_from_head, float),
+    }
+
+
 def write_cameras(photos: Sequence[AssetPhoto], path: Path) -> None:
     """Write ``cameras.json``."""
-    entries = tuple(
-        CameraEntry(
-            name=photo.name,
-            width=int(photo.camera.size[0]),
-            height=int(photo.camera.size[1]),
-            intrinsics=_rows(photo.camera.intrinsics),
-            camera_from_head=_rows(photo.camera.camera_from_head),
-        )
-        for photo in photos
-    )
-    _write(CamerasFile(entries), path)
+    frames = "x right, y down, z forward; head: metres, x to the person's left, y up, z out of the face"
+    entries = [camera_entry(photo) for photo in photos]
+    _write({"photos": entries, "version": FORMAT_VERSION, "convention": frames}, path)
 
 
 def write_expressions(photos: Sequence[AssetPhoto], path: Path) -> None:
-    """Write ``expressions.json``."""
-    entries = tuple(
-        ExpressionEntry(
-            photo.name,
-            {name: round(float(w), 5) for name, w in zip(ARKIT_NAMES, photo.expression, strict=True)},
-        )
+    """Write ``expressions.json``: for each photo ARKit name -> weight in [0, 1], all 52."""
+    entries = [
+        {
+            "name": photo.name,
+            "weights": {name: round(float(w), 5) for name, w in zip(ARKIT_NAMES, photo.expression, strict=True)},
+        }
         for photo in photos
-    )
-    _write(ExpressionsFile(entries), path)
+    ]
+    _write({"photos": entries, "version": FORMAT_VERSION}, path)
 
 
 def write_report(report: Mapping[str, object], path: Path) -> None:
@@ -223,14 +194,10 @@ def write_report(report: Mapping[str, object], path: Path) -> None:
 
 
 def _write(content: Any, path: Path) -> None:
-    Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(content, enc_hook=_plain), indent=2) + b"\n")
+    Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(content, enc_hook=plain_json), indent=2) + b"\n")
 
 
-def _rows(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in np.asarray(matrix, float).tolist())
-
-
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """Convert NumPy numbers and arrays, and paths, to plain JSON values."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()

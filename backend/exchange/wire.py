@@ -9,8 +9,9 @@ import numpy as np
 
 from backend.detail.find import DetailEstimate
 from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, SkinDetail
-from backend.exchange.buffers import BufferList, WireMessage, png_bytes
+from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart
+from backend.exchange.files import camera_entry, plain_json
 from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
@@ -65,7 +66,7 @@ def encode_face(
         header["lashes"] = _encode_lashes(asset, buffers)
     if portrait is not None:
         header["portrait"] = buffers.add_picture("portrait", portrait)
-    return buffers.message(msgspec.to_builtins(header, enc_hook=_plain))
+    return buffers.message(msgspec.to_builtins(header, enc_hook=plain_json))
 
 
 def _encode_part(part: FacePart, buffers: BufferList, asset: FaceAsset | None = None) -> Entry:
@@ -81,14 +82,14 @@ def _pack_relief(detail: SkinDetail) -> PackedRelief:
     """Relief as 16-bit images: millimetres = (value / 65536 - 0.5) * 2 * reach; each group of keys has an image channel
     (0 red, 1 green, 2 blue)."""
     buffers = BufferList()
-    always = buffers.add_file("detail.always", png_bytes(detail.always.steps), "image/png", detail.always.steps.shape)
+    always = buffers.add_picture("detail.always", detail.always.steps)
     names, wrinkles = list(detail.wrinkles), []
     for first in range(0, len(names), PACKED):
         group = names[first : first + PACKED]
         maps = [detail.wrinkles[name].steps for name in group]
         maps += [np.full_like(maps[0], MIDDLE)] * (PACKED - len(maps))
         picture = f"detail.wrinkles.{first // PACKED}"
-        buffers.add_file(picture, png_bytes(np.stack(maps, -1)), "image/png", maps[0].shape)
+        buffers.add_picture(picture, np.stack(maps, -1))
         wrinkles += [
             {"name": name, "keys": KEY_GROUPS[name], "picture": picture, "channel": channel}
             for channel, name in enumerate(group)
@@ -137,13 +138,8 @@ def _encode_lashes(asset: FaceAsset, buffers: BufferList) -> Entry | None:
 
 def _encode_photo(photo: AssetPhoto, number: int, buffers: BufferList) -> Entry:
     """One used photo, in pixels of the whole file after EXIF rotation."""
-    camera = photo.camera
     return {
-        "name": photo.name,
-        "width": int(camera.size[0]),
-        "height": int(camera.size[1]),
-        "intrinsics": np.asarray(camera.intrinsics, float),
-        "camera_from_head": np.asarray(camera.camera_from_head, float),
+        **camera_entry(photo),
         "expression": [round(float(weight), 5) for weight in photo.expression],
         "landmark_error_percent": _finite(photo.landmark_error_percent),
         "photometric_error": _finite(photo.photometric_error),
@@ -153,10 +149,3 @@ def _encode_photo(photo: AssetPhoto, number: int, buffers: BufferList) -> Entry:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _plain(value: Any) -> Any:
-    """Convert NumPy numbers and arrays to plain JSON values."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} does not go into JSON")
