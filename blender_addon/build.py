@@ -2,10 +2,10 @@
 
 Each zip holds the add-on with the files of ``protocol`` in ``shared``, the wheels of pyzmq for its platform, and the
 backend's source with its assets (``backend.zip``), from which *Install backend* creates the environment. Run it in a
-checkout.
+clean checkout: only files that git has are packed.
 
-pyzmq's wheels for every platform and Python of the extension: downloaded by pip, then copied under other Python
-tags.
+pyzmq's wheels for every platform and Python of the extension: downloaded by pip, which refuses any whose hash is not in
+``locks/packages.txt``, then copied under other Python tags.
 
 pyzmq ships one wheel for Python 3.11 and one ``abi3`` wheel for all later versions. Blender refuses a package that
 lists both on Python 3.13 and later, so the second is copied once per later Python with that Python's tags.
@@ -28,8 +28,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PYZMQ = "pyzmq==27.3.0"
-
 
 @dataclass(frozen=True)
 class Platform:
@@ -50,22 +48,21 @@ PYTHONS = ("311", "313", "314")
 
 
 def fetch_wheel(platform: Platform, python: str, folder: Path) -> Path:
-    """Have pip download pyzmq's wheel for ``platform`` and Python ``python`` ("311") into ``folder``.
+    """Have pip download pyzmq's wheel for ``platform`` and Python ``python`` ("311") into the new ``folder``.
 
-    Raises ``RuntimeError`` with pip's last line when pip fails.
+    Raises ``RuntimeError`` with pip's last line when pip fails, also where no wheel has a locked hash.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    known = set(folder.glob("*.whl"))
+    folder.mkdir(parents=True)
+    lines = (ROOT / "locks" / "packages.txt").read_text("utf-8").splitlines()
+    (folder / "locked.txt").write_text("\n".join(line for line in lines if line.startswith("pyzmq==")))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
-    command += ["--platform", platform.pip, "--python-version", python, "--dest", str(folder), PYZMQ]
+    command += ["--platform", platform.pip, "--python-version", python, "--dest", str(folder)]
+    command += ["--require-hashes", "-r", str(folder / "locked.txt")]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"pip could not download {PYZMQ} for {platform.blender}, Python {python}: {last}")
-    new = sorted(set(folder.glob("*.whl")) - known)
-    if len(new) != 1:
-        raise RuntimeError(f"pip downloaded {len(new)} files for {platform.blender}, Python {python}, one was expected")
-    return new[0]
+        raise RuntimeError(f"pip could not download pyzmq for {platform.blender}, Python {python}: {last}")
+    return next(folder.glob("*.whl"))
 
 
 def retag(wheel: Path, python: str, folder: Path) -> Path:
@@ -102,39 +99,34 @@ def _record_with(record: str, path: str, content: bytes) -> bytes:
 
 
 def wheels_for(platform: Platform, folder: Path) -> tuple[Path, ...]:
-    """One wheel of pyzmq per Python of ``PYTHONS`` in ``folder``/``platform``, downloaded if missing."""
-    target = folder / platform.blender
-    wheels = {python: sorted(target.glob(f"pyzmq-*-cp{python}-cp{python}-*.whl")) for python in PYTHONS}
-    for python in PYTHONS:
-        if wheels[python]:
-            continue
-        fetched = fetch_wheel(platform, python, target / f"fetched{python}")
-        wheels[python] = [retag(fetched, python, target)]
-    return tuple(wheels[python][0] for python in PYTHONS)
+    """One wheel of pyzmq per Python of ``PYTHONS``, downloaded into ``folder``."""
+    return tuple(retag(fetch_wheel(platform, python, folder / python), python, folder) for python in PYTHONS)
 
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "blender_addon"
 BACKEND_PARTS = ("backend", "protocol", "assets", "locks", "pyproject.toml", "README.md", "LICENSE")
-NOT_PACKED = ("build.py", "packaging_wheels.py")
+NOT_PACKED = "build.py"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def tracked(parts: Iterable[str]) -> list[str]:
-    """Names of files under ``parts`` of the checkout that git tracks or would track, sorted.
+    """Names of files under ``parts`` of the checkout that git tracks, sorted."""
+    return sorted(name for name in _git("ls-files", "-z", "--cached", "--", *parts).split("\0") if name)
 
-    Outside a git checkout: every file there except what Python leaves behind.
-    """
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *parts]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True)
-    if listed.returncode == 0:
-        names = [name for name in listed.stdout.decode().split("\0") if name]
-    else:
-        paths = [
-            path for part in parts for path in ([ROOT / part] if (ROOT / part).is_file() else (ROOT / part).rglob("*"))
-        ]
-        names = [path.relative_to(ROOT).as_posix() for path in paths if path.is_file()]
-    return sorted(name for name in set(names) if "__pycache__" not in name and (ROOT / name).is_file())
+
+def check_clean() -> None:
+    """Raise ``RuntimeError`` where the checkout differs from what git has: what is published is what git has."""
+    changed = _git("status", "--porcelain").splitlines()
+    if changed:
+        raise RuntimeError(f"The checkout has changes, for example in {changed[0][3:]}: commit or remove them first.")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True)
+    if done.returncode != 0:
+        raise RuntimeError("The extension is built in a checkout of its git repository, and here git finds none.")
+    return done.stdout.decode()
 
 
 def write_zip(target: Path, files: Iterable[tuple[str, bytes]]) -> None:
@@ -162,20 +154,20 @@ def manifest_for(platform: Platform, wheels: Sequence[Path]) -> str:
     return made
 
 
-def build(platform: Platform, out: Path, wheel_folder: Path) -> Path:
-    """Write the zip of one platform into ``out`` and return its path. Wheels already present are reused."""
-    wheels = wheels_for(platform, wheel_folder)
-    manifest = manifest_for(platform, wheels)
-    version = tomllib.loads(manifest)["version"]
+def build(platform: Platform, out: Path) -> Path:
+    """Write the zip of one platform into ``out`` and return its path."""
     out.mkdir(parents=True, exist_ok=True)
-    target = out / f"likeness-{version}-{platform.blender.replace('-', '_')}.zip"
     with tempfile.TemporaryDirectory() as scratch:
+        wheels = wheels_for(platform, Path(scratch) / "wheels")
+        manifest = manifest_for(platform, wheels)
+        version = tomllib.loads(manifest)["version"]
+        target = out / f"likeness-{version}-{platform.blender.replace('-', '_')}.zip"
         backend = Path(scratch) / "backend.zip"
         backend_archive(backend)
         files = [("blender_manifest.toml", manifest.encode())]
         for name in tracked(["blender_addon"]):
             inside = name.removeprefix("blender_addon/")
-            if inside not in (*NOT_PACKED, "blender_manifest.toml"):
+            if inside not in (NOT_PACKED, "blender_manifest.toml"):
                 files.append((inside, (ROOT / name).read_bytes()))
         for name in tracked(["protocol"]):
             inside = name.removeprefix("protocol/")
@@ -214,24 +206,24 @@ def validate(package: Path) -> str:
 
 def chosen_platforms(
     prog: str, about: str, arguments: Sequence[str] | None = None
-) -> tuple[Path, Path, tuple[Platform, ...]]:
-    """Parse a command's arguments: output folder, wheel folder and platforms."""
+) -> tuple[Path, tuple[Platform, ...]]:
+    """Parse a command's arguments: output folder and platforms."""
     parser = argparse.ArgumentParser(prog=prog, description=about)
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder of what is made (default: dist)")
-    parser.add_argument("--wheels", type=Path, help="folder that keeps downloaded wheels (default: OUT/wheels)")
     names = [platform.blender for platform in PLATFORMS]
     parser.add_argument("--platform", action="append", choices=names, help="only this platform; may be repeated")
     values = parser.parse_args(arguments)
     wanted = tuple(platform for platform in PLATFORMS if values.platform is None or platform.blender in values.platform)
-    return values.out, values.wheels or values.out / "wheels", wanted
+    return values.out, wanted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build and validate the requested zips; return the exit code."""
-    out, wheels, wanted = chosen_platforms("python -m blender_addon.build", __doc__.splitlines()[0], arguments)
+    out, wanted = chosen_platforms("python -m blender_addon.build", __doc__.splitlines()[0], arguments)
     try:
+        check_clean()
         for platform in wanted:
-            package = build(platform, out, wheels)
+            package = build(platform, out)
             print(f"{package} ({package.stat().st_size / 1e6:.1f} MB): {validate(package)}")
     except RuntimeError as error:
         print(error, file=sys.stderr)

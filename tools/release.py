@@ -24,7 +24,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import parse_wheel_filename
 
 import backend
-from blender_addon.build import Platform, blender_command_line, build, chosen_platforms, validate
+from blender_addon.build import Platform, blender_command_line, build, check_clean, chosen_platforms, validate
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKSUMS = "SHA256SUMS"
@@ -95,19 +95,21 @@ def write_checksums(folder: Path, files: Sequence[Path]) -> Path:
     return target
 
 
-def make_release(out: Path, platforms: Sequence[Platform], wheels: Path) -> list[Path]:
+def make_release(out: Path, platforms: Sequence[Platform]) -> list[Path]:
     """Make all files in ``out``, which must hold no zip of another release; returns them.
 
     Raises
     ------
-    ReleaseError : versions differ, a tool fails or is missing. RuntimeError : a wheel of pyzmq is not available.
+    ReleaseError : versions differ, a tool fails or is missing. RuntimeError : a wheel of pyzmq is not available, or the
+        checkout has changes.
     """
     version = check_versions()
     out.mkdir(parents=True, exist_ok=True)
     foreign = [path.name for path in out.glob("*.zip") if not path.name.startswith(f"likeness-{version}-")]
     if foreign:
         raise ReleaseError(f"{out} holds {foreign[0]}, which would be listed too; choose an empty folder")
-    zips = [build(platform, out, wheels) for platform in platforms]
+    check_clean()
+    zips = [build(platform, out) for platform in platforms]
     for package in zips:
         validate(package)
     made = [*zips, build_wheel(out), write_index(out)]
@@ -224,8 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if list(arguments) == ["--lock"]:
             made = write_locks(ROOT / "locks")
         else:
-            out, wheels, wanted = chosen_platforms("python -m tools.release", __doc__.splitlines()[0], arguments)
-            made = make_release(out.resolve(), wanted, wheels)
+            out, wanted = chosen_platforms("python -m tools.release", __doc__.splitlines()[0], arguments)
+            made = make_release(out.resolve(), wanted)
     except (ReleaseError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,18 @@ from pathlib import Path
 import pytest
 
 import backend
-from blender_addon.build import PLATFORMS, PYTHONS, build, manifest_for, retag, validate
+from blender_addon import build as build_module
+from blender_addon.build import (
+    PLATFORMS,
+    PYTHONS,
+    build,
+    check_clean,
+    fetch_wheel,
+    manifest_for,
+    retag,
+    tracked,
+    validate,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     try:
-        return build(PLATFORMS[0], out, out / "wheels")
+        return build(PLATFORMS[0], out)
     except RuntimeError as error:
         pytest.skip(f"needs pyzmq's wheels: {error}")
 
@@ -66,12 +78,45 @@ def test_what_is_in_the_zip(package: Path) -> None:
         assert sum(f"-cp{python}-cp{python}-" in wheel for wheel in manifest["wheels"]) == 1
     assert {"__init__.py", "registration.py", "scene/importing.py", "ui/key_pictures.png", "LICENSE"} <= set(names)
     assert {"scene/nodes/skin.json", "scene/nodes/hair_strands.json"} <= set(names)
-    assert not [name for name in names if name in ("build.py", "packaging_wheels.py") or "__pycache__" in name]
+    assert not [name for name in names if name == "build.py" or "__pycache__" in name]
     assert {"shared/__init__.py", "shared/photo_folder.py", "shared/names.py"} <= set(names)
     assert {"backend/__main__.py", "protocol/__init__.py", "protocol/names.py"} <= set(packed)
     assert {"assets/README.md", "assets/template.safetensors", "locks/packages.txt", "pyproject.toml"} <= set(packed)
     assert not [name for name in packed if name.startswith(("trainer", "blender_addon", "tests"))]
     assert package.stat().st_size < 60e6
+
+
+def test_only_what_git_has_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key or a note that lay under ``backend/`` went into the published zip."""
+    monkeypatch.setattr(build_module, "ROOT", tmp_path)
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend" / "code.py").write_text("x = 1\n")
+    with pytest.raises(RuntimeError, match="git finds none"):
+        tracked(["backend"])
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    check_clean()
+    (tmp_path / "backend" / "client_key.json").write_text("{}")
+    assert tracked(["backend"]) == ["backend/code.py"]
+    with pytest.raises(RuntimeError, match=r"has changes, for example in backend/client_key\.json"):
+        check_clean()
+
+
+def test_a_wheel_of_pyzmq_without_a_locked_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were downloaded without any."""
+    locked = (ROOT / "locks" / "packages.txt").read_text()
+    for platform, python in zip(PLATFORMS[1:], PYTHONS, strict=True):
+        try:
+            fetched = fetch_wheel(platform, python, tmp_path / platform.blender)
+        except RuntimeError as error:
+            pytest.skip(f"needs pyzmq's wheels: {error}")
+        assert hashlib.sha256(fetched.read_bytes()).hexdigest() in locked
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "packages.txt").write_text(re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", locked))
+    monkeypatch.setattr(build_module, "ROOT", tmp_path)
+    with pytest.raises(RuntimeError, match="pip could not download pyzmq"):
+        fetch_wheel(PLATFORMS[0], PYTHONS[0], tmp_path / "wrong")
 
 
 def test_a_wheel_under_another_tag(tmp_path: Path) -> None:

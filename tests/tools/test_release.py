@@ -47,7 +47,7 @@ def test_changes_that_do_not_name_the_version_are_refused(tmp_path: Path) -> Non
 def test_zips_of_another_release_are_not_listed_with_this_one(tmp_path: Path) -> None:
     (tmp_path / "likeness-0.0.9-linux_x64.zip").write_bytes(b"")
     with pytest.raises(ReleaseError, match=r"likeness-0\.0\.9"):
-        make_release(tmp_path, PLATFORMS[:1], tmp_path / "wheels")
+        make_release(tmp_path, PLATFORMS[:1])
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")

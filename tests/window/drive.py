@@ -46,8 +46,10 @@ def main() -> int:
     given = parser.parse_args()
     out: Path = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    build = [sys.executable, "-m", "blender_addon.build", "--platform", "linux-x64", "--out", str(out / "dist")]
-    subprocess.run(build, cwd=ROOT, check=True)
+    code = (
+        f"from blender_addon.build import *; build(PLATFORMS[0], Path({str(out / 'dist')!r}))"  # of a changed checkout
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     shutil.copy2(next((out / "dist").glob("*.zip")), out / "likeness.zip")
     for script in Path(__file__).parent.glob("*in_blender.py"):
         shutil.copy2(script, out)
