@@ -298,7 +298,6 @@ _MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very lig
     ]
 )
 HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
-_OTHER_CAST = 0.15  # log units of chroma: a photo this far from the others counts a quarter
 _OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
 
 
@@ -315,10 +314,12 @@ def _lab_to_linear(lab: np.ndarray) -> np.ndarray:
 
 def skin_log_albedo(melanin: np.ndarray, haemoglobin: np.ndarray | float = 0.0) -> np.ndarray:
     """Logarithm of linear-light skin albedo (..., 3), as photographs show it beside white, for ``melanin`` in [0, 1]
-    (light to dark) and ``haemoglobin`` in units of its density relative to a typical face (about -1 to 1)."""
+    (light to dark; the curve goes on by a fifth at both ends) and ``haemoglobin`` in units of its density relative to a
+    typical face (about -1 to 1)."""
     melanin = np.asarray(melanin, float)
     anchors = np.log(_lab_to_linear(_MELANIN_LAB))
-    position = np.linspace(0.0, 1.0, len(anchors))
+    anchors = np.concatenate([[2 * anchors[0] - anchors[1]], anchors, [2 * anchors[-1] - anchors[-2]]])
+    position = (np.arange(len(anchors)) - 1) / (len(_MELANIN_LAB) - 1)
     curve = np.stack([np.interp(melanin, position, anchors[:, c]) for c in range(3)], -1)
     reflected = curve - np.asarray(haemoglobin, float)[..., None] * HAEMOGLOBIN_DENSITY
     brightness = reflected.mean(-1, keepdims=True)
@@ -328,10 +329,11 @@ def skin_log_albedo(melanin: np.ndarray, haemoglobin: np.ndarray | float = 0.0) 
 def plausible_tone(
     estimate: np.ndarray, brightness_deviation: float = 0.25, chroma_deviation: float = 0.15
 ) -> np.ndarray:
-    """The most probable linear albedo (3,) given a noisy estimate: maximum a posteriori under the two-pigment family.
+    """The expected linear albedo (3,), as mean logarithm, given a noisy estimate and the two-pigment family.
 
-    Minimises ``|e - t|² / s_e² + |t - f(m, h)|² / s_f² + h² / s_h²`` over the tone ``t`` and the pigments, all in
-    brightness and chroma of log-RGB; eliminating ``t`` leaves a search over (m, h).
+    Minus twice the log density of the tone ``t`` and the pigments is ``|e - t|² / s_e² + |t - f(m, h)|² / s_f² +
+    h² / s_h²``, all in brightness and chroma of log-RGB. It has two maxima where light skin in warm light looks like
+    darker skin; its mean has no jumps.
 
     Parameters
     ----------
@@ -340,16 +342,14 @@ def plausible_tone(
     chroma_deviation : the same in log-chroma (the light's colour is unknown); ``np.inf`` for black-and-white photos.
     """
     measured = _OPPONENT @ np.log(np.clip(estimate, 1e-3, 1.0))  # (3,)
-    melanin, haemoglobin = np.meshgrid(np.linspace(0, 1, 101), np.linspace(-0.9, 0.9, 73), indexing="ij")
-    family = skin_log_albedo(melanin, haemoglobin) @ _OPPONENT.T  # (101, 73, 3)
+    melanin, haemoglobin = np.meshgrid(np.linspace(-0.2, 1.2, 141), np.linspace(-0.9, 0.9, 73), indexing="ij")
+    family = skin_log_albedo(melanin, haemoglobin) @ _OPPONENT.T  # (141, 73, 3)
     noise = np.array([brightness_deviation, chroma_deviation, chroma_deviation])
     sheet = np.array([DELIGHTING.sheet_brightness, DELIGHTING.sheet_red_green, DELIGHTING.sheet_yellow_blue])
     total = noise**2 + sheet**2
     cost = ((measured - family) ** 2 / total).sum(-1) + (haemoglobin / DELIGHTING.haemoglobin_spread) ** 2
-    m, h = np.unravel_index(np.argmin(cost), cost.shape)
-    gain = np.array([1.0 if np.isinf(t) else s**2 / t for s, t in zip(sheet, total, strict=True)])
-    gain = np.where(np.isinf(noise), 0.0, gain)
-    tone = family[m, h] + gain * np.where(gain > 0, measured - family[m, h], 0.0)
+    typical = np.average(family.reshape(-1, 3), axis=0, weights=np.exp(0.5 * (cost.min() - cost)).ravel())
+    tone = typical + sheet**2 / total * (measured - typical)
     return np.clip(np.exp(np.linalg.solve(_OPPONENT, tone)), 0.005, 0.9)
 
 
@@ -381,13 +381,23 @@ def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, sk
     if len(chromas) == 1 and any(photo.colourless for photo in samples):
         chroma, chroma_deviation = chromas[0], np.inf  # no colour photo: the fit's chroma is only its own prior
     else:
-        rows, precision = np.array(chromas)[:, None], np.array(chroma_precisions)[:, None]
-        chroma = robust_consensus(rows, precision, _OTHER_CAST)[0][0]
+        chroma = _common_chroma(np.array(chromas), np.array(chroma_precisions))
         chroma_deviation = float(np.sqrt(1.0 / sum(chroma_precisions) + DELIGHTING.common_cast**2))
     level_deviation = float(np.sqrt(1.0 / sum(precisions) + DELIGHTING.common_deviation**2))
     return plausible_tone(np.exp(level + chroma), level_deviation, chroma_deviation)
 
 
+def _common_chroma(chromas: np.ndarray, precisions: np.ndarray) -> np.ndarray:
+    """(3,) that the chromas (E, 3) have in common: the minimum of a pseudo-Huber cost, square up to the deviation of
+    white balance. The cost is convex, so there is one minimum, and it moves no farther than the chromas do."""
+    common = np.average(chromas, axis=0, weights=precisions)
+    for _ in range(_ROUNDS_OF_CHROMA):
+        far = ((chromas - common) ** 2).sum(1) / DELIGHTING.white_balance_deviation**2
+        common = np.average(chromas, axis=0, weights=precisions / np.sqrt(1.0 + far))
+    return common
+
+
+_ROUNDS_OF_CHROMA = 20  # of weights, each at most half as far from the minimum as the last
 _ROUNDS = 4  # steps of Gauss and Newton
 
 
