@@ -102,7 +102,7 @@ def last_lines(count: int) -> list[str]:
 
 
 def start(plan: InstallPlan | None, runner: Runner) -> Installation:
-    """Begin an installation, or a removal if ``plan`` is None. A backend that ``runner`` runs from the folder is
+    """Begin an installation, or a removal if ``plan`` is None. Where there is a backend already, that of ``runner`` is
     stopped.
 
     Raises ``AddonError``, with nothing changed, if one already runs here or in another Blender, or if a quick check of
@@ -118,7 +118,7 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
         raise problem
     lock = lock_folder(config_folder(), folder.root)
     end_server = None
-    if state.has_contents and not runner.runs_outside(folder.root):
+    if state.has_contents:
         runner.stop()  # a running backend cannot be replaced
         end_server = runner.wait_for_end
     if plan is not None:

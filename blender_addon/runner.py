@@ -1,4 +1,4 @@
-"""Run one job from click to result, without ``bpy``: find or start the backend, connect, submit, follow, report.
+"""Run one job from click to result, without ``bpy``: start the backend, connect, submit, follow, report.
 
 ``Runner.tick`` never blocks. A Blender timer calls it, or a loop in background mode.
 """
@@ -7,34 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import os
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from .backend_process.locks import being_changed, is_being_changed
-from .backend_process.server import (
-    END_SECONDS,
-    PORT_TAKEN,
-    Ending,
-    KnownServer,
-    LocalBackend,
-    ServerProcess,
-    pending_settings_sentence,
-    server_runs,
-    wait_for_end,
-)
+from .backend_process.server import LocalBackend, ServerProcess, wait_for_end
 from .client import events
 from .client.conversation import Connection, Timeouts
-from .client.keys import ServerAddress, client_keys, running_server
+from .client.keys import ServerAddress, client_keys
 from .client.submissions import AnyJob
 from .errors import AddonError
 
 START_SECONDS = 120.0
 """Time-out for starting the backend; reading torch from a slow disk for the first time may take half of it."""
-ASK_SECONDS = 2.0
-"""Time-out for reconnecting to a backend that is to end, if the connection is lost or busy."""
 CANCEL_SECONDS = 5.0
 """A cancelled job counts as cancelled after this time even without the server's confirmation."""
 
@@ -85,11 +71,9 @@ class Runner:
         self._backend: LocalBackend | ServerAddress | None = None
         self._connection: Connection | None = None
         self._process: ServerProcess | None = None
-        self._ending: Ending | None = None
-        self._known: KnownServer | None = None
+        self._ending: ServerProcess | None = None
         self._submission: AnyJob | None = None
         self._submitted = False
-        self._looking = False
         self._cancelled_at = 0.0
 
     @property
@@ -107,35 +91,9 @@ class Runner:
         """The backend that this runner started, while it exists."""
         return self._process
 
-    def runs_outside(self, folder: Path) -> bool:
-        """Whether this runner started this computer's backend, and from outside ``folder``."""
-        process, backend = self._process, self._backend
-        if process is None or process.address is None or process.exit_code is not None:
-            return False  # whoever listens holds the lock: there is no other
-        if not isinstance(backend, LocalBackend):
-            return False
-        parts = [backend.python.parent] if backend.source is None else [backend.python.parent, backend.source]
-        try:
-            return not any(os.path.samefile(above, folder) for part in parts for above in (part, *part.parents))
-        except OSError:
-            return False
-
-    def waiting_settings(self, wanted: LocalBackend) -> str:
-        """A sentence on when the settings ``wanted`` will apply, if the running backend has others; else ""."""
-        if self._process is not None:
-            known = KnownServer("", self._process.backend)
-            return pending_settings_sentence(known.differs(wanted), mine=True, busy=self.busy)
-        names = () if self._known is None else self._known.differs(wanted)
-        if not names or (self._ending is not None and not self._ending.over) or not server_runs(self._config):
-            return ""
-        server = running_server(self._config)
-        same = server is not None and server.instance == self._known.instance
-        return pending_settings_sentence(names, mine=False, busy=self.busy) if same else ""
-
     def prepare(self, backend: LocalBackend) -> None:
-        """Start a backend for a job that is likely to come, unless one runs; if it fails, ``begin`` reports why."""
-        is_ending = self._ending is not None and not self._ending.over
-        if self.busy or self.connected or is_ending or running_server(self._config) is not None:
+        """Start a backend for a job that is likely to come, unless it runs; if it fails, ``begin`` reports why."""
+        if self.busy or self.connected:
             return
         self._backend = backend
         with contextlib.suppress(AddonError):
@@ -175,7 +133,7 @@ class Runner:
         self.view = replace(self.view, phase=Phase.CANCELLING, sentence="Cancelling", seconds_left=None)
 
     def stop(self, wait: bool = False) -> None:
-        """Cancel the job and leave the backend; a backend that this runner started ends, unless others use it.
+        """Cancel the job and leave the backend; a backend that this runner started ends.
 
         ``wait`` waits a few seconds for that, and for the end of an earlier ``stop``.
         """
@@ -186,16 +144,13 @@ class Runner:
         self.view = JobView()
 
     def wait_for_end(self) -> None:
-        """Wait after ``stop`` until no backend runs on this computer; not for the main thread.
+        """Wait after ``stop`` until no backend of this user runs on this computer; not for the main thread.
 
-        Raises ``AddonError``: ``in_use`` if others use it, ``busy`` if the system does not end it.
+        Raises ``AddonError``: ``in_use`` if another Blender's runs, ``busy`` if the system does not end one.
         """
-        ending = self._ending
-        if ending is not None:
-            ending.join()
-            if ending.failed:
-                raise AddonError("The running backend does not stop.", "End it in the system's task manager.", "busy")
-        wait_for_end(self._config, 0.0 if ending is not None and ending.stays else END_SECONDS)
+        if self._ending is not None:
+            self._ending.join()
+        wait_for_end(self._config)
 
     def tick(self) -> list[Delivered]:
         """Process everything pending; return previews and the result of the current job, oldest first."""
@@ -211,49 +166,23 @@ class Runner:
         except AddonError as error:
             if self.busy:
                 self._fail(error)
-        self._leave_unwanted_server()
         return delivered
 
-    def _leave_unwanted_server(self) -> None:
-        """Between jobs, leave another Blender's server with other settings, so that it can end when unused."""
-        guest = self._connection is not None and self._process is None and not self.busy
-        if guest and isinstance(self._backend, LocalBackend) and self._known and self._known.differs(self._backend):
-            self._drop_connection()
-
     def _reach(self) -> None:
-        """Connect to the given service, or to a running one on this computer, or start one."""
+        """Connect to the given service, or start one on this computer."""
         if isinstance(self._backend, ServerAddress):
             self.view = replace(self.view, sentence=f"Connecting to {self._backend.endpoint}")
             self._connect(self._backend, Timeouts())
-        elif self._ending is not None and not self._ending.over:
-            return  # it may have other settings; ``tick`` tries again
-        elif (server := running_server(self._config)) is not None:
-            self._looking = True
-            self._connect(server, Timeouts(hello=3.0, again=5.0))
         else:
             self._start_process()
 
     def _connect(self, address: ServerAddress, patience: Timeouts) -> None:
         self.welcome = None
-        self._connection = self._started_connection(address, patience, self._process)
-
-    def _started_connection(
-        self, address: ServerAddress, patience: Timeouts, process: ServerProcess | None
-    ) -> Connection:
-        connection = Connection(address, client_keys(self._config), self._client, patience, process is not None)
-        connection.start()
-        return connection
-
-    def _connection_to(self, process: ServerProcess) -> Connection | None:
-        """A new connection to a server that is to end, to ask whether others use it."""
-        with contextlib.suppress(AddonError):
-            if process.address is not None:
-                return self._started_connection(process.address, Timeouts(hello=ASK_SECONDS), process)
-        return None
+        self._connection = Connection(address, client_keys(self._config), self._client, patience)
+        self._connection.start()
 
     def _start_process(self) -> None:
         assert isinstance(self._backend, LocalBackend)
-        self._looking = False
         self._check_folder()
         self._process = ServerProcess(self._backend)
 
@@ -294,9 +223,6 @@ class Runner:
         why = process.exit_sentence()
         self._process = None
         self._drop_connection()
-        if process.exit_code == PORT_TAKEN and self.busy and (server := running_server(self._config)) is not None:
-            self._connect(server, Timeouts())  # another Blender was faster
-            return
         if was_running and self.view.phase is not Phase.CANCELLING:
             self._start_process()  # so that the next click finds it running
             assert self._submission is not None
@@ -314,9 +240,7 @@ class Runner:
 
     def _take_in(self, event: events.Event, delivered: list[Delivered]) -> None:
         if isinstance(event, events.Welcomed):
-            self._looking = False
             self.welcome = event
-            self._take_welcome(event)
             if self.busy and not self._submitted and self._submission is not None:
                 self._submit()
         elif isinstance(event, events.ConnectFailed):
@@ -326,12 +250,6 @@ class Runner:
                 self.view = replace(self.view, sentence=event.sentence, seconds_left=None)
         elif self._submission is not None and event.token == self._submission.token:
             self._take_in_job(event, delivered)
-
-    def _take_welcome(self, event: events.Welcomed) -> None:
-        assert self._connection is not None
-        if self._process is None and (self._known is None or self._known.instance != event.instance):
-            port = self._connection.address.endpoint.rsplit(":", 1)[1]
-            self._known = KnownServer(event.instance, port=int(port), kind=event.device)
 
     def _take_in_job(self, event: events.Event, delivered: list[Delivered]) -> None:
         cancelling = self.view.phase is Phase.CANCELLING
@@ -360,11 +278,8 @@ class Runner:
             delivered.append(event)
 
     def _gave_up(self, event: events.ConnectFailed) -> None:
-        looking, self._looking = self._looking, False
         self._drop_connection()
-        if looking and self.busy:
-            self._start_process()  # the server in server.json is gone
-        elif self.view.phase is Phase.CANCELLING:
+        if self.view.phase is Phase.CANCELLING:
             self._end_cancelled()
         elif self.busy:
             self._drop()
@@ -390,15 +305,13 @@ class Runner:
         self._connection = self.welcome = None
 
     def _drop(self, wait: bool = False) -> None:
-        process, connection = self._process, self._connection
-        self._process = self._connection = self.welcome = None
-        if self._ending is not None and self._ending.over:
-            self._ending = None
+        process, self._process = self._process, None
+        if self._connection is not None:
+            self._connection.close(wait_seconds=0.5 if wait else 0.0)
+        self._connection = self.welcome = None
         if process is not None:
-            if process.address is not None:
-                self._known = KnownServer(process.address.instance or "", process.backend)
-            self._ending = Ending(process, connection, partial(self._connection_to, process))
-        elif connection is not None:
-            connection.close(wait_seconds=0.5 if wait else 0.0)
+            process.end()
+            self._ending = process
         if wait and self._ending is not None:
-            self._ending.join()
+            with contextlib.suppress(AddonError):
+                self._ending.join()

@@ -20,7 +20,7 @@ from backend.batch.manifest import read_manifest
 from backend.batch.records import Outcome, sha256_of
 from backend.errors import LikenessError
 from backend.expression.subject import read_neutral
-from backend.service.discovery import config_folder, make_private_folder
+from backend.service.private_files import config_folder, make_private_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and pipes are POSIX's")
@@ -99,7 +99,7 @@ def test_a_shared_folder_keeps_its_rights(tmp_path: Path) -> None:
     assert home.stat().st_mode & 0o777 == 0o755
     own = tmp_path / "own"
     own.mkdir(mode=0o755)
-    (own / "server.json").write_text("{}")
+    (own / "server_key.json").write_text("{}")
     make_private_folder(own)
     assert own.stat().st_mode & 0o777 == 0o700
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from backend.expression.clip import ExpressionClip
 import logging
 import sys
+import threading
 from types import FrameType
 
 
@@ -292,22 +293,19 @@ def run_serve(arguments: argparse.Namespace) -> None:
     import msgspec
 
     from backend.service.access import ServerSettings, is_public_key, parse_bind_address
-    from backend.service.discovery import config_folder
     from backend.service.messages import PROTOCOL
+    from backend.service.private_files import config_folder
     from backend.service.server import Server
 
-    for key in arguments.allow:
-        if not is_public_key(key):
-            raise LikenessError("usage", f"{key!r} is no public key.", "A key has 40 characters.")
+    if arguments.owner is not None and not is_public_key(arguments.owner):
+        raise LikenessError("usage", f"{arguments.owner!r} is no public key.", "A key has 40 characters.")
     os.umask(0o077)  # photos and results are this user's alone, in this process and its workers
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     settings = ServerSettings(
         config_folder=config_folder(),
         bind=parse_bind_address(arguments.bind),
         device=arguments.device,
-        allow=frozenset(arguments.allow),
-        idle_exit=arguments.idle_exit,
-        parent=arguments.parent,
+        owner=arguments.owner,
     )
     with Server(settings) as server:
 
@@ -316,6 +314,14 @@ def run_serve(arguments: argparse.Namespace) -> None:
 
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, stop)
+        if arguments.stop_with_input:
+
+            def watch_input() -> None:
+                while os.read(0, 4096):  # not sys.stdin, whose lock would be held at the end
+                    pass
+                server.stop("input")
+
+            threading.Thread(target=watch_input, name="input", daemon=True).start()
         ready = {
             "event": "ready",
             "protocol": PROTOCOL,

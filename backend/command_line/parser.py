@@ -226,7 +226,7 @@ _EXIT_CODE_MEANINGS = {
     "disk": "the output folder could not be written",
     "missing_part": "something is not installed (see: python -m backend doctor)",
     "cancelled": "cancelled with Ctrl-C; nothing was written (batch: those that are done stay)",
-    "in_use": "the port is taken, a server of this user runs already, or another run writes into the folder",
+    "in_use": "the port is taken, or another run writes into the folder",
     "some_failed": "some people of a batch failed, the others are done",
 }
 
@@ -251,10 +251,9 @@ files written to DIR (all or none; described in docs/files.md):
 _SERVE_DESCRIPTION = """\
 Run the service that the Blender extension talks to (docs/protocol.md), until Ctrl-C.
 
-It listens on this machine only unless told otherwise; connections are encrypted, and only clients with a known key
-are let in. Keys are made at the first start and lie in the configuration folder: LIKENESS_CONFIG_DIR, or likeness in
-the user's own. To listen for other machines, give their public keys with --allow or in the file
-authorized_clients there."""
+It listens on this machine only unless told otherwise; connections are encrypted, and only its owner's key is let in.
+Keys are made at the first start and lie in the configuration folder: LIKENESS_CONFIG_DIR, or likeness in the user's
+own. To listen for another machine, give its public key with --owner."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -316,14 +315,9 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
         help="where to listen, like tcp://127.0.0.1:5555 (default: any free port on this machine only)",
     )
     add_device(serve)
+    serve.add_argument("--owner", metavar="KEY", help="public key of the one client (default: that of this user here)")
     serve.add_argument(
-        "--allow", action="append", default=[], metavar="KEY", help="let a client in by its public key; may be repeated"
-    )
-    serve.add_argument(
-        "--idle-exit", type=positive, metavar="SECONDS", help="stop after this time without a job or a message"
-    )
-    serve.add_argument(
-        "--parent", type=int, metavar="PID", help="stop when this process is gone and nobody else uses the server"
+        "--stop-with-input", action="store_true", help="stop when standard input ends, as it does with its program"
     )
     add_traceback(serve)
 

@@ -1,19 +1,6 @@
-"""Who may connect: addresses, keys, limits of messages per second.
+"""Who may connect: the address at which a server listens, CURVE keys, the owner's key, and a limit on connections.
 
-The address at which a server listens.
-
-CURVE keys: created on first start, kept in private files.
-
-Authentication of clients: a ZAP handler (rfc.zeromq.org/spec/27) for CURVE, in its own thread.
-
-Limit on the bytes of incomplete messages per connection.
-
-ZeroMQ delivers a multi-frame message when its last frame has arrived, and limits only the size of a frame, so a client
-that keeps sending frames would fill the memory. On Linux the system counts the bytes that a connection has received. If
-more than a message may have came since the last complete one, the connection is closed. The counts also show that a
-message is arriving on a slow line. Other systems have no such counter.
-
-Settings of a server.
+Keys are created at the first start and kept in private files.
 """
 
 from __future__ import annotations
@@ -22,23 +9,35 @@ import ipaddress
 import logging
 import re
 import socket
-import struct
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import zmq
-from zmq.utils import z85
+from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
 from backend.errors import LikenessError
-from backend.service.discovery import FILE_MODE, write_private_once
 from backend.service.messages import Limits, Timing
+from backend.service.private_files import FILE_MODE, write_private_once
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+_log = logging.getLogger(__name__)
+SERVER_KEY, CLIENT_KEY = "server_key.json", "client_key.json"
+_Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+MOST_CONNECTIONS = 512
+"""Limit on TCP connections, including those in the handshake."""
+_OPEN_FILES = 8192
+"""Wanted limit on open files: as unfinished handshakes are closed after ten seconds, it allows 800 of them a second."""
+_OWN_DESCRIPTORS = 96
+"""File descriptors reserved for the server's own files, pipes and sockets."""
+ZAP_DOMAIN = "likeness"
+RUNNER = "backend.service.job_runner"
 _ADDRESS = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.\-]+|\*):(?P<port>\d{1,5}|\*)")
 
 
@@ -87,11 +86,6 @@ def bind(socket: zmq.Socket, address: BindAddress) -> str:
             "usage", f"The server cannot listen on {address}: {error.strerror}.", "Give another address with --bind."
         ) from error
     return socket.last_endpoint.decode().rstrip("\0")
-
-
-SERVER_KEY, CLIENT_KEY, AUTHORIZED_CLIENTS = "server_key.json", "client_key.json", "authorized_clients"
-_Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
-_log = logging.getLogger(__name__)
 
 
 class _KeyFile(msgspec.Struct, frozen=True):
@@ -143,199 +137,87 @@ def is_public_key(text: str) -> bool:
     return _Z85.fullmatch(text) is not None
 
 
-def read_authorized_clients(path: Path) -> frozenset[str]:
-    """The public keys in an ``authorized_clients`` file; empty without a file.
+@dataclass(frozen=True)
+class _Owner:
+    """Credentials of pyzmq's authenticator: one key."""
 
-    Raises ``LikenessError`` ("usage") for a line that does not start with a key.
-    """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return frozenset()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LikenessError("disk", f"{path} cannot be read.", "Check its permissions.") from error
-    keys = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        key, rest = line[:40], line[40:]
-        if not is_public_key(key) or (rest and not rest[0].isspace()):
-            raise LikenessError(
-                "usage",
-                f"Line {number} of {path} does not start with a public key.",
-                "Every line has a key of 40 characters, a space and a name.",
-            )
-        keys.add(key)
-    return frozenset(keys)
+    public_key: bytes
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether the client with that key is the owner."""
+        return key == self.public_key
 
 
-ZAP_ENDPOINT = "inproc://zeromq.zap.01"
-_POLL_MS = 200
+def authenticate(context: zmq.Context, public_key: str) -> ThreadAuthenticator:
+    """A running authenticator that lets in the clients of ``context``'s servers that have this key, and nobody else."""
+    quiet = logging.getLogger(f"{__name__}.zap")
+    quiet.setLevel(logging.CRITICAL)
+    authenticator = ThreadAuthenticator(context, log=quiet)
+    authenticator.start()
+    authenticator.configure_curve_callback(ZAP_DOMAIN, _Owner(public_key.encode()))
+    return authenticator
 
 
-class Authenticator(threading.Thread):
-    """Accepts or refuses connections for ZeroMQ. A message's ``User-Id`` is the client's public key.
+class ConnectionLimit:
+    """Closes the oldest TCP connections of a ROUTER socket where there are too many. Without free descriptors, ZeroMQ
+    would retry the next accept for ever, and nobody else could connect. Only where the system numbers sockets as files.
 
     Parameters
     ----------
-    context : the one of the guarded sockets; it can have one authenticator.
-    clients : accepted public keys in Z85; all others are refused.
+    router : not yet bound.
     """
 
-    def __init__(self, context: zmq.Context, clients: Set[str]) -> None:
-        super().__init__(name="authenticator", daemon=True)
-        self._clients = frozenset(clients)
-        self._stopping = threading.Event()
-        self._socket = context.socket(zmq.REP)
-        self._socket.linger = 0
-        self._socket.bind(ZAP_ENDPOINT)
-
-    def run(self) -> None:
-        """Answer until ``stop`` is called."""
-        with self._socket:
-            while not self._stopping.is_set():
-                if self._socket.poll(_POLL_MS):
-                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
-
-    def stop(self) -> None:
-        """End the thread; existing connections stay."""
-        self._stopping.set()
-        self.join()
-
-    def _answer(self, question: list[bytes]) -> list[bytes]:
-        """Version, request id, status, text, user id, metadata."""
-        request = question[1] if len(question) > 1 else b""
-        if len(question) == 7 and question[0] == b"1.0" and question[5] == b"CURVE" and len(question[6]) == 32:
-            key = z85.encode(question[6])
-            if key.decode() in self._clients:
-                return [b"1.0", request, b"200", b"OK", key, b""]
-        _log.warning("refused a client without a known key")
-        return [b"1.0", request, b"400", b"Unknown key", b"", b""]
-
-
-_BYTES_RECEIVED = 128
-"""Offset of ``tcpi_bytes_received`` in Linux' ``tcp_info``."""
-SLACK = 16 * 2**20
-"""Allowance for bytes in the system's buffers."""
-MOST_CONNECTIONS = 512
-"""Limit on TCP connections, including those in the handshake."""
-_OWN_DESCRIPTORS = 96
-"""File descriptors reserved for the server's own files, pipes and sockets."""
-_FLOW_SECONDS = 1.0
-_FLOW_BYTES = 1024
-"""Least bytes in ``_FLOW_SECONDS`` that count as an arriving message; ZeroMQ's heartbeat and handshake have less."""
-
-
-class RateLimit:
-    """Watches the connections of one ROUTER socket that is not yet bound.
-
-    Parameters
-    ----------
-    most_each, most_together : bytes of incomplete messages, of one connection and of all.
-
-    Attributes
-    ----------
-    flows : whether parts of a message were arriving on any connection at the last check.
-    """
-
-    def __init__(self, router: zmq.Socket, most_each: int, most_together: int) -> None:
-        self._most_each, self._most_together = most_each + SLACK, most_together + SLACK
-        self._complete: dict[int, int] = {}
-        self._delivered: set[int] = set()
-        self.flows = False
-        self._flow_counts: dict[int, int] = {}
-        self._flow_counted = 0.0
+    def __init__(self, router: zmq.Socket) -> None:
+        self._open: dict[int, bool] = {}
         self._monitor: zmq.Socket | None = None
-        if sys.platform == "linux":
+        if resource is not None:
+            _allow_open_files()
             events = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
             self._monitor = router.get_monitor_socket(events)
 
     def delivered(self, frame: zmq.Frame) -> None:
-        """Note a complete message; ``frame`` is one of its frames."""
+        """Note a message of the owner; ``frame`` is one of its frames."""
         if self._monitor is not None:
             with suppress(zmq.ZMQError):
-                self._delivered.add(int(frame.get(zmq.SRCFD)))
+                if (descriptor := int(frame.get(zmq.SRCFD))) in self._open:
+                    self._open[descriptor] = True
 
-    def maintain(self, now: float) -> None:
-        """Close connections that send too much, and update ``flows``. Call it when all complete messages are taken."""
+    def maintain(self) -> None:
+        """Close connections above the limit, those that said nothing first. Called often."""
         if self._monitor is None:
             return
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)
             if event["event"] == zmq.EVENT_ACCEPTED:
-                self._complete[event["value"]] = 0
+                self._open[event["value"]] = False
             else:
-                self._complete.pop(event["value"], None)
-        pending = {descriptor: self._pending(descriptor) for descriptor in self._complete}
-        self._delivered.clear()
-        self._see_flow(pending, now)
-        self._refuse_crowd()
-        together = sum(pending.values())
-        for descriptor, count in sorted(pending.items(), key=lambda item: -item[1]):
-            if count <= self._most_each and together <= self._most_together:
-                return
-            _log.warning("a connection sent %d MiB without the end of a message, and is closed", count // 2**20)
-            self._close(descriptor)
-            together -= count
-
-    def _refuse_crowd(self) -> None:
-        """Close the oldest of too many connections, those without a message first. Without free descriptors, ZeroMQ
-        would retry the next accept for ever, and nobody else could connect."""
-        excess = len(self._complete) - most_connections()
+                self._open.pop(event["value"], None)
+        excess = len(self._open) - most_connections()
         if excess <= 0:
             return
-        _log.warning("%d connections are too many; %d are closed", len(self._complete), excess)
-        for descriptor in sorted(self._complete, key=lambda one: self._complete[one] > 0)[:excess]:
-            self._close(descriptor)
+        _log.warning("%d connections are too many; %d are closed", len(self._open), excess)
+        for descriptor in sorted(self._open, key=self._open.__getitem__)[:excess]:
+            with suppress(OSError):
+                connection = socket.socket(fileno=descriptor)
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.detach()  # ZeroMQ closes it
+            del self._open[descriptor]
 
-    def _close(self, descriptor: int) -> None:
-        with suppress(OSError), _socket(descriptor) as connection:
-            connection.shutdown(socket.SHUT_RDWR)
-        self._complete.pop(descriptor, None)
 
-    def _see_flow(self, pending: Mapping[int, int], now: float) -> None:
-        self.flows = False
-        if now - self._flow_counted >= _FLOW_SECONDS:
-            before, self._flow_counts, self._flow_counted = self._flow_counts, dict(pending), now
-            self.flows = any(count - before.get(descriptor, 0) >= _FLOW_BYTES for descriptor, count in pending.items())
-
-    def close(self) -> None:
-        """Stop monitoring."""
-        if self._monitor is not None:
-            self._monitor.close(0)
-
-    def _pending(self, descriptor: int) -> int:
-        """Bytes received on a connection since its last complete message."""
-        try:
-            with _socket(descriptor) as connection:
-                information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-            (received,) = struct.unpack_from("<Q", information, _BYTES_RECEIVED)
-        except (OSError, struct.error):  # closed, or a system without this counter
-            return 0
-        if descriptor in self._delivered:
-            self._complete[descriptor] = received
-        return max(received - self._complete[descriptor], 0)
+def _allow_open_files() -> None:
+    """Raise this process's limit on open files to ``_OPEN_FILES``, as far as the system permits. Many systems start
+    with 1,024 or fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def most_connections() -> int:
     """Largest number of open TCP connections, given this process's limit on file descriptors."""
-    import resource  # not on Windows
-
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return MOST_CONNECTIONS if descriptors < 0 else max(min(MOST_CONNECTIONS, descriptors - _OWN_DESCRIPTORS), 8)
-
-
-@contextmanager
-def _socket(descriptor: int) -> Iterator[socket.socket]:
-    """ZeroMQ's own connection as a Python socket, which is not closed at the end."""
-    connection = socket.socket(fileno=descriptor)
-    try:
-        yield connection
-    finally:
-        connection.detach()
-
-
-RUNNER = "backend.service.job_runner"
 
 
 @dataclass(frozen=True)
@@ -344,20 +226,15 @@ class ServerSettings:
 
     Attributes
     ----------
-    config_folder : folder of keys, state and job files.
-    allow : accepted public keys besides those in the configuration folder.
-    idle_exit : seconds without job and message after which the server stops; None: never.
-    parent : id of the process that owns the server: it may stop it, and when it is gone, the server stops, or stays as
-        long as others use it. None: nobody may.
+    config_folder : folder of keys and job files.
+    owner : public key of the one client that is let in; None: that in the configuration folder.
     runner, search_path : the worker's module and where it is searched (see ``worker``).
     """
 
     config_folder: Path
     bind: BindAddress = field(default_factory=BindAddress)
     device: str = "auto"
-    allow: frozenset[str] = frozenset()
-    idle_exit: float | None = None
-    parent: int | None = None
+    owner: str | None = None
     limits: Limits = field(default_factory=Limits)
     timing: Timing = field(default_factory=Timing)
     runner: str = RUNNER

@@ -1,6 +1,7 @@
 """The worker's runner (see ``worker`` for the interface): photos to a head, and transfers.
 
-Cache of the last job's read photos and its fit, for fast updates while a user drags landmarks.
+It keeps the last job's photos and fit, for fast updates while a user drags landmarks, and what the last head's hair and
+texture are made from.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -52,6 +53,7 @@ from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.system.assets import ASSETS
+from backend.system.processes import release_freed_memory
 from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
 from backend.texture.edits import check_edits
 from backend.texture.facial_hair import FacialHair, grow_facial_hair
@@ -61,59 +63,80 @@ IDLE_SECONDS = 120.0
 """Time that faces are kept after their last use: a user drags the next point within a minute."""
 MOST_BYTES = 300 * 2**20
 """Limit on pixels and labels: 18 crops of the largest size. Larger collections are read again."""
+V = TypeVar("V")
 
 
-@dataclass(frozen=True)
+class Kept(Generic[V]):
+    """One thing that is kept for ``seconds`` after its last use, or until one of the jobs that used it is forgotten."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._lock = seconds, threading.Lock()
+        self._tokens: set[str] = set()
+        self._timer: threading.Timer | None = None
+        self.value: V | None = None
+
+    def keep(self, value: V, token: str) -> None:
+        """Keep it, in the place of another, for the job with that token."""
+        with self._lock:
+            self._tokens = {token} | (self._tokens if value is self.value else set())
+            self.value = value
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = threading.Timer(self._seconds, self.forget)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def of(self, token: str) -> V | None:
+        """What is kept, if the job with that token used it."""
+        with self._lock:
+            return self.value if token in self._tokens else None
+
+    def forget(self, token: str | None = None) -> None:
+        """Drop it, if the job with that token used it (None: whoever did)."""
+        with self._lock:
+            if token is None or token in self._tokens:
+                self._tokens, self.value = set(), None
+
+
+@dataclass
 class _CachedPhotos:
     key: str
     collection: PhotoCollection
+    fit: CachedFit | None = None
 
 
 class CachedFaces(PhotoCache):
-    """Keeps the last photos that were read, and their fit, for ``idle_seconds``."""
+    """Keeps the last photos that were read, and their fit, for ``idle_seconds``; ``token`` is that of the job which
+    reads now."""
 
     def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
-        self._idle_seconds = idle_seconds
-        self._lock = threading.Lock()
-        self._cached: _CachedPhotos | None = None
-        self._timer: threading.Timer | None = None
-        self._fit: CachedFit | None = None
+        self.kept: Kept[_CachedPhotos] = Kept(idle_seconds)
+        self.token = ""
 
     def read(
         self, sources: Sequence[PhotoSource], *, progress: ProgressReporter = silent, options: CollectOptions
     ) -> PhotoCollection:
         """As ``photos.collect.collect``, from the cache where the same photos were read last."""
         key = _key(sources, options)
-        with self._lock:
-            cached = self._cached
+        cached = self.kept.value
         if cached is None or cached.key != key:
-            self.forget()  # before reading, so that only one of both is in memory
+            self.kept.forget()  # before reading, so that only one of both is in memory
             cached = _CachedPhotos(key, collect(sources, progress=progress, options=options))
         progress("photos", 1.0)
-        size = sum(face.pixels.nbytes + face.labels.nbytes for face in cached.collection.faces)
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._cached = cached if size <= MOST_BYTES else None
-            self._timer = threading.Timer(self._idle_seconds, self.forget)
-            self._timer.daemon = True
-            self._timer.start()
+        if sum(face.pixels.nbytes + face.labels.nbytes for face in cached.collection.faces) <= MOST_BYTES:
+            self.kept.keep(cached, self.token)
         return cached.collection
-
-    def forget(self) -> None:
-        """Drop the cache."""
-        with self._lock:
-            self._cached = self._fit = None
 
     def keep_fit(self, fit: CachedFit) -> None:
         """Keep the fit of the photos as long as they are kept."""
-        with self._lock:
-            self._fit = fit if self._cached is not None else None
+        if (cached := self.kept.value) is not None:
+            cached.fit = fit
 
     @property
     def fit(self) -> CachedFit | None:
         """The last fit, None if it is not kept."""
-        return self._fit
+        cached = self.kept.value
+        return None if cached is None else cached.fit
 
 
 def _key(sources: Sequence[PhotoSource], options: CollectOptions) -> str:
@@ -209,44 +232,25 @@ def _grown_head(
     return GrownHead(options, fit, hairline, look, template, tone, bare, beard, texture.albedo, layers)
 
 
-class _KeptHead:
-    """The last head that was made, for ``HAIR_IDLE_SECONDS``."""
+_kept_head: Kept[GrownHead] = Kept(HAIR_IDLE_SECONDS)
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: tuple[str, GrownHead] | None = None
-        self._timer: threading.Timer | None = None
 
-    def keep(self, token: str, head: GrownHead) -> None:
-        """Keep the head of the job ``token`` in the last one's place."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._kept = (token, head)
-            self._timer = threading.Timer(HAIR_IDLE_SECONDS, self._forget, (head,))
-            self._timer.daemon = True
-            self._timer.start()
+def forget(token: str | None) -> None:
+    """Drop what is kept of the job with that token, or of all jobs (see ``worker``)."""
+    _cached_faces.kept.forget(token)
+    _kept_head.forget(token)
+    release_freed_memory()
 
-    def of(self, token: str) -> GrownHead:
-        """The head of the job ``token``. Raises ``LikenessError`` where it is gone."""
-        with self._lock:
-            kept = self._kept
-        if kept is not None and kept[0] == token:
-            return kept[1]
+
+def _head_of(token: str) -> GrownHead:
+    """The head of the job ``token``. Raises ``LikenessError`` where it is gone."""
+    if (head := _kept_head.of(token)) is None:
         raise LikenessError(
             "usage",
             "The backend does not have this head any more.",
             "Solve the head again; hair and texture can then be changed for a quarter of an hour.",
         )
-
-    def _forget(self, head: GrownHead) -> None:
-        """Forget a head, unless another has come while its timer waited for the lock."""
-        with self._lock:
-            if self._kept is not None and self._kept[1] is head:
-                self._kept = None
-
-
-_kept_head = _KeptHead()
+    return head
 
 
 def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
@@ -313,7 +317,7 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
         geometry_only=only == "geometry",
     )
     if only in REMADE:
-        kept = _kept_head.of(task.options.head)
+        kept = _head_of(task.options.head)
         made = kept.with_hair(options, report) if only == "hair" else kept.with_texture(options)
         message = encode_face(made, only=only)
         report(SENDING, 1.0)
@@ -323,11 +327,12 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
     def show(preview: HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
+    _cached_faces.token = task.token
     output = {} if options.geometry_only else {"relief": pack_relief, "grown": _grown_head}
     head = reconstruct(sources, options, Watch(report, show, _cached_faces), output)
     report(SENDING, 0.0)
     if "grown" in head.output:
-        _kept_head.keep(task.token, head.output["grown"])
+        _kept_head.keep(head.output["grown"], task.token)
     portrait = None if options.geometry_only else front_portrait(head.asset)
     message = encode_face(head.asset, head.output.get("relief"), portrait, only)
     report(SENDING, 1.0)

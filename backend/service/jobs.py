@@ -1,13 +1,4 @@
-"""Jobs of the service: state, book and queue.
-
-One job, from its photos to its last message.
-
-All jobs of a server: scheduling, retention, deletion. Files of jobs lie in one private folder.
-
-The job queue: passes jobs to the worker one at a time, and recovers when a job or the worker fails.
-
-The worker is a process of its own, so that its crash does not end the server.
-"""
+"""The owner's jobs: their states, and the queue that passes them one at a time to the worker, a process of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,11 +23,157 @@ import zmq
 from backend.errors import DISK_FULL
 from backend.progress import COLD_START_SHARE, LOADING_SENTENCE, STARTING, extrapolated_seconds, sentence_for
 from backend.service import messages
-from backend.service.discovery import make_private_folder
+from backend.service.private_files import FOLDER_MODE, private_opener
 
 EVENTS_ENDPOINT = "inproc://worker-events"
 ENDED = "ended"
 _SOURCE = Path(__file__).resolve().parents[2]
+_log = logging.getLogger(__name__)
+KEPT_BYTES = 600 * 2**20
+"""Memory that a worker may keep between jobs, above that when it was ready; with more it is replaced."""
+_LONGEST_PAUSE = 60.0
+"""Largest pause in seconds between attempts to start a worker that does not become ready."""
+
+
+class JobKind(StrEnum):
+    """What a job produces."""
+
+    RECONSTRUCT = "reconstruct"
+    TRANSFER = "transfer"
+
+
+class JobState(StrEnum):
+    """State of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job ended without a result."""
+
+    code: str
+    sentence: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """A job's progress at the server's time ``noted``. ``seconds_left`` is an estimate, None without one, which still
+    has to rise by ``owed`` seconds."""
+
+    stage: str = STARTING
+    stage_fraction: float = 0.0
+    fraction: float = 0.0
+    seconds_left: float | None = None
+    noted: float = 0.0
+    owed: float = 0.0
+
+    def seconds_left_at(self, now: float) -> float | None:
+        """The estimate minus a part of the time since then (``progress.extrapolated_seconds``), rounded to 0.1 s."""
+        if self.seconds_left is None:
+            return None
+        return round(extrapolated_seconds(self.seconds_left, now - self.noted, self.owed), 1)
+
+
+@dataclass
+class Job:
+    """A job. Times are of the server's monotonic clock, in seconds.
+
+    Attributes
+    ----------
+    listener : identity of the connection that gets its messages, None when that is gone.
+    message : the request.
+    folder : holds the photos or the video while the job is unfinished, and later the result.
+    file_bytes, result_bytes : on the disk.
+    position : as last sent to the listener, None before.
+    cold_share : share of the whole time spent waiting for a worker that loads the models; 0 where one was ready.
+    started : when the worker got it, None while it waits.
+    stop_by : when the worker is killed unless the job has stopped, None while it is not to be stopped.
+    """
+
+    id: str
+    token: str
+    listener: bytes | None
+    message: messages.NewJob
+    folder: Path
+    file_bytes: int
+    result_bytes: int = 0
+    state: JobState = JobState.QUEUED
+    progress: JobProgress = field(default_factory=JobProgress)
+    position: int | None = None
+    cold_share: float = 0.0
+    started: float | None = None
+    reported: float = 0.0
+    stop_by: float | None = None
+    finished: float | None = None
+    error: JobError | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the job waits or runs."""
+        return self.state in (JobState.QUEUED, JobState.RUNNING)
+
+    @property
+    def kind(self) -> JobKind:
+        """What the job produces."""
+        return JobKind.RECONSTRUCT if isinstance(self.message, messages.Submit) else JobKind.TRANSFER
+
+    @property
+    def options(self) -> messages.JobOptions:
+        """The job's options; defaults for a transfer, which has none."""
+        return self.message.options if isinstance(self.message, messages.Submit) else messages.JobOptions()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the photos, or of the video."""
+        video = None if isinstance(self.message, messages.Submit) else self.message.video
+        return tuple(photo.name for photo in self.message.photos) if video is None else (video.name,)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Paths of the photos or the video, in order; a video may be in the client's own place."""
+        if self.has_video:
+            client_path = self.message.video.path
+            return (Path(client_path) if client_path is not None else self.folder / "video",)
+        return tuple(self.folder / f"photo_{number}" for number in range(len(self.message.photos)))
+
+    @property
+    def cancelled(self) -> JobError:
+        """Its error when it was cancelled."""
+        what = "reconstruction" if self.kind is JobKind.RECONSTRUCT else "transfer"
+        return JobError("cancelled", f"The {what} was cancelled.")
+
+    def message_of(self, kind: str, **more: Any) -> dict[str, Any]:
+        """A message about the job."""
+        return {"type": kind, "job": self.id, "token": self.token, **more}
+
+    @property
+    def own_paths(self) -> tuple[Path, ...]:
+        """Those of ``paths`` and ``identity_path`` in the server's folder, which are deleted with the job."""
+        identity = self.identity_path
+        candidates = self.paths if identity is None else (*self.paths, identity)
+        return tuple(path for path in candidates if path.parent == self.folder)
+
+    @property
+    def has_video(self) -> bool:
+        """Whether the job's input is a video."""
+        return not isinstance(self.message, messages.Submit) and self.message.video is not None
+
+    @property
+    def identity_path(self) -> Path | None:
+        """Path of the neutral head that came with the job."""
+        has_identity = not isinstance(self.message, messages.Submit) and self.message.identity
+        return self.folder / "identity" if has_identity else None
+
+    @property
+    def result_path(self) -> Path:
+        """Path of the result, in ``frames`` format."""
+        return self.folder / "result"
 
 
 class WorkerProcess:
@@ -51,7 +187,18 @@ class WorkerProcess:
     runner : name of the module that does the work (see ``worker``).
     jobs : the server's folder of its jobs, which the worker removes when the server is killed.
     search_path : folders where modules are searched first.
+
+    Attributes
+    ----------
+    ready : whether it has loaded everything, of which ``loaded`` (0 to 1) is done. start_by : when it has to be.
+    warm_memory : its bytes of memory then. broken : why it cannot become ready.
     """
+
+    ready = False
+    loaded = 0.0
+    start_by = 0.0
+    warm_memory = 0
+    broken: JobError | None = None
 
     def __init__(
         self,
@@ -137,302 +284,21 @@ def _raise_oom_score(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text("900")
 
 
-class JobKind(StrEnum):
-    """What a job produces."""
-
-    RECONSTRUCT = "reconstruct"
-    TRANSFER = "transfer"
-
-
-class JobState(StrEnum):
-    """State of a job."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
-
-
-@dataclass(frozen=True)
-class JobError:
-    """Why a job ended without a result."""
-
-    code: str
-    sentence: str
-    advice: str = ""
-
-
-@dataclass(frozen=True)
-class JobProgress:
-    """A job's progress at the server's time ``noted``. ``seconds_left`` is an estimate, None without one, which still
-    has to rise by ``owed`` seconds."""
-
-    stage: str = STARTING
-    stage_fraction: float = 0.0
-    fraction: float = 0.0
-    seconds_left: float | None = None
-    noted: float = 0.0
-    owed: float = 0.0
-
-    def seconds_left_at(self, now: float) -> float | None:
-        """The estimate minus a part of the time since then (``progress.extrapolated_seconds``), rounded to 0.1 s."""
-        if self.seconds_left is None:
-            return None
-        return round(extrapolated_seconds(self.seconds_left, now - self.noted, self.owed), 1)
-
-
-@dataclass
-class Job:
-    """A job. Times are of the server's monotonic clock, in seconds.
-
-    Attributes
-    ----------
-    client : public key of the client that submitted it. group : unit of fair scheduling: client and first connection.
-    listener : identity of the connection that gets its messages, None when that is gone.
-    message : the client's request.
-    folder : holds the photos or the video while the job is unfinished, and later the result.
-    file_bytes, result_bytes : on the disk.
-    position : as last sent to the listener, None before.
-    cold_share : share of the whole time spent waiting for a worker that loads the models; 0 where one was ready.
-    started : when the worker got it, None while it waits.
-    stop_by : when the worker is killed unless the job has stopped, None while it is not to be stopped.
-    """
-
-    id: str
-    token: str
-    client: str
-    group: tuple[str, bytes]
-    listener: bytes | None
-    message: messages.NewJob
-    folder: Path
-    file_bytes: int
-    result_bytes: int = 0
-    state: JobState = JobState.QUEUED
-    progress: JobProgress = field(default_factory=JobProgress)
-    position: int | None = None
-    cold_share: float = 0.0
-    started: float | None = None
-    reported: float = 0.0
-    stop_by: float | None = None
-    finished: float | None = None
-    error: JobError | None = None
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether the job waits or runs."""
-        return self.state in UNFINISHED
-
-    @property
-    def kind(self) -> JobKind:
-        """What the job produces."""
-        return JobKind.RECONSTRUCT if isinstance(self.message, messages.Submit) else JobKind.TRANSFER
-
-    @property
-    def options(self) -> messages.JobOptions:
-        """The job's options; defaults for a transfer, which has none."""
-        return self.message.options if isinstance(self.message, messages.Submit) else messages.JobOptions()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the photos, or of the video."""
-        video = None if isinstance(self.message, messages.Submit) else self.message.video
-        return tuple(photo.name for photo in self.message.photos) if video is None else (video.name,)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Paths of the photos or the video, in order; a video may be in the client's own place."""
-        if self.has_video:
-            client_path = self.message.video.path
-            return (Path(client_path) if client_path is not None else self.folder / "video",)
-        return tuple(self.folder / f"photo_{number}" for number in range(len(self.message.photos)))
-
-    @property
-    def own_paths(self) -> tuple[Path, ...]:
-        """Those of ``paths`` and ``identity_path`` in the server's folder, which are deleted with the job."""
-        identity = self.identity_path
-        candidates = self.paths if identity is None else (*self.paths, identity)
-        return tuple(path for path in candidates if path.parent == self.folder)
-
-    @property
-    def has_video(self) -> bool:
-        """Whether the job's input is a video."""
-        return not isinstance(self.message, messages.Submit) and self.message.video is not None
-
-    @property
-    def identity_path(self) -> Path | None:
-        """Path of the neutral head that came with the job."""
-        has_identity = not isinstance(self.message, messages.Submit) and self.message.identity
-        return self.folder / "identity" if has_identity else None
-
-    @property
-    def result_path(self) -> Path:
-        """Path of the result, in ``frames`` format."""
-        return self.folder / "result"
-
-
-class JobBook:
-    """Jobs by id.
-
-    Parameters
-    ----------
-    folder : emptied at the start; exclusive to this server.
-    """
-
-    def __init__(self, folder: Path, limits: messages.Limits) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        make_private_folder(folder)
-        self._folder = folder
-        self._limits = limits
-        self._jobs: dict[str, Job] = {}
-        self._by_token: dict[tuple[str, str], Job] = {}
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self._jobs.values())
-
-    def submit(self, client: str, connection: bytes, message: messages.NewJob, buffers: Sequence[memoryview]) -> Job:
-        """Store a new job with its photos or its video, or return the one that already has this client's token.
-
-        Raises ``ProtocolError`` ("too_many_jobs", "queue_full", "disk").
-        """
-        known = self._by_token.get((client, message.token))
-        if known is not None:
-            known.listener = connection
-            return known
-        self._check_room(client, sum(buffer.nbytes for buffer in buffers), message.request)
-        identifier = secrets.token_hex(16)
-        job = Job(
-            id=identifier,
-            token=message.token,
-            client=client,
-            group=(client, connection),
-            listener=connection,
-            message=message,
-            folder=self._folder / identifier,
-            file_bytes=sum(buffer.nbytes for buffer in buffers),
-        )
-        while True:
-            try:
-                make_private_folder(job.folder)
-                _write_files(job, buffers)
-                break
-            except OSError as refused:
-                error = refused
-            shutil.rmtree(job.folder, ignore_errors=True)
-            if error.errno in DISK_FULL and self.make_room():
-                continue
-            raise messages.ProtocolError(
-                "disk",
-                f"The server could not keep the files: {error.strerror}.",
-                "Make room on the disk of the machine that computes.",
-                message.request,
-            ) from error
-        self._jobs[job.id] = job
-        self._by_token[client, job.token] = job
-        return job
-
-    def _check_room(self, client: str, size: int, request: str | None) -> None:
-        unfinished = [job for job in self if job.unfinished]
-        limits = self._limits
-        if sum(job.client == client for job in unfinished) >= limits.jobs_per_client:
-            sentence = f"{limits.jobs_per_client} of your jobs are unfinished already."
-            raise messages.ProtocolError("too_many_jobs", sentence, "Wait for them or cancel one.", request)
-        waiting_bytes = sum(job.file_bytes for job in unfinished) + size
-        if len(unfinished) >= limits.queue or waiting_bytes > limits.waiting_bytes:
-            raise messages.ProtocolError("queue_full", "The server's queue is full.", "Try again later.", request)
-
-    def find(self, client: str, job: str | None, token: str | None) -> Job | None:
-        """This client's job with that id or token, else None."""
-        match = self._jobs.get(job) if job is not None else self._by_token.get((client, token or ""))
-        return match if match is not None and match.client == client else None
-
-    def waiting(self) -> list[Job]:
-        """Queued jobs in the order of their turns: a group's second job waits for the other groups' first ones."""
-        jobs_before: Counter[tuple[str, bytes]] = Counter()
-        ranked = []
-        for number, job in enumerate(self):
-            if job.state is JobState.QUEUED:
-                ranked.append((jobs_before[job.group], number, job))
-            jobs_before[job.group] += 1
-        return [job for *_, job in sorted(ranked, key=lambda entry: entry[:2])]
-
-    def put_back(self, job: Job) -> None:
-        """Queue a job that has run once more; it keeps its place among its own, so its turn comes soon."""
-        job.state, job.started = JobState.QUEUED, None
-
-    def finish(self, job: Job, state: JobState, now: float, error: JobError | None = None) -> None:
-        """Note a job's end; its input files are deleted, its result stays.
-
-        Raises ``OSError``, without any change, when a job that is done has no result.
-        """
-        if state is JobState.DONE:
-            job.result_bytes = os.path.getsize(job.result_path)
-        job.state, job.error, job.finished, job.stop_by = state, error, now, None
-        job.file_bytes = 0
-        for path in job.own_paths:
-            with suppress(OSError):  # Windows: a worker being killed may still have it open
-                path.unlink()
-        if state is not JobState.DONE:
-            shutil.rmtree(job.folder, ignore_errors=True)
-
-    def forget(self, job: Job) -> None:
-        """Delete a finished job and its result."""
-        shutil.rmtree(job.folder, ignore_errors=True)
-        del self._jobs[job.id]
-        del self._by_token[job.client, job.token]
-
-    def expire(self, now: float) -> None:
-        """Forget finished jobs that are too old or too many."""
-        finished = sorted((job for job in self if job.finished is not None), key=lambda job: job.finished or 0.0)
-        total = sum(job.result_bytes for job in finished)
-        for position, job in enumerate(finished):
-            old = now - (job.finished or 0.0) > self._limits.result_seconds
-            last = position == len(finished) - 1
-            too_many = len(finished) - position > self._limits.finished_jobs
-            if old or too_many or (total > self._limits.result_bytes and not last):
-                total -= job.result_bytes
-                self.forget(job)
-
-    def make_room(self) -> bool:
-        """Delete the oldest result; False when there is none."""
-        results = [job for job in self if job.finished is not None and job.result_bytes > 0]
-        if not results:
-            return False
-        self.forget(min(results, key=lambda job: job.finished or 0.0))
-        return True
-
-    def close(self) -> None:
-        """Delete everything."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
 def _write_files(job: Job, buffers: Sequence[memoryview]) -> None:
     """Write a job's buffers: the last is a transfer's neutral head, each other a photo or a part of the video."""
+
+    def write(path: Path, pieces: Sequence[memoryview]) -> None:
+        with open(path, "wb", opener=private_opener) as file:
+            file.writelines(pieces)
+
     if job.identity_path is not None:
-        job.identity_path.write_bytes(buffers[-1])
+        write(job.identity_path, buffers[-1:])
         buffers = buffers[:-1]
     if not job.has_video:
         for path, buffer in zip(job.paths, buffers, strict=True):
-            path.write_bytes(buffer)
+            write(path, [buffer])
     elif buffers:
-        with open(job.paths[0], "wb") as file:
-            for buffer in buffers:
-                file.write(buffer)
-
-
-_log = logging.getLogger(__name__)
-_CANCELLED = {
-    JobKind.RECONSTRUCT: JobError("cancelled", "The reconstruction was cancelled."),
-    JobKind.TRANSFER: JobError("cancelled", "The transfer was cancelled."),
-}
-_STOPPED = JobError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
-KEPT_BYTES = 600 * 2**20
-"""Memory that a worker may keep between jobs, above that when it was ready; with more it is replaced."""
-_LONGEST_PAUSE = 60.0
-"""Largest pause in seconds between attempts to start a worker that does not become ready."""
+        write(job.paths[0], buffers)
 
 
 def _too_long(job: Job, limits: messages.Limits) -> JobError:
@@ -444,21 +310,24 @@ def _too_long(job: Job, limits: messages.Limits) -> JobError:
     return JobError("time_limit", f"{sentence} took longer than the limit of {minutes:.0f} minutes.", advice)
 
 
-class QueueListener(Protocol):
-    """Receiver of the queue's messages."""
+class JobListener(Protocol):
+    """Receiver of messages about jobs."""
 
-    def on_job_message(self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes], may_be_lost: bool) -> None:
+    def on_job_message(
+        self, job: Job, header: Mapping[str, Any], buffers: Sequence[bytes] = (), may_be_lost: bool = False
+    ) -> None:
         """Receive a message about an unfinished job."""
 
     def job_ended(self, job: Job) -> None:
         """Receive the end of a job: done, failed or cancelled."""
 
 
-class JobQueue:
-    """Passes jobs to the worker, restarts it, and enforces the limits.
+class Jobs:
+    """All jobs of a server, oldest first. One runs, the others wait for it; finished ones are kept for a while.
 
     Parameters
     ----------
+    folder : of their files; exclusive to this server.
     start_worker : starts the worker of a generation, numbered from 1.
 
     Attributes
@@ -468,63 +337,129 @@ class JobQueue:
 
     def __init__(
         self,
-        book: JobBook,
+        folder: Path,
         start_worker: Callable[[int], WorkerProcess],
         limits: messages.Limits,
         timing: messages.Timing,
-        audience: QueueListener,
+        listener: JobListener,
     ) -> None:
-        self._book, self._start_worker, self._limits, self._timing = book, start_worker, limits, timing
-        self._audience = audience
+        self._folder, self._start_worker, self._limits, self._timing = folder, start_worker, limits, timing
+        self._listener = listener
+        self._jobs: dict[str, Job] = {}
         self.facts: Mapping[str, Any] | None = None
         self._worker: WorkerProcess | None = None
         self._generation = 0
-        self._ready = False
-        self._loaded = 0.0
         self._current: Job | None = None
-        self._start_by = 0.0
         self._failed_starts = 0
         self._next_start = 0.0
-        self._broken: JobError | None = None
-        self._warm_memory = 0
 
-    @property
-    def busy(self) -> bool:
-        """Whether any job is unfinished."""
-        return any(job.unfinished for job in self._book)
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._jobs.values()))
 
-    @property
-    def worker_pid(self) -> int | None:
-        """The worker's process id; None while there is none."""
-        return None if self._worker is None else self._worker.pid
+    def unfinished(self) -> list[Job]:
+        """The jobs that run or wait, in the order of their turns."""
+        return [job for job in self if job.unfinished]
 
-    def position(self, job: Job) -> int:
-        """Number of jobs before this unfinished one, including the running one."""
-        if job.state is JobState.RUNNING:
-            return 0
-        return self._book.waiting().index(job) + (self._current is not None)
+    def find(self, job: str | None, token: str | None) -> Job | None:
+        """The job with that id, or that token; None if there is none."""
+        return self._jobs.get(job or "") or next((one for one in self if one.token == token), None)
+
+    def submit(self, connection: bytes, message: messages.NewJob, buffers: Sequence[memoryview]) -> Job:
+        """Store a new job with its photos or its video, or return the one that already has this token.
+
+        Raises ``ProtocolError`` ("queue_full", "disk").
+        """
+        known = self.find(None, message.token)
+        if known is not None:
+            known.listener = connection
+            return known
+        size = sum(buffer.nbytes for buffer in buffers)
+        waiting = self.unfinished()
+        if len(waiting) >= self._limits.queue or sum(job.file_bytes for job in waiting) + size > (
+            self._limits.waiting_bytes
+        ):
+            raise messages.ProtocolError(
+                "queue_full", "Too many jobs wait already.", "Wait for them, or cancel one.", message.request
+            )
+        identifier = secrets.token_hex(16)
+        job = Job(identifier, message.token, connection, message, self._folder / identifier, size)
+        while True:
+            try:
+                job.folder.mkdir(mode=FOLDER_MODE)
+                _write_files(job, buffers)
+                break
+            except OSError as refused:
+                error = refused
+            shutil.rmtree(job.folder, ignore_errors=True)
+            if error.errno not in DISK_FULL or not self._make_room():
+                raise messages.ProtocolError(
+                    "disk",
+                    f"The server could not keep the files: {error.strerror}.",
+                    "Make room on the disk of the machine that computes.",
+                    message.request,
+                ) from error
+        self._jobs[job.id] = job
+        return job
 
     def cancel(self, job: Job, now: float) -> None:
         """Stop an unfinished job: at once while it waits, else by the worker; kill the worker if it does not stop."""
         if job is not self._current:
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
+            self._finish(job, JobState.CANCELLED, now, job.cancelled)
         elif job.stop_by is None:
             job.stop_by = now + self._timing.cancel_grace
-            if self._worker is not None:
-                self._worker.send({"type": "cancel", "job": job.id})
+            self._tell_worker({"type": "cancel", "job": job.id})
+
+    def received(self, job: Job) -> None:
+        """Delete a finished job's result; the worker still makes hair and texture of its head."""
+        shutil.rmtree(job.folder, ignore_errors=True)
+        job.result_bytes = 0
+
+    def forget(self, job: Job) -> None:
+        """Delete a finished job, its result and all that the worker keeps of it."""
+        shutil.rmtree(job.folder, ignore_errors=True)
+        del self._jobs[job.id]
+        self._tell_worker({"type": "forget", "token": job.token})
+
+    def forget_heads(self) -> None:
+        """Let the worker forget what it keeps of all jobs."""
+        self._tell_worker({"type": "forget"})
+
+    def _tell_worker(self, header: Mapping[str, Any]) -> None:
+        if self._worker is not None:
+            self._worker.send(header)
+
+    def _expire(self, now: float) -> None:
+        """Forget finished jobs that are too old or too many."""
+        finished = sorted((job for job in self if job.finished is not None), key=lambda job: job.finished or 0.0)
+        total = sum(job.result_bytes for job in finished)
+        for position, job in enumerate(finished):
+            old = now - (job.finished or 0.0) > self._limits.result_seconds
+            last = position == len(finished) - 1
+            too_many = len(finished) - position > self._limits.finished_jobs
+            if old or too_many or (total > self._limits.result_bytes and not last):
+                total -= job.result_bytes
+                self.forget(job)
+
+    def _make_room(self) -> bool:
+        """Delete the oldest result; False when there is none."""
+        results = [job for job in self if job.finished is not None and job.result_bytes > 0]
+        if results:
+            self.forget(min(results, key=lambda job: job.finished or 0.0))
+        return bool(results)
 
     def maintain(self, now: float) -> None:
-        """Enforce time limits, start what can start, send positions and progress. Called often."""
-        self._book.expire(now)
+        """Enforce limits, start what can start, send positions and progress. Called often."""
+        self._expire(now)
         self._enforce_times(now)
-        if self._worker is None and self._may_start_worker(now):
+        waiting = self.unfinished()
+        if self._worker is None and now >= self._next_start and (self._failed_starts == 0 or waiting):
             self._launch(now)
-        if self._worker is not None and self._ready and self._current is None:
-            self._start_next(now)
-        for position, job in enumerate(self._book.waiting(), start=int(self._current is not None)):
+        if self._worker is not None and self._worker.ready and self._current is None and waiting:
+            self._run(waiting[0], now)
+        for position, job in enumerate(self.unfinished()):
             if job.position != position:
                 if job.position is not None:
-                    self._audience.on_job_message(job, self.queued(job, position), (), may_be_lost=False)
+                    self._listener.on_job_message(job, job.message_of("queued", position=position))
                 job.position = position
         self._repeat_progress(now)
 
@@ -533,24 +468,20 @@ class JobQueue:
         if job is not None and job.stop_by is not None and now >= job.stop_by:
             _log.info("the worker did not stop by itself and is killed")
             self._end_worker()
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
+            self._finish(job, JobState.CANCELLED, now, job.cancelled)
         elif job is not None and job.started is not None and now - job.started > self._limits.seconds_of(job.kind):
             self._end_worker()
             self._finish(job, JobState.FAILED, now, _too_long(job, self._limits))
-        elif self._worker is not None and not self._ready and now > self._start_by:
+        elif self._worker is not None and not self._worker.ready and now > self._worker.start_by:
             _log.warning("the worker did not become ready and is killed")
             self._end_worker()
             self._start_failed(now, None)
 
-    def _may_start_worker(self, now: float) -> bool:
-        return now >= self._next_start and (self._failed_starts == 0 or bool(self._book.waiting()))
-
     def _launch(self, now: float) -> None:
         self._generation += 1
-        self._ready, self._broken, self._loaded = False, None, 0.0
-        self._start_by = now + self._timing.worker_start
         try:
             self._worker = self._start_worker(self._generation)
+            self._worker.start_by = now + self._timing.worker_start
         except OSError as error:
             _log.exception("the worker cannot be started")
             self._start_failed(now, JobError("internal", f"The worker process cannot be started: {error}."))
@@ -564,164 +495,153 @@ class JobQueue:
         error = reason or JobError(
             "worker_died", "The worker process ends while it starts.", "Run: python -m backend doctor"
         )
-        for job in self._book.waiting():
+        for job in self.unfinished():
             self._finish(job, JobState.FAILED, now, error)
 
     def _end_worker(self) -> None:
         """Kill the worker and ignore its further messages."""
         if self._worker is not None:
             self._worker.kill()
-        self._worker, self._ready, self._current = None, False, None
+        self._worker = self._current = None
 
-    def _start_next(self, now: float) -> None:
-        waiting = self._book.waiting()
-        if not waiting or self._worker is None:
-            return
-        job = waiting[0]
+    def _run(self, job: Job, now: float) -> None:
+        assert self._worker is not None
         self._current, job.state, job.started = job, JobState.RUNNING, now
-        if job.position != 0:
-            job.position = 0
-            self._audience.on_job_message(job, self.queued(job, 0), (), may_be_lost=False)
-        self._worker.send(
-            {
-                "type": "task",
-                "task": {
-                    "job": job.id,
-                    "token": job.token,
-                    "kind": job.kind,
-                    "options": msgspec.to_builtins(job.options),
-                    "names": job.names,
-                    "paths": [str(path) for path in job.paths],
-                    "video": job.has_video,
-                    "identity": None if job.identity_path is None else str(job.identity_path),
-                    "result": str(job.result_path),
-                },
-            }
-        )
-
-    def queued(self, job: Job, position: int) -> dict[str, Any]:
-        """The ``queued`` message."""
-        return {"type": "queued", "job": job.id, "token": job.token, "position": position}
+        task = {
+            "job": job.id,
+            "token": job.token,
+            "kind": job.kind,
+            "options": msgspec.to_builtins(job.options),
+            "names": job.names,
+            "paths": [str(path) for path in job.paths],
+            "video": job.has_video,
+            "identity": None if job.identity_path is None else str(job.identity_path),
+            "result": str(job.result_path),
+        }
+        self._worker.send({"type": "task", "task": task})
 
     def _repeat_progress(self, now: float) -> None:
-        """Send progress of the next or running job at least once per heartbeat."""
-        job = self._current
-        waits_for_models = job is None and not self._ready
-        if waits_for_models:
-            job = next(iter(self._book.waiting()), None)
+        """Send progress of the running job, or of the next one while models load, at least once per heartbeat."""
+        job, worker = self._current, self._worker
+        if job is None and (worker is None or not worker.ready):
+            job = next(iter(self.unfinished()), None)
         if job is not None and now - job.reported > self._timing.heartbeat:
-            if waits_for_models and self._loaded > 0:
+            if job is not self._current and worker is not None and worker.loaded > 0:
                 self._tell_loading(now)
             else:
                 self._tell_progress(job, now)
 
     def _tell_loading(self, now: float) -> None:
         """Send the progress of loading the models to the next job."""
-        job = next(iter(self._book.waiting()), None)
-        if job is not None and self._current is None:
-            fraction = max(self._loaded, job.progress.stage_fraction)  # a new worker starts again at 0
+        job = next(iter(self.unfinished()), None)
+        if job is not None and self._current is None and self._worker is not None:
+            fraction = max(self._worker.loaded, job.progress.stage_fraction)  # a new worker starts again at 0
             job.cold_share = COLD_START_SHARE
             job.progress = JobProgress(STARTING, fraction, round(COLD_START_SHARE * fraction, 4), None, now)
+            self._tell_progress(job, now)
+
+    def tell(self, job: Job, now: float) -> None:
+        """Send an unfinished job's progress now, if there is any."""
+        if job.state is JobState.RUNNING or job.progress.stage != STARTING:
             self._tell_progress(job, now)
 
     def _tell_progress(self, job: Job, now: float) -> None:
         job.reported = now
         progress = job.progress
-        loading = progress.stage == STARTING and not self._ready
-        header = {
-            "type": "progress",
-            "job": job.id,
-            "token": job.token,
-            "stage": progress.stage,
-            "stage_fraction": progress.stage_fraction,
-            "fraction": progress.fraction,
-            "seconds_left": progress.seconds_left_at(now),
-            "seconds": 0.0 if job.started is None else round(now - job.started, 1),
-            "sentence": LOADING_SENTENCE if loading else sentence_for(progress.stage),
-        }
-        self._audience.on_job_message(job, header, (), may_be_lost=True)
+        loading = progress.stage == STARTING and (self._worker is None or not self._worker.ready)
+        header = job.message_of(
+            "progress",
+            stage=progress.stage,
+            stage_fraction=progress.stage_fraction,
+            fraction=progress.fraction,
+            seconds_left=progress.seconds_left_at(now),
+            seconds=0.0 if job.started is None else round(now - job.started, 1),
+            sentence=LOADING_SENTENCE if loading else sentence_for(progress.stage),
+        )
+        self._listener.on_job_message(job, header, may_be_lost=True)
 
     def on_worker_event(self, generation: int, header: Mapping[str, Any], buffers: Sequence[bytes], now: float) -> None:
         """Handle an event of the worker; those of earlier workers are ignored."""
-        if generation != self._generation or self._worker is None:
+        worker, job, kind = self._worker, self._current, header["type"]
+        if worker is None or generation != worker.generation:
             return
-        kind, job = header["type"], self._current
         if kind == "ready":
-            self._ready, self._failed_starts = True, 0
+            worker.ready, self._failed_starts = True, 0
             self.facts = {"device": header["device"], "models": header["models"]}
-            self._warm_memory = header.get("memory", 0)
+            worker.warm_memory = header.get("memory", 0)
         elif kind == "loading":
-            self._loaded = header["fraction"]
+            worker.loaded = header["fraction"]
             self._tell_loading(now)
         elif kind == "idle":
-            if job is None and header["memory"] > self._warm_memory + KEPT_BYTES:
+            if job is None and header["memory"] > worker.warm_memory + KEPT_BYTES:
                 _log.info("the worker has kept %d MiB and is replaced", header["memory"] // 2**20)
                 self._end_worker()
         elif kind == "broken":
-            self._broken = JobError(header["code"], header["sentence"], header["advice"])
+            worker.broken = JobError(header["code"], header["sentence"], header["advice"])
         elif kind == ENDED:
-            self._worker_ended(header["exit_code"], now)
-        elif job is None or header["job"] != job.id:
-            return
-        elif kind == "progress":
+            self._worker_ended(worker, header["exit_code"], now)
+        elif job is not None and header["job"] == job.id:
+            self._on_job_event(job, kind, header, buffers, now)
+
+    def _on_job_event(
+        self, job: Job, kind: str, header: Mapping[str, Any], buffers: Sequence[bytes], now: float
+    ) -> None:
+        if kind == "progress":
             fraction = round(job.cold_share + (1.0 - job.cold_share) * header["fraction"], 4)
             job.progress = JobProgress(
                 header["stage"], header["stage_fraction"], fraction, header["seconds_left"], now, header["owed"]
             )
             self._tell_progress(job, now)
         elif kind == "preview":
-            self._audience.on_job_message(job, {**header, "token": job.token}, buffers, may_be_lost=True)
+            self._listener.on_job_message(job, {**header, "token": job.token}, buffers, may_be_lost=True)
         elif kind == "done":
-            self._current = None
-            if job.stop_by is None:
-                self._finish(job, JobState.DONE, now, None)
-            else:  # too late to stop the work, but it was promised to be cancelled
-                self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
+            self._end_current(JobState.DONE, now, None)
         elif kind == "failed":
-            if header["code"] == "disk" and job.stop_by is None and self._book.make_room():
-                self._current = None
-                self._book.put_back(job)  # make_room deleted an unfetched result, which is worth less than a new one
-            else:
-                self._job_failed(job, JobError(header["code"], header["sentence"], header["advice"]), now)
+            error = JobError(header["code"], header["sentence"], header["advice"])
+            if error.code == "disk" and job.stop_by is None and self._make_room():
+                # it runs again: an unfetched result, which has just been deleted, is worth less than a new one
+                self._current, job.state, job.started = None, JobState.QUEUED, None
+                return
+            self._end_current(JobState.CANCELLED if error.code == "cancelled" else JobState.FAILED, now, error)
+            if error.code == "out_of_memory":
+                self._end_worker()  # because a new process has released all memory
 
-    def _job_failed(self, job: Job, error: JobError, now: float) -> None:
-        self._current = None
-        if error.code == "cancelled" or job.stop_by is not None:
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
-        else:
-            self._finish(job, JobState.FAILED, now, error)
-        if error.code == "out_of_memory":
-            self._end_worker()  # because a new process has released all memory
+    def _end_current(self, state: JobState, now: float, error: JobError | None) -> None:
+        """End the running job; one that was told to stop is cancelled, even if it was too late to stop the work."""
+        job, self._current = self._current, None
+        assert job is not None
+        if job.stop_by is not None or state is JobState.CANCELLED:
+            state, error = JobState.CANCELLED, job.cancelled
+        self._finish(job, state, now, error)
 
-    def _worker_ended(self, exit_code: int, now: float) -> None:
-        job, was_ready, broken = self._current, self._ready, self._broken
+    def _worker_ended(self, worker: WorkerProcess, exit_code: int, now: float) -> None:
         _log.warning("the worker ended with exit code %s", exit_code)
-        self._worker, self._ready, self._current = None, False, None
-        if job is None:
-            if not was_ready:
-                self._start_failed(now, broken)
-            return
-        if job.stop_by is not None:
-            self._finish(job, JobState.CANCELLED, now, _CANCELLED[job.kind])
-            return
-        killed = exit_code == -9
-        error = JobError(
-            "worker_died",
-            "The process that computes was killed, perhaps because memory ran out."
-            if killed
-            else f"The process that computes crashed (exit code {exit_code}).",
-            "Try again; if it happens again, close other programs or give fewer photos.",
-        )
-        self._finish(job, JobState.FAILED, now, error)
+        self._worker = None
+        if self._current is not None:
+            sentence = f"The process that computes crashed (exit code {exit_code})."
+            if exit_code == -9:
+                sentence = "The process that computes was killed, perhaps because memory ran out."
+            advice = "Try again; if it happens again, close other programs or give fewer photos."
+            self._end_current(JobState.FAILED, now, JobError("worker_died", sentence, advice))
+        elif not worker.ready:
+            self._start_failed(now, worker.broken)
 
     def _finish(self, job: Job, state: JobState, now: float, error: JobError | None) -> None:
+        """Note a job's end; its input files are deleted, its result stays."""
         try:
-            self._book.finish(job, state, now, error)
+            if state is JobState.DONE:
+                job.result_bytes = os.path.getsize(job.result_path)
         except OSError:
             _log.exception("a result is not where it should be")
-            lost = JobError("disk", "The result could not be kept.", "Make room on the disk of the server.")
-            self._book.finish(job, JobState.FAILED, now, lost)
-        self._audience.job_ended(job)
+            state = JobState.FAILED
+            error = JobError("disk", "The result could not be kept.", "Make room on the disk of the server.")
+        job.state, job.error, job.finished, job.stop_by, job.file_bytes = state, error, now, None, 0
+        for path in job.own_paths:
+            with suppress(OSError):  # Windows: a worker being killed may still have it open
+                path.unlink()
+        if state is not JobState.DONE:
+            shutil.rmtree(job.folder, ignore_errors=True)
+        self._listener.job_ended(job)
 
     def kill_worker(self) -> None:
         """Kill the worker as if it had crashed: its job fails and a new one starts."""
@@ -732,13 +652,8 @@ class JobQueue:
         """End the worker and every unfinished job."""
         worker = self._worker
         self._end_worker()
-        for job in list(self._book):
-            if job.unfinished:
-                self._finish(job, JobState.FAILED, now, _STOPPED)
+        stopped = JobError("stopped", "The server stops.", "Start it again and submit the pictures once more.")
+        for job in self.unfinished():
+            self._finish(job, JobState.FAILED, now, stopped)
         if worker is not None:
             worker.close()
-
-    def progress_of(self, job: Job, now: float) -> None:
-        """Send an unfinished job's progress now."""
-        if job.state is JobState.RUNNING or job.progress.stage != STARTING:
-            self._tell_progress(job, now)

@@ -1,12 +1,7 @@
-"""Client messages, validated while decoded, and the errors for invalid ones (docs/protocol.md).
+"""Client messages, validated while decoded, their limits, and the errors for invalid ones (docs/protocol.md).
 
-Limits of the service; all are sent in ``welcome`` and enforced.
-
-Multi-frame messages on a byte stream: on pipes between server and worker, and in result files.
-
-A message is a little-endian uint32 (number of frames), a uint64 per frame (its length), and the frames.
-
-Explanations of a job's errors for the user of the client.
+Multi-frame messages on a byte stream, between server and worker and in result files: a little-endian uint32 (number of
+frames), a uint64 per frame (its length), and the frames.
 """
 
 from __future__ import annotations
@@ -37,15 +32,13 @@ class Limits:
     Attributes
     ----------
     header_bytes, frame_bytes, message_bytes : of a client's message: its header, one buffer, all frames together.
-        A connection that sends more than ``message_bytes`` without completing a message is closed (see ``rate_limit``).
     identity_bytes : of the neutral head in a transfer.
     photos, name_characters : of one job.
-    jobs_per_client : unfinished jobs per client key. queue : unfinished jobs of all clients.
+    queue : unfinished jobs.
     seconds_per_job, seconds_per_transfer : running time. An hour of video takes about two.
     result_seconds : how long a finished job is kept.
     waiting_bytes : photos of unfinished jobs on the disk. result_bytes : results on the disk; the oldest go first.
     finished_jobs : number kept; the oldest go first.
-    connections : simultaneous ones.
     """
 
     header_bytes: int = 64 * 2**10
@@ -54,7 +47,6 @@ class Limits:
     identity_bytes: int = 2**20
     photos: int = 64
     name_characters: int = 255
-    jobs_per_client: int = 4
     queue: int = 32
     seconds_per_job: float = 900.0
     seconds_per_transfer: float = 6 * 3600.0
@@ -62,7 +54,6 @@ class Limits:
     waiting_bytes: int = 2 * 2**30
     result_bytes: int = 2 * 2**30
     finished_jobs: int = 256
-    connections: int = 64
 
     def seconds_of(self, kind: str) -> float:
         """Time limit of a job of this kind, in seconds."""
@@ -76,12 +67,12 @@ class Timing:
     Attributes
     ----------
     heartbeat : a connection silent for so long is pinged; a running job's progress is sent at least as often.
-    silence : after so long a client may consider the server gone; so does the server when it needs room for others.
+    silence : after so long a client may consider the server gone. When no client has been there for so long, the worker
+        forgets what it keeps.
     patience : a connection silent for so long is removed. It is long because a message counts only when complete, and
         photos take time on a slow line.
     cancel_grace : time for the worker to stop by itself before it is killed.
     worker_start : time for a worker to become ready.
-    return_seconds : time that a server without its owner waits for others to reconnect.
     """
 
     heartbeat: float = 2.0
@@ -89,7 +80,6 @@ class Timing:
     patience: float = 3600.0
     cancel_grace: float = 0.5
     worker_start: float = 600.0
-    return_seconds: float = 5.0
 
 
 MOST_FRAMES = 4096
@@ -151,12 +141,10 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forb
 
 
 class Hello(_Message, frozen=True, kw_only=True, tag="hello", forbid_unknown_fields=False):
-    """The first message; later versions may add fields. ``owner`` : whether the client started
-    the server."""
+    """The first message; later versions may add fields."""
 
     protocol: int
     client: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    owner: bool = False
 
 
 class JobOptions(option_struct("Options", {}), frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -214,12 +202,16 @@ class Fetch(_AboutJob, frozen=True, kw_only=True, tag="fetch"):
     """Receive a job's messages on this connection."""
 
 
+class Received(_AboutJob, frozen=True, kw_only=True, tag="received"):
+    """The result has arrived: delete its file."""
+
+
 class Forget(_AboutJob, frozen=True, kw_only=True, tag="forget"):
-    """Delete a finished job."""
+    """Delete a finished job, its result and what the worker keeps of it."""
 
 
 class List(_Message, frozen=True, kw_only=True, tag="list"):
-    """Request the client's jobs."""
+    """Request all jobs."""
 
 
 class Ping(_Message, frozen=True, kw_only=True, tag="ping"):
@@ -234,13 +226,9 @@ class Bye(_Message, frozen=True, kw_only=True, tag="bye"):
     """The client leaves."""
 
 
-class Shutdown(_Message, frozen=True, kw_only=True, tag="shutdown"):
-    """The owner leaves: stop the server, unless others use it."""
-
-
-AboutJob = Cancel | Fetch | Forget
+AboutJob = Cancel | Fetch | Received | Forget
 NewJob = Submit | Transfer
-ClientMessage = Hello | Submit | Transfer | Cancel | Fetch | Forget | List | Ping | Pong | Bye | Shutdown
+ClientMessage = Hello | NewJob | AboutJob | List | Ping | Pong | Bye
 
 _decoder = msgspec.json.Decoder(ClientMessage)
 

@@ -9,7 +9,8 @@ RUNNER is the name of a module with
 - ``later(device: str)``: loaders of one thing each that a job needs later. They run while there is no job, as a job
   loads what is missing beside its work; ``LATER_BYTES`` is the memory of all of it;
 - ``run(task: Task, report: JobReporter) -> WireMessage``: runs one job. It raises ``LikenessError`` for errors that the
-  user can act on.
+  user can act on;
+- ``forget(token: str | None)``: drops all that is kept of the job with that token, or of all jobs; from another thread.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from backend.errors import Cancelled, explain
 from backend.exchange.buffers import WireMessage
 from backend.progress import SHARES, TRANSFER_SHARES, TimeLeft
 from backend.service import messages
+from backend.service.private_files import private_opener
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PROGRESS_SECONDS = 0.1
@@ -78,11 +80,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Instruction:
-    """A message from the server: a task, or the id of a job to cancel."""
+    """A message from the server: a ``task``, the id of a ``job`` to cancel, or the ``token`` of one to forget (all
+    without one)."""
 
     type: str
     task: Task | None = None
     job: str | None = None
+    token: str | None = None
 
 
 class Channel:
@@ -208,6 +212,8 @@ class Worker:
                 self._tasks.put(instruction.task)
             elif instruction.job is not None:
                 self._cancelled.add(instruction.job)
+            elif self._runner is not None:
+                self._runner.forget(instruction.token)
         remove_jobs(self._jobs)  # the server is gone
         os._exit(0)  # without waiting for other threads
 
@@ -270,7 +276,7 @@ def _write_result(task: Task, message: WireMessage) -> None:
     path = Path(task.result)
     temporary = path.with_name("result.part")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "wb", opener=private_opener) as file:
             messages.write_frames(file, [header, *message.buffers])
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -1,8 +1,6 @@
-"""State machine of a connection: greeting, jobs and their outcomes, heartbeat, reconnection, shutdown.
+"""A connection to the backend on a thread of its own: greeting, jobs and their outcomes, heartbeat, reconnection.
 
-Write and read headers of protocol version 1, and turn them into events. Buffers are handled in ``protocol``.
-
-One connection to a service on a background thread: methods send commands, a queue returns events.
+Headers of protocol version 1 become events; buffers are handled in ``protocol``.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -71,12 +69,11 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed
     """Event for ``welcome``; ``instance_before`` is the previous connection's, if any."""
     capabilities = checked_field(header, "capabilities", list)
     limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
-    device, pid = header.get("device"), number_of(header, "pid")
+    device = header.get("device")
     instance = checked_field(header, "instance", str)
     return Welcomed(
         likeness=text_of(header, "likeness"),
         instance=instance,
-        pid=None if pid is None else int(pid),
         device=text_of(device, "kind") if isinstance(device, dict) else "",
         limits=Limits(**{limit.name: checked_field(limits, limit.name, int) for limit in fields(Limits)}),
         same_server=instance_before in (None, instance),
@@ -111,8 +108,6 @@ def job_failed(header: Mapping[str, Any], token: str) -> JobFailed:
 TICK_SECONDS = 0.03
 SLOWEST = 32 * 2**10
 """Bytes per second: lowest transfer rate assumed when the silence time-out is extended for an announced result."""
-ANSWER_SECONDS = 3.0
-"""Time-out for the answer to a shutdown request."""
 RETRIES = 3
 """A job that makes no progress over this many consecutive connections is given up."""
 
@@ -125,37 +120,100 @@ class Timeouts:
     again: float = 10.0
 
 
-class Conversation:
-    """One DEALER socket and the jobs sent over it, on one thread. The socket is replaced if the server falls silent.
+class Connection:
+    """A client of the service.
 
-    ``tell`` receives the events. ``ready`` : whether the server has answered the greeting.
+    ``start`` connects. ``submit``, ``cancel`` and ``close`` return at once. ``take`` returns the events so far. After
+    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again.
     """
 
-    def __init__(
-        self,
-        context: Any,
-        address: ServerAddress,
-        keys: KeyPair,
-        hello: Mapping[str, Any],
-        patience: Timeouts,
-        tell: Callable[[Event], None],
-    ) -> None:
-        self._context, self._address, self._keys, self._hello = context, address, keys, hello
-        self._patience, self._tell = patience, tell
+    def __init__(self, address: ServerAddress, keys: KeyPair, client: str, patience: Timeouts | None = None) -> None:
+        self.address = address
+        self._keys, self._client, self._patience = keys, client, patience or Timeouts()
+        self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._tell = self._events.put
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="likeness-client", daemon=True)
+        # From here on for the thread alone. The socket is replaced if the server falls silent.
+        self._context: Any = None
         self._socket: Any = None
         self._monitor: Any = None
         self._trouble = ""
-        self._greeted = False
+        self._greeted = self._ready = False
         self._jobs: dict[str, AnyJob] = {}
         self._cancelled: set[str] = set()
         self._coming: dict[str, int] = {}
         self._tries: Counter[str] = Counter()
         self._welcome: Welcomed | None = None
-        self._shutdown: Mapping[str, Any] | None = None
-        self._stays = False
-        self.ready = False
 
-    def open(self) -> None:
+    def start(self) -> None:
+        """Connect; ``Welcomed`` or ``ConnectFailed`` follows."""
+        self._thread.start()
+
+    def submit(self, submission: AnyJob) -> None:
+        """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless
+        the thread ends."""
+        self._commands.put(("submit", submission))
+
+    def cancel(self, token: str) -> None:
+        """Ask the server to stop a job; its ``JobFailed`` (``cancelled``) follows."""
+        self._commands.put(("cancel", token))
+
+    def close(self, wait_seconds: float = 1.0) -> None:
+        """Send ``bye`` and end the thread, waiting at most ``wait_seconds``."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(wait_seconds)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def take(self) -> list[Event]:
+        """Events since the last call, oldest first."""
+        taken = []
+        while True:
+            try:
+                taken.append(self._events.get_nowait())
+            except queue.Empty:
+                return taken
+
+    def _run(self) -> None:
+        try:
+            import zmq
+        except ImportError as error:
+            advice = "Install the extension from its own zip for this system; that carries pyzmq."
+            self._tell(ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
+            return
+        self._context = zmq.Context()
+        try:
+            self._open()
+            while not self._closing.is_set():
+                self._serve()
+                self._run_commands()
+            self._run_commands()
+            self._send({"type": "bye"})  # jobs go on
+        except AddonError as error:
+            self._tell(ConnectFailed(error.code, error.sentence, error.advice))
+        except Exception as error:  # an unexpected error must not leave the window waiting forever
+            advice = "Please report it; the system console has more."
+            self._tell(ConnectFailed("internal", f"The connection failed: {error!r}.", advice))
+            raise
+        finally:
+            self._drop_socket()
+            self._context.term()
+
+    def _run_commands(self) -> None:
+        while self._ready:
+            try:
+                name, value = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            {"submit": self._submit, "cancel": self._cancel}[name](value)
+
+    def _open(self) -> None:
         """Open a new socket and send ``hello``."""
         import zmq
 
@@ -166,18 +224,18 @@ class Conversation:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.RCVHWM, 0)
-        socket.curve_serverkey = self._address.public_key.encode()
+        socket.curve_serverkey = self.address.public_key.encode()
         socket.curve_publickey = self._keys.public.encode()
         socket.curve_secretkey = self._keys.secret.encode()
         self._monitor = socket.get_monitor_socket()
-        socket.connect(self._address.endpoint)
+        socket.connect(self.address.endpoint)
         self._socket = socket
-        self.ready = self._greeted = False
+        self._ready = self._greeted = False
         now = time.monotonic()
         self._heard = self._pinged = self._opened = now
-        self._send(self._hello)
+        self._send({"type": "hello", "protocol": PROTOCOL, "client": self._client})
 
-    def serve(self) -> None:
+    def _serve(self) -> None:
         """Process messages for one tick and keep the heartbeat. Raises ``AddonError`` to give up."""
         self._socket.poll(int(TICK_SECONDS * 1000))
         while self._socket.poll(0):
@@ -187,11 +245,7 @@ class Conversation:
         self._watch_monitor()
         self._keep_time()
 
-    def close(self) -> None:
-        """Close the socket; pending messages are still sent for a moment."""
-        self._drop_socket()
-
-    def submit(self, submission: AnyJob) -> None:
+    def _submit(self, submission: AnyJob) -> None:
         """Send a job; its outcome arrives as an event."""
         assert self._welcome is not None
         try:
@@ -202,26 +256,11 @@ class Conversation:
         self._jobs[submission.token] = submission
         self._send(header, contents)
 
-    def cancel(self, token: str) -> None:
+    def _cancel(self, token: str) -> None:
         """Ask the server to stop a job; repeated after a lost connection."""
         self._cancelled.add(token)
         if token in self._jobs:
             self._send({"type": "cancel", "request": "cancel", "token": token})
-
-    def shutdown(self) -> bool:
-        """Ask the server to stop; return whether it stays for others. Raises ``AddonError`` if it answers that it
-        stops."""
-        self._shutdown = {"type": "shutdown", "request": "shutdown"}
-        if self.ready:
-            self._send(self._shutdown)
-        until = time.monotonic() + ANSWER_SECONDS
-        while not self._stays and time.monotonic() < until:
-            self.serve()
-        return self._stays
-
-    def send_bye(self) -> None:
-        """Leave; jobs continue on the server."""
-        self._send({"type": "bye"})
 
     def _send(self, header: Mapping[str, Any], contents: Sequence[bytes] = ()) -> None:
         self._socket.send_multipart([header_frame(header), *contents], copy=not contents)
@@ -236,8 +275,6 @@ class Conversation:
             self._welcome_back(header)
         elif kind == "error":
             self._take_error(header, token)
-        elif kind == "stays":
-            self._stays = True
         elif kind == "bye":
             self._server_leaves(text_of(header, "reason"))
         elif token in self._jobs:
@@ -266,7 +303,7 @@ class Conversation:
                 event = JobFailed(token, error.code, error.sentence, error.advice)
             self._end_job(token, event)
             if job := text_of(header, "job"):
-                self._send({"type": "forget", "request": "forget", "job": job})
+                self._send({"type": "received", "job": job})
 
     def _end_job(self, token: str, event: Event) -> None:
         self._jobs.pop(token, None)
@@ -278,15 +315,13 @@ class Conversation:
     def _welcome_back(self, header: dict[str, Any]) -> None:
         before = self._welcome.instance if self._welcome else None
         welcome = welcomed(header, before)
-        self._welcome, self.ready = welcome, True
+        self._welcome, self._ready = welcome, True
         self._tell(welcome)
-        if self._shutdown is not None:
-            self._send(self._shutdown)
         for token, job in list(self._jobs.items()):
             if welcome.same_server:
                 self._send({"type": "fetch", "request": f"fetch {token}", "token": token})
                 if token in self._cancelled:
-                    self.cancel(token)
+                    self._cancel(token)
             else:
                 sentence = f"The backend stopped during the {job.words.what}, and runs again."
                 self._end_job(token, JobFailed(token, "server_died", sentence, job.words.again))
@@ -300,18 +335,18 @@ class Conversation:
             raise AddonError(sentence, "Bring the extension and the backend to the same version.", "version")
         if code == "hello_first":  # the server no longer knows this client
             self._open_again()
-        elif code in ("malformed", "too_many_connections") and not self.ready:
+        elif code == "malformed" and not self._ready:
             raise AddonError(text_of(header, "sentence"), text_of(header, "advice"), code)
         elif request == "fetch" and code == "unknown_job" and token in self._jobs:
             if token in self._cancelled:
                 sentence = f"The {self._jobs[token].words.what} was cancelled."
                 self._end_job(token, JobFailed(token, "cancelled", sentence, ""))
             else:  # the submit never arrived
-                self.submit(self._jobs[token])
+                self._submit(self._jobs[token])
         elif code == "no_path" and token in self._jobs and self._welcome is not None:
             # The server has the same user but not the same files, for example in a container: send the bytes.
             self._welcome = replace(self._welcome, capabilities=self._welcome.capabilities - {"path"})
-            self.submit(self._jobs[token])
+            self._submit(self._jobs[token])
         elif token in self._jobs and request in ("", "submit", "fetch"):
             self._end_job(token, job_failed(header, token))
         elif not token and request == "submit":  # the server could not even parse the submit
@@ -326,7 +361,7 @@ class Conversation:
 
     def _keep_time(self) -> None:
         now = time.monotonic()
-        if not self.ready:
+        if not self._ready:
             limit = self._patience.again if self._welcome else self._patience.hello
             if now - self._opened > limit:
                 raise self._unreachable()
@@ -336,7 +371,7 @@ class Conversation:
             self._pinged = now
             self._send({"type": "ping"})
         if now - self._heard > self._welcome.silence_seconds + max(self._coming.values(), default=0) / SLOWEST:
-            self._tell(ConnectionLost(f"The backend at {self._address.endpoint} does not answer; trying again."))
+            self._tell(ConnectionLost(f"The backend at {self.address.endpoint} does not answer; trying again."))
             self._open_again()
 
     def _open_again(self) -> None:
@@ -345,10 +380,10 @@ class Conversation:
         for token, job in list(self._jobs.items()):
             self._tries[token] += 1
             if self._tries[token] > RETRIES:
-                sentence = f"The connection to the backend at {self._address.endpoint} breaks again and again."
+                sentence = f"The connection to the backend at {self.address.endpoint} breaks again and again."
                 advice = f"Check the network, or try fewer or smaller pictures, or a smaller texture. {job.words.again}"
                 self._end_job(token, JobFailed(token, "breaks", sentence, advice))
-        self.open()
+        self._open()
 
     def _watch_monitor(self) -> None:
         import zmq
@@ -367,7 +402,7 @@ class Conversation:
                 self._greeted = True
             elif event == zmq.EVENT_CLOSED:  # nobody listens: the server that broke off the greeting is gone
                 self._trouble = ""
-            elif event == zmq.EVENT_DISCONNECTED and self.ready:
+            elif event == zmq.EVENT_DISCONNECTED and self._ready:
                 # ZeroMQ reconnects by itself, but the new server does not know this client.
                 self._tell(ConnectionLost("The connection to the backend broke; trying again."))
                 self._open_again()
@@ -375,16 +410,16 @@ class Conversation:
             elif event == zmq.EVENT_DISCONNECTED and self._greeted:
                 # ``hello`` or its answer is lost. It is sent again, and the answer's time-out goes on.
                 opened = self._opened
-                self.open()
+                self._open()
                 self._opened = opened
                 return
 
     def _unreachable(self) -> AddonError:
-        endpoint = self._address.endpoint
+        endpoint = self.address.endpoint
         if self._trouble == "refused":
             return AddonError(
                 f"The backend at {endpoint} refused the connection: the keys do not fit.",
-                "Check its public key in the preferences, and add this computer's key to its authorized_clients.",
+                "Check its public key in the preferences, and that it was started with this computer's key as --owner.",
                 "refused",
             )
         return AddonError(
@@ -399,107 +434,3 @@ class Conversation:
             self._monitor.close(0)
             self._socket.close()
             self._socket = self._monitor = None
-
-
-class Connection:
-    """A client of the service.
-
-    ``start`` connects. ``submit``, ``cancel`` and ``close`` return at once. ``take`` returns the events so far. After
-    ``ConnectFailed`` or ``close`` the thread has ended and the connection cannot be used again. ``owner`` : whether
-    this Blender started the server.
-    """
-
-    def __init__(
-        self,
-        address: ServerAddress,
-        keys: KeyPair,
-        client: str,
-        patience: Timeouts | None = None,
-        owner: bool = False,
-    ) -> None:
-        self.address = address
-        self._keys = keys
-        self._client = client
-        self._patience = patience or Timeouts()
-        self._owner = owner
-        self._ends_server = self._server_stays = False
-        self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="likeness-client", daemon=True)
-
-    def start(self) -> None:
-        """Connect; ``Welcomed`` or ``ConnectFailed`` follows."""
-        self._thread.start()
-
-    def submit(self, submission: AnyJob) -> None:
-        """Send a job; one ``ResultReceived``, ``ExpressionsReceived`` or ``JobFailed`` with its token follows, unless
-        the thread ends."""
-        self._commands.put(("submit", submission))
-
-    def cancel(self, token: str) -> None:
-        """Ask the server to stop a job; its ``JobFailed`` (``cancelled``) follows."""
-        self._commands.put(("cancel", token))
-
-    def shutdown(self) -> bool:
-        """Ask the server to stop, and close. Waits; returns whether it stays for others, False without an answer."""
-        self._ends_server = True
-        self.close(ANSWER_SECONDS + 1)
-        return self._server_stays
-
-    def close(self, wait_seconds: float = 1.0) -> None:
-        """Send ``bye`` and end the thread, waiting at most ``wait_seconds``."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(wait_seconds)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
-    def take(self) -> list[Event]:
-        """Events since the last call, oldest first."""
-        taken = []
-        while True:
-            try:
-                taken.append(self._events.get_nowait())
-            except queue.Empty:
-                return taken
-
-    def _run(self) -> None:
-        try:
-            import zmq
-        except ImportError as error:
-            advice = "Install the extension from its own zip for this system; that carries pyzmq."
-            self._events.put(ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
-            return
-        context = zmq.Context()
-        hello = {"type": "hello", "protocol": PROTOCOL, "client": self._client, "owner": self._owner}
-        talk = Conversation(context, self.address, self._keys, hello, self._patience, self._events.put)
-        try:
-            talk.open()
-            while not self._closing.is_set():
-                talk.serve()
-                self._run_commands(talk)
-            self._run_commands(talk)
-            if self._ends_server:
-                self._server_stays = talk.shutdown()
-            talk.send_bye()
-        except AddonError as error:
-            self._events.put(ConnectFailed(error.code, error.sentence, error.advice))
-        except Exception as error:  # an unexpected error must not leave the window waiting forever
-            advice = "Please report it; the system console has more."
-            self._events.put(ConnectFailed("internal", f"The connection failed: {error!r}.", advice))
-            raise
-        finally:
-            talk.close()
-            context.term()
-
-    def _run_commands(self, talk: Conversation) -> None:
-        while talk.ready:
-            try:
-                name, value = self._commands.get_nowait()
-            except queue.Empty:
-                return
-            {"submit": talk.submit, "cancel": talk.cancel}[name](value)

@@ -27,17 +27,15 @@ class Welcomed:
     ----------
     likeness : version of the backend.
     instance : id of this run of the server.
-    pid : of its process.
     device : ``cpu`` or ``cuda``, "" until its worker has started.
     limits : what it accepts.
     same_server : whether it is the same run as before, so that earlier jobs still exist; True the first time.
-    capabilities : ``path`` if the server reads files where they are, ``shutdown`` if it may be ended.
+    capabilities : ``path`` if the server reads files where they are.
     ping_seconds, silence_seconds : heartbeat interval, and the silence after which either side counts as gone.
     """
 
     likeness: str
     instance: str
-    pid: int | None
     device: str
     limits: Limits
     same_server: bool

@@ -1,4 +1,4 @@
-"""Keys and address files in the service's configuration folder, and the client's own key pair."""
+"""Addresses of services, and the client's own key pair in the service's configuration folder."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Endpoint and public key of a service; ``instance`` where known."""
+    """Endpoint and public key of a service."""
 
     endpoint: str
     public_key: str
-    instance: str | None = None
-    pid: int | None = None
 
 
 def config_folder() -> Path:
@@ -73,18 +71,6 @@ def is_loopback(endpoint: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def running_server(folder: Path) -> ServerAddress | None:
-    """The address in ``server.json``, or None. It may be left over from a server that was killed."""
-    try:
-        state = json.loads((folder / "server.json").read_text("utf-8"))
-        address = ServerAddress(
-            str(state["endpoint"]), str(state["public_key"]), str(state["instance"]), int(state["pid"])
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return address if KEY_PATTERN.fullmatch(address.public_key) else None
-
-
 def client_keys(folder: Path) -> KeyPair:
     """Load this user's client key pair from ``client_key.json``, created if missing (mode 0600, never overwritten).
 
@@ -112,7 +98,7 @@ def _make_keys(path: Path) -> None:
         advice = "Install the extension from its own zip for this system; that carries pyzmq."
         raise AddonError(f"pyzmq could not be loaded ({error}).", advice, "no_zmq") from error
     public, secret = zmq.curve_keypair()
-    while public.startswith(b"-"):  # after --allow it would be parsed as an option
+    while public.startswith(b"-"):  # after --owner it would be parsed as an option
         public, secret = zmq.curve_keypair()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps({"public_key": public.decode(), "secret_key": secret.decode()})

@@ -121,7 +121,7 @@ class ShowLog(bpy.types.Operator):
 
 
 class CopyOwnKey(bpy.types.Operator):
-    """Copy this computer's public key, for the authorized_clients of another machine"""
+    """Copy this computer's public key, for serve --owner=KEY on another machine"""
 
     bl_idname = "likeness.copy_own_key"
     bl_label = "Copy This Computer's Key"

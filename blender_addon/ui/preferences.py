@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from .. import installer
 from ..backend_process import folders
@@ -17,7 +17,6 @@ from ..backend_process.server import LocalBackend
 from ..client.keys import ServerAddress, is_loopback, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
-from ..session import session
 from . import redraw
 from .text import draw_error, draw_wrapped, gigabytes
 
@@ -73,9 +72,6 @@ class LikenessPreferences(bpy.types.AddonPreferences):
     endpoint: StringProperty(name="Address", description="Like tcp://192.168.0.7:5555")
     public_key: StringProperty(name="Public Key", description="The service's public key, 40 characters")
     device: EnumProperty(name="Device", items=DEVICES, default="auto")
-    port: IntProperty(
-        name="Port", description="Port of the backend on this computer; 0: any free one", min=0, max=65535
-    )
     start_early: BoolProperty(
         name="Start Backend When Photos Are Added",
         description="So that it is ready at the click; a backend that waits holds about 600 MB of memory",
@@ -111,11 +107,11 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         if self.where == "REMOTE":
             self._draw_remote(box)
         else:
-            wanted = self._draw_existing(box) if self.where == "EXISTING" else self._draw_own(box)
+            if self.where == "EXISTING":
+                self._draw_existing(box)
+            else:
+                self._draw_own(box)
             layout.prop(self, "device")
-            layout.prop(self, "port")
-            if wanted is not None:
-                _draw_waiting(layout, wanted)
             layout.prop(self, "start_early")
         layout.prop(self, "frame_head")
         row = layout.row()
@@ -124,14 +120,14 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         layout.prop(self, "pack_photos")
         layout.prop(self, "armature")
 
-    def _draw_own(self, layout: bpy.types.UILayout) -> LocalBackend | None:
-        """Draw the extension's own backend; return it if installed, else None."""
+    def _draw_own(self, layout: bpy.types.UILayout) -> None:
+        """Draw the extension's own backend."""
         view = installer.view()
         if view is not None and not view.finished:
             layout.progress(factor=view.fraction, text=view.sentence)
             layout.operator("likeness.stop_installation", icon="X")
             self._draw_log(layout)
-            return None
+            return
         named = installer.named_folder(drawing=True)
         used = installer.folder_in_use(named, drawing=True)
         problem = named.problem
@@ -158,7 +154,6 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
         row.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
-        return None if used.installed is None else _of_folder(self, used, named)
 
     def _draw_installed(self, layout: bpy.types.UILayout, named: FolderState, used: FolderState) -> None:
         """Draw the installation in the folder in use, and leftovers in folders entered earlier."""
@@ -189,19 +184,17 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             how = "enter that folder below" if other.entered else "clear the field below"
             draw_wrapped(layout, f"There is another backend in {other.root}. To delete it, {how} and choose Remove.")
 
-    def _draw_existing(self, layout: bpy.types.UILayout) -> LocalBackend | None:
-        """Draw the existing backend; return it if one is entered, else None."""
+    def _draw_existing(self, layout: bpy.types.UILayout) -> None:
         layout.prop(self, "existing_python")
         layout.prop(self, "existing_source")
         _draw_usable(layout, self)
         layout.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
-        return _existing(self) if self.existing_python else None
 
     def _draw_remote(self, layout: bpy.types.UILayout) -> None:
         layout.prop(self, "endpoint")
         layout.prop(self, "public_key")
         layout.operator("likeness.copy_own_key", icon="COPYDOWN")
-        draw_wrapped(layout, "That machine has to know this computer's key: paste it into its authorized_clients.")
+        draw_wrapped(layout, "Start that machine's backend with this computer's key: serve --owner=KEY.")
 
     def _draw_log(self, layout: bpy.types.UILayout) -> None:
         column = layout.column(align=True)
@@ -261,7 +254,7 @@ def _existing(chosen: LikenessPreferences) -> LocalBackend:
     """The backend that the user entered, whether it exists or not."""
     python = Path(os.path.expanduser(bpy.path.abspath(chosen.existing_python)))
     source = Path(bpy.path.abspath(chosen.existing_source)) if chosen.existing_source else None
-    return LocalBackend(python, source, chosen.device, chosen.port, installer.server_log())
+    return LocalBackend(python, source, chosen.device, installer.server_log())
 
 
 def _problem_of_existing(chosen: LikenessPreferences, drawing: bool) -> str:
@@ -287,15 +280,7 @@ def _of_folder(chosen: LikenessPreferences, used: FolderState, named: FolderStat
     """The backend installed in the folder in use."""
     folder, log = used.folder, installer.server_log()
     button = _update_button(named)
-    return LocalBackend(folder.python, folder.source, chosen.device, chosen.port, log, folder.root, button)
-
-
-def _draw_waiting(layout: bpy.types.UILayout, wanted: LocalBackend) -> None:
-    """Draw when changed settings will apply, if the running backend was started with others."""
-    sentence = session().runner.waiting_settings(wanted)
-    if sentence:
-        draw_wrapped(layout, sentence, icon="INFO")
-        redraw.schedule()  # other clients may come and go
+    return LocalBackend(folder.python, folder.source, chosen.device, log, folder.root, button)
 
 
 def _update_button(named: FolderState) -> str:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import zmq
@@ -87,8 +84,6 @@ class ScriptedServer:
         elif kind in ("submit", "transfer"):
             self.photos.append(buffers)
             self.on_submit(self, peer, header, buffers)
-        elif kind == "shutdown":
-            self.send(peer, {"type": "bye", "reason": "shutdown"})
         elif kind == "cancel":
             self.on_cancel(self, peer, header)
             said = {"code": "cancelled", "sentence": "The reconstruction was cancelled.", "advice": ""}
@@ -139,17 +134,13 @@ def serve_as_process() -> None:
         server.send(peer, progress(header["token"], 0.25, 12.0))
 
     server = ScriptedServer(submitted)
-    state = {"endpoint": server.endpoint, "public_key": server.public_key, "pid": os.getpid()}
-    state |= {"instance": server.instance, "protocol": 1, "version": 1}
-    Path(os.environ["LIKENESS_CONFIG_DIR"], "server.json").write_text(json.dumps(state))
-    print(json.dumps({"event": "ready", "config_dir": os.environ["LIKENESS_CONFIG_DIR"]} | state), flush=True)
-    parent = int(sys.argv[sys.argv.index("--parent") + 1])
-    ends: list[float] = []
-    if "SCRIPTED_LAST_SECONDS" in os.environ:  # it goes on for a while when it is asked to end
-        last = float(os.environ["SCRIPTED_LAST_SECONDS"])
-        signal.signal(signal.SIGTERM, lambda *_: ends.append(time.monotonic() + last))
-    while os.getppid() == parent and not (ends and time.monotonic() > ends[0]):
+    ready = {"event": "ready", "endpoint": server.endpoint, "public_key": server.public_key}
+    print(json.dumps(ready), flush=True)
+    input_ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), input_ended.set()), daemon=True).start()
+    while not input_ended.is_set():
         server.serve_one(100)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -48,25 +48,6 @@ def test_what_is_refused_is_refused_before_the_backend_is_stopped(
     assert stops == []
 
 
-@pytest.mark.blender
-def test_the_backend_of_another_folder_is_not_stopped(
-    bpy: ModuleType, own: BackendFolder, tmp_path: Path, stops: list[str]
-) -> None:
-    from blender_addon.backend_process.server import LocalBackend
-    from blender_addon.session import session
-
-    fill(own)
-    runner = session().runner
-    runner._backend, runner._process = LocalBackend(own.python, own.source), MagicMock(exit_code=None)
-    name_folder(bpy, fill(entered(tmp_path / "there")).root)
-    assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
-    assert stops == [] and not (tmp_path / "there" / "source").exists()
-    name_folder(bpy, "")
-    assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
-    assert stops == ["stop"]
-    runner._process = None
-
-
 class DeadDrive:
     """Until it ``answers``, whoever looks into ``root`` waits."""
 
@@ -194,43 +175,3 @@ def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
     assert [thumbnails.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
     assert time.monotonic() - start < 2
     answers.set()
-
-
-@pytest.mark.blender
-def test_a_device_that_counts_later_is_said_in_the_preferences(
-    bpy: ModuleType, own: BackendFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from blender_addon.session import session
-    from blender_addon.ui.preferences import LikenessPreferences, chosen_backend
-
-    fill(own)
-    chosen = bpy.context.preferences.addons["blender_addon"].preferences
-    runner = session().runner
-    runner._process = MagicMock(exit_code=None, backend=chosen_backend(bpy.context))
-    looks_at = []
-    look = BackendFolder.installed
-    monkeypatch.setattr(BackendFolder, "installed", lambda folder: looks_at.append(folder) or look(folder))
-
-    def said() -> str:
-        shown, looks_at[:] = MagicMock(wraps=None), []
-        fields = ("where", "device", "port", "existing_python", "existing_source", "endpoint", "public_key")
-        shown.configure_mock(**{name: getattr(chosen, name) for name in fields})
-        for name in ("_draw_own", "_draw_existing", "_draw_remote", "_draw_installed"):
-            setattr(shown, name, getattr(LikenessPreferences, name).__get__(shown))
-        LikenessPreferences.draw(shown, bpy.context)
-        return " ".join(str(call.kwargs.get("text")) for call in shown.mock_calls)
-
-    monkeypatch.setattr(looks, "REUSE_SECONDS", 0.0)
-    assert "counts from the next" not in said()
-    assert looks_at == [own]  # once
-    chosen.device = "cpu"
-    assert "(device) counts from the next" in said()
-    chosen.where = "REMOTE"
-    assert "counts from the next" not in said()
-    chosen.where, chosen.device = "EXISTING", "auto"
-    assert "counts from the next" not in said()  # none is entered yet: the next click will say so
-    chosen.existing_python = sys.executable
-    assert "(backend) counts from the next" in said()
-    chosen.where = "INSTALLED"
-    assert "counts from the next" not in said()
-    runner._process = None

@@ -267,7 +267,7 @@ def mask(bpy, head, photo: str) -> PhotoMask:
 def corrections_sent(one: PhotoCorrections) -> dict[str, object]:
     """What goes to a server."""
     limits = Limits(header_bytes=2**16, frame_bytes=10**6, message_bytes=10**7, photos=9)
-    server = Welcomed("0.0.9", "i", None, "cpu", limits, True, 2.0, 15.0)
+    server = Welcomed("0.0.9", "i", "cpu", limits, True, 2.0, 15.0)
     header, _ = composed(Submission("t", (PhotoFile(one.label, data=b"x"),), {}, (one,)), server)
     (described,) = header["options"]["corrections"]
     return described
@@ -420,7 +420,7 @@ def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResul
 
 def test_more_corrections_than_a_message_holds_are_named_before_it_is_sent() -> None:
     """1,434 points and two brushes fit; with the largest mask they and long names do not."""
-    server = Welcomed("0.0.9", "i", None, "cpu", Limits(2**16, 10**6, 10**7, 9), True, 2.0, 15.0)
+    server = Welcomed("0.0.9", "i", "cpu", Limits(2**16, 10**6, 10**7, 9), True, 2.0, 15.0)
     points = tuple((landmark, 1000.0 + landmark / 7.0, 2000.0 + landmark / 7.0) for landmark in range(478))
     photos = tuple(PhotoFile(f"{name}.jpg", data=b"x") for name in "abc")
     placed = tuple(PhotoCorrections(photo.label, points=points) for photo in photos)

@@ -369,4 +369,4 @@ os._exit(0)
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < end, "the backend outlived Blender"
         time.sleep(0.1)
-    assert not (tmp_path / "config" / "server.json").exists()
+    assert list((tmp_path / "config" / "jobs").iterdir()) == []

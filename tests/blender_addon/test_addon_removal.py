@@ -138,12 +138,13 @@ class Server:
     """A running backend that is asked to end, and does not hurry."""
 
     exit_code: int | None = None
-    address = None
 
     def __init__(self, folder: BackendFolder) -> None:
         self._folder = folder
 
-    def stop(self) -> None:
+    def end(self) -> None: ...
+
+    def join(self) -> None:
         time.sleep(0.3)
         if self._folder.has_contents:
             self.exit_code = 0

@@ -17,7 +17,7 @@ from scripted_server import Header, ScriptedServer, progress
 from test_transfer_names import take
 
 from blender_addon.backend_process.server import LocalBackend
-from blender_addon.client.keys import ServerAddress, client_keys, remote_address, running_server
+from blender_addon.client.keys import ServerAddress, client_keys, remote_address
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner
@@ -80,9 +80,6 @@ def test_a_backend_that_was_prepared_is_the_one_that_the_click_uses(
     pid = runner.process.pid
     until(runner, lambda runner: runner.welcome is not None)
     assert runner.view.phase is Phase.IDLE and runner.process.pid == pid
-    other = Runner("test 2", config)
-    other.prepare(backend)  # one runs already
-    assert other.process is None
     runner.prepare(backend)
     runner.begin(SUBMISSION, backend)
     until(runner, runs)
@@ -137,36 +134,9 @@ def test_a_backend_that_is_just_starting_again_is_waited_for(runner: Runner, bac
     assert runner.process.pid == pid
 
 
-def test_one_that_runs_already_is_used_and_survives(runner: Runner, backend: LocalBackend, config: Path) -> None:
-    other = Runner("test 2", config)
-    try:
-        other.begin(SUBMISSION, backend)
-        until(other, runs)
-        runner.begin(Submission("t2", SUBMISSION.photos), backend)
-        until(runner, runs)
-        assert runner.process is None
-        runner.stop(wait=True)
-        assert alive(other.process.pid)
-    finally:
-        other.stop(wait=True)
-
-
-def test_a_state_file_left_by_a_killed_server_is_no_obstacle(
-    runner: Runner, backend: LocalBackend, config: Path
+def test_other_settings_end_the_backend_and_start_another(
+    runner: Runner, backend: LocalBackend, tmp_path: Path
 ) -> None:
-    with ScriptedServer() as gone:
-        state = f'{{"endpoint": "{gone.endpoint}", "public_key": "{gone.public_key}", "pid": 1, "instance": "a"}}'
-    (config / "server.json").write_text(state)
-    assert running_server(config).endpoint == gone.endpoint
-    runner.begin(SUBMISSION, backend)
-    until(runner, runs)
-    assert runner.process is not None
-
-
-def test_a_backend_in_another_folder_is_not_taken_for_the_one_that_is_ending(
-    runner: Runner, backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SCRIPTED_LAST_SECONDS", "0.6")
     runner.begin(SUBMISSION, backend)
     until(runner, runs)
     before = runner.process.pid
@@ -175,13 +145,13 @@ def test_a_backend_in_another_folder_is_not_taken_for_the_one_that_is_ending(
     elsewhere = Path(shutil.copytree(backend.source, tmp_path / "elsewhere"))
     runner.begin(Submission("t2", SUBMISSION.photos), replace(backend, source=elsewhere))
     until(runner, runs)
-    assert runner.process.pid != before and not alive(before)
+    assert runner.process.pid != before
+    until(runner, lambda runner: not alive(before))
 
 
 @pytest.mark.parametrize(
     ("code", "words", "expected"),
     [
-        (9, "The port 5555 is taken.", "port_taken"),
         (5, "", "out_of_memory"),
         (7, "torch is not installed.", "missing_part"),
         (1, "No module named backend", "missing_part"),

@@ -1,4 +1,4 @@
-"""A client in a process of its own, which may be killed or be a server's parent.
+"""A client in a process of its own, which may be killed.
 
 As a program it reads a line of JSON, submits the job that this asks for, and prints the job's id when it runs.
 """
@@ -23,10 +23,10 @@ class ClientProcess:
         command = [sys.executable, str(Path(__file__))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def run_job(self, server: ServerProcess, job: str, owner: bool = False) -> str:
+    def run_job(self, server: ServerProcess, job: str) -> str:
         """Say hello to the server, submit a job and wait until it runs; its id."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        told = [server.endpoint, server.public_key, server.keys(), owner, job]
+        told = [server.endpoint, server.public_key, server.keys(), job]
         print(json.dumps(told), file=self.process.stdin, flush=True)
         return self.process.stdout.readline().strip()
 
@@ -36,9 +36,9 @@ class ClientProcess:
 
 
 def main() -> None:
-    endpoint, public_key, keys, owner, job = json.loads(sys.stdin.readline())
+    endpoint, public_key, keys, job = json.loads(sys.stdin.readline())
     client = ServiceClient(endpoint, public_key, tuple(keys))
-    client.hello(owner=owner)
+    client.hello()
     submitted = client.submit(TOKEN, job)["job"]
     client.wait_until_running(submitted)
     print(submitted, flush=True)

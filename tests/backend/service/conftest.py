@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ QUICK = {"heartbeat": 0.4, "silence": 60.0}
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server for a whole file of tests; a test that harms it makes those after it fail."""
-    server = ServerProcess(tmp_path_factory.mktemp("config") / "likeness", timing=QUICK, parent=os.getpid())
+    server = ServerProcess(tmp_path_factory.mktemp("config") / "likeness", timing=QUICK)
     yield server
     server.close()
 

@@ -20,6 +20,8 @@ from backend.exchange.buffers import BufferList, WireMessage
 from backend.service.worker import JobReporter, LoadingReporter, Task
 
 _kept: list[np.ndarray] = []
+_heads: set[str] = set()
+"""Tokens of the jobs whose heads are kept."""
 
 
 def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
@@ -57,8 +59,18 @@ def _note_that_it_is_loaded() -> None:
     _kept.append(np.ones(1, np.uint8))
 
 
+def forget(token: str | None) -> None:
+    """Drop a head, or all."""
+    _heads.difference_update(set(_heads) if token is None else {token})
+
+
 def run(task: Task, report: JobReporter) -> WireMessage:
-    """Do what the first photo says; the result holds all photos' sizes."""
+    """Do what the first photo says; the result holds all photos' sizes. Without photos: answer if the head is kept."""
+    if task.options.only in ("hair", "texture"):
+        if task.options.head not in _heads:
+            raise LikenessError("usage", "The backend does not have this head any more.")
+        return BufferList().message({"only": task.options.only})
+    _heads.add(task.token)
     data = [Path(path).read_bytes() for path in task.paths]
     word, _, argument = data[0].decode("latin-1").partition(" ")
     if word.startswith("transfer") or (task.kind == "transfer" and word == "sleep"):

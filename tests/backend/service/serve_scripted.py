@@ -21,8 +21,7 @@ def main(folder: str, options: str) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     settings = ServerSettings(
         config_folder=Path(folder),
-        idle_exit=given.get("idle_exit"),
-        parent=given.get("parent"),
+        owner=given.get("owner"),
         limits=Limits(**given.get("limits", {})),
         timing=Timing(**given.get("timing", {})),
         runner="scripted_runner",
@@ -30,7 +29,10 @@ def main(folder: str, options: str) -> None:
     )
     with Server(settings) as server:
         signal.signal(signal.SIGTERM, lambda number, frame: server.stop("signal"))
-        print(json.dumps({"endpoint": server.endpoint, "public_key": server.public_key}), flush=True)
+        print(
+            json.dumps({"endpoint": server.endpoint, "public_key": server.public_key, "instance": server.instance}),
+            flush=True,
+        )
         print(json.dumps({"reason": server.run()}), flush=True)
 
 

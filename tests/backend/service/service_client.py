@@ -158,12 +158,12 @@ class ServerProcess:
         line = self.process.stdout.readline()
         assert line, f"the server ended with {self.process.wait()}"
         ready = json.loads(line)
-        self.endpoint, self.public_key = ready["endpoint"], ready["public_key"]
+        self.endpoint, self.public_key, self.instance = ready["endpoint"], ready["public_key"], ready["instance"]
 
     @property
     def jobs(self) -> Path:
         """The folder of this server's jobs."""
-        return self.folder / "jobs" / json.loads((self.folder / "server.json").read_text())["instance"]
+        return self.folder / "jobs" / self.instance
 
     def keys(self) -> tuple[str, str]:
         file = json.loads((self.folder / "client_key.json").read_text())
@@ -178,12 +178,6 @@ class ServerProcess:
         """A client that was welcomed."""
         client = self.connect(keys)
         client.hello()
-        return client
-
-    def owner(self) -> ServiceClient:
-        """A client that was welcomed and said that it started the server."""
-        client = self.connect()
-        client.hello(owner=True)
         return client
 
     def reason(self, seconds: float = SECONDS) -> str:

@@ -28,13 +28,21 @@ def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch
     assert read == [["a", "b"]]
     faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=options)
     faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
-    assert len(read) == 3 and faces._cached and faces.fit is None
+    assert len(read) == 3 and faces.kept.value and faces.fit is None
     faces.keep_fit(fit := object())
     assert faces.fit is fit
+    faces.token = "drag"
+    faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
+    assert len(read) == 3 and faces.fit is fit
+    faces.kept.forget("another")
+    assert faces.fit is fit
     end = time.monotonic() + 10
-    while faces._cached and time.monotonic() < end:
+    while faces.kept.value and time.monotonic() < end:
         time.sleep(0.05)
-    assert not faces._cached and faces.fit is None  # which holds the photos, too
+    assert not faces.kept.value and faces.fit is None  # which holds the photos, too
+    faces.read(photos, options=options)
+    faces.kept.forget("drag")
+    assert not faces.kept.value
 
 
 def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,4 +51,4 @@ def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     faces = job_runner.CachedFaces()
     faces.read([PhotoSource("a", data=b"1")], options=CollectOptions())
     faces.keep_fit(object())
-    assert not faces._cached and faces.fit is None
+    assert not faces.kept.value and faces.fit is None

@@ -63,19 +63,23 @@ def test_what_a_photo_paints_is_checked() -> None:
             told(*wrong)
 
 
-def test_the_head_of_the_named_job_is_kept() -> None:
-    """Two heads of the same photos are two."""
-    kept: Any = job_runner._KeptHead()
+def test_the_head_of_the_named_job_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two heads of the same photos are two; a forgotten one is none."""
+    kept: Any = job_runner.Kept(60.0)
+    monkeypatch.setattr(job_runner, "_kept_head", kept)
     head: Any = SimpleNamespace()
-    kept.keep("first", head)
-    assert kept.of("first") is head
+    kept.keep(head, "first")
+    assert job_runner._head_of("first") is head
     with pytest.raises(LikenessError, match="does not have this head any more"):
-        kept.of("second")
-    kept._forget(SimpleNamespace())  # the timer of an earlier head, which waited for the lock
-    assert kept.of("first") is head
-    kept._forget(head)
+        job_runner._head_of("second")
+    job_runner.forget("second")
+    assert job_runner._head_of("first") is head
+    job_runner.forget("first")
     with pytest.raises(LikenessError, match="Solve the head again"):
-        kept.of("first")
+        job_runner._head_of("first")
+    kept.keep(head, "third")
+    job_runner.forget(None)
+    assert kept.value is None
 
 
 def test_a_texture_too_large_to_keep_says_so() -> None:

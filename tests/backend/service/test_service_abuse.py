@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -48,7 +47,7 @@ def changed(**fields: Any) -> bytes:
         (b'{"type": "fetch", "job": "../../etc/passwd"}', (), "malformed"),
         (b'{"type": "fetch", "job": "' + b"0" * 32 + b'"}', (), "unknown_job"),
         (b'{"type": "fetch", "job": "' + b"0" * 32 + b'\\n"}', (), "malformed"),
-        (b'{"type": "shutdown"}', (), "not_owner"),
+        (b'{"type": "shutdown"}', (), "malformed"),
         (changed(), (), "malformed"),
         (changed(), (b"abcd",), "malformed"),
         (changed(), (b"abc", b"abc"), "malformed"),
@@ -122,30 +121,6 @@ def test_unknown_keys_get_no_answer(server: ServerProcess) -> None:
     assert_still_works(server, "after-strangers")
 
 
-def test_a_chosen_identity_is_ignored(server: ServerProcess) -> None:
-    client = server.connect(identity=b"somebody")
-    client.send({"type": "hello", "protocol": 1})
-    assert client.is_silent(0.4)
-
-
-def test_clients_do_not_see_each_others_jobs(start_server, tmp_path) -> None:
-    public, secret = (key.decode() for key in zmq.curve_keypair())
-    folder = tmp_path / "likeness"
-    folder.mkdir()
-    (folder / "authorized_clients").write_text(f"{public} a guest\n")
-    server = start_server()
-    mine, theirs = server.client(), server.client((public, secret))
-    job = mine.submit("mine", "sleep 0.5")["job"]
-    assert theirs.ask({"type": "list"})["jobs"] == []
-    for kind in ("fetch", "cancel", "forget"):
-        assert theirs.ask({"type": kind, "job": job})["code"] == "unknown_job"
-        assert theirs.ask({"type": kind, "token": "mine"})["code"] == "unknown_job"
-    other = theirs.submit("mine", "answer")
-    assert other["job"] != job
-    assert mine.last_message(job).type == "result"
-    assert theirs.last_message(other["job"]).type == "result"
-
-
 def test_frames_over_the_limit_close_the_connection(start_server) -> None:
     limits = {"frame_bytes": 100_000, "message_bytes": 250_000, "photos": 4}
     server = start_server(limits=limits)
@@ -170,43 +145,15 @@ def resident_kb(server: ServerProcess) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much a connection has sent")
-def test_frames_without_end_do_not_fill_the_memory(start_server) -> None:
-    server = start_server(limits={"frame_bytes": 2**20, "message_bytes": 4 * 2**20, "waiting_bytes": 8 * 2**20})
-    endless = server.client()
-    before = most = resident_kb(server)
-    endless.socket.sndhwm = 0
-    endless.send_raw(b"{}", *[bytes(2**20)] * 400)  # far more than the 4 MiB of a message
-    other, end = server.client(), time.monotonic() + 4
-    while time.monotonic() < end:
-        most = max(most, resident_kb(server))
-        assert other.ask({"type": "ping"}).type == "pong"  # nobody else is disturbed
-        time.sleep(0.05)
-    assert most - before < 250_000  # kB
-    assert endless.ask({"type": "ping"})["code"] == "hello_first"  # connected anew
-    job = other.submit("after-endless", b"answer", bytes(2**20), bytes(2**20))["job"]
-    assert other.last_message(job).type == "result"
-
-
 def test_limits_of_jobs(start_server) -> None:
-    server = start_server(limits={"jobs_per_client": 2, "queue": 3, "waiting_bytes": 1000})
+    server = start_server(limits={"queue": 2, "waiting_bytes": 1000})
     client = server.client()
     jobs = [client.submit(f"j{number}", "sleep 0.3")["job"] for number in range(2)]
-    assert client.submit("one-more", "answer")["code"] == "too_many_jobs"
+    assert client.submit("one-more", "answer")["code"] == "queue_full"
     for job in jobs:
         client.last_message(job)
     assert client.submit("large", b"answer", bytes(1000))["code"] == "queue_full"
     assert client.last_message(client.submit("one-more", "answer")["job"]).type == "result"
-
-
-def test_limit_of_connections(start_server) -> None:
-    server = start_server(limits={"connections": 2})
-    first, _second = server.client(), server.client()
-    third = server.connect()
-    assert third.ask({"type": "hello", "protocol": 1})["code"] == "too_many_connections"
-    first.send({"type": "bye"})
-    assert first.is_silent(0.3)
-    assert third.hello().type == "welcome"
 
 
 def test_a_client_that_does_not_read_blocks_nobody(server: ServerProcess) -> None:
@@ -236,20 +183,11 @@ def test_heartbeats_during_a_long_download_do_not_make_a_client_forgotten(server
     assert slow.ask({"type": "list"}).type == "jobs"
 
 
-def test_who_is_silent_makes_room_for_others(start_server) -> None:
-    server = start_server(limits={"connections": 1}, timing={"heartbeat": 0.1, "silence": 0.5})
-    server.client()
-    late = server.connect()
-    assert late.ask({"type": "hello", "protocol": 1})["code"] == "too_many_connections"
-    time.sleep(0.6)
-    assert late.hello().type == "welcome"
-
-
 def test_a_thousand_random_messages(server: ServerProcess) -> None:
     """Bytes, broken JSON and messages of the protocol with fields exchanged, on one connection."""
     chance = random.Random(5)
     client = server.client()
-    kinds = ["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "pong", "shutdown", "error", "result", ""]
+    kinds = ["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "pong", "received", "error", "result", ""]
     values: list[Any] = [None, 0, 1, -1, 2**70, 1.5, "", "a", "x" * 100, [], {}, [[]], {"a": 1}, True, "0" * 32]
     names = ["request", "protocol", "token", "job", "photos", "options", "client", "extra"]
 
@@ -289,7 +227,7 @@ JSON = st.recursive(
 FIELDS = st.dictionaries(
     st.sampled_from(["type", "request", "token", "job", "photos", "options", "protocol"]), JSON, max_size=6
 )
-KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "shutdown"])
+KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "received"])
 
 
 @settings(max_examples=300)

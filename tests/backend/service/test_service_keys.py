@@ -10,8 +10,8 @@ import pytest
 import zmq
 
 from backend.errors import LikenessError
-from backend.service.access import load_or_make_keys, read_authorized_clients
-from backend.service.discovery import config_folder, make_private_folder, write_private, write_private_once
+from backend.service.access import load_or_make_keys
+from backend.service.private_files import config_folder, make_private_folder, write_private_once
 
 
 def test_where_the_folder_is() -> None:
@@ -61,17 +61,5 @@ def test_private_files(tmp_path: Path) -> None:
     assert write_private_once(path, b"first")
     assert not write_private_once(path, b"second")
     assert path.read_bytes() == b"first"
-    write_private(path, b"third")
-    assert path.read_bytes() == b"third" and stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-def test_authorized_clients(tmp_path: Path) -> None:
-    path = tmp_path / "authorized_clients"
-    assert read_authorized_clients(path) == frozenset()
-    keys = [zmq.curve_keypair()[0].decode() for _ in range(2)]
-    path.write_text(f"{keys[0]} the studio\n\n{keys[1]}\n")
-    assert read_authorized_clients(path) == set(keys)
-    path.write_text(f"{keys[0]} fine\n{keys[1]}x too long\n")
-    with pytest.raises(LikenessError, match="Line 2"):
-        read_authorized_clients(path)

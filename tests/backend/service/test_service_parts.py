@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
-import os
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,15 +18,15 @@ from hypothesis import strategies as st
 
 from backend.errors import LikenessError, explain
 from backend.progress import SHARES, TRANSFER_SHARES, sentence_for
-from backend.service import discovery, job_runner, jobs, worker
-from backend.service.discovery import ServerState, lock_server, process_runs, read_state, remove_state, write_state
-from backend.service.jobs import Job, JobBook, JobProgress, JobState
+from backend.service import job_runner, jobs, worker
+from backend.service.jobs import Job, JobProgress, Jobs, JobState
 from backend.service.messages import (
     BrokenFramesError,
     Limits,
     PhotoHeader,
     ProtocolError,
     Submit,
+    Timing,
     about,
     decode,
     read_frames,
@@ -62,60 +60,62 @@ def test_frames_of_absurd_size_are_refused() -> None:
         read_frames(io.BytesIO(b"\1\0\0\0" + b"\xff" * 100))
 
 
-def submit(book: JobBook, connection: bytes, token: str) -> Job:
+class Nobody:
+    """A listener that does not care."""
+
+    def on_job_message(self, job: Job, header: Any, buffers: Any = (), may_be_lost: bool = False) -> None: ...
+
+    def job_ended(self, job: Job) -> None: ...
+
+
+@pytest.fixture
+def make_jobs(tmp_path: Path) -> Callable[[Limits], Jobs]:
+    """Jobs with a worker that writes ten bytes for the job it is given."""
+
+    def start(generation: int) -> Any:
+        return SimpleNamespace(generation=generation, ready=True, loaded=1.0, send=lambda header: None)
+
+    return lambda limits: Jobs(tmp_path, start, limits, Timing(), Nobody())
+
+
+def finished(jobs: Jobs, token: str, now: float) -> None:
+    """Run a job to its end."""
     photo = memoryview(b"photo")
-    return book.submit("key", connection, Submit(token=token, photos=(PhotoHeader("a", 5),)), [photo])
+    job = jobs.submit(b"a", Submit(token=token, photos=(PhotoHeader("a", 5),)), [photo])
+    jobs.maintain(now)
+    job.result_path.write_bytes(b"r" * 10)
+    jobs.on_worker_event(1, {"type": "done", "job": job.id}, [], now)
+    assert job.state is JobState.DONE
 
 
-def test_everybody_gets_a_turn(tmp_path: Path) -> None:
-    book = JobBook(tmp_path / "jobs", Limits(jobs_per_client=10))
-    for token in ("a1", "a2", "a3"):
-        submit(book, b"a", token)
-    for token in ("b1", "b2"):
-        submit(book, b"b", token)
-    order = []
-    while book.waiting():
-        assert book.waiting()[0] is book.waiting()[0]
-        job = book.waiting()[0]
-        job.state = JobState.RUNNING
-        order.append(job.token)
-        if job.token == "b1":
-            submit(book, b"c", "c1")  # new, and had no turn yet
-        book.finish(job, JobState.CANCELLED, now=0.0)
-    assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
-
-
-def test_only_so_many_finished_jobs_are_remembered(tmp_path: Path) -> None:
-    book = JobBook(tmp_path / "jobs", Limits(finished_jobs=2))
+def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[Limits], Jobs]) -> None:
+    jobs = make_jobs(Limits(finished_jobs=2))
     for number in range(4):
-        job = submit(book, b"a", f"t{number}")
-        book.finish(job, JobState.CANCELLED, now=float(number))
-        book.expire(now=float(number))
-    assert [job.token for job in book] == ["t2", "t3"]
-    book.close()
-    assert not (tmp_path / "jobs").exists()
+        finished(jobs, f"t{number}", float(number))
+    jobs.maintain(4.0)
+    assert [job.token for job in jobs] == ["t2", "t3"]
 
 
-def test_photos_that_do_not_fit_push_out_the_oldest_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = JobBook(tmp_path / "jobs", Limits())
+def test_photos_that_do_not_fit_push_out_the_oldest_results(
+    make_jobs: Callable[[Limits], Jobs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_jobs(Limits())
     for number in range(3):
-        job = submit(book, b"a", f"t{number}")
-        job.result_path.write_bytes(b"r" * 10)
-        book.finish(job, JobState.DONE, now=float(number))
+        finished(store, f"t{number}", float(number))
     real, most = jobs._write_files, [1]
 
     def full_disk(job: Job, buffers: Sequence[memoryview]) -> None:
-        if len(list(book)) > most[0]:
+        if len(list(store)) > most[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(job, buffers)
 
     monkeypatch.setattr(jobs, "_write_files", full_disk)
-    assert submit(book, b"a", "new").token == "new"
-    assert [job.token for job in book] == ["t2", "new"]
-    most[0] = 0
+    finished(store, "new", 3.0)
+    assert [job.token for job in store] == ["t2", "new"]
+    most[0] = -1
     with pytest.raises(ProtocolError, match="could not keep the files: No space left"):
-        submit(book, b"b", "too much")
-    assert [job.token for job in book] == ["new"]
+        finished(store, "too much", 4.0)
+    assert not list(store)
 
 
 def test_shares_are_of_the_whole_time() -> None:
@@ -159,50 +159,6 @@ def test_the_time_left_of_a_silent_job_goes_down_slowly_and_not_to_nothing() -> 
     assert [told.seconds_left_at(now) for now in (100.0, 102.0, 104.0, 500.0)] == [12.0, 11.0, 10.0, 9.0]
     slower = replace(told, owed=3.0)
     assert [slower.seconds_left_at(now) for now in (100.0, 102.0, 103.0, 105.0)] == [12.0, 14.0, 15.0, 14.0]
-
-
-def test_the_state_file(tmp_path: Path) -> None:
-    assert read_state(tmp_path) is None
-    state = ServerState("tcp://127.0.0.1:1", "k" * 40, 1, "a" * 32)
-    write_state(tmp_path, state)
-    assert read_state(tmp_path) == state
-    remove_state(tmp_path, "b" * 32)  # another server's
-    assert read_state(tmp_path) == state
-    remove_state(tmp_path, "a" * 32)
-    assert read_state(tmp_path) is None
-    (tmp_path / "server.json").write_text("{")
-    assert read_state(tmp_path) is None
-
-
-def test_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "LOCK_SECONDS", 0.1)
-    lock = lock_server(tmp_path)
-    with pytest.raises(LikenessError, match="runs already"):
-        lock_server(tmp_path)
-    lock.release()
-    lock_server(tmp_path).release()
-
-
-def test_a_lock_is_waited_for_where_no_server_says_that_it_runs(tmp_path: Path) -> None:
-    """It is held by one that is just ending, or that somebody looks for."""
-    lock = lock_server(tmp_path)
-    threading.Timer(0.2, lock.release).start()
-    lock_server(tmp_path).release()
-    lock = lock_server(tmp_path)
-    write_state(tmp_path, ServerState("tcp://127.0.0.1:5", "k" * 40, os.getpid(), "a" * 32))
-    start = time.monotonic()
-    with pytest.raises(LikenessError, match=f"process {os.getpid()}"):
-        lock_server(tmp_path)
-    assert time.monotonic() - start < discovery.LOCK_SECONDS / 2
-    lock.release()
-
-
-def test_whether_a_process_runs() -> None:
-    assert process_runs(os.getpid()) and process_runs(1)
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.communicate()
-    assert not process_runs(child.pid)
-    assert not process_runs(0) and not process_runs(-1)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,7 @@ def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., Serv
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()
     assert wait_until(lambda: not Path(f"/proc/{worker}").exists()), "the worker outlived its server"
-    assert (server.folder / "server.json").exists()
-    assert list((server.folder / "jobs").iterdir()) == []  # nobody's photos stay, and no start is needed for it
+    assert not server.jobs.exists()  # nobody's photos stay, and no start is needed for it
     following = start_server()
     assert following.public_key == server.public_key
     client = following.client()
@@ -57,7 +56,7 @@ def test_a_worker_that_was_talking_when_its_server_was_killed_removes_all_photos
     server.process.kill()
     server.process.wait()
     assert wait_until(lambda: not Path(f"/proc/{worker}").exists())
-    assert list((server.folder / "jobs").iterdir()) == []
+    assert not server.jobs.exists()
 
 
 def test_a_worker_whose_server_goes_while_it_loads_ends_without_a_traceback(tmp_path: Path) -> None:
@@ -106,8 +105,8 @@ def test_photos_of_a_server_killed_with_its_worker_go_with_the_next_start(
     worker = killed_while_its_worker_is_stopped(server)
     os.kill(worker, signal.SIGKILL)
     assert list(server.jobs.glob("*/photo_0"))
-    start_server()
-    assert not list((server.folder / "jobs").glob("*/*"))
+    following = start_server()
+    assert sorted(os.listdir(server.folder / "jobs")) == [following.instance, f"{following.instance}.lock"]
 
 
 def test_a_late_worker_leaves_the_next_servers_photos(start_server: Callable[..., ServerProcess]) -> None:
@@ -168,7 +167,9 @@ def serve(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         "LIKENESS_CONFIG_DIR": str(folder),
     }
     command = [sys.executable, "-m", "backend", "serve", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def announced(process: subprocess.Popen[str]) -> dict[str, str]:
@@ -189,52 +190,47 @@ def fails(folder: Path, arguments: Sequence[str], code: str) -> str:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    """``python -m backend serve``: the line that it prints, its files, and that there is only one."""
+    """``python -m backend serve``: the line that it prints, its files, and that it ends with its input."""
     folder = tmp_path / "config"
-    process = serve(folder, "--parent", str(os.getpid()))
+    process = serve(folder, "--stop-with-input")
     try:
         ready = announced(process)
         assert ready["event"] == "ready" and ready["protocol"] == 1 and ready["pid"] == process.pid
         assert ready["config_dir"] == str(folder)
-        state = json.loads((folder / "server.json").read_text())
-        assert {name: ready[name] for name in ("endpoint", "public_key", "pid", "instance")} == {
-            name: state[name] for name in ("endpoint", "public_key", "pid", "instance")
-        }
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        for name in ("server.json", "server_key.json", "client_key.json", "server.lock"):
+        for name in ("server_key.json", "client_key.json", f"jobs/{ready['instance']}.lock"):
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600, name
         if sys.platform == "linux":  # so that photos and results are 0600, too
             assert "Umask:\t0077" in Path(f"/proc/{process.pid}/status").read_text()
-        assert f"process {process.pid}" in fails(folder, [], "in_use")
         port = ready["endpoint"].rsplit(":", 1)[1]
         assert "taken" in fails(tmp_path / "other", ["--bind", f"tcp://127.0.0.1:{port}"], "in_use")
         keys = json.loads((folder / "client_key.json").read_text())
         client = ServiceClient(ready["endpoint"], ready["public_key"], (keys["public_key"], keys["secret_key"]))
         try:
-            assert client.hello(owner=True)["instance"] == ready["instance"]
-            client.send({"type": "shutdown"})
-            assert client.receive().type == "bye"
+            assert client.hello()["instance"] == ready["instance"]
+            assert process.stdin is not None
+            process.stdin.close()
+            assert client.receive().header == {"type": "bye", "reason": "input"}
         finally:
             client.close()
-        out, _ = process.communicate(timeout=30)
-        assert process.returncode == 0 and out == ""
-        assert not (folder / "server.json").exists()
+        assert process.wait(timeout=30) == 0 and process.stdout is not None and process.stdout.read() == ""
+        assert os.listdir(folder / "jobs") == []
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def test_other_machines_need_keys(tmp_path: Path) -> None:
     printed = fails(tmp_path, ["--bind", "tcp://0.0.0.0:0"], "usage")
-    assert "--allow" in printed and "other machines" in printed
+    assert "--owner" in printed and "other machines" in printed
     fails(tmp_path, ["--bind", "tcp://*:0"], "usage")
-    fails(tmp_path, ["--bind", "tcp://127.0.0.1:0", "--allow", "short"], "usage")
+    fails(tmp_path, ["--bind", "tcp://127.0.0.1:0", "--owner", "short"], "usage")
 
 
 def test_other_machines_with_keys(tmp_path: Path) -> None:
     """A given key is let in, the user's own is not."""
     public, secret = (key.decode() for key in zmq.curve_keypair())
-    process = serve(tmp_path, "--bind", "tcp://0.0.0.0:0", f"--allow={public}")
+    process = serve(tmp_path, "--bind", "tcp://0.0.0.0:0", f"--owner={public}")
     try:
         ready = announced(process)
         endpoint = ready["endpoint"].replace("0.0.0.0", "127.0.0.1")
@@ -266,14 +262,14 @@ def test_what_is_no_address(tmp_path: Path, address: str) -> None:
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:
     public = zmq.curve_keypair()[0].decode()
-    printed = fails(tmp_path, ["--bind", "tcp://192.0.2.1:5555", f"--allow={public}"], "usage")
+    printed = fails(tmp_path, ["--bind", "tcp://192.0.2.1:5555", f"--owner={public}"], "usage")
     assert "cannot listen" in printed
 
 
 def test_a_port_that_another_program_has(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         printed = fails(tmp_path, ["--bind", f"tcp://127.0.0.1:{taken.getsockname()[1]}"], "in_use")
-    assert "taken by another program" in printed and not (tmp_path / "server.json").exists()
+    assert "taken by another program" in printed
 
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="asks Linux what a process may open")

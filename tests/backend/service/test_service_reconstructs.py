@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def photos(photo_dir: Path) -> list[bytes]:
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[ServiceClient]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "LIKENESS_CONFIG_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "backend", "serve", "--parent", str(os.getpid())]
+    command = [sys.executable, "-m", "backend", "serve"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     ready = json.loads(process.stdout.readline())
@@ -84,3 +85,13 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     assert picture.startswith(b"\x89PNG")
     fractions = [message["fraction"] for message in client.ignored if message.type == "progress"]
     assert fractions == sorted(fractions) and fractions[-1] > 0.95
+
+    def alone(only: str, token: str) -> dict[str, Any]:
+        header = {"type": "submit", "token": token, "photos": [], "options": {"only": only, "head": "second"}}
+        return client.last_message(client.ask(header)["job"]).header
+
+    client.send({"type": "received", "job": job})
+    assert [alone(only, f"kept-{only}")["type"] for only in ("hair", "texture")] == ["result", "result"]
+    assert client.ask({"type": "forget", "job": job}).type == "forgotten"
+    for only in ("hair", "texture"):
+        assert alone(only, f"gone-{only}")["code"] == "usage"

@@ -83,10 +83,7 @@ def test_a_video_of_this_machine_is_read_where_it_lies(client: ServiceClient, tm
 
 
 def test_paths_are_for_the_servers_own_user_only(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
-    folder = tmp_path / "likeness"
-    folder.mkdir()
-    (folder / "authorized_clients").write_text(f"{GUEST[0]} a guest through a tunnel\n")
-    guest = start_server().client(GUEST)
+    guest = start_server(owner=GUEST[0]).client(GUEST)
     assert "path" not in guest.hello()["capabilities"]
     secret = tmp_path / "secret.mp4"
     secret.write_bytes(b"transfer")
