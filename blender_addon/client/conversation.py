@@ -17,19 +17,7 @@ from typing import Any
 from ..errors import AddonError
 from ..protocol.buffers import TRANSFER, checked_field, decode_expression, decode_preview, malformed
 from ..protocol.result import decode_result
-from .events import (
-    ConnectFailed,
-    ConnectionLost,
-    Event,
-    ExpressionsReceived,
-    JobFailed,
-    Limits,
-    Previewed,
-    Progressed,
-    Queued,
-    ResultReceived,
-    Welcomed,
-)
+from . import events
 from .keys import KeyPair, ServerAddress
 from .submissions import AnyJob, composed, header_frame
 
@@ -65,17 +53,17 @@ def number_of(header: Mapping[str, Any], name: str) -> float | None:
     return value
 
 
-def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed:
+def welcomed(header: Mapping[str, Any], instance_before: str | None) -> events.Welcomed:
     """Event for ``welcome``; ``instance_before`` is the previous connection's, if any."""
     capabilities = checked_field(header, "capabilities", list)
     limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
     device = header.get("device")
     instance = checked_field(header, "instance", str)
-    return Welcomed(
+    return events.Welcomed(
         likeness=text_of(header, "likeness"),
         instance=instance,
         device=text_of(device, "kind") if isinstance(device, dict) else "",
-        limits=Limits(**{limit.name: checked_field(limits, limit.name, int) for limit in fields(Limits)}),
+        limits=events.Limits(**{limit.name: checked_field(limits, limit.name, int) for limit in fields(events.Limits)}),
         same_server=instance_before in (None, instance),
         ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
         silence_seconds=min(max(number_of(heartbeat, "silence_seconds") or 15.0, 1.0), 600.0),
@@ -83,14 +71,14 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> Welcomed
     )
 
 
-def queued(header: Mapping[str, Any]) -> Queued:
+def queued(header: Mapping[str, Any]) -> events.Queued:
     """Event for ``queued``."""
-    return Queued(text_of(header, "token"), int(number_of(header, "position") or 0))
+    return events.Queued(text_of(header, "token"), int(number_of(header, "position") or 0))
 
 
-def progressed(header: Mapping[str, Any]) -> Progressed:
+def progressed(header: Mapping[str, Any]) -> events.Progressed:
     """Event for ``progress``."""
-    return Progressed(
+    return events.Progressed(
         token=text_of(header, "token"),
         stage=text_of(header, "stage"),
         sentence=text_of(header, "sentence"),
@@ -99,10 +87,10 @@ def progressed(header: Mapping[str, Any]) -> Progressed:
     )
 
 
-def job_failed(header: Mapping[str, Any], token: str) -> JobFailed:
+def job_failed(header: Mapping[str, Any], token: str) -> events.JobFailed:
     """Event for an ``error`` that ends the job ``token``."""
     sentence = text_of(header, "sentence") or "The backend reported an error without a sentence."
-    return JobFailed(token, text_of(header, "code") or "internal", sentence, text_of(header, "advice"))
+    return events.JobFailed(token, text_of(header, "code") or "internal", sentence, text_of(header, "advice"))
 
 
 TICK_SECONDS = 0.03
@@ -131,7 +119,7 @@ class Connection:
         self.address = address
         self._keys, self._client, self._patience = keys, client, patience or Timeouts()
         self._commands: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._tell = self._events.put
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="likeness-client", daemon=True)
@@ -145,7 +133,7 @@ class Connection:
         self._cancelled: set[str] = set()
         self._coming: dict[str, int] = {}
         self._tries: Counter[str] = Counter()
-        self._welcome: Welcomed | None = None
+        self._welcome: events.Welcomed | None = None
 
     def start(self) -> None:
         """Connect; ``Welcomed`` or ``ConnectFailed`` follows."""
@@ -171,7 +159,7 @@ class Connection:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def take(self) -> list[Event]:
+    def take(self) -> list[events.Event]:
         """Events since the last call, oldest first."""
         taken = []
         while True:
@@ -185,7 +173,7 @@ class Connection:
             import zmq
         except ImportError as error:
             advice = "Install the extension from its own zip for this system; that carries pyzmq."
-            self._tell(ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
+            self._tell(events.ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
             return
         self._context = zmq.Context()
         try:
@@ -196,10 +184,10 @@ class Connection:
             self._run_commands()
             self._send({"type": "bye"})  # jobs go on
         except AddonError as error:
-            self._tell(ConnectFailed(error.code, error.sentence, error.advice))
+            self._tell(events.ConnectFailed(error.code, error.sentence, error.advice))
         except Exception as error:  # an unexpected error must not leave the window waiting forever
             advice = "Please report it; the system console has more."
-            self._tell(ConnectFailed("internal", f"The connection failed: {error!r}.", advice))
+            self._tell(events.ConnectFailed("internal", f"The connection failed: {error!r}.", advice))
             raise
         finally:
             self._drop_socket()
@@ -251,7 +239,9 @@ class Connection:
         try:
             header, contents = composed(submission, self._welcome)
         except AddonError as error:
-            self._end_job(submission.token, JobFailed(submission.token, error.code, error.sentence, error.advice))
+            self._end_job(
+                submission.token, events.JobFailed(submission.token, error.code, error.sentence, error.advice)
+            )
             return
         self._jobs[submission.token] = submission
         self._send(header, contents)
@@ -287,25 +277,25 @@ class Connection:
             self._tell(queued(header) if kind == "queued" else progressed(header))
         elif kind == "result_follows":
             self._coming[token] = int(number_of(header, "bytes") or 0)
-            self._tell(Progressed(token, "result", "Receiving the result", 1.0, None))
+            self._tell(events.Progressed(token, "result", "Receiving the result", 1.0, None))
         elif kind == "preview":
             try:
-                self._tell(Previewed(token, decode_preview(header, buffers)))
+                self._tell(events.Previewed(token, decode_preview(header, buffers)))
             except AddonError:
                 return  # the result is already here and counts
         elif kind == "result":
             try:
                 if header.get("kind") == TRANSFER:
-                    event: Event = ExpressionsReceived(token, decode_expression(header, buffers))
+                    event: events.Event = events.ExpressionsReceived(token, decode_expression(header, buffers))
                 else:
-                    event = ResultReceived(token, decode_result(header, buffers), tuple(frames))
+                    event = events.ResultReceived(token, decode_result(header, buffers), tuple(frames))
             except AddonError as error:
-                event = JobFailed(token, error.code, error.sentence, error.advice)
+                event = events.JobFailed(token, error.code, error.sentence, error.advice)
             self._end_job(token, event)
             if job := text_of(header, "job"):
                 self._send({"type": "received", "job": job})
 
-    def _end_job(self, token: str, event: Event) -> None:
+    def _end_job(self, token: str, event: events.Event) -> None:
         self._jobs.pop(token, None)
         self._cancelled.discard(token)
         self._coming.pop(token, None)
@@ -324,7 +314,7 @@ class Connection:
                     self._cancel(token)
             else:
                 sentence = f"The backend stopped during the {job.words.what}, and runs again."
-                self._end_job(token, JobFailed(token, "server_died", sentence, job.words.again))
+                self._end_job(token, events.JobFailed(token, "server_died", sentence, job.words.again))
 
     def _take_error(self, header: dict[str, Any], token: str) -> None:
         code = text_of(header, "code")
@@ -340,7 +330,7 @@ class Connection:
         elif request == "fetch" and code == "unknown_job" and token in self._jobs:
             if token in self._cancelled:
                 sentence = f"The {self._jobs[token].words.what} was cancelled."
-                self._end_job(token, JobFailed(token, "cancelled", sentence, ""))
+                self._end_job(token, events.JobFailed(token, "cancelled", sentence, ""))
             else:  # the submit never arrived
                 self._submit(self._jobs[token])
         elif code == "no_path" and token in self._jobs and self._welcome is not None:
@@ -356,7 +346,7 @@ class Connection:
     def _server_leaves(self, reason: str) -> None:
         for token, job in list(self._jobs.items()):
             sentence = f"The backend stopped ({reason or 'no reason given'}) during the {job.words.what}."
-            self._end_job(token, JobFailed(token, "stopped", sentence, job.words.again))
+            self._end_job(token, events.JobFailed(token, "stopped", sentence, job.words.again))
         raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
 
     def _keep_time(self) -> None:
@@ -371,7 +361,7 @@ class Connection:
             self._pinged = now
             self._send({"type": "ping"})
         if now - self._heard > self._welcome.silence_seconds + max(self._coming.values(), default=0) / SLOWEST:
-            self._tell(ConnectionLost(f"The backend at {self.address.endpoint} does not answer; trying again."))
+            self._tell(events.ConnectionLost(f"The backend at {self.address.endpoint} does not answer; trying again."))
             self._open_again()
 
     def _open_again(self) -> None:
@@ -382,7 +372,7 @@ class Connection:
             if self._tries[token] > RETRIES:
                 sentence = f"The connection to the backend at {self.address.endpoint} breaks again and again."
                 advice = f"Check the network, or try fewer or smaller pictures, or a smaller texture. {job.words.again}"
-                self._end_job(token, JobFailed(token, "breaks", sentence, advice))
+                self._end_job(token, events.JobFailed(token, "breaks", sentence, advice))
         self._open()
 
     def _watch_monitor(self) -> None:
@@ -404,7 +394,7 @@ class Connection:
                 self._trouble = ""
             elif event == zmq.EVENT_DISCONNECTED and self._ready:
                 # ZeroMQ reconnects by itself, but the new server does not know this client.
-                self._tell(ConnectionLost("The connection to the backend broke; trying again."))
+                self._tell(events.ConnectionLost("The connection to the backend broke; trying again."))
                 self._open_again()
                 return
             elif event == zmq.EVENT_DISCONNECTED and self._greeted:
