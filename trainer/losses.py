@@ -1,8 +1,5 @@
-"""Losses that several methods use: photometric with deviation, perceptual.
-
-Photometric losses between renders and photos, with confidence: Unsup3D's, and LAP's relaxed consistency.
-
-Fixed features for perceptual losses, from the available weights: VGG-16, EfficientNet-Lite0, or none.
+"""Losses that several methods use: photometric with deviation (Unsup3D's, and LAP's relaxed consistency), and
+perceptual with fixed features: VGG-16, EfficientNet-Lite0, or none.
 """
 
 from __future__ import annotations

@@ -1,14 +1,5 @@
-"""The arguments of ``python -m backend``. Imports nothing heavy, so that ``--help`` is fast.
-
-Parsing of paths as arguments.
-
-Arguments shared by several commands.
-
-The arguments of ``python -m backend batch``.
-
-The arguments of ``python -m backend canonical``. Imports nothing heavy.
-
-The arguments of ``python -m backend transfer``. Imports nothing heavy.
+"""The arguments of ``python -m backend``: paths, those that commands share, then each command's. Imports nothing
+heavy, so that ``--help`` is fast.
 """
 
 import argparse

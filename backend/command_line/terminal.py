@@ -1,10 +1,5 @@
-"""What a terminal gets: sentences for errors, and an end when its pipe closes.
-
-Check of the limit on address space, which the libraries need.
-
-Handle a closed standard output, as in ``python -m backend doctor | head``: it is not an error.
-
-Explanations of errors for the user at the terminal.
+"""What a terminal gets: the check of the address space, one sentence for each error, and a quiet end where its pipe
+closes (``python -m backend doctor | head``).
 """
 
 import os

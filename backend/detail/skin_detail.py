@@ -1,10 +1,5 @@
-"""The skin's relief as height maps in UV map ``Head``.
-
-Groups of ARKit keys that share a wrinkle map.
-
-Shading of the skin's relief as a factor on the albedo, for renderers without bump mapping.
-
-Skin roughness by region: moist lips and lids, oily nose and forehead, dry ears and neck.
+"""The skin's relief as height maps in UV map ``Head``: the groups of keys that share a map, its shade for renderers
+without bumps, and the skin's roughness by region.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""The square window of UV map ``Head`` where skin wrinkles, and how its texels lie on the mesh.
-
-Map of the skin deformation caused by an expression, from which wrinkles are predicted.
-
-Network input from one photo: skin detail in UV, and how its shading responds to slope.
+"""The detail net's input: the square of UV map ``Head`` where skin wrinkles, the map of an expression's strain, and a
+photo's skin in it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,5 @@
-"""Merge all parts of a ``FaceAsset`` into one triangle mesh that can be posed and rendered.
-
-Convert meshes with one index per attribute into triangles with a single index, as renderers need.
-
-Parts after one Catmull-Clark step, as in the preview and in ``face.obj``.
-
-Materials of the parts, for formats with a colour, a roughness and an opacity per material.
+"""A ``FaceAsset`` as one triangle mesh that can be posed and rendered: parts after a Catmull-Clark step, one index for
+all attributes, plain materials.
 """
 
 from dataclasses import dataclass, replace

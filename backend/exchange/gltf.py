@@ -1,11 +1,5 @@
-"""Write a ``FaceAsset`` as one binary glTF 2.0 file with named nodes, morph targets, both UV maps and embedded
-textures.
-
-Vertex tangents, so that all programs interpret a normal map in the same way.
-
-Wrinkle maps as textures of ``face.glb``, described in ``extras`` because glTF has no standard (docs/files.md).
-
-Skin roughness as a texture, for formats without roughness per vertex.
+"""Write a ``FaceAsset`` as one binary glTF 2.0 file: named nodes, morph targets, both UV maps, tangents, roughness as
+a texture, and wrinkle maps in ``extras``, because glTF has no standard for them (docs/files.md).
 """
 
 import io

@@ -1,10 +1,5 @@
-"""Lashes as strips and as single hairs.
-
-Lash strips as vertex grids: MakeHuman has one strip per lid, from its edge to the tips.
-
-Opacity of the lashes: MakeHuman's lashes are strips, dense at the lid and thinner towards their tips.
-
-Single lashes: an image of tapering hairs, and the strips' UVs in it.
+"""Lashes: MakeHuman's strips as grids from the lid's edge to the tips, their opacity, and an image of single tapering
+hairs with the strips' UVs in it.
 """
 
 from collections.abc import Iterator

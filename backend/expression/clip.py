@@ -1,8 +1,5 @@
-"""``ExpressionClip``: expression, head pose and gaze per frame, independent of the person's identity.
-
-``expression.json``: an ``ExpressionClip`` as a file (docs/expressions.md).
-
-Takes of the app Live Link Face as ``ExpressionClip``.
+"""``ExpressionClip``: expression, head pose and gaze per frame, whoever the person is; as ``expression.json``
+(docs/expressions.md), and from takes of Live Link Face.
 """
 
 from __future__ import annotations

@@ -1,12 +1,6 @@
-"""Expression reader: a small network from the landmark net's points and the picture to expression and head pose.
-
-Made by ``python -m trainer expressions`` on synthetic people (docs/expressions.md). Its result is the start and the
-prior of a frame's solver.
-
-Frontalised landmarks: rigid pose by the points that expressions hardly move, and the residual of each landmark.
-
-Evidence of a picture about a face of unknown identity: landmarks, gradients around eyes and mouth, the mouth's
-colours, and the landmark net's points and features.
+"""The expression reader: landmarks after a rigid pose, the picture's evidence around eyes and mouth, and the small
+network from both to weights and a rotation. ``python -m trainer expressions`` makes it (docs/expressions.md); its
+result is start and prior of a frame's solver.
 """
 
 from __future__ import annotations

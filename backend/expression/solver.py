@@ -1,19 +1,10 @@
-"""Solve expressions of a clip: one frame after another, then all frames smoothly.
-
-Priors of one picture on expression, camera and the landmark detector's errors.
-
-Gaps of lids and lips: differences of two landmarks, in which the detector's error is smaller than in either.
-
-Prior and start of the solver from the expression reader's result.
-
-Pose and expression of one picture at fixed identity, with their information matrix.
-
-Two-sided smoothing of a take in bounded memory: what the pictures determine stays, the rest becomes smooth.
+"""Solve a clip: priors and gaps, the reading as a start, pose and weights of one picture with their information
+matrix, then all frames together.
 
 Each frame is a quadratic (the solver's Hessian at its solution). With a prior on accelerations this is one banded
-least-squares problem over a window of frames. The acceleration prior is a Cauchy density with a scale per key, solved
-by iteratively reweighted least squares: small trembling is in its quadratic range and is smoothed away, a blink or a
-plosive is one unlikely event and hardly changes.
+least-squares problem over a window of frames. The prior is a Cauchy density with a scale per key, solved by
+iteratively reweighted least squares: trembling is smoothed away, a blink or a plosive is one unlikely event and hardly
+changes.
 """
 
 from __future__ import annotations

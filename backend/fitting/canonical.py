@@ -1,8 +1,5 @@
-"""Place the canonical face on the head: a similarity from landmarks, and samples of the surface to refine it.
-
-Initialise the fit with LAP's light and view of each photo.
-
-The canonical surface as a term of the fit: residuals of its depth and normals, weighted by confidence.
+"""LAP in the fit: its light and view as a start, the canonical face placed on the head by a similarity, and residuals
+of its depth and normals, weighted by confidence.
 """
 
 from __future__ import annotations

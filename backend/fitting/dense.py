@@ -1,19 +1,9 @@
-"""Dense correspondence between photos: views, optical flow, targets for the fit.
+"""Dense correspondence between photos, as targets for the fit.
 
-Views of the mesh in the photos, and the optical flow between one photo warped over the mesh into another view and
-the photo taken there.
-
-Both pictures are locally normalised first, so that light and exposure matter little.
-
-Targets from optical flow: each photo is compared with predictions from the other photos.
-
-For a pair of photos the second is warped through the current mesh into the first's view. The optical flow between this
-prediction and the photo measures the error of the mesh.
-
-Matches between photos: pairs of image points that show the same skin, found by one optical flow per pair of photos.
-
-A match does not depend on the mesh or the poses. It gives targets for both photos, and again for a later estimate,
-without a new flow.
+The second photo of a pair is warped through the mesh into the first's view; the optical flow between this prediction
+and the photo measures the mesh's error. Both are locally normalised, so that light and exposure matter little. A
+match, from one flow between the photos themselves, depends on neither mesh nor poses, so that a later estimate uses it
+again.
 """
 
 from __future__ import annotations

@@ -1,15 +1,6 @@
-"""The landmark detector's error model, and a first pose from its landmarks.
-
-Error model of the landmark detector: a bias by head pose and distance, correlated error modes, and a residual.
-
-Measured once on rendered people whose true landmarks are known. All errors are
-in per cent of ``initial_pose.face_scale``, in the head's own upright picture axes (x to the right when the head is
-upright).
-
-Initial pose of one photo, from its landmarks and the mean face.
-
-Detection of a tongue between the lips by its colour: the detector has none and puts the lower lip across it. In a mouth
-that is merely open, the lower half shows teeth or is dark.
+"""The landmark detector's errors: a bias by head pose and distance, correlated modes, and a residual, measured once on
+rendered people; in per cent of ``initial_pose.face_scale``, in the head's own upright picture axes. Beside them a
+first pose from its landmarks, and the tongue by its colour, which no landmark shows.
 """
 
 from __future__ import annotations

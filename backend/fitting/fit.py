@@ -1,15 +1,5 @@
-"""The fit's stages in order: landmarks, outlier photos, dense alignment, cage, light and albedo.
-
-Start of the fit from the learned face model's encoder: its identity and expressions projected onto the fit's modes
-and keys, matching poses, and an identity term for the solver.
-
-Continue a fit after a person has corrected landmarks, in a fraction of a whole fit's time.
-
-Choice of the face model: whose encoder starts the fit, and whether its identity space is linear or a decoder.
-
-Whether two or three photos show one person, by the shape of the face and its grey texture.
-
-The screening of the photo stage needs more photos: its descriptor alone confuses one pair in ten.
+"""The fit in order: which face model, the encoder's start, landmarks, photos of another person, dense alignment, cage,
+light and albedo; and going on after landmarks were corrected, in a fraction of the time.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
 """Joint, regularised Gauss-Newton over one identity and any number of photos.
 
 Per photo the unknowns are a pose (9), an expression (52, bounded to [0, 1]) and the strengths of the landmark
-detector's correlated errors (M). All photos share the identity (K) and one number for the typical distance of this
-person's photos (``CameraPrior``). Each photo's unknowns are eliminated by a Schur complement, so time grows linearly
-with the number of photos.
-
-Identity prior: mean and covariance of identity coefficients over more than one population.
-
-The template's modes are one standard deviation each in the population of its scans. Another population has another
-mean, so a prior over both is wider.
+detector's correlated errors (M). All photos share the identity (K), whose prior has mean and covariance of more than
+one population, and one number for the typical distance of this person's photos (``CameraPrior``). Each photo's
+unknowns are eliminated by a Schur complement, so time grows linearly with the number of photos.
 """
 
 from __future__ import annotations

@@ -1,19 +1,5 @@
-"""Stages of a fit after the first: mirrored state, cage, mouths, corrected landmarks.
-
-State that the stages of a fit pass on, and the landmark targets of all of its photos.
-
-Reduce the asymmetry of a fitted shape by the user's wish.
-
-Cage stage: smooth vertex offsets outside the identity modes, a sparse linear least-squares problem.
-
-Last stage of the fit: set each photo's mouth opening to the detected one.
-
-The landmark net underestimates the gap between open lips, and the detector's landmarks have little weight beside it.
-The detector's error in the difference of two landmarks one above the other is smaller than in either. After the fit,
-the keys of mouth and jaw change as little as the gap needs.
-
-Stages for photos whose landmarks a person has corrected: targets for the cage, and a final pose on the finished
-shape, which photos used for the texture alone get too.
+"""The fit's stages after the first, and the state that they pass on: symmetry by the user's wish, the cage (a sparse
+linear least-squares problem), mouths as open as the detector says, photos whose landmarks a person has corrected.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Deformation graph of the learned face model: a few hundred nodes on the skin, and the skin's weights on them.
+"""Deformation graph of the learned face model: a few hundred nodes on the skin, the skin's weights on them, and the
+mesh that they move (skin at a subdivision level, eyeballs).
 
-Paper 3 (Mallikarjun et al., Learning Complete 3D Morphable Face Models from Images and Videos, CVPR 2021), equation 2:
-M = U M_g with a fixed matrix U that couples G = 521 nodes to all vertices. Weights as in Sumner et al., Embedded
-Deformation for Shape Manipulation (SIGGRAPH 2007), equation 4, over geodesic distances, so that the lower lip does not
-follow the upper one; then smoothed.
-
-Mesh of the learned face model: the skin at a subdivision level and the eyeballs, moved by a deformation graph.
+Paper 3 (Mallikarjun et al., CVPR 2021), equation 2: M = U M_g with a fixed matrix U that couples G = 521 nodes to all
+vertices. Weights as in Sumner et al., Embedded Deformation for Shape Manipulation (SIGGRAPH 2007), equation 4, over
+geodesic distances, so that the lower lip does not follow the upper one; then smoothed.
 """
 
 from dataclasses import dataclass

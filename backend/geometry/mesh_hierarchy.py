@@ -1,9 +1,6 @@
-"""The head's mesh at several resolutions, for graph convolutions; made once, read from ``assets``.
-
-Pooling keeps a subset of the vertices (quadric edge collapse), unpooling interpolates barycentrically on the coarser
-mesh, as in Ranjan et al., Generating 3D Faces using Convolutional Mesh Autoencoders (ECCV 2018).
-
-Product of a sparse matrix and a batch.
+"""The head's mesh at several resolutions, for graph convolutions; made once, read from ``assets``. Pooling keeps a
+subset of the vertices, unpooling interpolates barycentrically on the coarser mesh, as in Ranjan et al., Generating 3D
+Faces using Convolutional Mesh Autoencoders (ECCV 2018).
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,6 @@
-"""Catmull-Clark subdivision of the template as sparse matrices.
-
-Catmull & Clark, "Recursively generated B-spline surfaces on arbitrary topological meshes", 1978; borders follow the
-cubic B-spline rule. UV maps are split linearly, so that the same texture fits the cage and every level.
-
-Catmull-Clark refinement of vertex values in torch, many fields at a time.
-
-Rules and order of new vertices are the same as in ``backend.geometry.subdivision``, which gives matrices.
+"""Catmull-Clark subdivision of the template, as sparse matrices and, for many fields at a time, in torch with the same
+rules and order (Catmull & Clark, 1978). Borders follow the cubic B-spline rule; UV maps are split linearly, so that
+one texture fits the cage and every level.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,5 @@
-"""Fit hair to photographs: whether there is any, whose photo's look it is, guides on the scalp and their colours.
-
-Estimate the albedo of guides at root and tip from the photographs.
-
-Choose the look: the photo that the head's hair and beard follow, and the photos that show the same hair.
-
-People change their hair and beard between photos. A photo belongs to the look of another if its hair lies at the same
-places of the head, has the same colour beside the skin, and if the chin is bearded or bare in both.
+"""Fit hair to photographs: the look that it follows (photos that show the same hair and beard as the leading one),
+whether there is any, guides on the scalp, and their albedo at root and tip.
 """
 
 from __future__ import annotations

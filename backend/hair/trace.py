@@ -1,12 +1,7 @@
 """The direction of hair on the head, and the guides traced along it.
 
-The direction field: which way hair runs everywhere on its body.
-
-The photos show lines without a sign. They are lifted to the hair's surface, spread smoothly as tensors, and signed by
-the way hair is combed from its roots: backwards from a bare forehead, forwards over a covered one, down from there.
-
-Trace guides through the hair's body: from the roots along the direction field, and back from hair that no root
-reached.
+Photos show lines without a sign. They are lifted to the hair's surface, spread smoothly as tensors, and signed by the
+way hair is combed from its roots. Guides run from the roots along the field, and back from hair that no root reached.
 """
 
 from __future__ import annotations

@@ -1,17 +1,8 @@
-"""Read and write weights: a model is a folder of safetensors shards, with its configuration in their metadata.
+"""Read and write weights: a model is a folder of safetensors shards with its configuration in their metadata.
 
-``assets/parsing/parsing-00001-of-00002.safetensors`` and so on. Every shard repeats the model's name, its configuration
-and a fingerprint of all weights as stored, so that shards of two trainings are never mixed. Weights are float16; large
-ones may be int8 (``backend.models.checkpoints``).
-
-Choice of the device on which networks run.
-
-Quantise large weights: int8 in the files, with a float32 step per output channel.
-
-The int8 tensor ``NAME`` (C, …) has a companion ``NAME.int8_step`` (C,) of float32. A weight is its int8 number times
-the step of its channel; the error is at most half a step.
-
-A network in memory, the base class of most loaded models.
+Every shard repeats the model's name, its configuration and a fingerprint of all weights, so that shards of two
+trainings are never mixed. Weights are float16; large ones may be int8: the tensor ``NAME`` (C, ...) times
+``NAME.int8_step`` (C,) float32, with an error of at most half a step.
 """
 
 import hashlib

@@ -1,15 +1,10 @@
-"""The detail network (paper 4): from an attribute map to displacement, and its application to a head.
+"""The detail network (paper 4) and its run on one person's observations.
 
-The detail network: an attribute map of a person's skin, whose filters map an expression to wrinkles.
-
-After Yang, Guo, Ye and Zhang, Detailed 3D Face Reconstruction from Single Images Via Self-supervised Attribute Learning
-(SIGGRAPH Asia 2020 posters), with Chen et al., Dynamic Region-Aware Convolution (CVPR 2021). An encoder turns photos,
-unwrapped into UV, into the attribute: patterns (wrinkle shapes), a guide (regions that fold alike) and filters. Applied
-to the expression map, the filters give the amplitude of each pattern.
+After Yang, Guo, Ye and Zhang (SIGGRAPH Asia 2020 posters), with Chen et al., Dynamic Region-Aware Convolution (CVPR
+2021). An encoder turns photos, unwrapped into UV, into the attribute: patterns (wrinkle shapes), a guide (regions that
+fold alike) and filters, which give the amplitude of each pattern from an expression map:
 
     displacement(expression) = sum_k pattern_k * (DRConv(expression map; filters, guide))_k + always
-
-Run the detail network: observations of one person to heights.
 """
 
 from collections.abc import Sequence

@@ -1,35 +1,12 @@
-"""The graph face model (paper 2): Chebyshev decoders, encoder, and their application to photos.
+"""The graph face model (paper 2): layers, encoders, decoders, codes of a known shape, its pass over photos, and its
+albedo network.
 
-Layers on the vertices of a mesh hierarchy: Chebyshev convolution, unpooling, pooling.
-
-ResNet-50 without its classifier (He et al. 2016), of variable width.
-
-The graph face model: decoders from codes to a face by graph convolutions on the mesh, and the encoder of photos.
-
-After Gao et al., Semi-supervised 3D Face Representation Learning from Unconstrained Photo Collections (CVPRW 2020). An
-encoder turns a photo into codes of identity (128), expression (64), pose (6) and light (27). A shape decoder computes
-the head's vertices from identity and expression, an albedo decoder colours from identity alone. Both are graph
-convolutional networks that go up a mesh hierarchy, as in Ranjan et al. (ECCV 2018).
-
-The paper's encoder is ResNet-50 at 224 px (``trunk`` in the configuration). Ours is EfficientNet-Lite0 at 112 px, with
-a twentieth of the operations. Its ImageNet weights come from its package; only scales and shifts are trained. Its
-second input is shape and view from the landmark net's points, which would take days on two cores to learn from
-pictures.
-
-Fit codes of the graph face model to a known shape by Gauss-Newton.
-
-The graph face model on a photo collection: one pass of its encoder, and its decoder linearised around a code.
-
-The graph model's albedo network (paper 2), and its application to a texture.
-
-The albedo's second step: a U-Net in UV that corrects a texture where no photo shows it.
-
-After Gao et al. (CVPRW 2020), section 4.1: once light is known, the albedo comes from a convolutional decoder with
-skips from the picture, like U-Net (Ronneberger et al. 2015). In the paper the encoder reads the photo. Here photos are
-first unwrapped into UV map ``Head``, freed of their light and completed by rules. So skips and albedo share the same
-texels, and the decoder learns the errors of the rules.
-
-Apply the U-Net of skins in the texture stage.
+After Gao et al. (CVPRW 2020). An encoder turns a photo into codes of identity (128), expression (64), pose (6) and
+light (27). A shape decoder computes vertices from identity and expression, an albedo decoder colours from identity
+alone; both are graph convolutional networks that go up a mesh hierarchy (Ranjan et al., ECCV 2018). The paper's
+encoder is ResNet-50 at 224 px (``trunk``); ours is EfficientNet-Lite0 at 112 px, whose second input is shape and view
+from the landmark net's points. Section 4.1's U-Net works here on the texture in UV map ``Head``, freed of light and
+completed by rules, whose errors it learns.
 """
 
 from __future__ import annotations

@@ -1,15 +1,11 @@
-"""The landmark net: points of the face's surface in a photo, each with its deviation.
+"""The landmark net: 478 points of the face's surface in a picture, each with a standard deviation, in windows around a
+detected face.
 
-Network that predicts 478 points of a face's surface in a picture, each with a standard deviation.
-
-A residual network (He et al. 2016) predicts all points at once from an upright window around the face. Then each point
-samples the features around its place, corrects itself, and sends a message to all others, so that all move together;
-twice. Standard deviations are learned by the likelihood of the errors (Wood et al., 3D Face Reconstruction with Dense
-Landmarks, ECCV 2022, eq. 1). The points are those of the template's ``landmarks478`` that it was trained with
-(``net_points``), hidden ones too. Unlike a landmark detector's, which are drawn by people, they keep their place on the
-surface when the head turns.
-
-Points of the face's surface by the landmark net, in windows around a detected face.
+A residual network (He et al. 2016) predicts all points at once from an upright window. Then, twice, each point samples
+the features around its place, corrects itself, and sends a message to all others. Deviations are learned by the
+likelihood of the errors (Wood et al., 3D Face Reconstruction with Dense Landmarks, ECCV 2022, eq. 1). The points are
+those of the template's ``landmarks478`` that it was trained with (``net_points``), hidden ones too: they keep their
+place on the surface when the head turns.
 """
 
 from __future__ import annotations

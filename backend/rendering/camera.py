@@ -1,10 +1,6 @@
-"""Perspective cameras in OpenCV's convention: x right, y down, z forward; pixel centres at i + 0.5.
-
-Near plane of all rasterizers.
-
-Cameras for torch: perspective, and the narrow perspective camera with six-number views of LAP.
-
-Projections are (N, V, 3) for the rasterizers: x right and y down in pixels (pixel centres at i + 0.5), z camera depth.
+"""Perspective cameras in OpenCV's convention (x right, y down, z forward; pixel centres at i + 0.5), in numpy and in
+torch, with LAP's narrow camera of six numbers. Projections for the rasterizers are (N, V, 3): x and y in pixels, z
+camera depth.
 """
 
 from __future__ import annotations

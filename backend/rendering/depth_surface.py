@@ -1,13 +1,9 @@
-"""Depth maps as surfaces: to a mesh, into a view and back, with the reprojection of Unsup3D and LAP.
+"""Depth maps as surfaces: to a mesh, into a view and back, with the reprojection of Unsup3D and LAP, and LAP's light.
 
 The canonical depth grid, two triangles a cell, is rasterized for depth only. Colours come by warping the view's pixel
-grid back into the canonical frame and sampling the canonical image there, so that no gradient passes through rasterized
-texture.
-
-LAP's light: ambient plus one distant lamp on a Lambertian surface, in the frame of the canonical camera.
-
-Normals here point *into* the scene (z > 0 where the surface faces the camera) and the light's direction is that of the
-light rays, as in Unsup3D. Their product equals that of the outward normal and the direction to the lamp.
+grid back into the canonical frame and sampling the canonical image there, so that no gradient passes through
+rasterized texture. Light is ambient plus one distant lamp; normals point *into* the scene (z > 0 where the surface
+faces the camera) and the light's direction is that of its rays, as in Unsup3D.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Barycentrics, depth and attributes at the pixels of a rasterized mesh, differentiable in vertices and attributes.
+"""Barycentrics, depth and attributes at the pixels of a rasterized mesh, differentiable, and bilinear samples of
+pictures.
 
 One implementation for all rasterizers, so that gradients do not depend on the rasterizer. Everything is computed only
-at covered pixels (``Fragments``); ``Fragments.scatter`` turns the result into images.
-
-Bilinear samples of pictures at points. Pixel centres are at i + 0.5; beyond the border its pixels are repeated.
+at covered pixels (``Fragments``); ``Fragments.scatter`` turns the result into images. Pixel centres are at i + 0.5;
+beyond a picture's border its pixels are repeated.
 """
 
 from dataclasses import dataclass

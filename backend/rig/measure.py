@@ -1,12 +1,6 @@
-"""Measurements of a rig: openings of lids and lips, rigid parts.
-
-All functions take vertices of all parts (V, 3) in the template's order, head frame, metres. Gaps are in millimetres.
-
-Edge loops around eyes and mouth, found on the cage by walking over quads.
-
-``hm08`` has concentric closed loops around each eye (28 vertices) and around the mouth (38 vertices), from the pocket
-behind the lid or lip out to the skin. Stacked they are grids: a column runs from inside to outside, a row is one loop.
-Gaps, contacts and the falloff of corrections on lids and lips are expressed in rows and columns of these grids.
+"""Measurements of a rig in vertices of all parts (V, 3), template's order, metres: openings of lids and lips in
+millimetres, rigid parts, and the concentric edge loops of eyes (28 vertices) and mouth (38). Stacked, loops are grids:
+a column runs from inside to outside, a row is one loop; gaps, contacts and falloffs are expressed in them.
 """
 
 from __future__ import annotations

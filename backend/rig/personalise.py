@@ -1,30 +1,14 @@
 """The 52 ARKit keys of one face: the template's keys transferred to its neutral shape, with contacts made exact.
 
-Deformation transfer: carry offsets from one mesh to another of the same topology.
-
-Sumner and Popović, "Deformation transfer for triangle meshes" (2004), in the Poisson form of Botsch, Sumner, Pauly
-and Gross, "Deformation transfer for detail-preserving surface editing" (2006). The target's edges deform like the
-source's triangles:
+Deformation transfer after Sumner and Popović (2004) in the Poisson form of Botsch, Sumner, Pauly and Gross (2006): the
+target's edges deform like the source's triangles,
 
     min_d  sum_t sum_(i,j) w_tij | (d_i - d_j) - (S_t - I)(x_i - x_j) |^2  +  lambda sum_i a_i | d_i - s_i |^2 ,
 
 with S_t the source triangle's deformation gradient (the third axis of its frame is the normal, scaled as in eq. 2 of
 the 2004 paper), x the target's neutral, d the offsets to find and s the source's offsets. All keys share one sparse
-factorisation.
-
-Exact contacts: lids that shut on this face's eyeball, lips that meet when ``mouthClose`` corrects ``jawOpen``.
-
-Corrections use the rows and columns of ``face_loops``: full on the lid's or lip's edge, fading out over the rows
-towards the skin and into the pocket. They are zero where the posed mesh already fulfils the condition.
-
-Keep the pocket behind the lips inside: no key pushes it out through the skin.
-
-Eyelashes follow the lids' edges: each turns about the eyeball like the edge beside it.
-
-The key ``tongueOut``: the tongue comes out over this face's own lower lip and hangs down in front of it.
-
-A key moves every vertex on a straight line, so a hanging tongue must also pass over the lip on its way out. Only its
-last part bends down, and the lips part as far as its thickness needs.
+factorisation. Then lids shut on this face's eyeballs, lips meet, lashes follow the lids, the pocket behind the lips
+stays inside, and the tongue comes out over this face's own lower lip.
 """
 
 from __future__ import annotations

@@ -1,17 +1,9 @@
-"""Export one head into one file.
+"""Export one head into one file: copies without modifiers and drivers, keys and bones sampled over the scene's frames,
+the skeleton, and the files beside.
 
-Skeleton of an exported head: bones, skinning, and bone animation.
-
-In the file, keys move the face, and bones move what keys do not: neck, head, and bends of the tongue. The bones of jaw
-    and eyes follow their keys and move no vertex, so attachments to them are in the right place and a program that
-    supports only keys loses nothing. The tongue's bones are therefore children of the head's bone in the file, not of
-    the jaw's.
-
-Sample a head's keys and bones over the scene's frames as played, from actions, strips and drivers alike.
-
-Files beside: wrinkle maps, and settings of the program's importer, for which formats have no place.
-
-Copies of a head for an exporter: no modifiers, no drivers, all keys, subdivided or joined as the file requires.
+In the file keys move the face, and bones move what keys do not: neck, head, and bends of the tongue. The bones of jaw
+and eyes follow their keys and move no vertex, so that a program that supports only keys loses nothing; the tongue's
+bones are children of the head's bone there, not of the jaw's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""The batch run over the table, one job at a time through the session.
-
-Catalogues of an asset library in ``blender_assets.cats.txt``, one per line: ``UUID:path:name``.
-
-A second Blender process that turns head files into assets.
+"""*Many People*: the run over the table, one job at a time through the session; then catalogues of the asset library,
+and the second Blender that turns head files into assets.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""Operators that correct what the solve read from photos: landmarks and masks.
-
-Operators to correct a photo's landmarks and to choose what a photo is used for.
-
-Operators to mask areas of a photo with a brush, in the view through the photo's camera.
+"""Operators that correct what the solve read from photos: landmarks, what a photo is used for, and masks painted with
+a brush in the view through the photo's camera.
 """
 
 from __future__ import annotations

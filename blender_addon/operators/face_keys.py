@@ -1,9 +1,4 @@
-"""Operators for shape keys and poses: reset, lock, keyframe, save, apply.
-
-Operators for shape keys: reset (all or a group), lock, keyframe all at once, save to a file.
-
-Operators to save the active head's expression as a pose asset and to apply one to the selected heads.
-"""
+"""Operators for shape keys and poses: reset, lock, keyframe, save to a file, pose assets."""
 
 from __future__ import annotations
 

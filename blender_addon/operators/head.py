@@ -1,9 +1,4 @@
-"""Operators on a head: cameras, expressions, body, armature.
-
-Operators for a head's armature: add, remove, choose whether keys or bones lead, reset the pose.
-
-Operators for a finished head: photo cameras and their expressions, reset, sculpt and skin locks, apply to MPFB.
-"""
+"""Operators on a finished head: cameras and their expressions, reset, sculpt and skin locks, MPFB body, armature."""
 
 from __future__ import annotations
 

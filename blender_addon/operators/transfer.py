@@ -1,10 +1,5 @@
-"""Operators that bring expressions to rigs: from another rig, a file, a photo or a video.
-
-Solve expressions from pictures with the session's runner, borrowed for one transfer.
-
-Operators Transfer to Selected and Load Expression File: values and animation onto one or several rigs.
-
-Operators Expression from Photo and Animate from Video: the backend solves, the selected meshes get the result.
+"""Operators that bring expressions to rigs: from another rig, a file, a photo or a video, which the session's runner
+solves.
 """
 
 from __future__ import annotations

@@ -1,10 +1,5 @@
-"""Settings and mapping of a transfer, and keys for other meshes.
-
-Transfer settings of a scene: source, the edited mapping, target of the head rotation.
-
-Operators for the mapping list: suggest, add, remove, save, load.
-
-Operator Make ARKit Keys on Selected, and operators for the points that an artist marks for it.
+"""Settings of a transfer: source, mapping list, target of the head's rotation; and *Make ARKit Keys* with its marked
+points.
 """
 
 from __future__ import annotations

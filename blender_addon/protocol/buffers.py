@@ -1,8 +1,5 @@
-"""The named buffers of a message, checked against their descriptions in the header.
-
-The ``result`` of a transfer: the content of ``expression.json`` (docs/protocol.md, docs/expressions.md).
-
-A ``preview`` message, checked and decoded (docs/protocol.md).
+"""The named buffers of a message, checked against their descriptions in the header; previews and results of transfers
+(docs/protocol.md).
 """
 
 from __future__ import annotations

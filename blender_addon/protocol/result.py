@@ -1,13 +1,4 @@
-"""A ``result`` message, checked and decoded (docs/protocol.md).
-
-``detail`` of a result: height maps of the skin, checked (docs/protocol.md).
-
-The eyes of a ``result`` message: texture and UV coordinates, checked (docs/protocol.md).
-
-The hair of a ``result`` message, as guides and as cards, checked (docs/protocol.md).
-
-Single lashes of a ``result`` message: texture and UV coordinates, checked (docs/protocol.md).
-"""
+"""A ``result`` message, checked and decoded: head and parts, relief, eyes, hair, lashes (docs/protocol.md)."""
 
 from __future__ import annotations
 

@@ -1,11 +1,5 @@
-"""The armature object: create or move bones without changing the artist's mode or selection.
-
-Names of the bones and of the armature's other data, following common rig conventions; ``.L`` is the person's
-left.
-
-Fit rigid motions to points, in plain numpy: how a key moves tongue or eyeball, and about which point.
-
-Measure a head's joints, and how its keys rotate and shift them, from the meshes and their keys.
+"""The head's armature: names of bones, joints measured from meshes and keys by rigid motions, and the object itself,
+created or moved without changing the artist's mode or selection.
 """
 
 from __future__ import annotations

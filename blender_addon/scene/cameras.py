@@ -1,8 +1,5 @@
-"""Convert a solved camera to a Blender camera with the photo as its background.
-
-Photo files as sent to the backend and stored in a .blend.
-
-Move the view to a new head.
+"""Solved cameras as Blender's, with the photos as backgrounds; photo files as they are sent and stored; the view on a
+new head.
 """
 
 from __future__ import annotations

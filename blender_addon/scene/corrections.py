@@ -1,9 +1,6 @@
-"""Draggable landmarks of a photo, and the artist's corrections of a head's photos.
-
-The points are empties parented to the photo's camera, between it and the head. Seen through the camera they always lie
-on the photo, and Blender handles undo and saving.
-
-The artist's mask of a photo: a coarse grid of cells, and brush strokes on it.
+"""The artist's corrections of photos: masks as a coarse grid of cells with brush strokes, and draggable landmarks.
+These are empties parented to the photo's camera, between it and the head: seen through the camera they lie on the
+photo, and undo and saving are Blender's.
 """
 
 from __future__ import annotations

@@ -1,13 +1,5 @@
-"""The head's expression: shape-key values, locked keys, poses.
-
-The artist's locks: skin that stays when the head is solved again, and keys that keep shape and value.
-
-Skin is locked by the vertex group ``Lock`` of the head's mesh, which can be painted. Keys are locked by Blender's own
-``ShapeKey.lock_shape``, also shown in its shape key list.
-
-Set and read values of the head's shape keys.
-
-Facial poses as pose assets: an action marked as asset, with one keyframe of each of the 52 keys.
+"""The head's expression: values of its keys, poses as assets (an action with one keyframe of each of the 52), and
+locks. Keys are locked by Blender's ``ShapeKey.lock_shape``, skin by the vertex group ``Lock``, which can be painted.
 """
 
 from __future__ import annotations

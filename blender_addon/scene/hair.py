@@ -1,8 +1,5 @@
-"""Hair as a Curves object on the head's surface: it follows the shape keys, can be groomed, and keeps the grooming.
-
-Its geometry nodes (``nodes/hair_strands.json``) create hairs from guides, as many as viewport and render need.
-
-Hair cards: a mesh on the head with a texture of strands, as in games.
+"""Hair on the head: strands as a Curves object whose nodes (``nodes/hair_strands.json``) make hairs from guides that
+can be groomed, and cards as a mesh with a texture of strands.
 """
 
 from __future__ import annotations

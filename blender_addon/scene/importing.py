@@ -1,10 +1,5 @@
-"""Import a result into the scene in slices, so that the window stays responsive.
-
-Drivers that make the parts' keys follow the head's: one slider also moves lashes, teeth, tongue and eyes.
-
-Find free space for a new head beside the objects of a scene.
-
-Origins of a head's objects: the head's at its neck rim, the eyes' at the centres of the eyeballs.
+"""Import a result into the scene in slices, so that the window stays responsive: free space, origins, and drivers by
+which the parts' keys follow the head's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""Materials of a head: skin, teeth, mouth and lashes from one albedo, the eyes from a texture of their own.
-
-Packed images: albedo and photos, stored as their original files.
-
-Skin relief in the material: height maps blended by the head's keys, as bump or displacement.
+"""Materials of a head: packed images, skin, teeth and mouth from one albedo, eyes and lashes of their own, and relief
+as height maps blended by the keys.
 """
 
 from __future__ import annotations

@@ -1,10 +1,5 @@
-"""Meshes of the scene, in Blender's coordinates.
-
-Coordinates of a mesh, a shape key or a curve as arrays.
-
-Convert between the head frame (x to the person's left, y up, z out of the face) and Blender's (x, -z, y).
-
-Mesh data of one part: vertices, faces, UV maps, attributes and shape keys.
+"""Meshes of the scene: the head frame (x to the person's left, y up, z out of the face) as Blender's (x, -z, y),
+coordinates of meshes, keys and curves as arrays, and a part's mesh data.
 """
 
 from __future__ import annotations

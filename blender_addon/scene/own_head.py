@@ -1,10 +1,5 @@
-"""The solved head in the scene: what the artist changed, solving again, its neutral mesh.
-
-Give a copy of a head its own id and data: Blender's copies of scenes and collections keep the original's id.
-
-Photos for solving a head again: those stored in the .blend, and those added by the list.
-
-Convert a head in the scene to the neutral vertices that the backend expects.
+"""The solved head in the scene: ids of copies, photos for solving again, its neutral mesh, and what the artist
+changed.
 """
 
 from __future__ import annotations

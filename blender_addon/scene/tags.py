@@ -1,10 +1,5 @@
-"""Find the head's data in the scene again: tags, meshes, places.
-
-Custom properties that identify a head's data, because names and objects can be changed by anybody.
-
-Resolve which head mesh the artist means: the head's own, or a copy (Shift+D) in the same collection.
-
-Where a head is placed, the scene's units per metre, and removal of a head.
+"""Find a head's data again: custom properties, because names and objects can be changed by anybody; which mesh the
+artist means; where it stands, in which unit; its removal.
 """
 
 from __future__ import annotations

@@ -1,17 +1,9 @@
-"""Transfer shape keys of one face to a mesh without any, regardless of topology. Only numpy.
-
-Adapt blinks to the target's own eyeballs, so that the lids close completely. Only numpy.
-
-A wide eye needs more lid travel than the source's, otherwise a slit stays open. The area of the eyeball that is visible
-from the front with the key at 1 gives, column by column, the missing travel of the upper lid around the eyeball.
-
-Transfer the source's motions to the target along a dense correspondence.
+"""Shape keys of one face for a mesh without any, regardless of topology; numpy only.
 
 Every target vertex takes the motion of its corresponding source point, rotated and scaled by the local deformation of
-    the source when it was registered to the target: expression cloning (Noh and Neumann 2001) with local deformation
-    gradients. Vertices without a confident correspondence follow their neighbours. Only numpy.
-
-Pieces of a mesh other than skin: eyeballs, teeth, tongue, lashes. Only numpy.
+the registration: expression cloning (Noh and Neumann 2001). Vertices without a confident correspondence follow their
+neighbours; pieces other than skin follow as a whole; lids travel as far as the visible area of the target's own
+eyeballs needs.
 """
 
 from __future__ import annotations

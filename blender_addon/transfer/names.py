@@ -1,11 +1,8 @@
-"""Read the meaning of a shape key from its name: which of ARKit's 52 motions, on which side of the face.
+"""Read the meaning of a shape key from its name: which of ARKit's 52 motions, on which side; and the mapping from
+source keys to target keys that follows.
 
 A meaning is a set of *atoms*, pairs of an ARKit base name and a side: ``mouthSmileLeft`` is ``(mouthSmile, L)``;
-    ``browInnerUp`` is ``(browInnerUp, L)`` and ``(browInnerUp, R)``, because other rigs have one key per side for it.
-
-Names of shape keys in other rigs, mapped to ARKit's names without the side.
-
-Key mapping: which source key drives which target keys, with weight and limits.
+``browInnerUp`` is ``(browInnerUp, L)`` and ``(browInnerUp, R)``, because other rigs have one key per side for it.
 """
 
 from __future__ import annotations

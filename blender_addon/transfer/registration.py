@@ -1,14 +1,8 @@
-"""Non-rigid registration of one face to another mesh, and the resulting correspondence. Only numpy.
+"""Non-rigid registration of one face to another mesh, and the correspondence that follows; numpy only.
 
-After Amberg, Romdhani and Vetter 2007, with a translation instead of an affine map per vertex. The source's vertices
-are attracted to the tangent planes of their closest target points; a stiffness between neighbours regularises them and
-decreases over the rounds.
-
-Brute-force nearest neighbours by matrix products. Only numpy.
-
-Triangle meshes as arrays: normals, neighbours, connected pieces, smoothing. Only numpy.
-
-Align one face to another mesh by a similarity transform, from marked points or by search. Only numpy.
+A similarity by marked points or by search, then, after Amberg, Romdhani and Vetter 2007 with a translation per vertex,
+the source's vertices are attracted to the tangent planes of their closest target points; a stiffness between
+neighbours decreases over the rounds.
 """
 
 from __future__ import annotations

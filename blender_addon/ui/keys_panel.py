@@ -1,9 +1,4 @@
-"""Panels of the 52 keys and of the armature.
-
-Sliders of the active head's 52 keys: grouped by region, with both sides at once, search, and pictures.
-
-Panel of the active head's armature: add or remove it, and choose whether keys or bones lead.
-"""
+"""Panels of the 52 keys (sliders by region, both sides at once, search, pictures) and of the armature."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""Disk cache outside the repository for results that take long to make, addressed by their inputs' content.
-
-Location of the data beside the repository: face scans, MakeHuman's skins, photographs.
-
-Rows of arrays that are made once and stored in memory-mapped files; shared by the ``stored`` sources.
+"""What is kept outside the repository: results that take long, addressed by their inputs' content; the data beside it;
+rows of arrays in memory-mapped files.
 """
 
 import hashlib

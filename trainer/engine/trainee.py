@@ -1,8 +1,5 @@
-"""A stage in training with its optimizers and averaged weights, and one exactly reproducible training step.
-
-The optimiser of a stage: groups, learning rate schedule, and its state as named tensors.
-
-``python -m trainer RECIPE --dry-run``: what a recipe costs on this machine, measured from a few real steps.
+"""A stage in training: its optimizers (groups, schedule, state as named tensors), averaged weights, one exactly
+reproducible step; and what a recipe costs on this machine (``--dry-run``).
 """
 
 import dataclasses

@@ -1,18 +1,5 @@
-"""Metrics, as pure functions: distances, angles, intervals, verification.
-
-Means and ratios over people with 95 % bootstrap intervals.
-
-Errors between corresponding points.
-
-Identity distance between face embeddings (dlib's 128-D network, for evaluation only).
-
-Errors between pictures.
-
-Distance from a true scan to a reconstructed mesh, as in the NoW benchmark (Sanyal et al. 2019).
-
-Distances between neutral faces of one topology, independent of position, rotation and size.
-
-Face verification by a distance: area under the ROC curve and rank-1 rate, with intervals over people.
+"""Metrics as pure functions: errors of points, scans (as NoW has them, Sanyal et al. 2019), shapes and pictures,
+identity distance (dlib's 128-D network, for evaluation only), verification; and intervals over people by bootstrap.
 """
 
 from __future__ import annotations

@@ -1,15 +1,5 @@
-"""Sources made of other sources: stored, mixed, people beside portraits.
-
-Round-robin over several sources: the source and sample of an index.
-
-Disk store for labelled pictures, made once and read many times, for machines where making them is slower than
-training.
-
-Pictures of several sources in one batch: ``kind = "mixed"`` in recipes.
-
-Synthetic people with labels and unlabelled portraits in one batch: ``kind = "people_and_portraits"`` in recipes.
-
-Processes that make the rows of a store in order, ahead of a training that reads them.
+"""Sources made of other sources: stored on disk by processes ahead of the training, several in one batch (``kind =
+"mixed"``), people beside portraits without labels (``"people_and_portraits"``).
 """
 
 from __future__ import annotations

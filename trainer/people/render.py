@@ -1,12 +1,5 @@
-"""Render posed people to pictures in linear light and label maps.
-
-Shading of surfaces: environment in SH bands, lamps with soft terminators, highlights.
-
-Shadow maps of distant lamps, and ambient occlusion of the mean face.
-
-Blend the half-transparent layer over a rendered picture.
-
-Reduce pictures and label maps by a factor of at most two.
+"""Render posed people to linear light and label maps: shadow maps, shading of surfaces, the half-transparent layer,
+and reduction by a factor of at most two.
 """
 
 from __future__ import annotations

@@ -1,12 +1,5 @@
-"""A batch of posed and dressed people: the input of rasterization and shading.
-
-Light of ordinary photographs: an environment of three SH bands, and a key, a fill and a rim lamp.
-
-Draw the parameters of people, of several photos of one person, and of short clips.
-
-Hair, hats, glasses, clothes and other attachments of a head: drawn per person, meshed for a whole batch.
-
-Parameters of one person's hair, hat, glasses, beard, clothes and occluders in front of the face.
+"""A batch of posed and dressed people before rasterization: parameters drawn per person, photo and clip, light of
+ordinary photographs (three SH bands; key, fill and rim lamp), and what they wear or hold, meshed for the batch.
 """
 
 from collections.abc import Sequence

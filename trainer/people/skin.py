@@ -1,8 +1,5 @@
-"""Paint skin, lips, brows, beards, make-up and lines per pixel from static maps and a few numbers per person.
-
-Static maps in the template's UV space of lips, brows, beards, lines and blushes; and tiles of noise.
-
-Eyeballs, teeth and tongue, painted per pixel.
+"""Paint skin, lips, brows, beards, make-up, lines, eyeballs, teeth and tongue per pixel, from static maps in UV space,
+tiles of noise and a few numbers per person.
 """
 
 from collections.abc import Mapping

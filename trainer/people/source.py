@@ -1,12 +1,5 @@
-"""The endless source of labelled synthetic people: ``kind = "people"`` in recipes.
-
-Batches of the source of people.
-
-A pool of threads that each use one core.
-
-Geometric labels: landmarks with their visibility, depth and normals of the bare head.
-
-Synthetic people: an endless, labelled data source, rendered on the training device.
+"""The endless source of labelled synthetic people, rendered on the training device: ``kind = "people"`` in recipes,
+with geometric labels (landmarks with visibility, depth, normals of the bare head).
 """
 
 from __future__ import annotations

@@ -1,19 +1,8 @@
-"""Prepared portraits as a source of training data.
+"""Prepared portraits as a source of training data: ``prepare`` makes a collection once, training reads its
+memory-mapped files.
 
-Hand-corrected label maps of real portraits, for training and evaluating the parsing net.
-
-``hand_labels.npz`` holds them without the photographs: maps of 256 px head crops, the file name of each, the face's
-position in its crop, and which portraits are held out (for evaluation only, never for training).
-
-The hundred photographs for judging parsing by eye; training and classifiers never use them.
-
-Files of a prepared collection: memory-mapped arrays and a JSON index.
-
-Crop the square around the face from head crops, on the training device.
-
-Collections of real photographs: detected, cropped and labelled once, then read from memory-mapped files in training.
-
-``collection`` reads a cache; ``prepare`` makes one.
+Beside it are two lists: ``hand_labels.npz``, hand-corrected maps of 256 px head crops without the photographs (name,
+place of the face, held out or not), and the hundred photographs that judge parsing, which training never uses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""Prepare portraits for training: detect faces, crop, label, filter out drawings; resumable.
-
-``python -m trainer portraits FOLDER --out DIR``.
-
-List the pictures of a folder and the person of each.
+"""Prepare portraits (``python -m trainer portraits FOLDER --out DIR``): list pictures by person, detect, crop, label,
+leave out drawings; resumable.
 """
 
 import argparse

@@ -1,8 +1,5 @@
-"""LAP's result for one person: the canonical surface with its albedo, and the light and view of each photo.
-
-Render LAP's faces: in the views of photos, turned, and as shaded surfaces.
-
-Draw the canonical face: its maps, relit, turned, and next to the photos.
+"""LAP's result for one person, the canonical surface with its albedo and each photo's light and view, and its
+pictures: in the views of photos, turned, relit, as plaster.
 """
 
 import math

@@ -1,15 +1,10 @@
-"""LAP's networks (paper 1): encoders, adaptive aggregation, decoders.
-
-Encoders and decoders of LAP: Unsup3D's backbones, multi-level codes, linear bases, filtered skip connections.
-
-Configuration of LAP's networks.
-
-LAP's network: canonical depth and albedo of a person from any number of photos.
+"""LAP's networks (paper 1): configuration, Unsup3D's backbones with multi-level codes and filtered skips, and the
+whole.
 
 Zhang et al., "Learning to Aggregate and Personalize 3D Face from In-the-Wild Photo Collection" (CVPR 2021), on
 Unsup3D's networks (Wu et al., CVPR 2020). Codes of all photos of a set are averaged with channel-wise softmax weights
-and decoded once (section 4.1); light, view and confidence come from each photo; the attribute-refining networks
-modify the shared face for one photo (section 4.2).
+and decoded once (section 4.1); light, view and confidence come from each photo; the attribute-refining networks modify
+the shared face for one photo (section 4.2).
 """
 
 from __future__ import annotations

@@ -1,13 +1,6 @@
-"""The learned face model applied to photos: codes, pictures, personalised bases.
-
-Run the learned face model's encoder on the faces of a photo collection: one pass, no fitting.
-
-Differentiable rendering of the learned model's faces: equation 4 of Mallikarjun et al. (CVPR 2021).
-
-Test-time personalisation: tune the learned bases on one person's photos (Mallikarjun et al., section 3.6).
-
-The encoder and its codes stay fixed, so that codes keep their meaning. One photo is held out; the tuned bases are kept
-only if they reduce its photometric error.
+"""The learned face model on photos: one pass of its encoder, differentiable pictures (equation 4 of Mallikarjun et
+al., CVPR 2021), and bases tuned on one person's photos (section 3.6). There encoder and codes stay fixed, one photo is
+held out, and the tuned bases are kept only if they reduce its photometric error.
 """
 
 import copy

@@ -1,25 +1,14 @@
-"""The learned face model (paper 3): bases on a deformation graph, and the encoder.
-
-Solve for the light of the learned model's faces from the photo's colours, in the same pass (ours).
-
-With geometry, pose and reflectance known, the colours of equation 4 are linear in the light's 27 coefficients. The
-encoder's prediction is a weak prior; the photo decides. There is no mask of skin here, so hair and glasses are handled
-as outliers by a robust loss.
-
-The siamese encoder of the learned face model: one tower for all photos, one identity for all photos of a person.
-
-Section 3.3 of Mallikarjun et al. (CVPR 2021): expression, light and pose come from each photo's own features. Identity
-and reflectance come from features that are pooled over the photos of a set, through a small network. Any number of
-photos in any order is possible.
-
-A complete linear face model, learned: identity and expression on a deformation graph, reflectance per vertex.
+"""The learned face model (paper 3): bases on a deformation graph, the siamese encoder, and the light solved in the
+same pass.
 
 Mallikarjun et al., "Learning Complete 3D Morphable Face Models from Images and Videos" (CVPR 2021):
 
     V = mean + M_id alpha + M_exp delta   (1)      M_id = U M_gid, M_exp = U M_gexp   (2)      R = mean + M_R beta   (3)
 
-The bases are weights of the network, together with the encoder that predicts their coefficients (``encoder``). Identity
-is made orthogonal to expression in every pass (section 3.3). Codes are in standard deviations.
+The bases are weights of the network. Identity is made orthogonal to expression in every pass; expression, light and
+pose come from each photo's own features, identity and reflectance from features pooled over the set (section 3.3).
+Codes are in standard deviations. Ours: with geometry, pose and reflectance known, colours are linear in the light's 27
+coefficients, which robust least squares determines, with the encoder's light as a weak prior.
 """
 
 from __future__ import annotations

@@ -1,12 +1,6 @@
-"""Batches of the detail stage: people, their photos in UV, and pictures of them.
-
-Pictures of a face with the window position of each pixel, so that relief can be rendered into them.
-
-Synthetic people's skin for the detail network: ``kind = "detail_people"`` in recipes.
-
-Photographs without known relief: ``kind = "detail_portraits"`` in recipes.
-
-Synthetic skin with wrinkles that follow from strain, photographed in UV, with known relief.
+"""Batches of the detail stage: synthetic skin with wrinkles that follow from strain, photographed in UV with known
+relief (``kind = "detail_people"``), and photographs without (``"detail_portraits"``), each with pictures into which
+relief is rendered.
 """
 
 from __future__ import annotations

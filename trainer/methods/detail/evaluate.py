@@ -1,8 +1,5 @@
-"""Sheet of a person's relief: photo, and the head at rest and with three expressions in raking light.
-
-Sheet of synthetic people's true relief and the relief found in their photos, in raking light.
-
-Compare wrinkles with ground truth on synthetic people, with two baselines, and test robustness to freckles.
+"""Evaluate relief: wrinkles against the truth on synthetic people with two baselines, robustness to freckles, and
+sheets in raking light.
 """
 
 import argparse

@@ -1,12 +1,5 @@
-"""Photos of people with the ground truth of their faces.
-
-Sources of ``GraphBatch``: ``kind = "graph_shapes"`` and ``"graph_people"`` in recipes.
-
-The linear face model of the same people: the graph face model's baseline and optional initialisation.
-
-Real portraits without labels: ``kind = "graph_portraits"`` in recipes.
-
-Training data of the graph face model.
+"""Training data of the graph face model: shapes (``kind = "graph_shapes"``), photos with the truth of their faces
+(``"graph_people"``), portraits without labels (``"graph_portraits"``), and the linear model of the same people.
 """
 
 from dataclasses import dataclass, replace

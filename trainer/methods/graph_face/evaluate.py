@@ -1,16 +1,6 @@
-"""Sheets of the graph face model: its results on photos, and interpolations between synthetic people.
-
-Compare unseen skin, completed by rules and by the network, with the true skin of synthetic people.
-
-Evaluate the graph face model's encoder on photographs, as MICC does, and its code for face verification.
-
-Gao et al. (CVPRW 2020), tables 1 and 2: mean and standard deviation of the error of each frame of a clip, and of the
-mean of a person's frames. Clips are of held-out synthetic people, or the photos of held-out scans. Baselines on the
-same photos: the mean face, the learned complete basis's encoder, and a fit of the linear face model to the landmarks.
-
-Compare the graph face model with its ablations, all trained equally long by ``python -m trainer ablations``.
-
-Evaluate the graph face model: its decoder against a linear model with as many codes, and its encoder on photos.
+"""Evaluate the graph face model: its decoder beside a linear model with as many codes; its encoder on photographs, as
+MICC does (Gao et al., CVPRW 2020, tables 1 and 2), beside mean face, learned basis and landmark fit; unseen skin;
+ablations; sheets.
 """
 
 import argparse

@@ -1,8 +1,5 @@
-"""Encoders of shapes to codes for training the graph face model's decoder: convolutions, or a linear basis.
-
-Weights of the terms of the stage ``graph_face``.
-
-Stage ``graph_face``: the graph face model, trained on shapes alone or on photos of people with known faces.
+"""Stage ``graph_face``: the graph face model, trained on shapes alone or on photos; its weights of terms, and the
+encoders of shapes that train the decoder.
 """
 
 from __future__ import annotations

@@ -1,10 +1,5 @@
-"""The mirror partner of each landmark, computed from the template alone, without the photo stage's dependencies.
-
-Faces of synthetic people with their true landmarks, stored on disk: ``kind = "landmark_people"`` in recipes.
-
-Run the landmark detector on pictures with known face positions.
-
-Size of faces in pictures, for batches of landmarks.
+"""Faces of synthetic people with their true landmarks, kept on disk (``kind = "landmark_people"``): mirror partners,
+sizes, and the detector's answers.
 """
 
 from __future__ import annotations

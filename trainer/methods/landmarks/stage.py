@@ -1,9 +1,6 @@
-"""Auxiliary outputs of the landmark net in training: depths, the camera's distance, and points all over the head. They
-are not exported, but they improve the landmarks' places.
-
-Stage ``landmarks``: the net that finds points of a face's surface, trained on synthetic people.
-
-Measure the landmark net's errors on unseen people: ``python -m trainer landmark-errors``.
+"""Stage ``landmarks``: the net that finds points of a face's surface, with outputs that help it in training only
+(depths, the camera's distance, points all over the head), and its errors on unseen people (``python -m trainer
+landmark-errors``).
 """
 
 from __future__ import annotations

@@ -1,17 +1,9 @@
-"""Batches for training LAP's stage.
+"""Photo sets for LAP: synthetic people in its canonical frame (``kind = "lap_people"``), made worse at random so that
+a set is worth aggregating, and portraits (``"lap_portraits"``); kept on disk.
 
-Synthetic people in LAP's canonical frame: depth, albedo and views computed from the renderer's labels.
-
-A person's canonical face is the neutral face in front view. It is scaled and centred so that its landmarks fill the
-square of ``face_square`` and their mean has depth 1. Photos are perspective, but LAP's views are rotations and
-translations in front of one narrow camera: a photo's view is the one with the smallest landmark error.
-
-Disk store for sets of synthetic people: made once, read many times, with quantised values.
-
-Degrade photos of sets: occluded, dark, blurred, or cut off within the face. Then one photo is not enough and
-aggregating a set is worthwhile.
-
-Sources of ``LapBatch``: ``kind = "lap_people"`` and ``"lap_portraits"`` in recipes.
+A person's canonical face is the neutral face from the front, scaled and centred so that its landmarks fill the square
+of ``face_square`` and their mean has depth 1. Photos are perspective, LAP's views are rotations and translations
+before one narrow camera: a photo's view is the one with the smallest landmark error.
 """
 
 import dataclasses

@@ -1,11 +1,5 @@
-"""Ablations of LAP: the whole method against variants without one part, all trained equally long.
-
-``python -m trainer ablations`` trains them.
-
-Baseline for LAP's fused face: the plain mean of the photos' own codes.
-
-Evaluate LAP on held-out synthetic people: depth and normal errors by number of photos, baselines, ablations, and a
-sheet of portraits.
+"""Evaluate LAP on held-out synthetic people: depth and normals by number of photos, the plain mean of codes as a
+baseline, ablations (``python -m trainer ablations``), and a sheet of portraits.
 """
 
 import argparse

@@ -1,14 +1,5 @@
-"""Weights of LAP's loss terms.
-
-Depth and normal errors of LAP's networks on sets with truth, computed on the training device.
-
-``trainer.evaluate.metrics`` defines the measures; these are batched versions in torch.
-
-Contact sheet of LAP's faces for inspection.
-
-Stage ``lap``: train LAP to aggregate and personalize, on photo sets with or without truth.
-
-Losses against canonical ground truth, which is known for synthetic people.
+"""Stage ``lap``: train LAP to aggregate and personalize, on photo sets with or without truth; its weights of terms,
+depth and normal errors in torch (``trainer.evaluate.metrics`` defines them), and contact sheets.
 """
 
 from __future__ import annotations

@@ -1,11 +1,4 @@
-"""Photo sets for the learned face model's stage.
-
-Batches for training the learned face model.
-
-Disk store for sets of synthetic people for the learned face model: made once, read many times.
-
-Sources of ``FaceBatch``: ``kind = "face_people"``, ``"face_portraits"`` and ``"face_mix"`` in recipes.
-"""
+"""Photo sets for the learned face model: ``kind = "face_people"``, ``"face_portraits"``, ``"face_mix"``; kept on disk."""
 
 from __future__ import annotations
 

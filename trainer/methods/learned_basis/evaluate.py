@@ -1,10 +1,5 @@
-"""Sheets of the learned face model, with synthetic people only: modes, expression transfer, personalisation.
-
-Evaluate the learned face model: how well its bases express held-out faces, how well its encoder reconstructs
-held-out people in one pass.
-
-The model against pictures: photometric error, reenactment, and face verification with the encoder's codes on pairs of
-photos of the same and of different people.
+"""Evaluate the learned face model: how well its bases express held-out faces, its encoder held-out people in one pass;
+the pictures: photometric error, reenactment, verification; sheets.
 """
 
 import argparse

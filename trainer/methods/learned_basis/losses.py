@@ -1,13 +1,9 @@
-"""Losses of the learned face model (Mallikarjun et al., CVPR 2021, section 3.5), and our terms against ground truth.
+"""Losses of the learned face model (Mallikarjun et al., CVPR 2021, section 3.5), and our terms against truth.
 
 All are means, so that weights do not depend on batch, picture or mesh size; the paper uses sums. Lengths in pictures
-are in per cent of the picture's side, lengths on the face in millimetres.
-
-The lips' contours in photos and on the mesh, and the loss between them: equation 7 of Mallikarjun et al. (2021).
-
-A photo's contours are border pixels of its parsed lips. The line between the landmarks of the inner lips separates
-upper and lower lip. Distances are computed between the two point sets directly; the paper's distance transforms contain
-the same values, rounded to pixels.
+are in per cent of the side, on the face in millimetres. Equation 7 compares the lips' contours, border pixels of the
+parsed lips and of the mesh, as point sets directly; the paper's distance transforms hold the same values, rounded to
+pixels.
 """
 
 from __future__ import annotations

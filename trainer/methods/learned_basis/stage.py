@@ -1,12 +1,8 @@
-"""Augmentation of photos of faces together with their truth: mirroring, in-plane rotation, zoom, shift, exposure.
+"""Stage ``learned_basis``: train a complete face model and its encoder on photos and clips.
 
-Figures and pictures of the learned face model on held-out photos: one encoder pass, no fitting.
-
-Stage ``learned_basis``: train a complete face model and its encoder on photos and clips of people.
-
-Mallikarjun et al., "Learning Complete 3D Morphable Face Models from Images and Videos" (CVPR 2021): pose pretraining,
-identity pretraining on neutral faces, combined training (section 4). Terms against the truth of synthetic people are
-ours and have weight 0 by default.
+Mallikarjun et al. (CVPR 2021): pose, identity on neutral faces, all together (section 4). Terms against the truth of
+synthetic people are ours and have weight 0 by default. Augmentation moves photos together with their truth; figures
+come from one pass, without fitting.
 """
 
 from __future__ import annotations

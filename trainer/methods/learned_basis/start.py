@@ -1,9 +1,5 @@
-"""Initialise the learned face model from synthetic people's shapes and reflectance, and refit the identity basis of a
-trained model.
-
-Landmarks of the modelled face with a sliding outline, the grid of its lips, and masks of visible lips.
-
-Input of the learned face model's encoder: pictures, and landmarks with simulated errors of the detector.
+"""Start of the learned face model: bases from synthetic people's shapes and reflectance, a trained model's identity
+refitted, and the encoder's input with the detector's simulated errors.
 """
 
 from dataclasses import replace

@@ -1,10 +1,5 @@
-"""Read photographs that are listed in the repository but stored in a folder outside it.
-
-Evaluate the product's labels on held-out real portraits with hand-corrected labels.
-
-Count the product's errors about glasses, beards and headwear on annotated press photos, which are not trained on.
-
-Evaluate the shipped parsing net on held-out synthetic people, and make a sheet of photographs for inspection.
+"""Evaluate parsing: labels on held-out portraits with hand-made maps, glasses, beards and headwear on press photos,
+the net on synthetic people, a sheet of listed photographs.
 """
 
 import argparse

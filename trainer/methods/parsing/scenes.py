@@ -1,9 +1,5 @@
-"""Replace the background of a head by another picture: portraits have plain walls, photographs to be parsed do not.
-
-Augmentations towards press photos, from a picture and its label map on the training device: dark rooms, a flash's
-shadow on the wall, other hair tones, headbands, microphones.
-
-Random augmentation of pictures and label maps on the training device, from torch's global generators.
+"""Random changes to pictures and their label maps on the training device: place, light, other backdrops, and what
+press photos show (dark rooms, a flash's shadow, other tones of hair, headbands, microphones).
 """
 
 import math

@@ -1,12 +1,6 @@
-"""Hair and beards of synthetic people.
-
-Parameters of a head of hair. Lengths in metres; arrays of one person or (N, ...) tensors of a batch.
-
-Draw one person's hair from the hairstyles.
-
-Hair meshes of a batch: locks, the scalp's cover beneath them, bun or tail, and thin loose strands.
-
-Long beards: locks that grow from chin, jaw and upper lip. Stubble and density are painted on the skin.
+"""Hair and beards of synthetic people: parameters, one person's from the hairstyles, and meshes of a batch: locks, the
+scalp's cover, bun or tail, loose strands, long beards. Lengths in metres; arrays of one person or (N, ...) tensors of
+a batch.
 """
 
 from dataclasses import dataclass, replace

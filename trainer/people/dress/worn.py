@@ -1,8 +1,5 @@
-"""Glasses and hats of synthetic people.
-
-Glasses: frames of many outlines, temples to the ears, and lenses with tint and reflections.
-
-Headgear: knitted caps, caps with a visor, hats with a brim, scarves, turbans, bands, helmets.
+"""What synthetic people wear on their heads: glasses with temples and lenses; caps, hats, scarves, turbans, bands,
+helmets.
 """
 
 from dataclasses import dataclass
