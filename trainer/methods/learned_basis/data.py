@@ -1,4 +1,4 @@
-"""Photo sets for the learned face model: ``kind = "face_people"``, ``"face_portraits"``, ``"face_mix"``; kept on disk."""
+"""Photo sets for the learned face model, kept on disk: ``face_people``, ``face_portraits`` and ``face_mix``."""
 
 from __future__ import annotations
 
