@@ -483,9 +483,7 @@ def remove_light(
     harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
     regions = {name: region[:count] for name, region in surface.regions.items()}
     votes = labelled_share(atlas, photos, FaceClass.FACIAL_HAIR)
-    beard = surface.at_cage(atlas, atlas.gather(votes)[:, None], np.ones(len(atlas.texel), np.float32))[0][:, 0]
-    shaded = DELIGHTING.jaw_shade * under_jaw(surface, positions) * (1.0 - np.clip(beard, 0.0, 1.0))
-    personal = 1.0 - np.maximum(shaded, 0.5 * regions["ears"])
+    personal = 1.0 - np.maximum(DELIGHTING.jaw_shade * under_jaw(surface, positions), 0.5 * regions["ears"])
 
     samples = [photo.samples for photo in photos]
     share = evenness(samples)

@@ -31,8 +31,9 @@ from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.uv_space import dilate
 from backend.rig.bust import BustModel
 from backend.rig.mouth import TOOTH_ROWS, gum_line
-from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases
-from backend.texture.unwrap import TexturePhoto
+from backend.texture.skin_prior import SKIN_PRIOR, pull_share, skin_prior
+from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases, head_surface
+from backend.texture.unwrap import TexturePhoto, beard_region
 
 
 @dataclass(frozen=True)
@@ -238,17 +239,30 @@ _GUTTER = 0.004
 """Gutter as a fraction of the map's side: the chart's rim is dilated this far, for coarse mipmaps."""
 
 
+def bare_cheeks(template: Template) -> np.ndarray:
+    """(N,) vertices of the cheeks above all beards."""
+    surface = head_surface(template)
+    bearded = beard_region(surface, template.vertices[: surface.count])
+    return np.flatnonzero((surface.regions["cheeks"][: surface.count] > 0.5) & (bearded < 0.1))
+
+
 def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices: np.ndarray) -> np.ndarray:
-    """Paint the bust's chart: the neck's colours at its rim, blending to their median farther down.
+    """Paint the bust's chart: the neck's colours at its rim, blending to the cheeks' times the usual ratio.
+
+    By how much the neck is not as usual is evidence for the bust's colour, unless it deviates too much: shade, a beard.
 
     Parameters
     ----------
     albedo : (R, R, 3) uint8 sRGB, row 0 is v = 1 of map ``Head``. vertices : (B, 3) of the bust, metres.
     """
-    side = len(albedo)
-    rim = np.log(np.maximum(_above_rim(albedo, template, model), 1e-3))  # (rim, 3)
-    tone = np.median(rim, axis=0)
-    log_colour = tone + model.carried(rim - tone)  # (B, 3)
+    side, prior = len(albedo), skin_prior()
+    skin = (np.log(np.maximum(_beside(albedo, template, own), 1e-3)) for own in (bare_cheeks(template), model.rim))
+    cheek, rim = np.median(next(skin), axis=0), next(skin)
+    usual = cheek + cheek.mean() * prior.bust[0] + prior.bust[1]  # (B, 3)
+    neck = np.median(rim - usual[: len(rim)], axis=0)
+    variance = prior.bust_deviation**2
+    tone = usual + variance / (variance + SKIN_PRIOR.light_deviation**2) * pull_share(neck) * neck
+    log_colour = tone + model.carried(rim - tone[: len(rim)])  # (B, 3)
     split = triangulate(model.quads)
     (atlas,) = build_atlases([UvChart(model.uv, split.apply(model.uv_quads), split.faces)], side)
     sampled = atlas.sample(np.concatenate([log_colour, vertices], 1))
@@ -267,13 +281,13 @@ def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices
     return result
 
 
-def _above_rim(albedo: np.ndarray, template: Template, model: BustModel) -> np.ndarray:
-    """(rim, 3) linear colour of the neck beside each vertex of the bust's rim."""
+def _beside(albedo: np.ndarray, template: Template, vertices: np.ndarray) -> np.ndarray:
+    """(N, 3) linear colour of the head's faces beside each of its ``vertices`` (N,)."""
     quads = template.quads[: template.head.face_stop]
     middle = template.uv_head[template.uv_head_quads[: len(quads)]].mean(1)  # (F, 2)
     place = np.clip((np.stack([middle[:, 0], 1.0 - middle[:, 1]], 1) * len(albedo)).astype(int), 0, len(albedo) - 1)
     reach = max(1, len(albedo) // 512)
-    beside = [np.flatnonzero((quads == vertex).any(1)) for vertex in model.rim]
+    beside = [np.flatnonzero((quads == vertex).any(1)) for vertex in vertices]
     return np.array([np.mean([_around(albedo, *place[face], reach) for face in faces], axis=0) for faces in beside])
 
 

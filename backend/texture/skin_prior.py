@@ -53,17 +53,20 @@ SKIN_PRIOR = SkinPriorSettings()
 
 @dataclass(frozen=True)
 class SkinPrior:
-    """``mean`` (C, 3) log albedo at the cage's vertices; ``modes`` (K, C, 3), each one standard deviation long."""
+    """``mean`` (C, 3) log albedo at the cage's vertices; ``modes`` (K, C, 3), each one standard deviation long.
+    ``bust`` : (2, B, 3) slope by the cheeks' brightness and offset of the bust's log ratio to them; ``bust_deviation``
+    (3,) of people from it."""
 
     mean: np.ndarray
     modes: np.ndarray
+    bust: np.ndarray
+    bust_deviation: np.ndarray
 
 
 @lru_cache(maxsize=1)
 def skin_prior() -> SkinPrior:
     """The prior that ships. Raises as ``read_arrays`` does."""
-    arrays = read_arrays(PRIOR_PATH).arrays
-    return SkinPrior(arrays["mean"].astype(np.float64), arrays["modes"].astype(np.float64))
+    return SkinPrior(**{name: array.astype(np.float64) for name, array in read_arrays(PRIOR_PATH).arrays.items()})
 
 
 def pull_share(deviation: np.ndarray) -> np.ndarray:
@@ -123,7 +126,8 @@ def skin_posterior(
     ----------
     values : (C, 3) log albedo as photos show it, weights (C,) in [0, 1] how well they do.
     mirror : (C,) vertex on the other side. personal : (C,) in [0, 1], how far photos are to be believed
-        there, where shadows always fall. harmonics : (C, 9) of the normals.
+        there, where shadows always fall, and as much less where what they show is unusual. harmonics : (C, 9) of the
+        normals.
     """
     believed = weights * personal
     counts = believed * operators.mass / SKIN_PRIOR.light_extent**2
@@ -131,9 +135,11 @@ def skin_posterior(
     smooth, code = modes_posterior(prior, values[None], counts[None], design[None])
     light = np.einsum("vnc,nc->vc", design, code[0])
     left: np.ndarray = np.zeros_like(values)
+    shown = values - light - smooth
+    believed = believed * (1.0 - (1.0 - personal) * (1.0 - pull_share(shown)))
     for _ in range(_PULLS):
-        pull = SKIN_PRIOR.personal_pull * pull_share(left)
-        left = smooth_field(operators, values - light - smooth, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull)
+        pull = SKIN_PRIOR.personal_pull * (1.0 - believed * (1.0 - pull_share(left)))
+        left = smooth_field(operators, shown, believed, SKIN_PRIOR.personal_length, np.zeros(3), pull)
     other = left[mirror]
     skin = 0.5 * (left + other) + 0.5 * SKIN_PRIOR.one_sided * (left - other)
     return smooth + skin

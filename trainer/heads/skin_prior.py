@@ -3,7 +3,8 @@
 Mean and principal directions of whole-head log albedo at the head's vertices, low frequencies only. The samples are
 MakeHuman's CC0 skins and the true skins of synthetic people; both sources weigh the same. Every skin is averaged with
 its mirror image. Scalp, brows and cavities, which are no skin, take the colour of the skin around them, and so do the
-necks of synthetic people, which are painted in one colour for all.
+necks of synthetic people, which are painted in one colour for all. MakeHuman's skins also give the bust's usual colour
+beside the face's.
 """
 
 import argparse
@@ -13,13 +14,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from backend.geometry.surface_fields import smooth_field, surface_operators
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_texture
+from backend.rig.bust import load_bust
 from backend.system.files import write_arrays
+from backend.texture.parts import bare_cheeks
 from backend.texture.skin_prior import PRIOR_PATH
 from backend.texture.surface import head_surface, texture_space
 from backend.texture.unwrap import DARKEST
@@ -35,11 +39,12 @@ _NO_SKIN = ("scalp", "mouth_interior", "eye_sockets", "brows")
 
 
 def makehuman_skins() -> Iterator[np.ndarray]:
-    """(C, 3) log albedo of each of MakeHuman's skins at the head's vertices."""
-    template = load_template()
-    corners = template.quads[: template.head.face_stop].ravel()
-    uv = np.zeros((template.head.vertex_stop, 2))
-    uv[corners] = template.uv_makehuman[template.uv_makehuman_quads[: template.head.face_stop].ravel()]
+    """(C + B, 3) log albedo of each of MakeHuman's skins at the vertices of head and bust."""
+    template, bust = load_template(), load_bust()
+    faces, count = np.s_[: template.head.face_stop], template.head.vertex_stop
+    uv = np.zeros((count + len(bust.vertices), 2))
+    uv[template.quads[faces]] = template.uv_makehuman[template.uv_makehuman_quads[faces]]
+    uv[count + bust.quads] = bust.uv_makehuman[bust.uv_makehuman_quads]
     for path in sorted((shared_folder() / "makehuman" / "skins").glob("*.jpg")):
         picture = np.asarray(Image.open(path).convert("RGB").resize((4 * _MAP_SIDE,) * 2, Image.Resampling.BOX))
         linear = cv2.GaussianBlur(linear_from_srgb(picture).astype(np.float32), (0, 0), 3.0)
@@ -67,6 +72,20 @@ def principal_skins(skins: np.ndarray, shares: np.ndarray, modes: int) -> tuple[
     return mean, (sizes[:count, None] * directions[:count]).reshape(count, *mean.shape)
 
 
+def usual_bust(skins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(2, B, 3) slope by the cheeks' brightness and offset of a bust's usual log ratio to them (``bare_cheeks``) in
+    skins (N, C + B, 3) as of ``makehuman_skins``, the same on both sides, and (3,) standard deviation of the whole
+    bust from it."""
+    template, points = load_template(), load_bust().vertices
+    other = cKDTree(points).query(points * (-1.0, 1.0, 1.0))[1]
+    cheek = np.median(skins[:, bare_cheeks(template)], axis=1)  # (N, 3)
+    ratios = skins[:, template.head.vertex_stop :] - cheek[:, None]
+    ratios = 0.5 * (ratios + ratios[:, other])
+    line, *_ = np.linalg.lstsq(design := np.vander(cheek.mean(1), 2), ratios.reshape(len(skins), -1), rcond=None)
+    left = (ratios - (design @ line).reshape(ratios.shape)).mean(1)  # (N, 3)
+    return line.reshape(2, *points.shape), np.sqrt((left**2).sum(0) / (len(skins) - 2))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``skin-prior``."""
     parser.add_argument("--out", type=Path, default=PRIOR_PATH, help="file to write")
@@ -78,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the prior."""
     template = load_template()
     surface = head_surface(template)
-    sources = [list(makehuman_skins()), list(synthetic_skins(arguments.people))]
+    whole = np.stack(list(makehuman_skins()))
+    sources = [whole[:, : surface.count], list(synthetic_skins(arguments.people))]
     cage = template.vertices[: surface.count].astype(np.float64)
     operators = surface_operators(cage, surface.cage_triangles)
     regions = {name: region[: surface.count] for name, region in surface.regions.items()}
@@ -92,7 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
     skins = np.stack([smooth(logs, names) for source, names in zip(sources, unpainted, strict=True) for logs in source])
     shares = np.concatenate([np.full(len(source), 1.0 / (len(sources) * len(source))) for source in sources])
     mean, modes = principal_skins(skins, shares, arguments.modes)
-    write_arrays(arguments.out, {"mean": mean.astype(np.float16), "modes": modes.astype(np.float16)})
+    arrays = dict(zip(("mean", "modes", "bust", "bust_deviation"), (mean, modes, *usual_bust(whole)), strict=True))
+    write_arrays(arguments.out, {name: array.astype(np.float16) for name, array in arrays.items()})
     variance = ((skins - mean) ** 2).mean((1, 2)) @ shares
     print(f"{len(skins)} skins, {len(modes)} directions hold {(modes**2).mean((1, 2)).sum() / variance:.3f}")
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -10,7 +12,7 @@ from backend.geometry.surface_fields import surface_operators
 from backend.rendering import spherical_harmonics as sh
 from backend.texture import delighting
 from backend.texture.delighting import evenness, openness, solve_light
-from backend.texture.skin_prior import SkinPrior
+from backend.texture.skin_prior import skin_prior
 from backend.texture.unwrap import PhotoSamples
 
 SPHERE = trimesh.creation.icosphere(4, radius=0.1)
@@ -37,7 +39,8 @@ SPOT = np.exp(-(((NORMALS - np.array([0.0, 0.0, 1.0])) ** 2).sum(1)) / 0.05)
 
 def _solved(photos: list[PhotoSamples], monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, np.ndarray]:
     """Lights and log albedo of photos of the sphere, whose skin may have a spot."""
-    prior = SkinPrior(np.log(SKIN) + 0.0 * NORMALS, -0.4 * SPOT[None, :, None] * np.ones(3))
+    modes = -0.4 * SPOT[None, :, None] * np.ones(3)
+    prior = replace(skin_prior(), mean=np.log(SKIN) + 0.0 * NORMALS, modes=modes)
     monkeypatch.setattr(delighting, "skin_prior", lambda: prior)
     mass = surface_operators(np.asarray(SPHERE.vertices), np.asarray(SPHERE.faces)).mass
     return solve_light(photos, evenness(photos), SKIN, mass, FRONT.astype(float))
