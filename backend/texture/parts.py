@@ -243,7 +243,7 @@ def bare_cheeks(template: Template) -> np.ndarray:
     """(N,) vertices of the cheeks above all beards."""
     surface = head_surface(template)
     bearded = beard_region(surface, template.vertices[: surface.count])
-    return np.flatnonzero((surface.regions["cheeks"][: surface.count] > 0.5) & (bearded < 0.1))
+    return np.flatnonzero((surface.regions["cheeks"][: surface.count] > 0.5) & (bearded < 0.5))
 
 
 def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices: np.ndarray) -> np.ndarray:
@@ -256,8 +256,8 @@ def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices
     albedo : (R, R, 3) uint8 sRGB, row 0 is v = 1 of map ``Head``. vertices : (B, 3) of the bust, metres.
     """
     side, prior = len(albedo), skin_prior()
-    skin = (np.log(np.maximum(_beside(albedo, template, own), 1e-3)) for own in (bare_cheeks(template), model.rim))
-    cheek, rim = np.median(next(skin), axis=0), next(skin)
+    cheek, rim = (_beside(albedo, template, own) for own in (bare_cheeks(template), model.rim))
+    cheek = np.median(cheek, axis=0)
     usual = cheek + cheek.mean() * prior.bust[0] + prior.bust[1]  # (B, 3)
     neck = np.median(rim - usual[: len(rim)], axis=0)
     variance = prior.bust_deviation**2
@@ -282,19 +282,12 @@ def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices
 
 
 def _beside(albedo: np.ndarray, template: Template, vertices: np.ndarray) -> np.ndarray:
-    """(N, 3) linear colour of the head's faces beside each of its ``vertices`` (N,)."""
+    """(N, 3) log albedo of the head's faces beside each of its ``vertices`` (N,)."""
+    side = min(512, len(albedo))
+    logs = np.log(np.maximum(linear_from_srgb(cv2.resize(albedo, (side, side), interpolation=cv2.INTER_AREA)), 1e-3))
     quads = template.quads[: template.head.face_stop]
-    middle = template.uv_head[template.uv_head_quads[: len(quads)]].mean(1)  # (F, 2)
-    place = np.clip((np.stack([middle[:, 0], 1.0 - middle[:, 1]], 1) * len(albedo)).astype(int), 0, len(albedo) - 1)
-    reach = max(1, len(albedo) // 512)
-    beside = [np.flatnonzero((quads == vertex).any(1)) for vertex in vertices]
-    return np.array([np.mean([_around(albedo, *place[face], reach) for face in faces], axis=0) for faces in beside])
-
-
-def _around(albedo: np.ndarray, column: int, row: int, reach: int) -> np.ndarray:
-    """(3,) mean linear colour around a texel."""
-    part = albedo[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
-    return linear_from_srgb(part).reshape(-1, 3).mean(0)
+    column, row = np.moveaxis(template.uv_head[template.uv_head_quads[: len(quads)]].mean(1) * side, 1, 0).astype(int)
+    return np.array([logs[side - 1 - row, column][(quads == vertex).any(1)].mean(0) for vertex in vertices])
 
 
 ENAMEL = np.array([0.61, 0.555, 0.45])
