@@ -14,7 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.spatial import cKDTree
 
 from backend.geometry.surface_fields import smooth_field, surface_operators
 from backend.geometry.template import load_template
@@ -77,7 +76,7 @@ def usual_bust(skins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     skins (N, C + B, 3) as of ``makehuman_skins``, the same on both sides, and (3,) standard deviation of the whole
     bust from it."""
     template, points = load_template(), load_bust().vertices
-    other = cKDTree(points).query(points * (-1.0, 1.0, 1.0))[1]
+    other = ((points - points[:, None] * np.float32([-1, 1, 1])) ** 2).sum(2).argmin(1)
     cheek = np.median(skins[:, bare_cheeks(template)], axis=1)  # (N, 3)
     ratios = skins[:, template.head.vertex_stop :] - cheek[:, None]
     ratios = 0.5 * (ratios + ratios[:, other])
