@@ -1,7 +1,8 @@
-"""Small vector functions: unit vectors, smooth steps, directions, lengths along lines, discs of pixels."""
+"""Small vector functions: unit vectors, smooth steps, directions, lengths along lines, discs of pixels, tubes."""
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from backend.system.numba_cache import njit
@@ -66,3 +67,22 @@ def points_along(line: np.ndarray, distances: np.ndarray) -> np.ndarray:
 def disc(radius: int) -> np.ndarray:
     """(D, D) uint8 kernel for ``cv2.dilate`` with D = 2 ``radius`` + 1, 1 within ``radius`` pixels of the centre."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+
+
+def tube(path: Tensor, radius: Tensor, sides: int, *, flatten: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Vertices and normals (N, P, sides, 3) of tubes around paths (N, P, 3); the last side repeats the first.
+
+    ``radius`` (N, P) along the direction most upright; across it ``flatten`` times that.
+    """
+    step = torch.cat([path[:, 1:2] - path[:, :1], path[:, 2:] - path[:, :-2], path[:, -1:] - path[:, -2:-1]], 1)
+    tangent = unit(step)
+    upright = path.new_tensor([0.0, 1.0, 0.0]).expand_as(tangent)
+    steep = tangent[..., 1:2].abs() > 0.9
+    upright = torch.where(steep, path.new_tensor([0.0, 0.0, 1.0]).expand_as(tangent), upright)
+    side = unit(torch.linalg.cross(upright, tangent))
+    up = torch.linalg.cross(tangent, side)
+    angle = torch.linspace(0, 2 * torch.pi, sides, device=path.device)
+    ring = up[:, :, None] * angle.cos()[:, None] + side[:, :, None] * (flatten * angle.sin())[:, None]
+    normals = up[:, :, None] * (flatten * angle.cos())[:, None] + side[:, :, None] * angle.sin()[:, None]
+    vertices = path[:, :, None] + ring * radius[:, :, None, None]
+    return vertices, unit(normals)

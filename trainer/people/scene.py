@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backend.geometry.template import Template
 from backend.hair.hull import head_hull, hull_surface
+from backend.models.parsing.glasses import GlassesSeat
 from backend.photos.regions import LID_LOWER, LID_UPPER
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from protocol.names import ARKIT_NAMES
@@ -118,7 +119,8 @@ class Attachments:
         eyes = torch.stack([landmarks[:, list(corners)].mean(1) for corners in EYE_CORNERS], 1)
         ears = landmarks[:, list(EAR_FRONT)] + head.new_tensor([[0.004, 0.006, -0.012], [-0.004, 0.006, -0.012]])
         hair, wisps = hair_layers(drawn.hair, self._hull, surface, HatPressure(drawn.hat.rim, drawn.hat.press))
-        frames, lenses = worn.glasses_layers(drawn.glasses, eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
+        seat = GlassesSeat(eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
+        frames, lenses = worn.glasses_layers(drawn.glasses, seat)
         hats = worn.hat_layer(drawn.hat, surface)
         clothes = clothes_layer(drawn.clothes, self._rim, head, surface.scale)
         beards = beard_layer(drawn.beard, self._beard, head, surface.scale)

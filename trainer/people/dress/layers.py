@@ -20,7 +20,7 @@ Stack parameters of single persons to tensors of a batch.
 All random numbers are drawn in numpy, per person, so that an index gives the same person on any device. ``stack``
 converts those of a batch to tensors: the same dataclasses, with a leading axis N.
 
-Small building blocks of attachment meshes: grids, tubes, and layers with one material.
+Small building blocks of attachment meshes: grids, and layers with one material.
 
 Tapered ribbons along locks of hair, shaded as rounded bundles.
 """
@@ -231,25 +231,6 @@ def layer_of(
         mirror=filled(mirror, 0.0),
         detail=points.new_zeros(n, points.shape[1], 4) if detail is None else detail.reshape(n, -1, 4),
     )
-
-
-def tube(path: Tensor, radius: Tensor, sides: int, *, flatten: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Vertices and normals (N, P, sides, 3) of tubes around paths (N, P, 3); the last side repeats the first.
-
-    ``radius`` (N, P) along the direction most upright; across it ``flatten`` times that.
-    """
-    step = torch.cat([path[:, 1:2] - path[:, :1], path[:, 2:] - path[:, :-2], path[:, -1:] - path[:, -2:-1]], 1)
-    tangent = unit(step)
-    upright = path.new_tensor([0.0, 1.0, 0.0]).expand_as(tangent)
-    steep = tangent[..., 1:2].abs() > 0.9
-    upright = torch.where(steep, path.new_tensor([0.0, 0.0, 1.0]).expand_as(tangent), upright)
-    side = unit(torch.linalg.cross(upright, tangent))
-    up = torch.linalg.cross(tangent, side)
-    angle = torch.linspace(0, 2 * torch.pi, sides, device=path.device)
-    ring = up[:, :, None] * angle.cos()[:, None] + side[:, :, None] * (flatten * angle.sin())[:, None]
-    normals = up[:, :, None] * (flatten * angle.cos())[:, None] + side[:, :, None] * angle.sin()[:, None]
-    vertices = path[:, :, None] + ring * radius[:, :, None, None]
-    return vertices, unit(normals)
 
 
 ROUND = 0.55

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.geometry.vectors import unit
+from backend.geometry.vectors import tube, unit
 from backend.hair.hull import HeadHull, HullSurface
 from backend.photos.collection import FaceClass
 from backend.rendering.camera import rotation_from_euler
@@ -24,7 +24,6 @@ from trainer.people.dress.layers import (
     grid_normals,
     join_layers,
     layer_of,
-    tube,
 )
 from trainer.people.dress.worn import cloth_colour
 from trainer.people.look import TABLES, PersonLook

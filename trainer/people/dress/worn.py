@@ -10,50 +10,27 @@ from torch import Tensor
 
 from backend.geometry.vectors import unit
 from backend.hair.hull import AZIMUTHS, HeadHull, HullSurface, azimuths
+from backend.models.parsing.glasses import OUTLINE, GlassesSeat, GlassesShape, frame_grids, outline
 from backend.photos.collection import FaceClass
 from trainer.people.dress import layers
 from trainer.people.dress.grow import Numbers
 from trainer.people.look import TABLES, PersonLook
 
-OUTLINE = 32
 LENS_ROWS = 5
 
 
 @dataclass(frozen=True)
-class GlassesParameters:
-    """A pair of glasses; lengths in metres.
+class GlassesParameters(GlassesShape):
+    """A pair of glasses as drawn.
 
     Attributes
     ----------
-    worn : 0 or 1. width, height : of a lens. power : 2 for an ellipse, more for a box. sweep : rise of the outer upper
-        corner (cat's eye); narrow : how much narrower the lens is at the bottom; drop : outward sag (aviators).
-        distance : from eye to lens. low : of the lens' centre below the eye's. wrap : bend around the face
-        (1/m); tilt : radians. spread : of the lenses beyond the eyes.
-    rim, rim_below : thickness of the frame above and below; depth : front to back. bridge : its height along the lens,
-        -1 to 1, bridge_thickness. temple : height of the temples at the hinge, hinge : where they start, -1 to 1.
-    colour, temple_colour : (3,) linear; metal : 0 plastic, 1 metal. lens_colour : (3,); lens_alpha : opacity at the top
-        and the bottom (2,). glare : (5,) strength, place, slope, width and second strength of reflections.
+    worn : 0 or 1. colour, temple_colour : (3,) linear; metal : 0 plastic, 1 metal. lens_colour : (3,); lens_alpha :
+        opacity at the top and the bottom (2,). glare : (5,) strength, place, slope, width and second strength of
+        reflections.
     """
 
     worn: Numbers
-    width: Numbers
-    height: Numbers
-    power: Numbers
-    sweep: Numbers
-    narrow: Numbers
-    drop: Numbers
-    distance: Numbers
-    low: Numbers
-    wrap: Numbers
-    tilt: Numbers
-    spread: Numbers
-    rim: Numbers
-    rim_below: Numbers
-    depth: Numbers
-    bridge: Numbers
-    bridge_thickness: Numbers
-    temple: Numbers
-    hinge: Numbers
     colour: Numbers
     temple_colour: Numbers
     metal: Numbers
@@ -142,61 +119,20 @@ def _glare(generator: np.random.Generator, sun: bool) -> np.ndarray:
                      generator.uniform(0.12, 0.5), strength * generator.uniform(0, 0.8)])  # fmt: skip
 
 
-def glasses_layers(
-    glasses: GlassesParameters, eyes: Tensor, bridge: Tensor, ears: Tensor, scale: Tensor
-) -> tuple[layers.SurfaceLayer, layers.SurfaceLayer]:
-    """Frames (opaque) and lenses (veil).
-
-    ``eyes`` (N, 2, 3) centres of the lids' openings, the person's left first; ``bridge`` (N, 3) of the nose between
-    them; ``ears`` (N, 2, 3) where the temples rest; ``scale`` (N,) size of the head.
-    """
-    n, device = len(eyes), eyes.device
-    g, sc = glasses, scale * glasses.worn
-    angle = torch.linspace(0, 2 * torch.pi, OUTLINE + 1, device=device)
-
-    def outline(grow: Tensor) -> Tensor:
-        """(N, OUTLINE + 1, 2) outline in the lens' plane, x outwards, enlarged by metres (N, OUTLINE + 1)."""
-        c, s = angle.cos(), angle.sin()
-        exponent = 2 / g.power[:, None]
-        x = c.sign() * c.abs().clamp(min=1e-4) ** exponent
-        y = s.sign() * s.abs().clamp(min=1e-4) ** exponent
-        half_w, half_h = g.width[:, None] / 2, g.height[:, None] / 2
-        outer = x.clamp(min=0)
-        px = x * half_w * (1 + g.narrow[:, None] * (y - 1) * 0.5)
-        py = y * half_h + g.sweep[:, None] * outer * (y + 0.5) - g.drop[:, None] * outer * (1 - y) * 0.5
-        flat = torch.stack([px, py], -1)
-        return flat + unit(flat) * grow[..., None]
-
-    def place(flat: Tensor, forward: Tensor, side: int) -> Tensor:
-        """Place points (N, ..., 2) of the lens' plane in 3D (N, ..., 3), ``forward`` metres in front of it."""
-        sign = 1.0 if side == 0 else -1.0
-        shape = (n,) + (1,) * (flat.ndim - 2)
-        middle = eyes.mean(1)
-        centre_x = (eyes[:, 0, 0] - eyes[:, 1, 0]) / 2 + g.spread * sc
-        x = centre_x.view(shape) + flat[..., 0] * sc.view(shape)
-        y = (flat[..., 1] - g.low.view(shape)) * sc.view(shape)
-        nose = (bridge[:, 2] - middle[:, 2] - 0.002).clamp(min=0)
-        z = torch.maximum(g.distance * scale, nose).view(shape) + forward
-        z = z - g.wrap.view(shape) * x**2 + g.tilt.view(shape) * y
-        return middle.view(n, *(1,) * (flat.ndim - 2), 3) + torch.stack([sign * x, y, z], -1)
-
-    above = 0.5 + 0.5 * angle.sin()
-    rim = g.rim_below[:, None] + (g.rim - g.rim_below)[:, None] * (above * 1.6 - 0.3).clamp(0, 1)
-    zero = torch.zeros_like(rim)
-    inner, outer = outline(zero), outline(rim)
+def glasses_layers(glasses: GlassesParameters, seat: GlassesSeat) -> tuple[layers.SurfaceLayer, layers.SurfaceLayer]:
+    """Frames (opaque) and lenses (veil) of the heads of a batch."""
+    g, device = glasses, seat.scale.device
+    inner = outline(g, torch.zeros(len(seat.scale), OUTLINE + 1, device=device))
+    rims, temples, bridge = frame_grids(g, seat)
     opaque, lenses = [], []
     for side in (0, 1):
-        front = (0.5 * g.depth)[:, None].expand_as(rim)
-        ring = [place(inner, front, side), place(outer, front, side), place(outer, -front, side),
-                place(inner, -front, side), place(inner, front, side)]  # fmt: skip
-        vertices = torch.stack(ring, 1)  # (N, 5, OUTLINE + 1, 3)
-        normals = layers.grid_normals(vertices) * (-1.0 if side == 1 else 1.0)
-        opaque.append(_frame(vertices, normals, g.colour, g, layers.grid_faces(5, OUTLINE + 1, device)))
+        normals = layers.grid_normals(rims[side]) * (-1.0 if side == 1 else 1.0)
+        opaque.append(_frame(rims[side], normals, g.colour, g))
         # lens: rings from the centre to the frame
         share = torch.linspace(0, 1, LENS_ROWS, device=device)[:, None, None]
         flat = inner[:, None] * share  # (N, LENS_ROWS, OUTLINE + 1, 2)
-        glass = place(flat, 0.0008 * (1 - share[..., 0] ** 2), side)
-        normal = unit(glass - (eyes[:, side] - eyes.new_tensor([0, 0, 0.05]))[:, None, None])
+        glass = seat.place(g, flat, 0.0008 * (1 - share[..., 0] ** 2), side)
+        normal = unit(glass - (seat.eyes[:, side] - glass.new_tensor([0, 0, 0.05]))[:, None, None])
         up = flat[..., 1] / g.height[:, None, None] + 0.5
         alpha = (g.lens_alpha[:, 1, None, None] + (g.lens_alpha[:, 0] - g.lens_alpha[:, 1])[:, None, None] * up).clamp(
             0, 1
@@ -211,37 +147,23 @@ def glasses_layers(
         # the edge of rimless lenses is visible
         edge = (share[..., 0] > 0.99) * (g.rim < 0.001)[:, None, None]
         alpha = torch.maximum(alpha, 0.35 * edge)
-        lenses.append(layers.layer_of(glass, normal, layers.grid_faces(LENS_ROWS, OUTLINE + 1, device),
+        lenses.append(layers.layer_of(_if_worn(g, glass), normal, layers.grid_faces(LENS_ROWS, OUTLINE + 1, device),
                                int(FaceClass.GLASSES), g.lens_colour[:, None, None], specular=0.2, roughness=0.1,
                                alpha=alpha * g.worn[:, None, None], mirror=mirror * g.worn[:, None, None]))  # fmt: skip
-        hinge = torch.stack([g.width / 2 + 0.7 * g.rim, g.hinge * g.height / 2], -1)
-        start = place(hinge[:, None], zero[:, :1], side)[:, 0]
-        ear = ears[:, side]
-        beyond = ear + (ear - start) * 0.28 - ear.new_tensor([0.0, 0.012, 0.0])
-        bow = start + (ear - start) * 0.12 + ear.new_tensor([0.004 if side == 0 else -0.004, 0.0, 0.0])
-        path = torch.stack([start, bow, start + (ear - start) * 0.5, ear, beyond], 1)
-        path = start[:, None] + (path - start[:, None]) * g.worn[:, None, None]
-        thickness = torch.linspace(1, 0.6, 5, device=device) * (g.temple * sc)[:, None]
-        vertices, normals = layers.tube(path, thickness / 2, 5, flatten=0.4)
-        opaque.append(_frame(vertices, normals, g.temple_colour, g, layers.grid_faces(5, 5, device)))
-    # bridge
-    t = torch.linspace(-1, 1, 7, device=device)
-    inside = torch.stack([-g.width / 2 * (1 - 0.12), g.bridge * g.height / 2], -1)
-    ends = [place(inside[:, None], zero[:, :1], side)[:, 0] for side in (0, 1)]
-    path = ends[1][:, None] + (ends[0] - ends[1])[:, None] * (0.5 + 0.5 * t)[:, None]
-    path = path + path.new_tensor([0.0, 0.0025, 0.003]) * (1 - t**2)[:, None]
-    vertices, normals = layers.tube(path, (0.5 * g.bridge_thickness * sc)[:, None].expand(-1, 7), 5)
-    opaque.append(_frame(vertices, normals, g.colour, g, layers.grid_faces(7, 5, device)))
+        opaque.append(_frame(*temples[side], g.temple_colour, g))
+    opaque.append(_frame(*bridge, g.colour, g))
     return layers.join_layers(tuple(opaque)), layers.join_layers(tuple(lenses))
 
 
-def _frame(
-    vertices: Tensor, normals: Tensor, colour: Tensor, g: GlassesParameters, faces: Tensor
-) -> layers.SurfaceLayer:
-    worn = g.worn[:, None, None, None] > 0.5
-    vertices = torch.where(worn, vertices, vertices[:, :1, :1])
+def _if_worn(g: GlassesParameters, vertices: Tensor) -> Tensor:
+    """Vertices (N, R, C, 3), collapsed to a point where no glasses are worn."""
+    return torch.where(g.worn[:, None, None, None] > 0.5, vertices, vertices[:, :1, :1])
+
+
+def _frame(vertices: Tensor, normals: Tensor, colour: Tensor, g: GlassesParameters) -> layers.SurfaceLayer:
     detail = vertices.new_zeros(*vertices.shape[:3], 4) + layers.PLAIN
-    return layers.layer_of(vertices, normals, faces, int(FaceClass.GLASSES), colour[:, None, None],
+    return layers.layer_of(_if_worn(g, vertices), normals, layers.grid_faces(*vertices.shape[1:3], vertices.device),
+                    int(FaceClass.GLASSES), colour[:, None, None],
                     specular=0.5 + 0.5 * g.metal, roughness=0.28 - 0.08 * g.metal, detail=detail)  # fmt: skip
 
 
