@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.detail.find import NO_DETAIL, DetailEstimate, find_detail
 from backend.errors import LikenessError
-from backend.exchange.assemble import assemble, asset_photo, with_pictures
+from backend.exchange.assemble import assemble, asset_photo, with_pictures, worn_glasses
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import build_report, peak_rss_mb
 from backend.exchange.preview import PhotoPreview, photo_previews, tone_change, with_shown_points
@@ -32,10 +32,11 @@ from backend.models.checkpoints import computing_device
 from backend.models.detail import DetailModel
 from backend.models.graph_face import GraphAlbedoModel
 from backend.models.learned_basis.apply import BasisModel, Personalised, personalise
+from backend.models.parsing.glasses import FoundGlasses, find_glasses, glasses_view, seat_of
 from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, Models, open_models
 from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
-from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace
 from backend.photos.corrections import PhotoCorrections
 from backend.photos.formats import PhotoSource
 from backend.progress import HeadPreview, MainLine, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
@@ -289,6 +290,21 @@ def look_at_hair(
     return hair_votes(template, fit, hairline.faces, leader, hairline.line)
 
 
+def look_at_glasses(
+    fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template, options: ReconstructOptions
+) -> FoundGlasses:
+    """The glasses that most photos of the look show."""
+    pairs = zip(fit.photos, hairline.faces, strict=True)
+    seen = [pair for pair in pairs if look is None or pair[0].name in look.look.photos]
+    odds = [face.glasses for _, face in seen]
+    views = [
+        glasses_view(face.pixels, face.labels, photo.camera, photo.light)
+        for photo, face in seen
+        if options.glasses != "off" and (face.labels == FaceClass.GLASSES).any()
+    ]
+    return find_glasses(odds, views, seat_of(template, fit.neutral), fit.neutral[: template.head.vertex_stop])
+
+
 def grow_hair(
     fit: FittedFace,
     hairline: Hairline,
@@ -451,12 +467,14 @@ def report_of_head(
     beard: FacialHair,
     detail: DetailEstimate,
     skin: SkinPhotos,
+    glasses: FoundGlasses,
     personalise: Personalised | None,
     models: Models,
     options: ReconstructOptions,
 ) -> dict[str, object]:
     """The report with what hair and relief came to."""
     more: dict[str, object] = {"hair": hair.to_report(), "detail": detail.to_report(), "other_beard": skin.other_beard}
+    more["glasses"] = glasses.to_report()
     if options.facial_hair or options.brows:
         more["facial_hair"] = beard.to_report()
     if options.personalise:
@@ -467,14 +485,19 @@ def report_of_head(
 def finish_head(
     dressed: FaceAsset,
     strands: HairStrands | None,
+    glasses: FoundGlasses,
+    tone: np.ndarray,
+    template: Template,
     whole_report: Mapping[str, object],
     options: ReconstructOptions,
     clock: StageClock,
 ) -> FaceAsset:
-    """The head with its hair and its report."""
+    """The head with its hair, its glasses and its report."""
     cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
     report = {**whole_report, **clock.to_report(HEAD_STAGES)}
-    return replace(dressed, hair_strands=strands, hair_cards=cards, report=report)
+    found = glasses.glasses
+    worn = None if found is None else worn_glasses(found, template, dressed.parts[0].vertices, tone)
+    return replace(dressed, hair_strands=strands, hair_cards=cards, glasses=worn, report=report)
 
 
 def previews_of_photos(fit: FittedFace, hairline: Hairline, tone: np.ndarray) -> tuple[PhotoPreview, ...]:
@@ -498,6 +521,7 @@ SHAPE_STAGES: Stages = {
 HEAD_STAGES: Stages = SHAPE_STAGES | {
     "hairline": set_hairline,
     "look": look_at_hair,
+    "glasses": look_at_glasses,
     "hair": grow_hair,
     "skin": photos_of_skin,
     "chosen": choose_for_skin,

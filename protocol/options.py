@@ -173,6 +173,13 @@ class HeadOptions:
         "brows as strands where photos show them; else the texture alone shows them",
     )
     bust: bool = _option(True, "Bust", "neck and shoulders below the head, down to a level edge")
+    glasses: str = _option(
+        "auto",
+        "Glasses",
+        "Whether the head gets glasses",
+        Value("auto", "By the Photos", "Where most photos of the look show them"),
+        Value("off", "Off", "No glasses"),
+    )
     face_model: str = _option(
         "linear",
         "Face Model",

@@ -5,9 +5,18 @@ from dataclasses import replace
 import numpy as np
 
 from backend.detail.skin_detail import SkinDetail, skin_roughness
-from backend.exchange.face_asset import PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
+from backend.exchange.face_asset import (
+    GLASSES_NAMES,
+    PART_NAMES,
+    AssetPhoto,
+    EyeDressing,
+    FaceAsset,
+    FacePart,
+    WornGlasses,
+)
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
+from backend.models.parsing.glasses import Glasses, glasses_mesh
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rig.bust import BUST_NAME, BustModel, BustShape, bust_shape, load_bust
@@ -80,6 +89,16 @@ def _surface_part(surface: EyeSurface) -> FacePart:
     none = np.full(len(surface.vertices), -1, np.int32)
     quads = surface.quads
     return FacePart(surface.name, surface.vertices, quads, uv, quads, uv, quads, none, _moving(surface.keys))
+
+
+def worn_glasses(found: Glasses, template: Template, head: np.ndarray, tone: np.ndarray) -> WornGlasses:
+    """The glasses as parts on a head with neutral vertices (V, 3), in the tone (3,) of its texture."""
+    bare = head[: template.head.vertex_stop][template.regions["ears"][: template.head.vertex_stop] == 0]
+    still = np.zeros((len(ARKIT_NAMES), 1, 3), np.float32)
+    meshes = zip(GLASSES_NAMES, glasses_mesh(found, bare), strict=True)
+    parts = tuple(_surface_part(EyeSurface(name, *mesh, still)) for name, mesh in meshes)
+    frame, lens = (tuple(np.clip(one * tone, 0, 1).tolist()) for one in (found.frame_colour, found.lens_colour))
+    return WornGlasses(parts, frame, lens, found.lens_opacity)
 
 
 def bust_part(model: BustModel, shape: BustShape) -> FacePart:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
 from backend.detail.skin_detail import SkinDetail, relief_shading
-from backend.exchange.face_asset import FaceAsset, FacePart
+from backend.exchange.face_asset import GLASSES_NAMES, FaceAsset, FacePart
 from backend.exchange.lashes import lash_alpha
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark, linear_split
@@ -78,6 +78,7 @@ class AssetMesh:
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
     hair : the strands, if any; expressions move a beard only.
     relief : of the skin, rendered as shading on the head, whose vertices come first in ``cage``.
+    worn : vertices, triangles, colour and opacity of what stays still, frame and lenses of glasses.
     """
 
     matrix: sp.csr_matrix
@@ -92,6 +93,7 @@ class AssetMesh:
     albedo: np.ndarray
     hair: HairStrands | None = None
     relief: SkinDetail | None = None
+    worn: tuple[tuple[np.ndarray, np.ndarray, np.ndarray, float], ...] = ()
 
     def positions(self, expression: np.ndarray | None = None) -> np.ndarray:
         """(V, 3) neutral positions, or those under an expression (52,) of weights."""
@@ -141,9 +143,11 @@ class AssetMesh:
             picture[rows, columns] = srgb_bytes(behind + share * (front - behind))
         if lamp is not None:
             self._add_glints(picture, positions, camera, np.asarray(lamp, np.float64))
+        depth, faces = solid.depth, self.faces[~see_through]
+        for piece in self.worn:
+            picture, depth = _with_piece(picture, depth, positions, faces, piece, camera, light)
         if self.hair is not None:
-            faces = self.faces[~see_through]
-            hair = draw_hair(self.posed_hair(positions), camera, positions, faces, light, solid.depth)
+            hair = draw_hair(self.posed_hair(positions), camera, positions, faces, light, depth)
             picture = srgb_bytes(hair.color + linear_from_srgb(picture) * (1 - hair.alpha[..., None]))
         return picture
 
@@ -211,6 +215,27 @@ class AssetMesh:
             openness=lit,
             with_depth=with_depth,
         )
+
+
+def _with_piece(
+    picture: np.ndarray,
+    depth: np.ndarray | None,
+    positions: np.ndarray,
+    faces: np.ndarray,
+    piece: tuple[np.ndarray, np.ndarray, np.ndarray, float],
+    camera: Camera,
+    light: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The picture with a piece of ``AssetMesh.worn`` on the head, and the depth with it where it is opaque."""
+    vertices, triangles, colour, opacity = piece
+    points, both = np.concatenate([positions, vertices]), np.concatenate([faces, triangles + len(positions)])
+    shown = np.zeros((len(points), 3), np.float32)
+    shown[len(positions) :] = 1.0
+    cover = render_linear(points, both, camera, colors=shown, with_depth=depth is not None)
+    lit = render_linear(points, both, camera, colors=shown * colour, light=light).color
+    mixed = linear_from_srgb(picture) * (1 - opacity * cover.color) + opacity * lit
+    picture = np.where(cover.color > 0, srgb_bytes(mixed), picture)
+    return picture, cover.depth if opacity == 1.0 else depth
 
 
 @njit(cache=True, nogil=True)
@@ -289,7 +314,17 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         albedo=reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
         hair=asset.hair_strands,
         relief=asset.detail,
+        worn=_worn_pieces(asset),
     )
+
+
+def _worn_pieces(asset: FaceAsset) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, float], ...]:
+    pieces = []
+    for part in () if asset.glasses is None else asset.glasses.parts:
+        level, look = subdivided(part), part_material(asset, part.name)
+        faces = triangulate(level.quads).faces
+        pieces.append((level.matrix @ part.vertices, faces, np.float32(look.colour), look.opacity))
+    return tuple(pieces)
 
 
 def reduced(texture: np.ndarray, side: int) -> np.ndarray:
@@ -414,4 +449,8 @@ def part_material(asset: FaceAsset, name: str) -> PartMaterial:
     """The material of the asset's part ``name``."""
     if asset.eyes is not None and name in asset.eyes.uv:
         return _EYE_WITH_OWN_MAP
+    if asset.glasses is not None and name in GLASSES_NAMES:
+        worn = asset.glasses
+        frame = PartMaterial("frame", 0.3, None, worn.frame_colour)
+        return (frame, PartMaterial("lens", 0.05, None, worn.lens_colour, worn.lens_opacity))[GLASSES_NAMES.index(name)]
     return _OF_PARTS.get(name, SKIN)

@@ -15,6 +15,7 @@ PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "
 
 
 EYE_PART_NAMES: tuple[str, ...] = SURFACE_NAMES
+GLASSES_NAMES: tuple[str, ...] = ("glasses", "lenses")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class FacePart:
 
     Attributes
     ----------
-    name : one of ``PART_NAMES`` or ``EYE_PART_NAMES``, or ``BUST_NAME``.
+    name : one of ``PART_NAMES``, ``EYE_PART_NAMES`` or ``GLASSES_NAMES``, or ``BUST_NAME``.
     vertices : (V, 3) float32 neutral, head frame, metres.
     quads : (F, 4) int32 vertex ids, counter-clockwise from outside; a triangle repeats its last vertex.
     uv : (T, 2) float32 texture coordinates of map ``Head``, v up.
@@ -79,6 +80,22 @@ class EyeDressing:
 
 
 @dataclass(frozen=True)
+class WornGlasses:
+    """Glasses, which no key moves.
+
+    Attributes
+    ----------
+    parts : frame and lenses, in the order of ``GLASSES_NAMES``; the texture maps do not cover them.
+    frame_colour, lens_colour : (3,) linear. lens_opacity : in [0, 1].
+    """
+
+    parts: tuple[FacePart, ...]
+    frame_colour: tuple[float, ...]
+    lens_colour: tuple[float, ...]
+    lens_opacity: float
+
+
+@dataclass(frozen=True)
 class FaceAsset:
     """A rigged, textured head.
 
@@ -96,6 +113,7 @@ class FaceAsset:
     mouth_inside : (V,) float32 in [0, 1] of the head's vertices, 1 behind the lips; None if unknown.
     skin_roughness : (V,) float32 in [0, 1] of the head's vertices; None if unknown.
     bust : neck and shoulders, in map ``Head`` like the head; None if not wanted.
+    glasses : None if the person wears none or they are not wanted.
     """
 
     parts: tuple[FacePart, ...]
@@ -109,11 +127,13 @@ class FaceAsset:
     mouth_inside: np.ndarray | None = None
     skin_roughness: np.ndarray | None = None
     bust: FacePart | None = None
+    glasses: WornGlasses | None = None
 
     def dressed_parts(self) -> tuple[FacePart, ...]:
-        """All parts as written to files: eyeballs have the UVs of map ``Eye``, and corneas, tear lines, caruncles and
-        the bust, if any, come last."""
+        """All parts as written to files: eyeballs have the UVs of map ``Eye``, and corneas, tear lines, caruncles,
+        the bust and glasses, if any, come last."""
         bust = () if self.bust is None else (self.bust,)
+        bust += () if self.glasses is None else self.glasses.parts
         if self.eyes is None:
             return (*self.parts, *bust)
         eyes = self.eyes.uv

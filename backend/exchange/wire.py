@@ -10,7 +10,7 @@ import numpy as np
 from backend.detail.find import DetailEstimate
 from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, SkinDetail
 from backend.exchange.buffers import BufferList, WireMessage
-from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart
+from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart, WornGlasses
 from backend.exchange.files import camera_entry, plain_json
 from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.hair.cards import HairCards, card_atlas
@@ -49,6 +49,7 @@ def encode_face(
     header["parts"] = [_encode_part(part, buffers, asset) for part in asset.parts]
     header["eyes"] = None if asset.eyes is None else _encode_eyes(asset.eyes, buffers)
     header["bust"] = None if asset.bust is None else _encode_part(asset.bust, buffers)
+    header["glasses"] = None if asset.glasses is None else _encode_glasses(asset.glasses, buffers)
     header["hair"] = None if asset.hair_strands is None else _encode_hair(asset.hair_strands, buffers)
     header["hair_cards"] = None if asset.hair_cards is None else _encode_cards(asset.hair_cards, buffers)
     header["detail"] = None
@@ -107,6 +108,11 @@ def _encode_eyes(eyes: EyeDressing, buffers: BufferList) -> Entry:
     }
     parts = [_encode_part(part, buffers) for part in eyes.parts]
     return {"picture": picture, "parts": parts, **uv}
+
+
+def _encode_glasses(glasses: WornGlasses, buffers: BufferList) -> Entry:
+    """Frame and lenses, and their looks."""
+    return {**vars(glasses), "parts": [_encode_part(part, buffers) for part in glasses.parts]}
 
 
 def _encode_hair(hair: HairStrands, buffers: BufferList) -> Entry:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+from scipy.special import expit
 
 from backend.errors import LikenessError
 from backend.models.landmarks import surface_landmarker
@@ -130,7 +131,8 @@ def collect(
             crop = crop_head(upright(again.pixels, candidate.turns), candidate.landmarks, options.max_crop_side)
         if candidate.accessories.decisions != accessories.decisions:
             candidate = _relabelled(candidate, crop, accessories, options.device)
-        return _photo_face(names[candidate.photo], photo, candidate, crop, options)
+        worn = float(np.nan_to_num(expit(accessories.glasses)))
+        return replace(_photo_face(names[candidate.photo], photo, candidate, crop, options), glasses=worn)
 
     voted = vote_over_photos([candidate.accessories for candidate in choice.used])
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)

@@ -108,6 +108,7 @@ class PhotoFace:
         mask.
     hair_line : (N, 2) float64 crop pixels on the hairline, placed by the user; None without any.
     turns : counter-clockwise quarter turns, 0 to 3, that turn the EXIF-rotated file upright (``np.rot90``).
+    glasses : probability that this face wears any, after all photos' votes.
     """
 
     name: str
@@ -127,6 +128,7 @@ class PhotoFace:
     unseen: np.ndarray | None = None
     hair_line: np.ndarray | None = None
     turns: int = 0
+    glasses: float = 0.0
 
     @property
     def file_size(self) -> tuple[int, int]:

@@ -1,15 +1,28 @@
 """Glasses: two equal outlines bent around the face, with rims, a bridge, and temples to the ears.
 
 Frames are grids of points in the head frame (metres), for a batch of N people at once.
+
+Of photos: all their rims together determine one pair, by its label and by the frame's contrast with the skin.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import cv2
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
-from backend.geometry.vectors import tube, unit
+from backend.geometry.template import Template, ear_vertices
+from backend.geometry.vectors import disc, tube, unit
+from backend.photos.collection import FaceClass
+from backend.rendering.camera import Camera
+from backend.rendering.color import LUMINANCE, linear_from_srgb
+from backend.rendering.interpolate import sample_image
+from backend.rendering.spherical_harmonics import shade
 
 Numbers = float | np.ndarray | Tensor
 OUTLINE = 32
@@ -105,8 +118,13 @@ Grid = tuple[Tensor, Tensor]
 """Vertices and normals (N, rows, sides, 3) of a tube."""
 
 
-def frame_grids(shape: GlassesShape, seat: GlassesSeat) -> tuple[list[Tensor], list[Grid], Grid]:
-    """Both rims (N, 5, OUTLINE + 1, 3), whose last row and column repeat the first, both temples, and the bridge."""
+def frame_grids(
+    shape: GlassesShape, seat: GlassesSeat, clear: Callable[[Tensor], Tensor] = lambda path: path
+) -> tuple[list[Tensor], list[Grid], Grid]:
+    """Both rims (N, 5, OUTLINE + 1, 3), whose last row and column repeat the first, both temples, and the bridge.
+
+    ``clear`` moves the temples' paths (N, 5, 3) out of the head.
+    """
     rim = rim_thickness(shape)
     zero = torch.zeros_like(rim)
     inner, outer = outline(shape, zero), outline(shape, rim)
@@ -122,10 +140,282 @@ def frame_grids(shape: GlassesShape, seat: GlassesSeat) -> tuple[list[Tensor], l
         bow = start + (ear - start) * 0.12 + ear.new_tensor([0.004 if side == 0 else -0.004, 0.0, 0.0])
         path = torch.stack([start, bow, start + (ear - start) * 0.5, ear, beyond], 1)
         thickness = torch.linspace(1, 0.6, 5, device=ear.device) * (shape.temple * seat.scale)[:, None]
-        temples.append(tube(path, thickness / 2, 5, flatten=0.4))
+        temples.append(tube(clear(path), thickness / 2, 5, flatten=0.4))
     t = torch.linspace(-1, 1, 7, device=rim.device)
     inside = torch.stack([-shape.width / 2 * (1 - 0.12), shape.bridge * shape.height / 2], -1)
     ends = [seat.place(shape, inside[:, None], zero[:, :1], side)[:, 0] for side in (0, 1)]
     path = ends[1][:, None] + (ends[0] - ends[1])[:, None] * (0.5 + 0.5 * t)[:, None]
     path = path + path.new_tensor([0.0, 0.0025, 0.003]) * (1 - t**2)[:, None]
     return rims, temples, tube(path, (0.5 * shape.bridge_thickness * seat.scale)[:, None].expand(-1, 7), 5)
+
+
+_USUAL = GlassesShape(
+    0.05, 0.036, 2.8, 0.001, 0.1, 0.0, 0.014, 0.003, 1.7, 0.11, 0.001, 0.0, 0.0, 0.0025, 0.35, 0.0025, 0.003, 0.5
+)
+_DEVIATION = GlassesShape(
+    0.005, 0.007, 0.8, 0.0015, 0.08, 0.0, 0.004, 0.004, 0.6, 0.05, 0.002, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+)
+"""Spectacles as opticians sell them, and their standard deviations; those without are measured or as usual."""
+_POPULATION, _ELITE, _GENERATIONS = 256, 32, 16
+_BLURS = (0.004, 0.0)  # metres: first where rims are about, then where exactly
+_PRIOR = 0.005
+"""Of the contrast in [0, 1], per squared standard deviation."""
+_BESIDE = 0.0035  # metres from a rim to the skin that it is compared with
+_STEP = 0.0006  # metres: pixels of the evidence; rims are 1 to 5 mm thick
+_LABEL = 0.2  # share of the evidence that is the label alone, which is thicker than rims; the rest is darkness
+_PROFILE = 0.00025 * np.arange(-24, 25)  # metres across a rim
+_THINNEST, _THICKEST = 0.0008, 0.007  # metres of a rim
+_BLUR = 1.5  # pixels, full width at half maximum: of a camera with the reduction of its picture
+_CLEARANCE = 0.001  # metres between frame and skin
+_TINT, _DARK, _SEEN = 0.05, 0.9, 0.5  # opacity of clear and of dark lenses, and between them
+
+
+@dataclass(frozen=True)
+class GlassesView:
+    """One photo's evidence: ``rims`` (H, W) float32 in [0, 1], and the photo's linear light, labels and light;
+    ``pixel`` metres."""
+
+    camera: Camera
+    pixel: float
+    rims: np.ndarray
+    linear: np.ndarray
+    labels: np.ndarray
+    light: np.ndarray
+
+
+@dataclass(frozen=True)
+class Glasses:
+    """A person's glasses.
+
+    Attributes
+    ----------
+    shape : single numbers. seat : of one head. frame_colour, lens_colour : (3,) linear. lens_opacity : 0 to 1.
+    apart : (P,) metres, mean distance in each photo of its own rims from those of all, empty with one photo.
+    """
+
+    shape: GlassesShape
+    seat: GlassesSeat
+    frame_colour: np.ndarray
+    lens_colour: np.ndarray
+    lens_opacity: float
+    apart: np.ndarray
+
+
+def seat_of(template: Template, neutral: np.ndarray) -> GlassesSeat:
+    """Where glasses sit on neutral vertices (V, 3)."""
+    marks = template.landmarks68.positions(neutral)
+    eyes = np.stack([marks[42:48].mean(0), marks[36:42].mean(0)])
+    ears = neutral[ear_vertices()[[0, 3]]] - [0.0, _BESIDE, _BESIDE]
+    return GlassesSeat(*(torch.from_numpy(np.float32(one))[None] for one in (eyes, marks[27], ears)), torch.ones(1))
+
+
+def glasses_view(pixels: np.ndarray, labels: np.ndarray, camera: Camera, light: np.ndarray) -> GlassesView:
+    """The evidence of a photo (H, W, 3) uint8 sRGB of someone with glasses. labels : (H, W). light : (9, 3)."""
+    density = camera.intrinsics[0, 0] / np.linalg.norm(camera.centre())  # pixels per metre
+    camera = camera.scaled(min(1.0, 1.0 / (_STEP * density)))
+    pixel = max(1.0 / density, _STEP)
+    linear = linear_from_srgb(cv2.resize(pixels, camera.size, interpolation=cv2.INTER_AREA))
+    labels = cv2.resize(labels, camera.size, interpolation=cv2.INTER_NEAREST)
+    log = np.log(np.maximum(linear @ np.array(LUMINANCE, np.float32), 1e-2))
+    worn = (labels == FaceClass.GLASSES).astype(np.float32)
+    around = disc(max(round(_THICKEST / pixel), 1))
+    dark = cv2.morphologyEx(cv2.GaussianBlur(log, (0, 0), _STEP / pixel), cv2.MORPH_BLACKHAT, around)
+    clear = np.minimum(dark / max(float(np.quantile(dark[worn > 0], 0.9)), 1e-3), 1.0)
+    worn = cv2.GaussianBlur(worn, (0, 0), 2 * _STEP / pixel)
+    return GlassesView(camera, pixel, worn * (_LABEL + (1 - _LABEL) * clear), linear, labels, light)
+
+
+@dataclass(frozen=True)
+class FoundGlasses:
+    """``glasses`` : None where fewer than half of the photos show any, or none are wanted. ``probability`` : that they
+    are worn, the photos' mean."""
+
+    glasses: Glasses | None
+    probability: float
+
+    def to_report(self) -> dict[str, object]:
+        """Entry for the report."""
+        entry: dict[str, object] = {"worn": self.glasses is not None, "probability": round(self.probability, 3)}
+        if self.glasses is not None:
+            entry["eyes_seen"] = self.glasses.lens_opacity < _SEEN
+            entry["rims_apart_mm"] = (1000 * self.glasses.apart).round(2).tolist()
+        return entry
+
+
+def find_glasses(
+    worn: Sequence[float], views: Sequence[GlassesView], seat: GlassesSeat, head: np.ndarray
+) -> FoundGlasses:
+    """The glasses of all views, on a head's neutral vertices (V, 3). worn : each photo's probability."""
+    probability = float(np.mean(worn))
+    if not views or np.mean(np.array(worn) > _SEEN) < _SEEN:
+        return FoundGlasses(None, probability)
+    middle = _fit(views, seat, _USUAL, _DEVIATION)
+    still = replace(_DEVIATION, distance=0.0, tilt=0.0, wrap=0.0)  # one photo does not show depth
+    own = [_fit([view], seat, middle, still) for view in views] if len(views) > 1 else []
+    apart = np.array([_apart(view, seat, middle, one) for view, one in zip(views, own, strict=False)])
+    shape = _with_rims(middle, seat, views)
+    opacity, lens = _lens(shape, seat, views)
+    frame = _albedo([_across(middle, seat, view, view.linear, np.zeros(1)) for view in views], views)
+    return FoundGlasses(Glasses(_clear_of_face(shape, seat, head), seat, frame, lens, opacity, apart), probability)
+
+
+def _apart(view: GlassesView, seat: GlassesSeat, *shapes: GlassesShape) -> float:
+    """Mean distance in metres of two shapes' rims in a view."""
+    one, other = (view.camera.project(_rims(_batch(shape, seat), seat, (0.0,)))[..., :2] for shape in shapes)
+    return float(np.linalg.norm(one - other, axis=-1).mean() * view.pixel)
+
+
+def _batch(shape: GlassesShape, seat: GlassesSeat) -> GlassesShape:
+    """Single numbers as a batch of one."""
+    return GlassesShape(*(torch.full_like(seat.scale, getattr(shape, one.name)) for one in fields(shape)))
+
+
+def _rims(shape: GlassesShape, seat: GlassesSeat, grow: Sequence[float]) -> np.ndarray:
+    """(N, G, 2, OUTLINE, 3) points of both outlines, grown by metres (G,)."""
+    lines = [outline(shape, torch.full((len(shape.width), OUTLINE + 1), float(one)))[:, :-1] for one in grow]
+    placed = [[seat.place(shape, flat, torch.zeros(1), side) for side in (0, 1)] for flat in lines]
+    return torch.stack([torch.stack(sides, 1) for sides in placed], 1).numpy().astype(np.float64)
+
+
+def _fit(views: Sequence[GlassesView], seat: GlassesSeat, usual: GlassesShape, deviation: GlassesShape) -> GlassesShape:
+    """The shape whose rims stand out most in the views, by the cross-entropy method (Rubinstein 1999)."""
+    names = [one.name for one in fields(usual)]
+    centre, spread = (np.array([getattr(one, name) for name in names]) for one in (usual, deviation))
+    free = spread > 0
+    many = GlassesSeat(
+        *(getattr(seat, one.name).expand(_POPULATION, *getattr(seat, one.name).shape[1:]) for one in fields(seat))
+    )
+    random, mean = np.random.default_rng(0), centre
+    for blur in _BLURS:
+        beside = _BESIDE + blur
+        maps = [cv2.GaussianBlur(view.rims, (0, 0), blur / view.pixel) if blur else view.rims for view in views]
+        width = spread if blur else 0.5 * spread
+        for _ in range(_GENERATIONS):
+            drawn = mean + width * random.standard_normal((_POPULATION, len(names)))
+            points = _rims(
+                GlassesShape(*torch.from_numpy(drawn.astype(np.float32)).unbind(1)), many, (0.0, -beside, beside)
+            )
+            score = -_PRIOR * (((drawn - centre)[:, free] / spread[free]) ** 2).sum(1)
+            for view, rims in zip(views, maps, strict=True):
+                pixels = view.camera.project(points)[..., :2]
+                there = sample_image(rims, pixels.reshape(-1, 2)).reshape(pixels.shape[:-1]).mean((2, 3))
+                score += (there[:, 0] - there[:, 1:].mean(1)) / len(views)
+            best = drawn[np.argsort(-score)[:_ELITE]]
+            mean, width = best.mean(0), best.std(0)
+    return GlassesShape(*mean.tolist())
+
+
+def _across(
+    shape: GlassesShape, seat: GlassesSeat, view: GlassesView, image: np.ndarray, grow: np.ndarray
+) -> np.ndarray:
+    """(G, 2, OUTLINE, ...) samples of an image beside both outlines."""
+    pixels = view.camera.project(_rims(_batch(shape, seat), seat, grow)[0])[..., :2]
+    return sample_image(image, pixels.reshape(-1, 2)).reshape(*pixels.shape[:-1], *image.shape[2:])
+
+
+def _with_rims(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> GlassesShape:
+    """The shape with the thickness of its rims, above and below, and its outline inside of them."""
+    widths = []
+    for view in views:
+        log = np.log(np.maximum(view.linear @ np.array(LUMINANCE, np.float32), 1e-2))
+        across = _across(shape, seat, view, log, _PROFILE).reshape(len(_PROFILE), 2, OUTLINE)
+        skin = np.median(across[np.abs(_PROFILE) > _BESIDE], 0)
+        depth = np.clip(skin - across, 0.0, None)
+        step, near = _PROFILE[1] - _PROFILE[0], np.abs(_PROFILE) < 0.5 * _BESIDE
+        wide = (depth > 0.5 * depth[near].max(0)).sum(0) * step
+        sharp = np.sqrt(np.maximum(wide**2 - (_BLUR * view.pixel) ** 2, 0.0))
+        widths.append([np.median(sharp[:, 1 : OUTLINE // 2]), np.median(sharp[:, OUTLINE // 2 + 1 :])])
+    rim, below = np.clip(np.median(widths, 0), _THINNEST, _THICKEST).tolist()
+    thick = 0.5 * (rim + below)
+    return replace(
+        shape, rim=rim, rim_below=below, width=shape.width - thick, height=shape.height - thick, bridge_thickness=thick,
+        depth=max(thick, 2 * _THINNEST), temple=max(thick, 2 * _THINNEST),
+    )  # fmt: skip
+
+
+def _albedo(samples: Sequence[np.ndarray], views: Sequence[GlassesView]) -> np.ndarray:
+    """(3,) median of linear samples (..., 3) of each view under its light, as of a surface that faces forwards."""
+    lit = (np.maximum(shade(np.array([0.0, 0.0, 1.0]), view.light), 1e-2) for view in views)
+    each = [np.median(one.reshape(-1, 3), 0) / light for one, light in zip(samples, lit, strict=True)]
+    return np.clip(np.median(each, 0), 0.0, 1.0)
+
+
+def _lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> tuple[float, np.ndarray]:
+    """Opacity and colour (3,) of the lenses: dark ones are labelled all over."""
+    inside = -shape.height * np.array([0.3, 0.4])
+    labels = [
+        _across(shape, seat, view, (view.labels == FaceClass.GLASSES).astype(np.float32), inside) for view in views
+    ]
+    if np.mean(labels) < _SEEN:
+        return _TINT, np.ones(3)
+    return _DARK, _albedo([_across(shape, seat, view, view.linear, inside) for view in views], views)
+
+
+def _clear_of_face(shape: GlassesShape, seat: GlassesSeat, head: np.ndarray) -> GlassesShape:
+    """The shape moved forwards until nine tenths of its rims are before the skin."""
+    points = _rims(_batch(shape, seat), seat, (0.5 * shape.rim,))[0].reshape(-1, 3)
+    front = head[head[:, 2] > seat.eyes[..., 2].min().item() - 0.03]
+    near = cKDTree(front[:, :2]).query(points[:, :2], k=3)[1]
+    into = front[near, 2].max(1) - points[:, 2] + 0.5 * shape.depth + _CLEARANCE
+    return replace(shape, distance=shape.distance + max(float(np.quantile(into, 0.9)), 0.0))
+
+
+def glasses_mesh(
+    glasses: Glasses, head: np.ndarray
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Vertices (V, 3) float32, metres, and quads (F, 4) int32 of the frame and of the lenses.
+
+    head : (V, 3) vertices of the head without ears, which the temples pass.
+    """
+    seat, shape = glasses.seat, _batch(glasses.shape, glasses.seat)
+    tree = cKDTree(head[:, 1:])
+
+    def clear(path: Tensor) -> Tensor:
+        path = path.clone()
+        for point in path[0]:
+            beside = head[tree.query_ball_point(point[1:], 2 * _BESIDE), 0] * float(point[0].sign())
+            wide = max(float(beside.max(initial=0.0)) + _CLEARANCE, float(point[0].abs()))
+            point[0] = point[0].sign() * wide
+        return path
+
+    rims, temples, bridge = frame_grids(shape, seat, clear)
+    pieces = [_closed(rim[0, :-1, :-1].numpy(), True) for rim in rims]
+    pieces += [_closed(one[0][0, :, :-1].numpy(), False) for one in (*temples, bridge)]
+    flat = outline(shape, torch.zeros(1, OUTLINE + 1))[0, :-1]
+    half = OUTLINE // 2
+    share = torch.linspace(0, 1, 9)[:, None, None]
+    sheet = flat[:half] + share * (flat.flip(0)[:half] - flat[:half])  # (9, half, 2) quads between two halves
+    lenses = []
+    for side in (0, 1):
+        points = seat.place(shape, sheet[None], torch.zeros(1), side)[0].numpy()
+        quads = _grid_quads(np.arange(points[..., 0].size).reshape(points.shape[:2]))
+        lenses.append((points.reshape(-1, 3), quads if side else quads[:, ::-1]))
+    return _joined(pieces), _joined(lenses)
+
+
+Mesh = tuple[np.ndarray, np.ndarray]
+
+
+def _grid_quads(index: np.ndarray) -> np.ndarray:
+    """(F, 4) quads of a grid of indices."""
+    return np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
+
+
+def _closed(grid: np.ndarray, ring: bool) -> Mesh:
+    """A closed surface of a grid (R, C, 3) whose columns go round, and its rows too (``ring``), else with caps."""
+    index = np.arange(grid[..., 0].size).reshape(grid.shape[:2])
+    around = np.concatenate([index, index[:, :1]], 1)
+    around = np.concatenate([around, around[:1]]) if ring else around
+    quads = _grid_quads(around)
+    points = grid.reshape(-1, 3)
+    if not ring:
+        quads = np.concatenate([quads, index[:1], index[-1:, ::-1]])
+    a, b, c, d = (points[quads[:, k]] - points.mean(0) for k in range(4))
+    outwards = (np.cross(c - a, d - b) * (a + b + c + d)).sum()
+    return points, quads if outwards > 0 else quads[:, ::-1]
+
+
+def _joined(pieces: Sequence[Mesh]) -> Mesh:
+    starts = np.cumsum([0, *(len(points) for points, _ in pieces)])
+    quads = [own + start for (_, own), start in zip(pieces, starts, strict=False)]
+    return np.concatenate([points for points, _ in pieces]).astype(np.float32), np.concatenate(quads).astype(np.int32)
