@@ -7,11 +7,12 @@ procedural nodes, vertex attributes and refraction have no words in glTF and FBX
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
 
+from ..protocol.names import GLASSES
 from ..scene import tags
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
@@ -55,6 +56,8 @@ SURFACES: Mapping[str, Surface] = {
     "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12, transmission=1.0, ior=1.376),
     "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12, transmission=1.0, ior=1.336),
     "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
+    "frame": Surface(0.3, None),
+    "lens": Surface(0.05, None),
     HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
 }
 COAT_ROUGHNESS = 0.02
@@ -96,6 +99,9 @@ class ExportMaterials:
 
     def _material(self, look: str, part: bpy.types.Object) -> bpy.types.Material:
         surface, material = SURFACES[look], new_material("export")
+        own = part.active_material
+        if part.get(tags.PART) in GLASSES and own is not None:
+            surface = replace(surface, colour=tuple(own.diffuse_color[:3]), opacity=own.diffuse_color[3])
         material.name = look
         tree = material.node_tree
         nodes = tree.nodes

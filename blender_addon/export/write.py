@@ -19,7 +19,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ..errors import AddonError
-from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, PART_NAMES
+from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene import tags
@@ -205,11 +205,12 @@ ONE_MESH_PARTS: tuple[str, ...] = tuple(name for name in PART_NAMES if name != "
 
 
 def export_parts(collection: bpy.types.Collection, simple_eyes: bool = False) -> list[bpy.types.Object]:
-    """The objects of a head that are exported, head first; cards of hair last. ``simple_eyes`` : the eyeballs alone."""
+    """The objects of a head that are exported, head first; glasses that are taken off are not, and cards of hair come
+    last. ``simple_eyes`` : the eyeballs alone."""
     left_out = EYE_PART_NAMES if simple_eyes else ()
     objects = [tags.part_object(collection, name) for name in ALL_PART_NAMES if name not in left_out]
     objects.append(tags.hair_object(collection, "MESH"))
-    return [obj for obj in objects if obj is not None]
+    return [obj for obj in objects if obj is not None and not (obj.get(tags.PART) in GLASSES and obj.hide_render)]
 
 
 def weighted_copy(obj: bpy.types.Object, places: RigPlaces) -> bpy.types.Object:

@@ -11,7 +11,9 @@ EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", 
 """Further parts of heads with close-up eyes."""
 BUST = "bust"
 """Neck and shoulders, if requested for the head."""
-ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, BUST)
+GLASSES = ("glasses", "lenses")
+"""Frame and lenses, if the person wears glasses."""
+ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, *GLASSES, BUST)
 
 ARKIT_NAMES: frozenset[str] = frozenset(ARKIT_ORDER)
 """The 52 shape keys of a head; a result states their order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..errors import AddonError
 from ..shared import message
 from ..shared.options import ONLY
 from .buffers import NamedBuffers, checked_field, malformed
-from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, LASHES, PART_NAMES
+from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, GLASSES, LASHES, PART_NAMES
 
 MOST_GROUPS = 64
 DETAIL_PIXELS_A_SIDE = 8192
@@ -225,6 +225,15 @@ def decode_lashes(named: NamedBuffers, entry: Mapping[str, Any], count: int) -> 
     return ResultLashes(picture, **named.entry(entry, message.LASHES, "its lashes", V=count))
 
 
+def decode_looks(entry: Mapping[str, Any]) -> Mapping[str, tuple[float, ...]]:
+    """Check the colours of ``glasses``. Raises ``AddonError`` ``malformed``."""
+    colours = [checked_field(entry, name, list) for name in ("frame_colour", "lens_colour")]
+    opacity = checked_field(entry, "lens_opacity", float)
+    if not all(len(one) == 3 and all(_is_number(x) and 0 <= x <= 1 for x in one) for one in (*colours, [opacity] * 3)):
+        raise malformed("the colours of its glasses are not from 0 to 1")
+    return dict(zip(GLASSES, ((*colours[0], 1.0), (*colours[1], opacity)), strict=True))
+
+
 EYEBALLS = ("eye_left", "eye_right")
 MOST_PHOTOS = 256
 MOST_PIXELS_A_SIDE = 16_384
@@ -293,7 +302,7 @@ class HeadResult:
     Attributes
     ----------
     arkit_names : the 52 names in the result's order.
-    parts : in the order of ``PART_NAMES``, then ``EYE_PART_NAMES``, then ``BUST`` if requested.
+    parts : in the order of ``PART_NAMES``, then ``EYE_PART_NAMES``, ``GLASSES`` if worn, ``BUST`` if requested.
     albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) if
         the job asked for the geometry only: then the existing albedo, hair and relief stay.
     photos : the used ones, best first.
@@ -306,6 +315,7 @@ class HeadResult:
     detail : relief of the skin; None if there is none.
     portrait_png : PNG file, the head from the front, for lists of heads; None where an earlier one stays.
     lashes : single hairs; None without an albedo, and where the part ``lashes`` has no strips.
+    looks : linear colour and opacity of ``GLASSES``; empty without glasses.
     only : what alone is new, one of ``ONLY``; "" also from backends that do not say it of a shape.
     token : of the job that made it.
     """
@@ -324,6 +334,7 @@ class HeadResult:
     detail: ResultDetail | None = None
     portrait_png: bytes | None = None
     lashes: ResultLashes | None = None
+    looks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     only: str = ""
     token: str = ""
 
@@ -372,6 +383,13 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     if tuple(part.name for part in more) != EYE_PART_NAMES:
         raise malformed("what its eyes have is not " + ", ".join(EYE_PART_NAMES))
     parts += more
+    looks: Mapping[str, tuple[float, ...]] = {}
+    if header.get("glasses") is not None:
+        entry = checked_field(header, "glasses", dict)
+        worn = tuple(_part(named, part, arkit_names) for part in checked_field(entry, "parts", list))
+        if tuple(part.name for part in worn) != GLASSES:
+            raise malformed("its glasses are not " + ", ".join(GLASSES))
+        parts, looks = parts + worn, decode_looks(entry)
     if header.get("bust") is not None:
         parts += (_part(named, checked_field(header, "bust", dict), arkit_names),)
         if parts[-1].name != BUST:
@@ -395,7 +413,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
     only = header["only"] if header.get("only") in ONLY else ""
-    more = (eyes, *of_head.values(), hair, cards, detail, portrait, lashes, only, str(header.get("token", "")))
+    more = (eyes, *of_head.values(), hair, cards, detail, portrait, lashes, looks, only, str(header.get("token", "")))
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
-from ..protocol.names import ALL_PART_NAMES, BUST, HEAD_POINTS, LANDMARKS
+from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES, HEAD_POINTS, LANDMARKS
 from ..shared.names import HANDLES
 from ..shared.options import TEXTURE_REGIONS
 from ..shared.similarity import LocalMotion, Similarity, fit_similarity
@@ -460,6 +460,9 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
             moved = eyes[part[7:]].apply(points) - points
         elif (numbers < 0).all():
             moved = own[_skin_vertices(obj.data, points, rest)]
+            if part in GLASSES:  # both move with the frame, rigidly
+                eyes.setdefault("glasses", fit_similarity(points, points + moved))
+                moved = eyes["glasses"].apply(points) - points
         if part == "head" or part in LID_ATTACHED_PARTS:
             scales = lids if part == "head" else lids[_skin_vertices(obj.data, points, rest)]
             move_basis(obj.data, moved.astype(np.float32), scales / key_scales(obj.data))

@@ -15,7 +15,7 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..errors import AddonError
-from ..protocol.names import ALL_PART_NAMES, BUST
+from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
@@ -44,6 +44,7 @@ from .materials import (
     packed_image,
     replace_packed,
     show_cards_in_solid,
+    tint,
 )
 from .meshes import (
     add_keys,
@@ -348,8 +349,9 @@ class _Build:
             yield self._make_collection
         for part in self.result.parts:
             yield from self._part_steps(part)
-        if not self.new and all(part.name != BUST for part in self.result.parts):
-            yield lambda: remove_part(self.collection(), BUST)
+        gone = set() if self.new else {BUST, *GLASSES}.difference(part.name for part in self.result.parts)
+        for name in gone if not self.result.geometry_only else gone & {BUST}:
+            yield lambda name=name: remove_part(self.collection(), name)
         yield lambda: put_own_maps(self.object_of, self.result)
         yield lambda: put_skin_values(self.object_of, self.result)
         if not self.result.geometry_only:
@@ -492,6 +494,8 @@ class _Build:
                 if material is None:
                     material = material_for_part(part.name, pictures, made)
                     material[tags.HEAD_ID] = self.head_id
+                    if part.name in self.result.looks:
+                        tint(material, self.result.looks[part.name])
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
                 if material.diffuse_color[3] < 1.0:

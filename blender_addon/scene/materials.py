@@ -114,7 +114,7 @@ EYE_PICTURE, LASH_PICTURE = "Eyes", "Lashes"
 LOOKS: Mapping[str, str] = {
     "head": "skin", BUST: "skin", "eye_left": "eyes", "eye_right": "eyes", "teeth_upper": "teeth",
     "teeth_lower": "teeth", "tongue": "tongue", LASHES: "lashes", "cornea_left": "cornea", "cornea_right": "cornea",
-    "tear_lines": "tears", "caruncles": "caruncles",
+    "tear_lines": "tears", "caruncles": "caruncles", "glasses": "frame", "lenses": "lens",
 }  # fmt: skip
 """File of a part's material among the node trees."""
 
@@ -140,6 +140,13 @@ def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.typ
         made[look] = new_material(look)
         _fill(made[look], pictures)
     return made[look]
+
+
+def tint(material: bpy.types.Material, look: Sequence[float]) -> None:
+    """Give a material of glasses its linear colour and opacity (4,)."""
+    shader = material.node_tree.nodes["Principled BSDF"].inputs
+    shader["Base Color"].default_value, shader["Alpha"].default_value = (*look[:3], 1.0), look[3]
+    material.diffuse_color = look
 
 
 def skin_look_material(albedo: bpy.types.Image, uv_map: str, finer: float) -> bpy.types.Material:

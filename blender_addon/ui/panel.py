@@ -13,6 +13,7 @@ from ..errors import AddonError
 from ..identity import PACKAGE
 from ..operators.photos import AddPhotos
 from ..operators.reconstruct import ALL_PHOTOS
+from ..protocol.names import GLASSES
 from ..runner import JobView, Phase
 from ..scene import cameras, corrections, tags
 from ..scene.expressions import LOCK
@@ -133,7 +134,7 @@ class OptionsPanel(SidebarPanel, bpy.types.Panel):
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        looks = ("texture_size", "hair", "hair_style", "facial_hair", "brows", "bust")
+        looks = ("texture_size", "hair", "hair_style", "facial_hair", "brows", "glasses", "bust")
         for name in (*looks, "typical_lines", "face_model", "symmetry", "average", "place"):
             column.prop(settings, name)
 
@@ -197,6 +198,8 @@ class FeaturesPanel(_OfHead, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         column, wished = self.layout.column(align=True), tags.active_head(context).likeness
+        if tags.part_object(wished.id_data, GLASSES[0]) is not None:
+            column.prop(wished, "glasses_on")
         for name in SHAPE_SLIDERS:
             column.prop(wished, name, slider=True)
 

@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ..protocol.names import GLASSES
 from ..scene import corrections, tags
 from ..scene.hair import move_hair, shape_hair, show_guides_alone, show_hairs
 from ..session import session
@@ -103,6 +104,11 @@ def _part(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
     session().ask("hair", wished.id_data)
 
 
+def _wear(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    for obj in filter(None, (tags.part_object(wished.id_data, name) for name in GLASSES)):
+        obj.hide_viewport = obj.hide_render = not wished.glasses_on
+
+
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
@@ -112,6 +118,7 @@ class LikenessHead(bpy.types.PropertyGroup):
     parting: option_property("parting", update=_part)
     parting_place: option_property("parting_place", subtype="DISTANCE", unit="LENGTH", update=_part)
     look: option_property("look")
+    glasses_on: BoolProperty(name="Glasses", description="The head wears its glasses", default=True, update=_wear)
     make_up: option_property("make_up", update=_paint)
     delighting: option_property("delighting", update=_paint)
     mirror: option_property("mirror")
@@ -243,6 +250,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
     bust: option_property("bust")
     hair: option_property("hair")
     hair_style: option_property("hair_style")
+    glasses: option_property("glasses")
     facial_hair: option_property("facial_hair")
     brows: option_property("brows")
     typical_lines: option_property("typical_lines")

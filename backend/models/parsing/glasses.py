@@ -160,12 +160,14 @@ _POPULATION, _ELITE, _GENERATIONS = 256, 32, 16
 _BLURS = (0.004, 0.0)  # metres: first where rims are about, then where exactly
 _PRIOR = 0.005
 """Of the contrast in [0, 1], per squared standard deviation."""
+_FARTHEST = 3.0  # standard deviations
+_OTHER_PAIR = 0.004  # metres apart from which rims are those of another pair
 _BESIDE = 0.0035  # metres from a rim to the skin that it is compared with
 _STEP = 0.0006  # metres: pixels of the evidence; rims are 1 to 5 mm thick
 _LABEL = 0.2  # share of the evidence that is the label alone, which is thicker than rims; the rest is darkness
 _PROFILE = 0.00025 * np.arange(-24, 25)  # metres across a rim
 _THINNEST, _THICKEST = 0.0008, 0.007  # metres of a rim
-_BLUR = 1.5  # pixels, full width at half maximum: of a camera with the reduction of its picture
+_BLUR = 1.0  # pixels: width of a camera's blur
 _CLEARANCE = 0.001  # metres between frame and skin
 _TINT, _DARK, _SEEN = 0.05, 0.9, 0.5  # opacity of clear and of dark lenses, and between them
 
@@ -249,14 +251,27 @@ def find_glasses(
     probability = float(np.mean(worn))
     if not views or np.mean(np.array(worn) > _SEEN) < _SEEN:
         return FoundGlasses(None, probability)
+    middle, apart = _fit_all(views, seat)
+    alike = apart <= max(_OTHER_PAIR, float(np.median(apart))) if len(views) > 1 else np.ones(1, bool)
+    if not alike.all():  # people own several pairs
+        views = [view for view, same in zip(views, alike, strict=True) if same]
+        middle = _fit_all(views, seat)[0]
+    shape, blurred = _with_rims(middle, seat, views)
+    opacity, lens = _lens(shape, seat, views)
+    frame, skin = (
+        _albedo([_across(middle, seat, view, view.linear, offsets) for view in views], views)
+        for offsets in (np.zeros(1), np.array([-2.0, 2.0]) * _BESIDE)
+    )
+    frame = skin * (frame / skin) ** blurred  # as dark as rims that a camera has blurred must be
+    return FoundGlasses(Glasses(_clear_of_face(shape, seat, head), seat, frame, lens, opacity, apart), probability)
+
+
+def _fit_all(views: Sequence[GlassesView], seat: GlassesSeat) -> tuple[GlassesShape, np.ndarray]:
+    """The shape of all views, and (P,) metres of ``Glasses.apart``."""
     middle = _fit(views, seat, _USUAL, _DEVIATION)
     still = replace(_DEVIATION, distance=0.0, tilt=0.0, wrap=0.0)  # one photo does not show depth
     own = [_fit([view], seat, middle, still) for view in views] if len(views) > 1 else []
-    apart = np.array([_apart(view, seat, middle, one) for view, one in zip(views, own, strict=False)])
-    shape = _with_rims(middle, seat, views)
-    opacity, lens = _lens(shape, seat, views)
-    frame = _albedo([_across(middle, seat, view, view.linear, np.zeros(1)) for view in views], views)
-    return FoundGlasses(Glasses(_clear_of_face(shape, seat, head), seat, frame, lens, opacity, apart), probability)
+    return middle, np.array([_apart(view, seat, middle, one) for view, one in zip(views, own, strict=False)])
 
 
 def _apart(view: GlassesView, seat: GlassesSeat, *shapes: GlassesShape) -> float:
@@ -292,6 +307,7 @@ def _fit(views: Sequence[GlassesView], seat: GlassesSeat, usual: GlassesShape, d
         width = spread if blur else 0.5 * spread
         for _ in range(_GENERATIONS):
             drawn = mean + width * random.standard_normal((_POPULATION, len(names)))
+            drawn = np.clip(drawn, centre - _FARTHEST * spread, centre + _FARTHEST * spread)
             points = _rims(
                 GlassesShape(*torch.from_numpy(drawn.astype(np.float32)).unbind(1)), many, (0.0, -beside, beside)
             )
@@ -313,31 +329,32 @@ def _across(
     return sample_image(image, pixels.reshape(-1, 2)).reshape(*pixels.shape[:-1], *image.shape[2:])
 
 
-def _with_rims(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> GlassesShape:
-    """The shape with the thickness of its rims, above and below, and its outline inside of them."""
-    widths = []
+def _with_rims(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> tuple[GlassesShape, float]:
+    """The shape with rims as thick as above and below, its outline inside of them; and how many times as thick
+    they look."""
+    widths, seen = [], []
     for view in views:
         log = np.log(np.maximum(view.linear @ np.array(LUMINANCE, np.float32), 1e-2))
         across = _across(shape, seat, view, log, _PROFILE).reshape(len(_PROFILE), 2, OUTLINE)
         skin = np.median(across[np.abs(_PROFILE) > _BESIDE], 0)
         depth = np.clip(skin - across, 0.0, None)
-        step, near = _PROFILE[1] - _PROFILE[0], np.abs(_PROFILE) < 0.5 * _BESIDE
-        wide = (depth > 0.5 * depth[near].max(0)).sum(0) * step
+        step, near = _PROFILE[1] - _PROFILE[0], np.abs(_PROFILE) < _BESIDE
+        wide = depth[near].sum(0) * step / np.maximum(depth[near].max(0), 1e-3)
         sharp = np.sqrt(np.maximum(wide**2 - (_BLUR * view.pixel) ** 2, 0.0))
+        seen.append(float(np.median(wide)))
         widths.append([np.median(sharp[:, 1 : OUTLINE // 2]), np.median(sharp[:, OUTLINE // 2 + 1 :])])
     rim, below = np.clip(np.median(widths, 0), _THINNEST, _THICKEST).tolist()
     thick = 0.5 * (rim + below)
-    return replace(
-        shape, rim=rim, rim_below=below, width=shape.width - thick, height=shape.height - thick, bridge_thickness=thick,
-        depth=max(thick, 2 * _THINNEST), temple=max(thick, 2 * _THINNEST),
-    )  # fmt: skip
+    rims = {"rim": rim, "rim_below": below, "bridge_thickness": thick, "depth": max(thick, 2 * _THINNEST)}
+    inner = {"width": shape.width - thick, "height": shape.height - thick, "temple": 2 * thick}
+    return replace(shape, **rims, **inner), float(np.clip(np.median(seen) / thick, 1.0, 2.0))
 
 
 def _albedo(samples: Sequence[np.ndarray], views: Sequence[GlassesView]) -> np.ndarray:
     """(3,) median of linear samples (..., 3) of each view under its light, as of a surface that faces forwards."""
     lit = (np.maximum(shade(np.array([0.0, 0.0, 1.0]), view.light), 1e-2) for view in views)
     each = [np.median(one.reshape(-1, 3), 0) / light for one, light in zip(samples, lit, strict=True)]
-    return np.clip(np.median(each, 0), 0.0, 1.0)
+    return np.clip(np.median(each, 0), 1e-3, 1.0)
 
 
 def _lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> tuple[float, np.ndarray]:
@@ -347,7 +364,7 @@ def _lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) 
         _across(shape, seat, view, (view.labels == FaceClass.GLASSES).astype(np.float32), inside) for view in views
     ]
     if np.mean(labels) < _SEEN:
-        return _TINT, np.ones(3)
+        return _TINT, np.zeros(3)
     return _DARK, _albedo([_across(shape, seat, view, view.linear, inside) for view in views], views)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_fill_holes
 
 from backend.exchange.asset_mesh import neutral_light, portrait_camera
 from backend.geometry.template import load_template, triangles_from_quads
@@ -23,7 +24,7 @@ from backend.rendering.render import render_linear
 
 SKIN, FRAME = (0.5, 0.3, 0.22), (0.03, 0.04, 0.12)
 WORN = replace(
-    _USUAL, width=0.056, height=0.042, power=3.4, low=0.006, tilt=0.16, rim=0.004, rim_below=0.003, temple=0.004, depth=0.003
+    _USUAL, width=0.056, height=0.042, power=3.4, low=0.006, distance=0.025, rim=0.004, rim_below=0.003, temple=0.004
 )
 
 
@@ -42,7 +43,10 @@ def _view(shape: GlassesShape, yaw: float, spread: float = 0.0) -> GlassesView:
     for thicker in (0.0, spread):
         thick = replace(shape, rim=shape.rim + thicker, rim_below=shape.rim_below + thicker)
         (points, quads), _ = glasses_mesh(Glasses(thick, seat, np.zeros(3), np.zeros(3), 0.0, np.zeros(0)), head)
-        both, all_faces = np.concatenate([head, points]), np.concatenate([faces, triangles_from_quads(quads) + len(head)])
+        both, all_faces = (
+            np.concatenate([head, points]),
+            np.concatenate([faces, triangles_from_quads(quads) + len(head)]),
+        )
         colours = np.concatenate([np.tile(SKIN, (len(head), 1)), np.tile(FRAME, (len(points), 1))])
         pictures.append(render_linear(both, all_faces, camera, colors=colours, light=light))
         mask = render_linear(both, all_faces, camera, colors=(colours == FRAME).astype(np.float32)).color[..., 0] > 0.5
@@ -53,14 +57,50 @@ def _view(shape: GlassesShape, yaw: float, spread: float = 0.0) -> GlassesView:
 
 def test_drawn_glasses_are_found_again():
     template, head = load_template(), _head()
-    found = find_glasses([_view(WORN, yaw, 0.002) for yaw in (-25.0, 5.0, 35.0)], seat_of(template, template.vertices), head)
-    print(found)
-    for name, most in {"width": 0.002, "height": 0.002, "low": 0.0015, "rim": 0.0013, "rim_below": 0.0013, "spread": 0.0015}.items():
-        assert getattr(found.shape, name) == pytest.approx(getattr(WORN, name), abs=most), name
-    assert found.apart.max() < 0.002
-    assert found.frame_colour == pytest.approx(FRAME, abs=0.05)
-    assert found.lens_opacity < 0.1
+    views = [_view(WORN, yaw, 0.002) for yaw in (-25.0, 5.0, 35.0)]
+    found = find_glasses([0.9, 0.8, 0.7, 0.2], views, seat_of(template, template.vertices), head)
+    assert found.to_report()["worn"] and found.to_report()["eyes_seen"] and found.probability == pytest.approx(0.65)
+    shape = found.glasses.shape
+    for name in ("width", "height", "low", "spread"):
+        assert getattr(shape, name) == pytest.approx(getattr(WORN, name), abs=0.002), name
+    assert (shape.rim, shape.rim_below) == pytest.approx((WORN.rim, WORN.rim_below), abs=0.001)
+    assert found.glasses.apart.max() < 0.002
+    assert found.glasses.frame_colour == pytest.approx(FRAME, abs=0.04)
 
 
-def test_frames_are_closed_and_clear_of_the_face():
-    pass
+def test_most_photos_must_show_them():
+    template, views = load_template(), [_view(WORN, 5.0, 0.002)]
+    seat = seat_of(template, template.vertices)
+    assert find_glasses([0.9, 0.1, 0.1], views, seat, _head()).glasses is None
+    assert find_glasses([0.9], [], seat, _head()).to_report() == {"worn": False, "probability": 0.9}
+
+
+def test_dark_lenses_hide_the_eyes():
+    template, view = load_template(), _view(WORN, 5.0, 0.002)
+    seat = seat_of(template, template.vertices)
+    lens = binary_fill_holes(view.labels == FaceClass.GLASSES)
+    dark = replace(
+        view,
+        labels=np.where(lens, FaceClass.GLASSES, view.labels).astype(np.uint8),
+        linear=np.where(lens[..., None], np.minimum(view.linear, 0.03), view.linear),
+    )
+    found = find_glasses([0.9], [dark], seat, _head())
+    assert not found.to_report()["eyes_seen"] and found.glasses.lens_colour.max() < 0.1
+
+
+def test_frame_and_lenses_are_quads_that_look_outwards_clear_of_the_face():
+    template, head = load_template(), _head()
+    seat = seat_of(template, template.vertices)
+    found = find_glasses([0.9], [_view(WORN, 5.0, 0.002)], seat, head).glasses
+    frame, lenses = glasses_mesh(found, head)
+    for points, quads in (frame, lenses):
+        assert quads.max() < len(points) and (np.sort(quads, 1)[:, 1:] > np.sort(quads, 1)[:, :-1]).all()
+    points, quads = frame
+    pairs = np.sort(np.stack([quads, np.roll(quads, -1, 1)], -1).reshape(-1, 2), 1)
+    assert (np.unique(pairs, axis=0, return_counts=True)[1] == 2).all()  # closed
+    a, b, c, d = (points[quads[:, k]] for k in range(4))
+    assert (np.cross(c - a, d - b) * (a + c)).sum() > 0
+    a, _, c, d = (lenses[0][lenses[1][:, k]] for k in range(4))
+    assert np.cross(c - a, d - lenses[0][lenses[1][:, 1]])[:, 2].min() > 0
+    ears = points[np.abs(points[:, 2] - head[:, 2].mean()) < 0.02]
+    assert np.abs(ears[:, 0]).min() > 0.06
