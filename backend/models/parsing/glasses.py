@@ -258,10 +258,9 @@ def find_glasses(
         middle = _fit_all(views, seat)[0]
     shape, blurred = _with_rims(middle, seat, views)
     opacity, lens = _lens(shape, seat, views)
-    frame, skin = (
-        _albedo([_across(middle, seat, view, view.linear, offsets) for view in views], views)
-        for offsets in (np.zeros(1), np.array([-2.0, 2.0]) * _BESIDE)
-    )
+    near, beside = _PROFILE[np.abs(_PROFILE) < 0.5 * _BESIDE], np.array([-2.0, 2.0]) * _BESIDE
+    frame = _albedo([_darkest(_across(middle, seat, view, view.linear, near)) for view in views], views)
+    skin = _albedo([_across(middle, seat, view, view.linear, beside) for view in views], views)
     frame = skin * (frame / skin) ** blurred  # as dark as rims that a camera has blurred must be
     return FoundGlasses(Glasses(_clear_of_face(shape, seat, head), seat, frame, lens, opacity, apart), probability)
 
@@ -348,6 +347,11 @@ def _with_rims(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesVi
     rims = {"rim": rim, "rim_below": below, "bridge_thickness": thick, "depth": max(thick, 2 * _THINNEST)}
     inner = {"width": shape.width - thick, "height": shape.height - thick, "temple": 2 * thick}
     return replace(shape, **rims, **inner), float(np.clip(np.median(seen) / thick, 1.0, 2.0))
+
+
+def _darkest(samples: np.ndarray) -> np.ndarray:
+    """(..., 3) the darkest of samples (G, ..., 3) across each point of a rim."""
+    return np.take_along_axis(samples, samples.sum(-1).argmin(0)[None, ..., None], 0)[0]
 
 
 def _albedo(samples: Sequence[np.ndarray], views: Sequence[GlassesView]) -> np.ndarray:
