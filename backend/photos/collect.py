@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-from scipy.special import expit
 
 from backend.errors import LikenessError
 from backend.models.landmarks import surface_landmarker
@@ -131,7 +130,7 @@ def collect(
             crop = crop_head(upright(again.pixels, candidate.turns), candidate.landmarks, options.max_crop_side)
         if candidate.accessories.decisions != accessories.decisions:
             candidate = _relabelled(candidate, crop, accessories, options.device)
-        worn = float(np.nan_to_num(expit(accessories.glasses)))
+        worn = float(np.nan_to_num(0.5 + 0.5 * np.tanh(accessories.glasses / 2)))
         return replace(_photo_face(names[candidate.photo], photo, candidate, crop, options), glasses=worn)
 
     voted = vote_over_photos([candidate.accessories for candidate in choice.used])

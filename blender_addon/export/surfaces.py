@@ -7,12 +7,11 @@ procedural nodes, vertex attributes and refraction have no words in glTF and FBX
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
-from ..protocol.names import GLASSES
 from ..scene import tags
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
@@ -29,16 +28,16 @@ HAIR = "hair"
 class Surface:
     """A part's surface, as in the backend's ``face.glb``.
 
-    ``picture`` : tag of the head's image, None for plain ``colour`` (linear light). ``opacity`` : of the whole part;
-    clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the picture has an
-    opacity. ``specular`` : level at normal incidence, 0.5 for 4 %. ``transmission``, ``ior``, ``coat`` : of glTF's
+    ``picture`` : tag of the head's image, None for plain ``colour`` (linear light; empty: the part's own). ``opacity`` :
+    of the whole part; clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the
+    picture has an opacity. ``specular`` : level at normal incidence, 0.5 for 4 %. ``transmission``, ``ior``, ``coat`` : of glTF's
     extensions; programs without them, and FBX, show the surface by the values before.
     """
 
     roughness: float
     picture: str | None = tags.ALBEDO
     uv_map: str = UV_HEAD
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    colour: tuple[float, ...] = (1.0, 1.0, 1.0)
     opacity: float = 1.0
     see_through: bool = False
     specular: float = 0.5
@@ -56,8 +55,8 @@ SURFACES: Mapping[str, Surface] = {
     "cornea": Surface(0.03, None, colour=(0.02, 0.02, 0.02), opacity=0.12, transmission=1.0, ior=1.376),
     "tears": Surface(0.05, None, colour=(0.5, 0.5, 0.5), opacity=0.12, transmission=1.0, ior=1.336),
     "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
-    "frame": Surface(0.3, None),
-    "lens": Surface(0.05, None),
+    "frame": Surface(0.3, None, colour=()),
+    "lens": Surface(0.05, None, colour=()),
     HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
 }
 COAT_ROUGHNESS = 0.02
@@ -100,14 +99,15 @@ class ExportMaterials:
     def _material(self, look: str, part: bpy.types.Object) -> bpy.types.Material:
         surface, material = SURFACES[look], new_material("export")
         own = part.active_material
-        if part.get(tags.PART) in GLASSES and own is not None:
-            surface = replace(surface, colour=tuple(own.diffuse_color[:3]), opacity=own.diffuse_color[3])
+        plain = (*(surface.colour or (1.0, 1.0, 1.0)), surface.opacity)
+        if own is not None and not surface.colour:
+            plain = tuple(own.diffuse_color)
         material.name = look
         tree = material.node_tree
         nodes = tree.nodes
         shader = nodes["Surface"].inputs
-        shader["Base Color"].default_value = (*surface.colour, 1.0)
-        shader["Roughness"].default_value, shader["Alpha"].default_value = surface.roughness, surface.opacity
+        shader["Base Color"].default_value = (*plain[:3], 1.0)
+        shader["Roughness"].default_value, shader["Alpha"].default_value = surface.roughness, plain[3]
         shader["Specular IOR Level"].default_value = surface.specular
         shader["Transmission Weight"].default_value, shader["IOR"].default_value = surface.transmission, surface.ior
         shader["Coat Weight"].default_value, shader["Coat Roughness"].default_value = surface.coat, COAT_ROUGHNESS
@@ -143,7 +143,7 @@ class ExportMaterials:
             colour = next(socket for socket in mixed["Tinted"].outputs if socket.enabled)
             tree.links.new(colour, shader["Base Color"])
             tree.links.new(mixed["Cut"].outputs[0], shader["Alpha"])
-        material.use_backface_culling = not surface.see_through and surface.opacity == 1.0  # glTF's one-sided
+        material.use_backface_culling = not surface.see_through and plain[3] == 1.0  # glTF's one-sided
         return material
 
     def _image(self, kind: str, pixels: np.ndarray) -> bpy.types.Image:

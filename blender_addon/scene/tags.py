@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import bpy
 
-from ..protocol.names import ARKIT_NAMES
+from ..protocol.names import ARKIT_NAMES, GLASSES
 
 HEAD_ID = "likeness_id"
 """On a head's collection: a random id. On its objects and images: the same id."""
@@ -130,6 +130,11 @@ def objects_of(
 def part_object(collection: bpy.types.Collection, part: str) -> bpy.types.Object | None:
     """A head's object for ``part``, None if it was deleted."""
     return _first(collection, lambda obj: obj.type == "MESH" and obj.get(PART) == part)
+
+
+def worn_glasses(collection: bpy.types.Collection) -> list[bpy.types.Object]:
+    """A head's frame and lenses, those that it has."""
+    return [obj for name in GLASSES if (obj := part_object(collection, name)) is not None]
 
 
 def hair_object(collection: bpy.types.Collection, kind: str) -> bpy.types.Object | None:

@@ -13,7 +13,6 @@ from ..errors import AddonError
 from ..identity import PACKAGE
 from ..operators.photos import AddPhotos
 from ..operators.reconstruct import ALL_PHOTOS
-from ..protocol.names import GLASSES
 from ..runner import JobView, Phase
 from ..scene import cameras, corrections, tags
 from ..scene.expressions import LOCK
@@ -198,7 +197,7 @@ class FeaturesPanel(_OfHead, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         column, wished = self.layout.column(align=True), tags.active_head(context).likeness
-        if tags.part_object(wished.id_data, GLASSES[0]) is not None:
+        if tags.worn_glasses(wished.id_data):
             column.prop(wished, "glasses_on")
         for name in SHAPE_SLIDERS:
             column.prop(wished, name, slider=True)

@@ -8,7 +8,6 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..protocol.names import GLASSES
 from ..scene import corrections, tags
 from ..scene.hair import move_hair, shape_hair, show_guides_alone, show_hairs
 from ..session import session
@@ -105,7 +104,7 @@ def _part(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
 
 
 def _wear(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-    for obj in filter(None, (tags.part_object(wished.id_data, name) for name in GLASSES)):
+    for obj in tags.worn_glasses(wished.id_data):
         obj.hide_viewport = obj.hide_render = not wished.glasses_on
 
 
