@@ -28,10 +28,10 @@ HAIR = "hair"
 class Surface:
     """A part's surface, as in the backend's ``face.glb``.
 
-    ``picture`` : tag of the head's image, None for plain ``colour`` (linear light; empty: the part's own). ``opacity`` :
-    of the whole part; clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the
-    picture has an opacity. ``specular`` : level at normal incidence, 0.5 for 4 %. ``transmission``, ``ior``, ``coat`` : of glTF's
-    extensions; programs without them, and FBX, show the surface by the values before.
+    ``picture`` : tag of the head's image, None for plain ``colour`` (linear light; empty: the part's own). ``opacity``
+    : of the whole part; clear parts keep some, because highlights fade with it in these formats. ``see_through`` : the
+    picture has an opacity. ``specular`` : level at normal incidence, 0.5 for 4 %. ``transmission``, ``ior``, ``coat``
+    : of glTF's extensions; programs without them, and FBX, show the surface by the values before.
     """
 
     roughness: float
