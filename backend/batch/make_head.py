@@ -19,7 +19,7 @@ from backend.batch import records
 from backend.batch.manifest import Person
 from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files
 from backend.errors import Cancelled, LikenessError, explain
-from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named
+from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder, disk_errors_named
 from backend.options import options_of
 from backend.photos.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections
 from backend.progress import ProgressReporter, silent
@@ -109,7 +109,7 @@ def _reconstruct(
     """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
     # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.files import peak_rss_mb
-    from backend.exchange.folder import file_stages, write_last
+    from backend.exchange.folder import draw_preview, file_stages, write_last
     from backend.photos.formats import PhotoSource
     from backend.pipeline import ReconstructOptions, Watch, reconstruct
 
@@ -119,7 +119,7 @@ def _reconstruct(
     given_paths = [Path(source) for source in task.person.sources]
     sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(given_paths)]
     options = ReconstructOptions(**options_of(inputs.options), device=task.device, corrections=corrections)
-    with folder.writing(FILE_NAMES, progress) as files:
+    with folder.writing(RESULT_NAMES, progress, [PREVIEW]) as files:
         result = reconstruct(sources, options, Watch(progress), file_stages(files, folder.path, progress))
         if _inputs(task, photos) != inputs:  # otherwise a head with the wrong fingerprint would be kept
             sentence = "The photos or their corrections changed while the head was made."
@@ -127,6 +127,7 @@ def _reconstruct(
         with disk_errors_named(folder.path):
             records.forget(folder.path)
         write_last(result.asset.report, files, folder.path)
+    draw_preview(result.asset, result.previews, folder)
     record = records.InputRecord(
         fingerprint=inputs.fingerprint,
         input=inputs,

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files, readable
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import FILE_NAMES, OutputFolder
+from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
 from backend.options import options_of
 from backend.progress import FILE_SHARES
 from backend.system.processes import keep_freed_memory
@@ -57,20 +57,25 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     out, err = Console(), Console(stderr=True)
     with photos_to_folder(arguments) as (sources, folder):
         # Imported here because it takes seconds, and may find that something is not installed.
-        from backend.exchange.folder import file_stages, write_last
+        from backend.exchange.folder import draw_preview, file_stages, write_last
         from backend.photos.corrections import read_corrections
         from backend.pipeline import ReconstructOptions, Watch, reconstruct
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
         options = ReconstructOptions(**options_of(arguments), device=arguments.device, corrections=corrections)
-        with TerminalProgress(err, FILE_SHARES) as progress, folder.writing(FILE_NAMES, progress) as files:
+        with (
+            TerminalProgress(err, FILE_SHARES) as progress,
+            folder.writing(RESULT_NAMES, progress, [PREVIEW]) as files,
+        ):
             output = file_stages(files, folder.path, progress)
             reconstruction = reconstruct(sources, options, Watch(progress), output)
             write_last(reconstruction.asset.report, files, folder.path)
-    out.print(verdict_table(reconstruction.asset.report["photos"]))
-    took = format_seconds(time.monotonic() - start)
-    preview = arguments.out / "preview.png"
-    out.print(readable(f"Wrote {arguments.out} in {took}. Look at {preview} first."), highlight=False, soft_wrap=True)
+        out.print(verdict_table(reconstruction.asset.report["photos"]))
+        took, preview = format_seconds(time.monotonic() - start), arguments.out / PREVIEW
+        said = readable(f"Wrote {arguments.out} in {took}. Look at {preview} first.")
+        out.print(said, highlight=False, soft_wrap=True)
+        with suppress(KeyboardInterrupt):  # the result is there
+            draw_preview(reconstruction.asset, reconstruction.previews, folder)
 
 
 @contextmanager

@@ -131,7 +131,7 @@ Show what the networks of LAP make of photographs of one person: one canonical f
 A folder stands for all photos that lie in it. Photos that show somebody else, no face or too little are left out."""
 
 _EPILOG = """\
-files written to DIR (all or none; described in docs/files.md):
+files written to DIR (all or none, then the preview; described in docs/files.md):
   canonical_depth.png, _normals, _albedo, _confidence   the maps
   canonical_relit.png     under lights from seven sides
   canonical_turned.png    from seven sides
@@ -229,7 +229,7 @@ one photo gives a plausible head. Photos that show somebody else, no face or too
 the end says why. A folder stands for all photos that lie in it."""
 
 _RECONSTRUCT_FILES = """\
-files written to DIR (all or none; described in docs/files.md):
+files written to DIR (all or none, then the preview; described in docs/files.md):
   face.glb          head and parts with the 52 ARKit shape keys, both UV maps, albedo
   face.obj, .mtl    the neutral face, subdivided once
   albedo.png        skin colour without the photos' light, UV map Head

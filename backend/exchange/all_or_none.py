@@ -20,7 +20,7 @@ from backend.errors import LikenessError
 from backend.progress import WRITING, ProgressReporter, silent
 from protocol.file_lock import lock_file
 
-FILE_NAMES: tuple[str, ...] = (
+RESULT_NAMES: tuple[str, ...] = (
     "face.glb",
     "face.obj",
     "face.mtl",
@@ -42,9 +42,12 @@ FILE_NAMES: tuple[str, ...] = (
     "detail.json",
     "cameras.json",
     "expressions.json",
-    "preview.png",
     "report.json",
 )
+"""The result of a reconstruction."""
+PREVIEW = "preview.png"
+"""Drawn when the result is there."""
+FILE_NAMES = (*RESULT_NAMES, PREVIEW)
 """All files that a reconstruction writes; it touches no other file in the folder."""
 
 
@@ -85,10 +88,13 @@ class OutputFolder:
         self._held.close()
 
     @contextmanager
-    def writing(self, names: Sequence[str], progress: ProgressReporter = silent) -> Iterator[Path]:
+    def writing(
+        self, names: Sequence[str], progress: ProgressReporter = silent, outdated: Sequence[str] = ()
+    ) -> Iterator[Path]:
         """Give an empty folder for the files ``names``; at the end, unless there was an error, they are moved into
-        place. ``progress`` receives stage ``WRITING`` at the end, which is the last chance to cancel."""
-        for name in names:
+        place, and the files ``outdated`` by them go. ``progress`` receives stage ``WRITING`` at the end, which is the
+        last chance to cancel."""
+        for name in (*names, *outdated):
             if (self.path / name).is_dir():
                 raise LikenessError("disk", f"{self.path / name} is a folder.", "Choose another folder with --out.")
         with disk_errors_named(self.path):
@@ -100,7 +106,7 @@ class OutputFolder:
             if self.path.exists() and files.parent != self._inside:
                 self._hold(self._inside)  # another process made the folder in the meantime
             progress(WRITING, 1.0)
-            _replace(self.path, files, self._inside / "earlier", names)
+            _replace(self.path, files, self._inside / "earlier", names, outdated)
 
     @property
     def _sibling(self) -> Path:
@@ -247,8 +253,9 @@ def _created_parents(folder: Path) -> Iterator[None]:
                 parent.rmdir()
 
 
-def _replace(out_dir: Path, files: Path, earlier: Path, names: Sequence[str]) -> None:
-    """Move ``names`` from ``files`` into ``out_dir``, in place of earlier ones: all, or none after any error.
+def _replace(out_dir: Path, files: Path, earlier: Path, names: Sequence[str], outdated: Sequence[str]) -> None:
+    """Move ``names`` from ``files`` into ``out_dir``, in place of earlier ones, and remove ``outdated``: all, or none
+    after any error.
 
     The folder ``earlier`` tells ``_put_back`` what was moved, whenever the process ends: it holds the file that was
     there, or an empty folder where there was none. Where ``earlier`` lies no more, the new files are the result.
@@ -264,6 +271,9 @@ def _replace(out_dir: Path, files: Path, earlier: Path, names: Sequence[str]) ->
             else:
                 (earlier / name).mkdir()
             (files / name).rename(out_dir / name)
+        for name in outdated:
+            if os.path.lexists(out_dir / name):
+                (out_dir / name).rename(earlier / name)
         earlier.rename(files / "earlier")
     except BaseException:
         _put_back(out_dir, earlier)

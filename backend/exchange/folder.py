@@ -17,7 +17,7 @@ import numpy as np
 
 from backend import __version__
 from backend.detail.find import DetailEstimate
-from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, disk_errors_named, locked_folder
+from backend.exchange.all_or_none import FILE_NAMES, PREVIEW, OutputFolder, disk_errors_named, locked_folder
 from backend.exchange.asset_mesh import ALBEDO, SKIN, PartMaterial, part_material, subdivided
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
@@ -183,7 +183,15 @@ def write_folder(
         progress(WRITING, 0.0)
         stages = file_stages(files, folder.path, progress)
         run_graph(stages, made, tuple(stages))
+        with disk_errors_named(folder.path):
+            write_preview(asset, previews, files / PREVIEW)
         write_last(asset.report, files, folder.path)
+
+
+def draw_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], folder: OutputFolder) -> None:
+    """Write ``preview.png`` beside the result, which does not wait for it. Raises as ``write_folder`` does."""
+    with folder.writing([PREVIEW]) as files, disk_errors_named(folder.path):
+        write_preview(asset, previews, files / PREVIEW)
 
 
 def write_last(report: Mapping[str, object], files: Path, out_dir: Path) -> None:
@@ -193,11 +201,10 @@ def write_last(report: Mapping[str, object], files: Path, out_dir: Path) -> None
 
 
 def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent) -> Stages:
-    """Stages that write all ``FILE_NAMES`` but ``report.json`` into the folder ``files``, each as soon as its data is
+    """Stages that write all ``RESULT_NAMES`` but ``report.json`` into the folder ``files``, each as soon as its data is
     there: they need results of ``pipeline.HEAD_STAGES``. A disk's error names ``out_dir``."""
     early: Stages = {"relief_files": partial(_write_relief, files=files)}
     late: Stages = {  # the slowest first, because they run in parallel
-        "preview_png": partial(_write_preview, files=files),
         "face_glb": partial(_write_glb, files=files),
         "albedo_png": partial(_write_albedo, files=files),
         "eyes_png": partial(_write_eyes, files=files),
@@ -225,10 +232,6 @@ def _write_relief(detail: DetailEstimate, shape: FaceAsset, files: Path) -> None
     relief = detail.detail
     (files / NORMAL_TEXTURE).write_bytes(png_bytes(normal_picture(relief, shape.parts[0])))
     write_relief(relief, files)
-
-
-def _write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], files: Path) -> None:
-    write_preview(asset, previews, files / "preview.png")
 
 
 def _write_glb(asset: FaceAsset, files: Path) -> None:

@@ -431,3 +431,18 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"two" and os.listdir(path.parent) == [path.name]
     with pytest.raises(LikenessError, match="too long"):
         write_file(tmp_path / ("x" * 300), b"")
+
+
+def test_a_new_result_takes_the_old_preview_with_it(tmp_path: Path) -> None:
+    for name in ("report.json", "preview.png"):
+        (tmp_path / name).write_text("old")
+    with OutputFolder(tmp_path) as folder:
+        with pytest.raises(ValueError, match="a bug"), folder.writing(["report.json"], outdated=["preview.png"]):
+            raise ValueError("a bug")
+        assert set(tree(tmp_path).values()) >= {b"old"} and (tmp_path / "preview.png").exists()
+        with folder.writing(["report.json"], outdated=["preview.png"]) as files:
+            (files / "report.json").write_text("new")
+        assert (tmp_path / "report.json").read_text() == "new" and not (tmp_path / "preview.png").exists()
+        with folder.writing(["preview.png"]) as files:
+            (files / "preview.png").write_text("new")
+    assert tree(tmp_path) == {"report.json": b"new", "preview.png": b"new"}
