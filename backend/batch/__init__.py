@@ -1,1 +1,1 @@
-"""Batches: a manifest in, one head per person out, in one process or on Ray (docs/farm.md)."""
+"""Batches: a manifest in, one head per person out, on this machine's cores or on Ray (docs/farm.md)."""

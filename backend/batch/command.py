@@ -1,8 +1,6 @@
-"""``python -m backend batch``: a manifest in, one head per person and a table out.
+"""``python -m backend batch``: a manifest in, one head per person and a table out; one batch at a time in a folder.
 
-Lock that allows one batch at a time in a folder.
-
-One command per person, for a render farm's own scheduler (docs/farm.md).
+Or one command per person, for a render farm's own scheduler (docs/farm.md).
 """
 
 import argparse
@@ -18,11 +16,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from backend.batch.engine import Crew, Engine
 from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
 from backend.batch.records import Outcome, Stamp, State, current_stamp
 from backend.batch.report import BatchProgress, BatchTable
-from backend.batch.resources import THREAD_VARIABLES, WorkerNeeds, ray_environment, worker_needs, workers_on
+from backend.batch.workers import THREAD_VARIABLES, LocalCrew, WorkerNeeds, worker_needs
 from backend.command_line.commands import check_device, format_seconds, sigterm_as_interrupt
 from backend.command_line.photo_paths import readable
 from backend.errors import LikenessError
@@ -64,7 +63,7 @@ def commands(
         yield subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or give --workers 1, which does one person after the other."
+INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or leave out --address, which uses this machine alone."
 
 LEAST_FREE_BYTES = 200 * 10**6
 """Room on the disk below which no further head is begun; one at 4 k has 100 MB."""
@@ -248,31 +247,37 @@ def _engine(
     if arguments.workers == 1 and arguments.address is None:
         yield (lambda tasks: run_here(tasks, make_head)), 1
         return
-    with ray_environment(local=arguments.address is None):
-        try:
-            from backend.batch.ray_engine import RayEngine, RayPlan, cluster, machines
-        except ImportError as error:
-            if (error.name or "").split(".")[0] != "ray":
-                raise
-            sentence = "Ray is not installed, which shares people out among processes and machines."
-            raise LikenessError("missing_part", sentence, INSTALL_RAY) from error
-        sizes = {person.options.texture_size for person in manifest.people}
-        needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
-        with cluster(arguments.address, None if arguments.address else arguments.workers):
-            available = machines()
-            rooms = [workers_on(machine, needs) for machine in available]
-            room = sum(rooms)
-            if room == 0:
-                raise LikenessError(
-                    "out_of_memory", _no_room(needs, len(available)), "Use --workers 1, or --worker-memory."
-                )
-            wanted = arguments.workers or room
-            if wanted > room:
-                notice(f"There is room for {room} workers of {needs.memory / 1e6:.0f} MB, not for {wanted}.")
-            workers = min(wanted, room, max(len(manifest.people), 1))
-            notice(f"{_counted(workers, 'worker')} on {_counted(sum(map(bool, rooms)), 'machine')}.")
-            engine = RayEngine(RayPlan(workers, needs, 60 * arguments.time_limit, stamp), notice)
-            yield (lambda tasks: engine(tasks, make_head)), workers
+    sizes = {person.options.texture_size for person in manifest.people}
+    needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
+    with _crew(arguments, needs, stamp) as crew:
+        rooms = [machine.room(needs) for machine in crew.machines()]
+        room = sum(rooms)
+        if room == 0:
+            raise LikenessError("out_of_memory", _no_room(needs, len(rooms)), "Use --workers 1, or --worker-memory.")
+        wanted = arguments.workers or room
+        if wanted > room:
+            notice(f"There is room for {room} workers of {needs.memory / 1e6:.0f} MB, not for {wanted}.")
+        workers = min(wanted, room, max(len(manifest.people), 1))
+        notice(f"{_counted(workers, 'worker')} on {_counted(sum(map(bool, rooms)), 'machine')}.")
+        engine = Engine(crew, workers, 60 * arguments.time_limit, notice)
+        yield (lambda tasks: engine(tasks, make_head)), workers
+
+
+@contextmanager
+def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> Iterator[Crew]:
+    """Where workers run, as a context: this machine, or a Ray cluster."""
+    if arguments.address is None:
+        yield LocalCrew(arguments.device)
+        return
+    try:
+        from backend.batch import ray_workers
+    except ImportError as error:
+        if (error.name or "").split(".")[0] != "ray":
+            raise
+        sentence = "Ray is not installed, which shares people out among machines."
+        raise LikenessError("missing_part", sentence, INSTALL_RAY) from error
+    with ray_workers.cluster(arguments.address):
+        yield ray_workers.RayCrew(needs, stamp)
 
 
 def _counted(count: int, thing: str) -> str:

@@ -1,9 +1,4 @@
-"""Make one person's head unless it exists: the same work on every engine and for a render farm's command.
-
-Interface of an engine: it makes people's heads and yields each outcome once.
-
-The engine without Ray: one person after the other, in this process.
-"""
+"""Make one person's head unless it exists: the same work for every worker and for a render farm's command."""
 
 import os
 import platform
@@ -11,7 +6,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -145,16 +139,7 @@ MakeHead = Callable[[Task, ProgressReporter], records.Outcome]
 """``make_head``, or its replacement in a test."""
 
 
-class Engine(Protocol):
-    """Yields one ``Outcome`` per task, in the order in which they end.
-
-    Closing the iterator stops the work: a running head ends at its next progress report and leaves no partial files.
-    """
-
-    def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[records.Outcome]: ...
-
-
 def run_here(tasks: Sequence[Task], make: MakeHead) -> Iterator[records.Outcome]:
-    """An ``Engine``. If a person's photos crash the process, the run ends; a second run continues."""
+    """One person after the other, in this process. If photos crash it, the run ends; a second run continues."""
     for task in tasks:
         yield msgspec.structs.replace(make(task, silent), attempts=1)

@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import importlib
 import importlib.util
+import math
 import os
 import platform
 import shutil
@@ -21,6 +22,7 @@ from backend import __version__
 from backend.errors import EXIT_CODES
 from backend.models.registry import MODELS
 from backend.system.assets import ASSETS
+from backend.system.processes import memory_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -180,8 +182,5 @@ def optional_findings() -> Iterator[Finding]:
 
 
 def _memory_text() -> str:
-    try:
-        pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return ""
-    return f", {pages * page_size / 1e9:.0f} GB of memory"
+    memory = memory_bytes()
+    return f", {memory / 1e9:.0f} GB of memory" if math.isfinite(memory) else ""

@@ -80,12 +80,10 @@ def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
         "--workers",
         type=_count,
         metavar="N",
-        help="number of workers (default: as cores and memory allow); 1 works in this process, without Ray",
+        help="number of workers (default: as cores and memory allow); 1 works in this process",
     )
     where.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster that runs already, or auto to find it")
-    where.add_argument(
-        "--device", choices=BATCH_DEVICES, default="cpu", help="cuda asks the cluster for a share of a GPU per worker"
-    )
+    where.add_argument("--device", choices=BATCH_DEVICES, default="cpu", help="cuda takes a share of a GPU per worker")
     where.add_argument(
         "--worker-memory", type=positive, metavar="MB", help="of each worker (default: as measured, docs/farm.md)"
     )

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
+from backend import pipeline
 from backend.errors import LikenessError
 from backend.exchange.assemble import with_pictures
 from backend.exchange.asset_mesh import portrait_camera
@@ -36,19 +37,6 @@ from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.formats import READING, PhotoSource
 from backend.photos.reading import start_reading
-from backend.pipeline import (
-    CachedFit,
-    Hairline,
-    PhotoCache,
-    ReconstructOptions,
-    Watch,
-    edits_of,
-    exported_hair,
-    grow_hair,
-    look_at_hair,
-    photos_of_skin,
-    reconstruct,
-)
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.worker import JobReporter, LoadingReporter, Task
@@ -102,10 +90,10 @@ class Kept(Generic[V]):
 class _CachedPhotos:
     key: str
     collection: PhotoCollection
-    fit: CachedFit | None = None
+    fit: pipeline.CachedFit | None = None
 
 
-class CachedFaces(PhotoCache):
+class CachedFaces(pipeline.PhotoCache):
     """Keeps the last photos that were read, and their fit, for ``idle_seconds``; ``token`` is that of the job which
     reads now."""
 
@@ -127,13 +115,13 @@ class CachedFaces(PhotoCache):
             self.kept.keep(cached, self.token)
         return cached.collection
 
-    def keep_fit(self, fit: CachedFit) -> None:
+    def keep_fit(self, fit: pipeline.CachedFit) -> None:
         """Keep the fit of the photos as long as they are kept."""
         if (cached := self.kept.value) is not None:
             cached.fit = fit
 
     @property
-    def fit(self) -> CachedFit | None:
+    def fit(self) -> pipeline.CachedFit | None:
         """The last fit, None if it is not kept."""
         cached = self.kept.value
         return None if cached is None else cached.fit
@@ -168,9 +156,9 @@ class GrownHead:
     ``asset`` is its shape alone, ``albedo`` its texture with the whole beard, ``layers`` None where they are too large
     to keep."""
 
-    options: ReconstructOptions
+    options: pipeline.ReconstructOptions
     fit: FittedFace
-    hairline: Hairline
+    hairline: pipeline.Hairline
     look: HairVotes | None
     template: Template
     tone: np.ndarray
@@ -179,7 +167,7 @@ class GrownHead:
     albedo: np.ndarray
     layers: TextureLayers | None
 
-    def with_texture(self, wanted: ReconstructOptions) -> FaceAsset:
+    def with_texture(self, wanted: pipeline.ReconstructOptions) -> FaceAsset:
         """The shape with the texture that ``wanted`` asks for. Raises ``LikenessError`` "usage" where the layers are
         not kept, and as ``check_edits`` does."""
         if self.layers is None:
@@ -188,12 +176,12 @@ class GrownHead:
                 "This head's texture is too large to be kept and painted anew.",
                 "Solve the head again with fewer photos or a smaller texture.",
             )
-        edits = edits_of(wanted, self.template, self.fit.neutral)
+        edits = pipeline.edits_of(wanted, self.template, self.fit.neutral)
         check_edits(self.layers.skin, edits)
         asset = with_pictures(self.asset, self.template, self.beard.below(finish_albedo(self.layers, edits)))
         return replace(asset, report={"settings": {}})
 
-    def with_hair(self, wanted: ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
+    def with_hair(self, wanted: pipeline.ReconstructOptions, progress: ProgressReporter) -> FaceAsset:
         """The shape with hair and beard of the look and in the style of ``wanted``, and what the report says of it.
         Raises ``LikenessError`` for a look that is no photo of the head."""
         changed = {name: getattr(wanted, name) for name in HAIR_OPTIONS}
@@ -201,23 +189,23 @@ class GrownHead:
         if look is None or options.look not in (self.options.look, look.look.leader):
             if options.look:
                 check_look(options.look, [photo.name for photo in self.fit.photos])
-            look = look_at_hair(self.fit, self.hairline, self.template, options)
-            skin = photos_of_skin(self.fit, self.hairline, look, self.template)
+            look = pipeline.look_at_hair(self.fit, self.hairline, self.template, options)
+            skin = pipeline.photos_of_skin(self.fit, self.hairline, look, self.template)
             if options.facial_hair or options.brows:
                 beard = grow_facial_hair(
                     self.template, skin.fitted, skin.faces, self.albedo, options.facial_hair, options.brows
                 )
-        found = grow_hair(self.fit, self.hairline, look, self.template, options, Watch(progress))
-        strands = exported_hair(self.asset, found, beard, self.tone, options)
+        found = pipeline.grow_hair(self.fit, self.hairline, look, self.template, options, pipeline.Watch(progress))
+        strands = pipeline.exported_hair(self.asset, found, beard, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
         report = {"hair": found.to_report(), "settings": changed}
         return replace(self.asset, hair_strands=strands, hair_cards=cards, report=report)
 
 
 def _grown_head(
-    options: ReconstructOptions,
+    options: pipeline.ReconstructOptions,
     fit: FittedFace,
-    hairline: Hairline,
+    hairline: pipeline.Hairline,
     look: HairVotes | None,
     template: Template,
     tone: np.ndarray,
@@ -310,7 +298,7 @@ def run(task: Task, report: JobReporter) -> WireMessage:
 def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
     wanted = task.options.device if task.options.device != "auto" else _server_device
     only = task.options.only
-    options = ReconstructOptions(
+    options = pipeline.ReconstructOptions(
         **options_of(task.options),
         device=_device(wanted),
         corrections=task.options.corrections,
@@ -329,7 +317,7 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
 
     _cached_faces.token = task.token
     output = {} if options.geometry_only else {"relief": pack_relief, "grown": _grown_head}
-    head = reconstruct(sources, options, Watch(report, show, _cached_faces), output)
+    head = pipeline.reconstruct(sources, options, pipeline.Watch(report, show, _cached_faces), output)
     report(SENDING, 0.0)
     if "grown" in head.output:
         _kept_head.keep(head.output["grown"], task.token)

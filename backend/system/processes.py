@@ -255,6 +255,14 @@ def keep_freed_memory() -> None:
             libc.mallopt(parameter, value)
 
 
+def memory_bytes() -> float:
+    """Memory of this machine; infinite where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
 def release_freed_memory() -> None:
     """Return freed memory and garbage to the system, between two jobs."""
     gc.collect()

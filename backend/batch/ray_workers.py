@@ -1,0 +1,135 @@
+"""Workers on a Ray cluster. Ray places them, detects the end of a process or a machine, and restarts its workers where
+there is room."""
+
+import logging
+import os
+import platform
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}  # read when Ray is imported
+
+import msgspec
+import ray
+from ray.exceptions import RayError
+
+from backend.batch.make_head import MakeHead
+from backend.batch.records import Stamp, current_stamp
+from backend.batch.workers import Machine, WorkerEndedError, WorkerNeeds, made, one_thread
+from backend.errors import Cancelled, LikenessError
+
+CONTROL = "control"
+MOST_FALSE_STARTS = 3
+"""A worker that ended so many times in a row before it could take a person is not used."""
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[None]:
+    """Connect to the Ray cluster at ``address``, as a context. Raises ``LikenessError`` "usage" when there is none."""
+    try:
+        ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
+        words = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        advice = "Check --address, and that the key is the cluster's (docs/farm.md)."
+        raise LikenessError("usage", f"No Ray cluster answers at {address}: {words}.", advice) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@ray.remote(concurrency_groups={CONTROL: 1}, max_restarts=-1, max_task_retries=MOST_FALSE_STARTS - 1)
+class _Actor:
+    """The process. ``stop`` may be called while ``make`` runs. Ray restarts it when its process or machine ends; what
+    it made then is not repeated by Ray."""
+
+    def __init__(self, make: MakeHead) -> None:
+        one_thread()
+        self._make = make
+        self._stopping = threading.Event()
+
+    def unfit(self, stamp: bytes) -> bytes:
+        """A sentence when this machine's Likeness is not that of the run, else nothing. Raises ``OSError`` when it
+        cannot be read."""
+        if current_stamp() == msgspec.json.decode(stamp, type=Stamp):
+            return b""
+        what = "another version of Likeness, or of a package that it computes with,"
+        return f"{platform.node()} has {what} than the machine that the batch was started on.".encode()
+
+    @ray.method(max_task_retries=0)
+    def make(self, task: bytes) -> bytes:
+        """The ``Outcome`` of a ``Task``."""
+        return made(task, self._make, self._progress)
+
+    @ray.method(concurrency_group=CONTROL)
+    def stop(self) -> None:
+        """Stop the running head at its next progress report."""
+        self._stopping.set()
+
+    def _progress(self, stage: str, fraction: float) -> None:
+        if self._stopping.is_set():
+            raise Cancelled
+
+
+class RayWorker:
+    """A ``Worker`` on the cluster."""
+
+    def __init__(self, actor: Any, stamp: Stamp) -> None:
+        self._actor, self._stamp = actor, msgspec.json.encode(stamp)
+        self.pending: Any = None
+
+    def start(self) -> None:
+        """See ``Worker``."""
+        self.pending = self._actor.unfit.remote(self._stamp)
+
+    def make(self, task: bytes) -> None:
+        """See ``Worker``."""
+        self.pending = self._actor.make.remote(task)
+
+    def answer(self) -> bytes:
+        """See ``Worker``."""
+        try:
+            return ray.get(self.pending)
+        except RayError as error:
+            raise WorkerEndedError(_summary(error)) from error
+
+    def stop(self) -> None:
+        """See ``Worker``."""
+        self._actor.stop.remote()
+
+    def kill(self, for_good: bool = True) -> None:
+        """See ``Worker``."""
+        with suppress(RayError):
+            ray.kill(self._actor, no_restart=for_good)
+
+
+class RayCrew:
+    """A ``Crew`` on the cluster that this process is connected to; ``stamp`` is the run's."""
+
+    def __init__(self, needs: WorkerNeeds, stamp: Stamp) -> None:
+        self._options = {"num_cpus": 1, "memory": needs.memory, "num_gpus": needs.gpu}
+        self._stamp = stamp
+
+    def machines(self) -> Sequence[Machine]:
+        """See ``Crew``: the live ones."""
+        has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return [Machine(one.get("CPU", 0.0), one.get("memory", 0.0), one.get("GPU", 0.0)) for one in has]
+
+    def hire(self, make: MakeHead) -> RayWorker:
+        """See ``Crew``."""
+        return RayWorker(_Actor.options(**self._options).remote(make), self._stamp)
+
+    def wait(self, workers: Sequence[RayWorker], seconds: float) -> Sequence[RayWorker]:
+        """See ``Crew``."""
+        of = {worker.pending: worker for worker in workers}
+        ended, _ = ray.wait(list(of), num_returns=1, timeout=seconds)
+        return [of[reference] for reference in ended]
+
+
+def _summary(error: BaseException) -> str:
+    """The most informative line of a Ray error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = next((line for line in lines if "The worker died" in line or "node" in line.lower()), None)
+    return (message or (lines or [type(error).__name__])[0]).rstrip(".")
