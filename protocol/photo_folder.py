@@ -6,6 +6,7 @@ import os
 import re
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,26 @@ def photo_folder(folder: Path) -> PhotoFolder:
         else:
             photos.append(path)
     return PhotoFolder(tuple(photos), tuple(raw), tuple(drawn))
+
+
+@dataclass(frozen=True)
+class PersonFolder:
+    """One person of a folder of people: the folder's name, its path, and the photos directly in it."""
+
+    name: str
+    folder: Path
+    photos: tuple[Path, ...]
+
+
+def people_folder(folder: Path) -> list[PersonFolder]:
+    """The people in a folder that has a folder of photos for each; folders without photos, or that cannot be read, are
+    skipped. Raises ``OSError`` if ``folder`` cannot be read."""
+    people = []
+    for name in sorted(os.listdir(folder), key=natural_key):
+        with suppress(OSError):
+            if not name.startswith(".") and (photos := photo_folder(Path(folder) / name).photos):
+                people.append(PersonFolder(name, Path(folder) / name, photos))
+    return people
 
 
 def _own_name(name: str) -> bool:

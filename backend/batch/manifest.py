@@ -1,7 +1,4 @@
-"""The manifest, a list of people: a CSV table or JSON lines (docs/files.md, *A manifest*).
-
-One person of a manifest: input, name and options.
-"""
+"""The manifest, a list of people: a CSV table, JSON lines (docs/files.md, *A manifest*), or a folder of folders."""
 
 import csv
 import io
@@ -18,6 +15,7 @@ import msgspec
 from backend.errors import LikenessError
 from backend.options import FILE_DEFAULTS, option_struct
 from protocol.options import OPTIONS
+from protocol.photo_folder import people_folder
 
 _OPTIONS = {one.word.replace("-", "_"): one for one in OPTIONS.values()}
 """Column of a manifest -> option."""
@@ -84,7 +82,8 @@ class _BadLineError(Exception):
 
 
 def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest:
-    """Read a manifest; options that a line does not give come from ``defaults``.
+    """Read a manifest, or a folder that has a folder of photos for each person; options that a line does not give come
+    from ``defaults``.
 
     Paths in it are relative to the manifest's folder. The existence of photos is not checked here.
 
@@ -92,12 +91,13 @@ def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest
     ------
     LikenessError : "usage" when the file as a whole is not a manifest.
     """
-    text = _text(path)
     suffix = path.suffix.lower()
-    if suffix in CSV_SUFFIXES:
-        lines = _csv_lines(path, text)
+    if path.is_dir():
+        lines = _folder_lines(path)
+    elif suffix in CSV_SUFFIXES:
+        lines = _csv_lines(path, _text(path))
     elif suffix in JSON_SUFFIXES:
-        lines = _json_lines(text)
+        lines = _json_lines(_text(path))
     else:
         advice = "Give a table that ends in .csv, or JSON lines that end in .jsonl."
         raise LikenessError(
@@ -106,7 +106,7 @@ def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest
     people: list[Person] = []
     bad: list[BadLine] = []
     line_of: dict[str, int] = {}  # name as file systems compare it -> line
-    folder = Path(os.path.abspath(path)).parent
+    folder = Path(os.path.abspath(path if path.is_dir() else path.parent))
     for line, fields in lines:
         if isinstance(fields, _BadLineError):
             bad.append(BadLine(line, "", str(fields)))
@@ -123,8 +123,20 @@ def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest
         line_of[key] = line
         people.append(person)
     if not people and not bad:
-        raise LikenessError("usage", f"{path.name} names nobody.", f"Each line gives {', '.join(_FIELDS[:3])}.")
+        advice = f"Each line gives {', '.join(_FIELDS[:3])}; a folder has a folder of photos for each person."
+        raise LikenessError("usage", f"{path.name} names nobody.", advice)
     return Manifest(tuple(people), tuple(bad))
+
+
+def _folder_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """A line for each person of a folder of people."""
+    try:
+        people = people_folder(path)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise LikenessError("usage", f"The folder {path} cannot be read: {reason}.", "Check the path.") from error
+    for number, person in enumerate(people, start=1):
+        yield number, {"name": person.name, "folder": person.name}
 
 
 def _text(path: Path) -> str:

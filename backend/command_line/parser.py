@@ -52,10 +52,10 @@ def positive(text: str) -> float:
 
 
 _DESCRIPTION = """\
-Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options
-(docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and batch.json and batch.html, which list
-everybody's state and the reasons of failures. Heads that are done already, from the same photos and options, are kept:
-to resume a run that was stopped, give the same command again."""
+Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options, or a folder
+that has a folder of photos for each person (docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and
+batch.json and batch.html, which list everybody's state and the reasons of failures. Heads that are done already, from
+the same photos and options, are kept: to resume a run that was stopped, give the same command again."""
 
 BATCH_DEVICES = ("cpu", "cuda")
 
@@ -70,7 +70,10 @@ def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     batch.add_argument(
-        "manifest", type=path_argument, metavar="MANIFEST", help="a .csv table or .jsonl lines of people"
+        "manifest",
+        type=path_argument,
+        metavar="MANIFEST",
+        help="a .csv table or .jsonl lines of people, or a folder of them",
     )
     batch.add_argument(
         "--out", required=True, type=path_argument, metavar="DIR", help="folder for the heads and the table"

@@ -18,16 +18,8 @@ from pathlib import Path
 
 from ..errors import AddonError
 from ..shared.file_lock import FileLock
-from .folders import (
-    BackendFolder,
-    Installed,
-    check_room,
-    delete,
-    folder_bytes,
-    make_ready,
-    removal_problem,
-    with_retries,
-)
+from . import folders
+from .folders import BackendFolder, Installed
 from .python_finder import clean_environment, find_python, hidden_window
 
 _REASONS = (
@@ -285,11 +277,11 @@ class Installation:
     def _clear(self, path: Path) -> None:
         """Delete a part of the installation; from the first deletion on the rest must not be used."""
         self.folder.mark_incomplete()
-        delete(path)
+        folders.delete(path)
 
     def _install(self) -> Installed:
         folder, plan = self.folder, self._plan
-        make_ready(folder)
+        folders.make_ready(folder)
         folder.install_log.write_text("", "utf-8")
         self._step("Looking for Python", 0.0)
         python = find_python(plan.told_python)
@@ -298,7 +290,7 @@ class Installation:
             self._step("Removing the old environment", 0.01)
             self._clear(folder.environment)
         self._cuda = has_nvidia() if plan.cuda is None else plan.cuda
-        check_room(folder, needed_bytes(self._cuda) - folder_bytes(folder.environment))
+        folders.check_room(folder, needed_bytes(self._cuda) - folders.folder_bytes(folder.environment))
         self._step("Unpacking the backend", 0.02)
         self._unpack()
         if not self._environment_works():
@@ -310,7 +302,7 @@ class Installation:
         said = self._command([str(folder.python), "-P", "-c", plan.check], PYTHONPATH=str(folder.source))
         facts = json.loads(next(line for line in reversed(said) if line.startswith("{")))
         self._step("Measuring its size", 0.99)
-        size = folder_bytes(folder.environment) + folder_bytes(folder.source)
+        size = folders.folder_bytes(folder.environment) + folders.folder_bytes(folder.source)
         return Installed(facts["version"], python.text, facts["torch"], facts["cuda"], size)
 
     def _environment_works(self) -> bool:
@@ -328,7 +320,7 @@ class Installation:
 
     def _unpack(self) -> None:
         target, part, archive = self.folder.source, self.folder.source_part, self._plan.archive
-        delete(part)
+        folders.delete(part)
         if archive.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", ".git", "node_modules")
             part.mkdir(parents=True)
@@ -345,7 +337,7 @@ class Installation:
                 "no_source",
             )
         self._clear(target)
-        with_retries(lambda: part.rename(target))
+        folders.with_retries(lambda: part.rename(target))
 
     def _packages(self) -> None:
         """Install the locked wheels. No file with another hash is installed, and no source is built."""
@@ -426,7 +418,7 @@ class Removal(Installation):
 
     def _work(self) -> str:
         self.view = InstallView("Removing the backend", 0.5)
-        if (problem := removal_problem(self.folder)) is not None:
+        if (problem := folders.removal_problem(self.folder)) is not None:
             raise problem
         for path in self.folder.made:
             self._clear(path)

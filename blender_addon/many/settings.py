@@ -5,7 +5,7 @@ Folders of people: a folder with one subfolder of photos per person.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -13,20 +13,11 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 
 from ..client.photo_files import is_text
 from ..errors import AddonError
-from ..shared.photo_folder import natural_key, photo_folder
+from ..shared.photo_folder import PersonFolder, people_folder, photo_folder
 
 MOST_PEOPLE = 10_000
 MOST_PHOTOS = 200
 """Per person; more are left out, in the order of their names."""
-
-
-@dataclass(frozen=True)
-class PersonFolder:
-    """One person: the folder's name, its path, and the photos directly in it, sorted by name."""
-
-    name: str
-    folder: Path
-    photos: tuple[Path, ...]
 
 
 def people_in(folder: Path) -> tuple[PersonFolder, ...]:
@@ -35,15 +26,11 @@ def people_in(folder: Path) -> tuple[PersonFolder, ...]:
     Raises ``AddonError`` ``no_photo``, one sentence, if there are none or the folder cannot be read.
     """
     try:
-        inside = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-        inside.sort(key=lambda entry: natural_key(entry.name))
+        found = people_folder(folder)
     except OSError as error:
         raise AddonError(f"The folder {folder} cannot be read.", "Choose another one.", "no_photo") from error
-    people = []
-    for subfolder in inside[:MOST_PEOPLE]:
-        photos = photos_in(subfolder)
-        if photos and subfolder.name.isprintable() and is_text(str(subfolder)):
-            people.append(PersonFolder(subfolder.name, subfolder, photos))
+    people = [replace(one, photos=_sendable(one.photos)) for one in found if one.name.isprintable()]
+    people = [one for one in people if one.photos][:MOST_PEOPLE]
     if not people:
         raise AddonError(
             f"There is no folder with photos in {folder.name or folder}.",
@@ -56,9 +43,12 @@ def people_in(folder: Path) -> tuple[PersonFolder, ...]:
 def photos_in(folder: Path) -> tuple[Path, ...]:
     """The photos directly in a folder, without raw files and Likeness's own pictures; empty if it cannot be read."""
     try:
-        photos = photo_folder(folder).photos
+        return _sendable(photo_folder(folder).photos)
     except OSError:
         return ()
+
+
+def _sendable(photos: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(path for path in photos if is_text(str(path)))[:MOST_PHOTOS]
 
 

@@ -123,11 +123,24 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.csv").write_bytes(b"name,folder\n\xff\xfe,x\n")
     for path, words in (
         (tmp_path / "none.csv", "no manifest"),
-        (tmp_path, "not a file"),
+        (tmp_path, "names nobody"),
         (tmp_path / "bytes.csv", "UTF-8"),
     ):
         with pytest.raises(LikenessError, match=words):
             read_manifest(path)
+
+
+def test_a_folder_of_folders_is_a_manifest(tmp_path: Path) -> None:
+    """The people are those that *Many People* in Blender lists."""
+    for name, photo in (("b2", "1.jpg"), ("b10", "1.png"), ("empty", "notes.txt"), (".hidden", "1.jpg")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / photo).write_bytes(b"x")
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    manifest = read_manifest(tmp_path, PersonOptions(quality="fast"))
+    assert [(person.name, person.sources) for person in manifest.people] == [
+        (name, (str(tmp_path / name),)) for name in ("b2", "b10")
+    ]
+    assert manifest.bad_lines == () and manifest.people[0].options.quality == "fast"
 
 
 def test_a_quotation_mark_that_is_not_closed_is_told(tmp_path: Path) -> None:
