@@ -35,7 +35,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3  # 0.06 s when idle
     program = "import sys, runpy; sys.argv = ['backend', '--help']\n"
     program += "try: runpy.run_module('backend', run_name='__main__')\nexcept SystemExit: pass\n"
-    program += "print(*sorted({'torch', 'numpy', 'mediapipe', 'rich', 'PIL'} & set(sys.modules)), file=sys.stderr)"
+    program += "print(*sorted({'torch', 'numpy', 'ai_edge_litert', 'rich', 'PIL'} & set(sys.modules)), file=sys.stderr)"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stderr.strip() == ""
 

@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("trainer.sets.prepare", "prepare a data set of the papers: CelebA, 300W-LP, MICC, NoW, ..."),
     "portraits": ("trainer.portraits.prepare", "real photographs, cropped and labelled once"),
     "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),
-    "portrait-statistics": ("trainer.methods.parsing.portrait_statistics", "mean landmarks and identity of portraits"),
+    "portrait-statistics": ("trainer.methods.parsing.portrait_statistics", "identity descriptor of portraits"),
     "landmark-errors": ("trainer.methods.landmarks.stage", "error model of the landmark net, for the fit"),
     "identity-population": ("trainer.heads.population", "mean and covariance of identity coefficients, for the fit"),
     "expressions": ("trainer.methods.expressions.learn", "train the expression reader, write assets/expressions"),

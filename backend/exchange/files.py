@@ -78,7 +78,7 @@ def detail_facts(detail: SkinDetail | None) -> dict[str, object]:
     }
 
 
-REPORTED_PACKAGES = ("torch", "numpy", "scipy", "mediapipe", "numba", "pillow")
+REPORTED_PACKAGES = ("torch", "numpy", "scipy", "ai-edge-litert", "numba", "pillow")
 
 
 class PhotoReport(msgspec.Struct, frozen=True, omit_defaults=True):

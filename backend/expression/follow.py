@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.expression.reading import WINDOW_PER_FACE, WINDOW_PIXELS, FaceEvidence, evidence_of_window, posed_depth
 from backend.fitting.detector_model import face_scale
-from backend.models.landmarks import surface_landmarker
+from backend.models.landmarks import inside_by_net, surface_landmarker
 from backend.photos import faces
 from backend.photos.collection import PhotoFace, PhotoQuality, SurfaceLandmarks
 
@@ -107,8 +107,8 @@ class FrameLandmarks:
 
     Attributes
     ----------
-    landmarks : (478, 3) pixels, the detector's. Where it finds none (mostly in profiles) or a false face, the landmark
-        net's, with the mean face's depths.
+    landmarks : (478, 3) pixels, the detector's outline and the net's places inside. Where it finds none (mostly in
+        profiles) or a false face, the landmark net's, with the mean face's depths.
     surface : the landmark net's points, None where it is not trained.
     """
 
@@ -174,7 +174,9 @@ def _with_surface(pixels: np.ndarray, landmarks: np.ndarray | None) -> FrameLand
     landmarker = surface_landmarker()
     if landmarks is None or landmarker is None:
         return None if landmarks is None else FrameLandmarks(landmarks, None)
-    return FrameLandmarks(landmarks, landmarker.find(pixels, landmarks))
+    surface = landmarker.find(pixels, landmarks)
+    found = FrameLandmarks(landmarks, surface)
+    return replace(found, landmarks=inside_by_net(landmarks, surface)) if found.sure else found
 
 
 def _found_by_net(surface: SurfaceLandmarks) -> FrameLandmarks | None:

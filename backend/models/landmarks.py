@@ -28,6 +28,7 @@ from backend.models.checkpoints import NetworkConfig, load_model, load_weights_i
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 from backend.photos.faces import DetectedFace, Window, landmark_window, mean_landmarks
+from backend.photos.regions import FACE_OVAL
 from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View, cross_matrix, rotation_from_axis_angle
 
 LANDMARKS = 478
@@ -328,6 +329,14 @@ class SurfaceLandmarker:
 def surface_landmarker(device: str = "cpu") -> SurfaceLandmarker | None:
     """The shipped net; None where there is none. Raises ``DamagedFileError``."""
     return LANDMARK_NET.find(device)
+
+
+def inside_by_net(detected: np.ndarray, surface: SurfaceLandmarks) -> np.ndarray:
+    """Landmarks (478, 3) float32: the detector's outline and depths, and inside of it the net's places. The detector's
+    lids and lips hardly move, and it has no irises."""
+    landmarks, inside = detected.astype(np.float32), np.setdiff1d(np.arange(LANDMARKS), FACE_OVAL)
+    landmarks[inside, :2] = surface.positions[inside]
+    return landmarks
 
 
 def marks_in(faces: Sequence[PhotoFace], windows: Sequence[Window]) -> Tensor:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.models.landmarks import surface_landmarker
+from backend.models.landmarks import inside_by_net, surface_landmarker
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import enlarge_labels, look_at_face
 from backend.photos import screening
@@ -52,7 +52,7 @@ class CollectOptions:
     kept_crop_bytes : memory for cached head crops; the other photos are decoded again when used.
     limits : resource limits for reading a file.
     identity : model that compares identities.
-    surface : whether to run the landmark net on the used faces, if it is trained.
+    surface : whether to run the landmark net, if it is trained.
     device : ``cpu`` or ``cuda``, for the parsing nets and the landmark net.
     """
 
@@ -127,11 +127,11 @@ def collect(
         crop = crops.get(candidate.photo, {}).get(which)
         if crop is None:
             again = read_photo(sources[candidate.photo], options.limits, still_here)
-            crop = crop_head(upright(again.pixels, candidate.turns), candidate.landmarks, options.max_crop_side)
+            crop = crop_head(upright(again.pixels, candidate.turns), candidate.detected, options.max_crop_side)
         if candidate.accessories.decisions != accessories.decisions:
             candidate = _relabelled(candidate, crop, accessories, options.device)
         worn = float(np.nan_to_num(0.5 + 0.5 * np.tanh(accessories.glasses / 2)))
-        return replace(_photo_face(names[candidate.photo], photo, candidate, crop, options), glasses=worn)
+        return replace(_photo_face(names[candidate.photo], photo, candidate, crop), glasses=worn)
 
     voted = vote_over_photos([candidate.accessories for candidate in choice.used])
     share = (1 - _ANALYSIS_SHARE) / len(choice.used)
@@ -184,13 +184,18 @@ def _analyse(
 def _candidate(
     index: int, landmarks: np.ndarray, turns: int, crop: HeadCrop, options: CollectOptions
 ) -> screening.FaceCandidate:
-    in_crop = crop.to_crop(landmarks).astype(np.float32)
+    in_crop, surface = crop.to_crop(landmarks).astype(np.float32), None
+    if options.surface and (landmarker := surface_landmarker(options.device)) is not None:
+        surface = landmarker.find(crop.pixels, in_crop)
+        in_crop = inside_by_net(in_crop, surface)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)
     label = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
     pose = head_pose(landmarks)
     return screening.FaceCandidate(
         photo=index,
-        landmarks=landmarks,
+        detected=landmarks,
+        landmarks=crop.to_picture(in_crop).astype(np.float32),
+        surface=surface,
         turns=turns,
         size_px=screening.face_size_px(landmarks),
         pose=pose,
@@ -215,10 +220,7 @@ def _relabelled(
     return replace(candidate, small_labels=outcome.labels)
 
 
-def _photo_face(
-    name: str, photo: _Analysed, candidate: screening.FaceCandidate, crop: HeadCrop, options: CollectOptions
-) -> PhotoFace:
-    landmarker = surface_landmarker(options.device) if options.surface else None
+def _photo_face(name: str, photo: _Analysed, candidate: screening.FaceCandidate, crop: HeadCrop) -> PhotoFace:
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32)
     monochrome = screening.is_monochrome(candidate.small_crop, candidate.small_labels)
     pixels = screening.as_grey(crop.pixels) if monochrome else crop.pixels
@@ -235,7 +237,7 @@ def _photo_face(
         monochrome=monochrome,
         yaw_degrees=candidate.pose.yaw,
         quality=candidate.quality,
-        surface=None if landmarker is None else landmarker.find(pixels, landmarks),
+        surface=candidate.surface,
         turns=candidate.turns,
     )
 

@@ -96,8 +96,8 @@ class PhotoFace:
     focal_px : focal length in source pixels from EXIF, None when missing or when the file looks cropped.
     pixels : (H, W, 3) uint8 sRGB; grey for a monochrome photo.
     crop_scale, crop_offset : see above; offset is (x, y) in source pixels.
-    landmarks : (478, 3) float32, MediaPipe face mesh with irises, x and y in crop pixels, z on the same scale
-        (smaller is nearer to the camera); corrected ones are at the user's positions.
+    landmarks : (478, 3) float32, x and y in crop pixels, z on the same scale (smaller is nearer to the camera): the
+        outline and depths of MediaPipe's mesh, and inside the landmark net's places; corrected ones are the user's.
     labels : (H, W) uint8 of ``FaceClass``.
     monochrome : True for black-and-white and sepia photos (colour losses use luminance).
     yaw_degrees : rough yaw from the landmarks, positive when the person looks to their own left.

@@ -2,8 +2,6 @@
 
 Hand-set constants of face detection, landmarks and crops.
 
-Square, optionally rotated image windows: antialiased resampling, and mapping back to image pixels.
-
 Crop the square around a head that all later stages use.
 
 Detect the faces in a photo.
@@ -21,7 +19,8 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
-from backend.photos import mediapipe_models
+from backend.photos import networks
+from backend.photos.networks import Window, fit_inside
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
 from protocol.similarity import fit_similarity
@@ -33,12 +32,10 @@ class FacesSettings:
 
     search_side: int = 1280
     """Pixels, 640 to 2560: longer side of the image used for detection. Smaller values lose small faces."""
-    view_side: int = 384
-    """Pixels, 192 to 512: side of each window passed to the detectors; their inputs are 128 and 192."""
+    view_side: int = 192
+    """Pixels, 128 to 384: side of each window passed to the detectors; their inputs are 128 and 192."""
     same_face_overlap: float = 0.3
     """Share in [0, 1] of the smaller box: boxes with more overlap are one face."""
-    min_score: float = 0.4
-    """Detector confidence in [0, 1] below which a detection is dropped."""
     sure_score: float = 0.7
     """Detector confidence in [0, 1] from which a large face ends the search."""
     upright_score: float = 0.9
@@ -51,10 +48,8 @@ class FacesSettings:
     least_contrast: int = 8
     """Levels of 255, 2 to 20, between the darkest and the brightest value of a view. With less it is a plain area
     (black video frame, backdrop) and is skipped, which saves two models on ten tiles in four orientations."""
-    mesh_side: int = 256
-    """Pixels, 192 to 512: side of the window passed to the mesh model; its input is 192."""
-    window_per_face: float = 1.9
-    """Face sizes, 1.5 to 2.5: side of this window."""
+    window_per_face: float = 1.5
+    """Face sizes, 1.3 to 1.7: side of the window that the mesh sees; MediaPipe's."""
     agreement: float = 0.03
     """Face sizes, 0.01 to 0.1: results of the mesh model farther from the median are dropped."""
     follow_shift: float = 0.45
@@ -72,74 +67,6 @@ class FacesSettings:
 
 
 FACES = FacesSettings()
-
-
-@dataclass(frozen=True)
-class Window:
-    """A square of an image: its centre and side in image pixels, and its rotation.
-
-    ``angle`` in radians: the direction (cos, sin) in the image (x right, y down) that becomes the window's x axis.
-    ``flipped`` mirrors the window left-right after turning.
-    """
-
-    centre: tuple[float, float]
-    side: float
-    angle: float = 0.0
-    flipped: bool = False
-
-    def cut(self, pixels: np.ndarray, resolution: int) -> np.ndarray:
-        """Resample the window to (resolution, resolution, C); outside the image its edge is repeated."""
-        factor = resolution / self.side
-        if factor < 0.5:  # area filter first, so that the bilinear warp below does not alias
-            pixels, origin, shrink = self._shrunk_part(pixels, factor)
-        else:
-            origin, shrink = np.zeros(2), np.ones(2)
-        # picture_px = centre + R (window_px - resolution / 2) / factor; pixel centres are i in cv2, i + 0.5 here
-        forward = self._linear() / factor
-        offset = np.asarray(self.centre) - forward @ np.full(2, resolution / 2)
-        forward, offset = shrink[:, None] * forward, shrink * (offset - origin)
-        matrix = np.concatenate([forward, (offset + forward @ [0.5, 0.5] - 0.5)[:, None]], axis=1)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(pixels, matrix, (resolution, resolution), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-    def to_picture(self, points: np.ndarray, resolution: int) -> np.ndarray:
-        """Map points (..., 2 or 3) from pixels of the cut window to image pixels; z is scaled alike."""
-        scale = self.side / resolution
-        result = np.asarray(points, dtype=np.float64) * scale
-        result[..., :2] = (result[..., :2] - self.side / 2) @ self._linear().T + self.centre
-        return result
-
-    def from_picture(self, points: np.ndarray, resolution: float) -> np.ndarray:
-        """The inverse of ``to_picture`` for points (..., 2)."""
-        turned = (np.asarray(points, dtype=np.float64) - self.centre) @ self._linear()
-        return (turned + self.side / 2) * (resolution / self.side)
-
-    def _linear(self) -> np.ndarray:
-        """(2, 2) rotation (and flip) from window to image directions."""
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        sign = -1.0 if self.flipped else 1.0
-        return np.array([[sign * cos, -sin], [sign * sin, cos]])
-
-    def _shrunk_part(self, pixels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The window's surroundings, area-averaged; their origin in the image; the scale factors in x and y."""
-        height, width = pixels.shape[:2]
-        half = self.side * 0.71 + 4
-        low = np.clip(np.floor(np.asarray(self.centre) - half), 0, [width - 1, height - 1]).astype(int)
-        high = np.clip(np.ceil(np.asarray(self.centre) + half), low + 1, [width, height]).astype(int)
-        part = pixels[low[1] : high[1], low[0] : high[0]]
-        size = np.maximum(np.round((high - low) * factor).astype(int), 1)
-        small = cv2.resize(part, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
-        return small, low.astype(np.float64), size / (high - low)
-
-
-def fit_inside(pixels: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
-    """The image area-averaged to at most ``longest`` pixels a side, and the scale factor (at most 1)."""
-    height, width = pixels.shape[:2]
-    factor = min(1.0, longest / max(height, width))
-    if factor == 1.0:
-        return pixels, 1.0
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), factor
 
 
 _DIRECTIONS = (0.0, np.pi / 2, -np.pi / 2, np.pi)
@@ -225,25 +152,16 @@ def _detect_in(pixels: np.ndarray, window: Window) -> list[DetectedFace]:
     view = window.cut(pixels, FACES.view_side)
     if int(view.max()) - int(view.min()) < FACES.least_contrast:
         return []
-    detections = []
-    for full_range in (True, False):
-        result = mediapipe_models.face_detector(full_range).process(view)
-        for detection in result.detections or ():
-            score = float(detection.score[0])
-            if score < FACES.min_score:
-                continue
-            detections.append(_in_picture(detection.location_data, score, window))
-    return detections
+    whole = Window((FACES.view_side / 2, FACES.view_side / 2), float(FACES.view_side))
+    found = [box for full_range in (True, False) for box in networks.faces(view, whole, full_range)]
+    return [_in_picture(box, window) for box in found]
 
 
-def _in_picture(location: object, score: float, window: Window) -> DetectedFace:
-    box = location.relative_bounding_box
-    eyes = np.array([[point.x, point.y] for point in location.relative_keypoints[:2]])
-    corner = np.array([[box.xmin + box.width / 2, box.ymin + box.height / 2]])
-    points = window.to_picture(np.concatenate([corner, eyes]) * FACES.view_side, FACES.view_side)
-    line = points[2] - points[1]
-    side = (box.width + box.height) / 2 * window.side
-    return DetectedFace(tuple(points[0]), side, float(np.arctan2(line[1], line[0])), score)
+def _in_picture(box: networks.Box, window: Window) -> DetectedFace:
+    """The face of a box in the cut window."""
+    centre, right, left = window.to_picture(np.stack([box.centre, *box.points[:2]]), FACES.view_side)
+    line, side = left - right, box.side / FACES.view_side * window.side
+    return DetectedFace(tuple(centre), side, float(np.arctan2(line[1], line[0])), box.score)
 
 
 def _merge(faces: list[DetectedFace]) -> list[DetectedFace]:
@@ -323,8 +241,8 @@ def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:
     from 0.42 % to 0.10 % of the face's size.
     """
     first = None
-    for scale in (2.0, 1.5, 2.8):
-        first = _run_mesh(pixels, Window(face.centre, face.side * scale, face.angle))
+    for scale in (1.0, 0.75, 1.25):
+        first = _run_mesh(pixels, Window(face.centre, FACES.window_per_face * scale * face.side, face.angle))
         if first is not None and _belongs_to(first, face):
             break
         first = None
@@ -337,12 +255,10 @@ def find_landmarks(pixels: np.ndarray, face: DetectedFace) -> np.ndarray | None:
         if points is not None and _belongs_to(points, face):
             answers.append(points)
     if not answers:
-        return first.astype(np.float32)
+        return _with_irises(first)
     apart = np.linalg.norm(np.array(answers) - np.median(answers, axis=0), axis=2).mean(axis=1)
     limit = max(FACES.agreement * landmark_window(first, 1.0).side, float(apart.min()))
-    return np.mean([answer for answer, far in zip(answers, apart, strict=True) if far <= limit], axis=0).astype(
-        np.float32
-    )
+    return _with_irises(np.mean([answer for answer, far in zip(answers, apart, strict=True) if far <= limit], axis=0))
 
 
 def landmarks_of_largest(pixels: np.ndarray) -> np.ndarray | None:
@@ -368,7 +284,7 @@ def follow_landmarks(pixels: np.ndarray, previous: np.ndarray) -> np.ndarray | N
         if moved > FACES.follow_shift * size or not 1 / FACES.follow_size < now.side / size < FACES.follow_size:
             return None
         answers.append(points)
-    return np.mean(answers, axis=0).astype(np.float32)
+    return _with_irises(np.mean(answers, axis=0))
 
 
 def landmark_window(points: np.ndarray, per_face: float) -> Window:
@@ -433,15 +349,17 @@ def rigid_indices() -> np.ndarray:
 
 
 def _run_mesh(pixels: np.ndarray, window: Window) -> np.ndarray | None:
-    result = mediapipe_models.face_mesh().process(window.cut(pixels, FACES.mesh_side))
-    if not result.multi_face_landmarks:
-        return None
-    mesh = result.multi_face_landmarks[0].landmark
-    points = np.array([[p.x, p.y, p.z] for p in mesh], dtype=np.float64) * FACES.mesh_side
-    if points.shape != (LANDMARK_COUNT, 3) or not np.isfinite(points).all():
-        return None
-    points = window.to_picture(points, FACES.mesh_side)
-    return points[mean_landmarks().mirror] if window.flipped else points
+    points = networks.mesh(pixels, window)
+    return points[mean_landmarks().mirror[:MESH_COUNT]] if window.flipped and points is not None else points
+
+
+def _with_irises(points: np.ndarray) -> np.ndarray:
+    """Landmarks (478, 3) float32: the mesh's (468, 3), and irises that look straight ahead, which it does not have."""
+    mean, found = mean_landmarks().points, [points]
+    for corners, lids, iris in (((33, 133), slice(0, 5), slice(468, 473)), ((263, 362), slice(5, 10), slice(473, 478))):
+        eye = [*corners, *UPPER_LID_EDGES[lids], *LOWER_LID_EDGES[lids]]
+        found.append(fit_similarity(mean[eye], points[eye]).apply(mean[iris]))
+    return np.concatenate(found).astype(np.float32)
 
 
 def _belongs_to(points: np.ndarray, face: DetectedFace) -> bool:

@@ -6,8 +6,6 @@ Dilate and erode masks, and select connected parts.
 
 Masks of the face's parts from landmark polygons.
 
-Segment the person in an image with MediaPipe's selfie segmentation.
-
 Hands in front of or beside a face.
 """
 
@@ -17,7 +15,7 @@ import cv2
 import numpy as np
 
 from backend.geometry.vectors import disc
-from backend.photos import mediapipe_models
+from backend.photos import networks
 from backend.photos.faces import MESH_COUNT, landmark_window, mean_landmarks, mesh_triangles
 
 
@@ -162,27 +160,20 @@ def above_brows(landmarks: np.ndarray, side: int) -> np.ndarray:
     return rows[:, None] & ~grown(polygon_mask(landmarks, FACE_OVAL, side), REGIONS.beyond_oval * size)
 
 
-def person_probability(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) float32 probability, 0 to 1, that each pixel belongs to a person."""
-    return np.asarray(mediapipe_models.person_segmenter().process(pixels).segmentation_mask, dtype=np.float32)
-
-
 _FINGERS = ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16), (17, 18, 19, 20))
 _PALM = (0, 1, 2, 5, 9, 13, 17)
 
 
 def hand_mask(pixels: np.ndarray, oval: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels of hands in (H, W, 3) uint8 sRGB; ``oval`` (H, W) bool is the face.
+    """(S, S) bool: pixels of hands in (S, S, 3) uint8 sRGB; ``oval`` (S, S) bool is the face.
 
-    MediaPipe's 21 hand landmarks locate them; the width of the fingers is derived from the palm's.
+    The network's 21 hand landmarks locate them; the width of the fingers is derived from the palm's.
     """
     height, width = oval.shape
     mask = np.zeros((height, width), np.uint8)
-    result = mediapipe_models.hand_finder().process(pixels)
-    for hand, side in zip(result.multi_hand_landmarks or (), result.multi_handedness or (), strict=False):
-        points = np.array([[point.x * width, point.y * height] for point in hand.landmark])
+    for score, points in networks.hands(pixels):
         inside = [bool(oval[min(height - 1, max(0, int(y))), min(width - 1, max(0, int(x)))]) for x, y in points]
-        if side.classification[0].score < REGIONS.hand_score or 1 - np.mean(inside) < REGIONS.hand_outside:
+        if score < REGIONS.hand_score or 1 - np.mean(inside) < REGIONS.hand_outside:
             continue
         palm = points[list(_PALM)].astype(np.int32)
         across = float(np.linalg.norm(points[5] - points[17]) + 0.5 * np.linalg.norm(points[0] - points[9]))

@@ -29,7 +29,7 @@ from scipy.spatial.distance import squareform
 
 from backend.geometry.robust_statistics import robust_deviation
 from backend.models.parsing.accessories import AccessoryScores
-from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
+from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.faces import FRONTAL_SIDE, HeadPose, Window, frontal_grid, frontal_texture, landmark_window
 from backend.photos.regions import FACE_OVAL, polygon_mask
 from backend.system.assets import ASSETS
@@ -111,7 +111,8 @@ class FaceCandidate:
     Attributes
     ----------
     photo : index of the photo in the given order.
-    landmarks : (478, 3) float32 in pixels of the upright decoded photo.
+    detected, landmarks : (478, 3) float32 in pixels of the upright decoded photo: the detector's, and inside the face's
+        outline the landmark net's.
     turns : counter-clockwise quarter turns, 0 to 3, from the decoded photo to the upright one.
     size_px : height of the face in pixels of the decoded photo.
     pose : approximate rotation of the head.
@@ -122,9 +123,11 @@ class FaceCandidate:
     accessories : accessory scores used for the labels.
     small_factor : pixels of ``small_crop`` per pixel of the full crop.
     quality : see ``PhotoQuality``.
+    surface : the landmark net's points in pixels of the crop, None without the net.
     """
 
     photo: int
+    detected: np.ndarray
     landmarks: np.ndarray
     turns: int
     size_px: float
@@ -136,6 +139,7 @@ class FaceCandidate:
     accessories: AccessoryScores
     small_factor: float
     quality: PhotoQuality
+    surface: SurfaceLandmarks | None = None
 
 
 def picture_fingerprint(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

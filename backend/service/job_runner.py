@@ -32,7 +32,7 @@ from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import HairVotes, check_look
 from backend.models.registry import MODELS
 from backend.options import options_of
-from backend.photos import mediapipe_models
+from backend.photos import networks
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoCollection
 from backend.photos.formats import READING, PhotoSource
@@ -272,13 +272,7 @@ def later(device: str) -> tuple[Callable[[], object], ...]:
 
 
 def _first_loaders() -> tuple[Callable[[], object], ...]:
-    return (
-        partial(mediapipe_models.face_detector, False),
-        partial(mediapipe_models.face_detector, True),
-        mediapipe_models.face_mesh,
-        mediapipe_models.person_segmenter,
-        mediapipe_models.hand_finder,
-    )
+    return tuple(partial(networks.network, name) for name in networks.SHA256)
 
 
 def _draw_template() -> None:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backend.photos import mediapipe_models
-from backend.photos.mediapipe_models import Model
+from backend.photos import networks
+from backend.photos.networks import Network
 from backend.system.files import made_once
 
 
@@ -43,22 +43,20 @@ def test_an_error_is_not_kept() -> None:
     assert len(calls) == 2
 
 
-def test_mediapipes_models_are_loaded_once_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each has up to 80 MB, which a second one would keep until the process ends."""
+def test_networks_are_loaded_once_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
 
-    def load(model: Model, construct: object) -> None:
+    def load(network: Network, name: str) -> None:
         time.sleep(0.05)
-        loaded.append(model)
+        loaded.append(name)
 
-    monkeypatch.setattr(Model, "__init__", load)
-    models = (mediapipe_models.hand_finder, mediapipe_models.face_mesh, mediapipe_models.person_segmenter)
-    for model in models:
-        model.cache_clear()
-        try:
+    monkeypatch.setattr(Network, "__init__", load)
+    networks.network.cache_clear()
+    try:
+        for name in networks.SHA256:
             with ThreadPoolExecutor(2) as pool:
-                first, second = pool.map(lambda _, ask=model: ask(), range(2))
-        finally:
-            model.cache_clear()
-        assert first is second
-    assert len(loaded) == len(models)
+                first, second = pool.map(lambda _, name=name: networks.network(name), range(2))
+            assert first is second
+    finally:
+        networks.network.cache_clear()
+    assert loaded == list(networks.SHA256)

@@ -13,7 +13,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 pytest.importorskip("torch")
 cv2 = pytest.importorskip("cv2")
-pytest.importorskip("mediapipe")
+pytest.importorskip("ai_edge_litert")
 import addon_utils  # noqa: E402
 
 HERE = Path(__file__).parent

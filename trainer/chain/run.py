@@ -258,7 +258,7 @@ def write_state(folder: Path, state: ChainState) -> None:
 
 IMPORTED = (
     "torch._inductor",  # use_deterministic_algorithms imports it, and with it torch._dynamo
-    "mediapipe",
+    "ai_edge_litert.interpreter",
     "backend.pipeline",
     "trainer.engine.loop",
     "trainer.export",

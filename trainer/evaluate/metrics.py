@@ -15,6 +15,7 @@ from backend.errors import LikenessError
 from backend.fitting.solver import populations
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, triangles_from_quads
+from backend.photos.faces import landmarks_of_largest
 from protocol.similarity import Similarity, fit_similarity
 from trainer.heads.raytrace import build_bvh, closest_points
 
@@ -105,7 +106,7 @@ def face_embedding(picture: np.ndarray) -> np.ndarray | None:
     picture = np.ascontiguousarray(picture)
     boxes = recogniser.face_locations(picture) or recogniser.face_locations(picture, number_of_times_to_upsample=2)
     if not boxes:
-        box = _mediapipe_box(picture)
+        box = _detected_box(picture)
         if box is None:
             return None
         boxes = [box]
@@ -117,11 +118,9 @@ def embedding_in(picture: np.ndarray, box: Box) -> np.ndarray:
     return np.asarray(_recogniser().face_encodings(np.ascontiguousarray(picture), [box], model="large")[0])
 
 
-def _mediapipe_box(picture: np.ndarray) -> Box | None:
-    """``dlib_box`` of MediaPipe's detection."""
-    from trainer.heads.photographs import detect_landmarks
-
-    marks = detect_landmarks(picture)
+def _detected_box(picture: np.ndarray) -> Box | None:
+    """``dlib_box`` of the detected landmarks."""
+    marks = landmarks_of_largest(picture)
     return None if marks is None else dlib_box(marks)
 
 

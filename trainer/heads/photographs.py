@@ -2,7 +2,7 @@
 
 Midpoint subdivision that does not change the surface, as a sparse matrix for any vertex attribute.
 
-MediaPipe landmarks on a bare mesh: render it as clay from the front, detect, cast rays back to the mesh.
+Landmarks on a bare mesh: render it as clay from the front, detect, cast rays back to the mesh.
 
 A dressed torso that hangs from the open rim of a head mesh.
 
@@ -12,7 +12,6 @@ Simulate ordinary photographs of a surface: cameras, light, backgrounds, film.
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
 from backend.geometry.normals import vertex_normals
+from backend.photos.faces import landmarks_of_largest
 from backend.photos.regions import FACE_OVAL
 from backend.rendering.camera import Camera
 from trainer.heads import raytrace
@@ -108,24 +108,6 @@ class SurfaceLandmarks:
         return np.where(self.found[:, None], positions, np.nan)
 
 
-@lru_cache(maxsize=1)
-def _face_mesh():
-    import mediapipe
-
-    return mediapipe.solutions.face_mesh.FaceMesh(
-        static_image_mode=True, refine_landmarks=True, max_num_faces=1, min_detection_confidence=0.3
-    )
-
-
-def detect_landmarks(picture: np.ndarray) -> np.ndarray | None:
-    """(478, 3) MediaPipe landmarks in pixels of an (H, W, 3) uint8 picture; None when no face is detected."""
-    meshes = _face_mesh().process(np.ascontiguousarray(picture)).multi_face_landmarks
-    if not meshes:
-        return None
-    height, width = picture.shape[:2]
-    return np.array([[p.x * width, p.y * height, p.z * width] for p in meshes[0].landmark])
-
-
 def find_surface_landmarks(
     vertices: np.ndarray, faces: np.ndarray, target: np.ndarray, albedo: np.ndarray | None = None
 ) -> SurfaceLandmarks:
@@ -138,7 +120,7 @@ def find_surface_landmarks(
 
     Raises
     ------
-    ValueError : when MediaPipe detects no face.
+    ValueError : when no face is detected.
     """
     count = len(vertices)
     surface = raytrace.Surface(
@@ -160,11 +142,11 @@ def find_surface_landmarks(
             surface, camera, raytrace.Lighting((lamp,), soft), samples=3, ambient_rays=4, bvh=bvh
         )
         picture = raytrace.develop(view.over(np.full(3, 0.35)), raytrace.Film(noise=0.0), np.random.default_rng(0))
-        points = detect_landmarks(picture)
+        points = landmarks_of_largest(picture)
         if points is not None:
             pixels.append(points[:, :2])
     if not pixels:
-        raise ValueError("MediaPipe sees no face on this mesh")
+        raise ValueError("no face is seen on this mesh")
     pixel = np.median(pixels, axis=0)  # (478, 2)
     in_camera = np.concatenate([pixel, np.ones((len(pixel), 1))], axis=1) @ np.linalg.inv(camera.intrinsics).T
     directions = in_camera @ camera.camera_from_head[:3, :3]

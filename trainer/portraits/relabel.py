@@ -22,7 +22,7 @@ from backend.models.parsing.accessories import find_rims, least_factor
 from backend.models.parsing.apply import resolve_labels, with_second_opinion
 from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
 from backend.models.registry import PARSING_OPINION
-from backend.photos import regions
+from backend.photos import networks, regions
 from backend.photos.collection import FaceClass
 from backend.photos.faces import landmark_window
 from trainer.portraits import collection
@@ -144,7 +144,7 @@ def teacher_labels(
     if second is not None:
         asked = with_second_opinion(asked, wide_probabilities(second, pixels, landmarks))
     own = correct(asked, landmarks, traits)
-    settled = resolve_labels(own, regions.person_probability(pixels), pixels, landmarks)
+    settled = resolve_labels(own, networks.person(pixels), pixels, landmarks)
     labels, unsure = settled.labels, (own.max(axis=0) < _LEAST_PROBABILITY) & ~settled.pale
     result = np.where(unsure & ~settled.hands, collection.UNKNOWN, labels)
     rims = find_rims(own[FaceClass.GLASSES], landmarks) if traits.glasses else None

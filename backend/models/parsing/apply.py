@@ -19,7 +19,7 @@ from backend.geometry.robust_statistics import robust_deviation
 from backend.models.parsing.accessories import AccessoryScores, resolve_accessories, score_accessories
 from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
 from backend.models.registry import PARSING, PARSING_OPINION
-from backend.photos import faces, regions
+from backend.photos import faces, networks, regions
 from backend.photos.collection import FaceClass
 from backend.photos.faces import fit_inside
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -316,7 +316,7 @@ def label_by_net(
     if accessories is None:
         accessories = score_accessories(probabilities, landmarks, opinion)
     odds = resolve_accessories(probabilities, landmarks, pixels, accessories)
-    return FaceLabels(resolve_labels(odds, regions.person_probability(pixels), pixels, landmarks).labels, accessories)
+    return FaceLabels(resolve_labels(odds, networks.person(pixels), pixels, landmarks).labels, accessories)
 
 
 @dataclass(frozen=True)

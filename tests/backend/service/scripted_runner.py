@@ -28,7 +28,7 @@ def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
     """Ready at once, or in ten steps of 0.1 s; dies where the environment says so."""
     mode = os.environ.get("SCRIPTED_WARM", "")
     if mode == "missing":
-        raise ImportError("no such thing", name="mediapipe")
+        raise ImportError("no such thing", name="ai_edge_litert")
     if mode == "crash":
         os._exit(7)
     if mode == "slow":

@@ -167,7 +167,7 @@ def test_the_time_left_of_a_silent_job_goes_down_slowly_and_not_to_nothing() -> 
         (MemoryError(), "out_of_memory"),
         (OSError(28, "No space left on device"), "disk"),
         (OSError(2, "No such file"), "internal"),
-        (ImportError("no", name="mediapipe"), "missing_part"),
+        (ImportError("no", name="ai_edge_litert"), "missing_part"),
         (LikenessError("no_face", "No face."), "no_face"),
         (ZeroDivisionError("x"), "internal"),
     ],

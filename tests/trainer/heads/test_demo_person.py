@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from backend.errors import EXIT_CODES, LikenessError
+from backend.photos.faces import landmarks_of_largest
 from trainer.__main__ import main
 from trainer.heads import demo_person
-from trainer.heads.photographs import detect_landmarks
 
 
 def test_the_same_seed_is_the_same_person_and_another_seed_is_not():
@@ -51,7 +51,7 @@ def test_a_small_photo_shows_a_face_where_the_template_says():
     (photograph,) = demo_person.demo_photographs(person, (shot,), samples=2)
     picture = np.asarray(Image.open(io.BytesIO(photograph.jpeg)))
     assert picture.shape == (350, 300, 3)
-    found = detect_landmarks(picture)
+    found = landmarks_of_largest(picture)
     assert found is not None
     cage = demo_person.demo_cage(person, demo_person.demo_expression(0, person.look.seed))
     expected = photograph.camera.project(demo_person.load_template().landmarks478.positions(cage))[:, :2]

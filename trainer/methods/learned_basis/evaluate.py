@@ -27,6 +27,7 @@ from backend.models.learned_basis.network import (
     ModelledFace,
 )
 from backend.models.registry import NOT_TRAINED
+from backend.photos.faces import landmarks_of_largest
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -34,7 +35,6 @@ from backend.rendering.spherical_harmonics import basis as harmonics
 from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.harness import batches, rows_of, trained_or_none, write_sheet
 from trainer.evaluate.metrics import dlib_box, embedding_in
-from trainer.heads.photographs import detect_landmarks
 from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
 from trainer.methods.learned_basis.losses import METRES_TO_MM
@@ -72,7 +72,7 @@ def read_face(path: Path) -> PairFace | None:
     if picture is None:
         return None
     pixels = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    landmarks = detect_landmarks(pixels)
+    landmarks = landmarks_of_largest(pixels)
     return None if landmarks is None else PairFace(pixels, landmarks)
 
 
