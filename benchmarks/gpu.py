@@ -5,7 +5,7 @@ the card's peak memory, and how far the files differ: vertices of ``face.obj`` i
 networks run on the card (parsing, landmarks, LAP, the learned basis' encoder, wrinkles), and ``dense`` loops where
 numba's CUDA target is installed (unwrapping, the finest band); all other stages are numpy, numba and OpenCV.
 
-``--texels`` measures the loops alone, without networks and MediaPipe: five photos of the tests' head, with what goes to
+``--texels`` measures the loops alone, without networks: five photos of the tests' head, with what goes to
 the card and back. ``--rehearse`` compares the CPU with itself where there is no card. Exit code 1 where the devices
 differ by more than ``TOLERANCES``, or without a card.
 """

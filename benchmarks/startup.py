@@ -3,7 +3,7 @@
 ``help`` : ``--help``. ``first_photo`` : from the start of ``reconstruct`` to its first progress on a photo. ``click`` :
 from a click in the extension to that progress; its client starts the server, which starts its worker.
 ``click_after_photos`` : the same with the server started when photos were added, three seconds before the click.
-``libraries`` : the baseline, an interpreter that loads torch and MediaPipe, which no code of ours can avoid. The
+``libraries`` : the baseline, an interpreter that loads torch and LiteRT, which no code of ours can avoid. The
 measurements alternate; figures are medians.
 """
 
@@ -95,7 +95,7 @@ def main() -> int:
                 "first_photo": seconds_to_first_photo(photo, folder / "head"),
                 "click": seconds_to_first_progress(photo, folder / f"server {number}"),
                 "click_after_photos": seconds_to_first_progress(photo, server, prepared=True),
-                "libraries": seconds_of("-c", "import torch, mediapipe"),
+                "libraries": seconds_of("-c", "import torch, ai_edge_litert.interpreter"),
             }
             for name, value in seconds.items():
                 rounds.setdefault(name, []).append(value)

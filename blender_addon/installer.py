@@ -80,8 +80,8 @@ def cuda_card() -> bool:
 
 
 def leaves_card_unused(installed: Installed) -> bool:
-    """Whether an NVIDIA card has nothing to do because on Windows only Python 3.12 has torch for CUDA."""
-    return sys.platform == "win32" and not installed.cuda and "3.12" not in installed.python and cuda_card()
+    """Whether an NVIDIA card has nothing to do because on Windows torch for CUDA needs Python 3.12 or later."""
+    return sys.platform == "win32" and not installed.cuda and installed.python.startswith("Python 3.11") and cuda_card()
 
 
 def view() -> InstallView | None:

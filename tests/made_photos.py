@@ -36,9 +36,11 @@ def candidate(photo: int, descriptor: np.ndarray | None = None, **changes: objec
     """A good face as the screening sees it; its fingerprint is that of no other photo."""
     rng = np.random.default_rng(1000 + photo)
     fingerprint = rng.normal(size=576)
+    landmarks = (mean_landmarks().points * 100 + 300).astype(np.float32)
     values: dict = {
         "photo": photo,
-        "landmarks": (mean_landmarks().points * 100 + 300).astype(np.float32),
+        "detected": landmarks,
+        "landmarks": landmarks,
         "turns": 0,
         "size_px": 300.0,
         "pose": HeadPose(0.0, 0.0, 0.0),

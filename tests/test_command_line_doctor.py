@@ -33,19 +33,19 @@ def test_it_runs_without_any_package() -> None:
     result = run_doctor("-S")  # no site-packages
     assert result.returncode == EXIT_CODES["missing_part"]
     assert result.stderr == ""
-    for name in ("torch", "numpy", "rich", "mediapipe"):
+    for name in ("torch", "numpy", "rich", "ai-edge-litert"):
         assert f"MISSING  {name} " in result.stdout
     assert "pip install" in result.stdout
 
 
 def test_a_package_that_lacks_a_system_library_gets_that_advice(tmp_path: Path) -> None:
-    (tmp_path / "mediapipe").mkdir()
-    broken = "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')\n"
-    (tmp_path / "mediapipe" / "__init__.py").write_text(broken)
+    (tmp_path / "ai_edge_litert").mkdir()
+    broken = "raise ImportError('libz.so.1: cannot open shared object file: No such file or directory')\n"
+    (tmp_path / "ai_edge_litert" / "__init__.py").write_text(broken)
     result = run_doctor(path=tmp_path)
     assert result.returncode == EXIT_CODES["missing_part"]
     (line,) = [line for line in result.stdout.splitlines() if "MISSING" in line]
-    assert "mediapipe" in line and "libGL.so.1" in line and "libgl1" in line
+    assert "ai-edge-litert" in line and "libz.so.1" in line and "system package" in line
 
 
 def test_a_model_without_weights_is_called_not_trained_yet(tmp_path: Path) -> None:

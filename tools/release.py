@@ -31,15 +31,19 @@ CHECKSUMS = "SHA256SUMS"
 INDEX = "index.json"
 
 MACHINES = {"linux": "x86_64", "win32": "AMD64", "darwin": "arm64"}
-"""Where every package has wheels. MediaPipe has none for Linux on ARM; torch, numba and jaxlib none for Intel Macs."""
-PYTHONS = ("3.11", "3.12")
+"""Where every package has wheels and they were tried. torch and numba have none for Intel Macs."""
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 GLIBC = 40
 """Minor version of the newest glibc whose wheels are listed."""
 PYTORCH_INDEX = "https://download.pytorch.org/whl"
 PYTORCH_WHEELS = {
     ("cpu", "linux", "3.11"): "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
     ("cpu", "linux", "3.12"): "4ca4a9394b0c771238a4f73590fdbbc4debad85ed0fa63d026ae1b085da7d6e2",
+    ("cpu", "linux", "3.13"): "3fbf9c9d1f3c10c2d59d04aca426dee9ccc6ceb32d255c61e93acc3b4f75fae6",
+    ("cpu", "linux", "3.14"): "d20fa53ee744502fa4c69818a720b05ca0d37abd055d4f6e66cae155114bc691",
     ("cu130", "win32", "3.12"): "2efab1e83604ca628c6d85b9e188c153690980498d1297081a9dad704919303c",
+    ("cu130", "win32", "3.13"): "cf23236e9deed7d3510d14d9b9592d75d272ef7b35bbfee31a02bea339c73971",
+    ("cu130", "win32", "3.14"): "590b2a2b53ef295dcfcd703df17929bd579705bb0e42d9e43c462fe0f0b1e088",
 }
 """SHA-256 of the wheels of ``PYTORCH_VERSION`` that PyPI does not have, by build, system and Python. PyPI's wheel for
 Linux needs CUDA, its wheel for Windows has none."""
@@ -137,7 +141,7 @@ def write_locks(folder: Path, root: Path = ROOT) -> list[Path]:
         packages = tomllib.loads((Path(scratch) / "pylock.toml").read_text("utf-8"))["packages"]
     torch = [package for package in packages if package["name"] == "torch"]
     cuda = [package for package in packages if re.match("nvidia-|cuda-|triton", package["name"])]
-    rest = [package for package in packages if package not in (*torch, *cuda)]
+    rest = [package for package in packages if package not in (*torch, *cuda) and _needing(package)]
     files = {
         "packages.txt": [_locked(package) for package in rest],
         "torch_cpu.txt": [*_torch("cpu", torch[0])],
@@ -170,13 +174,8 @@ def _locked(package: Mapping[str, object], targets: Sequence[tuple[str, str]] | 
 
     Raises ``ReleaseError`` if there is no wheel for one of the ``targets`` that need the package.
     """
-    needing, digests = [], {}
-    for system, python in targets or _targets():
-        here = {"sys_platform": system, "platform_machine": MACHINES[system], "python_version": python}
-        here |= {"python_full_version": f"{python}.9", "implementation_name": "cpython"}
-        if "marker" in package and not Marker(package["marker"]).evaluate(here):
-            continue
-        needing.append((system, python))
+    needing, digests = _needing(package, targets), {}
+    for system, python in needing:
         supported = _tags(system, python)
         names = [(wheel.get("name") or wheel["url"].rsplit("/", 1)[-1], wheel) for wheel in package["wheels"]]
         fitting = [wheel for name, wheel in names if parse_wheel_filename(name)[3] & supported]
@@ -185,6 +184,20 @@ def _locked(package: Mapping[str, object], targets: Sequence[tuple[str, str]] | 
         digests |= {wheel["hashes"]["sha256"]: None for wheel in fitting}
     hashes = "".join(f" --hash=sha256:{digest}" for digest in digests)
     return f"{package['name']}=={package['version']}{_marker(needing)}{hashes}"
+
+
+def _needing(package: Mapping[str, object], targets: Sequence[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+    """Those of the ``targets`` that need the package, by its marker."""
+    if "marker" not in package:
+        return list(targets or _targets())
+    needing = []
+    for system, python in targets or _targets():
+        here = {"sys_platform": system, "platform_machine": MACHINES[system], "python_version": python}
+        here |= {"python_full_version": f"{python}.9", "implementation_name": "cpython"}
+        here |= {"platform_python_implementation": "CPython"}
+        if Marker(package["marker"]).evaluate(here):
+            needing.append((system, python))
+    return needing
 
 
 def _tags(system: str, python: str) -> frozenset[Tag]:
@@ -200,16 +213,17 @@ def _tags(system: str, python: str) -> frozenset[Tag]:
 
 def _marker(targets: Sequence[tuple[str, str]]) -> str:
     """The condition for ``targets``, by system and Python alone: elsewhere pip says what is missing."""
-    missing = set(_targets()) - set(targets)
-    for python in PYTHONS if missing else ():
-        if missing == {(system, python) for system in MACHINES}:
-            return f" ; python_version != '{python}'"
-    parts = []
-    for system in MACHINES if missing else ():
-        pythons = [python for python in PYTHONS if (system, python) in targets]
-        if pythons:
-            parts.append(f"sys_platform == '{system}'" + f" and python_version == '{pythons[0]}'" * (len(pythons) == 1))
-    return " ; " + " or ".join(parts) if parts else ""
+    every = " ".join(PYTHONS)
+    pythons = {system: " ".join(one for one in PYTHONS if (system, one) in targets) for system in MACHINES}
+    limits = {system: f"python_version in '{some}'" for system, some in pythons.items() if some != every}
+    if len(set(pythons.values())) == 1:
+        return f" ; {limits['linux']}" if limits else ""
+    parts = [
+        " and ".join([f"sys_platform == '{system}'", *([limits[system]] if system in limits else [])])
+        for system in MACHINES
+        if pythons[system]
+    ]
+    return f" ; {' or '.join(parts)}"
 
 
 def _run(command: Sequence[str], folder: Path) -> None:

@@ -10,6 +10,7 @@ import importlib.util
 import math
 import os
 import platform
+import re
 import shutil
 import sys
 import tomllib
@@ -38,7 +39,6 @@ IMPORT_NAMES = {
 """Package name -> import name, where they differ."""
 
 INSTALL_ADVICE = "python -m pip install -e ."
-SYSTEM_LIBRARIES_ADVICE = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0"
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def run_doctor(_arguments: argparse.Namespace) -> int:
 def system_findings() -> Iterator[Finding]:
     """Versions of Likeness, Python and the system; processors, memory and free disk space."""
     yield Finding(f"version {__version__} in {ROOT}")
-    supported = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 14)
     python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield Finding(python if supported else f"{python}: Python 3.11 or 3.12 is needed", missing=not supported)
+    yield Finding(python if supported else f"{python}: Python 3.11 to 3.14 is needed", missing=not supported)
     free = shutil.disk_usage(ROOT).free / 1e9
     yield Finding(f"{os.cpu_count()} processors{_memory_text()}, {free:.0f} GB free on the disk")
 
@@ -113,7 +113,7 @@ def package_findings() -> Iterator[Finding]:
         try:
             importlib.import_module(IMPORT_NAMES.get(name, name))
         except Exception as error:  # a broken package may raise anything
-            advice = SYSTEM_LIBRARIES_ADVICE if ".so" in str(error) else f"{INSTALL_ADVICE} --force-reinstall"
+            advice = "its system package" if ".so" in str(error) else f"{INSTALL_ADVICE} --force-reinstall"
             yield Finding(f"{name} {version} cannot be imported ({error}): {advice}", missing=True)
             continue
         differs = wanted and version.split("+")[0] != wanted
@@ -127,8 +127,8 @@ def required_packages() -> list[tuple[str, str]]:
         lines = tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"]
     else:
         lines = [line for line in metadata.requires("likeness") or [] if "extra ==" not in line]
-    pairs = (line.split(";")[0].strip().partition("==") for line in lines)
-    return [(name.strip(), version.strip()) for name, _, version in pairs]
+    pairs = (re.match(r"([\w.-]+)(?:==([\w.+]+))?", line.strip()) for line in lines)
+    return [(pair[1], pair[2] or "") for pair in pairs if pair]
 
 
 def device_findings() -> Iterator[Finding]:

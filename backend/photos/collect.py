@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.models.landmarks import inside_by_net, surface_landmarker
+from backend.models.landmarks import SurfaceLandmarker, inside_by_net, surface_landmarker
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import enlarge_labels, look_at_face
 from backend.photos import screening
@@ -18,6 +18,7 @@ from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, P
 from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
 from backend.photos.faces import (
     MAX_CROP_SIDE,
+    DetectedFace,
     HeadCrop,
     crop_head,
     detect_faces,
@@ -25,6 +26,7 @@ from backend.photos.faces import (
     find_landmarks,
     fit_inside,
     head_pose,
+    posed,
     quarter_turns,
     turned,
     upright,
@@ -164,28 +166,43 @@ def _analyse(
     index, photo = numbered
     if isinstance(photo, PhotoUnreadableError):
         return _Analysed((0, 0), None, 0, (), str(photo)), []
+    landmarker = surface_landmarker(options.device) if options.surface else None
     faces, crops = [], []
     found = detect_faces(photo.pixels)
     for detected in found[: screening.SCREENING.faces_per_photo]:
         if faces and detected.side < screening.SCREENING.bystander * found[0].side:
             break
         landmarks = find_landmarks(photo.pixels, detected)
+        if landmarks is None and landmarker is not None:
+            landmarks = _by_net(photo.pixels, detected, landmarker)
         if landmarks is None or screening.face_size_px(landmarks) < screening.SCREENING.useless_face_px:
             continue  # so small, icons of a screenshot are faces as well
         turns = quarter_turns(landmarks)
         landmarks = turned(landmarks, photo.pixels.shape, turns)
         crop = crop_head(upright(photo.pixels, turns), landmarks, options.max_crop_side)
-        faces.append(_candidate(index, landmarks, turns, crop, options))
+        faces.append(_candidate(index, landmarks, turns, crop, landmarker, options))
         crops.append(crop)
     failure = "" if faces else NO_FACE_REASON
     return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops
 
 
+def _by_net(pixels: np.ndarray, face: DetectedFace, landmarker: SurfaceLandmarker) -> np.ndarray | None:
+    """Landmarks of a face that the mesh does not see (profiles, light of one colour), where the net is sure of them."""
+    surface = landmarker.find_in_box(pixels, face)
+    landmarks = posed(surface.positions)
+    return landmarks if screening.is_face(surface, landmarks) else None
+
+
 def _candidate(
-    index: int, landmarks: np.ndarray, turns: int, crop: HeadCrop, options: CollectOptions
+    index: int,
+    landmarks: np.ndarray,
+    turns: int,
+    crop: HeadCrop,
+    landmarker: SurfaceLandmarker | None,
+    options: CollectOptions,
 ) -> screening.FaceCandidate:
     in_crop, surface = crop.to_crop(landmarks).astype(np.float32), None
-    if options.surface and (landmarker := surface_landmarker(options.device)) is not None:
+    if landmarker is not None:
         surface = landmarker.find(crop.pixels, in_crop)
         in_crop = inside_by_net(in_crop, surface)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)

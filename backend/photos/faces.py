@@ -348,6 +348,17 @@ def rigid_indices() -> np.ndarray:
     return np.flatnonzero(y < mouth_top - 0.05)
 
 
+def posed(points: np.ndarray) -> np.ndarray:
+    """Landmarks (478, 3) float32 with the places of ``points`` (478, 2) and the mean face's depths in the same pose, by
+    scaled orthography."""
+    mean, rigid = mean_landmarks().points, rigid_indices()
+    mean = mean - mean[rigid].mean(axis=0)
+    seen = np.linalg.lstsq(mean[rigid], points[rigid] - points[rigid].mean(axis=0), rcond=None)[0]  # (3, 2)
+    axes, scales, turn = np.linalg.svd(seen, full_matrices=False)
+    right, down = (axes @ turn).T
+    return np.column_stack([points, scales.mean() * mean @ np.cross(right, down)]).astype(np.float32)
+
+
 def _run_mesh(pixels: np.ndarray, window: Window) -> np.ndarray | None:
     points = networks.mesh(pixels, window)
     return points[mean_landmarks().mirror[:MESH_COUNT]] if window.flipped and points is not None else points

@@ -190,6 +190,11 @@ def face_size_px(landmarks: np.ndarray) -> float:
     return landmark_window(landmarks, 1.0).side
 
 
+def is_face(surface: SurfaceLandmarks, landmarks: np.ndarray) -> bool:
+    """Whether the landmark net is as sure of its points as with a person's face."""
+    return bool(np.median(surface.deviation) <= _UNLIKE_A_FACE * face_size_px(landmarks))
+
+
 def size_quality(landmarks: np.ndarray) -> float:
     """0 for a face of 24 pixels, 1 from 400 on, logarithmic in between."""
     useless, good = SCREENING.useless_face_px, SCREENING.good_face_px
@@ -356,8 +361,7 @@ def what_it_seems(face: PhotoFace, square: Window) -> str:
     ``square`` is the face's ``faces.face_square``. Faces of animals and patterns leave the landmark net unsure; statues
     and dolls with a person's features do not.
     """
-    size = face_size_px(face.landmarks)
-    if face.surface is not None and np.median(face.surface.deviation) > _UNLIKE_A_FACE * size:
+    if face.surface is not None and not is_face(face.surface, face.landmarks):
         return "It may show no person but an animal, a mask or a pattern: look at the result with care."
     if drawing_chance(square.cut(face.pixels, _DRAWING_SIDE)) > _DRAWN:
         return "It looks like a drawing or a painting: the head gets the shapes and the skin that were drawn."

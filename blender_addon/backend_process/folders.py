@@ -303,11 +303,6 @@ def folder_problem(folder: BackendFolder) -> AddonError | None:
     """Why no backend can be installed there, checked without writing; None if nothing is wrong."""
     if not folder.is_absolute_path:
         sentence = f"The folder {folder.entered} is not a whole path."
-    elif WINDOWS and not str(folder.root).isascii():
-        sentence = (
-            f"MediaPipe, a part of the backend, cannot open files in {folder.root}: "
-            "on Windows a path may have plain letters (A to Z) only."
-        )
     else:
         try:
             foreign = folder.foreign_files()

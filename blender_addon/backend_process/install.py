@@ -44,7 +44,7 @@ _REASONS = (
     (
         r"No module named (ensurepip|venv|pip)|ensurepip is not available",
         "This Python cannot make environments.",
-        "Install its venv package (python3-venv on Debian and Ubuntu), or another Python 3.11 or 3.12.",
+        "Install its venv package (python3-venv on Debian and Ubuntu), or another Python 3.11 to 3.14.",
         "no_python",
     ),
     (
@@ -57,13 +57,13 @@ _REASONS = (
     (
         r"(?P<what>lib[\w+.-]+\.so[\w.]*): cannot open shared object file",
         "The system library {what} is missing.",
-        "On Debian and Ubuntu: sudo apt-get install libgl1 libegl1 libgles2 libglib2.0-0; then install again.",
+        "Install it with the system's own packages, then install again.",
         "missing_part",
     ),
     (
-        r"FileNotFoundError: The path does not exist|Windows Long Path support",  # MediaPipe's message, then pip's
-        "Windows cannot open files in the backend's folder: its path is too long or has unusual letters.",
-        "Choose a Backend Folder with a short path of plain letters in the preferences, like C:\\Likeness.",
+        r"Windows Long Path support",
+        "Windows cannot open files in the backend's folder: its path is too long.",
+        "Choose a Backend Folder with a short path in the preferences, like C:\\Likeness.",
         "folder",
     ),
     (
@@ -75,7 +75,7 @@ _REASONS = (
     (
         r"No matching distribution found for (?P<what>\S+)",
         "There is no {what} for this Python and computer.",
-        "Use a 64-bit Python 3.11 or 3.12 on Linux or Windows (x86-64) or on a Mac with Apple silicon.",
+        "Use a 64-bit Python 3.11 to 3.14 on Linux or Windows (x86-64) or on a Mac with Apple silicon.",
         "no_package",
     ),
     (
@@ -128,18 +128,18 @@ def pip_failure_sentence(lines: Sequence[str], code: int) -> AddonError:
     return AddonError(f"The installation stopped with code {code}: {last}", "Show the log for more.", "install")
 
 
-CPU_BYTES = 2_200_000_000
-"""Measured on Linux: torch 2.13 for the CPU, MediaPipe and the rest."""
+CPU_BYTES = 1_500_000_000
+"""Measured on Linux: torch 2.13 for the CPU and the rest."""
 CUDA_BYTES = 6_500_000_000
 DOWNLOAD_SHARE = 0.45
 """Extra disk space needed during downloads, as a share of the installed size."""
 CHECK = (
-    "import json, torch, mediapipe, numba, zmq, backend; "
-    "from backend.photos.mediapipe_models import face_mesh; face_mesh().close(); "
+    "import json, torch, cv2, numba, zmq, backend; "
+    "from backend.photos.networks import SHA256, network; [network(name) for name in SHA256]; "
     "print(json.dumps({'version': backend.__version__, 'torch': torch.__version__, 'cuda': torch.cuda.is_available()}))"
 )
-"""Self-test run by the new environment. It fails if a package is missing or broken, or if MediaPipe cannot read its
-models; otherwise it prints the versions as JSON."""
+"""Self-test run by the new environment. It fails if a package is missing or broken, or a network that finds faces
+cannot be read; otherwise it prints the versions as JSON."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Find a Python 3.11 or 3.12 that can create the backend's environment."""
+"""Find a Python 3.11 to 3.14 that can create the backend's environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import AddonError
 
-PREFERRED_PYTHONS = ((3, 12), (3, 11))
+PREFERRED_PYTHONS = ((3, 13), (3, 12), (3, 14), (3, 11))
 _PROBE = "import sys, struct, venv, ensurepip; print(*sys.version_info[:3], struct.calcsize('P') * 8, sys.executable)"
 _SAID = re.compile(r"(?P<major>\d+) (?P<minor>\d+) (?P<micro>\d+) 64 (?P<path>.+)")
 _UNREADABLE = "\ufffd"
@@ -68,7 +68,9 @@ def probe(command: Sequence[str]) -> FoundPython | None:
 
 
 def candidates(default: str = sys.executable) -> Iterator[list[str]]:
-    """Commands that may be a suitable Python, most likely first; ``default`` is the Python that Blender runs."""
+    """Commands that may be a suitable Python; the first is ``default``, the Python that Blender runs."""
+    if default:
+        yield [default]
     names = [f"python{major}.{minor}" for major, minor in PREFERRED_PYTHONS] + ["python3", "python"]
     for name in names:
         if path := shutil.which(name):
@@ -86,8 +88,6 @@ def candidates(default: str = sys.executable) -> Iterator[list[str]]:
         for versions in managed:
             for installed in sorted(versions.glob(f"*{major}.{minor}*"), reverse=True):
                 yield [str(installed / "bin" / "python3")]
-    if default:
-        yield [default]
 
 
 def _usual_folders() -> Iterable[Path]:
@@ -107,7 +107,7 @@ def find_python(named: str = "", commands: Iterable[Sequence[str]] | None = None
     ------
     AddonError : code ``no_python``, with what to install or enter.
     """
-    wanted = " or ".join(f"{major}.{minor}" for major, minor in reversed(PREFERRED_PYTHONS))
+    wanted = " to ".join(f"{major}.{minor}" for major, minor in (min(PREFERRED_PYTHONS), max(PREFERRED_PYTHONS)))
     if named.strip():
         python = probe([os.path.expanduser(named.strip())])
         if python is None:

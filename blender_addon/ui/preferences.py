@@ -54,7 +54,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
     )
     python: StringProperty(
         name="Python",
-        description="Program of a Python 3.11 or 3.12 to make the environment with; empty: search for one",
+        description="Program of a Python 3.11 to 3.14 to make the environment with; empty: search for one",
         subtype="FILE_PATH",
     )
     existing_python: StringProperty(
@@ -163,9 +163,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             said = f"Backend {installed.version} ({kind}, {installed.python}), {gigabytes(installed.size_bytes)}"
             layout.label(text=said, icon="CHECKMARK")
             if installer.leaves_card_unused(installed):
-                said = (
-                    "It does not use your NVIDIA card: on Windows that needs Python 3.12. Enter one below and Repair."
-                )
+                said = "It does not use your NVIDIA card: that needs Python 3.12 or later. Enter one below and Repair."
                 draw_wrapped(layout, said, icon="INFO")
             if used.folder != named.folder:
                 said = f"It runs from {used.folder.root} until one is installed in the folder below."
