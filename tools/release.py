@@ -86,7 +86,7 @@ def write_index(folder: Path) -> Path:
     """List the zips in ``folder`` with Blender's own tool; raises ``ReleaseError``."""
     tool = blender_command_line()
     if tool is None:
-        raise ReleaseError("the index needs Blender's extension tool: pip install --no-deps -r .ci/blender.txt with Python 3.11")
+        raise ReleaseError("the index needs Blender's own tool: pip install --no-deps -r .ci/blender.txt, Python 3.11")
     _run([sys.executable, str(tool), "server-generate", f"--repo-dir={folder}"], ROOT)
     return folder / INDEX
 
