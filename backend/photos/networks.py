@@ -58,7 +58,8 @@ class Window:
         """Resample the window to (resolution, resolution, C); outside the image its edge is repeated.
 
         first : where in the window the first pixel's centre is, in its pixels. MediaPipe's is 0, on the corner, while
-            an image's pixel is still around its own centre.
+            an image's pixel is still around its own centre (half a pixel on along the image's axes; here along the
+            window's, so that a turned photo gives the same).
         """
         factor = resolution / self.side
         if factor < 0.5:  # area filter first, so that the bilinear warp below does not alias
@@ -67,7 +68,8 @@ class Window:
             origin, shrink = np.zeros(2), np.ones(2)
         # picture_px = centre + R (window_px - resolution / 2) / factor; pixel centres are i in cv2, i + 0.5 here
         forward = self._linear() / factor
-        offset = np.asarray(self.centre) - forward @ np.full(2, resolution / 2) + (0.5 - first)
+        corner = self._linear() @ np.full(2, 0.5 - first) - forward @ np.full(2, resolution / 2)
+        offset = np.asarray(self.centre) + corner
         forward, offset = shrink[:, None] * forward, shrink * (offset - origin)
         matrix = np.concatenate([forward, (offset + forward @ [first, first] - 0.5)[:, None]], axis=1)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
