@@ -10,8 +10,6 @@ BlazeFace, 2019), the weighted mean of overlapping boxes, and the turned square 
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,27 +164,21 @@ def _interpreter(content: bytes) -> Any:
             f"LiteRT, which runs the networks that find faces, cannot be loaded ({error}).",
             "Install it with 'pip install ai-edge-litert==2.3.0'.",
         ) from error
-    with _native_messages_dropped():
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
-    return interpreter
-
-
-@contextmanager
-def _native_messages_dropped() -> Iterator[None]:
-    """Drop what is written to file descriptor 2: LiteRT's first interpreter names its delegate there."""
     try:
         stderr = os.dup(2)
     except OSError:  # no standard error, as under pythonw
-        yield
-        return
+        stderr = -1
     try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
+        if stderr >= 0:  # the first interpreter names its delegate there
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), 2)
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
     finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+        if stderr >= 0:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    return interpreter
 
 
 def boxes(

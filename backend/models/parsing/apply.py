@@ -341,7 +341,7 @@ def resolve_labels(
     landmarks: np.ndarray,
 ) -> ResolvedLabels:
     """Labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), from class probabilities (C, S, S) with
-    decided accessories; somebody (S, S) : probability of a person, by MediaPipe."""
+    decided accessories; somebody (S, S) : probability of a person."""
     likeliest = odds.argmax(axis=0).astype(np.uint8)
     coloured = with_pale_hair(likeliest, odds[FaceClass.HAIR], pixels, landmarks)
     labels = agree_with_landmarks(without_other_heads(coloured, pixels, landmarks), somebody, landmarks)
@@ -353,9 +353,9 @@ def resolve_labels(
 def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """A net's labels (S, S) uint8 of a head crop, corrected by landmarks (478, 2 or 3).
 
-    somebody (S, S) : probability of a person, by MediaPipe (``person_probability``).
+    somebody (S, S) : probability of a person, by ``networks.person``.
 
-    Other people in the crop become BACKGROUND. So do hair and occluders where MediaPipe finds no person, unless it
+    Other people in the crop become BACKGROUND. So do hair and occluders where no person is found, unless it
     misses the face too. Skin within the landmarks' outlines becomes brows, eyes and lips. Small parts of
     OCCLUDER in the hair above the eyes become hair, small parts of hair over the forehead below a hat become hat. Skin
     islands in hair become hair, hair islands in skin become skin.

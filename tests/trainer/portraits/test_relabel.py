@@ -117,7 +117,7 @@ def test_a_second_net_has_its_say_in_what_is_hair(monkeypatch: pytest.MonkeyPatc
     doubtful, sure = _doubtful(FaceClass.HAIR, 0.4), _doubtful(FaceClass.HAIR, 1.0)
     monkeypatch.setattr(relabelling, "class_probabilities", lambda *_: doubtful)
     monkeypatch.setattr(relabelling, "wide_probabilities", lambda *_: sure)
-    monkeypatch.setattr(relabelling.regions, "person_probability", lambda pixels: np.ones(pixels.shape[:2], np.float32))
+    monkeypatch.setattr(relabelling.networks, "person", lambda pixels: np.ones(pixels.shape[:2], np.float32))
     picture, nobody = np.full((SIDE, SIDE, 3), 127, np.uint8), np.zeros((SIDE, SIDE), bool)
     monkeypatch.setattr(
         relabelling, "resolve_labels", lambda odds, *_: ResolvedLabels(odds.argmax(0).astype(np.uint8), nobody, nobody)

@@ -15,8 +15,8 @@ from backend.models.registry import PARSING, PARSING_OPINION, LearnedModel, Open
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, detect_faces, find_landmarks
 from backend.photos.formats import PhotoSource
+from backend.photos.networks import person as person_probability
 from backend.photos.reading import read_photo
-from backend.photos.regions import person_probability
 from backend.pipeline import ReconstructOptions
 
 
