@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
+from backend import end_early
 from backend.command_line.parser import build_parser
 from backend.command_line.photo_paths import readable
 from backend.command_line.terminal import check_address_space, run_until_pipe_closes
@@ -33,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _escape_what_cannot_be_encoded()
     arguments = build_parser().parse_args(argv)
     try:
+        if signal.getsignal(signal.SIGINT) is end_early:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return run_until_pipe_closes(partial(_run, arguments))
     except (Exception, KeyboardInterrupt) as error:
         if getattr(arguments, "traceback", False):

@@ -68,6 +68,9 @@ class Cancelled(LikenessError):
 
 DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
+NO_MEMORY = ("can't allocate memory", "Failed to allocate", "std::bad_alloc")
+"""Words of torch's and OpenCV's errors where memory runs out."""
+
 
 def explain(error: BaseException) -> LikenessError:
     """The ``LikenessError`` that explains an error to the user; the error itself when it is one."""
@@ -76,7 +79,8 @@ def explain(error: BaseException) -> LikenessError:
     if isinstance(error, KeyboardInterrupt):
         return LikenessError("cancelled", "Cancelled.", "Nothing was written.")
     number = error.errno if isinstance(error, OSError) else None
-    if number == errno.ENOMEM or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    no_memory = number == errno.ENOMEM or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if no_memory or any(words in str(error) for words in NO_MEMORY):
         return LikenessError(
             "out_of_memory",
             "The machine that computes has not enough memory.",

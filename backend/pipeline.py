@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from backend.detail.find import NO_DETAIL, DetailEstimate, find_detail
-from backend.errors import LikenessError
+from backend.errors import LikenessError, explain
 from backend.exchange.assemble import assemble, asset_photo, with_pictures, worn_glasses
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import build_report, peak_rss_mb
@@ -198,6 +198,12 @@ def reconstruct(
     gc.freeze()  # a full collection would walk over 300,000 objects of libraries: 0.2 s, several times a head
     try:
         made = run_graph(stages, inputs, ("asset", "previews", "photos", "fit", *output), clock)
+    except Exception as error:
+        if isinstance(error, LikenessError) or explain(error).code != "out_of_memory":
+            raise
+        size = f"{len(sources)} photos and a texture of {options.texture_size} texels a side"
+        sentence = f"A head from {size} needs more memory than Likeness may use on this machine."
+        raise LikenessError("out_of_memory", sentence, "Give fewer photos, or choose a smaller texture.") from error
     finally:
         gc.unfreeze()
     asset, previews, photos, fit = (made[name] for name in ("asset", "previews", "photos", "fit"))

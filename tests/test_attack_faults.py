@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from backend.batch import command
 from backend.batch.manifest import read_manifest
 from backend.batch.records import Outcome, sha256_of
 from backend.errors import LikenessError
+from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
-from backend.service.private_files import config_folder, make_private_folder
+from backend.service.private_files import config_folder, jobs_folder, make_private_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and pipes are POSIX's")
@@ -170,6 +172,66 @@ def test_a_head_of_half_a_metre_is_none(scale: float, fits: bool, tmp_path: Path
     else:
         with pytest.raises(LikenessError, match="not a head"):
             read_neutral(head(tmp_path, scale))
+
+
+@posix
+def test_ctrl_c_while_modules_load_is_no_traceback() -> None:
+    """It ended with one, and with exit code -2, before the first 0.1 s were over."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "backend", "doctor"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONPROFILEIMPORTTIME": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.endswith("| backend\n"):
+            process.send_signal(signal.SIGINT)
+            break
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 8 and said.endswith("Cancelled.\nNothing was written.\n")
+    assert "Traceback" not in said
+
+
+def test_a_head_that_is_too_large_for_the_machine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend import pipeline
+    from backend.photos.formats import PhotoSource
+
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(pipeline, "run_graph", full)
+    sources = [PhotoSource(f"{number}.jpg", path=tmp_path / f"{number}.jpg") for number in range(64)]
+    with pytest.raises(LikenessError, match=r"64 photos and a texture of 4096 .* needs more memory") as caught:
+        pipeline.reconstruct(sources, pipeline.ReconstructOptions(texture_size=4096))
+    assert caught.value.code == "out_of_memory"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system enforces the limit")
+def test_the_process_of_a_head_has_a_limit_of_memory() -> None:
+    code = (
+        "import numpy as np; from backend.system import processes; processes.memory_bytes = lambda: 2**29;"
+        "processes.keep_freed_memory(); np.ones(2**26)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "MemoryError" in done.stderr
+
+
+def test_the_doctor_says_what_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend.command_line.doctor import stopped_findings
+
+    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
+    assert list(stopped_findings(tmp_path)) == []
+    (tmp_path / "head" / ".likeness" / "earlier").mkdir(parents=True)
+    (tmp_path / ".likeness-new").mkdir()
+    (tmp_path / "config" / "jobs" / "killed").mkdir(parents=True)
+    texts = [finding.text for finding in stopped_findings(tmp_path)]
+    assert ["server" in texts[0], "before its end" in texts[1], "puts back" in texts[2]] == [True] * 3
+    with OutputFolder(tmp_path / "head"), OutputFolder(tmp_path / "new"):
+        assert len(list(stopped_findings(tmp_path))) == 1  # those run
+    _, lock = jobs_folder(tmp_path / "config", "runs")
+    assert list(stopped_findings(tmp_path)) == []
+    lock.release()
 
 
 def test_opencv_decodes_no_pictures_of_others() -> None:

@@ -15,15 +15,18 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from backend import __version__
-from backend.errors import EXIT_CODES
+from backend.errors import EXIT_CODES, LikenessError
 from backend.models.registry import MODELS
+from backend.service.private_files import JOBS, config_folder
 from backend.system.assets import ASSETS
 from backend.system.processes import memory_bytes
+from protocol.file_lock import is_locked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,14 +78,16 @@ def run_doctor(_arguments: argparse.Namespace) -> int:
     missing = 0
     for heading, findings in (
         ("Likeness", system_findings()),
+        ("Stopped", stopped_findings(Path.cwd())),
         ("Packages", package_findings()),
         ("Device", device_findings()),
         ("Assets", asset_findings(ASSETS)),
         ("Trained models", model_findings(ASSETS)),
         ("Optional", optional_findings()),
     ):
-        print(heading)
-        for finding in findings:
+        for number, finding in enumerate(findings):
+            if number == 0:
+                print(heading)
             print(f"  {'MISSING  ' if finding.missing else ''}{finding.text}")
             missing += finding.missing
     if missing:
@@ -100,6 +105,19 @@ def system_findings() -> Iterator[Finding]:
     yield Finding(python if supported else f"{python}: Python 3.11 to 3.14 is needed", missing=not supported)
     free = shutil.disk_usage(ROOT).free / 1e9
     yield Finding(f"{os.cpu_count()} processors{_memory_text()}, {free:.0f} GB free on the disk")
+
+
+def stopped_findings(folder: Path) -> Iterator[Finding]:
+    """What did not end by itself: the last server, and runs into ``folder`` or into those in it."""
+    with suppress(LikenessError):
+        for path in sorted((config_folder() / JOBS).glob("*/")):
+            if not is_locked(path.with_suffix(".lock")):
+                yield Finding(f"a server was killed; the next one removes what it left in {path}")
+    for path in sorted(path for depth in (".", "*") for path in folder.glob(f"{depth}/.likeness*/")):
+        if not is_locked(path / "lock"):
+            back = "while it replaced files, which the next run puts back"
+            was = back if (path / "earlier").exists() else "before its end"
+            yield Finding(f"a run that uses {path} was killed {was}")
 
 
 def package_findings() -> Iterator[Finding]:

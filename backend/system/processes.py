@@ -84,6 +84,10 @@ class ParentLine:
             os._exit(0)
 
 
+MOST_OF_MEMORY = 0.75
+"""Share of the machine's memory that the process of a head may use: the rest is for Blender and the system."""
+
+
 def limit_memory(most_bytes: int) -> None:
     """Limit this process's memory, where the system enforces it (Linux)."""
     if resource is not None and sys.platform == "linux":
@@ -241,9 +245,12 @@ def _libc() -> ctypes.CDLL | None:
 
 
 def keep_freed_memory() -> None:
-    """Make this process keep freed memory. Call it before a reconstruction begins, which keeps what is alive then: the
-    garbage of one before goes here."""
+    """Make this process keep freed memory, up to ``MOST_OF_MEMORY``. Call it before a reconstruction begins, which
+    keeps what is alive then: the garbage of one before goes here."""
     gc.collect()
+    memory = memory_bytes()
+    if math.isfinite(memory):
+        limit_memory(int(MOST_OF_MEMORY * memory))
     libc = _libc()
     if libc is not None:
         for parameter, value in (
@@ -256,11 +263,14 @@ def keep_freed_memory() -> None:
 
 
 def memory_bytes() -> float:
-    """Memory of this machine; infinite where the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return math.inf
+    """Memory of this machine, or of the control group that this process is in; infinite where the system does not
+    tell."""
+    sizes = [math.inf]
+    with suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(ValueError, OSError):  # also of a group without a limit ("max")
+        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(sizes)
 
 
 def release_freed_memory() -> None:

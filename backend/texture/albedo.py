@@ -36,7 +36,7 @@ from backend.texture.parts import (
     with_roots,
     without_brows,
 )
-from backend.texture.surface import SurfaceAtlas, TextureSpace, head_surface, texels_per_metre, texture_space
+from backend.texture.surface import SurfaceAtlas, TextureSpace, enlarged, head_surface, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, ChosenPhoto, TexturePhoto, chosen_views, plain_skin, prepare_photos
 
 WORKING_SIZE = 1024
@@ -209,11 +209,13 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     log_skin = with_roots(edited_skin(own, edits), roots, layers.scalp.log_color)
     canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.coverage)
-    skin = paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
+    paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     canvas.reshape(-1, 3)[space.skin.texel] = skin
     del log_skin, skin
     paint_parts(canvas, template, surface, space, fitted, log_base, positions, layers.eyes)
-    albedo = srgb_bytes(canvas).reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
+    albedo = srgb_bytes(canvas)
+    del canvas  # 200 MB at 4 k
+    albedo = albedo.reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
     if layers.completion is not None:
         albedo = with_learned_completion(template, albedo, layers.coverage, layers.completion)
     return albedo
@@ -244,18 +246,28 @@ def with_learned_completion(
     Seen skin, scalp, eyes and mouth interior stay unchanged.
     """
     size, resolution = model.size, len(albedo)
-    linear = linear_from_srgb(albedo)
-    made, cover = small_maps(linear, coverage, texture_space(template, size).skin)
-    correction = skin_correction(made, cover, bare_skin(size), model)
-    wide = cv2.resize(correction, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
-    return np.where((np.abs(wide) > 1e-3).any(-1, keepdims=True), srgb_bytes(linear * np.exp(wide)), albedo)
+    step = max(resolution // size, 1) * 16 if resolution % size == 0 else resolution  # rows at a time
+    bands = [slice(first, min(first + step, resolution)) for first in range(0, resolution, step)]
+    heights = [size * (rows.stop - rows.start) // resolution for rows in bands]
+    small = [_area(linear_from_srgb(albedo[rows]), size, high) for rows, high in zip(bands, heights, strict=True)]
+    made, cover = small_maps(np.concatenate(small), coverage, texture_space(template, size).skin)
+    correction, corrected = skin_correction(made, cover, bare_skin(size), model), albedo.copy()
+    for rows in bands:
+        wide = enlarged(correction, resolution, rows.start, rows.stop)
+        texels = srgb_bytes(linear_from_srgb(albedo[rows]) * np.exp(wide))
+        np.copyto(corrected[rows], texels, where=(np.abs(wide) > 1e-3).any(-1, keepdims=True))
+    return corrected
+
+
+def _area(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def small_maps(linear: np.ndarray, coverage: np.ndarray, atlas: SurfaceAtlas) -> tuple[np.ndarray, np.ndarray]:
     """Downsample a linear texture (R, R, 3) and its coverage (R, R) to an atlas's size: log albedo (S, S, 3) and cover
     (S, S), both zero outside the head's large chart."""
     size = atlas.resolution
-    small, cover = (cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in (linear, coverage))
+    small, cover = (_area(image, size, size) for image in (linear, coverage))
     logs = np.log(np.maximum(small, DARKEST)).astype(np.float32)
     inside = atlas.image(np.ones(len(atlas.texel), bool))
     return logs * inside[..., None], np.where(inside, cover, 0.0).astype(np.float32)

@@ -30,7 +30,6 @@ from backend.texture.surface import (
     HeadSurface,
     SurfaceAtlas,
     TextureSpace,
-    enlarged,
     masked_lowpass,
     pieces,
 )
@@ -124,24 +123,24 @@ def compose_skin(
     working : the atlas at the working size. fine : (P, 3) of ``fine_band``. log_base : (V, 3) smooth skin.
     positions : (V, 3) neutral, metres. density : texels per metre at the working size.
     """
-    size = atlas.resolution
     plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
     seen = (detail.cover > 0.9) & (working.image(working.sample(plain)[:, 0]) > 0.7)
     blotches = blotch_deviation(detail.solved, seen, density)
-    cover, mirrored = (atlas.gather_small(image) for image in (detail.cover, detail.mirrored))
     pores = pore_deviation(fine, atlas.gather_small(seen.astype(np.float32)) > 0.5)
-    other_side = atlas.gather(atlas.image(fine)[:, ::-1])
-    solved = enlarged(detail.solved, size)
+    across = atlas.mirrored()
+    composed = np.empty_like(fine)
 
-    def compose(texels: slice) -> np.ndarray:
+    def compose(texels: slice) -> None:
         part = atlas.part(texels)
-        where, own, other = part.sample(positions), cover[texels, None], mirrored[texels, None]
-        shown = own * fine[texels] + other * other_side[texels]
+        where = part.sample(positions)
+        own, other = (part.gather_small(image)[:, None] for image in (detail.cover, detail.mirrored))
+        shown = own * fine[texels] + other * np.where(across[texels, None] < 0, 0, fine[across[texels]])
         unseen = np.flatnonzero(own + other < _ALL_SHOWN)
         shown[unseen] += (1.0 - own - other)[unseen] * skin_noise(where[unseen], pores, blotches)
-        return part.sample(log_base) + part.gather(solved) + shown
+        composed[texels] = part.sample(log_base) + part.gather_small(detail.solved) + shown
 
-    return np.concatenate(each(compose, pieces(len(atlas.texel))))
+    each(compose, pieces(len(atlas.texel)))
+    return composed
 
 
 def finish_skin(
@@ -159,13 +158,15 @@ def finish_skin(
     """
     atlas = space.skin
     fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], log_base], 1)
-    unseen = 1.0 - atlas.gather_small(cover)
+    finished = np.empty(log_skin.shape, np.float32)
 
-    def finish(texels: slice) -> np.ndarray:
-        other = atlas.part(texels).sample(fields)
-        return np.exp(_paint_nostrils(log_skin[texels], other[:, 0], other[:, 1], unseen[texels], other[:, 2:]))
+    def finish(texels: slice) -> None:
+        part = atlas.part(texels)
+        other, unseen = part.sample(fields), 1.0 - part.gather_small(cover)
+        finished[texels] = np.exp(_paint_nostrils(log_skin[texels], other[:, 0], other[:, 1], unseen, other[:, 2:]))
 
-    return np.concatenate(each(finish, pieces(len(atlas.texel))))
+    each(finish, pieces(len(atlas.texel)))
+    return finished
 
 
 def paint_parts(
@@ -213,9 +214,8 @@ def paint_lash_lines(
     surface: HeadSurface,
     fitted: FittedFace,
     positions: np.ndarray,
-) -> np.ndarray:
-    """Linear albedo (P, 3) of the skin, darkened along the lash lines; skin (P, 3), positions (V, 3) neutral."""
-    result = skin.copy()
+) -> None:
+    """Darken the linear albedo of the skin (P, 3), in place, along the lash lines; positions (V, 3) neutral."""
     regions = np.stack([surface.regions[f"lids_{side}"] for side in ("left", "right")], 1)
     lids = atlas.sample(regions)
     for column in (0, 1):
@@ -223,8 +223,7 @@ def paint_lash_lines(
         near = atlas.part(used)
         centre, radius = eye_sphere(template, fitted.neutral, column)
         skin_of_lids = positions[regions[:, column] > 0.3]
-        result[used] *= lash_line(near.sample(positions), skin_of_lids, centre.astype(np.float32), radius)[:, None]
-    return result
+        skin[used] *= lash_line(near.sample(positions), skin_of_lids, centre.astype(np.float32), radius)[:, None]
 
 
 def _blend_seams(

@@ -409,4 +409,8 @@ def with_roots(log_skin: np.ndarray, shade: np.ndarray, log_color: np.ndarray) -
 
     Roots only darken: white hair leaves the skin unchanged.
     """
-    return log_skin + shade[:, None] * np.minimum(log_color.astype(np.float32) - log_skin, 0)
+    darker = np.subtract(log_color.astype(np.float32), log_skin)
+    np.minimum(darker, 0, out=darker)
+    darker *= shade[:, None]
+    darker += log_skin
+    return darker

@@ -74,8 +74,21 @@ class SurfaceAtlas:
         return image.reshape(self.resolution**2, *image.shape[2:])[self.texel]
 
     def gather_small(self, image: np.ndarray) -> np.ndarray:
-        """``gather`` with linear interpolation from an image (S, S) of another size."""
-        return self.gather(enlarged(image, self.resolution))
+        """``gather`` with linear interpolation from an image (S, S) or (S, S, C) of another size."""
+        values = np.empty((len(self.texel), *image.shape[2:]), image.dtype)
+        for piece in pieces(len(self.texel)):
+            texel = self.texel[piece]
+            first, last = int(texel[0]) // self.resolution, int(texel[-1]) // self.resolution + 1
+            rows = enlarged(image, self.resolution, first, last)
+            values[piece] = rows.reshape(-1, *image.shape[2:])[texel - first * self.resolution]
+        return values
+
+    def mirrored(self) -> np.ndarray:
+        """(P,) int32 index of the texel on the other side of the square, -1 where that is not covered."""
+        size = self.resolution
+        where = np.full(size * size, -1, np.int32)
+        where[self.texel] = np.arange(len(self.texel), dtype=np.int32)
+        return where[self.texel + (size - 1 - 2 * (self.texel % size))]
 
     def splat(self, values: np.ndarray, weights: np.ndarray, vertex_count: int) -> tuple[np.ndarray, np.ndarray]:
         """Weighted mean of texel values (P, C) around each mesh vertex, and the summed weight (texels).
@@ -104,13 +117,12 @@ def build_atlases(charts: Sequence[UvChart], resolution: int) -> list[SurfaceAtl
     faces = np.cumsum([0, *(len(chart.uv_triangles) for chart in charts)])
     uv_triangles = np.concatenate([chart.uv_triangles + first for chart, first in zip(charts, points, strict=False)])
     raster = rasterize_uv(np.concatenate([chart.uv for chart in charts]), uv_triangles, resolution)
-    ids, weights = raster.face_ids.reshape(-1), raster.barycentrics.reshape(-1, 3)
     atlases = []
     for chart, first, stop in zip(charts, faces, faces[1:], strict=False):
-        texel = np.flatnonzero((ids >= first) & (ids < stop))
-        triangles = np.asarray(chart.triangles, np.int32)
-        shares = np.clip(weights[texel], 0.0, 1.0)
-        atlases.append(SurfaceAtlas(resolution, texel, triangles, ids[texel] - np.int32(first), shares))
+        own = np.flatnonzero((raster.face >= first) & (raster.face < stop))
+        triangles, triangle = np.asarray(chart.triangles, np.int32), raster.face[own] - np.int32(first)
+        shares = np.clip(raster.barycentrics[own], 0.0, 1.0)
+        atlases.append(SurfaceAtlas(resolution, raster.texel[own], triangles, triangle, shares))
     return atlases
 
 
@@ -314,7 +326,7 @@ def texture_space(template: Template, resolution: int) -> TextureSpace:
     covered = np.zeros(resolution**2, bool)
     for atlas in (skin, inner, *parts.values()):
         covered[atlas.texel] = True
-    gutter = gutter_source(covered.reshape(resolution, resolution)).ravel().astype(np.int32)
+    gutter = gutter_source(covered.reshape(resolution, resolution)).ravel()
     space = TextureSpace(skin, inner, parts, gutter)
     _spaces[:] = [*_spaces[-2:], (surface, resolution, space)]
     return space
@@ -389,6 +401,13 @@ def grown(mask: np.ndarray, radius: int, gap: int) -> np.ndarray:
     return cv2.GaussianBlur(steps.astype(np.float32) / np.float32(255.0), (0, 0), max(radius, 1) * 0.7)
 
 
-def enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize an image (S, S) or (S, S, C) to ``size``, linearly."""
-    return image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+def enlarged(image: np.ndarray, size: int, first: int = 0, last: int | None = None) -> np.ndarray:
+    """Resize an image (S, S) or (S, S, C) to ``size``, linearly; its rows from ``first`` to before ``last``."""
+    ratio, last = size // image.shape[0], size if last is None else last
+    if image.shape[0] == size or size % image.shape[0]:
+        whole = image if image.shape[0] == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+        return whole[first:last]
+    top = max(first // ratio - 1, 0)  # each row comes of two; what is at the band's edge is not used
+    band = image[top : -(-last // ratio) + 1]
+    rows = cv2.resize(band, (size, len(band) * ratio), interpolation=cv2.INTER_LINEAR)
+    return rows[first - top * ratio : last - top * ratio]

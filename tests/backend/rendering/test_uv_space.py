@@ -1,6 +1,7 @@
 import numpy as np
 
 from backend.rendering.uv_space import dilate, gutter_source, rasterize_uv
+from backend.texture.surface import UvChart, build_atlases, enlarged
 
 # A square chart in the upper left quarter, two triangles.
 UV = np.array([[0.0, 0.5], [0.5, 0.5], [0.5, 1.0], [0.0, 1.0]])
@@ -9,41 +10,53 @@ FACES = np.array([[0, 1, 2], [0, 2, 3]])
 
 def test_row_zero_is_v_one():
     raster = rasterize_uv(UV, FACES, 8)
-    assert raster.resolution == 8
-    expected = np.zeros((8, 8), bool)
-    expected[:4, :4] = True
-    np.testing.assert_array_equal(raster.covered, expected)
-    assert raster.face_ids[0, 0] == 1 and raster.face_ids[3, 3] == 0
-    assert raster.face_ids.dtype == np.int32 and raster.barycentrics.dtype == np.float32
+    rows, columns = np.mgrid[:4, :4]
+    np.testing.assert_array_equal(raster.texel, (8 * rows + columns).ravel())
+    assert raster.face[0] == 1 and raster.face[-1] == 0
+    assert raster.face.dtype == np.int32 and raster.barycentrics.dtype == np.float32
 
 
 def test_interpolated_uv_is_the_texel_centre():
     for resolution in (8, 50):
-        raster = rasterize_uv(UV, FACES, resolution)
-        place = raster.interpolate(UV, FACES)
-        row, column = np.nonzero(raster.covered)
-        np.testing.assert_allclose(place[row, column, 0], (column + 0.5) / resolution, atol=1e-6)
-        np.testing.assert_allclose(place[row, column, 1], 1 - (row + 0.5) / resolution, atol=1e-6)
-        assert (place[~raster.covered] == 0).all()
+        (atlas,) = build_atlases([UvChart(UV, FACES, FACES)], resolution)
+        row, column = np.divmod(atlas.texel, resolution)
+        place = np.stack([column + 0.5, resolution - row - 0.5], 1) / resolution
+        np.testing.assert_allclose(atlas.sample(UV), place, atol=1e-6)
+        assert (atlas.image(atlas.sample(UV))[resolution // 2 :] == 0).all()
 
 
 def test_blocks_of_rows_equal_one_block(monkeypatch):
     whole = rasterize_uv(UV, FACES, 33)
     monkeypatch.setattr("backend.rendering.uv_space._BLOCK", 100)
     parts = rasterize_uv(UV, FACES, 33)
-    np.testing.assert_array_equal(whole.face_ids, parts.face_ids)
+    np.testing.assert_array_equal(whole.texel, parts.texel)
+    np.testing.assert_array_equal(whole.face, parts.face)
     np.testing.assert_allclose(whole.barycentrics, parts.barycentrics, atol=2e-6)
-    np.testing.assert_allclose(whole.interpolate(UV, FACES), parts.interpolate(UV, FACES), atol=2e-6)
 
 
 def test_attributes_of_the_mesh_through_its_own_faces():
     vertices = np.array([[5.0, 0, 0], [0, 7.0, 0], [0, 0, 9.0], [1, 1, 1], [2, 2, 2]])
     mesh_faces = np.array([[4, 0, 1], [4, 1, 2]])
-    raster = rasterize_uv(UV, FACES, 16)
-    image = raster.interpolate(vertices, mesh_faces)
-    row, column = 4, 2
-    corners = vertices[mesh_faces[raster.face_ids[row, column]]]
-    np.testing.assert_allclose(image[row, column], raster.barycentrics[row, column] @ corners, rtol=1e-6)
+    (atlas,) = build_atlases([UvChart(UV, FACES, mesh_faces)], 16)
+    one = np.searchsorted(atlas.texel, 4 * 16 + 2)
+    corners = vertices[mesh_faces[atlas.triangle[one]]]
+    np.testing.assert_allclose(atlas.sample(vertices)[one], atlas.barycentrics[one] @ corners, rtol=1e-6)
+
+
+def test_values_of_a_small_image_and_of_the_other_side(monkeypatch):
+    """They are what they are of the whole image, however few rows are enlarged at a time."""
+    (atlas,) = build_atlases([UvChart(0.9 * UV + [0.02, 0.0], FACES, FACES)], 64)
+    monkeypatch.setattr("backend.texture.surface._PIECE", 50)
+    rng = np.random.default_rng(0)
+    for size in (64, 16, 24):
+        image = rng.random((size, size, 3), dtype=np.float32)
+        np.testing.assert_array_equal(atlas.gather_small(image), atlas.gather(enlarged(image, 64)))
+        np.testing.assert_array_equal(atlas.gather_small(image[..., 0]), atlas.gather(enlarged(image[..., 0], 64)))
+    values = np.arange(1, len(atlas.texel) + 1)
+    across = atlas.mirrored()
+    flipped = atlas.gather(atlas.image(values)[:, ::-1])
+    np.testing.assert_array_equal(np.where(across < 0, 0, values[across]), flipped)
+    assert (across < 0).any()
 
 
 def test_gutter_is_the_nearest_covered_texel():
