@@ -11,7 +11,7 @@ def end_early(*_: object) -> None:
     os._exit(8)
 
 
-if sys.orig_argv[1:3] == ["-m", "backend"]:
+if sys.orig_argv[1:3] == ["-m", "backend"] and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, end_early)
 
 # Make idle OpenMP threads sleep instead of spin; on a loaded machine spinning costs twenty times the work itself

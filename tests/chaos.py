@@ -47,8 +47,8 @@ from pathlib import Path
 from backend.exchange.all_or_none import FILE_NAMES, OutputFolder
 out, generation, how, seed = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 draw, left = random.Random(seed), 1
-if how == "Ctrl-C":
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
+for number in [signal.SIGINT] + [signal.SIGALRM] * (how == "Ctrl-C"):
+    signal.signal(number, signal.default_int_handler)
 
 def moving(stage, fraction):
     global left
@@ -84,7 +84,12 @@ def kills(count: int, draw: random.Random) -> Figures:
             if not aimed:
                 time.sleep(draw.uniform(0.0, 0.1))
                 process.send_signal(signal.SIGKILL if killed else signal.SIGINT)
-            said, _ = process.communicate(timeout=HANG_SECONDS)
+            try:
+                said, _ = process.communicate(timeout=HANG_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                said, _ = process.communicate()
+                figures["hangs"] += 1
             newest = max([newest, *map(int, said.split())])
             before = _rounds(out)
             figures["in_the_moves"] += (out / ".likeness" / "earlier").exists()

@@ -180,6 +180,7 @@ def test_ctrl_c_while_modules_load_is_no_traceback() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "backend", "doctor"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONPROFILEIMPORTTIME": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a job in the background has none
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

@@ -21,13 +21,7 @@ from backend.exchange.all_or_none import FILE_NAMES, PREVIEW, OutputFolder, disk
 from backend.exchange.asset_mesh import ALBEDO, SKIN, PartMaterial, part_material, subdivided
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.files import (
-    normal_picture,
-    write_cameras,
-    write_expressions,
-    write_relief,
-    write_report,
-)
+from backend.exchange.files import normal_picture, write_cameras, write_expressions, write_relief, write_report
 from backend.exchange.preview import PhotoPreview, write_preview
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands

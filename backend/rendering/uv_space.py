@@ -1,55 +1,49 @@
 """Rendering in UV space: face and barycentrics of each texel, and gutters around charts."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import torch
 
-from backend.rendering.interpolate import fragment_barycentrics, fragments
+from backend.rendering.interpolate import Fragments, fragment_barycentrics
 from backend.rendering.rasterize import face_ids
 
 _BLOCK = 1 << 19
 """Texels per step, to bound memory on 4 k maps."""
 
 
-@dataclass(frozen=True)
-class UvRaster:
-    """The P texels of a square texture that a UV map covers; row 0 is v = 1. Constant for a template, so keep it.
+def texel_faces(uv: np.ndarray, uv_faces: np.ndarray, resolution: int) -> np.ndarray:
+    """(R * R,) int32 face under the centre of each texel of a square texture, row 0 is v = 1; -1 outside all charts,
+    the lowest index where they overlap.
 
-    Attributes
-    ----------
-    texel : (P,) int64 flat index, ascending. face : (P,) int32 (UV) face of the texel's centre; where charts overlap
-        the lowest index. barycentrics : (P, 3) float32.
+    uv : (T, 2) in [0, 1], v up. uv_faces : (F, 3) indices into ``uv``. resolution : R, texels along a side.
     """
-
-    texel: np.ndarray
-    face: np.ndarray
-    barycentrics: np.ndarray
+    points, faces = _texel_places(uv, resolution), torch.from_numpy(np.array(uv_faces, np.int64))
+    return face_ids(points, faces, (resolution, resolution)).numpy().ravel().astype(np.int32)
 
 
-def rasterize_uv(uv: np.ndarray, uv_faces: np.ndarray, resolution: int) -> UvRaster:
-    """Rasterize a UV map.
+def texel_barycentrics(
+    uv: np.ndarray, uv_faces: np.ndarray, resolution: int, texel: np.ndarray, face: np.ndarray
+) -> np.ndarray:
+    """(P, 3) float32 barycentrics of the centres of texels (P,), flat indices, ascending, in their faces (P,) of
+    ``texel_faces``."""
+    points, corners = _texel_places(uv, resolution), torch.from_numpy(np.array(uv_faces, np.int32))
+    weights = np.empty((len(texel), 3), np.float32)
+    rows = max(1, _BLOCK // resolution)
+    for start in range(0, resolution, rows):
+        block = slice(*np.searchsorted(texel, [start * resolution, (start + rows) * resolution]))
+        pixel, ids = torch.from_numpy(texel[block] - start * resolution), torch.from_numpy(face[block].astype(np.int64))
+        size = (1, rows, resolution)
+        found = Fragments(size, pixel, torch.zeros_like(pixel), ids, corners.t().contiguous().index_select(1, ids).t())
+        shifted = points - torch.tensor([0.0, float(start), 0.0])
+        weights[block] = fragment_barycentrics(shifted, found).numpy()
+    return weights
 
-    Parameters
-    ----------
-    uv : (T, 2) in [0, 1], v up. uv_faces : (F, 3) indices into ``uv``. resolution : texels along a side.
-    """
+
+def _texel_places(uv: np.ndarray, resolution: int) -> torch.Tensor:
     points = np.ones((1, len(uv), 3), np.float32)
     points[0, :, 0] = uv[:, 0] * resolution
     points[0, :, 1] = (1 - uv[:, 1]) * resolution
-    vertices, faces = torch.from_numpy(points), torch.from_numpy(np.array(uv_faces, np.int64))
-    ids = face_ids(vertices, faces, (resolution, resolution))
-    texels, found_faces, weights = [], [], []
-    rows = max(1, _BLOCK // resolution)
-    for start in range(0, resolution, rows):
-        found = fragments(ids[:, start : start + rows], faces)
-        shifted = vertices - torch.tensor([0.0, float(start), 0.0])
-        texels.append(found.pixel.numpy() + start * resolution)
-        found_faces.append(found.face.numpy().astype(np.int32))
-        weights.append(fragment_barycentrics(shifted, found).numpy())
-    del ids  # 134 MB at 4 k
-    return UvRaster(np.concatenate(texels), np.concatenate(found_faces), np.concatenate(weights))
+    return torch.from_numpy(points)
 
 
 def gutter_source(covered: np.ndarray, pixels: int | None = None) -> np.ndarray:

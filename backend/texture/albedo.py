@@ -207,14 +207,12 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     surface, positions, log_base, resolution = own.surface, own.positions, own.delit.log_base, own.atlas.resolution
     roots = space.skin.sample(layers.scalp.shade[:, None])[:, 0]
     log_skin = with_roots(edited_skin(own, edits), roots, layers.scalp.log_color)
-    canvas = np.zeros((resolution, resolution, 3), np.float32)
     skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.coverage)
     paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
-    canvas.reshape(-1, 3)[space.skin.texel] = skin
-    del log_skin, skin
-    paint_parts(canvas, template, surface, space, fitted, log_base, positions, layers.eyes)
-    albedo = srgb_bytes(canvas)
-    del canvas  # 200 MB at 4 k
+    del log_skin
+    albedo = np.zeros((resolution, resolution, 3), np.uint8)
+    paint_parts(albedo, skin, template, surface, space, fitted, log_base, positions, layers.eyes)
+    del skin
     albedo = albedo.reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
     if layers.completion is not None:
         albedo = with_learned_completion(template, albedo, layers.coverage, layers.completion)

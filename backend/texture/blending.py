@@ -541,7 +541,8 @@ def fine_band(
         light, monochrome = on_device(device, LINEAR_OF_BYTES), photo.samples.monochrome
         _add_finest(*place, *images, *light, atlas.resolution, ratio, scale, monochrome, total, summed)
     total, summed = on_host(total, summed)
-    return summed / total[:, None]
+    summed /= total[:, None]
+    return summed
 
 
 @dense

@@ -19,6 +19,7 @@ from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.robust_statistics import robust_deviation
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
+from backend.rendering.color import srgb_bytes
 from backend.rig.measure import eye_sphere, part_slice
 from backend.rig.mouth import tooth_places
 from backend.system.parallel import each
@@ -26,13 +27,7 @@ from backend.texture import parts as mouth
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import EyeColours, lash_line, lid_shadow, paint_eyeball
-from backend.texture.surface import (
-    HeadSurface,
-    SurfaceAtlas,
-    TextureSpace,
-    masked_lowpass,
-    pieces,
-)
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, masked_lowpass, pieces
 
 
 @dataclass(frozen=True)
@@ -127,14 +122,15 @@ def compose_skin(
     seen = (detail.cover > 0.9) & (working.image(working.sample(plain)[:, 0]) > 0.7)
     blotches = blotch_deviation(detail.solved, seen, density)
     pores = pore_deviation(fine, atlas.gather_small(seen.astype(np.float32)) > 0.5)
-    across = atlas.mirrored()
+    places = atlas.places()
     composed = np.empty_like(fine)
 
     def compose(texels: slice) -> None:
         part = atlas.part(texels)
         where = part.sample(positions)
         own, other = (part.gather_small(image)[:, None] for image in (detail.cover, detail.mirrored))
-        shown = own * fine[texels] + other * np.where(across[texels, None] < 0, 0, fine[across[texels]])
+        across = part.across(places)
+        shown = own * fine[texels] + other * np.where(across[:, None] < 0, 0, fine[across])
         unseen = np.flatnonzero(own + other < _ALL_SHOWN)
         shown[unseen] += (1.0 - own - other)[unseen] * skin_noise(where[unseen], pores, blotches)
         composed[texels] = part.sample(log_base) + part.gather_small(detail.solved) + shown
@@ -171,6 +167,7 @@ def finish_skin(
 
 def paint_parts(
     canvas: np.ndarray,
+    skin: np.ndarray,
     template: Template,
     surface: HeadSurface,
     space: TextureSpace,
@@ -179,8 +176,10 @@ def paint_parts(
     positions: np.ndarray,
     eyes: EyeColours,
 ) -> None:
-    """Fill the other charts of ``canvas`` (R, R, 3) linear, in place: mouth interior, sockets, neck, and all parts."""
+    """Fill the charts of ``canvas`` (R, R, 3) uint8 sRGB, in place: the skin, linear (P, 3), mouth interior, sockets,
+    neck, and all parts."""
     flat = canvas.reshape(-1, 3)
+    flat[space.skin.texel] = srgb_bytes(skin)
     log_lips = np.median(log_base, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
     regions = surface.regions
     lips = positions[regions["lips"] > 0.5]
@@ -188,7 +187,7 @@ def paint_parts(
     inner = space.inner.sample(np.concatenate([positions, *masks, log_base], 1))  # (P, 9)
     lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
     painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
-    flat[space.inner.texel] = _blend_seams(painted, flat[space.skin.texel], surface, space, positions)
+    flat[space.inner.texel] = srgb_bytes(_blend_seams(painted, skin, surface, space, positions))
     for name, atlas in space.parts.items():
         points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
@@ -204,7 +203,7 @@ def paint_parts(
             colour = mouth.paint_tongue(points)
         else:
             colour = mouth.LASHES
-        flat[atlas.texel] = colour
+        flat[atlas.texel] = srgb_bytes(colour)
 
 
 def paint_lash_lines(

@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template, triangulate
 from backend.geometry.vectors import disc, smoothstep
-from backend.rendering.uv_space import gutter_source, rasterize_uv
+from backend.rendering.uv_space import gutter_source, texel_barycentrics, texel_faces
 from backend.rig.measure import face_loops
 from backend.system.numba_cache import dense, njit, prange
 from protocol.names import ARKIT_INDEX
@@ -83,12 +83,15 @@ class SurfaceAtlas:
             values[piece] = rows.reshape(-1, *image.shape[2:])[texel - first * self.resolution]
         return values
 
-    def mirrored(self) -> np.ndarray:
-        """(P,) int32 index of the texel on the other side of the square, -1 where that is not covered."""
-        size = self.resolution
-        where = np.full(size * size, -1, np.int32)
-        where[self.texel] = np.arange(len(self.texel), dtype=np.int32)
-        return where[self.texel + (size - 1 - 2 * (self.texel % size))]
+    def places(self) -> np.ndarray:
+        """(R * R,) int32 number of each covered texel of the square, -1 elsewhere."""
+        places = np.full(self.resolution**2, -1, np.int32)
+        places[self.texel] = np.arange(len(self.texel), dtype=np.int32)
+        return places
+
+    def across(self, places: np.ndarray) -> np.ndarray:
+        """(P,) int32 entry of ``places`` (R * R,) at each texel's mirror image."""
+        return places[self.texel + (self.resolution - 1 - 2 * (self.texel % self.resolution))]
 
     def splat(self, values: np.ndarray, weights: np.ndarray, vertex_count: int) -> tuple[np.ndarray, np.ndarray]:
         """Weighted mean of texel values (P, C) around each mesh vertex, and the summed weight (texels).
@@ -116,13 +119,15 @@ def build_atlases(charts: Sequence[UvChart], resolution: int) -> list[SurfaceAtl
     points = np.cumsum([0, *(len(chart.uv) for chart in charts)])
     faces = np.cumsum([0, *(len(chart.uv_triangles) for chart in charts)])
     uv_triangles = np.concatenate([chart.uv_triangles + first for chart, first in zip(charts, points, strict=False)])
-    raster = rasterize_uv(np.concatenate([chart.uv for chart in charts]), uv_triangles, resolution)
-    atlases = []
+    uv = np.concatenate([chart.uv for chart in charts])
+    face_of, atlases = texel_faces(uv, uv_triangles, resolution), []
     for chart, first, stop in zip(charts, faces, faces[1:], strict=False):
-        own = np.flatnonzero((raster.face >= first) & (raster.face < stop))
-        triangles, triangle = np.asarray(chart.triangles, np.int32), raster.face[own] - np.int32(first)
-        shares = np.clip(raster.barycentrics[own], 0.0, 1.0)
-        atlases.append(SurfaceAtlas(resolution, raster.texel[own], triangles, triangle, shares))
+        texel = np.flatnonzero((face_of >= first) & (face_of < stop))
+        triangle = face_of[texel]
+        shares = texel_barycentrics(uv, uv_triangles, resolution, texel, triangle)
+        np.clip(shares, 0.0, 1.0, out=shares)
+        triangle -= np.int32(first)
+        atlases.append(SurfaceAtlas(resolution, texel, np.asarray(chart.triangles, np.int32), triangle, shares))
     return atlases
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from backend.rendering.uv_space import dilate, gutter_source, rasterize_uv
+from backend.rendering.uv_space import dilate, gutter_source, texel_faces
 from backend.texture.surface import UvChart, build_atlases, enlarged
 
 # A square chart in the upper left quarter, two triangles.
@@ -9,11 +9,9 @@ FACES = np.array([[0, 1, 2], [0, 2, 3]])
 
 
 def test_row_zero_is_v_one():
-    raster = rasterize_uv(UV, FACES, 8)
-    rows, columns = np.mgrid[:4, :4]
-    np.testing.assert_array_equal(raster.texel, (8 * rows + columns).ravel())
-    assert raster.face[0] == 1 and raster.face[-1] == 0
-    assert raster.face.dtype == np.int32 and raster.barycentrics.dtype == np.float32
+    face = texel_faces(UV, FACES, 8).reshape(8, 8)
+    assert (face[:4, :4] >= 0).all() and (face[4:] == -1).all() and (face[:, 4:] == -1).all()
+    assert face[0, 0] == 1 and face[3, 3] == 0 and face.dtype == np.int32
 
 
 def test_interpolated_uv_is_the_texel_centre():
@@ -26,11 +24,11 @@ def test_interpolated_uv_is_the_texel_centre():
 
 
 def test_blocks_of_rows_equal_one_block(monkeypatch):
-    whole = rasterize_uv(UV, FACES, 33)
+    (whole,) = build_atlases([UvChart(UV, FACES, FACES)], 33)
     monkeypatch.setattr("backend.rendering.uv_space._BLOCK", 100)
-    parts = rasterize_uv(UV, FACES, 33)
+    (parts,) = build_atlases([UvChart(UV, FACES, FACES)], 33)
     np.testing.assert_array_equal(whole.texel, parts.texel)
-    np.testing.assert_array_equal(whole.face, parts.face)
+    np.testing.assert_array_equal(whole.triangle, parts.triangle)
     np.testing.assert_allclose(whole.barycentrics, parts.barycentrics, atol=2e-6)
 
 
@@ -53,7 +51,7 @@ def test_values_of_a_small_image_and_of_the_other_side(monkeypatch):
         np.testing.assert_array_equal(atlas.gather_small(image), atlas.gather(enlarged(image, 64)))
         np.testing.assert_array_equal(atlas.gather_small(image[..., 0]), atlas.gather(enlarged(image[..., 0], 64)))
     values = np.arange(1, len(atlas.texel) + 1)
-    across = atlas.mirrored()
+    across = atlas.across(atlas.places())
     flipped = atlas.gather(atlas.image(values)[:, ::-1])
     np.testing.assert_array_equal(np.where(across < 0, 0, values[across]), flipped)
     assert (across < 0).any()
