@@ -231,11 +231,8 @@ class LimitedProcess:
                 pipe.close()
 
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8  # from malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # from malloc.h
 _KEPT = 2**31 - 1  # bytes of free memory kept at the heap's end; mallopt takes an int
-_LARGE = (
-    1 << 25
-)  # bytes, glibc's most: larger arrays, of textures at 4 k, are returned, as holes between others fit none
 _STEP = 1 << 26  # bytes by which the heap grows; one channel of a large texture is 16 MiB
 
 
@@ -257,7 +254,7 @@ def keep_freed_memory() -> None:
     libc = _libc()
     if libc is not None:
         for parameter, value in (
-            (_M_MMAP_THRESHOLD, _LARGE),
+            (_M_MMAP_MAX, 0),
             (_M_TRIM_THRESHOLD, _KEPT),
             (_M_TOP_PAD, _STEP),
             (_M_ARENA_MAX, 1),

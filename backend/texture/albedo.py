@@ -20,6 +20,7 @@ from backend.progress import ProgressReporter, silent
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rig.measure import eye_sphere, face_loops
 from backend.system.parallel import in_thread
+from backend.system.processes import release_freed_memory
 from backend.texture.blending import fine_band, observe_detail, solve_detail
 from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.edits import SkinLayers, TextureEdits, edited_skin, halved
@@ -33,7 +34,6 @@ from backend.texture.parts import (
     paint_brows,
     scalp_below,
     visible_brow_darkness,
-    with_roots,
     without_brows,
 )
 from backend.texture.surface import SurfaceAtlas, TextureSpace, enlarged, head_surface, texels_per_metre, texture_space
@@ -181,6 +181,8 @@ def build_albedo(
 
     eyes, patterns = find_eyes(views, tone), iris_patterns(views)
     painted = in_thread(lambda: _eye_picture(template, fitted, patterns, eyes))
+    if resolution > 2 * WORKING_SIZE:
+        release_freed_memory()  # 0.3 GB between what is alive, too small for the arrays to come
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
     fine = fine_band(space.skin, views, detail, delit, full_density, unwrapped.device)
@@ -193,7 +195,7 @@ def build_albedo(
 
     seen = cv2.resize(detail.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     composed = (halved(detail), delit, tuple(views), log_skin, positions, density)
-    del detail, fine  # frees about 100 MB
+    del detail, fine  # frees about 100 MB, 300 at 4 k
     layers = SkinLayers(surface, working_space.skin, space.skin, *composed)
     whole = TextureLayers(template, fitted, space, layers, scalp, opening, eyes, seen, completion)
     albedo = finish_albedo(whole, edits or TextureEdits())
@@ -205,11 +207,10 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     """(R, R, 3) uint8 sRGB albedo of the layers with an artist's edits. Raises as ``edited_skin`` does."""
     template, fitted, space, own = layers.template, layers.fitted, layers.space, layers.skin
     surface, positions, log_base, resolution = own.surface, own.positions, own.delit.log_base, own.atlas.resolution
-    roots = space.skin.sample(layers.scalp.shade[:, None])[:, 0]
-    log_skin = with_roots(edited_skin(own, edits), roots, layers.scalp.log_color)
-    skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.coverage)
-    paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
+    log_skin = edited_skin(own, edits)
+    skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.coverage, layers.scalp)
     del log_skin
+    paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
     albedo = np.zeros((resolution, resolution, 3), np.uint8)
     paint_parts(albedo, skin, template, surface, space, fitted, log_base, positions, layers.eyes)
     del skin

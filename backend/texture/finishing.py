@@ -146,8 +146,9 @@ def finish_skin(
     log_base: np.ndarray,
     opening: np.ndarray,
     cover: np.ndarray,
+    scalp: mouth.Scalp | None = None,
 ) -> np.ndarray:
-    """Paint nostrils into the composed skin (P, 3). Returns linear albedo (P, 3).
+    """Paint nostrils, and the roots of a scalp's hair, into the composed skin (P, 3). Returns linear albedo (P, 3).
 
     cover : (S, S), 1 where photos show the skin; cavities there keep the photos' colour.
     opening : (V,) of ``ambient_occlusion.openness``.
@@ -158,8 +159,10 @@ def finish_skin(
 
     def finish(texels: slice) -> None:
         part = atlas.part(texels)
-        other, unseen = part.sample(fields), 1.0 - part.gather_small(cover)
-        finished[texels] = np.exp(_paint_nostrils(log_skin[texels], other[:, 0], other[:, 1], unseen, other[:, 2:]))
+        own, other, unseen = log_skin[texels], part.sample(fields), 1.0 - part.gather_small(cover)
+        if scalp is not None:
+            own = mouth.with_roots(own, part.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
+        finished[texels] = np.exp(_paint_nostrils(own, other[:, 0], other[:, 1], unseen, other[:, 2:]))
 
     each(finish, pieces(len(atlas.texel)))
     return finished
@@ -215,13 +218,13 @@ def paint_lash_lines(
     positions: np.ndarray,
 ) -> None:
     """Darken the linear albedo of the skin (P, 3), in place, along the lash lines; positions (V, 3) neutral."""
-    regions = np.stack([surface.regions[f"lids_{side}"] for side in ("left", "right")], 1)
-    lids = atlas.sample(regions)
-    for column in (0, 1):
-        used = np.flatnonzero(lids[:, column] > 0.1)
+    for eye, side in enumerate(("left", "right")):
+        lids = surface.regions[f"lids_{side}"]
+        used = atlas.touching(lids > 0.1)
+        used = used[atlas.part(used).sample(lids[:, None])[:, 0] > 0.1]
         near = atlas.part(used)
-        centre, radius = eye_sphere(template, fitted.neutral, column)
-        skin_of_lids = positions[regions[:, column] > 0.3]
+        centre, radius = eye_sphere(template, fitted.neutral, eye)
+        skin_of_lids = positions[lids > 0.3]
         skin[used] *= lash_line(near.sample(positions), skin_of_lids, centre.astype(np.float32), radius)[:, None]
 
 
@@ -234,8 +237,9 @@ def _blend_seams(
     inner : (P, 3) of the small charts, skin : (P', 3) of the face's. positions : (V, 3) neutral, metres.
     """
     count = surface.lift.shape[0]
-    colour, weight = space.skin.splat(skin, np.ones(len(skin)), count)
     within = np.unique(surface.triangles[~surface.main])
+    near = space.skin.touching(np.bincount(within, minlength=count) > 0)
+    colour, weight = space.skin.part(near).splat(skin[near], np.ones(len(near)), count)
     seam = np.intersect1d(within, np.flatnonzero(weight > 0))
     distance, nearest = cKDTree(positions[seam]).query(positions[within])
     fields = np.zeros((count, 4))

@@ -83,6 +83,10 @@ class SurfaceAtlas:
             values[piece] = rows.reshape(-1, *image.shape[2:])[texel - first * self.resolution]
         return values
 
+    def touching(self, vertices: np.ndarray) -> np.ndarray:
+        """Ascending numbers of the texels in triangles with one of the ``vertices``, (V,) bool."""
+        return np.flatnonzero(vertices[self.triangles].any(1)[self.triangle])
+
     def places(self) -> np.ndarray:
         """(R * R,) int32 number of each covered texel of the square, -1 elsewhere."""
         places = np.full(self.resolution**2, -1, np.int32)
