@@ -261,14 +261,14 @@ def batch(photos: Path, people: int, workers_killed: int) -> Figures:
         log = folder / "log"
         with log.open("wb") as stream:
             environment = os.environ | {"PYTHONPATH": str(ROOT)}
-            process = subprocess.Popen([*command, "--workers", "2"], env=environment, stdout=stream, stderr=stream)
+            process = subprocess.Popen([*command, "--workers", "2", "--texture", "1024", "--hair", "none"], env=environment, stdout=stream, stderr=stream)
             last = time.monotonic()
             while process.poll() is None:
                 time.sleep(0.5)
-                if figures["workers_killed"] < workers_killed and time.monotonic() - last > 12.0:
+                if figures["workers_killed"] < workers_killed and time.monotonic() - last > 30.0:
                     for one in attacks.processor_seconds(process.pid):
                         with suppress(OSError):
-                            if b"make_head" in Path(f"/proc/{one}/cmdline").read_bytes():
+                            if b"ray::Worker" in Path(f"/proc/{one}/cmdline").read_bytes():
                                 os.kill(one, signal.SIGKILL)
                                 figures["workers_killed"] += 1
                                 last = time.monotonic()
@@ -311,7 +311,7 @@ def main() -> int:
         elif arguments.photos is None:
             continue
         else:
-            made = batch(arguments.photos, 6, 2)
+            made = batch(arguments.photos, 4, 2)
         made["seconds"] = time.monotonic() - start
         figures |= {f"{part}.{key}": value for key, value in made.items()}
     bad = ("lost", "tracebacks", "hangs", "unanswered", "jobs_ended_wrong", "results_escaped")
