@@ -3,7 +3,7 @@
 ``kills`` : a process that replaces the files of a folder again and again is killed (kill -9) or interrupted (Ctrl-C),
 at any moment or just as it moves them. ``disk`` : disks of growing size on which a head's files just do not fit, and
 one that is read-only (needs the right to mount). ``service`` : two clients at one server whose clock goes back by an
-hour, and a third behind a line of 10 kB/s. ``batch`` : workers of a batch of people are killed (needs Ray and photos).
+hour, and a third behind a line of 10 kB/s. ``batch`` : workers of a batch of people are killed (needs photos).
 ``messages``, ``files`` : 2,000 and 500 of ``attacks.py``.
 
 ``lost`` counts results that are neither the old nor the new one, whole, and other files that changed; ``tracebacks``;
@@ -261,14 +261,19 @@ def batch(photos: Path, people: int, workers_killed: int) -> Figures:
         log = folder / "log"
         with log.open("wb") as stream:
             environment = os.environ | {"PYTHONPATH": str(ROOT)}
-            process = subprocess.Popen([*command, "--workers", "2", "--texture", "1024", "--hair", "none"], env=environment, stdout=stream, stderr=stream)
+            process = subprocess.Popen(
+                [*command, "--workers", "2", "--texture", "1024", "--hair", "none"],
+                env=environment,
+                stdout=stream,
+                stderr=stream,
+            )
             last = time.monotonic()
             while process.poll() is None:
                 time.sleep(0.5)
                 if figures["workers_killed"] < workers_killed and time.monotonic() - last > 30.0:
                     for one in attacks.processor_seconds(process.pid):
                         with suppress(OSError):
-                            if b"ray::Worker" in Path(f"/proc/{one}/cmdline").read_bytes():
+                            if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes():
                                 os.kill(one, signal.SIGKILL)
                                 figures["workers_killed"] += 1
                                 last = time.monotonic()
