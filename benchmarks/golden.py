@@ -3,7 +3,7 @@
 A change that should not alter results is checked with it: write the hashes before and after, on the same machine, and
 compare. ``--only PART``, as often as wanted, chooses parts:
 
-photos : heads from 1, 3 and 5 photos of a synthetic person (``trainer demo-photos``): every file, and every buffer of
+photos : heads from 1, 3 and 5 photos of the person of ``assets/demo``: every file, and every buffer of
     the message for Blender; one more head from the command line with most options changed; the canonical face.
 transfer : expressions of a short sequence of frames.
 recipes : the chain that makes ``assets/`` at toy size (``trainer all --toy``), with ``--steps`` steps of each stage
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO_COUNTS = (5, 3, 1)
 STEPS = 20
+DEMO = sorted((ROOT / "assets" / "demo").glob("*.jpg"))
 CHANGED_OPTIONS = (
     *("--quality", "fast", "--texture", "1024", "--face-model", "graph", "--hair", "curves"),
     *("--hair-style", "bob", "--symmetry", "0.5", "--average", "0.7"),
@@ -108,8 +109,7 @@ def _report(new: Mapping[str, Any], old: Mapping[str, Any], parts: Iterable[str]
 
 def photos(work: Path, steps: int) -> Iterator[tuple[str, str]]:
     """Heads from photos; in this process, because a message is no file."""
-    pictures = _demo_photos(work)
-    yield from ((f"demo/{path.name}", _file(path)) for path in pictures)
+    pictures = DEMO
     from backend.exchange.folder import write_folder
     from backend.exchange.wire import encode_face
     from backend.photos.formats import PhotoSource
@@ -134,7 +134,7 @@ def photos(work: Path, steps: int) -> Iterator[tuple[str, str]]:
 def transfer(work: Path, steps: int) -> Iterator[tuple[str, str]]:
     """Expressions of a sequence of frames."""
     folder, out = work / "frames", work / "clip.json"
-    _write_frames(_demo_photos(work), folder)
+    _write_frames(DEMO, folder)
     _run("backend", "transfer", "--from", str(folder), "--fps", str(FRAME_RATE), "--out", str(out))
     clip = json.loads(out.read_text("utf-8"))
     yield from ((f"clip/{name}", _json(value)) for name, value in clip.items() if not _unstable(name))
@@ -155,14 +155,6 @@ PARTS: Mapping[str, Callable[[Path, int], Iterator[tuple[str, str]]]] = {
     "transfer": transfer,
     "recipes": recipes,
 }
-
-
-def _demo_photos(work: Path) -> list[Path]:
-    """The photos of the synthetic person; rendered once."""
-    folder = work / "demo-photos"
-    if not folder.is_dir():
-        _run("trainer", "demo-photos", "--out", str(folder), "--count", str(max(PHOTO_COUNTS)))
-    return sorted(folder.glob("*.jpg"))
 
 
 def _write_frames(pictures: list[Path], folder: Path) -> None:

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import benchmark_parser, report
+from measure import DEMO, benchmark_parser, report
 from PIL import Image
-from reconstruct import demo_photos, timed_run
+from reconstruct import PHOTOS, timed_run
 
 from backend.pipeline import ReconstructOptions
 from backend.system.processes import keep_freed_memory, release_freed_memory
@@ -97,7 +97,7 @@ def texel_figures(card: str, side: int, yaws: tuple[float, ...] = (0.0, 25.0, -2
 def main() -> int:
     """Print the figures and write them to ``--json``."""
     parser = benchmark_parser(__doc__)
-    parser.add_argument("--photos", type=Path, help="a folder of photos instead of rendered ones")
+    parser.add_argument("--photos", type=Path, help="a folder of photos instead of the demo's")
     parser.add_argument("--rehearse", action="store_true", help="without a card: the CPU against itself")
     parser.add_argument("--texels", action="store_true", help="the dense loops alone, on a head of the tests")
     parser.add_argument("--side", type=int, default=2048, help="of the map of --texels (2048)")
@@ -112,7 +112,7 @@ def main() -> int:
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        photos = tuple(sorted(arguments.photos.iterdir())) if arguments.photos else demo_photos(folder / "photos")
+        photos = tuple(sorted(arguments.photos.iterdir())) if arguments.photos else DEMO[:PHOTOS]
         for name in ("cpu", "card"):
             options = ReconstructOptions(device="cuda" if name == "card" and not arguments.rehearse else "cpu")
             for out in ("first", name):

@@ -1,6 +1,6 @@
 """Time and memory of the two jobs, heads from photos and takes from videos: python benchmarks/reconstruct.py.
 
-Five photos of a synthetic person, which the repository renders itself, standard quality, all files written. The job
+Five photos of the person of ``assets/demo``, standard quality, all files written. The job
 runs twice in one process; the second run, with everything loaded, is reported. ``--photos FOLDER`` takes others.
 ``--without-detail N`` runs N more pairs with and without relief, alternating, and reports the time that relief adds.
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from measure import ROOT, benchmark_parser, report, resident_mb
+from measure import DEMO, ROOT, benchmark_parser, report, resident_mb
 
 from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
 from backend.exchange.files import peak_rss_mb
@@ -50,13 +50,6 @@ READ = (
     "path = Path(sys.argv[1]); write_clip(transfer_video(path, None, progress), path.with_suffix('.json'))\n"
 )
 """Program that processes a video as ``transfer`` does and prints its progress."""
-
-
-def demo_photos(folder: Path) -> tuple[Path, ...]:
-    """Render the photos in a separate process, so that its memory does not count."""
-    command = [sys.executable, "-m", "trainer", "demo-photos", "--out", str(folder), "--count", str(PHOTOS)]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return tuple(sorted(folder.glob("*.jpg")))
 
 
 def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) -> dict[str, float]:
@@ -145,7 +138,7 @@ def video_figures(minutes: float, most_seconds: float, folder: Path) -> dict[str
 def head_figures(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Time and memory of heads from photos."""
     keep_freed_memory()
-    photos = tuple(sorted(arguments.photos.iterdir())) if arguments.photos else demo_photos(folder / "photos")
+    photos = tuple(sorted(arguments.photos.iterdir())) if arguments.photos else DEMO[:PHOTOS]
     options = ReconstructOptions(quality=arguments.quality)
     cold = timed_run(photos, options, folder / "first")
     release_freed_memory()  # as the service does between two jobs

@@ -15,13 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import ROOT, benchmark_parser, report
+from measure import DEMO, ROOT, benchmark_parser, report
 
 from backend.progress import SENTENCES
 from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.runner import Runner
-from trainer.heads.demo_person import write_demo_photos
 
 RUNS = 5
 BUDGETS = {"seconds.help": 0.3, "seconds.first_photo": 2.5}
@@ -87,7 +86,7 @@ def main() -> int:
     rounds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (photo,) = write_demo_photos(folder, count=1)
+        photo = DEMO[0]
         for number in range(arguments.runs):
             server = folder / f"prepared server {number}"
             seconds = {

@@ -50,6 +50,23 @@ def photo_dir(shared_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def demo_photos() -> list[Path]:
+    """The photos of the person who does not exist, the first from the front."""
+    return sorted((ROOT / "assets" / "demo").glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def small_photo(demo_photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``photo.jpg``, the first of them, 320 pixels wide."""
+    from PIL import Image
+
+    path = tmp_path_factory.mktemp("small") / "photo.jpg"
+    picture = Image.open(demo_photos[0])
+    picture.resize((320, 320 * picture.height // picture.width), Image.Resampling.LANCZOS).save(path, quality=92)
+    return path
+
+
+@pytest.fixture(scope="session")
 def synthetic_picture() -> np.ndarray:
     """(240, 320, 3) uint8 sRGB: smooth colours with a bright corner at the top left and some texture; no face."""
     rows, columns = np.mgrid[:240, :320]

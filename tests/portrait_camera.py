@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.rendering.camera import Camera
-from trainer.heads.raytrace import look_at
+from trainer.heads.surface import look_at
 
 
 def portrait_camera(target: np.ndarray, yaw: float, size: int, span: float = 0.34, distance: float = 1.2) -> Camera:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,21 +129,9 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small photo of somebody."""
-    from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
-
-    path = tmp_path_factory.mktemp("photo") / "photo.jpg"
-    shots = tuple(replace(shot, size=(320, 372)) for shot in demo_shots(1, 1001))
-    for photograph in demo_photographs(random_person(1001), shots, samples=1):
-        path.write_bytes(photograph.jpeg)
-    return path
-
-
-def test_ctrl_c_ends_the_longest_stage_within_two_seconds(photo: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_longest_stage_within_two_seconds(small_photo: Path, tmp_path: Path) -> None:
     """A second into the texture, when threads are at work."""
-    command = [sys.executable, "-m", "backend", "reconstruct", str(photo), "--out", str(tmp_path / "new" / "out")]
+    command = [sys.executable, "-m", "backend", "reconstruct", str(small_photo), "--out", str(tmp_path / "new" / "out")]
     process = subprocess.Popen(
         command,
         cwd=ROOT,

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,15 +37,11 @@ def rows(out: Path) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def people(small_photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of somebody, of somebody without photos, and of a line that is wrong."""
-    from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
-
     folder = tmp_path_factory.mktemp("people")
     (folder / "anna").mkdir()
-    shots = tuple(replace(shot, size=(320, 372)) for shot in demo_shots(1, 1001))
-    for photograph in demo_photographs(random_person(1001), shots, samples=1):
-        (folder / "anna" / "photo.jpg").write_bytes(photograph.jpeg)
+    shutil.copy(small_photo, folder / "anna")
     (folder / "people.csv").write_text("name,photos,folder\nanna,,anna\nno one,none.png,\n../x,none.png,\n")
     return folder / "people.csv"
 

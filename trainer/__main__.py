@@ -18,7 +18,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("trainer.export", "write a run's model for the backend"),
     "evaluate": ("trainer.evaluate.command", "measure the backend's results: scans, likeness, parsing, ..."),
     "preview-data": ("trainer.people.preview", "contact sheets of synthetic people"),
-    "demo-photos": ("trainer.heads.demo_person", "photographs of a synthetic person, to try the product on"),
     "data": ("trainer.sets.prepare", "prepare a data set of the papers: CelebA, 300W-LP, MICC, NoW, ..."),
     "portraits": ("trainer.portraits.prepare", "real photographs, cropped and labelled once"),
     "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),

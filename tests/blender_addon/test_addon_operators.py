@@ -268,17 +268,8 @@ def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path
     assert session().view.phase is Phase.CANCELLED
 
 
-@pytest.fixture(scope="module")
-def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from trainer.heads.demo_person import write_demo_photos
-
-    folder = tmp_path_factory.mktemp("demo")
-    write_demo_photos(folder, count=2, size=(360, 450))
-    return folder
-
-
 @pytest.mark.slow
-def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, demo_photos: Path) -> None:
+def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, demo_photos: list[Path]) -> None:
     """Cancel takes a second; kill -9 of the server is told and mended; the next job gives a head; again solves it."""
     from blender_addon.runner import Phase
     from blender_addon.scene import tags
@@ -287,7 +278,7 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
 
     chosen = bpy.context.preferences.addons[PACKAGE].preferences
     chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, str(ROOT)
-    add(demo_photos, *sorted(path.name for path in demo_photos.iterdir()))
+    add(demo_photos[0].parent, *(path.name for path in demo_photos[:2]))
     settings = bpy.context.scene.likeness
     settings.quality, settings.texture_size = "fast", "1024"
 

@@ -35,14 +35,11 @@ FRAMES = 6
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pictures(demo_photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``photo.jpg`` of a rendered person, ``clip.mp4`` in which the person moves sideways, ``grey.png``."""
-    from trainer.heads.demo_person import write_demo_photos
-
     folder = tmp_path_factory.mktemp("pictures")
-    (photo,) = write_demo_photos(folder, count=1, size=(240, 300))
-    photo.rename(folder / "photo.jpg")
-    pixels = cv2.imread(str(folder / "photo.jpg"))
+    pixels = cv2.resize(cv2.imread(str(demo_photos[0])), (240, 300), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(folder / "photo.jpg"), pixels)
     writer = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 12.0, (240, 300))
     for number in range(FRAMES):
         writer.write(np.roll(pixels, 2 * number, axis=1))

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--story", default="head", choices=tuple(STARTS))
     parser.add_argument("--extra", type=Path, help="folder of what stories of a saved head need (see there)")
-    parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo person's, made here)")
+    parser.add_argument("--photos", type=Path, help="folder of photos (default: those of assets/demo)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
     parser.add_argument("--size", default="1100x700")
     parser.add_argument("--prefix", default="", help="before the window's command: 'nice -n -15'")
@@ -58,9 +58,7 @@ def main() -> int:
     if given.photos:
         shutil.copytree(given.photos, out / "photos", dirs_exist_ok=True)
     elif given.story not in SAVED_HEAD and not (out / "photos").exists():
-        subprocess.run(
-            [sys.executable, "-m", "trainer", "demo-photos", "--out", str(out / "photos")], cwd=ROOT, check=True
-        )
+        shutil.copytree(ROOT / "assets" / "demo", out / "photos")
     settings = {
         "ui_scale": given.ui_scale,
         "texture_size": given.texture,

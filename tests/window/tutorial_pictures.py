@@ -6,7 +6,7 @@
 4. ``tutorial_pictures.py OUT OUT2`` writes ``docs/images``; only the first seven without OUT2.
 
 ``tutorial_pictures.py results PHOTOS FACE CURLS AFRO BALDING`` writes ``demo_head`` and ``hairstyles``: of the folder
-of ``trainer demo-photos`` and of the results of ``backend reconstruct``, without and with ``--hair-style``.
+``assets/demo`` and of the results of ``backend reconstruct``, without and with ``--hair-style``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -23,15 +23,6 @@ from PIL import Image
 
 from backend.exchange.preview import PORTRAIT_SIZE
 from backend.geometry.template import load_template
-from trainer.heads.demo_person import (
-    DEFAULT_SEED,
-    DressedTemplate,
-    demo_cage,
-    demo_shots,
-    dressed_template,
-    random_person,
-)
-from trainer.heads.photographs import Photograph, Shot, shot_camera, take_photograph
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 WINDOW = (0, 0, 1100, 700)
@@ -39,7 +30,7 @@ PANEL = (618, 84, 874, 464)
 """Left, top, right and bottom of the tab in the window, pixels."""
 PREFERENCES = (180, 284, 890, 626)
 LARGER = (0, 0, 1200, 800)
-LAUGH = {"jawOpen": 0.5, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.8, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
+DEMO = IMAGES.parents[1] / "assets" / "demo"
 FRAMES, RATE = 16, 8
 """Of the film, and how many a second."""
 FILM_SIZE = (384, 448)
@@ -105,29 +96,22 @@ def write_results(photos: Path, faces: Sequence[Path]) -> None:
     beside.save(IMAGES / "hairstyles.jpg", quality=85)
 
 
-def photograph(person: DressedTemplate, shot: Shot, share: float) -> Photograph:
-    """The demo person with a ``share`` of the laugh."""
-    marks = load_template().landmarks478.positions(demo_cage(person.person))
-    middle = 0.5 * marks[[1, 152]].mean(0) + 0.5 * marks[168]
-    weights = {name: share * weight for name, weight in LAUGH.items()}
-    surface = person.surface(weights, shot_camera(shot, middle).centre())
-    return take_photograph(surface, middle, shot, samples=2, ambient_rays=2)
-
-
 def inputs(story: Path, extra: Path) -> None:
     """What the story ``expressions`` needs, into the folder ``extra``; the head is that of ``story``."""
     extra.mkdir(parents=True, exist_ok=True)
     shutil.copy2(story / "saved.blend", extra / "head.blend")
-    person, shot = dressed_template(random_person(DEFAULT_SEED)), demo_shots(1, DEFAULT_SEED)[0]
-    (extra / "expression.jpg").write_bytes(photograph(person, shot, 1.0).jpeg)
+    smile = sorted(DEMO.glob("*.jpg"))[-1]
+    shutil.copy2(smile, extra / "expression.jpg")
     film = cv2.VideoWriter(str(extra / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), RATE, FILM_SIZE)
-    small = replace(shot, size=FILM_SIZE)
-    for share in np.sin(np.linspace(0.0, np.pi, FRAMES)) ** 2:
-        jpeg = np.frombuffer(photograph(person, small, share).jpeg, np.uint8)
-        film.write(cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    picture = cv2.resize(cv2.imread(str(smile)), FILM_SIZE, interpolation=cv2.INTER_AREA)
+    for number in range(FRAMES):
+        film.write(np.roll(picture, number, axis=1))
     film.release()
     template = load_template()
-    vertices = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in demo_cage(random_person(STRANGER_SEED))]
+    modes = template.identity_modes
+    weights = np.random.default_rng(STRANGER_SEED).normal(size=len(modes))
+    stranger = template.vertices + np.tensordot(weights, modes, 1)
+    vertices = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in stranger]
     faces = ["f " + " ".join(str(int(corner) + 1) for corner in dict.fromkeys(quad)) for quad in template.quads]
     (extra / "stranger.obj").write_text("\n".join([*vertices, *faces, ""]))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,17 +29,16 @@ from backend.photos.formats import PhotoSource  # noqa: E402
 from backend.pipeline import ReconstructOptions, reconstruct  # noqa: E402
 from backend.texture.surface import texels_per_metre, texture_space  # noqa: E402
 from protocol.names import ARKIT_NAMES  # noqa: E402
-from trainer.heads.demo_person import write_demo_photos  # noqa: E402
 from trainer.methods.detail.relief import Relief, cause, draw_relief  # noqa: E402
 
 TEXTURE = 2048
 WINDOW = 512
-PERSON = 5
+DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 AGE = 0.7
 """From 0 (young) to 1 (old), see ``draw_relief``."""
 
 
-def old_skin(asset: FaceAsset, seed: int = PERSON) -> SkinDetail:
+def old_skin(asset: FaceAsset, seed: int = 5) -> SkinDetail:
     """Relief of an old synthetic person, as the keys of ``asset`` press the skin together."""
     head, surface = asset.parts[0], cause(WINDOW).window.surface
     keys = np.stack([head.keys[name] for name in ARKIT_NAMES])
@@ -63,14 +61,9 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, help="folder of one person's photos")
     given = parser.parse_args()
     options = ReconstructOptions(hair="none", texture_size=TEXTURE)
-    with tempfile.TemporaryDirectory() as temporary:
-        if given.photos:
-            paths = [
-                path for path in sorted(given.photos.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png")
-            ]
-        else:
-            paths = list(write_demo_photos(Path(temporary), 3, PERSON))
-        asset = reconstruct([PhotoSource.from_path(path) for path in paths], options).asset
+    folder = given.photos or DEMO
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    asset = reconstruct([PhotoSource.from_path(path) for path in paths], options).asset
     if not given.photos:
         asset = replace(asset, detail=old_skin(asset))
     if asset.detail is None:

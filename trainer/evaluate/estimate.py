@@ -20,7 +20,8 @@ from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection
 from trainer.engine.disk_cache import content_key
 from trainer.evaluate.harness import collected, kept_array
-from trainer.heads.scans import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
+from trainer.heads.dressed import BRIDGE, NOSE_TIP
+from trainer.heads.scans import ALIGNMENT_LANDMARKS
 
 Fit = Callable[[Sequence[Path]], np.ndarray]
 """Photographs of one person -> neutral cage vertices (V, 3) in the template's order, metres."""

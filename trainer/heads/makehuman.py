@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.engine.disk_cache import shared_folder
+
 DECIMETRE = 0.1
 VERTEX_COUNT = 19158
 LOCAL_SIGMA = 0.14
@@ -88,12 +90,14 @@ class BaseMesh:
 
     Attributes
     ----------
-    vertices : (19158, 3) float64 metres.
-    quads : (18486, 4) int64. groups : (18486,) str, the obj group of each quad.
+    vertices : (19158, 3) float64 metres. uv : (21334, 2), v up.
+    quads, uv_quads : (18486, 4) int64. groups : (18486,) str, the obj group of each quad.
     """
 
     vertices: np.ndarray
     quads: np.ndarray
+    uv: np.ndarray
+    uv_quads: np.ndarray
     groups: np.ndarray
 
 
@@ -109,7 +113,7 @@ def data_folder() -> Path:
 def read_base_mesh() -> BaseMesh:
     """The base mesh of ``3dobjs/base.obj``."""
     mesh = read_obj(data_folder() / "mpfb2" / "3dobjs" / "base.obj", corners=4)
-    return BaseMesh(mesh.vertices * DECIMETRE, mesh.faces, mesh.groups)
+    return BaseMesh(mesh.vertices * DECIMETRE, mesh.faces, mesh.uv, mesh.uv_faces, mesh.groups)
 
 
 def read_target(path: Path) -> np.ndarray:
@@ -122,6 +126,19 @@ def read_target(path: Path) -> np.ndarray:
             if len(words) == 4 and not line.startswith("#"):
                 offsets[int(words[0])] = [float(word) for word in words[1:]]
     return offsets * DECIMETRE
+
+
+def face_unit_path(name: str) -> Path:
+    """File of the raw CC0 face unit with ARKit name ``name``."""
+    return data_folder() / "faceunits01" / "targets" / "faceunits" / f"{name}.target"
+
+
+def parts_folder() -> Path:
+    """Folder of MakeHuman's parts, beside its skins; raises ``FileNotFoundError`` where ``../shared`` lacks them."""
+    folder = shared_folder() / "makehuman" / "parts"
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is missing: people are drawn with MakeHuman's skins, eyes and hair")
+    return folder
 
 
 def target_folder() -> Path:

@@ -25,10 +25,8 @@ from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import LandmarkEmbedding, Template, boundary_edges, load_template, triangles_from_quads
 from backend.system.files import write_arrays
 from protocol.similarity import fit_similarity
-from trainer.heads.ict import TRAINING_SIMPOP, IctModel, TriangleMesh, read_simulated, scan_folder
-from trainer.heads.photographs import find_surface_landmarks
-from trainer.heads.raytrace import build_bvh
-from trainer.heads.raytrace import closest_points as traced_closest_points
+from trainer.heads.ict import TRAINING_SIMPOP, IctModel, read_simulated, scan_folder
+from trainer.heads.surface import Closest, TriangleMesh, find_surface_landmarks
 
 SIMULATED_FIT_LANDMARKS = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
 """MediaPipe landmarks for the fit to a simulated face: eye corners, nose, mouth."""
@@ -92,25 +90,6 @@ def landmark_rows(embedding: LandmarkEmbedding, indices: tuple[int, ...], count:
     return sp.csr_matrix((embedding.barycentrics[chosen].astype(np.float64).ravel(), place), (len(chosen), count))
 
 
-def closest_points(
-    points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Closest points on a mesh.
-
-    Parameters
-    ----------
-    points : (N, 3); vertices : (V, 3); triangles : (T, 3).
-
-    Returns
-    -------
-    triangle : (N,) index into ``triangles``; barycentrics : (N, 3); distance : (N,).
-    """
-    triangle, _, weights = traced_closest_points(build_bvh(vertices, triangles, np.float64), points)
-    weights = np.maximum(weights, 0.0)  # rounding
-    spots = (weights[..., None] * vertices[triangles[triangle]]).sum(1)
-    return triangle, weights, np.linalg.norm(spots - points, axis=-1)
-
-
 def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
     """(V,) bool, vertices on the border of a mesh."""
     border = np.zeros(count, bool)
@@ -156,7 +135,7 @@ def fit_model(
     scale, rotation, translation = fit_similarity(landmark_rows @ mean, landmark_targets)
     coefficients = np.zeros(count)
     normals = vertex_normals(scan.vertices, scan.triangles)
-    border = border_vertices(scan.triangles, len(scan.vertices))
+    border, closest = border_vertices(scan.triangles, len(scan.vertices)), Closest(scan.vertices, scan.triangles)
     mean_points, mean_landmarks = matrix @ mean, landmark_rows @ mean
     mode_points = np.stack([matrix @ mode for mode in modes]) if count else np.zeros((0, *mean_points.shape))
     mode_landmarks = (
@@ -166,7 +145,7 @@ def fit_model(
     for iteration in range(iterations):
         local = mean_points + np.tensordot(coefficients, mode_points, 1)
         points = scale * local @ rotation.T + translation
-        corners, target, normal, distance = _counterparts(points, scan, normals)
+        corners, target, normal, distance = counterparts(points, scan, normals, closest)
         point_normals = vertex_normals(points, triangles)
         reach = max(0.03 * 0.8**iteration, 0.006)
         trust = weights * areas * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
@@ -194,12 +173,12 @@ def fit_model(
     return ModelFit(coefficients, scale, rotation, translation, cage)
 
 
-def _counterparts(
-    points: np.ndarray, scan: TriangleMesh, normals: np.ndarray
+def counterparts(
+    points: np.ndarray, scan: TriangleMesh, normals: np.ndarray, closest: Closest
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of the scan's points closest to ``points`` (P, 3): corners (P, 3), positions and unit normals (P, 3), and the
-    distances (P,). ``normals`` : of the scan's vertices."""
-    triangle, weights, distance = closest_points(points, scan.vertices, scan.triangles)
+    distances (P,). ``normals`` : of the scan's vertices; ``closest`` : of the scan."""
+    triangle, weights, distance = closest(points, exact=False)
     corners = scan.triangles[triangle]
     target = (scan.vertices[corners] * weights[..., None]).sum(1)
     normal = (normals[corners] * weights[..., None]).sum(1)
@@ -309,7 +288,7 @@ def ict_carrier(template: Template, ict: IctModel) -> Carrier:
         ict.neutral[ict_landmarks()[chosen]],
     ).cage  # fmt: skip
     points = topology.matrix @ cage
-    triangle, weights, distance = closest_points(points, ict.neutral, ict.skin)
+    triangle, weights, distance = Closest(ict.neutral, ict.skin)(points)
     corners = ict.skin[triangle]
     normals = vertex_normals(ict.neutral, ict.skin)
     facing = (vertex_normals(points, topology.fine_triangles) * (normals[corners] * weights[..., None]).sum(1)).sum(1)

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import splu
 
 from protocol.similarity import Similarity, fit_similarity
 from trainer.evaluate.metrics import refine_alignment, scan_to_mesh
-from trainer.heads.raytrace import build_bvh, closest_points
+from trainer.heads.surface import Closest
 
 METRES_TO_MM = 1000.0
 MICC_RADIUS = 0.095
@@ -43,7 +43,7 @@ def micc_error(sample: Mapping[str, np.ndarray], shape: Shape) -> float:
     points = scan[np.linalg.norm(scan - sample["nose_tip"], axis=1) < MICC_RADIUS]
     start = fit_similarity(shape.seven, sample["seven"])
     placed = refine_alignment(points, shape.vertices, shape.faces, start).apply(shape.vertices)
-    hit, _, barycentrics = closest_points(build_bvh(placed, shape.faces), points)
+    hit, barycentrics, _ = Closest(placed, shape.faces)(points)
     corners = placed[shape.faces[hit]]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
@@ -118,12 +118,12 @@ def realy_errors(sample: Mapping[str, np.ndarray], shape: Shape) -> dict[str, fl
         pull = _KEYPOINT_SHARE[region]
         motion = region_alignment(scan, vertices, shape.faces, marks[list(chosen)], keypoints[list(chosen)], pull)
         placed, faces = motion.apply(vertices), shape.faces
-        bvh = build_bvh(placed, faces)
+        closest = Closest(placed, faces)
         held = () if region == "cheek" else tuple(chosen)
         targets = motion.apply(marks[list(held)]) if held else np.zeros((0, 3))
         near = np.array([int(np.argmin(np.linalg.norm(scan - keypoints[k], axis=1))) for k in held], np.int64)
-        deformed = deformed_region(scan, triangles, bvh, placed, faces, near, targets)
-        arrived = _closest(bvh, placed, faces, deformed)
+        deformed = deformed_region(scan, triangles, closest, placed, faces, near, targets)
+        arrived = _closest(closest, placed, faces, deformed)
         errors[region] = float(np.linalg.norm(arrived - scan, axis=1).mean() * float(sample["scale"]))
     return errors | {"all": float(np.mean(list(errors.values())))}
 
@@ -133,11 +133,11 @@ def region_alignment(
 ) -> Similarity:
     """Rigid motion of a mesh to a part of a scan: closest points and keypoints (K, 3), which weigh ``pull`` times as
     much as all vertices of the scan together, until the error changes by less than a millionth."""
-    motion, before, bvh = Similarity(1.0, np.eye(3), np.zeros(3)), np.inf, build_bvh(vertices, faces)
+    motion, before, closest = Similarity(1.0, np.eye(3), np.zeros(3)), np.inf, Closest(vertices, faces)
     weights = np.concatenate([np.ones(len(scan)), np.full(len(marks), pull * len(scan) / len(marks))])
     for _ in range(_PASSES):
         local = (scan - motion.translation) @ motion.rotation
-        source = np.concatenate([_closest(bvh, vertices, faces, local), marks])
+        source = np.concatenate([_closest(closest, vertices, faces, local), marks])
         target = np.concatenate([scan, keypoints])
         motion = fit_similarity(source, target, weights, scale=1.0)
         error = float(weights @ ((motion.apply(source) - target) ** 2).sum(1) / weights.sum())
@@ -150,7 +150,7 @@ def region_alignment(
 def deformed_region(
     scan: np.ndarray,
     triangles: np.ndarray,
-    bvh: object,
+    closest: Closest,
     vertices: np.ndarray,
     faces: np.ndarray,
     held: np.ndarray,
@@ -173,7 +173,7 @@ def deformed_region(
         if stage == 0 and not len(held):
             continue
         for _ in range(1 if stage == 0 else _STEPS):
-            goal = _closest(bvh, vertices, faces, moved)
+            goal = _closest(closest, vertices, faces, moved)
             apart = np.linalg.norm(goal - moved, axis=1)
             weight = np.zeros(count) if stage == 0 else (apart < max(2 * apart.mean(), 1.0)).astype(np.float64)
             fade = 1.0 if stage == 0 else np.exp(-_KEYPOINT_FADE * turn) / 10
@@ -195,8 +195,8 @@ def deformed_region(
     return moved
 
 
-def _closest(bvh: object, vertices: np.ndarray, faces: np.ndarray, points: np.ndarray) -> np.ndarray:
-    hit, _, barycentrics = closest_points(bvh, np.ascontiguousarray(points, np.float64))
+def _closest(closest: Closest, vertices: np.ndarray, faces: np.ndarray, points: np.ndarray) -> np.ndarray:
+    hit, barycentrics, _ = closest(points)
     return (vertices[faces[hit]] * barycentrics[:, :, None]).sum(1)
 
 

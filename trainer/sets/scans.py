@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainer.heads.ict import TriangleMesh
-from trainer.heads.photographs import find_surface_landmarks
-from trainer.heads.scans import ALIGNMENT_LANDMARKS, BRIDGE, NOSE_TIP
+from trainer.heads.dressed import BRIDGE, NOSE_TIP
+from trainer.heads.scans import ALIGNMENT_LANDMARKS
+from trainer.heads.surface import TriangleMesh, find_surface_landmarks
 from trainer.sets.photographs import VIDEOS, spread
 from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below, key_of
 

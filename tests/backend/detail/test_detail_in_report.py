@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +13,14 @@ from PIL import Image, ImageFilter
 from backend.__main__ import main
 from backend.detail.skin_detail import KEY_GROUPS
 from backend.models.registry import DETAIL
-from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
 
 pytestmark = pytest.mark.slow
-SEED = 1001
 
 
 @pytest.fixture(scope="module")
-def picture() -> Image.Image:
+def picture(demo_photos: list[Path]) -> Image.Image:
     """A sharp photo of somebody, 420 pixels wide."""
-    shots = tuple(replace(shot, size=(420, 488)) for shot in demo_shots(1, SEED))
-    (photograph,) = demo_photographs(random_person(SEED), shots, samples=1)
-    return Image.open(io.BytesIO(photograph.jpeg)).convert("RGB")
+    return Image.open(demo_photos[0]).convert("RGB").resize((420, 488), Image.Resampling.LANCZOS)
 
 
 @pytest.fixture

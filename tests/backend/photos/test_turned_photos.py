@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,13 +23,9 @@ TURNS = (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
-def photo() -> Image.Image:
+def photo(small_photo: Path) -> Image.Image:
     """A small photo of somebody, upright."""
-    from trainer.heads.demo_person import demo_photographs, demo_shots, random_person
-
-    shots = tuple(replace(shot, size=(320, 372)) for shot in demo_shots(1, 1001))
-    (photograph,) = demo_photographs(random_person(1001), shots, samples=1)
-    return Image.open(io.BytesIO(photograph.jpeg)).convert("RGB")
+    return Image.open(small_photo).convert("RGB")
 
 
 def collected(photo: Image.Image, turns: int) -> PhotoCollection:

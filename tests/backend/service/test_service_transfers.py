@@ -152,12 +152,10 @@ def test_a_transfer_has_a_time_limit_of_its_own(start_server: Callable[..., Serv
 
 
 @pytest.fixture(scope="module")
-def portraits(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A rendered photograph of a person who does not exist, and the same once more."""
-    from trainer.heads.demo_person import write_demo_photos
-
-    (first,) = write_demo_photos(tmp_path_factory.mktemp("portraits"), count=1, size=(240, 300))
-    return [first, Path(shutil.copy(first, first.with_name("again.jpg")))]
+def portraits(small_photo: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A photograph of a person who does not exist, and the same once more."""
+    folder = tmp_path_factory.mktemp("portraits")
+    return [Path(shutil.copy(small_photo, folder / name)) for name in ("photo.jpg", "again.jpg")]
 
 
 def task(paths: list[Path], **fields: Any) -> Task:

@@ -6,8 +6,8 @@ import numpy as np
 
 from backend.geometry.template import load_template, triangles_from_quads
 from trainer.evaluate.scans import best_fit_cage
-from trainer.heads.ict import TriangleMesh
 from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
+from trainer.heads.surface import TriangleMesh
 
 
 def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:

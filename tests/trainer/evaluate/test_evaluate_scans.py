@@ -28,7 +28,7 @@ def made_up_head(name: str) -> ScanHead:
     near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.09
     scan = estimate.vertices[near & (estimate.vertices[:, 2] > estimate.nose_tip[2] - 0.06)]
     truth = ScanTruth(name, scan, estimate.seven, estimate.nose_tip, estimate.bridge, np.full((2, 3), np.nan))
-    return ScanHead(truth, lambda _: None, estimate.nose_tip)
+    return ScanHead(truth, None)
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from backend.models.landmarks import net_points
 from trainer.evaluate import foreign as evaluation
 from trainer.evaluate.estimate import as_estimate
 from trainer.evaluate.foreign import coverage_figures, less_others_mean
-from trainer.heads.foreign import SOURCES, drawn_head, shot_of
+from trainer.heads.drawing import draw_shot
+from trainer.heads.dressed import face_middle
+from trainer.heads.foreign import SOURCES, drawn_head
 
 TEMPLATE = load_template()
 
@@ -33,18 +35,6 @@ def drawn(folder, cage: np.ndarray) -> None:
     marks = TEMPLATE.landmarks478.positions(cage)
     np.savez(folder / "truth.npz", scan=estimate.vertices[near], triangles=kept[(kept >= 0).all(1)], marks=marks)
     (folder / "0.jpg").write_bytes(b"")
-
-
-def test_a_shot_sees_its_aim_in_the_middle_and_stands_where_it_says():
-    marks = TEMPLATE.landmarks478.positions(TEMPLATE.vertices).astype(np.float64)
-    shot, generator = shot_of(7, 1, marks)
-    camera = shot.camera()
-    np.testing.assert_allclose(camera.centre(), shot.position, atol=1e-9)
-    np.testing.assert_allclose(camera.project(shot.aim[None])[0, :2], np.array(camera.size) / 2, atol=1e-6)
-    eyes = camera.project(marks[[33, 263]])[:, :2]
-    assert eyes[0, 0] < eyes[1, 0] and camera.project(marks[[152]])[0, 1] > eyes[:, 1].max()
-    again, other = shot_of(7, 1, marks)
-    assert again.roll == shot.roll and generator.random() == other.random()
 
 
 def test_drawn_heads_are_known_by_name():
@@ -69,7 +59,8 @@ def test_coverage_is_of_the_nets_own_points(tmp_path, monkeypatch):
         drawn(folder, cage)
         marks = TEMPLATE.landmarks478.positions(cage).astype(np.float64)
         source, number = drawn_head(name)
-        places = shot_of(source.seed + number, 0, marks)[0].camera().project(net_points().positions(cage))[:, :2]
+        camera = draw_shot(source.seed + number, 0, face_middle(marks)).camera
+        places = camera.project(net_points().positions(cage))[:, :2]
         claimed = 0.02 * face_scale(places)
         found = places + 2.0 * claimed * generator.normal(size=(478, 2))
         surface = SimpleNamespace(positions=0.5 * (found - [10.0, 20.0]), deviation=np.full(478, 0.5 * claimed))

@@ -17,6 +17,7 @@ from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import FaceClass
 from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate import hair_meshes as meshes
+from trainer.heads.makehuman import VERTEX_COUNT
 
 HIGH, LOW, CUT = 0.84, 0.60, 0.65
 """Metres: ends of the curtain, and where its texture becomes transparent."""
@@ -45,7 +46,7 @@ def curtain(folder: Path) -> np.ndarray:
     picture[..., :3] = (120 + 80 * np.sin(np.arange(256) * 1.6))[None, :, None]
     picture[int(256 * (HIGH - CUT) / (HIGH - LOW)) :, :, 3] = 0
     Image.fromarray(picture).save(folder / "curtain_diffuse.png")
-    return np.zeros((meshes.VERTEX_COUNT, 3))
+    return np.zeros((VERTEX_COUNT, 3))
 
 
 def test_lines_ends_and_labels_of_a_mesh_that_is_known(template: Template, tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_lines_ends_and_labels_of_a_mesh_that_is_known(template: Template, tmp_p
     assert np.abs(mesh.direction[mesh.sure > 0.5, 1]).mean() > 0.99 and np.median(mesh.sure) > 0.5
     views = []
     for way in (*meshes.SEEN, *meshes.UNSEEN):
-        camera = meshes.shot(template, template.vertices, *way).camera(meshes.SIDE)
+        camera = meshes.camera_of(template, template.vertices, *way)
         view, labels = meshes.mesh_view(template, template.vertices, mesh, camera)
         assert {FaceClass.HAIR, FaceClass.BACKGROUND} <= set(np.unique(labels).tolist())
         views.append(view)

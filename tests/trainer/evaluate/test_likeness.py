@@ -10,7 +10,7 @@ from trainer.evaluate.likeness import LIGHTS, PARTS, VIEWS, PersonLikeness, flat
 
 def person(front: float, side: float, photos: float = 0.4) -> PersonLikeness:
     value = {"front": front, "left": side - 0.01, "right": side + 0.01}
-    return PersonLikeness({(light, view): value[view] for light, _, _ in LIGHTS for view, _ in VIEWS}, photos)
+    return PersonLikeness({(light, view): value[view] for light in LIGHTS for view, _ in VIEWS}, photos)
 
 
 def test_figures_are_means_over_people_and_sides():

@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 
 from backend.geometry.template import load_template
-from trainer.heads.ict import TriangleMesh, load_ict, triangulate
-from trainer.heads.population import border_vertices, closest_points, fit_model, ict_carrier
+from trainer.heads.ict import load_ict, triangulate
+from trainer.heads.population import border_vertices, fit_model, ict_carrier
+from trainer.heads.surface import Closest, TriangleMesh
 
 
 def sheet(count=17, size=0.1, height=lambda x, y: 0 * x):
@@ -30,7 +31,7 @@ def test_closest_points_equal_a_dense_search():
     rng = np.random.default_rng(0)
     points, triangles = sheet(9, height=bump)
     queries = rng.uniform(-0.06, 0.06, (60, 3))
-    triangle, weights, distance = closest_points(queries, points, triangles)
+    triangle, weights, distance = Closest(points, triangles)(queries)
     spots = (points[triangles[triangle]] * weights[..., None]).sum(1)
     np.testing.assert_allclose(np.linalg.norm(spots - queries, axis=1), distance)
     np.testing.assert_allclose(weights.sum(1), 1.0)
@@ -39,6 +40,17 @@ def test_closest_points_equal_a_dense_search():
     dense = np.einsum("sc,tck->tsk", share, points[triangles]).reshape(-1, 3)
     nearest = np.linalg.norm(queries[:, None] - dense[None], axis=-1).min(1)
     assert (distance <= nearest + 1e-12).all() and (nearest - distance).max() < 1.5e-3
+
+
+def test_a_point_over_the_middle_of_a_large_triangle_is_nearest_to_it_not_to_small_ones_around() -> None:
+    small, faces = sheet(9, size=0.02)
+    large = np.array([[-0.1, -0.1, -0.03], [0.1, -0.1, -0.03], [0, 0.1, -0.03]])
+    points, triangles = np.concatenate([small, large]), np.concatenate([faces, [[81, 82, 83]]])
+    hit, weights, distance = Closest(points, triangles)(np.array([[0.0, -0.06, 0.02]]))
+    assert hit.tolist() == [len(faces)] and distance == pytest.approx([0.05])
+    np.testing.assert_allclose(weights @ large, [[0.0, -0.06, -0.03]], atol=1e-9)
+    with pytest.raises(ValueError, match="at least one"):
+        Closest(points, triangles[:0])
 
 
 def test_the_border_of_a_flat_sheet():
@@ -73,7 +85,5 @@ def test_people_of_ict_are_carried_onto_the_templates_mesh(shared_dir: Path) -> 
     topology = carrier.head
     face = topology.matrix @ topology.skin_weights(face=1.0) > 0.5
     person = ict.shaped(weights)
-    apart, still = (
-        closest_points((topology.matrix @ head)[face], person, ict.skin)[2] for head in (cage, carrier.cage)
-    )
+    apart, still = (Closest(person, ict.skin)((topology.matrix @ head)[face])[2] for head in (cage, carrier.cage))
     assert np.median(apart) < 0.00025 < 0.2 * np.median(still)

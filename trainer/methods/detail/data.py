@@ -16,21 +16,9 @@ from torch import Tensor
 
 import backend.detail
 import backend.fitting
+from backend.detail import window as windows
 from backend.detail.find import LEAST_PIXELS, LEAST_SHARPNESS, photo_in_window, window_density
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
-from backend.detail.window import (
-    CHANNELS,
-    ORIGIN,
-    SIDE,
-    DetailWindow,
-    ExpressionMaps,
-    PhotoInWindow,
-    SurfaceFrames,
-    colour_detail,
-    detail_window,
-    observe,
-    vertex_strain,
-)
 from backend.errors import LikenessError
 from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
@@ -46,18 +34,8 @@ from backend.texture.unwrap import with_view
 from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
-from trainer.methods.detail.relief import (
-    NOTHING,
-    Cause,
-    Changes,
-    Relief,
-    bare_skin,
-    cause,
-    draw_relief,
-    draw_shot,
-    paint,
-    take_photo,
-)
+from trainer.methods.detail import relief as reliefs
+from trainer.methods.detail.relief import cause
 from trainer.people.look import draw_look
 from trainer.people.shape import draw_expression
 from trainer.people.skin import SkinParameters, draw_skin
@@ -152,7 +130,7 @@ def projected(positions: np.ndarray, turn: np.ndarray, size: int) -> np.ndarray:
     return np.stack([x, y, depth], 1)
 
 
-def picture_coordinates(window: DetailWindow, pixels: np.ndarray, size: int) -> PictureCoordinates:
+def picture_coordinates(window: windows.DetailWindow, pixels: np.ndarray, size: int) -> PictureCoordinates:
     """Find the texel of each pixel from the projected vertices (V, 3) of the subdivided head: pixels and depth."""
     surface = window.surface
     vertices = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None]
@@ -161,7 +139,7 @@ def picture_coordinates(window: DetailWindow, pixels: np.ndarray, size: int) -> 
     weights = fragment_barycentrics(vertices, fragments(ids, corners))
     raster = fragments(ids, torch.from_numpy(surface.uv_triangles.astype(np.int64)))
     uv = fragment_values(torch.from_numpy(surface.uv.astype(np.float32))[None], raster, weights)
-    grid = 2.0 * (uv - torch.tensor(ORIGIN)) / SIDE - 1.0
+    grid = 2.0 * (uv - torch.tensor(windows.ORIGIN)) / windows.SIDE - 1.0
     grid = torch.stack([grid[:, 0], -grid[:, 1]], 1)
     inside = torch.from_numpy(surface.main)[raster.face] & (grid.abs() < 1.0).all(1)
     grid[~inside] = 2.0
@@ -170,8 +148,8 @@ def picture_coordinates(window: DetailWindow, pixels: np.ndarray, size: int) -> 
 
 
 def pictures_of(
-    photo: PhotoInWindow,
-    window: DetailWindow,
+    photo: windows.PhotoInWindow,
+    window: windows.DetailWindow,
     texels_per_metre: float,
     where: PictureCoordinates,
     cut: np.ndarray | None = None,
@@ -183,7 +161,7 @@ def pictures_of(
     cut : (S, S, 3) uint8 sRGB, the photograph's crop; None: the colours that ``photo`` has at each pixel's texel.
     """
     size = len(where.places)
-    detail = colour_detail(photo, texels_per_metre).astype(np.float32)
+    detail = windows.colour_detail(photo, texels_per_metre).astype(np.float32)
     weight = (photo.weight * window.allowed).astype(np.float32)
     values = np.concatenate([photo.log_linear.astype(np.float32), detail, weight[..., None]], -1)
     observed = sampled(values, where, pooled_texels(window.size, size))
@@ -261,10 +239,10 @@ class DrawnPerson:
     """
 
     skin: SkinParameters
-    relief: Relief
+    relief: reliefs.Relief
     neutral: np.ndarray
     keys: np.ndarray
-    cause: Cause
+    cause: reliefs.Cause
 
     def posed(self, weights: np.ndarray) -> np.ndarray:
         """(C, 3) cage for weights (K,)."""
@@ -272,16 +250,16 @@ class DrawnPerson:
 
     def displacement(self, weights: np.ndarray) -> np.ndarray:
         """(N, N) float32 millimetres, the true relief for weights (K,)."""
-        strain = vertex_strain(self._rest, self.frames(weights))
+        strain = windows.vertex_strain(self._rest, self.frames(weights))
         return self.relief.displacement(self.cause.smoothed(self.cause.window.image(strain)))
 
-    def frames(self, weights: np.ndarray) -> SurfaceFrames:
+    def frames(self, weights: np.ndarray) -> windows.SurfaceFrames:
         """Surface frames of the subdivided head, posed."""
         window = self.cause.window
         return window.frames(window.surface.lifted(self.posed(weights).astype(np.float64)))
 
     @cached_property
-    def _rest(self) -> SurfaceFrames:
+    def _rest(self) -> windows.SurfaceFrames:
         return self.frames(np.zeros(len(self.keys), np.float32))
 
 
@@ -292,32 +270,32 @@ class DetailPeople:
         self.config = config
         self._template = load_template()
         self._cause = cause(config.size)
-        self._coarse = detail_window(self._template, config.coarse)
+        self._coarse = windows.detail_window(self._template, config.coarse)
 
     def batch(self, indices: range, device: torch.device) -> DetailBatch:
         """Return people number ``indices``."""
         return DetailBatch.concatenate([self.person(index) for index in indices], device)
 
-    def person(self, index: int, changes: Changes = NOTHING) -> DetailBatch:
+    def person(self, index: int, changes: reliefs.Changes = reliefs.NOTHING) -> DetailBatch:
         """Return one person (number 0 of the batch), photographed with ``changes``."""
         config, known = self.config, self._cause
         drawn, g = self._drawn(index, changes)
         skin, posed, truth = drawn.skin, drawn.posed, drawn.displacement
         of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGES_SEED, index]))
         surface = known.window.surface
-        maps = ExpressionMaps(self._coarse, drawn.neutral)
-        albedo = paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
-        bare = bare_skin(known, skin)
+        maps = windows.ExpressionMaps(self._coarse, drawn.neutral)
+        albedo = reliefs.paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
+        bare = reliefs.bare_skin(known, skin)
         photos, expressions, pictures, first = [], [], [], None
         for _ in range(int(g.integers(1, config.photos + 1))):
             weights = draw_expression(g).weights
             first = weights if first is None else first
             positions = surface.lifted(posed(weights).astype(np.float64))
-            shot, in_front = changes.shot(draw_shot(g)), changes.in_front(known, of_changes)
+            shot, in_front = changes.shot(reliefs.draw_shot(g)), changes.in_front(known, of_changes)
             frames = known.window.frames(positions)
-            photo = take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
+            photo = reliefs.take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
             photo = replace(photo, weight=photo.weight * bare)
-            photos.append(observe(photo, known.density))
+            photos.append(windows.observe(photo, known.density))
             if config.picture:
                 pixels = projected(positions, shot.turn, config.picture)
                 where = picture_coordinates(known.window, pixels, config.picture)
@@ -327,7 +305,7 @@ class DetailPeople:
         other = group_weights(list(KEY_GROUPS)[int(g.integers(len(KEY_GROUPS)))])
         if g.random() < 0.4:
             other = draw_expression(g).weights
-        wanted = [np.zeros((CHANNELS, config.coarse, config.coarse), np.float32), maps.of(posed(first))]
+        wanted = [np.zeros((windows.CHANNELS, config.coarse, config.coarse), np.float32), maps.of(posed(first))]
         wanted.append(maps.of(posed(other)))
         heights = np.stack([truth(np.zeros_like(other)), truth(first), truth(other)])
         has_truth = int((index + 1) * config.labelled) > int(index * config.labelled)
@@ -344,15 +322,15 @@ class DetailPeople:
 
     def drawn(self, index: int) -> DrawnPerson:
         """Return person ``index`` as in its photos."""
-        return self._drawn(index, NOTHING)[0]
+        return self._drawn(index, reliefs.NOTHING)[0]
 
-    def _drawn(self, index: int, changes: Changes) -> tuple[DrawnPerson, np.random.Generator]:
+    def _drawn(self, index: int, changes: reliefs.Changes) -> tuple[DrawnPerson, np.random.Generator]:
         """Return the person and the generator that draws the photos."""
         config, template = self.config, self._template
         g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
         look = draw_look(g)
         skin = replace(draw_skin(g, look), **dict.fromkeys(_PAINTED_LINES, 0.0))
-        relief = draw_relief(g, float(np.clip((look.age - 18) / 60, 0, 1)))
+        relief = reliefs.draw_relief(g, float(np.clip((look.age - 18) / 60, 0, 1)))
         if config.colours == "plain":
             skin = replace(skin, freckles=0.0, lipstick=0.0, blush=0.0, eye_shadow=0.0, liner=0.0, blotch=0.5)
             relief = replace(relief, moles=0)
@@ -364,7 +342,7 @@ class DetailPeople:
         coefficients = _IDENTITY_SPREAD * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
         neutral = template.vertices[:count] + np.einsum("k,kvc->vc", coefficients, modes)
         gains = np.exp(g.normal(0, 0.15, len(template.expressions))).astype(np.float32)
-        person_relief = Relief(changes.relief(relief), config.size)
+        person_relief = reliefs.Relief(changes.relief(relief), config.size)
         keys = template.expressions[:, :count] * gains[:, None, None]
         return DrawnPerson(replace(skin, **changes.skin), person_relief, neutral, keys, self._cause), g
 
@@ -430,8 +408,8 @@ class DetailPortraits:
         config = self.config
         with np.load(self._portraits[number]) as data:
             arrays = {name: torch.from_numpy(data[name].astype(np.float32))[None] for name in data.files}
-        still = torch.zeros(1, CHANNELS, config.coarse, config.coarse)
-        window = detail_window(load_template(), config.size)
+        still = torch.zeros(1, windows.CHANNELS, config.coarse, config.coarse)
+        window = windows.detail_window(load_template(), config.size)
         pictures = {name: arrays[name] for name in DetailPictures.__dataclass_fields__ if name in arrays}
         return DetailBatch(
             photos=arrays["observed"],
@@ -474,14 +452,14 @@ def observed_portrait(
     except LikenessError:
         return None
     template, face, fit = load_template(), faces[0], fitted.photos[0]
-    window = detail_window(template, size)
+    window = windows.detail_window(template, size)
     photo = photo_in_window(window, with_view(window.surface, face, fit))
     if photo.pixels_per_metre < least_pixels:
         return None
     surface, density = window.surface, window_density(window, fitted.neutral)
     cage = fit.vertices[: surface.count].astype(np.float64)
-    maps = ExpressionMaps(detail_window(template, coarse), fitted.neutral[: surface.count])
-    arrays = {"observed": observe(photo, density), "expression": maps.of(cage)}
+    maps = windows.ExpressionMaps(windows.detail_window(template, coarse), fitted.neutral[: surface.count])
+    arrays = {"observed": windows.observe(photo, density), "expression": maps.of(cage)}
     if picture:
         square = upright_square(face.landmarks)
 

@@ -23,17 +23,7 @@ from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.models.graph_face import (
-    GraphAlbedoModel,
-    GraphFaceNet,
-    GraphModel,
-    WeakPerspective,
-    codes_of_shape,
-    graph_face,
-    neighbour_means,
-    persons_identity,
-    read_codes,
-)
+from backend.models import graph_face as nets
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, draw_colours, encoded_face
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.screening import GradientIdentity
@@ -62,11 +52,11 @@ _FAR = 2.0
 
 
 @torch.no_grad()
-def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> list[Sequence[Tensor]]:
+def photo_sheet(model: nets.GraphModel, faces: Sequence[PhotoFace]) -> list[Sequence[Tensor]]:
     """A row of pictures per photo: the photo; its reconstruction in its pose and light; the neutral face as
     clay, from the front and rotated; the first person's face with this photo's expression."""
     net = model.network
-    _, pictures, codes = read_codes(faces, model)
+    _, pictures, codes = nets.read_codes(faces, model)
     rest = net.neutral(codes.identity)
     photos = torch.nn.functional.interpolate(pictures, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
     front, side = (seen_from(len(rest), yaw) for yaw in (0.0, math.radians(35)))
@@ -81,7 +71,7 @@ def photo_sheet(model: GraphModel, faces: Sequence[PhotoFace]) -> list[Sequence[
     return harness.rows_of(columns)
 
 
-def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective) -> Tensor:
+def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: nets.WeakPerspective) -> Tensor:
     """Render shapes (N, C, 3) with linear colours (N, C, 3) under light (N, 9, 3) to (N, 3, TILE, TILE)."""
     faces = torch.from_numpy(load_mesh_hierarchy().levels[0].faces)
     shading = shade(vertex_normals(shapes, faces), light).clamp(min=0)
@@ -91,17 +81,17 @@ def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: WeakPerspective)
     return torch.where(mask[:, None], picture, _BACKGROUND)
 
 
-def clay(shapes: Tensor, pose: WeakPerspective) -> Tensor:
+def clay(shapes: Tensor, pose: nets.WeakPerspective) -> Tensor:
     """Render shapes (N, C, 3) as clay, lit from the upper left, to (N, 3, TILE, TILE)."""
     lamp = light_from_directions(torch.tensor([[-0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
     return drawn(shapes, torch.full_like(shapes, _CLAY), lamp.expand(len(shapes), -1, -1), pose)
 
 
-def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> WeakPerspective:
+def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> nets.WeakPerspective:
     """``count`` poses, rotated by yaw (radians), in which a metre spans ``scale`` tiles."""
     angles = torch.zeros(count, 3)
     angles[:, 1] = yaw
-    return WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
+    return nets.WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
 CAPTIONS = ("photo", "reconstruction", "neutral", "turned", "as the first")
@@ -123,7 +113,7 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
     ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is exact in
     shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
     names = [f"albedo.{what}.n{count}" for count in (1, PHOTOS) for what in ("rules", "network", "ratio")]
-    model = harness.trained_or_none(GraphAlbedoModel.load, folder)
+    model = harness.trained_or_none(nets.GraphAlbedoModel.load, folder)
     if model is None:
         return dict.fromkeys(names, "not trained")
     if people < 2:
@@ -169,7 +159,7 @@ class Clip:
     error: Callable[[np.ndarray], float]
 
 
-def estimators(graph: GraphModel | None, basis: BasisModel | None) -> dict[str, Estimator]:
+def estimators(graph: nets.GraphModel | None, basis: BasisModel | None) -> dict[str, Estimator]:
     """Estimators by name: ``mean``, the constant mean face; ``linear``; and the trained ones of ``graph`` and
     ``basis``."""
     template = load_template()
@@ -182,7 +172,7 @@ def estimators(graph: GraphModel | None, basis: BasisModel | None) -> dict[str, 
 
     estimator_of: dict[str, Estimator] = {"mean": lambda faces: template.vertices, "linear": linear}
     if graph is not None:
-        estimator_of["graph"] = lambda faces: of_encoder(graph_face(faces, graph))
+        estimator_of["graph"] = lambda faces: of_encoder(nets.graph_face(faces, graph))
     if basis is not None:
         estimator_of["basis"] = lambda faces: of_encoder(encoded_face(faces, basis))
     return estimator_of
@@ -255,7 +245,7 @@ def scan_clips(heads: int) -> list[Clip]:
     return clips
 
 
-def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, float]:
+def pair_figures(graph: nets.GraphModel, folder: Path, people: int) -> dict[str, float]:
     """Equal error rates of verifying whether two photos show one person, over ``people`` of ``folder`` (a folder each,
     two photos or more): ``pairs.eer.graph`` by the cosine of the graph face model's centred codes,
     ``pairs.eer.screening`` by the features of photo screening, and ``pairs.people``."""
@@ -267,7 +257,7 @@ def pair_figures(graph: GraphModel, folder: Path, people: int) -> dict[str, floa
         if not all(faces):
             continue
         for number, (face, *_) in enumerate(faces):
-            codes[number].append(graph_face([face], graph).code)
+            codes[number].append(nets.graph_face([face], graph).code)
             looks[number].append(screening.describe(face.pixels, face.landmarks))
     by_code = evaluate.similarities(*map(np.stack, codes))
     by_look = evaluate.cosines_of_pairs(*map(np.stack, looks))
@@ -289,17 +279,17 @@ ABLATION_SEED, ABLATION_PHOTOS = 91, 3
 _AT_ONCE = 8
 
 
-def _people(net: GraphFaceNet, people: int) -> Iterator[GraphBatch]:
+def _people(net: nets.GraphFaceNet, people: int) -> Iterator[GraphBatch]:
     source = GraphPeopleConfig(size=net.config.size, seed=ABLATION_SEED, people=people, photos=ABLATION_PHOTOS).build()
     yield from harness.batches(source, people, _AT_ONCE)
 
 
 @torch.no_grad()
-def person_errors(net: GraphFaceNet, people: Iterable[GraphBatch]) -> np.ndarray:
+def person_errors(net: nets.GraphFaceNet, people: Iterable[GraphBatch]) -> np.ndarray:
     """(MEASURES, P) of the people in batches of photos; NaN where a person's photos do not determine it."""
     template = load_template()
     face = torch.from_numpy(template.regions["face"][: len(net.mean)] > 0.5)
-    around = neighbour_means(load_mesh_hierarchy().levels[0])
+    around = nets.neighbour_means(load_mesh_hierarchy().levels[0])
     rows: list[list[float]] = []
     codes, names = [], []
     for batch in people:
@@ -311,7 +301,7 @@ def person_errors(net: GraphFaceNet, people: Iterable[GraphBatch]) -> np.ndarray
         relief = 1000 * apart[:, face].norm(dim=-1).mean(1)
         for person in batch.person.unique():
             own = (batch.person == person).nonzero()[:, 0]
-            mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
+            mean = net.neutral(nets.persons_identity(read.identity[own], read.confidence[own])[None])
             visible = batch.photos.seen[own]
             hidden = _hidden_error(net.albedo(read.identity[own]), batch.photos.albedo[own], visible)
             rows.append(
@@ -375,7 +365,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Measure and print a table; ``not trained`` where there is no model."""
     try:
-        model = GraphModel.load(arguments.model)
+        model = nets.GraphModel.load(arguments.model)
     except LikenessError as error:
         if error.code != "missing_part" or arguments.model is not None:
             raise
@@ -400,13 +390,13 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
         return dict.fromkeys((f"ablation.{name}" for name in load_recipe(find_recipe(RECIPE)).ablations), "not trained")
 
     def errors(path: Path) -> np.ndarray:
-        net = GraphModel.load(path).network
+        net = nets.GraphModel.load(path).network
         return person_errors(net, _people(net, arguments.ablation_people))
 
     return harness.ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
 
 
-def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
+def photo_figures(graph: nets.GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
     """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; parts without their photographs are reported as
     left out."""
     kinds = estimators(graph, harness.trained_or_none(BasisModel.load, None))
@@ -423,7 +413,7 @@ def photo_figures(graph: GraphModel, arguments: argparse.Namespace) -> dict[str,
     return figures
 
 
-def decoder_figures(net: GraphFaceNet, heads: int) -> dict[str, float | str]:
+def decoder_figures(net: nets.GraphFaceNet, heads: int) -> dict[str, float | str]:
     """Mean distance of the face's vertices, millimetres, between held-out faces and each model's nearest face.
     ``graph.KIND``, ``linear.KIND``, ``mean.KIND``, and ``ratio.KIND`` of graph to linear with the bounds of its 95 %
     interval. KIND: ``neutral`` and ``moved`` (with expression) of synthetic people; the linear model is computed from
@@ -442,7 +432,9 @@ def decoder_figures(net: GraphFaceNet, heads: int) -> dict[str, float | str]:
     for kind, (targets, neutral) in kinds.items():
         rows = []
         for target in targets:
-            fitted = codes_of_shape(net, torch.from_numpy(target), torch.from_numpy(weight).float(), PRIOR, neutral)
+            fitted = nets.codes_of_shape(
+                net, torch.from_numpy(target), torch.from_numpy(weight).float(), PRIOR, neutral
+            )
             made = (fitted.shape.numpy(), linear.nearest(target, weight, PRIOR, neutral), linear.mean)
             rows.append([1000 * np.linalg.norm(one - target, axis=1)[face].mean() for one in made])
         errors = np.array(rows)  # (H, 3)
@@ -452,7 +444,7 @@ def decoder_figures(net: GraphFaceNet, heads: int) -> dict[str, float | str]:
     return figures
 
 
-def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
+def encoder_figures(net: nets.GraphFaceNet, people: int) -> dict[str, float | str]:
     """Evaluate photos of held-out synthetic people. ``photo.neutral``: mean distance of the neutral face's vertices,
     millimetres, per photo; ``person.neutral``: by the mean code of a person's three photos; both also as ``.ratio`` to
     the mean face's. ``person.deviation``: between a person's photos. ``albedo.ratio``: colour error relative to the
@@ -482,7 +474,7 @@ def encoder_figures(net: GraphFaceNet, people: int) -> dict[str, float | str]:
         for person in batch.person.unique():
             own = batch.person == person
             with torch.no_grad():
-                mean = net.neutral(persons_identity(read.identity[own], read.confidence[own])[None])
+                mean = net.neutral(nets.persons_identity(read.identity[own], read.confidence[own])[None])
             value = float(1000 * face_distance(mean, truth[own][:1], face))
             rows.setdefault("person.neutral", []).append(value)
             rows.setdefault("person.neutral.ratio", []).append(value / float(none[own][0]))

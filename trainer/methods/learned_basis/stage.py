@@ -33,20 +33,10 @@ from trainer.losses import PerceptualConfig, build_features, grey_where
 from trainer.methods.landmarks.data import landmark_mirror
 from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis import losses
+from trainer.methods.learned_basis import start as starts
 from trainer.methods.learned_basis.data import FaceBatch, FaceTruth
 from trainer.methods.learned_basis.losses import METRES_TO_MM, contour_error, lip_masks, mesh_contours, photo_contours
-from trainer.methods.learned_basis.start import (
-    REFLECTANCE_CLASSES,
-    DetectorErrors,
-    FaceMarks,
-    begin_from_people,
-    begin_reflectance,
-    encode,
-    encode_again,
-    lip_grid,
-    lip_pictures,
-    refit_identity,
-)
+from trainer.methods.learned_basis.start import refit_identity
 
 _UNKNOWN = 255
 _ODD_ACROSS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
@@ -171,7 +161,7 @@ _SMALLEST_LIP = 6
 
 
 @torch.no_grad()
-def face_figures(network: LearnedBasisNet, marks: FaceMarks, batches: Iterable[FaceBatch]) -> dict[str, float]:
+def face_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batches: Iterable[FaceBatch]) -> dict[str, float]:
     """Means over photos, without NaN figures.
 
     ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` for the mean mesh in the same poses), ``turn``
@@ -196,10 +186,10 @@ def face_figures(network: LearnedBasisNet, marks: FaceMarks, batches: Iterable[F
 
 
 @torch.no_grad()
-def photo_figures(network: LearnedBasisNet, marks: FaceMarks, batch: FaceBatch) -> dict[str, Tensor]:
+def photo_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batch: FaceBatch) -> dict[str, Tensor]:
     """The figures of ``face_figures`` for each photo, (N,) or (n,)."""
     size, bases = batch.images.shape[-1], network.bases
-    code = encode_again(network, batch)
+    code = starts.encode_again(network, batch)
     face = network.face(code)
     cameras = code.pose.cameras(size)
     pixels = cameras.project(face.vertices)
@@ -211,7 +201,7 @@ def photo_figures(network: LearnedBasisNet, marks: FaceMarks, batch: FaceBatch) 
         weight = (batch.landmark_weight > 0).float()
         figures[name] = (apart * weight).sum(1) / weight.sum(1)
     rendered = render_face(bases, face, pixels, code.light, size)
-    mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
+    mask = (rendered.mask & class_mask(batch.labels, starts.REFLECTANCE_CLASSES)).float()
     difference = (rendered.image - batch.images).abs().mean(1) * mask
     figures["photometric"] = torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
     figures |= lip_figures(network, pixels, batch)
@@ -230,7 +220,7 @@ def photo_figures(network: LearnedBasisNet, marks: FaceMarks, batch: FaceBatch) 
 def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
     """(N,) IoU of each rendered lip with the parsed one; NaN where the photo shows next to nothing of it."""
     masks = lip_masks(batch.labels, batch.landmarks)
-    lips = lip_pictures(network.bases, pixels, batch.images.shape[-1])
+    lips = starts.lip_pictures(network.bases, pixels, batch.images.shape[-1])
     figures = {}
     for name, drawn, wanted in zip(("upper", "lower"), lips, (masks.upper, masks.lower), strict=True):
         both, either = (drawn & wanted).sum((1, 2)), (drawn | wanted).sum((1, 2))
@@ -269,7 +259,7 @@ def contact_columns(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -
     """Columns of pictures (N, 3, S, S) in [0, 1] of the first photos: photo, reconstruction
     over it, reflectance, surface, neutral surface."""
     size, bases = batch.images.shape[-1], network.bases
-    code = encode_again(network, batch)
+    code = starts.encode_again(network, batch)
     face = network.face(code)
     pixels = code.pose.cameras(size).project(face.vertices)
     neutral_pixels = code.pose.cameras(size).project(face.neutral)
@@ -399,9 +389,9 @@ class LearnedBasisStage(Stage):
         self.network = LearnedBasisNet(config.network).to(device)
         self.modules = nn.ModuleDict({"net": self.network})
         self.network.register_buffer("begun", torch.zeros((), device=device))  # 1: initialised; 2: identity refitted
-        self._marks = FaceMarks().to(device)
-        self._errors = DetectorErrors().to(device)
-        self._lips = lip_grid().to(device)
+        self._marks = starts.FaceMarks().to(device)
+        self._errors = starts.DetectorErrors().to(device)
+        self._lips = starts.lip_grid().to(device)
         self._features = build_features(config.perceptual, device) if config.weights.perceptual else None
         if config.phase == "appearance":  # gradients through the encoder's trunk would take most of the time
             for group in self.parameter_groups():
@@ -415,7 +405,7 @@ class LearnedBasisStage(Stage):
         config = self.config
         with torch.autocast(self.device.type, enabled=False):
             batch = augment_faces(batch, config.augment)
-        code = encode(self.network, batch, self._errors, None)
+        code = starts.encode(self.network, batch, self._errors, None)
         with _exact(self.device):
             if config.phase == "identity":
                 code = replace(code, expression=torch.zeros_like(code.expression))
@@ -472,7 +462,7 @@ class LearnedBasisStage(Stage):
 
     def _picture_terms(self, batch: FaceBatch, rendered: RenderedFace) -> dict[str, Tensor]:
         weights, terms = self.config.weights, {}
-        mask = rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)
+        mask = rendered.mask & class_mask(batch.labels, starts.REFLECTANCE_CLASSES)
         image, photos = grey_where(rendered.image, batch.is_grey), grey_where(batch.images, batch.is_grey)
         if weights.photometric:
             terms["photometric"] = losses.picture_error(image, photos, mask.float())
@@ -536,14 +526,14 @@ class LearnedBasisStage(Stage):
             return
         if config.start == "people":
             with _exact(self.device):  # bfloat16 would round people's shapes
-                begin_from_people(bases, config.start_shapes)
+                starts.begin_from_people(bases, config.start_shapes)
         if config.start_people:
             source, batches = config.source.build(), []
             with torch.autocast(self.device.type, enabled=False):
                 for first in range(0, config.start_people, _START_BATCH):
                     chosen = range(first, min(first + _START_BATCH, config.start_people))
                     batches.append(source.batch(chosen, self.device))
-                begin_reflectance(bases, batches, config.start != "zero")
+                starts.begin_reflectance(bases, batches, config.start != "zero")
         self.network.begun.fill_(1)
 
     def metrics(self, batches: Iterable[FaceBatch]) -> Mapping[str, float]:
