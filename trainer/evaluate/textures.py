@@ -35,6 +35,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
+from backend.texture import unwrap as unwrapping
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.delighting import matched_light
 from backend.texture.surface import (
@@ -44,16 +45,6 @@ from backend.texture.surface import (
     relative_weight,
     texels_per_metre,
     texture_space,
-)
-from backend.texture.unwrap import (
-    DARKEST,
-    PhotoSamples,
-    PhotoUnwrap,
-    bare_skin,
-    plain_skin,
-    shading,
-    unwrap_photo,
-    view_surface,
 )
 from trainer.evaluate.estimate import fit_with
 from trainer.evaluate.harness import add_people_arguments, collected, means, measured, of_cases, people_folders
@@ -107,7 +98,7 @@ class HeldOutPhoto:
     made: np.ndarray
     photo: np.ndarray
     covered: np.ndarray
-    unwrap: PhotoUnwrap
+    unwrap: unwrapping.PhotoUnwrap
     bare: np.ndarray
     size: int
     density: float
@@ -158,7 +149,9 @@ def held_out_photo(
 _RIDGE = (0.0, 0.002, 0.012)  # on constant, linear and quadratic coefficients: pull to the start where few pixels speak
 
 
-def fit_light(samples: PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4) -> np.ndarray:
+def fit_light(
+    samples: unwrapping.PhotoSamples, albedo: np.ndarray, start: np.ndarray, iterations: int = 4
+) -> np.ndarray:
     """Fit the light (9, 3) such that ``albedo * (transfer @ light)`` matches the photo: robust ridge regression.
 
     albedo : (V, 3) linear. start : (9, 3) the light towards which the ridge pulls.
@@ -196,19 +189,21 @@ def beside_photo(
     surface, atlas = head_surface(template), texture_space(template, size).skin
     positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
     density = texels_per_metre(surface, positions, size)
-    view = view_surface(surface.lifted(own.vertices[: surface.count].astype(np.float64)), surface.triangles, own.camera)
-    unwrap = unwrap_photo(face, view, atlas, density)
+    view = unwrapping.view_surface(
+        surface.lifted(own.vertices[: surface.count].astype(np.float64)), surface.triangles, own.camera
+    )
+    unwrap = unwrapping.unwrap_photo(face, view, atlas, density)
     albedo, linear = atlas.gather(linear_from_srgb(texture.albedo)), unwrap.linear
     if face.monochrome:
         albedo, linear = (
             np.repeat((values @ np.array(LUMINANCE, np.float32))[:, None], 3, axis=1) for values in (albedo, linear)
         )
-    plain = atlas.sample(plain_skin(surface)[:, None])[:, 0]
-    bare = unwrap.weight * bare_skin(unwrap, plain)
+    plain = atlas.sample(unwrapping.plain_skin(surface)[:, None])[:, 0]
+    bare = unwrap.weight * unwrapping.bare_skin(unwrap, plain)
     skin, seen = surface.at_cage(atlas, linear, bare)
-    skin_albedo = np.maximum(surface.at_cage(atlas, albedo, bare)[0], DARKEST)
+    skin_albedo = np.maximum(surface.at_cage(atlas, albedo, bare)[0], unwrapping.DARKEST)
     transfer = sh.basis(view.normals)  # (V, 9)
-    samples = PhotoSamples(
+    samples = unwrapping.PhotoSamples(
         linear=skin,
         weight=relative_weight(seen),
         transfer=transfer[: surface.count],
@@ -217,10 +212,10 @@ def beside_photo(
         monochrome=face.monochrome,
     )
     light = fit_light(samples, skin_albedo, matched_light(samples, skin_albedo))
-    lit = atlas.sample(shading(transfer, light))
+    lit = atlas.sample(unwrapping.shading(transfer, light))
     return HeldOutPhoto(
-        made=np.log(np.maximum(albedo * lit, DARKEST)),
-        photo=np.log(np.maximum(linear, DARKEST)),
+        made=np.log(np.maximum(albedo * lit, unwrapping.DARKEST)),
+        photo=np.log(np.maximum(linear, unwrapping.DARKEST)),
         covered=atlas.gather(texture.coverage),
         unwrap=unwrap,
         bare=bare,
@@ -359,13 +354,13 @@ def shown_skin(
     by_name = {face.name: face for face in faces}
     shown, lights = np.zeros(len(atlas.texel), np.float32), []
     for photo in fitted.photos:
-        view = view_surface(
+        view = unwrapping.view_surface(
             surface.lifted(photo.vertices[: surface.count].astype(np.float64)), surface.triangles, photo.camera
         )
-        unwrap = unwrap_photo(by_name[photo.name], view, atlas, density)
+        unwrap = unwrapping.unwrap_photo(by_name[photo.name], view, atlas, density)
         shown = np.maximum(shown, unwrap.weight * smoothstep(*_GRAZING, unwrap.cosine))
-        lights.append(np.log(atlas.sample(shading(sh.basis(view.normals), photo.light.astype(np.float64)))))
-    plain = atlas.sample((plain_skin(surface) * (1.0 - surface.regions["nose"]))[:, None])[:, 0] > _PLAIN
+        lights.append(np.log(atlas.sample(unwrapping.shading(sh.basis(view.normals), photo.light.astype(np.float64)))))
+    plain = atlas.sample((unwrapping.plain_skin(surface) * (1.0 - surface.regions["nose"]))[:, None])[:, 0] > _PLAIN
     return atlas.image(shown), atlas.image(plain), lights
 
 
@@ -392,7 +387,7 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     """
     template = load_template()
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
-    true = np.log(np.maximum(true_albedo(people, index, SIZE), DARKEST))
+    true = np.log(np.maximum(true_albedo(people, index, SIZE), unwrapping.DARKEST))
     batch = people.batch(range(index, index + 1), torch.device("cpu"))
     fitted, faces = known_fit(batch, len(batch.images), np.exp(np.median(true, axis=0)))
     names = {face.name for face in faces if abs(face.yaw_degrees) < frontal}
@@ -404,7 +399,7 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     shown, plain, lights = shown_skin(fitted, faces, SIZE)
     density = texels_per_metre(surface, surface.lifted(fitted.neutral[: surface.count].astype(np.float64)), SIZE)
     ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0]) > _PLAIN
-    error = np.log(np.maximum(atlas.gather(linear_from_srgb(result.albedo)), DARKEST)) - true
+    error = np.log(np.maximum(atlas.gather(linear_from_srgb(result.albedo)), unwrapping.DARKEST)) - true
     seen = plain & (shown > _BORDER)
     error = error - np.median(error[atlas.gather(seen)], axis=0)
     smooth, _ = masked_lowpass(

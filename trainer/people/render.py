@@ -17,24 +17,11 @@ from backend.photos.collection import FaceClass
 from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import shade
+from trainer.people import skin as skins
 from trainer.people.camera import Cameras
 from trainer.people.dress.layers import VEIL_LABEL_ALPHA, AttachmentMesh, SurfaceLayer, fibre_highlight, surface_tone
 from trainer.people.scene import HeadLight, Posed
 from trainer.people.shape import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_UPPER, TONGUE, PeopleSurface
-from trainer.people.skin import (
-    Columns,
-    Painted,
-    iris_uv,
-    lid_height,
-    maps_at,
-    paint_eye,
-    paint_mouth,
-    paint_skin,
-    sample_maps,
-    sample_tiles,
-    smoothstep,
-    tiles_at,
-)
 
 WRAP = (0.19, 0.10, 0.06)
 """Wrap of the diffuse term past the terminator of skin for red, green and blue (subsurface scattering)."""
@@ -76,7 +63,7 @@ def fill_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
 
 
 def shade_surface(
-    paint: Painted, normal: Tensor, sight: Tensor, even: Tensor, visible: Tensor, key: KeyLight
+    paint: skins.Painted, normal: Tensor, sight: Tensor, even: Tensor, visible: Tensor, key: KeyLight
 ) -> Tensor:
     """(P, 3) light towards the camera.
 
@@ -285,7 +272,7 @@ class Renderer:
         self.surface, self.size, self.backend = surface, size, backend
         self.inner = round(size * supersampling)
         resolution = 512 if self.inner >= 320 else 256
-        self._maps, self._tiles = maps_at(resolution, surface.device), tiles_at(resolution, surface.device)
+        self._maps, self._tiles = skins.maps_at(resolution, surface.device), skins.tiles_at(resolution, surface.device)
         self._shadow_size = 128 if size >= 96 else 80
         self._open = self._openness()
         self._static = torch.cat([surface.uv, surface.rest[surface.source]], 1)[None]  # (1, X, 5)
@@ -309,8 +296,8 @@ class Renderer:
         self,
         posed: Posed,
         light: HeadLight,
-        skin: Columns,
-        parts: Columns,
+        skin: skins.Columns,
+        parts: skins.Columns,
         worn: AttachmentMesh,
         background: Tensor,
         albedo: bool = False,
@@ -375,13 +362,13 @@ class Renderer:
         weights: Tensor,
         face_kind: Tensor,
         posed: Posed,
-        skin: Columns,
-        parts: Columns,
+        skin: skins.Columns,
+        parts: skins.Columns,
         worn: AttachmentMesh,
         normal: Tensor,
         sight: Tensor,
         key: KeyLight,
-    ) -> tuple[Painted, Tensor]:
+    ) -> tuple[skins.Painted, Tensor]:
         """Paint every covered pixel by its face's kind; also return (P,) the fibres' highlight for the key lamp."""
         kind = face_kind.index_select(0, raster.face)
         count = len(kind)
@@ -404,43 +391,47 @@ class Renderer:
                     paint = self.paint_head(uv, skin, some.image)
                 elif wanted == TEETH_UPPER:
                     own = kind[chosen]
-                    paint = paint_mouth(rest, own != TONGUE, own == TEETH_LOWER, parts, some.image)
+                    paint = skins.paint_mouth(rest, own != TONGUE, own == TEETH_LOWER, parts, some.image)
                 else:
                     paint = self._paint_eye(rest, wanted - EYE_LEFT, posed, parts, some.image, normal[chosen])
             albedo.index_copy_(0, chosen, paint.albedo)
             labels.index_copy_(0, chosen, paint.labels)
             gloss.index_copy_(0, chosen, paint.gloss)
             rough.index_copy_(0, chosen, paint.roughness)
-        return Painted(albedo, labels, gloss, rough), fibre
+        return skins.Painted(albedo, labels, gloss, rough), fibre
 
-    def paint_head(self, uv: Tensor, skin: Columns, image: Tensor) -> Painted:
+    def paint_head(self, uv: Tensor, skin: skins.Columns, image: Tensor) -> skins.Painted:
         """Paint the skin of the people of ``image`` (P,), rows of ``skin``, at positions (P, 2) of UV map ``Head``."""
-        maps = sample_maps(self._maps, uv)
+        maps = skins.sample_maps(self._maps, uv)
         texel = skin.at("noise", image)
-        tiles = sample_tiles(self._tiles, uv * 2.0 + texel[:, :2])
+        tiles = skins.sample_tiles(self._tiles, uv * 2.0 + texel[:, :2])
         # the tile's strands run along its first axis: brow hair lies along the brow, beard hair hangs down
         along, across = maps[4], maps[5]
         brow = torch.stack([across * 0.48 - 0.30 * along, along * 0.30 + 0.18 * across], -1)
         near = ((along > -0.2) & (along < 1.2) & (across.abs() < 1.2))[:, None]
         beard = torch.stack([uv[:, 0] * 3.0, uv[:, 1] * 2.0], -1)
-        hair = sample_tiles(self._tiles, torch.where(near, brow, beard) + texel[:, 2:4])
-        return paint_skin(maps, tiles, hair, skin, image)
+        hair = skins.sample_tiles(self._tiles, torch.where(near, brow, beard) + texel[:, 2:4])
+        return skins.paint_skin(maps, tiles, hair, skin, image)
 
-    def _paint_eye(self, rest: Tensor, eye: int, posed: Posed, parts: Columns, image: Tensor, out: Tensor) -> Painted:
+    def _paint_eye(
+        self, rest: Tensor, eye: int, posed: Posed, parts: skins.Columns, image: Tensor, out: Tensor
+    ) -> skins.Painted:
         """Paint an eyeball with the lids' shadow and the dark gap between lid and ball; out (P, 3) are its normals."""
         offset = rest - self._eye_rest[eye]
-        paint = paint_eye(offset, self._eye_radius, sample_tiles(self._tiles, iris_uv(offset)), parts, image)
+        paint = skins.paint_eye(
+            offset, self._eye_radius, skins.sample_tiles(self._tiles, skins.iris_uv(offset)), parts, image
+        )
         azimuth = torch.atan2(out[:, 0], out[:, 2])
         elevation = torch.atan2(out[:, 1], torch.hypot(out[:, 0], out[:, 2]))
-        upper = lid_height(azimuth, posed.lids[:, eye, 0], image) - elevation
-        lower = elevation - lid_height(azimuth, posed.lids[:, eye, 1], image)
-        dark = 0.30 + 0.70 * smoothstep(-0.02, 0.34, upper)
-        dark = dark * (0.72 + 0.28 * smoothstep(-0.02, 0.14, lower))
-        return Painted(paint.albedo * dark[:, None], paint.labels, paint.gloss * dark, paint.roughness)
+        upper = skins.lid_height(azimuth, posed.lids[:, eye, 0], image) - elevation
+        lower = elevation - skins.lid_height(azimuth, posed.lids[:, eye, 1], image)
+        dark = 0.30 + 0.70 * skins.smoothstep(-0.02, 0.34, upper)
+        dark = dark * (0.72 + 0.28 * skins.smoothstep(-0.02, 0.14, lower))
+        return skins.Painted(paint.albedo * dark[:, None], paint.labels, paint.gloss * dark, paint.roughness)
 
     def _paint_worn(
         self, some: Fragments, weights: Tensor, worn: AttachmentMesh, sight: Tensor, key: KeyLight
-    ) -> tuple[Painted, Tensor]:
+    ) -> tuple[skins.Painted, Tensor]:
         layer = worn.opaque
         pieces = Fragments(some.size, some.pixel, some.image, some.face, some.corners - len(self.surface.source))
         tail = torch.stack([layer.specular, layer.roughness], -1)
@@ -454,7 +445,7 @@ class Renderer:
         # light transmitted through hair takes on its colour
         tint = 0.25 + 0.75 * (albedo.mean(-1) / 0.25).clamp(max=1)
         gloss = torch.where(of_fibre, torch.zeros_like(specular), specular * 6)
-        return Painted(albedo, labels, gloss, rough), 0.16 * specular * fibre * tint
+        return skins.Painted(albedo, labels, gloss, rough), 0.16 * specular * fibre * tint
 
 
 def _subset(raster: Fragments, chosen: Tensor) -> Fragments:

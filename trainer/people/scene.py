@@ -28,20 +28,9 @@ from trainer.people.camera import (
     frame,
     turn,
 )
+from trainer.people.dress import hair as hairs
 from trainer.people.dress import worn
 from trainer.people.dress.clothes import ClothesParameters, clothes_layer, draw_clothes, neck_rim
-from trainer.people.dress.hair import (
-    LOCKS,
-    BeardParameters,
-    HairParameters,
-    HatPressure,
-    beard_layer,
-    beard_roots,
-    draw_beard,
-    draw_hair,
-    hair_layers,
-    without_locks,
-)
 from trainer.people.dress.layers import AttachmentMesh, join_layers, stack
 from trainer.people.dress.things import HandParameters, ThingParameters, draw_hand, draw_thing, hand_layer, thing_layer
 from trainer.people.look import TABLES, PersonLook, draw_look
@@ -52,11 +41,11 @@ from trainer.people.skin import PartsParameters, SkinParameters, draw_parts, dra
 class AttachmentParameters:
     """Parameters of one person in one picture (after ``stack`` of a batch); see the modules of the parts."""
 
-    hair: HairParameters
+    hair: hairs.HairParameters
     hat: worn.HatParameters
     glasses: worn.GlassesParameters
     clothes: ClothesParameters
-    beard: BeardParameters
+    beard: hairs.BeardParameters
     hand: HandParameters
     thing: ThingParameters
 
@@ -75,9 +64,9 @@ class Attachments:
 
     def __init__(self, template: Template, *, detail: float = 1.0) -> None:
         self.template, self.detail = template, detail
-        self._locks = max(64, round(LOCKS * detail))
+        self._locks = max(64, round(hairs.LOCKS * detail))
         self._hull, self._rim = head_hull(template), neck_rim(template)
-        self._beard = beard_roots(template)
+        self._beard = hairs.beard_roots(template)
 
     def draw(
         self, generator: np.random.Generator, look: PersonLook, like: AttachmentParameters | None = None
@@ -87,13 +76,13 @@ class Attachments:
         ``like``: the attachments of another picture of the same person. Colour, length and style of the hair, the beard
         and usually the glasses stay; single locks, hats, clothes and hands are drawn anew.
         """
-        hair = draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
+        hair = hairs.draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
         hat = worn.draw_hat(generator, look, self._hull)
         wrapped = hat.colour if worn.KINDS[int(hat.kind)] in ("headscarf", "hood") else None
         if worn.KINDS[int(hat.kind)] == "headscarf" and generator.random() < 0.7:  # the hair is hidden
-            hair = without_locks(hair)
+            hair = hairs.without_locks(hair)
         thing = draw_thing(generator, self._hull)
-        beard = draw_beard(generator, look, self._beard, like.beard if like else None)
+        beard = hairs.draw_beard(generator, look, self._beard, like.beard if like else None)
         shown = beard if thing.mask == 0 else replace(beard, length=np.zeros_like(beard.length))
         return AttachmentParameters(
             hair=hair,
@@ -118,12 +107,14 @@ class Attachments:
         landmarks = self._landmarks(head)
         eyes = torch.stack([landmarks[:, list(corners)].mean(1) for corners in EYE_CORNERS], 1)
         ears = landmarks[:, list(EAR_FRONT)] + head.new_tensor([[0.004, 0.006, -0.012], [-0.004, 0.006, -0.012]])
-        hair, wisps = hair_layers(drawn.hair, self._hull, surface, HatPressure(drawn.hat.rim, drawn.hat.press))
+        hair, wisps = hairs.hair_layers(
+            drawn.hair, self._hull, surface, hairs.HatPressure(drawn.hat.rim, drawn.hat.press)
+        )
         seat = GlassesSeat(eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
         frames, lenses = worn.glasses_layers(drawn.glasses, seat)
         hats = worn.hat_layer(drawn.hat, surface)
         clothes = clothes_layer(drawn.clothes, self._rim, head, surface.scale)
-        beards = beard_layer(drawn.beard, self._beard, head, surface.scale)
+        beards = hairs.beard_layer(drawn.beard, self._beard, head, surface.scale)
         hands = hand_layer(drawn.hand, landmarks, surface.scale)
         things = thing_layer(drawn.thing, landmarks, surface)
         return AttachmentMesh(

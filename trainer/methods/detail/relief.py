@@ -24,18 +24,9 @@ import cv2
 import numpy as np
 import torch
 
+from backend.detail import window as windows
 from backend.detail.find import TYPICAL_DEPTH, TYPICAL_PATH
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
-from backend.detail.window import (
-    ORIGIN,
-    SIDE,
-    DetailWindow,
-    PhotoInWindow,
-    SurfaceFrames,
-    detail_window,
-    frames_in_window,
-    vertex_strain,
-)
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering import spherical_harmonics as sh
@@ -121,7 +112,7 @@ class Cause:
         where no lines are. blur : ``STRAIN_LENGTH`` in texels.
     """
 
-    window: DetailWindow
+    window: windows.DetailWindow
     half: np.ndarray
     texel: np.ndarray
     paths: tuple[tuple[tuple[np.ndarray, np.ndarray], ...], ...]
@@ -152,7 +143,7 @@ class Cause:
 def cause(size: int) -> Cause:
     """Compute ``Cause`` for a window of ``size`` texels; cached."""
     template = load_template()
-    window = detail_window(template, size)
+    window = windows.detail_window(template, size)
     surface = window.surface
     rest_positions = surface.lifted(template.vertices[: surface.count].astype(np.float64))
     rest = window.frames(rest_positions)
@@ -163,7 +154,7 @@ def cause(size: int) -> Cause:
     for group in KEY_GROUPS:
         posed = template.vertices + np.einsum("k,kvc->vc", group_weights(group), template.expressions)
         positions = surface.lifted(posed[: surface.count].astype(np.float64))
-        strain = window.image(vertex_strain(rest, window.frames(positions)))
+        strain = window.image(windows.vertex_strain(rest, window.frames(positions)))
         strain = cv2.GaussianBlur(strain, (0, 0), sigma)
         # direction of the strongest compression: the eigenvector of the smaller eigenvalue
         angle = 0.5 * np.arctan2(2 * strain[..., 2], strain[..., 0] - strain[..., 1]) + np.pi / 2
@@ -188,7 +179,9 @@ def cause(size: int) -> Cause:
     )
 
 
-def _half_strain(window: DetailWindow, positions: np.ndarray, normals: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def _half_strain(
+    window: windows.DetailWindow, positions: np.ndarray, normals: np.ndarray, marks: np.ndarray
+) -> np.ndarray:
     """(N, N) float32, see ``Cause.half``."""
     regions = window.surface.regions
     folds = np.full(len(positions), 1.0 / _HALF_STRAIN["else"])  # how readily: the inverse mixes better
@@ -208,9 +201,9 @@ def _window_maps(size: int) -> dict[str, np.ndarray]:
     """Maps of painted lines, beards and colours, cropped to the window."""
     maps = full_maps().numpy()
     resolution = maps.shape[-1]
-    coordinates = (np.arange(size) + 0.5) / size * SIDE
-    column = (ORIGIN[0] + coordinates) * resolution - 0.5
-    row = (1.0 - ORIGIN[1] - SIDE + coordinates) * resolution - 0.5
+    coordinates = (np.arange(size) + 0.5) / size * windows.SIDE
+    column = (windows.ORIGIN[0] + coordinates) * resolution - 0.5
+    row = (1.0 - windows.ORIGIN[1] - windows.SIDE + coordinates) * resolution - 0.5
     x, y = (grid.astype(np.float32) for grid in np.meshgrid(column, row))
     return {name: cv2.remap(image, x, y, cv2.INTER_LINEAR) for name, image in zip(MAP_NAMES, maps, strict=True)}
 
@@ -260,7 +253,7 @@ class Relief:
         rest = window.frames(surface.lifted(neutral.astype(np.float64)))
         poses = [np.zeros(len(keys)), *map(group_weights, KEY_GROUPS)]
         posed = (surface.lifted(neutral + np.tensordot(weights, keys, 1)) for weights in poses)
-        strains = (window.image(vertex_strain(rest, window.frames(positions))) for positions in posed)
+        strains = (window.image(windows.vertex_strain(rest, window.frames(positions))) for positions in posed)
         return np.stack([self.displacement(self._cause.smoothed(strain)) for strain in strains])
 
 
@@ -517,13 +510,13 @@ def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
 
 def take_photo(
     cause: Cause,
-    frames: SurfaceFrames,
+    frames: windows.SurfaceFrames,
     height: np.ndarray,
     albedo: np.ndarray,
     gloss: float,
     shot: ShotParameters,
     in_front: FaceOccluders | None = None,
-) -> PhotoInWindow:
+) -> windows.PhotoInWindow:
     """Render the photo and unwrap it into the window as a fit would.
 
     Parameters
@@ -534,7 +527,7 @@ def take_photo(
     g = np.random.Generator(np.random.Philox(key=shot.seed))
     window, size = cause.window, cause.window.size
     density = cause.density
-    normals, across = frames_in_window(window, frames)
+    normals, across = windows.frames_in_window(window, frames)
     dy, dx = np.gradient(height * np.float32(1e-3 * size))
     bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
     bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
@@ -556,7 +549,7 @@ def take_photo(
     if in_front is not None:
         weight = weight * in_front.weight
     error = 1.0 + shot.light_error * g.standard_normal((9, 1))
-    return PhotoInWindow(
+    return windows.PhotoInWindow(
         np.log(np.maximum(picture, 0.003)).astype(np.float32),
         weight.astype(np.float32),
         normals,

@@ -14,17 +14,8 @@ from backend.geometry.vectors import tube, unit
 from backend.hair.hull import HeadHull, HullSurface
 from backend.photos.collection import FaceClass
 from backend.rendering.camera import rotation_from_euler
+from trainer.people.dress import layers as sheets
 from trainer.people.dress.grow import Numbers
-from trainer.people.dress.layers import (
-    KNIT,
-    PLAIN,
-    WEAVE,
-    SurfaceLayer,
-    grid_faces,
-    grid_normals,
-    join_layers,
-    layer_of,
-)
 from trainer.people.dress.worn import cloth_colour
 from trainer.people.look import TABLES, PersonLook
 
@@ -94,7 +85,7 @@ def draw_hand(generator: np.random.Generator, look: PersonLook, chance: float = 
     )
 
 
-def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> SurfaceLayer:
+def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> sheets.SurfaceLayer:
     """Build the hands of a batch at landmarks (N, 68, 3)."""
     n, device = len(landmarks), landmarks.device
     fingers, radius = _fingers(hand, device)  # (N, 5, P, 3), (N, 5, P)
@@ -111,12 +102,12 @@ def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> Surfac
     sleeve = row > hand.sleeved[:, None, None, None]
     arm = torch.where(sleeve, arm * arm.new_tensor([1.25, 1.0, 1.3]), arm)
     arm_colour = torch.where(sleeve, hand.sleeve[:, None, None], hand.skin[:, None, None])
-    finger = grid_faces(FINGER_POINTS, SIDES, device)
+    finger = sheets.grid_faces(FINGER_POINTS, SIDES, device)
     parts = [
         (vertices, normals, torch.cat([finger + k * FINGER_POINTS * SIDES for k in range(5)]),
          hand.skin[:, None, None]),
-        (palm, palm_normals, grid_faces(palm.shape[1], palm.shape[2], device), hand.skin[:, None, None]),
-        (arm, arm_normals, grid_faces(4, 12, device), arm_colour),
+        (palm, palm_normals, sheets.grid_faces(palm.shape[1], palm.shape[2], device), hand.skin[:, None, None]),
+        (arm, arm_normals, sheets.grid_faces(4, 12, device), arm_colour),
     ]  # fmt: skip
     rotation, origin = _placement(hand, landmarks, scale)
     layers = []
@@ -127,9 +118,9 @@ def hand_layer(hand: HandParameters, landmarks: Tensor, scale: Tensor) -> Surfac
         placed = torch.einsum("nij,nrcj->nrci", rotation, points * flip) * size + origin[:, None, None]
         turned = torch.einsum("nij,nrcj->nrci", rotation, normal * flip)
         # the back of the hand catches light, creases between the fingers do not
-        layers.append(layer_of(placed, turned, faces, int(FaceClass.OCCLUDER), colour.expand_as(placed),
+        layers.append(sheets.layer_of(placed, turned, faces, int(FaceClass.OCCLUDER), colour.expand_as(placed),
                                specular=0.12, roughness=0.45))  # fmt: skip
-    return join_layers(tuple(layers))
+    return sheets.join_layers(tuple(layers))
 
 
 def _fingers(hand: HandParameters, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -286,11 +277,11 @@ def draw_thing(
         mask_bottom=hull.s_at_height(front, np.array(generator.uniform(0.600, 0.615)))[0],
         mask_wide=generator.uniform(0.75, 1.15),
         mask_colour=np.array(mask_colours[generator.integers(4)]) * generator.uniform(0.8, 1.1),
-        mask_detail=np.array([generator.choice([PLAIN, WEAVE, KNIT]), 0.15, 300.0]),
+        mask_detail=np.array([generator.choice([sheets.PLAIN, sheets.WEAVE, sheets.KNIT]), 0.15, 300.0]),
     )
 
 
-def thing_layer(thing: ThingParameters, landmarks: Tensor, surface: HullSurface) -> SurfaceLayer:
+def thing_layer(thing: ThingParameters, landmarks: Tensor, surface: HullSurface) -> sheets.SurfaceLayer:
     """Build the objects and masks of a batch; landmarks (N, 68, 3)."""
     n, device = len(landmarks), landmarks.device
     anchor = (landmarks * thing.anchor[..., None]).sum(1)
@@ -308,16 +299,17 @@ def thing_layer(thing: ThingParameters, landmarks: Tensor, surface: HullSurface)
             anchor + thing.shift[:, 0] + torch.einsum("nij,nj->ni", rotation, thing.shift[:, part] - thing.shift[:, 0])
         )
         vertices = torch.einsum("nij,nrcj->nrci", rotation, unit * half) + middle[:, None, None]
-        normals = grid_normals(vertices, closed=True)
+        normals = sheets.grid_normals(vertices, closed=True)
         inwards = ((normals * (vertices - middle[:, None, None])).sum(-1).sum((1, 2)) < 0)[:, None, None, None]
         normals = torch.where(inwards, -normals, normals)
-        layers.append(layer_of(vertices, normals, grid_faces(ROWS, COLUMNS, device), int(FaceClass.OCCLUDER),
+        faces = sheets.grid_faces(ROWS, COLUMNS, device)
+        layers.append(sheets.layer_of(vertices, normals, faces, int(FaceClass.OCCLUDER),
                                thing.colour[:, part, None, None], specular=thing.shine, roughness=0.35))  # fmt: skip
     layers.append(_mask(thing, surface, n, device))
-    return join_layers(tuple(layers))
+    return sheets.join_layers(tuple(layers))
 
 
-def _mask(thing: ThingParameters, surface: HullSurface, n: int, device: torch.device) -> SurfaceLayer:
+def _mask(thing: ThingParameters, surface: HullSurface, n: int, device: torch.device) -> sheets.SurfaceLayer:
     t = torch.linspace(0, 1, MASK_ROWS, device=device)[:, None]
     u = torch.linspace(-1, 1, MASK_COLUMNS, device=device)[None]
     a = (thing.mask_wide[:, None, None] * u).expand(-1, MASK_ROWS, -1)
@@ -329,11 +321,11 @@ def _mask(thing: ThingParameters, surface: HullSurface, n: int, device: torch.de
     nose = 0.008 * torch.exp(-((u / 0.16) ** 2)) * torch.exp(-(((t - 0.25) / 0.3) ** 2))
     vertices = points + normals * (0.0045 + 0.004 * (1 - u.abs()) + pleat + nose)[..., None]
     vertices = torch.where((thing.mask > 0.5)[:, None, None, None], vertices, vertices[:, :1, :1])
-    shading = grid_normals(vertices)
+    shading = sheets.grid_normals(vertices)
     scale = thing.mask_detail[:, 2, None, None]
     kind, strength = (thing.mask_detail[:, k, None, None].expand_as(a) for k in range(2))
     detail = torch.stack([kind, strength, a * 0.09 * scale, s.expand_as(a) * scale], -1)
-    return layer_of(vertices, unit(shading + 1e-6), grid_faces(MASK_ROWS, MASK_COLUMNS, device),
+    return sheets.layer_of(vertices, unit(shading + 1e-6), sheets.grid_faces(MASK_ROWS, MASK_COLUMNS, device),
                     int(FaceClass.OCCLUDER), thing.mask_colour[:, None, None], detail=detail)  # fmt: skip
 
 
