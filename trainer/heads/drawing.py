@@ -144,7 +144,9 @@ def draw(parts: Sequence[Part], middle: np.ndarray, shots: Mapping[Path, Shot]) 
         return
     if importlib.util.find_spec("bpy") is None:
         raise LikenessError(
-            "missing_part", "Heads are drawn by Blender's Cycles, and bpy is missing.", "pip install -r .ci/blender.txt"
+            "missing_part",
+            "Heads are drawn by Blender's Cycles, and bpy is missing.",
+            "pip install --no-deps -r .ci/blender.txt",
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
