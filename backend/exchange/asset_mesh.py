@@ -23,6 +23,7 @@ from backend.rendering.render import Rendering, render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.measure import face_loops
 from backend.system.numba_cache import njit
+from backend.texture.parts import light_below_chin
 from protocol.names import ARKIT_NAMES
 
 
@@ -75,6 +76,7 @@ class AssetMesh:
     faces : (T, 3) int64. uv : (U, 2) float32 map ``Head``, v up. uv_faces : (T, 3) int64.
     alpha : (V,) float32, below 1 on the lashes. eye : (V,) uint8, 1 on the left eyeball, 2 on the right, else 0.
     mouth : (V,) float32, 1 on teeth, tongue and the mouth's lining, else 0.
+    lit : (V,) float32 in [0, 1] of ``shade_below_chin``, 1 on other parts.
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
     hair : the strands, if any; expressions move a beard only.
     relief : of the skin, rendered as shading on the head, whose vertices come first in ``cage``.
@@ -90,6 +92,7 @@ class AssetMesh:
     alpha: np.ndarray
     eye: np.ndarray
     mouth: np.ndarray
+    lit: np.ndarray
     albedo: np.ndarray
     hair: HairStrands | None = None
     relief: SkinDetail | None = None
@@ -127,7 +130,7 @@ class AssetMesh:
             relit = replace(self, albedo=self._relit(light, expression), relief=None)
             return relit.render(camera, light, background, expression, lamp)
         normals = vertex_normals(positions, self.faces)
-        lit = self._through_lips(positions, normals)
+        lit = self.lit * self._through_lips(positions, normals)
         see_through = self.alpha[self.faces].min(axis=1) < 1
         solid = self._render(positions, normals, lit, ~see_through, camera, light, self.hair is not None)
         picture = solid.over(background)
@@ -278,7 +281,8 @@ def camera_window(camera: Camera, left: float, top: float, width: int, height: i
 
 def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
     """Merge the asset's parts into one mesh; ``with_bust`` adds the bust, if any, as the last part."""
-    matrices, cages, keys, faces, uvs, uv_faces, alphas, eyes, mouths = [], [], [], [], [], [], [], [], []
+    matrices, cages, keys, faces, uvs, uv_faces, alphas, eyes, mouths, lit = [], [], [], [], [], [], [], [], [], []
+    shaded = shade_below_chin(asset)
     template = load_template()
     vertices_before = uvs_before = 0
     bust = (asset.bust,) if with_bust and asset.bust is not None else ()
@@ -293,6 +297,7 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         if part.name == "head" and len(part.vertices) == template.head.vertex_stop:
             of_mouth = template.regions["mouth_interior"][: len(part.vertices)].astype(np.float32)
         mouths.append(level.matrix @ of_mouth)
+        lit.append(level.matrix @ shaded.get(part.name, np.ones(len(part.vertices), np.float32)))
         matrices.append(level.matrix)
         cages.append(part.vertices)
         keys.append(np.stack([part.keys.get(name, still) for name in ARKIT_NAMES]))
@@ -311,6 +316,7 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         alpha=np.concatenate(alphas).round(5),
         eye=np.concatenate(eyes),
         mouth=np.concatenate(mouths),
+        lit=np.concatenate(lit).clip(0.0, 1.0),
         albedo=reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
         hair=asset.hair_strands,
         relief=asset.detail,
@@ -325,6 +331,15 @@ def _worn_pieces(asset: FaceAsset) -> tuple[tuple[np.ndarray, np.ndarray, np.nda
         faces = triangulate(level.quads).faces
         pieces.append((level.matrix @ part.vertices, faces, np.float32(look.colour), look.opacity))
     return tuple(pieces)
+
+
+def shade_below_chin(asset: FaceAsset) -> dict[str, np.ndarray]:
+    """(V,) ``light_below_chin`` of head and bust, by part; empty for other heads than the template's."""
+    parts = [part for part in (asset.parts[0], asset.bust) if part is not None]
+    if len(parts[0].vertices) != load_template().head.vertex_stop:
+        return {}
+    lit = light_below_chin(load_template(), [part.vertices for part in parts])
+    return {part.name: own for part, own in zip(parts, lit, strict=True)}
 
 
 def reduced(texture: np.ndarray, side: int) -> np.ndarray:

@@ -153,24 +153,25 @@ SIZE = 256
 
 def roughness_picture(asset: FaceAsset) -> np.ndarray | None:
     """(256, 256, 3) uint8 metallic-roughness texture of glTF in map ``Head``: green is the roughness of head and bust,
-    blue (metal) is 0; row 0 is v = 1. None if the asset has no roughness."""
+    red the occlusion (``shade_below_chin``), blue (metal) 0; row 0 is v = 1. None if the asset has no roughness."""
     rough = asset.skin_roughness
     if rough is None:
         return None
     head = asset.parts[0]
-    values = [rough[:, None]]
+    lit = asset_mesh.shade_below_chin(asset)
+    values = [np.column_stack([rough, lit.get(head.name, np.ones_like(rough))])]
     charts = [_chart(head)]
     if asset.bust is not None:  # as rough as the neck's rim, at the head's lowest vertex
-        values.append(np.full((len(asset.bust.vertices), 1), rough[head.vertices[:, 1].argmin()]))
+        at_rim = np.full(len(asset.bust.vertices), rough[head.vertices[:, 1].argmin()])
+        values.append(np.column_stack([at_rim, lit.get(asset.bust.name, np.ones_like(at_rim))]))
         charts.append(_chart(asset.bust))
-    green, covered = np.zeros(SIZE * SIZE, np.float32), np.zeros(SIZE * SIZE, bool)
+    fields, covered = np.zeros((SIZE * SIZE, 2), np.float32), np.zeros(SIZE * SIZE, bool)
     for atlas, own in zip(build_atlases(charts, SIZE), values, strict=True):
-        green[atlas.texel] = atlas.sample(own)[:, 0]
+        fields[atlas.texel] = atlas.sample(own)
         covered[atlas.texel] = True
-    green = green[gutter_source(covered.reshape(SIZE, SIZE)).ravel()]
+    fields = fields[gutter_source(covered.reshape(SIZE, SIZE)).ravel()].clip(0.0, 1.0)
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
-    picture[..., 0] = 255  # no occlusion, for programs that read it from this channel
-    picture[..., 1] = np.rint(255 * green.reshape(SIZE, SIZE))
+    picture[..., 1::-1] = np.rint(255 * fields.reshape(SIZE, SIZE, 2))
     return picture
 
 
@@ -418,6 +419,9 @@ class _GltfWriter:
                     normalTexture=None
                     if self.skin_normals is None or look != asset_mesh.SKIN
                     else gl.NormalMaterialTexture(index=self.skin_normals, texCoord=0),
+                    occlusionTexture=None
+                    if roughness is None
+                    else gl.OcclusionTextureInfo(index=roughness, texCoord=0),
                     pbrMetallicRoughness=gl.PbrMetallicRoughness(
                         baseColorTexture=None if texture is None else gl.TextureInfo(index=texture, texCoord=0),
                         baseColorFactor=[*look.colour, look.opacity],

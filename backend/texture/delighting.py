@@ -37,7 +37,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 import torch
@@ -163,7 +162,14 @@ def _nearest_faces(vertices: np.ndarray, triangles: np.ndarray, directions: np.n
     return ids[np.arange(len(directions))[:, None], rows, columns]
 
 
-def openness(
+def openness(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray, **sampling: int) -> np.ndarray:
+    """(V,) float64 openness of the hemisphere over each vertex, 1 where it is open, 0 in a closed cavity; arguments as
+    of ``blocked_light``."""
+    share = (1.0 - _BOUNCE) * blocked_light(vertices, triangles, normals, **sampling)
+    return np.clip(1.0 - share / _MOST_BLOCKED, 0.0, 1.0)
+
+
+def blocked_light(
     vertices: np.ndarray,
     triangles: np.ndarray,
     normals: np.ndarray,
@@ -171,7 +177,7 @@ def openness(
     resolution: int = 128,
     bias: float = 0.004,
 ) -> np.ndarray:
-    """Compute the open share of the hemisphere over each vertex.
+    """Compute the share of the hemisphere over each vertex that the mesh blocks.
 
     Parameters
     ----------
@@ -181,7 +187,7 @@ def openness(
 
     Returns
     -------
-    (V,) float64, cosine-weighted: 1 where the hemisphere is fully open, 0 in a closed cavity.
+    (V,) float64, cosine-weighted.
     """
     triangles = np.ascontiguousarray(triangles, np.int64)
     vertices = vertices.astype(np.float64)
@@ -191,7 +197,7 @@ def openness(
     centroid = corner.mean(1)
     spread = spread_directions(directions)
     nearest = _nearest_faces(vertices, triangles, spread, resolution)  # (D, V)
-    blocked_light = np.zeros(len(vertices))
+    lost = np.zeros(len(vertices))
     for direction, face in zip(spread, nearest, strict=True):
         slope = face_normal[face] @ direction
         to_face = np.where(  # distance along the direction from the vertex to the face hit first
@@ -200,9 +206,8 @@ def openness(
             (centroid[face] - vertices) @ direction,
         )
         blocked = (face >= 0) & (to_face > bias)
-        blocked_light += np.maximum(normals @ direction, 0.0) * blocked
-    share = blocked_light * 4.0 * (1.0 - _BOUNCE) / directions
-    return np.clip(1.0 - share / _MOST_BLOCKED, 0.0, 1.0)
+        lost += np.maximum(normals @ direction, 0.0) * blocked
+    return lost * 4.0 / directions
 
 
 def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
@@ -520,7 +525,7 @@ def remove_light(
     # what the photos have in common, as smooth as the skin, is replaced by the skin
     light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
     known = (evidence > DELIGHTING.unlit)[:, None]
-    rests = each(difference, values, weight, repeat(np.where(known, common, base + light), len(values)))
+    rests = each(difference, values, weight, [np.where(known, common, base + light)] * len(values))
     fields = tuple(
         surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
     )

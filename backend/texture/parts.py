@@ -22,6 +22,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from backend.geometry.noise import fractal_noise, gradient_noise
+from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, triangulate
 from backend.geometry.vectors import disc, smoothstep
 from backend.hair.hair_strands import HairStrands
@@ -29,11 +30,12 @@ from backend.photos.collection import FaceClass
 from backend.photos.regions import BROW_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.uv_space import dilate
-from backend.rig.bust import BustModel
+from backend.rig.bust import BustModel, load_bust
 from backend.rig.mouth import TOOTH_ROWS, gum_line
+from backend.texture.delighting import blocked_light
 from backend.texture.skin_prior import SKIN_PRIOR, pull_share, skin_prior
 from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases, head_surface
-from backend.texture.unwrap import TexturePhoto, beard_region
+from backend.texture.unwrap import TexturePhoto, beard_region, under_jaw
 
 
 @dataclass(frozen=True)
@@ -279,6 +281,22 @@ def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices
     )
     result[window] = dilate(result[window], covered[window], gutter)
     return result
+
+
+def light_below_chin(template: Template, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Share (V,) float32 in [0, 1] of even light that head and shoulders let through to the neck and below it, for
+    pictures without cast shadows; 1 on the face.
+
+    parts : (V, 3) of the head, and of the bust if there is one, metres.
+    """
+    bust, surface, count = load_bust(), head_surface(template), len(parts[0])
+    quads = [template.quads[: template.head.face_stop], bust.quads + count][: len(parts)]
+    points, faces = np.concatenate(parts).astype(np.float64), triangulate(np.concatenate(quads)).faces
+    blocked = blocked_light(points, faces, vertex_normals(points, faces))
+    blocked[:count] *= under_jaw(surface, surface.lifted(points[:count]))
+    if len(parts) > 1:
+        blocked[count:][: len(bust.rim)] = blocked[bust.rim]
+    return np.split(np.float32(1.0 - blocked), np.cumsum([len(part) for part in parts])[:-1])
 
 
 def _beside(albedo: np.ndarray, template: Template, vertices: np.ndarray) -> np.ndarray:

@@ -6,17 +6,20 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pygltflib as gl
 import pytest
 
 from backend.exchange.assemble import assemble, with_pictures
+from backend.exchange.asset_mesh import shade_below_chin
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import write_obj
 from backend.exchange.gltf import glb_bytes
 from backend.exchange.preview import BACKDROP, PORTRAIT_SIZE, preview_picture
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
+from backend.rig.bust import load_bust
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import decode_result
 
@@ -55,6 +58,27 @@ def test_gltf_has_it_as_a_node_in_the_heads_skin(asset: FaceAsset) -> None:
     head, bust = meshes["head"], meshes["bust"]
     assert bust.primitives[0].material == head.primitives[0].material
     assert bust.extras["targetNames"] == list(asset.bust.keys)
+
+
+@pytest.mark.parametrize("shoulders", [True, False])
+def test_the_chin_shades_the_neck_and_nothing_else(asset: FaceAsset, shoulders: bool) -> None:
+    """In pictures without cast shadows, and as the occlusion of glTF: a jaw is seen beside its own neck."""
+    template, asset = load_template(), asset if shoulders else replace(asset, bust=None)
+    lit = shade_below_chin(asset)
+    neck = template.regions["neck"][: template.head.vertex_stop] > 0.5
+    below = neck & (template.vertices[: len(neck), 2] > 0.03)
+    assert 0.3 < lit["head"][below].min() < 0.92
+    assert (lit["head"][template.regions["forehead"][: len(neck)] > 0.5] > 0.99).all()
+    if shoulders:
+        np.testing.assert_array_equal(lit["bust"][: len(load_bust().rim)], lit["head"][load_bust().rim])
+        assert np.median(lit["bust"]) > 0.9
+    gltf = gl.GLTF2.load_from_bytes(glb_bytes(asset))
+    skin = next(material for material in gltf.materials if material.name == "skin")
+    assert skin.occlusionTexture.index == skin.pbrMetallicRoughness.metallicRoughnessTexture.index
+    view = gltf.bufferViews[gltf.images[gltf.textures[skin.occlusionTexture.index].source].bufferView]
+    encoded = np.frombuffer(gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength], np.uint8)
+    red = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., 2]
+    assert red.min() < 240 and np.median(red) == 255
 
 
 def test_obj_closes_the_neck(asset: FaceAsset, tmp_path: Path) -> None:
