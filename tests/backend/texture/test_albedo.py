@@ -98,7 +98,7 @@ def test_a_beard_that_all_photos_show_is_no_light() -> None:
     chin, cheeks = (_region(scene, name) & (result.coverage > 0.8) for name in ("chin", "cheeks"))
     chin &= ~_region(scene, "lips", 0.02)
     found, truth = (
-        np.log(np.median(image[chin], 0) / np.median(image[cheeks], 0)).mean()
+        np.log(image[chin].mean(0) / image[cheeks].mean(0)).mean()  # medians of dark bytes go in steps of 3 %
         for image in (_linear(result), _truth(scene))
     )
     assert truth < -1.0
