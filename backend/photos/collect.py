@@ -207,7 +207,7 @@ def _candidate(
         in_crop = inside_by_net(in_crop, surface)
     small, factor = fit_inside(crop.pixels, LABELS_SIDE)
     label = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
-    pose = head_pose(landmarks)
+    pose = head_pose(in_crop)
     return screening.FaceCandidate(
         photo=index,
         detected=landmarks,
