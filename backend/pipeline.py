@@ -296,18 +296,16 @@ def look_at_hair(
     return hair_votes(template, fit, hairline.faces, leader, hairline.line)
 
 
-def look_at_glasses(
-    fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template, options: ReconstructOptions
-) -> FoundGlasses:
+def look_at_glasses(fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template) -> FoundGlasses:
     """The glasses that most photos of the look show."""
     pairs = zip(fit.photos, hairline.faces, strict=True)
     seen = [pair for pair in pairs if look is None or pair[0].name in look.look.photos]
     odds = [face.glasses for _, face in seen]
-    views = [
-        glasses_view(face.pixels, face.labels, photo.camera, photo.light)
+    views = {
+        face.name: glasses_view(face.pixels, face.labels, photo.camera, photo.light)
         for photo, face in seen
-        if options.glasses != "off" and (face.labels == FaceClass.GLASSES).any()
-    ]
+        if (face.labels == FaceClass.GLASSES).any()
+    }
     return find_glasses(odds, views, seat_of(template, fit.neutral), fit.neutral[: template.head.vertex_stop])
 
 
@@ -324,10 +322,13 @@ def grow_hair(
     return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look, parting)
 
 
-def photos_of_skin(fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template) -> SkinPhotos:
-    """The photos for texture and relief, other beards than the look's labelled."""
+def photos_of_skin(
+    fit: FittedFace, hairline: Hairline, look: HairVotes | None, glasses: FoundGlasses, template: Template
+) -> SkinPhotos:
+    """The photos for texture and relief, other beards than the look's labelled, and what shows beside frames."""
     coloured = fit.for_texture(hairline.faces)
     faces = without_false_beards(coloured, coloured.used_faces(hairline.faces))
+    faces = tuple(glasses.beside(face, photo.camera) for face, photo in zip(faces, coloured.photos, strict=True))
     labelled = with_consistent_beards(template, coloured, faces, "" if look is None else look.look.leader)
     other = [one.name for one, before in zip(labelled, faces, strict=True) if one is not before]
     return SkinPhotos(coloured, labelled, other)
@@ -501,7 +502,7 @@ def finish_head(
     """The head with its hair, its glasses and its report."""
     cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
     report = {**whole_report, **clock.to_report(HEAD_STAGES)}
-    found = glasses.glasses
+    found = None if options.glasses == "off" else glasses.glasses
     worn = None if found is None else worn_glasses(found, template, dressed.parts[0].vertices, tone)
     return replace(dressed, hair_strands=strands, hair_cards=cards, glasses=worn, report=report)
 

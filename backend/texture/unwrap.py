@@ -29,7 +29,6 @@ from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.surface_fields import compression
 from backend.geometry.template import Template
 from backend.geometry.vectors import disc, smoothstep, smoothstep_at
-from backend.models.parsing.accessories import brows_behind_glasses
 from backend.photos.collection import CONTRADICTED_LABEL, LABELS_SIDE, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
@@ -295,7 +294,7 @@ def unwrap_photo(
     count, pixel = len(atlas.texel), 1.0 / view.pixels_per_metre
     values = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
     picture, taps, scale = picture_for(face, view.pixels_per_metre, texels_per_metre)
-    labels = brows_behind_glasses(face.labels, face.pixels, face.landmarks)
+    labels = face.labels
     away, inner = (
         label_distance(labels, np.array(classes), view.pixels_per_metre)[..., None]
         for classes in (_BESIDE_FACE, (FaceClass.MOUTH_INTERIOR,))

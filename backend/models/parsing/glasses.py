@@ -7,7 +7,7 @@ Of photos: all their rims together determine one pair, by its label and by the f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import cv2
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from backend.geometry.template import Template, ear_vertices
 from backend.geometry.vectors import disc, tube, unit
-from backend.photos.collection import FaceClass
+from backend.models.parsing.accessories import behind_frame
+from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.rendering.interpolate import sample_image
@@ -161,6 +162,7 @@ _BLURS = (0.004, 0.0)  # metres: first where rims are about, then where exactly
 _PRIOR = 0.005
 """Of the contrast in [0, 1], per squared standard deviation."""
 _FARTHEST = 3.0  # standard deviations
+_MISFIT = 0.0015  # metres of a fitted rim beside its place in one photo
 _OTHER_PAIR = 0.004  # metres apart from which rims are those of another pair
 _BESIDE = 0.0035  # metres from a rim to the skin that it is compared with
 _STEP = 0.0006  # metres: pixels of the evidence; rims are 1 to 5 mm thick
@@ -193,6 +195,7 @@ class Glasses:
     ----------
     shape : single numbers. seat : of one head. frame_colour, lens_colour : (3,) linear. lens_opacity : 0 to 1.
     apart : (P,) metres, mean distance in each photo of its own rims from those of all, empty with one photo.
+    photos : names of those that show this pair. moved : metres by which the face has pushed it forwards.
     """
 
     shape: GlassesShape
@@ -201,6 +204,8 @@ class Glasses:
     lens_colour: np.ndarray
     lens_opacity: float
     apart: np.ndarray
+    photos: tuple[str, ...] = ()
+    moved: float = 0.0
 
 
 def seat_of(template: Template, neutral: np.ndarray) -> GlassesSeat:
@@ -213,7 +218,7 @@ def seat_of(template: Template, neutral: np.ndarray) -> GlassesSeat:
 
 def glasses_view(pixels: np.ndarray, labels: np.ndarray, camera: Camera, light: np.ndarray) -> GlassesView:
     """The evidence of a photo (H, W, 3) uint8 sRGB of someone with glasses. labels : (H, W). light : (9, 3)."""
-    density = camera.intrinsics[0, 0] / np.linalg.norm(camera.centre())  # pixels per metre
+    density = _density(camera)
     camera = camera.scaled(min(1.0, 1.0 / (_STEP * density)))
     pixel = max(1.0 / density, _STEP)
     linear = linear_from_srgb(cv2.resize(pixels, camera.size, interpolation=cv2.INTER_AREA))
@@ -235,6 +240,13 @@ class FoundGlasses:
     glasses: Glasses | None
     probability: float
 
+    def beside(self, face: PhotoFace, camera: Camera) -> PhotoFace:
+        """The photo with the labels of ``behind_frame``; as it is where it does not show these glasses."""
+        if self.glasses is None or face.name not in self.glasses.photos:
+            return face
+        frame = frame_mask(self.glasses, camera)
+        return replace(face, labels=behind_frame(face.labels, face.pixels, face.landmarks, frame))
+
     def to_report(self) -> dict[str, object]:
         """Entry for the report."""
         entry: dict[str, object] = {"worn": self.glasses is not None, "probability": round(self.probability, 3)}
@@ -245,16 +257,16 @@ class FoundGlasses:
 
 
 def find_glasses(
-    worn: Sequence[float], views: Sequence[GlassesView], seat: GlassesSeat, head: np.ndarray
+    worn: Sequence[float], shown: Mapping[str, GlassesView], seat: GlassesSeat, head: np.ndarray
 ) -> FoundGlasses:
     """The glasses of all views, on a head's neutral vertices (V, 3). worn : each photo's probability."""
-    probability = float(np.mean(worn))
+    probability, names, views = float(np.mean(worn)), tuple(shown), tuple(shown.values())
     if not views or np.mean(np.array(worn) > _SEEN) < _SEEN:
         return FoundGlasses(None, probability)
     middle, apart = _fit_all(views, seat)
     alike = apart <= max(_OTHER_PAIR, float(np.median(apart))) if len(views) > 1 else np.ones(1, bool)
     if not alike.all():  # people own several pairs
-        views = [view for view, same in zip(views, alike, strict=True) if same]
+        names, views = (tuple(np.array(one, object)[alike]) for one in (names, views))
         middle = _fit_all(views, seat)[0]
     shape, blurred = _with_rims(middle, seat, views)
     opacity, lens = _lens(shape, seat, views)
@@ -262,7 +274,33 @@ def find_glasses(
     frame = _albedo([_darkest(_across(middle, seat, view, view.linear, near)) for view in views], views)
     skin = _albedo([_across(middle, seat, view, view.linear, beside) for view in views], views)
     frame = skin * (frame / skin) ** blurred  # as dark as rims that a camera has blurred must be
-    return FoundGlasses(Glasses(_clear_of_face(shape, seat, head), seat, frame, lens, opacity, apart), probability)
+    clear = _clear_of_face(shape, seat, head)
+    moved = clear.distance - shape.distance
+    return FoundGlasses(Glasses(clear, seat, frame, lens, opacity, apart, names, moved), probability)
+
+
+def frame_mask(glasses: Glasses, camera: Camera) -> np.ndarray:
+    """(H, W) bool where a photo of ``glasses.photos`` shows the frame, ``_MISFIT`` wider than it is."""
+    shape, seat = replace(glasses.shape, distance=glasses.shape.distance - glasses.moved), glasses.seat
+    outer, inner = camera.project(_rims(_batch(shape, seat), seat, (shape.rim + _MISFIT, -_MISFIT))[0])[..., :2]
+    ears = camera.project(seat.ears[0].numpy().astype(np.float64))[:, :2]
+    mask, density = np.zeros(camera.size[::-1], np.uint8), _density(camera)
+    cv2.fillPoly(mask, list(np.round(outer).astype(np.int32)), 1)
+    cv2.fillPoly(mask, list(np.round(inner).astype(np.int32)), 0)
+    middle = OUTLINE // 2  # the innermost point; the first is the outermost
+    lines = [
+        (*outer[:, middle], shape.bridge_thickness),
+        *((*ends, shape.temple) for ends in zip(outer[:, 0], ears, strict=True)),
+    ]
+    for start, end, wide in lines:
+        points = (tuple(np.round(point).astype(int).tolist()) for point in (start, end))
+        cv2.line(mask, *points, 1, max(1, round((wide + 2 * _MISFIT) * density)))
+    return mask > 0
+
+
+def _density(camera: Camera) -> float:
+    """Pixels per metre at the head."""
+    return float(camera.intrinsics[0, 0] / np.linalg.norm(camera.centre()))
 
 
 def _fit_all(views: Sequence[GlassesView], seat: GlassesSeat) -> tuple[GlassesShape, np.ndarray]:

@@ -57,7 +57,7 @@ def _view(shape: GlassesShape, yaw: float, spread: float = 0.0) -> GlassesView:
 
 def test_drawn_glasses_are_found_again():
     template, head = load_template(), _head()
-    views = [_view(WORN, yaw, 0.002) for yaw in (-25.0, 5.0, 35.0)]
+    views = {str(yaw): _view(WORN, yaw, 0.002) for yaw in (-25.0, 5.0, 35.0)}
     found = find_glasses([0.9, 0.8, 0.7, 0.2], views, seat_of(template, template.vertices), head)
     assert found.to_report()["worn"] and found.to_report()["eyes_seen"] and found.probability == pytest.approx(0.65)
     shape = found.glasses.shape
@@ -69,10 +69,10 @@ def test_drawn_glasses_are_found_again():
 
 
 def test_most_photos_must_show_them():
-    template, views = load_template(), [_view(WORN, 5.0, 0.002)]
+    template, views = load_template(), {"a": _view(WORN, 5.0, 0.002)}
     seat = seat_of(template, template.vertices)
     assert find_glasses([0.9, 0.1, 0.1], views, seat, _head()).glasses is None
-    assert find_glasses([0.9], [], seat, _head()).to_report() == {"worn": False, "probability": 0.9}
+    assert find_glasses([0.9], {}, seat, _head()).to_report() == {"worn": False, "probability": 0.9}
 
 
 def test_dark_lenses_hide_the_eyes():
@@ -84,14 +84,14 @@ def test_dark_lenses_hide_the_eyes():
         labels=np.where(lens, FaceClass.GLASSES, view.labels).astype(np.uint8),
         linear=np.where(lens[..., None], np.minimum(view.linear, 0.03), view.linear),
     )
-    found = find_glasses([0.9], [dark], seat, _head())
+    found = find_glasses([0.9], {"a": dark}, seat, _head())
     assert not found.to_report()["eyes_seen"] and found.glasses.lens_colour.max() < 0.1
 
 
 def test_frame_and_lenses_are_quads_that_look_outwards_clear_of_the_face():
     template, head = load_template(), _head()
     seat = seat_of(template, template.vertices)
-    found = find_glasses([0.9], [_view(WORN, 5.0, 0.002)], seat, head).glasses
+    found = find_glasses([0.9], {"a": _view(WORN, 5.0, 0.002)}, seat, head).glasses
     frame, lenses = glasses_mesh(found, head)
     for points, quads in (frame, lenses):
         assert quads.max() < len(points) and (np.sort(quads, 1)[:, 1:] > np.sort(quads, 1)[:, :-1]).all()
