@@ -227,14 +227,15 @@ def glasses_view(pixels: np.ndarray, labels: np.ndarray, camera: Camera, light: 
     worn = (labels == FaceClass.GLASSES).astype(np.float32)
     around = disc(max(round(_THICKEST / pixel), 1))
     dark = cv2.morphologyEx(cv2.GaussianBlur(log, (0, 0), _STEP / pixel), cv2.MORPH_BLACKHAT, around)
-    clear = np.minimum(dark / max(float(np.quantile(dark[worn > 0], 0.9)), 1e-3), 1.0)
+    usual = float(np.quantile(dark[worn > 0], 0.9)) if worn.any() else 1.0
+    clear = np.minimum(dark / max(usual, 1e-3), 1.0)
     worn = cv2.GaussianBlur(worn, (0, 0), 2 * _STEP / pixel)
     return GlassesView(camera, pixel, worn * (_LABEL + (1 - _LABEL) * clear), linear, labels, light)
 
 
 @dataclass(frozen=True)
 class FoundGlasses:
-    """``glasses`` : None where fewer than half of the photos show any, or none are wanted. ``probability`` : that they
+    """``glasses`` : None where fewer than half of the photos show any. ``probability`` : that they
     are worn, the photos' mean."""
 
     glasses: Glasses | None
