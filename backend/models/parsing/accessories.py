@@ -135,13 +135,14 @@ _BROW_DARKNESS, _BROW_HUE = 0.35, 0.35
 def behind_frame(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """Labels (S, S) in which brows and skin that show beside the parts of a frame are labelled so.
 
-    The label of glasses is several times as thick as a rim, and often covers a brow. frame (S, S) bool : where the
-    frame itself is. pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or 3) in them.
+    The label of glasses is several times as thick as a rim, and often covers a brow. frame (S, S) uint8 : 1 on the
+    frame, 2 within it, where lenses shine and skin keeps the label. pixels (S, S, 3) uint8 sRGB; landmarks (478, 2 or
+    3) in them.
     """
     side = labels.shape[0]
     brows = polygon_mask(landmarks, BROW_RIGHT, side) | polygon_mask(landmarks, mirrored(BROW_RIGHT), side)
     around = grown(brows, _AROUND_BROWS * landmark_window(landmarks, 1.0).side) & (labels == FaceClass.SKIN)
-    beside = (labels == FaceClass.GLASSES) & ~frame
+    beside = (labels == FaceClass.GLASSES) & (frame != 1)
     if not around.any() or not beside.any():
         return labels
     log = np.log(np.maximum(linear_from_srgb(pixels), 1e-3))
@@ -151,7 +152,7 @@ def behind_frame(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray, 
     relative = log - log.mean(-1, keepdims=True)
     share = np.clip(relative @ hue / max(float(hue @ hue), 1e-6), 0.0, 1.0)  # position between grey and the skin's hue
     plain = beside & (np.linalg.norm(relative - share[..., None] * hue, axis=-1) < _BROW_HUE)
-    result = np.where(plain & (np.abs(darker) < _BROW_DARKNESS), np.uint8(FaceClass.SKIN), labels)
+    result = np.where(plain & (frame == 0) & (np.abs(darker) < _BROW_DARKNESS), np.uint8(FaceClass.SKIN), labels)
     return np.where(plain & brows & (darker > _BROW_DARKNESS), np.uint8(FaceClass.BROWS), result)
 
 

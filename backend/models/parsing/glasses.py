@@ -281,13 +281,13 @@ def find_glasses(
 
 
 def frame_mask(glasses: Glasses, camera: Camera) -> np.ndarray:
-    """(H, W) bool where a photo of ``glasses.photos`` shows the frame, ``_MISFIT`` wider than it is."""
+    """(H, W) uint8, 1 where a photo of ``glasses.photos`` shows the frame, ``_MISFIT`` wider than it is; 2 within."""
     shape, seat = replace(glasses.shape, distance=glasses.shape.distance - glasses.moved), glasses.seat
     outer, inner = camera.project(_rims(_batch(shape, seat), seat, (shape.rim + _MISFIT, -_MISFIT))[0])[..., :2]
     ears = camera.project(seat.ears[0].numpy().astype(np.float64))[:, :2]
     mask, density = np.zeros(camera.size[::-1], np.uint8), _density(camera)
     cv2.fillPoly(mask, list(np.round(outer).astype(np.int32)), 1)
-    cv2.fillPoly(mask, list(np.round(inner).astype(np.int32)), 0)
+    cv2.fillPoly(mask, list(np.round(inner).astype(np.int32)), 2)
     middle = OUTLINE // 2  # the innermost point; the first is the outermost
     lines = [
         (*outer[:, middle], shape.bridge_thickness),
@@ -296,7 +296,7 @@ def frame_mask(glasses: Glasses, camera: Camera) -> np.ndarray:
     for start, end, wide in lines:
         points = (tuple(np.round(point).astype(int).tolist()) for point in (start, end))
         cv2.line(mask, *points, 1, max(1, round((wide + 2 * _MISFIT) * density)))
-    return mask > 0
+    return mask
 
 
 def _density(camera: Camera) -> float:

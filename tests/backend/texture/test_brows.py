@@ -82,12 +82,14 @@ def test_brows_and_skin_beside_a_frame_get_their_own_labels() -> None:
     pixels[brows] = (70, 46, 34)
     pixels[frame > 0] = (30, 30, 90)
     labels = np.where(wide > 0, np.uint8(FaceClass.GLASSES), face.labels)
-    found = behind_frame(labels, pixels, face.landmarks, frame > 0)
+    found = behind_frame(labels, pixels, face.landmarks, frame)
     assert (found[frame > 0] == FaceClass.GLASSES).all() and (found[wide == 0] == labels[wide == 0]).all()
     between = (wide > 0) & (frame == 0) & (labels == FaceClass.GLASSES)
     assert (found[between & brows] == FaceClass.BROWS).mean() > 0.9
     assert (found[between & ~brows & (face.labels == FaceClass.SKIN)] == FaceClass.SKIN).mean() > 0.7
-    np.testing.assert_array_equal(behind_frame(labels, pixels, face.landmarks, wide > 0), labels)
+    np.testing.assert_array_equal(behind_frame(labels, pixels, face.landmarks, wide), labels)
+    within = behind_frame(labels, pixels, face.landmarks, np.where(frame > 0, 1, 2).astype(np.uint8))
+    assert set(within[within != labels]) == {FaceClass.BROWS}, "lenses shine"
 
 
 def raised_above_a_rim(face: PhotoFace, colour: tuple[int, int, int] | None) -> PhotoFace:
