@@ -6,7 +6,6 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,13 +27,11 @@ class FileLock:
         _unlock(self._file)
 
 
-def lock_file(
-    path: Path, seconds: float = PATIENCE_SECONDS, give_up: Callable[[], bool] | None = None, mode: int = 0o666
-) -> FileLock | None:
+def lock_file(path: Path, seconds: float = PATIENCE_SECONDS, mode: int = 0o666) -> FileLock | None:
     """Lock the file ``path``; it, with the permissions ``mode``, and its folder are created if missing.
 
-    None if another process still holds it after ``seconds``, or earlier where ``give_up`` is true. Holds nobody off on
-    file systems without locks, such as some network file systems.
+    None if another process still holds it after ``seconds``. Holds nobody off on file systems without locks, such as
+    some network file systems.
 
     Raises ``OSError`` if it cannot be created.
     """
@@ -49,7 +46,7 @@ def lock_file(
         except BaseException:
             file.close()
             raise
-        if time.monotonic() >= until or (give_up is not None and give_up()):
+        if time.monotonic() >= until:
             return None
         time.sleep(0.01)
 

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from backend.batch.engine import Crew, Engine
+from backend.batch.engine import Engine
 from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
 from backend.batch.records import Outcome, Stamp, State, current_stamp
@@ -264,7 +265,7 @@ def _engine(
 
 
 @contextmanager
-def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> Iterator[Crew]:
+def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> Iterator[Any]:
     """Where workers run, as a context: this machine, or a Ray cluster."""
     if arguments.address is None:
         yield LocalCrew(arguments.device)

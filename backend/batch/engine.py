@@ -1,6 +1,7 @@
 """Shares people out among workers, does those again whose worker ended, and gives up those who take too long.
 
-Workers are processes of this machine (``workers``) or of a Ray cluster (``ray_workers``).
+Workers are processes of this machine (``workers``, where their methods are described) or of a Ray cluster
+(``ray_workers``).
 """
 
 import time
@@ -8,13 +9,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from backend.batch.make_head import MakeHead, Task
 from backend.batch.records import Outcome
-from backend.batch.workers import Machine, WorkerEndedError
+from backend.batch.workers import WorkerEndedError
 from backend.errors import LikenessError
 
 MOST_DEATHS = 2
@@ -23,38 +24,6 @@ _LOOK_SECONDS = 1.0
 _STOP_SECONDS = 2.0
 """A stopped worker ends at its next progress report. After this time it is killed, because the user waits. Its partial
 files are in a hidden folder, which the batch removes."""
-
-
-class Worker(Protocol):
-    """A process that makes one person after the other and loads the models once."""
-
-    def start(self) -> None:
-        """Let it start (again). It answers when it is ready: a sentence why it cannot be used, or nothing."""
-
-    def make(self, task: bytes) -> None:
-        """Begin a ``Task``; the answer is its ``Outcome``, "waiting" when it was stopped."""
-
-    def answer(self) -> bytes:
-        """The answer, once ``Crew.wait`` names the worker. Raises ``WorkerEndedError`` when its process has ended."""
-
-    def stop(self) -> None:
-        """Stop the running head at its next progress report."""
-
-    def kill(self, for_good: bool = True) -> None:
-        """End its process; after that it may ``start`` again unless ``for_good``."""
-
-
-class Crew(Protocol):
-    """Where workers run."""
-
-    def machines(self) -> Sequence[Machine]:
-        """What there is to run them on, as far as this process may use it."""
-
-    def hire(self, make: MakeHead) -> Any:
-        """A worker that has not started."""
-
-    def wait(self, workers: Sequence[Any], seconds: float) -> Sequence[Any]:
-        """Those that have answered or ended; waits for the first at most so long."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +40,13 @@ class Engine:
 
     Parameters
     ----------
-    workers : their number. time_limit : for one person, in seconds.
+    crew : a ``LocalCrew``, or a ``RayCrew`` that does the same. workers : their number.
+    time_limit : for one person, in seconds.
     notice : called with one sentence for the user at the terminal.
     """
 
     def __init__(
-        self, crew: Crew, workers: int, time_limit: float, notice: Callable[[str], None] = lambda _: None
+        self, crew: Any, workers: int, time_limit: float, notice: Callable[[str], None] = lambda _: None
     ) -> None:
         self._crew, self._workers, self._time_limit, self._notice = crew, workers, time_limit, notice
 

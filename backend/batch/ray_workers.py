@@ -74,55 +74,55 @@ class _Actor:
 
 
 class RayWorker:
-    """A ``Worker`` on the cluster."""
+    """As ``LocalWorker``, on the cluster."""
 
     def __init__(self, actor: Any, stamp: Stamp) -> None:
         self._actor, self._stamp = actor, msgspec.json.encode(stamp)
         self.pending: Any = None
 
     def start(self) -> None:
-        """See ``Worker``."""
+        """As in ``LocalWorker``."""
         self.pending = self._actor.unfit.remote(self._stamp)
 
     def make(self, task: bytes) -> None:
-        """See ``Worker``."""
+        """As in ``LocalWorker``."""
         self.pending = self._actor.make.remote(task)
 
     def answer(self) -> bytes:
-        """See ``Worker``."""
+        """As in ``LocalWorker``."""
         try:
             return ray.get(self.pending)
         except RayError as error:
             raise WorkerEndedError(_summary(error)) from error
 
     def stop(self) -> None:
-        """See ``Worker``."""
+        """As in ``LocalWorker``."""
         self._actor.stop.remote()
 
     def kill(self, for_good: bool = True) -> None:
-        """See ``Worker``."""
+        """As in ``LocalWorker``."""
         with suppress(RayError):
             ray.kill(self._actor, no_restart=for_good)
 
 
 class RayCrew:
-    """A ``Crew`` on the cluster that this process is connected to; ``stamp`` is the run's."""
+    """As ``LocalCrew``, on the cluster that this process is connected to; ``stamp`` is the run's."""
 
     def __init__(self, needs: WorkerNeeds, stamp: Stamp) -> None:
         self._options = {"num_cpus": 1, "memory": needs.memory, "num_gpus": needs.gpu}
         self._stamp = stamp
 
     def machines(self) -> Sequence[Machine]:
-        """See ``Crew``: the live ones."""
+        """The live ones."""
         has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return [Machine(one.get("CPU", 0.0), one.get("memory", 0.0), one.get("GPU", 0.0)) for one in has]
 
     def hire(self, make: MakeHead) -> RayWorker:
-        """See ``Crew``."""
+        """As in ``LocalCrew``."""
         return RayWorker(_Actor.options(**self._options).remote(make), self._stamp)
 
     def wait(self, workers: Sequence[RayWorker], seconds: float) -> Sequence[RayWorker]:
-        """See ``Crew``."""
+        """As in ``LocalCrew``."""
         of = {worker.pending: worker for worker in workers}
         ended, _ = ray.wait(list(of), num_returns=1, timeout=seconds)
         return [of[reference] for reference in ended]

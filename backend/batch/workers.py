@@ -91,14 +91,14 @@ def made(task: bytes, make: MakeHead, progress: ProgressReporter) -> bytes:
 
 
 class LocalWorker:
-    """A ``Worker`` that is a process of this machine."""
+    """A process of this machine that makes one person after the other and loads the models once."""
 
     def __init__(self, make: MakeHead) -> None:
         self._make = make
         self._process: Any = None
 
     def start(self) -> None:
-        """See ``Worker``."""
+        """Let it start (again). It answers when it is ready: a sentence why it cannot be used, or nothing."""
         processes = multiprocessing.get_context("spawn")
         self.line, theirs = processes.Pipe()
         self._stopping = processes.Event()
@@ -107,14 +107,14 @@ class LocalWorker:
         theirs.close()
 
     def make(self, task: bytes) -> None:
-        """See ``Worker``."""
+        """Begin a ``Task``; the answer is its ``Outcome``, "waiting" when it was stopped."""
         try:
             self.line.send_bytes(task)
         except OSError:  # it has ended; ``answer`` says so
             return
 
     def answer(self) -> bytes:
-        """See ``Worker``."""
+        """The answer, once ``LocalCrew.wait`` names it. Raises ``WorkerEndedError`` when its process has ended."""
         try:
             return self.line.recv_bytes()
         except (EOFError, OSError) as error:
@@ -122,24 +122,24 @@ class LocalWorker:
             raise WorkerEndedError(f"exit code {self._process.exitcode}") from error
 
     def stop(self) -> None:
-        """See ``Worker``."""
+        """Stop the running head at its next progress report."""
         self._stopping.set()
 
     def kill(self, for_good: bool = True) -> None:
-        """See ``Worker``."""
+        """End its process; after that it may ``start`` again unless ``for_good``."""
         self._process.kill()
         self._process.join()
         self.line.close()
 
 
 class LocalCrew:
-    """A ``Crew`` of processes of this machine, ``cpu`` or ``cuda``."""
+    """Workers on this machine, whose networks run on ``cpu`` or ``cuda``."""
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = device
 
     def machines(self) -> Sequence[Machine]:
-        """See ``Crew``. Memory is unlimited where the system does not tell."""
+        """What there is to run them on; memory is unlimited where the system does not tell."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         gpus = 0
         if self._device == "cuda":
@@ -149,11 +149,11 @@ class LocalCrew:
         return [Machine(cores, FREE_SHARE * memory_bytes(), gpus)]
 
     def hire(self, make: MakeHead) -> LocalWorker:
-        """See ``Crew``."""
+        """A worker that has not started."""
         return LocalWorker(make)
 
     def wait(self, workers: Sequence[LocalWorker], seconds: float) -> Sequence[LocalWorker]:
-        """See ``Crew``."""
+        """Those that have answered or ended; waits for the first at most so long."""
         ready = wait([worker.line for worker in workers], seconds)
         return [worker for worker in workers if worker.line in ready]
 

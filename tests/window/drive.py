@@ -73,11 +73,14 @@ def main() -> int:
     settings["material_preview"] = given.material_preview
     (out / "figures.json").unlink(missing_ok=True)
     environment = os.environ | {"LIKENESS_CONFIG_DIR": str(out / "config"), "PYTHONPATH": str(given.source)}
-    serve = [sys.executable, "-m", "backend", "serve", "--parent", str(os.getpid())]
+    serve = [sys.executable, "-m", "backend", "serve"]
     with (out / "server.log").open("w") as log:
         server = subprocess.Popen(serve, env=environment, cwd=given.source, stdout=subprocess.PIPE, stderr=log)
         try:
-            assert server.stdout is not None and server.stdout.readline(), "the backend did not start"
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            assert line, "the backend did not start"
+            settings["backend"] = {name: json.loads(line)[name] for name in ("endpoint", "public_key")}
             width, height = given.size.split("x")
             run = [*given.prefix.split(), "bash", str(given.tool), "run", given.suite, str(out / "in_blender.py")]
             for start in range(1, STARTS[given.story] + 1):

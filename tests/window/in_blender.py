@@ -172,7 +172,8 @@ def installed() -> Generator[float, None, None]:
     )
     figures["install_zip_seconds"] = round(time.monotonic() - start, 2)
     chosen = bpy.context.preferences.addons[PACKAGE].preferences
-    chosen.where, chosen.existing_python = "EXISTING", "/bin/sh"  # a backend runs already, and is found
+    chosen.where = "REMOTE"  # one that runs already
+    chosen.endpoint, chosen.public_key = SETTINGS["backend"]["endpoint"], SETTINGS["backend"]["public_key"]
     chosen.material_preview = SETTINGS["material_preview"]
 
 
