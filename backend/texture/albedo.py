@@ -208,12 +208,16 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     template, fitted, space, own = layers.template, layers.fitted, layers.space, layers.skin
     surface, positions, log_base, resolution = own.surface, own.positions, own.delit.log_base, own.atlas.resolution
     log_skin = edited_skin(own, edits)
-    skin = finish_skin(surface, space, log_skin, log_base, layers.opening, layers.coverage, layers.scalp)
-    del log_skin
-    paint_lash_lines(skin, space.skin, template, surface, fitted, positions)
+
+    def finished(texels: np.ndarray | slice) -> np.ndarray:
+        part = space.skin.part(texels)
+        painted = (log_skin[texels], log_base, layers.opening, layers.coverage, layers.scalp)
+        skin = finish_skin(surface, part, *painted)
+        paint_lash_lines(skin, part, template, surface, fitted, positions)
+        return skin
+
     albedo = np.zeros((resolution, resolution, 3), np.uint8)
-    paint_parts(albedo, skin, template, surface, space, fitted, log_base, positions, layers.eyes)
-    del skin
+    paint_parts(albedo, finished, template, surface, space, fitted, log_base, positions, layers.eyes)
     albedo = albedo.reshape(-1, 3)[space.gutter].reshape(resolution, resolution, 3)
     if layers.completion is not None:
         albedo = with_learned_completion(template, albedo, layers.coverage, layers.completion)

@@ -9,6 +9,7 @@ Turn log skin albedo into the whole texture: cavities, mouth interior, eyes, tee
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,36 +142,29 @@ def compose_skin(
 
 def finish_skin(
     surface: HeadSurface,
-    space: TextureSpace,
+    atlas: SurfaceAtlas,
     log_skin: np.ndarray,
     log_base: np.ndarray,
     opening: np.ndarray,
     cover: np.ndarray,
     scalp: mouth.Scalp | None = None,
 ) -> np.ndarray:
-    """Paint nostrils, and the roots of a scalp's hair, into the composed skin (P, 3). Returns linear albedo (P, 3).
+    """Paint nostrils, and the roots of a scalp's hair, into the composed skin (P, 3) at an atlas's texels, which may be
+    a part of the head's. Returns linear albedo (P, 3).
 
     cover : (S, S), 1 where photos show the skin; cavities there keep the photos' colour.
     opening : (V,) of ``ambient_occlusion.openness``.
     """
-    atlas = space.skin
-    fields = np.concatenate([opening[:, None], surface.regions["nose"][:, None], log_base], 1)
-    finished = np.empty(log_skin.shape, np.float32)
-
-    def finish(texels: slice) -> None:
-        part = atlas.part(texels)
-        own, other, unseen = log_skin[texels], part.sample(fields), 1.0 - part.gather_small(cover)
-        if scalp is not None:
-            own = mouth.with_roots(own, part.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
-        finished[texels] = np.exp(_paint_nostrils(own, other[:, 0], other[:, 1], unseen, other[:, 2:]))
-
-    each(finish, pieces(len(atlas.texel)))
-    return finished
+    fields = atlas.sample(np.concatenate([opening[:, None], surface.regions["nose"][:, None], log_base], 1))
+    if scalp is not None:
+        log_skin = mouth.with_roots(log_skin, atlas.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
+    unseen = 1.0 - atlas.gather_small(cover)
+    return np.exp(_paint_nostrils(log_skin, fields[:, 0], fields[:, 1], unseen, fields[:, 2:]))
 
 
 def paint_parts(
     canvas: np.ndarray,
-    skin: np.ndarray,
+    skin: Callable[[np.ndarray | slice], np.ndarray],
     template: Template,
     surface: HeadSurface,
     space: TextureSpace,
@@ -179,10 +173,14 @@ def paint_parts(
     positions: np.ndarray,
     eyes: EyeColours,
 ) -> None:
-    """Fill the charts of ``canvas`` (R, R, 3) uint8 sRGB, in place: the skin, linear (P, 3), mouth interior, sockets,
-    neck, and all parts."""
+    """Fill the charts of ``canvas`` (R, R, 3) uint8 sRGB, in place: the skin, mouth interior, sockets, neck, and all
+    parts. ``skin`` : linear albedo (P, 3) of those of the skin's texels: all at once have 140 MB at 4 k."""
     flat = canvas.reshape(-1, 3)
-    flat[space.skin.texel] = srgb_bytes(skin)
+
+    def paint_skin(texels: slice) -> None:
+        flat[space.skin.texel[texels]] = srgb_bytes(skin(texels))
+
+    each(paint_skin, pieces(len(space.skin.texel)))
     log_lips = np.median(log_base, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
     regions = surface.regions
     lips = positions[regions["lips"] > 0.5]
@@ -229,17 +227,21 @@ def paint_lash_lines(
 
 
 def _blend_seams(
-    inner: np.ndarray, skin: np.ndarray, surface: HeadSurface, space: TextureSpace, positions: np.ndarray
+    inner: np.ndarray,
+    skin: Callable[[np.ndarray], np.ndarray],
+    surface: HeadSurface,
+    space: TextureSpace,
+    positions: np.ndarray,
 ) -> np.ndarray:
     """Linear albedo (P, 3) of the small charts, blended into the skin's colour at their seams. No line then shows along
     the lips or in an eye's corner at any texture size.
 
-    inner : (P, 3) of the small charts, skin : (P', 3) of the face's. positions : (V, 3) neutral, metres.
+    inner : (P, 3) of the small charts, skin : of some of the face's texels. positions : (V, 3) neutral, metres.
     """
     count = surface.lift.shape[0]
     within = np.unique(surface.triangles[~surface.main])
     near = space.skin.touching(np.bincount(within, minlength=count) > 0)
-    colour, weight = space.skin.part(near).splat(skin[near], np.ones(len(near)), count)
+    colour, weight = space.skin.part(near).splat(skin(near), np.ones(len(near)), count)
     seam = np.intersect1d(within, np.flatnonzero(weight > 0))
     distance, nearest = cKDTree(positions[seam]).query(positions[within])
     fields = np.zeros((count, 4))

@@ -32,7 +32,7 @@ def steepest_rim(size: int) -> float:
     tone = np.log(np.array([0.48, 0.29, 0.21], np.float32))
     skin = np.tile(tone, (len(surface.regions["nose"]), 1))
     log_skin = np.tile(tone, (len(space.skin.texel), 1))
-    painted = paint.finish_skin(surface, space, log_skin, skin, opening, np.zeros((size, size), np.float32))
+    painted = paint.finish_skin(surface, space.skin, log_skin, skin, opening, np.zeros((size, size), np.float32))
     light = space.skin.image(np.log(painted @ BRIGHTNESS), np.nan)
     places = space.skin.image(space.skin.sample(1000.0 * surface.lifted(cage)), np.nan)
     nose = space.skin.image(space.skin.sample(surface.regions["nose"][:, None])[:, 0]) > 0.7
