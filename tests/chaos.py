@@ -311,7 +311,7 @@ def main() -> int:
             told = attacks.message_figures(2000, arguments.seed)
             made = Counter({key: told[key] for key in ("unanswered", "jobs_ended_wrong", "results_escaped")})
         elif part == "files":
-            told = attacks.file_figures(260, list(attacks.SHARES), 10_900, HANG_SECONDS, arguments.seed)
+            told = attacks.file_figures(467, list(attacks.SHARES), 10_900, HANG_SECONDS, arguments.seed)
             made = Counter({key.removeprefix("bad_input."): value for key, value in told.items()})
         elif arguments.photos is None:
             continue
