@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import Delaunay, cKDTree
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import load_template, triangles_from_quads
+from backend.geometry.template import load_template, triangles_from_quads, triangulate
 from backend.photos.regions import LID_LOWER, LID_UPPER
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import cache_folder, content_key
@@ -34,6 +34,8 @@ WHITE = 2.4
 """Radii of the iris that the white of these pictures reaches."""
 SHIRT, BROW, HAIR = 0.006, 0.0005, 0.003
 """Metres by which cloth, brows and hair stand off the skin at least."""
+SEAM = 0.05
+"""Span of a face in texture coordinates above which it lies across a seam: ten times that of a large one."""
 OVER_AN_EYE = frozenset({"bob02", "short03"})
 """MakeHuman's hair that hides an eye."""
 NEIGHBOURS = 8
@@ -223,7 +225,7 @@ def dressed(head: Head, look: Look, target: np.ndarray) -> tuple[Part, ...]:
         if head.texture is None and not head.eyes and head.eyes_open:
             middles = head.vertices[shown].mean(1)
             shown = shown[~(in_eye(middles, head.marks, 0) | in_eye(middles, head.marks, 1))]
-        picture, uv = head.texture or (room.parts.parent / "skins" / look.skin, _skin_uv(body, head.vertices)[shown])
+        picture, uv = head.texture or (room.parts.parent / "skins" / look.skin, _skin_uv(body, head.vertices, shown))
         made = [Part("skin", head.vertices, shown, uv, picture, tint=(1.0,) * 3 if head.texture else look.tint)]
         if head.texture:
             return tuple(made)
@@ -247,12 +249,15 @@ def dressed(head: Head, look: Look, target: np.ndarray) -> tuple[Part, ...]:
     return tuple(made)
 
 
-def _skin_uv(body: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """(V, 2) place in MakeHuman's skins of vertices (V, 3): that of the closest point of a body (19158, 3)."""
+def _skin_uv(body: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F, 3, 2) place in MakeHuman's skins of the corners of faces (F, 3) between vertices (V, 3): that of the closest
+    point of a body (19158, 3); a face across a seam has one colour."""
     base = makehuman.read_base_mesh()
     rows = (base.groups == "body") & (body[base.quads][..., 1] > vertices[:, 1].min() - 0.1).all(1)
-    hit, weights, _ = Closest(body, triangles_from_quads(base.quads[rows]))(vertices)
-    return (base.uv[triangles_from_quads(base.uv_quads[rows])[hit]] * weights[..., None]).sum(1)
+    split = triangulate(base.quads[rows])
+    hit, weights, _ = Closest(body, split.faces)(vertices)
+    uv = (base.uv[split.apply(base.uv_quads[rows])[hit]] * weights[..., None]).sum(1)[faces]
+    return np.where(np.ptp(uv, axis=1).max(-1)[:, None, None] > SEAM, uv[:, :1], uv)
 
 
 def head_photos(

@@ -34,7 +34,7 @@ LOOKS_PER_SCAN = 3
 NECK = 0.07
 """Metres below the chin at which a scan is cut off, because the collar is below."""
 LONG_EDGE = 3.0
-"""Triangles of a scan with an edge longer than this many median lengths bridge gaps and are removed."""
+"""Triangles of a scan with a longest edge of more than this many medians bridge gaps and are removed."""
 MILLIMETRE = 0.001
 SKINS = "skins"
 """Subfolder of a head's folder with its first photo drawn in other looks."""
@@ -142,8 +142,8 @@ def _makehuman_head(number: int, person: np.random.Generator) -> Head:
 def without_gaps(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Remove a scan's triangles that bridge gaps (``LONG_EDGE``) and keep its largest connected part."""
     corners = vertices[faces]
-    lengths = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
-    faces = faces[lengths < LONG_EDGE * np.median(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2))]
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
+    faces = faces[longest < LONG_EDGE * np.median(longest)]
     edges = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
     parts = trimesh.graph.connected_component_labels(edges, node_count=len(vertices))
     faces = faces[parts[faces[:, 0]] == np.bincount(parts[faces[:, 0]]).argmax()]
