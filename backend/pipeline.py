@@ -42,6 +42,7 @@ from backend.photos.formats import PhotoSource
 from backend.progress import HeadPreview, MainLine, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
+from backend.system.numba_cache import list_compiled
 from backend.system.parallel import Stages, run_graph
 from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, unwrap_photos
 from backend.texture.edits import TextureEdits, painted_by
@@ -206,6 +207,7 @@ def reconstruct(
         raise LikenessError("out_of_memory", sentence, "Give fewer photos, or choose a smaller texture.") from error
     finally:
         gc.unfreeze()
+        list_compiled()
     asset, previews, photos, fit = (made[name] for name in ("asset", "previews", "photos", "fit"))
     if output:
         asset = replace(asset, report=with_time_of_files(asset.report, clock))
@@ -348,8 +350,7 @@ def unwrap_skin(
 ) -> UnwrappedPhotos:
     """The photos on the surface."""
     aside("texture", 0.0)
-    device = computing_device(options.device)
-    return unwrap_photos(template, skin.fitted, chosen, options.texture_size, device)
+    return unwrap_photos(template, skin.fitted, chosen, options.texture_size)
 
 
 def edits_of(options: ReconstructOptions, template: Template, neutral: np.ndarray) -> TextureEdits:
@@ -391,8 +392,7 @@ def find_relief(
     if network is None:
         return NO_DETAIL
     size = min(options.texture_size, MOST_RELIEF)
-    device = computing_device(options.device)
-    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, device, options.typical_lines)
+    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, options.typical_lines)
 
 
 def report_of_photos(

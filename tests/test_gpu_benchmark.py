@@ -1,4 +1,4 @@
-"""``benchmarks/gpu.py`` at toy size: without a card the processor equals itself, so what a card shows is the card's."""
+"""``benchmarks/gpu.py`` finds heads that differ."""
 
 from __future__ import annotations
 
@@ -10,19 +10,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import gpu
-
-SIDE, YAWS = 256, (0.0, 40.0)
-
-
-def test_the_dense_loops_equal_themselves_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu.albedo, "fine_band", gpu.albedo.fine_band)  # the benchmark puts its clock there
-    figures = gpu.texel_figures("cpu", SIDE, YAWS)
-    differences = [figures.pop(name) for name in sorted(figures) if name.startswith("differs.")]
-    assert len(differences) == 10 and not any(differences)
-    assert {f"{device}.seconds.{part}" for device in ("cpu", "card") for part in ("unwrapped", "texture")} < set(
-        figures
-    )
-    assert min(figures.values()) > 0.0
 
 
 def test_a_head_that_moved_is_found(tmp_path: Path) -> None:

@@ -141,7 +141,6 @@ def find_detail(
     resolution: int,
     model: DetailModel,
     progress: ProgressReporter = silent,
-    device: str = "cpu",
     typical: float = 0.0,
 ) -> DetailEstimate:
     """Estimate the relief of a fitted face's skin.
@@ -149,14 +148,14 @@ def find_detail(
     Parameters
     ----------
     photos : of ``chosen_views``. keys : (52, V, 3) of this face. resolution : of the permanent
-        map, texels. progress : receives stage "detail". device : see ``on_device``. typical : factor on
+        map, texels. progress : receives stage "detail". typical : factor on
         ``typical_lines``, which the moving skin gets where they are deeper than the photos' lines.
     """
     progress(STAGE, 0.0)
     config = model.network.config
     window, coarse = detail_window(template, config.size), detail_window(template, config.coarse)
     chosen = [photo for photo in photos if photo[0].quality.sharpness >= LEAST_SHARPNESS]
-    projected = each(lambda *photo: photo_in_window(window, photo, device), *zip(*chosen, strict=True))
+    projected = each(lambda *photo: photo_in_window(window, photo), *zip(*chosen, strict=True))
     sharp = [
         (photo, fit)
         for photo, (_, fit, _) in sorted(zip(projected, chosen, strict=True), key=lambda two: -two[0].pixels_per_metre)
@@ -221,10 +220,10 @@ def typical_lines(size: int) -> np.ndarray:
     return np.stack([cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA) for tile in tiles])
 
 
-def photo_in_window(window: DetailWindow, photo: ChosenPhoto, device: str = "cpu") -> PhotoInWindow:
+def photo_in_window(window: DetailWindow, photo: ChosenPhoto) -> PhotoInWindow:
     """One photo at the window's texels, weighted by the visibility of bare skin."""
     face, fit, view = photo
-    unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices), device)
+    unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices))
     weight = unwrap.weight * ~np.isin(unwrap.labels, _HAIRY)
     normals, across = frames_in_window(window, window.frames(view.vertices))
     return PhotoInWindow(

@@ -21,7 +21,7 @@ from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
 from backend.rig.bust import BUST_NAME, BustModel, BustShape, bust_shape, load_bust
 from backend.rig.eye_surfaces import EyeShapes, EyeSurface, eye_shapes
-from backend.rig.mouth import TOOTH_ROWS, mouth_shapes, sculpted_teeth
+from backend.rig.mouth import TEETH, mouth_shapes, sculpted_teeth
 from backend.texture.eyes import eye_uv
 from backend.texture.parts import with_bust
 from protocol.names import ARKIT_NAMES
@@ -33,20 +33,17 @@ STILL_METRES = 1e-5
 def face_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[FacePart, ...]:
     """Cut neutral vertices (V, 3) and keys (52, V, 3) into parts, each with its own vertex numbering."""
     plain = (_part(template, name, neutral, keys) for name in PART_NAMES)
-    return tuple(_with_crowns(part, template, neutral, keys) if part.name in TOOTH_ROWS else part for part in plain)
+    return tuple(_with_crowns(part, template, neutral, keys) if part.name in TEETH else part for part in plain)
 
 
 def _with_crowns(strip: FacePart, template: Template, neutral: np.ndarray, keys: np.ndarray) -> FacePart:
     """The part of a row of teeth with crowns in place of hm08's strip, of which its vertices keep their numbers."""
-    teeth = sculpted_teeth(template, strip.name, neutral, keys)
-    maps = []
-    for uv, uv_quads in ((strip.uv, strip.uv_quads), (strip.uv_makehuman, strip.uv_makehuman_quads)):
-        by_vertex = np.zeros((len(strip.vertices), 2))
-        by_vertex[strip.quads] = uv[uv_quads]
-        maps.append((teeth.weights @ by_vertex).astype(np.float32))
-    hm08 = np.where(teeth.strip >= 0, strip.hm08_vertex[teeth.strip], -1).astype(np.int32)
-    quads = teeth.quads.astype(np.int32)
-    return FacePart(strip.name, teeth.vertices, quads, maps[0], quads, maps[1], quads, hm08, _moving(teeth.keys))
+    vertices, moves = sculpted_teeth(template, strip.name, neutral, keys)
+    mouth, row = template.sculpture, TEETH.index(strip.name)
+    numbers = mouth.crown_strip[row]
+    hm08 = np.where(numbers >= 0, strip.hm08_vertex[numbers], -1).astype(np.int32)
+    quads, uv, makehuman = mouth.crown_quads[row].astype(np.int32), mouth.crown_uv[row], mouth.crown_uv_makehuman[row]
+    return FacePart(strip.name, vertices, quads, uv, quads, makehuman, quads, hm08, _moving(moves))
 
 
 def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) -> FacePart:

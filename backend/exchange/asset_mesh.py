@@ -1,5 +1,5 @@
 """A ``FaceAsset`` as one triangle mesh that can be posed and rendered: parts after a Catmull-Clark step, one index for
-all attributes, plain materials.
+all attributes, plain materials, and the lashes' opacity.
 """
 
 from dataclasses import dataclass, replace
@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import scipy.sparse as sp
+from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend.detail.skin_detail import SkinDetail, relief_shading
 from backend.exchange.face_asset import GLASSES_NAMES, FaceAsset, FacePart
-from backend.exchange.lashes import lash_alpha
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark, linear_split
 from backend.geometry.template import load_template, triangulate
@@ -22,9 +22,14 @@ from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import Rendering, render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.measure import face_loops
+from backend.system.assets import ASSETS
 from backend.system.numba_cache import njit
 from backend.texture.parts import light_below_chin
 from protocol.names import ARKIT_NAMES
+
+LASHES_PATH = ASSETS / "lashes.png"
+"""Tapering hairs: the upper half for upper lashes, roots at the lower edge of each half,
+the eye's inner corner at the left."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,24 @@ def subdivided(part: FacePart) -> SubdividedPart:
     matrix, quads = catmull_clark(part.quads, count)
     uv_matrix, uv_quads = linear_split(part.uv_quads, len(part.uv))
     return SubdividedPart(matrix, quads, (uv_matrix @ part.uv).astype(np.float32), uv_quads)
+
+
+def lash_alpha(asset: FaceAsset) -> np.ndarray:
+    """(V,) float32 alpha in [0, 1] of the vertices of part ``lashes``, 1 where they are not the template's."""
+    alpha, count = load_template().sculpture.lash_alpha, len(asset.part("lashes").vertices)
+    return alpha if len(alpha) == count else np.ones(count, np.float32)
+
+
+def lash_positions(asset: FaceAsset) -> np.ndarray | None:
+    """(V, 2) float32 UVs of part ``lashes`` in ``lash_picture``, v up; None if they are not the template's."""
+    places = load_template().sculpture.lash_uv
+    return places if len(places) == len(asset.part("lashes").vertices) else None
+
+
+def lash_picture() -> np.ndarray:
+    """(512, 1024, 4) uint8: one sRGB colour, opaque on hairs; row 0 is v = 1."""
+    with Image.open(LASHES_PATH) as picture:
+        return np.asarray(picture)
 
 
 RENDERED_TEXTURE = 1024

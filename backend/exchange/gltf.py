@@ -19,7 +19,6 @@ from backend.exchange import asset_mesh
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture, part_texels_per_metre
-from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
 from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas, card_roots, hair_cards
@@ -206,9 +205,8 @@ def glb_bytes(asset: FaceAsset) -> bytes:
 
     Units are metres, y up, the face looks along +z. One root node holds a node per part. Each mesh has exactly the
     morph targets of ``FacePart.keys`` in ARKit's order, named in ``mesh.extras.targetNames``, with weight 0. TEXCOORD_0
-    is map ``Head``, for the eyeballs map ``Eye``; TEXCOORD_1 is map ``MakeHuman``; v points down, as in glTF. The
-    lashes have white COLOR_0 with their alpha. If they are strips, their material instead has an image of single hairs
-    with its own TEXCOORD_0. Hair cards are a node ``hair`` with their own image, UV map and colours.
+    is map ``Head``, for the eyeballs map ``Eye``, for the lashes that of their picture; TEXCOORD_1 is map
+    ``MakeHuman``; v points down, as in glTF. Hair cards are a node ``hair`` with their own image, UV map and colours.
     """
     writer = _GltfWriter()
     writer.add_texture("albedo", asset.albedo, quality=95)
@@ -217,11 +215,9 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     roughness = roughness_picture(asset)
     if roughness is not None:
         writer.skin_roughness = writer.add_texture("skin_roughness", roughness, quality=None)
-    places, alphas = lash_positions(asset), {}
-    if places is None:
-        alphas["lashes"] = lash_alpha(asset)
-    else:
-        writer.textures[asset_mesh.LASHES] = writer.add_texture("lashes", lash_picture(), quality=None)
+    places = asset_mesh.lash_positions(asset)
+    if places is not None:
+        writer.textures[asset_mesh.LASHES] = writer.add_texture("lashes", asset_mesh.lash_picture(), quality=None)
     if asset.eyes is not None and asset.eyes.picture is not None:
         writer.textures[asset_mesh.EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
     if asset.detail is not None:
@@ -231,7 +227,7 @@ def glb_bytes(asset: FaceAsset) -> bytes:
         material = asset_mesh.part_material(asset, part.name)
         if part.name == "lashes" and places is not None:
             part, material = replace(part, uv=places, uv_quads=part.quads), asset_mesh.SINGLE_LASHES
-        parts.append(writer.add_part(part, material, alphas.get(part.name)))
+        parts.append(writer.add_part(part, material))
     if asset.hair_cards is not None:
         lower = [] if asset.hair_strands is None else [hair_cards(asset.hair_strands, most) for most in CARD_LEVELS[1:]]
         bearded = asset.hair_strands is not None and FACIAL_GUIDES in asset.hair_strands.parameters
@@ -291,8 +287,8 @@ class _GltfWriter:
         ]
         self.skin_extras = {"wrinkles": wrinkle_extras(textures, indices, asset.parts[0])}
 
-    def add_part(self, part: FacePart, material: asset_mesh.PartMaterial, alpha: np.ndarray | None = None) -> int:
-        """Add a mesh and its node, transparent by ``alpha`` (V,) if given; returns the node's index."""
+    def add_part(self, part: FacePart, material: asset_mesh.PartMaterial) -> int:
+        """Add a mesh and its node; returns the node's index."""
         mesh = asset_mesh.split_at_seams(part)
         names = [name for name in ARKIT_NAMES if name in part.keys]
         faces = triangles_from_quads(part.quads)
@@ -308,10 +304,6 @@ class _GltfWriter:
                 part.vertices[mesh.source], neutral_normals[mesh.source], mesh.uv, mesh.triangles
             )
             attributes.TANGENT = self._vertex_accessor(tangents, gl.VEC4)
-        if alpha is not None:
-            colors = np.ones((len(mesh.source), 4), np.float32)
-            colors[:, 3] = alpha[mesh.source]
-            attributes.COLOR_0 = self._vertex_accessor(colors, gl.VEC4)
         targets = [
             self._add_target(
                 mesh, part.keys[name], _unit_normals(part.vertices + part.keys[name], faces) - neutral_normals
@@ -323,7 +315,7 @@ class _GltfWriter:
             indices=self._index_accessor(mesh.triangles),
             material=self._material(
                 material,
-                see_through=alpha is not None or material.opacity < 1.0 or material == asset_mesh.SINGLE_LASHES,
+                see_through=material.opacity < 1.0 or material == asset_mesh.SINGLE_LASHES,
             ),
             targets=targets or None,
         )

@@ -9,10 +9,10 @@ import numpy as np
 
 from backend.detail.find import DetailEstimate
 from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, SkinDetail
+from backend.exchange.asset_mesh import lash_alpha, lash_picture, lash_positions
 from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart, WornGlasses
 from backend.exchange.files import camera_entry, plain_json
-from backend.exchange.lashes import lash_alpha, lash_picture, lash_positions
 from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 from protocol import message

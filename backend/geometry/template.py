@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from backend.system.assets import ASSETS
 from backend.system.files import BrokenTensorFileError, made_once, read_arrays, write_arrays
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
-FORMAT = "2"
+FORMAT = "3"
 REGION_NAMES: tuple[str, ...] = (
     "face", "lips", "lip_upper", "lip_lower", "lids_left", "lids_right", "mouth_interior", "nose", "brows", "cheeks",
     "forehead", "chin", "ears", "scalp", "neck", "eye_sockets",
@@ -74,6 +74,47 @@ class LandmarkEmbedding:
 
 
 @dataclass(frozen=True)
+class Sculpture:
+    """What is finer than ``hm08``, on the mean face: the mouth's inside and the lashes' opacity. Metres.
+
+    The mouth is a tube of seven loops of 38 vertices, from the throat to the fold between lip and gum. The first axis
+    of ``crowns`` and after are the upper and the lower row of teeth.
+
+    Attributes
+    ----------
+    rest : (M, 3) vertices of both rows of teeth and of the tongue, in the template's order.
+    lining_vertices : (7, 38) vertices of the tube; lining : (7, 38, 3) their places.
+    jaw_share : (7, 38) share of the lower teeth's motion in a place's rigid motion; rigid_share : (7, 38) share of this
+        rigid motion in the keys, the rest is the motion of lips and cheeks.
+    corner : (7, 38) the vertex at the mouth's corner in the same loop; corner_share : (7, 38) share of the corner's
+        own place on a face, beyond the mouth's motion.
+    crowns : (2, N, 3) vertices of the teeth and their gum; crown_quads : (2, F, 4); crown_uv, crown_uv_makehuman :
+        (2, N, 2), v up; crown_strip : (2, N) vertex of ``hm08``'s row (68) that a vertex stands for, -1 for none.
+    tooth_places : (2, 68, 2) on ``hm08``'s rows: place along the arch from the midline, and height above the biting
+        edge. tooth_profile : (2, A, 3) at each tenth of a millimetre along the arch: height of the gum's edge, distance
+        to the next tooth, and relative tone.
+    lash_alpha : (L,) opacity of the lashes' vertices in [0, 1]; lash_uv : (L, 2) in the picture of single lashes, v up.
+    """
+
+    rest: np.ndarray
+    lining_vertices: np.ndarray
+    lining: np.ndarray
+    jaw_share: np.ndarray
+    rigid_share: np.ndarray
+    corner: np.ndarray
+    corner_share: np.ndarray
+    crowns: np.ndarray
+    crown_quads: np.ndarray
+    crown_uv: np.ndarray
+    crown_uv_makehuman: np.ndarray
+    crown_strip: np.ndarray
+    tooth_places: np.ndarray
+    tooth_profile: np.ndarray
+    lash_alpha: np.ndarray
+    lash_uv: np.ndarray
+
+
+@dataclass(frozen=True)
 class Template:
     """Constants of all faces. All lengths in metres, head frame (x to the person's left, y up, z out of the face,
     origin as in ``hm08``). All parts share one vertex array and one quad array; head first.
@@ -98,6 +139,7 @@ class Template:
     eye_pivots : (2, 3) centres of eye_left and eye_right; eye_radius : float metres.
     expressions : (52, V, 3) float32 offsets at weight 1, order of ``protocol.names.ARKIT_NAMES``.
     identity_modes : (K, V, 3) float32 offset of one standard deviation each; decorrelated, sorted by variance.
+    sculpture : ``Sculpture`` of the mouth and the lashes.
     """
 
     parts: Mapping[str, PartRange]
@@ -120,6 +162,7 @@ class Template:
     eye_radius: float
     expressions: np.ndarray
     identity_modes: np.ndarray
+    sculpture: Sculpture
 
     @property
     def head(self) -> PartRange:
@@ -219,6 +262,7 @@ def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
         "expression_source": sources.astype(np.int8),
         "identity_half": template.identity_modes[:, half].astype(np.float16),
         "identity_parity": parity.astype(np.int8),
+        **{f"sculpture.{field.name}": getattr(template.sculpture, field.name) for field in fields(Sculpture)},
     }  # fmt: skip
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_arrays(path, arrays, {"format": FORMAT, "sha256": _digest(arrays)})
@@ -280,6 +324,7 @@ def read_template(path: Path) -> Template:
         eye_radius=float(arrays["eye_radius"][0]),
         expressions=expressions,
         identity_modes=modes,
+        sculpture=Sculpture(**{field.name: arrays[f"sculpture.{field.name}"] for field in fields(Sculpture)}),
     )
 
 

@@ -21,7 +21,6 @@ _MOUTH_SEED = (474, 7229)
 _MOUTH_OUTWARD = 468
 _EYE_ROWS = (-3, 9)
 _MOUTH_ROWS = (-8, 7)
-_TUBE_ROWS = (-12, 1)
 
 
 @dataclass(frozen=True)
@@ -166,21 +165,13 @@ def _find(template: Template) -> FaceLoops:
     upper = np.r_[21:28, 0:6]
     lower = np.arange(19, 6, -1)
     eyes = tuple(EyeLoops(rows, -_EYE_ROWS[0], upper, lower, inner=20, outer=6) for rows in (left, right))
-    return FaceLoops(eyes, _mouth(walk, row_of, _MOUTH_ROWS))
+    return FaceLoops(eyes, _mouth(walk, row_of))
 
 
-def mouth_tube(template: Template) -> MouthLoops:
-    """The loops from the end of the mouth's inside (row 0) to the lips' contact.
-
-    Raises ``ValueError`` when the head does not have ``hm08``'s edge loops.
-    """
-    return _mouth(*_walk(template), _TUBE_ROWS)
-
-
-def _mouth(walk: QuadWalk, row_of: Mapping[int, int], rows: tuple[int, int]) -> MouthLoops:
+def _mouth(walk: QuadWalk, row_of: Mapping[int, int]) -> MouthLoops:
     loop = walk.loop(*(row_of[i] for i in _MOUTH_SEED))
-    grid = walk.stack(loop, row_of[_MOUTH_OUTWARD], rows)
-    return MouthLoops(grid, -rows[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
+    grid = walk.stack(loop, row_of[_MOUTH_OUTWARD], _MOUTH_ROWS)
+    return MouthLoops(grid, -_MOUTH_ROWS[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
 
 
 SAMPLES = 41

@@ -1,38 +1,28 @@
-"""numba with a cache of compiled functions that is ours: private, checked, and thrown away where it is damaged.
+"""numba with a cache of compiled functions in a private folder, from which damaged files are removed at the start.
 
-numba keeps compiled functions as pickles beside the sources, believes what it finds there, and ends the run where a
-file is damaged. Here they lie in a folder of the user's own by version, each file begins with its SHA-256, and a file
-that does not fit it is as if it were not there. Where no folder can be written, a temporary one serves the process.
-Import ``njit``, ``prange`` and ``numba`` from here, so that this is so before the first function is decorated.
-
-``dense`` compiles a loop for the processor and for a CUDA card: what is computed where depends on where the arrays are.
+numba keeps compiled functions as pickles, believes what it finds there, and ends the run where a file is damaged. Here
+they lie in a folder of the user's own by version and installation, and a list beside them holds the SHA-256 of each: a
+file that is not on the list, and all of them after a change of the sources, is removed before the first function is
+decorated, and numba compiles it again. Where no folder can be written, a temporary one serves the process. Import
+``njit``, ``prange`` and ``numba`` from here.
 """
 
 import atexit
 import os
-import pickle
-import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, wraps
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import Any
 
 import numba as numba
-import numpy as np
-from numba import njit as njit
-from numba import prange as prange
-from numba.core import caching, dispatcher
-from numba.core.dispatcher import Dispatcher
 
 from backend import __version__
 
-_DIGEST_BYTES = 32
+njit, prange = numba.njit, numba.prange
+
+SOURCES = Path(__file__).resolve().parents[1]
+LIST = "list.sha256"
 _VARIABLE = "NUMBA_CACHE_DIR"
 
 
@@ -46,8 +36,9 @@ def cache_folder() -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if not os.path.isabs(base) or (os.name == "posix" and not os.environ.get("HOME", "/").startswith("/")):
         return None
-    python = f"py{sys.version_info[0]}{sys.version_info[1]}"
-    return Path(base) / "likeness" / f"compiled-{__version__}-{numba.__version__}-{python}"
+    made_by = f"{__version__}-{numba.__version__}-py{sys.version_info[0]}{sys.version_info[1]}"
+    installed = sha256(str(SOURCES).encode()).hexdigest()[:8]
+    return Path(base) / "likeness" / f"compiled-{made_by}-{installed}"
 
 
 def is_private(folder: Path) -> bool:
@@ -63,145 +54,69 @@ def is_private(folder: Path) -> bool:
         return False
 
 
-def _temporary_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="likeness-compiled-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+def sources_digest(folder: Path = SOURCES) -> str:
+    """SHA-256 of the files below ``folder`` that have compiled functions, which call each other across files; numba
+    itself looks only at the file of the function that is called."""
+    files = (path.read_bytes() for path in sorted(folder.rglob("*.py")))
+    return sha256(b"".join(file for file in files if b"numba_cache" in file)).hexdigest()
 
 
-def _sealed(data: bytes) -> bytes:
-    return sha256(data).digest() + data
+def _compiled(folder: Path) -> list[tuple[Path, str]]:
+    """The files of compiled functions, and their names in the list."""
+    return [(path, path.relative_to(folder).as_posix()) for path in folder.rglob("*.nb[ci]")]
 
 
-def _opened(path: str) -> bytes | None:
-    """The content behind its digest; None for a file that is missing or does not fit it."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError:
-        return None
-    return data[_DIGEST_BYTES:] if sha256(data[_DIGEST_BYTES:]).digest() == data[:_DIGEST_BYTES] else None
+def _listed(folder: Path) -> set[str]:
+    """Lines of the list: the sources' digest, and the digest and name of each file."""
+    with suppress(OSError):
+        return set((folder / LIST).read_text(errors="replace").splitlines())
+    return set()
 
 
-class CheckedCacheFile(caching.IndexDataCacheFile):
-    """numba's index and data files, each sealed with a digest."""
-
-    def load(self, key: Any) -> Any:
-        """The entry, or None."""
-        name = self._load_index().get(key)
-        data = None if name is None else _opened(self._data_path(name))
-        return None if data is None else pickle.loads(data)
-
-    def save(self, key: Any, data: Any) -> None:
-        """Save an entry; does nothing where the disk is full or may not be written."""
+def remove_damaged(folder: Path) -> None:
+    """Remove compiled functions that are not as they are listed, or all where the sources have changed."""
+    listed = _listed(folder)
+    known = listed if sources_digest() in listed else set()
+    for path, name in _compiled(folder):
         with suppress(OSError):
-            super().save(key, data)
-
-    def _load_index(self) -> dict:
-        data = _opened(self._index_path)
-        if data is None:
-            return {}
-        version, stamp, overloads = pickle.loads(data)
-        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
-
-    def _save_index(self, overloads: dict) -> None:
-        with self._open_for_write(self._index_path) as file:
-            file.write(_sealed(self._dump((self._version, self._source_stamp, overloads))))
-
-    def _save_data(self, name: str, data: Any) -> None:
-        with self._open_for_write(self._data_path(name)) as file:
-            file.write(_sealed(self._dump(data)))
+            if f"{sha256(path.read_bytes()).hexdigest()} {name}" not in known:
+                path.unlink()
 
 
-class DeepCache(caching.FunctionCache):
-    """numba's cache of a function, which holds for the compiled functions that it calls, however deep: numba's own
-    looks at the function and its file alone."""
-
-    def _index_key(self, sig: Any, codegen: Any) -> tuple:
-        files: dict[str, float] = {}
-        numbers: set[tuple[str, str]] = set()
-        waiting, known = [self._py_func], {self._py_func}
-        while waiting:
-            function = waiting.pop()
-            path, names = function.__code__.co_filename, function.__code__.co_names
-            files[path] = os.path.getmtime(path) if os.path.exists(path) else 0.0
-            values = {name: function.__globals__.get(name) for name in names}
-            modules = [value for value in values.values() if isinstance(value, ModuleType)]
-            numbers |= {(name, repr(value)) for name, value in values.items() if isinstance(value, int | float | tuple)}
-            within = (vars(module).get(name) for module in modules for name in names)
-            called = {value.py_func for value in (*values.values(), *within) if isinstance(value, Dispatcher)}
-            waiting += called - known
-            known |= called
-        return (*super()._index_key(sig, codegen), tuple(sorted(files.items())), tuple(sorted(numbers)))
+def list_compiled() -> None:
+    """Add what this process compiled to the list: after a head, because processes may be ended, and at the end."""
+    if _checked is None:
+        return
+    with suppress(OSError):
+        times = {name: path.stat().st_mtime_ns for path, name in _compiled(_checked)}
+        if times == _at_start:
+            return
+        kept = {line.partition(" ")[2]: line for line in _listed(_checked)}
+        lines = [_sources]
+        for path, name in _compiled(_checked):
+            is_new = times.get(name) != _at_start.get(name)
+            lines.append(f"{sha256(path.read_bytes()).hexdigest()} {name}" if is_new else kept.get(name, ""))
+        unfinished = _checked / f"{LIST}.{os.getpid()}"
+        unfinished.write_text("\n".join(lines))
+        unfinished.replace(_checked / LIST)
 
 
-def _set_up() -> None:
-    caching.IndexDataCacheFile = CheckedCacheFile
-    dispatcher.FunctionCache = DeepCache
-    if not os.environ.get(_VARIABLE):
-        folder = cache_folder()
-        usable = folder is not None and is_private(folder)
-        numba.config.CACHE_DIR = str(folder if usable else _temporary_folder())
+def _set_up() -> Path | None:
+    """The folder of compiled functions that is checked; None where another one is used."""
+    if os.environ.get(_VARIABLE):
+        return None
+    folder = cache_folder()
+    if folder is None or not is_private(folder):
+        temporary = tempfile.TemporaryDirectory(prefix="likeness-compiled-")
+        atexit.register(temporary.cleanup)
+        numba.config.CACHE_DIR = temporary.name
+        return None
+    numba.config.CACHE_DIR = str(folder)
+    remove_damaged(folder)
+    atexit.register(list_compiled)
+    return folder
 
 
-_set_up()
-
-
-_BLOCKS, _THREADS = 1056, 128
-"""Of a kernel: eight blocks on each of the 132 multiprocessors of an H100; smaller cards run them one after another."""
-
-
-def dense(loop: Callable[..., None]) -> Callable[..., None]:
-    """Compile a function that is one loop ``for i in prange(n)`` over independent elements, and writes its results into
-    its arguments: as a parallel loop on the processor, and where an argument is an array of ``on_device`` as a CUDA
-    kernel, in which each thread takes every N-th element. The lines are the same for both.
-    """
-    compiled = njit(cache=True, parallel=True, nogil=True)(loop)
-
-    @wraps(loop)
-    def run(*arguments: Any) -> None:
-        if any(hasattr(one, "copy_to_host") for one in arguments):
-            _kernel(loop)[_BLOCKS, _THREADS](*arguments)
-        else:
-            compiled(*arguments)
-
-    return run
-
-
-def _elements(count):
-    return range(cuda.grid(1), count, cuda.gridsize(1))  # noqa: F821
-
-
-@cache
-def _kernel(loop: Callable[..., None]) -> Any:
-    from numba import cuda  # only where there is a card
-
-    names = {**loop.__globals__, "cuda": cuda}
-    names["prange"] = cuda.jit(device=True)(FunctionType(_elements.__code__, names))
-    return cuda.jit(FunctionType(loop.__code__, names, loop.__name__))
-
-
-@cache
-def has_card() -> bool:
-    """Whether ``dense`` loops can run on a CUDA card: numba-cuda is installed, which is optional, and finds one."""
-    if find_spec("numba_cuda") is None and not numba.config.ENABLE_CUDASIM:
-        return False
-    from numba import cuda
-
-    return bool(cuda.is_available())
-
-
-def on_device(device: str, *arrays: np.ndarray) -> list[Any]:
-    """The arrays where ``device``, "cpu" or a name of torch's for a CUDA card, computes: copies on the card, or the
-    arrays themselves, contiguous."""
-    arrays = [np.ascontiguousarray(one) for one in arrays]
-    if device == "cpu" or not has_card():
-        return arrays
-    from numba import cuda
-
-    return [cuda.to_device(one) for one in arrays]
-
-
-def on_host(*arrays: Any) -> list[np.ndarray]:
-    """Arrays of ``on_device`` as numpy's; those of the processor are not copied."""
-    return [one.copy_to_host() if hasattr(one, "copy_to_host") else one for one in arrays]
+_checked = _set_up()
+_sources = sources_digest()
+_at_start = {} if _checked is None else {name: path.stat().st_mtime_ns for path, name in _compiled(_checked)}

@@ -91,18 +91,17 @@ class UnwrappedPhotos:
     Attributes
     ----------
     opening : (V,) of ``openness``, lifted. density : texels per metre. photos : taken out by ``build_albedo``, so that
-        their 200 MB are free as soon as it needs them no more. device : where texels are computed (``on_device``).
+        their 200 MB are free as soon as it needs them no more.
     """
 
     space: TextureSpace
     opening: np.ndarray
     density: float
     photos: list[TexturePhoto]
-    device: str
 
 
 def unwrap_photos(
-    template: Template, fitted: FittedFace, chosen: Sequence[ChosenPhoto], resolution: int, device: str = "cpu"
+    template: Template, fitted: FittedFace, chosen: Sequence[ChosenPhoto], resolution: int
 ) -> UnwrappedPhotos:
     """Project the photos of ``chosen_views`` onto the surface: what a texture needs that does not depend on the hair.
 
@@ -116,8 +115,8 @@ def unwrap_photos(
     cage = fitted.neutral[: surface.count].astype(np.float64)
     opening = surface.lifted(openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles)))
     density = texels_per_metre(surface, surface.lifted(cage), size)
-    photos = prepare_photos(surface, space, fitted, chosen, opening, density, device)
-    return UnwrappedPhotos(space, opening, density, photos, device)
+    photos = prepare_photos(surface, space, fitted, chosen, opening, density)
+    return UnwrappedPhotos(space, opening, density, photos)
 
 
 def build_albedo(
@@ -185,7 +184,7 @@ def build_albedo(
         release_freed_memory()  # 0.3 GB between what is alive, too small for the arrays to come
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
-    fine = fine_band(space.skin, views, detail, delit, full_density, unwrapped.device)
+    fine = fine_band(space.skin, views, detail, delit, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(surface, working_space.skin, space.skin, detail, fine, delit.log_base, positions, density)
     if paints_brows:

@@ -28,7 +28,7 @@ from backend.geometry.vectors import smoothstep
 from backend.photos.collection import FaceClass
 from backend.rendering.color import LINEAR_OF_BYTES
 from backend.rendering.interpolate import bilinear, sampled_bytes
-from backend.system.numba_cache import dense, on_device, on_host, prange
+from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture.delighting import DELIGHTING, Delit, photo_detail, texel_detail
 from backend.texture.skin_prior import pull_share
@@ -108,7 +108,7 @@ _WEIGHT = 1e-3
 """Summed weight of photos below which a texel has no gradient."""
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _add_gradients(detail, weight, across, down, sums):
     """Add one photo's weighted differences to the next texel (S, S, C), and the weights (S, S, 2)."""
     size = detail.shape[0]
@@ -522,13 +522,11 @@ def fine_band(
     detail: SolvedDetail,
     delit: Delit,
     density: float,
-    device: str = "cpu",
 ) -> np.ndarray:
     """(P, 3) log detail finer than the solved one, each place from its best photo; density : texels per metre at the
-    atlas's size. ``device`` : see ``on_device``."""
-    place = on_device(device, atlas.texel, atlas.triangles, atlas.triangle, atlas.barycentrics)
-    results = np.full(len(atlas.texel), 1e-3, np.float32), np.zeros((len(atlas.texel), 3), np.float32)
-    total, summed = on_device(device, *results)
+    atlas's size."""
+    place = [np.ascontiguousarray(part) for part in (atlas.texel, atlas.triangles, atlas.triangle, atlas.barycentrics)]
+    total, summed = np.full(len(atlas.texel), 1e-3, np.float32), np.zeros((len(atlas.texel), 3), np.float32)
     ratio = np.float32(len(detail.cover) / atlas.resolution)
     per_photo = zip(photos, detail.weights, detail.per_photo, delit.log_fields, strict=True)
     for photo, weight, middle, field in per_photo:
@@ -537,15 +535,14 @@ def fine_band(
         values = np.concatenate(fields, 1).astype(np.float32)  # (V, 9)
         picture, taps, scale = picture_for(photo.face, photo.view.pixels_per_metre, density)
         maps = (one.astype(np.float32, copy=False) for one in (weight[..., None], middle))
-        images = on_device(device, values, *maps, picture, taps)
-        light, monochrome = on_device(device, LINEAR_OF_BYTES), photo.samples.monochrome
-        _add_finest(*place, *images, *light, atlas.resolution, ratio, scale, monochrome, total, summed)
-    total, summed = on_host(total, summed)
+        images = map(np.ascontiguousarray, (values, *maps, picture, taps, LINEAR_OF_BYTES))
+        monochrome = photo.samples.monochrome
+        _add_finest(*place, *images, atlas.resolution, ratio, scale, monochrome, total, summed)
     summed /= total[:, None]
     return summed
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _add_finest(
     texel, triangles, triangle, barycentrics, values, weight, middle, picture, taps, light,
     resolution, ratio, scale, monochrome, total, summed,

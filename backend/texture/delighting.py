@@ -49,7 +49,7 @@ from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
-from backend.system.numba_cache import dense, njit, prange
+from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture.skin_prior import SKIN_PRIOR, modes_posterior, skin_posterior, skin_prior
 from backend.texture.surface import HeadSurface, SurfaceAtlas, relative_weight
@@ -242,7 +242,7 @@ def photo_detail(
 
 @njit(cache=True)
 def texel_detail(linear, log_field, log_base, colour_range, monochrome):
-    """``photo_detail`` of one texel, in ``dense`` loops: colours as tuples of three."""
+    """``photo_detail`` of one texel, in compiled loops: colours as tuples of three."""
     red = math.log(max(linear[0], DARKEST)) - log_field[0] - log_base[0]
     green = math.log(max(linear[1], DARKEST)) - log_field[1] - log_base[1]
     blue = math.log(max(linear[2], DARKEST)) - log_field[2] - log_base[2]
@@ -255,7 +255,7 @@ def texel_detail(linear, log_field, log_base, colour_range, monochrome):
     return level + o0 * shrink, level + o1 * shrink, level + o2 * shrink
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _details(linear, log_field, log_base, colour_range, monochrome, out):
     for i in prange(len(linear)):
         out[i, 0], out[i, 1], out[i, 2] = texel_detail(

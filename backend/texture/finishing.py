@@ -22,7 +22,7 @@ from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import srgb_bytes
 from backend.rig.measure import eye_sphere, part_slice
-from backend.rig.mouth import tooth_places
+from backend.rig.mouth import TEETH
 from backend.system.parallel import each
 from backend.texture import parts as mouth
 from backend.texture.blending import SolvedDetail
@@ -197,9 +197,9 @@ def paint_parts(
             lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
             colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
         elif name.startswith("teeth"):
-            places = np.zeros((len(fitted.neutral), 2))
-            places[part_slice(template.parts[name])] = tooth_places(template, name)
-            colour = mouth.paint_teeth(points, atlas.sample(places), name)
+            places, row = np.zeros((len(fitted.neutral), 2)), TEETH.index(name)
+            places[part_slice(template.parts[name])] = template.sculpture.tooth_places[row]
+            colour = mouth.paint_teeth(points, atlas.sample(places), template.sculpture.tooth_profile[row])
         elif name == "tongue":
             colour = mouth.paint_tongue(points)
         else:

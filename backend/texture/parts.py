@@ -31,7 +31,6 @@ from backend.photos.regions import BROW_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.uv_space import dilate
 from backend.rig.bust import BustModel, load_bust
-from backend.rig.mouth import TOOTH_ROWS, gum_line
 from backend.texture.delighting import blocked_light
 from backend.texture.skin_prior import SKIN_PRIOR, pull_share, skin_prior
 from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases, head_surface
@@ -321,7 +320,6 @@ _TEETH_SHADE, _TONGUE_SHADE = 0.80, 0.35
 teeth are white slits in viewports without shadows; a tongue with 0.75 is black in renders that do cast shadows."""
 _TONGUE_BACK = 0.6  # share of its light removed where its root falls into the throat
 _TONGUE_LIT = 0.9  # share of light: the tongue's tip lies behind the teeth
-_TONES = np.array([1.0, 0.98, 0.93, 0.96, 0.95, 0.92, 0.90])  # canines and back teeth are darker than incisors
 _GAP = 0.00018  # metres: half the width of the shade between two crowns, whose sides shade themselves
 
 
@@ -332,19 +330,18 @@ def _light_in_mouth(points: np.ndarray, shade: float) -> np.ndarray:
     return 1.0 - shade * smoothstep(0.004, 0.030, depth)[:, None]
 
 
-def paint_teeth(points: np.ndarray, places: np.ndarray, part: str) -> np.ndarray:
+def paint_teeth(points: np.ndarray, places: np.ndarray, profile: np.ndarray) -> np.ndarray:
     """Linear albedo (P, 3) of a row of teeth at neutral positions (P, 3) metres: separate teeth, with gum between
     them.
 
-    places : (P, 2) of ``rig.mouth.tooth_places``, for the row ``part``.
+    places : (P, 2) of ``Sculpture.tooth_places``. profile : (A, 3) of ``Sculpture.tooth_profile``.
     """
     arc, height = places.T
-    tooth, across, crown = gum_line(TOOTH_ROWS[part], arc)
+    crown, aside, tone = (np.interp(1e4 * arc, np.arange(len(profile)), column) for column in profile.T)
     gum = smoothstep(crown - 0.0002, crown + 0.0004, height)[:, None]
     root = height / np.maximum(crown, 1e-6)  # 0 at the biting edge, 1 at the gum
-    aside = 0.5 * TOOTH_ROWS[part].widths[tooth] * (1.0 - np.abs(across))
     gap = np.exp(-((aside / (_GAP + 0.0003 * smoothstep(0.5, 1.0, root))) ** 2))[:, None]
-    enamel = ENAMEL * _TONES[tooth][:, None]
+    enamel = ENAMEL * tone[:, None]
     enamel = enamel * (1.0 - 0.12 * smoothstep(0.3, 1.0, root)[:, None] * np.array([0.5, 1.0, 1.7]))
     glassy = np.exp(-height / 0.0011)[:, None]  # enamel at the biting edge has no dentine behind it
     enamel = enamel * (1.0 - glassy * np.array([0.20, 0.15, 0.10]))

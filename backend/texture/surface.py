@@ -22,7 +22,7 @@ from backend.geometry.template import Template, triangulate
 from backend.geometry.vectors import disc, smoothstep
 from backend.rendering.uv_space import gutter_source, texel_barycentrics, texel_faces
 from backend.rig.measure import face_loops
-from backend.system.numba_cache import dense, njit, prange
+from backend.system.numba_cache import njit, prange
 from protocol.names import ARKIT_INDEX
 
 _PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
@@ -156,7 +156,7 @@ def _gather_up(
 
 @njit(cache=True)
 def value_at(values: np.ndarray, corners: np.ndarray, shares: np.ndarray, channel: int) -> np.float32:
-    """One channel of vertex values (V, C) at a point of a triangle, its corners and barycentrics (3,); in ``dense``
+    """One channel of vertex values (V, C) at a point of a triangle, its corners and barycentrics (3,); in compiled
     loops."""
     first, second = shares[0] * values[corners[0], channel], shares[1] * values[corners[1], channel]
     return first + second + shares[2] * values[corners[2], channel]
@@ -172,7 +172,7 @@ def values_at(values: np.ndarray, corners: np.ndarray, shares: np.ndarray, first
     )
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _interpolate(
     attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, weights: np.ndarray, out: np.ndarray
 ) -> None:
@@ -382,7 +382,7 @@ def masked_lowpass(values: np.ndarray, weights: np.ndarray, sigma: float) -> tup
     return mean, support
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _weigh(values, weights, stacked):
     for i in prange(values.shape[0]):
         for j in range(values.shape[1]):
@@ -391,7 +391,7 @@ def _weigh(values, weights, stacked):
             stacked[i, j, values.shape[2]] = weights[i, j]
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _normalise(stacked, mean, support):
     for i in prange(mean.shape[0]):
         for j in range(mean.shape[1]):

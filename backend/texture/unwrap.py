@@ -36,7 +36,7 @@ from backend.rendering.color import LINEAR_OF_BYTES, LUMINANCE
 from backend.rendering.interpolate import bilinear, byte_taps, sampled_bytes
 from backend.rendering.rasterize import depth_map, facing_cosine, point_visibility
 from backend.rendering.render import render_linear
-from backend.system.numba_cache import dense, njit, on_device, on_host, prange
+from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, head_surface, relative_weight, value_at
 
@@ -233,7 +233,7 @@ def _label_at(masks, values, step, x, y):
     return result
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _labels_at(masks, values, step, positions, out):
     for i in prange(len(positions)):
         out[i] = _label_at(masks, values, step, positions[i, 0], positions[i, 1])
@@ -286,11 +286,8 @@ _KINDS[list(_FACE_CLASSES)] = _BARE_FACE
 _KINDS[FaceClass.BROWS] |= _BROWS
 
 
-def unwrap_photo(
-    face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float, device: str = "cpu"
-) -> PhotoUnwrap:
-    """Sample one photo at the atlas's texels and weight it; the atlas must cover only ``view``'s vertices. ``device`` :
-    see ``on_device``."""
+def unwrap_photo(face: PhotoFace, view: SurfaceView, atlas: SurfaceAtlas, texels_per_metre: float) -> PhotoUnwrap:
+    """Sample one photo at the atlas's texels and weight it; the atlas must cover only ``view``'s vertices."""
     count, pixel = len(atlas.texel), 1.0 / view.pixels_per_metre
     values = np.concatenate([view.pixels, view.visible[:, None], view.cosine[:, None]], 1)
     picture, taps, scale = picture_for(face, view.pixels_per_metre, texels_per_metre)
@@ -311,12 +308,12 @@ def unwrap_photo(
         *(view.outline_distance[..., None], away, beside_brows, inner, masks, classes, _KINDS, _edges(face)),
     )
     scales = scale, np.float32(view.outline_scale), step, max(0.0008, 0.8 * pixel)
-    results = on_device(device, *results, *shares)
-    _unwrap(*on_device(device, *arrays), *scales, *results)
-    return PhotoUnwrap(*on_host(*results))
+    results = *results, *shares
+    _unwrap(*map(np.ascontiguousarray, arrays), *scales, *results)
+    return PhotoUnwrap(*results)
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _unwrap(
     triangles, triangle, barycentrics, values, picture, taps, light, outline, away, beside_brows, inner, masks,
     classes, kinds, edges, scale, outline_scale, step, pixel,
@@ -645,19 +642,18 @@ def prepare_photos(
     chosen: Sequence[ChosenPhoto],
     opening: np.ndarray,
     density: float,
-    device: str = "cpu",
 ) -> list[TexturePhoto]:
     """Project each chosen photo onto the surface, most trusted first.
 
     Parameters
     ----------
     space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
-    chosen : of ``chosen_views``. device : see ``on_device``.
+    chosen : of ``chosen_views``.
     """
     neutral = fitted.neutral[: surface.count].astype(np.float64)
     regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
     return each(
-        lambda *photo: prepare_photo(surface, space, photo, neutral, regions, density, device),
+        lambda *photo: prepare_photo(surface, space, photo, neutral, regions, density),
         *zip(*chosen, strict=True),
     )
 
@@ -669,7 +665,6 @@ def prepare_photo(
     neutral: np.ndarray,
     regions: TexelRegions,
     density: float,
-    device: str,
 ) -> TexturePhoto:
     """Project one photo onto the surface, screen it, and sample its skin.
 
@@ -677,11 +672,10 @@ def prepare_photo(
     ----------
     space : atlases at the working size. neutral : (C, 3) cage at rest.
     regions : masks at the texels of the atlas of working size. density : texels per metre at the working size.
-    device : see ``on_device``.
     """
     face, fit, view = photo
     cage = fit.vertices[: surface.count].astype(np.float64)
-    unwrap = unwrap_photo(face, view, space.skin, density, device)
+    unwrap = unwrap_photo(face, view, space.skin, density)
     bare = bare_skin(unwrap, regions.plain)
     spread = colour_spread(*surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare))
     coloured_light = spread > UNWRAPPING.coloured_light

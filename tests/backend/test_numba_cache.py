@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.system.numba_cache import is_private
+from backend.system.numba_cache import is_private, remove_damaged, sources_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = """
@@ -80,3 +80,26 @@ def test_the_pipeline_loads_without_numba_s_compiler() -> None:
     code = "import sys, backend.pipeline, backend.service.job_runner; print('numba.cpython.unicode' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+def test_what_was_compiled_stays_and_all_of_it_goes_where_a_source_of_loops_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    run(tmp_path, XDG_CACHE_HOME=str(cache))
+    files = sorted(cache.rglob("*.nb[ci]"))
+    remove_damaged(files[0].parents[1])
+    assert sorted(cache.rglob("*.nb[ci]")) == files
+    monkeypatch.setattr("backend.system.numba_cache.sources_digest", lambda: "another")
+    remove_damaged(files[0].parents[1])
+    assert not sorted(cache.rglob("*.nb[ci]"))
+
+
+def test_only_sources_with_loops_count(tmp_path: Path) -> None:
+    loops, other = tmp_path / "loops.py", tmp_path / "other.py"
+    loops.write_text("from backend.system.numba_cache import njit\n")
+    before = sources_digest(tmp_path)
+    other.write_text("CHANGED = 1\n")
+    assert sources_digest(tmp_path) == before
+    loops.write_text("from backend.system.numba_cache import njit, prange\n")
+    assert sources_digest(tmp_path) != before

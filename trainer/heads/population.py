@@ -9,12 +9,10 @@ identity-population``); otherwise a face of the second population would count as
 import argparse
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
@@ -266,11 +264,10 @@ class Carrier:
         springs = sp.diags(pocket) @ (sp.diags(laplacian.diagonal()) - laplacian) @ sp.diags(pocket)
         system = system + POCKET_STIFFNESS**2 * (sp.diags(np.asarray(springs.sum(1)).ravel()) - springs)
         right = matrix.T @ (self.confidence[:, None] * wanted.transpose(1, 0, 2).reshape(len(matrix.indptr) - 1, -1))
-        solution = splu((system + 1e-13 * sp.identity(len(self.cage))).tocsc()).solve(right)
+        solution = sp.linalg.splu((system + 1e-13 * sp.identity(len(self.cage))).tocsc()).solve(right)
         return solution.reshape(len(self.cage), len(offsets), 3).transpose(1, 0, 2)
 
 
-@lru_cache(maxsize=1)
 def ict_landmarks() -> np.ndarray:
     """(68,) ICT-FaceKit's vertices at the iBUG landmarks."""
     indices = json.loads((scan_folder() / "ict_facekit_vertex_indices.json").read_text())

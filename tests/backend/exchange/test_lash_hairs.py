@@ -5,18 +5,18 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pygltflib
 import pytest
 from hand_made import make_asset
 from PIL import Image
-from test_lash_alpha import COLUMNS, ROWS, asset_with_strip
 
 from backend.exchange.assemble import assemble, with_pictures
+from backend.exchange.asset_mesh import lash_alpha, lash_picture, lash_positions
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import glb_bytes
-from backend.exchange.lashes import HEIGHT, WIDTH, lash_picture, lash_positions
 from backend.exchange.wire import encode_face
 from backend.geometry.template import load_template
 from blender_addon.errors import AddonError
@@ -33,8 +33,8 @@ def face() -> FaceAsset:
 
 def test_hairs_are_single_and_thin_out_towards_their_tips() -> None:
     opacity = lash_picture()[::-1, :, 3].astype(float) / 255  # from below
-    assert opacity.shape == (HEIGHT, WIDTH)
-    for half, hairs, thin in ((opacity[: HEIGHT // 2], 62, 90), (opacity[HEIGHT // 2 :], 120, 150)):
+    assert opacity.shape == (512, 1024)
+    for half, hairs, thin in ((opacity[:256], 62, 90), (opacity[256:], 120, 150)):
         root, middle = half[12] > 0.5, half[thin] > 0.5
         assert 0.5 * hairs < np.diff(root.astype(int)).clip(0).sum() <= hairs  # some stand before others
         assert 0.1 < root.mean() < 0.5 and 0 < middle.mean() < 0.7 * root.mean()
@@ -42,22 +42,14 @@ def test_hairs_are_single_and_thin_out_towards_their_tips() -> None:
     assert len(np.unique(lash_picture()[..., :3].reshape(-1, 3), axis=0)) == 1  # no other colour at a hair's rim
 
 
-def test_the_same_picture_each_time() -> None:
-    assert np.array_equal(lash_picture(), lash_picture.__wrapped__())
-
-
-@pytest.mark.parametrize("flipped", [False, True])
-@pytest.mark.parametrize("height", [0.4, -0.4])
-def test_roots_lie_at_the_lid_and_the_nose_is_at_the_left(height: float, flipped: bool) -> None:
-    asset, row = asset_with_strip(height, flipped)
-    places, x = lash_positions(asset), asset.part("lashes").vertices[:, 0]
-    lower_edge = 0.5 if height > 0 else 0.0
-    up = [places[row == number, 1] for number in range(ROWS)]
-    assert (np.diff([values.mean() for values in up]) > 0.05).all()
-    assert lower_edge < up[0].min() < lower_edge + 0.03 and lower_edge + 0.47 < up[-1].max() < lower_edge + 0.5
-    order = np.argsort(np.abs(x[row == 0]))
-    across = places[row == 0, 0][order]
-    assert across[0] == 0.0 and across[-1] == 1.0 and (np.diff(across) > 0).all() and len(across) == COLUMNS
+def test_alpha_falls_from_the_lids_to_the_tips_and_lower_lashes_are_thinner(face: FaceAsset) -> None:
+    alpha, up = lash_alpha(face), lash_positions(face)[:, 1]
+    for edge, strongest in ((0.0, 0.45), (0.5, 1.0)):
+        strip = (up >= edge) & (up < edge + 0.5)
+        rows = np.linspace(edge, edge + 0.5, 5)
+        means = [alpha[strip & (up >= low) & (up <= high)].mean() for low, high in pairwise(rows)]
+        assert alpha[strip].max() == np.float32(strongest) and alpha[strip].min() == 0.0
+        assert (np.diff(means) < 0).all()
 
 
 def test_all_lashes_of_a_face_have_their_place_and_both_eyes_are_alike(face: FaceAsset) -> None:
@@ -97,5 +89,6 @@ def test_the_gltf_has_single_hairs(face: FaceAsset) -> None:
     np.testing.assert_allclose(np.unique(uv, axis=0), np.unique(expected.astype(np.float32), axis=0), atol=1e-6)
 
 
-def test_what_is_no_strip_has_none() -> None:
+def test_lashes_that_are_not_the_templates_are_opaque_strips() -> None:
+    assert (lash_alpha(make_asset()) == 1).all()
     assert lash_positions(make_asset()) is None and encode_face(make_asset()).header["lashes"] is None

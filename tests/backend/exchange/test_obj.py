@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hand_made import waves
+from lash_strip import asset_with_strip
 from PIL import Image
-from test_lash_alpha import asset_with_strip
 
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
 from backend.exchange.folder import write_obj

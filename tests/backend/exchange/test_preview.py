@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hand_made import front_camera, globe, make_asset
+from lash_strip import asset_with_strip
 from plain_photo import plain_photo
-from test_lash_alpha import asset_with_strip
 
 from backend.exchange.asset_mesh import (
     asset_mesh,
@@ -164,8 +164,9 @@ def test_a_window_of_a_camera_sees_its_part_of_the_picture(hand_made_asset: Face
     assert difference.max() <= 2  # sampled at another mip level at most
 
 
-def test_lashes_darken_what_is_behind_them_by_their_alpha() -> None:
-    asset, _ = asset_with_strip(0.4, False)
+def test_lashes_darken_what_is_behind_them_by_their_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
+    asset, row = asset_with_strip(0.4, False)
+    monkeypatch.setattr("backend.exchange.asset_mesh.lash_alpha", lambda _: (1.0 - row / row.max()).astype(np.float32))
     asset = replace(asset, albedo=np.full((8, 8, 3), 230, np.uint8), hair_strands=None)  # opaque lashes hide hair
     mesh = asset_mesh(asset)
     camera = portrait_camera(asset.part("lashes").vertices, 0.0, (120, 80))

@@ -16,7 +16,7 @@ from backend.rendering.interpolate import (
     sample_texture,
     sampled_bytes,
 )
-from backend.system.numba_cache import dense, prange
+from backend.system.numba_cache import njit, prange
 
 ROWS, COLUMNS = np.mgrid[:40, :60] + 0.5
 RAMP = (10.0 * ROWS + COLUMNS).astype(np.float32)
@@ -59,14 +59,14 @@ def test_labels_are_not_mixed() -> None:
     assert sampled.dtype == np.uint8 and set(sampled) == {0, 9}
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _floats_at(image, points, out):
     for i in prange(len(points)):
         for k in range(image.shape[2]):
             out[i, k] = bilinear(image, points[i, 0], points[i, 1], k)
 
 
-@dense
+@njit(cache=True, parallel=True, nogil=True)
 def _bytes_at(image, taps, points, out):
     for i in prange(len(points)):
         out[i, 0], out[i, 1], out[i, 2] = sampled_bytes(image, taps, points[i, 0], points[i, 1])

@@ -10,12 +10,14 @@ from backend.exchange.face_asset import FacePart
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template
 from backend.rig.measure import part_slice
-from backend.rig.mouth import TOOTH_ROWS, gum_line, mouth_shapes
+from backend.rig.mouth import TEETH as ROWS
+from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from protocol.names import ARKIT_INDEX
 from protocol.similarity import fit_similarity
 
-ROWS = ("teeth_upper", "teeth_lower")
+WIDTHS = {"teeth_upper": (8.5, 6.5, 7.5, 7.0, 7.0), "teeth_lower": (5.3, 5.8, 6.8, 7.0, 7.2)}
+"""Millimetres, means of adults (Wheeler's Dental Anatomy)."""
 
 
 @pytest.fixture(scope="module", params=[None, 1])
@@ -72,13 +74,12 @@ def test_between_two_crowns_is_a_furrow(shapes: tuple[np.ndarray, np.ndarray], n
     one = part(shapes, name)
     line = one.vertices.reshape(-1, 16, 3)[:, 7]  # one line of the outer side
     middle = len(line) // 2
-    widths = TOOTH_ROWS[name].widths
     steps = 6  # columns of a tooth
     for tooth in range(5):
         sides = line[[middle + steps * tooth, middle + steps * (tooth + 1)]]
         top = line[middle + steps * tooth + steps // 2]
         chord = np.linalg.norm((sides[1] - sides[0])[[0, 2]])
-        assert chord == pytest.approx(widths[tooth], rel=0.35)
+        assert chord == pytest.approx(1e-3 * WIDTHS[name][tooth], rel=0.35)
         out = np.cross(sides[1] - sides[0], [0.0, 1.0, 0.0])
         stands = abs(((top - sides[0]) * out).sum()) / np.linalg.norm(out)
         assert 0.0005 < stands < 0.0035
@@ -112,11 +113,10 @@ def test_lower_teeth_move_rigidly_and_upper_ones_do_not_move(shapes: tuple[np.nd
 
 
 def test_the_gum_climbs_between_the_teeth_and_ends_behind_them() -> None:
-    row = TOOTH_ROWS["teeth_upper"]
-    tooth, across, height = gum_line(row, np.array([0.0, 4.25, -4.25, 8.5, row.widths.sum() * 1e3 + 3.0]) * 1e-3)
-    assert tooth.tolist() == [0, 0, 0, 1, 6]
-    np.testing.assert_allclose(across[[1, 2]], 0.0, atol=1e-9)
-    assert height[1] == row.crowns[0] and height[0] < 0.7 * height[1] and height[4] == 0.0
+    crown, aside, _ = load_template().sculpture.tooth_profile[0].T  # at each tenth of a millimetre
+    assert aside[85] < 1e-4 < aside[42] == aside[:86].max()
+    assert crown[0] < 0.7 * crown[42] and crown[42] == crown[:86].max() == pytest.approx(0.010, rel=0.01)
+    assert crown[-1] == 0.0
 
 
 @pytest.mark.parametrize("name", ROWS)

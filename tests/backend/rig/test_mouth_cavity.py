@@ -7,12 +7,16 @@ import pytest
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import load_template
-from backend.rig.measure import mouth_tube, part_slice
-from backend.rig.mouth import COLUMNS, FAUCES, FOLD, GUM, MOLARS, PREMOLARS, DentalArch, dental_arch, mouth_shapes
+from backend.rig.measure import face_loops, part_slice
+from backend.rig.mouth import TEETH, mouth_shapes
 from backend.rig.personalise import bind_pocket, personalise_keys, pocket_depths
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 FACES = (0, 1)
+THROAT, FAUCES, SOFT_PALATE, MOLARS, PREMOLARS, GUM, FOLD = range(7)  # loops of the mouth's lining
+OUTER, BITE, INNER = 0, 2, 3  # lines of a row of teeth: the ends of its plates in the gum, and its edge
+GRID = load_template().sculpture.lining_vertices.astype(int)
+UPPER, LOWER = face_loops(load_template()).mouth.upper, face_loops(load_template()).mouth.lower
 
 
 def _faces(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -24,13 +28,17 @@ def _faces(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return neutral, keys, *mouth_shapes(template, neutral, keys)
 
 
-def _arches(mesh: np.ndarray, part: str) -> list[DentalArch]:
-    return [dental_arch(load_template(), mesh, part, side) for side in (1, -1)]
+def _arches(mesh: np.ndarray, part: str) -> list[np.ndarray]:
+    """The left and the right half of a row of teeth, (9, 4, 3) each: from the midline backwards, by line."""
+    strip = load_template().sculpture.crown_strip[TEETH.index(part)]
+    points = mesh[part_slice(load_template().parts[part])].astype(np.float64)[strip[strip >= 0].reshape(17, 4)]
+    halves = points[8:], points[8::-1]
+    return sorted(halves, key=lambda half: -half[-1, 0, 0])
 
 
 def _lining(mesh: np.ndarray, columns: np.ndarray, first: int, last: int) -> np.ndarray:
     """Points on the quads between the loops ``first`` and ``last`` of the tube, half a millimetre apart or so."""
-    grid = mesh[mouth_tube(load_template()).rows[first : last + 1][:, columns]].astype(np.float64)
+    grid = mesh[GRID[first : last + 1][:, columns]].astype(np.float64)
     for axis in (0, 1):
         share = np.linspace(0.0, 1.0, 24)[:, None, None]
         low, high = (np.take(grid, range(s, grid.shape[axis] - 1 + s), axis) for s in (0, 1))
@@ -43,13 +51,12 @@ def _lining(mesh: np.ndarray, columns: np.ndarray, first: int, last: int) -> np.
 @pytest.mark.parametrize("jaw", [0.0, 0.4, 0.8])
 def test_gums_reach_the_teeth_inside_and_outside(seed: int, jaw: float) -> None:
     """hm08's plates of teeth hang in the air: 5 mm and more from the mouth's wall."""
-    tube = mouth_tube(load_template())
     apart = []
     for neutral, keys in (_faces(seed)[:2], _faces(seed)[2:]):
         mesh = neutral + jaw * keys[ARKIT_INDEX["jawOpen"]]
-        for part, columns in (("teeth_upper", tube.upper), ("teeth_lower", tube.lower)):
+        for part, columns in (("teeth_upper", UPPER), ("teeth_lower", LOWER)):
             wall = cKDTree(_lining(mesh, columns, MOLARS, FOLD))
-            ends = [line[:7] for arch in _arches(mesh, part) for line in (arch.outer, arch.inner)]  # to the loops' last
+            ends = [arch[:7, [OUTER, INNER]].reshape(-1, 3) for arch in _arches(mesh, part)]  # to the loops' last
             apart.append(wall.query(np.concatenate(ends))[0].max())
     assert min(apart[:2]) > 0.005
     assert max(apart[2:]) < 0.002, apart
@@ -59,8 +66,8 @@ def test_gums_reach_the_teeth_inside_and_outside(seed: int, jaw: float) -> None:
 def test_a_palate_lies_as_high_above_the_teeth_as_palates_do(seed: int) -> None:
     """12 to 22 mm above the biting edges; hm08's roof is 4 cm above them."""
     before, _, neutral, _ = _faces(seed)
-    roof = mouth_tube(load_template()).rows[[PREMOLARS, MOLARS]][:, mouth_tube(load_template()).upper[11]]
-    heights = [mesh[roof, 1] - _arches(mesh, "teeth_upper")[0].bite[4, 1] for mesh in (before, neutral)]
+    roof = GRID[[PREMOLARS, MOLARS]][:, UPPER[11]]
+    heights = [mesh[roof, 1] - _arches(mesh, "teeth_upper")[0][4, BITE, 1] for mesh in (before, neutral)]
     assert (heights[0] > 0.030).all() and (heights[1] > 0.010).all() and (heights[1] < 0.022).all()
 
 
@@ -72,12 +79,11 @@ def test_a_tongue_lies_behind_the_incisors_below_the_palate_with_a_furrow(seed: 
     mesh = (neutral + jaw * keys[ARKIT_INDEX["jawOpen"]]).astype(np.float64)
     tongue = mesh[part_slice(template.parts["tongue"])]
     lower = _arches(mesh, "teeth_lower")[0]
-    assert 0.0 < lower.inner[0, 2] - tongue[:, 2].max() < 0.006
-    tube = mouth_tube(template)
-    palate = _lining(mesh, tube.upper[5:18], FAUCES, GUM)
+    assert 0.0 < lower[0, INNER, 2] - tongue[:, 2].max() < 0.006
+    palate = _lining(mesh, UPPER[5:18], FAUCES, GUM)
     above = [
         (palate[np.linalg.norm(palate[:, ::2] - point[::2], axis=1) < 0.001, 1] - point[1]).min(initial=1.0)
-        for point in tongue[tongue[:, 2] > mesh[tube.rows[MOLARS, tube.upper[11]], 2]]
+        for point in tongue[tongue[:, 2] > mesh[GRID[MOLARS, UPPER[11]], 2]]
     ]
     assert min(above) > 0.002
     rest = neutral[part_slice(template.parts["tongue"])]
@@ -104,19 +110,21 @@ def test_the_lining_comes_no_nearer_to_the_skin_than_it_was_in_any_key(seed: int
 
 
 def test_teeth_do_not_leave_the_gums_when_lips_move() -> None:
-    tube = mouth_tube(load_template())
     _, _, neutral, keys = _faces(0)
     for name in ("mouthUpperUpLeft", "mouthSmileLeft", "mouthPucker", "mouthRollUpper", "mouthClose"):
         mesh = neutral + keys[ARKIT_INDEX[name]]
-        wall = cKDTree(_lining(mesh, tube.upper, MOLARS, GUM))
-        ends = np.concatenate([arch.inner[:7] for arch in _arches(mesh, "teeth_upper")])
+        wall = cKDTree(_lining(mesh, UPPER, MOLARS, GUM))
+        ends = np.concatenate([arch[:7, INNER] for arch in _arches(mesh, "teeth_upper")])
         assert wall.query(ends)[0].max() < 0.002, name
 
 
-def test_both_sides_of_an_arch_have_a_column_for_each_strip() -> None:
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_mouth_goes_with_the_teeth_of_a_face(seed: int) -> None:
+    """A face whose teeth and tongue are the mean ones, moved and larger, has the mean mouth, moved and larger."""
     template = load_template()
-    for part in ("teeth_upper", "teeth_lower"):
-        left, right = _arches(template.vertices, part)
-        assert len(left.bite) + len(right.bite) - 1 == COLUMNS
-        assert np.allclose(left.bite * [-1, 1, 1], right.bite, atol=2e-4)
-        assert (np.diff(left.bite[:, 2]) < 0).all()  # from the front to the back
+    rest = mouth_shapes(template, template.vertices, template.expressions)[0]
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)) * 0.1 + np.eye(3))[0]
+    turn *= np.sign(np.diag(turn))
+    moved = (1.1 * template.vertices @ turn.T + [0.0, 0.3, 0.1]).astype(np.float32)
+    mouth = mouth_shapes(template, moved, template.expressions)[0]
+    np.testing.assert_allclose(mouth, 1.1 * rest @ turn.T + [0.0, 0.3, 0.1], atol=2e-6)

@@ -7,8 +7,8 @@ import pytest
 from rig_measures import rigidity_mm
 
 from backend.geometry.template import load_template
-from backend.rig.measure import face_loops, mouth_tube, part_slice
-from backend.rig.mouth import FOLD, mouth_shapes
+from backend.rig.measure import face_loops, part_slice
+from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from protocol.names import ARKIT_INDEX
 
@@ -93,5 +93,5 @@ def test_parts_stay_rigid_in_the_jaw_keys_and_the_rest_is_left_alone() -> None:
     others = np.ones(len(before), bool)
     for name in ("teeth_upper", "teeth_lower", "tongue"):
         others[part_slice(template.parts[name])] = False
-    others[mouth_tube(template).rows[: FOLD + 1]] = False
+    others[template.sculpture.lining_vertices] = False
     assert np.array_equal(neutral[others], before[others]) and np.array_equal(keys[:, others], old_keys[:, others])
