@@ -437,7 +437,8 @@ def solve_detail(
     broad = each(lambda own, score: masked_lowpass(own, score.weight, width)[0], at_rest, scores)
     for own, wide in zip(at_rest, broad, strict=True):
         own -= wide
-    share = (1.0 - plain * (1.0 - confirmed(at_rest, shares, width)))[..., None].astype(np.float32)
+    cosines = [score.cosine for score in scores]
+    share = (1.0 - plain * (1.0 - confirmed(at_rest, shares, cosines, width)))[..., None].astype(np.float32)
     for own, wide in zip(at_rest, broad, strict=True):
         own *= share
         own += wide
@@ -463,16 +464,20 @@ def _of_feature(scores: Sequence[PhotoScore], mask: np.ndarray) -> list[np.ndarr
     return weights
 
 
-def confirmed(details: Sequence[np.ndarray], weights: Sequence[np.ndarray], sigma: float) -> np.ndarray:
+def confirmed(
+    details: Sequence[np.ndarray], weights: Sequence[np.ndarray], cosines: Sequence[np.ndarray], sigma: float
+) -> np.ndarray:
     """(S, S) share in [0, 1] of the mean brightness of details (S, S, 3) with weights (S, S) that the photos confirm:
     its power around a texel less that of its noise, over the first (Wiener). The noise is how much the photos differ
-    there, and ``noise`` where there are few."""
+    there, and ``noise`` where there are few: more aslant (S, S), where a pixel is longer and its place less certain,
+    both by 1 / cosine, so that detail fades before the colour does."""
     values = [channel_mean(own) for own in details]
     total = np.maximum(sum(weights), np.float32(1e-6))
     mean = sum(own * weight for own, weight in zip(values, weights, strict=True)) / total
     spread = sum(weight * (own - mean) ** 2 for own, weight in zip(values, weights, strict=True)) / total
     count = total**2 / np.maximum(sum(weight**2 for weight in weights), 1e-12)
-    variance = (BLENDING.noise**2 + count * spread) / count
+    aslant = sum(own / np.maximum(cosine, 0.1) ** 4 for own, cosine in zip(weights, cosines, strict=True)) / total
+    variance = (BLENDING.noise**2 * aslant + count * spread) / count
     noise, power = (
         cv2.GaussianBlur((own * (total > _WEIGHT)).astype(np.float32), (0, 0), sigma)
         for own in (variance / count, mean**2)
