@@ -43,7 +43,7 @@ def test_shots_are_the_same_every_time_and_cover_what_they_promise() -> None:
 def test_an_eyeball_turns_its_iris_to_what_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     from trainer.heads import dressed
 
-    monkeypatch.setattr(dressed, "parts_folder", lambda: Path("parts"))
+    monkeypatch.setattr(dressed.makehuman, "parts_folder", lambda: Path("parts"))
     angle = np.linspace(0, 3.1, 60)
     ring = 0.012 * np.stack([np.sin(angle), 0 * angle, np.cos(angle)], 1)
     ball = np.concatenate([ring, ring * [-1, 1, 1], ring[:, [1, 0, 2]], -ring[:, [1, 0, 2]] * [1, 1, -1]])
