@@ -19,10 +19,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 65_698,
-    "lines of tables": 750,
-    "files": 380,
-    "lines of the longest file": 900,
+    "lines of code": 61_121,
+    "lines of tables": 700,
+    "files": 369,
+    "lines of the longest file": 814,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
     "per cent of code that imports": 7.9,
@@ -35,14 +35,14 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "functions of more than 60 lines": 22,
-    "lines of tests": 45_900,
-    "words of docs": 67_500,
-    "numbers set by hand in module constants": 2_345,
-    "numbers set by hand in defaults of dataclasses": 461,
-    "numbers set by hand in functions": 3_646,
-    "numbers set by hand in tables": 992,
-    "numbers set by hand": 7_443,
+    "functions of more than 60 lines": 10,
+    "lines of tests": 44_217,
+    "words of docs": 66_874,
+    "numbers set by hand in module constants": 2_064,
+    "numbers set by hand in defaults of dataclasses": 446,
+    "numbers set by hand in functions": 3_124,
+    "numbers set by hand in tables": 795,
+    "numbers set by hand": 6_429,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
