@@ -190,7 +190,8 @@ class GrownHead:
             if options.look:
                 check_look(options.look, [photo.name for photo in self.fit.photos])
             look = pipeline.look_at_hair(self.fit, self.hairline, self.template, options)
-            skin = pipeline.photos_of_skin(self.fit, self.hairline, look, self.template)
+            glasses = pipeline.look_at_glasses(self.fit, self.hairline, look, self.template)
+            skin = pipeline.photos_of_skin(self.fit, self.hairline, look, glasses, self.template)
             if options.facial_hair or options.brows:
                 beard = grow_facial_hair(
                     self.template, skin.fitted, skin.faces, self.albedo, options.facial_hair, options.brows

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -294,7 +294,8 @@ class Server(AbstractContextManager):
         self._context.destroy(linger=1_000)
         if self._folder is not None and self._lock is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.with_suffix(".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # Windows deletes no open file
+                self._folder.with_suffix(".lock").unlink(missing_ok=True)
             self._lock.release()
 
     def _watch_absence(self, now: float) -> None:
