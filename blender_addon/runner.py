@@ -158,9 +158,9 @@ class Runner:
         try:
             if self.busy and self._connection is None and self._process is None:
                 self._reach()
-            self._watch_process()
             for event in self._connection.take() if self._connection is not None else ():
                 self._take_in(event, delivered)
+            self._watch_process()
             if self.view.phase is Phase.CANCELLING and time.monotonic() - self._cancelled_at > CANCEL_SECONDS:
                 self._end_cancelled()
         except AddonError as error:

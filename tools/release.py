@@ -133,7 +133,7 @@ def write_locks(folder: Path, root: Path = ROOT) -> list[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "pyproject.toml").write_text(
             f"[project]\nname = 'locked'\nversion = '0'\nrequires-python = '{project['requires-python']}'\n"
-            f"dependencies = {project['dependencies']}\n[tool.uv]\nenvironments = {machines}\nno-build = true\n"
+            f'dependencies = {project["dependencies"]}\n[tool.uv]\nconstraint-dependencies = ["backports-strenum<1.3"]\nenvironments = {machines}\nno-build = true\n'
         )
         uv = [sys.executable, "-m", "uv"]
         _run([*uv, "lock", "--upgrade"], Path(scratch))

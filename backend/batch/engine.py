@@ -21,6 +21,7 @@ from backend.errors import LikenessError
 MOST_DEATHS = 2
 """A person is given up after so many workers ended during it."""
 _LOOK_SECONDS = 1.0
+_ALONE = "Their photos may need more memory than there is; try them alone with: python -m backend reconstruct"
 _STOP_SECONDS = 2.0
 """A stopped worker ends at its next progress report. After this time it is killed, because the user waits. Its partial
 files are in a hidden folder, which the batch removes."""
@@ -87,7 +88,7 @@ class Engine:
             said = worker.answer()
         except WorkerEndedError as error:
             if turn is None:
-                self._notice(f"A worker ended before its first person ({error}). It is not used.")
+                self._notice(f"A worker ended while it started ({error}). It is not used.")
                 worker.kill()
                 return
             self._start(worker)
@@ -114,10 +115,10 @@ class Engine:
                 worker.kill(for_good=False)
                 self._start(worker)
                 minutes = self._time_limit / 60
-                yield self._failure(turn.task.person.name, f"It took longer than {minutes:g} minutes and was stopped.")
+                reason = f"It took longer than {minutes:g} minutes and was stopped."
+                yield self._failure(turn.task.person.name, reason, "Allow more with --time-limit.")
 
-    def _failure(self, name: str, reason: str) -> Outcome:
-        advice = "Their photos may need more memory than there is; try them alone with: python -m backend reconstruct"
+    def _failure(self, name: str, reason: str, advice: str = _ALONE) -> Outcome:
         attempts = self._begun[name]
         return Outcome(name=name, status="failed", code="internal", reason=reason, advice=advice, attempts=attempts)
 

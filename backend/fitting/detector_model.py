@@ -1,5 +1,5 @@
 """The landmark detector's errors: a bias by head pose and distance, correlated modes, and a residual, measured once on
-rendered people; in per cent of ``initial_pose.face_scale``, in the head's own upright picture axes. Beside them a
+rendered people; in per cent of ``detector_model.face_scale``, in the head's own upright picture axes. Beside them a
 first pose from its landmarks, and the tongue by its colour, which no landmark shows.
 """
 

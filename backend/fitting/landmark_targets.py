@@ -52,7 +52,7 @@ class LandmarkModel:
     ----------
     landmarks : indices (L,) of the detector's fixed landmarks; points : their ``SurfacePoints``.
     net_points : all 478 points as the landmark net was trained on them; mean_positions : (478, 3) their positions on
-        the committed mean face, whatever the template. ear_points : of ``head_points.ear_vertices``.
+        the committed mean face, whatever the template. ear_points : of ``template.ear_vertices``.
     barycentric_vertices : (L, 3) vertex ids of the landmarks' triangles, for visibility.
     lips : (478,) share of the lips' region at each point. triangles : (T, 3) of the head. detector : its errors.
     outline : (O,) landmark ids; outline_rows : (O, C) vertices of each one's row, -1 padded, inside to outside.

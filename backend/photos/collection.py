@@ -70,7 +70,7 @@ class CorrectedLandmarks:
     ----------
     landmarks : (N,) int64 of the 478, each once. positions : (N, 2) float64 crop pixels.
     detected : (478, 2) float32 positions of all 478 from the detector.
-    ears : (E,) int64 of the six ``head_points.ear_vertices``, each once; ear_positions : (E, 2) float64 crop pixels.
+    ears : (E,) int64 of the six ``template.ear_vertices``, each once; ear_positions : (E, 2) float64 crop pixels.
     """
 
     landmarks: np.ndarray

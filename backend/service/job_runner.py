@@ -55,7 +55,7 @@ V = TypeVar("V")
 
 
 class Kept(Generic[V]):
-    """One thing that is kept for ``seconds`` after its last use, or until one of the jobs that used it is forgotten."""
+    """One thing that is kept for ``seconds``, or until one of the jobs that used it is forgotten."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._lock = seconds, threading.Lock()
@@ -70,9 +70,13 @@ class Kept(Generic[V]):
             self.value = value
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = threading.Timer(self._seconds, self.forget)
+            self._timer = threading.Timer(self._seconds, self._forget_old, (value,))
             self._timer.daemon = True
             self._timer.start()
+
+    def _forget_old(self, value: V) -> None:
+        if self.value is value:
+            self.forget()
 
     def of(self, token: str) -> V | None:
         """What is kept, if the job with that token used it."""

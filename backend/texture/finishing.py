@@ -153,7 +153,7 @@ def finish_skin(
     a part of the head's. Returns linear albedo (P, 3).
 
     cover : (S, S), 1 where photos show the skin; cavities there keep the photos' colour.
-    opening : (V,) of ``ambient_occlusion.openness``.
+    opening : (V,) of ``delighting.openness``.
     """
     fields = atlas.sample(np.concatenate([opening[:, None], surface.regions["nose"][:, None], log_base], 1))
     if scalp is not None:

@@ -433,7 +433,7 @@ class TexelRegions:
     Attributes
     ----------
     lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
-    near_ears : ears and their immediate surroundings. openness : ``ambient_occlusion.openness``. scalp : the top.
+    near_ears : ears and their immediate surroundings. openness : ``delighting.openness``. scalp : the top.
     """
 
     lips: np.ndarray
@@ -647,7 +647,7 @@ def prepare_photos(
 
     Parameters
     ----------
-    space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``ambient_occlusion.openness``.
+    space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``delighting.openness``.
     chosen : of ``chosen_views``.
     """
     neutral = fitted.neutral[: surface.count].astype(np.float64)

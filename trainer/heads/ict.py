@@ -21,7 +21,6 @@ from trainer.heads.surface import TriangleMesh
 CENTIMETRE = 0.01
 SKIN_STOP = 11248
 SOCKETS_STOP = 14062
-TEETH_STOP = 21451
 EYES = ((21451, 23021), (23021, 24591))
 """Vertex ranges of the eyeballs: the person's left (x > 0), then the right."""
 

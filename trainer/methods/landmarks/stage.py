@@ -222,7 +222,7 @@ class LandmarkStage(Stage):
         return terms
 
     def metrics(self, batches: Iterable[data.LandmarkBatch]) -> Mapping[str, float]:
-        """``percent``: mean distance in per cent of ``initial_pose.face_scale``; ``percent.median``: its median;
+        """``percent``: mean distance in per cent of ``detector_model.face_scale``; ``percent.median``: its median;
         ``percent.first``: before corrections;
         ``percent.shape``: without the picture's mean error; ``surprise``: mean squared error relative to the predicted
         variance; ``depth``: mean error of the depths in the same per cent; ``camera``: mean error of the distance's
