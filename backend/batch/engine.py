@@ -114,8 +114,7 @@ class Engine:
             if turn is not None and time.monotonic() - turn.began > self._time_limit:
                 worker.kill(for_good=False)
                 self._start(worker)
-                minutes = self._time_limit / 60
-                reason = f"It took longer than {minutes:g} minutes and was stopped."
+                reason = f"It took longer than {self._time_limit / 60:g} minutes and was stopped."
                 yield self._failure(turn.task.person.name, reason, "Allow more with --time-limit.")
 
     def _failure(self, name: str, reason: str, advice: str = _ALONE) -> Outcome:

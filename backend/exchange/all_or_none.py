@@ -71,7 +71,6 @@ class OutputFolder:
         self.path = Path(path)
         self._held = ExitStack()
         self._files = self.path  # where they are written first
-        self._inside_held = False
 
     def __enter__(self) -> OutputFolder:
         with self._held, disk_errors_named(self.path):
@@ -104,9 +103,8 @@ class OutputFolder:
         with disk_errors_named(self.path):
             for name in names:
                 _flush_to_disk(files / name)
-            if self.path.exists() and not self._inside_held and files.parent != self._inside:
-                self._hold(self._inside)  # another process made the folder in the meantime
-                self._inside_held = True
+            if self.path.exists() and files.parent != self._inside:
+                self._files = self._hold(self._inside)  # another process made the folder in the meantime
             progress(WRITING, 1.0)
             _replace(self.path, files, self._inside / "earlier", names, outdated)
 

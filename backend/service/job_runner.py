@@ -70,13 +70,9 @@ class Kept(Generic[V]):
             self.value = value
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = threading.Timer(self._seconds, self._forget_old, (value,))
+            self._timer = threading.Timer(self._seconds, self.forget)
             self._timer.daemon = True
             self._timer.start()
-
-    def _forget_old(self, value: V) -> None:
-        if self.value is value:
-            self.forget()
 
     def of(self, token: str) -> V | None:
         """What is kept, if the job with that token used it."""
