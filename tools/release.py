@@ -32,6 +32,8 @@ INDEX = "index.json"
 
 MACHINES = {"linux": "x86_64", "win32": "AMD64", "darwin": "arm64"}
 """Where every package has wheels and they were tried. torch and numba have none for Intel Macs."""
+ABOVE_PYTHON = ["backports-strenum<1.3"]
+"""Later releases are for Python below 3.11 alone, which uv does not heed."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 GLIBC = 40
 """Minor version of the newest glibc whose wheels are listed."""
@@ -133,7 +135,8 @@ def write_locks(folder: Path, root: Path = ROOT) -> list[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "pyproject.toml").write_text(
             f"[project]\nname = 'locked'\nversion = '0'\nrequires-python = '{project['requires-python']}'\n"
-            f'dependencies = {project["dependencies"]}\n[tool.uv]\nconstraint-dependencies = ["backports-strenum<1.3"]\nenvironments = {machines}\nno-build = true\n'
+            f"dependencies = {project['dependencies']}\n[tool.uv]\n"
+            f"constraint-dependencies = {ABOVE_PYTHON}\nenvironments = {machines}\nno-build = true\n"
         )
         uv = [sys.executable, "-m", "uv"]
         _run([*uv, "lock", "--upgrade"], Path(scratch))
