@@ -21,14 +21,6 @@ def test_every_path_on_the_page_is_there() -> None:
     assert [name for name in names if not list(ROOT.glob(name.rstrip("/")))] == []
 
 
-def test_ten_changes_have_one_place_each() -> None:
-    section = PAGE.partition("## Ten changes")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", section, re.MULTILINE)
-    changes = [row for row in rows if row[0] != "change" and not row[0].startswith("---")]
-    assert len(changes) == 10
-    assert all(len(named_paths(place)) == 1 for _, place in changes)
-
-
 def test_every_package_of_the_backend_is_on_the_page() -> None:
     rooms = {path.parent.name for path in (ROOT / "backend").glob("*/__init__.py")}
     assert {room for room in rooms if f"`backend/{room}`" not in PAGE} == set()
