@@ -205,9 +205,12 @@ def clip_steps(
         problems.append(apply.apply_turns(settings.pose_to, settings.pose_to_bone, frames, turns, many))
     if many and set_range:
         place.scene.frame_start, place.scene.frame_end = int(frames[0]), int(frames[-1])
-    guessed = int((~clip.found).sum())
-    if guessed:
-        problems.append(f"{guessed} of {len(clip.found)} frames showed no sure face and are interpolated.")
+    for guessed, why in (
+        (~clip.found & ~clip.dropped, "showed no sure face"),
+        (clip.dropped, "are missing in the file"),
+    ):
+        if guessed.any():
+            problems.append(f"{guessed.sum()} of {len(guessed)} frames {why} and are interpolated.")
     return said(outcomes, [problem for problem in problems if problem], "animation" if many else "expression")
 
 
@@ -229,11 +232,12 @@ def _apply_clip(
         return ""
     driven = driven_keys(keys) & set(values)
     names = [name for name in values if name not in driven]
+    cut: set[str] = set()
     for first in range(0, len(names), 8):
         part = {name: linear_curve(frames, values[name]) for name in names[first : first + 8]}
-        apply.write_curves(target, part)
+        cut |= apply.write_curves(target, part)
         yield first / len(names)
-    outcomes.append(apply.Outcome(target.name, len(names), tuple(sorted(driven))))
+    outcomes.append(apply.Outcome(target.name, len(names), tuple(sorted(driven)), tuple(sorted(cut))))
     return ""
 
 

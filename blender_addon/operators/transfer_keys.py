@@ -101,13 +101,14 @@ def fill_list(settings: LikenessTransfer, links: Sequence[KeyLink]) -> None:
 
 
 def links_for(settings: LikenessTransfer, sources: Sequence[str], target: bpy.types.Object) -> tuple[KeyLink, ...]:
-    """The links for one target, with the gain: the artist's if enabled and matching, else the suggested ones."""
+    """The links for one target, with the gain: the artist's if enabled and matching, else the suggested ones, which
+    only the sliders limit."""
     names = key_names(target)
     links: tuple[KeyLink, ...] = ()
     if settings.use_links:
         links = tuple(link for link in listed_links(settings) if link.target in names and link.source in sources)
     if not links:
-        links = suggest(sources, names)
+        links = tuple(replace(link, lowest=-np.inf, highest=np.inf) for link in suggest(sources, names))
     return tuple(replace(link, weight=link.weight * settings.gain) for link in links)
 
 
@@ -169,13 +170,17 @@ class SuggestMapping(bpy.types.Operator):
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}
-        links: dict[KeyLink, None] = {}
+        links: dict[tuple[str, str], KeyLink] = {}
         for target in targets:
-            links |= dict.fromkeys(suggest(key_names(source), key_names(target)))
+            for link in suggest(key_names(source), key_names(target)):
+                block = target.data.shape_keys.key_blocks[link.target]
+                known = links.get((link.source, link.target), replace(link, lowest=np.inf, highest=-np.inf))
+                ends = min(known.lowest, block.slider_min), max(known.highest, block.slider_max)
+                links[link.source, link.target] = replace(link, lowest=ends[0], highest=ends[1])
         settings = settings_of(context)
-        fill_list(settings, list(links))
+        fill_list(settings, list(links.values()))
         settings.use_links = True
-        open_keys = len(key_names(source)) - len({link.source for link in links})
+        open_keys = len(key_names(source)) - len({link.source for link in links.values()})
         self.report({"INFO"}, f"{len(links)} links; {open_keys} keys of the source are not linked.")
         return {"FINISHED"}
 

@@ -32,24 +32,30 @@ from .actions import (
 )
 from .names import KeyLink, apply_links
 
+CUT = 1e-3
+"""A value beyond a slider's range by less is rounding."""
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result for one target: how many keys were set, and which were left alone because drivers set them."""
+    """Result for one target: how many keys were set, which were left alone because drivers set them, and which got
+    values that were cut to the ranges of their sliders."""
 
     target: str
     written: int
     driven: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
 
     @property
     def warning(self) -> str:
-        """A sentence if there is something to report, else ""."""
+        """A sentence a line for each thing to report, else ""."""
         if not self.written and not self.driven:
             return f"No key of {self.target} fits a key of the source."
-        if self.driven:
-            some = ", ".join(self.driven[:3]) + (", …" if len(self.driven) > 3 else "")
-            return f"Left alone on {self.target}, since drivers set them: {some}."
-        return ""
+        said = (
+            (f"Left alone on {self.target}, since drivers set them", self.driven),
+            (f"Cut on {self.target} to the ranges of the sliders", self.cut),
+        )
+        return "\n".join(f"{what}: {', '.join(n[:3])}{', …' if len(n) > 3 else ''}." for what, n in said if n)
 
 
 def key_names(obj: bpy.types.Object) -> tuple[str, ...]:
@@ -83,6 +89,7 @@ def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: flo
     keys = _editable(target)
     values = {name: value for name, value in values.items() if name not in locked_keys(keys)}
     led = {name: float(np.clip(values[name], 0.0, 1.0)) for name in led_keys(target) & set(values)}
+    cut = {name for name, value in led.items() if abs(values[name] - value) > CUT}
     set_keys(target, led)
     driven = driven_keys(keys) & set(values) - set(led)
     animated = dict(animated_keys(keys))
@@ -92,11 +99,13 @@ def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: flo
         if block is None or name in driven or name in led:
             continue
         block.value = float(np.clip(value, block.slider_min, block.slider_max))
+        if abs(block.value - value) > CUT:
+            cut.add(name)
         written += 1
         if name in animated:
             animated[name].keyframe_points.insert(frame, block.value)
     target.data.update_tag()
-    return Outcome(target.name, written, tuple(sorted(driven)))
+    return Outcome(target.name, written, tuple(sorted(driven)), tuple(sorted(cut)))
 
 
 def copy_expression(
@@ -134,20 +143,25 @@ def copy_action(source: bpy.types.Object, target: bpy.types.Object, links: Seque
         else:
             values = {link.source: np.array(from_keys.key_blocks[link.source].value) for link in leading}
             still[name] = float(apply_links(leading, values)[name])
-    if moving:
-        write_curves(target, moving)
+    cut = write_curves(target, moving) if moving else frozenset()
     frame = min(curve.points[0, 0] for curve in moving.values()) if moving else 0.0
-    set_values(target, still, float(frame))
-    return Outcome(target.name, len(moving) + len(still), tuple(sorted(driven)))
+    cut |= set(set_values(target, still, float(frame)).cut)
+    return Outcome(target.name, len(moving) + len(still), tuple(sorted(driven)), tuple(sorted(cut)))
 
 
-def write_curves(target: bpy.types.Object, curves: Mapping[str, Curve]) -> None:
-    """Write curves into the action of the target's keys (created if missing), clamped to their slider ranges."""
+def write_curves(target: bpy.types.Object, curves: Mapping[str, Curve]) -> frozenset[str]:
+    """Write curves into the action of the target's keys (created if missing), clamped to their slider ranges; return
+    the keys with keyframes that were cut."""
     keys = _editable(target)
     fcurves = fcurves_to_write(keys, f"{target.name} expression")
+    cut = set()
     for name, curve in curves.items():
         block = keys.key_blocks[name]
-        write_curve(fcurves, key_path(name), _clamped(curve, 1.0, block.slider_min, block.slider_max))
+        held = _clamped(curve, 1.0, block.slider_min, block.slider_max)
+        write_curve(fcurves, key_path(name), held)
+        if np.abs(held.points - curve.points).max() > CUT:
+            cut.add(name)
+    return frozenset(cut)
 
 
 def _linked_curve(leading: Sequence[KeyLink], curves: Mapping[str, bpy.types.FCurve], keys: bpy.types.Key) -> Curve:

@@ -24,6 +24,7 @@ class ExpressionClip:
     weights : (F, K).
     seconds : (F,), rising from 0.
     found : (F,) bool, False where the face was not found and the values are interpolated.
+    dropped : (F,) bool, True where the file has no row; ``found`` is False there.
     rotation : (F, 3, 3) or None, of the head relative to its rest pose (the take's usual pose) in the head frame (x to
         the person's left, y up, z out of the face).
     translation : (F, 3) metres in the camera's place with the head's axes, or None.
@@ -34,6 +35,7 @@ class ExpressionClip:
     weights: np.ndarray
     seconds: np.ndarray
     found: np.ndarray
+    dropped: np.ndarray
     rotation: np.ndarray | None = None
     translation: np.ndarray | None = None
     notes: tuple[str, ...] = ()
@@ -82,7 +84,9 @@ def parse_json(text: str) -> ExpressionClip:
         rotation, translation = _turn(head[:, 3:]), head[:, :3]
         if data.get("rest_head") is not None:
             rotation = _turn(np.array(data["rest_head"], float)[None, 3:])[0].T @ rotation
-    return _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation, translation)
+    clip = _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation, translation)
+    dropped = [mark for mark, name in enumerate(data["mark_names"]) if name == "dropped"]
+    return replace(clip, dropped=np.isin(marks, dropped))
 
 
 def pose_json(weights: Mapping[str, float]) -> str:
@@ -125,7 +129,7 @@ def parse_csv(text: str) -> ExpressionClip:
         rotation = _about(1, yaw) @ _about(0, -pitch) @ _about(2, roll)
     seconds = np.arange(len(take.weights)) / take.fps
     clip = _clip(take.names, take.weights, seconds, take.found & ~take.dropped, rotation, None)
-    return replace(clip, notes=take.notes)
+    return replace(clip, dropped=take.dropped, notes=take.notes)
 
 
 def _about(axis: int, angle: np.ndarray) -> np.ndarray:
@@ -150,7 +154,7 @@ def _clip(names, weights, seconds, valid, rotation, translation) -> ExpressionCl
             raise ValueError("poses do not fit")
     if not (np.isfinite(weights).all() and np.isfinite(seconds).all()) or (np.diff(seconds) < 0).any():
         raise ValueError("numbers do not fit")
-    return ExpressionClip(tuple(names), weights, seconds, valid, rotation, translation)
+    return ExpressionClip(tuple(names), weights, seconds, valid, np.zeros(count, bool), rotation, translation)
 
 
 def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
@@ -175,5 +179,6 @@ def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
         u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
         rotation = u @ vt
     translation = None if clip.translation is None else between(clip.translation)
-    valid = clip.found[np.where(share < 0.5, after - 1, after)]
-    return ExpressionClip(clip.names, between(clip.weights), times, valid, rotation, translation, clip.notes)
+    near = np.where(share < 0.5, after - 1, after)
+    marks = clip.found[near], clip.dropped[near]
+    return ExpressionClip(clip.names, between(clip.weights), times, *marks, rotation, translation, clip.notes)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import enum
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -20,114 +22,14 @@ from ..errors import AddonError
 from ..protocol.names import ARKIT_NAMES
 from ..shared.names import SIDES, words_of
 
-BASE_SYNONYMS: dict[str, str] = {
-    # one spelling (lower-case letters only, without side) -> ARKit bases
-    "blink": "eyeBlink", "eyeclose": "eyeBlink", "eyesclose": "eyeBlink", "eyeclosed": "eyeBlink",
-    "eyesclosed": "eyeBlink", "closeeye": "eyeBlink", "closeeyes": "eyeBlink", "eyelidclose": "eyeBlink",
-    "wink": "eyeBlink", "upperlidclosed": "eyeBlink", "eyeclosure": "eyeBlink", "lidclose": "eyeBlink",
-    "eyeopen": "eyeWide", "eyesopen": "eyeWide", "eyeswide": "eyeWide", "upperlidopen": "eyeWide",
-    "eyeopenedup": "eyeWide", "eyewiden": "eyeWide",
-    "lowerlidup": "eyeSquint", "eyeslit": "eyeSquint", "squint": "eyeSquint", "eyessquint": "eyeSquint",
-    "lookup": "eyeLookUp", "eyeup": "eyeLookUp", "eyesup": "eyeLookUp", "eyeslookup": "eyeLookUp",
-    "lookdown": "eyeLookDown", "eyedown": "eyeLookDown", "eyesdown": "eyeLookDown",
-    "lookin": "eyeLookIn", "lookout": "eyeLookOut",
-    "browlower": "browDown", "browdrop": "browDown", "eyebrowsdown": "browDown", "eyebrowdown": "browDown",
-    "browsdown": "browDown",
-    "browraiseinner": "browInnerUp", "innerbrowup": "browInnerUp", "innerbrowraise": "browInnerUp",
-    "browinnerraise": "browInnerUp", "eyebrowsinnerup": "browInnerUp", "innerbrowraiser": "browInnerUp",
-    "browraiseouter": "browOuterUp", "outerbrowup": "browOuterUp", "outerbrowraise": "browOuterUp",
-    "browouterraise": "browOuterUp", "eyebrowsexternup": "browOuterUp", "outerbrowraiser": "browOuterUp",
-    "browup": "browInnerUp browOuterUp", "browsup": "browInnerUp browOuterUp", "browraise": "browInnerUp browOuterUp",
-    "eyebrowsup": "browInnerUp browOuterUp", "eyebrowup": "browInnerUp browOuterUp",
-    "cheekraise": "cheekSquint", "cheekup": "cheekSquint", "cheekraiser": "cheekSquint",
-    "puff": "cheekPuff", "cheekspuff": "cheekPuff", "cheekspump": "cheekPuff", "puffcheeks": "cheekPuff",
-    "nosewrinkler": "noseSneer", "nosewrinkle": "noseSneer", "sneer": "noseSneer", "nosecompression": "noseSneer",
-    "noseelevation": "noseSneer",
-    "jawdrop": "jawOpen", "mouthopen": "jawOpen", "openmouth": "jawOpen", "chindown": "jawOpen", "openjaw": "jawOpen",
-    "chinforward": "jawForward", "jawthrust": "jawForward", "chin": "jaw", "mouthmove": "mouth",
-    "mouthshift": "mouth",
-    "smile": "mouthSmile", "mouthpullup": "mouthSmile", "mouthcornerpuller": "mouthSmile", "lipcornerpuller":
-    "mouthSmile", "mouthcornerup": "mouthSmile", "lipcornerup": "mouthSmile",
-    "mouthpulldown": "mouthFrown", "mouthcornerdown": "mouthFrown", "lipcornerdepressor": "mouthFrown",
-    "lipcornerdown": "mouthFrown", "mouthsad": "mouthFrown", "mouthdepression": "mouthFrown",
-    "mouthpullside": "mouthStretch", "lipstretch": "mouthStretch", "lipstretcher": "mouthStretch",
-    "mouthwide": "mouthStretch", "mouthretraction": "mouthStretch",
-    "dimple": "mouthDimple", "dimpler": "mouthDimple", "platysma": "mouthStretch", "mouthplatysma": "mouthStretch",
-    "lipskiss": "mouthPucker", "kiss": "mouthPucker", "pucker": "mouthPucker", "mouthpursing": "mouthPucker",
-    "lippucker": "mouthPucker", "mouthprotusion": "mouthFunnel", "funnel": "mouthFunnel",
-    "lipfunneler": "mouthFunnel",
-    "mouthupupper": "mouthUpperUp", "upperlipup": "mouthUpperUp", "upperlipraise": "mouthUpperUp", "lipupperup":
-    "mouthUpperUp", "mouthdownlower": "mouthLowerDown", "lowerlipdown": "mouthLowerDown", "liplowerdown":
-    "mouthLowerDown", "mouthrollinupper": "mouthRollUpper", "upperlipbackward": "mouthRollUpper", "liprollupper":
-    "mouthRollUpper", "mouthrollinlower": "mouthRollLower", "lowerlipbackward": "mouthRollLower", "liprolllower":
-    "mouthRollLower", "lowerlipup": "mouthShrugLower", "chinraise": "mouthShrugLower",
-    "chinraiser": "mouthShrugLower",
-    "lippress": "mouthPress", "lipspress": "mouthPress", "mouthcompression": "mouthPress",
-    "mouthtighten": "mouthPress",
-    "tongue": "tongueOut", "tongueextend": "tongueOut", "tongueoutside": "tongueOut",
-    # faceshift
-    "eyein": "eyeLookIn", "eyeout": "eyeLookOut", "browsd": "browDown", "browsu": "browOuterUp",
-    "browsuc": "browInnerUp", "jawfwd": "jawForward", "lipstogether": "mouthClose", "lipsupperup": "mouthUpperUp",
-    "lipslowerdown": "mouthLowerDown", "lipsstretch": "mouthStretch", "lipsupperclose": "mouthRollUpper",
-    "lipslowerclose": "mouthRollLower", "chinlowerraise": "mouthShrugLower", "chinupperraise": "mouthShrugUpper",
-    # MetaHuman
-    "browraisein": "browInnerUp", "eyecheekraise": "cheekSquint", "eyesquintinner": "eyeSquint",
-    "mouthcheekblow": "cheekPuff", "mouthcornerdepress": "mouthFrown", "mouthcornerpull": "mouthSmile",
-    "mouthlipspress": "mouthPress", "mouthlowerlipdepress": "mouthLowerDown", "mouthlowerliprollin": "mouthRollLower",
-    "mouthupperlipraise": "mouthUpperUp", "mouthupperliprollin": "mouthRollUpper",
-    # SRanipal
-    "mouthapeshape": "mouthClose", "mouthupperinside": "mouthRollUpper", "mouthlowerinside": "mouthRollLower",
-    "mouthloweroverlay": "mouthShrugLower", "tonguelongstep1": "tongueOut",
-    # Unified Expressions
-    "mouthclosed": "mouthClose", "mouthraiserupper": "mouthShrugUpper", "mouthraiserlower": "mouthShrugLower",
-    "lipsuckupper": "mouthRollUpper", "lipsucklower": "mouthRollLower",
-    # Meta
-    "browlowerer": "browDown", "chinraiserb": "mouthShrugLower", "chinraisert": "mouthShrugUpper",
-    "lidtightener": "eyeSquint", "lippressor": "mouthPress", "lipstoward": "mouthClose",
-    "lowerlipdepressor": "mouthLowerDown", "upperlidraiser": "eyeWide", "upperlipraiser": "mouthUpperUp",
-    "jawsideways": "jaw",
-    # VRM and VRoid
-    "fcleyeclose": "eyeBlink", "fcleyespread": "eyeWide", "fcleyesurprised": "eyeWide", "fclbrwangry": "browDown",
-    "fclbrwsorrow": "browInnerUp", "fclbrwsurprised": "browInnerUp browOuterUp",
-    "fclmtha": "jawOpen", "fclmthi": "mouthStretch", "fclmthu": "mouthPucker",
-    "fclmthe": "mouthUpperUp mouthLowerDown",
-    "fclmtho": "mouthFunnel", "fclmthfun": "mouthSmile", "fclmthangry": "mouthFrown", "fclmthclose": "mouthClose",
-    "fclmthdown": "mouthShrugLower", "fclmthup": "mouthShrugUpper", "fclalljoy": "mouthSmile eyeBlink",
-    "fclallangry": "browDown mouthFrown", "fclallsorrow":
-    "browInnerUp mouthFrown", "fclallsurprised": "eyeWide browInnerUp browOuterUp", "fclallfun": "mouthSmile",
-    "joy": "mouthSmile", "happy": "mouthSmile", "angry": "browDown mouthFrown", "sorrow": "browInnerUp mouthFrown",
-    "sad": "browInnerUp mouthFrown", "surprised": "eyeWide browInnerUp browOuterUp",
-    "a": "jawOpen", "i": "mouthStretch", "u": "mouthPucker", "e": "mouthUpperUp mouthLowerDown", "o": "mouthFunnel",
-    "aa": "jawOpen", "ih": "mouthStretch", "ou": "mouthPucker", "ee": "mouthUpperUp mouthLowerDown", "oh":
-    "mouthFunnel", "visemeaa": "jawOpen", "visemeou": "mouthPucker", "visemeo": "mouthFunnel",
-    # MikuMikuDance
-    "まばたき": "eyeBlink", "ウィンク": "eyeBlinkLeft", "ウィンク右": "eyeBlinkRight", "びっくり": "eyeWide",
-    "あ": "jawOpen", "い": "mouthStretch", "う": "mouthPucker", "え": "mouthUpperUp mouthLowerDown",
-    "お": "mouthFunnel", "にっこり": "mouthSmile", "怒り": "browDown", "困る": "browInnerUp", "上": "browOuterUp",
-    # facial action units
-    "au1": "browInnerUp", "au2": "browOuterUp", "au4": "browDown", "au5": "eyeWide", "au6": "cheekSquint",
-    "au7": "eyeSquint", "au9": "noseSneer", "au10": "mouthUpperUp", "au12": "mouthSmile", "au14": "mouthDimple",
-    "au15": "mouthFrown", "au16": "mouthLowerDown", "au17": "mouthShrugLower", "au18": "mouthPucker", "au20":
-    "mouthStretch", "au22": "mouthFunnel", "au24": "mouthPress", "au26": "jawOpen", "au27": "jawOpen", "au28":
-    "mouthRollUpper mouthRollLower", "au29": "jawForward", "au43": "eyeBlink", "au45": "eyeBlink",
-}  # fmt: skip
-"""Letters and digits of a key's name without the side, lower case -> ARKit names (with or without their side)."""
-
-EXCEPTIONAL_NAMES: dict[str, str] = {
-    "lefteyeturnleft": "eyeLookOutLeft", "lefteyeturnright": "eyeLookInLeft", "righteyeturnleft": "eyeLookInRight",
-    "righteyeturnright": "eyeLookOutRight", "eyellookl": "eyeLookOutLeft", "eyellookr": "eyeLookInLeft",
-    "eyerlookl": "eyeLookInRight", "eyerlookr": "eyeLookOutRight", "lookleft": "eyeLookOutLeft eyeLookInRight",
-    "lookright": "eyeLookInLeft eyeLookOutRight", "eyesleft": "eyeLookOutLeft eyeLookInRight", "eyesright":
-    "eyeLookInLeft eyeLookOutRight", "eyeslookleft": "eyeLookOutLeft eyeLookInRight", "eyeslookright":
-    "eyeLookInLeft eyeLookOutRight", "mouthlookleft": "mouthLeft",
-    "eyelookleftl": "eyeLookOutLeft", "eyelookleftr": "eyeLookInRight", "eyelookrightl": "eyeLookInLeft",
-    "eyelookrightr": "eyeLookOutRight", "eyeslookleftl": "eyeLookOutLeft", "eyeslookleftr": "eyeLookInRight",
-    "eyeslookrightl": "eyeLookInLeft", "eyeslookrightr": "eyeLookOutRight", "eyeleftleft": "eyeLookOutLeft",
-    "eyeleftright": "eyeLookInLeft", "eyerightleft": "eyeLookInRight", "eyerightright": "eyeLookOutRight",
-    "ウィンク2": "eyeBlinkLeft", "ウィンク2右":
-    "eyeBlinkRight", "ｳｨﾝｸ2右": "eyeBlinkRight", "はぅ": "eyeBlink",
-}  # fmt: skip
-"""Names whose side or direction words do not mean a side: all their letters and digits, lower case."""
+_TABLES = json.loads(Path(__file__).with_name("names.json").read_text("utf-8"))
+"""Names of other programs' keys: letters and digits only, lower case. ``bases``: ARKit names, with or without their
+side, to names without their side. ``whole``: to names whose words for directions do not mean a side. ``none``: names
+that mean nothing although they read so. ``no_motion_words``: words of correctives and the like."""
+BASE_SYNONYMS, EXCEPTIONAL_NAMES = (
+    {name: meant for meant, names in _TABLES[table].items() for name in names.split()} for table in ("bases", "whole")
+)
+_NOTHING, _NO_MOTION = (frozenset(_TABLES[table].split()) for table in ("none", "no_motion_words"))
 
 
 Atom = tuple[str, str]
@@ -135,6 +37,8 @@ Atom = tuple[str, str]
 
 _VOWELS = {"a", "i", "u", "e", "o", "aa", "ih", "ou", "ee", "oh"}
 _BEFORE_VOWELS = {"mth", "mouth", "viseme", "vowel", "v", "vrm", "lip", "lips"}
+_SUFFIX = re.compile(r"(?i)^(expressions_.+)_max$|^(.*facs_.+)_div\d$")
+"""What MB-Lab and DAZ write behind a motion."""
 _SIDES = {word: side[0] for word, side in SIDES.items()}
 _MOUTH = {"mouth", "lip", "lips", "mth", "jaw", "chin"}
 _PARTS = {
@@ -187,20 +91,35 @@ def meaning(name: str) -> Meaning | None:
 
     Recognised: ARKit's names; their spellings with ``_L``, ``.R``, ``Left`` in front or behind, other case, underscores
         or spaces; any prefix (``Face.M_F00_000_00_``, ``blendShape1.``, ``head|``) and a number that Blender appended;
-        synonyms of VRM and VRoid, MakeHuman and MPFB, Character Creator, MikuMikuDance and FACS.
+        synonyms of other programs (``names.json``). A name of two motions means nothing, nor does a corrective's.
     """
+    name = _normal(name)
     if name in ARKIT_NAMES:
         return Meaning(atoms_of(name), Tier.EXACT)
-    words = words_of(re.sub(r"\.\d{3}$", "", name))
+    words = words_of(_SUFFIX.sub(r"\1\2", re.sub(r"\.\d{3}$", "", name)))
+    if "".join(words) in _NOTHING or _NO_MOTION.intersection(words):
+        return None
     for start in range(len(words)):  # drop more and more of a prefix
         rest = [word for word in words[start:] if word not in _SIDES]
         if len(rest) == 1 and rest[0] in _VOWELS:
             behind_mouth = start == 0 or words[start - 1] in _BEFORE_VOWELS
             if len(words) - start > 1 or not behind_mouth:
                 continue  # "Variant_A" and "Brows_U_L" are no vowels
-        if (part := _read(words[start:])) and _same_part(words[:start], part):
+        part = _read(words[start:])
+        if part and _same_part(words[:start], part) and not _other_motion(words[:start], part):
             return part
     return None
+
+
+def _normal(name: str) -> str:
+    """One form of letters that look alike: accents composed, kana of full width."""
+    return unicodedata.normalize("NFKC", name)
+
+
+def _other_motion(prefix: tuple[str, ...], part: Meaning) -> bool:
+    """Whether words of a dropped prefix mean a motion that does not hold all of ``part``."""
+    runs = (prefix[i:j] for i in range(len(prefix)) for j in range(i + 1, len(prefix) + 1))
+    return any(run[0] not in _VOWELS and (read := _read(run)) and not read.atoms >= part.atoms for run in runs)
 
 
 def _same_part(prefix: tuple[str, ...], part: Meaning) -> bool:
@@ -278,7 +197,9 @@ def suggest(sources: Sequence[str], targets: Sequence[str]) -> tuple[KeyLink, ..
     key is used only if none of its motions is covered by a key chosen before, so that nothing moves twice. A key for
     both sides gets the mean of both.
     """
-    links = {target: (KeyLink(target, target),) for target in targets if target in set(sources)}
+    named = {_normal(source): source for source in sources} | {source: source for source in sources}
+    equal = ((target, named.get(target) or named.get(_normal(target))) for target in targets)
+    links = {target: (KeyLink(source, target),) for target, source in equal if source is not None}
     covered: set[Atom] = set()
     for target in links:
         if (known := meaning(target)) is not None:

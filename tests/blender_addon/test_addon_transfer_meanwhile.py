@@ -22,7 +22,9 @@ Meanwhile = Callable[[Callable[[], None]], None]
 
 def clip(frames: int) -> ExpressionClip:
     weights = np.linspace(0.25, 0.75, frames)[:, None]
-    return ExpressionClip(("jawOpen",), weights, np.arange(frames) / 10.0, np.ones(frames, bool))
+    return ExpressionClip(
+        ("jawOpen",), weights, np.arange(frames) / 10.0, np.ones(frames, bool), np.zeros(frames, bool)
+    )
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -381,3 +382,52 @@ def test_a_photo_may_have_any_file_name() -> None:
     for name in ("Screenshot at 9.41\u202fAM.png", "a\u3000b.jpg", os.fsdecode(b"caf\xe9.jpg")):
         (photo,) = ExpressionFromPhoto.job(None, Path(name), None).photos
         assert photo.label.isprintable() and photo.path == Path(name)
+
+
+def test_the_sliders_are_the_limits_and_what_is_cut_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    wide, same, narrow = (rig(bpy, name, ["jawOpen", "mouthLeft"]) for name in ("wide", "same", "narrow"))
+    for obj in (wide, same):
+        blocks = obj.data.shape_keys.key_blocks
+        blocks["jawOpen"].slider_max, blocks["mouthLeft"].slider_min = 2.0, -1.0
+    for what in ("EXPRESSION", "ACTION"):
+        for key, amount in (("jawOpen", 1.6), ("mouthLeft", -0.7)):
+            if what == "ACTION":
+                animate(wide, key, (1, 10), (0.0, amount))
+            wide.data.shape_keys.key_blocks[key].value = amount
+        settings().source = wide
+        select(bpy, same)
+        bpy.ops.likeness.transfer_to_selected(what=what)
+        bpy.context.scene.frame_set(10)
+        assert (value(same, "jawOpen"), value(same, "mouthLeft")) == pytest.approx((1.6, -0.7))
+        assert "Cut on" not in capfd.readouterr().out
+        select(bpy, narrow)
+        bpy.ops.likeness.transfer_to_selected(what=what)
+        bpy.context.scene.frame_set(10)
+        assert (value(narrow, "jawOpen"), value(narrow, "mouthLeft")) == (1.0, 0.0)
+        assert "Cut on narrow to the ranges of the sliders: jawOpen, mouthLeft." in capfd.readouterr().out
+    select(bpy, same, narrow)
+    bpy.ops.likeness.suggest_mapping()
+    assert [(row.source, row.lowest, row.highest) for row in settings().links] == [
+        ("jawOpen", 0.0, 2.0),
+        ("mouthLeft", -1.0, 1.0),
+    ]
+
+
+def test_names_with_accents_of_either_form_are_equal() -> None:
+    name = unicodedata.normalize("NFC", "bouche_étirée")
+    source, target = rig(bpy, "source", [name]), rig(bpy, "target", [unicodedata.normalize("NFD", name)])
+    source.data.shape_keys.key_blocks[name].value = 0.7
+    settings().source = source
+    select(bpy, target)
+    bpy.ops.likeness.transfer_to_selected()
+    assert value(target, unicodedata.normalize("NFD", name)) == pytest.approx(0.7)
+
+
+def test_missing_rows_are_no_lost_faces(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [f"10:00:0{i // 60}:{i % 60:02}.000,61,0.5" for i in range(180) if i < 60 or i % 2 == 0]
+    (tmp_path / "take.csv").write_text("\n".join(["Timecode,BlendShapeCount,JawOpen", *rows]))
+    bpy.context.scene.render.fps = 60
+    select(bpy, rig(bpy, "target", ["jawOpen"]))
+    bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "take.csv"))
+    said = capfd.readouterr().out
+    assert "59 of 179 frames are missing in the file" in said and "no sure face" not in said
