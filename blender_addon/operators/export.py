@@ -8,14 +8,24 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..errors import AddonError
-from ..export.presets import BY_NAME, STRANDS
+from ..export.presets import BY_NAME, STRANDS, ExportPreset
 from ..export.write import export_head, export_strands
 from ..scene import tags
 from ..shared.message import CARD_LEVELS
-from ..ui.text import NO_HEAD, clickable, report_error
+from ..ui.text import NO_HEAD, clickable, draw_wrapped, report_error
 
 _HAIR_DETAIL = tuple(zip(CARD_LEVELS, ("near by", "in a room", "far away"), strict=True))
+BALD = (
+    "The head's strands are not in this file. For hair in it choose Hair: Cards in Options, Solve Again, and export "
+    "again; or export Strands (Alembic) too."
+)
 _CHOICES = tuple((preset.name, preset.label, preset.description) for preset in BY_NAME.values())
+
+
+def left_bald(collection: bpy.types.Collection, preset: ExportPreset) -> bool:
+    """Whether a file of ``preset``, which can hold cards, lacks the hair of a head that has strands alone."""
+    strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
+    return preset != STRANDS and not preset.one_mesh and strands is not None and cards is None
 
 
 class ExportHead(bpy.types.Operator):
@@ -85,7 +95,10 @@ class ExportHead(bpy.types.Operator):
             self.layout.prop(self, "webp")
         if not preset.one_mesh:
             self.layout.prop(self, "simple_eyes")
-            self.layout.prop(self, "hair_detail")
+            if left_bald(tags.active_head(context), preset):
+                draw_wrapped(self.layout, BALD, icon="ERROR")
+            else:
+                self.layout.prop(self, "hair_detail")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         preset = BY_NAME[self.preset]
@@ -103,7 +116,8 @@ class ExportHead(bpy.types.Operator):
         except AddonError as error:
             report_error(self, str(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Wrote {path.name}.")
+        bald = left_bald(tags.active_head(context), preset)
+        self.report({"WARNING"} if bald else {"INFO"}, f"Wrote {path.name}. {BALD if bald else ''}".rstrip())
         return {"FINISHED"}
 
 

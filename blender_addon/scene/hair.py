@@ -12,14 +12,13 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 from mathutils.bvhtree import BVHTree
-from mathutils.kdtree import KDTree
 
 from ..protocol.result import HeadResult, ResultCards, ResultHair
 from ..shared.message import FEWER_CARDS, SMALLEST_CARD_OFFSET_M, fewest_card_points
 from . import tags
 from .expressions import lock_weights
 from .materials import packed_image
-from .meshes import UV_HEAD, coordinates, move_basis, neutral_coordinates, to_blender
+from .meshes import UV_HEAD, coordinates, cross_2d, move_basis, neutral_coordinates, search_tree, to_blender
 from .nodes import VERSION_TAG, new_material, node_group
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
@@ -212,10 +211,7 @@ def _skin_vertices_of_cards(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
             np.minimum.at(card, corner, least)
         if (card == before).all():
             break
-    tree = KDTree(len(skin))
-    for number, point in enumerate(skin.tolist()):
-        tree.insert(point, number)
-    tree.balance()
+    tree = search_tree(skin)
     found = [tree.find(point)[1:] for point in cards.vertices.tolist()]
     order = np.lexsort(([distance for _, distance in found] - cards.uv[:, 1], card))
     first = order[np.unique(card[order], return_index=True)[1]]  # per card the root nearest to the skin
@@ -558,16 +554,13 @@ def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.n
     triangles = np.frombuffer(loops, np.int32).reshape(-1, 3)
     corners = np.frombuffer(loop_uv, np.float32).reshape(-1, 2)[triangles].astype(np.float64)
     places = np.frombuffer(uv, np.float32).reshape(-1, 2)
-    tree = KDTree(len(triangles))
-    for number, (x, y) in enumerate(corners.mean(1).tolist()):
-        tree.insert((x, y, 0.0), number)
-    tree.balance()
+    tree = search_tree(np.pad(corners.mean(1), ((0, 0), (0, 1))))
     near = np.array([[found[1] for found in tree.find_n((x, y, 0.0), NEAR_FACES)] for x, y in places.tolist()])
     a, b, c = np.moveaxis(corners[near], 2, 0)  # each (N, K, 2)
     p = places[:, None]
-    area = _cross(b - a, c - a)
+    area = cross_2d(b - a, c - a)
     area = np.where(np.abs(area) < 1e-12, 1e-12, area)
-    weights = np.stack([_cross(b - p, c - p), _cross(c - p, a - p), _cross(a - p, b - p)], -1) / area[..., None]
+    weights = np.stack([cross_2d(b - p, c - p), cross_2d(c - p, a - p), cross_2d(a - p, b - p)], -1) / area[..., None]
     row = np.arange(len(places))
     best = weights.min(-1).argmax(1)
     weight = np.clip(weights[row, best], 0, 1)
@@ -576,12 +569,8 @@ def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.n
 
 def _normals(roots: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
     """(G, 3) normals of the skin at the vertices nearest to roots (G, 3)."""
-    neutral = neutral_coordinates(mesh)
-    tree = KDTree(len(neutral))
-    for number, point in enumerate(neutral.tolist()):
-        tree.insert(point, number)
-    tree.balance()
-    normals = np.empty(3 * len(neutral), np.float32)
+    tree = search_tree(neutral_coordinates(mesh))
+    normals = np.empty(3 * len(mesh.vertices), np.float32)
     mesh.vertex_normals.foreach_get("vector", normals)
     return normals.reshape(-1, 3)[[tree.find(root)[1] for root in roots.tolist()]]
 
@@ -602,7 +591,3 @@ def _positions(curves: bpy.types.Curves) -> np.ndarray:
 def _set(curves: bpy.types.Curves, name: str, kind: str, domain: str, field: str, values: np.ndarray) -> None:
     attribute = curves.attributes.get(name) or curves.attributes.new(name, kind, domain)
     attribute.data.foreach_set(field, np.ascontiguousarray(values, np.float32).ravel())
-
-
-def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gltf_validator import validated
+from scene_helpers import coordinates
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.names import ARKIT_NAMES
@@ -19,26 +20,20 @@ from blender_addon.export.write import ONE_MESH_PARTS, export_head  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import BONE_NAMES, BONES_BY_PART, JAW_LED, PARENTS  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.meshes import search_tree  # noqa: E402
 
 TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
 
 
 def places(obj, points) -> np.ndarray:
     """(V, 3) world coordinates, sorted, because importers may number vertices otherwise."""
-    flat = np.empty(3 * len(points), np.float32)
-    points.foreach_get("co", flat)
     matrix = np.array(obj.matrix_world)
-    return flat.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+    return coordinates(points).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def nearest(found: np.ndarray, wanted: np.ndarray) -> float:
     """Largest distance from a wanted point to the nearest one found, metres."""
-    from mathutils.kdtree import KDTree
-
-    tree = KDTree(len(found))
-    for number, point in enumerate(found):
-        tree.insert(point, number)
-    tree.balance()
+    tree = search_tree(found)
     return max(tree.find(point)[2] for point in wanted[:: max(1, len(wanted) // 400)])
 
 

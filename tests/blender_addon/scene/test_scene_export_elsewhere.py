@@ -26,6 +26,7 @@ from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.export.write import export_head, export_strands  # noqa: E402
 from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.scene.meshes import search_tree  # noqa: E402
 
 TESTS = Path(__file__).parents[2]
 FACE_GLB_METRES = 1e-5
@@ -127,20 +128,9 @@ def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult
     assert terminal.keys() == button.keys() and len(terminal) > 150
     worst = {}
     for key, points in terminal.items():
-        tree = bpy_tree(button[key])
+        tree = search_tree(button[key])
         worst[key] = max(tree.find(point)[2] for point in points)
     assert max(worst.values()) < FACE_GLB_METRES, max(worst, key=worst.get)
-
-
-def bpy_tree(points: np.ndarray):
-    """A search tree of points (N, 3)."""
-    from mathutils.kdtree import KDTree
-
-    tree = KDTree(len(points))
-    for number, point in enumerate(points.tolist()):
-        tree.insert(point, number)
-    tree.balance()
-    return tree
 
 
 @pytest.mark.parametrize("name", ["UNREAL", "UNITY", "GLTF"])

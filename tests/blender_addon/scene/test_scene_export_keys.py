@@ -18,6 +18,7 @@ pytestmark = pytest.mark.blender
 from blender_addon.export.presets import PRESETS, ExportPreset  # noqa: E402
 from blender_addon.export.write import ONE_MESH_PARTS, export_head, export_parts  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
+from blender_addon.scene.meshes import search_tree  # noqa: E402
 
 FRAMES = 5
 SEEN = 5e-4
@@ -52,12 +53,7 @@ def as_drawn(bpy, collection, preset: ExportPreset) -> Shapes:
 
 def matched(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """(F,) the vertex of ``wanted`` that each of ``found`` is; importers number and split them otherwise."""
-    from mathutils.kdtree import KDTree
-
-    tree = KDTree(len(wanted))
-    for number, point in enumerate(wanted):
-        tree.insert(point, number)
-    tree.balance()
+    tree = search_tree(wanted)
     nearest = [tree.find(point) for point in found]
     assert max(distance for _, _, distance in nearest) < TOLERANCE
     numbers = np.array([number for _, number, _ in nearest])

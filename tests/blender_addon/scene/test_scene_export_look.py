@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scene_helpers import coordinates, image_pixels
+from test_scene_export import imported
 
 from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.protocol.result import HeadResult, ResultCards
@@ -69,18 +70,6 @@ class Surface:
         strength, colour = (self.shader.inputs[name] for name in ("Emission Strength", "Emission Color"))
         dark = not colour.is_linked and max(colour.default_value[:3]) == 0
         return strength.is_linked or (strength.default_value > 0 and not dark)
-
-
-def imported(bpy, path: Path) -> dict:
-    """The file's meshes in an empty scene, by part."""
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    if path.suffix == ".fbx":
-        bpy.ops.import_scene.fbx(filepath=str(path))
-    else:
-        bpy.ops.import_scene.gltf(filepath=str(path), disable_bone_shape=True)
-    bpy.context.view_layer.update()
-    meshes = [obj for obj in bpy.data.objects if obj.type == "MESH"]
-    return {obj.name.removeprefix("Likeness_").split(".")[0]: obj for obj in meshes}
 
 
 def uv_bounds(mesh) -> np.ndarray:
