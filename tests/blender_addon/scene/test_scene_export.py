@@ -58,7 +58,6 @@ def imported(bpy, path: Path) -> dict:
     else:
         bpy.ops.import_scene.gltf(filepath=str(path), disable_bone_shape=True)
     bpy.context.view_layer.update()
-    assert all(obj.name.startswith("Likeness_") for obj in bpy.data.objects if obj.type == "MESH")
     meshes = [obj for obj in bpy.data.objects if obj.type == "MESH"]  # glTF names an animated skin NAME.001
     return {obj.name.removeprefix("Likeness_").split(".")[0]: obj for obj in meshes}
 

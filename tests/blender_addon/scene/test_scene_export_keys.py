@@ -102,6 +102,7 @@ def test_every_vertex_of_all_keys_and_of_a_clip_comes_back(
     export_head(bpy.context, collection, preset, path)
     assert scene.frame_current == 2
     found = imported(bpy, path)
+    assert all(obj.name.startswith("Likeness_") for obj in found.values())
     assert set(found) == set(rest)
     if not preset.one_mesh:
         assert set(found) == set(PART_NAMES + EYE_PART_NAMES)
