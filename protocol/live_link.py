@@ -45,7 +45,23 @@ MANY_ROWS = 0.1
 _TIME_FIELD = re.compile(r"\s*\d+([.,]\d+)?\s*")
 _ANGLES = ("headyaw", "headpitch", "headroll")
 _KNOWN = {f"{part}{angle}" for part in ("head", "lefteye", "righteye") for angle in ("yaw", "pitch", "roll")}
-_TIME_NAMES = ("timecode", "timestamp", "timestampms", "time", "frame", "framenumber", "frameindex")
+_TIME_NAMES = (
+    "timecode",
+    "timestamp",
+    "timestampms",
+    "time",
+    "times",
+    "timesec",
+    "timeseconds",
+    "seconds",
+    "timestamps",
+    "timems",
+    "timestampus",
+    "timeus",
+    "frame",
+    "framenumber",
+    "frameindex",
+)
 _KNOWN |= {*_TIME_NAMES, "blendshapecount", "count"}
 _NO_HEADER = re.compile(r"\s*(sep=.\s*$|#)", re.IGNORECASE)
 _NO_VALUE = re.compile(r"|-+|[+-]?nan(\(\w*\))?|null|none|n/?a", re.IGNORECASE)
@@ -89,6 +105,7 @@ class _Table:
     weights: np.ndarray
     angles: np.ndarray
     unknown: tuple[str, ...]
+    unit: float | None  # seconds of a plain number, where the column's name says it
 
 
 def text_of(data: bytes) -> str:
@@ -116,7 +133,7 @@ def read_lines(lines: Iterable[str], fps: float | None = None) -> LiveLinkTake:
         raise NotATakeError("It holds no row with values.")
     weights, notes = _unit_weights(table, face)
     angles, turned = _radians(table.angles[face]) if table.angles.shape[1] else (None, [])
-    rate, slots, timed = _slots(table.times, fps)
+    rate, slots, timed = _slots(table.times, fps, table.unit)
     count = int(slots[-1]) + 1
     if count > MOST_FRAMES:
         raise NotATakeError(f"It has {count} frames from its first to its last; the limit is {MOST_FRAMES}.")
@@ -176,7 +193,12 @@ def _rows(rows: Iterator[list[str]]) -> _Table:
         if len(times) > MOST_FRAMES:
             raise NotATakeError(f"It has more than {MOST_FRAMES} rows.")
     table = np.array(values).reshape(len(times), len(cells_of) + len(turns))
-    return _Table(names, times, table[:, : len(cells_of)], table[:, len(cells_of) :], unknown)
+    return _Table(names, times, table[:, : len(cells_of)], table[:, len(cells_of) :], unknown, _unit(flat[timed]))
+
+
+def _unit(name: str) -> float | None:
+    units = {"ms": 1e-3, "us": 1e-6, "sec": 1.0, "seconds": 1.0}
+    return next((unit for word, unit in units.items() if name.endswith(word)), None)
 
 
 def _is_zero(cell: str) -> bool:
@@ -220,9 +242,9 @@ def _radians(angles: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return angles, []
 
 
-def _slots(codes: Sequence[str], fps: float | None) -> tuple[float, np.ndarray, list[str]]:
+def _slots(codes: Sequence[str], fps: float | None, unit: float | None) -> tuple[float, np.ndarray, list[str]]:
     """The rate, the (R,) slot of each row from 0, increasing, and what is to be said about them."""
-    seconds, said = _seconds(codes, fps)
+    seconds, said = _seconds(codes, fps, unit)
     if seconds is None:
         return fps or USUAL_COUNT, np.arange(len(codes)), said
     rate = _rate(seconds)
@@ -239,7 +261,7 @@ def _slots(codes: Sequence[str], fps: float | None) -> tuple[float, np.ndarray, 
     return rate, slots, said
 
 
-def _seconds(codes: Sequence[str], fps: float | None) -> tuple[np.ndarray | None, list[str]]:
+def _seconds(codes: Sequence[str], fps: float | None, unit: float | None) -> tuple[np.ndarray | None, list[str]]:
     """(R,) seconds of the rows' times; None where they do not tell the time. Also what is to be said about them."""
     fields = [re.split(r"[:;]", code) for code in codes]
     width = len(fields[0])
@@ -253,7 +275,7 @@ def _seconds(codes: Sequence[str], fps: float | None) -> tuple[np.ndarray | None
     if width == 3:
         return table @ [3600.0, 60.0, 1.0], []
     if width == 1:
-        return _plain_seconds(table[:, 0], fps)
+        return _plain_seconds(table[:, 0], fps, unit)
     whole = table[:, :3] @ [3600.0, 60.0, 1.0]
     ticks = table[:, 3]
     if len(codes) > 1 and (table == table[0]).all():
@@ -268,21 +290,45 @@ def _seconds(codes: Sequence[str], fps: float | None) -> tuple[np.ndarray | None
         raise NotATakeError(f"Its time codes have no frame of a second: {most}.")
     if fps is not None and ticks.max() < fps:
         return whole + ticks / fps, []
-    count = next(rate for rate in COUNTS if most < rate)
+    ticks, count = _counted(whole, ticks)
+    if (pair := _drop_frame(whole, ticks, count)) is not None:
+        minutes = whole // 60
+        return (whole * count + ticks - pair * (minutes - minutes // 10)) * 1001 / 1000 / count, []
     if len(codes) < count and len(set(whole.tolist())) < 2:
         count = max(count, USUAL_COUNT)  # less than a second does not show what it counts to
     return whole + ticks / count, []
 
 
-def _plain_seconds(numbers: np.ndarray, fps: float | None) -> tuple[np.ndarray | None, list[str]]:
+def _counted(whole: np.ndarray, ticks: np.ndarray) -> tuple[np.ndarray, float]:
+    """(R,) frames of the rows' seconds from 0, and how many a second has: what a second shows that holds every number
+    up to the highest, else the next usual count."""
+    least, most = float(ticks.min()), math.floor(ticks.max())
+    rows = Counter(whole.tolist())
+    if len(rows) > 1 and least in (0.0, 1.0) and max(rows.values()) == most + 1 - least:
+        return ticks - least, most + 1 - least
+    return ticks, next(rate for rate in COUNTS if most < rate)
+
+
+def _drop_frame(whole: np.ndarray, ticks: np.ndarray, count: float) -> float | None:
+    """How many numbers a drop-frame time code leaves out at each full minute but the tenth, 2 of 30 or 4 of 60; None
+    for other time codes."""
+    pair = count // 15
+    starts = np.flatnonzero((np.diff(whole // 60) == 1) & (whole[1:] // 60 % 10 != 0))
+    if count not in (30, 60) or not len(starts):
+        return None
+    dropped = (ticks[starts] == count - 1) & (ticks[starts + 1] == pair) & (whole[starts + 1] % 60 == 0)
+    return pair if dropped.all() else None
+
+
+def _plain_seconds(numbers: np.ndarray, fps: float | None, unit: float | None) -> tuple[np.ndarray | None, list[str]]:
     """As ``_seconds``, for times that are one number: frames, milliseconds, or seconds with decimals."""
     steps = np.diff(numbers)
     rising = steps[steps > 0]
     if len(numbers) > 1 and not len(rising):
         return None, [f"Its times stand still; its rows were read as {fps or USUAL_COUNT:g} frames a second."]
     middle = float(np.median(rising)) if len(rising) else 1.0
-    if middle < 0.9:
-        return numbers, []
+    if unit is not None or middle < 0.9:
+        return numbers * (unit or 1.0), []
     if middle >= 5.0:
         return numbers / 1000.0, ["Its times were read as milliseconds."]
     rate = fps or PLAIN_RATE
@@ -305,7 +351,7 @@ def _rate(seconds: np.ndarray) -> float:
         step = float(steps.mean())
     else:
         usual = _usual_step(rising)
-        near = np.abs(rising / usual - 1.0) < 0.25
+        near = np.abs(rising / usual - 1.0) < 1 / 3  # milliseconds at 240 a second: steps of 4 and of 5
         if near.mean() < 0.8:  # 24 frames in a code that counts 60: two steps of it and three in turn
             near = rising < 1.75 * usual
         step = float(rising[near].mean())

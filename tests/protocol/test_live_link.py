@@ -273,3 +273,27 @@ def test_comments_in_front_and_a_header_in_between_are_not_read(tmp_path: Path) 
     head, *rows = Take(codes(45, 30)).text().splitlines()
     clip, take = both("\n".join(["# recorded by a phone", head, *rows[:20], head, *rows[20:]]), tmp_path)
     assert len(clip) == 45 and take.found.all() and clip.weights[8, BLINK] == 1.0
+
+
+@pytest.mark.parametrize("count", [15, 20, 25, 30, 50])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_take_shows_what_its_seconds_count_from_and_to(count: int, first: int) -> None:
+    times = [f"10:00:{row // count:02}:{row % count + first:02}.000" for row in range(3 * count)]
+    read = read_lines(Take(times).text().splitlines())
+    assert (read.fps, len(read.weights), read.dropped.sum()) == (count, 3 * count, 0)
+
+
+@pytest.mark.parametrize(("count", "rate"), [(30, 29.97), (60, 59.94)])
+def test_drop_frame_time_codes_leave_out_numbers_not_frames(count: int, rate: float) -> None:
+    pair = count // 15
+    codes = [(s // 60, s % 60, f) for s in range(50, 50 + 11 * 60) for f in range(count)]
+    kept = [(m, s, f) for m, s, f in codes if s or f >= pair or m % 10 == 0]
+    read = read_lines(Take([f"10:{m:02}:{s:02}:{f:02}.000" for m, s, f in kept]).text().splitlines())
+    assert (read.fps, len(read.weights), read.dropped.sum()) == (rate, len(kept), 0)
+
+
+@pytest.mark.parametrize(("name", "unit"), [("time_ms", 1e3), ("time_s", 1.0), ("timestamp_us", 1e6), ("seconds", 1.0)])
+def test_the_name_of_the_times_says_their_unit(name: str, unit: float) -> None:
+    times = [f"{round(row * unit / 240, 5 if unit == 1.0 else None):g}" for row in range(240)]
+    read = read_lines(Take(times).text().replace("Timecode", name).splitlines())
+    assert (read.fps, len(read.weights), read.dropped.sum()) == (240.0, 240, 0)
