@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+from PIL import Image
 from scipy.io import loadmat
 
 from backend.photos.collection import FaceClass
@@ -32,11 +33,13 @@ def pixels_of(path: Path) -> np.ndarray:
 
 
 def plain_picture(path: Path) -> np.ndarray:
-    """(H, W) or (H, W, C) values of a map as it is stored, 8 or 16 bits, without colour management."""
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise LeftOut(f"{path.parent.name}/{path.name} cannot be read")
-    return values
+    """(H, W) values of a map as it is stored, 8 or 16 bits, without colour management; other forms than PNG may reach
+    decoders that are not safe."""
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            return np.asarray(picture if picture.mode == "I;16" else picture.convert("L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise LeftOut(f"{path.parent.name}/{path.name} cannot be read as PNG") from error
 
 
 def matlab(path: Path) -> dict[str, Any]:
@@ -73,14 +76,15 @@ class _Fitted(Reader):
         points = self.points(item, fit)
         if points.shape != (LANDMARKS, 3) or "Pose_Para" not in fit:
             raise LeftOut("the fit has no 68 landmarks or no pose")
+        angles = np.degrees(np.asarray(fit["Pose_Para"], np.float64).ravel()[:3])
+        shape = np.asarray(fit.get("Shape_Para", np.zeros(199)), np.float32).ravel()
+        expression = np.asarray(fit.get("Exp_Para", np.zeros(29)), np.float32).ravel()
+        if (len(angles), len(shape), len(expression)) != (3, 199, 29):
+            raise LeftOut("the fit has other numbers of values")
         picture, factor = reduced(pixels_of(item.files["photo"]))
-        return {
-            "picture": picture,
-            "landmarks": (points * factor).astype(np.float32),
-            "angles": np.degrees(np.asarray(fit["Pose_Para"], np.float64).ravel()[:3]).astype(np.float32),
-            "shape": np.asarray(fit.get("Shape_Para", np.zeros(199)), np.float32).ravel(),
-            "expression": np.asarray(fit.get("Exp_Para", np.zeros(29)), np.float32).ravel(),
-        }
+        landmarks = (points * factor).astype(np.float32)
+        angles = angles.astype(np.float32)
+        return {"picture": picture, "landmarks": landmarks, "angles": angles, "shape": shape, "expression": expression}
 
     @abstractmethod
     def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
@@ -153,7 +157,7 @@ class W3dfaw(Reader):
                 stem = path.stem.removesuffix("_lm")
                 photo = next((folder / f"{stem}{end}" for end in PICTURES if (folder / f"{stem}{end}").is_file()), None)
                 files = {"landmarks": path, "photo": photo or folder / f"{stem}.jpg"}
-                yield Item(key_of(path, root).removesuffix("_lm"), stem, files)
+                yield Item(key_of(path, root), stem, files)
 
     def read(self, item: Item) -> Mapping[str, np.ndarray]:
         """See ``fields``."""
@@ -195,7 +199,7 @@ class Renderings(Reader):
         """See ``fields``."""
         stored = plain_picture(item.files["depth"])
         largest = np.iinfo(stored.dtype).max
-        values = (stored if stored.ndim == 2 else stored[..., 0]).astype(np.float64) / largest
+        values = stored.astype(np.float64) / largest
         if values.max() == values.min():
             raise LeftOut("the depth map is empty")
         depth = np.where(values > values.min(), FARTHEST - (FARTHEST - NEAREST) * values, 0.0)
@@ -203,60 +207,6 @@ class Renderings(Reader):
         if picture.shape[:2] != depth.shape:
             raise LeftOut("picture and depth differ in size")
         return {"picture": picture, "depth": depth.astype(np.float32)}
-
-
-class Photoface(Reader):
-    """Photoface (Zafeiriou et al. 2011): sessions of four pictures, each under one lamp, with ``LightSource.m``.
-
-    Normals come by photometric stereo (Woodham 1980) from the four pictures: the least-squares solution of
-    intensity = albedo x (light . normal) over the lamps, without the darkest one of each pixel, which may be in shadow.
-    """
-
-    name = "photoface"
-    title = "Photoface"
-    licence = Licence("on request, research only", True, "uwe-repository.worktribe.com/output/972508")
-    needs = ("**/LightSource.m", "**/im0.bmp")
-    unchecked = "names and angles in LightSource.m (read as zenith and azimuth in degrees, lamp by lamp)"
-    fields: ClassVar[Mapping[str, str]] = {
-        "picture": f"{PICTURE}, mean over the lamps",
-        "normals": "(H, W, 3) unit: x right, y up, z to the camera; 0 where unknown",
-    }
-    lamps = 4
-    darkest = 0.1
-    """Share of full scale; darker pixels are background or cast shadow."""
-
-    def items(self, root: Path) -> Iterator[Item]:
-        """Every session; the folder above it is the person."""
-        for path in files_below(root, ".m", match="LightSource.m"):
-            files = {"light": path} | {f"im{k}": path.with_name(f"im{k}.bmp") for k in range(self.lamps)}
-            yield Item(key_of(path.parent / "x", root).removesuffix("_x"), path.parent.parent.name, files)
-
-    def read(self, item: Item) -> Mapping[str, np.ndarray]:
-        """See ``fields``."""
-        lines = item.files["light"].read_text(encoding="utf-8", errors="replace").splitlines()
-        values = [line.partition("=")[2] for line in lines if "=" in line and not line.lstrip().startswith("%")]
-        angles = np.array(re.findall(r"-?\d+\.?\d*", " ".join(values)), np.float64)
-        if len(angles) != 2 * self.lamps:
-            raise LeftOut("LightSource.m has not two angles for each lamp")
-        zenith, azimuth = np.radians(angles.reshape(self.lamps, 2)).T
-        light = np.stack([np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)], 1)
-        views = np.stack([pixels_of(item.files[f"im{k}"]) for k in range(self.lamps)])
-        grey = views.astype(np.float64).mean(-1) / 255
-        return {"picture": views.mean(0).round().astype(np.uint8), "normals": self._stereo(grey, light)}
-
-    def _stereo(self, grey: np.ndarray, light: np.ndarray) -> np.ndarray:
-        """(H, W, 3) float32 normals of intensities (4, H, W) under lights (4, 3)."""
-        count, height, width = grey.shape
-        flat, normals = grey.reshape(count, -1), np.zeros((height * width, 3))
-        dark = flat.argmin(0)
-        for lamp in range(count):
-            others = [k for k in range(count) if k != lamp]
-            here = dark == lamp
-            normals[here] = (np.linalg.pinv(light[others]) @ flat[others][:, here]).T
-        length = np.linalg.norm(normals, axis=1, keepdims=True)
-        known = (np.sort(flat, 0)[1] > self.darkest) & (length[:, 0] > 0) & (normals[:, 2] > 0)
-        unit = np.where(known[:, None], normals / np.maximum(length, 1e-9), 0.0)
-        return unit.reshape(height, width, 3).astype(np.float32)
 
 
 class CelebAMask(Reader):
@@ -295,26 +245,25 @@ class CelebAMask(Reader):
 
     def items(self, root: Path) -> Iterator[Item]:
         """Every picture and the mask of its skin; the other masks may be absent."""
-        masks = {path.name.partition("_")[0]: path for path in files_below(root, ".png", match="*_skin.png")}
+        skins = {path.name.partition("_")[0]: path for path in files_below(root, ".png", match="*_skin.png")}
         anno = next(iter(sorted(root.glob("**/CelebAMask-HQ-mask-anno"))))
         for path in files_below(root, ".jpg", ".png"):
             if path.parent.name == "CelebA-HQ-img" and path.stem.isdecimal():
                 number = int(path.stem)
                 default = anno / str(number // 2000) / f"{number:05d}_skin.png"
-                yield Item(path.stem, path.stem, {"photo": path, "skin": masks.get(f"{number:05d}", default)})
+                skin = skins.get(f"{number:05d}", default)
+                masks = {name: skin.with_name(skin.name.replace("_skin.", f"_{name}.")) for name in self.classes}
+                found = {name: mask for name, mask in masks.items() if name == "skin" or mask.is_file()}
+                yield Item(path.stem, path.stem, {"photo": path} | found)
 
     def read(self, item: Item) -> Mapping[str, np.ndarray]:
         """See ``fields``."""
-        skin = item.files["skin"]
-        base = plain_picture(skin)
-        labels = np.zeros(base.shape[:2], np.uint8)
+        labels = np.zeros(plain_picture(item.files["skin"]).shape, np.uint8)
         lips = np.zeros((2, *labels.shape), bool)
         for name, kind in self.classes.items():
-            path = skin.with_name(skin.name.replace("_skin.", f"_{name}."))
-            if not path.is_file():
+            if name not in item.files:
                 continue
-            mask = plain_picture(path)
-            mask = (mask if mask.ndim == 2 else mask[..., 0]) > 127
+            mask = plain_picture(item.files[name]) > 127
             labels[mask] = int(kind)
             if name in ("u_lip", "l_lip"):
                 lips[int(name == "l_lip")] |= mask

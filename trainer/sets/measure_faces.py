@@ -20,6 +20,7 @@ from trainer.methods.learned_basis.start import encode_again, lip_pictures
 from trainer.portraits.collection import CacheSettings
 from trainer.portraits.prepare import portrait_of
 from trainer.sets import protocols
+from trainer.sets.annotated import pixels_of
 from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
 from trainer.sets.photographs import frame_of
 from trainer.sets.reader import LeftOut, PreparedSet
@@ -53,7 +54,7 @@ class PhotoFinder:
     """Faces in a set's photographs, by their stored names; frames of videos are written to a temporary folder."""
 
     def __init__(self, data: PreparedSet) -> None:
-        self._root = Path(data.card["root"])
+        self._data = data
         self._scratch = tempfile.TemporaryDirectory()
         self._found: dict[str, PhotoFace | None] = {}
 
@@ -62,7 +63,7 @@ class PhotoFinder:
         if name not in self._found:
             path, _, frame = name.partition("#")
             try:
-                file = self._root / path
+                file = self._data.photo(path)
                 if frame:
                     file = frame_of(file, int(frame), FRAMES, Path(self._scratch.name) / f"{len(self._found)}.png")
                 self._found[name] = next(iter(found_faces([file])), None)
@@ -227,12 +228,13 @@ def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: lis
     network, rows = BasisModel.load(folder).network, []
     cage, size = network.bases.surface.cage, network.config.size
     skin = network.bases.surface.face[:cage] > 0.5
-    root = Path(data.card["root"])
     for sample in samples(data, most):
         if not str(sample["groups"][0]).startswith("NE"):
             continue
-        picture = cv2.imread(str(root / str(sample["photos"][0])))[..., ::-1]
-        batch = face_batch(np.ascontiguousarray(picture), size, True)
+        try:
+            batch = face_batch(pixels_of(data.photo(str(sample["photos"][0]))), size, True)
+        except LeftOut:
+            batch = None
         if batch is None:
             rows.append(np.nan)
             continue

@@ -27,9 +27,6 @@ OURS, SHARED = "ours", "ours, before personalising"
 SHOWN = 6
 """Entries on the sheet."""
 _TILE = 128
-_PHOTOFACE = 256
-"""Pixels at which Photoface's normals are compared (LAP, section 5.3)."""
-_ANGLES = (20, 25, 30)
 _FRONTAL_DEGREES = 15.0
 """3DFAW: faces within this yaw of their own keypoints count as frontal; the paper gives no figure."""
 _RIGHT_EYE, _LEFT_EYE = 36, 45
@@ -180,51 +177,6 @@ def correlation_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {"correlation": depth_correlation_sum(values["ours"], values["true"]), "entries": float(known.sum())}
 
 
-def photoface(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """Angles between our normals and Photoface's at 256 px: the mean per face, and per cent of pixels below 20, 25 and
-    30 degrees. A row without a model: normals that face the camera."""
-    reader = LapReader(folder)
-    rows: dict[str, list[list[float]]] = {OURS: [], "facing the camera": []}
-    for number, sample in enumerate(samples(data, most)):
-        window = face_window(sample["picture"])
-        if window is None:
-            for row in rows.values():
-                row.append([np.nan] * (1 + len(_ANGLES)))
-            continue
-        result = reader(window.cut(sample["picture"], 2 * reader.size))
-        truth = window.cut(sample["normals"], _PHOTOFACE)
-        length = np.linalg.norm(truth, axis=-1)
-        found = camera_normals(torch.where(result.surface.mask, result.surface.depth, 1.1))
-        shown = eroded(result.surface.mask)[:, None].float()
-        both = torch.cat([found.permute(0, 3, 1, 2), shown], 1)
-        large = functional.interpolate(both, (_PHOTOFACE, _PHOTOFACE), mode="bilinear", align_corners=False)[0].numpy()
-        known = (length > 0.9) & (large[3] > 0.999)
-        facing = np.broadcast_to(np.array([0.0, 0.0, 1.0]), truth.shape)
-        for row, normals in zip(rows.values(), (large[:3].transpose(1, 2, 0), facing), strict=True):
-            row.append(_angles(normals, truth, known))
-        if number < SHOWN:
-            pictures = (large[:3].transpose(1, 2, 0), truth)
-            sheet.append([tile(window.cut(sample["picture"], _TILE)), *(tile(_coloured(one)) for one in pictures)])
-    names = ("mad", *(f"below.{angle}" for angle in _ANGLES))
-    return {row: dict(zip(names, np.array(values).T, strict=True)) for row, values in rows.items()}
-
-
-def camera_normals(depth: Tensor) -> Tensor:
-    """(N, S, S, 3) unit normals of depth maps (N, S, S) towards the camera: x right, y up, z to the camera."""
-    inwards = normals_from_depth(depth, CanonicalCamera(tuple(depth.shape[-2:])))
-    towards = torch.where(inwards[..., 2:] > 0, -inwards, inwards)  # x right, y down, z away
-    return towards * towards.new_tensor([1.0, -1.0, -1.0])
-
-
-def _angles(normals: np.ndarray, truth: np.ndarray, known: np.ndarray) -> list[float]:
-    if not known.any():
-        return [np.nan] * (1 + len(_ANGLES))
-    a, b = normals[known], truth[known]
-    cosine = (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-    return [float(angle.mean()), *(float(100 * (angle < limit).mean()) for limit in _ANGLES)]
-
-
 def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
     """The picture covered by our render of it: cosine of face embeddings with the picture itself (dlib's, where the
     paper has ArcFace's; empty without the package ``face_recognition``), and SSIM inside the face."""
@@ -262,10 +214,6 @@ def _cosine(first: np.ndarray, second: np.ndarray) -> float:
     if a is None or b is None:
         return float("nan")
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-
-def _coloured(normals: np.ndarray) -> np.ndarray:
-    return ((normals * 0.5 + 0.5).clip(0, 1) * 255).astype(np.uint8)
 
 
 def tile(picture: np.ndarray | Tensor) -> np.ndarray:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import cv2
 
+from backend.errors import LikenessError
+from backend.expression.video import Video
 from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, SetError, files_below, key_of
 
 FRAMES = 4
@@ -94,7 +96,7 @@ class VoxCeleb(Reader):
                 clips.setdefault(path if path.suffix.lower() in VIDEOS else path.parent, []).append(path)
         for clip, files in clips.items():
             chosen = files * FRAMES if len(files) == 1 else [files[k] for k in spread(len(files), FRAMES)]
-            key = key_of(clip / "clip", root).removesuffix("_clip")
+            key = key_of(clip, root)
             for number, path in enumerate(chosen):
                 yield Item(f"{key}_{number}", f"{self._speaker(path, root)}/{key}", {"photo": path})
 
@@ -121,16 +123,16 @@ def frame_of(video: Path, number: int, of: int, out: Path) -> Path:
     """Write frame ``number`` of ``of`` spread over a video as PNG, once; raises ``LeftOut`` where it has none."""
     if out.is_file():
         return out
-    reader = cv2.VideoCapture(str(video))
     try:
-        count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-        chosen = spread(count, of)
-        reader.set(cv2.CAP_PROP_POS_FRAMES, chosen[min(number, len(chosen) - 1)] if chosen else 0)
-        whole, pixels = reader.read()
-    finally:
-        reader.release()
-    if not whole:
-        raise LeftOut(f"{video.name} cannot be played")
+        with Video(video) as film:
+            chosen = spread(film.frame_count, of)
+            wanted = chosen[min(number, len(chosen) - 1)] if chosen else 0
+            for frame in film.frames(max(wanted, 1)):
+                pixels = frame.pixels
+                if frame.slot >= wanted:
+                    break
+    except LikenessError as error:
+        raise LeftOut(f"{video.name} cannot be played") from error
     out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out), pixels)
+    cv2.imwrite(str(out), pixels[..., ::-1])
     return out

@@ -8,18 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from backend.errors import LikenessError
 from trainer.engine.logs import SET_CARD
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
-from trainer.sets.annotated import Aflw2000, CelebAMask, Photoface, Renderings, W3dfaw, W300Lp
+from trainer.sets.annotated import Aflw2000, CelebAMask, Renderings, W3dfaw, W300Lp
 from trainer.sets.photographs import CelebA, People, VggFace2, VoxCeleb
-from trainer.sets.reader import FORMAT, Item, LeftOut, Reader, SetError, listed, read_card
-from trainer.sets.scans import Bu3dfe, FaceScape, Micc, Now, Realy
+from trainer.sets.reader import FORMAT, KEPT, Item, LeftOut, LimitedReader, Reader, SetError, inside, listed, read_card
+from trainer.sets.scans import Bu3dfe, Micc, Now, Realy
 
 READERS: Mapping[str, type[Reader]] = {
     reader.name: reader
@@ -32,13 +30,11 @@ READERS: Mapping[str, type[Reader]] = {
         Aflw2000,
         W3dfaw,
         Renderings,
-        Photoface,
         CelebAMask,
         Micc,
         Bu3dfe,
         Now,
         Realy,
-        FaceScape,
     )
 }
 """Name on the command line -> reader."""
@@ -49,7 +45,6 @@ def reader_of(name: str) -> Reader:
     return READERS[name]()
 
 
-KEPT = "kept"
 LIST = "list"
 
 
@@ -116,28 +111,16 @@ def prepare_samples(reader: Reader, items: Sequence[Item], out: Path) -> dict[st
     """Write ``samples/KEY.npz`` of every item; those that are there already are kept. Returns key -> verdict."""
     folder, verdicts = out / "samples", _known_verdicts(out)
     folder.mkdir(parents=True, exist_ok=True)
-    for item in track(items, reader.name, transient=True):
-        path = folder / f"{item.key}.npz"
-        if path.is_file():
-            verdicts[item.key] = KEPT
-        if item.key in verdicts:
-            continue
-        try:
-            arrays = reader.read(item)
-        except LeftOut as reason:
-            verdicts[item.key] = str(reason)
-        except (OSError, ValueError, KeyError, LikenessError) as error:
-            verdicts[item.key] = f"cannot be read ({type(error).__name__})"
-        else:
-            if arrays.keys() != reader.fields.keys():
-                raise TypeError(f"{reader.name} reads {sorted(arrays)}, not {sorted(reader.fields)}")
-            partial = folder / f".{item.key}.part"
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            partial.replace(path)
-            verdicts[item.key] = KEPT
-        if verdicts[item.key] != KEPT:
-            _note(out, item.key, verdicts[item.key])
+    with LimitedReader(reader) as read:
+        for item in track(items, reader.name, transient=True):
+            path = folder / f"{item.key}.npz"
+            if os.path.isfile(path):
+                verdicts[item.key] = KEPT
+            if item.key in verdicts:
+                continue
+            verdicts[item.key] = read(item, path)
+            if verdicts[item.key] != KEPT:
+                _note(out, item.key, verdicts[item.key])
     return {item.key: verdicts[item.key] for item in items}
 
 
@@ -151,6 +134,7 @@ def prepare_photos(
     paths, verdicts = [], {}
     for item in track(items, f"{reader.name}: files", transient=True):
         try:
+            inside(item.files["photo"], root)
             paths.append(reader.photo(item, out / "frames"))
         except LeftOut as reason:
             verdicts[item.key] = str(reason)
@@ -216,7 +200,7 @@ def _known_verdicts(out: Path) -> dict[str, str]:
     path = out / "left_out.csv"
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2}
 
 

@@ -1,24 +1,34 @@
 """What a reader of a data set declares, and the walk that they all share: items, what is missing, arrays with truth."""
 
 import fnmatch
+import hashlib
+import importlib
 import json
 import os
-import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import numpy as np
 
 from backend.errors import LikenessError
+from backend.system.processes import End, LimitedProcess, ParentLine, data_bytes, limit_memory, limit_time
 from trainer.engine.logs import SET_CARD
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FORMAT = 1
+KEPT = "kept"
 _NAMED = 3
 """Missing files that a sentence names; more would hide it."""
+_LONGEST_KEY = 120
+"""Letters of a key; names of files may have 255."""
+_MEMORY_BYTES, _CPU_SECONDS, _MOST_BYTES = 2 << 30, 120.0, 512 << 20
+"""Of one entry: memory beyond the imports (a scan of 50 MB as OBJ takes 0.7 GB), processor time, size of its arrays."""
 
 
 class SetError(LikenessError):
@@ -67,6 +77,8 @@ class Reader(ABC):
     needs: ClassVar[tuple[str, ...]]
     unchecked: ClassVar[str]
     fields: ClassVar[Mapping[str, str]] = {}
+    root = Path()
+    """The set's folder, set by ``listed``."""
 
     @abstractmethod
     def items(self, root: Path) -> Iterator[Item]:
@@ -98,12 +110,18 @@ def listed(reader: Reader, root: Path, partial: bool = False) -> list[Item]:
     if absent:
         advice = f"{reader.title} comes from {page(reader)}; name the folder that holds {', '.join(reader.needs)}."
         raise SetError(f"{root} is not {reader.title}: there is no {' and no '.join(absent)}.", advice)
-    items = list(reader.items(root))
+    reader.root = root
+    try:
+        items = list(reader.items(root))
+    except SetError:
+        raise
+    except Exception as error:  # lists of others hold anything
+        raise SetError(f"A list of {reader.title} in {root} is damaged ({error}).", "Download it again.") from error
     if not items:
         raise SetError(f"{root} holds no entry of {reader.title}.", f"Expected: {', '.join(reader.needs)}.")
-    whole = [item for item in items if all(path.is_file() for path in item.files.values())]
+    whole = [item for item in items if all(map(os.path.isfile, item.files.values()))]
     if len(whole) < len(items) and not (partial and whole):
-        gone = [path for item in items for path in item.files.values() if not path.is_file()]
+        gone = [path for item in items for path in item.files.values() if not os.path.isfile(path)]
         names = ", ".join(os.path.relpath(path, root) for path in gone[:_NAMED])
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
         raise SetError(
@@ -114,6 +132,89 @@ def listed(reader: Reader, root: Path, partial: bool = False) -> list[Item]:
     if len(repeated) < len(whole):
         raise SetError(f"{root} holds entries of {reader.title} twice.", "Name one copy of the set.")
     return whole
+
+
+def inside(path: Path, root: Path) -> Path:
+    """The path, links followed; raises ``LeftOut`` where that is not below ``root``."""
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(os.path.realpath(root)):
+        raise LeftOut("lies outside the folder")
+    return real
+
+
+class LimitedReader(AbstractContextManager):
+    """Reads entries in a child process with limits on memory and time: a file of others may crash its library."""
+
+    def __init__(self, reader: Reader) -> None:
+        kind = type(reader)
+        self._reader = {"module": kind.__module__, "kind": kind.__name__, "root": os.path.abspath(reader.root)}
+        self._child: LimitedProcess | None = None
+
+    def __call__(self, item: Item, out: Path) -> str:
+        """Write the item's arrays to ``out``; returns ``KEPT`` or the reason why there is none."""
+        files = {name: os.path.abspath(path) for name, path in item.files.items()}
+        child = self._child = self._child or LimitedProcess(__name__)
+        try:
+            child.send(self._reader | {"key": item.key, "person": item.person, "files": files, "out": str(out)})
+            return child.answer()["verdict"]
+        except (EOFError, OSError):
+            end = child.end()
+            self.close()
+            return {End.TOO_SLOW: "takes too long to read", End.NO_MEMORY: "takes too much memory"}.get(
+                end, "is damaged: its reader crashed"
+            )
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child:
+            self._child.close()
+        self._child = None
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def main() -> None:
+    """The child of ``LimitedReader``: a request is an entry, its answer the verdict."""
+    parent = ParentLine()
+    warnings.simplefilter("error", np.exceptions.ComplexWarning)
+    readers: dict[str, Reader] = {}
+    while True:
+        said, _ = parent.request()
+        if said["kind"] not in readers:
+            readers[said["kind"]] = getattr(importlib.import_module(said["module"]), said["kind"])()
+            limit_memory(data_bytes() + _MEMORY_BYTES)
+        limit_time(_CPU_SECONDS)
+        reader = readers[said["kind"]]
+        reader.root = Path(said["root"])
+        item = Item(said["key"], said["person"], {name: Path(path) for name, path in said["files"].items()})
+        parent.answer({"verdict": _verdict(reader, item, Path(said["out"]))})
+
+
+def _verdict(reader: Reader, item: Item, out: Path) -> str:
+    """Read an entry and write its arrays; in the child."""
+    try:
+        for path in item.files.values():
+            inside(path, reader.root)
+        arrays = reader.read(item)
+        if arrays.keys() != reader.fields.keys():
+            raise TypeError(f"{reader.name} reads {sorted(arrays)}, not {sorted(reader.fields)}")
+        for name, values in arrays.items():
+            if values.dtype.kind not in "biufU" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+                raise LeftOut(f"{name} holds values that are not numbers")
+        if sum(values.nbytes for values in arrays.values()) > _MOST_BYTES:
+            raise LeftOut("is too large")
+        partial = out.with_name(".part")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        partial.replace(out)
+    except LeftOut as reason:
+        return str(reason)
+    except MemoryError:
+        return "takes too much memory"
+    except Exception as error:  # libraries raise anything on damaged files
+        return f"cannot be read ({type(error).__name__})"
+    return KEPT
 
 
 def page(reader: Reader) -> str:
@@ -139,8 +240,9 @@ def files_below(root: Path, *suffixes: str, match: str = "*") -> list[Path]:
 
 
 def key_of(path: Path, root: Path) -> str:
-    """A path below ``root``, without its ending, as one word."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", path.relative_to(root).with_suffix("").as_posix())
+    """A path below ``root`` as one word; another path has another one."""
+    name = quote(path.relative_to(root).as_posix(), safe="")
+    return name if len(name) <= _LONGEST_KEY else hashlib.sha256(name.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -161,8 +263,17 @@ class PreparedSet:
 
     def sample(self, key: str) -> dict[str, np.ndarray]:
         """The item's arrays, as the reader's ``fields`` say."""
-        with np.load(self.folder / "samples" / f"{key}.npz", allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        path = self.folder / "samples" / f"{key}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files
+            raise SetError(f"{path} is damaged.", "Delete it and prepare the set again.") from error
+
+    def photo(self, name: str) -> Path:
+        """A photo of the set; raises ``LeftOut`` where it is not below the set's folder."""
+        root = Path(self.card["root"])
+        return inside(root / name, root)
 
 
 def open_prepared(folder: Path, name: str) -> PreparedSet:
@@ -181,4 +292,13 @@ def open_prepared(folder: Path, name: str) -> PreparedSet:
 def read_card(folder: Path) -> dict[str, Any] | None:
     """The card of a prepared folder, or None where there is none."""
     path = folder / SET_CARD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        card = json.loads(path.read_bytes())
+        kinds = {"name": str, "title": str, "root": str, "format": int, "kept": dict}
+        if not all(isinstance(card[name], kind) for name, kind in kinds.items()):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SetError(f"{path} is damaged.", "Delete it and prepare the set again.") from error
+    return card

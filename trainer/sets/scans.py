@@ -1,4 +1,4 @@
-"""Sets of scans: MICC Florence, BU-3DFE, NoW, REALY, FaceScape.
+"""Sets of scans: MICC Florence, BU-3DFE, NoW, REALY.
 
 Meshes and points in the sets' files: OBJ, PLY text, VRML, MeshLab's picked points, BU-3DFE's landmarks.
 """
@@ -14,17 +14,13 @@ from trainer.heads.dressed import BRIDGE, NOSE_TIP
 from trainer.heads.scans import ALIGNMENT_LANDMARKS
 from trainer.heads.surface import TriangleMesh, find_surface_landmarks
 from trainer.sets.photographs import VIDEOS, spread
-from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below, key_of
+from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_MOST_BYTES = 600_000_000
-"""A mesh file above this is not a face scan (a FaceScape scan has 200 MB)."""
 
 
 def read_mesh(path: Path, metres_per_unit: float = 1.0) -> TriangleMesh:
     """Read a mesh by its ending; vertices in metres. Raises ``ValueError`` for what is not a mesh of triangles."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path.name} is too large for a face scan")
     text = path.read_text(encoding="utf-8", errors="replace")
     kinds = {".obj": _obj, ".wrl": _vrml, ".ply": _ply}
     vertices, faces = kinds[path.suffix.lower()](text)
@@ -90,7 +86,7 @@ def _fans(polygons: Iterable[list[int]]) -> np.ndarray:
 def picked_points(path: Path) -> np.ndarray:
     """(N, 3) points of a MeshLab ``.pp`` file, in its order."""
     points = []
-    for tag in re.findall(r"<point\b[^>]*>", path.read_text(encoding="utf-8", errors="replace")):
+    for tag in re.findall(r"<point\b[^<>]*>", path.read_text(encoding="utf-8", errors="replace")):
         matches = {axis: re.search(rf'\b{axis}="({_NUMBER})"', tag) for axis in "xyz"}
         if not all(matches.values()):
             raise ValueError(f"{path.name} holds a point without coordinates")
@@ -141,10 +137,9 @@ def scan_arrays(
 
 
 class _WithPhotos(Reader):
-    """A scan per item, and photos of the same person in groups; ``root`` is set by ``items``."""
+    """A scan per item, and photos of the same person in groups."""
 
     fields = SCAN_FIELDS
-    root = Path()
 
     def below(self, path: Path) -> str:
         """A path as it is stored."""
@@ -167,7 +162,6 @@ class Micc(_WithPhotos):
 
     def items(self, root: Path) -> Iterator[Item]:
         """The first frontal scan of each subject."""
-        self.root = root
         for folder in sorted({path for path in root.glob("**/subject_*") if path.is_dir()}):
             scans = files_below(folder, ".obj")
             frontal = [path for path in scans if "frontal" in path.as_posix().lower()]
@@ -214,7 +208,6 @@ class Bu3dfe(_WithPhotos):
 
     def items(self, root: Path) -> Iterator[Item]:
         """Every scan; the group is its expression and intensity (``NE00``)."""
-        self.root = root
         for path in files_below(root, ".wrl", match="*_F3D.wrl"):
             parts = self.form.fullmatch(path.stem)
             if parts:
@@ -240,7 +233,6 @@ class Now(_WithPhotos):
 
     def items(self, root: Path) -> Iterator[Item]:
         """The subjects of the list, each with all of its pictures."""
-        self.root = root
         listing = sorted(root.glob("**/imagepathsvalidation.txt"))[0]
         scans, points = sorted(root.glob("**/scans"))[0], sorted(root.glob("**/scans_lmks_onlypp"))[0]
         folders = sorted(root.glob("**/iphone_pictures")) or [listing.parent]
@@ -289,8 +281,7 @@ class Realy(Reader):
 
     def items(self, root: Path) -> Iterator[Item]:
         """Every person with keypoints and a picture."""
-        self.root = root
-        keypoints, scans = (sorted(root.glob(f"**/{name}"))[0] for name in self.needs[:2])
+        keypoints, scans, scale = (sorted(root.glob(name))[0] for name in self.needs)
         pictures: dict[str, list[Path]] = {}
         for path in files_below(root, *PICTURES):
             number = re.fullmatch(r"(\d+)(_\d+)?", path.stem)
@@ -299,12 +290,14 @@ class Realy(Reader):
         for path in sorted(keypoints.glob("*.obj"), key=lambda path: path.stem.zfill(4)):
             files = {region: scans / path.stem / f"{region}.obj" for region in self.regions}
             photos = pictures.get(path.stem, [root / f"{path.stem}.png"])
-            files |= {"keypoints": path} | {f"photo{k}": photo for k, photo in enumerate(photos)}
+            files |= {"keypoints": path, "scale": scale} | {f"photo{k}": photo for k, photo in enumerate(photos)}
             yield Item(path.stem, path.stem, files)
 
     def read(self, item: Item) -> Mapping[str, np.ndarray]:
         """See ``fields``."""
-        scales = np.loadtxt(sorted(self.root.glob("**/metrical_scale.txt"))[0], ndmin=1)
+        scales = np.loadtxt(item.files["scale"], ndmin=1)
+        if not 1 <= int(item.key) <= len(scales):
+            raise LeftOut("has no line in metrical_scale.txt")
         lines = item.files["keypoints"].read_text(encoding="utf-8").splitlines()
         points = np.array([line.split()[1:4] for line in lines if line.startswith("v ")], np.float64)
         if points.shape != (85, 3):
@@ -316,43 +309,3 @@ class Realy(Reader):
         photos = [path for name, path in item.files.items() if name.startswith("photo")]
         arrays["photos"] = np.array([path.relative_to(self.root).as_posix() for path in photos], dtype=str)
         return arrays
-
-
-class FaceScape(Reader):
-    """FaceScape (Yang et al., CVPR 2020), registered: ``ID/models_reg/1_neutral.obj`` to ``20_brow_lower.obj``."""
-
-    name = "facescape"
-    title = "FaceScape, registered meshes"
-    licence = Licence("FaceScape's agreement: research only", True, "facescape.nju.edu.cn")
-    needs = ("**/models_reg/1_neutral.obj",)
-    unchecked = "that all meshes of a person have the same 26,317 vertices in the same order and unit (millimetres)"
-    fields: ClassVar[Mapping[str, str]] = {
-        "neutral": "(V, 3) float32 metres",
-        "expressions": "(E, V, 3) float32 metres, in the order of names",
-        "names": "(E,)",
-        "triangles": "(T, 3) int32",
-    }
-
-    def items(self, root: Path) -> Iterator[Item]:
-        """Every person with a neutral mesh."""
-        for path in files_below(root, ".obj", match="1_neutral.obj"):
-            if path.parent.name == "models_reg":
-                yield Item(
-                    key_of(path.parent.parent / "x", root).removesuffix("_x"),
-                    path.parent.parent.name,
-                    {"neutral": path},
-                )
-
-    def read(self, item: Item) -> Mapping[str, np.ndarray]:
-        """See ``fields``."""
-        neutral = read_mesh(item.files["neutral"], MILLIMETRE)
-        others = [path for path in files_below(item.files["neutral"].parent, ".obj") if path != item.files["neutral"]]
-        moved = [read_mesh(path, MILLIMETRE).vertices for path in others]
-        if any(one.shape != neutral.vertices.shape for one in moved):
-            raise LeftOut("its meshes differ in vertices")
-        return {
-            "neutral": neutral.vertices.astype(np.float32),
-            "expressions": np.array(moved, np.float32).reshape(len(moved), *neutral.vertices.shape),
-            "names": np.array([path.stem for path in others], dtype=str),
-            "triangles": neutral.triangles.astype(np.int32),
-        }

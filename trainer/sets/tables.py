@@ -46,7 +46,6 @@ TABLES: Mapping[str, tuple[PaperTable, ...]] = {
     "lap": (
         PaperTable("lap.bfm", "bfm", measure_maps.bfm),
         PaperTable("lap.3dfaw", "3dfaw", measure_maps.keypoint_depths, measure_maps.correlation_figures),
-        PaperTable("lap.photoface", "photoface", measure_maps.photoface),
         PaperTable("lap.celebamask", "celebamask", measure_maps.rendered),
     ),
     "learned_basis": (

@@ -29,13 +29,12 @@ MM = 1000.0
 @dataclass(frozen=True)
 class Drawn:
     """Photographs of made-up people: pictures (N, S, S, 3) uint8, iBUG's landmarks (N, 68, 3): pixels and depth in
-    pixels towards the camera, yaw (N,) degrees, normals (N, S, S, 3): x right, y up, z to the camera."""
+    pixels towards the camera, yaw (N,) degrees."""
 
     people: PeopleBatch
     pictures: np.ndarray
     marks: np.ndarray
     yaw: np.ndarray
-    normals: np.ndarray
 
 
 @cache
@@ -44,7 +43,7 @@ def drawn() -> Drawn:
     config = PeopleConfig(size=SIDE, seed=4711, photos=PHOTOS, framing="roomy", depth=True, albedo=True)
     people = config.build().batch(range(PEOPLE), CPU)
     pictures = (people.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-    marks, yaws, turned = [], [], []
+    marks, yaws = [], []
     for row in range(len(pictures)):
         pose, lens = people.camera_from_head[row].double().numpy(), people.intrinsics[row].double().numpy()
         points = load_template().landmarks68.positions(people.vertices[row].double().numpy())
@@ -54,9 +53,7 @@ def drawn() -> Drawn:
         marks.append(np.column_stack([pixels[:, :2] / pixels[:, 2:], depth]))
         forward = pose[:3, 2]
         yaws.append(np.degrees(np.arctan2(forward[0], -forward[2])))
-        inside = people.normals[row].permute(1, 2, 0).double().numpy() @ pose[:3, :3].T
-        turned.append(inside * [1.0, -1.0, -1.0])
-    return Drawn(people, pictures, np.array(marks), np.array(yaws), np.array(turned))
+    return Drawn(people, pictures, np.array(marks), np.array(yaws))
 
 
 def write(path: Path, picture: np.ndarray) -> None:
@@ -141,21 +138,6 @@ def bfm(root: Path) -> None:
         write(root / "test" / "depth" / f"depth_{row}.png", stored)
 
 
-LAMPS = np.array([[30.0, 0.0], [30.0, 90.0], [30.0, 180.0], [30.0, 270.0]])
-
-
-def photoface(root: Path) -> None:
-    zenith, azimuth = np.radians(LAMPS).T
-    light = np.stack([np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)], 1)
-    for row, normals in enumerate(drawn().normals):
-        folder = root / f"subject{row // PHOTOS}" / f"session{row % PHOTOS}"
-        for lamp, direction in enumerate(light):
-            shade = 200 * (normals @ direction).clip(0, 1)
-            write(folder / f"im{lamp}.bmp", np.repeat(shade[..., None], 3, 2).round().astype(np.uint8))
-        lines = [f"illum{lamp} = [{a} {b}];" for lamp, (a, b) in enumerate(LAMPS)]
-        (folder / "LightSource.m").write_text("% zenith, azimuth\n" + "\n".join(lines))
-
-
 def celebamask(root: Path) -> None:
     people = drawn().people
     lips = lip_masks(people.labels, people.landmarks478)
@@ -218,13 +200,6 @@ def realy(root: Path, unit: float = 100.0) -> None:
     write(root / "REALY_image" / "1.png", drawn().pictures[0])
 
 
-def facescape(root: Path) -> None:
-    vertices, triangles, _, _ = head(0)
-    moved, _, _, _ = head(0, neutral=False)
-    write_obj(root / "1" / "models_reg" / "1_neutral.obj", vertices * MM, triangles)
-    write_obj(root / "1" / "models_reg" / "2_smile.obj", moved * MM, triangles)
-
-
 WRITERS: Mapping[str, object] = {
     "people": people,
     "celeba": celeba,
@@ -234,13 +209,11 @@ WRITERS: Mapping[str, object] = {
     "aflw2000": aflw2000,
     "3dfaw": w3dfaw,
     "bfm": bfm,
-    "photoface": photoface,
     "celebamask": celebamask,
     "micc": micc,
     "bu3dfe": bu3dfe,
     "now": now,
     "realy": realy,
-    "facescape": facescape,
 }
 """Set -> function that writes its made-up copy into a folder."""
 

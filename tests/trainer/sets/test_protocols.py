@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from made_up import head, now, realy
 from scipy.spatial.transform import Rotation
 
-from trainer.sets.measure_maps import camera_normals
 from trainer.sets.prepare import reader_of
 from trainer.sets.protocols import (
     Shape,
@@ -99,13 +97,3 @@ def test_nme_by_hand_and_by_yaw() -> None:
 def test_three_views_are_the_most_turned_and_the_frontal_one() -> None:
     assert three_views([5.0, -40.0, 60.0, -1.0]) == [1, 3, 2]
     assert three_views([2.0]) == [0]
-
-
-def test_normals_of_a_ball_point_at_the_camera_right_of_its_middle_to_the_right() -> None:
-    size = 64
-    y, x = np.mgrid[:size, :size] - (size - 1) / 2
-    bump = np.sqrt(np.maximum(30.0**2 - x**2 - y**2, 0)) / 30 * 0.05
-    normals = camera_normals(torch.from_numpy(1.05 - bump)[None].float())[0].numpy()
-    assert normals[32, 32, 2] > 0.99
-    assert normals[32, 48, 0] > 0.2 and normals[32, 16, 0] < -0.2
-    assert normals[16, 32, 1] > 0.2 and normals[48, 32, 1] < -0.2

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import LAMPS, PHOTOS, WRITERS, copy_of, drawn, head
+from made_up import PHOTOS, WRITERS, copy_of, drawn, head
+from PIL import Image
+from scipy.io import loadmat, savemat
 
 from backend.photos.collection import FaceClass
 from trainer.__main__ import main
 from trainer.engine.logs import research_sets
 from trainer.portraits.collection import PortraitsConfig
-from trainer.sets.prepare import READERS, prepare_samples, reader_of
-from trainer.sets.reader import Reader, SetError, listed, open_prepared
+from trainer.sets.photographs import frame_of
+from trainer.sets.prepare import READERS, prepare_photos, prepare_samples, reader_of
+from trainer.sets.reader import LeftOut, PreparedSet, SetError, key_of, listed, open_prepared
+from trainer.sets.scans import picked_points
 
+OUTSIDE = "lies outside the folder"
 TRUTHS = [name for name, reader in READERS.items() if reader.fields]
 PICTURES = [name for name in READERS if name not in TRUTHS]
 DETECTED = {"micc", "bu3dfe"}
@@ -29,8 +36,8 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: copy_of(name, folder) for name in READERS}
 
 
-def test_there_is_a_made_up_copy_for_every_reader_and_at_least_fourteen() -> None:
-    assert set(WRITERS) == set(READERS) and len(READERS) >= 14
+def test_there_is_a_made_up_copy_for_every_reader_and_at_least_thirteen() -> None:
+    assert set(WRITERS) == set(READERS) and len(READERS) >= 13
     for reader in READERS.values():
         assert reader.licence.name and reader.licence.page and reader.unchecked and reader.needs
 
@@ -73,16 +80,6 @@ def test_landmarks_and_yaw_are_those_that_were_written(copies: dict[str, Path]) 
         np.testing.assert_allclose(sample["landmarks"], drawn().marks[row][kept], atol=1e-3)
 
 
-def test_photometric_stereo_gives_the_normals_that_drew_the_pictures(copies: dict[str, Path]) -> None:
-    assert len(LAMPS) == 4
-    for row, sample in enumerate(read("photoface", copies["photoface"])):
-        known = np.linalg.norm(sample["normals"], axis=-1) > 0.9
-        true = drawn().normals[row]
-        facing = known & (true[..., 2] > 0.6)  # lit by all lamps
-        cosine = (sample["normals"] * true)[facing].sum(-1).clip(-1, 1)
-        assert facing.sum() > 1000 and np.degrees(np.arccos(cosine)).mean() < 2.0
-
-
 def test_depth_and_masks_are_those_that_were_written(copies: dict[str, Path]) -> None:
     for sample in read("bfm", copies["bfm"]):
         face = sample["depth"] > 0
@@ -99,9 +96,6 @@ def test_scans_come_in_metres_with_their_points(copies: dict[str, Path]) -> None
     np.testing.assert_allclose(sample["vertices"], vertices, atol=1e-6)
     np.testing.assert_array_equal(sample["triangles"], triangles)
     np.testing.assert_allclose(sample["seven"], seven, atol=1e-6)
-    (shapes,) = read("facescape", copies["facescape"])
-    np.testing.assert_allclose(shapes["neutral"], vertices, atol=1e-6)
-    assert shapes["expressions"].shape == (1, *vertices.shape)
     (regions,) = read("realy", copies["realy"])
     np.testing.assert_allclose(regions["keypoints"][:68] * regions["scale"] / 1000, marks, atol=1e-6)
 
@@ -132,11 +126,7 @@ def test_a_wrong_folder_ends_in_one_sentence_that_says_what_is_missing(
         ("celeba", "img_align_celeba/000002.jpg"),
         ("aflw2000", "image00001.jpg"),
         ("300w_lp", "landmarks/HELEN/a_0_0_pts.mat"),
-        ("3dfaw", "train_img/f1.jpg"),
         ("bfm", "test/depth/depth_1.png"),
-        ("photoface", "subject0/session1/im2.bmp"),
-        ("celebamask", "CelebAMask-HQ-mask-anno/0/00001_skin.png"),
-        ("bu3dfe", "F0001/F0001_NE00WH_F2D.bmp"),
         ("now", "iphone_pictures/FaMoS_1/multiview_neutral/IMG_1.jpg"),
         ("realy", "REALY_scan_region/1/mouth.obj"),
     ],
@@ -148,42 +138,117 @@ def test_half_a_download_ends_in_one_sentence_that_names_a_missing_file(
     (root / gone).unlink()
     with pytest.raises(SetError) as refused:
         listed(reader_of(name), root)
+    assert name != "aflw2000" or len(listed(reader_of(name), root, partial=True)) == len(drawn().pictures) - 1
     missing = {Path(gone).name, Path(gone).stem.replace("depth", "image")}
     assert any(word in str(refused.value) for word in missing) or READERS[name].needs[-1] in str(refused.value)
 
 
-def test_partial_keeps_what_is_whole(copies: dict[str, Path], tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_without_reading_again(copies: dict[str, Path], tmp_path: Path) -> None:
     root = shutil.copytree(copies["aflw2000"], tmp_path / "set")
-    (root / "image00001.jpg").unlink()
-    assert len(listed(reader_of("aflw2000"), root, partial=True)) == len(drawn().pictures) - 1
-
-
-def test_a_damaged_entry_is_left_out_with_its_reason_and_the_rest_is_kept(
-    copies: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = shutil.copytree(copies["aflw2000"], tmp_path / "set")
-    (root / "image00001.mat").write_bytes(b"half a file")
-    assert main(["data", "aflw2000", str(root), "--out", str(tmp_path / "out")]) == 0
-    assert "is no MATLAB file" in " ".join(capsys.readouterr().out.split())
-    assert len(open_prepared(tmp_path / "out", "aflw2000").keys) == len(drawn().pictures) - 1
-
-
-def test_a_stopped_run_goes_on_without_reading_again(
-    copies: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     reader = reader_of("aflw2000")
-    items = listed(reader, copies["aflw2000"])
+    items = listed(reader, root)
     prepare_samples(reader, items[:2], tmp_path)
-    taken: list[str] = []
-    whole = type(reader).read
+    for item in items[:2]:
+        item.files["fit"].write_bytes(b"half a file")
+    assert set(prepare_samples(reader, items, tmp_path).values()) == {"kept"}
 
-    def counted(self: Reader, item: object) -> object:
-        taken.append(item.key)
-        return whole(self, item)
 
-    monkeypatch.setattr(type(reader), "read", counted)
-    verdicts = prepare_samples(reader, items, tmp_path)
-    assert taken == [item.key for item in items[2:]] and set(verdicts.values()) == {"kept"}
+def spoiled(fit: Path, **values: np.ndarray) -> None:
+    savemat(fit, {name: value for name, value in loadmat(fit).items() if name[0] != "_"} | values)
+
+
+def crashing(fit: Path) -> None:
+    data = bytearray(fit.read_bytes())
+    data[144] = 5  # the first variable's class is sparse: scipy reads memory that is not its own
+    fit.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (crashing, "is damaged: its reader crashed"),
+        (lambda fit: spoiled(fit, pt3d_68=np.full((3, 68), np.nan)), "landmarks holds values that are not numbers"),
+        (lambda fit: fit.write_bytes(b"half a file"), "image00001.mat is no MATLAB file"),
+        (lambda fit: spoiled(fit, Pose_Para=np.full(7, 1j)), "cannot be read (ComplexWarning)"),
+        (lambda fit: fit.symlink_to(fit.rename(fit.parent.parent / "x.mat")), OUTSIDE),
+    ],
+)
+def test_a_hostile_entry_is_left_out_alone(spoil: Callable, reason: str, copies: dict, tmp_path: Path) -> None:
+    root = shutil.copytree(copies["aflw2000"], tmp_path / "set")
+    spoil(root / "image00001.mat")
+    reader = reader_of("aflw2000")
+    verdicts = prepare_samples(reader, listed(reader, root), tmp_path / "out")
+    assert verdicts.pop("image00001") == reason and set(verdicts.values()) == {"kept"}
+
+
+def test_maps_are_png_of_a_map_s_size(copies: dict[str, Path], tmp_path: Path) -> None:
+    root = shutil.copytree(copies["bfm"], tmp_path / "set")
+    Image.new("L", (64, 64)).save(root / "test/depth/depth_0.png", "JPEG2000")
+    Image.new("1", (16000, 16000)).save(root / "test/depth/depth_1.png")
+    reader = reader_of("bfm")
+    verdicts = list(prepare_samples(reader, listed(reader, root), tmp_path / "out").values())
+    assert verdicts == [f"depth/depth_{k}.png cannot be read as PNG" for k in range(2)] + ["kept"] * 2
+
+
+def test_a_list_names_no_file_outside_the_folder(copies: dict[str, Path], tmp_path: Path) -> None:
+    root = shutil.copytree(copies["celeba"], tmp_path / "set")
+    for name in ("x.jpg", "y.jpg"):
+        shutil.copy(root / "img_align_celeba/000001.jpg", tmp_path / name)
+    lines = (root / "identity_CelebA.txt").read_text().splitlines()
+    (root / "identity_CelebA.txt").write_text("\n".join(["../../x.jpg 10", f"{tmp_path}/y.jpg 10", *lines[2:]]))
+    reader = reader_of("celeba")
+    verdicts = prepare_photos(reader, listed(reader, root), root, tmp_path / "out", (32, "face", 40.0))
+    assert [verdicts["x"], verdicts["y"]] == [OUTSIDE] * 2 and list(verdicts.values()).count("kept") == len(lines) - 2
+
+
+def test_damaged_lists_and_cards_are_one_sentence(copies: dict[str, Path], tmp_path: Path) -> None:
+    for name, content in (("celeba", b"\xff.jpg 1"), ("now", b"IMG_1.jpg")):
+        root = shutil.copytree(copies[name], tmp_path / name)
+        (root / READERS[name].needs[1 if name == "celeba" else 0].removeprefix("**/")).write_bytes(content)
+        with pytest.raises(SetError, match="is damaged"):
+            listed(reader_of(name), root)
+    for content in ("[]", "{", '{"name": "bfm"}'):
+        (tmp_path / "card.json").write_text(content)
+        with pytest.raises(SetError, match="is damaged"):
+            open_prepared(tmp_path, "bfm")
+
+
+def test_every_path_has_its_own_short_key() -> None:
+    root = Path("set")
+    paths = [
+        root / "a_b/c.jpg",
+        root / "a/b_c.jpg",
+        root / "a b/c.jpg",
+        *(root / ("d" * 250) / f"{k}.jpg" for k in "12"),
+    ]
+    keys = {key_of(path, root) for path in paths}
+    assert len(keys) == len(paths) and all(len(key) <= 120 and "/" not in key for key in keys)
+
+
+def test_points_without_an_end_take_no_time(tmp_path: Path) -> None:
+    (tmp_path / "a.pp").write_text("<point " * 200_000)
+    started = time.process_time()
+    assert len(picked_points(tmp_path / "a.pp")) == 0
+    assert time.process_time() - started < 10
+
+
+def test_a_playlist_named_as_a_clip_shows_no_other_film(copies: dict[str, Path], tmp_path: Path) -> None:
+    film = copies["voxceleb"] / "id10001/abc/00001.avi"
+    assert frame_of(film, 3, 4, tmp_path / "whole.png").is_file()
+    clip = tmp_path / "00001.mp4"
+    clip.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{film.as_uri()}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(LeftOut, match="cannot be played"):
+        frame_of(clip, 0, 4, tmp_path / "other.png")
+
+
+def test_a_prepared_set_opens_neither_damaged_samples_nor_photos_elsewhere(tmp_path: Path) -> None:
+    prepared = PreparedSet(tmp_path, {"root": str(tmp_path / "set")})
+    with pytest.raises(LeftOut, match=OUTSIDE):
+        prepared.photo("../x.jpg")
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples/a.npz").write_bytes(b"PK\x03\x04 and half a file")
+    with pytest.raises(SetError, match="is damaged"):
+        prepared.sample("a")
 
 
 def test_a_prepared_folder_is_not_mixed_with_another_set(copies: dict[str, Path], tmp_path: Path) -> None:
