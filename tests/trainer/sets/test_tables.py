@@ -14,7 +14,7 @@ from PIL import Image
 from trainer.__main__ import main
 from trainer.sets.prepare import prepare_samples, reader_of, write_card
 from trainer.sets.reader import listed
-from trainer.sets.tables import TABLES
+from trainer.sets.tables import TABLES, published
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,11 @@ def test_missing_sets_are_named_rows(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_wrong_data_argument_is_one_sentence(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "paper", "lap", "--data", argument]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_every_table_has_published_columns() -> None:
+    for tables in TABLES.values():
+        for table in tables:
+            printed = published(table.key)
+            assert printed["title"] and printed["columns"]
+            assert all(len(row) <= len(printed["columns"]) for row in printed["rows"].values())
