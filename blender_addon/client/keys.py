@@ -98,6 +98,8 @@ def _make_keys(path: Path) -> None:
         advice = "Install the extension from its own zip for this system; that carries pyzmq."
         raise AddonError(f"pyzmq could not be loaded ({error}).", advice, "no_zmq") from error
     public, secret = zmq.curve_keypair()
+    while public.startswith(b"-"):  # after --owner it would be parsed as an option
+        public, secret = zmq.curve_keypair()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps({"public_key": public.decode(), "secret_key": secret.decode()})
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -17,7 +17,6 @@ WELCOME: dict[str, Any] = {
     "type": "welcome",
     "likeness": "0.1.0",
     "instance": "abc",
-    "pid": 7,
     "device": {"kind": "cpu"},
     "limits": {"header_bytes": 9, "frame_bytes": 1, "message_bytes": 2, "photos": 3},
     "heartbeat": {"interval_seconds": 2.0, "silence_seconds": 15.0},
@@ -27,15 +26,12 @@ WELCOME: dict[str, Any] = {
 
 def test_what_is_well_said_is_understood() -> None:
     event = welcomed(WELCOME, None)
-    assert event.capabilities == {"reconstruct"} and event.pid == 7
+    assert event.capabilities == {"reconstruct"}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"pid": 10**400},
-        {"pid": -(10**400)},
-        {"pid": float("nan")},
         {"capabilities": 7},
         {"capabilities": "reconstruct"},
         {"capabilities": {"reconstruct": 1}},

@@ -38,9 +38,9 @@ def test_every_command_has_options_and_a_way_to_run(module_name: str) -> None:
 
 def test_a_parser_may_be_used_twice() -> None:
     parser = argparse.ArgumentParser()
-    add_commands(parser, {"template": COMMANDS["template"]}, "command")
-    for people in (10, 20):
-        assert parser.parse_args(["template", "--calibrate", str(people)]).calibrate == people
+    add_commands(parser, {"portraits": COMMANDS["portraits"]}, "command")
+    for size in (64, 128):
+        assert parser.parse_args(["portraits", "photos", "--out", "out", "--size", str(size)]).size == size
 
 
 def test_a_recipe_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from backend.batch.make_head import Task, make_head
 from backend.batch.manifest import Person, PersonOptions
 from backend.batch.records import Stamp
-from backend.exchange.all_or_none import FILE_NAMES
+from backend.exchange.all_or_none import RESULT_NAMES, OutputFolder
 from backend.pipeline import ReconstructOptions
 
 LEFT_OUT = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "neither"}]}'
@@ -31,12 +31,17 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReconstructOptions]:
         return SimpleNamespace(asset=SimpleNamespace(report=report), previews=())
 
     def file_stages(files: Path, out_dir: Path, progress: object) -> dict[str, object]:
-        for name in FILE_NAMES:
+        for name in RESULT_NAMES:
             (files / name).write_bytes(b"")
         return {}
 
     monkeypatch.setattr("backend.pipeline.reconstruct", reconstruct)
+
+    def draw_preview(asset: object, previews: object, folder: OutputFolder) -> None:
+        (folder.path / "preview.png").write_bytes(b"")
+
     monkeypatch.setattr("backend.exchange.folder.file_stages", file_stages)
+    monkeypatch.setattr("backend.exchange.folder.draw_preview", draw_preview)
     return options
 
 

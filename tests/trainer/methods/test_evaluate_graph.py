@@ -78,7 +78,7 @@ def test_no_model_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> None:
         raise LikenessError("missing_part", "The graph_face model is not trained.", "")
 
-    monkeypatch.setattr(graph.GraphModel, "load", missing)
+    monkeypatch.setattr(graph.nets.GraphModel, "load", missing)
     found = graph.run(argparse.Namespace(model=None, heads=2, people=2, sheet=None), Console(quiet=True))
     assert found == {"graph": "not trained"}
 
