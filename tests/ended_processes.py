@@ -25,7 +25,11 @@ def assert_both_end(code: str, path: Path, number: signal.Signals) -> None:
     ``code``: of the program, which prints the child's process id first.
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, str(path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
     )
     try:
         child = int(process.stdout.readline())

@@ -137,7 +137,13 @@ def test_ctrl_c_stops_everything_and_leaves_nothing_half_done(tmp_path: Path) ->
     manifest.write_text("".join(f'{{"name": "p{number}", "folder": "noise"}}\n' for number in range(3)))
     command = [sys.executable, "-m", "backend", "batch", str(manifest), "--out", str(out), "--workers", "2"]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
     )
     until = time.monotonic() + 120
     while not (out / "batch.json").exists() and time.monotonic() < until:

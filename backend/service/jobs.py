@@ -215,7 +215,7 @@ class WorkerProcess:
         self.generation = generation
         self._context = context
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "backend.service.worker", runner, device, str(jobs)],
+            [sys.executable, "-P", "-m", "backend.service.worker", runner, device, str(jobs)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
