@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -131,13 +132,16 @@ def _open(path: str) -> Any:
 
 
 def _to_srgb(path: str) -> Callable[[Any], Any]:
-    """What turns the pictures of the film, (H, W, 3) uint8, into sRGB: phones film in HLG, televisions in PQ."""
+    """What turns the pictures of the film, (H, W, 3) uint8, into sRGB: phones film in HLG, televisions in PQ. FFmpeg 8,
+    in OpenCV's wheels for Linux only, has libswscale 9, which does it itself."""
+    import cv2
     from PIL import Image
 
     from backend.photos.decoding import coded_to_srgb, film_coding
 
     coding = film_coding(path)
-    if coding is None:
+    scaler = re.search(r"swscale: +YES \((\d+)", cv2.getBuildInformation())
+    if coding is None or (scaler and int(scaler[1]) >= 9):
         return lambda colours: colours
     return lambda colours: bytearray(coded_to_srgb(Image.fromarray(colours), coding).tobytes())
 
