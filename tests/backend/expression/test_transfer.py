@@ -82,9 +82,11 @@ def test_photos_of_a_known_person_are_read_better_than_not_at_all() -> None:
 
 
 def test_a_face_of_which_next_to_nothing_shows_is_left_out(tmp_path: Path) -> None:
-    """Behind a cap, its shadow and a collar the detector finds a face, turned 35 degrees from where it is."""
-    known = known_pictures(PeopleConfig(size=224, seed=SEED, photos=2), 1)
-    for name, picture in zip(("covered.png", "open.png"), known.pictures, strict=True):
+    """Behind black from below the brows down the detector finds a face, but the landmark net is unsure of it."""
+    shown = known_pictures(PeopleConfig(size=224, seed=SEED, photos=2), 1).pictures[1]
+    covered = shown.copy()
+    covered[378:448, 400:489] = 0
+    for name, picture in (("covered.png", covered), ("open.png", shown)):
         cv2.imwrite(str(tmp_path / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     out = tmp_path / "out" / "expression.json"
     assert main(["transfer", "--from", str(tmp_path), "--out", str(out)]) == 0
