@@ -89,6 +89,7 @@ def test_the_place_is_among_the_options(backend: Backend) -> None:
         "hair_style",
         "facial_hair",
         "brows",
+        "glasses",
         "bust",
         "typical_lines",
         "face_model",

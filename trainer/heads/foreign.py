@@ -81,8 +81,8 @@ class Population:
 
     def head(self, vertices: np.ndarray, body: np.ndarray | None = None) -> Head:
         """The head of a person with vertices (V, 3)."""
-        marks = self.marks.on(vertices, np.concatenate([self.skin, *self.eyes]))
-        return Head(vertices, self.skin, self.eyes, marks, self.measured, body=body)
+        marks = replace(self.marks, positions=self.marks.on(vertices, np.concatenate([self.skin, *self.eyes])))
+        return Head(vertices, self.skin, self.eyes, all_marks(marks), self.measured, body=body)
 
 
 @lru_cache(maxsize=1)
