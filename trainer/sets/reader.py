@@ -28,7 +28,8 @@ _NAMED = 3
 _LONGEST_KEY = 120
 """Letters of a key; names of files may have 255."""
 _MEMORY_BYTES, _CPU_SECONDS, _MOST_BYTES = 2 << 30, 120.0, 512 << 20
-"""Of one entry: memory beyond the imports (a scan of 50 MB as OBJ takes 0.7 GB), processor time, size of its arrays."""
+"""Of one entry: memory beyond the imports (a scan of 50 MB as OBJ: an estimated 0.7 GB), processor time, size of
+its arrays."""
 
 
 class SetError(LikenessError):
