@@ -85,7 +85,7 @@ def parse_json(text: str) -> ExpressionClip:
         if data.get("rest_head") is not None:
             rotation = _turn(np.array(data["rest_head"], float)[None, 3:])[0].T @ rotation
     clip = _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation, translation)
-    dropped = [mark for mark, name in enumerate(data["mark_names"]) if name == "dropped"]
+    dropped = [mark for mark, name in enumerate(data.get("mark_names", ())) if name == "dropped"]
     return replace(clip, dropped=np.isin(marks, dropped))
 
 
@@ -100,6 +100,7 @@ def pose_json(weights: Mapping[str, float]) -> str:
             "names": list(weights),
             "weights": [round(float(value), 6) for value in weights.values()],
             "marks": [0],
+            "mark_names": ["found"],
             "head": [None],
         },
         indent=1,
