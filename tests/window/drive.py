@@ -1,4 +1,5 @@
-"""The extension in a Blender with a window, by hand: ``python tests/window/drive.py --tool T --suite S --out DIR``.
+"""The extension in a Blender with a window, by hand: ``python tests/window/drive.py --tool T --suite S --out DIR``
+tells the five stories of a release.
 
 The tool is a program with ``run SUITE SCRIPT [blender arguments]`` that starts a Blender of that name with a window (or
 under Xvfb) and mounts the script's folder where the script runs. The backend runs beside it, out of this checkout or
@@ -17,21 +18,22 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
-SAVED_HEAD = ("expressions", "armature", "body", "mask", "export", "poses", "relief", "viewport", "close_ups")
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+HEAD_MESSAGE = ROOT / "tests/blender_addon/scene/head_message.py"
+SAVED_HEAD = ("expressions", "export", "viewport")
 """Stories of a head that comes out of ``--extra``."""
-FROM_PHOTOS = ("head", "points", "bust", "first_minute", "artist", "many", "other_file")
-STARTS = dict.fromkeys((*FROM_PHOTOS, *SAVED_HEAD), 1) | {"waiting": 2}
-"""How often Blender is started to tell a story."""
+RELEASE = ("head", "points", "artist", "expressions", "export")
+"""Told before a release, one after the other, when no story is named."""
 
 
 def main() -> int:
-    """Build the zip, lay out the folder, start the backend, run Blender, print the figures."""
+    """Build the zip, lay out the folder, start the backend, run Blender; once for each story."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tool", type=Path, required=True)
     parser.add_argument("--suite", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--story", default="head", choices=tuple(STARTS))
+    parser.add_argument("--story", choices=(*RELEASE, "viewport"), help="this one alone")
     parser.add_argument("--extra", type=Path, help="folder of what stories of a saved head need (see there)")
     parser.add_argument("--photos", type=Path, help="folder of photos (default: those of assets/demo)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")
@@ -44,20 +46,36 @@ def main() -> int:
     parser.add_argument("--parts", default="", help="of the story artist: these alone, as 'groom exports'")
     parser.add_argument("--material-preview", action="store_true", help="slow without a graphics card")
     given = parser.parse_args()
-    out: Path = given.out.resolve()
+    if given.story:
+        return tell(given, given.story, given.out.resolve())
+    inputs = given.out.resolve() / "inputs"
+    codes = []
+    for story in RELEASE:
+        if story == "expressions":  # of the head of the first story
+            subprocess.run(
+                [sys.executable, HERE / "tutorial_pictures.py", "inputs", given.out / "head", inputs], check=True
+            )
+            subprocess.run([sys.executable, HEAD_MESSAGE, inputs / "message.npz"], check=True)
+            given.extra = inputs
+        codes.append(tell(given, story, given.out.resolve() / story))
+    return max(codes)
+
+
+def tell(given: argparse.Namespace, story: str, out: Path) -> int:
+    """Tell one story in the folder ``out``, print its figures, and return Blender's exit status."""
     out.mkdir(parents=True, exist_ok=True)
     code = (
         f"from blender_addon.build import *; build(PLATFORMS[0], Path({str(out / 'dist')!r}))"  # of a changed checkout
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     shutil.copy2(next((out / "dist").glob("*.zip")), out / "likeness.zip")
-    for script in Path(__file__).parent.glob("*in_blender.py"):
+    for script in HERE.glob("*in_blender.py"):
         shutil.copy2(script, out)
     if given.extra:
         shutil.copytree(given.extra, out, dirs_exist_ok=True)
     if given.photos:
         shutil.copytree(given.photos, out / "photos", dirs_exist_ok=True)
-    elif given.story not in SAVED_HEAD and not (out / "photos").exists():
+    elif story not in SAVED_HEAD and not (out / "photos").exists():
         shutil.copytree(ROOT / "assets" / "demo", out / "photos")
     settings = {
         "ui_scale": given.ui_scale,
@@ -68,7 +86,7 @@ def main() -> int:
         "patience": given.patience,
     }
     settings["photos_of_kinds"] = _many_kinds(out / "kinds")
-    settings["story"], settings["parts"] = given.story, given.parts
+    settings["story"], settings["parts"] = story, given.parts
     settings["photos"] = sorted(path.name for path in (out / "photos").glob("*"))
     settings["material_preview"] = given.material_preview
     (out / "figures.json").unlink(missing_ok=True)
@@ -83,11 +101,8 @@ def main() -> int:
             settings["backend"] = {name: json.loads(line)[name] for name in ("endpoint", "public_key")}
             width, height = given.size.split("x")
             run = [*given.prefix.split(), "bash", str(given.tool), "run", given.suite, str(out / "in_blender.py")]
-            for start in range(1, STARTS[given.story] + 1):
-                (out / "settings.json").write_text(json.dumps(settings | {"start": start}))
-                code = subprocess.run([*run, "-p", "0", "0", width, height]).returncode
-                if code:
-                    break
+            (out / "settings.json").write_text(json.dumps(settings))
+            code = subprocess.run([*run, "-p", "0", "0", width, height]).returncode
         finally:
             server.terminate()
             server.wait()

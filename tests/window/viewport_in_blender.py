@@ -1,13 +1,15 @@
 """How fast the window draws a head whose keys move, with relief and without. Told by ``in_blender.py`` for
 ``benchmarks/blender.py``.
 
-Needs ``message.npz`` in its folder, besides, as the story ``relief``.
+Needs ``message.npz`` in its folder, besides: a head with wrinkles as ``wrinkled_head.py`` saves it. Slow without a
+graphics card: shaders are compiled and drawn by the processor.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -15,7 +17,6 @@ from typing import Any
 
 import bpy
 import numpy as np
-from relief_in_blender import fill_window, settled_picture
 
 Story = Generator[float, None, None]
 ROUNDS, FRAMES, WARM_UP = 8, 10, 3
@@ -29,6 +30,64 @@ MOVED = (
     "jawOpen",
     "noseSneerLeft",
 )
+SAMPLES = 4
+"""Of Eevee in the viewport; the light of Material Preview is soft already."""
+STILL, SOMETHING = 0.1, 8.0
+"""Levels of 255: pictures of a face that differ by less on average are the same; deviation of a view with a face."""
+
+
+def picture(tools: Any, name: str) -> np.ndarray:
+    """(H, W) luminance, row 0 at the top, of the window as it is on the screen; kept as ``NAME.png``."""
+    tools.screenshot(name)
+    path = tools.HERE / f"{name}.png"
+    size = subprocess.run(["identify", "-format", "%w %h", path], check=True, capture_output=True, text=True).stdout
+    width, height = map(int, size.split())
+    levels = subprocess.run(["convert", path, "-depth", "8", "gray:-"], check=True, capture_output=True).stdout
+    tools.forget_gap()
+    return np.frombuffer(levels, np.uint8).reshape(height, width).astype(np.float64)
+
+
+def settled_picture(tools: Any, name: str) -> Generator[float, None, np.ndarray]:
+    """The picture once Blender has drawn all of it: there is a face, and two in a row are the same.
+
+    Until shaders are compiled, which it does beside the window, Eevee draws nothing.
+    """
+    end, before = time.monotonic() + 60 * tools.SETTINGS["patience"], None
+    while True:
+        tools.addon("ui.redraw").everything()
+        yield 2.0
+        now = picture(tools, name)
+        face = face_in_view(tools)
+        if before is not None and now[face].std() > SOMETHING and np.abs(now - before)[face].mean() < STILL:
+            return now
+        assert time.monotonic() < end, f"{name} was not drawn to its end"
+        before = now
+
+
+def face_in_view(tools: Any) -> tuple[slice, slice]:
+    """Rows and columns of the window's picture that the middle of the 3D View has."""
+    window, _, region = tools.view3d()
+    top, quarter = window.height - region.y - region.height, region.height // 4
+    across = region.x + region.width // 2
+    return slice(top + quarter, top + 3 * quarter), slice(across - quarter, across + quarter)
+
+
+def fill_window(tools: Any, obj: bpy.types.Object) -> None:
+    """A head's face fills the window, in Material Preview, without what distracts."""
+    window, area, region = tools.view3d()
+    space = area.spaces.active
+    space.show_region_ui = False
+    space.overlay.show_overlays = False
+    space.show_gizmo = False
+    space.shading.type = "MATERIAL"
+    bpy.context.scene.eevee.taa_samples = SAMPLES
+    low, high = tools.box(obj)
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.view3d.view_axis(type="FRONT")
+    view = space.region_3d
+    view.view_perspective = "PERSP"
+    view.view_location = (*(0.5 * (low + high))[:2], float(low[2] + 0.6 * (high[2] - low[2])))
+    view.view_distance = 0.26
 
 
 def without_pores(head: bpy.types.Object) -> None:
