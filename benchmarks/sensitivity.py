@@ -24,8 +24,8 @@ from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import load_template
 from backend.photos.collection import PhotoFace
 from trainer.evaluate import hair, textures
-from trainer.evaluate.harness import means, people_folders
 from trainer.evaluate.textures import beside_photo, fitted_person, without_photo
+from trainer.measures.harness import means, people_folders
 
 Value = float | int | tuple[float, ...]
 ROOMS = ("unwrap.UNWRAPPING", "delighting.DELIGHTING", "blending.BLENDING", "skin_prior.SKIN_PRIOR", "parts.PARTS",

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print a table; returns the exit code."""
     console = Console()
     figures = importlib.import_module(EVALUATIONS[arguments.what][0]).run(arguments, console)
-    from trainer.evaluate.harness import table_of, write_figures
+    from trainer.measures.harness import table_of, write_figures
 
     if figures:
         console.print(table_of(figures, f"evaluate {arguments.what}"))

@@ -27,16 +27,16 @@ from backend.fitting.detector_model import face_scale, upright_axes
 from backend.geometry.template import load_template
 from backend.models.landmarks import net_points
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate import metrics
-from trainer.evaluate.estimate import Variant, as_estimate, fitted_neutrals
-from trainer.evaluate.harness import found_faces, people_folders
-from trainer.evaluate.scans import best_fit_cage, measure
+from trainer.evaluate.scans import best_fit_cage
 from trainer.heads import foreign as drawn
 from trainer.heads.drawing import VIEWS, draw_shot
 from trainer.heads.dressed import face_middle
 from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
 from trainer.heads.scans import ScanTruth, truth_from_marks
 from trainer.heads.surface import TriangleMesh
+from trainer.measures import metrics
+from trainer.measures.estimate import Variant, as_estimate, fitted_neutrals, measure
+from trainer.measures.harness import found_faces, people_folders
 
 LEAST_PHOTOS = 4
 

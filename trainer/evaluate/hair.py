@@ -37,10 +37,11 @@ from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normali
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
 from backend.system.numba_cache import numba
-from trainer.evaluate.harness import collected, found_faces, in_rows, measured, people_folders, write_sheet
-from trainer.evaluate.metrics import mean_interval
+from trainer.engine.sheets import in_rows, write_sheet
 from trainer.evaluate.textures import fit_options_for, fit_with, fitted_person, open_models, without_photo
 from trainer.heads.surface import Closest
+from trainer.measures.harness import collected, found_faces, measured, people_folders
+from trainer.measures.metrics import mean_interval
 
 _SIDE = 224
 """Pixels of the photo's longer side: about two millimetres per pixel on a head, parts of a lock."""

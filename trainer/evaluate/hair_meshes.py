@@ -30,11 +30,11 @@ from backend.rendering.interpolate import sample_texture
 from backend.rendering.rasterize import depth_map, face_ids
 from trainer.engine.disk_cache import shared_folder
 from trainer.evaluate.hair import cap, hair_outline, hairline_distance, line_angle, mask_overlap
-from trainer.evaluate.harness import means, measured, of_cases
 from trainer.heads.drawing import SAMPLES, Shot, draw, draw_light
 from trainer.heads.dressed import AHEAD, Head, adult, dressed, random_look
 from trainer.heads.makehuman import Proxy, read_proxy
 from trainer.heads.surface import look_at
+from trainer.measures.harness import means, measured, of_cases
 
 SEEN = ((0.0, 0.0), (25.0, 0.0), (-35.0, 0.0), (45.0, 0.0), (-12.0, -12.0))
 UNSEEN = ((90.0, 0.0), (-90.0, 0.0), (180.0, 0.0), (20.0, -60.0))

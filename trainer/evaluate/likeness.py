@@ -24,11 +24,12 @@ from backend.hair.cards import hair_cards
 from backend.photos.formats import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from protocol.options import OPTIONS
-from trainer.evaluate.harness import add_people_arguments, measured, people_folders, write_sheet
-from trainer.evaluate.metrics import face_embedding, identity_distance
+from trainer.engine.sheets import write_sheet
 from trainer.heads.drawing import SAMPLES, Light, Part, Shot, draw
 from trainer.heads.dressed import face_middle
 from trainer.heads.surface import look_at
+from trainer.measures.harness import add_people_arguments, measured, people_folders
+from trainer.measures.metrics import face_embedding, identity_distance
 
 MATERIALS = {"eye_left": "eye", "eye_right": "eye", "teeth_upper": "teeth", "teeth_lower": "teeth"}
 """Of parts that are not skin."""

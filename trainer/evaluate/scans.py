@@ -18,12 +18,12 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from protocol.options import OPTIONS
-from trainer.evaluate.estimate import Estimate, Fit, Variant, as_estimate, fitted_neutrals
-from trainer.evaluate.harness import measured, of_cases
-from trainer.evaluate.metrics import ScanDistance, per_vertex_error, scan_to_mesh
 from trainer.heads import scans
 from trainer.heads.ict import load_ict
 from trainer.heads.population import ModelFit, fit_to_simulated
+from trainer.measures.estimate import Estimate, Fit, Variant, as_estimate, fitted_neutrals, measure
+from trainer.measures.harness import measured, of_cases
+from trainer.measures.metrics import per_vertex_error
 
 
 def best_fit_cage(fit: ModelFit) -> np.ndarray:
@@ -45,19 +45,6 @@ class ScanOptions:
     photos_per_head: tuple[int, ...] = (1, 6)
     distances: bool = True
     smile: bool = True
-
-
-def measure(truth: scans.ScanTruth, estimate: Estimate) -> ScanDistance:
-    """NoW-style distance from a held-out scan to an estimate."""
-    return scan_to_mesh(
-        truth.scan_vertices,
-        truth.seven,
-        truth.nose_tip,
-        truth.bridge,
-        estimate.vertices,
-        estimate.faces,
-        estimate.seven,
-    )
 
 
 def template_tragi(cage: np.ndarray) -> np.ndarray:

@@ -37,11 +37,12 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.surface import head_surface, masked_lowpass, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, plain_skin
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate import metrics
+from trainer.engine.sheets import write_sheet
 from trainer.evaluate.foreign import people_of
-from trainer.evaluate.harness import found_faces, mean_figures, means, measured, of_cases, write_sheet
 from trainer.evaluate.textures import COARSEST, FINEST
 from trainer.heads.foreign import HALVES
+from trainer.measures import metrics
+from trainer.measures.harness import found_faces, mean_figures, means, measured, of_cases
 
 MOST_YAW = 20.0
 """Degrees, 10 to 30: photos turned further are left out, because the mouth's width is compared with the eyes'."""

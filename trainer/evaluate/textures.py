@@ -46,8 +46,8 @@ from backend.texture.surface import (
     texels_per_metre,
     texture_space,
 )
-from trainer.evaluate.estimate import fit_with
-from trainer.evaluate.harness import add_people_arguments, collected, means, measured, of_cases, people_folders
+from trainer.measures.estimate import fit_with
+from trainer.measures.harness import add_people_arguments, collected, means, measured, of_cases, people_folders
 from trainer.methods.graph_face.albedo import head_people, known_fit, true_albedo
 from trainer.people.source import People
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from backend.models.parsing.network import CLASS_COLOURS
 from backend.rendering.color import srgb_from_linear
-from trainer.evaluate.harness import in_rows, sheet
+from trainer.engine.sheets import in_rows, sheet
 from trainer.people.source import PeopleConfig
 
 

@@ -13,8 +13,8 @@ from backend.models.graph_face import GraphModel, graph_face, read_codes
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_face
 from backend.models.learned_basis.network import LANDMARKS
 from backend.photos.collection import PhotoFace
-from trainer.evaluate.estimate import as_estimate
-from trainer.evaluate.harness import found_faces
+from trainer.measures.estimate import as_estimate
+from trainer.measures.harness import found_faces
 from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
 from trainer.methods.learned_basis.start import encode_again, lip_pictures
 from trainer.portraits.collection import CacheSettings

@@ -17,7 +17,7 @@ from backend.models.lap.network import CanonicalMaps, LapNet, Scene
 from backend.photos.faces import Window, face_square, landmarks_of_largest
 from backend.rendering.camera import CanonicalCamera
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
-from trainer.evaluate.metrics import face_embedding
+from trainer.measures.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 from trainer.sets.protocols import depth_correlation_sum

@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from protocol.similarity import Similarity, fit_similarity
-from trainer.evaluate.metrics import refine_alignment, scan_to_mesh
 from trainer.heads.surface import Closest
+from trainer.measures.metrics import refine_alignment, scan_to_mesh
 
 METRES_TO_MM = 1000.0
 MICC_RADIUS = 0.095

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from trainer.ablations import trained_models
 from trainer.engine.recipe import WHOLE
-from trainer.evaluate.harness import write_sheet
-from trainer.evaluate.metrics import mean_interval, ratio_interval
+from trainer.engine.sheets import write_sheet
+from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.sets import measure_faces, measure_maps
 from trainer.sets.reader import PreparedSet, SetError, open_prepared
 

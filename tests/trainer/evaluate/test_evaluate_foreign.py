@@ -19,11 +19,12 @@ from backend.models.lap.apply import LapModel
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.registry import LAP, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
-from trainer.evaluate import command, estimate, foreign
-from trainer.evaluate.estimate import as_estimate
+from trainer.evaluate import command, foreign
 from trainer.evaluate.foreign import SETS, VARIANTS, PersonShapes, people_of, photo_sets, real_figures
-from trainer.evaluate.harness import write_figures
 from trainer.heads.foreign import half_of
+from trainer.measures import estimate
+from trainer.measures.estimate import as_estimate
+from trainer.measures.harness import write_figures
 
 TEMPLATE = load_template()
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from trainer.evaluate import command, scans
-from trainer.evaluate.estimate import as_estimate
 from trainer.heads.scans import ScanHead, ScanTruth
+from trainer.measures.estimate import as_estimate
 
 
 def wider_cage(amount: float) -> np.ndarray:

@@ -12,11 +12,11 @@ from backend.fitting.detector_model import face_scale
 from backend.geometry.template import load_template
 from backend.models.landmarks import net_points
 from trainer.evaluate import foreign as evaluation
-from trainer.evaluate.estimate import as_estimate
 from trainer.evaluate.foreign import coverage_figures, less_others_mean
 from trainer.heads.drawing import draw_shot
 from trainer.heads.dressed import face_middle
 from trainer.heads.foreign import SOURCES, drawn_head
+from trainer.measures.estimate import as_estimate
 
 TEMPLATE = load_template()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from trainer.evaluate.harness import people_folders
 from trainer.evaluate.likeness import LIGHTS, PARTS, VIEWS, PersonLikeness, flat_figures
+from trainer.measures.harness import people_folders
 
 
 def person(front: float, side: float, photos: float = 0.4) -> PersonLikeness:

@@ -16,7 +16,7 @@ from backend.geometry.template import load_template
 from backend.models.learned_basis.apply import encoder_input, render_face
 from backend.models.learned_basis.network import LearnedBasisNet
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.evaluate.metrics import dlib_box
+from trainer.measures.metrics import dlib_box
 from trainer.methods.learned_basis import evaluate
 from trainer.methods.learned_basis.start import FaceMarks
 

@@ -13,7 +13,7 @@ from canonical_hand_made import TINY, save_tiny
 from rich.console import Console
 
 from backend.errors import LikenessError
-from trainer.evaluate.harness import write_figures
+from trainer.measures.harness import write_figures
 from trainer.methods.lap import evaluate as lap
 
 

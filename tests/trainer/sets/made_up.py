@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
-from trainer.evaluate.estimate import as_estimate
+from trainer.measures.estimate import as_estimate
 from trainer.methods.lap.data import LapPeopleConfig
 from trainer.methods.learned_basis.losses import lip_masks
 from trainer.people.source import PeopleBatch, PeopleConfig

@@ -26,8 +26,9 @@ from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
-from trainer.evaluate.harness import people_folders, write_sheet
-from trainer.evaluate.metrics import mean_interval, ratio_interval
+from trainer.engine.sheets import write_sheet
+from trainer.measures.harness import people_folders
+from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig
 from trainer.methods.detail.relief import DISTURBANCES, Cause, Changes, cause
 

@@ -32,13 +32,13 @@ from backend.rendering.spherical_harmonics import light_from_directions, shade
 from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
 from trainer.ablations import trained_models
+from trainer.engine import sheets
 from trainer.engine.disk_cache import shared_folder
 from trainer.engine.recipe import find_recipe, load_recipe
-from trainer.evaluate import harness
-from trainer.evaluate.estimate import as_estimate
-from trainer.evaluate.metrics import aligned_faces, mean_interval, ratio_interval
-from trainer.evaluate.scans import measure
 from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
+from trainer.measures import harness
+from trainer.measures.estimate import as_estimate, measure
+from trainer.measures.metrics import aligned_faces, mean_interval, ratio_interval
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
 from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces
 from trainer.methods.graph_face.stage import face_distance, same_person_share
@@ -68,7 +68,7 @@ def photo_sheet(model: nets.GraphModel, faces: Sequence[PhotoFace]) -> list[Sequ
         clay(rest, side),
         clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
     ]
-    return harness.rows_of(columns)
+    return sheets.rows_of(columns)
 
 
 def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: nets.WeakPerspective) -> Tensor:
@@ -380,7 +380,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
     if arguments.sheet:
         shown = [face for path in arguments.sheet_photos for face in harness.found_faces([path])]
-        harness.write_sheet(arguments.sheet, photo_sheet(model, shown), CAPTIONS)
+        sheets.write_sheet(arguments.sheet, photo_sheet(model, shown), CAPTIONS)
     return figures
 
 

@@ -16,8 +16,9 @@ from torch.nn import functional
 from backend.models.lap.apply import LapModel
 from backend.models.lap.network import LapNet
 from trainer.ablations import trained_models
-from trainer.evaluate import harness
-from trainer.evaluate.metrics import ratio_interval
+from trainer.engine import sheets
+from trainer.measures import harness
+from trainer.measures.metrics import ratio_interval
 from trainer.methods.lap import stage
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig, LapPortraitsConfig
 from trainer.portraits.collection import PortraitsConfig
@@ -143,7 +144,7 @@ def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> list
     rows: list[Sequence[Tensor]] = []
     for batch in harness.batches(source, count, _SHEET_ROWS):
         batch = replace(batch, images=resized(batch.images, network.config.size))
-        rows += harness.rows_of(stage.contact_columns(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
+        rows += sheets.rows_of(stage.contact_columns(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
     return rows
 
 
@@ -178,6 +179,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         figures |= harness.ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
     if network is not None and arguments.portraits and arguments.sheet:
         rows = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
-        harness.write_sheet(arguments.sheet, rows, stage.CAPTIONS)
+        sheets.write_sheet(arguments.sheet, rows, stage.CAPTIONS)
         console.print(f"{arguments.count} portraits: {arguments.sheet}")
     return figures

@@ -1,5 +1,5 @@
 """Stage ``lap``: train LAP to aggregate and personalize, on photo sets with or without truth; its weights of terms,
-depth and normal errors in torch (``trainer.evaluate.metrics`` defines them), and contact sheets.
+depth and normal errors in torch (``trainer.measures.metrics`` defines them), and contact sheets.
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import basis as harmonics
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate.harness import batches, rows_of, trained_or_none, write_sheet
-from trainer.evaluate.metrics import dlib_box, embedding_in
+from trainer.engine.sheets import rows_of, write_sheet
+from trainer.measures.harness import batches, trained_or_none
+from trainer.measures.metrics import dlib_box, embedding_in
 from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
 from trainer.methods.learned_basis.losses import METRES_TO_MM

@@ -25,7 +25,8 @@ from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.regions import above_brows, grown
 from protocol.photo_folder import PHOTO_SUFFIXES
-from trainer.evaluate.harness import batches, in_rows, write_sheet
+from trainer.engine.sheets import in_rows, write_sheet
+from trainer.measures.harness import batches
 from trainer.methods.parsing.losses import confusion_matrix, intersection_over_union
 from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels

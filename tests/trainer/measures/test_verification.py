@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics import (
+from trainer.measures.metrics import (
     area_gain,
     area_interval,
     area_under_curve,

@@ -11,22 +11,20 @@ import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
-from trainer.evaluate import harness
-from trainer.evaluate.harness import (
-    CAPTION_HEIGHT,
+from trainer.engine.sheets import CAPTION_HEIGHT, in_rows, sheet
+from trainer.measures import harness
+from trainer.measures.harness import (
     ablation_figures,
     batches,
-    in_rows,
     kept_array,
     mean_figures,
     means,
     measured,
     of_cases,
-    sheet,
     table_of,
     write_figures,
 )
-from trainer.evaluate.metrics import mean_interval
+from trainer.measures.metrics import mean_interval
 
 
 def test_a_case_that_fails_is_printed_and_left_out() -> None:

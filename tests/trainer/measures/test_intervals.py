@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics import mean_interval, ratio_interval
+from trainer.measures.metrics import mean_interval, ratio_interval
 
 
 def test_the_interval_of_a_mean_is_as_wide_as_its_error() -> None:

@@ -19,9 +19,10 @@ from backend.models.graph_face import GraphModel
 from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS, Models, open_models
 from backend.photos.collection import PhotoCollection
 from trainer.engine.disk_cache import content_key
-from trainer.evaluate.harness import collected, kept_array
 from trainer.heads.dressed import BRIDGE, NOSE_TIP
-from trainer.heads.scans import ALIGNMENT_LANDMARKS
+from trainer.heads.scans import ALIGNMENT_LANDMARKS, ScanTruth
+from trainer.measures.harness import collected, kept_array
+from trainer.measures.metrics import ScanDistance, scan_to_mesh
 
 Fit = Callable[[Sequence[Path]], np.ndarray]
 """Photographs of one person -> neutral cage vertices (V, 3) in the template's order, metres."""
@@ -60,6 +61,19 @@ def as_estimate(cage: np.ndarray) -> Estimate:
         marks[list(ALIGNMENT_LANDMARKS)],
         marks[NOSE_TIP],
         marks[BRIDGE],
+    )
+
+
+def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
+    """NoW-style distance from a held-out scan to an estimate."""
+    return scan_to_mesh(
+        truth.scan_vertices,
+        truth.seven,
+        truth.nose_tip,
+        truth.bridge,
+        estimate.vertices,
+        estimate.faces,
+        estimate.seven,
     )
 
 

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +30,7 @@ from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.engine.contracts import Source
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
 from trainer.engine.recipe import WHOLE
-from trainer.evaluate.metrics import mean_interval, ratio_interval
+from trainer.measures.metrics import mean_interval, ratio_interval
 
 Case = TypeVar("Case")
 Result = TypeVar("Result")
@@ -40,7 +39,6 @@ Figures = dict[str, float | str]
 
 CASES = ("person.", "head.", "drawn.head.")
 """Prefixes of figures of one case, which the table leaves out."""
-CAPTION_HEIGHT = 16
 
 
 def people_folders(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -226,44 +224,3 @@ def write_figures(path: Path, figures: Mapping[str, float | str]) -> None:
         file.write("\n")
     os.chmod(name, 0o644)
     os.replace(name, path)
-
-
-def sheet(rows: Sequence[Sequence[Any]], captions: Sequence[str] = ()) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB: rows of pictures of one size; the last row may be shorter.
-
-    Parameters
-    ----------
-    rows : pictures (S, T, 3) uint8, or tensors (3, S, T) in [0, 1]. captions : a word above each column.
-    """
-    tiles = [[_bytes(picture) for picture in row] for row in rows]
-    blank = np.zeros_like(tiles[0][0])
-    columns = max(map(len, tiles))
-    whole = np.concatenate([np.concatenate([*row, *[blank] * (columns - len(row))], axis=1) for row in tiles])
-    if not captions:
-        return whole
-    strip = Image.new("RGB", (whole.shape[1], CAPTION_HEIGHT), (24, 24, 24))
-    for column, caption in enumerate(captions):
-        ImageDraw.Draw(strip).text((column * blank.shape[1] + 3, 2), caption, fill=(230, 230, 230))
-    return np.concatenate([np.asarray(strip), whole])
-
-
-def in_rows(pictures: Sequence[Any], columns: int) -> list[Sequence[Any]]:
-    """Pictures in rows of ``columns``."""
-    return [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-
-
-def rows_of(columns: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
-    """Rows of ``sheet`` from columns of pictures (N, 3, S, T)."""
-    return list(zip(*columns, strict=True))
-
-
-def write_sheet(path: Path, rows: Sequence[Sequence[Any]], captions: Sequence[str] = ()) -> None:
-    """Write ``sheet`` as PNG or JPEG and make its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet(rows, captions)).save(path, quality=88)
-
-
-def _bytes(picture: Any) -> np.ndarray:
-    if isinstance(picture, np.ndarray):
-        return picture
-    return (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -14,7 +14,7 @@ from backend.models.lap.apply import LapModel
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.registry import LAP, LEARNED_BASIS, MODELS, Models, OpenedModel
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
-from trainer.evaluate import estimate
+from trainer.measures import estimate
 
 
 @pytest.mark.parametrize("learned_basis", [True, False])

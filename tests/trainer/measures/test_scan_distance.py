@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from protocol.similarity import Similarity
-from trainer.evaluate.metrics import crop_radius, refine_alignment, scan_to_mesh
+from trainer.measures.metrics import crop_radius, refine_alignment, scan_to_mesh
 
 
 def grid_mesh(size: int, spacing: float, height=lambda x, y: 0 * x) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backend.errors import LikenessError
-from trainer.evaluate import metrics as identity
+from trainer.measures import metrics as identity
 
 
 def test_distance_is_the_mean_over_photos_and_skips_renders_without_a_face():

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.geometry.template import load_template
-from trainer.evaluate.metrics import aligned_faces, face_weights, plain_distances, whitened_distances
+from trainer.measures.metrics import aligned_faces, face_weights, plain_distances, whitened_distances
 
 TEMPLATE = load_template()
 

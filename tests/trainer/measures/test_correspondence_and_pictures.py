@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.evaluate.metrics import per_vertex_error
+from trainer.measures.metrics import per_vertex_error
 
 
 def test_alignment_takes_away_a_similarity_and_nothing_else():
