@@ -1,0 +1,67 @@
+"""Descriptions of grooms: files of ``assets/grooms``, each what differs from ``base.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from backend.system.assets import ASSETS
+
+FOLDER = ASSETS / "grooms"
+BASE = "base"
+KIND = ("flow", "parting", "fringe", "length", "tied", "curl", "sides", "density")
+"""What a groom says about its kind of hair, in the words of the report's ``hair_kind``."""
+
+
+@dataclass(frozen=True)
+class Groom:
+    """One groom. Angles in degrees, lengths in millimetres where a name ends in ``_mm``, else in metres.
+
+    Attributes
+    ----------
+    name : its file's name. label : its name for people.
+    kind : the words of ``KIND`` -> the groom's own.
+    hairline : (28, 2) angle about the crown (0 at the forehead, positive to the person's left) and angle from the
+        crown, in order round the head from the middle of the forehead to the left.
+    shape : section -> number by name: where hair grows, how long and which way (``grow``).
+    chain : number by name: inputs of the nodes that grow hairs between the guides.
+    """
+
+    name: str
+    label: str
+    kind: Mapping[str, str]
+    hairline: np.ndarray
+    shape: Mapping[str, Mapping[str, float]]
+    chain: Mapping[str, float]
+
+
+def mirrored_line(half: np.ndarray) -> np.ndarray:
+    """(2 N - 2, 2) a closed hairline from its left half (N, 2), whose first and last points lie in the middle."""
+    return np.concatenate([half, half[-2:0:-1] * [-1.0, 1.0]])
+
+
+@lru_cache(maxsize=1)
+def load_grooms() -> Mapping[str, Groom]:
+    """All grooms by name, in the order of their names. Raises ``ValueError`` for a name that the base lacks."""
+    files = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+    base = files.pop(BASE)
+    return MappingProxyType({name: _groom(name, base, own) for name, own in files.items()})
+
+
+def _groom(name: str, base: Mapping[str, Any], own: Mapping[str, Any]) -> Groom:
+    for section in own.keys() - {"label"}:
+        unknown = set() if section == "tie" else own[section].keys() - base[section].keys()
+        if unknown:
+            raise ValueError(f"{name}.json: {section} has no {', '.join(sorted(unknown))}")
+    merged = {section: {**base[section], **own.get(section, {})} for section in base}
+    half = np.array([merged["hairline"][point] for point in base["hairline"]], float)
+    shape = {key: MappingProxyType(merged[key]) for key in base.keys() - {"hairline", "kind", "chain"}}
+    chain = MappingProxyType({key: float(value) for key, value in merged["chain"].items()})
+    kind = MappingProxyType(merged["kind"])
+    return Groom(name, own["label"], kind, mirrored_line(half), MappingProxyType(shape), chain)

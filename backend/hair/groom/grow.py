@@ -1,0 +1,359 @@
+"""Grow a groom's guides on a head: where they start, which way they leave, how they bend and fall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.geometry.normals import vertex_normals
+from backend.geometry.subdivision import subdivision
+from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.geometry.vectors import smoothstep, unit_vectors
+from backend.hair.attach import apart
+from backend.hair.groom.description import Groom
+from backend.hair.groom.scalp import (
+    AHEAD,
+    BEYOND,
+    CENTRE,
+    CROWN,
+    LEFT,
+    Scalp,
+    chart,
+    chart_uv,
+    cut_along,
+    density_at_edge,
+    line_distance,
+    mean_scalp,
+    person_scalp,
+    to_mean,
+    waves,
+)
+from backend.hair.groom.tied import Tie, gather, loose_ends, tie_field
+from backend.hair.hair_views import body_mesh
+
+ANGLES, HEIGHTS = 12, np.array([30.0, 75.0, 120.0])
+"""Angles round the head, from the forehead to the left, and degrees from the crown, of factors on length and shell."""
+_DOWN = np.array([0.0, -1.0, 0.0])
+_DEEP = 0.05
+"""Metres. A point deeper inside than this counts as behind the head; a head is three times as thick."""
+
+
+@dataclass(frozen=True)
+class GrownGroom:
+    """A groom on one head, metres, head frame, float32.
+
+    Attributes
+    ----------
+    name : of the groom.
+    points : (G, P, 3) guides on the scalp, root first. root_uv : (G, 2) roots in map ``Head``; scalp_uv : (G, 2) in
+        the scalp's own.
+    free : (F, Q, 3) guides that start at a tie: of a tail, a braid, a bun. free_uv : (2,) place of the tie in map
+        ``Head``.
+    scalp : where hairs grow, with maps for each of its vertices.
+    chain : number by name: inputs of the nodes that grow hairs between the guides.
+    """
+
+    name: str
+    points: np.ndarray
+    root_uv: np.ndarray
+    scalp_uv: np.ndarray
+    free: np.ndarray
+    free_uv: np.ndarray
+    scalp: Scalp
+    chain: Mapping[str, float]
+
+
+def grow_guides(
+    groom: Groom,
+    head_vertices: np.ndarray,
+    *,
+    hairline: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
+    shells: np.ndarray | None = None,
+    seed: int = 0,
+) -> GrownGroom:
+    """Grow ``groom`` on the head of ``head_vertices`` (V, 3), metres, of the template's topology.
+
+    hairline : (28, 2) in place of the groom's. lengths, shells : (``ANGLES``, 3) factors on the hair's length and on
+    its distance from the skin, at angles from the forehead to the left and at ``HEIGHTS``. Raises ``ValueError`` for
+    other shapes.
+    """
+    line = groom.hairline if hairline is None else hairline
+    factors = [np.ones((ANGLES, len(HEIGHTS))) if factor is None else factor for factor in (lengths, shells)]
+    if line.shape != groom.hairline.shape or any(factor.shape != (ANGLES, len(HEIGHTS)) for factor in factors):
+        raise ValueError(f"a hairline must be {groom.hairline.shape}, factors ({ANGLES}, {len(HEIGHTS)})")
+    template, generator = load_template(), np.random.default_rng(seed)
+    head = _Head(template, head_vertices)
+    mean, shape = mean_scalp(), groom.shape
+    edge = line_distance(mean.places, line)
+    triangle, weight = _roots(edge, groom, generator)
+    corners = mean.triangles[triangle]
+
+    def at(values: np.ndarray) -> np.ndarray:
+        return np.einsum("gk,gk...->g...", weight, values[corners])
+
+    places, normals = at(head.scalp), unit_vectors(at(head.normals))
+    roots = _Places(at(mean.places), at(edge), unit_vectors(at(head.mean_normals)))
+    long = length_map(groom, roots) * factor_at(factors[0], roots.about, roots.away)
+    away = shell_map(groom, roots) * factor_at(factors[1], roots.about, roots.away)
+    tie = tie_field(groom, head.scalp, mean.places, edge)
+    if tie is None:
+        points = _grow(groom, head, roots, places, normals, long, away, generator)
+    else:
+        points, kept = gather(tie, places, normals, away, head.pushed_out, int(shape["guides"]["points"]), generator)
+        triangle, weight = triangle[kept], weight[kept]
+    free = np.zeros((0, 2, 3)) if tie is None else loose_ends(tie, groom, head.pushed_out, generator)
+    scalp = _scalp(groom, head, edge, factors[0])
+    corner_uv = chart_uv(mean.places)[mean.triangles[triangle]]
+    return GrownGroom(
+        groom.name,
+        points.astype(np.float32),
+        np.einsum("gk,gkc->gc", weight, mean.head_uv[triangle]).astype(np.float32),
+        np.einsum("gk,gkc->gc", weight, corner_uv).astype(np.float32),
+        free.astype(np.float32),
+        _nearest_uv(head, tie),
+        scalp,
+        groom.chain,
+    )
+
+
+class _Head:
+    """A person's head: scalp, map to the mean head, and what pushes points out of head and body."""
+
+    def __init__(self, template: Template, neutral: np.ndarray) -> None:
+        self.scalp, self.normals = person_scalp(neutral)
+        self.affine = to_mean(neutral, template)
+        _, self.mean_normals = person_scalp(template.vertices)
+        fine = subdivision(1)
+        names = ("head", "eye_left", "eye_right")
+        stop = max(fine.parts[name].vertex_stop for name in names)
+        skin = fine.positions(neutral.astype(np.float64))[:stop]
+        quads = [fine.quads[fine.parts[name].face_start : fine.parts[name].face_stop] for name in names]
+        skin_normals = vertex_normals(skin, triangles_from_quads(np.concatenate(quads)))
+        body, triangles = body_mesh(neutral[: template.head.vertex_stop].astype(np.float64), template)
+        self._skin = np.concatenate([skin, body])
+        self._normals = np.concatenate([skin_normals, vertex_normals(body, triangles)])
+        self._tree = cKDTree(self._skin)
+
+    def in_mean(self, points: np.ndarray) -> np.ndarray:
+        """Points (N, 3) on the mean head."""
+        return points @ self.affine[:, :3].T + self.affine[:, 3]
+
+    def pushed_out(self, points: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points (N, 3) at least so far (N,) from the skin, and their heights above it before."""
+        near = self._tree.query(points, k=4)[1]
+        offset = points[:, None] - self._skin[near]
+        close = 1.0 / (np.linalg.norm(offset, axis=-1) + 0.001)
+        close /= close.sum(1, keepdims=True)
+        height = ((offset * self._normals[near]).sum(-1) * close).sum(1)
+        normal = unit_vectors((self._normals[near] * close[..., None]).sum(1))
+        inside = (height < least) & (height > -_DEEP)
+        return points + normal * np.where(inside, least - height, 0.0)[:, None], height
+
+
+class _Places:
+    """Places on the mean head: where they lie in the chart, and their distances to the hairline."""
+
+    def __init__(self, points: np.ndarray, edge: np.ndarray, normals: np.ndarray | None = None) -> None:
+        self.points, self.edge = points, edge
+        self.about, self.away = chart(points)
+        self.front, self.back = (smoothstep(0.03, 0.11, points[:, 2]), smoothstep(0.01, -0.02, points[:, 2]))
+        outward = unit_vectors(points - CENTRE) if normals is None else normals
+        radial = np.sin(np.radians(self.about))[:, None] * LEFT + np.cos(np.radians(self.about))[:, None] * AHEAD
+        away = np.radians(self.away)[:, None]
+        down = np.cos(away) * radial - np.sin(away) * CROWN
+        self.down = unit_vectors(down - (down * outward).sum(1, keepdims=True) * outward)
+        self.round = np.cross(outward, self.down)
+        self.round *= np.sign((self.round * np.cross(CROWN, radial)).sum(1, keepdims=True))
+
+
+def top_map(groom: Groom, points: np.ndarray) -> np.ndarray:
+    """(N,) 0 on sides and back to 1 on top, at points (N, 3) of the mean head."""
+    zone = groom.shape["zone"]
+    return smoothstep(zone["low"], zone["high"], points[:, 1] - zone["drop"] * np.maximum(0.0, -points[:, 2]))
+
+
+def part_offset(groom: Groom, points: np.ndarray) -> np.ndarray:
+    """(N,) metres to the left of the parting of points (N, 3) of the mean head."""
+    flow = groom.shape["flow"]
+    return points[:, 0] - 0.001 * flow["part_mm"] - flow["part_slope"] * (points[:, 2] - 0.08)
+
+
+def length_map(groom: Groom, at: _Places) -> np.ndarray:
+    """(N,) metres, how long hair is at places of the mean head."""
+    zone, long = groom.shape["zone"], {name: 0.001 * value for name, value in groom.shape["length"].items()}
+    top = top_map(groom, at.points)
+    burn = 0.017 * smoothstep(0.05, 0.066, at.points[:, 2]) * smoothstep(0.700, 0.722, at.points[:, 1])
+    side = long["side_mm"] + long["side_up_mm"] * smoothstep(0.012, 0.060, at.edge)
+    side = side + (long["nape_mm"] - long["side_mm"]) * at.back * smoothstep(0.72, 0.68, at.points[:, 1])
+    side = long["edge_mm"] + side * smoothstep(0.0, max(long["fade_mm"], 1e-6), at.edge + burn)
+    above = long["top_mm"] + long["front_mm"] * at.front
+    result = side * (1.0 - top) + above * top
+    result *= zone["edge_share"] + (1.0 - zone["edge_share"]) * smoothstep(-0.002, 0.012, at.edge + 0.012 * (1.0 - top))
+    if zone["hang"] > 0:
+        fall = (at.points[:, 1] - zone["hang"]) * 1.1 + 0.035 * top
+        fringe = _fringe(groom, at)
+        result = fall * (1.0 - fringe) + result * fringe
+    return np.maximum(result, 0.0004)
+
+
+def _fringe(groom: Groom, at: _Places) -> np.ndarray:
+    """(N,) 1 where hair belongs to a fringe: that deep behind the hairline and that far to the sides."""
+    zone = groom.shape["zone"]
+    if zone["fringe_mm"] <= 0:
+        return np.zeros(len(at.edge))
+    ahead = smoothstep(zone["fringe_side"] + 6.0, zone["fringe_side"] - 6.0, np.abs(at.about))
+    return ahead * smoothstep(0.001 * zone["fringe_mm"] + 0.006, 0.001 * zone["fringe_mm"] - 0.006, at.edge)
+
+
+def shell_map(groom: Groom, at: _Places) -> np.ndarray:
+    """(N,) metres that hair keeps from the skin: more from higher roots, so that it lies over what grows below."""
+    shell = groom.shape["shell"]
+    depth = np.clip(at.edge / 0.085, 0.0, 1.0) * (1.0 - shell["front_less"] * at.front)
+    return 0.001 * (shell["base_mm"] + shell["gain_mm"] * depth + shell["top_mm"] * top_map(groom, at.points))
+
+
+def direction(groom: Groom, at: _Places) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) unit vectors along the skin of the mean head in which hair is combed, and (N,) how much it is combed.
+
+    They are an angle from the way that hair grows, away from the crown, and turn smoothly from the top's to the sides'.
+    """
+    flow, side = groom.shape["flow"], np.sign(at.about)
+    across = part_offset(groom, at.points)
+    sign = np.where((at.back > 0.5) | (flow["apart_front"] >= 175.0), side, np.sign(across))
+    middle = np.interp(at.points[:, 2], [-0.02, 0.04, 0.11], [flow["apart_back"], flow["apart"], flow["apart_front"]])
+    wish = flow["angle"] + flow["fan"] * np.clip(at.points[:, 0] / 0.07, -1.0, 1.0) + sign * middle
+    whorl = 1.0 - np.exp(-((at.away / max(flow["whorl"], 1e-3)) ** 2))
+    combed = top_map(groom, at.points) * whorl * smoothstep(180.0, flow["behind"], np.abs(at.about))
+    fringe = _fringe(groom, at)
+    beside = side * flow["side_back"] * np.sin(np.radians(np.clip(np.abs(at.about), 0, 180)))
+    swirl = flow["swirl"] * np.exp(-((at.away / 22.0) ** 2))
+    turn = combed * (wish - at.about) + (1.0 - combed) * (beside + swirl)
+    turn = np.radians(turn * (1.0 - fringe) + fringe * (flow["fringe_angle"] - 0.6 * at.about))
+    return np.cos(turn)[:, None] * at.down + np.sin(turn)[:, None] * at.round, combed
+
+
+def factor_at(factors: np.ndarray, about: np.ndarray, away: np.ndarray) -> np.ndarray:
+    """(N,) factors (``ANGLES``, 3) at chart angles (N,), linear between."""
+    place = (about / 360.0) % 1.0 * ANGLES
+    low = np.floor(place).astype(int)
+    columns = (1 - place + low)[:, None] * factors[low % ANGLES] + (place - low)[:, None] * factors[(low + 1) % ANGLES]
+    height = np.clip(np.interp(away, HEIGHTS, np.arange(3.0)), 0.0, 1.999)
+    row, number = height.astype(int), np.arange(len(about))
+    return columns[number, row] * (1 - height + row) + columns[number, row + 1] * (height - row)
+
+
+def _roots(edge: np.ndarray, groom: Groom, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles (G,) of the mean scalp and weights (G, 3) of evenly spread roots."""
+    mean, count = mean_scalp(), int(groom.shape["guides"]["count"])
+    corners = mean.places[mean.triangles]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area *= edge[mean.triangles].min(1) > -0.004
+    triangle = generator.choice(len(area), 12 * count, p=area / area.sum())
+    weight = generator.dirichlet((1.0, 1.0, 1.0), len(triangle))
+    places = np.einsum("gk,gkc->gc", weight, corners[triangle])
+    chosen = apart(places, 0.78 * np.sqrt(area.sum() / 2 / count))
+    if groom.shape["flow"]["part_end"] < 0.2:
+        near = (np.abs(part_offset(groom, places[chosen])) < 0.002) & (
+            places[chosen, 2] > groom.shape["flow"]["part_end"]
+        )
+        chosen = chosen[~near]
+    return triangle[chosen], weight[chosen]
+
+
+def _grow(
+    groom: Groom,
+    head: _Head,
+    roots: _Places,
+    places: np.ndarray,
+    normals: np.ndarray,
+    long: np.ndarray,
+    away: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """(G, P, 3) guides: they leave the skin lifted, bend to where hair is combed and down, and stay off the body."""
+    bend, lift = groom.shape["bend"], groom.shape["lift"]
+    count, points = len(places), int(groom.shape["guides"]["points"])
+    top = top_map(groom, roots.points)
+    shape = groom.shape["length"]
+    free = generator.random(count)
+    long = long * (1.0 - shape["layers"] * free ** shape["layer_power"])
+    long = long * (1.0 + shape["vary"] * generator.normal(size=count) * (0.3 + 0.7 * top))
+    back = np.linalg.inv(head.affine[:, :3])
+    wished, _ = direction(groom, roots)
+    wished = unit_vectors(wished @ back.T)
+    wished = unit_vectors(wished + bend["random"] * generator.normal(size=wished.shape) * (0.5 + 0.5 * top)[:, None])
+    wished = unit_vectors(wished - (wished * normals).sum(1, keepdims=True) * normals)
+    near_part = np.exp(-np.abs(part_offset(groom, roots.points)) / 0.018) * (1.0 - roots.back)
+    raised = lift["side"] + (lift["top"] - lift["side"]) * top + lift["front"] * roots.front * top
+    raised = np.radians(np.clip(raised + lift["part"] * near_part, 0.0, 88.0))[:, None]
+    way = wished * np.cos(raised) + normals * np.sin(raised)
+    rest = generator.normal(size=(count, 3)) * [0.1, 0.02, 0.1] * bend["rest"]
+    side = np.where(part_offset(groom, roots.points) > 0, 1.0, -1.0)
+    step, run = long / (points - 1), np.zeros(count)
+    result = np.empty((count, points, 3))
+    result[:, 0] = places
+    for number in range(1, points):
+        last = result[:, number - 1]
+        mean = head.in_mean(last)
+        wish = bend["comb"] * wished + rest + _clear_of_face(mean, side) * bend["clear"]
+        if bend["follow"] > 0:
+            field, _ = direction(groom, _Places(mean, roots.edge))
+            wish = wish + bend["follow"] * unit_vectors(field @ back.T)
+        wish = wish + bend["keep"] * way + bend["gravity"] * _DOWN + _inwards(mean) * bend["hug"]
+        stiff = (bend["stiff"] ** (step / 0.005))[:, None]
+        way = unit_vectors(way * stiff + (1.0 - stiff) * wish)
+        run = run + step
+        least = 0.0004 + (away - 0.0004) * smoothstep(0.0, 0.001 * bend["ramp_mm"], run)
+        moved, _ = head.pushed_out(last + way * step[:, None], least)
+        way = unit_vectors(moved - last)
+        result[:, number] = last + way * step[:, None]
+    return result
+
+
+def _clear_of_face(mean: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """(N, 3) sideways and back where hair at places (N, 3) of the mean head would fall over the face."""
+    x, y, z = mean.T
+    over = smoothstep(0.055, 0.085, z) * smoothstep(0.80, 0.77, y) * smoothstep(0.60, 0.64, y)
+    return over[:, None] * np.stack([0.55 * side, np.zeros(len(x)), np.full(len(x), -0.75)], 1)
+
+
+def _inwards(mean: np.ndarray) -> np.ndarray:
+    """(N, 3) towards the neck where hair at places (N, 3) of the mean head hangs beside it, wider than the head."""
+    x, y, z = mean.T
+    out = np.stack([x, np.zeros(len(x)), z - 0.035], 1)
+    wide = smoothstep(0.055, 0.095, np.linalg.norm(out, axis=1))
+    return -unit_vectors(out) * (wide * smoothstep(0.73, 0.66, y) * smoothstep(0.60, 0.64, y))[:, None]
+
+
+def _scalp(groom: Groom, head: _Head, edge: np.ndarray, factors: np.ndarray) -> Scalp:
+    """The part of the head near or within the hairline, with its maps; cut along the parting."""
+    mean, flow, zone = mean_scalp(), groom.shape["flow"], groom.shape["zone"]
+    at = _Places(mean.places, edge)
+    thin = 1.0 - zone["thin"] * smoothstep(zone["thin_end"], zone["thin_end"] - 0.03, at.away / 90.0)
+    thin *= 1.0 - zone["receded"] * at.front * smoothstep(0.03, 0.0, edge)
+    triangles = mean.triangles
+    twice = np.tile(np.arange(len(mean.places)), 2)
+    if flow["part_end"] < 0.2:
+        triangles = cut_along(triangles, part_offset(groom, mean.places))
+    kept = (edge[twice][triangles] > -BEYOND).all(1)
+    used, numbers = np.unique(triangles[kept], return_inverse=True)
+    rows = twice[used]
+    thin *= density_at_edge(edge, mean.places, groom.chain["fall"], groom.chain["jitter"])
+    melanin = np.clip(0.6 * waves(mean.places, 0.009, 21) + 0.6 * waves(mean.places, 0.004, 22), -1.0, 1.0)
+    long = length_map(groom, at) * factor_at(factors, at.about, at.away)
+    part = (head.scalp, head.normals, chart_uv(mean.places), thin, edge, top_map(groom, mean.places), long, melanin)
+    vertices, normals, uv, thin, edge, top, long, melanin = (values[rows].astype(np.float32) for values in part)
+    return Scalp(vertices, normals, numbers.reshape(-1, 3).astype(np.int32), uv,
+                 mean.head_uv[kept].astype(np.float32), thin, edge, top, long, melanin)  # fmt: skip
+
+
+def _nearest_uv(head: _Head, tie: Tie | None) -> np.ndarray:
+    mean = mean_scalp()
+    if tie is None:
+        return np.zeros(2, np.float32)
+    nearest = np.linalg.norm(head.scalp[mean.triangles].mean(1) - tie.skin, axis=1).argmin()
+    return mean.head_uv[nearest].mean(0).astype(np.float32)
