@@ -29,7 +29,7 @@ from ..scene.own_head import neutral_head
 from ..scene.tags import Place, expressive_meshes, key_mesh
 from ..session import session
 from ..transfer import apply, clips
-from ..transfer.actions import animated_keys, driven_keys, fcurves_of, linear_curve, read_curve
+from ..transfer.actions import animated_keys, driven_keys, linear_curve
 from ..transfer.clips import ExpressionClip
 from ..transfer.names import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
@@ -94,14 +94,17 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
     def steps(self, context: bpy.types.Context) -> Steps:
         settings, source = settings_of(context), source_of(context)
         targets = selected_meshes(context, source)
-        animate = self.what == "ACTION" or (self.what == "AUTO" and apply.has_animation(source))
+        keys, take = apply.shape_keys(source), None
+        animate = self.what == "ACTION" or (self.what == "AUTO" and apply.range_of(keys) is not None)
         frame, names = context.scene.frame_current_final, apply.key_names(source)
         outcomes, problems = [], []
+        if animate:
+            take = yield from apply.read_take(source)
         for number, target in enumerate(targets):
             links = links_for(settings, names, target)
             try:
-                if animate:
-                    outcomes.append(apply.copy_action(source, target, links))
+                if take is not None:
+                    outcomes.append((yield from apply.copy_action(take, target, links)))
                 else:
                     outcomes.append(apply.copy_expression(source, target, links, frame))
             except AddonError as error:
@@ -120,9 +123,8 @@ def _copy_pose(settings: LikenessTransfer, source: bpy.types.Object, animate: bo
         return []
     frames = np.array([bpy.context.scene.frame_current_final])
     if animate:
-        keyed = [read_curve(f).points[:, 0] for item in (giver, source.data.shape_keys) for f in fcurves_of(item)]
-        ends = np.concatenate(keyed)
-        frames = np.arange(np.floor(ends.min()), np.ceil(ends.max()) + 1)
+        first, last = apply.range_of(giver, source.data.shape_keys)
+        frames = np.arange(np.floor(first), np.ceil(last) + 1)
     turns = apply.sampled_turns(giver, settings.pose_from_bone, frames)
     warning = apply.apply_turns(taker, settings.pose_to_bone, frames, turns, animate)
     return [warning] if warning else []
@@ -223,21 +225,15 @@ def _apply_clip(
     outcomes: list[apply.Outcome],
 ) -> Steps:
     """Apply a clip to one target's keys: keyframes at ``frames`` or, without frames, the first expression as values."""
-    keys = apply.shape_keys(target)
+    apply.shape_keys(target)
     values = {name: clip.weights[:, column] * gain for column, name in enumerate(clip.names)}
     values = apply_links(links_for(place.scene.likeness_transfer, clip.names, target), values)
     if frames is None:
         single = {name: float(column[0]) for name, column in values.items()}
         outcomes.append(apply.set_values(target, single, place.now))
         return ""
-    driven = driven_keys(keys) & set(values)
-    names = [name for name in values if name not in driven]
-    cut: set[str] = set()
-    for first in range(0, len(names), 8):
-        part = {name: linear_curve(frames, values[name]) for name in names[first : first + 8]}
-        cut |= apply.write_curves(target, part)
-        yield first / len(names)
-    outcomes.append(apply.Outcome(target.name, len(names), tuple(sorted(driven)), tuple(sorted(cut))))
+    curves = {name: linear_curve(frames, column) for name, column in values.items()}
+    outcomes.append((yield from apply.write_curves(target, curves, (frames[0], frames[-1]))))
     return ""
 
 

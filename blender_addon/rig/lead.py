@@ -117,17 +117,24 @@ def set_keys(head: bpy.types.Object, weights: Mapping[str, float]) -> None:
 def pose(head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, float]) -> None:
     """Pose the leading bones so that their keys get these weights (0 if missing); keys without a leading bone are
     ignored. The eyes' aim at the target is switched off."""
-    motions, led = motions_of(rig), led_keys(head, rig)
-    wanted = {key: weight for key, weight in weights.items() if key in led}
-    if any(motions[key][0] in EYES for key in wanted):
-        rig[EYE_AIM] = 0.0
-    sums: dict[tuple[str, str], list[float]] = {}
-    for key, weight in wanted.items():
-        bone, (channel, *_) = motions[key]
-        sums.setdefault((bone, channel.path), [0.0] * 3)[channel.axis] += weight * channel.amount
-    for (bone, path), values in sums.items():
+    for (bone, path), values in bone_channels(head, rig, weights).items():
         setattr(rig.pose.bones[bone], path, values)
     rig.update_tag()
+
+
+def bone_channels(
+    head: bpy.types.Object, rig: bpy.types.Object, weights: Mapping[str, float | np.ndarray]
+) -> dict[tuple[str, str], np.ndarray]:
+    """(3,), or (3, F) for weights (F,), of each bone and path that ``pose`` sets."""
+    motions, led = motions_of(rig), led_keys(head, rig)
+    wanted = {key: np.asarray(weight, float) for key, weight in weights.items() if key in led}
+    if any(motions[key][0] in EYES for key in wanted):
+        rig[EYE_AIM] = 0.0
+    sums: dict[tuple[str, str], np.ndarray] = {}
+    for key, weight in wanted.items():
+        bone, (channel, *_) = motions[key]
+        sums.setdefault((bone, channel.path), np.zeros((3, *weight.shape)))[channel.axis] += weight * channel.amount
+    return sums
 
 
 def keyframe(head: bpy.types.Object) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
 
+_DETAILS = ("easing", "amplitude", "period", "back", "handle_left_type", "handle_right_type", "type")
 _KEY_PATH = ('key_blocks["', '"].value')
 
 
@@ -18,12 +19,22 @@ class Curve:
     points : (N, 2) frame and value.
     left, right : (N, 2) Bézier handles.
     interpolation : (N,) Blender's enum numbers.
+    details : (N, 7) what ``_DETAILS`` names; 0 is a plain keyframe with free handles.
+    like : the F-curve whose extrapolation and modifiers it has; None for neither.
     """
 
     points: np.ndarray
     left: np.ndarray
     right: np.ndarray
     interpolation: np.ndarray
+    details: np.ndarray
+    like: bpy.types.FCurve | None = None
+
+    def scaled(self, weight: float) -> Curve:
+        """The curve with values times ``weight``."""
+        by, details = np.array([1.0, weight], np.float32), self.details.copy()
+        details[:, _DETAILS.index("amplitude")] *= abs(weight)
+        return replace(self, points=self.points * by, left=self.left * by, right=self.right * by, details=details)
 
 
 def key_path(name: str) -> str:
@@ -112,14 +123,16 @@ def read_curve(fcurve: bpy.types.FCurve) -> Curve:
     if not len(points) and len(fcurve.sampled_points):
         samples = np.array([point.co[:] for point in fcurve.sampled_points], np.float32)
         return linear_curve(samples[:, 0], samples[:, 1])
-    out = []
-    for field in ("co", "handle_left", "handle_right"):
-        flat = np.empty(2 * len(points), np.float32)
+
+    def column(field: str, width: int = 1) -> np.ndarray:
+        whole = field not in ("co", "handle_left", "handle_right", "amplitude", "period", "back")
+        flat = np.empty(width * len(points), np.int32 if whole else np.float32)
         points.foreach_get(field, flat)
-        out.append(flat.reshape(-1, 2))
-    interpolation = np.empty(len(points), np.int32)
-    points.foreach_get("interpolation", interpolation)
-    return Curve(*out, interpolation)
+        return flat.reshape(-1, width)
+
+    details = np.hstack([column(field) for field in _DETAILS]).astype(np.float32)
+    pairs = (column(field, 2) for field in ("co", "handle_left", "handle_right"))
+    return Curve(*pairs, column("interpolation")[:, 0], details, fcurve)
 
 
 def linear_curve(frames: np.ndarray, values: np.ndarray) -> Curve:
@@ -130,37 +143,53 @@ def linear_curve(frames: np.ndarray, values: np.ndarray) -> Curve:
     left[1:] -= third
     right[:-1] += third
     linear = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items["LINEAR"].value
-    return Curve(points, left, right, np.full(len(points), linear, np.int32))
+    return Curve(points, left, right, np.full(len(points), linear, np.int32), np.zeros((len(points), len(_DETAILS))))
 
 
-def write_curve(fcurves: bpy.types.bpy_prop_collection, path: str, curve: Curve, index: int = 0) -> None:
-    """Write ``curve`` into the F-curve of ``path``, created if missing; existing keyframes within its frame range are
-    replaced, those before and after stay."""
+def write_curve(
+    fcurves: bpy.types.bpy_prop_collection,
+    path: str,
+    curve: Curve,
+    index: int = 0,
+    span: tuple[float, float] | None = None,
+) -> None:
+    """Write ``curve`` into the F-curve of ``path``, created if missing. Existing modifiers, and keyframes in ``span``
+    (default: the curve's range) are replaced; keyframes before and after stay."""
     fcurve = fcurves.find(path, index=index) or fcurves.new(path, index=index)
-    if len(fcurve.keyframe_points):
-        curve = _merged(read_curve(fcurve), curve)
+    shape = [] if curve.like is None else list(curve.like.modifiers)
+    if fcurve.keyframe_points:
+        curve = _merged(read_curve(fcurve), curve, span or tuple(curve.points[[0, -1], 0]))
         fcurve.keyframe_points.clear()
-    fcurve.keyframe_points.add(len(curve.points))
-    fcurve.keyframe_points.foreach_set("co", curve.points.ravel())
-    fcurve.keyframe_points.foreach_set("interpolation", curve.interpolation)
-    free = bpy.types.Keyframe.bl_rna.properties["handle_left_type"].enum_items["FREE"].value
-    for side in ("handle_left_type", "handle_right_type"):
-        fcurve.keyframe_points.foreach_set(side, np.full(len(curve.points), free, np.int32))
-    fcurve.keyframe_points.foreach_set("handle_left", curve.left.ravel())
-    fcurve.keyframe_points.foreach_set("handle_right", curve.right.ravel())
+    for modifier in list(fcurve.modifiers):
+        fcurve.modifiers.remove(modifier)
+    fcurve.extrapolation = "CONSTANT" if curve.like is None else curve.like.extrapolation
+    for modifier in shape:
+        copy = fcurve.modifiers.new(modifier.type)
+        for field in modifier.bl_rna.properties:
+            if not field.is_readonly:
+                setattr(copy, field.identifier, getattr(modifier, field.identifier))
+    points = fcurve.keyframe_points
+    points.add(len(curve.points))
+    points.foreach_set("co", curve.points.ravel())
+    points.foreach_set("interpolation", curve.interpolation)
+    for field, column in zip(_DETAILS, curve.details.T, strict=True):
+        points.foreach_set(field, column.astype(np.float32 if field in ("amplitude", "period", "back") else np.int32))
+    points.foreach_set("handle_left", curve.left.ravel())
+    points.foreach_set("handle_right", curve.right.ravel())
     fcurve.update()
 
 
-def _merged(old: Curve, new: Curve) -> Curve:
-    before = old.points[:, 0] < new.points[0, 0] - 1e-3
-    after = old.points[:, 0] > new.points[-1, 0] + 1e-3
-    fields = ("points", "left", "right", "interpolation")
-    return Curve(
-        *(
-            np.concatenate([getattr(old, field)[before], getattr(new, field), getattr(old, field)[after]])
-            for field in fields
-        )
-    )
+def outside(curve: Curve, span: tuple[float, float]) -> np.ndarray:
+    """(N,) bool, the keyframes before and after ``span``."""
+    return (curve.points[:, 0] < span[0] - 1e-3) | (curve.points[:, 0] > span[1] + 1e-3)
+
+
+def _merged(old: Curve, new: Curve, span: tuple[float, float]) -> Curve:
+    stays = outside(old, span)
+    fields = ("points", "left", "right", "interpolation", "details")
+    both = {field: np.concatenate([getattr(old, field)[stays], getattr(new, field)]) for field in fields}
+    order = np.argsort(both["points"][:, 0], kind="stable")
+    return Curve(**{field: values[order] for field, values in both.items()}, like=old.like if stays.any() else new.like)
 
 
 def animated_keys(keys: bpy.types.Key) -> Iterator[tuple[str, bpy.types.FCurve]]:
@@ -171,10 +200,15 @@ def animated_keys(keys: bpy.types.Key) -> Iterator[tuple[str, bpy.types.FCurve]]
             yield name, fcurve
 
 
+def silent(curve: bpy.types.FCurve) -> bool:
+    """Whether the channel, or its group, is muted."""
+    return curve.mute or (curve.group is not None and curve.group.mute)
+
+
 def driven_keys(keys: bpy.types.Key) -> frozenset[str]:
     """Names of the keys whose value has a driver."""
     drivers = keys.animation_data.drivers if keys.animation_data else ()
-    return frozenset(name for curve in drivers if (name := key_of_path(curve.data_path)) is not None)
+    return frozenset(n for c in drivers if not c.mute and (n := key_of_path(c.data_path)) is not None)
 
 
 def driven_paths(item: bpy.types.ID) -> frozenset[str]:

@@ -1,4 +1,5 @@
-"""Copy values and animation of shape keys from one rig to another; driven keys are left alone.
+"""What a source's shape keys show, and values and animation of keys from one rig to another; keys that are driven or
+locked are left alone.
 
 Apply head rotations to a bone or an object: as a pose at one frame, or as keyframes.
 """
@@ -6,8 +7,9 @@ Apply head rotations to a bone or an object: as a pose at one frame, or as keyfr
 from __future__ import annotations
 
 import itertools
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import bpy
@@ -15,7 +17,7 @@ import numpy as np
 from mathutils import Matrix, Quaternion
 
 from ..errors import AddonError
-from ..rig.lead import led_keys, set_keys
+from ..rig.lead import bone_channels, led_keys, rig_of, set_keys
 from ..scene.expressions import locked_keys
 from ..scene.meshes import BLENDER_FROM_HEAD
 from .actions import (
@@ -27,7 +29,9 @@ from .actions import (
     fcurves_to_write,
     key_path,
     linear_curve,
+    outside,
     read_curve,
+    silent,
     write_curve,
 )
 from .names import KeyLink, apply_links
@@ -38,24 +42,19 @@ CUT = 1e-3
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result for one target: how many keys were set, which were left alone because drivers set them, and which got
-    values that were cut to the ranges of their sliders."""
+    """Result for one target: how many keys were set, and what is to be said, sentence -> names of keys."""
 
     target: str
     written: int
-    driven: tuple[str, ...] = ()
-    cut: tuple[str, ...] = ()
+    notes: Mapping[str, frozenset[str]]
 
     @property
     def warning(self) -> str:
         """A sentence a line for each thing to report, else ""."""
-        if not self.written and not self.driven:
+        said = [(what, sorted(names)) for what, names in self.notes.items() if names]
+        if not self.written and not said:
             return f"No key of {self.target} fits a key of the source."
-        said = (
-            (f"Left alone on {self.target}, since drivers set them", self.driven),
-            (f"Cut on {self.target} to the ranges of the sliders", self.cut),
-        )
-        return "\n".join(f"{what}: {', '.join(n[:3])}{', …' if len(n) > 3 else ''}." for what, n in said if n)
+        return "\n".join(f"{what}: {', '.join(n[:3])}{', …' if len(n) > 3 else ''}." for what, n in said)
 
 
 def key_names(obj: bpy.types.Object) -> tuple[str, ...]:
@@ -83,118 +82,280 @@ def _editable(obj: bpy.types.Object) -> bpy.types.Key:
     return keys
 
 
+def _writable(target: bpy.types.Object, names: Iterable[str]) -> tuple[set[str], set[str], dict[str, frozenset[str]]]:
+    """Those of the keys ``names`` that may be set, those that bones lead, and what is to be said about the others."""
+    keys, names, to = _editable(target), frozenset(names), target.name
+    led, locked = led_keys(target) & names, names & locked_keys(keys)
+    driven = names & driven_keys(keys) - led
+    free = names.intersection(keys.key_blocks.keys()) - driven - locked
+    muted = {
+        block.name for block in keys.key_blocks if block.mute or target.show_only_shape_key or not keys.use_relative
+    }
+    muted |= {name for name, curve in animated_keys(keys) if silent(curve)}
+    said = {f"Left alone on {to}, since drivers set them": driven}
+    said[f"Left alone on {to}, since they are locked"] = locked
+    said[f"Written, but not shown by {to} (muted, pinned or absolute keys)"] = free & muted
+    return free - led, free & led, said
+
+
 def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: float) -> Outcome:
     """Set keys of ``target``, clamped to their slider ranges; animated keys get a keyframe at ``frame``, and bones that
-    lead keys are posed. Locked keys stay."""
-    keys = _editable(target)
-    values = {name: value for name, value in values.items() if name not in locked_keys(keys)}
-    led = {name: float(np.clip(values[name], 0.0, 1.0)) for name in led_keys(target) & set(values)}
-    cut = {name for name, value in led.items() if abs(values[name] - value) > CUT}
-    set_keys(target, led)
-    driven = driven_keys(keys) & set(values) - set(led)
-    animated = dict(animated_keys(keys))
-    written = len(led)
-    for name, value in values.items():
-        block = keys.key_blocks.get(name)
-        if block is None or name in driven or name in led:
-            continue
-        block.value = float(np.clip(value, block.slider_min, block.slider_max))
-        if abs(block.value - value) > CUT:
+    lead keys are posed."""
+    free, led, said = _writable(target, values)
+    keys = target.data.shape_keys
+    animated, cut = dict(animated_keys(keys)), set()
+    for name in free | led:
+        block = keys.key_blocks[name]
+        value = float(np.clip(values[name], block.slider_min, block.slider_max))
+        if abs(value - values[name]) > CUT:
             cut.add(name)
-        written += 1
-        if name in animated:
-            animated[name].keyframe_points.insert(frame, block.value)
+        if name in free:
+            block.value = value
+            if name in animated:
+                animated[name].keyframe_points.insert(frame, value)
+    set_keys(target, {name: float(np.clip(values[name], 0.0, 1.0)) for name in led})
     target.data.update_tag()
-    return Outcome(target.name, written, tuple(sorted(driven)), tuple(sorted(cut)))
+    said[_cut_on(target)] = frozenset(cut)
+    return Outcome(target.name, len(free | led), said)
+
+
+def _cut_on(target: bpy.types.Object) -> str:
+    return f"Cut on {target.name} to the ranges of the sliders"
+
+
+def shown(source: bpy.types.Object) -> dict[str, float]:
+    """What each key of ``source`` shows now, as Blender evaluates it, whatever moves it: a muted key nothing, a pinned
+    one alone itself, absolute keys their shares in the shape at the evaluation time."""
+    keys = shape_keys(source)
+    blocks = keys.key_blocks
+    values = {block.name: block.value for block in blocks}
+    if source.show_only_shape_key:
+        values = {block.name: float(block == source.active_shape_key) for block in blocks}
+    elif not keys.use_relative:
+        return _absolute(keys)
+    return {name: 0.0 if blocks[name].mute else values[name] for name in key_names(source)}
 
 
 def copy_expression(
     source: bpy.types.Object, target: bpy.types.Object, links: Iterable[KeyLink], frame: float
 ) -> Outcome:
     """Copy the current expression of ``source`` to ``target``."""
-    blocks = shape_keys(source).key_blocks
-    shown = {name: np.array(0.0 if blocks[name].mute else blocks[name].value) for name in key_names(source)}
-    return set_values(target, {name: float(v) for name, v in apply_links(links, shown).items()}, frame)
+    now = {name: np.array(value) for name, value in shown(source).items()}
+    return set_values(target, {name: float(value) for name, value in apply_links(links, now).items()}, frame)
 
 
-def copy_action(source: bpy.types.Object, target: bpy.types.Object, links: Sequence[KeyLink]) -> Outcome:
-    """Copy the animation of ``source``'s keys to ``target``, with keyframes and handles.
+def _absolute(keys: bpy.types.Key) -> dict[str, float]:
+    """Shares of absolute keys in the shape at the evaluation time: of the two around it, or with a curve of four."""
+    order = sorted(keys.key_blocks, key=lambda block: block.frame)
+    frames = [block.frame for block in order]
+    at = int(np.clip(np.searchsorted(frames, keys.eval_time, side="right") - 1, 0, max(len(order) - 2, 0)))
+    four = [order[int(np.clip(at + step, 0, len(order) - 1))] for step in (-1, 0, 1, 2)]
+    gap = four[2].frame - four[1].frame
+    t = float(np.clip((keys.eval_time - four[1].frame) / gap if gap else 0.0, 0.0, 1.0))
+    kind = four[1].interpolation
+    if kind == "KEY_BSPLINE":
+        shares = np.array([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * t**2 * (1 - t) + 3 * t + 1, t**3]) / 6
+    else:
+        bend = {"KEY_CARDINAL": 0.71, "KEY_CATMULL_ROM": 0.5}.get(kind, 0.0)
+        ease = 3 * t**2 - 2 * t**3 if bend else t
+        out, into = bend * t * (1 - t) ** 2, bend * t**2 * (1 - t)
+        shares = np.array([-out, 1 - ease + into, ease + out, -into])
+    values = dict.fromkeys(keys.key_blocks.keys(), 0.0)
+    for block, share in zip(four, shares.tolist(), strict=True):
+        values[block.name] += share
+    return values
 
-    A key linked to one animated key gets the same keyframes; with several, it gets keyframes at all of theirs. Keys
-    that are constant on the source are set. Raises ``AddonError`` ``no_action`` if nothing is animated.
-    """
-    from_keys, keys = shape_keys(source), _editable(target)
-    curves = {name: fcurve for name, fcurve in animated_keys(from_keys) if not fcurve.mute}
-    if not curves:
+
+def stepped(frames: Iterable[float]) -> Iterator[None]:
+    """Step the scene through frames, then restore the current one."""
+    scene = bpy.context.scene
+    before, before_part = scene.frame_current, scene.frame_subframe
+    try:
+        for frame in frames:
+            scene.frame_set(int(np.floor(frame)), subframe=float(frame - np.floor(frame)))
+            yield
+    finally:
+        scene.frame_set(before, subframe=before_part)
+
+
+def range_of(*items: bpy.types.ID) -> tuple[float, float] | None:
+    """First and last frame at which something moves ``items``: their action, strips, and what leads them by drivers,
+    bones, parents and constraints. A driver in Python may read anything, so it counts for the scene's range."""
+    scene, ends, todo, seen = bpy.context.scene, [], list(items), set()
+    while todo:
+        if (item := todo.pop()) is None or item in seen:
+            continue
+        seen.add(item)
+        if isinstance(item, bpy.types.Object):
+            todo += [item.parent, item.data]
+            owners = [item, *(item.pose.bones if item.pose else ())]
+            holds = [hold for owner in owners for hold in owner.constraints if not hold.mute]
+            todo += [getattr(hold, field, None) for hold in holds for field in ("target", "pole_target")]
+            todo += [goal.target for hold in holds for goal in getattr(hold, "targets", ())]
+        if (data := getattr(item, "animation_data", None)) is None:
+            continue
+        for driver in (curve.driver for curve in data.drivers if not curve.mute):
+            todo += [target.id or scene for variable in driver.variables for target in variable.targets]
+            if driver.type == "SCRIPTED" and (
+                not driver.is_simple_expression or re.search(r"\bframe\b", driver.expression)
+            ):
+                ends.append((scene.frame_start, scene.frame_end))
+        for curve in fcurves_of(item):
+            if len(curve.keyframe_points) or len(curve.sampled_points):
+                ends.append(tuple(curve.range()))
+            elif len(curve.modifiers):
+                ends.append((scene.frame_start, scene.frame_end))
+        strips = [strip for track in data.nla_tracks if not track.mute for strip in track.strips if not strip.mute]
+        ends += [(strip.frame_start, strip.frame_end) for strip in strips]
+    return (min(first for first, _ in ends), max(last for _, last in ends)) if ends else None
+
+
+@dataclass(frozen=True)
+class Take:
+    """What a source's keys show at ``frames`` (F,), increasing. ``curves``: the F-curves that give a key all by
+    themselves. ``sampled``: (F,) values of the other keys."""
+
+    frames: np.ndarray
+    curves: Mapping[str, bpy.types.FCurve]
+    sampled: Mapping[str, np.ndarray]
+    ranges: Mapping[str, tuple[float, float]]
+
+    def values(self, name: str) -> np.ndarray:
+        """(F,) what a key shows."""
+        if name not in self.curves:
+            return self.sampled[name]
+        return np.clip([self.curves[name].evaluate(frame) for frame in self.frames.tolist()], *self.ranges[name])
+
+
+def read_take(source: bpy.types.Object) -> Generator[float, None, Take]:
+    """The animation of ``source``'s keys; yields the fraction done, because what F-curves alone do not give is sampled
+    frame by frame. Raises ``AddonError`` ``no_action`` if nothing moves them."""
+    keys = shape_keys(source)
+    if (ends := range_of(keys)) is None:
         raise AddonError(
-            f"No shape key of {source.name} has keyframes.", "Transfer the expression instead.", "no_action"
+            f"No shape key of {source.name} has keyframes, strips or drivers of what is animated.",
+            "Transfer the expression instead.",
+            "no_action",
         )
+    data = keys.animation_data
+    alone = keys.use_relative and not source.show_only_shape_key and not data.use_tweak_mode
+    alone &= data.action_influence == 1.0 and data.action_blend_type in ("REPLACE", "COMBINE")
+    alone &= all(track.mute or not track.strips for track in data.nla_tracks)
+    driven = driven_keys(keys) if alone else frozenset(key_names(source))
+    muted = {block.name for block in keys.key_blocks if block.mute} | driven
+    curves = {name: curve for name, curve in animated_keys(keys) if name not in muted and not silent(curve)}
+    times = [read_curve(curve).points[:, 0] for curve in curves.values()]
+    whole = np.arange(np.ceil(ends[0]), np.floor(ends[1]) + 1)
+    frames = np.unique(np.concatenate([np.array(ends), whole, *times]).astype(np.float32)).astype(float)
+    rows = []
+    for _ in stepped(frames if driven else ()):
+        rows.append(shown(source))
+        yield len(rows) / len(frames)
+    now = shown(source)
+    sampled = {name: np.array([row[name] for row in rows] or [now[name]]) for name in now}
+    sampled |= {name: np.full(len(frames), now[name]) for name in now if name not in driven}
+    return Take(frames, curves, sampled, {b.name: (b.slider_min, b.slider_max) for b in keys.key_blocks})
+
+
+def copy_action(take: Take, target: bpy.types.Object, links: Sequence[KeyLink]) -> Generator[float, None, Outcome]:
+    """Give ``target`` the animation of a source; yields the fraction done.
+
+    A key linked to one F-curve gets its keyframes, handles, extrapolation and modifiers, any other moving one keyframes
+    at all frames. Over the take's range nothing of an earlier animation stays on a linked key.
+    """
+    keys = _editable(target)
     by_target: dict[str, list[KeyLink]] = defaultdict(list)
     for link in links:
-        if link.source in from_keys.key_blocks and link.target in keys.key_blocks:
+        if link.source in take.ranges and link.target in keys.key_blocks:
             by_target[link.target].append(link)
-    driven = driven_keys(keys) & set(by_target)
-    still, moving = {}, {}
+    animated, led, span = dict(animated_keys(keys)), led_keys(target), (take.frames[0], take.frames[-1])
+    curves, still, sampled = {}, {}, set()
     for name, leading in by_target.items():
-        if name in driven:
+        if name not in led and (copied := _copied(take, leading, animated.get(name), span)) is not None:
+            curves[name] = copied
             continue
-        if any(link.source in curves for link in leading):
-            moving[name] = _linked_curve(leading, curves, from_keys)
+        values = apply_links(leading, {link.source: take.values(link.source) for link in leading})[name]
+        if name in led or np.ptp(values) > CUT:
+            curves[name] = linear_curve(take.frames, values)
+            sampled.add(name)
+        elif name in animated:
+            curves[name] = linear_curve(take.frames[[0, -1]], values[[0, -1]])
         else:
-            values = {link.source: np.array(from_keys.key_blocks[link.source].value) for link in leading}
-            still[name] = float(apply_links(leading, values)[name])
-    cut = write_curves(target, moving) if moving else frozenset()
-    frame = min(curve.points[0, 0] for curve in moving.values()) if moving else 0.0
-    cut |= set(set_values(target, still, float(frame)).cut)
-    return Outcome(target.name, len(moving) + len(still), tuple(sorted(driven)), tuple(sorted(cut)))
-
-
-def write_curves(target: bpy.types.Object, curves: Mapping[str, Curve]) -> frozenset[str]:
-    """Write curves into the action of the target's keys (created if missing), clamped to their slider ranges; return
-    the keys with keyframes that were cut."""
-    keys = _editable(target)
-    fcurves = fcurves_to_write(keys, f"{target.name} expression")
-    cut = set()
-    for name, curve in curves.items():
-        block = keys.key_blocks[name]
-        held = _clamped(curve, 1.0, block.slider_min, block.slider_max)
-        write_curve(fcurves, key_path(name), held)
-        if np.abs(held.points - curve.points).max() > CUT:
-            cut.add(name)
-    return frozenset(cut)
-
-
-def _linked_curve(leading: Sequence[KeyLink], curves: Mapping[str, bpy.types.FCurve], keys: bpy.types.Key) -> Curve:
-    if len(leading) == 1:
-        link = leading[0]
-        return _clamped(read_curve(curves[link.source]), link.weight, link.lowest, link.highest)
-    frames = np.unique(
-        np.concatenate([read_curve(curves[link.source]).points[:, 0] for link in leading if link.source in curves])
+            still[name] = float(values[0])
+    outcome = yield from write_curves(target, curves, span)
+    others = set_values(target, still, span[0])
+    said = {what: names | others.notes[what] for what, names in outcome.notes.items()}
+    left = frozenset().union(*(names for what, names in said.items() if what.startswith("Left")))
+    said[f"Sampled for {target.name} at frames {span[0]:g} to {span[1]:g}, since no single curve gives them"] = (
+        frozenset(sampled) - left
     )
-    values = {}
-    for link in leading:
-        if link.source in curves:
-            evaluate = curves[link.source].evaluate
-            values[link.source] = np.array([evaluate(frame) for frame in frames])
-        else:
-            values[link.source] = np.full(len(frames), keys.key_blocks[link.source].value)
-    return linear_curve(frames, apply_links(leading, values)[leading[0].target])
+    return Outcome(target.name, outcome.written + others.written, said)
 
 
-def _clamped(curve: Curve, weight: float, lowest: float, highest: float) -> Curve:
-    """The curve's values times ``weight``, clamped to the limits."""
+def _copied(
+    take: Take, leading: Sequence[KeyLink], old: bpy.types.FCurve | None, span: tuple[float, float]
+) -> Curve | None:
+    """The source's own curve where it gives the target's key exactly, else None."""
+    link = leading[0]
+    if len(leading) > 1 or link.source not in take.curves:
+        return None
+    fcurve = take.curves[link.source]
+    stays = old is not None and outside(read_curve(old), span).any()
+    kinds = {modifier.type for modifier in fcurve.modifiers}
+    if kinds - {"CYCLES", "STEPPED"} and (link.weight != 1.0 or "ENVELOPE" in kinds):
+        return None
+    if stays and (kinds or fcurve.extrapolation != "CONSTANT"):
+        return None
+    if np.isfinite([link.lowest, link.highest]).any():
+        values = take.values(link.source) * link.weight
+        if values.min() < link.lowest - CUT or values.max() > link.highest + CUT:
+            return None
+    curve = read_curve(fcurve).scaled(link.weight)
+    if not stays:
+        return curve
+    ends = linear_curve(np.array(span), curve.points[[0, -1], 1])
+    first, last = span[0] < curve.points[0, 0] - CUT, span[1] > curve.points[-1, 0] + CUT
     fields = {}
-    for field in ("points", "left", "right"):
-        pairs = getattr(curve, field).copy()
-        pairs[:, 1] = np.clip(pairs[:, 1] * weight, lowest, highest)
-        fields[field] = pairs
+    for field in ("points", "left", "right", "interpolation", "details"):
+        own, added = getattr(curve, field).copy(), getattr(ends, field)
+        if field == "details":
+            own[:, 4:6] = 0  # free handles stay where they are
+        if field == "interpolation" and last:
+            own[-1] = added[0]
+        fields[field] = np.concatenate([added[: int(first)], own, added[2 - int(last) : 2]])
     return replace(curve, **fields)
 
 
-def has_animation(obj: bpy.types.Object) -> bool:
-    """Whether an action animates any of the object's shape keys."""
-    keys = getattr(obj.data, "shape_keys", None)
-    return keys is not None and len(fcurves_of(keys)) > 0 and any(True for _ in animated_keys(keys))
+def write_curves(
+    target: bpy.types.Object, curves: Mapping[str, Curve], span: tuple[float, float]
+) -> Generator[float, None, Outcome]:
+    """Write curves into the action of the target's keys (created if missing), and those of keys that bones lead into
+    that of the bones; values of sampled ones are clamped to the ranges of the sliders. Yields the fraction done."""
+    free, led, said = _writable(target, curves)
+    keys = target.data.shape_keys
+    cut = set()
+    for number, name in enumerate(sorted(free | led)):
+        block = keys.key_blocks[name]
+        curve, limits = curves[name], (block.slider_min, block.slider_max)
+        if (np.abs(np.clip(curve.points[:, 1], *limits) - curve.points[:, 1]) > CUT).any():
+            cut.add(name)
+        if name in free:
+            if curve.like is None:
+                pairs = {field: getattr(curve, field).copy() for field in ("points", "left", "right")}
+                for pair in pairs.values():
+                    pair[:, 1] = np.clip(pair[:, 1], *limits)
+                curve = replace(curve, **pairs)
+            write_curve(fcurves_to_write(keys, f"{target.name} expression"), key_path(name), curve, span=span)
+        yield number / len(curves)
+    if led:
+        rig, frames = rig_of(target), curves[min(led)].points[:, 0]
+        weights = {name: np.clip(curves[name].points[:, 1], 0.0, 1.0) for name in led}
+        for (bone, path), columns in bone_channels(target, rig, weights).items():
+            for axis, column in enumerate(np.atleast_2d(columns)):
+                where = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].{path}'
+                write_curve(fcurves_to_write(rig, f"{rig.name} pose"), where, linear_curve(frames, column), axis, span)
+    said[_cut_on(target)] = frozenset(cut)
+    return Outcome(target.name, len(free | led), said)
 
 
 def in_blender(rotation: np.ndarray) -> np.ndarray:
@@ -204,20 +365,8 @@ def in_blender(rotation: np.ndarray) -> np.ndarray:
 
 
 def sampled_turns(owner: bpy.types.Object, bone: str, frames: np.ndarray) -> np.ndarray:
-    """(F, 3, 3) world rotations of an object or bone, relative to its rest pose (for objects: no rotation).
-
-    Steps the scene through ``frames`` and restores the current frame.
-    """
-    scene = bpy.context.scene
-    before, before_part = scene.frame_current, scene.frame_subframe
-    turns = []
-    try:
-        for frame in frames:
-            scene.frame_set(int(np.floor(frame)), subframe=float(frame - np.floor(frame)))
-            turns.append(np.array(_turn_now(owner, bone)))
-    finally:
-        scene.frame_set(before, subframe=before_part)
-    return np.array(turns)
+    """(F, 3, 3) world rotations of an object or bone, relative to its rest pose (for objects: no rotation)."""
+    return np.array([np.array(_turn_now(owner, bone)) for _ in stepped(frames)])
 
 
 def _turn_now(owner: bpy.types.Object, bone: str) -> Matrix:

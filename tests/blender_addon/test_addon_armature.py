@@ -11,6 +11,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
+from transfer_rigs import rig, select, values_at  # noqa: E402
 
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import tags  # noqa: E402
@@ -58,3 +59,22 @@ def test_heads_come_with_bones_where_that_is_wanted(backend: Backend, result: He
     collection = import_head(result, bpy.context, armature=True)
     assert tags.rig_object(collection) is not None
     assert tags.rig_object(import_head(result, bpy.context, armature=False)) is None
+
+
+def test_bones_that_lead_give_a_take_and_take_one(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
+    collection = import_head(result, bpy.context, armature=True)
+    head, other = tags.part_object(collection, "head"), rig(bpy, "other", ["jawOpen", "cheekPuff"])
+    select(bpy, head)
+    bpy.ops.likeness.set_lead(what="JAW", by_bones=True)
+    rows = "".join(f"10:00:00:{i:02}.000,61,{i / 30:.3f},0.5\n" for i in range(30))
+    (tmp_path / "take.csv").write_text("Timecode,BlendShapeCount,JawOpen,CheekPuff\n" + rows)
+    bpy.context.scene.render.fps = 30
+    bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "take.csv"))
+    wanted = [i / 30 for i in range(30)]
+    assert values_at(bpy, head, "jawOpen", range(1, 31)) == pytest.approx(wanted, abs=0.02)
+    settings = bpy.context.scene.likeness_transfer
+    settings.source = head
+    select(bpy, other)
+    bpy.ops.likeness.transfer_to_selected()
+    assert values_at(bpy, other, "jawOpen", range(1, 31)) == pytest.approx(wanted, abs=0.02)
+    assert values_at(bpy, other, "cheekPuff", [9]) == pytest.approx([0.5])

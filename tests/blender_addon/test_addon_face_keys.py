@@ -143,4 +143,4 @@ def test_a_locked_key_is_not_set_by_an_expression(head: bpy.types.Object) -> Non
     keys["jawOpen"].value, keys["jawOpen"].lock_shape = 0.3, True
     outcome = set_values(head, {"jawOpen": 0.9, "mouthPucker": 0.5}, 1.0)
     assert keys["jawOpen"].value == pytest.approx(0.3) and keys["mouthPucker"].value == 0.5
-    assert outcome.driven == ()
+    assert outcome.warning == "Left alone on head, since they are locked: jawOpen."

@@ -129,15 +129,201 @@ def test_an_action_keeps_its_keyframes_handles_and_interpolation() -> None:
     assert source.data.shape_keys.animation_data.action != target.data.shape_keys.animation_data.action
 
 
-def test_several_keys_that_lead_one_are_added_up_per_keyframe() -> None:
+def test_several_keys_that_lead_one_are_added_up_at_every_frame(capfd: pytest.CaptureFixture[str]) -> None:
     source, target = rig(bpy, "source", ["eyeBlinkLeft", "eyeBlinkRight"]), rig(bpy, "t", ["Fcl_EYE_Close"])
     animate(source, "eyeBlinkLeft", (1, 11), (0.0, 1.0))
     animate(source, "eyeBlinkRight", (6, 16), (0.0, 0.5))
     select(bpy, source, target)
     bpy.ops.likeness.transfer_to_selected()
-    curve = read_curve(dict(animated_keys(target.data.shape_keys))["Fcl_EYE_Close"])
-    np.testing.assert_allclose(curve.points[:, 0], [1, 6, 11, 16])
-    np.testing.assert_allclose(curve.points[[0, 3], 1], [0.0, 0.75], atol=1e-5)
+    assert "Sampled for t at frames 1 to 16, since no single curve gives them: Fcl_EYE_Close." in capfd.readouterr().out
+    left, right = (values_at(bpy, source, key, range(1, 17)) for key in ("eyeBlinkLeft", "eyeBlinkRight"))
+    expected = np.add(left, right) / 2
+    np.testing.assert_allclose(values_at(bpy, target, "Fcl_EYE_Close", range(1, 17)), expected, atol=1e-5)
+
+
+def curve_of(obj, key: str):
+    return dict(animated_keys(obj.data.shape_keys))[key]
+
+
+def cycles(obj) -> None:
+    curve_of(obj, "jawOpen").modifiers.new("CYCLES")
+
+
+def bounce(obj) -> None:
+    for point in curve_of(obj, "jawOpen").keyframe_points:
+        point.interpolation, point.easing = "BOUNCE", "EASE_IN"
+
+
+def elastic(obj) -> None:
+    for point in curve_of(obj, "jawOpen").keyframe_points:
+        point.interpolation, point.amplitude, point.period = "ELASTIC", 0.3, 5.0
+
+
+def rising(obj) -> None:
+    curve_of(obj, "jawOpen").extrapolation = "LINEAR"
+
+
+def noise(obj) -> None:
+    curve_of(obj, "jawOpen").modifiers.new("NOISE").strength = 0.4
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.5])
+@pytest.mark.parametrize("change", [cycles, bounce, elastic, rising, noise])
+def test_a_curve_arrives_as_it_is(change, gain: float) -> None:
+    source, target = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["jawOpen"])
+    animate(source, "jawOpen", (1, 5, 10), (0.0, 0.7, 0.2))
+    change(source)
+    settings().gain = gain
+    select(bpy, source, target)
+    bpy.ops.likeness.transfer_to_selected()
+    frames = range(1, 11) if change is noise and gain != 1.0 else range(-5, 31)
+    expected = np.multiply(values_at(bpy, source, "jawOpen", frames), gain)
+    np.testing.assert_allclose(values_at(bpy, target, "jawOpen", frames), expected, atol=2e-3)
+
+
+def test_nothing_of_an_old_take_plays_on() -> None:
+    source, target = (rig(bpy, name, ["jawOpen", "mouthSmileLeft", "cheekPuff"]) for name in ("source", "target"))
+    animate(target, "jawOpen", (-10, 1, 10, 20, 40), (0.5, 0, 1, 0, 0.5))
+    animate(target, "cheekPuff", (0, 9, 30), (1, 0, 1))
+    animate(target, "mouthSmileLeft", (5, 9), (1, 1))
+    curve_of(target, "mouthSmileLeft").modifiers.new("NOISE")
+    animate(source, "mouthSmileLeft", (1, 20), (0, 1))
+    animate(source, "cheekPuff", (7, 12), (0.2, 0.8))
+    select(bpy, source, target)
+    bpy.ops.likeness.transfer_to_selected()
+    for key in ("jawOpen", "mouthSmileLeft", "cheekPuff"):
+        frames = range(1, 21)
+        expected = values_at(bpy, source, key, frames)
+        np.testing.assert_allclose(values_at(bpy, target, key, frames), expected, atol=1e-5)
+    assert values_at(bpy, target, "jawOpen", [-10, 40]) == [0.5, 0.5]
+
+
+def driven(source, name: str = "control"):
+    """Drive the source's jaw by a property of an animated object."""
+    control = bpy.data.objects.new(name, None)
+    bpy.context.scene.collection.objects.link(control)
+    control["jaw"] = 0.0
+    driver = source.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver
+    variable = driver.variables.new()
+    variable.name, driver.expression = "v", "v"
+    variable.targets[0].id, variable.targets[0].data_path = control, '["jaw"]'
+    for frame, value in ((1, 0.0), (10, 1.0)):
+        control["jaw"] = value
+        control.keyframe_insert('["jaw"]', frame=frame)
+
+
+def by_bone(source) -> None:
+    skeleton = armature(0.2)
+    driver = source.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver
+    variable = driver.variables.new()
+    variable.name, variable.type, driver.expression = "v", "TRANSFORMS", "v * 2"
+    target = variable.targets[0]
+    target.id, target.bone_target, target.transform_type = skeleton, "head", "ROT_X"
+    bone = skeleton.pose.bones["head"]
+    bone.rotation_mode = "XYZ"
+    leader = bpy.data.objects.new("leader", None)
+    bpy.context.scene.collection.objects.link(leader)
+    hold = bone.constraints.new("COPY_ROTATION")
+    hold.target = leader
+    for frame, angle in ((1, 0.0), (12, 0.4)):
+        leader.rotation_euler.x = angle
+        leader.keyframe_insert("rotation_euler", frame=frame)
+
+
+def by_strip(source) -> None:
+    animate(source, "jawOpen", (1, 6), (0.0, 0.8))
+    data = source.data.shape_keys.animation_data
+    strip = data.nla_tracks.new().strips.new("take", 3, data.action)
+    strip.scale = 2.0
+    data.action = None
+
+
+def by_frame(source) -> None:
+    bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 9
+    driver = source.data.shape_keys.key_blocks["jawOpen"].driver_add("value").driver
+    driver.expression = "0.5 + 0.5 * sin(frame)"
+
+
+@pytest.mark.parametrize("lead", [driven, by_bone, by_strip, by_frame])
+@pytest.mark.parametrize("what", ["AUTO", "ACTION"])
+def test_what_moves_without_keyframes_of_its_own_is_sampled(lead, what: str, capfd: pytest.CaptureFixture) -> None:
+    source, target = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["JawOpen"])
+    lead(source)
+    select(bpy, source, target)
+    bpy.context.scene.frame_set(4)
+    bpy.ops.likeness.transfer_to_selected(what=what)
+    assert "Sampled for target at frames" in capfd.readouterr().out and bpy.context.scene.frame_current == 4
+    expected = values_at(bpy, source, "jawOpen", range(1, 10))
+    assert np.ptp(expected) > 0.3
+    np.testing.assert_allclose(values_at(bpy, target, "JawOpen", range(1, 10)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["KEY_LINEAR", "KEY_CARDINAL", "KEY_CATMULL_ROM", "KEY_BSPLINE"])
+def test_absolute_keys_arrive_as_their_shares(kind: str) -> None:
+    from blender_addon.transfer.apply import shown
+
+    source = rig(bpy, "source", ["jawOpen", "cheekPuff", "mouthLeft"])
+    keys = source.data.shape_keys
+    keys.use_relative = False
+    for block in keys.key_blocks:
+        block.interpolation = kind
+    heights = [np.array([point.co.z for point in block.points]) for block in keys.key_blocks]
+    rest = heights[0]
+    for time_now in (0.0, 3.0, 10.0, 14.0, 25.0, 29.0, 30.0):
+        keys.eval_time = time_now
+        values = shown(source)
+        evaluated = source.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.vertices
+        mixed = rest + sum(values.get(b.name, 0.0) * (h - rest) for b, h in zip(keys.key_blocks, heights, strict=True))
+        np.testing.assert_allclose([vertex.co.z for vertex in evaluated], mixed, atol=1e-5)
+
+
+def test_what_is_muted_or_pinned_shows_nothing() -> None:
+    names = ["jawOpen", "mouthSmileLeft", "eyeBlinkLeft"]
+    source, target = rig(bpy, "source", names), rig(bpy, "target", names)
+    for key in names[:2]:
+        animate(source, key, (1, 10), (0, 1))
+    blocks = source.data.shape_keys.key_blocks
+    blocks["jawOpen"].mute = blocks["eyeBlinkLeft"].mute = True
+    blocks["eyeBlinkLeft"].value = 1.0
+    select(bpy, source, target)
+    for what in ("ACTION", "EXPRESSION"):
+        bpy.context.scene.frame_set(10)
+        bpy.ops.likeness.transfer_to_selected(what=what)
+        bpy.context.scene.frame_set(10)
+        assert [value(target, key) for key in names] == [0.0, 1.0, 0.0]
+    source.show_only_shape_key, source.active_shape_key_index = True, 1
+    blocks["jawOpen"].mute = False
+    bpy.ops.likeness.transfer_to_selected(what="EXPRESSION")
+    assert [value(target, key) for key in names] == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("frames", [1, 30])
+def test_what_stays_on_the_target_is_said(frames: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    names = ["jawOpen", "cheekPuff", "jawLeft", "mouthLeft"]
+    target = rig(bpy, "target", names)
+    blocks = target.data.shape_keys.key_blocks
+    blocks["jawOpen"].lock_shape = blocks["cheekPuff"].mute = True
+    blocks["jawLeft"].driver_add("value")
+    animate(target, "mouthLeft", (1, 10), (0, 0))
+    curve_of(target, "mouthLeft").mute = True
+    head = "Timecode,BlendShapeCount,JawOpen,CheekPuff,JawLeft,MouthLeft\n"
+    rows = "".join(f"10:00:00:{i:02}.000,61,{(i + 1) / 30:.3f},0.5,0.5,0.5\n" for i in range(frames))
+    (tmp_path / "take.csv").write_text(head + rows)
+    source = rig(bpy, "source", names)
+    for key in names:
+        animate(source, key, (1, 10), (0, 1))
+    select(bpy, source, target)
+    for action in (False, True):
+        select(bpy, *((source, target) if action else (target,)))
+        if action:
+            bpy.ops.likeness.transfer_to_selected()
+        else:
+            bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "take.csv"))
+        said = capfd.readouterr().out
+        assert "Left alone on target, since drivers set them: jawLeft." in said
+        assert "Left alone on target, since they are locked: jawOpen." in said
+        assert "not shown by target (muted, pinned or absolute keys): cheekPuff, mouthLeft." in said
+        assert "jawOpen" not in dict(animated_keys(target.data.shape_keys)) and value(target, "jawOpen") == 0.0
 
 
 def test_keyframes_outside_and_other_channels_stay() -> None:
