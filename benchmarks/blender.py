@@ -59,9 +59,9 @@ def our_seconds(header: dict, buffers: tuple[bytes, ...]) -> dict[str, float]:
     """Seconds of decoding, of all import slices and of the longest one, and of the first evaluation afterwards."""
     import bpy
 
+    from blender_addon.objects.tags import Place
     from blender_addon.protocol.result import decode_result
     from blender_addon.scene.importing import import_steps
-    from blender_addon.scene.tags import Place
 
     empty_file()
     start = time.perf_counter()

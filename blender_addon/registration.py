@@ -5,23 +5,13 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from . import installer, session, timer
+from . import installer, redraw, session, timer
 from .many import run as many_run
 from .many import settings as many_settings
 from .operators import backend, corrections, export, face_keys, head, many, photos, reconstruct, transfer, transfer_keys
 from .scene.hair import show_hairs
-from .ui import (
-    corner_preview,
-    key_pictures,
-    keys_panel,
-    many_panel,
-    panel,
-    preferences,
-    properties,
-    redraw,
-    thumbnails,
-    transfer_panel,
-)
+from .settings import preferences, properties
+from .ui import corner_preview, key_pictures, keys_panel, many_panel, panel, thumbnails, transfer_panel
 
 _WITH_CLASSES = (
     photos,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import bpy
 
+from . import redraw
 from .backend_process.server import LocalBackend
 from .client.events import Previewed, ResultReceived
 from .client.keys import ServerAddress, config_folder
@@ -18,19 +19,18 @@ from .client.photo_files import unique_labels
 from .client.submissions import PhotoFile, Submission
 from .errors import AddonError
 from .identity import client_name, user_folder
-from .job import Job
+from .objects import tags
+from .objects.tags import Place
 from .protocol.buffers import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
-from .scene import cameras, corrections, tags
+from .scene import cameras, corrections
 from .scene.cameras import frame_head
 from .scene.hair import show_guides_alone, show_hairs
 from .scene.importing import import_steps
 from .scene.own_head import check_editable
-from .scene.tags import Place
 from .shared.options import REMADE
-from .ui import redraw
-from .waiting import WaitingHead, WaitingHeads
+from .waiting import Job, WaitingHead, WaitingHeads
 
 SLICE_SECONDS = 0.03
 """Time per tick for import slices; later slices wait for the next tick."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import bpy
 
+from . import redraw
 from .many import run as many
 from .session import session
-from .ui import corner_preview, redraw
 
 BUSY_SECONDS, IDLE_SECONDS = 0.03, 0.5
 
+on_tick: list[Callable[[], None]] = []
+"""What else is called with every tick."""
 _pace = redraw.RedrawPacing()
 
 
@@ -57,7 +60,8 @@ def _on_timer() -> float | None:
             redraw.push_undo_soon("Change Head")
     writing = many.is_writing()
     many.tick()
-    corner_preview.prepare()
+    for call in on_tick:
+        call()
     ended = (view.phase.busy and not current.busy) or many.is_writing() != writing
     now = time.monotonic()
     turning = current.preview is not None and now - current.preview_at < redraw.SWING_SECONDS + redraw.TURN_SECONDS

@@ -1,12 +1,7 @@
-"""Heads that wait on disk until a file takes them in.
+"""A reconstruction as it was started, and heads that wait on disk until a file takes them in.
 
-Slots for heads on disk: numbered files in one folder, each with a lock for one Blender at a time.
-
-Note in a waiting head's file: when it was made, and its job without the scene.
-
-File of a waiting head: a ZIP of a note that identifies the head, and of buffers (docs/files.md).
-
-Waiting heads of this Blender: those left behind by others, and the one of its session.
+A head waits in a numbered file of one folder (a slot), each with a lock for one Blender at a time: a ZIP of a note that
+says when it was made and of which job, and of buffers (docs/files.md).
 """
 
 from __future__ import annotations
@@ -21,20 +16,56 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .client.conversation import parse_header
 from .client.photo_files import unique_labels
-from .client.submissions import PhotoFile
+from .client.submissions import PhotoCorrections, PhotoFile
 from .errors import AddonError
-from .job import Job
+from .objects.tags import Place
 from .protocol.buffers import checked_field, malformed
 from .protocol.result import HeadResult, decode_result
-from .scene.tags import Place
 from .shared.file_lock import FileLock, is_locked, lock_file
 from .shared.options import HeadOptions
+
+
+@dataclass(frozen=True)
+class Job:
+    """Settings of a reconstruction.
+
+    Attributes
+    ----------
+    place : the scene whose photo list is used and which gets the head, and what was shown of it.
+    photos : photos to send, old and new.
+    given : (path as listed, label it was sent under) of the list.
+    name : the person's, for a new head; may be empty.
+    options : of the head; its look is a photo's label.
+    armature : whether the head gets bones.
+    frame : whether views turn to a new head.
+    material_preview : whether views in Solid then switch to Material Preview.
+    corrections : the artist's corrections of photos, by label.
+    only : what alone of ``into`` is made anew: one of ``ONLY``.
+    head : token of the job that solved ``into`` last; of this head the backend makes hair or texture alone.
+    into : id of the head to solve again, None for a new one.
+    missing : number of its photos whose files are gone.
+    """
+
+    place: Place
+    photos: tuple[PhotoFile, ...]
+    given: tuple[tuple[str, str], ...]
+    options: HeadOptions = field(default_factory=HeadOptions)
+    into: str | None = None
+    missing: int = 0
+    frame: bool = True
+    material_preview: bool = False
+    pack_photos: bool = True
+    armature: bool = False
+    name: str = ""
+    corrections: tuple[PhotoCorrections, ...] = ()
+    only: str = ""
+    head: str = ""
 
 
 @dataclass(frozen=True)

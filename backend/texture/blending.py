@@ -56,8 +56,7 @@ from backend.texture.unwrap import (
 class BlendingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks/sensitivity.py`` halves and doubles each constant and
-    reports which figures respond.
+    A pair is the start and end of a soft step.
     """
 
     middle_width: float = 0.0008

@@ -68,10 +68,7 @@ from backend.texture.unwrap import (
 
 @dataclass(frozen=True)
 class DelightingSettings:
-    """One constant per field. The text below each gives its unit, plausible range and reason.
-
-    ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
-    """
+    """One constant per field. The text below each gives its unit, plausible range and reason."""
 
     light_deviations: tuple[float, float, float] = (0.5, 0.2, 0.1)
     """Standard deviations, 0.02 to 1, of the photos' constant, linear and quadratic coefficients of light about the

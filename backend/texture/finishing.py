@@ -33,10 +33,7 @@ from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, mas
 
 @dataclass(frozen=True)
 class FinishingSettings:
-    """One constant per field. The text below each gives its unit, plausible range and reason.
-
-    ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
-    """
+    """One constant per field. The text below each gives its unit, plausible range and reason."""
 
     nostril_haemoglobin: float = 0.8
     """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""

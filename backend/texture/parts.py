@@ -39,10 +39,7 @@ from backend.texture.unwrap import TexturePhoto, beard_region, under_jaw
 
 @dataclass(frozen=True)
 class PartsSettings:
-    """One constant per field. The text below each gives its unit, plausible range and reason.
-
-    ``benchmarks/sensitivity.py`` halves and doubles each constant and reports which figures respond.
-    """
+    """One constant per field. The text below each gives its unit, plausible range and reason."""
 
     brow_coverage: float = 0.85
     """Fraction of the area within one brow's landmarks, 0.3 to 1.4: brows are painted if photos show less of both. Five

@@ -45,8 +45,7 @@ from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, hea
 class UnwrappingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason.
 
-    A pair is the start and end of a soft step. ``benchmarks/sensitivity.py`` halves and doubles each constant and
-    reports which figures respond.
+    A pair is the start and end of a soft step.
     """
 
     max_photos: int = 12

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..protocol.buffers import Preview
+from ..protocol.clips import ExpressionClip
 from ..protocol.result import HeadResult
-from ..transfer.clips import ExpressionClip
 
 
 @dataclass(frozen=True)

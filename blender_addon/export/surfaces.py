@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from ..scene import tags
+from ..objects import tags
+from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, coordinates
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
 from ..scene.materials import LOOKS, pack_pixels, relief_nodes, skin_material, strength_socket, tinted
-from ..scene.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, coordinates
 from ..scene.mpfb import covered_texels, grow
 from ..scene.nodes import add_nodes, new_material
 

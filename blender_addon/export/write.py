@@ -19,13 +19,13 @@ import numpy as np
 from mathutils import Matrix
 
 from ..errors import AddonError
+from ..objects import tags
+from ..objects.meshes import coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
-from ..scene import tags
 from ..scene.hair import STRAND_MAP, add_keys_of_skin, lower_cards, strand_map_of
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
-from ..scene.meshes import coordinates
 from .presets import STRANDS, ExportPreset
 from .surfaces import HAIR, ExportMaterials
 

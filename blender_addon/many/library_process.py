@@ -39,12 +39,12 @@ def main(job_path: Path) -> None:
 def _finish(file: str, catalogue: str | None) -> None:
     """Let a file open on its head; with a ``catalogue``, the head is an asset with a preview."""
     from likeness_parts.many import stage
-    from likeness_parts.scene import portrait, tags
+    from likeness_parts.objects import tags
 
     bpy.ops.wm.open_mainfile(filepath=file, load_ui=False)
     for head in tags.head_collections():
         if catalogue is not None:
-            portrait.mark_as_asset(head, catalogue)
+            stage.mark_as_asset(head, catalogue)
         if head not in tags.heads_in(bpy.context.scene):
             stage.set_up(head, bpy.context.scene)
     bpy.ops.wm.save_mainfile(compress=True)
@@ -52,8 +52,8 @@ def _finish(file: str, catalogue: str | None) -> None:
 
 def _into_library(library: str, files: list[str], catalogue: str, failed: dict[str, str]) -> None:
     """Put the heads of ``files`` into ``library``, replacing heads of the same names; everything else in it stays."""
-    from likeness_parts.scene import portrait, tags
-    from likeness_parts.scene.tags import remove_head
+    from likeness_parts.many import stage
+    from likeness_parts.objects import tags
 
     if Path(library).exists():
         bpy.ops.wm.open_mainfile(filepath=library, load_ui=False)
@@ -71,12 +71,12 @@ def _into_library(library: str, files: list[str], catalogue: str, failed: dict[s
             failed[file] = "there is no head in it"
             continue
         for head_id in [h[tags.HEAD_ID] for h in tags.head_collections() if tags.name_of(h) == Path(file).stem]:
-            remove_head(head_id)
+            tags.remove_head(head_id)
         with bpy.data.libraries.load(file, link=False) as (_, wanted):
             wanted.collections = names
         for head in [c for c in wanted.collections if c is not None and tags.HEAD_ID in c]:
             head.name = Path(file).stem
-            portrait.mark_as_asset(head, catalogue)
+            stage.mark_as_asset(head, catalogue)
     if len(failed) < len(files):
         bpy.ops.wm.save_as_mainfile(filepath=library, compress=True)
 

@@ -22,15 +22,15 @@ from ..client.keys import ServerAddress
 from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile
 from ..errors import AddonError
-from ..job import Job
+from ..objects import tags
+from ..objects.tags import Place, remove_head
 from ..runner import Phase
-from ..scene import tags
-from ..scene.portrait import CATALOGUE_ID, mark_as_asset
-from ..scene.tags import Place, remove_head
 from ..session import session
 from ..shared.options import HeadOptions
+from ..waiting import Job
 from . import library_process
 from .settings import file_of, library_of, photos_in
+from .stage import CATALOGUE_ID, mark_as_asset
 
 FILE_NAME = "blender_assets.cats.txt"
 HEADS = "Likeness/Heads"

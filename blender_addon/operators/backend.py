@@ -7,15 +7,14 @@ import time
 import bpy
 from bpy.props import BoolProperty, EnumProperty
 
-from .. import installer
+from .. import installer, redraw
 from ..backend_process.install import InstallPlan
 from ..client.keys import client_keys, config_folder
 from ..errors import AddonError
 from ..identity import backend_archive
 from ..session import session
-from ..ui import redraw
-from ..ui.preferences import preferences, require_online
-from ..ui.text import clickable, report_error
+from ..settings.preferences import preferences, require_online
+from ..text import clickable, report_error
 
 
 def _watch() -> float | None:

@@ -13,11 +13,12 @@ from bpy.props import EnumProperty, StringProperty
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
-from ..scene import corrections, hair, tags
+from ..objects import tags
+from ..objects.tags import active_mesh, cameras_by_photo
+from ..scene import corrections, hair
 from ..scene.cameras import join_local_views
-from ..scene.tags import active_mesh, cameras_by_photo
-from ..ui.properties import USES
-from ..ui.text import NO_HEAD, clickable
+from ..settings.properties import USES
+from ..text import NO_HEAD, clickable
 
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
 NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"

@@ -10,9 +10,9 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ..errors import AddonError
 from ..export.presets import BY_NAME, STRANDS, ExportPreset
 from ..export.write import export_head, export_strands
-from ..scene import tags
+from ..objects import tags
 from ..shared.message import CARD_LEVELS
-from ..ui.text import NO_HEAD, clickable, draw_wrapped, report_error
+from ..text import NO_HEAD, clickable, draw_wrapped, report_error
 
 _HAIR_DETAIL = tuple(zip(CARD_LEVELS, ("near by", "in a room", "far away"), strict=True))
 BALD = (

@@ -9,13 +9,13 @@ from bpy.props import FloatProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
 from ..errors import AddonError
-from ..protocol.names import ARKIT_NAMES
+from ..objects import tags
+from ..objects.tags import expressive_meshes
+from ..protocol.clips import pose_json
+from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
-from ..scene.tags import expressive_meshes
-from ..transfer.clips import pose_json
-from ..ui.keys_panel import GROUPS, active_face, head_keys
-from ..ui.text import NO_FACE, NO_HEAD, clickable, report_error
+from ..text import NO_FACE, NO_HEAD, clickable, report_error
 
 
 class HeadKeysOperator:
@@ -23,12 +23,12 @@ class HeadKeysOperator:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if head_keys(context) is not None else NO_HEAD)
+        return clickable(cls, "" if tags.head_keys(context) is not None else NO_HEAD)
 
 
 def shown_weights(context: bpy.types.Context) -> dict[str, float]:
     """Value of each of the active head's ARKit keys."""
-    return {block.name: block.value for block in head_keys(context) if block.name in ARKIT_NAMES}
+    return {block.name: block.value for block in tags.head_keys(context) if block.name in ARKIT_NAMES}
 
 
 class ResetKeys(HeadKeysOperator, bpy.types.Operator):
@@ -41,12 +41,12 @@ class ResetKeys(HeadKeysOperator, bpy.types.Operator):
     group: StringProperty(name="Group", description="One of the panel's groups; empty: all keys", options={"SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        if self.group and self.group not in GROUPS:
-            self.report({"WARNING"}, f"There is no group {self.group}; there are {', '.join(GROUPS)}.")
+        if self.group and self.group not in KEY_GROUPS:
+            self.report({"WARNING"}, f"There is no group {self.group}; there are {', '.join(KEY_GROUPS)}.")
             return {"CANCELLED"}
-        beginnings = GROUPS[self.group] if self.group else ("",)
-        others = {b.name: b.value for b in head_keys(context) if not b.name.startswith(beginnings)}
-        set_expression(active_face(context), others)
+        beginnings = KEY_GROUPS[self.group] if self.group else ("",)
+        others = {b.name: b.value for b in tags.head_keys(context) if not b.name.startswith(beginnings)}
+        set_expression(tags.active_face(context), others)
         return {"FINISHED"}
 
 
@@ -61,7 +61,7 @@ have done with that"""
     names: StringProperty(name="Names", description="Of keys, with spaces between them", options={"SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        chosen = [block for block in head_keys(context) or () if block.name in self.names.split()]
+        chosen = [block for block in tags.head_keys(context) or () if block.name in self.names.split()]
         locked = any(block.lock_shape for block in chosen)
         for block in chosen:
             block.lock_shape = not locked
@@ -81,8 +81,8 @@ class KeyframeKeys(HeadKeysOperator, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         wanted = set(self.names.split()) or ARKIT_NAMES
-        driven, led = 0, led_keys(active_face(context)) & wanted
-        for block in head_keys(context):
+        driven, led = 0, led_keys(tags.active_face(context)) & wanted
+        for block in tags.head_keys(context):
             if block.name not in wanted or block.name in led:
                 continue
             try:
@@ -91,7 +91,7 @@ class KeyframeKeys(HeadKeysOperator, bpy.types.Operator):
                 driven += 1
         if led:
             try:
-                keyframe(active_face(context))
+                keyframe(tags.active_face(context))
             except (RuntimeError, TypeError):
                 driven += len(led)
         if driven:

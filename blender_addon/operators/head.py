@@ -8,14 +8,14 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, EnumProperty
 
+from ..objects import meshes, tags
+from ..objects.tags import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
 from ..rig import build, lead
 from ..rig.bones import EYES_LED, JAW_LED
-from ..scene import cameras, expressions, meshes, mpfb, tags
-from ..scene.tags import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
+from ..scene import cameras, expressions, mpfb
+from ..settings.properties import SHAPE_SLIDERS
+from ..text import NO_FACE, NO_HEAD, clickable
 from ..transfer.sliced import SlicedOperator, Steps
-from ..ui.keys_panel import active_rig, own_face
-from ..ui.properties import SHAPE_SLIDERS
-from ..ui.text import NO_FACE, NO_HEAD, clickable
 from .corrections import HeadPhotoOperator, close_all
 
 NO_ARMATURE = "This head has no armature: Add Armature makes one"
@@ -31,9 +31,9 @@ class AddArmature(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if own_face(context) is None:
+        if tags.own_face(context) is None:
             return clickable(cls, NO_HEAD)
-        return clickable(cls, _HAS_ONE if active_rig(context) is not None else "")
+        return clickable(cls, _HAS_ONE if tags.active_rig(context) is not None else "")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if build.put_rig(tags.active_head(context)) is None:
@@ -45,9 +45,9 @@ class AddArmature(bpy.types.Operator):
 class _OfArmature:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if own_face(context) is None:
+        if tags.own_face(context) is None:
             return clickable(cls, NO_HEAD)
-        return clickable(cls, NO_ARMATURE if active_rig(context) is None else "")
+        return clickable(cls, NO_ARMATURE if tags.active_rig(context) is None else "")
 
 
 class RemoveArmature(_OfArmature, bpy.types.Operator):
@@ -75,7 +75,7 @@ class SetLead(_OfArmature, bpy.types.Operator):
     by_bones: BoolProperty(name="Bones", description="Bones lead; else the keys do")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        lead.set_lead(own_face(context), active_rig(context), self.what, self.by_bones)
+        lead.set_lead(tags.own_face(context), tags.active_rig(context), self.what, self.by_bones)
         return {"FINISHED"}
 
 
@@ -87,7 +87,7 @@ class ResetPose(_OfArmature, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        lead.reset_pose(own_face(context), active_rig(context))
+        lead.reset_pose(tags.own_face(context), tags.active_rig(context))
         return {"FINISHED"}
 
 

@@ -11,11 +11,11 @@ from .. import timer
 from ..errors import AddonError
 from ..many import run
 from ..many.settings import list_people
-from ..scene.tags import Place
+from ..objects.tags import Place
 from ..session import session
-from ..ui.preferences import chosen_backend, preferences
-from ..ui.properties import options_of
-from ..ui.text import clickable, report_error
+from ..settings.preferences import chosen_backend, preferences
+from ..settings.properties import options_of
+from ..text import clickable, report_error
 
 _GOES_ON = "The people in the table are being made. Stop that first"
 

@@ -8,14 +8,13 @@ import os
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
-from .. import timer
+from .. import redraw, timer
 from ..client.photo_files import PHOTO_GLOB, is_text, unique_labels
 from ..errors import AddonError
 from ..session import session
+from ..settings.preferences import chosen_backend, preferences
 from ..shared.photo_folder import PHOTO_SUFFIXES, is_own_picture
-from ..ui import redraw
-from ..ui.preferences import chosen_backend, preferences
-from ..ui.text import clickable
+from ..text import clickable
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:

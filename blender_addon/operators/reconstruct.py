@@ -7,21 +7,21 @@ from dataclasses import replace
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from .. import timer
+from .. import redraw, timer
 from ..client.submissions import PhotoCorrections
 from ..errors import AddonError
-from ..job import Job
+from ..objects import tags
+from ..objects.tags import Place, active_mesh, copy_words
 from ..runner import Phase
-from ..scene import corrections, tags
+from ..scene import corrections
 from ..scene import own_head as solve_again
 from ..scene.own_head import own_id
-from ..scene.tags import Place, active_mesh, copy_words
 from ..session import in_a_mode, listed_photos, run_to_end, session
+from ..settings.preferences import chosen_backend, preferences
+from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
 from ..shared.options import HeadOptions, sides_of
-from ..ui import redraw
-from ..ui.preferences import chosen_backend, preferences
-from ..ui.properties import HAIR_STYLE, TEXTURE_REGION, options_of
-from ..ui.text import NO_HEAD, clickable, report_error
+from ..text import NO_HEAD, clickable, report_error
+from ..waiting import Job
 
 NO_WAITING_HEAD = "No head waits to be put into a scene"
 

@@ -22,19 +22,20 @@ from ..client.keys import ServerAddress
 from ..client.photo_files import PHOTO_GLOB, unique_labels
 from ..client.submissions import PhotoFile, Transfer
 from ..errors import AddonError
+from ..objects.actions import animated_keys, driven_keys, linear_curve
+from ..objects.tags import Place, expressive_meshes, key_mesh
+from ..protocol import clips
+from ..protocol.clips import ExpressionClip
 from ..rig.lead import led_keys, set_keys
 from ..runner import JobView, Phase
 from ..scene.expressions import locked_keys
 from ..scene.own_head import neutral_head
-from ..scene.tags import Place, expressive_meshes, key_mesh
 from ..session import session
-from ..transfer import apply, clips
-from ..transfer.actions import animated_keys, driven_keys, linear_curve
-from ..transfer.clips import ExpressionClip
+from ..settings.preferences import chosen_backend
+from ..text import clickable
+from ..transfer import apply
 from ..transfer.names import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
-from ..ui.preferences import chosen_backend
-from ..ui.text import clickable
 from .transfer_keys import (
     NO_SOURCE,
     LikenessTransfer,

@@ -14,15 +14,15 @@ from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProper
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..errors import AddonError
+from ..objects.tags import HEAD_ID, PART, key_mesh
 from ..protocol.names import ARKIT_NAMES
 from ..scene.mpfb import KEY_NAME, MACRO
-from ..scene.tags import HEAD_ID, PART, key_mesh
+from ..text import clickable, report_error
 from ..transfer import meshes
 from ..transfer.apply import key_names
 from ..transfer.keys_for_mesh import transfer_keys
 from ..transfer.names import KeyLink, from_json, meaning, suggest, to_json
 from ..transfer.sliced import SlicedOperator, Steps
-from ..ui.text import clickable, report_error
 
 NO_SOURCE = "Choose a mesh with shape keys as source, or make one the active object"
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..shared.message import FLOATS, HEAD_METRES, INTS, LENGTHS, ArrayField
-from ..transfer.clips import ExpressionClip, parse_json
+from .clips import ExpressionClip, parse_json
 
 DTYPES = (FLOATS, INTS)
 MOST_BUFFERS = 256

@@ -18,6 +18,15 @@ ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, *GLASSES, BUST)
 ARKIT_NAMES: frozenset[str] = frozenset(ARKIT_ORDER)
 """The 52 shape keys of a head; a result states their order."""
 
+KEY_GROUPS: dict[str, tuple[str, ...]] = {
+    "Brows": ("brow",),
+    "Eyes": ("eye",),
+    "Cheeks and Nose": ("cheek", "nose"),
+    "Mouth": ("mouth",),
+    "Jaw and Tongue": ("jaw", "tongue"),
+}
+"""Prefixes of the key names of each group."""
+
 LANDMARKS = 478
 HEAD_POINTS = (
     *("Ear Top L", "Ear Side L", "Ear Lobe L", "Ear Top R", "Ear Side R", "Ear Lobe R"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from ..scene.meshes import coordinates, neutral_coordinates, origin_of
+from ..objects.meshes import coordinates, neutral_coordinates, origin_of
 from ..shared.similarity import fit_similarity
 
 ROOT, NECK, HEAD, JAW, EYE_TARGET = "root", "neck", "head", "jaw", "eye_target"

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 import bpy
 import numpy as np
 
+from ..objects import tags
+from ..objects.meshes import neutral_coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
-from ..scene import tags
-from ..scene.meshes import neutral_coordinates
 from . import bones, lead
 from .bones import BONES_BY_PART, HEAD, JAW, JAW_KEYS, NECK, ROOT, TONGUE, RigPlaces, along_tongue, neck_rim, rig_places
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import bpy
 import numpy as np
 
-from ..scene import tags
+from ..objects import tags
 from .bones import BONES_BY_PART, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED, Channel, RigPlaces, switch_aim
 
 MOTIONS = "likeness_motions"

@@ -15,10 +15,10 @@ import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
 
+from ..objects import tags
+from ..objects.meshes import BLENDER_FROM_HEAD
 from ..protocol.result import ResultPhoto
-from ..ui.redraw import window_of
-from . import tags
-from .meshes import BLENDER_FROM_HEAD
+from ..redraw import window_of
 
 
 @dataclass(frozen=True)

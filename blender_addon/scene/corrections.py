@@ -16,13 +16,8 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
-from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES, HEAD_POINTS, LANDMARKS
-from ..shared.names import HANDLES
-from ..shared.options import TEXTURE_REGIONS
-from ..shared.similarity import LocalMotion, Similarity, fit_similarity
-from . import tags
-from .expressions import LID_ATTACHED_PARTS
-from .meshes import (
+from ..objects import tags
+from ..objects.meshes import (
     HM08_VERTEX,
     coordinates,
     key_scales,
@@ -34,7 +29,12 @@ from .meshes import (
     set_key_scales,
     to_blender,
 )
-from .tags import cameras_by_photo
+from ..objects.tags import cameras_by_photo
+from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES, HEAD_POINTS, LANDMARKS
+from ..shared.names import HANDLES
+from ..shared.options import TEXTURE_REGIONS
+from ..shared.similarity import LocalMotion, Similarity, fit_similarity
+from .expressions import LID_ATTACHED_PARTS
 
 SIDE = 256
 """Cells along a photo's longer side: the maximum that a backend accepts."""

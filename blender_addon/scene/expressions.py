@@ -12,11 +12,11 @@ import bpy
 import numpy as np
 
 from ..errors import AddonError
+from ..objects import tags
+from ..objects.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
+from ..objects.meshes import neutral_coordinates, origin_of, sculpted, search_tree
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
-from ..transfer.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
-from . import tags
-from .meshes import neutral_coordinates, origin_of, sculpted, search_tree
 
 LOCK = "Lock"
 """Name of the vertex group: weight 1 keeps a vertex, 0 solves it anew, values between blend."""

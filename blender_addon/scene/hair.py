@@ -13,12 +13,12 @@ import numpy as np
 from bpy.app.handlers import persistent
 from mathutils.bvhtree import BVHTree
 
+from ..objects import tags
+from ..objects.meshes import UV_HEAD, coordinates, cross_2d, move_basis, neutral_coordinates, search_tree, to_blender
 from ..protocol.result import HeadResult, ResultCards, ResultHair
 from ..shared.message import FEWER_CARDS, SMALLEST_CARD_OFFSET_M, fewest_card_points
-from . import tags
 from .expressions import lock_weights
 from .materials import packed_image
-from .meshes import UV_HEAD, coordinates, cross_2d, move_basis, neutral_coordinates, search_tree, to_blender
 from .nodes import VERSION_TAG, new_material, node_group
 
 WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"

@@ -15,12 +15,25 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ..errors import AddonError
+from ..objects import tags
+from ..objects.meshes import (
+    add_keys,
+    new_mesh,
+    origin_of,
+    put_own_maps,
+    put_skin_values,
+    same_topology,
+    to_blender,
+    to_head,
+    update_mesh,
+)
+from ..objects.tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
 from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES
 from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
 from ..shared.options import REMADE
-from . import corrections, tags
+from . import corrections
 from .cameras import (
     PhotoFile,
     blender_reads,
@@ -46,20 +59,8 @@ from .materials import (
     show_cards_in_solid,
     tint,
 )
-from .meshes import (
-    add_keys,
-    new_mesh,
-    origin_of,
-    put_own_maps,
-    put_skin_values,
-    same_topology,
-    to_blender,
-    to_head,
-    update_mesh,
-)
 from .nodes import begin_group, node_group
 from .own_head import check_editable
-from .tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
 
 VARIABLE = "head"
 """Name of the variable of our drivers."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
+from ..objects import tags
 from ..protocol.names import BUST, LASHES
 from ..protocol.result import ResultDetail, ResultWrinkles
 from ..shared.photo_folder import natural_key
-from . import tags
 from .nodes import add_nodes, new_material
 
 

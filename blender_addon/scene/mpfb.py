@@ -22,9 +22,11 @@ import bpy
 import numpy as np
 
 from ..errors import AddonError
+from ..objects import tags
+from ..objects.meshes import HM08_VERTEX, UV_HEAD, coordinates, cross_2d, neutral_coordinates, origin_of, search_tree
+from ..objects.tags import active_mesh, part_on
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from ..shared.similarity import Similarity, fit_similarity
-from . import tags
 from .materials import (
     ALWAYS,
     linear,
@@ -36,9 +38,7 @@ from .materials import (
     skin_material,
     srgb,
 )
-from .meshes import HM08_VERTEX, UV_HEAD, coordinates, cross_2d, neutral_coordinates, origin_of, search_tree
 from .nodes import add_nodes
-from .tags import active_mesh, part_on
 
 CHUNK = 1 << 20
 """Candidate texels per batch: 100 MB of numbers."""

@@ -14,11 +14,11 @@ import numpy as np
 from ..client.photo_files import unique_labels
 from ..client.submissions import PhotoFile
 from ..errors import AddonError
+from ..objects import tags
+from ..objects.meshes import hm08_order, neutral_coordinates, origin_of, to_head
+from ..objects.tags import part_object
 from ..protocol.names import PART_NAMES
-from . import tags
 from .materials import file_bytes, relief_nodes
-from .meshes import hm08_order, neutral_coordinates, origin_of, to_head
-from .tags import part_object
 
 
 def check_editable(collection: bpy.types.Collection) -> None:

@@ -17,10 +17,7 @@ import numpy as np
 from mathutils import Matrix, Quaternion
 
 from ..errors import AddonError
-from ..rig.lead import bone_channels, led_keys, rig_of, set_keys
-from ..scene.expressions import locked_keys
-from ..scene.meshes import BLENDER_FROM_HEAD
-from .actions import (
+from ..objects.actions import (
     Curve,
     animated_keys,
     driven_keys,
@@ -34,6 +31,9 @@ from .actions import (
     silent,
     write_curve,
 )
+from ..objects.meshes import BLENDER_FROM_HEAD
+from ..rig.lead import bone_channels, led_keys, rig_of, set_keys
+from ..scene.expressions import locked_keys
 from .names import KeyLink, apply_links
 
 CUT = 1e-3

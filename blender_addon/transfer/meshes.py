@@ -8,9 +8,9 @@ import bpy
 import numpy as np
 
 from ..errors import AddonError
+from ..objects import tags
+from ..objects.meshes import coordinates, neutral_coordinates
 from ..protocol.names import ARKIT_NAMES
-from ..scene import tags
-from ..scene.meshes import coordinates, neutral_coordinates
 from .apply import key_names
 from .keys_for_mesh import MarkedPoints, SourcePart
 

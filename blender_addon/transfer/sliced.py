@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import bpy
 
+from .. import redraw
 from ..errors import AddonError
-from ..ui import redraw
-from ..ui.text import report_error
+from ..text import report_error
 
 WAIT_SECONDS = 0.01
 SLICE_SECONDS = 0.04

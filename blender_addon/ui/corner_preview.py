@@ -10,9 +10,10 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
+from .. import timer
 from ..protocol.buffers import Preview
+from ..redraw import SWING_SECONDS
 from ..session import session
-from .redraw import SWING_SECONDS
 
 SIDE_PIXELS = 220
 MARGIN_PIXELS = 16
@@ -117,11 +118,13 @@ def draw_corner() -> None:
 def register() -> None:
     global _handle
     if not bpy.app.background:
+        timer.on_tick.append(prepare)
         _handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
 
 
 def unregister() -> None:
     global _handle, _drawn
     if _handle is not None:
+        timer.on_tick.remove(prepare)
         bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
     _handle = _drawn = None

@@ -9,23 +9,15 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
-from ..protocol.names import ARKIT_NAMES
+from ..objects import tags
+from ..objects.actions import animated_keys
+from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
-from ..scene import tags
 from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
-from ..transfer.actions import animated_keys
 from .key_pictures import picture_icon
 from .panel import SidebarPanel
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Brows": ("brow",),
-    "Eyes": ("eye",),
-    "Cheeks and Nose": ("cheek", "nose"),
-    "Mouth": ("mouth",),
-    "Jaw and Tongue": ("jaw", "tongue"),
-}
-"""Prefixes of the key names of each group."""
 _LEFT_WIDTH = 0.66
 """Width of the left one of two sliders in a row, which has the label."""
 _LARGE = 3.0
@@ -37,7 +29,7 @@ def key_rows(group: str, search: str = "") -> tuple[tuple[str, ...], ...]:
     """Keys of a group whose names contain ``search``, in rows; both sides share a row, left first."""
     rows: dict[str, list[str]] = {}
     for name in sorted(ARKIT_NAMES):
-        if name.startswith(GROUPS[group]) and search.lower() in name.lower():
+        if name.startswith(KEY_GROUPS[group]) and search.lower() in name.lower():
             rows.setdefault(both_sides(name) or name, []).append(name)
     return tuple(tuple(names) for _, names in sorted(rows.items()))
 
@@ -50,27 +42,6 @@ def both_sides(name: str) -> str:
         if base != name and base + other in ARKIT_NAMES and base not in ("mouth", "jaw"):
             return base
     return ""
-
-
-def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The mesh that *Face Keys* shows: the active one with all 52 keys, possibly a copy of a head or another
-    character's, else the active head's own; None if there is none."""
-    active = context.active_object
-    chosen = None if active is None else tags.key_mesh(active)
-    return chosen if chosen is not None and tags.has_all_keys(chosen) else own_face(context)
-
-
-def own_face(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The mesh of the active head whose keys drive the other parts', None if there is none with keys."""
-    collection = tags.active_head(context)
-    head = None if collection is None else tags.part_object(collection, "head")
-    return None if head is None or head.data.shape_keys is None else head
-
-
-def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | None:
-    """The key blocks of ``active_face``, None if there are none."""
-    head = active_face(context)
-    return None if head is None else head.data.shape_keys.key_blocks
 
 
 class LikenessKeys(bpy.types.PropertyGroup):
@@ -86,7 +57,7 @@ def _slider(name: str, description: str, keys: tuple[str, ...]) -> FloatProperty
     """A slider that shows the mean of those of ``keys`` that the active face has, and sets them."""
 
     def present() -> list[bpy.types.ShapeKey]:
-        blocks = head_keys(bpy.context)
+        blocks = tags.head_keys(bpy.context)
         return [] if blocks is None else [blocks[key] for key in keys if key in blocks]
 
     def read(_: bpy.types.PropertyGroup) -> float:
@@ -95,7 +66,7 @@ def _slider(name: str, description: str, keys: tuple[str, ...]) -> FloatProperty
 
     def write(_: bpy.types.PropertyGroup, value: float) -> None:
         for block in present():
-            set_keys(active_face(bpy.context), {block.name: value})
+            set_keys(tags.active_face(bpy.context), {block.name: value})
 
     words = {"name": name, "description": description, "subtype": "FACTOR", "precision": 3}
     return FloatProperty(**words, min=0.0, max=1.0, get=read, set=write, options={"SKIP_SAVE"})
@@ -152,11 +123,11 @@ class KeysPanel(SidebarPanel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return head_keys(context) is not None
+        return tags.head_keys(context) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_context = "INVOKE_DEFAULT"
-        face = active_face(context)
+        face = tags.active_face(context)
         led, keys = led_keys(face), dict(face.data.shape_keys.key_blocks.items())  # Blender's own lookup is linear
         layout, settings = self.layout, context.scene.likeness_keys
         curves = dict(animated_keys(face.data.shape_keys))
@@ -172,7 +143,7 @@ class KeysPanel(SidebarPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.menu(PosesMenu.bl_idname, icon="ASSET_MANAGER")
         row.operator("likeness.save_pose_asset", text="", icon="ADD")
-        for group in GROUPS:
+        for group in KEY_GROUPS:
             rows = key_rows(group, settings.search)
             if not rows:
                 continue
@@ -236,12 +207,6 @@ def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> 
     return cell
 
 
-def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The active head's armature object, None if there is none."""
-    collection = tags.active_head(context)
-    return None if collection is None else tags.rig_object(collection)
-
-
 class ArmaturePanel(SidebarPanel, bpy.types.Panel):
     """Bones."""
 
@@ -251,10 +216,10 @@ class ArmaturePanel(SidebarPanel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return own_face(context) is not None
+        return tags.own_face(context) is not None
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, head, rig = self.layout, own_face(context), active_rig(context)
+        layout, head, rig = self.layout, tags.own_face(context), tags.active_rig(context)
         if rig is None:
             layout.operator("likeness.add_armature", icon="ARMATURE_DATA")
             return

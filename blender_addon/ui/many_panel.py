@@ -5,8 +5,8 @@ from __future__ import annotations
 import bpy
 
 from ..many import run
+from ..text import draw_wrapped
 from .panel import SidebarPanel
-from .text import draw_wrapped
 from .thumbnails import photo_icon
 
 ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}

@@ -11,23 +11,24 @@ from .. import installer
 from ..backend_process.locks import FOLDER_BUSY
 from ..errors import AddonError
 from ..identity import PACKAGE
+from ..objects import tags
+from ..objects.meshes import is_sculpted
+from ..objects.tags import active_mesh, cameras_by_photo, copy_words
 from ..operators.photos import AddPhotos
 from ..operators.reconstruct import ALL_PHOTOS
+from ..redraw import TAB
 from ..runner import JobView, Phase
-from ..scene import cameras, corrections, tags
+from ..scene import cameras, corrections
 from ..scene.expressions import LOCK
 from ..scene.materials import STRENGTHS, skin_material, strength_socket
-from ..scene.meshes import is_sculpted
 from ..scene.own_head import list_words
-from ..scene.tags import active_mesh, cameras_by_photo, copy_words
 from ..session import session
+from ..settings.preferences import chosen_backend, preferences
+from ..settings.properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
 from ..shared.options import HAIR_STYLES, sides_of
+from ..text import draw_error, draw_wrapped, time_left
 from ..transfer.sliced import Work, current_work
 from .key_pictures import picture_icon
-from .preferences import chosen_backend, preferences
-from .properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
-from .redraw import TAB
-from .text import draw_error, draw_wrapped, time_left
 from .thumbnails import photo_icon, photo_is_there
 
 

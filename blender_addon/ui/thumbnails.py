@@ -7,8 +7,8 @@ import os
 import bpy
 import bpy.utils.previews
 
+from .. import redraw
 from ..backend_process.looks import Looks
-from . import redraw
 
 NO_THUMBNAIL_SUFFIXES = (".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs")
 """Endings of photos that the backend reads but for which Blender makes blank thumbnails."""

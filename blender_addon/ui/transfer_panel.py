@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import bpy
 
+from ..objects.tags import active_head
 from ..operators.transfer_keys import POINT_NAMES, settings_of, source_of
-from ..scene.tags import active_head
+from ..text import draw_wrapped, time_left
 from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work
 from .panel import SidebarPanel
-from .text import draw_wrapped, time_left
 
 
 class KeyLinkList(bpy.types.UIList):

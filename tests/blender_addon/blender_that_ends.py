@@ -21,8 +21,8 @@ from head_message import load_or_make  # noqa: E402
 from instant_backend import enabled_backend  # noqa: E402
 from other_file_steps import a_head_waits, begin, tick_while_busy  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.result import decode_result  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.materials import file_bytes  # noqa: E402
 from blender_addon.session import session  # noqa: E402
 

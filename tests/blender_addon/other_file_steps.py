@@ -12,10 +12,10 @@ import bpy
 from blender_addon.shared.options import HeadOptions
 from instant_backend import Backend
 
-from blender_addon.job import Job
-from blender_addon.scene.tags import Place
+from blender_addon.objects.tags import Place
 from blender_addon.session import listed_photos, session, shut_down
 from blender_addon.ui.panel import MainPanel
+from blender_addon.waiting import Job
 
 
 def new_file(folder: Path | None = None) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import bpy
 import numpy as np
 
+from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult, decode_result
-from blender_addon.scene import cameras, corrections, tags
+from blender_addon.scene import cameras, corrections
 from blender_addon.scene.importing import import_head
 
 RUNS = 15

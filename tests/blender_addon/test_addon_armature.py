@@ -13,10 +13,10 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from instant_backend import Backend  # noqa: E402
 from transfer_rigs import rig, select, values_at  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui.keys_panel import ArmaturePanel, active_rig  # noqa: E402
+from blender_addon.ui.keys_panel import ArmaturePanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -38,7 +38,7 @@ def test_from_the_panel_bones_come_lead_and_go(backend: Backend, result: HeadRes
     with pytest.raises(RuntimeError, match="has no armature"):
         bpy.ops.likeness.reset_pose()
     assert bpy.ops.likeness.add_armature() == {"FINISHED"}
-    rig, head = active_rig(bpy.context), tags.part_object(collection, "head")
+    rig, head = tags.active_rig(bpy.context), tags.part_object(collection, "head")
     assert rig is not None
     with pytest.raises(RuntimeError, match="has its armature"):
         bpy.ops.likeness.add_armature()
@@ -52,7 +52,7 @@ def test_from_the_panel_bones_come_lead_and_go(backend: Backend, result: HeadRes
     bpy.context.view_layer.update()
     assert head.data.shape_keys.key_blocks["jawOpen"].value < 0.02
     assert bpy.ops.likeness.remove_armature() == {"FINISHED"}
-    assert active_rig(bpy.context) is None
+    assert tags.active_rig(bpy.context) is None
 
 
 def test_heads_come_with_bones_where_that_is_wanted(backend: Backend, result: HeadResult) -> None:

@@ -17,12 +17,15 @@ from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import PACKAGE, Backend  # noqa: E402
 
 from blender_addon import session as session_module  # noqa: E402
-from blender_addon.job import Job  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.tags import Place  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import Place  # noqa: E402
 from blender_addon.session import session  # noqa: E402
 from blender_addon.ui.panel import OptionsPanel  # noqa: E402
-from blender_addon.waiting import note_of, parse_note  # noqa: E402
+from blender_addon.waiting import (  # noqa: E402
+    Job,
+    note_of,
+    parse_note,
+)
 
 pytestmark = pytest.mark.blender
 

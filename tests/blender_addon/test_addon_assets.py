@@ -20,12 +20,12 @@ from machine_speed import times_slower  # noqa: E402
 from backend.exchange.buffers import png_bytes  # noqa: E402
 from blender_addon import timer  # noqa: E402
 from blender_addon.many import run  # noqa: E402
+from blender_addon.many.stage import CATALOGUE_ID, mark_as_asset  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import Place, remove_head  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.portrait import CATALOGUE_ID, mark_as_asset  # noqa: E402
-from blender_addon.scene.tags import Place, remove_head  # noqa: E402
 from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender

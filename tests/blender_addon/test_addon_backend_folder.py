@@ -138,7 +138,7 @@ def test_a_path_relative_to_the_file_becomes_a_whole_one_or_is_refused(bpy: Modu
 def test_a_folder_that_cannot_be_used_is_said_before_anybody_installs(
     bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     with pytest.raises(AddonError, match="not installed yet"):
         chosen_backend(bpy.context)
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_used_is_said_before_anybody_installs(
 def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path
 ) -> None:
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     fill(own)
     there = tmp_path / "there"
@@ -180,7 +180,7 @@ def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
 def test_an_old_backend_in_the_folder_before_is_updated_in_the_new_one(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path
 ) -> None:
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     fill(own, "0.0.1")
     with pytest.raises(AddonError, match=r"has version 0\.0\.1.* Choose Repair"):

@@ -70,7 +70,7 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from blender_addon import installer
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     fill(own)
     there = fill(entered(tmp_path / "there"))
@@ -112,7 +112,7 @@ def test_what_was_seen_before_is_drawn_while_a_drive_is_slow(
 def test_nothing_is_written_and_no_error_raised_while_a_panel_is_drawn(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path
 ) -> None:
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     own.root.write_text("a file, where there should be a folder")
     chosen = bpy.context.preferences.addons["blender_addon"].preferences
@@ -128,7 +128,7 @@ def test_nothing_is_written_and_no_error_raised_while_a_panel_is_drawn(
 @pytest.mark.blender
 def test_an_update_into_a_folder_that_cannot_be_used(bpy: ModuleType, own: BackendFolder, tmp_path: Path) -> None:
     """What is offered is what helps: no button that would be refused."""
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     fill(own, "0.0.1")
     (tmp_path / "thesis.odt").write_text("years")

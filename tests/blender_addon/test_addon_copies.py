@@ -17,11 +17,11 @@ from instant_backend import Backend  # noqa: E402
 from scene_helpers import coordinates  # noqa: E402
 from transfer_rigs import rig, select  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import origin_of  # noqa: E402
+from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import origin_of  # noqa: E402
-from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 from blender_addon.ui.panel import HEAD_PANELS, MainPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender

@@ -108,7 +108,7 @@ def test_a_dragged_point_is_kept_in_the_file_and_reset(bpy, head, result: HeadRe
 
 def test_selected_points_snap_back_to_the_fit_and_are_not_sent(bpy, head, result: HeadResult) -> None:
     """One step that is undone; points that are not selected keep their corrections, stored ones are snapped, too."""
-    from blender_addon.scene import tags
+    from blender_addon.objects import tags
 
     head_id, chin = head["likeness_id"], next(one for one in result.photos if one.name == PHOTO).landmarks[CHIN, 2:]
 
@@ -175,7 +175,7 @@ def test_a_drag_is_undone(bpy, head) -> None:
     head_id = head["likeness_id"]
     assert len(said(head)) == 1
     bpy.ops.ed.undo()
-    from blender_addon.scene import tags
+    from blender_addon.objects import tags
 
     assert said(tags.collection_of_id(head_id)) == ()
 
@@ -250,8 +250,9 @@ def test_what_was_said_is_sent_with_every_solve(bpy, head, monkeypatch: pytest.M
 
 def mask(bpy, head, photo: str) -> PhotoMask:
     """Paint a stroke of the brush in the middle of a photo, as the operator does, and keep it."""
+    from blender_addon.objects import tags
     from blender_addon.operators.corrections import Painting
-    from blender_addon.scene import corrections, tags
+    from blender_addon.scene import corrections
     from blender_addon.scene import corrections as photo_mask
 
     camera = next(one for one in tags.camera_objects(head) if one["likeness_photo"] == photo)
@@ -341,7 +342,7 @@ def test_a_mask_is_kept_in_the_file_sent_and_cleared(bpy, head, tmp_path: Path) 
 
 
 def test_a_mask_is_undone_and_outlives_a_solve(bpy, head, result: HeadResult) -> None:
-    from blender_addon.scene import tags
+    from blender_addon.objects import tags
     from blender_addon.scene.importing import import_head
 
     head_id = head["likeness_id"]
@@ -364,10 +365,10 @@ def test_what_a_script_left_is_no_mask(bpy, head) -> None:
 
 
 def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, result: HeadResult) -> None:
-    from blender_addon.scene import tags
+    from blender_addon.objects import tags
+    from blender_addon.objects.meshes import neutral_coordinates
     from blender_addon.scene.hair import is_groomed
     from blender_addon.scene.importing import import_head
-    from blender_addon.scene.meshes import neutral_coordinates
 
     mesh, hair = tags.part_object(head, "head"), tags.hair_object(head, "CURVES")
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
@@ -406,10 +407,10 @@ def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, 
 
 
 def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResult) -> None:
-    from blender_addon.job import Job
-    from blender_addon.scene import tags
-    from blender_addon.scene.tags import Place
+    from blender_addon.objects import tags
+    from blender_addon.objects.tags import Place
     from blender_addon.session import _guarded
+    from blender_addon.waiting import Job
 
     place, bare = Place.shown(bpy.context), replace(result, albedo_png=None)
     job = Job(place, (), (), HeadOptions(texture_size=1024), into="gone", only="geometry")

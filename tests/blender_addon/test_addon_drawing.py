@@ -10,7 +10,7 @@ pytestmark = pytest.mark.blender
 
 
 def test_the_pace_of_drawing() -> None:
-    from blender_addon.ui.redraw import RedrawPacing
+    from blender_addon.redraw import RedrawPacing
 
     pace = RedrawPacing()
     assert pace.tick(10.0, True, False, False) == (True, False)
@@ -59,7 +59,7 @@ def test_the_preview_is_drawn_from_back_to_front() -> None:
 
 
 def test_words() -> None:
-    from blender_addon.ui.text import gigabytes, letters_per_line, time_left
+    from blender_addon.text import gigabytes, letters_per_line, time_left
 
     assert [time_left(s) for s in (None, 1, 8.4, 47, 200)] == [
         "",
@@ -76,7 +76,7 @@ def test_an_error_pops_up_no_wider_than_a_screen(monkeypatch: pytest.MonkeyPatch
     """Blender makes the popup as wide as the longest line, and a label of each line."""
     from unittest.mock import MagicMock
 
-    from blender_addon.ui import text
+    from blender_addon import text
 
     said = (
         "No face was found in any of the 8 photos: a.jpg, b.jpg, c.jpg, d.jpg. Choose photos in which the face is at "

@@ -47,7 +47,7 @@ def test_the_preferences_say_it_with_every_letter(
 ) -> None:
     import subprocess
 
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     monkeypatch.setattr(subprocess, "Popen", MagicMock(side_effect=AssertionError("drawing starts no process")))
     chosen = bpy.context.preferences.addons["blender_addon"].preferences

@@ -13,9 +13,9 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.export.presets import BY_NAME  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.operators.export import BALD, ExportHead, left_bald  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.ui.panel import ExportPanel  # noqa: E402
 

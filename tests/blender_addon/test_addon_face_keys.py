@@ -12,12 +12,12 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
-from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.actions import fcurves_of  # noqa: E402
+from blender_addon.protocol.names import ARKIT_NAMES, KEY_GROUPS  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.transfer.actions import fcurves_of  # noqa: E402
-from blender_addon.ui.keys_panel import GROUPS, KeysPanel, both_sides, key_rows  # noqa: E402
+from blender_addon.ui.keys_panel import KeysPanel, both_sides, key_rows  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -41,7 +41,7 @@ def drawn(search: str = "", symmetric: bool = True) -> list[str]:
 
 
 def test_every_key_has_one_place() -> None:
-    names = [name for group in GROUPS for row in key_rows(group) for name in row]
+    names = [name for group in KEY_GROUPS for row in key_rows(group) for name in row]
     assert sorted(names) == sorted(ARKIT_NAMES)
     assert both_sides("mouthSmileLeft") == both_sides("mouthSmileRight") == "mouthSmile"
     assert both_sides("mouthLeft") == both_sides("jawRight") == both_sides("jawOpen") == ""

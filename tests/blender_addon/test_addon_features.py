@@ -17,14 +17,15 @@ from instant_backend import Backend  # noqa: E402
 from machine_speed import times_slower  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
+from blender_addon import redraw  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import coordinates, neutral_coordinates, origin_of, sculpted  # noqa: E402
 from blender_addon.protocol.names import ALL_PART_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import hair, tags  # noqa: E402
+from blender_addon.scene import hair  # noqa: E402
 from blender_addon.scene.corrections import _shape_modes  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import coordinates, neutral_coordinates, origin_of, sculpted  # noqa: E402
-from blender_addon.ui import redraw  # noqa: E402
-from blender_addon.ui.properties import SHAPE_SLIDERS  # noqa: E402
+from blender_addon.settings.properties import SHAPE_SLIDERS  # noqa: E402
 
 pytestmark = pytest.mark.blender
 

@@ -17,15 +17,16 @@ from instant_backend import Backend  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
 from blender_addon.many import run  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig.bones import PARENTS  # noqa: E402
-from blender_addon.scene import cameras, tags  # noqa: E402
+from blender_addon.scene import cameras  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
 from blender_addon.session import session  # noqa: E402
-from blender_addon.ui.keys_panel import KeysPanel, active_face  # noqa: E402
+from blender_addon.ui.keys_panel import KeysPanel  # noqa: E402
 from blender_addon.ui.panel import HEAD_PANELS, HeadPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -148,11 +149,11 @@ def test_face_keys_follow_the_active_mesh(default_scene: bpy.types.Scene, result
     bpy.context.collection.objects.link(other)
     for mesh in (copy, other, head):
         bpy.context.view_layer.objects.active = mesh
-        assert active_face(bpy.context) == mesh
+        assert tags.active_face(bpy.context) == mesh
         bpy.context.scene.likeness_keys.mouthSmile = 0.5
         assert mesh.data.shape_keys.key_blocks["mouthSmileLeft"].value == 0.5
     bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
-    assert active_face(bpy.context) == head
+    assert tags.active_face(bpy.context) == head
 
 
 def test_a_slider_for_both_sides_shows_its_keyframes_and_sets_them(

@@ -87,8 +87,8 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
     bpy: ModuleType, own: BackendFolder, other_blender: OtherBlender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from blender_addon.session import session
+    from blender_addon.settings.preferences import chosen_backend
     from blender_addon.ui.panel import _draw_missing_backend
-    from blender_addon.ui.preferences import chosen_backend
 
     fill(own)
     before = names(own.root)
@@ -122,7 +122,7 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
 def test_the_backend_of_another_folder_runs_on(
     bpy: ModuleType, own: BackendFolder, tmp_path: Path, other_blender: OtherBlender
 ) -> None:
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     fill(own)
     there = entered(tmp_path / "there")

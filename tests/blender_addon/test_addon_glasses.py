@@ -16,9 +16,9 @@ from head_message import made_up_asset  # noqa: E402
 
 from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.export.write import export_head, export_parts  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.names import GLASSES  # noqa: E402
 from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 
 pytestmark = pytest.mark.blender

@@ -16,8 +16,8 @@ import bmesh  # noqa: E402
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.ui.panel import HEAD_PANELS, FeaturesPanel, MainPanel, OptionsPanel, ShapePanel  # noqa: E402
 from blender_addon.ui.transfer_panel import ExpressionPanel  # noqa: E402
@@ -101,7 +101,8 @@ ROW_PIXELS = 24
 def test_both_buttons_are_near_the_top_of_the_tab_with_eight_photos_and_a_head(
     backend: Backend, result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blender_addon.ui import panel, text
+    from blender_addon import text
+    from blender_addon.ui import panel
 
     chosen = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))
     narrow = SimpleNamespace(region=SimpleNamespace(width=240), preferences=chosen)  # a sidebar as it opens, in pixels
@@ -129,7 +130,8 @@ def test_a_window_of_900_pixels_shows_photos_buttons_and_any_one_sub_panel(
     backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of the head's sub-panels start closed; opened, each ends above the window's lower edge."""
-    from blender_addon.ui import panel, text
+    from blender_addon import text
+    from blender_addon.ui import panel
 
     chosen = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))
     monkeypatch.setattr(text, "bpy", SimpleNamespace(context=SimpleNamespace(region=None, preferences=chosen)))

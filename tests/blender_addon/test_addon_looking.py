@@ -13,11 +13,11 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from head_message import load_or_make  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 pytestmark = pytest.mark.blender
 PHOTO = "square.jpg"

@@ -15,9 +15,9 @@ from instant_backend import Backend  # noqa: E402
 
 from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.many import run, settings  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.session import session  # noqa: E402
 from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 

@@ -13,10 +13,10 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 from blender_addon.waiting import note_of, parse_note  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -71,9 +71,9 @@ def test_a_head_that_was_deleted_meanwhile_comes_with_its_name(backend: Backend,
 
 
 def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
-    from blender_addon.job import Job
-    from blender_addon.scene.tags import Place
+    from blender_addon.objects.tags import Place
     from blender_addon.session import listed_photos
+    from blender_addon.waiting import Job
 
     place = Place.shown(bpy.context)
     job = Job(place, *listed_photos(bpy.context.scene), HeadOptions("fast", 1024), name="Anna")

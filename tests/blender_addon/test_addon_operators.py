@@ -252,10 +252,10 @@ def until(condition: object, seconds: float = 240.0) -> None:
 
 def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path) -> None:
     from blender_addon.client.keys import ServerAddress
-    from blender_addon.job import Job
+    from blender_addon.objects.tags import Place
     from blender_addon.runner import Phase
-    from blender_addon.scene.tags import Place
     from blender_addon.session import listed_photos, session
+    from blender_addon.waiting import Job
 
     add(pictures, "a.jpg")
     photos, given = listed_photos(bpy.context.scene)
@@ -271,10 +271,10 @@ def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path
 @pytest.mark.slow
 def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, demo_photos: list[Path]) -> None:
     """Cancel takes a second; kill -9 of the server is told and mended; the next job gives a head; again solves it."""
+    from blender_addon.objects import tags
     from blender_addon.runner import Phase
-    from blender_addon.scene import tags
     from blender_addon.session import session
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     chosen = bpy.context.preferences.addons[PACKAGE].preferences
     chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, str(ROOT)
@@ -283,9 +283,9 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     settings.quality, settings.texture_size = "fast", "1024"
 
     def begin() -> None:
-        from blender_addon.job import Job
-        from blender_addon.scene.tags import Place
+        from blender_addon.objects.tags import Place
         from blender_addon.session import listed_photos
+        from blender_addon.waiting import Job
 
         photos, given = listed_photos(bpy.context.scene)
         job = Job(Place.shown(bpy.context), photos, given, HeadOptions(settings.quality, int(settings.texture_size)))
@@ -343,7 +343,7 @@ chosen = bpy.context.preferences.addons["blender_addon"].preferences
 chosen.where, chosen.existing_python, chosen.existing_source = "EXISTING", sys.executable, {str(ROOT)!r}
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.session import session
-from blender_addon.ui.preferences import chosen_backend
+from blender_addon.settings.preferences import chosen_backend
 from blender_addon.shared.options import HeadOptions
 session().runner.begin(Submission("t", (PhotoFile("a.jpg", data=b"x"),)), chosen_backend(bpy.context))
 while session().runner.welcome is None:

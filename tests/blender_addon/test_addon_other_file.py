@@ -17,11 +17,11 @@ from instant_backend import Backend  # noqa: E402
 from mathutils import Vector  # noqa: E402
 from other_file_steps import begin, drawn, new_file, tick  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import origin_of  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import origin_of  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 from blender_addon.ui.panel import draw_status_bar  # noqa: E402
 

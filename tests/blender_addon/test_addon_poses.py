@@ -14,11 +14,11 @@ sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.errors import AddonError  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.expressions import (  # noqa: E402
     EMOTIONS,
     STARTER_POSES,

@@ -16,11 +16,12 @@ from instant_backend import Backend  # noqa: E402
 from machine_speed import times_slower  # noqa: E402
 
 from backend.geometry.template import load_template  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import neutral_coordinates, origin_of, sculpted, to_head  # noqa: E402
+from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import corrections, tags  # noqa: E402
+from blender_addon.scene import corrections  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import neutral_coordinates, origin_of, sculpted, to_head  # noqa: E402
-from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 pytestmark = pytest.mark.blender
 PHOTO = "portrait.jpg"

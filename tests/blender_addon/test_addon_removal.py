@@ -158,7 +158,7 @@ def own(folder: BackendFolder) -> BackendFolder:
 
 def offered() -> set[str]:
     """The operators that the preferences show."""
-    from blender_addon.ui.preferences import LikenessPreferences
+    from blender_addon.settings.preferences import LikenessPreferences
 
     layout = MagicMock()
     LikenessPreferences._draw_own(MagicMock(), layout)
@@ -184,7 +184,7 @@ def test_no_job_begins_while_the_backend_is_being_replaced(
 ) -> None:
     from blender_addon import installer
     from blender_addon.identity import version
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     folder.mark_installed(Installed(version(), "Python 3.12.1", "2", False, 5))
     assert chosen_backend(bpy.context).python == folder.python

@@ -17,12 +17,12 @@ from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import origin_of  # noqa: E402
+from blender_addon.objects.tags import Place, cameras_by_photo  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import origin_of  # noqa: E402
-from blender_addon.scene.tags import Place, cameras_by_photo  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -134,8 +134,8 @@ def ticked(current: Session) -> str:
 
 
 def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None:
-    from blender_addon.job import Job
     from blender_addon.session import listed_photos
+    from blender_addon.waiting import Job
 
     asked, current = bpy.context.scene, session()
     job = Job(Place.shown(bpy.context), *listed_photos(asked), HeadOptions("fast", 1024))
@@ -156,8 +156,8 @@ def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None
 
 
 def test_a_head_that_is_edited_in_another_scene_is_waited_for(backend: Backend, result: HeadResult) -> None:
-    from blender_addon.job import Job
     from blender_addon.session import listed_photos
+    from blender_addon.waiting import Job
 
     asked, current = bpy.context.scene, session()
     collection = import_head(result, bpy.context)
@@ -253,9 +253,9 @@ def test_leaving_a_photo_resets_the_head_in_it_and_no_other(backend: Backend, re
 
 
 def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Backend) -> None:
-    from blender_addon.job import Job
     from blender_addon.operators.reconstruct import ReconstructFace
     from blender_addon.session import listed_photos
+    from blender_addon.waiting import Job
 
     current = session()
     current.begin(Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions("fast", 1024)), None)

@@ -12,9 +12,9 @@ bpy = pytest.importorskip("bpy")
 import addon_utils  # noqa: E402
 from transfer_rigs import animate, rig, select  # noqa: E402
 
+from blender_addon.objects.actions import animated_keys  # noqa: E402
+from blender_addon.protocol.clips import ExpressionClip  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
-from blender_addon.transfer.actions import animated_keys  # noqa: E402
-from blender_addon.transfer.clips import ExpressionClip  # noqa: E402
 
 pytestmark = pytest.mark.blender
 Meanwhile = Callable[[Callable[[], None]], None]

@@ -33,15 +33,15 @@ from other_file_steps import (  # noqa: E402
 from blender_addon import waiting as head_file  # noqa: E402
 from blender_addon import waiting as slots  # noqa: E402
 from blender_addon.client.submissions import PhotoFile  # noqa: E402
-from blender_addon.job import Job  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import Place  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import Phase  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.tags import Place  # noqa: E402
 from blender_addon.session import Session, listed_photos, session, shut_down  # noqa: E402
 from blender_addon.shared import file_lock  # noqa: E402
 from blender_addon.ui.panel import draw_status_bar  # noqa: E402
+from blender_addon.waiting import Job  # noqa: E402
 
 pytestmark = pytest.mark.blender
 ROOT = Path(__file__).resolve().parents[2]

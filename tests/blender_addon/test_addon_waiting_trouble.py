@@ -32,9 +32,9 @@ from blender_addon import waiting as head_file  # noqa: E402
 from blender_addon import waiting as heads  # noqa: E402
 from blender_addon import waiting as slots  # noqa: E402
 from blender_addon.errors import AddonError  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol import result as result_module  # noqa: E402
 from blender_addon.runner import Phase  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.session import Session, session, shut_down  # noqa: E402
 from blender_addon.shared import file_lock  # noqa: E402
 

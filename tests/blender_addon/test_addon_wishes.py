@@ -19,10 +19,10 @@ from instant_backend import Backend  # noqa: E402
 
 from blender_addon import timer  # noqa: E402
 from blender_addon.client.submissions import Submission  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
+from blender_addon.settings.properties import options_of  # noqa: E402
 from blender_addon.ui.panel import ShapePanel  # noqa: E402
-from blender_addon.ui.properties import options_of  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -94,7 +94,7 @@ def test_hair_comes_from_another_photo_without_a_solve(sent: list[Submission]) -
 def test_a_chosen_parting_grows_the_hair_by_itself(
     sent: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 0.0)
     bpy.ops.likeness.reconstruct()
     backend.connected = True
     head().likeness.parting, head().likeness.parting_place = "left", 0.05
@@ -110,10 +110,10 @@ def test_a_slider_that_moves_on_before_its_picture_arrives_is_one_step_of_undo(
     sent: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The step of an earlier picture would have the later value of the slider."""
-    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 0.0)
     bpy.ops.likeness.reconstruct()
     pushed: list[float] = []
-    monkeypatch.setattr("blender_addon.ui.redraw.push_undo", lambda *_: pushed.append(head().likeness.parting_place))
+    monkeypatch.setattr("blender_addon.redraw.push_undo", lambda *_: pushed.append(head().likeness.parting_place))
     backend.connected, moves, begin = True, [0.05], backend.begin
 
     def begin_and_move_on(submission: Submission, where: object) -> None:

@@ -19,10 +19,10 @@ sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from scene_helpers import coordinates  # noqa: E402
 from transfer_rigs import select, undone_in_one_step  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import origin_of, to_blender  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import origin_of, to_blender  # noqa: E402
 
 pytestmark = pytest.mark.blender
 ROOT = HERE.parents[1]

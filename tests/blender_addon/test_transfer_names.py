@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from blender_addon.errors import AddonError
+from blender_addon.protocol.clips import parse_csv, parse_json, read_clip, resample
 from blender_addon.protocol.names import ARKIT_NAMES
-from blender_addon.transfer.clips import parse_csv, parse_json, read_clip, resample
 from blender_addon.transfer.names import KeyLink, Tier, apply_links, from_json, meaning, suggest, to_json
 
 LEFT, RIGHT = ("eyeBlink", "L"), ("eyeBlink", "R")

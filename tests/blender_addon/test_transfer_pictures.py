@@ -21,12 +21,12 @@ sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from head_message import load_or_make, template_vertices  # noqa: E402
 from transfer_rigs import rig, select, undone_in_one_step, values_at  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.actions import animated_keys, fcurves_of  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import decode_result  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.own_head import neutral_head  # noqa: E402
-from blender_addon.transfer.actions import animated_keys, fcurves_of  # noqa: E402
 
 pytestmark = pytest.mark.blender
 ROOT = HERE.parents[1]
@@ -131,7 +131,7 @@ def test_cancelling_frees_the_backend(enabled: None, pictures: Path) -> None:
     from blender_addon.client.submissions import Transfer
     from blender_addon.operators.transfer import solved
     from blender_addon.session import session
-    from blender_addon.ui.preferences import chosen_backend
+    from blender_addon.settings.preferences import chosen_backend
 
     steps = solved(Transfer("cancelled-one", video=pictures / "clip.mp4"), chosen_backend(bpy.context))
     end = time.monotonic() + 60

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_transfer_names import live_link_csv, take  # noqa: E402
 from transfer_rigs import animate, rig, select, values_at  # noqa: E402
 
+from blender_addon.objects.actions import animated_keys, fcurves_of, read_curve  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.transfer.actions import animated_keys, fcurves_of, read_curve  # noqa: E402
 
 pytestmark = pytest.mark.blender
 ARKIT = sorted(ARKIT_NAMES)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backend.expression.clip import FrameMark, read_live_link
-from blender_addon.transfer.clips import read_clip
+from blender_addon.protocol.clips import read_clip
 from protocol.live_link import NotATakeError, read_lines, text_of
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, arkit_name
 

@@ -95,14 +95,14 @@ def sub_panels(tools: Any) -> Story:
     for wanted in (("MainPanel",), *shown, ("ShapePanel", "FeaturesPanel")):
         tools.open_panels("HeadPanel", *wanted, alone=True)
         for _ in range(3):  # panels find their places within a few drawings
-            tools.addon("ui.redraw").everything()
+            tools.addon("redraw").everything()
             yield 0.7
         tools.screenshot(f"2_{wanted[-1]}")
         tools.figures[f"pixels_too_long.{wanted[-1]}"] = round(too_long(tools))
     tools.open_panels("MainPanel", "HeadPanel")
     taken = time_panels(tools)
     for _ in range(STEPS):
-        tools.addon("ui.redraw").everything()
+        tools.addon("redraw").everything()
         yield 0.2
     tools.figures["processor_ms.redraw_of_the_tab"] = round(
         1000 * sum(float(np.median(one)) for one in taken.values()), 2

@@ -106,7 +106,7 @@ def story(tools: Any) -> Story:
     scene.frame_set(FRAME_LAST)
     posed = evaluated_vertices(head())
     scene.frame_set(1)
-    tools.addon("ui.redraw").push_undo("Head", scene)
+    tools.addon("redraw").push_undo("Head", scene)
     yield 2.0
     for preset in tools.addon("export.presets").PRESETS:
         yield from written(tools, preset.name)

@@ -57,7 +57,7 @@ def run(tools: Any, operator: Any, seconds: float, figure: str, **options: Any) 
     tools.figures[f"{figure}_seconds"] = round(time.monotonic() - began, 2)
     for _ in range(4):  # panels find their places within a few drawings
         yield 1.0
-        tools.addon("ui.redraw").everything()
+        tools.addon("redraw").everything()
     yield 1.0
 
 
@@ -72,7 +72,7 @@ def story(tools: Any) -> Story:
     head = bpy.data.objects["head"]
     select(head)
     show(tools, head)
-    tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
+    tools.addon("redraw").push_undo("Opened", bpy.context.scene)
     yield 1.5
     tools.screenshot("1_panel")
 
@@ -146,7 +146,7 @@ def stranger(tools: Any, head: bpy.types.Object) -> Story:
     bpy.context.scene.likeness_transfer.source = head
     select(other)
     show(tools, head, other)
-    tools.addon("ui.redraw").push_undo("A stranger", bpy.context.scene)
+    tools.addon("redraw").push_undo("A stranger", bpy.context.scene)
     yield 1.0
     assert other.data.shape_keys is None
     yield from run(tools, bpy.ops.likeness.make_arkit_keys, 300, "make_keys")

@@ -184,8 +184,8 @@ def story() -> Generator[float, None, None]:
     time_calls(addon("session").Session, "_place")
     time_calls(addon("session").Session, "tick")
     time_calls(addon("session"), "frame_head")
-    time_calls(addon("ui.redraw"), "push_undo")
-    time_calls(addon("ui.redraw"), "everything")
+    time_calls(addon("redraw"), "push_undo")
+    time_calls(addon("redraw"), "everything")
     time_calls(addon("ui.corner_preview"), "draw_corner")
     assert set(bpy.data.objects.keys()) == DEFAULT_SCENE, "the story begins where every user does"
     yield 1.0
@@ -209,7 +209,7 @@ def story() -> Generator[float, None, None]:
     screenshot("2_photos")
     phase = "baseline"  # what drawing the same things costs in this window while nothing else happens
     for _ in range(15):
-        addon("ui.redraw").everything()
+        addon("redraw").everything()
         yield 0.2
     phase = "waiting"
     call(bpy.ops.likeness.reconstruct, "INVOKE_DEFAULT")

@@ -177,7 +177,7 @@ def story(tools: Any) -> Story:
     yield 2.0
     assert np.allclose(sent_points(tools)[CHIN], put, atol=0.1), "the file keeps the point"
     tools.show_sidebar()
-    tools.addon("ui.redraw").push_undo("Opened", bpy.context.scene)
+    tools.addon("redraw").push_undo("Opened", bpy.context.scene)
     yield from solved(tools, ops.solve_again)
     obeyed = float(np.linalg.norm(believed(photo, CHIN) - put))
     tools.figures["chin_off_px"]["solved_again"] = round(obeyed, 2)

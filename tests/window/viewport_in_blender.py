@@ -54,7 +54,7 @@ def settled_picture(tools: Any, name: str) -> Generator[float, None, np.ndarray]
     """
     end, before = time.monotonic() + 60 * tools.SETTINGS["patience"], None
     while True:
-        tools.addon("ui.redraw").everything()
+        tools.addon("redraw").everything()
         yield 2.0
         now = picture(tools, name)
         face = face_in_view(tools)

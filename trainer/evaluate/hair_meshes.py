@@ -29,12 +29,12 @@ from backend.rendering.camera import Camera
 from backend.rendering.interpolate import sample_texture
 from backend.rendering.rasterize import depth_map, face_ids
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate.hair import cap, hair_outline, hairline_distance, line_angle, mask_overlap
+from trainer.evaluate.hair_figures import cap, hair_outline, hairline_distance, line_angle, mask_overlap
 from trainer.heads.drawing import SAMPLES, Shot, draw, draw_light
 from trainer.heads.dressed import AHEAD, Head, adult, dressed, random_look
 from trainer.heads.makehuman import Proxy, read_proxy
 from trainer.heads.surface import look_at
-from trainer.measures.harness import means, measured, of_cases
+from trainer.measures.harness import Figures, judged
 
 SEEN = ((0.0, 0.0), (25.0, 0.0), (-35.0, 0.0), (45.0, 0.0), (-12.0, -12.0))
 UNSEEN = ((90.0, 0.0), (-90.0, 0.0), (180.0, 0.0), (20.0, -60.0))
@@ -170,7 +170,7 @@ def mesh_figures(
 ) -> dict[str, float]:
     """How fitted hair differs from a mesh in ``views`` of it, those of ``SEEN`` before those of ``UNSEEN``.
 
-    ``seen_overlap``, ``unseen_overlap``, ``seen_angle``, ``unseen_angle`` (degrees) as in ``hair.HairFigures``;
+    ``seen_overlap``, ``unseen_overlap``, ``seen_angle``, ``unseen_angle`` (degrees) as in ``hair.held_out_hair``;
     ``hairline`` : millimetres, from the front. ``ends``, ``ends_far`` : median and 90th percentile over azimuths of the
     size of the difference of ``ends``, ``ends_low`` : its mean, positive where the fit is too long.
     """
@@ -219,9 +219,8 @@ def compared(folder: Path, drawn: Path, template: Template, body: np.ndarray) ->
     return figures
 
 
-def mesh_truth(drawn: Path, console: Console) -> dict[str, float]:
+def mesh_truth(drawn: Path, console: Console) -> Figures:
     """``meshes.LABELS.FIGURE`` : means over MakeHuman's hair meshes as pictured in ``drawn``, and
     ``head.NAME.LABELS.FIGURE`` of each."""
-    template, meshes, body = load_template(), hair_meshes(), adult()
-    cases = measured(meshes, lambda folder: compared(folder, drawn, template, body), console)
-    return {f"meshes.{name}": mean for name, mean in means(list(cases.values())).items()} | of_cases(cases, "head")
+    template, body = load_template(), adult()
+    return judged(hair_meshes(), lambda folder: compared(folder, drawn, template, body), console, "meshes", "head")

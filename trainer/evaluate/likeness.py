@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,25 @@ from trainer.engine.sheets import write_sheet
 from trainer.heads.drawing import SAMPLES, Light, Part, Shot, draw
 from trainer.heads.dressed import face_middle
 from trainer.heads.surface import look_at
-from trainer.measures.harness import add_people_arguments, measured, people_folders
-from trainer.measures.metrics import face_embedding, identity_distance
+from trainer.measures.harness import Figures, add_people_arguments, judged, people_folders
+from trainer.measures.metrics import face_embedding
 
+VIEWS = (("front", 0.0), ("left", 35.0), ("right", -35.0))
+LIGHTS = {
+    "flat": Light((0.85, 0.85, 0.85), (), ((0.25,) * 3,) * 2, 0.0),
+    "novel": Light(
+        (0.15, 0.15, 0.15),
+        (((0.3, 0.7, 1.5), 0.8, 30.0, (1.0, 1.0, 1.0)), ((-1.2, 0.3, 0.4), 0.8, 12.0, (1.0, 1.0, 1.0))),
+        ((0.25,) * 3,) * 2,
+        0.0,
+    ),
+}
+"""No photo has the second light."""
+SIZE = 448
+DISTANCE = 1.5
+VIEW_METRES = 0.29
+PARTS = {"relief": "detail", "hair": "hair_strands"}
+"""Parts that a head can be rendered without: name in the figures -> field of ``FaceAsset``."""
 MATERIALS = {"eye_left": "eye", "eye_right": "eye", "teeth_upper": "teeth", "teeth_lower": "teeth"}
 """Of parts that are not skin."""
 
@@ -55,35 +71,6 @@ def asset_parts(asset: FaceAsset, folder: Path) -> tuple[Part, ...]:
     return tuple(made)
 
 
-VIEWS = (("front", 0.0), ("left", 35.0), ("right", -35.0))
-LIGHTS = {
-    "flat": Light((0.85, 0.85, 0.85), (), ((0.25,) * 3,) * 2, 0.0),
-    "novel": Light(
-        (0.15, 0.15, 0.15),
-        (((0.3, 0.7, 1.5), 0.8, 30.0, (1.0, 1.0, 1.0)), ((-1.2, 0.3, 0.4), 0.8, 12.0, (1.0, 1.0, 1.0))),
-        ((0.25,) * 3,) * 2,
-        0.0,
-    ),
-}
-"""No photo has the second light."""
-SIZE = 448
-DISTANCE = 1.5
-VIEW_METRES = 0.29
-PARTS = {"relief": "detail", "hair": "hair_strands"}
-"""Parts that a head can be rendered without: name in the figures -> field of ``FaceAsset``."""
-
-
-@dataclass(frozen=True)
-class PersonLikeness:
-    """Embedding distances of one person. ``distances`` : mean of the renders to the photos by (light, view), NaN where
-    no face was found. ``photos`` : mean of the photos among themselves. ``without`` : for each requested part
-    (``PARTS``), the distances of the same head without it."""
-
-    distances: dict[tuple[str, str], float]
-    photos: float
-    without: Mapping[str, dict[tuple[str, str], float]] = field(default_factory=dict)
-
-
 def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
     """Draw the neutral head before grey: (``SIZE``, ``SIZE``, 3) uint8 by (light, view)."""
     cage = np.concatenate([part.vertices for part in asset.parts]).astype(np.float64)
@@ -98,69 +85,53 @@ def neutral_renders(asset: FaceAsset) -> dict[tuple[str, str], np.ndarray]:
         return {key: np.asarray(Image.open(path).convert("RGB")) for key, (path, _) in shots.items()}
 
 
-def person_likeness(
-    photos: Sequence[Path], options: ReconstructOptions, without: Sequence[str] = ()
-) -> tuple[PersonLikeness, list[list[np.ndarray]]]:
-    """Reconstruct one person and compare the renders with the photos, also ``without`` each of some ``PARTS``.
+def likeness_figures(distances: Mapping[tuple[str, str], float]) -> dict[str, float]:
+    """``front.LIGHT`` and ``side.LIGHT``, and their means over the lights, of distances by (light, view); NaN, a render
+    in which no face was found, counts as 1."""
+    known = {key: float(np.nan_to_num(value, nan=1.0)) for key, value in distances.items()}
+    figures = {}
+    for side, views in (("front", ("front",)), ("side", ("left", "right"))):
+        for light in LIGHTS:
+            figures[f"{side}.{light}"] = float(np.mean([known[light, view] for view in views]))
+        figures[side] = float(np.mean([figures[f"{side}.{light}"] for light in LIGHTS]))
+    return figures
 
-    Returns the distances, and the renders, a row per light."""
+
+def person_likeness(
+    photos: Sequence[Path], options: ReconstructOptions, without: Sequence[str] = (), sheet: Path | None = None
+) -> dict[str, float]:
+    """Reconstruct one person and compare the renders with the photos: ``likeness_figures``; ``photos``, the mean of the
+    photos among themselves; and for each of ``without``, some of ``PARTS``, ``….PART_costs``, what the distances have
+    more with the part than without it. The renders go into the file ``sheet``, a row per light.
+    """
     asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
     pictures = neutral_renders(asset)
+    if sheet is not None:
+        write_sheet(
+            sheet, [[pictures[light, view] for view, _ in VIEWS] for light in LIGHTS], [view for view, _ in VIEWS]
+        )
     embeddings = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
     gallery = [embedding for embedding in embeddings if embedding is not None]
     if not gallery:
         raise LikenessError("no_face", "No photo shows a face that the recogniser finds.")
-    distances = _distances(pictures, gallery)
-    less = {part: _distances(neutral_renders(replace(asset, **{PARTS[part]: None})), gallery) for part in without}
+    figures = likeness_figures(_distances(pictures, gallery))
+    costs = {}
+    for part in without:
+        less = likeness_figures(_distances(neutral_renders(replace(asset, **{PARTS[part]: None})), gallery))
+        costs |= {f"{name}.{part}_costs": value - less[name] for name, value in figures.items()}
     pairs = [np.linalg.norm(a - b) for i, a in enumerate(gallery) for b in gallery[:i]]
-    rows = [[pictures[light, view] for view, _ in VIEWS] for light in LIGHTS]
-    return PersonLikeness(distances, float(np.mean(pairs)) if pairs else float("nan"), less), rows
+    return figures | costs | {"photos": float(np.mean(pairs)) if pairs else np.nan}
 
 
 def _distances(
     pictures: Mapping[tuple[str, str], np.ndarray], gallery: Sequence[np.ndarray]
 ) -> dict[tuple[str, str], float]:
     """Mean distance of each picture to the gallery's embeddings (128,); NaN if no face is found in it."""
-    missing = np.full(128, np.nan)
-    embeddings = {key: face_embedding(picture) for key, picture in pictures.items()}
+    found = {key: face_embedding(picture) for key, picture in pictures.items()}
     return {
-        key: identity_distance([missing if one is None else one], gallery).per_render[0]
-        for key, one in embeddings.items()
+        key: np.nan if one is None else float(np.linalg.norm(np.stack(gallery) - one, axis=1).mean())
+        for key, one in found.items()
     }
-
-
-def flat_figures(people: dict[str, PersonLikeness]) -> dict[str, float]:
-    """``likeness.front`` and ``likeness.side`` (means over people and both lights; per light with the suffix ``.flat``
-    or ``.novel``), ``likeness.photos``, and the same per person under ``person.NAME.``; NaN counts as 1.
-
-    If all heads were also rendered without one of ``PARTS``: ``likeness.front.PART_costs`` and
-    ``likeness.side.PART_costs``, the increase of the distances with the part, and the same per person.
-    """
-    figures = _of_views(people)
-    means = [key for key in figures if key.rpartition(".")[2] in ("front", "side", "flat", "novel")]
-    costs: dict[str, float] = {}
-    for part in PARTS:
-        if people and all(part in person.without for person in people.values()):
-            less = _of_views({name: replace(one, distances=one.without[part]) for name, one in people.items()})
-            costs |= {f"{key}.{part}_costs": figures[key] - less[key] for key in means}
-    return figures | costs
-
-
-def _of_views(people: Mapping[str, PersonLikeness]) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for name, person in people.items():
-        for light in LIGHTS:
-            value = {view: np.nan_to_num(person.distances[light, view], nan=1.0) for view, _ in VIEWS}
-            figures[f"person.{name}.front.{light}"] = float(value["front"])
-            figures[f"person.{name}.side.{light}"] = float((value["left"] + value["right"]) / 2)
-        figures[f"person.{name}.photos"] = person.photos
-    for view in ("front", "side"):
-        for light in LIGHTS:
-            values = [figures[f"person.{name}.{view}.{light}"] for name in people]
-            figures[f"likeness.{view}.{light}"] = float(np.mean(values))
-        figures[f"likeness.{view}"] = float(np.mean([figures[f"likeness.{view}.{light}"] for light in LIGHTS]))
-    figures["likeness.photos"] = float(np.nanmean([person.photos for person in people.values()]))
-    return figures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -174,19 +145,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")
 
 
-def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
-    """Flat figures of ``evaluate likeness``."""
+def run(arguments: argparse.Namespace, console: Console) -> Figures:
+    """Flat figures ``likeness.…`` over people, and the same per person under ``person.NAME.``."""
     options = ReconstructOptions(quality=arguments.quality, face_model=arguments.face_model)
     without = [part for part in PARTS if getattr(arguments, f"without_{part}")]
     folders = people_folders(arguments.people)
 
-    def person(name: str) -> PersonLikeness:
-        distances, rows = person_likeness(folders[name], options, without)
-        if arguments.pictures:
-            write_sheet(arguments.pictures / f"{name}.png", rows, [view for view, _ in VIEWS])
-        return distances
+    def person(name: str) -> dict[str, float]:
+        sheet = arguments.pictures / f"{name}.png" if arguments.pictures else None
+        return person_likeness(folders[name], options, without, sheet)
 
-    def shown(one: PersonLikeness) -> dict[str, float]:
-        return {" ".join(key): value for key, value in one.distances.items()} | {"photos": one.photos}
-
-    return flat_figures(measured({name: name for name in folders}, person, console, shown))
+    return judged({name: name for name in folders}, person, console, "likeness")

@@ -42,7 +42,7 @@ from trainer.evaluate.foreign import people_of
 from trainer.evaluate.textures import COARSEST, FINEST
 from trainer.heads.foreign import HALVES
 from trainer.measures import metrics
-from trainer.measures.harness import found_faces, mean_figures, means, measured, of_cases
+from trainer.measures.harness import Figures, found_faces, judged, means
 
 MOST_YAW = 20.0
 """Degrees, 10 to 30: photos turned further are left out, because the mouth's width is compared with the eyes'."""
@@ -190,8 +190,8 @@ def person_heads(pair: Pair, options: ReconstructOptions) -> tuple[OneHead, OneH
     return one_head(pair.calm, gallery, options), one_head(pair.smiling, gallery, options)
 
 
-def flat_figures(people: Mapping[str, tuple[OneHead, OneHead]]) -> dict[str, float]:
-    """Figures over people, each with ``.low`` and ``.high``, and of each person under ``person.NAME.``.
+def pair_figures(calm: OneHead, smiling: OneHead) -> dict[str, float]:
+    """Figures of a person's two heads.
 
     ``smile.folds`` : ratio of the folds' contrast in the head from the smiling photo to that from the calm one.
     ``smile.lips_mm`` : distance of the two heads' lips. ``mouth`` : opening of the drawn mouth over the photo's, of
@@ -199,16 +199,11 @@ def flat_figures(people: Mapping[str, tuple[OneHead, OneHead]]) -> dict[str, flo
     ``overlay`` : face-embedding distance between photo and drawn head. ``likeness`` : of the neutral head from the
     front to the person's other photos. The last four are means over both; ``.calm`` and ``.smiling`` are of one.
     """
-    figures, rows = {}, []
-    for name, (calm, smiling) in people.items():
-        row = {"smile.folds": smiling.folds / calm.folds, "smile.lips_mm": lips_apart(calm.neutral, smiling.neutral)}
-        row |= means([calm.figures, smiling.figures])
-        for kind, head in (("calm", calm), ("smiling", smiling)):
-            row |= {f"{key}.{kind}": value for key, value in head.figures.items()}
-        figures |= of_cases({name: row})
-        rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    return figures | mean_figures({name: [row.get(name, np.nan) for row in rows] for name in names})
+    row = {"smile.folds": smiling.folds / calm.folds, "smile.lips_mm": lips_apart(calm.neutral, smiling.neutral)}
+    row |= means([calm.figures, smiling.figures])
+    for kind, head in (("calm", calm), ("smiling", smiling)):
+        row |= {f"{key}.{kind}": value for key, value in head.figures.items()}
+    return row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -220,7 +215,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, help="write photo, drawn and neutral head of each into this folder")
 
 
-def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+def run(arguments: argparse.Namespace, console: Console) -> Figures:
     """Flat figures of ``evaluate single``."""
     folder = arguments.people or shared_folder() / "photos" / "research_only" / "lfw"
     pairs: dict[str, Pair] = {}
@@ -230,16 +225,10 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             pairs[name] = pair
     options = ReconstructOptions(quality=arguments.quality)
 
-    def heads(pair: Pair) -> tuple[OneHead, OneHead]:
-        return person_heads(pair, options)
+    def person(name: str) -> dict[str, float]:
+        heads = person_heads(pairs[name], options)
+        if arguments.pictures:
+            write_sheet(arguments.pictures / f"{name}.jpg", [one.pictures for one in heads])
+        return pair_figures(*heads)
 
-    def shown(both: tuple[OneHead, OneHead]) -> dict[str, float]:
-        return {"folds": both[1].folds / both[0].folds, "lips": lips_apart(*(one.neutral for one in both))} | means(
-            [one.figures for one in both]
-        )
-
-    people = measured(pairs, heads, console, shown)
-    if arguments.pictures:
-        for name, both in people.items():
-            write_sheet(arguments.pictures / f"{name}.jpg", [one.pictures for one in both])
-    return flat_figures(people)
+    return judged({name: name for name in pairs}, person, console)

@@ -1,20 +1,15 @@
-"""Leave-one-out textures: make a texture without one photo and compare it with that photo.
-
-Difference between a lit texture and a held-out photograph, per texel.
+"""Textures against a photo that they were not made from, lit as that photo is; and against the known skin of drawn
+people.
 
 ``made`` and ``photo`` are natural logarithms of linear light. Differences are made minus photo: positive where the
 texture is brighter.
-
-Leave-one-out evaluation: choose photos of a person that are held out in turn from the reconstruction.
-
-Compare a texture, under a held-out photo's light, with that photo at its visible texels.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -24,13 +19,12 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.fitting.options import fit_options_for
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep
 from backend.hair.fit_hair import fit_hair
 from backend.models.graph_face import GraphAlbedoModel
-from backend.models.registry import GRAPH_ALBEDO, open_models
+from backend.models.registry import GRAPH_ALBEDO
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -46,40 +40,34 @@ from backend.texture.surface import (
     texels_per_metre,
     texture_space,
 )
-from trainer.measures.estimate import fit_with
-from trainer.measures.harness import add_people_arguments, collected, means, measured, of_cases, people_folders
+from trainer.measures.estimate import FittedPerson, fitted_person, without_photo
+from trainer.measures.harness import Figures, add_people_arguments, judged, means, people_folders
 from trainer.methods.graph_face.albedo import head_people, known_fit, true_albedo
 from trainer.people.source import People
 
-
-@dataclass(frozen=True)
-class FittedPerson:
-    """One person's photos and their fit, and the names of photos to leave out in turn."""
-
-    fitted: FittedFace
-    faces: tuple[PhotoFace, ...]
-    names: tuple[str, ...]
-
-
-def fitted_person(photos: Sequence[Path], quality: str, most: int) -> FittedPerson:
-    """Fit photos and choose at most ``most`` of those that the fit uses, evenly spread.
-
-    Raises ``LikenessError`` where fewer than two photos are usable."""
-    collection = collected(photos)
-    fitted = fit_with(collection, fit_options_for(quality), open_models())
-    names = tuple(fitted.photos[index].name for index in left_out(len(fitted.photos), most))
-    return FittedPerson(fitted, collection.faces, names)
-
-
-def left_out(count: int, most: int) -> list[int]:
-    """Choose at most ``most`` of ``count`` photos, evenly spread. Raises ``LikenessError`` where there is only one."""
-    if count < 2:
-        raise LikenessError("no_photo", "There is only one usable photo.", "Leaving one out needs at least two.")
-    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
-
-
 SIZE = 1024
 """Side of the compared textures."""
+_RIDGE = (0.0, 0.002, 0.012)  # on constant, linear and quadratic coefficients: pull to the start where few pixels speak
+FINEST, COARSEST = 0.0025, 0.009
+"""Metres, frequency band of the details of lids, lips, brows and folds; finer is the photo's noise, coarser is
+light."""
+_DETAIL_WEIGHT = 0.3  # weight above which a texel is used for details
+_LOWPASS_WEIGHT = 0.05  # weight above which it contributes to its neighbours' means
+
+
+COLOURS = ("brightness", "red_green", "green_blue")
+"""Natural logarithms of luminance and of the channels' ratios, in the order of all (..., 3) here."""
+PLACES = ("forehead", "nose", "cheeks", "chin")
+_FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
+_LEAST_TEXELS = 150  # least number of texels for a figure
+_UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
+_VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
+_GRAZING = (0.08, 0.30)  # cosine of the angle between normal and camera, from nothing seen to all
+_BORDER, _PLAIN = 0.35, 0.8  # weight at the border of what a photo shows; region weight of plain skin
+_BESIDE = 0.01  # metres on both sides of a border that are compared
+_INSIDE = 0.025  # metres inside the border, where no photo ends
+TURNED, FRONTAL = 30.0, 20.0
+"""Degrees of yaw: least of a photo from the side, most of one from the front."""
 
 
 @dataclass(frozen=True)
@@ -105,24 +93,6 @@ class HeldOutPhoto:
     monochrome: bool
 
 
-@dataclass(frozen=True)
-class WithoutPhoto:
-    """One photo of a fit and its face; the fit with the other photos only, and their faces."""
-
-    own: FittedPhoto
-    face: PhotoFace
-    others: FittedFace
-    other_faces: tuple[PhotoFace, ...]
-
-
-def without_photo(fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> WithoutPhoto:
-    """Remove the photo ``name`` from a fit to at least two. faces : at least those of ``fitted.photos``."""
-    own = next(photo for photo in fitted.photos if photo.name == name)
-    face = next(face for face in faces if face.name == name)
-    others = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
-    return WithoutPhoto(own, face, others, tuple(face for face in faces if face.name != name))
-
-
 def held_out_photo(
     template: Template,
     fitted: FittedFace,
@@ -141,12 +111,9 @@ def held_out_photo(
     completion : network that corrects unseen skin; None: only rules.
     """
     split = without_photo(fitted, faces, name)
-    strands = fit_hair(template, split.others, split.other_faces).strands
-    result = build_albedo(template, split.others, split.other_faces, SIZE, strands, completion=completion)
-    return beside_photo(template, fitted, split.own, split.face, result)
-
-
-_RIDGE = (0.0, 0.002, 0.012)  # on constant, linear and quadratic coefficients: pull to the start where few pixels speak
+    strands = fit_hair(template, split.rest, split.rest_faces).strands
+    result = build_albedo(template, split.rest, split.rest_faces, SIZE, strands, completion=completion)
+    return beside_photo(template, fitted, split.photo, split.face, result)
 
 
 def fit_light(
@@ -225,48 +192,24 @@ def beside_photo(
     )
 
 
-FINEST, COARSEST = 0.0025, 0.009
-"""Metres, frequency band of the details of lids, lips, brows and folds; finer is the photo's noise, coarser is
-light."""
-_DETAIL_WEIGHT = 0.3  # weight above which a texel is used for details
-_LOWPASS_WEIGHT = 0.05  # weight above which it contributes to its neighbours' means
-
-
-@dataclass(frozen=True)
-class ColourDifference:
-    """Log units: ``brightness`` of luminance, ``red_green`` and ``green_blue`` of the channels' ratios."""
-
-    brightness: float
-    red_green: float
-    green_blue: float
-
-
 def log_ratios(log_linear: np.ndarray) -> np.ndarray:
     """(P, 3) log luminance, log red over green and log green over blue of log linear light (P, 3)."""
     brightness = np.log(np.exp(log_linear) @ np.array(LUMINANCE))
     return np.stack([brightness, log_linear[:, 0] - log_linear[:, 1], log_linear[:, 1] - log_linear[:, 2]], 1)
 
 
-def median_difference(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> ColourDifference:
-    """Weighted median of the difference of (P, 3) ``made`` and ``photo``; weight (P,), not all 0."""
-    difference, weight = _differences(made, photo, weight)
-    return ColourDifference(*weighted_median(difference, weight).tolist())
-
-
-def mean_difference(
-    made: np.ndarray, photo: np.ndarray, weight: np.ndarray, common: np.ndarray | None = None
-) -> ColourDifference:
-    """Weighted mean absolute difference of (P, 3) ``made`` and ``photo`` after subtracting ``common`` (3,), in the
-    order of ``ColourDifference``; None: its own median."""
-    difference, weight = _differences(made, photo, weight)
-    difference = np.abs(difference - (weighted_median(difference, weight) if common is None else common))
-    return ColourDifference(*np.average(difference, axis=0, weights=weight).tolist())
-
-
-def _differences(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 3) differences of ``log_ratios`` at texels with weight, and the weights (N,)."""
+def difference_of(made: np.ndarray, photo: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(3,) weighted median of made less photo in ``COLOURS``, of (P, 3) log linear light with weights (P,), not all 0;
+    and (N, 4) the differences where there is weight, and that."""
     used = weight > 0
-    return log_ratios(made[used]) - log_ratios(photo[used]), weight[used]
+    apart = log_ratios(made[used]) - log_ratios(photo[used])
+    return weighted_median(apart, weight[used]), np.column_stack([apart, weight[used]])
+
+
+def spread_about(apart: np.ndarray, common: np.ndarray) -> dict[str, float]:
+    """Weighted mean size of differences (N, 4) less ``common`` (3,), by the names of ``COLOURS``."""
+    sizes = np.average(np.abs(apart[:, :3] - common), axis=0, weights=apart[:, 3])
+    return dict(zip(COLOURS, sizes.tolist(), strict=True))
 
 
 def detail_likeness(
@@ -289,17 +232,6 @@ def detail_likeness(
     covariance = np.cov(details.T, aweights=weights[used])
     (own, both), (_, others) = covariance
     return float(np.sqrt(own / others)), float(both / np.sqrt(own * others))
-
-
-PLACES = ("forehead", "nose", "cheeks", "chin")
-_FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
-_LEAST_TEXELS = 150  # least number of texels for a figure
-_UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
-_VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
-_GRAZING = (0.08, 0.30)  # cosine of the angle between normal and camera, from nothing seen to all
-_BORDER, _PLAIN = 0.35, 0.8  # weight at the border of what a photo shows; region weight of plain skin
-_BESIDE = 0.01  # metres on both sides of a border that are compared
-_INSIDE = 0.025  # metres inside the border, where no photo ends
 
 
 def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
@@ -325,18 +257,16 @@ def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
     hidden = bare * (held_out.covered < _UNSEEN_COVERAGE)
     face = unwrap.visible * np.isin(unwrap.labels, _FACE) * inside["face"]
 
-    everywhere = median_difference(held_out.made, held_out.photo, bare)
+    everywhere, apart = difference_of(held_out.made, held_out.photo, bare)
     contrast, correlation = detail_likeness(held_out.made, held_out.photo, face, atlas, held_out.density)
-    figures = {f"skin.{key}": v for key, v in asdict(mean_difference(held_out.made, held_out.photo, bare)).items()}
+    figures = {f"skin.{key}": value for key, value in spread_about(apart, everywhere).items()}
     if (hidden > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
-        common = np.array(astuple(everywhere))
-        unseen = mean_difference(held_out.made, held_out.photo, hidden, common)
-        figures |= {f"unseen.{key}": value for key, value in asdict(unseen).items()}
+        unseen = difference_of(held_out.made, held_out.photo, hidden)[1]
+        figures |= {f"unseen.{key}": value for key, value in spread_about(unseen, everywhere).items()}
     for name, weight in weights.items():
         if (weight > _VISIBLE_WEIGHT).sum() >= _LEAST_TEXELS:
-            place = median_difference(held_out.made, held_out.photo, weight)
-            figures[f"{name}.brightness_offset"] = place.brightness - everywhere.brightness
-            figures[f"{name}.red_green_offset"] = place.red_green - everywhere.red_green
+            brightness, red_green, _ = difference_of(held_out.made, held_out.photo, weight)[0] - everywhere
+            figures |= {f"{name}.brightness_offset": float(brightness), f"{name}.red_green_offset": float(red_green)}
     if held_out.monochrome:
         figures = {name: value for name, value in figures.items() if ".brightness" in name}
     return figures | {"detail.contrast": contrast, "detail.correlation": correlation}
@@ -422,10 +352,6 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     return figures | {"step": border_step(smooth, shown, plain, density)}
 
 
-TURNED, FRONTAL = 30.0, 20.0
-"""Degrees of yaw: least of a photo from the side, most of one from the front."""
-
-
 def turned_figures(
     person: FittedPerson, template: Template, completion: GraphAlbedoModel | None = None
 ) -> dict[str, float]:
@@ -471,16 +397,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", type=int, default=0, help="also this many synthetic people with known skin")
 
 
-def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+def run(arguments: argparse.Namespace, console: Console) -> Figures:
     """Compute the flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
     completion = GRAPH_ALBEDO.load() if arguments.completion else None
-    people = measured(
-        people_folders(arguments.people),
-        lambda photos: person_figures(photos, arguments.quality, arguments.most, completion),
-        console,
-    )
-    mean = {f"textures.{name}": value for name, value in means(list(people.values())).items()}
+
+    def person(photos: Sequence[Path]) -> dict[str, float]:
+        return person_figures(photos, arguments.quality, arguments.most, completion)
+
+    figures = judged(people_folders(arguments.people), person, console, "textures")
     drawn = head_people(picture=448, seed=9301, photos=6)  # nothing is trained on these
     known = [truth_figures(drawn, index, most=3) for index in range(arguments.truth)]
-    mean |= {f"textures.truth.{name}": value for name, value in means([one for one in known if one]).items()}
-    return of_cases(people) | mean
+    return figures | {f"textures.truth.{name}": value for name, value in means([one for one in known if one]).items()}

@@ -1,4 +1,5 @@
-"""Reconstruct a neutral mesh in the template's topology from photographs, for evaluation."""
+"""Fits for evaluation: a neutral mesh from photographs by some of the learned parts, measured against a scan; and all
+photos of a person with one left out, so that what is made of the others (texture, hair) is measured alone."""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.fitting.fit import FaceModels, fit_face
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.options import FitOptions, fit_options_for
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphModel
 from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS, Models, open_models
-from backend.photos.collection import PhotoCollection
+from backend.photos.collection import PhotoCollection, PhotoFace
 from trainer.engine.disk_cache import content_key
 from trainer.heads.dressed import BRIDGE, NOSE_TIP
 from trainer.heads.scans import ALIGNMENT_LANDMARKS, ScanTruth
@@ -119,3 +120,43 @@ def fit_with(collection: PhotoCollection, options: FitOptions, models: Models) -
     """Fit as ``backend.pipeline`` does, with the available models."""
     template = load_template()
     return fit_face(collection, options, template, FaceModels.of(models, template))
+
+
+@dataclass(frozen=True)
+class FittedPerson:
+    """One person's photos and their fit, and the names of photos to leave out in turn."""
+
+    fitted: FittedFace
+    faces: tuple[PhotoFace, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WithoutPhoto:
+    """One photo of a fit and its face; the fit with the other photos only, and their faces."""
+
+    photo: FittedPhoto
+    face: PhotoFace
+    rest: FittedFace
+    rest_faces: tuple[PhotoFace, ...]
+
+
+def fitted_person(photos: Sequence[Path], quality: str, most: int) -> FittedPerson:
+    """Fit photos and choose at most ``most`` of those that the fit uses, evenly spread.
+
+    Raises ``LikenessError`` where fewer than two photos are usable."""
+    collection = collected(photos)
+    fitted = fit_with(collection, fit_options_for(quality), open_models())
+    count = len(fitted.photos)
+    if count < 2:
+        raise LikenessError("no_photo", "There is only one usable photo.", "Leaving one out needs at least two.")
+    chosen = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+    return FittedPerson(fitted, collection.faces, tuple(fitted.photos[index].name for index in chosen))
+
+
+def without_photo(fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> WithoutPhoto:
+    """Remove the photo ``name`` from a fit to at least two. faces : at least those of ``fitted.photos``."""
+    photo = next(photo for photo in fitted.photos if photo.name == name)
+    face = next(face for face in faces if face.name == name)
+    rest = replace(fitted, photos=tuple(photo for photo in fitted.photos if photo.name != name))
+    return WithoutPhoto(photo, face, rest, tuple(face for face in faces if face.name != name))

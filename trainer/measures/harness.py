@@ -33,7 +33,6 @@ from trainer.engine.recipe import WHOLE
 from trainer.measures.metrics import mean_interval, ratio_interval
 
 Case = TypeVar("Case")
-Result = TypeVar("Result")
 Model = TypeVar("Model")
 Figures = dict[str, float | str]
 
@@ -96,26 +95,39 @@ def batches(source: Source, count: int, size: int) -> Iterator[Any]:
 
 
 def measured(
-    cases: Mapping[str, Case],
-    measure: Callable[[Case], Result],
-    console: Console,
-    shown: Callable[[Result], Mapping[str, float]] | None = None,
-) -> dict[str, Result]:
-    """Measure cases one after the other and print a line for each, with the figures ``shown`` (all, if results are
-    figures). A case that raises ``LikenessError`` is printed and left out; raises ``LikenessError`` if all are."""
-    results: dict[str, Result] = {}
+    cases: Mapping[str, Case], measure: Callable[[Case], Mapping[str, float]], console: Console
+) -> dict[str, Mapping[str, float]]:
+    """Figures of each case, measured one after the other, with a line for each. A case that raises ``LikenessError`` is
+    printed and left out; raises ``LikenessError`` if all are."""
+    results: dict[str, Mapping[str, float]] = {}
     for number, (name, case) in enumerate(cases.items(), 1):
         try:
             results[name] = measure(case)
         except LikenessError as error:
             console.print(f"{name}: {error}", markup=False)
             continue
-        figures = shown(results[name]) if shown else results[name]
-        words = ", ".join(f"{key} {value:.3f}" for key, value in figures.items() if not np.isnan(value))
+        words = ", ".join(f"{key} {value:.3f}" for key, value in results[name].items() if not np.isnan(value))
         console.print(f"{number}/{len(cases)} {name}: {words}", markup=False, highlight=False)
     if not results:
         raise LikenessError("no_photo", "Nobody could be measured.", "The lines above say why.")
     return results
+
+
+def judged(
+    cases: Mapping[str, Case],
+    measure: Callable[[Case], Mapping[str, float]],
+    console: Console,
+    name: str = "",
+    kind: str = "person",
+) -> Figures:
+    """Measure cases as ``measured``: flat figures ``KIND.CASE.FIGURE`` of each, and over those that have it
+    ``NAME.FIGURE``, the mean with its interval. NaN is left out."""
+    found = measured(cases, measure, console)
+    columns = dict.fromkeys(key for row in found.values() for key in row)
+    prefix = f"{name}." if name else ""
+    rows = {f"{prefix}{key}": [row.get(key, np.nan) for row in found.values()] for key in columns}
+    figures = of_cases(found, kind) | mean_figures(rows)
+    return {key: value for key, value in figures.items() if not np.isnan(value)}
 
 
 def means(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -131,26 +131,6 @@ def dlib_box(marks: np.ndarray) -> Box:
     return int(y - half), int(x + half), int(y + half), int(x - half)
 
 
-@dataclass(frozen=True)
-class IdentityDistance:
-    """Mean distance of the renders' embeddings to the photos', per render (NaN where no face was found) and overall."""
-
-    per_render: tuple[float, ...]
-    mean: float
-
-
-def identity_distance(renders: Sequence[np.ndarray], photos: Sequence[np.ndarray]) -> IdentityDistance:
-    """Distance of each render's face to the same person's photos, given their embeddings (128,) each."""
-    if not photos:
-        raise ValueError("no photo embedding to compare with")
-    gallery = np.stack(photos)
-    distances = tuple(
-        float("nan") if np.isnan(render).any() else float(np.linalg.norm(gallery - render, axis=1).mean())
-        for render in renders
-    )
-    return IdentityDistance(distances, float(np.nanmean(distances)) if distances else float("nan"))
-
-
 ICP_PASSES = 40
 CROP_FACTOR = 0.7
 

@@ -14,7 +14,7 @@ from backend.hair.hair_views import HairView, body_mesh
 from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
-from trainer.evaluate.hair import silhouettes
+from trainer.evaluate.hair_figures import silhouettes
 from trainer.people.dress.grow import STYLES, Flow, Locks, Style, grow, lock_paths
 
 SIDE = 112

@@ -59,7 +59,7 @@ from backend.hair.trace import (
 )
 from backend.photos.collection import FaceClass
 from protocol.options import OPTIONS
-from trainer.evaluate.hair import hair_outline, silhouettes
+from trainer.evaluate.hair_figures import hair_outline, silhouettes
 
 YAWS = (0.0, -35.0, 30.0)
 LEFT_OUT = 15.0

@@ -18,7 +18,7 @@ def coordinates(points: Any) -> np.ndarray:
 
 def local(part: ResultPart, obj: Any) -> np.ndarray:
     """(V, 3) a part's neutral vertices about the origin of its object, Blender's axes."""
-    from blender_addon.scene.meshes import origin_of, to_blender
+    from blender_addon.objects.meshes import origin_of, to_blender
 
     return to_blender(part.vertices) - origin_of(obj.data)
 

@@ -13,9 +13,10 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import BONES_BY_PART, EYE_AIM, EYES, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
-from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 from blender_addon.scene.expressions import expression_unchanged, set_expression  # noqa: E402
 
 

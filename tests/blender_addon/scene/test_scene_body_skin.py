@@ -16,7 +16,8 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import mpfb, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.scene import mpfb  # noqa: E402
 from blender_addon.scene.materials import ALWAYS  # noqa: E402
 
 ELSEWHERE = np.array([[0.05, 0.05], [0.25, 0.05], [0.25, 0.25], [0.05, 0.25]])

@@ -24,10 +24,11 @@ pytestmark = pytest.mark.blender
 from bpy_extras.object_utils import world_to_camera_view  # noqa: E402
 from mathutils import Euler, Vector  # noqa: E402
 
-from blender_addon.scene import cameras, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
+from blender_addon.scene import cameras  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.own_head import stored_photos  # noqa: E402
-from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 PHOTOS = ("portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg")
 

@@ -16,8 +16,9 @@ from blender_addon.protocol.result import HeadResult, decode_result
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import importing, materials, tags  # noqa: E402
-from blender_addon.scene.tags import Place  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import Place  # noqa: E402
+from blender_addon.scene import importing, materials  # noqa: E402
 
 
 def skin(collection):

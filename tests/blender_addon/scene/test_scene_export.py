@@ -17,10 +17,10 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
 from blender_addon.export.write import ONE_MESH_PARTS, export_head  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import search_tree  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import BONE_NAMES, BONES_BY_PART, JAW_LED, PARENTS  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.meshes import search_tree  # noqa: E402
 
 TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
 

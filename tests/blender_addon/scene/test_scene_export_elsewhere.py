@@ -25,8 +25,9 @@ pytestmark = pytest.mark.blender
 from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.export.write import export_head, export_strands  # noqa: E402
-from blender_addon.scene import importing, tags  # noqa: E402
-from blender_addon.scene.meshes import search_tree  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import search_tree  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 
 TESTS = Path(__file__).parents[2]
 FACE_GLB_METRES = 1e-5

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.export.presets import PRESETS, ExportPreset  # noqa: E402
 from blender_addon.export.write import ONE_MESH_PARTS, export_head, export_parts  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.meshes import search_tree  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import search_tree  # noqa: E402
 
 FRAMES = 5
 SEEN = 5e-4

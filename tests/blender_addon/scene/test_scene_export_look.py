@@ -19,7 +19,8 @@ pytestmark = pytest.mark.blender
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
 from blender_addon.export.surfaces import normal_map  # noqa: E402
 from blender_addon.export.write import export_head  # noqa: E402
-from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 
 CARD_COLOUR = (0.2, 0.1, 0.05)
 

@@ -19,7 +19,8 @@ from mathutils import Euler, Vector  # noqa: E402
 
 from blender_addon.export.presets import PRESETS, ExportPreset  # noqa: E402
 from blender_addon.export.write import ONE_MESH_PARTS, export_head  # noqa: E402
-from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 
 SIDE, SAMPLES = 256, 16
 POSE = {"jawOpen": 0.5}

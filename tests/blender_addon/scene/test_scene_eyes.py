@@ -13,7 +13,7 @@ from blender_addon.protocol.result import decode_result
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 
 

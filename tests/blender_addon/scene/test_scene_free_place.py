@@ -7,10 +7,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import Place  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import tags  # noqa: E402
-from blender_addon.scene.importing import bounds, free_shift, import_head, import_steps  # noqa: E402  # noqa: E402
-from blender_addon.scene.tags import Place  # noqa: E402
+from blender_addon.scene.importing import bounds, free_shift, import_head, import_steps  # noqa: E402
 
 pytestmark = pytest.mark.blender
 

@@ -17,11 +17,12 @@ from blender_addon.protocol.result import HeadResult, ResultCards, decode_result
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import hair, importing, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import neutral_coordinates, origin_of, to_blender  # noqa: E402
+from blender_addon.objects.tags import remove_head  # noqa: E402
+from blender_addon.scene import hair, importing  # noqa: E402
 from blender_addon.scene.hair import hair_colour  # noqa: E402
 from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
-from blender_addon.scene.meshes import neutral_coordinates, origin_of, to_blender  # noqa: E402
-from blender_addon.scene.tags import remove_head  # noqa: E402
 
 
 def points_of(curves) -> np.ndarray:

@@ -19,9 +19,10 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import expressions, importing, tags  # noqa: E402
-from blender_addon.scene.meshes import to_blender  # noqa: E402
-from blender_addon.scene.tags import Place, cameras_by_photo, remove_head  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import to_blender  # noqa: E402
+from blender_addon.objects.tags import Place, cameras_by_photo, remove_head  # noqa: E402
+from blender_addon.scene import expressions, importing  # noqa: E402
 
 
 def key_values(obj) -> dict[str, float]:

@@ -18,11 +18,12 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import to_blender  # noqa: E402
+from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
-from blender_addon.scene.meshes import to_blender  # noqa: E402
 from blender_addon.scene.own_head import missing_photos, own_id, stored_photos  # noqa: E402
-from blender_addon.scene.tags import cameras_by_photo  # noqa: E402
 
 
 @pytest.fixture

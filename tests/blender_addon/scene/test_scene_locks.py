@@ -14,8 +14,8 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
+from blender_addon.objects import meshes, tags  # noqa: E402
 from blender_addon.scene import expressions as locks  # noqa: E402
-from blender_addon.scene import meshes, tags  # noqa: E402
 from blender_addon.scene.expressions import expression_unchanged, set_expression  # noqa: E402
 
 SMILE = "mouthSmileLeft"

@@ -15,7 +15,8 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import importing, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 from blender_addon.scene.own_head import check_editable, own_id  # noqa: E402
 
 

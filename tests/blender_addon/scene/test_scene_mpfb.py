@@ -15,9 +15,10 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import mpfb, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import to_blender  # noqa: E402
+from blender_addon.scene import mpfb  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.meshes import to_blender  # noqa: E402
 
 SKIN = mpfb.SKIN_VERTICES
 

@@ -15,9 +15,10 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import to_blender  # noqa: E402
 from blender_addon.rig import build  # noqa: E402
-from blender_addon.scene import importing, tags  # noqa: E402
-from blender_addon.scene.meshes import to_blender  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 from blender_addon.scene.own_head import neutral_head  # noqa: E402
 
 

@@ -16,10 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from instant_backend import Backend  # noqa: E402
 from transfer_rigs import select  # noqa: E402
 
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
-from blender_addon.scene import importing, materials, tags  # noqa: E402
+from blender_addon.scene import importing, materials  # noqa: E402
 from blender_addon.ui.panel import SkinPanel  # noqa: E402
 
 

@@ -15,7 +15,8 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import importing, materials, tags  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
+from blender_addon.scene import importing, materials  # noqa: E402
 
 SIZE = 1024
 """Texels a side of the wrinkle map, as the backend sends it."""

@@ -13,8 +13,9 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
-from blender_addon.scene import importing, meshes, tags  # noqa: E402
-from blender_addon.scene.meshes import to_blender  # noqa: E402
+from blender_addon.objects import meshes, tags  # noqa: E402
+from blender_addon.objects.meshes import to_blender  # noqa: E402
+from blender_addon.scene import importing  # noqa: E402
 
 
 def larger(result: HeadResult) -> HeadResult:

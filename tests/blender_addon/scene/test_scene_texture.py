@@ -15,9 +15,10 @@ from instant_backend import Backend  # noqa: E402
 
 from blender_addon import timer  # noqa: E402
 from blender_addon.client.submissions import PhotoCorrections, Submission  # noqa: E402
+from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
-from blender_addon.scene import corrections, tags  # noqa: E402
+from blender_addon.scene import corrections  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.blender
 @pytest.fixture
 def asked(backend: Backend, result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Submission]:
     """What the backend was asked for, from the default scene on; a texture comes with nothing else new."""
-    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 0.0)
     sent: list[Submission] = []
 
     def begin(submission: Submission, where: object) -> None:
@@ -207,12 +208,12 @@ def test_a_head_of_an_earlier_file_is_solved_first(asked: list[Submission]) -> N
 def test_a_moving_slider_asks_for_nothing_yet(
     asked: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 60.0)
+    monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 60.0)
     backend.connected = True
     head().likeness.make_up = 0.5
     timer._on_timer()
     assert len(asked) == 1
-    monkeypatch.setattr("blender_addon.ui.redraw.SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 0.0)
     timer._on_timer()
     assert asked[-1].options["make_up"] == 0.5
 

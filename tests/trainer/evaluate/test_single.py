@@ -70,16 +70,10 @@ def test_lips_are_as_far_apart_as_they_were_moved() -> None:
     assert single.lips_apart(TEMPLATE.vertices, moved) == pytest.approx(2.7, abs=0.5)
 
 
-def test_figures_are_means_over_people_and_both_photos() -> None:
-    def head(folds: float, **figures: float) -> single.OneHead:
-        return single.OneHead(TEMPLATE.vertices, folds, figures, ())
-
-    people = {
-        "a": (head(0.1, outline=2.0, overlay=0.3), head(0.2, outline=4.0, overlay=0.5, mouth=0.9)),
-        "b": (head(0.1, outline=1.0), head(0.1, outline=1.0)),
-    }
-    figures = single.flat_figures(people)
-    assert figures["smile.folds"] == pytest.approx(1.5)
-    assert figures["outline"] == pytest.approx(2.0)
-    assert figures["mouth"] == pytest.approx(0.9)
-    assert figures["person.a.overlay.smiling"] == pytest.approx(0.5)
+def test_figures_are_means_over_both_photos() -> None:
+    calm = single.OneHead(TEMPLATE.vertices, 0.1, {"outline": 2.0, "overlay": 0.3}, ())
+    smiling = single.OneHead(TEMPLATE.vertices, 0.2, {"outline": 4.0, "overlay": 0.5, "mouth": 0.9}, ())
+    figures = single.pair_figures(calm, smiling)
+    assert figures["smile.folds"] == pytest.approx(2.0) and figures["smile.lips_mm"] == pytest.approx(0.0, abs=1e-6)
+    assert figures["outline"] == pytest.approx(3.0) and figures["mouth"] == pytest.approx(0.9)
+    assert figures["overlay.smiling"] == pytest.approx(0.5)

@@ -15,7 +15,8 @@ from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
 from backend.texture.unwrap import PhotoSamples
 from trainer.evaluate import textures
-from trainer.evaluate.textures import FittedPerson, HeldOutPhoto, fit_light, held_out_photo, texture_figures
+from trainer.evaluate.textures import HeldOutPhoto, fit_light, held_out_photo, texture_figures
+from trainer.measures.estimate import FittedPerson
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "texture"))
 from texture_scene import Shot, make_scene, soft_light

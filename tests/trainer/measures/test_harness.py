@@ -16,10 +16,10 @@ from trainer.measures import harness
 from trainer.measures.harness import (
     ablation_figures,
     batches,
+    judged,
     kept_array,
     mean_figures,
     means,
-    measured,
     of_cases,
     table_of,
     write_figures,
@@ -34,13 +34,14 @@ def test_a_case_that_fails_is_printed_and_left_out() -> None:
         return {"overlap": value, "unknown": np.nan}
 
     console = Console(file=io.StringIO(), width=120)
-    found = measured({"a": 0.25, "b": -1.0, "c": 0.75}, measure, console)
-    assert list(found) == ["a", "c"]
+    found = judged({"a": 0.25, "b": -1.0, "c": 0.75}, measure, console, "hair")
+    assert (found["person.a.overlap"], found["hair.overlap"]) == (0.25, 0.5) and "hair.overlap.low" in found
+    assert not [name for name in found if name.endswith("unknown") or ".b." in name]
     lines = console.file.getvalue().splitlines()
     assert lines[0] == "1/3 a: overlap 0.250"
     assert lines[1].startswith("b: No photo shows a face.")
     with pytest.raises(LikenessError, match="Nobody"):
-        measured({"b": -1.0}, measure, console)
+        judged({"b": -1.0}, measure, console)
 
 
 def test_means_are_over_those_who_have_a_figure() -> None:

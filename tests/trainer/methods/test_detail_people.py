@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ from backend.detail.skin_detail import group_weights
 from backend.detail.window import observe, vertex_strain
 from backend.geometry.template import load_template
 from trainer.methods.detail.data import DetailPeopleConfig
-from trainer.methods.detail.relief import Relief, ReliefParameters, cause, draw_relief, draw_shot, rims, take_photo
+from trainer.methods.detail.relief import Relief, ReliefParameters, cause, draw_relief, draw_shot, take_photo
 from trainer.people.scene import draw_light
 
 SIZE = 256
@@ -62,17 +61,6 @@ def test_lines_end_at_the_hair_line_where_skin_goes_on() -> None:
     assert above.sum() > 100 and known.most[0][above].max() > 0.1  # there is skin, which raised brows press together
     raised = Relief(skin(depth=1.0, stays=0.6), SIZE).displacement(strain_of("brows_up"))
     assert np.abs(raised[above]).max() < 0.02 < 0.1 < raised[forehead].std()
-
-
-def test_a_frame_of_glasses_goes_around_both_eyes() -> None:
-    known = cause(SIZE)
-    lids = [
-        known.window.image(known.window.surface.regions[f"lids_{side}"][:, None])[..., 0] for side in ("left", "right")
-    ]
-    drawn = rims(known) > 0.5
-    count, parts = cv2.connectedComponents((~drawn).astype(np.uint8), connectivity=4)
-    inside = [np.bincount(parts[lid > 0.5], minlength=count).argmax() for lid in lids]
-    assert len({*inside, parts[0, 0]}) == 3, "each eye has a lens of its own"
 
 
 def test_brows_are_no_skin_in_photos_as_in_the_product() -> None:

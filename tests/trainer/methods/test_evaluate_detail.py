@@ -46,24 +46,6 @@ def test_nothing_found_is_an_error_of_one(monkeypatch: pytest.MonkeyPatch, perso
     assert means and min(means) > 0.999  # here the mean was the truth
 
 
-def test_light_and_dark_taken_for_height_is_not_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("moles", "glasses", "glasses_noticed")
-    monkeypatch.setattr(detail, "DISTURBANCES", {name: detail.DISTURBANCES[name] for name in names})
-    monkeypatch.setattr(detail, "displacements", lambda _, photos, *__: 0.01 * photos[:1, 0])
-    figures = detail.suppression_figures(Guess, 1)
-    assert {name.split(".")[1] for name in figures} == set(names)
-    found = {name: figures[f"kept_out.{name}"] for name in names}
-    assert found["moles"] > 1.02 and found["glasses"] > 1.2 and found["glasses_noticed"] < found["glasses"]
-    assert all(figures[f"kept_out.{name}.low"] <= found[name] <= figures[f"kept_out.{name}.high"] for name in names)
-
-
-def test_what_the_photo_does_not_say_is_an_energy_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detail, "DISTURBANCES", {"moles": detail.DISTURBANCES["moles"]})
-    monkeypatch.setattr(detail, "displacements", lambda *_: np.eye(512, dtype=np.float32)[None])
-    figures = detail.suppression_figures(Guess, 1)
-    assert [figures[f"kept_out.moles{end}"] for end in ("", ".low", ".high")] == pytest.approx([1.0, 1.0, 1.0])
-
-
 def test_regions_are_where_they_are_called() -> None:
     rows = {name: np.average(np.mgrid[:512, :512][0], weights=detail.region_mask(name)) for name in detail.REGIONS}
     assert rows["forehead"] < rows["crows_feet"] < rows["nose_lip_folds"]

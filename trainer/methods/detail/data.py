@@ -192,8 +192,6 @@ def _channels_first(image: np.ndarray) -> torch.Tensor:
 
 
 _IDENTITY_SPREAD = 0.95
-_CHANGES_SEED = 1 << 40
-"""Added to the seed of what ``Changes`` draw, so that all other draws stay the same."""
 _PAINTED_LINES = ("folds", "lines", "crows", "bags", "frown")
 
 
@@ -276,24 +274,23 @@ class DetailPeople:
         """Return people number ``indices``."""
         return DetailBatch.concatenate([self.person(index) for index in indices], device)
 
-    def person(self, index: int, changes: reliefs.Changes = reliefs.NOTHING) -> DetailBatch:
-        """Return one person (number 0 of the batch), photographed with ``changes``."""
+    def person(self, index: int) -> DetailBatch:
+        """Return one person, number 0 of the batch."""
         config, known = self.config, self._cause
-        drawn, g = self._drawn(index, changes)
+        drawn, g = self._drawn(index)
         skin, posed, truth = drawn.skin, drawn.posed, drawn.displacement
-        of_changes = np.random.Generator(np.random.Philox(key=[config.seed + _CHANGES_SEED, index]))
         surface = known.window.surface
         maps = windows.ExpressionMaps(self._coarse, drawn.neutral)
-        albedo = reliefs.paint(known, skin, np.maximum(drawn.relief.moles, changes.dark_spots(known, of_changes)))
+        albedo = reliefs.paint(known, skin, drawn.relief.moles)
         bare = reliefs.bare_skin(known, skin)
         photos, expressions, pictures, first = [], [], [], None
         for _ in range(int(g.integers(1, config.photos + 1))):
             weights = draw_expression(g).weights
             first = weights if first is None else first
             positions = surface.lifted(posed(weights).astype(np.float64))
-            shot, in_front = changes.shot(reliefs.draw_shot(g)), changes.in_front(known, of_changes)
+            shot = reliefs.draw_shot(g)
             frames = known.window.frames(positions)
-            photo = reliefs.take_photo(known, frames, truth(weights), albedo, skin.shine, shot, in_front)
+            photo = reliefs.take_photo(known, frames, truth(weights), albedo, skin.shine, shot)
             photo = replace(photo, weight=photo.weight * bare)
             photos.append(windows.observe(photo, known.density))
             if config.picture:
@@ -322,9 +319,9 @@ class DetailPeople:
 
     def drawn(self, index: int) -> DrawnPerson:
         """Return person ``index`` as in its photos."""
-        return self._drawn(index, reliefs.NOTHING)[0]
+        return self._drawn(index)[0]
 
-    def _drawn(self, index: int, changes: reliefs.Changes) -> tuple[DrawnPerson, np.random.Generator]:
+    def _drawn(self, index: int) -> tuple[DrawnPerson, np.random.Generator]:
         """Return the person and the generator that draws the photos."""
         config, template = self.config, self._template
         g = np.random.Generator(np.random.Philox(key=[config.seed, index]))
@@ -342,9 +339,9 @@ class DetailPeople:
         coefficients = _IDENTITY_SPREAD * np.clip(g.standard_normal(len(modes)), -2.8, 2.8).astype(np.float32)
         neutral = template.vertices[:count] + np.einsum("k,kvc->vc", coefficients, modes)
         gains = np.exp(g.normal(0, 0.15, len(template.expressions))).astype(np.float32)
-        person_relief = reliefs.Relief(changes.relief(relief), config.size)
+        person_relief = reliefs.Relief(relief, config.size)
         keys = template.expressions[:, :count] * gains[:, None, None]
-        return DrawnPerson(replace(skin, **changes.skin), person_relief, neutral, keys, self._cause), g
+        return DrawnPerson(skin, person_relief, neutral, keys, self._cause), g
 
 
 @dataclass(frozen=True, kw_only=True)

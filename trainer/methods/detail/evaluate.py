@@ -28,9 +28,9 @@ from backend.rendering.spherical_harmonics import light_from_directions
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from trainer.engine.sheets import write_sheet
 from trainer.measures.harness import people_folders
-from trainer.measures.metrics import mean_interval, ratio_interval
+from trainer.measures.metrics import mean_interval
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig
-from trainer.methods.detail.relief import DISTURBANCES, Cause, Changes, cause
+from trainer.methods.detail.relief import Cause, cause
 
 SIDE = 440
 EXPRESSIONS: Mapping[str, Mapping[str, float]] = {
@@ -112,7 +112,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
     figures = synthetic_figures(model, arguments.people)
     figures |= freckle_figures(model, max(2, arguments.people // 4))
-    figures |= suppression_figures(model, max(2, 2 * arguments.people // 5))
     return dict(figures)
 
 
@@ -188,30 +187,6 @@ def freckle_figures(model: DetailModel, people: int) -> dict[str, float]:
             total += float(np.square(fine(relief_estimate(model, batch)[0], cause(config.size))).sum())
         energies.append(total)
     return {"freckles.energy": energies[0] / max(energies[1], 1e-12)}
-
-
-def suppression_figures(model: DetailModel, people: int) -> dict[str, float]:
-    """For each of ``DISTURBANCES``: ``kept_out.NAME``, energy of the relief found at rest with it, relative to the same
-    people without it, with the bounds of its 95 % interval; ``kept_out.NAME.millimetres``, root mean square of the
-    relief found with it."""
-    config = model.network.config
-    source = DetailPeopleConfig(size=config.size, coarse=config.coarse, seed=SEED + 1).build()
-    allowed = float(cause(config.size).window.allowed.sum())
-
-    def energy(index: int, changes: Changes) -> float:
-        batch = source.person(index, changes)
-        batch = replace(batch, wanted=batch.wanted[:1])
-        return float(np.square(fine(relief_estimate(model, batch)[0], cause(config.size))).sum())
-
-    figures: dict[str, float] = {}
-    without: dict[int, np.ndarray] = {}  # by identity, because several disturbances share the same baseline photos
-    for name, one in DISTURBANCES.items():
-        if id(one.without) not in without:
-            without[id(one.without)] = np.array([energy(index, one.without) for index in range(people)])
-        disturbed = np.array([energy(index, one.disturbed) for index in range(people)])
-        figures |= ratio_interval(disturbed, without[id(one.without)]).figures(f"kept_out.{name}")
-        figures[f"kept_out.{name}.millimetres"] = float(np.sqrt(disturbed.mean() / allowed))
-    return figures
 
 
 def relief_estimate(model: DetailModel, batch: DetailBatch) -> np.ndarray:

@@ -1,22 +1,14 @@
-"""Synthetic relief: wrinkles and pores of a person, drawn into a photo's unwrapped texture. ``python -m trainer
-typical-lines`` writes ``assets/typical_lines.png``.
-
-Relief of synthetic people's skin: wrinkles across the compression that expressions cause, folds, moles, pores.
+"""Relief of synthetic people's skin, and photographs of it. ``python -m trainer typical-lines`` writes
+``assets/typical_lines.png``.
 
 For each group of expressions the mean face's skin has a direction of compression at each place. Line-shaped noise
 across this direction (line integral convolution) gives the places of a person's wrinkles. Their depth follows the
-strain of the current expression, and with age a greater share of it remains at rest.
-
-Occluders in photos of synthetic skin: hair strands and rims of glasses.
-
-Simulate a photograph of skin with relief in UV: shading, blur and compression, then the product's observation.
-
-Image effects that may be mistaken for relief: the same people's photos with and without each of them.
+strain of the current expression, and with age a greater share of it remains at rest. A photograph is the relief's
+shading in UV, blurred and compressed, and unwrapped as the product does it.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -47,6 +39,19 @@ _HAIRLINE_FADE = 0.006
 below it. The muscle that lifts the brows ends there, also on bald heads."""
 _STEPS, _STEP = 8, 2.6 / 512
 """Line integral convolution: number of steps to each side, and a step's length in sides of the window."""
+_WAVELENGTHS = (7.5, 6.0, 4.0, 4.0, 6.5, 6.0, 4.0, 8.0, 5.0)
+"""Millimetres between lines, in the order of ``KEY_GROUPS``."""
+_TYPICAL_SEED = 11
+"""A person with lines of usual distances on the forehead (5.8 mm) and even depths on both sides."""
+_SMILE = list(KEY_GROUPS).index("smile")
+_CAVITY_DARKENING = 0.5
+"""Darkening in log units per millimetre below the surroundings, because less of the sky is visible (ambient
+occlusion)."""
+_CAVITY_LENGTH = 0.002
+"""Metres, extent of these surroundings."""
+_REFLECTANCE = 0.034
+_TILE_SIZE = 0.11
+"""Metres that a tile of noise covers."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,6 @@ def draw_relief(generator: np.random.Generator, age: float) -> ReliefParameters:
         moles=int(g.poisson(1.5)),
         seed=int(g.integers(1 << 31)),
     )
-
-
-_WAVELENGTHS = (7.5, 6.0, 4.0, 4.0, 6.5, 6.0, 4.0, 8.0, 5.0)
-"""Millimetres between lines, in the order of ``KEY_GROUPS``."""
 
 
 @dataclass(frozen=True)
@@ -274,11 +275,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_TYPICAL_SEED = 11
-"""A person with lines of usual distances on the forehead (5.8 mm) and even depths on both sides."""
-_SMILE = list(KEY_GROUPS).index("smile")
-
-
 def _hill_curve(pressed: np.ndarray, half: np.ndarray) -> np.ndarray:
     """Share of the full depth at a compression: a Hill curve, flat at first, then steep."""
     return pressed**2 / (pressed**2 + half**2)
@@ -353,81 +349,6 @@ def spots(g: np.random.Generator, allowed: np.ndarray, count: int, radius: tuple
         y, x = np.mgrid[ys, xs][:, : size - ys.start, : size - xs.start]
         image[ys, xs] = np.maximum(image[ys, xs], np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * (r / 1.5) ** 2)))
     return image
-
-
-DARK = 0.93
-"""Share of the light that dark hair and dark frames of glasses absorb."""
-_STRAND_WIDTH = (0.3, 0.6)
-"""Millimetres, width of a strand: a few hairs side by side, each 0.05 to 0.1 mm thick."""
-_RIM_WIDTH, _LENS_HALF = 2.0, (24.0, 19.0)
-"""Millimetres: width of a frame of glasses, and half the size of a lens, across and down."""
-
-
-@dataclass(frozen=True)
-class FaceOccluders:
-    """Occluders in front of the face, and how far the parsing detects them.
-
-    Attributes
-    ----------
-    opacity : (N, N) float32 in [0, 1]. weight : (N, N) float32 in [0, 1], how far the parsing labels a texel as skin.
-    """
-
-    opacity: np.ndarray
-    weight: np.ndarray
-
-
-def strands(g: np.random.Generator, cause: Cause, count: int) -> np.ndarray:
-    """(N, N) in [0, 1]: curved lines that hang from the upper edge."""
-    size = cause.window.size
-    image = np.zeros((size, size), np.float32)
-    steps = np.linspace(0, 1, 60)
-    for _ in range(count):
-        left, length = g.uniform(0.2, 0.8) * size, g.uniform(0.35, 0.7) * size
-        bend, swing = g.normal(0, 0.08, 2) * size
-        x, y = left + bend * steps + swing * steps**2, 0.05 * size + length * steps
-        line = np.zeros_like(image)
-        points = (np.stack([x, y], 1) * 16).round().astype(np.int32)
-        width = g.uniform(*_STRAND_WIDTH) / cause.usual_texel
-        cv2.polylines(line, [points], False, 1.0, max(1, round(width)), cv2.LINE_AA, shift=4)
-        image = np.maximum(image, min(width, 1.0) * line)
-    return image
-
-
-def rims(cause: Cause) -> np.ndarray:
-    """(N, N) in [0, 1]: two elliptic frames around the eyes and a bridge between them."""
-    size = cause.window.size
-    image = np.zeros((size, size), np.float32)
-    thick = _RIM_WIDTH / cause.usual_texel
-    across, down = (value / cause.usual_texel for value in _LENS_HALF)
-    turn = np.linspace(0, 2 * np.pi, 121)
-    ring = np.stack([np.cos(turn) * across, np.sin(turn) * down], 1)
-    inner = []
-    for side in ("lids_left", "lids_right"):
-        middle = np.array(_centroid(cause, side), float)
-        points = ((middle + ring) * 16).round().astype(np.int32)
-        cv2.polylines(image, [points], True, 1.0, max(1, round(thick)), cv2.LINE_AA, shift=4)
-        outwards = 1.0 if middle[0] > size / 2 else -1.0
-        inner.append((round(middle[0] - outwards * across), round(middle[1])))
-    cv2.line(image, inner[0], inner[1], 1.0, max(1, round(thick)), cv2.LINE_AA)
-    return np.float32(min(thick, 1.0)) * image
-
-
-def _centroid(cause: Cause, region: str) -> tuple[int, int]:
-    """Column and row of a region's centroid in the window."""
-    surface = cause.window.surface
-    mask = cause.window.image(surface.regions[region][:, None])[..., 0]
-    row, column = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    return round(float(np.average(column, weights=mask))), round(float(np.average(row, weights=mask)))
-
-
-_CAVITY_DARKENING = 0.5
-"""Darkening in log units per millimetre below the surroundings, because less of the sky is visible (ambient
-occlusion)."""
-_CAVITY_LENGTH = 0.002
-"""Metres, extent of these surroundings."""
-_REFLECTANCE = 0.034
-_TILE_SIZE = 0.11
-"""Metres that a tile of noise covers."""
 
 
 @dataclass(frozen=True)
@@ -515,14 +436,13 @@ def take_photo(
     albedo: np.ndarray,
     gloss: float,
     shot: ShotParameters,
-    in_front: FaceOccluders | None = None,
 ) -> windows.PhotoInWindow:
     """Render the photo and unwrap it into the window as a fit would.
 
     Parameters
     ----------
     frames : of the posed, smooth face. height : (N, N) millimetres. albedo : (N, N, 3) linear.
-    gloss : strength of highlights. in_front : occluders besides ``ShotParameters.covered``.
+    gloss : strength of highlights.
     """
     g = np.random.Generator(np.random.Philox(key=shot.seed))
     window, size = cause.window, cause.window.size
@@ -538,16 +458,12 @@ def take_photo(
     linear = albedo * lit + _highlight(bumped, light, shot, gloss)
     level = float(np.mean(linear[window.allowed > 0.5]))
     scale = 0.26 * shot.exposure / max(level, 1e-4)
-    if in_front is not None:
-        linear = linear * (1.0 - DARK * in_front.opacity[..., None])
     picture = _developed(linear * scale, shot, density, g)
     cosine = normals @ shot.towards.astype(np.float32)
     weight = smoothstep(0.15, 0.5, cosine) * _visibility(g, shot.covered, size) * (np.abs(normals).sum(-1) > 0)
     mouth = smoothstep(0.2, 0.6, cause.painted["mouth"])
     brightest = picture.max(-1)
     weight = weight * (1.0 - mouth) * (1.0 - 0.9 * smoothstep(0.88, 0.99, brightest))
-    if in_front is not None:
-        weight = weight * in_front.weight
     error = 1.0 + shot.light_error * g.standard_normal((9, 1))
     return windows.PhotoInWindow(
         np.log(np.maximum(picture, 0.003)).astype(np.float32),
@@ -647,143 +563,3 @@ def _visibility(g: np.random.Generator, count: int, size: int) -> np.ndarray:
         axes = tuple(int(v) for v in np.exp(g.uniform(np.log(0.03), np.log(0.3), 2)) * size)
         cv2.ellipse(image, middle, axes, float(g.uniform(0, 180)), 0, 360, 0.0, -1)
     return cv2.GaussianBlur(image, (0, 0), 2.0)
-
-
-_OCCLUDER_MARGIN = 0.003
-"""Metres around hair and glasses without weight in the texture (``backend.texture.unwrap``: between 1.5 and
-8 mm)."""
-_SPOT_RADIUS = (0.8, 2.5)
-"""Millimetres, radius of flat moles; the same range as the raised moles of the training data."""
-
-
-def _unchanged(shot: ShotParameters) -> ShotParameters:
-    return shot
-
-
-def _unchanged_relief(relief: ReliefParameters) -> ReliefParameters:
-    return relief
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Changes to a person's photos relative to the photos drawn by default.
-
-    Attributes
-    ----------
-    skin : values for fields of ``SkinParameters``. shot, relief : functions that change the parameters of each photo
-    and
-        of the skin. spots : number of dark spots on flat skin. strands : number of hair strands in front of the face.
-        glasses : whether rims of glasses are in front of it. noticed : whether the photo's masks exclude strands and
-        rims.
-    """
-
-    skin: Mapping[str, float] = field(default_factory=dict)
-    shot: Callable[[ShotParameters], ShotParameters] = _unchanged
-    relief: Callable[[ReliefParameters], ReliefParameters] = _unchanged_relief
-    spots: int = 0
-    strands: int = 0
-    glasses: bool = False
-    noticed: bool = False
-
-    def dark_spots(self, cause: Cause, generator: np.random.Generator) -> np.ndarray:
-        """(N, N) float32 in [0, 1], mask of the ``spots``."""
-        radius = tuple(value / cause.usual_texel for value in _SPOT_RADIUS)
-        return spots(generator, cause.window.allowed, self.spots, radius)
-
-    def in_front(self, cause: Cause, generator: np.random.Generator) -> FaceOccluders | None:
-        """Return the occluders in front of the face, None for none."""
-        if not self.strands and not self.glasses:
-            return None
-        size = cause.window.size
-        image = np.zeros((size, size), np.float32)
-        if self.strands:
-            image = np.maximum(image, strands(generator, cause, self.strands))
-        if self.glasses:
-            image = np.maximum(image, rims(cause))
-        weight = np.ones_like(image)
-        if self.noticed:
-            reach = round(_OCCLUDER_MARGIN * 1000.0 / cause.usual_texel)
-            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-            weight = cv2.GaussianBlur(1.0 - cv2.dilate((image > 0.1).astype(np.float32), kernel), (0, 0), 1.0)
-        return FaceOccluders(image, weight)
-
-
-NOTHING = Changes()
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """Two versions of the same people's photos."""
-
-    without: Changes
-    disturbed: Changes
-
-
-def _smooth(relief: ReliefParameters) -> ReliefParameters:
-    return replace(relief, depth=0.0, fold=0.0, bag=0.0, pores=0.0, moles=0)
-
-
-def _soft_light(shot: ShotParameters) -> ShotParameters:
-    light = replace(shot.light, softness=np.ones_like(shot.light.softness))
-    return replace(shot, light=light, shadow=0.0, light_error=0.0)
-
-
-def _hard_light(shot: ShotParameters) -> ShotParameters:
-    """Light the face from the side, three times as strongly as the rest, with a relative error of the fitted light of
-    0.25."""
-    directions, colours = shot.light.directions.copy(), shot.light.colours.copy()
-    side = np.sign(directions[0, 0]) or 1.0
-    directions[0] = np.array([side * 0.94, 0.30, 0.15]) / np.linalg.norm([0.94, 0.30, 0.15])
-    total = colours.sum()
-    colours *= 0.25
-    colours[0] *= 0.75 * total / max(float(colours[0].sum()), 1e-6)
-    softness = shot.light.softness.copy()
-    softness[0] = 0.0
-    light = replace(shot.light, directions=directions, colours=colours, softness=softness)
-    return replace(shot, light=light, shadow=0.0, light_error=0.25)
-
-
-def _cast_shadow(shot: ShotParameters) -> ShotParameters:
-    """Shadow the key lamp completely, with a hard edge."""
-    softness = shot.light.softness.copy()
-    softness[0] = 0.0
-    return replace(shot, light=replace(shot.light, softness=softness), shadow=1.0)
-
-
-_UNMARKED = {"freckles": 0.0, "lipstick": 0.0, "blush": 0.0, "eye_shadow": 0.0, "liner": 0.0, "blotch": 0.5}
-_SHAVEN = {"moustache": 0.0, "chin": 0.0, "jaw": 0.0, "stubble": 0.0}
-_PLAIN = Changes({**_UNMARKED, **_SHAVEN}, relief=lambda relief: replace(relief, moles=0))
-
-
-def _on_plain(skin: Mapping[str, float] | None = None, **changes: object) -> Disturbance:
-    return Disturbance(_PLAIN, replace(_PLAIN, skin={**_PLAIN.skin, **(skin or {})}, **changes))
-
-
-DISTURBANCES: Mapping[str, Disturbance] = {
-    "freckles": _on_plain({"freckles": 1.0, "blotch": 2.0}),
-    "make_up": _on_plain({"lipstick": 0.9, "blush": 0.7, "eye_shadow": 0.8, "liner": 1.0}),
-    "moles": _on_plain(spots=12),
-    "stubble": _on_plain({"stubble": 1.0}),
-    "cast_shadow": Disturbance(
-        replace(_PLAIN, shot=lambda shot: replace(_cast_shadow(shot), shadow=0.0)),
-        replace(_PLAIN, shot=_cast_shadow),
-    ),
-    "side_light": Disturbance(
-        replace(_PLAIN, relief=_smooth, shot=_soft_light), replace(_PLAIN, relief=_smooth, shot=_hard_light)
-    ),
-    "jpeg": Disturbance(
-        replace(_PLAIN, shot=lambda shot: replace(shot, quality=0)),
-        replace(_PLAIN, shot=lambda shot: replace(shot, quality=40)),
-    ),
-    "noise": Disturbance(
-        replace(_PLAIN, shot=lambda shot: replace(shot, noise=0.0)),
-        replace(_PLAIN, shot=lambda shot: replace(shot, noise=0.03)),
-    ),
-    "strands": _on_plain(strands=12),
-    "strands_noticed": _on_plain(strands=12, noticed=True),
-    "glasses": _on_plain(glasses=True),
-    "glasses_noticed": _on_plain(glasses=True, noticed=True),
-}
-"""Freckles and blotches; make-up; dark spots on flat skin; stubble; the hard edge of a cast shadow; hard light from the
-side on smooth skin, with an error of the fitted light; JPEG at quality 40; noise of 0.03; twelve hair strands in front
-of the face and rims of glasses, each with masks that miss them and with masks that exclude them (``_noticed``)."""

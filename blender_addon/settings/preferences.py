@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from .. import installer
+from .. import installer, redraw
 from ..backend_process import folders
 from ..backend_process.folders import FolderState
 from ..backend_process.install import installed_bytes
@@ -17,8 +17,7 @@ from ..backend_process.server import LocalBackend
 from ..client.keys import ServerAddress, is_loopback, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
-from . import redraw
-from .text import draw_error, draw_wrapped, gigabytes
+from ..text import draw_error, draw_wrapped, gigabytes
 
 _existing_backends = Looks(folders.problem_of)
 BACKEND_LOCATIONS = (

@@ -8,11 +8,12 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..scene import corrections, tags
+from .. import redraw
+from ..objects import tags
+from ..scene import corrections
 from ..scene.hair import move_hair, shape_hair, show_guides_alone, show_hairs
 from ..session import session
 from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
-from . import redraw
 
 PLACES = (
     ("BESIDE", "Beside", "A new head stands beside what the scene shows"),

@@ -322,3 +322,30 @@ def select_alone(obj: bpy.types.Object, layer: bpy.types.ViewLayer) -> None:
     for other in list(layer.objects.selected):
         if other != obj:
             other.select_set(False, view_layer=layer)
+
+
+def active_face(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The mesh that *Face Keys* shows: the active one with all 52 keys, possibly a copy of a head or another
+    character's, else the active head's own; None if there is none."""
+    active = context.active_object
+    chosen = None if active is None else key_mesh(active)
+    return chosen if chosen is not None and has_all_keys(chosen) else own_face(context)
+
+
+def own_face(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The mesh of the active head whose keys drive the other parts', None if there is none with keys."""
+    collection = active_head(context)
+    head = None if collection is None else part_object(collection, "head")
+    return None if head is None or head.data.shape_keys is None else head
+
+
+def head_keys(context: bpy.types.Context) -> bpy.types.bpy_prop_collection | None:
+    """The key blocks of ``active_face``, None if there are none."""
+    head = active_face(context)
+    return None if head is None else head.data.shape_keys.key_blocks
+
+
+def active_rig(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The active head's armature object, None if there is none."""
+    collection = active_head(context)
+    return None if collection is None else rig_object(collection)
