@@ -3,17 +3,10 @@
 The extension decodes and imports a result with the template's face, 52 keys and a 2 k albedo, and renders its picture
 for the Asset Browser as *Many People* does. The peer is Blender's own glTF importer on the same head's ``face.glb``, in
 the same run. ``4k``: the same with an albedo of 4 k, without the peer. Medians of several runs.
-
-``--tool T --suite S`` measures redraws of Blender's window instead, with and without relief. The tool and the suite are
-those of ``tests/window/drive.py``, which runs the story ``viewport``: the same head three times, with relief, as made
-without relief (with generated pores), and with bare skin; keys move before each redraw, in Material Preview and in
-Solid, alternating. The rate with relief is at least 0.9 of the rate without.
 """
 
-import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +14,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, benchmark_parser, report
+from measure import benchmark_parser, report
 
 from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.face_asset import FaceAsset
@@ -34,9 +27,8 @@ SLICES = tuple(f"{size}seconds.longest_{part}slice" for size in ("", "4k.") for 
 BUDGETS = {
     "seconds.import": 1.0,
     **dict.fromkeys(SLICES, 0.1),
-    **{f"{mode}.without_over_with_relief": 1 / 0.9 for mode in ("material", "solid")},
 }
-"""Seconds of the import and of its longest slices; redraw rates without relief over those with it."""
+"""Seconds of the import and of its longest slices."""
 
 
 def made_head(texture_size: int = 2048) -> FaceAsset:
@@ -120,40 +112,10 @@ def import_figures() -> dict[str, float]:
     return figures | {"message_mb": sum(map(len, message.buffers)) / 1e6}
 
 
-def viewport_figures(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Redraw rates in a window; raises ``SystemExit`` where the story fails."""
-    extra, out = folder / "extra", arguments.out or folder / "out"
-    extra.mkdir()
-    if arguments.head:
-        (extra / "message.npz").write_bytes(arguments.head.read_bytes())
-    else:
-        make = [sys.executable, "tests/window/wrinkled_head.py", str(extra / "message.npz")]
-        subprocess.run(make, cwd=ROOT, check=True)
-    drive = [sys.executable, "tests/window/drive.py", "--tool", str(arguments.tool), "--suite", arguments.suite]
-    drive += ["--out", str(out), "--extra", str(extra), "--story", "viewport", "--size", arguments.size]
-    code = subprocess.run([*drive, "--patience", "6"], cwd=ROOT, stdout=subprocess.DEVNULL).returncode
-    if code:
-        raise SystemExit(code)
-    figures = json.loads((out / "figures.json").read_text())
-    print(f"Blender {figures.get('blender')}; failed: {figures.get('failed')}")
-    rates = {name: value for name, value in figures.items() if name.startswith(("material", "solid"))}
-    for mode in ("material", "solid"):
-        rates[f"{mode}.without_over_with_relief"] = 1 / max(rates.get(f"{mode}.rate_of_without.processor", 0.0), 1e-3)
-    return rates
-
-
 def main() -> int:
     """Print the figures and write them to ``--json``; exit code 1 when a budget is exceeded."""
     parser = benchmark_parser(__doc__)
-    parser.add_argument("--tool", type=Path, help="measure redraws of a window, driven by this tool")
-    parser.add_argument("--suite", help="the Blender of the window")
-    parser.add_argument("--head", type=Path, help="message.npz of tests/window/wrinkled_head.py (default: made here)")
-    parser.add_argument("--out", type=Path, help="folder that keeps pictures and figures of the window")
-    parser.add_argument("--size", default="900x700")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        figures = viewport_figures(arguments, Path(temporary)) if arguments.tool else import_figures()
-    return report(figures, arguments.json, BUDGETS)
+    return report(import_figures(), parser.parse_args().json, BUDGETS)
 
 
 if __name__ == "__main__":

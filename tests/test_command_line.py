@@ -162,14 +162,3 @@ def test_a_small_address_space_is_one_sentence(tmp_path: Path) -> None:
         result = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=60)
         assert_one_sentence(result, "out_of_memory", "1.0 GB of addresses")
         assert len(result.stderr.splitlines()) == 2
-
-
-def test_a_second_run_into_a_folder_is_refused_before_its_work(tmp_path: Path) -> None:
-    from backend.exchange.all_or_none import OutputFolder
-
-    (tmp_path / "photo.jpg").write_bytes(b"never opened")
-    with OutputFolder(tmp_path / "out"):
-        assert_one_sentence(
-            run("reconstruct", tmp_path / "photo.jpg", "--out", tmp_path / "out"), "in_use", "Another run"
-        )
-    assert os.listdir(tmp_path) == ["photo.jpg"]

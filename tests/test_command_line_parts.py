@@ -20,7 +20,6 @@ from backend.errors import EXIT_CODES, LikenessError, explain
 from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
 from backend.expression.video import Video
-from backend.progress import TimeLeft
 
 
 def touch(*paths: Path) -> None:
@@ -93,31 +92,6 @@ def test_nothing_is_loaded_where_no_photo_is_there(tmp_path: Path) -> None:
     assert caught.value.code == "no_photo"
     touch(tmp_path / "b.jpg")
     check_there_are(photos)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-def test_time_left_follows_the_stages_shares() -> None:
-    clock = Clock()
-    left = TimeLeft({"read": 1.0, "fit": 3.0}, clock)
-    assert left.seconds_left is None
-    clock.time += 2
-    left.update("read", 1.0)
-    assert left.fraction == pytest.approx(0.25) and left.seconds_left == pytest.approx(6)
-    clock.time += 3
-    left.update("fit", 0.5)
-    assert left.fraction == pytest.approx(0.625) and left.seconds_left == pytest.approx(3)
-    left.update("read", 0.0)
-    left.update("unknown", 0.9)
-    assert left.fraction == pytest.approx(0.625)
-    left.update("fit", 7.0)
-    assert left.fraction == pytest.approx(1) and left.seconds_left == pytest.approx(0)
 
 
 def test_progress_prints_a_line_per_stage_where_there_is_no_terminal() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import runpy
 import subprocess
 import sys
 import tomllib
@@ -66,81 +65,6 @@ def test_no_path_of_a_machine_is_named() -> None:
 
 def test_nothing_is_left_unfinished() -> None:
     assert lines_with(r"\b(" + "|".join(UNFINISHED) + r")\b", python_files()) == []
-
-
-def test_the_size_budget_counts_what_git_tracks(tmp_path: Path) -> None:
-    tracked_mib = runpy.run_path(str(ROOT / ".ci" / "size_budget.py"))["tracked_mib"]
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    (tmp_path / "tracked").write_bytes(bytes(3 * 2**20))
-    (tmp_path / "untracked").write_bytes(bytes(2**20))
-    subprocess.run(["git", "add", "tracked"], cwd=tmp_path, check=True)
-    assert tracked_mib(tmp_path) == pytest.approx(3)
-
-
-def test_the_counters_count_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    counters = runpy.run_path(str(ROOT / ".ci" / "counters.py"))
-    (tmp_path / "backend" / "lap").mkdir(parents=True)
-    (tmp_path / "backend" / "lap" / "net.py").write_text(
-        '''"""A docstring
-of two lines."""
-
-import math  # a comment beside code
-from os import (
-    path,
-)
-
-# a comment
-SIZE, SHARE = 17, 1.0
-"""Of a constant."""
-LANDMARKS = (33, 133, 362, 263)
-
-
-@dataclass
-class Options:
-    weight: float = 0.7
-    steps: int = 1
-
-
-def area(radius, text="""two
-lines"""):
-    """A docstring."""
-
-    def inner():
-        return 0.37
-
-    return math.pi * radius**2.0 + 1e-9 + 0.01 + inner()
-'''
-    )
-    (tmp_path / "backend" / "detail.py").write_text("hair_style = 100\n")
-    (tmp_path / "backend" / "untracked.py").write_text("x = 5\n" * 1000)
-    (tmp_path / "trainer" / "people").mkdir(parents=True)
-    (tmp_path / "trainer" / "people" / "tables.toml").write_text(
-        '# of 7\n\n[light 3]\nlamp = [0.3, -17, 1.0]\nname = "of 9"\n'
-    )
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "index.md").write_text("three plain words\n")
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "test_area.py").write_text("assert 1\n")
-    subprocess.run(["git", "add", "backend/lap", "backend/detail.py", "docs", "tests"], cwd=tmp_path, check=True)
-    figures = dict(counters["figures"](counters["read_modules"](tmp_path, *counters["PACKAGES"]), tmp_path))
-    assert figures["words of docs"] == 3 and figures["lines of tests"] == 1
-    assert figures["functions of more than 60 lines"] == 0
-    assert figures["lines of code"] == 4 + 2 + 4 + 5 + 1 and figures["files"] == 2
-    assert figures["per cent of code that imports"] == 100 * 4 / 16
-    assert figures["lines of the longest file"] == 28 and figures["files of the largest folder"] == 1
-    assert figures["files of LAP"] == figures["folders of LAP"] == figures["files of detail"] == 1
-    assert figures["files of the learned basis"] == 0 and figures["files that name hair_style"] == 1
-    assert figures["numbers set by hand in module constants"] == 1, "17: not 1.0, not 100, not a table"
-    assert figures["numbers set by hand in defaults of dataclasses"] == 1
-    assert figures["numbers set by hand in functions"] == 2, "0.37 once, 0.01"
-    assert figures["lines of tables"] == 3 and figures["numbers set by hand in tables"] == 2, "0.3, 17"
-    bounds = dict.fromkeys(counters["BOUNDS"], 100.0)
-    assert counters["main"](tmp_path, bounds) == 0
-    assert "exceeded" not in capsys.readouterr().out
-    assert counters["main"](tmp_path, bounds | {"files": 1}) == 1
-    assert "exceeded" in capsys.readouterr().out
-    assert counters["main"](tmp_path, bounds | {"rooms": 1}) == 1, "a bound of no figure"
 
 
 def test_a_bound_of_the_counters_never_rises() -> None:

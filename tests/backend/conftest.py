@@ -1,4 +1,4 @@
-"""Photographs of people for the photo stage's tests."""
+"""The template, and photographs of people for the photo stage's tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from backend.geometry.template import Template, load_template
 from backend.photos.collect import CollectOptions
+
+
+@pytest.fixture(scope="session")
+def template() -> Template:
+    return load_template()
 
 
 @pytest.fixture(scope="session")

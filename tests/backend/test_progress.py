@@ -12,87 +12,25 @@ from backend.progress import SHARES, TimeLeft, extrapolated_seconds
 Heard = tuple[str, float, float]
 """A stage, its fraction, and the second at which it was told."""
 
-QUIET: tuple[Heard, ...] = (
-    ("photos", 0.0, 0.17),
-    ("photos", 0.283, 0.44),
-    ("photos", 0.567, 0.69),
-    ("photos", 0.85, 0.93),
-    ("photos", 0.9, 1.07),
-    ("photos", 0.95, 1.12),
-    ("photos", 1.0, 1.17),
-    ("canonical", 0.0, 1.17),
-    ("canonical", 0.4, 1.19),
-    ("canonical", 0.8, 1.21),
-    ("canonical", 1.0, 1.22),
-    ("encoder", 0.0, 1.22),
-    ("encoder", 1.0, 1.26),
-    ("landmarks", 0.0, 1.26),
-    ("landmarks", 1.0, 1.5),
-    ("dense", 0.0, 1.78),
-    ("dense", 0.5, 2.32),
-    ("dense", 1.0, 2.8),
-    ("cage", 1.0, 3.04),
-    ("appearance", 0.0, 3.05),
-    ("appearance", 1.0, 3.35),
-    ("rig", 0.0, 3.37),
-    ("rig", 1.0, 3.78),
-    ("hair", 0.0, 3.78),
-    ("hair", 0.6, 5.48),
-    ("hair", 0.8, 6.24),
-    ("hair", 1.0, 6.29),
-    ("texture", 0.0, 6.4),
-    ("texture", 0.3, 8.28),
-    ("texture", 0.45, 8.88),
-    ("texture", 0.55, 11.3),
-    ("texture", 0.75, 11.37),
-    ("texture", 0.85, 12.8),
-    ("texture", 0.95, 12.89),
-    ("texture", 1.0, 12.91),
-    ("detail", 0.0, 13.81),
-    ("detail", 1.0, 13.97),
-    ("sending", 1.0, 14.27),
-)
-"""Of three photos, standard quality, 1024 px, on two cores; ``BUSY`` while others used these, too."""
-BUSY: tuple[Heard, ...] = (
-    ("photos", 0.0, 0.03),
-    ("photos", 0.283, 1.32),
-    ("photos", 0.567, 1.32),
-    ("photos", 0.85, 1.95),
-    ("photos", 0.9, 2.53),
-    ("photos", 0.95, 2.53),
-    ("photos", 1.0, 2.66),
-    ("canonical", 0.0, 2.67),
-    ("canonical", 0.4, 2.7),
-    ("canonical", 0.8, 2.73),
-    ("canonical", 1.0, 2.77),
-    ("encoder", 0.0, 2.77),
-    ("encoder", 1.0, 2.81),
-    ("landmarks", 0.0, 2.81),
-    ("landmarks", 1.0, 3.64),
-    ("dense", 0.0, 4.37),
-    ("dense", 0.5, 5.57),
-    ("dense", 1.0, 6.94),
-    ("cage", 1.0, 7.49),
-    ("appearance", 0.0, 7.5),
-    ("appearance", 1.0, 7.88),
-    ("rig", 0.0, 7.92),
-    ("rig", 1.0, 8.73),
-    ("hair", 0.0, 8.73),
-    ("hair", 0.6, 12.96),
-    ("hair", 0.8, 15.42),
-    ("hair", 1.0, 15.61),
-    ("texture", 0.0, 15.91),
-    ("texture", 0.3, 19.9),
-    ("texture", 0.45, 21.46),
-    ("texture", 0.55, 25.84),
-    ("texture", 0.75, 26.13),
-    ("texture", 0.85, 27.25),
-    ("texture", 0.95, 27.63),
-    ("texture", 1.0, 27.68),
-    ("detail", 0.0, 30.6),
-    ("detail", 1.0, 31.20),
-    ("sending", 1.0, 31.50),
-)
+QUIET = """
+photos: 0 0.17, 0.283 0.44, 0.567 0.69, 0.85 0.93, 0.9 1.07, 0.95 1.12, 1 1.17; canonical: 0 1.17, 0.4 1.19, 0.8 1.21,
+1 1.22; encoder: 0 1.22, 1 1.26; landmarks: 0 1.26, 1 1.5; dense: 0 1.78, 0.5 2.32, 1 2.8; cage: 1 3.04; appearance: 0
+3.05, 1 3.35; rig: 0 3.37, 1 3.78; hair: 0 3.78, 0.6 5.48, 0.8 6.24, 1 6.29; texture: 0 6.4, 0.3 8.28, 0.45 8.88, 0.55
+11.3, 0.75 11.37, 0.85 12.8, 0.95 12.89, 1 12.91; detail: 0 13.81, 1 13.97; sending: 1 14.27
+"""
+"""Of three photos, standard quality, 1024 px, on two cores: fractions of each stage and seconds; ``BUSY`` while others
+used these, too."""
+BUSY = """
+photos: 0 0.03, 0.283 1.32, 0.567 1.32, 0.85 1.95, 0.9 2.53, 0.95 2.53, 1 2.66; canonical: 0 2.67, 0.4 2.7, 0.8 2.73,
+1 2.77; encoder: 0 2.77, 1 2.81; landmarks: 0 2.81, 1 3.64; dense: 0 4.37, 0.5 5.57, 1 6.94; cage: 1 7.49; appearance:
+0 7.5, 1 7.88; rig: 0 7.92, 1 8.73; hair: 0 8.73, 0.6 12.96, 0.8 15.42, 1 15.61; texture: 0 15.91, 0.3 19.9, 0.45
+21.46, 0.55 25.84, 0.75 26.13, 0.85 27.25, 0.95 27.63, 1 27.68; detail: 0 30.6, 1 31.2; sending: 1 31.5
+"""
+
+
+def read(log: str) -> list[Heard]:
+    stages = (stage.split(":") for stage in log.split(";"))
+    return [(name.strip(), *map(float, one.split())) for name, told in stages for one in told.split(",")]
 
 
 class Clock:
@@ -130,7 +68,7 @@ def slower(heard: Iterable[Heard], stage: str, times: float, steps: int) -> Iter
     yield from ((name, fraction, second + more) for name, fraction, second in heard if second > end)
 
 
-@pytest.mark.parametrize("heard", [QUIET, BUSY])
+@pytest.mark.parametrize("heard", [read(QUIET), read(BUSY)])
 def test_the_time_left_never_rises_in_a_run_as_usual(heard: tuple[Heard, ...]) -> None:
     seen = list(shown(heard))
     assert len(seen) > 0.9 * 10 * heard[-1][2], "there is something to see nearly all the time"
@@ -141,7 +79,7 @@ def test_the_time_left_never_rises_in_a_run_as_usual(heard: tuple[Heard, ...]) -
 
 def test_elapsed_times_rest_by_done_jumps_back_by_seconds() -> None:
     """What ``TimeLeft`` must be better than, on the same recording."""
-    naive, lowest = [row[3] for row in shown(BUSY)], float("inf")
+    naive, lowest = [row[3] for row in shown(read(BUSY))], float("inf")
     back = 0.0
     for value in naive:
         lowest = min(lowest, value)
@@ -150,10 +88,10 @@ def test_elapsed_times_rest_by_done_jumps_back_by_seconds() -> None:
 
 
 def test_the_time_left_grows_smoothly_where_a_stage_is_three_times_slower() -> None:
-    seen = list(shown(slower(QUIET, "texture", 3.0, 40)))
+    seen = list(shown(slower(read(QUIET), "texture", 3.0, 40)))
     rises = [after[2] - before[2] for before, after in pairwise(seen)]
     assert max(rises) < 0.5, "no step of it is a jump"
-    begun = next(second for stage, _, second in QUIET if stage == "texture")
+    begun = next(second for stage, _, second in read(QUIET) if stage == "texture")
     lowest = min(left for second, _, left, _ in seen if second < begun + 3)
     late = [(true, left) for second, true, left, _ in seen if begun + 6 < second]
     assert max(left for _, left in late) > lowest + 1, "it says that work takes longer"
@@ -163,10 +101,10 @@ def test_the_time_left_grows_smoothly_where_a_stage_is_three_times_slower() -> N
 @pytest.mark.parametrize(("times", "steps"), [(4.0, 3), (3.0, 3), (3.0, 5)])
 def test_the_time_left_does_not_jump_where_a_slow_stage_is_silent_for_long(times: float, steps: int) -> None:
     """Texture takes much longer than usual, and tells of it every 4 to 9 seconds."""
-    seen = list(shown(slower(QUIET, "texture", times, steps)))
+    seen = list(shown(slower(read(QUIET), "texture", times, steps)))
     rises = [after[2] - before[2] for before, after in pairwise(seen)]
     assert max(rises) < 0.5, "no step of it is a jump"
-    begun = next(second for stage, _, second in QUIET if stage == "texture")
+    begun = next(second for stage, _, second in read(QUIET) if stage == "texture")
     first = begun + times * (12.91 - 6.4) / steps
     lowest = min(left for second, _, left, _ in seen if second < first)
     assert max(left for second, _, left, _ in seen if second > first + 2) > lowest + 1, "it says that work takes longer"

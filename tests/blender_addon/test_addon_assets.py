@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -15,10 +14,8 @@ bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
-from machine_speed import times_slower  # noqa: E402
 
 from backend.exchange.buffers import png_bytes  # noqa: E402
-from blender_addon import timer  # noqa: E402
 from blender_addon.many import run  # noqa: E402
 from blender_addon.many.stage import CATALOGUE_ID, mark_as_asset  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
@@ -141,48 +138,6 @@ def test_a_broken_file_is_said_and_the_others_are_in_the_library(many, people: P
     assert (people / "people.blend").read_bytes() == before
 
 
-def test_heads_that_stay_in_the_scene_are_assets_too(many) -> None:
-    bpy.ops.likeness.reconstruct_many()
-    heads = tags.head_collections()
-    assert sorted(head.name for head in heads) == ["Anna", "Ben"]
-    for head in heads:
-        assert head.asset_data.catalog_id == CATALOGUE_ID and tuple(head.preview.image_size) == (256, 256)
-
-
-@pytest.mark.usefixtures("only_new_garbage")
-@pytest.mark.parametrize("apart", [False, True])
-def test_the_window_goes_on_while_heads_are_made_assets_or_written(
-    many, backend: Backend, people: Path, result: HeadResult, apart: bool
-) -> None:
-    """A run's ticks, by the time of this process, with an albedo of 4 k. Threads beside a tick count, too, and more of
-    them on a busy machine; so the best of three runs."""
-    noise = np.random.default_rng(0).integers(100, 140, (4096, 4096, 3), np.uint8)
-    backend.result = replace(result, albedo_png=png_bytes(noise))
-    many.apart = apart
-    seconds: list[float] = []
-    tick = run.ManyRun.tick
-
-    def timed(going: run.ManyRun) -> bool:
-        began = time.process_time()
-        try:
-            return tick(going)
-        finally:
-            seconds.append(time.process_time() - began)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.ManyRun, "tick", timed)
-        for _ in range(3):
-            seconds.clear()
-            bpy.ops.likeness.reconstruct_many()
-            if max(seconds) < 0.1:
-                break
-            run.forget()
-            for made in people.rglob("*.blend"):
-                made.unlink()
-            bpy.ops.likeness.choose_people(directory=str(people))
-    assert max(seconds) < 0.1 * times_slower()
-
-
 def test_the_picture_is_the_backends_portrait_and_goes_with_the_head(backend: Backend, result: HeadResult) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     head = import_head(replace(result, portrait_png=png_bytes(pixels)), bpy.context, name="Anna")
@@ -208,25 +163,6 @@ def writing(many) -> None:
     assert run.is_writing()
 
 
-def test_another_file_that_is_opened_meanwhile_does_not_end_the_writing(
-    writing: None, people: Path, tmp_path: Path
-) -> None:
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
-    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "other.blend"))
-    assert run.is_writing()
-    run.run_to_end()
-    assert run.last_words() == "" and sorted(assets_in(people / "people.blend")) == ["Anna", "Ben"]
-
-
-def test_the_panel_is_drawn_anew_when_the_writing_has_ended(writing: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[bool] = []
-    monkeypatch.setattr(timer.redraw, "everything", lambda: drawn.append(run.is_writing()))
-    while run.is_writing():
-        assert timer._on_timer() is not None or not run.is_writing()
-        time.sleep(0.01)
-    assert drawn == [False]
-
-
 def test_stopping_while_the_library_is_written_is_said_and_leaves_no_half_file(writing: None, people: Path) -> None:
     layout = MagicMock()
     ManyPanel.draw(MagicMock(layout=layout), bpy.context)
@@ -235,14 +171,6 @@ def test_stopping_while_the_library_is_written_is_said_and_leaves_no_half_file(w
     run.run_to_end()
     assert run.last_words() == "people.blend could not be written: it was stopped."
     assert not (people / "people.blend").exists()
-
-
-def test_the_panel_says_how_to_drag_heads_in(many) -> None:
-    for many.library, said in ((False, False), (True, True)):
-        layout = MagicMock()
-        ManyPanel.draw(MagicMock(layout=layout), bpy.context)
-        text = " ".join(str(call.kwargs.get("text", "")) for call in layout.mock_calls)
-        assert ("Asset" in text) is said
 
 
 def test_catalogues_that_are_there_stay(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from backend_folders import drawn, entered, fill, finished, name_folder, names
 
 from blender_addon.backend_process import folders, install
-from blender_addon.backend_process.folders import BackendFolder, entered_folder, remember, remembered
+from blender_addon.backend_process.folders import BackendFolder, entered_folder
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
 from blender_addon.errors import AddonError
 
@@ -91,32 +91,6 @@ def test_removing_leaves_what_was_put_beside_the_backend(tmp_path: Path) -> None
     assert names(tmp_path) == ["notes.txt"] and not folder.is_owned_by_extension
 
 
-def test_known_folders(tmp_path: Path) -> None:
-    note = tmp_path / "own" / "folders.json"
-    assert remembered(note) == []
-    for name in ("a", "b", "a"):
-        remember(note, tmp_path / name)
-    assert remembered(note) == [tmp_path / "a", tmp_path / "b"]
-    note.write_text("[3")
-    assert remembered(note) == []
-
-
-@pytest.mark.blender
-def test_the_field_names_the_folder(
-    bpy: ModuleType, own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from blender_addon import installer
-
-    assert installer.backend_folder() == own
-    name_folder(bpy, f"{tmp_path}/there/")
-    assert installer.backend_folder().root == tmp_path / "there" and installer.backend_folder().entered
-    name_folder(bpy, own.root)
-    assert installer.backend_folder() == own
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    name_folder(bpy, "~/likeness")
-    assert installer.backend_folder().root == tmp_path / "home" / "likeness"
-
-
 @pytest.mark.blender
 @pytest.mark.filterwarnings("ignore:.*blend relative")
 def test_a_path_relative_to_the_file_becomes_a_whole_one_or_is_refused(bpy: ModuleType, tmp_path: Path) -> None:
@@ -177,20 +151,6 @@ def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
 
 
 @pytest.mark.blender
-def test_an_old_backend_in_the_folder_before_is_updated_in_the_new_one(
-    bpy: ModuleType, own: BackendFolder, tmp_path: Path
-) -> None:
-    from blender_addon.settings.preferences import chosen_backend
-
-    fill(own, "0.0.1")
-    with pytest.raises(AddonError, match=r"has version 0\.0\.1.* Choose Repair"):
-        chosen_backend(bpy.context)
-    name_folder(bpy, tmp_path / "there")
-    with pytest.raises(AddonError, match=r"has version 0\.0\.1.* Choose Install Backend"):
-        chosen_backend(bpy.context)
-
-
-@pytest.mark.blender
 def test_remove_removes_what_is_in_the_named_folder(bpy: ModuleType, own: BackendFolder, tmp_path: Path) -> None:
     fill(own)
     there = fill(entered(tmp_path / "there"))
@@ -200,21 +160,3 @@ def test_remove_removes_what_is_in_the_named_folder(bpy: ModuleType, own: Backen
     name_folder(bpy, "")
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
     assert not own.has_contents
-
-
-@pytest.mark.blender
-def test_folders_that_were_named_before_are_remembered(bpy: ModuleType, own: BackendFolder, tmp_path: Path) -> None:
-    from blender_addon import installer
-    from blender_addon.session import session
-
-    plan = InstallPlan(tmp_path / "no backend.zip", sys.executable)
-    for name in ("first", "second"):
-        name_folder(bpy, tmp_path / name)
-        installer.start(plan, session().runner).join(30)
-        fill(installer.backend_folder())
-    assert installer.view().error.code == "no_source"
-    name_folder(bpy, tmp_path / "third")
-    assert installer.view() is None  # that was about another folder
-    assert [state.folder.root.name for state in installer.other_folders()] == ["second", "first"]
-    assert installer.folder_in_use(installer.named_folder()).folder.root.name == "second"
-    assert f"in{tmp_path / 'first'}.Todeleteit,enterthatfolder" in drawn(bpy)[0]

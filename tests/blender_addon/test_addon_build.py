@@ -41,11 +41,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"needs pyzmq's wheels: {error}")
 
 
-def test_versions_agree() -> None:
-    manifest = tomllib.loads((ROOT / "blender_addon" / "blender_manifest.toml").read_text("utf-8"))
-    assert manifest["version"] == backend.__version__
-
-
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.blender)
 def test_the_manifest_of_a_platform(platform: object) -> None:
     manifest = tomllib.loads(manifest_for(platform, [Path("a.whl"), Path("b.whl")]))

@@ -9,12 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
-from blender_addon.client.conversation import RETRIES, Connection, Timeouts, parse_header
+from blender_addon.client.conversation import Connection, Timeouts
 from blender_addon.client.events import (
     ConnectFailed,
     ConnectionLost,
@@ -22,16 +21,14 @@ from blender_addon.client.events import (
     JobFailed,
     Progressed,
     Queued,
-    ResultReceived,
     Welcomed,
 )
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.photo_files import unique_labels
 from blender_addon.client.submissions import PhotoFile, Submission
-from blender_addon.protocol.result import decode_result
 
 if TYPE_CHECKING:
-    from head_message import HeadMessage
+    pass
 
 LEFT: dict[Connection, list[Event]] = {}
 PATIENCE = Timeouts(hello=1.0, again=1.5)
@@ -102,32 +99,6 @@ def test_a_job_from_submit_to_error(tmp_path: Path, connect: Callable[..., Conne
         assert submit["options"] == {"quality": "fast"}
 
 
-def test_a_result_comes_with_the_message_that_it_was(message: HeadMessage, connect: Callable[..., Connection]) -> None:
-    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        server.send(peer, {**message.header, "token": header["token"]}, message.buffers)
-
-    with ScriptedServer(submitted) as server:
-        connection = connect(server)
-        connection.submit(Submission("t5", (PhotoFile("a.jpg", data=b"x"),)))
-        arrived = until(connection, is_a(ResultReceived))[-1]
-    header, *buffers = arrived.message
-    again = decode_result(parse_header(header), buffers)
-    assert buffers == list(message.buffers) and again.report == arrived.result.report
-    assert np.array_equal(again.head.keys, arrived.result.head.keys)
-    assert np.shares_memory(arrived.result.head.keys, np.frombuffer(max(buffers, key=len), np.uint8))
-
-
-def test_cancel_is_confirmed_and_heartbeats_flow(connect: Callable[..., Connection]) -> None:
-    with ScriptedServer() as server:
-        connection = connect(server)
-        connection.submit(Submission("t2", (PhotoFile("a.jpg", data=b"x"),)))
-        time.sleep(0.7)
-        connection.cancel("t2")
-        failed = until(connection, is_a(JobFailed))[-1]
-        assert failed.code == "cancelled"
-        assert sum(header["type"] == "ping" for header in server.seen) >= 2
-
-
 @pytest.mark.parametrize(
     ("photo", "code"),
     [
@@ -147,15 +118,6 @@ def test_photos_that_the_server_would_refuse_are_not_sent(
         assert server.photos == []
 
 
-def test_a_killed_server_is_given_up_with_a_sentence(connect: Callable[..., Connection]) -> None:
-    with ScriptedServer() as server:
-        connection = connect(server)
-        until(connection, is_a(Welcomed))
-    events = until(connection, is_a(ConnectFailed))
-    assert any(isinstance(event, ConnectionLost) for event in events)
-    assert events[-1].code == "unreachable" and server.endpoint in events[-1].sentence and events[-1].advice
-
-
 def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..., Connection]) -> None:
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
         server.send(peer, {"type": "queued", "job": "j", "token": header["token"], "position": 0})
@@ -172,23 +134,6 @@ def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..
         assert welcome.same_server
         until(connection, is_a(Queued))  # it did not know the job any more, so it got the photos again
         assert len(server.photos) == 2
-
-
-def test_a_job_that_never_gets_across_is_given_up(connect: Callable[..., Connection]) -> None:
-    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        server.silent = True
-
-    with ScriptedServer(submitted) as server:
-        server.silence_seconds = 1.0
-        connection = connect(server)
-        connection.submit(Submission("t8", (PhotoFile("a.jpg", data=b"x"),)))
-        for _ in range(RETRIES):
-            until(connection, is_a(ConnectionLost))
-            server.silent = False
-            until(connection, is_a(Welcomed))
-        failed = until(connection, is_a(JobFailed))[-1]
-        assert failed.code == "breaks" and "network" in failed.advice and "once more" in failed.advice
-        assert len(server.photos) == 1 + RETRIES
 
 
 def test_another_server_at_the_same_place_has_lost_the_job(connect: Callable[..., Connection]) -> None:

@@ -84,15 +84,6 @@ def test_neutral_resets_the_copy_that_is_selected(collection: bpy.types.Collecti
     assert smile(own) == 0.0
 
 
-def test_neutral_resets_all_that_is_selected_by_any_of_its_parts(collection: bpy.types.Collection) -> None:
-    own, copy = copy_of_all(collection)
-    for chosen in ((part_of(copy, "tongue"),), (own, copy), (part_of(own, "lashes"), part_of(copy, "eye_left"))):
-        set_smiles(own, copy)
-        select(bpy, *chosen)
-        bpy.ops.likeness.reset_expression()
-        assert (smile(own), smile(copy)) == (0.5 if len(chosen) == 1 else 0.0, 0.0)
-
-
 def test_neutral_resets_a_character_with_the_52_keys_and_not_the_head(collection: bpy.types.Collection) -> None:
     own = tags.part_object(collection, "head")
     character = rig(bpy, "character", list(own.data.shape_keys.key_blocks.keys())[1:])
@@ -120,13 +111,6 @@ def test_a_photo_is_looked_through_at_the_copy_with_its_own_cameras(
         assert smile(mesh) > 0 and smile(other) == 0
         select(bpy, other)
         assert bpy.ops.likeness.leave_photo() == {"FINISHED"} and smile(mesh) == 0
-
-
-def test_a_copy_without_cameras_is_compared_by_the_heads_own(collection: bpy.types.Collection) -> None:
-    own, copy = copy_of_the_mesh(collection)
-    assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
-    assert bpy.context.scene.camera.parent == own
-    assert smile(own) > 0 and smile(copy) == 0  # who is in the picture wears its expression
 
 
 @pytest.mark.parametrize("copied", [copy_of_the_mesh, copy_of_all])
@@ -165,23 +149,6 @@ def test_solving_again_leaves_the_copy_its_cameras(backend: Backend, collection:
     assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert {camera.parent for camera in cameras.values()} == {copy}
     assert cameras_by_photo(collection, own)["square.jpg"].parent == own
-
-
-def test_a_copy_that_shares_the_mesh_is_solved_with_it(backend: Backend, collection: bpy.types.Collection) -> None:
-    own = tags.part_object(collection, "head")
-    duplicated(own, linked=True)
-    assert "is a copy" not in " ".join(drawn())
-
-
-def test_a_copy_in_another_collection_is_meant_as_well(collection: bpy.types.Collection) -> None:
-    own, copy = copy_of_the_mesh(collection)
-    other = bpy.data.collections.new("Versions")
-    bpy.context.scene.collection.children.link(other)
-    other.objects.link(copy)
-    collection.objects.unlink(copy)
-    set_smiles(own, copy)
-    bpy.ops.likeness.reset_expression()
-    assert (smile(own), smile(copy)) == (0.5, 0.0) and "is a copy" in " ".join(drawn())
 
 
 def test_expressions_go_onto_the_head_whose_part_is_selected(collection: bpy.types.Collection) -> None:

@@ -151,22 +151,6 @@ def test_a_point_that_the_fit_does_not_know_stays_where_it_was_put(bpy, head) ->
     assert said(head) == before
 
 
-def test_the_magnet_is_beside_reset_points_while_points_are_out(bpy, head) -> None:
-    from unittest.mock import MagicMock
-
-    from blender_addon.ui.panel import _draw_corrections
-
-    def drawn() -> list[str]:
-        layout = MagicMock()
-        _draw_corrections(layout, head, PHOTO)
-        return [call.args[0] for call in layout.mock_calls if call[0].endswith("operator")]
-
-    assert "likeness.snap_to_fit" not in drawn()
-    bpy.ops.likeness.edit_landmarks(photo=PHOTO)
-    shown = drawn()
-    assert shown.index("likeness.reset_points") - shown.index("likeness.snap_to_fit") == 1
-
-
 def test_a_drag_is_undone(bpy, head) -> None:
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
     bpy.ops.ed.undo_push(message="before")
@@ -356,14 +340,6 @@ def test_a_mask_is_undone_and_outlives_a_solve(bpy, head, result: HeadResult) ->
     assert said(tags.collection_of_id(head_id))[0].mask == kept
 
 
-def test_what_a_script_left_is_no_mask(bpy, head) -> None:
-    from blender_addon.scene import corrections
-
-    for numbers in ([4, 2, 3, 4], [4, 2], [0, 0, 0], [4, 2, 9, -1], [5000, 1, 5000]):
-        head["likeness_corrections"] = [{"name": PHOTO, "use": "shape", "mask": numbers}]
-        assert all(one.mask is None for one in corrections.head_corrections(head))
-
-
 def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, result: HeadResult) -> None:
     from blender_addon.objects import tags
     from blender_addon.objects.meshes import neutral_coordinates
@@ -434,8 +410,3 @@ def test_more_corrections_than_a_message_holds_are_named_before_it_is_sent() -> 
     with pytest.raises(AddonError, match="more corrections than") as caught:
         composed(Submission("t", photos, {}, masked), server)
     assert caught.value.code == "too_large"
-
-
-def test_corrections_go_with_the_job() -> None:
-    one = PhotoCorrections("a.jpg", "shape", ((CHIN, 1.0, 2.0),))
-    assert corrections_sent(one) == {"name": "a.jpg", "use": "shape", "points": [[CHIN, 1.0, 2.0]]}

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import get_type_hints
-from unittest.mock import MagicMock
 
-import pytest
-
-from blender_addon.backend_process.folders import NOTHING_ENTERED, USABLE, problem_of
-from blender_addon.errors import AddonError
+from blender_addon.backend_process.folders import problem_of
 
 
 def environment(folder: Path) -> Path:
@@ -39,37 +33,3 @@ def test_what_is_entered_is_judged_by_its_files(tmp_path: Path) -> None:
     assert "does not hold the package backend" in problem_of((str(python), source))
     (tmp_path / "source" / "backend" / "__init__.py").write_text("")
     assert problem_of((str(python), source)) == ""
-
-
-@pytest.mark.blender
-def test_the_preferences_say_it_with_every_letter(
-    bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import subprocess
-
-    from blender_addon.settings.preferences import chosen_backend
-
-    monkeypatch.setattr(subprocess, "Popen", MagicMock(side_effect=AssertionError("drawing starts no process")))
-    chosen = bpy.context.preferences.addons["blender_addon"].preferences
-    chosen.where = "EXISTING"
-
-    def said() -> str:
-        layout = MagicMock()
-        chosen._draw_existing(layout)
-        return " ".join(call.kwargs["text"] for call in layout.mock_calls if call[0].endswith("label"))
-
-    assert said() == NOTHING_ENTERED
-    python = str(environment(tmp_path / "env"))
-    with pytest.raises(AddonError, match="Enter the Python program"):
-        chosen_backend(bpy.context)
-    for count in range(len(str(tmp_path)) + 1, len(python)):
-        chosen.existing_python = python[:count]
-        assert said() not in (NOTHING_ENTERED, USABLE)
-    chosen.existing_python = python
-    assert said() == USABLE
-    chosen.existing_source = str(tmp_path)
-    assert "does not hold the package" in said()
-    with pytest.raises(AddonError, match="does not hold the package"):
-        chosen_backend(bpy.context)
-    for name in ("existing_python", "existing_source"):
-        assert "TEXTEDIT_UPDATE" in get_type_hints(type(chosen))[name].keywords["options"]

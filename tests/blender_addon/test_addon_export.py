@@ -17,7 +17,6 @@ from blender_addon.objects import tags  # noqa: E402
 from blender_addon.operators.export import BALD, ExportHead, left_bald  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui.panel import ExportPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -72,13 +71,3 @@ def test_a_folder_as_file_is_refused_with_a_sentence(backend: Backend, result: H
     import_head(result, bpy.context)
     with pytest.raises(RuntimeError, match="Choose a file"):
         bpy.ops.likeness.export(preset="UNITY", filepath=str(tmp_path))
-
-
-def test_the_panel_offers_all_kinds(backend: Backend, result: HeadResult) -> None:
-    import_head(result, bpy.context)
-    layout = MagicMock()
-    ExportPanel.draw(MagicMock(layout=layout), bpy.context)
-    (menu,) = [call for call in layout.mock_calls if call[0].endswith("operator_menu_enum")]
-    assert menu.args == ("likeness.export", "preset")
-    offered = bpy.ops.likeness.export.get_rna_type().properties["preset"].enum_items.keys()
-    assert list(offered) == list(BY_NAME)

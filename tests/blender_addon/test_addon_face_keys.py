@@ -14,10 +14,10 @@ from instant_backend import Backend  # noqa: E402
 
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.actions import fcurves_of  # noqa: E402
-from blender_addon.protocol.names import ARKIT_NAMES, KEY_GROUPS  # noqa: E402
+from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui.keys_panel import KeysPanel, both_sides, key_rows  # noqa: E402
+from blender_addon.ui.keys_panel import KeysPanel, key_rows  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -40,19 +40,6 @@ def drawn(search: str = "", symmetric: bool = True) -> list[str]:
     return [call.args[0].name if call.args[1] == "value" else call.args[1] for call in calls]
 
 
-def test_every_key_has_one_place() -> None:
-    names = [name for group in KEY_GROUPS for row in key_rows(group) for name in row]
-    assert sorted(names) == sorted(ARKIT_NAMES)
-    assert both_sides("mouthSmileLeft") == both_sides("mouthSmileRight") == "mouthSmile"
-    assert both_sides("mouthLeft") == both_sides("jawRight") == both_sides("jawOpen") == ""
-
-
-def test_there_is_a_panel_with_a_head_and_none_without(backend: Backend, result: HeadResult) -> None:
-    assert not KeysPanel.poll(bpy.context)
-    import_head(result, bpy.context)
-    assert KeysPanel.poll(bpy.context)
-
-
 def test_sliders_are_pairs_or_sides_and_are_found_by_name(head: bpy.types.Object) -> None:
     pairs, sides = drawn(), drawn(symmetric=False)
     assert "mouthSmile" in pairs and "mouthSmileLeft" not in pairs
@@ -71,12 +58,6 @@ def test_one_slider_moves_both_sides_and_reads_their_mean(head: bpy.types.Object
     assert sliders.mouthSmile == pytest.approx(0.4)
     sliders.mouthSmile = 7.0
     assert keys["mouthSmileRight"].value == 1.0
-
-
-def test_without_a_head_a_slider_does_nothing(bpy) -> None:
-    sliders = bpy.context.scene.likeness_keys
-    sliders.mouthSmile = 0.5
-    assert sliders.mouthSmile == 0.0
 
 
 def test_a_group_is_reset_and_others_stay(head: bpy.types.Object) -> None:

@@ -149,18 +149,6 @@ def test_a_dragged_slider_is_undone_as_one_step(collection: bpy.types.Collection
     np.testing.assert_allclose(shapes(collection)["head"], before["head"], atol=1e-5)
 
 
-@pytest.mark.usefixtures("only_new_garbage")
-def test_a_slider_is_live(collection: bpy.types.Collection) -> None:
-    """Thirty changes a second for the head's vertices, by this process's time; the best of five."""
-    seconds = []
-    for value in (0.1, 0.2, 0.3, 0.4, 0.5):
-        began = time.process_time()
-        collection.likeness.nose_length = value
-        seconds.append(time.process_time() - began)
-    print([round(one, 4) for one in seconds])
-    assert min(seconds) < times_slower() / 30
-
-
 @pytest.fixture
 def awaited(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], None]]:
     """What Blender's timers of a window would call once sliders are quiet."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -26,8 +25,6 @@ from blender_addon.scene import cameras  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
 from blender_addon.session import session  # noqa: E402
-from blender_addon.ui.keys_panel import KeysPanel  # noqa: E402
-from blender_addon.ui.panel import HEAD_PANELS, HeadPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -82,21 +79,6 @@ def test_cameras_arrive_hidden_and_the_one_looked_through_is_shown(
     bpy.ops.likeness.look_through(photo=photo)
     bpy.ops.likeness.leave_photo()
     assert not hidden.hide_viewport and cameras.HIDDEN_CAMERAS not in default_scene
-
-
-def test_hair_and_cameras_have_switches_and_the_head_five_sub_panels(
-    default_scene: bpy.types.Scene, result: HeadResult
-) -> None:
-    import_head(result, bpy.context)
-    labels = [panel.bl_label for panel in HEAD_PANELS if getattr(panel, "bl_parent_id", "") == HeadPanel.bl_idname]
-    assert sorted(labels) == ["Export", "Hair", "Photos", "Shape", "Skin"]
-    layout = MagicMock()
-    for panel in HEAD_PANELS:
-        assert panel.poll(bpy.context)
-        getattr(panel, "draw_header_preset", panel.draw)(MagicMock(layout=layout), bpy.context)
-    shown = [call.args[0] for call in layout.mock_calls if call[0].endswith("prop") and "hide_viewport" in call.args]
-    (collection,) = tags.head_collections()
-    assert shown == [tags.hair_object(collection, "CURVES"), tags.cameras_collection(collection)]
 
 
 def test_many_people_leave_the_selection_alone(default_scene: bpy.types.Scene, people: Path) -> None:
@@ -154,27 +136,6 @@ def test_face_keys_follow_the_active_mesh(default_scene: bpy.types.Scene, result
         assert mesh.data.shape_keys.key_blocks["mouthSmileLeft"].value == 0.5
     bpy.context.view_layer.objects.active = bpy.data.objects["Cube"]
     assert tags.active_face(bpy.context) == head
-
-
-def test_a_slider_for_both_sides_shows_its_keyframes_and_sets_them(
-    default_scene: bpy.types.Scene, result: HeadResult
-) -> None:
-    import_head(result, bpy.context)
-    bpy.context.scene.likeness_keys.search = "mouthSmile"
-    bpy.context.scene.frame_set(3)
-
-    def icons() -> str:
-        layout = MagicMock()
-        layout.row.return_value = layout.column.return_value = layout
-        KeysPanel.draw(MagicMock(layout=layout), bpy.context)
-        calls = [call for call in layout.operator.mock_calls if call.args[:1] == ("likeness.keyframe_keys",)]
-        return calls[-1].kwargs["icon"]
-
-    assert icons() == "DECORATE"
-    bpy.ops.likeness.keyframe_keys(names="mouthSmileLeft mouthSmileRight")
-    assert icons() == "DECORATE_KEYFRAME"
-    bpy.context.scene.frame_set(4)
-    assert icons() == "DECORATE_ANIMATE"
 
 
 def test_bones_are_controls_with_shapes(default_scene: bpy.types.Scene, result: HeadResult) -> None:

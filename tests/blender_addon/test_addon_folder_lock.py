@@ -9,7 +9,6 @@ pytest.importorskip("bpy")
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,19 +16,16 @@ from types import ModuleType
 from unittest.mock import MagicMock
 
 import pytest
-from backend_folders import drawn, entered, fill, name_folder, names
-from blender_addon.shared.file_lock import is_locked, lock_file
+from backend_folders import drawn, fill, names
 from runner_steps import alive, ended, until
 
 from blender_addon.backend_process import looks
 from blender_addon.backend_process.folders import BackendFolder
-from blender_addon.backend_process.install import InstallPlan, Removal
 from blender_addon.backend_process.locks import is_being_changed, lock_folder
 from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner
-from blender_addon.shared import file_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
@@ -118,84 +114,6 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
     assert names(own.root) == [] and not own.has_contents
 
 
-@pytest.mark.blender
-def test_the_backend_of_another_folder_runs_on(
-    bpy: ModuleType, own: BackendFolder, tmp_path: Path, other_blender: OtherBlender
-) -> None:
-    from blender_addon.settings.preferences import chosen_backend
-
-    fill(own)
-    there = entered(tmp_path / "there")
-    name_folder(bpy, there.root)
-    there.source_part.mkdir(parents=True)
-    there.make()
-    other_blender(there.root)
-    assert chosen_backend(bpy.context).folder == own.root
-    assert "Install Backend" not in drawn(bpy)[1]
-
-
-@pytest.mark.blender
-def test_the_folder_is_free_as_soon_as_it_is_said_that_all_is_done(bpy: ModuleType, own: BackendFolder) -> None:
-    from blender_addon import installer
-    from blender_addon.client.keys import config_folder
-    from blender_addon.session import session
-
-    for _ in range(20):
-        fill(own)
-        removal = installer.start(None, session().runner)
-        while not removal.view.finished:
-            time.sleep(0)
-        assert not is_being_changed(config_folder(), own.root)
-        removal.join()
-
-
-@pytest.mark.blender
-def test_an_installation_that_fails_lets_the_folder_go(bpy: ModuleType, own: BackendFolder, tmp_path: Path) -> None:
-    from blender_addon import installer
-    from blender_addon.session import session
-
-    for _ in range(2):
-        installation = installer.start(InstallPlan(tmp_path / "none.zip", "no python"), session().runner)
-        installation.join(30)
-        assert installation.view.error.code == "no_python"
-
-
-@pytest.mark.blender
-def test_others_see_it_as_long_as_it_goes_on(
-    bpy: ModuleType, own: BackendFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from blender_addon import installer
-    from blender_addon.client.keys import config_folder
-    from blender_addon.session import session
-
-    fill(own)
-    goes_on = threading.Event()
-    monkeypatch.setattr(Removal, "_work", lambda removal: goes_on.wait(30) and "It is done.")
-    removal = installer.start(None, session().runner)
-    assert is_being_changed(config_folder(), own.root)
-    goes_on.set()
-    removal.join(30)
-    assert removal.view.sentence == "It is done." and not is_being_changed(config_folder(), own.root)
-
-
-@pytest.mark.blender
-def test_another_blender_that_was_quicker_by_a_moment_is_left_alone(
-    bpy: ModuleType, own: BackendFolder, other_blender: OtherBlender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the look into the folder and the lock."""
-    from blender_addon import installer
-    from blender_addon.session import session
-
-    fill(own)
-    before = installer.named_folder()
-    monkeypatch.setattr(installer, "named_folder", lambda: before)
-    monkeypatch.setattr(session().runner, "stop", stopped := MagicMock())
-    other_blender(own.root)
-    with pytest.raises(AddonError, match="Another Blender"):
-        installer.start(None, session().runner)
-    assert not stopped.called and not installer.running() and own.installed() is not None
-
-
 def test_a_lock_is_of_a_folder_by_whatever_path(config: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "alias").symlink_to(tmp_path / "there")
@@ -207,43 +125,6 @@ def test_a_lock_is_of_a_folder_by_whatever_path(config: Path, tmp_path: Path) ->
     assert not is_being_changed(config, tmp_path / "there")
     lock_folder(config, tmp_path / "there").release()
     assert (config.stat().st_mode & 0o077, names(tmp_path / "there")) == (0, [])
-
-
-def test_a_lock_that_cannot_be_had_is_said(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config.write_text("a file, where there should be a folder")
-    with pytest.raises(AddonError, match="cannot be written to"):
-        lock_folder(config, tmp_path / "there")
-    assert not is_being_changed(config, tmp_path / "there")
-
-    def no_locks(file: object, shared: bool = False) -> bool:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(file_lock, "_is_taken", no_locks)
-    with pytest.raises(AddonError, match=r"Input/output error"):
-        lock_folder(tmp_path / "other", tmp_path / "there")
-    assert not is_being_changed(tmp_path / "other", tmp_path / "there")
-
-
-def test_whoever_only_looks_does_not_keep_others_from_it(config: Path, tmp_path: Path) -> None:
-    looking = lock_file(config / "x.lock")
-    threading.Timer(0.1, looking.release).start()
-    lock_file(config / "x.lock").release()
-
-
-def test_two_that_only_look_see_no_lock(config: Path) -> None:
-    """As the windows of two Blenders do at each drawing: a click must not be refused for that."""
-    path = config / "x.lock"
-    lock_file(path).release()
-    seen: list[bool] = []
-    lookers = [threading.Thread(target=lambda: seen.extend(is_locked(path) for _ in range(5000))) for _ in range(2)]
-    for looker in lookers:
-        looker.start()
-    for looker in lookers:
-        looker.join()
-    assert len(seen) == 10000 and not any(seen)
-    lock = lock_file(path)
-    assert is_locked(path)
-    lock.release()
 
 
 SERVER = {

@@ -23,9 +23,9 @@ from pathlib import Path
 import pytest
 from backend_folders import finished
 
-from blender_addon.backend_process import install, python_finder
+from blender_addon.backend_process import install
 from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes
-from blender_addon.backend_process.install import Installation, InstallPlan, PipProgress, Removal, pip_failure_sentence
+from blender_addon.backend_process.install import Installation, InstallPlan, Removal, pip_failure_sentence
 from blender_addon.backend_process.locks import is_being_changed, lock_folder
 from blender_addon.backend_process.python_finder import find_python, probe
 from blender_addon.errors import AddonError
@@ -106,14 +106,6 @@ def test_from_nothing_to_an_environment(plan: InstallPlan, shared_folder: Backen
     assert installed.size_bytes > 1_000_000 and installed.python.startswith("Python 3.")
     assert "Successfully installed pebble-2.0" in folder.install_log.read_text()
     assert any("Making an environment" in line for line in installation.lines)
-
-
-def test_a_repair_brings_the_source_back(plan: InstallPlan, shared_folder: BackendFolder) -> None:
-    source = shared_folder.source / "backend" / "__init__.py"
-    source.parent.mkdir(parents=True, exist_ok=True)
-    source.write_text("__version__ = '0'\n")
-    assert run(shared_folder, plan).view.error is None
-    assert shared_folder.installed().version == "1.2.3"
 
 
 def test_a_package_that_cannot_be_had_leaves_nothing_that_looks_installed(
@@ -255,23 +247,6 @@ installation.join()
     assert shared_folder.installed() is not None and not is_being_changed(tmp_path, shared_folder.root)
 
 
-def test_a_program_that_starts_while_it_is_stopped_is_ended_too(
-    plan: InstallPlan, shared_folder: BackendFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installation = Installation(shared_folder, replace(plan, check="import time; time.sleep(60)"))
-    start_program = subprocess.Popen
-
-    def stop_before_it_starts(command: list[str], **keywords: object) -> subprocess.Popen[str]:
-        if command[-1] == installation._plan.check:
-            installation.stop()
-        return start_program(command, **keywords)
-
-    monkeypatch.setattr(install.subprocess, "Popen", stop_before_it_starts)
-    installation.start()
-    installation.join(30)
-    assert installation.view.finished and installation.view.error.code == "cancelled"
-
-
 def test_an_environment_that_was_interrupted_is_made_again(plan: InstallPlan, shared_folder: BackendFolder) -> None:
     for pip in shared_folder.environment.glob("**/site-packages/pip"):
         shutil.rmtree(pip)
@@ -362,12 +337,6 @@ def test_a_python_in_a_folder_with_an_accent_is_read(tmp_path: Path) -> None:
     assert probe([str(environment / program)]).path.is_relative_to(environment)
 
 
-def test_a_python_whose_words_were_lost_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = subprocess.CompletedProcess([], 0, None, None)
-    monkeypatch.setattr(python_finder.subprocess, "run", lambda *arguments, **keywords: done)
-    assert probe(["python"]) is None
-
-
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -392,25 +361,3 @@ def test_why_pip_failed(line: str, code: str) -> None:
     assert error.advice.endswith(".")
     if code == "install":
         assert "something new" in error.sentence
-
-
-def test_progress_of_pip() -> None:
-    progress = PipProgress(2)
-    pip = ["Collecting torch==2.13.0", "  Downloading torch-2.13.0-cp311-cp311-linux.whl (180.3 MB)", "x"]
-    assert [progress.read(line) for line in pip] == [True, True, False]
-    assert progress.sentence == "Downloading torch (180.3 MB)" and 0 < progress.fraction < 0.8
-    assert progress.read("Installing collected packages: torch, numpy") and progress.fraction == 0.8
-    assert progress.read("Successfully installed torch-2.13.0") and progress.fraction == 1.0
-    assert json.dumps(progress.sentence)
-
-
-def test_a_card_that_cpu_torch_leaves_unused_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Windows torch for CUDA is installed with Python 3.12 or later only."""
-    pytest.importorskip("bpy")
-    from blender_addon import installer
-
-    monkeypatch.setattr(installer, "cuda_card", lambda: True)
-    old, new = (Installed("1", f"Python 3.{minor}.4", "2.13.0", minor == 12, 1) for minor in (11, 12))
-    for platform, unused in (("win32", True), ("linux", False)):
-        monkeypatch.setattr(installer.sys, "platform", platform)
-        assert installer.leaves_card_unused(old) is unused and not installer.leaves_card_unused(new)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -19,20 +17,10 @@ from blender_addon.shared.options import HAIR_STYLES  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui import key_pictures, keys_panel, panel  # noqa: E402
+from blender_addon.ui import key_pictures, panel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 NAMES = sorted(ARKIT_NAMES)
-
-
-@pytest.fixture
-def icons(backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch) -> dict[int, str]:
-    """Numbers that stand for the pictures, which have no icons in background mode; and a head."""
-    import_head(result, bpy.context)
-    monkeypatch.setattr(keys_panel, "picture_icon", lambda name: NAMES.index(name) + 1)
-    return {number: name for number, name in enumerate(NAMES, 1)}
 
 
 def shown(name: str) -> np.ndarray:
@@ -57,17 +45,6 @@ def test_right_pictures_are_mirror_images_of_left_ones(backend: Backend) -> None
     assert len(pairs) == 20  # with jaw and mouth, which go to either side
     for left, right in pairs:
         np.testing.assert_array_equal(shown(left)[:, ::-1], shown(right))
-
-
-def test_pictures_stand_upright_and_are_those_of_the_file(backend: Backend) -> None:
-    stored = key_pictures.key_pictures()
-    for name in ("jawOpen", "eyeBlinkRight"):
-        np.testing.assert_allclose(shown(name)[::-1, :, :3], stored[name] / 255, atol=1 / 128)
-    icon = key_pictures._pictures["jawOpen"]
-    small = np.empty(32 * 32 * 4, np.float32)
-    icon.icon_pixels_float.foreach_get(small)
-    halved = shown("jawOpen").reshape(32, 2, 32, 2, 4).mean((1, 3))
-    np.testing.assert_allclose(small.reshape(32, 32, 4), halved, atol=2 / 128)
 
 
 def test_hairstyles_are_chosen_from_pictures(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,72 +73,6 @@ def test_pictures_are_freed_with_the_extension(backend: Backend) -> None:
     key_pictures.unregister()  # twice does no harm
     key_pictures.register()
     assert len(key_pictures._pictures) == 52 + len(HAIR_STYLES) and len(bpy.data.images) == images
-
-
-def drawn(symmetric: bool = True, large: bool = False, search: str = "") -> list[tuple[str, object]]:
-    """What the panel draws, groups open: ("icon" or "large", number) and ("slider", name), from top to bottom."""
-    settings = bpy.context.scene.likeness_keys
-    settings.symmetric, settings.pictures, settings.search = symmetric, large, search
-    layout = MagicMock()
-    layout.panel.side_effect = lambda *_, **__: (MagicMock(), layout)
-    for inner in ("row", "column", "split"):
-        getattr(layout, inner).return_value = layout
-    keys_panel.KeysPanel.draw(MagicMock(layout=layout), bpy.context)
-    found = []
-    for name, args, kwargs in layout.mock_calls:
-        if name == "label" and "icon_value" in kwargs:
-            found.append(("icon", kwargs["icon_value"]))
-        elif name == "template_icon":
-            assert kwargs["scale"] == 3.0
-            found.append(("large", kwargs["icon_value"]))
-        elif name == "prop" and kwargs.get("slider"):
-            found.append(("slider", args[0].name if args[1] == "value" else args[1]))
-    return found
-
-
-@pytest.mark.parametrize("large", [False, True])
-def test_each_slider_stands_beside_the_picture_of_its_key(icons: dict[int, str], large: bool) -> None:
-    calls = drawn(symmetric=False, large=large)
-    assert len(calls) == 104
-    for (kind, number), (slider, name) in zip(calls[::2], calls[1::2], strict=True):
-        assert (kind, slider) == ("large" if large else "icon", "slider") and icons[number] == name
-
-
-def test_a_slider_of_both_sides_has_both_pictures(icons: dict[int, str]) -> None:
-    calls = [(kind, icons.get(what, what)) for kind, what in drawn(search="eyeBlink")]
-    assert calls == [("icon", "eyeBlinkLeft"), ("icon", "eyeBlinkRight"), ("slider", "eyeBlink")]
-
-
-def test_small_pictures_are_shown_at_first_and_the_switch_stays_in_the_file(
-    icons: dict[int, str], tmp_path: Path
-) -> None:
-    assert bpy.context.scene.likeness_keys.pictures is False
-    bpy.context.scene.likeness_keys.pictures = True
-    path = str(tmp_path / "large.blend")
-    bpy.ops.wm.save_as_mainfile(filepath=path)
-    bpy.context.scene.likeness_keys.pictures = False
-    bpy.ops.wm.open_mainfile(filepath=path)
-    assert bpy.context.scene.likeness_keys.pictures is True
-
-
-@pytest.mark.parametrize("large", [False, True])
-def test_the_panel_with_its_pictures_is_drawn_within_5_ms(icons: dict[int, str], large: bool) -> None:
-    settings, asked = bpy.context.scene.likeness_keys, []
-    settings.symmetric, settings.pictures = False, large
-
-    class Layout:  # takes no time, as MagicMock does
-        def __getattr__(self, name: str):
-            if name in ("label", "template_icon"):
-                return lambda *_, **given: asked.append(given.get("icon_value"))
-            return (lambda *_, **__: (self, self)) if name == "panel" else (lambda *_, **__: self)
-
-    taken = []
-    for _ in range(9):
-        asked.clear()
-        begun = time.perf_counter()
-        keys_panel.KeysPanel.draw(SimpleNamespace(layout=Layout()), bpy.context)
-        taken.append(time.perf_counter() - begun)
-    assert min(taken) < 0.005 and set(icons) <= set(asked)
 
 
 def png(rows: bytes, color_type: int) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 
@@ -19,7 +18,6 @@ from blender_addon.objects import tags  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.session import session  # noqa: E402
-from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -143,11 +141,3 @@ def test_the_table_is_in_the_file_and_goes_on_later(many, tmp_path: Path, backen
     bpy.ops.wm.open_mainfile(filepath=path)
     assert states(bpy.context.scene.likeness_many) == {"Anna": "DONE", "Ben": "WAITING"}
     assert run.current() is None and not session().busy
-
-
-def test_the_panel_says_who_waits_and_what_was_said(many) -> None:
-    many.people["Anna"].state, many.people["Anna"].sentence = "FAILED", "No photo shows a face."
-    layout = MagicMock()
-    ManyPanel.draw(MagicMock(layout=layout), bpy.context)
-    said = [call.kwargs.get("text", "") for call in layout.mock_calls if call[0].endswith("label")]
-    assert "1 waiting, 1 failed" in said and any("No photo shows" in text for text in said)

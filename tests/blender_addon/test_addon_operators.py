@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 
@@ -172,25 +171,6 @@ def test_file_browsers_and_drops_offer_what_the_backend_reads(enabled: None, tmp
     assert len(listed()) == len(read)
 
 
-def test_a_photo_that_blender_cannot_show_is_no_hole_in_the_panel(enabled: None, tmp_path: Path) -> None:
-    from blender_addon.backend_process import looks
-    from blender_addon.ui.panel import _draw_photo
-
-    (tmp_path / "c.HEIC").write_bytes(b"x")
-    add(tmp_path, "c.HEIC")
-
-    def said() -> str:
-        layout = MagicMock()
-        _draw_photo(layout, bpy.context.scene.likeness.photos[0])
-        assert not layout.template_icon.called
-        return " ".join(call.kwargs["text"] for call in layout.mock_calls if "text" in call.kwargs)
-
-    assert "Blender cannot show such a photo" in said()
-    (tmp_path / "c.HEIC").unlink()
-    time.sleep(looks.REUSE_SECONDS)
-    assert "is not there any more" in said()
-
-
 def test_the_list_is_saved_with_the_file(enabled: None, pictures: Path, tmp_path: Path) -> None:
     add(pictures, "a.jpg", "b.PNG")
     bpy.context.scene.likeness.quality = "best"
@@ -248,24 +228,6 @@ def until(condition: object, seconds: float = 240.0) -> None:
         assert time.monotonic() < end, session().view
         session().tick()
         time.sleep(0.01)
-
-
-def test_a_job_goes_on_when_another_file_is_opened(enabled: None, pictures: Path) -> None:
-    from blender_addon.client.keys import ServerAddress
-    from blender_addon.objects.tags import Place
-    from blender_addon.runner import Phase
-    from blender_addon.session import listed_photos, session
-    from blender_addon.waiting import Job
-
-    add(pictures, "a.jpg")
-    photos, given = listed_photos(bpy.context.scene)
-    nowhere = ServerAddress("tcp://127.0.0.1:9", "k" * 40)
-    session().begin(Job(Place.shown(bpy.context), photos, given, HeadOptions("fast", 1024)), nowhere)
-    said = session().view
-    bpy.ops.wm.read_homefile(use_empty=True)
-    assert session().busy and session().view == said
-    session().cancel()
-    assert session().view.phase is Phase.CANCELLED
 
 
 @pytest.mark.slow

@@ -49,15 +49,6 @@ def test_the_panel_does_not_speak_of_a_file_that_is_closed(backend: Backend, ope
     assert "A head from" not in drawn()[0] and session().view.phase is Phase.IDLE
 
 
-def test_an_error_is_of_its_file_as_well(backend: Backend, tmp_path: Path) -> None:
-    backend.result = replace(backend.result, parts=())
-    with pytest.raises(RuntimeError):
-        bpy.ops.likeness.reconstruct()
-    assert session().view.phase is Phase.FAILED
-    new_file(tmp_path)
-    assert session().view.phase is Phase.IDLE
-
-
 def test_a_head_that_was_undone_is_not_spoken_of(backend: Backend) -> None:
     bpy.ops.ed.undo_push(message="before")
     bpy.ops.likeness.reconstruct()
@@ -117,13 +108,6 @@ def test_a_head_that_waits_can_be_thrown_away(
     assert begin_again and "likeness.take_head" not in drawn()[1]
 
 
-def test_a_file_that_cannot_be_opened_stops_nothing(backend: Backend, tmp_path: Path) -> None:
-    begin()
-    no_file(tmp_path)
-    tick()
-    assert not session().busy and len(tags.head_collections()) == 1
-
-
 def test_a_file_that_is_opened_in_the_middle_of_the_import(
     backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,24 +141,3 @@ def test_a_head_that_is_solved_again_is_found_in_its_file_again(
     tick()
     assert tags.head_collections() == [collection]
     assert (tags.part_object(collection, "head").data.vertices[0].co - larger).length < 1e-6
-
-
-def test_a_head_that_the_file_only_links_waits_for_its_own_file(
-    backend: Backend, result: HeadResult, tmp_path: Path
-) -> None:
-    collection = import_head(result, bpy.context)
-    begin(into=collection[tags.HEAD_ID])
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
-    new_file(tmp_path)
-    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, target):
-        target.collections = ["Likeness"]
-    bpy.context.scene.collection.children.link(target.collections[0])
-    tick()
-    with pytest.raises(RuntimeError, match="linked from another file"):
-        bpy.ops.likeness.take_head()
-    tick()
-    assert session().has_lost_scene
-    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "library.blend"))
-    assert bpy.ops.likeness.take_head() == {"FINISHED"}
-    tick()
-    assert session().view.phase is Phase.DONE and len(tags.head_collections()) == 1

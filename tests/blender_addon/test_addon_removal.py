@@ -9,8 +9,6 @@ pytest.importorskip("bpy")
 import threading
 import time
 from pathlib import Path
-from types import ModuleType
-from unittest.mock import MagicMock
 
 import pytest
 from backend_folders import finished
@@ -19,7 +17,6 @@ from blender_addon.backend_process import folders
 from blender_addon.backend_process.folders import BackendFolder, Installed
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
 from blender_addon.backend_process.server import in_use
-from blender_addon.errors import AddonError
 
 
 @pytest.fixture
@@ -113,20 +110,6 @@ def test_what_cannot_be_deleted_can_be_removed_later(
     assert finished(Removal(folder)).view.error is None and not folder.has_contents
 
 
-def test_an_update_replaces_a_source_that_is_held_for_a_while(
-    folder: BackendFolder, refusals: list[Path], tmp_path: Path
-) -> None:
-    given = tmp_path / "given"
-    for name in ("backend", "protocol", "assets", "locks"):
-        (given / name).mkdir(parents=True)
-    (given / "pyproject.toml").write_text("[project]\n")
-    (given / "backend" / "new.py").write_text("")
-    refusals += [folder.root] * 2
-    Installation(folder, InstallPlan(given))._unpack()
-    assert [path.name for path in (folder.source / "backend").iterdir()] == ["new.py"]
-    assert folder.installed() is None  # its packages may be others
-
-
 def test_an_installation_that_never_got_to_work_leaves_what_is_there(folder: BackendFolder, tmp_path: Path) -> None:
     installation = Installation(folder, InstallPlan(tmp_path, str(tmp_path / "no python"), fresh=True))
     installation.start()
@@ -134,60 +117,7 @@ def test_an_installation_that_never_got_to_work_leaves_what_is_there(folder: Bac
     assert installation.view.error.code == "no_python" and folder.installed() is not None
 
 
-class Server:
-    """A running backend that is asked to end, and does not hurry."""
-
-    exit_code: int | None = None
-
-    def __init__(self, folder: BackendFolder) -> None:
-        self._folder = folder
-
-    def end(self) -> None: ...
-
-    def join(self) -> None:
-        time.sleep(0.3)
-        if self._folder.has_contents:
-            self.exit_code = 0
-
-
 @pytest.fixture
 def own(folder: BackendFolder) -> BackendFolder:
     """The extension's own folder is ``folder``."""
     return folder
-
-
-def offered() -> set[str]:
-    """The operators that the preferences show."""
-    from blender_addon.settings.preferences import LikenessPreferences
-
-    layout = MagicMock()
-    LikenessPreferences._draw_own(MagicMock(), layout)
-    return {call.args[0] for call in layout.row().operator.call_args_list}
-
-
-@pytest.mark.blender
-def test_the_preferences_remove_what_is_there(bpy: ModuleType, folder: BackendFolder) -> None:
-    from blender_addon.session import session
-
-    assert "likeness.remove_backend" in offered()
-    folder.mark_incomplete()  # as after a removal that was refused half way
-    assert {"likeness.install_backend", "likeness.remove_backend"} <= offered()
-    session().runner._process = server = Server(folder)
-    assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
-    assert server.exit_code == 0 and not folder.has_contents
-    assert "likeness.remove_backend" not in offered()
-
-
-@pytest.mark.blender
-def test_no_job_begins_while_the_backend_is_being_replaced(
-    bpy: ModuleType, folder: BackendFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from blender_addon import installer
-    from blender_addon.identity import version
-    from blender_addon.settings.preferences import chosen_backend
-
-    folder.mark_installed(Installed(version(), "Python 3.12.1", "2", False, 5))
-    assert chosen_backend(bpy.context).python == folder.python
-    monkeypatch.setattr(installer, "running", lambda: True)
-    with pytest.raises(AddonError, match="being installed or removed"):
-        chosen_backend(bpy.context)

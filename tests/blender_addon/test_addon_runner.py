@@ -103,12 +103,6 @@ def test_a_backend_that_cannot_be_prepared_says_so_at_the_click(runner: Runner, 
     assert runner.view.phase is Phase.FAILED and "no such module" in runner.view.sentence + runner.view.advice
 
 
-def test_cancel_before_the_backend_is_there(runner: Runner, backend: LocalBackend) -> None:
-    runner.begin(SUBMISSION, backend)
-    runner.cancel()
-    assert runner.view.phase is Phase.CANCELLED
-
-
 def test_a_killed_backend_ends_the_job_in_words_and_is_started_again(runner: Runner, backend: LocalBackend) -> None:
     runner.begin(SUBMISSION, backend)
     until(runner, runs)
@@ -167,31 +161,6 @@ def test_a_backend_that_cannot_start_says_why(
     until(runner, ended)
     assert (runner.view.phase, runner.view.code) == (Phase.FAILED, expected)
     assert runner.view.sentence.endswith(".") and runner.view.advice.endswith(".")
-
-
-@pytest.mark.parametrize(("code", "words"), [(1, "No module named torch"), (1, "It went wrong."), (None, "")])
-def test_nobody_is_sent_to_a_button_that_is_not_there(
-    code: int | None,
-    words: str,
-    runner: Runner,
-    backend: LocalBackend,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    """Repair is there for what the extension installed, not for a backend that the person looks after."""
-    if code is None:
-        backend = replace(backend, python=tmp_path / "no-python")
-    else:
-        monkeypatch.setenv("SCRIPTED_EXIT", str(code))
-        monkeypatch.setenv("SCRIPTED_WORDS", words)
-    installed = replace(backend, folder=tmp_path)
-    advice = []
-    for given in (backend, installed, replace(installed, button="Install Backend")):
-        runner.begin(SUBMISSION, given)
-        until(runner, ended)
-        advice.append(runner.view.advice)
-    assert "nstall its packages again, or enter another Python" in advice[0] and "Repair" not in advice[0]
-    assert "hoose Repair in the" in advice[1] and "hoose Install Backend in the" in advice[2]
 
 
 def test_a_python_that_is_not_there(runner: Runner, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mathutils import Vector  # noqa: E402
 
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import origin_of  # noqa: E402
-from blender_addon.objects.tags import Place, cameras_by_photo  # noqa: E402
+from blender_addon.objects.tags import Place  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
@@ -45,23 +45,6 @@ def test_a_head_goes_into_the_scene_and_view_layer_that_it_was_asked_for_in(back
     assert bpy.context.scene.name == "Other"
     assert layer.objects.active == tags.part_object(collection, "head")
     assert asked.view_layers[0].objects.active is None
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_head_follows_a_view_layer_that_is_renamed(backend: Backend, number: int) -> None:
-    asked = bpy.context.scene
-    asked.view_layers.new("Second")
-    bpy.context.window.view_layer = layer = asked.view_layers[number]
-
-    def rename_layer() -> None:
-        layer.name = "Renamed"
-        bpy.context.window.view_layer = asked.view_layers[1 - number]
-
-    backend.meanwhile = rename_layer
-    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
-    (collection,) = tags.head_collections()
-    assert layer.objects.active == tags.part_object(collection, "head")
-    assert asked.view_layers[1 - number].objects.active is None
 
 
 def test_a_head_whose_scene_is_gone_goes_into_the_one_that_is_shown(backend: Backend) -> None:
@@ -155,23 +138,6 @@ def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None
     bpy.ops.object.mode_set(mode="OBJECT")
 
 
-def test_a_head_that_is_edited_in_another_scene_is_waited_for(backend: Backend, result: HeadResult) -> None:
-    from blender_addon.session import listed_photos
-    from blender_addon.waiting import Job
-
-    asked, current = bpy.context.scene, session()
-    collection = import_head(result, bpy.context)
-    place, head_id = Place.shown(bpy.context), collection[tags.HEAD_ID]
-    current.begin(Job(place, *listed_photos(asked), HeadOptions("fast", 1024), into=head_id), None)
-    other_scene().collection.children.link(collection)
-    bpy.context.view_layer.objects.active = tags.part_object(collection, "tongue")
-    bpy.ops.object.mode_set(mode="EDIT")
-    assert "leave the mode" in ticked(current)
-    bpy.ops.object.mode_set(mode="OBJECT")
-    ticked(current)
-    assert not current.busy
-
-
 def test_solving_again_changes_the_head_of_the_scene_that_is_shown(backend: Backend, result: HeadResult) -> None:
     original = import_head(result, bpy.context, [PhotoFile("a.jpg", b"\xff\xd8")])
     mesh = tags.part_object(original, "head").data
@@ -188,19 +154,6 @@ def test_solving_again_changes_the_head_of_the_scene_that_is_shown(backend: Back
     assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     assert (tags.part_object(original, "head").data.vertices[0].co - before).length == 0
     assert (tags.part_object(copy, "head").data.vertices[0].co - larger).length < 1e-6
-
-
-def test_look_through_takes_the_camera_of_the_active_copy(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
-    original = import_head(result, bpy.context)
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "head.blend"), copy=True)
-    with bpy.data.libraries.load(str(tmp_path / "head.blend")) as (source, target):
-        target.collections = [name for name in source.collections if name == original.name]
-    bpy.context.scene.collection.children.link(target.collections[0])
-    for head in (original, target.collections[0]):
-        bpy.context.view_layer.objects.active = tags.part_object(head, "head")
-        assert bpy.ops.likeness.look_through(photo="square.jpg") == {"FINISHED"}
-        assert bpy.context.scene.camera == cameras_by_photo(head)["square.jpg"]
-        assert bpy.context.scene.camera in head.all_objects[:]
 
 
 def test_a_script_is_not_left_waiting_for_somebody_to_leave_a_mode(backend: Backend) -> None:
@@ -282,48 +235,3 @@ def drawn(*above: type) -> MagicMock:
 def panel() -> list[str]:
     """What it offers."""
     return [call.args[0] for call in drawn().mock_calls if call.args and str(call.args[0]).startswith("likeness.")]
-
-
-def words() -> str:
-    """What it and the panel above it say."""
-    from blender_addon.ui.panel import MainPanel
-
-    return " ".join(str(call.kwargs["text"]) for call in drawn(MainPanel).mock_calls if "text" in call.kwargs)
-
-
-def test_a_photo_can_be_left_whatever_is_selected_or_gone(backend: Backend, result: HeadResult) -> None:
-    anna, _ = import_head(result, bpy.context), import_head(result, bpy.context)
-    render, layer = bpy.context.scene.render, bpy.context.view_layer
-    before = (render.resolution_x, render.resolution_y)
-    bpy.ops.mesh.primitive_cube_add()
-    assert panel() == []  # it could be either head
-    layer.objects.active = tags.part_object(anna, "head")
-    bpy.ops.likeness.look_through(photo="square.jpg")
-    layer.objects.active = bpy.data.objects["Cube"]
-    assert panel() == ["likeness.leave_photo"]
-    bpy.data.batch_remove([obj for obj in bpy.data.objects if tags.HEAD_ID in obj] + tags.head_collections())
-    assert panel() == ["likeness.leave_photo"]
-    assert bpy.ops.likeness.leave_photo() == {"FINISHED"}
-    assert (render.resolution_x, render.resolution_y) == before and panel() == []
-
-
-def test_it_is_said_whose_photos_are_in_the_list(
-    backend: Backend, result: HeadResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """*Add Photos and Solve Again* would send those of another head, too."""
-    anna, layer = import_head(result, bpy.context), bpy.context.view_layer
-    anna.name = "Anna"
-    assert "in the list" not in words()  # but a photo that was sent for no head yet
-    backend.result = replace(result, report={"photos": [{"name": "a.jpg", "used": True}]})
-    bpy.ops.likeness.reconstruct()
-    (bea,) = (head for head in tags.head_collections() if head != anna)
-    bea.name = "Bea"
-    assert "in the list" not in words()
-    layer.objects.active = tags.part_object(anna, "head")
-    assert "Photos of Bea are in the list (1): take them out first if they do not show Anna." in words()
-    bpy.ops.likeness.solve_again()
-    assert "in the list" not in words()
-    bpy.data.batch_remove([bea])
-    layer.objects.active = tags.part_object(anna, "head")
-    bpy.context.scene.likeness.photos[0].head = "gone"
-    assert "Photos of another head" in words()

@@ -7,13 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from runner_steps import alive, ended, runs, until
 
-from blender_addon import runner as runner_module
 from blender_addon.backend_process import server
 from blender_addon.backend_process.server import LocalBackend, wait_for_end
 from blender_addon.client.submissions import PhotoFile, Transfer
@@ -148,17 +146,3 @@ def test_a_server_that_does_not_answer_is_killed(
     first.stop(wait=True)  # as when the extension is disabled while it ends
     assert not alive(pid)
     first.wait_for_end()
-
-
-def test_what_another_blender_uses_is_not_replaced(
-    blender: NewBlender, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner_module, "wait_for_end", partial(wait_for_end, seconds=0.2))
-    owner, other = blender(), blender()
-    for number, runner in enumerate((owner, other)):
-        solve(runner, job(f"t{number}", b"clip"), backend)
-    other.stop()
-    with pytest.raises(AddonError, match="Another Blender"):
-        other.wait_for_end()
-    owner.stop()
-    owner.wait_for_end()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +30,6 @@ from other_file_steps import (  # noqa: E402
 )
 
 from blender_addon import waiting as head_file  # noqa: E402
-from blender_addon import waiting as slots  # noqa: E402
 from blender_addon.client.submissions import PhotoFile  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.tags import Place  # noqa: E402
@@ -102,58 +100,11 @@ def test_what_waits_in_a_running_blender_is_offered_by_no_other_until_that_is_go
     assert file_lock.is_locked(folder / "1.lock") and not session().waiting.look()  # no third one offers it
 
 
-def test_nothing_is_written_for_a_head_that_does_not_wait(backend: Backend, folder: Path) -> None:
-    begin()
-    tick()
-    assert len(tags.head_collections()) == 1
-    session().waiting.look()
-    shut_down()
-    assert not folder.exists()
-
-
-@pytest.mark.parametrize("waits", [False, True])
-def test_a_head_in_a_scene_leaves_no_message_in_memory(backend: Backend, folder: Path, waits: bool) -> None:
-    largest = max(backend.message.buffers, key=len)
-    before = sys.getrefcount(largest)
-    if waits:
-        a_head_waits()
-        assert sys.getrefcount(largest) > before
-        written()
-        bpy.ops.likeness.take_head()
-    else:
-        begin()
-    tick_while_busy()
-    assert len(tags.head_collections()) == 1 and sys.getrefcount(largest) == before
-
-
-def test_a_head_is_kept_until_it_is_in_a_scene(backend: Backend, folder: Path) -> None:
-    a_head_waits()
-    written()
-    assert kept(folder) == ["1.head"]
-    bpy.ops.likeness.take_head()
-    tick_while_busy()
-    shut_down()
-    assert len(tags.head_collections()) == 1 and kept(folder) == []
-
-
 def test_a_head_that_is_thrown_away_is_deleted_even_while_it_is_written(backend: Backend, folder: Path) -> None:
     a_head_waits()
     assert bpy.ops.likeness.cancel() == {"FINISHED"}
     shut_down()
     assert kept(folder) == []
-
-
-def test_a_head_that_waits_for_object_mode_is_kept_as_well(backend: Backend, folder: Path) -> None:
-    bpy.ops.mesh.primitive_cube_add()
-    bpy.ops.object.mode_set(mode="EDIT")
-    begin()
-    tick()
-    written()
-    quit_and_start(backend)
-    assert kept(folder) == ["1.head"] and len(session().waiting.offered) == 1
-    bpy.ops.likeness.take_head()
-    tick_while_busy()
-    assert len(tags.head_collections()) == 1
 
 
 def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working(
@@ -184,32 +135,6 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
     assert "likeness.throw_away_head" not in drawn()[1]
     with pytest.raises(RuntimeError, match="poll"):
         bpy.ops.likeness.throw_away_head(head="1")
-
-
-def test_a_button_of_a_head_that_is_gone_says_so(backend: Backend, folder: Path) -> None:
-    a_head_waits()
-    quit_and_start(backend)
-    for operator in (bpy.ops.likeness.take_head, bpy.ops.likeness.throw_away_head):
-        with pytest.raises(RuntimeError, match="does not wait any more"):
-            operator(head="7")
-    assert kept(folder) == ["1.head"]
-
-
-def test_a_large_file_is_read_while_the_window_lives(
-    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    a_head_waits()
-    quit_and_start(backend)
-    goes_on = threading.Event()
-    read = head_file.read
-    monkeypatch.setattr(head_file, "read", lambda path: goes_on.wait(20) and read(path))
-    begun = time.monotonic()
-    bpy.ops.likeness.take_head()
-    tick()
-    assert time.monotonic() - begun < 1 and session().busy and "Reading the head" in drawn()[0]
-    goes_on.set()
-    tick_while_busy()
-    assert len(tags.head_collections()) == 1 and session().view.sentence.endswith("in 0 s.")
 
 
 def test_a_head_whose_reading_is_cancelled_or_whose_file_is_closed_is_offered_on(
@@ -268,26 +193,6 @@ def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved
     assert (tags.part_object(collection, "head").data.vertices[0].co - before).length < 1e-6
     packed = {g["name"]: g["image"].packed_file.data for g in collection[tags.PHOTOS] if g.get("image")}
     assert packed == {"crop.jpg": b"\xff\xd8old", "new.jpg": b"\xff\xd8new"}
-
-
-def test_what_another_blender_is_just_writing_stays_and_is_not_waited_for(backend: Backend, folder: Path) -> None:
-    writing = slots.free_slot(folder)
-    writing.path.with_suffix(".part").write_bytes(b"half")
-    begun = time.monotonic()
-    assert not session().waiting.look() and kept(folder) == ["1.part"]
-    assert time.monotonic() - begun < file_lock.PATIENCE_SECONDS / 2
-    assert slots.free_slot(folder).path.name == "2.head"
-
-
-def test_another_blender_that_was_quicker_by_a_moment_has_the_head(
-    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the look at the lock and the lock."""
-    other = slots.free_slot(folder)
-    monkeypatch.setattr(slots, "is_locked", lambda path: False)
-    assert slots.free_slot(folder).path.name == "2.head"
-    other.path.write_bytes(b"a head")
-    assert not session().waiting.look()
 
 
 def test_a_blender_that_quits_writes_to_the_end(

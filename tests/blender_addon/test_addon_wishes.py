@@ -136,13 +136,6 @@ def guides(strands: bpy.types.Object) -> np.ndarray:
     return flat.reshape(-1, 3)
 
 
-def test_who_wishes_nothing_asks_for_nothing(sent: list[Submission]) -> None:
-    bpy.ops.likeness.reconstruct()
-    assert not {"symmetry", "average", "hair_style", "look"} & sent[0].options.keys() and not head().likeness.changed
-    with pytest.raises(RuntimeError, match="no slider"):
-        bpy.ops.likeness.fit_corrections()
-
-
 def test_sliders_of_the_list_make_the_head_and_are_its_own_then(sent: list[Submission], tmp_path: Path) -> None:
     bpy.context.scene.likeness.symmetry, bpy.context.scene.likeness.average = 0.75, 1.0
     bpy.ops.likeness.reconstruct()
@@ -185,14 +178,6 @@ def test_one_photo_of_the_list_has_the_star_and_solve_again_keeps_its_look(
     bpy.ops.likeness.star_photo(photo=photos[0].name)
     bpy.ops.likeness.solve_again()
     assert sent[2].options["look"] == photos[0].name
-
-
-def test_fit_says_nothing_of_the_look(sent: list[Submission]) -> None:
-    bpy.context.scene.likeness.photos[0].leads = True
-    bpy.ops.likeness.reconstruct()
-    head().likeness.symmetry = 0.3
-    bpy.ops.likeness.fit_corrections()
-    assert "look" not in sent[1].options and head().likeness.look
 
 
 def test_properties_are_the_declared_options_with_their_defaults(sent: list[Submission]) -> None:

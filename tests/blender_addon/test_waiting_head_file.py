@@ -36,27 +36,11 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert os.name == "nt" or path.stat().st_mode & 0o077 == 0
 
 
-def test_a_full_disk_leaves_nothing_behind_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(number: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(AddonError, match=r"kept on the disk: the disk is full\. Put it into a scene before you quit"):
-        head_file.write(tmp_path / "1.head", NOTE, BUFFERS)
-    assert os.listdir(tmp_path) == []
-
-
 def test_the_file_that_was_there_stays_until_the_new_one_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", lambda number: path.read_bytes() == before or pytest.fail("too early"))
     head_file.write(path, NOTE, (b"other",))
     assert head_file.read(path)[1] == [b"other"]
-
-
-def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(AddonError, match="too large"):
-        head_file.write(tmp_path / "1.head", NOTE, (b"",) * (head_file.MOST_BUFFERS + 1))
-    assert os.listdir(tmp_path) == []
 
 
 def with_note(path: Path, note: object, compression: int = zipfile.ZIP_STORED) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import sys
 from pathlib import Path
 
@@ -16,11 +14,9 @@ from backend.models.checkpoints import load_model, read_tensors
 from backend.models.parsing.network import FaceParser
 from trainer.__main__ import main
 from trainer.engine.checkpoint import CheckpointFolder, read_checkpoint, read_weights
-from trainer.engine.contracts import ExportedModel
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import RecipeError, find_recipe, load_recipe
 from trainer.export import export_run
-from trainer.methods.parsing.stage import ParsingStage
 
 TINY_STEPS = ["stages.0.steps=6", "validate_steps=3", "stages.0.batch=4", "stages.0.validation_samples=4"]
 
@@ -51,24 +47,6 @@ def test_two_runs_are_exported_as_the_mean_of_their_weights(tiny_run: Path, tmp_
             mean[name].float(), (one[name].float() + two[name].float()) / 2, atol=2e-3, rtol=2e-3
         )
     assert "mean with those of 1 other run" in (tmp_path / "mean" / "README.md").read_text()
-
-
-def test_the_card_counts_what_is_exported(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = export_run(tiny_run, tmp_path / "whole")
-    exported = ParsingStage.export
-    left_out = max(load_model("parsing", whole.folder).tensors.items(), key=lambda item: item[1].numel())
-
-    def in_part(stage: ParsingStage) -> ExportedModel:
-        model = exported(stage)
-        kept = {name: tensor for name, tensor in model.tensors.items() if name != left_out[0]}
-        return dataclasses.replace(model, tensors=kept)
-
-    monkeypatch.setattr(ParsingStage, "export", in_part)
-    part = export_run(tiny_run, tmp_path / "part")
-    counts = [
-        int(re.search(r"Weights: ([\d,]+),", done.card.read_text())[1].replace(",", "")) for done in (whole, part)
-    ]
-    assert counts[0] - counts[1] == left_out[1].numel()
 
 
 def test_runs_of_different_networks_have_no_mean(tiny_run: Path, tmp_path: Path) -> None:

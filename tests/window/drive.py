@@ -21,7 +21,7 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 HEAD_MESSAGE = ROOT / "tests/blender_addon/scene/head_message.py"
-SAVED_HEAD = ("expressions", "export", "viewport")
+SAVED_HEAD = ("expressions", "export")
 """Stories of a head that comes out of ``--extra``."""
 RELEASE = ("head", "points", "artist", "expressions", "export")
 """Told before a release, one after the other, when no story is named."""
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--tool", type=Path, required=True)
     parser.add_argument("--suite", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--story", choices=(*RELEASE, "viewport"), help="this one alone")
+    parser.add_argument("--story", choices=RELEASE, help="this one alone")
     parser.add_argument("--extra", type=Path, help="folder of what stories of a saved head need (see there)")
     parser.add_argument("--photos", type=Path, help="folder of photos (default: those of assets/demo)")
     parser.add_argument("--source", type=Path, default=ROOT, help="folder that holds the backend")

@@ -170,26 +170,6 @@ def test_a_machine_that_goes_away_takes_nobody_with_it(farm: Any, tmp_path: Path
     assert set(made(tmp_path)) == set(names)
 
 
-def test_workers_ask_ray_for_their_share_of_a_gpu(farm: Any, tmp_path: Path) -> None:
-    """Ray gives out a GPU that is only said to be there; nothing runs on it."""
-    import ray
-
-    from backend.batch.ray_workers import RayCrew, cluster
-
-    farm.add_node(num_cpus=8, num_gpus=1, **FEW)
-    with cluster(farm.address):
-        needs = {device: worker_needs([1024], device, memory_mb=50) for device in ("cpu", "cuda")}
-        crew = RayCrew(needs["cuda"], current_stamp())
-        assert [max(one.room(needs[device]) for one in crew.machines()) for device in ("cpu", "cuda")] == [8, 4]
-        outcomes = Engine(crew, 1, 60.0)(tasks(tmp_path, "a", "slow_1"), made_up)
-        assert next(outcomes).status == "done"
-        until = time.monotonic() + 10
-        while (free := ray.available_resources()["GPU"]) != 0.75 and time.monotonic() < until:
-            time.sleep(0.1)
-        assert free == 0.75
-        outcomes.close()
-
-
 def test_how_many_workers_a_machine_has_room_for() -> None:
     needs = worker_needs([1024, 2048], "cpu")
     assert needs.memory == worker_needs([2048], "cpu").memory > worker_needs([1024], "cpu").memory

@@ -1,17 +1,52 @@
-"""Manifests as people write them: tables and JSON lines, right and wrong."""
+"""Manifests as people write them, and the table that a batch leaves."""
 
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.batch.command import only_batch_in
 from backend.batch.manifest import PersonOptions, read_manifest
+from backend.batch.records import Outcome, Stamp
+from backend.batch.report import BatchTable
 from backend.errors import LikenessError
+
+WRONG_LINES = (
+    ('{"name": "a/b", "folder": "x"}', "slash"),
+    ('{"name": "..", "folder": "x"}', "dot"),
+    ('{"name": "nul.txt", "folder": "x"}', "taken"),
+    ('{"name": "Batch.HTML", "folder": "x"}', "taken"),
+    ('{"name": "line\\nbreak", "folder": "x"}', "control character"),
+    ('{"name": "\\ud800", "folder": "x"}', "JSON|control"),
+    ('{"name": "' + "n" * 201 + '", "folder": "x"}', "200"),
+    ('{"name": "ANNA", "folder": "x"}', "line 1"),
+    ('{"folder": "x"}', "no name"),
+    ('{"name": 7, "folder": "x"}', "no name"),
+    ('{"name": "b"}', "photos or a folder"),
+    ('{"name": "b", "photos": ["x"], "folder": "x"}', "one of the two"),
+    ('{"name": "b", "photos": []}', "empty"),
+    ('{"name": "b", "photos": ["x\\u0000y"]}', "NUL"),
+    ('{"name": "b", "folder": "x", "quality": "superb"}', "superb"),
+    ('{"name": "b", "folder": "x", "texture": "1024"}', "option is wrong"),
+    ('{"name": "b", "folder": "x", "symmetry": 1.5}', "symmetry"),
+    ('{"name": "b", "folder": "x", "average": "0.5"}', "average"),
+    ('{"name": "b", "folder": "x", "bust": 1}', "bust"),
+    ('{"name": "b", "folder": "x", "corrections": ["c.json"]}', "one file"),
+    ('{"name": "b", "folder": "x", "corrections": ""}', "one file"),
+    ('{"name": "b", "folder": "x", "corrections": "c\\u0000"}', "NUL"),
+    ('{"name": "b", "folder": "x", "colour": 1}', "colour"),
+    ("[1, 2]", "no JSON object"),
+    ('{"name": "b"', "no JSON"),
+    ("[" * 100_000, "no JSON"),
+)
+NASTY = "a'b & #1 %20 ünï"
 
 
 def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
@@ -56,36 +91,6 @@ def test_json_lines_say_the_same_as_a_table(tmp_path: Path) -> None:
     assert one.sources[1] == str(tmp_path.parent / "b.jpg")
 
 
-WRONG_LINES = (
-    ('{"name": "a/b", "folder": "x"}', "slash"),
-    ('{"name": "..", "folder": "x"}', "dot"),
-    ('{"name": "nul.txt", "folder": "x"}', "taken"),
-    ('{"name": "Batch.HTML", "folder": "x"}', "taken"),
-    ('{"name": "line\\nbreak", "folder": "x"}', "control character"),
-    ('{"name": "\\ud800", "folder": "x"}', "JSON|control"),
-    ('{"name": "' + "n" * 201 + '", "folder": "x"}', "200"),
-    ('{"name": "ANNA", "folder": "x"}', "line 1"),
-    ('{"folder": "x"}', "no name"),
-    ('{"name": 7, "folder": "x"}', "no name"),
-    ('{"name": "b"}', "photos or a folder"),
-    ('{"name": "b", "photos": ["x"], "folder": "x"}', "one of the two"),
-    ('{"name": "b", "photos": []}', "empty"),
-    ('{"name": "b", "photos": ["x\\u0000y"]}', "NUL"),
-    ('{"name": "b", "folder": "x", "quality": "superb"}', "superb"),
-    ('{"name": "b", "folder": "x", "texture": "1024"}', "option is wrong"),
-    ('{"name": "b", "folder": "x", "symmetry": 1.5}', "symmetry"),
-    ('{"name": "b", "folder": "x", "average": "0.5"}', "average"),
-    ('{"name": "b", "folder": "x", "bust": 1}', "bust"),
-    ('{"name": "b", "folder": "x", "corrections": ["c.json"]}', "one file"),
-    ('{"name": "b", "folder": "x", "corrections": ""}', "one file"),
-    ('{"name": "b", "folder": "x", "corrections": "c\\u0000"}', "NUL"),
-    ('{"name": "b", "folder": "x", "colour": 1}', "colour"),
-    ("[1, 2]", "no JSON object"),
-    ('{"name": "b"', "no JSON"),
-    ("[" * 100_000, "no JSON"),
-)
-
-
 @pytest.mark.parametrize(("line", "words"), WRONG_LINES)
 def test_a_bad_line_gets_a_sentence_and_the_others_go_on(tmp_path: Path, line: str, words: str) -> None:
     good = '{"name": "anna", "folder": "a"}\n'
@@ -94,12 +99,6 @@ def test_a_bad_line_gets_a_sentence_and_the_others_go_on(tmp_path: Path, line: s
     (bad,) = manifest.bad_lines
     assert bad.line == 2
     assert any(word in bad.sentence for word in words.split("|")), bad.sentence
-
-
-@pytest.mark.parametrize("share", ["nan", "-0.1", "1.01", "1e-1", "half", "0,5"])
-def test_what_is_no_share_in_a_table(tmp_path: Path, share: str) -> None:
-    manifest = read_manifest(write(tmp_path, "p.csv", f'name,folder,average\nanna,a,"{share}"\n'))
-    assert manifest.people == () and "average" in manifest.bad_lines[0].sentence
 
 
 @pytest.mark.parametrize(
@@ -162,3 +161,75 @@ def test_whatever_the_names_every_line_is_a_person_or_bad(names: list[str]) -> N
             assert head.parent == Path(folder)
             head.mkdir()
         assert len(list(Path(folder).iterdir())) == 1 + len(manifest.people)
+
+
+def table_of(folder: Path, *names: str) -> BatchTable:
+    path = folder / "people & co.jsonl"
+    lines = [json.dumps({"name": name, "folder": "x"}) for name in names] + ['{"name": "<script>", "folder": "x"}']
+    path.write_text("\n".join(lines))
+    return BatchTable(path, read_manifest(path), folder, Stamp("code", "models", ("numpy 1.26.4",)), 2)
+
+
+class Page(HTMLParser):
+    """Links, pictures, tags and words of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        return [values[attribute] or "" for name, values in self.tags if name == tag and attribute in values]
+
+
+def test_the_table_tells_all_and_stays_whole(tmp_path: Path) -> None:
+    table = table_of(tmp_path, NASTY, "bo", "carl", "dora")
+    table.write("running")
+    assert Page((tmp_path / "batch.html").read_text("utf-8")).all("meta", "http-equiv") == ["refresh"]
+    (tmp_path / NASTY).mkdir()
+    (tmp_path / NASTY / "preview.png").write_bytes(b"picture")
+    table.add(Outcome(name=NASTY, status="done", seconds=3.25, photos_given=5, photos_used=4, peak_rss_mb=1500.0))
+    table.add(Outcome(name="bo", status="failed", code="no_face", reason="<b>No face</b>", advice="Give others."))
+    table.add(Outcome(name="carl", status="kept", seconds=2.0))
+    table.write("stopped")
+
+    file = json.loads((tmp_path / "batch.json").read_text("utf-8"))
+    assert file["state"] == "stopped" and file["worker_peak_mb"] == 1500.0
+    assert file["counts"] == {"done": 1, "failed": 2, "kept": 1, "waiting": 1}
+    assert [row["line"] for row in file["people"]] == [1, 2, 3, 4, 5]
+    assert file["people"][4]["status"] == "failed" and "leave these out" in file["people"][4]["reason"]
+
+    page = Page((tmp_path / "batch.html").read_text("utf-8"))
+    assert {"script", "b"}.isdisjoint({tag for tag, _ in page.tags})
+    assert "<b>No face</b> Give others." in page.words and NASTY in page.words and "<script>" in page.words
+    pictures = page.all("img", "src")
+    assert (tmp_path / unquote(pictures[0])).read_bytes() == b"picture"
+    assert not any(":" in link or link.startswith("/") for link in [*pictures, *page.all("a", "href")])
+    assert page.all("meta", "http-equiv") == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["batch.html", "batch.json", "people & co.jsonl", NASTY]
+    )
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
+    table = table_of(tmp_path, "anna")
+    (tmp_path / "batch.json").mkdir()
+    with pytest.raises(LikenessError) as problem:
+        table.write("running")
+    assert problem.value.code == "disk"
+
+
+def test_one_batch_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    with only_batch_in(tmp_path / "new"):
+        with pytest.raises(LikenessError, match="Another batch") as problem, only_batch_in(tmp_path / "new"):
+            pass
+        assert problem.value.code == "in_use"
+    with only_batch_in(tmp_path / "new"):
+        pass

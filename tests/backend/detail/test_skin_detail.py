@@ -1,14 +1,34 @@
-"""Height maps, normal maps, pores."""
+"""Height maps, normal maps, pores, roughness, and the relief's light and dark in pictures."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from backend.detail.find import pores
-from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map, tangent_normals
+from backend.detail.skin_detail import (
+    DEFAULT_ROUGHNESS,
+    KEY_GROUPS,
+    LID_MARGIN,
+    REGION_ROUGHNESS,
+    SIZE,
+    SkinDetail,
+    height_map,
+    posed_heights,
+    relief_shading,
+    skin_roughness,
+    tangent_normals,
+)
+from backend.detail.window import detail_window
 from backend.geometry.template import load_template
+from backend.rendering.spherical_harmonics import light_from_directions
+from backend.rig.measure import face_loops
 from backend.texture.surface import head_surface, texture_space
+from protocol.names import ARKIT_INDEX
+
+FLAT = height_map(np.zeros((64, 64)), 4.0)
 
 
 def test_heights_come_back_within_a_step() -> None:
@@ -28,16 +48,6 @@ def test_normals_of_a_slope() -> None:
     np.testing.assert_allclose(falling_down, [0, np.sqrt(0.5), np.sqrt(0.5)], atol=0.01)  # up in the map is y
 
 
-def test_only_whole_sets_of_maps() -> None:
-    one = height_map(np.zeros((4, 4)), 1.0)
-    with pytest.raises(ValueError, match="wrinkles must be"):
-        SkinDetail(one, {"smile": one})
-    with pytest.raises(ValueError, match="one size"):
-        SkinDetail(one, dict.fromkeys(KEY_GROUPS, one) | {"smile": height_map(np.zeros((8, 8)), 1.0)})
-    with pytest.raises(ValueError, match="reach"):
-        SkinDetail(height_map(np.zeros((4, 4)), 100.0), dict.fromkeys(KEY_GROUPS, one))
-
-
 def test_pores_are_deeper_on_the_nose_than_on_ears_and_none_in_the_mouth() -> None:
     template = load_template()
     surface, space = head_surface(template), texture_space(template, 512)
@@ -51,3 +61,70 @@ def test_pores_are_deeper_on_the_nose_than_on_ears_and_none_in_the_mouth() -> No
     assert deviation("nose") > 1.5 * deviation("neck") > 1.5 * deviation("ears") > 0
     assert deviation("lips") < 0.3 * deviation("nose")
     assert deviation("nose") < 0.05  # millimetres
+
+
+@pytest.fixture(scope="module")
+def rough() -> np.ndarray:
+    return skin_roughness(load_template())
+
+
+def inside(name: str) -> np.ndarray:
+    template = load_template()
+    return template.regions[name][: template.head.vertex_stop] > 0.95
+
+
+@pytest.mark.parametrize("name", REGION_ROUGHNESS)
+def test_a_region_has_its_own_roughness(rough: np.ndarray, name: str) -> None:
+    assert inside(name).sum() > 30
+    assert np.median(rough[inside(name)]) == pytest.approx(REGION_ROUGHNESS[name], abs=0.02)
+
+
+def test_lids_are_moist_on_their_edges_alone(rough: np.ndarray) -> None:
+    for eye in face_loops(load_template()).eyes:
+        lids = np.concatenate([eye.upper[3:-3], eye.lower[3:-3]])
+        np.testing.assert_allclose(rough[eye.rows[eye.margin, lids]], LID_MARGIN, atol=1e-6)
+        assert (np.diff(rough[eye.rows[eye.margin : eye.margin + 4]].mean(axis=1)) > 0.02).all()
+        assert rough[eye.rows[eye.margin + 3]].min() > 0.4
+
+
+def test_lids_are_dry_where_they_meet(rough: np.ndarray) -> None:
+    """A moist corner mirrored lamps in a bright line on the skin beside the caruncle."""
+    for eye in face_loops(load_template()).eyes:
+        for corner in (eye.inner, eye.outer):
+            beside = np.arange(corner - 1, corner + 2) % eye.rows.shape[1]
+            assert rough[eye.rows[eye.margin :, beside]].min() > 0.45
+        np.testing.assert_allclose(rough[eye.rows[: eye.margin]], LID_MARGIN, atol=1e-6)
+
+
+def test_cheeks_are_between_the_oily_nose_and_the_dry_ears(rough: np.ndarray) -> None:
+    nose, cheeks, ears = (np.median(rough[inside(name)]) for name in ("nose", "cheeks", "ears"))
+    assert nose + 0.05 < cheeks < ears and cheeks == pytest.approx(DEFAULT_ROUGHNESS, abs=0.02)
+
+
+def relief(**wrinkles: np.ndarray) -> SkinDetail:
+    return SkinDetail(FLAT, dict.fromkeys(KEY_GROUPS, FLAT) | {k: height_map(v, 4.0) for k, v in wrinkles.items()})
+
+
+def test_flat_skin_is_as_it_was_and_a_step_is_bright_towards_the_lamp() -> None:
+    template = load_template()
+    head = template.vertices[: template.head.vertex_stop]
+    light = light_from_directions(np.array([[0.0, 0.8, 0.6]]), np.array([[1.0, 1.0, 1.0]]), 0.3)
+    assert np.abs(relief_shading(relief(), template, head, light, 256) - 1.0).max() < 1e-3
+    row = np.mgrid[:256, :256][0]
+    ridge = np.exp(-(((row - 75) / 3.0) ** 2))  # across the forehead, 1 mm high
+    detail = replace(relief(), always=height_map(ridge, 4.0))
+    lit = relief_shading(detail, template, head, light, 256)
+    middle = lit[:, 118:138].mean(1)
+    assert middle[70:75].mean() > 1.03 and middle[77:82].mean() < 0.97  # the upper side faces the lamp
+    assert np.abs(lit[:30] - 1).max() < 1e-6
+
+
+def test_keys_of_one_side_bring_out_that_side() -> None:
+    window = detail_window(load_template(), SIZE)
+    detail = relief(brows_down=np.ones((64, 64)))
+    weights = np.zeros(52)
+    weights[ARKIT_INDEX["browDownLeft"]] = 0.5
+    heights = posed_heights(detail, window, weights)
+    np.testing.assert_allclose(heights[:, 3 * SIZE // 4], 0.5, atol=0.01)
+    np.testing.assert_allclose(heights[:, SIZE // 4], 0.0, atol=0.01)
+    assert not posed_heights(detail, window, None).any()

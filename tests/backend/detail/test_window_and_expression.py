@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.detail.skin_detail import KEY_GROUPS, group_weights
+from backend.detail.skin_detail import group_weights
 from backend.detail.window import (
     ExpressionMaps,
     PhotoInWindow,
@@ -19,7 +19,6 @@ from backend.detail.window import (
 from backend.geometry.template import load_template
 from backend.rendering import spherical_harmonics as sh
 from backend.texture.surface import texture_space
-from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 SIZE = 128
 
@@ -126,17 +125,3 @@ def test_the_window_lies_in_the_map_where_it_says(window, positions) -> None:
     middle = insert_in_map((window.allowed > 0.9).astype(np.float32), resolution) > 0.99
     assert middle.sum() > 5000
     assert np.abs(placed - expected)[middle].mean() < 1e-3  # metres
-
-
-def test_skin_moves_where_no_contact_is(window) -> None:
-    masks = {name: window.image(window.surface.regions[name][:, None])[..., 0] for name in ("lips", "mouth_interior")}
-    assert window.allowed[np.maximum(*masks.values()) > 0.7].max() < 0.01
-    assert max(window.allowed[0].max(), window.allowed[:, 0].max()) < 0.01
-    assert window.allowed[window.image(window.surface.regions["forehead"][:, None])[..., 0] > 0.95].mean() > 0.95
-
-
-def test_groups_name_real_keys_once() -> None:
-    keys = [key for group in KEY_GROUPS.values() for key in group]
-    assert len(keys) == len(set(keys)) and set(keys) <= set(ARKIT_NAMES)
-    weights = group_weights("squint")
-    assert weights[ARKIT_INDEX["eyeSquintLeft"]] == 1 and weights[ARKIT_INDEX["eyeBlinkLeft"]] == 0

@@ -354,12 +354,6 @@ def test_a_folder_that_was_made_meanwhile_is_the_same_folder(tmp_path: Path) -> 
     assert os.listdir(out) == ["a"] and os.listdir(tmp_path) == ["new"]
 
 
-def test_two_folders_beside_each_other_are_two(tmp_path: Path) -> None:
-    with OutputFolder(tmp_path / "a"), OutputFolder(tmp_path / "b"), OutputFolder(tmp_path):
-        pass
-    assert not os.listdir(tmp_path)
-
-
 @pytest.mark.parametrize("exists", [False, True])
 def test_what_a_killed_run_left_is_cleared_by_the_next(exists: bool, tmp_path: Path) -> None:
     """The system frees the lock, and the hidden folder with half of a head goes."""

@@ -12,9 +12,7 @@ from plain_photo import plain_photo
 
 from backend.exchange.asset_mesh import (
     asset_mesh,
-    camera_window,
     neutral_light,
-    polygon_form_factor,
     portrait_camera,
 )
 from backend.exchange.face_asset import FaceAsset
@@ -155,15 +153,6 @@ def test_a_portrait_shows_the_whole_head_from_the_side_that_it_says(hand_made_as
     assert np.sign(round(nose)) == -np.sign(yaw)
 
 
-def test_a_window_of_a_camera_sees_its_part_of_the_picture(hand_made_asset: FaceAsset) -> None:
-    mesh = asset_mesh(hand_made_asset)
-    camera = front_camera((160, 200))
-    whole = mesh.render(camera, neutral_light(), (9, 9, 9))
-    part = mesh.render(camera_window(camera, 60, 70, 50, 40), neutral_light(), (9, 9, 9))
-    difference = np.abs(part.astype(int) - whole[70:110, 60:110])
-    assert difference.max() <= 2  # sampled at another mip level at most
-
-
 def test_lashes_darken_what_is_behind_them_by_their_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
     asset, row = asset_with_strip(0.4, False)
     monkeypatch.setattr("backend.exchange.asset_mesh.lash_alpha", lambda _: (1.0 - row / row.max()).astype(np.float32))
@@ -203,16 +192,6 @@ def test_eyes_reflect_the_lamp_and_nothing_else_does(hand_made_asset: FaceAsset)
     np.testing.assert_array_equal(
         mesh.render(behind, neutral_light(), (0, 0, 0)), mesh.render(behind, neutral_light(), (0, 0, 0), lamp=lamp)
     )
-
-
-def test_a_round_opening_lights_what_is_behind_it_by_its_form_factor() -> None:
-    angle = np.linspace(0.0, 2.0 * np.pi, 400, endpoint=False)[::-1]
-    ring = 0.02 * np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=-1)
-    depths = np.array([0.001, 0.01, 0.03, 0.1])
-    points = np.stack([np.zeros(4), np.zeros(4), -depths], axis=-1)
-    towards = np.tile([0.0, 0.0, 1.0], (4, 1))
-    np.testing.assert_allclose(polygon_form_factor(points, towards, ring), 0.02**2 / (0.02**2 + depths**2), rtol=1e-3)
-    assert polygon_form_factor(points, -towards, ring).max() == 0.0
 
 
 def test_an_open_mouth_is_dark_inside() -> None:

@@ -1,4 +1,4 @@
-"""Wrinkles in face.glb: found by the skin's extras alone, mixed as a program would."""
+"""The skin's relief in files, in a message and in face.glb, mixed as a program would."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pygltflib
 import pytest
 from gltf_validator import validated
-from hand_made import waves
+from hand_made import waves, with_eyes
 from PIL import Image
 
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map, tangent_normals
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.files import part_texels_per_metre
+from backend.exchange.files import WRINKLE_FILES, normal_picture, part_texels_per_metre, write_relief
 from backend.exchange.gltf import MOST_TEXELS, glb_bytes, wrinkle_textures, write_glb
+from backend.exchange.wire import encode_face
+from blender_addon.protocol.result import decode_result
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = 1024
@@ -125,25 +128,10 @@ def test_a_mix_of_keys_gives_the_normals_of_the_mixed_heights(wrinkled: FaceAsse
     assert np.corrcoef(normals[:, sides, 0].ravel(), truth[:, sides, 0].ravel())[0, 1] > 0.99
 
 
-def test_one_side_wrinkles_alone(wrinkled: FaceAsset) -> None:
-    heights = mixed_metres(read(glb_bytes(wrinkled)), {"browDownLeft": 1.0})
-    assert np.abs(heights[:, : int(0.46 * MOST_TEXELS)]).max() == 0.0
-    assert np.abs(heights[:, int(0.54 * MOST_TEXELS) :]).max() > 1e-5
-
-
 def test_blender_and_the_file_agree_on_where_sides_meet(wrinkled: FaceAsset) -> None:
     tree = json.loads((ROOT / "blender_addon" / "scene" / "nodes" / "relief.json").read_text("utf-8"))
     meets = next(node["inputs"] for node in tree["nodes"] if "From Min" in node.get("inputs", {}))
     assert read(glb_bytes(wrinkled)).block["sidesMeet"] == pytest.approx([meets["From Min"], meets["From Max"]])
-
-
-def test_wrinkles_stay_small_in_the_file(wrinkled: FaceAsset) -> None:
-    """Noise everywhere, which no face has, and as many texels as any: below half a megabyte a picture."""
-    without = len(glb_bytes(replace(wrinkled, detail=None)))
-    flat = {name: height_map(np.zeros((SIZE, SIZE)), 4.0) for name in KEY_GROUPS}
-    normals = len(glb_bytes(replace(wrinkled, detail=replace(wrinkled.detail, wrinkles=flat)))) - without
-    assert len(glb_bytes(wrinkled)) - without - normals < 3 * 0.75e6
-    assert all(texture.pixels.shape == (MOST_TEXELS, MOST_TEXELS, 3) for texture in wrinkle_textures(wrinkled.detail))
 
 
 def test_small_maps_are_not_enlarged_and_flat_ones_are_zero(hand_made_asset: FaceAsset) -> None:
@@ -151,10 +139,6 @@ def test_small_maps_are_not_enlarged_and_flat_ones_are_zero(hand_made_asset: Fac
     assert {one.pixels.shape[0] for one in wrinkle_textures(small)} == {small.wrinkles["sneer"].steps.shape[0]}
     flat = replace(small, wrinkles={name: height_map(np.zeros((8, 8)), 4.0) for name in KEY_GROUPS})
     assert (mixed_metres(read(glb_bytes(replace(hand_made_asset, detail=flat))), {"jawOpen": 1.0}) == 0.0).all()
-
-
-def test_without_relief_there_is_no_block(hand_made_asset: FaceAsset) -> None:
-    assert "wrinkles" not in (read(glb_bytes(hand_made_asset)).skin.extras or {})
 
 
 def test_the_khronos_validator_knows_only_that_no_standard_uses_them(wrinkled: FaceAsset, tmp_path: Path) -> None:
@@ -165,3 +149,64 @@ def test_the_khronos_validator_knows_only_that_no_standard_uses_them(wrinkled: F
     unused = {f"/textures/{group['texture']}" for group in block["groups"]}
     assert report["issues"]["numErrors"] == report["issues"]["numWarnings"] == 0
     assert {(m["code"], m["pointer"]) for m in issues} == {("UNUSED_OBJECT", pointer) for pointer in unused}
+
+
+@pytest.fixture
+def detailed(hand_made_asset: FaceAsset) -> FaceAsset:
+    """The asset made by hand, with relief."""
+    return replace(hand_made_asset, detail=waves())
+
+
+def test_files_hold_the_heights_that_detail_json_explains(detailed: FaceAsset, tmp_path: Path) -> None:
+    detail = detailed.detail
+    write_relief(detail, tmp_path)
+    facts = json.loads((tmp_path / "detail.json").read_text())
+    assert facts["has_detail"] and [entry["name"] for entry in facts["wrinkles"]] == list(KEY_GROUPS)
+    for entry, expected in [
+        (facts["displacement"], detail.always),
+        *zip(facts["wrinkles"], detail.wrinkles.values(), strict=True),
+    ]:
+        steps = cv2.imread(str(tmp_path / entry["file"]), cv2.IMREAD_UNCHANGED)
+        assert steps.dtype == np.uint16
+        heights = (steps.astype(float) - 32768) / 32768 * entry["reach_mm"]
+        np.testing.assert_allclose(heights, expected.millimetres(), atol=1e-6)
+
+
+def test_without_detail_the_files_are_flat_and_say_so(tmp_path: Path) -> None:
+    write_relief(None, tmp_path)
+    assert json.loads((tmp_path / "detail.json").read_text())["has_detail"] is False
+    for name in ("displacement.png", *WRINKLE_FILES.values()):
+        assert (cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED) == 32768).all()
+
+
+def test_gltf_has_the_relief_as_the_skins_normal_map(detailed: FaceAsset) -> None:
+    file = pygltflib.GLTF2.load_from_bytes(glb_bytes(detailed))
+    materials = {material.name: material for material in file.materials}
+    assert materials["skin"].normalTexture.texCoord == 0
+    assert file.images[file.textures[materials["skin"].normalTexture.index].source].name == "skin_normal"
+    assert all(material.normalTexture is None for name, material in materials.items() if name not in ("skin", "hair"))
+    plain = pygltflib.GLTF2.load_from_bytes(glb_bytes(replace(detailed, detail=None)))
+    assert next(material for material in plain.materials if material.name == "skin").normalTexture is None
+
+
+def test_the_normal_map_leans_where_the_relief_rises(detailed: FaceAsset) -> None:
+    normals = normal_picture(detailed.detail, detailed.parts[0]).astype(int)
+    slope = np.gradient(detailed.detail.always.millimetres(), axis=1)
+    assert np.corrcoef(normals[..., 0].ravel(), -slope.ravel())[0, 1] > 0.85
+    assert np.ptp(normals[..., 1]) <= 1
+
+
+def test_a_message_carries_the_relief(detailed: FaceAsset) -> None:
+    message = encode_face(with_eyes(detailed))
+    back = decode_result(json.loads(msgspec.json.encode(message.header)), message.buffers).detail
+    np.testing.assert_array_equal(_steps(back.always_png), detailed.detail.always.steps)
+    assert [group.name for group in back.wrinkles] == list(detailed.detail.wrinkles)
+    for group in back.wrinkles:
+        wanted = detailed.detail.wrinkles[group.name]
+        channels = cv2.cvtColor(_steps(back.pictures[group.picture]), cv2.COLOR_BGR2RGB)
+        np.testing.assert_array_equal(channels[..., group.channel], wanted.steps)
+        assert back.wrinkle_reach == wanted.reach and group.keys == tuple(KEY_GROUPS[group.name])
+
+
+def _steps(png: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)

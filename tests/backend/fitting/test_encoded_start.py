@@ -20,17 +20,11 @@ from backend.fitting.fit import (
     started_photo,
 )
 from backend.fitting.landmark_targets import landmark_model
-from backend.fitting.options import EncodedStage, FitOptions, PriorWeights, fit_options_for, started_options
+from backend.fitting.options import EncodedStage, FitOptions, PriorWeights
 from backend.fitting.solver import IdentityPrior
-from backend.geometry.template import load_template
 from protocol.names import ARKIT_INDEX
 
 STAGE, PRIOR = EncodedStage(), PriorWeights()
-
-
-@pytest.fixture(scope="module")
-def template():
-    return load_template()
 
 
 def person(template, size: float = 1.5) -> np.ndarray:
@@ -123,18 +117,6 @@ def test_a_started_fit_reaches_in_few_steps_what_a_cold_one_does_not(template) -
     ignorant = fit_landmarks(template, model, faces, options, None, nothing_known(encoded))
     off, cold = (face_mm(template, state.estimate.identity, truth) for state in (found, ignorant))
     assert off < 0.7 * cold
-
-
-def test_started_stages_are_shorter_and_none_is_added() -> None:
-    whole = FitOptions()
-    short = started_options(whole)
-    assert short.canonical.rounds == STAGE.canonical_rounds < whole.canonical.rounds
-    assert short.dense == STAGE.dense and len(STAGE.dense.face_widths) < len(whole.dense.face_widths)
-    assert started_options(replace(whole, encoded=replace(STAGE, dense=None))).dense == whole.dense
-    best = fit_options_for("best")
-    assert started_options(best).dense == best.dense
-    assert started_options(replace(whole, dense=None)).dense is None
-    assert started_options(replace(whole, encoded=None)) == replace(whole, encoded=None)
 
 
 def test_a_photo_is_left_out_only_where_a_cold_fit_leaves_it_out_too(template, monkeypatch) -> None:

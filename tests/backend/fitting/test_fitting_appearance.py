@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from plain_photo import plain_photo
 from portrait_camera import portrait_camera
 
 from backend.fitting.appearance import PosedPhoto, estimate_appearance
-from backend.geometry.template import load_template, triangles_from_quads
+from backend.geometry.template import triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 
 SIZE = 320
-
-
-@pytest.fixture(scope="module")
-def template():
-    return load_template()
 
 
 def camera_at(template, yaw: float) -> Camera:

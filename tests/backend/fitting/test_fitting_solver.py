@@ -1,4 +1,4 @@
-"""The joint solver on landmarks whose truth is known."""
+"""The joint solver on landmarks whose truth is known; derivatives of the projection against finite differences."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 from view_hand_made import view
 
+from backend.fitting.detector_model import turn_of
 from backend.fitting.options import PriorWeights
-from backend.fitting.parameters import FACING_CAMERA, points_at_landmarks
+from backend.fitting.parameters import (
+    FACING_CAMERA,
+    POSE_SIZE,
+    PhotoParameters,
+    points_at_landmarks,
+    project_with_derivatives,
+)
 from backend.fitting.solver import (
     CameraPrior,
     FaceEstimate,
@@ -21,14 +28,10 @@ from backend.fitting.solver import (
     standard_normal,
 )
 from backend.geometry.template import load_template
+from backend.photos.faces import mean_landmarks
 from protocol.names import ARKIT_INDEX
 
 VIEWS = ((0.0, 0.0), (30.0, 5.0), (-35.0, -5.0), (15.0, 15.0))
-
-
-@pytest.fixture(scope="module")
-def template():
-    return load_template()
 
 
 def photo(yaw: float, pitch: float, distance: float, expression: np.ndarray, pixels_per_metre: float = 2500.0):
@@ -154,3 +157,61 @@ def test_a_tongue_that_no_landmark_shows_stays_in() -> None:
     information, _ = expression_prior(PriorWeights())
     tongue = ARKIT_INDEX["tongueOut"]
     assert information[tongue] > 100.0 * np.delete(information, tongue).max()
+
+
+def some_parameters(seed: int = 0) -> PhotoParameters:
+    generator = np.random.default_rng(seed)
+    turn = Rotation.from_rotvec(generator.normal(0, 0.3, 3)).as_matrix()
+    return PhotoParameters(
+        rotation=turn @ FACING_CAMERA,
+        pivot=generator.normal(0, 0.5, 3),
+        lateral=generator.normal(0, 0.05, 2),
+        log_scale=np.log(2000.0),
+        log_distance=np.log(0.7),
+        principal_offset=generator.normal(0, 0.03, 2),
+        centre=np.array([320.0, 240.0]),
+        size=(640, 480),
+        expression=np.zeros(52),
+        nuisance=np.zeros(0),
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_projection_derivatives_match_finite_differences(seed: int) -> None:
+    parameters = some_parameters(seed)
+    points = parameters.pivot + np.random.default_rng(seed).normal(0, 0.08, (20, 3))
+    pixels, by_point, by_pose = project_with_derivatives(parameters, points)
+    step = 1e-6
+    for axis in range(POSE_SIZE):
+        delta = np.zeros(POSE_SIZE)
+        delta[axis] = step
+        ahead = project_with_derivatives(parameters.moved(delta, np.zeros(52)), points)[0]
+        behind = project_with_derivatives(parameters.moved(-delta, np.zeros(52)), points)[0]
+        np.testing.assert_allclose(by_pose[:, :, axis], (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-2)
+    for axis in range(3):
+        delta = np.zeros(3)
+        delta[axis] = step
+        ahead, behind = (project_with_derivatives(parameters, points + sign * delta)[0] for sign in (1, -1))
+        np.testing.assert_allclose(by_point[:, :, axis], (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(parameters.camera().project(points)[:, :2], pixels, atol=1e-8)
+
+
+def test_expression_stays_within_bounds() -> None:
+    moved = some_parameters().moved(np.zeros(POSE_SIZE), np.linspace(-2, 2, 52))
+    assert moved.expression.min() == 0.0 and moved.expression.max() == 1.0
+
+
+def test_turn_of_an_upright_and_of_a_rolled_head() -> None:
+    facing = np.diag([1.0, -1.0, -1.0])
+    yaw, pitch, upright = turn_of(facing, np.array([0.5, 0.0, 0.5]))
+    assert abs(yaw - 45.0) < 1e-6 and abs(pitch) < 1e-6
+    np.testing.assert_allclose(upright, np.eye(2), atol=1e-9)
+    angle = np.radians(30.0)
+    roll = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    _, _, turned = turn_of(roll @ facing, np.array([0.0, 0.0, 1.0]))
+    np.testing.assert_allclose(turned, roll[:2, :2], atol=1e-9)
+
+
+def test_mirror_partners_are_an_involution() -> None:
+    partners = mean_landmarks().mirror
+    np.testing.assert_array_equal(partners[partners], np.arange(478))

@@ -13,13 +13,7 @@ from backend.errors import DamagedFileError
 from backend.fitting import solver
 from backend.fitting.options import PriorWeights
 from backend.fitting.solver import gaussian_prior, identity_prior, populations, standard_normal
-from backend.geometry.template import Template, load_template
 from trainer.heads.population import pooled
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    return load_template()
 
 
 @pytest.fixture(autouse=True)

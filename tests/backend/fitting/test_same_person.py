@@ -1,4 +1,4 @@
-"""Two photos of two people, and two of one beside one of another."""
+"""Two photos of two people, and what the fit says where it doubts a photo's landmarks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from backend.fitting.fit import run_landmark_stage
+from backend.fitting.fitted_face import FittedPhoto
 from backend.fitting.options import fit_options_for
 from backend.fitting.stages import FitState
 from backend.geometry.template import load_template
 from backend.photos.collect import collect
 from backend.photos.collection import CorrectedLandmarks, PhotoFace
 from backend.photos.formats import PhotoSource
+from backend.rendering.camera import Camera
 
 STRANGER = Path(__file__).with_name("stranger.jpg")
 """Another person who does not exist, drawn by the same program."""
@@ -57,3 +59,11 @@ def test_photos_that_a_person_has_corrected_are_not_judged(faces: dict[str, Phot
     )
     state = fitted(faces["one"], replace(faces["other"], corrected=chin))
     assert not state.doubts and not state.rejected
+
+
+@pytest.mark.parametrize(("error", "doubted"), [(1.5, False), (3.6, False), (4.6, True), (13.0, True)])
+def test_landmarks_three_times_as_far_off_as_usual_are_told(error: float, doubted: bool) -> None:
+    camera = Camera(np.eye(3), np.eye(4), (1, 1))
+    photo = FittedPhoto("a", camera, np.zeros(52), np.zeros((0, 3)), np.zeros((9, 3)), error, 0.0)
+    assert bool(photo.doubt) == doubted
+    assert not doubted or f"{error:.0f} %" in photo.doubt

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 
 from backend.models.detail import (
     DetailConfig,
-    DetailModel,
     DetailNet,
     RegionAwareConvolution,
-    displacements,
     hard_regions,
     repeated,
 )
@@ -121,23 +118,3 @@ def test_the_shipped_network_lies_and_computes_where_it_is_told() -> None:
     attribute = model.network.attribute(shown, expressions, torch.zeros(2, dtype=torch.int64, device="meta"), 1)
     heights = model.network.displacement(attribute, expressions[:1])
     assert heights.device.type == "meta" and heights.shape == (1, 1, config.size, config.size)
-
-
-def test_what_goes_in_is_brought_to_the_networks_device(net: DetailNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it: on ``meta`` nothing is left on the CPU that the network meets."""
-    wanted = torch.device("meta")
-    met: set[str] = set()
-
-    def attribute(shown: torch.Tensor, expressions: torch.Tensor, person: torch.Tensor, people: int) -> torch.Tensor:
-        met.update(one.device.type for one in (shown, expressions, person))
-        return shown
-
-    def displacement(attribute: torch.Tensor, expressions: torch.Tensor) -> torch.Tensor:
-        met.update((attribute.device.type, expressions.device.type))
-        return torch.ones(1, 1, 64, 64)  # back from the device
-
-    monkeypatch.setattr(net, "attribute", attribute)
-    monkeypatch.setattr(net, "displacement", displacement)
-    shown, expressions = (one.numpy() for one in photos(2))
-    heights = displacements(DetailModel(net, wanted, "stand-in"), shown, expressions, expressions)
-    assert met == {"meta"} and heights.shape == (2, 64, 64) and heights.dtype == np.float32

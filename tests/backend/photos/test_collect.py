@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from backend.errors import Cancelled, LikenessError
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import FaceLabels, look_at_face
-from backend.photos.collect import CollectOptions, collect, unique_names
+from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import FaceClass, PhotoCollection
 from backend.photos.faces import (
     EYE_OUTER_LEFT,
@@ -91,36 +91,6 @@ def test_faces_and_verdicts(woman: list[Path], options: CollectOptions) -> None:
     assert turned.yaw_degrees > 25  # she looks to her own left
 
 
-def test_bytes_and_paths_give_the_same(woman: list[Path], options: CollectOptions) -> None:
-    from_path = gather(options, woman[0]).faces[0]
-    from_bytes = gather(options, woman[0].read_bytes()).faces[0]
-    assert (from_path.landmarks == from_bytes.landmarks).all()
-    assert (from_path.labels == from_bytes.labels).all()
-
-
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_exif_rotation_gives_the_same_landmarks(
-    orientation: int, portrait: Image.Image, plain: PhotoCollection, options: CollectOptions
-) -> None:
-    stored = portrait.transpose(
-        {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
-    )
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    rotated = gather(options, encoded(stored, "PNG", exif=exif))
-    assert rotated.faces[0].source_size == portrait.size
-    assert np.abs(in_source(rotated) - in_source(plain)).max() < 0.01
-
-
-def test_a_photo_lying_on_its_side_without_exif_is_found(
-    portrait: Image.Image, plain: PhotoCollection, options: CollectOptions
-) -> None:
-    upright_marks = in_source(plain)
-    lying = in_source(gather(options, portrait.transpose(Image.Transpose.ROTATE_90)))
-    expected = np.stack([upright_marks[:, 1], portrait.width - upright_marks[:, 0]], axis=1)
-    assert np.abs(lying - expected).mean() < 0.01 * portrait.width
-
-
 def test_landmarks_hardly_depend_on_where_the_face_lies(portrait: Image.Image) -> None:
     """Seen through windows that are moved, turned and scaled, the landmarks stay within 0.2 % of the face's size."""
     pixels = np.asarray(portrait)
@@ -183,25 +153,6 @@ def test_bad_photos_beside_a_good_one(portrait: Image.Image, options: CollectOpt
         assert word in verdict.reason
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "L", "LA", "RGBA", "16 bit"])
-def test_modes_and_depths_give_the_same_landmarks(
-    mode: str, portrait: Image.Image, plain: PhotoCollection, options: CollectOptions
-) -> None:
-    if mode == "16 bit":
-        odd = Image.fromarray(np.asarray(portrait.convert("L")).astype(np.uint16) * 257)
-    else:
-        odd = portrait.convert(mode)
-    found = gather(options, encoded(odd, "TIFF" if mode == "CMYK" else "PNG"))
-    assert np.abs(in_source(found) - in_source(plain)).mean() < 0.006 * portrait.width
-    assert found.faces[0].monochrome == (mode in ("L", "LA", "16 bit"))
-
-
-def test_sepia_is_monochrome(portrait: Image.Image, options: CollectOptions) -> None:
-    grey = np.asarray(portrait.convert("L"), dtype=float)[..., None] / 255
-    sepia = (255 * grey ** np.array([0.8, 1.0, 1.4])).astype(np.uint8)
-    assert gather(options, Image.fromarray(sepia)).faces[0].monochrome
-
-
 def test_a_face_in_light_of_one_colour_is_used_in_grey(portrait: Image.Image, options: CollectOptions) -> None:
     """In green the seen skin came out dark with a light rim, because its red and blue were taken for skin's."""
     light = (np.asarray(portrait) * np.array([0.25, 1.0, 0.3])).astype(np.uint8)
@@ -230,16 +181,6 @@ def test_drawings_are_used_with_a_word_and_photographs_without(photo_dir: Path, 
     assert list(said.values()) == [True] * 2 + [False] * 3
 
 
-def test_20000_pixels_wide(portrait: Image.Image, plain: PhotoCollection, options: CollectOptions) -> None:
-    scene = Image.new("RGB", (20_000, 1_300), (90, 100, 110))
-    scene.paste(portrait.resize((954, 1280)), (9_000, 10))
-    collection = gather(options, encoded(scene, "JPEG", quality=90))
-    face = collection.faces[0]
-    assert face.source_size == (20_000, 1_300)
-    expected = in_source(plain) * 2 + [9_000, 10]
-    assert np.abs(in_source(collection) - expected).mean() < 8
-
-
 def test_two_people_and_the_right_one_is_taken(people: People, portrait: Image.Image, options: CollectOptions) -> None:
     man = upright(people("family1-dad")[0])
     scene = Image.new("RGB", (1100, 640), (100, 100, 100))
@@ -260,28 +201,6 @@ def test_the_same_photo_twice_is_used_once(portrait: Image.Image, options: Colle
     collection = gather(options, encoded(small, "JPEG", quality=60), portrait)
     assert [verdict.used for verdict in collection.verdicts] == [False, True]
     assert "same picture as 1.jpg" in collection.verdicts[0].reason
-
-
-@pytest.mark.slow
-def test_many_photos(people: People, options: CollectOptions) -> None:
-    """Memory: head crops are dropped and cut anew; the best of one person's photos are used."""
-    paths = [path for name in ("john_simm", "john_savage", "john_schneider") for path in people(name)[:5]]
-    copies = [Image.open(path).convert("RGB").filter(ImageFilter.GaussianBlur(1)) for path in paths[:12]]
-    sources = [PhotoSource.from_path(path) for path in paths]
-    sources += [PhotoSource(f"copy {index}", encoded(image)) for index, image in enumerate(copies)]
-    assert len(sources) == 27
-    few = replace(options, max_used=3, kept_crop_bytes=500_000)
-    collection = collect(sources, options=few)
-    assert len(collection.faces) == 3
-    assert [verdict.name for verdict in collection.verdicts] == [source.name for source in sources]
-    assert sum(verdict.used for verdict in collection.verdicts) == 3
-    assert all(verdict.reason for verdict in collection.verdicts if not verdict.used)
-    assert sum("same picture" in verdict.reason for verdict in collection.verdicts) >= 11
-    again = collect(sources[:3], options=replace(options, kept_crop_bytes=0))
-    kept = collect(sources[:3], options=options)
-    for first, second in zip(again.faces, kept.faces, strict=True):
-        assert first.name == second.name
-        assert (first.pixels == second.pixels).all()
 
 
 def test_profile_only_is_used_alone_and_left_out_beside_better(photo_dir: Path, options: CollectOptions) -> None:
@@ -396,21 +315,3 @@ def test_cancelling_stops_at_once_and_leaves_no_thread(woman: list[Path], option
     with pytest.raises(Cancelled):
         collect([PhotoSource.from_path(path) for path in woman[:4]], progress=cancel, options=options)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("photo-reader")]
-
-
-def test_several_threads_at_once(woman: list[Path], options: CollectOptions) -> None:
-    expected = gather(options, woman[2]).faces[0].landmarks
-    answers: list[np.ndarray] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(gather(options, woman[2]).faces[0].landmarks)) for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(answers) == 3
-    assert all((answer == expected).all() for answer in answers)
-
-
-def test_names_are_made_unique() -> None:
-    assert unique_names(["a", "b", "a", "a", "a (2)"]) == ["a", "b", "a (2)", "a (3)", "a (2) (2)"]

@@ -102,16 +102,6 @@ def test_usual_numbers_change_nothing(numbers: tuple[int, int], picture: np.ndar
     assert error(data, picture) == 0.0
 
 
-def test_random_damage_of_a_container_is_survived(picture: np.ndarray) -> None:
-    data = heif(pq(linear(picture) @ TO_BT2020.T), 9, 16)[:600]
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        broken = bytearray(data)
-        for place in rng.integers(0, len(broken), 6):
-            broken[place] = rng.integers(256)
-        color_coding(bytes(broken[: rng.integers(8, len(broken))]))
-
-
 def jpeg(picture: np.ndarray, **settings: object) -> bytes:
     return encoded(Image.fromarray(picture), "JPEG", quality=95, **settings)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from backend.errors import DamagedFileError, LikenessError
 from backend.photos import networks
 from backend.photos.faces import detect_faces
-from backend.photos.networks import FULL_RANGE, PALMS, SHORT_RANGE, Window, anchor_centres, faces, hands, mesh, person
+from backend.photos.networks import SHORT_RANGE, Window, faces, hands, mesh, person
 
 ANSWERS = Path(__file__).with_name("mediapipe_answers.npz")
 SIDE, WHOLE = 256, Window((128.0, 128.0), 256.0)
@@ -102,11 +102,6 @@ def test_a_window_that_is_turned_or_mirrored_gives_the_same_points(answers: dict
     assert plain is not None and mirrored is not None
     apart = np.linalg.norm(mirrored[mean_landmarks().mirror[:468]] - plain, axis=1)
     assert np.median(apart) < 0.02 * side
-
-
-def test_anchors_are_as_many_as_the_networks_answers() -> None:
-    assert [len(anchor_centres(grids)) for grids in (SHORT_RANGE, FULL_RANGE, PALMS)] == [896, 2304, 2016]
-    np.testing.assert_allclose(anchor_centres(((2, 1),)), [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]])
 
 
 def test_overlapping_boxes_become_their_weighted_mean() -> None:

@@ -1,4 +1,4 @@
-"""Windows, head crops and the head's pose, on made-up pictures and on the mean face."""
+"""Windows, head crops, the head's pose and polygons of its landmarks, on made-up pictures and on the mean face."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from backend.photos.faces import (
     head_pose,
     mean_landmarks,
 )
+from backend.photos.regions import EYE_RIGHT, FACE_OVAL, face_normals, grown, mirrored, polygon_mask
 
 
 def mean_face(size: float = 200.0, centre: tuple[float, float] = (300.0, 280.0)) -> np.ndarray:
@@ -133,3 +134,25 @@ def test_mirror_map_is_an_involution_that_mirrors_the_mean_face() -> None:
     assert (mean.mirror[mean.mirror] == np.arange(478)).all()
     assert mean.points[mean.mirror] * [-1, 1, 1] == pytest.approx(mean.points, abs=1e-5)
     assert mean.points[EYE_OUTER_LEFT, 0] > 0 > mean.points[EYE_OUTER_RIGHT, 0]
+
+
+def test_polygons_lie_where_the_parts_are() -> None:
+    face = mean_landmarks().points * 100 + [256.0, 256.0, 0.0]
+    oval, eye = polygon_mask(face, FACE_OVAL, 512), polygon_mask(face, EYE_RIGHT, 512)
+    assert oval[int(face[1, 1]), int(face[1, 0])]
+    assert (eye & ~oval).sum() == 0
+    rows, columns = np.nonzero(eye)
+    assert [columns.mean(), rows.mean()] == pytest.approx(face[list(EYE_RIGHT), :2].mean(axis=0), abs=2)
+    assert polygon_mask(face, mirrored(EYE_RIGHT), 512)[:, ::-1].sum() == pytest.approx(eye.sum(), rel=0.05)
+    assert grown(eye, 3).sum() > eye.sum() > grown(eye, -1).sum()
+
+
+def test_normals_point_out_of_the_face() -> None:
+    face = mean_landmarks().points * 120 + [256.0, 256.0, 0.0]
+    normals = face_normals(face, 512)
+    right_cheek, left_cheek = face[123, :2].astype(int), face[352, :2].astype(int)
+    assert normals[right_cheek[1], right_cheek[0], 0] < -0.2
+    assert normals[left_cheek[1], left_cheek[0], 0] > 0.2
+    chin, forehead = face[152, :2].astype(int), face[10, :2].astype(int)
+    assert normals[chin[1] - 3, chin[0], 1] > normals[forehead[1] + 3, forehead[0], 1] + 0.2
+    assert np.isfinite(normals).all()

@@ -1,4 +1,6 @@
-"""What personalised keys guarantee, on the mean head and on random people."""
+"""What personalised keys guarantee, on the mean head and on random people, and how keys are carried over."""
+
+from __future__ import annotations
 
 import time
 from dataclasses import dataclass
@@ -9,8 +11,16 @@ from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template, load_template
-from backend.rig.measure import eye_sphere, lid_openings, part_slice
-from backend.rig.personalise import personalise_keys
+from backend.rig.measure import (
+    eye_angles,
+    eye_sphere,
+    face_loops,
+    fit_sphere,
+    from_eye_angles,
+    lid_openings,
+    part_slice,
+)
+from backend.rig.personalise import personalise_keys, source_deformations, transfer, triangle_frames
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from protocol.similarity import fit_similarity
 
@@ -204,3 +214,104 @@ def test_all_keys_take_less_than_their_budget(people):
     start = time.thread_time()
     personalise_keys(person.template, person.neutral)
     assert time.thread_time() - start < 1.5
+
+
+@pytest.fixture(scope="module")
+def sheet():
+    """A bumpy grid of 12 x 12 quads, its quads and the ids of its still border."""
+    side = 13
+    ys, xs = np.mgrid[0:side, 0:side]
+    heights = 0.003 * np.sin(xs * 1.3) * np.cos(ys * 0.9)
+    vertices = np.stack([xs * 0.01, ys * 0.01, heights], axis=-1).reshape(-1, 3)
+    corner = (ys[:-1, :-1] * side + xs[:-1, :-1]).ravel()
+    quads = np.stack([corner, corner + 1, corner + side + 1, corner + side], axis=1)
+    border = ((xs == 0) | (xs == side - 1) | (ys == 0) | (ys == side - 1)).ravel()
+    return vertices, quads, border
+
+
+def _bulge(vertices, border):
+    middle = vertices.mean(0)
+    offsets = np.zeros_like(vertices)
+    offsets[:, 2] = 0.02 * np.exp(-(((vertices - middle)[:, :2] / 0.03) ** 2).sum(1))
+    offsets[:, 0] = 0.004 * np.exp(-(((vertices - middle)[:, :2] / 0.02) ** 2).sum(1))
+    offsets[border] = 0.0
+    return offsets
+
+
+def test_transfer_onto_the_source_returns_its_offsets(sheet):
+    vertices, quads, border = sheet
+    offsets = np.stack([_bulge(vertices, border), -0.5 * _bulge(vertices, border)])
+    carried = transfer(source_deformations(vertices, quads, offsets), vertices)
+    assert np.abs(carried - offsets).max() < 1e-7
+
+
+def test_transfer_scales_with_the_target(sheet):
+    vertices, quads, border = sheet
+    offsets = _bulge(vertices, border)[None]
+    carried = transfer(source_deformations(vertices, quads, offsets), 1.5 * vertices)
+    strong = np.abs(offsets[0, :, 2]) > 2e-3
+    assert carried[0, strong] == pytest.approx(1.5 * offsets[0, strong], abs=3e-4)
+
+
+def test_what_turns_rigidly_on_the_source_turns_rigidly_on_a_target_of_another_shape(sheet):
+    vertices, quads, _ = sheet
+    angle = np.radians(20.0)
+    turn = np.array([[np.cos(angle), 0.0, np.sin(angle)], [0.0, 1.0, 0.0], [-np.sin(angle), 0.0, np.cos(angle)]])
+    flap = vertices[:, 0] > 0.065  # hinged at x = 0.06
+    offsets = np.zeros_like(vertices)
+    offsets[flap] = (vertices[flap] - [0.06, 0.0, 0.0]) @ (turn - np.eye(3)).T
+    target = vertices * np.array([1.1, 0.8, 2.5])
+    target[:, 2] += 0.5 * target[:, 0] ** 2
+    carried = target + transfer(source_deformations(vertices, quads, offsets[None]), target)[0]
+    _, rotation, shift = fit_similarity(target[flap], carried[flap], scale=1.0)
+    assert rotation == pytest.approx(turn, abs=0.01)
+    assert np.abs(target[flap] @ rotation.T + shift - carried[flap]).max() < 5e-4
+
+
+def test_what_stands_still_on_the_source_stands_still_on_the_target(sheet):
+    vertices, quads, border = sheet
+    offsets = _bulge(vertices, border)[None]
+    offsets[:, vertices[:, 0] < 0.05] = 0.0
+    target = vertices * np.array([1.2, 0.9, 2.0])
+    carried = transfer(source_deformations(vertices, quads, offsets), target)
+    assert np.all(carried[0, vertices[:, 0] < 0.05] == 0.0)
+
+
+def test_frames_span_their_triangle_and_its_scaled_normal():
+    corners = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 8.0, 0.0]])
+    frame = triangle_frames(corners)
+    assert frame[:, 0] == pytest.approx([2.0, 0.0, 0.0])
+    assert frame[:, 1] == pytest.approx([0.0, 8.0, 0.0])
+    assert frame[:, 2] == pytest.approx([0.0, 0.0, 4.0])  # n / sqrt|n|, |n| = 16
+
+
+def test_sphere_through_points_of_a_sphere():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(50, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    centre, radius = fit_sphere(np.array([0.03, 0.7, 0.1]) + 0.0155 * directions[directions[:, 2] > -0.3])
+    assert centre == pytest.approx([0.03, 0.7, 0.1], abs=1e-9)
+    assert radius == pytest.approx(0.0155, abs=1e-9)
+
+
+def test_eye_angles_are_undone_by_their_inverse():
+    points = np.random.default_rng(2).normal(size=(30, 3))
+    centre = np.array([0.1, 0.2, 0.3])
+    assert from_eye_angles(*eye_angles(points, centre), centre) == pytest.approx(points, abs=1e-12)
+
+
+def test_loops_are_the_same_columns_on_both_eyes(template):
+    left, right = face_loops(template).eyes
+    assert left.rows.shape == right.rows.shape == (12, 28)
+    mirrored = template.vertices[right.rows] * np.array([-1.0, 1.0, 1.0])
+    assert mirrored == pytest.approx(template.vertices[left.rows], abs=2e-4)
+    assert len(np.unique(left.rows)) == left.rows.size
+
+
+def test_mouth_loops_run_from_right_to_left(template):
+    mouth = face_loops(template).mouth
+    for columns in (mouth.upper, mouth.lower):
+        assert np.all(np.diff(template.vertices[mouth.rows[mouth.contact + 3, columns], 0]) > 0)
+    upper = template.vertices[mouth.rows[mouth.contact + 3, mouth.upper], 1].mean()
+    lower = template.vertices[mouth.rows[mouth.contact + 3, mouth.lower], 1].mean()
+    assert upper > lower + 0.003

@@ -1,20 +1,35 @@
-"""Clients that are broken, strange, slow or hostile: the server lives and the next job works."""
+"""Hostile, broken, strange or slow clients, and pipes that are full: the server lives and the next job works."""
 
 from __future__ import annotations
 
 import json
-import random
+import os
+import resource
+import socket
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from service_client import ServerProcess, ServiceClient, photo_headers
+from service_client import ServerProcess, ServiceClient, children, photo_headers, wait_until
 
 SUBMIT: dict[str, Any] = {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(["type", "request", "token", "job", "photos", "options", "protocol"]), JSON, max_size=6
+)
+KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "received"])
+Start = Callable[..., ServerProcess]
 
 
 def assert_still_works(server: ServerProcess, token: str) -> None:
@@ -183,53 +198,6 @@ def test_heartbeats_during_a_long_download_do_not_make_a_client_forgotten(server
     assert slow.ask({"type": "list"}).type == "jobs"
 
 
-def test_a_thousand_random_messages(server: ServerProcess) -> None:
-    """Bytes, broken JSON and messages of the protocol with fields exchanged, on one connection."""
-    chance = random.Random(5)
-    client = server.client()
-    kinds = ["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "pong", "received", "error", "result", ""]
-    values: list[Any] = [None, 0, 1, -1, 2**70, 1.5, "", "a", "x" * 100, [], {}, [[]], {"a": 1}, True, "0" * 32]
-    names = ["request", "protocol", "token", "job", "photos", "options", "client", "extra"]
-
-    def header() -> bytes:
-        kind = chance.random()
-        if kind < 0.2:
-            return chance.randbytes(chance.randrange(200))
-        fields = {name: chance.choice(values) for name in chance.sample(names, chance.randrange(4))}
-        text = json.dumps({"type": chance.choice(kinds), **fields}).encode()
-        if kind < 0.4:
-            start = chance.randrange(len(text))
-            return text[:start] + chance.randbytes(3) + text[start + chance.randrange(10) :]
-        return text
-
-    answers = 0
-    for number in range(1000):
-        client.send_raw(header(), *(chance.randbytes(chance.randrange(50)) for _ in range(chance.randrange(3))))
-        while client.socket.poll(0):
-            client.socket.recv_multipart()
-            answers += 1
-        if number % 20 == 0:
-            time.sleep(0.005)
-    end = time.monotonic() + 2
-    while time.monotonic() < end and client.socket.poll(300):
-        client.socket.recv_multipart()
-        answers += 1
-    assert answers > 500
-    assert server.process.poll() is None
-    assert_still_works(server, "after-random")
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-FIELDS = st.dictionaries(
-    st.sampled_from(["type", "request", "token", "job", "photos", "options", "protocol"]), JSON, max_size=6
-)
-KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "list", "ping", "received"])
-
-
 @settings(max_examples=300)
 @given(header=FIELDS, kind=KINDS, buffers=st.lists(st.binary(max_size=20), max_size=3))
 def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers: list[bytes]) -> None:
@@ -243,3 +211,41 @@ def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers:
         assert error.sentence
     else:
         assert not buffers or isinstance(message, Submit)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process")
+def test_more_connections_than_descriptors(start_server: Start) -> None:
+    server = start_server()
+    client = server.client()
+    assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
+    pid = server.process.pid
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (128, 128))
+    host, port = server.endpoint.removeprefix("tcp://").split(":")
+    with ExitStack() as strangers:
+        for _ in range(300):
+            stranger = strangers.enter_context(socket.socket())
+            stranger.setblocking(False)
+            stranger.connect_ex((host, int(port)))
+        time.sleep(1.0)
+        before = cpu_seconds(pid)
+        time.sleep(1.0)
+        assert cpu_seconds(pid) - before < 0.5, "it spins"
+        assert client.ask({"type": "ping"}).type == "pong"
+        later = server.client()
+        assert later.last_message(later.submit("second", "answer")["job"]).type == "result"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of a process")
+def test_a_worker_that_keeps_much_memory_is_replaced(start_server: Start) -> None:
+    server = start_server()
+    client = server.client()
+    assert client.last_message(client.submit("small", "keep 1000000")["job"]).type == "result"
+    (before,) = children(server.process.pid)
+    assert client.last_message(client.submit("large", "keep 700000000")["job"]).type == "result"
+    assert wait_until(lambda: children(server.process.pid) not in ([], [before]), 20.0)
+    assert client.last_message(client.submit("next", "answer")["job"]).type == "result"

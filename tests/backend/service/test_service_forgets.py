@@ -91,11 +91,3 @@ def test_files_are_this_users_alone(start_server: Start) -> None:
     assert stat.S_IMODE((server.jobs / job / "result").stat().st_mode) == 0o600
     folders = (server.jobs / job, server.jobs, server.jobs.parent, server.folder)
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
-
-
-def test_servers_of_one_user_run_side_by_side(start_server: Start) -> None:
-    first, second = start_server(), start_server()
-    jobs = [(one, one.client()) for one in (first, second)]
-    submitted = [(one, client, client.submit("same", "sleep 0.5")["job"]) for one, client in jobs]
-    for one, client, job in submitted:
-        assert client.last_message(job).type == "result" and os.listdir(one.jobs) == [job]

@@ -162,12 +162,6 @@ def test_a_result_can_be_fetched_by_another_connection(server: ServerProcess) ->
     assert first.is_silent(0.2)
 
 
-@pytest.mark.parametrize("kind", ["fetch", "cancel", "forget"])
-def test_an_answer_about_an_unknown_job_says_which(client: ServiceClient, kind: str) -> None:
-    answer = client.ask({"type": kind, "token": "never-submitted"})
-    assert (answer["code"], answer["token"]) == ("unknown_job", "never-submitted")
-
-
 def test_an_unfinished_job_is_not_forgotten(client: ServiceClient) -> None:
     job = client.submit("unfinished", "sleep 0.3")["job"]
     assert client.ask({"type": "forget", "job": job})["code"] == "unfinished"
@@ -227,17 +221,6 @@ def test_a_worker_that_cannot_start(start_server, mode: str, code: str) -> None:
     assert client.ask({"type": "ping"}).type == "pong"
 
 
-def test_progress_while_the_worker_warms_up(start_server) -> None:
-    server = start_server(environment={"SCRIPTED_WARM": "slow"})
-    client = server.client()
-    job = client.submit("cold", "answer")["job"]
-    first = client.receive(1.0)
-    assert first.type == "progress" and first["stage"] == "starting"
-    client.send({"type": "cancel", "job": job})
-    assert client.last_message(job, 1.0)["code"] == "cancelled"
-    assert client.last_message(client.submit("warm", "answer")["job"]).type == "result"
-
-
 def test_the_bar_moves_while_the_worker_loads_the_models_and_never_goes_back(start_server) -> None:
     client = start_server(environment={"SCRIPTED_WARM": "steps"}).client()
     cold = client.submit("cold", "answer")["job"]
@@ -274,13 +257,6 @@ def test_what_jobs_need_late_is_loaded_while_there_is_none(start_server: Callabl
     assert wait_until(lambda: client.hello()["device"] is not None, 20.0)
     time.sleep(5.0)
     assert client.last_message(client.submit("after-a-while", "answer")["job"])["kept"] == 1
-
-
-def test_what_cannot_be_loaded_while_nobody_waits_ends_nothing(start_server: Callable[..., ServerProcess]) -> None:
-    client = start_server(environment={"SCRIPTED_LATER": "broken"}).client()
-    assert wait_until(lambda: client.hello()["device"] is not None, 20.0)
-    time.sleep(1.0)
-    assert client.last_message(client.submit("first", "answer")["job"])["kept"] == 1
 
 
 def test_an_idle_worker_that_is_stopped_blocks_nobody(start_server: Callable[..., ServerProcess]) -> None:

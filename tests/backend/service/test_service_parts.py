@@ -1,25 +1,30 @@
-"""Parts of the service without sockets."""
+"""Parts of the service without sockets: frames, jobs that are kept, faces of the last job, keys."""
 
 from __future__ import annotations
 
 import errno
 import io
-import sys
+import json
+import stat
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_photo import plain_photo
 
-from backend.errors import LikenessError, explain
-from backend.progress import SHARES, TRANSFER_SHARES, sentence_for
-from backend.service import job_runner, jobs, worker
-from backend.service.jobs import Job, JobProgress, Jobs, JobState
+from backend.errors import LikenessError
+from backend.photos.collect import CollectOptions
+from backend.photos.collection import PhotoCollection
+from backend.photos.formats import PhotoSource
+from backend.service import job_runner, jobs
+from backend.service.access import load_or_make_keys
+from backend.service.jobs import Job, Jobs, JobState
 from backend.service.messages import (
     BrokenFramesError,
     Limits,
@@ -32,6 +37,7 @@ from backend.service.messages import (
     read_frames,
     write_frames,
 )
+from backend.service.private_files import config_folder, make_private_folder, write_private_once
 
 
 @given(st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=4))
@@ -118,68 +124,101 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(
     assert not list(store)
 
 
-def test_shares_are_of_the_whole_time() -> None:
-    assert sum(SHARES.values()) == sum(TRANSFER_SHARES.values()) == pytest.approx(1.0)
-    assert sentence_for("unheard of") == "Unheard of"
-
-
-def test_an_import_that_takes_long_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ["import sys, time, types"]
-    lines += [f"sys.modules['slow_part_{n}'] = types.ModuleType('slow_part_{n}'); time.sleep(0.05)" for n in range(10)]
-    (tmp_path / "slow_runner.py").write_text("\n".join(lines))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(worker, "RUNNER_MODULES", 20)
-    monkeypatch.setattr(worker, "LOADING_SECONDS", 0.02)
-    heard: list[float] = []
-    try:
-        assert worker.import_runner("slow_runner", heard.append).__name__ == "slow_runner"
-    finally:
-        for name in ("slow_runner", *(f"slow_part_{n}" for n in range(10))):
-            sys.modules.pop(name, None)
-    assert heard == sorted(heard) and heard[-1] == 1.0
-    assert len({fraction for fraction in heard if 0.0 < fraction < 0.6}) >= 3
-    with pytest.raises(ModuleNotFoundError):
-        worker.import_runner("no_such_runner", heard.append)
-
-
-def test_warming_up_tells_of_each_thing_that_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[str] = []
-    loaders = tuple(partial(done.append, name) for name in "abcd")
-    monkeypatch.setattr(job_runner, "_first_loaders", lambda: loaders)
-    monkeypatch.setattr(job_runner, "start_reading", lambda most: None)
-    heard: list[tuple[str, float]] = []
-    facts = job_runner.warm("cpu", lambda fraction: heard.append(("".join(done), fraction)))
-    assert heard == [("a", 0.25), ("ab", 0.5), ("abc", 0.75), ("abcd", 1.0)]
-    assert facts["device"]["kind"] == "cpu"
-
-
-def test_the_time_left_of_a_silent_job_goes_down_slowly_and_not_to_nothing() -> None:
-    assert JobProgress().seconds_left_at(9.0) is None
-    told = JobProgress("texture", 0.5, 0.6, 12.0, noted=100.0)
-    assert [told.seconds_left_at(now) for now in (100.0, 102.0, 104.0, 500.0)] == [12.0, 11.0, 10.0, 9.0]
-    slower = replace(told, owed=3.0)
-    assert [slower.seconds_left_at(now) for now in (100.0, 102.0, 103.0, 105.0)] == [12.0, 14.0, 15.0, 14.0]
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (MemoryError(), "out_of_memory"),
-        (OSError(28, "No space left on device"), "disk"),
-        (OSError(2, "No such file"), "internal"),
-        (ImportError("no", name="ai_edge_litert"), "missing_part"),
-        (LikenessError("no_face", "No face."), "no_face"),
-        (ZeroDivisionError("x"), "internal"),
-    ],
-)
-def test_errors_in_words(error: Exception, code: str) -> None:
-    told = explain(error)
-    assert told.code == code and told.sentence
-
-
 def test_a_fault_while_a_message_is_handled_says_which_message_it_was() -> None:
     header = b'{"type": "fetch", "request": "7", "token": "abc"}'
     message = decode(header, [], Limits())
     with pytest.raises(ProtocolError) as caught, about(message):
         raise RuntimeError("a fault of ours")
     assert (caught.value.code, caught.value.request, caught.value.token) == ("internal", "7", "abc")
+
+
+def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def collect(sources, *, progress, options) -> PhotoCollection:
+        read.append([source.name for source in sources])
+        return PhotoCollection((plain_photo((8, 8)),))
+
+    monkeypatch.setattr(job_runner, "collect", collect)
+    faces, options = job_runner.CachedFaces(idle_seconds=0.3), CollectOptions()
+    photos = [PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")]
+    first = faces.read(photos, options=options)
+    assert faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"2")], options=options) is first
+    assert read == [["a", "b"]]
+    faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=options)
+    faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
+    assert len(read) == 3 and faces.kept.value and faces.fit is None
+    faces.keep_fit(fit := object())
+    assert faces.fit is fit
+    faces.token = "drag"
+    faces.read([PhotoSource("a", data=b"1"), PhotoSource("b", data=b"3")], options=CollectOptions(surface=False))
+    assert len(read) == 3 and faces.fit is fit
+    faces.kept.forget("another")
+    assert faces.fit is fit
+    end = time.monotonic() + 10
+    while faces.kept.value and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not faces.kept.value and faces.fit is None  # which holds the photos, too
+    faces.read(photos, options=options)
+    faces.kept.forget("drag")
+    assert not faces.kept.value
+
+
+def test_more_than_fits_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_runner, "collect", lambda *_, **__: PhotoCollection((plain_photo((8, 8)),)))
+    monkeypatch.setattr(job_runner, "MOST_BYTES", 100)
+    faces = job_runner.CachedFaces()
+    faces.read([PhotoSource("a", data=b"1")], options=CollectOptions())
+    faces.keep_fit(object())
+    assert not faces.kept.value and faces.fit is None
+
+
+def test_where_the_folder_is() -> None:
+    home = Path.home()
+    assert config_folder({"LIKENESS_CONFIG_DIR": "here"}, "linux") == Path("here")
+    assert config_folder({}, "linux") == home / ".config" / "likeness"
+    assert config_folder({"XDG_CONFIG_HOME": "/xdg"}, "linux") == Path("/xdg/likeness")
+    assert config_folder({"XDG_CONFIG_HOME": ""}, "freebsd") == home / ".config" / "likeness"
+    assert config_folder({"XDG_CONFIG_HOME": "xdg"}, "darwin") == home / "Library/Application Support/likeness"
+    assert config_folder({"APPDATA": "roaming"}, "win32") == Path("roaming/likeness")
+
+
+def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    keys = load_or_make_keys(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert zmq.curve_public(keys.secret.encode()).decode() == keys.public
+    assert load_or_make_keys(path) == keys
+    assert keys.secret not in repr(keys)
+
+
+def test_a_key_that_others_can_read_is_shut(tmp_path: Path) -> None:
+    path = tmp_path / "server_key.json"
+    keys = load_or_make_keys(path)
+    path.chmod(0o644)
+    assert load_or_make_keys(path) == keys
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    tmp_path.chmod(0o755)
+    make_private_folder(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"public_key": "x", "secret_key": "y"}', "mismatch"])
+def test_a_damaged_key_file_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "key.json"
+    if content == "mismatch":
+        one, other = zmq.curve_keypair(), zmq.curve_keypair()
+        content = json.dumps({"public_key": one[0].decode(), "secret_key": other[1].decode()})
+    path.write_text(content)
+    with pytest.raises(LikenessError, match=r"key\.json is damaged"):
+        load_or_make_keys(path)
+    assert path.read_text() == content
+
+
+def test_private_files(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert write_private_once(path, b"first")
+    assert not write_private_once(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -40,13 +40,6 @@ def jobs_folder(server: ServerProcess, job: str) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_the_server_says_what_it_can(client: ServiceClient) -> None:
-    welcome = client.hello()
-    assert "path" in welcome["capabilities"]
-    assert [stage["name"] for stage in welcome["transfer_stages"]] == ["starting", "identity", "expression"]
-    assert welcome["limits"]["seconds_per_transfer"] > welcome["limits"]["seconds_per_job"]
-
-
 def test_photos_and_a_head_become_a_result(server: ServerProcess, client: ServiceClient) -> None:
     head = np.arange(6, dtype="<f4").tobytes()
     data = [b"transfer", b"second"]

@@ -213,16 +213,3 @@ def test_a_slow_line_is_given_its_time(
         extension.wait_for(ResultReceived)
         assert link.accepted == 1 and link.sent_down > 3_000_000
     assert not any(isinstance(event, ConnectionLost) for event in extension.events)
-
-
-@pytest.mark.slow
-def test_one_photo_may_take_longer_than_heartbeats(
-    start_server: Callable[..., ServerProcess], extend: Callable[..., Extension]
-) -> None:
-    server = start_server(timing={})
-    with Link(server.endpoint, up=100_000) as link:
-        extension = extend(server, link=link)
-        extension.wait_for(Welcomed)
-        extension.submit("large-and-slow", "face" + " " * 2_600_000)
-        assert extension.wait_for(ResultReceived).token == "large-and-slow"
-        assert link.accepted == 1

@@ -129,19 +129,6 @@ def test_a_body_without_a_map_keeps_its_looks(bpy, collection, points: np.ndarra
     assert len(coordinates(body.data.vertices)) == len(points)
 
 
-def test_texels_of_triangles_and_the_picture_file(bpy, tmp_path) -> None:
-    corners = np.array([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]]])
-    texels, values = mpfb.covered_texels(corners, corners, 16)
-    assert set(texels) == set(range(256))
-    np.testing.assert_allclose(values, (np.stack([texels % 16, texels // 16], 1) + 0.5) / 16, atol=1e-6)
-    ramp = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
-    path = tmp_path / "ramp.png"
-    path.write_bytes(mpfb.png(ramp))
-    image = bpy.data.images.load(str(path))
-    np.testing.assert_allclose(picture(image) * 255, ramp, atol=0.5)
-    np.testing.assert_allclose(mpfb.srgb(mpfb.linear(np.linspace(0, 1, 9))), np.linspace(0, 1, 9), atol=1e-6)
-
-
 def state(body) -> tuple:
     keys = body.data.shape_keys
     return (

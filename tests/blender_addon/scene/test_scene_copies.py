@@ -119,13 +119,6 @@ def test_a_copy_that_is_made_while_a_head_is_solved_stays_as_it_is(
     np.testing.assert_allclose(rest(copy), to_blender(result.head.vertices), atol=1e-6)
 
 
-def test_a_head_without_copies_keeps_its_id(bpy, collection, result: HeadResult) -> None:
-    importing.import_head(result, bpy.context)
-    before, head_id = counts(bpy), collection[tags.HEAD_ID]
-    assert own_id(collection) == (head_id, False)
-    assert counts(bpy) == before
-
-
 def test_a_linked_copy_is_refused_before_the_job(bpy, collection, tmp_path: Path) -> None:
     path = str(tmp_path / "library.blend")
     bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
@@ -135,15 +128,3 @@ def test_a_linked_copy_is_refused_before_the_job(bpy, collection, tmp_path: Path
     with pytest.raises(AddonError, match="linked"):
         own_id(linked)
     assert own_id(collection)[1]  # the one of this file is not mixed up with it
-
-
-def test_copies_that_share_their_meshes_share_the_texture(bpy, collection) -> None:
-    copy = bpy.data.collections.new("Linked")
-    bpy.context.scene.collection.children.link(copy)
-    for name in (tags.HEAD_ID, tags.ALBEDO):
-        copy[name] = collection[name]
-    for obj in collection.objects:
-        copy.objects.link(obj.copy())
-    before = counts(bpy)
-    assert own_id(copy)[1] and copy[tags.ALBEDO] == collection[tags.ALBEDO]
-    assert counts(bpy) == before

@@ -16,11 +16,11 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
-from blender_addon.export.write import ONE_MESH_PARTS, export_head  # noqa: E402
+from blender_addon.export.write import export_head  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import search_tree  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.bones import BONE_NAMES, BONES_BY_PART, JAW_LED, PARENTS  # noqa: E402
+from blender_addon.rig.bones import BONE_NAMES, BONES_BY_PART, PARENTS  # noqa: E402
 
 TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
 
@@ -134,17 +134,6 @@ def test_what_bones_do_is_in_the_files_keys(bpy, collection, tmp_path: Path, nam
         assert nearest(drawn(bpy, parts["head"]), posed) < 1e-4  # the eyes' lids follow a look that is 0.02 off
 
 
-def test_bones_that_stand_still_are_no_animation(bpy, collection, tmp_path: Path) -> None:
-    head, rig = tags.part_object(collection, "head"), build.put_rig(collection)
-    lead.set_lead(head, rig, JAW_LED, by_bones=True)
-    lead.set_keys(head, {"jawOpen": 0.5})
-    bpy.context.scene.frame_end = 3
-    path = tmp_path / "head.glb"
-    export_head(bpy.context, collection, BY_NAME["GAME"], path)
-    (mesh,) = imported(bpy, path).values()
-    assert not bpy.data.actions and mesh.data.shape_keys.key_blocks["jawOpen"].value == 0.0
-
-
 def test_unreals_file_is_in_centimetres_without_scaled_nodes(bpy, collection, tmp_path: Path) -> None:
     path = tmp_path / "head.fbx"
     export_head(bpy.context, collection, BY_NAME["UNREAL"], path)
@@ -153,20 +142,6 @@ def test_unreals_file_is_in_centimetres_without_scaled_nodes(bpy, collection, tm
     head = next(obj for obj in bpy.data.objects if obj.name == "Likeness_head")
     size = np.ptp(places(head, head.data.vertices), axis=0).max()
     assert 20 < size < 40  # a head, in centimetres
-
-
-def test_a_game_head_is_one_mesh_with_one_material_and_all_keys(bpy, collection, tmp_path: Path) -> None:
-    bpy.context.view_layer.update()
-    counts = {part: len(tags.part_object(collection, part).data.vertices) for part in ONE_MESH_PARTS}
-    head, jaw = tags.part_object(collection, "head"), tags.part_object(collection, "teeth_lower")
-    wanted = np.concatenate([places(obj, obj.data.shape_keys.key_blocks["jawOpen"].points) for obj in (head, jaw)])
-    path = tmp_path / "head.glb"
-    export_head(bpy.context, collection, BY_NAME["GAME"], path)
-    (mesh,) = imported(bpy, path).values()
-    assert len(mesh.data.materials) == 1 and len(mesh.data.uv_layers) == 1
-    assert {block.name for block in mesh.data.shape_keys.key_blocks} - {"Basis"} == set(ARKIT_NAMES)
-    assert len(mesh.data.vertices) >= sum(counts.values())
-    assert nearest(places(mesh, mesh.data.shape_keys.key_blocks["jawOpen"].points), wanted) < TOLERANCE
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)

@@ -17,7 +17,6 @@ pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
 from blender_addon.export.presets import BY_NAME, PRESETS  # noqa: E402
-from blender_addon.export.surfaces import normal_map  # noqa: E402
 from blender_addon.export.write import export_head  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.scene import importing  # noqa: E402
@@ -183,17 +182,3 @@ def test_cards_of_a_beard_follow_the_jaw(bpy, result: HeadResult, tmp_path: Path
     moved = np.linalg.norm(coordinates(keys["jawOpen"].data) - coordinates(keys[0].data), axis=1)
     moved *= hair.matrix_world.to_scale()[0]
     np.testing.assert_allclose(moved.max(), np.linalg.norm(opens[chin]), rtol=0.1)
-
-
-def test_a_slope_in_the_relief_is_that_slope_in_the_normals(bpy) -> None:
-    """A plate of 0.2 by 0.1 m over the whole map, one millimetre higher at u = 1 and two at v = 1."""
-    mesh = bpy.data.meshes.new("plate")
-    mesh.from_pydata([(0, 0, 0), (0.2, 0, 0), (0.2, 0.1, 0), (0, 0.1, 0)], [], [(0, 1, 2, 3)])
-    mesh.uv_layers.new(name="Head").uv.foreach_set("vector", [0, 0, 1, 0, 1, 1, 0, 1])
-    plate = bpy.data.objects.new("plate", mesh)
-    plate[tags.PART] = "head"
-    v, u = (np.mgrid[:32, :32] + 0.5) / 32
-    normals = 2.0 * normal_map([plate], 0.001 * u + 0.002 * v) - 1.0
-    slope = np.array([0.001 / 0.2, 0.002 / 0.1])
-    expected = np.append(-slope, 1.0) / np.sqrt(1.0 + (slope**2).sum())
-    np.testing.assert_allclose(normals, np.broadcast_to(expected, normals.shape), atol=1e-5)

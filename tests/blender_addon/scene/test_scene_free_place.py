@@ -10,7 +10,7 @@ bpy = pytest.importorskip("bpy")
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.tags import Place  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.importing import bounds, free_shift, import_head, import_steps  # noqa: E402
+from blender_addon.scene.importing import bounds, import_head, import_steps  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -74,19 +74,6 @@ def test_hidden_things_lights_and_cameras_are_not_in_the_way(default_scene: None
         bpy.data.objects[name].location = (0.0, 0.0, 0.75)
     head = import_head(result, bpy.context)
     assert tags.part_object(head, "head").location.x == 0.0
-
-
-def test_room_is_found_between_and_behind_boxes() -> None:
-    def box(left: float, right: float, low: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        return np.array([left, -1.0, low]), np.array([right, 1.0, low + 1.0])
-
-    head = box(-0.1, 0.1)
-    assert free_shift(*head, []) == 0.0
-    assert free_shift(*head, [box(-1, 1, low=5.0)]) == 0.0  # above
-    assert free_shift(*head, [box(0.5, 1.0)]) == 0.0
-    assert free_shift(*head, [box(-1, 1)]) == pytest.approx(1.2)
-    assert free_shift(*head, [box(1.1, 3.0), box(-1, 1)]) == pytest.approx(3.2)
-    assert free_shift(*head, [box(3.0, 4.0), box(-1, 1)]) == pytest.approx(1.2)
 
 
 def test_a_head_arrives_at_the_cursor_where_that_is_wished(default_scene: None, result: HeadResult) -> None:

@@ -12,7 +12,6 @@ from head_message import HeadMessage
 from scene_helpers import coordinates, counts, evaluated, local
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.names import EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult
 
 pytest.importorskip("bpy")
@@ -217,22 +216,6 @@ def test_a_photo_whose_file_is_gone_for_now_is_not_forgotten(bpy, result: HeadRe
     assert missing_photos(collection, stored) == 0
 
 
-def test_gltf_export_keeps_the_names(bpy, collection, result: HeadResult, tmp_path: Path) -> None:
-    bpy.ops.export_scene.gltf(
-        filepath=str(tmp_path / "head.gltf"), export_format="GLTF_SEPARATE", export_morph=True, export_cameras=True
-    )
-    content = json.loads((tmp_path / "head.gltf").read_text("utf-8"))
-    meshes = {content["meshes"][node["mesh"]]["name"]: node for node in content["nodes"] if "mesh" in node}
-    assert set(meshes) == set(PART_NAMES + EYE_PART_NAMES)
-    targets = {mesh["name"]: tuple(mesh.get("extras", {}).get("targetNames", ())) for mesh in content["meshes"]}
-    assert targets == {part.name: part.key_names for part in result.parts}
-    assert len(content["cameras"]) == 4
-    assert any(image["name"] == "albedo" for image in content["images"])
-    assert {
-        len(mesh["primitives"][0]["attributes"].keys() & {"TEXCOORD_0", "TEXCOORD_1"}) for mesh in content["meshes"]
-    } == {2}
-
-
 def again(bpy, collection, result: HeadResult) -> None:
     importing.import_head(result, bpy.context, into=collection[tags.HEAD_ID])
 
@@ -252,18 +235,6 @@ def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collecti
     before, head.location.x = camera.matrix_world.translation.x, 1.0
     bpy.context.view_layer.update()
     assert camera.matrix_world.translation.x == pytest.approx(before + 1.0)
-
-
-def test_a_camera_that_was_taken_off_its_head_is_put_where_it_was_solved(bpy, collection, result: HeadResult) -> None:
-    head, camera = tags.part_object(collection, "head"), cameras_by_photo(collection)["square.jpg"]
-    head.location.x = 3.0
-    bpy.context.view_layer.update()
-    solved = camera.matrix_world.copy()
-    camera.parent = None
-    camera.matrix_world = solved  # Clear Parent and Keep Transformation
-    again(bpy, collection, result)
-    bpy.context.view_layer.update()
-    assert (camera.matrix_world.translation - solved.translation).length < 1e-5
 
 
 def test_an_albedo_that_was_deleted_is_behind_the_materials_again(bpy, collection, result: HeadResult) -> None:
@@ -288,17 +259,6 @@ def test_materials_that_were_deleted_are_there_again(bpy, collection, result: He
     again(bpy, collection, result)
     assert tags.part_object(collection, "head").data.materials[0][tags.HEAD_ID] == collection[tags.HEAD_ID]
     assert tongue.material_slots[0].material == own
-
-
-def test_a_linked_duplicate_of_a_camera_outlives_its_photo(bpy, collection, second_result: HeadResult) -> None:
-    camera = cameras_by_photo(collection)["portrait.jpg"]
-    mine = bpy.data.objects.new("mine", camera.data)
-    bpy.context.scene.collection.objects.link(mine)
-    twin = camera.copy()  # Alt+D
-    collection.objects.link(twin)
-    again(bpy, collection, second_result)
-    assert "portrait.jpg" not in cameras_by_photo(collection)
-    assert mine.name == "mine" and mine.data is not None
 
 
 def test_an_overridden_head_is_not_touched(bpy, collection, tmp_path: Path) -> None:

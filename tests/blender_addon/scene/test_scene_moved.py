@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scene_helpers import coordinates, counts, local
 
-from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult
 
 pytest.importorskip("bpy")
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.blender
 
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.scene import importing  # noqa: E402
-from blender_addon.scene.own_head import check_editable, own_id  # noqa: E402
 
 
 def move_out(bpy, collection, scene):
@@ -57,30 +55,3 @@ def test_a_part_that_was_deleted_of_a_moved_head_hangs_on_it_again(bpy, collecti
     bpy.data.objects.remove(tags.part_object(collection, "head"))
     importing.import_head(larger, bpy.context, into=collection[tags.HEAD_ID])
     assert tags.part_object(collection, "tongue").parent == tags.part_object(collection, "head")
-
-
-def test_a_copy_of_a_moved_head_becomes_a_head_of_its_own(bpy, collection, larger: HeadResult) -> None:
-    original = bpy.context.scene
-    move_out(bpy, collection, original)
-    bpy.ops.scene.new(type="FULL_COPY")
-    (copy,) = (c for c in tags.head_collections() if c != collection)
-    heads = {c: tags.part_object(c, "head") for c in (collection, copy)}
-    assert heads[collection].name in original.objects and heads[copy].name in bpy.context.scene.objects
-    head_id, parted = own_id(copy)
-    assert parted and heads[copy][tags.HEAD_ID] == head_id != heads[collection][tags.HEAD_ID]
-    rest = coordinates(heads[collection].data.vertices)
-    importing.import_head(larger, bpy.context, into=head_id)
-    np.testing.assert_array_equal(coordinates(heads[collection].data.vertices), rest)
-    np.testing.assert_allclose(coordinates(heads[copy].data.vertices), local(larger.head, heads[copy]), atol=1e-6)
-
-
-def test_a_moved_head_that_another_file_owns_is_refused(bpy, collection, tmp_path: Path) -> None:
-    move_out(bpy, collection, bpy.context.scene)
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_, target):
-        target.collections = ["Likeness", "Characters"]
-    for linked in target.collections:
-        bpy.context.scene.collection.children.link(linked)
-    with pytest.raises(AddonError, match="linked"):
-        check_editable(target.collections[0])

@@ -47,27 +47,6 @@ def check(file: dict, tree, made: dict) -> None:
             assert link.from_socket == sockets(link.from_node.outputs)[output]
 
 
-@pytest.mark.parametrize("name", MATERIALS)
-def test_a_material_is_as_its_file_says(bpy, name: str) -> None:
-    file, material = FILES[name], nodes.new_material(name)
-    assert len(material.node_tree.nodes) == len(file["nodes"])
-    assert len(material.node_tree.links) == sum(len(entry.get("links", {})) for entry in file["nodes"])
-    check(file, material.node_tree, dict(material.node_tree.nodes.items()))
-    for key, value in file.get("set", {}).items():
-        assert read_back(getattr(material, key)) == (value if isinstance(value, str) else pytest.approx(value))
-
-
-@pytest.mark.parametrize("name", GROUPS)
-def test_a_group_is_as_its_file_says_and_shared(bpy, name: str) -> None:
-    file, group = FILES[name], nodes.node_group(name)
-    check(file, group, dict(group.nodes.items()))
-    items = [(item.name, item.in_out) for item in group.interface.items_tree]
-    assert sorted(items) == sorted((socket["name"], socket["in_out"]) for socket in file["sockets"])
-    assert nodes.node_group(name) == group
-    group[nodes.VERSION_TAG] = "of another version"
-    assert nodes.node_group(name) != group
-
-
 def test_further_nodes_join_a_tree_and_are_numbered(bpy) -> None:
     order = ["relief", *sorted(set(PARTS) - {"relief"}), "relief_key"]
     trees = {name: nodes.new_material(name).node_tree for name in ("skin", "export")}

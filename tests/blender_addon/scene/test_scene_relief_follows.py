@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 from scene_helpers import evaluated_value
@@ -21,7 +20,6 @@ from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
 from blender_addon.scene import importing, materials  # noqa: E402
-from blender_addon.ui.panel import SkinPanel  # noqa: E402
 
 
 def out(bpy, head, name: str) -> float:
@@ -73,19 +71,3 @@ def test_a_file_that_is_opened_again_has_its_relief(bpy, collection, tmp_path: P
     assert all(node.image.packed_file for node in materials.relief_nodes(material))
     head.data.shape_keys.key_blocks["mouthPucker"].value = 0.75
     assert out(bpy, head, "pucker") == pytest.approx(0.75)
-
-
-def test_the_panel_has_sliders_of_the_head_that_is_selected(backend: Backend, result: HeadResult) -> None:
-    bpy = bpy_module
-    for head in two_heads(bpy, result):
-        select(bpy, head)
-        layout = MagicMock()
-        layout.row.return_value = layout.column.return_value = layout
-        SkinPanel.draw(MagicMock(layout=layout), bpy.context)
-        shown = {
-            call.kwargs["text"]: call.args[0]
-            for call in layout.prop.mock_calls
-            if call.kwargs.get("text") in materials.STRENGTHS
-        }
-        material = materials.skin_material(head)
-        assert shown == {name: materials.strength_socket(material, name) for name in materials.STRENGTHS}

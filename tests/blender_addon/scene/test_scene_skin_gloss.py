@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -23,14 +21,6 @@ from blender_addon.scene.materials import ROUGHNESS, SPECULAR  # noqa: E402
 
 USUAL_ROUGHNESS, USUAL_SPECULAR = 0.52, 0.4
 """Of skin without the vertices' attribute, such as a body's."""
-
-
-def without_roughness(message: HeadMessage) -> tuple[dict, list[bytes]]:
-    """The message of a backend that does not say how rough skin is."""
-    header, buffers = message.copy()
-    number = [entry["name"] for entry in header["buffers"]].index(header.pop("skin_roughness"))
-    del header["buffers"][number], buffers[number]
-    return header, buffers
 
 
 def roughness_of(head) -> np.ndarray:
@@ -77,19 +67,6 @@ def test_the_mouths_inside_mirrors_little(bpy: ModuleType, message: HeadMessage)
     slope, there = outside.inputs[1].default_value, outside.inputs[2].default_value
     assert there == 1.0 and 0.05 < there + slope < 0.2
     assert nodes[SPECULAR].inputs[1].default_value == pytest.approx(USUAL_SPECULAR)
-
-
-def test_gltf_from_blender_has_the_usual_roughness(bpy: ModuleType, message: HeadMessage, tmp_path: Path) -> None:
-    """It cannot have the vertices', and without a factor it would be as rough as chalk."""
-    import_head(decode_result(*message.copy()), bpy.context)
-    bpy.ops.export_scene.gltf(filepath=str(tmp_path / "head.glb"), export_morph=False)
-    data = (tmp_path / "head.glb").read_bytes()
-    header = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
-    skin = next(material for material in header["materials"] if material["name"] == "Skin")
-    assert skin["pbrMetallicRoughness"]["roughnessFactor"] == pytest.approx(USUAL_ROUGHNESS)
-    assert "metallicRoughnessTexture" not in skin["pbrMetallicRoughness"]
-    specular = skin["extensions"]["KHR_materials_specular"]
-    assert specular == {"specularFactor": pytest.approx(2 * USUAL_SPECULAR)}
 
 
 @pytest.mark.parametrize("fault", ["above one", "not a number", "too few"])

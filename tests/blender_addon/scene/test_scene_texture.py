@@ -187,24 +187,6 @@ def test_what_the_backend_refuses_is_not_kept(asked: list[Submission], backend: 
     assert head().likeness.mirror == "left ear" and corrections.painted_regions(head()) == {}
 
 
-def test_a_texture_leaves_the_star_of_the_list_alone(asked: list[Submission]) -> None:
-    bpy.context.scene.likeness.photos[1].leads = True
-    bpy.ops.likeness.paint_region(region="nose", source="a.jpg")
-    assert not asked[-1].options.get("look") and head().likeness.look == ""
-
-
-def test_the_brush_needs_a_mesh(asked: list[Submission]) -> None:
-    bpy.data.objects.remove(tags.part_object(head(), "head"))
-    with pytest.raises(RuntimeError, match="poll"):
-        bpy.ops.likeness.texture_brush()
-
-
-def test_a_head_of_an_earlier_file_is_solved_first(asked: list[Submission]) -> None:
-    del head()[tags.JOB]
-    with pytest.raises(RuntimeError, match="Solve the head again"):
-        bpy.ops.likeness.paint_region(region="nose", source="a.jpg")
-
-
 def test_a_moving_slider_asks_for_nothing_yet(
     asked: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,20 +198,6 @@ def test_a_moving_slider_asks_for_nothing_yet(
     monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 0.0)
     timer._on_timer()
     assert asked[-1].options["make_up"] == 0.5
-
-
-def test_the_panels_sliders_are_the_active_heads(asked: list[Submission], backend: Backend) -> None:
-    """They belong to the window manager, for which Blender pushes no step of undo of its own."""
-    sliders = bpy.context.window_manager.likeness
-    backend.connected = True
-    sliders.make_up, sliders.parting, sliders.parting_place = 0.5, "right", 0.02
-    own = head().likeness
-    assert (own.make_up, own.parting) == (0.5, "right") and own.parting_place == pytest.approx(0.02)
-    timer._on_timer()
-    timer._on_timer()
-    assert {one.options["only"] for one in asked[1:]} == {"hair", "texture"}
-    own.delighting = 0.25
-    assert sliders.delighting == 0.25
 
 
 def test_a_texture_without_its_head_makes_no_other_one(asked: list[Submission], backend: Backend) -> None:

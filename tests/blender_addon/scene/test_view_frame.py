@@ -71,15 +71,3 @@ def test_a_photo_comes_between_toolbar_and_sidebar_and_is_no_wider(wide: float, 
     assert wide * factor / grown == pytest.approx(now)
     assert 450.0 - 2.0 * 900 * offset * factor == pytest.approx((50 + 620) / 2.0)
     assert into_span(10.0, 300.0, 900, (0, 900)) == pytest.approx((10.0, 0.0)), "nothing covers the view"
-
-
-@pytest.mark.parametrize(
-    ("name", "chosen"), [("type", "WIREFRAME"), ("type", "RENDERED"), ("type", "MATERIAL"), ("color_type", "OBJECT")]
-)
-def test_no_view_that_somebody_has_set_goes_to_material_preview(shading, name: str, chosen: str) -> None:
-    setattr(shading, name, chosen)
-    before = shading.type
-    show_albedo(shading, material_preview=True)
-    assert shading.type == before and getattr(shading, name) == chosen
-    shading.type = "SOLID"
-    assert shading.color_type == (chosen if name == "color_type" else "MATERIAL")

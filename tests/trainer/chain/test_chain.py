@@ -11,7 +11,6 @@ from backend.system.assets import ASSETS
 from trainer.__main__ import COMMANDS, build_parser, main
 from trainer.chain.run import (
     LIMITS,
-    STATE_FILE,
     STEPS,
     ChainState,
     Command,
@@ -162,24 +161,6 @@ def test_a_step_without_its_data_says_what_is_missing(tmp_path: Path) -> None:
     step = Step("faces", (), (Command("list"),), needs=("portraits",))
     with pytest.raises(LikenessError, match="public_domain"):
         run_steps([step], folders(tmp_path), False, lambda line: None)
-
-
-@pytest.mark.parametrize("shared", [(), ("faces3d", "photos/public_domain")], ids=["without data", "with data"])
-def test_dry_run_prints_every_step_in_eighty_columns_and_runs_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, shared: tuple[str, ...]
-) -> None:
-    work = tmp_path / "work"
-    for name in shared:
-        (tmp_path / "shared" / name).mkdir(parents=True)
-    monkeypatch.setenv("LIKENESS_SHARED", str(tmp_path / "shared"))
-    monkeypatch.setenv("COLUMNS", "80")
-    assert main(["all", "--dry-run", "--work", str(work)]) == 0
-    printed = capsys.readouterr().out
-    assert {line.split(":")[0] for line in printed.splitlines() if line[:1].isalpha()} == {step.name for step in STEPS}
-    words_printed = printed.replace(",", " ").split()
-    assert all(made in words_printed for step in STEPS for made in step.makes)  # none is cut in two
-    assert ("portraits: cannot run here" in printed.splitlines()) != bool(shared)
-    assert not (work / STATE_FILE).exists()
 
 
 def test_a_step_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from trainer.engine.logs import (
     LogPosition,
-    ProgressLine,
     RunLog,
-    Throughput,
     clock_text,
     figure_table,
     read_log,
@@ -22,48 +17,11 @@ from trainer.engine.logs import (
 )
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def test_pictures_are_clipped_rounded_and_checked() -> None:
     picture = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1)
     assert to_pixels(picture).tolist() == [[[0, 128, 255]]]
     with pytest.raises(ValueError, match=r"\(3, H, W\), not \(1, 4, 4\)"):
         to_pixels(torch.zeros(1, 4, 4))
-
-
-def test_a_terminal_gets_one_line_that_is_rewritten() -> None:
-    out, now = Terminal(), [0.0]
-    line = ProgressLine(out, clock=lambda: now[0])
-    assert line.due
-    line.show("a long line")
-    assert not line.due
-    now[0] = 0.3
-    assert line.due
-    line.show("short")
-    assert out.getvalue() == "\ra long line\rshort      "
-    line.say("stays")
-    assert out.getvalue().endswith("\r     \rstays\n")
-
-
-def test_a_file_gets_a_line_now_and_then() -> None:
-    out, now = io.StringIO(), [0.0]
-    line = ProgressLine(out, quiet_seconds=10.0, clock=lambda: now[0])
-    for second in range(25):
-        now[0] = float(second)
-        if line.due:
-            line.show(f"at {second}")
-    assert out.getvalue() == "at 0\nat 10\nat 20\n"
-
-
-def test_throughput_is_that_of_the_last_seconds() -> None:
-    speed = Throughput(window=10.0)
-    assert speed.rate == 0.0
-    for second in range(100):
-        speed.add(second, 2 * second if second < 50 else 100 + 8 * (second - 50))
-    assert speed.rate == pytest.approx(8.0)
 
 
 def test_clock() -> None:
@@ -83,15 +41,6 @@ def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> Non
     rows = read_log(tmp_path)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert rows[1]["values"] == {"loss": 0.5, "bad": None}
-
-
-def test_pictures_are_read_back_equal(tmp_path) -> None:
-    picture = torch.rand(3, 4, 6)
-    log = RunLog(tmp_path, 0)
-    log.pictures(LogPosition("one", 4, 14, 32, 0.5), {"face": picture})
-    log.close()
-    with Image.open(tmp_path / "pictures" / "one_000000004_face.png") as file:
-        assert np.array_equal(np.asarray(file), to_pixels(picture))
 
 
 def test_tensorboard_gets_scalars_and_pictures(tmp_path) -> None:

@@ -75,15 +75,6 @@ def test_every_batch_is_seen_once_and_in_order(tmp_path: Path, monkeypatch: pyte
     assert seen == list(range(12))
 
 
-def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
-    plain = {"dropout": 0.0, "batch_norm": False, "steps": 6}
-    train(line_recipe(line_stage(batch=8, accumulate=1, **plain)), options(tmp_path / "large"))
-    train(line_recipe(line_stage(batch=2, accumulate=4, **plain)), options(tmp_path / "parts"))
-    large, parts = final(tmp_path / "large").model, final(tmp_path / "parts").model
-    for name in large:
-        torch.testing.assert_close(large[name], parts[name], rtol=1e-4, atol=1e-6)
-
-
 def test_seeds_decide_the_outcome(tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         train(line_recipe(seed=seed), options(tmp_path / name))
@@ -152,20 +143,6 @@ def test_time_box_ends_with_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureF
     assert not state.finished and 0 < state.step < 12
     assert final(tmp_path).state == state
     assert "go on with --resume" in capsys.readouterr().out
-
-
-def test_a_busy_machine_gives_the_same_weights(tmp_path: Path) -> None:
-    # Every look at the clock takes a second, or a minute on the busy machine, which checkpoints often and stops twice.
-    recipe = line_recipe(validate_steps=5)
-    train(recipe, options(tmp_path / "quiet"), clock=Ticking())
-    busy = line_recipe(validate_steps=5, checkpoint_minutes=1.0)
-    for session in range(3):
-        minutes = 0.0 if session == 2 else 20.0
-        state = train(busy, options(tmp_path / "busy", resume=session > 0, minutes=minutes), clock=Ticking(60.0))
-    assert state.finished
-    assert_same_bits(final(tmp_path / "quiet"), final(tmp_path / "busy"))
-    rates = [[row["values"]["learning_rate"] for row in read_log(tmp_path / name)] for name in ("quiet", "busy")]
-    assert rates[0] == rates[1]
 
 
 def test_two_optimizers_move_their_own_weights_each(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from loop_parts import DuelConfig, PointsConfig, line_recipe, line_stage
+from loop_parts import PointsConfig, line_recipe, line_stage
 
 from trainer.__main__ import main
 from trainer.engine.checkpoint import CheckpointFolder
@@ -82,24 +82,6 @@ def test_killed_by_sigkill_and_resumed_it_ends_with_the_same_bits(
     assert "resumed at step 9" in capsys.readouterr().out
     train(recipe, RunOptions(tmp_path / "whole", device="cpu"))  # the fuse is gone: nothing kills this one
     assert_same_bits(final_tensors(folder), final_tensors(tmp_path / "whole"))
-
-
-def test_two_optimizers_killed_and_resumed_end_with_the_same_bits(tmp_path: Path) -> None:
-    fuse = tmp_path / "fuse"
-    fuse.touch()
-    trap = PointsConfig(trap="kill", trap_at=38, trap_file=str(fuse))
-    stage = DuelConfig(steps=14, batch=4, accumulate=1, ema=0.9, source=trap)
-    file = tmp_path / "duel.toml"
-    file.write_text(recipe_to_toml(line_recipe(stage, checkpoint_steps=4)))
-    folder = tmp_path / "killed"
-    assert run(str(file), "--out", str(folder), "--device", "cpu").returncode == -signal.SIGKILL
-    assert not fuse.exists()
-    assert main([str(file), "--out", str(folder), "--device", "cpu", "--resume"]) == 0
-    train(line_recipe(stage, checkpoint_steps=4), RunOptions(tmp_path / "whole", device="cpu"))
-    killed, whole = final_tensors(folder), final_tensors(tmp_path / "whole")
-    moments = {name.split("/")[1].split(".")[0] for name in whole if name.startswith("2/")}
-    assert moments == {"generator", "critic"}
-    assert_same_bits(killed, whole)
 
 
 def test_two_processes_of_torchrun_equal_one_that_accumulates(tmp_path: Path) -> None:

@@ -68,16 +68,6 @@ def test_decay_moves_kernels_and_not_biases() -> None:
     torch.testing.assert_close(net.bias.detach(), torch.ones(2))
 
 
-def test_clip_returns_the_norm_before() -> None:
-    net = nn.Linear(1, 1, bias=False)
-    optimizer = make(OptimizerConfig(clip_norm=1.0), net)
-    net.weight.grad = torch.tensor([[4.0]])
-    assert optimizer.clip().item() == pytest.approx(4.0)
-    assert net.weight.grad.item() == pytest.approx(1.0, rel=1e-4)
-    net.weight.grad = torch.tensor([[float("nan")]])
-    assert not torch.isfinite(optimizer.clip())
-
-
 def test_groups_must_be_disjoint_and_named() -> None:
     net = nn.Linear(3, 2)
     group = ParameterGroup("a", tuple(net.parameters()), lambda fraction: 1.0)

@@ -15,14 +15,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_template_has_the_vertices_and_quads_of_the_base_mesh() -> None:
-    base, template = read_base_mesh(), load_template()
-    assert base.vertices.shape == (19158, 3) and base.quads.shape == (18486, 4)
-    assert 1.5 < np.ptp(base.vertices[:13380, 1]) < 1.8  # a person, in metres
-    head = template.hm08_vertex[template.quads[: template.head.face_stop]]
-    assert {frozenset(quad) for quad in head.tolist()} <= {frozenset(quad) for quad in base.quads.tolist()}
-
-
 def test_targets_move_what_they_name() -> None:
     wide = read_target(target_folder() / "nose" / "nose-scale-horiz-incr.target.gz")
     moved = np.flatnonzero(np.linalg.norm(wide, axis=1) > 0.001)

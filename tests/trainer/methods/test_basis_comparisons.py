@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,17 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from backend.geometry.template import load_template
-from backend.models.learned_basis.apply import encoder_input, render_face
+from backend.models.learned_basis.apply import render_face
 from backend.models.learned_basis.network import LearnedBasisNet
 from backend.rendering.spherical_harmonics import light_from_directions
-from trainer.measures.metrics import dlib_box
 from trainer.methods.learned_basis import evaluate
-from trainer.methods.learned_basis.start import FaceMarks
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
-from basis_parts import small_people
-from encoded_hand_made import photo_of, tiny_network
+from encoded_hand_made import tiny_network
 
 
 @pytest.fixture(scope="module")
@@ -88,73 +82,3 @@ def test_the_priors_face_is_near_and_has_nobodys_reflectance(network: LearnedBas
     apart = (prior.neutral - face.neutral).norm(dim=-1).mean()
     assert apart < (mean - face.neutral).norm(dim=-1).mean()
     torch.testing.assert_close(prior.reflectance[0], network.bases.reflectance_mean)
-
-
-def test_colours_are_compared_under_the_same_kinds_of_light(network: LearnedBasisNet) -> None:
-    solved = copy.copy(network)
-    solved.config = replace(network.config, light="solved")
-    people = small_people()
-    paper, ours = (evaluate.photometric_figures(one, people) for one in (network, solved))
-    own, predicted = "photometric.learned", "photometric.learned_predicted_light"
-    assert paper[own] == paper[predicted] == ours[predicted] > ours[own] > 0
-    rest = {name: value for name, value in ours.items() if name != own}
-    assert rest == {name: paper[name] for name in rest}, "the prior and other lights know nothing of it"
-    assert {"photometric.prior", "photometric.prior_solved_light", "photometric.learned_best_light"} < set(rest)
-
-
-def test_held_frames_get_who_they_are_from_the_others(network: LearnedBasisNet) -> None:
-    people = small_people()
-    chosen = people.set_of < 4  # two photos each
-    batch = replace(evaluate.chosen_photos(people, chosen), set_of=people.set_of[chosen])
-    held = evaluate.held_frames(network, batch, 2)
-    first = network(batch.images[0::2] * 2 - 1, torch.arange(4), batch.landmarks[0::2] / 32)
-    second = network(batch.images[1::2] * 2 - 1, torch.arange(4), batch.landmarks[1::2] / 32)
-    torch.testing.assert_close(held.carried.identity, first.identity)
-    torch.testing.assert_close(held.carried.expression, second.expression)
-    torch.testing.assert_close(held.own.identity, second.identity)
-    torch.testing.assert_close(held.batch.images, batch.images[1::2])
-    errors = evaluate.frame_errors(network, FaceMarks(), held.carried, held.batch)
-    assert errors["landmark"].shape == (4,) and bool((errors["landmark"] > 0).all())
-
-
-def test_renders_show_who_it_is_without_expression(network: LearnedBasisNet) -> None:
-    template = load_template()
-    neutral, laughing = np.zeros(52), np.full(52, 0.3)
-    zero = np.zeros(len(template.identity_modes))
-    photos = [photo_of(template, zero, weights, 0.0, 1.0, 1)[0] for weights in (neutral, laughing)]
-    faces = [evaluate.PairFace(photo.pixels, photo.landmarks) for photo in photos]
-    renders = list(evaluate.identity_renders(network, faces))
-    with torch.no_grad():
-        given = encoder_input(faces, network.config.size)
-        code = network(given.pictures * 2 - 1, torch.arange(2), given.landmarks)
-    assert code.expression.abs().max() > 0.1, "the encoder sees some expression in each"
-    for number, render in enumerate(renders):
-        assert render.pixels.shape == (evaluate.RENDER_SIDE,) * 2 + (3,) and render.landmarks.shape == (468, 2)
-        own = network.bases.vertices(network.bases.node_offsets(code.identity, code.expression)[0])[number]
-        marks = FaceMarks().points(own[None])
-        places = code.pose.cameras(evaluate.RENDER_SIDE).project(marks.expand(2, -1, -1))[number, :, :2]
-        np.testing.assert_allclose(render.landmarks, places.detach().numpy(), atol=1e-2)
-        top, right, bottom, left = dlib_box(render.landmarks)
-        background = (render.pixels == 128).all(-1)
-        assert background.mean() > 0.05 and not background[max(top, 0) : bottom, max(left, 0) : right].all()
-
-
-def test_renders_and_photos_are_compared_in_a_recognition_networks_features(
-    network: LearnedBasisNet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    template = load_template()
-    zero = np.zeros(len(template.identity_modes)), np.zeros(52)
-    photos = [photo_of(template, *zero, 0.0, 1.0, number)[0] for number in range(4)]
-    faces = [evaluate.PairFace(photo.pixels, photo.landmarks) for photo in photos]
-    asked = []
-
-    def embedding(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-        asked.append(picture.shape[0])
-        person = len(asked) - 1 < 4 or (len(asked) - 1) % 4 < 2  # renders: all alike; photos: two people
-        return np.array([1.0, 0.0]) if person else np.array([0.0, 1.0])
-
-    monkeypatch.setattr(evaluate, "embedding_in", embedding)
-    found = evaluate.render_figures(network, [(faces[0], faces[1]), (faces[2], faces[3])])
-    assert asked == [evaluate.RENDER_SIDE] * 4 + [400] * 4
-    assert found["verification.renders.emd"] == 0 and found["verification.photos.emd"] == 1
-    assert found["verification.photos.eer"] == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from backend.detail.skin_detail import group_weights
@@ -107,10 +106,3 @@ def test_freckles_change_the_photos_and_not_the_relief() -> None:
     )
     torch.testing.assert_close(marked.displacement, plain.displacement)
     assert (marked.photos[0, 0] - plain.photos[0, 0]).abs().mean() > 0.005
-
-
-def test_options_that_make_no_sense() -> None:
-    with pytest.raises(ValueError, match="photos"):
-        DetailPeopleConfig(photos=0)
-    with pytest.raises(ValueError, match="labelled"):
-        DetailPeopleConfig(labelled=1.5)

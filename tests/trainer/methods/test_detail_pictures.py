@@ -10,14 +10,12 @@ import pytest
 import torch
 
 from backend.detail.window import ORIGIN, SIDE, PhotoInWindow, colour_detail, detail_window, shading_and_gradient
-from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from trainer.methods.detail.data import (
     DetailPeopleConfig,
     DetailPortraitsConfig,
     picture_coordinates,
     pictures_of,
-    pooled_texels,
     projected,
 )
 from trainer.methods.graph_face.albedo import head_people
@@ -99,10 +97,6 @@ def test_the_coarse_picture_lacks_the_detail_and_nothing_else() -> None:
     assert brighter.max() > 0.03 and (brighter > 0.01).float().mean() < 0.02, "the stain is gone"
 
 
-def test_texels_of_a_pixel() -> None:
-    assert pooled_texels(512, 224) == 1 and pooled_texels(512, 112) == 3 and pooled_texels(64, 224) == 1
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture without a face, and a synthetic person's face."""
@@ -130,14 +124,3 @@ def test_a_portrait_has_no_truth_and_its_picture(folder: Path, tmp_path: Path, m
     both = PeopleAndPortraitsConfig(people=people, portraits=portraits, shares=(2, 1)).build().batch(range(3), CPU)
     assert both.has_truth.tolist() == [True, True, False] and both.person.tolist() == [0, 1, 2]
     assert torch.equal(both.pictures.photos[2], pictures.photos[0]) and both.displacement.shape[0] == 9
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_portraits_that_are_too_small_are_not_used(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path))
-    with pytest.raises(LikenessError, match="sharp enough"):
-        DetailPortraitsConfig(folder=str(folder), size=64, coarse=16, least_pixels=5000.0).build()
-    with pytest.raises(ValueError, match="least_pixels"):
-        DetailPortraitsConfig(folder=str(folder), least_pixels=0.0)

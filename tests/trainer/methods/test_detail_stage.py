@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 
 from backend.models.detail import DetailConfig
-from trainer.engine.checkpoint import CheckpointFolder
-from trainer.engine.contracts import SourceConfig
-from trainer.engine.loop import RunOptions, train
-from trainer.engine.recipe import Recipe, find_recipe, load_recipe
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig
 from trainer.methods.detail.stage import (
     CriticConfig,
@@ -32,41 +26,10 @@ SMALL = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, region
 PEOPLE = DetailPeopleConfig(size=64, coarse=16, photos=2, seed=4, picture=48)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FewPeopleConfig(SourceConfig):
-    """The same two people whatever is asked for: drawing them takes longer than to learn from them."""
-
-    people: DetailPeopleConfig = PEOPLE
-
-    def build(self) -> FewPeople:
-        return FewPeople(self.people)
-
-
-class FewPeople:
-    def __init__(self, people: DetailPeopleConfig) -> None:
-        self.people = people
-
-    def batch(self, indices: range, device: torch.device) -> DetailBatch:
-        return few_people(self.people)
-
-
 @cache
 def few_people(people: DetailPeopleConfig) -> DetailBatch:
     """Two of them, of whom somebody must be told where any is."""
     return people.build().batch(range(2), CPU)
-
-
-def small_recipe(name: str) -> Recipe:
-    """A recipe as it is but for sizes; portraits are left out."""
-    recipe = load_recipe(find_recipe(name))
-    stages = []
-    for stage in recipe.stages:
-        people = getattr(stage.source, "people", stage.source)
-        source = FewPeopleConfig(people=replace(PEOPLE, picture=min(48, people.picture), labelled=people.labelled))
-        critic = None if stage.critic is None else replace(stage.critic, widths=(8, 8))
-        sizes = {"steps": 4, "batch": 2, "network": SMALL, "source": source, "critic": critic}
-        stages.append(replace(stage, **sizes, validation=None, select=""))
-    return replace(recipe, stages=tuple(stages), checkpoint_steps=2, checkpoint_minutes=1e6, keep=20)
 
 
 def all_terms() -> DetailStageConfig:
@@ -158,24 +121,3 @@ def test_identity_features_are_frozen_and_differentiable() -> None:
     assert found.shape[0] == len(photos) and torch.isfinite(found).all()
     found.square().sum().backward()
     assert photos.grad.abs().sum() > 0
-
-
-@pytest.mark.usefixtures("one_thread", "no_tensorboard")
-@pytest.mark.parametrize("name", ["detail_cpu", "paper/detail"])
-def test_recipes_take_real_steps_end_by_steps_and_resume_to_the_same_bits(name: str, tmp_path: Path) -> None:
-    recipe = small_recipe(name)
-    state = train(recipe, RunOptions(tmp_path / "whole", device="cpu"))
-    assert state.finished and state.run_steps == 4 * len(recipe.stages) and state.skipped == 0
-    checkpoints = CheckpointFolder(tmp_path / "whole" / "checkpoints").files()
-    resumed = tmp_path / "resumed"
-    shutil.copytree(tmp_path / "whole", resumed)
-    for path in CheckpointFolder(resumed / "checkpoints").files():
-        if path.name > checkpoints[0].name:
-            path.unlink()
-    train(recipe, RunOptions(resumed, resume=True, device="cpu"))
-    whole, again = (CheckpointFolder(folder / "checkpoints").latest() for folder in (tmp_path / "whole", resumed))
-    for one, other in ((whole.model, again.model), (whole.optimizer, again.optimizer), (whole.average, again.average)):
-        assert set(one) == set(other)
-        assert all(torch.equal(one[key], other[key]) for key in one)
-    if recipe.stages[-1].critic is not None:
-        assert any(key.startswith("critic.") for key in whole.optimizer)

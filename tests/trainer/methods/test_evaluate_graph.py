@@ -14,10 +14,8 @@ from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphFaceConfig, GraphFaceNet
 from trainer.methods.graph_face import evaluate as graph
-from trainer.methods.graph_face import evaluate as graph_ablations
-from trainer.methods.graph_face import evaluate as graph_sheet
 from trainer.methods.graph_face.data import SEED as LINEAR_SEED
-from trainer.methods.graph_face.data import GraphPeopleConfig, GraphShapesConfig, linear_faces
+from trainer.methods.graph_face.data import GraphShapesConfig, linear_faces
 
 SMALL = GraphFaceConfig(
     size=32, identity=12, expression=8, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8, landmarks=0
@@ -81,29 +79,3 @@ def test_no_model_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph.nets.GraphModel, "load", missing)
     found = graph.run(argparse.Namespace(model=None, heads=2, people=2, sheet=None), Console(quiet=True))
     assert found == {"graph": "not trained"}
-
-
-def test_clay_is_grey_and_has_light_and_shade() -> None:
-    mean = GraphFaceNet(SMALL).mean
-    tile = (graph_sheet.clay(mean[None], graph_sheet.seen_from(1, 0.0))[0] * 255).byte().permute(1, 2, 0).int()
-    assert tile.shape == (graph_sheet.TILE, graph_sheet.TILE, 3)
-    assert (tile.amax(2) - tile.amin(2)).max() <= 1 and tile.float().std() > 20
-
-
-@pytest.mark.usefixtures("few_people")
-def test_errors_of_a_person_by_what_the_ablations_feel() -> None:
-    torch.manual_seed(0)
-    net = GraphFaceNet(SMALL).eval()
-    batch = GraphPeopleConfig(size=32, seed=4, people=3).build().batch(range(3), torch.device("cpu"))
-    with torch.no_grad():
-        before = dict(zip(graph_ablations.MEASURES, graph_ablations.person_errors(net, [batch]), strict=True))
-        net.mean_albedo += 0.3
-        net.shape_decoder.last.bias += 1.0  # 5 mm to one side: places are wrong, and nothing stands out more
-        after = dict(zip(graph_ablations.MEASURES, graph_ablations.person_errors(net, [batch]), strict=True))
-    assert all(len(values) == 3 for values in before.values())
-    assert (after["neutral"] > before["neutral"] + 1).all() and (after["moved"] > before["moved"] + 1).all()
-    assert np.allclose(after["relief"], before["relief"], atol=1e-3)
-    assert (after["albedo"] > before["albedo"] + 0.1).all()
-    known = np.isfinite(before["albedo_hidden"])
-    assert known.any() and (after["albedo_hidden"][known] > before["albedo_hidden"][known]).all()
-    assert np.array_equal(after["other_person"], before["other_person"])

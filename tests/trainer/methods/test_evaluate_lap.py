@@ -12,7 +12,6 @@ import pytest
 from canonical_hand_made import TINY, save_tiny
 from rich.console import Console
 
-from backend.errors import LikenessError
 from trainer.measures.harness import write_figures
 from trainer.methods.lap import evaluate as lap
 
@@ -56,34 +55,3 @@ def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
     assert figures["side.n1"] == figures["mad.n6"] == "not trained"
     write_figures(tmp_path / "figures.json", figures)
     assert json.loads((tmp_path / "figures.json").read_text())["side.n1"] == "not trained"
-
-
-def test_ablations_are_compared_with_the_whole_on_the_same_people(tmp_path: Path) -> None:
-    for name, seeds in {"whole": "12", "average": "1"}.items():
-        for seed in seeds:
-            saved(tmp_path / "runs" / name / seed / "model")
-    other = dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=False, border_columns=0)
-    save_tiny(tmp_path / "runs" / "injection" / "1" / "model", other)
-    words = ("--model", str(tmp_path / "runs" / "whole" / "1" / "model"), "--people", "3", "--kept", str(tmp_path))
-    words = (*words, "--no-poor", "--ablations", str(tmp_path / "runs"))
-    figures = lap.run(arguments(*words), Console(file=io.StringIO()))
-    for name, measure in (("n1", "personal.n1"), ("canonical.n4", "canonical.n4")):
-        assert figures[f"ablation.whole.side.{measure}"] == pytest.approx(figures[f"side.{name}"])
-    key = "ablation.whole.side.canonical.n4.of_mean_face"
-    assert figures[key] == pytest.approx(figures["side.canonical.n4"] / figures["side.canonical.mean_face"], rel=1e-4)
-    assert figures[f"{key}.low"] <= figures[key] <= figures[f"{key}.high"]
-    assert not any("personal" in name and "mean_face" in name for name in figures if name.startswith("ablation."))
-    assert figures["ablation.average.side.canonical.n1.of_whole"] == pytest.approx(1.0), "the same weights"
-    assert figures["ablation.whole.side.canonical.n1.seeds"] == pytest.approx(0.0)
-    assert "ablation.average.side.canonical.n1.seeds" not in figures, "one seed has no deviation"
-    ratio = figures["ablation.injection.side.personal.n1"] / figures["ablation.whole.side.personal.n1"]
-    found = [figures[f"ablation.injection.side.personal.n1.of_whole{end}"] for end in ("", ".low", ".high")]
-    assert found[0] == pytest.approx(ratio, rel=1e-4) and found[1] <= found[0] <= found[2] and abs(ratio - 1) > 1e-3
-
-
-def test_ablations_without_the_whole_are_refused(tmp_path: Path) -> None:
-    saved(tmp_path / "runs" / "average" / "1" / "model")
-    model = str(saved(tmp_path / "model"))
-    words = ("--model", model, "--people", "2", "--kept", str(tmp_path), "--ablations", str(tmp_path / "runs"))
-    with pytest.raises(LikenessError, match="whole"):
-        lap.run(arguments(*words, "--no-poor"), Console(file=io.StringIO()))

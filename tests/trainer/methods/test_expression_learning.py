@@ -1,7 +1,5 @@
 """Drawing, detecting and learning for the expression reader."""
 
-import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ from backend.fitting.detector_model import face_scale
 from backend.geometry.template import load_template
 from protocol.names import ARKIT_INDEX
 from trainer.engine.disk_cache import save_arrays
-from trainer.methods.expressions import learn as command
 from trainer.methods.expressions import observe as observing
 from trainer.methods.expressions.learn import (
     FeatureTable,
@@ -118,34 +115,9 @@ def test_wide_expressions_are_weights() -> None:
     assert (drawn[:, ARKIT_INDEX["tongueOut"]] > 0.3).any()
 
 
-def test_the_folder_is_made(tmp_path: Path) -> None:
-    collect(tmp_path / "new", range(0), range(0))
-    assert (tmp_path / "new").is_dir()
-
-
 def test_files_of_before_are_read(observed: Observed, tmp_path: Path) -> None:
     save_arrays(tmp_path / "hard_000000.npz", **vars(observed), focal=np.ones(len(observed.person)))
     save_arrays(tmp_path / "000000.npz", **vars(observed))
     both = read_observed(tmp_path)
     np.testing.assert_array_equal(both.person, np.concatenate([observed.person, observed.person + HARD_NUMBERS]))
     np.testing.assert_array_equal(both.found, np.concatenate([observed.found, observed.found]))
-
-
-def test_all_drawing_ends_at_one_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    ends = []
-
-    def collecting(*arguments: object) -> None:
-        ends.append(arguments[-1])
-        monkeypatch.setattr(time, "monotonic", lambda: 5000.0)
-
-    for name in ("collect", "collect_cached"):
-        monkeypatch.setattr(observing, name, collecting)
-    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    with pytest.raises(ValueError):  # nothing was drawn
-        command.run(parser.parse_args(["--minutes", "2", "--data", str(tmp_path)]))
-    assert ends == [1120.0, 1120.0]
-    monkeypatch.undo()
-    collect(tmp_path, range(1), range(1), time.monotonic() - 1.0)
-    assert not list(tmp_path.glob("*.npz"))

@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.checkpoints import ModelWeights, load_model
+from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face import GraphCodes, GraphFaceConfig, GraphFaceNet
 from trainer.engine.contracts import ExportedModel, OptimizerConfig
 from trainer.engine.distributed import world
-from trainer.engine.loop import RunOptions, train
-from trainer.engine.recipe import Recipe
 from trainer.engine.trainee import Trainee
-from trainer.export import export_run
 from trainer.methods.graph_face import data as graph_data
 from trainer.methods.graph_face.data import (
     UNKNOWN,
@@ -167,13 +164,6 @@ def test_the_critic_learns_to_tell_and_moves_nothing_else() -> None:
     assert all(p.grad is None or not p.grad.any() for p in stage.modules["net"].parameters())
 
 
-def test_labels_are_spread_evenly_over_the_people() -> None:
-    told = labelled_people(torch.arange(1000), 0.234)
-    assert int(told.sum()) == 234
-    assert all(int(told[start : start + 5].sum()) in (1, 2) for start in range(0, 1000, 5))
-    assert bool(labelled_people(torch.arange(7), 1.0).all())
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_shapes_of_people_without_labels_are_not_looked_at(people: Path) -> None:
     torch.manual_seed(0)
@@ -226,30 +216,6 @@ def test_a_smaller_picture_shows_the_same_face_at_its_new_places(people: Path) -
     assert torch.allclose(inner, means, atol=1e-5)
     with pytest.raises(ValueError, match="zoom"):
         GraphFaceStageConfig(steps=1, batch=1, source=source, zoom=(0.8, 1.2))
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_the_papers_networks_export_whole_and_load(people: Path) -> None:
-    torch.manual_seed(0)
-    network = replace(
-        SMALL,
-        trunk="resnet50",
-        trunk_width=4,
-        landmarks=0,
-        confidence=False,
-        widths=(8, 8, 6, 6, 4),
-        albedo_widths=(6, 6, 4, 4, 4),
-    )
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
-    stage = GraphFaceStageConfig(steps=1, batch=2, network=network, source=source, people=2).build(CPU)
-    batch = source.build().batch(range(2), CPU)
-    stage.step(batch, 0.0)
-    stage.modules.eval()
-    _, again = exported(stage)
-    own, codes = (read(net, batch) for net in (stage.modules["net"], again))
-    assert torch.allclose(codes.identity, own.identity, atol=1e-5)
-    assert torch.equal(codes.confidence, torch.ones(4))
-    assert again.neutral(codes.identity).shape == (4, 4200, 3)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -308,29 +274,3 @@ def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people
     assert any(name.startswith("critic") for name in moved) and any("shape_decoder" in name for name in moved)
     frozen = {name for name, value in trainee.modules.named_parameters() if not value.requires_grad}
     assert frozen and not frozen & moved
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_a_stopped_run_with_photos_and_a_critic_goes_on_to_the_same_bits(people: Path, tmp_path: Path) -> None:
-    config = GraphFaceStageConfig(
-        steps=4,
-        batch=2,
-        network=SMALL,
-        source=GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people)),
-        people=2,
-        reference_people=2,
-        ema=0.9,
-        weights=GraphFaceWeights(adversary=0.1),
-        adversary=OptimizerConfig(learning_rate=1e-3),
-    )
-    recipe = Recipe(name="short", stages=(config,), checkpoint_steps=2)
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert train(recipe, RunOptions(whole, device="cpu")).finished
-    assert not train(recipe, RunOptions(stopped, minutes=1e-6, device="cpu")).finished
-    assert train(recipe, RunOptions(stopped, resume=True, device="cpu")).finished
-    for folder in (whole, stopped):
-        export_run(folder, folder / "model")
-    first, second = (load_model("graph_face", folder / "model") for folder in (whole, stopped))
-    assert first.version == second.version
-    assert first.tensors.keys() == second.tensors.keys()
-    assert all(torch.equal(first.tensors[name], value) for name, value in second.tensors.items())

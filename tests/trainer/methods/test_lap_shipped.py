@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from backend.models.checkpoints import load_model
 from backend.models.lap.apply import LapModel
 from backend.models.lap.network import LapNet
-from backend.system.assets import ASSETS
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig
 from trainer.methods.lap.evaluate import HELD_OUT_SEED
 from trainer.methods.lap.stage import canonical_errors, view_degrees
@@ -24,14 +22,6 @@ def network() -> LapNet:
 def people(network: LapNet) -> LapBatch:
     config = LapPeopleConfig(size=network.config.size, seed=HELD_OUT_SEED, photos=4)
     return config.build().batch(range(300, 308), torch.device("cpu"))
-
-
-def test_the_files_fit_the_budget_and_the_card_names_the_data() -> None:
-    folder = ASSETS / "lap"
-    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= 7.5e6
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "synthetic people" in card and "Licence: CC0-1.0" in card and "side.n1" in card and "int8" in card
-    assert load_model("lap").version in card
 
 
 @torch.inference_mode()

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from basis_parts import CPU, KNOWN, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage, without
+from basis_parts import CPU, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage
 
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.models.learned_basis.apply import render_face
 from backend.models.learned_basis.network import FaceBases, FacePose, LearnedBasisNet
 from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.spherical_harmonics import shade
@@ -24,19 +23,15 @@ from trainer.export import export_run
 from trainer.methods.learned_basis.losses import contour_error, lip_masks, mesh_contours, photo_contours
 from trainer.methods.learned_basis.stage import FaceAugmentConfig, augment_faces, face_figures, mirrored_faces
 from trainer.methods.learned_basis.start import (
-    ALONG_SHARE,
     FaceMarks,
     begin_from_people,
-    begin_reflectance,
     lip_grid,
     principal,
     refit_identity,
-    surface_metric,
     visible_reflectance,
 )
 
 TEMPLATE = load_template()
-SHIPPED_BYTES = 12e6
 
 
 def true_cameras(truth) -> PerspectiveCameras:
@@ -181,14 +176,6 @@ def test_principal_directions_span_what_they_are_made_of() -> None:
     np.testing.assert_allclose(covariance[0], covariance[1], atol=1e-5)
 
 
-def test_sliding_along_the_skin_counts_less_than_moving_it() -> None:
-    metric = surface_metric(60).reshape(60, 3, 60, 3)
-    np.testing.assert_allclose(metric, metric.transpose(2, 3, 0, 1), atol=1e-12)
-    shift = np.einsum("gahb->ab", metric)  # squared lengths of shifts of the whole face
-    assert np.trace(shift) == pytest.approx(1 + 2 * ALONG_SHARE), "one of three directions is across the skin"
-    assert shift[2, 2] > shift[0, 0] > ALONG_SHARE, "a face looks forward"
-
-
 def test_a_refit_keeps_the_faces_that_the_encoder_gives() -> None:
     network = LearnedBasisNet(dataclasses.replace(SMALL_NET, identity=40, nodes=100, orthogonal=False))
     begin_from_people(network.bases, 10)
@@ -206,20 +193,6 @@ def test_a_refit_keeps_the_faces_that_the_encoder_gives() -> None:
     off = np.linalg.norm(faces() - before, axis=-1)[:, skin].mean()
     assert off < 0.4 * np.linalg.norm(before, axis=-1)[:, skin].mean(), "40 directions are few"
     assert (network.bases.identity_raw - basis).norm() > 0.5 * basis.norm()
-
-
-def test_a_card_says_where_identity_was_not_learned() -> None:
-    refit = {"refit_identity": True, "start": "people", "start_shapes": 40, "start_people": 0}
-    said = {}
-    for phase in ("appearance", "together"):
-        stage = small_stage(phase=phase, **refit).build(CPU)
-        with torch.no_grad():
-            stage.network.bases.identity_raw.fill_(0.3)
-        assert "principal components" not in stage.export().summary, "nothing was refitted yet"
-        stage.step(small_people(), 0.0)
-        said[phase] = stage.export().summary
-    assert said["appearance"].endswith("it is the principal components of 40 synthetic people's shapes.")
-    assert "principal components" not in said["together"], "identity learns on"
 
 
 def test_a_trained_models_bases_are_not_begun_again() -> None:
@@ -245,46 +218,6 @@ def test_a_beginning_from_people_can_express_the_templates_expressions() -> None
         torch.einsum("vg,mgc->mvc", spread, m.detach()).norm() for m in (bases.identity_raw, bases.identity())
     )
     assert 0.2 * long < short < long, "what expressions do is taken out of identity"
-
-
-def test_the_first_reflectance_is_that_of_people_and_symmetric() -> None:
-    people = small_people()
-    bases = FaceBases(SMALL_NET)
-    begin_reflectance(bases, [people], with_basis=True)
-    mean = bases.reflectance_mean.detach()
-    mirror = torch.from_numpy(TEMPLATE.mirror[: TEMPLATE.head.vertex_stop].astype(np.int64))
-    torch.testing.assert_close(mean[: len(mirror)][mirror], mean[: len(mirror)], atol=1e-5, rtol=0)
-    skin = bases.surface.face[: len(mirror)] > 0.9
-    cheek = mean[: len(mirror)][skin].mean(0)
-    assert cheek[0] > cheek[1] > cheek[2] > 0.01, "skin is red before it is blue"
-    values, known = visible_reflectance(people)
-    assert known.float().mean() > 0.2
-    reached = bases.reflectance_of(torch.randn(200, 4))[:, : len(mirror)]
-    assert reached[:, skin].std(0).mean() > 0.1 * values[:, skin][known[:, skin]].std()
-
-
-def test_rendered_truth_looks_like_the_photo() -> None:
-    """The renderer, light and true shape together explain most of a photo's skin."""
-    people = small_people()
-    bases = FaceBases(SMALL_NET)
-    begin_reflectance(bases, [people], with_basis=False)
-    from backend.models.learned_basis.network import ModelledFace
-
-    eyes = bases.mean[bases.surface.skin :].expand(len(people.images), -1, -1)
-    vertices = torch.cat([people.truth.vertices, eyes], 1)
-    reflectance = bases.reflectance_of(torch.zeros(len(vertices), 4))
-    face = ModelledFace(vertices, vertices, None, None, reflectance)
-    pixels = true_cameras(people.truth).project(vertices)
-    with torch.no_grad():
-        found = render_face(bases, face, pixels, people.truth.light, SIZE)
-    from trainer.methods.lap.data import class_mask
-    from trainer.methods.learned_basis.start import REFLECTANCE_CLASSES
-
-    skin = class_mask(people.labels, REFLECTANCE_CLASSES)
-    assert (found.mask & skin).sum() > 0.85 * skin.sum()
-    mask = (found.mask & skin)[:, None].expand_as(found.image)
-    x, y = found.image[mask], people.images[mask]
-    assert torch.corrcoef(torch.stack([x, y]))[0, 1] > 0.5
 
 
 @pytest.mark.usefixtures("no_tensorboard", "one_thread")
@@ -318,55 +251,8 @@ def test_it_learns_and_its_export_is_what_the_backend_loads(tmp_path: Path) -> N
     assert figures["landmark"] == pytest.approx(found["landmark"], rel=0.2)
 
 
-@pytest.mark.usefixtures("no_tensorboard", "one_thread")
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
-    weights = without(KNOWN, "perceptual")
-    stages = (
-        small_stage(name="pose", phase="pose", steps=2, batch=3, weights=weights),
-        small_stage(name="all", steps=4, batch=3, weights=weights, augment=FaceAugmentConfig(rotate_degrees=5.0)),
-    )
-    recipe = Recipe(name="toy", seed=1, log_steps=1, validate_steps=100, checkpoint_minutes=1e6, stages=stages)
-    whole = train(recipe, RunOptions(tmp_path / "whole", device="cpu"))
-    ticks = iter(range(10**6))
-    parts = RunOptions(tmp_path / "parts", minutes=0.2, device="cpu")
-    state = train(recipe, parts, clock=lambda: float(next(ticks)))
-    sessions = 1
-    while not state.finished:
-        state = train(recipe, dataclasses.replace(parts, resume=True), clock=lambda: float(next(ticks)))
-        sessions += 1
-    assert whole.finished and sessions > 1
-    logs = [[r["values"]["loss"] for r in read_log(tmp_path / n) if r["kind"] == "train"] for n in ("whole", "parts")]
-    assert logs[0] == logs[1]
-
-
-def test_the_shipped_model_keeps_to_its_budget() -> None:
-    model = load_recipe(RECIPES / "learned_basis_cpu.toml").stages[-1].build(CPU).export()
-    assert sum(tensor.numel() for tensor in model.tensors.values()) * 2 < SHIPPED_BYTES
-
-
 def test_an_exported_model_may_solve_for_its_light() -> None:
     stage = load_recipe(RECIPES / "learned_basis_cpu_appearance.toml").stages[-1]
     assert stage.network.light == "predicted" and stage.build(CPU).export().config["light"] == "solved"
     trained = dataclasses.replace(stage, exported_light="as_trained")
     assert trained.build(CPU).export().config["light"] == "predicted"
-
-
-def test_the_papers_recipe_has_the_papers_numbers() -> None:
-    recipe = load_recipe(RECIPES / "paper" / "learned_basis.toml")
-    assert [stage.phase for stage in recipe.stages] == ["pose", "identity", "together"]
-    assert sum(stage.steps for stage in recipe.stages) == 650_000
-    for stage in recipe.stages:
-        net, weights = stage.network, stage.weights
-        assert (net.size, net.nodes, net.level, net.identity, net.reflectance, net.expression) == (
-            240,
-            521,
-            2,
-            80,
-            80,
-            64,
-        )
-        assert stage.batch == 1 and stage.start == "zero" and net.orthogonal
-        assert not any((weights.shape, weights.expression, weights.pose, weights.light, weights.albedo))
-    mixed, neutral = recipe.stages[2].source, recipe.stages[1].source
-    assert mixed.shares == (1, 3) and mixed.sources[0] == neutral and neutral.neutral
-    assert mixed.sources[1].clips and mixed.sources[1].photos == 4

@@ -20,7 +20,7 @@ from trainer.engine.checkpoint import CheckpointFolder, copy_matching
 from trainer.engine.contracts import OptimizerConfig
 from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
-from trainer.engine.recipe import Recipe, find_recipe, load_recipe
+from trainer.engine.recipe import Recipe
 from trainer.methods.parsing.scenes import AugmentConfig
 from trainer.methods.parsing.stage import ParsingStage, ParsingStageConfig, ParsingTeachers, ParsingWeights
 from trainer.people.mixtures import LabelledPictures
@@ -186,11 +186,6 @@ def test_a_lite0_trunk_that_weights_were_brought_for_needs_no_others(
     assert not caplog.records
 
 
-def test_class_weights_must_fit() -> None:
-    with pytest.raises(ValueError, match="class_weights must have 12 numbers"):
-        dataclasses.replace(load_recipe(find_recipe("tiny")).stages[0], class_weights=(1.0,))
-
-
 @pytest.mark.usefixtures("no_tensorboard", "one_thread")
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_convolutions_resume_with_the_same_bits(tmp_path: Path, precision: str) -> None:
@@ -206,14 +201,3 @@ def test_convolutions_resume_with_the_same_bits(tmp_path: Path, precision: str) 
     for part in ("model", "average", "optimizer"):
         for key, value in getattr(whole, part).items():
             assert torch.equal(value, getattr(resumed, part)[key]), f"{part}/{key}"
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_it_trains_on_cuda_and_can_go_on_there(tmp_path: Path, no_tensorboard: None) -> None:
-    recipe = load_recipe(find_recipe("tiny"), ["precision=bf16", "checkpoint_steps=40"])
-    state = train(recipe, RunOptions(tmp_path, device="cuda"))
-    assert state.finished and state.best > 0.2
-    for path in sorted((tmp_path / "checkpoints").glob("stage00_step*"))[1:]:
-        path.unlink()
-    assert train(recipe, RunOptions(tmp_path, device="cuda", resume=True)).finished

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from trainer.people.background import SHAPES, background_pictures, draw_background
+from trainer.people.background import background_pictures, draw_background
 
 
 def drawn(count: int, seed: int = 0):
@@ -26,33 +26,6 @@ def test_the_same_numbers_give_the_same_picture_in_any_company():
     together = background_pictures(parameters, 64, "cpu")
     alone = background_pictures(drawn(6, seed=4)[3:4], 64, "cpu")
     assert torch.allclose(together[3], alone[0], atol=1e-6)
-
-
-def test_size_changes_the_pixels_and_not_the_picture():
-    parameters = drawn(8, seed=2)
-    small = background_pictures(parameters, 96, "cpu")
-    large = background_pictures(parameters, 192, "cpu")
-    reduced = torch.nn.functional.avg_pool2d(large, 2)
-    assert (reduced - small).abs().mean() < 0.02
-
-
-def test_a_shape_covers_what_it_should():
-    parameters = drawn(1, seed=1)[0]
-    shapes = np.zeros((SHAPES, 9))
-    shapes[:, 2:4], shapes[:, 5] = 0.01, 0.01
-    shapes[0] = [0.25, -0.25, 0.125, 0.0625, 0, 0.01, 1, 0, 0]
-    colours = np.zeros((SHAPES, 3))
-    colours[0] = [1.5, 0.0, 0.0]
-    plain = type(parameters)(
-        **{**parameters.__dict__, "shapes": shapes, "shape_colours": colours, "octaves": np.zeros(5),
-           "colours": np.full((2, 3), 0.5), "spot": np.array([0, 0, 1, 0.0]), "stripes": np.array([1.0, 0, 0, 1, 0])}
-    )  # fmt: skip
-    image = background_pictures([plain], 128, "cpu")[0]
-    red = image[0] > 1
-    rows, columns = red.nonzero().unbind(1)
-    assert abs(int(rows.min()) - 24) <= 1 and abs(int(rows.max()) - 39) <= 1
-    assert abs(int(columns.min()) - 80) <= 1 and abs(int(columns.max()) - 111) <= 1
-    assert torch.allclose(image[:, 100, 20], torch.tensor(0.5), atol=1e-4)
 
 
 def test_real_pictures_take_their_share():

@@ -8,32 +8,10 @@ import pytest
 import torch
 from drawn_faces import DrawnFacesConfig
 
-from backend.photos.collection import FaceClass
 from trainer.methods.parsing.scenes import AugmentConfig, change_light, move
 
 CPU = torch.device("cpu")
 STILL = AugmentConfig(flip=0, rotate_degrees=0, scale=0, shift=0, gain=0, gamma=0, grey=0, noise=0, blur=0)
-
-
-def test_an_index_is_the_same_face_in_any_company() -> None:
-    source = DrawnFacesConfig(size=32).build()
-    torch.manual_seed(5)
-    together = source.batch(range(10, 16), CPU)
-    state = torch.get_rng_state()
-    alone = DrawnFacesConfig(size=32).build().batch(range(13, 14), CPU)
-    assert torch.equal(alone.images[0], together.images[3])
-    assert torch.equal(alone.labels[0], together.labels[3])
-    assert torch.equal(torch.get_rng_state(), state), "the global generator is left alone"
-    assert not torch.equal(together.images[0], together.images[1])
-    other = DrawnFacesConfig(size=32, seed=1).build().batch(range(13, 14), CPU)
-    assert not torch.equal(other.labels, alone.labels)
-
-
-def test_all_classes_occur_and_pictures_are_in_range() -> None:
-    batch = DrawnFacesConfig(size=64).build().batch(range(64), CPU)
-    assert batch.images.shape == (64, 3, 64, 64) and batch.images.min() >= 0 and batch.images.max() <= 1
-    counts = torch.bincount(batch.labels.flatten().long(), minlength=len(FaceClass))
-    assert len(counts) == len(FaceClass) and (counts > 50).all()
 
 
 def test_no_change_is_no_change() -> None:

@@ -42,11 +42,6 @@ def test_drawn_pictures_are_reproducible_and_whole(light):
     assert torch.allclose(first * 255, (first * 255).round(), atol=1e-3)
 
 
-def test_kernels_of_drawn_films_keep_the_light():
-    for seed in range(50):
-        assert draw_film(np.random.default_rng(seed)).kernel.sum() == pytest.approx(1)
-
-
 def test_exposure_reaches_its_target(light):
     film = replace(plain(), automatic=1.0, target=0.1)
     picture = develop(light * 2.0, [film] * 4)
@@ -79,13 +74,6 @@ def test_noise_has_its_strength_and_depends_on_the_seed():
     assert abs(float(correlation)) < 0.03
 
 
-def test_black_and_white_has_no_colour(light):
-    picture = develop(light, [replace(plain(), grey=1.0)] * 4)
-    assert torch.equal(picture[:, 0], picture[:, 1]) and torch.equal(picture[:, 1], picture[:, 2])
-    sepia = develop(light, [replace(plain(), grey=1.0, tint=np.array([1.1, 1.0, 0.8]))] * 4)
-    assert (sepia[:, 0] >= sepia[:, 2]).all() and (sepia[:, 0] > sepia[:, 2]).any()
-
-
 def test_lower_quality_loses_more_and_a_flat_picture_nothing(light):
     noisy = (light + 0.05 * torch.randn(light.shape, generator=torch.Generator().manual_seed(0))).clamp(min=0)
     before = develop(noisy, [plain()] * 4)
@@ -97,10 +85,3 @@ def test_lower_quality_loses_more_and_a_flat_picture_nothing(light):
     flat = torch.full((1, 3, 40, 52), 0.3)  # not a multiple of 8
     coded = develop(flat, [replace(plain(), quality=60.0)])
     assert (coded - develop(flat, [plain()])).abs().max() <= 4 / 255
-
-
-def test_vignette_darkens_the_corners_only():
-    flat = torch.full((1, 3, 33, 33), 0.4)
-    picture = develop(flat, [replace(plain(), vignette=0.5)])[0, 0]
-    assert picture[16, 16] == pytest.approx(float(srgb_from_linear(torch.tensor(0.4))), abs=1 / 255)
-    assert picture[0, 0] == pytest.approx(float(srgb_from_linear(torch.tensor(0.2))), abs=1 / 255)

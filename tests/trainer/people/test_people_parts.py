@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from backend.geometry.subdivision import subdivide
 from backend.geometry.template import load_template
 from backend.photos.faces import crop_head, face_square
 from protocol.names import ARKIT_NAMES
 from trainer.people.camera import ViewParameters, camera_rotation, extrinsics, frame, photo_border
-from trainer.people.look import PALE_SKIN, draw_look, skin_albedo
-from trainer.people.render import lamp_visibility, openness, smaller, smaller_labels
-from trainer.people.shape import HEAD, LOOK_LIMIT, PeopleSurface, draw_expression, gaze_angles, lid_weights
-from trainer.people.skin import MAP_NAMES, full_maps, sample_tiles, tiles_at
+from trainer.people.render import lamp_visibility
+from trainer.people.shape import LOOK_LIMIT, PeopleSurface, draw_expression, gaze_angles, lid_weights
 
 CPU = torch.device("cpu")
 
@@ -73,25 +70,6 @@ def test_beyond_the_photo_its_edge_is_repeated() -> None:
     assert torch.equal(border.repeat(picture[:, 0].to(torch.uint8))[0].float(), repeated)
 
 
-def test_smoothing_is_a_subdivision_step(surface: PeopleSurface) -> None:
-    template = surface.template
-    fine = subdivide(template, 1)
-    generator = np.random.default_rng(0)
-    cage = template.vertices + generator.normal(0, 0.002, template.vertices.shape).astype(np.float32)
-    wanted = fine.positions(cage)
-    made = surface.smoothed(torch.from_numpy(cage)[None])[0].numpy()
-    for name, part in template.parts.items():
-        count = part.vertex_stop - part.vertex_start
-        start = fine.parts[name].vertex_start
-        assert np.abs(made[part.vertex_start : part.vertex_stop] - wanted[start : start + count]).max() < 1e-6
-
-
-def test_cut_faces_are_the_same_triangles(surface: PeopleSurface) -> None:
-    assert torch.equal(surface.source[surface.cut_faces], surface.faces)
-    assert surface.uv.min() >= 0 and surface.uv.max() <= 1
-    assert (surface.kind[surface.faces] == surface.face_kind[:, None]).all()
-
-
 def test_eyes_look_into_the_camera_and_lids_follow() -> None:
     expression = draw_expression(np.random.default_rng(0), "calm")
     still = type(expression)(expression.weights, True, np.zeros(2, np.float32))
@@ -102,46 +80,6 @@ def test_eyes_look_into_the_camera_and_lids_follow() -> None:
     wanted = {"eyeLookOutLeft": 0.5, "eyeLookInRight": 0.5, "eyeLookDownLeft": 0.25, "eyeLookDownRight": 0.25}
     for name, value in zip(ARKIT_NAMES, lids, strict=True):
         assert value == pytest.approx(wanted.get(name, 0.0), abs=1e-6)
-
-
-def test_skin_spans_the_worlds_range() -> None:
-    looks = [draw_look(np.random.Generator(np.random.Philox(key=[1, k]))) for k in range(300)]
-    skins = np.array([look.skin for look in looks])
-    assert (np.diff(skins, axis=1) < 0).all(), "skin reflects red best and blue least"
-    brightness = skins.mean(1)
-    assert brightness.max() / brightness.min() > 6
-    assert np.allclose(skin_albedo(0.0, 0.0), PALE_SKIN)
-    assert min(look.age for look in looks) >= 16 and max(look.age for look in looks) > 70
-    assert not any(look.beard for look in looks if look.femininity > 0.5)
-
-
-def test_maps_are_where_they_should_be(surface: PeopleSurface) -> None:
-    maps = full_maps()
-    assert maps.shape[0] == len(MAP_NAMES) and maps.isfinite().all()
-    on_head = torch.zeros(len(surface.source), dtype=torch.bool)
-    on_head[surface.cut_faces[surface.face_kind == HEAD]] = True
-    uv, place = surface.uv[on_head], surface.rest[surface.source][on_head]
-    grid = torch.stack([uv[:, 0] * 2 - 1, 1 - uv[:, 1] * 2], -1)[None, :, None]
-    values = torch.nn.functional.grid_sample(maps[None], grid, align_corners=False)[0, :, :, 0]
-    at = dict(zip(MAP_NAMES, values, strict=True))
-    eyes = surface.template.eye_pivots[:, 1].mean()
-    mouth = surface.template.landmarks478.positions(surface.rest.numpy())[13, 1]
-    front = place[:, 2] > 0.09
-    assert (place[at["moustache"] > 0.5][:, 1] < eyes - 0.03).all()
-    assert (place[(at["chin"] > 0.5) & front][:, 1] < mouth + 0.012).all()
-    brow = (at["brow_along"] > 0) & (at["brow_along"] < 1) & (at["brow_across"].abs() < 0.2)
-    assert brow.sum() >= 8 and (place[brow][:, 1] > eyes).all()
-    assert (at["lips"] * at["moustache"]).max() < 0.3
-
-
-def test_noise_tiles_repeat() -> None:
-    tiles = tiles_at(128, CPU)
-    place = torch.tensor([[0.001, 0.3], [1.001, 1.3], [-0.999, 7.3]])
-    values = sample_tiles(tiles, place)
-    assert torch.allclose(values[:, 0], values[:, 1], atol=1e-3) and torch.allclose(
-        values[:, 0], values[:, 2], atol=1e-3
-    )
-    assert (sample_tiles(tiles, torch.rand(500, 2)).std(1) > 0.05).all()
 
 
 def test_a_plate_casts_a_shadow() -> None:
@@ -160,24 +98,3 @@ def test_a_plate_casts_a_shadow() -> None:
     assert visible[8] < 0.05 and visible[9] > 0.95 and (visible[4:8] > 0.95).all()
     soft = lamp_visibility(vertices, faces, lamp, torch.ones(1), 128, "torch")[0]
     assert soft[8] <= visible[8] + 0.5
-
-
-def test_sockets_and_nostrils_are_darker_than_the_forehead(surface: PeopleSurface) -> None:
-    value = openness(surface.rest, surface.faces, directions=32, resolution=96)
-    template = surface.template
-    forehead = torch.from_numpy(template.regions["forehead"]) > 0.9
-    mouth = torch.from_numpy(template.regions["mouth_interior"]) > 0.9
-    assert value[forehead].mean() > 0.9 and value[mouth].mean() < 0.3
-
-
-def test_smaller_pictures_and_labels() -> None:
-    picture = torch.arange(36.0).view(1, 6, 6, 1)
-    assert torch.equal(
-        smaller(picture, 3)[0, :, :, 0], torch.tensor([[3.5, 5.5, 7.5], [15.5, 17.5, 19.5], [27.5, 29.5, 31.5]])
-    )
-    assert smaller(picture, 4).shape == (1, 4, 4, 1)
-    labels = torch.tensor([[[1, 2], [2, 3]]], dtype=torch.uint8)
-    assert smaller_labels(labels, 1).item() == 2
-    assert smaller_labels(torch.tensor([[[4, 1], [2, 3]]], dtype=torch.uint8), 1).item() == 4
-    with pytest.raises(ValueError, match="averaged"):
-        smaller(picture, 2)

@@ -13,10 +13,8 @@ import torch
 from scipy.io import savemat
 
 from backend.geometry.template import load_template
-from backend.photos.collection import FaceClass
 from trainer.measures.estimate import as_estimate
 from trainer.methods.lap.data import LapPeopleConfig
-from trainer.methods.learned_basis.losses import lip_masks
 from trainer.people.source import PeopleBatch, PeopleConfig
 from trainer.sets.protocols import REGIONS
 from trainer.sets.scans import write_obj
@@ -84,11 +82,6 @@ def celeba(root: Path) -> None:
     (root / "identity_CelebA.txt").write_text("\n".join(lines))
 
 
-def vggface2(root: Path) -> None:
-    for row, picture in enumerate(drawn().pictures):
-        write(root / "train" / f"n{row // PHOTOS:06d}" / f"{row:04d}_01.jpg", picture)
-
-
 def voxceleb(root: Path) -> None:
     clip = root / "id10001" / "abc" / "00001.avi"
     clip.parent.mkdir(parents=True)
@@ -111,23 +104,6 @@ def aflw2000(root: Path) -> None:
         savemat(root / f"image{row:05d}.mat", _fit(row) | {"pt3d_68": drawn().marks[row].T})
 
 
-def w300_lp(root: Path) -> None:
-    for row, picture in enumerate(drawn().pictures):
-        for part in ("HELEN", "HELEN_Flip"):
-            write(root / part / f"a_{row}_0.jpg", picture)
-            savemat(root / part / f"a_{row}_0.mat", _fit(row))
-            (root / "landmarks" / part).mkdir(parents=True, exist_ok=True)
-            savemat(root / "landmarks" / part / f"a_{row}_0_pts.mat", {"pts_3d": drawn().marks[row, :, :2]})
-
-
-def w3dfaw(root: Path) -> None:
-    kept = [k for k in range(68) if k not in (60, 64)]
-    for row, picture in enumerate(drawn().pictures):
-        write(root / "train_img" / f"f{row}.jpg", picture)
-        (root / "train_lm").mkdir(exist_ok=True)
-        np.savetxt(root / "train_lm" / f"f{row}_lm.csv", drawn().marks[row][kept], delimiter=",", fmt="%.4f")
-
-
 def bfm(root: Path) -> None:
     batch = LapPeopleConfig(size=64, seed=4711, photos=1).build().batch(range(4), CPU)
     depth, pictures = batch.truth.view_depth.numpy(), (batch.images.permute(0, 2, 3, 1).numpy() * 255).round()
@@ -136,38 +112,6 @@ def bfm(root: Path) -> None:
         stored = np.where(one > 0, (1.1 - near) / 0.2 * 255, 0).round().astype(np.uint8)
         write(root / "test" / "image" / f"image_{row}.png", picture.astype(np.uint8))
         write(root / "test" / "depth" / f"depth_{row}.png", stored)
-
-
-def celebamask(root: Path) -> None:
-    people = drawn().people
-    lips = lip_masks(people.labels, people.landmarks478)
-    names = {"skin": FaceClass.SKIN, "hair": FaceClass.HAIR, "mouth": FaceClass.MOUTH_INTERIOR, "l_eye": FaceClass.EYES}
-    for row, picture in enumerate(drawn().pictures):
-        write(root / "CelebA-HQ-img" / f"{row}.jpg", picture)
-        labels = people.labels[row].numpy()
-        masks = {name: labels == int(kind) for name, kind in names.items()}
-        masks |= {"u_lip": lips.upper[row].numpy(), "l_lip": lips.lower[row].numpy()}
-        for name, mask in masks.items():
-            write(root / "CelebAMask-HQ-mask-anno" / "0" / f"{row:05d}_{name}.png", (mask * 255).astype(np.uint8))
-
-
-def micc(root: Path) -> None:
-    vertices, triangles, _, _ = head(0)
-    folder = root / "subject_01"
-    write_obj(folder / "Model" / "frontal1" / "obj" / "scan.obj", vertices * MM, triangles)
-    for condition in ("Cooperative", "Indoor", "Outdoor"):
-        for row in range(PHOTOS):
-            write(folder / "Videos" / condition / f"frame{row}.jpg", drawn().pictures[row])
-
-
-def bu3dfe(root: Path) -> None:
-    vertices, triangles, _, _ = head(0)
-    folder, name = root / "F0001", "F0001_NE00WH"
-    write(folder / f"{name}_F2D.bmp", drawn().pictures[0])
-    points = ", ".join(" ".join(f"{value:.5f}" for value in vertex) for vertex in vertices * MM)
-    faces = ", ".join(f"{a}, {b}, {c}, -1" for a, b, c in triangles)
-    text = f"#VRML V2.0 utf8\nShape {{ geometry IndexedFaceSet {{ coord Coordinate {{ point [ {points} ] }}\n"
-    (folder / f"{name}_F3D.wrl").write_text(f"{text} coordIndex [ {faces} ] }} }}\n")
 
 
 def now(root: Path) -> None:
@@ -203,15 +147,9 @@ def realy(root: Path, unit: float = 100.0) -> None:
 WRITERS: Mapping[str, object] = {
     "people": people,
     "celeba": celeba,
-    "vggface2": vggface2,
     "voxceleb": voxceleb,
-    "300w_lp": w300_lp,
     "aflw2000": aflw2000,
-    "3dfaw": w3dfaw,
     "bfm": bfm,
-    "celebamask": celebamask,
-    "micc": micc,
-    "bu3dfe": bu3dfe,
     "now": now,
     "realy": realy,
 }

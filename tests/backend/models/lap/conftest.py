@@ -6,13 +6,7 @@ import pytest
 import torch
 from canonical_hand_made import tiny_network
 
-from backend.geometry.template import Template, load_template
 from backend.models.lap.apply import LapModel
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    return load_template()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from backend.errors import LikenessError
 from backend.models.lap.apply import align, canonical_face, place_landmarks
 from backend.models.lap.canonical_face import PhotoAlignment
 from backend.models.registry import LAP
-from backend.photos.faces import mean_landmarks, upright_square
 
 RANGE = (0.5, 1.5)
 
@@ -50,14 +49,6 @@ def test_a_black_and_white_photo_says_nothing_about_colour(model) -> None:
     np.testing.assert_allclose(alone.albedo, both.albedo, atol=1e-5)
     assert np.abs(alone.depth - both.depth).max() > 1e-7
     canonical_face([grey], model)  # alone it has to do
-
-
-def test_the_square_takes_the_tilt_out() -> None:
-    points = mean_landmarks().points * 130
-    turn = Rotation.from_euler("z", 25, degrees=True).as_matrix()
-    straight, tilted = upright_square(points + 200), upright_square(points @ turn.T + 200)
-    assert np.degrees(tilted.angle - straight.angle) == pytest.approx(25, abs=0.5)
-    assert tilted.side == pytest.approx(straight.side, rel=0.01)
 
 
 def test_no_photo_is_an_error(model) -> None:

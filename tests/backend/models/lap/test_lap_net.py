@@ -17,13 +17,11 @@ from backend.models.lap.network import (
     ConfidenceNet,
     LapConfig,
     LapNet,
-    LinearDecoder,
     Scene,
     fuse_codes,
-    mean_of_views,
     mirrored_view,
 )
-from backend.rendering.camera import View, rotation_from_euler
+from backend.rendering.camera import View
 from backend.rendering.depth_surface import LambertLight
 
 SMALL = dataclasses.replace(
@@ -80,19 +78,6 @@ def test_shape_alone_is_what_the_whole_network_says(decoder: str) -> None:
 
 
 @torch.no_grad()
-def test_the_view_head_says_nothing_at_first_and_then_turns_the_view() -> None:
-    with_head, without, pictures = small_net(view_head=True), small_net(), torch.rand(2, 3, 32, 32) * 2 - 1
-    without.load_state_dict({n: v for n, v in with_head.state_dict().items() if not n.startswith("view_head")})
-    torch.testing.assert_close(
-        scene_alone(with_head, pictures).view.rotation, scene_alone(without, pictures).view.rotation
-    )
-    with_head.view_head.bias.fill_(0.5)
-    assert (
-        scene_alone(with_head, pictures).view.rotation - scene_alone(without, pictures).view.rotation
-    ).abs().max() > 0.05
-
-
-@torch.no_grad()
 def test_mirrored_views_of_a_mirror_image_are_mirrored() -> None:
     net, pictures = small_net(mirrored_views=True, view_head=True), torch.rand(3, 3, 32, 32) * 2 - 1
     torch.nn.init.normal_(net.view_head.weight, std=0.3)
@@ -107,45 +92,6 @@ def test_mirrored_views_of_a_mirror_image_are_mirrored() -> None:
     )
 
 
-def test_the_mean_of_two_views_is_half_way() -> None:
-    angles = torch.tensor([[0.1, -0.4, 0.2]])
-    turned, straight = rotation_from_euler(angles), torch.eye(3)[None]
-    middle = mean_of_views(View(turned, torch.ones(1, 3)), View(straight, torch.zeros(1, 3)))
-    torch.testing.assert_close(middle.rotation @ middle.rotation, turned, atol=1e-5, rtol=0)
-    torch.testing.assert_close(middle.translation, torch.full((1, 3), 0.5))
-
-
-@torch.no_grad()
-def test_a_photo_more_changes_the_face_and_average_fusion_differs() -> None:
-    net, pictures = small_net(), torch.rand(3, 3, 32, 32) * 2 - 1
-    two, _ = net(pictures[:2], torch.zeros(2, dtype=torch.int64))
-    three, _ = net(pictures, torch.zeros(3, dtype=torch.int64))
-    assert (two.albedo - three.albedo).abs().max() > 1e-4
-    average = small_net(fusion="average")
-    average.load_state_dict(net.state_dict())
-    plain, _ = average(pictures, torch.zeros(3, dtype=torch.int64))
-    assert (plain.albedo - three.albedo).abs().max() > 1e-5
-
-
-@pytest.mark.parametrize("size", [64, 128, 256])
-@pytest.mark.parametrize("decoder", ["convolution", "linear"])
-@torch.no_grad()
-def test_sizes_and_decoders(size: int, decoder: str) -> None:
-    net = LapNet(dataclasses.replace(SMALL, size=size, decoder=decoder, depth_width=4, albedo_width=4, refine_width=4))
-    pictures = torch.rand(2, 3, size, size) * 2 - 1
-    face, scene = net(pictures, torch.tensor([0, 0]))
-    assert face.depth.shape == (1, size, size) and face.albedo.shape == (1, 3, size, size)
-    near, far = net.config.depth_range
-    assert near <= face.depth.min() and face.depth.max() <= far
-    torch.testing.assert_close(face.depth[:, :, :2], torch.full((1, size, 2), 1.05))
-    assert face.depth[:, 0, 4] != pytest.approx(1.05), "rows are left alone"
-    own = net.personalize(pictures, face.of(torch.tensor([0, 0])))
-    assert own.depth.shape == (2, size, size)
-    sigma, features = net.confidence(pictures)
-    assert sigma.shape == (2, 2, size, size) and features.shape == (2, 2, size // 4, size // 4) and sigma.min() > 0
-    assert scene.light.direction.shape == (2, 3)
-
-
 @torch.no_grad()
 def test_refining_begins_with_the_shared_face() -> None:
     line = torch.linspace(0.95, 1.05, 32)
@@ -153,32 +99,6 @@ def test_refining_begins_with_the_shared_face() -> None:
     same = small_net(refine_residual=True, border_columns=0).personalize(torch.rand(2, 3, 32, 32), face)
     torch.testing.assert_close(same.depth, face.depth, atol=1e-5, rtol=0)
     torch.testing.assert_close(same.albedo, face.albedo, atol=1e-5, rtol=0)
-
-
-def test_injection_and_filters_are_where_the_paper_has_them() -> None:
-    full, vector = small_net(size=64), small_net(size=64, injection="vector")
-    assert set(full.depth_refiner.inject) == {"1", "4", "8"} and set(vector.depth_refiner.inject) == {"1"}
-    assert all(full.depth_refiner.inject[level].select is not None for level in "148")
-    assert vector.depth_refiner.inject["1"].select is None
-    assert len(full.depth_refiner.skips) == 2 and full.depth_refiner.skips[0].mask.out_channels == 1
-    assert small_net(filtered=False).depth_refiner.skips[0].mask is None
-    refiner, canonical = full.depth_refiner, torch.rand(1, 1, 64, 64)
-    torch.nn.init.normal_(refiner.last[1].weight)
-    a, b = (refiner(canonical, torch.rand(1, 3, 64, 64)) for _ in range(2))
-    assert (a - b).abs().max() > 1e-4, "the target photo has an effect"
-
-
-def test_a_linear_decoder_gives_mean_and_components() -> None:
-    decoder = LinearDecoder(16, code=2, channels=1, components=2, residual_width=4)
-    mean, basis = torch.rand(1, 16, 16), torch.rand(2, 1, 16, 16)
-    assert decoder.ready == 0
-    decoder.set_basis(mean, basis)
-    assert decoder.ready == 1
-    with torch.no_grad():
-        decoder.coefficients.weight.copy_(torch.eye(2))
-        made = decoder(torch.tensor([[0.0, 0.0], [2.0, -1.0]]))
-    torch.testing.assert_close(made[0], mean)
-    torch.testing.assert_close(made[1], mean + 2 * basis[0] - basis[1])
 
 
 def test_what_cannot_be_is_refused() -> None:

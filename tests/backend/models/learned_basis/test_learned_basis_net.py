@@ -94,14 +94,6 @@ def test_an_expression_moves_the_skin_alone_and_an_identity_takes_the_eyes_along
     torch.testing.assert_close(both[0, : surface.skin], dense, atol=1e-6, rtol=0)
 
 
-def test_reflectance_covers_the_face_alone_where_it_is_told_to() -> None:
-    bases = random_bases(reflectance_on="face")
-    change = bases.reflectance_of(torch.ones(1, 5)) - bases.reflectance_of(torch.zeros(1, 5))
-    off = small_surface().face <= 0.02
-    assert change[0, off].abs().max() == 0 and change[0, ~off].abs().amax(1).mean() > 0.01
-    assert bases.reflectance_of(100 * torch.ones(1, 5)).min() > 0
-
-
 def test_codes_of_a_set_do_not_depend_on_the_order_of_its_photos() -> None:
     net = network()
     pictures, set_of = torch.rand(5, 3, 32, 32) * 2 - 1, torch.tensor([0, 0, 0, 1, 1])

@@ -1,17 +1,34 @@
-"""What a face wears is decided once for the whole face, not pixel by pixel."""
+"""What a face wears is decided once for the whole face, by both nets, by all photos, and by the shape of rims."""
 
 from __future__ import annotations
+
+import math
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mean_face import mean_face
 
-from backend.models.parsing.accessories import _BIASES, AccessoryScores, resolve_accessories, score_accessories
+from backend.models.parsing.accessories import (
+    _BIASES,
+    AccessoryScores,
+    find_rims,
+    resolve_accessories,
+    score_accessories,
+    vote_over_photos,
+)
+from backend.models.parsing.apply import with_pale_hair, with_second_opinion
 from backend.photos.collection import FaceClass
+from backend.photos.regions import EYE_RIGHT, FACE_OVAL, FOREHEAD, grown, mirrored, polygon_mask
 
 SIDE = 160
 GREY = np.full((SIDE, SIDE, 3), 128, np.uint8)
+YES, NO, UNKNOWN = AccessoryScores(5.0, 5.0, 5.0), AccessoryScores(-5.0, -5.0, -5.0), AccessoryScores(*(math.nan,) * 3)
+FINE = (FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
+SIDE_of_pale_hair = 256
+SKIN = np.array([205, 150, 125])
 
 
 @pytest.fixture
@@ -144,3 +161,139 @@ def test_both_nets_have_a_say_in_glasses_and_facial_hair(landmarks: np.ndarray) 
     alone, more, less = (score_accessories(odds, landmarks, second) for second in (odds, sees, sees_not))
     assert all(low < usual < high for low, usual, high in zip(less, alone, more, strict=True))
     assert alone == pytest.approx([2 * np.log(0.05 / 0.95) + bias for bias in _BIASES])
+
+
+def test_a_doubtful_photo_follows_the_others() -> None:
+    doubtful = AccessoryScores(-1.0, 1.0, -0.5)
+    assert vote_over_photos([doubtful, YES, YES])[0].decisions == YES.decisions
+    assert vote_over_photos([NO, doubtful, NO])[1].decisions == NO.decisions
+
+
+def test_a_sure_photo_stays_as_it_is_and_so_does_an_only_one() -> None:
+    assert vote_over_photos([NO, YES, YES, YES])[0].decisions == NO.decisions
+    assert vote_over_photos([AccessoryScores(0.3, -0.2, 0.1)]) == (AccessoryScores(0.3, -0.2, 0.1),)
+
+
+def test_facial_hair_follows_the_others_further_than_glasses_do() -> None:
+    """Glasses are taken off between two photos, a moustache is not."""
+    turned = vote_over_photos([AccessoryScores(3.0, 3.0, 3.0), NO, NO, NO])[0]
+    assert turned.glasses > 0 and turned.moustache < 0 and turned.beard < 0
+
+
+def test_others_who_disagree_or_cannot_tell_say_nothing() -> None:
+    torn = vote_over_photos([AccessoryScores(0.4, -0.4, 0.1), YES, NO])[0]
+    assert torn == pytest.approx((0.4, -0.4, 0.1))
+    assert vote_over_photos([AccessoryScores(0.4, -0.4, 0.1), UNKNOWN])[0] == AccessoryScores(0.4, -0.4, 0.1)
+    unseen, known = vote_over_photos([UNKNOWN, YES])
+    assert math.isnan(unseen.beard) and known == YES
+
+
+def _random(seed: int) -> np.ndarray:
+    """(C, 4, 4) probabilities, some of them nearly 0 and 1."""
+    odds = np.exp(4 * np.random.default_rng(seed).normal(size=(len(FaceClass), 4, 4)))
+    return (odds / odds.sum(0)).astype(np.float32)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_what_is_fine_stays_and_probabilities_stay_probabilities(seed: int, other: int) -> None:
+    own = _random(seed)
+    both = with_second_opinion(own, _random(other))
+    np.testing.assert_array_equal(both[list(FINE)], own[list(FINE)])
+    np.testing.assert_allclose(both.sum(0), 1.0, atol=1e-5)
+    assert both.min() >= 0
+
+
+def test_of_hair_that_only_the_second_sees_most_is_believed() -> None:
+    own, opinion = np.zeros((2, len(FaceClass), 1, 2), np.float32)
+    own[FaceClass.BACKGROUND] = 1.0
+    opinion[FaceClass.HAIR, 0, 0] = opinion[FaceClass.GLASSES, 0, 1] = 1.0
+    both = with_second_opinion(own, opinion)
+    assert 0.5 < both[FaceClass.HAIR, 0, 0] < 0.9
+    np.testing.assert_allclose(both.sum(0), 1, atol=1e-6)
+    assert both[FaceClass.BACKGROUND, 0, 1] == 1.0  # glasses are not its business
+
+
+@pytest.fixture
+def landmarks_of_pale_hair() -> np.ndarray:
+    """(478, 3) of a face in the middle of the crop."""
+    return mean_face(110.0, (SIDE_of_pale_hair / 2, SIDE_of_pale_hair / 2))
+
+
+def _picture(landmarks_of_pale_hair: np.ndarray) -> np.ndarray:
+    """(SIDE, SIDE, 3) a bare face on blue, a little noisy."""
+    noise = np.random.default_rng(0).normal(0, 4, (SIDE_of_pale_hair, SIDE_of_pale_hair, 1))
+    face = grown(polygon_mask(landmarks_of_pale_hair, FACE_OVAL, SIDE_of_pale_hair), 6)[..., None]
+    return np.clip(np.where(face, SKIN, [40, 60, 120]) + noise, 0, 255).astype(np.uint8)
+
+
+def test_white_hair_that_was_skin_becomes_hair_and_a_bald_head_does_not(landmarks_of_pale_hair: np.ndarray) -> None:
+    pixels = _picture(landmarks_of_pale_hair)
+    rows = np.arange(SIDE_of_pale_hair)[:, None]
+    top = grown(polygon_mask(landmarks_of_pale_hair, FACE_OVAL, SIDE_of_pale_hair), 16) & (
+        rows < landmarks_of_pale_hair[10, 1] + 4
+    )
+    labels = np.full((SIDE_of_pale_hair, SIDE_of_pale_hair), FaceClass.BACKGROUND, np.uint8)
+    labels[grown(polygon_mask(landmarks_of_pale_hair, FACE_OVAL, SIDE_of_pale_hair), 6) | top] = FaceClass.SKIN
+    doubtful = np.full((SIDE_of_pale_hair, SIDE_of_pale_hair), 0.2, np.float32)
+    bald = pixels.copy()
+    bald[top] = SKIN
+    white = pixels.copy()
+    white[top] = (205, 205, 208)
+    assert (with_pale_hair(labels, doubtful, bald, landmarks_of_pale_hair) == labels).all()
+    found = with_pale_hair(labels, doubtful, white, landmarks_of_pale_hair)
+    assert (found[top & (rows < landmarks_of_pale_hair[10, 1] - 3)] == FaceClass.HAIR).mean() > 0.9
+    middle = polygon_mask(landmarks_of_pale_hair, FOREHEAD, SIDE_of_pale_hair) & (
+        rows > landmarks_of_pale_hair[10, 1] + 10
+    )
+    assert (found[middle] == FaceClass.SKIN).all()
+    assert (with_pale_hair(labels, 0 * doubtful, white, landmarks_of_pale_hair) == labels).all(), (
+        "where the net is sure"
+    )
+    grey = np.repeat(white.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    assert (with_pale_hair(labels, doubtful, grey, landmarks_of_pale_hair) == labels).all(), "no colours, no evidence"
+
+
+def _rim(landmarks: np.ndarray, eye: tuple[int, ...]) -> np.ndarray:
+    """(S, S) float32: 1 on a round rim about an eye."""
+    outline = landmarks[list(eye)]
+    width = float(np.ptp(outline[:, 0]))
+    picture = np.zeros((SIDE, SIDE), np.float32)
+    middle = np.round((outline.mean(0) + np.array([0, 0.04 * width])) * 16).astype(int)
+    cv2.ellipse(picture, middle.tolist(), [round(0.92 * width * 16), round(0.64 * width * 16)], 0, 0, 360, 1, 2, 8, 4)
+    return picture
+
+
+def test_half_a_frame_shows_where_the_other_half_is(landmarks: np.ndarray) -> None:
+    right, left = (_rim(landmarks, eye) for eye in (EYE_RIGHT, mirrored(EYE_RIGHT)))
+    upper = np.arange(SIDE)[:, None] < landmarks[list(mirrored(EYE_RIGHT)), 1].mean()
+    rims = find_rims(0.7 * right + 0.3 * left * upper, landmarks)
+    assert rims is not None
+    band = rims.band
+    for rim in (right, left):
+        assert band[rim > 0.5].mean() > 0.85
+    pupils, nose = landmarks[[468, 473], ::-1].astype(int), landmarks[4, ::-1].astype(int)
+    assert not any(band[tuple(point)] for point in (*pupils, nose)), "pupils and nose are off it"
+    assert all(rims.lenses[tuple(point)] for point in pupils)
+    assert not (rims.lenses & band).any()
+
+
+def test_a_turned_head_has_a_narrower_far_lens(landmarks: np.ndarray) -> None:
+    turned = landmarks.copy()
+    aside = turned[:, 0] > SIDE / 2
+    turned[aside, 0] = SIDE / 2 + 0.6 * (turned[aside, 0] - SIDE / 2)
+    rims = find_rims(_rim(landmarks, EYE_RIGHT), turned)
+    assert rims is not None
+    band = rims.band
+    middle = round(SIDE / 2)
+    near_width = np.ptp(np.flatnonzero(band[:, : middle - 8].any(0)))
+    far_width = np.ptp(np.flatnonzero(band[:, middle + 8 :].any(0)))
+    assert far_width < 0.8 * near_width
+
+
+def test_no_rims_where_nothing_stands_out(landmarks: np.ndarray) -> None:
+    assert find_rims(np.full((SIDE, SIDE), 0.5, np.float32), landmarks) is None
+    assert find_rims(np.zeros((SIDE, SIDE), np.float32), landmarks) is None
+    speck = np.zeros((SIDE, SIDE), np.float32)
+    x, y = np.round(landmarks[33]).astype(int)
+    speck[y - 1 : y + 2, x - 1 : x + 2] = 0.9
+    assert find_rims(speck, landmarks) is None

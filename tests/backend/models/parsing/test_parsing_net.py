@@ -14,15 +14,11 @@ from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.mobile_trunk import ChannelTuning, lite0_tensors
 from backend.models.parsing.network import (
-    CLASS_COLOURS,
-    CLASS_NAMES,
     FaceParser,
     ParsingNet,
     ParsingNetConfig,
-    colour_labels,
 )
 from backend.models.registry import PARSING, PARSING_OPINION
-from backend.photos.collection import FaceClass
 
 SMALL = ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)
 LITE0 = dataclasses.replace(SMALL, trunk="lite0")
@@ -53,11 +49,6 @@ def save(net: ParsingNet, folder: Path) -> None:
     state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
     tensors = half_precision(state)
     save_model(ModelWeights(PARSING.name, net.config.to_json(), tensors, fingerprint(tensors)), folder)
-
-
-def test_the_default_net_has_at_most_a_million_weights() -> None:
-    net = ParsingNet(ParsingNetConfig())
-    assert sum(parameter.numel() for parameter in net.parameters()) <= 1_000_000
 
 
 @pytest.mark.parametrize("config", [SMALL, LITE0, FROZEN])
@@ -156,10 +147,3 @@ def test_what_is_no_square_crop_is_refused(tmp_path: Path) -> None:
 def test_not_trained_is_said(tmp_path: Path) -> None:
     with pytest.raises(LikenessError, match="The parsing model is not trained"):
         FaceParser.load(tmp_path)
-
-
-def test_every_class_has_a_name_and_a_colour() -> None:
-    assert len(CLASS_NAMES) == len(CLASS_COLOURS) == len(FaceClass)
-    assert len({tuple(colour) for colour in CLASS_COLOURS.tolist()}) == len(FaceClass)
-    labels = np.array([[FaceClass.LIPS, FaceClass.HAIR]], np.uint8)
-    assert colour_labels(labels).tolist() == [[[214, 70, 90], [86, 60, 150]]]

@@ -1,23 +1,27 @@
-"""Labels of a head crop: by the nets, tidied by the landmarks."""
+"""Labels of a head crop: by the nets, at three scales, tidied by the landmarks, without other heads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from mean_face import mean_face
 
 from backend.errors import LikenessError
 from backend.models.mobile_trunk import Lite0MissingError
-from backend.models.parsing.apply import agree_with_landmarks, label_face, look_at_face
-from backend.models.parsing.network import FaceParser
-from backend.models.registry import PARSING, PARSING_OPINION, LearnedModel, OpenedModel, forget_models
+from backend.models.parsing.apply import agree_with_landmarks, label_face, without_other_heads
+from backend.models.parsing.network import FaceParser, class_probabilities
+from backend.models.registry import PARSING, PARSING_OPINION, LearnedModel, forget_models
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, detect_faces, find_landmarks
 from backend.photos.formats import PhotoSource
 from backend.photos.networks import person as person_probability
 from backend.photos.reading import read_photo
-from backend.pipeline import ReconstructOptions
+
+SIDE = 384
+SIDE_of_three_scales = 512
 
 
 @pytest.fixture(scope="module")
@@ -174,19 +178,94 @@ def test_the_nets_lie_and_compute_where_they_are_told(model: LearnedModel, head:
     assert PARSING.load().device.type == "cpu"
 
 
-def test_the_photos_stage_asks_for_the_nets_where_it_is_told(
-    head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[str, str]] = []
-    found = LearnedModel.open
+@pytest.fixture(scope="module")
+def head_of_other_heads(photo_dir: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A woman's head crop, the landmarks in it and its labels."""
+    path = sorted((photo_dir / "people" / "emotions_a").glob("*"))[0]
+    pixels = read_photo(PhotoSource.from_path(path)).pixels
+    landmarks = find_landmarks(pixels, detect_faces(pixels)[0])
+    crop = crop_head(pixels, landmarks, max_side=SIDE)
+    places = crop.to_crop(landmarks)
+    return crop.pixels, places, label_face(crop.pixels, places)
 
-    def opened(model: LearnedModel, device: str) -> OpenedModel:
-        asked.append((model.name, device))
-        return found(model)
 
-    monkeypatch.setattr(LearnedModel, "open", opened)
-    look_at_face(*head, device="cuda")
-    assert asked == [("parsing", "cuda"), ("parsing_opinion", "cuda")]
-    assert ReconstructOptions(device="cpu").collect_options().device == "cpu"
-    monkeypatch.setattr("backend.pipeline.computing_device", lambda wanted: "cuda")
-    assert ReconstructOptions().collect_options().device == "cuda"
+def test_alone_nothing_changes(head_of_other_heads: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks, labels = head_of_other_heads
+    np.testing.assert_array_equal(without_other_heads(labels, pixels, landmarks), labels)
+
+
+def test_what_another_head_wears_is_background(head_of_other_heads: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks, labels = head_of_other_heads
+    half = SIDE // 2
+    face = landmarks[:468, :2]
+    part = pixels[: int(face[:, 1].max()), int(face[:, 0].min()) - 20 : int(face[:, 0].max()) + 20]
+    small = cv2.resize(part, (half // 2, round(part.shape[0] * half / 2 / part.shape[1])))
+    picture, both = np.full((SIDE, 3 * half, 3), 128, np.uint8), np.zeros((SIDE, 3 * half), np.uint8)
+    picture[:, half // 2 : half // 2 + SIDE], both[:, half // 2 : half // 2 + SIDE] = pixels, labels
+    beside = np.s_[10 : 10 + small.shape[0], 3 * half - small.shape[1] :]
+    picture[beside], both[beside] = small, FaceClass.HAIR
+    square = cv2.copyMakeBorder(picture, 0, half, 0, 0, cv2.BORDER_REPLICATE)
+    wide = cv2.copyMakeBorder(both, 0, half, 0, 0, cv2.BORDER_CONSTANT, value=0)
+    found = without_other_heads(wide, square, landmarks + np.array([half // 2, 0, 0]))
+    own = np.zeros(wide.shape, dtype=bool)
+    own[:SIDE, half // 2 : beside[1].start] = True
+    assert (found[beside] == FaceClass.HAIR).mean() < 0.15
+    assert (found[own] == wide[own]).mean() > 0.98
+
+
+class _Reddish:
+    """In the place of a net of 64 px: class 4 where a pixel is more red than not, else class 1."""
+
+    size = 64
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        small = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        red = (small[..., 0] > 150).astype(np.float32)
+        return np.stack([0 * red, 1 - red, 0 * red, 0 * red, red])
+
+
+def _whole(pixels: np.ndarray) -> np.ndarray:
+    """(5, SIDE, SIDE) the look at the whole crop, enlarged."""
+    return np.stack(
+        [
+            cv2.resize(channel, (SIDE_of_three_scales, SIDE_of_three_scales))
+            for channel in _Reddish().probabilities(pixels)
+        ]
+    )
+
+
+def test_a_thin_line_across_the_face_is_found_where_it_is() -> None:
+    pixels = np.full((SIDE_of_three_scales, SIDE_of_three_scales, 3), 60, np.uint8)
+    pixels[250:253, 180:330] = (255, 0, 0)
+    landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
+    alone = _whole(pixels).argmax(0)
+    both = class_probabilities(_Reddish(), pixels, landmarks).argmax(0)
+    assert not (alone == 4).any()
+    rows, columns = np.nonzero(both == 4)
+    assert abs(rows.mean() + 0.5 - 251.5) < 2.0
+    assert 175 < columns.min() < 190 and 320 < columns.max() < 335
+
+
+def test_far_from_the_face_only_the_whole_counts() -> None:
+    pixels = np.full((SIDE_of_three_scales, SIDE_of_three_scales, 3), 60, np.uint8)
+    pixels[20:60] = (255, 0, 0)
+    pixels[480:483] = (255, 0, 0)
+    landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
+    found = class_probabilities(_Reddish(), pixels, landmarks)
+    np.testing.assert_array_equal(found[:, :60], _whole(pixels)[:, :60])
+
+
+def test_a_mirror_image_is_mirrored_back() -> None:
+    pixels = np.full((SIDE_of_three_scales, SIDE_of_three_scales, 3), 60, np.uint8)
+    pixels[200:300, 200:240] = (255, 0, 0)
+    found = class_probabilities(_Reddish(), pixels, mean_face(220.0, (256.0, 256.0))[:, :2]).argmax(0) == 4
+    columns = np.flatnonzero(found[250])
+    assert abs(columns.min() - 200) < 5 and abs(columns.max() - 239) < 5
+
+
+def test_a_face_that_reaches_out_of_the_crop_keeps_probabilities() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    for centre in ((5.0, 90.0), (48.0, 48.0), (-300.0, 10.0)):
+        found = class_probabilities(_Reddish(), pixels, mean_face(150.0, centre)[:, :2])
+        assert found.shape == (5, 96, 96)
+        np.testing.assert_allclose(found.sum(0), 1.0, atol=1e-5)

@@ -1,10 +1,14 @@
-"""The SH basis and light against numerical integration over the sphere."""
+"""Light: spherical harmonics against numerical integration, and Lambert's shading by hand."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
 
 from backend.rendering import spherical_harmonics as sh
+from backend.rendering.camera import CanonicalCamera
+from backend.rendering.depth_surface import lambert_image, lambert_shading, light_from_network, normals_from_depth
 
 
 def sphere(polar: int = 80, around: int = 160) -> tuple[np.ndarray, np.ndarray]:
@@ -61,12 +65,6 @@ def test_a_lamp_is_the_projection_of_its_clamped_cosine():
     assert sh.shade(lamp[None], light).argmax() == 0
 
 
-def test_ambient_only_is_constant():
-    directions, _ = sphere(6, 8)
-    light = sh.light_from_directions(np.array([[0, 0, 1.0]]), np.zeros((1, 3)), np.array([0.2, 0.4, 0.6]))
-    np.testing.assert_allclose(sh.shade(directions, light), np.tile([0.2, 0.4, 0.6], (48, 1)), atol=1e-12)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_rotated_light_shades_rotated_normals_alike(seed):
     rng = np.random.default_rng(seed)
@@ -78,15 +76,36 @@ def test_rotated_light_shades_rotated_normals_alike(seed):
     np.testing.assert_allclose(sh.rotate(turned, rotation.T), light, atol=1e-10)
 
 
-def test_batched_lights():
-    rng = np.random.default_rng(4)
-    normals, light = torch.tensor(rng.normal(size=(2, 4, 5, 3))), torch.tensor(rng.normal(size=(2, 9, 3)))
-    both = sh.shade(normals, light)
-    assert both.shape == (2, 4, 5, 3)
-    assert torch.allclose(both[1], sh.shade(normals[1], light[1]))
-
-
 def test_gradient_reaches_normals_and_light():
     normals = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     light = torch.randn(9, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(sh.shade, (normals, light))
+
+
+def test_light_from_network():
+    light = light_from_network(torch.tensor([[-1.0, 1.0, 0.0, 0.0], [0.0, 0.5, 3.0, 0.0]]))
+    assert torch.allclose(light.ambient, torch.tensor([0.0, 0.5]))
+    assert torch.allclose(light.diffuse, torch.tensor([1.0, 0.75]))
+    assert torch.allclose(light.direction[1], torch.tensor([3.0, 0, 1]) / 10**0.5)
+
+
+def test_shading_by_hand():
+    light = light_from_network(
+        torch.tensor([[-0.6, 0.2, 0.75, 0.0]])
+    )  # ambient 0.2, diffuse 0.6, direction (.6, 0, .8)
+    normals = torch.tensor([[0.0, 0, 1], [0.6, 0, 0.8], [-1, 0, 0]]).view(1, 1, 3, 3)
+    assert torch.allclose(lambert_shading(normals, light), torch.tensor([[[0.2 + 0.6 * 0.8, 0.8, 0.2]]]))
+    albedo = torch.full((1, 3, 1, 3), 0.5)
+    assert torch.allclose(lambert_image(albedo, lambert_shading(normals, light))[0, 0, 0, 2], torch.tensor(-0.7))
+
+
+def test_slope_towards_the_lamp_is_brighter():
+    # The surface recedes to the right, so that it faces right, as the right half of a ball does.
+    x = torch.linspace(0.95, 1.05, 16)
+    depth = x.expand(1, 16, 16).contiguous()
+    normals = normals_from_depth(depth, CanonicalCamera((16, 16)))
+    from_left = lambert_shading(normals, light_from_network(torch.tensor([[-1.0, 1.0, 1.0, 0.0]])))
+    from_right = lambert_shading(normals, light_from_network(torch.tensor([[-1.0, 1.0, -1.0, 0.0]])))
+    outward = -normals[0, 8, 8]
+    assert outward[0] > 0 and outward[2] < 0
+    assert from_right[0, 8, 8] > from_left[0, 8, 8]  # light that travels to the left
