@@ -28,6 +28,18 @@ def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
     return coordinates(mesh.shape_keys.reference_key.points if mesh.shape_keys else mesh.vertices)
 
 
+def group_weights(obj: bpy.types.Object, name: str) -> np.ndarray | None:
+    """(V,) float32 weights of a vertex group in [0, 1]; None if it is missing."""
+    if (group := obj.vertex_groups.get(name)) is None:
+        return None
+    weights = np.zeros(len(obj.data.vertices), np.float32)
+    for vertex in obj.data.vertices:
+        for element in vertex.groups:
+            if element.group == group.index:
+                weights[vertex.index] = element.weight
+    return weights
+
+
 def hm08_order(mesh: bpy.types.Mesh) -> np.ndarray:
     """Numbers of the vertices that hm08 has, in its order; none without the attribute ``hm08_vertex``."""
     attribute, numbers = mesh.attributes.get(HM08_VERTEX), np.full(len(mesh.vertices), -1, np.int32)

@@ -4,6 +4,7 @@ points.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,11 @@ from ..errors import AddonError
 from ..objects.tags import HEAD_ID, PART, key_mesh
 from ..protocol.names import ARKIT_NAMES
 from ..scene.mpfb import KEY_NAME, MACRO
+from ..shared.similarity import Similarity
 from ..text import clickable, report_error
 from ..transfer import meshes
 from ..transfer.apply import key_names
-from ..transfer.keys_for_mesh import transfer_keys
+from ..transfer.keys_for_mesh import find_face, scaled, transfer_keys
 from ..transfer.names import KeyLink, from_json, meaning, suggest, to_json
 from ..transfer.sliced import SlicedOperator, Steps
 
@@ -274,6 +276,10 @@ POINT_NAMES = (
     "mouth_right", "lip_upper", "lip_lower", "nose_bridge", "nose_base",
 )  # fmt: skip
 MOST_VERTICES = 400_000
+FACE_OF_ITS_OWN = 0.7
+"""A mesh beside a face, but smaller than this share of it, is a part of it: a beard, not another head."""
+UNMOVED = 1e-4
+"""Share of the largest motion below which nobody sees one: a hundredth of a millimetre."""
 
 
 class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
@@ -301,14 +307,15 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
         if not targets:
             raise AddonError("Only parts of the source are selected.", "Select other meshes.", "no_target")
         made, problems = [], []
-        for number, target in enumerate(targets):
+        characters = yield from scaled(_characters(source, targets, names), 0.0, 0.3)
+        for number, (face, fit, others) in enumerate(characters):
             try:
-                for done in (steps := _make(source, target, names, self.replace, made)):
-                    yield (number + done) / len(targets)
+                for done in (steps := _make(source, [face, *others], fit, names, self.replace, made, problems)):
+                    yield 0.3 + 0.7 * (number + done) / len(characters)
             except AddonError as error:
-                if len(targets) == 1:
+                if len(characters) == 1:
                     raise
-                problems.append(f"{target.name}: {error}")
+                problems.append(f"{face.name}: {error}")
             finally:
                 steps.close()
         keys = "key" if sum(made) == 1 else "keys"
@@ -316,44 +323,133 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
         return "\n".join([done, *problems])
 
 
-def _make(source: bpy.types.Object, target: bpy.types.Object, names: tuple[str, ...], replace: bool, made: list[int]):
-    """Create all keys of one target, or none if closed early; yields the fraction done."""
-    if target.data.library is not None:
-        raise AddonError(f"{target.name} is linked from another file.", "Make it local first.", "linked")
-    if len(target.data.vertices) > MOST_VERTICES:
-        raise AddonError(f"{target.name} has too many vertices.", "Select the head without subdivision.", "too_large")
-    has = {block.name for block in target.data.shape_keys.key_blocks} if target.data.shape_keys else set()
-    wanted = [name for name in names if replace or name not in has]
+_Character = tuple[bpy.types.Object, Similarity | None, list[bpy.types.Object]]
+
+
+def _characters(source: bpy.types.Object, targets: list[bpy.types.Object], names: tuple[str, ...]):
+    """Faces among the targets, each with its fit and the meshes that go with it; yields the fraction done.
+
+    A mesh in the bounding box of another, or touching it, is of the same character. The largest that shows a face is
+    the face; meshes of about its size are tried, too, since they may be faces of their own.
+    """
+    boxes = {}
+    for obj in targets:
+        corners = meshes.world_rest(obj)
+        boxes[obj] = corners.min(axis=0), corners.max(axis=0)
+    rows: list[list[bpy.types.Object]] = []
+    for obj in sorted(targets, key=lambda one: -np.linalg.norm(np.ptp(boxes[one], axis=0))):
+        touching = [row for row in rows if any(_touch(boxes[obj], boxes[other]) for other in row)]
+        rows = [row for row in rows if row not in touching] + [[*itertools.chain(*touching), obj]]
+    found: list[_Character] = []
+    for number, row in enumerate(rows):
+        if len(row) == 1 or any(meshes.marked_points(source, obj) for obj in row):
+            found += [(obj, None, []) for obj in row]
+            continue
+        parts, faces, others = meshes.source_parts(source, names), [], []
+        row.sort(key=lambda one: -np.linalg.norm(np.ptp(boxes[one], axis=0)))
+        for obj in row:
+            size = np.linalg.norm(np.ptp(boxes[obj], axis=0))
+            if faces and size < FACE_OF_ITS_OWN * np.linalg.norm(np.ptp(boxes[faces[0][0]], axis=0)):
+                others.append(obj)
+                continue
+            try:
+                fit = yield from scaled(find_face(parts, meshes.target_mesh([obj])), number / len(rows), 1.0)
+                faces.append((obj, fit, []))
+            except AddonError:
+                others.append(obj)
+        if not faces:
+            found.append((row[0], None, row[1:]))
+            continue
+        faces[0][2].extend(others)
+        found += faces
+    return found
+
+
+def _touch(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> bool:
+    return bool((a[0] <= b[1]).all() and (b[0] <= a[1]).all())
+
+
+def _present(objects: Sequence[bpy.types.Object]) -> dict[str, set[str]]:
+    """Names of the keys that each object of a character has. Raises ``AddonError`` if it cannot get others."""
+    has: dict[str, set[str]] = {}
+    for obj in objects:
+        if obj.data.library is not None:
+            raise AddonError(f"{obj.name} is linked from another file.", "Make it local first.", "linked")
+        has[obj.name] = {block.name for block in obj.data.shape_keys.key_blocks} if obj.data.shape_keys else set()
+    face = objects[0]
+    if sum(len(obj.data.vertices) for obj in objects) > MOST_VERTICES:
+        raise AddonError(f"{face.name} has too many vertices.", "Select the head without subdivision.", "too_large")
+    if mirrors := [m.name for m in face.modifiers if m.type == "MIRROR" and m.show_viewport]:
+        raise AddonError(
+            f"{face.name} is half a face; its modifier {mirrors[0]} makes the other half move the same way.",
+            "Apply that modifier first.",
+            "mirrored",
+        )
+    return has
+
+
+def _make(
+    source: bpy.types.Object,
+    objects: Sequence[bpy.types.Object],
+    fit: Similarity | None,
+    names: tuple[str, ...],
+    replace: bool,
+    made: list[int],
+    notes: list[str],
+):
+    """Create all keys of one character, whose first object shows the face, or none if closed early; yields the
+    fraction done. ``made`` gets the number of each mesh's keys, ``notes`` what is to be said."""
+    has, face = _present(objects), objects[0]
+    wanted = [name for name in names if replace or any(name not in own for own in has.values())]
     if not wanted:
-        raise AddonError(f"{target.name} has all these keys already.", "Choose Replace to make them anew.", "has_keys")
-    parts = meshes.source_parts(source, wanted)
-    rest, triangles = meshes.world_rest(target), meshes.triangles_of(target)
-    marked = meshes.marked_points(source, target)
+        raise AddonError(f"{face.name} has all these keys already.", "Choose Replace to make them anew.", "has_keys")
+    parts, target = meshes.source_parts(source, wanted), meshes.target_mesh(objects)
+    marked = meshes.marked_points(source, face)
     yield 0.01
     blinks = [number for number, name in enumerate(wanted) if name.startswith("eyeBlink")]
-    steps = transfer_keys(parts, rest, triangles, marked, blinks)
-    while True:
-        try:
-            yield 0.01 + 0.9 * next(steps)
-        except StopIteration as stop:
-            motions = stop.value
-            break
-    own, mesh = target.name, target.data.name  # an undo meanwhile may have replaced the data
-    new, finished = [name for name in wanted if name not in has], False
-    before = {name: meshes.key_coordinates(target, name) for name in wanted if name in has}
     try:
-        for number, name in enumerate(wanted):
-            obj = bpy.data.objects.get(own)
-            if obj is None or obj.data.name != mesh or len(obj.data.vertices) != motions.shape[1]:
-                raise AddonError(f"{own} was changed meanwhile.", "Start again.", "changed")
-            meshes.add_key(obj, name, meshes.into_object(obj, motions[number].astype(float)))
-            yield 0.91 + 0.09 * number / len(wanted)
+        motions = yield from scaled(transfer_keys(parts, target, fit, marked, blinks), 0.01, 0.91)
+    except AddonError as error:
+        makers = [m.name for m in face.modifiers if m.show_viewport and m.type not in ("ARMATURE", "SUBSURF")]
+        if error.code != "no_face" or not makers:
+            raise
+        advice = f"Apply {', '.join(makers)} first: keys come before modifiers."
+        raise AddonError(error.sentence, advice, error.code) from error
+    moved = np.abs(motions).max(axis=(0, 2)) > UNMOVED * np.abs(motions).max()
+    sizes = [len(obj.data.vertices) for obj in objects]
+    spans, still = {}, []
+    for number, obj in enumerate(objects):
+        start = sum(sizes[:number])
+        if moved[start : start + sizes[number]].any():
+            spans[obj.name] = obj.data.name, start, sizes[number]  # by name: an undo meanwhile may replace the data
+        else:
+            still.append(obj.name)
+    if meshes.inwards(face):
+        notes.append(f"The faces of {face.name} point inwards, and were read as turned. Recalculate its normals.")
+    if still:
+        notes.append(f"The face does not move {', '.join(still)}, so no keys there.")
+    before = {
+        name: {key: meshes.key_coordinates(bpy.data.objects[name], key) for key in wanted if key in has[name]}
+        for name in spans
+    }
+    finished = False
+    try:
+        for number, (own, (mesh, start, size)) in enumerate(spans.items()):
+            mine = [(at, key) for at, key in enumerate(wanted) if replace or key not in has[own]]
+            for at, key in mine:
+                obj = bpy.data.objects.get(own)
+                if obj is None or obj.data.name != mesh or len(obj.data.vertices) != size:
+                    raise AddonError(f"{own} was changed meanwhile.", "Start again.", "changed")
+                motion = motions[at, start : start + size].astype(float)
+                meshes.add_key(obj, key, meshes.into_object(obj, motion))
+                yield 0.91 + 0.09 * (number + at / len(wanted)) / len(spans)
         finished = True
     finally:
-        if not finished and (obj := bpy.data.objects.get(own)) is not None:
-            meshes.remove_keys(obj, new, not has)
-            meshes.restore_keys(obj, before)
-    made.append(len(wanted))
+        for own in () if finished else spans:
+            if (obj := bpy.data.objects.get(own)) is not None:
+                meshes.remove_keys(obj, [key for key in wanted if key not in has[own]], not has[own])
+                meshes.restore_keys(obj, before[own])
+    made.extend(sum(replace or key not in has[own] for key in wanted) for own in spans)
 
 
 class MarkPoint(bpy.types.Operator):

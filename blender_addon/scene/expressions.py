@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import AddonError
 from ..objects import tags
 from ..objects.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
-from ..objects.meshes import neutral_coordinates, origin_of, sculpted, search_tree
+from ..objects.meshes import group_weights, neutral_coordinates, origin_of, sculpted, search_tree
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
 
@@ -31,15 +31,8 @@ eye, the teeth or the tongue."""
 
 def lock_weights(obj: bpy.types.Object) -> np.ndarray | None:
     """(V,) float32 weights of the group ``Lock`` in [0, 1]; None if it is missing or empty."""
-    group = obj.vertex_groups.get(LOCK)
-    if group is None:
-        return None
-    weights = np.zeros(len(obj.data.vertices), np.float32)
-    for vertex in obj.data.vertices:
-        for element in vertex.groups:
-            if element.group == group.index:
-                weights[vertex.index] = element.weight
-    return weights if weights.any() else None
+    weights = group_weights(obj, LOCK)
+    return weights if weights is not None and weights.any() else None
 
 
 def part_weights(head: bpy.types.Object, part: bpy.types.Object) -> np.ndarray | None:

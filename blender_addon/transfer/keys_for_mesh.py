@@ -24,6 +24,7 @@ from .registration import (
     find_alignment,
     local_frames,
     nearest,
+    no_face,
     refine_alignment,
     register,
     solve,
@@ -259,10 +260,19 @@ def _agreement(
     each = motions.transpose(1, 0, 2).reshape(len(source.vertices), -1)
     short = each @ np.random.default_rng(0).normal(size=(each.shape[1], 16)) / 4.0  # distances hold within 25 %
     moves = np.einsum("vk,vkd->vd", partner.bary, short[source.triangles[partner.triangle]])
-    i, j = np.concatenate([target.edges, target.edges[:, ::-1]]).T
-    length = np.linalg.norm(target.vertices[i] - target.vertices[j], axis=1) / scale
     smallest = 2e-3 * np.linalg.norm(np.ptp(source.vertices, axis=0))
-    gradient = np.linalg.norm(moves[i] - moves[j], axis=1) / (length + smallest) * partner.sure[j]
+
+    def gradients(surface: Surface, moves: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        i, j = np.concatenate([surface.edges, surface.edges[:, ::-1]]).T
+        length = np.linalg.norm(surface.vertices[i] - surface.vertices[j], axis=1) / scale
+        return i, j, np.linalg.norm(moves[i] - moves[j], axis=1) / (length + smallest)
+
+    own = np.zeros(len(source.vertices))  # as steep as the source itself is there, a motion is not torn
+    i, _, steep = gradients(source, short, 1.0)
+    np.maximum.at(own, i, steep)
+    i, j, steep = gradients(target, moves, scale)
+    allowed = own[source.triangles[partner.triangle]].max(axis=1)
+    gradient = np.maximum(steep - np.maximum(allowed[i], allowed[j]), 0.0) * partner.sure[j]
     count = len(target.vertices)
     gradient = np.bincount(i, gradient, count) / np.maximum(np.bincount(i, partner.sure[j], count), 1e-9)
     return 1.0 / (1.0 + (gradient / (TEAR * np.sqrt(len(motions) / 52.0))) ** 2)
@@ -273,8 +283,10 @@ def carry(carrier: Carrier, motions: np.ndarray):
     count, target = len(carrier.target.vertices), carrier.target
     length = np.linalg.norm(target.vertices[target.edges[:, 0]] - target.vertices[target.edges[:, 1]], axis=1)
     mean = max(float(length.mean()), 1e-12)
-    hold = EdgeOperator(target.edges, np.clip(mean / np.maximum(length, 1e-12), 0.1, 10.0).astype(np.float32), count)
     sure = carrier.partner.sure.astype(np.float32)[:, None]
+    unsure = 1.0 - (sure[target.edges[:, 0]] * sure[target.edges[:, 1]])[:, 0]
+    stiffness = np.clip(mean / np.maximum(length, 1e-12), 0.1, 10.0).astype(np.float32) * unsure
+    hold = EdgeOperator(target.edges, stiffness, count)
     corners = carrier.source.triangles[carrier.partner.triangle]
     bary = carrier.partner.bary.astype(np.float32)
     out = np.zeros((len(motions), count, 3), np.float32)
@@ -498,34 +510,78 @@ class MarkedPoints:
     target: np.ndarray
 
 
+@dataclass(frozen=True)
+class TargetMesh:
+    """Objects of one character in world space: vertices (V, 3), triangles (T, 3), and (V,) whose each vertex is: 0 of
+    the object that shows the face. axes : (3, 3) rotation of that object."""
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    owner: np.ndarray
+    axes: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Source and target, welded and split. number : (V,) vertex of ``mesh`` for each of the target's. face : vertices
+    of the source's face. loose : vertices and motions of the source's other pieces."""
+
+    source: Surface
+    motions: np.ndarray
+    loose: list[tuple[np.ndarray, np.ndarray]]
+    face: np.ndarray
+    mesh: Surface
+    number: np.ndarray
+    is_skin: np.ndarray
+
+
+def _pair(parts: Sequence[SourcePart], target: TargetMesh):
+    source, motions, loose = _split_source(parts)
+    yield
+    mesh, number = welded(np.asarray(target.vertices, float), target.triangles, target.owner)
+    yield
+    own = np.zeros(len(mesh.vertices), bool)
+    own[number[target.owner == 0]] = True
+    sizes = np.bincount(mesh.pieces, own, mesh.pieces.max(initial=0) + 1)
+    yield
+    is_skin = own & (sizes >= SKIN_SHARE * sizes.max())[mesh.pieces]
+    moves = np.linalg.norm(motions, axis=2).max(axis=0)
+    if not len(moves) or moves.max() <= 0 or is_skin[mesh.triangles].all(axis=1).sum() < 20:
+        raise AddonError("There is no face to take keys from, or none to give them to.", "Choose heads.", "no_face")
+    if mesh.part(is_skin)[0].points_inwards:
+        mesh = Surface(mesh.vertices, mesh.triangles[:, ::-1])
+    return _Pair(source, motions, loose, np.flatnonzero(moves > FACE_SHARE * moves.max()), mesh, number, is_skin)
+
+
+def find_face(parts: Sequence[SourcePart], target: TargetMesh):
+    """The ``Similarity`` that puts the source's face on the target's; yields the fraction done. Raises ``AddonError``
+    ``no_face``."""
+    pair = yield from _stage(_pair(parts, target), 0.0, 0.1, 3)
+    skin, _ = pair.mesh.part(pair.is_skin)
+    return (yield from _stage(find_alignment(pair.source, pair.face, skin, target.axes), 0.1, 1.0, 120))
+
+
 def transfer_keys(
     parts: Sequence[SourcePart],
-    vertices: np.ndarray,
-    triangles: np.ndarray,
+    target: TargetMesh,
+    fit: Similarity | None = None,
     marked: MarkedPoints | None = None,
     blinks: Sequence[int] = (),
 ):
-    """Motions (K, V, 3) float32 of the target's vertices (V, 3); yields the fraction done.
+    """Motions (K, V, 3) float32 of the target's vertices; yields the fraction done.
 
-    Both meshes stand upright along z in the same frame (Blender's world). Size, position and quarter turns may differ;
-    with ``marked`` points (at least four) any orientation is allowed. ``blinks`` are the indices of the keys that close
-    an eye. Raises ``AddonError`` ``no_face`` if the source has no motions or the target has no similar face.
+    The source stands upright along z, and so does the target, in the world or by its own axes; size, position and
+    direction may differ. With a ``fit`` (``find_face``), or ``marked`` points (at least four), any orientation is
+    allowed. ``blinks`` are the indices of the keys that close an eye. Raises ``AddonError`` ``no_face`` if the source
+    has no motions or the target has no similar face.
     """
-    source, motions, loose = _split_source(parts)
-    yield 0.01
-    mesh, number = welded(np.asarray(vertices, float), triangles)
-    yield 0.02
-    sizes = np.bincount(mesh.pieces)
-    yield 0.04
-    skin, skin_index = mesh.part(np.isin(mesh.pieces, np.flatnonzero(sizes >= SKIN_SHARE * sizes[0])))
-    moves = np.linalg.norm(motions, axis=2).max(axis=0)
-    if not len(moves) or moves.max() <= 0 or len(skin.triangles) < 20:
-        raise AddonError("There is no face to take keys from, or none to give them to.", "Choose heads.", "no_face")
-    face = np.flatnonzero(moves > FACE_SHARE * moves.max())
-    yield 0.05
+    pair = yield from _stage(_pair(parts, target), 0.01, 0.05, 3)
+    source, motions, face, mesh = pair.source, pair.motions, pair.face, pair.mesh
+    skin, skin_index = mesh.part(pair.is_skin)
     pinned = None
     if marked is None:
-        fit = yield from _stage(find_alignment(source, face, skin), 0.05, 0.3, 240)
+        steps = find_alignment(source, face, skin, target.axes) if fit is None else iter(())
+        fit = (yield from _stage(steps, 0.05, 0.3, 120)) or fit
     else:
         fit = align_by_points(marked.source, marked.target)
         fit = yield from _stage(refine_alignment(source, face, skin, fit), 0.05, 0.3, 12)
@@ -538,25 +594,25 @@ def transfer_keys(
     partner = yield from _stage(correspond(skin, bent_surface, face_size), 0.6, 0.65, 60)
     _check_fit(bent_surface, face, partner)
     carrier = yield from _stage(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
-    of_skin = yield from _scaled(carry(carrier, motions), 0.66, 0.88)
+    of_skin = yield from scaled(carry(carrier, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)
-    placed = [place_part(*piece, source.vertices, bent) for piece in loose]
-    others = [p for p in range(len(sizes)) if sizes[p] < SKIN_SHARE * sizes[0]]
-    eyes = eyeballs(mesh, np.array(others, int), placed)
+    placed = [place_part(*piece, source.vertices, bent) for piece in pair.loose]
+    others = np.setdiff1d(mesh.pieces, mesh.pieces[pair.is_skin])
+    eyes = eyeballs(mesh, others, placed)
     for key in blinks:
         yield from _stage(shut_lids(of_skin[key], skin, eyes, partner.sure), 0.88, 0.9, 60)
     out[:, skin_index] = of_skin
-    if others:
-        steps = move_pieces(out, mesh, np.array(others), skin_index, placed, face_size)
+    if len(others):
+        steps = move_pieces(out, mesh, others, skin_index, placed, face_size)
         yield from _stage(steps, 0.9, 0.97, 100)
-    return out[:, number]
+    return out[:, pair.number]
 
 
 def _split_source(parts: Sequence[SourcePart]) -> tuple[Surface, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """The source's skin with its motions, and vertices and motions of its other pieces."""
     surfaces = []
     for part in parts:
-        mesh, number = welded(np.asarray(part.vertices, float), part.triangles)
+        mesh, number = welded(np.asarray(part.vertices, float), part.triangles, np.zeros(len(part.vertices)))
         motions = np.zeros((len(part.motions), len(mesh.vertices), 3))
         motions[:, number] = part.motions
         for piece in range(mesh.pieces.max() + 1 if len(mesh.vertices) else 0):
@@ -575,9 +631,7 @@ def _check_fit(bent: Surface, face: np.ndarray, partner: Correspondence) -> None
     met[bent.triangles[partner.triangle[partner.sure > 0.2]].ravel()] = True
     spread = np.linalg.norm(np.ptp(bent.vertices[face[met[face]]], axis=0)) if met[face].any() else 0.0
     if spread < (1 - BAD_FIT) * np.linalg.norm(np.ptp(bent.vertices[face], axis=0)):
-        raise AddonError(
-            "The target shows no face like the source's.", "Mark a few corresponding points on both.", "no_face"
-        )
+        raise no_face()
 
 
 def _stage(steps, first: float, last: float, expected: int):
@@ -592,7 +646,8 @@ def _stage(steps, first: float, last: float, expected: int):
         yield first + (last - first) * min(count / expected, 1.0)
 
 
-def _scaled(steps, first: float, last: float):
+def scaled(steps, first: float, last: float):
+    """Run a generator of fractions as the part from ``first`` to ``last``."""
     while True:
         try:
             done = next(steps)

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.meshes import coordinates, neutral_coordinates
+from ..objects.meshes import coordinates, group_weights, neutral_coordinates
 from ..protocol.names import ARKIT_NAMES
 from .apply import key_names
-from .keys_for_mesh import MarkedPoints, SourcePart
+from .keys_for_mesh import MarkedPoints, SourcePart, TargetMesh
+from .registration import Surface
 
 POINT = "likeness_point"
 """On an empty: name of the corresponding point that it marks on its parent mesh."""
@@ -37,15 +38,33 @@ def source_parts(source: bpy.types.Object, names: Sequence[str]) -> list[SourceP
 
 
 def _part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:
+    """As the object shows its keys: against their reference, and where their vertex groups let them."""
     world = np.array(obj.matrix_world)
     rest = rest_coordinates(obj)
     motions = np.zeros((len(names), len(rest), 3), np.float32)
-    blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else {}
+    keys = obj.data.shape_keys
+    groups: dict[str, np.ndarray | None] = {}
     for number, name in enumerate(names):
-        if name in blocks:
-            against = coordinates(blocks[name].relative_key.points).astype(np.float64)
-            motions[number] = (coordinates(blocks[name].points) - against) @ world[:3, :3].T
+        if keys is None or (block := keys.key_blocks.get(name)) is None:
+            continue
+        against = coordinates(block.relative_key.points) if keys.use_relative else rest
+        motions[number] = (coordinates(block.points).astype(np.float64) - against) @ world[:3, :3].T
+        group = block.vertex_group if keys.use_relative else ""
+        if group not in groups:
+            groups[group] = group_weights(obj, group)
+        if groups[group] is not None:
+            motions[number] *= groups[group][:, None]
     return SourcePart(rest @ world[:3, :3].T + world[:3, 3], triangles_of(obj), motions)
+
+
+def target_mesh(objects: Sequence[bpy.types.Object]) -> TargetMesh:
+    """The objects at rest as one mesh in world space; the first one shows the face."""
+    sizes = [len(obj.data.vertices) for obj in objects]
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    triangles = [triangles_of(obj) + start for obj, start in zip(objects, first, strict=True)]
+    axes = np.array(objects[0].matrix_world.to_quaternion().to_matrix())
+    owner = np.repeat(np.arange(len(objects)), sizes)
+    return TargetMesh(np.concatenate([world_rest(obj) for obj in objects]), np.concatenate(triangles), owner, axes)
 
 
 def rest_coordinates(obj: bpy.types.Object) -> np.ndarray:
@@ -66,6 +85,11 @@ def world_rest(obj: bpy.types.Object) -> np.ndarray:
     """(V, 3) the mesh at rest in world space."""
     world = np.array(obj.matrix_world)
     return rest_coordinates(obj) @ world[:3, :3].T + world[:3, 3]
+
+
+def inwards(obj: bpy.types.Object) -> bool:
+    """Whether the mesh's normals point inwards."""
+    return Surface(world_rest(obj), triangles_of(obj)).points_inwards
 
 
 def into_object(obj: bpy.types.Object, motions: np.ndarray) -> np.ndarray:

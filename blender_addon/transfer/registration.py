@@ -7,6 +7,7 @@ neighbours decreases over the rounds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,6 +88,12 @@ class Surface:
         face = np.cross(b - a, c - a)
         return unit(scatter(self.triangles, np.repeat(face[:, None], 3, axis=1), len(self.vertices)))
 
+    @property
+    def points_inwards(self) -> bool:
+        """Whether the normals point to the middle, as flipped ones do."""
+        a, b, c = (self.vertices[self.triangles[:, k]] - self.vertices.mean(axis=0) for k in range(3))
+        return bool(np.einsum("td,td->", np.cross(a, b), c) < 0)
+
     @cached_property
     def edges(self) -> np.ndarray:
         """(E, 2) each edge once."""
@@ -124,10 +131,11 @@ class Surface:
         return Surface(self.vertices[index], triangles[(triangles >= 0).all(axis=1)]), index
 
 
-def welded(vertices: np.ndarray, triangles: np.ndarray) -> tuple[Surface, np.ndarray]:
-    """Merge vertices (V, 3) at equal positions; return the surface and (V,) the new index of each vertex."""
+def welded(vertices: np.ndarray, triangles: np.ndarray, owner: np.ndarray) -> tuple[Surface, np.ndarray]:
+    """Merge vertices (V, 3) at equal positions with the same ``owner`` (V,); return the surface and (V,) the new index
+    of each vertex."""
     size = np.ptp(vertices, axis=0).max() if len(vertices) else 1.0
-    grid = np.round(vertices / max(1e-6 * size, 1e-30)).astype(np.int64)
+    grid = np.column_stack([np.round(vertices / max(1e-6 * size, 1e-30)), owner]).astype(np.int64)
     _, first, number = np.unique(grid, axis=0, return_index=True, return_inverse=True)
     number = number.reshape(-1)
     new = number[triangles]
@@ -220,8 +228,11 @@ MASK_SHARES = (1.1, 0.9)
 """Tried ratios of the face's height to the target's, in case the target is only a face."""
 WORST_FIT = 0.055
 """Mean distance relative to the face's size: heads of all kinds fit to 0.01 to 0.03, a tube or a sphere to 0.09."""
-YAWS = (0.0, np.pi / 2, np.pi, -np.pi / 2)
+DIRECTIONS = 12
+"""Tried directions around the upright axis: from within 15 degrees the search finds a face, from 30 no more surely."""
 TRIED_POINTS, TRIED_TARGET = 350, 2500
+KEPT_STARTS = 16
+"""Starts that are followed on after three rounds on a third of the points."""
 FINE_POINTS, FINE_TARGET = 800, 8000
 
 
@@ -236,41 +247,49 @@ def align_by_points(points: np.ndarray, onto: np.ndarray) -> Similarity:
     return fit_similarity(points, onto)
 
 
-def find_alignment(source: Surface, face: np.ndarray, target: Surface):
+def find_alignment(source: Surface, face: np.ndarray, target: Surface, axes: np.ndarray):
     """Find the best alignment of the source's face to the target; yields between slices, returns a ``Similarity``.
 
-    Both must stand upright along z. The target may look along -y or be rotated by quarter turns, may be a head, a bust
-    or a body, and of any size. Several starting sizes and directions at the target's top are refined by iterative
-    closest points (ICP); the one with the least trimmed distance, relative to its size, wins.
+    The source stands upright along z, and so does the target, in the world or by its own axes; it may look anywhere,
+    be a head, a bust or a body, and of any size. Several starting sizes and directions at the target's top are refined
+    by iterative closest points (ICP); the one with the least trimmed distance, relative to its size, wins.
     Raises ``AddonError`` ``no_face`` if none fits.
 
     Parameters
     ----------
     face : (N,) indices of the source's face vertices.
+    axes : (3, 3) rotation of the target's own axes.
     """
     points, normals = source.vertices[face], source.normals[face]
-    some = _spread(len(face), TRIED_POINTS)
-    coarse = _spread(len(target.vertices), TRIED_TARGET)
-    trials = []
-    for start in (*_starts(source, target), *_mask_starts(points, target)):
-        fitted, cost = yield from _closest_points(
-            points[some], normals[some], target.vertices[coarse], target.normals[coarse], start, 10
-        )
-        trials.append((cost, len(trials), fitted))
-    fine = _spread(len(target.vertices), FINE_TARGET)
-    some = _spread(len(face), FINE_POINTS)
-    best = []
-    for _, number, fitted in sorted(trials)[:3]:
-        fitted, cost = yield from _closest_points(
-            points[some], normals[some], target.vertices[fine], target.normals[fine], fitted, 12
-        )
-        best.append((cost, number, fitted))
-    cost, _, fitted = min(best)
+    starts = []
+    for turn in (np.eye(3), axes)[: 1 + int(np.trace(axes) < 3 - 1e-6)]:
+        upright = target.moved(target.vertices @ turn)
+        found = (*_starts(source, upright), *_mask_starts(points, upright))
+        starts += [Similarity(one.scale, turn @ one.rotation, turn @ one.translation) for one in found]
+    trials = [(0.0, number, start) for number, start in enumerate(starts)]
+    for some, many, rounds, kept in (
+        (TRIED_POINTS // 3, TRIED_TARGET // 3, 3, KEPT_STARTS),
+        (TRIED_POINTS, TRIED_TARGET, 10, 3),
+        (FINE_POINTS, FINE_TARGET, 12, 1),
+    ):
+        mine, there, tried = _spread(len(face), some), _spread(len(target.vertices), many), []
+        for _, number, start in trials:
+            fitted, cost = yield from _closest_points(
+                points[mine], normals[mine], target.vertices[there], target.normals[there], start, rounds
+            )
+            tried.append((cost, number, fitted))
+        trials = sorted(tried)[:kept]
+    cost, _, fitted = trials[0]
     if cost > WORST_FIT:
-        raise AddonError(
-            "The target shows no face like the source's.", "Mark a few corresponding points on both.", "no_face"
-        )
+        raise no_face()
     return fitted
+
+
+def no_face() -> AddonError:
+    """The error for a target without a face."""
+    return AddonError(
+        "The target shows no face like the source's.", "Mark a few corresponding points on both.", "no_face"
+    )
 
 
 def refine_alignment(source: Surface, face: np.ndarray, target: Surface, start: Similarity):
@@ -286,6 +305,12 @@ def _spread(count: int, most: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(count)[:most]
 
 
+def _directions() -> Iterator[np.ndarray]:
+    for yaw in np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS:
+        c, s = np.cos(yaw), np.sin(yaw)
+        yield np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+
+
 def _starts(source: Surface, target: Surface):
     low, high = source.vertices.min(axis=0), source.vertices.max(axis=0)
     target_low, target_high = target.vertices.min(axis=0), target.vertices.max(axis=0)
@@ -294,9 +319,7 @@ def _starts(source: Surface, target: Surface):
         scale = share * (target_high[2] - target_low[2]) / max(high[2] - low[2], 1e-12)
         upper = target.vertices[target.vertices[:, 2] >= target_high[2] - share * (target_high[2] - target_low[2])]
         middle = (upper.min(axis=0) + upper.max(axis=0)) / 2
-        for yaw in YAWS:
-            c, s = np.cos(yaw), np.sin(yaw)
-            rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+        for rotation in _directions():
             onto = np.array([middle[0], middle[1], target_high[2]])
             yield Similarity(scale, rotation, onto - scale * rotation @ top)
 
@@ -305,9 +328,7 @@ def _mask_starts(face: np.ndarray, target: Surface):
     low, high = target.vertices.min(axis=0), target.vertices.max(axis=0)
     for share in MASK_SHARES:
         scale = share * (high[2] - low[2]) / max(np.ptp(face[:, 2]), 1e-12)
-        for yaw in YAWS:
-            c, s = np.cos(yaw), np.sin(yaw)
-            rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+        for rotation in _directions():
             middle = (face.min(axis=0) + face.max(axis=0)) / 2
             yield Similarity(scale, rotation, (low + high) / 2 - scale * rotation @ middle)
 

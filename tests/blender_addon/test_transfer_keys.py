@@ -101,7 +101,8 @@ def test_an_ict_head_gets_keys_like_its_own(head) -> None:
 
 
 def bare(head, name: str):
-    """The head's skin without keys and without a hint of whose it is."""
+    """A copy of the head's skin, or a part, without keys and without a hint of whose it is."""
+    bpy.context.view_layer.update()
     obj = head.copy()
     obj.data = head.data.copy()
     obj.name, obj.parent = name, None
@@ -109,7 +110,9 @@ def bare(head, name: str):
         del obj[tag]
     bpy.context.scene.collection.objects.link(obj)
     obj.shape_key_clear()
-    obj.data.attributes.remove(obj.data.attributes["hm08_vertex"])
+    obj.matrix_world = head.matrix_world
+    if "hm08_vertex" in obj.data.attributes:
+        obj.data.attributes.remove(obj.data.attributes["hm08_vertex"])
     return obj
 
 
@@ -172,7 +175,7 @@ def test_stopping_early_leaves_the_target_as_it_was(head) -> None:
     dense = subdivided(head, "dense")
     names = ("jawOpen", "mouthSmileLeft", "cheekPuff")
     for until in (0.5, 0.95):
-        steps = _make(head, dense, names, False, [])
+        steps = _make(head, [dense], None, names, False, [], [])
         slowest, begun = 0.0, time.thread_time()
         for done in steps:
             slowest, begun = max(slowest, time.thread_time() - begun), time.thread_time()
@@ -205,6 +208,64 @@ def test_marked_points_find_a_face_that_lies_on_its_back(head) -> None:
     assert min(cosines.values()) > 0.9, cosines
     bpy.ops.likeness.clear_points()
     assert not [child for child in head.children if child.type == "EMPTY"]
+
+
+@pytest.mark.parametrize("degrees", [45.0, -100.0])
+def test_a_copy_that_looks_aside_gets_the_very_keys(head, degrees: float) -> None:
+    copy = bare(head, "copy")
+    copy.rotation_euler.z = np.radians(degrees)
+    bpy.context.view_layer.update()
+    select(bpy, head, copy)
+    bpy.ops.likeness.make_arkit_keys()
+    for name in sorted(ARKIT_NAMES - {"tongueOut"}):
+        own, made = motions(head, name), motions(copy, name)
+        assert cosine(own, made) > 0.99 and 0.99 < np.linalg.norm(made) / np.linalg.norm(own) < 1.01, name
+
+
+def test_a_figure_on_its_back_whose_normals_are_flipped(head, capfd: pytest.CaptureFixture) -> None:
+    copy = bare(head, "copy")
+    copy.data.flip_normals()
+    copy.rotation_euler = (-np.pi / 2, 0.2, 0.7)
+    bpy.context.view_layer.update()
+    select(bpy, head, copy)
+    bpy.ops.likeness.make_arkit_keys()
+    assert "The faces of copy point inwards" in capfd.readouterr().out
+    assert cosine(motions(head, "jawOpen"), motions(copy, "jawOpen")) > 0.99
+
+
+def test_parts_that_are_objects_of_their_own_follow_the_face(head, capfd: pytest.CaptureFixture) -> None:
+    parts = {str(o[tags.PART]): o for o in head.children if o.type == "MESH" and tags.PART in o}
+    names = ("lashes", "teeth_lower", "tongue", "eye_left")
+    copies = {name: bare(parts[name], f"copy of {name}") for name in names}
+    face, far = bare(head, "face"), mesh_object("far", *cylinder(20, 30))
+    top = coordinates(head.data.vertices).max(axis=0)
+    far.location = (0.0, 0.0, head.matrix_world.translation.z + top[2] - 0.05)
+    bpy.context.view_layer.update()
+    select(bpy, head, face, far, *copies.values())
+    bpy.ops.likeness.make_arkit_keys()
+    said = capfd.readouterr().out
+    assert "Made 260 keys on 5 meshes." in said and "The face does not move far" in said
+    for part, key in zip(names, ("eyeBlinkLeft", "jawOpen", "tongueOut", "eyeLookUpLeft"), strict=True):
+        own = motions(parts[part], key)
+        made = motions(copies[part], key)
+        assert cosine(own, made) > 0.9, (part, cosine(own, made))
+        assert 0.85 < np.linalg.norm(made) / np.linalg.norm(own) < 1.15, part
+
+
+def test_vertex_groups_of_keys_and_mirrors_are_seen(head) -> None:
+    copy = bare(head, "copy")
+    x = coordinates(head.data.vertices)[:, 0]
+    group = head.vertex_groups.new(name="left")
+    group.add(np.flatnonzero(x > 0).tolist(), 1.0, "REPLACE")
+    head.data.shape_keys.key_blocks["jawOpen"].vertex_group = "left"
+    copy.modifiers.new("Mirror", "MIRROR")
+    select(bpy, head, copy)
+    with pytest.raises(RuntimeError, match=r"half a face; its modifier Mirror .* Apply that modifier first"):
+        bpy.ops.likeness.make_arkit_keys()
+    copy.modifiers.clear()
+    bpy.ops.likeness.make_arkit_keys()
+    made = np.linalg.norm(motions(copy, "jawOpen"), axis=1)
+    assert made[x < -0.003].max() < 0.05 * made[x > 0.003].max()
 
 
 def test_what_is_no_face_is_refused_and_left_alone(head) -> None:
