@@ -421,13 +421,11 @@ def finish_shape(
 def grow_beard(
     skin: SkinPhotos, texture: AlbedoResult, hair: HairResult, template: Template, options: ReconstructOptions
 ) -> FacialHair:
-    """Beard, moustache and brows, of the hue of the head's hair."""
-    if options.hair == "none" or not (options.facial_hair or options.brows):
+    """Beard and moustache, of the hue of the head's hair."""
+    if options.hair == "none" or not options.facial_hair:
         return FacialHair(None, "Not wanted.")
     scalp = None if hair.strands is None else np.median(hair.strands.root_colour, axis=0)
-    return grow_facial_hair(
-        template, skin.fitted, skin.faces, texture.albedo, options.facial_hair, options.brows, scalp
-    )
+    return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo, scalp)
 
 
 def dress_shape(
@@ -482,7 +480,7 @@ def report_of_head(
     """The report with what hair and relief came to."""
     more: dict[str, object] = {"hair": hair.to_report(), "detail": detail.to_report(), "other_beard": skin.other_beard}
     more["glasses"] = glasses.to_report()
-    if options.facial_hair or options.brows:
+    if options.facial_hair:
         more["facial_hair"] = beard.to_report()
     if options.personalise:
         more["personalised"] = models.said(LEARNED_BASIS) if personalise is None else personalise.to_report()

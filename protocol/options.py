@@ -167,11 +167,6 @@ class HeadOptions:
         "Beard Strands",
         "beard and moustache as strands where photos show more than stubble; else the texture alone shows them",
     )
-    brows: bool = _option(
-        False,
-        "Brow Strands",
-        "brows as strands where photos show them; else the texture alone shows them",
-    )
     bust: bool = _option(True, "Bust", "neck and shoulders below the head, down to a level edge")
     glasses: str = _option(
         "auto",

@@ -19,7 +19,8 @@ from backend.rendering.camera import Camera
 from backend.rendering.rasterize import face_ids
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
-from backend.texture.eyes import paint_eyeball
+from backend.rig.eye_surfaces import IRIS_RADIUS
+from backend.texture.eyes import SCLERA
 from backend.texture.surface import head_surface, texture_space
 
 TRUTH_SIZE = 1024
@@ -77,7 +78,8 @@ def known_albedo(template: Template, beard: float = 0.0) -> tuple[np.ndarray, np
     image.reshape(-1, 3)[space.skin.texel] = np.exp(log)
     for index, name in enumerate(("eye_left", "eye_right")):
         points = space.parts[name].sample(template.vertices) - template.eye_pivots[index].astype(np.float32)
-        image.reshape(-1, 3)[space.parts[name].texel] = paint_eyeball(points, np.array([0.10, 0.15, 0.20]), 1)
+        iris = (np.hypot(points[:, 0], points[:, 1]) < IRIS_RADIUS) & (points[:, 2] > 0)
+        image.reshape(-1, 3)[space.parts[name].texel] = np.where(iris[:, None], (0.10, 0.15, 0.20), SCLERA)
     covered = np.zeros(TRUTH_SIZE**2, bool)
     covered[space.skin.texel] = True
     return image, covered.reshape(TRUTH_SIZE, TRUTH_SIZE)

@@ -24,18 +24,9 @@ from backend.system.processes import release_freed_memory
 from backend.texture.blending import fine_band, observe_detail, solve_detail
 from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.edits import SkinLayers, TextureEdits, edited_skin, halved
-from backend.texture.eyes import EyeColours, IrisPattern, LidEdges, eye_picture, find_eyes, iris_patterns
+from backend.texture.eyes import EyeColours, LidEdges, eye_picture, find_eyes
 from backend.texture.finishing import compose_skin, finish_skin, paint_lash_lines, paint_parts
-from backend.texture.parts import (
-    Scalp,
-    brow_masks,
-    hairless_skin,
-    hidden_brows,
-    paint_brows,
-    scalp_below,
-    visible_brow_darkness,
-    without_brows,
-)
+from backend.texture.parts import Scalp, hairless_skin, hidden_brows, scalp_below, with_mean_brows
 from backend.texture.surface import SurfaceAtlas, TextureSpace, enlarged, head_surface, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, ChosenPhoto, TexturePhoto, chosen_views, plain_skin, prepare_photos
 
@@ -70,7 +61,7 @@ class TextureLayers:
 
     Attributes
     ----------
-    opening : (V,) of ``openness``. coverage : (R, R) of ``AlbedoResult.coverage``. completion : as of ``build_albedo``.
+    opening : (V,) of ``openness``. eyes, coverage : of ``AlbedoResult``. completion : as of ``build_albedo``.
     """
 
     template: Template
@@ -79,7 +70,7 @@ class TextureLayers:
     skin: SkinLayers
     scalp: Scalp
     opening: np.ndarray
-    eyes: EyeColours
+    eyes: np.ndarray
     coverage: np.ndarray
     completion: GraphAlbedoModel | None
 
@@ -156,13 +147,6 @@ def build_albedo(
     positions = surface.lifted(cage)  # (V, 3)
     scalp = scalp_below(strands, positions)
     progress(_STAGE, 0.1)
-    landmarks = template.landmarks478.positions(fitted.neutral)
-    where = working_space.skin.sample(positions)
-    brows, darkness = brow_masks(where, landmarks), None
-    paints_brows = hidden_brows(brows, where[:, 0], photos)
-    if paints_brows:
-        darkness = visible_brow_darkness(brows, photos)
-        photos = [without_brows(photo, working_space.skin) for photo in photos]
     samples = [photo.samples for photo in photos]
 
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
@@ -178,8 +162,8 @@ def build_albedo(
     del observed
     progress(_STAGE, 0.55)
 
-    eyes, patterns = find_eyes(views, tone), iris_patterns(views)
-    painted = in_thread(lambda: _eye_picture(template, fitted, patterns, eyes))
+    eyes = find_eyes(views, tone)
+    painted = in_thread(lambda: _eye_picture(template, fitted, eyes))
     if resolution > 2 * WORKING_SIZE:
         release_freed_memory()  # 0.3 GB between what is alive, too small for the arrays to come
     space = texture_space(template, resolution)
@@ -187,19 +171,20 @@ def build_albedo(
     fine = fine_band(space.skin, views, detail, delit, full_density)
     progress(_STAGE, 0.75)
     log_skin = compose_skin(surface, working_space.skin, space.skin, detail, fine, delit.log_base, positions, density)
-    if paints_brows:
-        place = brow_masks(space.skin.sample(positions), landmarks)
-        log_skin = paint_brows(log_skin, space.skin, positions, place, scalp.log_color, darkness)
+    marks = template.landmarks478.positions(fitted.neutral)
+    where = working_space.skin.sample(positions)
+    hidden = hidden_brows(working_space.skin, detail.visibility, where, marks, density)
+    log_skin = with_mean_brows(log_skin, space.skin.gather_small(hidden), scalp.log_color)
     progress(_STAGE, 0.85)
 
     seen = cv2.resize(detail.cover, (resolution, resolution), interpolation=cv2.INTER_LINEAR)
     composed = (halved(detail), delit, tuple(views), log_skin, positions, density)
     del detail, fine  # frees about 100 MB, 300 at 4 k
     layers = SkinLayers(surface, working_space.skin, space.skin, *composed)
-    whole = TextureLayers(template, fitted, space, layers, scalp, opening, eyes, seen, completion)
+    whole = TextureLayers(template, fitted, space, layers, scalp, opening, painted(), seen, completion)
     albedo = finish_albedo(whole, edits or TextureEdits())
     progress(_STAGE, 1.0)
-    return AlbedoResult(albedo, seen, eyes.iris, painted(), whole)
+    return AlbedoResult(albedo, seen, eyes.iris, whole.eyes, whole)
 
 
 def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
@@ -223,9 +208,7 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     return albedo
 
 
-def _eye_picture(
-    template: Template, fitted: FittedFace, patterns: tuple[IrisPattern, IrisPattern], colours: EyeColours
-) -> np.ndarray:
+def _eye_picture(template: Template, fitted: FittedFace, colours: EyeColours) -> np.ndarray:
     """Paint the image of both eyes for UV map ``Eye``."""
     radii, lids = [], []
     for eye, loops in enumerate(face_loops(template).eyes):
@@ -233,7 +216,7 @@ def _eye_picture(
         edge = fitted.neutral[loops.rows[loops.margin]] - centre
         radii.append(radius)
         lids.append(LidEdges(edge[np.r_[loops.inner, loops.upper, loops.outer]], edge[loops.lower]))
-    return eye_picture(colours, patterns, (radii[0], radii[1]), (lids[0], lids[1]))
+    return eye_picture(colours, (radii[0], radii[1]), (lids[0], lids[1]))
 
 
 _SKIN = ("face", "ears", "neck")

@@ -1,8 +1,7 @@
-"""Beard, moustache and brows as guide strands, from the photos' labels and the finished texture; the skin below them.
+"""Beard and moustache as guide strands, from the photos' labels and the finished texture; the skin below them.
 
-Roots stand where photos label facial hair or brows. Strands follow the way in which beards grow: outwards over the
-mouth, down over cheeks and chin. How far the chin's hang is measured in the photos, below the chin's outline. Hairs of
-brows stand up beside the nose and lie along the brow from there on.
+Roots stand where photos label facial hair. Strands follow the way in which beards grow: outwards over the mouth, down
+over cheeks and chin. How far the chin's hang is measured in the photos, below the chin's outline.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ RADIUS = 6e-5
 """Metres, of a hair at its root: hairs of beards are 0.12 mm thick."""
 SIZE = 512
 """Texels of map ``Head``, at each of which a root may stand: one in 0.8 mm."""
-SPACING, BROW_SPACING = 0.0034, 0.002
-"""Metres between guides: a full beard has 1,200, both brows have 150."""
+SPACING = 0.0034
+"""Metres between guides: a full beard has 1,200."""
 REACH = 0.03
 """Metres up to which skin that no photo shows, below the jaw, is as bearded as the nearest that one does."""
 LEAST_SHARE = 0.5
 """Share of the photos that label a place as facial hair, from which on roots stand there."""
-LEAST_AREA, LEAST_BROW = 4e-4, 5e-5
-"""Square metres by the roots' number: a moustache has 5 cm², a thin brow 1; fewer are shade or a shaver's slip."""
+LEAST_AREA = 4e-4
+"""Square metres by the roots' number: a moustache has 5 cm²; fewer are shade or a shaver's slip."""
 HAND = 6.6
 """CIELAB units to the skin (``is_skin``) below which what is labelled as facial hair is a hand: a hand 4, beards
 8 and more, a moustache that the flash has bleached 6 (23 photos of eight people)."""
@@ -55,10 +54,9 @@ THROAT = np.array([0.0, -0.6, 0.8])
 """Where skin below the jaw faces that may be bearded."""
 NEAR, VARIES = 400, 0.6
 """Texels around a root that give its tone, 2.6 cm² of skin; share of the tone's variation that is not shadow."""
-COVERED, DARKEST, OPEN = (0.75, 0.5), (0.5, 0.3), 0.92
-"""Shares of a labelled beard, with which five beards' greys are grey, and of a labelled brow that hairs cover; least
-albedo of hairs of each relative to what hairs and skin have; share of the light that reaches drawn strands (0.91 to
-0.93)."""
+COVERED, DARKEST, OPEN = 0.75, 0.5, 0.92
+"""Share of a labelled beard, with which five beards' greys are grey, that hairs cover; least albedo of hairs relative
+to what hairs and skin have; share of the light that reaches drawn strands (0.91 to 0.93)."""
 SURE = 0.3
 """Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard: assumed are 0.05
 and 0.15."""
@@ -68,32 +66,18 @@ RISE = 0.45
 """Tangent of the angle at which a strand leaves the skin."""
 FALL = 18.0
 """Per metre: how fast a strand turns down."""
-LIGHTER = (0.5, 0.25)
-"""Shares of a painted beard's and a painted brow's log contrast that are taken off the skin where strands cover it."""
-FLOW = ((0.0, 0.025, 0.075, 0.2, 0.45, 1.0), np.radians((55.0, 50.0, 22.0, 13.0, 7.0, 2.0)))
-ACROSS = np.radians(6.0)
-"""Angle of a brow's hairs to the line along its middle, upwards, by the place on that line, 0 beside the nose; and how
-much less it is at the upper edge, more at the lower: the mean over 18 brows of MakeHuman's pictures, but for the first
-angle, which those blur."""
-BROW_LENGTH, SHORTER = (0.9, 0.005, 0.008), 0.45
-"""Length of a brow's hairs: share of its height, least and most, metres; how much shorter they are at its outer end."""
-BROW_WIDTH = 0.0008
-"""Metres across the tuft of a brow's guide."""
-BOW = 60.0
-"""Per metre: how fast a brow's hair turns back to the skin."""
-BESIDE = 0.008
-"""Metres around the template's brows where photos' brows are looked for."""
+LIGHTER = 0.5
+"""Share of a painted beard's log contrast that is taken off the skin where strands cover it."""
 
 
 @dataclass(frozen=True)
 class FacialHair:
-    """``strands`` : guides of beard, moustache and brows, None where there are none; ``reason`` : why there is no
-    beard. ``brows`` : how many guides, the last ones, are brows'. ``lighter`` : (S, S) float32 in [0, 1] of map
-    ``Head``, share of the painted hair's contrast to skin of log albedo ``skin`` (3,) that is taken off below them."""
+    """``strands`` : guides of beard and moustache, None where there are none; ``reason`` : why. ``lighter`` : (S, S)
+    float32 in [0, 1] of map ``Head``, share of the painted hair's contrast to skin of log albedo ``skin`` (3,) that is
+    taken off below them."""
 
     strands: HairStrands | None
     reason: str = ""
-    brows: int = 0
     lighter: np.ndarray | None = None
     skin: np.ndarray | None = None
 
@@ -112,8 +96,7 @@ class FacialHair:
 
     def to_report(self) -> Mapping[str, object]:
         """For ``report.json``."""
-        guides = 0 if self.strands is None else len(self.strands.points)
-        return {"guides": guides - self.brows, "brow_guides": self.brows, "reason": self.reason}
+        return {"guides": 0 if self.strands is None else len(self.strands.points), "reason": self.reason}
 
 
 def without_false_beards(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
@@ -144,11 +127,9 @@ def grow_facial_hair(
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     albedo: np.ndarray,
-    beard: bool = True,
-    brows: bool = True,
     scalp: np.ndarray | None = None,
 ) -> FacialHair:
-    """Beard and moustache, and brows, of a fitted face, as far as they are wanted.
+    """Beard and moustache of a fitted face.
 
     Parameters
     ----------
@@ -158,73 +139,50 @@ def grow_facial_hair(
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
     normals = vertex_normals(cage, surface.cage_triangles)
-    areas = np.column_stack([_beard_area(surface, cage, normals), _brow_area(surface, cage)])
-    fields = atlas.sample(surface.lifted(np.concatenate([cage, normals, areas], axis=1))).astype(np.float64)
+    area = _beard_area(surface, cage, normals)[:, None]
+    fields = atlas.sample(surface.lifted(np.concatenate([cage, normals, area], axis=1))).astype(np.float64)
     where, normal = fields[:, :3], unit_vectors(fields[:, 3:6])
     views = [_view(surface, atlas, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
-    bearded, browed = (_share(where, fields[:, 6 + n], views, kind) for n, kind in enumerate(_KINDS))
+    bearded = _share(where, fields[:, 6], views)
     row, column = np.divmod(atlas.texel, SIZE)
     uv = np.stack([(column + 0.5) / SIZE, 1.0 - (row + 0.5) / SIZE], 1)
     pixel = (np.stack([1.0 - uv[:, 1], uv[:, 0]], 1) * len(albedo)).astype(int)
     logs = np.log(np.maximum(linear_from_srgb(albedo[pixel[:, 0], pixel[:, 1]]), 1e-3))  # (P, 3)
-    bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (np.maximum(bearded, browed) < 0.1) > 0.5
+    bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (bearded < 0.1) > 0.5
     skin = np.median(logs[bare], axis=0)
 
-    def hair(kind: FaceClass, roots: np.ndarray, points: np.ndarray, width: np.ndarray) -> HairStrands:
-        known, relative = _ratios(views, kind)
-        hue = None if scalp is None else scalp / np.exp(skin)
-        hairs = _hairs(relative, where[known], where[roots], list(_KINDS).index(kind), hue)
-        colour = np.float32(np.exp(skin) * hairs).clip(0.005, 0.9)
-        points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
-        return HairStrands(
-            points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
-            colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
-        )  # fmt: skip
-
-    grown, lighter, reason = None, np.zeros(len(where)), "Not wanted."
-    if beard:
-        roots = _roots(where, bearded, SPACING, LEAST_AREA)
-        chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
-        hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
-        reason = "" if len(roots) else "The photos show no beard or moustache."
-        if len(roots) and hangs < HANGS:
-            reason = "The beard is short: the texture shows it."
-        elif len(roots) and is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
-            reason = "What is labelled as a beard has the skin's colour: a hand, or a chin in shade."
-        elif len(roots):
-            mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
-            points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
-            width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
-            grown = hair(FaceClass.FACIAL_HAIR, roots, points, width)
-            lighter = LIGHTER[0] * smoothstep(LEAST_SHARE, 1.0, bearded)
-    roots = _roots(where, browed, BROW_SPACING, LEAST_BROW) if brows else np.zeros(0, int)
-    if len(roots):
-        points = _brow_strands(where[roots], normal[roots], np.random.default_rng(0))
-        grown = joined(grown, hair(FaceClass.BROWS, roots, points, np.full(len(roots), BROW_WIDTH)))
-        lighter = np.maximum(lighter, LIGHTER[1] * smoothstep(LEAST_SHARE, 1.0, browed))
-    if grown is None:
-        return FacialHair(None, reason)
-    grown = replace(grown, parameters={FACIAL_GUIDES: float(len(grown.points))})
-    return FacialHair(grown, reason, len(roots), atlas.image(lighter.astype(np.float32)), skin)
+    rooted = np.flatnonzero(bearded > LEAST_SHARE)
+    roots = rooted[apart(where[rooted], SPACING)]
+    if len(roots) * np.pi * (0.5 * SPACING) ** 2 < LEAST_AREA:
+        return FacialHair(None, "The photos show no beard or moustache.")
+    chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
+    hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
+    if hangs < HANGS:
+        return FacialHair(None, "The beard is short: the texture shows it.")
+    if is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
+        return FacialHair(None, "What is labelled as a beard has the skin's colour: a hand, or a chin in shade.")
+    mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
+    points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
+    width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
+    known, relative = _ratios(views)
+    hairs = _hairs(relative, where[known], where[roots], None if scalp is None else scalp / np.exp(skin))
+    colour = np.float32(np.exp(skin) * hairs).clip(0.005, 0.9)
+    points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
+    grown = HairStrands(
+        points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
+        colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
+    )  # fmt: skip
+    lighter = LIGHTER * smoothstep(LEAST_SHARE, 1.0, bearded)
+    return FacialHair(grown, "", atlas.image(lighter.astype(np.float32)), skin)
 
 
-_KINDS = {
-    FaceClass.FACIAL_HAIR: (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS),
-    FaceClass.BROWS: (FaceClass.BROWS, FaceClass.SKIN),
-}
-"""Labels of a place where such hair may grow that say whether it does."""
-
-
-def _roots(where: np.ndarray, share: np.ndarray, spacing: float, least: float) -> np.ndarray:
-    """Numbers of the places (P, 3) where guides stand, by the ``share`` (P,) of photos; none on less than ``least``."""
-    rooted = np.flatnonzero(share > LEAST_SHARE)
-    roots = rooted[apart(where[rooted], spacing)]
-    return roots if len(roots) * np.pi * (0.5 * spacing) ** 2 >= least else roots[:0]
+_KNOWN = (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)
+"""Labels of a place where a beard may grow that say whether it does."""
 
 
 def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands | None:
     """The hair of scalp and face as one; facial guides come last, and get as many points as the scalp's. They are
-    ``MOST_GUIDES`` at most. So are a beard and its brows."""
+    ``MOST_GUIDES`` at most."""
     if hair is None or facial is None:
         return facial if hair is None else hair
     count, room = hair.points.shape[1], MOST_GUIDES - len(hair.points)
@@ -259,12 +217,12 @@ def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: Fit
     return _View(sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0), logs)
 
 
-def _ratios(views: Sequence[_View], kind: FaceClass) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) texels that photos show as hair of a ``kind``, and (K, 3) log ratio of their albedo to that of bare
+def _ratios(views: Sequence[_View]) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) texels that photos show as a beard, and (K, 3) log ratio of their albedo to that of bare
     skin, the mean of the photos', each to its own skin."""
     total, weight = np.zeros_like(views[0].logs), np.zeros(len(views[0].logs))
     for view in views:
-        hair, bare = (view.shown * (view.labels == label) for label in (kind, FaceClass.SKIN))
+        hair, bare = (view.shown * (view.labels == label) for label in _KNOWN[:2])
         if (bare > 0.5).any():
             total += hair[:, None] * (view.logs - np.median(view.logs[bare > 0.5], axis=0))
             weight += hair
@@ -272,25 +230,23 @@ def _ratios(views: Sequence[_View], kind: FaceClass) -> tuple[np.ndarray, np.nda
     return known, total[known] / weight[known, None]
 
 
-def _hairs(
-    ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, kind: int, hue: np.ndarray | None = None
-) -> np.ndarray:
+def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, hue: np.ndarray | None = None) -> np.ndarray:
     """(G, 3) albedo relative to bare skin of hairs at ``roots`` (G, 3), without the skin that shows between them, from
-    the log ``ratios`` (K, 3) at ``places`` (K, 3). kind : 0 a beard's, 1 brows'. hue : (3,) the head's hair, relative
+    the log ``ratios`` (K, 3) at ``places`` (K, 3). hue : (3,) the head's hair, relative
     to skin, up to a factor; with it what is seen is a mixture of hair of that hue and of skin."""
     near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1]
     tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
     usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
     varies = np.exp(VARIES * (tone - usual.mean()))
-    mixed, covered = np.exp(usual), COVERED[kind]
+    mixed = np.exp(usual)
     if hue is None:
-        hairs = np.maximum((mixed * varies - 1.0) / covered + 1.0, DARKEST[kind] * mixed * varies) / OPEN
+        hairs = np.maximum((mixed * varies - 1.0) / COVERED + 1.0, DARKEST * mixed * varies) / OPEN
         hairs[:, 0] = np.minimum(hairs[:, 0], hairs[:, 1])  # no hair is redder than skin, whose pigment is blood, too
         return hairs
     hue = hue / hue.mean()
     system = np.stack([np.append(hue, 0.0), np.append(np.ones(3), SURE)], 1)
-    amount, bare = nnls(system, np.append(mixed, SURE * (1.0 - covered)))[0]
-    light = max(amount / max(1.0 - bare, 1.0 - covered), DARKEST[kind] * mixed.mean())
+    amount, bare = nnls(system, np.append(mixed, SURE * (1.0 - COVERED)))[0]
+    light = max(amount / max(1.0 - bare, 1.0 - COVERED), DARKEST * mixed.mean())
     return light * hue * varies / OPEN
 
 
@@ -310,16 +266,10 @@ def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> 
     return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))
 
 
-def _brow_area(surface: HeadSurface, cage: np.ndarray) -> np.ndarray:
-    """(C,) in [0, 1] on the cage (C, 3) where brows may grow."""
-    template = cage[surface.regions["brows"][: surface.count] > 0.5]
-    return smoothstep(2.0 * BESIDE, BESIDE, cKDTree(template).query(cage)[0])
-
-
-def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View], kind: FaceClass) -> np.ndarray:
-    """(P,) share of the photos that label a place (P, 3) as ``kind``, within the region ``place`` (P,)."""
-    votes = sum(view.shown * (view.labels == kind) for view in views)
-    known = sum(view.shown * np.isin(view.labels, _KINDS[kind]) for view in views)
+def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.ndarray:
+    """(P,) share of the photos that label a place (P, 3) as a beard, within the region ``place`` (P,)."""
+    votes = sum(view.shown * (view.labels == FaceClass.FACIAL_HAIR) for view in views)
+    known = sum(view.shown * np.isin(view.labels, _KNOWN) for view in views)
     share = votes / np.maximum(known, 1e-6)
     seen = known > 0.3
     if not seen.any():
@@ -383,51 +333,9 @@ def _strands(
     down = np.stack([0.15 * np.sign(away[:, 0]) * (1.0 - chin), np.full(len(roots), -1.0), 0.3 * (1.0 - lip)], 1)
     way = lip[:, None] * outwards + (1.0 - lip[:, None]) * down + random.normal(0.0, 0.15, roots.shape)
     way = unit_vectors(way - (way * normals).sum(1, keepdims=True) * normals)
-    pull = np.broadcast_to([0.0, -FALL, 0.0], roots.shape)
-    return _grown(roots, way, normals, length, pull, random, count)
-
-
-def _brow_strands(roots: np.ndarray, normals: np.ndarray, random: np.random.Generator, count: int = 12) -> np.ndarray:
-    """(G, count, 3) strands of brows from roots (G, 3) with the skin's normals (G, 3)."""
-    way, length = np.zeros_like(roots), np.zeros(len(roots))
-    for side in (-1.0, 1.0):
-        own = np.flatnonzero(side * roots[:, 0] > 0.0)
-        if len(own) < 4:
-            way[own], length[own] = (side, 0.0, 0.0), BROW_LENGTH[1]
-            continue
-        outwards = side * roots[own, 0]
-        inner, outer = np.quantile(outwards, (0.02, 0.98))
-        place = np.clip((outwards - inner) / (outer - inner), 0.0, 1.0)
-        line = np.polyfit(place, roots[own, 1:], 3)  # (4, 2)
-        slope = np.vander(place, 3) * (3.0, 2.0, 1.0) @ line[:3] / (outer - inner)
-        along = unit_vectors(np.column_stack([np.full(len(own), side), slope]))
-        up = np.cross(normals[own], along)
-        up *= np.sign(up[:, 1:2])
-        above = roots[own, 1] - (np.vander(place, 4) @ line)[:, 0]
-        height = float(np.sqrt(12.0) * above.std())
-        angle = np.interp(place, *FLOW) - ACROSS * np.clip(2.0 * above / height, -1.0, 1.0)
-        angle = (angle + random.normal(0.0, 0.12, len(own)))[:, None]
-        way[own] = np.cos(angle) * along + np.sin(angle) * unit_vectors(up)
-        share, *limits = BROW_LENGTH
-        length[own] = np.clip(share * height, *limits) * (1.0 - SHORTER * place)
-    length *= random.uniform(0.75, 1.15, len(roots))
-    return _grown(roots, way, normals, length, -BOW * normals, random, count)
-
-
-def _grown(
-    roots: np.ndarray,
-    way: np.ndarray,
-    normals: np.ndarray,
-    length: np.ndarray,
-    pull: np.ndarray,
-    random: np.random.Generator,
-    count: int,
-) -> np.ndarray:
-    """(G, count, 3) strands of ``length`` (G,) that leave the skin the ``way`` (G, 3) and turn by ``pull`` (G, 3), per
-    metre."""
     points, step = [roots], (length / (count - 1))[:, None]
     heading = unit_vectors(way + RISE * random.uniform(0.6, 1.5, (len(roots), 1)) * normals)
     for _ in range(count - 1):
         points.append(points[-1] + step * heading)
-        heading = unit_vectors(heading + step * pull)
+        heading = unit_vectors(heading - step * (0.0, FALL, 0.0))
     return np.stack(points, axis=1)

@@ -1,10 +1,5 @@
-"""The last steps of the texture: lids, painted parts, composition.
-
-Hand-set constants of finishing.
-
-Compose all frequency bands and the inpainted skin into one log albedo.
-
-Turn log skin albedo into the whole texture: cavities, mouth interior, eyes, teeth, tongue and lashes.
+"""The last steps of the texture: all bands of the skin become one log albedo, and that the whole texture with its
+cavities, eyes, lashes and the mouth's inside.
 """
 
 from __future__ import annotations
@@ -13,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
@@ -20,15 +16,21 @@ from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.robust_statistics import robust_deviation
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
-from backend.rendering.color import srgb_bytes
-from backend.rig.measure import eye_sphere, part_slice
-from backend.rig.mouth import TEETH
+from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.interpolate import sample_image
+from backend.rig.measure import eye_sphere
+from backend.system.assets import ASSETS
+from backend.system.files import made_once
 from backend.system.parallel import each
-from backend.texture import parts as mouth
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
-from backend.texture.eyes import EyeColours, lash_line, lid_shadow, paint_eyeball
+from backend.texture.eyes import lash_line, painted_eye
+from backend.texture.parts import Scalp, with_roots
 from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, masked_lowpass, pieces
+
+MOUTH_PATH = ASSETS / "mouth.png"
+"""The lowest rows of map ``Head``: teeth with gum, tongue, palate and throat, shaded as deep as they lie; sRGB."""
+_LASHES = np.uint8([32, 26, 22])  # sRGB
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,6 @@ class FinishingSettings:
     """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
     nostril_shade: float = 1.5
     """Log units, 0.5 to 3: extra darkness of a nostril, which is a cavity."""
-    mouth_front: tuple[float, float, float] = (0.36, 0.13, 0.115)
-    """Linear albedo of the inside of the lips."""
-    mouth_back: tuple[float, float, float] = (0.34, 0.115, 0.105)
-    """Linear albedo of the mouth three centimetres behind the lips: wet flesh, unshaded. A third of this value renders
-    as a black hole, because lips and teeth already cast a shadow."""
-    throat: tuple[float, float, float] = (0.05, 0.013, 0.011)
-    """Linear albedo of the throat's wall, from which hardly any light returns."""
-    throat_depth: tuple[float, float] = (0.050, 0.105)
-    """Metres behind the lips, in ``hm08``'s mouth, over which flesh blends into throat: from the last molars to the
-    throat's wall."""
-
     pore_octaves: tuple[float, ...] = (0.0016, 0.0008, 0.0004)
     """Metres: wavelengths of synthetic pores."""
     blotch: float = 0.009
@@ -144,7 +135,7 @@ def finish_skin(
     log_base: np.ndarray,
     opening: np.ndarray,
     cover: np.ndarray,
-    scalp: mouth.Scalp | None = None,
+    scalp: Scalp | None = None,
 ) -> np.ndarray:
     """Paint nostrils, and the roots of a scalp's hair, into the composed skin (P, 3) at an atlas's texels, which may be
     a part of the head's. Returns linear albedo (P, 3).
@@ -154,7 +145,7 @@ def finish_skin(
     """
     fields = atlas.sample(np.concatenate([opening[:, None], surface.regions["nose"][:, None], log_base], 1))
     if scalp is not None:
-        log_skin = mouth.with_roots(log_skin, atlas.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
+        log_skin = with_roots(log_skin, atlas.sample(scalp.shade[:, None])[:, 0], scalp.log_color)
     unseen = 1.0 - atlas.gather_small(cover)
     return np.exp(_paint_nostrils(log_skin, fields[:, 0], fields[:, 1], unseen, fields[:, 2:]))
 
@@ -168,40 +159,45 @@ def paint_parts(
     fitted: FittedFace,
     log_base: np.ndarray,
     positions: np.ndarray,
-    eyes: EyeColours,
+    eyes: np.ndarray,
 ) -> None:
     """Fill the charts of ``canvas`` (R, R, 3) uint8 sRGB, in place: the skin, mouth interior, sockets, neck, and all
-    parts. ``skin`` : linear albedo (P, 3) of those of the skin's texels: all at once have 140 MB at 4 k."""
+    parts. ``skin`` : linear albedo (P, 3) of those of the skin's texels: all at once have 140 MB at 4 k. ``eyes`` : of
+    ``eye_picture``."""
     flat = canvas.reshape(-1, 3)
 
     def paint_skin(texels: slice) -> None:
         flat[space.skin.texel[texels]] = srgb_bytes(skin(texels))
 
     each(paint_skin, pieces(len(space.skin.texel)))
-    log_lips = np.median(log_base, axis=0) - HAEMOGLOBIN_DENSITY - 0.12
-    regions = surface.regions
-    lips = positions[regions["lips"] > 0.5]
-    masks = [regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
+    masks = [surface.regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
     inner = space.inner.sample(np.concatenate([positions, *masks, log_base], 1))  # (P, 9)
-    lip_depth = float(np.percentile(lips[:, 2], 90)) - inner[:, 2]
-    painted = _paint_inner(inner[:, :3], inner[:, 3], inner[:, 4], inner[:, 5], lip_depth, inner[:, 6:], log_lips)
+    within = linear_from_srgb(_mouth_at(space.inner))
+    painted = _paint_inner(inner[:, :3], within, inner[:, 3], inner[:, 4], inner[:, 5], inner[:, 6:])
     flat[space.inner.texel] = srgb_bytes(_blend_seams(painted, skin, surface, space, positions))
     for name, atlas in space.parts.items():
-        points = atlas.sample(fitted.neutral)
         if name.startswith("eye"):
-            centre = eye_sphere(template, fitted.neutral, int(name == "eye_right"))[0].astype(np.float32)
-            colour = paint_eyeball(points - centre, eyes.iris, 5 if name == "eye_left" else 6, eyes.white)
-            lids = positions[regions["lids_left" if name == "eye_left" else "lids_right"] > 0.3]
-            colour = colour * lid_shadow(points, lids, float(centre[1]))[:, None]
-        elif name.startswith("teeth"):
-            places, row = np.zeros((len(fitted.neutral), 2)), TEETH.index(name)
-            places[part_slice(template.parts[name])] = template.sculpture.tooth_places[row]
-            colour = mouth.paint_teeth(points, atlas.sample(places), template.sculpture.tooth_profile[row])
-        elif name == "tongue":
-            colour = mouth.paint_tongue(points)
+            eye = int(name == "eye_right")
+            centre = eye_sphere(template, fitted.neutral, eye)[0]
+            offsets = atlas.sample(fitted.neutral - centre)
+            flat[atlas.texel] = painted_eye(eyes, offsets, float(template.eye_radius), left=eye == 0)
         else:
-            colour = mouth.LASHES
-        flat[atlas.texel] = srgb_bytes(colour)
+            flat[atlas.texel] = _LASHES if name == "lashes" else _mouth_at(atlas)
+
+
+@made_once
+def _mouth_picture() -> np.ndarray:
+    with Image.open(MOUTH_PATH) as picture:
+        return np.asarray(picture)
+
+
+def _mouth_at(atlas: SurfaceAtlas) -> np.ndarray:
+    """(P, 3) uint8 sRGB of the mouth's inside at an atlas's texels."""
+    picture = _mouth_picture()
+    row, column = np.divmod(atlas.texel, atlas.resolution)
+    scale = picture.shape[1] / atlas.resolution
+    below = (row + 0.5 - atlas.resolution) * scale + len(picture)
+    return sample_image(picture, np.stack([(column + 0.5) * scale, below], 1))
 
 
 def paint_lash_lines(
@@ -268,26 +264,19 @@ def _paint_nostrils(
 
 def _paint_inner(
     positions: np.ndarray,
+    inside: np.ndarray,
     mouth: np.ndarray,
     sockets: np.ndarray,
     neck: np.ndarray,
-    lip_depth: np.ndarray,
     log_skin: np.ndarray,
-    log_lips: np.ndarray,
 ) -> np.ndarray:
     """Linear albedo (P, 3) of the head's small charts: mouth interior, eye sockets, front of the neck, nostrils.
 
     Parameters
     ----------
-    positions : (P, 3) neutral, metres. mouth, sockets, neck : (P,) masks; texels outside all three are nostrils.
-    lip_depth : (P,) metres behind the lips. log_skin : (P, 3) base there; log_lips : (3,).
+    positions : (P, 3) neutral, metres. inside : (P, 3) of the mouth. mouth, sockets, neck : (P,) masks; texels outside
+    all three are nostrils. log_skin : (P, 3) base there.
     """
-    mottle = 1.0 + 0.05 * fractal_noise(positions, 0.004, 3, 91)[:, None]
-    depth = smoothstep(0.002, 0.030, lip_depth)[:, None]
-    front = 0.5 * np.exp(log_lips) + 0.5 * np.array(FINISHING.mouth_front)
-    throat = smoothstep(*FINISHING.throat_depth, lip_depth)[:, None]
-    inside = front * (1 - depth) + np.array(FINISHING.mouth_back) * depth
-    inside = (inside * (1 - throat) + np.array(FINISHING.throat) * throat) * mottle
     skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
     socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
     nostril = np.exp(log_skin + _NOSTRIL)

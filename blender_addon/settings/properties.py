@@ -252,7 +252,6 @@ class LikenessSettings(bpy.types.PropertyGroup):
     hair_style: option_property("hair_style")
     glasses: option_property("glasses")
     facial_hair: option_property("facial_hair")
-    brows: option_property("brows")
     typical_lines: option_property("typical_lines")
     face_model: option_property("face_model")
     symmetry: option_property("symmetry")

@@ -12,7 +12,7 @@ from plain_photo import plain_photo
 
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
-from backend.texture.eyes import DEFAULT_IRIS, SCLERA, WhiteSample, iris_colour, iris_sample, white_colour, white_sample
+from backend.texture.eyes import SCLERA, eye_colours, eye_samples
 
 BLUE, BROWN = np.array([0.11, 0.16, 0.21]), np.array([0.07, 0.035, 0.015])
 SKIN = np.array([0.45, 0.27, 0.19])
@@ -39,31 +39,32 @@ def _eye_photo(iris: np.ndarray, labels_value: int = FaceClass.EYES, white: floa
 
 @pytest.mark.parametrize("iris", [BLUE, np.array([0.07, 0.035, 0.015]), np.array([0.11, 0.12, 0.06])])
 def test_iris_colour_is_found_beside_the_catchlight(iris: np.ndarray) -> None:
-    sample = iris_sample(_eye_photo(0.7 * iris), np.ones(3))
-    assert sample is not None
-    found = iris_colour([sample])
+    found = eye_colours(eye_samples(_eye_photo(0.7 * iris), np.ones(3))).iris
     assert np.abs(np.log(found / iris)).max() < 0.35
 
 
 def test_glasses_and_missing_irises_give_no_sample() -> None:
-    assert iris_sample(_eye_photo(BLUE, FaceClass.GLASSES), np.ones(3)) is None
-    np.testing.assert_array_equal(iris_colour([]), DEFAULT_IRIS)
+    assert not eye_samples(_eye_photo(BLUE, FaceClass.GLASSES), np.ones(3))
+    usual = eye_colours([])
+    assert usual.iris[0] > usual.iris[2]  # brown
+    np.testing.assert_allclose(usual.white, SCLERA)
+
+
+def _white(photo: PhotoFace, light: float) -> np.ndarray:
+    return eye_colours(eye_samples(photo, np.full(3, light))).white
 
 
 def test_the_eyes_white_is_as_bright_as_beside_the_skin() -> None:
-    dim, bright = (white_colour([white_sample(_eye_photo(BLUE, white=0.87 * w), np.ones(3))]) for w in (0.30, 0.45))
+    dim, bright = (_white(_eye_photo(BLUE, white=0.87 * w), 1.0) for w in (0.30, 0.45))
     np.testing.assert_allclose([dim.mean(), bright.mean()], [0.30, 0.45], rtol=0.1)
     # the same picture, twice as much light on the face: an eye half as bright beside it
-    half = white_colour([white_sample(_eye_photo(BLUE, white=0.87 * 0.8), np.full(3, 2.0))])
+    half = _white(_eye_photo(BLUE, white=0.87 * 0.8), 2.0)
     assert half.mean() == pytest.approx(0.4, rel=0.1)
 
 
 def test_shaded_sockets_do_not_darken_the_white() -> None:
-    shaded, lit = (np.full(3, value) for value in (0.2, 0.5))
-    assert white_colour([WhiteSample(colour, 1.0) for colour in (shaded, shaded, lit, lit)]).mean() == pytest.approx(
-        0.5, rel=0.1
-    )
-    np.testing.assert_array_equal(white_colour([]), SCLERA)
+    shaded, lit = (eye_samples(_eye_photo(BLUE, white=0.87 * w), np.ones(3)) for w in (0.2, 0.5))
+    assert eye_colours(2 * shaded + 2 * lit).white.mean() == pytest.approx(0.5, rel=0.1)
 
 
 def _small_photo(iris: np.ndarray, radius: float) -> PhotoFace:
@@ -94,9 +95,9 @@ def _small_photo(iris: np.ndarray, radius: float) -> PhotoFace:
 
 
 def _found(iris: np.ndarray, radius: float) -> np.ndarray:
-    sample = iris_sample(_small_photo(iris, radius), np.ones(3))
-    assert sample is not None
-    return iris_colour([sample] * 3)
+    samples = eye_samples(_small_photo(iris, radius), np.ones(3))
+    assert samples
+    return eye_colours(samples * 3).iris
 
 
 @pytest.mark.parametrize("radius", [3.3, 3.7, 4.2, 20.0])
@@ -116,15 +117,14 @@ def test_medium_sized_irises_are_between_what_they_show_and_what_is_likely() -> 
 
 def test_lids_of_eyes_that_are_all_but_shut_are_no_irises() -> None:
     """Laughing eyes of a man with brown ones: lids lay where his irises were looked for, and he had blue ones."""
-    assert iris_sample(_small_photo(np.array([0.6, 0.45, 0.38]), 5.0), np.ones(3)) is None
-    assert iris_sample(_small_photo(np.array([0.15, 0.165, 0.165]), 5.0), np.ones(3)) is not None
+    assert not eye_samples(_small_photo(np.array([0.6, 0.45, 0.38]), 5.0), np.ones(3))
+    assert eye_samples(_small_photo(np.array([0.15, 0.165, 0.165]), 5.0), np.ones(3))
 
 
 def test_one_small_photo_says_less_than_five() -> None:
-    sample = iris_sample(_small_photo(BLUE, 3.7), np.ones(3))
-    assert sample is not None
-    one, five = iris_colour([sample]), iris_colour([sample] * 5)
-    assert one[0] / one[2] > 1.1 * five[0] / five[2]
+    samples = eye_samples(_small_photo(BROWN, 3.7), np.ones(3))
+    one, five = (eye_colours(samples * count).iris for count in (1, 5))
+    assert 1.1 * one[0] / one[2] < five[0] / five[2]
 
 
 def test_an_iris_behind_a_blue_lens_says_nothing() -> None:
@@ -132,6 +132,6 @@ def test_an_iris_behind_a_blue_lens_says_nothing() -> None:
     photo = _small_photo(BROWN, 3.7)
     lens = np.array([0.4, 0.7, 1.0])
     tinted = replace(photo, pixels=(photo.pixels * lens).astype(np.uint8))
-    assert iris_sample(photo, np.ones(3)) is not None
-    assert iris_sample(tinted, np.ones(3)) is None
-    assert iris_sample(tinted, lens**2.2) is not None  # the lamp is as blue: that is light, and no lens
+    assert eye_samples(photo, np.ones(3))
+    assert not eye_samples(tinted, np.ones(3))
+    assert eye_samples(tinted, lens**2.2)  # the lamp is as blue: that is light, and no lens

@@ -1,9 +1,8 @@
-"""Beards and brows as strands: where photos label them, long ones, and nowhere else."""
+"""Beards as strands: where photos label them, long ones, and nowhere else."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,9 +11,8 @@ from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 
 from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import HairResult
-from backend.hair.hair_strands import FACIAL_GUIDES, WHOLE_LOCK
+from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
-from backend.photos.regions import BROW_RIGHT, mirrored, polygon_mask
 from backend.pipeline import ReconstructOptions, SkinPhotos, exported_hair, grow_beard
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.texture import facial_hair
@@ -44,18 +42,6 @@ def labelled(face: PhotoFace, hanging: int = 0, log: float | np.ndarray = DARK) 
     return with_labels(replace(face, pixels=darker), labels)
 
 
-beard_of = partial(grow_facial_hair, brows=False)
-
-
-def browed(face: PhotoFace, log: float = DARK) -> PhotoFace:
-    """The face with both brows, ``log`` darker than what is below them."""
-    side = face.labels.shape[0]
-    brows = polygon_mask(face.landmarks, BROW_RIGHT, side) | polygon_mask(face.landmarks, mirrored(BROW_RIGHT), side)
-    brows &= face.labels != FaceClass.BACKGROUND
-    darker = srgb_bytes(linear_from_srgb(face.pixels) * np.exp(log * brows[..., None]))
-    return with_labels(replace(face, pixels=darker), np.where(brows, FaceClass.BROWS, face.labels).astype(np.uint8))
-
-
 def painted(scene: Scene, log: float) -> np.ndarray:
     """Skin, ``log`` darker in the lower face."""
     surface, space = head_surface(scene.template), texture_space(scene.template, SIZE)
@@ -68,7 +54,7 @@ def painted(scene: Scene, log: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def full(scene: Scene) -> facial_hair.FacialHair:
-    return beard_of(scene.template, scene.fitted, [labelled(f, 40) for f in scene.faces], painted(scene, DARK))
+    return grow_facial_hair(scene.template, scene.fitted, [labelled(f, 40) for f in scene.faces], painted(scene, DARK))
 
 
 def test_roots_stand_where_photos_label_facial_hair(scene: Scene, full: facial_hair.FacialHair) -> None:
@@ -84,7 +70,9 @@ def test_roots_stand_where_photos_label_facial_hair(scene: Scene, full: facial_h
 
 
 def test_a_longer_beard_in_the_photos_has_longer_strands(scene: Scene, full: facial_hair.FacialHair) -> None:
-    short = beard_of(scene.template, scene.fitted, [labelled(face, 24) for face in scene.faces], painted(scene, DARK))
+    short = grow_facial_hair(
+        scene.template, scene.fitted, [labelled(face, 24) for face in scene.faces], painted(scene, DARK)
+    )
     longest = [
         np.quantile(np.linalg.norm(np.diff(one.strands.points, axis=1), axis=-1).sum(1), 0.98) for one in (short, full)
     ]
@@ -99,7 +87,7 @@ def test_grey_hairs_are_greyer_than_the_beard_with_the_skin_in_it(scene: Scene) 
     grey = np.log(0.2 / TONE)
     faces = [labelled(face, 40, grey) for face in scene.faces]
     for dark in (DARK, 0.0):
-        found = beard_of(scene.template, scene.fitted, faces, painted(scene, dark)).strands.root_colour
+        found = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, dark)).strands.root_colour
         seen, hairs = np.full(3, 0.2), np.median(found, axis=0)
         assert (hairs < seen / facial_hair.OPEN + 0.02).all() and hairs[0] / hairs[2] < 1.15
         assert np.ptp(found[:, 0] / found[:, 2]) < 0.4, "of one hue"
@@ -113,7 +101,7 @@ def test_skin_between_hairs_does_not_make_them_brown(covered: float, hair: tuple
     """A grey moustache came brown, and brows on dark heads ginger, with the skin's ratio of red to green."""
     hue = np.array(hair) / TONE
     seen = np.log(covered * hue + 1.0 - covered)
-    found = facial_hair._hairs(np.tile(seen, (50, 1)), np.zeros((50, 3)), np.zeros((4, 3)), 0, hue)[0] * TONE
+    found = facial_hair._hairs(np.tile(seen, (50, 1)), np.zeros((50, 3)), np.zeros((4, 3)), hue)[0] * TONE
     assert found[0] / found[1] == pytest.approx(hair[0] / hair[1], rel=0.02)
     assert found.mean() == pytest.approx(np.mean(hair), abs=0.08)
 
@@ -130,13 +118,13 @@ def test_a_hand_that_is_labelled_as_a_beard_tells_nothing_of_the_chin(scene: Sce
 
 def test_a_hand_before_the_chin_is_no_beard(scene: Scene) -> None:
     hands = [labelled(face, 40, np.full(3, 0.2)) for face in scene.faces]
-    found = beard_of(scene.template, scene.fitted, hands, painted(scene, 0.0))
+    found = grow_facial_hair(scene.template, scene.fitted, hands, painted(scene, 0.0))
     assert found.strands is None and "skin's colour" in found.reason
 
 
 def test_hairs_are_no_redder_than_skin(scene: Scene) -> None:
     red = [labelled(face, 40, np.array([-0.7, -1.4, -1.4])) for face in scene.faces]
-    colour = beard_of(scene.template, scene.fitted, red, painted(scene, DARK)).strands.root_colour
+    colour = grow_facial_hair(scene.template, scene.fitted, red, painted(scene, DARK)).strands.root_colour
     assert (colour[:, 0] / colour[:, 1] < 1.02 * TONE[0] / TONE[1]).all()
 
 
@@ -148,7 +136,7 @@ def test_a_moustache_grows_below_the_nose_too(scene: Scene) -> None:
         there = (down > nose + 1) & (down < lip) & (np.abs(across - middle) < 25)
         labels = np.where(there, FaceClass.FACIAL_HAIR, labelled(face, 40).labels).astype(np.uint8)
         faces.append(with_labels(labelled(face, 40), labels))
-    roots = beard_of(scene.template, scene.fitted, faces, painted(scene, DARK)).strands.points[:, 0]
+    roots = grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, DARK)).strands.points[:, 0]
     lips = scene.template.regions["lips"][: scene.template.head.vertex_stop] > 0.5
     away = roots - np.median(scene.fitted.neutral[: len(lips)][lips], axis=0)
     assert ((np.abs(away[:, 0]) < 0.006) & (away[:, 1] > 0.006)).sum() >= 3
@@ -158,7 +146,7 @@ def test_a_moustache_grows_below_the_nose_too(scene: Scene) -> None:
 def test_shaved_faces_and_short_beards_get_none_and_keep_their_texture(scene: Scene, label: bool, dark: float) -> None:
     faces = [labelled(face, log=dark) if label else face for face in scene.faces]
     albedo = painted(scene, dark)
-    found = beard_of(scene.template, scene.fitted, faces, albedo)
+    found = grow_facial_hair(scene.template, scene.fitted, faces, albedo)
     assert found.strands is None and found.reason
     assert found.below(albedo) is albedo
 
@@ -176,39 +164,6 @@ def test_the_painted_beard_is_lighter_below_the_strands_and_the_face_is_not(
     assert changed[row, column].mean() > 0.8
     assert (after >= before)[changed].all()
     assert changed.mean() < 0.25
-
-
-def test_hairs_of_brows_stand_up_beside_the_nose_and_lie_outwards_further_on(scene: Scene) -> None:
-    faces = [browed(face) for face in scene.faces]
-    albedo = painted(scene, 0.0)
-    found = grow_facial_hair(scene.template, scene.fitted, faces, albedo)
-    strands = found.strands
-    assert strands.parameters[FACIAL_GUIDES] == found.brows == len(strands.points) > 60
-    roots, way = strands.points[:, 0], strands.points[:, -1] - strands.points[:, 0]
-    pixels = scene.fitted.photos[1].camera.project(roots.astype(np.float64))
-    labels = faces[1].labels[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
-    assert (labels == FaceClass.BROWS).mean() > 0.9
-    length = np.linalg.norm(way, axis=1)
-    assert length.min() > 0.002 and length.max() < 0.012
-    across = np.abs(roots[:, 0])
-    inner, outer = across < np.quantile(across, 0.1), across > np.quantile(across, 0.5)
-    assert (roots[outer, 0] * way[outer, 0] > 0).all(), "outwards on both sides"
-    assert np.median(way[inner, 1] / length[inner]) > 0.35 + np.median(way[outer, 1] / length[outer])
-    assert (strands.width < WHOLE_LOCK).all() and np.median(strands.root_colour, axis=0).max() < 0.5 * TONE.max()
-    beard = [browed(labelled(face, 40)) for face in scene.faces]
-    both = grow_facial_hair(scene.template, scene.fitted, beard, painted(scene, DARK))
-    assert both.brows == found.brows and both.to_report()["guides"] > 300
-    np.testing.assert_allclose(both.strands.points[-both.brows :, 0], roots, atol=1e-5)
-    alone = grow_facial_hair(scene.template, scene.fitted, beard, painted(scene, DARK), brows=False)
-    assert len(alone.strands.points) == len(both.strands.points) - both.brows
-    assert grow_facial_hair(scene.template, scene.fitted, faces, albedo, brows=False).strands is None
-
-
-def test_a_painted_brow_keeps_most_of_its_darkness_below_its_strands(scene: Scene) -> None:
-    found = grow_facial_hair(scene.template, scene.fitted, [browed(face) for face in scene.faces], painted(scene, 0.0))
-    assert 0.2 < found.lighter.max() < 0.3
-    faces = [browed(labelled(face, 40)) for face in scene.faces]
-    assert grow_facial_hair(scene.template, scene.fitted, faces, painted(scene, DARK)).lighter.max() > 0.45
 
 
 def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.FacialHair) -> None:
@@ -232,8 +187,7 @@ def test_the_switch_is_on_and_without_it_or_hair_there_is_no_beard(scene: Scene)
     skin = SkinPhotos(scene.fitted, tuple(labelled(face, 40) for face in scene.faces), [])
     albedo = painted(scene, DARK)
     texture = AlbedoResult(albedo, np.ones((SIZE, SIZE)), np.zeros(3), np.zeros((1, 2, 3), np.uint8), None)
-    without = {"facial_hair": False, "brows": False}
-    for options in (ReconstructOptions(**without), ReconstructOptions(hair="none")):
+    for options in (ReconstructOptions(facial_hair=False), ReconstructOptions(hair="none")):
         beard = grow_beard(skin, texture, HairResult(None), scene.template, options)
         assert beard.strands is None and beard.below(albedo) is albedo
     assert grow_beard(skin, texture, HairResult(None), scene.template, ReconstructOptions()).strands is not None
