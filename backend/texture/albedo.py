@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -26,7 +26,7 @@ from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.edits import SkinLayers, TextureEdits, edited_skin, halved
 from backend.texture.eyes import EyeColours, LidEdges, eye_picture, find_eyes
 from backend.texture.finishing import compose_skin, finish_skin, paint_lash_lines, paint_parts
-from backend.texture.parts import Scalp, hairless_skin, hidden_brows, scalp_below, with_mean_brows
+from backend.texture.parts import Scalp, beside_hair, hidden_brows, scalp_below, with_mean_brows
 from backend.texture.surface import SurfaceAtlas, TextureSpace, enlarged, head_surface, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, ChosenPhoto, TexturePhoto, chosen_views, plain_skin, prepare_photos
 
@@ -152,7 +152,7 @@ def build_albedo(
     tone = estimate_tone(samples, fitted.vertex_albedo, plain_skin(surface)[: surface.count])
     operators = surface_operators(cage, surface.cage_triangles)
     grows = working_space.skin.sample(scalp.grows[:, None])[:, 0]
-    photos = [replace(photo, bare=hairless_skin(photo.unwrap.weight, grows)) for photo in photos]
+    photos = [beside_hair(photo, grows) for photo in photos]
     delit = remove_light(surface, working_space.skin, photos, operators, tone, positions)
     progress(_STAGE, 0.45)
     views = [photo.in_view for photo in photos]
@@ -170,7 +170,7 @@ def build_albedo(
     full_density = density * resolution / working_size
     fine = fine_band(space.skin, views, detail, delit, full_density)
     progress(_STAGE, 0.75)
-    log_skin = compose_skin(surface, working_space.skin, space.skin, detail, fine, delit.log_base, positions, density)
+    log_skin = compose_skin(space.skin, detail, fine, delit.log_base, positions)
     marks = template.landmarks478.positions(fitted.neutral)
     where = working_space.skin.sample(positions)
     hidden = hidden_brows(working_space.skin, detail.visibility, where, marks, density)

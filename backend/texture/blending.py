@@ -372,7 +372,7 @@ def observe_detail(
         """The photo's low-passed detail and score, and (S, S) how far it is at rest."""
         limit = texel_range[:, 0] * np.float32(not photo.samples.coloured_light)  # lamps' colour is not the skin's
         detail = photo_detail(photo.unwrap.linear, atlas.sample(field), texel_base, limit, photo.samples.monochrome)
-        weight = atlas.image(photo.bare)
+        weight = atlas.image(photo.unwrap.weight)
         middle, _ = masked_lowpass(atlas.image(detail), weight, sigma)
         bald = ~np.isin(photo.unwrap.labels, _FACE_HAIR)
         strained = atlas.image(atlas.sample(photo.strained[:, None])[:, 0] * bald) * (1.0 - feature)

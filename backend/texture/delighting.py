@@ -1,35 +1,20 @@
-"""Remove light from photos: spherical harmonics, highlights, shade, and the colours on which photos agree.
+"""Remove light from photos: each one's spherical harmonics, found together with the skin, gloss common to all, and the
+smooth difference from what the photos have in common.
 
-Hand-set constants of delighting.
+**Gloss.** Skin reflects about the same specular light whatever its pigment, so on dark skin, or under a high sun,
+foreheads and cheekbones turn grey. Dichromatic reflection (Shafer 1985) separates it from pigment: specular light adds
+the same amount to all channels and only brightens, while pigment keeps the ratio of blue to red.
 
-Ambient occlusion: the share of the light from all sides that reaches a point of the face.
+**Tone.** All photos are brought to one tone, which fixes their exposure and white balance, under a prior over skin
+tones. Two pigments determine the colour of skin (Tsumura et al., "Independent-component analysis of skin color image",
+1999): melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density
+haemoglobin is nearly one direction. Real people fill a thin sheet around the curve, while light of any colour and
+exposure shifts an estimate freely. So an estimate is drawn to that sheet. Cameras raise contrast, and with it the
+chroma of everything but white and grey, so the sheet is that of photographed skin (``camera_chroma``).
 
-Solve each photo's light: nine coefficients of spherical harmonics per channel, about the fit's, together with the skin.
-
-Remove smooth gloss common to all photos.
-
-Skin reflects about the same specular light whatever its pigment, so on dark skin, or under a high sun, foreheads and
-cheekbones turn grey. Dichromatic reflection (Shafer 1985) separates it from pigment: specular light adds the same
-amount to all channels and only brightens, while pigment keeps the ratio of blue to red.
-
-The shade that a hat casts on the forehead: neither light that spherical harmonics express, nor pigment.
-
-Estimate the person's skin tone by separating skin colour from the colour of the light.
-
-All photos are brought to one tone, which fixes their exposure and white balance, under a prior over skin tones. Two
-pigments determine the colour of skin (Tsumura et al., "Independent-component analysis of skin color image", 1999):
-melanin, which runs from light to dark skin along one curve, and haemoglobin, which reddens. In optical density (minus
-the logarithm of linear reflectance) haemoglobin is nearly one direction. Real people fill a thin sheet around the
-curve, while light of any colour and exposure shifts an estimate freely. So an estimate is drawn to that sheet.
-
-Cameras raise contrast, and with it the chroma of everything but white and grey, so the sheet is that of photographed
-skin (``DelightingSettings.camera_chroma``): relighting it with white light gives the colour of a photograph.
-
-Multi-view consensus: bring every photo to a common level, smoothly, so that their mean has no seams.
-
-A photo divided by its spherical-harmonics light is albedo times exposure, cast shadows and other light that the model
-cannot express. This remainder is the photo's smooth difference from the robust mean of all photos, and is divided out
-as well. What all photos show (a beard, brows, lips, the shade in a fold) stays.
+**Consensus.** A photo divided by its light is albedo times exposure, cast shadows and other light that the model cannot
+express. This remainder is the photo's smooth difference from the robust mean of all photos, and is divided out as well.
+What all photos show (a beard, brows, lips, the shade in a fold) stays.
 """
 
 from __future__ import annotations
@@ -38,6 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -303,23 +289,12 @@ HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B
 _OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
 
 
-def _lab_to_linear(lab: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* (..., 3) under D65 to linear sRGB."""
-    fy = (lab[..., 0] + 16.0) / 116.0
-    f = np.stack([fy + lab[..., 1] / 500.0, fy, fy - lab[..., 2] / 200.0], -1)
-    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * np.array([0.95047, 1.0, 1.08883])
-    to_rgb = np.array(
-        [[3.2404542, -1.5371385, -0.4985314], [-0.969266, 1.8760108, 0.041556], [0.0556434, -0.2040259, 1.0572252]]
-    )
-    return xyz @ to_rgb.T
-
-
 def skin_log_albedo(melanin: np.ndarray, haemoglobin: np.ndarray | float = 0.0) -> np.ndarray:
     """Logarithm of linear-light skin albedo (..., 3), as photographs show it beside white, for ``melanin`` in [0, 1]
     (light to dark; the curve goes on by a fifth at both ends) and ``haemoglobin`` in units of its density relative to a
     typical face (about -1 to 1)."""
     melanin = np.asarray(melanin, float)
-    anchors = np.log(_lab_to_linear(_MELANIN_LAB))
+    anchors = np.log(cv2.cvtColor(np.float32(_MELANIN_LAB)[None], cv2.COLOR_Lab2LRGB)[0].astype(float))
     anchors = np.concatenate([[2 * anchors[0] - anchors[1]], anchors, [2 * anchors[-1] - anchors[-2]]])
     position = (np.arange(len(anchors)) - 1) / (len(_MELANIN_LAB) - 1)
     curve = np.stack([np.interp(melanin, position, anchors[:, c]) for c in range(3)], -1)
@@ -495,7 +470,7 @@ def remove_light(
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1], in a hat's shade too."""
         texels = np.log(np.maximum(photo.unwrap.linear, DARKEST))
-        mean, total = surface.at_cage(atlas, texels, photo.bare * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
+        mean, total = surface.at_cage(atlas, texels, photo.unwrap.weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         mean = mean - light
         mean = _with_chroma(mean, matt) if photo.samples.colourless else mean
         return mean, relative_weight(total) * photo.samples.trust

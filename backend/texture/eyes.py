@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
 from backend.geometry.robust_statistics import weighted_quantile
@@ -267,14 +266,7 @@ def _lid_shade(points: np.ndarray, lids: LidEdges) -> np.ndarray:
     for lid, (sign, shade, reach) in zip((lids.upper, lids.lower), _LID_SHADES, strict=True):
         edge_azimuth, edge_elevation, _ = eye_angles(lid, np.zeros(3))
         order = np.argsort(edge_azimuth)
-        smooth = CubicSpline(*_without_near_duplicates(edge_azimuth[order], edge_elevation[order]))
-        edge = smooth(np.clip(azimuth, edge_azimuth.min(), edge_azimuth.max()))
+        edge = np.interp(azimuth, edge_azimuth[order], edge_elevation[order])
         within = np.maximum(sign * (edge - elevation) * radius, 0.0)
         share *= 1.0 - shade * np.exp(-((within / reach) ** 1.5))
     return share.astype(np.float32)
-
-
-def _without_near_duplicates(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drop entries closer than 1e-4 to the one before, from ascending places (N,) and their values."""
-    kept = np.concatenate([[True], np.diff(places) > 1e-4])
-    return places[kept], values[kept]

@@ -13,7 +13,6 @@ from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.noise import fractal_noise, gradient_noise
-from backend.geometry.robust_statistics import robust_deviation
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb, srgb_bytes
@@ -26,7 +25,7 @@ from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import lash_line, painted_eye
 from backend.texture.parts import Scalp, with_roots
-from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, masked_lowpass, pieces
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, pieces
 
 MOUTH_PATH = ASSETS / "mouth.png"
 """The lowest rows of map ``Head``: teeth with gum, tongue, palate and throat, shaded as deep as they lie; sRGB."""
@@ -41,14 +40,10 @@ class FinishingSettings:
     """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
     nostril_shade: float = 1.5
     """Log units, 0.5 to 3: extra darkness of a nostril, which is a cavity."""
-    pore_octaves: tuple[float, ...] = (0.0016, 0.0008, 0.0004)
-    """Metres: wavelengths of synthetic pores."""
+    pores: tuple[float, ...] = (0.0016, 0.0008, 0.0004)
+    """Metres: wavelengths of the pores of skin that no photo shows; all together are 0.02 log units."""
     blotch: float = 0.009
-    """Metres: wavelength of synthetic blotches; coarser ones are the smooth skin's."""
-    pore_range: tuple[float, float] = (0.010, 0.035)
-    """Log units: bounds of the pores' deviation that is taken over from seen skin; noise has more."""
-    blotch_range: tuple[float, float] = (0.008, 0.025)
-    """The same of the blotches'; wrinkles have more."""
+    """Metres: wavelength of its blotches, 0.015 log units; coarser ones are the smooth skin's."""
     seam_reach: float = 0.006
     """Metres, 0.002 to 0.015: width of the blend between skin and an eye socket or the mouth interior. It is two mesh
     edges, the shortest usable transition."""
@@ -57,60 +52,30 @@ class FinishingSettings:
 FINISHING = FinishingSettings()
 
 
-def _robust_deviation(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
-    """(C,) robust standard deviation of values (N, C), within bounds; the bounds' mean for few values."""
-    if len(values) < 500:
-        return np.full(values.shape[1], np.mean(bounds))
-    return np.clip(robust_deviation(values), *bounds)
-
-
-def blotch_deviation(solved: np.ndarray, seen: np.ndarray, density: float) -> np.ndarray:
-    """(3,) standard deviation of blotches in the solved detail (S, S, 3) within ``seen`` (S, S) bool."""
-    mask = seen.astype(np.float32)
-    fine, coarse = (
-        masked_lowpass(solved, mask, length * density)[0] for length in (FINISHING.blotch / 8, FINISHING.blotch / 2)
-    )
-    return _robust_deviation((fine - coarse)[seen], FINISHING.blotch_range)
-
-
-def pore_deviation(fine: np.ndarray, seen: np.ndarray) -> float:
-    """Standard deviation of the brightness of fine detail (P, 3) within ``seen`` (P,) bool."""
-    return float(_robust_deviation(fine[seen].mean(1, keepdims=True), FINISHING.pore_range)[0])
-
-
-def skin_noise(positions: np.ndarray, pores: float, blotches: np.ndarray) -> np.ndarray:
-    """(P, 3) float32 detail of unseen skin in log units at positions (P, 3) metres; standard deviations of the
-    brightness of ``pores`` and of ``blotches`` (3,)."""
-    broad = fractal_noise(positions, FINISHING.blotch, 2, 19)[:, None] * blotches.astype(np.float32)
-    noise = sum(gradient_noise(positions, wave, 17 + k) for k, wave in enumerate(FINISHING.pore_octaves))
-    noise = noise * np.float32(pores / np.sqrt(len(FINISHING.pore_octaves)))
-    return noise[:, None] * np.array([0.85, 1.05, 1.10], np.float32) + broad
+def skin_noise(positions: np.ndarray) -> np.ndarray:
+    """(P, 1) float32 detail of unseen skin in log units at positions (P, 3) metres."""
+    pores = sum(gradient_noise(positions, wave, 17 + k) for k, wave in enumerate(FINISHING.pores))
+    broad = fractal_noise(positions, FINISHING.blotch, 2, 19)
+    shade = np.float32(0.02 / np.sqrt(len(FINISHING.pores))) * pores + np.float32(0.015) * broad
+    return shade[:, None]
 
 
 _ALL_SHOWN = 0.99  # share from which the photos' own detail is all; noise is slow
 
 
 def compose_skin(
-    surface: HeadSurface,
-    working: SurfaceAtlas,
     atlas: SurfaceAtlas,
     detail: SolvedDetail,
     fine: np.ndarray,
     log_base: np.ndarray,
     positions: np.ndarray,
-    density: float,
 ) -> np.ndarray:
     """Smooth skin, solved detail, finer detail and synthetic pores: log albedo (P, 3) at the atlas's texels.
 
     Parameters
     ----------
-    working : the atlas at the working size. fine : (P, 3) of ``fine_band``. log_base : (V, 3) smooth skin.
-    positions : (V, 3) neutral, metres. density : texels per metre at the working size.
+    fine : (P, 3) of ``fine_band``. log_base : (V, 3) smooth skin. positions : (V, 3) neutral, metres.
     """
-    plain = (surface.regions["cheeks"] + surface.regions["forehead"])[:, None]
-    seen = (detail.cover > 0.9) & (working.image(working.sample(plain)[:, 0]) > 0.7)
-    blotches = blotch_deviation(detail.solved, seen, density)
-    pores = pore_deviation(fine, atlas.gather_small(seen.astype(np.float32)) > 0.5)
     places = atlas.places()
     composed = np.empty_like(fine)
 
@@ -121,7 +86,7 @@ def compose_skin(
         across = part.across(places)
         shown = own * fine[texels] + other * np.where(across[:, None] < 0, 0, fine[across])
         unseen = np.flatnonzero(own + other < _ALL_SHOWN)
-        shown[unseen] += (1.0 - own - other)[unseen] * skin_noise(where[unseen], pores, blotches)
+        shown[unseen] += (1.0 - own - other)[unseen] * skin_noise(where[unseen])
         composed[texels] = part.sample(log_base) + part.gather_small(detail.solved) + shown
 
     each(compose, pieces(len(atlas.texel)))

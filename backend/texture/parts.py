@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from backend.rig.bust import BustModel, load_bust
 from backend.texture.delighting import blocked_light
 from backend.texture.skin_prior import SKIN_PRIOR, pull_share, skin_prior
 from backend.texture.surface import SurfaceAtlas, UvChart, build_atlases, head_surface
-from backend.texture.unwrap import beard_region, under_jaw
+from backend.texture.unwrap import TexturePhoto, beard_region, under_jaw
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,10 @@ def _scalp_coverage(length: np.ndarray) -> np.ndarray:
     return PARTS.root_shade + np.maximum(covered - PARTS.root_shade, 0) * cropped
 
 
-def hairless_skin(weight: np.ndarray, grows: np.ndarray) -> np.ndarray:
-    """(P,) float32 how far a photo shows skin that hair neither hides nor shades; weight (P,) of bare skin."""
-    return (weight * (1.0 - smoothstep(0.1, 0.5, grows))).astype(np.float32)
+def beside_hair(photo: TexturePhoto, grows: np.ndarray) -> TexturePhoto:
+    """The photo with its weight only where it shows skin that hair neither hides nor shades; grows (P,) in [0, 1]."""
+    weight = (photo.unwrap.weight * (1.0 - smoothstep(0.1, 0.5, grows))).astype(np.float32)
+    return replace(photo, unwrap=replace(photo.unwrap, weight=weight))
 
 
 def with_roots(log_skin: np.ndarray, shade: np.ndarray, log_color: np.ndarray) -> np.ndarray:

@@ -553,8 +553,6 @@ class TexturePhoto:
     face : the photo. view : positions of the vertices in the photo.
     unwrap : the photo at the texels of the atlas of working size; grey photos have three equal channels.
     samples : its skin at the cage's vertices.
-    bare : (P,) in [0, 1], how far the photo shows bare skin that belongs in the texture; once hair growth is known,
-        only skin beside the hair (``parts.hairless_skin``).
     strained : (V,) in [0, 1], how far the expression folds plain skin, which is then no evidence for skin at rest.
     below_hat : (V,) in [0, 1], skin above the eyes in a photo that shows a hat.
     """
@@ -563,7 +561,6 @@ class TexturePhoto:
     view: SurfaceView
     unwrap: PhotoUnwrap
     samples: PhotoSamples
-    bare: np.ndarray
     strained: np.ndarray
     below_hat: np.ndarray
 
@@ -704,7 +701,7 @@ def prepare_photo(
     )
     shortened = surface.lifted(compression(neutral, cage, surface.cage_triangles))
     strained = (smoothstep(*UNWRAPPING.strained, shortened) * plain_skin(surface)).astype(np.float32)
-    return TexturePhoto(face, view, unwrap, samples, unwrap.weight, strained, below_hat.astype(np.float32))
+    return TexturePhoto(face, view, unwrap, samples, strained, below_hat.astype(np.float32))
 
 
 def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:

@@ -14,8 +14,9 @@ from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
-from backend.texture.parts import hairless_skin, scalp_below, with_roots
+from backend.texture.parts import beside_hair, scalp_below, with_roots
 from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrap import PhotoUnwrap, TexturePhoto
 
 SIZE = 512
 BLACK = (0.02, 0.014, 0.01)
@@ -107,7 +108,9 @@ def test_narrow_locks_leave_no_skin_between_their_roots() -> None:
 
 
 def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
-    shown = hairless_skin(np.ones(3), np.array([0.0, 0.3, 1.0]))
+    unwrap = PhotoUnwrap(*np.zeros((3, 3)), np.ones(3), *np.zeros((3, 3)))
+    photo = TexturePhoto(None, None, unwrap, None, None, None)
+    shown = beside_hair(photo, np.array([0.0, 0.3, 1.0])).unwrap.weight
     assert shown[0] == 1.0 and 0 < shown[1] < 1 and shown[2] == 0.0
     skin, hair = np.full((2, 3), -1.0, np.float32), np.full(3, -4.0)
     np.testing.assert_allclose(with_roots(skin, np.array([0.0, 0.5]), hair)[:, 0], [-1.0, -2.5])
