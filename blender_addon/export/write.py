@@ -453,9 +453,7 @@ def export_head(
     layer = context.view_layer
     layer.update()  # a script may export what it has just imported or moved
     selected, active = list(context.selected_objects), layer.objects.active
-    rig = tags.rig_object(collection) if with_bones else None
-    moves = may_move(parts) or bones_may_move(rig)
-    courses = sampled(context.scene, parts, rig) if moves else FrameAnimation()
+    courses = _courses(context.scene, parts, tags.rig_object(collection) if with_bones else None)
     copies: list[bpy.types.Object] = []
     lower = _lower_hair(parts, hair_triangles)
     parts = parts if lower is None else [*parts[:-1], lower]
@@ -472,14 +470,7 @@ def export_head(
         for obj in copies:
             context.scene.collection.objects.link(obj)
         first = context.scene.frame_start
-        for obj, curves in zip(copies, keys, strict=False):
-            if places is None:
-                matrix = obj.matrix_world.copy()
-                obj.parent, obj.matrix_world = root, matrix
-            else:
-                bind(obj, root)
-            key_in(obj, curves, first)
-        moved = any(keys)
+        moved = _hang(copies, keys, root, places is not None, first)
         if places is not None:
             moved |= animate(root, courses.bones, first, preset.units)
             for ours, theirs in BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
@@ -489,10 +480,8 @@ def export_head(
         for obj in copies:
             obj.select_set(True)
         layer.objects.active = copies[0]
-        wanted = dict(preset.settings)
-        if webp:
-            wanted["export_image_format"] = "WEBP"
-        wanted["bake_anim" if preset.exporter == "fbx" else "export_animations"] = moved
+        animated = "bake_anim" if preset.exporter == "fbx" else "export_animations"
+        wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if webp else {}) | {animated: moved}
         with _writing(exporter, preset) as known:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_companions(parts, preset, path)
@@ -503,6 +492,26 @@ def export_head(
             with suppress(RuntimeError, ReferenceError):
                 obj.select_set(True)
         layer.objects.active = active
+
+
+def _courses(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None) -> FrameAnimation:
+    """What keys and bones do over the scene's frames; nothing where nothing can move."""
+    return sampled(scene, parts, rig) if may_move(parts) or bones_may_move(rig) else FrameAnimation()
+
+
+def _hang(
+    copies: Sequence[bpy.types.Object], keys: Sequence[Mapping], root: bpy.types.Object, bound: bool, first: int
+) -> bool:
+    """Bind copies to the skeleton ``root``, or make it their parent where they are; write the courses of their keys
+    from frame ``first`` on. Whether there are any."""
+    for obj, curves in zip(copies, keys, strict=False):
+        if bound:
+            bind(obj, root)
+        else:
+            matrix = obj.matrix_world.copy()
+            obj.parent, obj.matrix_world = root, matrix
+        key_in(obj, curves, first)
+    return any(keys)
 
 
 @contextmanager

@@ -222,5 +222,5 @@ def compared(folder: Path, drawn: Path, template: Template, body: np.ndarray) ->
 def mesh_truth(drawn: Path, console: Console) -> Figures:
     """``meshes.LABELS.FIGURE`` : means over MakeHuman's hair meshes as pictured in ``drawn``, and
     ``head.NAME.LABELS.FIGURE`` of each."""
-    template, body = load_template(), adult()
-    return judged(hair_meshes(), lambda folder: compared(folder, drawn, template, body), console, "meshes", "head")
+    meshes, template, body = hair_meshes(), load_template(), adult()
+    return judged(meshes, lambda folder: compared(folder, drawn, template, body), console, "meshes", "head")

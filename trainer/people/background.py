@@ -79,17 +79,11 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
                             generator.uniform(0, 6)])  # fmt: skip
         octaves = octaves * 2
     elif kind == "leaves":
-        first = np.array([0.05, 0.10, 0.02]) * generator.uniform(0.2, 2.5) * generator.uniform(0.7, 1.3, 3)
-        second = first * generator.uniform(0.5, 3)
-        noise_colour = np.array([0.25, 0.4, 0.08]) * generator.uniform(0.3, 2.5)
-        fine = np.clip(np.array([0, 0, 0.3, 0.6, 0.9]) - 2.5 * (soft - 0.01) / 0.1, 0, 1)
-        octaves = np.array([0.3, 0.4, 0.5, 0.5, 0.5]) * np.clip(fine + np.array([1, 1, 0.6, 0, 0]), 0, 1)
+        first, second, noise_colour, octaves = _leaves(generator, soft)
         shapes, colours = _discs(generator, int(generator.integers(0, 8)), soft, np.array([0.7, 0.8, 0.6]))
     elif kind == "sky":
-        first = np.array([0.25, 0.42, 0.75]) * generator.uniform(0.3, 1.3)
-        second = np.array([0.7, 0.75, 0.8]) * generator.uniform(0.5, 1.3)
-        angle, noise_colour = np.pi / 2, np.full(3, generator.uniform(0.4, 1.1))
-        octaves = np.array([0.3, 0.25, 0.15, 0.06, 0.02]) * generator.uniform(0, 1.5)
+        first, second, noise_colour, octaves = _sky(generator)
+        angle = np.pi / 2
         shapes, colours = _boxes(generator, int(generator.integers(1, 7)), soft, (0.1, 0.5), np.array([0.1, 0.1, 0.08]))
         shapes[:, 1] = np.abs(shapes[:, 1]) + 0.15
     elif kind == "lights":
@@ -114,6 +108,24 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
         stripes=stripes,
         picture=np.append(generator.random(3), generator.uniform(0.5, 1.0)),
     )
+
+
+def _leaves(generator: np.random.Generator, soft: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Two colours (3,), the noise's colour and its octaves (5,) of leaves so blurred."""
+    first = np.array([0.05, 0.10, 0.02]) * generator.uniform(0.2, 2.5) * generator.uniform(0.7, 1.3, 3)
+    second = first * generator.uniform(0.5, 3)
+    noise_colour = np.array([0.25, 0.4, 0.08]) * generator.uniform(0.3, 2.5)
+    fine = np.clip(np.array([0, 0, 0.3, 0.6, 0.9]) - 2.5 * (soft - 0.01) / 0.1, 0, 1)
+    octaves = np.array([0.3, 0.4, 0.5, 0.5, 0.5]) * np.clip(fine + np.array([1, 1, 0.6, 0, 0]), 0, 1)
+    return first, second, noise_colour, octaves
+
+
+def _sky(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Two colours (3,), the clouds' colour and octaves (5,)."""
+    first = np.array([0.25, 0.42, 0.75]) * generator.uniform(0.3, 1.3)
+    second = np.array([0.7, 0.75, 0.8]) * generator.uniform(0.5, 1.3)
+    noise_colour = np.full(3, generator.uniform(0.4, 1.1))
+    return first, second, noise_colour, np.array([0.3, 0.25, 0.15, 0.06, 0.02]) * generator.uniform(0, 1.5)
 
 
 def background_pictures(

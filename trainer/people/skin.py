@@ -115,19 +115,24 @@ def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.
     chin = np.exp(-((np.linalg.norm(points - marks[199], axis=1) / 0.016) ** 2))
     maps["cheeks"] = cheeks
     maps["redness"] = np.clip(0.8 * cheeks + 0.9 * tip + 0.35 * chin + 0.6 * regions["ears"], 0, 1.5)
-    # lines of age
+    return maps | _age_maps(both, marks)
+
+
+def _age_maps(both: np.ndarray, marks: np.ndarray) -> dict[str, np.ndarray]:
+    """Lines of age at points (P, 3) of the mean head's left side; marks (478, 3)."""
+    (x, y, z), maps = both.T, {}
     wing, mouth = marks[358], marks[291]
     offsets = np.array([[0.006, 0.004, 0], [0.010, 0.001, 0], [0.008, -0.002, 0], [0.007, -0.016, -0.002]])
     fold = _spline(np.stack([wing, (wing + mouth) / 2, mouth, mouth]) + offsets, 33)
     maps["nasolabial"] = _line(both, fold, 0.0028)
     brow_top = marks[334, 1]
-    lines = np.zeros(len(points))
+    lines = np.zeros(len(both))
     for height, width in ((0.012, 0.035), (0.021, 0.038), (0.030, 0.036)):
         bend = brow_top + height - 5 * x**2 * 0.6 + 0.0007 * np.sin(x * 130 + height * 900)
         lines += np.exp(-(((y - bend) / 0.0016) ** 2)) * numpy_smoothstep(width, width * 0.6, x) * (z > 0.08)
     maps["forehead_lines"] = lines
     outer = marks[263]
-    crow = np.zeros(len(points))
+    crow = np.zeros(len(both))
     for rise in (-0.55, -0.15, 0.3):
         ray = outer + np.linspace(0.006, 0.024, 17)[:, None] * np.array([0.8, rise, -0.6])
         crow = np.maximum(crow, _line(both, ray, 0.0014))

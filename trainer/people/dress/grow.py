@@ -151,29 +151,13 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
     height = locks.base
     path = [(a, s, height)]
     fraction = shares_along(segments)
-    whorl_x, whorl_z = flow.whorl[:, :1], flow.whorl[:, 1:]
-    tie_x, tie_z = flow.tie[:, :1], flow.tie[:, 1:]
     root_x = s * a.sin()
     part_side = torch.where(root_x >= flow.parting[:, None], 1.0, -1.0)
     for k in range(segments):
         t = 0.5 * (fraction[k] + fraction[k + 1])
         length = locks.length * (fraction[k + 1] - fraction[k])
-        sin, cos = a.sin(), a.cos()
-        x, z = s * sin, s * cos
-        parted = ((z - whorl_z) / 0.04 + 0.5).clamp(0, 1)  # a parting ends at the whorl; behind it hair falls down
-        ex = locks.turn_x + flow.sideways[:, None] * part_side * parted
-        ez = locks.turn_z + flow.forward[:, None] * locks.forward - flow.backward[:, None] * (1 - locks.forward)
-        from_whorl = torch.stack([x - whorl_x, z - whorl_z], -1)
-        from_whorl = unit(from_whorl) * flow.radial[:, None, None]
-        ex, ez = ex + from_whorl[..., 0], ez + from_whorl[..., 1]
-        to_tie_x, to_tie_z = tie_x - x, tie_z - z
-        to_tie = (to_tie_x**2 + to_tie_z**2).sqrt().clamp(min=1e-4)
         tied = flow.tied[:, None] * locks.tied
-        ex = ex * (1 - tied) + tied * to_tie_x / to_tie
-        ez = ez * (1 - tied) + tied * to_tie_z / to_tie
-        down, around = ex * sin + ez * cos, ex * cos - ez * sin
-        size = (down**2 + around**2).sqrt().clamp(min=1e-4)
-        down, around = down / size, around / size
+        down, around, to_tie = _combed(locks, flow, a, s, part_side)
         # gravity: below the rim of the skull hair hangs down
         hang = _smooth((s - 0.055) / 0.09) * flow.gravity[:, None] * (1 - tied) * min(1.0, 0.35 + 1.3 * t)
         down, around = down * (1 - hang) + hang, around * (1 - hang) + hang * locks.drift
@@ -213,6 +197,26 @@ def grow(locks: Locks, flow: Flow, hairline: Tensor, brow_line: Tensor, segments
     limit = flow.volume[:, None, None]
     heights = limit * (1 - torch.exp(-heights / limit))
     return azimuth, down_s, torch.maximum(heights, locks.floor[..., None])
+
+
+def _combed(locks: Locks, flow: Flow, a: Tensor, s: Tensor, part_side: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, L) unit direction, down and around the hull, in which the style combs locks at azimuth ``a`` and ``s``, and
+    the way to where they are tied."""
+    tied, sin, cos = flow.tied[:, None] * locks.tied, a.sin(), a.cos()
+    place = torch.stack([s * sin, s * cos], -1)
+    from_whorl = place - flow.whorl[:, None]
+    parted = (from_whorl[..., 1] / 0.04 + 0.5).clamp(0, 1)  # a parting ends at the whorl; behind it hair falls down
+    ex = locks.turn_x + flow.sideways[:, None] * part_side * parted
+    ez = locks.turn_z + flow.forward[:, None] * locks.forward - flow.backward[:, None] * (1 - locks.forward)
+    from_whorl = unit(from_whorl) * flow.radial[:, None, None]
+    ex, ez = ex + from_whorl[..., 0], ez + from_whorl[..., 1]
+    to_tie_x, to_tie_z = (flow.tie[:, None] - place).unbind(-1)
+    to_tie = (to_tie_x**2 + to_tie_z**2).sqrt().clamp(min=1e-4)
+    ex = ex * (1 - tied) + tied * to_tie_x / to_tie
+    ez = ez * (1 - tied) + tied * to_tie_z / to_tie
+    down, around = ex * sin + ez * cos, ex * cos - ez * sin
+    size = (down**2 + around**2).sqrt().clamp(min=1e-4)
+    return down / size, around / size, to_tie
 
 
 def shares_along(segments: int) -> list[float]:

@@ -5,6 +5,7 @@ A hand at the face: palm, five fingers with three joints each, and a forearm in 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -260,9 +261,7 @@ def draw_thing(
         turn = generator.uniform(-np.pi, np.pi, 3)
         shift[1], half[1] = shift[0] + generator.normal(0, 0.04, 3), generator.uniform(0.005, 0.05, 3)
     anchor[spot] = 1.0
-    has_mask = generator.random() < masked
-    front = np.zeros(1)
-    mask_colours = ([0.25, 0.45, 0.6], [0.75, 0.75, 0.75], [0.01, 0.01, 0.012], cloth_colour(generator))
+    has_mask, cloth = generator.random() < masked, cloth_colour(generator)
     return ThingParameters(
         present=float(generator.random() < chance),
         anchor=anchor,
@@ -273,12 +272,20 @@ def draw_thing(
         colour=np.stack([first, second]),
         shine=shine,
         mask=float(has_mask),
-        mask_top=hull.s_at_height(front, np.array(generator.choice([0.714, 0.704, 0.675], p=[0.6, 0.3, 0.1])))[0],
-        mask_bottom=hull.s_at_height(front, np.array(generator.uniform(0.600, 0.615)))[0],
-        mask_wide=generator.uniform(0.75, 1.15),
-        mask_colour=np.array(mask_colours[generator.integers(4)]) * generator.uniform(0.8, 1.1),
-        mask_detail=np.array([generator.choice([sheets.PLAIN, sheets.WEAVE, sheets.KNIT]), 0.15, 300.0]),
+        **_drawn_mask(generator, hull, cloth),
     )
+
+
+def _drawn_mask(generator: np.random.Generator, hull: HeadHull, cloth: np.ndarray) -> dict[str, Any]:
+    """Where a mask of medicine's colours or of cloth lies, and what it looks like."""
+    front, colours = np.zeros(1), ([0.25, 0.45, 0.6], [0.75, 0.75, 0.75], [0.01, 0.01, 0.012], cloth)
+    return {
+        "mask_top": hull.s_at_height(front, np.array(generator.choice([0.714, 0.704, 0.675], p=[0.6, 0.3, 0.1])))[0],
+        "mask_bottom": hull.s_at_height(front, np.array(generator.uniform(0.600, 0.615)))[0],
+        "mask_wide": generator.uniform(0.75, 1.15),
+        "mask_colour": np.array(colours[generator.integers(4)]) * generator.uniform(0.8, 1.1),
+        "mask_detail": np.array([generator.choice([sheets.PLAIN, sheets.WEAVE, sheets.KNIT]), 0.15, 300.0]),
+    }
 
 
 def thing_layer(thing: ThingParameters, landmarks: Tensor, surface: HullSurface) -> sheets.SurfaceLayer:

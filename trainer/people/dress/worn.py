@@ -69,16 +69,7 @@ def draw_glasses(
         colour = np.array([0.25, 0.25, 0.25])
     temple_colour = _frame_colour(generator, metal > 0) if kind == 3 or generator.random() < 0.1 else colour
     big = generator.random() ** 1.5 * (1.0 + 0.4 * sun)
-    if sun:
-        alpha = (
-            np.sort(generator.uniform(0.6, 0.99, 2))[::-1]
-            if generator.random() < 0.4
-            else np.full(2, generator.uniform(0.75, 0.99))
-        )
-        tint = generator.uniform(0.005, 0.05) * generator.uniform(0.6, 1.4, 3)
-    else:
-        alpha = np.full(2, generator.uniform(0.1, 0.4) if tinted else generator.uniform(0.0, 0.06))
-        tint = generator.uniform(0.02, 0.2, 3) if tinted else np.full(3, 0.4)
+    alpha, tint = _lenses(generator, sun, tinted)
     return GlassesParameters(
         worn=float(worn),
         width=generator.uniform(0.044, 0.051) + 0.009 * big,
@@ -106,6 +97,16 @@ def draw_glasses(
         lens_alpha=alpha,
         glare=_glare(generator, sun),
     )
+
+
+def _lenses(generator: np.random.Generator, sun: bool, tinted: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Opacity above and below (2,) and colour (3,) of lenses."""
+    if not sun:
+        alpha = np.full(2, generator.uniform(0.1, 0.4) if tinted else generator.uniform(0.0, 0.06))
+        return alpha, generator.uniform(0.02, 0.2, 3) if tinted else np.full(3, 0.4)
+    graded = generator.random() < 0.4
+    alpha = np.sort(generator.uniform(0.6, 0.99, 2))[::-1] if graded else np.full(2, generator.uniform(0.75, 0.99))
+    return alpha, generator.uniform(0.005, 0.05) * generator.uniform(0.6, 1.4, 3)
 
 
 def _frame_colour(generator: np.random.Generator, metal: bool) -> np.ndarray:
