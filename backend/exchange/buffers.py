@@ -1,14 +1,7 @@
-"""Pictures and arrays as bytes: PNG, and the buffers of a message.
-
-Encode pixels as PNG, with the same settings for all exported images.
-
-Encode arrays and images as the buffers of a message, with their entries in its header.
-"""
+"""Arrays and pictures as the buffers of a message, with their entries in its header."""
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,34 +10,7 @@ import msgspec
 import numpy as np
 
 from protocol.message import FLOATS, INTS, ArrayField
-from protocol.photo_folder import with_own_chunk
-
-_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # of PNG, by the number of channels
-_UP = 2  # PNG's number of the filter
-
-
-def png_bytes(pixels: np.ndarray) -> bytes:
-    """Encode (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16, as a PNG file; deterministic.
-
-    Rows are differences from the row above, and only run lengths are searched: skin, normals and heights have no other
-    repetition. That takes a quarter of the time of zlib's usual search at level 4. The file is marked as made by
-    Likeness, so that it is never read as a photo.
-    """
-    height, width = pixels.shape[:2]
-    rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
-    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
-    filtered[:, 0], filtered[0, 1:] = _UP, rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    deflate = zlib.compressobj(zlib.Z_BEST_SPEED, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    kind = _COLOUR_TYPES[pixels.shape[2] if pixels.ndim == 3 else 1]
-    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", deflate.compress(filtered) + deflate.flush()), (b"IEND", b""))
-    return with_own_chunk(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*one) for one in chunks))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-
+from protocol.photo_folder import png_bytes
 
 PNG = "image/png"
 DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in (FLOATS, INTS)}

@@ -475,10 +475,8 @@ def export_head(
             moved |= animate(root, courses.bones, first, preset.units)
             for ours, theirs in BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
                 root.data.bones[ours].name = theirs
-        for obj in selected:
-            obj.select_set(False)
-        for obj in copies:
-            obj.select_set(True)
+        _select(selected, False)
+        _select(copies, True)
         layer.objects.active = copies[0]
         animated = "bake_anim" if preset.exporter == "fbx" else "export_animations"
         wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if webp else {}) | {animated: moved}
@@ -488,10 +486,15 @@ def export_head(
     finally:
         _remove(copies if lower is None else [*copies, lower])
         materials.remove()
-        for obj in selected:
-            with suppress(RuntimeError, ReferenceError):
-                obj.select_set(True)
+        _select(selected, True)
         layer.objects.active = active
+
+
+def _select(objects: Sequence[bpy.types.Object], chosen: bool) -> None:
+    """Select objects, or not; those that are gone are left out."""
+    for obj in objects:
+        with suppress(RuntimeError, ReferenceError):
+            obj.select_set(chosen)
 
 
 def _courses(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None) -> FrameAnimation:

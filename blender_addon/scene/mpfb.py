@@ -10,9 +10,7 @@ A body's skin from a head's: albedo and relief baked into the body's UV map, the
 from __future__ import annotations
 
 import heapq
-import struct
 import time
-import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from ..objects import tags
 from ..objects.meshes import HM08_VERTEX, UV_HEAD, coordinates, cross_2d, neutral_coordinates, origin_of, search_tree
 from ..objects.tags import active_mesh, part_on
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
+from ..shared.photo_folder import png_bytes
 from ..shared.similarity import Similarity, fit_similarity
 from .materials import (
     ALWAYS,
@@ -145,20 +144,6 @@ def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
             texels + side * (row < side - 1),
         ]
     )
-
-
-def png(picture: np.ndarray) -> bytes:
-    """Encode a picture (H, W, 1 or 3) uint8 or uint16, row 0 at the bottom, as PNG."""
-    height, width, channels = picture.shape
-    rows = picture[::-1].astype(picture.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
-    header = struct.pack(">IIBBBBB", width, height, 8 * picture.itemsize, 2 if channels == 3 else 0, 0, 0, 0)
-    body = zlib.compress(lines.tobytes(), 2)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 SEAM_BAND = 0.045
@@ -343,14 +328,15 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
     told(0.5)
     grow(picture, side, texels, taken, rings)
     told(0.65)
-    coloured = png(np.stack([np.round(255.0 * srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)]))
+    levels = np.stack([np.round(255.0 * srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)])
+    coloured = png_bytes(levels[::-1])
     told(0.85)
     relief = None
     if sources.heights is not None:
         heights = np.full((side * side, 1), 0.5, np.float32)
         heights[texels] = 0.5 + share * (sampled(sources.heights, uv) - 0.5)
         grow(heights, side, texels, taken, rings)
-        relief = png(np.round(65535.0 * heights).astype(np.uint16).reshape(side, side, 1))
+        relief = png_bytes(np.round(65535.0 * heights).astype(np.uint16).reshape(side, side)[::-1])
     return BakedSkin(coloured, relief, sources.reach, sources.texture is not None)
 
 

@@ -1,25 +1,16 @@
-"""Run the chain's steps, each command in its own process, and resume after an earlier run.
+"""``python -m trainer all``: print the table of steps that make the files of ``assets/``, or run them.
 
-Record of the chain's finished commands: a small file beside its runs.
-
-Run commands of the trainer in processes that are forked from one which has imported the large packages already.
-
-At toy size most of a command's time is its imports: four seconds, for forty commands. A forked process begins with them
-and shares nothing else with the other commands.
-
-``python -m trainer all``: print the table of steps that make the files of ``assets/``, or run them.
-
-The chain at toy size: recipes with a few steps on a few pictures, and portraits of synthetic people. It tests that
-every command runs and finds the previous one's results; the resulting nets are of no use.
+Each command runs in its own process; a small file beside the runs records what is done, so that a run goes on where it
+ended. At toy size recipes have a few steps on a few pictures, and portraits are of synthetic people: it shows that
+every command runs and finds the previous one's results, and the nets are of no use.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.util
 import itertools
-import json
+import multiprocessing
 import os
 import shlex
 import subprocess
@@ -27,7 +18,6 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -51,6 +41,43 @@ from trainer.portraits.relabel import read_traits
 
 TOY_STEPS = 2
 """Steps of each stage of a recipe at toy size: a first one, and one after it."""
+LIMITS = {
+    "steps": TOY_STEPS,
+    "batch": 2,
+    "validation_samples": 2,
+    "validate_steps": TOY_STEPS,
+    "log_steps": 1,
+    "count": 8,
+    "keep": 8,
+    "processes": 1,
+    "first": 4,
+    "people": 8,
+    "basis_people": 16,
+    "reference_people": 4,
+    "start_people": 16,
+    "start_shapes": 16,
+    "identity": 8,
+    "expression": 8,
+    "depth_components": 8,
+    "albedo_components": 8,
+}
+"""Largest value of each field of a recipe, wherever it occurs."""
+PORTRAIT_SIDE = 256
+"""Pixels, the smallest size at which the face detector finds all of them."""
+PORTRAITS_PER_TRAIT = 2
+"""Portraits per answer on a list, because the classifiers need more than one of each."""
+STATE_FILE = "done.json"
+ROOT = Path(__file__).resolve().parents[2]
+IMPORTED = (
+    "torch._inductor",  # use_deterministic_algorithms imports it, and with it torch._dynamo
+    "ai_edge_litert.interpreter",
+    "backend.pipeline",
+    "trainer.engine.loop",
+    "trainer.export",
+    "trainer.people.source",
+)
+"""What commands import, of which the toy chain has a process at hand."""
+WORK, TOY_WORK = Path("runs/all"), Path("runs/toy")
 
 
 class Repeats(Enum):
@@ -118,32 +145,6 @@ NEEDS: Mapping[str, str] = _TABLE["needs"]
 STEPS = msgspec.convert(_TABLE["steps"], tuple[Step, ...])
 """Every file of ``assets/`` is made by exactly one of them (checked by a test)."""
 
-LIMITS = {
-    "steps": TOY_STEPS,
-    "batch": 2,
-    "validation_samples": 2,
-    "validate_steps": TOY_STEPS,
-    "log_steps": 1,
-    "count": 8,
-    "keep": 8,
-    "processes": 1,
-    "first": 4,
-    "people": 8,
-    "basis_people": 16,
-    "reference_people": 4,
-    "start_people": 16,
-    "start_shapes": 16,
-    "identity": 8,
-    "expression": 8,
-    "depth_components": 8,
-    "albedo_components": 8,
-}
-"""Largest value of each field of a recipe, wherever it occurs."""
-PORTRAIT_SIDE = 256
-"""Pixels, the smallest size at which the face detector finds all of them."""
-PORTRAITS_PER_TRAIT = 2
-"""Portraits per answer on a list, because the classifiers need more than one of each."""
-
 
 def toy_overrides(recipe: str, steps: int = TOY_STEPS) -> list[str]:
     """``--set`` words that cut ``recipe`` down to ``LIMITS``, its stages to ``steps``; zeros, which mean "endless",
@@ -195,9 +196,6 @@ def draw_portraits(folder: Path) -> int:
         pixels = (picture.permute(1, 2, 0).numpy()[..., ::-1] * 255.0 + 0.5).astype(np.uint8)
         cv2.imwrite(str(folder / name), np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, 95])
     return len(names)
-
-
-STATE_FILE = "done.json"
 
 
 class DoneCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -255,79 +253,6 @@ def write_state(folder: Path, state: ChainState) -> None:
     """Write the state atomically, so that a killed run leaves the old one or the new one."""
     write_bytes(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1))
 
-
-IMPORTED = (
-    "torch._inductor",  # use_deterministic_algorithms imports it, and with it torch._dynamo
-    "ai_edge_litert.interpreter",
-    "backend.pipeline",
-    "trainer.engine.loop",
-    "trainer.export",
-    "trainer.people.source",
-)
-
-
-class ForkedCommands(AbstractContextManager):
-    """A process that forks itself for each command; a context manager, for systems with ``os.fork``.
-
-    Its commands run in ``folder`` with ``environment``, where ``imported`` are imported already, and write to this
-    process's standard output and error.
-    """
-
-    def __init__(self, folder: Path, environment: Mapping[str, str], imported: Sequence[str] = IMPORTED) -> None:
-        answers, sender = os.pipe()
-        program = f"import sys; from trainer.chain.run import serve; sys.exit(serve({sender}, {tuple(imported)}))"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, cwd=folder, env=environment, pass_fds=(sender,)
-        )
-        os.close(sender)
-        self._answers = os.fdopen(answers)
-
-    def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()
-        self._answers.close()
-        self._process.wait()
-
-    def run(self, words: Sequence[str]) -> int:
-        """Run ``python -m trainer`` with ``words``; returns its exit code, negative where a signal ended it.
-
-        Raises
-        ------
-        LikenessError : ``internal`` where the process that forks has ended.
-        """
-        try:
-            self._process.stdin.write(json.dumps(list(words)).encode() + b"\n")
-            self._process.stdin.flush()
-            return int(self._answers.readline())
-        except (BrokenPipeError, ValueError) as error:
-            raise LikenessError(
-                "internal", "The process that starts the commands has ended.", "Run it again."
-            ) from error
-
-
-def serve(answers: int, imported: Sequence[str]) -> int:
-    """Import modules and fork for each line of standard input, a JSON list of words.
-
-    Exit codes are written to the file descriptor ``answers``. Returns in each fork with the command's exit code, and in
-    the first process, at the end of the input, with 0.
-    """
-    for module in imported:
-        importlib.import_module(module)
-    from trainer.__main__ import main
-
-    for line in iter(sys.stdin.buffer.readline, b""):
-        sys.stdout.flush()
-        process = os.fork()
-        if not process:
-            os.close(answers)
-            with open(os.devnull, "rb") as nothing:
-                os.dup2(nothing.fileno(), 0)
-            return main(json.loads(line))
-        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        os.write(answers, f"{code}\n".encode())
-    return 0
-
-
-ROOT = Path(__file__).resolve().parents[2]
 
 Runner = Callable[[Command, Sequence[str]], int]
 """Runs a command with these words after ``python -m trainer`` in a process of its own; returns the exit code."""
@@ -387,23 +312,22 @@ def run_steps(steps: Sequence[Step], folders: Folders, toy: bool, say: Callable[
     folders.work.mkdir(parents=True, exist_ok=True)
     if toy and any("portraits" in step.needs for step in steps):
         say(f"portraits of {draw_portraits(folders.portraits)} people who do not exist: {folders.portraits}")
-    with _runner(folders, toy) as run:
-        for step in steps:
-            if step.repeats is Repeats.BY_HAND:
-                continue
-            missing_needs = missing(step, folders, toy)
-            if missing_needs and toy:
-                say(f"{step.name}: left out ({'; '.join(missing_needs)})")
-                continue
-            if missing_needs:
-                advice = f"Get it, or leave the step out with --only. Done so far: {folders.work}."
-                raise LikenessError("missing_part", f"{step.name} needs {'; '.join(missing_needs)}.", advice)
-            _run_step(step, folders, toy, say, run)
+    run = _runner(folders, toy)
+    for step in steps:
+        if step.repeats is Repeats.BY_HAND:
+            continue
+        missing_needs = missing(step, folders, toy)
+        if missing_needs and toy:
+            say(f"{step.name}: left out ({'; '.join(missing_needs)})")
+            continue
+        if missing_needs:
+            advice = f"Get it, or leave the step out with --only. Done so far: {folders.work}."
+            raise LikenessError("missing_part", f"{step.name} needs {'; '.join(missing_needs)}.", advice)
+        _run_step(step, folders, toy, say, run)
     return read_state(folders.work)
 
 
-@contextmanager
-def _runner(folders: Folders, toy: bool) -> Iterator[Runner]:
+def _runner(folders: Folders, toy: bool) -> Runner:
     """At toy size, where most of the time would be imports, commands are forked from a process that has them."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "LIKENESS_SHARED": str(shared_folder().resolve())}
@@ -415,11 +339,29 @@ def _runner(folders: Folders, toy: bool) -> Iterator[Runner]:
             launcher += ["-m", "trainer"]
         return subprocess.run([*launcher, *step_words], cwd=folders.work, env=environment, check=False).returncode
 
-    if not toy or not hasattr(os, "fork"):
-        yield start
-        return
-    with ForkedCommands(folders.work, environment) as forked:
-        yield lambda command, step_words: forked.run(step_words)
+    return _forked(folders.work, environment) if toy and hasattr(os, "fork") else start
+
+
+def _forked(folder: Path, environment: Mapping[str, str]) -> Runner:
+    """Runs commands in forks of a process that has ``IMPORTED`` already: four seconds each, for forty commands."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED))
+
+    def start(_: Command, step_words: Sequence[str]) -> int:
+        process = context.Process(target=_enter, args=(folder, dict(environment), list(step_words)))
+        process.start()
+        process.join()
+        return process.exitcode or 0
+
+    return start
+
+
+def _enter(folder: Path, environment: Mapping[str, str], step_words: list[str]) -> None:
+    from trainer.__main__ import main
+
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.exit(main(step_words))
 
 
 def _run_step(step: Step, folders: Folders, toy: bool, say: Callable[[str], None], run: Runner) -> None:
@@ -464,9 +406,6 @@ def _resumed(step_words: tuple[str, ...], folders: Folders, resumes: bool) -> li
         start = resuming.index("--init-from")
         del resuming[start : start + 2]
     return [*resuming, "--resume"]
-
-
-WORK, TOY_WORK = Path("runs/all"), Path("runs/toy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

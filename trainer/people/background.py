@@ -72,8 +72,7 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
             shapes[:, 4] = generator.uniform(0, np.pi, SHAPES)
             shapes[:, 7] = generator.random(SHAPES) < 0.4
     elif kind == "shelves":
-        shapes, colours = _books(generator, soft * 0.5)
-        first = first * 0.5
+        (shapes, colours), first = _books(generator, soft * 0.5), first * 0.5
     elif kind == "curtain":
         stripes = np.array([generator.uniform(3, 14), generator.normal(0, 0.08), generator.uniform(0.3, 0.8), 0.8,
                             generator.uniform(0, 6)])  # fmt: skip
@@ -82,8 +81,7 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
         first, second, noise_colour, octaves = _leaves(generator, soft)
         shapes, colours = _discs(generator, int(generator.integers(0, 8)), soft, np.array([0.7, 0.8, 0.6]))
     elif kind == "sky":
-        first, second, noise_colour, octaves = _sky(generator)
-        angle = np.pi / 2
+        angle, (first, second, noise_colour, octaves) = np.pi / 2, _sky(generator)
         shapes, colours = _boxes(generator, int(generator.integers(1, 7)), soft, (0.1, 0.5), np.array([0.1, 0.1, 0.08]))
         shapes[:, 1] = np.abs(shapes[:, 1]) + 0.15
     elif kind == "lights":
@@ -94,8 +92,7 @@ def draw_background(generator: np.random.Generator) -> BackgroundParameters:
     elif kind == "lettering":
         shapes, colours = _letters(generator, soft * 0.4, first)
     elif kind == "snapshot":
-        octaves = generator.uniform(0, 0.7, 5)
-        noise_colour = _colour(generator, 0.9)
+        octaves, noise_colour = generator.uniform(0, 0.7, 5), _colour(generator, 0.9)
     return BackgroundParameters(
         colours=np.stack([first, second]),
         gradient=np.array([np.cos(angle), np.sin(angle)]),

@@ -219,8 +219,7 @@ def draw_thing(
     kind = str(generator.choice(KINDS, p=[0.26, 0.18, 0.12, 0.12, 0.12, 0.20]))
     anchor, shift, half, square = np.zeros(68), np.zeros((2, 3)), np.full((2, 3), 1e-4), np.ones((2, 2))
     turn, shine = generator.normal(0, 0.25, 3), generator.uniform(0, 0.5)
-    first, second = cloth_colour(generator), cloth_colour(generator)
-    spot = 57
+    first, second, spot = cloth_colour(generator), cloth_colour(generator), 57
     if kind == "microphone":
         size = generator.uniform(0.018, 0.03)
         shift[0] = [generator.normal(0, 0.02), -size - generator.uniform(-0.01, 0.03), generator.uniform(0.025, 0.07)]
