@@ -35,6 +35,8 @@ RAW_SUFFIXES = frozenset(
     )
 )
 """Suffixes of cameras' raw files."""
+FILM_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+FILM_SENTENCE = "It is a film; give it by its name."
 RAW_SENTENCE = "It is a camera's raw file; export it as JPEG, or give it by its name to use the preview in it."
 OWN_SENTENCE = "Likeness made it from photos, so it is none itself."
 
@@ -54,12 +56,13 @@ _OWN_NAMES = frozenset(["albedo.png", "eyes.png", "hair.png", "normal.png", "dis
 class PhotoFolder:
     """Files of a folder, each in the order of their names.
 
-    photos : files to read. raw : cameras' raw files. own : pictures that Likeness made.
+    photos : files to read. raw : cameras' raw files. own : pictures that Likeness made. films : films.
     """
 
     photos: tuple[Path, ...]
     raw: tuple[Path, ...]
     own: tuple[Path, ...]
+    films: tuple[Path, ...] = ()
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -72,20 +75,22 @@ def photo_folder(folder: Path) -> PhotoFolder:
     """Sort the files directly in a folder. Raises ``OSError`` if it cannot be read."""
     names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=natural_key)
     beside_report = _REPORT in names
-    photos, raw, drawn = [], [], []
+    photos, raw, drawn, films = [], [], [], []
     for name in names:
         path, suffix = Path(folder) / name, os.path.splitext(name)[1].lower()
-        if suffix not in PHOTO_SUFFIXES and suffix not in RAW_SUFFIXES:
+        if suffix not in (*PHOTO_SUFFIXES, *FILM_SUFFIXES) and suffix not in RAW_SUFFIXES:
             continue
         if not path.is_file():
             continue
         if suffix in RAW_SUFFIXES:
             raw.append(path)
+        elif suffix in FILM_SUFFIXES:
+            films.append(path)
         elif (beside_report and _own_name(name)) or is_own_picture(path):
             drawn.append(path)
         else:
             photos.append(path)
-    return PhotoFolder(tuple(photos), tuple(raw), tuple(drawn))
+    return PhotoFolder(tuple(photos), tuple(raw), tuple(drawn), tuple(films))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColum
 from backend.command_line.photo_paths import in_name_order
 from backend.exchange.all_or_none import check_writable, disk_errors_named
 from backend.progress import TRANSFER_SHARES, TimeLeft
-from protocol.photo_folder import PHOTO_SUFFIXES
+from protocol.photo_folder import PHOTO_SUFFIXES, photo_folder
 
 if TYPE_CHECKING:
     from backend.expression.clip import ExpressionClip
@@ -256,6 +256,8 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
         if identity is not None:
             raise LikenessError("usage", "A Live Link Face file needs no face.", "Leave out --identity.")
         return replace(read_live_link(sources[0], arguments.fps), source=name)
+    if len(sources) == 1 and os.path.isdir(sources[0]) and (take := _take_in(sources[0], arguments.fps)) is not None:
+        return replace(take, source=name)
     from backend.expression.transfer import transfer_photos, transfer_sequence, transfer_video
 
     with TerminalProgress(err, TRANSFER_SHARES) as progress:
@@ -273,6 +275,25 @@ def _solved(arguments: argparse.Namespace, err: Console) -> ExpressionClip:
         if arguments.fps is not None:
             raise LikenessError("usage", "A video has its own rate.", "Leave out --fps.")
         return replace(transfer_video(sources[0], identity, progress), source=name)
+
+
+def _take_in(folder: Path, fps: float | None) -> ExpressionClip | None:
+    """The only take of Live Link Face in a folder, as the app exports it; None without one. A note names the pictures
+    and films beside it. Raises ``LikenessError`` for several."""
+    from backend.expression.clip import read_live_link
+
+    takes = {}
+    for path in sorted(Path(folder).glob("*.[cC][sS][vV]")):
+        with suppress(LikenessError):
+            takes[readable(path.name)] = read_live_link(path, fps)
+    if len(takes) > 1:
+        raise LikenessError("usage", f"The folder holds several takes: {', '.join(takes)}.", "Give one of them.")
+    for name, take in takes.items():
+        inside = photo_folder(folder)
+        others = [readable(path.name) for path in (*inside.films, *inside.photos, *inside.raw)]
+        beside = f"The folder's take {name} was read, not {_shortened(others)}."
+        return replace(take, notes=(*take.notes, *[beside] * bool(others)))
+    return None
 
 
 def _shortened(names: Sequence[str]) -> str:

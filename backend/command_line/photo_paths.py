@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backend.errors import LikenessError
 from backend.photos.formats import FORMATS_ADVICE
-from protocol.photo_folder import OWN_SENTENCE, RAW_SENTENCE, PhotoFolder, natural_key, photo_folder
+from protocol.photo_folder import FILM_SENTENCE, OWN_SENTENCE, RAW_SENTENCE, PhotoFolder, natural_key, photo_folder
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -31,13 +31,14 @@ def find_photos(paths: Iterable[Path]) -> list[tuple[str, Path]]:
 
 
 def left_out_files(paths: Iterable[Path]) -> list[tuple[str, Path, str]]:
-    """(name, path, sentence) of the files in the given folders that are left out without being read: raw files, and
-    pictures that Likeness made, all of a folder in one line. Raises ``LikenessError`` as ``find_photos``."""
+    """(name, path, sentence) of the files in the given folders that are left out without being read: raw files, films,
+    and pictures that Likeness made, all of a folder in one line. Raises ``LikenessError`` as ``find_photos``."""
     left_out = []
     for path in paths:
         if os.path.isdir(path):
             inside = _listed(path)
             left_out += [(readable(raw.name), raw, RAW_SENTENCE) for raw in inside.raw]
+            left_out += [(readable(film.name), film, FILM_SENTENCE) for film in inside.films]
             if inside.own:
                 more = f" and {len(inside.own) - 1} more" if len(inside.own) > 1 else ""
                 left_out.append((readable(inside.own[0].name) + more, inside.own[0], OWN_SENTENCE))

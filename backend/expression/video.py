@@ -25,6 +25,7 @@ TICK = 0.1
 """Seconds between checks for cancellation; 0.02 to 0.5 is sensible."""
 _ENDS = {
     End.TOO_SLOW: (f"{PATH} takes far longer to open than a video does.", "Convert it to H.264 MP4."),
+    End.STOOD_STILL: (f"{PATH} was not read in time: the computer or its disk is busy.", "Try again."),
     End.NO_MEMORY: (NO_MEMORY, "Convert it to 4K or less."),
     End.CRASHED: (f"{PATH} is damaged and cannot be read.", "Export it again."),
 }
@@ -120,7 +121,7 @@ class Video(AbstractContextManager):
         """The reading thread's result; raises ``LikenessError``, and exceptions of ``waiting``."""
         try:
             # Count turns instead of clock time, so that a run stopped with Ctrl-Z can continue.
-            for _ in range(round(self._limits.wall_seconds / TICK)):
+            for _ in self._process.turns(round(self._limits.wall_seconds / TICK)):
                 self._waiting()
                 if wait((future,), TICK).done:
                     break

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from backend.photos.formats import READING, DecodedPhoto, PhotoSource, PhotoUnre
 from backend.system.processes import End, LimitedProcess
 
 TOO_SLOW = "It takes far longer to open than a photo does; save it as a new JPEG."
-_SENTENCES = {End.TOO_SLOW: TOO_SLOW, End.NO_MEMORY: NO_MEMORY, End.CRASHED: DAMAGED}
+BUSY = "It was not read in time: the computer or its disk is busy; try again."
+_SENTENCES = {End.TOO_SLOW: TOO_SLOW, End.STOOD_STILL: BUSY, End.NO_MEMORY: NO_MEMORY, End.CRASHED: DAMAGED}
 
 
 class Decoder:
@@ -61,6 +62,10 @@ class Decoder:
     def kill(self, too_slow: bool = False) -> None:
         """Kill the process, from any thread; a running ``decode`` ends."""
         self._process.kill(too_slow)
+
+    def turns(self, count: int) -> Iterator[None]:
+        """See ``LimitedProcess.turns``."""
+        return self._process.turns(count)
 
     def close(self) -> None:
         """Kill the process and wait for it, if this process owns it."""
@@ -195,7 +200,7 @@ class _Decoding:
             return PhotoUnreadableError(self._source.left_out)
         with self._lock:
             if self._ended:
-                return PhotoUnreadableError(TOO_SLOW)
+                return PhotoUnreadableError(BUSY)
             decoder = self._decoder = idle.take()
         try:
             return decoder.decode(self._source, self._limits)
@@ -205,6 +210,12 @@ class _Decoding:
             with self._lock:
                 self._decoder = None
             idle.return_to_pool(decoder)
+
+    def turns(self, count: int) -> Iterator[None]:
+        """As ``LimitedProcess.turns``; ``count`` before there is a decoder."""
+        yield from repeat(None, 1)
+        decoder = self._decoder
+        yield from repeat(None, count - 1) if decoder is None else decoder.turns(count - 1)
 
     def end(self) -> None:
         """Kill a running decoder; does nothing after it has finished."""
@@ -221,7 +232,7 @@ def _awaited(
     waiting: Callable[[], None],
 ) -> DecodedPhoto | PhotoUnreadableError:
     # Count ticks instead of reading the clock, so that a run stopped with Ctrl-Z can continue.
-    for _ in range(round(READING.wall_factor * limits.most_cpu_seconds / READING.tick)):
+    for _ in decoding.turns(round(READING.wall_factor * limits.most_cpu_seconds / READING.tick)):
         waiting()
         with suppress(TimeoutError):
             return future.result(READING.tick)

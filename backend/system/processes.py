@@ -18,6 +18,7 @@ cleared each time: a third of the texture stage's processor time. Without effect
 
 import ctypes
 import gc
+import itertools
 import json
 import math
 import os
@@ -28,6 +29,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
 from functools import cache
@@ -122,6 +124,7 @@ class End(Enum):
     """Why a process that closed its pipes has ended."""
 
     TOO_SLOW = "too_slow"
+    STOOD_STILL = "stood_still"
     NO_MEMORY = "no_memory"
     CRASHED = "crashed"
 
@@ -214,11 +217,28 @@ class LimitedProcess:
             code = self._process.wait()
         if not self._greeted:
             raise RuntimeError(f"a process for {self._module} does not start (exit code {code})")
+        if self._too_slow and sys.platform == "linux":  # the system ends one that works too long
+            return End.STOOD_STILL
         if self._too_slow or code == -getattr(signal, "SIGXCPU", 0):
             return End.TOO_SLOW
         if code == -getattr(signal, "SIGKILL", 0):  # sent by the system when memory runs out
             return End.NO_MEMORY
         return End.CRASHED
+
+    def turns(self, count: int) -> Iterator[None]:
+        """Turns of waiting for an answer: ``count``, and as many again while the process gets processor time, which has
+        its own limit (Linux): a busy computer is no fault of the file."""
+        used = self._ticks()
+        while True:
+            yield from itertools.repeat(None, count)
+            if used == (used := self._ticks()):
+                return
+
+    def _ticks(self) -> int:
+        """Processor time so far, in clock ticks; 0 where the system does not tell."""
+        with suppress(OSError, ValueError, IndexError):
+            return sum(map(int, Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        return 0
 
     def kill(self, too_slow: bool = False) -> None:
         """Kill the process at once, from any thread; a waiting caller gets an error."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from expression_file import read_clip
 
 from backend.__main__ import main
+from backend.command_line.photo_paths import left_out_files
 from backend.errors import LikenessError
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights, read_live_link, write_clip
 from backend.expression.video import Video
@@ -102,6 +104,23 @@ def test_files_may_have_names_that_are_no_utf8(tmp_path: Path) -> None:
         pytest.skip("a file system that takes UTF-8 only")
     assert main(["transfer", "--from", str(path), "--out", str(out)]) == 0
     assert read_clip(out).source == "caf\\udce9.csv"
+
+
+def test_the_folder_of_a_take_gives_its_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "take", tmp_path / "e.json"
+    folder.mkdir()
+    (folder / "Slate_7.csv").write_text("\n".join(live_link_lines([*range(70)])), "utf-8")
+    (folder / "frame_log.csv").write_text("Frame,Thing\n1,2\n", "utf-8")
+    for other in ("thumbnail.jpg", "Slate_7.mov"):
+        (folder / other).write_bytes(b"x")
+    arguments = ["transfer", "--from", str(folder), "--identity", str(tmp_path), "--out", str(out)]
+    assert main(arguments) == 0
+    assert json.loads(out.read_text())["frame_count"] == 70
+    assert "The folder's take Slate_7.csv was read, not Slate_7.mov, thumbnail.jpg." in capsys.readouterr().out
+    shutil.copy(folder / "Slate_7.csv", folder / "Slate_8.csv")
+    assert main(arguments) != 0
+    assert "holds several takes: Slate_7.csv, Slate_8.csv" in capsys.readouterr().err
+    assert [why for _, _, why in left_out_files([folder])] == ["It is a film; give it by its name."]
 
 
 def test_live_link_lines_without_a_face_are_dropped_frames(tmp_path: Path) -> None:
