@@ -4,13 +4,17 @@ Five photos, standard quality, each device twice; the second run counts. Prints 
 the card's peak memory, and how far the files differ: vertices of ``face.obj`` in mm, pictures in levels of 255. The
 networks run on the card (parsing, landmarks, LAP, the learned basis' encoder, wrinkles); all other stages are numpy,
 numba and OpenCV. ``--rehearse`` compares the CPU with itself where there is no card. Exit code 1 where the devices
-differ by more than ``TOLERANCES``, or without a card.
+differ by more than ``TOLERANCES``, or without a card. Where PyTorch3D is installed, its face ids of four heads in 256 x
+256 pixels are timed and compared with torch's.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,10 @@ from measure import DEMO, benchmark_parser, report
 from PIL import Image
 from reconstruct import PHOTOS, timed_run
 
+from backend.geometry.subdivision import subdivision
+from backend.geometry.template import load_template, triangles_from_quads
 from backend.pipeline import ReconstructOptions
+from backend.rendering.rasterize import face_ids
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 TOLERANCES = {
@@ -50,6 +57,26 @@ def differences(one: Path, other: Path) -> dict[str, float]:
     return figures
 
 
+def rasterizers() -> dict[str, float]:
+    """Milliseconds of each rasterizer on the card, median of ten, and the share of pixels with another face."""
+    surface = subdivision(1)
+    faces = torch.from_numpy(triangles_from_quads(surface.quads)).long().cuda()
+    points = torch.from_numpy(surface.matrix @ load_template().vertices).float().cuda()
+    points = (points - points.mean(0)) * points.new_tensor([800.0, -800.0, -1.0]) + points.new_tensor([128, 128, 1])
+    figures, found = {}, []
+    for name in ("torch", "pytorch3d"):
+        milliseconds = []
+        for _ in range(11):
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            ids = face_ids(points.expand(4, -1, -1), faces, (256, 256), backend=name)
+            torch.cuda.synchronize()
+            milliseconds.append(1000.0 * (time.perf_counter() - start))
+        figures[f"rasterizer.{name}_ms"] = statistics.median(milliseconds[1:])
+        found.append(ids)
+    return figures | {"rasterizer.differ": float((found[0] != found[1]).float().mean())}
+
+
 def main() -> int:
     """Print the figures and write them to ``--json``."""
     parser = benchmark_parser(__doc__)
@@ -72,6 +99,7 @@ def main() -> int:
             figures |= {f"{name}.{key}": value for key, value in seconds.items()}
         if torch.cuda.is_available():
             figures["card.peak_mb"] = torch.cuda.max_memory_allocated() / 2**20
+            figures |= rasterizers() if find_spec("pytorch3d") else {}
         figures |= differences(folder / "cpu", folder / "card")
     return report(figures, arguments.json, TOLERANCES)
 

@@ -129,13 +129,11 @@ def write_locks(folder: Path, root: Path = ROOT) -> list[Path]:
     Every line has a version and the hashes of the wheels for ``MACHINES`` and ``PYTHONS``. Raises ``ReleaseError``.
     """
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    if f"torch=={PYTORCH_VERSION}" not in project["dependencies"]:
-        raise ReleaseError(f"PYTORCH_WHEELS are of {PYTORCH_VERSION}, pyproject.toml asks for another torch")
     machines = [f"sys_platform == '{name}' and platform_machine == '{kind}'" for name, kind in MACHINES.items()]
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "pyproject.toml").write_text(
             f"[project]\nname = 'locked'\nversion = '0'\nrequires-python = '{project['requires-python']}'\n"
-            f"dependencies = {project['dependencies']}\n[tool.uv]\n"
+            f"dependencies = {[*project['dependencies'], f'torch=={PYTORCH_VERSION}']}\n[tool.uv]\n"
             f"constraint-dependencies = {ABOVE_PYTHON}\nenvironments = {machines}\nno-build = true\n"
         )
         uv = [sys.executable, "-m", "uv"]

@@ -1,6 +1,6 @@
 """Rasterization: the visible face at each pixel. One signature, several backends with the same result.
 
-All backends follow these rules in float32 arithmetic, operation by operation:
+All backends follow these rules in float32 arithmetic, all but PyTorch3D's operation by operation:
 
 - a face with a vertex at depth z <= 1e-8 or with zero or non-finite area in the image is dropped (no clipping);
 - with ``cull_backfaces`` only faces with cross(v1 - v0, v2 - v0) < 0 in pixels (y down) are kept, which are
@@ -32,6 +32,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -326,9 +327,37 @@ def _draw(packed: torch.Tensor, boxes: _Triangles, rows: int, columns: int, widt
     packed.scatter_reduce_(0, pixel, key.masked_fill_(depth.isnan(), _EMPTY), "amin")
 
 
+_BLUR = 1e-12  # square units of PyTorch3D's image: pixel centres on a border are inside, too
+
+
+def face_ids_pytorch3d(
+    vertices: torch.Tensor, faces: torch.Tensor, size: tuple[int, int], cull_backfaces: bool
+) -> torch.Tensor:
+    """See ``rasterize.face_ids``; by PyTorch3D (Ravi et al. 2020), made for CUDA. Its arithmetic is its own, so
+    within rounding of a border or of equal depths another face may win."""
+    from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+    from pytorch3d.structures import Meshes
+
+    (height, width), count = size, len(vertices)
+    middle = vertices.new_tensor([width, height]) / 2.0
+    placed = torch.cat([(middle - vertices[..., :2]) / middle.min(), vertices[..., 2:]], -1)  # x left, y up
+    a, b, c = _corners(vertices, faces)
+    area = _area(a, b, c)
+    kept = (torch.minimum(torch.minimum(a[2], b[2]), c[2]) > MIN_DEPTH) & area.isfinite()
+    kept = (kept & (area < 0 if cull_backfaces else area != 0)).view(count, -1)
+    chosen = [one.nonzero()[:, 0] for one in kept]
+    index = torch.cat(chosen)
+    if len(index) == 0:
+        return torch.full((count, height, width), -1, dtype=torch.int64, device=vertices.device)
+    meshes = Meshes(list(placed.nan_to_num(0.0, 0.0, 0.0)), [faces[one] for one in chosen])
+    found = rasterize_meshes(meshes, size, _BLUR, 1, perspective_correct=True)[0][..., 0]
+    return torch.where(found < 0, -1, index[found.clamp(min=0)])
+
+
 BACKENDS: Mapping[str, Callable[[torch.Tensor, torch.Tensor, tuple[int, int], bool], torch.Tensor]] = {
     "torch": face_ids_torch,
     "numba": face_ids_numba,
+    "pytorch3d": face_ids_pytorch3d,
 }
 
 
@@ -347,7 +376,7 @@ def face_ids(
     vertices_px : (N, V, 3) x right and y down in pixels (pixel centres at i + 0.5), z camera depth in any unit > 0.
     faces : (F, 3) int64 vertex indices, shared by the batch.
     size : (height, width) of the image.
-    backend : "auto" (numba on the CPU, else torch), or one of ``BACKENDS``.
+    backend : "auto" (``default_backend``), or one of ``BACKENDS``.
     cull_backfaces : keep only faces with cross(v1 - v0, v2 - v0) < 0 in pixels with y down.
 
     Returns
@@ -376,8 +405,10 @@ def face_ids(
 
 
 def default_backend(device: torch.device) -> str:
-    """The backend of "auto" for tensors on ``device``."""
-    return "numba" if device.type == "cpu" else "torch"
+    """The backend of "auto" for tensors on ``device``: numba on the CPU; on CUDA PyTorch3D where it is installed."""
+    if device.type == "cpu":
+        return "numba"
+    return "pytorch3d" if device.type == "cuda" and find_spec("pytorch3d") else "torch"
 
 
 DEPTH_BIAS = 0.001

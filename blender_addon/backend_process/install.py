@@ -134,12 +134,15 @@ CUDA_BYTES = 6_500_000_000
 DOWNLOAD_SHARE = 0.45
 """Extra disk space needed during downloads, as a share of the installed size."""
 CHECK = (
-    "import json, torch, cv2, numba, zmq, backend; "
-    "from backend.photos.networks import SHA256, network; [network(name) for name in SHA256]; "
+    "import json, sys, tempfile, torch, backend; from backend.__main__ import main; "
+    "from backend.system.assets import ASSETS; from backend.photos.networks import SHA256, network; "
+    "[network(name) for name in SHA256]; out = tempfile.TemporaryDirectory(); "
+    "code = main(['reconstruct', *map(str, sorted(ASSETS.glob('demo/[12]*.jpg'))), '--texture=1024', '--out', out.name]); "
+    "out.cleanup(); code and sys.exit(code); "
     "print(json.dumps({'version': backend.__version__, 'torch': torch.__version__, 'cuda': torch.cuda.is_available()}))"
 )
-"""Self-test run by the new environment. It fails if a package is missing or broken, or a network that finds faces
-cannot be read; otherwise it prints the versions as JSON."""
+"""Self-test run by the new environment: the head of two photos, so that the first that a user waits for finds numba's
+loops compiled. It fails if a package or a network is missing or broken; otherwise it prints the versions as JSON."""
 
 
 @dataclass(frozen=True)

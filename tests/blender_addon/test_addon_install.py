@@ -29,6 +29,7 @@ from blender_addon.backend_process.install import Installation, InstallPlan, Rem
 from blender_addon.backend_process.locks import is_being_changed, lock_folder
 from blender_addon.backend_process.python_finder import find_python, probe
 from blender_addon.errors import AddonError
+from tools import release
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECK = (
@@ -159,8 +160,10 @@ def test_the_lock_has_what_the_project_asks_for_and_a_hash_for_each() -> None:
     locked = {name: (ROOT / "locks" / name).read_text("utf-8") for name in os.listdir(ROOT / "locks")}
     rest = locked.pop("packages.txt")
     for requirement in asked:
-        for text in locked.values() if requirement.startswith("torch==") else [rest]:
-            assert f"\n{requirement} " in text, f"python -m tools.release --lock ({requirement})"
+        texts, line = [rest], f"\n{requirement} "
+        if requirement.startswith("torch>="):
+            texts, line = locked.values(), f"\ntorch=={release.PYTORCH_VERSION} "
+        assert all(line in text for text in texts), f"python -m tools.release --lock ({requirement})"
     lines = [line for text in (rest, *locked.values()) for line in text.splitlines()]
     packages = [line for line in lines if not line.startswith(("#", "--find-links https://download.pytorch.org/whl/c"))]
     assert len(packages) > 55

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from backend.geometry.template import load_template, triangles_from_quads
 from backend.rendering import rasterize
-from backend.rendering.camera import MIN_DEPTH
+from backend.rendering.camera import MIN_DEPTH, project, rotation_from_axis_angle
+from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 
-BACKENDS = [*rasterize.BACKENDS]
+BACKENDS = ["torch", "numba"]  # equal to the bit; PyTorch3D has a test of its own
 
 
 def face_ids_reference(
@@ -176,3 +178,54 @@ def test_wrong_arguments_are_named():
         face_ids(points, triangles, (5, 5), backend="magic")
     with pytest.raises(IndexError):
         face_ids(points, triangles + 100, (5, 5))
+
+
+def large_triangles():
+    """A thousand random triangles over 96 x 80 pixels, some behind the camera, some turned away."""
+    generator = torch.Generator().manual_seed(3)
+    points = torch.rand(1, 1000, 1, 3, generator=generator) * torch.tensor([96.0, 80.0, 2.0])
+    points = points + (torch.rand(1, 1000, 3, 3, generator=generator) - 0.2) * torch.tensor([30.0, 30.0, 0.5])
+    return points.view(1, 3000, 3), torch.arange(3000).view(1000, 3), (80, 96)
+
+
+def template_from_two_sides():
+    template = load_template()
+    head, size = template.head, (96, 96)
+    faces = triangles_from_quads(template.quads[head.face_start : head.face_stop])
+    vertices = torch.from_numpy(template.vertices - template.vertices.mean(0)).float()
+    turns = rotation_from_axis_angle(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.7, 0.0]])) * torch.tensor([1.0, -1.0, -1.0])
+    intrinsics = torch.tensor([[[320.0, 0.0, 48.0], [0.0, 320.0, 48.0], [0.0, 0.0, 1.0]]])
+    return project(vertices @ turns + torch.tensor([0.0, 0.0, 1.0]), intrinsics), torch.from_numpy(faces).long(), size
+
+
+@pytest.mark.parametrize("scene", [large_triangles, template_from_two_sides])
+@pytest.mark.parametrize("cull", [False, True])
+def test_pytorch3d_gives_the_references_pixels(scene, cull):
+    """Where another face wins, the pixel's centre is within 1e-4 of a border in barycentric coordinates, or the faces
+    are as far away."""
+    pytest.importorskip("pytorch3d")
+    points, faces, size = scene()
+    both = [face_ids(points, faces, size, backend=name, cull_backfaces=cull) for name in ("torch", "pytorch3d")]
+    other = both[0] != both[1]
+    assert (both[0] >= 0).float().mean() > 0.2 and other.float().mean() < 1e-3
+    near, depths = [], []
+    for ids in both:
+        found = fragments(torch.where(other, ids, -1), faces)
+        shares = fragment_barycentrics(points, found)
+        near.append(found.scatter(shares.amin(1, keepdim=True), 0.0)[..., 0] < 1e-4)
+        depths.append(found.scatter(fragment_values(points[..., 2:], found, shares), 0.0)[..., 0])
+    assert (near[0] | near[1] | torch.isclose(*depths, rtol=1e-4))[other].all()
+
+
+def test_gradients_through_pytorch3d_equal_finite_differences():
+    pytest.importorskip("pytorch3d")
+    points, faces = random_scene(8, 1, 12, 6, (9, 9))
+    points = points.double().clamp(min=0.3)
+    colours = torch.rand(1, 12, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    found = fragments(face_ids(points, faces, (9, 9), backend="pytorch3d"), faces)
+    assert len(found.face) > 10
+
+    def drawn(places, values):
+        return fragment_values(values, found, fragment_barycentrics(places, found))
+
+    assert torch.autograd.gradcheck(drawn, (points.requires_grad_(), colours.requires_grad_()), atol=1e-5)

@@ -28,6 +28,7 @@ from blender_addon.export.write import export_head, export_strands  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import search_tree  # noqa: E402
 from blender_addon.scene import importing  # noqa: E402
+from blender_addon.scene.hair import set_input  # noqa: E402
 
 TESTS = Path(__file__).parents[2]
 FACE_GLB_METRES = 1e-5
@@ -180,7 +181,8 @@ def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_pa
     head.modifiers["Subdivision"].levels = head.modifiers["Subdivision"].render_levels
     (modifier,) = (one for one in hair.modifiers if one.type == "NODES")
     sockets = {one.name: one.identifier for one in modifier.node_group.interface.items_tree}
-    modifier[sockets["Viewport Hairs"]] = modifier[sockets["Render Hairs"]] = 9
+    for name in ("Viewport Hairs", "Render Hairs"):
+        set_input(modifier, sockets[name], 9)
     hair.update_tag()
     wanted = strands_of(hair.evaluated_get(bpy.context.evaluated_depsgraph_get()))
     hair.hide_viewport = hidden

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.fitting.detector_model import view_features
 from backend.fitting.landmark_targets import OUTLINE_ON_BACKGROUND, OUTLINE_ON_NECK
 from backend.models.landmarks import net_points
 from backend.photos.faces import mean_landmarks
 from trainer.methods.landmarks.stage import (
     SurfaceErrors,
+    fit_detector_model,
     fit_surface_model,
     outline_errors,
     shown_share,
@@ -18,6 +20,7 @@ from trainer.methods.landmarks.stage import (
 
 WHERE = mean_landmarks().points[:, :2]
 MIRROR = mean_landmarks().mirror
+TILTED = np.array([0.0, 1.0]) * np.sign(WHERE[:, 1:])  # the face is seen too long
 
 
 def test_moving_sizing_and_turning_are_taken_out_and_nothing_else() -> None:
@@ -44,12 +47,19 @@ def test_correlated_errors_become_modes_and_the_rest_is_a_share_of_what_was_clai
     generator = np.random.default_rng(3)
     pattern = np.column_stack([np.zeros(478), np.ones(478)])  # the same in a mirror
     strengths, noise = generator.normal(size=(300, 1, 1)), 0.5 * generator.normal(size=(300, 478, 2))
+    features = view_features(*generator.uniform([-40, -20, 0.4], [40, 20, 3], (300, 3)).T)
     measured = SurfaceErrors(
         errors=2.0 * strengths * pattern + noise,
         claimed=np.full((300, 478), 1.0),
         detector=np.zeros((300, 478, 2)),
         person=generator.normal(size=(300, 478, 2)),
+        placed=noise + 0.7 * TILTED + features[:, 1, None, None] * np.array([1.5, 0.0]),
+        views=features,
     )
+    seen = fit_detector_model(measured, mode_count=1)
+    np.testing.assert_allclose(seen.bias[0].mean(0), 0.0, atol=0.1)
+    np.testing.assert_allclose(seen.bias[1].mean(0), [0.0, 0.0], atol=0.1)
+    assert np.abs(seen.bias[0] - 0.7 * TILTED).mean() < 0.15, "what moves all landmarks of a picture is the pose's"
     model = fit_surface_model(measured, mode_count=1)
     strength = float(np.abs((model.modes[0] * pattern).sum()) / 478)
     assert 1.8 < strength < 2.2 and (model.bias == 0).all()

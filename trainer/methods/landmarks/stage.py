@@ -405,12 +405,15 @@ class SurfaceErrors:
     errors : (P, 478, 2) predicted minus true. claimed : (P, 478) standard deviations that the net predicts.
     detector : (P, 478, 2) errors of the detector's landmarks.
     person : (P, 478, 2) true landmarks minus those of the mean face with the same expression and camera.
+    placed : (P, 478, 2) errors of ``inside_by_net`` from the template's landmarks. views : (P, 8) ``view_features``.
     """
 
     errors: np.ndarray
     claimed: np.ndarray
     detector: np.ndarray
     person: np.ndarray
+    placed: np.ndarray
+    views: np.ndarray
 
 
 def surface_errors(
@@ -431,7 +434,7 @@ def surface_errors(
 
 def _errors(
     landmarker: SurfaceLandmarker, points: LandmarkEmbedding, batch: PeopleBatch, number: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+) -> tuple[np.ndarray, ...] | None:
     """A row of ``SurfaceErrors``; None if the detector finds no face."""
     pixels = np.ascontiguousarray((batch.images[number].permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8))
     intrinsics, pose = (of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head))
@@ -442,13 +445,18 @@ def _errors(
         return None
     guess = landmarker.find(pixels, detected)
     mean_face = camera.project(_mean_face_landmarks(points, batch, number))[:, :2]
-    *_, upright = detector_model.turn_of(pose[:3, :3], camera.centre())
+    places = load_template().landmarks478.positions(batch.vertices[number].numpy().astype(np.float64))
+    towards = camera.centre() - places.mean(0)
+    yaw, pitch, upright = detector_model.turn_of(pose[:3, :3], towards)
+    placed = landmarks.inside_by_net(detected, guess)[:, :2] - camera.project(places)[:, :2]
     percent = 100.0 / detector_model.face_scale(true)
     return (
         percent * (guess.positions - true) @ upright,
         percent * guess.deviation,
         percent * (detected[:, :2] - true) @ upright,
         percent * (true - mean_face) @ upright,
+        percent * placed @ upright,
+        detector_model.view_features(yaw, pitch, float(np.linalg.norm(towards))),
     )
 
 
@@ -538,11 +546,32 @@ def fit_surface_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> 
     return detector_model.DetectorModel(np.zeros((8, *both.shape[1:])), modes, left / claimed, shown)
 
 
+RIDGE, OUTLIER_PERCENT, LEAST_PERCENT = 2.0, 2.5, 0.4
+"""Pictures without a bias that each landmark's regression begins with; error at which a picture counts half; least
+deviation, because some pictures are alike."""
+
+
+def fit_detector_model(measured: SurfaceErrors, mode_count: int = MODE_COUNT) -> detector_model.DetectorModel:
+    """Fit the bias of the photo stage's landmarks by view, robustly, then correlated errors and the rest."""
+    partners, mirrored = mean_landmarks().mirror, np.array([1, -1, 1, 1, -1, 1, -1, 1])
+    errors = measured.placed - np.median(measured.placed, axis=1, keepdims=True)
+    errors = np.concatenate([errors, errors[:, partners] * [-1.0, 1.0]])
+    views, left = np.concatenate([measured.views, measured.views * mirrored]), np.zeros_like(errors)
+    for _ in range(4):
+        weights = 1.0 / (1.0 + (left**2).sum(-1) / OUTLIER_PERCENT**2)
+        system = np.einsum("pi,pl,pj->lij", views, weights, views) + RIDGE * np.eye(views.shape[1])
+        bias = np.linalg.solve(system, np.einsum("pi,pl,plc->lic", views, weights, errors)).transpose(1, 0, 2)
+        left = errors - np.tensordot(views, bias, 1)
+    modes, deviation = correlated_errors(np.clip(left, -LARGEST_PERCENT, LARGEST_PERCENT), mode_count)
+    return detector_model.DetectorModel(bias, modes, np.maximum(deviation, LEAST_PERCENT), np.ones(len(deviation)))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m trainer landmark-errors``."""
     parser.add_argument("--people", type=int, default=600, help="synthetic people, one picture each")
     parser.add_argument("--model", type=Path, help="folder of an exported landmark net; default: the shipped one")
     parser.add_argument("--out", type=Path, default=detector_model.SURFACE_ERRORS_PATH, help="file to write")
+    parser.add_argument("--detector", type=Path, default=detector_model.DETECTOR_PATH, help="the same of the detector")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -550,6 +579,7 @@ def run(arguments: argparse.Namespace) -> int:
     landmarker = SurfaceLandmarker.load(arguments.model)
     measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
     detector_model.save_detector_model(fit_surface_model(measured), arguments.out, landmarker.version)
+    detector_model.save_detector_model(fit_detector_model(measured), arguments.detector)
     outline, on_neck = outline_errors(min(arguments.people, MOST_OUTLINES))
     for name, errors in (("background", outline[~on_neck]), ("neck", outline[on_neck])):
         middle = float(np.median(errors))
