@@ -2,7 +2,6 @@
 
 Five photos of the person of ``assets/demo``, standard quality, all files written. The job
 runs twice in one process; the second run, with everything loaded, is reported. ``--photos FOLDER`` takes others.
-``--without-detail N`` runs N more pairs with and without relief, alternating, and reports the time that relief adds.
 
 ``--video MINUTES`` transfers a long video instead: a synthetic person moves and talks for 20 seconds, forwards and
 backwards, repeated, in 320 × 240 pixels. ``long_video.growth_kb_per_frame`` is the slope of the resident memory of the
@@ -11,12 +10,10 @@ process that reads it over its progress, after the first fifth (the take itself 
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -35,7 +32,6 @@ BUDGETS = {
     "seconds.total": 8.0,
     "seconds.first_preview": 3.0,
     "peak_rss_mb": 2000.0,
-    "detail.adds_seconds": 2.0,
     "long_video.growth_kb_per_frame": 4.0,
     "long_video.peak_mb": 1600.0,
 }
@@ -69,21 +65,6 @@ def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) 
     report = json.loads((out / "report.json").read_text())
     stages = {key: float(value) for key, value in report.items() if key.startswith("seconds.")}
     return {**stages, "seconds.first_preview": previews[0], "seconds.total": total, "cpu_seconds.total": used, **drawn}
-
-
-def seconds_of_detail(
-    photos: tuple[Path, ...], options: ReconstructOptions, folder: Path, runs: int
-) -> dict[str, float]:
-    """Time added by relief, files included: medians over ``runs`` pairs of runs, one with it and one without."""
-    pairs = []
-    for number in range(runs):
-        pair = []
-        for name, detail in (("with", True), ("without", False)):
-            release_freed_memory()
-            pair.append(timed_run(photos, replace(options, detail=detail), folder / f"{name}_{number}"))
-        pairs.append(pair)
-    names = {"detail.adds_seconds": "seconds.total", "detail.adds_cpu_seconds": "cpu_seconds.total"}
-    return {name: statistics.median(one[key] - other[key] for one, other in pairs) for name, key in names.items()}
 
 
 def write_video(path: Path, minutes: float) -> int:
@@ -144,8 +125,6 @@ def head_figures(arguments: argparse.Namespace, folder: Path) -> dict[str, float
     release_freed_memory()  # as the service does between two jobs
     figures = timed_run(photos, options, folder / "second")
     memory = peak_rss_mb()
-    if arguments.without_detail:
-        figures |= seconds_of_detail(photos, options, folder, arguments.without_detail)
     figures["seconds.first_run"] = cold["seconds.total"]
     figures["cpu_seconds.first_run"] = cold["cpu_seconds.total"]
     return figures | {"photos": len(photos)} | ({} if memory is None else {"peak_rss_mb": memory})
@@ -156,7 +135,6 @@ def main() -> int:
     parser = benchmark_parser(__doc__)
     parser.add_argument("--photos", type=Path, help="a folder of photos instead of rendered ones")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
-    parser.add_argument("--without-detail", type=int, default=0, metavar="N", help="N pairs of runs with and without")
     parser.add_argument("--video", type=float, metavar="MINUTES", help="transfer a video of this length instead")
     parser.add_argument("--most-seconds", type=float, default=float("inf"), help="stop reading the video then")
     arguments = parser.parse_args()

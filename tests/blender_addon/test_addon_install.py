@@ -193,6 +193,7 @@ def test_the_check_ends_with_what_is_there() -> None:
         pytest.importorskip(package)
     code, *said = environment_check()
     assert code == "0" and json.loads(said[-1]).keys() == {"version", "torch", "cuda"}
+    assert any(line.endswith(" s  texture") for line in said), said  # a head is made
 
 
 def test_a_network_that_cannot_be_read_is_noticed(tmp_path: Path) -> None:

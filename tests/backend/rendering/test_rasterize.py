@@ -84,17 +84,6 @@ def test_random_scenes_equal_the_reference(backend, cull, count, vertices, faces
             assert (expected >= 0).float().mean() > 0.05
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_small_triangles_equal_the_reference(backend):
-    generator = torch.Generator().manual_seed(5)
-    centres = torch.rand(2, 150, 1, 3, generator=generator) * torch.tensor([40.0, 30.0, 0.0])
-    points = centres + torch.rand(2, 150, 3, 3, generator=generator) * torch.tensor([6.0, 5.0, 1.0])
-    triangles = torch.arange(450).view(150, 3)
-    points = points.view(2, 450, 3)
-    expected = face_ids(points, triangles, (30, 40), backend="reference")
-    assert torch.equal(face_ids(points, triangles, (30, 40), backend=backend), expected)
-
-
 @pytest.mark.parametrize("backend", [*BACKENDS, "reference"])
 class TestRule:
     def test_lowest_index_wins_a_tie(self, backend):
