@@ -137,7 +137,8 @@ CHECK = (
     "import json, sys, tempfile, torch, backend; from backend.__main__ import main; "
     "from backend.system.assets import ASSETS; from backend.photos.networks import SHA256, network; "
     "[network(name) for name in SHA256]; out = tempfile.TemporaryDirectory(); "
-    "code = main(['reconstruct', *map(str, sorted(ASSETS.glob('demo/[12]*.jpg'))), '--texture=1024', '--out', out.name]); "
+    "photos = sorted(ASSETS.glob('demo/[12]*')); "
+    "code = main(['reconstruct', *map(str, photos), '--texture=1024', '--out', out.name]); "
     "out.cleanup(); code and sys.exit(code); "
     "print(json.dumps({'version': backend.__version__, 'torch': torch.__version__, 'cuda': torch.cuda.is_available()}))"
 )
