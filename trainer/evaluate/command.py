@@ -56,10 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print a table; returns the exit code."""
     console = Console()
-    figures = importlib.import_module(EVALUATIONS[arguments.what][0]).run(arguments, console)
+    evaluation = importlib.import_module(EVALUATIONS[arguments.what][0])
+    figures = evaluation.run(arguments, console)
     from trainer.measures.harness import table_of, write_figures
 
-    if figures:
+    if figures and not getattr(evaluation, "PRINTED", False):
         console.print(table_of(figures, f"evaluate {arguments.what}"))
     if arguments.json:
         write_figures(arguments.json, figures)

@@ -169,6 +169,10 @@ class W3dfaw(Reader):
         return {"picture": picture, "landmarks": (numbers.reshape(66, -1)[:, -3:] * factor).astype(np.float32)}
 
 
+CROP = 170
+"""Pixels a side of the middle of synface's pictures of 256 that Unsup3D measures (its experiments/test_synface.yml)."""
+
+
 class Renderings(Reader):
     """Renderings of a face model with depth, as Unsup3D's synface: ``test/image/NAME.png``, ``test/depth/NAME.png``."""
 
@@ -206,7 +210,9 @@ class Renderings(Reader):
         picture = pixels_of(item.files["photo"])
         if picture.shape[:2] != depth.shape:
             raise LeftOut("picture and depth differ in size")
-        return {"picture": picture, "depth": depth.astype(np.float32)}
+        off = [max(side - CROP, 0) // 2 for side in depth.shape]
+        middle = tuple(slice(low, low + CROP) for low in off)
+        return {"picture": picture[middle], "depth": depth[middle].astype(np.float32)}
 
 
 class CelebAMask(Reader):

@@ -1,4 +1,4 @@
-"""Tables of the learned basis, the graph model and detail, and of neutral shapes in general, on prepared sets."""
+"""Tables of the product, the learned basis, the graph model and detail on prepared sets."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ from backend.geometry.template import load_template
 from backend.models.graph_face import GraphModel, graph_face, read_codes
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_face
 from backend.models.learned_basis.network import LANDMARKS
-from backend.photos.collection import PhotoFace
-from trainer.measures.estimate import as_estimate
+from backend.photos.collection import PhotoCollection, PhotoFace
+from trainer.measures.estimate import Variant, as_estimate, fitted
 from trainer.measures.harness import found_faces
 from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
 from trainer.methods.learned_basis.start import encode_again, lip_pictures
@@ -23,13 +23,15 @@ from trainer.sets import protocols
 from trainer.sets.annotated import pixels_of
 from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
 from trainer.sets.photographs import frame_of
-from trainer.sets.reader import LeftOut, PreparedSet
+from trainer.sets.reader import LeftOut, PreparedSet, SetError
 from trainer.sets.scans import FRAMES
 
 MEAN = "mean face"
 _DETAIL_PICTURE = 224
 """Pixels a side of the pictures that the detail paper's losses compare."""
 Encode = Callable[[Sequence[PhotoFace]], EncodedFace]
+Rows = dict[str, dict[str, np.ndarray]]
+"""Row -> figure -> a value per entry of the set (NaN: none)."""
 
 
 def encoder(folder: Path | None, model: str) -> Encode:
@@ -72,88 +74,63 @@ class PhotoFinder:
         return self._found[name]
 
 
-def _which(data: PreparedSet, folder: Path | None) -> str:
-    """The model that a folder holds, by its file; without a folder, the one whose table this set is in."""
-    if folder is not None and any(folder.glob("graph_face-*")):
-        return "graph"
-    if folder is not None and any(folder.glob("learned_basis-*")):
-        return "basis"
-    return "graph" if data.card["name"] in ("micc", "aflw2000") else "basis"
+class Reconstructor:
+    """Neutral heads from a set's photographs: by the product's whole fit (``product``), or by the encoder of ``graph``
+    or ``learned_basis``."""
+
+    def __init__(self, method: str, folder: Path | None, data: PreparedSet) -> None:
+        """folder : the exported model (None: the shipped one); the fit has none."""
+        if method == "product" and folder is not None:
+            raise SetError("The product's fit has no one model.", "Leave --model away, or name a method that has one.")
+        self.find = PhotoFinder(data)
+        self._encode = None if method == "product" else encoder(folder, method)
+
+    def __call__(self, names: Sequence[str]) -> np.ndarray | None:
+        """(V_head, 3) metres from the template's skin, from one person's photographs together; None without a face."""
+        faces = [face for face in map(self.find, names) if face is not None]
+        if not faces:
+            return None
+        if self._encode is not None:
+            return self._encode(faces).identity
+        template = load_template()
+        neutral = fitted(PhotoCollection(tuple(faces)), Variant())
+        return (neutral - template.vertices)[: template.head.vertex_stop]
 
 
-def micc(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """Mean point-to-plane distance of each subject and condition: from all frames of a video at once (the mean of their
-    identity codes), from three views (the mean of their meshes), and the mean over single frames."""
-    encode, find = encoder(folder, "graph"), PhotoFinder(data)
+def micc(method: str, folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
+    """Mean point-to-plane distance of each subject and condition: from all frames of a video at once (an encoder: the
+    mean of their identity codes), from three views, and the mean over single frames."""
+    reconstruct = Reconstructor(method, folder, data)
     conditions = ("cooperative", "indoor", "outdoor")
     kinds = (OURS, "ours, three views", "ours, each frame", MEAN)
     rows: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in conditions} for kind in kinds}
     zero = np.zeros((load_template().head.vertex_stop, 3))
     for sample in samples(data, most):
-        mean = protocols.micc_error(sample, shape_of(zero))
         for condition in conditions:
-            names = [p for p, g in zip(sample["photos"], sample["groups"], strict=True) if g.lower() == condition]
-            faces = [face for face in map(find, map(str, names)) if face is not None]
-            if not faces:
+            names = [str(p) for p, g in zip(sample["photos"], sample["groups"], strict=True) if g.lower() == condition]
+            names = [name for name in names if reconstruct.find(name) is not None]
+            if not names:
                 for kind in kinds:
                     rows[kind][condition].append(np.nan)
                 continue
-            alone = [encode([face]).identity for face in faces]
-            chosen = protocols.three_views([face.yaw_degrees for face in faces])
-            errors = (
-                protocols.micc_error(sample, shape_of(encode(faces).identity)),
-                protocols.micc_error(sample, shape_of(np.mean([alone[k] for k in chosen], 0))),
-                float(np.mean([protocols.micc_error(sample, shape_of(offsets)) for offsets in alone])),
-                mean,
+            alone = [reconstruct([name]) for name in names]
+            chosen = protocols.three_views([reconstruct.find(name).yaw_degrees for name in names])
+            views = (
+                reconstruct([names[k] for k in chosen])
+                if method == "product"
+                else np.mean([alone[k] for k in chosen], 0)
             )
-            for kind, error in zip(kinds, errors, strict=True):
-                rows[kind][condition].append(error)
+            for kind, heads in zip(kinds, ([reconstruct(names)], [views], alone, [zero]), strict=True):
+                errors = [protocols.micc_error(sample, shape_of(offsets)) for offsets in heads]
+                rows[kind][condition].append(float(np.mean(errors)))
     return {kind: {name: np.array(errors) for name, errors in row.items()} for kind, row in rows.items()}
 
 
-def now(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """NoW's distances of the neutral head from each picture, all together, with the subject's mean beside them."""
-    encode, find = encoder(folder, _which(data, folder)), PhotoFinder(data)
-    rows: dict[str, list[np.ndarray]] = {OURS: [], MEAN: []}
-    zero = np.zeros((load_template().head.vertex_stop, 3))
-    for sample in samples(data, most):
-        mean = protocols.now_distances(sample, shape_of(zero))
-        for name in sample["photos"]:
-            face = find(str(name))
-            if face is not None:
-                rows[OURS].append(protocols.now_distances(sample, shape_of(encode([face]).identity)))
-                rows[MEAN].append(mean)
-    return {name: {"distances": np.concatenate(distances or [np.zeros(0)])} for name, distances in rows.items()}
-
-
-def now_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """NoW's figures: median, mean and deviation of all distances, millimetres."""
-    distances = values["distances"]
-    if not len(distances):
-        return {"median": float("nan")}
-    return {"median": float(np.median(distances)), "mean": float(distances.mean()), "sd": float(distances.std())}
-
-
-def realy(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """REALY's errors of the four regions, millimetres, from each person's first picture."""
-    encode, find = encoder(folder, _which(data, folder)), PhotoFinder(data)
-    rows: dict[str, list[dict[str, float]]] = {OURS: [], MEAN: []}
-    zero = np.zeros((load_template().head.vertex_stop, 3))
-    for sample in samples(data, most):
-        face = find(str(sample["photos"][0]))
-        if face is not None:
-            rows[OURS].append(protocols.realy_errors(sample, shape_of(encode([face]).identity)))
-            rows[MEAN].append(protocols.realy_errors(sample, shape_of(zero)))
-    return {
-        name: {key: np.array([one[key] for one in found]) for key in found[0]} for name, found in rows.items() if found
-    }
-
-
-def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
     """Root mean square distance in millimetres from each scan to the face of its picture, expression included, aligned
     by a similarity. The paper's correspondences by non-rigid registration are not published; ours are closest
     points, which are never farther."""
-    encode, find = encoder(folder, "basis"), PhotoFinder(data)
+    encode, find = encoder(folder, "learned_basis"), PhotoFinder(data)
     rows: dict[str, list[float]] = {OURS: [], MEAN: []}
     zero = np.zeros((load_template().head.vertex_stop, 3))
     for sample in samples(data, most):
@@ -190,7 +167,7 @@ def face_batch(picture: np.ndarray, size: int, neutral: bool) -> FaceBatch | Non
 
 
 @torch.no_grad()
-def lips(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+def lips(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
     """Intersection over union of our rendered lips with the set's masks, at the network's resolution."""
     network, rows = BasisModel.load(folder).network, []
     size = network.config.size
@@ -223,7 +200,7 @@ def _marked(picture: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 @torch.no_grad()
-def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
     """The paper's AE: mean length in millimetres of the expression's offsets on the skin, on neutral pictures."""
     network, rows = BasisModel.load(folder).network, []
     cage, size = network.bases.surface.cage, network.config.size
@@ -245,7 +222,7 @@ def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: lis
 
 
 @torch.no_grad()
-def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
     """NME of the graph model's 68 landmarks in each picture, and the picture's yaw; NaN where no face is found."""
     model = GraphModel.load(folder)
     marks68 = load_template().landmarks68
@@ -287,7 +264,7 @@ def _dotted(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def detail(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+def detail(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
     """The paper's pixel and identity losses of refined renders against their photos, and of coarse renders."""
     from backend.models.detail import DetailModel, repeated
     from trainer.methods.detail import stage

@@ -16,7 +16,7 @@ from backend.models.lap.canonical_face import render_face, shaded_surface, view_
 from backend.models.lap.network import CanonicalMaps, LapNet, Scene
 from backend.photos.faces import Window, face_square, landmarks_of_largest
 from backend.rendering.camera import CanonicalCamera
-from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
+from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, points_from_depth
 from trainer.measures.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
@@ -27,6 +27,8 @@ OURS, SHARED = "ours", "ours, before personalising"
 SHOWN = 6
 """Entries on the sheet."""
 _TILE = 128
+NO_TRUTH = np.full((_TILE, _TILE, 3), 127, np.uint8)
+"""In the sheet's last column."""
 _FRONTAL_DEGREES = 15.0
 """3DFAW: faces within this yaw of their own keypoints count as frontal; the paper gives no figure."""
 _RIGHT_EYE, _LEFT_EYE = 36, 45
@@ -105,6 +107,9 @@ def face_window(picture: np.ndarray) -> Window | None:
 def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
     """SIDE (times 100) and MAD (degrees) in the picture's view, over truth and prediction eroded by a pixel (Unsup3D).
 
+    ``mad`` is as Unsup3D's code has it, which divides normals by their length plus 1e-7: at 64 px equal surfaces are
+    6.5 degrees apart. ``mad.exact`` is the angle.
+
     A row for the aggregated face, since a model may not have trained the second step. Rows without a model: a constant
     depth, and the mean of the true depths. Pictures are used as the set crops them.
     """
@@ -112,7 +117,7 @@ def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[
     size = reader.size
     true = torch.cat([_reduced_depth(sample["depth"], size) for sample in samples(data, most)])
     mean = torch.where((true > 0).any(0), true.sum(0) / (true > 0).sum(0).clamp(min=1), 1.0)
-    rows: dict[str, list[tuple[float, float]]] = {
+    rows: dict[str, list[tuple[float, ...]]] = {
         OURS: [],
         SHARED: [],
         "constant depth": [],
@@ -128,13 +133,25 @@ def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[
         if number < SHOWN:
             shown = (shaded_surface(torch.where(d > 0, d, 1.1)) for d in (result.surface.depth, truth))
             sheet.append([tile(sample["picture"]), *(tile(picture[0]) for picture in shown)])
-    return {name: {"side": np.array(one)[:, 0], "mad": np.array(one)[:, 1]} for name, one in rows.items()}
+    return {name: dict(zip(("side", "mad", "mad.exact"), np.array(one).T, strict=True)) for name, one in rows.items()}
 
 
-def _depth_errors(depth: Tensor, truth: Tensor, known: Tensor) -> tuple[float, float]:
+def _depth_errors(depth: Tensor, truth: Tensor, known: Tensor) -> tuple[float, float, float]:
     camera = CanonicalCamera(tuple(truth.shape[-2:]))
-    normals = (normals_from_depth(torch.where(one > 0, one, 1.0), camera) for one in (depth, truth))
-    return 100 * side_per_photo(depth, truth, known).item(), mad_per_photo(*normals, known).item()
+    maps = [torch.where(one > 0, one, 1.0) for one in (depth, truth)]
+    normals = [normals_from_depth(one, camera) for one in maps]
+    short = [_shortened(one, camera) * normal for one, normal in zip(maps, normals, strict=True)]
+    mad = [mad_per_photo(*pair, known).item() for pair in (short, normals)]
+    return 100 * side_per_photo(depth, truth, known).item(), *mad
+
+
+def _shortened(depth: Tensor, camera: CanonicalCamera) -> Tensor:
+    """(N, H, W, 1) length of Unsup3D's normals, |n| / (|n| + 1e-7) of the cross product n of central differences."""
+    points = points_from_depth(depth, camera)
+    across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
+    down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
+    length = torch.linalg.cross(across, down).norm(dim=-1)
+    return functional.pad(length / (length + 1e-7), (1, 1, 1, 1), value=1.0)[..., None]
 
 
 def _reduced_depth(depth: np.ndarray, size: int) -> Tensor:
@@ -167,7 +184,7 @@ def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: li
         true.append((marks[:, 2] - marks[:, 2].mean()) / width)
         if number < SHOWN:
             surface = shaded_surface(torch.where(result.surface.mask, result.surface.depth, 1.1))
-            sheet.append([tile(crop), tile(surface[0]), tile(crop)])
+            sheet.append([tile(crop), tile(surface[0]), NO_TRUTH])
     return {OURS: {"ours": np.array(ours), "true": np.array(true)}}
 
 
@@ -179,14 +196,21 @@ def correlation_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
     """The picture covered by our render of it: cosine of face embeddings with the picture itself (dlib's, where the
-    paper has ArcFace's; empty without the package ``face_recognition``), and SSIM inside the face."""
+    paper has ArcFace's; empty without the package ``face_recognition``), and SSIM inside the face. Beside it the same
+    of the set's mean picture, which knows nobody."""
     reader = LapReader(folder)
-    cosines, similar = [], []
-    for number, sample in enumerate(samples(data, most)):
+    total, count = np.zeros((_EMBEDDED, _EMBEDDED, 3)), 0
+    for sample in samples(data, most):
+        window = face_window(sample["picture"])
+        if window is not None:
+            total, count = total + window.cut(sample["picture"], _EMBEDDED), count + 1
+    mean = (total / max(count, 1)).astype(np.uint8)
+    rows: dict[str, list[tuple[float, float]]] = {OURS: [], "mean picture": []}
+    for sample in samples(data, most):
         window = face_window(sample["picture"])
         if window is None:
-            cosines.append(np.nan)
-            similar.append(np.nan)
+            for errors in rows.values():
+                errors.append((np.nan, np.nan))
             continue
         crop = window.cut(sample["picture"], _EMBEDDED)
         labels = torch.from_numpy(window.cut(sample["labels"], _EMBEDDED).astype(np.int64))
@@ -197,12 +221,12 @@ def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
         large = (large[0].clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
         mask = cv2.resize(drawn.mask[0].float().numpy(), (_EMBEDDED, _EMBEDDED)) > 0.5
         mask &= class_mask(labels, FACE_CLASSES).numpy()
-        covered = np.where(mask[..., None], large, crop)
-        cosines.append(_cosine(covered, crop))
-        similar.append(ssim(covered, crop, mask) if mask.any() else np.nan)
-        if number < SHOWN:
-            sheet.append([tile(crop), tile(covered), tile(crop)])
-    return {OURS: {"cosine": np.array(cosines), "ssim": np.array(similar)}}
+        for errors, picture in zip(rows.values(), (large, mean), strict=True):
+            covered = np.where(mask[..., None], picture, crop)
+            errors.append((_cosine(covered, crop), ssim(covered, crop, mask) if mask.any() else np.nan))
+        if len(rows[OURS]) <= SHOWN:
+            sheet.append([tile(crop), tile(np.where(mask[..., None], large, crop)), NO_TRUTH])
+    return {name: dict(zip(("cosine", "ssim"), np.array(one).T, strict=True)) for name, one in rows.items()}
 
 
 def _cosine(first: np.ndarray, second: np.ndarray) -> float:

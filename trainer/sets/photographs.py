@@ -1,6 +1,7 @@
 """Sets of photographs and clips without truth: people in folders, CelebA, VGGFace2, VoxCeleb."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -32,7 +33,8 @@ class People(Reader):
 
 
 class CelebA(Reader):
-    """CelebA (Liu et al., ICCV 2015): pictures in one folder, people in ``identity_CelebA.txt``."""
+    """CelebA (Liu et al., ICCV 2015): pictures in one folder, people in ``identity_CelebA.txt``; without the test part
+    of ``list_eval_partition.txt`` where that is."""
 
     name = "celeba"
     title = "CelebA"
@@ -43,17 +45,21 @@ class CelebA(Reader):
     def items(self, root: Path) -> Iterator[Item]:
         """The lines ``FILE PERSON`` of the list, in its order."""
         lists = sorted(root.glob("**/identity_CelebA.txt"))
-        folder = sorted(path for path in root.glob("**/img_*celeba*") if path.is_dir())
-        if not folder:
+        folders = sorted(path for path in root.glob("**/img_*celeba*") if path.is_dir())
+        if not folders:
             raise SetError(f"{root} is not {self.title}: its pictures are still packed.", "Unpack img_align_celeba.")
-        inner = folder[-1] / folder[-1].name
-        pictures = inner if inner.is_dir() else folder[-1]
+        first = next(iter(lists[0].read_text(encoding="utf-8").split()), "")  # the PNG version keeps the list's names
+        pictures = next((folder for folder in folders if (folder / first).is_file()), folders[-1])
+        splits = [path.read_text(encoding="utf-8") for path in sorted(root.glob("**/list_eval_partition.txt"))]
+        held = {line.split()[0] for text in splits for line in text.splitlines() if line.endswith(" 2")}
         for number, line in enumerate(lists[0].read_text(encoding="utf-8").splitlines(), 1):
             parts = line.split()
             if not parts:
                 continue
             if len(parts) != 2:
                 raise SetError(f"{lists[0]} is damaged in line {number}: {line[:60]!r} is not a file and a person.")
+            if parts[0] in held:
+                continue  # the set's own test part
             yield Item(Path(parts[0]).stem, parts[1], {"photo": pictures / parts[0]})
 
 
@@ -74,7 +80,8 @@ class VggFace2(People):
 
 
 class VoxCeleb(Reader):
-    """VoxCeleb (Nagrani et al., 2017; Chung et al., 2018): ``SPEAKER/VIDEO/00001.mp4``, or folders of frames.
+    """VoxCeleb2 (Chung et al., 2018): ``SPEAKER/VIDEO/00001.mp4``, or folders of frames; VoxCeleb1 (Nagrani et al.,
+    2017): ``unzippedFaces/NAME/1.6/VIDEO/0000375.jpg``.
 
     A set of photos is a clip; the number of a clip keeps its speaker's last digit, so that no speaker is in both the
     training part and the held-out one.
@@ -85,7 +92,7 @@ class VoxCeleb(Reader):
     licence = Licence(
         "CC BY 4.0 for the lists; the videos are YouTube's", True, "www.robots.ox.ac.uk/~vgg/data/voxceleb"
     )
-    needs = ("**/id[0-9]*/*",)
+    needs = ("**/*/*/*",)
     unchecked = "the videos' codec, and the frame rate of the published face tracks"
 
     def items(self, root: Path) -> Iterator[Item]:
@@ -110,7 +117,8 @@ class VoxCeleb(Reader):
     @staticmethod
     def _speaker(path: Path, root: Path) -> str:
         parts = path.relative_to(root).parts[:-1]
-        return next((part for part in parts if part.startswith("id") and part[2:].isdecimal()), "")
+        named = (after for part, after in pairwise(parts) if part.lower() == "unzippedfaces")
+        return next((part for part in parts if part.startswith("id") and part[2:].isdecimal()), next(named, ""))
 
 
 def spread(count: int, wanted: int) -> list[int]:

@@ -50,8 +50,9 @@ def _obj(text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vrml(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """The first ``point [...]`` and ``coordIndex [...]`` of a VRML file."""
-    points, index = re.search(r"\bpoint\s*\[([^\]]*)\]", text), re.search(r"\bcoordIndex\s*\[([^\]]*)\]", text)
+    """The points of the first ``Coordinate`` (not of a ``TextureCoordinate``), and ``coordIndex [...]``, of VRML."""
+    points = re.search(r"\bCoordinate\s*\{\s*point\s*\[([^\]]*)\]", text)
+    index = re.search(r"\bcoordIndex\s*\[([^\]]*)\]", text)
     if points is None or index is None:
         raise ValueError("the VRML file has no points or no faces")
     vertices = np.array(re.findall(_NUMBER, points[1]), np.float64)
@@ -148,12 +149,12 @@ class _WithPhotos(Reader):
 
 class Micc(_WithPhotos):
     """MICC Florence 2D/3D faces (Bagdanov et al. 2011): ``subject_01/Model/frontal1/obj/*.obj`` in millimetres, and
-    videos or frames in ``Cooperative``, ``Indoor`` and ``Outdoor``."""
+    videos or frames in ``Indoor-Cooperative``, ``PTZ-Indoor`` and ``PTZ-Outdoor``, or ``Cooperative`` and so on."""
 
     name = "micc"
     title = "MICC Florence"
     licence = Licence("on request, research only", True, "www.micc.unifi.it/resources/datasets/florence-3d-faces")
-    needs = ("**/subject_*/**/*.obj", "**/subject_*/**/Cooperative")
+    needs = ("**/subject_*/**/*.obj", "**/subject_*/**/*Cooperative")
     unchecked = (
         "the names of the folders of videos, and where a scan's landmarks lie: the set has none, so our detector finds "
         "them on renderings of the scan"
@@ -285,7 +286,7 @@ class Realy(Reader):
         pictures: dict[str, list[Path]] = {}
         for path in files_below(root, *PICTURES):
             number = re.fullmatch(r"(\d+)(_\d+)?", path.stem)
-            if number:
+            if number and not any("depth" in part.lower() for part in path.relative_to(root).parts):
                 pictures.setdefault(number[1], []).append(path)
         for path in sorted(keypoints.glob("*.obj"), key=lambda path: path.stem.zfill(4)):
             files = {region: scans / path.stem / f"{region}.obj" for region in self.regions}

@@ -4,6 +4,7 @@ import argparse
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
 from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.sets import measure_faces, measure_maps
+from trainer.sets.official import export
 from trainer.sets.reader import PreparedSet, SetError, open_prepared
 
+PRINTED = True
+"""``run`` prints its figures in the papers' columns."""
 PUBLISHED = Path(__file__).parent / "published.toml"
 OURS = "ours"
 Errors = Mapping[str, Mapping[str, np.ndarray]]
@@ -32,17 +36,16 @@ class PaperTable:
 
     key: str
     data: str
-    measure: Measure
+    measure: Measure | None = None
+    """None where the set has a script of its own."""
     whole: Callable[[Mapping[str, np.ndarray]], dict[str, float]] | None = None
     """Figures of a row that are not means over the entries."""
 
 
-SHAPES = (
-    PaperTable("shapes.now", "now", measure_faces.now, measure_faces.now_figures),
-    PaperTable("shapes.realy", "realy", measure_faces.realy),
-)
-"""Benchmarks of neutral shape, for every method that gives one."""
+SHAPES = (PaperTable("shapes.now", "now"), PaperTable("shapes.realy", "realy"))
+"""Benchmarks of neutral shape that have scripts of their own: ``--export`` writes what these read."""
 TABLES: Mapping[str, tuple[PaperTable, ...]] = {
+    "product": (PaperTable("graph.micc", "micc", partial(measure_faces.micc, "product")), *SHAPES),
     "lap": (
         PaperTable("lap.bfm", "bfm", measure_maps.bfm),
         PaperTable("lap.3dfaw", "3dfaw", measure_maps.keypoint_depths, measure_maps.correlation_figures),
@@ -55,13 +58,13 @@ TABLES: Mapping[str, tuple[PaperTable, ...]] = {
         *SHAPES,
     ),
     "graph": (
-        PaperTable("graph.micc", "micc", measure_faces.micc),
+        PaperTable("graph.micc", "micc", partial(measure_faces.micc, "graph")),
         PaperTable("graph.aflw2000", "aflw2000", measure_faces.aflw2000, measure_faces.yaw_figures),
         *SHAPES,
     ),
     "detail": (PaperTable("detail.celebamask", "celebamask", measure_faces.detail),),
 }
-"""Method -> its paper's tables."""
+"""The whole fit, or a method -> its paper's tables."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, help="the exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of `python -m trainer ablations`: a row for each")
+    parser.add_argument("--export", type=Path, help="write what the scripts of NoW and REALY read into this folder")
     parser.add_argument("--most", type=int, default=0, help="entries of each set (default: all)")
     parser.add_argument("--sheet", type=Path, help="write pictures, ours and truth, as one sheet")
 
@@ -100,17 +104,23 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         printed = published(table.key)
         if table.data not in folders:
             why = f"missing: python -m trainer data {table.data} SET --out FOLDER"
-            console.print(_printed(printed, {OURS: why}))
+            console.print(_printed(printed, {}))
+            console.print(f"{OURS}: {why}", soft_wrap=True)
             figures[f"{table.key}.{OURS}"] = why
-        else:
-            rows = measured_rows(table, models, open_prepared(folders[table.data], table.data), arguments.most, sheet)
+            continue
+        data = open_prepared(folders[table.data], table.data)
+        if table.measure:
+            rows = measured_rows(table, models, data, arguments.most, sheet)
             console.print(_printed(printed, rows))
             figures |= {f"{table.key}.{name}.{figure}": v for name, row in rows.items() for figure, v in row.items()}
-        for name, row in printed["rows"].items():
-            columns = zip(printed["columns"], row, strict=False)
-            figures |= {f"{table.key}.paper.{name}.{column}": value for column, value in columns}
+            continue
+        console.print(_printed(printed, {}))
+        console.print(f"{OURS}: scored by the set's own script: --export FOLDER", soft_wrap=True)
+        if arguments.export:
+            folder = arguments.export
+            figures |= export(arguments.method, arguments.model, table.data, data, arguments.most, folder, console)
     if arguments.sheet and sheet:
-        write_sheet(arguments.sheet, sheet, ("picture", "ours", "truth"))
+        write_sheet(arguments.sheet, sheet, ("picture", "ours", "coarse" if arguments.method == "detail" else "truth"))
         console.print(f"sheet: {arguments.sheet}")
     console.print("* ratio to the whole method, 95 % over entries, where ablations were named", style="dim")
     if arguments.method == "detail":
@@ -176,7 +186,7 @@ def _means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     return figures
 
 
-def _printed(printed: Mapping, rows: Mapping[str, Mapping[str, float] | str]) -> Table:
+def _printed(printed: Mapping, rows: Mapping[str, Mapping[str, float]]) -> Table:
     """The paper's rows, then ours, in the paper's columns."""
     columns = [column for column in printed["columns"] if not column.endswith(".sd")]
     table = Table("row", *columns, title=printed["title"])
@@ -185,10 +195,7 @@ def _printed(printed: Mapping, rows: Mapping[str, Mapping[str, float] | str]) ->
         table.add_row(f"paper: {name}", *(_cell(printed_values, column) for column in columns))
     table.add_section()
     for name, row in rows.items():
-        if isinstance(row, str):
-            table.add_row(name, row)
-        else:
-            table.add_row(name, *(_cell(row, column) for column in columns))
+        table.add_row(name, *(_cell(row, column) for column in columns))
     return table
 
 

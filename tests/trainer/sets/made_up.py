@@ -16,7 +16,6 @@ from backend.geometry.template import load_template
 from trainer.measures.estimate import as_estimate
 from trainer.methods.lap.data import LapPeopleConfig
 from trainer.people.source import PeopleBatch, PeopleConfig
-from trainer.sets.protocols import REGIONS
 from trainer.sets.scans import write_obj
 
 CPU = torch.device("cpu")
@@ -79,7 +78,10 @@ def celeba(root: Path) -> None:
     lines = [f"{row + 1:06d}.jpg {row // PHOTOS + 10}" for row in range(len(drawn().pictures))]
     for line, picture in zip(lines, drawn().pictures, strict=True):
         write(root / "img_align_celeba" / line.split()[0], picture)
-    (root / "identity_CelebA.txt").write_text("\n".join(lines))
+        write(root / "img_align_celeba_png" / f"{Path(line.split()[0]).stem}.png", picture)
+    (root / "identity_CelebA.txt").write_text("\n".join([*lines, "000099.jpg 99"]))
+    split = [*(f"{line.split()[0]} 0" for line in lines), "000099.jpg 2"]
+    (root / "list_eval_partition.txt").write_text("\n".join(split))
 
 
 def voxceleb(root: Path) -> None:
@@ -90,7 +92,10 @@ def voxceleb(root: Path) -> None:
         film.write(np.ascontiguousarray(drawn().pictures[number // 4][..., ::-1]))
     film.release()
     for number in range(5):
-        write(root / "id10002" / "xyz" / f"{number:05d}.jpg", drawn().pictures[PHOTOS + number % PHOTOS])
+        write(
+            root / "unzippedFaces" / "A.J._Buckley" / "1.6" / "xyz" / f"{number:05d}.jpg",
+            drawn().pictures[PHOTOS + number % PHOTOS],
+        )
 
 
 def _fit(row: int) -> dict[str, np.ndarray]:
@@ -114,6 +119,26 @@ def bfm(root: Path) -> None:
         write(root / "test" / "depth" / f"depth_{row}.png", stored)
 
 
+def micc(root: Path) -> None:
+    vertices, triangles, _, _ = head(0)
+    folder = root / "subject_01"
+    write_obj(folder / "Model" / "frontal1" / "obj" / "scan.obj", vertices * MM, triangles)
+    for condition in ("Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor"):
+        for row in range(PHOTOS):
+            write(folder / "Videos" / condition / f"frame{row}.jpg", drawn().pictures[row])
+
+
+def bu3dfe(root: Path) -> None:
+    vertices, triangles, _, _ = head(0)
+    folder, name = root / "F0001", "F0001_NE00WH"
+    write(folder / f"{name}_F2D.bmp", drawn().pictures[0])
+    points = ", ".join(" ".join(f"{value:.5f}" for value in vertex) for vertex in vertices * MM)
+    faces = ", ".join(f"{a}, {b}, {c}, -1" for a, b, c in triangles)
+    text = "#VRML V2.0 utf8\nShape { geometry IndexedFaceSet {\n"
+    text += f"texCoord TextureCoordinate {{ point [ 0 0, 1 1 ] }} coord Coordinate {{ point [ {points} ] }}\n"
+    (folder / f"{name}_F3D.wrl").write_text(f"{text} coordIndex [ {faces} ] }} }}\n")
+
+
 def now(root: Path) -> None:
     vertices, triangles, seven, _ = head(0)
     write_obj(root / "scans" / "FaMoS_1" / "natural.obj", vertices * MM, triangles)
@@ -128,9 +153,18 @@ def now(root: Path) -> None:
     (root / "imagepathsvalidation.txt").write_text("\n".join(lines))
 
 
+REGIONS: Mapping[str, tuple[int, ...]] = {
+    "nose": tuple(range(27, 36)),
+    "mouth": (*range(48, 61), 64),
+    "forehead": tuple(range(17, 27)),
+    "cheek": (7, 8, 9, 36, 45, 48, 54),
+}
+"""Keypoints of iBUG's 68 around which the made-up scan of a region lies."""
+
+
 def realy(root: Path, unit: float = 100.0) -> None:
     vertices, triangles, _, marks = head(0)
-    keypoints = np.concatenate([marks, np.zeros((17, 3))]) * unit
+    keypoints = np.concatenate([marks, marks[:17]]) * unit
     write_obj(root / "REALY_HIFI3D_keypoints" / "1.obj", keypoints, np.zeros((0, 3), int))
     for region, chosen in REGIONS.items():
         apart = np.linalg.norm(vertices[:, None] - marks[list(chosen)][None], axis=-1).min(1)
@@ -142,6 +176,7 @@ def realy(root: Path, unit: float = 100.0) -> None:
         )
     (root / "metrical_scale.txt").write_text(f"{MM / unit}\n")
     write(root / "REALY_image" / "1.png", drawn().pictures[0])
+    write(root / "REALY_image_depth" / "1.png", drawn().pictures[0] // 2)
 
 
 WRITERS: Mapping[str, object] = {
@@ -150,6 +185,8 @@ WRITERS: Mapping[str, object] = {
     "voxceleb": voxceleb,
     "aflw2000": aflw2000,
     "bfm": bfm,
+    "micc": micc,
+    "bu3dfe": bu3dfe,
     "now": now,
     "realy": realy,
 }

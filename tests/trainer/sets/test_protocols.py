@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_up import head, now, realy
+from made_up import head, now
 from scipy.spatial.transform import Rotation
 
 from trainer.sets.prepare import reader_of
@@ -15,7 +15,6 @@ from trainer.sets.protocols import (
     depth_correlation_sum,
     micc_error,
     now_distances,
-    realy_errors,
     three_views,
 )
 from trainer.sets.reader import listed
@@ -43,27 +42,10 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return dict(reader.read(listed(reader, root)[0]))
 
 
-@pytest.fixture(scope="module")
-def regions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    root = tmp_path_factory.mktemp("realy")
-    realy(root)
-    reader = reader_of("realy")
-    return dict(reader.read(listed(reader, root)[0]))
-
-
-def test_the_true_head_has_no_error_in_any_frame_and_size_and_a_changed_nose_has(
-    scan: dict[str, np.ndarray], regions: dict[str, np.ndarray]
-) -> None:
-    assert now_distances(scan, shape()).mean() < 0.01
-    assert micc_error(scan, shape()) < 0.01
-    assert max(realy_errors(regions, shape()).values()) < 0.1
-    changed = shape(0.004)
-    assert now_distances(scan, changed).mean() > 0.05
-    assert micc_error(scan, changed) > 0.05
-    errors = realy_errors(regions, changed)
-    assert errors["nose"] > 5 * max(errors["forehead"], 0.02) and errors["all"] == pytest.approx(
-        np.mean([errors[name] for name in ("nose", "mouth", "forehead", "cheek")])
-    )
+def test_the_true_head_has_no_error_in_any_frame_and_size_and_a_changed_nose_has(scan: dict[str, np.ndarray]) -> None:
+    for error in (lambda head: now_distances(scan, head).mean(), lambda head: micc_error(scan, head)):
+        assert error(shape()) < 0.01
+        assert error(shape(0.004)) > 0.05
 
 
 def test_now_measures_within_its_own_radius(scan: dict[str, np.ndarray]) -> None:
@@ -90,7 +72,7 @@ def test_nme_by_hand_and_by_yaw() -> None:
     true = np.zeros((68, 2))
     true[0], true[1] = (100, 25), (0, 0)
     assert box_nme(true + np.array([3, 4]), true) == pytest.approx(100 * 5 / 50)
-    found = by_yaw(np.array([1.0, 3.0, 5.0, np.nan, 9.0]), np.array([0.0, -10.0, 45.0, 50.0, -80.0]))
+    found = by_yaw(np.array([1.0, 3.0, 5.0, np.nan, 9.0]), np.array([0.0, -30.0, 60.0, 50.0, -95.0]))
     assert found == pytest.approx({"nme.0_30": 2.0, "nme.30_60": 5.0, "nme.60_90": 9.0, "nme": 16 / 3})
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from made_up import copy_of
+import trimesh
+from made_up import PHOTOS, copy_of
+from scipy.spatial import cKDTree
 
 from trainer.__main__ import main
 from trainer.sets.prepare import prepare_samples, reader_of, write_card
@@ -14,24 +17,56 @@ from trainer.sets.reader import listed
 from trainer.sets.tables import TABLES, published
 
 
+def tables_of(method: str, folder: Path, names: list[str], *more: str) -> dict[str, float | str]:
+    """Figures of ``evaluate paper`` on made-up copies of the sets ``names``, prepared below ``folder``."""
+    data = []
+    for name in names:
+        reader, root, out = reader_of(name), copy_of(name, folder), folder / f"{name}_prepared"
+        items = listed(reader, root)
+        write_card(reader, items, prepare_samples(reader, items, out), root, out)
+        data += ["--data", f"{name}={out}"]
+    path = folder / f"{method}.json"
+    assert main(["evaluate", "paper", method, *data, "--json", str(path), *more]) == 0
+    return json.loads(path.read_text())
+
+
 @pytest.mark.parametrize(
     ("method", "name", "measured", "missing"),
     [
-        ("lap", "bfm", "lap.bfm.ours.side", "lap.celebamask.ours"),
+        ("lap", "bfm", "lap.bfm.ours.mad.exact", "lap.celebamask.ours"),
         ("graph", "aflw2000", "graph.aflw2000.ours.nme", "graph.micc.ours"),
     ],
 )
 def test_sets_that_are_there_are_measured_and_others_are_named_rows(
     method: str, name: str, measured: str, missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reader, root, out = reader_of(name), copy_of(name, tmp_path), tmp_path / "prepared"
-    items = listed(reader, root)
-    write_card(reader, items, prepare_samples(reader, items, out), root, out)
-    assert main(["evaluate", "paper", method, "--data", f"{name}={out}", "--json", str(tmp_path / "x.json")]) == 0
-    found = json.loads((tmp_path / "x.json").read_text())
+    found = tables_of(method, tmp_path, [name])
     assert 0.1 < found[measured] < 30
     assert found[missing].startswith("missing: python -m trainer data " + missing.split(".")[1])
-    assert "missing: python -m trainer data" in " ".join(capsys.readouterr().out.split())
+    assert "missing: python -m trainer data" in capsys.readouterr().out
+    assert not any(".paper." in figure for figure in found)
+
+
+def test_the_scripts_of_now_and_realy_find_what_they_read(tmp_path: Path) -> None:
+    """Names, points and units as their code has them: a mesh and (7, 3) points for each picture of NoW's list;
+    for REALY a mesh of one topology for each picture, and 85 barycentric points on it."""
+    out = tmp_path / "out"
+    found = tables_of("product", tmp_path, ["micc", "now", "realy"], "--export", str(out))
+    assert found["shapes.now.pictures"] == PHOTOS and found["shapes.realy.pictures"] == 1
+    assert 0.1 < found["graph.micc.ours.cooperative"] < 10
+    meshes = sorted((out / "now").glob("FaMoS_1/multiview_neutral/IMG_*.obj"))
+    assert len(meshes) == PHOTOS - found["shapes.now.without_face"] > 0
+    mesh, seven = trimesh.load(meshes[0], process=False), np.load(meshes[0].with_suffix(".npy"))
+    assert seven.shape == (7, 3) and cKDTree(mesh.vertices).query(seven)[0].max() < 0.004  # metres, on the surface
+    assert 0.08 < np.linalg.norm(seven[0] - seven[3]) < 0.11  # metres between the outer corners of the eyes
+    topology = trimesh.load(out / "realy" / "data" / "likeness.obj", process=False)
+    points = np.array(json.loads((out / "realy" / "data" / "likeness.txt").read_text()))
+    placed = trimesh.load(out / "realy" / "meshes" / "1.obj", process=False)
+    assert points.shape == (85, 3) and np.array_equal(topology.faces, placed.faces)
+    weights = np.column_stack([points[:, 1:], 1 - points[:, 1:].sum(1)])
+    eighty_five = (placed.vertices[placed.faces[points[:, 0].astype(int)]] * weights[..., None]).sum(1)
+    assert 0.08 < np.linalg.norm(eighty_five[36] - eighty_five[45]) < 0.11
+    assert np.linalg.norm(eighty_five[68:] - eighty_five[:17], axis=1).max() < 0.02  # where the made-up set has them
 
 
 @pytest.mark.parametrize("argument", ["bfm", "bfm=", "micc=nowhere"])
