@@ -33,10 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run",
         type=int,
         nargs="?",
-        const=20,
+        const=2,
         default=0,
         metavar="STEPS",
-        help="train STEPS steps of each stage (default 20) without writing anything; print time, memory and terms",
+        help="train STEPS small steps of each stage (default 2) without writing anything; print time, memory and terms",
     )
 
 
@@ -70,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             from trainer.engine.trainee import dry_run
 
-            print("\n".join(dry_run(recipe, arguments.device, arguments.dry_run)))
+            for line in dry_run(recipe, arguments.device, arguments.dry_run):
+                print(line, flush=True)
             return 0
         options = RunOptions(folder, arguments.minutes, arguments.resume, arguments.init_from, arguments.device)
         train(recipe, options)

@@ -121,3 +121,20 @@ def test_a_dry_run_prints_steps_memory_and_hours_and_writes_nothing(
     assert said.count(" s a step") == 4 and "GiB" in said and "23,438 steps" in said
     assert "photometric" in said and "lap_64 on cpu: " in said and " h), from 2 steps" in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [["--dry-run"], []])
+def test_a_folder_that_a_later_stage_lacks_is_said_before_the_first_step(
+    more: list[str], folders: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = [part for change in LAP.format(**folders).split() for part in ("--set", change)]
+    changes += [
+        "--set",
+        f"stages.together.source.portraits.folder={tmp_path / 'nowhere'}",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert main(["paper/lap_64", "--device", "cpu", *changes, *more]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("Stage 'together' has no training data") == 1 and "a step" not in said.out
+    assert not (tmp_path / "run").exists()

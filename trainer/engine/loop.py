@@ -18,10 +18,10 @@ from torch import Tensor
 from backend.errors import LikenessError
 from trainer.engine import logs
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
-from trainer.engine.contracts import Source, SourceConfig, StageConfig
+from trainer.engine.contracts import Source, StageConfig
 from trainer.engine.distributed import World, world
 from trainer.engine.recipe import Recipe, RecipeError, encode, recipe_to_toml, stage_name
-from trainer.engine.trainee import StepReport, Trainee
+from trainer.engine.trainee import StepReport, Trainee, check_folders, opened
 
 RECIPE_FILE = "recipe.toml"
 
@@ -116,6 +116,7 @@ class _Session:
         self.state = RunState()
 
     def run(self) -> RunState:
+        check_folders(self.recipe)
         start = self._starting_point()
         if self.state.finished:
             self._say("This run is finished; there is nothing to resume.")
@@ -184,9 +185,9 @@ class _Session:
     def _train_stage(self, trainee: Trainee) -> bool:
         """Train from ``state.step`` to the stage's end; False when the session must end earlier."""
         config = trainee.config
-        source = _opened(config, config.source, "training data")
+        source = opened(config, config.source, "training data")
         held_out = (
-            _opened(config, config.validation, "held-out data") if config.validation and self.world.leads else None
+            opened(config, config.validation, "held-out data") if config.validation and self.world.leads else None
         )
         speed, skipped_in_row, first_step = logs.Throughput(), 0, self.state.step
         speed.add(self.state.seconds, self.state.samples)
@@ -322,18 +323,6 @@ class _Session:
     def _say(self, text: str) -> None:
         if self.world.leads:
             self.line.say(text)
-
-
-def _opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
-    """Build a source; raises ``RecipeError`` where its files are missing."""
-    try:
-        return source.build()
-    except FileNotFoundError as error:
-        advice = (
-            "Portraits are prepared by `python -m trainer data people FOLDER --out PREPARED` (or a set by its name); "
-            f"the source's `folder` in the recipe names them (--set stages.{stage_name(stage)}.source...)."
-        )
-        raise RecipeError(f"Stage {stage_name(stage)!r} has no {what}: {error}.", advice) from error
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from trainer.engine.checkpoint import Checkpoint, RunState, WarmStart, copy_matching
-from trainer.engine.contracts import OptimizerConfig, ParameterGroup, Source, StageConfig, Turn
+from trainer.engine.contracts import OptimizerConfig, ParameterGroup, Source, SourceConfig, StageConfig, Turn
 from trainer.engine.distributed import World, choose_device
 from trainer.engine.logs import clock_text
-from trainer.engine.recipe import Recipe, stage_name
+from trainer.engine.recipe import Recipe, RecipeError, encode, stage_name
 
 
 def schedule(config: OptimizerConfig, fraction: float) -> float:
@@ -330,18 +331,18 @@ def _weighted(turn: Turn, terms: Mapping[str, Tensor]) -> Tensor:
     return sum(getattr(turn.weights, name) * value.float() for name, value in terms.items())
 
 
-STEPS = 20
-"""Steps of each stage that are measured."""
-_UNTIMED = 2
-"""First steps, which allocate, compile and initialise."""
+STEPS, SAMPLES = 2, 4
+"""Of each stage, measured at most; the last step is timed, since the first allocates and compiles."""
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """A stage's cost on this machine: seconds of a step (data included), bytes in use at most, terms at the start."""
+    """A stage's cost on this machine: seconds of a step (data included), bytes in use at most, terms at the start; from
+    steps of ``samples`` samples."""
 
     name: str
     steps: int
+    samples: int
     step_seconds: float
     data_seconds: float
     peak_bytes: float
@@ -355,11 +356,14 @@ class StageCost:
 
 
 def stage_cost(recipe: Recipe, number: int, device: torch.device, steps: int = STEPS) -> StageCost:
-    """Train ``steps`` steps of a stage from fresh weights and measure them; nothing is written."""
-    config = recipe.stages[number]
+    """Train ``steps`` steps of a stage from fresh weights, of ``SAMPLES`` samples at most, and measure them; nothing is
+    written. Seconds are those of whole steps, in proportion."""
+    whole = recipe.stages[number]
+    config = replace(whole, batch=min(whole.batch, SAMPLES), accumulate=1)
+    share = whole.batch * whole.accumulate / config.batch
     world = World(0, 1, device)
     trainee = Trainee(config, number, recipe.seed, world, recipe.precision == "bf16", recipe.channels_last)
-    source, spent, drawing = _Timed(config.source.build()), 0.0, 0.0
+    source, spent, drawing = _Timed(opened(config, config.source, "training data")), 0.0, 0.0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     first: dict[str, float] = {}
@@ -368,13 +372,14 @@ def stage_cost(recipe: Recipe, number: int, device: torch.device, steps: int = S
         before, source.seconds = time.monotonic(), 0.0
         report = trainee.train_step(source, step, 0.0)
         first = first or dict(report.terms)
-        if step >= min(_UNTIMED, steps - 1):
+        if step >= min(1, steps - 1):
             spent, drawing, timed = spent + time.monotonic() - before, drawing + source.seconds, timed + 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0  # Linux counts in KiB
     if device.type == "cuda":
         peak = float(torch.cuda.max_memory_allocated(device))
     count = sum(parameter.numel() for parameter in trainee.modules.parameters())
-    return StageCost(stage_name(config), config.steps, spent / timed, drawing / timed, peak, count, first)
+    seconds, data = share * spent / timed, share * drawing / timed
+    return StageCost(stage_name(config), config.steps, config.batch, seconds, data, peak, count, first)
 
 
 class _Timed:
@@ -391,19 +396,56 @@ class _Timed:
         return made
 
 
-def dry_run(recipe: Recipe, device_name: str, steps: int = STEPS) -> list[str]:
-    """Lines for the user: a line per stage, its terms at the start, and the sum. Raises ``LikenessError`` like
-    training."""
-    device, lines, total = choose_device(device_name), [], 0.0
+def dry_run(recipe: Recipe, device_name: str, steps: int = STEPS) -> Iterator[str]:
+    """Lines for the user as they are known: each stage's cost, its terms at the start, and the sum. Raises
+    ``LikenessError`` like training."""
+    device, total = choose_device(device_name), 0.0
+    check_folders(recipe)
     for number in range(len(recipe.stages)):
+        yield f"stage {number + 1} of {len(recipe.stages)}: {stage_name(recipe.stages[number])} ..."
         cost = stage_cost(recipe, number, device, steps)
         config = recipe.stages[number]
         total += cost.seconds
-        lines.append(
+        yield (
             f"{cost.name}: {cost.steps:,} steps of {config.batch} x {config.accumulate} samples, {cost.weights:,} "
-            f"weights; {cost.step_seconds:.2f} s a step ({cost.data_seconds:.2f} s of it data), at most "
-            f"{cost.peak_bytes / 2**30:.2f} GiB, {clock_text(cost.seconds)}"
+            f"weights; {cost.step_seconds:.2f} s a step ({cost.data_seconds:.2f} s of it data), "
+            f"{clock_text(cost.seconds)}; with {cost.samples} samples {cost.peak_bytes / 2**30:.2f} GiB"
         )
-        lines.append("    at the start: " + ", ".join(f"{name} {value:.3g}" for name, value in cost.terms.items()))
-    lines.append(f"{recipe.name} on {device}: {clock_text(total)} ({total / 3600:.1f} h), from {steps} steps a stage")
-    return lines
+        yield "    at the start: " + ", ".join(f"{name} {value:.3g}" for name, value in cost.terms.items())
+    yield f"{recipe.name} on {device}: {clock_text(total)} ({total / 3600:.1f} h), from {steps} steps a stage"
+
+
+def opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
+    """Build a stage's source; raises ``RecipeError`` where its files are missing."""
+    try:
+        return source.build()
+    except FileNotFoundError as error:
+        raise _no_data(stage, what, error) from error
+
+
+def check_folders(recipe: Recipe) -> None:
+    """Raise ``RecipeError`` where a folder that a source of any stage names is missing, before the first step."""
+    for stage in recipe.stages:
+        for source, what in ((stage.source, "training data"), (stage.validation, "held-out data")):
+            for folder in _folders(encode(source)):
+                if not Path(folder).is_dir():
+                    raise _no_data(stage, what, f"there is no folder {folder}")
+
+
+def _folders(value: object) -> Iterator[str]:
+    """What is called ``folder`` in a source's encoded configuration, at any depth."""
+    if isinstance(value, Mapping):
+        folder = value.get("folder")
+        yield from [folder] if isinstance(folder, str) and folder else []
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _folders(inner)
+
+
+def _no_data(stage: StageConfig, what: str, why: object) -> RecipeError:
+    advice = (
+        "Portraits are prepared by `python -m trainer data people FOLDER --out PREPARED` (or a set by its name); "
+        f"the source's `folder` in the recipe names them (--set stages.{stage_name(stage)}.source...)."
+    )
+    return RecipeError(f"Stage {stage_name(stage)!r} has no {what}: {why}.", advice)
