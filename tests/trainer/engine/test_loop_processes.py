@@ -117,7 +117,7 @@ def test_portraits_that_are_not_there_are_said_in_a_sentence(tmp_path: Path, cap
     nowhere = f'stages.parsing.source={{kind="portraits", folder="{tmp_path / "none"}"}}'
     assert main(["tiny", "--out", str(tmp_path / "run"), "--set", nowhere]) == 2
     said = capsys.readouterr().err
-    assert "Stage 'parsing' has no training data" in said and "python -m trainer portraits" in said
+    assert "Stage 'parsing' has no training data" in said and "--out PREPARED" in said
     assert "Traceback" not in said
 
 
