@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import PHOTOS, WRITERS, copy_of, drawn
+from made_up import PHOTOS, WRITERS, copy_of, drawn, head
 from PIL import Image
 from scipy.io import loadmat, savemat
 
@@ -196,3 +196,21 @@ def test_a_prepared_folder_is_not_mixed_with_another_set(copies: dict[str, Path]
     with pytest.raises(SetError, match="holds aflw2000, not bfm"):
         open_prepared(tmp_path, "bfm")
     assert research_sets({"source": [{"folder": str(tmp_path)}]}) == {"AFLW2000-3D (AFLW's: research only)"}
+
+
+def test_a_scan_with_texture_coordinates_first_keeps_its_own_points(copies: dict[str, Path]) -> None:
+    reader = reader_of("bu3dfe")
+    sample = reader.read(listed(reader, copies["bu3dfe"])[0])
+    assert np.allclose(sample["vertices"], head(0)[0], atol=1e-5)
+    assert list(sample["groups"]) == ["NE00"]
+
+
+def test_the_videos_of_a_scan_are_named_as_the_set_names_them(copies: dict[str, Path]) -> None:
+    reader = reader_of("micc")
+    sample = reader.read(listed(reader, copies["micc"])[0])
+    assert list(sample["groups"]) == [name for name in ("Cooperative", "Indoor", "Outdoor") for _ in range(PHOTOS)]
+
+
+def test_depth_maps_are_no_photographs(copies: dict[str, Path]) -> None:
+    reader = reader_of("realy")
+    assert list(reader.read(listed(reader, copies["realy"])[0])["photos"]) == ["REALY_image/1.png"]
