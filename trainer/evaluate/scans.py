@@ -1,4 +1,5 @@
-"""Shape errors in millimetres of heads fitted to photographs of held-out scans.
+"""Shape errors in millimetres of heads fitted to photographs of held-out scans, and by which side and how much each
+region errs on real people's and on simulated ones.
 
 Depth from nose to ear for a perfectly known face, as a floor of the depth error.
 
@@ -21,9 +22,18 @@ from protocol.options import OPTIONS
 from trainer.heads import scans
 from trainer.heads.ict import load_ict
 from trainer.heads.population import ModelFit, fit_to_simulated
-from trainer.measures.estimate import Estimate, Fit, Variant, as_estimate, fitted_neutrals, measure
-from trainer.measures.harness import measured, of_cases
-from trainer.measures.metrics import per_vertex_error
+from trainer.measures.estimate import (
+    Estimate,
+    Fit,
+    Fitted,
+    Variant,
+    as_estimate,
+    fitted_heads,
+    measure,
+    measured_regions,
+)
+from trainer.measures.harness import mean_figures, measured, of_cases
+from trainer.measures.metrics import ScanDistance, signed_errors
 
 
 def best_fit_cage(fit: ModelFit) -> np.ndarray:
@@ -33,18 +43,25 @@ def best_fit_cage(fit: ModelFit) -> np.ndarray:
 
 
 DISTANCES = (0.35, 0.8, 2.5)
-SMILING_PEOPLE = (1, 2)
 
 
 @dataclass(frozen=True)
 class ScanOptions:
     """What to evaluate: the first ``heads`` held-out heads, the numbers of photos per fit, and whether to run the
-    distance and smile experiments."""
+    distance experiment."""
 
     heads: int = len(scans.HELD_OUT)
     photos_per_head: tuple[int, ...] = (1, 6)
     distances: bool = True
-    smile: bool = True
+
+
+def signed_by_region(truth: scans.ScanTruth, estimate: Estimate, measured: ScanDistance) -> dict[str, float]:
+    """Region -> median millimetres by which an estimate lies outside a scan: of the points that the distance measured,
+    and of all at the ears."""
+    placed, regions = measured.alignment.apply(estimate.vertices), measured_regions()
+    points = truth.scan_vertices
+    signed = signed_errors(points[measured.chosen], placed, estimate.faces, regions)
+    return signed | signed_errors(points, placed, estimate.faces, {"ears": regions["ears"]})
 
 
 def template_tragi(cage: np.ndarray) -> np.ndarray:
@@ -65,30 +82,6 @@ def depth_ratio(truth: scans.ScanTruth, estimate: Estimate) -> tuple[float, floa
     return float(depth / true), float(depth / alignment.scale / true)
 
 
-@dataclass(frozen=True)
-class NeutralErrors:
-    """Errors in mm of one person's estimated neutral face: the mean per-vertex error at known correspondence, and the
-    median scan-to-mesh distance. The per-vertex error has a floor from registering the template to other topology: the
-    prior's unregularised best fit has 0.85 mm."""
-
-    per_vertex: float
-    median: float
-
-
-def smile_errors(seed: int, fit: Fit) -> tuple[NeutralErrors, NeutralErrors]:
-    """Errors in mm of the neutral face of random person ``seed``, first from smiling, then from neutral photos."""
-    template = load_template()
-    face = np.flatnonzero(template.regions["face"][: template.head.vertex_stop] > 0.5)
-    true = scans.true_template_positions(seed)
-    scan = scans.neutral_scan(seed)
-    errors = []
-    for smiling in (True, False):
-        cage = fit(scans.ict_photos(seed, smiling)).astype(np.float64)
-        per_vertex = per_vertex_error(cage[: len(true)], true, chosen=face).mean
-        errors.append(NeutralErrors(per_vertex, measure(scan, as_estimate(cage)).median))
-    return errors[0], errors[1]
-
-
 def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate scans``; a failed fit is reported and counts as the template's mean face."""
     names = scans.HELD_OUT[: options.heads]
@@ -100,23 +93,35 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
             best_fit = as_estimate(best_fit_cage(fit_to_simulated(int(name[-2:]))))
             outcome["depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
         for column in columns:
-            cage = load_template().vertices if column == "template" else _fitted(head, int(column[1:]), fit, console)
-            distance = measure(head, as_estimate(cage))
+            mean = Fitted(load_template().vertices, np.zeros(0))
+            found = mean if column == "template" else _fitted(head, int(column[1:]), fit, console)
+            estimate = as_estimate(found.neutral)
+            distance = measure(head, estimate)
             outcome[f"median_mm.{column}"] = distance.median
             outcome[f"mean_mm.{column}"] = distance.mean
             outcome[f"std_mm.{column}"] = distance.deviation
+            signed = signed_by_region(head, estimate, distance)
+            outcome |= {f"bias_mm.{region}.{column}": error for region, error in signed.items()}
+            if np.isfinite(found.focal).any():
+                ratio = found.focal / scans.true_focals(name)[: len(found.focal)]
+                outcome[f"focal_ratio.{column}"] = float(np.nanmedian(ratio))
         return outcome
 
-    figures = of_cases(measured({name: name for name in names}, of_head, console), "head")
+    cases = measured({name: name for name in names}, of_head, console, lambda found: _shown(found, columns))
+    figures = of_cases(cases, "head")
     for column in columns:
         for kind in ("median_mm", "mean_mm", "std_mm"):
-            figures[f"{kind}.{column}"] = float(np.mean([figures[f"head.{name}.{kind}.{column}"] for name in names]))
+            figures[f"{kind}.{column}"] = float(np.mean([cases[name][f"{kind}.{column}"] for name in names]))
+    for group, members in (("real", scans.REAL), ("simulated", scans.SIMPOP_HELD_OUT)):
+        chosen = [cases[name] for name in names if name in members]
+        signed = [key for key in (chosen or [{}])[0] if key.startswith(("bias_mm", "focal_ratio", "median_mm"))]
+        figures |= mean_figures({f"{group}.{key}": [one.get(key, np.nan) for one in chosen] for key in signed})
     if options.distances:
         for distance in DISTANCES:
             pairs = []
             for name in [name for name in names if name in scans.SIMPOP_HELD_OUT]:
                 head = scans.scan_head(name).truth
-                pair = depth_ratio(head, as_estimate(fit(scans.scan_photos(name, distance))))
+                pair = depth_ratio(head, as_estimate(fit(scans.scan_photos(name, distance)).neutral))
                 figures[f"head.{name}.depth_ratio.{distance:g}"] = pair[0]
                 pairs.append(pair)
             figures[f"depth_ratio.{distance:g}"] = float(np.mean([pair[0] for pair in pairs]))
@@ -125,22 +130,24 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
             console.print(f"from {distance:g} m: depth ratio {figures[f'depth_ratio.{distance:g}']:.3f}")
         best = [figures[key] for key in figures if key.endswith(".depth_ratio.best_fit")]
         figures["depth_ratio_best_fit"] = float(np.mean(best))
-    if options.smile:
-        pairs = [smile_errors(seed, fit) for seed in SMILING_PEOPLE]
-        for name in ("per_vertex", "median"):
-            smiling, neutral = np.mean([[getattr(errors, name) for errors in pair] for pair in pairs], axis=0)
-            figures[f"smile.{name}_mm"] = float(smiling)
-            figures[f"smile.{name}_mm_neutral"] = float(neutral)
-            figures[f"smile.{name}_ratio"] = float(smiling / neutral)
     return figures
 
 
-def _fitted(head: scans.ScanTruth, count: int, fit: Fit, console: Console) -> np.ndarray:
+def _shown(found: dict[str, float], columns: tuple[str, ...]) -> dict[str, float]:
+    return {
+        key: found[key]
+        for column in columns
+        for key in (f"median_mm.{column}", f"focal_ratio.{column}")
+        if key in found
+    }
+
+
+def _fitted(head: scans.ScanTruth, count: int, fit: Fit, console: Console) -> Fitted:
     try:
         return fit(scans.scan_photos(head.name)[:count])
     except LikenessError as problem:
         console.print(f"[red]{head.name}, {count} photos: {problem}[/red] (counted as the template)")
-        return load_template().vertices
+        return Fitted(load_template().vertices, np.full(count, np.nan))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,13 +162,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--face-model", default="linear", choices=OPTIONS["face_model"].names, help="what the fit's identity moves in"
     )
     parser.add_argument("--no-distances", action="store_true", help="leave out the 0.35, 0.8 and 2.5 m experiment")
-    parser.add_argument("--no-smile", action="store_true", help="leave out the smiling people")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate scans``."""
     counts = tuple(int(word) for word in arguments.photos_per_head.split(","))
-    options = ScanOptions(arguments.heads, counts, not arguments.no_distances, not arguments.no_smile)
+    options = ScanOptions(arguments.heads, counts, not arguments.no_distances)
     variant = Variant(
         arguments.quality,
         not arguments.no_lap,
@@ -169,4 +175,4 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         not arguments.no_landmark_net,
         arguments.face_model,
     )
-    return evaluate_scans(options, lambda paths: fitted_neutrals(paths, {"fit": variant})["fit"], console)
+    return evaluate_scans(options, lambda paths: fitted_heads(paths, {"fit": variant})["fit"], console)

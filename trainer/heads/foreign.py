@@ -164,7 +164,8 @@ def james_head() -> Head:
 
 
 @lru_cache(maxsize=8)
-def _scan(name: str) -> Head:
+def real_head(name: str) -> Head:
+    """A scan of ``EYES_OPEN``, as photographed."""
     if name == "james":
         return james_head()
     with np.load(shared_folder() / "faces3d" / "scans" / f"{name}.npz") as data:
@@ -186,7 +187,7 @@ def all_marks(marks: SurfaceLandmarks) -> np.ndarray:
 
 def _scan_head(number: int, person: np.random.Generator) -> Head:
     name, look = list(EYES_OPEN)[number // LOOKS_PER_SCAN], number % LOOKS_PER_SCAN
-    return _scan(name) if look == 0 else replace(_scan(name), texture=None)
+    return real_head(name) if look == 0 else replace(real_head(name), texture=None)
 
 
 @dataclass(frozen=True)

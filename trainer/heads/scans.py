@@ -1,12 +1,11 @@
-"""The held-out heads of ``faces3d``, photographed, with their true shape; and people of known shape and expression.
+"""The held-out heads of ``faces3d``, photographed, with their true shape.
 
 SIMPOP 15-20 are face masks without eyes, ears or colour. Each is completed to a whole head by the most probable
 ICT-FaceKit head whose face matches it (the conditional mean of the head given its face; Blanz et al., "A statistical
 method for robust 3D surface reconstruction from sparse data", 2004); a smooth field removes what is left and fades out
-behind the mask's border. ``james`` is a whole textured scan and is photographed unchanged. Never used for training.
+behind the mask's border. ``REAL`` are scans of real people, ``james`` in his own colours. Never used for training.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,14 +17,16 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import smooth_field, surface_operators
 from backend.geometry.template import load_template
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
+from trainer.heads.drawing import draw_shot
 from trainer.heads.dressed import BRIDGE, NOSE_TIP, SEEN_FROM, Head, face_middle, head_photos
-from trainer.heads.foreign import ict_population, james_head
+from trainer.heads.foreign import EYES_OPEN, ict_population, real_head
 from trainer.heads.ict import EYES, SKIN_STOP, load_ict, read_simulated
 from trainer.heads.population import SIMULATED_FIT_LANDMARKS, border_vertices, counterparts, fit_model, ict_carrier
 from trainer.heads.surface import Closest, TriangleMesh, facing, find_surface_landmarks, visible
 
 SIMPOP_HELD_OUT = tuple(f"SIMPOP_{index}" for index in range(15, 21))
-HELD_OUT = (*SIMPOP_HELD_OUT, "james")
+REAL = ("james", *(name for name in EYES_OPEN if name != "james"))
+HELD_OUT = (*SIMPOP_HELD_OUT, *REAL)
 PHOTOGRAPHED_METRES = 0.0006
 """Metres; scan points farther than this from the photographed surface (mostly the eyes) are not evaluated."""
 ALIGNMENT_LANDMARKS = (33, 133, 362, 263, 2, 61, 291)
@@ -39,9 +40,7 @@ PULLS, STIFFNESS, FADING, REACH = 12, 0.0015, 0.016, 0.012
 which a point of the scan is another part's."""
 LIDS = 0.0175
 """Metres from an eyeball's middle within which skin carries it along."""
-PHOTOS = 6
-IDENTITY_MODES, IDENTITY_DEVIATION = 60, 0.8
-"""A little less spread than the model's own."""
+PHOTOS, FIRST_SEED = 6, 1000
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ def tragus_ids() -> tuple[int, int]:
 @lru_cache(maxsize=2)
 def scan_head(name: str) -> ScanHead:
     """Make a held-out head by name; raises ``KeyError`` for others, ``FileNotFoundError`` without the shared data."""
-    if name == "james":
-        head = james_head()
+    if name in REAL:
+        head = real_head(name)
         return ScanHead(truth_from_marks(name, head.vertices[head.measured], head.marks, np.full((2, 3), np.nan)), head)
     if name not in SIMPOP_HELD_OUT:
         raise KeyError(f"{name} is not one of the held-out heads {', '.join(HELD_OUT)}")
@@ -149,60 +148,17 @@ def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: Tr
 
 def scan_photos(name: str, distance: float | None = None) -> tuple[Path, ...]:
     """Six photographs of a held-out head, all from ``distance`` metres if given. The first is the most frontal."""
-    seed = 1000 + HELD_OUT.index(name)
+    seed = FIRST_SEED + HELD_OUT.index(name)
     return head_photos(f"{name} {COMPLETED}", seed, lambda: scan_head(name).head, range(PHOTOS), distance)
 
 
-def ict_identity(seed: int) -> np.ndarray:
-    """(60,) coefficients of a random person in standard deviations, with a little less spread than the model's own."""
-    return np.random.default_rng(seed).normal(size=IDENTITY_MODES) * IDENTITY_DEVIATION
-
-
-def ict_head(seed: int, weights: Mapping[str, float] | None = None) -> Head:
-    """Random person ``seed`` with ICT expression weights."""
-    return ict_population().head(load_ict().shaped(ict_identity(seed), weights))
-
-
-def smile(strength: float) -> dict[str, float]:
-    """A closed-mouth smile with raised cheeks, as ICT expression weights."""
-    parts = {"mouthSmile": 1.0, "cheekSquint": 0.6, "mouthDimple": 0.2}
-    return {f"{name}_{side}": share * strength for name, share in parts.items() for side in "LR"}
-
-
-def ict_photos(seed: int, smiling: bool) -> tuple[Path, ...]:
-    """Six photographs of random person ``seed``; smiling in all of them (0.55 to 1.0) or in none."""
-    strengths = np.random.default_rng(seed + 5).uniform(0.55, 1.0, PHOTOS) if smiling else np.zeros(PHOTOS)
-    paths: list[Path] = []
-    for number, strength in enumerate(strengths.tolist()):
-
-        def make(strength: float = strength) -> Head:
-            return ict_head(seed, smile(strength) if smiling else None)
-
-        paths += head_photos(f"ict_{seed}_{strength:.3f}", 5000 + seed, make, [number])
-    return tuple(paths)
-
-
-def neutral_scan(seed: int) -> ScanTruth:
-    """The visible skin of the neutral face of random person ``seed``, in the form of a scan."""
-    head = ict_head(seed)
-    return truth_from_marks(f"ict_{seed}", head.true_surface()[0], head.marks, head.vertices[list(tragus_ids())])
-
-
-def true_template_positions(seed: int) -> np.ndarray:
-    """(V_head, 3) positions of the template's head vertices on the neutral face of random person ``seed``, metres."""
-    corners, weights = _template_positions()
-    return (load_ict().shaped(ict_identity(seed))[corners] * weights[:, :, None]).sum(1)
+def true_focals(name: str) -> np.ndarray:
+    """(6,) focal lengths in pixels of the photographs of ``scan_photos``."""
+    seed, middle = FIRST_SEED + HELD_OUT.index(name), scan_head(name).head.middle
+    return np.array([draw_shot(seed, number, middle).camera.intrinsics[0, 0] for number in range(PHOTOS)])
 
 
 @lru_cache(maxsize=1)
 def template_on_ict() -> np.ndarray:
     """(V_head, 3) the template's head registered to ICT-FaceKit's mean face, metres."""
     return ict_carrier(load_template(), load_ict()).cage
-
-
-@lru_cache(maxsize=1)
-def _template_positions() -> tuple[np.ndarray, np.ndarray]:
-    """ICT triangle (V_head, 3 vertex ids) and barycentrics at each template head vertex."""
-    model = load_ict()
-    hit, weights, _ = Closest(model.neutral, model.skin)(template_on_ict())
-    return model.skin[hit], weights

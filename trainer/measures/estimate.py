@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from backend.errors import LikenessError
 from backend.fitting.fit import FaceModels, fit_face
@@ -22,11 +24,19 @@ from backend.photos.collection import PhotoCollection, PhotoFace
 from trainer.engine.disk_cache import content_key
 from trainer.heads.dressed import BRIDGE, NOSE_TIP
 from trainer.heads.scans import ALIGNMENT_LANDMARKS, ScanTruth
-from trainer.measures.harness import collected, kept_array
+from trainer.measures.harness import collected, kept_arrays
 from trainer.measures.metrics import ScanDistance, scan_to_mesh
 
-Fit = Callable[[Sequence[Path]], np.ndarray]
-"""Photographs of one person -> neutral cage vertices (V, 3) in the template's order, metres."""
+
+class Fitted(NamedTuple):
+    """A fit of one person: neutral cage (V, 3) in the template's order, metres, and the focal lengths (P,) in pixels of
+    the photographs in their order, NaN where one is left out."""
+
+    neutral: np.ndarray
+    focal: np.ndarray
+
+
+Fit = Callable[[Sequence[Path]], Fitted]
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,29 @@ def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
     )
 
 
+@cache
+def measured_regions() -> dict[str, np.ndarray]:
+    """Region -> (V1,) bool of ``Estimate.vertices``: parts of the face, each vertex in the nearest, and ears."""
+    template, fine = load_template(), subdivision(1)
+    skin = template.vertices[: template.head.vertex_stop]
+    weights = {name: mask[: len(skin)] for name, mask in template.regions.items()}
+    inside = weights["mouth_interior"] + weights["eye_sockets"] > 0.5
+    bridge, tip = template.landmarks478.positions(template.vertices)[[BRIDGE, NOSE_TIP]]
+    by_tip = np.linalg.norm(skin - tip, axis=1) < np.linalg.norm(skin - bridge, axis=1)
+    jaw = template.jaw_weights[: len(skin)] > 0.5
+    cheeks, nose = weights["cheeks"] > 0.5, weights["nose"] > 0.5
+    parts = {name: weights[name] > 0.5 for name in ("brows", "forehead", "chin", "ears")}
+    parts |= {"eyes": weights["lids_left"] + weights["lids_right"] > 0.5, "mouth": weights["lips"] > 0.5}
+    parts |= {"nose_ridge": nose & ~by_tip, "nose_tip": nose & by_tip, "cheeks": cheeks & ~jaw, "jaw": cheeks & jaw}
+    chosen = np.stack([part & ~inside for part in parts.values()])
+    named = np.flatnonzero(chosen.any(0))
+    rest = np.flatnonzero((weights["face"] > 0.5) & ~inside & ~chosen.any(0))
+    chosen[:, rest] = chosen[:, named[cKDTree(skin[named]).query(skin[rest])[1]]]
+    head = fine.parts["head"]
+    matrix = fine.matrix[head.vertex_start : head.vertex_stop, : len(skin)]
+    return {name: matrix @ part.astype(float) > 0.5 for name, part in zip(parts, chosen, strict=True)}
+
+
 @dataclass(frozen=True)
 class Variant:
     """The learned parts that a fit uses. lap : LAP's canonical face; encoder : the learned face model's, as a start;
@@ -91,8 +124,8 @@ class Variant:
     face_model: str = "linear"
 
 
-def fitted(collection: PhotoCollection, variant: Variant) -> np.ndarray:
-    """(V, 3) float32 neutral vertices of a variant's fit: the shape part of ``backend.pipeline.reconstruct``."""
+def fitted(collection: PhotoCollection, variant: Variant) -> Fitted:
+    """A variant's fit, the shape part of ``backend.pipeline.reconstruct``."""
     if not variant.landmark_net:
         collection = replace(collection, faces=tuple(replace(face, surface=None) for face in collection.faces))
     wanted = {LAP.name: variant.lap, LEARNED_BASIS.name: variant.encoder, LANDMARK_NET.name: variant.landmark_net}
@@ -100,20 +133,34 @@ def fitted(collection: PhotoCollection, variant: Variant) -> np.ndarray:
     models = open_models(left_out, also={GRAPH_FACE.name} if variant.face_model == "graph" else ())
     if variant.face_model == "graph" and models.of(GRAPH_FACE, GraphModel) is None:
         raise LikenessError("missing_part", f"The graph face model: {models.said(GRAPH_FACE)}.", "Train it first.")
-    return fit_with(collection, fit_options_for(variant.quality), models).neutral.astype(np.float32)
+    found = fit_with(collection, fit_options_for(variant.quality), models)
+    scale = {face.name: face.crop_scale for face in collection.faces}
+    focal = {photo.name: photo.camera.intrinsics[0, 0] / scale[photo.name] for photo in found.photos}
+    return Fitted(
+        found.neutral.astype(np.float32), np.array([focal.get(one.name, np.nan) for one in collection.verdicts])
+    )
 
 
-def fitted_neutrals(photos: Sequence[Path], variants: Mapping[str, Variant]) -> dict[str, np.ndarray]:
-    """Fit photos: name of each variant -> neutral vertices (V, 3) float32, metres; kept in the cache, so that a stopped
-    evaluation goes on. Photos are read at most once, and only if a variant is not kept.
+def fitted_heads(photos: Sequence[Path], variants: Mapping[str, Variant]) -> dict[str, Fitted]:
+    """Fit photos: name of each variant -> its fit; kept in the cache, so that a stopped evaluation goes on. Photos are
+    read at most once, and only if a variant is not kept.
 
     Raises ``LikenessError`` where no photo shows a usable face."""
     key = content_key(*photos)
     read = cache(lambda: collected(photos))
     return {
-        name: kept_array("fits", f"{key}_{content_key(variant)}", lambda variant=variant: fitted(read(), variant))
+        name: Fitted(
+            **kept_arrays(
+                "fits", f"{key}_{content_key(variant)}", lambda variant=variant: fitted(read(), variant)._asdict()
+            )
+        )
         for name, variant in variants.items()
     }
+
+
+def fitted_neutrals(photos: Sequence[Path], variants: Mapping[str, Variant]) -> dict[str, np.ndarray]:
+    """Name of each variant -> neutral vertices (V, 3) float32 of ``fitted_heads``."""
+    return {name: fit.neutral for name, fit in fitted_heads(photos, variants).items()}
 
 
 def fit_with(collection: PhotoCollection, options: FitOptions, models: Models) -> FittedFace:

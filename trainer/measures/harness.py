@@ -204,13 +204,13 @@ def code_version() -> str:
     return content_key(*(part for path in chosen for part in (path.relative_to(package.parent).as_posix(), path)))
 
 
-def kept_array(kind: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+def kept_arrays(kind: str, key: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What the backend makes of the inputs that ``key`` stands for: read from the cache, or made and written there."""
     path = cache_folder() / kind / code_version() / f"{key}.npz"
     if not path.exists():
-        save_arrays(path, neutral=make())
+        save_arrays(path, **make())
     with np.load(path) as data:
-        return data["neutral"]
+        return dict(data)
 
 
 def table_of(figures: Mapping[str, float | str], title: str) -> Table:

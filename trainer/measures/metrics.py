@@ -1,10 +1,10 @@
-"""Metrics as pure functions: errors of points, scans (as NoW has them, Sanyal et al. 2019), shapes and pictures,
+"""Metrics as pure functions: errors of scans (as NoW has them, Sanyal et al. 2019), shapes and pictures,
 identity distance (dlib's 128-D network, for evaluation only), verification; and intervals over people by bootstrap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,27 +62,6 @@ def draws(size: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, size, (RESAMPLES, size))
 
 
-@dataclass(frozen=True)
-class VertexError:
-    """Millimetres: mean and median."""
-
-    mean: float
-    median: float
-
-
-def per_vertex_error(
-    predicted: np.ndarray, true: np.ndarray, align: bool = True, chosen: np.ndarray | None = None
-) -> VertexError:
-    """Distances of corresponding points (V, 3), metres, with ``align`` after the least-squares similarity of
-    ``predicted`` onto ``true``. ``chosen`` (V,) bool or ids restricts both alignment and measure."""
-    if chosen is not None:
-        predicted, true = predicted[chosen], true[chosen]
-    if align:
-        predicted = fit_similarity(predicted, true).apply(predicted)
-    distance = np.linalg.norm(predicted - true, axis=1) * 1000
-    return VertexError(float(distance.mean()), float(np.median(distance)))
-
-
 @lru_cache(maxsize=1)
 def _recogniser():
     try:
@@ -137,9 +116,8 @@ CROP_FACTOR = 0.7
 
 @dataclass(frozen=True)
 class ScanDistance:
-    """Distances (N,) in millimetres from the cropped scan's vertices, the alignment (mesh to scan frame) that was used,
-    and
-    the ids (N,) of the chosen scan vertices."""
+    """Distances (N,) in millimetres from the cropped scan's vertices, the alignment (mesh to scan frame) that was used
+    and the ids (N,) of the chosen scan vertices."""
 
     millimetres: np.ndarray
     alignment: Similarity
@@ -196,6 +174,23 @@ def scan_to_mesh(
     placed = alignment.apply(vertices)
     distance = Closest(placed, faces)(points)[2]
     return ScanDistance(distance * 1000, alignment, chosen)
+
+
+def signed_errors(
+    scan: np.ndarray, vertices: np.ndarray, faces: np.ndarray, regions: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Region -> median millimetres along the mesh's normal by which a mesh lies outside a scan, NaN without points.
+
+    scan : (S, 3) metres. vertices : (V, 3) aligned to it, metres; faces : (F, 3). regions : name -> (V,) bool."""
+    hit, weights, distance = Closest(vertices, faces)(scan)
+    corners = vertices[faces[hit]]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    outside = np.sign((((corners * weights[..., None]).sum(1) - scan) * normals).sum(1)) * distance * 1000
+    nearest = faces[hit, weights.argmax(1)]
+    return {
+        name: float(np.median(outside[chosen[nearest]])) if chosen[nearest].any() else np.nan
+        for name, chosen in regions.items()
+    }
 
 
 def refine_alignment(

@@ -112,7 +112,8 @@ def test_a_finished_fit_is_found_again_and_faceless_people_are_left_out(tmp_path
     def fitted(collection, variant):
         generator = np.random.default_rng(list(collection.split()[0]))
         modes = np.tensordot(generator.normal(size=20), TEMPLATE.identity_modes[:20], 1)
-        return (TEMPLATE.vertices + (modes if variant.lap else 0)).astype(np.float32)
+        neutral = (TEMPLATE.vertices + (modes if variant.lap else 0)).astype(np.float32)
+        return estimate.Fitted(neutral, np.ones(1))
 
     monkeypatch.setattr(estimate, "collected", collected)
     monkeypatch.setattr(estimate, "fitted", fitted)
@@ -146,7 +147,7 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
     def fit(given, options, models):
         lap, basis = models.of(LAP, LapModel), models.of(LEARNED_BASIS, BasisModel)
         seen.update(surface=given.faces[0].surface, lap=lap, basis=basis, dense=options.dense)
-        return SimpleNamespace(neutral=TEMPLATE.vertices)
+        return SimpleNamespace(neutral=TEMPLATE.vertices, photos=())
 
     monkeypatch.setattr(estimate, "fit_with", fit)
     estimate.fitted(collection, VARIANTS[name])

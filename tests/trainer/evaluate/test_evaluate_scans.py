@@ -11,7 +11,7 @@ from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from trainer.evaluate import command, scans
 from trainer.heads.scans import ScanHead, ScanTruth
-from trainer.measures.estimate import as_estimate
+from trainer.measures.estimate import Fitted, as_estimate
 
 
 def wider_cage(amount: float) -> np.ndarray:
@@ -35,8 +35,16 @@ def made_up_head(name: str) -> ScanHead:
 def figures_of(monkeypatch):
     monkeypatch.setattr(scans.scans, "scan_head", made_up_head)
     monkeypatch.setattr(scans.scans, "scan_photos", lambda name, distance=None: tuple(f"{name}{i}" for i in range(6)))
-    options = scans.ScanOptions(heads=2, photos_per_head=(1, 6), distances=False, smile=False)
-    return lambda fit: scans.evaluate_scans(options, fit, Console(file=io.StringIO()))
+    options = scans.ScanOptions(heads=2, photos_per_head=(1, 6), distances=False)
+    monkeypatch.setattr(scans.scans, "true_focals", lambda name: np.full(6, 500.0))
+
+    def figures(cage):
+        def fit(paths):
+            return Fitted(cage(paths), np.array([600.0] * (len(paths) - 1) + [np.nan]))
+
+        return scans.evaluate_scans(options, fit, Console(file=io.StringIO()))
+
+    return figures
 
 
 def test_the_true_shape_measures_zero_and_the_template_does_not(figures_of):
@@ -45,6 +53,10 @@ def test_the_true_shape_measures_zero_and_the_template_does_not(figures_of):
     assert 0 < figures["mean_mm.n1"] < figures["mean_mm.template"]
     assert figures["head.SIMPOP_15.median_mm.n6"] == pytest.approx(0, abs=1e-4)
     assert {"head.SIMPOP_16.mean_mm.n1", "median_mm.template", "std_mm.n6"} <= set(figures)
+    assert figures["simulated.bias_mm.nose_tip.template"] < figures["simulated.bias_mm.nose_tip.n1.high"] < -0.2
+    assert figures["simulated.bias_mm.nose_tip.n6"] == pytest.approx(0, abs=1e-3)
+    assert figures["simulated.focal_ratio.n6"] == 1.2
+    assert "simulated.focal_ratio.n1" not in figures
 
 
 def test_a_failed_fit_counts_as_the_template(figures_of):

@@ -29,7 +29,7 @@ def test_networks_take_part_as_they_do_in_the_pipeline(
         sources = {"canonical": models.canonical, "encoded": models.encoded}
         asked.update({name: source and source(collection.faces) for name, source in sources.items()})
         asked["faces"] = collection.faces
-        return SimpleNamespace(neutral=np.zeros((1, 3)))
+        return SimpleNamespace(neutral=np.zeros((1, 3)), photos=())
 
     monkeypatch.setattr(estimate, "fit_face", fit)
     shown = (LapModel(None, None, "lap"), BasisModel(None, None, "basis"))

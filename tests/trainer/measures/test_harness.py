@@ -17,7 +17,7 @@ from trainer.measures.harness import (
     ablation_figures,
     batches,
     judged,
-    kept_array,
+    kept_arrays,
     mean_figures,
     means,
     of_cases,
@@ -65,19 +65,19 @@ def test_figures_are_written_flat(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out.json"]
 
 
-def test_a_kept_array_is_made_once_until_the_backend_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_arrays_are_made_once_until_the_backend_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path))
     made = []
 
-    def make() -> np.ndarray:
+    def make() -> dict[str, np.ndarray]:
         made.append(1)
-        return np.arange(3)
+        return {"one": np.arange(3)}
 
     for _ in range(2):
-        assert kept_array("fits", "key", make).tolist() == [0, 1, 2]
+        assert kept_arrays("fits", "key", make)["one"].tolist() == [0, 1, 2]
     assert len(made) == 1
     monkeypatch.setattr(harness, "code_version", lambda: "another")
-    kept_array("fits", "key", make)
+    kept_arrays("fits", "key", make)
     assert len(made) == 2
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from protocol.similarity import Similarity
-from trainer.measures.metrics import crop_radius, refine_alignment, scan_to_mesh
+from trainer.measures.metrics import crop_radius, refine_alignment, scan_to_mesh, signed_errors
 
 
 def grid_mesh(size: int, spacing: float, height=lambda x, y: 0 * x) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +52,16 @@ def test_points_outside_the_crop_do_not_count():
     result = scan_to_mesh(scan, SEVEN, np.zeros(3), np.array([0, 0.03, 0.0]), vertices, faces, SEVEN)
     assert result.chosen.tolist() == [0, 1, 2, 3]
     assert result.mean == pytest.approx(0, abs=1e-4)
+
+
+def test_a_mesh_before_a_scan_is_outside_of_it_where_it_is():
+    vertices, faces = grid_mesh(41, 0.004)
+    scan, _ = grid_mesh(20, 0.007)
+    scan[:, 2] = np.where(scan[:, 0] < 0, -0.002, 0.001)
+    sides = {"left": vertices[:, 0] < 0, "right": vertices[:, 0] > 0, "behind": vertices[:, 0] > 1}
+    assert signed_errors(scan, vertices, faces, sides) == pytest.approx(
+        {"left": 2.0, "right": -1.0, "behind": np.nan}, abs=1e-4, nan_ok=True
+    )
 
 
 def test_a_known_similarity_is_found_again():
