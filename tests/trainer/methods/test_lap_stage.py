@@ -119,9 +119,8 @@ def test_the_phase_decides_who_learns(phase: str) -> None:
     assert ("depth" in terms) == (phase != "refine") and ("personal_depth" in terms) == (phase != "aggregate")
     sum(terms.values()).backward()
     moving = {g.name for g in stage.parameter_groups() if g.rate(0.5) > 0}
-    assert moving == {"confidence"} | {"aggregate": {"basis", "depth", "rest"}, "refine": {"refine"}}.get(
-        phase, {"basis", "depth", "rest", "refine"}
-    )
+    whole = {"basis", "depth", "rest", "confidence"}
+    assert moving == {"aggregate": whole, "refine": {"refine"}}.get(phase, whole | {"refine"})
     for group in stage.parameter_groups():
         moved = [p.grad is not None and p.grad.abs().sum() > 0 for p in group.parameters]
         if group.name in moving:

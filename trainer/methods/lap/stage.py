@@ -570,7 +570,7 @@ class LapStage(Stage):
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Groups: refining networks; means and bases; depth and view; confidence; the rest. The phase decides which
-        groups learn; confidence learns in every phase."""
+        groups learn; with refining networks alone, confidence rests as depth does (section 4.3)."""
         config, network = self.config, self.network
         refining = config.phase == "refine"
         names = ("refine", "basis", "depth", "confidence", "rest")
@@ -590,7 +590,7 @@ class LapStage(Stage):
             "refine": lambda fraction: 0.0 if config.phase == "aggregate" else 1.0,
             "basis": lambda fraction: 0.0 if refining else _BASIS_RATE,
             "depth": lambda fraction: 0.0 if refining else 1.0,
-            "confidence": lambda fraction: 1.0,
+            "confidence": lambda fraction: 0.0 if refining else 1.0,
             "rest": lambda fraction: 0.0 if refining else 1.0,
         }
         return tuple(ParameterGroup(name, tuple(group), rates[name]) for name, group in named.items() if group)

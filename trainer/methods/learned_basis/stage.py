@@ -469,8 +469,8 @@ class LearnedBasisStage(Stage):
         if self._features is not None:
             masked = torch.where(mask[:, None], image, photos)  # outside the face, features must be equal
             with torch.autocast(self.device.type, enabled=self.device.type == "cuda", dtype=torch.bfloat16):
-                features, true = self._features(masked * 2 - 1), self._features(photos * 2 - 1)
-            terms["perceptual"] = losses.feature_angle([features.float()], [true.float()])
+                layers = [self._features.each(pictures * 2 - 1) for pictures in (masked, photos)]
+            terms["perceptual"] = losses.feature_angle(*([layer.float() for layer in one] for one in layers))
         if weights.albedo and batch.truth is not None:
             count = len(batch.truth.albedo)
             terms["albedo"] = losses.picture_error(rendered.albedo[:count], batch.truth.albedo, mask[:count].float())
