@@ -1,7 +1,4 @@
-"""Trigger redraws and undo steps from a timer.
-
-Write the photo statuses of the backend's report into the photo list.
-"""
+"""Redraws and undo steps from a timer; the photo statuses of the backend's report in the photo list."""
 
 from __future__ import annotations
 
@@ -9,6 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bpy
+
+TAB = "Likeness"
+"""Our tab of the sidebar."""
+OPENS_ON_HEAD = "likeness_opens_on_head"
+"""On a scene of a file that nobody has opened yet."""
+PROGRESS_REDRAW_SECONDS = 0.2
+"""Minimum time between redraws of progress."""
+SWING_SECONDS = 6.0
+"""Duration of one swing of the head after each preview: to one side, to the other and back."""
+TURN_SECONDS = 0.08
+TURN_SHARE = 0.15
+"""Limit for the share of time spent on turning the head; if drawing is slow, it turns in larger steps."""
+USUAL_TICK_SECONDS = 0.03
+SETTLED_SECONDS = 0.3
+"""Time for which a slider rests before what follows it: a drag is one job and one step of undo."""
+_awaited: dict[str, Callable[[], None]] = {}
 
 
 def write(scene: bpy.types.Scene, given: Sequence[tuple[str, str]], report: Mapping[str, Any], head_id: str) -> None:
@@ -41,23 +54,6 @@ def summary(report: Mapping[str, Any], seconds: float, missing: int = 0) -> str:
 def _entries(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     entries = report.get("photos")
     return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
-
-
-TAB = "Likeness"
-"""Our tab of the sidebar."""
-OPENS_ON_HEAD = "likeness_opens_on_head"
-"""On a scene of a file that nobody has opened yet."""
-PROGRESS_REDRAW_SECONDS = 0.2
-"""Minimum time between redraws of progress."""
-SWING_SECONDS = 6.0
-"""Duration of one swing of the head after each preview: to one side, to the other and back."""
-TURN_SECONDS = 0.08
-TURN_SHARE = 0.15
-"""Limit for the share of time spent on turning the head; if drawing is slow, it turns in larger steps."""
-USUAL_TICK_SECONDS = 0.03
-SETTLED_SECONDS = 0.3
-"""Time for which a slider rests before what follows it: a drag is one job and one step of undo."""
-_awaited: dict[str, Callable[[], None]] = {}
 
 
 def everything() -> None:

@@ -11,7 +11,7 @@ from .many import settings as many_settings
 from .operators import backend, corrections, export, face_keys, head, many, photos, reconstruct, transfer, transfer_keys
 from .scene.hair import show_hairs
 from .settings import preferences, properties
-from .ui import corner_preview, key_pictures, keys_panel, many_panel, panel, thumbnails, transfer_panel
+from .ui import corner_preview, keys_panel, many_panel, panel, pictures, transfer_panel
 
 _WITH_CLASSES = (
     photos,
@@ -45,7 +45,7 @@ _SCENE_SETTINGS = {
 _HEAD_SETTINGS = "likeness"
 """Collection property with the settings that a head is solved with, and the window manager's with its sliders."""
 
-_WITH_HANDLERS = (thumbnails, key_pictures, panel, keys_panel, corner_preview)
+_WITH_HANDLERS = (pictures, panel, keys_panel, corner_preview)
 """Modules with their own ``register`` and ``unregister``, for draw handlers or preview icons."""
 
 

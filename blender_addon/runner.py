@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .backend_process.locks import being_changed, is_being_changed
+from .backend_process.folders import being_changed, is_being_changed
 from .backend_process.server import LocalBackend, ServerProcess, wait_for_end
 from .client import events
 from .client.conversation import Connection, Timeouts

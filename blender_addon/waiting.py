@@ -30,6 +30,20 @@ from .protocol.result import HeadResult, decode_result
 from .shared.file_lock import FileLock, is_locked, lock_file
 from .shared.options import HeadOptions
 
+_KEPT_FIELDS = {
+    "missing": int, "frame": bool,
+    "material_preview": bool, "pack_photos": bool, "armature": bool, "name": str,
+}  # fmt: skip
+"""Fields of a ``Job`` that matter once the result is there, with their types."""
+VERSION = 1
+MOST_NOTE_BYTES = 2**20
+MOST_BUFFERS = 1024
+MOST_BYTES = 2**31
+"""Limit for a whole file; if the .blend holds the photos, the file contains all of them."""
+_WINDOWS_DISK_FULL = 112
+_DAMAGES = (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, struct.error)
+"""What ``zipfile`` and ``json`` raise for a file that is not as it was written."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -169,13 +183,6 @@ class HeadNote:
         return Job(place=place, **{**self.fields, "photos": tuple(photos)})
 
 
-_KEPT_FIELDS = {
-    "missing": int, "frame": bool,
-    "material_preview": bool, "pack_photos": bool, "armature": bool, "name": str,
-}  # fmt: skip
-"""Fields of a ``Job`` that matter once the result is there, with their types."""
-
-
 def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
     """A note, JSON-ready, and the bytes of photos without a file."""
     note = {
@@ -226,16 +233,6 @@ def _of_kind(note: Mapping[str, Any], name: str, kind: type) -> Any:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
-
-
-VERSION = 1
-MOST_NOTE_BYTES = 2**20
-MOST_BUFFERS = 1024
-MOST_BYTES = 2**31
-"""Limit for a whole file; if the .blend holds the photos, the file contains all of them."""
-_WINDOWS_DISK_FULL = 112
-_DAMAGES = (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, struct.error)
-"""What ``zipfile`` and ``json`` raise for a file that is not as it was written."""
 
 
 def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None:

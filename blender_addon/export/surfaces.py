@@ -22,6 +22,12 @@ from ..scene.nodes import add_nodes, new_material
 
 HAIR = "hair"
 """Name of the hair cards among the parts of a file."""
+COAT_ROUGHNESS = 0.02
+"""Of the tear film on the eyes, as in the scene."""
+ROUGHNESS_SIDE = 1024
+"""Texels a side of the roughness map: three for each edge of the mesh, which has a value for each vertex."""
+GUTTER = 4
+"""Rings of texels around a chart that repeat its rim, for filtered lookups."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,6 @@ SURFACES: Mapping[str, Surface] = {
     "lens": Surface(0.05, None, colour=()),
     HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
 }
-COAT_ROUGHNESS = 0.02
-"""Of the tear film on the eyes, as in the scene."""
-ROUGHNESS_SIDE = 1024
-"""Texels a side of the roughness map: three for each edge of the mesh, which has a value for each vertex."""
-GUTTER = 4
-"""Rings of texels around a chart that repeat its rim, for filtered lookups."""
 
 
 class ExportMaterials:

@@ -27,6 +27,9 @@ LENS_MM, CAMERA_METRES = 85.0, 1.3
 VIEW_METRES = 0.75
 """Distance of the 3D views from the head, with Blender's usual lens for views of 50 mm."""
 FRONT = Quaternion((1.0, 0.0, 0.0), np.radians(90.0))
+TAGS = ("Likeness", "head")
+CATALOGUE_ID = "6d2f0c7e-5b3a-4c55-9a53-0e8d4f1b7a26"
+"""Id of the catalogue ``Likeness/Heads`` unless a library already has another one; fixed, so that folders agree."""
 
 
 def set_up(head: bpy.types.Collection, scene: bpy.types.Scene) -> None:
@@ -70,11 +73,6 @@ def _stand(scene: bpy.types.Scene, obj: bpy.types.Object, location: Vector, towa
     obj.location = location
     obj.rotation_euler = (towards - location).to_track_quat("-Z", "Y").to_euler()
     scene.collection.objects.link(obj)
-
-
-TAGS = ("Likeness", "head")
-CATALOGUE_ID = "6d2f0c7e-5b3a-4c55-9a53-0e8d4f1b7a26"
-"""Id of the catalogue ``Likeness/Heads`` unless a library already has another one; fixed, so that folders agree."""
 
 
 def mark_as_asset(collection: bpy.types.Collection, catalogue: str = CATALOGUE_ID) -> None:

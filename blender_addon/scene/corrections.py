@@ -16,19 +16,7 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 
 from ..client.submissions import PhotoCorrections, PhotoMask
-from ..objects import tags
-from ..objects.meshes import (
-    HM08_VERTEX,
-    coordinates,
-    key_scales,
-    move_basis,
-    neutral_coordinates,
-    origin_of,
-    sculpted,
-    search_tree,
-    set_key_scales,
-    to_blender,
-)
+from ..objects import meshes, tags
 from ..objects.tags import cameras_by_photo
 from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES, HEAD_POINTS, LANDMARKS
 from ..shared.names import HANDLES
@@ -339,13 +327,13 @@ def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -
     change = np.array([np.subtract(places.get(one, place), place) for one, place in fitted.items()])
     seen = _SeenSkin(head, camera)
     sites = seen.sites(np.array(list(fitted.values())))
-    rest = neutral_coordinates(head.data)
+    rest = meshes.neutral_coordinates(head.data)
     field = LocalMotion(rest, sites.vertices, sites.shares, seen.in_head_frame(sites, change), reach)
     for part in ("head", BUST, *LID_ATTACHED_PARTS):
         obj = tags.part_object(collection, part)
         if obj is not None:
-            away = origin_of(obj.data) - origin_of(head.data)
-            move_basis(obj.data, field(neutral_coordinates(obj.data) + away))
+            away = meshes.origin_of(obj.data) - meshes.origin_of(head.data)
+            meshes.move_basis(obj.data, field(meshes.neutral_coordinates(obj.data) + away))
     _forget_points(collection, photo, set(places))
     return len(places)
 
@@ -367,11 +355,11 @@ class _SeenSkin:
 
     def __init__(self, head: bpy.types.Object, camera: bpy.types.Object, less: np.ndarray | float = 0.0) -> None:
         """less : (V, 3) of the skin's present shape that is left out, metres."""
-        rest, keys = neutral_coordinates(head.data), head.data.shape_keys
+        rest, keys = meshes.neutral_coordinates(head.data), head.data.shape_keys
         shape = rest - less
         for name, weight in camera[tags.EXPRESSION].items():
             if weight and keys is not None and name in keys.key_blocks:
-                shape += weight * (coordinates(keys.key_blocks[name].points) - rest)
+                shape += weight * (meshes.coordinates(keys.key_blocks[name].points) - rest)
         pose = np.array(camera.matrix_basis)
         self.turn, self.place = pose[:3, :3], pose[:3, 3]
         self.focal, self.centre = np.reshape(camera[tags.INTRINSICS], (2, 2))
@@ -419,7 +407,7 @@ def _shape_modes() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     with np.load(Path(__file__).with_name("shape_sliders.npz"), allow_pickle=False) as file:
         names = [name.removesuffix(".steps") for name in file.files if name.endswith(".steps")]
         step = float(file["step"])
-        return {name: (file[f"{name}.vertices"], to_blender(file[f"{name}.steps"] * step)) for name in names}
+        return {name: (file[f"{name}.vertices"], meshes.to_blender(file[f"{name}.steps"] * step)) for name in names}
 
 
 def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -> None:
@@ -439,14 +427,14 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
                 change[vertices] += np.float32(sign) * own
                 slid[vertices] += own if sign > 0 else 0.0
     collection[tags.SHAPE] = {name: float(value) for name, value in wished.items()}
-    rest, own = neutral_coordinates(head.data), change[_hm08_vertices(head.data)]
+    rest, own = meshes.neutral_coordinates(head.data), change[_hm08_vertices(head.data)]
     lids = _lid_scales(collection, head.data, slid)
     eyes: dict[str, Similarity] = {}
     for part in ALL_PART_NAMES:
         obj = tags.part_object(collection, part)
         if obj is None:
             continue
-        points = neutral_coordinates(obj.data) + origin_of(obj.data) - origin_of(head.data)
+        points = meshes.neutral_coordinates(obj.data) + meshes.origin_of(obj.data) - meshes.origin_of(head.data)
         numbers = _hm08_vertices(obj.data)
         moved = change[numbers]
         if part.startswith("eye_"):  # a ball stays one
@@ -465,10 +453,10 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
                 moved = eyes["glasses"].apply(points) - points
         if part == "head" or part in LID_ATTACHED_PARTS:
             scales = lids if part == "head" else lids[_skin_vertices(obj.data, points, rest)]
-            move_basis(obj.data, moved.astype(np.float32), scales / key_scales(obj.data))
-            set_key_scales(obj.data, scales)
+            meshes.move_basis(obj.data, moved.astype(np.float32), scales / meshes.key_scales(obj.data))
+            meshes.set_key_scales(obj.data, scales)
         elif moved.any():
-            move_basis(obj.data, moved.astype(np.float32))
+            meshes.move_basis(obj.data, moved.astype(np.float32))
 
 
 def _lid_scales(collection: bpy.types.Collection, head: bpy.types.Mesh, slid: np.ndarray) -> np.ndarray:
@@ -479,7 +467,7 @@ def _lid_scales(collection: bpy.types.Collection, head: bpy.types.Mesh, slid: np
     for name, eye in (("eyeBlinkLeft", "eye_left"), ("eyeBlinkRight", "eye_right")):
         ball = tags.part_object(collection, eye)
         if name in blocks and ball is not None:
-            way = (coordinates(blocks[name].points) - neutral_coordinates(head)) / key_scales(head)
+            way = (meshes.coordinates(blocks[name].points) - meshes.neutral_coordinates(head)) / meshes.key_scales(head)
             share = ((skin - slid[_hm08_vertices(ball.data)].mean(0)) * way).sum(1, keepdims=True)
             scales -= np.clip(share / ((way * way).sum(1, keepdims=True) + LEAST_BLINK**2), -1.0, 0.9)
     return scales
@@ -489,7 +477,7 @@ def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -
     """(V,) the vertex of ``skin`` (S, 3) that each of a part's ``points`` (V, 3) follows: the nearest one at first."""
     kept = mesh.attributes.get(SKIN_VERTEX)
     if kept is None:
-        tree = search_tree(skin)
+        tree = meshes.search_tree(skin)
         kept = mesh.attributes.new(SKIN_VERTEX, "INT", "POINT")
         kept.data.foreach_set("value", np.array([tree.find(point)[1] for point in points.tolist()], np.int32))
     numbers = np.empty(len(points), np.int32)
@@ -499,7 +487,7 @@ def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -
 
 def _hm08_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V,) vertices of MakeHuman's base mesh, -1 for none."""
-    attribute = mesh.attributes.get(HM08_VERTEX)
+    attribute = mesh.attributes.get(meshes.HM08_VERTEX)
     numbers = np.full(len(mesh.vertices), -1, np.int32)
     if attribute is not None and len(attribute.data) == len(numbers):
         attribute.data.foreach_get("value", numbers)
@@ -537,7 +525,7 @@ def fitted_points(collection: bpy.types.Collection, camera: bpy.types.Object) ->
     ears = {LANDMARKS + number: (x, y) for number, (x, y, seen) in enumerate(more) if seen > 0}
     shown = {landmark: tuple(places[landmark]) for landmark in HANDLES} | ears
     head = tags.part_object(collection, "head")
-    carved = None if head is None else sculpted(head.data)
+    carved = None if head is None else meshes.sculpted(head.data)
     if carved is None:
         return shown
     onto = [one for one in shown if one not in PUPILS]

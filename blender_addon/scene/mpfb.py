@@ -1,10 +1,6 @@
-"""Apply to MPFB body: write a head's shape and expressions into a whole body with MakeHuman's ``hm08`` mesh.
-
-Resample pictures from one UV map into another, in plain numpy: texels covered by triangles, sampling, gutters.
-
-Geometry of fitting a head into a whole MakeHuman body, in plain numpy.
-
-A body's skin from a head's: albedo and relief baked into the body's UV map, the rest tinted to the neck's tone.
+"""Apply to MPFB body: write a head's shape and expressions into a whole body with MakeHuman's ``hm08`` mesh, and its
+albedo and relief into the body's UV map; the rest of the skin is tinted to the neck's tone. In plain numpy, so that a
+thread bakes while the window goes on.
 """
 
 from __future__ import annotations
@@ -26,21 +22,37 @@ from ..objects.tags import active_mesh, part_on
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from ..shared.photo_folder import png_bytes
 from ..shared.similarity import Similarity, fit_similarity
-from .materials import (
-    ALWAYS,
-    linear,
-    packed_image,
-    picture_pixels,
-    relief_nodes,
-    replace_packed,
-    skin_look_material,
-    skin_material,
-    srgb,
-)
+from . import materials
 from .nodes import add_nodes
 
 CHUNK = 1 << 20
 """Candidate texels per batch: 100 MB of numbers."""
+SEAM_BAND = 0.045
+"""Metres of skin above the cut through the neck over which the body blends into the head."""
+NECK_WEIGHT, REST_WEIGHT = 1.0, 0.15
+"""Weights of vertices in the seam band and above it when the head is aligned to the neck."""
+UNITS = (0.1, 1.0, 10.0, 100.0)
+"""Units per metre of common bodies: metres mostly, decimetres in MakeHuman, centimetres."""
+UNIT_FACTOR_TOLERANCE = 1.6
+"""A body whose head size differs by more than this factor in every unit was scaled on purpose."""
+LARGEST_MISFIT = 0.035
+"""Metres rms: larger than the difference between any two heads."""
+MOST_SIDE, LEAST_SIDE = 4096, 1024
+"""Limits for the side of the body's picture, texels."""
+FINER = 2
+"""The face takes about a third of the atlas's width, so twice the albedo's side is slightly coarser than the albedo."""
+MARGIN = 8
+"""Gutter around charts in texels, at ``MOST_SIDE``; mipmaps sample it in distant views."""
+LARGEST_RATIO = 6.0
+"""Limit for the ratio of the neck's tone to the body's own texture; larger ratios are not skin."""
+SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158
+"""Vertex counts of a body without and with MakeHuman's helper geometry. The skin comes first."""
+KEY_NAME, MACRO = "Likeness", "$md"
+"""Name of our shape key for the head's shape, and prefix of MPFB's own keys."""
+WAIT_SECONDS = 0.01
+"""Pause between polls of the baking thread; shorter than a frame of the window."""
+NEAREST = 4
+"""Number of skin vertices that carry a helper vertex."""
 
 
 def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -146,18 +158,6 @@ def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
     )
 
 
-SEAM_BAND = 0.045
-"""Metres of skin above the cut through the neck over which the body blends into the head."""
-NECK_WEIGHT, REST_WEIGHT = 1.0, 0.15
-"""Weights of vertices in the seam band and above it when the head is aligned to the neck."""
-UNITS = (0.1, 1.0, 10.0, 100.0)
-"""Units per metre of common bodies: metres mostly, decimetres in MakeHuman, centimetres."""
-UNIT_FACTOR_TOLERANCE = 1.6
-"""A body whose head size differs by more than this factor in every unit was scaled on purpose."""
-LARGEST_MISFIT = 0.035
-"""Metres rms: larger than the difference between any two heads."""
-
-
 def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> tuple[Similarity, float]:
     """Align a head of real size to a body's own head by weighted least squares; also the rms residual in metres of the
     head.
@@ -230,16 +230,6 @@ def _way_along_edges(vertices: np.ndarray, edges: np.ndarray, start: np.ndarray,
     return way
 
 
-MOST_SIDE, LEAST_SIDE = 4096, 1024
-"""Limits for the side of the body's picture, texels."""
-FINER = 2
-"""The face takes about a third of the atlas's width, so twice the albedo's side is slightly coarser than the albedo."""
-MARGIN = 8
-"""Gutter around charts in texels, at ``MOST_SIDE``; mipmaps sample it in distant views."""
-LARGEST_RATIO = 6.0
-"""Limit for the ratio of the neck's tone to the body's own texture; larger ratios are not skin."""
-
-
 @dataclass(frozen=True)
 class _Corners:
     """Triangles on the body: the head's skin as (T, 3, 2) in the body's map and in map ``Head`` with (T, 3) blend
@@ -295,10 +285,12 @@ def skin_sources(
     source = _own_texture(body)
     side = int(np.clip(FINER * albedo.size[0], LEAST_SIDE, MOST_SIDE))
     side = side if source is None else int(np.clip(max(side, *source.size), LEAST_SIDE, MOST_SIDE))
-    texture = None if source is None else picture_pixels(source)
+    texture = None if source is None else materials.picture_pixels(source)
     relief = None if source is not None else _relief_image(head)  # the artist's own material brings its own relief
-    heights, reach = (None, 0.0) if relief is None else (picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
-    return SkinSources(picture_pixels(albedo), texture, heights, reach, corners, side)
+    heights, reach = (
+        (None, 0.0) if relief is None else (materials.picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
+    )
+    return SkinSources(materials.picture_pixels(albedo), texture, heights, reach, corners, side)
 
 
 def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None) -> BakedSkin:
@@ -309,7 +301,7 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
     texels, found = covered_texels(corners.body, np.dstack([corners.head, corners.weights[..., None]]), side)
     told(0.2)
     uv, share = found[:, :2], np.clip(found[:, 2:], 0.0, 1.0)
-    skin = linear(sampled(sources.albedo, uv))
+    skin = materials.linear(sampled(sources.albedo, uv))
     told(0.35)
     neck = skin[((share > 0.05) & (share < 0.95))[:, 0]]
     tone = np.median(neck if len(neck) else skin, axis=0)
@@ -317,10 +309,10 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
         picture = np.broadcast_to(tone.astype(np.float32), (side, side, 3)).reshape(-1, 3).copy()
     else:
         picture = resized(sources.texture, side).reshape(-1, 3)
-        own = np.median(linear(picture[texels[((share > 0.05) & (share < 0.95))[:, 0]]]), axis=0)
+        own = np.median(materials.linear(picture[texels[((share > 0.05) & (share < 0.95))[:, 0]]]), axis=0)
         ratio = np.clip(tone / np.maximum(own, 1e-3), 1 / LARGEST_RATIO, LARGEST_RATIO)
         for rows in np.split(picture, side):  # row by row, to save memory
-            rows[:] = linear(rows) * ratio
+            rows[:] = materials.linear(rows) * ratio
     picture[texels] = share * skin + (1.0 - share) * picture[texels]
     rings = max(2, MARGIN * side // MOST_SIDE)
     near = _overlapping(corners.others, corners.body, rings / side)
@@ -328,7 +320,7 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
     told(0.5)
     grow(picture, side, texels, taken, rings)
     told(0.65)
-    levels = np.stack([np.round(255.0 * srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)])
+    levels = np.stack([np.round(255.0 * materials.srgb(rows)).astype(np.uint8) for rows in np.split(picture, side)])
     coloured = png_bytes(levels[::-1])
     told(0.85)
     relief = None
@@ -402,8 +394,12 @@ def _uv(mesh: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer) -> np.ndarray:
 
 def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:
     """The relief of the face at rest; None if there is none, or in files of earlier versions, which lack its depth."""
-    material = skin_material(head)
-    found = [] if material is None else [node.image for node in relief_nodes(material) if node.name == ALWAYS]
+    material = materials.skin_material(head)
+    found = (
+        []
+        if material is None
+        else [node.image for node in materials.relief_nodes(material) if node.name == materials.ALWAYS]
+    )
     return None if not found or tags.REACH not in found[0] or found[0].size[0] < 2 else found[0]
 
 
@@ -450,7 +446,7 @@ def _write(
             continue
         if tags.BODY_SKIN in node.image:
             image = node.image
-            replace_packed(image, baked.picture)
+            materials.replace_packed(image, baked.picture)
         else:
             image = image or _new_image(collection, body, baked.picture, source)
             slot.material = slot.material.copy()
@@ -458,7 +454,7 @@ def _write(
     if image is not None:
         return
     image = _new_image(collection, body, baked.picture, None)
-    material = skin_look_material(image, layer.name, FINER)
+    material = materials.skin_look_material(image, layer.name, FINER)
     material.name = f"{body.name} Skin"
     if baked.relief is not None:
         _add_relief(material, layer.name, baked.relief, baked.reach)
@@ -471,7 +467,7 @@ def _write(
 def _new_image(
     collection: bpy.types.Collection, body: bpy.types.Object, data: bytes, before: bpy.types.Image | None
 ) -> bpy.types.Image:
-    image = packed_image(f"{body.name} skin", data)
+    image = materials.packed_image(f"{body.name} skin", data)
     image[tags.BODY_SKIN] = collection[tags.HEAD_ID]
     if before is not None:
         image[tags.BODY_BEFORE] = before
@@ -480,24 +476,14 @@ def _new_image(
 
 def _add_relief(material: bpy.types.Material, layer: str, heights: bytes, reach: float) -> None:
     """Add the relief as displacement, which Eevee and Cycles draw as a bump."""
-    image = packed_image(f"{material.name} relief", heights)
+    image = materials.packed_image(f"{material.name} relief", heights)
     image.colorspace_settings.name = "Non-Color"
     tree = material.node_tree
     nodes = add_nodes(tree, "body_relief")
-    nodes["Relief UV"].uv_map, nodes[ALWAYS].image, height = layer, image, nodes["Body Relief"]
+    nodes["Relief UV"].uv_map, nodes[materials.ALWAYS].image, height = layer, image, nodes["Body Relief"]
     height.inputs["Scale"].default_value = 2.0 * reach / 1000.0
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
     tree.links.new(height.outputs["Displacement"], output.inputs["Displacement"])
-
-
-SKIN_VERTICES, ALL_VERTICES = 13_380, 19_158
-"""Vertex counts of a body without and with MakeHuman's helper geometry. The skin comes first."""
-KEY_NAME, MACRO = "Likeness", "$md"
-"""Name of our shape key for the head's shape, and prefix of MPFB's own keys."""
-WAIT_SECONDS = 0.01
-"""Pause between polls of the baking thread; shorter than a frame of the window."""
-NEAREST = 4
-"""Number of skin vertices that carry a helper vertex."""
 
 
 @dataclass(frozen=True)

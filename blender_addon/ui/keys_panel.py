@@ -15,8 +15,8 @@ from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
-from .key_pictures import picture_icon
 from .panel import SidebarPanel
+from .pictures import picture_icon
 
 _LEFT_WIDTH = 0.66
 """Width of the left one of two sliders in a row, which has the label."""

@@ -7,7 +7,7 @@ import bpy
 from ..many import run
 from ..text import draw_wrapped
 from .panel import SidebarPanel
-from .thumbnails import photo_icon
+from .pictures import photo_icon
 
 ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bpy
 
 from .. import installer
-from ..backend_process.locks import FOLDER_BUSY
+from ..backend_process.folders import FOLDER_BUSY
 from ..errors import AddonError
 from ..identity import PACKAGE
 from ..objects import tags
@@ -28,8 +28,7 @@ from ..settings.properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
 from ..shared.options import HAIR_STYLES, sides_of
 from ..text import draw_error, draw_wrapped, time_left
 from ..transfer.sliced import Work, current_work
-from .key_pictures import picture_icon
-from .thumbnails import photo_icon, photo_is_there
+from .pictures import photo_icon, photo_is_there, picture_icon
 
 
 def draw_offered(layout: bpy.types.UILayout) -> None:

@@ -95,12 +95,12 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
 def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
     bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blender_addon.ui import thumbnails
+    from blender_addon.ui import pictures
 
     answers = threading.Event()
     monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
-    monkeypatch.setattr(thumbnails, "_files", Looks(lambda path: answers.wait(30)))
+    monkeypatch.setattr(pictures, "_files", Looks(lambda path: answers.wait(30)))
     start = time.monotonic()
-    assert [thumbnails.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
+    assert [pictures.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
     assert time.monotonic() - start < 2
     answers.set()

@@ -20,8 +20,7 @@ from backend_folders import drawn, fill, names
 from runner_steps import alive, ended, until
 
 from blender_addon.backend_process import looks
-from blender_addon.backend_process.folders import BackendFolder
-from blender_addon.backend_process.locks import is_being_changed, lock_folder
+from blender_addon.backend_process.folders import BackendFolder, is_being_changed, lock_folder
 from blender_addon.backend_process.server import LocalBackend
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
@@ -32,7 +31,7 @@ SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
 OTHER_BLENDER = """
 import subprocess, sys, time
 from pathlib import Path
-from blender_addon.backend_process.locks import lock_folder
+from blender_addon.backend_process.folders import lock_folder
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.backend_process.install import Removal
 config, root = map(Path, sys.argv[1:])

@@ -24,9 +24,8 @@ import pytest
 from backend_folders import finished
 
 from blender_addon.backend_process import install
-from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes
+from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes, is_being_changed, lock_folder
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal, pip_failure_sentence
-from blender_addon.backend_process.locks import is_being_changed, lock_folder
 from blender_addon.backend_process.python_finder import find_python, probe
 from blender_addon.errors import AddonError
 from tools import release
@@ -225,7 +224,7 @@ def test_one_that_was_killed_with_its_blender_is_followed_by_a_repair(
 import sys, time
 from pathlib import Path
 from blender_addon.backend_process import install
-from blender_addon.backend_process.locks import lock_folder
+from blender_addon.backend_process.folders import lock_folder
 from blender_addon.backend_process.folders import BackendFolder
 install.needed_bytes = lambda cuda: 0
 folder = BackendFolder(Path({str(shared_folder.root)!r}))

@@ -17,7 +17,7 @@ from blender_addon.shared.options import HAIR_STYLES  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.ui import key_pictures, panel  # noqa: E402
+from blender_addon.ui import panel, pictures  # noqa: E402
 
 pytestmark = pytest.mark.blender
 NAMES = sorted(ARKIT_NAMES)
@@ -25,7 +25,7 @@ NAMES = sorted(ARKIT_NAMES)
 
 def shown(name: str) -> np.ndarray:
     """(64, 64, 4) of 0 to 1, from the bottom: a key's picture as Blender has it."""
-    picture = key_pictures._pictures[name]
+    picture = pictures._pictures[name]
     pixels = np.empty(64 * 64 * 4, np.float32)
     assert tuple(picture.image_size) == (64, 64)
     picture.image_pixels_float.foreach_get(pixels)
@@ -64,15 +64,15 @@ def test_hairstyles_are_chosen_from_pictures(backend: Backend, monkeypatch: pyte
 def test_pictures_are_freed_with_the_extension(backend: Backend) -> None:
     import bpy.utils.previews as previews
 
-    kept = key_pictures._pictures
+    kept = pictures._pictures
     assert len(kept) == 52 + len(HAIR_STYLES) and kept._uuid in previews._uuid_open
     images = len(bpy.data.images)
-    key_pictures.unregister()
+    pictures.unregister()
     assert len(kept) == 0 and kept._uuid not in previews._uuid_open
-    assert key_pictures._pictures is None and key_pictures.picture_icon("jawOpen") == 0
-    key_pictures.unregister()  # twice does no harm
-    key_pictures.register()
-    assert len(key_pictures._pictures) == 52 + len(HAIR_STYLES) and len(bpy.data.images) == images
+    assert pictures._pictures is None and pictures.picture_icon("jawOpen") == 0
+    pictures.unregister()  # twice does no harm
+    pictures.register()
+    assert len(pictures._pictures) == 52 + len(HAIR_STYLES) and len(bpy.data.images) == images
 
 
 def png(rows: bytes, color_type: int) -> bytes:
@@ -84,10 +84,10 @@ def png(rows: bytes, color_type: int) -> bytes:
 
 def test_a_png_with_a_palette_is_read_and_others_are_refused() -> None:
     rows = bytes((0, 3, 0, 0, 1, 0, 2, 2, 2, 2))
-    read = key_pictures.read_sheet(png(rows, 3))
+    read = pictures.read_sheet(png(rows, 3))
     assert read.shape == (2, 4, 3) and read[0].tolist() == [[9, 10, 11], [0, 1, 2], [0, 1, 2], [3, 4, 5]]
     with pytest.raises(ValueError, match="filtered"):
-        key_pictures.read_sheet(png(bytes((2, *rows[1:])), 3))
+        pictures.read_sheet(png(bytes((2, *rows[1:])), 3))
     for other in (png(rows, 0), png(rows[:-1], 3)):
         with pytest.raises(ValueError, match="no PNG with a palette"):
-            key_pictures.read_sheet(other)
+            pictures.read_sheet(other)

@@ -1,15 +1,8 @@
-"""Evaluation out of domain: photographs not made by our renderer, of people outside every basis.
+"""People and pictures that nothing here comes from.
 
 Real people have no truth: the neutral face from some of a person's photos is compared with the one from the others.
-``--cycles`` : heads with truth, rendered by Cycles.
-
-Choose real people with several photos and no truth, and the sets of their photos that are compared.
-
-Fit neutral heads to out-of-domain photographs, with learned parts switched off in turn; fits are cached on disk.
-
-Shape errors in millimetres on heads of other people, drawn by Cycles.
-
-Calibration of the landmark net: its errors over its claimed standard deviations, on heads of another renderer.
+``--cycles`` : heads of other people with truth, drawn by Cycles, in millimetres, with the fit's learned parts switched
+off in turn; also in other skins (``--skins``), and whether the landmark net is as sure as it may be (``--coverage``).
 """
 
 from __future__ import annotations
@@ -39,6 +32,22 @@ from trainer.measures.estimate import Variant, as_estimate, fitted_neutrals, mea
 from trainer.measures.harness import found_faces, people_folders
 
 LEAST_PHOTOS = 4
+VARIANTS: Mapping[str, Variant] = {
+    "full": Variant(),
+    "without.lap": Variant(lap=False),
+    "without.encoder": Variant(encoder=False),
+    "without.landmark_net": Variant(landmark_net=False),
+    "landmarks_only": Variant("fast", lap=False, encoder=False, landmark_net=False),
+}
+"""``full`` is the product's fit. ``landmarks_only`` is the baseline: the detector's landmarks and the prior. LAP's
+networks need the landmark net's points, so they are off without it, as in the product."""
+WORSE_RATIO = 1.1
+"""A head counts as worse than the mean face where its median distance is this many times the mean face's."""
+PROBE_AND_GALLERY_SETS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
+"""Question -> photo sets (``SETS``) of the probe and of the gallery."""
+SETS = ("first", "second", "both", "rest")
+DISTANCES = {"plain": metrics.plain_distances, "whitened": metrics.whitened_distances}
+LEAST_PEOPLE = 3
 
 
 @dataclass(frozen=True)
@@ -75,17 +84,6 @@ def photo_sets(name: str, photos: Sequence[Path], most_rest: int) -> PhotoSets:
     return PhotoSets(shuffled[0], shuffled[1], tuple(shuffled[2 : 2 + most_rest]))
 
 
-VARIANTS: Mapping[str, Variant] = {
-    "full": Variant(),
-    "without.lap": Variant(lap=False),
-    "without.encoder": Variant(encoder=False),
-    "without.landmark_net": Variant(landmark_net=False),
-    "landmarks_only": Variant("fast", lap=False, encoder=False, landmark_net=False),
-}
-"""``full`` is the product's fit. ``landmarks_only`` is the baseline: the detector's landmarks and the prior. LAP's
-networks need the landmark net's points, so they are off without it, as in the product."""
-
-
 def neutrals_or_none(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, np.ndarray] | None:
     """``fitted_neutrals`` of the wanted ``VARIANTS``; None if no photo shows a usable face."""
     try:
@@ -94,10 +92,6 @@ def neutrals_or_none(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str,
         if error.code != "no_face":
             raise
         return None
-
-
-WORSE_RATIO = 1.1
-"""A head counts as worse than the mean face where its median distance is this many times the mean face's."""
 
 
 def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
@@ -250,13 +244,6 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
         figures |= {key: float(np.sqrt(value)) for key, value in squares.items()}
         figures |= metrics.mean_interval((said < 1.96).mean((1, 2))).figures(f"coverage.{name}.within")
     return figures
-
-
-PROBE_AND_GALLERY_SETS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
-"""Question -> photo sets (``SETS``) of the probe and of the gallery."""
-SETS = ("first", "second", "both", "rest")
-DISTANCES = {"plain": metrics.plain_distances, "whitened": metrics.whitened_distances}
-LEAST_PEOPLE = 3
 
 
 @dataclass(frozen=True)

@@ -26,21 +26,21 @@ from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normali
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
 from trainer.engine.sheets import in_rows, write_sheet
-from trainer.evaluate.hair_figures import (
-    cap,
-    hair_outline,
-    hair_tone,
-    hairline_distance,
-    line_angle,
-    mask_overlap,
-    share,
-    strands_inside,
-)
+from trainer.evaluate import hair_figures as compare
 from trainer.evaluate.hair_meshes import mesh_truth
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
+GREY = 118
+"""Level of everything that is not hair in the pictures of hair alone."""
+_HEAD_METRES, _PICTURE = 0.46, 160
+"""Metres and pixels across a picture of hair alone."""
+CURL_LABELS = Path(__file__).with_name("curl_labels.csv")
+"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. No bound is a fit to them; when
+``curl._SHARP`` and ``curl._CLEAR`` were chosen they were in view."""
+_CHEEKS, _FACE_WIDTH = (234, 454), 0.14
+"""Landmarks at both sides of the face, and metres between them, by which photos that are not fitted are scaled."""
 
 
 def held_out_hair(
@@ -64,21 +64,23 @@ def held_out_hair(
     view = hair_views(template, replace(fitted, photos=(split.photo,)), [split.face])[0]
     drawn, strands = np.zeros(view.depth.shape, np.uint8), found.strands
     if strands is not None:
-        drawn = hair_outline(strands.points, strands.width, template, fitted.neutral, view)
-        figures |= look_figures(template, split.rest, faces, found) | {"angle": line_angle(strands, view)}
-        figures |= strands_inside(strands.points, template, fitted.neutral)
-        figures |= hair_tone(strands, split.photo, split.face, template)
+        drawn = compare.hair_outline(strands.points, strands.width, template, fitted.neutral, view)
+        figures |= look_figures(template, split.rest, faces, found) | {"angle": compare.line_angle(strands, view)}
+        figures |= compare.strands_inside(strands.points, template, fitted.neutral)
+        figures |= compare.hair_tone(strands, split.photo, split.face, template)
     skin = cv2.resize(
         (split.face.labels == FaceClass.SKIN).astype(np.float32), view.camera.size, interpolation=cv2.INTER_AREA
     )
-    overlap, cap_overlap = (mask_overlap(mask, view) for mask in (drawn, cap(template, fitted.neutral, view)))
+    overlap, cap_overlap = (
+        compare.mask_overlap(mask, view) for mask in (drawn, compare.cap(template, fitted.neutral, view))
+    )
     return figures | {
         "overlap": overlap,
         "cap_overlap": cap_overlap,
         "gain": overlap - cap_overlap,
-        "missed": share(1 - drawn, view.hair * view.visible),
-        "beside": share(1 - view.hair, drawn * view.visible),
-        "face_hidden": share(drawn, skin * view.visible),
+        "missed": compare.share(1 - drawn, view.hair * view.visible),
+        "beside": compare.share(1 - view.hair, drawn * view.visible),
+        "face_hidden": compare.share(drawn, skin * view.visible),
     }
 
 
@@ -90,18 +92,12 @@ def look_figures(
     names = photos if found.look is None else found.look.photos
     views = hair_views(template, replace(fitted, photos=tuple(photos[name] for name in names)), faces)
     strands, rows = found.strands, []
-    drawn = [hair_outline(strands.points, strands.width, template, fitted.neutral, view) for view in views]
+    drawn = [compare.hair_outline(strands.points, strands.width, template, fitted.neutral, view) for view in views]
     for outline, view in zip(drawn, views, strict=True):
-        rows.append({"overlap": mask_overlap(outline, view), "angle": line_angle(strands, view)})
+        rows.append({"overlap": compare.mask_overlap(outline, view), "angle": compare.line_angle(strands, view)})
     figures = {f"lead_{name}": value for name, value in rows[0].items()}
     figures |= {f"seen_{name}": value for name, value in means(rows).items()}
-    return figures | {"hairline": hairline_distance(drawn[0], views[0])}
-
-
-GREY = 118
-"""Level of everything that is not hair in the pictures of hair alone."""
-_HEAD_METRES, _PICTURE = 0.46, 160
-"""Metres and pixels across a picture of hair alone."""
+    return figures | {"hairline": compare.hairline_distance(drawn[0], views[0])}
 
 
 @dataclass(frozen=True)
@@ -184,11 +180,6 @@ def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[Hai
     return means([held_out_hair(template, person.fitted, person.faces, name) for name in person.names])
 
 
-CURL_LABELS = Path(__file__).with_name("curl_labels.csv")
-"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. No bound is a fit to them; when
-``curl._SHARP`` and ``curl._CLEAR`` were chosen they were in view."""
-
-
 def curl_figures(photos: Path) -> dict[str, float]:
     """``curl.LABEL.FOUND``: share of the labelled people, one photo each, whose hair is found to curl so; ``braids``
     are labelled, too, but never found."""
@@ -205,10 +196,6 @@ def curl_figures(photos: Path) -> dict[str, float]:
         for label, names in found.items()
         for curl in CURLS
     }
-
-
-_CHEEKS, _FACE_WIDTH = (234, 454), 0.14
-"""Landmarks at both sides of the face, and metres between them, by which photos that are not fitted are scaled."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

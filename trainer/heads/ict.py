@@ -1,11 +1,7 @@
-"""ICT-FaceKit's model, and the shared scans.
+"""Face models and scans from outside the repository: ICT-FaceKit (MIT), the simulated population (Apache-2.0).
 
-The ICT-FaceKit head (light model), which carries scanned faces in evaluation photographs.
-
-It is a whole head with eyeballs and teeth. Its topology differs from the template's, so that the evaluation is
-independent of the template.
-
-Read face models and scans from outside the repository: ICT-FaceKit (MIT), the simulated population (Apache-2.0).
+ICT's head carries scanned faces in evaluation photographs: whole, with eyeballs and teeth, and in another topology than
+the template's, so that the evaluation is independent of it.
 """
 
 from collections.abc import Mapping
@@ -23,6 +19,8 @@ SKIN_STOP = 11248
 SOCKETS_STOP = 14062
 EYES = ((21451, 23021), (23021, 24591))
 """Vertex ranges of the eyeballs: the person's left (x > 0), then the right."""
+TRAINING_SIMPOP = tuple(range(1, 15))
+"""Simulated faces that training may use."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,6 @@ def load_ict() -> IctModel:
             data["identity"].astype(np.float32) * CENTIMETRE,
             dict(zip(names, deltas, strict=True)),
         )
-
-
-TRAINING_SIMPOP = tuple(range(1, 15))
-"""Simulated faces that training may use."""
 
 
 def scan_folder() -> Path:

@@ -47,6 +47,15 @@ RAKING = light_from_directions(np.array([[0.86, 0.45, 0.22]]), np.full((1, 3), 1
 _CLAY = 0.35
 """Linear albedo of the lower row, which shows only the shape."""
 _GREY = (60, 62, 66)
+SEED = 71
+"""Seed of people unused for training and selection in all recipes."""
+REGIONS: tuple[str, ...] = ("forehead", "crows_feet", "nose_lip_folds")
+KINDS: tuple[str, ...] = ("rest", "seen", "unseen")
+_NEAR_METRES = 0.022
+_FLAT_MILLIMETRES = 0.02
+"""Millimetres, standard deviation of the true relief below which a region has no wrinkles to find."""
+_NOTHING_MILLIMETRES = 1e-3
+"""Millimetres, root mean square difference below which an expression counts as without effect on the skin."""
 
 
 def relief_sheet(photos: Sequence[Path]) -> list[list[np.ndarray]]:
@@ -73,18 +82,6 @@ def _drawn(mesh: AssetMesh, weights: Mapping[str, float]) -> np.ndarray:
     for name, value in weights.items():
         expression[ARKIT_INDEX[name]] = value
     return mesh.render(portrait_camera(mesh.positions(), 20.0, (SIDE, SIDE)), RAKING, _GREY, expression)
-
-
-SEED = 71
-"""Seed of people unused for training and selection in all recipes."""
-REGIONS: tuple[str, ...] = ("forehead", "crows_feet", "nose_lip_folds")
-KINDS: tuple[str, ...] = ("rest", "seen", "unseen")
-_NEAR_METRES = 0.022
-_FLAT_MILLIMETRES = 0.02
-"""Millimetres, standard deviation of the true relief below which a region has no wrinkles to find."""
-
-_NOTHING_MILLIMETRES = 1e-3
-"""Millimetres, root mean square difference below which an expression counts as without effect on the skin."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,9 @@
-"""Losses of displacement maps. Maps are (B, 1, N, N), millimetres, outwards; masks (1 or B, 1, N, N) in [0, 1].
-
-The losses on pictures (P, 3, S, S), sRGB in [0, 1], are the paper's: section 2.5 of Yang et al. (SIGGRAPH Asia 2020
-posters).
-
-Fixed identity features, differentiable in the picture, in place of the paper's FaceNet.
-
-Patch discriminator of the detail network, conditioned on the coarse render (Isola et al. 2017).
-
-Stage ``detail``: the network that predicts wrinkles from photos and expressions, trained on skin with known relief
+"""Stage ``detail``: the network that predicts wrinkles from photos and expressions, trained on skin with known relief
 and on photos alone.
+
+Maps are (B, 1, N, N), millimetres, outwards; masks (1 or B, 1, N, N) in [0, 1]. The losses on pictures (P, 3, S, S),
+sRGB in [0, 1], are section 2.5's of Yang et al. (SIGGRAPH Asia 2020 posters), with EfficientNet-Lite0's features in
+place of FaceNet's and a patch discriminator that sees the coarse render, too (Isola et al. 2017).
 """
 
 from __future__ import annotations

@@ -1,13 +1,5 @@
-"""Clips for measuring blinks: two blinks each, seen from the front to the profile; and the same clips without
-blinks.
-
-Count the found blinks of a clip, and those that are visible in its pictures at all.
-
-Head pose errors, by axis and by yaw.
-
-Skin of a synthetic person from further photos, in place of a reconstructed head's texture.
-
-Evaluate expressions, head pose and blinks on pictures of synthetic people with ground truth.
+"""Expressions, head pose and blinks on pictures of synthetic people with ground truth: errors of the 52 weights, of the
+pose by axis and by yaw, and the blinks that are found in clips with two each, from the front to the profile.
 """
 
 from __future__ import annotations
@@ -53,6 +45,26 @@ YAWS = (0.0, 12.0, 25.0, 40.0, 55.0, 72.0)
 """Degrees, views of the clips in turn, from both sides."""
 SECONDS, JITTER_SECONDS, WIDTH_SECONDS = (0.5, 1.5), 0.12, 0.11
 """Seconds: centres of the blinks, their jitter, and the Gaussian width of a lid's motion."""
+CLOSED, FALSE = 0.5, 0.25
+"""Lid weight above which a run of frames counts as a blink; upper limit of the true weight in a run that counts as a
+false blink."""
+DIFFERENT_LEVELS, LEAST_PIXELS = 16, 25
+"""A blink is visible if at least that many pixels of its deepest picture differ by more than so many of 255 levels, in
+any channel, from a picture of the same instant with open eyes. Chosen by looking at such pairs, at reading resolution,
+of the 93 blinks of 56 other clips: with 24 pixels and fewer, behind dark or shining lenses and in blurred profiles, the
+shut picture cannot be identified; from 30 on it can. Eye pixels of the renderer's labels predict it less well, because
+they ignore glare and half dark lenses."""
+CONFIDENCE = 1.96
+"""Standard deviations of a 95 % interval."""
+AXES = ("pitch", "yaw", "roll")
+YAW_EDGES = (0.0, 20.0, 45.0, 90.0)
+FIRST_PHOTO, PHOTOS = 2, 4
+"""The person's photos that are used here; the evaluated photos are not among them."""
+BLUR_PIXELS = 0.7
+LEAST_FACING, LEAST_SEEN = 0.3, 0.2
+SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
+SEED = 9100
+"""Seed of people unused in all training runs."""
 
 
 class BlinkPeople(People):
@@ -105,19 +117,6 @@ def _with_lids(shot: Shot, lids: np.ndarray | float) -> Shot:
     weights = shot.expression.weights.copy()
     weights[LIDS] = lids
     return replace(shot, expression=replace(shot.expression, weights=weights))
-
-
-CLOSED, FALSE = 0.5, 0.25
-"""Lid weight above which a run of frames counts as a blink; upper limit of the true weight in a run that counts as a
-false blink."""
-DIFFERENT_LEVELS, LEAST_PIXELS = 16, 25
-"""A blink is visible if at least that many pixels of its deepest picture differ by more than so many of 255 levels, in
-any channel, from a picture of the same instant with open eyes. Chosen by looking at such pairs, at reading resolution,
-of the 93 blinks of 56 other clips: with 24 pixels and fewer, behind dark or shining lenses and in blurred profiles, the
-shut picture cannot be identified; from 30 on it can. Eye pixels of the renderer's labels predict it less well, because
-they ignore glare and half dark lenses."""
-CONFIDENCE = 1.96
-"""Standard deviations of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +185,6 @@ def blink_figures(prefix: str, counts: BlinkCounts, seconds: float) -> dict[str,
     return {f"{prefix}.{name}": float(value) for name, value in figures.items()}
 
 
-AXES = ("pitch", "yaw", "roll")
-YAW_EDGES = (0.0, 20.0, 45.0, 90.0)
-
-
 @dataclass(frozen=True)
 class PoseErrors:
     """Errors of F poses.
@@ -243,13 +238,6 @@ def pose_errors(true: np.ndarray, true_places: np.ndarray, poses: np.ndarray, fo
     return PoseErrors(off, off_sight, np.degrees(np.arctan2(towards[:, 0], towards[:, 2])))
 
 
-FIRST_PHOTO, PHOTOS = 2, 4
-"""The person's photos that are used here; the evaluated photos are not among them."""
-BLUR_PIXELS = 0.7
-LEAST_FACING, LEAST_SEEN = 0.3, 0.2
-SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
-
-
 def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
     """Mean albedo of person ``index`` at the vertices of the face, from ``PHOTOS`` photos with true cameras."""
     config = replace(config, photos=FIRST_PHOTO + PHOTOS, clips=False, albedo=True)
@@ -276,10 +264,6 @@ def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
     vertices = face_vertices(template)
     vertices = vertices[visible[vertices] > LEAST_SEEN]
     return Appearance(vertices, total[vertices] / visible[vertices, None])
-
-
-SEED = 9100
-"""Seed of people unused in all training runs."""
 
 
 @dataclass(frozen=True)

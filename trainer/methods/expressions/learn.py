@@ -1,9 +1,4 @@
-"""Train the expression reader on a table of features.
-
-Inputs and targets of the expression reader, from observed pictures.
-
-Train the reader of expressions and head poses on synthetic people, and write it to assets/expressions.
-"""
+"""Train the reader of expressions and head poses on a table of observed pictures; write it to assets/expressions."""
 
 import argparse
 import time
@@ -24,6 +19,11 @@ from trainer.methods.expressions.observe import HARD_NUMBERS, KEPT_NUMBERS, Obse
 
 OTHER_HEAD = 0.35
 """Error of an estimated neutral head, in standard deviations of the identity modes."""
+COMPONENTS = {"surface": 130, "eye": 50, "mouth": 50, "face": 60, "colours": 30, "impression": 150}
+FLOOR = 0.05
+"""Added to every component's standard deviation before whitening, as a share of the largest one, so that small
+components are not amplified too much."""
+BLINKS = np.array([name.startswith("eyeBlink") for name in ARKIT_NAMES])
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,6 @@ def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
         turn=np.array(turn, np.float32),
         plainly=np.array(plainly),
     )
-
-
-COMPONENTS = {"surface": 130, "eye": 50, "mouth": 50, "face": 60, "colours": 30, "impression": 150}
-FLOOR = 0.05
-"""Added to every component's standard deviation before whitening, as a share of the largest one, so that small
-components are not amplified too much."""
-BLINKS = np.array([name.startswith("eyeBlink") for name in ARKIT_NAMES])
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,8 @@
 """Training data of the expression reader: the product's landmarks on synthetic people, with the truth. Lids, brows and
 lips are learned from it.
 
-Place crops of synthetic people into whole frames, with the cameras of phones and webcams.
-
-More training people for the expression reader, from the landmark net's training set: those with rare expressions,
-and some without. Their pictures are in the cache already; their expressions are drawn again from their numbers.
-
-Synthetic people for training the expression reader: half with everyday expressions, half with rare ones.
+Half of the people have everyday expressions, half rare ones, in whole frames of phones and webcams. More come from the
+landmark net's training set, whose pictures are in the cache already: their expressions are drawn again.
 """
 
 import math
@@ -40,6 +36,37 @@ FOCAL_PER_SIDE, SIDES = 0.9, (1.3, 4.0)
 """Focal length over the side of a whole frame, as for phones and webcams, and limits of that side in multiples of the
 head's crop."""
 _HALF = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1.0]])  # cv2 has the first pixel's centre at 0
+KEPT = LandmarkPeopleConfig(count=48000, people=PeopleConfig(size=160, framing="roomy", seed=41))
+"""The people of trainer/recipes/landmarks_cpu.toml."""
+COMMON_KEY_PREFIXES = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
+"""Prefixes of the common keys: every second picture moves them."""
+VISIBLE_WEIGHT = 0.25
+"""Weight above which a key counts; smaller ones hardly show."""
+JITTER, SIZE_JITTER = 0.03, 0.05
+"""Standard deviations of a window's middle in its sides, and of its side (logarithm) and rotation (radians). The
+landmark net's first window in the product is no better."""
+WIDE_SHARE = 0.5
+ANY_MOOD_SHARE = 0.5
+"""Share of wide expressions with a mood drawn uniformly, so that fear, sulking or disgust are as frequent as a
+smile."""
+TURNED_SHARE, TURNED_DEGREES = 0.12, (35.0, 80.0)
+"""Share of pictures turned to the side, in addition to ``draw_view``'s, and their yaw; they are the hardest to read."""
+HARD_TURNED_SHARE, HARD_DEGREES = 0.65, (40.0, 84.0)
+"""Share of hard pictures from the side, and their yaw. Without them the reader has only a few hundred pictures from the
+side, a tenth of them with shut eyes."""
+HARD_MASKED_SHARE, HARD_HAT_SHARE = 0.3, 0.3
+"""Shares of hard pictures with a face mask, and with a hat or hood."""
+HARD_SHUT_SHARE, HARD_LIDS_SHARE = 0.3, 0.25
+"""Shares of hard pictures with shut eyes, and with lids at random."""
+_KEYS = tuple(name for name in ARKIT_NAMES if not name.startswith(("eyeLook", "eyeBlink", "tongue", "mouthClose")))
+SEED, HARD_SEED = 31000, 31500
+HARD_NUMBERS, KEPT_NUMBERS = 1_000_000, 2_000_000
+NUMBERS = {"hard_": HARD_NUMBERS, "rare_": KEPT_NUMBERS, "calm_": KEPT_NUMBERS, "": 0}
+"""Offsets of people's numbers by the prefix of their files: hard people, and the landmark net's people."""
+SIZES = (224, 160)
+"""Sides of the heads' crops in pixels."""
+PICTURES_OF_EACH = 2
+PEOPLE_AT_ONCE = 20
 
 
 def frame_camera(focal: float, crop_side: int) -> tuple[np.ndarray, int]:
@@ -53,17 +80,6 @@ def put_into_frame(pixels: np.ndarray, intrinsics: np.ndarray, camera: np.ndarra
     rest of the frame repeats the crop's edge."""
     to_frame = _HALF @ camera @ np.linalg.inv(intrinsics) @ np.linalg.inv(_HALF)
     return cv2.warpAffine(pixels, to_frame[:2], (side, side), borderMode=cv2.BORDER_REPLICATE)
-
-
-KEPT = LandmarkPeopleConfig(count=48000, people=PeopleConfig(size=160, framing="roomy", seed=41))
-"""The people of trainer/recipes/landmarks_cpu.toml."""
-COMMON_KEY_PREFIXES = ("eyeLook", "mouthSmile", "cheekSquint", "mouthDimple", "jawOpen")
-"""Prefixes of the common keys: every second picture moves them."""
-VISIBLE_WEIGHT = 0.25
-"""Weight above which a key counts; smaller ones hardly show."""
-JITTER, SIZE_JITTER = 0.03, 0.05
-"""Standard deviations of a window's middle in its sides, and of its side (logarithm) and rotation (radians). The
-landmark net's first window in the product is no better."""
 
 
 class _Bare:
@@ -128,22 +144,6 @@ def _moved(window: Window, number: int) -> Window:
     middle = np.asarray(window.centre) + JITTER * window.side * np.array([across, down])
     side = window.side * float(np.exp(SIZE_JITTER * size))
     return Window((float(middle[0]), float(middle[1])), side, window.angle + SIZE_JITTER * turn)
-
-
-WIDE_SHARE = 0.5
-ANY_MOOD_SHARE = 0.5
-"""Share of wide expressions with a mood drawn uniformly, so that fear, sulking or disgust are as frequent as a
-smile."""
-TURNED_SHARE, TURNED_DEGREES = 0.12, (35.0, 80.0)
-"""Share of pictures turned to the side, in addition to ``draw_view``'s, and their yaw; they are the hardest to read."""
-HARD_TURNED_SHARE, HARD_DEGREES = 0.65, (40.0, 84.0)
-"""Share of hard pictures from the side, and their yaw. Without them the reader has only a few hundred pictures from the
-side, a tenth of them with shut eyes."""
-HARD_MASKED_SHARE, HARD_HAT_SHARE = 0.3, 0.3
-"""Shares of hard pictures with a face mask, and with a hat or hood."""
-HARD_SHUT_SHARE, HARD_LIDS_SHARE = 0.3, 0.25
-"""Shares of hard pictures with shut eyes, and with lids at random."""
-_KEYS = tuple(name for name in ARKIT_NAMES if not name.startswith(("eyeLook", "eyeBlink", "tongue", "mouthClose")))
 
 
 def draw_wide(generator: np.random.Generator) -> ExpressionParameters:
@@ -217,16 +217,6 @@ class HardPeople(WidePeople):
         elif lids < HARD_SHUT_SHARE + HARD_LIDS_SHARE:
             weights[LIDS] = generator.uniform(0.0, 1.0)
         return replace(shot, view=view, worn=worn, expression=replace(shot.expression, weights=weights))
-
-
-SEED, HARD_SEED = 31000, 31500
-HARD_NUMBERS, KEPT_NUMBERS = 1_000_000, 2_000_000
-NUMBERS = {"hard_": HARD_NUMBERS, "rare_": KEPT_NUMBERS, "calm_": KEPT_NUMBERS, "": 0}
-"""Offsets of people's numbers by the prefix of their files: hard people, and the landmark net's people."""
-SIZES = (224, 160)
-"""Sides of the heads' crops in pixels."""
-PICTURES_OF_EACH = 2
-PEOPLE_AT_ONCE = 20
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,37 @@ _CLAY = 0.45
 _BACKGROUND = 0.16
 _FRONT_SCALE = 4.6
 _FAR = 2.0
+CAPTIONS = ("photo", "reconstruction", "neutral", "turned", "as the first")
+"""Columns of ``photo_sheet``."""
+ALBEDO_SEED = 91
+"""Seed of people unused for training and selection in all recipes."""
+PHOTOS = 3
+"""Photos per person; skins are completed from the first alone, and from all."""
+_PICTURE = 320
+"""Pixels a side of the photos."""
+_TEXTURE = 512
+"""Texels a side of the product's texture."""
+PHOTOS_SEED = 91
+"""Seed of people unused for training and selection in all recipes."""
+FRAMES = 5
+"""Photos per person, each with its own expression, view and light."""
+Estimator = Callable[[Sequence[PhotoFace]], np.ndarray]
+"""Function from the faces of one person in photos to a neutral cage (V, 3), metres."""
+RECIPE = "graph_cpu_ablations"
+MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
+"""Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
+code; ``moved``, of the face with expression; ``relief``, error of each vertex's offset from its neighbours. In colour
+units: ``albedo``, difference of colours where the photo shows them; ``albedo_hidden``, where only another photo of the
+person does. ``other_person``: share of photos whose nearest other code is another
+person's."""
+ABLATION_SEED, ABLATION_PHOTOS = 91, 3
+_AT_ONCE = 8
+CPU = torch.device("cpu")
+SEED = 91
+"""Seed of people unused for training and selection in all recipes."""
+PRIOR = 1e-8
+"""Square metres; see ``codes_of_shape``."""
+_BATCH = 8
 
 
 @torch.no_grad()
@@ -94,19 +125,6 @@ def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> nets.WeakP
     return nets.WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
-CAPTIONS = ("photo", "reconstruction", "neutral", "turned", "as the first")
-"""Columns of ``photo_sheet``."""
-
-ALBEDO_SEED = 91
-"""Seed of people unused for training and selection in all recipes."""
-PHOTOS = 3
-"""Photos per person; skins are completed from the first alone, and from all."""
-_PICTURE = 320
-"""Pixels a side of the photos."""
-_TEXTURE = 512
-"""Texels a side of the product's texture."""
-
-
 def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
     """Compare completions for ``people`` held-out synthetic people. ``albedo.rules.nK`` and ``albedo.network.nK``: mean
     absolute difference of log albedo from the truth where none of K photos shows the skin of face, ears and neck;
@@ -139,15 +157,6 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
         figures |= {f"albedo.rules.n{count}": float(rules.mean()), f"albedo.network.n{count}": float(network.mean())}
         figures |= ratio_interval(network, rules).figures(f"albedo.ratio.n{count}")
     return figures
-
-
-PHOTOS_SEED = 91
-"""Seed of people unused for training and selection in all recipes."""
-FRAMES = 5
-"""Photos per person, each with its own expression, view and light."""
-
-Estimator = Callable[[Sequence[PhotoFace]], np.ndarray]
-"""Function from the faces of one person in photos to a neutral cage (V, 3), metres."""
 
 
 @dataclass(frozen=True)
@@ -268,17 +277,6 @@ def pair_figures(graph: nets.GraphModel, folder: Path, people: int) -> dict[str,
     }
 
 
-RECIPE = "graph_cpu_ablations"
-MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
-"""Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
-code; ``moved``, of the face with expression; ``relief``, error of each vertex's offset from its neighbours. In colour
-units: ``albedo``, difference of colours where the photo shows them; ``albedo_hidden``, where only another photo of the
-person does. ``other_person``: share of photos whose nearest other code is another
-person's."""
-ABLATION_SEED, ABLATION_PHOTOS = 91, 3
-_AT_ONCE = 8
-
-
 def _people(net: nets.GraphFaceNet, people: int) -> Iterator[GraphBatch]:
     source = GraphPeopleConfig(size=net.config.size, seed=ABLATION_SEED, people=people, photos=ABLATION_PHOTOS).build()
     yield from harness.batches(source, people, _AT_ONCE)
@@ -335,14 +333,6 @@ def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:
     apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
     wrong = (people[apart.argmin(1)] != people).float().numpy()
     return np.array([wrong[(people == person).numpy()].mean() for person in people.unique(sorted=True)])
-
-
-CPU = torch.device("cpu")
-SEED = 91
-"""Seed of people unused for training and selection in all recipes."""
-PRIOR = 1e-8
-"""Square metres; see ``codes_of_shape``."""
-_BATCH = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,11 @@ from trainer.portraits.collection import PortraitsConfig
 MEASURES = ("side.canonical.n1", "side.canonical.n4", "side.personal.n1", "mad.personal.n1")
 """The canonical face, facing the camera, from one photo and from four; the personalised face of one photo in its
 predicted view."""
+HELD_OUT_SEED = 902
+"""People that no recipe trains or validates on."""
+PHOTOS = 6
+_BATCH = 4
+_SHEET_ROWS = 10
 
 
 @torch.no_grad()
@@ -53,13 +58,6 @@ def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -
 def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
     """Resize pictures (N, C, H, W) to ``size`` pixels a side."""
     return functional.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
-
-
-HELD_OUT_SEED = 902
-"""People that no recipe trains or validates on."""
-PHOTOS = 6
-_BATCH = 4
-_SHEET_ROWS = 10
 
 
 @dataclass(frozen=True)

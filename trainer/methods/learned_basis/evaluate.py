@@ -18,14 +18,8 @@ from backend.errors import LikenessError
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.models.learned_basis import network as nets
 from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
-from backend.models.learned_basis.network import (
-    MILLIMETRE,
-    FaceBases,
-    FaceCode,
-    LearnedBasisNet,
-    ModelledFace,
-)
 from backend.models.registry import NOT_TRAINED
 from backend.photos.faces import landmarks_of_largest
 from backend.rendering.color import linear_from_srgb
@@ -49,6 +43,22 @@ HELD_OUT_SEED = 903
 
 
 _BASIS_PAIRS_BATCH = 32
+_RIDGE = 1e-3
+_LEAST_REFLECTANCE = 0.003
+_FRAMES, _SPAN = 8, 56
+_BASIS_REENACTMENT_BATCH = 4
+RENDER_SIDE = 150
+"""Pixels: the input size of dlib's network."""
+_GREY = 0.5
+_FACES_BATCH = 16
+_ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
+_SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
+_COLOURS = ("photometric.learned", "photometric.prior")
+_RENDERS = tuple(f"verification.{what}.{figure}" for what in ("renders", "photos") for figure in ("emd", "eer"))
+_PAIRS = ("verification.eer", "verification.emd", *_RENDERS)
+_REENACTED = ("reenactment.landmark", "reenactment.photometric")
+_BATCH = 8
+_SHEET_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ def read_face(path: Path) -> PairFace | None:
 
 
 @torch.no_grad()
-def identity_codes(network: LearnedBasisNet, faces: Sequence[PairFace]) -> np.ndarray:
+def identity_codes(network: nets.LearnedBasisNet, faces: Sequence[PairFace]) -> np.ndarray:
     """(N, m_i) identity codes of single photos."""
     codes = []
     for start in range(0, len(faces), _BASIS_PAIRS_BATCH):
@@ -121,7 +131,7 @@ def face_pairs(folder: Path, people: int) -> list[tuple[PairFace, PairFace]]:
     return [(one, two) for one, two in pairs if one is not None and two is not None]
 
 
-def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:
+def verification_figures(network: nets.LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:
     """``verification.eer``, ``.emd`` (earth mover's distance between the cosines of same and of other pairs; larger is
     better) and ``.people``, the number of people."""
     codes = identity_codes(network, [face for pair in pairs for face in pair])
@@ -133,11 +143,7 @@ def verification_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFac
     }
 
 
-_RIDGE = 1e-3
-_LEAST_REFLECTANCE = 0.003
-
-
-def best_lights(bases: FaceBases, face: ModelledFace, pixels: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+def best_lights(bases: nets.FaceBases, face: nets.ModelledFace, pixels: Tensor, images: Tensor, mask: Tensor) -> Tensor:
     """Solve for the lights (N, 9, 3) that fit the faces to photos: weighted least squares in linear light.
 
     Equation 4's colours are linear in the light. The weights are the slopes of sRGB at the photo's colours, so that
@@ -163,7 +169,9 @@ def best_lights(bases: FaceBases, face: ModelledFace, pixels: Tensor, images: Te
     return lights
 
 
-def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch) -> Tensor:
+def colour_errors(
+    bases: nets.FaceBases, face: nets.ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch
+) -> Tensor:
     """(N,) mean absolute error of the render over skin, lips, brows and beard, 0 to 1; NaN for grey photos."""
     rendered = render_face(bases, face, pixels, light, batch.images.shape[-1])
     mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
@@ -181,7 +189,7 @@ def nearest_codes(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) 
     return np.linalg.solve(system, basis @ (heads * weight).reshape(len(heads), -1).T).T
 
 
-def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
+def prior_face(bases: nets.FaceBases, face: nets.ModelledFace) -> nets.ModelledFace:
     """The prior's face nearest to a modelled one, with as many identity modes as the model has and the 52 keys.
 
     The prior has no reflectance basis, so it gets the learned model's mean reflectance.
@@ -201,10 +209,10 @@ def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
         for modes, target in ((identity, neutral), (keys, moved))
     ]
     identity_nodes, expression_nodes = (
-        torch.from_numpy(nodes.fitted(part, importance) / MILLIMETRE).float() for part in offsets
+        torch.from_numpy(nodes.fitted(part, importance) / nets.MILLIMETRE).float() for part in offsets
     )
     calm = bases.vertices(identity_nodes)
-    return ModelledFace(
+    return nets.ModelledFace(
         vertices=bases.vertices(identity_nodes, expression_nodes),
         neutral=calm,
         identity_nodes=identity_nodes,
@@ -214,7 +222,7 @@ def prior_face(bases: FaceBases, face: ModelledFace) -> ModelledFace:
 
 
 @torch.no_grad()
-def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
+def photometric_figures(network: nets.LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
     """Mean absolute errors on held-out photos after one encoder pass; only lights are fitted.
 
     ``photometric.learned`` : with the light of the model's own pass. ``.learned_predicted_light`` : with the light that
@@ -229,7 +237,7 @@ def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str,
     skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
     pixels, prior_pixels = cameras.project(face.vertices), cameras.project(prior.vertices)
 
-    def figure(shown: ModelledFace, points: Tensor, light: Tensor) -> float:
+    def figure(shown: nets.ModelledFace, points: Tensor, light: Tensor) -> float:
         return float(colour_errors(bases, shown, points, light, batch).nanmean())
 
     return {
@@ -241,17 +249,13 @@ def photometric_figures(network: LearnedBasisNet, batch: FaceBatch) -> dict[str,
     }
 
 
-_FRAMES, _SPAN = 8, 56
-_BASIS_REENACTMENT_BATCH = 4
-
-
 @dataclass(frozen=True)
 class HeldFrames:
     """The second half of every clip's frames (``batch``) with two kinds of codes. ``carried`` takes identity and
     reflectance from the first half; ``own`` encodes every frame alone."""
 
-    carried: FaceCode
-    own: FaceCode
+    carried: nets.FaceCode
+    own: nets.FaceCode
     batch: FaceBatch
 
 
@@ -261,13 +265,13 @@ def chosen_photos(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
 
 
 @torch.no_grad()
-def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> HeldFrames:
+def held_frames(network: nets.LearnedBasisNet, batch: FaceBatch, frames: int) -> HeldFrames:
     """Split clips of ``frames`` frames in the middle and encode both halves, with the same landmarks both ways."""
     late = torch.arange(len(batch.images)) % frames >= frames // 2
     code = encode_again(network, replace(batch, set_of=torch.arange(len(batch.images))))
     marks = encode_again(network, replace(batch, set_of=batch.set_of * 2 + late))  # both halves of every clip
     early_set = marks.set_of[~late][:: frames // 2]  # (G,) numbers of the first halves
-    fixed = FaceCode(
+    fixed = nets.FaceCode(
         identity=code.identity[late],
         reflectance=code.reflectance[late],
         expression=code.expression[late],
@@ -286,7 +290,9 @@ def held_frames(network: LearnedBasisNet, batch: FaceBatch, frames: int) -> Held
 
 
 @torch.no_grad()
-def frame_errors(network: LearnedBasisNet, marks: FaceMarks, code: FaceCode, batch: FaceBatch) -> dict[str, Tensor]:
+def frame_errors(
+    network: nets.LearnedBasisNet, marks: FaceMarks, code: nets.FaceCode, batch: FaceBatch
+) -> dict[str, Tensor]:
     """(N,) landmark error in per cent of the side, photometric error and lip IoU of codes against their photos."""
     size, bases = batch.images.shape[-1], network.bases
     face, cameras = network.face(code), code.pose.cameras(size)
@@ -301,7 +307,7 @@ def frame_errors(network: LearnedBasisNet, marks: FaceMarks, code: FaceCode, bat
     return errors | lip_figures(network, pixels, batch)
 
 
-def reenactment_figures(network: LearnedBasisNet, clips: int, folder: str = "") -> dict[str, float]:
+def reenactment_figures(network: nets.LearnedBasisNet, clips: int, folder: str = "") -> dict[str, float]:
     """``reenactment.*`` on frames of held-out synthetic people, with identity and reflectance from earlier frames of
     the clip; ``reenactment.own.*`` with those of every frame itself."""
     config = FacePeopleConfig(
@@ -323,14 +329,8 @@ def reenactment_figures(network: LearnedBasisNet, clips: int, folder: str = "") 
     return {name: float(torch.cat(values).nanmean()) for name, values in errors.items()}
 
 
-RENDER_SIDE = 150
-"""Pixels: the input size of dlib's network."""
-_GREY = 0.5
-_FACES_BATCH = 16
-
-
 @torch.no_grad()
-def identity_renders(network: LearnedBasisNet, faces: Sequence[PairFace]) -> Iterator[PairFace]:
+def identity_renders(network: nets.LearnedBasisNet, faces: Sequence[PairFace]) -> Iterator[PairFace]:
     """Render each photo's neutral face with its reflectance, in the photo's pose and light; landmarks (468, 2)."""
     marks = FaceMarks()
     for start in range(0, len(faces), _FACES_BATCH):
@@ -345,7 +345,7 @@ def identity_renders(network: LearnedBasisNet, faces: Sequence[PairFace]) -> Ite
             yield PairFace((picture.clamp(0, 1) * 255).round().byte().numpy(), picture_points.double().numpy())
 
 
-def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:
+def render_figures(network: nets.LearnedBasisNet, pairs: Sequence[tuple[PairFace, PairFace]]) -> dict[str, float]:
     """``verification.renders.emd`` and ``.eer`` of the pairs' renders, and ``verification.photos.*`` of their photos.
 
     pairs : two photos of one person each.
@@ -364,16 +364,6 @@ def render_figures(network: LearnedBasisNet, pairs: Sequence[tuple[PairFace, Pai
     return figures
 
 
-_ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
-_SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
-_COLOURS = ("photometric.learned", "photometric.prior")
-_RENDERS = tuple(f"verification.{what}.{figure}" for what in ("renders", "photos") for figure in ("emd", "eer"))
-_PAIRS = ("verification.eer", "verification.emd", *_RENDERS)
-_REENACTED = ("reenactment.landmark", "reenactment.photometric")
-_BATCH = 8
-_SHEET_ROWS = 10
-
-
 class SameFaces(Actors):
     """People who all make the same expressions in the same order."""
 
@@ -385,7 +375,7 @@ class SameFaces(Actors):
 
 
 @torch.no_grad()
-def separation(network: LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
+def separation(network: nets.LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
     """Mean distances in mm over the face between faces encoded from single photos, people making the same expressions.
 
     ``identity``: between neutral faces from photos of one person (same) and of different people (other).
@@ -425,7 +415,7 @@ def held_out(size: int, people: int, folder: str = "") -> Iterator[FaceBatch]:
         yield from batches(config.build(), count, _BATCH)
 
 
-def encoder_figures(network: LearnedBasisNet, people: int, folder: str = "") -> dict[str, float]:
+def encoder_figures(network: nets.LearnedBasisNet, people: int, folder: str = "") -> dict[str, float]:
     """Figures of one encoder pass over held-out people; see ``face_figures`` and ``separation``."""
     size = network.config.size
     of_faces = face_figures(network, FaceMarks(), held_out(size, people, folder))
@@ -475,7 +465,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     return figures
 
 
-def portrait_figures(network: LearnedBasisNet, arguments: argparse.Namespace) -> dict[str, float | str]:
+def portrait_figures(network: nets.LearnedBasisNet, arguments: argparse.Namespace) -> dict[str, float | str]:
     """Photometric errors on held-out real portraits; writes the sheet."""
     if not arguments.portraits:
         return dict.fromkeys(_COLOURS, "left out: no portraits were given")
@@ -485,7 +475,7 @@ def portrait_figures(network: LearnedBasisNet, arguments: argparse.Namespace) ->
     return photometric_figures(network, batch)
 
 
-def pair_figures(network: LearnedBasisNet, people: int) -> dict[str, float | str]:
+def pair_figures(network: nets.LearnedBasisNet, people: int) -> dict[str, float | str]:
     """``verification.*`` on photo pairs of the research-only collection, or why they were left out."""
     folder = shared_folder() / "photos" / "research_only" / "lfw"
     if not people or not folder.is_dir():

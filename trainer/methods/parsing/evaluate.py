@@ -32,6 +32,23 @@ from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels
 from trainer.portraits.prepare import portrait_of
 
+_NEAR = 2.0
+"""Tolerance of borders in pixels of 256 (the face is about 105 high), the accuracy of hair drawn by hand. Most borders
+of the corrected labels come from the net that shipped on 2026-11-20; without a tolerance it would be compared with
+itself."""
+PRESS_PATH = Path(__file__).parent / "press_worn.csv"
+"""Annotations by two observers of 840 photos of 140 people who are not on the parsing sheet: path below the folder of
+all photographs, and 1 or 0, or 9 for undecidable, for each of ``KINDS``."""
+KINDS = ("glasses", "moustache", "beard", "headwear")
+_CANNOT_TELL = 9
+_HEADWEAR = 0.1
+"""Area of occluder above the brows, relative to the face's skin, from which it counts as a hat or a band."""
+HELD_OUT_SEED = 901
+"""Seed of people unused for training and validation in all recipes."""
+_BATCH = 8
+_TILE = 144
+_COLUMNS = 10
+
 
 def read_listed_photo(folder: Path, name: str) -> np.ndarray:
     """Read a listed photograph as (H, W, 3) uint8 sRGB pixels, upright.
@@ -44,12 +61,6 @@ def read_listed_photo(folder: Path, name: str) -> np.ndarray:
         raise LikenessError(
             "no_photo", f"{folder / name}: {error}", "Give the folder that holds all photographs of the list."
         ) from error
-
-
-_NEAR = 2.0
-"""Tolerance of borders in pixels of 256 (the face is about 105 high), the accuracy of hair drawn by hand. Most borders
-of the corrected labels come from the net that shipped on 2026-11-20; without a tolerance it would be compared with
-itself."""
 
 
 def agreement(predicted: np.ndarray, truth: np.ndarray, near: float = _NEAR) -> np.ndarray:
@@ -92,15 +103,6 @@ def real_figures(portraits: Path) -> dict[str, float]:
     share = counts[:, 0] / np.maximum(counts.sum(axis=1), 1)
     figures = {f"real.iou.{name}": float(value) for name, value in zip(CLASS_NAMES, share, strict=True)}
     return figures | {"real.iou.mean": float(share.mean())}
-
-
-PRESS_PATH = Path(__file__).parent / "press_worn.csv"
-"""Annotations by two observers of 840 photos of 140 people who are not on the parsing sheet: path below the folder of
-all photographs, and 1 or 0, or 9 for undecidable, for each of ``KINDS``."""
-KINDS = ("glasses", "moustache", "beard", "headwear")
-_CANNOT_TELL = 9
-_HEADWEAR = 0.1
-"""Area of occluder above the brows, relative to the face's skin, from which it counts as a hat or a band."""
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,6 @@ def _look(photographs: Path, photo: PressPhoto) -> tuple[FaceLabels, bool] | Non
     labels, above = outcome.labels, above_brows(points, crop.pixels.shape[0])
     on_top = (labels == FaceClass.OCCLUDER) & above
     return outcome, bool(on_top.sum() > _HEADWEAR * (labels == FaceClass.SKIN).sum())
-
-
-HELD_OUT_SEED = 901
-"""Seed of people unused for training and validation in all recipes."""
-_BATCH = 8
-_TILE = 144
-_COLUMNS = 10
 
 
 def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""Small pictures of the 52 keys and of the hairstyles, from files."""
+"""Small pictures: of the 52 keys and of the hairstyles, from files, and of the photos in the list, by Blender."""
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import bpy
 import bpy.utils.previews
 import numpy as np
 
+from .. import redraw
+from ..backend_process.looks import Looks
 from ..protocol.names import ARKIT_NAMES
 from ..shared.options import HAIR_STYLES
 
@@ -16,6 +19,30 @@ SHEET, HAIR_SHEET = (Path(__file__).with_name(f"{name}_pictures.png") for name i
 SIDE = 64
 """Side of a picture in pixels."""
 _pictures: bpy.utils.previews.ImagePreviewCollection | None = None
+NO_THUMBNAIL_SUFFIXES = (".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".avif", ".avifs")
+"""Endings of photos that the backend reads but for which Blender makes blank thumbnails."""
+_files = Looks(os.path.isfile)
+_photos: bpy.utils.previews.ImagePreviewCollection | None = None
+
+
+def photo_icon(path: str) -> int:
+    """Icon of a photo's thumbnail; 0 if there is none, the file is missing or the extension is not registered."""
+    if _photos is None or path.lower().endswith(NO_THUMBNAIL_SUFFIXES):
+        return 0
+    known = _photos.get(path)
+    if known is None:
+        if not photo_is_there(path):
+            return 0
+        known = _photos.load(path, bpy.path.abspath(path), "IMAGE")
+    return known.icon_id
+
+
+def photo_is_there(path: str) -> bool | None:
+    """Whether the file exists; None if its drive does not respond, or not yet."""
+    found = _files.at(bpy.path.abspath(path), drawing=True)
+    if found is None:
+        redraw.schedule()
+    return found
 
 
 def picture_icon(name: str) -> int:
@@ -80,7 +107,8 @@ def _pixels(picture: np.ndarray) -> np.ndarray:
 
 def register() -> None:
     """Load the pictures into Blender: full size, and half size as icons."""
-    global _pictures
+    global _pictures, _photos
+    _photos = bpy.utils.previews.new()
     _pictures = bpy.utils.previews.new()
     for name, picture in (key_pictures() | hair_pictures()).items():
         kept = _pictures.new(name)
@@ -93,7 +121,8 @@ def register() -> None:
 
 def unregister() -> None:
     """Remove the pictures."""
-    global _pictures
-    if _pictures is not None:
-        bpy.utils.previews.remove(_pictures)
-    _pictures = None
+    global _pictures, _photos
+    for previews in (_pictures, _photos):
+        if previews is not None:
+            bpy.utils.previews.remove(previews)
+    _pictures = _photos = None
