@@ -28,7 +28,7 @@ from ..protocol import clips
 from ..protocol.clips import ExpressionClip
 from ..rig.lead import led_keys, set_keys
 from ..runner import JobView, Phase
-from ..scene.expressions import locked_keys
+from ..scene.expressions import locked_keys, read_cues
 from ..scene.own_head import neutral_head
 from ..session import session
 from ..settings.preferences import chosen_backend
@@ -147,7 +147,7 @@ def _fit_range(default: bool) -> object:
 
 
 class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
-    """Put an expression.json of the backend, or a CSV of Live Link Face, onto the selected meshes"""
+    """Put an expression.json, a CSV of Live Link Face, or Rhubarb's mouth cues (TSV, JSON), onto the selected meshes"""
 
     bl_idname = "likeness.load_expression_file"
     bl_label = "Load Expression File"
@@ -156,7 +156,7 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     filename_ext = ".json"
     kept = ("filepath", "start", "gain", "head_pose", "set_range")
 
-    filter_glob: StringProperty(default="*.json;*.csv", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.json;*.csv;*.tsv", options={"HIDDEN"})
     chosen: BoolProperty(default=False, options={"HIDDEN", "SKIP_SAVE"})
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
     gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
@@ -164,7 +164,8 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     set_range: _fit_range(False)
 
     def steps(self, context: bpy.types.Context) -> Steps:
-        clip = clips.read_clip(Path(bpy.path.abspath(self.filepath)))
+        path = Path(bpy.path.abspath(self.filepath))
+        clip = read_cues(path) or clips.read_clip(path)
         targets, scene = selected_meshes(context, None), context.scene
         place = ClipPlace(scene, self.start, scene.frame_current_final)
         return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose, self.set_range))

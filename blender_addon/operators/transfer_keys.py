@@ -11,12 +11,22 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..errors import AddonError
 from ..objects.tags import HEAD_ID, PART, key_mesh
 from ..protocol.names import ARKIT_NAMES
+from ..scene.expressions import OCULUS, VRM
+from ..scene.importing import drive_keys
 from ..scene.mpfb import KEY_NAME, MACRO
 from ..shared.similarity import Similarity
 from ..text import clickable, report_error
@@ -452,6 +462,49 @@ def _make(
     made.extend(sum(replace or key not in has[own] for key in wanted) for own in spans)
 
 
+class MakeVisemeKeys(bpy.types.Operator):
+    """Give the selected meshes keys of visemes for lip sync, mixed from their 52 keys"""
+
+    bl_idname = "likeness.make_viseme_keys"
+    bl_label = "Make Viseme Keys on Selected"
+    bl_options = {"REGISTER", "UNDO"}
+
+    kind: EnumProperty(
+        name="Names",
+        items=(
+            ("OCULUS", "Oculus", "Fifteen: viseme_sil, viseme_PP, …"),
+            ("VRM", "VRM", "Five: aa, ih, ou, ee, oh"),
+        ),
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return clickable(cls, "" if context.mode == "OBJECT" else "Switch to Object Mode")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        shapes, made = OCULUS if self.kind == "OCULUS" else VRM, 0
+        try:
+            for obj in selected_meshes(context, None):
+                links = suggest(ARKIT_NAMES, [name for name in key_names(obj) if name not in shapes])
+                if obj.data.library is not None or not links:
+                    raise AddonError(f"{obj.name} has no ARKit keys to mix.", "Use Make ARKit Keys on it first.")
+                objects = meshes.parts_of(obj)
+                for one, part in zip(objects, meshes.source_parts(obj, [link.target for link in links]), strict=True):
+                    for name, shape in shapes.items():
+                        weights = [link.weight * shape.get(link.source, 0.0) for link in links]
+                        motion = meshes.into_object(one, np.tensordot(weights, part.motions, 1))
+                        if one == obj or np.abs(motion).max() > 0:
+                            meshes.add_key(one, name, motion)
+                            made += 1
+                    if one != obj:
+                        drive_keys(one, obj)
+        except AddonError as error:
+            report_error(self, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Made {made} keys.")
+        return {"FINISHED"}
+
+
 class MarkPoint(bpy.types.Operator):
     """Mark a corresponding point on the active mesh: at its selected vertex in Edit Mode, else at the 3D cursor"""
 
@@ -521,6 +574,7 @@ CLASSES = (
     SaveMapping,
     LoadMapping,
     MakeArkitKeys,
+    MakeVisemeKeys,
     MarkPoint,
     ClearPoints,
 )

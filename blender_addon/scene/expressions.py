@@ -1,10 +1,12 @@
-"""The head's expression: values of its keys, poses as assets (an action with one keyframe of each of the 52), and
-locks. Keys are locked by Blender's ``ShapeKey.lock_shape``, skin by the vertex group ``Lock``, which can be painted.
+"""The head's expression: values of its keys, poses as assets (an action with one keyframe of each of the 52), visemes
+and files of mouth cues, and locks. Keys are locked by Blender's ``ShapeKey.lock_shape``, skin by the vertex group
+``Lock``, which can be painted.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from ..errors import AddonError
 from ..objects import tags
 from ..objects.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
 from ..objects.meshes import group_weights, neutral_coordinates, origin_of, sculpted, search_tree
+from ..protocol.clips import ExpressionClip
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
 
@@ -144,8 +147,16 @@ def reset_expression(head: bpy.types.Object) -> None:
 _POSES = json.loads(Path(__file__).with_name("starter_poses.json").read_text("utf-8"))
 EMOTIONS: Mapping[str, Mapping[str, float]] = _POSES["emotions"]
 """Ekman's six, after the action units of EMFACS: name -> weights of ARKit's keys; what is missing is 0."""
-VISEMES: Mapping[str, Mapping[str, float]] = _POSES["visemes"]
-"""The fifteen of lip sync."""
+OCULUS = {f"viseme_{name.removeprefix('Viseme ')}": shape for name, shape in _POSES["visemes"].items()}
+"""The fifteen keys of Oculus' lip sync: name -> weights of ARKit's keys."""
+VRM = {name: OCULUS[f"viseme_{'E' if name == 'ee' else name}"] for name in ("aa", "ih", "ou", "ee", "oh")}
+"""VRM's five."""
+CUES = dict(zip("ABCDEFGHX", ("PP", "SS", "E", "aa", "oh", "ou", "FF", "nn", "sil"), strict=True))
+"""Rhubarb's shapes -> visemes: lips shut, teeth shut, open, wide open, rounded, puckered, F, L, idle."""
+BLEND_SECONDS = 0.08
+"""From one mouth shape to the next; speech has ten or more a second."""
+VISEMES = {**_POSES["visemes"], **{f"VRM {name}": shape for name, shape in VRM.items()}}
+"""Poses of the fifteen of lip sync, and of VRM's five."""
 STARTER_POSES: Mapping[str, Mapping[str, float]] = {**EMOTIONS, **VISEMES}
 TAG = "Likeness"
 """Tag of our pose assets in an Asset Browser."""
@@ -192,3 +203,34 @@ def pose_of_file(path: Path, name: str) -> dict[str, float]:
     weights = pose_weights(action)
     bpy.data.actions.remove(action)
     return weights
+
+
+def read_cues(path: Path) -> ExpressionClip | None:
+    """The clip in a file of mouth cues, TSV or JSON, shapes blended; None for another file."""
+    try:
+        text = path.read_text("utf-8-sig")
+        if text.lstrip().startswith("{"):
+            found = [(float(cue["start"]), str(cue["value"])) for cue in json.loads(text)["mouthCues"]]
+            last = float(json.loads(text)["mouthCues"][-1]["end"])
+        else:
+            rows = [re.fullmatch(r"(\d+(?:\.\d+)?)\t([A-HX])\s*", line) for line in text.splitlines() if line.strip()]
+            found = [(float(row[1]), row[2]) for row in rows]
+            last = found[-1][0]
+        shapes = [OCULUS[f"viseme_{CUES[shape]}"] for _, shape in found]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return _blended(np.array([start for start, _ in found]), shapes, last)
+
+
+def _blended(starts: np.ndarray, shapes: list[Mapping[str, float]], last: float) -> ExpressionClip | None:
+    """The clip of mouth shapes from ``starts`` (N,), the last one until ``last`` seconds."""
+    if (np.diff(starts, append=last) < 0).any() or starts[0] < 0:
+        return None
+    names = tuple(sorted(frozenset().union(*shapes))) or ("jawOpen",)
+    weights = np.array([[shape.get(name, 0.0) for name in names] for shape in shapes])
+    half = np.minimum(BLEND_SECONDS, np.minimum(np.diff(starts), np.diff(starts, append=last)[1:])) / 2
+    seconds = np.concatenate([[0.0], np.stack([starts[1:] - half, starts[1:] + half], -1).ravel(), [last]])
+    values = np.repeat(weights, 2, axis=0)
+    order = np.maximum.accumulate(seconds)
+    found = np.ones(len(order), bool)
+    return ExpressionClip(names, values, order, found, ~found)

@@ -26,15 +26,18 @@ def keys_to_give(source: bpy.types.Object) -> tuple[str, ...]:
     return arkit or tuple(names)
 
 
+def parts_of(source: bpy.types.Object) -> list[bpy.types.Object]:
+    """The mesh and, for a Likeness head, its eyes, teeth, tongue and lashes."""
+    if source.get(tags.PART) != "head":
+        return [source]
+    head_id = source.get(tags.HEAD_ID)
+    own = [o for o in source.children if o.type == "MESH" and tags.PART in o and o.get(tags.HEAD_ID) == head_id]
+    return [source, *own]
+
+
 def source_parts(source: bpy.types.Object, names: Sequence[str]) -> list[SourcePart]:
-    """The source's mesh and, for a Likeness head, its eyes, teeth, tongue and lashes."""
-    objects = [source]
-    if source.get(tags.PART) == "head":
-        head_id = source.get(tags.HEAD_ID)
-        objects += [
-            o for o in source.children if o.type == "MESH" and tags.PART in o and o.get(tags.HEAD_ID) == head_id
-        ]
-    return [_part(obj, names) for obj in objects]
+    """The source's meshes with the motions of the keys ``names``."""
+    return [_part(obj, names) for obj in parts_of(source)]
 
 
 def _part(obj: bpy.types.Object, names: Sequence[str]) -> SourcePart:

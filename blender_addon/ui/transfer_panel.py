@@ -63,6 +63,7 @@ class ExpressionPanel(SidebarPanel, bpy.types.Panel):
         column.scale_y = 1.2
         column.operator("likeness.transfer_to_selected", icon="SHAPEKEY_DATA")
         column.operator("likeness.make_arkit_keys", icon="ADD")
+        column.operator_menu_enum("likeness.make_viseme_keys", "kind", icon="ADD")
         if active_head(context) is None:  # otherwise the head's panel has this button
             layout.operator("likeness.reset_selected", icon="LOOP_BACK")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
@@ -21,8 +23,10 @@ from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
 from blender_addon.scene.expressions import (  # noqa: E402
     EMOTIONS,
+    OCULUS,
     STARTER_POSES,
     VISEMES,
+    VRM,
     pose_of_file,
     pose_weights,
     poses,
@@ -82,8 +86,8 @@ def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Ob
     assert worn(head) == pytest.approx(GRIN, abs=1e-5)
 
 
-def test_six_emotions_and_fifteen_visemes_are_there_from_the_start(head: bpy.types.Object) -> None:
-    assert len(EMOTIONS) == 6 and len(VISEMES) == 15
+def test_six_emotions_and_visemes_are_there_from_the_start(head: bpy.types.Object) -> None:
+    assert len(EMOTIONS) == 6 and len(VISEMES) == 15 + 5
     assert all(set(weights) <= ARKIT_NAMES for weights in STARTER_POSES.values())
     assert bpy.ops.likeness.apply_pose_asset(pose="Joy") == {"FINISHED"}
     assert worn(head) == pytest.approx(EMOTIONS["Joy"], abs=1e-5) and poses() == []
@@ -132,3 +136,42 @@ def test_the_asset_browser_offers_it_for_actions(kind: str, offered: int) -> Non
     assert menu.layout.operator.call_count == offered
     draw_in_asset_browser(menu, SimpleNamespace())
     assert menu.layout.operator.call_count == offered
+
+
+@pytest.mark.parametrize(("kind", "names"), [("OCULUS", OCULUS), ("VRM", VRM)])
+def test_viseme_keys_look_like_their_poses(head: bpy.types.Object, kind: str, names: dict) -> None:
+    def jaw_and_teeth() -> list[np.ndarray]:
+        deps = bpy.context.evaluated_depsgraph_get()
+        teeth = next(o for o in head.children if o.get(tags.PART) == "teeth_lower")
+        return [np.array([v.co[:] for v in o.evaluated_get(deps).data.vertices]) for o in (head, teeth)]
+
+    assert bpy.ops.likeness.make_viseme_keys(kind=kind) == {"FINISHED"}
+    blocks = head.data.shape_keys.key_blocks
+    assert names.keys() <= set(blocks.keys()) and all(blocks[name].value == 0.0 for name in names)
+    name = next(name for name in names if name.endswith("aa"))
+    blocks[name].value = 1.0
+    by_key = jaw_and_teeth()
+    blocks[name].value = 0.0
+    rest = jaw_and_teeth()
+    bpy.ops.likeness.apply_pose_asset(pose="Viseme aa")
+    for pose, key, still in zip(jaw_and_teeth(), by_key, rest, strict=True):
+        assert np.abs(pose - still).max() > 1e-3
+        np.testing.assert_allclose(key, pose, atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["tsv", "json"])
+def test_mouth_cues_become_keyframes_that_blend(head: bpy.types.Object, kind: str, tmp_path: Path) -> None:
+    cues = [(0.0, "X"), (0.5, "D"), (1.0, "A"), (1.5, "X")]
+    text = "".join(f"{start:.2f}\t{shape}\n" for start, shape in cues)
+    if kind == "json":
+        ends = [start for start, _ in cues[1:]] + [1.6]
+        rows = [{"start": start, "end": end, "value": shape} for (start, shape), end in zip(cues, ends, strict=True)]
+        text = json.dumps({"metadata": {"duration": 1.6}, "mouthCues": rows})
+    (tmp_path / f"cues.{kind}").write_text(text)
+    bpy.context.scene.render.fps = 100
+    assert bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / f"cues.{kind}"), start=0) == {"FINISHED"}
+    for frame, jaw in ((45, 0.0), (50, 0.5), (55, 1.0), (95, 1.0), (105, 0.0), (150, 0.0)):
+        bpy.context.scene.frame_set(frame)
+        assert worn(head).get("jawOpen", 0.0) == pytest.approx(jaw * OCULUS["viseme_aa"]["jawOpen"], abs=0.02), frame
+    bpy.context.scene.frame_set(125)
+    assert worn(head)["mouthPressLeft"] == pytest.approx(OCULUS["viseme_PP"]["mouthPressLeft"], abs=1e-3)
