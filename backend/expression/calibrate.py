@@ -120,7 +120,8 @@ def _solve_landmarks(subject: Subject, face: FrameFace) -> solver.SolvedFrame:
     start = initial_parameters(subject.template, face.face, PHOTO_WEIGHTS, modes)
     camera = camera_prior(face.face, PHOTO_WEIGHTS)
     if camera.log_focal is None:
-        focal = PHOTO_FOCAL_PER_SIDE * max(face.face.source_size) * face.face.crop_scale
+        size = face.face.source_size
+        focal = PHOTO_FOCAL_PER_SIDE * min(max(size), 2 * min(size)) * face.face.crop_scale
         camera = replace(camera, log_focal=float(np.log(focal)), log_focal_deviation=PHOTO_FOCAL_DEVIATION)
     prior = solver.frame_prior(camera, np.zeros(modes), 1.0)
     start, prior = solver.expect(start, prior, solver.read_subject_face(subject, face.evidence))

@@ -171,9 +171,7 @@ def initial_parameters(
     shape = template.vertices if shape is None else shape
     model = embedding.positions(shape)[chosen].astype(np.float64)
     image = face.landmarks[chosen, :2].astype(np.float64)
-    width, height = face.source_size
-    offset = np.asarray(face.crop_offset, dtype=np.float64)
-    centre = face.crop_scale * (np.array([width, height]) / 2.0 - offset)
+    centre = face.lens_centre
     if face.focal_px is not None:
         focal = face.focal_px * face.crop_scale
     else:

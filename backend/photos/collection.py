@@ -136,6 +136,15 @@ class PhotoFace:
         return self.source_size if self.turns % 2 == 0 else self.source_size[::-1]
 
     @property
+    def lens_centre(self) -> np.ndarray:
+        """(2,) crop pixels, where the lens looked: the picture's centre. Nobody's lens takes pictures beyond 2 : 1, so
+        in panoramas, banners and collages it is the crop's centre."""
+        width, height = self.source_size
+        if max(width, height) > 2 * min(width, height) and self.focal_px is None:
+            return np.array(self.pixels.shape[1::-1]) / 2.0
+        return self.crop_scale * (np.array([width, height]) / 2.0 - np.asarray(self.crop_offset, np.float64))
+
+    @property
     def file_from_crop(self) -> np.ndarray:
         """(3, 3) homogeneous map from crop pixels to pixels of the file after EXIF rotation."""
         step, (left, top) = 1.0 / self.crop_scale, self.crop_offset

@@ -71,6 +71,10 @@ class ColorCoding:
         return self.primaries not in _TO_BT709 and self.transfer not in (_GAMMA_22, _GAMMA_28, _LINEAR, _PQ, _HLG)
 
 
+_SCREEN_GAMMA = 2.2
+"""A PNG's chunk gAMA is relative to it: 1 / 2.2 means as sRGB."""
+
+
 def color_coding(data: bytes) -> ColorCoding | None:
     """The coding of a HEIC, AVIF or PNG file's picture; None where it says none, or one that equals sRGB."""
     coding = None
@@ -462,7 +466,11 @@ def _decoded(image: Image.Image, limits: ReadLimits, coding: ColorCoding | None)
     profile = image.info.get("icc_profile")
     factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
     image = _flat(image, (min(factor, image.width), min(factor, image.height)))
+    gamma = None if profile or coding or "srgb" in image.info else image.info.get("gamma")  # of a PNG
     image = _to_srgb(ImageOps.exif_transpose(image), profile)
+    if gamma and gamma > 0 and abs(gamma * _SCREEN_GAMMA - 1.0) > 0.01:
+        levels = [round(255 * (level / 255) ** (1 / (_SCREEN_GAMMA * gamma))) for level in range(256)]
+        return image.point(levels * len(image.getbands()))
     return image if profile or coding is None else coded_to_srgb(image, coding)
 
 

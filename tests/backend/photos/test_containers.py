@@ -113,6 +113,19 @@ def tiff(*pages: np.ndarray, **settings: object) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.parametrize("gamma", [1.0, 1 / 1.8, 1 / 2.2])
+def test_the_gamma_of_a_png_is_read(gamma: float, picture: np.ndarray) -> None:
+    values = (picture / 255.0) ** (2.2 * gamma)
+    data = encoded((255 * values).round().astype(np.uint8))
+    body = b"gAMA" + struct.pack(">I", round(100_000 * gamma))
+    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+    found = read_photo(PhotoSource("x.png", data[:33] + chunk + data[33:])).pixels
+    assert np.abs(found.astype(float) - picture).mean() < 4.0
+    srgb = struct.pack(">I", 1) + b"sRGB\0" + struct.pack(">I", zlib.crc32(b"sRGB\0"))
+    untouched = read_photo(PhotoSource("x.png", data[:33] + srgb + chunk + data[33:])).pixels
+    np.testing.assert_array_equal(untouched, (255 * values).round().astype(np.uint8))
+
+
 def test_the_largest_page_of_a_tiff_is_read(picture: np.ndarray) -> None:
     photo = read_photo(PhotoSource("a.tif", tiff(picture[:60, :80] // 2, picture, picture[:100, :100])))
     assert photo.source_size == (320, 240) and (photo.pixels == picture).all()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from backend.expression.follow import face_in_frame
 from backend.photos.faces import (
     EYE_OUTER_LEFT,
     EYE_OUTER_RIGHT,
@@ -156,3 +159,16 @@ def test_normals_point_out_of_the_face() -> None:
     chin, forehead = face[152, :2].astype(int), face[10, :2].astype(int)
     assert normals[chin[1] - 3, chin[0], 1] > normals[forehead[1] + 3, forehead[0], 1] + 0.2
     assert np.isfinite(normals).all()
+
+
+def test_no_lens_takes_pictures_wider_than_two_to_one() -> None:
+    face = replace(
+        face_in_frame("pano", np.zeros((400, 400, 3), np.uint8), mean_face()),
+        source_size=(9000, 900),
+        crop_scale=0.8,
+        crop_offset=(6300.0, 250.0),
+    )
+    np.testing.assert_allclose(face.lens_centre, [200, 200])  # the face's surroundings
+    photo = replace(face, source_size=(1500, 1000), crop_offset=(900.0, 250.0))
+    np.testing.assert_allclose(photo.lens_centre, [-120, 200])  # the picture's middle
+    np.testing.assert_allclose(replace(face, focal_px=3000.0).lens_centre, [0.8 * (4500 - 6300), 0.8 * 200])
