@@ -213,7 +213,9 @@ def read_cues(path: Path) -> ExpressionClip | None:
             found = [(float(cue["start"]), str(cue["value"])) for cue in json.loads(text)["mouthCues"]]
             last = float(json.loads(text)["mouthCues"][-1]["end"])
         else:
-            rows = [re.fullmatch(r"(\d+(?:\.\d+)?)\t([A-HX])\s*", line) for line in text.splitlines() if line.strip()]
+            rows = [
+                re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+([A-HX])\s*", line) for line in text.splitlines() if line.strip()
+            ]
             found = [(float(row[1]), row[2]) for row in rows]
             last = found[-1][0]
         shapes = [OCULUS[f"viseme_{CUES[shape]}"] for _, shape in found]
