@@ -20,6 +20,7 @@ from backend.fitting.detector_model import (
     load_detector_model,
     load_surface_errors,
     save_detector_model,
+    view_features,
 )
 from backend.fitting.fit import fit_face
 from backend.fitting.landmark_targets import (
@@ -127,6 +128,12 @@ def test_a_fit_follows_the_net_where_the_detector_sees_the_mean_face() -> None:
 def test_the_errors_that_ship_are_those_of_the_net_that_ships() -> None:
     assert read_metadata(SURFACE_ERRORS_PATH)[NET_VERSION] == load_model(LANDMARK_NET.name).version
     assert load_surface_errors() is not None
+
+
+def test_lids_and_lips_are_as_far_apart_as_the_net_that_places_them_says() -> None:
+    bias = np.tensordot(view_features(0.0, 0.0, 0.8), load_detector_model().bias, 1)
+    for upper, lower in ((159, 145), (386, 374), (13, 14)):
+        assert np.abs(bias[lower] - bias[upper]).max() < 0.2  # per cent of the face's scale; an open eye has 10
 
 
 def test_errors_of_another_net_are_refused(tmp_path: Path) -> None:
