@@ -50,7 +50,7 @@ LENGTHS: Mapping[str, tuple[int, int]] = {
     "K": (0, 52),  # keys
     "G": (1, 4096),  # guides
     "P": (2, 64),  # points of a guide
-    "T": (1, 200_000),  # triangles of the cards
+    "T": (1, 200_000),  # triangles of the cards, of the scalp
 }
 """Least and greatest length by letter."""
 PART: Mapping[str, ArrayField] = {
@@ -67,9 +67,20 @@ PART: Mapping[str, ArrayField] = {
 HAIR: Mapping[str, ArrayField] = {
     "points": _floats("G", "P", 3, within=HAIR_METRES),
     "root_uv": _floats("G", 2, within=FAR_UV),
+    "scalp_uv": _floats("G", 2),
+    "free": _floats("G"),
     "width": _floats("G", high=0.2),  # metres: no lock is wider than a head
     "root_colour": _floats("G", 3),
     "tip_colour": _floats("G", 3),
+}
+SCALP: Mapping[str, ArrayField] = {
+    "vertices": _floats("V", 3, within=HEAD_METRES),
+    "triangles": _indices("T", 3, of="V"),
+    "uv": _floats("V", 2),
+    "density": _floats("V"),
+    "edge": _floats("V", within=HEAD_METRES),
+    "top": _floats("V"),
+    "melanin": _floats("V", within=1.0),
 }
 CARD_LEVELS, CARD_POINTS = (12_000, 4_000, 1_000), (8, 6, 4)
 """Triangles at most of each level of hair cards, the usual budget of game engines for a head of hair near by, in a room

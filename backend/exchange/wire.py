@@ -13,7 +13,9 @@ from backend.exchange.asset_mesh import lash_alpha, lash_picture, lash_positions
 from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart, WornGlasses
 from backend.exchange.files import camera_entry, plain_json
+from backend.geometry.template import load_template
 from backend.hair.cards import HairCards, card_atlas
+from backend.hair.groom.dress import dressed
 from backend.hair.hair_strands import HairStrands
 from protocol import message
 from protocol.names import ARKIT_NAMES
@@ -50,7 +52,7 @@ def encode_face(
     header["eyes"] = None if asset.eyes is None else _encode_eyes(asset.eyes, buffers)
     header["bust"] = None if asset.bust is None else _encode_part(asset.bust, buffers)
     header["glasses"] = None if asset.glasses is None else _encode_glasses(asset.glasses, buffers)
-    header["hair"] = None if asset.hair_strands is None else _encode_hair(asset.hair_strands, buffers)
+    header["hair"] = None if asset.hair_strands is None else _encode_hair(asset, asset.hair_strands, buffers)
     header["hair_cards"] = None if asset.hair_cards is None else _encode_cards(asset.hair_cards, buffers)
     header["detail"] = None
     if asset.detail is not None:
@@ -115,11 +117,16 @@ def _encode_glasses(glasses: WornGlasses, buffers: BufferList) -> Entry:
     return {**vars(glasses), "parts": [_encode_part(part, buffers) for part in glasses.parts]}
 
 
-def _encode_hair(hair: HairStrands, buffers: BufferList) -> Entry:
-    """Guide strands (see ``HairStrands``)."""
-    numbers = {name: float(value) for name, value in hair.parameters.items()}
+def _encode_hair(asset: FaceAsset, found: HairStrands, buffers: BufferList) -> Entry:
+    """Guide strands (see ``HairStrands``), and where and how hairs grow between them."""
+    head, ears = asset.parts[0], load_template().regions["ears"]
+    ears = ears if load_template().head.vertex_stop == len(head.vertices) else np.zeros(len(head.vertices))
+    hair = dressed(found, head.vertices, head.quads, ears)
+    numbers, chain = ({key: float(value) for key, value in named.items()} for named in (hair.parameters, hair.chain))
     arrays = buffers.add_entry("hair", vars(hair), message.HAIR)
-    return {"hair_radius": float(hair.hair_radius), "style": hair.style, "parameters": numbers, **arrays}
+    scalp = buffers.add_entry("hair.scalp", vars(hair.scalp), message.SCALP)
+    own = {"hair_radius": float(hair.hair_radius), "style": hair.style, "parameters": numbers, "chain": chain}
+    return {**own, "scalp": scalp, **arrays}
 
 
 def _encode_cards(cards: HairCards, buffers: BufferList) -> Entry:

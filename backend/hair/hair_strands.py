@@ -21,6 +21,31 @@ MOST_RADIUS = 0.001
 
 
 @dataclass(frozen=True)
+class Scalp:
+    """The part of a head's skin where hair may grow, S vertices.
+
+    Attributes
+    ----------
+    vertices : (S, 3) float32 metres, head frame. triangles : (T, 3) int32.
+    uv : (S, 2) float32, a map of its own about the crown.
+    density : (S,) 0-1, share of full hair, which falls off unevenly at the hairline.
+    edge : (S,) metres to the hairline, positive where hair grows.
+    top : (S,) 0 on sides and back to 1 on top of the head.
+    length : (S,) metres, of hair that grows there.
+    melanin : (S,) -1 to 1, variation by lock.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    uv: np.ndarray
+    density: np.ndarray
+    edge: np.ndarray
+    top: np.ndarray
+    length: np.ndarray
+    melanin: np.ndarray
+
+
+@dataclass(frozen=True)
 class HairStrands:
     """G guide strands of P points each. A guide stands for the lock of hairs around it.
 
@@ -34,6 +59,8 @@ class HairStrands:
     style : name of the hairstyle that was chosen, or ``auto``.
     parameters : the hairline's numbers by name, metres; and `facial_guides`, how many of the last guides are facial
         hair.
+    scalp, scalp_uv, free, chain : where and how hairs grow between the guides: the scalp, (G, 2) roots in its map, (G,)
+        1 for guides that begin at a tie, and inputs of the extension's nodes by name; None until ``dressed``.
     """
 
     points: np.ndarray
@@ -44,6 +71,10 @@ class HairStrands:
     hair_radius: float
     style: str
     parameters: Mapping[str, float]
+    scalp: Scalp | None = None
+    scalp_uv: np.ndarray | None = None
+    free: np.ndarray | None = None
+    chain: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         if self.points.ndim != 3:

@@ -120,6 +120,26 @@ MOST_PARAMETERS, MOST_CHARACTERS = 64, 64
 
 
 @dataclass(frozen=True)
+class ResultScalp:
+    """Where hairs grow, in the head frame in metres, at rest.
+
+    Attributes
+    ----------
+    vertices : (S, 3) float32. triangles : (T, 3) int32. uv : (S, 2) float32, a map of its own.
+    density : (S,) float32 share of full hair. edge : (S,) metres to the hairline, positive inside. top : (S,) 0-1.
+    melanin : (S,) -1 to 1, variation by lock.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    uv: np.ndarray
+    density: np.ndarray
+    edge: np.ndarray
+    top: np.ndarray
+    melanin: np.ndarray
+
+
+@dataclass(frozen=True)
 class ResultHair:
     """Guide strands, G guides of P points, in the head frame in metres.
 
@@ -127,21 +147,28 @@ class ResultHair:
     ----------
     points : (G, P, 3) float32 on the neutral face, root first.
     root_uv : (G, 2) float32 position of the root in UV map ``Head``, v up.
+    scalp_uv : (G, 2) float32 position of the root in the map of ``scalp``.
+    free : (G,) float32, 1 for guides that begin at a tie, not on the skin.
     width : (G,) float32 width of the lock that a guide represents, metres.
     root_colour, tip_colour : (G, 3) float32 albedo in linear light, 0-1.
     hair_radius : of a single hair at its root, metres.
     style : name of the hairstyle that was chosen, or ``auto``.
     parameters : the hairline's numbers by name, metres.
+    scalp : where hairs grow between the guides. chain : inputs of the nodes that grow them, by name.
     """
 
     points: np.ndarray
     root_uv: np.ndarray
+    scalp_uv: np.ndarray
+    free: np.ndarray
     width: np.ndarray
     root_colour: np.ndarray
     tip_colour: np.ndarray
     hair_radius: float
     style: str
     parameters: Mapping[str, float]
+    scalp: ResultScalp
+    chain: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -185,11 +212,13 @@ def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
         raise malformed("its hairs have an impossible thickness")
     if len(style) > MOST_CHARACTERS or not style.isprintable():
         raise malformed("its hairstyle's name is too long or has control characters")
-    return ResultHair(**arrays, hair_radius=radius, style=style, parameters=_parameters(entry))
+    scalp = ResultScalp(**named.entry(checked_field(entry, "scalp", dict), message.SCALP, "its scalp"))
+    parameters, chain = (_parameters(entry, name) for name in ("parameters", "chain"))
+    return ResultHair(**arrays, hair_radius=radius, style=style, parameters=parameters, scalp=scalp, chain=chain)
 
 
-def _parameters(entry: Mapping[str, Any]) -> Mapping[str, float]:
-    numbers = checked_field(entry, "parameters", dict)
+def _parameters(entry: Mapping[str, Any], name: str) -> Mapping[str, float]:
+    numbers = checked_field(entry, name, dict)
     if len(numbers) > MOST_PARAMETERS:
         raise malformed(f"its hair has {len(numbers)} parameters")
     for name, value in numbers.items():

@@ -15,20 +15,27 @@ from mathutils.bvhtree import BVHTree
 
 from ..objects import tags
 from ..objects.meshes import UV_HEAD, coordinates, cross_2d, move_basis, neutral_coordinates, search_tree, to_blender
-from ..protocol.result import HeadResult, ResultCards, ResultHair
+from ..protocol.result import HeadResult, ResultCards, ResultHair, ResultScalp
 from ..shared.message import FEWER_CARDS, SMALLEST_CARD_OFFSET_M, fewest_card_points
 from .expressions import lock_weights
 from .materials import packed_image
 from .nodes import VERSION_TAG, new_material, node_group
 
-WIDTH, ROOT_COLOUR, TIP_COLOUR, ROOT_NORMAL = "lock_width", "root_colour", "tip_colour", "root_normal"
-"""Attributes of the guides: width of the lock in metres, albedo at both ends, the skin's normal at the root."""
+ROOT_COLOUR, TIP_COLOUR = "root_colour", "tip_colour"
+"""Attributes of the guides: the shader's colour at both ends."""
 FACIAL, FACIAL_COUNT = "facial", "facial_guides"
 """Attribute of the guides that is 1 on a beard's, and the name of the number of these, the last ones, in a result."""
 MODIFIER_NAME = "Hair"
 GUIDES_ALONE = "likeness_guides_alone"
 """On strands of which the views show the guides alone."""
 HEAD = "Head"
+SCALP, SCALP_UV_MAP, MAPS, DENSITY = "Scalp", "Scalp", "maps", "density"
+"""Input, object and mesh of the skin on which hairs grow; its UV map; its attributes: distance to the hairline in
+metres, share of the top, lightness by lock; and share of full hair."""
+SCALP_TAG, CHAIN_TAG = "likeness_scalp", "likeness_chain"
+"""On strands: the object of the skin on which they grow, and the inputs of their nodes as they were given."""
+SCALP_UV, FREE = "scalp_uv", "free"
+"""Attributes of the guides: their roots in the scalp's map; 1 on those that begin at a tie, not on the skin."""
 SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
 """Inputs with the indices of three skull vertices, which no expression moves, and the directions that select them."""
 SURFACE_UV = "surface_uv_coordinate"
@@ -45,6 +52,36 @@ def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
     modifier = obj.modifiers.new(MODIFIER_NAME, "NODES")
     modifier.node_group = node_group("hair_strands")
     return modifier
+
+
+def set_chain(modifier: bpy.types.Modifier, numbers: Mapping[str, float], before: Mapping[str, float]) -> None:
+    """Set the inputs of a modifier of ``new_modifier`` that a groom names, with underscores and in lower case, but
+    those that no longer have the value that they were given ``before``."""
+    inputs = {item.name.replace(" ", "_").lower(): item for item in modifier.node_group.interface.items_tree}
+    for name, value in numbers.items():
+        if name in inputs:
+            item = inputs[name]
+            if name in before and not np.isclose(float(get_input(modifier, item.identifier)), before[name], rtol=1e-5):
+                continue
+            kinds = {"NodeSocketInt": int, "NodeSocketBool": bool}
+            set_input(modifier, item.identifier, kinds.get(item.socket_type, float)(value))
+
+
+def new_scalp(scalp: ResultScalp, head: bpy.types.Object) -> bpy.types.Object:
+    """The skin on which hairs grow, in rest; it is linked to nothing, and kept by the modifier that uses it."""
+    mesh = bpy.data.meshes.new(SCALP)
+    mesh.from_pydata(to_blender(scalp.vertices).tolist(), [], scalp.triangles.tolist())
+    layer = mesh.uv_layers.new(name=SCALP_UV_MAP, do_init=False)
+    corners = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    layer.uv.foreach_set("vector", np.ascontiguousarray(scalp.uv[corners]).ravel())
+    maps = np.stack([scalp.edge, scalp.top, scalp.melanin], 1)
+    mesh.attributes.new(MAPS, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", maps.astype(np.float32).ravel())
+    mesh.attributes.new(DENSITY, "FLOAT", "POINT").data.foreach_set("value", scalp.density)
+    mesh.shade_smooth()
+    obj = bpy.data.objects.new(SCALP, mesh)
+    obj.parent = head
+    return obj
 
 
 def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
@@ -88,6 +125,12 @@ def set_input(modifier: bpy.types.Modifier, identifier: str, value: object) -> N
         modifier[identifier] = value
     else:
         getattr(properties.inputs, identifier).value = value
+
+
+def get_input(modifier: bpy.types.Modifier, identifier: str) -> object:
+    """The value of an input of a nodes modifier."""
+    properties = getattr(modifier, "properties", None)
+    return modifier[identifier] if properties is None else getattr(properties.inputs, identifier).value
 
 
 def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
@@ -379,11 +422,27 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
     obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, fingerprint(obj.data)
     obj.parent = head
     new_modifier(obj)
+    grow_on(obj, hair, head)
     attach_to_head(obj, head)
     material = hair_material(np.median(hair.tip_colour, axis=0))
     material[tags.HEAD_ID] = head_id
     obj.data.materials.append(material)
     return obj
+
+
+def grow_on(obj: bpy.types.Object, hair: ResultHair, head: bpy.types.Object) -> None:
+    """Have the modifiers of ``new_modifier`` grow hairs as ``hair`` says, on its scalp."""
+    before, scalp = obj.get(SCALP_TAG), new_scalp(hair.scalp, head)
+    obj[SCALP_TAG], scalp[tags.HEAD_ID] = scalp, obj[tags.HEAD_ID]
+    if before is not None:
+        _remove(before)
+    for modifier in filter(_makes_hairs, obj.modifiers):
+        modifier.node_group = node_group("hair_strands")
+        for item in modifier.node_group.interface.items_tree:
+            if item.name == SCALP:
+                set_input(modifier, item.identifier, scalp)
+        set_chain(modifier, hair.chain, obj.get(CHAIN_TAG, {}))
+    obj[CHAIN_TAG] = dict(hair.chain)
 
 
 def attach_to_head(obj: bpy.types.Object, head: bpy.types.Object) -> None:
@@ -404,12 +463,12 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     curves.position_data.foreach_set("vector", to_blender(hair.points).ravel())
     _set(curves, "radius", "FLOAT", "POINT", "value", radius)
     _set(curves, SURFACE_UV, "FLOAT2", "CURVE", "vector", hair.root_uv)
-    _set(curves, WIDTH, "FLOAT", "CURVE", "value", hair.width)
+    _set(curves, SCALP_UV, "FLOAT2", "CURVE", "vector", hair.scalp_uv)
+    _set(curves, FREE, "FLOAT", "CURVE", "value", hair.free)
     for name, colour in ((ROOT_COLOUR, hair.root_colour), (TIP_COLOUR, hair.tip_colour)):
         _set(curves, name, "FLOAT_COLOR", "CURVE", "color", np.column_stack([hair_colour(colour), np.ones(guides)]))
     facial = np.arange(guides) >= guides - hair.parameters.get(FACIAL_COUNT, 0.0)
     _set(curves, FACIAL, "FLOAT", "CURVE", "value", facial)
-    _set(curves, ROOT_NORMAL, "FLOAT_VECTOR", "CURVE", "vector", _normals(to_blender(hair.points[:, 0]), head.data))
     curves.surface, curves.surface_uv_map = head, UV_HEAD
     return curves
 
@@ -419,9 +478,11 @@ def update_hair(obj: bpy.types.Object, hair: ResultHair | None, head: bpy.types.
 
     Modifiers, materials and settings stay in both cases. ``hair`` is ignored for groomed guides.
     """
+    if hair is not None and not is_groomed(obj):
+        grow_on(obj, hair, head)
     attach_to_head(obj, head)
     if is_groomed(obj) or hair is None:
-        move_with_skin(obj.data, head.data)
+        move_with_skin(obj.data, head.data, obj.get(SCALP_TAG))
         return
     before = obj.data
     curves = new_curves(hair, head)
@@ -504,7 +565,7 @@ def _as_long(strands: np.ndarray, share: np.ndarray) -> np.ndarray:
 def _move_along(obj: bpy.types.Object, head: bpy.types.Object) -> None:
     """Move strands with the skin of ``head``; whether they count as groomed does not change."""
     groomed = is_groomed(obj)
-    move_with_skin(obj.data, head.data)
+    move_with_skin(obj.data, head.data, obj.get(SCALP_TAG))
     if not groomed:
         obj[tags.HAIR] = fingerprint(obj.data)
 
@@ -519,8 +580,9 @@ def fingerprint(curves: bpy.types.Curves) -> str:
     return hashlib.sha256(_positions(curves).tobytes()).hexdigest()
 
 
-def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh) -> None:
-    """Move every guide rigidly so that its root lies on the current neutral mesh at its position in map ``Head``."""
+def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh, scalp: bpy.types.Object | None = None) -> None:
+    """Move every guide rigidly so that its root lies on the current neutral mesh at its position in map ``Head``, and
+    the ``scalp`` of ``grow_on`` as the roots about each of its vertices."""
     attribute = curves.attributes.get(SURFACE_UV)
     if attribute is None or len(curves.curves) == 0:
         return
@@ -529,6 +591,14 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh) -> None:
     positions, starts = _positions(curves), np.empty(len(curves.curves) + 1, np.int32)
     curves.curve_offset_data.foreach_get("value", starts)
     change = places(mesh, uv.reshape(-1, 2)) - positions[starts[:-1]]
+    if scalp is not None and np.abs(change).max() > 1e-6:
+        skin, tree = coordinates(scalp.data.vertices), search_tree(positions[starts[:-1]])
+        near = [tree.find_n(point, 4) for point in skin.tolist()]
+        moves = [
+            np.average(change[[one[1] for one in found]], 0, [1 / (one[2] + 1e-4) for one in found]) for found in near
+        ]
+        scalp.data.vertices.foreach_set("co", (skin + np.array(moves, np.float32)).ravel())
+        scalp.data.update()
     positions += np.repeat(change, np.diff(starts), axis=0)
     curves.position_data.foreach_set("vector", positions.ravel())
     curves.update_tag()
@@ -567,16 +637,10 @@ def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.n
     return triangles[near[row, best]], weight / weight.sum(1, keepdims=True)
 
 
-def _normals(roots: np.ndarray, mesh: bpy.types.Mesh) -> np.ndarray:
-    """(G, 3) normals of the skin at the vertices nearest to roots (G, 3)."""
-    tree = search_tree(neutral_coordinates(mesh))
-    normals = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertex_normals.foreach_get("vector", normals)
-    return normals.reshape(-1, 3)[[tree.find(root)[1] for root in roots.tolist()]]
-
-
 def _remove(obj: bpy.types.Object) -> None:
     data = obj.data
+    if obj.get(SCALP_TAG) is not None:
+        _remove(obj[SCALP_TAG])
     bpy.data.objects.remove(obj)
     if data.users == 0:
         bpy.data.batch_remove([data])

@@ -29,7 +29,7 @@ from ..objects.meshes import (
 )
 from ..objects.tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
 from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES
-from ..protocol.result import HeadResult, ResultPart, ResultPhoto
+from ..protocol.result import HeadResult, ResultHair, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
 from ..shared.options import REMADE
@@ -197,9 +197,14 @@ def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
         result,
         parts=tuple(part_seen_from(part, origin) for part in result.parts),
         photos=tuple(photos),
-        hair=None if hair is None else replace(hair, points=_less(hair.points, origin)),
+        hair=None if hair is None else _hair_seen_from(hair, origin),
         hair_cards=None if cards is None else replace(cards, vertices=_less(cards.vertices, origin)),
     )
+
+
+def _hair_seen_from(hair: ResultHair, origin: np.ndarray) -> ResultHair:
+    scalp = replace(hair.scalp, vertices=_less(hair.scalp.vertices, origin))
+    return replace(hair, points=_less(hair.points, origin), scalp=scalp)
 
 
 def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:
@@ -238,7 +243,7 @@ FIRST_NAMES = frozenset(
 _NUMBER = re.compile(r"\.\d{3,}$")
 """What Blender appends to a name that is taken."""
 COLLECTION_NAME = "Likeness"
-HAIR_GROUPS = ("on_head", "neighbours", "beside", "locks", "place", "offset", "strands")
+HAIR_GROUPS = ("on_head", "strands")
 """Node groups of strands without ``hair_``, each after those that it uses; no slice makes more than half of one."""
 CAMERAS_NAME = "Photos"
 

@@ -2,6 +2,6 @@
 
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.grow import GrownGroom, grow_guides
-from backend.hair.groom.scalp import Scalp
+from backend.hair.hair_strands import Scalp
 
 __all__ = ["Groom", "GrownGroom", "Scalp", "grow_guides", "load_grooms"]

@@ -20,18 +20,18 @@ from backend.hair.groom.scalp import (
     CENTRE,
     CROWN,
     LEFT,
-    Scalp,
     chart,
     chart_uv,
     cut_along,
     density_at_edge,
     line_distance,
+    lock_variation,
     mean_scalp,
     person_scalp,
     to_mean,
-    waves,
 )
 from backend.hair.groom.tied import Tie, gather, loose_ends, tie_field
+from backend.hair.hair_strands import Scalp
 from backend.hair.hair_views import body_mesh
 
 ANGLES, HEIGHTS = 12, np.array([30.0, 75.0, 120.0])
@@ -343,12 +343,11 @@ def _scalp(groom: Groom, head: _Head, edge: np.ndarray, factors: np.ndarray) -> 
     used, numbers = np.unique(triangles[kept], return_inverse=True)
     rows = twice[used]
     thin *= density_at_edge(edge, mean.places, groom.chain["fall"], groom.chain["jitter"])
-    melanin = np.clip(0.6 * waves(mean.places, 0.009, 21) + 0.6 * waves(mean.places, 0.004, 22), -1.0, 1.0)
+    melanin = lock_variation(mean.places)
     long = length_map(groom, at) * factor_at(factors, at.about, at.away)
-    part = (head.scalp, head.normals, chart_uv(mean.places), thin, edge, top_map(groom, mean.places), long, melanin)
-    vertices, normals, uv, thin, edge, top, long, melanin = (values[rows].astype(np.float32) for values in part)
-    return Scalp(vertices, normals, numbers.reshape(-1, 3).astype(np.int32), uv,
-                 mean.head_uv[kept].astype(np.float32), thin, edge, top, long, melanin)  # fmt: skip
+    part = (head.scalp, chart_uv(mean.places), thin, edge, top_map(groom, mean.places), long, melanin)
+    vertices, uv, *maps = (values[rows].astype(np.float32) for values in part)
+    return Scalp(vertices, numbers.reshape(-1, 3).astype(np.int32), uv, *maps)
 
 
 def _nearest_uv(head: _Head, tie: Tie | None) -> np.ndarray:

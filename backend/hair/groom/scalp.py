@@ -19,7 +19,7 @@ CENTRE = np.array([0.0, 0.745, 0.045])
 """Metres: the middle of the mean head's skull."""
 CROWN = unit_vectors(np.array([0.0, 0.866, -0.5]))
 LEFT = np.array([1.0, 0.0, 0.0])
-AHEAD = np.cross(LEFT, CROWN) * -1.0
+AHEAD = np.cross(LEFT, CROWN)
 """Axes of the chart: to the crown, to the person's left, to the forehead."""
 BEYOND = 0.010
 """Metres beyond the hairline up to which the scalp reaches: more than the widest falling off."""
@@ -27,33 +27,6 @@ _EAR = ((-0.008, 0.073), (0.655, 0.745))
 """z and y, metres, of a box about the mean head's ears."""
 _OFF_HEAD = 0.0035
 """Metres beyond the side of the head, continued through the ear, from which skin is the ear's."""
-
-
-@dataclass(frozen=True)
-class Scalp:
-    """The part of a head's skin where hair may grow, S vertices.
-
-    Attributes
-    ----------
-    vertices : (S, 3) float32 metres, head frame. normals : (S, 3). triangles : (T, 3) int32.
-    uv : (S, 2) float32, a map of its own about the crown. head_uv : (T, 3, 2) float32 UV map ``Head`` by corner.
-    density : (S,) 0-1, share of full hair, which falls off unevenly at the hairline.
-    edge : (S,) metres to the hairline, positive where hair grows.
-    top : (S,) 0 on sides and back to 1 on top of the head.
-    length : (S,) metres, of hair that grows there.
-    melanin : (S,) -1 to 1, variation by lock.
-    """
-
-    vertices: np.ndarray
-    normals: np.ndarray
-    triangles: np.ndarray
-    uv: np.ndarray
-    head_uv: np.ndarray
-    density: np.ndarray
-    edge: np.ndarray
-    top: np.ndarray
-    length: np.ndarray
-    melanin: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -109,6 +82,11 @@ def waves(points: np.ndarray, wavelength: float, seed: int) -> np.ndarray:
     return total / np.sqrt(8)
 
 
+def lock_variation(points: np.ndarray) -> np.ndarray:
+    """(N,) -1 to 1: how much darker locks are whose roots lie at points (N, 3)."""
+    return np.clip(0.6 * waves(points, 0.009, 21) + 0.6 * waves(points, 0.004, 22), -1.0, 1.0)
+
+
 @lru_cache(maxsize=1)
 def mean_scalp() -> MeanScalp:
     """``MeanScalp`` of the committed template."""
@@ -131,7 +109,8 @@ def person_scalp(neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, 3) places and normals of ``mean_scalp``'s vertices on the head of ``neutral`` (V, 3), metres."""
     fine = subdivision(LEVEL)
     part = fine.parts["head"]
-    places = fine.positions(neutral.astype(np.float64))[: part.vertex_stop]
+    count = load_template().head.vertex_stop
+    places = fine.matrix[: part.vertex_stop, :count] @ neutral[:count].astype(np.float64)
     normals = vertex_normals(places, triangles_from_quads(fine.quads[part.face_start : part.face_stop]))
     rows = mean_scalp().rows
     return places[rows], normals[rows]

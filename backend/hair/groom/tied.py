@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -33,13 +34,23 @@ class Tie:
     distance: np.ndarray
     back: float
 
-    def way(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 3) unit vectors along the skin to the tie from points (N, 3), and (N,) distances."""
-        near = cKDTree(self.places).query(points, k=_NEAR)[1]
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return cKDTree(self.places)
+
+    @cached_property
+    def _slope(self) -> np.ndarray:
+        """(N, 3) towards the tie at ``places``: down a plane fitted to the distances about each."""
+        near = self._tree.query(self.places, k=_NEAR)[1]
         offset = self.places[near] - self.places[near].mean(1, keepdims=True)
         rise = self.distance[near] - self.distance[near].mean(1, keepdims=True)
         square = np.einsum("nki,nkj->nij", offset, offset) + 2e-6 * np.eye(3)
-        way = -np.linalg.solve(square, np.einsum("nki,nk->ni", offset, rise)[..., None])[..., 0]
+        return unit_vectors(-np.linalg.solve(square, np.einsum("nki,nk->ni", offset, rise)[..., None])[..., 0])
+
+    def way(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 3) unit vectors along the skin to the tie from points (N, 3), and (N,) distances."""
+        near = self._tree.query(points, k=4)[1]
+        way = self._slope[near].mean(1)
         outward = unit_vectors(points - CENTRE)
         way = unit_vectors(way - outward * (way * outward).sum(1, keepdims=True))
         back = np.array([0.0, 0.0, -1.0]) + outward * outward[:, 2:]

@@ -1,9 +1,11 @@
 """Node trees as data: a JSON file for each tree in this folder, read by ``add_nodes``.
 
 A file has ``nodes``: each with ``name`` and ``type``, its position ``at``, whether it is ``labelled`` with its name,
-the name of its ``frame``, the file of its ``group``, properties to ``set``, values of ``inputs`` and ``outputs``, and
-``links``: input -> [node, output]. Sockets are called by their identifiers, those of groups by their names. A link may
-come from a node that the tree has already. ``note`` is for the reader.
+the name of its ``frame``, the file of its ``group`` or the name of Blender's own (``asset``), properties to ``set``,
+values of ``inputs`` and ``outputs``, ``optional`` ones of inputs that some versions lack, and ``links``: input ->
+[node, output], with second ones in ``also``. Sockets are called by their identifiers, those of groups by their names,
+with ``/TYPE`` where two have one name. A link may come from a node that the tree has already. ``note`` is for the
+reader.
 
 A material's file also has its ``name``, properties to ``set`` and its ``active`` node; a geometry node group's has its
 ``name``, ``version`` and interface ``sockets``. What depends on a head (images, colours, drivers) is set by the caller.
@@ -19,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+
+from .bundled import bundled_group
 
 VERSION_TAG = "likeness_hair_nodes"
 """Property of a node group: its name and version, by which it is shared in a file."""
@@ -53,10 +57,15 @@ def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0, linked: bo
         node.location = entry["at"][0], entry["at"][1] - down
         if "group" in entry:
             node.node_tree = node_group(entry["group"])
+        if "asset" in entry:
+            node.node_tree = bundled_group(entry["asset"])
         _set(node, entry.get("set", {}))
         for sockets, values in ((node.inputs, entry.get("inputs", {})), (node.outputs, entry.get("outputs", {}))):
             for key, value in values.items():
                 _socket(sockets, key).default_value = value
+        for key, value in entry.get("optional", {}).items():
+            if key in node.inputs:
+                node.inputs[key].default_value = value
     if linked:
         _link(tree, name, nodes)
     return nodes
@@ -67,6 +76,8 @@ def _link(tree: bpy.types.NodeTree, name: str, nodes: Mapping[str, bpy.types.Nod
         for key, (source, output) in entry.get("links", {}).items():
             outputs = (nodes.get(source) or tree.nodes[source]).outputs
             tree.links.new(_socket(outputs, output), _socket(nodes[entry["name"]].inputs, key))
+        for key, (source, output) in entry.get("also", {}).items():
+            tree.links.new(nodes[source].outputs[output], _socket(nodes[entry["name"]].inputs, key))
 
 
 def new_material(name: str) -> bpy.types.Material:
@@ -117,8 +128,9 @@ def _set(thing: bpy.types.bpy_struct, values: Mapping[str, Any]) -> None:
 
 def _socket(sockets: Iterable[bpy.types.NodeSocket], key: str) -> bpy.types.NodeSocket:
     """The socket with identifier ``key``, else the first available one of that name, without a number."""
+    key, _, kind = key.partition("/")
     for socket in sockets:
-        if socket.identifier == key:
+        if socket.identifier == key or (kind and socket.name == key and socket.type == kind):
             return socket
     for socket in sockets:
         if socket.enabled and socket.name == SOCKET_NAMES.get(key, re.sub(r"_\d{3}$", "", key)):

@@ -181,8 +181,8 @@ def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_pa
     head.modifiers["Subdivision"].levels = head.modifiers["Subdivision"].render_levels
     (modifier,) = (one for one in hair.modifiers if one.type == "NODES")
     sockets = {one.name: one.identifier for one in modifier.node_group.interface.items_tree}
-    for name in ("Viewport Hairs", "Render Hairs"):
-        set_input(modifier, sockets[name], 9)
+    for name, value in (("Viewport", 1.0), ("Density", 2e4)):
+        set_input(modifier, sockets[name], value)
     hair.update_tag()
     wanted = strands_of(hair.evaluated_get(bpy.context.evaluated_depsgraph_get()))
     hair.hide_viewport = hidden
@@ -191,7 +191,7 @@ def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_pa
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.wm.alembic_import(filepath=str(tmp_path / "hair.abc"), as_background_job=False)
     (found,) = bpy.data.objects
-    assert found.type == "CURVES" and len(found.data.curves) == 9 * len(result.hair.points)
+    assert found.type == "CURVES" and len(found.data.curves) > 500
     np.testing.assert_allclose(strands_of(found), wanted, atol=1e-5)
     width = np.empty(len(found.data.points), np.float32)
     found.data.attributes["radius"].data.foreach_get("value", width)
