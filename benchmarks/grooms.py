@@ -45,7 +45,7 @@ def write_scene(name: str, file: Path) -> None:
              radius=hair.hair_radius, **arrays, **scalp)  # fmt: skip
 
 
-def draw(file: Path, folder: Path, size: int, samples: int, views: list[str]) -> None:
+def draw(file: Path, folder: Path, size: int, samples: int, views: list[str], share: float) -> None:
     """Draw a scene of ``write_scene`` from several sides, beside each other."""
     import bpy
     from PIL import Image
@@ -58,7 +58,8 @@ def draw(file: Path, folder: Path, size: int, samples: int, views: list[str]) ->
     head = _mesh("head", data["vertices"], data["quads"], data["uv"], data["uv_quads"], data)
     _mesh("bust", data["bust"], data["bust_quads"])
     scalp = ResultScalp(**{key: data[f"map_{key}"] for key in ResultScalp.__dataclass_fields__})
-    chain = dict(zip(data["names"].tolist(), data["numbers"].tolist(), strict=True)) | {"viewport": 1.0}
+    chain = dict(zip(data["names"].tolist(), data["numbers"].tolist(), strict=True))
+    chain |= {"density": share * chain["density"], "radius": chain["radius"] * share**-0.5}
     fields = {key: data[key] for key in ("points", "root_uv", "scalp_uv", "free", "root_colour", "tip_colour")}
     hair = ResultHair(**fields, width=np.zeros(0), hair_radius=float(data["radius"]), style=file.stem, parameters={},
                       scalp=scalp, chain=chain)  # fmt: skip
@@ -96,7 +97,7 @@ def _mesh(name, vertices, quads, uv=None, uv_quads=None, data=None):
     material = bpy.data.materials.get("skin") or _skin()
     mesh.materials.append(material)
     smooth = obj.modifiers.new("smooth", "SUBSURF")
-    smooth.levels = smooth.render_levels = 2
+    smooth.levels = smooth.render_levels = 1
     return obj
 
 
@@ -184,10 +185,11 @@ def main() -> None:
     parser.add_argument("--views", default=",".join(VIEWS))
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--share", type=float, default=1.0, help="of the hairs, as much thicker: a quick look")
     parser.add_argument("--draw", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.draw:
-        draw(args.draw, args.folder, args.size, args.samples, args.views.split(","))
+        draw(args.draw, args.folder, args.size, args.samples, args.views.split(","), args.share)
         return
     from backend.hair.groom import load_grooms
 
