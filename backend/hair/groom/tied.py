@@ -132,12 +132,12 @@ def loose_ends(tie: Tie, groom: Groom, push: Push, generator: np.random.Generato
     if size["braid"] > 0:
         return _braid(middle, thick, size["braid"], generator)
     along = np.linspace(0, 1, points)
-    width = thick * np.interp(along, [0, 0.12, 0.45, 1], [0.5, 0.9, 1.25, 0.75])
+    width = thick * np.interp(along, [0, 0.06, 0.35, 0.75, 1], [0.55, 0.8, 1.2, 1.0, 0.55])
     place, angle = np.sqrt(generator.random(count)), generator.random(count) * 2 * np.pi
     side, front = _frame(middle)
     across = (place * np.cos(angle))[:, None, None] * side + (place * np.sin(angle))[:, None, None] * front
-    ends = 1.0 - 0.22 * generator.random(count) ** 2
-    lines = middle + across * width[:, None]
+    ends = 1.0 - 0.35 * generator.random(count) ** 1.5
+    lines = middle + across * width[:, None] + _wobble(count, points, 0.003, generator)
     lines = np.stack([_evenly(line, points, share) for line, share in zip(lines, ends, strict=True)])
     out, _ = push(lines.reshape(-1, 3), np.full(lines.shape[0] * points, 0.002))
     return out.reshape(lines.shape)
@@ -203,9 +203,14 @@ def _bun(tie: Tie, radius: float, turns: float, generator: np.random.Generator) 
     out = out + thick[:, None] * fat * np.sin(spin) * 0.95
     ring = np.cos(turn)[:, None] * across + np.sin(turn)[:, None] * np.cross(tie.normal, across)
     lines = tie.place - np.array([0.0, 0.002, 0.0]) + out[..., None] * tie.normal + wide[..., None] * ring
-    knots = np.linspace(0, 1, 9)
-    wobble = 0.0007 * generator.normal(size=(count, 3, len(knots)))
-    return lines + np.stack([[np.interp(along, knots, axis) for axis in one] for one in wobble]).transpose(0, 2, 1)
+    return lines + _wobble(count, points, 0.0007, generator)
+
+
+def _wobble(count: int, points: int, size: float, generator: np.random.Generator) -> np.ndarray:
+    """(count, points, 3) smooth random offsets along lines, metres."""
+    along, knots = np.linspace(0, 1, points), np.linspace(0, 1, 9)
+    offsets = size * generator.normal(size=(count, 3, len(knots)))
+    return np.stack([[np.interp(along, knots, axis) for axis in one] for one in offsets]).transpose(0, 2, 1)
 
 
 def _evenly(line: np.ndarray, count: int, share: float = 1.0) -> np.ndarray:
