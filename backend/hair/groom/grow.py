@@ -293,13 +293,14 @@ def _grow(
     way = wished * np.cos(raised) + normals * np.sin(raised)
     rest = generator.normal(size=(count, 3)) * [0.1, 0.02, 0.1] * bend["rest"]
     side = np.where(part_offset(groom, roots.points) > 0, 1.0, -1.0)
+    clear = bend["clear"] * (1.0 - _fringe(groom, roots))[:, None]
     step, run = long / (points - 1), np.zeros(count)
     result = np.empty((count, points, 3))
     result[:, 0] = places
     for number in range(1, points):
         last = result[:, number - 1]
         mean = head.in_mean(last)
-        wish = bend["comb"] * wished + rest + _clear_of_face(mean, side) * bend["clear"]
+        wish = bend["comb"] * wished + rest + _clear_of_face(mean, side) * clear
         if bend["follow"] > 0:
             field, _ = direction(groom, _Places(mean, roots.edge))
             wish = wish + bend["follow"] * unit_vectors(field @ back.T)
