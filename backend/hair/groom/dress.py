@@ -76,9 +76,23 @@ _FACIAL = 0.35
 
 def dressed(strands: HairStrands, vertices: np.ndarray, quads: np.ndarray, ears: np.ndarray) -> HairStrands:
     """Fitted strands with a scalp about their roots on a head's skin (V, 3), quads (F, 4), and with the chain of a
-    groom of their length. ``ears`` : (V,) 0-1, where nothing grows. Strands that have a scalp stay."""
-    if strands.scalp is not None:
+    groom of their length. ``ears`` : (V,) 0-1, where nothing grows. A groom's scalp stays, and gets that of a beard
+    which was joined to it."""
+    if strands.scalp is None:
+        return _dressed(strands, vertices, quads, ears)
+    count = len(strands.scalp_uv)
+    if count == len(strands.points):
         return strands
+    names = ("points", "root_uv", "width", "root_colour", "tip_colour")
+    own = {name: getattr(strands, name)[count:] for name in names}
+    beard = _dressed(replace(strands, scalp=None, scalp_uv=None, free=None, chain=None, **own), vertices, quads, ears)
+    both = {key: np.concatenate([value, getattr(beard.scalp, key)]) for key, value in vars(strands.scalp).items()}
+    both["triangles"][len(strands.scalp.triangles) :] += len(strands.scalp.vertices)
+    roots = {key: np.concatenate([getattr(strands, key), getattr(beard, key)]) for key in ("scalp_uv", "free")}
+    return replace(strands, scalp=Scalp(**both), **roots)
+
+
+def _dressed(strands: HairStrands, vertices: np.ndarray, quads: np.ndarray, ears: np.ndarray) -> HairStrands:
     roots = strands.points[:, 0].astype(np.float64)
     facial = np.arange(len(roots)) >= len(roots) - strands.parameters.get(FACIAL_GUIDES, 0.0)
     tree = cKDTree(roots)

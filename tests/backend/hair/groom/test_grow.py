@@ -5,8 +5,11 @@ import pytest
 
 from backend.geometry.template import load_template
 from backend.hair.groom import grow_guides, load_grooms
+from backend.hair.groom.dress import dressed, groom_strands
 from backend.hair.groom.grow import ANGLES, HEIGHTS
 from backend.hair.groom.scalp import line_distance, mean_scalp
+from backend.hair.hair_strands import HairStrands
+from backend.texture.facial_hair import joined
 
 
 def _lengths(points: np.ndarray) -> np.ndarray:
@@ -40,3 +43,22 @@ def test_a_lower_hairline_covers_more_of_the_forehead() -> None:
     places = mean_scalp().places
     before, after = (line_distance(places, line) > 0 for line in (groom.hairline, lower))
     assert (after & ~before).sum() > max(100, 20 * (before & ~after).sum())
+
+
+def test_a_beard_joined_to_a_groom_gets_its_own_skin_and_both_keep_theirs() -> None:
+    template = load_template()
+    hair = groom_strands(load_grooms()["taper"], template.vertices)
+    chin = np.array([0.0, 0.64, 0.145]) + 0.01 * np.random.default_rng(0).normal(size=(40, 3)) * [1, 0, 0]
+    points = (chin[:, None] + np.linspace(0, 0.02, 10)[:, None] * [0, -1, 0.2]).astype(np.float32)
+    flat, colour = np.zeros((40, 2), np.float32), np.full((40, 3), 0.1, np.float32)
+    beard = HairStrands(points, flat, np.full(40, 0.004, np.float32), colour, colour, 4e-5, "beard", {})
+    head = template.head
+    skin = template.vertices[: head.vertex_stop], template.quads[: head.face_stop], template.regions["ears"]
+    both = dressed(joined(hair, beard), *skin)
+    count = len(hair.scalp.vertices)
+    assert np.array_equal(both.scalp.vertices[:count], hair.scalp.vertices) and both.chain == hair.chain
+    added = both.scalp.vertices[count:][both.scalp.density[count:] > 0]
+    assert len(added) > 20 and np.linalg.norm(added[:, None] - chin[None], axis=2).min(1).max() < 0.03
+    assert len(both.scalp_uv) == len(both.points) == len(hair.points) + 40
+    assert both.scalp.triangles.max() == len(both.scalp.vertices) - 1
+    assert np.array_equal(dressed(hair, *skin).scalp.density, hair.scalp.density)
