@@ -54,35 +54,8 @@ def test_all_files_are_written(photos: list[str], tmp_path: Path, capsys) -> Non
     assert mesh.visual.uv.min() >= 0 and mesh.visual.uv.max() <= 1
 
 
-def test_earlier_files_stay_when_it_fails(photos: list[str], tmp_path: Path, capsys, monkeypatch) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "canonical.json").write_text("earlier")
-    monkeypatch.setattr("backend.canonical.surface_cells", lambda face: 1 / 0)
-    assert main(["canonical", *photos, "--out", str(out)]) == EXIT_CODES["internal"]
-    assert [path.name for path in out.iterdir()] == ["canonical.json"]
-    assert (out / "canonical.json").read_text() == "earlier"
-    assert "Traceback" not in capsys.readouterr().err
-
-
 def test_networks_that_are_not_there_are_one_sentence(photos: list[str], tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setenv(LAP.folder_variable, str(tmp_path / "nothing"))
     assert main(["canonical", *photos, "--out", str(tmp_path / "out")]) == EXIT_CODES["missing_part"]
     assert "not trained" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_no_photo_is_one_sentence(tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert main(["canonical", str(empty), "--out", str(tmp_path / "out")]) == EXIT_CODES["no_photo"]
-    assert "holds no photo" in capsys.readouterr().err
-    assert main(["canonical", str(tmp_path / "gone.jpg"), "--out", str(tmp_path / "out")]) == EXIT_CODES["no_photo"]
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_output_that_is_a_file_is_one_sentence(photos: list[str], tmp_path: Path, capsys) -> None:
-    (tmp_path / "file").write_text("")
-    assert main(["canonical", *photos, "--out", str(tmp_path / "file")]) == EXIT_CODES["disk"]
-    assert "is not a folder" in capsys.readouterr().err

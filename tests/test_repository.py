@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -98,25 +96,6 @@ def test_ci_runs_the_command_of_the_readme() -> None:
     commands = re.findall(r"^```\n(.*-m pytest.*)\n```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     assert len(commands) == 1
     assert commands[0] in (ROOT / ".ci" / "run").read_text("utf-8")
-
-
-def test_what_was_skipped_can_be_run_alone(tmp_path: Path) -> None:
-    (tmp_path / "test_some.py").write_text(
-        "import pytest\ndef test_runs(): pass\n@pytest.mark.parametrize('word', ['a b', 'c'])\n"
-        "def test_needs_more(word): pytest.skip('no data')\n"
-    )
-    (tmp_path / "test_file.py").write_text("import pytest\npytest.skip('all', allow_module_level=True)\n")
-    skipped = tmp_path / "skipped"
-
-    def run(*words: str) -> str:
-        command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", *words]
-        paths = {"PYTHONPATH": str(ROOT), "LIKENESS_TEST_SKIPPED": str(skipped)}
-        return subprocess.run(command, cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True).stdout
-
-    assert "1 passed, 3 skipped" in run("-n", "1")
-    names = sorted(skipped.read_text("utf-8").splitlines())
-    assert names == ["test_file.py", "test_some.py::test_needs_more[a b]", "test_some.py::test_needs_more[c]"]
-    assert "3 skipped" in (printed := run(f"@{skipped}")) and "passed" not in printed
 
 
 def test_every_dependency_is_pinned_with_a_reason() -> None:

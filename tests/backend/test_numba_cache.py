@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.system.numba_cache import is_private, remove_damaged, sources_digest
+from backend.system.numba_cache import is_private, remove_damaged
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = """
@@ -93,13 +93,3 @@ def test_what_was_compiled_stays_and_all_of_it_goes_where_a_source_of_loops_chan
     monkeypatch.setattr("backend.system.numba_cache.sources_digest", lambda: "another")
     remove_damaged(files[0].parents[1])
     assert not sorted(cache.rglob("*.nb[ci]"))
-
-
-def test_only_sources_with_loops_count(tmp_path: Path) -> None:
-    loops, other = tmp_path / "loops.py", tmp_path / "other.py"
-    loops.write_text("from backend.system.numba_cache import njit\n")
-    before = sources_digest(tmp_path)
-    other.write_text("CHANGED = 1\n")
-    assert sources_digest(tmp_path) == before
-    loops.write_text("from backend.system.numba_cache import njit, prange\n")
-    assert sources_digest(tmp_path) != before

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import torch
 
 from backend.errors import Cancelled
 from backend.photos import networks
@@ -120,17 +119,6 @@ def test_large_items_are_taken_only_as_they_are_worked_on():
         seen.append(result)
         assert len(taken) <= len(seen) + parallel_threads()
     assert seen == [number * number for number in range(12)]
-
-
-def test_torch_has_its_threads_again_afterwards():
-    before = torch.get_num_threads()
-    within = each(lambda _: torch.get_num_threads(), range(4))
-    assert set(within) == {1} or parallel_threads() == 1
-    there = []
-    thread = threading.Thread(target=lambda: there.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert torch.get_num_threads() == before and there == [before]
 
 
 def test_what_runs_beside_is_waited_for_and_its_error_comes_out():

@@ -1,22 +1,71 @@
-"""The folder that the preferences name for the backend: what is refused, what is never deleted, what a change means."""
+"""The folder of the backend: what is refused, never deleted, changed by one Blender at a time, and offered."""
 
 from __future__ import annotations
 
 import pytest
 
 pytest.importorskip("bpy")
-
+import os
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import MagicMock
 
-import pytest
 from backend_folders import drawn, entered, fill, finished, name_folder, names
+from runner_steps import until
 
-from blender_addon.backend_process import folders, install
-from blender_addon.backend_process.folders import BackendFolder, entered_folder
+from blender_addon.backend_process import (
+    folders,
+    install,
+    looks,
+)
+from blender_addon.backend_process.folders import (
+    BackendFolder,
+    Installed,
+    entered_folder,
+    is_being_changed,
+    lock_folder,
+    remember,
+)
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
+from blender_addon.backend_process.looks import Looks
+from blender_addon.backend_process.server import (
+    LocalBackend,
+    in_use,
+)
+from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
+from blender_addon.runner import Phase, Runner
+
+ROOT = Path(__file__).resolve().parents[2]
+SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
+SERVER = {
+    "ends": "import sys; print('No module named torch', file=sys.stderr); sys.exit(1)",
+    "runs": f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    "import scripted_server\nscripted_server.serve_as_process()",
+}
+OTHER_BLENDER = """
+import subprocess, sys, time
+from pathlib import Path
+from blender_addon.backend_process.folders import lock_folder
+from blender_addon.backend_process.folders import BackendFolder
+from blender_addon.backend_process.install import Removal
+config, root = map(Path, sys.argv[1:])
+lock = lock_folder(config, root)
+def end_server():
+    outlives_it = [sys.executable, "-c", "import time; time.sleep(9)"]  # as pip may
+    with subprocess.Popen(outlives_it, stdout=subprocess.DEVNULL):
+        print("has it", flush=True)
+        time.sleep(600)
+removal = Removal(BackendFolder(root), end_server, lock)
+removal.start()
+removal.join()
+"""
+OtherBlender = Callable[[Path], subprocess.Popen[str]]
 
 
 def attempt(folder: BackendFolder) -> AddonError:
@@ -160,3 +209,272 @@ def test_remove_removes_what_is_in_the_named_folder(bpy: ModuleType, own: Backen
     name_folder(bpy, "")
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
     assert not own.has_contents
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+@pytest.fixture
+def other_blender(config: Path) -> Iterator[OtherBlender]:
+    """Starts another process that has begun to remove the backend in a folder, and waits for its server to end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(root: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", OTHER_BLENDER, str(config), str(root)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout.readline() == "has it\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait(10)
+
+
+@pytest.mark.blender
+def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
+    bpy: ModuleType, own: BackendFolder, other_blender: OtherBlender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon.session import session
+    from blender_addon.settings.preferences import chosen_backend
+    from blender_addon.ui.panel import _draw_missing_backend
+
+    fill(own)
+    before = names(own.root)
+    stopped = MagicMock()
+    monkeypatch.setattr(session().runner, "stop", stopped)
+    bpy.context.preferences.system.use_online_access = True
+    other = other_blender(own.root)
+    sentence = "Another Blender is installing or removing the backend"
+    for operator in (bpy.ops.likeness.install_backend, bpy.ops.likeness.remove_backend):
+        begun = time.monotonic()
+        with pytest.raises(RuntimeError, match=f"{sentence}.* Wait until it has finished"):
+            operator()
+        assert time.monotonic() - begun < 2
+    with pytest.raises(AddonError, match=sentence) as refused:
+        chosen_backend(bpy.context)
+    assert not stopped.called and names(own.root) == before and own.installed() is not None
+    said, buttons = drawn(bpy)
+    assert sentence.replace(" ", "") in said and not {"Install Backend", "Repair", "Remove"} & set(buttons)
+    layout = MagicMock()
+    _draw_missing_backend(layout, bpy.context, refused.value)
+    assert "Waituntil" in "".join(str(call.kwargs.get("text")).replace(" ", "") for call in layout.mock_calls)
+
+    kill(other)
+    time.sleep(looks.REUSE_SECONDS)
+    assert {"Repair", "Remove"} <= set(drawn(bpy)[1]) and chosen_backend(bpy.context).folder == own.root
+    assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
+    assert names(own.root) == [] and not own.has_contents
+
+
+def test_a_lock_is_of_a_folder_by_whatever_path(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "alias").symlink_to(tmp_path / "there")
+    lock = lock_folder(config, tmp_path / "alias")
+    assert is_being_changed(config, tmp_path / "there") and not is_being_changed(config, tmp_path)
+    with pytest.raises(AddonError, match="Another Blender"):
+        lock_folder(config, tmp_path / "there")
+    lock.release()
+    assert not is_being_changed(config, tmp_path / "there")
+    lock_folder(config, tmp_path / "there").release()
+    assert (config.stat().st_mode & 0o077, names(tmp_path / "there")) == (0, [])
+
+
+@pytest.fixture
+def runner(config: Path) -> Iterator[Runner]:
+    made = Runner("test", config)
+    yield made
+    made.stop(wait=True)
+
+
+def backend_in(folder: Path, what: str) -> LocalBackend:
+    package = folder / "source" / "backend"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(SERVER[what])
+    return LocalBackend(Path(sys.executable), package.parent, log=folder.parent / "server.log", folder=folder)
+
+
+def test_no_server_starts_out_of_a_folder_that_is_being_changed(config: Path, tmp_path: Path, runner: Runner) -> None:
+    backend = backend_in(tmp_path / "there", "runs")
+    lock = lock_folder(config, tmp_path / "there")
+    runner.begin(SUBMISSION, backend)
+    assert (runner.view.phase, runner.view.code) == (Phase.FAILED, "being_changed") and runner.process is None
+    lock.release()
+    runner.begin(SUBMISSION, backend)
+    until(runner, lambda runner: runner.view.phase is Phase.RUNNING)
+
+
+@pytest.fixture
+def stops(bpy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often the backend that runs was stopped."""
+    from blender_addon.session import session
+
+    counted: list[str] = []
+    monkeypatch.setattr(session().runner, "stop", lambda wait=False: counted.append("stop"))
+    bpy.context.preferences.system.use_online_access = True
+    return counted
+
+
+@pytest.mark.blender
+def test_what_is_refused_is_refused_before_the_backend_is_stopped(
+    bpy: ModuleType, own: BackendFolder, tmp_path: Path, stops: list[str]
+) -> None:
+    fill(own)
+    (tmp_path / "thesis.odt").write_text("years")
+    name_folder(bpy, tmp_path)
+    with pytest.raises(RuntimeError, match="holds other files already"):
+        bpy.ops.likeness.install_backend()
+    with pytest.raises(RuntimeError, match="not made by this extension"):
+        bpy.ops.likeness.remove_backend()
+    assert stops == []
+
+
+class DeadDrive:
+    """Until it ``answers``, whoever looks into ``root`` waits."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers = threading.Event()
+        installed = BackendFolder.installed
+
+        def slow(folder: BackendFolder) -> Installed | None:
+            if folder.root == root:
+                self.answers.wait(30)
+            return installed(folder)
+
+        monkeypatch.setattr(BackendFolder, "installed", slow)
+        monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
+        monkeypatch.setattr(looks, "REUSE_SECONDS", 0.0)
+
+
+@pytest.mark.blender
+def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
+    bpy: ModuleType, own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon import installer
+    from blender_addon.settings.preferences import chosen_backend
+
+    fill(own)
+    there = fill(entered(tmp_path / "there"))
+    drive = DeadDrive(there.root, monkeypatch)
+    monkeypatch.setattr(looks, "CLICK_SECONDS", 0.5)
+    remember(installer._note(), there.root)
+    start = time.monotonic()
+    assert chosen_backend(bpy.context).python == own.python  # that one is there
+    drawn(bpy)
+    name_folder(bpy, there.root)
+    for drawing in (True, False):
+        with pytest.raises(AddonError, match=r"does not answer\. Connect its drive"):
+            chosen_backend(bpy.context, drawing)
+    said, buttons = drawn(bpy)
+    assert "doesnotanswer" in said and not {"Install Backend", "Repair", "Remove"} & set(buttons)
+    assert time.monotonic() - start < 5
+    drive.answers.set()
+    for name in ("DRAWING_SECONDS", "CLICK_SECONDS"):
+        monkeypatch.setattr(looks, name, 10.0)
+    assert chosen_backend(bpy.context).python == there.python
+    assert {"Repair", "Remove"} <= set(drawn(bpy)[1])
+
+
+@pytest.mark.blender
+def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
+    bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon.ui import pictures
+
+    answers = threading.Event()
+    monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
+    monkeypatch.setattr(pictures, "_files", Looks(lambda path: answers.wait(30)))
+    start = time.monotonic()
+    assert [pictures.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
+    assert time.monotonic() - start < 2
+    answers.set()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> BackendFolder:
+    """Something that counts as installed."""
+    made = BackendFolder(tmp_path / "own")
+    for path in (made.python, made.source / "backend" / "__init__.py"):
+        path.parent.mkdir(parents=True)
+        path.write_text("old")
+    made.mark_installed(Installed("0.1", "Python 3.12.1", "2", False, 5))
+    return made
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """As many deletions of folders are refused as this list has entries, as by Windows where a program uses them."""
+    left: list[Path] = []
+    remove = folders.shutil.rmtree
+
+    def reluctant(path: Path, ignore_errors: bool = False) -> None:
+        if not left:
+            remove(path)
+        elif left.pop() and not ignore_errors:
+            raise PermissionError(13, "The process cannot access the file", str(path))
+
+    monkeypatch.setattr(folders.shutil, "rmtree", reluctant)
+    return left
+
+
+def test_nothing_is_deleted_before_the_server_has_ended(folder: BackendFolder) -> None:
+    ended, seen = threading.Event(), []
+
+    def end_server() -> None:
+        assert ended.wait(10)
+        seen.append(folder.installed())
+
+    removal = Removal(folder, end_server)
+    removal.start()
+    time.sleep(0.2)
+    assert folder.installed() is not None and removal.view.sentence == "Waiting for the backend to end"
+    ended.set()
+    removal.join(10)
+    assert seen[0] is not None and folder.installed() is None and not folder.has_contents
+    assert removal.view.error is None
+
+
+def test_a_server_that_does_not_end_keeps_its_installation(folder: BackendFolder, tmp_path: Path) -> None:
+    def end_server() -> None:
+        raise in_use()
+
+    removal = finished(Removal(folder, end_server))
+    assert removal.view.error.code == "in_use" and folder.installed() is not None
+    given = tmp_path / "given"
+    installation = finished(Installation(folder, InstallPlan(given, fresh=True), end_server))
+    assert installation.view.error.code == "in_use" and folder.installed() is not None
+
+
+def test_deleting_is_tried_again_for_a_while(folder: BackendFolder, refusals: list[Path]) -> None:
+    refusals += [folder.root] * 3
+    assert finished(Removal(folder)).view.error is None
+    assert list(folder.root.iterdir()) == []
+
+
+def test_what_cannot_be_deleted_can_be_removed_later(
+    folder: BackendFolder, refusals: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "PATIENCE_SECONDS", 0.3)
+    refusals += [folder.root] * 9
+    error = finished(Removal(folder)).view.error
+    assert "could not be removed" in error.sentence and str(folder.root) in error.advice
+    assert folder.installed() is None and folder.has_contents
+    refusals.clear()
+    assert finished(Removal(folder)).view.error is None and not folder.has_contents
+
+
+def test_an_installation_that_never_got_to_work_leaves_what_is_there(folder: BackendFolder, tmp_path: Path) -> None:
+    installation = Installation(folder, InstallPlan(tmp_path, str(tmp_path / "no python"), fresh=True))
+    installation.start()
+    installation.join(30)
+    assert installation.view.error.code == "no_python" and folder.installed() is not None

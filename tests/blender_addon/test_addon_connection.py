@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import json
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
-from blender_addon.client.conversation import Connection, Timeouts
-from blender_addon.client.events import (
-    ConnectFailed,
-    ConnectionLost,
-    Event,
-    JobFailed,
-    Progressed,
-    Queued,
-    Welcomed,
+from blender_addon.client.conversation import (
+    Connection,
+    Timeouts,
+    job_failed,
+    parse_header,
+    progressed,
+    queued,
+    welcomed,
 )
-from blender_addon.client.keys import KeyPair, ServerAddress
+from blender_addon.client.events import ConnectFailed, ConnectionLost, Event, JobFailed, Progressed, Queued, Welcomed
+from blender_addon.client.keys import KeyPair, ServerAddress, client_keys
 from blender_addon.client.photo_files import unique_labels
 from blender_addon.client.submissions import PhotoFile, Submission
+from blender_addon.errors import AddonError
 
 if TYPE_CHECKING:
     pass
-
 LEFT: dict[Connection, list[Event]] = {}
 PATIENCE = Timeouts(hello=1.0, again=1.5)
+WELCOME: dict[str, Any] = {
+    "type": "welcome",
+    "likeness": "0.1.0",
+    "instance": "abc",
+    "device": {"kind": "cpu"},
+    "limits": {"header_bytes": 9, "frame_bytes": 1, "message_bytes": 2, "photos": 3},
+    "heartbeat": {"interval_seconds": 2.0, "silence_seconds": 15.0},
+    "capabilities": ["reconstruct", 3],
+}
 
 
 def until(connection: Connection, wanted: Callable[[Event], bool], seconds: float = 8.0) -> list[Event]:
@@ -200,3 +211,55 @@ def test_labels_are_unique_and_printable() -> None:
     assert labels[4:7] == ("photo", "noending", "noending (2)")
     assert len(labels[7]) <= 255 and labels[7].endswith(".jpg")
     assert len(set(labels)) == len(labels)
+
+
+def test_what_is_well_said_is_understood() -> None:
+    event = welcomed(WELCOME, None)
+    assert event.capabilities == {"reconstruct"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"capabilities": 7},
+        {"capabilities": "reconstruct"},
+        {"capabilities": {"reconstruct": 1}},
+        {"heartbeat": {"interval_seconds": 10**400}},
+        {"limits": {"header_bytes": 9, "frame_bytes": 1e300, "message_bytes": 2, "photos": 3}},
+    ],
+    ids=str,
+)
+def test_a_welcome_that_is_none_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(AddonError) as caught:
+        welcomed(WELCOME | change, None)
+    assert caught.value.code == "malformed"
+
+
+def test_no_header_escapes() -> None:
+    """Any JSON value in any place of any message: an event, or the one error."""
+    strange: tuple[Any, ...] = (None, True, 10**400, 1e308, float("inf"), "", "x" * 1000, [], [[]], {}, {"kind": []})
+    draw = random.Random(5)
+    names = ("token", "position", "stage", "sentence", "fraction", "seconds_left", "code", "advice", *WELCOME)
+    for _ in range(3000):
+        header = {"type": "x", **{name: draw.choice(strange) for name in draw.sample(names, 6)}}
+        for understand in (lambda h: welcomed(WELCOME | h, None), queued, progressed, lambda h: job_failed(h, "t")):
+            try:
+                understand(parse_header(json.dumps(header).encode()))
+            except AddonError as error:
+                assert error.code == "malformed"
+
+
+def test_photos_are_sent_only_where_there_are_any() -> None:
+    """Hair and texture are made of a head that the backend has."""
+    photo = PhotoFile("a.jpg", Path("a.jpg"))
+    assert "photos" in Submission("t", (photo,)).words.sending
+    assert "photos" not in Submission("t", ()).words.sending and "Reconstruct" not in Submission("t", ()).words.again
+
+
+def test_a_key_is_no_option_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``serve --owner KEY`` with a key that begins with a dash said that ``--owner`` has no argument."""
+    public, secret = zmq.curve_keypair()
+    drawn = [(b"-" + public[1:], secret), (b"k" + public[1:], secret)]  # one of 85 begins with a dash by itself
+    monkeypatch.setattr(zmq, "curve_keypair", lambda: drawn.pop(0))
+    keys = client_keys(tmp_path)
+    assert not keys.public.startswith("-") and not drawn

@@ -281,28 +281,6 @@ def test_a_brush_masks_and_clears_what_it_goes_over(size: tuple[int, int]) -> No
     assert ((drawn[:, 2] - drawn[:, 0]) * (drawn[:, 3] - drawn[:, 1])).sum() == pytest.approx(masked.mean())
 
 
-def test_a_click_masks_a_cell_and_strokes_are_taken_back(bpy) -> None:
-    from blender_addon.operators.corrections import Painting
-
-    painting = Painting((100, 100), new_cells((100, 100)))
-    for _ in range(50):
-        painting.resize(0.5)
-    painting.begin((50.0, 50.0), masks=True)
-    painting.end()
-    assert painting.cells.any()
-    painting.go((0.0, 0.0))  # the button is not held
-    first = painting.cells
-    painting.begin((10.0, 10.0), masks=True)
-    painting.undo()  # not while the button is held
-    painting.end()
-    assert painting.cells.sum() > first.sum()
-    painting.undo()
-    np.testing.assert_array_equal(painting.cells, first)
-    painting.undo()
-    painting.undo()
-    assert not painting.cells.any()
-
-
 def test_a_mask_is_kept_in_the_file_sent_and_cleared(bpy, head, tmp_path: Path) -> None:
     kept = mask(bpy, head, PHOTO)
     bpy.ops.likeness.use_photo_for(photo=PHOTO, use="shape")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
-sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from instant_backend import Backend  # noqa: E402
 from machine_speed import times_slower  # noqa: E402
 from mathutils import Vector  # noqa: E402
@@ -182,15 +180,6 @@ def test_a_slider_is_live_with_a_thousand_guides(
 
 def shown_strands(obj: bpy.types.Object) -> int:
     return len(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.curves)
-
-
-def test_hairs_come_after_the_head(backend: Backend, awaited: dict[str, Callable[[], None]]) -> None:
-    """What takes longest of a head's first drawing has a slice of its own."""
-    bpy.ops.likeness.reconstruct()
-    obj = tags.hair_object(tags.head_collections()[0], "CURVES")
-    assert shown_strands(obj) == len(obj.data.curves)
-    awaited["hairs"]()
-    assert shown_strands(obj) > 2 * len(obj.data.curves)
 
 
 def test_no_step_of_undo_and_no_file_leaves_the_guides_alone(

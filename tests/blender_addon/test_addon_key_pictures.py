@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import zlib
-from pathlib import Path
 from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
-sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from blender_addon.shared.options import HAIR_STYLES  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 

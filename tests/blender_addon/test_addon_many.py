@@ -1,23 +1,31 @@
-"""Many people, one after the other: the table, the run, what fails, files of their own."""
+"""Many people: the table, the run, what fails, and the asset library that it leaves."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
-sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
+from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 
+from backend.exchange.buffers import png_bytes  # noqa: E402
 from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.many import run, settings  # noqa: E402
+from blender_addon.many.stage import CATALOGUE_ID, mark_as_asset  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.tags import Place, remove_head  # noqa: E402
 from blender_addon.operators import many as operators  # noqa: E402
+from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
+from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.session import session  # noqa: E402
+from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -141,3 +149,142 @@ def test_the_table_is_in_the_file_and_goes_on_later(many, tmp_path: Path, backen
     bpy.ops.wm.open_mainfile(filepath=path)
     assert states(bpy.context.scene.likeness_many) == {"Anna": "DONE", "Ben": "WAITING"}
     assert run.current() is None and not session().busy
+
+
+def assets_in(path: Path) -> dict[str, object]:
+    """The collections that are assets, appended out of a file as the Asset Browser does, by their names in it."""
+    with bpy.data.libraries.load(str(path), link=False, assets_only=True) as (source, target):
+        names = list(source.collections)
+        target.collections = list(names)
+    return dict(zip(names, target.collections, strict=True))
+
+
+def check_asset(head: object, people: Path) -> None:
+    """Metadata, catalogue, a picture of something, and a head that moves."""
+    data = head.asset_data
+    assert {"Likeness", "head"} <= {tag.name for tag in data.tags}
+    assert data.description == "Head from 4 photos, with 52 shape keys"
+    lines = (people / run.FILE_NAME).read_text("utf-8").splitlines()
+    assert "VERSION 1" in lines and f"{data.catalog_id}:Likeness/Heads:Likeness-Heads" in lines
+    assert tuple(head.preview.image_size) == (256, 256)
+    pixels = np.empty(256 * 256 * 4, np.float32)
+    head.preview.image_pixels_float.foreach_get(pixels)
+    pixels = pixels.reshape(256, 256, 4)
+    assert (pixels[..., 3] == 1.0).all() and pixels[..., :3].std() > 0.05
+    assert len(tags.part_object(head, "head").data.shape_keys.key_blocks) == 53
+
+
+def test_a_file_for_each_is_an_asset_with_a_picture(many, people: Path) -> None:
+    many.apart = True
+    assert bpy.ops.likeness.reconstruct_many() == {"FINISHED"}
+    for name in ("Anna", "Ben"):
+        found = assets_in(people / name / f"{name}.blend")
+        assert list(found) == [name]
+        check_asset(found[name], people)
+    assert not list(people.rglob("*.blend1"))
+
+
+def test_one_library_file_has_all_heads_and_shows_each_once(many, people: Path) -> None:
+    many.library = True
+    assert bpy.ops.likeness.reconstruct_many() == {"FINISHED"}
+    assert tags.head_collections() == []
+    found = assets_in(people / "people.blend")
+    assert sorted(found) == ["Anna", "Ben"]
+    for head in found.values():
+        check_asset(head, people)
+    assert assets_in(people / "Anna" / "Anna.blend") == {}  # else it would stand in the Asset Browser twice
+
+
+def test_a_library_of_a_stopped_run_has_who_is_done_and_later_the_rest(many, people: Path, backend: Backend) -> None:
+    many.library = True
+    backend.meanwhile = lambda: run.current().stop() if many.people["Anna"].state == "DONE" else None
+    bpy.ops.likeness.reconstruct_many()
+    assert [person.state for person in many.people] == ["DONE", "WAITING"]
+    assert list(assets_in(people / "people.blend")) == ["Anna"]
+    backend.meanwhile = lambda: None
+    bpy.ops.likeness.reconstruct_many()
+    assert sorted(assets_in(people / "people.blend")) == ["Anna", "Ben"]
+
+
+def test_a_library_keeps_what_else_is_in_it(many, people: Path) -> None:
+    other = bpy.data.materials.new("Clay")
+    other.asset_mark()
+    bpy.data.libraries.write(str(people / "people.blend"), {other}, fake_user=True)
+    bpy.data.materials.remove(other)
+    many.library = True
+    bpy.ops.likeness.reconstruct_many()
+    with bpy.data.libraries.load(str(people / "people.blend"), assets_only=True) as (source, _):
+        assert list(source.materials) == ["Clay"] and sorted(source.collections) == ["Anna", "Ben"]
+
+
+def test_who_is_done_is_gathered_without_another_reconstruction(many, people: Path, backend: Backend) -> None:
+    many.apart = True
+    bpy.ops.likeness.reconstruct_many()
+    assert not bpy.ops.likeness.reconstruct_many.poll()
+    begun: list[bool] = []
+    backend.meanwhile = lambda: begun.append(True)
+    many.library = True
+    bpy.ops.likeness.reconstruct_many()
+    assert begun == [] and sorted(assets_in(people / "people.blend")) == ["Anna", "Ben"]
+
+
+def test_a_broken_file_is_said_and_the_others_are_in_the_library(many, people: Path) -> None:
+    many.apart = True
+    bpy.ops.likeness.reconstruct_many()
+    (people / "Anna" / "Anna.blend").write_bytes(b"no Blender file")
+    many.library = True
+    with pytest.raises(RuntimeError, match=r"Anna\.blend could not be made an asset"):
+        bpy.ops.likeness.reconstruct_many()
+    assert list(assets_in(people / "people.blend")) == ["Ben"]
+    before = (people / "people.blend").read_bytes()
+    (people / "Ben" / "Ben.blend").write_bytes(b"none either")
+    with pytest.raises(RuntimeError, match=r"Anna\.blend and 1 more could not be made an asset"):
+        bpy.ops.likeness.reconstruct_many()
+    assert (people / "people.blend").read_bytes() == before
+
+
+def test_the_picture_is_the_backends_portrait_and_goes_with_the_head(backend: Backend, result: HeadResult) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
+    head = import_head(replace(result, portrait_png=png_bytes(pixels)), bpy.context, name="Anna")
+    mark_as_asset(head)
+    shown = np.empty(256 * 256 * 4, np.float32)
+    head.preview.image_pixels_float.foreach_get(shown)
+    shown = shown.reshape(256, 256, 4)[::-1]
+    assert np.abs(shown[..., :3] * 255 - pixels).max() < 1.0 and (shown[..., 3] == 1.0).all()
+    import_head(replace(result, portrait_png=None), bpy.context, into=head[tags.HEAD_ID])
+    assert head[tags.PORTRAIT].packed_file.size == len(png_bytes(pixels))
+    remove_head(str(head[tags.HEAD_ID]))
+    assert not [image for image in bpy.data.images if tags.HEAD_ID in image]
+
+
+@pytest.fixture
+def writing(many) -> None:
+    """A run that has made its heads and is writing the library."""
+    many.apart = True
+    bpy.ops.likeness.reconstruct_many()
+    options = run.RunOptions(HeadOptions(texture_size=1024), False, False, True, library=True)
+    run.begin(run.ManyRun(Place.shown(bpy.context), None, options))
+    run.tick()
+    assert run.is_writing()
+
+
+def test_stopping_while_the_library_is_written_is_said_and_leaves_no_half_file(writing: None, people: Path) -> None:
+    layout = MagicMock()
+    ManyPanel.draw(MagicMock(layout=layout), bpy.context)
+    assert "Writing the assets" in [call.kwargs.get("text") for call in layout.mock_calls]
+    bpy.ops.likeness.stop_many()
+    run.run_to_end()
+    assert run.last_words() == "people.blend could not be written: it was stopped."
+    assert not (people / "people.blend").exists()
+
+
+def test_catalogues_that_are_there_stay(tmp_path: Path) -> None:
+    path = tmp_path / run.FILE_NAME
+    mine = "VERSION 1\n11111111-2222-4333-8444-555555555555:Props:Props"
+    path.write_text(mine, "utf-8")
+    assert run.heads_catalogue(tmp_path, CATALOGUE_ID) == CATALOGUE_ID
+    assert path.read_text("utf-8") == f"{mine}\n{CATALOGUE_ID}:Likeness/Heads:Likeness-Heads\n"
+    own = "aaaaaaaa-2222-4333-8444-555555555555"
+    path.write_text(f"VERSION 1\n\nbroken:Likeness/Heads:x\n{own}:Likeness/Heads:Faces\n", "utf-8")
+    before = path.read_bytes()
+    assert run.heads_catalogue(tmp_path, CATALOGUE_ID) == own and path.read_bytes() == before

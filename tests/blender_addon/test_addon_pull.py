@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
-sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from head_message import made_up_asset  # noqa: E402
 from instant_backend import Backend  # noqa: E402
 from machine_speed import times_slower  # noqa: E402

@@ -117,17 +117,6 @@ def test_a_killed_backend_ends_the_job_in_words_and_is_started_again(runner: Run
     until(runner, runs)
 
 
-def test_a_backend_that_is_just_starting_again_is_waited_for(runner: Runner, backend: LocalBackend) -> None:
-    runner.begin(SUBMISSION, backend)
-    until(runner, runs)
-    os.kill(runner.process.pid, signal.SIGKILL)
-    until(runner, ended)
-    pid = runner.process.pid
-    runner.begin(Submission("t2", SUBMISSION.photos), backend)
-    until(runner, runs)
-    assert runner.process.pid == pid
-
-
 def test_other_settings_end_the_backend_and_start_another(
     runner: Runner, backend: LocalBackend, tmp_path: Path
 ) -> None:
@@ -166,19 +155,6 @@ def test_a_backend_that_cannot_start_says_why(
 def test_a_python_that_is_not_there(runner: Runner, tmp_path: Path) -> None:
     runner.begin(SUBMISSION, LocalBackend(tmp_path / "no-python"))
     assert (runner.view.phase, runner.view.code) == (Phase.FAILED, "cannot_start")
-
-
-def test_another_machine_and_its_error(runner: Runner) -> None:
-    def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        said = {"code": "no_face", "sentence": "No face was found.", "advice": "Give photos with a face."}
-        server.send(peer, {"type": "error", "job": "j", "token": header["token"]} | said)
-
-    with ScriptedServer(submitted) as server:
-        runner.begin(SUBMISSION, remote_address(server.endpoint, server.public_key))
-        until(runner, ended)
-    view = runner.view
-    assert (view.phase, view.code, view.sentence) == (Phase.FAILED, "no_face", "No face was found.")
-    assert view.advice == "Give photos with a face."
 
 
 def test_a_result_that_comes_while_cancelling_is_dropped(runner: Runner) -> None:

@@ -1,8 +1,7 @@
-"""A file with several scenes: what a job was begun for gets its result, whatever the window shows when it arrives."""
+"""What a job was begun for gets its result, whatever the window shows; where a head arrives, and its name."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,18 +11,25 @@ from unittest.mock import MagicMock
 import pytest
 
 bpy = pytest.importorskip("bpy")
-sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from blender_addon.shared.options import HeadOptions  # noqa: E402
-from instant_backend import Backend  # noqa: E402
+from instant_backend import (  # noqa: E402
+    PACKAGE,
+    Backend,
+)
 from mathutils import Vector  # noqa: E402
 
+from blender_addon import session as session_module  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import origin_of  # noqa: E402
-from blender_addon.objects.tags import Place  # noqa: E402
+from blender_addon.objects.tags import (  # noqa: E402
+    Place,
+    cameras_by_photo,
+)
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.session import Session, session  # noqa: E402
+from blender_addon.waiting import Job, note_of, parse_note  # noqa: E402
 
 pytestmark = pytest.mark.blender
 
@@ -235,3 +241,106 @@ def drawn(*above: type) -> MagicMock:
 def panel() -> list[str]:
     """What it offers."""
     return [call.args[0] for call in drawn().mock_calls if call.args and str(call.args[0]).startswith("likeness.")]
+
+
+def preferences() -> bpy.types.AddonPreferences:
+    return bpy.context.preferences.addons[PACKAGE].preferences
+
+
+def reconstructed() -> bpy.types.Object:
+    """The object of a head that one click made,."""
+    before = set(bpy.data.objects)
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+    return next(obj for obj in set(bpy.data.objects) - before if obj.get(tags.PART) == "head")
+
+
+def test_a_head_stands_beside_what_is_there_or_at_the_cursor(backend: Backend) -> None:
+    bpy.ops.mesh.primitive_cube_add(size=4.0)
+    scene = bpy.context.scene
+    scene.cursor.location = (0.5, -0.25, 0.75)
+    assert scene.likeness.place == "BESIDE" and reconstructed().location.x > 2.0
+    scene.likeness.place = "CURSOR"
+    head = reconstructed()
+    assert tuple(head.location) == (0.5, -0.25, 0.75)
+    scene.cursor.location = (0.0, 0.0, 0.0)
+    bpy.ops.likeness.solve_again()
+    assert tuple(head.location) == (0.5, -0.25, 0.75)
+
+
+def test_a_head_that_waited_arrives_as_the_scene_says_that_takes_it(backend: Backend) -> None:
+    def another_file() -> None:
+        bpy.ops.wm.read_homefile(use_empty=True)
+        bpy.context.scene.likeness.place = "CURSOR"
+        bpy.context.scene.cursor.location = (1.0, 2.0, 3.0)
+
+    backend.meanwhile = another_file
+    session().begin(listed_job(), None)
+    session().tick()
+    assert session().has_lost_scene and bpy.ops.likeness.take_head() == {"FINISHED"}
+    while session().busy:
+        session().tick()
+    (collection,) = tags.heads_in(bpy.context.scene)
+    assert tuple(tags.part_object(collection, "head").location) == (1.0, 2.0, 3.0)
+
+
+def listed_job() -> Job:
+    return Job(Place.shown(bpy.context), *session_module.listed_photos(bpy.context.scene), HeadOptions("fast", 1024))
+
+
+def names_of(collection: bpy.types.Collection) -> tuple[str, str, list[str]]:
+    """Of collection, head and cameras."""
+    head = tags.part_object(collection, "head").name
+    return collection.name, head, [camera.name for camera in tags.camera_objects(collection)]
+
+
+def test_a_head_gets_the_name_that_was_entered(backend: Backend, result: HeadResult) -> None:
+    photos = [photo.name for photo in result.photos]
+    settings = bpy.context.scene.likeness
+    bpy.ops.likeness.reconstruct()
+    settings.person_name = " Anna "
+    bpy.ops.likeness.reconstruct()
+    settings.person_name = "Bob"
+    anna, nameless = tags.head_collections()  # in the order of their names
+    assert names_of(nameless) == ("Likeness", "head", photos)
+    assert names_of(anna) == ("Anna", "Anna", [f"Anna {photo}" for photo in photos])
+    assert list(cameras_by_photo(anna)) == photos  # the panel's buttons
+    own = [obj for obj in anna.all_objects if obj.name != "Anna"]
+    assert len(own) > 12 and all(obj.name.startswith("Anna ") and obj.data.name.startswith("Anna ") for obj in own)
+    assert tags.part_object(nameless, "tongue").name == "tongue"
+
+
+def test_solving_again_keeps_names_and_gives_them_to_what_comes_back(backend: Backend, result: HeadResult) -> None:
+    backend.result = replace(result, photos=result.photos[:1])
+    settings = bpy.context.scene.likeness
+    settings.person_name = "Anna"
+    bpy.ops.likeness.reconstruct()
+    (collection,) = tags.head_collections()
+    settings.person_name = "Bob"
+    collection.name = "Anna, younger"
+    backend.result = result
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
+    photos = [photo.name for photo in result.photos]
+    assert names_of(collection) == ("Anna, younger", "Anna", [f"Anna {photo}" for photo in photos])
+    bpy.data.objects.remove(tags.part_object(collection, "head"))
+    bpy.ops.likeness.solve_again()
+    assert names_of(collection)[1] == "Anna"
+
+
+def test_a_head_that_was_deleted_meanwhile_comes_with_its_name(backend: Backend, result: HeadResult) -> None:
+    collection = import_head(result, bpy.context, name="Anna")
+    bpy.context.scene.likeness.person_name = "Bob"
+    backend.meanwhile = lambda: bpy.data.batch_remove([*collection.all_objects, collection])
+    assert bpy.ops.likeness.solve_again() == {"FINISHED"}
+    (made,) = tags.head_collections()
+    assert names_of(made)[:2] == ("Anna", "Anna")
+
+
+def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
+    from blender_addon.objects.tags import Place
+    from blender_addon.session import listed_photos
+    from blender_addon.waiting import Job
+
+    place = Place.shown(bpy.context)
+    job = Job(place, *listed_photos(bpy.context.scene), HeadOptions("fast", 1024), name="Anna")
+    note, embedded = note_of(job, 1.0)
+    assert parse_note(note).job(place, embedded) == job

@@ -1,4 +1,4 @@
-"""A head that waits outlives its Blender: another one offers it, once, until it is in a scene or thrown away."""
+"""A head that waits: it outlives its file and its Blender, is offered once, and nothing that goes wrong blocks it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 bpy = pytest.importorskip("bpy")
-sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 from blender_addon.shared.options import HeadOptions  # noqa: E402
 from instant_backend import Backend  # noqa: E402
+from mathutils import Vector  # noqa: E402
 from other_file_steps import (  # noqa: E402
     a_head_waits,
     begin,
@@ -30,11 +32,18 @@ from other_file_steps import (  # noqa: E402
 )
 
 from blender_addon import waiting as head_file  # noqa: E402
+from blender_addon import waiting as slots  # noqa: E402
 from blender_addon.client.submissions import PhotoFile  # noqa: E402
+from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.meshes import origin_of  # noqa: E402
 from blender_addon.objects.tags import Place  # noqa: E402
+from blender_addon.protocol import result as result_module  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.runner import Phase  # noqa: E402
+from blender_addon.runner import (  # noqa: E402
+    JobView,
+    Phase,
+)
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.session import Session, listed_photos, session, shut_down  # noqa: E402
 from blender_addon.shared import file_lock  # noqa: E402
@@ -42,15 +51,15 @@ from blender_addon.ui.panel import draw_status_bar  # noqa: E402
 from blender_addon.waiting import Job  # noqa: E402
 
 pytestmark = pytest.mark.blender
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+CHANGED = AddonError("The head was changed.", "", "head_gone")
 
 
 def command(step: str, folder: Path) -> list[str]:
     return [sys.executable, str(HERE / "blender_that_ends.py"), step, str(folder)]
-
-
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 def blender(step: str, folder: Path) -> list:
@@ -203,3 +212,245 @@ def test_a_blender_that_quits_writes_to_the_end(
     a_head_waits()
     shut_down()
     assert kept(folder) == ["1.head"] and not file_lock.is_locked(folder / "1.lock")
+
+
+def imports_fail(patch: pytest.MonkeyPatch, error: Exception = CHANGED) -> MagicMock:
+    refuse = MagicMock(side_effect=error)
+    patch.setattr(sys.modules[Session.__module__], "import_steps", refuse)
+    return refuse
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def other_buffers(path: Path) -> None:
+    note, buffers = head_file.read(path)
+    head_file.write(path, note, buffers[:-1])
+
+
+def other_note(path: Path) -> None:
+    note, buffers = head_file.read(path)
+    head_file.write(path, {**note, "given": [["a"]]}, buffers)
+
+
+def test_a_name_that_blender_cannot_show_does_not_keep_the_panel_from_being_drawn(
+    backend: Backend, folder: Path
+) -> None:
+    a_head_waits()
+    shut_down()
+    note, buffers = head_file.read(folder / "1.head")
+    photos = [{"label": "a\n\udcff" + 1000 * "b", "path": "/a.jpg"}]
+    head_file.write(folder / "1.head", {**note, "photos": photos}, buffers)
+    quit_and_start(backend)
+    words = drawn()[0]
+    assert words.isprintable() and len(words) < 600, words
+
+
+@pytest.mark.parametrize("change", [damage, flip_a_bit, other_buffers, other_note], ids=lambda f: f.__name__)
+def test_a_damaged_file_is_said_and_can_be_thrown_away(
+    backend: Backend, folder: Path, change: Callable[[Path], None]
+) -> None:
+    a_head_waits()
+    shut_down()
+    change(folder / "1.head")
+    quit_and_start(backend)
+    if session().waiting.offered[0].problem is None:  # the note is whole
+        bpy.ops.likeness.take_head()
+        tick_while_busy()
+        assert session().view.phase is Phase.FAILED and "damaged" in session().view.sentence
+    words, operators = drawn()
+    assert "damaged" in words and "Throw it away, and reconstruct" in words and "likeness.take_head" not in operators
+    with pytest.raises(RuntimeError, match="damaged"):
+        bpy.ops.likeness.take_head()
+    assert session().busy_reason == ""
+    assert bpy.ops.likeness.throw_away_head() == {"FINISHED"}
+    assert kept(folder) == [] and "likeness.throw_away_head" not in drawn()[1]
+
+
+def test_a_head_of_another_version_is_left_to_that(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_head_waits()
+    shut_down()
+    with monkeypatch.context() as later:
+        later.setattr(head_file, "VERSION", 2)
+        quit_and_start(backend)
+        assert "another version of the extension" in drawn()[0] and "likeness.take_head" not in drawn()[1]
+    with monkeypatch.context() as later:
+        later.setattr(result_module.message, "RESULT_VERSION", 2)
+        quit_and_start(backend)
+        bpy.ops.likeness.take_head()
+        tick_while_busy()
+        assert "another version of the extension" in session().view.sentence
+    quit_and_start(backend)
+    bpy.ops.likeness.take_head()
+    tick_while_busy()
+    assert len(tags.head_collections()) == 1
+
+
+def test_a_full_disk_is_said_and_the_head_waits_in_memory(
+    backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(head_file.os, "fsync", full)
+        a_head_waits()
+        written()
+    tick()
+    said = session().view
+    assert "the disk is full. Put it into a scene before you quit Blender." in drawn()[0].replace("  ", " ")
+    tick()
+    assert session().view is said and kept(folder) == [] and not file_lock.is_locked(folder / "1.lock")
+    new_file()
+    bpy.ops.likeness.take_head()
+    tick_while_busy()
+    assert len(tags.head_collections()) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_head_that_does_not_get_into_the_scene_is_offered_again(
+    backend: Backend, folder: Path, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_head_waits()
+    if again:
+        quit_and_start(backend)
+    with monkeypatch.context() as patch:
+        imports_fail(patch)
+        bpy.ops.likeness.take_head()
+        tick_while_busy()
+    assert session().view.sentence == "The head was changed." and kept(folder) == ["1.head"]
+    bpy.ops.likeness.take_head()
+    tick_while_busy()
+    assert session().view.phase is Phase.DONE and len(tags.head_collections()) == 1
+
+
+def test_what_a_blender_that_was_killed_had_not_written_to_the_end_is_deleted(backend: Backend, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name in ("3.part", "notes.txt", "x.head", "1.head.bak"):
+        (folder / name).write_bytes(b"half")
+    assert not session().waiting.look()
+    assert kept(folder) == ["1.head.bak", "notes.txt", "x.head"] and slots.free_slot(folder).path.name == "1.head"
+
+
+def the_same_file_again(folder: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "head.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "head.blend"))
+
+
+def no_file(folder: Path) -> None:
+    (folder / "broken.blend").write_bytes(b"no file of Blender's")
+    with pytest.raises(RuntimeError, match="not supported"):
+        bpy.ops.wm.open_mainfile(filepath=str(folder / "broken.blend"))
+
+
+@pytest.mark.parametrize("opened", [new_file, the_same_file_again])
+def test_the_panel_does_not_speak_of_a_file_that_is_closed(backend: Backend, opened: Callable, tmp_path: Path) -> None:
+    assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
+    assert "A head from 4 photos" in drawn()[0]
+    no_file(tmp_path)
+    assert "A head from 4 photos" in drawn()[0]
+    opened(tmp_path)
+    assert "A head from" not in drawn()[0] and session().view.phase is Phase.IDLE
+
+
+def test_a_head_that_was_undone_is_not_spoken_of(backend: Backend) -> None:
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.likeness.reconstruct()
+    bpy.ops.ed.undo_push(message="Reconstruct Face")
+    bpy.ops.ed.undo()
+    assert "A head from" not in drawn()[0]
+    bpy.ops.ed.redo()
+    assert "A head from" in drawn()[0]
+    tags.head_collections()[0].name = "Anna"
+    assert "A head from" in drawn()[0]
+
+
+@pytest.mark.parametrize("opened", [new_file, the_same_file_again])
+def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
+    backend: Backend, opened: Callable, tmp_path: Path
+) -> None:
+    begin()
+    opened(tmp_path)
+    tick()
+    words, operators = drawn()
+    assert session().busy and not tags.head_collections()
+    assert "was asked for before this file was opened" in words
+    assert {"likeness.take_head", "likeness.cancel"} <= operators
+    new_file(tmp_path)  # and once more
+    assert session().busy
+    time.sleep(1.0)
+    scene = bpy.data.scenes.new("Other")
+    bpy.context.window.scene = scene
+    assert bpy.ops.likeness.take_head() == {"FINISHED"}
+    tick()
+    assert tags.heads_in(scene) == tags.head_collections() != []
+    assert session().view.sentence.endswith("in 0 s.")  # how long the artist took is no matter
+    assert session().view.phase is Phase.DONE and not bpy.ops.likeness.take_head.poll()
+    assert session().job is None  # which holds the photos
+
+
+def test_a_head_that_waits_can_be_thrown_away(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redrawn = MagicMock()
+    monkeypatch.setattr(sys.modules[Session.__module__].redraw, "everything", redrawn)
+    begin()
+    backend.view = JobView(Phase.RUNNING, "Aligning")
+    assert "Cancel (ESC)" in drawn()[0]
+    new_file(tmp_path)
+    assert "Aligning" in drawn()[0] and "ESC" not in drawn()[0]  # Blender has ended what listened for keys
+    tick()
+    said = session().view
+    tick()
+    assert session().view is said  # which keeps the sidebar from being drawn all the time
+    assert drawn(draw_status_bar) == (said.sentence, set())  # whose X would throw it away
+    with pytest.raises(RuntimeError, match="put it into this scene or throw it away"):
+        bpy.ops.likeness.reconstruct()
+    assert bpy.ops.likeness.cancel() == {"FINISHED"} and redrawn.called
+    assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
+    begin_again = session().busy_reason == ""
+    assert begin_again and "likeness.take_head" not in drawn()[1]
+
+
+def test_a_file_that_is_opened_in_the_middle_of_the_import(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as slow:
+        slow.setattr(sys.modules[Session.__module__], "SLICE_SECONDS", 1e-4)
+        begin()
+        tick(3)
+    assert session().importing and len(bpy.data.meshes) > 0
+    new_file(tmp_path)
+    assert not session().importing
+    tick()
+    assert session().has_lost_scene and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
+    bpy.ops.likeness.take_head()
+    tick()
+    (collection,) = tags.head_collections()
+    assert len(tags.camera_objects(collection)) == 4
+
+
+def test_a_head_that_is_solved_again_is_found_in_its_file_again(
+    backend: Backend, result: HeadResult, tmp_path: Path
+) -> None:
+    collection = import_head(result, bpy.context)
+    backend.result = replace(result, parts=tuple(replace(part, vertices=part.vertices * 1.1) for part in result.parts))
+    begin(into=collection[tags.HEAD_ID])
+    the_same_file_again(tmp_path)
+    (collection,) = tags.head_collections()
+    mesh = tags.part_object(collection, "head").data
+    larger = 1.1 * mesh.vertices[0].co + 0.1 * Vector(origin_of(mesh))
+    tick()
+    bpy.ops.likeness.take_head()
+    tick()
+    assert tags.head_collections() == [collection]
+    assert (tags.part_object(collection, "head").data.vertices[0].co - larger).length < 1e-6

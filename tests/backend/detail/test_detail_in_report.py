@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from backend.__main__ import main
 from backend.detail.skin_detail import KEY_GROUPS
@@ -47,22 +47,6 @@ def test_the_report_names_the_network_and_how_deep_the_relief_is(report, picture
     assert set(relief["depth_mm"]) == {"always", *KEY_GROUPS}
     assert 0.005 < relief["depth_mm"]["always"] < 2.0  # pores alone are 0.01 to 0.06
     assert found["has_detail"] and found["displacement_steps"] > 0 and found["seconds.detail"] > 0
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        pytest.param(lambda picture: picture.resize((160, 186), Image.Resampling.LANCZOS), id="small"),
-        pytest.param(lambda picture: picture.filter(ImageFilter.GaussianBlur(5)), id="blurred"),
-    ],
-)
-def test_photos_that_show_no_wrinkles_give_none_and_one_sentence(report, picture: Image.Image, spoil) -> None:
-    found = report(spoil(picture))
-    assert found["detail"]["photos"] == [] and "depth_mm" not in found["detail"]
-    sentence = found["detail"]["sentence"]
-    assert "too small or too soft" in sentence and sentence.endswith(".") and sentence.count(".") == 1
-    assert not found["has_detail"] and found["displacement_steps"] == 0
-    assert found["models"]["detail"] == DETAIL.load().version  # it took part, and found nothing
 
 
 def test_without_the_network_there_is_no_relief(report, picture: Image.Image) -> None:

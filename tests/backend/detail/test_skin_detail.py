@@ -9,7 +9,6 @@ import pytest
 
 from backend.detail.find import pores
 from backend.detail.skin_detail import (
-    DEFAULT_ROUGHNESS,
     KEY_GROUPS,
     LID_MARGIN,
     REGION_ROUGHNESS,
@@ -85,20 +84,6 @@ def test_lids_are_moist_on_their_edges_alone(rough: np.ndarray) -> None:
         np.testing.assert_allclose(rough[eye.rows[eye.margin, lids]], LID_MARGIN, atol=1e-6)
         assert (np.diff(rough[eye.rows[eye.margin : eye.margin + 4]].mean(axis=1)) > 0.02).all()
         assert rough[eye.rows[eye.margin + 3]].min() > 0.4
-
-
-def test_lids_are_dry_where_they_meet(rough: np.ndarray) -> None:
-    """A moist corner mirrored lamps in a bright line on the skin beside the caruncle."""
-    for eye in face_loops(load_template()).eyes:
-        for corner in (eye.inner, eye.outer):
-            beside = np.arange(corner - 1, corner + 2) % eye.rows.shape[1]
-            assert rough[eye.rows[eye.margin :, beside]].min() > 0.45
-        np.testing.assert_allclose(rough[eye.rows[: eye.margin]], LID_MARGIN, atol=1e-6)
-
-
-def test_cheeks_are_between_the_oily_nose_and_the_dry_ears(rough: np.ndarray) -> None:
-    nose, cheeks, ears = (np.median(rough[inside(name)]) for name in ("nose", "cheeks", "ears"))
-    assert nose + 0.05 < cheeks < ears and cheeks == pytest.approx(DEFAULT_ROUGHNESS, abs=0.02)
 
 
 def relief(**wrinkles: np.ndarray) -> SkinDetail:

@@ -107,15 +107,6 @@ def test_without_weights_there_are_none_and_the_sentence_says_so(
         forget_models()
 
 
-def test_the_net_lies_and_computes_where_it_is_told() -> None:
-    """``meta`` stands in for a GPU: it takes a tensor from the CPU as little as one does."""
-    landmarker = surface_landmarker("meta")
-    assert landmarker is not None and landmarker.device.type == "meta" and surface_landmarker().device.type == "cpu"
-    size = landmarker._network.config.size
-    guess = landmarker._guess(np.zeros((2, size, size, 3), np.uint8))
-    assert guess.places.device.type == guess.deviation.device.type == "meta" and len(guess.places) == 2
-
-
 def test_windows_that_disagree_make_the_points_less_certain(
     face: PhotoFace, landmarker: SurfaceLandmarker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

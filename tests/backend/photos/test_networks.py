@@ -104,16 +104,6 @@ def test_a_window_that_is_turned_or_mirrored_gives_the_same_points(answers: dict
     assert np.median(apart) < 0.02 * side
 
 
-def test_overlapping_boxes_become_their_weighted_mean() -> None:
-    def box(x: float) -> np.ndarray:
-        return np.array([[x, 0.0], [x + 1.0, 1.0], [x + 0.5, 0.5]])
-
-    found = networks.merged(np.array([0.6, 0.9, 0.5]), np.stack([box(0.3), box(0.0), box(5.0)]))
-    assert [score for score, _ in found] == [0.9, 0.5]
-    np.testing.assert_allclose(found[0][1], box(0.3 * 0.6 / 1.5))
-    np.testing.assert_allclose(found[1][1], box(5.0))
-
-
 def test_files_are_the_published_ones_and_the_readme_says_which() -> None:
     readme = (networks.FOLDER.parent / "README.md").read_text(encoding="utf-8")
     assert {path.stem for path in networks.FOLDER.glob("*.tflite")} == set(networks.SHA256)

@@ -1,7 +1,5 @@
 """Every backend gives the reference's face ids, pixel for pixel."""
 
-import threading
-
 import numpy as np
 import pytest
 import torch
@@ -143,18 +141,6 @@ def test_bands_and_images_on_threads_equal_one_thread():
                 assert torch.equal(face_ids(points, triangles, (50, 37), backend="numba"), ids)
     finally:
         torch.set_num_threads(before)
-
-
-def test_calls_from_many_threads():
-    points, triangles = random_scene(9, 2, 2000, 5000, (40, 40))
-    expected = face_ids(points, triangles, (40, 40), backend="torch")
-    results = []
-    workers = [threading.Thread(target=lambda: results.append(face_ids(points, triangles, (40, 40)))) for _ in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert len(results) == 8 and all(torch.equal(result, expected) for result in results)
 
 
 def test_wrong_arguments_are_named():

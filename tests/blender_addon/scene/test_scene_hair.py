@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from head_message import HeadMessage
 from scene_helpers import coordinates
+from test_scene_export_look import with_cards as with_a_card_each
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.result import HeadResult, ResultCards, decode_result
+from blender_addon.protocol.result import HeadResult, decode_result
 
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
@@ -240,24 +241,8 @@ def test_a_removed_head_takes_its_hair_along(bpy, collection) -> None:
 
 @pytest.fixture
 def with_cards(result: HeadResult) -> HeadResult:
-    """The result with two cards of its guides."""
-    from head_message import png
-
-    guide = result.hair.points[:2, [0, -1]]
-    side = np.array([0.004, 0, 0], np.float32)
-    vertices = np.stack([guide - side, guide + side], 2).reshape(-1, 3)
-    uv = np.tile(np.array([[0, 1], [0.25, 1], [0, 0], [0.25, 0]], np.float32), (2, 1))
-    triangles = np.array([[0, 2, 1], [1, 2, 3]], np.int32)
-    cards = ResultCards(
-        vertices=vertices,
-        normals=np.tile(np.array([[0, 0, 1]], np.float32), (8, 1)),
-        uv=uv,
-        colours=np.full((8, 3), 0.2, np.float32),
-        triangles=np.concatenate([triangles, triangles + 4]),
-        strands_png=png((4, 4)),
-        relief_png=png((4, 4)),
-    )
-    return replace(result, hair_cards=cards)
+    """The result with a card of each of its guides."""
+    return with_a_card_each(result)
 
 
 def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResult, result, photo_files) -> None:
@@ -267,7 +252,7 @@ def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResu
     assert strands(collection) is None and cards.parent == tags.part_object(collection, "head")
     wanted = to_blender(with_cards.hair_cards.vertices) - origin_of(cards.parent.data)
     np.testing.assert_allclose(coordinates(cards.data.vertices), wanted, atol=1e-6)
-    assert len(cards.data.polygons) == 4 and tags.PART not in cards
+    assert len(cards.data.polygons) == 2 * len(result.hair.points) and tags.PART not in cards
     shader = next(node for node in cards.active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     solid = cards.active_material.node_tree.nodes.active
     assert solid.name == SOLID_STRANDS and cards.active_material.diffuse_color[0] < 0.3
@@ -305,10 +290,14 @@ def test_cards_stand_on_locked_skin_and_move_with_a_fit(bpy, collection, with_ca
     moved = neutral_coordinates(head.data) - skin
     assert np.linalg.norm(moved, axis=1).max() > 0.003
     assert cards == tags.hair_object(collection, "MESH")
-    np.testing.assert_allclose(coordinates(cards.data.vertices) - before, np.tile(moved[0], (8, 1)), atol=1e-5)
+    np.testing.assert_allclose(
+        coordinates(cards.data.vertices) - before, np.tile(moved[0], (len(before), 1)), atol=1e-5
+    )
     lock(head, np.ones(len(head.data.vertices), np.float32))
     importing.import_head(with_cards, bpy.context, photo_files, into=head_id)  # whose cards stand 4 mm lower
-    np.testing.assert_allclose(coordinates(cards.data.vertices) - before, np.tile(moved[0], (8, 1)), atol=1e-5)
+    np.testing.assert_allclose(
+        coordinates(cards.data.vertices) - before, np.tile(moved[0], (len(before), 1)), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("key", ["jawOpen", "browInnerUp", "browDownLeft"])

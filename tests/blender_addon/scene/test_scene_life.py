@@ -122,16 +122,6 @@ def test_solving_again_keeps_what_the_artist_made(bpy, collection, second_result
     assert after == {**before, "objects": before["objects"] - 1, "cameras": before["cameras"] - 1}
 
 
-def test_solving_again_puts_new_pixels_behind_the_material(
-    bpy, collection, result: HeadResult, message: HeadMessage
-) -> None:
-    image = collection[tags.ALBEDO]
-    assert tuple(image.size) == (256, 256)
-    picture = next(iter(message.photos.values()))  # any other file that Blender reads
-    importing.import_head(replace(result, albedo_png=picture), bpy.context, into=collection[tags.HEAD_ID])
-    assert collection[tags.ALBEDO] == image and tuple(image.size) == (300, 400)
-
-
 def test_solving_again_a_head_whose_faces_were_edited(bpy, collection, second_result: HeadResult) -> None:
     import bmesh
 

@@ -187,19 +187,6 @@ def test_what_the_backend_refuses_is_not_kept(asked: list[Submission], backend: 
     assert head().likeness.mirror == "left ear" and corrections.painted_regions(head()) == {}
 
 
-def test_a_moving_slider_asks_for_nothing_yet(
-    asked: list[Submission], backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 60.0)
-    backend.connected = True
-    head().likeness.make_up = 0.5
-    timer._on_timer()
-    assert len(asked) == 1
-    monkeypatch.setattr("blender_addon.redraw.SETTLED_SECONDS", 0.0)
-    timer._on_timer()
-    assert asked[-1].options["make_up"] == 0.5
-
-
 def test_a_texture_without_its_head_makes_no_other_one(asked: list[Submission], backend: Backend) -> None:
     def gone() -> None:
         for obj in list(tags.objects_of(head())):

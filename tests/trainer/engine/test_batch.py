@@ -1,9 +1,11 @@
-"""Batches: joined, cut and stored field by field."""
+"""Batches, rows in mapped files, and checkpoint files."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
+from trainer.engine.disk_cache import mapped, missing_runs
 
 CPU = torch.device("cpu")
 ORIGIN = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 5.0]], np.float32)
@@ -84,3 +87,32 @@ def test_stored_batches_are_the_source_s_to_their_coding_and_repeat(tmp_path: Pa
 def test_values_beyond_a_coding_s_range_end_at_it() -> None:
     assert BYTES.encode(torch.tensor([-0.2, 0.5, 1.7])).tolist() == [0, 128, 255]
     assert Coding(np.int16, step=1e-3).decode(torch.tensor([-32768])).item() == pytest.approx(-32.768)
+
+
+def test_many_who_make_a_file_at_once_all_get_it(tmp_path: Path) -> None:
+    """Two trainings that begin with the same data at the same time took each other's half-made file away."""
+    for turn in range(20):
+        start = Barrier(8)
+
+        def make(number: int, path: Path = tmp_path / f"rows{turn}.npy", start: Barrier = start) -> np.ndarray:
+            start.wait()
+            return mapped(path, (4, 3))
+
+        with ThreadPoolExecutor(8) as pool:
+            arrays = list(pool.map(make, range(8)))
+        assert all((array == 0).all() and array.shape == (4, 3) for array in arrays)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_there_is_kept_and_must_fit(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npy"
+    mapped(path, (4, 3))[2] = 7
+    assert (mapped(path, (4, 3))[2] == 7).all()
+    with pytest.raises(ValueError, match="delete its folder"):
+        mapped(path, (5, 3))
+
+
+def test_missing_rows_come_in_runs() -> None:
+    made = np.array([1, 0, 0, 1, 0, 0, 0, 1], np.uint8)
+    runs = [run.tolist() for run in missing_runs(made, np.arange(8), 2)]
+    assert runs == [[1, 2], [4, 5], [6]]

@@ -11,7 +11,6 @@ from trainer.engine.logs import (
     LogPosition,
     RunLog,
     clock_text,
-    figure_table,
     read_log,
     to_pixels,
 )
@@ -55,21 +54,3 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path) -> None:
     assert (scalar.step, scalar.value) == (14, 0.25)
     assert events.Tags()["images"] == ["one/face"]
     assert (tmp_path / "pictures" / "one_000000004_face.png").is_file()
-
-
-def test_figures_are_a_table_of_a_few_lines() -> None:
-    figures = {f"{kind}.n{count}": count / 3 for kind in ("side", "mad.canonical") for count in range(1, 7)}
-    figures |= {"view.degrees": 3.5, "loss": float("nan")}
-    lines = figure_table(figures).splitlines()
-    assert [line.split() for line in lines] == [
-        ["n1", "n2", "n3", "n4", "n5", "n6"],
-        ["side", "0.3333", "0.6667", "1", "1.333", "1.667", "2"],
-        ["mad.canonical", "0.3333", "0.6667", "1", "1.333", "1.667", "2"],
-        ["degrees"],
-        ["view", "3.5"],
-        ["loss"],
-        ["nan"],
-    ]
-    assert len({len(line) for line in lines[:3]}) == 1, "columns are below each other"
-    many = figure_table({f"iou.class_{number:02d}": 0.5 for number in range(30)}).splitlines()
-    assert max(map(len, many)) <= 100 and sum("iou" in line for line in many) == len(many) / 2

@@ -66,13 +66,3 @@ def test_decay_moves_kernels_and_not_biases() -> None:
     optimizer.step(0.0)
     torch.testing.assert_close(net.weight.detach(), torch.full((2, 3), 0.95))
     torch.testing.assert_close(net.bias.detach(), torch.ones(2))
-
-
-def test_groups_must_be_disjoint_and_named() -> None:
-    net = nn.Linear(3, 2)
-    group = ParameterGroup("a", tuple(net.parameters()), lambda fraction: 1.0)
-    names = {parameter: name for name, parameter in net.named_parameters()}
-    with pytest.raises(ValueError, match="more than one group"):
-        GroupedOptimizer(OptimizerConfig(), (group, group), names)
-    with pytest.raises(ValueError, match="not in the stage's modules"):
-        GroupedOptimizer(OptimizerConfig(), (group,), {})

@@ -1,7 +1,8 @@
-"""The learned face model's figures against others: pairs, lights, clips, and the fit with and without its start."""
+"""The learned face model's figures."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,13 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from backend.models.learned_basis.apply import render_face
-from backend.models.learned_basis.network import LearnedBasisNet
-from backend.rendering.spherical_harmonics import light_from_directions
+from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
+from trainer.__main__ import main
 from trainer.methods.learned_basis import evaluate
+from trainer.methods.learned_basis import evaluate as basis
+from trainer.methods.learned_basis.data import FacePeople, FacePeopleConfig
+from trainer.methods.learned_basis.start import begin_from_people
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
 from encoded_hand_made import tiny_network
+
+SMALL = LearnedBasisConfig(
+    size=24, level=0, nodes=60, identity=12, reflectance=2, expression=6, width=8, stages=2, feature=16, focal=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +64,6 @@ def test_people_with_one_photo_make_no_pair(tmp_path: Path) -> None:
     assert evaluate.read_face(pairs[0][0]) is None, "a grey square is no face"
 
 
-def test_the_best_light_is_the_one_that_a_picture_was_made_with(network: LearnedBasisNet) -> None:
-    bases = network.bases
-    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    code = network(pictures, torch.arange(2))
-    with torch.no_grad():
-        face = network.face(code)
-        pixels = code.pose.cameras(64).project(face.vertices)
-        lamps = torch.tensor([[[0.4, 0.5, 0.77]], [[-0.6, 0.1, 0.79]]])
-        true = torch.stack([light_from_directions(lamp, torch.tensor([[1.3, 1.1, 0.9]]), 0.5) for lamp in lamps])
-        made = render_face(bases, face, pixels, true, 64)
-        found = evaluate.best_lights(bases, face, pixels, made.image, made.mask)
-        again = render_face(bases, face, pixels, found, 64)
-        dark = render_face(bases, face, pixels, 0.3 * true, 64)
-    off = (again.image - made.image).abs().mean(1)[made.mask].mean()
-    assert off < 0.004 < 0.1 < (dark.image - made.image).abs().mean(1)[made.mask].mean()
-
-
 def test_the_priors_face_is_near_and_has_nobodys_reflectance(network: LearnedBasisNet) -> None:
     with torch.no_grad():
         face = network.face(network(torch.rand(1, 3, 32, 32), torch.zeros(1, dtype=torch.long)))
@@ -82,3 +72,26 @@ def test_the_priors_face_is_near_and_has_nobodys_reflectance(network: LearnedBas
     apart = (prior.neutral - face.neutral).norm(dim=-1).mean()
     assert apart < (mean - face.neutral).norm(dim=-1).mean()
     torch.testing.assert_close(prior.reflectance[0], network.bases.reflectance_mean)
+
+
+def test_separation_tells_who_from_what() -> None:
+    torch.manual_seed(0)
+    network = LearnedBasisNet(SMALL).eval()
+    begin_from_people(network.bases, 20)
+    config = FacePeopleConfig(size=24, seed=8, photos=2, film=False)
+    batch = FacePeople(config, basis.SameFaces(config)).batch(range(3), torch.device("cpu"))
+    moved = (batch.truth.vertices - batch.truth.neutral).reshape(3, 2, -1)
+    same, other = (moved[0] - moved[1]).norm(dim=1).mean(), (moved[:, 0] - moved[:, 1]).norm(dim=1).mean()
+    assert same < 0.3 * other, "people make the same faces"
+    found = basis.separation(network, batch)
+    assert set(found) == set(basis._SEPARATION) and all(value > 0 for value in found.values())
+
+
+def test_without_a_model_it_says_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "figures.json"
+    command = ["evaluate", "basis", "--model", str(tmp_path), "--people", "3", "--json", str(out)]
+    monkeypatch.setattr(sys, "argv", ["trainer", *command])
+    assert main(command) == 0
+    figures = json.loads(out.read_text())
+    assert figures["lip_iou.upper"] == figures["separation.identity_mm.same"] == "not trained"
+    assert figures["verification.eer"] == "not trained"

@@ -1,20 +1,28 @@
-"""The stage of the graph face model: it learns shapes by heart, exports what the backend loads, and has a critic."""
+"""The graph face model: its stage, losses and figures."""
 
 from __future__ import annotations
 
+import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
+from backend.errors import LikenessError
+from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face import GraphCodes, GraphFaceConfig, GraphFaceNet
 from trainer.engine.contracts import ExportedModel, OptimizerConfig
 from trainer.engine.distributed import world
 from trainer.engine.trainee import Trainee
 from trainer.methods.graph_face import data as graph_data
+from trainer.methods.graph_face import evaluate as graph
+from trainer.methods.graph_face import losses
+from trainer.methods.graph_face.data import SEED as LINEAR_SEED
 from trainer.methods.graph_face.data import (
     UNKNOWN,
     GraphBatch,
@@ -38,6 +46,9 @@ SMALL = GraphFaceConfig(
     feature=16,
     landmarks=4,
     linear=False,
+)
+SMALL_of_evaluate_graph = GraphFaceConfig(
+    size=32, identity=12, expression=8, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8, landmarks=0
 )
 
 
@@ -185,23 +196,6 @@ def test_shapes_of_people_without_labels_are_not_looked_at(people: Path) -> None
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_without_the_mask_the_picture_is_compared_where_hair_hides_the_face(people: Path) -> None:
-    torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
-    batch = source.build().batch(range(2), CPU)
-    hidden = replace(batch, photos=replace(batch.photos, seen=torch.zeros_like(batch.photos.seen)))
-    found = {}
-    for mask in (True, False):
-        torch.manual_seed(0)
-        config = GraphFaceStageConfig(
-            steps=1, batch=2, network=replace(SMALL, landmarks=0), source=source, mirror=False, mask=mask
-        )
-        found[mask] = float(config.build(CPU).step(hidden, 0.0)["photometric"].detach())
-    assert found[True] == 0.0
-    assert found[False] > 0.0
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_a_smaller_picture_shows_the_same_face_at_its_new_places(people: Path) -> None:
     source = GraphPeopleConfig(size=32, people=1, photos=2, folder=str(people))
     batch = source.build().batch(range(1), CPU)
@@ -274,3 +268,140 @@ def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people
     assert any(name.startswith("critic") for name in moved) and any("shape_decoder" in name for name in moved)
     frozen = {name for name, value in trainee.modules.named_parameters() if not value.requires_grad}
     assert frozen and not frozen & moved
+
+
+def test_classification_of_nobody_in_particular_is_the_logarithm_of_how_many() -> None:
+    assert float(losses.classification(torch.zeros(2, 5), torch.tensor([0, 3]))) == pytest.approx(math.log(5))
+    sure = torch.tensor([[0.0, math.log(3.0)]])
+    assert float(losses.classification(sure, torch.tensor([1]))) == pytest.approx(math.log(4 / 3))
+
+
+def test_centre_distance_is_half_the_square() -> None:
+    centres = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    codes = torch.tensor([[3.0, 4.0], [1.0, 3.0]])
+    found = losses.centre_distance(codes, centres, torch.tensor([0, 1]))
+    assert float(found) == pytest.approx(0.5 * (25 + 4) / 2)
+
+
+def test_photometric_compares_colours_and_gradients_where_the_mask_is() -> None:
+    shown = torch.zeros(1, 3, 3)
+    found = torch.tensor([[[0.1, 0.0, 0.0], [0.3, 0.0, 0.0], [0.9, 0.9, 0.9]]])
+    mask = torch.tensor([[1.0, 1.0, 0.0]])  # the third is behind hair
+    edges = torch.tensor([[0, 1], [1, 2]])
+    assert float(losses.photometric(found, shown, mask, edges)) == pytest.approx((0.01 + 0.09) / 2 + 0.2, abs=1e-6)
+    assert float(losses.photometric(found, found, mask, edges)) == 0.0
+
+
+def test_landmarks_count_in_per_cent_and_so_do_ways_between_them() -> None:
+    truth = torch.zeros(1, 2, 2)
+    found = torch.tensor([[[0.01, 0.0], [0.0, 0.02]]])
+    # distances 1 and 2 per cent; ways (1, -2) and back, and none to themselves
+    assert float(losses.landmarks(found, truth)) == pytest.approx((1 + 4) / 2 + (5 + 5) / 4)
+    moved = truth + 0.03  # all together: the ways are right
+    assert float(losses.landmarks(moved, truth)) == pytest.approx(18.0)
+
+
+def test_shape_is_in_millimetres_by_weight() -> None:
+    truth = torch.zeros(1, 2, 3)
+    found = torch.tensor([[[0.001, -0.002, 0.0], [0.004, 0.0, 0.0]]])
+    assert float(losses.shape(found, truth, torch.tensor([1.0, 1.0]))) == pytest.approx((3 + 4) / 2)
+    assert float(losses.shape(found, truth, torch.tensor([1.0, 0.0]))) == pytest.approx(3.0)
+
+
+def test_smoothness_is_against_the_template_and_the_plain_one_is_not() -> None:
+    def laplacian(shapes: torch.Tensor) -> torch.Tensor:
+        return shapes - shapes.mean(1, keepdim=True)
+
+    template = torch.tensor([[0.0, 0.0, 0.0], [0.002, 0.0, 0.0]])
+    moved = template[None] + 0.01  # no smoother or rougher than the template
+    assert float(losses.smoothness(moved, template, laplacian)) == pytest.approx(0.0, abs=1e-4)
+    assert float(losses.plain_smoothness(moved, laplacian)) == pytest.approx(1.0, abs=1e-4)
+    wider = 2 * template[None]
+    assert float(losses.smoothness(wider, template, laplacian)) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_asymmetry_is_zero_for_faces_that_are_alike_on_both_sides() -> None:
+    mirror = torch.tensor([1, 0, 2])
+    alike = torch.tensor([[[0.2, 0.2, 0.2], [0.2, 0.2, 0.2], [0.9, 0.9, 0.9]]])
+    assert float(losses.asymmetry(alike, mirror)) == 0.0
+    spotted = alike.clone()
+    spotted[0, 0] += 0.3
+    assert float(losses.asymmetry(spotted, mirror)) == pytest.approx((0.3 + 0.3) / 3)
+
+
+def test_the_critics_loss_by_hand() -> None:
+    """A linear critic has one gradient everywhere, so that the penalty is known."""
+    weight = torch.tensor([[0.6, 0.0, 0.8]])
+
+    def critic(shapes: torch.Tensor) -> torch.Tensor:
+        return (shapes * weight).sum((1, 2))
+
+    real, fake = torch.ones(2, 1, 3), torch.zeros(2, 1, 3)
+    assert float(losses.critic_divergence(critic, real, fake)) == pytest.approx(0.0 - 1.4 + 2.0 * 1.0, abs=1e-5)
+    assert float(losses.critic_divergence(critic, real, fake, factor=1.0, power=2.0)) == pytest.approx(-0.4, abs=1e-5)
+
+
+def test_the_critics_penalty_teaches_the_critic() -> None:
+    weight = torch.full((1, 3), 2.0, requires_grad=True)
+    loss = losses.critic_divergence(lambda x: (x * weight).sum((1, 2)), torch.zeros(1, 1, 3), torch.zeros(1, 1, 3))
+    loss.backward()
+    assert (weight.grad > 0).all()  # a slope of sqrt(12) is too steep
+
+
+@pytest.fixture
+def few_people(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who the linear model is made of: forty; photos are kept in a fresh folder."""
+    monkeypatch.setattr(graph, "linear_faces", lambda *codes: linear_faces(*codes, 40))
+    monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path))
+
+
+def test_components_explain_those_of_whom_they_are_made() -> None:
+    count = load_template().head.vertex_stop
+    batch = GraphShapesConfig(seed=LINEAR_SEED).build().batch(range(4), torch.device("cpu"))
+    faces = batch.neutral[::2, :count].numpy()
+    few, many = (linear_faces(number, 4, 40) for number in (2, 30))
+    weight = np.ones(count)
+
+    def error(model) -> float:
+        return float(np.mean([np.abs(model.nearest(one, weight, 0.0, neutral=True) - one).mean() for one in faces]))
+
+    assert error(many) < 0.6 * error(few)
+    modes = many.identity.reshape(len(many.identity), -1)
+    lengths = np.linalg.norm(modes, axis=1)
+    assert (np.diff(lengths) <= 1e-6).all()  # strongest first
+    overlap = modes @ modes.T / np.outer(lengths, lengths)
+    assert np.abs(overlap - np.eye(len(modes))).max() < 1e-3
+
+
+@pytest.mark.usefixtures("few_people")
+def test_a_network_that_is_the_linear_model_is_as_good_as_it() -> None:
+    torch.manual_seed(0)
+    net = GraphFaceNet(SMALL_of_evaluate_graph).eval()
+    linear = linear_faces(12, 8, 40)
+    modes = np.concatenate([linear.identity, linear.expression]).reshape(20, -1) / 0.005
+    with torch.no_grad():
+        net.basis.copy_(torch.from_numpy(modes))
+        net.shape_decoder.last.bias.zero_()
+    figures = graph.decoder_figures(net, 3)
+    assert figures["ratio.neutral"] == pytest.approx(1.0, abs=0.01)
+    assert figures["ratio.moved"] == pytest.approx(1.0, abs=0.01)
+    assert figures["linear.neutral"] < figures["mean.neutral"]
+
+
+@pytest.mark.usefixtures("few_people")
+def test_an_encoder_that_has_learned_nothing_is_no_better_than_the_mean_face() -> None:
+    torch.manual_seed(0)
+    figures = graph.encoder_figures(GraphFaceNet(SMALL_of_evaluate_graph).eval(), 2)
+    assert figures["photo.neutral.ratio"] == pytest.approx(1.0, abs=0.02)
+    assert figures["albedo.ratio"] == pytest.approx(1.0, abs=0.2)
+    assert 0 <= figures["identity"] <= 1
+    assert figures["seconds.photo"] > 0
+
+
+def test_no_model_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise LikenessError("missing_part", "The graph_face model is not trained.", "")
+
+    monkeypatch.setattr(graph.nets.GraphModel, "load", missing)
+    found = graph.run(argparse.Namespace(model=None, heads=2, people=2, sheet=None), Console(quiet=True))
+    assert found == {"graph": "not trained"}

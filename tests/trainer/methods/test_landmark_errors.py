@@ -5,16 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from backend.fitting.detector_model import view_features
-from backend.fitting.landmark_targets import OUTLINE_ON_BACKGROUND, OUTLINE_ON_NECK
-from backend.models.landmarks import net_points
 from backend.photos.faces import mean_landmarks
 from trainer.methods.landmarks.stage import (
     SurfaceErrors,
     fit_detector_model,
     fit_surface_model,
-    outline_errors,
     shown_share,
-    surface_errors,
     without_similarity,
 )
 
@@ -65,21 +61,3 @@ def test_correlated_errors_become_modes_and_the_rest_is_a_share_of_what_was_clai
     assert 1.8 < strength < 2.2 and (model.bias == 0).all()
     assert 0.45 < np.median(model.deviation) < 0.55
     np.testing.assert_allclose(model.shown, model.shown[MIRROR])
-
-
-def test_the_shipped_net_errs_less_than_the_detector_on_people_it_has_not_seen() -> None:
-    from backend.models.landmarks import SurfaceLandmarker
-
-    measured = surface_errors(SurfaceLandmarker.load(), net_points(), 4, seed=987)
-    net, detector = (np.median(np.linalg.norm(errors, axis=-1)) for errors in (measured.errors, measured.detector))
-    assert net < 0.75 * detector
-    assert measured.person.shape == measured.errors.shape and 1.0 < np.abs(measured.person).mean() < 8.0
-
-
-def test_the_labels_outline_is_as_sure_as_the_fit_takes_it_for() -> None:
-    errors, on_neck = outline_errors(12, seed=987)
-    for measured, (mean, deviation) in ((errors[~on_neck], OUTLINE_ON_BACKGROUND), (errors[on_neck], OUTLINE_ON_NECK)):
-        assert len(measured) > 20
-        assert abs(np.median(measured) - mean) < deviation
-        assert np.median(np.abs(measured - mean)) < 1.5 * deviation  # of a normal one: 0.67
-    assert np.median(np.abs(errors[~on_neck])) < np.median(np.abs(errors[on_neck]))

@@ -130,17 +130,6 @@ def test_without_packages_it_falls_back_and_says_so(monkeypatch: pytest.MonkeyPa
         build_features(PerceptualConfig(kind="vgg16"), CPU)
 
 
-def test_vgg16_takes_torchvisions_names(tmp_path) -> None:
-    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256)}
-    state = {f"features.{n}.weight": torch.randn(o, i, 3, 3) * 0.05 for n, (o, i) in shapes.items()}
-    state |= {f"features.{n}.bias": torch.zeros(o) for n, (o, _) in shapes.items()}
-    torch.save(state | {"classifier.0.bias": torch.zeros(1)}, tmp_path / "vgg16.pth")
-    features = build_features(PerceptualConfig(vgg16_weights=str(tmp_path / "vgg16.pth")), CPU)
-    assert features.name == "vgg16"
-    found = features(torch.rand(1, 3, 32, 32))
-    assert found.shape == (1, 256, 8, 8) and found.min() >= 0
-
-
 def test_scaled_features_of_unlike_pictures_differ_by_one_and_the_scale_is_kept_with_the_weights() -> None:
     generator = torch.Generator().manual_seed(0)
     maps = 40 + 7 * torch.randn(64, 3, 8, 8, generator=generator)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from trainer.methods.lap.data import (
     DegradedSets,
     LapBatch,
     LapPeopleConfig,
-    stored_sets,
 )
 from trainer.methods.lap.sets import LapAugmentConfig, augment_sets, filled_depth
 from trainer.methods.lap.stage import Errors, view_errors
@@ -101,41 +99,6 @@ def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, flo
     assert _floor(stale).side.nanmedian() > 1.5 * after.side.nanmedian(), "the view has to follow"
     untouched = augment_sets(dataclasses.replace(people, truth=None), LapAugmentConfig(exposure=0.2, gamma=0.2))
     assert untouched.truth is None and torch.equal(untouched.labels, people.labels)
-
-
-class _Counting:
-    """Gives rows of a batch that was made before, and counts."""
-
-    def __init__(self, made: LapBatch) -> None:
-        self.made, self.asked = made, []
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        self.asked.append(list(indices))
-        rows = torch.tensor([3 * (i % 2) + k for i in indices for k in range(3)])
-        sets = torch.tensor([i % 2 for i in indices])
-        of_set = ("depth", "albedo", "albedo_seen")
-        t = self.made.truth
-        truth = dataclasses.replace(
-            t, **{f.name: getattr(t, f.name)[sets if f.name in of_set else rows] for f in dataclasses.fields(t)}
-        )
-        return LapBatch(
-            self.made.images[rows], self.made.labels[rows], self.made.is_grey[rows], torch.arange(len(rows)) // 3, truth
-        )
-
-
-def test_stored_sets_are_the_same_and_are_made_once(people: LapBatch, tmp_path: Path) -> None:
-    source = _Counting(people)
-    stored = stored_sets(source, PEOPLE.people(), 2, str(tmp_path))
-    first = stored.batch(range(2), CPU)
-    made = len(source.asked)
-    again = stored_sets(source, PEOPLE.people(), 2, str(tmp_path)).batch(range(2, 4), CPU)
-    assert len(source.asked) <= made + 1, "at most one look at the shapes"
-    for name, tolerance in (("depth", 2e-5), ("view_depth", 2e-5), ("albedo", 3e-3), ("rotation", 0.0)):
-        torch.testing.assert_close(getattr(first.truth, name), getattr(people.truth, name), atol=tolerance, rtol=0)
-        assert torch.equal(getattr(first.truth, name), getattr(again.truth, name))
-    assert torch.equal(first.labels, people.labels) and torch.equal(first.truth.albedo_seen, people.truth.albedo_seen)
-    torch.testing.assert_close(first.images, people.images, atol=2.1e-3, rtol=0)
-    assert torch.equal(first.set_of, people.set_of)
 
 
 def test_poor_photos_are_a_share_the_same_again_and_keep_their_truth(people: LapBatch) -> None:

@@ -1,33 +1,51 @@
-"""LAP's stage: sets, terms, who learns in which phase, metrics, and that it learns a world that it can explain."""
+"""LAP's stage: sets, terms, who learns in which phase, metrics, and that it learns."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import io
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from canonical_hand_made import TINY, save_tiny, tiny_network
 from lap_parts import SMALL_NET, ToySetsConfig
+from rich.console import Console
 from scipy.ndimage import binary_erosion
+from torch.nn import functional
 
+from backend.models.lap.apply import LapModel
 from backend.models.lap.canonical_face import view_of
-from backend.models.lap.network import CanonicalMaps
+from backend.models.lap.network import CanonicalMaps, LapNet
 from backend.rendering.camera import CanonicalCamera, View
 from trainer.engine.contracts import OptimizerConfig
 from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import Recipe
 from trainer.losses import PerceptualConfig
+from trainer.measures.harness import write_figures
+from trainer.methods.lap import evaluate as lap
+from trainer.methods.lap.data import LapBatch, LapPeopleConfig
+from trainer.methods.lap.evaluate import HELD_OUT_SEED, mean_code_errors
 from trainer.methods.lap.sets import principal_maps, random_subsets, single_photos
 from trainer.methods.lap.stage import (
     LapStageConfig,
     LapWeights,
+    canonical_errors,
+    depth_errors,
     eroded,
     mad_per_photo,
     side_per_photo,
+    view_degrees,
     view_errors,
 )
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
+
 
 CPU = torch.device("cpu")
 NO_PICTURES = {"photometric": 0.0, "flip": 0.0, "perceptual": 0.0, "flip_perceptual": 0.0}
@@ -217,3 +235,90 @@ def test_it_learns_depth_albedo_view_and_light_of_a_world_that_it_can_explain(tm
     assert found["side.n3"] < found["side.mean_face"], "better than the mean face in the same views"
     assert found["side.floor"] < 0.1
     assert list((tmp_path / "pictures").rglob("*.png"))
+
+
+def test_the_mean_of_codes_is_what_fusion_by_the_mean_gives() -> None:
+    config = dataclasses.replace(TINY, border_columns=0)
+    batch = ToySetsConfig(photos=4).build().batch(range(3), CPU)
+    with torch.no_grad():
+        plain = tiny_network(dataclasses.replace(config, fusion="average"))
+        wanted = depth_errors(plain, [batch], personal=False)
+        torch.testing.assert_close(mean_code_errors(plain, [batch], 4), wanted["side.canonical.n4"])
+        weighed = tiny_network(config)
+        found = depth_errors(weighed, [batch], personal=False)
+    torch.testing.assert_close(mean_code_errors(weighed, [batch], 4), wanted["side.canonical.n4"])
+    torch.testing.assert_close(mean_code_errors(weighed, [batch], 1), found["side.canonical.n1"])
+    assert (found["side.canonical.n4"] - wanted["side.canonical.n4"]).abs().max() > 1e-4, "weights are not even"
+
+
+@pytest.fixture(scope="module")
+def network() -> LapNet:
+    return LapModel.load().network
+
+
+@pytest.fixture(scope="module")
+def people(network: LapNet) -> LapBatch:
+    config = LapPeopleConfig(size=network.config.size, seed=HELD_OUT_SEED, photos=4)
+    return config.build().batch(range(300, 308), torch.device("cpu"))
+
+
+@torch.inference_mode()
+def test_every_canonical_face_has_a_nose_in_front_and_eyes_behind(network: LapNet, people: LapBatch) -> None:
+    face, _ = network(people.images * 2 - 1, torch.arange(len(people.images)))
+    depth = functional.interpolate(face.depth[:, None], (64, 64), mode="area")[:, 0]
+    nose = depth[:, 30:46, 29:35].amin((1, 2))
+    cheeks = (depth[:, 38:42, 18:22].mean((1, 2)) + depth[:, 38:42, 42:46].mean((1, 2))) / 2
+    eyes = (depth[:, 23:28, 21:26].mean((1, 2)) + depth[:, 23:28, 38:43].mean((1, 2))) / 2
+    assert (nose < cheeks - 0.015).all() and (nose < eyes - 0.015).all()
+    assert (depth.std((1, 2)) > 0.01).all(), "no plane"
+
+
+@torch.inference_mode()
+def test_views_and_shapes_are_better_than_no_view_and_the_mean_face(network: LapNet, people: LapBatch) -> None:
+    upright = torch.rad2deg((((people.truth.rotation.diagonal(dim1=1, dim2=2).sum(1)) - 1) / 2).clamp(-1, 1).acos())
+    assert view_degrees(network, people).median() < 0.4 * upright.median()
+    face, _ = network(people.images * 2 - 1, people.set_of)
+    true = people.truth.depth
+    mean = network.depth_from_raw(network.depth_decoder.mean).expand_as(true)  # where every code starts from
+    assert canonical_errors(face.depth, true).side.mean() < 0.95 * canonical_errors(mean, true).side.mean()
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    lap.add_arguments(parser)
+    return parser.parse_args(list(words))
+
+
+def saved(folder: Path) -> Path:
+    return save_tiny(folder, dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=True, border_columns=0))
+
+
+def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
+    model = str(saved(tmp_path / "model"))
+    words = ("--model", model, "--people", "3", "--kept", str(tmp_path))
+    figures = lap.run(arguments(*words), Console(file=io.StringIO()))
+    for count in range(1, 7):
+        assert 0.1 < figures[f"side.n{count}"] < 10 and 1 < figures[f"mad.n{count}"] < 90
+    assert figures["side.floor"] < figures["side.n1"], "truth is better than an untrained network"
+    assert figures["ratio.n4_n1"] == pytest.approx(figures["side.n4"] / figures["side.n1"], rel=1e-4)
+    assert figures["ratio.n4_n1.low"] <= figures["ratio.n4_n1"] <= figures["ratio.n4_n1.high"]
+    assert figures["spread.people"] >= 0
+    assert figures["side.canonical.mean_face"] < figures["side.canonical.n1"], "untrained networks know no faces"
+    assert figures["side.mean_face_true_view"] < figures["side.mean_face_no_view"]
+    assert figures["ratio.canonical.n4_n1"] == pytest.approx(1, abs=0.05)
+    shown = figures["side.canonical.n1"] / figures["side.canonical.mean_face"]
+    assert figures["ratio.canonical.mean_face.n1"] == pytest.approx(shown)
+    assert figures["ratio.mean_of_codes.n4.low"] <= figures["ratio.mean_of_codes.n4"]
+    assert figures["ratio.mean_of_codes.n4"] == pytest.approx(1, abs=0.1), "untrained weights are nearly even"
+    assert figures["poor.ratio.n4_n1"] == pytest.approx(
+        figures["poor.side.canonical.n4"] / figures["poor.side.canonical.n1"], rel=1e-4
+    )
+    assert figures["poor.side.canonical.mean_face"] == pytest.approx(figures["side.canonical.mean_face"], rel=1e-3)
+
+
+def test_without_a_model_it_says_not_trained(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    figures = lap.run(arguments("--model", str(tmp_path / "nothing")), Console(file=io.StringIO()))
+    assert figures["side.n1"] == figures["mad.n6"] == "not trained"
+    write_figures(tmp_path / "figures.json", figures)
+    assert json.loads((tmp_path / "figures.json").read_text())["side.n1"] == "not trained"

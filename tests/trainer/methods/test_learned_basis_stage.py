@@ -10,7 +10,6 @@ import pytest
 import torch
 from basis_parts import CPU, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage
 
-from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.models.learned_basis.network import FaceBases, FacePose, LearnedBasisNet
@@ -27,7 +26,6 @@ from trainer.methods.learned_basis.start import (
     begin_from_people,
     lip_grid,
     principal,
-    refit_identity,
     visible_reflectance,
 )
 
@@ -174,25 +172,6 @@ def test_principal_directions_span_what_they_are_made_of() -> None:
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-5)
     covariance = [np.tensordot(v, v, (0, 0)) for v in (vectors.reshape(3, -1), found.reshape(4, -1))]
     np.testing.assert_allclose(covariance[0], covariance[1], atol=1e-5)
-
-
-def test_a_refit_keeps_the_faces_that_the_encoder_gives() -> None:
-    network = LearnedBasisNet(dataclasses.replace(SMALL_NET, identity=40, nodes=100, orthogonal=False))
-    begin_from_people(network.bases, 10)
-    with torch.no_grad():
-        network.encoder.identity.weight.mul_(5)
-    codes = torch.randn(20, SMALL_NET.feature, generator=torch.Generator().manual_seed(2))
-
-    def faces() -> np.ndarray:
-        modes = deformation_graph(100).offsets(network.bases.identity().detach().double().numpy()) / 1000
-        return np.tensordot(network.encoder.identity(codes).detach().numpy(), modes, 1)
-
-    before, basis = faces(), network.bases.identity_raw.detach().clone()
-    refit_identity(network, 100)
-    skin = TEMPLATE.regions["face"][: TEMPLATE.head.vertex_stop] > 0.5
-    off = np.linalg.norm(faces() - before, axis=-1)[:, skin].mean()
-    assert off < 0.4 * np.linalg.norm(before, axis=-1)[:, skin].mean(), "40 directions are few"
-    assert (network.bases.identity_raw - basis).norm() > 0.5 * basis.norm()
 
 
 def test_a_trained_models_bases_are_not_begun_again() -> None:

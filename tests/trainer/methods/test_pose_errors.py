@@ -1,12 +1,27 @@
-"""Pose errors by axis and line of sight, and the tilt between two head frames of one person."""
+"""Errors of poses, and blinks that were found."""
+
+from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.expression.reading import towards_point
 from backend.fitting.parameters import FACING_CAMERA
+from protocol.names import LIDS
 from protocol.similarity import fit_similarity
-from trainer.methods.expressions.evaluate import YAWS, PoseErrors, blinking_lids, pose_errors, yaw_of
+from trainer.methods.expressions.evaluate import (
+    YAWS,
+    BlinkCounts,
+    PoseErrors,
+    blink_figures,
+    blinking_lids,
+    count_blinks,
+    different_pixels,
+    pose_errors,
+    share_interval,
+    yaw_of,
+)
 
 AHEAD = np.array([[0.0, 0.0, 1.0]])
 
@@ -54,3 +69,38 @@ def test_blink_clips_shut_the_lids_at_the_middle_only_and_are_seen_from_both_sid
     np.testing.assert_allclose(lids[[6, 18]], 1.0)
     assert lids[[0, 11, 12, 23]].max() < 0.01
     assert {yaw_of(index) for index in range(2 * len(YAWS))} == {sign * yaw for yaw in YAWS for sign in (1.0, -1.0)}
+
+
+def test_blinks_are_counted_by_closed_lids() -> None:
+    truth, found = np.zeros((2, 20, 52))
+    truth[np.ix_([4, 5, 12], LIDS)] = 0.9
+    found[np.ix_([6, 17], LIDS)] = 0.8
+    assert count_blinks(truth, found, np.full(20, 40)) == BlinkCounts(2, 1, 2, 1, 1)
+
+
+def test_a_blink_shows_where_pictures_differ_from_open_eyes() -> None:
+    truth = np.zeros((20, 52))
+    truth[np.ix_([4, 5, 12], LIDS)] = 0.8
+    truth[5] *= 1.2
+    lid_pixels = np.zeros(20, int)
+    lid_pixels[5] = 30
+    assert count_blinks(truth, truth, lid_pixels) == BlinkCounts(2, 2, 1, 1, 0)
+    assert count_blinks(truth, np.zeros_like(truth), lid_pixels) == BlinkCounts(2, 0, 1, 0, 0)
+
+
+def test_pictures_differ_by_pixels_that_anybody_sees() -> None:
+    pictures = np.full((2, 8, 8, 3), 100, np.uint8)
+    others = pictures.copy()
+    others[0] += 10  # a little more light
+    others[1, :2, :3, 1] = 60
+    np.testing.assert_array_equal(different_pixels(pictures, others), [0, 6])
+
+
+def test_shares_come_with_intervals() -> None:
+    assert share_interval(90, 100) == pytest.approx((0.8256, 0.9448), abs=1e-4)  # Wilson
+    assert share_interval(10, 10)[1] == pytest.approx(1.0)
+    figures = blink_figures("clips", BlinkCounts(20, 18, 10, 10, 1), 60.0)
+    assert figures["clips.blinks_found"] == 0.9
+    assert figures["clips.blinks_found_showing"] == 1.0
+    assert figures["clips.blinks_found_low"] < 0.9 < figures["clips.blinks_found_high"]
+    assert figures["clips.blinks_false_per_minute"] == 1.0

@@ -1,27 +1,39 @@
-"""Scenes of press photos made from portraits: what changes, what stays, and that labels follow."""
+"""Press photos: scenes made from portraits, other backdrops, and decisions that are counted."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from backend.errors import EXIT_CODES
 from backend.photos.collection import FaceClass
+from trainer.__main__ import main
+from trainer.methods.parsing import evaluate as parsing_press
+from trainer.methods.parsing.evaluate import KINDS, PressPhoto, count_wrong, press_figures, read_press_photos
 from trainer.methods.parsing.losses import IGNORE as UNKNOWN
 from trainer.methods.parsing.scenes import (
     PressConfig,
     add_headbands,
-    cast_shadows,
+    behind_heads,
+    change_backdrops,
     change_scenes,
     dim_backdrops,
     put_microphones,
     tone_hair,
 )
+from trainer.portraits.collection import sheet_photographs
 
 COUNT, SIDE = 8, 96
 ALL = torch.ones(COUNT, dtype=torch.bool)
+CHIN = 40
 
 
 @pytest.fixture
@@ -57,31 +69,6 @@ def test_a_backdrop_becomes_dark_and_the_head_stays(heads: tuple[Tensor, Tensor]
         assert torch.equal(dimmed[where], pictures[where])
     wall = (inner(labels, FaceClass.BACKGROUND) & (torch.arange(SIDE) < 60)[:, None])[:, None].expand_as(pictures)
     assert (dimmed[wall] < 0.7 * pictures[wall]).float().mean() > 0.95
-
-
-def test_a_backdrop_may_become_as_bright_as_the_hair(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, labels = heads
-    torch.manual_seed(2)
-    dimmed = dim_backdrops(pictures, labels, ALL)
-    hair = pictures[inner(labels, FaceClass.HAIR)[:, None].expand_as(pictures)].mean()
-    walls = dimmed[:, :, 2:10, 10:90].mean((1, 2, 3))
-    assert int(((walls / hair) - 1).abs().lt(0.7).sum()) >= 2
-    assert float(walls.std()) > 0.03
-
-
-def test_a_head_casts_its_shadow_beside_itself(heads: tuple[Tensor, Tensor]) -> None:
-    pictures, labels = heads
-    torch.manual_seed(3)
-    shaded = cast_shadows(pictures, labels, ALL)
-    where = inner(labels, FaceClass.HAIR)[:, None].expand_as(pictures)
-    assert torch.equal(shaded[where], pictures[where])
-    darker = (shaded < 0.8 * pictures).all(1)
-    assert bool(darker.flatten(1).any(1).all())
-    neck = inner(labels, FaceClass.NECK)
-    assert not (darker & neck).any()
-    columns = darker.any(1).float()
-    left, right = columns[:, :28].sum(1), columns[:, 68:].sum(1)
-    assert bool(((left > 2) ^ (right > 2)).all()), "the light comes from one side"
 
 
 def test_hair_gets_another_tone_and_keeps_its_strands(heads: tuple[Tensor, Tensor]) -> None:
@@ -132,3 +119,106 @@ def test_only_a_share_of_the_pictures_changes(heads: tuple[Tensor, Tensor], name
     assert float(changed.min()) >= 0 and float(changed.max()) <= 1
     same, unchanged, nowhere = change_scenes(pictures, labels, PressConfig())
     assert same is pictures and unchanged is labels and not nowhere.any()
+
+
+@pytest.fixture
+def heads_of_backdrops() -> tuple[torch.Tensor, torch.Tensor]:
+    """Four pictures with a head of hair and skin down to row 39, clothes below, unknown pixels to the left."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.zeros(4, 64, 64, dtype=torch.uint8)
+    labels[:, 8:20, 20:44] = FaceClass.HAIR
+    labels[:, 20:CHIN, 22:42] = FaceClass.SKIN
+    labels[:, CHIN:46, 26:38] = FaceClass.NECK
+    labels[:, :, :5] = 255
+    return torch.rand(4, 3, 64, 64, generator=generator), labels
+
+
+def test_what_is_behind_a_head_is_background_above_the_chin(
+    heads_of_backdrops: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    _, labels = heads_of_backdrops
+    behind = behind_heads(labels)
+    assert torch.equal(behind[:, :CHIN], labels[:, :CHIN] == FaceClass.BACKGROUND)
+    assert not behind[:, CHIN:].any(), "clothes are not behind a head"
+
+
+def test_a_picture_without_a_face_has_nothing_behind_it() -> None:
+    assert not behind_heads(torch.zeros(1, 16, 16, dtype=torch.uint8)).any()
+
+
+def test_heads_clothes_and_unknown_pixels_stay(heads_of_backdrops: tuple[torch.Tensor, torch.Tensor]) -> None:
+    pictures, labels = heads_of_backdrops
+    torch.manual_seed(3)
+    changed, where = change_backdrops(pictures, labels, 1.0)
+    assert torch.equal(where, behind_heads(labels))
+    kept = ~where[:, None].expand_as(pictures)
+    assert torch.equal(changed[kept], pictures[kept])
+    beside_kept = functional.max_pool2d((~where).float()[:, None], 3, stride=1, padding=1) > 0
+    inner = ~beside_kept.expand_as(pictures)
+    assert (changed - pictures)[inner].abs().mean() > 0.1, "another picture is there"
+
+
+def test_missed_and_invented_are_counted_where_it_is_known() -> None:
+    truths = [
+        {"glasses": True, "beard": False},
+        {"glasses": False, "beard": None},
+        {"glasses": True, "beard": True},
+        {"glasses": False, "beard": False},
+    ]
+    found = [
+        {"glasses": False, "beard": True},
+        {"glasses": True, "beard": True},
+        {"glasses": True},
+        {"glasses": False, "beard": False},
+    ]
+    assert count_wrong(truths, found) == {
+        "glasses.worn": 2,
+        "glasses.bare": 2,
+        "glasses.missed": 1,
+        "glasses.invented": 1,
+        "beard.bare": 2,
+        "beard.missed": 0,
+        "beard.invented": 1,
+    }
+
+
+def test_the_list_names_each_photo_once_and_nobody_of_the_sheet() -> None:
+    photos = read_press_photos()
+    assert len({photo.path for photo in photos}) == len(photos) >= 800
+    judged = {Path(path).parent.name for path in sheet_photographs() if "lfw" in path}
+    assert judged and not judged & {photo.person for photo in photos}
+    people = [photo.person for photo in photos]
+    changes = sum(one != other for one, other in itertools.pairwise(people))
+    assert changes + 1 == len(set(people)), "photos of one person lie in a row"
+    worn = Counter(kind for photo in photos for kind in KINDS if photo.worn[kind])
+    assert min(worn[kind] for kind in KINDS) > 20
+
+
+@pytest.mark.photos
+def test_real_photographs_are_looked_at_alone_and_with_votes(photo_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = sorted((photo_dir / "people" / "emotions_a").glob("*"))[1:3]  # on the first, hands are on the head
+    bare = dict.fromkeys(KINDS, False)
+    listed = tuple(PressPhoto(str(photo.relative_to(photo_dir)), bare) for photo in photos)
+    monkeypatch.setattr(parsing_press, "read_press_photos", lambda: listed)
+    figures = press_figures(photo_dir)
+    for kind in KINDS:
+        assert figures[f"press.{kind}.bare"] == 2 and figures[f"press.{kind}.invented"] == 0
+    assert figures["press.together.beard.bare"] == 2
+
+
+def test_a_list_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("photo,glasses,moustache,beard,headwear\nset/Somebody/1.jpg,1,0,9,0\n", encoding="utf-8")
+    (photo,) = read_press_photos(file)
+    assert photo.person == "Somebody"
+    assert photo.worn == {"glasses": True, "moustache": False, "beard": None, "headwear": False}
+
+
+@pytest.mark.parametrize("option", ["--press", "--portraits"])
+def test_a_missing_photograph_is_one_sentence(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["trainer", "evaluate", "parsing", "--people", "0", option, str(tmp_path)])
+    assert main() == EXIT_CODES["no_photo"]
+    told = capsys.readouterr().err
+    assert str(tmp_path) in told and "no such file" in told and "Traceback" not in told

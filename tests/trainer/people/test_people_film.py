@@ -1,13 +1,22 @@
-"""The camera: nothing done leaves the picture, each step does what its number says."""
+"""The camera, backgrounds, drawn faces and the random changes to pictures."""
 
+from __future__ import annotations
+
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from drawn_faces import DrawnFacesConfig
 
 from backend.rendering.color import srgb_from_linear
+from trainer.methods.parsing.scenes import AugmentConfig, change_light, move
+from trainer.people.background import background_pictures, draw_background
 from trainer.people.camera import KERNEL, FilmParameters, develop, draw_film
+
+CPU = torch.device("cpu")
+STILL = AugmentConfig(flip=0, rotate_degrees=0, scale=0, shift=0, gain=0, gamma=0, grey=0, noise=0, blur=0)
 
 
 @pytest.fixture
@@ -85,3 +94,78 @@ def test_lower_quality_loses_more_and_a_flat_picture_nothing(light):
     flat = torch.full((1, 3, 40, 52), 0.3)  # not a multiple of 8
     coded = develop(flat, [replace(plain(), quality=60.0)])
     assert (coded - develop(flat, [plain()])).abs().max() <= 4 / 255
+
+
+def drawn(count: int, seed: int = 0):
+    return [draw_background(np.random.default_rng((seed, k))) for k in range(count)]
+
+
+def test_pictures_are_light_and_differ():
+    images = background_pictures(drawn(64), 48, "cpu")
+    assert images.shape == (64, 3, 48, 48)
+    assert torch.isfinite(images).all() and images.min() > 0 and images.max() <= 2
+    means = images.mean((2, 3))
+    assert (means.std(0) > 0.05).all()
+    flat = images.flatten(1)
+    assert torch.cdist(flat, flat).fill_diagonal_(1e9).min() > 0.1
+    assert (images.std((2, 3)).amax(1) > 0.01).float().mean() > 0.8
+
+
+def test_the_same_numbers_give_the_same_picture_in_any_company():
+    parameters = drawn(6, seed=4)
+    together = background_pictures(parameters, 64, "cpu")
+    alone = background_pictures(drawn(6, seed=4)[3:4], 64, "cpu")
+    assert torch.allclose(together[3], alone[0], atol=1e-6)
+
+
+def test_real_pictures_take_their_share():
+    pictures = torch.stack([torch.full((3, 40, 60), 0.25), torch.full((3, 40, 60), 0.75)])
+    images = background_pictures(drawn(40), 32, "cpu", pictures, share=1.0)
+    values = images.mean((1, 2, 3))
+    first, second = (values - 0.25).abs() < 1e-4, (values - 0.75).abs() < 1e-4
+    assert (first | second).all() and first.any() and second.any()
+    half = background_pictures(drawn(40), 32, "cpu", pictures, share=0.5).std((1, 2, 3)) < 1e-6
+    assert 8 <= int(half.sum()) <= 32
+
+
+def test_no_change_is_no_change() -> None:
+    batch = DrawnFacesConfig(size=32).build().batch(range(2), CPU)
+    images, labels = move(batch.images, batch.labels, STILL)
+    images = change_light(images, STILL)
+    torch.testing.assert_close(images, batch.images, atol=2e-4, rtol=0)
+    assert torch.equal(labels, batch.labels)
+
+
+def test_pictures_and_labels_move_together() -> None:
+    labels = torch.zeros(6, 48, 48, dtype=torch.uint8)
+    labels[:, 10:22, 14:38] = 255
+    images = (labels.float() / 255)[:, None].expand(-1, 3, -1, -1).contiguous()
+    torch.manual_seed(1)
+    geometry = dataclasses.replace(STILL, flip=0.5, rotate_degrees=30.0, scale=0.2, shift=0.1)
+    moved, moved_labels = move(images, labels, geometry)
+    assert set(moved_labels.unique().tolist()) == {0, 255}
+    agree = (moved[:, 0] > 0.5) == (moved_labels == 255)
+    assert agree.float().mean() > 0.97, "bilinear and nearest may differ on the border only"
+    assert (moved_labels != labels).float().mean() > 0.05
+
+
+def test_flip_alone_mirrors() -> None:
+    images, labels = torch.rand(1, 3, 8, 8), torch.randint(0, 12, (1, 8, 8), dtype=torch.uint8)
+    flipped, flipped_labels = move(images, labels, dataclasses.replace(STILL, flip=1.0))
+    torch.testing.assert_close(flipped, images.flip(-1), atol=2e-4, rtol=0)
+    assert torch.equal(flipped_labels, labels.flip(-1))
+
+
+def test_light_stays_in_range_and_grey_is_grey() -> None:
+    batch = DrawnFacesConfig(size=32).build().batch(range(8), CPU)
+    torch.manual_seed(2)
+    light = AugmentConfig(grey=1.0, blur=1.0)
+    images = change_light(batch.images, light)
+    assert images.min() >= 0 and images.max() <= 1
+    spread = change_light(batch.images, dataclasses.replace(light, noise=0.0)).std(1)
+    assert spread.max() < 1e-5, "grey has equal channels"
+
+
+def test_shapes_are_checked() -> None:
+    with pytest.raises(ValueError, match="images must be"):
+        move(torch.zeros(2, 3, 8, 8), torch.zeros(2, 8, 9), STILL)

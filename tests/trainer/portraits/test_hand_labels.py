@@ -14,7 +14,6 @@ from backend.photos.collection import FaceClass
 from trainer.methods.parsing.evaluate import agreement
 from trainer.portraits import collection as portrait_collection
 from trainer.portraits.collection import (
-    HAND_LABELS_PATH,
     SIDE,
     UNKNOWN,
     CacheSettings,
@@ -97,13 +96,6 @@ def test_a_teacher_labels_the_unlisted_when_asked_but_never_what_parsing_is_judg
     assert relabel(cache, [FaceParser.load()] * 2, {}, {judged: _portrait(FaceClass.HAIR, False)}, unlisted=True) == 1
     labels = open_cache(folder).labels
     assert (labels[0] != UNKNOWN).any() and (labels[1] == UNKNOWN).all()
-
-
-def test_shipped_labels_are_of_many_portraits_and_small() -> None:
-    shipped = read_hand_labels()
-    held_out = sum(portrait.held_out for portrait in shipped.values())
-    assert held_out == 80 and len(shipped) - held_out > 300
-    assert HAND_LABELS_PATH.stat().st_size < 1_000_000
 
 
 def test_agreement_forgives_two_pixels_and_counts_by_class() -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from canonical_hand_made import canonical_of, made_photo, save_tiny, still_photo, usual_place
+from canonical_hand_made import canonical_of, made_photo, still_photo, usual_place
 from scipy.spatial.transform import Rotation
 
-from backend.errors import LikenessError
 from backend.models.lap.apply import align, canonical_face, place_landmarks
 from backend.models.lap.canonical_face import PhotoAlignment
-from backend.models.registry import LAP
 
 RANGE = (0.5, 1.5)
 
@@ -54,15 +51,6 @@ def test_a_black_and_white_photo_says_nothing_about_colour(model) -> None:
 def test_no_photo_is_an_error(model) -> None:
     with pytest.raises(ValueError, match="at least one photo"):
         canonical_face([], model)
-
-
-def test_without_weights_there_is_no_model(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv(LAP.folder_variable, str(tmp_path / "nothing"))
-    assert LAP.find() is None
-    with pytest.raises(LikenessError, match="not trained"):
-        LAP.load()
-    monkeypatch.setenv(LAP.folder_variable, str(save_tiny(tmp_path / "tiny")))
-    assert len(LAP.find().version) == 12
 
 
 def test_alignment_recovers_scale_offset_and_tilt_in_spite_of_outliers() -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from encoded_hand_made import TINY, photo_of, save_tiny, tiny_network
+from encoded_hand_made import TINY, photo_of, tiny_network
 from scipy.spatial.transform import Rotation
 
-from backend.errors import LikenessError
 from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.template import load_template
 from backend.models.learned_basis.apply import (
@@ -23,7 +21,6 @@ from backend.models.learned_basis.apply import (
     personalise,
     render_face,
 )
-from backend.models.registry import LEARNED_BASIS
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import Window
 
@@ -79,16 +76,6 @@ def test_the_turn_of_the_window_is_the_heads_tilt(model: BasisModel) -> None:
     tilted = replace(photo, window=Window((0.0, 0.0), 1.0, np.radians(20.0)))
     between = tilted.rotation_in_photo() @ photo.rotation.T
     np.testing.assert_allclose(Rotation.from_matrix(between).as_rotvec(degrees=True), [0, 0, 20], atol=1e-4)
-
-
-def test_weights_that_are_there_and_weights_that_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(LEARNED_BASIS.folder_variable, str(save_tiny(tmp_path / "basis")))
-    found = LEARNED_BASIS.load()
-    assert len(found.version) == 12 and found.network.config == TINY
-    monkeypatch.setenv(LEARNED_BASIS.folder_variable, str(tmp_path / "nothing"))
-    assert LEARNED_BASIS.find() is None
-    with pytest.raises(LikenessError, match="not trained"):
-        LEARNED_BASIS.load()
 
 
 def of_a_dark_person(model: BasisModel, count: int) -> list[PhotoFace]:

@@ -13,7 +13,7 @@ from backend.errors import LikenessError
 from backend.models.mobile_trunk import Lite0MissingError
 from backend.models.parsing.apply import agree_with_landmarks, label_face, without_other_heads
 from backend.models.parsing.network import FaceParser, class_probabilities
-from backend.models.registry import PARSING, PARSING_OPINION, LearnedModel, forget_models
+from backend.models.registry import PARSING, PARSING_OPINION, forget_models
 from backend.photos.collection import FaceClass
 from backend.photos.faces import crop_head, detect_faces, find_landmarks
 from backend.photos.formats import PhotoSource
@@ -164,18 +164,6 @@ def test_the_shipped_net_finds_a_womans_parts(head: tuple[np.ndarray, np.ndarray
     assert found[FaceClass.HAIR] > 0.15 * face
     assert 0.005 * face < found[FaceClass.LIPS] + found[FaceClass.MOUTH_INTERIOR] < 0.15 * face
     assert found[FaceClass.FACIAL_HAIR] < 0.01 * face and found[FaceClass.GLASSES] < 0.01 * face
-
-
-@pytest.mark.parametrize("model", [PARSING, PARSING_OPINION], ids=lambda model: model.name)
-def test_the_nets_lie_and_compute_where_they_are_told(model: LearnedModel, head: tuple[np.ndarray, np.ndarray]) -> None:
-    """``meta`` stands in for a GPU: it takes a tensor from the CPU as little as one does."""
-    parser = model.find("meta")
-    if parser is None:
-        pytest.skip(model.open("meta").said)
-    assert {value.device.type for value in parser._network.state_dict().values()} == {"meta"}
-    logits = parser._logits(head[0])
-    assert logits.device.type == "meta" and logits.shape == (1, len(FaceClass), parser.size, parser.size)
-    assert PARSING.load().device.type == "cpu"
 
 
 @pytest.fixture(scope="module")
