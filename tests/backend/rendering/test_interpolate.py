@@ -60,8 +60,12 @@ def test_empty_pixels_are_zero_and_the_rest_sums_to_one():
     assert (depth(points, faces, ids)[ids < 0] == 0).all()
 
 
-def test_gradients_equal_finite_differences():
-    points, faces, ids = scene()
+@pytest.mark.parametrize("backend", ["auto", "pytorch3d"])
+def test_gradients_equal_finite_differences(backend):
+    if backend != "auto":
+        pytest.importorskip(backend)
+    points, faces, _ = scene()
+    ids = face_ids(points, faces, SIZE, backend=backend)
     generator = torch.Generator().manual_seed(1)
     attributes = torch.rand(2, 12, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     shared = torch.rand(1, 12, 2, generator=generator, dtype=torch.float64, requires_grad=True)

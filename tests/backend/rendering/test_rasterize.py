@@ -190,17 +190,3 @@ def test_pytorch3d_gives_the_references_pixels(scene, cull):
         near.append(found.scatter(shares.amin(1, keepdim=True), 0.0)[..., 0] < 1e-4)
         depths.append(found.scatter(fragment_values(points[..., 2:], found, shares), 0.0)[..., 0])
     assert (near[0] | near[1] | torch.isclose(*depths, rtol=1e-4))[other].all()
-
-
-def test_gradients_through_pytorch3d_equal_finite_differences():
-    pytest.importorskip("pytorch3d")
-    points, faces = random_scene(8, 1, 12, 6, (9, 9))
-    points = points.double().clamp(min=0.3)
-    colours = torch.rand(1, 12, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    found = fragments(face_ids(points, faces, (9, 9), backend="pytorch3d"), faces)
-    assert len(found.face) > 10
-
-    def drawn(places, values):
-        return fragment_values(values, found, fragment_barycentrics(places, found))
-
-    assert torch.autograd.gradcheck(drawn, (points.requires_grad_(), colours.requires_grad_()), atol=1e-5)
