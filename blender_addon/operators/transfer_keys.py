@@ -32,7 +32,7 @@ from ..shared.similarity import Similarity
 from ..text import clickable, report_error
 from ..transfer import meshes
 from ..transfer.apply import key_names
-from ..transfer.keys_for_mesh import find_face, scaled, transfer_keys
+from ..transfer.keys_for_mesh import find_face, staged, transfer_keys
 from ..transfer.names import KeyLink, from_json, meaning, suggest, to_json
 from ..transfer.sliced import SlicedOperator, Steps
 
@@ -317,7 +317,7 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
         if not targets:
             raise AddonError("Only parts of the source are selected.", "Select other meshes.", "no_target")
         made, problems = [], []
-        characters = yield from scaled(_characters(source, targets, names), 0.0, 0.3)
+        characters = yield from staged(_characters(source, targets, names), 0.0, 0.3)
         for number, (face, fit, others) in enumerate(characters):
             try:
                 for done in (steps := _make(source, [face, *others], fit, names, self.replace, made, problems)):
@@ -363,7 +363,7 @@ def _characters(source: bpy.types.Object, targets: list[bpy.types.Object], names
                 others.append(obj)
                 continue
             try:
-                fit = yield from scaled(find_face(parts, meshes.target_mesh([obj])), number / len(rows), 1.0)
+                fit = yield from staged(find_face(parts, meshes.target_mesh([obj])), number / len(rows), 1.0)
                 faces.append((obj, fit, []))
             except AddonError:
                 others.append(obj)
@@ -418,7 +418,7 @@ def _make(
     yield 0.01
     blinks = [number for number, name in enumerate(wanted) if name.startswith("eyeBlink")]
     try:
-        motions = yield from scaled(transfer_keys(parts, target, fit, marked, blinks), 0.01, 0.91)
+        motions = yield from staged(transfer_keys(parts, target, fit, marked, blinks), 0.01, 0.91)
     except AddonError as error:
         makers = [m.name for m in face.modifiers if m.show_viewport and m.type not in ("ARMATURE", "SUBSURF")]
         if error.code != "no_face" or not makers:

@@ -302,18 +302,9 @@ def carry(carrier: Carrier, motions: np.ndarray):
         steps = solve(
             system, sure + 1e-4 + FILL * hold.diagonal, sure * cloned, sure * cloned, steps=40, tolerance=1e-2
         )
-        filled = yield from _report(steps, first / len(motions))
+        filled = yield from staged(steps, first / len(motions), first / len(motions), 1)
         out[first : first + KEYS_PER_SLICE] = filled.reshape(count, -1, 3).transpose(1, 0, 2)
     return out
-
-
-def _report(steps, fraction: float):
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-        yield fraction
 
 
 STIFF = 0.05
@@ -556,9 +547,9 @@ def _pair(parts: Sequence[SourcePart], target: TargetMesh):
 def find_face(parts: Sequence[SourcePart], target: TargetMesh):
     """The ``Similarity`` that puts the source's face on the target's; yields the fraction done. Raises ``AddonError``
     ``no_face``."""
-    pair = yield from _stage(_pair(parts, target), 0.0, 0.1, 3)
+    pair = yield from staged(_pair(parts, target), 0.0, 0.1, 3)
     skin, _ = pair.mesh.part(pair.is_skin)
-    return (yield from _stage(find_alignment(pair.source, pair.face, skin, target.axes), 0.1, 1.0, 120))
+    return (yield from staged(find_alignment(pair.source, pair.face, skin, target.axes), 0.1, 1.0, 120))
 
 
 def transfer_keys(
@@ -575,36 +566,36 @@ def transfer_keys(
     allowed. ``blinks`` are the indices of the keys that close an eye. Raises ``AddonError`` ``no_face`` if the source
     has no motions or the target has no similar face.
     """
-    pair = yield from _stage(_pair(parts, target), 0.01, 0.05, 3)
+    pair = yield from staged(_pair(parts, target), 0.01, 0.05, 3)
     source, motions, face, mesh = pair.source, pair.motions, pair.face, pair.mesh
     skin, skin_index = mesh.part(pair.is_skin)
     pinned = None
     if marked is None:
         steps = find_alignment(source, face, skin, target.axes) if fit is None else iter(())
-        fit = (yield from _stage(steps, 0.05, 0.3, 120)) or fit
+        fit = (yield from staged(steps, 0.05, 0.3, 120)) or fit
     else:
         fit = align_by_points(marked.source, marked.target)
-        fit = yield from _stage(refine_alignment(source, face, skin, fit), 0.05, 0.3, 12)
-        at, _ = yield from _stage(nearest(marked.source, source.vertices), 0.3, 0.3, 1)
+        fit = yield from staged(refine_alignment(source, face, skin, fit), 0.05, 0.3, 12)
+        at, _ = yield from staged(nearest(marked.source, source.vertices), 0.3, 0.3, 1)
         pinned = (at, marked.target)
     rest = source.moved(fit.apply(source.vertices))
     face_size = float(np.linalg.norm(np.ptp(rest.vertices[face], axis=0)))
-    bent = yield from _stage(register(rest, skin, face_size, pinned), 0.3, 0.6, 900)
+    bent = yield from staged(register(rest, skin, face_size, pinned), 0.3, 0.6, 900)
     bent_surface = rest.moved(bent)
-    partner = yield from _stage(correspond(skin, bent_surface, face_size), 0.6, 0.65, 60)
+    partner = yield from staged(correspond(skin, bent_surface, face_size), 0.6, 0.65, 60)
     _check_fit(bent_surface, face, partner)
-    carrier = yield from _stage(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
-    of_skin = yield from scaled(carry(carrier, motions), 0.66, 0.88)
+    carrier = yield from staged(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
+    of_skin = yield from staged(carry(carrier, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)
     placed = [place_part(*piece, source.vertices, bent) for piece in pair.loose]
     others = np.setdiff1d(mesh.pieces, mesh.pieces[pair.is_skin])
     eyes = eyeballs(mesh, others, placed)
     for key in blinks:
-        yield from _stage(shut_lids(of_skin[key], skin, eyes, partner.sure), 0.88, 0.9, 60)
+        yield from staged(shut_lids(of_skin[key], skin, eyes, partner.sure), 0.88, 0.9, 60)
     out[:, skin_index] = of_skin
     if len(others):
         steps = move_pieces(out, mesh, others, skin_index, placed, face_size)
-        yield from _stage(steps, 0.9, 0.97, 100)
+        yield from staged(steps, 0.9, 0.97, 100)
     return out[:, pair.number]
 
 
@@ -634,23 +625,14 @@ def _check_fit(bent: Surface, face: np.ndarray, partner: Correspondence) -> None
         raise no_face()
 
 
-def _stage(steps, first: float, last: float, expected: int):
-    """Run a stage that yields no fractions; the fraction done approaches ``last``."""
+def staged(steps, first: float, last: float, expected: int = 0):
+    """Run a generator as the part from ``first`` to ``last`` of a whole, by its fractions or, where it yields none, by
+    as many turns as are ``expected``."""
     count = 0
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-        count += 1
-        yield first + (last - first) * min(count / expected, 1.0)
-
-
-def scaled(steps, first: float, last: float):
-    """Run a generator of fractions as the part from ``first`` to ``last``."""
     while True:
         try:
             done = next(steps)
         except StopIteration as stop:
             return stop.value
-        yield first + (last - first) * done
+        count += 1
+        yield first + (last - first) * (min(count / expected, 1.0) if expected else done)

@@ -263,8 +263,7 @@ def find_alignment(source: Surface, face: np.ndarray, target: Surface, axes: np.
     points, normals = source.vertices[face], source.normals[face]
     starts = []
     for turn in (np.eye(3), axes)[: 1 + int(np.trace(axes) < 3 - 1e-6)]:
-        upright = target.moved(target.vertices @ turn)
-        found = (*_starts(source, upright), *_mask_starts(points, upright))
+        found = _starts(source.vertices, points, target.vertices @ turn)
         starts += [Similarity(one.scale, turn @ one.rotation, turn @ one.translation) for one in found]
     trials = [(0.0, number, start) for number, start in enumerate(starts)]
     for some, many, rounds, kept in (
@@ -305,32 +304,23 @@ def _spread(count: int, most: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(count)[:most]
 
 
-def _directions() -> Iterator[np.ndarray]:
+def _starts(source: np.ndarray, face: np.ndarray, target: np.ndarray) -> Iterator[Similarity]:
+    """Similarities that put the source (S, 3) on top of the target (T, 3), and its face (N, 3) in the target's middle,
+    where that is only a face."""
+    low, high = target.min(axis=0), target.max(axis=0)
+    anchors = []
+    middle = (source.min(axis=0) + source.max(axis=0)) / 2
+    for share in HEAD_SHARES:
+        upper = target[target[:, 2] >= high[2] - share * (high[2] - low[2])]
+        top = (upper.min(axis=0) + upper.max(axis=0)) / 2
+        anchors.append((share, source, [*middle[:2], source[:, 2].max()], [*top[:2], high[2]]))
+    anchors += [(share, face, (face.min(axis=0) + face.max(axis=0)) / 2, (low + high) / 2) for share in MASK_SHARES]
     for yaw in np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS:
         c, s = np.cos(yaw), np.sin(yaw)
-        yield np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
-
-
-def _starts(source: Surface, target: Surface):
-    low, high = source.vertices.min(axis=0), source.vertices.max(axis=0)
-    target_low, target_high = target.vertices.min(axis=0), target.vertices.max(axis=0)
-    top = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, high[2]])
-    for share in HEAD_SHARES:
-        scale = share * (target_high[2] - target_low[2]) / max(high[2] - low[2], 1e-12)
-        upper = target.vertices[target.vertices[:, 2] >= target_high[2] - share * (target_high[2] - target_low[2])]
-        middle = (upper.min(axis=0) + upper.max(axis=0)) / 2
-        for rotation in _directions():
-            onto = np.array([middle[0], middle[1], target_high[2]])
-            yield Similarity(scale, rotation, onto - scale * rotation @ top)
-
-
-def _mask_starts(face: np.ndarray, target: Surface):
-    low, high = target.vertices.min(axis=0), target.vertices.max(axis=0)
-    for share in MASK_SHARES:
-        scale = share * (high[2] - low[2]) / max(np.ptp(face[:, 2]), 1e-12)
-        for rotation in _directions():
-            middle = (face.min(axis=0) + face.max(axis=0)) / 2
-            yield Similarity(scale, rotation, (low + high) / 2 - scale * rotation @ middle)
+        rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+        for share, points, here, there in anchors:
+            scale = share * (high[2] - low[2]) / max(np.ptp(points[:, 2]), 1e-12)
+            yield Similarity(scale, rotation, np.asarray(there) - scale * rotation @ np.asarray(here))
 
 
 def _closest_points(points, normals, target, target_normals, start: Similarity, rounds: int):

@@ -17,7 +17,7 @@ import addon_utils  # noqa: E402
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from scene_helpers import coordinates  # noqa: E402
-from transfer_rigs import select, undone_in_one_step  # noqa: E402
+from transfer_rigs import select, undone_in_one_step, values_at  # noqa: E402
 
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import origin_of, to_blender  # noqa: E402
@@ -250,6 +250,31 @@ def test_parts_that_are_objects_of_their_own_follow_the_face(head, capfd: pytest
         made = motions(copies[part], key)
         assert cosine(own, made) > 0.9, (part, cosine(own, made))
         assert 0.85 < np.linalg.norm(made) / np.linalg.norm(own) < 1.15, part
+
+
+def test_a_take_drives_a_foreign_rig_with_lashes_of_its_own_undone_in_one_step(head, tmp_path: Path) -> None:
+    """A Likeness head gives a stranger keys and a take; what is locked or muted there stays so."""
+    lashes = next(o for o in head.children if o.get(tags.PART) == "lashes")
+    face, own = bare(head, "face"), bare(lashes, "own lashes")
+    select(bpy, head, face, own)
+    bpy.ops.likeness.make_arkit_keys()
+    rows = "".join(f"10:00:00:{i:02}.000,61,{i / 30},{1 - i / 30},0.5\n" for i in range(30))
+    (tmp_path / "take.csv").write_text("Timecode,BlendShapeCount,EyeBlinkLeft,JawOpen,CheekPuff\n" + rows)
+    bpy.context.scene.render.fps = 30
+    select(bpy, head)
+    bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / "take.csv"))
+    face.data.shape_keys.key_blocks["jawOpen"].lock_shape = True
+    head.data.shape_keys.key_blocks["cheekPuff"].mute = True
+    bpy.context.scene.likeness_transfer.source = head
+    select(bpy, face, own)
+
+    def state() -> list[float]:
+        objects = [bpy.data.objects[name] for name in ("face", "own lashes")]
+        keys = ("eyeBlinkLeft", "jawOpen", "cheekPuff")
+        return [round(value, 3) for o in objects for key in keys for value in values_at(bpy, o, key, [16])]
+
+    undone_in_one_step(bpy, bpy.ops.likeness.transfer_to_selected, state)
+    assert state() == [0.5, 0.0, 0.0, 0.5, 0.5, 0.0]
 
 
 def test_vertex_groups_of_keys_and_mirrors_are_seen(head) -> None:
