@@ -62,10 +62,8 @@ def strands_of(grown: GrownGroom, albedo: np.ndarray) -> HairStrands:
     )
 
 
-LONG = 0.10
-"""Metres: from this median length on, fitted guides get the clumps of long hair."""
-LIKE_SHORT, LIKE_LONG = "side_part", "long_side"
-"""Grooms whose chain grows hairs between fitted guides."""
+LIKE = {0.01: "buzz", 0.1: "side_part", np.inf: "long_side"}
+"""Median length of fitted guides, metres, below which hairs grow between them as in a groom."""
 _REACH = (0.004, 0.020)
 """Metres, least and most, about a fitted root within which hair grows: one and a half times their distance."""
 _NEAR_ROOTS = 0.03
@@ -112,8 +110,8 @@ def _dressed(strands: HairStrands, vertices: np.ndarray, quads: np.ndarray, ears
     if covered.any() and not covered.all():
         edge = np.where(covered, cKDTree(places[~covered]).query(places)[0], -cKDTree(places[covered]).query(places)[0])
     length = np.median(np.linalg.norm(np.diff(strands.points, axis=1), axis=2).sum(1))
-    groom = load_grooms()[LIKE_LONG if length > LONG else LIKE_SHORT]
-    chain = {**groom.chain, "islands": 0.0, "radius": strands.hair_radius}
+    groom = load_grooms()[next(name for most, name in LIKE.items() if length < most)]
+    chain = {**groom.chain, "islands": 0.0}
     kept = (edge > -BEYOND)[triangles].all(1)
     used, numbers = np.unique(triangles[kept] if kept.any() else triangles, return_inverse=True)
     places, edge, on_face = places[used], edge[used], facial[root[used]]
