@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from backend.system.files import BrokenTensorFileError, read_metadata
+from trainer.engine.sheets import to_pixels
 
 _TABLE_WIDTH = 100
 """Greatest width of a table in columns of text."""
@@ -255,14 +255,6 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
-
-
-def to_pixels(picture: Tensor) -> np.ndarray:
-    """Convert (3, H, W) float in [0, 1] to (H, W, 3) uint8; values outside are clipped."""
-    if picture.dim() != 3 or picture.shape[0] != 3:
-        raise ValueError(f"a picture is (3, H, W), not {tuple(picture.shape)}")
-    scaled = picture.detach().float().clamp(0, 1).mul(255).round()
-    return scaled.permute(1, 2, 0).to("cpu").numpy().astype(np.uint8)
 
 
 def _json_number(value: float) -> float | None:

@@ -21,7 +21,7 @@ def sheet(rows: Sequence[Sequence[Any]], captions: Sequence[str] = ()) -> np.nda
     ----------
     rows : pictures (S, T, 3) uint8, or tensors (3, S, T) in [0, 1]. captions : a word above each column.
     """
-    tiles = [[_bytes(picture) for picture in row] for row in rows]
+    tiles = [[one if isinstance(one, np.ndarray) else to_pixels(one) for one in row] for row in rows]
     blank = np.zeros_like(tiles[0][0])
     columns = max(map(len, tiles))
     whole = np.concatenate([np.concatenate([*row, *[blank] * (columns - len(row))], axis=1) for row in tiles])
@@ -49,7 +49,9 @@ def write_sheet(path: Path, rows: Sequence[Sequence[Any]], captions: Sequence[st
     Image.fromarray(sheet(rows, captions)).save(path, quality=88)
 
 
-def _bytes(picture: Any) -> np.ndarray:
-    if isinstance(picture, np.ndarray):
-        return picture
-    return (picture.detach().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+def to_pixels(picture: torch.Tensor) -> np.ndarray:
+    """Convert (3, H, W) float in [0, 1] to (H, W, 3) uint8; values outside are clipped."""
+    if picture.dim() != 3 or picture.shape[0] != 3:
+        raise ValueError(f"a picture is (3, H, W), not {tuple(picture.shape)}")
+    scaled = picture.detach().float().clamp(0, 1).mul(255).round()
+    return scaled.permute(1, 2, 0).to("cpu").numpy().astype(np.uint8)

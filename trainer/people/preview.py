@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from backend.models.parsing.network import CLASS_COLOURS
 from backend.rendering.color import srgb_from_linear
-from trainer.engine.sheets import in_rows, sheet
+from trainer.engine.sheets import in_rows, to_pixels, write_sheet
 from trainer.people.source import PeopleConfig
 
 
@@ -33,29 +32,28 @@ def run(arguments: argparse.Namespace) -> int:
     device = torch.device(arguments.device)
     if arguments.people < columns:
         raise SystemExit(f"--people must be at least --columns, {columns}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
     single = PeopleConfig(size=size, seed=seed).build()
     portraits = single.batch(range(arguments.people), device)
-    _save(arguments.out / "people.jpg", _bytes(portraits.images), columns)
+    write_sheet(arguments.out / "people.jpg", in_rows(portraits.images, columns))
     photos = PeopleConfig(size=size, seed=seed, photos=columns).build().batch(range(columns, columns + 4), device)
-    _save(arguments.out / "sets.jpg", _bytes(photos.images), columns)
+    write_sheet(arguments.out / "sets.jpg", in_rows(photos.images, columns))
     moving = PeopleConfig(size=size, seed=seed, photos=3 * columns, clips=True).build()
     clip = moving.batch(range(columns + 4, columns + 8), device)
     every_third = clip.grouped(clip.images)[:, ::3].flatten(0, 1)
-    _save(arguments.out / "clips.jpg", _bytes(every_third), columns)
+    write_sheet(arguments.out / "clips.jpg", in_rows(every_third, columns))
     shown = min(3, arguments.people // columns) * columns
-    rows = _rows(_bytes(portraits.images[:shown]), label_picture(portraits.labels[:shown]), columns)
-    _save(arguments.out / "parsing.jpg", rows, columns)
+    both = (in_rows(of, columns) for of in (portraits.images[:shown], label_picture(portraits.labels[:shown])))
+    write_sheet(arguments.out / "parsing.jpg", [row for pair in zip(*both, strict=True) for row in pair])
     full = PeopleConfig(size=size, seed=seed, depth=True, albedo=True).build().batch(range(columns), device)
     kinds = [
-        _bytes(full.images),
-        _bytes(depth_picture(full.depth)[:, None].expand(-1, 3, -1, -1)),
-        _bytes((full.normals * 0.5 + 0.5) * (full.depth > 0)[:, None]),
-        _bytes(srgb_from_linear(full.albedo)),
+        full.images,
+        depth_picture(full.depth)[:, None].expand(-1, 3, -1, -1),
+        (full.normals * 0.5 + 0.5) * (full.depth > 0)[:, None],
+        srgb_from_linear(full.albedo),
         label_picture(full.labels),
-        landmark_picture(_bytes(full.images), full.landmarks478, full.visible478),
+        landmark_picture(np.stack([*map(to_pixels, full.images)]), full.landmarks478, full.visible478),
     ]
-    _save(arguments.out / "labels.jpg", np.concatenate(kinds), columns)
+    write_sheet(arguments.out / "labels.jpg", kinds)
     print(f"sheets in {arguments.out}")
     return 0
 
@@ -82,18 +80,3 @@ def landmark_picture(pictures: np.ndarray, places: Tensor, visible: Tensor) -> n
         within = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         picture[rows[within], columns[within]] = np.where(mask[within, None], (40, 255, 60), (255, 40, 40))
     return marked
-
-
-def _rows(first: np.ndarray, second: np.ndarray, columns: int) -> np.ndarray:
-    """Alternate rows of the first and of the second."""
-    pairs = [part for k in range(0, len(first), columns) for part in (first[k : k + columns], second[k : k + columns])]
-    return np.concatenate(pairs)
-
-
-def _bytes(images: Tensor) -> np.ndarray:
-    """(N, H, W, 3) uint8 of pictures (N, 3, H, W) in [0, 1]."""
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-
-
-def _save(path: Path, pictures: np.ndarray, columns: int) -> None:
-    Image.fromarray(sheet(in_rows(pictures, columns))).save(path, quality=88, subsampling=0, optimize=True)
