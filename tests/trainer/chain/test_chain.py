@@ -40,6 +40,7 @@ def folders(folder: Path) -> Folders:
 def test_every_file_of_assets_is_made_by_exactly_one_step() -> None:
     made = Counter(name for step in STEPS for name in step.makes)
     there = {path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*") if path.is_file()}
+    there -= {name for name in there if name.startswith("grooms/")}  # numbers that people write
     assert set(made) == there
     assert set(made.values()) == {1}
 
