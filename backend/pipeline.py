@@ -469,6 +469,7 @@ def exported_hair(
 def report_of_head(
     report: Mapping[str, object],
     hair: HairResult,
+    look: HairVotes | None,
     beard: FacialHair,
     detail: DetailEstimate,
     skin: SkinPhotos,
@@ -479,6 +480,7 @@ def report_of_head(
 ) -> dict[str, object]:
     """The report with what hair and relief came to."""
     more: dict[str, object] = {"hair": hair.to_report(), "detail": detail.to_report(), "other_beard": skin.other_beard}
+    more["hair_kind"] = {} if look is None or look.kind is None else look.kind.to_report()
     more["glasses"] = glasses.to_report()
     if options.facial_hair:
         more["facial_hair"] = beard.to_report()

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),
     "portrait-statistics": ("trainer.methods.parsing.portrait_statistics", "identity descriptor of portraits"),
     "landmark-errors": ("trainer.methods.landmarks.stage", "error model of the landmark net, for the fit"),
+    "hair-kind": ("trainer.portraits.hair_kind", "reader of the hair's kind, from portraits labelled by eye"),
     "identity-population": ("trainer.heads.population", "mean and covariance of identity coefficients, for the fit"),
     "expressions": ("trainer.methods.expressions.learn", "train the expression reader, write assets/expressions"),
     "typical-lines": ("trainer.methods.detail.relief", "lines of a moving face, for heads whose photos show none"),

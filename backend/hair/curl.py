@@ -1,38 +1,15 @@
-"""How hair curls: told by the lines in a photo's hair, and drawn as helices about guides; hairstyles to choose from."""
+"""How hair curls: drawn as helices about guides; hairstyles to choose from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from backend.geometry.vectors import unit_vectors
 from backend.hair.hair_strands import MOST_POINTS
+from backend.models.hair_kind import HairKind
 
-PIXELS_PER_METRE = 600.0
-"""Scale at which hair is looked at: a head fills 130 pixels, as in a small press photo."""
-_LINES, _AROUND = (1.0, 4.0), (5.0, 10.0)
-"""Pixels: standard deviations of the filters that see fine and coarse lines, and of the surroundings over which their
-directions are compared."""
-_SHADE = 6.0
-"""Pixels: shading and highlights are wider than this, 1 cm, and not lines."""
-_LEAST_HAIR = 400
-"""Pixels: with less hair (11 square centimetres) a photo says nothing."""
-_STRAIGHT, _COILY, _CURLY, _SMOOTH = 0.50, 0.45, 0.36, 0.65
-"""Coherence of fine lines from which hair is straight, and below which it is coily or curly; and of coarse lines above
-which curls are coils. Hair between is wavy: the milder error where lines are unsure. Of 156 official portraits drawn at
-random (public domain) 29 % lie below the second and 6 % below the third, about as many as have curls. Felt by
-``evaluate hair --curl``."""
-_CROP = 0.615
-"""Coherence of fine lines in low hair below which it is a crop and stands: official portraits (public domain), labelled
-by eye, of eleven crops and twelve thin, combed heads. Felt by ``evaluate hair --low``."""
-_SHARP, _CLEAR = 2.9, 1.5
-"""Least contrast of fine lines relative to that of coarse ones, and to that of the skin's texture and the photo's
-noise, of hair that may curl: blur and compression leave directions without lines, and slick hair has none. Tied hair in
-press photos has 2.3 to 2.6 of the first, what shines on a bald top 0.8 of the second, curls that are found 2.9 to 5.3
-and 1.8 to 6.5. Felt by ``evaluate hair --curl``."""
 _PER_TURN = 6
 """Points per turn of a helix: four represent it, six make it round."""
 _ALIKE = 0.02
@@ -57,9 +34,7 @@ CURLS = (
     Curl("curly", 0.008, 0.035),
     Curl("coily", 0.0025, 0.009, upright=True),
 )
-"""What the classifier tells apart, the straightest first."""
-
-
+"""The straightest first."""
 LONG_COILS, STUBBLE = CURLS[2], Curl("stubble", 0.0, 0.1, upright=True)
 """Coils that fall below the ears, and hair of a few millimetres."""
 
@@ -108,67 +83,14 @@ STYLES = {
 """By the names that the user chooses from; without ``shaved`` (no hair) and ``balding`` (combed like the photos)."""
 
 
-def line_statistics(
-    pixels: np.ndarray, hair: np.ndarray, skin: np.ndarray, pixels_per_metre: float
-) -> np.ndarray | None:
-    """(4,) how alike the fine and the coarse lines in a picture's hair run, 0 to 1, and the contrast of the fine ones
-    relative to the coarse ones and to the skin's; None where it has too little hair.
-
-    The mean coherence of the structure tensor (Bigun and Granlund 1987) of the log luminance, without shading, over
-    surroundings of 1 to 2 cm. Straight hair runs alike in both; curls in neither; coils are too fine for coarse lines.
-    Contrasts are medians of the gradient; without skin the last is infinite.
-
-    pixels : (H, W, 3) uint8. hair, skin : (H, W) in [0, 1]. pixels_per_metre : at the head.
-    """
-    scale = PIXELS_PER_METRE / pixels_per_metre
-    size = tuple(max(1, round(side * scale)) for side in hair.shape[::-1])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.cvtColor(cv2.resize(pixels, size, interpolation=how), cv2.COLOR_RGB2GRAY)
-    light = np.log(small.astype(np.float32) + 8.0)
-
-    def gradients(mask: np.ndarray, sigmas: Sequence[float]) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        there = (cv2.resize(mask.astype(np.float32), size, interpolation=how) > 0.5).astype(np.uint8)
-        inner = cv2.erode(there, np.ones((5, 5), np.uint8)).astype(np.float32)
-        detail = light - _within(light, there, _SHADE)
-        smooth = [_within(detail, there, sigma) for sigma in sigmas]
-        return inner, [tuple(cv2.Sobel(x, cv2.CV_32F, *order) for order in ((1, 0), (0, 1))) for x in smooth]
-
-    inner, lines = gradients(hair, _LINES)
-    if inner.sum() < _LEAST_HAIR:
-        return None
-    alike = []
-    for dx, dy in lines:
-        tensor = np.stack([dy * dy - dx * dx, -2 * dx * dy, dx * dx + dy * dy], -1) * inner[..., None]
-        means = (cv2.GaussianBlur(tensor, (0, 0), around) * inner[..., None] for around in _AROUND)
-        alike.append(np.mean([np.hypot(x[..., 0], x[..., 1]).sum() / (x[..., 2].sum() + 1e-6) for x in means]))
-    fine, coarse = (float(np.median(np.hypot(*each)[inner > 0])) for each in lines)
-    inner, (texture,) = gradients(skin, _LINES[:1])
-    noise = float(np.median(np.hypot(*texture)[inner > 0])) if inner.any() else 0.0
-    return np.array([*alike, fine / max(coarse, 1e-9), fine / noise if noise else np.inf])
-
-
-def _within(picture: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
-    """A picture (H, W) smoothed within a mask (H, W), float32."""
-    share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
-    return cv2.GaussianBlur(picture * mask, (0, 0), sigma) / np.maximum(share, 1e-3)
-
-
-def find_curl(seen: Sequence[np.ndarray | None], low: bool = False) -> Curl:
-    """How the hair of a look's photos, the leading one first, curls: from the median of their ``line_statistics``, of
-    an even number without the last; straight where none tells or fine lines are too faint. ``low`` hair stands where
-    its fine lines run every way."""
-    told = [each for each in seen if each is not None]
-    if not told:
+def curl_of(kind: HairKind | None, low: bool = False) -> Curl:
+    """How hair of a kind curls: likeliest; straight where no kind is known. ``low`` hair that is cut to millimetres
+    stands."""
+    if kind is None:
         return CURLS[0]
-    fine, coarse, sharp, clear = np.median(told[: len(told) - 1 + len(told) % 2], axis=0)
-    sure = sharp > _SHARP and clear > _CLEAR
-    if sure and fine < _COILY and coarse > _SMOOTH:
-        return CURLS[3]
-    if sure and fine < _CURLY:
-        return CURLS[2]
-    if low and fine < _CROP:
+    if low and kind.probability("length", "shaved", "buzz") > 0.5:
         return STUBBLE
-    return CURLS[1 if sure and fine < _STRAIGHT and coarse <= _SMOOTH else 0]
+    return next((curl for curl in CURLS if curl.name == kind.value("curl")), CURLS[3])  # locs are coils, too
 
 
 def curled(guides: np.ndarray, curl: Curl, seed: int = 0) -> np.ndarray:

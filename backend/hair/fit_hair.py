@@ -17,7 +17,7 @@ from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import attach
-from backend.hair.curl import CURLS, LONG_COILS, STYLES, curled, find_curl
+from backend.hair.curl import CURLS, LONG_COILS, STYLES, curl_of, curled
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_surface import HairSurface, HullGrid, hair_surface, hull_grid, view_coverage, view_votes
@@ -32,6 +32,7 @@ from backend.hair.trace import (
     top_height,
     trace_guides,
 )
+from backend.models.hair_kind import HairKind, read_kind
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
 from backend.rendering import spherical_harmonics as sh
@@ -309,7 +310,8 @@ class HairResult:
 @dataclass(frozen=True)
 class HairVotes:
     """What the photos show of the hair: the look, and view and vote (``view_votes``) of each of its photos, the leader
-    first. ``hangs`` : whether hair hangs in a photo of another look. ``tight`` : the views of the others of these."""
+    first. ``hangs`` : whether hair hangs in a photo of another look. ``tight`` : the views of the others of these.
+    ``kind`` : what the look's photos say together, None without the net that reads it."""
 
     grid: HullGrid
     look: Look
@@ -317,6 +319,7 @@ class HairVotes:
     votes: tuple[np.ndarray, ...]
     hangs: bool
     tight: tuple[HairView, ...]
+    kind: HairKind | None = None
 
 
 def hair_votes(
@@ -339,7 +342,8 @@ def hair_votes(
     others = [(view, hangs(grid, vote)) for name, (view, vote) in pairs.items() if name not in look.photos]
     tight = tuple(view for view, hanging in others if not hanging)
     views, votes = zip(*(pairs[name] for name in look.photos), strict=True)
-    return HairVotes(grid, look, views, votes, len(tight) < len(others), tight)
+    kind = read_kind([face for face in fitted.used_faces(faces) if face.name in look.photos])
+    return HairVotes(grid, look, views, votes, len(tight) < len(others), tight, kind)
 
 
 def fit_hair(
@@ -398,7 +402,7 @@ def hair_of_look(
                 faces = [without_bald_top(face) for face in faces]
                 views = _led(hair_views(template, fitted, faces))
                 surface = hair_surface(grid, views)
-    curl = style.curl if style else find_curl([view.curl for view in views], low and not ring)
+    curl = style.curl if style else curl_of(told.kind, low and not ring)
     if curl.upright and falls(surface):
         curl = LONG_COILS
     if hue >= _STUBBLE_HUE and (style is None or style.tied):

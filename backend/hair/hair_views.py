@@ -12,7 +12,6 @@ from scipy.ndimage import gaussian_filter1d
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, triangles_from_quads
 from backend.geometry.vectors import disc, unit_vectors
-from backend.hair.curl import line_statistics
 from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
@@ -76,7 +75,6 @@ class HairView:
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
     trust : weight of this photo, above 0.
-    curl : (4,) ``curl.line_statistics``, None where there is too little hair.
     alike : (H, W) float32, 0 to 1, how far strands run alike within ``_ALIKE`` metres.
     """
 
@@ -89,7 +87,6 @@ class HairView:
     direction: np.ndarray
     depth: np.ndarray
     trust: float
-    curl: np.ndarray | None = None
     dense: np.ndarray | float = 1.0
     covered: np.ndarray | None = None
     alike: np.ndarray | float = 1.0
@@ -153,8 +150,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[Hair
     view = HairView(photo.name, camera, hair, known, bare, ears, direction, depth, float(trust), alike=alike)
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
-    curl = line_statistics(pixels, hair * known, skin, view.pixels_per_metre)
-    return replace(view, visible=known, dense=dense, curl=curl, covered=hidden), much
+    return replace(view, visible=known, dense=dense, covered=hidden), much
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:

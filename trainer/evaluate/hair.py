@@ -1,10 +1,10 @@
-"""Hair against a photo that it was not fitted to: outline, direction, tone; blind pairs; labelled curls; and, with
+"""Hair against a photo that it was not fitted to: outline, direction, tone; blind pairs; labelled kinds; and, with
 ``--meshes``, against hair of another hand (``hair_meshes``)."""
 
 from __future__ import annotations
 
 import argparse
-import csv
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +18,10 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import CURLS, find_curl, line_statistics
 from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import HairResult, fit_hair
 from backend.hair.hair_views import closed_head, hair_views
+from backend.models.hair_kind import kind_reader
 from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normalised
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
@@ -30,17 +30,16 @@ from trainer.evaluate import hair_figures as compare
 from trainer.evaluate.hair_meshes import mesh_truth
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
+from trainer.portraits.hair_kind import balanced_accuracy, read_kinds
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
 GREY = 118
 """Level of everything that is not hair in the pictures of hair alone."""
 _HEAD_METRES, _PICTURE = 0.46, 160
 """Metres and pixels across a picture of hair alone."""
-CURL_LABELS = Path(__file__).with_name("curl_labels.csv")
-"""People of ``research_only/lfw`` and how the hair in their first photo curls, by eye. No bound is a fit to them; when
-``curl._SHARP`` and ``curl._CLEAR`` were chosen they were in view."""
-_CHEEKS, _FACE_WIDTH = (234, 454), 0.14
-"""Landmarks at both sides of the face, and metres between them, by which photos that are not fitted are scaled."""
+KIND_LABELS = Path(__file__).with_name("hair_kinds.csv")
+"""Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
+nothing is a fit to them."""
 
 
 def held_out_hair(
@@ -180,28 +179,35 @@ def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[Hai
     return means([held_out_hair(template, person.fitted, person.faces, name) for name in person.names])
 
 
-def curl_figures(photos: Path) -> dict[str, float]:
-    """``curl.LABEL.FOUND``: share of the labelled people, one photo each, whose hair is found to curl so; ``braids``
-    are labelled, too, but never found."""
-    found: dict[str, list[str]] = {}
-    with CURL_LABELS.open() as file:
-        for row in csv.DictReader(file):
-            for face in found_faces(sorted((photos / row["person"]).glob("*.jpg"))[:1]):
-                wide = float(np.linalg.norm(face.landmarks[_CHEEKS[1]] - face.landmarks[_CHEEKS[0]]))
-                hair, skin = (face.labels == kind for kind in (FaceClass.HAIR, FaceClass.SKIN))
-                curl = find_curl([line_statistics(face.pixels, hair, skin, wide / _FACE_WIDTH)])
-                found.setdefault(row["curl"], []).append(curl.name)
-    return {
-        f"curl.{label}.{curl.name}": float(np.mean([name == curl.name for name in names]))
-        for label, names in found.items()
-        for curl in CURLS
-    }
+def kind_figures(photos: Path) -> dict[str, float]:
+    """Of the labelled photos, read one by one: ``kind.FIELD`` the balanced accuracy, ``kind.FIELD.commonest`` the share
+    of the commonest value, ``kind.FIELD.LABEL.FOUND`` shares of what is found, and ``kind.calibration`` by how much
+    probabilities differ from how often they are right (expected error, tenths). Raises ``LikenessError`` without the
+    net."""
+    reader, told = kind_reader(), read_kinds(KIND_LABELS)
+    if reader is None:
+        raise LikenessError("missing_part", "The second parsing net is missing.", "Install its package.")
+    kinds = {name: reader.read(face.pixels, face.labels) for name in told for face in found_faces([photos / name])[:1]}
+    figures: dict[str, float] = {}
+    sure: list[float] = []
+    right: list[bool] = []
+    for field in reader.heads:
+        names = [name for name in kinds if field in told[name]]
+        truth, found = np.array([(told[name][field], kinds[name].value(field)) for name in names]).T
+        figures[f"kind.{field}"], figures[f"kind.{field}.commonest"] = balanced_accuracy(truth, found)
+        for label in np.unique(truth):
+            each = Counter(found[truth == label].tolist())
+            figures |= {f"kind.{field}.{label}.{value}": n / each.total() for value, n in each.items()}
+        sure += [kinds[name].probability(field, value) for name, value in zip(names, found, strict=True)]
+        right += (truth == found).tolist()
+    tenth, off = (np.array(sure) * 10).astype(int), np.array(sure) - right
+    return figures | {"kind.calibration": float(sum(abs(off[tenth == k].sum()) for k in range(11)) / len(sure))}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
-    parser.add_argument("--curl", type=Path, help="folder of the people of curl_labels.csv: how their hair curls")
+    parser.add_argument("--kind", type=Path, help="folder of the photos of hair_kinds.csv: what is read of their hair")
     parser.add_argument("--meshes", type=Path, help="folder for pictures of MakeHuman's hair meshes: known hair")
     parser.add_argument(
         "--pairs", type=Path, help="write a sheet of photos' and drawn hair to be paired by eye, and its key"
@@ -213,14 +219,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> Figures:
     """Flat figures ``hair.…`` over people, the same per person under ``person.NAME.``, and with the options
-    ``curl.…``, ``meshes.…`` and ``pairs.rank_one``."""
+    ``kind.…``, ``meshes.…`` and ``pairs.rank_one``."""
     if arguments.meshes:
         return mesh_truth(arguments.meshes, console)
-    if arguments.curl:
-        return curl_figures(arguments.curl)
+    if arguments.kind:
+        return kind_figures(arguments.kind)
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
     if not folders:
-        raise LikenessError("usage", "No people were given.", "Name folders of photos, or --curl FOLDER.")
+        raise LikenessError("usage", "No people were given.", "Name folders of photos, or --kind FOLDER.")
     pairs: list[HairPair] = []
 
     def person(photos: Sequence[Path]) -> dict[str, float]:

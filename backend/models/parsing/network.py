@@ -245,6 +245,11 @@ class FaceParser:
         self.version = version
         self._network = network
 
+    @property
+    def trunk(self) -> MobileTrunk:
+        """Of a net on EfficientNet-Lite0: its encoder."""
+        return self._network.trunk
+
     @staticmethod
     def load(folder: Path | None = None, device: str | torch.device = "cpu", model: str = PARSING.name) -> FaceParser:
         """As ``load_parsing_net``."""

@@ -1,4 +1,4 @@
-"""Curl is told by lines of pictures; coils stand, hair is parted where lines say, and gathered in a knot."""
+"""Curl is that of the kind; coils stand, hair is parted where lines say, and gathered in a knot."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
 sys.path.append(str(Path(__file__).parent))
-from made_hair import grown, made_view
-from portrait_camera import portrait_camera
+from made_hair import made_view
 
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import CURLS, STUBBLE, STYLES, curled, find_curl, line_statistics
-from backend.hair.draw import draw_hair
-from backend.hair.hair_strands import HairStrands
+from backend.hair.curl import CURLS, STUBBLE, STYLES, curl_of
 from backend.hair.hair_surface import HairSurface, hair_surface, hull_grid
-from backend.hair.hair_views import HairView, closed_head
+from backend.hair.hair_views import HairView
 from backend.hair.trace import (
     Parting,
     chosen_parting,
@@ -29,10 +25,9 @@ from backend.hair.trace import (
     falls,
     find_knot,
     find_parting,
-    lock_widths,
     trace_guides,
 )
-from backend.rendering.color import srgb_bytes
+from backend.models.hair_kind import HairKind
 
 
 @pytest.fixture(scope="module")
@@ -48,57 +43,15 @@ def short(template: Template) -> HairSurface:
     )
 
 
-def picture(guides: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray, float]:
-    """Pixels and hair of guides (G, P, 3) drawn from the front, and pixels per metre."""
-    count, points = len(guides), np.ascontiguousarray(guides, np.float32)
-    tone = np.exp(np.random.default_rng(3).normal(-2.0, 0.15, (count, 1))).astype(np.float32) * np.ones(3, np.float32)
-    width = lock_widths(points, ())
-    strands = HairStrands(points, np.zeros((count, 2), np.float32), width, tone, tone, 4e-5, "auto", {})
-    light = np.zeros((9, 3), np.float32)
-    light[0], light[1], light[2] = 0.8, 0.3, 0.3
-    camera = portrait_camera(np.array([0.0, 0.70, 0.02]), 0.0, 300, 0.42, 1.3)
-    hair = draw_hair(strands, camera, *closed_head(template.vertices.astype(np.float64), template), light)
-    return srgb_bytes(hair.color), hair.alpha, 300 / 0.42
-
-
-def statistics(pixels: np.ndarray, hair: np.ndarray, scale: float) -> np.ndarray | None:
-    return line_statistics(pixels, hair, np.zeros_like(hair), scale)
-
-
-def test_lines_of_curls_run_less_alike_than_those_of_straight_hair(template: Template) -> None:
-    guides = grown(template, "long straight")[:, ::3]
-    straight, curly = (statistics(*picture(each, template)) for each in (guides, curled(guides, CURLS[2])))
-    assert straight[0] > curly[0] + 0.12
-    pixels, hair, scale = picture(guides, template)
-    assert statistics(pixels, np.where(np.arange(300) < 2, hair, 0), scale) is None, "too little hair tells nothing"
-
-
-def test_unsure_hair_is_the_straighter_one() -> None:
-    def told(fine: float, coarse: float) -> str:
-        return find_curl([np.array([fine, coarse, 3.5, 3.0]), None]).name
-
-    assert [told(0.3, 0.4), told(0.42, 0.5), told(0.3, 0.8), told(0.48, 0.5), told(0.48, 0.8), told(0.7, 0.7)] == [
-        "curly", "wavy", "coily", "wavy", "straight", "straight",
-    ]  # fmt: skip
-    assert find_curl([None]) is CURLS[0] and find_curl([]) is CURLS[0]
-    for fine, stands in ((0.57, True), (0.7, False)):  # a crop has no lines, combed hair as low has
-        assert (find_curl([np.array([fine, 0.8, 3.5, 3.0])], low=True) is STUBBLE) == stands
-    curly, straight = np.array([0.3, 0.4, 3.5, 3.0]), np.array([0.7, 0.7, 3.5, 3.0])
-    assert find_curl([curly, straight, straight]) is CURLS[0], "one photo of three, in bad light, has no say"
-    assert find_curl([curly, straight]) is CURLS[2], "of two the leading one tells"
-
-
-@pytest.mark.parametrize(("noise", "blur"), [(1.0, 0.0), (3.0, 4.0)])
-def test_noise_and_blur_are_no_curls(noise: float, blur: float) -> None:
-    """Slick hair that was tied back came as short curls: an even colour with the photo's noise, and motion's blur."""
-    random = np.random.default_rng(2).normal(0, 4.0, (160, 160)).astype(np.float32)
-    upper = (np.arange(160)[:, None] < 80) * np.ones((160, 160), np.float32)
-    rough = random * np.where(upper, noise, 1.0)
-    light = (cv2.GaussianBlur(rough, (0, 0), blur) * 2 * np.sqrt(np.pi) * blur if blur else rough) + 110
-    pixels = np.repeat(light.clip(0, 255).astype(np.uint8)[..., None], 3, 2)
-    seen = line_statistics(pixels, upper, 1 - upper, 600.0)
-    assert seen[0] < 0.36 or seen[1] > 0.65, "its directions alone are those of curls"
-    assert find_curl([seen]) is CURLS[0]
+@pytest.mark.parametrize(
+    ("curl", "short", "low", "name"),
+    [([0.6, 0.4, 0, 0, 0], 0.9, False, "straight"), ([0.3, 0.2, 0.5, 0, 0], 0.9, False, "curly"),
+     ([0.1, 0.1, 0.1, 0.2, 0.5], 0.1, True, "coily"), ([0.6, 0.4, 0, 0, 0], 0.9, True, "stubble")],
+)  # fmt: skip
+def test_hair_curls_as_its_kind(curl: list[float], short: float, low: bool, name: str) -> None:
+    length = np.array([0, short, 1 - short, 0, 0, 0, 0])
+    assert curl_of(HairKind({"curl": np.array(curl), "length": length}), low).name == name
+    assert curl_of(None, low) is CURLS[0]
 
 
 def test_coils_stand_off_the_scalp_all_over_it(short: HairSurface) -> None:
