@@ -59,7 +59,8 @@ from .materials import (
     show_cards_in_solid,
     tint,
 )
-from .nodes import begin_group, node_group
+from .nodes import assets_of, begin_group, node_group
+from .nodes.bundled import bundled_group
 from .own_head import check_editable
 
 VARIABLE = "head"
@@ -368,6 +369,8 @@ class _Build:
         if not self.result.geometry_only:
             yield from detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # slow, once per file
+            for name in assets_of("hair_strands"):
+                yield lambda name=name: bundled_group(name)
             for name in HAIR_GROUPS:
                 yield lambda name=name: begin_group(f"hair_{name}")
                 yield lambda name=name: node_group(f"hair_{name}")

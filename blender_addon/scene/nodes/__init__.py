@@ -103,6 +103,11 @@ def node_group(name: str) -> bpy.types.NodeTree:
     return group
 
 
+def assets_of(name: str) -> list[str]:
+    """Names of Blender's own groups that file ``name`` uses."""
+    return list(dict.fromkeys(entry["asset"] for entry in _read(name)["nodes"] if "asset" in entry))
+
+
 def begin_group(name: str) -> bpy.types.NodeTree:
     """The group of ``node_group``, without links if it is new: links take as long as nodes, and a slice of an import
     is short."""
