@@ -269,25 +269,11 @@ class PhotoScore:
 def detail_weights(photos: Sequence[PhotoScore]) -> list[np.ndarray]:
     """Blending weights for fine detail: one (S, S) float32 per photo.
 
-    They sum to 1 where any photo has weight; a photo without weight gets 0.
+    They sum to 1 where any photo has weight; a photo without weight gets 0, and the best one nearly all.
     """
-    size = photos[0].weight.shape[0]
-
-    def score(photo: PhotoScore) -> np.ndarray:
-        shown = photo.weight * np.maximum(photo.cosine, 0.05) * np.float32(photo.strength)
-        return cv2.GaussianBlur(shown, (0, 0), size / 100.0)
-
-    scores = each(score, photos)
-    most = max(max(float(own.max()) for own in scores), 1e-9)
-    sharpened = each(lambda own: (np.maximum(own, 0.0) / most) ** 8, scores)  # the best photo gets nearly all
-    total = np.maximum(sum(sharpened), 1e-30)
-    weights = each(
-        lambda own, p: cv2.GaussianBlur(own / total, (0, 0), size / 200.0) * smoothstep(0.02, 0.3, p.weight),
-        sharpened,
-        photos,
-    )
-    total = sum(weights)
-    return [(w / np.maximum(total, 1e-6) * (total > 1e-6)).astype(np.float32) for w in weights]
+    shown = each(lambda p: (p.weight * np.maximum(p.cosine, 0.05) * np.float32(p.strength)) ** 4, photos)
+    total = np.maximum(sum(shown), np.float32(1e-12))
+    return [(own / total).astype(np.float32) for own in shown]
 
 
 _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)

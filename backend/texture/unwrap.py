@@ -1,18 +1,7 @@
-"""Project photos onto the head, and choose what each may paint.
+"""Project photos onto the head: where each shows its surface, how surely, and what of that belongs to the texture.
 
-Hand-set constants of unwrapping.
-
-Project a photo onto the head: each surface point's position in the photo, and the photo's confidence there.
-
-Find the skin below a hat: photos show it in the hat's shade.
-
-One photo's skin colours at the mesh's vertices, its shading there, and the variation of both.
-
-Screening: find texels labelled as skin that show something else (teeth, strands, deep cavities).
-
-Photo selection: choose the photos that the texture uses, and compute each one's trust and visible skin.
-
-Enforce one beard state: photos from before and after a shave must not both texture the lower face.
+Photos' labels decide: hair, hands, glasses and eyes are no skin, skin in a hat's shade is no evidence for its colour,
+and photos from before and after a shave do not both paint the lower face.
 """
 
 from __future__ import annotations
@@ -63,14 +52,8 @@ class UnwrappingSettings:
     """Pixels, 0.5 to 3: smoothing of the borders between labels."""
     shading_floor: float = 0.12
     """Share in [0, 1] of a photo's mean shading: darker shading is shadow and is not divided out in full."""
-    tooth_redness: float = 0.06
-    """Log red over green, 0.03 to 0.2: limit of how much less red than skin a lip is; paler is a tooth."""
-    bearded: float = 0.20
-    """Log units, 0.1 to 0.5: a chin darker than skin by more is bearded."""
     strand_reach: float = 0.014
     """Metres, 0.005 to 0.03: distance from labelled hair within which strands are searched."""
-    hollow: tuple[float, float] = (0.8, 1.1)
-    """Log units, 0.4 to 2, below the lips' brightness: texels labelled lips are the corner of an open mouth."""
     margin: float = 0.0025
     """Metres, 0.001 to 0.005: dilation of screened texels, and of the mesh's ears, on which a photo's may lie."""
     hat_share: tuple[float, float] = (0.3, 0.6)
@@ -79,8 +62,6 @@ class UnwrappingSettings:
     strained: tuple[float, float] = (0.06, 0.20)
     """Compression (Green strain), 0.03 to 0.3, from skin at rest to skin that folds: half of the cheeks have 0.06 to
     0.13 in smiles and 0.00 to 0.04 in calm photos."""
-    strand: float = 0.75
-    """Log units, 0.4 to 1.5, darker than skin under the same light: hair or a hard shadow."""
 
 
 UNWRAPPING = UnwrappingSettings()
@@ -422,25 +403,20 @@ def _spread(values: np.ndarray, weight: np.ndarray) -> float:
     return float(np.sqrt(np.average(squares, weights=weight)))
 
 
-_DARK_CLASSES = (FaceClass.BROWS, FaceClass.FACIAL_HAIR, FaceClass.GLASSES)
-
-
 @dataclass(frozen=True)
 class TexelRegions:
     """Masks (P,) at the texels of the atlas of working size.
 
     Attributes
     ----------
-    lips, lids, nose, plain, chin : regions. hairless : skin and brows above the mouth, where no beard grows.
-    near_ears : ears and their immediate surroundings. openness : ``delighting.openness``. scalp : the top.
+    lips, lids, nose, plain : regions. near_ears : ears and their immediate surroundings. openness :
+        ``delighting.openness``. scalp : the top.
     """
 
     lips: np.ndarray
     lids: np.ndarray
     nose: np.ndarray
     plain: np.ndarray
-    hairless: np.ndarray
-    chin: np.ndarray
     near_ears: np.ndarray
     openness: np.ndarray
     scalp: np.ndarray
@@ -451,78 +427,32 @@ def texel_regions(
     atlas: SurfaceAtlas,
     plain: np.ndarray,
     openness: np.ndarray,
-    positions: np.ndarray,
     density: float,
 ) -> TexelRegions:
-    """Sample vertex masks (V,) at an atlas's texels; neutral positions (V, 3) metres; density : texels per metre."""
+    """Sample vertex masks (V,) at an atlas's texels; density : texels per metre."""
     regions = surface.regions
-    mouth = float(np.median(positions[regions["lips"] > 0.5, 1]))
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
-    eyes = float(np.median(positions[lids > 0.5, 1]))
-    height = mouth + 0.5 * (eyes - mouth)
-    hairless = np.maximum(plain, regions["brows"]) * (1.0 - regions["nose"])
-    hairless = hairless * smoothstep(height - 0.006, height + 0.006, positions[:, 1])
     scalp = smoothstep(0.3, 0.7, regions["scalp"])
-    masks = (regions["lips"], lids, regions["nose"], plain, hairless, regions["chin"], regions["ears"], openness, scalp)
+    masks = (regions["lips"], lids, regions["nose"], plain, regions["ears"], openness, scalp)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
     return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
 
 
-def screen(
-    unwrap: PhotoUnwrap,
-    shading: np.ndarray,
-    regions: TexelRegions,
-    monochrome: bool,
-    atlas: SurfaceAtlas,
-    density: float,
-) -> np.ndarray:
-    """The photo's weight (P,), lowered where it does not show the texture's own surface.
+def screen(unwrap: PhotoUnwrap, regions: TexelRegions, atlas: SurfaceAtlas, density: float) -> np.ndarray:
+    """The photo's weight (P,), lowered where by its labels it does not show the texture's own surface.
 
-    Parameters
-    ----------
-    shading : (P, 3) the fit's shading, up to a factor.
-    atlas : of these texels; density : its texels per metre. Screened texels are dilated.
+    atlas : of these texels; density : its texels per metre.
     """
     lids = smoothstep(0.1, 0.5, regions.lids)
     weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
     weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
-    lip = regions.lips > 0.6
-    weight = weight * np.where(lip & (unwrap.labels != FaceClass.LIPS), 0.0, 1.0)
-    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * (unwrap.visible > SEEN)
-    weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
-    sure = (weight > 0.5) & (regions.plain > 0.8) & (unwrap.labels == FaceClass.SKIN)
-    if sure.sum() < 200:
-        return weight.astype(np.float32)
-    linear = np.maximum(unwrap.linear, 1e-3)
-    luminance = np.array(LUMINANCE, np.float32)
-    flat = np.log(linear @ luminance) - np.log(np.maximum(shading @ luminance, 1e-3))
-    bad = np.zeros(len(weight), np.float32)
-    if not monochrome:
-        redness = np.log(linear[:, 0] / linear[:, 1])
-        typical = float(np.median(redness[sure]))
-        pale = smoothstep(typical - UNWRAPPING.tooth_redness, typical - 3.0 * UNWRAPPING.tooth_redness, redness)
-        bad = pale * smoothstep(0.3, 0.6, regions.lips)
-        # sclera at the rim of a lid
-        bright = flat > float(np.median(flat[sure])) - 0.7
-        white = smoothstep(typical - 0.08, typical - 0.20, redness) * bright
-        bad = np.maximum(bad, np.where(unwrap.labels == FaceClass.EYES, bright, white * lids))
-    shown_lip = (weight > 0.3) & (regions.lips > 0.8)
-    if shown_lip.sum() > 100:
-        contrast = flat - float(np.median(flat[shown_lip]))
-        bad = np.maximum(bad, smoothstep(0.4, 0.6, contrast) * (regions.lips > 0.7))
-        bad = np.maximum(bad, smoothstep(*UNWRAPPING.hollow, -contrast) * (unwrap.labels == FaceClass.LIPS))
-    darker = float(np.median(flat[sure])) - flat
-    chin = darker[(weight > 0.5) & (regions.chin > 0.7)]
-    beard = len(chin) < 100 or float(np.median(chin)) > UNWRAPPING.bearded
-    bare = regions.hairless if beard else np.maximum(regions.hairless, regions.plain)
-    bare = smoothstep(0.2, 0.6, bare) * ~np.isin(unwrap.labels, _DARK_CLASSES)
-    bare = bare * smoothstep(UNWRAPPING.strand_reach, 0.5 * UNWRAPPING.strand_reach, unwrap.away)
-    strand = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, darker) * bare
+    weight = weight * ((regions.lips <= 0.6) | (unwrap.labels == FaceClass.LIPS))
     seen = unwrap.visible > SEEN
-    weight = weight * (1.0 - _dilated(bad * seen, atlas, 1.0))
-    weight = weight * (1.0 - _dilated(strand * seen, atlas, UNWRAPPING.margin * density))
-    return weight.astype(np.float32)
+    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * seen
+    weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
+    eyes = (unwrap.labels == FaceClass.EYES) * seen
+    return (weight * (1.0 - _dilated(eyes, atlas, 1.0))).astype(np.float32)
 
 
 def _dilated(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
@@ -647,7 +577,7 @@ def prepare_photos(
     chosen : of ``chosen_views``.
     """
     neutral = fitted.neutral[: surface.count].astype(np.float64)
-    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, surface.lifted(neutral), density)
+    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, density)
     return each(
         lambda *photo: prepare_photo(surface, space, photo, neutral, regions, density),
         *zip(*chosen, strict=True),
@@ -679,8 +609,7 @@ def prepare_photo(
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
     transfer = sh.basis(view.normals)
-    lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)))
-    weight = screen(unwrap, lit, regions, face.monochrome or coloured_light, space.skin, density)
+    weight = screen(unwrap, regions, space.skin, density)
     below_hat = np.zeros(len(transfer))
     hat = wears_hat(unwrap, regions.scalp)
     if hat > 0.0:
