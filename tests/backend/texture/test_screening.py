@@ -45,7 +45,7 @@ def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
     ears = np.zeros((SIZE, SIZE), np.float32)
     ears[:, :EAR] = 1.0
     near_ears = np.tile((np.arange(SIZE) < EAR + 6).astype(np.float32), SIZE)
-    regions = TexelRegions(NOTHING, NOTHING, NOTHING, 1.0 - ears.ravel(), near_ears, EVERYWHERE, NOTHING)
+    regions = TexelRegions(NOTHING, NOTHING, NOTHING, 1.0 - ears.ravel(), near_ears, EVERYWHERE)
     labels = np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8)
     labels[:40, : EAR + 24] = FaceClass.EARS  # the photo's ear reaches 16 mm over the mesh's cheek
     found = _weight(regions, labels, np.broadcast_to([0.39, 0.30, 0.24], (SIZE, SIZE, 3)))
