@@ -52,6 +52,10 @@ class UnwrappingSettings:
     """Pixels, 0.5 to 3: smoothing of the borders between labels."""
     shading_floor: float = 0.12
     """Share in [0, 1] of a photo's mean shading: darker shading is shadow and is not divided out in full."""
+    beside: float = 0.010
+    """Metres, 0.005 to 0.03, from labelled hair and glasses within which dark skin is a strand or a rim."""
+    strand: float = 0.6
+    """Log units, 0.4 to 1.5, by which it is darker than skin under the same light."""
     margin: float = 0.0025
     """Metres, 0.001 to 0.005: dilation of screened texels, and of the mesh's ears, on which a photo's may lie."""
     strained: tuple[float, float] = (0.06, 0.20)
@@ -406,10 +410,13 @@ def texel_regions(
     return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
 
 
-def screen(unwrap: PhotoUnwrap, regions: TexelRegions, atlas: SurfaceAtlas, density: float) -> np.ndarray:
-    """The photo's weight (P,), lowered where by its labels it does not show the texture's own surface.
+def screen(
+    unwrap: PhotoUnwrap, shading: np.ndarray, regions: TexelRegions, atlas: SurfaceAtlas, density: float
+) -> np.ndarray:
+    """The photo's weight (P,), lowered where by its labels it does not show the texture's own surface, and where skin
+    beside hair and glasses is as dark as they are.
 
-    atlas : of these texels; density : its texels per metre.
+    shading : (P,) the fit's, up to a factor. atlas : of these texels; density : its texels per metre.
     """
     lids = smoothstep(0.1, 0.5, regions.lids)
     weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
@@ -418,8 +425,13 @@ def screen(unwrap: PhotoUnwrap, regions: TexelRegions, atlas: SurfaceAtlas, dens
     seen = unwrap.visible > SEEN
     elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * seen
     weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
-    eyes = (unwrap.labels == FaceClass.EYES) * seen
-    return (weight * (1.0 - _dilated(eyes, atlas, 1.0))).astype(np.float32)
+    weight = weight * (1.0 - _dilated((unwrap.labels == FaceClass.EYES) * seen, atlas, 1.0))
+    skin = (regions.plain > 0.5) & (unwrap.labels == FaceClass.SKIN)
+    if (sure := skin & (weight > 0.5)).any():
+        light = np.log(np.maximum(unwrap.linear @ np.array(LUMINANCE, np.float32), DARKEST) / shading)
+        dark = skin & seen & (unwrap.away < UNWRAPPING.beside) & (light < np.median(light[sure]) - UNWRAPPING.strand)
+        weight = weight * (1.0 - _dilated(dark, atlas, UNWRAPPING.margin * density))
+    return weight.astype(np.float32)
 
 
 def _dilated(bad: np.ndarray, atlas: SurfaceAtlas, margin: float) -> np.ndarray:
@@ -574,7 +586,8 @@ def prepare_photo(
         grey = unwrap.linear @ np.array(LUMINANCE, np.float32)
         unwrap = replace(unwrap, linear=np.repeat(grey[:, None], 3, axis=1))
     transfer = sh.basis(view.normals)
-    weight = screen(unwrap, regions, space.skin, density)
+    lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)) @ np.array(LUMINANCE)[:, None])[:, 0]
+    weight = screen(unwrap, lit, regions, space.skin, density)
     unwrap = replace(unwrap, weight=weight)
     skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
     share = relative_weight(seen)

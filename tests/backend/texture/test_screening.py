@@ -27,7 +27,7 @@ def _atlas() -> SurfaceAtlas:
     )
 
 
-def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray) -> np.ndarray:
+def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray, away: float = 1.0) -> np.ndarray:
     """(SIZE, SIZE) what is left of a photo with labels (SIZE, SIZE) and linear light (SIZE, SIZE, 3)."""
     unwrap = PhotoUnwrap(
         linear=linear.reshape(-1, 3).astype(np.float32),
@@ -35,10 +35,10 @@ def _weight(regions: TexelRegions, labels: np.ndarray, linear: np.ndarray) -> np
         visible=EVERYWHERE,
         weight=EVERYWHERE,
         near_eye=EVERYWHERE,
-        away=EVERYWHERE,
+        away=np.full(SIZE * SIZE, away, np.float32),
         cosine=EVERYWHERE,
     )
-    return screen(unwrap, regions, _atlas(), DENSITY).reshape(SIZE, SIZE)
+    return screen(unwrap, EVERYWHERE, regions, _atlas(), DENSITY).reshape(SIZE, SIZE)
 
 
 def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
@@ -52,3 +52,13 @@ def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
     assert found[5:30, EAR + 10 : EAR + 22].max() < 0.05, "an ear where the mesh has a cheek"
     assert found[5:30, : EAR - 4].min() > 0.95, "an ear on the mesh's ear"
     assert found[50:, :].min() > 0.95, "the mesh's ear under a label of skin, and the cheek"
+
+
+def test_dark_skin_beside_a_frame_is_the_frame() -> None:
+    """Rims of glasses are thinner than their labels, or beside them; the texture had dark lines below the eyes."""
+    regions = TexelRegions(NOTHING, NOTHING, NOTHING, EVERYWHERE, NOTHING, EVERYWHERE)
+    linear = np.tile([0.39, 0.30, 0.24], (SIZE, SIZE, 1))
+    linear[30:34] *= 0.3
+    labels = np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8)
+    near, far = (_weight(regions, labels, linear, away) for away in (0.004, 0.03))
+    assert near[30:34].max() < 0.05 < 0.95 < min(near[:20].min(), far.min())
