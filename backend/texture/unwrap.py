@@ -52,9 +52,9 @@ class UnwrappingSettings:
     """Pixels, 0.5 to 3: smoothing of the borders between labels."""
     shading_floor: float = 0.12
     """Share in [0, 1] of a photo's mean shading: darker shading is shadow and is not divided out in full."""
-    beside: float = 0.010
+    beside: float = 0.014
     """Metres, 0.005 to 0.03, from labelled hair and glasses within which dark skin is a strand or a rim."""
-    strand: float = 0.6
+    strand: float = 0.75
     """Log units, 0.4 to 1.5, by which it is darker than skin under the same light."""
     margin: float = 0.0025
     """Metres, 0.001 to 0.005: dilation of screened texels, and of the mesh's ears, on which a photo's may lie."""
@@ -429,8 +429,10 @@ def screen(
     skin = (regions.plain > 0.5) & (unwrap.labels == FaceClass.SKIN)
     if (sure := skin & (weight > 0.5)).any():
         light = np.log(np.maximum(unwrap.linear @ np.array(LUMINANCE, np.float32), DARKEST) / shading)
-        dark = skin & seen & (unwrap.away < UNWRAPPING.beside) & (light < np.median(light[sure]) - UNWRAPPING.strand)
-        weight = weight * (1.0 - _dilated(dark, atlas, UNWRAPPING.margin * density))
+        darker = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, np.median(light[sure]) - light)
+        darker = darker * smoothstep(UNWRAPPING.beside, 0.5 * UNWRAPPING.beside, unwrap.away)
+        bare = smoothstep(0.2, 0.6, regions.plain) * (unwrap.labels == FaceClass.SKIN)
+        weight = weight * (1.0 - _dilated(darker * bare * seen, atlas, UNWRAPPING.margin * density))
     return weight.astype(np.float32)
 
 
