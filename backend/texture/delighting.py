@@ -66,6 +66,9 @@ class DelightingSettings:
     jaw_shade: float = 0.8
     """Share in [0, 1] of the photos' evidence that is not believed on the neck and under the jaw, where shadows always
     fall."""
+    unlit: float = 0.05
+    """Share in [0, 1] of evidence up to which a place is shown in a hat's shade only: photos are compared with the
+    skin there."""
     light_length: float = 0.004
     """Metres, 0.001 to 0.01: light is divided out down to this size; finer shading is part of the look of folds."""
     difference_length: float = 0.010
@@ -465,7 +468,7 @@ def remove_light(
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
     def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1]."""
+        """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1], in a hat's shade too."""
         texels = np.log(np.maximum(photo.unwrap.linear, DARKEST))
         mean, total = surface.at_cage(atlas, texels, photo.unwrap.weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         mean = mean - light
@@ -476,11 +479,11 @@ def remove_light(
     other = [regions[name] for name in ("brows", "lids_left", "lids_right", "eye_sockets", "scalp")]
     skin = 1.0 - smoothstep(0.05, 0.4, np.maximum.reduce(other))
 
-    def difference(own: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    def difference(own: np.ndarray, seen: np.ndarray, common: np.ndarray) -> np.ndarray:
         trusted = seen * skin / max(float((seen * skin).max()), 1e-9)
         return smooth_field(operators, own - common, trusted, DELIGHTING.difference_length, None, 1e-3)
 
-    lit = weight * skin
+    lit = weight * skin * np.stack([1.0 - photo.below_hat[:count] for photo in photos])
     levels = np.stack(
         [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
     )
@@ -493,7 +496,8 @@ def remove_light(
     base = _at_tone(base, tone, plain * (0.01 + evidence) * operators.mass)
     # what the photos have in common, as smooth as the skin, is replaced by the skin
     light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
-    rests = each(difference, values, weight)
+    known = (evidence > DELIGHTING.unlit)[:, None]
+    rests = each(difference, values, weight, [np.where(known, common, base + light)] * len(values))
     fields = tuple(
         surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
     )

@@ -1,7 +1,7 @@
 """Project photos onto the head: where each shows its surface, how surely, and what of that belongs to the texture.
 
-Photos' labels decide: hair, hands, glasses and eyes are no skin, and photos from before and after a shave do not both
-paint the lower face.
+Photos' labels decide: hair, hands, glasses and eyes are no skin, skin in a hat's shade is no evidence for its colour,
+and photos from before and after a shave do not both paint the lower face.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ class UnwrappingSettings:
     """Log units, 0.4 to 1.5, by which it is darker than skin under the same light."""
     margin: float = 0.0025
     """Metres, 0.001 to 0.005: dilation of screened texels, and of the mesh's ears, on which a photo's may lie."""
+    hat_share: tuple[float, float] = (0.3, 0.6)
+    """Share in [0, 1], 0.2 to 0.9, of what a photo shows of the scalp that is labelled occluder: from there on it shows
+    a hat. Hands, microphones and headbands cover less."""
     strained: tuple[float, float] = (0.06, 0.20)
     """Compression (Green strain), 0.03 to 0.3, from skin at rest to skin that folds: half of the cheeks have 0.06 to
     0.13 in smiles and 0.00 to 0.04 in calm photos."""
@@ -319,6 +322,32 @@ def _unwrap(
         clear_of[i], cosines[i] = distance, cosine
 
 
+def above_eyes(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
+    """(V,) 1 on the forehead and the brows, 0 from the lids down; positions (V, 3) neutral, metres."""
+    brows = positions[surface.regions["brows"] > 0.5, 1]
+    low, middle = float(brows.min()), float(np.median(brows))
+    return smoothstep(low, middle, positions[:, 1]) * smoothstep(0.3, 0.7, surface.regions["face"])
+
+
+def wears_hat(unwrap: PhotoUnwrap, top: np.ndarray) -> float:
+    """How surely, in [0, 1], a photo shows a hat: of what it shows on the head's top (P,), ``top`` in [0, 1], most is
+    labelled occluder and little is hair or skin."""
+    shown = unwrap.visible * top
+    total = float(shown.sum())
+    if total <= 0.0:
+        return 0.0
+    share = float((shown * (unwrap.labels == FaceClass.OCCLUDER)).sum()) / total
+    return float(smoothstep(*UNWRAPPING.hat_share, share))
+
+
+def clear_of_hat(unwrap: PhotoUnwrap, below: np.ndarray) -> np.ndarray:
+    """(P,) factor in [0, 1] of a photo's weight: low on skin below a hat (``below`` (P,) in [0, 1]) within
+    ``beside`` of its edge, where the hat's contact shadow and hair that sticks out are. Brows stay."""
+    reach = UNWRAPPING.beside
+    beside = smoothstep(reach, 0.5 * reach, unwrap.away) * (unwrap.labels == FaceClass.SKIN)
+    return 1.0 - below * beside
+
+
 @dataclass(frozen=True)
 class PhotoSamples:
     """One photo sampled at the head's V vertices.
@@ -383,7 +412,7 @@ class TexelRegions:
     Attributes
     ----------
     lips, lids, nose, plain : regions. near_ears : ears and their immediate surroundings. openness :
-        ``delighting.openness``.
+        ``delighting.openness``. scalp : the top.
     """
 
     lips: np.ndarray
@@ -392,6 +421,7 @@ class TexelRegions:
     plain: np.ndarray
     near_ears: np.ndarray
     openness: np.ndarray
+    scalp: np.ndarray
 
 
 def texel_regions(
@@ -404,7 +434,8 @@ def texel_regions(
     """Sample vertex masks (V,) at an atlas's texels; density : texels per metre."""
     regions = surface.regions
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
-    masks = (regions["lips"], lids, regions["nose"], plain, regions["ears"], openness)
+    scalp = smoothstep(0.3, 0.7, regions["scalp"])
+    masks = (regions["lips"], lids, regions["nose"], plain, regions["ears"], openness, scalp)
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
     return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
@@ -465,6 +496,7 @@ class TexturePhoto:
     unwrap : the photo at the texels of the atlas of working size; grey photos have three equal channels.
     samples : its skin at the cage's vertices.
     strained : (V,) in [0, 1], how far the expression folds plain skin, which is then no evidence for skin at rest.
+    below_hat : (V,) in [0, 1], skin above the eyes in a photo that shows a hat.
     """
 
     face: PhotoFace
@@ -472,6 +504,7 @@ class TexturePhoto:
     unwrap: PhotoUnwrap
     samples: PhotoSamples
     strained: np.ndarray
+    below_hat: np.ndarray
 
     @property
     def in_view(self) -> PhotoInView:
@@ -590,12 +623,18 @@ def prepare_photo(
     transfer = sh.basis(view.normals)
     lit = space.skin.sample(shading(transfer, fit.light.astype(np.float64)) @ np.array(LUMINANCE)[:, None])[:, 0]
     weight = screen(unwrap, lit, regions, space.skin, density)
+    below_hat = np.zeros(len(transfer))
+    hat = wears_hat(unwrap, regions.scalp)
+    if hat > 0.0:
+        below_hat = hat * above_eyes(surface, surface.lifted(neutral))
+        weight = weight * clear_of_hat(unwrap, space.skin.sample(below_hat[:, None])[:, 0])
     unwrap = replace(unwrap, weight=weight)
     skin, seen = surface.at_cage(space.skin, unwrap.linear, unwrap.weight * bare)
     share = relative_weight(seen)
+    lit_alike = 1.0 - below_hat[: surface.count]  # a hat's shade is no light of spherical harmonics
     samples = PhotoSamples(
         linear=skin,
-        weight=share * (share > 0.02),
+        weight=share * (share > 0.02) * lit_alike,
         transfer=transfer[: surface.count],
         light=fit.light.astype(np.float64),
         trust=photo_trust(face, fit),
@@ -604,7 +643,7 @@ def prepare_photo(
     )
     shortened = surface.lifted(compression(neutral, cage, surface.cage_triangles))
     strained = (smoothstep(*UNWRAPPING.strained, shortened) * plain_skin(surface)).astype(np.float32)
-    return TexturePhoto(face, view, unwrap, samples, strained)
+    return TexturePhoto(face, view, unwrap, samples, strained, below_hat.astype(np.float32))
 
 
 def labelled_share(atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], face_class: FaceClass) -> np.ndarray:

@@ -109,7 +109,7 @@ def test_narrow_locks_leave_no_skin_between_their_roots() -> None:
 
 def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
     unwrap = PhotoUnwrap(*np.zeros((3, 3)), np.ones(3), *np.zeros((3, 3)))
-    photo = TexturePhoto(None, None, unwrap, None, None)
+    photo = TexturePhoto(None, None, unwrap, None, None, None)
     shown = beside_hair(photo, np.array([0.0, 0.3, 1.0])).unwrap.weight
     assert shown[0] == 1.0 and 0 < shown[1] < 1 and shown[2] == 0.0
     skin, hair = np.full((2, 3), -1.0, np.float32), np.full(3, -4.0)
