@@ -11,7 +11,6 @@ import pytest
 
 from trainer.__main__ import COMMANDS, main
 from trainer.evaluate.command import EVALUATIONS
-from trainer.lazy_parser import add_commands
 
 
 def test_only_the_command_that_is_asked_for_is_imported() -> None:
@@ -34,13 +33,6 @@ def test_every_command_has_options_and_a_way_to_run(module_name: str) -> None:
     module = importlib.import_module(module_name)
     module.add_arguments(argparse.ArgumentParser())
     assert callable(module.run)
-
-
-def test_a_parser_may_be_used_twice() -> None:
-    parser = argparse.ArgumentParser()
-    add_commands(parser, {"portraits": COMMANDS["portraits"]}, "command")
-    for size in (64, 128):
-        assert parser.parse_args(["portraits", "photos", "--out", "out", "--size", str(size)]).size == size
 
 
 def test_a_recipe_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from backend.batch.engine import Engine
 from backend.batch.make_head import Task
 from backend.batch.manifest import Person
 from backend.batch.records import Outcome, Stamp, current_stamp
-from backend.batch.workers import LocalCrew, Machine, WorkerNeeds, worker_needs
+from backend.batch.workers import LocalCrew, WorkerNeeds
 from backend.errors import LikenessError
 from backend.progress import ProgressReporter
 
@@ -168,15 +168,3 @@ def test_a_machine_that_goes_away_takes_nobody_with_it(farm: Any, tmp_path: Path
     assert Counter(outcome.name for outcome in ended) == Counter(names)
     assert all(outcome.status == "done" for outcome in ended)
     assert set(made(tmp_path)) == set(names)
-
-
-def test_how_many_workers_a_machine_has_room_for() -> None:
-    needs = worker_needs([1024, 2048], "cpu")
-    assert needs.memory == worker_needs([2048], "cpu").memory > worker_needs([1024], "cpu").memory
-    assert Machine(cores=16, memory=3 * needs.memory).room(needs) == 3
-    assert Machine(cores=2, memory=100 * needs.memory).room(needs) == 2
-    assert Machine(cores=2, memory=0.9 * needs.memory).room(needs) == 0
-    on_gpu = worker_needs([1024], "cuda", memory_mb=1000)
-    assert on_gpu.memory == 10**9
-    assert Machine(cores=16, memory=1e12).room(on_gpu) == 0
-    assert Machine(cores=16, memory=1e12, gpus=1).room(on_gpu) * on_gpu.gpu == pytest.approx(1)

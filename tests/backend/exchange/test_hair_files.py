@@ -18,7 +18,7 @@ from made_strands import made_strands
 from backend.exchange.asset_mesh import asset_mesh
 from backend.exchange.folder import hair_picture, write_hair, write_obj
 from backend.exchange.gltf import write_glb
-from backend.hair.cards import ATLAS_SIDE, card_roots, hair_cards
+from backend.hair.cards import ATLAS_SIDE, hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from protocol.message import CARD_LEVELS
 
@@ -105,11 +105,3 @@ def test_the_preview_moves_a_beard_with_the_skin_below_it(hand_made_asset) -> No
         moved[-3:].reshape(-1, 3), np.tile([0.0, -0.02, 0.01], (moved[-3:].size // 3, 1)), atol=1e-6
     )
     np.testing.assert_array_equal(posed[:-3], strands.points[:-3])
-
-
-def test_each_vertex_of_a_card_stands_where_its_guide_does() -> None:
-    strands = made_strands()
-    cards = hair_cards(strands)
-    roots = card_roots(cards).reshape(len(strands.points), -1, 3)
-    assert (roots == roots[:, :1]).all()
-    assert np.linalg.norm(roots[:, 0] - strands.points[:, 0], axis=1).max() < 0.02

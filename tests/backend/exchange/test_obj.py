@@ -44,14 +44,6 @@ def test_parts_are_objects_and_faces_stay_outside_in_order(hand_made_asset: Face
     assert uvs.min() >= 0 and uvs.max() <= 1
 
 
-def test_no_face_names_a_vertex_twice(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
-    write_obj(hand_made_asset, tmp_path)
-    _, _, objects = read_obj(tmp_path / "face.obj")
-    for faces in objects.values():
-        for face in faces:
-            assert len({v for v, _ in face}) == len(face) in (3, 4)
-
-
 def test_trimesh_finds_the_texture(hand_made_asset: FaceAsset, tmp_path: Path) -> None:
     trimesh = pytest.importorskip("trimesh")
     write_obj(hand_made_asset, tmp_path)

@@ -153,13 +153,6 @@ def test_a_new_photo_joins_the_head(bpy, collection, result: HeadResult, photo_f
     assert [photo.label for photo in stored_photos(collection)] == [*message.photos, "fifth.jpg"]
 
 
-def test_solving_again_without_files_forgets_none(
-    bpy, collection, second_result: HeadResult, message: HeadMessage
-) -> None:
-    importing.import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
-    assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
-
-
 def test_a_linked_head_is_not_touched(bpy, collection, result: HeadResult, tmp_path: Path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
     bpy.ops.wm.read_factory_settings(use_empty=True)

@@ -148,14 +148,6 @@ def test_a_base_that_cannot_be_inherited_is_named(tmp_path: Path, text: str, mes
         load_recipe(heir(tmp_path, text))
 
 
-def test_stages_with_the_same_name_are_refused(tmp_path: Path) -> None:
-    text = TINY.read_text()
-    path = tmp_path / "twice.toml"
-    path.write_text(text + text[text.index("[[stages]]") :])
-    with pytest.raises(RecipeError, match=r"names \['parsing', 'parsing'\] are not unique"):
-        load_recipe(path)
-
-
 def test_overrides_reach_every_depth() -> None:
     values = [
         "seed=7",

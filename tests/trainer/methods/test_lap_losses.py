@@ -20,7 +20,6 @@ from trainer.losses import (
     photometric,
     smoothness,
 )
-from trainer.methods.lap import sets
 from trainer.methods.lap import stage as canonical
 
 CPU = torch.device("cpu")
@@ -88,14 +87,6 @@ def test_edges_of_albedo_do_not_mind_its_level() -> None:
     albedo, mask = torch.rand(1, 3, 8, 8), torch.ones(1, 8, 8)
     assert canonical.gradient_error(albedo + 0.2, albedo, mask).item() == pytest.approx(0, abs=1e-6)
     assert canonical.albedo_error(albedo + 0.2, albedo, mask).item() == pytest.approx(0.2, rel=1e-4)
-
-
-def test_push_pull_keeps_what_is_known_and_continues_it() -> None:
-    values = torch.full((1, 1, 8, 8), 5.0)
-    known = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
-    known[:, :, 2:4, 2:4] = True
-    filled = sets.push_pull(torch.where(known, values, -99.0), known)
-    torch.testing.assert_close(filled, values)
 
 
 @pytest.mark.parametrize("kind", ["gradients", "efficientnet"])
