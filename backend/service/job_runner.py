@@ -192,10 +192,8 @@ class GrownHead:
             look = pipeline.look_at_hair(self.fit, self.hairline, self.template, options)
             glasses = pipeline.look_at_glasses(self.fit, self.hairline, look, self.template)
             skin = pipeline.photos_of_skin(self.fit, self.hairline, look, glasses, self.template)
-            if options.facial_hair or options.brows:
-                beard = grow_facial_hair(
-                    self.template, skin.fitted, skin.faces, self.albedo, options.facial_hair, options.brows
-                )
+            if options.facial_hair:
+                beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo)
         found = pipeline.grow_hair(self.fit, self.hairline, look, self.template, options, pipeline.Watch(progress))
         strands = pipeline.exported_hair(self.asset, found, beard, self.tone, options)
         cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None

@@ -133,7 +133,7 @@ class OptionsPanel(SidebarPanel, bpy.types.Panel):
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        looks = ("texture_size", "hair", "hair_style", "facial_hair", "brows", "glasses", "bust")
+        looks = ("texture_size", "hair", "hair_style", "facial_hair", "glasses", "bust")
         for name in (*looks, "typical_lines", "face_model", "symmetry", "average", "place"):
             column.prop(settings, name)
 
