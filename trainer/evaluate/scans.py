@@ -107,7 +107,7 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
                 outcome[f"focal_ratio.{column}"] = float(np.nanmedian(ratio))
         return outcome
 
-    cases = measured({name: name for name in names}, of_head, console, lambda found: _shown(found, columns))
+    cases = measured({name: name for name in names}, of_head, console)
     figures = of_cases(cases, "head")
     for column in columns:
         for kind in ("median_mm", "mean_mm", "std_mm"):
@@ -131,15 +131,6 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
         best = [figures[key] for key in figures if key.endswith(".depth_ratio.best_fit")]
         figures["depth_ratio_best_fit"] = float(np.mean(best))
     return figures
-
-
-def _shown(found: dict[str, float], columns: tuple[str, ...]) -> dict[str, float]:
-    return {
-        key: found[key]
-        for column in columns
-        for key in (f"median_mm.{column}", f"focal_ratio.{column}")
-        if key in found
-    }
 
 
 def _fitted(head: scans.ScanTruth, count: int, fit: Fit, console: Console) -> Fitted:
