@@ -591,17 +591,36 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh, scalp: bpy.ty
     positions, starts = _positions(curves), np.empty(len(curves.curves) + 1, np.int32)
     curves.curve_offset_data.foreach_get("value", starts)
     change = places(mesh, uv.reshape(-1, 2)) - positions[starts[:-1]]
-    if scalp is not None and np.abs(change).max() > 1e-6:
-        skin, tree = coordinates(scalp.data.vertices), search_tree(positions[starts[:-1]])
-        near = [tree.find_n(point, 4) for point in skin.tolist()]
-        moves = [
-            np.average(change[[one[1] for one in found]], 0, [1 / (one[2] + 1e-4) for one in found]) for found in near
-        ]
-        scalp.data.vertices.foreach_set("co", (skin + np.array(moves, np.float32)).ravel())
-        scalp.data.update()
+    if scalp is not None and SCALP_UV in curves.attributes:
+        _move_scalp(scalp.data, curves, change)
     positions += np.repeat(change, np.diff(starts), axis=0)
     curves.position_data.foreach_set("vector", positions.ravel())
     curves.update_tag()
+
+
+def _move_scalp(mesh: bpy.types.Mesh, curves: bpy.types.Curves, change: np.ndarray) -> None:
+    """Move each vertex of a scalp as the roots beside it, which moved by ``change`` (G, 3)."""
+    corners, flat = np.empty(len(mesh.loops), np.int32), np.empty(2 * len(mesh.loops), np.float32)
+    mesh.loops.foreach_get("vertex_index", corners)
+    mesh.uv_layers[SCALP_UV_MAP].uv.foreach_get("vector", flat)
+    uv, roots = np.zeros((len(mesh.vertices), 2), np.float32), np.empty(2 * len(curves.curves), np.float32)
+    uv[corners] = flat.reshape(-1, 2)
+    curves.attributes[SCALP_UV].data.foreach_get("vector", roots)
+    near, weight = _beside(uv.tobytes(), roots.tobytes())
+    moved = coordinates(mesh.vertices) + (change[near] * weight[..., None]).sum(1)
+    mesh.vertices.foreach_set("co", moved.astype(np.float32).ravel())
+    mesh.update()
+
+
+@lru_cache(maxsize=4)
+def _beside(uv: bytes, roots: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (V, K) of the roots nearest to a scalp's vertices in its map, and their weights; by the bytes of both,
+    which stay the same while a slider moves the skin."""
+    flat = [np.frombuffer(part, np.float32).reshape(-1, 2) for part in (uv, roots)]
+    tree = search_tree(np.pad(flat[1], ((0, 0), (0, 1))))
+    found = [tree.find_n((x, y, 0.0), min(4, len(flat[1]))) for x, y in flat[0].tolist()]
+    weight = np.array([[1 / (one[2] + 1e-4) for one in near] for near in found], np.float32)
+    return np.array([[one[1] for one in near] for near in found]), weight / weight.sum(1, keepdims=True)
 
 
 def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:

@@ -160,7 +160,7 @@ def test_a_slider_is_live_with_a_thousand_guides(
     backend: Backend, result: HeadResult, awaited: dict[str, Callable[[], None]]
 ) -> None:
     """Thirty changes a second, evaluated, by this process's time; the best of five. The hairs are back afterwards."""
-    per_guide = ("points", "root_uv", "width", "root_colour", "tip_colour")
+    per_guide = ("points", "root_uv", "scalp_uv", "free", "width", "root_colour", "tip_colour")
     many = {name: np.concatenate([getattr(result.hair, name)] * 7) for name in per_guide}
     collection = import_head(replace(result, hair=replace(result.hair, **many)), bpy.context)
     obj = tags.hair_object(collection, "CURVES")
