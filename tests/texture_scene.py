@@ -11,7 +11,6 @@ import torch
 from portrait_camera import portrait_camera
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.noise import fractal_noise
 from backend.geometry.subdivision import Subdivision, subdivision
 from backend.geometry.template import Template, load_template, triangulate
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
@@ -21,6 +20,7 @@ from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.eye_surfaces import IRIS_RADIUS
 from backend.texture.eyes import SCLERA
+from backend.texture.parts import fractal_noise
 from backend.texture.surface import head_surface, texture_space
 
 TRUTH_SIZE = 1024

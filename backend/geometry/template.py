@@ -24,7 +24,7 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.system.assets import ASSETS
-from backend.system.files import BrokenTensorFileError, made_once, read_arrays, write_arrays
+from backend.system.files import BrokenTensorFileError, made_once, read_arrays
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
 FORMAT = "3"
@@ -34,8 +34,6 @@ REGION_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 PART_ORDER: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 UV_STEPS = 65535
-MIRROR_TOLERANCE = 2e-5
-"""Metres: fields that differ by less from a mirror image are stored as one."""
 _AROUND = 0.01
 """Metres added to the distance of the nearest skin: width of the Gaussian weights of the skin that a part follows."""
 
@@ -195,15 +193,6 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _embedding_arrays(prefix: str, embedding: LandmarkEmbedding) -> dict[str, np.ndarray]:
-    return {
-        f"{prefix}.vertices": embedding.vertices.astype(np.uint16),
-        f"{prefix}.barycentrics": embedding.barycentrics.astype(np.float32),
-        f"{prefix}.deviation": embedding.deviation.astype(np.float32),
-        f"{prefix}.valid": embedding.valid.astype(np.uint8),
-    }
-
-
 def _read_embedding(arrays: Mapping[str, np.ndarray], prefix: str) -> LandmarkEmbedding:
     return LandmarkEmbedding(
         vertices=arrays[f"{prefix}.vertices"].astype(np.int32),
@@ -211,61 +200,6 @@ def _read_embedding(arrays: Mapping[str, np.ndarray], prefix: str) -> LandmarkEm
         deviation=arrays[f"{prefix}.deviation"].astype(np.float32),
         valid=arrays[f"{prefix}.valid"].astype(bool),
     )
-
-
-def _mirror_sources(keys: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """(N,) for each key (N, V, 3) the index of the first key that it is the mirror image of, or its own."""
-    flip = np.array([-1, 1, 1], np.float32)
-    sources = np.arange(len(keys))
-    for index in range(len(keys)):
-        image = keys[index][mirror] * flip
-        for earlier in range(index):
-            if sources[earlier] == earlier and np.abs(image - keys[earlier]).max() < MIRROR_TOLERANCE:
-                sources[index] = earlier
-                break
-    return sources
-
-
-def save_template(template: Template, path: Path = TEMPLATE_PATH) -> None:
-    """Write ``template`` compactly (offsets in half precision, identity modes on one half of the face).
-
-    Raises ``ValueError`` when an identity mode is neither its own mirror image nor the negative of it.
-    """
-    half = np.flatnonzero(template.mirror >= np.arange(len(template.mirror)))
-    reflected = template.identity_modes[:, template.mirror] * np.array([-1, 1, 1], np.float32)
-    parity = np.sign((reflected * template.identity_modes).sum((1, 2)))
-    if np.abs(reflected - parity[:, None, None] * template.identity_modes).max() > MIRROR_TOLERANCE:
-        raise ValueError("identity modes must be symmetric or antisymmetric")
-    sources = _mirror_sources(template.expressions, template.mirror)
-    stored = np.flatnonzero(sources == np.arange(len(sources)))
-    arrays = {
-        "parts": np.array([[p.vertex_start, p.vertex_stop, p.face_start, p.face_stop]
-                           for p in (template.parts[name] for name in PART_ORDER)], dtype=np.int32),
-        "vertices": template.vertices.astype(np.float32),
-        "quads": template.quads.astype(np.uint16),
-        "uv_head": np.round(template.uv_head * UV_STEPS).astype(np.uint16),
-        "uv_head_quads": template.uv_head_quads.astype(np.uint16),
-        "uv_makehuman": np.round(template.uv_makehuman * UV_STEPS).astype(np.uint16),
-        "uv_makehuman_quads": template.uv_makehuman_quads.astype(np.uint16),
-        "hm08_vertex": template.hm08_vertex.astype(np.int16),  # at most 19,157
-        "mirror": template.mirror.astype(np.uint16),
-        "regions": np.round(np.stack([template.regions[name] for name in REGION_NAMES]) * 255).astype(np.uint8),
-        **_embedding_arrays("landmarks68", template.landmarks68),
-        **_embedding_arrays("landmarks478", template.landmarks478),
-        "contour_rows": template.contour_rows.astype(np.int16),
-        "jaw_weights": template.jaw_weights.astype(np.float16),
-        "jaw_pivot": template.jaw_pivot.astype(np.float32),
-        "jaw_axis": template.jaw_axis.astype(np.float32),
-        "eye_pivots": template.eye_pivots.astype(np.float32),
-        "eye_radius": np.array([template.eye_radius], dtype=np.float32),
-        "expressions": template.expressions[stored].astype(np.float16),
-        "expression_source": sources.astype(np.int8),
-        "identity_half": template.identity_modes[:, half].astype(np.float16),
-        "identity_parity": parity.astype(np.int8),
-        **{f"sculpture.{field.name}": getattr(template.sculpture, field.name) for field in fields(Sculpture)},
-    }  # fmt: skip
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_arrays(path, arrays, {"format": FORMAT, "sha256": _digest(arrays)})
 
 
 def read_template(path: Path) -> Template:

@@ -13,7 +13,7 @@ from backend.errors import LikenessError
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.vectors import smoothstep
-from backend.rendering.uv_space import dilate
+from backend.rendering.rasterize import dilate
 from backend.texture.blending import BLENDING, SolvedDetail, fine_band, photos_cover
 from backend.texture.delighting import Delit
 from backend.texture.skin_prior import SKIN_PRIOR, modes_posterior, skin_prior

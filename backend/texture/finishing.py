@@ -12,7 +12,6 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
-from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb, srgb_bytes
@@ -24,7 +23,7 @@ from backend.system.parallel import each
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import lash_line, painted_eye
-from backend.texture.parts import Scalp, with_roots
+from backend.texture.parts import Scalp, fractal_noise, gradient_noise, with_roots
 from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, pieces
 
 MOUTH_PATH = ASSETS / "mouth.png"

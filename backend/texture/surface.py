@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from backend.geometry.subdivision import subdivide
 from backend.geometry.template import Template, triangulate
 from backend.geometry.vectors import disc, smoothstep
-from backend.rendering.uv_space import gutter_source, texel_barycentrics, texel_faces
+from backend.rendering.rasterize import gutter_source, texel_barycentrics, texel_faces
 from backend.rig.measure import face_loops
 from backend.system.numba_cache import njit, prange
 from protocol.names import ARKIT_INDEX

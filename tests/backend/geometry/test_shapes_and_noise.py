@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.geometry.noise import fractal_noise, gradient_noise
 from backend.geometry.vectors import arc_length, disc, points_along, spread_directions
+from backend.texture.parts import fractal_noise, gradient_noise
 
 LINE = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 6.0]])
 POINTS = np.random.default_rng(0).uniform(-1, 1, (20000, 3)).astype(np.float32)

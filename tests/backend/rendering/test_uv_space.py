@@ -16,7 +16,7 @@ from backend.rendering.interpolate import (
     sample_texture,
     sampled_bytes,
 )
-from backend.rendering.uv_space import dilate, gutter_source, texel_faces
+from backend.rendering.rasterize import dilate, gutter_source, texel_faces
 from backend.system.numba_cache import njit, prange
 from backend.texture.surface import UvChart, build_atlases, enlarged
 
@@ -47,7 +47,7 @@ def test_interpolated_uv_is_the_texel_centre():
 
 def test_blocks_of_rows_equal_one_block(monkeypatch):
     (whole,) = build_atlases([UvChart(UV, FACES, FACES)], 33)
-    monkeypatch.setattr("backend.rendering.uv_space._BLOCK", 100)
+    monkeypatch.setattr("backend.rendering.rasterize._BLOCK", 100)
     (parts,) = build_atlases([UvChart(UV, FACES, FACES)], 33)
     np.testing.assert_array_equal(whole.texel, parts.texel)
     np.testing.assert_array_equal(whole.triangle, parts.triangle)
