@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("trainer.export", "write a run's model for the backend"),
     "evaluate": ("trainer.evaluate.command", "measure the backend's results: scans, likeness, parsing, ..."),
     "preview-data": ("trainer.people.preview", "contact sheets of synthetic people"),
-    "data": ("trainer.sets.prepare", "prepare a data set of the papers: CelebA, 300W-LP, MICC, NoW, ..."),
+    "data": ("trainer.sets.prepare", "prepare a data set of the papers: CelebA, MICC, NoW, ..."),
     "portraits": ("trainer.portraits.prepare", "real photographs, cropped and labelled once"),
     "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),
     "portrait-statistics": ("trainer.methods.parsing.portrait_statistics", "identity descriptor of portraits"),

@@ -1,10 +1,9 @@
 """Sets of pictures with truth: landmarks, depth, normals, masks."""
 
 import re
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -42,14 +41,6 @@ def plain_picture(path: Path) -> np.ndarray:
         raise LeftOut(f"{path.parent.name}/{path.name} cannot be read as PNG") from error
 
 
-def matlab(path: Path) -> dict[str, Any]:
-    """Variables of a MATLAB file; raises ``LeftOut`` where it is damaged."""
-    try:
-        return loadmat(str(path), squeeze_me=False)
-    except Exception as error:  # scipy raises anything on damaged files
-        raise LeftOut(f"{path.name} is no MATLAB file") from error
-
-
 def reduced(picture: np.ndarray, largest: int = _LARGEST) -> tuple[np.ndarray, float]:
     """The picture with its longer side at most ``largest``, and the factor."""
     factor = min(1.0, largest / max(picture.shape[:2]))
@@ -59,81 +50,37 @@ def reduced(picture: np.ndarray, largest: int = _LARGEST) -> tuple[np.ndarray, f
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
 
 
-class _Fitted(Reader):
-    """Pictures with a MATLAB file of 3DDFA's fit beside each."""
-
-    fields: ClassVar[Mapping[str, str]] = {
-        "picture": PICTURE,
-        "landmarks": "(68, 3) iBUG landmarks: pixels of the picture, z towards the camera in pixels",
-        "angles": "(3,) pitch, yaw, roll in degrees",
-        "shape": "(199,) coefficients of BFM's identity",
-        "expression": "(29,) coefficients of its expressions",
-    }
-
-    def read(self, item: Item) -> Mapping[str, np.ndarray]:
-        """See ``fields``."""
-        fit = matlab(item.files["fit"])
-        points = self.points(item, fit)
-        if points.shape != (LANDMARKS, 3) or "Pose_Para" not in fit:
-            raise LeftOut("the fit has no 68 landmarks or no pose")
-        angles = np.degrees(np.asarray(fit["Pose_Para"], np.float64).ravel()[:3])
-        shape = np.asarray(fit.get("Shape_Para", np.zeros(199)), np.float32).ravel()
-        expression = np.asarray(fit.get("Exp_Para", np.zeros(29)), np.float32).ravel()
-        if (len(angles), len(shape), len(expression)) != (3, 199, 29):
-            raise LeftOut("the fit has other numbers of values")
-        picture, factor = reduced(pixels_of(item.files["photo"]))
-        landmarks = (points * factor).astype(np.float32)
-        angles = angles.astype(np.float32)
-        return {"picture": picture, "landmarks": landmarks, "angles": angles, "shape": shape, "expression": expression}
-
-    @abstractmethod
-    def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
-        """(68, 3) landmarks of an item."""
-
-
-class Aflw2000(_Fitted):
-    """AFLW2000-3D (Zhu et al., CVPR 2016): ``image00002.jpg`` with ``image00002.mat``."""
+class Aflw2000(Reader):
+    """AFLW2000-3D (Zhu et al., CVPR 2016): ``image00002.jpg`` with 3DDFA's fit, ``image00002.mat``."""
 
     name = "aflw2000"
     title = "AFLW2000-3D"
     licence = Licence("AFLW's: research only", True, "www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm")
     needs = ("**/image*.mat",)
     unchecked = "the sign of z in pt3d_68, and the 'reannotated' landmarks, which are not read"
+    fields: ClassVar[Mapping[str, str]] = {
+        "picture": PICTURE,
+        "landmarks": "(68, 3) iBUG landmarks: pixels of the picture, z towards the camera in pixels",
+        "angles": "(3,) pitch, yaw, roll in degrees",
+    }
 
     def items(self, root: Path) -> Iterator[Item]:
         """Every MATLAB file and its picture."""
         for path in files_below(root, ".mat", match="image*"):
             yield Item(path.stem, path.stem, {"fit": path, "photo": path.with_suffix(".jpg")})
 
-    def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
-        """``pt3d_68`` (3, 68)."""
-        return np.asarray(fit.get("pt3d_68", np.zeros((3, 0))), np.float64).T
-
-
-class W300Lp(_Fitted):
-    """300W-LP (Zhu et al., CVPR 2016): ``HELEN/NAME.jpg`` and ``.mat``, ``landmarks/HELEN/NAME_pts.mat``."""
-
-    name = "300w_lp"
-    title = "300W-LP"
-    licence = Licence("300W's: research only", True, "www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm")
-    needs = ("**/landmarks", "**/*_0.mat")
-    unchecked = "the depth of landmarks, which the set does not hold as points: z is 0 here"
-    parts = ("AFW", "HELEN", "IBUG", "LFPW")
-
-    def items(self, root: Path) -> Iterator[Item]:
-        """The four parts without their flipped copies, which the papers leave out; a photo's views are one person."""
-        for path in files_below(root, ".mat"):
-            part = path.parent.name
-            if part in self.parts and path.parent.parent.name != "landmarks":
-                marks = path.parent.parent / "landmarks" / part / f"{path.stem}_pts.mat"
-                files = {"fit": path, "photo": path.with_suffix(".jpg"), "points": marks}
-                yield Item(f"{part}_{path.stem}", f"{part}_{path.stem.rpartition('_')[0]}", files)
-
-    def points(self, item: Item, fit: Mapping[str, Any]) -> np.ndarray:
-        """``pts_3d`` (68, 2): projections of the fitted surface's landmarks."""
-        stored = matlab(item.files["points"])
-        flat = np.asarray(stored.get("pts_3d", stored.get("pts_2d", np.zeros((0, 2)))), np.float64)
-        return np.column_stack([flat[:, :2], np.zeros(len(flat))])
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        try:
+            fit = loadmat(str(item.files["fit"]), squeeze_me=False)
+        except Exception as error:  # scipy raises anything on damaged files
+            raise LeftOut(f"{item.files['fit'].name} is no MATLAB file") from error
+        points = np.asarray(fit.get("pt3d_68", np.zeros((3, 0))), np.float64).T
+        angles = np.degrees(np.asarray(fit.get("Pose_Para", ()), np.float32).ravel()[:3])
+        if points.shape != (LANDMARKS, 3) or len(angles) != 3:
+            raise LeftOut("the fit has no 68 landmarks or no pose")
+        picture, factor = reduced(pixels_of(item.files["photo"]))
+        return {"picture": picture, "landmarks": (points * factor).astype(np.float32), "angles": angles}
 
 
 class W3dfaw(Reader):

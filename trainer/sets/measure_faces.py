@@ -1,7 +1,10 @@
-"""Tables of the product, the learned basis, the graph model and detail on prepared sets."""
+"""Tables of the product, the learned basis, the graph model and detail on prepared sets, and the sets' own ways of
+measuring: MICC's 95 mm, BU-3DFE, AFLW2000's NME. NoW and REALY are scored by their own scripts (``tables``).
+"""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,25 +16,90 @@ from backend.models.graph_face import GraphModel, graph_face, read_codes
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_face
 from backend.models.learned_basis.network import LANDMARKS
 from backend.photos.collection import PhotoCollection, PhotoFace
+from protocol.similarity import fit_similarity
+from trainer.heads.surface import Closest
 from trainer.measures.estimate import Variant, as_estimate, fitted
 from trainer.measures.harness import found_faces
+from trainer.measures.metrics import refine_alignment, scan_to_mesh
 from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
 from trainer.methods.learned_basis.start import encode_again, lip_pictures
 from trainer.portraits.collection import CacheSettings
 from trainer.portraits.prepare import portrait_of
-from trainer.sets import protocols
 from trainer.sets.annotated import pixels_of
 from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
 from trainer.sets.photographs import frame_of
 from trainer.sets.reader import LeftOut, PreparedSet, SetError
 from trainer.sets.scans import FRAMES
 
+METRES_TO_MM = 1000.0
+MICC_RADIUS = 0.095
+"""Metres around the nose tip (Genova et al. 2018)."""
+YAWS = (30.0, 60.0, 180.0)
+"""Upper ends in degrees, each in its group, of AFLW2000's protocol (Zhu et al. 2016): the last is called 60 to 90, and
+3DDFA's script leaves nothing out above."""
 MEAN = "mean face"
 _DETAIL_PICTURE = 224
 """Pixels a side of the pictures that the detail paper's losses compare."""
 Encode = Callable[[Sequence[PhotoFace]], EncodedFace]
 Rows = dict[str, dict[str, np.ndarray]]
 """Row -> figure -> a value per entry of the set (NaN: none)."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A reconstruction: vertices (V, 3) in any unit, faces (F, 3); on it seven (7, 3) as in ``SCAN_FIELDS``, and iBUG's
+    marks (68, 3)."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    seven: np.ndarray
+    marks: np.ndarray
+
+
+def now_distances(sample: Mapping[str, np.ndarray], shape: Shape) -> np.ndarray:
+    """(N,) millimetres from the scan's vertices within NoW's radius to the mesh, after a similarity by seven points and
+    its refinement to the closest points (Sanyal et al. 2019)."""
+    entries = (sample[name].astype(np.float64) for name in ("vertices", "seven", "nose_tip", "bridge"))
+    return scan_to_mesh(*entries, shape.vertices, shape.faces, shape.seven).millimetres
+
+
+def micc_error(sample: Mapping[str, np.ndarray], shape: Shape) -> float:
+    """Mean distance in millimetres from the scan's vertices within 95 mm of the nose tip to the planes of their closest
+    triangles, after alignment as in ``now_distances``."""
+    scan = sample["vertices"].astype(np.float64)
+    points = scan[np.linalg.norm(scan - sample["nose_tip"], axis=1) < MICC_RADIUS]
+    start = fit_similarity(shape.seven, sample["seven"])
+    placed = refine_alignment(points, shape.vertices, shape.faces, start).apply(shape.vertices)
+    hit, barycentrics, _ = Closest(placed, shape.faces)(points)
+    corners = placed[shape.faces[hit]]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    away = points - (corners * barycentrics[:, :, None]).sum(1)
+    return float(np.abs((away * normals).sum(1)).mean() * METRES_TO_MM)
+
+
+def box_nme(predicted: np.ndarray, true: np.ndarray) -> float:
+    """AFLW2000's NME: mean distance of landmarks (68, 2), per cent of the root of their bounding box's area."""
+    sides = true[:, :2].max(0) - true[:, :2].min(0)
+    return float(100 * np.linalg.norm(predicted[:, :2] - true[:, :2], axis=1).mean() / np.sqrt(sides.prod()))
+
+
+def by_yaw(errors: np.ndarray, yaws: np.ndarray) -> dict[str, float]:
+    """Means of errors (N,) in the groups of ``YAWS`` of the absolute yaws (N,) in degrees, and the groups' mean."""
+    means = []
+    for low, high in zip((-1.0, *YAWS), YAWS, strict=False):
+        chosen = (np.abs(yaws) > low) & (np.abs(yaws) <= high) & np.isfinite(errors)
+        means.append(float(errors[chosen].mean()) if chosen.any() else float("nan"))
+    names = ("nme.0_30", "nme.30_60", "nme.60_90")
+    return dict(zip(names, means, strict=True)) | {
+        "nme": float(np.nanmean(means)) if np.isfinite(means).any() else np.nan
+    }
+
+
+def three_views(yaws: Sequence[float]) -> list[int]:
+    """Numbers of the photos that face most to the left, to the front and to the right (MVF-Net's protocol)."""
+    turned = np.asarray(yaws)
+    return list(dict.fromkeys([int(turned.argmin()), int(np.abs(turned).argmin()), int(turned.argmax())]))
 
 
 def encoder(folder: Path | None, model: str) -> Encode:
@@ -43,13 +111,13 @@ def encoder(folder: Path | None, model: str) -> Encode:
     return lambda faces: encoded_face(faces, basis)
 
 
-def shape_of(offsets: np.ndarray) -> protocols.Shape:
+def shape_of(offsets: np.ndarray) -> Shape:
     """The head with skin vertices moved by offsets (V_head, 3) in metres from the template's."""
     template = load_template()
     cage = template.vertices + template.following_skin(offsets)
     estimate = as_estimate(cage)
     marks = template.landmarks68.positions(cage.astype(np.float64))
-    return protocols.Shape(estimate.vertices, estimate.faces, estimate.seven, marks)
+    return Shape(estimate.vertices, estimate.faces, estimate.seven, marks)
 
 
 class PhotoFinder:
@@ -93,7 +161,7 @@ class Reconstructor:
         if self._encode is not None:
             return self._encode(faces).identity
         template = load_template()
-        neutral = fitted(PhotoCollection(tuple(faces)), Variant())
+        neutral = fitted(PhotoCollection(tuple(faces)), Variant()).neutral
         return (neutral - template.vertices)[: template.head.vertex_stop]
 
 
@@ -114,14 +182,14 @@ def micc(method: str, folder: Path | None, data: PreparedSet, most: int, sheet: 
                     rows[kind][condition].append(np.nan)
                 continue
             alone = [reconstruct([name]) for name in names]
-            chosen = protocols.three_views([reconstruct.find(name).yaw_degrees for name in names])
+            chosen = three_views([reconstruct.find(name).yaw_degrees for name in names])
             views = (
                 reconstruct([names[k] for k in chosen])
                 if method == "product"
                 else np.mean([alone[k] for k in chosen], 0)
             )
             for kind, heads in zip(kinds, ([reconstruct(names)], [views], alone, [zero]), strict=True):
-                errors = [protocols.micc_error(sample, shape_of(offsets)) for offsets in heads]
+                errors = [micc_error(sample, shape_of(offsets)) for offsets in heads]
                 rows[kind][condition].append(float(np.mean(errors)))
     return {kind: {name: np.array(errors) for name, errors in row.items()} for kind, row in rows.items()}
 
@@ -139,7 +207,7 @@ def bu3dfe(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Ro
         if face is not None:
             codes = encode([face])
             offsets = codes.identity + codes.photos[0].expression
-            both = (protocols.now_distances(sample, shape_of(moved)) for moved in (offsets, zero))
+            both = (now_distances(sample, shape_of(moved)) for moved in (offsets, zero))
             errors = tuple(float(np.sqrt((distances**2).mean())) for distances in both)
         for name, error in zip(rows, errors, strict=True):
             rows[name].append(error)
@@ -217,7 +285,7 @@ def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: lis
             continue
         face = network.face(encode_again(network, batch))
         moved = (face.vertices - face.neutral)[0, :cage][skin]
-        rows.append(float(moved.norm(dim=-1).mean()) * protocols.METRES_TO_MM)
+        rows.append(float(moved.norm(dim=-1).mean()) * METRES_TO_MM)
     return {OURS: {"motion": np.array(rows)}}
 
 
@@ -241,7 +309,7 @@ def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
             points = marks68.positions(shape[0].double().cpu().numpy())
             projected = codes.pose.project(torch.from_numpy(points)[None].float())[0].numpy()
             pixels = windows[0].to_picture(projected, 1.0) / face.crop_scale + np.array(face.crop_offset)
-            errors[-1] = protocols.box_nme(pixels, sample["landmarks"].astype(np.float64))
+            errors[-1] = box_nme(pixels, sample["landmarks"].astype(np.float64))
             if len(sheet) < SHOWN:
                 dotted = (_dotted(sample["picture"], points) for points in (pixels, sample["landmarks"]))
                 sheet.append([tile(sample["picture"]), *map(tile, dotted)])
@@ -251,9 +319,7 @@ def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> 
 def yaw_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     """NME by yaw, and the share of pictures with a face."""
     valid = np.isfinite(values["nme"])
-    return protocols.by_yaw(values["nme"], values["yaw"]) | {
-        "found": float(valid.mean()) if len(valid) else float("nan")
-    }
+    return by_yaw(values["nme"], values["yaw"]) | {"found": float(valid.mean()) if len(valid) else float("nan")}
 
 
 def _dotted(picture: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -20,7 +20,6 @@ from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, p
 from trainer.measures.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
-from trainer.sets.protocols import depth_correlation_sum
 from trainer.sets.reader import PreparedSet
 
 OURS, SHARED = "ours", "ours, before personalising"
@@ -186,6 +185,18 @@ def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: li
             surface = shaded_surface(torch.where(result.surface.mask, result.surface.depth, 1.1))
             sheet.append([tile(crop), tile(surface[0]), NO_TRUTH])
     return {OURS: {"ours": np.array(ours), "true": np.array(true)}}
+
+
+def depth_correlation_sum(predicted: np.ndarray, true: np.ndarray) -> float:
+    """3DFAW's score (Moniz et al. 2018): the sum over keypoints of the correlation, over faces, of their depths.
+
+    predicted, true : (faces, keypoints), each face's depths relative to its mean and in units of its width. The set's
+    sign of depth is not documented, so the score is the absolute value of the sum. NaN rows are left out.
+    """
+    known = np.isfinite(predicted).all(1) & np.isfinite(true).all(1)
+    a, b = (values[known] - values[known].mean(0) for values in (predicted, true))
+    spread = np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    return float(abs(((a * b).sum(0) / np.maximum(spread, 1e-12)).sum())) if known.sum() > 1 else float("nan")
 
 
 def correlation_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:

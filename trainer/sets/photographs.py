@@ -1,4 +1,4 @@
-"""Sets of photographs and clips without truth: people in folders, CelebA, VGGFace2, VoxCeleb."""
+"""Sets of photographs and clips without truth: people in folders, CelebA, VoxCeleb."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -61,22 +61,6 @@ class CelebA(Reader):
             if parts[0] in held:
                 continue  # the set's own test part
             yield Item(Path(parts[0]).stem, parts[1], {"photo": pictures / parts[0]})
-
-
-class VggFace2(People):
-    """VGGFace2 (Cao et al., FG 2018): ``train/n000001/0001_01.jpg``; CASIA-WebFace's folders have the same form."""
-
-    name = "vggface2"
-    title = "VGGFace2"
-    licence = Licence("CC BY-NC 4.0, withdrawn by its owners", True, "www.robots.ox.ac.uk/~vgg/data/vgg_face2")
-    needs = ("**/n[0-9]*/*",)
-    unchecked = "the pictures' count (3.31 million of 9,131 people), and the lists of the loosely cropped version"
-
-    def items(self, root: Path) -> Iterator[Item]:
-        """Every picture in a folder ``nNUMBER``, in ``train`` and ``test``."""
-        for path in files_below(root, *PICTURES):
-            if path.parent.name.startswith("n") and path.parent.name[1:].isdecimal():
-                yield Item(key_of(path, root), path.parent.name, {"photo": path})
 
 
 class VoxCeleb(Reader):

@@ -14,28 +14,14 @@ from rich.table import Table
 
 from trainer.engine.logs import SET_CARD
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
-from trainer.sets.annotated import Aflw2000, CelebAMask, Renderings, W3dfaw, W300Lp
-from trainer.sets.photographs import CelebA, People, VggFace2, VoxCeleb
+from trainer.sets.annotated import Aflw2000, CelebAMask, Renderings, W3dfaw
+from trainer.sets.photographs import CelebA, People, VoxCeleb
 from trainer.sets.reader import FORMAT, KEPT, Item, LeftOut, LimitedReader, Reader, SetError, inside, listed, read_card
 from trainer.sets.scans import Bu3dfe, Micc, Now, Realy
 
 READERS: Mapping[str, type[Reader]] = {
     reader.name: reader
-    for reader in (
-        People,
-        CelebA,
-        VggFace2,
-        VoxCeleb,
-        W300Lp,
-        Aflw2000,
-        W3dfaw,
-        Renderings,
-        CelebAMask,
-        Micc,
-        Bu3dfe,
-        Now,
-        Realy,
-    )
+    for reader in (People, CelebA, VoxCeleb, Aflw2000, W3dfaw, Renderings, CelebAMask, Micc, Bu3dfe, Now, Realy)
 }
 """Name on the command line -> reader."""
 

@@ -98,15 +98,11 @@ def voxceleb(root: Path) -> None:
         )
 
 
-def _fit(row: int) -> dict[str, np.ndarray]:
-    angles = np.radians([[0.0, drawn().yaw[row], 0.0, 0.0, 0.0, 0.0, 1.0]])
-    return {"Pose_Para": angles, "Shape_Para": np.ones((199, 1)), "Exp_Para": np.zeros((29, 1))}
-
-
 def aflw2000(root: Path) -> None:
     for row, picture in enumerate(drawn().pictures):
         write(root / f"image{row:05d}.jpg", picture)
-        savemat(root / f"image{row:05d}.mat", _fit(row) | {"pt3d_68": drawn().marks[row].T})
+        angles = np.radians([[0.0, drawn().yaw[row], 0.0, 0.0, 0.0, 0.0, 1.0]])
+        savemat(root / f"image{row:05d}.mat", {"Pose_Para": angles, "pt3d_68": drawn().marks[row].T})
 
 
 def bfm(root: Path) -> None:

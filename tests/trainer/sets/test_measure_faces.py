@@ -7,16 +7,9 @@ import pytest
 from made_up import head, now
 from scipy.spatial.transform import Rotation
 
+from trainer.sets.measure_faces import Shape, box_nme, by_yaw, micc_error, now_distances, three_views
+from trainer.sets.measure_maps import depth_correlation_sum
 from trainer.sets.prepare import reader_of
-from trainer.sets.protocols import (
-    Shape,
-    box_nme,
-    by_yaw,
-    depth_correlation_sum,
-    micc_error,
-    now_distances,
-    three_views,
-)
 from trainer.sets.reader import listed
 
 
