@@ -40,7 +40,7 @@ from backend.texture.surface import (
     texels_per_metre,
     texture_space,
 )
-from trainer.measures.estimate import FittedPerson, fitted_person, without_photo
+from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, add_people_arguments, judged, means, people_folders
 from trainer.methods.graph_face.albedo import head_people, known_fit, true_albedo
 from trainer.people.source import People
@@ -66,8 +66,6 @@ _GRAZING = (0.08, 0.30)  # cosine of the angle between normal and camera, from n
 _BORDER, _PLAIN = 0.35, 0.8  # weight at the border of what a photo shows; region weight of plain skin
 _BESIDE = 0.01  # metres on both sides of a border that are compared
 _INSIDE = 0.025  # metres inside the border, where no photo ends
-TURNED, FRONTAL = 30.0, 20.0
-"""Degrees of yaw: least of a photo from the side, most of one from the front."""
 
 
 @dataclass(frozen=True)
@@ -352,25 +350,11 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     return figures | {"step": border_step(smooth, shown, plain, density)}
 
 
-def turned_figures(
-    person: FittedPerson, template: Template, completion: GraphAlbedoModel | None = None
-) -> dict[str, float]:
-    """``texture_figures`` of a person's most turned photo, beside a texture from the frontal photos alone. Empty where
-    none is turned beyond ``TURNED``, or fewer than two are within ``FRONTAL``."""
-    yaw = {face.name: abs(face.yaw_degrees) for face in person.faces}
-    side = max(person.fitted.photos, key=lambda photo: yaw[photo.name])
-    front = tuple(photo for photo in person.fitted.photos if yaw[photo.name] <= FRONTAL)
-    if yaw[side.name] < TURNED or len(front) < 2:
-        return {}
-    fitted = replace(person.fitted, photos=(*front, side))
-    return texture_figures(held_out_photo(template, fitted, person.faces, side.name, completion)) or {}
-
-
 def person_figures(
     photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
 ) -> dict[str, float]:
-    """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses, and
-    ``turned.*`` of ``turned_figures``. completion : network that corrects unseen skin; None: only rules.
+    """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
+    completion : network that corrects unseen skin; None: only rules.
 
     Raises ``LikenessError`` where fewer than two photos are usable, or no left-out one shows bare skin.
     """
@@ -386,8 +370,7 @@ def person_figures(
             f"None of the {len(figures)} photos that were left out shows bare skin.",
             "Leave more of them out in turn (--most), or add photos without a mask before the face.",
         )
-    turned = turned_figures(person, template, completion)
-    return means(known) | {f"turned.{name}": value for name, value in turned.items()}
+    return means(known)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

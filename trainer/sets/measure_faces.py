@@ -1,4 +1,4 @@
-"""Tables of the product, the learned basis, the graph model and detail on prepared sets, and the sets' own ways of
+"""Tables of the product, the learned basis and the graph model on prepared sets, and the sets' own ways of
 measuring: MICC's 95 mm, BU-3DFE, AFLW2000's NME. NoW and REALY are scored by their own scripts (``tables``).
 """
 
@@ -38,8 +38,6 @@ YAWS = (30.0, 60.0, 180.0)
 """Upper ends in degrees, each in its group, of AFLW2000's protocol (Zhu et al. 2016): the last is called 60 to 90, and
 3DDFA's script leaves nothing out above."""
 MEAN = "mean face"
-_DETAIL_PICTURE = 224
-"""Pixels a side of the pictures that the detail paper's losses compare."""
 Encode = Callable[[Sequence[PhotoFace]], EncodedFace]
 Rows = dict[str, dict[str, np.ndarray]]
 """Row -> figure -> a value per entry of the set (NaN: none)."""
@@ -327,46 +325,3 @@ def _dotted(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     for x, y in points[:, :2]:
         cv2.circle(shown, (round(float(x)), round(float(y))), max(1, len(shown) // 128), (60, 255, 60), -1)
     return shown
-
-
-@torch.no_grad()
-def detail(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
-    """The paper's pixel and identity losses of refined renders against their photos, and of coarse renders."""
-    from backend.models.detail import DetailModel, repeated
-    from trainer.methods.detail import stage
-    from trainer.methods.detail.data import DetailPortraitsConfig
-
-    net, features = DetailModel.load(folder).network, stage.IdentityFeatures()
-    rows: list[list[float]] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for number, sample in enumerate(samples(data, most)):
-            picture = cv2.resize(sample["picture"], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-            cv2.imwrite(f"{scratch}/{number:05d}.jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
-        config = DetailPortraitsConfig(
-            folder=scratch, size=net.config.size, coarse=net.config.coarse, picture=224, least_pixels=1.0
-        )
-        source = config.build()
-        for number in range(len(source)):
-            batch = source.batch(range(number, number + 1), torch.device("cpu"))
-            attribute = net.attribute(batch.photos, batch.expressions, batch.person, 1)
-            displaced = net.displacement(repeated(attribute, batch.person), batch.expressions) * batch.allowed
-            shown = batch.pictures
-            light = stage.relief_light(displaced, batch.photos)
-            refined = stage.refined_pictures(
-                shown.coarse, light, shown.places, shown.mask, max(1, displaced.shape[-1] // _DETAIL_PICTURE)
-            )
-            wanted = features(stage.shown_photos(shown))
-            rows.append(
-                [
-                    value
-                    for one in (refined, shown.coarse)
-                    for value in (
-                        float(stage.pixel_error(one, shown.photos, shown.mask)),
-                        float(stage.identity_distance(features(one), wanted)),
-                    )
-                ]
-            )
-            if len(sheet) < SHOWN:
-                sheet.append([tile(shown.photos[0]), tile(refined[0]), tile(shown.coarse[0])])
-    names = ("pixels", "identity", "pixels.coarse", "identity.coarse")
-    return {OURS: dict(zip(names, np.array(rows).T, strict=True))}

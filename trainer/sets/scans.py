@@ -1,6 +1,6 @@
 """Sets of scans: MICC Florence, BU-3DFE, NoW, REALY.
 
-Meshes and points in the sets' files: OBJ, PLY text, VRML, MeshLab's picked points, BU-3DFE's landmarks.
+Meshes and points in the sets' files: OBJ, VRML, MeshLab's picked points.
 """
 
 import re
@@ -22,7 +22,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 def read_mesh(path: Path, metres_per_unit: float = 1.0) -> TriangleMesh:
     """Read a mesh by its ending; vertices in metres. Raises ``ValueError`` for what is not a mesh of triangles."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    kinds = {".obj": _obj, ".wrl": _vrml, ".ply": _ply}
+    kinds = {".obj": _obj, ".wrl": _vrml}
     vertices, faces = kinds[path.suffix.lower()](text)
     if not len(vertices) or not len(faces) or faces.min() < 0 or faces.max() >= len(vertices):
         raise ValueError(f"{path.name} holds no whole mesh")
@@ -63,19 +63,6 @@ def _vrml(text: str) -> tuple[np.ndarray, np.ndarray]:
         else:
             polygons[-1].append(corner)
     return vertices[: len(vertices) // 3 * 3].reshape(-1, 3), _fans(polygons)
-
-
-def _ply(text: str) -> tuple[np.ndarray, np.ndarray]:
-    head, separator, body = text.partition("end_header")
-    counts = dict(re.findall(r"element (vertex|face) (\d+)", head))
-    if not separator or "format ascii" not in head or len(counts) != 2:
-        raise ValueError("only PLY files in text form can be read")
-    lines = body.strip().splitlines()
-    vertices = [line.split()[:3] for line in lines[: int(counts["vertex"])]]
-    faces = [
-        list(map(int, line.split()[1:]))[: int(line.split()[0])] for line in lines[int(counts["vertex"]) :] if line
-    ]
-    return np.array(vertices, np.float64).reshape(-1, 3), _fans(faces[: int(counts["face"])])
 
 
 def _fans(polygons: Iterable[list[int]]) -> np.ndarray:

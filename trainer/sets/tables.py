@@ -73,7 +73,6 @@ TABLES: Mapping[str, tuple[PaperTable, ...]] = {
         PaperTable("graph.aflw2000", "aflw2000", measure_faces.aflw2000, measure_faces.yaw_figures),
         *SHAPES,
     ),
-    "detail": (PaperTable("detail.celebamask", "celebamask", measure_faces.detail),),
 }
 """The whole fit, or a method -> its paper's tables."""
 
@@ -131,11 +130,9 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
             folder = arguments.export
             figures |= export(arguments.method, arguments.model, table.data, data, arguments.most, folder, console)
     if arguments.sheet and sheet:
-        write_sheet(arguments.sheet, sheet, ("picture", "ours", "coarse" if arguments.method == "detail" else "truth"))
+        write_sheet(arguments.sheet, sheet, ("picture", "ours", "truth"))
         console.print(f"sheet: {arguments.sheet}")
     console.print("* ratio to the whole method, 95 % over entries, where ablations were named", style="dim")
-    if arguments.method == "detail":
-        console.print("The poster of this method prints no figures.", style="dim")
     return {name: value for name, value in figures.items() if isinstance(value, str) or np.isfinite(value)}
 
 

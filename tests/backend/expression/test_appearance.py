@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from backend.exchange.gltf import write_glb
 from backend.expression.calibrate import solve_photo
 from backend.expression.follow import FrameFace, frame_face
 from backend.expression.photometric_pose import (
+    Appearance,
     appearance_of_texture,
     face_vertices,
     skin_misfit,
@@ -22,12 +24,20 @@ from backend.expression.subject import read_subject, read_texture, subject_of
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
-from backend.geometry.template import load_template
+from backend.geometry.normals import vertex_normals
+from backend.geometry.template import load_template, triangles_from_quads
+from backend.photos.collection import FaceClass
 from backend.photos.faces import detect_faces, find_landmarks
 from backend.rendering.color import linear_from_srgb
-from trainer.methods.expressions.evaluate import SEED, KnownPictures, known_pictures, visible_appearance
+from backend.rendering.interpolate import sample_image
+from trainer.methods.expressions.evaluate import SEED, KnownPictures, known_pictures
 from trainer.people.source import PeopleConfig
 
+FIRST_PHOTO, PHOTOS = 2, 4
+"""The person's photos that are used here; the evaluated photos are not among them."""
+BLUR_PIXELS = 0.7
+LEAST_FACING, LEAST_SEEN = 0.3, 0.2
+SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 COVARIANCE = np.radians(10.0) ** 2 * np.eye(3)
 
 
@@ -54,6 +64,34 @@ def person() -> tuple[KnownPictures, FrameFace, PhotoParameters]:
 def _middle(known: KnownPictures) -> np.ndarray:
     embedding = load_template().landmarks478
     return embedding.positions(known.neutral)[embedding.valid].mean(0)
+
+
+def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
+    """Mean albedo of person ``index`` at the vertices of the face, from ``PHOTOS`` photos with true cameras."""
+    config = replace(config, photos=FIRST_PHOTO + PHOTOS, clips=False, albedo=True)
+    batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
+    template = load_template()
+    head = template.head
+    triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop])
+    total, visible = np.zeros((head.vertex_stop, 3)), np.zeros(head.vertex_stop)
+    for photo in range(FIRST_PHOTO, FIRST_PHOTO + PHOTOS):
+        pose, intrinsics = (
+            values[photo].numpy().astype(np.float64) for values in (batch.camera_from_head, batch.intrinsics)
+        )
+        vertices = batch.vertices[photo, : head.vertex_stop].numpy().astype(np.float64)
+        in_camera = vertices @ pose[:3, :3].T + pose[:3, 3]
+        towards = -pose[:3, :3].T @ pose[:3, 3] - vertices
+        facing = (vertex_normals(vertices, triangles) * towards).sum(1) / np.linalg.norm(towards, axis=1)
+        pixels = in_camera[:, :2] / in_camera[:, 2:] * intrinsics[0, 0] + intrinsics[:2, 2]
+        columns, rows = np.clip(pixels.astype(int), 0, config.size - 1).T
+        weight = np.clip(facing - LEAST_FACING, 0.0, 1.0) * np.isin(batch.labels[photo].numpy()[rows, columns], SKIN)
+        weight *= ((pixels > 1) & (pixels < config.size - 1)).all(1)
+        albedo = cv2.GaussianBlur(batch.albedo[photo].permute(1, 2, 0).numpy(), (0, 0), BLUR_PIXELS)
+        total += weight[:, None] * sample_image(albedo, pixels.astype(np.float32), outside=0.0)
+        visible += weight
+    vertices = face_vertices(template)
+    vertices = vertices[visible[vertices] > LEAST_SEEN]
+    return Appearance(vertices, total[vertices] / visible[vertices, None])
 
 
 def test_a_head_that_was_turned_away_turns_back(person: tuple[KnownPictures, FrameFace, PhotoParameters]) -> None:

@@ -97,27 +97,10 @@ def test_a_photo_without_bare_skin_spoils_nobody_elses_figures(monkeypatch):
     monkeypatch.setattr(textures, "fitted_person", lambda *_: person)
     monkeypatch.setattr(textures, "held_out_photo", lambda *_: None)
     monkeypatch.setattr(textures, "texture_figures", lambda _: next(shown))
-    monkeypatch.setattr(textures, "turned_figures", lambda *_: {})
     mean = textures.person_figures((), "fast", 2)
     assert mean == {"skin.brightness": 0.4}, "of the photo that shows some"
     with pytest.raises(LikenessError, match="None of the 2 photos"):
         textures.person_figures((), "fast", 2)
-
-
-def test_a_turned_photo_is_left_out_of_a_texture_from_the_front(monkeypatch):
-    """One photo by 35 degrees, one by 25, two or one from the front."""
-    seen = []
-    monkeypatch.setattr(textures, "held_out_photo", lambda _, fitted, faces, name, more: seen.append((fitted, name)))
-    monkeypatch.setattr(textures, "texture_figures", lambda _: {"unseen.brightness": 0.2})
-
-    def figures(*yaws: float) -> dict[str, float]:
-        faces = tuple(Shown(f"{yaw}.jpg", yaw) for yaw in yaws)
-        return textures.turned_figures(FittedPerson(Fit(faces), faces, ()), None)
-
-    assert figures(3.0, -35.0, 25.0, -12.0) == {"unseen.brightness": 0.2}
-    fitted, name = seen.pop()
-    assert name == "-35.0.jpg" and {photo.name for photo in fitted.photos} == {"3.0.jpg", "-12.0.jpg", name}
-    assert figures(3.0, 28.0, -12.0) == {} and figures(3.0, -35.0, 25.0) == {} and not seen
 
 
 def test_a_photo_in_black_and_white_says_nothing_of_colour(held_out):

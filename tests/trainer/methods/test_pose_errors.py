@@ -19,7 +19,6 @@ from trainer.methods.expressions.evaluate import (
     count_blinks,
     different_pixels,
     pose_errors,
-    share_interval,
     yaw_of,
 )
 
@@ -97,8 +96,9 @@ def test_pictures_differ_by_pixels_that_anybody_sees() -> None:
 
 
 def test_shares_come_with_intervals() -> None:
-    assert share_interval(90, 100) == pytest.approx((0.8256, 0.9448), abs=1e-4)  # Wilson
-    assert share_interval(10, 10)[1] == pytest.approx(1.0)
+    found = blink_figures("a", BlinkCounts(100, 90, 0, 0, 0), 60.0)
+    assert (found["a.blinks_found_low"], found["a.blinks_found_high"]) == pytest.approx((0.8256, 0.9448), abs=1e-4)
+    assert (found["a.blinks_found_showing_low"], found["a.blinks_found_showing_high"]) == (0.0, 1.0)  # nothing known
     figures = blink_figures("clips", BlinkCounts(20, 18, 10, 10, 1), 60.0)
     assert figures["clips.blinks_found"] == 0.9
     assert figures["clips.blinks_found_showing"] == 1.0

@@ -10,28 +10,25 @@ from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 
-import cv2
 import numpy as np
 import torch
 from rich.console import Console
 from scipy.ndimage import label
 from scipy.spatial.transform import Rotation
+from scipy.stats import binomtest
 
 from backend.errors import LikenessError
 from backend.expression.calibrate import solve_photo
 from backend.expression.clip import ExpressionClip
 from backend.expression.follow import find_face, frame_face
-from backend.expression.photometric_pose import Appearance, face_vertices
+from backend.expression.photometric_pose import face_vertices
 from backend.expression.reading import towards_point
 from backend.expression.subject import Subject, subject_of
 from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
-from backend.geometry.normals import vertex_normals
-from backend.geometry.template import load_template, triangles_from_quads
-from backend.photos.collection import FaceClass
+from backend.geometry.template import load_template
 from backend.photos.faces import detect_faces
-from backend.rendering.interpolate import sample_image
 from protocol.names import ARKIT_NAMES, LIDS
 from protocol.similarity import fit_similarity
 from trainer.methods.expressions.observe import frame_camera, put_into_frame
@@ -54,15 +51,8 @@ any channel, from a picture of the same instant with open eyes. Chosen by lookin
 of the 93 blinks of 56 other clips: with 24 pixels and fewer, behind dark or shining lenses and in blurred profiles, the
 shut picture cannot be identified; from 30 on it can. Eye pixels of the renderer's labels predict it less well, because
 they ignore glare and half dark lenses."""
-CONFIDENCE = 1.96
-"""Standard deviations of a 95 % interval."""
 AXES = ("pitch", "yaw", "roll")
 YAW_EDGES = (0.0, 20.0, 45.0, 90.0)
-FIRST_PHOTO, PHOTOS = 2, 4
-"""The person's photos that are used here; the evaluated photos are not among them."""
-BLUR_PIXELS = 0.7
-LEAST_FACING, LEAST_SEEN = 0.3, 0.2
-SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 SEED = 9100
 """Seed of people unused in all training runs."""
 
@@ -164,21 +154,11 @@ def _runs(shut: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(runs == run) for run in range(1, count + 1)]
 
 
-def share_interval(hits: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, of ``count`` independent trials (Wilson 1927)."""
-    if count == 0:
-        return 0.0, 1.0
-    share, square = hits / count, CONFIDENCE**2
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    half = CONFIDENCE / (1 + square / count) * np.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    return float(middle - half), float(middle + half)
-
-
 def blink_figures(prefix: str, counts: BlinkCounts, seconds: float) -> dict[str, float]:
     """Shares of all blinks and of the visible ones that were found, with 95 % intervals, and false ones per minute."""
     figures: dict[str, float] = {}
     for name, hits, count in (("", counts.found, counts.blinks), ("_showing", counts.found_showing, counts.showing)):
-        low, high = share_interval(hits, count)
+        low, high = binomtest(hits, count).proportion_ci(method="wilson") if count else (0.0, 1.0)
         own = {f"blinks{name}": count, f"blinks_found{name}": hits / max(count, 1)}
         figures |= own | {f"blinks_found{name}_low": low, f"blinks_found{name}_high": high}
     figures["blinks_false_per_minute"] = 60.0 * counts.false / seconds
@@ -236,34 +216,6 @@ def pose_errors(true: np.ndarray, true_places: np.ndarray, poses: np.ndarray, fo
     )
     towards = -from_sight[0][:, 2]  # the direction of the camera in the head's axes
     return PoseErrors(off, off_sight, np.degrees(np.arctan2(towards[:, 0], towards[:, 2])))
-
-
-def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
-    """Mean albedo of person ``index`` at the vertices of the face, from ``PHOTOS`` photos with true cameras."""
-    config = replace(config, photos=FIRST_PHOTO + PHOTOS, clips=False, albedo=True)
-    batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
-    template = load_template()
-    head = template.head
-    triangles = triangles_from_quads(template.quads[head.face_start : head.face_stop])
-    total, visible = np.zeros((head.vertex_stop, 3)), np.zeros(head.vertex_stop)
-    for photo in range(FIRST_PHOTO, FIRST_PHOTO + PHOTOS):
-        pose, intrinsics = (
-            values[photo].numpy().astype(np.float64) for values in (batch.camera_from_head, batch.intrinsics)
-        )
-        vertices = batch.vertices[photo, : head.vertex_stop].numpy().astype(np.float64)
-        in_camera = vertices @ pose[:3, :3].T + pose[:3, 3]
-        towards = -pose[:3, :3].T @ pose[:3, 3] - vertices
-        facing = (vertex_normals(vertices, triangles) * towards).sum(1) / np.linalg.norm(towards, axis=1)
-        pixels = in_camera[:, :2] / in_camera[:, 2:] * intrinsics[0, 0] + intrinsics[:2, 2]
-        columns, rows = np.clip(pixels.astype(int), 0, config.size - 1).T
-        weight = np.clip(facing - LEAST_FACING, 0.0, 1.0) * np.isin(batch.labels[photo].numpy()[rows, columns], SKIN)
-        weight *= ((pixels > 1) & (pixels < config.size - 1)).all(1)
-        albedo = cv2.GaussianBlur(batch.albedo[photo].permute(1, 2, 0).numpy(), (0, 0), BLUR_PIXELS)
-        total += weight[:, None] * sample_image(albedo, pixels.astype(np.float32), outside=0.0)
-        visible += weight
-    vertices = face_vertices(template)
-    vertices = vertices[visible[vertices] > LEAST_SEEN]
-    return Appearance(vertices, total[vertices] / visible[vertices, None])
 
 
 @dataclass(frozen=True)
@@ -433,9 +385,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=224, help="side of the head's crop in pixels (default 224)")
     parser.add_argument(
         "--identity",
-        choices=("known", "textured", "auto"),
+        choices=("known", "auto"),
         default="known",
-        help="the person's true neutral head (default), with skin as four other photos show it, or solved (clips only)",
+        help="the person's true neutral head (default), or solved (clips only)",
     )
     parser.add_argument(
         "--blink-clips", type=int, default=96, help="clips with two blinks each, from all sides (default 96)"
@@ -446,13 +398,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Compute the figures documented in docs/expressions.md."""
     torch.set_num_threads(1)
     photos = PeopleConfig(size=arguments.size, seed=SEED, photos=2)
-    textured = arguments.identity == "textured"
     reads = []
     for index in range(arguments.people):
         known = known_pictures(photos, index)
-        skin = visible_appearance(photos, index) if textured else None
         try:
-            reads.append(read_photos(known, subject_of(known.neutral, skin)))
+            reads.append(read_photos(known, subject_of(known.neutral)))
         except LikenessError:
             console.print(f"person {index}: no face")
     figures = weight_figures("photos", reads) if reads else {}
@@ -461,8 +411,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     reads, ratios, total = [], [], BlinkCounts()
     for index in range(1000, 1000 + arguments.clips):
         known = known_pictures(clips, index, open_eyed)
-        skin = visible_appearance(photos, index) if textured else None
-        subject = None if arguments.identity == "auto" else subject_of(known.neutral, skin)
+        subject = None if arguments.identity == "auto" else subject_of(known.neutral)
         try:
             read, _ = read_clip(known, subject)
         except LikenessError:

@@ -26,23 +26,18 @@ from backend.geometry.template import load_template
 from backend.models import graph_face as nets
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, draw_colours, encoded_face
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.screening import GradientIdentity
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
 from trainer.ablations import trained_models
 from trainer.engine import sheets
-from trainer.engine.disk_cache import shared_folder
 from trainer.engine.recipe import find_recipe, load_recipe
-from trainer.heads.scans import HELD_OUT, scan_head, scan_photos
 from trainer.measures import harness
-from trainer.measures.estimate import as_estimate, measure
 from trainer.measures.metrics import aligned_faces, mean_interval, ratio_interval
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
 from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces
 from trainer.methods.graph_face.stage import face_distance, same_person_share
-from trainer.methods.learned_basis import evaluate
 
 TILE = 168
 _CLAY = 0.45
@@ -51,16 +46,12 @@ _FRONT_SCALE = 4.6
 _FAR = 2.0
 CAPTIONS = ("photo", "reconstruction", "neutral", "turned", "as the first")
 """Columns of ``photo_sheet``."""
-ALBEDO_SEED = 91
-"""Seed of people unused for training and selection in all recipes."""
 PHOTOS = 3
-"""Photos per person; skins are completed from the first alone, and from all."""
+"""Photos per person; in ablations, and of skins, which are completed from the first alone, and from all."""
 _PICTURE = 320
 """Pixels a side of the photos."""
 _TEXTURE = 512
 """Texels a side of the product's texture."""
-PHOTOS_SEED = 91
-"""Seed of people unused for training and selection in all recipes."""
 FRAMES = 5
 """Photos per person, each with its own expression, view and light."""
 Estimator = Callable[[Sequence[PhotoFace]], np.ndarray]
@@ -72,8 +63,6 @@ code; ``moved``, of the face with expression; ``relief``, error of each vertex's
 units: ``albedo``, difference of colours where the photo shows them; ``albedo_hidden``, where only another photo of the
 person does. ``other_person``: share of photos whose nearest other code is another
 person's."""
-ABLATION_SEED, ABLATION_PHOTOS = 91, 3
-_AT_ONCE = 8
 CPU = torch.device("cpu")
 SEED = 91
 """Seed of people unused for training and selection in all recipes."""
@@ -136,7 +125,7 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
         return dict.fromkeys(names, "not trained")
     if people < 2:
         raise LikenessError("usage", "--skins must be at least 2.", "Use 48.")
-    source = head_people(_PICTURE, ALBEDO_SEED, PHOTOS)
+    source = head_people(_PICTURE, SEED, PHOTOS)
     template, size = load_template(), model.size
     atlas, skin = texture_space(template, size).skin, bare_skin(size) > 0.5
     rows: dict[int, list[list[float]]] = {1: [], PHOTOS: []}
@@ -187,8 +176,8 @@ def estimators(graph: nets.GraphModel | None, basis: BasisModel | None) -> dict[
     return estimator_of
 
 
-def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip], name: str) -> dict[str, float]:
-    """``NAME.frame.KIND.mean_mm`` and ``.std_mm`` over all photos, each alone, and ``NAME.all.KIND...`` over people,
+def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip]) -> dict[str, float]:
+    """``clips.frame.KIND.mean_mm`` and ``.std_mm`` over all photos, each alone, and ``clips.all.KIND...`` over people,
     from all their photos; ``.ratio`` of the mean to the mean face's. A failed fit counts as the mean face."""
     rows: dict[str, list[float]] = {}
     for clip in clips:
@@ -196,10 +185,10 @@ def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip], name: st
             rows.setdefault(f"all.{kind}", []).append(clip.error(_or_mean(estimate, clip.faces)))
             alone = [clip.error(_or_mean(estimate, [face])) for face in clip.faces]
             rows.setdefault(f"frame.{kind}", []).extend(alone)
-    figures = {f"{name}.people": float(len(clips))}
+    figures = {"clips.people": float(len(clips))}
     for row, errors in rows.items():
-        figures |= {f"{name}.{row}.mean_mm": float(np.mean(errors)), f"{name}.{row}.std_mm": float(np.std(errors))}
-        figures[f"{name}.{row}.ratio"] = float(np.mean(errors) / np.mean(rows[f"{row.split('.')[0]}.mean"]))
+        figures |= {f"clips.{row}.mean_mm": float(np.mean(errors)), f"clips.{row}.std_mm": float(np.std(errors))}
+        figures[f"clips.{row}.ratio"] = float(np.mean(errors) / np.mean(rows[f"{row.split('.')[0]}.mean"]))
     return figures
 
 
@@ -230,7 +219,7 @@ def synthetic_clips(people: int, frames: int = FRAMES) -> list[Clip]:
 def synthetic_photos(people: int, frames: int = FRAMES) -> Iterator[tuple[np.ndarray, list[Path]]]:
     """Yield the neutral vertices (V, 3) and the photos of the first ``people`` held-out synthetic people. The files
     exist until the next iteration."""
-    source = head_people(_PICTURE, PHOTOS_SEED, frames)
+    source = head_people(_PICTURE, SEED, frames)
     for index in range(people):
         batch = source.batch(range(index, index + 1), torch.device("cpu"))
         pictures = (batch.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
@@ -241,45 +230,9 @@ def synthetic_photos(people: int, frames: int = FRAMES) -> Iterator[tuple[np.nda
             yield batch.neutral[0].numpy(), paths
 
 
-def scan_clips(heads: int) -> list[Clip]:
-    """Clips of the first ``heads`` held-out scans; the error is the mean distance from scan to mesh."""
-    clips = []
-    for name in HELD_OUT[:heads]:
-        truth = scan_head(name).truth
-
-        def error(cage: np.ndarray, truth=truth) -> float:
-            return measure(truth, as_estimate(cage)).mean
-
-        clips.append(Clip(harness.found_faces(scan_photos(name)), error))
-    return clips
-
-
-def pair_figures(graph: nets.GraphModel, folder: Path, people: int) -> dict[str, float]:
-    """Equal error rates of verifying whether two photos show one person, over ``people`` of ``folder`` (a folder each,
-    two photos or more): ``pairs.eer.graph`` by the cosine of the graph face model's centred codes,
-    ``pairs.eer.screening`` by the features of photo screening, and ``pairs.people``."""
-    screening = GradientIdentity()
-    codes: list[list[np.ndarray]] = [[], []]
-    looks: list[list[np.ndarray]] = [[], []]
-    for pair in evaluate.pairs_of_photos(folder, people):
-        faces = [harness.found_faces([path]) for path in pair]
-        if not all(faces):
-            continue
-        for number, (face, *_) in enumerate(faces):
-            codes[number].append(nets.graph_face([face], graph).code)
-            looks[number].append(screening.describe(face.pixels, face.landmarks))
-    by_code = evaluate.similarities(*map(np.stack, codes))
-    by_look = evaluate.cosines_of_pairs(*map(np.stack, looks))
-    return {
-        "pairs.eer.graph": evaluate.equal_error_rate(*by_code),
-        "pairs.eer.screening": evaluate.equal_error_rate(*by_look),
-        "pairs.people": float(len(codes[0])),
-    }
-
-
 def _people(net: nets.GraphFaceNet, people: int) -> Iterator[GraphBatch]:
-    source = GraphPeopleConfig(size=net.config.size, seed=ABLATION_SEED, people=people, photos=ABLATION_PHOTOS).build()
-    yield from harness.batches(source, people, _AT_ONCE)
+    source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=people, photos=PHOTOS).build()
+    yield from harness.batches(source, people, _BATCH)
 
 
 @torch.no_grad()
@@ -338,12 +291,9 @@ def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate graph``."""
     parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
-    parser.add_argument("--decoders", action="store_true", help="the decoders alone")
     parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
     parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
     parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
-    parser.add_argument("--scans", type=int, default=len(HELD_OUT), help="held-out scans for clips; 0: none")
-    parser.add_argument("--pairs", type=int, default=100, help="people of `lfw` for verification; 0: none")
     parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
@@ -364,10 +314,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.heads < 2 or arguments.people < 2:
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     net = model.network
-    figures = decoder_figures(net, arguments.heads)
-    if not arguments.decoders:
-        figures |= encoder_figures(net, arguments.people) | photo_figures(model, arguments)
-        figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
+    figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
+    if arguments.clips:
+        kinds = estimators(model, harness.trained_or_none(BasisModel.load, None))
+        figures |= clip_figures(kinds, synthetic_clips(arguments.clips))
+    figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
     if arguments.sheet:
         shown = [face for path in arguments.sheet_photos for face in harness.found_faces([path])]
         sheets.write_sheet(arguments.sheet, photo_sheet(model, shown), CAPTIONS)
@@ -384,23 +335,6 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
         return person_errors(net, _people(net, arguments.ablation_people))
 
     return harness.ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
-
-
-def photo_figures(graph: nets.GraphModel, arguments: argparse.Namespace) -> dict[str, float | str]:
-    """``clips.*``, ``scans.*`` and ``pairs.*`` of ``graph_photos``; parts without their photographs are reported as
-    left out."""
-    kinds = estimators(graph, harness.trained_or_none(BasisModel.load, None))
-    figures: dict[str, float | str] = {}
-    if arguments.clips:
-        figures |= clip_figures(kinds, synthetic_clips(arguments.clips), "clips")
-    scans, photos = shared_folder() / "faces3d", shared_folder() / "photos" / "research_only" / "lfw"
-    if arguments.scans:
-        missing = {"scans": "left out: no scans here"}
-        figures |= clip_figures(kinds, scan_clips(arguments.scans), "scans") if scans.is_dir() else missing
-    if arguments.pairs:
-        missing = {"pairs": "left out: no photographs here"}
-        figures |= pair_figures(graph, photos, arguments.pairs) if photos.is_dir() else missing
-    return figures
 
 
 def decoder_figures(net: nets.GraphFaceNet, heads: int) -> dict[str, float | str]:
