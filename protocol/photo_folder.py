@@ -10,8 +10,10 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT_SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -144,6 +146,8 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     repetition. That takes a quarter of the time of zlib's usual search at level 4. The file is marked as made by
     Likeness, so that it is never read as a photo.
     """
+    import numpy as np  # here, because help of the command line names formats only
+
     height, width = pixels.shape[:2]
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
