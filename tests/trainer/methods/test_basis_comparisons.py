@@ -18,17 +18,9 @@ from trainer.methods.learned_basis import evaluate as basis
 from trainer.methods.learned_basis.data import FacePeople, FacePeopleConfig
 from trainer.methods.learned_basis.start import begin_from_people
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
-from encoded_hand_made import tiny_network
-
 SMALL = LearnedBasisConfig(
     size=24, level=0, nodes=60, identity=12, reflectance=2, expression=6, width=8, stages=2, feature=16, focal=0.0
 )
-
-
-@pytest.fixture(scope="module")
-def network() -> LearnedBasisNet:
-    return tiny_network()
 
 
 def test_equal_error_rate_by_hand() -> None:
@@ -62,16 +54,6 @@ def test_people_with_one_photo_make_no_pair(tmp_path: Path) -> None:
     ]
     assert len(evaluate.pairs_of_photos(tmp_path, 1)) == 1
     assert evaluate.read_face(pairs[0][0]) is None, "a grey square is no face"
-
-
-def test_the_priors_face_is_near_and_has_nobodys_reflectance(network: LearnedBasisNet) -> None:
-    with torch.no_grad():
-        face = network.face(network(torch.rand(1, 3, 32, 32), torch.zeros(1, dtype=torch.long)))
-        prior = evaluate.prior_face(network.bases, face)
-    mean = network.bases.mean
-    apart = (prior.neutral - face.neutral).norm(dim=-1).mean()
-    assert apart < (mean - face.neutral).norm(dim=-1).mean()
-    torch.testing.assert_close(prior.reflectance[0], network.bases.reflectance_mean)
 
 
 def test_separation_tells_who_from_what() -> None:

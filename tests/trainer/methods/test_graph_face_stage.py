@@ -21,7 +21,7 @@ from trainer.engine.distributed import world
 from trainer.engine.trainee import Trainee
 from trainer.methods.graph_face import data as graph_data
 from trainer.methods.graph_face import evaluate as graph
-from trainer.methods.graph_face import losses
+from trainer.methods.graph_face import stage as losses
 from trainer.methods.graph_face.data import SEED as LINEAR_SEED
 from trainer.methods.graph_face.data import (
     UNKNOWN,
@@ -296,16 +296,16 @@ def test_landmarks_count_in_per_cent_and_so_do_ways_between_them() -> None:
     truth = torch.zeros(1, 2, 2)
     found = torch.tensor([[[0.01, 0.0], [0.0, 0.02]]])
     # distances 1 and 2 per cent; ways (1, -2) and back, and none to themselves
-    assert float(losses.landmarks(found, truth)) == pytest.approx((1 + 4) / 2 + (5 + 5) / 4)
+    assert float(losses.landmark_distance(found, truth)) == pytest.approx((1 + 4) / 2 + (5 + 5) / 4)
     moved = truth + 0.03  # all together: the ways are right
-    assert float(losses.landmarks(moved, truth)) == pytest.approx(18.0)
+    assert float(losses.landmark_distance(moved, truth)) == pytest.approx(18.0)
 
 
 def test_shape_is_in_millimetres_by_weight() -> None:
     truth = torch.zeros(1, 2, 3)
     found = torch.tensor([[[0.001, -0.002, 0.0], [0.004, 0.0, 0.0]]])
-    assert float(losses.shape(found, truth, torch.tensor([1.0, 1.0]))) == pytest.approx((3 + 4) / 2)
-    assert float(losses.shape(found, truth, torch.tensor([1.0, 0.0]))) == pytest.approx(3.0)
+    assert float(losses.shape_difference(found, truth, torch.tensor([1.0, 1.0]))) == pytest.approx((3 + 4) / 2)
+    assert float(losses.shape_difference(found, truth, torch.tensor([1.0, 0.0]))) == pytest.approx(3.0)
 
 
 def test_smoothness_is_against_the_template_and_the_plain_one_is_not() -> None:

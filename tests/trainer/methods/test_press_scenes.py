@@ -18,7 +18,7 @@ from backend.photos.collection import FaceClass
 from trainer.__main__ import main
 from trainer.methods.parsing import evaluate as parsing_press
 from trainer.methods.parsing.evaluate import KINDS, PressPhoto, count_wrong, press_figures, read_press_photos
-from trainer.methods.parsing.losses import IGNORE as UNKNOWN
+from trainer.methods.parsing.scenes import IGNORE as UNKNOWN
 from trainer.methods.parsing.scenes import (
     PressConfig,
     add_headbands,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainer.methods.parsing.losses import (
-    IGNORE,
+from trainer.methods.parsing.scenes import IGNORE
+from trainer.methods.parsing.stage import (
     confusion_matrix,
     cross_entropy,
     divergence,

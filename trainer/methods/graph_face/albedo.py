@@ -31,7 +31,6 @@ from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_fiel
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Source, SourceConfig, Stage, StageConfig
 from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.engine.logs import in_columns
-from trainer.methods.graph_face import losses
 from trainer.people.render import Renderer
 from trainer.people.shape import PeopleSurface
 from trainer.people.skin import Columns
@@ -44,6 +43,23 @@ _STEP = 1 / 512
 """Log units; logs are stored as 16-bit multiples of it."""
 _GREY = 12
 """Greatest difference between the channels of a grey picture, in levels of 255."""
+
+
+def texture_difference(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference of maps (B, C, S, S), weighted by texels (B, S, S)."""
+    apart = (predicted - truth).abs().mean(1)
+    return (weight * apart).sum() / weight.sum().clamp(min=1.0)
+
+
+def texture_gradient_difference(predicted: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+    """Equation 5's gradient difference (Mathieu et al. 2015) of maps (B, C, S, S): mean absolute difference of the
+    absolute slopes along rows and columns, between texels that are both ``inside`` (S, S)."""
+    total = predicted.new_zeros(())
+    for axis in (-1, -2):
+        estimate, true = (one.diff(dim=axis).abs() for one in (predicted, truth))
+        both = (inside.narrow(axis, 1, inside.shape[axis] - 1) & inside.narrow(axis, 0, inside.shape[axis] - 1)).float()
+        total = total + ((estimate - true).abs().mean((0, 1)) * both).sum() / both.sum().clamp(min=1.0)
+    return total
 
 
 @dataclass(frozen=True)
@@ -258,8 +274,8 @@ class GraphAlbedoStage(Stage):
         change = tone * (torch.randn(people, 1, 1, 1) + torch.randn(people, 3, 1, 1) / 3).to(made)
         albedo = self.modules["albedo"](made + change, cover, batch.skin[None])
         return {
-            "unseen": losses.texture_difference(albedo, truth + change, (1.0 - cover) * batch.skin),
-            "gradient": losses.texture_gradient_difference(albedo, truth + change, batch.skin > 0.5),
+            "unseen": texture_difference(albedo, truth + change, (1.0 - cover) * batch.skin),
+            "gradient": texture_gradient_difference(albedo, truth + change, batch.skin > 0.5),
         }
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:

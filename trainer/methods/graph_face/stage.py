@@ -1,10 +1,13 @@
-"""Stage ``graph_face``: the graph face model, trained on shapes alone or on photos; its weights of terms, and the
-encoders of shapes that train the decoder.
+"""Stage ``graph_face``: the graph face model, trained on shapes alone or on photos; its losses (the equations of
+section 4.2 of Gao et al., CVPRW 2020) with their weights, and the encoders of shapes that train the decoder.
+
+Shapes (B, C, 3) are in metres, their differences in millimetres; places (B, L, 2) in sides of the picture, their
+differences in per cent of it; colours (B, C, 3) in [0, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -22,11 +25,85 @@ from backend.models.registry import GRAPH_FACE
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.engine import contracts
-from trainer.methods.graph_face import data, losses
+from trainer.methods.graph_face import data
 from trainer.people.shape import CarriedExpressions
 
+_MM = 1000.0
+_PER_CENT = 100.0
 _CODERS = (16, 16, 32, 64)
 """Channels of the shape encoder's convolutions, fine to coarse."""
+
+
+def classification(logits: Tensor, person: Tensor) -> Tensor:
+    """L_soft of equation 4: softmax loss of logits (B, P) for people (B,)."""
+    return functional.cross_entropy(logits.float(), person)
+
+
+def centre_distance(identity: Tensor, centres: Tensor, person: Tensor) -> Tensor:
+    """L_center of equation 4 (Wen et al. 2016): half the mean squared distance of codes (B, D) from the centres (P, D)
+    of their people (B,)."""
+    return 0.5 * (identity - centres[person]).square().sum(1).mean()
+
+
+def photometric(drawn: Tensor, shown: Tensor, mask: Tensor, edges: Tensor) -> Tensor:
+    """Equation 5 at the mesh's vertices: squared difference of rendered and photo colours (B, C, 3), and of their
+    gradients along edges (E, 2), weighted by a mask (B, C) in [0, 1] of the visible face.
+
+    The paper compares pixels. On faces of a hundred pixels vertices are as dense as pixels and need no rasterizer.
+    """
+    colours = (mask * (drawn - shown).square().sum(-1)).sum() / mask.sum().clamp(min=1.0)
+    start, stop = edges[:, 0], edges[:, 1]
+    both = mask[:, start] * mask[:, stop]
+    slope = (drawn[:, stop] - drawn[:, start]).abs() - (shown[:, stop] - shown[:, start]).abs()
+    return colours + (both * slope.abs().sum(-1)).sum() / both.sum().clamp(min=1.0)
+
+
+def landmark_distance(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Equation 6: squared distances of landmarks (B, L, 2), and of the vectors from each landmark to all others, in per
+    cent of the picture."""
+    apart = _PER_CENT * (predicted - truth)
+    ways = apart[:, :, None] - apart[:, None]
+    return apart.square().sum(-1).mean() + ways.square().sum(-1).mean()
+
+
+def shape_difference(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Equations 7 and 8: mean absolute difference of shapes, millimetres, weighted by vertices (C,)."""
+    return _MM * ((predicted - truth).abs().sum(-1) * weight).sum() / (weight.sum() * len(predicted))
+
+
+def smoothness(predicted: Tensor, template: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
+    """Equation 9: each vertex's offset from the mean of its neighbours, relative to the template's (C, 3), millimetres.
+
+    laplacian : maps (B, C, 3) to each vertex minus the mean of its neighbours.
+    """
+    return _MM * (laplacian(predicted) - laplacian(template[None])).abs().sum(-1).mean()
+
+
+def plain_smoothness(predicted: Tensor, laplacian: Callable[[Tensor], Tensor]) -> Tensor:
+    """Conventional Laplacian smoothness, for the ablation: the offset itself, millimetres."""
+    return _MM * laplacian(predicted).abs().sum(-1).mean()
+
+
+def asymmetry(albedo: Tensor, mirror: Tensor) -> Tensor:
+    """Equation 10: mean absolute difference of colours (B, C, 3) from those of the mirror vertices (C,)."""
+    return (albedo - albedo[:, mirror]).abs().mean()
+
+
+def critic_divergence(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, factor: float = 2.0, power: float = 6.0
+) -> Tensor:
+    """Critic loss of equation 11 (WGAN-div, Wu et al. 2018): its value on real shapes minus that on fake ones, plus a
+    penalty of factor times the mean power of its gradient's norm between them.
+
+    critic : maps shapes (B, C, 3) to (B,), larger for shapes that look real. The sign is opposite to the paper's so
+    that
+        both networks minimise. factor, power : k and p of Wu et al.
+    """
+    share = torch.rand(len(real), 1, 1, device=real.device)
+    between = (share * real + (1 - share) * fake).detach().requires_grad_(True)
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    penalty = slope.flatten(1).norm(dim=1).pow(power).mean()
+    return critic(fake.detach()).mean() - critic(real).mean() + factor * penalty
 
 
 class ShapeCoder(nn.Module):
@@ -242,20 +319,20 @@ class GraphFaceStage(contracts.Stage):
         zero = shapes.new_zeros(())
         terms = dict.fromkeys(GraphFaceWeights.__dataclass_fields__, zero)
         if len(labelled):
-            moved = losses.shape(shapes[labelled], truth[labelled], self.weight)
-            terms["shape"] = moved + losses.shape(rest[labelled], neutral[labelled], self.weight)
+            moved = shape_difference(shapes[labelled], truth[labelled], self.weight)
+            terms["shape"] = moved + shape_difference(rest[labelled], neutral[labelled], self.weight)
             if weights.pair:
                 posed = self._carried.posed(batch.neutral[labelled], batch.weights[others])[:, :count]
-                terms["pair"] = losses.shape(exchanged, posed, self.weight)
+                terms["pair"] = shape_difference(exchanged, posed, self.weight)
         if weights.smooth:
-            terms["smooth"] = losses.smoothness(torch.cat([shapes, rest]), net.mean, self._laplacian)
+            terms["smooth"] = smoothness(torch.cat([shapes, rest]), net.mean, self._laplacian)
         if weights.plain_smooth:
-            terms["plain_smooth"] = losses.plain_smoothness(torch.cat([shapes, rest]), self._laplacian)
+            terms["plain_smooth"] = plain_smoothness(torch.cat([shapes, rest]), self._laplacian)
         terms["size"] = identity.square().mean() + expression.square().mean()
         if config.people:
-            terms["classification"] = losses.classification(self.modules["names"](identity[named]), batch.person[named])
+            terms["classification"] = classification(self.modules["names"](identity[named]), batch.person[named])
             centres = self.modules["centres"].weight
-            terms["centre"] = losses.centre_distance(identity[named], centres, batch.person[named])
+            terms["centre"] = centre_distance(identity[named], centres, batch.person[named])
         if weights.adversary and "critic" in self.modules:
             terms["adversary"] = -self._judged(shapes).mean()
         if codes is not None:
@@ -269,7 +346,7 @@ class GraphFaceStage(contracts.Stage):
         neutral = batch.neutral[:, : len(net.mean)]
         photos = int((batch.person == batch.person[0]).sum())
         mean = graph_face.persons_identity(codes.identity.unflatten(0, (-1, photos)), codes.confidence.view(-1, photos))
-        terms = {"together": losses.shape(net.neutral(mean), neutral[::photos], self.weight)}
+        terms = {"together": shape_difference(net.neutral(mean), neutral[::photos], self.weight)}
         if net.basis is not None:
             if self._linear_codes is None:  # the basis is loaded with the weights, after the stage is built
                 basis = net.basis.detach()
@@ -314,15 +391,15 @@ class GraphFaceStage(contracts.Stage):
         wrong = visible * (albedo - photos.albedo).abs().mean(-1)
         terms = {
             "place": apart.mean(),
-            "landmarks": losses.landmarks(*marks),
+            "landmarks": landmark_distance(*marks),
             "albedo": wrong[named].sum() / known.sum().clamp(min=1),
             "light": difference[named].sum() / known.sum().clamp(min=1),
-            "symmetry": losses.asymmetry(albedo, self.mirror),
+            "symmetry": asymmetry(albedo, self.mirror),
         }
         if weights.photometric:
             colours = shown[..., 0].transpose(1, 2)
             mask = visible if self.config.mask else ((photos.places > 0) & (photos.places < 1)).all(-1).float()
-            terms["photometric"] = losses.photometric(rendered, colours, mask, self.edges)
+            terms["photometric"] = photometric(rendered, colours, mask, self.edges)
         return terms
 
     def _codes(self, batch: data.GraphBatch) -> tuple[Tensor, Tensor]:
@@ -376,7 +453,7 @@ class GraphFaceStage(contracts.Stage):
             identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
             fake = net.shape(identity, expression)
         real, fake = self._units(batch.vertices), self._units(fake)
-        return {"divergence": losses.critic_divergence(self._judged_units, real, fake)}
+        return {"divergence": critic_divergence(self._judged_units, real, fake)}
 
     def _units(self, shapes: Tensor) -> Tensor:
         return (shapes - self.modules["net"].mean) / graph_face.UNIT

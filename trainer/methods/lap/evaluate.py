@@ -4,7 +4,7 @@ baseline, ablations (``python -m trainer ablations``), and a sheet of portraits.
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,63 +55,25 @@ def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -
     return torch.cat(errors)
 
 
-def resized(pictures: torch.Tensor, size: int) -> torch.Tensor:
-    """Resize pictures (N, C, H, W) to ``size`` pixels a side."""
-    return functional.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+def held_out(network: LapNet, people: int, folder: str) -> Iterator[LapBatch]:
+    """Batches of held-out people, six photos each, cached on disk because several models are measured on them.
 
-
-@dataclass(frozen=True)
-class HeldOut:
-    """The pictures a model is measured on. people : number of people. folder : cache folder, empty for the user's.
-    poor : share of photos that are occluded, dark, blurred or cropped within the face."""
-
-    people: int
-    folder: str = ""
-    poor: float = 0.0
-
-
-def held_out(network: LapNet, pictures: HeldOut) -> Iterator[LapBatch]:
-    """Batches of held-out people, six photos each, cached on disk because several models are measured on them."""
-    size, people = network.config.size, pictures.people
-    source = LapPeopleConfig(
-        size=size,
-        seed=HELD_OUT_SEED,
-        photos=PHOTOS,
-        keep=people,
-        folder=pictures.folder,
-        poor=pictures.poor,
-    ).build()
+    folder : of the cache, empty for the user's."""
+    size = network.config.size
+    source = LapPeopleConfig(size=size, seed=HELD_OUT_SEED, photos=PHOTOS, keep=people, folder=folder).build()
     yield from harness.batches(source, people, _BATCH)
 
 
 @torch.no_grad()
-def degraded_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
-    """Errors of the canonical face, facing the camera, for people with poor photos only: ``poor.side.canonical.nK`` and
-    ``.mean_face``, and ``poor.ratio.n4_n1`` and ``poor.ratio.mean_of_codes.n4`` with their intervals."""
-    poor = replace(pictures, poor=1.0)
-    mean = stage.mean_face(held_out(network, poor))
-    errors = stage.depth_errors(network, held_out(network, poor), personal=False, mean=mean)
-    names = [f"side.canonical.{name}" for name in ("n1", "n2", "n4", "n6", "mean_face")]
-    four = errors["side.canonical.n4"]
-    return (
-        {f"poor.{name}": errors[name].nanmean().item() for name in names}
-        | ratio_interval(four, errors["side.canonical.n1"]).figures("poor.ratio.n4_n1")
-        | ratio_interval(four, mean_code_errors(network, held_out(network, poor), 4)).figures(
-            "poor.ratio.mean_of_codes.n4"
-        )
-    )
-
-
-@torch.no_grad()
-def model_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
+def model_figures(network: LapNet, people: Callable[[LapNet], Iterable[LapBatch]]) -> dict[str, float]:
     """Flat figures of a model, K being the number of photos given.
 
     ``side.nK`` (times 100), ``mad.nK`` : errors of the personalised depth of a fixed photo. ``shared.side.nK`` : of the
     canonical face in the same view. ``side.canonical.nK`` : of the canonical face, facing the camera; also of the mean
     face and the floor. Ratios of errors, with intervals: ``ratio.n4_n1``, ``ratio.canonical.n4_n1``;
     ``ratio.mean_of_codes.n4`` (canonical face over the mean of the photos' own codes)."""
-    mean = stage.mean_face(held_out(network, pictures))
-    errors = stage.depth_errors(network, held_out(network, pictures), personal=True, mean=mean)
+    mean = stage.mean_face(people(network))
+    errors = stage.depth_errors(network, people(network), personal=True, mean=mean)
     figures = {}
     for name, values in errors.items():
         measure, _, rest = name.partition(".")
@@ -125,13 +87,13 @@ def model_figures(network: LapNet, pictures: HeldOut) -> dict[str, float]:
     ratios = {
         "ratio.n4_n1": (errors["side.personal.n4"], errors["side.personal.n1"]),
         "ratio.canonical.n4_n1": (four, one),
-        "ratio.mean_of_codes.n4": (four, mean_code_errors(network, held_out(network, pictures), 4)),
+        "ratio.mean_of_codes.n4": (four, mean_code_errors(network, people(network), 4)),
         "ratio.canonical.mean_face.n1": (one, nobody),
         "ratio.canonical.mean_face.n4": (four, nobody),
     }
     for name, (above, below) in ratios.items():
         figures |= ratio_interval(above, below).figures(name)
-    return figures | stage.spread_figures(network, held_out(network, pictures))
+    return figures | stage.spread_figures(network, people(network))
 
 
 @torch.no_grad()
@@ -139,9 +101,11 @@ def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> list
     """Rows of pictures of held-out portraits; ``LapStage.pictures`` names the columns."""
     config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
     source = LapPortraitsConfig(portraits=config).build()
-    rows: list[Sequence[Tensor]] = []
+    rows, size = list[Sequence[Tensor]](), network.config.size
     for batch in harness.batches(source, count, _SHEET_ROWS):
-        batch = replace(batch, images=resized(batch.images, network.config.size))
+        batch = replace(
+            batch, images=functional.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
+        )
         rows += sheets.rows_of(stage.contact_columns(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
     return rows
 
@@ -152,7 +116,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
     parser.add_argument("--ablations", type=Path, metavar="FOLDER", help="of `python -m trainer ablations`: its models")
     parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
-    parser.add_argument("--no-poor", action="store_true", help="leave out the people all of whose photos are poor")
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
@@ -162,18 +125,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
     figures: dict[str, float | str] = {}
-    pictures = HeldOut(arguments.people, arguments.kept)
+
+    def people(net: LapNet) -> Iterator[LapBatch]:
+        return held_out(net, arguments.people, arguments.kept)
+
     model = harness.trained_or_none(LapModel.load, arguments.model)
     network = model and model.network
     if network is None:
         names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
         figures |= dict.fromkeys(names, "not trained")
     else:
-        figures |= model_figures(network, pictures)
-        if not arguments.no_poor:
-            figures |= degraded_figures(network, pictures)
+        figures |= model_figures(network, people)
     if arguments.ablations:
-        models, people = trained_models(arguments.ablations), lambda net: held_out(net, pictures)
+        models = trained_models(arguments.ablations)
         figures |= harness.ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
     if network is not None and arguments.portraits and arguments.sheet:
         rows = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)

@@ -15,17 +15,11 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from backend.errors import LikenessError
-from backend.geometry.deformation_graph import deformation_graph
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import load_template
 from backend.models.learned_basis import network as nets
 from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
 from backend.models.registry import NOT_TRAINED
 from backend.photos.faces import landmarks_of_largest
-from backend.rendering.color import linear_from_srgb
-from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
-from backend.rendering.rasterize import face_ids
-from backend.rendering.spherical_harmonics import basis as harmonics
 from trainer.engine.disk_cache import shared_folder
 from trainer.engine.sheets import rows_of, write_sheet
 from trainer.measures.harness import batches, trained_or_none
@@ -34,7 +28,7 @@ from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
 from trainer.methods.learned_basis.losses import METRES_TO_MM
 from trainer.methods.learned_basis.stage import contact_columns, face_figures, lip_figures
-from trainer.methods.learned_basis.start import REFLECTANCE_CLASSES, FaceMarks, encode_again, predicted_again
+from trainer.methods.learned_basis.start import REFLECTANCE_CLASSES, FaceMarks, encode_again
 from trainer.people.scene import Shot
 from trainer.portraits.collection import PortraitsConfig, open_cache
 
@@ -43,8 +37,6 @@ HELD_OUT_SEED = 903
 
 
 _BASIS_PAIRS_BATCH = 32
-_RIDGE = 1e-3
-_LEAST_REFLECTANCE = 0.003
 _FRAMES, _SPAN = 8, 56
 _BASIS_REENACTMENT_BATCH = 4
 RENDER_SIDE = 150
@@ -53,7 +45,7 @@ _GREY = 0.5
 _FACES_BATCH = 16
 _ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
 _SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
-_COLOURS = ("photometric.learned", "photometric.prior")
+_COLOURS = ("photometric.learned",)
 _RENDERS = tuple(f"verification.{what}.{figure}" for what in ("renders", "photos") for figure in ("emd", "eer"))
 _PAIRS = ("verification.eer", "verification.emd", *_RENDERS)
 _REENACTED = ("reenactment.landmark", "reenactment.photometric")
@@ -143,32 +135,6 @@ def verification_figures(network: nets.LearnedBasisNet, pairs: Sequence[tuple[Pa
     }
 
 
-def best_lights(bases: nets.FaceBases, face: nets.ModelledFace, pixels: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-    """Solve for the lights (N, 9, 3) that fit the faces to photos: weighted least squares in linear light.
-
-    Equation 4's colours are linear in the light. The weights are the slopes of sRGB at the photo's colours, so that
-    errors count as in sRGB. pixels : (N, V, 3) projected vertices. images : (N, 3, S, S) sRGB. mask : (N, S, S).
-    """
-    size = images.shape[-1]
-    directions = harmonics(vertex_normals(face.vertices, bases.faces))  # (N, V, 9)
-    raster = fragments(face_ids(pixels, bases.faces, (size, size), cull_backfaces=True), bases.faces)
-    mix = fragment_barycentrics(pixels, raster)
-    covered = raster.scatter(torch.ones_like(mix[:, 0])) > 0.5
-    lights = torch.zeros(len(images), 9, 3)
-    for channel in range(3):
-        terms = raster.scatter(fragment_values(directions * face.reflectance[..., channel : channel + 1], raster, mix))
-        for number in range(len(images)):
-            used = covered[number] & (mask[number] > 0)
-            observed = images[number, channel][used].double()
-            slope = 1.0 / (0.03 + linear_from_srgb(observed)) ** 0.6
-            design = terms[number][used].double() * slope[:, None]
-            system = design.T @ design
-            system += _RIDGE * system.diagonal().mean() * torch.eye(9, dtype=system.dtype)
-            solved = torch.linalg.solve(system, design.T @ (linear_from_srgb(observed) * slope))
-            lights[number, :, channel] = solved.float()
-    return lights
-
-
 def colour_errors(
     bases: nets.FaceBases, face: nets.ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch
 ) -> Tensor:
@@ -180,73 +146,12 @@ def colour_errors(
 
 
 @torch.no_grad()
-def nearest_codes(modes: np.ndarray, heads: np.ndarray, importance: np.ndarray) -> np.ndarray:
-    """(P, K) least-squares coefficients of modes (K, V, 3) for heads (P, V, 3), with weights (V,) and a small ridge."""
-    weight = np.sqrt(importance)[None, :, None]
-    basis = (modes * weight).reshape(len(modes), -1)
-    system = basis @ basis.T
-    system += _RIDGE * np.trace(system) / len(system) * np.eye(len(system)) / 100
-    return np.linalg.solve(system, basis @ (heads * weight).reshape(len(heads), -1).T).T
-
-
-def prior_face(bases: nets.FaceBases, face: nets.ModelledFace) -> nets.ModelledFace:
-    """The prior's face nearest to a modelled one, with as many identity modes as the model has and the 52 keys.
-
-    The prior has no reflectance basis, so it gets the learned model's mean reflectance.
-    """
-    template = load_template()
-    head = template.head.vertex_stop
-    importance = 0.02 + template.regions["face"][:head].astype(np.float64)
-    graph = bases.surface
-    count = bases.config.identity
-    identity = template.identity_modes[:count, :head].astype(np.float64)
-    keys = template.expressions[:, :head].astype(np.float64)
-    neutral = (face.neutral - bases.mean)[:, : graph.cage].double().numpy()
-    moved = (face.vertices - face.neutral)[:, : graph.cage].double().numpy()
-    nodes = deformation_graph(bases.config.nodes)
-    offsets = [
-        np.tensordot(nearest_codes(modes, target, importance), modes, 1)
-        for modes, target in ((identity, neutral), (keys, moved))
-    ]
-    identity_nodes, expression_nodes = (
-        torch.from_numpy(nodes.fitted(part, importance) / nets.MILLIMETRE).float() for part in offsets
-    )
-    calm = bases.vertices(identity_nodes)
-    return nets.ModelledFace(
-        vertices=bases.vertices(identity_nodes, expression_nodes),
-        neutral=calm,
-        identity_nodes=identity_nodes,
-        expression_nodes=expression_nodes,
-        reflectance=bases.reflectance_mean.clamp(min=_LEAST_REFLECTANCE).expand(len(calm), -1, -1),
-    )
-
-
-@torch.no_grad()
 def photometric_figures(network: nets.LearnedBasisNet, batch: FaceBatch) -> dict[str, float]:
-    """Mean absolute errors on held-out photos after one encoder pass; only lights are fitted.
-
-    ``photometric.learned`` : with the light of the model's own pass. ``.learned_predicted_light`` : with the light that
-    the encoder predicts. ``.learned_best_light`` and ``.prior`` (``prior_face``) : with the best-fitting light.
-    ``.prior_solved_light`` : the prior's face with the model's own step that solves for the light.
-    """
-    bases, size = network.bases, batch.images.shape[-1]
-    predicted = predicted_again(network, batch)
-    pictures = batch.images * 2 - 1
-    face, cameras = network.face(predicted), predicted.pose.cameras(size)
-    prior = prior_face(bases, face)
-    skin = class_mask(batch.labels, REFLECTANCE_CLASSES)
-    pixels, prior_pixels = cameras.project(face.vertices), cameras.project(prior.vertices)
-
-    def figure(shown: nets.ModelledFace, points: Tensor, light: Tensor) -> float:
-        return float(colour_errors(bases, shown, points, light, batch).nanmean())
-
-    return {
-        "photometric.learned": figure(face, pixels, network.lit(predicted, pictures).light),
-        "photometric.learned_predicted_light": figure(face, pixels, predicted.light),
-        "photometric.learned_best_light": figure(face, pixels, best_lights(bases, face, pixels, batch.images, skin)),
-        "photometric.prior": figure(prior, prior_pixels, best_lights(bases, prior, prior_pixels, batch.images, skin)),
-        "photometric.prior_solved_light": figure(prior, prior_pixels, network.light_on(prior, predicted, pictures)),
-    }
+    """``photometric.learned``: mean absolute error on held-out photos after one encoder pass, with its own light."""
+    code = encode_again(network, batch)
+    face = network.face(code)
+    pixels = code.pose.cameras(batch.images.shape[-1]).project(face.vertices)
+    return {"photometric.learned": float(colour_errors(network.bases, face, pixels, code.light, batch).nanmean())}
 
 
 @dataclass(frozen=True)

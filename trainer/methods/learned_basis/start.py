@@ -376,10 +376,6 @@ def _predicted(
 
 def encode_again(network: LearnedBasisNet, batch: FaceBatch) -> FaceCode:
     """``encode`` with the same errors at every call, for figures and pictures."""
-    return network.lit(predicted_again(network, batch), batch.images * 2 - 1)
-
-
-def predicted_again(network: LearnedBasisNet, batch: FaceBatch) -> FaceCode:
-    """``encode_again`` with the light that the encoder predicts, even if the configuration solves for it."""
     errors = DetectorErrors().to(batch.images.device)
-    return _predicted(network, batch, errors, torch.Generator().manual_seed(len(batch.images)))
+    code = _predicted(network, batch, errors, torch.Generator().manual_seed(len(batch.images)))
+    return network.lit(code, batch.images * 2 - 1)

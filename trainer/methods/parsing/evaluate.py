@@ -27,7 +27,7 @@ from backend.photos.regions import above_brows, grown
 from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.engine.sheets import in_rows, write_sheet
 from trainer.measures.harness import batches
-from trainer.methods.parsing.losses import confusion_matrix, intersection_over_union
+from trainer.methods.parsing.stage import confusion_matrix, label_figures
 from trainer.people.source import PeopleConfig
 from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels
 from trainer.portraits.prepare import portrait_of
@@ -196,12 +196,7 @@ def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
         for picture, labels, landmarks in zip(pictures, batch.labels, batch.landmarks478.numpy(), strict=True):
             predicted = torch.from_numpy(class_probabilities(parser, picture, landmarks).argmax(0))
             confusion += confusion_matrix(predicted[None], labels[None], count)
-    iou = intersection_over_union(confusion)
-    present = confusion.sum(1) > 0
-    figures = {f"iou.{CLASS_NAMES[number]}": float(iou[number]) for number in range(count) if present[number]}
-    figures["iou.mean"] = float(iou[present].mean())
-    figures["accuracy"] = float(confusion.diagonal().sum() / confusion.sum())
-    return figures
+    return label_figures(confusion)
 
 
 def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from backend.photos.collection import FaceClass
 from trainer.losses import luminance
-from trainer.methods.parsing.losses import IGNORE
 
+IGNORE = 255
+"""Label of pixels that all losses and metrics ignore."""
 _ASIDE = (0.45, 0.8)  # of the width: a second head appears beside the picture's head, not behind it
 _NEAR = (0.8, 1.3)  # scale of a backdrop beside the head: other people
 _FAR = (2.0, 4.0)  # scale of a backdrop so near that only its colours and edges are recognisable
