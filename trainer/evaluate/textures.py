@@ -23,8 +23,6 @@ from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep
 from backend.hair.fit_hair import fit_hair
-from backend.models.graph_face import GraphAlbedoModel
-from backend.models.registry import GRAPH_ALBEDO
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -96,7 +94,6 @@ def held_out_photo(
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     name: str,
-    completion: GraphAlbedoModel | None = None,
 ) -> HeldOutPhoto:
     """Make the texture from all photos but ``name``, light it like that photo, and sample both.
 
@@ -106,11 +103,10 @@ def held_out_photo(
     Parameters
     ----------
     faces : at least those of ``fitted.photos``. name : one of at least two.
-    completion : network that corrects unseen skin; None: only rules.
     """
     split = without_photo(fitted, faces, name)
     strands = fit_hair(template, split.rest, split.rest_faces).strands
-    result = build_albedo(template, split.rest, split.rest_faces, SIZE, strands, completion=completion)
+    result = build_albedo(template, split.rest, split.rest_faces, SIZE, strands)
     return beside_photo(template, fitted, split.photo, split.face, result)
 
 
@@ -350,19 +346,13 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     return figures | {"step": border_step(smooth, shown, plain, density)}
 
 
-def person_figures(
-    photos: Sequence[Path], quality: str, most: int, completion: GraphAlbedoModel | None = None
-) -> dict[str, float]:
+def person_figures(photos: Sequence[Path], quality: str, most: int) -> dict[str, float]:
     """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
-    completion : network that corrects unseen skin; None: only rules.
 
     Raises ``LikenessError`` where fewer than two photos are usable, or no left-out one shows bare skin.
     """
     person, template = fitted_person(photos, quality, most), load_template()
-    figures = [
-        texture_figures(held_out_photo(template, person.fitted, person.faces, name, completion))
-        for name in person.names
-    ]
+    figures = [texture_figures(held_out_photo(template, person.fitted, person.faces, name)) for name in person.names]
     known = [one for one in figures if one is not None]
     if not known:
         raise LikenessError(
@@ -376,16 +366,14 @@ def person_figures(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate textures``."""
     add_people_arguments(parser, most=2)
-    parser.add_argument("--completion", action="store_true", help="with the U-Net for skin that no photo shows")
     parser.add_argument("--truth", type=int, default=0, help="also this many synthetic people with known skin")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Figures:
     """Compute the flat figures ``textures.…`` (mean over people), and the same per person under ``person.NAME.``."""
-    completion = GRAPH_ALBEDO.load() if arguments.completion else None
 
     def person(photos: Sequence[Path]) -> dict[str, float]:
-        return person_figures(photos, arguments.quality, arguments.most, completion)
+        return person_figures(photos, arguments.quality, arguments.most)
 
     figures = judged(people_folders(arguments.people), person, console, "textures")
     drawn = head_people(picture=448, seed=9301, photos=6)  # nothing is trained on these

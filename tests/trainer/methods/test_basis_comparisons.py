@@ -66,7 +66,7 @@ def test_separation_tells_who_from_what() -> None:
     same, other = (moved[0] - moved[1]).norm(dim=1).mean(), (moved[:, 0] - moved[:, 1]).norm(dim=1).mean()
     assert same < 0.3 * other, "people make the same faces"
     found = basis.separation(network, batch)
-    assert set(found) == set(basis._SEPARATION) and all(value > 0 for value in found.values())
+    assert len(found) == 4 and all(value > 0 for value in found.values())
 
 
 def test_without_a_model_it_says_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,5 +75,4 @@ def test_without_a_model_it_says_not_trained(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sys, "argv", ["trainer", *command])
     assert main(command) == 0
     figures = json.loads(out.read_text())
-    assert figures["lip_iou.upper"] == figures["separation.identity_mm.same"] == "not trained"
-    assert figures["verification.eer"] == "not trained"
+    assert figures == {"basis": "not trained"}

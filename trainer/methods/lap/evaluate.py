@@ -132,8 +132,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     model = harness.trained_or_none(LapModel.load, arguments.model)
     network = model and model.network
     if network is None:
-        names = [f"{measure}.n{count}" for measure in ("side", "mad") for count in range(1, PHOTOS + 1)]
-        figures |= dict.fromkeys(names, "not trained")
+        figures["lap"] = "not trained"
     else:
         figures |= model_figures(network, people)
     if arguments.ablations:

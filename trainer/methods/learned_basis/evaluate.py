@@ -43,12 +43,6 @@ RENDER_SIDE = 150
 """Pixels: the input size of dlib's network."""
 _GREY = 0.5
 _FACES_BATCH = 16
-_ENCODED = ("lip_iou.upper", "lip_iou.lower", "photometric.synthetic", "neutral.moved_mm")
-_SEPARATION = tuple(f"separation.{what}_mm.{who}" for what in ("identity", "expression") for who in ("same", "other"))
-_COLOURS = ("photometric.learned",)
-_RENDERS = tuple(f"verification.{what}.{figure}" for what in ("renders", "photos") for figure in ("emd", "eer"))
-_PAIRS = ("verification.eer", "verification.emd", *_RENDERS)
-_REENACTED = ("reenactment.landmark", "reenactment.photometric")
 _BATCH = 8
 _SHEET_ROWS = 10
 
@@ -353,42 +347,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
-    """Flat figures of ``evaluate basis``: "not trained" without a model, "left out: why" where an input is missing."""
+    """Flat figures of ``evaluate basis``; ``not trained`` where there is no model."""
     model = trained_or_none(BasisModel.load, arguments.model)
-    network = model and model.network
-    figures: dict[str, float | str] = {}
-    if model is None or network is None:
-        names = (*_ENCODED, *_COLOURS, *_SEPARATION, *_REENACTED, *_PAIRS)
-        figures |= dict.fromkeys(names, NOT_TRAINED)
-    else:
-        figures |= encoder_figures(network, arguments.people, arguments.kept)
-        figures |= portrait_figures(network, arguments)
-        figures |= dict.fromkeys(_REENACTED, "left out: no clips were wanted")
-        if arguments.clips:
-            figures |= reenactment_figures(network, arguments.clips, arguments.kept)
-        figures |= pair_figures(network, arguments.pairs)
-    return figures
-
-
-def portrait_figures(network: nets.LearnedBasisNet, arguments: argparse.Namespace) -> dict[str, float | str]:
-    """Photometric errors on held-out real portraits; writes the sheet."""
-    if not arguments.portraits:
-        return dict.fromkeys(_COLOURS, "left out: no portraits were given")
-    batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, network.config.size)
-    if arguments.sheet:
-        write_sheet(arguments.sheet, rows_of(contact_columns(network, batch, rows=_SHEET_ROWS)))
-    return photometric_figures(network, batch)
+    if model is None:
+        return {"basis": NOT_TRAINED}
+    figures: dict[str, float | str] = {**encoder_figures(model.network, arguments.people, arguments.kept)}
+    if arguments.portraits:
+        batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, model.network.config.size)
+        if arguments.sheet:
+            write_sheet(arguments.sheet, rows_of(contact_columns(model.network, batch, rows=_SHEET_ROWS)))
+        figures |= photometric_figures(model.network, batch)
+    if arguments.clips:
+        figures |= reenactment_figures(model.network, arguments.clips, arguments.kept)
+    return figures | (pair_figures(model.network, arguments.pairs) if arguments.pairs else {})
 
 
 def pair_figures(network: nets.LearnedBasisNet, people: int) -> dict[str, float | str]:
     """``verification.*`` on photo pairs of the research-only collection, or why they were left out."""
     folder = shared_folder() / "photos" / "research_only" / "lfw"
-    if not people or not folder.is_dir():
-        why = "left out: not asked for" if not people else "left out: the photos of pairs are not here"
-        return dict.fromkeys(_PAIRS, why)
+    if not folder.is_dir():
+        return {"verification": "left out: the photos of pairs are not here"}
     pairs = face_pairs(folder, people)
     figures: dict[str, float | str] = {**verification_figures(network, pairs)}
     try:
         return figures | render_figures(network, pairs)
     except LikenessError as problem:
-        return figures | dict.fromkeys(_RENDERS, f"left out: {problem}")
+        return figures | {"verification.renders": f"left out: {problem}"}
