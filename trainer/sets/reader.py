@@ -106,10 +106,14 @@ def listed(reader: Reader, root: Path, partial: bool = False) -> list[Item]:
     SetError : one sentence that says what is missing.
     """
     if not root.is_dir():
-        raise SetError(f"{root} is not a folder.", f"Name the folder of {reader.title}; it comes from {page(reader)}.")
-    absent = [pattern for pattern in reader.needs if not _has(root, pattern)]
+        raise SetError(
+            f"{root} is not a folder.", f"Name the folder of {reader.title}; it comes from {reader.licence.page}."
+        )
+    absent = [pattern for pattern in reader.needs if not any(root.glob(pattern))]
     if absent:
-        advice = f"{reader.title} comes from {page(reader)}; name the folder that holds {', '.join(reader.needs)}."
+        advice = (
+            f"{reader.title} comes from {reader.licence.page}; name the folder that holds {', '.join(reader.needs)}."
+        )
         raise SetError(f"{root} is not {reader.title}: there is no {' and no '.join(absent)}.", advice)
     reader.root = root
     try:
@@ -218,15 +222,6 @@ def _verdict(reader: Reader, item: Item, out: Path) -> str:
     return KEPT
 
 
-def page(reader: Reader) -> str:
-    """Where the set comes from."""
-    return reader.licence.page
-
-
-def _has(root: Path, pattern: str) -> bool:
-    return any(True for _ in root.glob(pattern))
-
-
 def files_below(root: Path, *suffixes: str, match: str = "*") -> list[Path]:
     """Files below ``root`` with one of the suffixes, sorted by path; hidden ones left out."""
     paths = []
@@ -257,10 +252,6 @@ class PreparedSet:
     def keys(self) -> list[str]:
         """Keys of the kept items, in the set's order."""
         return list(self.card["kept"])
-
-    def person(self, key: str) -> str:
-        """The person of an item."""
-        return str(self.card["kept"][key])
 
     def sample(self, key: str) -> dict[str, np.ndarray]:
         """The item's arrays, as the reader's ``fields`` say."""

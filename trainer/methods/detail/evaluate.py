@@ -199,16 +199,13 @@ def fine(heights: np.ndarray, known: Cause) -> np.ndarray:
 
 def correlation(one: np.ndarray, two: np.ndarray, weight: np.ndarray) -> float:
     """Weighted correlation of maps (N, N); NaN where one is flat."""
-    one, two = one - np.average(one, weights=weight), two - np.average(two, weights=weight)
-    bound = float((weight * one**2).sum() * (weight * two**2).sum())
-    return float((weight * one * two).sum() / np.sqrt(bound)) if bound > 0 else float("nan")
+    (own, both), (_, other) = np.cov(one.ravel(), two.ravel(), ddof=0, aweights=weight.ravel())
+    return float(both / np.sqrt(own * other)) if own * other > 0 else float("nan")
 
 
 def spread(values: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted standard deviation."""
-    total = max(float(weight.sum()), 1e-9)
-    middle = float((weight * values).sum()) / total
-    return float(np.sqrt((weight * (values - middle) ** 2).sum() / total))
+    """Weighted standard deviation; 0 without weight."""
+    return float(np.sqrt(np.cov(values.ravel(), ddof=0, aweights=weight.ravel()))) if weight.any() else 0.0
 
 
 @lru_cache(maxsize=8)

@@ -199,8 +199,8 @@ def held_out_figures(parser: FaceParser, people: int) -> dict[str, float]:
     return label_figures(confusion)
 
 
-def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
-    """Yield (path, (S, S, 3) uint8 head crop, (S, S) uint8 labels of the product) for every photo with a face."""
+def head_crops(paths: Iterable[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield ((S, S, 3) uint8 head crop, (S, S) uint8 labels of the product) for every photo with a face."""
     for path in paths:
         try:
             pixels = read_photo(PhotoSource.from_path(path)).pixels
@@ -210,7 +210,7 @@ def head_crops(paths: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray, np.nda
         if landmarks is None:
             continue
         crop = crop_head(pixels, landmarks, max_side=512)
-        yield path, crop.pixels, label_face(crop.pixels, crop.to_crop(landmarks), crop.covered)
+        yield crop.pixels, label_face(crop.pixels, crop.to_crop(landmarks), crop.covered)
 
 
 def tiles(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -240,7 +240,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     if arguments.photos and arguments.sheet:
         paths = sorted(path for path in arguments.photos.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
         np.random.default_rng(arguments.seed).shuffle(paths)
-        pairs = [tiles(pixels, labels) for _, pixels, labels in head_crops(paths[: arguments.count])]
+        pairs = [tiles(*crop) for crop in head_crops(paths[: arguments.count])]
         write_sheet(arguments.sheet, [row for part in in_rows(pairs, _COLUMNS) for row in zip(*part, strict=True)])
         console.print(f"{len(pairs)} photographs: {arguments.sheet}")
     return figures
