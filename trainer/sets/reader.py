@@ -105,15 +105,12 @@ def listed(reader: Reader, root: Path, partial: bool = False) -> list[Item]:
     ------
     SetError : one sentence that says what is missing.
     """
+    source = f"{reader.title} comes from {reader.licence.page}"
     if not root.is_dir():
-        raise SetError(
-            f"{root} is not a folder.", f"Name the folder of {reader.title}; it comes from {reader.licence.page}."
-        )
+        raise SetError(f"{root} is not a folder.", f"Name the set's folder; {source}.")
     absent = [pattern for pattern in reader.needs if not any(root.glob(pattern))]
     if absent:
-        advice = (
-            f"{reader.title} comes from {reader.licence.page}; name the folder that holds {', '.join(reader.needs)}."
-        )
+        advice = f"{source}; name the folder that holds {', '.join(reader.needs)}."
         raise SetError(f"{root} is not {reader.title}: there is no {' and no '.join(absent)}.", advice)
     reader.root = root
     try:

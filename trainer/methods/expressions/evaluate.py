@@ -19,7 +19,6 @@ from scipy.stats import binomtest
 
 from backend.errors import LikenessError
 from backend.expression.calibrate import solve_photo
-from backend.expression.clip import ExpressionClip
 from backend.expression.follow import find_face, frame_face
 from backend.expression.photometric_pose import face_vertices
 from backend.expression.reading import towards_point
@@ -333,7 +332,7 @@ def _errors(known: KnownPictures, numbers: np.ndarray, solved: Sequence[PhotoPar
     return pose_errors(known.rotations[numbers], known.places[numbers], rotations, positions)
 
 
-def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionClip]:
+def read_clip(known: KnownPictures, subject: Subject | None) -> Read:
     """Read all pictures as one video. Where ``subject`` is None, the person is reconstructed from them. Raises
     ``LikenessError`` when no face is found."""
 
@@ -346,11 +345,11 @@ def read_clip(known: KnownPictures, subject: Subject) -> tuple[Read, ExpressionC
     positions = take.head_positions.astype(np.float64) @ FACING_CAMERA
     errors = pose_errors(known.rotations, known.places, rotations, positions)
     if subject is not None:
-        return Read(known.weights, take.weights, errors), take
+        return Read(known.weights, take.weights, errors)
     face = face_vertices(person.template)  # two head frames of one person may be tilted against each other
     tilt = fit_similarity(known.neutral[face], person.template.vertices[face], scale=1.0)
     aligned = pose_errors(known.rotations, known.places, rotations @ tilt.rotation, positions)
-    return Read(known.weights, take.weights, errors, aligned_pose=aligned), take
+    return Read(known.weights, take.weights, errors, aligned_pose=aligned)
 
 
 def jitter(values: np.ndarray) -> float:
@@ -413,7 +412,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
         known = known_pictures(clips, index, open_eyed)
         subject = None if arguments.identity == "auto" else subject_of(known.neutral)
         try:
-            read, _ = read_clip(known, subject)
+            read = read_clip(known, subject)
         except LikenessError:
             console.print(f"clip {index}: no face")
             total += _missed(known)
@@ -446,7 +445,7 @@ def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], B
     for index in range(count):
         known = known_pictures(people, index, open_eyed)
         try:
-            read, _ = read_clip(known, subject_of(known.neutral))
+            read = read_clip(known, subject_of(known.neutral))
             counts = count_blinks(read.truth, read.found, known.lid_pixels)
         except LikenessError:
             console.print(f"blink clip {index}: no face")

@@ -157,7 +157,7 @@ class Clip:
     error: Callable[[np.ndarray], float]
 
 
-def estimators(graph: nets.GraphModel | None, basis: BasisModel | None) -> dict[str, Estimator]:
+def estimators(graph: nets.GraphModel, basis: BasisModel | None) -> dict[str, Estimator]:
     """Estimators by name: ``mean``, the constant mean face; ``linear``; and the trained ones of ``graph`` and
     ``basis``."""
     template = load_template()
@@ -169,8 +169,7 @@ def estimators(graph: nets.GraphModel | None, basis: BasisModel | None) -> dict[
         return fit_face(PhotoCollection(tuple(faces)), fit_options_for("fast"), template=template).neutral
 
     estimator_of: dict[str, Estimator] = {"mean": lambda faces: template.vertices, "linear": linear}
-    if graph is not None:
-        estimator_of["graph"] = lambda faces: of_encoder(nets.graph_face(faces, graph))
+    estimator_of["graph"] = lambda faces: of_encoder(nets.graph_face(faces, graph))
     if basis is not None:
         estimator_of["basis"] = lambda faces: of_encoder(encoded_face(faces, basis))
     return estimator_of
