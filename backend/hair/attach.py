@@ -28,9 +28,6 @@ _IN_BODY = 0.12
 """Metres: ``_DEEP`` for the body, which is twice as thick from front to back."""
 _BEND = 1.0
 """Smoothing of a strand's bend around a shoulder, in points (of 24 per strand): a centimetre or two."""
-_COMPANY, _BESIDE = 2, 0.016
-"""A strand on the body needs this many other strands within so many metres. Of 175 on one person's shoulders 174 have
-three within 13 mm; the other is a single lock on bare skin."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,7 @@ def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> Attac
 
 
 def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """Make strands (G, P, 3) fall over shoulders and chest instead of through them, and end where the body ends. A
-    single strand on the body is cut where it leaves the others.
+    """Make strands (G, P, 3) fall over shoulders and chest instead of through them, and end where the body ends.
 
     head : (V, 3) vertices of the head, near which nothing moves. body : (B, 3) and its quads (F, 4), open below.
     """
@@ -74,25 +70,7 @@ def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads
     shift = np.zeros_like(moved)
     shift[near_body] = outside(moved[near_body], body, triangulate(quads).faces, _IN_BODY) - moved[near_body]
     fallen = moved + gaussian_filter1d(shift, _BEND, axis=1, mode="nearest")
-    return _in_company(fallen, near_body).astype(np.float32)
-
-
-def _in_company(points: np.ndarray, on_body: np.ndarray) -> np.ndarray:
-    """Strands (G, P, 3), each cut where it lies ``on_body`` (G, P) with fewer than ``_COMPANY`` others beside it."""
-    count = points.shape[1]
-    ends = np.flatnonzero(on_body[:, -1])
-    tree = cKDTree(points.reshape(-1, 3))
-    result = points.copy()
-    for guide in ends:
-        last = count
-        while last > 1 and on_body[guide, last - 1]:
-            near = tree.query_ball_point(points[guide, last - 1], _BESIDE)
-            if len(np.unique(np.array(near) // count)) > _COMPANY:
-                break
-            last -= 1
-        if last < count:
-            result[guide] = _as_far_as(points[guide], last - 1.0)
-    return result
+    return fallen.astype(np.float32)
 
 
 def _as_far_as(strand: np.ndarray, end: float) -> np.ndarray:

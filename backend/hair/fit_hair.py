@@ -398,10 +398,7 @@ def hair_of_look(
             ring = has_ring(surface, fitted, faces)
             if not ring:
                 return None
-            if is_skin(*_part_beside_skin(surface, grid.s < _RING, fitted, faces)):
-                faces = [without_bald_top(face) for face in faces]
-                views = _led(hair_views(template, fitted, faces))
-                surface = hair_surface(grid, views)
+            surface = ring_alone(surface)
     curl = style.curl if style else curl_of(told.kind, low and not ring)
     if curl.upright and falls(surface):
         curl = LONG_COILS
@@ -419,7 +416,7 @@ def hair_of_look(
     return HairStrands(
         points=attached.points,
         root_uv=attached.root_uv,
-        width=lock_widths(attached.points, () if curl.upright else views, style),  # what stands hides no face
+        width=lock_widths(attached.points, style),
         root_colour=root_colour,
         tip_colour=tip_colour,
         hair_radius=HAIR_RADIUS,
@@ -432,16 +429,6 @@ def _led(views: Sequence[HairView]) -> tuple[HairView, ...]:
     """The views, the leading one, which is the first, trusted as much as all others together and itself."""
     others = sum(view.trust for view in views[1:])
     return (*(replace(view, trust=view.trust + others) for view in views[:1]), *views[1:])
-
-
-def without_bald_top(face: PhotoFace) -> PhotoFace:
-    """The face with what is labelled as hair and looks like its skin (``is_skin``) labelled as skin."""
-    apart = lab_beside_skin(face)
-    if apart is None:
-        return face
-    lighter, *hue = np.moveaxis(apart, -1, 0)
-    top = (face.labels == FaceClass.HAIR) & is_skin(np.hypot(*hue), lighter)
-    return replace(face, labels=np.where(top, np.uint8(FaceClass.SKIN), face.labels))
 
 
 def lab_beside_skin(face: PhotoFace) -> np.ndarray | None:

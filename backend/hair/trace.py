@@ -19,7 +19,6 @@ from scipy.spatial import cKDTree
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
 from backend.hair.attach import apart
 from backend.hair.curl import CURLS, Curl, Style
-from backend.hair.draw import lock_edges
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface, HullGrid
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.rasterize import depth_map
@@ -62,9 +61,6 @@ with none the parting is a notch as deep as the hair is high."""
 _KEPT = 0.1
 """Weight of the combing relative to a clear line along it, where lines take their sign: lines across it do not part
 hair that it does not part."""
-_OPEN, _OPENED = 0.015, 3.0
-"""Metres by which hair that nobody parted runs apart where its locks begin to run every way, which hides the scalp; and
-how much more than uncombed hair they do at most."""
 _ROUNDS = 3
 """Rounds in which lines take the sign of their surroundings."""
 
@@ -119,17 +115,7 @@ def direction_field(
     for way, side in zip(usual, _SIDES, strict=False):
         own = np.where((beyond * side < 0) & (len(usual) > 1), 0.0, 1.0)  # hair on the other side runs its own way
         ways.append(_direction(surface, tensor * own[..., None, None], weight * own, way, swept))
-    if swept:
-        combed = combed - np.clip(_OPEN * _divergence(grid, ways[0]) - 0.5, 0, _OPENED)
     return DirectionField(np.stack(ways), combed, parting.offset)
-
-
-def _divergence(grid: HullGrid, way: np.ndarray) -> np.ndarray:
-    """(C, R) divergence per metre of the field ``way`` (C, R, 3)."""
-    around, down = (way * grid.around).sum(-1), (way * grid.down).sum(-1)
-    turn = (np.roll(around, -1, 0) - np.roll(around, 1, 0)) * COLUMNS / (4 * np.pi)
-    radius = np.maximum(grid.radius, 2 * STEP)
-    return (turn + np.gradient(grid.radius * down, STEP, axis=1)) / radius
 
 
 def _direction(
@@ -372,9 +358,8 @@ _FALLEN, _NAPE = 0.012, 0.025
 ears, where photos rarely show where hair ends, it must fall further by the second."""
 _STEEP = 8.0
 """Greatest rise of a hair relative to its way along the head."""
-_OUTER, _INNER, _PROUD = 1.6, 0.4, 0.15
-"""Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``. Of
-hair that is not combed and ends above the hairline, some stands by up to ``_PROUD`` above the rest."""
+_OUTER, _INNER = 1.6, 0.4
+"""Hair lies outermost from 1 / ``_OUTER`` of the longest way to a place on; half of it stays as low as ``_INNER``."""
 _UNDER, _STRAY = 0.5, 0.07
 """Greatest share by which hair that stands is shorter than its surroundings, and of its height by which it strays."""
 _OUTERMOST, _LEAST_RISE = 0.4, 0.25
@@ -389,9 +374,6 @@ chest, strands that follow its normal turn upwards and to the side."""
 _RAGGED, _RAGGED_FALL = 0.25, 0.15
 """Share by which locks of one place differ in length at random: of hair that stays on the scalp, cut in layers, and of
 the way over skin of hair that falls further."""
-_WISP, _HANGS, _SAME_WAY = 0.02, 0.08, 3.0
-"""Metres between the roots of wisps, and of way from which on hair comes together; after twice that it has. How many
-times as far from its wisp's middle as at the root hair runs another way."""
 _JOIN, _ABOVE = 0.07, 0.06
 """Metres over which hair that no strand reaches is joined to the nearest one, and by which it leaves that one further
 up."""
@@ -407,9 +389,8 @@ which hair that lies is denser, as it makes the outline. The sequence alone has 
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
-_NARROWEST, _NARROWER, _BEYOND = 0.003, (1, 0.7, 0.4), 0.1
-"""Metres: width of the narrowest lock; widths relative to those that hide the scalp which are tried, and share of a
-side of a lock that may hang where the photos show no hair."""
+_NARROWEST = 0.003
+"""Metres: width of the narrowest lock."""
 
 
 @dataclass(frozen=True)
@@ -443,10 +424,8 @@ def trace_guides(
     fallen = _over_skin(surface.grid, paths)
     loose = np.where(fallen > _FALLEN, _RAGGED_FALL * np.minimum(fallen, lengths), _RAGGED * lengths)
     lengths = lengths - loose * generator.random(len(lengths))
-    guides = _ended(_lifted(surface, field, paths, lengths, generator), views)
-    if knot:
-        return gathered(guides, knot, generator)
-    return _ended(in_wisps(guides, generator), views) if falls(surface) else guides
+    guides = _ended(_lifted(surface, paths, lengths, generator), views)
+    return gathered(guides, knot, generator) if knot else guides
 
 
 def _roots(surface: HairSurface, generator: np.random.Generator, stands: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -715,7 +694,7 @@ def _over_skin(grid: HullGrid, paths: _Paths) -> np.ndarray:
 
 
 def _lifted(
-    surface: HairSurface, field: DirectionField, paths: _Paths, lengths: np.ndarray, generator: np.random.Generator
+    surface: HairSurface, paths: _Paths, lengths: np.ndarray, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """Lines (K, 3) of M paths cut to ``lengths`` (M,): at each place, hair that comes from further away lies over the
     other."""
@@ -731,10 +710,7 @@ def _lifted(
     farthest = gaussian_filter(farthest, 1.0, mode=("wrap", "nearest"))
     a, s, t = paths.azimuth[shown], paths.s[shown], travelled[shown]
     height = grid.at(surface.height, a, s)
-    rough = 1 - np.clip(grid.at(field.combed, paths.azimuth[:, 0], paths.s[:, 0]), 0, 1)
-    rough = rough * np.clip(-_over_skin(grid, paths) / _NEAR_HAIRLINE, 0, 1)
-    proud, inner = generator.random((2, len(count)))
-    most = np.minimum(1 + _PROUD * rough * proud, _INNER + (1 + _INNER) * inner)
+    most = np.minimum(1, _INNER + (1 + _INNER) * generator.random(len(count)))
     falls_over = _over_skin(grid, whole) > _FALLEN
     rising = np.where(falls_over, _RISEN, np.maximum(lengths, _RISEN))
     risen = np.minimum(grid.at(farthest, a, s) / _OUTER, np.repeat(rising, count))
@@ -744,22 +720,6 @@ def _lifted(
     ground = np.where(np.repeat(falls_over, count)[:, None], grid.at(grid.points, a, s), grid.at(grid.skin, a, s))
     place = ground + rise[:, None] * unit_vectors(grid.at(_off(grid), a, s))
     return [place[first:stop] for first, stop in itertools.pairwise(np.r_[0, np.cumsum(count)])]
-
-
-def in_wisps(guides: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Guides (G, P, 3) of evenly spaced points that come together in wisps on their way, each wisp more or less; what
-    runs another way than the wisp's middle, as across a parting, stays."""
-    middles = guides[apart(guides[:, 0], _WISP)]
-    away, near = cKDTree(middles[:, 0]).query(guides[:, 0])
-    step, own = (np.linalg.norm(each[:, 1] - each[:, 0], axis=-1)[:, None] for each in (middles[near], guides))
-    rows, point = np.arange(len(guides))[:, None], np.arange(guides.shape[1])
-    common = np.minimum(point, (point[-1] * step / own).astype(int))  # until the shorter one of both ends
-    place = np.minimum(common * own / step, point[-1] - 1e-6)
-    low, part = place.astype(int), (place % 1)[..., None]
-    to = middles[near][rows, low] * (1 - part) + middles[near][rows, low + 1] * part - guides[rows, common]
-    widened = np.linalg.norm(to, axis=-1) / np.maximum(away, _NARROWEST)[:, None]
-    share = generator.random(len(middles))[near, None] * np.clip(point * own / _HANGS - 1, 0, 1)
-    return guides + ((share * np.clip(_SAME_WAY - widened, 0, 1))[..., None] * to).astype(np.float32)
 
 
 def _off(grid: HullGrid) -> np.ndarray:
@@ -784,26 +744,11 @@ def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
 
 
-def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | None = None) -> np.ndarray:
+def lock_widths(guides: np.ndarray, style: Style | None = None) -> np.ndarray:
     """(G,) float32 widths in metres of the locks of guides (G, P, 3): wide enough to hide the scalp between their
-    roots, narrower where a side of a lock would hang before the face or stand out of the hair that the views show.
-    Ropes always keep their style's width and stand apart."""
-    if style is not None and style.rope:
-        return np.full(len(guides), style.rope, np.float32)
-    meeting, whole = _meeting(guides[:, 0]), guides.astype(np.float64)
-    normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
-    width, narrow = meeting, np.ones(len(guides), bool)
-    for share in _NARROWER:
-        if not narrow.any():
-            break
-        width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
-        edges = lock_edges(whole, width, normals, count=4)[narrow]
-        edges = edges[:, :, : -guides.shape[1] // 6 : 3]  # tips hang out of the hair's border
-        told = sum((votes(edges, view) * view.trust for view in views), np.zeros(edges.shape[:-1]))
-        own = told[:, :1] > 0
-        beyond = ((told < 0) & own)[:, 1:].sum(2) / np.maximum(own.sum(2), 1)
-        narrow[narrow] = (beyond.max(1) > _BEYOND) | (told[:, 0].max(1) < 0)  # the latter are outside hair as a whole
-    return np.where(narrow, _NARROWEST, width).astype(np.float32)
+    roots; that of their style where they are ropes."""
+    widths = np.full(len(guides), style.rope) if style is not None and style.rope else _meeting(guides[:, 0])
+    return widths.astype(np.float32)
 
 
 def _meeting(roots: np.ndarray) -> np.ndarray:
