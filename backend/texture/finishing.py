@@ -23,7 +23,7 @@ from backend.system.parallel import each
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import lash_line, painted_eye
-from backend.texture.parts import Scalp, fractal_noise, gradient_noise, with_roots
+from backend.texture.parts import Scalp, fractal_noise, lattice_noise, with_roots
 from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, pieces
 
 MOUTH_PATH = ASSETS / "mouth.png"
@@ -53,7 +53,7 @@ FINISHING = FinishingSettings()
 
 def skin_noise(positions: np.ndarray) -> np.ndarray:
     """(P, 1) float32 detail of unseen skin in log units at positions (P, 3) metres."""
-    pores = sum(gradient_noise(positions, wave, 17 + k) for k, wave in enumerate(FINISHING.pores))
+    pores = sum(lattice_noise(positions, wave, 17 + k) for k, wave in enumerate(FINISHING.pores))
     broad = fractal_noise(positions, FINISHING.blotch, 2, 19)
     shade = np.float32(0.02 / np.sqrt(len(FINISHING.pores))) * pores + np.float32(0.015) * broad
     return shade[:, None]

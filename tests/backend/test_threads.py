@@ -43,6 +43,7 @@ def test_what_the_user_asked_for_stays() -> None:
 
 def test_numba_leaves_torch_the_threads_that_the_user_asked_for() -> None:
     """Its parallel loops set OpenMP's number of threads, which is torch's too."""
-    code = "import backend, torch, numpy; from backend.texture.parts import gradient_noise\n"
-    code += "gradient_noise(numpy.zeros((9, 3)), 1.0, 1); print(torch.get_num_threads())"
+    code = "import backend, torch, numpy\nfrom backend.system.numba_cache import njit, prange\n"
+    code += "@njit(parallel=True)\ndef doubled(x):\n    for i in prange(len(x)):\n        x[i] *= 2.0\n"
+    code += "doubled(numpy.ones(9)); print(torch.get_num_threads())"
     assert _printed(code, {"OMP_NUM_THREADS": "1"}) == "1"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backend.geometry.vectors import arc_length, disc, points_along, spread_directions
-from backend.texture.parts import fractal_noise, gradient_noise
+from backend.texture.parts import fractal_noise, lattice_noise
 
 LINE = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 6.0]])
 POINTS = np.random.default_rng(0).uniform(-1, 1, (20000, 3)).astype(np.float32)
@@ -42,14 +42,14 @@ def test_points_lie_at_their_lengths_and_beyond_the_end_at_the_last() -> None:
 
 
 def test_mean_and_deviation() -> None:
-    noise = gradient_noise(POINTS, 0.01, 1)
+    noise = lattice_noise(POINTS, 0.01, 1)
     assert abs(noise.mean()) < 0.03
     assert abs(noise.std() - 1.0) < 0.05
     assert abs(fractal_noise(POINTS, 0.02, 3, 2).std() - 1.0) < 0.05
 
 
 def test_same_seed_same_pattern_other_seed_another() -> None:
-    first, again, other = (gradient_noise(POINTS, 0.01, seed) for seed in (4, 4, 5))
+    first, again, other = (lattice_noise(POINTS, 0.01, seed) for seed in (4, 4, 5))
     np.testing.assert_array_equal(first, again)
     assert abs(np.corrcoef(first, other)[0, 1]) < 0.05
 
@@ -57,9 +57,9 @@ def test_same_seed_same_pattern_other_seed_another() -> None:
 def test_continuous_over_lattice_planes() -> None:
     below = np.array([[0.02 - 1e-6, 0.013, -0.007]], np.float32)
     above = np.array([[0.02 + 1e-6, 0.013, -0.007]], np.float32)
-    assert abs(gradient_noise(below, 0.01, 3) - gradient_noise(above, 0.01, 3))[0] < 1e-2
+    assert abs(lattice_noise(below, 0.01, 3) - lattice_noise(above, 0.01, 3))[0] < 1e-2
 
 
 def test_points_do_not_depend_on_each_other() -> None:
-    whole = gradient_noise(POINTS[:100], 0.01, 8)
-    np.testing.assert_array_equal(whole[40:60], gradient_noise(POINTS[40:60], 0.01, 8))
+    whole = lattice_noise(POINTS[:100], 0.01, 8)
+    np.testing.assert_array_equal(whole[40:60], lattice_noise(POINTS[40:60], 0.01, 8))

@@ -34,17 +34,3 @@ def test_hair_falls_over_shoulders_and_ends_with_them() -> None:
     assert depth(strands.reshape(-1, 3)).max() > 0.02  # they ran through the shoulders
     assert depth(clear.reshape(-1, 3)).max() < 0.004
     assert clear[..., 1].min() > bust.vertices[:, 1].min() - 0.002
-
-
-def test_a_strand_that_lies_on_the_chest_by_itself_ends_where_it_leaves_the_others() -> None:
-    template, bust = load_template(), load_bust()
-    head = template.vertices[: template.head.vertex_stop]
-    height = np.linspace(0.72, 0.50, 24)
-    lock = [[(0.07 + beside, y, 0.06) for y in height] for beside in (0.0, 4e-3, 8e-3)]
-    stray = [(0.066 - 0.12 * max(0.0, 0.62 - y) / 0.12, y, 0.06) for y in height]  # across the chest from 0.62 on
-    strands = np.array([*lock, stray], np.float32)
-    fallen = over_shoulders(strands, head, bust.vertices, bust.quads)
-    assert np.allclose(fallen[:3, -1, 1], 0.50, atol=0.03)
-    apart = np.linalg.norm(fallen[3, -1] - fallen[:3].reshape(-1, 3), axis=1).min()
-    assert apart < 0.017, "it ended beside the lock"
-    assert np.linalg.norm(strands[3, -1] - strands[:3].reshape(-1, 3), axis=1).min() > 0.08
