@@ -15,16 +15,6 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep (docs/decisions)
 
 
-def resident_mb(process: int, peak: bool = False) -> float:
-    """Resident memory of a running process in MB, or its peak so far (``peak``); 0 where the process is gone."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    key = "VmHWM" if peak else "VmRSS"
-    return next((int(line.split()[1]) / 1024.0 for line in lines if line.startswith(key)), 0.0)
-
-
 def benchmark_parser(docstring: str) -> argparse.ArgumentParser:
     """Parser with the option ``--json``; its description is a script's docstring."""
     parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -41,7 +41,7 @@ import numpy as np  # isort: skip
 import zmq  # isort: skip
 
 from head_message import make  # isort: skip
-from measure import benchmark_parser, report, resident_mb  # isort: skip
+from measure import benchmark_parser, report  # isort: skip
 from service_client import ServerProcess, ServiceClient  # isort: skip
 
 from blender_addon.client.conversation import parse_header
@@ -65,6 +65,16 @@ VALID = (
     {"type": "cancel", "token": "t"},
     {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},
 )
+
+
+def resident_mb(process: int, peak: bool = False) -> float:
+    """Resident memory of a running process in MB, or its peak so far (``peak``); 0 where the process is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    key = "VmHWM" if peak else "VmRSS"
+    return next((int(line.split()[1]) / 1024.0 for line in lines if line.startswith(key)), 0.0)
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:

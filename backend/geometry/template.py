@@ -112,7 +112,7 @@ class Sculpture:
     lash_uv: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Template:
     """Constants of all faces. All lengths in metres, head frame (x to the person's left, y up, z out of the face,
     origin as in ``hm08``). All parts share one vertex array and one quad array; head first.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
@@ -30,16 +28,9 @@ _BEND = 1.0
 """Smoothing of a strand's bend around a shoulder, in points (of 24 per strand): a centimetre or two."""
 
 
-@dataclass(frozen=True)
-class AttachedGuides:
-    """``points`` : (G, P, 3) float32 metres. ``root_uv`` : (G, 2) float32 in map ``Head``."""
-
-    points: np.ndarray
-    root_uv: np.ndarray
-
-
-def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> AttachedGuides:
-    """Put the roots of guides (G, P, 3) on the head of ``neutral`` (V, 3) and push points inside the head out."""
+def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put the roots of guides (G, P, 3) on the head of ``neutral`` (V, 3) and push points inside the head out: points
+    (G, P, 3) float32, metres, and (G, 2) float32 places of the roots in map ``Head``."""
     head = template.head
     split = triangulate(template.quads[: head.face_stop])
     vertices = neutral[: head.vertex_stop].astype(np.float64)
@@ -55,7 +46,7 @@ def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> Attac
     uv = template.uv_head[split.apply(template.uv_head_quads[: head.face_stop])[triangle]]  # (G, 3, 2)
     points = outside(guides.astype(np.float64), *closed_head(neutral.astype(np.float64), template))
     points[:, 0] = places[row, best]
-    return AttachedGuides(points.astype(np.float32), (uv * weight[..., None]).sum(1).astype(np.float32))
+    return points.astype(np.float32), (uv * weight[..., None]).sum(1).astype(np.float32)
 
 
 def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads: np.ndarray) -> np.ndarray:

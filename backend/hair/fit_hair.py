@@ -411,12 +411,12 @@ def hair_of_look(
         return None
     head = fitted.neutral[: template.head.vertex_stop].astype(np.float64)
     guides = off_body(curled(guides, curl), head, template)
-    attached = attach(guides, template, fitted.neutral)
-    root_colour, tip_colour = strand_colours(attached.points, fitted, faces, tuple(photos.values()))
+    points, root_uv = attach(guides, template, fitted.neutral)
+    root_colour, tip_colour = strand_colours(points, fitted, faces, tuple(photos.values()))
     return HairStrands(
-        points=attached.points,
-        root_uv=attached.root_uv,
-        width=lock_widths(attached.points, style),
+        points=points,
+        root_uv=root_uv,
+        width=lock_widths(points, () if curl.upright else views, style),  # what stands hides no face
         root_colour=root_colour,
         tip_colour=tip_colour,
         hair_radius=HAIR_RADIUS,

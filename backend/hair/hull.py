@@ -84,14 +84,14 @@ class HeadHull:
         return values[low % AZIMUTHS] * (1 - t) + values[(low + 1) % AZIMUTHS] * t
 
     def s_at_height(self, azimuth: np.ndarray, height: np.ndarray) -> np.ndarray:
-        """s at which the mean hull passes a height (metres, as in the template), for azimuths of the same shape."""
+        """s at which the mean hull passes heights (N,) (metres, as in the template) at azimuths (N,)."""
         column = np.round((azimuth / (2 * np.pi) + 0.5) * AZIMUTHS).astype(int) % AZIMUTHS
-        flat_height, flat = np.broadcast_to(height, column.shape).ravel(), column.ravel()
-        found = [
-            np.interp(-y, np.maximum.accumulate(-self.mean[:, c, 1]), np.arange(ROWS) * ROW_STEP)
-            for y, c in zip(flat_height, flat, strict=True)
-        ]
-        return np.array(found).reshape(column.shape)
+        return _s_at_height(self.mean, column, np.broadcast_to(height, column.shape))
+
+
+def _s_at_height(mean: np.ndarray, columns: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    places, lower = np.arange(ROWS) * ROW_STEP, np.maximum.accumulate(-mean[..., 1])
+    return np.array([np.interp(-y, lower[:, c], places) for y, c in zip(heights, columns, strict=True)])
 
 
 def azimuths() -> np.ndarray:
@@ -100,8 +100,8 @@ def azimuths() -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
-    template = holder[0]
+def head_hull(template: Template) -> HeadHull:
+    """The hull of a template's mean head (cached)."""
     head = template.vertices[: template.head.vertex_stop].astype(np.float64)
     ears = template.regions["ears"][: len(head)]
     hidden = template.regions["mouth_interior"][: len(head)] > 0.3
@@ -123,37 +123,19 @@ def _hull(template_id: int, holder: tuple[Template, ...]) -> HeadHull:
     offset = points - (head[vertices] * weights[..., None]).sum(1)
     to_ear = cKDTree(head[ears > 0.6]).query(points)[0]
     extent = usable[head[usable, 1] > 0.64]
-    draft = HeadHull(
+    degrees = np.abs(np.degrees(azimuths()))
+    lines = [_s_at_height(mean, np.arange(AZIMUTHS), np.interp(degrees, *table.T)) for table in (HAIRLINE, BROW_LINE)]
+    return HeadHull(
         vertices=vertices,
         weights=weights.astype(np.float32),
         offset=offset.astype(np.float32),
         ear=np.clip(1.3 - to_ear / 0.022, 0, 1).astype(np.float32),
         mean=mean,
-        hairline=np.zeros(AZIMUTHS),
-        brow_line=np.zeros(AZIMUTHS),
+        hairline=lines[0],
+        brow_line=lines[1],
         extent=extent,
         mean_size=float((head[extent].max(0) - head[extent].min(0)).mean()),
     )
-    degrees = np.abs(np.degrees(azimuths()))
-    lines = [
-        draft.s_at_height(azimuths(), np.interp(degrees, table[:, 0], table[:, 1])) for table in (HAIRLINE, BROW_LINE)
-    ]
-    return HeadHull(**{**draft.__dict__, "hairline": lines[0], "brow_line": lines[1]})
-
-
-def head_hull(template: Template) -> HeadHull:
-    """The hull of a template's mean head (cached)."""
-    return _hull(id(template), _Same((template,)))
-
-
-class _Same(tuple):
-    """A tuple that is hashed and compared by the identity of its first item."""
-
-    def __hash__(self) -> int:
-        return id(self[0])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self[0] is other[0]
 
 
 def _profile(head: np.ndarray, triangles: np.ndarray, azimuth: float) -> np.ndarray:

@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.vectors import arc_length, points_along, unit_vectors
 from backend.hair.attach import apart
 from backend.hair.curl import CURLS, Curl, Style
+from backend.hair.draw import lock_edges
 from backend.hair.hair_surface import COLUMNS, ROWS, STEP, HairSurface, HullGrid
 from backend.hair.hair_views import HairView, looked_up, votes
 from backend.rendering.rasterize import depth_map
@@ -177,11 +178,6 @@ class Parting:
     turn: float = 0.0
     over: bool = False
 
-    @property
-    def parts(self) -> bool:
-        """Whether there is a line from which hair runs both ways."""
-        return self.aside > 0 and self.turn == 0
-
 
 def chosen_parting(name: str, place: float) -> Parting | None:
     """The parting of an option's name, ``place`` metres from the middle; None for "auto"."""
@@ -251,7 +247,8 @@ def combing(surface: HairSurface, parting: Parting, side: float = 0.0) -> np.nda
 
 def _combings(surface: HairSurface, parting: Parting) -> list[np.ndarray]:
     """``combing`` to the right and to the left of a parting; one for all hair without one."""
-    return [combing(surface, parting, side) for side in (_SIDES if parting.parts else (0.0,))]
+    sides = _SIDES if parting.aside > 0 and parting.turn == 0 else (0.0,)
+    return [combing(surface, parting, side) for side in sides]
 
 
 def styled(surface: HairSurface, style: Style, side: float) -> np.ndarray:
@@ -389,8 +386,9 @@ which hair that lies is denser, as it makes the outline. The sequence alone has 
 _AROUND, _MEET = 6, 0.6
 """Radius of a lock, as a share of the distance to its sixth neighbour: random discs of this size cover nearly nine
 tenths of the scalp."""
-_NARROWEST = 0.003
-"""Metres: width of the narrowest lock."""
+_NARROWEST, _NARROWER, _BEYOND = 0.003, (1, 0.7, 0.4), 0.1
+"""Metres: width of the narrowest lock; widths relative to those that hide the scalp which are tried, and share of a
+side of a lock that may hang where the photos show no hair."""
 
 
 @dataclass(frozen=True)
@@ -744,11 +742,26 @@ def _ended(lines: Sequence[np.ndarray], views: Sequence[HairView]) -> np.ndarray
     return np.array(guides, np.float32).reshape(-1, GUIDE_POINTS, 3)
 
 
-def lock_widths(guides: np.ndarray, style: Style | None = None) -> np.ndarray:
+def lock_widths(guides: np.ndarray, views: Sequence[HairView], style: Style | None = None) -> np.ndarray:
     """(G,) float32 widths in metres of the locks of guides (G, P, 3): wide enough to hide the scalp between their
-    roots; that of their style where they are ropes."""
-    widths = np.full(len(guides), style.rope) if style is not None and style.rope else _meeting(guides[:, 0])
-    return widths.astype(np.float32)
+    roots, narrower where a side of a lock would hang before the face or stand out of the hair that the views show.
+    Ropes always keep their style's width and stand apart."""
+    if style is not None and style.rope:
+        return np.full(len(guides), style.rope, np.float32)
+    meeting, whole = _meeting(guides[:, 0]), guides.astype(np.float64)
+    normals = unit_vectors(guides[:, 0] - guides[:, 0].mean(0))
+    width, narrow = meeting, np.ones(len(guides), bool)
+    for share in _NARROWER:
+        if not narrow.any():
+            break
+        width = np.where(narrow, np.maximum(share * meeting, _NARROWEST), width)
+        edges = lock_edges(whole, width, normals, count=4)[narrow]
+        edges = edges[:, :, : -guides.shape[1] // 6 : 3]  # tips hang out of the hair's border
+        told = sum((votes(edges, view) * view.trust for view in views), np.zeros(edges.shape[:-1]))
+        own = told[:, :1] > 0
+        beyond = ((told < 0) & own)[:, 1:].sum(2) / np.maximum(own.sum(2), 1)
+        narrow[narrow] = (beyond.max(1) > _BEYOND) | (told[:, 0].max(1) < 0)  # the latter are outside hair as a whole
+    return np.where(narrow, _NARROWEST, width).astype(np.float32)
 
 
 def _meeting(roots: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ a column runs from inside to outside, a row is one loop; gaps, contacts and fall
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -131,22 +131,6 @@ class QuadWalk:
         return np.array([grid[row] for row in range(*rows)], dtype=np.int64)  # (R, C)
 
 
-_CACHE: weakref.WeakValueDictionary[int, Template] = weakref.WeakValueDictionary()
-_LOOPS: dict[int, FaceLoops] = {}
-
-
-def face_loops(template: Template) -> FaceLoops:
-    """The loops of ``template``'s head (cached for as long as the template lives).
-
-    Raises ``ValueError`` when the head does not have ``hm08``'s edge loops.
-    """
-    key = id(template)
-    if _CACHE.get(key) is not template:
-        _CACHE[key] = template
-        _LOOPS[key] = _find(template)
-    return _LOOPS[key]
-
-
 def _walk(template: Template) -> tuple[QuadWalk, dict[int, int]]:
     """A walk over the head's quads, and the vertices by their ids in ``hm08``."""
     head = template.head
@@ -158,7 +142,12 @@ def _walk(template: Template) -> tuple[QuadWalk, dict[int, int]]:
     return QuadWalk(template.quads[head.face_start : head.face_stop]), row_of
 
 
-def _find(template: Template) -> FaceLoops:
+@lru_cache(maxsize=2)
+def face_loops(template: Template) -> FaceLoops:
+    """The loops of ``template``'s head (cached).
+
+    Raises ``ValueError`` when the head does not have ``hm08``'s edge loops.
+    """
     walk, row_of = _walk(template)
     left = walk.stack(walk.loop(*(row_of[i] for i in _EYE_SEED)), row_of[_EYE_OUTWARD], _EYE_ROWS)
     right = template.mirror[left].astype(np.int64)

@@ -13,9 +13,9 @@ stays inside, and the tongue comes out over this face's own lower lip.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sparse
@@ -517,10 +517,6 @@ class _Prepared:
     pocket_depths: np.ndarray  # (52, P, 4) on the template's own posed head
 
 
-_PREPARED: dict[int, _Prepared] = {}
-_ALIVE: weakref.WeakValueDictionary[int, Template] = weakref.WeakValueDictionary()
-
-
 def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     """The 52 ARKit keys of the face ``neutral``.
 
@@ -562,15 +558,11 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     return keys
 
 
+@lru_cache(maxsize=2)
 def _prepare(template: Template) -> _Prepared:
-    key = id(template)
-    if _ALIVE.get(key) is not template:
-        head = template.head
-        quads = template.quads[head.face_start : head.face_stop]
-        vertices, offsets = template.vertices[: head.vertex_stop], template.expressions[:, : head.vertex_stop]
-        pocket = bind_pocket(template)
-        depths = [pocket_depths(template, pocket, template.vertices + posed) for posed in template.expressions]
-        source = source_deformations(vertices, quads, offsets)
-        _PREPARED[key] = _Prepared(source, bind_lashes(template), pocket, np.stack(depths))
-        _ALIVE[key] = template
-    return _PREPARED[key]
+    head = template.head
+    quads = template.quads[head.face_start : head.face_stop]
+    vertices, offsets = template.vertices[: head.vertex_stop], template.expressions[:, : head.vertex_stop]
+    pocket = bind_pocket(template)
+    depths = [pocket_depths(template, pocket, template.vertices + posed) for posed in template.expressions]
+    return _Prepared(source_deformations(vertices, quads, offsets), bind_lashes(template), pocket, np.stack(depths))

@@ -220,9 +220,9 @@ def with_roots(log_skin: np.ndarray, shade: np.ndarray, log_color: np.ndarray) -
     return darker
 
 
-_LATTICE, _DEVIATION = 64, 0.3385
-"""Wavelengths after which noise repeats, 4 cm of pores, which nobody sees; and its standard deviation between lattice
-points by a quadratic spline."""
+_LATTICE, _SPACING, _DEVIATION = 64, 0.6, 0.3385
+"""Points of the lattice after which noise repeats, 2 cm of pores, which nobody sees; their distance in wavelengths; and
+the standard deviation between them by a quadratic spline."""
 
 
 @cache
@@ -235,7 +235,7 @@ def _lattice(seed: int) -> np.ndarray:
 def lattice_noise(points: np.ndarray, wavelength: float, seed: int) -> np.ndarray:
     """(N,) float32 noise of about one ``wavelength`` at points (N, 3), in the same unit, without regard to the charts
     of a map: mean 0 and standard deviation about 1. Another ``seed`` gives an independent pattern."""
-    places = np.asarray(points, np.float32).T / np.float32(wavelength)
+    places = np.asarray(points, np.float32).T / np.float32(_SPACING * wavelength)
     return map_coordinates(_lattice(seed), places, order=2, prefilter=False, mode="grid-wrap")
 
 

@@ -86,7 +86,7 @@ def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
     short hair within the usual hairline."""
     surface = hair_surface(hull_grid(template, neutral), ())
     lines = trace_guides(surface, direction_field(surface, ()), ())
-    return hair_outline(lines, lock_widths(lines), template, neutral, view)
+    return hair_outline(lines, lock_widths(lines, ()), template, neutral, view)
 
 
 def mask_overlap(drawn: np.ndarray, view: HairView) -> float:

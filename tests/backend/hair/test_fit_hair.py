@@ -42,7 +42,7 @@ from backend.hair.hair_surface import (
     hull_grid,
     view_votes,
 )
-from backend.hair.hair_views import HairView, closed_head, off_body
+from backend.hair.hair_views import HairView, closed_head, off_body, votes
 from backend.hair.hull import AXIS_Z, head_hull, hull_surface
 from backend.hair.trace import (
     DirectionField,
@@ -56,7 +56,7 @@ from backend.hair.trace import (
 )
 from backend.photos.collection import FaceClass
 from protocol.options import OPTIONS
-from trainer.evaluate.hair_figures import silhouettes
+from trainer.evaluate.hair_figures import hair_outline, silhouettes
 
 YAWS = (0.0, -35.0, 30.0)
 LEFT_OUT = 15.0
@@ -219,6 +219,18 @@ def test_hair_beside_a_parting_stands_and_falls_over(template: Template) -> None
     points = np.stack([points_along(guide, np.linspace(0, arc_length(guide)[-1], 200)) for guide in own])
     high = cKDTree(grid.points.reshape(-1, 3)).query(points)[0] * (np.abs(points[..., 0]) < 0.008)
     assert np.median(high.max(1)) > 0.017
+
+
+def test_locks_beside_the_face_do_not_hang_before_it(template: Template) -> None:
+    view = made_view(template, 0.0, "bob")
+    guides = guides_of(template, [view])
+    wide, narrow = lock_widths(guides, ()), lock_widths(guides, [view])
+    hidden = [(hair_outline(guides, each, template, template.vertices, view) * (view.face > 0.5)).sum()
+              for each in (wide, narrow)]  # fmt: skip
+    assert (narrow <= wide).all() and hidden[1] < 0.9 * hidden[0]
+    assert np.median(narrow) > 0.9 * np.median(wide), "elsewhere they hide the scalp"
+    outside = (votes(guides[:, :-4], view) < 0).all(1)
+    assert outside.any() and (narrow[outside] == narrow.min()).all(), "they were wide, as none of them could hang out"
 
 
 def test_roots_are_as_dense_on_the_left_as_on_the_right(template: Template) -> None:
@@ -423,7 +435,7 @@ def test_hair_is_as_long_on_the_side_that_no_photo_shows(template: Template) -> 
 
 def test_no_strand_lies_in_the_head_or_in_the_face(template: Template) -> None:
     guides = guides_of(template, [made_view(template, yaw, "mop") for yaw in YAWS])
-    points = attach(guides, template, template.vertices).points[:, 2:].reshape(-1, 3)
+    points = attach(guides, template, template.vertices)[0][:, 2:].reshape(-1, 3)
     head = template.vertices[: template.head.vertex_stop].astype(np.float64)
     normals = vertex_normals(head, triangles_from_quads(template.quads[: template.head.face_stop]))
     near = cKDTree(head).query(points)[1]
@@ -547,10 +559,10 @@ def test_many_styles_on_one_head_have_the_hulls_of_as_many_heads(template) -> No
 
 def test_roots_lie_on_the_surface_where_their_uv_says(template) -> None:
     guides = np.array([[[0.0, 0.86, 0.03], [0.0, 0.90, 0.03]], [[0.08, 0.78, 0.0], [0.12, 0.70, 0.0]]], np.float32)
-    attached = attach(guides, template, template.vertices)
+    points, root_uv = attach(guides, template, template.vertices)
     split = triangles_from_quads(template.quads[: template.head.face_stop])
     corners = template.uv_head[triangles_from_quads(template.uv_head_quads[: template.head.face_stop])]
-    for root, uv in zip(attached.points[:, 0], attached.root_uv, strict=True):
+    for root, uv in zip(points[:, 0], root_uv, strict=True):
         a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
         area = np.cross(b - a, c - a)
         weights = np.stack([np.cross(b - uv, c - uv), np.cross(c - uv, a - uv), np.cross(a - uv, b - uv)], 1)
@@ -592,16 +604,27 @@ def test_the_leading_photo_is_the_first_wherever_it_is_in_the_fit(
     assert [photo.name for photo in of_look.photos] == ["c", "a"] and [photo.name for photo in others] == ["b"]
 
 
+def test_locks_that_stand_hide_the_scalp_at_the_hairline(monkeypatch: pytest.MonkeyPatch, template: Template) -> None:
+    """They were narrowed like locks that hang before the face: specks on bare skin."""
+    monkeypatch.setattr("backend.hair.fit_hair.strand_colours", lambda line, *_: (line[:, 0], line[:, 1]))
+    grid = hull_grid(template, template.vertices)
+    views = [made_view(template, yaw, layer(grid, 0.008)) for yaw in YAWS]
+    told = HairVotes(grid, Look("", ()), views, [view_votes(grid, view) for view in views], False, ())
+    fitted = make_dataclass("Fitted", ["neutral", "photos"])(template.vertices, ())
+    hair = hair_of_look(template, fitted, (), told, "afro short")
+    np.testing.assert_array_equal(hair.width, lock_widths(hair.points, ()))
+
+
 def test_locks_meet_on_the_scalp_and_do_not_grow_beyond_their_edge() -> None:
     """Roots in half of a square, some eight millimetres from each other: hair up to the middle, none behind it."""
     generator = np.random.default_rng(4)
     roots = np.concatenate([generator.random((300, 2)) * [0.1, 0.2], np.zeros((300, 1))], 1)
     guides = np.repeat(roots[:, None], 24, 1) + np.linspace(0, 0.05, 24)[:, None] * [0.0, 0.0, 1.0]
-    width = lock_widths(guides)
+    width = lock_widths(guides, ())
     assert width.dtype == np.float32
     inner = np.concatenate([generator.random((2000, 2)) * [0.07, 0.17] + 0.015, np.zeros((2000, 1))], 1)
     covered = (np.linalg.norm(inner[:, None] - roots, axis=-1) < 0.5 * width).any(1)
     assert covered.mean() > 0.85
     beyond = roots[:, 0] + 0.5 * width
     assert np.quantile(beyond, 0.99) < 0.1 + 0.007
-    np.testing.assert_array_equal(lock_widths(guides, Style(rope=0.009)), np.full(len(roots), 0.009, np.float32))
+    np.testing.assert_array_equal(lock_widths(guides, (), Style(rope=0.009)), np.full(len(roots), 0.009, np.float32))
