@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import bpy
 from bpy.app.handlers import persistent
 
@@ -32,7 +34,7 @@ _WITH_CLASSES = (
     transfer_panel,
     many_panel,
 )
-"""Modules whose ``CLASSES`` are registered."""
+"""Modules with classes that Blender is to know."""
 
 _SCENE_SETTINGS = {
     "likeness": properties.LikenessSettings,
@@ -47,6 +49,12 @@ _HEAD_SETTINGS = "likeness"
 
 _WITH_HANDLERS = (pictures, panel, keys_panel, corner_preview)
 """Modules with their own ``register`` and ``unregister``, for draw handlers or preview icons."""
+
+
+def classes_of(module: ModuleType) -> list[type]:
+    """The module's classes for Blender, in the order in which they are written; ``_Name`` is the base of others."""
+    own = (one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__)
+    return [one for one in own if issubclass(one, bpy.types.bpy_struct) and not one.__name__.startswith("_")]
 
 
 @persistent
@@ -65,7 +73,7 @@ _AFTER_DRAGS = [getattr(bpy.app.handlers, name) for name in ("undo_post", "redo_
 def register() -> None:
     """Register classes, properties and handlers."""
     for module in _WITH_CLASSES:
-        for cls in module.CLASSES:
+        for cls in classes_of(module):
             bpy.utils.register_class(cls)
     for name, settings in _SCENE_SETTINGS.items():
         setattr(bpy.types.Scene, name, bpy.props.PointerProperty(type=settings))
@@ -95,5 +103,5 @@ def unregister() -> None:
     for name in reversed(_SCENE_SETTINGS):
         delattr(bpy.types.Scene, name)
     for module in reversed(_WITH_CLASSES):
-        for cls in reversed(module.CLASSES):
+        for cls in reversed(classes_of(module)):
             bpy.utils.unregister_class(cls)

@@ -1,4 +1,5 @@
-"""Text in panels: wrapped to the region's width; formatted times and sizes; why a button is disabled."""
+"""Text in panels: wrapped to the region's width; formatted times and sizes; why a button is disabled, and what went
+wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import textwrap
 from functools import lru_cache
 
 import bpy
+
+from .errors import AddonError
 
 PIXELS_PER_LETTER = 6.6
 """Mean width of a letter in Blender's default font at interface scale 1."""
@@ -78,6 +81,23 @@ def report_error(operator: bpy.types.Operator, said: str) -> None:
     In scripts the call raises it unchanged.
     """
     operator.report({"ERROR"}, said if bpy.app.background else wrap_lines(said))
+
+
+class LikenessOperator(bpy.types.Operator):
+    """An operator that ``run`` does at once: finished unless it returns something else, and cancelled with a report if
+    it raises ``AddonError``."""
+
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 (Blender wants a set)
+
+    def run(self, context: bpy.types.Context) -> set[str] | None:
+        raise AttributeError("an operator has to say what it does")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            return self.run(context) or {"FINISHED"}
+        except AddonError as error:
+            report_error(self, str(error))
+            return {"CANCELLED"}
 
 
 def wrap_lines(said: str) -> str:

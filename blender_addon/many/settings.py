@@ -117,6 +117,3 @@ def list_people(scene: bpy.types.Scene, folder: Path) -> int:
         if file_of(person).is_file():
             row.state, row.sentence = "DONE", f"{file_of(person).name} is there already."
     return len(people)
-
-
-CLASSES = (LikenessPerson, LikenessMany)

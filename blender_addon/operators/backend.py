@@ -14,7 +14,7 @@ from ..errors import AddonError
 from ..identity import backend_archive
 from ..session import session
 from ..settings.preferences import preferences, require_online
-from ..text import clickable, report_error
+from ..text import LikenessOperator, clickable
 
 
 def _watch() -> float | None:
@@ -23,15 +23,13 @@ def _watch() -> float | None:
     return 0.25 if installer.running() else None
 
 
-class _Installing(bpy.types.Operator):
-    def _begin(self, plan: InstallPlan | None) -> set[str]:
-        try:
-            if session().busy:
-                raise AddonError("The backend is at work.", "Wait for it, or cancel it first.", "busy")
-            installation = installer.start(plan, session().runner)
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+class _Installing(LikenessOperator):
+    bl_options = {"INTERNAL"}
+
+    def _begin(self, plan: InstallPlan | None) -> set[str] | None:
+        if session().busy:
+            raise AddonError("The backend is at work.", "Wait for it, or cancel it first.", "busy")
+        installation = installer.start(plan, session().runner)
         if bpy.app.background:
             installation.join()
             view = installation.view
@@ -39,7 +37,6 @@ class _Installing(bpy.types.Operator):
             return {"CANCELLED"} if view.error else {"FINISHED"}
         if not bpy.app.timers.is_registered(_watch):
             bpy.app.timers.register(_watch, first_interval=0.1, persistent=True)
-        return {"FINISHED"}
 
 
 class InstallBackend(_Installing):
@@ -47,17 +44,12 @@ class InstallBackend(_Installing):
 
     bl_idname = "likeness.install_backend"
     bl_label = "Install Backend"
-    bl_options = {"INTERNAL"}
 
     fresh: BoolProperty(name="From Scratch", description="Throw away the environment that is there", default=False)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            require_online("download the backend's packages")
-            told = preferences(context).python
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+    def run(self, context: bpy.types.Context) -> set[str] | None:
+        require_online("download the backend's packages")
+        told = preferences(context).python
         plan = InstallPlan(backend_archive(), bpy.path.abspath(told) if told else "", fresh=self.fresh)
         return self._begin(plan)
 
@@ -67,16 +59,15 @@ class RemoveBackend(_Installing):
 
     bl_idname = "likeness.remove_backend"
     bl_label = "Remove Backend"
-    bl_options = {"INTERNAL"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_confirm(self, event)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         return self._begin(None)
 
 
-class StopInstallation(bpy.types.Operator):
+class StopInstallation(LikenessOperator):
     """Stop the installation that is running"""
 
     bl_idname = "likeness.stop_installation"
@@ -87,12 +78,11 @@ class StopInstallation(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if installer.running() else "Nothing is being installed")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         installer.stop()
-        return {"FINISHED"}
 
 
-class ShowLog(bpy.types.Operator):
+class ShowLog(LikenessOperator):
     """Open the log in a text editor of its own window"""
 
     bl_idname = "likeness.show_log"
@@ -101,7 +91,7 @@ class ShowLog(bpy.types.Operator):
 
     which: EnumProperty(items=(("INSTALL", "Installation", ""), ("SERVER", "Backend", "")), default="INSTALL")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         path = installer.backend_folder().install_log if self.which == "INSTALL" else installer.server_log()
         try:
             said = path.read_text("utf-8", "replace")
@@ -116,24 +106,15 @@ class ShowLog(bpy.types.Operator):
             area = context.window_manager.windows[-1].screen.areas[0]
             area.type = "TEXT_EDITOR"
             area.spaces.active.text = text
-        return {"FINISHED"}
 
 
-class CopyOwnKey(bpy.types.Operator):
+class CopyOwnKey(LikenessOperator):
     """Copy this computer's public key, for serve --owner=KEY on another machine"""
 
     bl_idname = "likeness.copy_own_key"
     bl_label = "Copy This Computer's Key"
     bl_options = {"INTERNAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            context.window_manager.clipboard = client_keys(config_folder()).public
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+    def run(self, context: bpy.types.Context) -> None:
+        context.window_manager.clipboard = client_keys(config_folder()).public
         self.report({"INFO"}, "The key is in the clipboard.")
-        return {"FINISHED"}
-
-
-CLASSES = (InstallBackend, RemoveBackend, StopInstallation, ShowLog, CopyOwnKey)

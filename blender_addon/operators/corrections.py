@@ -18,7 +18,7 @@ from ..objects.tags import active_mesh, cameras_by_photo
 from ..scene import corrections, hair
 from ..scene.cameras import join_local_views
 from ..settings.properties import USES
-from ..text import NO_HEAD, clickable
+from ..text import NO_HEAD, LikenessOperator, clickable
 
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
 NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"
@@ -34,14 +34,13 @@ class HeadPhotoOperator:
         return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
 
-class EditLandmarks(HeadPhotoOperator, bpy.types.Operator):
+class EditLandmarks(HeadPhotoOperator, LikenessOperator):
     """Look through this photo and drag its landmarks to where they are; once more to have done with it"""
 
     bl_idname = "likeness.edit_landmarks"
     bl_label = "Edit Landmarks"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
         was_edited = corrections.edited_photos(collection)
         for photo in was_edited:
@@ -63,60 +62,52 @@ class EditLandmarks(HeadPhotoOperator, bpy.types.Operator):
         for obj in list(context.selected_objects):
             obj.select_set(False)
         context.view_layer.objects.active = points[0]
-        return {"FINISHED"}
 
 
-class StarPhoto(HeadPhotoOperator, bpy.types.Operator):
+class StarPhoto(HeadPhotoOperator, LikenessOperator):
     """Give the head this photo's hair and beard when it is solved again; once more to let them be chosen"""
 
     bl_idname = "likeness.star_photo"
     bl_label = "Look"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         wished = tags.active_head(context).likeness
         wished.look = "" if wished.look == self.photo else self.photo
         for photo in context.scene.likeness.photos:  # a star of the list would win over it
             photo.leads = False
-        return {"FINISHED"}
 
 
-class ShowHead(bpy.types.Operator):
+class ShowHead(LikenessOperator):
     """Show or hide the head, to see the photo below the landmarks"""
 
     bl_idname = "likeness.show_head"
     bl_label = "Show Head"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
         head = tags.part_object(collection, "head")
         show_head(context, collection, head is not None and head.hide_get())
-        return {"FINISHED"}
 
 
-class ResetPoints(HeadPhotoOperator, bpy.types.Operator):
+class ResetPoints(HeadPhotoOperator, LikenessOperator):
     """Forget where you have put this photo's landmarks"""
 
     bl_idname = "likeness.reset_points"
     bl_label = "Reset Points"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         corrections.reset_points(tags.active_head(context), self.photo)
-        return {"FINISHED"}
 
 
-class SnapToFit(bpy.types.Operator):
+class SnapToFit(LikenessOperator):
     """Put the selected landmarks back to where the fit has them; they are not sent as corrections any more"""
 
     bl_idname = "likeness.snap_to_fit"
     bl_label = "Snap to Fit"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -125,7 +116,7 @@ class SnapToFit(bpy.types.Operator):
             return clickable(cls, NO_HEAD)
         return clickable(cls, "" if corrections.selected_points(context, collection) else NO_POINTS)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)
         points = corrections.selected_points(context, collection)
         moved = corrections.snap_to_fit(collection, points)
@@ -134,36 +125,32 @@ class SnapToFit(bpy.types.Operator):
         return {"FINISHED"} if moved else {"CANCELLED"}
 
 
-class PullSkin(HeadPhotoOperator, bpy.types.Operator):
+class PullSkin(HeadPhotoOperator, LikenessOperator):
     """Move the skin to this photo's dragged landmarks at once, near them alone; the other landmarks hold it where it \
 is. It is kept like a sculpt"""
 
     bl_idname = "likeness.pull_skin"
     bl_label = "Pull"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
         if not corrections.pull_to_points(collection, self.photo, collection.likeness.reach):
             self.report({"WARNING"}, "No landmark of this photo was dragged.")
             return {"CANCELLED"}
         hair.move_hair(collection, tags.part_object(collection, "head"))
         join_local_views(tags.objects_of(collection, lambda obj: tags.LANDMARK in obj))
-        return {"FINISHED"}
 
 
-class UsePhotoFor(HeadPhotoOperator, bpy.types.Operator):
+class UsePhotoFor(HeadPhotoOperator, LikenessOperator):
     """What this photo is used for when the head is solved again"""
 
     bl_idname = "likeness.use_photo_for"
     bl_label = "Use Photo For"
-    bl_options = {"REGISTER", "UNDO"}
 
     use: EnumProperty(name="Use For", items=USES, options={"SKIP_SAVE"})
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         corrections.set_use(tags.active_head(context), self.photo, self.use)
-        return {"FINISHED"}
 
 
 def show_head(context: bpy.types.Context, collection: bpy.types.Collection, shown: bool) -> None:
@@ -384,16 +371,14 @@ class PaintMask(HeadPhotoOperator, bpy.types.Operator):
         gpu.state.blend_set("NONE")
 
 
-class ClearMask(HeadPhotoOperator, bpy.types.Operator):
+class ClearMask(HeadPhotoOperator, LikenessOperator):
     """Use all of this photo again"""
 
     bl_idname = "likeness.clear_mask"
     bl_label = "Clear Mask"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         corrections.set_mask(tags.active_head(context), self.photo, None)
-        return {"FINISHED"}
 
 
 def _on_photo(
@@ -410,16 +395,3 @@ def _fill(
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.uniform_float("color", color)
     batch_for_shader(shader, kind, {"pos": places}, indices=indices).draw(shader)
-
-
-CLASSES = (
-    EditLandmarks,
-    StarPhoto,
-    ShowHead,
-    ResetPoints,
-    PullSkin,
-    SnapToFit,
-    UsePhotoFor,
-    PaintMask,
-    ClearMask,
-)

@@ -12,7 +12,7 @@ from ..export.presets import BY_NAME, STRANDS, ExportPreset
 from ..export.write import export_head, export_strands
 from ..objects import tags
 from ..shared.message import CARD_LEVELS
-from ..text import NO_HEAD, clickable, draw_wrapped, report_error
+from ..text import NO_HEAD, LikenessOperator, clickable, draw_wrapped
 
 _HAIR_DETAIL = tuple(zip(CARD_LEVELS, ("near by", "in a room", "far away"), strict=True))
 BALD = (
@@ -28,7 +28,7 @@ def left_bald(collection: bpy.types.Collection, preset: ExportPreset) -> bool:
     return preset != STRANDS and not preset.one_mesh and strands is not None and cards is None
 
 
-class ExportHead(bpy.types.Operator):
+class ExportHead(LikenessOperator):
     """Write the head into a file for another program, with its shape keys, their animation and, where wanted, bones"""
 
     bl_idname = "likeness.export"
@@ -100,25 +100,16 @@ class ExportHead(bpy.types.Operator):
             else:
                 self.layout.prop(self, "hair_detail")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         preset = BY_NAME[self.preset]
         if not self.filepath or Path(self.filepath).is_dir():
-            report_error(self, "Choose a file to write to.")
-            return {"CANCELLED"}
+            raise AddonError("Choose a file to write to.")
         path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
-        try:
-            with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
-            settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail), self.bone_names
-            if preset == STRANDS:
-                export_strands(context, tags.active_head(context), path)
-            else:
-                export_head(context, tags.active_head(context), preset, path, *settings)
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+        with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
+        settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail), self.bone_names
+        if preset == STRANDS:
+            export_strands(context, tags.active_head(context), path)
+        else:
+            export_head(context, tags.active_head(context), preset, path, *settings)
         bald = left_bald(tags.active_head(context), preset)
         self.report({"WARNING"} if bald else {"INFO"}, f"Wrote {path.name}. {BALD if bald else ''}".rstrip())
-        return {"FINISHED"}
-
-
-CLASSES = (ExportHead,)

@@ -15,7 +15,7 @@ from ..protocol.clips import pose_json
 from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
-from ..text import NO_FACE, NO_HEAD, clickable, report_error
+from ..text import NO_FACE, NO_HEAD, LikenessOperator, clickable
 
 
 class HeadKeysOperator:
@@ -31,55 +31,50 @@ def shown_weights(context: bpy.types.Context) -> dict[str, float]:
     return {block.name: block.value for block in tags.head_keys(context) if block.name in ARKIT_NAMES}
 
 
-class ResetKeys(HeadKeysOperator, bpy.types.Operator):
+class ResetKeys(HeadKeysOperator, LikenessOperator):
     """Set these keys of the active head to 0"""
 
     bl_idname = "likeness.reset_keys"
     bl_label = "Reset Keys"
-    bl_options = {"REGISTER", "UNDO"}
 
     group: StringProperty(name="Group", description="One of the panel's groups; empty: all keys", options={"SKIP_SAVE"})
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         if self.group and self.group not in KEY_GROUPS:
             self.report({"WARNING"}, f"There is no group {self.group}; there are {', '.join(KEY_GROUPS)}.")
             return {"CANCELLED"}
         beginnings = KEY_GROUPS[self.group] if self.group else ("",)
         others = {b.name: b.value for b in tags.head_keys(context) if not b.name.startswith(beginnings)}
         set_expression(tags.active_face(context), others)
-        return {"FINISHED"}
 
 
-class LockKeys(bpy.types.Operator):
+class LockKeys(LikenessOperator):
     """Keep the key's shape when the head is solved again, and its value when a pose, a photo or Neutral is put on; or \
 have done with that"""
 
     bl_idname = "likeness.lock_keys"
     bl_label = "Lock Keys"
-    bl_options = {"REGISTER", "UNDO"}
 
     names: StringProperty(name="Names", description="Of keys, with spaces between them", options={"SKIP_SAVE"})
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         chosen = [block for block in tags.head_keys(context) or () if block.name in self.names.split()]
         locked = any(block.lock_shape for block in chosen)
         for block in chosen:
             block.lock_shape = not locked
-        return {"FINISHED"}
 
 
-class KeyframeKeys(HeadKeysOperator, bpy.types.Operator):
+class KeyframeKeys(HeadKeysOperator, LikenessOperator):
     """Insert a keyframe of the active head's keys, or of the bones that lead them, at the current frame"""
 
     bl_idname = "likeness.keyframe_keys"
     bl_label = "Keyframe Face"
-    bl_options = {"REGISTER", "UNDO"}
 
     names: StringProperty(
         name="Names", description="Of keys, with spaces between them; empty: all 52", options={"SKIP_SAVE"}
     )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         wanted = set(self.names.split()) or ARKIT_NAMES
         driven, led = 0, led_keys(tags.active_face(context)) & wanted
         for block in tags.head_keys(context):
@@ -96,10 +91,9 @@ class KeyframeKeys(HeadKeysOperator, bpy.types.Operator):
                 driven += len(led)
         if driven:
             self.report({"WARNING"}, f"{driven} of the keys cannot have keyframes here: they are linked or driven.")
-        return {"FINISHED"}
 
 
-class SavePose(HeadKeysOperator, bpy.types.Operator, ExportHelper):
+class SavePose(HeadKeysOperator, LikenessOperator, ExportHelper):
     """Write the active head's 52 values into an expression file, which Load Expression File puts onto any head"""
 
     bl_idname = "likeness.save_pose"
@@ -109,41 +103,36 @@ class SavePose(HeadKeysOperator, bpy.types.Operator, ExportHelper):
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         path = Path(bpy.path.abspath(self.filepath))
         try:
             path.write_text(pose_json(shown_weights(context)), "utf-8")
         except OSError as error:
-            report_error(self, f"{path.name} could not be written ({error.strerror}). Choose another folder.")
-            return {"CANCELLED"}
+            raise AddonError(f"{path.name} could not be written ({error.strerror}). Choose another folder.") from error
         self.report({"INFO"}, f"Wrote {path.name}.")
-        return {"FINISHED"}
 
 
-class SavePoseAsset(HeadKeysOperator, bpy.types.Operator):
+class SavePoseAsset(HeadKeysOperator, LikenessOperator):
     """Keep the active head's 52 values in this file as a pose asset, which the Asset Browser shows"""
 
     bl_idname = "likeness.save_pose_asset"
     bl_label = "Save Pose Asset"
-    bl_options = {"REGISTER", "UNDO"}
 
     name: StringProperty(name="Name", default="Pose", options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_props_dialog(self)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         action = new_pose(self.name.strip() or "Pose", shown_weights(context))
         self.report({"INFO"}, f"The pose {action.name} is in this file. Save the file to keep it.")
-        return {"FINISHED"}
 
 
-class ApplyPoseAsset(bpy.types.Operator):
+class ApplyPoseAsset(LikenessOperator):
     """Give a pose asset's expression to the selected heads, or to the only one"""
 
     bl_idname = "likeness.apply_pose_asset"
     bl_label = "Apply Pose Asset"
-    bl_options = {"REGISTER", "UNDO"}
 
     pose: StringProperty(
         name="Pose", description="Name of its action; empty: what is active in the Asset Browser", options={"SKIP_SAVE"}
@@ -156,16 +145,11 @@ class ApplyPoseAsset(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if expressive_meshes(context) else NO_FACE)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            weights = self._weights(context)
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+    def run(self, context: bpy.types.Context) -> None:
+        weights = self._weights(context)
         for mesh in expressive_meshes(context):
             now = {block.name: block.value for block in mesh.data.shape_keys.key_blocks if block.name in ARKIT_NAMES}
             set_expression(mesh, {k: v + self.factor * (weights.get(k, 0.0) - v) for k, v in now.items()})
-        return {"FINISHED"}
 
     def _weights(self, context: bpy.types.Context) -> dict[str, float]:
         action = bpy.data.actions.get(self.pose) if self.pose else None
@@ -184,18 +168,13 @@ class ApplyPoseAsset(bpy.types.Operator):
         return weights
 
 
-class KeepStarterPoses(bpy.types.Operator):
+class KeepStarterPoses(LikenessOperator):
     """Keep the emotions and visemes in this file as pose assets, to be changed or dragged out of the Asset Browser"""
 
     bl_idname = "likeness.keep_starter_poses"
     bl_label = "Keep as Assets"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         for name in sorted(STARTER_POSES.keys() - set(bpy.data.actions.keys())):
             new_pose(name, dict.fromkeys(sorted(ARKIT_NAMES), 0.0) | dict(STARTER_POSES[name]))
         self.report({"INFO"}, "Emotions and visemes are in this file. Save the file to keep them.")
-        return {"FINISHED"}
-
-
-CLASSES = (KeepStarterPoses, ResetKeys, LockKeys, KeyframeKeys, SavePose, SavePoseAsset, ApplyPoseAsset)

@@ -14,7 +14,7 @@ from ..rig import build, lead
 from ..rig.bones import EYES_LED, JAW_LED
 from ..scene import cameras, expressions, mpfb
 from ..settings.properties import SHAPE_SLIDERS
-from ..text import NO_FACE, NO_HEAD, clickable
+from ..text import NO_FACE, NO_HEAD, LikenessOperator, clickable
 from ..transfer.sliced import SlicedOperator, Steps
 from .corrections import HeadPhotoOperator, close_all
 
@@ -22,12 +22,11 @@ NO_ARMATURE = "This head has no armature: Add Armature makes one"
 _HAS_ONE = "This head has its armature"
 
 
-class AddArmature(bpy.types.Operator):
+class AddArmature(LikenessOperator):
     """Give the active head bones for neck, head, jaw, eyes and tongue"""
 
     bl_idname = "likeness.add_armature"
     bl_label = "Add Armature"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -35,11 +34,10 @@ class AddArmature(bpy.types.Operator):
             return clickable(cls, NO_HEAD)
         return clickable(cls, _HAS_ONE if tags.active_rig(context) is not None else "")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         if build.put_rig(tags.active_head(context)) is None:
             self.report({"WARNING"}, "A part of this head or a key of its jaw or eyes is missing: no bones were added.")
             return {"CANCELLED"}
-        return {"FINISHED"}
 
 
 class _OfArmature:
@@ -50,45 +48,39 @@ class _OfArmature:
         return clickable(cls, NO_ARMATURE if tags.active_rig(context) is None else "")
 
 
-class RemoveArmature(_OfArmature, bpy.types.Operator):
+class RemoveArmature(_OfArmature, LikenessOperator):
     """Take the active head's bones away; its keys keep their values"""
 
     bl_idname = "likeness.remove_armature"
     bl_label = "Remove Armature"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         build.remove_rig(tags.active_head(context))
-        return {"FINISHED"}
 
 
-class SetLead(_OfArmature, bpy.types.Operator):
+class SetLead(_OfArmature, LikenessOperator):
     """Let bones drive the shape keys of jaw or eyes, or keys turn the bones; the face stays as it is"""
 
     bl_idname = "likeness.set_lead"
     bl_label = "Who Leads"
-    bl_options = {"REGISTER", "UNDO"}
 
     what: EnumProperty(
         name="What", items=((JAW_LED, "Jaw", "The jaw's bone and keys"), (EYES_LED, "Eyes", "The eyes' bones and keys"))
     )
     by_bones: BoolProperty(name="Bones", description="Bones lead; else the keys do")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         lead.set_lead(tags.own_face(context), tags.active_rig(context), self.what, self.by_bones)
-        return {"FINISHED"}
 
 
-class ResetPose(_OfArmature, bpy.types.Operator):
+class ResetPose(_OfArmature, LikenessOperator):
     """Put every bone of the active head to rest"""
 
     bl_idname = "likeness.reset_pose"
     bl_label = "Reset Pose"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         lead.reset_pose(tags.own_face(context), tags.active_rig(context))
-        return {"FINISHED"}
 
 
 def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -97,14 +89,13 @@ def _head_of(camera: bpy.types.Object, scene: bpy.types.Scene) -> bpy.types.Obje
     return head_mesh(camera) or (tags.part_object(heads[0], "head") if heads else None)
 
 
-class LookThroughPhoto(HeadPhotoOperator, bpy.types.Operator):
+class LookThroughPhoto(HeadPhotoOperator, LikenessOperator):
     """Look through this photo's camera, and give the head its expression"""
 
     bl_idname = "likeness.look_through"
     bl_label = "Look Through Photo"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
         camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
         head = None if camera is None else _head_of(camera, context.scene)
@@ -116,72 +107,64 @@ class LookThroughPhoto(HeadPhotoOperator, bpy.types.Operator):
             expressions.reset_expression(before)
         expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
         cameras.look_through(context, camera, head)
-        return {"FINISHED"}
 
 
-class LeavePhoto(bpy.types.Operator):
+class LeavePhoto(LikenessOperator):
     """Look freely again, and put the expression of the head in the photo back to neutral"""
 
     bl_idname = "likeness.leave_photo"
     bl_label = "Leave Photo"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         close_all(context)
         if (head := cameras.photo_wearer(context.scene)) is not None:
             expressions.reset_expression(head)
         cameras.leave_cameras(context)
-        return {"FINISHED"}
 
 
-class ResetExpression(bpy.types.Operator):
+class ResetExpression(LikenessOperator):
     """Set all 52 shape keys of the selected heads, or of the only one, to 0"""
 
     bl_idname = "likeness.reset_expression"
     bl_label = "Reset Expression"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if expressive_meshes(context) else NO_FACE)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         for mesh in expressive_meshes(context):
             expressions.reset_expression(mesh)
-        return {"FINISHED"}
 
 
-class RemoveSculpt(bpy.types.Operator):
+class RemoveSculpt(LikenessOperator):
     """Put the head back to the shape that the photos gave; the shape keys move along"""
 
     bl_idname = "likeness.remove_sculpt"
     bl_label = "Remove Sculpt"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if any(_sculpted_meshes(context)) else "This head has not been sculpted")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         for mesh in list(_sculpted_meshes(context)):
             meshes.remove_sculpt(mesh)
         collection = tags.active_head(context)
         collection.pop(tags.SHAPE, None)
         for name in SHAPE_SLIDERS:
             setattr(collection.likeness, name, 0.0)
-        return {"FINISHED"}
 
 
 NOTHING_TO_LOCK = "This head has not been sculpted. Sculpt it, or select vertices in Edit Mode"
 
 
-class LockSkin(bpy.types.Operator):
+class LockSkin(LikenessOperator):
     """Keep what you have sculpted, or in Edit Mode what is selected, as it is when the head is solved again; or paint \
 the vertex group Lock yourself"""
 
     bl_idname = "likeness.lock_skin"
     bl_label = "Lock"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -192,7 +175,7 @@ the vertex group Lock yourself"""
         something = head.data.total_vert_sel if edited else meshes.is_sculpted(head.data)
         return clickable(cls, "" if something else NOTHING_TO_LOCK)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         head = _head(context)
         edited = head.mode == "EDIT"
         if edited:
@@ -204,15 +187,13 @@ the vertex group Lock yourself"""
         expressions.lock(head, weights.astype(np.float32))
         if edited:
             bpy.ops.object.mode_set(mode="EDIT")
-        return {"FINISHED"}
 
 
-class UnlockSkin(bpy.types.Operator):
+class UnlockSkin(LikenessOperator):
     """Let solving again move all of the head's skin"""
 
     bl_idname = "likeness.unlock_skin"
     bl_label = "Unlock"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -220,9 +201,8 @@ class UnlockSkin(bpy.types.Operator):
         locked = head is not None and expressions.LOCK in head.vertex_groups and head.mode != "EDIT"
         return clickable(cls, "" if locked else "Nothing of this head is locked, or it is being edited")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         expressions.unlock(_head(context))
-        return {"FINISHED"}
 
 
 def _head(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -244,7 +224,6 @@ class ApplyToBody(SlicedOperator, bpy.types.Operator):
 
     bl_idname = "likeness.apply_to_mpfb"
     bl_label = "Apply to MPFB Body"
-    bl_options = {"REGISTER", "UNDO"}
     doing = "Baking the skin into the body"
 
     @classmethod
@@ -253,18 +232,3 @@ class ApplyToBody(SlicedOperator, bpy.types.Operator):
 
     def steps(self, context: bpy.types.Context) -> Steps:
         return mpfb.apply_steps(context)
-
-
-CLASSES = (
-    AddArmature,
-    RemoveArmature,
-    SetLead,
-    ResetPose,
-    LookThroughPhoto,
-    LeavePhoto,
-    ResetExpression,
-    RemoveSculpt,
-    LockSkin,
-    UnlockSkin,
-    ApplyToBody,
-)

@@ -8,19 +8,18 @@ import bpy
 from bpy.props import StringProperty
 
 from .. import timer
-from ..errors import AddonError
 from ..many import run
 from ..many.settings import list_people
 from ..objects.tags import Place
 from ..session import session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import options_of
-from ..text import clickable, report_error
+from ..text import LikenessOperator, clickable, report_error
 
 _GOES_ON = "The people in the table are being made. Stop that first"
 
 
-class ChoosePeople(bpy.types.Operator):
+class ChoosePeople(LikenessOperator):
     """Choose a folder that has a folder of photos for each person; its people make the table"""
 
     bl_idname = "likeness.choose_people"
@@ -38,17 +37,12 @@ class ChoosePeople(bpy.types.Operator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            count = list_people(context.scene, Path(bpy.path.abspath(self.directory)))
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+    def run(self, context: bpy.types.Context) -> None:
+        count = list_people(context.scene, Path(bpy.path.abspath(self.directory)))
         self.report({"INFO"}, f"{count} {'person' if count == 1 else 'people'} in the table.")
-        return {"FINISHED"}
 
 
-class ReconstructMany(bpy.types.Operator):
+class ReconstructMany(LikenessOperator):
     """Make the heads of all people in the table that have none yet, one after the other"""
 
     bl_idname = "likeness.reconstruct_many"
@@ -65,7 +59,7 @@ class ReconstructMany(bpy.types.Operator):
             cls, session().busy_reason or (_GOES_ON if run.current() else "") or ("" if waiting else nobody)
         )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         settings = context.scene.likeness
         options = run.RunOptions(
             options_of(settings),
@@ -74,21 +68,16 @@ class ReconstructMany(bpy.types.Operator):
             context.scene.likeness_many.apart,
             context.scene.likeness_many.library,
         )
-        try:
-            run.begin(run.ManyRun(Place.shown(context, selects=False), chosen_backend(context), options))
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+        run.begin(run.ManyRun(Place.shown(context, selects=False), chosen_backend(context), options))
         if not bpy.app.background:
             timer.start()
             return {"FINISHED"}
         run.run_to_end()
         if run.last_words():
             report_error(self, run.last_words())
-        return {"FINISHED"}
 
 
-class StopMany(bpy.types.Operator):
+class StopMany(LikenessOperator):
     """Stop after cancelling the person at work; who has no head yet goes on waiting"""
 
     bl_idname = "likeness.stop_many"
@@ -99,17 +88,15 @@ class StopMany(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if run.current() else "No heads of the table are being made")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         run.current().stop()
-        return {"FINISHED"}
 
 
-class TryAgain(bpy.types.Operator):
+class TryAgain(LikenessOperator):
     """Let those who failed wait again"""
 
     bl_idname = "likeness.try_again"
     bl_label = "Try Again"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -118,11 +105,7 @@ class TryAgain(bpy.types.Operator):
             cls, (_GOES_ON if run.current() else "") or ("" if failed else "No person in the table has failed")
         )
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         for person in context.scene.likeness_many.people:
             if person.state == "FAILED":
                 person.state, person.sentence = "WAITING", ""
-        return {"FINISHED"}
-
-
-CLASSES = (ChoosePeople, ReconstructMany, StopMany, TryAgain)

@@ -14,7 +14,7 @@ from ..errors import AddonError
 from ..session import session
 from ..settings.preferences import chosen_backend, preferences
 from ..shared.photo_folder import PHOTO_SUFFIXES, is_own_picture
-from ..text import clickable
+from ..text import LikenessOperator, clickable
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:
@@ -50,7 +50,7 @@ def _absolute(path: str) -> str:
     return os.path.abspath(bpy.path.abspath(path))
 
 
-class AddPhotos(bpy.types.Operator):
+class AddPhotos(LikenessOperator):
     """Add photos of one person, several at once"""
 
     bl_idname = "likeness.add_photos"
@@ -70,7 +70,7 @@ class AddPhotos(bpy.types.Operator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         names = [file.name for file in self.files if file.name]
         paths = [os.path.join(self.directory, name) for name in names] or ([self.filepath] if self.filepath else [])
         added, refused = add_files(context.scene, paths)
@@ -82,7 +82,6 @@ class AddPhotos(bpy.types.Operator):
             return {"CANCELLED"}
         redraw.everything()
         _start_backend(context)
-        return {"FINISHED"}
 
 
 def in_background() -> bool:
@@ -99,7 +98,7 @@ def _start_backend(context: bpy.types.Context) -> None:
         timer.start()
 
 
-class RemovePhoto(bpy.types.Operator):
+class RemovePhoto(LikenessOperator):
     """Take the photo out of the list; the file stays"""
 
     bl_idname = "likeness.remove_photo"
@@ -112,7 +111,7 @@ class RemovePhoto(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if context.scene.likeness.photos else "There are no photos in the list")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         settings = context.scene.likeness
         index = settings.active_photo if self.index < 0 else self.index
         if not 0 <= index < len(settings.photos):
@@ -120,10 +119,9 @@ class RemovePhoto(bpy.types.Operator):
             return {"CANCELLED"}
         settings.photos.remove(index)
         settings.active_photo = max(min(settings.active_photo, len(settings.photos) - 1), 0)
-        return {"FINISHED"}
 
 
-class ClearPhotos(bpy.types.Operator):
+class ClearPhotos(LikenessOperator):
     """Take all photos out of the list; the files stay"""
 
     bl_idname = "likeness.clear_photos"
@@ -134,10 +132,9 @@ class ClearPhotos(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if context.scene.likeness.photos else "There are no photos in the list")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         context.scene.likeness.photos.clear()
         context.scene.likeness.active_photo = 0
-        return {"FINISHED"}
 
 
 class PhotoDrop(bpy.types.FileHandler):
@@ -151,6 +148,3 @@ class PhotoDrop(bpy.types.FileHandler):
     @classmethod
     def poll_drop(cls, context: bpy.types.Context) -> bool:
         return context.area is not None and context.area.type == "VIEW_3D"
-
-
-CLASSES = (AddPhotos, RemovePhoto, ClearPhotos, PhotoDrop)

@@ -20,7 +20,7 @@ from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
 from ..shared.options import HeadOptions, sides_of
-from ..text import NO_HEAD, clickable, report_error
+from ..text import NO_HEAD, LikenessOperator, clickable, report_error
 from ..waiting import Job
 
 NO_WAITING_HEAD = "No head waits to be put into a scene"
@@ -76,6 +76,7 @@ class _Reconstructing(_Watching):
     """Mix-in: a job from click to head. ``again`` solves the active head again instead of making a new one; ``only`` is
     what alone is made, one of ``ONLY``."""
 
+    bl_options = {"REGISTER"}
     again, only = False, ""
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -160,7 +161,6 @@ class ReconstructFace(_Reconstructing, bpy.types.Operator):
 
     bl_idname = "likeness.reconstruct"
     bl_label = "Reconstruct Face"
-    bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -174,7 +174,6 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
 
     bl_idname = "likeness.solve_again"
     bl_label = "Add Photos and Solve Again"
-    bl_options = {"REGISTER"}
     again = True
 
     @classmethod
@@ -189,7 +188,6 @@ hair and relief stay until you solve it again as a whole"""
 
     bl_idname = "likeness.fit_corrections"
     bl_label = "Fit"
-    bl_options = {"REGISTER"}
     again, only = True, "geometry"
 
     @classmethod
@@ -253,7 +251,6 @@ class HairFromPhoto(_OnHead, bpy.types.Operator):
 
     bl_idname = "likeness.hair_from_photo"
     bl_label = "From Photo"
-    bl_options = {"REGISTER"}
     only = "hair"
     photo: EnumProperty(name="Photo", items=_photos_of)
 
@@ -267,7 +264,6 @@ a quarter of an hour after its last solve"""
 
     bl_idname = "likeness.change_hair"
     bl_label = "Change Hair"
-    bl_options = {"REGISTER"}
     only = "hair"
     style: HAIR_STYLE
 
@@ -305,7 +301,6 @@ a quarter of an hour after its last solve"""
 
     bl_idname = "likeness.grow_hair"
     bl_label = "Grow Hair"
-    bl_options = {"REGISTER"}
     only = "hair"
 
 
@@ -315,7 +310,6 @@ it, a quarter of an hour after its last solve"""
 
     bl_idname = "likeness.paint_texture"
     bl_label = "Paint Texture"
-    bl_options = {"REGISTER"}
     only = "texture"
 
 
@@ -336,7 +330,6 @@ class PaintRegion(_OnHead, bpy.types.Operator):
 
     bl_idname = "likeness.paint_region"
     bl_label = "Paint Region"
-    bl_options = {"REGISTER"}
     only = "texture"
     region: TEXTURE_REGION
     source: EnumProperty(name="From", items=_sources_of)
@@ -358,12 +351,11 @@ class PaintRegion(_OnHead, bpy.types.Operator):
         return corrections.with_region(corrections.paints_of(collection), self.region, photo, brush)
 
 
-class TextureBrush(bpy.types.Operator):
+class TextureBrush(LikenessOperator):
     """Mark a part of the head with Blender's weight brush, which a photo is to paint; once more to have done with it"""
 
     bl_idname = "likeness.texture_brush"
     bl_label = "Brush"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -371,7 +363,7 @@ class TextureBrush(bpy.types.Operator):
         no_mesh = "" if head and active_mesh(context, head) else "The head has no mesh any more. Solve it again first"
         return clickable(cls, no_mesh if head else NO_HEAD)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
         mesh = active_mesh(context, collection)
         if context.mode != "OBJECT":
@@ -383,10 +375,9 @@ class TextureBrush(bpy.types.Operator):
         collection.likeness.texture_region = corrections.BRUSH
         tags.select_alone(mesh, context.view_layer)
         bpy.ops.object.mode_set(mode="WEIGHT_PAINT")
-        return {"FINISHED"}
 
 
-class CancelReconstruction(bpy.types.Operator):
+class CancelReconstruction(LikenessOperator):
     """Stop the reconstruction; a head that is ready is thrown away"""
 
     bl_idname = "likeness.cancel"
@@ -399,12 +390,11 @@ class CancelReconstruction(bpy.types.Operator):
             return clickable(cls, "It is being cancelled already")
         return clickable(cls, "" if session().busy else "Nothing is running")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         session().cancel()
-        return {"FINISHED"}
 
 
-class TakeHead(_Watching, bpy.types.Operator):
+class TakeHead(_Watching, LikenessOperator):
     """Put the head that is ready into this scene"""
 
     bl_idname = "likeness.take_head"
@@ -423,25 +413,20 @@ class TakeHead(_Watching, bpy.types.Operator):
             return True
         return clickable(cls, session().busy_reason or ("" if session().waiting.offered else NO_WAITING_HEAD))
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         """For scripts; the following ticks do the work."""
-        try:
-            if session().has_lost_scene and not self.head:
-                session().take(_chosen_place(context))
-            else:
-                session().take_offered(session().waiting.offered_head(self.head), _chosen_place(context))
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+        if session().has_lost_scene and not self.head:
+            session().take(_chosen_place(context))
+        else:
+            session().take_offered(session().waiting.offered_head(self.head), _chosen_place(context))
         timer.start()
-        return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         done = self.execute(context)
         return done if bpy.app.background or done == {"CANCELLED"} else self.watch(context)
 
 
-class ThrowAwayHead(bpy.types.Operator):
+class ThrowAwayHead(LikenessOperator):
     """Delete this head for good"""
 
     bl_idname = "likeness.throw_away_head"
@@ -454,27 +439,6 @@ class ThrowAwayHead(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if session().waiting.offered else NO_WAITING_HEAD)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            session().waiting.discard_offered(session().waiting.offered_head(self.head))
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+    def run(self, context: bpy.types.Context) -> None:
+        session().waiting.discard_offered(session().waiting.offered_head(self.head))
         redraw.everything()
-        return {"FINISHED"}
-
-
-CLASSES = (
-    ReconstructFace,
-    SolveAgain,
-    FitCorrections,
-    ChangeHair,
-    GrowHair,
-    HairFromPhoto,
-    PaintTexture,
-    PaintRegion,
-    TextureBrush,
-    CancelReconstruction,
-    TakeHead,
-    ThrowAwayHead,
-)

@@ -32,7 +32,7 @@ from ..scene.expressions import locked_keys, read_cues
 from ..scene.own_head import neutral_head
 from ..session import session
 from ..settings.preferences import chosen_backend
-from ..text import clickable
+from ..text import LikenessOperator, clickable
 from ..transfer import apply
 from ..transfer.names import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
@@ -83,7 +83,6 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
 
     bl_idname = "likeness.transfer_to_selected"
     bl_label = "Transfer to Selected"
-    bl_options = {"REGISTER", "UNDO"}
     doing = "Transferring"
 
     what: EnumProperty(name="What", items=TRANSFER_KINDS, default="AUTO", options={"SKIP_SAVE"})
@@ -151,7 +150,6 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
 
     bl_idname = "likeness.load_expression_file"
     bl_label = "Load Expression File"
-    bl_options = {"REGISTER", "UNDO"}
     doing = "Loading the expressions"
     filename_ext = ".json"
     kept = ("filepath", "start", "gain", "head_pose", "set_range")
@@ -239,15 +237,14 @@ def _apply_clip(
     return ""
 
 
-class ResetTargets(bpy.types.Operator):
+class ResetTargets(LikenessOperator):
     """Set the expression of what is selected, or of the only head, to 0, with bones that lead keys; driven, animated
     and locked keys and a build stay"""
 
     bl_idname = "likeness.reset_selected"
     bl_label = "Neutral"
-    bl_options = {"REGISTER", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         chosen = dict.fromkeys(map(key_mesh, context.selected_objects))
         meshes = [obj for obj in chosen if obj.type == "MESH" and obj.data.shape_keys is not None]
         for obj in meshes or expressive_meshes(context):
@@ -258,10 +255,9 @@ class ResetTargets(bpy.types.Operator):
                     keys.key_blocks[name].value = 0.0
             set_keys(obj, dict.fromkeys(led_keys(obj) - locked_keys(keys), 0.0))
             obj.data.update_tag()
-        return {"FINISHED"}
 
 
-class CancelTransfer(bpy.types.Operator):
+class CancelTransfer(LikenessOperator):
     """Stop the transfer (ESC does the same)"""
 
     bl_idname = "likeness.cancel_transfer"
@@ -272,9 +268,8 @@ class CancelTransfer(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if current_work() is not None else "No transfer is running")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         cancel_work()
-        return {"FINISHED"}
 
 
 VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
@@ -283,6 +278,7 @@ VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
 class _FromPictures(SlicedFileOperator, ImportHelper):
     """Common base of both operators."""
 
+    bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
     kept = ("filepath", "gain", "head_pose")
     set_range = False
 
@@ -325,7 +321,6 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
 
     bl_idname = "likeness.expression_from_photo"
     bl_label = "Expression from Photo"
-    bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
     doing = "Looking at the photo"
     filename_ext = ""
 
@@ -341,7 +336,6 @@ class AnimateFromVideo(_FromPictures, bpy.types.Operator):
 
     bl_idname = "likeness.animate_from_video"
     bl_label = "Animate from Video"
-    bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
     doing = "Watching the video"
     kept = ("filepath", "gain", "head_pose", "start", "set_range")
     filename_ext = ""
@@ -367,13 +361,3 @@ def _waiting(steps: Generator[JobView, None, ExpressionClip]) -> Generator[Waiti
         return stop.value
     finally:
         steps.close()
-
-
-CLASSES = (
-    TransferToSelected,
-    LoadExpressionFile,
-    ResetTargets,
-    CancelTransfer,
-    ExpressionFromPhoto,
-    AnimateFromVideo,
-)

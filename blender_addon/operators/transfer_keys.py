@@ -29,7 +29,7 @@ from ..scene.expressions import OCULUS, VRM
 from ..scene.importing import drive_keys
 from ..scene.mpfb import KEY_NAME, MACRO
 from ..shared.similarity import Similarity
-from ..text import clickable, report_error
+from ..text import LikenessOperator, clickable
 from ..transfer import meshes
 from ..transfer.apply import key_names
 from ..transfer.keys_for_mesh import find_face, staged, transfer_keys
@@ -164,24 +164,19 @@ def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None)
     return list(found.values())
 
 
-class SuggestMapping(bpy.types.Operator):
+class SuggestMapping(LikenessOperator):
     """Fill the list with what the names of the source's and the selected mesh's shape keys say"""
 
     bl_idname = "likeness.suggest_mapping"
     bl_label = "Suggest Mapping"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if source_of(context) else NO_SOURCE)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         source = source_of(context)
-        try:
-            targets = selected_meshes(context, source)
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+        targets = selected_meshes(context, source)
         links: dict[tuple[str, str], KeyLink] = {}
         for target in targets:
             for link in suggest(key_names(source), key_names(target)):
@@ -194,25 +189,23 @@ class SuggestMapping(bpy.types.Operator):
         settings.use_links = True
         open_keys = len(key_names(source)) - len({link.source for link in links.values()})
         self.report({"INFO"}, f"{len(links)} links; {open_keys} keys of the source are not linked.")
-        return {"FINISHED"}
 
 
-class AddLink(bpy.types.Operator):
+class AddLink(LikenessOperator):
     """Add a row to the mapping"""
 
     bl_idname = "likeness.add_link"
     bl_label = "Add Link"
     bl_options = {"INTERNAL", "UNDO"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         settings = settings_of(context)
         settings.links.add()
         settings.active_link = len(settings.links) - 1
         settings.use_links = True
-        return {"FINISHED"}
 
 
-class RemoveLink(bpy.types.Operator):
+class RemoveLink(LikenessOperator):
     """Remove the active row of the mapping"""
 
     bl_idname = "likeness.remove_link"
@@ -225,18 +218,18 @@ class RemoveLink(bpy.types.Operator):
         chosen = 0 <= settings.active_link < len(settings.links)
         return clickable(cls, "" if chosen else "No row of the mapping is chosen")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         settings = settings_of(context)
         settings.links.remove(settings.active_link)
         settings.active_link = max(min(settings.active_link, len(settings.links) - 1), 0)
-        return {"FINISHED"}
 
 
-class SaveMapping(bpy.types.Operator, ExportHelper):
+class SaveMapping(LikenessOperator, ExportHelper):
     """Write the mapping into a JSON file"""
 
     bl_idname = "likeness.save_mapping"
     bl_label = "Save Mapping"
+    bl_options = set()
     filename_ext = ".json"
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
@@ -245,40 +238,32 @@ class SaveMapping(bpy.types.Operator, ExportHelper):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if settings_of(context).links else "The mapping has no rows")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         path = Path(bpy.path.abspath(self.filepath))
         try:
             path.write_text(to_json(listed_links(settings_of(context))) + "\n", "utf-8")
         except OSError as error:
-            report_error(self, f"{path.name} could not be written: {error.strerror or error}.")
-            return {"CANCELLED"}
-        return {"FINISHED"}
+            raise AddonError(f"{path.name} could not be written: {error.strerror or error}.") from error
 
 
-class LoadMapping(bpy.types.Operator, ImportHelper):
+class LoadMapping(LikenessOperator, ImportHelper):
     """Read a mapping that Save Mapping wrote"""
 
     bl_idname = "likeness.load_mapping"
     bl_label = "Load Mapping"
-    bl_options = {"REGISTER", "UNDO"}
     filename_ext = ".json"
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         path = Path(bpy.path.abspath(self.filepath))
         try:
             links = from_json(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError):
-            report_error(self, f"{path.name} could not be read. Check the file.")
-            return {"CANCELLED"}
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+        except (OSError, UnicodeDecodeError) as error:
+            raise AddonError(f"{path.name} could not be read.", "Check the file.") from error
         settings = settings_of(context)
         fill_list(settings, links)
         settings.use_links = True
-        return {"FINISHED"}
 
 
 POINT_NAMES = (
@@ -297,7 +282,6 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
 
     bl_idname = "likeness.make_arkit_keys"
     bl_label = "Make ARKit Keys on Selected"
-    bl_options = {"REGISTER", "UNDO"}
     doing = "Making shape keys"
 
     replace: BoolProperty(name="Replace", description="Replace keys that the mesh already has", default=False)
@@ -462,12 +446,11 @@ def _make(
     made.extend(sum(replace or key not in has[own] for key in wanted) for own in spans)
 
 
-class MakeVisemeKeys(bpy.types.Operator):
+class MakeVisemeKeys(LikenessOperator):
     """Give the selected meshes keys of visemes for lip sync, mixed from their 52 keys"""
 
     bl_idname = "likeness.make_viseme_keys"
     bl_label = "Make Viseme Keys on Selected"
-    bl_options = {"REGISTER", "UNDO"}
 
     kind: EnumProperty(
         name="Names",
@@ -481,36 +464,30 @@ class MakeVisemeKeys(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if context.mode == "OBJECT" else "Switch to Object Mode")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         shapes, made = OCULUS if self.kind == "OCULUS" else VRM, 0
-        try:
-            for obj in selected_meshes(context, None):
-                links = suggest(ARKIT_NAMES, [name for name in key_names(obj) if name not in shapes])
-                if obj.data.library is not None or not links:
-                    raise AddonError(f"{obj.name} has no ARKit keys to mix.", "Use Make ARKit Keys on it first.")
-                objects = meshes.parts_of(obj)
-                for one, part in zip(objects, meshes.source_parts(obj, [link.target for link in links]), strict=True):
-                    for name, shape in shapes.items():
-                        weights = [link.weight * shape.get(link.source, 0.0) for link in links]
-                        motion = meshes.into_object(one, np.tensordot(weights, part.motions, 1))
-                        if one == obj or np.abs(motion).max() > 0:
-                            meshes.add_key(one, name, motion)
-                            made += 1
-                    if one != obj:
-                        drive_keys(one, obj)
-        except AddonError as error:
-            report_error(self, str(error))
-            return {"CANCELLED"}
+        for obj in selected_meshes(context, None):
+            links = suggest(ARKIT_NAMES, [name for name in key_names(obj) if name not in shapes])
+            if obj.data.library is not None or not links:
+                raise AddonError(f"{obj.name} has no ARKit keys to mix.", "Use Make ARKit Keys on it first.")
+            objects = meshes.parts_of(obj)
+            for one, part in zip(objects, meshes.source_parts(obj, [link.target for link in links]), strict=True):
+                for name, shape in shapes.items():
+                    weights = [link.weight * shape.get(link.source, 0.0) for link in links]
+                    motion = meshes.into_object(one, np.tensordot(weights, part.motions, 1))
+                    if one == obj or np.abs(motion).max() > 0:
+                        meshes.add_key(one, name, motion)
+                        made += 1
+                if one != obj:
+                    drive_keys(one, obj)
         self.report({"INFO"}, f"Made {made} keys.")
-        return {"FINISHED"}
 
 
-class MarkPoint(bpy.types.Operator):
+class MarkPoint(LikenessOperator):
     """Mark a corresponding point on the active mesh: at its selected vertex in Edit Mode, else at the 3D cursor"""
 
     bl_idname = "likeness.mark_point"
     bl_label = "Mark Point"
-    bl_options = {"REGISTER", "UNDO"}
 
     name: StringProperty(name="Point", description="Its name on both meshes; empty: the next standard name")
 
@@ -519,7 +496,7 @@ class MarkPoint(bpy.types.Operator):
         obj = context.active_object
         return clickable(cls, "" if obj is not None and obj.type == "MESH" else "Select a mesh")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> set[str] | None:
         obj = context.active_object
         present = meshes.points_on(obj)
         name = self.name or next((n for n in POINT_NAMES if n not in present), f"point_{len(present) + 1}")
@@ -529,8 +506,7 @@ class MarkPoint(bpy.types.Operator):
             chosen = np.zeros(len(obj.data.vertices), bool)
             obj.data.vertices.foreach_get("select", chosen)
             if not chosen.any():
-                report_error(self, "No vertex is selected.")
-                return {"CANCELLED"}
+                raise AddonError("No vertex is selected.")
             place = meshes.world_rest(obj)[chosen].mean(axis=0)
         marker = present.get(name)
         if marker is None:
@@ -543,15 +519,13 @@ class MarkPoint(bpy.types.Operator):
             (obj.users_collection or (context.scene.collection,))[0].objects.link(marker)
         marker.location = place
         self.report({"INFO"}, f"Marked {name} on {obj.name}.")
-        return {"FINISHED"}
 
 
-class ClearPoints(bpy.types.Operator):
+class ClearPoints(LikenessOperator):
     """Remove the marked points of the active mesh"""
 
     bl_idname = "likeness.clear_points"
     bl_label = "Clear Points"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -559,22 +533,6 @@ class ClearPoints(bpy.types.Operator):
         marked = obj is not None and len(meshes.points_on(obj)) > 0
         return clickable(cls, "" if marked else "The active object has no marked points")
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def run(self, context: bpy.types.Context) -> None:
         for marker in meshes.points_on(context.active_object).values():
             bpy.data.objects.remove(marker)
-        return {"FINISHED"}
-
-
-CLASSES = (
-    LikenessKeyLink,
-    LikenessTransfer,
-    SuggestMapping,
-    AddLink,
-    RemoveLink,
-    SaveMapping,
-    LoadMapping,
-    MakeArkitKeys,
-    MakeVisemeKeys,
-    MarkPoint,
-    ClearPoints,
-)

@@ -293,6 +293,3 @@ def require_online(why: str) -> None:
             "Turn on Preferences > System > Allow Online Access.",
             "offline",
         )
-
-
-CLASSES = (LikenessPreferences,)

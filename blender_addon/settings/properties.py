@@ -265,6 +265,3 @@ class LikenessSettings(bpy.types.PropertyGroup):
 def settings_of(scene: bpy.types.Scene) -> LikenessSettings:
     """The settings of a scene."""
     return scene.likeness
-
-
-CLASSES = (LikenessPhoto, LikenessHead, LikenessSliders, LikenessSettings)

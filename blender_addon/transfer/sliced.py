@@ -71,6 +71,7 @@ class SlicedOperator:
     the end. Called from a script or in background mode, all steps run at once.
     """
 
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 (Blender wants a set)
     doing = "Working"
 
     @classmethod

@@ -236,6 +236,3 @@ class ArmaturePanel(SidebarPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("likeness.reset_pose", icon="LOOP_BACK")
         row.operator("likeness.remove_armature", text="", icon="TRASH")
-
-
-CLASSES = (LikenessKeys, PosesMenu, KeysPanel, ArmaturePanel)

@@ -64,6 +64,3 @@ class ManyPanel(SidebarPanel, bpy.types.Panel):
                 layout.label(text="Writing the assets", icon="FILE_TICK")
         if run.last_words():
             draw_wrapped(layout, run.last_words(), icon="ERROR")
-
-
-CLASSES = (PeopleList, ManyPanel)

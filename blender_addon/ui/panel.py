@@ -504,7 +504,6 @@ def _looks_through_camera(context: bpy.types.Context) -> bool:
 
 HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
 """From top to bottom."""
-CLASSES = (PhotoList, MainPanel, OptionsPanel, *HEAD_PANELS, FeaturesPanel, HairStyles)
 
 
 def register() -> None:

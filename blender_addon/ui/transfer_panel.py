@@ -148,6 +148,3 @@ class PosePanel(SidebarPanel, bpy.types.Panel):
             obj = getattr(settings, end)
             if obj is not None and obj.type == "ARMATURE":
                 layout.prop_search(settings, f"{end}_bone", obj.data, "bones")
-
-
-CLASSES = (KeyLinkList, ExpressionPanel, MappingPanel, PointsPanel, PosePanel)

@@ -534,6 +534,7 @@ class CheckedLayout:
 def test_the_panels_draw_what_exists() -> None:
     from types import SimpleNamespace
 
+    from blender_addon.registration import classes_of
     from blender_addon.ui import transfer_panel
 
     source, target, skeleton = rig(bpy, "source", ["jawOpen"]), rig(bpy, "target", ["Jaw_Open"]), armature(0.0)
@@ -541,7 +542,7 @@ def test_the_panels_draw_what_exists() -> None:
     select(bpy, source, target)
     bpy.ops.likeness.suggest_mapping()
     drawn: list[str] = []
-    for panel in transfer_panel.CLASSES[1:]:
+    for panel in classes_of(transfer_panel)[1:]:
         panel.draw(SimpleNamespace(layout=CheckedLayout(drawn)), bpy.context)
     wanted = {"expression_from_photo", "animate_from_video", "load_expression_file", "transfer_to_selected"}
     wanted |= {"make_arkit_keys", "suggest_mapping", "save_mapping", "mark_point", "clear_points"}
@@ -552,10 +553,10 @@ def test_the_panels_draw_what_exists() -> None:
 def test_no_property_hides_what_runs_an_operator_in_a_window() -> None:
     """A property becomes a value on the operator: one that is called like a method takes the method's place."""
     from blender_addon.operators import transfer, transfer_keys
-    from blender_addon.operators import transfer as transfer_pictures
+    from blender_addon.registration import classes_of
     from blender_addon.transfer.sliced import SlicedOperator
 
-    operators = [cls for module in (transfer, transfer_keys, transfer_pictures) for cls in module.CLASSES]
+    operators = [cls for module in (transfer, transfer_keys) for cls in classes_of(module)]
     sliced = [cls for cls in operators if issubclass(cls, SlicedOperator)]
     assert len(sliced) >= 5
     for cls in sliced:

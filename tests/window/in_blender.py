@@ -144,9 +144,8 @@ def show_sidebar() -> None:
 def open_panels(*wanted: str, alone: bool = False) -> None:
     """Those of our tab's panels are open, by the names of their classes; ``alone`` leaves the tab with those of photos
     and head. Panels that have been drawn can be opened by hand only, so all get new names."""
-    panels = [
-        cls for name in ("panel", "keys_panel", "transfer_panel", "many_panel") for cls in addon(f"ui.{name}").CLASSES
-    ]
+    modules = (addon(f"ui.{name}") for name in ("panel", "keys_panel", "transfer_panel", "many_panel"))
+    panels = [cls for module in modules for cls in addon("registration").classes_of(module)]
     tab = [cls for cls in panels if issubclass(cls, bpy.types.Panel) and cls.bl_region_type == "UI"]
     for panel in reversed(tab):
         if panel.is_registered:
@@ -157,7 +156,7 @@ def open_panels(*wanted: str, alone: bool = False) -> None:
         panel.bl_options = set() if panel.__name__ in wanted else {"DEFAULT_CLOSED"}
         if hasattr(panel, "bl_parent_id"):
             panel.bl_parent_id = panel.bl_parent_id.partition("_as_")[0] + suffix
-        if not alone or panel in addon("ui.panel").CLASSES:
+        if not alone or panel.__module__ == addon("ui.panel").__name__:
             bpy.utils.register_class(panel)
 
 
