@@ -9,9 +9,8 @@ from pathlib import Path
 import bpy
 
 from .backend_process import folders
-from .backend_process.folders import BackendFolder, FolderState, Installed, lock_folder
+from .backend_process.folders import BackendFolder, FolderState, Installed, Looks, lock_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
-from .backend_process.looks import Looks
 from .client.keys import config_folder
 from .errors import AddonError
 from .identity import PACKAGE, user_folder

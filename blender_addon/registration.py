@@ -9,8 +9,7 @@ from bpy.app.handlers import persistent
 
 from . import installer, redraw, session, timer
 from .many import run as many_run
-from .many import settings as many_settings
-from .operators import backend, corrections, export, face_keys, head, many, photos, reconstruct, transfer, transfer_keys
+from .operators import backend, corrections, face_keys, head, photos, reconstruct, transfer, transfer_keys
 from .scene.hair import show_hairs
 from .settings import preferences, properties
 from .ui import corner_preview, keys_panel, many_panel, panel, pictures, transfer_panel
@@ -22,12 +21,10 @@ _WITH_CLASSES = (
     head,
     corrections,
     face_keys,
-    export,
-    many,
     transfer,
     transfer_keys,
     properties,
-    many_settings,
+    many_run,
     preferences,
     panel,
     keys_panel,
@@ -39,7 +36,7 @@ _WITH_CLASSES = (
 _SCENE_SETTINGS = {
     "likeness": properties.LikenessSettings,
     "likeness_keys": keys_panel.LikenessKeys,
-    "likeness_many": many_settings.LikenessMany,
+    "likeness_many": many_run.LikenessMany,
     "likeness_transfer": transfer_keys.LikenessTransfer,
 }
 """Settings of each scene, by property name."""

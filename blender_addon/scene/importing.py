@@ -59,8 +59,7 @@ from .materials import (
     show_cards_in_solid,
     tint,
 )
-from .nodes import assets_of, begin_group, node_group
-from .nodes.bundled import bundled_group
+from .nodes import assets_of, begin_group, bundled_group, node_group
 from .own_head import check_editable
 
 VARIABLE = "head"

@@ -10,9 +10,8 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from .. import installer, redraw
 from ..backend_process import folders
-from ..backend_process.folders import FolderState
+from ..backend_process.folders import FolderState, Looks
 from ..backend_process.install import installed_bytes
-from ..backend_process.looks import Looks
 from ..backend_process.server import LocalBackend
 from ..client.keys import ServerAddress, is_loopback, remote_address
 from ..errors import AddonError

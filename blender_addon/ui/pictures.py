@@ -11,7 +11,7 @@ import bpy.utils.previews
 import numpy as np
 
 from .. import redraw
-from ..backend_process.looks import Looks
+from ..backend_process.folders import Looks
 from ..protocol.names import ARKIT_NAMES
 from ..shared.options import HAIR_STYLES
 

@@ -57,9 +57,9 @@ def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     import addon_utils
 
     from blender_addon import installer
-    from blender_addon.backend_process import looks
+    from blender_addon.backend_process import folders
 
-    monkeypatch.setattr(looks, "DRAWING_SECONDS", 10.0)
+    monkeypatch.setattr(folders, "DRAWING_SECONDS", 10.0)
     monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("BLENDER_USER_DATAFILES", str(tmp_path / "datafiles"))
     monkeypatch.setattr(installer, "own_folder", lambda: own)

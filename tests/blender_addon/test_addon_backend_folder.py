@@ -26,13 +26,13 @@ from blender_addon.backend_process import (
 from blender_addon.backend_process.folders import (
     BackendFolder,
     Installed,
+    Looks,
     entered_folder,
     is_being_changed,
     lock_folder,
     remember,
 )
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
-from blender_addon.backend_process.looks import Looks
 from blender_addon.backend_process.server import (
     LocalBackend,
     in_use,

@@ -12,7 +12,7 @@ from instant_backend import Backend  # noqa: E402
 
 from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
-from blender_addon.operators.export import BALD, ExportHead, left_bald  # noqa: E402
+from blender_addon.operators.head import BALD, ExportHead, left_bald  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 

@@ -15,7 +15,7 @@ from mathutils import Vector  # noqa: E402
 
 from blender_addon.many import run  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
-from blender_addon.operators import many as operators  # noqa: E402
+from blender_addon.operators import photos as operators  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig.bones import PARENTS  # noqa: E402

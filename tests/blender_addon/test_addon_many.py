@@ -16,11 +16,11 @@ from instant_backend import Backend  # noqa: E402
 
 from backend.exchange.buffers import png_bytes  # noqa: E402
 from blender_addon.errors import AddonError  # noqa: E402
-from blender_addon.many import run, settings  # noqa: E402
+from blender_addon.many import run  # noqa: E402
 from blender_addon.many.stage import CATALOGUE_ID, mark_as_asset  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.tags import Place, remove_head  # noqa: E402
-from blender_addon.operators import many as operators  # noqa: E402
+from blender_addon.operators import photos as operators  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
@@ -73,7 +73,7 @@ def failing(backend: Backend, monkeypatch: pytest.MonkeyPatch, code: str, when: 
 
 
 def test_people_are_folders_with_photos(people: Path) -> None:
-    found = settings.people_in(people)
+    found = run.people_in(people)
     assert [(person.name, [path.name for path in person.photos]) for person in found] == [
         ("Anna", ["a.png", "b.JPG"]),
         ("Ben", ["1.jpg"]),
@@ -83,7 +83,7 @@ def test_people_are_folders_with_photos(people: Path) -> None:
 @pytest.mark.parametrize("where", ["empty", "not there"])
 def test_a_folder_without_people_is_one_sentence(people: Path, where: str) -> None:
     with pytest.raises(AddonError) as caught:
-        settings.people_in(people / where)
+        run.people_in(people / where)
     assert caught.value.code == "no_photo"
 
 

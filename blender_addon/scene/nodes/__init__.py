@@ -22,7 +22,7 @@ from typing import Any
 
 import bpy
 
-from .bundled import bundled_group
+from ...errors import AddonError
 
 VERSION_TAG = "likeness_hair_nodes"
 """Property of a node group: its name and version, by which it is shared in a file."""
@@ -141,3 +141,36 @@ def _socket(sockets: Iterable[bpy.types.NodeSocket], key: str) -> bpy.types.Node
         if socket.enabled and socket.name == SOCKET_NAMES.get(key, re.sub(r"_\d{3}$", "", key)):
             return socket
     raise KeyError(f"This Blender's {sockets[0].node.bl_idname if sockets else 'node'} has no socket {key}.")
+
+
+LIBRARY = "procedural_hair_node_assets.blend"
+FOLDERS = ("assets/nodes", "assets/geometry_nodes")
+"""Where the library lies below Blender's data files: from 5.0 on, and before."""
+BUNDLED = "likeness_bundled"
+"""On a node group: its name in the library."""
+
+
+def bundled_group(name: str) -> bpy.types.NodeTree:
+    """The .blend file's copy of a group of Blender's library, appended if missing. Raises ``AddonError`` where this
+    Blender lacks the library or the group."""
+    for group in bpy.data.node_groups:
+        if group.get(BUNDLED) == name and group.library is None:
+            return group
+    with bpy.data.libraries.load(str(_library())) as (there, wanted):
+        if name not in there.node_groups:
+            raise AddonError(f"This Blender's hair assets lack “{name}”.", "Use Blender 4.2 or later.", "hair_nodes")
+        wanted.node_groups = [name]
+    group = wanted.node_groups[0]
+    group[BUNDLED] = name
+    if group.asset_data is not None:
+        group.asset_clear()
+    return group
+
+
+def _library() -> Path:
+    data = bpy.utils.system_resource("DATAFILES")
+    found = [Path(data) / folder / LIBRARY for folder in FOLDERS if data]
+    for path in found:
+        if path.is_file():
+            return path
+    raise AddonError("This Blender came without its hair assets.", "Install the one from blender.org.", "hair_nodes")
