@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import bpy
 import numpy as np
+from mathutils import Matrix, Quaternion
 
 from ..objects.meshes import coordinates, neutral_coordinates, origin_of
 from ..shared.similarity import fit_similarity
@@ -58,17 +59,12 @@ centimetres."""
 def rigid_motion(rest: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(3,) rotation vector in radians and (3,) shift in metres: the rigid motion closest to that of points (N, 3)."""
     motion = fit_similarity(rest, moved, scale=1.0)
-    return _rotation_vector(motion.rotation), motion.translation
+    return np.array(Matrix(motion.rotation).to_quaternion().to_exponential_map()), motion.translation
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:
-    """(3, 3) of a rotation vector (Rodrigues)."""
-    angle = np.linalg.norm(vector)
-    if angle < 1e-9:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    """(3, 3) of a rotation vector."""
+    return np.array(Quaternion(vector).to_matrix())
 
 
 def fixed_point(vector: np.ndarray, shift: np.ndarray, across: float) -> np.ndarray:
@@ -87,13 +83,6 @@ def turning_point(motions: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarra
     if not rows or np.linalg.matrix_rank(np.concatenate(rows), tol=1e-3) < 3:
         return None
     return np.linalg.lstsq(np.concatenate(rows), np.concatenate(shifts), rcond=None)[0]
-
-
-def _rotation_vector(turn: np.ndarray) -> np.ndarray:
-    twice = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    length = np.linalg.norm(twice)
-    angle = np.arctan2(length, np.trace(turn) - 1.0)
-    return np.zeros(3) if length < 1e-9 else twice * angle / length
 
 
 LEAST_CHANNEL = 0.05

@@ -112,16 +112,11 @@ def _wear(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
-    symmetry: option_property("symmetry")
-    average: option_property("average")
-    hair_style: option_property("hair_style")
     parting: option_property("parting", update=_part)
     parting_place: option_property("parting_place", subtype="DISTANCE", unit="LENGTH", update=_part)
-    look: option_property("look")
     glasses_on: BoolProperty(name="Glasses", description="The head wears its glasses", default=True, update=_wear)
     make_up: option_property("make_up", update=_paint)
     delighting: option_property("delighting", update=_paint)
-    mirror: option_property("mirror")
     texture_region: TEXTURE_REGION
     reach: option_property("reach", subtype="DISTANCE", unit="LENGTH")
     solved_symmetry: FloatProperty(default=OPTIONS["symmetry"].default, options={"HIDDEN"})
@@ -131,10 +126,6 @@ class LikenessHead(bpy.types.PropertyGroup):
     def changed(self) -> bool:
         """Whether the sliders differ from the values that the head was solved with."""
         return (self.symmetry, self.average) != (self.solved_symmetry, self.solved_average)
-
-    def wear(self, style: str) -> None:
-        """Set the hairstyle for the next solve."""
-        self.hair_style = style
 
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
@@ -147,6 +138,10 @@ class LikenessHead(bpy.types.PropertyGroup):
         if new:
             for name in (*TEXTURE_OPTIONS, "symmetry", "average", "hair_style", "parting", "parting_place"):
                 setattr(self, name, OPTIONS[name].valid(settings.get(name)))
+
+
+for _name in ("symmetry", "average", "hair_style", "look", "mirror"):
+    LikenessHead.__annotations__[_name] = option_property(_name)
 
 
 class LikenessSliders(bpy.types.PropertyGroup):
@@ -176,21 +171,11 @@ def _slider(name: str, **more: Any) -> object:
 LikenessSliders.__annotations__ |= {name: _slider(name) for name in ("make_up", "delighting", "parting")}
 LikenessSliders.__annotations__["parting_place"] = _slider("parting_place", subtype="DISTANCE", unit="LENGTH")
 
-SHAPE_SLIDERS = {
-    "nose_width": "Nose Width",
-    "nose_length": "Nose Length",
-    "nose_hump": "Nose Hump",
-    "jaw": "Jaw Width",
-    "chin_height": "Chin Height",
-    "chin_forward": "Chin Forward",
-    "lips": "Lips",
-    "mouth_width": "Mouth Width",
-    "brows": "Brows",
-    "eyes": "Eyes",
-    "ears": "Ears",
-    "age": "Age",
-    "weight": "Weight",
-}
+_SHAPES = (
+    *("nose_width", "nose_length", "nose_hump", "jaw", "chin_height", "chin_forward"),
+    *("lips", "mouth_width", "brows", "eyes", "ears", "age", "weight"),
+)
+SHAPE_SLIDERS = {name: name.replace("_", " ").title() for name in _SHAPES} | {"jaw": "Jaw Width"}
 """Slider of a head's shape -> its label; ``scene/shape_sliders.npz`` has what they move."""
 
 
@@ -245,23 +230,16 @@ class LikenessSettings(bpy.types.PropertyGroup):
         description="Name of the person: the head, its collection and its cameras get it; may stay empty",
         maxlen=64,
     )
-    quality: option_property("quality")
-    texture_size: option_property("texture_size")
-    bust: option_property("bust")
-    hair: option_property("hair")
-    hair_style: option_property("hair_style")
-    glasses: option_property("glasses")
-    facial_hair: option_property("facial_hair")
-    typical_lines: option_property("typical_lines")
-    face_model: option_property("face_model")
-    symmetry: option_property("symmetry")
-    average: option_property("average")
     place: EnumProperty(name="Place", description="Where a new head arrives", items=PLACES, default="BESIDE")
     show_preview: BoolProperty(
         name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
     )
 
 
-def settings_of(scene: bpy.types.Scene) -> LikenessSettings:
-    """The settings of a scene."""
-    return scene.likeness
+RARER_OPTIONS = (
+    *("texture_size", "hair", "hair_style", "facial_hair", "glasses", "bust"),
+    *("typical_lines", "face_model", "symmetry", "average"),
+)
+"""Options that are chosen less often, from top to bottom."""
+for _name in ("quality", *RARER_OPTIONS):
+    LikenessSettings.__annotations__[_name] = option_property(_name)

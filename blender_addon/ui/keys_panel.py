@@ -15,7 +15,7 @@ from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
-from .panel import SidebarPanel
+from .panel import ClosedPanel
 from .pictures import picture_icon
 
 _LEFT_WIDTH = 0.66
@@ -114,12 +114,11 @@ def unregister() -> None:
     bpy.types.ASSETBROWSER_MT_context_menu.remove(draw_in_asset_browser)
 
 
-class KeysPanel(SidebarPanel, bpy.types.Panel):
+class KeysPanel(ClosedPanel, bpy.types.Panel):
     """The 52 keys."""
 
     bl_idname = "LIKENESS_PT_keys"
     bl_label = "Face Keys"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -207,12 +206,11 @@ def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> 
     return cell
 
 
-class ArmaturePanel(SidebarPanel, bpy.types.Panel):
+class ArmaturePanel(ClosedPanel, bpy.types.Panel):
     """Bones."""
 
     bl_idname = "LIKENESS_PT_armature"
     bl_label = "Armature"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

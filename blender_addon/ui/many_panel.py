@@ -6,7 +6,7 @@ import bpy
 
 from ..many import run
 from ..text import draw_wrapped
-from .panel import SidebarPanel
+from .panel import ClosedPanel
 from .pictures import photo_icon
 
 ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}
@@ -29,12 +29,11 @@ class PeopleList(bpy.types.UIList):
         row.label(text="", icon=ICONS[item.state])
 
 
-class ManyPanel(SidebarPanel, bpy.types.Panel):
+class ManyPanel(ClosedPanel, bpy.types.Panel):
     """Many people, one after the other."""
 
     bl_idname = "LIKENESS_PT_many"
     bl_label = "Many People"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
     bl_order = 10
 
     def draw(self, context: bpy.types.Context) -> None:

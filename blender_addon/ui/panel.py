@@ -24,7 +24,7 @@ from ..scene.materials import STRENGTHS, skin_material, strength_socket
 from ..scene.own_head import list_words
 from ..session import session
 from ..settings.preferences import chosen_backend, preferences
-from ..settings.properties import HAIR_SLIDERS, SHAPE_SLIDERS, USES
+from ..settings.properties import HAIR_SLIDERS, RARER_OPTIONS, SHAPE_SLIDERS, USES
 from ..shared.options import HAIR_STYLES, sides_of
 from ..text import draw_error, draw_wrapped, time_left
 from ..transfer.sliced import Work, current_work
@@ -57,6 +57,12 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = TAB
+
+
+class ClosedPanel(SidebarPanel):
+    """Mix-in: likewise, closed at first."""
+
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
 
 class PhotoList(bpy.types.UIList):
@@ -120,21 +126,19 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
             draw_wrapped(layout, view.sentence, icon="INFO")
 
 
-class OptionsPanel(SidebarPanel, bpy.types.Panel):
+class OptionsPanel(ClosedPanel, bpy.types.Panel):
     """What is chosen less often for a head; below the buttons, so that it never pushes them down."""
 
     bl_idname = "LIKENESS_PT_options"
     bl_parent_id = MainPanel.bl_idname
     bl_label = "Options"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         column, settings = self.layout.column(), context.scene.likeness
         column.enabled = not session().view.phase.busy
         column.use_property_split = True
         column.use_property_decorate = False
-        looks = ("texture_size", "hair", "hair_style", "facial_hair", "glasses", "bust")
-        for name in (*looks, "typical_lines", "face_model", "symmetry", "average", "place"):
+        for name in (*RARER_OPTIONS, "place"):
             column.prop(settings, name)
 
 
@@ -155,12 +159,11 @@ class HeadPanel(SidebarPanel, bpy.types.Panel):
             row.operator("likeness.reset_selected", icon="LOOP_BACK")
 
 
-class _OfHead(SidebarPanel):
+class _OfHead(ClosedPanel):
     """Mix-in: a sub-panel of the panel of the active head; all start closed, so that a window of 900 pixels shows the
     head's panel and one that is opened."""
 
     bl_parent_id = HeadPanel.bl_idname
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

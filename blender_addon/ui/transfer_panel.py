@@ -9,7 +9,7 @@ from ..operators.transfer_keys import POINT_NAMES, settings_of, source_of
 from ..text import draw_wrapped, time_left
 from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work
-from .panel import SidebarPanel
+from .panel import ClosedPanel
 
 
 class KeyLinkList(bpy.types.UIList):
@@ -23,12 +23,11 @@ class KeyLinkList(bpy.types.UIList):
         row.prop(item, "target", text="", emboss=False)
 
 
-class ExpressionPanel(SidebarPanel, bpy.types.Panel):
+class ExpressionPanel(ClosedPanel, bpy.types.Panel):
     """Expressions onto rigs."""
 
     bl_idname = "LIKENESS_PT_expression"
     bl_label = "Expressions"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, settings_of(context)
@@ -68,13 +67,12 @@ class ExpressionPanel(SidebarPanel, bpy.types.Panel):
             layout.operator("likeness.reset_selected", icon="LOOP_BACK")
 
 
-class MappingPanel(SidebarPanel, bpy.types.Panel):
+class MappingPanel(ClosedPanel, bpy.types.Panel):
     """The artist's own mapping."""
 
     bl_idname = "LIKENESS_PT_mapping"
     bl_parent_id = ExpressionPanel.bl_idname
     bl_label = "Mapping"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw_header(self, context: bpy.types.Context) -> None:
         self.layout.prop(settings_of(context), "use_links", text="")
@@ -107,13 +105,12 @@ def _draw_link(layout: bpy.types.UILayout, context: bpy.types.Context, link: bpy
         column.prop(link, field)
 
 
-class PointsPanel(SidebarPanel, bpy.types.Panel):
+class PointsPanel(ClosedPanel, bpy.types.Panel):
     """Points that the artist marks where a face is not found by itself."""
 
     bl_idname = "LIKENESS_PT_points"
     bl_parent_id = ExpressionPanel.bl_idname
     bl_label = "Corresponding Points"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, obj = self.layout, context.active_object
@@ -131,13 +128,12 @@ class PointsPanel(SidebarPanel, bpy.types.Panel):
         layout.operator("likeness.clear_points", icon="TRASH")
 
 
-class PosePanel(SidebarPanel, bpy.types.Panel):
+class PosePanel(ClosedPanel, bpy.types.Panel):
     """Where the head's turning comes from and goes to."""
 
     bl_idname = "LIKENESS_PT_head_pose"
     bl_parent_id = ExpressionPanel.bl_idname
     bl_label = "Head Pose"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012 (Blender wants a set)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, settings_of(context)
