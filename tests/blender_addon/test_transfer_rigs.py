@@ -560,7 +560,7 @@ def test_no_property_hides_what_runs_an_operator_in_a_window() -> None:
     sliced = [cls for cls in operators if issubclass(cls, SlicedOperator)]
     assert len(sliced) >= 5
     for cls in sliced:
-        assert not set(cls.bl_rna.properties.keys()) & (set(dir(SlicedOperator)) - {"poll"}), cls
+        assert not set(cls.bl_rna.properties.keys()) & (set(dir(SlicedOperator)) - {"poll", "bl_options"}), cls
 
 
 def test_a_photo_may_have_any_file_name() -> None:
