@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 
 from ..objects import tags
-from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, coordinates
+from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, array_of, coordinates
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
 from ..scene.materials import LOOKS, pack_pixels, relief_nodes, skin_material, strength_socket, tinted
@@ -168,12 +168,8 @@ def _triangles(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray]:
     if layer is None:
         return np.empty((0, 3), np.int32), np.empty((0, 3, 2), np.float32)
     mesh.calc_loop_triangles()
-    loops, corners = np.empty((2, 3 * len(mesh.loop_triangles)), np.int32)
-    mesh.loop_triangles.foreach_get("loops", loops)
-    mesh.loop_triangles.foreach_get("vertices", corners)
-    uv = np.empty(2 * len(mesh.loops), np.float32)
-    layer.uv.foreach_get("vector", uv)
-    return corners.reshape(-1, 3), uv.reshape(-1, 2)[loops].reshape(-1, 3, 2)
+    loops, corners = (array_of(mesh.loop_triangles, name, 3) for name in ("loops", "vertices"))
+    return corners, array_of(layer.uv, "vector", 2, np.float32)[loops]
 
 
 def roughness_map(parts: Sequence[bpy.types.Object], side: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from mathutils import Matrix
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.meshes import coordinates
+from ..objects.meshes import array_of, coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
@@ -267,8 +267,10 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     into = parts[0].matrix_world.inverted()
     frames = [np.array(into @ part.matrix_world) for part in parts]
     vertices = np.concatenate([_transformed(coordinates(m.vertices), f) for m, f in zip(meshes, frames, strict=True)])
-    loops = np.concatenate([_ints(m.loops, "vertex_index") + start for m, start in zip(meshes, starts, strict=False)])
-    totals = np.concatenate([_ints(m.polygons, "loop_total") for m in meshes])
+    loops = np.concatenate(
+        [array_of(m.loops, "vertex_index") + start for m, start in zip(meshes, starts, strict=False)]
+    )
+    totals = np.concatenate([array_of(m.polygons, "loop_total") for m in meshes])
     mesh.vertices.add(len(vertices))
     mesh.loops.add(len(loops))
     mesh.polygons.add(len(totals))
@@ -276,7 +278,9 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
     mesh.loops.foreach_set("vertex_index", loops)
     mesh.polygons.foreach_set("loop_start", np.concatenate([[0], np.cumsum(totals)[:-1]]).astype(np.int32))
     uv = mesh.uv_layers.new(name=meshes[0].uv_layers[0].name, do_init=False)
-    uv.uv.foreach_set("vector", np.concatenate([_floats(m.uv_layers[0].uv, "vector", 2) for m in meshes]).ravel())
+    uv.uv.foreach_set(
+        "vector", np.concatenate([array_of(m.uv_layers[0].uv, "vector", 2, np.float32) for m in meshes]).ravel()
+    )
     mesh.update(calc_edges=True)
     mesh.shade_smooth()
     mesh.materials.append(meshes[0].materials[0] if meshes[0].materials else None)
@@ -367,18 +371,6 @@ def _scale(mesh: bpy.types.Mesh, factor: float) -> None:
     for block in mesh.shape_keys.key_blocks if mesh.shape_keys else ():
         block.points.foreach_set("co", (coordinates(block.points) * factor).ravel())
     mesh.update()
-
-
-def _floats(items: bpy.types.bpy_prop_collection, name: str, width: int) -> np.ndarray:
-    values = np.empty(len(items) * width, np.float32)
-    items.foreach_get(name, values)
-    return values.reshape(-1, width)
-
-
-def _ints(items: bpy.types.bpy_prop_collection, name: str) -> np.ndarray:
-    values = np.empty(len(items), np.int32)
-    items.foreach_get(name, values)
-    return values
 
 
 CHANNELS = ("red", "green", "blue")

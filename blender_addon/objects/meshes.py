@@ -16,11 +16,16 @@ from ..protocol.result import HeadResult, ResultPart
 from . import tags
 
 
+def array_of(items: bpy.types.bpy_prop_collection, name: str, width: int = 1, kind: type = np.int32) -> np.ndarray:
+    """Property ``name`` of N items: (N,), or (N, ``width``), int32 or of another ``kind``."""
+    values = np.empty((len(items), width), kind)
+    items.foreach_get(name, values.ravel())
+    return values if width > 1 else values[:, 0]
+
+
 def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
     """(N, 3) float32 coordinates of vertices, shape-key points or curve points."""
-    flat = np.empty(3 * len(points), np.float32)
-    points.foreach_get("co", flat)
-    return flat.reshape(-1, 3)
+    return array_of(points, "co", 3, np.float32)
 
 
 def neutral_coordinates(mesh: bpy.types.Mesh) -> np.ndarray:
@@ -161,8 +166,7 @@ def _put_map(mesh: bpy.types.Mesh, name: str, places: np.ndarray) -> None:
     for an edited mesh."""
     if len(mesh.vertices) != len(places):
         return
-    corners = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("vertex_index", corners)
+    corners = array_of(mesh.loops, "vertex_index")
     layer = mesh.uv_layers.get(name)
     if layer is None:
         layer = mesh.uv_layers.new(name=name, do_init=False)
@@ -263,8 +267,7 @@ def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
     sizes = np.where(triangles, 3, 4)
     if (len(mesh.vertices), len(mesh.polygons), len(mesh.loops)) != (len(part.vertices), len(sizes), sizes.sum()):
         return False
-    corners = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("vertex_index", corners)
+    corners = array_of(mesh.loops, "vertex_index")
     keep = np.ones(part.quads.shape, bool)
     keep[triangles, 3] = False
     return bool((corners == part.quads[keep]).all())

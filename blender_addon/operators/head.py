@@ -186,8 +186,7 @@ the vertex group Lock yourself"""
         edited = head.mode == "EDIT"
         if edited:
             bpy.ops.object.mode_set(mode="OBJECT")  # vertex groups can be written only in Object Mode
-            weights = np.empty(len(head.data.vertices), bool)
-            head.data.vertices.foreach_get("select", weights)
+            weights = meshes.array_of(head.data.vertices, "select", kind=bool)
         else:
             weights = expressions.sculpted_weights(head.data)
         expressions.lock(head, weights.astype(np.float32))

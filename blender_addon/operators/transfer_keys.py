@@ -23,6 +23,7 @@ from bpy.props import (
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..errors import AddonError
+from ..objects.meshes import array_of
 from ..objects.tags import HEAD_ID, PART, key_mesh
 from ..protocol.names import ARKIT_NAMES
 from ..scene.expressions import OCULUS, VRM
@@ -503,8 +504,7 @@ class MarkPoint(LikenessOperator):
         place = context.scene.cursor.location.copy()
         if obj.mode == "EDIT":
             obj.update_from_editmode()
-            chosen = np.zeros(len(obj.data.vertices), bool)
-            obj.data.vertices.foreach_get("select", chosen)
+            chosen = array_of(obj.data.vertices, "select", kind=bool)
             if not chosen.any():
                 raise AddonError("No vertex is selected.")
             place = meshes.world_rest(obj)[chosen].mean(axis=0)

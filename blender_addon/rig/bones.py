@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion
 
-from ..objects.meshes import coordinates, neutral_coordinates, origin_of
+from ..objects.meshes import array_of, coordinates, neutral_coordinates, origin_of
 from ..shared.similarity import fit_similarity
 
 ROOT, NECK, HEAD, JAW, EYE_TARGET = "root", "neck", "head", "jaw", "eye_target"
@@ -171,15 +171,16 @@ def bone_axes(head: np.ndarray, tail: np.ndarray) -> np.ndarray:
 def neck_rim(mesh: bpy.types.Mesh) -> np.ndarray:
     """Vertices of the skin's open boundary at the neck; without a boundary, those of the lowest centimetre."""
     points = neutral_coordinates(mesh)
-    loops = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("edge_index", loops)
-    edges = np.empty(2 * len(mesh.edges), np.int32)
-    mesh.edges.foreach_get("vertices", edges)
-    open_edges = edges.reshape(-1, 2)[np.bincount(loops, minlength=len(mesh.edges)) == 1]
-    rim = np.unique(open_edges)
+    rim = np.unique(open_edges(mesh))
     middle = 0.5 * (points[:, 2].min() + points[:, 2].max())
     rim = rim[points[rim, 2] < middle] if len(rim) else rim
     return rim if len(rim) else np.flatnonzero(points[:, 2] < points[:, 2].min() + 0.01)
+
+
+def open_edges(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(E, 2) vertices of the edges with one face."""
+    faces = np.bincount(array_of(mesh.loops, "edge_index"), minlength=len(mesh.edges))
+    return array_of(mesh.edges, "vertices", 2)[faces == 1]
 
 
 def along_tongue(points: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ..objects import tags
-from ..objects.meshes import neutral_coordinates
+from ..objects.meshes import array_of, neutral_coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
 from . import bones, lead
 from .bones import BONES_BY_PART, HEAD, JAW, JAW_KEYS, NECK, ROOT, TONGUE, RigPlaces, along_tongue, neck_rim, rig_places
@@ -86,9 +86,7 @@ def distance_from_rim(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V,) metres along the edges to the neck's rim, smoothed once over neighbours. Unconnected pieces get the distance
     of the farthest vertex."""
     points = neutral_coordinates(mesh).astype(np.float64)
-    edges = np.empty(2 * len(mesh.edges), np.int32)
-    mesh.edges.foreach_get("vertices", edges)
-    ends = edges.reshape(-1, 2)
+    ends = array_of(mesh.edges, "vertices", 2)
     lengths = np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
     there, back = ends.ravel(), ends[:, ::-1].ravel()  # each edge in both directions
     by_end = np.argsort(there, kind="stable")

@@ -365,9 +365,7 @@ class _SeenSkin:
         self.focal, self.centre = np.reshape(camera[tags.INTRINSICS], (2, 2))
         self.shape = shape
         head.data.calc_loop_triangles()
-        triangles = np.empty(3 * len(head.data.loop_triangles), np.int32)
-        head.data.loop_triangles.foreach_get("vertices", triangles)
-        self.triangles = triangles.reshape(-1, 3)
+        self.triangles = meshes.array_of(head.data.loop_triangles, "vertices", 3)
         self.tree = BVHTree.FromPolygons(shape.tolist(), self.triangles.tolist())
         self.pixels, self.depth = self.project(shape)
 
@@ -480,9 +478,7 @@ def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -
         tree = meshes.search_tree(skin)
         kept = mesh.attributes.new(SKIN_VERTEX, "INT", "POINT")
         kept.data.foreach_set("value", np.array([tree.find(point)[1] for point in points.tolist()], np.int32))
-    numbers = np.empty(len(points), np.int32)
-    kept.data.foreach_get("value", numbers)
-    return numbers
+    return meshes.array_of(kept.data, "value")
 
 
 def _hm08_vertices(mesh: bpy.types.Mesh) -> np.ndarray:

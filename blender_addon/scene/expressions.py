@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import AddonError
 from ..objects import tags
 from ..objects.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
-from ..objects.meshes import group_weights, neutral_coordinates, origin_of, sculpted, search_tree
+from ..objects.meshes import array_of, group_weights, neutral_coordinates, origin_of, sculpted, search_tree
 from ..protocol.clips import ExpressionClip
 from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
@@ -97,9 +97,7 @@ def sculpted_weights(mesh: bpy.types.Mesh) -> np.ndarray | None:
     if moved is None:
         return None
     weights = moved.any(axis=1).astype(np.float32)
-    edges = np.empty(2 * len(mesh.edges), np.int32)
-    mesh.edges.foreach_get("vertices", edges)
-    a, b = edges.reshape(-1, 2).T
+    a, b = array_of(mesh.edges, "vertices", 2).T
     for ring in range(1, FADE_RINGS):
         near = weights.copy()
         np.maximum.at(near, a, weights[b])

@@ -96,16 +96,7 @@ def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
 GAP = 0.5
 """Gap between the head and its neighbour, as a share of the head's width, so that they do not touch in the view."""
 _WITH_SURFACE = {
-    "MESH",
-    "CURVE",
-    "CURVES",
-    "SURFACE",
-    "META",
-    "FONT",
-    "VOLUME",
-    "POINTCLOUD",
-    "GPENCIL",
-    "GREASEPENCIL",
+    *("MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "GPENCIL", "GREASEPENCIL"),
 }
 
 

@@ -17,9 +17,19 @@ import numpy as np
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.meshes import HM08_VERTEX, UV_HEAD, coordinates, cross_2d, neutral_coordinates, origin_of, search_tree
+from ..objects.meshes import (
+    HM08_VERTEX,
+    UV_HEAD,
+    array_of,
+    coordinates,
+    cross_2d,
+    neutral_coordinates,
+    origin_of,
+    search_tree,
+)
 from ..objects.tags import active_mesh, part_on
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
+from ..rig.bones import open_edges
 from ..shared.photo_folder import png_bytes
 from ..shared.similarity import Similarity, fit_similarity
 from . import materials
@@ -347,16 +357,14 @@ def _corners(
     head: bpy.types.Mesh, body: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer, weights: np.ndarray
 ) -> _Corners | None:
     """None if the body has none of the head's faces."""
-    numbers = np.empty(len(head.vertices), np.int32)
-    head.attributes[HM08_VERTEX].data.foreach_get("value", numbers)
-    head_uv, body_uv = _uv(head, head.uv_layers[UV_HEAD]), _uv(body, layer)
+    numbers = array_of(head.attributes[HM08_VERTEX].data, "value")
+    head_uv, body_uv = (array_of(one.uv, "vector", 2, np.float32) for one in (head.uv_layers[UV_HEAD], layer))
     place = {
         frozenset(numbers[list(face.vertices)].tolist()): face.loop_start
         for face in head.polygons
         if face.loop_total == 4
     }
-    corner_vertex = np.empty(len(head.loops), np.int32)
-    head.loops.foreach_get("vertex_index", corner_vertex)
+    corner_vertex = array_of(head.loops, "vertex_index")
     of_body, of_head, shares, others = [], [], [], []
     for face in body.polygons:
         start, vertices = face.loop_start, list(face.vertices)
@@ -384,12 +392,6 @@ def _overlapping(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarr
     """The triangles (U, 3, 2) whose bounding boxes touch the one around ``own`` (T, 3, 2)."""
     low, high = own.min(axis=(0, 1)) - margin, own.max(axis=(0, 1)) + margin
     return others[((others.max(axis=1) >= low) & (others.min(axis=1) <= high)).all(axis=1)]
-
-
-def _uv(mesh: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer) -> np.ndarray:
-    flat = np.empty(2 * len(mesh.loops), np.float32)
-    layer.uv.foreach_get("vector", flat)
-    return flat.reshape(-1, 2)
 
 
 def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:
@@ -684,15 +686,10 @@ def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
 
 def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:
     """Blend weights of the head's vertices at the cut through the neck."""
-    edges = np.empty(2 * len(mesh.edges), np.int32)
-    mesh.edges.foreach_get("vertices", edges)
-    corner_edges = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("edge_index", corner_edges)
-    edges = edges.reshape(-1, 2)
-    border = edges[np.bincount(corner_edges, minlength=len(edges)) == 1]
+    border = open_edges(mesh)
     if len(skin.numbers) != len(mesh.vertices) or not len(border):
         raise AddonError("The head's mesh was edited too much to fit a body.", "Reconstruct again.")
-    return seam_weights(skin.rest, edges, border)
+    return seam_weights(skin.rest, array_of(mesh.edges, "vertices", 2), border)
 
 
 def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.meshes import coordinates, group_weights, neutral_coordinates
+from ..objects.meshes import array_of, coordinates, group_weights, neutral_coordinates
 from ..protocol.names import ARKIT_NAMES
 from .apply import key_names
 from .keys_for_mesh import MarkedPoints, SourcePart, TargetMesh
@@ -79,9 +79,7 @@ def triangles_of(obj: bpy.types.Object) -> np.ndarray:
     """(T, 3) the mesh's faces as triangles."""
     mesh = obj.data
     mesh.calc_loop_triangles()
-    flat = np.empty(3 * len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("vertices", flat)
-    return flat.reshape(-1, 3).astype(np.int64)
+    return array_of(mesh.loop_triangles, "vertices", 3).astype(np.int64)
 
 
 def world_rest(obj: bpy.types.Object) -> np.ndarray:
