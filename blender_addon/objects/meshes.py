@@ -23,6 +23,27 @@ def array_of(items: bpy.types.bpy_prop_collection, name: str, width: int = 1, ki
     return values if width > 1 else values[:, 0]
 
 
+def along_edges(points: np.ndarray, edges: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """(V,) shortest way along ``edges`` (E, 2) between ``points`` (V, 3) from those of ``start``; infinite if none."""
+    there, back = edges.ravel(), edges[:, ::-1].ravel()  # each edge in both directions
+    by_end = np.argsort(there, kind="stable")
+    ended, firsts = np.unique(there[by_end], return_index=True)
+    begun, lengths = back[by_end], np.repeat(np.linalg.norm(np.diff(points[edges], axis=1)[:, 0], axis=1), 2)[by_end]
+    ways = np.full(len(points), np.inf)
+    ways[start], nearer = 0.0, True
+    while nearer:
+        shortest = np.minimum.reduceat(ways[begun] + lengths, firsts)
+        nearer = bool((shortest < ways[ended]).any())
+        ways[ended] = np.minimum(ways[ended], shortest)
+    return ways
+
+
+def smooth(share: np.ndarray) -> np.ndarray:
+    """Smoothstep: 0 below 0, 1 above 1."""
+    inside = np.clip(share, 0.0, 1.0)
+    return inside * inside * (3.0 - 2.0 * inside)
+
+
 def coordinates(points: bpy.types.bpy_prop_collection) -> np.ndarray:
     """(N, 3) float32 coordinates of vertices, shape-key points or curve points."""
     return array_of(points, "co", 3, np.float32)

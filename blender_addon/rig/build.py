@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ..objects import tags
-from ..objects.meshes import array_of, neutral_coordinates
+from ..objects.meshes import along_edges, array_of, neutral_coordinates, smooth
 from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
 from . import bones, lead
 from .bones import BONES_BY_PART, HEAD, JAW, JAW_KEYS, NECK, ROOT, TONGUE, RigPlaces, along_tongue, neck_rim, rig_places
@@ -32,8 +32,8 @@ def set_skin_weights(obj: bpy.types.Object, places: RigPlaces) -> None:
         return
     pivot, rim = places.bones[HEAD][0], places.bones[NECK][0]
     share = distance_from_rim(obj.data) / (NECK_LENGTH * (pivot[2] - rim[2]))
-    root = 1.0 - _smooth(share / 0.5)
-    head = _smooth((share - 0.3) / 0.7)
+    root = 1.0 - smooth(share / 0.5)
+    head = smooth((share - 0.3) / 0.7)
     _give(obj, {ROOT: root, NECK: np.clip(1.0 - root - head, 0.0, 1.0), HEAD: head})
 
 
@@ -41,8 +41,8 @@ def set_tongue_weights(obj: bpy.types.Object) -> None:
     """Weight the tongue: root to the jaw, middle and tip to its own bones; disable its jaw keys."""
     if not _weighed(obj, (JAW, *TONGUE)):
         along = along_tongue(neutral_coordinates(obj.data))
-        tip = _smooth((along - 0.4) / 0.3)
-        middle = (1.0 - tip) * _smooth(along / 0.3)
+        tip = smooth((along - 0.4) / 0.3)
+        middle = (1.0 - tip) * smooth(along / 0.3)
         _give(obj, {JAW: 1.0 - tip - middle, TONGUE[0]: middle, TONGUE[1]: tip})
     if KEYS_OFF not in obj.vertex_groups:
         obj.vertex_groups.new(name=KEYS_OFF)
@@ -86,31 +86,14 @@ def distance_from_rim(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V,) metres along the edges to the neck's rim, smoothed once over neighbours. Unconnected pieces get the distance
     of the farthest vertex."""
     points = neutral_coordinates(mesh).astype(np.float64)
-    ends = array_of(mesh.edges, "vertices", 2)
-    lengths = np.linalg.norm(points[ends[:, 0]] - points[ends[:, 1]], axis=1)
-    there, back = ends.ravel(), ends[:, ::-1].ravel()  # each edge in both directions
-    by_end = np.argsort(there, kind="stable")
-    ended, firsts = np.unique(there[by_end], return_index=True)
-    begun, along = back[by_end], np.repeat(lengths, 2)[by_end]
-    rim, distances = neck_rim(mesh), np.full(len(points), np.inf)
-    distances[rim] = 0.0
-    nearer = True
-    while nearer:
-        shortest = np.minimum.reduceat(distances[begun] + along, firsts)
-        nearer = bool((shortest < distances[ended]).any())
-        distances[ended] = np.minimum(distances[ended], shortest)
+    rim, ends = neck_rim(mesh), array_of(mesh.edges, "vertices", 2)
+    distances = along_edges(points, ends, rim)
     distances[~np.isfinite(distances)] = distances[np.isfinite(distances)].max()
-    edges_of = np.bincount(there, minlength=len(points))
-    of_others = np.bincount(there, distances[back], len(points))
+    edges_of = np.bincount(ends.ravel(), minlength=len(points))
+    of_others = np.bincount(ends.ravel(), distances[ends[:, ::-1].ravel()], len(points))
     result = 0.5 * (distances + np.where(edges_of > 0, of_others / np.maximum(edges_of, 1), distances))
     result[rim] = 0.0
     return result
-
-
-def _smooth(share: np.ndarray) -> np.ndarray:
-    """Smoothstep: 0 below 0, 1 above 1."""
-    inside = np.clip(share, 0.0, 1.0)
-    return inside * inside * (3.0 - 2.0 * inside)
 
 
 def _weighed(obj: bpy.types.Object, names: tuple[str, ...]) -> bool:

@@ -5,7 +5,6 @@ thread bakes while the window goes on.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +19,14 @@ from ..objects import tags
 from ..objects.meshes import (
     HM08_VERTEX,
     UV_HEAD,
+    along_edges,
     array_of,
     coordinates,
     cross_2d,
     neutral_coordinates,
     origin_of,
     search_tree,
+    smooth,
 )
 from ..objects.tags import active_mesh, part_on
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
@@ -198,46 +199,17 @@ def seam_weights(vertices: np.ndarray, edges: np.ndarray, border: np.ndarray, ba
     border : (B, 2) edges with only one face; the lowest of their loops is the cut.
     """
     cut = _lowest_loop(vertices, border)
-    t = np.clip(_way_along_edges(vertices, edges, cut, band) / band, 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    return smooth(along_edges(vertices, edges, cut) / band)
 
 
 def _lowest_loop(vertices: np.ndarray, border: np.ndarray) -> np.ndarray:
     """Vertices of the border loop that lies lowest on average."""
-    loop_of = {int(vertex): int(vertex) for vertex in np.unique(border)}
-
-    def root(vertex: int) -> int:
-        while loop_of[vertex] != vertex:
-            vertex = loop_of[vertex]
-        return vertex
-
-    for a, b in border.tolist():
-        loop_of[root(a)] = root(b)
-    members: dict[int, list[int]] = {}
-    for vertex in loop_of:
-        members.setdefault(root(vertex), []).append(vertex)
-    return np.array(min(members.values(), key=lambda loop: vertices[loop, 2].mean()), int)
-
-
-def _way_along_edges(vertices: np.ndarray, edges: np.ndarray, start: np.ndarray, limit: float) -> np.ndarray:
-    """(V,) shortest distance along edges from ``start`` (Dijkstra), metres; infinite beyond ``limit``."""
-    lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
-    neighbours: list[list[tuple[int, float]]] = [[] for _ in vertices]
-    for (a, b), length in zip(edges.tolist(), lengths.tolist(), strict=True):
-        neighbours[a].append((b, length))
-        neighbours[b].append((a, length))
-    way = np.full(len(vertices), np.inf)
-    way[start] = 0.0
-    queue = [(0.0, int(vertex)) for vertex in start]
-    while queue:
-        so_far, vertex = heapq.heappop(queue)
-        if so_far > way[vertex] or so_far > limit:
-            continue
-        for other, length in neighbours[vertex]:
-            if so_far + length < way[other]:
-                way[other] = so_far + length
-                heapq.heappush(queue, (so_far + length, other))
-    return way
+    left, loops = np.unique(border), []
+    while len(left):
+        reached = np.isfinite(along_edges(vertices, border, left[:1]))[left]
+        loops.append(left[reached])
+        left = left[~reached]
+    return min(loops, key=lambda loop: vertices[loop, 2].mean())
 
 
 @dataclass(frozen=True)
