@@ -200,7 +200,9 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
 def parse_note(note: Mapping[str, Any]) -> HeadNote:
     """Parse a note from JSON. Raises ``AddonError`` ``malformed`` for anything that ``note_of`` does not write."""
     pairs = checked_field(note, "given", list)
-    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair)) for pair in pairs):
+    if not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(one, str) for one in pair) for pair in pairs
+    ):
         raise malformed("the list of photos is not one")
     photos = tuple(map(_photo, checked_field(note, "photos", list)))
     if not photos:
@@ -229,10 +231,6 @@ def _of_kind(note: Mapping[str, Any], name: str, kind: type) -> Any:
     if type(note.get(name)) is not kind:
         raise malformed(f"{name} is missing or of the wrong kind")
     return note[name]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None:

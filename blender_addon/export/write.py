@@ -445,7 +445,8 @@ def export_head(
     layer = context.view_layer
     layer.update()  # a script may export what it has just imported or moved
     selected, active = list(context.selected_objects), layer.objects.active
-    courses = _courses(context.scene, parts, tags.rig_object(collection) if with_bones else None)
+    rig = tags.rig_object(collection) if with_bones else None
+    courses = sampled(context.scene, parts, rig) if may_move(parts) or bones_may_move(rig) else FrameAnimation()
     copies: list[bpy.types.Object] = []
     lower = _lower_hair(parts, hair_triangles)
     parts = parts if lower is None else [*parts[:-1], lower]
@@ -457,7 +458,7 @@ def export_head(
         keys = [courses.keys.get(part.name, {}) for part in parts]
         if preset.one_mesh:
             copies, keys = [joined(copies, f"{name}_head")], keys[:1]
-        root = _root(name, parts[0], preset, places)
+        root = bpy.data.objects.new(name, None) if places is None else new_skeleton(parts[0], places, preset.units)
         copies.append(root)
         for obj in copies:
             context.scene.collection.objects.link(obj)
@@ -487,11 +488,6 @@ def _select(objects: Sequence[bpy.types.Object], chosen: bool) -> None:
     for obj in objects:
         with suppress(RuntimeError, ReferenceError):
             obj.select_set(chosen)
-
-
-def _courses(scene: bpy.types.Scene, parts: Sequence[bpy.types.Object], rig: bpy.types.Object | None) -> FrameAnimation:
-    """What keys and bones do over the scene's frames; nothing where nothing can move."""
-    return sampled(scene, parts, rig) if may_move(parts) or bones_may_move(rig) else FrameAnimation()
 
 
 def _hang(
@@ -580,11 +576,6 @@ def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPl
         mesh = weighed.data
         bpy.data.objects.remove(weighed)
         bpy.data.meshes.remove(mesh)
-
-
-def _root(name: str, head: bpy.types.Object, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:
-    """Parent of all parts: an empty, or the skeleton."""
-    return bpy.data.objects.new(name, None) if places is None else new_skeleton(head, places, preset.units)
 
 
 def _remove(copies: list[bpy.types.Object]) -> None:

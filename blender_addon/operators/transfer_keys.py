@@ -44,10 +44,6 @@ def _has_keys(_: object, obj: bpy.types.Object) -> bool:
     return obj.type == "MESH" and len(key_names(obj)) > 0
 
 
-def _is_head(_: object, collection: bpy.types.Collection) -> bool:
-    return HEAD_ID in collection
-
-
 class LikenessKeyLink(bpy.types.PropertyGroup):
     """A row of the mapping."""
 
@@ -75,7 +71,7 @@ class LikenessTransfer(bpy.types.PropertyGroup):
         name="Person",
         description="Likeness head of the person in the pictures; empty: their face is solved from the pictures",
         type=bpy.types.Collection,
-        poll=_is_head,
+        poll=lambda _, collection: HEAD_ID in collection,
     )
     gain: FloatProperty(name="Gain", description="Stronger or weaker than the source", default=1.0, min=0.0, soft_max=2)
     use_links: BoolProperty(

@@ -31,10 +31,11 @@ def remember(rig: bpy.types.Object, places: RigPlaces) -> None:
     rig[MOTIONS] = json.dumps(motions)
 
 
-def motions_of(rig: bpy.types.Object) -> dict[str, tuple[str, tuple[Channel, ...]]]:
-    """Key -> (bone, channels), as in ``RigPlaces``."""
+def motions_of(rig: bpy.types.Object, what: str = "") -> dict[str, tuple[str, tuple[Channel, ...]]]:
+    """Key -> (bone, channels), as in ``RigPlaces``; of the jaw (``JAW_LED``) or the eyes (``EYES_LED``) alone."""
     motions = json.loads(rig.get(MOTIONS, "{}"))
-    return {key: (bone, tuple(Channel(*channel) for channel in channels)) for key, (bone, channels) in motions.items()}
+    wanted = {key: motion for key, motion in motions.items() if not what or motion[0] in BONES_BY_PART[what]}
+    return {key: (bone, tuple(Channel(*channel) for channel in channels)) for key, (bone, channels) in wanted.items()}
 
 
 def rig_of(head: bpy.types.Object) -> bpy.types.Object | None:
@@ -43,14 +44,9 @@ def rig_of(head: bpy.types.Object) -> bpy.types.Object | None:
     return next((obj for obj in objects if obj is not None and tags.RIG in obj), None)
 
 
-def keys_of(rig: bpy.types.Object, what: str) -> list[str]:
-    """Keys of the jaw (``JAW_LED``) or the eyes (``EYES_LED``)."""
-    return [key for key, (bone, _) in motions_of(rig).items() if bone in BONES_BY_PART[what]]
-
-
 def bones_drive_keys(head: bpy.types.Object, rig: bpy.types.Object, what: str) -> bool:
     """Whether the bones drive the keys of ``what``."""
-    return bool(led_keys(head, rig) & set(keys_of(rig, what)))
+    return bool(led_keys(head, rig) & motions_of(rig, what).keys())
 
 
 def led_keys(head: bpy.types.Object, rig: bpy.types.Object | None = None) -> frozenset[str]:
@@ -69,7 +65,7 @@ def led_keys(head: bpy.types.Object, rig: bpy.types.Object | None = None) -> fro
 def set_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str, by_bones: bool) -> None:
     """Make bones or keys lead ``what``; the face stays as it is. The artist's own drivers are replaced."""
     keys = head.data.shape_keys
-    motions = {key: motion for key, motion in motions_of(rig).items() if motion[0] in BONES_BY_PART[what]}
+    motions = motions_of(rig, what)
     values = {key: keys.key_blocks[key].value for key in motions if key in keys.key_blocks}
     _unlink(head, rig, what, motions)
     if what == EYES_LED:
@@ -92,7 +88,7 @@ def unlink(head: bpy.types.Object, rig: bpy.types.Object) -> None:
     keys, motions = head.data.shape_keys, motions_of(rig)
     values = {key: keys.key_blocks[key].value for key in motions if keys and key in keys.key_blocks}
     for what in (JAW_LED, EYES_LED):
-        _unlink(head, rig, what, {k: m for k, m in motions.items() if m[0] in BONES_BY_PART[what]})
+        _unlink(head, rig, what, motions_of(rig, what))
     for key, value in values.items():
         keys.key_blocks[key].value = value
 

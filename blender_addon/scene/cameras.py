@@ -253,11 +253,6 @@ def lens_of(intrinsics: np.ndarray, size: tuple[int, int]) -> Lens:
     )
 
 
-def camera_matrix(camera_from_head: np.ndarray) -> Matrix:
-    """A camera object's matrix in the frame of the head object, from the (4, 4) OpenCV pose."""
-    return Matrix((BLENDER_FROM_HEAD @ np.linalg.inv(camera_from_head) @ _BLENDER_FROM_OPENCV).tolist())
-
-
 def new_camera(photo: ResultPhoto, scale: float, person: str = "") -> bpy.types.Object:
     """A camera object for the photo, without a background; ``scale`` is that of its future parent head."""
     name = f"{person} {photo.name}".strip()
@@ -279,7 +274,8 @@ def update_camera(camera: bpy.types.Object, photo: ResultPhoto) -> None:
     data.lens = lens.focal_mm
     data.shift_x, data.shift_y = lens.shift_x, lens.shift_y
     camera.matrix_parent_inverse = Matrix.Identity(4)
-    camera.matrix_basis = camera_matrix(photo.camera_from_head)
+    pose = BLENDER_FROM_HEAD @ np.linalg.inv(photo.camera_from_head) @ _BLENDER_FROM_OPENCV
+    camera.matrix_basis = Matrix(pose.tolist())
     camera.lock_location = camera.lock_rotation = camera.lock_scale = (True, True, True)  # orbiting would move it
     camera[tags.PHOTO] = photo.name
     camera[tags.PHOTO_SIZE] = list(photo.size)
@@ -365,7 +361,8 @@ def _enter_local_view(context: bpy.types.Context, camera: bpy.types.Object) -> N
     """Show only the head of ``camera``, the camera and the lights in the views that look through it; a view that the
     artist has put into local view shows these as well. What is selected stays so."""
     family = () if camera.parent is None else (camera.parent, *camera.parent.children_recursive)
-    shown = [camera, *(obj for obj in family if obj.type != "CAMERA"), *_lights(context.scene)]
+    lights = (obj for obj in context.scene.objects if obj.type in ("LIGHT", "LIGHT_PROBE"))
+    shown = [camera, *(obj for obj in family if obj.type != "CAMERA"), *lights]
     selected = list(context.selected_objects)
     for area, region, space in _view_areas(context):
         if space.local_view is None:
@@ -399,10 +396,6 @@ def join_local_views(objects: Iterable[bpy.types.Object]) -> None:
         for space in (space for space in spaces if space.local_view is not None):
             for obj in (obj for obj in objects if window.view_layer.objects.get(obj.name) == obj):
                 obj.local_view_set(space, True)
-
-
-def _lights(scene: bpy.types.Scene) -> list[bpy.types.Object]:
-    return [obj for obj in scene.objects if obj.type in ("LIGHT", "LIGHT_PROBE")]
 
 
 def _clip_to_head(camera: bpy.types.Object) -> None:

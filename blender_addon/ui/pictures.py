@@ -59,11 +59,6 @@ def key_pictures() -> dict[str, np.ndarray]:
     return found | {name: found[_mirrors(name)][:, ::-1] for name in ARKIT_NAMES if _mirrors(name)}
 
 
-def hair_pictures() -> dict[str, np.ndarray]:
-    """The picture of each hairstyle but the photos' own, likewise."""
-    return _cut(HAIR_SHEET, [str(style.name) for style in HAIR_STYLES])
-
-
 def _cut(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     sheet, found = read_sheet(path.read_bytes()), {}
     per_row = sheet.shape[1] // SIDE
@@ -110,7 +105,8 @@ def register() -> None:
     global _pictures, _photos
     _photos = bpy.utils.previews.new()
     _pictures = bpy.utils.previews.new()
-    for name, picture in (key_pictures() | hair_pictures()).items():
+    hair = _cut(HAIR_SHEET, [str(style.name) for style in HAIR_STYLES])  # of each style but the photos' own
+    for name, picture in (key_pictures() | hair).items():
         kept = _pictures.new(name)
         kept.image_size = (SIDE, SIDE)
         kept.image_pixels_float.foreach_set(_pixels(picture))
