@@ -300,9 +300,8 @@ def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
         made = obj.vertex_groups.new(name=group)
         for weight in np.unique(whole[whole > 0]):
             made.add(np.flatnonzero(whole == weight).tolist(), float(weight), "REPLACE")
-    for part, own in zip(parts, meshes, strict=True):
-        bpy.data.objects.remove(part)
-        bpy.data.meshes.remove(own)
+    for part in parts:
+        tags.remove_object(part)
     obj.name = mesh.name = name  # one of the parts had this name
     return obj
 
@@ -335,9 +334,7 @@ def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
             block.value = 0.0
         first = blocks[0].name if blocks else ""
     finally:
-        data = plain.data
-        bpy.data.objects.remove(plain)
-        bpy.data.meshes.remove(data)
+        tags.remove_object(plain)
     if offsets:
         holder = bpy.data.objects.new("likeness export", mesh)
         holder.shape_key_add(name=first, from_mix=False)

@@ -290,14 +290,19 @@ def units_per_metre(scene: bpy.types.Scene | None) -> float:
     return 1.0 if units is None or units.system == "NONE" else 1.0 / units.scale_length
 
 
+def remove_object(obj: bpy.types.Object) -> None:
+    """Remove an object; its data stays if another one uses it."""
+    data = obj.data
+    bpy.data.objects.remove(obj)
+    if data.users == 0:
+        bpy.data.batch_remove([data])
+
+
 def remove_part(collection: bpy.types.Collection, part: str) -> None:
     """Remove one object of a head, and its mesh if it has no other users; no effect if missing."""
     obj = part_object(collection, part)
     if obj is not None:
-        mesh = obj.data
-        bpy.data.objects.remove(obj)
-        if mesh.users == 0:
-            bpy.data.meshes.remove(mesh)
+        remove_object(obj)
 
 
 def remove_head(head_id: str) -> None:

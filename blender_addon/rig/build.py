@@ -202,10 +202,7 @@ def remove_rig(collection: bpy.types.Collection) -> None:
             obj.modifiers.remove(modifier)
         free_tongue(obj)
         remove_groups(obj)
-    data = rig.data
-    bpy.data.objects.remove(rig)
-    if data.users == 0:
-        bpy.data.armatures.remove(data)
+    tags.remove_object(rig)
 
 
 def _bend(obj: bpy.types.Object, rig: bpy.types.Object) -> None:

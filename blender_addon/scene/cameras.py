@@ -449,14 +449,6 @@ def leave_cameras(context: bpy.types.Context) -> None:
                 setattr(space.region_3d, name, value)
 
 
-def remove_camera(camera: bpy.types.Object) -> None:
-    """Remove a camera object; its data stays if a linked duplicate uses it."""
-    data = camera.data
-    bpy.data.objects.remove(camera)
-    if data.users == 0:
-        bpy.data.cameras.remove(data)
-
-
 def _views(context: bpy.types.Context) -> list[bpy.types.SpaceView3D]:
     """The 3D view under the mouse, else all of the window's."""
     return [space for _, _, space in _view_areas(context)]

@@ -41,7 +41,6 @@ from .cameras import (
     join_local_views,
     new_camera,
     photo_camera,
-    remove_camera,
     set_background,
     update_camera,
 )
@@ -598,7 +597,7 @@ class _Build:
         for camera in tags.camera_objects(collection):
             of_a_copy = head_mesh(camera) not in (None, self.object_of("head"))
             if camera[tags.PHOTO] not in used and not of_a_copy:  # no longer used
-                remove_camera(camera)
+                tags.remove_object(camera)
 
     def _hair(self) -> None:
         """Put other hair on the head as it is now."""
