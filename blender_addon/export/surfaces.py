@@ -16,7 +16,7 @@ from ..objects import tags
 from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, array_of, coordinates
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
-from ..scene.materials import LOOKS, pack_pixels, relief_nodes, skin_material, strength_socket, tinted
+from ..scene.materials import LOOKS, pack_pixels, picture_pixels, relief_nodes, skin_material, strength_socket, tinted
 from ..scene.mpfb import covered_texels, grow
 from ..scene.nodes import add_nodes, new_material
 
@@ -197,11 +197,8 @@ def relief_heights(head: bpy.types.Object) -> np.ndarray | None:
     if not images or images[0].size[0] != images[0].size[1] or images[0].size[0] < 2:
         return None
     strength = strength_socket(material, images[0][tags.RELIEF])
-    flat = np.empty(len(images[0].pixels), np.float32)
-    images[0].pixels.foreach_get(flat)
-    side = images[0].size[0]
     scale = 0.001 * 2.0 * images[0][tags.REACH] * (1.0 if strength is None else strength.default_value)
-    return (flat.reshape(side, side, -1)[..., 0] - 0.5) * scale
+    return (picture_pixels(images[0])[..., 0] - 0.5) * scale
 
 
 def normal_map(parts: Sequence[bpy.types.Object], heights: np.ndarray) -> np.ndarray:

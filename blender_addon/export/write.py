@@ -570,9 +570,7 @@ def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPl
     try:
         return neutral_copy(weighed, name, subdivision, preset.units)
     finally:
-        mesh = weighed.data
-        bpy.data.objects.remove(weighed)
-        bpy.data.meshes.remove(mesh)
+        tags.remove_object(weighed)
 
 
 def _remove(copies: list[bpy.types.Object]) -> None:

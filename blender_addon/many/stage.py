@@ -10,6 +10,7 @@ from ..objects import tags
 from ..redraw import OPENS_ON_HEAD
 from ..scene.cameras import show_albedo
 from ..scene.importing import bounds
+from ..scene.materials import picture_pixels
 
 LAMPS: dict[str, tuple[tuple[float, float, float], float, float]] = {
     "Key Light": ((-0.5, -1.0, 0.5), 1.0, 0.5),
@@ -88,8 +89,6 @@ def mark_as_asset(collection: bpy.types.Collection, catalogue: str = CATALOGUE_I
     portrait = collection.get(tags.PORTRAIT)
     if portrait is None:
         return
-    pixels = np.empty(len(portrait.pixels), np.float32)
-    portrait.pixels.foreach_get(pixels)
     preview = collection.preview_ensure()
     preview.image_size = tuple(portrait.size)
-    preview.image_pixels_float.foreach_set(pixels)
+    preview.image_pixels_float.foreach_set(picture_pixels(portrait, 4).ravel())

@@ -49,6 +49,15 @@ def key_of_path(path: str) -> str | None:
     return None
 
 
+def read_key(driver: bpy.types.Driver, name: str, keys: bpy.types.Key, key: str) -> None:
+    """Give a driver the variable ``name``, which is the value of a shape key."""
+    variable = driver.variables.new()
+    variable.name, variable.type = name, "SINGLE_PROP"
+    target = variable.targets[0]
+    target.id_type = "KEY"
+    target.id, target.data_path = keys, key_path(key)
+
+
 def fcurves_of(item: bpy.types.ID) -> bpy.types.bpy_prop_collection | list:
     """The F-curves of the action assigned to ``item`` (an ID), empty without one."""
     data = item.animation_data

@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 
 from ..objects import tags
+from ..objects.actions import read_key
 from .bones import BONES_BY_PART, EYE_AIM, EYE_TARGET, EYES, EYES_LED, JAW_LED, Channel, RigPlaces, switch_aim
 
 MOTIONS = "likeness_motions"
@@ -199,10 +200,7 @@ def _drive_bones(
     for (bone, path, axis), moves in drivers.items():
         driver = rig.pose.bones[bone].driver_add(path, axis).driver
         for key, _ in moves:
-            variable = driver.variables.new()
-            variable.name, variable.type = key, "SINGLE_PROP"
-            variable.targets[0].id_type = "KEY"
-            variable.targets[0].id, variable.targets[0].data_path = keys, f'key_blocks["{key}"].value'
+            read_key(driver, key, keys, key)
         driver.expression = " + ".join(f"{key} * {_amount(channel)}" for key, channel in moves)
 
 

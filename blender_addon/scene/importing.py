@@ -16,6 +16,7 @@ from mathutils import Matrix, Vector
 
 from ..errors import AddonError
 from ..objects import tags
+from ..objects.actions import read_key
 from ..objects.meshes import (
     add_keys,
     new_mesh,
@@ -83,9 +84,7 @@ def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
         if driver is None:
             driver = block.driver_add("value").driver
             driver.type = "SUM"
-            variable = driver.variables.new()
-            variable.name, variable.type = VARIABLE, "SINGLE_PROP"
-            variable.targets[0].id_type = "KEY"
+            read_key(driver, VARIABLE, head_keys, block.name)
         for variable in driver.variables:
             if variable.name == VARIABLE and variable.targets[0].id_type == "KEY":
                 variable.targets[0].id = head_keys

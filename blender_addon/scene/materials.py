@@ -12,6 +12,8 @@ import bpy
 import numpy as np
 
 from ..objects import tags
+from ..objects.actions import read_key
+from ..objects.meshes import array_of
 from ..protocol.names import BUST, LASHES
 from ..protocol.result import ResultDetail, ResultWrinkles
 from ..shared.photo_folder import natural_key
@@ -43,11 +45,11 @@ def file_bytes(image: bpy.types.Image) -> bytes | None:
         return None
 
 
-def picture_pixels(image: bpy.types.Image) -> np.ndarray:
-    """(H, W, 3) float32 pixels as stored, row 0 at v = 0."""
+def picture_pixels(image: bpy.types.Image, channels: int = 3) -> np.ndarray:
+    """(H, W, channels) float32 pixels as stored, row 0 at v = 0."""
     flat = np.empty(len(image.pixels), np.float32)
     image.pixels.foreach_get(flat)
-    return flat.reshape(image.size[1], image.size[0], image.channels)[..., :3]
+    return flat.reshape(image.size[1], image.size[0], image.channels)[..., :channels]
 
 
 def linear(display: np.ndarray) -> np.ndarray:
@@ -71,12 +73,9 @@ def pack_pixels(image: bpy.types.Image, pixels: np.ndarray) -> None:
 def tinted(name: str, strands: bpy.types.Image, cards: bpy.types.Mesh) -> bpy.types.Image:
     """The picture of hair cards' strands, with its opacity, in the median of the cards' colours (by vertex, linear
     light)."""
-    flat = np.empty(len(strands.pixels), np.float32)
-    strands.pixels.foreach_get(flat)
-    pixels = flat.reshape(strands.size[1], strands.size[0], 4)
+    pixels = picture_pixels(strands, 4)
     if len(cards.color_attributes):
-        colours = np.empty((len(cards.color_attributes[0].data), 4), np.float32)
-        cards.color_attributes[0].data.foreach_get("color", colours.ravel())
+        colours = array_of(cards.color_attributes[0].data, "color", 4, np.float32)
         pixels[..., :3] = srgb(linear(pixels[..., :3]) * np.median(colours[:, :3], axis=0))
     image = bpy.data.images.new(name, *strands.size, alpha=True)
     pack_pixels(image, pixels)
@@ -101,9 +100,7 @@ def show_cards_in_solid(cards: bpy.types.Object) -> None:
     node.image = tinted("hair_solid", strands, cards.data)
     node.image[tags.HEAD_ID] = material[tags.HEAD_ID]
     nodes.active = node
-    pixels = np.empty(len(node.image.pixels), np.float32)
-    node.image.pixels.foreach_get(pixels)
-    drawn = pixels.reshape(-1, 4)
+    drawn = picture_pixels(node.image, 4).reshape(-1, 4)
     material.diffuse_color[:3] = np.average(linear(drawn[:, :3]), axis=0, weights=drawn[:, 3])
 
 
@@ -381,11 +378,7 @@ def _driven(tree: bpy.types.NodeTree, head: bpy.types.Object, name: str, keys: l
     driver = node.outputs[0].driver_add("default_value").driver
     driver.type = "MAX"
     for key in keys:
-        variable = driver.variables.new()
-        variable.name, variable.type = key, "SINGLE_PROP"
-        variable.targets[0].id_type = "KEY"
-        variable.targets[0].id = head.data.shape_keys
-        variable.targets[0].data_path = f'key_blocks["{key}"].value'
+        read_key(driver, key, head.data.shape_keys, key)
     return node.outputs[0]
 
 
