@@ -21,7 +21,6 @@ from runner_steps import until
 from blender_addon.backend_process import (
     folders,
     install,
-    looks,
 )
 from blender_addon.backend_process.folders import (
     BackendFolder,
@@ -270,7 +269,7 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
     assert "Waituntil" in "".join(str(call.kwargs.get("text")).replace(" ", "") for call in layout.mock_calls)
 
     kill(other)
-    time.sleep(looks.REUSE_SECONDS)
+    time.sleep(folders.REUSE_SECONDS)
     assert {"Repair", "Remove"} <= set(drawn(bpy)[1]) and chosen_backend(bpy.context).folder == own.root
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
     assert names(own.root) == [] and not own.has_contents
@@ -352,8 +351,8 @@ class DeadDrive:
             return installed(folder)
 
         monkeypatch.setattr(BackendFolder, "installed", slow)
-        monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
-        monkeypatch.setattr(looks, "REUSE_SECONDS", 0.0)
+        monkeypatch.setattr(folders, "DRAWING_SECONDS", 0.1)
+        monkeypatch.setattr(folders, "REUSE_SECONDS", 0.0)
 
 
 @pytest.mark.blender
@@ -366,7 +365,7 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     fill(own)
     there = fill(entered(tmp_path / "there"))
     drive = DeadDrive(there.root, monkeypatch)
-    monkeypatch.setattr(looks, "CLICK_SECONDS", 0.5)
+    monkeypatch.setattr(folders, "CLICK_SECONDS", 0.5)
     remember(installer._note(), there.root)
     start = time.monotonic()
     assert chosen_backend(bpy.context).python == own.python  # that one is there
@@ -380,7 +379,7 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     assert time.monotonic() - start < 5
     drive.answers.set()
     for name in ("DRAWING_SECONDS", "CLICK_SECONDS"):
-        monkeypatch.setattr(looks, name, 10.0)
+        monkeypatch.setattr(folders, name, 10.0)
     assert chosen_backend(bpy.context).python == there.python
     assert {"Repair", "Remove"} <= set(drawn(bpy)[1])
 
@@ -392,7 +391,7 @@ def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
     from blender_addon.ui import pictures
 
     answers = threading.Event()
-    monkeypatch.setattr(looks, "DRAWING_SECONDS", 0.1)
+    monkeypatch.setattr(folders, "DRAWING_SECONDS", 0.1)
     monkeypatch.setattr(pictures, "_files", Looks(lambda path: answers.wait(30)))
     start = time.monotonic()
     assert [pictures.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
