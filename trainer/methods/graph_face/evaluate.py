@@ -32,7 +32,6 @@ from backend.texture.albedo import bare_skin, small_maps, with_learned_completio
 from backend.texture.surface import texture_space
 from trainer.ablations import trained_models
 from trainer.engine import sheets
-from trainer.engine.recipe import find_recipe, load_recipe
 from trainer.measures import harness
 from trainer.measures.metrics import aligned_faces, mean_interval, ratio_interval
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
@@ -56,7 +55,6 @@ FRAMES = 5
 """Photos per person, each with its own expression, view and light."""
 Estimator = Callable[[Sequence[PhotoFace]], np.ndarray]
 """Function from the faces of one person in photos to a neutral cage (V, 3), metres."""
-RECIPE = "graph_cpu_ablations"
 MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
 """Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
 code; ``moved``, of the face with expression; ``relief``, error of each vertex's offset from its neighbours. In colour
@@ -119,10 +117,9 @@ def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
     absolute difference of log albedo from the truth where none of K photos shows the skin of face, ears and neck;
     ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is exact in
     shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
-    names = [f"albedo.{what}.n{count}" for count in (1, PHOTOS) for what in ("rules", "network", "ratio")]
     model = harness.trained_or_none(nets.GraphAlbedoModel.load, folder)
     if model is None:
-        return dict.fromkeys(names, "not trained")
+        return {"albedo": "not trained"}
     if people < 2:
         raise LikenessError("usage", "--skins must be at least 2.", "Use 48.")
     source = head_people(_PICTURE, SEED, PHOTOS)
@@ -168,11 +165,9 @@ def estimators(graph: nets.GraphModel, basis: BasisModel | None) -> dict[str, Es
     def linear(faces: Sequence[PhotoFace]) -> np.ndarray:
         return fit_face(PhotoCollection(tuple(faces)), fit_options_for("fast"), template=template).neutral
 
-    estimator_of: dict[str, Estimator] = {"mean": lambda faces: template.vertices, "linear": linear}
-    estimator_of["graph"] = lambda faces: of_encoder(nets.graph_face(faces, graph))
-    if basis is not None:
-        estimator_of["basis"] = lambda faces: of_encoder(encoded_face(faces, basis))
-    return estimator_of
+    found = {"mean": lambda faces: template.vertices, "linear": linear}
+    found["graph"] = lambda faces: of_encoder(nets.graph_face(faces, graph))
+    return found | ({"basis": lambda faces: of_encoder(encoded_face(faces, basis))} if basis else {})
 
 
 def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip]) -> dict[str, float]:
@@ -324,10 +319,10 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     return figures
 
 
-def _ablations(arguments: argparse.Namespace) -> dict[str, float | str]:
-    """``ablation.*`` of the models from ``python -m trainer ablations``, or ``not trained``."""
+def _ablations(arguments: argparse.Namespace) -> dict[str, float]:
+    """``ablation.*`` of the models from ``python -m trainer ablations``; empty without their folder."""
     if arguments.ablations is None:
-        return dict.fromkeys((f"ablation.{name}" for name in load_recipe(find_recipe(RECIPE)).ablations), "not trained")
+        return {}
 
     def errors(path: Path) -> np.ndarray:
         net = nets.GraphModel.load(path).network

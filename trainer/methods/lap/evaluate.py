@@ -124,17 +124,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
-    figures: dict[str, float | str] = {}
 
     def people(net: LapNet) -> Iterator[LapBatch]:
         return held_out(net, arguments.people, arguments.kept)
 
     model = harness.trained_or_none(LapModel.load, arguments.model)
     network = model and model.network
-    if network is None:
-        figures["lap"] = "not trained"
-    else:
-        figures |= model_figures(network, people)
+    figures = {"lap": "not trained"} if network is None else model_figures(network, people)
     if arguments.ablations:
         models = trained_models(arguments.ablations)
         figures |= harness.ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
