@@ -282,9 +282,10 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
         step = [
             (view.camera.project(outside + _PROBE * way)[..., :2] - pixel[..., :2]) / _PROBE for way in (first, second)
         ]
-        cos, sin, clear = _photo_line(view, outside)
+        double = [looked_up(view.direction[..., k] * view.hair * view.visible, outside, view) for k in (0, 1)]
+        clear, angle = np.hypot(*double), 0.5 * np.arctan2(double[1], double[0])
         # the line across: pixel offsets perpendicular to the photo's line vanish along it
-        a, b = (-step[k][..., 0] * sin + step[k][..., 1] * cos for k in (0, 1))
+        a, b = (step[k][..., 1] * np.cos(angle) - step[k][..., 0] * np.sin(angle) for k in (0, 1))
         way = unit_vectors(-b[..., None] * first + a[..., None] * second)
         shown = view.trust * np.clip(square - 0.15, 0, 1) * before * there * (clear > 0)
         weight = shown * clear
@@ -292,14 +293,6 @@ def _lines(surface: HairSurface, views: Sequence[HairView]) -> tuple[np.ndarray,
         total, seen = total + weight, seen + shown
         alike += shown * looked_up(np.broadcast_to(view.alike, view.hair.shape), outside, view)
     return tensor, total, alike, seen
-
-
-def _photo_line(view: HairView, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cosine and sine of the photo's line at points (..., 3), and how clear it is, 0 to 1."""
-    double = [looked_up(view.direction[..., k] * view.hair * view.visible, points, view) for k in (0, 1)]
-    clear = np.hypot(*double)
-    angle = 0.5 * np.arctan2(double[1], double[0])
-    return np.cos(angle), np.sin(angle), clear
 
 
 def _triangles(there: np.ndarray) -> np.ndarray:
