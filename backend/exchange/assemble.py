@@ -5,15 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from backend.detail.skin_detail import SkinDetail, skin_roughness
-from backend.exchange.face_asset import (
-    GLASSES_NAMES,
-    PART_NAMES,
-    AssetPhoto,
-    EyeDressing,
-    FaceAsset,
-    FacePart,
-    WornGlasses,
-)
+from backend.exchange import face_asset
 from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.template import Template
 from backend.models.parsing.glasses import Glasses, glasses_mesh
@@ -30,23 +22,25 @@ STILL_METRES = 1e-5
 """Metres: a key that moves no vertex of a part by more than this is left out of the part."""
 
 
-def face_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[FacePart, ...]:
+def face_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[face_asset.FacePart, ...]:
     """Cut neutral vertices (V, 3) and keys (52, V, 3) into parts, each with its own vertex numbering."""
-    plain = (_part(template, name, neutral, keys) for name in PART_NAMES)
+    plain = (_part(template, name, neutral, keys) for name in face_asset.PART_NAMES)
     return tuple(_with_crowns(part, template, neutral, keys) if part.name in TEETH else part for part in plain)
 
 
-def _with_crowns(strip: FacePart, template: Template, neutral: np.ndarray, keys: np.ndarray) -> FacePart:
+def _with_crowns(
+    strip: face_asset.FacePart, template: Template, neutral: np.ndarray, keys: np.ndarray
+) -> face_asset.FacePart:
     """The part of a row of teeth with crowns in place of hm08's strip, of which its vertices keep their numbers."""
     vertices, moves = sculpted_teeth(template, strip.name, neutral, keys)
     mouth, row = template.sculpture, TEETH.index(strip.name)
     numbers = mouth.crown_strip[row]
     hm08 = np.where(numbers >= 0, strip.hm08_vertex[numbers], -1).astype(np.int32)
     quads, uv, makehuman = mouth.crown_quads[row].astype(np.int32), mouth.crown_uv[row], mouth.crown_uv_makehuman[row]
-    return FacePart(strip.name, vertices, quads, uv, quads, makehuman, quads, hm08, _moving(moves))
+    return face_asset.FacePart(strip.name, vertices, quads, uv, quads, makehuman, quads, hm08, _moving(moves))
 
 
-def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) -> FacePart:
+def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) -> face_asset.FacePart:
     span = template.parts[name]
     vertices = slice(span.vertex_start, span.vertex_stop)
     faces = slice(span.face_start, span.face_stop)
@@ -57,7 +51,7 @@ def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) 
     }
     if name != "head":
         moves = {key: delta for key, delta in moves.items() if np.abs(delta).max() > STILL_METRES}
-    return FacePart(
+    return face_asset.FacePart(
         name=name,
         vertices=np.ascontiguousarray(neutral[vertices], dtype=np.float32),
         quads=(template.quads[faces] - span.vertex_start).astype(np.int32),
@@ -70,37 +64,37 @@ def _part(template: Template, name: str, neutral: np.ndarray, keys: np.ndarray) 
     )
 
 
-def eye_dressing(template: Template, shapes: EyeShapes, picture: np.ndarray | None) -> EyeDressing:
+def eye_dressing(template: Template, shapes: EyeShapes, picture: np.ndarray | None) -> face_asset.EyeDressing:
     """The eyes' surfaces as parts, and the eyeballs' UVs in the eyes' image."""
     uv = {}
     for eye, name in enumerate(("eye_left", "eye_right")):
         span = template.parts[name]
         ball = template.vertices[span.vertex_start : span.vertex_stop] - template.eye_pivots[eye]
         uv[name] = eye_uv(ball, float(template.eye_radius), left=eye == 0)
-    return EyeDressing(picture, uv, tuple(_surface_part(surface) for surface in shapes.surfaces))
+    return face_asset.EyeDressing(picture, uv, tuple(_surface_part(surface) for surface in shapes.surfaces))
 
 
-def _surface_part(surface: EyeSurface) -> FacePart:
+def _surface_part(surface: EyeSurface) -> face_asset.FacePart:
     low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
     uv = ((surface.vertices - low) / (high - low).max())[:, :2].astype(np.float32)
     none = np.full(len(surface.vertices), -1, np.int32)
     quads = surface.quads
-    return FacePart(surface.name, surface.vertices, quads, uv, quads, uv, quads, none, _moving(surface.keys))
+    return face_asset.FacePart(surface.name, surface.vertices, quads, uv, quads, uv, quads, none, _moving(surface.keys))
 
 
-def worn_glasses(found: Glasses, template: Template, head: np.ndarray, tone: np.ndarray) -> WornGlasses:
+def worn_glasses(found: Glasses, template: Template, head: np.ndarray, tone: np.ndarray) -> face_asset.WornGlasses:
     """The glasses as parts on a head with neutral vertices (V, 3), in the tone (3,) of its texture."""
     bare = head[: template.head.vertex_stop][template.regions["ears"][: template.head.vertex_stop] == 0]
     still = np.zeros((len(ARKIT_NAMES), 1, 3), np.float32)
-    meshes = zip(GLASSES_NAMES, glasses_mesh(found, bare), strict=True)
+    meshes = zip(face_asset.GLASSES_NAMES, glasses_mesh(found, bare), strict=True)
     parts = tuple(_surface_part(EyeSurface(name, *mesh, still)) for name, mesh in meshes)
     frame, lens = (tuple(np.clip(one * tone, 0, 1).tolist()) for one in (found.frame_colour, found.lens_colour))
-    return WornGlasses(parts, frame, lens, found.lens_opacity)
+    return face_asset.WornGlasses(parts, frame, lens, found.lens_opacity)
 
 
-def bust_part(model: BustModel, shape: BustShape) -> FacePart:
+def bust_part(model: BustModel, shape: BustShape) -> face_asset.FacePart:
     """The bust as a part, with the keys that move it."""
-    return FacePart(
+    return face_asset.FacePart(
         name=BUST_NAME,
         vertices=shape.vertices,
         quads=model.quads,
@@ -136,13 +130,13 @@ def camera_in_file(camera: Camera, face: PhotoFace) -> Camera:
     return Camera(to_file @ camera.intrinsics @ turn[:3, :3].T, turn @ camera.camera_from_head, face.file_size)
 
 
-def asset_photo(photo: FittedPhoto, face: PhotoFace) -> AssetPhoto:
+def asset_photo(photo: FittedPhoto, face: PhotoFace) -> face_asset.AssetPhoto:
     """The photo as exported: its camera in the file's own pixels."""
     landmarks = None
     if photo.landmarks is not None:
         pairs = photo.landmarks.reshape(-1, 2)
         landmarks = face.in_file(pairs).reshape(photo.landmarks.shape).astype(np.float32)
-    return AssetPhoto(
+    return face_asset.AssetPhoto(
         name=photo.name,
         landmarks=landmarks,
         camera=camera_in_file(photo.camera, face),
@@ -156,9 +150,9 @@ def assemble(
     template: Template,
     neutral: np.ndarray,
     keys: np.ndarray,
-    photos: tuple[AssetPhoto, ...] = (),
+    photos: tuple[face_asset.AssetPhoto, ...] = (),
     with_shoulders: bool = False,
-) -> FaceAsset:
+) -> face_asset.FaceAsset:
     """Assemble what neutral (V, 3) and keys (52, V, 3) give: everything but pictures (``with_pictures``), hair and
     report. ``with_shoulders`` : whether to add the bust."""
     head = template.head
@@ -166,7 +160,7 @@ def assemble(
     bust = None
     if with_shoulders:
         bust = bust_part(load_bust(), bust_shape(load_bust(), template, shapes.neutral, shapes.keys))
-    return FaceAsset(
+    return face_asset.FaceAsset(
         face_parts(template, shapes.neutral, shapes.keys),
         None,
         photos,
@@ -179,12 +173,12 @@ def assemble(
 
 
 def with_pictures(
-    asset: FaceAsset,
+    asset: face_asset.FaceAsset,
     template: Template,
     albedo: np.ndarray,
     eyes: np.ndarray | None = None,
     detail: SkinDetail | None = None,
-) -> FaceAsset:
+) -> face_asset.FaceAsset:
     """The asset with albedo (R, R, 3) uint8 sRGB, into which a bust's chart is painted, and picture of the eyes
     (S, 2 S, 3) uint8 sRGB of map ``Eye``. detail : see ``FaceAsset``."""
     if asset.bust is not None:

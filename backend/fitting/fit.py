@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 from scipy.optimize import lsq_linear
 
+from backend.fitting import solver
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.canonical import align_by_landmarks, canonical_mesh, canonical_prior, head_lights, start_from_view
 from backend.fitting.dense import (
@@ -38,18 +39,6 @@ from backend.fitting.options import (
     started_options,
 )
 from backend.fitting.parameters import PhotoParameters
-from backend.fitting.solver import (
-    FaceEstimate,
-    IdentityPrior,
-    PointTargets,
-    SolverWeights,
-    expression_prior,
-    identity_prior,
-    photo_cost,
-    residuals,
-    solve,
-    solver_weights,
-)
 from backend.fitting.stages import (
     FitState,
     ResumableFit,
@@ -94,7 +83,7 @@ class PeopleVerdict:
 
 
 def judge_people(
-    faces: tuple[PhotoFace, ...], fit: PhotoFitter, weights: SolverWeights, options: FitOptions
+    faces: tuple[PhotoFace, ...], fit: PhotoFitter, weights: solver.SolverWeights, options: FitOptions
 ) -> PeopleVerdict:
     """Judge two or three photos; other counts, and photos that a person has corrected, are not judged.
 
@@ -120,11 +109,11 @@ def judge_people(
     return PeopleVerdict(doubts=tuple((face.name, _SEEM_TWO) for face in faces))
 
 
-def _cost(state: FitState, weights: SolverWeights, options: FitOptions) -> float:
+def _cost(state: FitState, weights: solver.SolverWeights, options: FitOptions) -> float:
     """What the photos cost in a fit: minus their log-likelihood, without the prior of the identity."""
     each = zip(state.faces, state.estimate.photos, state.targets, strict=True)
     return sum(
-        photo_cost(photo, state.estimate, target, camera_prior(face, options.prior), weights)
+        solver.photo_cost(photo, state.estimate, target, camera_prior(face, options.prior), weights)
         for face, photo, target in each
     )
 
@@ -141,7 +130,9 @@ def compared_vertices(template: Template) -> np.ndarray:
     return np.flatnonzero(usable)[::_STRIDE]
 
 
-def encoded_prior(template: Template, encoded: EncodedFace, stage: EncodedStage, information: float) -> IdentityPrior:
+def encoded_prior(
+    template: Template, encoded: EncodedFace, stage: EncodedStage, information: float
+) -> solver.IdentityPrior:
     """The encoder's neutral face as an identity term on a (K,), worth ``information`` independent measurements.
 
     d = shown_share * B a + noise, where d are its offsets from the mean face at M vertices and B the identity modes
@@ -153,7 +144,7 @@ def encoded_prior(template: Template, encoded: EncodedFace, stage: EncodedStage,
     weight = information / len(chosen) / (stage.deviation_mm / 1000.0) ** 2
     share = stage.shown_share
     offsets = encoded.identity[chosen].ravel()
-    return IdentityPrior(weight * share**2 * (modes @ modes.T), weight * share * (modes @ offsets))
+    return solver.IdentityPrior(weight * share**2 * (modes @ modes.T), weight * share * (modes @ offsets))
 
 
 def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedStage, deviation: float) -> np.ndarray:
@@ -173,7 +164,7 @@ def projected_expression(
     chosen = compared_vertices(template)
     keys = template.expressions[:, chosen].reshape(len(template.expressions), -1).astype(np.float64)
     weight = (stage.deviation_mm / 1000.0) ** -2 / len(chosen) * stage.expression_information
-    information, bias = expression_prior(prior)
+    information, bias = solver.expression_prior(prior)
     system = weight * (keys @ keys.T) + np.diag(information)
     right = weight * (keys @ photo.expression[chosen].ravel()) - bias
     root = np.linalg.cholesky(system)  # 1/2 x^T S x - r^T x = 1/2 |L^T x - L^-1 r|² + constant
@@ -221,7 +212,7 @@ def started_estimate(
     encoded: EncodedFace,
     prior: PriorWeights,
     stage: EncodedStage,
-) -> FaceEstimate:
+) -> solver.FaceEstimate:
     """The fit's first estimate: the encoder's identity and expressions, in the poses with the least landmark error."""
     identity = encoded.code
     if identity is None:
@@ -232,7 +223,7 @@ def started_estimate(
         )
         for face, start, photo in zip(faces, starts, encoded.photos, strict=True)
     )
-    return FaceEstimate(identity, photos)
+    return solver.FaceEstimate(identity, photos)
 
 
 REJECT_RATIO = 2.0
@@ -405,7 +396,7 @@ def _outliers(state: FitState) -> np.ndarray:
     because a person has confirmed it."""
     errors = np.array(
         [
-            np.sqrt(np.median((residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
+            np.sqrt(np.median((solver.residuals(photo, state.estimate.identity, target) ** 2).sum(-1)))
             for photo, target in zip(state.estimate.photos, state.targets, strict=True)
         ]
     )
@@ -430,7 +421,7 @@ def fit_landmarks(
         placement = align_by_landmarks(template, canonical)
         views = zip(faces, starts, canonical.photos, strict=True)
         starts = tuple(start_from_view(template, face, start, photo, placement) for face, start, photo in views)
-    estimate = FaceEstimate(np.zeros(len(template.identity_modes)), starts)
+    estimate = solver.FaceEstimate(np.zeros(len(template.identity_modes)), starts)
     # The first rounds may be far off, so the robust scale starts wide.
     scales, iterations = (4.0, 1.0, 1.0), stage.iterations
     started = encoded is not None and options.encoded is not None
@@ -440,14 +431,16 @@ def fit_landmarks(
     for scale in scales:
         targets = all_landmark_targets(template, model, faces, estimate, options)
         own = replace(weights, outlier_scale=scale * stage.outlier_scale)
-        estimate = solve(estimate, targets, cameras, own, iterations)
+        estimate = solver.solve(estimate, targets, cameras, own, iterations)
     targets = all_landmark_targets(template, model, faces, estimate, options)
     return FitState(template, faces, estimate, targets, (), started=started)
 
 
-def prior_weights(template: Template, options: FitOptions) -> SolverWeights:
+def prior_weights(template: Template, options: FitOptions) -> solver.SolverWeights:
     """The solver's prior for the template's modes, with the landmarks' robust scale."""
-    return solver_weights(options.prior, identity_prior(template, options.prior), options.landmarks.outlier_scale)
+    return solver.solver_weights(
+        options.prior, solver.identity_prior(template, options.prior), options.landmarks.outlier_scale
+    )
 
 
 def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage) -> FitState:
@@ -461,7 +454,7 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     for _ in range(stage.rounds):
         belief = canonical_prior(template, mesh, face, state.estimate.identity, stage)
         targets = all_landmark_targets(template, model, faces, state.estimate, options)
-        estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
+        estimate = solver.solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)
     return state
 
@@ -485,10 +478,10 @@ def run_dense_stage(
         dense = targets_of_photos(state, mesh, width, stage)
         landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
         targets = tuple(
-            one if more is None else PointTargets.joined(one, more.targets)
+            one if more is None else solver.PointTargets.joined(one, more.targets)
             for one, more in zip(landmarks, dense, strict=True)
         )
-        estimate = solve(state.estimate, targets, cameras, weights, stage.iterations, state.belief)
+        estimate = solver.solve(state.estimate, targets, cameras, weights, stage.iterations, state.belief)
         state = replace(state, estimate=estimate, targets=landmarks)
         on_estimate("dense", state.neutral)
     progress("dense", 1.0)
@@ -644,8 +637,8 @@ def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
     if stage is not None and len(faces) > 1:
         dense = targets_of_photos(state, dense_mesh(template), stage.face_widths[-1], stage)
         targets = tuple(
-            one if more is None else PointTargets.joined(one, more.targets)
+            one if more is None else solver.PointTargets.joined(one, more.targets)
             for one, more in zip(landmarks, dense, strict=True)
         )
-    estimate = solve(state.estimate, targets, cameras, weights, ITERATIONS, state.belief)
+    estimate = solver.solve(state.estimate, targets, cameras, weights, ITERATIONS, state.belief)
     return replace(state, estimate=estimate, targets=landmarks)

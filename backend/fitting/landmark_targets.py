@@ -7,14 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.fitting.detector_model import (
-    DetectorModel,
-    expected_errors,
-    face_scale,
-    load_detector_model,
-    load_surface_errors,
-    upright_axes,
-)
+from backend.fitting import detector_model
 from backend.fitting.options import LandmarkStage
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, points_at_landmarks, points_at_vertices
 from backend.fitting.solver import PointTargets
@@ -76,8 +69,8 @@ class LandmarkModel:
     head_without_ears: np.ndarray
     lips: np.ndarray
     triangles: np.ndarray
-    detector: DetectorModel
-    surface_errors: DetectorModel | None
+    detector: detector_model.DetectorModel
+    surface_errors: detector_model.DetectorModel | None
 
     @property
     def nuisance_size(self) -> int:
@@ -116,21 +109,21 @@ def landmark_model(template: Template) -> LandmarkModel:
         head_without_ears=np.flatnonzero(template.regions["ears"][: head.vertex_stop] < 0.05),
         lips=(template.regions["lips"][taught.vertices] * taught.barycentrics).sum(1).astype(np.float64),
         triangles=triangles_from_quads(template.quads[head.face_start : head.face_stop]),
-        detector=load_detector_model(),
-        surface_errors=load_surface_errors(),
+        detector=detector_model.load_detector_model(),
+        surface_errors=detector_model.load_surface_errors(),
     )
 
 
 def _surface_targets(
     model: LandmarkModel,
-    errors: DetectorModel,
+    errors: detector_model.DetectorModel,
     found: SurfaceLandmarks,
     parameters: PhotoParameters,
     stage: LandmarkStage,
 ) -> PointTargets:
     """Targets from the landmark net's points; hidden points are weighted by the net's own deviation."""
-    scale = face_scale(found.positions)
-    bias, modes, _ = expected_errors(errors, parameters, scale)
+    scale = detector_model.face_scale(found.positions)
+    bias, modes, _ = detector_model.expected_errors(errors, parameters, scale)
     own, shown = model.net_points, errors.shown[:, None]
     deviation = np.maximum(errors.deviation * found.deviation, LEAST_SURFACE_PERCENT / 100.0 * scale)
     deviation = np.hypot(deviation, stage.expression_share * _lip_displacement(model, parameters))
@@ -242,7 +235,7 @@ def label_ears(model: LandmarkModel, face: PhotoFace, vertices: np.ndarray, came
     """Look for the border between each ear and neck or background on both sides of the projected ear, at up to
     ``EAR_LEVELS`` heights where it stands out from the head; left ear, right ear. Parameters: ``label_outline``."""
     rim, head = (camera.project(vertices[part])[:, :2] for part in (model.ears, model.head_without_ears))
-    right, down = upright_axes(camera.camera_from_head[:3, :3]).T
+    right, down = detector_model.upright_axes(camera.camera_from_head[:3, :3]).T
     left = model.ear_rim.base[:, 0] > 0
     found = []
     for own in (np.flatnonzero(left), np.flatnonzero(~left)):
@@ -274,7 +267,7 @@ def _label_border(
     outward = np.stack([tangent[:, 1], -tangent[:, 0]], axis=-1)
     outward /= np.maximum(np.linalg.norm(outward, axis=-1, keepdims=True), 1e-6)
     outward *= np.sign(((places - middle) * outward).sum())
-    reach = OUTLINE_REACH_PERCENT / 100.0 * face_scale(face.landmarks)
+    reach = OUTLINE_REACH_PERCENT / 100.0 * detector_model.face_scale(face.landmarks)
     steps = np.linspace(-reach, reach, OUTLINE_STEPS)
     looked = np.floor(places[:, None] + steps[:, None] * outward[:, None]).astype(int)  # (N, S, 2)
     height, width = face.labels.shape
@@ -317,7 +310,7 @@ def _across(
     points: SurfacePoints, seen: LabelOutline, errors: np.ndarray, face: PhotoFace, fraction: float, nuisance: int
 ) -> PointTargets:
     """Targets across an outline with errors (N, 2), their mean and deviation in per cent of the face's scale."""
-    bias, deviation = face_scale(face.landmarks) / 100.0 * errors.T
+    bias, deviation = detector_model.face_scale(face.landmarks) / 100.0 * errors.T
     across = seen.outward / deviation[:, None]
     return PointTargets(
         points.take(seen.points),
@@ -353,7 +346,7 @@ def mouth_cavity(face: PhotoFace) -> tuple[float, float] | None:
     if opening < LEAST_OPENING_PIXELS or masked:
         return None
     height, width = face.labels.shape
-    middle, reach = np.concatenate(edges).mean(0), 0.5 * face_scale(face.landmarks)
+    middle, reach = np.concatenate(edges).mean(0), 0.5 * detector_model.face_scale(face.landmarks)
     left, top = np.clip(np.floor(middle - reach), 0, [width - 1, height - 1]).astype(int)
     right, bottom = np.clip(np.ceil(middle + reach), [left + 1, top + 1], [width, height]).astype(int)
     near = linear_from_srgb(face.pixels[top:bottom, left:right]) @ np.array(LUMINANCE, np.float32)
@@ -382,14 +375,16 @@ def _teeth_targets(
     point = points_at_vertices(template, np.array([front]))
     closed = parameters.pivot + np.array([0.0, OVERBITE, 0.0])
     point = replace(point, base=closed[None], identity=np.zeros_like(point.identity))
-    camera, down = parameters.camera(), upright_axes(parameters.rotation)[:, 1]
+    camera, down = parameters.camera(), detector_model.upright_axes(parameters.rotation)[:, 1]
     upper = camera.project(parameters.pivot[None])[0, :2]
     lower = camera.project(point.positions(np.zeros(point.identity.shape[2]), parameters.expression))[0, :2]
     apart, opening = seen
     if (lower - upper) @ down <= apart:
         return None
     deviation = np.sqrt(
-        (TEETH_SHARE_DEVIATION * opening) ** 2 + (GAP_PERCENT / 100.0 * face_scale(face.landmarks)) ** 2 + GAP_PIXELS**2
+        (TEETH_SHARE_DEVIATION * opening) ** 2
+        + (GAP_PERCENT / 100.0 * detector_model.face_scale(face.landmarks)) ** 2
+        + GAP_PIXELS**2
     )
     return PointTargets(
         point,
@@ -461,7 +456,7 @@ def _with_corrections(targets: PointTargets, order: np.ndarray, corrected: Corre
 def _ear_targets(model: LandmarkModel, face: PhotoFace) -> PointTargets:
     """Targets of points of the ears that a person has placed: no bias, never outliers."""
     corrected = face.corrected
-    count, deviation = len(corrected.ears), EAR_POINT_PERCENT / 100.0 * face_scale(face.landmarks)
+    count, deviation = len(corrected.ears), EAR_POINT_PERCENT / 100.0 * detector_model.face_scale(face.landmarks)
     return PointTargets(
         model.ear_points.take(corrected.ears),
         corrected.ear_positions,
@@ -480,7 +475,7 @@ def _detector_targets(
     identity: np.ndarray,
     stage: LandmarkStage,
 ) -> PointTargets:
-    scale = face_scale(face.landmarks)
+    scale = detector_model.face_scale(face.landmarks)
     embedding, head = template.landmarks478, template.head
     mesh = _posed(template, parameters, identity)
     facing = _facing(template, model, mesh, parameters.camera())
@@ -490,7 +485,7 @@ def _detector_targets(
     cosine = facing[np.where(on_head[:, None], model.barycentric_vertices, 0)].mean(-1)
     cosine = np.where(on_head, cosine, 1.0)
     trust = HIDDEN_SHARE + (1.0 - HIDDEN_SHARE) * np.clip((cosine + 0.1) / 0.4, 0.0, 1.0)
-    bias, modes, deviation = expected_errors(model.detector, parameters, scale)
+    bias, modes, deviation = detector_model.expected_errors(model.detector, parameters, scale)
     deviation = np.hypot(deviation, stage.expression_share * _lip_displacement(model, parameters))
     corrected = face.landmarks[:, :2].astype(np.float64) - bias
     fixed = PointTargets(

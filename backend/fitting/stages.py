@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import lsq_linear
 
+from backend.fitting import solver
 from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
 from backend.fitting.detector_model import (
@@ -31,16 +32,6 @@ from backend.fitting.landmark_targets import (
 )
 from backend.fitting.options import CageStage, FitOptions
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
-from backend.fitting.solver import (
-    FaceEstimate,
-    IdentityPrior,
-    PointTargets,
-    SolverWeights,
-    residuals,
-    robust_weights,
-    solve,
-    solver_weights,
-)
 from backend.geometry.surface_fields import solve_symmetric
 from backend.geometry.template import LANDMARKS, Template, ear_vertices, symmetric_part, uniform_laplacian
 from backend.models.landmarks import net_points
@@ -60,10 +51,10 @@ class FitState:
 
     template: Template
     faces: tuple[PhotoFace, ...]
-    estimate: FaceEstimate
-    targets: tuple[PointTargets, ...]
+    estimate: solver.FaceEstimate
+    targets: tuple[solver.PointTargets, ...]
     rejected: tuple[tuple[str, str], ...]
-    belief: IdentityPrior | None = None
+    belief: solver.IdentityPrior | None = None
     canonical: CanonicalFace | None = None
     started: bool = False
     matches: DenseMatches | None = None
@@ -113,9 +104,9 @@ def all_landmark_targets(
     template: Template,
     model: LandmarkModel,
     faces: tuple[PhotoFace, ...],
-    estimate: FaceEstimate,
+    estimate: solver.FaceEstimate,
     options: FitOptions,
-) -> tuple[PointTargets, ...]:
+) -> tuple[solver.PointTargets, ...]:
     """``landmark_targets`` of every photo at the current estimate, photos in parallel."""
     return tuple(
         each(
@@ -183,7 +174,7 @@ def _rows(
     targets = cage.targets
     pixels, by_point, _ = project_with_derivatives(photo, targets.points.positions(identity, photo.expression))
     residual = np.einsum("mij,mj->mi", targets.whitening, pixels - targets.pixels)
-    root = np.sqrt(robust_weights(residual, targets.information, outlier_scale))
+    root = np.sqrt(solver.robust_weights(residual, targets.information, outlier_scale))
     values = root[:, None, None] * (targets.whitening @ by_point)  # (M, 2, 3): point, image axis, head axis
     points = len(residual)
     columns = np.broadcast_to(3 * cage.vertices[:, None, None] + np.arange(3), values.shape)
@@ -221,9 +212,9 @@ def detected_openings(
     model: LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
-    targets: PointTargets,
+    targets: solver.PointTargets,
     identity: np.ndarray,
-    weights: SolverWeights,
+    weights: solver.SolverWeights,
 ) -> PhotoParameters:
     """The photo's parameters with an expression whose lips and lids are as far apart as detected, and whose tongue is
     out where the photo shows one; those that are masked stay.
@@ -248,8 +239,8 @@ def _detected_opening(
     face: PhotoFace,
     parameters: PhotoParameters,
     identity: np.ndarray,
-    targets: PointTargets,
-    weights: SolverWeights,
+    targets: solver.PointTargets,
+    weights: solver.SolverWeights,
 ) -> PhotoParameters:
     edges = model.points.take(np.searchsorted(model.landmarks, opening.lower + opening.upper))
     wanted = _target_gaps(opening, edges, model, face, parameters, identity)
@@ -299,14 +290,16 @@ def _information_root(
     keys: np.ndarray,
     parameters: PhotoParameters,
     identity: np.ndarray,
-    targets: PointTargets,
-    weights: SolverWeights,
+    targets: solver.PointTargets,
+    weights: solver.SolverWeights,
 ) -> np.ndarray:
     """(K, K) square root of the information of targets and prior on the keys, at fixed pose."""
     positions = targets.points.positions(identity, parameters.expression)
     _, by_point, _ = project_with_derivatives(parameters, positions)
     rows = targets.whitening @ by_point @ targets.points.expression[..., keys]  # (M, 2, K)
-    trust = robust_weights(residuals(parameters, identity, targets), targets.information, weights.outlier_scale)
+    trust = solver.robust_weights(
+        solver.residuals(parameters, identity, targets), targets.information, weights.outlier_scale
+    )
     known = np.einsum("m,mia,mib->ab", trust, rows, rows) + np.diag(weights.expression_information[keys])
     return np.linalg.cholesky(known).T
 
@@ -319,14 +312,14 @@ def with_added_photos(state: FitState, more: tuple[PhotoFace, ...], options: Fit
     known = replace(state.template, vertices=state.neutral.astype(np.float32), identity_modes=no_modes)
     model = landmark_model(known)
     cameras = tuple(camera_prior(face, options.prior) for face in more)
-    nothing = IdentityPrior(np.zeros((0, 0)), np.zeros(0))
-    weights = solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
+    nothing = solver.IdentityPrior(np.zeros((0, 0)), np.zeros(0))
+    weights = solver.solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
     starts = tuple(initial_parameters(known, face, options.prior, model.nuisance_size) for face in more)
-    estimate = FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
+    estimate = solver.FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
     for scale in (4.0, 1.0, 1.0):
         targets = all_landmark_targets(known, model, more, estimate, options)
         stage_weights = replace(weights, outlier_scale=scale * weights.outlier_scale)
-        estimate = solve(estimate, targets, cameras, stage_weights, options.landmarks.iterations)
+        estimate = solver.solve(estimate, targets, cameras, stage_weights, options.landmarks.iterations)
     estimate = replace(state.estimate, photos=(*state.estimate.photos, *estimate.photos))
     faces, model = state.faces + more, landmark_model(state.template)
     return replace(

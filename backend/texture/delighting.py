@@ -37,19 +37,9 @@ from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
 from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
+from backend.texture import unwrap
 from backend.texture.skin_prior import SKIN_PRIOR, modes_posterior, skin_posterior, skin_prior
 from backend.texture.surface import HeadSurface, SurfaceAtlas, relative_weight
-from backend.texture.unwrap import (
-    DARKEST,
-    UNWRAPPING,
-    PhotoSamples,
-    TexturePhoto,
-    labelled_share,
-    plain_skin,
-    shading,
-    shading_contrast,
-    under_jaw,
-)
 
 
 @dataclass(frozen=True)
@@ -193,12 +183,12 @@ def blocked_light(
     return lost * 4.0 / directions
 
 
-def matched_light(photo: PhotoSamples, albedo: np.ndarray) -> np.ndarray:
+def matched_light(photo: unwrap.PhotoSamples, albedo: np.ndarray) -> np.ndarray:
     """The fit's light, scaled per channel to match the photo's median brightness under this albedo."""
     used = photo.weight > 0
     if not used.any():
         return photo.light.astype(np.float64)
-    explained = albedo[used] * shading(photo.transfer[used], photo.light)
+    explained = albedo[used] * unwrap.shading(photo.transfer[used], photo.light)
     ratio = np.median(photo.linear[used] / np.maximum(explained, 1e-4), axis=0)
     return photo.light.astype(np.float64) * np.clip(ratio, 0.02, 50.0)
 
@@ -226,9 +216,9 @@ def photo_detail(
 @njit(cache=True)
 def texel_detail(linear, log_field, log_base, colour_range, monochrome):
     """``photo_detail`` of one texel, in compiled loops: colours as tuples of three."""
-    red = math.log(max(linear[0], DARKEST)) - log_field[0] - log_base[0]
-    green = math.log(max(linear[1], DARKEST)) - log_field[1] - log_base[1]
-    blue = math.log(max(linear[2], DARKEST)) - log_field[2] - log_base[2]
+    red = math.log(max(linear[0], unwrap.DARKEST)) - log_field[0] - log_base[0]
+    green = math.log(max(linear[1], unwrap.DARKEST)) - log_field[1] - log_base[1]
+    blue = math.log(max(linear[2], unwrap.DARKEST)) - log_field[2] - log_base[2]
     if monochrome:
         red = green = blue = (red + green + blue) / 3.0
     red, green, blue = min(max(red, -3.0), 0.9), min(max(green, -3.0), 0.9), min(max(blue, -3.0), 0.9)
@@ -330,7 +320,7 @@ def plausible_tone(
     return np.clip(np.exp(np.linalg.solve(_OPPONENT, tone)), 0.005, 0.9)
 
 
-def estimate_tone(samples: Sequence[PhotoSamples], fitted_albedo: np.ndarray, skin: np.ndarray) -> np.ndarray:
+def estimate_tone(samples: Sequence[unwrap.PhotoSamples], fitted_albedo: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """Estimate the skin tone (3,), linear albedo, from the fit, the photos' brightness and the family of skin tones.
 
     Each photo's median skin, divided by the typical exposure, is one noisy estimate; the fit's albedo is another. They
@@ -397,7 +387,7 @@ class Delit:
 
 
 def solve_light(
-    samples: Sequence[PhotoSamples], share: np.ndarray, tone: np.ndarray, mass: np.ndarray, plain: np.ndarray
+    samples: Sequence[unwrap.PhotoSamples], share: np.ndarray, tone: np.ndarray, mass: np.ndarray, plain: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lights (P, 9, 3) of the photos and the most probable skin (C, 3) of the prior's modes, log albedo, solved
     together: a few steps of Gauss and Newton from the fit's light.
@@ -413,13 +403,13 @@ def solve_light(
     base = _at_tone(prior.mean, tone, plain * mass)
     starts = np.stack([matched_light(photo, np.exp(base)) for photo in samples])
     deviation = np.array(DELIGHTING.light_deviations)[list(BAND_OF_COEFFICIENT)]
-    units = np.stack([shading(s.transfer, own).mean(0) for s, own in zip(samples, starts, strict=True)])
+    units = np.stack([unwrap.shading(s.transfer, own).mean(0) for s, own in zip(samples, starts, strict=True)])
     units = deviation[:, None] * units[:, None]  # (P, 9, 3)
     codes = np.zeros_like(units)
     for _ in range(_ROUNDS):
         values, designs = [], []
         for photo, light, unit, code in zip(samples, starts + units * codes, units, codes, strict=True):
-            lit = shading(photo.transfer, light)
+            lit = unwrap.shading(photo.transfer, light)
             design = photo.transfer[:, :, None] * unit / lit[:, None]
             shown = np.log(np.maximum(photo.linear, 1e-4)) - np.log(lit)
             shown = _with_chroma(shown, base) if photo.colourless else shown
@@ -433,16 +423,16 @@ def solve_light(
     return starts + units * codes, base
 
 
-def evenness(samples: Sequence[PhotoSamples]) -> np.ndarray:
+def evenness(samples: Sequence[unwrap.PhotoSamples]) -> np.ndarray:
     """(P,) in (0, 1], how even each photo's light is beside the evenest one's: its share in the skin's level."""
-    even = np.array([1.0 / (1.0 + (shading_contrast(own) / DELIGHTING.even_light) ** 4) for own in samples])
+    even = np.array([1.0 / (1.0 + (unwrap.shading_contrast(own) / DELIGHTING.even_light) ** 4) for own in samples])
     return even / even.max()
 
 
 def remove_light(
     surface: HeadSurface,
     atlas: SurfaceAtlas,
-    photos: Sequence[TexturePhoto],
+    photos: Sequence[unwrap.TexturePhoto],
     operators: SurfaceOperators,
     tone: np.ndarray,
     positions: np.ndarray,
@@ -456,20 +446,20 @@ def remove_light(
     ----------
     atlas : at the working size. tone : (3,) linear albedo assigned to plain skin. positions : (V, 3) neutral, metres.
     """
-    count, plain = surface.count, plain_skin(surface)[: surface.count]
+    count, plain = surface.count, unwrap.plain_skin(surface)[: surface.count]
     harmonics = sh.basis(vertex_normals(positions[:count], surface.cage_triangles))
     regions = {name: region[:count] for name, region in surface.regions.items()}
-    votes = labelled_share(atlas, photos, FaceClass.FACIAL_HAIR)
-    personal = 1.0 - np.maximum(DELIGHTING.jaw_shade * under_jaw(surface, positions), 0.5 * regions["ears"])
+    votes = unwrap.labelled_share(atlas, photos, FaceClass.FACIAL_HAIR)
+    personal = 1.0 - np.maximum(DELIGHTING.jaw_shade * unwrap.under_jaw(surface, positions), 0.5 * regions["ears"])
 
     samples = [photo.samples for photo in photos]
     share = evenness(samples)
     lights, matt = solve_light(samples, share, tone, personal * operators.mass, plain)
     smooth = [smooth_light(operators, photo.samples.transfer, own) for photo, own in zip(photos, lights, strict=True)]
 
-    def around(photo: TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def around(photo: unwrap.TexturePhoto, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(C, 3) mean log albedo around each vertex, and (C,) its weight in [0, 1], in a hat's shade too."""
-        texels = np.log(np.maximum(photo.unwrap.linear, DARKEST))
+        texels = np.log(np.maximum(photo.unwrap.linear, unwrap.DARKEST))
         mean, total = surface.at_cage(atlas, texels, photo.unwrap.weight * np.maximum(photo.unwrap.cosine, 0.0) ** 2)
         mean = mean - light
         mean = _with_chroma(mean, matt) if photo.samples.colourless else mean
@@ -501,7 +491,7 @@ def remove_light(
     fields = tuple(
         surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
     )
-    sharp = max(float(smoothstep(*UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
+    sharp = max(float(smoothstep(*unwrap.UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
     colours = _colour_range(surface.regions["lips"], sharp).astype(np.float32)
     return Delit(fields, surface.lifted(base).astype(np.float32), colours, votes)
 
@@ -528,5 +518,5 @@ def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.nd
     """(C, 3) log light on the cage from (C, 9) transfer and (9, 3) light, without its finest relief. Bounced light
     fills folds and the underside of lips, which spherical harmonics make dark; dividing by that would bleach them.
     """
-    lit = np.log(shading(transfer, light))
+    lit = np.log(unwrap.shading(transfer, light))
     return smooth_field(operators, lit, np.ones(len(lit)), DELIGHTING.light_length, None, 1e-3)

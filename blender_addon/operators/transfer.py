@@ -36,15 +36,7 @@ from ..text import LikenessOperator, clickable
 from ..transfer import apply
 from ..transfer.names import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
-from .transfer_keys import (
-    NO_SOURCE,
-    LikenessTransfer,
-    expression_keys,
-    links_for,
-    selected_meshes,
-    settings_of,
-    source_of,
-)
+from . import transfer_keys
 
 
 def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, ExpressionClip]:
@@ -89,11 +81,11 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if source_of(context) else NO_SOURCE)
+        return clickable(cls, "" if transfer_keys.source_of(context) else transfer_keys.NO_SOURCE)
 
     def steps(self, context: bpy.types.Context) -> Steps:
-        settings, source = settings_of(context), source_of(context)
-        targets = selected_meshes(context, source)
+        settings, source = transfer_keys.settings_of(context), transfer_keys.source_of(context)
+        targets = transfer_keys.selected_meshes(context, source)
         keys, take = apply.shape_keys(source), None
         animate = self.what == "ACTION" or (self.what == "AUTO" and apply.range_of(keys) is not None)
         frame, names = context.scene.frame_current_final, apply.key_names(source)
@@ -101,7 +93,7 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
         if animate:
             take = yield from apply.read_take(source)
         for number, target in enumerate(targets):
-            links = links_for(settings, names, target)
+            links = transfer_keys.links_for(settings, names, target)
             try:
                 if take is not None:
                     outcomes.append((yield from apply.copy_action(take, target, links)))
@@ -116,7 +108,7 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
         return said(outcomes, problems, "animation" if animate else "expression")
 
 
-def _copy_pose(settings: LikenessTransfer, source: bpy.types.Object, animate: bool) -> list[str]:
+def _copy_pose(settings: transfer_keys.LikenessTransfer, source: bpy.types.Object, animate: bool) -> list[str]:
     """Copy the head rotation from rig to rig, if the artist chose both ends; return notes for the artist."""
     giver, taker = settings.pose_from, settings.pose_to
     if giver is None or taker is None:
@@ -164,7 +156,7 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     def steps(self, context: bpy.types.Context) -> Steps:
         path = Path(bpy.path.abspath(self.filepath))
         clip = read_cues(path) or clips.read_clip(path)
-        targets, scene = selected_meshes(context, None), context.scene
+        targets, scene = transfer_keys.selected_meshes(context, None), context.scene
         place = ClipPlace(scene, self.start, scene.frame_current_final)
         return (yield from clip_steps(place, clip, targets, self.gain, self.head_pose, self.set_range))
 
@@ -227,7 +219,7 @@ def _apply_clip(
     """Apply a clip to one target's keys: keyframes at ``frames`` or, without frames, the first expression as values."""
     apply.shape_keys(target)
     values = {name: clip.weights[:, column] * gain for column, name in enumerate(clip.names)}
-    values = apply_links(links_for(place.scene.likeness_transfer, clip.names, target), values)
+    values = apply_links(transfer_keys.links_for(place.scene.likeness_transfer, clip.names, target), values)
     if frames is None:
         single = {name: float(column[0]) for name, column in values.items()}
         outcomes.append(apply.set_values(target, single, place.now))
@@ -250,7 +242,7 @@ class ResetTargets(LikenessOperator):
         for obj in meshes or expressive_meshes(context):
             keys = obj.data.shape_keys
             busy = driven_keys(keys) | {name for name, _ in animated_keys(keys)} | locked_keys(keys)
-            for name in expression_keys(settings_of(context), obj):
+            for name in transfer_keys.expression_keys(transfer_keys.settings_of(context), obj):
                 if name not in busy:
                     keys.key_blocks[name].value = 0.0
             set_keys(obj, dict.fromkeys(led_keys(obj) - locked_keys(keys), 0.0))
@@ -295,9 +287,9 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
         raise AttributeError("an operator has to say what it asks for")
 
     def steps(self, context: bpy.types.Context) -> Steps:
-        meshes = [mesh.session_uid for mesh in selected_meshes(context, None)]
+        meshes = [mesh.session_uid for mesh in transfer_keys.selected_meshes(context, None)]
         asked, start, now = Place.shown(context), self.first_frame(context), context.scene.frame_current_final
-        path, person = Path(bpy.path.abspath(self.filepath)), settings_of(context).person
+        path, person = Path(bpy.path.abspath(self.filepath)), transfer_keys.settings_of(context).person
         if not os.path.isfile(path):
             (label,) = unique_labels([path.name])
             raise AddonError(f"{label} could not be read.", "Choose it again.", "no_file")

@@ -34,7 +34,7 @@ from ..protocol.result import HeadResult, ResultHair, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
 from ..shared.options import REMADE
-from . import corrections
+from . import corrections, materials
 from .cameras import (
     PhotoFile,
     blender_reads,
@@ -47,18 +47,6 @@ from .cameras import (
 )
 from .expressions import PartLocks, expression_unchanged, set_expression
 from .hair import move_hair, put_hair
-from .materials import (
-    LOOKS,
-    detail_steps,
-    file_bytes,
-    fill_pictures,
-    head_pictures,
-    material_for_part,
-    packed_image,
-    replace_packed,
-    show_cards_in_solid,
-    tint,
-)
 from .nodes import assets_of, begin_group, bundled_group, node_group
 from .own_head import check_editable
 
@@ -226,7 +214,7 @@ def _less(points: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 KEYS_PER_SLICE = 18
 FIRST_NAMES = frozenset(
-    [*ALL_PART_NAMES, "hair", "rig", "Hair", "Hair Cards", *(look.title() for look in LOOKS.values())]
+    [*ALL_PART_NAMES, "hair", "rig", "Hair", "Hair Cards", *(look.title() for look in materials.LOOKS.values())]
 )
 """Names of a head's objects, of their data and of their materials before the person's is put before them."""
 _NUMBER = re.compile(r"\.\d{3,}$")
@@ -355,7 +343,7 @@ class _Build:
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
         if not self.result.geometry_only:
-            yield from detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
+            yield from materials.detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
         if self.result.hair is not None and self.result.hair_cards is None:  # slow, once per file
             for name in assets_of("hair_strands"):
                 yield lambda name=name: bundled_group(name)
@@ -471,16 +459,16 @@ class _Build:
         collection = self.collection()
         image = collection.get(tag)
         if image is None:
-            image = packed_image(name, png)
+            image = materials.packed_image(name, png)
             image[tags.HEAD_ID] = self.head_id
             collection[tag] = image
-            fill_pictures(self.head_id, head_pictures(collection))
+            materials.fill_pictures(self.head_id, materials.head_pictures(collection))
         else:
-            replace_packed(image, png)
+            materials.replace_packed(image, png)
 
     def _materials(self) -> None:
         """Assign materials to parts without one; none if the albedo they need is missing."""
-        pictures = head_pictures(self.collection())
+        pictures = materials.head_pictures(self.collection())
         if pictures.albedo is None:
             return
         made: dict[str, bpy.types.Material] = {}
@@ -489,10 +477,10 @@ class _Build:
             if all(slot.material is None for slot in obj.material_slots):
                 material = self.object_of("head").active_material if part.name == BUST else None  # same skin
                 if material is None:
-                    material = material_for_part(part.name, pictures, made)
+                    material = materials.material_for_part(part.name, pictures, made)
                     material[tags.HEAD_ID] = self.head_id
                     if part.name in self.result.looks:
-                        tint(material, self.result.looks[part.name])
+                        materials.tint(material, self.result.looks[part.name])
                 obj.data.materials.clear()
                 obj.data.materials.append(material)
                 if material.diffuse_color[3] < 1.0:
@@ -521,16 +509,16 @@ class _Build:
         data = photo.read()
         if data is None:
             return
-        if image is not None and file_bytes(image) == data:
+        if image is not None and materials.file_bytes(image) == data:
             return
         if image is None:
             if self.pack_photos or photo.path is None:
-                image = packed_image(photo.name, data)
+                image = materials.packed_image(photo.name, data)
             else:
                 image = bpy.data.images.load(photo.path)
             image[tags.HEAD_ID], image[tags.PHOTO] = self.head_id, photo.name
         else:
-            replace_packed(image, data)
+            materials.replace_packed(image, data)
 
     def _photo_image(self, name: str) -> bpy.types.Image | None:
         """The image of a photo from the head's list, which copies of a head share; else the head's own."""
@@ -552,7 +540,7 @@ class _Build:
         if compared:  # keep the photo's expression on the head
             set_expression(head, photo.expression)
         image = self._photo_image(photo.name)
-        data = b"" if image is None else file_bytes(image) or b""
+        data = b"" if image is None else materials.file_bytes(image) or b""
         if blender_reads(data):
             set_background(camera, image, exif_turn(data))
 
@@ -610,7 +598,7 @@ class _Build:
     def _show_cards(self) -> None:
         """Show cards in Solid shading, and let a beard's follow the head's keys."""
         cards = tags.hair_object(self.collection(), "MESH")
-        show_cards_in_solid(cards)
+        materials.show_cards_in_solid(cards)
         drive_keys(cards, self.object_of("head"))
 
     def _note_report(self) -> None:

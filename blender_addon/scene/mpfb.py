@@ -15,19 +15,7 @@ import bpy
 import numpy as np
 
 from ..errors import AddonError
-from ..objects import tags
-from ..objects.meshes import (
-    HM08_VERTEX,
-    UV_HEAD,
-    along_edges,
-    array_of,
-    coordinates,
-    cross_2d,
-    neutral_coordinates,
-    origin_of,
-    search_tree,
-    smooth,
-)
+from ..objects import meshes, tags
 from ..objects.tags import active_mesh, part_on
 from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from ..rig.bones import open_edges
@@ -85,7 +73,7 @@ def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[
     last = np.clip(np.floor(at.max(axis=1)), -1, side - 1).astype(np.int64)
     size = np.maximum(last - first + 1, 0)
     a, b, c = np.moveaxis(at, 1, 0)
-    area = cross_2d(b - a, c - a)
+    area = meshes.cross_2d(b - a, c - a)
     counts = np.where(np.abs(area) > 1e-9, size[:, 0] * size[:, 1], 0)
     texels, found = [np.empty(0, np.int64)], [np.empty((0, values.shape[2]), np.float32)]
     begin = 0
@@ -97,7 +85,8 @@ def covered_texels(corners: np.ndarray, values: np.ndarray, side: int) -> tuple[
         column, row = first[own, 0] + place % size[own, 0], first[own, 1] + place // size[own, 0]
         p = np.stack([column, row], axis=1)
         shares = (
-            np.stack([cross_2d(b[own] - p, c[own] - p), cross_2d(c[own] - p, a[own] - p)], axis=1) / area[own, None]
+            np.stack([meshes.cross_2d(b[own] - p, c[own] - p), meshes.cross_2d(c[own] - p, a[own] - p)], axis=1)
+            / area[own, None]
         )
         shares = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
         inside = (shares >= -1e-9).all(axis=1)
@@ -199,14 +188,14 @@ def seam_weights(vertices: np.ndarray, edges: np.ndarray, border: np.ndarray, ba
     border : (B, 2) edges with only one face; the lowest of their loops is the cut.
     """
     cut = _lowest_loop(vertices, border)
-    return smooth(along_edges(vertices, edges, cut) / band)
+    return meshes.smooth(meshes.along_edges(vertices, edges, cut) / band)
 
 
 def _lowest_loop(vertices: np.ndarray, border: np.ndarray) -> np.ndarray:
     """Vertices of the border loop that lies lowest on average."""
     left, loops = np.unique(border), []
     while len(left):
-        reached = np.isfinite(along_edges(vertices, border, left[:1]))[left]
+        reached = np.isfinite(meshes.along_edges(vertices, border, left[:1]))[left]
         loops.append(left[reached])
         left = left[~reached]
     return min(loops, key=lambda loop: vertices[loop, 2].mean())
@@ -329,14 +318,16 @@ def _corners(
     head: bpy.types.Mesh, body: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer, weights: np.ndarray
 ) -> _Corners | None:
     """None if the body has none of the head's faces."""
-    numbers = array_of(head.attributes[HM08_VERTEX].data, "value")
-    head_uv, body_uv = (array_of(one.uv, "vector", 2, np.float32) for one in (head.uv_layers[UV_HEAD], layer))
+    numbers = meshes.array_of(head.attributes[meshes.HM08_VERTEX].data, "value")
+    head_uv, body_uv = (
+        meshes.array_of(one.uv, "vector", 2, np.float32) for one in (head.uv_layers[meshes.UV_HEAD], layer)
+    )
     place = {
         frozenset(numbers[list(face.vertices)].tolist()): face.loop_start
         for face in head.polygons
         if face.loop_total == 4
     }
-    corner_vertex = array_of(head.loops, "vertex_index")
+    corner_vertex = meshes.array_of(head.loops, "vertex_index")
     of_body, of_head, shares, others = [], [], [], []
     for face in body.polygons:
         start, vertices = face.loop_start, list(face.vertices)
@@ -624,14 +615,14 @@ def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
 
 def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) the body's basis, and its current shape without the 52 expressions."""
-    basis = now = neutral_coordinates(body.data)
+    basis = now = meshes.neutral_coordinates(body.data)
     if body.data.shape_keys is not None:
         expressions = [block for block in body.data.shape_keys.key_blocks if block.name in ARKIT_NAMES]
         were_mute = [block.mute for block in expressions]
         for block in expressions:
             block.mute = True
         mixed = body.shape_key_add(name=KEY_NAME, from_mix=True)
-        now = coordinates(mixed.points)
+        now = meshes.coordinates(mixed.points)
         body.shape_key_remove(mixed)
         for block, was_mute in zip(expressions, were_mute, strict=True):
             block.mute = was_mute
@@ -640,7 +631,7 @@ def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
 
 def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
     """A part's vertices that exist in the body; None without the attribute ``hm08_vertex``."""
-    attribute = obj.data.attributes.get(HM08_VERTEX)
+    attribute = obj.data.attributes.get(meshes.HM08_VERTEX)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type != "INT":
         return None
     count = len(obj.data.vertices)
@@ -648,12 +639,12 @@ def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
     attribute.data.foreach_get("value", numbers)
     here = (numbers >= 0) & (numbers < body_vertices)
     blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else ()
-    rest = neutral_coordinates(obj.data)
+    rest = meshes.neutral_coordinates(obj.data)
     keys = {}
     for block in blocks:
         if block.name in ARKIT_NAMES:
-            keys[block.name] = (coordinates(block.points) - rest)[here].astype(np.float64)
-    return _Shape(numbers[here], (rest + origin_of(obj.data))[here].astype(np.float64), keys)
+            keys[block.name] = (meshes.coordinates(block.points) - rest)[here].astype(np.float64)
+    return _Shape(numbers[here], (rest + meshes.origin_of(obj.data))[here].astype(np.float64), keys)
 
 
 def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:
@@ -661,7 +652,7 @@ def _seam(mesh: bpy.types.Mesh, skin: _Shape) -> np.ndarray:
     border = open_edges(mesh)
     if len(skin.numbers) != len(mesh.vertices) or not len(border):
         raise AddonError("The head's mesh was edited too much to fit a body.", "Reconstruct again.")
-    return seam_weights(skin.rest, array_of(mesh.edges, "vertices", 2), border)
+    return seam_weights(skin.rest, meshes.array_of(mesh.edges, "vertices", 2), border)
 
 
 def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) -> None:
@@ -672,7 +663,7 @@ def _carry_helpers(body: np.ndarray, own: np.ndarray, fields: list[np.ndarray]) 
     helpers = np.flatnonzero(free)
     if not len(helpers):
         return
-    tree = search_tree(body[:SKIN_VERTICES])
+    tree = meshes.search_tree(body[:SKIN_VERTICES])
     nearest = np.empty((len(helpers), NEAREST), int)
     shares = np.empty((len(helpers), NEAREST))
     for row, point in enumerate(body[helpers].tolist()):

@@ -17,20 +17,7 @@ import numpy as np
 from mathutils import Matrix, Quaternion
 
 from ..errors import AddonError
-from ..objects.actions import (
-    Curve,
-    animated_keys,
-    driven_keys,
-    driven_paths,
-    fcurves_of,
-    fcurves_to_write,
-    key_path,
-    linear_curve,
-    outside,
-    read_curve,
-    silent,
-    write_curve,
-)
+from ..objects import actions
 from ..objects.meshes import BLENDER_FROM_HEAD
 from ..rig.lead import bone_channels, led_keys, rig_of, set_keys
 from ..scene.expressions import locked_keys
@@ -86,12 +73,12 @@ def _writable(target: bpy.types.Object, names: Iterable[str]) -> tuple[set[str],
     """Those of the keys ``names`` that may be set, those that bones lead, and what is to be said about the others."""
     keys, names, to = _editable(target), frozenset(names), target.name
     led, locked = led_keys(target) & names, names & locked_keys(keys)
-    driven = names & driven_keys(keys) - led
+    driven = names & actions.driven_keys(keys) - led
     free = names.intersection(keys.key_blocks.keys()) - driven - locked
     muted = {
         block.name for block in keys.key_blocks if block.mute or target.show_only_shape_key or not keys.use_relative
     }
-    muted |= {name for name, curve in animated_keys(keys) if silent(curve)}
+    muted |= {name for name, curve in actions.animated_keys(keys) if actions.silent(curve)}
     said = {f"Left alone on {to}, since drivers set them": driven}
     said[f"Left alone on {to}, since they are locked"] = locked
     said[f"Written, but not shown by {to} (muted, pinned or absolute keys)"] = free & muted
@@ -103,7 +90,7 @@ def set_values(target: bpy.types.Object, values: Mapping[str, float], frame: flo
     lead keys are posed."""
     free, led, said = _writable(target, values)
     keys = target.data.shape_keys
-    animated, cut = dict(animated_keys(keys)), set()
+    animated, cut = dict(actions.animated_keys(keys)), set()
     for name in free | led:
         block = keys.key_blocks[name]
         value = float(np.clip(values[name], block.slider_min, block.slider_max))
@@ -200,7 +187,7 @@ def range_of(*items: bpy.types.ID) -> tuple[float, float] | None:
                 not driver.is_simple_expression or re.search(r"\bframe\b", driver.expression)
             ):
                 ends.append((scene.frame_start, scene.frame_end))
-        for curve in fcurves_of(item):
+        for curve in actions.fcurves_of(item):
             if len(curve.keyframe_points) or len(curve.sampled_points):
                 ends.append(tuple(curve.range()))
             elif len(curve.modifiers):
@@ -241,10 +228,12 @@ def read_take(source: bpy.types.Object) -> Generator[float, None, Take]:
     alone = keys.use_relative and not source.show_only_shape_key and not data.use_tweak_mode
     alone &= data.action_influence == 1.0 and data.action_blend_type in ("REPLACE", "COMBINE")
     alone &= all(track.mute or not track.strips for track in data.nla_tracks)
-    driven = driven_keys(keys) if alone else frozenset(key_names(source))
+    driven = actions.driven_keys(keys) if alone else frozenset(key_names(source))
     muted = {block.name for block in keys.key_blocks if block.mute} | driven
-    curves = {name: curve for name, curve in animated_keys(keys) if name not in muted and not silent(curve)}
-    times = [read_curve(curve).points[:, 0] for curve in curves.values()]
+    curves = {
+        name: curve for name, curve in actions.animated_keys(keys) if name not in muted and not actions.silent(curve)
+    }
+    times = [actions.read_curve(curve).points[:, 0] for curve in curves.values()]
     whole = np.arange(np.ceil(ends[0]), np.floor(ends[1]) + 1)
     frames = np.unique(np.concatenate([np.array(ends), whole, *times]).astype(np.float32)).astype(float)
     rows = []
@@ -268,7 +257,7 @@ def copy_action(take: Take, target: bpy.types.Object, links: Sequence[KeyLink]) 
     for link in links:
         if link.source in take.ranges and link.target in keys.key_blocks:
             by_target[link.target].append(link)
-    animated, led, span = dict(animated_keys(keys)), led_keys(target), (take.frames[0], take.frames[-1])
+    animated, led, span = dict(actions.animated_keys(keys)), led_keys(target), (take.frames[0], take.frames[-1])
     curves, still, sampled = {}, {}, set()
     for name, leading in by_target.items():
         if name not in led and (copied := _copied(take, leading, animated.get(name), span)) is not None:
@@ -276,10 +265,10 @@ def copy_action(take: Take, target: bpy.types.Object, links: Sequence[KeyLink]) 
             continue
         values = apply_links(leading, {link.source: take.values(link.source) for link in leading})[name]
         if name in led or np.ptp(values) > CUT:
-            curves[name] = linear_curve(take.frames, values)
+            curves[name] = actions.linear_curve(take.frames, values)
             sampled.add(name)
         elif name in animated:
-            curves[name] = linear_curve(take.frames[[0, -1]], values[[0, -1]])
+            curves[name] = actions.linear_curve(take.frames[[0, -1]], values[[0, -1]])
         else:
             still[name] = float(values[0])
     outcome = yield from write_curves(target, curves, span)
@@ -294,13 +283,13 @@ def copy_action(take: Take, target: bpy.types.Object, links: Sequence[KeyLink]) 
 
 def _copied(
     take: Take, leading: Sequence[KeyLink], old: bpy.types.FCurve | None, span: tuple[float, float]
-) -> Curve | None:
+) -> actions.Curve | None:
     """The source's own curve where it gives the target's key exactly, else None."""
     link = leading[0]
     if len(leading) > 1 or link.source not in take.curves:
         return None
     fcurve = take.curves[link.source]
-    stays = old is not None and outside(read_curve(old), span).any()
+    stays = old is not None and actions.outside(actions.read_curve(old), span).any()
     kinds = {modifier.type for modifier in fcurve.modifiers}
     if kinds - {"CYCLES", "STEPPED"} and (link.weight != 1.0 or "ENVELOPE" in kinds):
         return None
@@ -310,10 +299,10 @@ def _copied(
         values = take.values(link.source) * link.weight
         if values.min() < link.lowest - CUT or values.max() > link.highest + CUT:
             return None
-    curve = read_curve(fcurve).scaled(link.weight)
+    curve = actions.read_curve(fcurve).scaled(link.weight)
     if not stays:
         return curve
-    ends = linear_curve(np.array(span), curve.points[[0, -1], 1])
+    ends = actions.linear_curve(np.array(span), curve.points[[0, -1], 1])
     first, last = span[0] < curve.points[0, 0] - CUT, span[1] > curve.points[-1, 0] + CUT
     fields = {}
     for field in ("points", "left", "right", "interpolation", "details"):
@@ -327,7 +316,7 @@ def _copied(
 
 
 def write_curves(
-    target: bpy.types.Object, curves: Mapping[str, Curve], span: tuple[float, float]
+    target: bpy.types.Object, curves: Mapping[str, actions.Curve], span: tuple[float, float]
 ) -> Generator[float, None, Outcome]:
     """Write curves into the action of the target's keys (created if missing), and those of keys that bones lead into
     that of the bones; values of sampled ones are clamped to the ranges of the sliders. Yields the fraction done."""
@@ -345,7 +334,9 @@ def write_curves(
                 for pair in pairs.values():
                     pair[:, 1] = np.clip(pair[:, 1], *limits)
                 curve = replace(curve, **pairs)
-            write_curve(fcurves_to_write(keys, f"{target.name} expression"), key_path(name), curve, span=span)
+            actions.write_curve(
+                actions.fcurves_to_write(keys, f"{target.name} expression"), actions.key_path(name), curve, span=span
+            )
         yield number / len(curves)
     if led:
         rig, frames = rig_of(target), curves[min(led)].points[:, 0]
@@ -353,7 +344,13 @@ def write_curves(
         for (bone, path), columns in bone_channels(target, rig, weights).items():
             for axis, column in enumerate(np.atleast_2d(columns)):
                 where = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].{path}'
-                write_curve(fcurves_to_write(rig, f"{rig.name} pose"), where, linear_curve(frames, column), axis, span)
+                actions.write_curve(
+                    actions.fcurves_to_write(rig, f"{rig.name} pose"),
+                    where,
+                    actions.linear_curve(frames, column),
+                    axis,
+                    span,
+                )
     said[_cut_on(target)] = frozenset(cut)
     return Outcome(target.name, len(free | led), said)
 
@@ -399,13 +396,13 @@ def apply_turns(owner: bpy.types.Object, bone: str, frames: np.ndarray, turns: n
         if mode == "AXIS_ANGLE"
         else "rotation_euler"
     )
-    if prefix + path in driven_paths(owner):
+    if prefix + path in actions.driven_paths(owner):
         return f"The rotation of {bone or owner.name} was left alone, since drivers set it."
     values = _channels(_local(owner, bone, turns), mode)
     if animate:
-        fcurves = fcurves_to_write(owner, f"{owner.name} head")
+        fcurves = actions.fcurves_to_write(owner, f"{owner.name} head")
         for index, column in enumerate(values.T):
-            write_curve(fcurves, prefix + path, linear_curve(frames, column), index)
+            actions.write_curve(fcurves, prefix + path, actions.linear_curve(frames, column), index)
     setattr(item, path, values[0])
     return ""
 
