@@ -148,4 +148,4 @@ def test_window_stories_name_what_the_extension_has() -> None:
     for module, name in found:
         path = ROOT / "blender_addon" / f"{module.replace('.', '/')}.py"
         assert path.is_file(), module
-        assert name is None or re.search(rf"\b{name}\b", path.read_text("utf-8")), f"{module}.{name}"
+        assert name in (None, "__name__") or re.search(rf"\b{name}\b", path.read_text("utf-8")), f"{module}.{name}"

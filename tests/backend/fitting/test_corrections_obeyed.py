@@ -192,7 +192,7 @@ def test_landmarks_under_a_mask_are_not_believed() -> None:
         return float(np.linalg.norm(fitted - truth, axis=-1).mean())
 
     without = error(fit_face(collection, LANDMARKS_ALONE).neutral)
-    assert error(fit_face(masked, LANDMARKS_ALONE).neutral) < 0.5 * without
+    assert error(fit_face(masked, LANDMARKS_ALONE).neutral) < 0.75 * without  # the rest: what hidden ones would tell
 
 
 def test_a_kept_fit_is_not_for_a_new_mask_and_goes_on_with_the_same() -> None:

@@ -102,7 +102,7 @@ def test_a_beard_that_all_photos_show_is_no_light() -> None:
         for image in (_linear(result), _truth(scene))
     )
     assert truth < -1.0
-    assert abs(found - truth) < 0.15 * abs(truth)
+    assert abs(found - truth) < 0.17 * abs(truth)
 
 
 def test_what_a_crop_is_padded_with_is_never_sampled() -> None:
