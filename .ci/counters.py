@@ -19,10 +19,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 61_121,
-    "lines of tables": 700,
+    "lines of code": 60_573,
+    "lines of tables": 698,
     "files": 369,
-    "lines of the longest file": 814,
+    "lines of the longest file": 765,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
     "per cent of code that imports": 7.9,
@@ -30,19 +30,19 @@ BOUNDS: Mapping[str, float] = {
     "folders of LAP": 2,
     "files of the learned basis": 9,
     "folders of the learned basis": 2,
-    "files of the graph face model": 8,
+    "files of the graph face model": 7,
     "folders of the graph face model": 3,
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "functions of more than 60 lines": 10,
-    "lines of tests": 44_217,
-    "words of docs": 66_874,
-    "numbers set by hand in module constants": 2_064,
-    "numbers set by hand in defaults of dataclasses": 446,
-    "numbers set by hand in functions": 3_124,
+    "functions of more than 60 lines": 3,
+    "lines of tests": 38_312,
+    "words of docs": 60_519,
+    "numbers set by hand in module constants": 2_007,
+    "numbers set by hand in defaults of dataclasses": 390,
+    "numbers set by hand in functions": 3_109,
     "numbers set by hand in tables": 795,
-    "numbers set by hand": 6_429,
+    "numbers set by hand": 6_301,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

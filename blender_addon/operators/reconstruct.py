@@ -321,6 +321,10 @@ _BESIDE_PHOTOS = [
 ]
 
 
+def _sources_of(operator: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
+    return _BESIDE_PHOTOS + _photos_of(operator, context)  # no lambda: Blender would not hold it
+
+
 class PaintRegion(_OnHead, bpy.types.Operator):
     """Paint this region of the texture as one photo shows it, or as the other side is"""
 
@@ -328,7 +332,7 @@ class PaintRegion(_OnHead, bpy.types.Operator):
     bl_label = "Paint Region"
     only = "texture"
     region: TEXTURE_REGION
-    source: EnumProperty(name="From", items=lambda operator, context: _BESIDE_PHOTOS + _photos_of(operator, context))
+    source: EnumProperty(name="From", items=_sources_of)
 
     def _wished(self, options: HeadOptions, collection: bpy.types.Collection) -> HeadOptions:
         mirrored = [one for one in sides_of(options.mirror) if one != self.region]

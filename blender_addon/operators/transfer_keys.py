@@ -40,6 +40,10 @@ from ..transfer.sliced import SlicedOperator, Steps
 NO_SOURCE = "Choose a mesh with shape keys as source, or make one the active object"
 
 
+def _is_head(_: bpy.types.PropertyGroup, collection: bpy.types.Collection) -> bool:
+    return HEAD_ID in collection
+
+
 def _has_keys(_: object, obj: bpy.types.Object) -> bool:
     return obj.type == "MESH" and len(key_names(obj)) > 0
 
@@ -71,7 +75,7 @@ class LikenessTransfer(bpy.types.PropertyGroup):
         name="Person",
         description="Likeness head of the person in the pictures; empty: their face is solved from the pictures",
         type=bpy.types.Collection,
-        poll=lambda _, collection: HEAD_ID in collection,
+        poll=_is_head,
     )
     gain: FloatProperty(name="Gain", description="Stronger or weaker than the source", default=1.0, min=0.0, soft_max=2)
     use_links: BoolProperty(
