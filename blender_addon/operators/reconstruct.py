@@ -322,7 +322,7 @@ _BESIDE_PHOTOS = [
 
 
 def _sources_of(operator: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
-    return _BESIDE_PHOTOS + _photos_of(operator, context)  # no lambda: Blender would not hold it
+    return _BESIDE_PHOTOS + _photos_of(operator, context)  # no lambda: Blender evaluates it elsewhere
 
 
 class PaintRegion(_OnHead, bpy.types.Operator):
