@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 60_573,
+    "lines of code": 60_566,
     "lines of tables": 698,
     "files": 369,
     "lines of the longest file": 765,

@@ -73,15 +73,20 @@ def points_from_depth(depth: torch.Tensor, camera: CanonicalCamera, *, rim: floa
     return camera.unproject(_pixel_grid(height, width, rim, str(depth.device), depth.dtype), depth)
 
 
-def normals_from_depth(depth: torch.Tensor, camera: CanonicalCamera) -> torch.Tensor:
+def normals_from_depth(depth: torch.Tensor, camera: CanonicalCamera, guard: float = 0.0) -> torch.Tensor:
     """Unit normals (N, H, W, 3) by central differences, pointing into the scene (see ``lambert``).
 
-    The border has no neighbours on one side and gets (0, 0, 1), as in Unsup3D.
+    The border has no neighbours on one side and gets (0, 0, 1), as in Unsup3D. ``guard`` is added to a cross product's
+    length before it divides it, which shortens the normals, as Unsup3D's code does with 1e-7.
     """
     points = points_from_depth(depth, camera)
     across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
     down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
-    inner = normalize(torch.linalg.cross(across, down), dim=-1, eps=1e-12)
+    crossed = torch.linalg.cross(across, down)
+    inner = normalize(crossed, dim=-1, eps=1e-12)
+    if guard:
+        length = crossed.norm(dim=-1, keepdim=True)
+        inner = inner * (length / (length + guard))
     framed = pad(inner, (0, 0, 1, 1, 1, 1))
     border = torch.ones_like(framed[..., 2], dtype=torch.bool)
     border[:, 1:-1, 1:-1] = False

@@ -19,6 +19,7 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import apart, outside
+from backend.hair.curl import resampled_to
 from backend.hair.fit_hair import beside_skin, is_skin, lab_beside_skin
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
@@ -186,14 +187,10 @@ def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands 
     if hair is None or facial is None:
         return facial if hair is None else hair
     count, room = hair.points.shape[1], MOST_GUIDES - len(hair.points)
-    at = np.linspace(0.0, facial.points.shape[1] - 1.0, count)
-    low = np.minimum(at.astype(int), facial.points.shape[1] - 2)
-    share = (at - low)[:, None].astype(np.float32)
-    points = facial.points[:, low] * (1 - share) + facial.points[:, low + 1] * share
-    facial = replace(facial, points=points)
+    facial = replace(facial, points=resampled_to(facial.points, count).astype(np.float32))
     names = ("points", "root_uv", "width", "root_colour", "tip_colour")
     both = {name: np.concatenate([getattr(hair, name), getattr(facial, name)[:room]]) for name in names}
-    found = {FACIAL_GUIDES: float(min(room, len(points)))}
+    found = {FACIAL_GUIDES: float(min(room, len(facial.points)))}
     return replace(hair, **both, parameters={**hair.parameters, **found})
 
 

@@ -16,7 +16,7 @@ from backend.models.lap.canonical_face import render_face, shaded_surface, view_
 from backend.models.lap.network import CanonicalMaps, LapNet, Scene
 from backend.photos.faces import Window, face_square, landmarks_of_largest
 from backend.rendering.camera import CanonicalCamera
-from backend.rendering.depth_surface import ViewedSurface, normals_from_depth, points_from_depth
+from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
 from trainer.measures.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
@@ -138,19 +138,8 @@ def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[
 def _depth_errors(depth: Tensor, truth: Tensor, known: Tensor) -> tuple[float, float, float]:
     camera = CanonicalCamera(tuple(truth.shape[-2:]))
     maps = [torch.where(one > 0, one, 1.0) for one in (depth, truth)]
-    normals = [normals_from_depth(one, camera) for one in maps]
-    short = [_shortened(one, camera) * normal for one, normal in zip(maps, normals, strict=True)]
-    mad = [mad_per_photo(*pair, known).item() for pair in (short, normals)]
-    return 100 * side_per_photo(depth, truth, known).item(), *mad
-
-
-def _shortened(depth: Tensor, camera: CanonicalCamera) -> Tensor:
-    """(N, H, W, 1) length of Unsup3D's normals, |n| / (|n| + 1e-7) of the cross product n of central differences."""
-    points = points_from_depth(depth, camera)
-    across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
-    down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
-    length = torch.linalg.cross(across, down).norm(dim=-1)
-    return functional.pad(length / (length + 1e-7), (1, 1, 1, 1), value=1.0)[..., None]
+    mad = (mad_per_photo(*(normals_from_depth(one, camera, guard) for one in maps), known) for guard in (1e-7, 0.0))
+    return 100 * side_per_photo(depth, truth, known).item(), *(angle.item() for angle in mad)
 
 
 def _reduced_depth(depth: np.ndarray, size: int) -> Tensor:
