@@ -1,20 +1,99 @@
-"""List the recipes: ``python -m trainer list``."""
+"""The recipes (``python -m trainer list``); every key of a stage, a source or a recipe (``trainer explain NAME``)."""
 
 from __future__ import annotations
 
 import argparse
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+import typing
+from collections.abc import Iterator
 
-from trainer.engine.recipe import find_recipe, known_recipes, load_recipe, stage_name
+from trainer.engine.recipe import (
+    KINDS,
+    Recipe,
+    RecipeError,
+    encode,
+    find_class,
+    find_recipe,
+    kind_of,
+    known_recipes,
+    load_recipe,
+    stage_name,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
+    """Arguments of ``python -m trainer list`` and ``explain``."""
+    parser.add_argument(
+        "name", nargs="?", help="explain all keys of this kind of stage or source (lap, people), or of this recipe's"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the recipes, each with its description and its stages; returns the exit code."""
-    for name in known_recipes():
-        recipe = load_recipe(find_recipe(name))
-        stages = ", ".join(f"{stage_name(stage)} {stage.steps:,}" for stage in recipe.stages)
-        print(f"{name}\n    {recipe.about}\n    steps: {stages}")
+    """Print the recipes, or the keys of one name; returns the exit code. Raises ``RecipeError`` for an unknown name."""
+    if not arguments.name:
+        for name in known_recipes():
+            recipe = load_recipe(find_recipe(name))
+            stages = ", ".join(f"{stage_name(stage)} {stage.steps:,}" for stage in recipe.stages)
+            print(f"{name}\n    {recipe.about}\n    steps: {stages}")
+        return 0
+    for cls in dict.fromkeys(_classes(arguments.name)):
+        print("\n".join(explained(cls)), end="\n\n")
     return 0
+
+
+def explained(cls: type, inset: str = "") -> Iterator[str]:
+    """Lines of text on a configuration: its sentence, then each key with type, default and docstring, tables under
+    theirs."""
+    yield f"{inset}{inspect.getdoc(cls)}".replace("\n", f"\n{inset}")
+    texts, hints = _docstrings(cls), typing.get_type_hints(cls)
+    for one in dataclasses.fields(cls):
+        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+        table = dataclasses.is_dataclass(default)
+        typed = hints[one.name].__name__ if isinstance(hints[one.name], type) else str(hints[one.name])
+        value = "needed" if default is dataclasses.MISSING else "a table" if table else f"{encode(default)!r}"
+        sentence = f"{texts.get(one.name, '')} [{typed.replace('typing.', '')}; {value}]".lstrip()
+        yield textwrap.fill(
+            f"{one.name} : {sentence}", 118, initial_indent=f"{inset}  ", subsequent_indent=f"{inset}      "
+        )
+        if table and not hasattr(default, "family"):
+            yield from explained(type(default), f"{inset}    ")
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """Field -> the string below it, of a class and its bases."""
+    texts: dict[str, str] = {}
+    for base in filter(dataclasses.is_dataclass, reversed(cls.__mro__)):
+        (body,) = (node.body for node in ast.parse(textwrap.dedent(inspect.getsource(base))).body)
+        for field, below in itertools.pairwise(body):
+            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
+                texts[field.target.id] = " ".join(text.split())
+    return texts
+
+
+def _classes(name: str) -> Iterator[type]:
+    families = [family for family, kinds in KINDS.items() if name in kinds]
+    if families:
+        yield from (find_class(family, name) for family in families)
+        return
+    try:
+        path = find_recipe(name)
+    except RecipeError as error:
+        kinds = ", ".join(sorted(kind for kinds in KINDS.values() for kind in kinds))
+        raise RecipeError(f"There is no kind and no recipe {name!r}.", f"Kinds: {kinds}. {error.advice}") from error
+    yield Recipe
+    yield from _configurations(load_recipe(path))
+
+
+def _configurations(value: object) -> Iterator[type]:
+    """Classes with a ``kind``, wherever they stand in a recipe."""
+    if dataclasses.is_dataclass(value):
+        if hasattr(value, "family"):
+            yield find_class(value.family, kind_of(value))
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    for item in value if isinstance(value, (list, tuple)) else ():
+        yield from _configurations(item)

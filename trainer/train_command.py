@@ -7,7 +7,7 @@ import errno
 from pathlib import Path
 
 from backend.errors import LikenessError
-from trainer.engine.recipe import find_recipe, load_recipe
+from trainer.engine.recipe import find_recipe, load_recipe, recipe_to_toml
 
 RUNS = Path("runs")
 
@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer RECIPE``."""
     parser.description = "Train a recipe, stage after stage. A run can end at any time and go on with --resume."
     parser.epilog = (
-        "In the run's folder: recipe.toml, log.jsonl (losses, held-out figures), checkpoints/, pictures/ and, where "
-        "TensorBoard is installed, tensorboard/. Then: python -m trainer export FOLDER."
+        "In the run's folder: recipe.toml, log.jsonl (losses, held-out figures), curves.png, checkpoints/, pictures/, "
+        "and tensorboard/ where it is installed. Then: python -m trainer export FOLDER."
     )
     parser.add_argument("recipe", help="a name that `python -m trainer list` shows, or a .toml file")
     add_overrides(parser)
@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="STEPS",
         help="train STEPS small steps of each stage (default 2) without writing anything; print time, memory and terms",
+    )
+    parser.add_argument(
+        "--print", action="store_true", help="print the whole recipe as TOML, defaults included, and end"
     )
 
 
@@ -67,6 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.resume and saved.is_file():
             # use the run's own recipe, because the original may have changed
             recipe = load_recipe(saved, arguments.overrides)
+        if arguments.print:
+            print(recipe_to_toml(recipe), end="")
+            return 0
         if arguments.dry_run:
             from trainer.engine.trainee import dry_run
 

@@ -6,10 +6,12 @@ import argparse
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from trainer.__main__ import COMMANDS, main
+from trainer.engine.recipe import find_recipe, load_recipe
 from trainer.evaluate.command import EVALUATIONS
 
 
@@ -39,3 +41,19 @@ def test_a_recipe_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str])
     assert main(["nosuch_recipe"]) != 0
     written = capsys.readouterr()
     assert "nosuch_recipe" in written.out + written.err
+
+
+def test_every_key_of_a_kind_and_of_a_recipe_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "portraits"]) == 0
+    assert "largest_yaw : Largest yaw to either side, degrees. [float; 90.0]" in capsys.readouterr().out
+    assert main(["explain", "paper/lap_64"]) == 0
+    assert {"relaxed", "clip_norm", "checkpoint_minutes"} <= set(capsys.readouterr().out.split())
+    assert main(["explain", "nosuch"]) != 0
+    assert "learned_basis" in capsys.readouterr().err
+
+
+def test_a_printed_recipe_is_whole_and_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tiny", "--set", "seed=7", "--print"]) == 0
+    path = tmp_path / "printed.toml"
+    path.write_text(capsys.readouterr().out)
+    assert load_recipe(path) == load_recipe(find_recipe("tiny"), ["seed=7"])

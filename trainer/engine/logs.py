@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from backend.system.files import BrokenTensorFileError, read_metadata
-from trainer.engine.sheets import to_pixels
+from trainer.engine.sheets import curves, to_pixels
 
 _TABLE_WIDTH = 100
 """Greatest width of a table in columns of text."""
@@ -109,7 +109,7 @@ class RunLog:
     """Scalars and pictures of a run, on disk.
 
     ``log.jsonl`` has one object per line: ``kind`` (``train``, ``validation``), the fields of ``LogPosition``, and
-    ``values``.
+    ``values``. ``curves.png`` draws them, anew at the end and with each group of pictures.
     Pictures are ``pictures/<stage>_<step>_<name>.png``. Both also go to TensorBoard if it can be imported.
     """
 
@@ -141,6 +141,7 @@ class RunLog:
 
     def pictures(self, position: LogPosition, pictures: Mapping[str, Tensor]) -> None:
         """Save pictures (3, H, W) in [0, 1]."""
+        self._draw_curves()
         for name, picture in pictures.items():
             pixels = to_pixels(picture)
             target = self.folder / "pictures" / f"{position.name}_{position.step:09d}_{name}.png"
@@ -149,9 +150,19 @@ class RunLog:
             if self._board is not None:
                 self._board.add_image(f"{position.name}/{name}", pixels, position.run_step, dataformats="HWC")
 
+    def _draw_curves(self) -> None:
+        series: dict[str, list[tuple[float, float]]] = {}
+        for row in read_log(self.folder):
+            for name, value in row["values"].items():
+                points = series.setdefault(f"{row['name']} {row['kind']} {name}", [])
+                points.append((row["step"], math.nan if value is None else value))
+        if series:
+            Image.fromarray(curves(series)).save(self.folder / "curves.png")
+
     def close(self) -> None:
         """Flush and close the files."""
         self._file.close()
+        self._draw_curves()
         if self._board is not None:
             self._board.close()
 

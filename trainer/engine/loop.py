@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from backend.errors import LikenessError
+from protocol.file_lock import FileLock, lock_file
 from trainer.engine import logs
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
 from trainer.engine.contracts import Source, StageConfig
@@ -113,6 +114,7 @@ class _Session:
         self.checkpoints = CheckpointFolder(options.folder / "checkpoints", recipe.keep)
         self.line = logs.ProgressLine()
         self.log: logs.RunLog | None = None
+        self._alone: FileLock | None = None
         self.state = RunState()
 
     def run(self) -> RunState:
@@ -122,7 +124,11 @@ class _Session:
             self._say("This run is finished; there is nothing to resume.")
             return self.state
         if self.world.leads:
-            self.options.folder.mkdir(parents=True, exist_ok=True)
+            self._alone = lock_file(self.options.folder / ".lock")
+            if self._alone is None:
+                raise RecipeError(
+                    f"Another run is writing to {self.options.folder}.", "Give this one a folder by --out."
+                )
             (self.options.folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
             self.log = logs.RunLog(self.options.folder, self.state.run_steps)
             limits = logs.research_sets(encode(self.recipe)) | logs.inherited_limits(self.options.init_from)
@@ -139,6 +145,8 @@ class _Session:
         finally:
             if self.log is not None:
                 self.log.close()
+            if self._alone is not None:
+                self._alone.release()
         self.world.barrier()
         return self.state
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import importlib
 import json
 import os
 from collections import Counter
@@ -27,8 +28,16 @@ READERS: Mapping[str, type[Reader]] = {
 
 
 def reader_of(name: str) -> Reader:
-    """The reader of a set."""
-    return READERS[name]()
+    """The reader of a set: one of ``READERS``, or ``module:class`` of the user's own. Raises ``SetError``."""
+    module, colon, own = name.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module), own) if colon else READERS[name]
+    except (KeyError, ImportError, AttributeError) as error:
+        sentence = f"There is no set {name!r}: {error}." if colon else f"There is no set {name!r}."
+        raise SetError(sentence, f"Known: {', '.join(READERS)}, or MODULE:CLASS of your own.") from error
+    if not (isinstance(cls, type) and issubclass(cls, Reader)):
+        raise SetError(f"{name} is no Reader.", "See trainer.sets.reader.Reader.")
+    return cls()
 
 
 LIST = "list"
@@ -41,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "landmarks), sets with truth become one file per entry. A stopped run goes on where it was."
     )
     parser.epilog = "Sets: " + "; ".join(f"{name}: {reader.title}" for name, reader in READERS.items()) + "."
-    parser.add_argument("name", choices=(LIST, *READERS), metavar="NAME", help=f"a set, or {LIST!r} for their table")
+    parser.add_argument("name", help=f"a set, MODULE:CLASS of your own reader, or {LIST!r} for their table")
     parser.add_argument("folder", type=Path, nargs="?", help="the set as it was downloaded and unpacked")
     parser.add_argument("--out", type=Path, help="where the prepared set goes; default: prepared/NAME")
     parser.add_argument("--size", type=int, default=64, help="side of the portraits' crops in pixels (default 64)")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from loop_parts import CriticWeights, DuelConfig, PointsConfig, line_recipe, line_stage
+from PIL import Image
 
+from protocol.file_lock import lock_file
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_checkpoint
 from trainer.engine.contracts import OptimizerConfig
 from trainer.engine.logs import read_log, read_sessions
@@ -50,6 +52,18 @@ class Ticking:
     def __call__(self) -> float:
         self.now += self.seconds
         return self.now
+
+
+def test_two_runs_in_one_folder_exclude_each_other_and_a_run_draws_its_curves(tmp_path: Path) -> None:
+    held = lock_file(tmp_path / ".lock")
+    assert held is not None
+    with pytest.raises(RecipeError, match="Another run"):
+        train(line_recipe(line_stage(steps=3)), options(tmp_path))
+    held.release()
+    train(line_recipe(line_stage(steps=3), log_steps=1), options(tmp_path))
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width == 3 * 360
+        assert min(low for low, _ in picture.getextrema()) < 128, "nothing is drawn"
 
 
 def test_learns_the_plane(tmp_path: Path) -> None:

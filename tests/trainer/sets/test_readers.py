@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +93,24 @@ def test_a_stopped_run_goes_on_without_reading_again(copies: dict[str, Path], tm
     for item in items[:2]:
         item.files["fit"].write_bytes(b"half a file")
     assert set(prepare_samples(reader, items, tmp_path).values()) == {"kept"}
+
+
+def test_the_page_s_reader_prepares_a_set_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "data_sets.md").read_text()
+    (tmp_path / "mine.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    for key, count in (("ann_1", 68), ("ann_2", 5)):
+        Image.new("RGB", (20, 10), "red").save(tmp_path / f"{key}.png")
+        np.savetxt(tmp_path / f"{key}.txt", np.ones((count, 2 + (count == 68))))
+    command = [sys.executable, "-m", "trainer", "data", "mine:Mine", ".", "--out", "out"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    prepared = open_prepared(tmp_path / "out", "mine")
+    assert prepared.keys == ["ann_1"]
+    assert prepared.sample("ann_1")["landmarks"].shape == (68, 3)
+    assert "it has no 68 landmarks" in result.stdout
+    with pytest.raises(SetError, match="no set 'mine:Yours'"):
+        reader_of("mine:Yours")
 
 
 def spoiled(fit: Path, **values: np.ndarray) -> None:
