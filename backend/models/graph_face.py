@@ -25,7 +25,7 @@ from backend.geometry.template import Template, load_template
 from backend.models.checkpoints import LoadedNetwork, ModelWeights, NetworkConfig, float64_array, load_weights_into
 from backend.models.landmarks import LandmarkFace, marks_in
 from backend.models.learned_basis.apply import EncodedFace, EncodedPhoto
-from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, normalised
 from backend.models.registry import GRAPH_ALBEDO, GRAPH_FACE
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import Window, upright_square
@@ -428,7 +428,7 @@ class GraphFaceNet(nn.Module):
         return self.mean_albedo + 0.2 * self.albedo_decoder(identity)
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The state dict without the weights of the trunk ``lite0``, which come from its package."""
+        """The state dict without the weights of the trunk ``lite0``, which are those of ``assets/lite0``."""
         trunk = self.encoder.trunk
         foreign = {f"encoder.trunk.{name}" for name in trunk.imagenet_names()} if self._frozen else set()
         return {
@@ -443,13 +443,13 @@ class GraphFaceNet(nn.Module):
 
     @staticmethod
     def from_weights(weights: ModelWeights) -> GraphFaceNet:
-        """The trained network for inference. Raises ``LikenessError`` where the weights do not fit, or the package with
-        the trunk's weights is not installed."""
+        """The trained network for inference. Raises ``LikenessError`` where its weights do not fit or the trunk's are
+        missing."""
         net = GraphFaceNet(GraphFaceConfig.from_json(weights.config))
         if not net._frozen:
             load_weights_into(net, weights)
             return net.eval()
-        trunk = {f"encoder.trunk.{entry}": value for entry, value in frozen_entries(net.encoder.trunk).items()}
+        trunk = {f"encoder.trunk.{entry}": value for entry, value in net.encoder.trunk.imagenet_weights().items()}
         load_weights_into(net, replace(weights, tensors={**weights.tensors, **trunk}))
         net.eval().encoder.trunk.fuse()
         return net

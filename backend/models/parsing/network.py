@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, frozen_entries, normalised
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, normalised
 from backend.models.registry import PARSING, PARSING_OPINION
 from backend.photos.collection import FaceClass
 from backend.photos.faces import Window, face_square
@@ -181,7 +181,7 @@ class ParsingNet(nn.Module):
         return functional.pixel_shuffle(self.head(x), 2)
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The state dict without a frozen trunk's weights, which come from a package, and without training counters."""
+        """The state dict without the weights of ``assets/lite0`` in a frozen trunk, and without training counters."""
         foreign: set[str] = set()
         if self.config.trunk == "lite0_frozen":
             foreign = {f"trunk.{name}" for name in self.trunk.imagenet_names()}
@@ -223,13 +223,13 @@ class UpBlock(nn.Module):
 def load_parsing_net(folder: Path | None, device: torch.device, model: str = PARSING.name) -> tuple[ParsingNet, str]:
     """The net of ``assets/<model>`` (or ``folder``) for inference, and its version.
 
-    Raises ``LikenessError`` (``missing_part``) when the net is not trained, its files are damaged, or the package with
-    the weights of its frozen trunk is not installed.
+    Raises ``LikenessError`` (``missing_part``) when the net is not trained, or its files or its frozen trunk's
+    are damaged.
     """
     weights = load_model(model, folder)
     network = ParsingNet(ParsingNetConfig.from_json(weights.config))
     if network.config.trunk == "lite0_frozen":
-        trunk = {f"trunk.{entry}": value for entry, value in frozen_entries(network.trunk).items()}
+        trunk = {f"trunk.{entry}": value for entry, value in network.trunk.imagenet_weights().items()}
         weights = replace(weights, tensors={**weights.tensors, **trunk})
     load_weights_into(network, weights)
     return network.fused().to(device, memory_format=torch.channels_last), weights.version

