@@ -34,8 +34,6 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "source": {
         "people": "trainer.people.source:PeopleConfig",
-        "dressed_people": "trainer.people.dressed:DressedPeopleConfig",
-        "varied_people": "trainer.people.dressed:VariedPeopleConfig",
         "stored": "trainer.people.mixtures:StoredConfig",
         "mixed": "trainer.people.mixtures:MixedConfig",
         "people_and_portraits": "trainer.people.mixtures:PeopleAndPortraitsConfig",

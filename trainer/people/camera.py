@@ -5,17 +5,15 @@ Convert rendered light to a photograph: lens, exposure, noise, tone curve, black
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from backend.rendering.color import LUMINANCE, srgb_from_linear
-from trainer.people.dress.grow import Numbers
-from trainer.people.dress.layers import stack
-from trainer.people.look import TABLES
+from trainer.people.look import Numbers, stack
 
 CROP_PER_FACE = 2.4
 CROP_SHIFT_UP = 0.04
@@ -213,7 +211,6 @@ def photo_border(views: list[ViewParameters], size: int, framing: str, device: t
 
 
 KERNEL = 9
-_LUMA_TABLE, _CHROMA_TABLE = (np.array(TABLES["jpeg"][name], np.float32) for name in ("brightness", "colour"))
 
 
 @dataclass(frozen=True)
@@ -331,38 +328,24 @@ def develop(linear: Tensor, parameters: Sequence[FilmParameters]) -> Tensor:
 
 
 def _blurred(linear: Tensor, kernel: Tensor, coarse: Tensor) -> Tensor:
-    _, _, height, width = linear.shape
-    wide = kernel[:, KERNEL // 2, KERNEL // 2] < 0.9
-    out = linear
-    if bool(wide.any()):
-        # one group per picture and channel; kernels are cropped to 5 x 5 where that is enough
-        reach = KERNEL // 2
-        border = kernel.sum((1, 2)) - kernel[:, 2:-2, 2:-2].sum((1, 2))
-        out = linear.clone()
-        for rows, cut in ((wide & (border <= 0.01), 2), (wide & (border > 0.01), 0)):
-            index = rows.nonzero()[:, 0]
-            if len(index) == 0:
-                continue
-            weights = kernel[index, cut : KERNEL - cut, cut : KERNEL - cut]
-            weights = weights / weights.sum((1, 2), keepdim=True)
-            part = functional.pad(linear[index], [reach - cut] * 4, mode="replicate")
-            part = part.view(1, len(index) * 3, *part.shape[-2:])
-            weights = weights.repeat_interleave(3, 0)[:, None]
-            out[index] = functional.conv2d(part, weights, groups=len(index) * 3).view(len(index), 3, height, width)
+    n, channels, height, width = linear.shape
+    padded = functional.pad(linear, [KERNEL // 2] * 4, mode="replicate")  # one group per picture and channel
+    weights = kernel.repeat_interleave(channels, 0)[:, None]
+    out = functional.conv2d(padded.view(1, n * channels, *padded.shape[-2:]), weights, groups=n * channels)
+    out = out.view(n, channels, height, width)
     for k, share in enumerate(coarse.tolist()):
         if share < 1:
             size = (max(8, round(height * share)), max(8, round(width * share)))
             small = functional.interpolate(out[k : k + 1], size=size, mode="area")
             large = functional.interpolate(small, size=(height, width), mode="bicubic", align_corners=False)
-            out = out.clone() if out is linear else out
             out[k] = large[0].clamp(min=0)
     return out
 
 
 def _grain(p: FilmParameters, light: Tensor) -> Tensor:
-    n, channels, height, width = light.shape
-    pixel = torch.arange(channels * height * width, device=light.device, dtype=torch.int32)
-    white = _gaussian(pixel[None] + p.noise_seed.to(torch.int32)[:, None] * 9176).view(n, channels, height, width)
+    n = len(light)
+    white = torch.stack([torch.randn(light.shape[1:], generator=torch.Generator().manual_seed(int(seed)))
+                         for seed in p.noise_seed.tolist()]).to(light.device)  # fmt: skip
     coarse = white + white.roll(1, -1)  # grain of two pixels, of the same strength
     coarse = (coarse + coarse.roll(1, -2)) * 0.5
     mixed = white + (coarse - white) * p.noise[:, 2].view(n, 1, 1, 1)
@@ -372,53 +355,14 @@ def _grain(p: FilmParameters, light: Tensor) -> Tensor:
     return mixed * deviation
 
 
-def _gaussian(number: Tensor) -> Tensor:
-    """Nearly normal random numbers from int32 numbers: the sum of four bytes of a hash (products wrap around)."""
-    h = number * -1640531535 + 2135587861
-    h = (h ^ ((h >> 15) & 0x1FFFF)) * 739982445
-    h = (h ^ ((h >> 12) & 0xFFFFF)) * 695872825
-    h = h ^ ((h >> 15) & 0x1FFFF)
-    pairs = (h & 0x00FF00FF) + ((h >> 8) & 0x00FF00FF)
-    total = (pairs & 0xFFFF) + ((pairs >> 16) & 0xFFFF)
-    return (total.float() - 510.0) / 147.8
-
-
-@lru_cache(maxsize=1)
-def _cosines() -> np.ndarray:
-    k = np.arange(8)
-    matrix = np.cos((2 * k[None] + 1) * k[:, None] * np.pi / 16) * 0.5
-    matrix[0] *= np.sqrt(0.5)
-    return matrix.astype(np.float32)
-
-
 def _jpeg(encoded: Tensor, p: FilmParameters) -> Tensor:
-    """Simulate JPEG compression: 8 x 8 cosine transforms, quantised by ``quality`` (ITU T.81, JFIF scaling)."""
-    index = (p.quality < 99).nonzero()[:, 0]
-    if len(index) == 0:
-        return encoded
-    quality = p.quality[index]
-    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
-    r, g, b = (encoded[index] * 255).unbind(1)
-    y = 0.299 * r + 0.587 * g + 0.114 * b
-    cb, cr = (b - y) * 0.564, (r - y) * 0.713
-    y = _quantised((y - 128)[:, None], scale, _LUMA_TABLE)[:, 0] + 128
-    colour = torch.stack([cb, cr], 1)
-    small = functional.interpolate(functional.avg_pool2d(colour, 2, ceil_mode=True), size=colour.shape[-2:])
-    colour = torch.where(p.soft_chroma[index].view(-1, 1, 1, 1) > 0, small, colour)
-    cb, cr = _quantised(colour, scale, _CHROMA_TABLE).unbind(1)
     out = encoded.clone()
-    out[index] = torch.stack([y + 1.402 * cr, y - 0.344 * cb - 0.714 * cr, y + 1.772 * cb], 1) / 255
+    for row, quality in enumerate(p.quality.tolist()):
+        if quality < 99:
+            halved = "420" if p.soft_chroma[row] else "444"
+            sampling = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{halved}")
+            options = [cv2.IMWRITE_JPEG_QUALITY, round(quality), cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+            picture = (encoded[row].flip(0).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+            coded = cv2.imdecode(cv2.imencode(".jpg", picture, options)[1], cv2.IMREAD_COLOR)[..., ::-1]
+            out[row] = torch.from_numpy(coded.copy()).permute(2, 0, 1).to(out) / 255
     return out
-
-
-def _quantised(planes: Tensor, scale: Tensor, table: np.ndarray) -> Tensor:
-    """(N, C, H, W) after transform, rounding and inverse transform of 8 x 8 blocks."""
-    n, c, height, width = planes.shape
-    pad = functional.pad(planes, (0, -width % 8, 0, -height % 8), mode="replicate")
-    rows, columns = pad.shape[-2] // 8, pad.shape[-1] // 8
-    blocks = pad.view(n, c, rows, 8, columns, 8).transpose(3, 4)  # (n, c, rows, columns, 8, 8)
-    cosines = torch.from_numpy(_cosines()).to(planes.device)
-    step = (torch.from_numpy(table).to(planes.device) * scale[:, None, None]).clamp(min=1)[:, None, None, None]
-    coefficients = (cosines @ blocks @ cosines.t() / step).round() * step
-    blocks = cosines.t() @ coefficients @ cosines
-    return blocks.transpose(3, 4).reshape(n, c, rows * 8, columns * 8)[..., :height, :width]

@@ -1,12 +1,21 @@
-"""Appearance of a synthetic person: correlated numbers for age, sex and ancestry, drawn once per person."""
+"""Appearance of a synthetic person: correlated numbers for age, sex and ancestry, drawn once per person; and
+``stack``, by which parameters of single persons become tensors of a batch.
+"""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 Colour = tuple[float, float, float]
+Numbers = float | np.ndarray | Tensor
+"""Of one person, or a tensor of a batch with a leading axis N."""
+T = TypeVar("T")
 
 MELANIN_ABSORPTION = np.array([1.75, 2.35, 2.9])
 """Optical density in linear red, green and blue from melanin 0 to melanin 1 (the darkest skin)."""
@@ -16,7 +25,7 @@ BLOOD_ABSORPTION = np.array([0.18, 0.95, 0.80])
 """Optical density in linear red, green and blue of one unit of haemoglobin."""
 
 TABLES = tomllib.loads((Path(__file__).parent / "tables.toml").read_text(encoding="utf-8"))
-"""Colours, moods and hairstyles of synthetic people, as the file says."""
+"""Colours, lights and moods of synthetic people, as the file says."""
 _IRIS_COLOURS, _HAIR_COLOURS = (np.array(list(TABLES[name].values())) for name in ("iris_colours", "hair_colours"))
 _GREY_HAIR = np.array([0.36, 0.35, 0.34])
 
@@ -125,3 +134,14 @@ def bounded_colour(values: np.ndarray) -> Colour:
     """Linear light (3,) within what skin, hair and cloth reflect."""
     r, g, b = np.clip(values, 0.003, 0.9)
     return float(r), float(g), float(b)
+
+
+def stack(items: Sequence[T], device: torch.device | str) -> T:
+    """Stack the parameters of a batch to one object of float32 tensors (N, ...)."""
+    first = items[0]
+    if is_dataclass(first):
+        values = {f.name: stack([getattr(item, f.name) for item in items], device) for f in fields(first)}
+        return type(first)(**values)
+    if isinstance(first, tuple):
+        return type(first)(stack([item[k] for item in items], device) for k in range(len(first)))
+    return torch.from_numpy(np.stack([np.asarray(item, np.float32) for item in items])).to(device)

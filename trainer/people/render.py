@@ -1,5 +1,5 @@
-"""Render posed people to linear light and label maps: shadow maps, shading of surfaces, the half-transparent layer,
-and reduction by a factor of at most two.
+"""Render posed people to linear light and label maps: shadow maps, shading of surfaces, and reduction by a factor of
+at most two.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from backend.rendering.interpolate import Fragments, fragment_barycentrics, frag
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import shade
 from trainer.people import skin as skins
-from trainer.people.camera import Cameras
-from trainer.people.dress.layers import VEIL_LABEL_ALPHA, AttachmentMesh, SurfaceLayer, fibre_highlight, surface_tone
 from trainer.people.scene import HeadLight, Posed
 from trainer.people.shape import EYE_LEFT, EYE_RIGHT, HEAD, TEETH_LOWER, TEETH_UPPER, TONGUE, PeopleSurface
+from trainer.people.worn import WornMesh
 
 WRAP = (0.19, 0.10, 0.06)
 """Wrap of the diffuse term past the terminator of skin for red, green and blue (subsurface scattering)."""
 REFLECTANCE = 0.034
 """Specular reflectance of skin at normal incidence."""
+_FIBRE_POWER, _WORN_ROUGHNESS = 5.0, 0.4
 
 
 @dataclass(frozen=True)
@@ -153,41 +153,13 @@ def openness(vertices: Tensor, faces: Tensor, directions: int = 64, resolution: 
     return lit / total.clamp(min=1e-6)
 
 
-def blend_veil(linear: Tensor, labels: Tensor, depth: Tensor, layer: SurfaceLayer, cameras: Cameras, light: HeadLight,
-             scale: float, backend: str) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Blend ``layer`` over pictures (N, H, W, 3) and labels (N, H, W) where it is nearer than depth (N, H, W).
+def fibre_highlight(tangent: Tensor, light: Tensor, view: Tensor) -> Tensor:
+    """(P,) highlight of fibres: sin of the angle between tangent and half vector, sharpened (Kajiya & Kay 1989).
 
-    ``scale`` : pixels of these pictures per pixel of the cameras.
+    Unit vectors (P, 3). Zero where ``tangent`` is zero.
     """
-    if len(layer.faces) == 0:
-        return linear, labels
-    size = linear.shape[1:3]
-    pixels = cameras.project(layer.vertices) * linear.new_tensor([scale, scale, 1.0])
-    raster = fragments(face_ids(pixels, layer.faces, (size[0], size[1]), backend=backend), layer.faces)
-    weights = fragment_barycentrics(pixels, raster)
-    even = fill_light(layer.normals, torch.full_like(layer.alpha, 0.85), light)
-    tail = torch.stack([layer.alpha, layer.mirror, layer.specular, layer.roughness], -1)
-    sight = cameras.centres()[:, None] - layer.vertices
-    attributes = torch.cat(
-        [pixels[..., 2:], layer.normals, sight, layer.tangent, even, layer.albedo, layer.detail, tail], -1
-    )
-    values = fragment_values(attributes, raster, weights)
-    own_depth, normal, sight = values[:, 0], unit(values[:, 1:4]), unit(values[:, 4:7])
-    tangent, even, albedo, detail = values[:, 7:10], values[:, 10:13], values[:, 13:16], values[:, 16:20]
-    alpha, mirror, specular, rough = values[:, 20:].unbind(-1)
-    key = key_light(light, raster.image)
-    cosine = (normal * key.direction).sum(-1, keepdim=True).clamp(min=0)
-    color = albedo * surface_tone(detail) * (even + cosine * key.colour)
-    shine = fibre_highlight(tangent, key.direction, sight, rough)[:, 0] * specular * 0.1
-    alpha = torch.where(own_depth < raster.gather(depth), alpha, torch.zeros_like(alpha)).clamp(0, 1)
-    color = (color + key.colour * shine[:, None]) * alpha[:, None]
-    color = color + torch.where(alpha > 0, mirror, torch.zeros_like(mirror))[:, None]
-    over = raster.scatter(torch.cat([color, alpha[:, None]], -1))
-    linear = linear * (1 - over[..., 3:]) + over[..., :3]
-    own = layer.labels.flatten()[raster.image * len(layer.faces) + raster.face].int()
-    own = torch.where(alpha >= VEIL_LABEL_ALPHA, own, torch.full_like(own, -1))
-    veiled = raster.scatter(own[:, None], -1)[..., 0]
-    return linear, torch.where(veiled >= 0, veiled.to(torch.uint8), labels)
+    along = (tangent * unit(light + view)).sum(-1)
+    return (1 - along * along).clamp(min=0) ** _FIBRE_POWER * (tangent * tangent).sum(-1)
 
 
 def _pairs(large: int, small: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -228,8 +200,8 @@ def smaller_labels(labels: Tensor, size: int) -> Tensor:
     return result.masked_fill(at_glasses, glasses)
 
 
-ATTACHMENT_KIND = TONGUE + 1
-"""Kind of the attachments' faces."""
+WORN_KIND = TONGUE + 1
+"""Kind of the worn things' faces."""
 _WORN_OPENNESS = 0.75
 
 
@@ -254,7 +226,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Mesh:
-    """Head and attachments as one mesh: points (N, X, 3), faces (F, 3), face_kind (F,), and per vertex normals (N, X,
+    """Head and worn things as one mesh: points (N, X, 3), faces (F, 3), face_kind (F,), and per vertex normals (N, X,
     3)
     and light (N, X, 4): all light except the key lamp's, and the key lamp's visibility."""
 
@@ -298,11 +270,11 @@ class Renderer:
         light: HeadLight,
         skin: skins.Columns,
         parts: skins.Columns,
-        worn: AttachmentMesh,
+        worn: WornMesh,
         background: Tensor,
         albedo: bool = False,
     ) -> Picture:
-        """Render everything opaque in one pass, then the veil; background (N, 3, S, S) linear."""
+        """Render everything in one pass; background (N, 3, S, S) linear."""
         mesh = self._mesh(posed, light, worn)
         camera = posed.cameras.centres()
         scale = self.inner / self.size
@@ -322,7 +294,6 @@ class Renderer:
         behind = functional.interpolate(background, (self.inner, self.inner), mode="bilinear", align_corners=False)
         linear = image[..., :3] + behind.permute(0, 2, 3, 1) * (1 - image[..., 3:4])
         depth = raster.scatter(values[:, 10:], torch.inf)[..., 0]
-        linear, labels = blend_veil(linear, labels, depth, worn.veil, posed.cameras, light, scale, self.backend)
         return Picture(
             linear=smaller(linear, self.size).permute(0, 3, 1, 2).contiguous(),
             labels=smaller_labels(labels, self.size),
@@ -331,12 +302,12 @@ class Renderer:
             skin_level=_skin_level(color, paint.labels, raster.image, len(posed.smoothed)),
         )
 
-    def _mesh(self, posed: Posed, light: HeadLight, worn: AttachmentMesh) -> _Mesh:
-        surface, opaque = self.surface, worn.opaque
+    def _mesh(self, posed: Posed, light: HeadLight, worn: WornMesh) -> _Mesh:
+        surface = self.surface
         count = surface.vertex_count
         normals = vertex_normals(posed.smoothed, surface.faces)
-        all_points = torch.cat([posed.smoothed, opaque.vertices], 1)
-        all_faces = torch.cat([surface.faces, opaque.faces + count])
+        all_points = torch.cat([posed.smoothed, worn.vertices], 1)
+        all_faces = torch.cat([surface.faces, worn.faces + count])
         key = lamp_visibility(
             all_points, all_faces, light.directions[:, 0], light.softness[:, 0], self._shadow_size, self.backend
         )
@@ -346,13 +317,13 @@ class Renderer:
         lamp = torch.where(eyeballs, lamp.clamp(min=0.35), lamp)
         lamp = torch.where(mouth, torch.maximum(lamp, 0.5 * self._open), lamp)
         on_head = torch.cat([fill_light(normals, self._open.expand(len(lamp), -1), light), lamp[..., None]], -1)
-        opened = torch.full_like(opaque.alpha, _WORN_OPENNESS)
-        on_worn = torch.cat([fill_light(opaque.normals, opened, light), key[:, count:, None]], -1)
+        opened = torch.full_like(worn.gloss, _WORN_OPENNESS)
+        on_worn = torch.cat([fill_light(worn.normals, opened, light), key[:, count:, None]], -1)
         return _Mesh(
-            points=torch.cat([posed.smoothed[:, surface.source], opaque.vertices], 1),
-            faces=torch.cat([surface.cut_faces, opaque.faces + len(surface.source)]),
-            face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(opaque.faces),), ATTACHMENT_KIND)]),
-            normals=torch.cat([normals[:, surface.source], opaque.normals], 1),
+            points=torch.cat([posed.smoothed[:, surface.source], worn.vertices], 1),
+            faces=torch.cat([surface.cut_faces, worn.faces + len(surface.source)]),
+            face_kind=torch.cat([surface.face_kind, surface.face_kind.new_full((len(worn.faces),), WORN_KIND)]),
+            normals=torch.cat([normals[:, surface.source], worn.normals], 1),
             light=torch.cat([on_head[:, surface.source], on_worn], 1),
         )
 
@@ -364,7 +335,7 @@ class Renderer:
         posed: Posed,
         skin: skins.Columns,
         parts: skins.Columns,
-        worn: AttachmentMesh,
+        worn: WornMesh,
         normal: Tensor,
         sight: Tensor,
         key: KeyLight,
@@ -375,13 +346,13 @@ class Renderer:
         albedo = weights.new_zeros(count, 3)
         labels = torch.zeros(count, dtype=torch.uint8, device=weights.device)
         gloss, rough, fibre = weights.new_zeros(count), weights.new_full((count,), 0.5), weights.new_zeros(count)
-        for wanted in (HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, ATTACHMENT_KIND):
+        for wanted in (HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, WORN_KIND):
             mask = (kind >= TEETH_UPPER) & (kind <= TONGUE) if wanted == TEETH_UPPER else kind == wanted
             chosen = mask.nonzero()[:, 0]
             if len(chosen) == 0:
                 continue
             some, w = _subset(raster, chosen), weights[chosen]
-            if wanted == ATTACHMENT_KIND:
+            if wanted == WORN_KIND:
                 paint, own_fibre = self._paint_worn(some, w, worn, sight[chosen], key.at(chosen))
                 fibre.index_copy_(0, chosen, own_fibre)
             else:
@@ -430,22 +401,18 @@ class Renderer:
         return skins.Painted(paint.albedo * dark[:, None], paint.labels, paint.gloss * dark, paint.roughness)
 
     def _paint_worn(
-        self, some: Fragments, weights: Tensor, worn: AttachmentMesh, sight: Tensor, key: KeyLight
+        self, some: Fragments, weights: Tensor, worn: WornMesh, sight: Tensor, key: KeyLight
     ) -> tuple[skins.Painted, Tensor]:
-        layer = worn.opaque
         pieces = Fragments(some.size, some.pixel, some.image, some.face, some.corners - len(self.surface.source))
-        tail = torch.stack([layer.specular, layer.roughness], -1)
-        values = fragment_values(torch.cat([layer.albedo, layer.detail, layer.tangent, tail], -1), pieces, weights)
-        labels = layer.labels.flatten()[some.image * len(layer.faces) + some.face - len(self.surface.cut_faces)]
-        albedo = (values[:, :3] * surface_tone(values[:, 3:7])).clamp(0.002, 0.95)
-        specular, rough = values[:, 10], values[:, 11].clamp(0.05, 1)
-        tangent = values[:, 7:10]
+        values = fragment_values(torch.cat([worn.albedo, worn.tangent, worn.gloss[..., None]], -1), pieces, weights)
+        labels = worn.labels[some.face - len(self.surface.cut_faces)]
+        albedo, tangent, gloss = values[:, :3], values[:, 3:6], values[:, 6]
         of_fibre = (tangent * tangent).sum(-1) > 0.25
-        fibre = fibre_highlight(unit(tangent) * of_fibre[:, None], key.direction, sight, rough)[:, 0]
+        fibre = fibre_highlight(unit(tangent) * of_fibre[:, None], key.direction, sight)
         # light transmitted through hair takes on its colour
         tint = 0.25 + 0.75 * (albedo.mean(-1) / 0.25).clamp(max=1)
-        gloss = torch.where(of_fibre, torch.zeros_like(specular), specular * 6)
-        return skins.Painted(albedo, labels, gloss, rough), 0.16 * specular * fibre * tint
+        rough = torch.full_like(gloss, _WORN_ROUGHNESS)
+        return skins.Painted(albedo, labels, torch.where(of_fibre, 0.0, 6 * gloss), rough), 0.16 * gloss * fibre * tint
 
 
 def _subset(raster: Fragments, chosen: Tensor) -> Fragments:

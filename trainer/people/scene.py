@@ -1,17 +1,13 @@
-"""A batch of posed and dressed people before rasterization: parameters drawn per person, photo and clip, light of
-ordinary photographs (three SH bands; key, fill and rim lamp), and what they wear or hold, meshed for the batch.
+"""A batch of posed people before rasterization: parameters drawn per person, photo and clip, and light of ordinary
+photographs (three SH bands; key, fill and rim lamp).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from backend.geometry.template import Template
-from backend.hair.hull import head_hull, hull_surface
-from backend.models.parsing.glasses import GlassesSeat
 from backend.photos.regions import LID_LOWER, LID_UPPER
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from protocol.names import ARKIT_NAMES
@@ -28,104 +24,9 @@ from trainer.people.camera import (
     frame,
     turn,
 )
-from trainer.people.dress import hair as hairs
-from trainer.people.dress import worn
-from trainer.people.dress.clothes import ClothesParameters, clothes_layer, draw_clothes, neck_rim
-from trainer.people.dress.layers import AttachmentMesh, join_layers, stack
-from trainer.people.dress.things import HandParameters, ThingParameters, draw_hand, draw_thing, hand_layer, thing_layer
 from trainer.people.look import TABLES, PersonLook, draw_look
 from trainer.people.skin import PartsParameters, SkinParameters, draw_parts, draw_skin
-
-
-@dataclass(frozen=True)
-class AttachmentParameters:
-    """Parameters of one person in one picture (after ``stack`` of a batch); see the modules of the parts."""
-
-    hair: hairs.HairParameters
-    hat: worn.HatParameters
-    glasses: worn.GlassesParameters
-    clothes: ClothesParameters
-    beard: hairs.BeardParameters
-    hand: HandParameters
-    thing: ThingParameters
-
-
-EYE_CORNERS = ((42, 45), (36, 39))
-"""Indices into the 68 landmarks: outer and inner corners of the person's left and right eye."""
-NOSE_BRIDGE = 27
-EAR_FRONT = (16, 0)
-
-
-class Attachments:
-    """Hair, hats, glasses, long beards, hands, objects in front of the face, and clothes for heads of the template.
-
-    ``detail`` 0.5 to 1: share of the full number of hair locks; 0.5 is enough for pictures of 64 px.
-    """
-
-    def __init__(self, template: Template, *, detail: float = 1.0) -> None:
-        self.template, self.detail = template, detail
-        self._locks = max(64, round(hairs.LOCKS * detail))
-        self._hull, self._rim = head_hull(template), neck_rim(template)
-        self._beard = hairs.beard_roots(template)
-
-    def draw(
-        self, generator: np.random.Generator, look: PersonLook, like: AttachmentParameters | None = None
-    ) -> AttachmentParameters:
-        """Draw the attachments of one person in one picture.
-
-        ``like``: the attachments of another picture of the same person. Colour, length and style of the hair, the beard
-        and usually the glasses stay; single locks, hats, clothes and hands are drawn anew.
-        """
-        hair = hairs.draw_hair(generator, look, self._hull, self._locks, like.hair if like else None)
-        hat = worn.draw_hat(generator, look, self._hull)
-        wrapped = hat.colour if worn.KINDS[int(hat.kind)] in ("headscarf", "hood") else None
-        if worn.KINDS[int(hat.kind)] == "headscarf" and generator.random() < 0.7:  # the hair is hidden
-            hair = hairs.without_locks(hair)
-        thing = draw_thing(generator, self._hull)
-        beard = hairs.draw_beard(generator, look, self._beard, like.beard if like else None)
-        shown = beard if thing.mask == 0 else replace(beard, length=np.zeros_like(beard.length))
-        return AttachmentParameters(
-            hair=hair,
-            hat=hat,
-            glasses=worn.draw_glasses(generator, look, like.glasses if like else None),
-            clothes=draw_clothes(generator, look, self._rim, wrapped),
-            beard=shown,
-            hand=draw_hand(generator, look),
-            thing=thing,
-        )
-
-    def mesh(self, parameters: Sequence[AttachmentParameters], head_vertices: Tensor) -> AttachmentMesh:
-        """Build the triangles of a batch, on the device of ``head_vertices``.
-
-        ``head_vertices`` : (N, V, 3) posed and expressed vertices of the whole template (all parts), or at least the
-        head's, in the head frame, metres.
-        """
-        device = head_vertices.device
-        drawn = stack(parameters, device)
-        head = head_vertices.float()
-        surface = hull_surface(self._hull, head, drawn.hair.ear_room)
-        landmarks = self._landmarks(head)
-        eyes = torch.stack([landmarks[:, list(corners)].mean(1) for corners in EYE_CORNERS], 1)
-        ears = landmarks[:, list(EAR_FRONT)] + head.new_tensor([[0.004, 0.006, -0.012], [-0.004, 0.006, -0.012]])
-        hair, wisps = hairs.hair_layers(
-            drawn.hair, self._hull, surface, hairs.HatPressure(drawn.hat.rim, drawn.hat.press)
-        )
-        seat = GlassesSeat(eyes, landmarks[:, NOSE_BRIDGE], ears, surface.scale)
-        frames, lenses = worn.glasses_layers(drawn.glasses, seat)
-        hats = worn.hat_layer(drawn.hat, surface)
-        clothes = clothes_layer(drawn.clothes, self._rim, head, surface.scale)
-        beards = hairs.beard_layer(drawn.beard, self._beard, head, surface.scale)
-        hands = hand_layer(drawn.hand, landmarks, surface.scale)
-        things = thing_layer(drawn.thing, landmarks, surface)
-        return AttachmentMesh(
-            join_layers((*hair, hats, frames, clothes, beards, hands, things), opaque=True),
-            join_layers((wisps, lenses)),
-        )
-
-    def _landmarks(self, head: Tensor) -> Tensor:
-        embedding = self.template.landmarks68
-        corners = head[:, torch.from_numpy(embedding.vertices.astype(np.int64)).to(head.device)]
-        return (corners * torch.from_numpy(embedding.barycentrics).to(head.device)[..., None]).sum(2)
+from trainer.people.worn import WornParameters, draw_worn
 
 
 @dataclass(frozen=True)
@@ -205,7 +106,7 @@ class Shot:
     expression: shape.ExpressionParameters
     view: ViewParameters
     light: LightParameters
-    worn: AttachmentParameters | None
+    worn: WornParameters
     background: BackgroundParameters | None
     film: FilmParameters | None
 
@@ -360,8 +261,8 @@ FRAMES_PER_SECOND = 12.0
 class PeopleSampler:
     """Draw people and pictures by number. A number's result does not depend on other draws."""
 
-    def __init__(self, seed: int, modes: int, attachments: Attachments) -> None:
-        self._seed, self._modes, self._attachments = seed, modes, attachments
+    def __init__(self, seed: int, modes: int) -> None:
+        self._seed, self._modes = seed, modes
 
     def _generator(self, index: int, purpose: int, photo: int = 0) -> np.random.Generator:
         """Return the random generator for one purpose."""
@@ -388,7 +289,7 @@ class PeopleSampler:
                     expression=shape.draw_expression(g),
                     view=draw_view(g),
                     light=draw_light(g),
-                    worn=self._attachments.draw(self._generator(index, _WORN, photo), person.look, like),
+                    worn=draw_worn(self._generator(index, _WORN, photo), person.look, like),
                     background=draw_background(self._generator(index, _BEHIND, photo)),
                     film=draw_film(self._generator(index, _FILM, photo)),
                 )

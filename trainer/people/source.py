@@ -25,9 +25,10 @@ from trainer.engine.contracts import SourceConfig
 from trainer.people.background import background_pictures
 from trainer.people.camera import develop, photo_border
 from trainer.people.render import Renderer, unit
-from trainer.people.scene import Attachments, PeopleSampler, Posed, Shot, Stage, light_in_head
+from trainer.people.scene import PeopleSampler, Posed, Shot, Stage, light_in_head
 from trainer.people.shape import PeopleSurface
 from trainer.people.skin import Columns
+from trainer.people.worn import Wardrobe
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,8 @@ class People:
     def __init__(self, config: PeopleConfig) -> None:
         self.config = config
         template = load_template()
-        self.attachments = Attachments(template, detail=0.5 if config.size < 96 else 1.0)
-        self.casting = PeopleSampler(config.seed, len(template.identity_modes), self.attachments)
+        self._wardrobe = Wardrobe(template)
+        self.casting = PeopleSampler(config.seed, len(template.identity_modes))
         self._tools: dict[torch.device, _Tools] = {}
 
     def shots(self, index: int) -> list[Shot]:
@@ -266,7 +267,7 @@ class People:
         skin = Columns([shot.person.skin for shot in shots], device)
         parts = Columns([shot.person.parts for shot in shots], device)
         background = background_pictures([shot.background for shot in shots], config.size, device)
-        worn = self.attachments.mesh([shot.worn for shot in shots], posed.smoothed)
+        worn = self._wardrobe.mesh([shot.worn for shot in shots], posed.smoothed)
         picture = tools.renderer.draw(posed, light, skin, parts, worn, background, config.albedo)
         exposure = _exposure(picture.skin_level)
         exposed = picture.linear * exposure[:, None, None, None]

@@ -1,21 +1,20 @@
-"""Views of hair that is known: locks of the training people's model before made-up cameras."""
+"""Views of hair that is known: grooms before made-up cameras."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
-import torch
 from portrait_camera import portrait_camera
-from scipy.interpolate import interp1d
 
-from backend.geometry.template import Template, triangles_from_quads
+from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.hair.curl import resampled_to
+from backend.hair.groom import grow_guides, load_grooms
 from backend.hair.hair_views import HairView, body_mesh
-from backend.hair.hull import head_hull, hull_surface
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
 from trainer.evaluate.hair_figures import silhouettes
-from trainer.people.dress.grow import STYLES, Flow, Locks, Style, grow, lock_paths
 
 SIDE = 112
 POINTS = 64
@@ -27,44 +26,21 @@ def camera(yaw_degrees: float, distance: float = 1.2) -> Camera:
     return portrait_camera(np.array([0.0, 0.70, 0.02]), yaw_degrees, SIDE, SIDE * distance / 260.0, distance)
 
 
-def style_of(name: str) -> Style:
-    return next(style for style in STYLES if style.name == name)
+@cache
+def _grown(name: str) -> np.ndarray:
+    template = load_template()
+    own = {"slicked back": "slicked", "tied back": "low_bun"}.get(name, name.replace(" ", "_"))
+    grown = grow_guides(load_grooms()[own], template.vertices.astype(np.float64))
+    return np.concatenate([resampled_to(part, POINTS) for part in (grown.points, grown.free)]).astype(np.float32)
 
 
-def grown(template: Template, name: str, count: int = 900, seed: int = 7, ring: float = 0.0) -> np.ndarray:
-    """(L, POINTS, 3) metres, the locks of a style's middle on the mean head; none within ``ring`` metres of the crown.
-
-    They grow by the training people's model, along a field of its own, and not as the fit traces them.
-    """
-    style, random, hull = style_of(name), np.random.default_rng(seed), head_hull(template)
-
-    def middle(span: tuple[float, float]) -> float:
-        return 0.5 * sum(span)
-
-    place = (np.arange(count)[:, None] * [0.7548776662466927, 0.5698402909980532] + random.random(2)) % 1
-    a = (place[:, 0] - 0.5) * 2 * np.pi
-    s = place[:, 1] ** 0.62 * hull.line(a, hull.hairline) * 0.985
-    top = np.clip((np.where(np.abs(a) < 0.8, 0.19, 0.115) - s) / 0.035, 0, 1)
-    length = (middle(style.sides) + (middle(style.top) - middle(style.sides)) * top) * random.uniform(0.8, 1.05, count)
-    fringe = (np.abs(a) < 0.85) & (s > 0.045) & (random.random(count) < style.fringe)
-    length = np.where(fringe & (length > 0.11), random.uniform(0.08, 0.14, count), length) * (s >= ring)
-    values = dict.fromkeys(Locks.__dataclass_fields__, np.zeros(count)) | {
-        "azimuth": a, "s": s, "length": length, "base": np.full(count, 0.003),
-        "floor": 0.003 + 0.004 * random.random(count) + 0.01 * np.clip(length, 0, 0.3) * (1 - s / 0.2),
-        "up": np.full(count, middle(style.up)), "bend": np.full(count, middle(style.bend)), "forward": 1.0 * fringe,
-        "turn_x": 0.3 * style.turn * random.normal(size=count), "turn_z": 2.0 * fringe, "fringe": 1.0 * fringe,
-        "tied": 1.0 - fringe,
-    }  # fmt: skip
-    combed = ("radial", "forward", "backward", "sideways", "parting", "gravity", "window", "cut", "volume")
-    flow = {name: middle(getattr(style, name)) for name in combed}
-    flow |= {"whorl": (0.0, -0.045), "tied": float(style.tied), "tie": (0.0, -0.11), "fringe_drop": 0.0, "gather": 0.3}
-    locks = Locks(**{key: torch.tensor(value[None], dtype=torch.float32) for key, value in values.items()})
-    lines = [torch.from_numpy(line).float() for line in (hull.hairline, hull.brow_line)]
-    azimuth, down, height = grow(locks, Flow(**{key: torch.tensor([each]) for key, each in flow.items()}), *lines, 12)
-    room = torch.tensor([middle(style.ears)])
-    surface = hull_surface(hull, torch.from_numpy(template.vertices[: template.head.vertex_stop])[None].float(), room)
-    paths = lock_paths(surface, locks, azimuth, down, height)[0][0].numpy()[length > 1e-4]
-    return interp1d(np.linspace(0, 1, paths.shape[1]), paths, axis=1)(np.linspace(0, 1, POINTS)).astype(np.float32)
+def grown(template: Template, name: str, count: int = 900, ring: float = 0.0) -> np.ndarray:
+    """(L, POINTS, 3) metres, at most ``count`` locks of a groom on the mean head; none within ``ring`` metres of the
+    crown."""
+    lines = _grown(name)
+    crown = template.vertices[template.vertices[:, 1].argmax()]
+    lines = lines[np.linalg.norm(lines[:, 0] - crown, axis=1) >= ring]
+    return lines[np.random.default_rng(7).permutation(len(lines))[:count]]
 
 
 def made_view(template: Template, yaw: float, hair: str | np.ndarray | None) -> HairView:

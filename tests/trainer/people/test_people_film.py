@@ -118,16 +118,6 @@ def test_the_same_numbers_give_the_same_picture_in_any_company():
     assert torch.allclose(together[3], alone[0], atol=1e-6)
 
 
-def test_real_pictures_take_their_share():
-    pictures = torch.stack([torch.full((3, 40, 60), 0.25), torch.full((3, 40, 60), 0.75)])
-    images = background_pictures(drawn(40), 32, "cpu", pictures, share=1.0)
-    values = images.mean((1, 2, 3))
-    first, second = (values - 0.25).abs() < 1e-4, (values - 0.75).abs() < 1e-4
-    assert (first | second).all() and first.any() and second.any()
-    half = background_pictures(drawn(40), 32, "cpu", pictures, share=0.5).std((1, 2, 3)) < 1e-6
-    assert 8 <= int(half.sum()) <= 32
-
-
 def test_no_change_is_no_change() -> None:
     batch = DrawnFacesConfig(size=32).build().batch(range(2), CPU)
     images, labels = move(batch.images, batch.labels, STILL)

@@ -20,17 +20,15 @@ from backend.expression.follow import find_face
 from backend.expression.reading import WINDOW_PER_FACE as READER_WINDOW_PER_FACE
 from backend.expression.reading import WINDOW_PIXELS
 from backend.geometry.template import load_template
-from backend.hair.hull import head_hull
 from backend.models.landmarks import WINDOW_PER_FACE, SurfaceLandmarker
 from backend.photos.faces import Window, landmark_window
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
 from trainer.engine.disk_cache import save_arrays
 from trainer.methods.landmarks.data import LandmarkPeopleConfig, box_of_landmarks
-from trainer.people.dress.things import draw_thing
-from trainer.people.dress.worn import draw_hat
 from trainer.people.scene import PeopleSampler, Shot, Stage
 from trainer.people.shape import MOOD_NAMES, ExpressionParameters, PeopleSurface, draw_expression
 from trainer.people.source import People, PeopleBatch, PeopleConfig
+from trainer.people.worn import draw_worn
 
 FOCAL_PER_SIDE, SIDES = 0.9, (1.3, 4.0)
 """Focal length over the side of a whole frame, as for phones and webcams, and limits of that side in multiples of the
@@ -55,7 +53,7 @@ HARD_TURNED_SHARE, HARD_DEGREES = 0.65, (40.0, 84.0)
 """Share of hard pictures from the side, and their yaw. Without them the reader has only a few hundred pictures from the
 side, a tenth of them with shut eyes."""
 HARD_MASKED_SHARE, HARD_HAT_SHARE = 0.3, 0.3
-"""Shares of hard pictures with a face mask, and with a hat or hood."""
+"""Shares of hard pictures with a face mask, and with a hat."""
 HARD_SHUT_SHARE, HARD_LIDS_SHARE = 0.3, 0.25
 """Shares of hard pictures with shut eyes, and with lids at random."""
 _KEYS = tuple(name for name in ARKIT_NAMES if not name.startswith(("eyeLook", "eyeBlink", "tongue", "mouthClose")))
@@ -82,16 +80,9 @@ def put_into_frame(pixels: np.ndarray, intrinsics: np.ndarray, camera: np.ndarra
     return cv2.warpAffine(pixels, to_frame[:2], (side, side), borderMode=cv2.BORDER_REPLICATE)
 
 
-class _Bare:
-    """Draws nothing worn. Hats, hair and glasses take most of the time, and have random numbers of their own."""
-
-    def draw(self, *_: object) -> None:
-        """Return None."""
-
-
 @cache
 def _casting() -> PeopleSampler:
-    return PeopleSampler(KEPT.people.seed, len(load_template().identity_modes), _Bare())
+    return PeopleSampler(KEPT.people.seed, len(load_template().identity_modes))
 
 
 def cached_shot(number: int) -> Shot:
@@ -191,25 +182,17 @@ class HardPeople(WidePeople):
     """The hardest people for the detector and the reader: from the side, in masks and hoods, and often with shut
     eyes, so that the reader learns how these look there."""
 
-    def __init__(self, config: PeopleConfig) -> None:
-        super().__init__(config)
-        self._hull = head_hull(load_template())
-
     def shots(self, index: int) -> list[Shot]:
         """The parameters of all pictures of person ``index``."""
         generator = np.random.Generator(np.random.Philox(key=[self.config.seed, index], counter=[0, 0, 0, 78]))
         return [self._hard(shot, generator) for shot in super().shots(index)]
 
     def _hard(self, shot: Shot, generator: np.random.Generator) -> Shot:
-        view, worn = shot.view, shot.worn
+        view = shot.view
         if generator.random() < HARD_TURNED_SHARE:
             yaw = generator.choice([-1.0, 1.0]) * np.radians(generator.uniform(*HARD_DEGREES))
             view = replace(view, yaw=float(yaw))
-        if generator.random() < HARD_MASKED_SHARE:
-            bare = replace(worn.beard, length=np.zeros_like(worn.beard.length))
-            worn = replace(worn, thing=draw_thing(generator, self._hull, masked=1.0), beard=bare)
-        if generator.random() < HARD_HAT_SHARE:
-            worn = replace(worn, hat=draw_hat(generator, shot.person.look, self._hull, chance=1.0))
+        worn = draw_worn(generator, shot.person.look, shot.worn, hat=HARD_HAT_SHARE, mask=HARD_MASKED_SHARE)
         weights = shot.expression.weights.copy()
         lids = generator.random()
         if lids < HARD_SHUT_SHARE:

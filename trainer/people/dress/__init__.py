@@ -1,1 +1,0 @@
-"""What synthetic people wear, grow and hold."""
