@@ -17,8 +17,8 @@ def made_up_hair(template: Template, guides: int) -> HairStrands:
     """Long hair, parted in the middle, brown with fairer tips."""
     random = np.random.default_rng(3)
     lines = grow_guides(load_grooms()["long_straight"], template.vertices.astype(np.float64)).points
-    points = resampled_to(lines, 16)[np.arange(guides) % len(lines)].astype(np.float64)
-    points[:, 1:] += 0.003 * random.normal(size=(guides, 1, 3))
+    points = resampled_to(lines, 16)[np.resize(random.permutation(len(lines)), guides)].astype(np.float64)
+    points[:, 1:] += 0.001 * random.normal(size=(guides, 1, 3))
     head = template.head
     quads, uv_quads = template.quads[: head.face_stop], template.uv_head_quads[: head.face_stop]
     near = cKDTree(template.vertices[quads].mean(1)).query(points[:, 0])[1]  # a root in the middle of a face
