@@ -24,10 +24,10 @@ from backend.fitting.stages import ResumableFit
 from backend.geometry.template import Template, load_template
 from backend.hair.attach import over_shoulders
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import HairResult, HairVotes, check_look, fit_hair, hair_votes
+from backend.hair.fit_hair import HairLook, HairResult, fit_hair, look_at
 from backend.hair.hair_line import apply_hairline_points
 from backend.hair.hair_strands import HairStrands
-from backend.hair.trace import chosen_parting
+from backend.hair.look import check_look
 from backend.models.checkpoints import computing_device
 from backend.models.detail import DetailModel
 from backend.models.graph_face import GraphAlbedoModel
@@ -138,8 +138,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Hairline:
-    """The hairline that the user has set: s (A,) on ``hull.azimuths()``, None where none is set; and the used photos'
-    faces, labelled by it."""
+    """The hairline that the user has set: of ``apply_hairline_points``; and the used photos' faces, labelled by it."""
 
     line: np.ndarray | None
     faces: tuple[PhotoFace, ...]
@@ -283,22 +282,22 @@ def shape_of_head(
     return assemble(template, fit.neutral, rig, shown, with_shoulders=options.bust)
 
 
-def set_hairline(fit: FittedFace, photos: PhotoCollection, template: Template) -> Hairline:
+def set_hairline(fit: FittedFace, photos: PhotoCollection) -> Hairline:
     """The hairline that the user has set, and the used photos' faces labelled by it."""
-    return Hairline(*apply_hairline_points(template, fit, fit.used_faces(photos.faces)))
+    return Hairline(*apply_hairline_points(fit, fit.used_faces(photos.faces)))
 
 
 def look_at_hair(
     fit: FittedFace, hairline: Hairline, template: Template, options: ReconstructOptions
-) -> HairVotes | None:
+) -> HairLook | None:
     """Whose photo's hair and beard the head gets; None where none is wanted."""
     if options.hair_style == "shaved":
         return None
     leader = options.look if options.look in {photo.name for photo in fit.photos} else ""  # else: left out
-    return hair_votes(template, fit, hairline.faces, leader, hairline.line)
+    return look_at(template, fit, hairline.faces, leader, hairline.line)
 
 
-def look_at_glasses(fit: FittedFace, hairline: Hairline, look: HairVotes | None, template: Template) -> FoundGlasses:
+def look_at_glasses(fit: FittedFace, hairline: Hairline, look: HairLook | None, template: Template) -> FoundGlasses:
     """The glasses that most photos of the look show."""
     pairs = zip(fit.photos, hairline.faces, strict=True)
     seen = [pair for pair in pairs if look is None or pair[0].name in look.look.photos]
@@ -314,18 +313,18 @@ def look_at_glasses(fit: FittedFace, hairline: Hairline, look: HairVotes | None,
 def grow_hair(
     fit: FittedFace,
     hairline: Hairline,
-    look: HairVotes | None,
+    look: HairLook | None,
     template: Template,
     options: ReconstructOptions,
     watch: Watch,
 ) -> HairResult:
     """The hair of the look."""
-    parting = chosen_parting(options.parting, options.parting_place)
+    parting = options.parting, options.parting_place
     return fit_hair(template, fit, hairline.faces, watch.progress, options.hair_style, look, parting)
 
 
 def photos_of_skin(
-    fit: FittedFace, hairline: Hairline, look: HairVotes | None, glasses: FoundGlasses, template: Template
+    fit: FittedFace, hairline: Hairline, look: HairLook | None, glasses: FoundGlasses, template: Template
 ) -> SkinPhotos:
     """The photos for texture and relief, other beards than the look's labelled, and what shows beside frames."""
     coloured = fit.for_texture(hairline.faces)
@@ -469,7 +468,7 @@ def exported_hair(
 def report_of_head(
     report: Mapping[str, object],
     hair: HairResult,
-    look: HairVotes | None,
+    look: HairLook | None,
     beard: FacialHair,
     detail: DetailEstimate,
     skin: SkinPhotos,

@@ -59,7 +59,7 @@ def tone_change(asset: FaceAsset, vertex_albedo: np.ndarray, face_region: np.nda
 _SIDE = 256
 """Pixels of the longer side of the crop in which occlusion is tested: an ear has about 20."""
 _BIAS = 0.01
-"""Metres that a point may lie behind the surface: the hull that carries the hairline cuts corners by as much."""
+"""Metres that a point may lie behind the surface: the head of the depth is coarser than the scalp."""
 
 
 def with_shown_points(
@@ -82,7 +82,7 @@ def _points(
     photo: FittedPhoto, face: PhotoFace, template: Template, style: Mapping[str, float] | None, looked: bool
 ) -> np.ndarray:
     ears = photo.vertices[ear_vertices()].astype(np.float64)
-    line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_points(template, photo.vertices, style)
+    line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_points(photo.vertices, style)
     points_in_head = np.concatenate([ears, line])
     camera = photo.camera.scaled(min(1.0, _SIDE / max(face.labels.shape)))
     depth = depth_map(*closed_head(photo.vertices, template), camera)

@@ -97,3 +97,11 @@ class HairStrands:
             np.clip(colour * factor, 0.0, 1.0).astype(np.float32) for colour in (self.root_colour, self.tip_colour)
         )
         return replace(self, root_colour=root, tip_colour=tip)
+
+
+def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
+    """Lines (G, P, 3) resampled to ``count`` points each, by linear interpolation."""
+    place = np.linspace(0, lines.shape[1] - 1, count)
+    low = np.minimum(place.astype(int), lines.shape[1] - 2)
+    t = (place - low)[:, None]
+    return lines[:, low] * (1 - t) + lines[:, low + 1] * t

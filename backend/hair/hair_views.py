@@ -12,7 +12,6 @@ from scipy.ndimage import gaussian_filter1d
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, triangles_from_quads
 from backend.geometry.vectors import disc, unit_vectors
-from backend.hair.hull import BODY_ROWS
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
@@ -41,6 +40,15 @@ _BORDER = 0.004
 three pixels of a head as large as theirs."""
 _RING = 24
 """Vertices of each ring of the body: the outline's error is 2 mm, half a pixel of a view."""
+BODY_ROWS = np.array(
+    [
+        (0.068, 0.074, -0.034, 0.594), (0.078, 0.076, -0.044, 0.583), (0.100, 0.080, -0.052, 0.571),
+        (0.132, 0.086, -0.059, 0.559), (0.162, 0.093, -0.065, 0.545), (0.186, 0.101, -0.069, 0.527),
+        (0.201, 0.109, -0.072, 0.500), (0.210, 0.116, -0.075, 0.455), (0.215, 0.121, -0.077, 0.390),
+        (0.220, 0.122, -0.080, 0.250),
+    ]
+)  # fmt: skip
+"""Rings of a body under the neck's rim, metres: half width, front and back z, height."""
 _INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
 """Metres: a ring as in ``BODY_ROWS``, above the first of these, that closes the gap below a raised head."""
 _ON_BODY, _SHOULDER = 0.006, 0.02

@@ -29,7 +29,8 @@ from backend.exchange.wire import encode_face, pack_relief
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.cards import hair_cards
-from backend.hair.fit_hair import HairVotes, check_look
+from backend.hair.fit_hair import HairLook
+from backend.hair.look import check_look
 from backend.models.registry import MODELS
 from backend.options import options_of
 from backend.photos import networks
@@ -159,7 +160,7 @@ class GrownHead:
     options: pipeline.ReconstructOptions
     fit: FittedFace
     hairline: pipeline.Hairline
-    look: HairVotes | None
+    look: HairLook | None
     template: Template
     tone: np.ndarray
     asset: FaceAsset
@@ -205,7 +206,7 @@ def _grown_head(
     options: pipeline.ReconstructOptions,
     fit: FittedFace,
     hairline: pipeline.Hairline,
-    look: HairVotes | None,
+    look: HairLook | None,
     template: Template,
     tone: np.ndarray,
     shape: FaceAsset,

@@ -19,9 +19,8 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.attach import apart, outside
-from backend.hair.curl import resampled_to
 from backend.hair.fit_hair import beside_skin, is_skin, lab_beside_skin
-from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands
+from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, resampled_to
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb, srgb_bytes

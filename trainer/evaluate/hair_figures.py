@@ -12,12 +12,11 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, triangles_from_quads
 from backend.geometry.vectors import disc
 from backend.hair.attach import skin_normals
-from backend.hair.curl import resampled_to
 from backend.hair.draw import draw_hair, lock_edges
-from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_surface import hair_surface, hull_grid
+from backend.hair.groom.description import load_grooms
+from backend.hair.groom.dress import groom_strands
+from backend.hair.hair_strands import HairStrands, resampled_to
 from backend.hair.hair_views import HairView, closed_head
-from backend.hair.trace import direction_field, lock_widths, trace_guides
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.heads.surface import Closest
@@ -82,11 +81,10 @@ def hair_outline(
 
 
 def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
-    """(H, W) uint8 silhouette of the baseline hair on a head of ``neutral`` (V, 3): what the fit makes of no photo,
-    short hair within the usual hairline."""
-    surface = hair_surface(hull_grid(template, neutral), ())
-    lines = trace_guides(surface, direction_field(surface, ()), ())
-    return hair_outline(lines, lock_widths(lines, ()), template, neutral, view)
+    """(H, W) uint8 silhouette of the baseline hair on a head of ``neutral`` (V, 3): a crew cut within
+    the usual hairline."""
+    hair = groom_strands(load_grooms()["crew"], neutral)
+    return hair_outline(hair.points, hair.width, template, neutral, view)
 
 
 def mask_overlap(drawn: np.ndarray, view: HairView) -> float:

@@ -19,9 +19,8 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template
-from backend.hair.curl import resampled_to
 from backend.hair.fit_hair import fit_hair
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import HairStrands, resampled_to
 from backend.hair.hair_views import HairView, body_mesh, closed_head, strand_direction
 from backend.models.parsing.apply import label_face
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality

@@ -18,8 +18,8 @@ from torch import Tensor
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.geometry.vectors import unit
-from backend.hair.curl import resampled_to
 from backend.hair.groom import Groom, grow_guides, load_grooms
+from backend.hair.hair_strands import resampled_to
 from backend.models.parsing.glasses import OUTLINE, GlassesSeat, GlassesShape, frame_grids, outline
 from backend.photos.collection import FaceClass
 from backend.rendering.camera import rotation_from_euler

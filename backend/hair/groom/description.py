@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from backend.models.hair_kind import MIRRORED
 from backend.system.assets import ASSETS
 
 FOLDER = ASSETS / "grooms"
@@ -44,6 +45,17 @@ class Groom:
 def mirrored_line(half: np.ndarray) -> np.ndarray:
     """(2 N - 2, 2) a closed hairline from its left half (N, 2), whose first and last points lie in the middle."""
     return np.concatenate([half, half[-2:0:-1] * [-1.0, 1.0]])
+
+
+_TURNS = ("angle", "part_mm", "part_slope", "swirl", "fringe_angle")
+"""Numbers of the flow that change sign in a mirror."""
+
+
+def mirrored(groom: Groom) -> Groom:
+    """The groom combed and parted to the other side."""
+    flow = {key: value * (-1 if key in _TURNS else 1) for key, value in groom.shape["flow"].items()}
+    kind = {field: MIRRORED.get(value, value) for field, value in groom.kind.items()}
+    return replace(groom, kind=MappingProxyType(kind), shape=MappingProxyType({**groom.shape, "flow": flow}))
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,10 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import triangles_from_quads
-from backend.hair.curl import resampled_to
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.grow import GrownGroom, grow_guides, top_map
 from backend.hair.groom.scalp import BEYOND, chart_uv, density_at_edge, lock_variation
-from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, Scalp
+from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, Scalp, resampled_to
 
 EUMELANIN, PHEOMELANIN = np.array([0.506, 0.841, 1.653]), np.array([0.343, 0.733, 1.924])
 """Absorption of red, green and blue by melanin of a unit amount, as Blender's Principled Hair has it."""

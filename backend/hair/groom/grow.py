@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -27,16 +28,21 @@ from backend.hair.groom.scalp import (
     line_distance,
     lock_variation,
     mean_scalp,
+    on_sphere,
     person_scalp,
     to_mean,
 )
 from backend.hair.groom.tied import Tie, gather, loose_ends, tie_field
 from backend.hair.hair_strands import Scalp
-from backend.hair.hair_views import body_mesh
+from backend.hair.hair_views import off_body
 
 ANGLES, HEIGHTS = 12, np.array([30.0, 75.0, 120.0])
 """Angles round the head, from the forehead to the left, and degrees from the crown, of factors on length and shell."""
 _DOWN = np.array([0.0, -1.0, 0.0])
+_RADIUS = 0.1
+"""Metres from a skull's middle to its skin."""
+_FEWER_POINTS = 16
+"""Points of guides of which only some are wanted, to draw an outline."""
 _DEEP = 0.05
 """Metres. A point deeper inside than this counts as behind the head; a head is three times as thick."""
 
@@ -81,15 +87,54 @@ def grow_guides(
     its distance from the skin, at angles from the forehead to the left and at ``HEIGHTS``. Raises ``ValueError`` for
     other shapes.
     """
-    line = groom.hairline if hairline is None else hairline
-    factors = [np.ones((ANGLES, len(HEIGHTS))) if factor is None else factor for factor in (lengths, shells)]
-    if line.shape != groom.hairline.shape or any(factor.shape != (ANGLES, len(HEIGHTS)) for factor in factors):
-        raise ValueError(f"a hairline must be {groom.hairline.shape}, factors ({ANGLES}, {len(HEIGHTS)})")
-    template, generator = load_template(), np.random.default_rng(seed)
-    head = _Head(template, head_vertices)
-    mean, shape = mean_scalp(), groom.shape
-    edge = line_distance(mean.places, line)
-    triangle, weight = _roots(edge, groom, generator)
+    head, mean = GroomHead(load_template(), head_vertices), mean_scalp()
+    combed = comb(groom, head, hairline, lengths, shells, seed=seed)
+    corner_uv = chart_uv(mean.places)[mean.triangles[combed.triangle]]
+    return GrownGroom(
+        groom.name,
+        combed.points.astype(np.float32),
+        np.einsum("gk,gkc->gc", combed.weight, mean.head_uv[combed.triangle]).astype(np.float32),
+        np.einsum("gk,gkc->gc", combed.weight, corner_uv).astype(np.float32),
+        combed.free.astype(np.float32),
+        _nearest_uv(head, combed.tie),
+        _scalp(groom, head, _edge(groom, hairline), _ones(lengths)),
+        groom.chain,
+    )
+
+
+@dataclass(frozen=True)
+class CombedGuides:
+    """Guides alone. ``points`` : (G, P, 3); ``free`` : (F, Q, 3); roots: ``triangle`` (G,) and ``weight`` (G, 3) of the
+    mean scalp, ``about``, ``away`` (G,) in its chart, ``edge`` (G,) metres to the hairline, ``thin`` (G,) share of full
+    hair that grows there."""
+
+    points: np.ndarray
+    free: np.ndarray
+    triangle: np.ndarray
+    weight: np.ndarray
+    about: np.ndarray
+    away: np.ndarray
+    edge: np.ndarray
+    thin: np.ndarray
+    tie: Tie | None
+
+
+def comb(
+    groom: Groom,
+    head: GroomHead,
+    hairline: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
+    shells: np.ndarray | None = None,
+    *,
+    share: float = 1.0,
+    seed: int = 0,
+) -> CombedGuides:
+    """The guides of ``grow_guides`` on a head, a ``share`` of them, with fewer points if they are fewer."""
+    generator, mean = np.random.default_rng(seed), mean_scalp()
+    edge, flow = _edge(groom, hairline), groom.shape["flow"]
+    part = (flow["part_mm"], flow["part_slope"], flow["part_end"]) if flow["part_end"] < 0.2 else ()
+    line = (groom.hairline if hairline is None else hairline).astype(float).tobytes()
+    triangle, weight = _roots(line, int(share * groom.shape["guides"]["count"]), part, seed)
     corners = mean.triangles[triangle]
 
     def at(values: np.ndarray) -> np.ndarray:
@@ -97,30 +142,41 @@ def grow_guides(
 
     places, normals = at(head.scalp), unit_vectors(at(head.normals))
     roots = _Places(at(mean.places), at(edge), unit_vectors(at(head.mean_normals)))
-    long = length_map(groom, roots) * factor_at(factors[0], roots.about, roots.away)
-    away = shell_map(groom, roots) * factor_at(factors[1], roots.about, roots.away)
+    long = length_map(groom, roots) * factor_at(_ones(lengths), roots.about, roots.away)
+    away = shell_map(groom, roots) * factor_at(_ones(shells), roots.about, roots.away)
     tie = tie_field(groom, head.scalp, mean.places, edge)
+    kept, count = np.arange(len(triangle)), int(groom.shape["guides"]["points"])
+    count = count if share == 1.0 else min(count, _FEWER_POINTS)
     if tie is None:
-        points = _grow(groom, head, roots, places, normals, long, away, generator)
+        points = head.off_body(_grow(groom, head, roots, places, normals, long, away, count, generator))
     else:
-        points, kept = gather(tie, places, normals, away, head.pushed_out, int(shape["guides"]["points"]), generator)
-        triangle, weight = triangle[kept], weight[kept]
+        points, kept = gather(tie, places, normals, away, head.pushed_out, count, generator)
     free = np.zeros((0, 2, 3)) if tie is None else loose_ends(tie, groom, head.pushed_out, generator)
-    scalp = _scalp(groom, head, edge, factors[0])
-    corner_uv = chart_uv(mean.places)[mean.triangles[triangle]]
-    return GrownGroom(
-        groom.name,
-        points.astype(np.float32),
-        np.einsum("gk,gkc->gc", weight, mean.head_uv[triangle]).astype(np.float32),
-        np.einsum("gk,gkc->gc", weight, corner_uv).astype(np.float32),
-        free.astype(np.float32),
-        _nearest_uv(head, tie),
-        scalp,
-        groom.chain,
-    )
+    each = (triangle, weight, roots.about, roots.away, roots.edge, _thin(groom, roots))
+    return CombedGuides(points, free, *(values[kept] for values in each), tie)
 
 
-class _Head:
+def _ones(factors: np.ndarray | None) -> np.ndarray:
+    result = np.ones((ANGLES, len(HEIGHTS))) if factors is None else factors
+    if result.shape != (ANGLES, len(HEIGHTS)):
+        raise ValueError(f"factors must be ({ANGLES}, {len(HEIGHTS)})")
+    return result
+
+
+def _edge(groom: Groom, hairline: np.ndarray | None) -> np.ndarray:
+    """(N,) metres from the mean scalp's vertices to a hairline, the groom's where it is None."""
+    line = groom.hairline if hairline is None else hairline
+    if line.shape != groom.hairline.shape:
+        raise ValueError(f"a hairline must be {groom.hairline.shape}")
+    return _edge_of(line.astype(float).tobytes())
+
+
+@lru_cache(maxsize=32)
+def _edge_of(line: bytes) -> np.ndarray:
+    return line_distance(mean_scalp().places, np.frombuffer(line).reshape(-1, 2))
+
+
+class GroomHead:
     """A person's head: scalp, map to the mean head, and what pushes points out of head and body."""
 
     def __init__(self, template: Template, neutral: np.ndarray) -> None:
@@ -133,14 +189,21 @@ class _Head:
         skin = fine.positions(neutral.astype(np.float64))[:stop]
         quads = [fine.quads[fine.parts[name].face_start : fine.parts[name].face_stop] for name in names]
         skin_normals = vertex_normals(skin, triangles_from_quads(np.concatenate(quads)))
-        body, triangles = body_mesh(neutral[: template.head.vertex_stop].astype(np.float64), template)
-        self._skin = np.concatenate([skin, body])
-        self._normals = np.concatenate([skin_normals, vertex_normals(body, triangles)])
-        self._tree = cKDTree(self._skin)
+        self._skin, self._normals, self._tree = skin, skin_normals, cKDTree(skin)
+        self._template, self._head = template, neutral[: template.head.vertex_stop].astype(np.float64)
+
+    def off_body(self, points: np.ndarray) -> np.ndarray:
+        """Guides (G, P, 3) before and behind neck and shoulders."""
+        return off_body(points, self._head, self._template)
 
     def in_mean(self, points: np.ndarray) -> np.ndarray:
         """Points (N, 3) on the mean head."""
         return points @ self.affine[:, :3].T + self.affine[:, 3]
+
+    def down_at(self, about: np.ndarray, away: np.ndarray) -> np.ndarray:
+        """(N, 3) metres for each degree away from the crown, on this head, at chart angles (N,)."""
+        ends = [on_sphere(np.stack([about, away + more], 1)) for more in (-0.5, 0.5)]
+        return _RADIUS * (ends[1] - ends[0]) @ np.linalg.inv(self.affine[:, :3]).T
 
     def pushed_out(self, points: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points (N, 3) at least so far (N,) from the skin, and their heights above it before."""
@@ -246,9 +309,11 @@ def factor_at(factors: np.ndarray, about: np.ndarray, away: np.ndarray) -> np.nd
     return columns[number, row] * (1 - height + row) + columns[number, row + 1] * (height - row)
 
 
-def _roots(edge: np.ndarray, groom: Groom, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles (G,) of the mean scalp and weights (G, 3) of evenly spread roots."""
-    mean, count = mean_scalp(), int(groom.shape["guides"]["count"])
+@lru_cache(maxsize=64)
+def _roots(line: bytes, count: int, part: tuple[float, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles (G,) of the mean scalp and weights (G, 3) of evenly spread roots within a hairline, none on a
+    parting."""
+    mean, edge, generator = mean_scalp(), _edge_of(line), np.random.default_rng(seed)
     corners = mean.places[mean.triangles]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     area *= edge[mean.triangles].min(1) > -0.004
@@ -256,27 +321,26 @@ def _roots(edge: np.ndarray, groom: Groom, generator: np.random.Generator) -> tu
     weight = generator.dirichlet((1.0, 1.0, 1.0), len(triangle))
     places = np.einsum("gk,gkc->gc", weight, corners[triangle])
     chosen = apart(places, 0.78 * np.sqrt(area.sum() / 2 / count))
-    if groom.shape["flow"]["part_end"] < 0.2:
-        near = (np.abs(part_offset(groom, places[chosen])) < 0.002) & (
-            places[chosen, 2] > groom.shape["flow"]["part_end"]
-        )
-        chosen = chosen[~near]
+    if part:
+        aside = places[chosen, 0] - 0.001 * part[0] - part[1] * (places[chosen, 2] - 0.08)
+        chosen = chosen[(np.abs(aside) >= 0.002) | (places[chosen, 2] <= part[2])]
     return triangle[chosen], weight[chosen]
 
 
 def _grow(
     groom: Groom,
-    head: _Head,
+    head: GroomHead,
     roots: _Places,
     places: np.ndarray,
     normals: np.ndarray,
     long: np.ndarray,
     away: np.ndarray,
+    points: int,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """(G, P, 3) guides: they leave the skin lifted, bend to where hair is combed and down, and stay off the body."""
+    """(G, points, 3) guides: they leave the skin lifted, bend to where hair is combed and down, and stay off bodies."""
     bend, lift = groom.shape["bend"], groom.shape["lift"]
-    count, points = len(places), int(groom.shape["guides"]["points"])
+    count = len(places)
     top = top_map(groom, roots.points)
     shape = groom.shape["length"]
     free = generator.random(count)
@@ -330,12 +394,11 @@ def _inwards(mean: np.ndarray) -> np.ndarray:
     return -unit_vectors(out) * (wide * smoothstep(0.73, 0.66, y) * smoothstep(0.60, 0.64, y))[:, None]
 
 
-def _scalp(groom: Groom, head: _Head, edge: np.ndarray, factors: np.ndarray) -> Scalp:
+def _scalp(groom: Groom, head: GroomHead, edge: np.ndarray, factors: np.ndarray) -> Scalp:
     """The part of the head near or within the hairline, with its maps; cut along the parting."""
-    mean, flow, zone = mean_scalp(), groom.shape["flow"], groom.shape["zone"]
+    mean, flow = mean_scalp(), groom.shape["flow"]
     at = _Places(mean.places, edge)
-    thin = 1.0 - zone["thin"] * smoothstep(zone["thin_end"], zone["thin_end"] - 0.03, at.away / 90.0)
-    thin *= 1.0 - zone["receded"] * at.front * smoothstep(0.03, 0.0, edge)
+    thin = _thin(groom, at)
     triangles = mean.triangles
     twice = np.tile(np.arange(len(mean.places)), 2)
     if flow["part_end"] < 0.2:
@@ -351,7 +414,14 @@ def _scalp(groom: Groom, head: _Head, edge: np.ndarray, factors: np.ndarray) -> 
     return Scalp(vertices, numbers.reshape(-1, 3).astype(np.int32), uv, *maps)
 
 
-def _nearest_uv(head: _Head, tie: Tie | None) -> np.ndarray:
+def _thin(groom: Groom, at: _Places) -> np.ndarray:
+    """(N,) share of full hair that grows at places of the mean head."""
+    zone = groom.shape["zone"]
+    thin = 1.0 - zone["thin"] * smoothstep(zone["thin_end"], zone["thin_end"] - 0.03, at.away / 90.0)
+    return thin * (1.0 - zone["receded"] * at.front * smoothstep(0.03, 0.0, at.edge))
+
+
+def _nearest_uv(head: GroomHead, tie: Tie | None) -> np.ndarray:
     mean = mean_scalp()
     if tie is None:
         return np.zeros(2, np.float32)

@@ -102,19 +102,21 @@ def gather(
     goal = tie.place + 0.0065 * ring + 0.0012 * generator.normal(size=places.shape)
     stop = np.full(len(places), MOST_STEPS)
     for number in range(1, MOST_STEPS):
-        last = lines[:, number - 1]
+        going = np.flatnonzero(stop == MOST_STEPS)
+        if not len(going):
+            break
+        last, aim = lines[going, number - 1], goal[going]
         way, distance = tie.way(last)
         near = smoothstep(0.050, 0.012, distance)[:, None]
-        heading = unit_vectors(0.55 * heading + 0.45 * (way * (1 - near) + unit_vectors(goal - last) * near))
+        ahead = unit_vectors(0.55 * heading[going] + 0.45 * (way * (1 - near) + unit_vectors(aim - last) * near))
         run += STEP
-        least = 0.0005 + (shell - 0.0005) * smoothstep(0.0, 0.025, run)
-        moved, height = push(last + heading * STEP, least)
+        least = 0.0005 + (shell[going] - 0.0005) * smoothstep(0.0, 0.025, run)
+        moved, height = push(last + ahead * STEP, least)
         down = np.where((near[:, 0] < 0.3) & (height > least), 0.5 * (height - least), 0.0)
         moved = moved - down[:, None] * unit_vectors(moved - CENTRE)
-        heading = unit_vectors(moved - last)
-        going = number < stop
-        lines[:, number] = np.where(going[:, None], moved, last)
-        stop[(np.linalg.norm(moved - goal, axis=1) < 0.006) & (stop == MOST_STEPS)] = number + 1
+        heading[going] = unit_vectors(moved - last)
+        lines[going, number] = moved
+        stop[going[np.linalg.norm(moved - aim, axis=1) < 0.006]] = number + 1
     arrived = np.flatnonzero(stop < MOST_STEPS)
     ends = goal + tie.normal * 0.006
     lines = [np.concatenate([lines[k, : stop[k]], ends[k : k + 1]]) for k in arrived]

@@ -9,8 +9,8 @@ import numpy as np
 from portrait_camera import portrait_camera
 
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.hair.curl import resampled_to
 from backend.hair.groom import grow_guides, load_grooms
+from backend.hair.hair_strands import resampled_to
 from backend.hair.hair_views import HairView, body_mesh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map

@@ -15,9 +15,9 @@ from made_hair import SIDE, made_view
 
 from backend.errors import LikenessError
 from backend.geometry.template import Template, load_template
-from backend.hair.fit_hair import find_look
-from backend.hair.hair_surface import HullGrid, hull_grid, view_votes
+from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_views import HairView
+from backend.hair.look import find_look
 from backend.photos.collection import FaceClass, PhotoFace
 
 
@@ -27,8 +27,8 @@ def template() -> Template:
 
 
 @pytest.fixture(scope="module")
-def grid(template: Template) -> HullGrid:
-    return hull_grid(template, template.vertices)
+def head(template: Template) -> GroomHead:
+    return GroomHead(template, template.vertices)
 
 
 def photo(
@@ -45,36 +45,36 @@ def photo(
     return view, plain_photo((SIDE, SIDE), name=name, pixels=pixels, labels=labels)
 
 
-def look_of(grid: HullGrid, photos: list[tuple[HairView, PhotoFace]], leader: str = ""):
+def look_of(head: GroomHead, photos: list[tuple[HairView, PhotoFace]], leader: str = ""):
     views, faces = zip(*photos, strict=True)
-    return find_look(grid, views, faces, [view_votes(grid, view) for view in views], leader)
+    return find_look(head, views, faces, leader)
 
 
 def test_photos_with_loose_and_with_cut_hair_are_two_looks_and_most_photos_decide(
-    template: Template, grid: HullGrid
+    template: Template, head: GroomHead
 ) -> None:
     loose = [photo(template, f"loose {yaw}", yaw, "bob") for yaw in (-20.0, 0.0, 25.0)]
     cut = [photo(template, f"cut {yaw}", yaw, "crew") for yaw in (-10.0, 15.0)]
-    look = look_of(grid, [*cut, *loose])
+    look = look_of(head, [*cut, *loose])
     assert set(look.photos) == {"loose -20.0", "loose 0.0", "loose 25.0"} and look.leader == look.photos[0]
-    told = look_of(grid, [*cut, *loose], "cut 15.0")
+    told = look_of(head, [*cut, *loose], "cut 15.0")
     assert told.photos == ("cut 15.0", "cut -10.0")
 
 
-def test_a_shave_is_another_look_under_the_same_hair(template: Template, grid: HullGrid) -> None:
+def test_a_shave_is_another_look_under_the_same_hair(template: Template, head: GroomHead) -> None:
     photos = [photo(template, name, 0.0, "side part", beard) for name, beard in (("a", 0.6), ("b", 0.0), ("c", 0.65))]
-    assert set(look_of(grid, photos).photos) == {"a", "c"}
+    assert set(look_of(head, photos).photos) == {"a", "c"}
 
 
-def test_a_photo_with_a_hat_does_not_lead(template: Template, grid: HullGrid) -> None:
+def test_a_photo_with_a_hat_does_not_lead(template: Template, head: GroomHead) -> None:
     view, face = photo(template, "hat", 0.0, "side part")
     crown = view.camera.project(np.array([0.0, 0.80, 0.08]))[1]
     hidden = np.where(np.arange(SIDE)[:, None] < crown, 0.0, 1.0).astype(np.float32) * np.ones_like(view.visible)
     hat = replace(view, visible=hidden, trust=1.5)
-    assert look_of(grid, [(hat, face), photo(template, "bare", 5.0, "side part")]).leader == "bare"
+    assert look_of(head, [(hat, face), photo(template, "bare", 5.0, "side part")]).leader == "bare"
 
 
-def test_a_photo_that_is_not_there_cannot_lead(template: Template, grid: HullGrid) -> None:
+def test_a_photo_that_is_not_there_cannot_lead(template: Template, head: GroomHead) -> None:
     with pytest.raises(LikenessError, match=r"'c\.jpg' is not among") as raised:
-        look_of(grid, [photo(template, name, 0.0, "crew") for name in ("a.jpg", "b.jpg")], "c.jpg")
+        look_of(head, [photo(template, name, 0.0, "crew") for name in ("a.jpg", "b.jpg")], "c.jpg")
     assert "a.jpg, b.jpg" in raised.value.advice

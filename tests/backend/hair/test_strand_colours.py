@@ -16,7 +16,7 @@ from made_hair import SIDE, camera, grown
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
-from backend.hair.fit_hair import colour_of_views, natural, strand_colours
+from backend.hair.colours import colour_of_views, natural, strand_colours
 from backend.photos.collection import FaceClass
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.spherical_harmonics import light_from_directions

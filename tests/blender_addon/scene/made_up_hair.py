@@ -6,9 +6,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
-from backend.hair.curl import resampled_to
 from backend.hair.groom import grow_guides, load_grooms
-from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import HairStrands, resampled_to
 
 BROWN, FAIR = (0.055, 0.026, 0.012), (0.30, 0.18, 0.085)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.spatial import cKDTree
+from trainer.people.dress.hull import AZIMUTHS, CENTRE_Y, ROWS, head_hull, hull_surface
 
 from backend.geometry.template import load_template
-from backend.hair.hull import AZIMUTHS, CENTRE_Y, ROWS, head_hull
 
 
 def test_the_upper_hull_lies_on_the_skull() -> None:
@@ -23,3 +24,15 @@ def test_the_upper_hull_lies_on_the_skull() -> None:
     assert len(upper) > 400 and distance.max() < 1.5e-3
     mirrored = hull.mean[:, (-np.arange(AZIMUTHS)) % AZIMUTHS] * [-1, 1, 1]
     np.testing.assert_allclose(hull.mean, mirrored, atol=2e-3)
+
+
+def test_many_styles_on_one_head_have_the_hulls_of_as_many_heads() -> None:
+    template = load_template()
+    head = torch.from_numpy(template.vertices[: template.head.vertex_stop]).float()[None]
+    room = torch.tensor([0.0, 0.01, 0.02])
+    one, many = (
+        hull_surface(head_hull(template), head, room),
+        hull_surface(head_hull(template), head.expand(3, -1, -1), room),
+    )
+    torch.testing.assert_close(one.maps, many.maps)
+    torch.testing.assert_close(one.scale, many.scale)

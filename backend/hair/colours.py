@@ -1,0 +1,141 @@
+"""Colours of strands from photographs: albedo at root and tip, smooth between locks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.geometry.robust_statistics import weighted_median
+from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering import spherical_harmonics as sh
+from backend.rendering.color import LUMINANCE, linear_from_srgb
+
+_SIDE = 320
+"""Longer side of the pictures in pixels: resolves locks, not single hairs."""
+_DARKEST = 0.002
+"""Noise floor of a photo, linear light in [0, 1]: half a step of 8 bits near black is 0.0002, and the blocks of a JPEG
+are ten times that."""
+_LEAST_SHADING = 0.15
+"""Least shading, relative to its mean over the hair. Darker shading is a guess, and dividing by it gives too bright an
+albedo."""
+_FRONT = 0.006
+"""Metres behind the foremost hair within which hair counts as visible: half a lock."""
+_UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
+"""Log linear albedo of brown hair, the commonest colour: the fallback where no photo shows hair."""
+_RANGE = 0.7
+"""Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
+Larger differences are shadows or highlights."""
+_FEW = 2.0
+"""Weight of the hair's overall colour as a prior, in samples (points of guides that a photo shows)."""
+_GREENEST = 0.5
+"""Least ratio of log(red / green) to log(green / blue) in the albedo of hair. The square roots of eumelanin's
+absorption of red, green and blue are 0.65, 0.83, 1.17 (d'Eon et al., An Energy-Conserving Hair Reflectance Model,
+2011)."""
+_DYED = 0.4
+"""Log units: greatest error of the light's hue. Hair that is further off a natural hue is dyed."""
+_HUE_DEVIATION = 0.25
+"""Log units: standard deviation of one photo's light hue, measured against other photos of the same hair."""
+_TOGETHER = 8
+"""Neighbouring guides that share a colour: two centimetres, about the resolution of a photo's chroma."""
+
+
+def strand_colours(
+    guides: np.ndarray, fitted: FittedFace, faces: Sequence[PhotoFace], others: Sequence[FittedPhoto] = ()
+) -> list[np.ndarray]:
+    """Colours of guides (G, P, 3), metres, from the photos in which they are the foremost hair; smooth between locks:
+    (G, 3) float32 linear albedo at root and tip. ``others`` : photos of other looks, which tell the brightness, too.
+
+    Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
+    because they come from lamps or walls at one side, or from JPEG blocks.
+    """
+    by_name = {face.name: face for face in faces}
+    seen = [_observed_albedo(guides, photo, by_name[photo.name]) for photo in fitted.photos]
+    logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
+    views = [colour for _, _, colour in seen if colour is not None]
+    more = [_observed_albedo(guides, photo, by_name[photo.name])[2] for photo in others]
+    more = [colour[1] for colour in more if colour is not None]
+    whole = colour_of_views(np.array(views), more) if views else _UNKNOWN
+    near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
+    half = guides.shape[1] // 2
+    ends = []
+    for part in (slice(0, half), slice(half, None)):
+        mask = shown[:, :, part]
+        total = np.where(mask[..., None], logs[:, :, part], 0.0).sum((0, 2))
+        number = mask.sum((0, 2)).astype(float)
+        hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # one hue for all roots, one for all tips
+        total, number = total[near, 1].sum(1), number[near].sum(1)
+        logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
+        ends.append(np.exp(natural(logs_here)).astype(np.float32))
+    return ends
+
+
+def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarray:
+    """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos of a look.
+
+    The brightness is the median, to which ``others``, of other looks, add as much weight as the look's, because two
+    photos of one look differ by a factor of 2.6 on the mean. The hue is a weighted mean: an estimate with an unnatural
+    hue counts less, by a Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that
+    photo. If all estimates have the same unnatural hue it is kept, because the hair is dyed.
+    """
+    off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
+    weight = np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
+    hue = weight @ (logs - logs[:, 1:2]) / weight.sum()
+    share = np.repeat([1.0 / len(logs), 1.0 / max(len(others), 1)], [len(logs), len(others)])
+    green = np.concatenate([logs[:, 1], others])
+    return hue + 0.5 * (weighted_median(green, share) - weighted_median(-green, share))  # of two, their mean
+
+
+def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
+    """Log linear albedo (..., 3) of hair moved to the nearest natural hue, by at most ``most``; green stays.
+
+    A photo's light is estimated from the skin, and its hue is wrong by some tenths. The pigments of hair absorb more
+    blue than green and more green than red, so no natural hair is greener than ``_GREENEST``.
+    """
+    blue, red = logs[..., 1] - logs[..., 2], logs[..., 0] - logs[..., 1]  # log(green / blue), log(red / green)
+    share = np.maximum(blue + _GREENEST * red, 0) / (1 + _GREENEST**2)  # projection onto the line of _GREENEST
+    on_line = np.stack([share, _GREENEST * share], -1)
+    not_blue = np.stack([np.zeros_like(blue), np.maximum(red, 0)], -1)
+    hue = np.stack([blue, red], -1)
+    nearest = np.where((blue < 0)[..., None], not_blue, np.where((red < _GREENEST * blue)[..., None], on_line, hue))
+    move = nearest - hue
+    length = np.linalg.norm(move, axis=-1, keepdims=True)
+    move = move * np.minimum(1, most / np.maximum(length, 1e-9))
+    return logs + np.stack([move[..., 1], np.zeros_like(move[..., 0]), -move[..., 0]], -1)
+
+
+def _observed_albedo(
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
+    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none."""
+    scale = min(1.0, _SIDE / max(face.labels.shape))
+    camera = photo.camera.scaled(scale)
+    size = camera.size
+    linear = linear_from_srgb(cv2.resize(face.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255)
+    if face.monochrome:
+        linear = np.repeat((linear @ np.array(LUMINANCE, np.float32))[..., None], 3, axis=-1)
+    labels = cv2.resize(face.labels, size, interpolation=cv2.INTER_NEAREST)
+    hair = cv2.erode((labels == FaceClass.HAIR).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # without mixed edges
+    pixel = camera.project(guides.astype(np.float64))
+    column, row = np.floor(pixel[..., 0]).astype(int), np.floor(pixel[..., 1]).astype(int)
+    inside = (column >= 0) & (column < size[0]) & (row >= 0) & (row < size[1])
+    column, row = column.clip(0, size[0] - 1), row.clip(0, size[1] - 1)
+    cell = (row // 4) * (size[0] // 4 + 1) + column // 4  # depth of the foremost hair, in cells as wide as a lock
+    front = np.full((size[1] // 4 + 1) * (size[0] // 4 + 1), np.inf)
+    np.minimum.at(front, cell[inside], pixel[..., 2][inside])
+    shown = inside & hair[row, column] & (pixel[..., 2] < front[cell] + _FRONT)
+    outwards = guides - guides[:, 0].mean(0)
+    outwards = outwards / np.maximum(np.linalg.norm(outwards, axis=-1, keepdims=True), 1e-6)
+    shading = sh.shade(outwards.astype(np.float32), photo.light)
+    usual = float(np.abs(shading[shown]).mean()) if shown.any() else 1.0
+    albedo = np.maximum(linear[row, column], _DARKEST) / np.maximum(shading, _LEAST_SHADING * max(usual, 1e-3))
+    log_albedo = np.log(np.maximum(albedo, _DARKEST))
+    if not shown.any():
+        return log_albedo, shown, None
+    whole = np.median(log_albedo[shown], 0)
+    log_albedo -= whole
+    return log_albedo, shown, whole

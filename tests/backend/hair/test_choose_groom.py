@@ -1,0 +1,97 @@
+"""The groom that drawn photos of a groom show is that groom, deformed as it was."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from made_hair import made_view
+
+from backend.geometry.template import Template, load_template
+from backend.hair.groom import load_grooms
+from backend.hair.groom.choose import GroomFit, choose_groom
+from backend.hair.groom.description import mirrored
+from backend.hair.groom.grow import ANGLES, HEIGHTS, GroomHead, comb
+from backend.hair.hair_views import HairView
+from backend.models.hair_kind import FIELDS, HairKind
+
+YAWS = (0.0, -40.0, 35.0)
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return load_template()
+
+
+@pytest.fixture(scope="module")
+def head(template: Template) -> GroomHead:
+    return GroomHead(template, template.vertices)
+
+
+def shown(template: Template, head: GroomHead, name: str, yaws=YAWS, mirror: bool = False, **fitted) -> list[HairView]:
+    groom = load_grooms()[name]
+    combed = comb(mirrored(groom) if mirror else groom, head, **fitted, seed=5)
+    lines = [combed.points[combed.thin > 0.5], *([combed.free] if len(combed.free) else [])]
+    fine = [np.stack([np.linspace(a, b, 5) for a, b in zip(part[:, :-1], part[:, 1:], strict=True)]) for part in lines]
+    dense = np.concatenate([each.transpose(0, 2, 1, 3).reshape(-1, 3) for each in fine])
+    return [made_view(template, yaw, dense[None]) for yaw in yaws]
+
+
+@pytest.fixture(scope="module")
+def fits(template: Template, head: GroomHead):
+    found: dict[str, GroomFit] = {}
+
+    def fit(name: str) -> GroomFit:
+        if name not in found:
+            kind = load_grooms()[name].kind
+            odds = {field: np.array([0.6 if one == kind[field] else 0.4 / len(FIELDS[field]) for one in FIELDS[field]])
+                    for field in kind if field not in ("flow", "parting", "tied")}  # fmt: skip
+            found[name] = choose_groom(head, shown(template, head, name), HairKind(odds))
+        return found[name]
+
+    return fit
+
+
+@pytest.mark.parametrize("name", ["buzz", "afro", "bob", "long_straight", "high_bun", "ring"])
+def test_the_groom_of_the_photos_is_found(fits, name: str) -> None:
+    """By photos of 112 pixels and a reader that is right in six of ten, and does not tell what is tied."""
+    assert fits(name).groom.name == name and fits(name).overlap > 0.7
+
+
+def test_the_side_to_which_hair_is_combed_is_found(template: Template, head: GroomHead) -> None:
+    flow = {"side": []}
+    for mirror in (False, True):
+        views = shown(template, head, "side_part", mirror=mirror)
+        flow["side"].append(choose_groom(head, views, None, ("side_part",)).groom.kind["parting"])
+    assert flow["side"] == ["left", "right"]
+
+
+def test_it_is_deformed_as_the_photos_show_it(template: Template, head: GroomHead) -> None:
+    line = load_grooms()["taper"].hairline
+    higher = line - [0.0, 5.0] * np.exp(-((line[:, :1] / 40) ** 2))
+    views = shown(template, head, "taper", hairline=higher)
+    fit = choose_groom(head, views, None, ("taper",))
+    assert fit.overlap > 0.85
+    assert fit.hairline[0, 1] - line[0, 1] < -1.0
+    views = shown(template, head, "lob", lengths=np.full((ANGLES, len(HEIGHTS)), 0.75))
+    assert choose_groom(head, views, None, ("lob",)).lengths.mean() < 0.9
+
+
+def test_what_no_photo_shows_is_like_the_other_side(template: Template, head: GroomHead) -> None:
+    wide = np.full((ANGLES, len(HEIGHTS)), 1.25)
+    fit = choose_groom(head, shown(template, head, "bob", yaws=(60.0, 75.0), shells=wide), None, ("bob",))
+    np.testing.assert_allclose(fit.shells, fit.shells[-np.arange(ANGLES) % ANGLES], rtol=0.25)
+
+
+def test_it_is_the_same_every_time_and_soon(template: Template, head: GroomHead) -> None:
+    start = process_time()
+    again = choose_groom(head, shown(template, head, "taper"), None, ("taper", "bob"))
+    assert process_time() - start < 20
+    other = choose_groom(head, shown(template, head, "taper"), None, ("taper", "bob"))
+    assert again.groom.name == other.groom.name == "taper"
+    np.testing.assert_array_equal(again.lengths, other.lengths)
