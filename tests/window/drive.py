@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=1.0, help="waits this many times as long as usual")
     parser.add_argument("--texture", default="1024")
     parser.add_argument("--parts", default="", help="of the story artist: these alone, as 'groom exports'")
+    parser.add_argument("--install", choices=("cpu", "cuda"), help="use what Install Backend brings, with this torch")
     parser.add_argument("--material-preview", action="store_true", help="slow without a graphics card")
     given = parser.parse_args()
     if given.story:
@@ -88,7 +89,7 @@ def tell(given: argparse.Namespace, story: str, out: Path) -> int:
     settings["photos_of_kinds"] = _many_kinds(out / "kinds")
     settings["story"], settings["parts"] = story, given.parts
     settings["photos"] = sorted(path.name for path in (out / "photos").glob("*"))
-    settings["material_preview"] = given.material_preview
+    settings["material_preview"], settings["install"] = given.material_preview, given.install
     (out / "figures.json").unlink(missing_ok=True)
     environment = os.environ | {"LIKENESS_CONFIG_DIR": str(out / "config"), "PYTHONPATH": str(given.source)}
     serve = [sys.executable, "-m", "backend", "serve"]
