@@ -186,6 +186,8 @@ def own_backend() -> Generator[float, None, None]:
     addon("backend_process.install").has_nvidia = lambda: SETTINGS["install"] == "cuda"
     start = time.monotonic()
     call(bpy.ops.likeness.install_backend)
+    view3d()[1].spaces.active.show_region_ui = True
+    yield 1.0
     show_sidebar()
     yield 3.0
     screenshot("0_installing")
