@@ -348,7 +348,7 @@ class _GltfWriter:
                 alphaCutoff=ALPHA_CUTOFF,
                 normalTexture=gl.NormalMaterialTexture(index=relief, texCoord=0),
                 pbrMetallicRoughness=gl.PbrMetallicRoughness(
-                    baseColorTexture=gl.TextureInfo(index=picture, texCoord=0), metallicFactor=0.0, roughnessFactor=0.5
+                    baseColorTexture=gl.TextureInfo(index=picture, texCoord=0), metallicFactor=0.0, roughnessFactor=0.7
                 ),
             )
         )

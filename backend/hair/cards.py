@@ -1,4 +1,4 @@
-"""Hair cards: textured strips of triangles in place of guides, for game engines that cannot render strands."""
+"""Hair cards: textured strips of triangles along bundles of finished hairs, for game engines that draw no strands."""
 
 from __future__ import annotations
 
@@ -8,45 +8,81 @@ from functools import cache
 import numpy as np
 
 from backend.geometry.vectors import unit_vectors
-from backend.hair.draw import lock_axes
-from backend.hair.hair_strands import WHOLE_LOCK, HairStrands
+from backend.hair.draw import FinishedHairs, finished_hairs, light_at_root
+from backend.hair.groom.scalp import lock_variation
+from backend.hair.hair_strands import HairStrands
 from backend.rendering.color import linear_from_srgb
-from protocol.message import CARD_LEVELS, FEWER_CARDS, fewest_card_points
+from protocol.message import CARD_LEVELS, fewest_card_points
 
-ATLAS_SIDE, COLUMNS = 512, 4
-"""Side of the atlas in pixels, and number of different cards side by side in it. Fewer cards look alike; more are
-narrower than 128 pixels."""
+ATLAS_SIDE, ATLAS_LENGTH, COLUMNS = 1024, 512, 16
+"""Pixels across and along the atlas, and number of different cards side by side in it: ``_LAYERS``' of straight hair,
+then as many of curls. A strand of 3 pixels on a card of 10 mm is half a millimetre wide."""
 ALPHA_CUTOFF = 0.35
 """Least opacity in [0, 1] at which a texel of a card is drawn. It is below a half, because texels of small mip maps
 average strands and gaps."""
-_MOST_POINTS = 12
-"""Points along a card: twelve bend like a guide of 24 points."""
 _STRAIGHT = 0.25
 """Share of a card's points that go to where it is long; the others go to where it bends."""
 _ROOT_WORTH = 50.0
-"""Weight of a guide's root in a card's fit, relative to its other points, because cards begin on the scalp; and of a
-guide's point relative to the card's own first place, which is felt only where a card has more points than a guide."""
-_LAYERS, _GOLDEN = 1.0, 0.618
-"""Range of the height in its lock at which a card lies, in half widths, so that neighbours overlap and do not cut each
-other; from card to card it goes on by the golden section, which spreads any number of them evenly."""
-_WIDER, _ROUNDED = 2.0, 0.2
-"""Width of a card relative to what is to fill between its neighbours, because cards overlap and thin out at their
-sides; and the tilt of normals at its edges: with 0.5 cards were ropes."""
-_BACK = 0.9
-"""Half widths (of fewer cards less) by which a card begins behind its lock, so that partings hide the scalp."""
-_STRANDS = 44
-"""Strands per card: at ``_STRAND_PIXELS`` they cover its middle twice and leave gaps at its sides."""
-_ROOTS, _ROUND = 0.06, 0.12
-"""Shares of a card's length over which its strands begin, and by which its edges begin later than its middle, so that
-roots form no visible line and no corners."""
+"""Weight of the root in a card's fit, relative to its other points, because cards begin on the scalp; and of a point of
+the hairs relative to the card's own first place, which is felt only where a card has more points than they."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Cards of one depth. ``share`` : of all cards. ``columns`` : of the atlas. ``wide`` : half width relative to the
+    spread (standard deviation) of its hairs, 1.7 for hairs that lie evenly. ``off`` : metres out of the mean of its
+    hairs. ``tone`` : brightness, because deep hair lies in the shade. ``strands`` : in the atlas. ``core`` : width of
+    the opaque middle behind its strands, at the root, in cards; ``core_end`` : share of the length at which it ends."""
+
+    share: float
+    columns: int
+    wide: float
+    off: float
+    tone: float
+    strands: int
+    core: float
+    core_end: float
+
+
+_LAYERS = (
+    _Layer(0.22, 2, 2.8, 0.0005, 0.75, 34, 0.8, 0.85),
+    _Layer(0.36, 3, 2.4, 0.0012, 1.0, 26, 0.4, 0.6),
+    _Layer(0.42, 3, 2.0, 0.002, 1.1, 14, 0.0, 1.0),
+)
+_HAIRS = 4000
+"""Finished hairs that are bundled into cards: five a card."""
+_ROUNDS = 3
+"""Rounds of Lloyd's: bundles move by less than a millimetre after."""
+_BUNDLED = (1.0, 0.8, 0.6)
+"""How much places of root, middle and tip count for which hairs form a bundle: roots most, so that the scalp is hidden
+evenly."""
+_NARROWEST = 0.0008
+"""Metres: half the width of a card at least, which is a few hairs."""
+_LONG = 4.25
+"""Half widths of a card from which length on its middle is opaque; shorter ones would be leaves, and are single
+strands."""
+_HULL = 0.7
+"""Share of the direction out of the hair as a whole in normals: with those of each card alone, cards shine like
+plates."""
+_BACK = 1.5
+"""Half widths by which a card begins behind its roots along the skin, so that partings hide the scalp."""
+_BARE, _MOST_BACK = 0.08, 0.01
+"""Share of a card's length that has few strands at its root, by which it begins further behind, and metres behind at
+most, because longer ones stand out over the forehead."""
 _STRAND_PIXELS = 1.3
 """Half the width of a strand in the atlas, in pixels: the narrowest that bilinear filtering draws without aliasing."""
-_CORE, _CORE_END, _CORE_TONE = 0.8, 0.95, 0.7
-"""The opaque middle of a card, behind its strands, so that few layers are clear along a ray: its width at the root in
-cards, the share of the length at which it ends, and its tone relative to the brightest strand's, as display values."""
-_LONG = 4.25
-"""Half widths of a card from which length on its middle is opaque; shorter ones would be leaves and have single strands
-only, in the atlas's last column."""
+_CORE_TONE = 0.6
+"""Tone of the opaque middle relative to the brightest strand's, as display values."""
+_CURLS, _CURL = 9, 0.12
+"""Turns of a curly strand over a card, and their amplitude in cards."""
+_CURLY = 0.002
+"""Metres: radius of curls from which cards are curly."""
+_GATHERS = 0.45
+"""Share by which strands of a card come together towards its tip."""
+_LAYERED = 0.03
+"""Metres of length from which layers lie wholly apart."""
+_BY_LOCK = 0.15
+"""Range of brightness between locks, as half of that of single strands."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +106,8 @@ class HairCards:
 
 @dataclass(frozen=True)
 class CardAtlas:
-    """``strands`` : (S, S, 4) uint8 sRGB, grey strands. ``normals`` : (S, S, 3) uint8 tangent-space normals.
-    ``strand_map`` : (S, S, 4) uint8, for shaders of hair: red and green the strands' direction from root to tip,
+    """``strands`` : (L, S, 4) uint8 sRGB, grey strands. ``normals`` : (L, S, 3) uint8 tangent-space normals.
+    ``strand_map`` : (L, S, 4) uint8, for shaders of hair: red and green the strands' direction from root to tip,
     (1 + u) / 2 and (1 - v) / 2 with v up; blue a random number of each strand; alpha the depth, 1 in front."""
 
     strands: np.ndarray
@@ -84,41 +120,82 @@ class CardAtlas:
 
 
 def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
-    """Make cards along guides, each the nearest polyline to a layer of its lock (``lock_axes``), as wide as its
-    neighbours are apart. Where ``most`` triangles are too few for a card per guide that bends like it, guides are left
-    out, evenly, and the others fill what is between them."""
-    guides = len(strands.points)
-    points = int(np.clip(most // (2 * guides) + 1, fewest_card_points(most), _MOST_POINTS))
-    count = min(guides, most // (2 * (points - 1)))
-    chosen, fewer = np.arange(count) * guides // count, guides / count
-    hair, width = strands.points[chosen].astype(np.float64), strands.width[chosen, None, None]
-    normals = unit_vectors(hair[:, 0] - hair[:, 0].mean(0))
-    middle, axes, _ = lock_axes(hair, width[:, 0, 0] * np.sqrt(fewer), normals)
-    layer = _LAYERS * (np.arange(count) * _GOLDEN % 1 - 0.5)
-    middle = middle + 0.5 * layer[:, None, None] * width * axes[:, :, 1]
-    fitted, along = _fitted(np.concatenate([middle, axes[:, :, 0]], -1).astype(np.float64), points)
-    lines, across = fitted[..., :3], fitted[..., 3:]
+    """Bundle a head's finished hairs (``finished_hairs``) into cards of three layers, at most ``most`` triangles: each
+    along the mean of its hairs, as wide as they lie apart."""
+    points = fewest_card_points(most)
+    hairs = finished_hairs(strands, _HAIRS)
+    cards = np.concatenate(
+        [_layer(number, hairs, most // (2 * (points - 1)), points) for number in range(len(_LAYERS))]
+    )
+    place = np.concatenate([np.linspace(0, 1, int((cards["layer"] == n).sum())) for n in range(len(_LAYERS))])
+    cards = cards[np.argsort(place, kind="stable")]  # every n-th card is a level of detail too
+    lines, along, turn = cards["line"], cards["along"][..., None], np.arange(len(cards))
+    half = np.maximum(cards["half"] + hairs.curl, _NARROWEST)[..., None]
     tangent = unit_vectors(np.gradient(lines, axis=1))
-    side = _sides(lines, tangent)
-    half = 0.5 * _WIDER * fewer**FEWER_CARDS * width * np.abs((across * side).sum(-1, keepdims=True))
-    lines[:, :1] -= _BACK * half[:, :1] / fewer ** (FEWER_CARDS / 2) * tangent[:, :1]
-    outwards = np.cross(tangent, side)
+    side, length = _sides(lines, tangent), np.linalg.norm(np.diff(lines, axis=1), axis=-1).sum(1)
+    out = unit_vectors(_outwards(lines))
+    back = unit_vectors(tangent[:, :1] - (tangent[:, :1] * out[:, :1]).sum(-1, keepdims=True) * out[:, :1])
+    lines[:, :1] -= np.minimum(_BACK * half[:, :1] + _BARE * length[:, None, None], _MOST_BACK) * back
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
-    normals = unit_vectors(np.stack([outwards - _ROUNDED * side, outwards + _ROUNDED * side], 2))
-    long = np.linalg.norm(np.diff(lines, axis=1), axis=-1).sum(1) > _LONG * half[:, 0, 0]
-    long &= strands.width[chosen] >= WHOLE_LOCK
-    column = np.where(long, np.arange(count) % (COLUMNS - 1), COLUMNS - 1)
-    ends = np.where((np.arange(count) // COLUMNS % 2 == 0)[:, None, None], [0.02, 0.98], [0.98, 0.02])
-    u = (column[:, None, None] + ends) / COLUMNS
-    uv = np.stack(np.broadcast_arrays(u, 1 - along), -1)
-    root, tip = strands.root_colour[chosen, None], strands.tip_colour[chosen, None]
-    colours = np.repeat((root + (tip - root) * along)[:, :, None], 2, axis=2) / card_atlas().mean_tone()
-    start = (np.arange(count)[:, None] * points + np.arange(points - 1)).ravel() * 2
+    normals = unit_vectors(_HULL * out + (1 - _HULL) * np.cross(tangent, side))
+    layer = np.where(length > _LONG * half.mean((1, 2)), cards["layer"], len(_LAYERS) - 1)
+    columns, first = np.array([(each.columns, before) for each, before in zip(_LAYERS, _firsts(), strict=True)]).T
+    column = first[layer] + turn % columns[layer] + (COLUMNS // 2 if hairs.curl > _CURLY else 0)
+    ends = np.where((turn // 2 % 2 == 0)[:, None, None], [0.02, 0.98], [0.98, 0.02])
+    uv = np.stack(np.broadcast_arrays((column[:, None, None] + ends) / COLUMNS, 1 - along), -1)
+    colours = (1 - along) * cards["root"][:, None] + along * cards["tip"][:, None]
+    colours = colours * light_at_root(along * length[:, None, None], length[:, None, None]) / card_atlas().mean_tone()
+    normals, colours = (np.repeat(each[:, :, None], 2, axis=2) for each in (normals, colours))
+    start = (turn[:, None] * points + np.arange(points - 1)).ravel() * 2
     triangles = np.concatenate([np.stack([start, start + 2, start + 1], 1),
                                 np.stack([start + 1, start + 2, start + 3], 1)])  # fmt: skip
     flat = (np.ascontiguousarray(each.reshape(-1, each.shape[-1]), np.float32)
             for each in (vertices, normals, uv, np.minimum(colours, 1.0)))  # fmt: skip
     return HairCards(*flat, triangles.astype(np.int32))
+
+
+def _layer(number: int, hairs: FinishedHairs, cards: int, points: int) -> np.ndarray:
+    """The cards of a layer of ``_LAYERS``, its share of so many, each of so many points: an array of records."""
+    layer, places = _LAYERS[number], hairs.points.astype(np.float64)
+    bundle = _bundles(places, max(1, int(cards * layer.share)))
+    order, sizes = np.argsort(bundle, kind="stable"), np.bincount(bundle)
+    start = np.cumsum([0, *sizes[:-1]])
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values[order], start) / sizes.reshape(-1, *[1] * (values.ndim - 1))
+
+    means = mean(places)
+    tangent = unit_vectors(np.gradient(means, axis=1))
+    side = _sides(means, tangent)
+    apart = layer.wide * np.sqrt(mean(((places - means[bundle]) * side[bundle]).sum(-1) ** 2))
+    length = np.linalg.norm(np.diff(means, axis=1), axis=-1).sum(1)[:, None, None]
+    means += layer.off * np.minimum(length / _LAYERED, 1) * np.cross(tangent, side)
+    line, along = _fitted(np.concatenate([means, apart[..., None]], -1), points)
+    kind = [("line", "f8", (points, 3)), ("half", "f8", points), ("along", "f8", points), ("layer", "i8"),
+            ("root", "f8", 3), ("tip", "f8", 3)]  # fmt: skip
+    result = np.zeros(len(means), kind)
+    result["line"], result["half"], result["along"] = line[..., :3], line[..., 3], along[..., 0]
+    result["layer"] = number
+    darker = layer.tone * (1 - _BY_LOCK * lock_variation(means[:, 0]))[:, None]
+    result["root"], result["tip"] = darker * mean(hairs.root_colour), darker * mean(hairs.tip_colour)
+    return result
+
+
+def _bundles(hairs: np.ndarray, count: int) -> np.ndarray:
+    """(N,) numbers, from 0 without gaps, of at most ``count`` bundles of hairs (N, P, 3) that lie together (Lloyd)."""
+    shape = (hairs[:, [0, hairs.shape[1] // 2, -1]] * np.array(_BUNDLED)[:, None]).reshape(-1, 9)
+    shape = (shape - shape.mean(0)).astype(np.float32)
+    middles = shape[(np.arange(count) * len(shape) // count) % len(shape)][: len(shape)]
+    for _ in range(_ROUNDS):
+        own = ((middles**2).sum(1) - 2 * shape @ middles.T).argmin(1)
+        _, own, sizes = np.unique(own, return_inverse=True, return_counts=True)
+        middles = np.stack([np.bincount(own, column) for column in shape.T], 1).astype(np.float32) / sizes[:, None]
+    return own
+
+
+def _firsts() -> list[int]:
+    """The first column of the atlas of each layer."""
+    return [sum(layer.columns for layer in _LAYERS[:number]) for number in range(len(_LAYERS))]
 
 
 def card_roots(cards: HairCards) -> np.ndarray:
@@ -154,9 +231,7 @@ def _fitted(guides: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def _sides(lines: np.ndarray, tangent: np.ndarray) -> np.ndarray:
     """Unit vectors (C, P, 3) across cards of ``lines`` (C, P, 3), flat on the hair's body: a ball about the scalp's
     middle, and below it a cylinder. Where hair stands straight up, a card goes on as it lies nearer its other end."""
-    outwards = lines - lines[:, 0].mean(0)
-    outwards[..., 1] = np.maximum(outwards[..., 1], 0)
-    side = np.cross(unit_vectors(outwards), tangent)  # short where hair stands
+    side = np.cross(unit_vectors(_outwards(lines)), tangent)  # short where hair stands
     for _ in range(6):
         side[:, 1:-1] = 0.25 * side[:, :-2] + 0.5 * side[:, 1:-1] + 0.25 * side[:, 2:]
         side[:, [0, -1]] = 0.5 * (side[:, [0, -1]] + side[:, [1, -2]])
@@ -164,37 +239,58 @@ def _sides(lines: np.ndarray, tangent: np.ndarray) -> np.ndarray:
     return unit_vectors(side - (side * tangent).sum(-1, keepdims=True) * tangent)
 
 
+def _outwards(lines: np.ndarray) -> np.ndarray:
+    """(C, P, 3) ways out of the hair's body at points of cards."""
+    result = lines - lines[:, 0].mean(0)
+    result[..., 1] = np.maximum(result[..., 1], 0)
+    return result
+
+
 @cache
 def card_atlas() -> CardAtlas:
-    """The cards' texture: ``COLUMNS`` bundles of strands that thin out towards tip, sides and root."""
-    generator = np.random.default_rng(0)
-    width = ATLAS_SIDE // COLUMNS
-    v = np.linspace(0, 1, ATLAS_SIDE, dtype=np.float32)[:, None]  # 0 at the root
-    x = np.arange(width, dtype=np.float32)[None, :, None]
-    pictures, heights, maps = [], [], []
+    """The cards' texture: bundles of strands that thin out towards tip, sides and root; the second half curl."""
+    generator, width = np.random.default_rng(0), ATLAS_SIDE // COLUMNS
+    v = np.linspace(0, 1, ATLAS_LENGTH)  # 0 at the root
+    middle, half, shown, tone, core = [], [], [], [], np.zeros((ATLAS_LENGTH, ATLAS_SIDE))
+    across = np.abs(np.arange(ATLAS_SIDE) % width - 0.5 * width + 0.5)
     for number in range(COLUMNS):
-        place, drift = generator.triangular(0.04, 0.5, 0.96, _STRANDS), generator.normal(0, 0.05, _STRANDS)
-        start = generator.uniform(0, _ROOTS, _STRANDS) + _ROUND * (1 - np.sqrt(1 - (2 * place - 1) ** 2))
-        wave, phase = generator.uniform(0, 0.025, _STRANDS), generator.uniform(0, 2 * np.pi, _STRANDS)
-        end, tone = generator.uniform(0.7, 1.05, _STRANDS), generator.uniform(0.6, 1.0, _STRANDS)
-        middle = 0.5 + (place - 0.5) * (1 - 0.35 * v) + drift * v + wave * np.sin(phase + 7 * v) * v  # (S, K)
-        away = np.abs(x - (middle * width)[:, None]) / (_STRAND_PIXELS * (1.2 - 0.5 * v))[:, :, None]  # (S, width, K)
-        shape = np.clip(1.6 - away, 0, 1) * np.clip((np.minimum(end - v, v - start) + 0.02) * 25, 0, 1)[:, None]
-        front = (shape - 1e-3 * away).argmax(-1)
-        round_root = np.sqrt(1 - np.clip(1 - (v - _ROOTS) / _ROUND, 0, 1) ** 2)
-        half = 0.5 * _CORE * width * (1 - (v / _CORE_END) ** 3) * round_root
-        core = np.clip(half - np.abs(x[..., 0] - 0.5 * width), 0, 1)
-        core *= number < COLUMNS - 1
-        alpha = shape.max(-1)
-        shown = np.where(alpha < core, _CORE_TONE, tone[front])
-        alpha = np.maximum(alpha, core)
-        pictures.append(np.stack([shown] * 3 + [alpha], -1))
-        slope = np.gradient(middle * width, axis=0)  # pixels aside per pixel down
-        flow = unit_vectors(np.stack([-slope, np.ones_like(slope)], -1))[np.arange(ATLAS_SIDE)[:, None], front]
-        depth = alpha * shown
-        maps.append(np.concatenate([0.5 + 0.5 * flow, np.stack([generator.random(_STRANDS)[front], depth], -1)], -1))
-        heights.append(alpha * np.sqrt(np.clip(1 - (away.min(-1) / 1.6) ** 2, 0, 1)))
-    strands, strand_map = ((np.concatenate(each, 1) * 255 + 0.5).astype(np.uint8) for each in (pictures, maps))
-    slope = np.gradient(np.concatenate(heights, 1), axis=1)
-    normal = unit_vectors(np.stack([-0.75 * slope, np.zeros_like(slope), np.ones_like(slope)], -1))
-    return CardAtlas(strands, (normal * 127.5 + 128).clip(0, 255).astype(np.uint8), strand_map)
+        layer = _LAYERS[np.searchsorted(_firsts(), number % (COLUMNS // 2), side="right") - 1]
+        place, drift = generator.uniform(-1, 1, layer.strands), generator.normal(0, 0.05, layer.strands)
+        place = 0.5 + 0.46 * place * np.abs(place) ** 0.3
+        begin = generator.uniform(0, 0.06, layer.strands) + 0.12 * (1 - np.sqrt(1 - (2 * place - 1) ** 2))
+        end, phase = generator.uniform(0.65, 1.02, layer.strands), generator.uniform(0, 2 * np.pi, layer.strands)
+        bent = generator.uniform(0, 0.03, layer.strands)[:, None] * np.sin(phase[:, None] + 7 * v)
+        if number >= COLUMNS // 2:
+            turns = _CURLS * generator.uniform(0.7, 1.3)
+            bent = _CURL * np.sin(generator.uniform(0, 7) + 0.25 * phase[:, None] + 2 * np.pi * turns * v)
+            place = 0.5 + (1 - 2 * _CURL) * (place - 0.5)
+        x = 0.5 + (place[:, None] - 0.5) * (1 - _GATHERS * v) + drift[:, None] * v + bent * np.minimum(3 * v, 1)
+        middle.append((number + np.clip(x, 0.04, 0.96)) * width)
+        half.append(_STRAND_PIXELS * np.clip(8 * (end[:, None] - v), 0, 1) ** 0.5 * np.ones_like(x))
+        shown.append((v > begin[:, None]) & (v < end[:, None]))
+        tone.append(generator.uniform(0.6, 1.0, layer.strands))
+        round_root = np.sqrt(1 - np.clip(1 - (v - 0.06) / 0.12, 0, 1) ** 2)
+        solid = 0.5 * layer.core * width * np.sqrt(np.clip(1 - (v / layer.core_end) ** 3, 0, 1)) * round_root
+        rows = slice(number * width, (number + 1) * width)
+        core[:, rows] = np.clip(solid[:, None] - across[rows], 0, 1)
+    middle, half, shown, tone = (np.concatenate(each) for each in (middle, half, shown, tone))
+    strand, row = np.nonzero(shown)
+    centre, thick = middle[strand, row], half[strand, row]
+    best = np.zeros((ATLAS_LENGTH, ATLAS_SIDE), np.int64)  # cover, then number of the strand in front
+    for step in (-1, 0, 1):
+        pixel = np.floor(centre).astype(np.int64) + step
+        cover = np.clip(thick + 0.5 - np.abs(pixel + 0.5 - centre), 0, 1)
+        np.maximum.at(best, (row, np.clip(pixel, 0, ATLAS_SIDE - 1)), ((cover * 255).astype(np.int64) << 32) + strand)
+    cover, front = (best >> 32) / 255, best & (2**32 - 1)
+    number = np.arange(ATLAS_LENGTH)[:, None]
+    alpha = np.maximum(cover, core)
+    shade = np.where(cover < core, _CORE_TONE, tone[front])
+    strands = np.stack([shade] * 3 + [alpha], -1)
+    flow = unit_vectors(np.stack([-np.gradient(middle, axis=1) * ATLAS_LENGTH / ATLAS_SIDE, np.ones_like(middle)], -1))[
+        front, number
+    ]
+    aside = (np.arange(ATLAS_SIDE) + 0.5 - middle[front, number]) / _STRAND_PIXELS * (cover > core)
+    normal = unit_vectors(np.stack([0.35 * np.clip(aside, -1, 1), 0 * aside, np.ones_like(aside)], -1))
+    chance = generator.random(len(tone))[front]
+    strand_map = np.concatenate([0.5 + 0.5 * flow, np.stack([chance, alpha * shade], -1)], -1)
+    return CardAtlas(*((each * 255 + 0.5).astype(np.uint8) for each in (strands, 0.5 + 0.5 * normal, strand_map)))

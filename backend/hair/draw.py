@@ -10,6 +10,8 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import skin_normals
+from backend.hair.curl import resampled_to
+from backend.hair.groom.scalp import waves
 from backend.hair.hair_strands import OUT, WHOLE_LOCK, HairStrands
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
@@ -69,6 +71,11 @@ _THIN = 1.29
 the same spread as a uniform density within the radius. The same as in the add-on."""
 _BACK = 0.5
 """Distance of the hairs' roots behind the guide's root, in lock radii, so that locks cover the skin where they part."""
+_FINISHED = 16
+"""Points of a finished hair at most: twice those of a card."""
+_BESIDE, _ALIKE = 4, 0.3
+"""Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
+none across a parting."""
 _BEHIND = 0.002
 """Depth tolerance in metres: a hair may lie this far under the drawn skin and still be visible, because roots lie on a
 finer surface than the one drawn."""
@@ -80,6 +87,65 @@ class DrawnHair:
 
     color: np.ndarray
     alpha: np.ndarray
+
+
+@dataclass(frozen=True)
+class FinishedHairs:
+    """N hairs as they grow between guides. ``points`` : (N, P, 3) float32 metres, root first. ``root_colour``,
+    ``tip_colour`` : (N, 3) linear light, albedo. ``curl`` : metres, radius of curls about them."""
+
+    points: np.ndarray
+    root_colour: np.ndarray
+    tip_colour: np.ndarray
+    curl: float
+
+
+def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
+    """About ``count`` hairs over the skin, each a mixture of three guides that grow beside each other and alike, of
+    uneven length, in waves, and fewer where the scalp is bare: in principle what the add-on's nodes grow."""
+    generator, chain = np.random.default_rng(0), strands.chain or {}
+    guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], _FINISHED))
+    if chain.get("wave"):
+        far, swing = 1 / chain["wave_scale"], 0.5 * chain["wave"] * np.linspace(0, 1, guides.shape[1])
+        flat = guides.reshape(-1, 3)
+        aside = np.stack([waves(flat, far, seed) for seed in range(3)], -1).reshape(guides.shape)
+        guides = guides + swing[:, None] * aside
+    alike = guides[:, [0, guides.shape[1] // 2, -1]] * np.array([1, _ALIKE, _ALIKE])[:, None]
+    near = cKDTree(alike.reshape(-1, 9)).query(alike.reshape(-1, 9), k=min(_BESIDE, len(guides)))[1]
+    near = near.reshape(len(guides), -1)
+    area = np.cumsum(strands.width.astype(np.float64) ** 2)
+    own = np.searchsorted(area, (np.arange(count) + 0.5) / count * area[-1]).clip(0, len(guides) - 1)
+    others = near[own[:, None], generator.integers(0, near.shape[1], (count, 2))]
+    three, weight = np.column_stack([own, others]), generator.dirichlet((1.0, 1.0, 1.0), count)
+    roots = (weight[..., None] * guides[three, 0]).sum(1)
+    out, beside = unit_vectors(roots - guides[:, 0].mean(0)), generator.normal(0, 0.3, (count, 3))
+    beside -= (beside * out).sum(1, keepdims=True) * out  # a lock reaches beyond its guide
+    beside *= strands.width[own, None]
+    if strands.scalp is not None:
+        density = strands.scalp.density[cKDTree(strands.scalp.vertices).query(roots + beside)[1]]
+        kept = (generator.random(count) < density) | (strands.free[own] > 0)
+        three, weight, beside = three[kept], weight[kept], beside[kept]
+    end = 1 - chain.get("trim", _UNEVEN) * generator.random(len(three)) ** chain.get("trim_power", 1.0)
+    place = np.linspace(0, 1, guides.shape[1]) * end[:, None] * (guides.shape[1] - 1)
+    low = np.minimum(place.astype(np.int64), guides.shape[1] - 2)
+    t, points = (place - low)[..., None], np.repeat(beside[:, None], place.shape[1], axis=1)
+    for corner in range(3):
+        number, share = three[:, corner, None], weight[:, corner, None, None]
+        points += share * ((1 - t) * guides[number, low] + t * guides[number, low + 1])
+    root, tip = ((weight[..., None] * colour[three]).sum(1) for colour in (strands.root_colour, strands.tip_colour))
+    smooth = guides.copy()
+    for _ in range(3):  # what mixtures of guides lose
+        smooth[:, 1:-1] = 0.25 * smooth[:, :-2] + 0.5 * smooth[:, 1:-1] + 0.25 * smooth[:, 2:]
+    curl = np.median(np.sqrt(2 * ((guides - smooth) ** 2).sum(-1).mean(1))) + chain.get("curl_radius", 0.0)
+    return FinishedHairs(points.astype(np.float32), root, tip, float(curl))
+
+
+def light_at_root(way: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Share of the light that reaches places ``way`` metres from the root of hairs of a length, which hair above
+    shades near the root; 1 on the mean over hairs whose places lie on the second last axis."""
+    deep = np.clip(length / 2, 1e-6, OUT)  # no occlusion beyond this distance from the root
+    open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
+    return open_ / open_.mean(-2, keepdims=True)
 
 
 def draw_hair(
@@ -217,8 +283,6 @@ def _shaded(
     albedo = strands.root_colour[:, None] * (1 - along) + strands.tip_colour[:, None] * along
     shading = np.maximum(sh.shade(across.astype(np.float32), light), 0.02)
     way = np.linalg.norm(points - points[:, :1], axis=-1, keepdims=True)
-    deep = np.clip(way.max(1, keepdims=True) / 2, 1e-6, OUT)  # no occlusion beyond this distance from the root
-    open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
     lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
     to_camera = unit_vectors(camera.centre() - points)
     half = unit_vectors(unit_vectors(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
@@ -226,7 +290,7 @@ def _shaded(
     highlight = sine**_SHARPNESS
     usual = max(float(highlight.mean()), 1e-6)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
-    return (albedo + shine * (highlight - usual)) * shading * open_ / open_.mean(1, keepdims=True)
+    return (albedo + shine * (highlight - usual)) * shading * light_at_root(way, way.max(1, keepdims=True))
 
 
 def _from_guide(chance: np.ndarray) -> np.ndarray:

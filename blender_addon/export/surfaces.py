@@ -63,7 +63,7 @@ SURFACES: Mapping[str, Surface] = {
     "caruncles": Surface(0.25, None, colour=(0.41, 0.18, 0.15)),
     "frame": Surface(0.3, None, colour=()),
     "lens": Surface(0.05, None, colour=()),
-    HAIR: Surface(0.5, HAIR, UV_CARDS, see_through=True, specular=0.3),
+    HAIR: Surface(0.7, HAIR, UV_CARDS, see_through=True, specular=0.2),
 }
 
 

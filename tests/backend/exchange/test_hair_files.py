@@ -76,7 +76,7 @@ def test_hair_json_holds_the_guides_and_nothing_without_hair(tmp_path: Path) -> 
     np.testing.assert_allclose(points, strands.points, atol=1e-5)
     write_hair(None, tmp_path / "hair.json")
     assert json.loads((tmp_path / "hair.json").read_text())["guides"] == []
-    assert hair_picture(None).shape == (1, 1, 4) and hair_picture(hair_cards(strands)).shape[0] == ATLAS_SIDE
+    assert hair_picture(None).shape == (1, 1, 4) and hair_picture(hair_cards(strands)).shape[1] == ATLAS_SIDE
 
 
 def test_obj_has_the_cards_with_their_own_picture(hand_made_asset, tmp_path: Path) -> None:
