@@ -10,9 +10,8 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import skin_normals
-from backend.hair.curl import resampled_to
 from backend.hair.groom.scalp import waves
-from backend.hair.hair_strands import OUT, WHOLE_LOCK, HairStrands
+from backend.hair.hair_strands import OUT, WHOLE_LOCK, HairStrands, resampled_to
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
