@@ -78,6 +78,26 @@ def _link(tree: bpy.types.NodeTree, name: str, nodes: Mapping[str, bpy.types.Nod
             tree.links.new(_socket(outputs, output), _socket(nodes[entry["name"]].inputs, key))
         for key, (source, output) in entry.get("also", {}).items():
             tree.links.new(nodes[source].outputs[output], _socket(nodes[entry["name"]].inputs, key))
+        if "surface" in entry:
+            surface = {key: nodes[node].outputs[output] for key, (node, output) in entry["surface"].items()}
+            _link_surface(tree, nodes[entry["name"]], surface)
+
+
+def _link_surface(tree: bpy.types.NodeTree, node: bpy.types.Node, surface: Mapping[str, bpy.types.NodeSocket]) -> None:
+    """Hand a hair node its surface's ``object`` or ``geometry``, and ``uv``: to its own sockets or, from 5.2 on, in the
+    bundle of its geometry."""
+    if "Surface" in node.inputs:
+        tree.links.new(surface["object"], _socket(node.inputs, "Surface/OBJECT"))
+        tree.links.new(surface["uv"], node.inputs["Surface UV Map"])
+        return
+    bundle, attach = tree.nodes.new("NodeCombineBundle"), tree.nodes.new("GeometryNodeSetGeometryBundle")
+    for kind, name, key in (("GEOMETRY", "surface_geometry", "geometry"), ("VECTOR", "surface_uv_map", "uv")):
+        bundle.bundle_items.new(kind, name)
+        tree.links.new(surface[key], bundle.inputs[name])
+    into = node.inputs["Geometry"]
+    tree.links.new(into.links[0].from_socket, attach.inputs["Geometry"])
+    tree.links.new(bundle.outputs["Bundle"], attach.inputs["Bundle"])
+    tree.links.new(attach.outputs["Geometry"], into)
 
 
 def new_material(name: str) -> bpy.types.Material:
