@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.detail.skin_detail import SkinDetail
-from backend.hair.cards import HairCards
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
 from backend.rig.eye_surfaces import SURFACE_NAMES
+from protocol.hair_cards import HairCards
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 

@@ -23,11 +23,11 @@ from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import normal_picture, write_cameras, write_expressions, write_relief, write_report
 from backend.exchange.preview import PhotoPreview, write_preview
-from backend.hair.cards import HairCards, card_atlas
 from backend.hair.hair_strands import HairStrands
 from backend.progress import WRITING, ProgressReporter, silent
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.system.parallel import Stages, run_graph
+from protocol.hair_cards import HairCards, card_atlas
 
 _HAIR_MATERIAL = (
     "newmtl hair\nKa 0 0 0\nKd 1 1 1\nKs 0.04 0.04 0.04\nNs 30.0\nPr 0.5\nPm 0\nd 1\nillum 2\n"

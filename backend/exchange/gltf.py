@@ -21,10 +21,11 @@ from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture, part_texels_per_metre
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
-from backend.hair.cards import ALPHA_CUTOFF, HairCards, card_atlas, card_roots, hair_cards
+from backend.hair.cards import hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.rasterize import gutter_source
 from backend.texture.surface import UvChart, build_atlases
+from protocol.hair_cards import ALPHA_CUTOFF, HairCards, card_atlas, card_roots
 from protocol.message import CARD_LEVELS, SMALLEST_CARD_OFFSET_M
 from protocol.names import ARKIT_NAMES
 

@@ -14,10 +14,10 @@ from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart, WornGlasses
 from backend.exchange.files import camera_entry, plain_json
 from backend.geometry.template import load_template
-from backend.hair.cards import HairCards, card_atlas
 from backend.hair.groom.dress import dressed
 from backend.hair.hair_strands import HairStrands
 from protocol import message
+from protocol.hair_cards import HairCards, card_atlas
 from protocol.names import ARKIT_NAMES
 
 PACKED = 3

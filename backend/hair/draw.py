@@ -11,11 +11,12 @@ from scipy.spatial import cKDTree
 from backend.geometry.vectors import unit_vectors
 from backend.hair.attach import skin_normals
 from backend.hair.groom.scalp import waves
-from backend.hair.hair_strands import OUT, WHOLE_LOCK, HairStrands, resampled_to
+from backend.hair.hair_strands import WHOLE_LOCK, HairStrands, resampled_to
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
 from backend.system.numba_cache import numba
+from protocol.hair_cards import light_at_root
 
 _SUPERSAMPLE = 2
 """Supersampling per image axis, because hairs are half a pixel wide."""
@@ -48,9 +49,6 @@ begins before its guide, and how much thinner it is: no cords begin there."""
 _TONES = (0.4, 1.6)
 """Range of the random factor on a hair's colour, 0.3 of it per hair, the rest half per tuft and half per lock, which
 distant views still tell apart."""
-_DEEP = 0.5
-"""Share of the light that reaches a hair's root, relative to its end, because the hair above shades it (ambient
-occlusion). Colours come from photos, so they already contain the shade along a hair on the mean."""
 _SHINE, _SHARPNESS = 0.05, 30.0
 """Strength of the specular highlight under white light (linear), and its exponent (Kajiya and Kay 1989, on the sine of
 the angle between the strand and the half vector)."""
@@ -137,14 +135,6 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
         smooth[:, 1:-1] = 0.25 * smooth[:, :-2] + 0.5 * smooth[:, 1:-1] + 0.25 * smooth[:, 2:]
     curl = np.median(np.sqrt(2 * ((guides - smooth) ** 2).sum(-1).mean(1))) + chain.get("curl_radius", 0.0)
     return FinishedHairs(points.astype(np.float32), root, tip, float(curl))
-
-
-def light_at_root(way: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Share of the light that reaches places ``way`` metres from the root of hairs of a length, which hair above
-    shades near the root; 1 on the mean over hairs whose places lie on the second last axis."""
-    deep = np.clip(length / 2, 1e-6, OUT)  # no occlusion beyond this distance from the root
-    open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
-    return open_ / open_.mean(-2, keepdims=True)
 
 
 def draw_hair(

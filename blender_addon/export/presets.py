@@ -14,7 +14,7 @@ class ExportPreset:
     Attributes
     ----------
     name, label, description : of the choice.
-    exporter : ``fbx`` or ``gltf``; ``alembic`` for strands alone.
+    exporter : ``fbx``, ``gltf`` or ``usd``; ``alembic`` for strands alone.
     suffix : of the file.
     subdivision : Catmull-Clark steps of the meshes, keys included.
     units : of the file's coordinates, per metre.
@@ -63,6 +63,9 @@ _GLTF: Mapping[str, Any] = {
     "export_cameras": False,
     "export_lights": False,
 }
+
+ANIMATED: Mapping[str, str] = {"fbx": "bake_anim", "gltf": "export_animations", "usd": "export_animation"}
+"""Each exporter's switch for animation."""
 
 PRESETS: tuple[ExportPreset, ...] = (
     ExportPreset(
@@ -125,6 +128,23 @@ PRESETS: tuple[ExportPreset, ...] = (
     ),
 )
 
+USD = ExportPreset(
+    "USD",
+    "USD (USDC)",
+    "The strands as curves, keys as blend shapes, a skeleton; pictures in a folder beside",
+    "usd",
+    ".usdc",
+    skeleton=True,
+    settings={
+        "selected_objects_only": True,
+        "export_shapekeys": True,
+        "export_armatures": True,
+        "export_curves": True,
+        "evaluation_mode": "RENDER",
+        "overwrite_textures": True,
+        "export_textures_mode": "NEW",
+    },
+)
 STRANDS = ExportPreset(
     "STRANDS",
     "Strands (Alembic)",
@@ -133,4 +153,4 @@ STRANDS = ExportPreset(
     ".abc",
     settings={"flatten": True, "evaluation_mode": "RENDER", "apply_subdiv": True, "as_background_job": False},
 )
-BY_NAME: Mapping[str, ExportPreset] = {preset.name: preset for preset in (*PRESETS, STRANDS)}
+BY_NAME: Mapping[str, ExportPreset] = {preset.name: preset for preset in (*PRESETS, USD, STRANDS)}

@@ -9,7 +9,7 @@ bones are children of the head's bone there, not of the jaw's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from ..objects.meshes import array_of, coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
-from ..scene.hair import STRAND_MAP, add_keys_of_skin, lower_cards, strand_map_of
+from ..scene.hair import STRAND_MAP, add_keys_of_skin, lower_cards, strand_map_of, strands_as_cards
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
-from .presets import STRANDS, ExportPreset
+from ..shared.message import CARD_LEVELS
+from .presets import ANIMATED, STRANDS, ExportPreset
 from .surfaces import HAIR, ExportMaterials
 
 STATIC_BONE_CHANGE = 1e-6
@@ -405,7 +406,7 @@ _STRAND_MAP_TEXT = (
     "- Red, green: the strands' direction from root to tip, (1 + u) / 2 and (1 - v) / 2 with v up.",
     "- Blue: a random number of each strand. Alpha: depth, 1 in front.",
 )
-_ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format", "alembic": "Alembic"}
+_ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format", "usd": "USD", "alembic": "Alembic"}
 
 
 def export_head(
@@ -420,7 +421,8 @@ def export_head(
     bone_names: str = "LIKENESS",
 ) -> None:
     """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default),
-    and beside it the wrinkle maps and a text about them and about settings. The scene is restored afterwards.
+    and beside it the wrinkle maps and a text about them and about settings. Strands go
+    along as cards, which are made for the file, or as curves in USD. The scene is restored afterwards.
 
     ``webp`` : glTF's textures are WebP, a third of the bytes, for programs that know ``EXT_texture_webp``.
     ``simple_eyes`` : without corneas, tear lines and caruncles. ``hair_triangles`` : of the hair cards at most; 0: all.
@@ -430,6 +432,26 @@ def export_head(
     ------
     AddonError : if the head has no mesh or lacks the parts that define its bones, or the exporter is disabled or fails.
     """
+    settings = with_bones, webp, simple_eyes, hair_triangles, bone_names
+    with (
+        nullcontext()
+        if preset.one_mesh or preset.exporter == "usd"
+        else strands_as_cards(collection, hair_triangles or CARD_LEVELS[0])
+    ):
+        _write_head(context, collection, preset, path, *settings)
+
+
+def _write_head(
+    context: bpy.types.Context,
+    collection: bpy.types.Collection,
+    preset: ExportPreset,
+    path: Path,
+    with_bones: bool | None,
+    webp: bool,
+    simple_eyes: bool,
+    hair_triangles: int,
+    bone_names: str,
+) -> None:
     parts = export_parts(collection, simple_eyes)
     with_bones = preset.skeleton if with_bones is None else with_bones
     places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
@@ -437,7 +459,8 @@ def export_head(
         parts = [obj for obj in parts if obj.get(tags.PART) in ONE_MESH_PARTS]
     if not parts or parts[0].get(tags.PART) != "head":
         raise AddonError("The head's mesh was deleted.", "Solve it again, then export.", "head_gone")
-    exporter = getattr(bpy.ops.export_scene, preset.exporter)
+    exporter = bpy.ops.wm.usd_export if preset.exporter == "usd" else getattr(bpy.ops.export_scene, preset.exporter)
+    strands = tags.hair_object(collection, "CURVES") if preset.exporter == "usd" else None
     name = tags.name_of(collection) or collection.name
     layer = context.view_layer
     layer.update()  # a script may export what it has just imported or moved
@@ -466,14 +489,15 @@ def export_head(
             for ours, theirs in BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
                 root.data.bones[ours].name = theirs
         _select(selected, False)
-        _select(copies, True)
+        _select(copies if strands is None else [*copies, strands], True)
         layer.objects.active = copies[0]
-        animated = "bake_anim" if preset.exporter == "fbx" else "export_animations"
+        animated = ANIMATED[preset.exporter]
         wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if webp else {}) | {animated: moved}
         with _writing(exporter, preset) as known:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_companions(parts, preset, path)
     finally:
+        _select([] if strands is None else [strands], False)
         _remove(copies if lower is None else [*copies, lower])
         materials.remove()
         _select(selected, True)

@@ -240,17 +240,20 @@ class ApplyToBody(SlicedOperator, bpy.types.Operator):
 
 
 _HAIR_DETAIL = tuple(zip(CARD_LEVELS, ("near by", "in a room", "far away"), strict=True))
-BALD = (
-    "The head's strands are not in this file. For hair in it choose Hair: Cards in Options, Solve Again, and export "
-    "again; or export Strands (Alembic) too."
-)
 _CHOICES = tuple((preset.name, preset.label, preset.description) for preset in BY_NAME.values())
 
 
-def left_bald(collection: bpy.types.Collection, preset: ExportPreset) -> bool:
-    """Whether a file of ``preset``, which can hold cards, lacks the hair of a head that has strands alone."""
-    strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
-    return preset != STRANDS and not preset.one_mesh and strands is not None and cards is None
+def contents(collection: bpy.types.Collection, preset: ExportPreset) -> str:
+    """What of a head goes into a file of ``preset``, in words."""
+    if preset == STRANDS:
+        return "strands"
+    strands, cards, bust = (*(tags.hair_object(collection, kind) for kind in ("CURVES", "MESH")),
+                            tags.part_object(collection, "bust"))  # fmt: skip
+    parts = [] if preset.one_mesh else ["lashes"]
+    if not preset.one_mesh and (strands or cards):
+        curves = preset.exporter == "usd" and strands and not cards
+        parts.insert(0, "hair and its strands" if curves else "hair as cards")
+    return ", ".join([*parts, *(["bust"] if bust else []), "brows in the skin", "keys", "maps"])
 
 
 class ExportHead(LikenessOperator):
@@ -292,7 +295,7 @@ class ExportHead(LikenessOperator):
         options={"SKIP_SAVE"},
     )
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
-    filter_glob: StringProperty(default="*.fbx;*.glb;*.abc", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.fbx;*.glb;*.usdc;*.abc", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -320,10 +323,8 @@ class ExportHead(LikenessOperator):
             self.layout.prop(self, "webp")
         if not preset.one_mesh:
             self.layout.prop(self, "simple_eyes")
-            if left_bald(tags.active_head(context), preset):
-                draw_wrapped(self.layout, BALD, icon="ERROR")
-            else:
-                self.layout.prop(self, "hair_detail")
+            self.layout.prop(self, "hair_detail")
+        draw_wrapped(self.layout, f"In the file: {contents(tags.active_head(context), preset)}.")
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         preset = BY_NAME[self.preset]
@@ -336,5 +337,6 @@ class ExportHead(LikenessOperator):
             export_strands(context, tags.active_head(context), path)
         else:
             export_head(context, tags.active_head(context), preset, path, *settings)
-        bald = left_bald(tags.active_head(context), preset)
-        self.report({"WARNING"} if bald else {"INFO"}, f"Wrote {path.name}. {BALD if bald else ''}".rstrip())
+        bones = ", bones" if preset != STRANDS and (preset.skeleton if with_bones is None else with_bones) else ""
+        what = contents(tags.active_head(context), preset)
+        self.report({"INFO"}, f"Wrote {path.name} with {what}{bones}.")

@@ -5,7 +5,8 @@ can be groomed, and cards as a mesh with a texture of strands.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 
 import bpy
@@ -14,9 +15,20 @@ from bpy.app.handlers import persistent
 from mathutils.bvhtree import BVHTree
 
 from ..objects import tags
-from ..objects.meshes import UV_HEAD, coordinates, cross_2d, move_basis, neutral_coordinates, search_tree, to_blender
+from ..objects.meshes import (
+    UV_HEAD,
+    array_of,
+    coordinates,
+    cross_2d,
+    move_basis,
+    neutral_coordinates,
+    search_tree,
+    to_blender,
+)
 from ..protocol.result import HeadResult, ResultCards, ResultHair, ResultScalp
+from ..shared.hair_cards import bundled_cards, card_atlas
 from ..shared.message import FEWER_CARDS, SMALLEST_CARD_OFFSET_M, fewest_card_points
+from ..shared.photo_folder import png_bytes
 from .expressions import lock_weights
 from .materials import packed_image
 from .nodes import VERSION_TAG, new_material, node_group
@@ -167,6 +179,9 @@ COLOUR = "colour"
 SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
 """Vertex attributes of a card: the head's vertex on which the card stands, and its position at that time."""
 ATLAS, STRAND_MAP = ("hair_strands", "hair_relief"), "hair_strand_map"
+PICTURES = ("strands_png", "relief_png", "strand_map_png")
+HAIR_POINTS, _NO_COLOUR = 16, 0.05
+"""Points of a hair that cards are made of, twice those of a card; colour of hairs that have none."""
 
 
 def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
@@ -179,6 +194,74 @@ def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head
     obj.parent = head
     move_cards_with_skin(obj, head)
     return obj
+
+
+@contextmanager
+def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[bool]:
+    """For as long as it lasts, a head with strands alone has cards too, of the hairs that the scene shows, at rest and
+    in at most ``most`` triangles; whether it needs them."""
+    strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
+    head = tags.part_object(collection, "head")
+    if strands is None or cards is not None or head is None:
+        yield False
+        return
+    hairs, colours = _shown_hairs(strands, head, tags.rig_object(collection))
+    curl = strands[CHAIN_TAG].get("curl_radius", 0.0) if CHAIN_TAG in strands else 0.0
+    made, atlas = bundled_cards(hairs, *colours, curl, most), card_atlas()
+    pictures = (png_bytes(picture) for picture in (atlas.strands, atlas.normals, atlas.strand_map))
+    images, skin = set(bpy.data.images), _from_blender(neutral_coordinates(head.data))
+    cards = add_cards(ResultCards(**vars(made), **dict(zip(PICTURES, pictures, strict=True))), skin, head,
+                      collection[tags.HEAD_ID])  # fmt: skip
+    material = cards.active_material
+    if FACIAL in strands.data.attributes:
+        add_keys_of_skin(cards, head)
+    collection.objects.link(cards)
+    try:
+        yield True
+    finally:
+        tags.remove_object(cards)
+        bpy.data.batch_remove([material, *(set(bpy.data.images) - images)])
+
+
+def _shown_hairs(
+    strands: bpy.types.Object, head: bpy.types.Object, rig: bpy.types.Object | None
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The hairs (N, ``HAIR_POINTS``, 3) that the view shows, in the head frame with the head at rest; their albedo
+    (N, 3) at root and tip, linear light."""
+    layer, pose = bpy.context.view_layer, None if rig is None else rig.data.pose_position
+    before = head.show_only_shape_key, head.active_shape_key_index
+    try:
+        head.show_only_shape_key, head.active_shape_key_index = True, 0
+        if rig is not None:
+            rig.data.pose_position = "REST"
+        layer.update()
+        curves = strands.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+        points = array_of(curves.position_data, "vector", 3, np.float32)
+        first = array_of(curves.curve_offset_data, "value")
+        colours = [_attribute(curves, name, len(first) - 1) for name in (ROOT_COLOUR, TIP_COLOUR)]
+    finally:
+        head.show_only_shape_key, head.active_shape_key_index = before
+        if rig is not None:
+            rig.data.pose_position = pose
+        layer.update()
+    place = first[:-1, None] + np.linspace(0, 1, HAIR_POINTS) * (np.diff(first)[:, None] - 1)
+    low = np.minimum(place.astype(np.int64), len(points) - 2)
+    share = (place - low)[..., None]
+    hairs = (1 - share) * points[low] + share * points[low + 1]
+    return _from_blender(hairs), tuple(_LIGHT_OFFSET + _LIGHT_SCALE * colour**_LIGHT_POWER for colour in colours)
+
+
+def _attribute(curves: bpy.types.Curves, name: str, count: int) -> np.ndarray:
+    """(count, 3) a colour of each curve; grey where the hairs lost it."""
+    attribute = curves.attributes.get(name)
+    if attribute is None or len(attribute.data) != count:
+        return np.full((count, 3), _NO_COLOUR, np.float32)
+    return array_of(attribute.data, "color", 4, np.float32)[:, :3]
+
+
+def _from_blender(points: np.ndarray) -> np.ndarray:
+    """Points (..., 3) from Blender's frame to the head frame."""
+    return points[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32)
 
 
 def update_cards(obj: bpy.types.Object, cards: ResultCards, skin: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
@@ -12,7 +13,8 @@ from instant_backend import Backend  # noqa: E402
 
 from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
-from blender_addon.operators.head import BALD, ExportHead, left_bald  # noqa: E402
+from blender_addon.objects.meshes import array_of  # noqa: E402
+from blender_addon.operators.head import ExportHead  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
 
@@ -43,26 +45,44 @@ def test_bones_are_in_the_file_where_they_are_wanted(
     assert (b"tongue.02" in path.read_bytes()) is bones
 
 
-@pytest.mark.parametrize(("preset", "warned"), [("GLTF", True), ("UNITY", True), ("GAME", False), ("STRANDS", False)])
-def test_a_file_without_the_heads_strands_says_so_and_how_to_get_hair(
-    backend: Backend, result: HeadResult, tmp_path: Path, capfd: pytest.CaptureFixture, preset: str, warned: bool
+def bounds(points: np.ndarray) -> np.ndarray:
+    return np.array([points.min(0), points.max(0)])
+
+
+@pytest.mark.parametrize("preset", ["GLTF", "UNITY", "UNREAL", "USD"])
+def test_a_default_head_leaves_with_its_hair_and_the_scene_stays(
+    backend: Backend, result: HeadResult, tmp_path: Path, capfd: pytest.CaptureFixture, preset: str
 ) -> None:
-    import_head(result, bpy.context)
+    """Strands are the default, glTF and FBX have none: files were bald."""
+    collection = import_head(result, bpy.context)
+    hairs = tags.hair_object(collection, "CURVES").evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    shown = bounds(array_of(hairs.position_data, "vector", 3, np.float32))
+    kinds = ("objects", "meshes", "materials", "images", "actions", "hair_curves", "armatures")
+    before = {kind: {one.name for one in getattr(bpy.data, kind)} for kind in kinds}
     asked = MagicMock(preset=preset)
     ExportHead.draw(asked, bpy.context)
     labels = " ".join(call.kwargs["text"] for call in asked.layout.mock_calls if call[0].endswith("label"))
-    bpy.ops.likeness.export(preset=preset, filepath=str(tmp_path / "head"))
-    assert (f"Warning: Wrote head{BY_NAME[preset].suffix}. {BALD}" in capfd.readouterr().out) is warned
-    assert (" ".join(labels.split()) == BALD) is warned and "Cards" in BALD
-
-
-def test_cards_are_in_the_file_so_that_nothing_is_said(backend: Backend, result: HeadResult) -> None:
-    collection = import_head(result, bpy.context)
-    cards = bpy.data.objects.new("hair", bpy.data.meshes.new("hair"))
-    collection.objects.link(cards)
-    assert left_bald(collection, BY_NAME["GLTF"])
-    cards[tags.HAIR] = "as made"
-    assert not left_bald(collection, BY_NAME["GLTF"])
+    bpy.ops.likeness.export(preset=preset, filepath=str(tmp_path / "head"), hair_detail="4000")
+    suffix, what = BY_NAME[preset].suffix, "hair and its strands" if preset == "USD" else "hair as cards"
+    assert what in " ".join(labels.split()) and f"Wrote head{suffix} with {what}, lashes" in capfd.readouterr().out
+    assert before == {kind: {one.name for one in getattr(bpy.data, kind)} for kind in kinds}
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    read = {".glb": bpy.ops.import_scene.gltf, ".fbx": bpy.ops.import_scene.fbx, ".usdc": bpy.ops.wm.usd_import}[suffix]
+    read(filepath=str(tmp_path / f"head{suffix}"))
+    meshes = [obj for obj in bpy.data.objects if obj.type == "MESH"]
+    head = next(obj for obj in meshes if "_head" in obj.name)
+    assert len(head.data.shape_keys.key_blocks) == 53 and any(obj.type == "ARMATURE" for obj in bpy.data.objects)
+    assert head.find_armature() is not None and head.vertex_groups
+    if preset == "USD":
+        hair = next(obj for obj in bpy.data.objects if obj.type == "CURVES")
+        points = array_of(hair.data.position_data, "vector", 3, np.float32)
+        assert len(hair.data.curves) > 1000
+    else:
+        hair = next(obj for obj in meshes if "_hair" in obj.name)
+        points = array_of(hair.data.vertices, "co", 3, np.float32)
+        assert 2400 < len(hair.data.polygons) <= 4000 and len(hair.data.materials[0].node_tree.nodes) > 3
+    size = np.ptp(bounds(points @ np.array(hair.matrix_world.to_3x3()).T), axis=0)
+    np.testing.assert_allclose(np.sort(size), np.sort(np.ptp(shown, axis=0)), rtol=0.15)
 
 
 def test_a_folder_as_file_is_refused_with_a_sentence(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
