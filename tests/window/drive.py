@@ -94,12 +94,15 @@ def tell(given: argparse.Namespace, story: str, out: Path) -> int:
     environment = os.environ | {"LIKENESS_CONFIG_DIR": str(out / "config"), "PYTHONPATH": str(given.source)}
     serve = [sys.executable, "-m", "backend", "serve"]
     with (out / "server.log").open("w") as log:
+        if given.install:
+            serve = ["sleep", "infinity"]  # no backend but the installed one
         server = subprocess.Popen(serve, env=environment, cwd=given.source, stdout=subprocess.PIPE, stderr=log)
         try:
             assert server.stdout is not None
-            line = server.stdout.readline()
-            assert line, "the backend did not start"
-            settings["backend"] = {name: json.loads(line)[name] for name in ("endpoint", "public_key")}
+            if not given.install:
+                line = server.stdout.readline()
+                assert line, "the backend did not start"
+                settings["backend"] = {name: json.loads(line)[name] for name in ("endpoint", "public_key")}
             width, height = given.size.split("x")
             run = [*given.prefix.split(), "bash", str(given.tool), "run", given.suite, str(out / "in_blender.py")]
             (out / "settings.json").write_text(json.dumps(settings))
