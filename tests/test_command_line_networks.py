@@ -47,7 +47,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
         ("--no-landmark-net", lambda told: told.collect_options().surface, True, False),
         ("--face-model graph", lambda told: told.face_model, "linear", "graph"),
         ("--face-model graph", lambda told: told.requested_models(), set(), {"graph_face", "graph_albedo"}),
-        ("--hair-style=curls", lambda told: told.to_report()["hair_style"], "auto", "curls"),
+        ("--hair-style=crew", lambda told: told.to_report()["hair_style"], "auto", "crew"),
         ("--symmetry 0.75", lambda told: told.to_report()["symmetry"], 0.0, 0.75),
         ("--average 1", lambda told: told.average, 0.5, 1.0),
     ],

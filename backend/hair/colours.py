@@ -29,6 +29,8 @@ _UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
 _RANGE = 0.7
 """Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
 Larger differences are shadows or highlights."""
+_HIDES = 0.02
+"""Metres: shorter hair lets skin through, whose brightness is no lock's own."""
 _FEW = 2.0
 """Weight of the hair's overall colour as a prior, in samples (points of guides that a photo shows)."""
 _GREENEST = 0.5
@@ -61,6 +63,7 @@ def strand_colours(
     whole = colour_of_views(np.array(views), more) if views else _UNKNOWN
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
     half = guides.shape[1] // 2
+    hidden = np.minimum(np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1) / _HIDES, 1.0)
     ends = []
     for part in (slice(0, half), slice(half, None)):
         mask = shown[:, :, part]
@@ -68,7 +71,8 @@ def strand_colours(
         number = mask.sum((0, 2)).astype(float)
         hue = (total - total[:, 1:2]).sum(0) / (number.sum() + _FEW)  # one hue for all roots, one for all tips
         total, number = total[near, 1].sum(1), number[near].sum(1)
-        logs_here = whole + hue + np.clip(total / (number + _FEW), -_RANGE, _RANGE)[:, None]
+        own = np.clip(total / (number + _FEW), -_RANGE, _RANGE) * hidden
+        logs_here = whole + hue + own[:, None]
         ends.append(np.exp(natural(logs_here)).astype(np.float32))
     return ends
 

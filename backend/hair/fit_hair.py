@@ -4,7 +4,7 @@ deformed to them and in their colours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -18,10 +18,10 @@ from backend.hair.colours import strand_colours
 from backend.hair.groom.choose import GroomFit, choose_groom
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.dress import strands_of
-from backend.hair.groom.grow import GroomHead, grow_guides
+from backend.hair.groom.grow import GroomHead, GrownGroom, grow_guides
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_views import HairView, hair_views
+from backend.hair.hair_views import HairView, hair_views, votes
 from backend.hair.look import Look, find_look
 from backend.models.hair_kind import HairKind, read_kind
 from backend.photos.collection import FaceClass, PhotoFace
@@ -35,31 +35,17 @@ _LIKELY = 0.5
 _SKIN_LIKE, _SHINE = 13.2, 0.3
 """CIELAB: difference from the face of a shaved scalp, in the middle between shaved heads (10 and 12) and thin white
 hair (14 and more) of official portraits (public domain). A scalp that shines is lighter, which counts ``_SHINE``."""
+_BARE, _BEFORE = 0.5, 0.25
+"""Share of the photos' trust that shows a point before bare skin, and share of such points of a guide that goes."""
 _NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 6, 1.2
 """Metres across a lock, least and most; neighbours that it meets; and widths for the distance of half of them."""
-STYLES: Mapping[str, tuple[str, ...]] = {
-    "balding": ("ring",),
-    "buzz": ("buzz",),
-    "crew": ("crew",),
-    "side part": ("side_part",),
-    "slicked back": ("slicked",),
-    "quiff": ("quiff",),
-    "forward crop": ("caesar",),
-    "messy": ("child",),
-    "mop": ("mop",),
-    "pixie": ("pixie",),
-    "bob": ("bob",),
-    "long straight": ("long_straight",),
-    "long wavy": ("long_wavy",),
-    "long behind the ears": ("layered",),
-    "tied back": ("low_bun", "ponytail"),
-    "afro short": ("coils",),
-    "afro": ("afro",),
-    "curls": ("long_curly",),
-    "long curls": ("long_curly",),
-    "locs": ("long_curly",),
-}
-"""Grooms of which a style that the user may choose is the best, by its name; without ``shaved`` (no hair)."""
+BALDING = "balding"
+"""The name of a choice for the groom ``ring``; all others are grooms' names with spaces."""
+
+
+def grooms_of(style: str) -> tuple[str, ...]:
+    """The groom that a style is; none for ``auto``."""
+    return {"auto": (), BALDING: ("ring",)}.get(style, (style.replace(" ", "_"),))
 
 
 @dataclass(frozen=True)
@@ -127,8 +113,8 @@ def fit_hair(
 ) -> HairResult:
     """Fit hair to the photos of a fitted face that share a look; ``faces`` are matched to them by name.
 
-    told_style : ``auto``, ``shaved`` or a key of ``STYLES``: hair is one of its grooms then, at least as long as the
-    groom's own. told : of ``look_at``; None: found here, the look chosen. parting : option's name, and metres from the
+    told_style : ``auto``, ``shaved``, ``balding`` or a groom's name with spaces: at least as long as that groom then.
+    told : of ``look_at``; None: found here, the look chosen. parting : option's name, and metres from the
     middle. Raises ``errors.Cancelled`` when ``progress`` raised it.
     """
     progress(STAGE, 0.0)
@@ -142,7 +128,7 @@ def fit_hair(
         return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", told.look)
     photos = {photo.name: photo for photo in fitted.photos}
     seen = replace(fitted, photos=tuple(photos.pop(name) for name in told.look.photos))  # the leading one first
-    names, bald = STYLES.get(told_style, ()), False
+    names, bald = grooms_of(told_style), False
     if told_style == "auto" and told.kind is not None and is_skin(*beside_skin(seen, faces)):
         ring = told.kind.probability("density", "ring") > _LIKELY
         names = ("ring",) if ring else ()
@@ -150,10 +136,12 @@ def fit_hair(
         bald = bare > _LIKELY and not ring
     if bald:
         return HairResult(None, "The photos show a shaved head.", told.look)
-    shortest = 0.0 if told_style in ("auto", "balding") else 1.0
+    shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
     groom = choose_groom(told.head, _led(told.views), told.kind, names, told.line, shortest, _parted(*parting))
     progress(STAGE, 0.8)
     grown = grow_guides(groom.groom, fitted.neutral, **groom.fitted)
+    if told_style == "auto":
+        grown = _beside_face(grown, told.views)
     strands = strands_of(grown, np.full(3, 0.1))
     root, tip = strand_colours(strands.points, seen, faces, tuple(photos.values()))
     strands = replace(
@@ -172,6 +160,15 @@ def _led(views: Sequence[HairView]) -> tuple[HairView, ...]:
     """The views, the leading one, which is the first, trusted as much as all others together and itself."""
     others = sum(view.trust for view in views[1:])
     return (*(replace(view, trust=view.trust + others) for view in views[:1]), *views[1:])
+
+
+def _beside_face(grown: GrownGroom, views: Sequence[HairView]) -> GrownGroom:
+    """The groom without guides that hang before skin which the photos show bare."""
+    trust = sum(view.trust for view in views)
+    bare = sum(view.trust * (votes(grown.points, view) < -1.0) for view in views) / trust
+    kept = (bare > _BARE).mean(1) < _BEFORE
+    roots = {name: getattr(grown, name)[kept] for name in ("points", "root_uv", "scalp_uv")}
+    return replace(grown, **roots) if kept.any() else grown
 
 
 def _parted(side: str, place: float) -> Callable[[Groom], Groom]:

@@ -147,14 +147,14 @@ def test_sliders_of_the_list_make_the_head_and_are_its_own_then(sent: list[Submi
 
 
 def test_a_chosen_hairstyle_is_the_heads_own_and_solve_again_obeys_it(sent: list[Submission]) -> None:
-    bpy.context.scene.likeness.hair_style = "curls"
+    bpy.context.scene.likeness.hair_style = "long curly"
     bpy.ops.likeness.reconstruct()
-    assert sent[0].options["hair_style"] == "curls"
+    assert sent[0].options["hair_style"] == "long curly"
     bpy.context.scene.likeness.hair_style = "auto"
-    assert head().likeness.hair_style == "curls"
-    head().likeness.hair_style = "long curls"
+    assert head().likeness.hair_style == "long curly"
+    head().likeness.hair_style = "long wavy"
     bpy.ops.likeness.solve_again()
-    assert sent[1].options["hair_style"] == "long curls" and head().likeness.hair_style == "long curls"
+    assert sent[1].options["hair_style"] == "long wavy" and head().likeness.hair_style == "long wavy"
 
 
 def test_one_photo_of_the_list_has_the_star_and_solve_again_keeps_its_look(

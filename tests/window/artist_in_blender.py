@@ -19,7 +19,7 @@ from points_in_blender import Story, head_from_photos, of_part, solved
 STEPS = 8
 """Of a slider that is dragged."""
 LEAST_STRANDS = 1_000
-STYLES = ("bob", "curls")
+STYLES = ("bob", "long curly")
 
 
 def collection() -> bpy.types.Collection:

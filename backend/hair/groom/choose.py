@@ -31,9 +31,9 @@ _GAP = 0.010
 """Metres: gaps between guides that their mask closes, the distance of the fewer guides."""
 _BEHIND = 0.006
 """Metres behind the head's surface within which hair is seen: the skull under hair is fitted no more accurately."""
-_OVERLAP_OFF, _LINES_OFF = 0.15, 0.3
-"""Deviations of overlap and of line error from perfect ones by the right groom: the mean of what deformed grooms leave
-on drawn and on photographed people."""
+_OVERLAP_OFF, _LINES_OFF = 0.15, 0.5
+"""Deviations of overlap and of line error from perfect ones by the right groom: the former the mean of what deformed
+grooms leave, the latter what lines by chance have, as photos of 250 pixels have few clear ones."""
 _CLEAR, _FEW = 0.6, 200
 """Coherence from which a photo's line counts, and points of guides that tell half of what many do."""
 _READER_ERRS = 0.05
@@ -99,8 +99,8 @@ def choose_groom(
     starts = each(lambda pair: _judged(head, small, _start(pair[0], line), pair[1]), list(zip(both, told, strict=True)))
     order = np.argsort([-fit.score for fit in starts], kind="stable")
     best: list[int] = []
-    for number in order:  # of a groom and its mirror image the better one
-        if both[number].name not in {both[other].name for other in best}:
+    for number in order:  # of a groom and its mirror image the better one, and of those alike but for their tie
+        if _family(both[number]) not in {_family(both[other]) for other in best}:
             best.append(int(number))
     fits = each(lambda k: _deformed(head, small, starts[k], told[k], shortest), best[:_BEST])
     return max(fits, key=lambda fit: fit.score)
@@ -113,6 +113,10 @@ def _start(groom: Groom, line: np.ndarray | None) -> GroomFit:
         told = line[(np.round(hairline[:, 0]).astype(int) + 180) % 360]
         hairline[:, 1] = np.where(np.isnan(told), hairline[:, 1], told)
     return GroomFit(groom, hairline, ones, ones, 0.0, 0.0)
+
+
+def _family(groom: Groom) -> str:
+    return groom.name if groom.kind["tied"] == "no" else "tied"
 
 
 def _has_sides(groom: Groom) -> bool:

@@ -15,7 +15,7 @@ from made_hair import made_view
 
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.attach import attach
-from backend.hair.fit_hair import STYLES, HairLook, HairResult, fit_hair, is_skin
+from backend.hair.fit_hair import BALDING, HairLook, HairResult, fit_hair, grooms_of, is_skin
 from backend.hair.groom import load_grooms
 from backend.hair.groom.dress import groom_strands
 from backend.hair.groom.grow import GroomHead
@@ -59,9 +59,11 @@ def lowest(result: HairResult) -> float:
     return float(np.percentile(result.strands.points[..., 1], 1))
 
 
-def test_every_choice_is_a_style() -> None:
-    assert list(OPTIONS["hair_style"].names) == ["auto", "shaved", *STYLES]
-    assert {name for names in STYLES.values() for name in names} <= load_grooms().keys()
+def test_every_choice_is_a_groom() -> None:
+    _, shaved, balding, *grooms = OPTIONS["hair_style"].values
+    assert (shaved.name, balding.name) == ("shaved", BALDING)
+    told = {name: style.label for style in grooms for name in grooms_of(style.name)}
+    assert told == {name: groom.label for name, groom in load_grooms().items() if name != "ring"}
 
 
 def test_a_chosen_style_is_at_least_as_long_as_its_groom(fit, template: Template) -> None:
