@@ -1,4 +1,4 @@
-"""Attach hair guides to the head: give roots their UV coordinates and push strands out of head and body."""
+"""Strands on a head: pushed out of it and over the body; evenly spread roots."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
-from backend.geometry.template import Template, triangulate
-from backend.hair.hair_views import closed_head
+from backend.geometry.template import triangulate
 
-_NEAR_TRIANGLES = 8
-"""Candidates for a root's nearest triangle, chosen by their centres: a vertex has six to eight triangles around it."""
 _ABOVE = 0.0008
 """Least distance of hair from the skin in metres, except at the root. It is more than the depth of the skin's relief
 (0.5 mm), so that no strand dips into it, and too small to see."""
@@ -26,27 +23,6 @@ _IN_BODY = 0.12
 """Metres: ``_DEEP`` for the body, which is twice as thick from front to back."""
 _BEND = 1.0
 """Smoothing of a strand's bend around a shoulder, in points (of 24 per strand): a centimetre or two."""
-
-
-def attach(guides: np.ndarray, template: Template, neutral: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put the roots of guides (G, P, 3) on the head of ``neutral`` (V, 3) and push points inside the head out: points
-    (G, P, 3) float32, metres, and (G, 2) float32 places of the roots in map ``Head``."""
-    head = template.head
-    split = triangulate(template.quads[: head.face_stop])
-    vertices = neutral[: head.vertex_stop].astype(np.float64)
-    corners = vertices[split.faces]  # (T, 3, 3)
-    ears = template.regions["ears"][: head.vertex_stop]
-    usable = np.flatnonzero((ears[split.faces] < 0.3).all(1))
-    near = usable[cKDTree(corners[usable].mean(1)).query(guides[:, 0], k=_NEAR_TRIANGLES)[1]]  # (G, K)
-    weights = _closest(corners[near], guides[:, None, 0].astype(np.float64))  # (G, K, 3)
-    places = (corners[near] * weights[..., None]).sum(2)
-    best = np.linalg.norm(places - guides[:, None, 0], axis=-1).argmin(1)
-    row = np.arange(len(guides))
-    triangle, weight = near[row, best], weights[row, best]
-    uv = template.uv_head[split.apply(template.uv_head_quads[: head.face_stop])[triangle]]  # (G, 3, 2)
-    points = outside(guides.astype(np.float64), *closed_head(neutral.astype(np.float64), template))
-    points[:, 0] = places[row, best]
-    return points.astype(np.float32), (uv * weight[..., None]).sum(1).astype(np.float32)
 
 
 def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads: np.ndarray) -> np.ndarray:
@@ -102,19 +78,6 @@ def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, dee
 def skin_normals(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """(N, 3) normals of the mesh vertices nearest to points (N, 3)."""
     return vertex_normals(vertices, triangles)[cKDTree(vertices).query(points)[1]]
-
-
-def _closest(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(..., 3) barycentric weights of the points of triangles (..., 3, 3) that are nearest to points (..., 3).
-    Approximate: the projection onto the plane, with its weights clipped to the triangle."""
-    a, b, c = (corners[..., k, :] for k in range(3))
-    ab, ac, ap = b - a, c - a, points - a
-    d00, d01, d11 = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)
-    d20, d21 = (ap * ab).sum(-1), (ap * ac).sum(-1)
-    area = np.maximum(d00 * d11 - d01 * d01, 1e-18)
-    v, w = (d11 * d20 - d01 * d21) / area, (d00 * d21 - d01 * d20) / area
-    weights = np.clip(np.stack([1 - v - w, v, w], -1), 0, 1)
-    return weights / weights.sum(-1, keepdims=True)
 
 
 def apart(places: np.ndarray, spacing: float) -> np.ndarray:

@@ -62,9 +62,6 @@ _STRAND_WIDTHS, _TOGETHER = (1.0, 2.0), 2.5
 _OUTLINE = 4.0
 """Pixels: standard deviation of the distance from the hair's border within which lines along it are its own: blur of
 skin and background, and shade. Lines across it count."""
-_ALIKE = 0.008
-"""Metres: standard deviation of the surroundings in which combed hair runs alike. Within ``_TOGETHER`` blur alone has
-lines run alike: the coherence of noise blurred by 1 to 3 pixels is 0.29 to 0.48."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,12 @@ class HairView:
     name : of the photo.
     camera : for these pixels.
     hair : (H, W) float32, share of hair in each pixel. visible : (H, W) float32, 0 where occluded or outside the photo.
-    face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips. ears : (H, W) float32, share of ears.
+    face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips.
     dense : (H, W) float32, 0 to 1, how much of the scalp the hair hides where there is hair.
-    covered : (H, W) float32, share of what a hat or a hand hides.
     direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times the structure
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
     trust : weight of this photo, above 0.
-    alike : (H, W) float32, 0 to 1, how far strands run alike within ``_ALIKE`` metres.
     """
 
     name: str
@@ -91,13 +86,10 @@ class HairView:
     hair: np.ndarray
     visible: np.ndarray
     face: np.ndarray
-    ears: np.ndarray
     direction: np.ndarray
     depth: np.ndarray
     trust: float
     dense: np.ndarray | float = 1.0
-    covered: np.ndarray | None = None
-    alike: np.ndarray | float = 1.0
 
     @property
     def pixels_per_metre(self) -> float:
@@ -142,8 +134,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[Hair
     pixels = cv2.resize(face.pixels[there], size, interpolation=cv2.INTER_AREA)
     hidden = share(face.labels == FaceClass.OCCLUDER)
     inside = share(_inside_file(face))
-    hair, ears = (share(face.labels == kind) for kind in (FaceClass.HAIR, FaceClass.EARS))
-    skin = share(face.labels == FaceClass.SKIN)
+    hair, skin = (share(face.labels == kind) for kind in (FaceClass.HAIR, FaceClass.SKIN))
     scale, upward = _upward(template, photo, camera, hair.shape)
     rim = _bald_rim(scale, upward, hair > 0.5, hidden > 0.5)
     bare = np.maximum(share(np.isin(face.labels, _FACE)), rim)
@@ -154,11 +145,11 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[Hair
     depth = depth_map(np.concatenate([vertices, body]), np.concatenate([triangles, rings + len(vertices)]), camera)
     trust = (0.2 + 0.8 * face.quality.score) / (1 + photo.landmark_error_percent / 4)
     known = np.clip(inside - hidden, 0, 1)
-    direction, alike = strand_direction(pixels, hair, _ALIKE * scale)
-    view = HairView(photo.name, camera, hair, known, bare, ears, direction, depth, float(trust), alike=alike)
+    direction = strand_direction(pixels, hair)
+    view = HairView(photo.name, camera, hair, known, bare, direction, depth, float(trust))
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
-    return replace(view, visible=known, dense=dense, covered=hidden), much
+    return replace(view, visible=known, dense=dense), much
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:
@@ -228,9 +219,8 @@ def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, n
     return vertices[: max(part.vertex_stop for part in parts)], np.concatenate(faces)
 
 
-def strand_direction(pixels: np.ndarray, hair: np.ndarray, wide: float = _TOGETHER) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W, 2) ``HairView.direction`` and (H, W) ``HairView.alike`` of a picture (H, W, 3) uint8 with hair (H, W) in
-    [0, 1]; ``wide`` : pixels of the surroundings of the second.
+def strand_direction(pixels: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """(H, W, 2) ``HairView.direction`` of a picture (H, W, 3) uint8 with hair (H, W) in [0, 1].
 
     The boundary tensor (Koethe 2003): the structure tensor of the log luminance, which answers to the sides of strands,
     plus the square of its Hessian, which answers to their middles, at two widths of strands. The hair's own border is
@@ -257,9 +247,7 @@ def strand_direction(pixels: np.ndarray, hair: np.ndarray, wide: float = _TOGETH
     along = np.clip(along / np.maximum(np.hypot(dx, dy) * tensor[..., 2], 1e-9), 0, 1)
     total = cv2.GaussianBlur(tensor[..., 2:] * inner[..., None], (0, 0), _TOGETHER)
     tensor *= (inner * (1 - along))[..., None]
-    near, far = (cv2.GaussianBlur(tensor, (0, 0), reach) for reach in (_TOGETHER, wide))
-    alike = np.hypot(far[..., 0], far[..., 1]) / np.maximum(far[..., 2], 1e-6)
-    return near[..., :2] / np.maximum(total[..., None], 1e-6), alike
+    return cv2.GaussianBlur(tensor, (0, 0), _TOGETHER)[..., :2] / np.maximum(total[..., None], 1e-6)
 
 
 def _inside_file(face: PhotoFace) -> np.ndarray:

@@ -108,7 +108,7 @@ def read_hair_mesh(folder: Path, body: np.ndarray) -> HairMesh:
     place = np.einsum("nc,nck->nk", weights, corners[quad])
     opaque = sample_texture(picture[..., 3:].astype(np.float32), place[:, 3:])[:, 0] > 127
     quad, place = quad[opaque], place[opaque]
-    lines = strand_direction(picture[..., :3].copy(), picture[..., 3].astype(np.float32) / 255)[0]
+    lines = strand_direction(picture[..., :3].copy(), picture[..., 3].astype(np.float32) / 255)
     painted = sample_texture(cv2.GaussianBlur(lines, (0, 0), _TOGETHER), place[:, 3:])
     angle = 0.5 * np.arctan2(painted[:, 1], painted[:, 0])
     right, up = np.stack([np.cos(angle), -np.sin(angle)]) / np.array(picture.shape[1::-1])[:, None]
@@ -147,8 +147,8 @@ def mesh_view(template: Template, neutral: np.ndarray, mesh: HairMesh, camera: C
     total = np.zeros((*depth.shape, 3))
     np.add.at(total, (row[shown], column[shown]), values[shown])
     direction = (total[..., :2] / np.maximum(total[..., 2:], 1e-6)).astype(np.float32)
-    hair, face, ears = ((labels == k).astype(np.float32) for k in (FaceClass.HAIR, FaceClass.SKIN, FaceClass.EARS))
-    return HairView("", camera, hair, np.ones_like(hair), face, ears, direction, depth, 1.0), labels
+    hair, face = ((labels == k).astype(np.float32) for k in (FaceClass.HAIR, FaceClass.SKIN))
+    return HairView("", camera, hair, np.ones_like(hair), face, direction, depth, 1.0), labels
 
 
 def ends(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.ndarray:

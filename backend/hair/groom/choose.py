@@ -40,9 +40,9 @@ _READER_ERRS = 0.05
 """Share of the reader's answers that are wrong altogether."""
 _BESIDE = 0.5
 """Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted."""
-_LIKELY, _BEST, _STEPS = 12, 3, 3
+_LIKELY, _BEST, _STEPS = 8, 3, 2
 """Grooms, with their mirror images, that are drawn because the reader finds them likely;
-grooms that are deformed, and steps of each: the third changes overlaps by less than 0.01."""
+grooms that are deformed, and steps of each: a third changes overlaps by less than 0.01."""
 _LENGTH_VARIES, _SHELL_VARIES, _LINE_VARIES = 0.35, 0.2, 3.0
 """Deviations, over people with a groom, of the log factors on length and shell and of the hairline in degrees."""
 _SMOOTH, _LINE_SMOOTH = 0.2, 1.0
@@ -96,7 +96,8 @@ def choose_groom(
     likely = sorted(both, key=lambda groom: -_told(groom, kind))[:_LIKELY] if kind is not None else both
     both = [groom for groom in both if any(groom is one for one in likely)]
     told = [_told(groom, kind) for groom in both]
-    starts = each(lambda pair: _judged(head, small, _start(pair[0], line), pair[1]), list(zip(both, told, strict=True)))
+    pairs = list(zip(both, told, strict=True))
+    starts = each(lambda pair: _judged(head, small, _start(pair[0], line), pair[1])[0], pairs)
     order = np.argsort([-fit.score for fit in starts], kind="stable")
     best: list[int] = []
     for number in order:  # of a groom and its mirror image the better one, and of those alike but for their tie
@@ -239,9 +240,10 @@ def _all_lines(combed: CombedGuides) -> list[np.ndarray]:
     return [combed.points[combed.thin > 0.5], *([combed.free] if len(combed.free) else [])]
 
 
-def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float) -> GroomFit:
-    """The fit with overlap and score."""
-    lines = _all_lines(comb(fit.groom, head, **fit.fitted, share=_FEWER))
+def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float) -> tuple[GroomFit, CombedGuides]:
+    """The fit with overlap and score, and its guides."""
+    combed = comb(fit.groom, head, **fit.fitted, share=_FEWER)
+    lines = _all_lines(combed)
     overlaps, errors = [], []
     for view in views:
         drawn = [_draw(part, view) for part in lines]
@@ -252,7 +254,7 @@ def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float
     trust = np.array([view.trust for view in views])
     overlap, lines_off = (float(trust @ each_ / trust.sum()) for each_ in (overlaps, errors))
     score = told - 0.5 * ((1 - overlap) / _OVERLAP_OFF) ** 2 - 0.5 * (lines_off / _LINES_OFF) ** 2
-    return replace(fit, overlap=overlap, score=float(score))
+    return replace(fit, overlap=overlap, score=float(score)), combed
 
 
 def _line_error(lines: np.ndarray, drawn: _Drawn, view: _Small) -> float:
@@ -278,9 +280,10 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
     start = fit.hairline[:, 1].copy()
     state, best = np.zeros(2 * cells + count), fit
     fixed = fit.hairline[:, 1] != groom.hairline[:, 1]
+    combed = comb(groom, head, **fit.fitted, share=_FEWER)
     for _ in range(_STEPS):
         system, right = prior.copy(), -prior @ state
-        for more, residual in _outline_rows(head, views, fit):
+        for more, residual in _outline_rows(head, views, fit, combed):
             system += more.T @ more
             right -= more.T @ residual
         state = state + np.linalg.solve(system + 1e-6 * np.eye(len(system)), right)
@@ -289,7 +292,7 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
         state[2 * cells :] = np.clip(state[2 * cells :], -_LINE_MOST, _LINE_MOST) * (1 - fixed)
         hairline = np.stack([fit.hairline[:, 0], start + state[2 * cells :]], 1)
         lengths, shells = np.exp(state[: 2 * cells]).reshape(2, ANGLES, len(HEIGHTS))
-        fit = _judged(head, views, replace(fit, hairline=hairline, lengths=lengths, shells=shells), told)
+        fit, combed = _judged(head, views, replace(fit, hairline=hairline, lengths=lengths, shells=shells), told)
         best = max(best, fit, key=lambda one: one.score)
     return best
 
@@ -319,9 +322,10 @@ def _prior(count: int) -> np.ndarray:
     return matrix.T @ matrix + np.diag(own**-2.0)
 
 
-def _outline_rows(head: GroomHead, views: Sequence[_Small], fit: GroomFit) -> list[tuple[np.ndarray, np.ndarray]]:
+def _outline_rows(
+    head: GroomHead, views: Sequence[_Small], fit: GroomFit, combed: CombedGuides
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Jacobian (N, D) and residuals (N,) of the outlines in each view, in deviations."""
-    combed = comb(fit.groom, head, **fit.fitted, share=_FEWER)
     moves = []
     for name in ("lengths", "shells"):
         if name == "lengths" and combed.tie is not None:  # what is tied ends at its tie

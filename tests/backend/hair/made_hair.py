@@ -52,9 +52,7 @@ def made_view(template: Template, yaw: float, hair: str | np.ndarray | None) -> 
     place = camera(yaw)
     depth = depth_map(np.concatenate([head, body]), np.concatenate([triangles, rings + count]), place)
     empty = np.zeros((SIDE, SIDE), np.float32)
-    view = HairView(
-        f"{yaw}.jpg", place, empty, empty + 1, empty, empty, np.zeros((SIDE, SIDE, 2), np.float32), depth, 1.0
-    )
+    view = HairView(f"{yaw}.jpg", place, empty, empty + 1, empty, np.zeros((SIDE, SIDE, 2), np.float32), depth, 1.0)
     skin = silhouettes(head[template.regions["face"][:count] > 0.5][None], view)[0]
     if hair is None:
         return replace(view, face=skin.astype(np.float32))

@@ -13,10 +13,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from made_hair import made_view
 
-from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.hair.attach import attach
-from backend.hair.fit_hair import BALDING, HairLook, HairResult, fit_hair, grooms_of, is_skin
-from backend.hair.groom import load_grooms
+from backend.geometry.template import Template, load_template
+from backend.hair.fit_hair import BALDING, HairLook, HairResult, _beside_face, fit_hair, grooms_of, is_skin
+from backend.hair.groom import grow_guides, load_grooms
 from backend.hair.groom.dress import groom_strands
 from backend.hair.groom.grow import GroomHead
 from backend.hair.look import Look
@@ -113,16 +112,17 @@ def test_a_scalp_that_shines_is_skin_and_thin_or_dark_stubble_is_hair(hue: float
     assert is_skin(hue, lighter) == bare
 
 
-def test_roots_lie_on_the_surface_where_their_uv_says(template) -> None:
-    guides = np.array([[[0.0, 0.86, 0.03], [0.0, 0.90, 0.03]], [[0.08, 0.78, 0.0], [0.12, 0.70, 0.0]]], np.float32)
-    points, root_uv = attach(guides, template, template.vertices)
-    split = triangles_from_quads(template.quads[: template.head.face_stop])
-    corners = template.uv_head[triangles_from_quads(template.uv_head_quads[: template.head.face_stop])]
-    for root, uv in zip(points[:, 0], root_uv, strict=True):
-        a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-        area = np.cross(b - a, c - a)
-        weights = np.stack([np.cross(b - uv, c - uv), np.cross(c - uv, a - uv), np.cross(a - uv, b - uv)], 1)
-        weights = weights / np.where(np.abs(area) < 1e-12, 1.0, area)[:, None]
-        triangle = int(weights.min(1).argmax())
-        place = (template.vertices[split[triangle]] * weights[triangle][:, None]).sum(0)
-        assert np.linalg.norm(place - root) < 0.002
+def test_no_strand_hangs_before_skin_that_the_photos_show_bare(template: Template) -> None:
+    """Strands from beside a parting crossed an eye."""
+    views = [
+        made_view(template, yaw, groom_strands(load_grooms()["slicked"], template.vertices).points)
+        for yaw in (0.0, 30.0)
+    ]
+    fringe = grow_guides(load_grooms()["fringe"], template.vertices)
+    bare = _beside_face(fringe, views)
+    before = [((hair.points[..., 2] > 0.1) & (hair.points[..., 1] < 0.76)).sum() for hair in (fringe, bare)]
+    assert (
+        before[0] > 100
+        and before[1] < before[0] / 4
+        and len(bare.points) == len(bare.root_uv) > 0.6 * len(fringe.points)
+    )
