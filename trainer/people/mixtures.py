@@ -1,5 +1,5 @@
 """Sources made of other sources: stored on disk by processes ahead of the training, several in one batch (``kind =
-"mixed"``), people beside portraits without labels (``"people_and_portraits"``).
+"mixed"``).
 """
 
 from __future__ import annotations
@@ -7,10 +7,8 @@ from __future__ import annotations
 import inspect
 import multiprocessing
 import os
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
@@ -78,10 +76,6 @@ class Turns:
 
     shares: tuple[int, ...]
 
-    def source_of(self, index: int) -> int:
-        """Return the number of the source whose turn ``index`` is."""
-        return bisect_right(list(accumulate(self.shares)), index % sum(self.shares))
-
     def indices_of(self, indices: range, number: int) -> range:
         """Return the source's own indices of its samples among ``indices`` (step 1)."""
         return range(self._before(indices.start, number), self._before(indices.stop, number))
@@ -144,7 +138,7 @@ class MixedConfig(SourceConfig):
     """Samples of several sources in turn; their pictures must have the same size."""
 
     sources: tuple[SourceConfig, ...]
-    """The sources; their batches have ``images`` and ``labels``."""
+    """The sources, those without ground truth last."""
     shares: tuple[int, ...]
     """Number of consecutive samples of each source before the next source's turn."""
 
@@ -164,47 +158,10 @@ class Mixed:
         self._sources = [source.build() for source in config.sources]
         self._turns = Turns(config.shares)
 
-    def batch(self, indices: range, device: torch.device) -> LabelledPictures:
-        """Samples ``indices``, in their order."""
-        made = {}
-        for number, source in enumerate(self._sources):
-            rows = self._turns.indices_of(indices, number)
-            if len(rows):
-                batch = source.batch(rows, device)
-                made[number] = zip(batch.images, batch.labels, strict=True)
-        images, labels = zip(*(next(made[self._turns.source_of(index)]) for index in indices), strict=True)
-        return LabelledPictures(torch.stack(images), torch.stack(labels))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeopleAndPortraitsConfig(SourceConfig):
-    """Synthetic people and portraits in one batch; both sources' batches are of one kind."""
-
-    people: SourceConfig
-    """The source with labels."""
-    portraits: SourceConfig
-    """The source without labels."""
-    shares: tuple[int, int] = (3, 1)
-    """Number of consecutive people, then of consecutive portraits."""
-
-    def __post_init__(self) -> None:
-        if len(self.shares) != 2 or min(self.shares) < 1:
-            raise ValueError("shares must be two numbers of at least 1: of people and of portraits")
-
-    def build(self) -> PeopleAndPortraits:
-        """Make the source."""
-        return PeopleAndPortraits(self)
-
-
-class PeopleAndPortraits:
-    """See ``PeopleAndPortraitsConfig``."""
-
-    def __init__(self, config: PeopleAndPortraitsConfig) -> None:
-        self._sources = (config.people.build(), config.portraits.build())
-        self._turns = Turns(config.shares)
-
     def batch(self, indices: range, device: torch.device) -> Batch:
-        """Return the people of ``indices`` first, then the portraits."""
+        """Samples ``indices``, those of each source together; of batches of different kinds images and labels alone."""
         rows = [(source, self._turns.indices_of(indices, number)) for number, source in enumerate(self._sources)]
-        batches: list[Batch] = [source.batch(part, device) for source, part in rows if len(part)]
-        return type(batches[0]).concatenate(batches, device)
+        batches = [source.batch(part, device) for source, part in rows if len(part)]
+        if len({type(batch) for batch in batches}) == 1:
+            return type(batches[0]).concatenate(batches, device)
+        return LabelledPictures(*(torch.cat([getattr(one, name) for one in batches]) for name in ("images", "labels")))

@@ -28,7 +28,6 @@ from trainer.methods.landmarks.stage import LandmarkStageConfig
 from trainer.methods.lap.stage import LapStageConfig
 from trainer.methods.learned_basis.stage import LearnedBasisStageConfig
 from trainer.methods.parsing.stage import ParsingStageConfig
-from trainer.people.mixtures import PeopleAndPortraitsConfig
 from trainer.people.source import PeopleConfig
 
 CPU = torch.device("cpu")
@@ -78,9 +77,7 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
             trunk_width=4,
         )
         source = stage.source
-        if isinstance(
-            source, GraphPeopleConfig | PeopleAndPortraitsConfig
-        ):  # portraits want photographs, and no other layers
+        if isinstance(source, GraphPeopleConfig):
             source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(folder))
         few |= {"network": network, "source": source, "people": min(2, stage.people)}
         few |= {"basis_people": min(20, stage.basis_people)}

@@ -31,7 +31,7 @@ from trainer.methods.detail.data import (
 )
 from trainer.methods.detail.relief import Relief, ReliefParameters, cause, draw_relief, draw_shot, take_photo
 from trainer.methods.graph_face.albedo import head_people
-from trainer.people.mixtures import PeopleAndPortraitsConfig
+from trainer.people.mixtures import MixedConfig
 from trainer.people.scene import draw_light
 
 SIZE = 256
@@ -220,6 +220,6 @@ def test_a_portrait_has_no_truth_and_its_picture(folder: Path, tmp_path: Path, m
     changed = (pictures.photos - pictures.coarse).abs()[0].mean(0)
     assert changed[pictures.mask[0, 0] > 0.9].mean() > 5 * changed[pictures.mask[0, 0] == 0].mean()
     people = DetailPeopleConfig(size=64, coarse=16, photos=1, picture=64)
-    both = PeopleAndPortraitsConfig(people=people, portraits=portraits, shares=(2, 1)).build().batch(range(3), CPU)
+    both = MixedConfig(sources=(people, portraits), shares=(2, 1)).build().batch(range(3), CPU)
     assert both.has_truth.tolist() == [True, True, False] and both.person.tolist() == [0, 1, 2]
     assert torch.equal(both.pictures.photos[2], pictures.photos[0]) and both.displacement.shape[0] == 9

@@ -15,13 +15,13 @@ from backend.geometry.template import load_template
 from trainer.methods.learned_basis.data import (
     Actors,
     FaceBatch,
-    FaceMixConfig,
     FacePeopleConfig,
     FacePortraitsConfig,
     landmark_weights,
 )
 from trainer.methods.learned_basis.stage import face_figures
 from trainer.methods.learned_basis.start import DetectorErrors, FaceMarks
+from trainer.people.mixtures import MixedConfig
 from trainer.portraits.collection import CacheSettings, PortraitFile, PortraitsConfig, Verdict, create_cache
 
 SMALL = {"size": 24, "film": False}
@@ -71,14 +71,14 @@ def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
 def test_a_mix_takes_turns_and_a_sample_does_not_depend_on_its_company() -> None:
     calm = FacePeopleConfig(**SMALL, seed=4, photos=1, neutral=True)
     clips = FacePeopleConfig(**SMALL, seed=5, photos=2, clips=True)
-    mix = FaceMixConfig(sources=(calm, clips), shares=(1, 3)).build()
+    mix = MixedConfig(sources=(calm, clips), shares=(1, 3)).build()
     whole = mix.batch(range(4), CPU)
     assert torch.bincount(whole.set_of).tolist() == [1, 2, 2, 2]
     assert whole.neutral[0] and len(whole.truth.vertices) == 7
     assert same(mix.batch(range(4, 5), CPU), calm.build().batch(range(1, 2), CPU))
     assert same(mix.batch(range(3, 4), CPU), clips.build().batch(range(2, 3), CPU))
     with pytest.raises(ValueError, match="share"):
-        FaceMixConfig(sources=(calm,), shares=(0,))
+        MixedConfig(sources=(calm,), shares=(0,))
 
 
 def test_batches_with_truth_stand_before_those_without() -> None:
@@ -111,7 +111,7 @@ def test_portraits_have_no_truth_their_outline_slides_and_none_counts_as_neutral
     cache.flush()
     config = FacePortraitsConfig(portraits=PortraitsConfig(folder=str(tmp_path), photos=2))
     known = FacePeopleConfig(**SMALL, seed=7, photos=1)
-    found = FaceMixConfig(sources=(known, config), shares=(1, 1)).build().batch(range(4), CPU)
+    found = MixedConfig(sources=(known, config), shares=(1, 1)).build().batch(range(4), CPU)
     assert found.set_of.tolist() == [0, 1, 2, 2, 3, 3] and len(found.truth.vertices) == 2
     assert found.slides.tolist() == [False] * 2 + [True] * 4 and not found.neutral[2:].any()
     assert sorted(found.is_grey[2:].tolist()) == [False, False, True, True]

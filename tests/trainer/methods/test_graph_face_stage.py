@@ -24,11 +24,9 @@ from trainer.methods.graph_face import evaluate as graph
 from trainer.methods.graph_face import stage as losses
 from trainer.methods.graph_face.data import SEED as LINEAR_SEED
 from trainer.methods.graph_face.data import (
-    UNKNOWN,
     GraphBatch,
     GraphPeopleConfig,
     GraphShapesConfig,
-    known_part,
     labelled_people,
     linear_faces,
     smaller_batch,
@@ -210,38 +208,6 @@ def test_a_smaller_picture_shows_the_same_face_at_its_new_places(people: Path) -
     assert torch.allclose(inner, means, atol=1e-5)
     with pytest.raises(ValueError, match="zoom"):
         GraphFaceStageConfig(steps=1, batch=1, source=source, zoom=(0.8, 1.2))
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_of_a_portrait_only_what_the_photo_says_counts(people: Path) -> None:
-    torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=3, photos=1, folder=str(people))
-    stage = GraphFaceStageConfig(
-        steps=1, batch=3, network=SMALL, source=source, people=3, reference_people=2, mirror=False
-    ).build(CPU)
-    batch = source.build().batch(range(3), CPU)
-    stage.step(batch, 0.0)  # what is known of landmarks is asked for once
-    stage.modules.eval()
-    person = batch.person.clone()
-    person[2] = UNKNOWN
-    portrait = replace(batch, person=person)
-    wrong = replace(
-        portrait,
-        neutral=torch.cat([batch.neutral[:2], batch.neutral[2:] + 0.1]),
-        vertices=torch.cat([batch.vertices[:2], batch.vertices[2:] + 0.1]),
-        photos=replace(batch.photos, albedo=torch.cat([batch.photos.albedo[:2], 1 - batch.photos.albedo[2:]])),
-    )
-    terms, others = stage.step(portrait, 0.0), stage.step(wrong, 0.0)
-    assert all(torch.equal(terms[name], others[name]) for name in terms), "a portrait's shape and colours are no labels"
-    darker = replace(
-        portrait,
-        photos=replace(batch.photos, images=torch.cat([batch.photos.images[:2], batch.photos.images[2:] * 0.3])),
-    )
-    changed = stage.step(darker, 0.0)
-    assert float((changed["photometric"] - terms["photometric"]).detach().abs()) > 1e-3
-    alone = stage.step(known_part(portrait), 0.0)
-    for name in ("shape", "albedo", "light", "place", "classification", "centre", "together"):
-        assert torch.allclose(alone[name], terms[name], rtol=1e-3), name
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from trainer.engine.batch import Batch
 from trainer.engine.contracts import SourceConfig
-from trainer.methods.graph_face.data import UNKNOWN, GraphBatch, GraphPhotos
+from trainer.methods.graph_face.data import GraphBatch, GraphPhotos
 from trainer.methods.learned_basis.data import Actors, FacePeopleConfig
-from trainer.people.mixtures import LabelledPictures, MixedConfig, PeopleAndPortraitsConfig, StoredConfig, code_of
+from trainer.people.mixtures import LabelledPictures, MixedConfig, StoredConfig, code_of
 from trainer.people.source import PeopleConfig
 
 CPU = torch.device("cpu")
@@ -38,8 +38,8 @@ class Counting:
 
     def batch(self, indices: range, device: torch.device) -> LabelledPictures:
         numbers = torch.tensor(list(indices), dtype=torch.float32)
-        labels = torch.full((len(numbers), 2, 2), self._label, dtype=torch.uint8)
-        return LabelledPictures(numbers.view(-1, 1, 1, 1).expand(-1, 3, 2, 2), labels)
+        labels = torch.full((len(numbers), 8, 8), self._label, dtype=torch.uint8)
+        return LabelledPictures(numbers.view(-1, 1, 1, 1).expand(-1, 3, 8, 8), labels)
 
 
 def _source():
@@ -48,16 +48,22 @@ def _source():
 
 def test_sources_take_turns_by_their_shares_and_skip_none_of_their_samples() -> None:
     batch = _source().batch(range(0, 9), CPU)
-    assert batch.labels[:, 0, 0].tolist() == [7, 7, 9, 7, 7, 9, 7, 7, 9]
-    assert batch.images[:, 0, 0, 0].tolist() == [0, 1, 0, 2, 3, 1, 4, 5, 2]
+    assert batch.labels[:, 0, 0].tolist() == [7] * 6 + [9] * 3
+    assert batch.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 2]
 
 
 def test_an_index_is_the_same_sample_in_any_batch() -> None:
-    source, whole = _source(), _source().batch(range(0, 20), CPU)
-    for first, last in ((0, 1), (1, 4), (5, 6), (7, 20)):
-        part = source.batch(range(first, last), CPU)
-        assert torch.equal(part.images, whole.images[first:last])
-        assert torch.equal(part.labels, whole.labels[first:last])
+    def samples(indices: range) -> set[tuple[float, int]]:
+        batch = _source().batch(indices, CPU)
+        return set(zip(batch.images[:, 0, 0, 0].tolist(), batch.labels[:, 0, 0].tolist(), strict=True))
+
+    assert set().union(*(samples(range(k, k + 1)) for k in range(5, 12))) == samples(range(5, 12))
+
+
+def test_of_sources_of_two_kinds_there_are_pictures_and_labels() -> None:
+    sources = (CountingConfig(label=7), DrawnFacesConfig(size=8))
+    batch = MixedConfig(sources=sources, shares=(1, 1)).build().batch(range(4), CPU)
+    assert type(batch) is LabelledPictures and batch.labels[:2].unique().tolist() == [7] and len(batch.images) == 4
 
 
 @pytest.mark.parametrize("shares", [(1,), (1, 0), ()])
@@ -91,12 +97,8 @@ class CountedPhotos:
         return Counted(torch.tensor([self._first + index for index in indices], device=device))
 
 
-def mixed(shares: tuple[int, int]) -> PeopleAndPortraitsConfig:
-    return PeopleAndPortraitsConfig(
-        people=CountedPhotosConfig(),
-        portraits=CountedPhotosConfig(first=100),
-        shares=shares,
-    )
+def mixed(shares: tuple[int, ...]) -> MixedConfig:
+    return MixedConfig(sources=(CountedPhotosConfig(), CountedPhotosConfig(first=100)), shares=shares)
 
 
 def test_people_come_first_and_none_of_either_is_skipped() -> None:
@@ -108,15 +110,15 @@ def test_people_come_first_and_none_of_either_is_skipped() -> None:
 
 @pytest.mark.parametrize("shares", [(1,), (1, 0), (0, 1)])
 def test_shares_of_portraits_that_do_not_fit_are_refused(shares: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="shares"):
+    with pytest.raises(ValueError, match="share"):
         mixed(shares)
 
 
 def test_faces_with_photos_and_shapes_alone_do_not_go_into_one_batch() -> None:
     shapes = GraphBatch(torch.tensor([0]), torch.zeros(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
-    other = GraphBatch(torch.tensor([UNKNOWN]), torch.ones(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
+    other = GraphBatch(torch.tensor([1]), torch.ones(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
     both = GraphBatch.concatenate([shapes, other], CPU)
-    assert both.person.tolist() == [0, UNKNOWN] and both.photos is None and both.neutral[:, 0, 0].tolist() == [0, 1]
+    assert both.person.tolist() == [0, 1] and both.photos is None and both.neutral[:, 0, 0].tolist() == [0, 1]
     pictured = GraphBatch(shapes.person, shapes.neutral, shapes.weights, shapes.vertices, _photos())
     joined = GraphBatch.concatenate([pictured, pictured], CPU)
     assert joined.photos is not None and joined.photos.images.shape[0] == 2

@@ -307,7 +307,6 @@ class GraphFaceStage(contracts.Stage):
         neutral, truth = batch.neutral[:, :count], batch.vertices
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
-        named = batch.person != data.UNKNOWN
         labelled = data.labelled_people(batch.person, config.labelled).nonzero()[:, 0]
         others = labelled.roll(-1)
         every = net.shape(
@@ -329,14 +328,14 @@ class GraphFaceStage(contracts.Stage):
             terms["plain_smooth"] = plain_smoothness(torch.cat([shapes, rest]), self._laplacian)
         terms["size"] = identity.square().mean() + expression.square().mean()
         if config.people:
-            terms["classification"] = classification(self.modules["names"](identity[named]), batch.person[named])
+            terms["classification"] = classification(self.modules["names"](identity), batch.person)
             centres = self.modules["centres"].weight
-            terms["centre"] = centre_distance(identity[named], centres, batch.person[named])
+            terms["centre"] = centre_distance(identity, centres, batch.person)
         if weights.adversary and "critic" in self.modules:
             terms["adversary"] = -self._judged(shapes).mean()
         if codes is not None:
             terms.update(self._photo_terms(batch, codes, shapes))
-            terms.update(self._person_terms(data.known_part(batch), codes.of(named)))
+            terms.update(self._person_terms(batch, codes))
         return terms
 
     def _person_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes) -> dict[str, Tensor]:
@@ -369,7 +368,7 @@ class GraphFaceStage(contracts.Stage):
         if marked is not None and not marked.people.any():
             network, device = config.network, batch.neutral.device
             with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                people = data.known_part(config.source.build().batch(range(config.reference_people), device))
+                people = config.source.build().batch(range(config.reference_people), device)
                 marked.set_reference(data.landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
         return encoder(batch.photos.images, batch.photos.marks)
 
@@ -377,9 +376,8 @@ class GraphFaceStage(contracts.Stage):
         """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
         visible = photos.seen.float()
-        named = batch.person != data.UNKNOWN
-        known = visible[named]
-        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[named][:, self.face].norm(dim=-1)
+        known = visible.sum().clamp(min=1)
+        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[:, self.face].norm(dim=-1)
         marks = [self._marks(points) for points in (codes.pose.project(shapes), photos.places)]
         albedo = net.albedo(codes.identity)
         shading = shade(vertex_normals(shapes, self.triangles), codes.light)
@@ -391,8 +389,8 @@ class GraphFaceStage(contracts.Stage):
         terms = {
             "place": apart.mean(),
             "landmarks": landmark_distance(*marks),
-            "albedo": wrong[named].sum() / known.sum().clamp(min=1),
-            "light": difference[named].sum() / known.sum().clamp(min=1),
+            "albedo": wrong.sum() / known,
+            "light": difference.sum() / known,
             "symmetry": asymmetry(albedo, self.mirror),
         }
         if weights.photometric:

@@ -16,7 +16,6 @@ from backend.rendering.color import srgb_from_linear
 from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key
-from trainer.people.mixtures import Turns
 from trainer.people.scene import Shot
 from trainer.people.shape import SHAPE_CODING, PeopleSurface
 from trainer.people.source import People, PeopleConfig
@@ -255,39 +254,3 @@ class FacePortraits:
             set_of=torch.arange(count, device=marks.device) // self._photos,
             truth=None,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceMixConfig(SourceConfig):
-    """Sets from several sources in turn, like the paper's neutral images and clips in a ratio of 1 to 3. Those with
-    ground truth come first."""
-
-    sources: tuple[SourceConfig, ...]
-    """The sources; those without ground truth come last."""
-    shares: tuple[int, ...]
-    """Number of consecutive sets of each source before the next source's turn."""
-
-    def __post_init__(self) -> None:
-        if not self.sources or len(self.shares) != len(self.sources) or min(self.shares) < 1:
-            raise ValueError("a mix needs sources, and for each a share of at least 1")
-
-    def build(self) -> FaceMix:
-        """Make all of them."""
-        return FaceMix(self)
-
-
-class FaceMix:
-    """See ``FaceMixConfig``. An index determines its source, so that a sample does not depend on its batch."""
-
-    def __init__(self, config: FaceMixConfig) -> None:
-        self._sources = [source.build() for source in config.sources]
-        self._turns = Turns(config.shares)
-
-    def batch(self, indices: range, device: torch.device) -> FaceBatch:
-        """Return sets number ``indices``."""
-        parts = []
-        for number, source in enumerate(self._sources):
-            rows = self._turns.indices_of(indices, number)
-            if len(rows):
-                parts.append(source.batch(rows, device))
-        return FaceBatch.concatenate(parts)
