@@ -10,14 +10,7 @@ from typing import Any, Literal
 
 import torch
 
-from backend.models.checkpoints import (
-    SHARD_BYTES,
-    ModelWeights,
-    eight_bit_precision,
-    fingerprint,
-    half_precision,
-    save_model,
-)
+from backend.models import checkpoints as model_files
 from backend.system.assets import ASSETS
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, read_checkpoint
 from trainer.engine.contracts import ExportedModel, Stage
@@ -71,7 +64,7 @@ def export_run(
     run_folder: Path,
     out: Path | None = None,
     licence: str = "CC0-1.0",
-    limit: int = SHARD_BYTES,
+    limit: int = model_files.SHARD_BYTES,
     others: Sequence[Path] = (),
     bits: Literal[8, 16] = 16,
 ) -> Export:
@@ -96,16 +89,22 @@ def export_run(
     if model is None:
         raise RecipeError(f"Stage {stage_name(recipe.stages[-1])!r} gives no model to the backend.")
     try:
-        tensors = eight_bit_precision(model.tensors, model.sensitive) if bits == 8 else half_precision(model.tensors)
+        tensors = (
+            model_files.eight_bit_precision(model.tensors, model.sensitive)
+            if bits == 8
+            else model_files.half_precision(model.tensors)
+        )
     except ValueError as error:
         raise RecipeError(f"The model cannot be exported: {error}.") from error
-    version = fingerprint(tensors)
+    version = model_files.fingerprint(tensors)
     folder = ASSETS / model.model if out is None else out
     sessions = [row for run in (run_folder, *others) for row in read_sessions(run)]
     limits = tuple(sorted({name for row in sessions for name in row.get("research_only", ())}))
     if limits:
         licence = f"research only, because of the data it was trained on: {'; '.join(limits)}"
-    shards = save_model(ModelWeights(model.model, model.config, tensors, version, limits), folder, limit)
+    shards = model_files.save_model(
+        model_files.ModelWeights(model.model, model.config, tensors, version, limits), folder, limit
+    )
     card = folder / CARD
     foreign = {other.resolve() for other in others} - {run_folder.resolve()}
     facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, len(foreign), bits)

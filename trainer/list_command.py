@@ -11,18 +11,7 @@ import textwrap
 import typing
 from collections.abc import Iterator
 
-from trainer.engine.recipe import (
-    KINDS,
-    Recipe,
-    RecipeError,
-    encode,
-    find_class,
-    find_recipe,
-    kind_of,
-    known_recipes,
-    load_recipe,
-    stage_name,
-)
+from trainer.engine import recipe as recipe_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the recipes, or the keys of one name; returns the exit code. Raises ``RecipeError`` for an unknown name."""
     if not arguments.name:
-        for name in known_recipes():
-            recipe = load_recipe(find_recipe(name))
-            stages = ", ".join(f"{stage_name(stage)} {stage.steps:,}" for stage in recipe.stages)
+        for name in recipe_files.known_recipes():
+            recipe = recipe_files.load_recipe(recipe_files.find_recipe(name))
+            stages = ", ".join(f"{recipe_files.stage_name(stage)} {stage.steps:,}" for stage in recipe.stages)
             print(f"{name}\n    {recipe.about}\n    steps: {stages}")
         return 0
     for cls in dict.fromkeys(_classes(arguments.name)):
@@ -54,7 +43,9 @@ def explained(cls: type, inset: str = "") -> Iterator[str]:
         default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
         table = dataclasses.is_dataclass(default)
         typed = hints[one.name].__name__ if isinstance(hints[one.name], type) else str(hints[one.name])
-        value = "needed" if default is dataclasses.MISSING else "a table" if table else f"{encode(default)!r}"
+        value = (
+            "needed" if default is dataclasses.MISSING else "a table" if table else f"{recipe_files.encode(default)!r}"
+        )
         sentence = f"{texts.get(one.name, '')} [{typed.replace('typing.', '')}; {value}]".lstrip()
         yield textwrap.fill(
             f"{one.name} : {sentence}", 118, initial_indent=f"{inset}  ", subsequent_indent=f"{inset}      "
@@ -76,24 +67,26 @@ def _docstrings(cls: type) -> dict[str, str]:
 
 
 def _classes(name: str) -> Iterator[type]:
-    families = [family for family, kinds in KINDS.items() if name in kinds]
+    families = [family for family, kinds in recipe_files.KINDS.items() if name in kinds]
     if families:
-        yield from (find_class(family, name) for family in families)
+        yield from (recipe_files.find_class(family, name) for family in families)
         return
     try:
-        path = find_recipe(name)
-    except RecipeError as error:
-        kinds = ", ".join(sorted(kind for kinds in KINDS.values() for kind in kinds))
-        raise RecipeError(f"There is no kind and no recipe {name!r}.", f"Kinds: {kinds}. {error.advice}") from error
-    yield Recipe
-    yield from _configurations(load_recipe(path))
+        path = recipe_files.find_recipe(name)
+    except recipe_files.RecipeError as error:
+        kinds = ", ".join(sorted(kind for kinds in recipe_files.KINDS.values() for kind in kinds))
+        raise recipe_files.RecipeError(
+            f"There is no kind and no recipe {name!r}.", f"Kinds: {kinds}. {error.advice}"
+        ) from error
+    yield recipe_files.Recipe
+    yield from _configurations(recipe_files.load_recipe(path))
 
 
 def _configurations(value: object) -> Iterator[type]:
     """Classes with a ``kind``, wherever they stand in a recipe."""
     if dataclasses.is_dataclass(value):
         if hasattr(value, "family"):
-            yield find_class(value.family, kind_of(value))
+            yield recipe_files.find_class(value.family, recipe_files.kind_of(value))
         value = [getattr(value, field.name) for field in dataclasses.fields(value)]
     for item in value if isinstance(value, (list, tuple)) else ():
         yield from _configurations(item)

@@ -14,19 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from backend.detail import window as windows
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
-from backend.detail.window import (
-    BASE_LENGTH,
-    SIDE,
-    DetailWindow,
-    ExpressionMaps,
-    PhotoInWindow,
-    contact_free_mask,
-    detail_window,
-    frames_in_window,
-    insert_in_map,
-    observe,
-)
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.models.detail import DetailModel, displacements
@@ -56,7 +45,7 @@ def pores(surface: HeadSurface, atlas: SurfaceAtlas, texels_per_metre: float) ->
     for name, value in _DEPTH.items():
         mask = np.clip(surface.regions[name], 0, 1)
         depth += mask * (value - depth)
-    depth *= contact_free_mask(surface)
+    depth *= windows.contact_free_mask(surface)
     depths = atlas.image(atlas.sample(depth[:, None]))[..., 0]
     return _pore_pattern(atlas.resolution, round(float(distance), 2)) * depths * np.float32(faint)
 
@@ -124,7 +113,7 @@ class DetailEstimate:
 def line_depth(millimetres: np.ndarray, side: float) -> float:
     """Millimetres: 99th percentile of the absolute height (S, S) above its mean over ``BASE_LENGTH``. Broader dents are
     form: they change no shading that an eye would call a wrinkle. ``side`` : metres of skin along a side."""
-    texels = max(round(BASE_LENGTH * len(millimetres) / side), 3)
+    texels = max(round(windows.BASE_LENGTH * len(millimetres) / side), 3)
     lines = millimetres - cv2.blur(millimetres, (texels, texels))
     return float(np.percentile(np.abs(lines[::3, ::3]), 99))
 
@@ -153,7 +142,7 @@ def find_detail(
     """
     progress(STAGE, 0.0)
     config = model.network.config
-    window, coarse = detail_window(template, config.size), detail_window(template, config.coarse)
+    window, coarse = windows.detail_window(template, config.size), windows.detail_window(template, config.coarse)
     chosen = [photo for photo in photos if photo[0].quality.sharpness >= LEAST_SHARPNESS]
     projected = each(lambda *photo: photo_in_window(window, photo), *zip(*chosen, strict=True))
     sharp = [
@@ -173,38 +162,39 @@ def find_detail(
         added = typical * typical_lines(config.size) * window.allowed
         lines = np.where(added > 0, np.minimum(lines, -added), lines)
     progress(STAGE, 0.8)
-    always = insert_in_map(heights[0], resolution)
+    always = windows.insert_in_map(heights[0], resolution)
     space = texture_space(template, resolution)
     positions = window.surface.lifted(fitted.neutral[: window.surface.count].astype(np.float64))
     always += pores(window.surface, space.skin, texels_per_metre(window.surface, positions, resolution))
     size = min(WRINKLE_SIZE, resolution)
     wrinkles = {
-        name: height_map(insert_in_map(one, size), WRINKLE_REACH) for name, one in zip(KEY_GROUPS, lines, strict=True)
+        name: height_map(windows.insert_in_map(one, size), WRINKLE_REACH)
+        for name, one in zip(KEY_GROUPS, lines, strict=True)
     }
     progress(STAGE, 1.0)
     detail = SkinDetail(height_map(always, ALWAYS_REACH), wrinkles)
-    side = config.size / (window_density(window, fitted.neutral) * SIDE)
+    side = config.size / (window_density(window, fitted.neutral) * windows.SIDE)
     return DetailEstimate(detail, tuple(fit.name for _, fit in sharp), "" if sharp else _TOO_SOFT, side)
 
 
 def _from_photos(
     fitted: FittedFace,
-    window: DetailWindow,
-    coarse: DetailWindow,
-    sharp: Sequence[tuple[PhotoInWindow, FittedPhoto]],
+    window: windows.DetailWindow,
+    coarse: windows.DetailWindow,
+    sharp: Sequence[tuple[windows.PhotoInWindow, FittedPhoto]],
     keys: np.ndarray,
     model: DetailModel,
 ) -> np.ndarray:
     """(1 + G, N, N) millimetres that the network finds: at rest, then with each group of keys at full strength."""
     count = window.surface.count
-    maps = ExpressionMaps(coarse, fitted.neutral[:count])
+    maps = windows.ExpressionMaps(coarse, fitted.neutral[:count])
     density = window_density(window, fitted.neutral)
     posed = [group_weights(group) @ keys[:, :count].reshape(len(keys), -1) for group in KEY_GROUPS]
     wanted = [np.zeros((9, coarse.size, coarse.size), np.float32)]
     wanted += [maps.of(fitted.neutral[:count] + moved.reshape(count, 3)) for moved in posed]
     return displacements(
         model,
-        np.stack([observe(photo, density) for photo, _ in sharp]),
+        np.stack([windows.observe(photo, density) for photo, _ in sharp]),
         np.stack([maps.of(fit.vertices[:count]) for _, fit in sharp]),
         np.stack(wanted),
     )
@@ -220,13 +210,13 @@ def typical_lines(size: int) -> np.ndarray:
     return np.stack([cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA) for tile in tiles])
 
 
-def photo_in_window(window: DetailWindow, photo: ChosenPhoto) -> PhotoInWindow:
+def photo_in_window(window: windows.DetailWindow, photo: ChosenPhoto) -> windows.PhotoInWindow:
     """One photo at the window's texels, weighted by the visibility of bare skin."""
     face, fit, view = photo
     unwrap = unwrap_photo(face, view, window.atlas, window_density(window, fit.vertices))
     weight = unwrap.weight * ~np.isin(unwrap.labels, _HAIRY)
-    normals, across = frames_in_window(window, window.frames(view.vertices))
-    return PhotoInWindow(
+    normals, across = windows.frames_in_window(window, window.frames(view.vertices))
+    return windows.PhotoInWindow(
         window.atlas.image(np.log(np.maximum(unwrap.linear, DARKEST))),
         cv2.erode(window.atlas.image(weight.astype(np.float32)), np.ones((3, 3), np.uint8)),
         normals,
@@ -236,7 +226,7 @@ def photo_in_window(window: DetailWindow, photo: ChosenPhoto) -> PhotoInWindow:
     )
 
 
-def window_density(window: DetailWindow, vertices: np.ndarray) -> float:
+def window_density(window: windows.DetailWindow, vertices: np.ndarray) -> float:
     """Texels of the window per metre on the face, from vertices (V, 3)."""
     positions = window.surface.lifted(vertices[: window.surface.count].astype(np.float64))
-    return texels_per_metre(window.surface, positions, window.size) / SIDE
+    return texels_per_metre(window.surface, positions, window.size) / windows.SIDE

@@ -10,14 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from backend.detail.window import (
-    ORIGIN,
-    SIDE,
-    DetailWindow,
-    detail_window,
-    frames_in_window,
-    insert_in_map,
-)
+from backend.detail import window as windows
 from backend.geometry.template import Template, uniform_laplacian
 from backend.geometry.vectors import unit_vectors
 from backend.rendering import spherical_harmonics as sh
@@ -136,9 +129,9 @@ def relief_shading(
     expression : (52,) weights that activate wrinkles.
     """
     size = min(SIZE, resolution // 2)
-    window = detail_window(template, size)
+    window = windows.detail_window(template, size)
     frames = window.frames(window.surface.lifted(head.astype(np.float64)))
-    normals, across = frames_in_window(window, frames)
+    normals, across = windows.frames_in_window(window, frames)
     heights = posed_heights(detail, window, expression) * window.allowed
     down, right = np.gradient(heights * np.float32(1e-3 * size))
     bumped = unit_vectors(normals - (right[..., None] * across[..., 0, :] + down[..., None] * across[..., 1, :]))
@@ -146,16 +139,16 @@ def relief_shading(
     smooth, rough = sh.basis(normals) @ grey, sh.basis(bumped) @ grey
     floor = 0.1 * float(np.mean(smooth[window.allowed > 0]))
     ratio = np.clip(np.maximum(rough, floor) / np.maximum(smooth, floor), _DARKEST, _BRIGHTEST)
-    return 1.0 + insert_in_map((ratio - 1.0) * (window.allowed > 0), resolution)
+    return 1.0 + windows.insert_in_map((ratio - 1.0) * (window.allowed > 0), resolution)
 
 
-def posed_heights(detail: SkinDetail, window: DetailWindow, expression: np.ndarray | None) -> np.ndarray:
+def posed_heights(detail: SkinDetail, window: windows.DetailWindow, expression: np.ndarray | None) -> np.ndarray:
     """(N, N) millimetres at a window's texels under an expression (52,); one-sided keys act on their side only."""
     size = window.size
     heights = _in_window(detail.always, size)
     if expression is None:
         return heights
-    left = np.clip(((np.arange(size) + 0.5) / size * SIDE + ORIGIN[0] - 0.5) / 0.06 + 0.5, 0, 1)[None]
+    left = np.clip(((np.arange(size) + 0.5) / size * windows.SIDE + windows.ORIGIN[0] - 0.5) / 0.06 + 0.5, 0, 1)[None]
     for name, keys in KEY_GROUPS.items():
         sides = [
             max(float(expression[ARKIT_INDEX[key]]) for key in keys if not key.endswith(other))
@@ -170,7 +163,9 @@ def posed_heights(detail: SkinDetail, window: DetailWindow, expression: np.ndarr
 def _in_window(heights: HeightMap, size: int) -> np.ndarray:
     """(N, N) millimetres in the window."""
     resolution = len(heights.steps)
-    left, top, side = (round(value * resolution) for value in (ORIGIN[0], 1.0 - ORIGIN[1] - SIDE, SIDE))
+    left, top, side = (
+        round(value * resolution) for value in (windows.ORIGIN[0], 1.0 - windows.ORIGIN[1] - windows.SIDE, windows.SIDE)
+    )
     part = replace(heights, steps=heights.steps[top : top + side, left : left + side]).millimetres()
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return cv2.resize(part, (size, size), interpolation=method)

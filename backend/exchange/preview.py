@@ -13,15 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from backend.exchange.asset_mesh import (
-    AssetMesh,
-    asset_mesh,
-    camera_window,
-    neutral_lamps,
-    neutral_light,
-    portrait_camera,
-    reduced,
-)
+from backend.exchange import asset_mesh as meshes
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import AssetPhoto, FaceAsset
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
@@ -159,8 +151,8 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     and the same crop with the head rendered over it in that photo's camera, expression and light; at most
     ``MOST_PHOTOS``.
     """
-    mesh = asset_mesh(asset)  # without the bust, because photos show the person's own shoulders
-    standing = mesh if asset.bust is None else asset_mesh(asset, with_bust=True)
+    mesh = meshes.asset_mesh(asset)  # without the bust, because photos show the person's own shoulders
+    standing = mesh if asset.bust is None else meshes.asset_mesh(asset, with_bust=True)
     framed = _portrait_points(standing, len(mesh.positions()))
     shown = list(previews)[:MOST_PHOTOS]
     columns = 2 if len(shown) <= 4 else 3
@@ -171,15 +163,15 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     draw = ImageDraw.Draw(canvas)
 
     def portrait_from(yaw: float) -> np.ndarray:
-        camera = portrait_camera(framed, yaw, PORTRAIT_SIZE)
-        return standing.render(camera, neutral_light(yaw), BACKDROP, lamp=neutral_lamps(yaw)[0])
+        camera = meshes.portrait_camera(framed, yaw, PORTRAIT_SIZE)
+        return standing.render(camera, meshes.neutral_light(yaw), BACKDROP, lamp=meshes.neutral_lamps(yaw)[0])
 
     for column, (yaw, portrait) in enumerate(zip(PORTRAIT_YAWS, each(portrait_from, PORTRAIT_YAWS), strict=True)):
         left = column * PORTRAIT_SIZE[0]
         canvas.paste(Image.fromarray(portrait), (left, 0))
         text = "front" if yaw == 0 else f"from the person's {'left' if yaw > 0 else 'right'}"
         _label(draw, left + MARGIN, PORTRAIT_SIZE[1], text, PORTRAIT_SIZE[0] - 2 * MARGIN)
-    small = replace(mesh, albedo=reduced(mesh.albedo, TILE_TEXTURE))
+    small = replace(mesh, albedo=meshes.reduced(mesh.albedo, TILE_TEXTURE))
     tiles = each(lambda preview: photo_and_fit(small, preview, tile), shown)
     for number, (preview, (photo, overlay)) in enumerate(zip(shown, tiles, strict=True)):
         row, column = divmod(number, columns)
@@ -194,12 +186,12 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
 def front_portrait(asset: FaceAsset) -> np.ndarray:
     """(``MOST_PORTRAIT``, ``MOST_PORTRAIT``, 3) uint8 sRGB picture of the neutral head from the front in neutral light,
     without relief, for lists of heads. The head fills it; hair may be cropped."""
-    mesh = asset_mesh(replace(asset, detail=None), with_bust=True)
-    camera = portrait_camera(asset.part("head").vertices, 0.0, (MOST_PORTRAIT, MOST_PORTRAIT))
-    return mesh.render(camera, neutral_light(), BACKDROP, lamp=neutral_lamps()[0])
+    mesh = meshes.asset_mesh(replace(asset, detail=None), with_bust=True)
+    camera = meshes.portrait_camera(asset.part("head").vertices, 0.0, (MOST_PORTRAIT, MOST_PORTRAIT))
+    return mesh.render(camera, meshes.neutral_light(), BACKDROP, lamp=meshes.neutral_lamps()[0])
 
 
-def _portrait_points(mesh: AssetMesh, of_head: int) -> np.ndarray:
+def _portrait_points(mesh: meshes.AssetMesh, of_head: int) -> np.ndarray:
     """(N, 3) points a portrait must show: the head (the mesh's first ``of_head`` vertices), the part of the bust that
     is no wider, and hair down to the same height."""
     points = mesh.positions()
@@ -211,13 +203,13 @@ def _portrait_points(mesh: AssetMesh, of_head: int) -> np.ndarray:
     return np.concatenate([shown, strands[strands[:, 1] > shown[:, 1].min()]])
 
 
-def photo_and_fit(mesh: AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
+def photo_and_fit(mesh: meshes.AssetMesh, preview: PhotoPreview, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The photo cropped around the head as (side, side, 3) uint8, and the same with the head rendered over it."""
     left, top, width = _around_head(mesh, preview)
     part = Image.fromarray(_without_padding(preview)).resize(
         (side, side), Image.Resampling.LANCZOS, box=(left, top, left + width, top + width)
     )
-    camera = camera_window(preview.camera, left, top, width, width).scaled(side / width)
+    camera = meshes.camera_window(preview.camera, left, top, width, width).scaled(side / width)
     photo = np.asarray(part)
     return photo, mesh.render(camera, preview.light, photo, preview.expression)
 
@@ -232,7 +224,7 @@ def _without_padding(preview: PhotoPreview) -> np.ndarray:
     return pixels
 
 
-def _around_head(mesh: AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]:
+def _around_head(mesh: meshes.AssetMesh, preview: PhotoPreview) -> tuple[int, int, int]:
     """Left, top and side in pixels of a square around the visible head."""
     height, width = preview.pixels.shape[:2]
     left, top, right, bottom = preview.inside or (0, 0, width, height)

@@ -22,16 +22,7 @@ from protocol.options import OPTIONS
 from trainer.heads import scans
 from trainer.heads.ict import load_ict
 from trainer.heads.population import ModelFit, fit_to_simulated
-from trainer.measures.estimate import (
-    Estimate,
-    Fit,
-    Fitted,
-    Variant,
-    as_estimate,
-    fitted_heads,
-    measure,
-    measured_regions,
-)
+from trainer.measures import estimate as estimates
 from trainer.measures.harness import mean_figures, measured, of_cases
 from trainer.measures.metrics import ScanDistance, signed_errors
 
@@ -55,10 +46,10 @@ class ScanOptions:
     distances: bool = True
 
 
-def signed_by_region(truth: scans.ScanTruth, estimate: Estimate, measured: ScanDistance) -> dict[str, float]:
+def signed_by_region(truth: scans.ScanTruth, estimate: estimates.Estimate, measured: ScanDistance) -> dict[str, float]:
     """Region -> median millimetres by which an estimate lies outside a scan: of the points that the distance measured,
     and of all at the ears."""
-    placed, regions = measured.alignment.apply(estimate.vertices), measured_regions()
+    placed, regions = measured.alignment.apply(estimate.vertices), estimates.measured_regions()
     points = truth.scan_vertices
     signed = signed_errors(points[measured.chosen], placed, estimate.faces, regions)
     return signed | signed_errors(points, placed, estimate.faces, {"ears": regions["ears"]})
@@ -71,10 +62,10 @@ def template_tragi(cage: np.ndarray) -> np.ndarray:
     return cage[[int(np.argmin(np.linalg.norm(laid - tragus, axis=1))) for tragus in tragi]]
 
 
-def depth_ratio(truth: scans.ScanTruth, estimate: Estimate) -> tuple[float, float]:
+def depth_ratio(truth: scans.ScanTruth, estimate: estimates.Estimate) -> tuple[float, float]:
     """Ratio of the depth from nose tip to ears, estimate over truth: with the estimate scaled to the scan (similarity
     of the face), and at its own scale. Depth is along the scan's z axis after alignment, to the mean of both ears."""
-    alignment = measure(truth, estimate).alignment
+    alignment = estimates.measure(truth, estimate).alignment
     points = np.concatenate([estimate.nose_tip[None], template_tragi(estimate.cage)])
     placed = alignment.apply(points)
     depth = placed[0, 2] - placed[1:, 2].mean()
@@ -82,7 +73,7 @@ def depth_ratio(truth: scans.ScanTruth, estimate: Estimate) -> tuple[float, floa
     return float(depth / true), float(depth / alignment.scale / true)
 
 
-def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str, float]:
+def evaluate_scans(options: ScanOptions, fit: estimates.Fit, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate scans``; a failed fit is reported and counts as the template's mean face."""
     names = scans.HELD_OUT[: options.heads]
     columns = ("template", *(f"n{count}" for count in options.photos_per_head))
@@ -90,13 +81,13 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     def of_head(name: str) -> dict[str, float]:
         head, outcome = scans.scan_head(name).truth, {}
         if options.distances and name in scans.SIMPOP_HELD_OUT:
-            best_fit = as_estimate(best_fit_cage(fit_to_simulated(int(name[-2:]))))
+            best_fit = estimates.as_estimate(best_fit_cage(fit_to_simulated(int(name[-2:]))))
             outcome["depth_ratio.best_fit"] = depth_ratio(head, best_fit)[0]
         for column in columns:
-            mean = Fitted(load_template().vertices, np.zeros(0))
+            mean = estimates.Fitted(load_template().vertices, np.zeros(0))
             found = mean if column == "template" else _fitted(head, int(column[1:]), fit, console)
-            estimate = as_estimate(found.neutral)
-            distance = measure(head, estimate)
+            estimate = estimates.as_estimate(found.neutral)
+            distance = estimates.measure(head, estimate)
             outcome[f"median_mm.{column}"] = distance.median
             outcome[f"mean_mm.{column}"] = distance.mean
             outcome[f"std_mm.{column}"] = distance.deviation
@@ -121,7 +112,7 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
             pairs = []
             for name in [name for name in names if name in scans.SIMPOP_HELD_OUT]:
                 head = scans.scan_head(name).truth
-                pair = depth_ratio(head, as_estimate(fit(scans.scan_photos(name, distance)).neutral))
+                pair = depth_ratio(head, estimates.as_estimate(fit(scans.scan_photos(name, distance)).neutral))
                 figures[f"head.{name}.depth_ratio.{distance:g}"] = pair[0]
                 pairs.append(pair)
             figures[f"depth_ratio.{distance:g}"] = float(np.mean([pair[0] for pair in pairs]))
@@ -133,12 +124,12 @@ def evaluate_scans(options: ScanOptions, fit: Fit, console: Console) -> dict[str
     return figures
 
 
-def _fitted(head: scans.ScanTruth, count: int, fit: Fit, console: Console) -> Fitted:
+def _fitted(head: scans.ScanTruth, count: int, fit: estimates.Fit, console: Console) -> estimates.Fitted:
     try:
         return fit(scans.scan_photos(head.name)[:count])
     except LikenessError as problem:
         console.print(f"[red]{head.name}, {count} photos: {problem}[/red] (counted as the template)")
-        return Fitted(load_template().vertices, np.full(count, np.nan))
+        return estimates.Fitted(load_template().vertices, np.full(count, np.nan))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,11 +150,11 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     """Flat figures of ``evaluate scans``."""
     counts = tuple(int(word) for word in arguments.photos_per_head.split(","))
     options = ScanOptions(arguments.heads, counts, not arguments.no_distances)
-    variant = Variant(
+    variant = estimates.Variant(
         arguments.quality,
         not arguments.no_lap,
         not arguments.no_learned_basis,
         not arguments.no_landmark_net,
         arguments.face_model,
     )
-    return evaluate_scans(options, lambda paths: fitted_heads(paths, {"fit": variant})["fit"], console)
+    return evaluate_scans(options, lambda paths: estimates.fitted_heads(paths, {"fit": variant})["fit"], console)

@@ -23,14 +23,8 @@ from backend.fitting.detector_model import face_scale
 from backend.fitting.landmark_targets import label_outline, landmark_model
 from backend.geometry.surface_fields import compression
 from backend.geometry.template import load_template
+from backend.photos import faces as faces_of_photos
 from backend.photos.collection import PhotoFace
-from backend.photos.faces import (
-    EYE_OUTER_LEFT,
-    EYE_OUTER_RIGHT,
-    LOWER_LIP_EDGE,
-    UPPER_LIP_EDGE,
-    landmarks_of_largest,
-)
 from backend.photos.formats import PhotoSource
 from backend.pipeline import Reconstruction, ReconstructOptions, reconstruct
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -89,7 +83,10 @@ class OneHead:
 
 def mouth_width(face: PhotoFace) -> float:
     """Distance of the mouth's corners over that of the eyes' outer corners, from the detector's landmarks."""
-    corners = face.landmarks[[61, 291], :2], face.landmarks[[EYE_OUTER_LEFT, EYE_OUTER_RIGHT], :2]
+    corners = (
+        face.landmarks[[61, 291], :2],
+        face.landmarks[[faces_of_photos.EYE_OUTER_LEFT, faces_of_photos.EYE_OUTER_RIGHT], :2],
+    )
     mouth, eyes = (float(np.linalg.norm(pair[0] - pair[1])) for pair in corners)
     return mouth / eyes
 
@@ -101,7 +98,7 @@ def clear(face: PhotoFace) -> bool:
 
 def opening(landmarks: np.ndarray) -> float:
     """Mean distance of the lips' inner edges over the face's scale; landmarks (478, 2 or 3) in pixels."""
-    apart = landmarks[list(LOWER_LIP_EDGE), :2] - landmarks[list(UPPER_LIP_EDGE), :2]
+    apart = landmarks[list(faces_of_photos.LOWER_LIP_EDGE), :2] - landmarks[list(faces_of_photos.UPPER_LIP_EDGE), :2]
     return float(np.linalg.norm(apart, axis=1).mean()) / face_scale(landmarks)
 
 
@@ -168,7 +165,7 @@ def one_head(photo: Path, gallery: Sequence[np.ndarray], options: ReconstructOpt
     shown, drawn = photo_and_fit(mesh, made.previews[0], SIDE)
     camera = portrait_camera(mesh.positions(), 0.0, PORTRAIT)
     front = mesh.render(camera, neutral_light(), BACKDROP)
-    marks = [landmarks_of_largest(picture) for picture in (shown, drawn)]
+    marks = [faces_of_photos.landmarks_of_largest(picture) for picture in (shown, drawn)]
     figures = {"outline": outline_error(face, made)}
     if marks[0] is not None and marks[1] is not None and opening(marks[0]) > PARTED:
         figures["mouth"] = opening(marks[1]) / opening(marks[0])

@@ -11,19 +11,9 @@ from torch import Tensor
 from backend.photos.regions import LID_LOWER, LID_UPPER
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from protocol.names import ARKIT_NAMES
+from trainer.people import camera as viewing
 from trainer.people import shape
 from trainer.people.background import BackgroundParameters, draw_background
-from trainer.people.camera import (
-    Cameras,
-    FilmParameters,
-    ViewParameters,
-    camera_rotation,
-    draw_film,
-    draw_view,
-    extrinsics,
-    frame,
-    turn,
-)
 from trainer.people.look import TABLES, PersonLook, draw_look
 from trainer.people.skin import PartsParameters, SkinParameters, draw_parts, draw_skin
 from trainer.people.worn import WornParameters, draw_worn
@@ -104,11 +94,11 @@ class Shot:
 
     person: Person
     expression: shape.ExpressionParameters
-    view: ViewParameters
+    view: viewing.ViewParameters
     light: LightParameters
     worn: WornParameters
     background: BackgroundParameters | None
-    film: FilmParameters | None
+    film: viewing.FilmParameters | None
 
 
 @dataclass(frozen=True)
@@ -134,7 +124,7 @@ class Posed:
     weights: Tensor
     gaze: Tensor
     coefficients: Tensor
-    cameras: Cameras
+    cameras: viewing.Cameras
 
 
 class Stage:
@@ -163,14 +153,14 @@ class Stage:
         neutral = self.shapes.neutral([shot.person.identity for shot in shots])
         eyes = shape.eye_centres(surface, neutral)
         eyes_cpu = eyes.cpu().double().numpy()
-        poses = extrinsics([shot.view for shot in shots], eyes_cpu.mean(1))
+        poses = viewing.extrinsics([shot.view for shot in shots], eyes_cpu.mean(1))
         gaze, weights, turns = [], [], []
         for shot, pose, centres in zip(shots, poses, eyes_cpu, strict=True):
             camera = -pose[:3, :3].T @ pose[:3, 3]
             angles = shape.gaze_angles(shot.expression, centres, camera)
             gaze.append(angles)
             weights.append(np.maximum(shot.expression.weights, shape.lid_weights(angles)))
-            turns.append([turn(1, left) @ turn(0, -up) for left, up in angles])
+            turns.append([viewing.turn(1, left) @ viewing.turn(0, -up) for left, up in angles])
         weights = torch.from_numpy(np.stack(weights)).to(device)
         eye_turns = torch.from_numpy(np.array(turns, np.float32)).to(device)
         if self._carried is None:
@@ -183,7 +173,7 @@ class Stage:
         smoothed = surface.smoothed(cage)
         marks = self.landmarks478(smoothed)
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)
-        cameras = frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)
+        cameras = viewing.frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)
         coefficients = torch.from_numpy(np.stack([shot.person.identity.coefficients for shot in shots])).to(device)
         return Posed(
             cage=cage,
@@ -234,7 +224,7 @@ def light_in_head(shots: list[Shot], device: torch.device) -> HeadLight:
     """Rotate every picture's light from its camera to the head frame."""
     directions, ambients, totals = [], [], []
     for shot in shots:
-        rotation = camera_rotation(shot.view).T @ np.diag([1.0, -1.0, -1.0])
+        rotation = viewing.camera_rotation(shot.view).T @ np.diag([1.0, -1.0, -1.0])
         turned = shot.light.directions.astype(np.float64) @ rotation.T
         ambient = rotate(shot.light.ambient.astype(np.float64), rotation)
         directions.append(turned)
@@ -287,11 +277,11 @@ class PeopleSampler:
                 Shot(
                     person=person,
                     expression=shape.draw_expression(g),
-                    view=draw_view(g),
+                    view=viewing.draw_view(g),
                     light=draw_light(g),
                     worn=draw_worn(self._generator(index, _WORN, photo), person.look, like),
                     background=draw_background(self._generator(index, _BEHIND, photo)),
-                    film=draw_film(self._generator(index, _FILM, photo)),
+                    film=viewing.draw_film(self._generator(index, _FILM, photo)),
                 )
             )
         return shots
@@ -342,7 +332,7 @@ class _Sway:
         self._rate = generator.uniform(0.15, 0.55, 3) * 2 * np.pi
         self._start = generator.uniform(0, 2 * np.pi, 3)
 
-    def moved(self, view: ViewParameters, seconds: float) -> ViewParameters:
+    def moved(self, view: viewing.ViewParameters, seconds: float) -> viewing.ViewParameters:
         """Return ``view`` after ``seconds``; at 0 it is unchanged."""
         yaw, pitch, roll = self._size * (np.sin(self._rate * seconds + self._start) - np.sin(self._start))
         return replace(view, yaw=view.yaw + yaw, pitch=view.pitch + pitch, roll=view.roll + roll)

@@ -16,15 +16,7 @@ from backend.geometry.deformation_graph import DeformationGraph, deformation_gra
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, usable_landmarks
 from backend.models.checkpoints import LoadedNetwork, float64_array
-from backend.models.learned_basis.network import (
-    LANDMARKS,
-    MILLIMETRE,
-    FaceBases,
-    FaceCode,
-    LearnedBasisConfig,
-    LearnedBasisNet,
-    ModelledFace,
-)
+from backend.models.learned_basis import network as networks
 from backend.models.registry import LEARNED_BASIS
 from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.photos.faces import Window, upright_square
@@ -83,11 +75,11 @@ class EncodedFace:
 STAGE = "encoder"
 
 
-class BasisModel(LoadedNetwork[LearnedBasisNet]):
+class BasisModel(LoadedNetwork[networks.LearnedBasisNet]):
     """The learned face model."""
 
     model = LEARNED_BASIS
-    network_type, config_type = LearnedBasisNet, LearnedBasisConfig
+    network_type, config_type = networks.LearnedBasisNet, networks.LearnedBasisConfig
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,7 @@ def encoder_input(faces: Sequence[PhotoFace], size: int) -> EncoderInput:
     windows = tuple(upright_square(face.landmarks) for face in faces)
     cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
     marks = np.stack(
-        [w.from_picture(face.landmarks[:LANDMARKS, :2], 1.0) for face, w in zip(faces, windows, strict=True)]
+        [w.from_picture(face.landmarks[: networks.LANDMARKS, :2], 1.0) for face, w in zip(faces, windows, strict=True)]
     )
     pictures = torch.from_numpy(cut).permute(0, 3, 1, 2).float() / 255
     return EncoderInput(windows, pictures, torch.from_numpy(marks).float())
@@ -154,7 +146,7 @@ def encoded_face(faces: Sequence[PhotoFace], model: BasisModel, progress: Progre
 
 def _metres(graph: DeformationGraph, nodes: Tensor) -> np.ndarray:
     """(N, V_head, 3) float64 offsets of the cage in metres, from node offsets (N, G, 3) in millimetres."""
-    return MILLIMETRE * graph.offsets(nodes.cpu().numpy()).astype(np.float64)
+    return networks.MILLIMETRE * graph.offsets(nodes.cpu().numpy()).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -171,7 +163,9 @@ class RenderedFace:
     mask: Tensor
 
 
-def render_face(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, size: int) -> RenderedFace:
+def render_face(
+    bases: networks.FaceBases, face: networks.ModelledFace, pixels: Tensor, light: Tensor, size: int
+) -> RenderedFace:
     """Shade the vertices by equation 4, and interpolate their colours over the triangles (section 3.2).
 
     pixels : (N, V, 3) projected vertices. light : (N, 9, 3), head frame.
@@ -299,7 +293,9 @@ def _skin(inputs: EncoderInput, faces: Sequence[PhotoFace], size: int) -> Tensor
     return torch.from_numpy(np.stack(masks) > 250)  # whole pixels of skin
 
 
-def _code_without_last(network: LearnedBasisNet, inputs: EncoderInput, device: torch.device) -> FaceCode:
+def _code_without_last(
+    network: networks.LearnedBasisNet, inputs: EncoderInput, device: torch.device
+) -> networks.FaceCode:
     """Codes of all photos, with one identity and reflectance for all that do not depend on the last photo."""
     count = len(inputs.pictures)
     pictures, landmarks = (inputs.pictures * 2 - 1).to(device), inputs.landmarks.to(device)
@@ -310,15 +306,15 @@ def _code_without_last(network: LearnedBasisNet, inputs: EncoderInput, device: t
     return network.lit(code, pictures)
 
 
-def _of(code: FaceCode, chosen: slice) -> FaceCode:
+def _of(code: networks.FaceCode, chosen: slice) -> networks.FaceCode:
     """Select the photos ``chosen`` of one set."""
     fixed = {name: getattr(code, name)[chosen] for name in ("expression", "light", "set_of")}
     return replace(code, pose=code.pose.of(chosen), **fixed)
 
 
 def _tune(
-    network: LearnedBasisNet,
-    code: FaceCode,
+    network: networks.LearnedBasisNet,
+    code: networks.FaceCode,
     pictures: Tensor,
     masks: Tensor,
     landmarks: Tensor,
@@ -376,7 +372,7 @@ def _tune(
     progress(PERSONALISING, 1.0)
 
 
-def _fixed_landmarks(bases: FaceBases) -> tuple[Tensor, Tensor, Tensor]:
+def _fixed_landmarks(bases: networks.FaceBases) -> tuple[Tensor, Tensor, Tensor]:
     """Indices (L,) of landmarks at fixed places on the head, their cage vertices (L, 3) and barycentrics (L, 3)."""
     template = load_template()
     marks, device = template.landmarks478, bases.mean.device
@@ -388,7 +384,9 @@ def _fixed_landmarks(bases: FaceBases) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _colour_error(network: LearnedBasisNet, code: FaceCode, pictures: Tensor, masks: Tensor, number: int) -> float:
+def _colour_error(
+    network: networks.LearnedBasisNet, code: networks.FaceCode, pictures: Tensor, masks: Tensor, number: int
+) -> float:
     """Mean absolute colour difference of photo ``number`` over its skin."""
     one = _of(code, slice(number, number + 1))
     face = network.face(one)

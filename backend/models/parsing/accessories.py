@@ -13,20 +13,9 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from backend.photos import regions as places
 from backend.photos.collection import FaceClass
 from backend.photos.faces import EYE_OUTER_LEFT, EYE_OUTER_RIGHT, landmark_window
-from backend.photos.regions import (
-    BROW_RIGHT,
-    CHEEK_RIGHT,
-    EYE_RIGHT,
-    above_brows,
-    eyes_mask,
-    grown,
-    mirrored,
-    mouth_parts,
-    near_eyes,
-    polygon_mask,
-)
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_exactly
 
@@ -71,7 +60,7 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
     down = np.array([-along[1], along[0]])
     unit = 0.0
     lines = []
-    for part, outwards in ((EYE_RIGHT, -along), (mirrored(EYE_RIGHT), along)):
+    for part, outwards in ((places.EYE_RIGHT, -along), (places.mirrored(places.EYE_RIGHT), along)):
         outline = landmarks[list(part), :2]
         width = float(np.ptp(outline @ along))
         unit = max(unit, width)
@@ -140,8 +129,10 @@ def behind_frame(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray, 
     3) in them.
     """
     side = labels.shape[0]
-    brows = polygon_mask(landmarks, BROW_RIGHT, side) | polygon_mask(landmarks, mirrored(BROW_RIGHT), side)
-    around = grown(brows, _AROUND_BROWS * landmark_window(landmarks, 1.0).side) & (labels == FaceClass.SKIN)
+    brows = places.polygon_mask(landmarks, places.BROW_RIGHT, side) | places.polygon_mask(
+        landmarks, places.mirrored(places.BROW_RIGHT), side
+    )
+    around = places.grown(brows, _AROUND_BROWS * landmark_window(landmarks, 1.0).side) & (labels == FaceClass.SKIN)
     beside = (labels == FaceClass.GLASSES) & (frame != 1)
     if not around.any() or not beside.any():
         return labels
@@ -213,9 +204,9 @@ def score_accessories(probabilities: np.ndarray, landmarks: np.ndarray, second: 
     moustache in the shadow of a nose. So each accessory is scored by its mean probability over its region.
     """
     side = probabilities.shape[1]
-    _, lip, chin = mouth_parts(landmarks, side)
+    _, lip, chin = places.mouth_parts(landmarks, side)
     regions = (
-        (FaceClass.GLASSES, near_eyes(landmarks, side)),
+        (FaceClass.GLASSES, places.near_eyes(landmarks, side)),
         (FaceClass.FACIAL_HAIR, lip),
         (FaceClass.FACIAL_HAIR, chin),
     )
@@ -251,19 +242,19 @@ def resolve_accessories(
     """
     side, size = probabilities.shape[1], landmark_window(landmarks, 1.0).side
     odds = probabilities.copy()
-    lips, lip, chin = mouth_parts(landmarks, side)
+    lips, lip, chin = places.mouth_parts(landmarks, side)
     glasses = probabilities[FaceClass.GLASSES]
     if not np.isnan(scores.glasses):
         odds[FaceClass.GLASSES] = _odds_of_glasses(glasses, landmarks, pixels) if scores.glasses > 0 else 0.0
     hair = odds[FaceClass.FACIAL_HAIR]
     moustache, beard = scores.moustache > 0, scores.beard > 0
     if moustache and not beard:
-        chin &= ~grown(lip | lips, _MOUSTACHE_REACH * size)
+        chin &= ~places.grown(lip | lips, _MOUSTACHE_REACH * size)
     for where, worn in ((lip, moustache), (chin, beard)):
         if where.any():
             there = hair[where]
             hair[where] *= least_factor(there, 1 - there, _ODDS_FACTORS, _LIKELY) if worn else 0.0
-    above = above_brows(landmarks, side)
+    above = places.above_brows(landmarks, side)
     on_top = odds[:, above & over_face(landmarks, side)]
     if has_hat(on_top):
         odds[FaceClass.OCCLUDER][above] *= _HAT_LIKELIER
@@ -306,8 +297,10 @@ def _lenses_are_clear(pixels: np.ndarray, landmarks: np.ndarray, lenses: np.ndar
     """Whether skin shows through ``lenses`` (S, S) bool, by their brightness relative to the cheeks."""
     side = pixels.shape[0]
     brightness = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255) ** 2.2
-    cheeks = polygon_mask(landmarks, CHEEK_RIGHT, side) | polygon_mask(landmarks, mirrored(CHEEK_RIGHT), side)
-    around_eyes = lenses & ~grown(eyes_mask(landmarks, side), 0.01 * landmark_window(landmarks, 1.0).side)
+    cheeks = places.polygon_mask(landmarks, places.CHEEK_RIGHT, side) | places.polygon_mask(
+        landmarks, places.mirrored(places.CHEEK_RIGHT), side
+    )
+    around_eyes = lenses & ~places.grown(places.eyes_mask(landmarks, side), 0.01 * landmark_window(landmarks, 1.0).side)
     if not cheeks.any() or not around_eyes.any():
         return False
     return float(np.median(brightness[around_eyes])) > _CLEAR_LENS * float(np.median(brightness[cheeks]))
