@@ -50,7 +50,8 @@ SMALL: Mapping[str, str] = {
     "paper/detail": "stages.self.network.size=128 stages.self.network.coarse=32 stages.self.network.widths=[8,8,8,8] "
     "stages.self.network.patterns=4 stages.self.critic.widths=[8,8] stages.self.batch=2 "
     "stages.self.source.shares=[1,1] "
-    "stages.self.source.sources.0.size=128 stages.self.source.sources.0.coarse=32 stages.self.source.sources.0.picture=128 "
+    "stages.self.source.sources.0.size=128 stages.self.source.sources.0.coarse=32 "
+    "stages.self.source.sources.0.picture=128 "
     "stages.self.source.sources.1.size=128 stages.self.source.sources.1.coarse=32 "
     "stages.self.source.sources.1.picture=128 stages.self.source.sources.1.least_pixels=1.0 "
     "stages.self.source.sources.1.folder={pictures}",

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
 from backend.models.lap.network import CanonicalMaps, LapConfig
-from backend.photos.collection import FaceClass
 from backend.rendering.camera import View
-from trainer.methods.lap import data as degraded
-from trainer.methods.lap.data import (
-    DegradedSets,
-    LapBatch,
-    LapPeopleConfig,
-)
+from trainer.methods.lap.data import LapBatch, LapPeopleConfig
 from trainer.methods.lap.sets import LapAugmentConfig, augment_sets, filled_depth
 from trainer.methods.lap.stage import Errors, view_errors
 
@@ -28,21 +21,6 @@ VIEWS = LapConfig(size=32, translation=(0.1, 0.1, 0.25))
 @pytest.fixture(scope="module")
 def people() -> LapBatch:
     return PEOPLE.build().batch(range(2), CPU)
-
-
-class Still:
-    """A source that has these sets and no others."""
-
-    def __init__(self, sets: LapBatch) -> None:
-        self.sets = sets
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        sets = self.sets
-        rows = torch.isin(sets.set_of, torch.tensor(list(indices)))
-        if rows.all():
-            return sets
-        chosen = {name: getattr(sets, name)[rows] for name in ("images", "labels", "is_grey")}
-        return LapBatch(**chosen, set_of=sets.set_of[rows] - indices.start, truth=None)
 
 
 class _Sized:
@@ -99,29 +77,3 @@ def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, flo
     assert _floor(stale).side.nanmedian() > 1.5 * after.side.nanmedian(), "the view has to follow"
     untouched = augment_sets(dataclasses.replace(people, truth=None), LapAugmentConfig(exposure=0.2, gamma=0.2))
     assert untouched.truth is None and torch.equal(untouched.labels, people.labels)
-
-
-def test_poor_photos_are_a_share_the_same_again_and_keep_their_truth(people: LapBatch) -> None:
-    clean = Still(people)
-    for share in (0.0, 0.5, 1.0):
-        found, again = (DegradedSets(clean, share, 5).batch(range(2), CPU) for _ in range(2))
-        changed = (found.images - people.images).abs().flatten(1).amax(1) > 0.02
-        assert torch.equal(found.images, again.images) and torch.equal(found.labels, again.labels)
-        assert {0.0: 0, 1.0: 6}.get(share, int(changed.sum())) == int(changed.sum())
-        assert found.truth is people.truth and found.images.min() >= 0 and found.images.max() <= 1
-    second = DegradedSets(clean, 1.0, 5).batch(range(1, 2), CPU)
-    assert torch.equal(second.images, found.images[3:]), "a person is the same in whatever company"
-
-
-@pytest.mark.parametrize("way", range(4))
-def test_every_way_of_being_poor_hides_something(people: LapBatch, way: int) -> None:
-    image, label = people.images[0], people.labels[0]
-    worse, seen = degraded._DEGRADATIONS[way](image, label, np.random.default_rng(1))
-    edges = [float(one.diff(dim=2).abs().mean()) for one in (image, worse)]
-    name = ("cover", "cut", "blur", "darken")[way]
-    if name == "cover":
-        assert (seen == int(FaceClass.OCCLUDER)).float().mean() > 0.05
-    elif name == "cut":
-        assert 0.25 < (seen == degraded.UNKNOWN).float().mean() < 0.55
-    else:
-        assert torch.equal(seen, label) and (edges[1] < 0.8 * edges[0] or worse.mean() < 0.6 * image.mean())

@@ -1,13 +1,12 @@
-"""Photo sets for LAP: synthetic people in its canonical frame (``kind = "lap_people"``), made worse at random so that
-a set is worth aggregating, and portraits (``"lap_portraits"``); kept on disk.
+"""Photo sets for LAP: synthetic people in its canonical frame (``kind = "lap_people"``) and portraits
+(``"lap_portraits"``); kept on disk.
 
 A person's canonical face is the neutral face from the front, scaled and centred so that its landmarks fill the square
 of ``face_square`` and their mean has depth 1. Photos are perspective, LAP's views are rotations and translations
 before one narrow camera: a photo's view is the one with the smallest landmark error.
 """
 
-import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -262,98 +261,6 @@ def stored_sets(source: Source, key: SourceConfig, count: int, folder: str = "")
     return StoredBatches(LapBatch, source, count, root / content_key(key, count, *code_of_sets()), _MADE_AT_ONCE)
 
 
-UNKNOWN = 255
-"""Label of unknown pixels."""
-_TWO_DEGRADATIONS = 0.3
-"""Probability that a degraded photo has two degradations."""
-_OCCLUDER_SIZE = (0.3, 0.55)
-"""Size of an occluder, in sides of the picture."""
-_EXPOSURE = (0.06, 0.25)
-"""Factor on the light of dark photos."""
-_NOISE = (0.01, 0.04)
-"""Standard deviation of their noise, relative to full scale."""
-_BLUR = (0.015, 0.05)
-"""Standard deviation of the blur, in sides of the picture."""
-_CUT_SHARE = (0.3, 0.5)
-"""Share of the picture that lies outside the photo."""
-
-
-class DegradedSets:
-    """A source of sets with a share ``poor`` of degraded photos; seed and index determine which and how.
-
-    Occluded pixels get the label ``OCCLUDER``, pixels beyond the photo's end ``UNKNOWN``. The ground truth stays
-    unchanged.
-    """
-
-    def __init__(self, source: Source, poor: float, seed: int) -> None:
-        self._source, self._poor, self._seed = source, poor, seed
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """See ``trainer.engine.contracts.Source``."""
-        batch = self._source.batch(indices, device)
-        photos = len(batch.images) // len(indices)
-        images, labels = batch.images.clone(), batch.labels.clone()
-        for number, index in enumerate(indices):
-            for photo in range(photos):
-                row = number * photos + photo
-                generator = np.random.default_rng((self._seed, index, photo, 77))
-                if generator.random() < self._poor:
-                    images[row], labels[row] = degraded_sample(images[row], labels[row], generator)
-        return dataclasses.replace(batch, images=images, labels=labels)
-
-
-def degraded_sample(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Degrade a picture (3, S, S) in [0, 1] and its labels (S, S) in one way or two."""
-    ways = generator.permutation(len(_DEGRADATIONS))[: 2 if generator.random() < _TWO_DEGRADATIONS else 1]
-    for way in sorted(ways):  # an occluder is blurred and darkened with the face
-        image, label = _DEGRADATIONS[way](image, label, generator)
-    return image.clamp(0, 1), label
-
-
-def _occlude(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Paint an occluder over the face: an ellipse of one colour with grain."""
-    side = image.shape[-1]
-    middle, angle = generator.uniform(0.2, 0.8, 2), generator.uniform(0, np.pi)
-    extent = generator.uniform(*_OCCLUDER_SIZE, 2) / 2 * (1.0, 1.5)
-    y, x = ((np.mgrid[:side, :side] + 0.5) / side - middle[:, None, None]).astype(np.float64)
-    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    inside = torch.from_numpy((u / extent[0]) ** 2 + (v / extent[1]) ** 2 < 1).to(image.device)
-    colour = generator.uniform(0.05, 0.9, 3)[:, None, None] + generator.normal(0, 0.06, (1, side, side))
-    coloured = torch.from_numpy(colour).to(image)
-    return torch.where(inside, coloured, image), torch.where(inside, int(FaceClass.OCCLUDER), label)
-
-
-def _cut_off(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """End the photo within the face; beyond it the edge is repeated, as in padded crops."""
-    side, turns = image.shape[-1], int(generator.integers(4))
-    first = round(side * (1 - generator.uniform(*_CUT_SHARE)))
-    image, label = image.rot90(turns, (-2, -1)).clone(), label.rot90(turns).clone()
-    image[:, :, first:] = image[:, :, first - 1 : first]
-    label[:, first:] = UNKNOWN
-    return image.rot90(-turns, (-2, -1)), label.rot90(-turns)
-
-
-def _blur(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    deviation = generator.uniform(*_BLUR) * image.shape[-1]
-    reach = int(np.ceil(2.5 * deviation))
-    steps = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-0.5 * (steps / deviation) ** 2)
-    kernel = (kernel / kernel.sum()).expand(3, 1, -1)
-    padded = functional.pad(image[None], (reach,) * 4, mode="replicate")
-    across = functional.conv2d(padded, kernel[:, :, None], groups=3)
-    return functional.conv2d(across, kernel[..., None], groups=3)[0], label
-
-
-def _darken(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Reduce the linear light and add the noise that goes with it."""
-    gain, noise = generator.uniform(*_EXPOSURE), generator.uniform(*_NOISE)
-    grain = torch.from_numpy(generator.normal(0, noise, tuple(image.shape))).to(image)
-    return image * gain ** (1 / 2.2) + grain, label
-
-
-_DEGRADATIONS = (_occlude, _cut_off, _blur, _darken)
-
-
 @dataclass(frozen=True, kw_only=True)
 class LapPeopleConfig(SourceConfig):
     """Sets of photos of synthetic people with canonical ground truth; an index is a person."""
@@ -370,14 +277,10 @@ class LapPeopleConfig(SourceConfig):
     """Folder of the store; empty: in the user's cache folder."""
     film: bool = True
     """Simulate a camera on the pictures."""
-    poor: float = 0.0
-    """Share of the photos that are occluded, dark, blurred, or cut off within the face."""
 
     def __post_init__(self) -> None:
         if self.keep < 0:
             raise ValueError(f"keep must be 0 or more, not {self.keep}")
-        if not 0 <= self.poor <= 1:
-            raise ValueError(f"poor must be in [0, 1], not {self.poor}")
 
     def people(self) -> PeopleConfig:
         """The source of the pictures."""
@@ -393,14 +296,8 @@ class LapPeopleConfig(SourceConfig):
 
     def build(self) -> Source:
         """Make the source."""
-        source: Source = LapPeople(self)
-        if self.keep:
-            source = stored_sets(source, self.people(), self.keep, self.folder)
-        if self.poor:
-            source = DegradedSets(source, self.poor, self.seed)
-            if self.keep:  # drawn once, degraded once
-                source = stored_sets(source, replace(self, folder=""), self.keep, self.folder)
-        return source
+        fresh = LapPeople(self)
+        return stored_sets(fresh, self.people(), self.keep, self.folder) if self.keep else fresh
 
 
 class LapPeople:
