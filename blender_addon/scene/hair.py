@@ -50,8 +50,8 @@ SCALP_UV, FREE = "scalp_uv", "free"
 """Attributes of the guides: their roots in the scalp's map; 1 on those that begin at a tie, not on the skin."""
 SKULL = {"Skull Left": (1.0, 0.0, 0.0), "Skull Right": (-1.0, 0.0, 0.0), "Skull Back": (0.0, 1.0, 0.0)}
 """Inputs with the indices of three skull vertices, which no expression moves, and the directions that select them."""
-SURFACE_UV = "surface_uv_coordinate"
-"""Blender's own name for a curve's attachment UV."""
+SURFACE_UV, OFF = "surface_uv_coordinate", "off_mesh"
+"""Blender's own name for a curve's attachment UV; from there on the mesh to the root, which lies on a finer one."""
 
 
 def new_modifier(obj: bpy.types.Object) -> bpy.types.Modifier:
@@ -84,9 +84,7 @@ def new_scalp(scalp: ResultScalp, head: bpy.types.Object) -> bpy.types.Object:
     mesh = bpy.data.meshes.new(SCALP)
     mesh.from_pydata(to_blender(scalp.vertices).tolist(), [], scalp.triangles.tolist())
     layer = mesh.uv_layers.new(name=SCALP_UV_MAP, do_init=False)
-    corners = np.empty(len(mesh.loops), np.int32)
-    mesh.loops.foreach_get("vertex_index", corners)
-    layer.uv.foreach_set("vector", np.ascontiguousarray(scalp.uv[corners]).ravel())
+    layer.uv.foreach_set("vector", np.ascontiguousarray(scalp.uv[array_of(mesh.loops, "vertex_index")]).ravel())
     maps = np.stack([scalp.edge, scalp.top, scalp.melanin], 1)
     mesh.attributes.new(MAPS, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", maps.astype(np.float32).ravel())
     mesh.attributes.new(DENSITY, "FLOAT", "POINT").data.foreach_set("value", scalp.density)
@@ -284,11 +282,9 @@ def move_cards_with_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
     vertex, place = mesh.attributes.get(SKIN_VERTEX), mesh.attributes.get(SKIN_PLACE)
     if vertex is None or place is None or len(vertex.data) != len(mesh.vertices):
         return
-    before = np.empty(3 * len(mesh.vertices), np.float32)
-    place.data.foreach_get("vector", before)
     skin = neutral_coordinates(head.data)
     now = skin[_stands_on(mesh, len(skin))]
-    move_basis(mesh, now - before.reshape(-1, 3))
+    move_basis(mesh, now - array_of(place.data, "vector", 3, np.float32))
     place.data.foreach_set("vector", now.ravel())
     if not changed:
         obj[tags.HAIR] = cards_fingerprint(mesh)
@@ -313,9 +309,7 @@ def add_keys_of_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
 
 def _stands_on(mesh: bpy.types.Mesh, count: int) -> np.ndarray:
     """(V,) numbers of the skin's vertices, of which there are ``count``, on which a mesh's cards stand."""
-    numbers = np.empty(len(mesh.vertices), np.int32)
-    mesh.attributes[SKIN_VERTEX].data.foreach_get("value", numbers)
-    return np.clip(numbers, 0, count - 1)
+    return np.clip(array_of(mesh.attributes[SKIN_VERTEX].data, "value"), 0, count - 1)
 
 
 def is_changed(obj: bpy.types.Object) -> bool:
@@ -396,14 +390,10 @@ def strand_map_of(cards: bpy.types.Object) -> bpy.types.Image | None:
 def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
     """A new mesh of ``_mesh``'s cards with at most ``most`` triangles: fewer and wider cards with fewer points, spread
     like all. None where there are few enough, or where the cards were edited and are no strips of equal length."""
-    uv = np.empty(2 * len(mesh.loops), np.float32)
-    corner = np.empty(len(mesh.loops), np.int32)
     if UV not in mesh.uv_layers or len(mesh.polygons) <= most:
         return None
-    mesh.uv_layers[UV].uv.foreach_get("vector", uv)
-    mesh.loops.foreach_get("vertex_index", corner)
-    place = np.zeros((len(mesh.vertices), 2), np.float32)
-    place[corner] = uv.reshape(-1, 2)
+    corner, place = array_of(mesh.loops, "vertex_index"), np.zeros((len(mesh.vertices), 2), np.float32)
+    place[corner] = array_of(mesh.uv_layers[UV].uv, "vector", 2, np.float32)
     roots = np.flatnonzero(place[:, 1] > 0.9999)
     points = int(roots[2] if len(roots) > 2 else len(place)) // 2
     if points < 2 or len(place) % (2 * points) or len(mesh.polygons) != len(place) // (2 * points) * 2 * (points - 1):
@@ -425,14 +415,11 @@ def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
         numbers = _stands_on(mesh, np.iinfo(np.int32).max)[vertex.ravel()]
         lower.attributes.new(SKIN_VERTEX, "INT", "POINT").data.foreach_set("value", numbers)
     if COLOUR in mesh.color_attributes:
-        colours = np.empty(4 * len(place), np.float32)
-        mesh.color_attributes[COLOUR].data.foreach_get("color", colours)
+        colours = array_of(mesh.color_attributes[COLOUR].data, "color", 4, np.float32)
         colour = lower.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
-        colour.data.foreach_set("color", colours.reshape(-1, 4)[vertex.ravel()].ravel())
-    normals = np.empty(3 * len(mesh.loops), np.float32)
-    mesh.corner_normals.foreach_get("vector", normals)
+        colour.data.foreach_set("color", colours[vertex.ravel()].ravel())
     by_vertex = np.zeros((len(place), 3), np.float32)
-    by_vertex[corner] = normals.reshape(-1, 3)
+    by_vertex[corner] = array_of(mesh.corner_normals, "vector", 3, np.float32)
     lower.update(calc_edges=True)
     lower.shade_smooth()
     lower.normals_split_custom_set_from_vertices(by_vertex[vertex.ravel()].tolist())
@@ -553,6 +540,9 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     facial = np.arange(guides) >= guides - hair.parameters.get(FACIAL_COUNT, 0.0)
     _set(curves, FACIAL, "FLOAT", "CURVE", "value", facial)
     curves.surface, curves.surface_uv_map = head, UV_HEAD
+    if lock_weights(head) is None:
+        off = to_blender(hair.points[:, 0]) - places(head.data, hair.root_uv)
+        _set(curves, OFF, "FLOAT_VECTOR", "CURVE", "vector", off)
     return curves
 
 
@@ -591,8 +581,7 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
     if obj is None or head is None or is_groomed(obj):
         return
     curves = obj.data
-    starts = np.empty(len(curves.curves) + 1, np.int32)
-    curves.curve_offset_data.foreach_get("value", starts)
+    starts = array_of(curves.curve_offset_data, "value")
     if len(set(np.diff(starts))) != 1:
         return
     shape = (len(starts) - 1, int(starts[1]), 3)
@@ -602,14 +591,8 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
             return
         _set(curves, FOUND, "FLOAT_VECTOR", "POINT", "vector", now - now[:, :1])
         _set(curves, LIFT, "FLOAT_VECTOR", "POINT", "vector", _lift(now.reshape(-1, 3), head))
-    found, lift = (np.empty(now.size, np.float32) for _ in range(2))
-    curves.attributes[FOUND].data.foreach_get("vector", found)
-    curves.attributes[LIFT].data.foreach_get("vector", lift)
-    found, lift = found.reshape(shape), lift.reshape(shape)
-    scalp = np.ones(shape[0], np.float32)
-    if FACIAL in curves.attributes:
-        curves.attributes[FACIAL].data.foreach_get("value", scalp)
-        scalp = 1.0 - scalp
+    found, lift = (_values(curves, name, "vector", 3).reshape(shape) for name in (FOUND, LIFT))
+    scalp = 1.0 - _values(curves, FACIAL, "value") if FACIAL in curves.attributes else np.ones(shape[0], np.float32)
     shaped = found + (volume - 1.0) * scalp[:, None, None] * (lift - lift[:, :1])
     roots = now[:, 0, :2]
     ends = roots[scalp > 0.5] if scalp.any() else roots
@@ -666,14 +649,12 @@ def fingerprint(curves: bpy.types.Curves) -> str:
 def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh, scalp: bpy.types.Object | None = None) -> None:
     """Move every guide rigidly so that its root lies on the current neutral mesh at its position in map ``Head``, and
     the ``scalp`` of ``grow_on`` as the roots about each of its vertices."""
-    attribute = curves.attributes.get(SURFACE_UV)
-    if attribute is None or len(curves.curves) == 0:
+    if SURFACE_UV not in curves.attributes or len(curves.curves) == 0:
         return
-    uv = np.empty(2 * len(curves.curves), np.float32)
-    attribute.data.foreach_get("vector", uv)
-    positions, starts = _positions(curves), np.empty(len(curves.curves) + 1, np.int32)
-    curves.curve_offset_data.foreach_get("value", starts)
-    change = places(mesh, uv.reshape(-1, 2)) - positions[starts[:-1]]
+    positions, starts = _positions(curves), array_of(curves.curve_offset_data, "value")
+    change = places(mesh, _values(curves, SURFACE_UV, "vector", 2)) - positions[starts[:-1]]
+    if OFF in curves.attributes:
+        change += _values(curves, OFF, "vector", 3)
     if scalp is not None and SCALP_UV in curves.attributes:
         _move_scalp(scalp.data, curves, change)
     positions += np.repeat(change, np.diff(starts), axis=0)
@@ -683,12 +664,8 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh, scalp: bpy.ty
 
 def _move_scalp(mesh: bpy.types.Mesh, curves: bpy.types.Curves, change: np.ndarray) -> None:
     """Move each vertex of a scalp as the roots beside it, which moved by ``change`` (G, 3)."""
-    corners, flat = np.empty(len(mesh.loops), np.int32), np.empty(2 * len(mesh.loops), np.float32)
-    mesh.loops.foreach_get("vertex_index", corners)
-    mesh.uv_layers[SCALP_UV_MAP].uv.foreach_get("vector", flat)
-    uv, roots = np.zeros((len(mesh.vertices), 2), np.float32), np.empty(2 * len(curves.curves), np.float32)
-    uv[corners] = flat.reshape(-1, 2)
-    curves.attributes[SCALP_UV].data.foreach_get("vector", roots)
+    uv, roots = np.zeros((len(mesh.vertices), 2), np.float32), _values(curves, SCALP_UV, "vector", 2)
+    uv[array_of(mesh.loops, "vertex_index")] = array_of(mesh.uv_layers[SCALP_UV_MAP].uv, "vector", 2, np.float32)
     near, weight = _beside(uv.tobytes(), roots.tobytes())
     moved = coordinates(mesh.vertices) + (change[near] * weight[..., None]).sum(1)
     mesh.vertices.foreach_set("co", moved.astype(np.float32).ravel())
@@ -709,11 +686,8 @@ def _beside(uv: bytes, roots: bytes) -> tuple[np.ndarray, np.ndarray]:
 def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:
     """(N, 3) points of the neutral surface at UV (N, 2) of map ``Head``, in the mesh's frame."""
     mesh.calc_loop_triangles()
-    loops = np.empty(3 * len(mesh.loop_triangles), np.int32)
-    mesh.loop_triangles.foreach_get("loops", loops)
-    loop_uv, corners = np.empty(2 * len(mesh.loops), np.float32), np.empty(len(mesh.loops), np.int32)
-    mesh.uv_layers[UV_HEAD].uv.foreach_get("vector", loop_uv)
-    mesh.loops.foreach_get("vertex_index", corners)
+    loops, corners = array_of(mesh.loop_triangles, "loops", 3), array_of(mesh.loops, "vertex_index")
+    loop_uv = array_of(mesh.uv_layers[UV_HEAD].uv, "vector", 2, np.float32)
     nearest, weight = _attached(loop_uv.tobytes(), loops.tobytes(), np.ascontiguousarray(uv, np.float32).tobytes())
     return (neutral_coordinates(mesh)[corners[nearest]] * weight[..., None]).sum(1).astype(np.float32)
 
@@ -749,9 +723,12 @@ def _remove(obj: bpy.types.Object) -> None:
 
 
 def _positions(curves: bpy.types.Curves) -> np.ndarray:
-    flat = np.empty(3 * len(curves.points), np.float32)
-    curves.position_data.foreach_get("vector", flat)
-    return flat.reshape(-1, 3)
+    return array_of(curves.position_data, "vector", 3, np.float32)
+
+
+def _values(curves: bpy.types.Curves, name: str, field: str, width: int = 1) -> np.ndarray:
+    """An attribute's values, (N,) or (N, width)."""
+    return array_of(curves.attributes[name].data, field, width, np.float32)
 
 
 def _set(curves: bpy.types.Curves, name: str, kind: str, domain: str, field: str, values: np.ndarray) -> None:
