@@ -60,7 +60,7 @@ _HULL = 0.7
 plates."""
 _BACK = 1.5
 """Half widths by which a card begins behind its roots along the skin, so that partings hide the scalp."""
-_BARE, _MOST_BACK = 0.08, 0.01
+_BARE, _MOST_BACK = 0.04, 0.01
 """Share of a card's length that has few strands at its root, by which it begins further behind, and metres behind at
 most, because longer ones stand out over the forehead."""
 _STRAND_PIXELS = 1.3
@@ -69,7 +69,7 @@ _CORE_TONE = 0.6
 """Tone of the opaque middle relative to the brightest strand's, as display values."""
 _CURLS, _CURL = 9, 0.12
 """Turns of a curly strand over a card, and their amplitude in cards."""
-_CURLY = 0.002
+_CURLY = 0.001
 """Metres: radius of curls from which cards are curly."""
 _GATHERS = 0.45
 """Share by which strands of a card come together towards its tip."""
@@ -260,7 +260,7 @@ def card_atlas() -> CardAtlas:
         layer = _LAYERS[np.searchsorted(_firsts(), number % (COLUMNS // 2), side="right") - 1]
         place, drift = generator.uniform(-1, 1, layer.strands), generator.normal(0, 0.05, layer.strands)
         place = 0.5 + 0.46 * place * np.abs(place) ** 0.3
-        begin = generator.uniform(0, 0.06, layer.strands) + 0.12 * (1 - np.sqrt(1 - (2 * place - 1) ** 2))
+        begin = generator.uniform(0, 0.025, layer.strands) + 0.05 * (1 - np.sqrt(1 - (2 * place - 1) ** 2))
         end, phase = generator.uniform(0.65, 1.02, layer.strands), generator.uniform(0, 2 * np.pi, layer.strands)
         bent = generator.uniform(0, 0.03, layer.strands)[:, None] * np.sin(phase[:, None] + 7 * v)
         if number >= COLUMNS // 2:
@@ -272,7 +272,7 @@ def card_atlas() -> CardAtlas:
         half.append(_STRAND_PIXELS * np.clip(8 * (end[:, None] - v), 0, 1) ** 0.5 * np.ones_like(x))
         shown.append((v > begin[:, None]) & (v < end[:, None]))
         tone.append(generator.uniform(0.6, 1.0, layer.strands))
-        round_root = np.sqrt(1 - np.clip(1 - (v - 0.06) / 0.12, 0, 1) ** 2)
+        round_root = np.sqrt(1 - np.clip(1 - (v - 0.025) / 0.05, 0, 1) ** 2)
         solid = 0.5 * layer.core * width * np.sqrt(np.clip(1 - (v / layer.core_end) ** 3, 0, 1)) * round_root
         rows = slice(number * width, (number + 1) * width)
         core[:, rows] = np.clip(solid[:, None] - across[rows], 0, 1)

@@ -130,11 +130,7 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
         number, share = three[:, corner, None], weight[:, corner, None, None]
         points += share * ((1 - t) * guides[number, low] + t * guides[number, low + 1])
     root, tip = ((weight[..., None] * colour[three]).sum(1) for colour in (strands.root_colour, strands.tip_colour))
-    smooth = guides.copy()
-    for _ in range(3):  # what mixtures of guides lose
-        smooth[:, 1:-1] = 0.25 * smooth[:, :-2] + 0.5 * smooth[:, 1:-1] + 0.25 * smooth[:, 2:]
-    curl = np.median(np.sqrt(2 * ((guides - smooth) ** 2).sum(-1).mean(1))) + chain.get("curl_radius", 0.0)
-    return FinishedHairs(points.astype(np.float32), root, tip, float(curl))
+    return FinishedHairs(points.astype(np.float32), root, tip, chain.get("curl_radius", 0.0))
 
 
 def draw_hair(
