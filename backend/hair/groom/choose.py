@@ -31,9 +31,9 @@ _GAP = 0.010
 """Metres: gaps between guides that their mask closes, the distance of the fewer guides."""
 _BEHIND = 0.006
 """Metres behind the head's surface within which hair is seen: the skull under hair is fitted no more accurately."""
-_OVERLAP_OFF, _LINES_OFF = 0.15, 0.5
-"""Deviations of overlap and of line error from perfect ones by the right groom: the former the mean of what deformed
-grooms leave, the latter what lines by chance have, as photos of 250 pixels have few clear ones."""
+_OVERLAP_OFF, _LINES_OFF = 0.15, 0.35
+"""Deviations of overlap and of line error from perfect ones by the right groom: what deformed grooms leave, on
+the mean of ten people."""
 _CLEAR, _FEW = 0.6, 200
 """Coherence from which a photo's line counts, and points of guides that tell half of what many do."""
 _READER_ERRS = 0.05
