@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 from scipy.spatial import cKDTree
+from scipy.special import expit
 
 from backend.geometry.robust_statistics import weighted_median, weighted_quantile
 from backend.geometry.vectors import smoothstep
@@ -102,16 +103,13 @@ def _corner(radius: float) -> tuple[float, float]:
     return edge, (0.5 - IRIS_SHARE * _FRONT / IRIS_RADIUS) / (_WIDEST - edge)
 
 
-_BROWN = np.array([0.07, 0.034, 0.014])
-"""Linear albedo of eyes that no photo shows."""
-_WARM, _GAIN = 0.1, 2.6
-"""Log of red over blue of a small iris as warm as what is around it, and by how much a log unit of difference counts:
-JPEG stores one chroma for four pixels, and irises of 3 to 4 look like their lids."""
-_PALE, _DARKER = 0.09, 0.8
-"""Linear albedo of a small iris that is not warm, and log units by which it is darker per log unit of warmth: eumelanin
-does both."""
-_WARMTHS = (-0.6, 1.6)
-"""Log of red over blue of the bluest and of the brownest irises."""
+_BROWN, _PALE = np.log([0.07, 0.034, 0.014]), np.log([0.12, 0.15, 0.17])
+"""(3,) log albedo of small irises that are brown, as those are that no photo shows, and of blue, grey and green ones."""
+_DARKER, _BETWEEN, _UNSURE = 0.5, 0.83, 0.23
+"""Log units: an iris is brown, and not pale, if its red over blue, and as much of its darkness beside what is around
+it, is above; and how soft that is: logistic regression on 98 portraits in the public domain, labelled by eye, with
+irises of 3 to 4 pixels (area under the curve 0.94 there, ten folds, 0.88 on 41 other people). JPEG stores one chroma
+for four pixels, so that chroma alone cannot tell."""
 _SMALL = (5.0, 9.0)
 """Pixels of an iris's radius from the likely colour alone to the measured one alone."""
 _IRIS_LIGHT, _WHITE_LIGHT = 0.7, 0.87
@@ -194,7 +192,7 @@ def eye_samples(face: PhotoFace, light: np.ndarray, trust: float = 1.0) -> list[
 def eye_colours(samples: Sequence[EyeSample]) -> EyeColours:
     """Combine samples of both eyes of all photos: large irises have their median colour, small ones the likely one; the
     white's level is a high quantile, because brows may shade eyes, but nothing brightens them."""
-    iris = _iris(samples) if samples else np.log(_BROWN)
+    iris = _iris(samples) if samples else _BROWN
     whites = [(own.white, own.weight) for own in samples if np.isfinite(own.white)]
     level, hue = np.log(SCLERA).mean(), np.log(SCLERA) - np.log(SCLERA).mean()
     if whites:
@@ -206,10 +204,12 @@ def eye_colours(samples: Sequence[EyeSample]) -> EyeColours:
 def _iris(samples: Sequence[EyeSample]) -> np.ndarray:
     """(3,) log albedo of the irises."""
     weights = np.array([own.weight for own in samples])
-    warmer = [(own.iris - own.around) @ (1.0, 0.0, -1.0) for own in samples]
-    warmer, radius = np.average([warmer, [own.radius for own in samples]], axis=1, weights=weights)
-    warmth = np.clip(_WARM + _GAIN * warmer, *_WARMTHS)
-    likely = np.log(_PALE) - _DARKER * max(warmth, 0.0) + warmth * np.array([0.5, 0.0, -0.5])
+    iris, around, radius = (
+        np.average([getattr(own, name) for own in samples], axis=0, weights=weights)
+        for name in ("iris", "around", "radius")
+    )
+    darker = _DARKER * (around - iris).mean()
+    likely = _PALE + expit((iris[0] - iris[2] + darker - _BETWEEN) / _UNSURE) * (_BROWN - _PALE)
     measured = weighted_median(np.array([own.iris for own in samples]), weights)
     shown = smoothstep(*_SMALL, radius)
     return shown * measured + (1.0 - shown) * likely

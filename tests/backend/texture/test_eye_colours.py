@@ -76,6 +76,7 @@ def _small_photo(iris: np.ndarray, radius: float) -> PhotoFace:
     for row, (x, y) in zip((468, 473), centres, strict=True):
         distance = np.hypot(xs - x, ys - y)
         opening = ((xs - x) / 2.1) ** 2 + ((ys - y) / 0.9) ** 2 < large**2
+        linear[distance < 2.2 * large] *= 0.65  # lashes and the socket's shade
         linear[opening] = (0.33, 0.26, 0.22)  # the white, in the lids' reddish light
         linear[opening & (distance < large)] = 0.7 * iris
         linear[opening & (distance < 0.35 * large)] = 0.004
@@ -107,6 +108,11 @@ def test_blue_eyes_stay_blue_and_brown_ones_brown_in_small_photos(radius: float)
     assert blue[2] / blue[0] > 2 * brown[2] / brown[0]
     assert brown[0] > 2 * brown[2]
     assert blue.mean() > 1.5 * brown.mean()
+
+
+def test_dark_irises_are_brown_however_little_of_it_a_small_photo_shows() -> None:
+    found = _found(np.array([0.030, 0.024, 0.019]), 3.7)
+    assert found[0] > 2 * found[2]
 
 
 def test_medium_sized_irises_are_between_what_they_show_and_what_is_likely() -> None:
