@@ -106,7 +106,7 @@ def unwrap_photos(
     cage = fitted.neutral[: surface.count].astype(np.float64)
     opening = surface.lifted(openness(cage, surface.cage_triangles, vertex_normals(cage, surface.cage_triangles)))
     density = texels_per_metre(surface, surface.lifted(cage), size)
-    photos = prepare_photos(surface, space, fitted, chosen, opening, density)
+    photos = prepare_photos(surface, space, fitted, chosen, density)
     return UnwrappedPhotos(space, opening, density, photos)
 
 

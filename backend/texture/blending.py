@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from backend.geometry.robust_statistics import robust_consensus
+from backend.geometry.robust_statistics import robust_consensus, robust_deviation
 from backend.geometry.vectors import smoothstep
 from backend.photos.collection import FaceClass
 from backend.rendering.color import LINEAR_OF_BYTES
@@ -103,6 +103,8 @@ class BlendingSettings:
 BLENDING = BlendingSettings()
 
 
+_SURE = 0.9
+"""Share in [0, 1] from which plain skin is seen."""
 _WEIGHT = 1e-3
 """Summed weight of photos below which a texel has no gradient."""
 
@@ -262,8 +264,7 @@ class PhotoScore:
     @property
     def strength(self) -> float:
         """How sharp and trusted the photo is, in [0, 1]."""
-        resolved = float(np.clip(self.pixels_per_metre / BLENDING.enough_density, 0.02, 1.0))
-        return (0.25 + 0.75 * self.quality) * resolved
+        return self.quality * min(self.pixels_per_metre / BLENDING.enough_density, 1.0)
 
 
 def detail_weights(photos: Sequence[PhotoScore]) -> list[np.ndarray]:
@@ -309,6 +310,7 @@ class SolvedDetail:
     weights : (S, S) per photo, its weight for finer detail.
     cover : (S, S) in [0, 1], how surely photos show bare skin; mirrored : the same of only the other side.
     visibility : (S, S) per photo, how well it shows bare skin, square on.
+    grain : deviation in log units of the plain skin's detail, which skin that no photo shows has as well.
     """
 
     solved: np.ndarray
@@ -317,6 +319,7 @@ class SolvedDetail:
     cover: np.ndarray
     mirrored: np.ndarray
     visibility: tuple[np.ndarray, ...]
+    grain: float
 
 
 @dataclass(frozen=True)
@@ -434,7 +437,9 @@ def solve_detail(
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
     unfolded_shown = tuple(own * unfolded for own in each_shown)
-    return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, unfolded_shown)
+    finer = channel_mean(solved - masked_lowpass(solved, cover * plain, 0.25 * width)[0])[cover * plain > _SURE]
+    grain = float(robust_deviation(finer)) if len(finer) else 0.0
+    return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, unfolded_shown, grain)
 
 
 def _of_feature(scores: Sequence[PhotoScore], mask: np.ndarray) -> list[np.ndarray]:

@@ -67,17 +67,10 @@ class DelightingSettings:
     """Log units, 0.1 to 0.8: a photo this far from the others around a vertex gets a quarter of its weight there."""
     colour_range: float = 0.10
     """Log units of chroma, 0.03 to 0.3: most that detail may differ from the smooth albedo; more is coloured light."""
-    coarse_colour: float = 0.4
-    """Share of ``colour_range`` where no photo is sharp, because small JPEG images store one chroma per several
-    pixels."""
-    lip_colour_range: float = 0.3
-    """Log units of chroma: ``colour_range`` of lips."""
-    sharp_lip_colour_range: float = 0.8
-    """The same in sharp photos, which show lipstick."""
+    lip_colour_range: float = 0.5
+    """The same of lips: sharp photos show lipstick."""
     matt_quantile: float = 0.3
     """Quantile of visible skin, by chroma and by brightness, that is assumed free of gloss."""
-    gloss_over_brightness: float = 1.2
-    """Upper limit of gloss as a multiple of the brightness above matt skin; darker skin has none."""
     gloss_from: float = 0.03
     """Share of a place's light, 0.01 to 0.1, below which it is not gloss but blood, a tan, or a lamp's colour."""
     gloss_sure: float = 0.08
@@ -254,27 +247,17 @@ def gloss(log_skin: np.ndarray, weight: np.ndarray, operators: SurfaceOperators)
     ratio = min(float(weighted_quantile((blue / red)[:, None], weight, DELIGHTING.matt_quantile)[0]), 0.9)
     amount = np.maximum(blue - ratio * red, 0.0) / (1.0 - ratio)
     amount = amount * smoothstep(DELIGHTING.gloss_from, DELIGHTING.gloss_sure, amount / mean)
-    amount = np.minimum(
-        amount,
-        DELIGHTING.gloss_over_brightness
-        * np.maximum(mean - weighted_quantile(mean[:, None], weight, DELIGHTING.matt_quantile)[0], 0.0),
-    )
-    amount = np.minimum(amount, DELIGHTING.gloss_most * linear.min(1))
+    brighter = mean - weighted_quantile(mean[:, None], weight, DELIGHTING.matt_quantile)[0]
+    amount = np.clip(amount, 0.0, np.minimum(np.maximum(brighter, 0.0), DELIGHTING.gloss_most * linear.min(1)))
     brightens = log_skin - np.log(linear - amount[:, None])
     trusted = np.sqrt(np.clip(weight, 0.0, 1.0))  # the root keeps gloss from fading before the photo's border
     return np.maximum(smooth_field(operators, brightens, trusted, DELIGHTING.gloss_length, np.zeros(3), 1e-3), 0.0)
 
 
-_MELANIN_LAB = np.array(  # CIE L*a*b* (D65), cheeks and foreheads from very light to very dark skin
-    [
-        [76.0, 8.5, 13.5],
-        [68.0, 10.5, 17.0],
-        [59.0, 12.5, 19.5],
-        [47.0, 13.0, 19.0],
-        [36.0, 11.0, 14.5],
-        [27.0, 8.5, 9.5],
-    ]
-)
+_MELANIN_LIGHT = np.array([76.0, 68.0, 59.0, 47.0, 36.0, 27.0])
+"""CIELAB's L of cheeks and foreheads, from very light to very dark skin."""
+_SKIN_HUE = np.array([[12.9, 51.3, 11.5], [19.6, 54.6, 8.6]])
+"""Their a and b: the first, less the square of L's distance from the second over the third."""
 HAEMOGLOBIN_DENSITY = np.array([0.10, 0.42, 0.34])  # density of one unit, R G B: absorbs green most, then blue
 _OPPONENT = np.array([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # log-RGB to brightness and chroma
 
@@ -284,9 +267,10 @@ def skin_log_albedo(melanin: np.ndarray, haemoglobin: np.ndarray | float = 0.0) 
     (light to dark; the curve goes on by a fifth at both ends) and ``haemoglobin`` in units of its density relative to a
     typical face (about -1 to 1)."""
     melanin = np.asarray(melanin, float)
-    anchors = np.log(cv2.cvtColor(np.float32(_MELANIN_LAB)[None], cv2.COLOR_Lab2LRGB)[0].astype(float))
+    lab = [_MELANIN_LIGHT, *(most - ((_MELANIN_LIGHT - at) / wide) ** 2 for most, at, wide in _SKIN_HUE)]
+    anchors = np.log(cv2.cvtColor(np.float32(lab).T[None], cv2.COLOR_Lab2LRGB)[0].astype(float))
     anchors = np.concatenate([[2 * anchors[0] - anchors[1]], anchors, [2 * anchors[-1] - anchors[-2]]])
-    position = (np.arange(len(anchors)) - 1) / (len(_MELANIN_LAB) - 1)
+    position = (np.arange(len(anchors)) - 1) / (len(_MELANIN_LIGHT) - 1)
     curve = np.stack([np.interp(melanin, position, anchors[:, c]) for c in range(3)], -1)
     reflected = curve - np.asarray(haemoglobin, float)[..., None] * HAEMOGLOBIN_DENSITY
     brightness = reflected.mean(-1, keepdims=True)
@@ -467,7 +451,7 @@ def remove_light(
 
     values, weight = (np.stack(arrays) for arrays in zip(*each(around, photos, smooth), strict=True))
     other = [regions[name] for name in ("brows", "lids_left", "lids_right", "eye_sockets", "scalp")]
-    skin = 1.0 - smoothstep(0.05, 0.4, np.maximum.reduce(other))
+    skin = 1.0 - np.maximum.reduce(other)
 
     def difference(own: np.ndarray, seen: np.ndarray, common: np.ndarray) -> np.ndarray:
         trusted = seen * skin / max(float((seen * skin).max()), 1e-9)
@@ -491,9 +475,8 @@ def remove_light(
     fields = tuple(
         surface.lifted(own + rest + light).astype(np.float32) for own, rest in zip(smooth, rests, strict=True)
     )
-    sharp = max(float(smoothstep(*unwrap.UNWRAPPING.sharp, photo.view.pixels_per_metre)) for photo in photos)
-    colours = _colour_range(surface.regions["lips"], sharp).astype(np.float32)
-    return Delit(fields, surface.lifted(base).astype(np.float32), colours, votes)
+    colours = np.maximum(DELIGHTING.colour_range, DELIGHTING.lip_colour_range * surface.regions["lips"])
+    return Delit(fields, surface.lifted(base).astype(np.float32), np.float32(colours)[:, None], votes)
 
 
 def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -504,14 +487,6 @@ def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:
 def _at_tone(base: np.ndarray, tone: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Log albedo (C, 3) shifted so that its median by ``weight`` (C,) is the tone (3,), linear."""
     return base + np.log(tone) - weighted_median(base, weight)
-
-
-def _colour_range(lips: np.ndarray, sharp: float) -> np.ndarray:
-    """(V, 1) ``Delit.colour_range``; lips : (V,) mask in [0, 1]. sharp : in [0, 1], of the sharpest photo."""
-    plain = DELIGHTING.colour_range * (DELIGHTING.coarse_colour + (1.0 - DELIGHTING.coarse_colour) * sharp)
-    blurred, crisp = DELIGHTING.lip_colour_range, DELIGHTING.sharp_lip_colour_range
-    painted = (blurred + (crisp - blurred) * sharp) * lips
-    return np.maximum(plain, painted)[:, None]
 
 
 def smooth_light(operators: SurfaceOperators, transfer: np.ndarray, light: np.ndarray) -> np.ndarray:

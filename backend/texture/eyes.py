@@ -104,9 +104,9 @@ def _corner(radius: float) -> tuple[float, float]:
 
 
 _BROWN, _PALE = np.log([0.07, 0.034, 0.014]), np.log([0.12, 0.15, 0.17])
-"""(3,) log albedo of small irises that are brown, as those are that no photo shows, and of blue, grey and green ones."""
+"""(3,) log albedo of small irises: brown, as those that no photo shows are, and blue, grey or green."""
 _DARKER, _BETWEEN, _UNSURE = 0.5, 0.83, 0.23
-"""Log units: an iris is brown, and not pale, if its red over blue, and as much of its darkness beside what is around
+"""Log units: an iris is brown, and not pale, if its red over blue, and so much of its darkness beside what is around
 it, is above; and how soft that is: logistic regression on 98 portraits in the public domain, labelled by eye, with
 irises of 3 to 4 pixels (area under the curve 0.94 there, ten folds, 0.88 on 41 other people). JPEG stores one chroma
 for four pixels, so that chroma alone cannot tell."""

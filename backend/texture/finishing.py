@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend.fitting.fitted_face import FittedFace
+from backend.geometry.robust_statistics import robust_deviation
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb, srgb_bytes
@@ -23,8 +24,8 @@ from backend.system.parallel import each
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import lash_line, painted_eye
-from backend.texture.parts import Scalp, fractal_noise, lattice_noise, with_roots
-from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, pieces
+from backend.texture.parts import GRAIN, Scalp, skin_noise, with_roots
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, channel_mean, pieces
 
 MOUTH_PATH = ASSETS / "mouth.png"
 """The lowest rows of map ``Head``: teeth with gum, tongue, palate and throat, shaded as deep as they lie; sRGB."""
@@ -39,24 +40,12 @@ class FinishingSettings:
     """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
     nostril_shade: float = 1.5
     """Log units, 0.5 to 3: extra darkness of a nostril, which is a cavity."""
-    pores: tuple[float, ...] = (0.0016, 0.0008, 0.0004)
-    """Metres: wavelengths of the pores of skin that no photo shows; all together are 0.02 log units."""
-    blotch: float = 0.009
-    """Metres: wavelength of its blotches, 0.015 log units; coarser ones are the smooth skin's."""
     seam_reach: float = 0.006
     """Metres, 0.002 to 0.015: width of the blend between skin and an eye socket or the mouth interior. It is two mesh
     edges, the shortest usable transition."""
 
 
 FINISHING = FinishingSettings()
-
-
-def skin_noise(positions: np.ndarray) -> np.ndarray:
-    """(P, 1) float32 detail of unseen skin in log units at positions (P, 3) metres."""
-    pores = sum(lattice_noise(positions, wave, 17 + k) for k, wave in enumerate(FINISHING.pores))
-    broad = fractal_noise(positions, FINISHING.blotch, 2, 19)
-    shade = np.float32(0.02 / np.sqrt(len(FINISHING.pores))) * pores + np.float32(0.015) * broad
-    return shade[:, None]
 
 
 _ALL_SHOWN = 0.99  # share from which the photos' own detail is all; noise is slow
@@ -77,6 +66,8 @@ def compose_skin(
     """
     places = atlas.places()
     composed = np.empty_like(fine)
+    seen = channel_mean(fine[atlas.gather_small(detail.cover) > _ALL_SHOWN])
+    grain = np.hypot(detail.grain, robust_deviation(seen) if len(seen) else 0.0).astype(np.float32)
 
     def compose(texels: slice) -> None:
         part = atlas.part(texels)
@@ -85,7 +76,7 @@ def compose_skin(
         across = part.across(places)
         shown = own * fine[texels] + other * np.where(across[:, None] < 0, 0, fine[across])
         unseen = np.flatnonzero(own + other < _ALL_SHOWN)
-        shown[unseen] += (1.0 - own - other)[unseen] * skin_noise(where[unseen])
+        shown[unseen] += (1.0 - own - other)[unseen] * grain * skin_noise(where[unseen])
         composed[texels] = part.sample(log_base) + part.gather_small(detail.solved) + shown
 
     each(compose, pieces(len(atlas.texel)))
@@ -220,8 +211,8 @@ def _paint_nostrils(
     openness, nose (mask), unseen : (P,) in [0, 1].
     """
     result = log_albedo.astype(np.float32)
-    used = np.flatnonzero((openness < 0.3) & (unseen > 0.01))
-    inside = smoothstep(0.30, 0.08, openness[used]) * smoothstep(0.3, 0.7, nose[used]) * unseen[used]
+    used = np.flatnonzero((openness < 0.3) & (unseen > 0.0))
+    inside = smoothstep(0.3, 0.08, openness[used]) * nose[used] * unseen[used]
     result[used] += inside[:, None] * (log_skin[used] + _NOSTRIL - result[used])
     return result
 
@@ -241,7 +232,7 @@ def _paint_inner(
     positions : (P, 3) neutral, metres. inside : (P, 3) of the mouth. mouth, sockets, neck : (P,) masks; texels outside
     all three are nostrils. log_skin : (P, 3) base there.
     """
-    skin = np.exp(log_skin + 0.02 * fractal_noise(positions, 0.002, 3, 92)[:, None])
+    skin = np.exp(log_skin + GRAIN * skin_noise(positions))
     socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
     nostril = np.exp(log_skin + _NOSTRIL)
     other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]

@@ -80,8 +80,6 @@ def with_mean_brows(log_skin: np.ndarray, hidden: np.ndarray, log_hair: np.ndarr
     return result
 
 
-_MOTTLE, _MOTTLE_METRES = 0.025, 0.005
-"""Log units and size in metres of the mottling of skin, the same as on inpainted skin."""
 _GUTTER = 0.004
 """Gutter as a fraction of the map's side: the chart's rim is dilated this far, for coarse mipmaps."""
 
@@ -113,7 +111,7 @@ def with_bust(albedo: np.ndarray, template: Template, model: BustModel, vertices
     split = triangulate(model.quads)
     (atlas,) = build_atlases([UvChart(model.uv, split.apply(model.uv_quads), split.faces)], side)
     sampled = atlas.sample(np.concatenate([log_colour, vertices], 1))
-    painted = np.exp(sampled[:, :3] + _MOTTLE * fractal_noise(sampled[:, 3:], _MOTTLE_METRES, 3, 95)[:, None])
+    painted = np.exp(sampled[:, :3] + GRAIN * skin_noise(sampled[:, 3:]))
     covered = np.zeros((side, side), bool)
     covered.reshape(-1)[atlas.texel] = True
     result = albedo.copy()
@@ -246,3 +244,13 @@ def fractal_noise(points: np.ndarray, wavelength: float, octaves: int, seed: int
     for octave in range(octaves):
         total += np.float32(gain**octave) * lattice_noise(points, wavelength / 2**octave, seed * 31 + octave)
     return total / np.float32(np.sqrt(sum(gain ** (2 * k) for k in range(octaves))))
+
+
+GRAIN, _BLOTCH, _OCTAVES = 0.02, 0.009, 5
+"""Log units: deviation of usual skin's detail; metres of the largest blotches of skin that no photo shows, coarser ones
+are the smooth skin's; and halvings down to pores of half a millimetre."""
+
+
+def skin_noise(positions: np.ndarray) -> np.ndarray:
+    """(P, 1) float32 detail of skin that no photo shows at positions (P, 3) metres, with a deviation of 1."""
+    return fractal_noise(positions, _BLOTCH, _OCTAVES, 1)[:, None]

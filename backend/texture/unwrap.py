@@ -326,7 +326,7 @@ def above_eyes(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
     """(V,) 1 on the forehead and the brows, 0 from the lids down; positions (V, 3) neutral, metres."""
     brows = positions[surface.regions["brows"] > 0.5, 1]
     low, middle = float(brows.min()), float(np.median(brows))
-    return smoothstep(low, middle, positions[:, 1]) * smoothstep(0.3, 0.7, surface.regions["face"])
+    return smoothstep(low, middle, positions[:, 1]) * surface.regions["face"]
 
 
 def wears_hat(unwrap: PhotoUnwrap, top: np.ndarray) -> float:
@@ -411,31 +411,21 @@ class TexelRegions:
 
     Attributes
     ----------
-    lips, lids, nose, plain : regions. near_ears : ears and their immediate surroundings. openness :
-        ``delighting.openness``. scalp : the top.
+    lips, lids, plain : regions. near_ears : ears and their immediate surroundings. scalp : the top.
     """
 
     lips: np.ndarray
     lids: np.ndarray
-    nose: np.ndarray
     plain: np.ndarray
     near_ears: np.ndarray
-    openness: np.ndarray
     scalp: np.ndarray
 
 
-def texel_regions(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    plain: np.ndarray,
-    openness: np.ndarray,
-    density: float,
-) -> TexelRegions:
+def texel_regions(surface: HeadSurface, atlas: SurfaceAtlas, plain: np.ndarray, density: float) -> TexelRegions:
     """Sample vertex masks (V,) at an atlas's texels; density : texels per metre."""
     regions = surface.regions
     lids = np.maximum(regions["lids_left"], regions["lids_right"])
-    scalp = smoothstep(0.3, 0.7, regions["scalp"])
-    masks = (regions["lips"], lids, regions["nose"], plain, regions["ears"], openness, scalp)
+    masks = (regions["lips"], lids, plain, regions["ears"], regions["scalp"])
     stacked = np.stack(masks, 1)
     sampled = TexelRegions(*atlas.sample(stacked).T)
     return replace(sampled, near_ears=_dilated(sampled.near_ears, atlas, UNWRAPPING.margin * density))
@@ -449,20 +439,19 @@ def screen(
 
     shading : (P,) the fit's, up to a factor. atlas : of these texels; density : its texels per metre.
     """
-    lids = smoothstep(0.1, 0.5, regions.lids)
+    lids = smoothstep(0.0, 0.5, regions.lids)
     weight = unwrap.weight * (1.0 - lids) + unwrap.near_eye * lids
-    weight = weight * smoothstep(0.04, 0.2, np.maximum.reduce([regions.openness, lids, regions.nose]))
-    weight = weight * ((regions.lips <= 0.6) | (unwrap.labels == FaceClass.LIPS))
+    weight = weight * ((regions.lips <= 0.5) | (unwrap.labels == FaceClass.LIPS))
     seen = unwrap.visible > SEEN
-    elsewhere = (unwrap.labels == FaceClass.EARS) * smoothstep(0.3, 0.05, regions.near_ears) * seen
+    elsewhere = (unwrap.labels == FaceClass.EARS) * (1.0 - regions.near_ears) * seen
     weight = weight * (1.0 - _dilated(elsewhere, atlas, UNWRAPPING.margin * density))
     weight = weight * (1.0 - _dilated((unwrap.labels == FaceClass.EYES) * seen, atlas, 1.0))
     skin = (regions.plain > 0.5) & (unwrap.labels == FaceClass.SKIN)
     if (sure := skin & (weight > 0.5)).any():
         light = np.log(np.maximum(unwrap.linear @ np.array(LUMINANCE, np.float32), DARKEST) / shading)
-        darker = smoothstep(0.6 * UNWRAPPING.strand, UNWRAPPING.strand, np.median(light[sure]) - light)
+        darker = smoothstep(0.5 * UNWRAPPING.strand, UNWRAPPING.strand, np.median(light[sure]) - light)
         darker = darker * smoothstep(UNWRAPPING.beside, 0.5 * UNWRAPPING.beside, unwrap.away)
-        bare = smoothstep(0.2, 0.6, regions.plain) * (unwrap.labels == FaceClass.SKIN)
+        bare = regions.plain * (unwrap.labels == FaceClass.SKIN)
         weight = weight * (1.0 - _dilated(darker * bare * seen, atlas, UNWRAPPING.margin * density))
     return weight.astype(np.float32)
 
@@ -569,7 +558,7 @@ def under_jaw(surface: HeadSurface, positions: np.ndarray) -> np.ndarray:
 def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
     """(P,) in [0, 1], how far a texel is skin by the photo's labels and by ``plain`` (P,), ``plain_skin`` at texels.
     Lower at grazing angles, where colours are unreliable."""
-    bare = smoothstep(0.3, 0.9, plain) * np.isin(unwrap.labels, _BARE)
+    bare = plain * np.isin(unwrap.labels, _BARE)
     return bare * smoothstep(0.2, 0.6, unwrap.cosine)
 
 
@@ -578,18 +567,16 @@ def prepare_photos(
     space: TextureSpace,
     fitted: FittedFace,
     chosen: Sequence[ChosenPhoto],
-    opening: np.ndarray,
     density: float,
 ) -> list[TexturePhoto]:
     """Project each chosen photo onto the surface, most trusted first.
 
     Parameters
     ----------
-    space : atlases at the working size, ``density`` texels per metre. opening : (V,) of ``delighting.openness``.
-    chosen : of ``chosen_views``.
+    space : atlases at the working size, ``density`` texels per metre. chosen : of ``chosen_views``.
     """
     neutral = fitted.neutral[: surface.count].astype(np.float64)
-    regions = texel_regions(surface, space.skin, plain_skin(surface), opening, density)
+    regions = texel_regions(surface, space.skin, plain_skin(surface), density)
     return each(
         lambda *photo: prepare_photo(surface, space, photo, neutral, regions, density),
         *zip(*chosen, strict=True),

@@ -11,6 +11,7 @@ from plain_photo import mask_of
 from texture_scene import TONE, TRUTH_SIZE, Scene, Shot, make_scene, soft_light, with_labels
 
 from backend.errors import Cancelled
+from backend.geometry.robust_statistics import robust_deviation
 from backend.photos.collection import FaceClass, PhotoCollection
 from backend.photos.corrections import PhotoCorrections, with_corrections
 from backend.photos.regions import BROW_RIGHT, EYE_RIGHT, mirrored
@@ -162,6 +163,18 @@ def test_the_far_side_comes_from_the_mirror(one_side: tuple[Scene, AlbedoResult]
     difference = np.log(found[unseen]) - np.log(found[:, ::-1][unseen])
     assert np.abs(difference).mean() < 0.06
     assert abs(np.log(found[unseen].mean() / found[seen].mean())) < 0.1
+
+
+def test_unseen_skin_is_as_smooth_as_in_coarse_photos(one_side: tuple[Scene, AlbedoResult]) -> None:
+    scene, _ = one_side
+    faces = [replace(face, pixels=cv2.GaussianBlur(face.pixels, (0, 0), 6.0)) for face in scene.faces]
+    result = build_albedo(scene.template, scene.fitted, faces, SIZE)
+    log = np.log(_linear(result) + 1e-3).mean(-1)
+    fine = log - cv2.GaussianBlur(log, (0, 0), 2.0)
+    unseen = _region(scene, "neck") & (np.maximum(result.coverage, result.coverage[:, ::-1]) < 0.02)
+    seen = _region(scene, "cheeks") & (result.coverage > 0.98)
+    assert unseen.sum() > 500
+    assert robust_deviation(fine[unseen]) < 2.0 * robust_deviation(fine[seen])
 
 
 def test_deterministic(one_side: tuple[Scene, AlbedoResult]) -> None:

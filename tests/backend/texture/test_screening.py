@@ -45,7 +45,7 @@ def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
     ears = np.zeros((SIZE, SIZE), np.float32)
     ears[:, :EAR] = 1.0
     near_ears = np.tile((np.arange(SIZE) < EAR + 6).astype(np.float32), SIZE)
-    regions = TexelRegions(NOTHING, NOTHING, NOTHING, 1.0 - ears.ravel(), near_ears, EVERYWHERE, NOTHING)
+    regions = TexelRegions(NOTHING, NOTHING, 1.0 - ears.ravel(), near_ears, NOTHING)
     labels = np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8)
     labels[:40, : EAR + 24] = FaceClass.EARS  # the photo's ear reaches 16 mm over the mesh's cheek
     found = _weight(regions, labels, np.broadcast_to([0.39, 0.30, 0.24], (SIZE, SIZE, 3)))
@@ -56,7 +56,7 @@ def test_an_ear_beside_the_meshs_is_not_on_this_surface() -> None:
 
 def test_dark_skin_beside_a_frame_is_the_frame() -> None:
     """Rims of glasses are thinner than their labels, or beside them; the texture had dark lines below the eyes."""
-    regions = TexelRegions(NOTHING, NOTHING, NOTHING, EVERYWHERE, NOTHING, EVERYWHERE, NOTHING)
+    regions = TexelRegions(NOTHING, NOTHING, EVERYWHERE, NOTHING, NOTHING)
     linear = np.tile([0.39, 0.30, 0.24], (SIZE, SIZE, 1))
     linear[30:34] *= 0.3
     labels = np.full((SIZE, SIZE), FaceClass.SKIN, np.uint8)
