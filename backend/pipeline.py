@@ -48,7 +48,7 @@ from backend.texture.albedo import AlbedoResult, UnwrappedPhotos, build_albedo, 
 from backend.texture.edits import TextureEdits, painted_by
 from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined, without_false_beards
 from backend.texture.surface import head_surface
-from backend.texture.unwrap import ChosenPhoto, beard_region, chosen_views, with_consistent_beards
+from backend.texture.unwrap import ChosenPhoto, beard_region, chosen_views, plain_skin, with_consistent_beards
 from protocol.options import HeadOptions, sides_of
 
 MOST_RELIEF = 2048
@@ -446,10 +446,10 @@ def dress_shape(
 
 
 def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> np.ndarray:
-    """(3,) ratio of the texture's skin to the fit's, above all beards, whose colour is in the texture alone."""
-    face = template.regions["face"][: template.head.vertex_stop]
-    bearded = beard_region(head_surface(template), fit.neutral[: template.head.vertex_stop])
-    return tone_change(dressed, fit.vertex_albedo, face * (1.0 - bearded))
+    """(3,) ratio of the texture's bare skin to the fit's, above all beards, whose colour is the texture's alone."""
+    surface, count = head_surface(template), template.head.vertex_stop
+    bare = np.minimum(plain_skin(surface)[:count], surface.regions["face"][:count])
+    return tone_change(dressed, fit.vertex_albedo, bare * (1.0 - beard_region(surface, fit.neutral[:count])))
 
 
 def exported_hair(

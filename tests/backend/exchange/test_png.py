@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,9 +17,11 @@ from backend.exchange.buffers import png_bytes
 sys.path.append(str(Path(__file__).parents[1] / "hair"))
 from made_strands import made_strands
 
-from backend.exchange.face_asset import FaceAsset
-from backend.exchange.preview import tone_change
-from backend.rendering.color import linear_from_srgb
+from backend.geometry.template import load_template
+from backend.pipeline import tone_of_texture
+from backend.rendering.color import srgb_bytes
+from backend.texture.surface import head_surface, texture_space
+from backend.texture.unwrap import beard_region, plain_skin
 
 
 @pytest.mark.parametrize("channels", [(), (3,), (4,)])
@@ -43,15 +45,19 @@ def test_a_view_into_a_larger_picture_is_written_as_it_looks() -> None:
     assert (np.asarray(Image.open(io.BytesIO(png_bytes(part)))) == part).all()
 
 
-def test_a_texture_half_as_bright_as_the_fits_albedo(hand_made_asset: FaceAsset) -> None:
-    count = len(hand_made_asset.part("head").vertices)
-    pixels = np.full((64, 64, 3), (137, 120, 99), np.uint8)
-    asset = replace(hand_made_asset, albedo=pixels)
-    fitted = np.tile(2 * linear_from_srgb(pixels[0, 0]), (count, 1))
-    shown = np.zeros(count)
-    shown[: count // 2] = 1.0
-    fitted[count // 2 :] = 0.9  # where no photo looks, the fit's albedo counts nothing
-    np.testing.assert_allclose(tone_change(asset, fitted, shown), 0.5, rtol=1e-5)
+def test_the_tone_is_that_of_bare_skin_beside_dark_beards_lids_and_lips() -> None:
+    template, size = load_template(), 512
+    surface, count = head_surface(template), template.head.vertex_stop
+    dark = np.maximum(1.0 - plain_skin(surface)[:count], beard_region(surface, template.vertices[:count]))
+    space, albedo = texture_space(template, size), np.zeros((size, size, 3), np.uint8)
+    skin = 0.25 * (1.0 - space.skin.sample(surface.lifted(dark[:, None])))
+    albedo.reshape(-1, 3)[space.skin.texel] = srgb_bytes(np.repeat(skin, 3, axis=1))
+    faces = slice(template.head.face_start, template.head.face_stop)
+    uv = {"uv": template.uv_head, "uv_quads": template.uv_head_quads[faces]}
+    head = SimpleNamespace(vertices=template.vertices[:count], quads=template.quads[faces], **uv)
+    fit = SimpleNamespace(vertex_albedo=np.full((count, 3), 0.5), neutral=template.vertices)
+    tone = tone_of_texture(fit, SimpleNamespace(part=lambda name: head, albedo=albedo), template)
+    np.testing.assert_allclose(tone, 0.5, rtol=0.05)
 
 
 def test_hair_is_recoloured_and_stays_an_albedo() -> None:
