@@ -25,7 +25,7 @@ from backend.texture.blending import fine_band, observe_detail, solve_detail
 from backend.texture.delighting import estimate_tone, openness, remove_light
 from backend.texture.edits import SkinLayers, TextureEdits, edited_skin, halved
 from backend.texture.eyes import EyeColours, LidEdges, eye_picture, find_eyes
-from backend.texture.finishing import compose_skin, finish_skin, paint_lash_lines, paint_parts
+from backend.texture.finishing import compose_skin, finish_skin, paint_parts
 from backend.texture.parts import Scalp, beside_hair, hidden_brows, scalp_below, with_mean_brows
 from backend.texture.surface import SurfaceAtlas, TextureSpace, enlarged, head_surface, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, ChosenPhoto, TexturePhoto, chosen_views, plain_skin, prepare_photos
@@ -196,9 +196,7 @@ def finish_albedo(layers: TextureLayers, edits: TextureEdits) -> np.ndarray:
     def finished(texels: np.ndarray | slice) -> np.ndarray:
         part = space.skin.part(texels)
         painted = (log_skin[texels], log_base, layers.opening, layers.coverage, layers.scalp)
-        skin = finish_skin(surface, part, *painted)
-        paint_lash_lines(skin, part, template, surface, fitted, positions)
-        return skin
+        return finish_skin(surface, part, *painted)
 
     albedo = np.zeros((resolution, resolution, 3), np.uint8)
     paint_parts(albedo, finished, template, surface, space, fitted, log_base, positions, layers.eyes)

@@ -1,4 +1,4 @@
-"""Eyes: their colours in photos, their picture in UV map ``Eye``, and the dark line at the lashes' roots.
+"""Eyes: their colours in photos, and their picture in UV map ``Eye``.
 
 ``assets/eye.png`` shows an eye whose iris and white are relative to their mean colours. A person's eyes are it times
 the colours that photos show, in the shade of lids and lashes.
@@ -16,8 +16,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.spatial import cKDTree
-from scipy.special import expit
 
 from backend.geometry.robust_statistics import weighted_median, weighted_quantile
 from backend.geometry.vectors import smoothstep
@@ -34,29 +32,6 @@ from backend.texture.unwrap import PhotoInView
 PICTURE_PATH = ASSETS / "eye.png"
 """One eye in its half of map ``Eye``: half of the colour over its mean, sRGB; opaque on the iris."""
 SCLERA = np.array([0.66, 0.61, 0.57])  # linear light; the sclera is darker than paper
-_LID_RIM_DISTANCE = 0.0006  # metres: lid skin nearer than this to the eyeball is the lid's rim
-_LASH_ROOT_DISTANCE = 0.0022  # metres from the rim to the lash roots
-_UPPER_LASHES, _LOWER_LASHES = 0.55, 0.15  # share of the light that lashes block
-
-
-def lash_line(points: np.ndarray, lids: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
-    """(N,) share of the light that reaches skin at points (N, 3) past the lash roots in the resting pose.
-
-    Projected photos can be a millimetre off at the lids and lose the dark line at their edge; without it eyes look cut
-    out. lids : (L, 3) the lids' skin; centre (3,), radius : of the eyeball, metres.
-    """
-    offset = lids - centre
-    touching = np.abs(np.linalg.norm(offset, axis=1) - radius) < _LID_RIM_DISTANCE
-    rim = lids[touching & (offset[:, 2] > 0.35 * radius)]
-    if len(rim) == 0:
-        return np.ones(len(points), np.float32)
-    distance, nearest = cKDTree(rim).query(points)
-    edge = np.exp(-((distance / _LASH_ROOT_DISTANCE) ** 2))
-    upper = smoothstep(-0.003, 0.001, rim[nearest, 1] - centre[1])
-    corner = smoothstep(0.0135, 0.0105, np.abs(points[:, 0] - centre[0]))
-    return (1.0 - (_LOWER_LASHES + (_UPPER_LASHES - _LOWER_LASHES) * upper) * corner * edge).astype(np.float32)
-
-
 IRIS_SHARE = 0.26
 """Radius of the iris (11.7 mm across) as a share of a half's width: with ``EYE_SIDE`` it is 532 px across."""
 _FRONT = 0.007
@@ -209,7 +184,8 @@ def _iris(samples: Sequence[EyeSample]) -> np.ndarray:
         for name in ("iris", "around", "radius")
     )
     darker = _DARKER * (around - iris).mean()
-    likely = _PALE + expit((iris[0] - iris[2] + darker - _BETWEEN) / _UNSURE) * (_BROWN - _PALE)
+    brown = 1.0 / (1.0 + np.exp((_BETWEEN - iris[0] + iris[2] - darker) / _UNSURE))
+    likely = _PALE + brown * (_BROWN - _PALE)
     measured = weighted_median(np.array([own.iris for own in samples]), weights)
     shown = smoothstep(*_SMALL, radius)
     return shown * measured + (1.0 - shown) * likely

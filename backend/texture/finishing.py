@@ -23,7 +23,7 @@ from backend.system.files import made_once
 from backend.system.parallel import each
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
-from backend.texture.eyes import lash_line, painted_eye
+from backend.texture.eyes import painted_eye
 from backend.texture.parts import GRAIN, Scalp, skin_noise, with_roots
 from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, channel_mean, pieces
 
@@ -153,25 +153,6 @@ def _mouth_at(atlas: SurfaceAtlas) -> np.ndarray:
     scale = picture.shape[1] / atlas.resolution
     below = (row + 0.5 - atlas.resolution) * scale + len(picture)
     return sample_image(picture, np.stack([(column + 0.5) * scale, below], 1))
-
-
-def paint_lash_lines(
-    skin: np.ndarray,
-    atlas: SurfaceAtlas,
-    template: Template,
-    surface: HeadSurface,
-    fitted: FittedFace,
-    positions: np.ndarray,
-) -> None:
-    """Darken the linear albedo of the skin (P, 3), in place, along the lash lines; positions (V, 3) neutral."""
-    for eye, side in enumerate(("left", "right")):
-        lids = surface.regions[f"lids_{side}"]
-        used = atlas.touching(lids > 0.1)
-        used = used[atlas.part(used).sample(lids[:, None])[:, 0] > 0.1]
-        near = atlas.part(used)
-        centre, radius = eye_sphere(template, fitted.neutral, eye)
-        skin_of_lids = positions[lids > 0.3]
-        skin[used] *= lash_line(near.sample(positions), skin_of_lids, centre.astype(np.float32), radius)[:, None]
 
 
 def _blend_seams(

@@ -142,10 +142,6 @@ def test_whole_texture_is_filled(three_views: tuple[Scene, AlbedoResult]) -> Non
     assert result.albedo[rest].max(1).min() > 40
 
 
-def test_iris_is_blue_as_in_the_photos(three_views: tuple[Scene, AlbedoResult]) -> None:
-    assert three_views[1].iris[2] > 1.2 * three_views[1].iris[0]
-
-
 def test_the_fits_light_may_be_wrong() -> None:
     scene = make_scene(SIDES, fitted_light=soft_light(0.0, ambient=0.8))
     result = build_albedo(scene.template, scene.fitted, scene.faces, SIZE)
@@ -173,7 +169,6 @@ def test_unseen_skin_is_as_smooth_as_in_coarse_photos(one_side: tuple[Scene, Alb
     fine = log - cv2.GaussianBlur(log, (0, 0), 2.0)
     unseen = _region(scene, "neck") & (np.maximum(result.coverage, result.coverage[:, ::-1]) < 0.02)
     seen = _region(scene, "cheeks") & (result.coverage > 0.98)
-    assert unseen.sum() > 500
     assert robust_deviation(fine[unseen]) < 2.0 * robust_deviation(fine[seen])
 
 
