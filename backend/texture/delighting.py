@@ -451,7 +451,7 @@ def remove_light(
 
     values, weight = (np.stack(arrays) for arrays in zip(*each(around, photos, smooth), strict=True))
     other = [regions[name] for name in ("brows", "lids_left", "lids_right", "eye_sockets", "scalp")]
-    skin = 1.0 - np.maximum.reduce(other)
+    skin = 1.0 - smoothstep(0.0, 0.25, np.maximum.reduce(other))
 
     def difference(own: np.ndarray, seen: np.ndarray, common: np.ndarray) -> np.ndarray:
         trusted = seen * skin / max(float((seen * skin).max()), 1e-9)
