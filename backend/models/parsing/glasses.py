@@ -274,7 +274,7 @@ def find_glasses(
     near, beside = _PROFILE[np.abs(_PROFILE) < 0.5 * _BESIDE], np.array([-2.0, 2.0]) * _BESIDE
     frame = _albedo([_darkest(_across(middle, seat, view, view.linear, near)) for view in views], views)
     skin = _albedo([_across(middle, seat, view, view.linear, beside) for view in views], views)
-    frame = np.clip(skin + blurred * (frame - skin), 1e-3, 1.0)  # a blurred rim is mixed with the skin beside it
+    frame = skin * (frame / skin) ** blurred  # as dark as rims that a camera has blurred must be
     clear = _clear_of_face(shape, seat, head)
     moved = clear.distance - shape.distance
     return FoundGlasses(Glasses(clear, seat, frame, lens, opacity, apart, names, moved), probability)
