@@ -203,6 +203,8 @@ scale is ``SMALL_FACE`` pixels, as in the reader's training data. On larger face
 in training, so the share grows with the square of the size, up to the last number."""
 SURFACE_SHARE = 0.05
 """The same share of the landmark net's points when weights are solved; for rotations see ``calibrate.POSE_SHARE``."""
+DETECTOR_SHARE = 0.05
+"""Factor on the detector's landmarks beside the net's, which have a third of the error."""
 SURPRISE = 0.15
 """Standard deviation, relative to the keys' own (``priors.DEVIATIONS``), of real expressions outside the synthetic
 training data."""
@@ -316,7 +318,9 @@ def solve_frame(
         surface_fraction=prior.surface_share * usual.surface_fraction,
     )
     for factor, iterations in rounds:
-        targets = landmark_targets(subject.template, subject.model, face, parameters, _NO_IDENTITY, stage)
+        targets = landmark_targets(
+            subject.template, subject.model, face, parameters, _NO_IDENTITY, stage, DETECTOR_SHARE
+        )
         targets = without_hidden_irises(targets, subject.model, face.landmarks)
         parameters = _descend(
             parameters, targets, gaps, replace(prior, outlier_scale=factor * prior.outlier_scale), iterations

@@ -52,7 +52,6 @@ class LandmarkStage:
     surface_fraction : the same for the landmark net's points.
     outline_fraction : the same for the places of the outline in the labels. ear_fraction : for those of the ears.
     expression_share : standard deviation of a person's own way to move the lips, as a share of the keys' motion.
-    detector_factor : factor on the detector's landmarks where there are points of the net, with a third of the error.
     outlier_scale : Geman-McClure scale in standard deviations of a landmark.
     """
 
@@ -62,7 +61,6 @@ class LandmarkStage:
     outline_fraction: float = 0.5
     ear_fraction: float = 0.2
     expression_share: float = 0.5
-    detector_factor: float = 0.05
     outlier_scale: float = 3.0
 
 

@@ -78,14 +78,16 @@ def test_each_kind_of_landmark_has_errors_of_its_own(model: LandmarkModel) -> No
     stage = LandmarkStage()
     parameters = initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
     nobody = np.zeros(len(TEMPLATE.identity_modes))
-    both = landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage)
+    both = landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage, beside=0.25)
     alone = landmark_targets(TEMPLATE, model, replace(seen, surface=None), parameters, nobody, stage)
     first, own = len(alone.points), len(model.detector.modes)
     assert len(both.points) == first + 478
     assert both.nuisance.shape[2] == alone.nuisance.shape[2] == own + 2
     assert not both.nuisance[:first, :, own:].any() and not both.nuisance[first:, :, :own].any()
-    np.testing.assert_allclose(both.information[:first], stage.detector_factor * alone.information)
+    np.testing.assert_allclose(both.information[:first], 0.25 * alone.information)
     np.testing.assert_allclose(both.pixels[first:], seen.surface.positions)
+    fitted = landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage)
+    assert len(fitted.points) == 478, "a fit does not use the detector where the net's points are"
 
 
 def test_the_nets_points_are_compared_with_the_share_of_the_person_that_they_show(model: LandmarkModel) -> None:
