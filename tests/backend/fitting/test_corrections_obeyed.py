@@ -181,7 +181,8 @@ def test_landmarks_under_a_mask_are_not_believed() -> None:
     moved = faces[0].landmarks.copy()
     lower = np.linalg.norm(moved[:, :2] - moved[CHIN, :2], axis=-1) < 150.0  # a hand lies there
     moved[lower, :2] += [4.0, -8.0]  # too little for an outlier
-    fooled = replace(faces[0], landmarks=moved)
+    places = faces[0].surface.positions + lower[:, None] * [4.0, -8.0]
+    fooled = replace(faces[0], landmarks=moved, surface=replace(faces[0].surface, positions=places))
     hidden = np.zeros((60, 60), bool)
     columns, rows = (moved[lower, :2] / SIZE * 60).astype(int).T
     hidden[rows.min() - 1 : rows.max() + 2, columns.min() - 1 : columns.max() + 2] = True
