@@ -65,7 +65,7 @@ def _line(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
     return value
 
 
-def _head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.ndarray) -> dict[str, np.ndarray]:
+def head_maps(points: np.ndarray, regions: Mapping[str, np.ndarray], marks: np.ndarray) -> dict[str, np.ndarray]:
     """Values (P,) of every map at points (P, 3) of the mean head; regions (P,) each; marks (478, 3)."""
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     both = np.stack([x, y, z], 1)  # everything is symmetric: use the person's left side
@@ -179,7 +179,7 @@ def full_maps() -> Tensor:
     texels = fragment_values(values, raster, weights).double().numpy()
     marks = template.landmarks478.positions(surface.rest[: surface.vertex_count].double().numpy())
     regions = {name: texels[:, 3 + number] for number, name in enumerate(names)}
-    maps = _head_maps(texels[:, :3], regions, marks)
+    maps = head_maps(texels[:, :3], regions, marks)
     stacked = torch.from_numpy(np.stack([maps[name] for name in MAP_NAMES], 1)).float()
     images = raster.scatter(stacked)[0].permute(2, 0, 1)
     covered = raster.scatter(torch.ones(len(stacked), 1))[0].permute(2, 0, 1)

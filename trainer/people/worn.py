@@ -1,5 +1,5 @@
 """What synthetic people wear, as triangles about their heads: the product's grooms as ribbons, a bust with cloth,
-glasses, hats, masks, and lumps before the face that stand for hands, cups and microphones.
+beards, glasses, hats, masks, and lumps before the face that stand for hands, cups and microphones.
 
 All heads share one list of triangles. What a person does not wear is collapsed to a point, which rasterizers skip;
 cloth, masks and the hair's cover are copies of the skin that rise out of it where they are worn and lie below it
@@ -25,6 +25,7 @@ from backend.photos.collection import FaceClass
 from backend.rendering.camera import rotation_from_euler
 from backend.rig.bust import load_bust
 from trainer.people.look import Numbers, PersonLook, bounded_colour, stack
+from trainer.people.skin import head_maps
 
 LOCKS, POINTS = 600, 12
 """Ribbons of a head of hair and points along each: so many that no skin shows between them at 256 px."""
@@ -32,6 +33,8 @@ LOCK_WIDTH, SUNK, COVER = 0.008, -0.006, 0.003
 """Metres: a ribbon's width; of copied skin where nothing is worn; of the cover under the hair where it is."""
 FRIZZ = {"straight": 0.0005, "wavy": 0.002, "curly": 0.005, "coily": 0.004}
 """Metres by which a lock's points leave its line, by the groom's curl."""
+BEARD_LOCKS, BEARD_POINTS, BEARD_WIDTH, LEAST_BEARD = 260, 5, 0.005, 0.2
+"""Ribbons of a beard, points along each, metres across; density below which a beard is stubble, which is painted."""
 LONG = ("chin", "shoulder", "longer")
 SKULL = np.array([0.0, 0.762, 0.030])
 """The middle of the mean head's skull, metres: locks are shaded as round about it, and hats are domes about it."""
@@ -72,6 +75,7 @@ class WornParameters:
     ----------
     groom : index into ``load_grooms``, or ``NO_GROOM``. mirrored : 1 or -1. picks : (LOCKS,) in [0, 1), which guides of
         the groom are drawn. locks : (LOCKS, 3) their colours. hair : (3,) of the cover below them.
+    beard : (4,) density of moustache, chin and jaws, 0-1; length in metres. beard_locks : (BEARD_LOCKS, 3) colours.
     hat : (6,) 0 or 1; height of the rim above the skull's middle over the skull's, its slope to the back, thickness of
         the dome, its additional height, length of the brim (all in parts of the skull). brim_front : 1 for a visor.
     hat_colours : (2, 3) of dome and brim.
@@ -88,6 +92,8 @@ class WornParameters:
     picks: Numbers
     locks: Numbers
     hair: Numbers
+    beard: Numbers
+    beard_locks: Numbers
     hat: Numbers
     brim_front: Numbers
     hat_colours: Numbers
@@ -163,6 +169,8 @@ def draw_worn(
         picks=g.random(LOCKS),
         locks=np.clip(mixed * np.exp(g.normal(0, 0.25, (LOCKS, 1))), 0.003, 0.9),
         hair=np.array(bounded_colour(0.7 * dyed)),
+        beard=np.array([look.moustache, look.chin, look.jaw, 0.004 + 0.06 * look.beard * g.random() ** 2]),
+        beard_locks=np.clip(look.beard_hair * np.exp(g.normal(0, 0.25, (BEARD_LOCKS, 1))), 0.003, 0.9),
         hat=np.array([g.random() < hat, g.uniform(0.05, 0.4), g.uniform(0.1, 0.5), g.uniform(0.06, 0.2),
                       g.exponential(0.15), g.choice([0.0, 0.05, g.uniform(0.3, 0.9)])]),
         brim_front=float(g.random() < 0.5),
@@ -185,7 +193,11 @@ def draw_worn(
     )  # fmt: skip
     if like is None:
         return drawn
-    kept = ("groom", "mirrored", "locks", "hair") + ("glasses", "on_nose", "glasses_colours") * (g.random() < 0.75)
+    kept = ("groom", "mirrored", "locks", "hair", "beard", "beard_locks") + (
+        "glasses",
+        "on_nose",
+        "glasses_colours",
+    ) * (g.random() < 0.75)
     return replace(drawn, **{name: getattr(like, name) for name in kept})
 
 
@@ -256,6 +268,15 @@ class Wardrobe:
         self._skull = torch.from_numpy(np.flatnonzero(regions["scalp"][:count] > 0.3))
         self._top = torch.from_numpy(np.flatnonzero((template.vertices[:count, 1] > SKULL[1]) & ~hidden))
         self._mean = head
+        parts = {name: mask[:count] for name, mask in regions.items()}
+        maps = head_maps(template.vertices[:count], parts, template.landmarks478.positions(template.vertices))
+        growth = np.stack([maps[name] for name in ("moustache", "chin", "jaw")])
+        g = np.random.default_rng(0)
+        chance = growth.max(0)[faces].mean(1)
+        roots = faces[g.choice(len(faces), BEARD_LOCKS, p=chance / chance.sum())]
+        shares = g.dirichlet(np.ones(3), BEARD_LOCKS)
+        self._beard_roots, self._beard_weights = torch.from_numpy(roots), torch.from_numpy(shares).float()
+        self._beard_growth = torch.from_numpy((growth[:, roots] * shares).sum(2)).float()
         marks = template.landmarks68.positions(template.vertices)
         low, high = float(marks[8, 1]) - 0.02, float(marks[29, 1])
         masked = torch.minimum(torch.minimum(high - head[:, 1], head[:, 1] - low), head[:, 2] - 0.03)
@@ -282,6 +303,7 @@ class Wardrobe:
         parts = [
             self._hair(p, grown, head, middle, size),
             _layer(head + normals * cover[..., None], normals, scalp, FaceClass.HAIR, p.hair[:, None], 0.2),
+            self._grown_beard(p, head, normals),
             _hat(p, middle, size),
             *self._body_and_cloth(p, head),
             *_glasses(p, marks),
@@ -314,21 +336,24 @@ class Wardrobe:
         ]
         pressed = middle[:, None, None] + round_skull * size[:, None, None] / far.clamp(min=1e-4)
         path = torch.where(above & (p.hat[:, :1, None, None] > 0.5) & (far > 1.0), pressed, path)
-        step = torch.cat([path[:, :, 1:2] - path[:, :, :1], path[:, :, 2:] - path[:, :, :-2],
-                          path[:, :, -1:] - path[:, :, -2:-1]], 2)  # fmt: skip
-        tangent = unit(step + 1e-7)
         out = path - middle[:, None, None]
         out = unit(torch.stack([out[..., 0], out[..., 1].clamp(min=0), out[..., 2]], -1))
-        side = unit(torch.linalg.cross(out, tangent) + 1e-7)
-        along = torch.linspace(0, 1, POINTS, device=device)[:, None]
-        half = 0.5 * LOCK_WIDTH * (1 - 0.5 * along**2) * side
-        vertices = torch.stack([path - half, path + half], 3)
-        vertices = _if(1.0 + p.groom, vertices)
-        normals = unit(torch.stack([out - 0.5 * side, out + 0.5 * side], 3))
-        start = 2 * (torch.arange(LOCKS)[:, None] * POINTS + torch.arange(POINTS - 1)).reshape(-1, 1).to(device)
-        faces = torch.cat([start + start.new_tensor([0, 1, 2]), start + start.new_tensor([1, 3, 2])])
-        made = _layer(vertices, normals, faces, FaceClass.HAIR, p.locks[:, :, None, None], 0.3)
-        return replace(made, tangent=tangent[..., None, :].expand_as(vertices).reshape(n, -1, 3))
+        return _ribbons(_if(1.0 + p.groom, path), out, LOCK_WIDTH, p.locks, FaceClass.HAIR)
+
+    def _grown_beard(self, p: WornParameters, head: Tensor, normals: Tensor) -> WornMesh:
+        """Ribbons that hang from moustache, chin and jaws, where there is no mask."""
+        device = head.device
+        roots = self._beard_roots.to(device)
+        weights, growth = self._beard_weights.to(device)[..., None], self._beard_growth.to(device)
+        root, out = ((values[:, roots] * weights).sum(2) for values in (head, normals))
+        full = (p.beard[:, :3, None] * growth).amax(1)
+        length = p.beard[:, 3:] * full * (full > LEAST_BEARD) * (1 - p.mask[:, None])
+        down = head.new_tensor([0.0, -1.0, 0.1])
+        down = unit(down - 0.7 * out * (out @ down)[..., None])
+        t = torch.linspace(0, 1, BEARD_POINTS, device=device)[:, None]
+        path = down[:, :, None] * t + 0.5 * out[:, :, None] * t * (1 - 0.6 * t)
+        path = root[:, :, None] + 0.001 * out[:, :, None] + path * length[..., None, None]
+        return _ribbons(path, out[:, :, None].expand_as(path), BEARD_WIDTH, p.beard_locks, FaceClass.FACIAL_HAIR)
 
     def _body_and_cloth(self, p: WornParameters, head: Tensor) -> tuple[WornMesh, WornMesh]:
         device, bust = head.device, self._bust
@@ -348,6 +373,25 @@ class Wardrobe:
             _layer(points, normals, faces, FaceClass.NECK, p.skin[:, None], 0.4),
             _layer(lifted, normals, faces, FaceClass.BACKGROUND, p.cloth[:, None]),
         )
+
+
+def _ribbons(path: Tensor, out: Tensor, width: float, colours: Tensor, label: FaceClass) -> WornMesh:
+    """Ribbons along paths (N, L, P, 3) on a surface whose normals are ``out``, colours (N, L, 3); none where a path is
+    a point."""
+    n, locks, count, _ = path.shape
+    step = torch.cat([path[:, :, 1:2] - path[:, :, :1], path[:, :, 2:] - path[:, :, :-2],
+                      path[:, :, -1:] - path[:, :, -2:-1]], 2)  # fmt: skip
+    long = (path[:, :, -1:] - path[:, :, :1]).norm(dim=-1, keepdim=True) > 1e-5
+    tangent = unit(step + 1e-7)
+    side = unit(torch.linalg.cross(out, tangent) + 1e-7)
+    along = torch.linspace(0, 1, count, device=path.device)[:, None]
+    half = 0.5 * width * (1 - 0.5 * along**2) * side * long
+    vertices = torch.stack([path - half, path + half], 3)
+    normals = unit(torch.stack([out - 0.5 * side, out + 0.5 * side], 3))
+    start = 2 * (torch.arange(locks)[:, None] * count + torch.arange(count - 1)).reshape(-1, 1).to(path.device)
+    faces = torch.cat([start + start.new_tensor([0, 1, 2]), start + start.new_tensor([1, 3, 2])])
+    made = _layer(vertices, normals, faces, label, colours[:, :, None, None], 0.3)
+    return replace(made, tangent=tangent[..., None, :].expand_as(vertices).reshape(n, -1, 3))
 
 
 def _layer(

@@ -37,7 +37,7 @@ def look_of(number: int, **changes: float) -> PersonLook:
 
 
 def bare(worn: WornParameters) -> WornParameters:
-    return replace(worn, hat=worn.hat * [0, 1, 1, 1, 1, 1], on_nose=np.zeros(2), mask=0.0, lump=0.0)
+    return replace(worn, hat=worn.hat * [0, 1, 1, 1, 1, 1], on_nose=np.zeros(2), beard=np.zeros(4), mask=0.0, lump=0.0)
 
 
 def styled(worn: WornParameters, groom: str) -> WornParameters:
@@ -71,8 +71,15 @@ def test_meshes_are_well_formed(wardrobe, people) -> None:
     assert mesh.faces.min() == 0 and mesh.faces.max() == mesh.vertices.shape[1] - 1
     assert all(torch.isfinite(getattr(mesh, field.name).float()).all() for field in fields(WornMesh))
     assert mesh.albedo.min() >= 0 and mesh.albedo.max() <= 1
-    wanted = {FaceClass.BACKGROUND, FaceClass.GLASSES, FaceClass.HAIR, FaceClass.NECK, FaceClass.OCCLUDER}
-    assert set(mesh.labels.tolist()) == {int(label) for label in wanted}
+    bare_skin = {
+        FaceClass.SKIN,
+        FaceClass.BROWS,
+        FaceClass.EYES,
+        FaceClass.LIPS,
+        FaceClass.MOUTH_INTERIOR,
+        FaceClass.EARS,
+    }
+    assert set(mesh.labels.tolist()) == {int(label) for label in set(FaceClass) - bare_skin}
 
 
 @pytest.mark.parametrize(
@@ -80,6 +87,7 @@ def test_meshes_are_well_formed(wardrobe, people) -> None:
     [
         (FaceClass.OCCLUDER, {"hat": np.array([1.0, 0.2, 0.3, 0.1, 0.1, 0.5])}),
         (FaceClass.OCCLUDER, {"mask": 1.0}),
+        (FaceClass.FACIAL_HAIR, {"beard": np.array([1.0, 1.0, 1.0, 0.03])}),
         (FaceClass.OCCLUDER, {"lump": 1.0}),
         (FaceClass.GLASSES, {"on_nose": np.array([1.0, 0.0])}),
     ],
