@@ -20,14 +20,8 @@ from backend.exchange.buffers import png_bytes
 from backend.fitting.canonical import CanonicalFrame, align_by_landmarks
 from backend.geometry.template import load_template
 from backend.models.checkpoints import computing_device
+from backend.models.lap import canonical_face as canonical_faces
 from backend.models.lap.apply import STAGE, canonical_face
-from backend.models.lap.canonical_face import (
-    DEPTH_RANGE,
-    CanonicalFace,
-    CanonicalPictures,
-    canonical_pictures,
-    surface_cells,
-)
 from backend.models.registry import LAP
 from backend.photos.collect import collect
 from backend.photos.formats import PhotoSource
@@ -44,8 +38,8 @@ class Canonical:
     """Result of ``make_canonical``: the face, its images, its placement on the mean head, and name, used and reason of
     every given photo."""
 
-    face: CanonicalFace
-    pictures: CanonicalPictures
+    face: canonical_faces.CanonicalFace
+    pictures: canonical_faces.CanonicalPictures
     placement: CanonicalFrame
     verdicts: tuple[Mapping[str, Any], ...]
 
@@ -68,7 +62,7 @@ def make_canonical(
     collection = collect(sources, progress=progress)
     face = canonical_face(collection.faces, model, progress)
     progress(PICTURES, 0.0)
-    pictures = canonical_pictures(face, collection.faces)
+    pictures = canonical_faces.canonical_pictures(face, collection.faces)
     progress(PICTURES, 1.0)
     placement = align_by_landmarks(load_template(), face)
     verdicts = tuple({"name": one.name, "used": one.used, "reason": one.reason} for one in collection.verdicts)
@@ -91,8 +85,8 @@ CANONICAL_FILE_NAMES: tuple[str, ...] = (
 
 
 def write_canonical_folder(
-    face: CanonicalFace,
-    pictures: CanonicalPictures,
+    face: canonical_faces.CanonicalFace,
+    pictures: canonical_faces.CanonicalPictures,
     place_in_head: Callable[[np.ndarray], np.ndarray],
     verdicts: Sequence[Mapping[str, Any]],
     out_dir: Path | OutputFolder,
@@ -130,11 +124,13 @@ def write_canonical_folder(
     write_together(out_dir, CANONICAL_FILE_NAMES, steps, progress)
 
 
-def _write_obj(face: CanonicalFace, place_in_head: Callable[[np.ndarray], np.ndarray], folder: Path) -> None:
+def _write_obj(
+    face: canonical_faces.CanonicalFace, place_in_head: Callable[[np.ndarray], np.ndarray], folder: Path
+) -> None:
     """Write the surface as quads, with one texture coordinate per pixel centre of ``canonical_albedo.png`` (v up)."""
     size = len(face.depth)
     points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera)[0].numpy().reshape(-1, 3)
-    row, column = np.nonzero(surface_cells(face))
+    row, column = np.nonzero(canonical_faces.surface_cells(face))
     corner = row * size + column
     quads = np.stack([corner, corner + size, corner + size + 1, corner + 1], axis=1)  # counter-clockwise from outside
     used, numbers = np.unique(quads, return_inverse=True)
@@ -156,12 +152,12 @@ def _write_obj(face: CanonicalFace, place_in_head: Callable[[np.ndarray], np.nda
     (folder / "canonical.mtl").write_text(material, encoding="utf-8", newline="\n")
 
 
-def _write_json(face: CanonicalFace, verdicts: Sequence[Mapping[str, Any]], path: Path) -> None:
+def _write_json(face: canonical_faces.CanonicalFace, verdicts: Sequence[Mapping[str, Any]], path: Path) -> None:
     content = {
         "version": 1,
         "model": face.version,
         "size": len(face.depth),
-        "depth_range": DEPTH_RANGE,
+        "depth_range": canonical_faces.DEPTH_RANGE,
         "fov_degrees": face.camera.fov_degrees,
         "given": list(verdicts),
         "photos": [

@@ -21,15 +21,8 @@ from scipy.ndimage import grey_opening, maximum_filter1d
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
+from backend.expression import calibrate as calibrating
 from backend.expression import solver
-from backend.expression.calibrate import (
-    FRAME_WEIGHTS,
-    Calibration,
-    assumed_focal,
-    calibrate,
-    solve_in_take,
-    solve_photo,
-)
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
 from backend.expression.follow import FaceFollower, FrameFace, find_face, frame_face
 from backend.expression.photometric_pose import turned
@@ -299,8 +292,8 @@ def transfer_frames(
         anchors = _anchors(source, progress)
     if not anchors:
         raise NO_FACE
-    subject = subject or subject_from_faces(tuple(one.face for one in anchors), FRAME_WEIGHTS)
-    calibration = calibrate(subject, anchors)
+    subject = subject or subject_from_faces(tuple(one.face for one in anchors), calibrating.FRAME_WEIGHTS)
+    calibration = calibrating.calibrate(subject, anchors)
     progress("identity", 1.0)
     with open_source() as source:
         fps = source.fps
@@ -319,7 +312,7 @@ def identity_of_frames(open_source: Callable[[], AbstractContextManager[FrameSou
         anchors = _anchors(source, silent)
     if not anchors:
         raise NO_FACE
-    return subject_from_faces(tuple(one.face for one in anchors), FRAME_WEIGHTS)
+    return subject_from_faces(tuple(one.face for one in anchors), calibrating.FRAME_WEIGHTS)
 
 
 def _subject(identity: Path | Subject | None) -> Subject | None:
@@ -349,13 +342,13 @@ def _seen_face(follow: FaceFollower, frame: VideoFrame) -> FrameFace | None:
     match = follow(frame.pixels)
     if match is None:
         return None
-    name, focal = f"frame {frame.slot}", assumed_focal(frame.pixels)
+    name, focal = f"frame {frame.slot}", calibrating.assumed_focal(frame.pixels)
     face = frame_face(name, frame.pixels, match.landmarks, None, focal, match.surface)
     return None if face.covered else face
 
 
 def _measured(
-    subject: Subject, calibration: Calibration, source: FrameSource, progress: ProgressReporter
+    subject: Subject, calibration: calibrating.Calibration, source: FrameSource, progress: ProgressReporter
 ) -> Iterator[solver.MeasuredFrame]:
     """Solve each slot, in order."""
     read = _read(subject, source, progress)
@@ -385,9 +378,11 @@ def _read(subject: Subject, source: FrameSource, progress: ProgressReporter) -> 
             yield FrameMark.NO_FACE
 
 
-def _measure(subject: Subject, calibration: Calibration, face: FrameFace, reading: Reading) -> solver.MeasuredFrame:
+def _measure(
+    subject: Subject, calibration: calibrating.Calibration, face: FrameFace, reading: Reading
+) -> solver.MeasuredFrame:
     try:
-        solved = solve_in_take(subject, face, reading, calibration.prior)
+        solved = calibrating.solve_in_take(subject, face, reading, calibration.prior)
     except (ValueError, np.linalg.LinAlgError):  # no pose explains these landmarks
         return solver.MeasuredFrame(None, FrameMark.NO_FACE)
     if not np.isfinite(solved.information).all():
@@ -428,7 +423,7 @@ def transfer_photos(
     for number, face in enumerate(faces):
         progress("expression", number / len(faces))
         try:
-            solved = solve_photo(subject, face)
+            solved = calibrating.solve_photo(subject, face)
         except (ValueError, np.linalg.LinAlgError):
             left_out.append((face.face.name, "The head could not be fitted to the landmarks in it."))
             continue

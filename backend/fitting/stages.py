@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import lsq_linear
 
+from backend.fitting import landmark_targets as targeting
 from backend.fitting import solver
 from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
@@ -23,13 +24,6 @@ from backend.fitting.detector_model import (
     upright_axes,
 )
 from backend.fitting.fitted_face import FittedFace
-from backend.fitting.landmark_targets import (
-    GAP_PERCENT,
-    GAP_PIXELS,
-    LandmarkModel,
-    landmark_model,
-    landmark_targets,
-)
 from backend.fitting.options import CageStage, FitOptions
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
 from backend.geometry.surface_fields import solve_symmetric
@@ -102,7 +96,7 @@ class ResumableFit:
 
 def all_landmark_targets(
     template: Template,
-    model: LandmarkModel,
+    model: targeting.LandmarkModel,
     faces: tuple[PhotoFace, ...],
     estimate: solver.FaceEstimate,
     options: FitOptions,
@@ -110,7 +104,7 @@ def all_landmark_targets(
     """``landmark_targets`` of every photo at the current estimate, photos in parallel."""
     return tuple(
         each(
-            lambda face, parameters: landmark_targets(
+            lambda face, parameters: targeting.landmark_targets(
                 template, model, face, parameters, estimate.identity, options.landmarks
             ),
             faces,
@@ -209,7 +203,7 @@ _OPENINGS = (
 
 
 def detected_openings(
-    model: LandmarkModel,
+    model: targeting.LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
     targets: solver.PointTargets,
@@ -235,7 +229,7 @@ def detected_openings(
 
 def _detected_opening(
     opening: _Opening,
-    model: LandmarkModel,
+    model: targeting.LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
     identity: np.ndarray,
@@ -244,7 +238,7 @@ def _detected_opening(
 ) -> PhotoParameters:
     edges = model.points.take(np.searchsorted(model.landmarks, opening.lower + opening.upper))
     wanted = _target_gaps(opening, edges, model, face, parameters, identity)
-    deviation = np.hypot(GAP_PERCENT / 100.0 * face_scale(face.landmarks), GAP_PIXELS)
+    deviation = np.hypot(targeting.GAP_PERCENT / 100.0 * face_scale(face.landmarks), targeting.GAP_PIXELS)
     keys = opening.keys
     held = _information_root(keys, parameters, identity, targets, weights)
     start = now = parameters.expression
@@ -261,7 +255,7 @@ def _detected_opening(
 def _target_gaps(
     opening: _Opening,
     edges: SurfacePoints,
-    model: LandmarkModel,
+    model: targeting.LandmarkModel,
     face: PhotoFace,
     parameters: PhotoParameters,
     identity: np.ndarray,
@@ -310,7 +304,7 @@ def with_added_photos(state: FitState, more: tuple[PhotoFace, ...], options: Fit
         return state
     no_modes = np.zeros((0, *state.template.vertices.shape), np.float32)
     known = replace(state.template, vertices=state.neutral.astype(np.float32), identity_modes=no_modes)
-    model = landmark_model(known)
+    model = targeting.landmark_model(known)
     cameras = tuple(camera_prior(face, options.prior) for face in more)
     nothing = solver.IdentityPrior(np.zeros((0, 0)), np.zeros(0))
     weights = solver.solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
@@ -321,7 +315,7 @@ def with_added_photos(state: FitState, more: tuple[PhotoFace, ...], options: Fit
         stage_weights = replace(weights, outlier_scale=scale * weights.outlier_scale)
         estimate = solver.solve(estimate, targets, cameras, stage_weights, options.landmarks.iterations)
     estimate = replace(state.estimate, photos=(*state.estimate.photos, *estimate.photos))
-    faces, model = state.faces + more, landmark_model(state.template)
+    faces, model = state.faces + more, targeting.landmark_model(state.template)
     return replace(
         state,
         faces=faces,

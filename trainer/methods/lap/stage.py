@@ -19,18 +19,9 @@ from backend.models.registry import LAP
 from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth
+from trainer import losses as shared_losses
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.engine.logs import in_columns
-from trainer.losses import (
-    SCALE_PEOPLE,
-    FeatureScale,
-    PerceptualConfig,
-    build_features,
-    feature_distance,
-    grey_where,
-    photometric,
-    smoothness,
-)
 from trainer.methods.lap import sets
 from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
 
@@ -332,7 +323,7 @@ class LapStageConfig(StageConfig):
     """The paper's three steps: train all but the refining networks; train these alone; train all."""
     weights: LapWeights = field(default_factory=LapWeights)
     """Weights of the loss terms."""
-    perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
+    perceptual: shared_losses.PerceptualConfig = field(default_factory=shared_losses.PerceptualConfig)
     """Features of the perceptual terms."""
     augment: sets.LapAugmentConfig = field(default_factory=sets.LapAugmentConfig)
     """Random changes to the training photos."""
@@ -378,9 +369,9 @@ class LapStage(Stage):
         self.modules = nn.ModuleDict({"net": self.network})
         weights = config.weights
         wanted = weights.perceptual or weights.flip_perceptual
-        self._features = build_features(config.perceptual, device) if wanted else None
+        self._features = shared_losses.build_features(config.perceptual, device) if wanted else None
         if wanted:
-            self.modules["feature_scale"] = FeatureScale().to(device)
+            self.modules["feature_scale"] = shared_losses.FeatureScale().to(device)
         self._has_basis = config.network.decoder != "linear"
 
     def step(self, batch: LapBatch, fraction: float) -> Mapping[str, Tensor]:
@@ -405,7 +396,7 @@ class LapStage(Stage):
             terms |= self._picture_terms(batch, pictures, single, scene)
         with torch.autocast(self.device.type, enabled=False):
             if weights.smooth:
-                terms["smooth"] = smoothness(single.depth)
+                terms["smooth"] = shared_losses.smoothness(single.depth)
             if weights.change and config.phase != "aggregate":
                 terms["change"] = 100.0 * (single.depth - shared.depth[subsets.set_of].detach()).abs().mean()
             if batch.truth is not None:
@@ -464,7 +455,7 @@ class LapStage(Stage):
                 rendered = render_face(face, scene, config.network)
             images = rendered.image.chunk(2) if mirrored else (rendered.image,)
             masks = rendered.mask.chunk(2) if mirrored else (rendered.mask,)
-            photos = grey_where(pictures, batch.is_grey)
+            photos = shared_losses.grey_where(pictures, batch.is_grey)
             terms: dict[str, Tensor] = {}
             if self._features is not None:
                 self._need_scale(half)
@@ -472,14 +463,16 @@ class LapStage(Stage):
             visible = face_mask
             for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
                 visible = visible & masks[side]  # for the flipped face the product of both masks
-                image = grey_where(images[side], batch.is_grey)
+                image = shared_losses.grey_where(images[side], batch.is_grey)
                 mask = visible.float()
                 if getattr(weights, names[0]):
-                    terms[names[0]] = photometric(image, photos, sigma[:, side : side + 1], mask, relax)
+                    terms[names[0]] = shared_losses.photometric(image, photos, sigma[:, side : side + 1], mask, relax)
                 if getattr(weights, names[1]):
                     masked = torch.where(visible[:, None], image, photos)  # outside the face, features must be equal
                     features = self._seen_features(masked, half)
-                    terms[names[1]] = feature_distance(features, wanted, feature_sigma[:, side : side + 1], mask)
+                    terms[names[1]] = shared_losses.feature_distance(
+                        features, wanted, feature_sigma[:, side : side + 1], mask
+                    )
         return terms
 
     def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
@@ -492,9 +485,9 @@ class LapStage(Stage):
         """Measure the features' scale on the source's first people, equal in all processes, once."""
         scale = self.modules["feature_scale"]
         if scale.value.item() == 0:
-            first = self.config.source.build().batch(range(SCALE_PEOPLE), self.device)
+            first = self.config.source.build().batch(range(shared_losses.SCALE_PEOPLE), self.device)
             with torch.no_grad(), torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
-                scale.measure(self._features(grey_where(first.images * 2 - 1, first.is_grey)))
+                scale.measure(self._features(shared_losses.grey_where(first.images * 2 - 1, first.is_grey)))
             log.info(
                 "perceptual features of %s differ by %.4g between pictures", self._features.name, scale.value.item()
             )
