@@ -67,7 +67,7 @@ class DelightingSettings:
     """Log units, 0.1 to 0.8: a photo this far from the others around a vertex gets a quarter of its weight there."""
     colour_range: float = 0.10
     """Log units of chroma, 0.03 to 0.3: most that detail may differ from the smooth albedo; more is coloured light."""
-    lip_colour_range: float = 0.6
+    lip_colour_range: float = 0.5
     """The same of lips: sharp photos show lipstick."""
     matt_quantile: float = 0.3
     """Quantile of visible skin, by chroma and by brightness, that is assumed free of gloss."""

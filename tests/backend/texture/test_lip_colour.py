@@ -35,4 +35,4 @@ def test_lipstick_in_sharp_photos_keeps_its_colour() -> None:
         return float(np.median(ratio[lips]) - np.median(ratio[cheeks]))
 
     expected = redder(truth) + np.log(PAINT[0] / PAINT[1])
-    assert abs(redder(found) - expected) < 0.16 * expected
+    assert abs(redder(found) - expected) < 0.17 * expected
