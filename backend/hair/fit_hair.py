@@ -37,7 +37,7 @@ _SKIN_LIKE, _SHINE = 13.2, 0.3
 hair (14 and more) of official portraits (public domain). A scalp that shines is lighter, which counts ``_SHINE``."""
 _BARE, _BEFORE = 0.5, 0.25
 """Share of the photos' trust that shows a point before bare skin, and share of such points of a guide that goes."""
-_NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 3, 1.0
+_NARROWEST, _WIDEST, _AROUND, _MEET = 0.004, 0.02, 3, 1.3
 """Metres across a lock, least and most; neighbours that it meets; and widths for the distance of the last."""
 BALDING = "balding"
 """The name of a choice for the groom ``ring``; all others are grooms' names with spaces."""
