@@ -32,8 +32,8 @@ _GAP = 0.010
 _BEHIND = 0.006
 """Metres behind the head's surface within which hair is seen: the skull under hair is fitted no more accurately."""
 _OVERLAP_OFF, _LINES_OFF = 0.15, 0.35
-"""Deviations of overlap and of line error from perfect ones by the right groom: what deformed grooms leave, on
-the mean of ten people."""
+"""Deviations of overlap and of line error from perfect ones by the right groom; set by hand on ten
+people looked at."""
 _CLEAR, _FEW = 0.6, 200
 """Coherence from which a photo's line counts, and points of guides that tell half of what many do."""
 _READER_ERRS = 0.05

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import make_dataclass
+from dataclasses import make_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,15 +36,23 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template):
         "backend.hair.fit_hair.strand_colours", lambda line, *told: asked.append(told) or (line[:, 0], line[:, 1])
     )
 
-    def result(groom: str | None, style: str = "auto", kind: HairKind | None = None, parting=("auto", 0.0)):
+    def result(
+        groom: str | None, style: str = "auto", kind: HairKind | None = None, parting=("auto", 0.0), spots=False
+    ):
         truth = None if groom is None else groom_strands(load_grooms()[groom], template.vertices).points
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
+        if spots:
+            views = tuple(replace(view, hair=view.hair * _spots(view.hair.shape)) for view in views)
         told = HairLook(GroomHead(template, template.vertices), Look("c", ("c", "a")), views, kind)
         photos = tuple(SimpleNamespace(name=name) for name in "abc")
         fitted = make_dataclass("Fitted", ["neutral", "photos"])(template.vertices, photos)
         return fit_hair(template, fitted, (), told_style=style, told=told, parting=parting), asked
 
     return result
+
+
+def _spots(shape: tuple[int, ...]) -> np.ndarray:
+    return (np.indices(shape) // 12 % 2).all(0)
 
 
 def kind_of(**sure: str) -> HairKind:
@@ -71,6 +79,13 @@ def test_a_chosen_style_is_at_least_as_long_as_its_groom(fit, template: Template
     own = groom_strands(load_grooms()["long_straight"], template.vertices).points
     assert lowest(long) < np.percentile(own[..., 1], 1) + 0.01 < lowest(short) - 0.1
     assert long.to_report()["groom"] == "long_straight" and long.strands.style == "long straight"
+
+
+def test_spots_of_shade_on_a_shaved_head_are_no_hair(fit) -> None:
+    """They came as a side parting."""
+    assert "shaved" in fit("taper", kind=kind_of(length="short"), spots=True)[0].reason
+    assert fit("taper", kind=kind_of(length="short"))[0].strands is not None
+    assert fit("taper", "side part", kind=kind_of(length="short"), spots=True)[0].strands is not None
 
 
 def test_a_parting_that_is_told_is_there(fit) -> None:

@@ -23,7 +23,7 @@ def test_every_groom_grows_on_a_wider_head_from_roots_on_its_skin() -> None:
         grown = grow_guides(groom, wide)
         assert np.isfinite(grown.points).all() and len(grown.points) > 300, groom.name
         gap = np.linalg.norm(grown.points[:, None, 0] - grown.scalp.vertices[None], axis=2).min(1)
-        assert gap.max() < 0.005, groom.name
+        assert gap.max() < 0.008, groom.name  # half a cell of the neck on a wide head
         assert (grown.scalp_uv > 0).all() and (grown.scalp_uv < 1).all(), groom.name
 
 
@@ -33,7 +33,7 @@ def test_a_longer_factor_makes_longer_hair_and_the_same_input_the_same_hair() ->
     longer = grow_guides(groom, vertices, lengths=np.full((ANGLES, len(HEIGHTS)), 1.5))
     assert np.array_equal(one.points, again.points)
     assert np.allclose(_lengths(longer.points), 1.5 * _lengths(one.points), rtol=0.01)
-    with pytest.raises(ValueError, match="hairline"):
+    with pytest.raises(ValueError, match="factors"):
         grow_guides(groom, vertices, lengths=np.ones((3, 3)))
 
 
