@@ -11,18 +11,10 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import lsq_linear
 
+from backend.fitting import detector_model, solver
 from backend.fitting import landmark_targets as targeting
-from backend.fitting import solver
 from backend.fitting.appearance import Appearance
 from backend.fitting.dense import DenseMatches, DenseTargets
-from backend.fitting.detector_model import (
-    camera_prior,
-    expected_errors,
-    face_scale,
-    initial_parameters,
-    tongue_of_photo,
-    upright_axes,
-)
 from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import CageStage, FitOptions
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, project_with_derivatives
@@ -216,7 +208,7 @@ def detected_openings(
     targets : the points that the expression was solved for; their information is the cost of changing it. model,
     identity : the fitted face.
     """
-    out = tongue_of_photo(face)
+    out = detector_model.tongue_of_photo(face)
     if out > 0.0:  # no landmark shows it; the lips are set again below, because a tongue opens the mouth
         expression = parameters.expression.copy()
         expression[ARKIT_INDEX["tongueOut"]] = out
@@ -238,7 +230,9 @@ def _detected_opening(
 ) -> PhotoParameters:
     edges = model.points.take(np.searchsorted(model.landmarks, opening.lower + opening.upper))
     wanted = _target_gaps(opening, edges, model, face, parameters, identity)
-    deviation = np.hypot(targeting.GAP_PERCENT / 100.0 * face_scale(face.landmarks), targeting.GAP_PIXELS)
+    deviation = np.hypot(
+        targeting.GAP_PERCENT / 100.0 * detector_model.face_scale(face.landmarks), targeting.GAP_PIXELS
+    )
     keys = opening.keys
     held = _information_root(keys, parameters, identity, targets, weights)
     start = now = parameters.expression
@@ -261,14 +255,14 @@ def _target_gaps(
     identity: np.ndarray,
 ) -> np.ndarray:
     """(N, 2) pixels from upper to lower edge in the photo; the shut mouth's where it is nearly shut."""
-    scale = face_scale(face.landmarks)
-    bias, *_ = expected_errors(model.detector, parameters, scale)
+    scale = detector_model.face_scale(face.landmarks)
+    bias, *_ = detector_model.expected_errors(model.detector, parameters, scale)
     straight = face.landmarks[:, :2].astype(np.float64) - bias
     apart = straight[list(opening.lower)] - straight[list(opening.upper)]
     if not opening.shut_at_rest:
         return apart
     shut, _ = _gaps(edges, replace(parameters, expression=np.zeros_like(parameters.expression)), identity)
-    down = upright_axes(parameters.rotation)[:, 1]
+    down = detector_model.upright_axes(parameters.rotation)[:, 1]
     return shut if np.median((apart - shut) @ down) < SHUT_PERCENT / 100.0 * scale else apart
 
 
@@ -305,10 +299,10 @@ def with_added_photos(state: FitState, more: tuple[PhotoFace, ...], options: Fit
     no_modes = np.zeros((0, *state.template.vertices.shape), np.float32)
     known = replace(state.template, vertices=state.neutral.astype(np.float32), identity_modes=no_modes)
     model = targeting.landmark_model(known)
-    cameras = tuple(camera_prior(face, options.prior) for face in more)
+    cameras = tuple(detector_model.camera_prior(face, options.prior) for face in more)
     nothing = solver.IdentityPrior(np.zeros((0, 0)), np.zeros(0))
     weights = solver.solver_weights(options.prior, nothing, options.landmarks.outlier_scale)
-    starts = tuple(initial_parameters(known, face, options.prior, model.nuisance_size) for face in more)
+    starts = tuple(detector_model.initial_parameters(known, face, options.prior, model.nuisance_size) for face in more)
     estimate = solver.FaceEstimate(np.zeros(0), starts, state.estimate.distance_habit)
     for scale in (4.0, 1.0, 1.0):
         targets = all_landmark_targets(known, model, more, estimate, options)
