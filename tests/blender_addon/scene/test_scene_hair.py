@@ -12,6 +12,7 @@ from head_message import HeadMessage
 from scene_helpers import coordinates
 from test_scene_export_look import with_cards as with_a_card_each
 
+from backend.hair.hair_strands import resampled_to
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult, decode_result
 
@@ -123,13 +124,17 @@ def test_hairs_grow_on_the_scalp_between_guides_as_dense_as_asked(bpy, collectio
     points, roots = drawn(bpy, obj), roots_of(bpy, obj)
     origin = origin_of(tags.part_object(collection, "head").data)
     skin = to_blender(result.hair.scalp.vertices) - origin
-    guides = (to_blender(result.hair.points) - origin).reshape(-1, 3)
+    guides = (to_blender(resampled_to(result.hair.points, 64)) - origin).reshape(-1, 3)
     away = [
         np.linalg.norm(place[::97, None] - near[None], axis=-1).min(1)
         for place, near in ((roots, skin), (points, guides))
     ]
     assert away[0].max() < 0.012, "they start on the skin"
-    assert np.percentile(away[1], 95) < 0.015, "and keep beside their guides"
+    lines = guides.reshape(len(result.hair.points), -1, 3)
+    pairs = [(np.delete(lines, k, 0)[:, ::2], place) for k, line in enumerate(lines) for place in line[::9]]
+    apart = [np.linalg.norm(others - place, axis=-1).min() for others, place in pairs]
+    between = np.percentile(apart, 95) + result.hair.chain["wave"]
+    assert np.percentile(away[1], 95) < between < 0.025, "and keep between their guides, but for their waves"
 
 
 def test_hairs_of_the_hairline_are_shorter_and_finer(bpy, collection) -> None:
