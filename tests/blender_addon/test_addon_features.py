@@ -172,7 +172,7 @@ def test_a_slider_is_live_with_a_thousand_guides(
         seconds.append(time.process_time() - began)
     print([round(one, 4) for one in seconds])
     assert min(seconds) < times_slower() / 30
-    assert np.abs(guides(obj) - first).max() > 1e-3, "the guides are on the skin"
+    assert np.abs(guides(obj) - first).max() > 5e-4, "the guides are on the skin"
     assert shown_strands(obj) == len(obj.data.curves)
     awaited["hairs"]()
     assert shown_strands(obj) > 2 * len(obj.data.curves)

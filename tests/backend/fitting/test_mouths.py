@@ -113,7 +113,7 @@ def test_a_tongue_that_is_seen_is_out_and_the_lips_stay(model: LandmarkModel, mo
     targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
     targets = replace(targets, information=0.02 * targets.information)
     weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    monkeypatch.setattr(stages, "tongue_of_photo", lambda face: 0.8)
+    monkeypatch.setattr(stages.detector_model, "tongue_of_photo", lambda face: 0.8)
     moved = detected_openings(model, photo, wanted, targets, NOBODY, weights)
     assert moved.expression[ARKIT_INDEX["tongueOut"]] == 0.8
     assert abs(gap_mm(moved.expression) - gap_mm(wanted.expression)) < 0.5

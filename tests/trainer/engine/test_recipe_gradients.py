@@ -55,7 +55,7 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
         few |= {"network": network, "source": LandmarkPeopleConfig(people=people, count=2, folder=str(folder))}
     elif isinstance(stage, DetailStageConfig):
         network = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
-        people = getattr(stage.source, "people", stage.source)  # portraits want photographs, and no other layers
+        people = getattr(stage.source, "sources", (stage.source,))[0]  # portraits want photographs, no other layers
         source = dataclasses.replace(people, size=64, coarse=16, photos=2, seed=4, picture=min(48, people.picture))
         critic = None if stage.critic is None else dataclasses.replace(stage.critic, widths=(8, 8))
         few |= {"network": network, "source": source, "critic": critic}
