@@ -19,10 +19,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 60_566,
-    "lines of tables": 698,
-    "files": 369,
-    "lines of the longest file": 765,
+    "lines of code": 57_920,
+    "lines of tables": 328,
+    "files": 362,
+    "lines of the longest file": 736,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
     "per cent of code that imports": 7.9,
@@ -36,13 +36,13 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 38_312,
-    "words of docs": 60_519,
-    "numbers set by hand in module constants": 2_007,
-    "numbers set by hand in defaults of dataclasses": 390,
-    "numbers set by hand in functions": 3_109,
-    "numbers set by hand in tables": 795,
-    "numbers set by hand": 6_301,
+    "lines of tests": 37_391,
+    "words of docs": 60_183,
+    "numbers set by hand in module constants": 1_852,
+    "numbers set by hand in defaults of dataclasses": 348,
+    "numbers set by hand in functions": 1_916,
+    "numbers set by hand in tables": 214,
+    "numbers set by hand": 4_330,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
