@@ -433,11 +433,8 @@ def export_head(
     AddonError : if the head has no mesh or lacks the parts that define its bones, or the exporter is disabled or fails.
     """
     settings = with_bones, webp, simple_eyes, hair_triangles, bone_names
-    with (
-        nullcontext()
-        if preset.one_mesh or preset.exporter == "usd"
-        else strands_as_cards(collection, hair_triangles or CARD_LEVELS[0])
-    ):
+    without = preset.one_mesh or preset.exporter == "usd"
+    with nullcontext() if without else strands_as_cards(collection, hair_triangles or CARD_LEVELS[0]):
         _write_head(context, collection, preset, path, *settings)
 
 

@@ -24,6 +24,7 @@ from ..objects.meshes import (
     neutral_coordinates,
     search_tree,
     to_blender,
+    to_head,
 )
 from ..protocol.result import HeadResult, ResultCards, ResultHair, ResultScalp
 from ..shared.hair_cards import bundled_cards, card_atlas
@@ -195,19 +196,19 @@ def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head
 
 
 @contextmanager
-def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[bool]:
+def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[None]:
     """For as long as it lasts, a head with strands alone has cards too, of the hairs that the scene shows, at rest and
-    in at most ``most`` triangles; whether it needs them."""
+    in at most ``most`` triangles."""
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head = tags.part_object(collection, "head")
     if strands is None or cards is not None or head is None:
-        yield False
+        yield
         return
     hairs, colours = _shown_hairs(strands, head, tags.rig_object(collection))
     curl = strands[CHAIN_TAG].get("curl_radius", 0.0) if CHAIN_TAG in strands else 0.0
     made, atlas = bundled_cards(hairs, *colours, curl, most), card_atlas()
     pictures = (png_bytes(picture) for picture in (atlas.strands, atlas.normals, atlas.strand_map))
-    images, skin = set(bpy.data.images), _from_blender(neutral_coordinates(head.data))
+    images, skin = set(bpy.data.images), to_head(neutral_coordinates(head.data))
     cards = add_cards(ResultCards(**vars(made), **dict(zip(PICTURES, pictures, strict=True))), skin, head,
                       collection[tags.HEAD_ID])  # fmt: skip
     material = cards.active_material
@@ -215,7 +216,7 @@ def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[bo
         add_keys_of_skin(cards, head)
     collection.objects.link(cards)
     try:
-        yield True
+        yield
     finally:
         tags.remove_object(cards)
         bpy.data.batch_remove([material, *(set(bpy.data.images) - images)])
@@ -246,7 +247,7 @@ def _shown_hairs(
     low = np.minimum(place.astype(np.int64), len(points) - 2)
     share = (place - low)[..., None]
     hairs = (1 - share) * points[low] + share * points[low + 1]
-    return _from_blender(hairs), tuple(_LIGHT_OFFSET + _LIGHT_SCALE * colour**_LIGHT_POWER for colour in colours)
+    return to_head(hairs), tuple(_LIGHT_OFFSET + _LIGHT_SCALE * colour**_LIGHT_POWER for colour in colours)
 
 
 def _attribute(curves: bpy.types.Curves, name: str, count: int) -> np.ndarray:
@@ -255,11 +256,6 @@ def _attribute(curves: bpy.types.Curves, name: str, count: int) -> np.ndarray:
     if attribute is None or len(attribute.data) != count:
         return np.full((count, 3), _NO_COLOUR, np.float32)
     return array_of(attribute.data, "color", 4, np.float32)[:, :3]
-
-
-def _from_blender(points: np.ndarray) -> np.ndarray:
-    """Points (..., 3) from Blender's frame to the head frame."""
-    return points[..., [0, 2, 1]] * np.array([1, 1, -1], np.float32)
 
 
 def update_cards(obj: bpy.types.Object, cards: ResultCards, skin: np.ndarray) -> None:
