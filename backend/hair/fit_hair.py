@@ -18,7 +18,7 @@ from backend.hair.colours import strand_colours
 from backend.hair.groom.choose import GroomFit, choose_groom
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.dress import strands_of
-from backend.hair.groom.grow import GroomHead, GrownGroom, grow_guides
+from backend.hair.groom.grow import GroomHead, GrownGroom, grown_on
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
 from backend.hair.hair_views import HairView, hair_views, votes
@@ -141,7 +141,7 @@ def fit_hair(
     progress(STAGE, 0.8)
     if told_style == "auto" and groom.overlap < _LIKELY < _cropped(told.kind):
         return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
-    grown = grow_guides(groom.groom, fitted.neutral, **groom.fitted)
+    grown = grown_on(groom.groom, told.head, **groom.fitted)
     if told_style == "auto":
         grown = _beside_face(grown, told.views)
     strands = strands_of(grown, np.full(3, 0.1))

@@ -74,7 +74,6 @@ class HairView:
     camera : for these pixels.
     hair : (H, W) float32, share of hair in each pixel. visible : (H, W) float32, 0 where occluded or outside the photo.
     face : (H, W) float32, share of the face: skin, brows, eyes, glasses, lips.
-    dense : (H, W) float32, 0 to 1, how much of the scalp the hair hides where there is hair.
     direction : (H, W, 2) float32, cosine and sine of twice the angle of the strands with the rows, times the structure
         tensor's coherence, 0 to 1.
     depth : (H, W) float32 metres to head and chest, inf beside them.
@@ -89,7 +88,6 @@ class HairView:
     direction: np.ndarray
     depth: np.ndarray
     trust: float
-    dense: np.ndarray | float = 1.0
 
     @property
     def pixels_per_metre(self) -> float:
@@ -102,21 +100,20 @@ def hair_views(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace
     """Make one view per fitted photo, in the fit's order; ``faces`` are matched by name."""
     by_name = {face.name: face for face in faces}
     seen = [_view(template, photo, by_name[photo.name]) for photo in fitted.photos]
-    much = float(np.median([share for _, share in seen])) if seen else 0.0
+    much = float(np.median([share for _, _, share in seen])) if seen else 0.0
     sure = np.clip((much - _MUCH[0]) / (_MUCH[1] - _MUCH[0]), 0, 1)
-    return tuple(_thinned(view, sure) for view, _ in seen)
+    return tuple(_thinned(view, dense, sure) for view, dense, _ in seen)
 
 
-def _thinned(view: HairView, sure: float) -> HairView:
-    """The view with its ``dense`` believed as far as ``sure``, 0 to 1: what hides less than half of the scalp is less
-    of hair."""
-    dense = 1 - sure * (1 - view.dense)
-    hair = view.hair * np.minimum(2 * dense, 1)
-    return replace(view, hair=hair, face=np.maximum(view.face, view.hair - hair), dense=dense)
+def _thinned(view: HairView, dense: np.ndarray, sure: float) -> HairView:
+    """The view with ``hair_density``'s (H, W) believed as far as ``sure``, 0 to 1: what hides less than half of the
+    scalp is less of hair."""
+    hair = view.hair * np.minimum(2 * (1 - sure * (1 - dense)), 1)
+    return replace(view, hair=hair, face=np.maximum(view.face, view.hair - hair))
 
 
-def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[HairView, float]:
-    """One photo's view, and how much of the hair on top is thin, 0 to 1."""
+def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[HairView, np.ndarray, float]:
+    """One photo's view, and its ``hair_density``."""
     left, upper, right, lower = _box(template, photo, face.labels == FaceClass.HAIR)
     scale = min(1.0, VIEW_SIDE / max(right - left, lower - upper))
     there = (slice(upper, lower), slice(left, right))
@@ -149,7 +146,7 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[Hair
     view = HairView(photo.name, camera, hair, known, bare, direction, depth, float(trust))
     within = cv2.erode(inside, disc(max(1, round(_BORDER * view.pixels_per_metre)))) > 0.5
     known = np.where(within, known, np.minimum(known, hair))
-    return replace(view, visible=known, dense=dense), much
+    return replace(view, visible=known), dense, much
 
 
 def _box(template: Template, photo: FittedPhoto, hair: np.ndarray) -> tuple[int, int, int, int]:
@@ -179,9 +176,10 @@ def _upward(template: Template, photo: FittedPhoto, camera: Camera, shape: tuple
 def hair_density(
     pixels: np.ndarray, hair: np.ndarray, skin: np.ndarray, upward: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """(H, W) ``HairView.dense`` on top of the head, 1 elsewhere, and how much of the hair on top is thin: its hue is
-    between that of the skin and that of the hair beside the head. Scalps and hair shine, which hues (CIELAB a, b) do
-    not tell; those of hair in more light, up to the skin's lightness, grow with ``L + 16``. Either tells.
+    """(H, W) share of the scalp that hair hides on top of the head, 1 elsewhere, and how much of the hair on top is
+    thin: its hue is between that of the skin and that of the hair beside the head. Scalps and hair shine, which hues
+    (CIELAB a, b) do not tell; those of hair in more light, up to the skin's lightness, grow with ``L + 16``. Either
+    tells.
 
     pixels : (H, W, 3) uint8. hair, skin : (H, W) in [0, 1]. upward : (H, W) cosine to straight up.
     """

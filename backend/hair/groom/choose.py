@@ -97,7 +97,7 @@ def choose_groom(
     both = [groom for groom in both if any(groom is one for one in likely)]
     told = [_told(groom, kind) for groom in both]
     pairs = list(zip(both, told, strict=True))
-    starts = each(lambda pair: _judged(head, small, _start(pair[0], line), pair[1])[0], pairs)
+    starts = each(lambda pair: _judged(head, small, _start(pair[0], line), pair[1]).fit, pairs)
     order = np.argsort([-fit.score for fit in starts], kind="stable")
     best: list[int] = []
     for number in order:  # of a groom and its mirror image the better one, and of those alike but for their tie
@@ -147,7 +147,8 @@ def _probability(kind: HairKind, field: str, value: str) -> float:
 @dataclass(frozen=True)
 class _Small:
     """A view at ``_SIDE``. ``hair``, ``known`` : (H, W) bool; ``clear`` : (H, W, 2) of its lines; ``depth`` : (H, W);
-    ``away`` : (H, W) metres to the hair's border, positive outside; ``border`` : (N, 2) its pixels, row and column,
+    ``away`` : (H, W) metres to the hair's border, positive outside; ``slope`` : (H, W, 2) its gradient, by row and
+    column; ``border`` : (N, 2) its pixels, row and column,
     where it is known; ``near`` : (H, W) 1 where the nearest border is known."""
 
     camera: Camera
@@ -158,6 +159,7 @@ class _Small:
     clear: np.ndarray
     depth: np.ndarray
     away: np.ndarray
+    slope: np.ndarray
     border: np.ndarray
     near: np.ndarray
 
@@ -182,7 +184,9 @@ def _smaller(view: HairView) -> _Small:
     near = np.zeros(hair.shape, bool)
     if len(all_places):
         near = good[cKDTree(all_places).query(np.argwhere(np.ones(hair.shape)))[1]].reshape(hair.shape)
-    return _Small(camera, view.trust, metre, hair, known, fewer(view.direction), depth, away, np.argwhere(told), near)
+    slope = np.stack(np.gradient(cv2.GaussianBlur(away.astype(np.float32), (0, 0), 1.0)), -1) * metre
+    border = np.argwhere(told)
+    return _Small(camera, view.trust, metre, hair, known, fewer(view.direction), depth, away, slope, border, near)
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
@@ -240,21 +244,30 @@ def _all_lines(combed: CombedGuides) -> list[np.ndarray]:
     return [combed.points[combed.thin > 0.5], *([combed.free] if len(combed.free) else [])]
 
 
-def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float) -> tuple[GroomFit, CombedGuides]:
-    """The fit with overlap and score, and its guides."""
+@dataclass(frozen=True)
+class _Judged:
+    """``fit`` : with overlap and score. ``combed`` : its guides. ``drawn`` : those on the scalp in each view."""
+
+    fit: GroomFit
+    combed: CombedGuides
+    drawn: list[_Drawn]
+
+
+def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float) -> _Judged:
     combed = comb(fit.groom, head, **fit.fitted, share=_FEWER)
     lines = _all_lines(combed)
-    overlaps, errors = [], []
+    overlaps, errors, first = [], [], []
     for view in views:
         drawn = [_draw(part, view) for part in lines]
         mask = np.logical_or.reduce([one.mask for one in drawn]) & view.known
         seen = view.hair & view.known
         overlaps.append((mask & seen).sum() / max((mask | seen).sum(), 1))
         errors.append(_line_error(lines[0], drawn[0], view))
+        first.append(drawn[0])
     trust = np.array([view.trust for view in views])
     overlap, lines_off = (float(trust @ each_ / trust.sum()) for each_ in (overlaps, errors))
     score = told - 0.5 * ((1 - overlap) / _OVERLAP_OFF) ** 2 - 0.5 * (lines_off / _LINES_OFF) ** 2
-    return replace(fit, overlap=overlap, score=float(score)), combed
+    return _Judged(replace(fit, overlap=overlap, score=float(score)), combed, first)
 
 
 def _line_error(lines: np.ndarray, drawn: _Drawn, view: _Small) -> float:
@@ -280,10 +293,10 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
     start = fit.hairline[:, 1].copy()
     state, best = np.zeros(2 * cells + count), fit
     fixed = fit.hairline[:, 1] != groom.hairline[:, 1]
-    combed = comb(groom, head, **fit.fitted, share=_FEWER)
+    judged = _judged(head, views, fit, told)
     for _ in range(_STEPS):
         system, right = prior.copy(), -prior @ state
-        for more, residual in _outline_rows(head, views, fit, combed):
+        for more, residual in _outline_rows(head, views, judged):
             system += more.T @ more
             right -= more.T @ residual
         state = state + np.linalg.solve(system + 1e-6 * np.eye(len(system)), right)
@@ -292,8 +305,9 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
         state[2 * cells :] = np.clip(state[2 * cells :], -_LINE_MOST, _LINE_MOST) * (1 - fixed)
         hairline = np.stack([fit.hairline[:, 0], start + state[2 * cells :]], 1)
         lengths, shells = np.exp(state[: 2 * cells]).reshape(2, ANGLES, len(HEIGHTS))
-        fit, combed = _judged(head, views, replace(fit, hairline=hairline, lengths=lengths, shells=shells), told)
-        best = max(best, fit, key=lambda one: one.score)
+        tried = replace(fit, hairline=hairline, lengths=lengths, shells=shells)
+        judged = _judged(head, views, tried, told)
+        best = max(best, judged.fit, key=lambda one: one.score)
     return best
 
 
@@ -322,24 +336,20 @@ def _prior(count: int) -> np.ndarray:
     return matrix.T @ matrix + np.diag(own**-2.0)
 
 
-def _outline_rows(
-    head: GroomHead, views: Sequence[_Small], fit: GroomFit, combed: CombedGuides
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _outline_rows(head: GroomHead, views: Sequence[_Small], judged: _Judged) -> list[tuple[np.ndarray, np.ndarray]]:
     """Jacobian (N, D) and residuals (N,) of the outlines in each view, in deviations."""
-    moves = []
+    fit, combed, moves = judged.fit, judged.combed, []
     for name in ("lengths", "shells"):
         if name == "lengths" and combed.tie is not None:  # what is tied ends at its tie
             moves.append(np.zeros_like(combed.points))
             continue
         more = comb(fit.groom, head, **{**fit.fitted, name: getattr(fit, name) * np.exp(_STEP)}, share=_FEWER).points
         moves.append((more - combed.points) / _STEP if more.shape == combed.points.shape else 0 * combed.points)
-    shown = combed.thin > 0.5
+    number = np.flatnonzero(combed.thin > 0.5)
     cells = _cells(combed.about, combed.away)
     rim = _line_moves(combed, fit.hairline)
-    rows = []
-    for view in views:
-        rows.append(_view_rows(combed.points, [*moves], cells, rim, shown, view, head))
-    return rows
+    pairs = zip(judged.drawn, views, strict=True)
+    return [_view_rows(combed.points, moves, cells, rim, number, *pair, head) for pair in pairs]
 
 
 def _cells(about: np.ndarray, away: np.ndarray) -> np.ndarray:
@@ -368,20 +378,20 @@ def _view_rows(
     moves: Sequence[np.ndarray],
     cells: np.ndarray,
     rim: np.ndarray,
-    shown: np.ndarray,
+    number: np.ndarray,
+    drawn: _Drawn,
     view: _Small,
     head: GroomHead,
 ) -> tuple[np.ndarray, np.ndarray]:
-    drawn = _draw(points[shown], view)
-    number, size = np.flatnonzero(shown), 2 * cells.shape[1] + rim.shape[1]
+    """Of one view; ``number`` : (L,) of the guides ``points`` (G, P, 3) that are drawn."""
+    size = 2 * cells.shape[1] + rim.shape[1]
     outline = _border(drawn.mask) & view.known
     edge = np.argwhere(outline & ~drawn.cut)
     if not len(edge) or not len(view.border):
         return np.zeros((0, size)), np.zeros(0)
     tree = cKDTree(drawn.place[:, ::-1] - 0.5)
-    slope = np.stack(np.gradient(cv2.GaussianBlur(view.away.astype(np.float32), (0, 0), 1.0)), -1) * view.metre
     row, column = edge.T
-    own = [(edge, slope[row, column], view.away[row, column], view.near[row, column])]
+    own = [(edge, view.slope[row, column], view.away[row, column], view.near[row, column])]
     back = cKDTree(edge).query(view.border)[1]
     way = (view.border - edge[back]).astype(float)
     far = np.linalg.norm(way, axis=1)

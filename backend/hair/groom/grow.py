@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -72,22 +73,27 @@ class GrownGroom:
     chain: Mapping[str, float]
 
 
-def grow_guides(
+def grow_guides(groom: Groom, head_vertices: np.ndarray, **fitted: Any) -> GrownGroom:
+    """``grown_on`` the head of ``head_vertices`` (V, 3), metres, of the template's topology."""
+    return grown_on(groom, GroomHead(load_template(), head_vertices), **fitted)
+
+
+def grown_on(
     groom: Groom,
-    head_vertices: np.ndarray,
+    head: GroomHead,
     *,
     hairline: np.ndarray | None = None,
     lengths: np.ndarray | None = None,
     shells: np.ndarray | None = None,
     seed: int = 0,
 ) -> GrownGroom:
-    """Grow ``groom`` on the head of ``head_vertices`` (V, 3), metres, of the template's topology.
+    """Grow ``groom`` on a head.
 
     hairline : (28, 2) in place of the groom's. lengths, shells : (``ANGLES``, 3) factors on the hair's length and on
     its distance from the skin, at angles from the forehead to the left and at ``HEIGHTS``. Raises ``ValueError`` for
     other shapes.
     """
-    head, mean = GroomHead(load_template(), head_vertices), mean_scalp()
+    mean = mean_scalp()
     combed = comb(groom, head, hairline, lengths, shells, seed=seed)
     corner_uv = chart_uv(mean.places)[mean.triangles[combed.triangle]]
     return GrownGroom(
