@@ -129,6 +129,7 @@ class _Session:
                 raise RecipeError(
                     f"Another run is writing to {self.options.folder}.", "Give this one a folder by --out."
                 )
+            self.checkpoints.remove_leftovers()
             (self.options.folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
             self.log = logs.RunLog(self.options.folder, self.state.run_steps)
             limits = logs.research_sets(encode(self.recipe)) | logs.inherited_limits(self.options.init_from)
@@ -163,8 +164,6 @@ class _Session:
             raise RecipeError(f"There is no checkpoint to resume in {folder}.", "Start it without --resume.")
         if self.options.init_from is not None:
             raise RecipeError("--resume and --init-from exclude each other.")
-        if self.world.leads:
-            self.checkpoints.remove_leftovers()
         self.state = checkpoint.state
         return checkpoint
 

@@ -57,10 +57,18 @@ class Ticking:
 def test_two_runs_in_one_folder_exclude_each_other_and_a_run_draws_its_curves(tmp_path: Path) -> None:
     held = lock_file(tmp_path / ".lock")
     assert held is not None
+    half = tmp_path / "checkpoints" / ".stage00_step000000002.safetensors.part"
     with pytest.raises(RecipeError, match="Another run"):
         train(line_recipe(line_stage(steps=3)), options(tmp_path))
     held.release()
-    train(line_recipe(line_stage(steps=3), log_steps=1), options(tmp_path))
+    recipe = line_recipe(line_stage(steps=50), log_steps=1)
+    train(recipe, options(tmp_path, minutes=1), Ticking(5.0))
+    half.touch()
+    held = lock_file(tmp_path / ".lock")
+    with pytest.raises(RecipeError, match="Another run"):
+        train(recipe, options(tmp_path, resume=True))
+    assert half.exists(), "it belongs to the run that holds the folder"
+    held.release()
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width == 3 * 360
         assert min(low for low, _ in picture.getextrema()) < 128, "nothing is drawn"
