@@ -42,25 +42,10 @@ NO_GROOM = -1.0
 ROWS, COLUMNS = 9, 25
 """Of the grids of hats and lumps."""
 USUAL_GLASSES = GlassesShape(
-    0.05,
-    0.036,
-    2.8,
-    0.001,
-    0.1,
-    0.001,
-    0.014,
-    0.003,
-    1.7,
-    0.11,
-    0.001,
-    0.0025,
-    0.0025,
-    0.0025,
-    0.35,
-    0.0025,
-    0.004,
-    0.5,
-)
+    width=0.05, height=0.036, power=2.8, sweep=0.001, narrow=0.1, drop=0.001, distance=0.014, low=0.003, wrap=1.7,
+    tilt=0.11, spread=0.001, rim=0.0025, rim_below=0.0025, depth=0.0025, bridge=0.35, bridge_thickness=0.0025,
+    temple=0.004, hinge=0.5,
+)  # fmt: skip
 """Spectacles as opticians sell them; each length varies by a factor."""
 EYES, NOSE_BRIDGE, EAR_FRONT = ((42, 45), (36, 39)), 27, (16, 0)
 """Of the 68 landmarks: corners of the person's left and right eye, the bridge of the nose, and the face before the
