@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from made_hair import made_view
 
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import Template
 from backend.hair.groom import load_grooms
 from backend.hair.groom.choose import GroomFit, choose_groom
 from backend.hair.groom.description import mirrored
@@ -21,16 +21,6 @@ from backend.hair.hair_views import HairView
 from backend.models.hair_kind import FIELDS, HairKind
 
 YAWS = (0.0, -40.0, 35.0)
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    return load_template()
-
-
-@pytest.fixture(scope="module")
-def head(template: Template) -> GroomHead:
-    return GroomHead(template, template.vertices)
 
 
 def shown(template: Template, head: GroomHead, name: str, yaws=YAWS, mirror: bool = False, **fitted) -> list[HairView]:

@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from made_hair import made_view
 
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import Template
 from backend.hair.fit_hair import BALDING, HairLook, HairResult, _beside_face, fit_hair, grooms_of, is_skin
 from backend.hair.groom import grow_guides, load_grooms
 from backend.hair.groom.dress import groom_strands
@@ -23,13 +23,8 @@ from backend.models.hair_kind import FIELDS, HairKind
 from protocol.options import OPTIONS
 
 
-@pytest.fixture(scope="module")
-def template() -> Template:
-    return load_template()
-
-
 @pytest.fixture
-def fit(monkeypatch: pytest.MonkeyPatch, template: Template):
+def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
     """Fits hair to photos with the hair of a groom, of a kind, in a style; colours are not asked for."""
     asked: list = []
     monkeypatch.setattr(
@@ -43,7 +38,7 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template):
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
         if spots:
             views = tuple(replace(view, hair=view.hair * _spots(view.hair.shape)) for view in views)
-        told = HairLook(GroomHead(template, template.vertices), Look("c", ("c", "a")), views, kind)
+        told = HairLook(head, Look("c", ("c", "a")), views, kind)
         photos = tuple(SimpleNamespace(name=name) for name in "abc")
         fitted = make_dataclass("Fitted", ["neutral", "photos"])(template.vertices, photos)
         return fit_hair(template, fitted, (), told_style=style, told=told, parting=parting), asked

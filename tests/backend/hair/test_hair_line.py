@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from made_hair import camera
 from plain_photo import plain_photo
 
 from backend.exchange.face_asset import AssetPhoto
 from backend.exchange.preview import with_shown_points
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.template import FIRST_HAIR, HAIR_DEGREES, LANDMARKS, Template, ear_vertices, load_template
+from backend.geometry.template import FIRST_HAIR, HAIR_DEGREES, LANDMARKS, Template, ear_vertices
 from backend.hair.groom import load_grooms
 from backend.hair.hair_line import apply_hairline_points, line_numbers, line_points
 from backend.photos.collection import FaceClass, PhotoFace
@@ -20,11 +19,6 @@ from backend.photos.collection import FaceClass, PhotoFace
 SIDE = 112
 HIGHER = (7.0, 8.5, 8.0, 12.0, 11.0)
 """Degrees by which a line is higher than the usual one at ``HAIR_DEGREES``."""
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    return load_template()
 
 
 def numbers(up: float = 0.0) -> dict[str, float]:

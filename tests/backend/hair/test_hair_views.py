@@ -15,17 +15,12 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import camera, made_view
 
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import Template
 from backend.geometry.vectors import disc
 from backend.hair.hair_views import HairView, hair_density, hair_views, strand_direction
 from backend.photos.collection import FaceClass, PhotoFace
 
 SCALE = 2  # of the crop, beside the views of made_hair
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    return load_template()
 
 
 def rimmed(

@@ -14,21 +14,11 @@ sys.path.append(str(Path(__file__).parent))
 from made_hair import SIDE, made_view
 
 from backend.errors import LikenessError
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import Template
 from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_views import HairView
 from backend.hair.look import find_look
 from backend.photos.collection import FaceClass, PhotoFace
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    return load_template()
-
-
-@pytest.fixture(scope="module")
-def head(template: Template) -> GroomHead:
-    return GroomHead(template, template.vertices)
 
 
 def photo(
