@@ -19,10 +19,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 57_920,
+    "lines of code": 57_906,
     "lines of tables": 328,
     "files": 362,
-    "lines of the longest file": 736,
+    "lines of the longest file": 732,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
     "per cent of code that imports": 7.9,
@@ -36,8 +36,8 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 37_391,
-    "words of docs": 60_183,
+    "lines of tests": 37_384,
+    "words of docs": 60_181,
     "numbers set by hand in module constants": 1_852,
     "numbers set by hand in defaults of dataclasses": 348,
     "numbers set by hand in functions": 1_916,

@@ -54,8 +54,8 @@ class HairStrands:
     root_colour, tip_colour : (G, 3) float32 linear light, albedo.
     hair_radius : metres, of a single hair at its root.
     style : name of the hairstyle that was chosen, or ``auto``.
-    parameters : the hairline's numbers by name, metres; and `facial_guides`, how many of the last guides are facial
-        hair.
+    parameters : the hairline's numbers by name, degrees from the crown; and `facial_guides`, how many of the last
+        guides are facial hair.
     scalp, scalp_uv, free, chain : where and how hairs grow between the guides: the scalp, (G, 2) roots in its map, (G,)
         1 for guides that begin at a tie, and inputs of the extension's nodes by name; None until ``dressed``.
     """
