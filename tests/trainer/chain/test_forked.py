@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from trainer.chain import run as chain
-
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
+# In a process of its own: forks write where the first of them was told to, which another test may have said.
+PROGRAM = """
+from pathlib import Path
+from trainer.chain import run as chain
+chain.IMPORTED = ()
+folder = Path({folder!r})
+run = chain._forked(folder, {{"LIKENESS_CACHE": str(folder)}})
+print([run(chain.Command("list"), words) for words in (["--help"], ["all", "--nonsense"], ["--help"])])
+"""
 
-def test_each_command_begins_anew_and_its_exit_code_and_words_come_back(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chain, "IMPORTED", ())
-    run, command = chain._forked(tmp_path, {"LIKENESS_CACHE": str(tmp_path)}), chain.Command("list")
-    assert run(command, ["--help"]) == 0
-    assert "preview-data" in capfd.readouterr().out
-    assert run(command, ["all", "--nonsense"]) == 2
-    assert "--nonsense" in capfd.readouterr().err
-    assert run(command, ["--help"]) == 0
+
+def test_each_command_begins_anew_and_its_exit_code_and_words_come_back(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", PROGRAM.format(folder=str(tmp_path))]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("preview-data") == 2 and "[0, 2, 0]" in ended.stdout
+    assert "--nonsense" in ended.stderr
