@@ -497,7 +497,11 @@ def texel_faces(uv: np.ndarray, uv_faces: np.ndarray, resolution: int) -> np.nda
     uv : (T, 2) in [0, 1], v up. uv_faces : (F, 3) indices into ``uv``. resolution : R, texels along a side.
     """
     points, faces = _texel_places(uv, resolution), torch.from_numpy(np.array(uv_faces, np.int64))
-    return face_ids(points, faces, (resolution, resolution)).numpy().ravel().astype(np.int32)
+    found, rows = np.empty((resolution, resolution), np.int32), max(1, _BLOCK // resolution)
+    for start in range(0, resolution, rows):
+        band, above = found[start : start + rows], torch.tensor([0.0, float(start), 0.0])
+        band[:] = face_ids(points - above, faces, band.shape)[0].numpy()
+    return found.ravel()
 
 
 def texel_barycentrics(
@@ -510,7 +514,10 @@ def texel_barycentrics(
     rows = max(1, _BLOCK // resolution)
     for start in range(0, resolution, rows):
         block = slice(*np.searchsorted(texel, [start * resolution, (start + rows) * resolution]))
-        pixel, ids = torch.from_numpy(texel[block] - start * resolution), torch.from_numpy(face[block].astype(np.int64))
+        pixel, ids = (
+            torch.from_numpy(texel[block] - np.int64(start * resolution)),
+            torch.from_numpy(face[block].astype(np.int64)),
+        )
         size = (1, rows, resolution)
         found = Fragments(size, pixel, torch.zeros_like(pixel), ids, corners.t().contiguous().index_select(1, ids).t())
         shifted = points - torch.tensor([0.0, float(start), 0.0])
@@ -538,7 +545,9 @@ def gutter_source(covered: np.ndarray, pixels: int | None = None) -> np.ndarray:
     distance, label = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     source = np.empty(label.max() + 1, np.int32)
     source[label[covered]] = own[covered]
-    return source[label] if pixels is None else np.where(distance <= pixels, source[label], own)
+    for row in label:  # in place: at once it takes 200 MB at 4 k
+        np.take(source, row, out=row, mode="clip")
+    return label if pixels is None else np.where(distance <= pixels, label, own)
 
 
 def dilate(image: np.ndarray, covered: np.ndarray, pixels: int | None = None) -> np.ndarray:

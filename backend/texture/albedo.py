@@ -164,11 +164,12 @@ def build_albedo(
 
     eyes = find_eyes(views, tone)
     painted = in_thread(lambda: _eye_picture(template, fitted, eyes))
-    if resolution > 2 * WORKING_SIZE:
-        release_freed_memory()  # 0.3 GB between what is alive, too small for the arrays to come
+    give_back = release_freed_memory if resolution > 2 * WORKING_SIZE else lambda: None
+    give_back()  # 0.3 GB between what is alive, too small for the arrays to come
     space = texture_space(template, resolution)
     full_density = density * resolution / working_size
     fine = fine_band(space.skin, views, detail, delit, full_density)
+    give_back()
     progress(_STAGE, 0.75)
     log_skin = compose_skin(space.skin, detail, fine, delit.log_base, positions)
     marks = template.landmarks478.positions(fitted.neutral)
@@ -182,6 +183,7 @@ def build_albedo(
     del detail, fine  # frees about 100 MB, 300 at 4 k
     layers = SkinLayers(surface, working_space.skin, space.skin, *composed)
     whole = TextureLayers(template, fitted, space, layers, scalp, opening, painted(), seen, completion)
+    give_back()
     albedo = finish_albedo(whole, edits or TextureEdits())
     progress(_STAGE, 1.0)
     return AlbedoResult(albedo, seen, eyes.iris, whole.eyes, whole)

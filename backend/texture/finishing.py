@@ -25,7 +25,7 @@ from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY
 from backend.texture.eyes import painted_eye
 from backend.texture.parts import GRAIN, Scalp, skin_noise, with_roots
-from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, channel_mean, pieces
+from backend.texture.surface import HeadSurface, SurfaceAtlas, TextureSpace, channel_mean
 
 MOUTH_PATH = ASSETS / "mouth.png"
 """The lowest rows of map ``Head``: teeth with gum, tongue, palate and throat, shaded as deep as they lie; sRGB."""
@@ -62,25 +62,24 @@ def compose_skin(
 
     Parameters
     ----------
-    fine : (P, 3) of ``fine_band``. log_base : (V, 3) smooth skin. positions : (V, 3) neutral, metres.
+    fine : (P, 3) of ``fine_band``; the result is written over it, which saves 140 MB at 4 k.
+    log_base : (V, 3) smooth skin. positions : (V, 3) neutral, metres.
     """
-    places = atlas.places()
-    composed = np.empty_like(fine)
-    seen = channel_mean(fine[atlas.gather_small(detail.cover) > _ALL_SHOWN])
+    seen = channel_mean(fine)[atlas.gather_small(detail.cover) > _ALL_SHOWN]
     grain = np.hypot(detail.grain, robust_deviation(seen) if len(seen) else 0.0).astype(np.float32)
 
     def compose(texels: slice) -> None:
         part = atlas.part(texels)
         where = part.sample(positions)
         own, other = (part.gather_small(image)[:, None] for image in (detail.cover, detail.mirrored))
-        across = part.across(places)
-        shown = own * fine[texels] + other * np.where(across[:, None] < 0, 0, fine[across])
+        across = part.across()
+        shown = own * fine[texels] + other * np.where(across[:, None] < 0, 0, fine[texels][across])
         unseen = np.flatnonzero(own + other < _ALL_SHOWN)
         shown[unseen] += (1.0 - own - other)[unseen] * grain * skin_noise(where[unseen])
-        composed[texels] = part.sample(log_base) + part.gather_small(detail.solved) + shown
+        fine[texels] = part.sample(log_base) + part.gather_small(detail.solved) + shown
 
-    each(compose, pieces(len(atlas.texel)))
-    return composed
+    each(compose, atlas.bands())
+    return fine
 
 
 def finish_skin(
@@ -124,7 +123,7 @@ def paint_parts(
     def paint_skin(texels: slice) -> None:
         flat[space.skin.texel[texels]] = srgb_bytes(skin(texels))
 
-    each(paint_skin, pieces(len(space.skin.texel)))
+    each(paint_skin, space.skin.bands())
     masks = [surface.regions[name][:, None] for name in ("mouth_interior", "eye_sockets", "neck")]
     inner = space.inner.sample(np.concatenate([positions, *masks, log_base], 1))  # (P, 9)
     within = linear_from_srgb(_mouth_at(space.inner))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -25,12 +26,7 @@ from backend.rig.measure import face_loops
 from backend.system.numba_cache import njit, prange
 from protocol.names import ARKIT_INDEX
 
-_PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB
-
-
-def pieces(count: int) -> list[slice]:
-    """Slices of ``count`` texels, small enough to stay in the processor's cache."""
-    return [slice(first, first + _PIECE) for first in range(0, count, _PIECE)]
+_PIECE = 1 << 16  # texels; three float32 channels are 0.8 MB, which stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class SurfaceAtlas:
     Attributes
     ----------
     resolution : R, edge of the square texture.
-    texel : (P,) int64 index into the flattened (R, R) texture, ascending.
+    texel : (P,) int32 index into the flattened (R, R) texture, ascending.
     triangles : (F, 3) int32 mesh vertices. triangle : (P,) int32 index of the triangle under the texel's centre.
     barycentrics : (P, 3) float32, rows sum to 1.
     """
@@ -76,7 +72,7 @@ class SurfaceAtlas:
     def gather_small(self, image: np.ndarray) -> np.ndarray:
         """``gather`` with linear interpolation from an image (S, S) or (S, S, C) of another size."""
         values = np.empty((len(self.texel), *image.shape[2:]), image.dtype)
-        for piece in pieces(len(self.texel)):
+        for piece in self.bands():
             texel = self.texel[piece]
             first, last = int(texel[0]) // self.resolution, int(texel[-1]) // self.resolution + 1
             rows = enlarged(image, self.resolution, first, last)
@@ -87,15 +83,19 @@ class SurfaceAtlas:
         """Ascending numbers of the texels in triangles with one of the ``vertices``, (V,) bool."""
         return np.flatnonzero(vertices[self.triangles].any(1)[self.triangle])
 
-    def places(self) -> np.ndarray:
-        """(R * R,) int32 number of each covered texel of the square, -1 elsewhere."""
-        places = np.full(self.resolution**2, -1, np.int32)
-        places[self.texel] = np.arange(len(self.texel), dtype=np.int32)
-        return places
+    def bands(self) -> list[slice]:
+        """Slices of the texels, each of some whole rows of the square and small enough for the processor's cache."""
+        rows = max(1, _PIECE // self.resolution) * self.resolution
+        cuts = np.searchsorted(self.texel, np.arange(0, self.resolution**2 + rows, rows))
+        return [slice(first, last) for first, last in pairwise(cuts) if first < last]
 
-    def across(self, places: np.ndarray) -> np.ndarray:
-        """(P,) int32 entry of ``places`` (R * R,) at each texel's mirror image."""
-        return places[self.texel + (self.resolution - 1 - 2 * (self.texel % self.resolution))]
+    def across(self) -> np.ndarray:
+        """(P,) int32 number of the texel at each one's mirror image, -1 where none is; of whole rows."""
+        size, first = self.resolution, self.texel[0] // self.resolution * self.resolution
+        own = self.texel - first
+        places = np.full(own[-1] // size * size + size, -1, np.int32)
+        places[own] = np.arange(len(own), dtype=np.int32)
+        return places[own + (size - 1 - 2 * (own % size))]
 
     def splat(self, values: np.ndarray, weights: np.ndarray, vertex_count: int) -> tuple[np.ndarray, np.ndarray]:
         """Weighted mean of texel values (P, C) around each mesh vertex, and the summed weight (texels).
@@ -126,7 +126,7 @@ def build_atlases(charts: Sequence[UvChart], resolution: int) -> list[SurfaceAtl
     uv = np.concatenate([chart.uv for chart in charts])
     face_of, atlases = texel_faces(uv, uv_triangles, resolution), []
     for chart, first, stop in zip(charts, faces, faces[1:], strict=False):
-        texel = np.flatnonzero((face_of >= first) & (face_of < stop))
+        texel = np.flatnonzero((face_of >= first) & (face_of < stop)).astype(np.int32)
         triangle = face_of[texel]
         shares = texel_barycentrics(uv, uv_triangles, resolution, texel, triangle)
         np.clip(shares, 0.0, 1.0, out=shares)
