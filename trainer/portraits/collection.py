@@ -236,7 +236,7 @@ def open_cache(folder: Path, writable: bool = False) -> PortraitCache:
     """
     path = folder / INDEX_NAME
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no prepared portraits; make them with: python -m trainer portraits")
+        raise FileNotFoundError(f"{folder} holds no prepared portraits; make them with: python -m trainer data")
     index = json.loads(path.read_text())
     if index.get("format") != FORMAT:
         raise ValueError(f"{folder} was prepared by another version; delete it and prepare it again")
@@ -299,7 +299,7 @@ class PortraitBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class PortraitsConfig(SourceConfig):
-    """Real portraits prepared by ``python -m trainer portraits``."""
+    """Real portraits prepared by ``python -m trainer data``."""
 
     folder: str
     """Folder of the prepared collection."""

@@ -1,11 +1,6 @@
-"""Prepare portraits (``python -m trainer portraits FOLDER --out DIR``): list pictures by person, detect, crop, label,
-leave out drawings; resumable.
-"""
+"""Photographs become portraits for ``trainer data``: detected, cropped, labelled, without drawings; resumable."""
 
-import argparse
 import csv
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,39 +14,6 @@ from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.screening import SCREENING, drawing_chance, hue_spread
 from trainer.portraits import collection
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".bmp"})
-
-
-def list_portraits(folder: Path) -> tuple[collection.PortraitFile, ...]:
-    """List the pictures of ``folder`` in a fixed order. A picture directly in it is one person; so is each sub-folder.
-
-    Raises
-    ------
-    FileNotFoundError : no such folder, or there is no picture in it.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder; name the folder in which the portraits lie")
-    files: list[collection.PortraitFile] = []
-    people = 0
-    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            inside = [path for path in sorted(entry.rglob("*")) if _is_picture(path)]
-            files += [collection.PortraitFile(path.relative_to(folder).as_posix(), people) for path in inside]
-            people += bool(inside)
-        elif _is_picture(entry):
-            files.append(collection.PortraitFile(entry.name, people))
-            people += 1
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return tuple(files)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
 
 _DRAWING_SIDE = 64
 _FLUSH_EVERY = 64
@@ -73,54 +35,23 @@ class Portrait:
     fingerprint: np.ndarray
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``python -m trainer portraits``."""
-    parser.add_argument("folder", type=Path, help="portraits; each sub-folder is one person")
-    parser.add_argument("--out", type=Path, required=True, help="where the prepared collection goes")
-    parser.add_argument("--size", type=int, default=128, help="side of the crops in pixels (default 128)")
-    parser.add_argument("--framing", choices=("face", "head"), default="face", help="LAP's crop, or the parsing net's")
-    parser.add_argument("--smallest-face", type=float, default=40.0, help="pixels of the photo (default 40)")
-    parser.add_argument("--drawings", action="store_true", help="keep drawings, engravings and paintings")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare the portraits; returns the exit code."""
-    settings = collection.CacheSettings(
-        arguments.size, arguments.framing, arguments.smallest_face, arguments.drawings, labels_by="label_face"
-    )
-    try:
-        cache = prepare(arguments.folder, arguments.out, settings, _progress_line)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    counts = np.bincount(cache.verdicts, minlength=len(collection.Verdict))
-    print(
-        "\n"
-        + ", ".join(f"{counts[verdict]} {reason}" for verdict, reason in collection.REASONS.items() if counts[verdict])
-    )
-    print(f"left out: see {arguments.out / 'left_out.csv'}")
-    return 0
-
-
 def prepare(
     folder: Path,
     out: Path,
     settings: collection.CacheSettings,
-    progress: Callable[[int, int, float], None] | None = None,
-    files: tuple[collection.PortraitFile, ...] = (),
+    files: tuple[collection.PortraitFile, ...],
+    progress: Callable[[int], None] = lambda done: None,
 ) -> collection.PortraitCache:
-    """Prepare the portraits of ``folder`` in ``out``. Existing results are kept, so a stopped run resumes.
+    """Prepare ``files``, pictures below ``folder`` and their people, in ``out``. Existing results are kept, so a
+    stopped run resumes.
 
-    files : pictures and their people, below ``folder``; by default those of ``list_portraits``.
-
-    ``progress`` is called with the number of finished files, the total number, and the seconds left. ``left_out.csv``
-    beside the arrays lists every file that is not used, with the reason.
+    ``progress`` is called with the number of finished files. ``left_out.csv`` beside the arrays lists every file that
+    is not used, with the reason.
 
     Raises
     ------
-    FileNotFoundError : no pictures. ValueError : ``out`` holds another collection. OSError : no room.
+    ValueError : ``out`` holds another collection. OSError : no room.
     """
-    files = files or list_portraits(folder)
     if (out / collection.INDEX_NAME).is_file():
         cache = collection.open_cache(out, writable=True)
         if cache.settings != settings or cache.files != files:
@@ -128,17 +59,13 @@ def prepare(
     else:
         cache = collection.create_cache(out, settings, files, str(folder))
     todo = np.flatnonzero(cache.verdicts == collection.Verdict.UNSEEN)
-    started = time.monotonic()
     pending: dict[int, collection.Verdict] = {}
     for count, index in enumerate(todo, start=1):
         pending[int(index)] = _prepare_one(cache, int(index), folder / files[index].path)
         if count % _FLUSH_EVERY == 0 or count == len(todo):
             _write_verdicts(cache, pending)
             pending = {}
-        if progress is not None:
-            progress(
-                len(files) - len(todo) + count, len(files), (time.monotonic() - started) / count * (len(todo) - count)
-            )
+        progress(len(files) - len(todo) + count)
     _mark_repeated(cache)
     cache.flush()
     _write_left_out(cache, out / "left_out.csv")
@@ -254,8 +181,3 @@ def _write_left_out(cache: collection.PortraitCache, path: Path) -> None:
         for entry, verdict in zip(cache.files, cache.verdicts, strict=True):
             if verdict != collection.Verdict.KEPT:
                 writer.writerow([entry.path, collection.REASONS[collection.Verdict(verdict)]])
-
-
-def _progress_line(done: int, total: int, seconds_left: float) -> None:
-    if done % 16 == 0 or done == total:
-        print(f"\r{done} of {total}, {seconds_left:.0f} s left ", end="", file=sys.stderr, flush=True)

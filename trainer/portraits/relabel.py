@@ -232,7 +232,7 @@ def _no_repeats(lines: np.ndarray) -> np.ndarray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer relabel-portraits``."""
-    parser.add_argument("cache", type=Path, help="head crops that `python -m trainer portraits --framing head` made")
+    parser.add_argument("cache", type=Path, help="head crops that `python -m trainer data --framing head` made")
     parser.add_argument(
         "--teacher",
         type=Path,

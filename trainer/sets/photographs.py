@@ -8,6 +8,7 @@ import cv2
 
 from backend.errors import LikenessError
 from backend.expression.video import Video
+from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, SetError, files_below, key_of
 
 FRAMES = 4
@@ -16,20 +17,18 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 
 class People(Reader):
-    """Any folder with a folder of photographs per person."""
+    """Any folder of photographs; a sub-folder is one person, and so is a picture that lies beside these."""
 
     name = "people"
-    title = "a folder per person"
+    title = "photographs of people"
     licence = Licence("the photographs' own", False, "your own collection")
-    needs = ("*/*",)
+    needs = ("*",)
     unchecked = "nothing; whether you may train on these photographs is for you to know"
 
     def items(self, root: Path) -> Iterator[Item]:
-        """Every picture in a sub-folder; the first level is the person."""
-        for path in files_below(root, *PICTURES):
-            inside = path.relative_to(root).parts
-            if len(inside) > 1:
-                yield Item(key_of(path, root), inside[0], {"photo": path})
+        """Every picture; the first level is the person."""
+        for path in files_below(root, *PHOTO_SUFFIXES):
+            yield Item(key_of(path, root), path.relative_to(root).parts[0], {"photo": path})
 
 
 class CelebA(Reader):

@@ -41,6 +41,8 @@ def reader_of(name: str) -> Reader:
 
 
 LIST = "list"
+SMALLEST_FACE = 40.0
+"""Pixels of the photo across a face; smaller ones show too little."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="where the prepared set goes; default: prepared/NAME")
     parser.add_argument("--size", type=int, default=64, help="side of the portraits' crops in pixels (default 64)")
     parser.add_argument("--framing", choices=("face", "head"), default="face", help="LAP's crop, or the parsing net's")
-    parser.add_argument("--smallest-face", type=float, default=40.0, help="pixels of the photo (default 40)")
+    parser.add_argument("--no-drawings", action="store_true", help="leave out drawings and paintings")
+    parser.add_argument("--drawings", dest="no_drawings", action="store_false", help="keep them (default)")
     parser.add_argument("--most", type=int, default=0, help="the first N entries alone (default: all)")
     parser.add_argument("--partial", action="store_true", help="leave out entries whose files are missing")
 
@@ -77,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
     if reader.fields:
         verdicts = prepare_samples(reader, items, out)
     else:
-        settings = (arguments.size, arguments.framing, arguments.smallest_face)
+        settings = CacheSettings(
+            arguments.size, arguments.framing, SMALLEST_FACE, not arguments.no_drawings, labels_by="label_face"
+        )
         verdicts = prepare_photos(reader, items, arguments.folder, out, settings)
     write_card(reader, items, verdicts, arguments.folder, out)
     console.print(table_of_verdicts(reader, items, verdicts))
@@ -120,7 +125,7 @@ def prepare_samples(reader: Reader, items: Sequence[Item], out: Path) -> dict[st
 
 
 def prepare_photos(
-    reader: Reader, items: Sequence[Item], root: Path, out: Path, settings: tuple[int, str, float]
+    reader: Reader, items: Sequence[Item], root: Path, out: Path, settings: CacheSettings
 ) -> dict[str, str]:
     """Prepare the items' photographs as portraits (``trainer.portraits``). Returns key -> verdict."""
     from trainer.portraits.prepare import prepare
@@ -141,12 +146,10 @@ def prepare_photos(
         PortraitFile(path.resolve().relative_to(base).as_posix(), people[item.person])
         for path, item in zip(paths, readable, strict=True)
     )
-    size, framing, smallest = settings
     try:
         with Progress(transient=True) as bar:
             task = bar.add_task(f"{reader.name}: portraits", total=len(files))
-            kept = CacheSettings(size, framing, smallest, drawings=True, labels_by="label_face")
-            cache = prepare(base, out, kept, lambda done, _, __: bar.update(task, completed=done), files)
+            cache = prepare(base, out, settings, files, lambda done: bar.update(task, completed=done))
     except ValueError as error:
         raise SetError(f"{error}.", "Choose another --out, or delete it.") from error
     reasons = [KEPT if verdict == Verdict.KEPT else REASONS[Verdict(verdict)] for verdict in cache.verdicts]

@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 import torch
 
+from backend.errors import EXIT_CODES
 from backend.photos.collection import FaceClass
 from backend.photos.faces import MESH_COUNT
 from backend.photos.screening import hue_spread
-from trainer.portraits.collection import CacheSettings, PortraitsConfig, Verdict, open_cache
-from trainer.portraits.prepare import list_portraits, prepare
+from trainer.__main__ import main
+from trainer.portraits.collection import PortraitsConfig, Verdict, open_cache
 
-SETTINGS = CacheSettings(size=64, framing="face", smallest_face=40.0, drawings=True, labels_by="label_face")
+
+def prepare(folder: Path, out: Path) -> int:
+    return main(["data", "people", str(folder), "--out", str(out), "--size", "64"])
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photo_dir: Path) -> Path:
 @pytest.fixture(scope="module")
 def prepared(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("prepared") / "cache"
-    prepare(folder, out, SETTINGS)
+    assert prepare(folder, out) == 0
     return out
 
 
@@ -55,7 +58,7 @@ def test_every_file_has_a_verdict_and_its_reason_is_written_down(prepared: Path)
     verdicts = {file.path: Verdict(verdict) for file, verdict in zip(cache.files, cache.verdicts, strict=True)}
     assert verdicts["broken.jpg"] == Verdict.BROKEN
     assert verdicts["hills.png"] == Verdict.NO_FACE
-    assert [verdict for path, verdict in verdicts.items() if path.startswith("zz_again")] == [Verdict.REPEATED]
+    assert [path.split("/")[0] for path, verdict in verdicts.items() if verdict == Verdict.REPEATED] == ["john_simm"]
     assert sum(verdict == Verdict.KEPT for verdict in verdicts.values()) == 7
     with (prepared / "left_out.csv").open(newline="") as file:
         reasons = {row["file"]: row["reason"] for row in csv.DictReader(file)}
@@ -63,8 +66,8 @@ def test_every_file_has_a_verdict_and_its_reason_is_written_down(prepared: Path)
     assert len(reasons) == 3
 
 
-def test_subfolders_are_people(folder: Path) -> None:
-    files = list_portraits(folder)
+def test_subfolders_are_people(prepared: Path) -> None:
+    files = open_cache(prepared).files
     people = {file.path.split("/")[0]: set() for file in files}
     for file in files:
         people[file.path.split("/")[0]].add(file.person)
@@ -86,25 +89,25 @@ def test_landmarks_fill_the_crop_and_labels_agree_with_them(prepared: Path) -> N
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_files(folder: Path, prepared: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache"
-    command = [sys.executable, "-m", "trainer", "portraits", str(folder), "--out", str(out), "--size", "64"]
+    command = [sys.executable, "-m", "trainer", "data", "people", str(folder), "--out", str(out), "--size", "64"]
     root = Path(__file__).parents[3]
     # verdicts are written every 64 files or at the end: a kill on the way leaves rows without a verdict
-    process = subprocess.Popen([*command, "--drawings"], cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(command, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while process.poll() is None and not (out / "portraits.json").is_file():
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (open_cache(out).verdicts == Verdict.UNSEEN).any()
-    prepare(folder, out, SETTINGS)
+    assert prepare(folder, out) == 0
     for name in ("crops", "labels", "landmarks", "verdicts"):
         np.testing.assert_array_equal(np.load(out / f"{name}.npy"), np.load(prepared / f"{name}.npy"))
 
 
-def test_another_collection_in_the_folder_is_not_overwritten(folder: Path, prepared: Path) -> None:
+def test_another_collection_in_the_folder_is_not_overwritten(folder: Path, prepared: Path, capsys) -> None:
     before = (prepared / "crops.npy").read_bytes()
-    with pytest.raises(ValueError, match="prepared otherwise"):
-        prepare(folder, prepared, CacheSettings(128, "face", 40.0, True, "label_face"))
+    assert main(["data", "people", str(folder), "--out", str(prepared), "--size", "128"]) == EXIT_CODES["usage"]
+    assert "prepared otherwise" in capsys.readouterr().err
     assert (prepared / "crops.npy").read_bytes() == before
 
 
@@ -132,10 +135,11 @@ def test_mirrored_landmarks_follow_the_picture(prepared: Path) -> None:
         torch.testing.assert_close(mirrored.landmarks[index, :, 0], 64 - plain.landmarks[index, :, 0])
 
 
-def test_a_folder_without_anything_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="holds no pictures"):
-        list_portraits(tmp_path)
-    with pytest.raises(FileNotFoundError, match="python -m trainer portraits"):
+def test_a_folder_without_anything_says_so(tmp_path: Path, capsys) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert prepare(tmp_path, tmp_path / "out") == EXIT_CODES["usage"]
+    assert "no entry" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="python -m trainer data"):
         PortraitsConfig(folder=str(tmp_path)).build()
 
 
