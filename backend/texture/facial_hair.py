@@ -181,16 +181,17 @@ _KNOWN = (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)
 
 
 def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands | None:
-    """The hair of scalp and face as one; facial guides come last, and get as many points as the scalp's. They are
-    ``MOST_GUIDES`` at most."""
+    """The hair of scalp and face as one; facial guides come last, get as many points as the scalp's, and grow without
+    a scalp of their own (``HairStrands.free``). They are ``MOST_GUIDES`` at most."""
     if hair is None or facial is None:
         return facial if hair is None else hair
     count, room = hair.points.shape[1], MOST_GUIDES - len(hair.points)
     facial = replace(facial, points=resampled_to(facial.points, count).astype(np.float32))
     names = ("points", "root_uv", "width", "root_colour", "tip_colour")
     both = {name: np.concatenate([getattr(hair, name), getattr(facial, name)[:room]]) for name in names}
-    found = {FACIAL_GUIDES: float(min(room, len(facial.points)))}
-    return replace(hair, **both, parameters={**hair.parameters, **found})
+    added = len(both["points"]) - len(hair.points)
+    free = None if hair.free is None else np.append(hair.free, np.ones(added, hair.free.dtype))
+    return replace(hair, **both, free=free, parameters={**hair.parameters, FACIAL_GUIDES: float(added)})
 
 
 @dataclass(frozen=True)

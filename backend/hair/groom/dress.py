@@ -85,7 +85,7 @@ def dressed(strands: HairStrands, vertices: np.ndarray, quads: np.ndarray, ears:
     beard = _dressed(replace(strands, scalp=None, scalp_uv=None, free=None, chain=None, **own), vertices, quads, ears)
     both = {key: np.concatenate([value, getattr(beard.scalp, key)]) for key, value in vars(strands.scalp).items()}
     both["triangles"][len(strands.scalp.triangles) :] += len(strands.scalp.vertices)
-    roots = {key: np.concatenate([getattr(strands, key), getattr(beard, key)]) for key in ("scalp_uv", "free")}
+    roots = {key: np.concatenate([getattr(strands, key)[:count], getattr(beard, key)]) for key in ("scalp_uv", "free")}
     return replace(strands, scalp=Scalp(**both), **roots)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
+from backend.hair.cards import hair_cards
 from backend.hair.groom import grow_guides, load_grooms
 from backend.hair.groom.dress import dressed, groom_strands
 from backend.hair.groom.grow import ANGLES, HEIGHTS
@@ -54,11 +55,13 @@ def test_a_beard_joined_to_a_groom_gets_its_own_skin_and_both_keep_theirs() -> N
     beard = HairStrands(points, flat, np.full(40, 0.004, np.float32), colour, colour, 4e-5, "beard", {})
     head = template.head
     skin = template.vertices[: head.vertex_stop], template.quads[: head.face_stop], template.regions["ears"]
+    cards = hair_cards(joined(hair, beard)).vertices  # made before it is dressed
+    assert (cards[:, 1] < 0.63).any() and (cards[:, 2] > 0.13).any()
     both = dressed(joined(hair, beard), *skin)
     count = len(hair.scalp.vertices)
     assert np.array_equal(both.scalp.vertices[:count], hair.scalp.vertices) and both.chain == hair.chain
     added = both.scalp.vertices[count:][both.scalp.density[count:] > 0]
     assert len(added) > 20 and np.linalg.norm(added[:, None] - chin[None], axis=2).min(1).max() < 0.03
-    assert len(both.scalp_uv) == len(both.points) == len(hair.points) + 40
+    assert len(both.scalp_uv) == len(both.points) == len(both.free) == len(hair.points) + 40
     assert both.scalp.triangles.max() == len(both.scalp.vertices) - 1
     assert np.array_equal(dressed(hair, *skin).scalp.density, hair.scalp.density)
