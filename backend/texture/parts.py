@@ -29,8 +29,6 @@ from backend.texture.unwrap import TexturePhoto, beard_region, under_jaw
 class PartsSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason."""
 
-    lock_reach: float = 0.5
-    """Share of a lock's width, or of the distance to other roots, 0.2 to 0.8, over which hairs spread around a root."""
     hairs_per_area: float = 2e6
     """Hairs per square metre of scalp; 1.2e6 to 3e6 in people."""
     hair_diameter: float = 8e-5
@@ -153,8 +151,9 @@ def _beside(albedo: np.ndarray, template: Template, vertices: np.ndarray) -> np.
 
 _BROWN = np.log(np.array([0.045, 0.028, 0.018]))
 """Log linear albedo of brown hair, the commonest; colours the brows of a head without hair."""
-_NEIGHBOUR_GUIDES = 8  # guides averaged for the hair length at a place: a neighbourhood of about two centimetres
-_FURTHEST = 0.016  # metres between roots, beyond which each stands alone
+_AROUND, _REACH = 8, 0.009
+"""Vertices of the hair's scalp over which its density is averaged, so that the shade has no teeth where hairs have
+them; and metres from them, beyond which no hair grows."""
 
 
 @dataclass(frozen=True)
@@ -174,19 +173,18 @@ class Scalp:
 
 
 def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
-    """Scalp of a head with vertices ``positions`` (V, 3), metres, below its hair; bald if ``strands`` is None."""
+    """Scalp of a head with vertices ``positions`` (V, 3), metres, below its dressed hair; bald if ``strands`` is
+    None."""
     if strands is None:
         return Scalp(*np.zeros((2, len(positions)), np.float32), _BROWN)
-    roots = strands.points[:, 0]
-    distance, near = cKDTree(roots).query(positions, k=min(_NEIGHBOUR_GUIDES, len(roots)))
-    distance, near = distance.reshape(len(positions), -1), near.reshape(len(positions), -1)
-    apart = cKDTree(roots).query(roots, k=min(7, len(roots)))[0][:, -1]  # locks may be narrower
-    reach = PARTS.lock_reach * np.maximum(strands.width, np.minimum(apart, _FURTHEST))
-    density = np.exp(-((distance / reach[near]) ** 2)).sum(1)
-    grows, rooted = np.minimum(density, 1.0), smoothstep(0.3, 1.0, density)
-    length = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)[near].mean(1)
+    scalp = strands.scalp
+    distance, near = cKDTree(scalp.vertices).query(positions, k=_AROUND)
+    beside = distance < _REACH
+    rooted = (beside * scalp.density[near]).sum(1) / np.maximum(beside.sum(1), 1)
+    grows = smoothstep(-_REACH, 0.0, np.where(beside[:, 0], scalp.edge[near[:, 0]], -_REACH))
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
-    return Scalp(grows.astype(np.float32), (rooted * _scalp_coverage(length)).astype(np.float32), colour)
+    shade = rooted * _scalp_coverage(scalp.length[near[:, 0]])
+    return Scalp(grows.astype(np.float32), shade.astype(np.float32), colour)
 
 
 def _scalp_coverage(length: np.ndarray) -> np.ndarray:

@@ -10,7 +10,9 @@ import pytest
 from scipy.spatial import cKDTree
 from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 
+from backend.geometry.vectors import smoothstep
 from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_strands import Scalp as HairScalp
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import build_albedo
@@ -37,15 +39,21 @@ def haired_scene() -> tuple[Scene, list[PhotoFace]]:
     return scene, faces
 
 
-def strands_on(scene: Scene, colour: tuple[float, float, float] = BLACK) -> HairStrands:
-    """Straight hair that stands on every second vertex of the subdivided scalp."""
+def strands_on(scene: Scene, colour: tuple[float, float, float] = BLACK, length: float = 0.03) -> HairStrands:
+    """Straight hair that stands on the subdivided scalp."""
     surface = head_surface(scene.template)
-    positions = surface.lifted(scene.fitted.neutral[: surface.count].astype(np.float64))
-    roots = positions[surface.regions["scalp"] > 0.9][::2].astype(np.float32)[:4000]
-    points = roots[:, None] + np.linspace(0, 0.03, 4, dtype=np.float32)[:, None] * np.array([0, 1, 0], np.float32)
+    positions = surface.lifted(scene.fitted.neutral[: surface.count].astype(np.float64)).astype(np.float32)
+    grows = surface.regions["scalp"] > 0.9
+    edge = np.where(grows, 1, -1) * np.where(
+        grows, cKDTree(positions[~grows]).query(positions)[0], cKDTree(positions[grows]).query(positions)[0]
+    )
+    maps = np.array([smoothstep(0.0, 0.008, edge), edge, grows, np.full(len(edge), length), edge], np.float32)
+    scalp = HairScalp(positions, np.zeros((0, 3), np.int32), positions[:, :2], *maps)
+    roots = positions[grows][:: len(positions) // 4000 + 1]
+    points = roots[:, None] + np.linspace(0, length, 4, dtype=np.float32)[:, None] * np.float32([0, 1, 0])
     colours = np.tile(np.array(colour, np.float32), (len(roots), 1))
     width, uv = np.full(len(roots), 0.016, np.float32), np.zeros((len(roots), 2), np.float32)
-    return HairStrands(points, uv, width, colours, colours, 4e-5, "crew", {})
+    return HairStrands(points, uv, width, colours, colours, 4e-5, "crew", {}, scalp)
 
 
 def brightness_of(scene: Scene, faces: list[PhotoFace], strands: HairStrands | None) -> np.ndarray:
@@ -78,33 +86,29 @@ def test_the_scalp_below_strands_has_the_shade_of_their_roots() -> None:
     assert np.percentile(step[region(scene, "face", 0.5)[1:]], 99.9) < 0.35, "a soft line"
 
 
-def test_hair_grows_around_roots_and_nowhere_else() -> None:
+def test_hair_grows_on_its_scalp_and_nowhere_else() -> None:
     scene, _ = haired_scene()
     strands = strands_on(scene, (0.5, 0.5, 0.5))
-    away = strands.points[0, 0] + np.array([[0, 0, 0], [0, 0.01, 0], [0, 0.3, 0]])
-    grows = scalp_below(strands, away).grows
-    assert grows[0] == 1.0 and grows[2] == 0.0
+    within = strands.scalp.vertices[np.argmax(strands.scalp.edge)]
+    away = within + np.array([[0, 0, 0], [0, 0.3, 0]])
+    np.testing.assert_array_equal(scalp_below(strands, away).grows, [1.0, 0.0])
     np.testing.assert_allclose(scalp_below(strands, away).log_color, np.log([0.5] * 3), atol=1e-5)
     assert scalp_below(None, away).grows.max() == 0.0
 
 
-def test_the_shade_of_roots_ends_where_their_locks_do() -> None:
+def test_one_guide_before_the_ear_is_no_spot_and_the_shade_ends_as_the_hair_does() -> None:
+    """Guides that hang before bare skin are left out, and one that stays alone was painted as a dark spot."""
     scene, _ = haired_scene()
     strands = strands_on(scene)
-    forehead = strands.points[:, 0][np.argmax(strands.points[:, 0, 2])]
-    below = forehead + np.array([[0, 0, 0], [0, -0.004, 0], [0, -0.009, 0]])
-    scalp = scalp_below(strands, below)
-    assert scalp.shade[0] == 0.5 and scalp.shade[2] < 0.15, "0.4 where roots 14 mm away darken the skin"
-    assert scalp.grows[1] > 0.3, "photos show its shade there"
-
-
-def test_narrow_locks_leave_no_skin_between_their_roots() -> None:
-    scene, _ = haired_scene()
-    strands = strands_on(scene)
-    narrow = replace(strands, width=np.full_like(strands.width, 0.003))
-    roots = strands.points[:, 0]
-    between = 0.5 * (roots + roots[cKDTree(roots).query(roots, k=2)[1][:, 1]])
-    assert np.percentile(scalp_below(narrow, between).shade, 1) > 0.4, "0 by the locks' widths"
+    cheek = strands.scalp.vertices[np.argmin(strands.scalp.edge)]
+    alone = replace(
+        strands, points=np.concatenate([strands.points[1:], strands.points[:1] - strands.points[0, 0] + cheek])
+    )
+    places, edge = strands.scalp.vertices, strands.scalp.edge
+    scalp = scalp_below(alone, places)
+    assert scalp.shade[np.linalg.norm(places - cheek, axis=1) < 0.02].max() == 0.0
+    assert scalp.shade[edge < -0.01].max() == 0.0 and scalp.shade[edge > 0.02].min() == pytest.approx(0.5)
+    assert scalp.grows[edge > 0].min() == 1.0, "photos show its shade there"
 
 
 def test_shaded_skin_is_not_shown_and_roots_draw_towards_their_colour() -> None:
@@ -123,13 +127,10 @@ def test_white_roots_leave_no_pale_rim_on_the_skin() -> None:
 
 def test_the_scalp_below_a_crew_cut_is_darker_than_below_long_hair_and_than_below_stubble() -> None:
     scene, _ = haired_scene()
-    strands = strands_on(scene)
-    own = np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1).mean()
 
     def shade(length: float) -> float:
-        root = strands.points[:, :1]
-        scaled = (root + (strands.points - root) * (length / own)).astype(np.float32)
-        return float(np.median(scalp_below(replace(strands, points=scaled), root[:, 0]).shade))
+        strands = strands_on(scene, length=length)
+        return float(np.median(scalp_below(strands, strands.points[:, 0]).shade))
 
     assert shade(0.002) == shade(0.1) == 0.5
     assert shade(0.012) == pytest.approx(1 - np.exp(-2e6 * 8e-5 * 0.012), abs=0.03)
