@@ -12,7 +12,6 @@ from trainer.lazy_parser import add_commands
 
 EVALUATIONS: dict[str, tuple[str, str]] = {
     "paper": ("trainer.sets.tables", "the papers' tables on their own sets, their rows beside ours"),
-    "scans": ("trainer.evaluate.scans", "held-out 3D faces, rendered as photographs, in millimetres"),
     "foreign": (
         "trainer.evaluate.foreign",
         "people and pictures from other sources: millimetres, and recognition by shape alone",

@@ -20,16 +20,13 @@ from backend.fitting.detector_model import face_scale, upright_axes
 from backend.geometry.template import load_template
 from backend.models.landmarks import net_points
 from trainer.engine.disk_cache import shared_folder
-from trainer.evaluate.scans import best_fit_cage
 from trainer.heads import foreign as drawn
-from trainer.heads.drawing import VIEWS, draw_shot
-from trainer.heads.dressed import face_middle
-from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
-from trainer.heads.scans import ScanTruth, truth_from_marks
+from trainer.heads.drawing import VIEWS
+from trainer.heads.population import SIMULATED_FIT_LANDMARKS, ModelFit, fit_to_scan
 from trainer.heads.surface import TriangleMesh
 from trainer.measures import metrics
-from trainer.measures.estimate import Variant, as_estimate, fitted_neutrals, measure
-from trainer.measures.harness import found_faces, people_folders
+from trainer.measures.estimate import Fitted, ScanTruth, Variant, as_estimate, fitted_heads, measure, signed_by_region
+from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
 
 LEAST_PHOTOS = 4
 VARIANTS: Mapping[str, Variant] = {
@@ -38,9 +35,11 @@ VARIANTS: Mapping[str, Variant] = {
     "without.encoder": Variant(encoder=False),
     "without.landmark_net": Variant(landmark_net=False),
     "landmarks_only": Variant("fast", lap=False, encoder=False, landmark_net=False),
+    "graph": Variant(face_model="graph"),
 }
 """``full`` is the product's fit. ``landmarks_only`` is the baseline: the detector's landmarks and the prior. LAP's
-networks need the landmark net's points, so they are off without it, as in the product."""
+networks need the landmark net's points, so they are off without it, as in the product. ``graph``: the identity moves in
+the graph face model."""
 WORSE_RATIO = 1.1
 """A head counts as worse than the mean face where its median distance is this many times the mean face's."""
 PROBE_AND_GALLERY_SETS = {"one_one": ("first", "second"), "one_rest": ("first", "rest"), "two_rest": ("both", "rest")}
@@ -84,10 +83,10 @@ def photo_sets(name: str, photos: Sequence[Path], most_rest: int) -> PhotoSets:
     return PhotoSets(shuffled[0], shuffled[1], tuple(shuffled[2 : 2 + most_rest]))
 
 
-def neutrals_or_none(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """``fitted_neutrals`` of the wanted ``VARIANTS``; None if no photo shows a usable face."""
+def fits_or_none(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, Fitted] | None:
+    """``fitted_heads`` of the wanted ``VARIANTS``; None if no photo shows a usable face."""
     try:
-        return fitted_neutrals(photos, {name: VARIANTS[name] for name in wanted})
+        return fitted_heads(photos, {name: VARIANTS[name] for name in wanted})
     except LikenessError as error:
         if error.code != "no_face":
             raise
@@ -108,53 +107,49 @@ def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
     return heads
 
 
-def drawn_truth(folder: Path) -> ScanTruth:
-    """Load the true shape of the head rendered into ``folder``."""
-    with np.load(folder / "truth.npz") as data:
-        return truth_from_marks(folder.name, data["scan"], data["marks"], np.full((2, 3), np.nan))
-
-
-def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
-    """Flat figures ``drawn.head.NAME.…``, and over people ``drawn.VARIANT.nN.median_mm`` and ``.ratio`` (to the mean
-    face's median, per head), both with ``.low`` and ``.high``, and ``.worse``: heads with a ratio above
-    ``WORSE_RATIO``.
-
-    nN : the fit to the first photo (``n1``) and to all photos. A head without a detected face counts as the mean face,
-    and in ``drawn.VARIANT.nN.faceless``. A person rendered in several looks counts with their mean.
-    """
-    figures: dict[str, float] = {
-        "drawn.heads": float(len(heads)),
-        "drawn.people": float(len(set(map(drawn.person_of, heads)))),
-    }
-    columns: dict[str, dict[str, list[tuple[str, float]]]] = {}
+def render_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str], console: Console) -> Figures:
+    """``drawn.FIGURE`` of ``head_figures``, means over people with their intervals, and ``drawn.person.NAME.FIGURE``. A
+    person rendered in several looks counts with their mean."""
+    people: dict[str, list[Sequence[Path]]] = {}
     for name, photos in heads.items():
-        truth, person = drawn_truth(photos[0].parent), drawn.person_of(name)
-        null = measure(truth, as_estimate(load_template().vertices)).median
-        figures[f"drawn.head.{name}.median_mm.template"] = null
-        columns.setdefault("template", {}).setdefault("median_mm", []).append((person, null))
-        for count in sorted({1, len(photos)}):
-            neutrals = neutrals_or_none(photos[:count], variants)
-            for variant in variants:
-                found = null if neutrals is None else measure(truth, as_estimate(neutrals[variant])).median
-                figures[f"drawn.head.{name}.median_mm.{variant}.n{count}"] = found
-                column = columns.setdefault(f"{variant}.n{count}", {})
-                column.setdefault("median_mm", []).append((person, found))
-                column.setdefault("ratio", []).append((person, found / null))
-                column.setdefault("faceless", []).append((person, float(neutrals is None)))
-    for column, kinds in columns.items():
-        for kind in ("median_mm", "ratio"):
-            if kind in kinds:
-                figures |= metrics.mean_interval(_of_people(kinds[kind])).figures(f"drawn.{column}.{kind}")
-        if "ratio" in kinds:
-            figures[f"drawn.{column}.worse"] = float(sum(ratio > WORSE_RATIO for _, ratio in kinds["ratio"]))
-            figures[f"drawn.{column}.faceless"] = sum(faceless for _, faceless in kinds["faceless"])
+        people.setdefault(drawn.person_of(name), []).append(photos)
+    counts = {"drawn.heads": float(len(heads)), "drawn.people": float(len(people))}
+    figures = judged(
+        people, lambda looks: means([head_figures(photos, variants) for photos in looks]), console, "drawn",
+        "drawn.person",
+    )  # fmt: skip
+    return counts | figures
+
+
+def head_figures(photos: Sequence[Path], variants: Sequence[str]) -> dict[str, float]:
+    """``VARIANT.nN.FIGURE`` of a rendered head's fits to the first photo (``n1``) and to all photos, and
+    ``template.median_mm`` of the mean face, as which a head without a detected face counts.
+
+    ``median_mm``; ``ratio`` to the mean face's; ``worse`` : 1 for a ratio above ``WORSE_RATIO``, else 0; ``faceless``;
+    of ``full`` also ``bias_mm.REGION`` (signed along the normal, + outside the scan) and ``focal_ratio``, the median
+    over photos of the found focal length over the true one.
+    """
+    with np.load(photos[0].parent / "truth.npz") as data:
+        truth, marks = ScanTruth.of_marks(data["scan"], data["marks"]), data["marks"]
+    mean = Fitted(load_template().vertices, np.full(len(photos), np.nan))
+    null = measure(truth, as_estimate(mean.neutral)).median
+    figures = {"template.median_mm": null}
+    for count in sorted({1, len(photos)}):
+        fits = fits_or_none(photos[:count], variants)
+        for variant in variants:
+            fit = mean if fits is None else fits[variant]
+            estimate = as_estimate(fit.neutral)
+            distance = measure(truth, estimate)
+            found = {"median_mm": distance.median, "ratio": distance.median / null}
+            found |= {"worse": float(found["ratio"] > WORSE_RATIO), "faceless": float(fits is None)}
+            if variant == "full":
+                bias = signed_by_region(truth, estimate, distance)
+                found |= {f"bias_mm.{region}": error for region, error in bias.items()}
+                focal = [drawn.shot_of(photo, marks).camera.intrinsics[0, 0] for photo in photos[:count]]
+                known = np.isfinite(fit.focal[:count])
+                found["focal_ratio"] = float(np.median((fit.focal[:count] / focal)[known])) if known.any() else np.nan
+            figures |= {f"{variant}.n{count}.{name}": value for name, value in found.items()}
     return figures
-
-
-def _of_people(values: Sequence[tuple[str, float]]) -> np.ndarray:
-    """(P,) mean value of each person, from pairs of person and value."""
-    people = dict.fromkeys(person for person, _ in values)
-    return np.array([np.mean([value for other, value in values if other == person]) for person in people])
 
 
 def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -> dict[str, float]:
@@ -169,7 +164,7 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
     template = load_template()
     skins = {name: sorted((photos[0].parent / drawn.SKINS).glob("*.jpg")) for name, photos in heads.items()}
     fits = {
-        name: [neutrals_or_none((photo,), variants) for photo in (heads[name][0], *others)]
+        name: [fits_or_none((photo,), variants) for photo in (heads[name][0], *others)]
         for name, others in skins.items()
         if others
     }
@@ -178,7 +173,7 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
         return {}
     figures = {"skins.heads": float(len(usable)), "skins.faceless": float(len(fits) - len(usable))}
     for variant in variants:
-        shapes = [metrics.aligned_faces(template, [neutrals[variant] for neutrals in fit]) for fit in usable]
+        shapes = [metrics.aligned_faces(template, [fits[variant].neutral for fits in fit]) for fit in usable]
         moved = np.array([_apart(metrics.plain_distances(template, own, own)) for own in shapes])
         firsts = np.concatenate([own[:1] for own in shapes])
         apart = metrics.plain_distances(template, firsts, firsts)
@@ -191,6 +186,12 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
 def _apart(distances: np.ndarray) -> float:
     """Mean of a symmetric matrix (N, N) without its diagonal."""
     return float(distances[~np.eye(len(distances), dtype=bool)].mean())
+
+
+def best_fit_cage(fit: ModelFit) -> np.ndarray:
+    """The most probable head of a fit to a scan: cage (V, 3) float32, template frame."""
+    template = load_template()
+    return (template.vertices + np.tensordot(fit.coefficients, template.identity_modes, 1)).astype(np.float32)
 
 
 def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | None:
@@ -207,9 +208,8 @@ def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | Non
         scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
     chosen = tuple(SIMULATED_FIT_LANDMARKS)
     cage = best_fit_cage(fit_to_scan(scan, chosen, marks[list(chosen)]))
-    laid = measure(drawn_truth(folder), as_estimate(cage)).alignment
-    source, number = drawn.drawn_head(folder.name)
-    camera = draw_shot(source.seed + number, int(photo.stem), face_middle(marks)).camera
+    laid = measure(ScanTruth.of_marks(scan.vertices, marks), as_estimate(cage)).alignment
+    camera = drawn.shot_of(photo, marks).camera
     projected = camera.project(laid.apply(net_points().positions(cage.astype(np.float64))))[:, :2]
     true = face.crop_scale * (projected - np.asarray(face.crop_offset))
     percent = 100.0 / face_scale(true)
@@ -258,10 +258,10 @@ def person_shapes(sets: PhotoSets, variants: Sequence[str]) -> PersonShapes | No
     photos = {"first": (sets.first,), "second": (sets.second,), "both": sets.both, "rest": sets.rest}
     found = {}
     for name in SETS:
-        neutrals = neutrals_or_none(photos[name], variants)
-        if neutrals is None:
+        fits = fits_or_none(photos[name], variants)
+        if fits is None:
             return None
-        found[name] = neutrals
+        found[name] = {variant: fit.neutral for variant, fit in fits.items()}
     return PersonShapes(found)
 
 
@@ -324,7 +324,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variants", default=",".join(VARIANTS), help="fits to compare, comma-separated")
 
 
-def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
+def run(arguments: argparse.Namespace, console: Console) -> Figures:
     """Flat figures of ``evaluate foreign``; finished fits are cached, so a stopped run resumes."""
     folder = arguments.people or shared_folder() / "photos" / "research_only" / "lfw"
     variants = [name for name in VARIANTS if name in arguments.variants.split(",")]
@@ -336,7 +336,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             given = arguments.heads, arguments.photos, arguments.looks, arguments.skins
             drawn.draw_heads(arguments.cycles, arguments.heads_from, arguments.half, *given)
         heads = drawn_heads(arguments.cycles, arguments.half)
-        figures = render_figures(heads, variants) | skin_figures(heads, variants)
+        figures = render_figures(heads, variants, console) | skin_figures(heads, variants)
         return figures | (coverage_figures(heads) if arguments.coverage else {})
     if not folder.is_dir():
         raise LikenessError("no_photo", f"There is no folder {folder}.", "Name one with --people.")

@@ -117,13 +117,12 @@ def draw_light(name: str, camera: np.ndarray, generator: np.random.Generator) ->
     return Light(tuple(colour), lamps, tuple(map(tuple, wall)), float(generator.uniform(0.0, 100.0)))
 
 
-def draw_shot(seed: int, number: int, middle: np.ndarray, distance: float | None = None) -> Shot:
-    """Picture ``number`` of a head whose face's middle is ``middle`` (3,): one of ``VIEWS``, with lens, light, film and
-    distance (if it is not given) by chance; the same seed and number give the same."""
+def draw_shot(seed: int, number: int, middle: np.ndarray) -> Shot:
+    """Picture ``number`` of a head whose face's middle is ``middle`` (3,): one of ``VIEWS``, with distance, lens,
+    light and film by chance; the same seed and number give the same."""
     generator = np.random.default_rng([2026, seed, number])
     yaw, pitch = np.array(VIEWS[number]) + generator.uniform(-4.0, 4.0, 2)
     away = float(np.exp(generator.uniform(*np.log(DISTANCES))))
-    away = away if distance is None else distance
     focal = SIDE * away / generator.uniform(*SPANS)
     aim = middle + generator.uniform(-0.02, 0.02, 3)
     camera = look_at(yaw, pitch, generator.uniform(-4.0, 4.0), away, focal, (SIDE, SIDE), aim)

@@ -6,7 +6,7 @@ A head of other topology wears what the body ``hm08`` wears, whose face is fitte
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +18,8 @@ from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads, triangulate
 from backend.photos.regions import LID_LOWER, LID_UPPER
 from protocol.similarity import fit_similarity
-from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.heads import makehuman
-from trainer.heads.drawing import Part, Shot, draw, draw_light, draw_shot
+from trainer.heads.drawing import Part, Shot, draw, draw_light
 from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
 from trainer.heads.surface import Closest, TriangleMesh, facing, look_at, visible
 
@@ -42,8 +41,6 @@ NEIGHBOURS = 8
 AHEAD = np.array([0.0, 0.0, 1.0])
 SEEN_FROM = (-40.0, 0.0, 40.0)
 """Degrees from the front from which skin must be seen to count."""
-DRAWN = "1"
-"""Part of the cache's key of all photographs: raise it when they would come out differently."""
 
 
 def face_middle(marks: np.ndarray) -> np.ndarray:
@@ -258,23 +255,6 @@ def _skin_uv(body: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.nd
     hit, weights, _ = Closest(body, split.faces)(vertices)
     uv = (base.uv[split.apply(base.uv_quads[rows])[hit]] * weights[..., None]).sum(1)[faces]
     return np.where(np.ptp(uv, axis=1).max(-1)[:, None, None] > SEAM, uv[:, :1], uv)
-
-
-def head_photos(
-    name: str, seed: int, make: Callable[[], Head], numbers: Sequence[int], distance: float | None = None
-) -> tuple[Path, ...]:
-    """JPEGs of a head by number, drawn where they are not in the disk cache; number 0 is the most frontal.
-
-    ``make`` is called only where one is missing. All are taken from ``distance`` metres if given. Names of files do not
-    reveal how the photos were taken.
-    """
-    folder = cache_folder() / "photographs" / name
-    paths = tuple(folder / f"{content_key(DRAWN, name, seed, number, distance)}.jpg" for number in numbers)
-    if not all(path.exists() for path in paths):
-        head = make()
-        shots = [draw_shot(seed, number, head.middle, distance) for number in numbers]
-        draw_head(head, seed, dict(zip(paths, shots, strict=True)))
-    return paths
 
 
 def draw_head(head: Head, seed: int, shots: Mapping[Path, Shot], skin: int = 0) -> None:

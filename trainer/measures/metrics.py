@@ -128,16 +128,6 @@ class ScanDistance:
         """Median in millimetres."""
         return float(np.median(self.millimetres))
 
-    @property
-    def mean(self) -> float:
-        """Mean in millimetres."""
-        return float(self.millimetres.mean())
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation in millimetres."""
-        return float(self.millimetres.std())
-
 
 def crop_radius(seven: np.ndarray, bridge: np.ndarray) -> float:
     """Radius around the nose tip within which scan points count: 0.7 times the sum of the outer eye corners' distance

@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from trainer.heads.dressed import BRIDGE, NOSE_TIP
-from trainer.heads.scans import ALIGNMENT_LANDMARKS
 from trainer.heads.surface import TriangleMesh, find_surface_landmarks
+from trainer.measures.estimate import ALIGNMENT_LANDMARKS
 from trainer.sets.photographs import VIDEOS, spread
 from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below
 

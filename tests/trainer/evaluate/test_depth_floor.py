@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from backend.geometry.template import load_template, triangles_from_quads
-from trainer.evaluate.scans import best_fit_cage
+from trainer.evaluate.foreign import best_fit_cage
 from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
 from trainer.heads.surface import TriangleMesh
 

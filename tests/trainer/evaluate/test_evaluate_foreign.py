@@ -23,10 +23,11 @@ from trainer.evaluate import command, foreign
 from trainer.evaluate.foreign import SETS, VARIANTS, PersonShapes, people_of, photo_sets, real_figures
 from trainer.heads.foreign import half_of
 from trainer.measures import estimate
-from trainer.measures.estimate import as_estimate
+from trainer.measures.estimate import Fitted, as_estimate
 from trainer.measures.harness import write_figures
 
 TEMPLATE = load_template()
+MARKS = TEMPLATE.landmarks478.positions(TEMPLATE.vertices).astype(np.float64)
 
 
 def folder_of_people(folder: Path, names: list[str], photos: int = 5) -> Path:
@@ -152,63 +153,76 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
     monkeypatch.setattr(estimate, "fit_with", fit)
     estimate.fitted(collection, VARIANTS[name])
     assert (seen["surface"] is None) == (name in ("without.landmark_net", "landmarks_only"))
-    assert (seen["basis"] is None) == (name in ("without.encoder", "landmarks_only"))
+    assert (seen["basis"] is None) == (name in ("without.encoder", "landmarks_only", "graph"))
     assert (seen["dense"] is None) == (name == "landmarks_only")
     lap_wants_points = "landmarks" in LAP.load().needs
     assert (seen["lap"] is None) == (name in ("without.lap", "landmarks_only")) or lap_wants_points
 
 
-def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, monkeypatch):
-    names = [name for name in (f"gnm_{number}" for number in range(20)) if half_of(name) == "development"][:2]
-    cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
+def drawn_head(folder: Path, name: str, cage: np.ndarray, photos: int) -> None:
+    """A folder of a drawn head with the true surface of cage (V, 3) near the nose, and empty photos."""
     true = as_estimate(cage)
     near = np.linalg.norm(true.vertices - true.nose_tip, axis=1) < 0.09
-    marks = TEMPLATE.landmarks478.positions(cage)
+    folder_of_people(folder, [name], photos=photos)
+    np.savez(folder / name / "truth.npz", scan=true.vertices[near][::6], marks=TEMPLATE.landmarks478.positions(cage))
+
+
+def fit_of(neutral: np.ndarray, focal: float = np.nan) -> Fitted:
+    return Fitted(neutral, np.full(3, focal))
+
+
+def test_heads_of_another_renderer_are_measured_against_the_mean_face(tmp_path, monkeypatch):
+    names = [name for name in (f"gnm_{number}" for number in range(10, 30)) if half_of(name) == "development"][:2]
+    cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
     for name in names:
-        folder_of_people(tmp_path, [name], photos=3)
-        np.savez(tmp_path / name / "truth.npz", scan=true.vertices[near][::6], marks=marks)
+        drawn_head(tmp_path, name, cage, photos=3)
+    turned = 1.3 * cage @ np.array([[0, 0, 1.0], [0, 1, 0], [-1, 0, 0]]).T + 0.5  # scale and pose do not matter
 
     def fits(photos, variants):
         if photos[0].parent.name == names[1] and len(photos) == 1:
             return None  # no face
-        worse = TEMPLATE.vertices - (cage - TEMPLATE.vertices)
-        return {"full": cage if len(photos) == 3 else (cage + TEMPLATE.vertices) / 2, "without.lap": worse}
+        worse = fit_of(TEMPLATE.vertices - (cage - TEMPLATE.vertices))
+        full = fit_of(turned, 500.0) if len(photos) == 3 else fit_of((cage + TEMPLATE.vertices) / 2)
+        return {"full": full, "without.lap": worse}
 
-    monkeypatch.setattr(foreign, "neutrals_or_none", fits)
+    monkeypatch.setattr(foreign, "fits_or_none", fits)
     words = ("--cycles", str(tmp_path), "--variants", "full,without.lap")
     figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
     assert figures["drawn.heads"] == 2
     assert figures["drawn.full.n3.median_mm"] == pytest.approx(0, abs=1e-3)
-    assert figures[f"drawn.head.{names[0]}.median_mm.full.n1"] < 0.7 * figures["drawn.template.median_mm"]
-    assert figures["drawn.full.n1.faceless"] == 1
-    assert figures[f"drawn.head.{names[1]}.median_mm.full.n1"] == pytest.approx(figures["drawn.template.median_mm"])
-    assert (figures["drawn.without.lap.n3.worse"], figures["drawn.full.n3.worse"]) == (2, 0)
+    assert figures[f"drawn.person.{names[0]}.full.n1.median_mm"] < 0.7 * figures["drawn.template.median_mm"]
+    assert figures["drawn.full.n1.faceless"] == 0.5
+    assert figures[f"drawn.person.{names[1]}.full.n1.median_mm"] == pytest.approx(figures["drawn.template.median_mm"])
+    assert (figures["drawn.without.lap.n3.worse"], figures["drawn.full.n3.worse"]) == (1, 0)
+    assert figures["drawn.full.n3.bias_mm.nose_tip"] == pytest.approx(0, abs=1e-3)
+    assert abs(figures["drawn.full.n1.bias_mm.nose_tip"]) > 0.1
+    true = np.median(
+        [foreign.drawn.shot_of(tmp_path / names[0] / f"{k}.jpg", MARKS).camera.intrinsics[0, 0] for k in range(3)]
+    )
+    assert (
+        0.7 < figures["drawn.full.n3.focal_ratio"] / (500.0 / true) < 1.4 and "drawn.full.n1.focal_ratio" not in figures
+    )
     with pytest.raises(LikenessError, match="no heads"):
         foreign.run(arguments_of("--cycles", str(tmp_path / "nowhere")), Console(file=io.StringIO()))
 
 
 def test_looks_of_a_person_count_as_one(tmp_path, monkeypatch):
-    people = [name for name in (f"scan_{number}" for number in range(20)) if half_of(name) == "development"][:3]
-    amounts = dict(
-        zip([f"{people[0]}@0", f"{people[0]}@1", f"{people[1]}@0", f"{people[2]}@0"], (1, 3, 2, 2), strict=True)
-    )
+    amounts = {"scan_cgtub@0": 1, "scan_cgtub@1": 3, "scan_james@0": 2, "scan_meshmonk_demo@0": 2}
     cage = TEMPLATE.vertices + np.tensordot([2.0, -2.0, 2.0], TEMPLATE.identity_modes[:3], 1)
-    true = as_estimate(TEMPLATE.vertices)
-    near = np.linalg.norm(true.vertices - true.nose_tip, axis=1) < 0.09
     for name in amounts:
-        folder_of_people(tmp_path, [name], photos=1)
-        marks = TEMPLATE.landmarks478.positions(TEMPLATE.vertices)
-        np.savez(tmp_path / name / "truth.npz", scan=true.vertices[near][::6], marks=marks)
+        drawn_head(tmp_path, name, TEMPLATE.vertices, photos=1)
 
     def fits(photos, variants):
-        return {"full": TEMPLATE.vertices + amounts[photos[0].parent.name] * (cage - TEMPLATE.vertices)}
+        return {"full": fit_of(TEMPLATE.vertices + amounts[photos[0].parent.name] * (cage - TEMPLATE.vertices))}
 
-    monkeypatch.setattr(foreign, "neutrals_or_none", fits)
-    figures = foreign.run(arguments_of("--cycles", str(tmp_path), "--variants", "full"), Console(file=io.StringIO()))
+    monkeypatch.setattr(foreign, "fits_or_none", fits)
+    words = ("--cycles", str(tmp_path), "--variants", "full", "--half", "judgement")
+    figures = foreign.run(arguments_of(*words), Console(file=io.StringIO()))
     assert (figures["drawn.heads"], figures["drawn.people"]) == (4, 3)
-    own = {name: figures[f"drawn.head.{name}.median_mm.full.n1"] for name in amounts}
-    assert own[f"{people[0]}@1"] > 1.5 * own[f"{people[0]}@0"] > 0
-    of_people = [(own[f"{people[0]}@0"] + own[f"{people[0]}@1"]) / 2, *(own[f"{name}@0"] for name in people[1:])]
+    own = {name: foreign.head_figures((tmp_path / name / "0.jpg",), ("full",))["full.n1.median_mm"] for name in amounts}
+    assert own["scan_cgtub@1"] > 1.5 * own["scan_cgtub@0"] > 0
+    of_people = [(own["scan_cgtub@0"] + own["scan_cgtub@1"]) / 2, own["scan_james@0"], own["scan_meshmonk_demo@0"]]
+    assert figures["drawn.person.scan_cgtub.full.n1.median_mm"] == pytest.approx(of_people[0])
     assert figures["drawn.full.n1.median_mm"] == pytest.approx(np.mean(of_people))
     assert figures["drawn.full.n1.median_mm.high"] <= max(of_people) + 1e-9
 
@@ -231,11 +245,11 @@ def test_what_another_skin_moves_is_told_beside_what_heads_differ_by(tmp_path, m
         identity = identities[(path.parent.parent if own else path.parent).name]
         doubt = skins[path.name] if own else 0 * identity
         return {
-            name: TEMPLATE.vertices + np.tensordot(identity + deviation * doubt, TEMPLATE.identity_modes[:3], 1)
+            name: fit_of(TEMPLATE.vertices + np.tensordot(identity + deviation * doubt, TEMPLATE.identity_modes[:3], 1))
             for name, deviation in (("full", 0.0), ("without.lap", 0.3))
         }
 
-    monkeypatch.setattr(foreign, "neutrals_or_none", fits)
+    monkeypatch.setattr(foreign, "fits_or_none", fits)
     heads = {name: (tmp_path / name / "0.jpg",) for name in names}
     figures = foreign.skin_figures(heads, ("full", "without.lap"))
     assert (figures["skins.heads"], figures["skins.faceless"]) == (3, 1)

@@ -12,7 +12,7 @@ from trainer.heads.surface import TriangleMesh
 
 
 def test_a_sheet_is_laid_on_a_scan_and_the_rest_of_it_stays_where_it_was() -> None:
-    from trainer.heads.scans import laid_on
+    from trainer.heads.foreign import laid_on
 
     points, faces = flat_sheet(41, 0.0)  # edges of 2.5 mm
     scan, triangles = flat_sheet(61, 0.002)
@@ -27,15 +27,17 @@ def test_a_sheet_is_laid_on_a_scan_and_the_rest_of_it_stays_where_it_was() -> No
 def test_a_mask_of_a_face_tells_where_its_ears_are(shared_dir: Path) -> None:
     if not (shared_dir / "faces3d").is_dir():
         pytest.skip("needs ../shared/faces3d")
+    from trainer.heads.foreign import completed
     from trainer.heads.ict import SKIN_STOP, load_ict
-    from trainer.heads.scans import completed, tragus_ids
 
     model = load_ict()
     person = model.shaped(np.array([1.5, -1.2, 1.0, 0.8, -1.0, 1.2, 0.5, -0.7, 0.9, 0.0, 0.6, -0.4]))
     in_mask = (person[:SKIN_STOP, 2] > 0.045) & (np.abs(person[:SKIN_STOP, 1]) < 0.08)
     used, faces = np.unique(model.skin[in_mask[model.skin].all(1)], return_inverse=True)
-    head, scan, _ = completed(TriangleMesh(person[used], faces.reshape(-1, 3)))
+    head, scan = completed(TriangleMesh(person[used], faces.reshape(-1, 3)))
     assert np.median(np.linalg.norm(head[used] - scan, axis=1)) < 0.001
-    middle, ears = head[used].mean(0) - person[used].mean(0), list(tragus_ids())
+    middle = head[used].mean(0) - person[used].mean(0)
+    places = np.array([[[0.0745, 0.012, 0.012]], [[-0.0745, 0.012, 0.012]]])  # metres, the mean face's ears
+    ears = np.linalg.norm(model.neutral[:SKIN_STOP] - places, axis=-1).argmin(1)
     off, mean_off = (np.linalg.norm(ends[ears] - person[ears], axis=1).max() for ends in (head - middle, model.neutral))
     assert off < 0.004 and off < 0.6 * mean_off

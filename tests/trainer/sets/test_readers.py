@@ -19,7 +19,7 @@ from scipy.io import loadmat, savemat
 
 from trainer.__main__ import main
 from trainer.engine.logs import research_sets
-from trainer.portraits.collection import PortraitsConfig
+from trainer.portraits.collection import CacheSettings, PortraitsConfig
 from trainer.sets.photographs import frame_of
 from trainer.sets.prepare import READERS, prepare_photos, prepare_samples, reader_of
 from trainer.sets.reader import LeftOut, PreparedSet, SetError, key_of, listed, open_prepared
@@ -156,8 +156,8 @@ def test_a_list_names_no_file_outside_the_folder(copies: dict[str, Path], tmp_pa
         shutil.copy(root / "img_align_celeba/000001.jpg", tmp_path / name)
     lines = (root / "identity_CelebA.txt").read_text().splitlines()[:-1]  # the last is in the set's test part
     (root / "identity_CelebA.txt").write_text("\n".join(["../../x.jpg 10", f"{tmp_path}/y.jpg 10", *lines[2:]]))
-    reader = reader_of("celeba")
-    verdicts = prepare_photos(reader, listed(reader, root), root, tmp_path / "out", (32, "face", 40.0))
+    reader, settings = reader_of("celeba"), CacheSettings(32, "face", 40.0, True, "label_face")
+    verdicts = prepare_photos(reader, listed(reader, root), root, tmp_path / "out", settings)
     assert [verdicts["x"], verdicts["y"]] == [OUTSIDE] * 2 and list(verdicts.values()).count("kept") == len(lines) - 2
 
 
