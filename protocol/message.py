@@ -86,8 +86,6 @@ CARD_LEVELS, CARD_POINTS = (12_000, 4_000, 1_000), (8, 6, 4)
 """Triangles at most of each level of hair cards, the usual budget of game engines for a head of hair near by, in a room
 and far away, and the fewest points along a card of each: with eight, nine of ten guides of 15 cm are within 2 mm of
 their cards (with five evenly placed ones within 12 mm)."""
-FEWER_CARDS = 0.8
-"""Power of the share of cards left out with which the others get wider: 1 keeps their area, 0.5 their look."""
 SMALLEST_CARD_OFFSET_M = 1e-4
 """Metres: hair cards do not follow smaller motions of the skin."""
 
@@ -97,13 +95,6 @@ def fewest_card_points(most: int) -> int:
     return CARD_POINTS[sum(most < level for level in CARD_LEVELS[:-1])]
 
 
-CARDS: Mapping[str, ArrayField] = {
-    "vertices": _floats("V", 3, within=HAIR_METRES),
-    "normals": _floats("V", 3, within=1.001),
-    "uv": _floats("V", 2, within=FAR_UV),
-    "colours": _floats("V", 3),
-    "triangles": _indices("T", 3, of="V"),
-}
 EYES: Mapping[str, ArrayField] = {
     "uv_left": _floats("left", 2, within=FAR_UV),
     "uv_right": _floats("right", 2, within=FAR_UV),

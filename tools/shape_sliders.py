@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.geometry.template import load_template
+from backend.geometry.template import Template, load_template
 from backend.rig.bust import load_bust
 from trainer.heads.makehuman import read_target, target_folder
 
@@ -43,12 +43,22 @@ STEP = 1e-5
 """Metres of one step of the file's numbers."""
 
 
+def mirror(template: Template) -> dict[str, np.ndarray]:
+    """The vertex of hm08 across the median plane of each up to the head's last, and bits of those on the left."""
+    head = template.hm08_vertex[: template.head.vertex_stop]
+    across = np.arange(head.max() + 1, dtype=np.uint16)
+    across[head] = template.hm08_vertex[template.mirror[: len(head)]]
+    left = np.zeros(len(across), bool)
+    left[head] = template.vertices[: len(head), 0] > 0
+    return {"across": across, "left": np.packbits(left)}
+
+
 def main() -> None:
     """Write ``FILE``: for each slider the moved vertices of hm08 and their motions at -1 and at 1."""
     template, bust = load_template(), load_bust()
     used = np.unique(np.concatenate([template.hm08_vertex, bust.hm08_vertex]))
     used = used[used >= 0]
-    arrays: dict[str, np.ndarray] = {"step": np.array(STEP)}
+    arrays: dict[str, np.ndarray] = {"step": np.array(STEP), **mirror(template)}
     for name, ends in SLIDERS.items():
         moved = [sum(read_target(target_folder() / f"{one}.target.gz") for one in targets)[used] for targets in ends]
         steps = np.rint(np.stack(moved, axis=1) / STEP).astype(np.int16)

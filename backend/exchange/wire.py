@@ -17,7 +17,6 @@ from backend.geometry.template import load_template
 from backend.hair.groom.dress import dressed
 from backend.hair.hair_strands import HairStrands
 from protocol import message
-from protocol.hair_cards import HairCards, card_atlas
 from protocol.names import ARKIT_NAMES
 
 PACKED = 3
@@ -53,7 +52,6 @@ def encode_face(
     header["bust"] = None if asset.bust is None else _encode_part(asset.bust, buffers)
     header["glasses"] = None if asset.glasses is None else _encode_glasses(asset.glasses, buffers)
     header["hair"] = None if asset.hair_strands is None else _encode_hair(asset, asset.hair_strands, buffers)
-    header["hair_cards"] = None if asset.hair_cards is None else _encode_cards(asset.hair_cards, buffers)
     header["detail"] = None
     if asset.detail is not None:
         packed = packed or _pack_relief(asset.detail)
@@ -127,17 +125,6 @@ def _encode_hair(asset: FaceAsset, found: HairStrands, buffers: BufferList) -> E
     scalp = buffers.add_entry("hair.scalp", vars(hair.scalp), message.SCALP)
     own = {"hair_radius": float(hair.hair_radius), "style": hair.style, "parameters": numbers, "chain": chain}
     return {**own, "scalp": scalp, **arrays}
-
-
-def _encode_cards(cards: HairCards, buffers: BufferList) -> Entry:
-    """Cards and their atlas (see ``HairCards`` and ``CardAtlas``)."""
-    atlas = card_atlas()
-    return {
-        **buffers.add_entry("hair_cards", vars(cards), message.CARDS),
-        "strands": buffers.add_picture("hair_cards.strands", atlas.strands),
-        "relief": buffers.add_picture("hair_cards.relief", atlas.normals),
-        "strand_map": buffers.add_picture("hair_cards.strand_map", atlas.strand_map),
-    }
 
 
 def _encode_lashes(asset: FaceAsset, buffers: BufferList) -> Entry | None:

@@ -28,7 +28,6 @@ from backend.exchange.preview import front_portrait
 from backend.exchange.wire import encode_face, pack_relief
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.hair.cards import hair_cards
 from backend.hair.fit_hair import HairLook
 from backend.hair.look import check_look
 from backend.models.registry import MODELS
@@ -197,9 +196,8 @@ class GrownHead:
                 beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo)
         found = pipeline.grow_hair(self.fit, self.hairline, look, self.template, options, pipeline.Watch(progress))
         strands = pipeline.exported_hair(self.asset, found, beard, self.tone, options)
-        cards = hair_cards(strands) if strands is not None and options.hair == "cards" else None
         report = {"hair": found.to_report(), "settings": changed}
-        return replace(self.asset, hair_strands=strands, hair_cards=cards, report=report)
+        return replace(self.asset, hair_strands=strands, report=report)
 
 
 def _grown_head(

@@ -24,7 +24,7 @@ from ..objects.meshes import array_of, coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
-from ..scene.hair import STRAND_MAP, add_keys_of_skin, lower_cards, strand_map_of, strands_as_cards
+from ..scene.hair import STRAND_MAP, strand_map_of, strands_as_cards
 from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
 from ..shared.message import CARD_LEVELS
 from .presets import ANIMATED, STRANDS, ExportPreset
@@ -432,7 +432,7 @@ def export_head(
     ------
     AddonError : if the head has no mesh or lacks the parts that define its bones, or the exporter is disabled or fails.
     """
-    settings = with_bones, webp, simple_eyes, hair_triangles, bone_names
+    settings = with_bones, webp, simple_eyes, bone_names
     without = preset.one_mesh or preset.exporter == "usd"
     with nullcontext() if without else strands_as_cards(collection, hair_triangles or CARD_LEVELS[0]):
         _write_head(context, collection, preset, path, *settings)
@@ -446,7 +446,6 @@ def _write_head(
     with_bones: bool | None,
     webp: bool,
     simple_eyes: bool,
-    hair_triangles: int,
     bone_names: str,
 ) -> None:
     parts = export_parts(collection, simple_eyes)
@@ -465,8 +464,6 @@ def _write_head(
     rig = tags.rig_object(collection) if with_bones else None
     courses = sampled(context.scene, parts, rig) if may_move(parts) or bones_may_move(rig) else FrameAnimation()
     copies: list[bpy.types.Object] = []
-    lower = _lower_hair(parts, hair_triangles)
-    parts = parts if lower is None else [*parts[:-1], lower]
     materials = ExportMaterials(name, collection, parts, tint=preset.exporter == "gltf")
     try:
         for part in parts:
@@ -495,7 +492,7 @@ def _write_head(
             write_companions(parts, preset, path)
     finally:
         _select([] if strands is None else [strands], False)
-        _remove(copies if lower is None else [*copies, lower])
+        _remove(copies)
         materials.remove()
         _select(selected, True)
         layer.objects.active = active
@@ -564,22 +561,6 @@ def export_strands(context: bpy.types.Context, collection: bpy.types.Collection,
                 raise OSError(f"{path.parent} cannot be written to.")
     finally:
         bpy.data.collections.remove(alone)
-
-
-def _lower_hair(parts: Sequence[bpy.types.Object], most: int) -> bpy.types.Object | None:
-    """An object, linked to nothing, with the last of the ``parts``, hair cards, in at most ``most`` triangles; None
-    where they have no more, or ``most`` is 0."""
-    cards = parts[-1]
-    mesh = lower_cards(cards.data, most) if most and tags.PART not in cards else None
-    if mesh is None:
-        return None
-    obj = bpy.data.objects.new(cards.name, mesh)
-    obj.matrix_world = cards.matrix_world
-    for material in cards.data.materials:
-        mesh.materials.append(material)
-    if cards.data.shape_keys is not None:
-        add_keys_of_skin(obj, parts[0])
-    return obj
 
 
 def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import FloatProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
 from ..errors import AddonError
@@ -15,6 +15,7 @@ from ..protocol.clips import pose_json
 from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
+from ..scene.key_shapes import SCULPTED, begin_sculpting, end_sculpting, mirror_key, reset_key
 from ..text import NO_FACE, NO_HEAD, LikenessOperator, clickable
 
 
@@ -62,6 +63,67 @@ have done with that"""
         locked = any(block.lock_shape for block in chosen)
         for block in chosen:
             block.lock_shape = not locked
+
+
+class _OneKeyOperator(HeadKeysOperator, LikenessOperator):
+    """Mix-in: an operator on the shape of one key of a head, outside Sculpt Mode."""
+
+    def run(self, context: bpy.types.Context) -> None:
+        head = tags.own_face(context)
+        chosen = self.key or getattr(head and head.active_shape_key, "name", "")
+        if chosen not in ARKIT_NAMES or chosen not in head.data.shape_keys.key_blocks:
+            raise AddonError("Choose one of the head's 52 keys.", "Make it the active one.", "no_key")
+        mode = head.mode
+        bpy.ops.object.mode_set(mode="OBJECT")
+        try:
+            self.change(head, chosen)
+        finally:
+            bpy.ops.object.mode_set(mode=mode)
+
+
+class MirrorKey(_OneKeyOperator):
+    """Give the other side's key the mirror image of the active one; in a key of both sides, give the half that was \
+sculpted less the other one's mirror image"""
+
+    bl_idname = "likeness.mirror_key"
+    bl_label = "Mirror This Key"
+
+    key: StringProperty(name="Key", description="Its name; empty: the active one", options={"SKIP_SAVE"})
+
+    def change(self, head: bpy.types.Object, key: str) -> None:
+        self.report({"INFO"}, f"{mirror_key(head.data, key)} is the mirror image now.")
+
+
+class ResetKey(_OneKeyOperator):
+    """Give the active key the shape that it had when the head was solved"""
+
+    bl_idname = "likeness.reset_key"
+    bl_label = "Reset This Key"
+
+    key: StringProperty(name="Key", description="Its name; empty: the active one", options={"SKIP_SAVE"})
+
+    def change(self, head: bpy.types.Object, key: str) -> None:
+        reset_key(head.data, key)
+
+
+class SculptKey(HeadKeysOperator, LikenessOperator):
+    """Sculpt a key in place, seen at full strength; the rest shape and the other keys stay. Once more ends it, and \
+locks the key if it was changed"""
+
+    bl_idname = "likeness.sculpt_key"
+    bl_label = "Sculpt Key"
+
+    key: EnumProperty(name="Key", items=[(name, name, "") for name in sorted(ARKIT_NAMES)], options={"SKIP_SAVE"})
+
+    def run(self, context: bpy.types.Context) -> None:
+        head = tags.own_face(context)
+        if head is None or self.key not in head.data.shape_keys.key_blocks:
+            raise AddonError(f"The head has no key {self.key}.", "Solve it again.", "no_key")
+        if SCULPTED in head:
+            end_sculpting(head)
+        else:
+            tags.select_alone(head, context.view_layer)
+            begin_sculpting(head, self.key)
 
 
 class KeyframeKeys(HeadKeysOperator, LikenessOperator):

@@ -247,13 +247,11 @@ def contents(collection: bpy.types.Collection, preset: ExportPreset) -> str:
     """What of a head goes into a file of ``preset``, in words."""
     if preset == STRANDS:
         return "strands"
-    strands, cards, bust = (*(tags.hair_object(collection, kind) for kind in ("CURVES", "MESH")),
-                            tags.part_object(collection, "bust"))  # fmt: skip
     parts = [] if preset.one_mesh else ["lashes"]
-    if not preset.one_mesh and (strands or cards):
-        curves = preset.exporter == "usd" and strands and not cards
-        parts.insert(0, "hair and its strands" if curves else "hair as cards")
-    return ", ".join([*parts, *(["bust"] if bust else []), "brows in the skin", "keys", "maps"])
+    if parts and tags.hair_object(collection, "CURVES") is not None:
+        parts.insert(0, "hair and its strands" if preset.exporter == "usd" else "hair as cards")
+    parts += ["bust"] if tags.part_object(collection, "bust") is not None else []
+    return ", ".join([*parts, "brows in the skin", "keys", "maps"])
 
 
 class ExportHead(LikenessOperator):

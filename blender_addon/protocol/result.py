@@ -115,7 +115,6 @@ def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right:
 
 THICKEST_METRES = 0.01
 """Limit for a hair's radius; a dread's is half of that."""
-MOST_ATLAS_PIXELS = 4096
 MOST_PARAMETERS, MOST_CHARACTERS = 64, 64
 
 
@@ -169,39 +168,6 @@ class ResultHair:
     parameters: Mapping[str, float]
     scalp: ResultScalp
     chain: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class ResultCards:
-    """Hair cards: two-sided strips of triangles, in the head frame in metres.
-
-    Attributes
-    ----------
-    vertices, normals : (V, 3) float32.
-    uv : (V, 2) float32 in the atlas, v up.
-    colours : (V, 3) float32 linear light, 0-1; times the atlas it is the albedo.
-    triangles : (T, 3) int32.
-    strands_png, relief_png : the atlas: grey strands with opacity; their tangent-space normals.
-    strand_map_png : of the atlas, the strands' direction, number and depth; empty from backends without it.
-    """
-
-    vertices: np.ndarray
-    normals: np.ndarray
-    uv: np.ndarray
-    colours: np.ndarray
-    triangles: np.ndarray
-    strands_png: bytes
-    relief_png: bytes
-    strand_map_png: bytes = b""
-
-
-def decode_cards(named: NamedBuffers, entry: Any) -> ResultCards:
-    """Check and decode ``hair_cards`` of a result; arrays are views of the buffers. Raises ``AddonError``
-    ``malformed``."""
-    arrays = named.entry(entry, message.CARDS, "its hair cards")
-    fields = ("strands", "relief", *(["strand_map"] if "strand_map" in entry else []))
-    pictures = [named.picture(checked_field(entry, field, str), MOST_ATLAS_PIXELS)[0] for field in fields]
-    return ResultCards(**arrays, strands_png=pictures[0], relief_png=pictures[1], strand_map_png=b"".join(pictures[2:]))
 
 
 def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
@@ -340,7 +306,6 @@ class HeadResult:
     mouth_inside : (V,) float32 in [0, 1] per head vertex, 1 behind the lips.
     skin_roughness : (V,) float32 roughness of the skin, likewise.
     hair : guide strands; None if there is none.
-    hair_cards : the same hair as a mesh, if requested.
     detail : relief of the skin; None if there is none.
     portrait_png : PNG file, the head from the front, for lists of heads; None where an earlier one stays.
     lashes : single hairs; None without an albedo, and where the part ``lashes`` has no strips.
@@ -359,7 +324,6 @@ class HeadResult:
     mouth_inside: np.ndarray
     skin_roughness: np.ndarray
     hair: ResultHair | None = None
-    hair_cards: ResultCards | None = None
     detail: ResultDetail | None = None
     portrait_png: bytes | None = None
     lashes: ResultLashes | None = None
@@ -438,11 +402,10 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     if len({photo.name for photo in photos}) != len(photos):
         raise malformed("two of its photos have the same name")
     hair = decode_hair(named, header["hair"]) if header.get("hair") is not None else None
-    cards = decode_cards(named, header["hair_cards"]) if header.get("hair_cards") is not None else None
     detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
     report = checked_field(header, "report", dict)
     only = header["only"] if header.get("only") in ONLY else ""
-    more = (eyes, *of_head.values(), hair, cards, detail, portrait, lashes, looks, only, str(header.get("token", "")))
+    more = (eyes, *of_head.values(), hair, detail, portrait, lashes, looks, only, str(header.get("token", "")))
     return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
 
 

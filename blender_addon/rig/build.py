@@ -124,7 +124,6 @@ def rig_steps(collection: Callable[[], bpy.types.Collection]) -> Iterator[Callab
     yield lambda: put_armature(collection())
     for part in ALL_PART_NAMES:
         yield lambda part=part: bind_part(collection(), part)
-    yield lambda: bind_hair(collection())
     yield lambda: link_keys(collection())
 
 
@@ -169,14 +168,6 @@ def bind_part(collection: bpy.types.Collection, part: str) -> None:
     else:
         set_rigid_weights(obj)
     _bend(obj, rig)
-
-
-def bind_hair(collection: bpy.types.Collection) -> None:
-    """Attach hair: cards follow the head's bone; strands follow the skin, which follows the bones."""
-    rig, cards = tags.rig_object(collection), tags.hair_object(collection, "MESH")
-    if rig is not None and cards is not None:
-        set_rigid_weights(cards)
-        _bend(cards, rig)
 
 
 def link_keys(collection: bpy.types.Collection) -> None:

@@ -1,5 +1,5 @@
 """Hair on the head: strands as a Curves object whose nodes (``nodes/hair_strands.json``) make hairs from guides that
-can be groomed, and cards as a mesh with a texture of strands.
+can be groomed; for files, cards as a mesh with a texture of strands.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from ..objects.meshes import (
     array_of,
     coordinates,
     cross_2d,
-    move_basis,
     neutral_coordinates,
     search_tree,
     to_blender,
     to_head,
 )
-from ..protocol.result import HeadResult, ResultCards, ResultHair, ResultScalp
-from ..shared.hair_cards import bundled_cards, card_atlas
-from ..shared.message import FEWER_CARDS, SMALLEST_CARD_OFFSET_M, fewest_card_points
+from ..protocol.result import HeadResult, ResultHair, ResultScalp
+from ..shared.hair_cards import CardAtlas, HairCards, bundled_cards, card_atlas
+from ..shared.message import SMALLEST_CARD_OFFSET_M
 from ..shared.photo_folder import png_bytes
 from .expressions import lock_weights
 from .materials import packed_image
@@ -175,30 +174,15 @@ def hair_material(shown: np.ndarray) -> bpy.types.Material:
 
 CARDS_NAME, UV = "hair", "Cards"
 COLOUR = "colour"
-SKIN_VERTEX, SKIN_PLACE = "skin_vertex", "skin_place"
-"""Vertex attributes of a card: the head's vertex on which the card stands, and its position at that time."""
 ATLAS, STRAND_MAP = ("hair_strands", "hair_relief"), "hair_strand_map"
-PICTURES = ("strands_png", "relief_png", "strand_map_png")
 HAIR_POINTS, _NO_COLOUR = 16, 0.05
 """Points of a hair that cards are made of, twice those of a card; colour of hairs that have none."""
-
-
-def add_cards(cards: ResultCards, skin: np.ndarray, head: bpy.types.Object, head_id: str) -> bpy.types.Object:
-    """A mesh object with the cards, a child of ``head`` (its mesh object); linked to nothing yet. ``skin`` : (V, 3)
-    neutral vertices of the head on which the cards stand, in their frame."""
-    mesh = _mesh(cards, skin)
-    mesh.materials.append(_material(cards, head_id))
-    obj = bpy.data.objects.new(CARDS_NAME, mesh)
-    obj[tags.HEAD_ID], obj[tags.HAIR] = head_id, cards_fingerprint(mesh)
-    obj.parent = head
-    move_cards_with_skin(obj, head)
-    return obj
 
 
 @contextmanager
 def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[None]:
     """For as long as it lasts, a head with strands alone has cards too, of the hairs that the scene shows, at rest and
-    in at most ``most`` triangles."""
+    in at most ``most`` triangles. A beard's have the keys of the skin below."""
     strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
     head = tags.part_object(collection, "head")
     if strands is None or cards is not None or head is None:
@@ -206,14 +190,13 @@ def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[No
         return
     hairs, colours = _shown_hairs(strands, head, tags.rig_object(collection))
     curl = strands[CHAIN_TAG].get("curl_radius", 0.0) if CHAIN_TAG in strands else 0.0
-    made, atlas = bundled_cards(hairs, *colours, curl, most), card_atlas()
-    pictures = (png_bytes(picture) for picture in (atlas.strands, atlas.normals, atlas.strand_map))
-    images, skin = set(bpy.data.images), to_head(neutral_coordinates(head.data))
-    cards = add_cards(ResultCards(**vars(made), **dict(zip(PICTURES, pictures, strict=True))), skin, head,
-                      collection[tags.HEAD_ID])  # fmt: skip
-    material = cards.active_material
+    made, images = bundled_cards(hairs, *colours, curl, most), set(bpy.data.images)
+    material = _material(card_atlas())
+    cards = bpy.data.objects.new(CARDS_NAME, _mesh(made))
+    cards.data.materials.append(material)
+    cards[tags.HEAD_ID], cards[tags.HAIR], cards.parent = collection[tags.HEAD_ID], CARDS_NAME, head
     if FACIAL in strands.data.attributes:
-        add_keys_of_skin(cards, head)
+        _add_keys_of_skin(cards, made, head)
     collection.objects.link(cards)
     try:
         yield
@@ -258,67 +241,23 @@ def _attribute(curves: bpy.types.Curves, name: str, count: int) -> np.ndarray:
     return array_of(attribute.data, "color", 4, np.float32)[:, :3]
 
 
-def update_cards(obj: bpy.types.Object, cards: ResultCards, skin: np.ndarray) -> None:
-    """Replace the cards of an ``add_cards`` object by another result's, unless its mesh was edited; materials stay."""
-    if is_changed(obj):
-        return
-    before = obj.data
-    obj.data = _mesh(cards, skin)
-    obj[tags.HAIR] = cards_fingerprint(obj.data)
-    for material in before.materials:
-        obj.data.materials.append(material)
-    if before.users == 0:
-        bpy.data.meshes.remove(before)
-
-
-def move_cards_with_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Move every card rigidly with the neutral skin it stands on, which may be locked. Edited cards still count as
-    edited afterwards. Cards of files from earlier versions stay."""
-    mesh, changed = obj.data, is_changed(obj)
-    vertex, place = mesh.attributes.get(SKIN_VERTEX), mesh.attributes.get(SKIN_PLACE)
-    if vertex is None or place is None or len(vertex.data) != len(mesh.vertices):
-        return
-    skin = neutral_coordinates(head.data)
-    now = skin[_stands_on(mesh, len(skin))]
-    move_basis(mesh, now - array_of(place.data, "vector", 3, np.float32))
-    place.data.foreach_set("vector", now.ravel())
-    if not changed:
-        obj[tags.HAIR] = cards_fingerprint(mesh)
-
-
-def add_keys_of_skin(obj: bpy.types.Object, head: bpy.types.Object) -> None:
-    """Give cards without keys those keys of ``head`` that move the skin on which a card stands, at value 0."""
-    mesh, keys = obj.data, head.data.shape_keys
-    if mesh.shape_keys is not None or keys is None or SKIN_VERTEX not in mesh.attributes:
-        return
-    basis, skin = coordinates(mesh.vertices), neutral_coordinates(head.data)
-    stands_on = _stands_on(mesh, len(skin))
-    moves = {block.name: (coordinates(block.points) - skin)[stands_on] for block in keys.key_blocks[1:]}
+def _add_keys_of_skin(obj: bpy.types.Object, cards: HairCards, head: bpy.types.Object) -> None:
+    """Give cards those keys of ``head`` that move the skin on which a card stands, at value 0."""
+    basis, skin, keys = coordinates(obj.data.vertices), neutral_coordinates(head.data), head.data.shape_keys
+    stands_on = _skin_vertices_of_cards(cards, to_head(skin))
+    moves = {
+        block.name: (coordinates(block.points) - skin)[stands_on] for block in (keys.key_blocks[1:] if keys else ())
+    }
     for name, move in moves.items():
         if np.abs(move).max(initial=0.0) > SMALLEST_CARD_OFFSET_M:
-            if mesh.shape_keys is None:
+            if obj.data.shape_keys is None:
                 obj.shape_key_add(name="Basis", from_mix=False)
             block = obj.shape_key_add(name=name, from_mix=False)
             block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
             block.points.foreach_set("co", (basis + move).ravel())
 
 
-def _stands_on(mesh: bpy.types.Mesh, count: int) -> np.ndarray:
-    """(V,) numbers of the skin's vertices, of which there are ``count``, on which a mesh's cards stand."""
-    return np.clip(array_of(mesh.attributes[SKIN_VERTEX].data, "value"), 0, count - 1)
-
-
-def is_changed(obj: bpy.types.Object) -> bool:
-    """Whether the mesh was changed since it was made."""
-    return obj[tags.HAIR] != cards_fingerprint(obj.data)
-
-
-def cards_fingerprint(mesh: bpy.types.Mesh) -> str:
-    """Fingerprint of the positions of all vertices."""
-    return hashlib.sha256(coordinates(mesh.vertices).tobytes()).hexdigest()
-
-
-def _skin_vertices_of_cards(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
+def _skin_vertices_of_cards(cards: HairCards, skin: np.ndarray) -> np.ndarray:
     """(N,) for each card vertex, the skin vertex (of V, 3) on which its card stands: the one nearest to its roots."""
     card = np.arange(len(cards.vertices))
     while True:  # connected components: spread the smallest vertex number until every card has a single one
@@ -334,46 +273,26 @@ def _skin_vertices_of_cards(cards: ResultCards, skin: np.ndarray) -> np.ndarray:
     return np.array([number for number, _ in found])[first][np.unique(card, return_inverse=True)[1]]
 
 
-def _mesh(cards: ResultCards, skin: np.ndarray) -> bpy.types.Mesh:
-    count = len(cards.triangles)
+def _mesh(cards: HairCards) -> bpy.types.Mesh:
     mesh = bpy.data.meshes.new(CARDS_NAME)
-    mesh.vertices.add(len(cards.vertices))
-    mesh.loops.add(3 * count)
-    mesh.polygons.add(count)
-    mesh.vertices.foreach_set("co", to_blender(cards.vertices).ravel())
-    mesh.loops.foreach_set("vertex_index", cards.triangles.ravel())
-    mesh.polygons.foreach_set("loop_start", 3 * np.arange(count, dtype=np.int32))
+    mesh.from_pydata(to_blender(cards.vertices).tolist(), [], cards.triangles.tolist())
     layer = mesh.uv_layers.new(name=UV, do_init=False)
-    layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[cards.triangles.ravel()]).ravel())
+    layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[array_of(mesh.loops, "vertex_index")]).ravel())
     colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
     colour.data.foreach_set("color", np.column_stack([cards.colours, np.ones(len(cards.colours))]).ravel())
-    stands_on = _skin_vertices_of_cards(cards, skin).astype(np.int32)
-    mesh.attributes.new(SKIN_VERTEX, "INT", "POINT").data.foreach_set("value", stands_on)
-    where = to_blender(skin[stands_on]).astype(np.float32)
-    mesh.attributes.new(SKIN_PLACE, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", where.ravel())
-    mesh.update(calc_edges=True)
-    mesh.validate()
     mesh.shade_smooth()
     mesh.normals_split_custom_set_from_vertices(to_blender(cards.normals).tolist())
     return mesh
 
 
-def _material(cards: ResultCards, head_id: str) -> bpy.types.Material:
+def _material(atlas: CardAtlas) -> bpy.types.Material:
+    """A material with the atlas; its strand map is linked to nothing, for shaders of hair."""
     material = new_material("hair_cards")
-    material[tags.HEAD_ID] = head_id
-    material.diffuse_color = (*np.median(cards.colours, axis=0).tolist(), 1.0)
-    nodes = [node for node in material.node_tree.nodes if node.type == "TEX_IMAGE"]
-    for node, name, data in zip(nodes, ATLAS, (cards.strands_png, cards.relief_png), strict=True):
-        node.image = packed_image(name, data)
-        node.image[tags.HEAD_ID] = head_id
-    nodes[1].image.colorspace_settings.name = "Non-Color"
-    if cards.strand_map_png:
-        node = material.node_tree.nodes.new("ShaderNodeTexImage")  # linked to nothing: for shaders of hair, and exports
-        node.name = node.label = STRAND_MAP
-        node.location = -650, -1050
-        node.image = packed_image(STRAND_MAP, cards.strand_map_png)
-        node.image[tags.HEAD_ID] = head_id
-        node.image.colorspace_settings.name = "Non-Color"
+    nodes = {node.name: node for node in material.node_tree.nodes if node.type == "TEX_IMAGE"}
+    pictures = zip((*ATLAS, STRAND_MAP), (atlas.strands, atlas.normals, atlas.strand_map), strict=True)
+    for name, picture in pictures:
+        nodes[name].image = packed_image(name, png_bytes(picture))
+        nodes[name].image.colorspace_settings.name = "sRGB" if name == ATLAS[0] else "Non-Color"
     return material
 
 
@@ -381,45 +300,6 @@ def strand_map_of(cards: bpy.types.Object) -> bpy.types.Image | None:
     """The strand map of hair cards, None without one."""
     trees = [slot.material.node_tree for slot in cards.material_slots if slot.material and slot.material.node_tree]
     return next((tree.nodes[STRAND_MAP].image for tree in trees if STRAND_MAP in tree.nodes), None)
-
-
-def lower_cards(mesh: bpy.types.Mesh, most: int) -> bpy.types.Mesh | None:
-    """A new mesh of ``_mesh``'s cards with at most ``most`` triangles: fewer and wider cards with fewer points, spread
-    like all. None where there are few enough, or where the cards were edited and are no strips of equal length."""
-    if UV not in mesh.uv_layers or len(mesh.polygons) <= most:
-        return None
-    corner, place = array_of(mesh.loops, "vertex_index"), np.zeros((len(mesh.vertices), 2), np.float32)
-    place[corner] = array_of(mesh.uv_layers[UV].uv, "vector", 2, np.float32)
-    roots = np.flatnonzero(place[:, 1] > 0.9999)
-    points = int(roots[2] if len(roots) > 2 else len(place)) // 2
-    if points < 2 or len(place) % (2 * points) or len(mesh.polygons) != len(place) // (2 * points) * 2 * (points - 1):
-        return None
-    count = len(place) // (2 * points)
-    kept = np.unique(np.linspace(0, points - 1, min(points, fewest_card_points(most))).round().astype(int))
-    step = -(-count * 2 * (len(kept) - 1) // most)
-    vertex = np.arange(len(place)).reshape(count, points, 2)[::step, kept]
-    ends = coordinates(mesh.vertices)[vertex]
-    middle = ends.mean(2, keepdims=True)
-    ends = middle + (ends - middle) * step**FEWER_CARDS
-    start = (np.arange(len(vertex))[:, None] * len(kept) + np.arange(len(kept) - 1)).ravel()[:, None] * 2
-    triangles = np.concatenate([start + np.array(corners) for corners in ((0, 2, 1), (1, 2, 3))])
-    lower = bpy.data.meshes.new(mesh.name)
-    lower.from_pydata(ends.reshape(-1, 3), [], triangles)
-    layer = lower.uv_layers.new(name=UV, do_init=False)
-    layer.uv.foreach_set("vector", place[vertex.ravel()][triangles].ravel())
-    if SKIN_VERTEX in mesh.attributes:
-        numbers = _stands_on(mesh, np.iinfo(np.int32).max)[vertex.ravel()]
-        lower.attributes.new(SKIN_VERTEX, "INT", "POINT").data.foreach_set("value", numbers)
-    if COLOUR in mesh.color_attributes:
-        colours = array_of(mesh.color_attributes[COLOUR].data, "color", 4, np.float32)
-        colour = lower.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
-        colour.data.foreach_set("color", colours[vertex.ravel()].ravel())
-    by_vertex = np.zeros((len(place), 3), np.float32)
-    by_vertex[corner] = array_of(mesh.corner_normals, "vector", 3, np.float32)
-    lower.update(calc_edges=True)
-    lower.shade_smooth()
-    lower.normals_split_custom_set_from_vertices(by_vertex[vertex.ravel()].tolist())
-    return lower
 
 
 FOUND, LIFT = "found_strand", "lift"
@@ -438,45 +318,33 @@ NEAR_FACES = 8
 
 
 def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
-    """Put a result's hair (strands or cards) on ``head``, the mesh object of the head of ``collection``.
+    """Put a result's strands on ``head``, the mesh object of the head of ``collection``.
 
-    Groomed hair and hair of the other kind stay; untouched hair is replaced. Strands and cards also stand on locked
-    skin, and move with it if the result has no word on the hair.
+    Groomed hair stays; untouched hair is replaced. Strands also stand on locked skin, and move with it if the result
+    has no word on the hair. Cards, which files of earlier versions have, give way.
     """
-    strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
-    head_id, hair, wanted_cards = collection[tags.HEAD_ID], result.hair, result.hair_cards
+    (strands, cards), hair = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH")), result.hair
     if result.geometry_only and result.only != "hair":
         move_hair(collection, head)
         return
-    if wanted_cards is not None:
-        if cards is None:
-            cards = add_cards(wanted_cards, result.parts[0].vertices, head, head_id)
-            collection.objects.link(cards)
-        else:
-            update_cards(cards, wanted_cards, result.parts[0].vertices)
-            move_cards_with_skin(cards, head)
-        if hair is not None and hair.parameters.get(FACIAL_COUNT, 0.0):
-            add_keys_of_skin(cards, head)
-    elif hair is not None and strands is None:
-        collection.objects.link(add_hair(hair, head, head_id))
-    if strands is not None and (is_groomed(strands) or (hair is not None and wanted_cards is None)):
+    if hair is not None and strands is None:
+        collection.objects.link(add_hair(hair, head, collection[tags.HEAD_ID]))
+    if strands is not None and (is_groomed(strands) or hair is not None):
         update_hair(strands, hair, head)
         if lock_weights(head) is not None:
             _move_along(strands, head)
     elif strands is not None:
         _remove(strands)
-    if cards is not None and wanted_cards is None and not is_changed(cards):
+    if cards is not None:
         _remove(cards)
     shape_hair(collection, collection.get(tags.HAIR_SHAPE, {}))
 
 
 def move_hair(collection: bpy.types.Collection, head: bpy.types.Object) -> None:
-    """Move a head's strands and cards with the skin of its mesh."""
-    strands, cards = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))
+    """Move a head's strands with the skin of its mesh."""
+    strands = tags.hair_object(collection, "CURVES")
     if strands is not None:
         _move_along(strands, head)
-    if cards is not None:
-        move_cards_with_skin(cards, head)
 
 
 def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.types.Object:

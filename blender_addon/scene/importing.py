@@ -47,6 +47,7 @@ from .cameras import (
 )
 from .expressions import PartLocks, expression_unchanged, set_expression
 from .hair import move_hair, put_hair
+from .key_shapes import keep_made_keys
 from .nodes import assets_of, begin_group, bundled_group, node_group
 from .own_head import check_editable
 
@@ -164,7 +165,7 @@ def eye_centre(eye: ResultPart) -> np.ndarray:
 
 def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
     """The result in a frame with its origin at ``origin`` (3,), head frame: parts, hair and cameras."""
-    hair, cards = result.hair, result.hair_cards
+    hair = result.hair
     photos = []
     for photo in result.photos:
         pose = photo.camera_from_head.copy()
@@ -175,7 +176,6 @@ def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
         parts=tuple(part_seen_from(part, origin) for part in result.parts),
         photos=tuple(photos),
         hair=None if hair is None else _hair_seen_from(hair, origin),
-        hair_cards=None if cards is None else replace(cards, vertices=_less(cards.vertices, origin)),
     )
 
 
@@ -337,6 +337,7 @@ class _Build:
             yield lambda name=name: remove_part(self.collection(), name)
         yield lambda: put_own_maps(self.object_of, self.result)
         yield lambda: put_skin_values(self.object_of, self.result)
+        yield lambda: keep_made_keys(self.object_of("head").data, self.result.head)
         if not self.result.geometry_only:
             yield self._albedo
         yield self._materials
@@ -344,15 +345,13 @@ class _Build:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
         if not self.result.geometry_only:
             yield from materials.detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
-        if self.result.hair is not None and self.result.hair_cards is None:  # slow, once per file
+        if self.result.hair is not None:  # slow, once per file
             for name in assets_of("hair_strands"):
                 yield lambda name=name: bundled_group(name)
             for name in HAIR_GROUPS:
                 yield lambda name=name: begin_group(f"hair_{name}")
                 yield lambda name=name: node_group(f"hair_{name}")
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
-        if self.result.hair_cards is not None:
-            yield self._show_cards
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
             yield from rig_steps(self.collection)
         yield self._name_after_person
@@ -591,15 +590,7 @@ class _Build:
         collection, head = self.collection(), self.object_of("head")
         put_hair(self.result, collection, head)
         move_hair(collection, head)
-        if self.result.hair_cards is not None:
-            self._show_cards()
         self._note_report()
-
-    def _show_cards(self) -> None:
-        """Show cards in Solid shading, and let a beard's follow the head's keys."""
-        cards = tags.hair_object(self.collection(), "MESH")
-        materials.show_cards_in_solid(cards)
-        drive_keys(cards, self.object_of("head"))
 
     def _note_report(self) -> None:
         """Keep the report; what a part that is made anew does not say, settings too, stays as it was."""

@@ -82,28 +82,6 @@ def tinted(name: str, strands: bpy.types.Image, cards: bpy.types.Mesh) -> bpy.ty
     return image
 
 
-SOLID_STRANDS = "Strands in Solid"
-"""Name of a node with ``tinted`` strands. Solid shading shows the active texture of a material, without colours by
-vertex, and cuts where it is clear."""
-
-
-def show_cards_in_solid(cards: bpy.types.Object) -> None:
-    """Add the strands in one colour to the material of hair cards, as what Solid shading with textures shows."""
-    material = next((slot.material for slot in cards.material_slots if slot.material), None)
-    nodes = () if material is None or tags.HEAD_ID not in material else material.node_tree.nodes
-    strands = next((node.image for node in nodes if node.type == "TEX_IMAGE" and node.image is not None), None)
-    if strands is None or SOLID_STRANDS in nodes:
-        return
-    node = nodes.new("ShaderNodeTexImage")
-    node.name = node.label = SOLID_STRANDS
-    node.location = -650, -700
-    node.image = tinted("hair_solid", strands, cards.data)
-    node.image[tags.HEAD_ID] = material[tags.HEAD_ID]
-    nodes.active = node
-    drawn = picture_pixels(node.image, 4).reshape(-1, 4)
-    material.diffuse_color[:3] = np.average(linear(drawn[:, :3]), axis=0, weights=drawn[:, 3])
-
-
 ROUGHNESS, SPECULAR = "Skin Roughness", "Skin Specular"
 """Names of the skin's final nodes, whose second values scale all skin."""
 EYE_PICTURE, LASH_PICTURE = "Eyes", "Lashes"

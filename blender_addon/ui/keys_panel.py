@@ -15,6 +15,7 @@ from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
+from ..scene.key_shapes import MADE, SCULPTED
 from .panel import ClosedPanel
 from .pictures import picture_icon
 
@@ -142,6 +143,16 @@ class KeysPanel(ClosedPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.menu(PosesMenu.bl_idname, icon="ASSET_MANAGER")
         row.operator("likeness.save_pose_asset", text="", icon="ADD")
+        if MADE in face.data:
+            row, active = layout.row(align=True), face.active_shape_key
+            if SCULPTED in face:
+                done = row.operator("likeness.sculpt_key", text=f"Done with {active.name}", depress=True)
+                done.key = face[SCULPTED]["key"]
+            else:
+                row.operator_menu_enum("likeness.sculpt_key", "key", text="Sculpt Key", icon="SCULPTMODE_HLT")
+            if active is not None and active.name in ARKIT_NAMES:
+                row.operator("likeness.mirror_key", text="", icon="MOD_MIRROR").key = active.name
+                row.operator("likeness.reset_key", text="", icon="LOOP_BACK").key = active.name
         for group in KEY_GROUPS:
             rows = key_rows(group, settings.search)
             if not rows:

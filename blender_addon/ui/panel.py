@@ -234,7 +234,8 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
-        for hair in filter(None, (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH"))):
+        hair = tags.hair_object(collection, "CURVES")
+        if hair is not None:
             _draw_shown(self.layout, hair, "")
 
     def draw(self, context: bpy.types.Context) -> None:

@@ -21,7 +21,6 @@ from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig.bones import PARENTS  # noqa: E402
 from blender_addon.scene import cameras  # noqa: E402
 from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
 from blender_addon.session import session  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -103,18 +102,6 @@ def test_a_persons_file_opens_on_the_head_lit_and_framed_with_the_sidebar(people
     assert views and all(view.show_region_ui and view.shading.type == "MATERIAL" for view in views)
     place = np.array(views[0].region_3d.view_location)
     assert (corners.min(0) < place).all() and (place < corners.max(0)).all()
-
-
-def test_cards_are_strands_in_solid_shading(default_scene: bpy.types.Scene, result: HeadResult) -> None:
-    from test_scene_export_look import CARD_COLOUR, with_cards
-
-    cards = tags.hair_object(import_head(with_cards(result), bpy.context), "MESH")
-    node = cards.active_material.node_tree.nodes.active
-    assert node.name == SOLID_STRANDS and not node.outputs["Color"].is_linked
-    texel = np.array(node.image.pixels[:4])
-    linear = np.array([0.2158605, 0.2158605, 1.0]) * CARD_COLOUR  # the cards' picture is sRGB (128, 128, 255)
-    np.testing.assert_allclose(((texel[:3] + 0.055) / 1.055) ** 2.4, linear, atol=0.01)
-    assert texel[3] == 1.0
 
 
 def test_face_keys_follow_the_active_mesh(default_scene: bpy.types.Scene, result: HeadResult) -> None:

@@ -330,10 +330,6 @@ def exported(tools: Any) -> Story:
     except RuntimeError as error:
         assert not strands_too and "without Alembic" in str(error), error
     tools.figures["seconds.export_strands"] = round(time.monotonic() - start, 2) if strands_too else "no Alembic"
-    groomed_points = len(strands().data.points)
-    bpy.context.scene.likeness.hair = "cards"
-    yield from solved(tools, bpy.ops.likeness.change_hair, style="auto")
-    assert len(strands().data.points) == groomed_points, "groomed strands stay"
     kinds = (("UNREAL", "fbx", bpy.ops.import_scene.fbx), ("GLTF", "glb", bpy.ops.import_scene.gltf))
     for preset, suffix, _ in kinds:
         tools.call(export, "EXEC_DEFAULT", preset=preset, filepath=str(tools.HERE / f"face.{suffix}"))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from head_message import made_up_asset
 from scene_helpers import coordinates, image_pixels
-from test_scene_export_look import imported, with_cards
+from test_scene_export_look import imported
 
 from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES
 from blender_addon.protocol.result import HeadResult
@@ -55,7 +55,7 @@ def in_three(path: Path, picture: Path, weights: Mapping[str, float]) -> dict[st
 
 def test_threejs_shows_the_head_and_moves_its_keys(bpy, result: HeadResult, tmp_path: Path) -> None:
     path = tmp_path / "head.glb"
-    export_head(bpy.context, importing.import_head(with_cards(result), bpy.context), BY_NAME["GLTF"], path)
+    export_head(bpy.context, importing.import_head(result, bpy.context), BY_NAME["GLTF"], path)
     shots = []
     for name, weights in (("rest", {}), ("open", {"jawOpen": 1.0})):
         meshes = in_three(path, tmp_path / f"{name}.png", weights)
@@ -88,7 +88,7 @@ def in_godot(path: Path, project: Path) -> dict:
 
 def test_godot_imports_the_head_with_keys_bones_and_surfaces(bpy, result: HeadResult, tmp_path: Path) -> None:
     path = tmp_path / "head.glb"
-    collection = importing.import_head(with_cards(result), bpy.context)
+    collection = importing.import_head(result, bpy.context)
     key = tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"]
     for frame in (1, 4):
         key.value = frame / 4

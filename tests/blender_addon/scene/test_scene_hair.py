@@ -1,4 +1,4 @@
-"""Hair in the scene: strands that follow the head, stay groomed, can be removed and come back; cards."""
+"""Hair in the scene: strands that follow the head, stay groomed, can be removed and come back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from head_message import HeadMessage
 from scene_helpers import coordinates
-from test_scene_export_look import with_cards as with_a_card_each
 
 from backend.hair.hair_strands import resampled_to
 from blender_addon.errors import AddonError
@@ -24,7 +23,6 @@ from blender_addon.objects.meshes import move_basis, neutral_coordinates, origin
 from blender_addon.objects.tags import remove_head  # noqa: E402
 from blender_addon.scene import hair, importing  # noqa: E402
 from blender_addon.scene.hair import hair_colour  # noqa: E402
-from blender_addon.scene.materials import SOLID_STRANDS  # noqa: E402
 
 
 def points_of(curves) -> np.ndarray:
@@ -244,30 +242,6 @@ def test_a_removed_head_takes_its_hair_along(bpy, collection) -> None:
     assert len(bpy.data.hair_curves) == 0 and len(bpy.data.objects) == 0
 
 
-@pytest.fixture
-def with_cards(result: HeadResult) -> HeadResult:
-    """The result with a card of each of its guides."""
-    return with_a_card_each(result)
-
-
-def test_cards_instead_of_strands_and_back(bpy, collection, with_cards: HeadResult, result, photo_files) -> None:
-    head_id = collection[tags.HEAD_ID]
-    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
-    cards = tags.hair_object(collection, "MESH")
-    assert strands(collection) is None and cards.parent == tags.part_object(collection, "head")
-    wanted = to_blender(with_cards.hair_cards.vertices) - origin_of(cards.parent.data)
-    np.testing.assert_allclose(coordinates(cards.data.vertices), wanted, atol=1e-6)
-    assert len(cards.data.polygons) == 2 * len(result.hair.points) and tags.PART not in cards
-    shader = next(node for node in cards.active_material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-    solid = cards.active_material.node_tree.nodes.active
-    assert solid.name == SOLID_STRANDS and cards.active_material.diffuse_color[0] < 0.3
-    assert shader.inputs["Alpha"].is_linked and shader.inputs["Base Color"].is_linked
-    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
-    assert tags.hair_object(collection, "MESH") == cards and len(bpy.data.images["hair_strands"].packed_file.data) > 0
-    importing.import_head(result, bpy.context, photo_files, into=head_id)
-    assert strands(collection) is not None and tags.hair_object(collection, "MESH") is None
-
-
 @pytest.mark.parametrize("field, value", [
     ("hair_radius", 1.0), ("hair_radius", "thick"), ("style", "x" * 100), ("parameters", {"top": None}),
     ("points", "albedo"),
@@ -278,31 +252,6 @@ def test_impossible_hair_is_refused(message: HeadMessage, field: str, value: obj
     header["hair"][field] = value
     with pytest.raises(AddonError):
         decode_result(header, buffers)
-
-
-def test_cards_stand_on_locked_skin_and_move_with_a_fit(bpy, collection, with_cards: HeadResult, photo_files) -> None:
-    from blender_addon.scene.expressions import lock
-
-    head_id = collection[tags.HEAD_ID]
-    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)
-    cards, head = tags.hair_object(collection, "MESH"), tags.part_object(collection, "head")
-    before, skin = coordinates(cards.data.vertices), neutral_coordinates(head.data)
-    up = np.array([0.0, 0.004, 0.0], np.float32)  # the head frame's
-    parts = (replace(with_cards.parts[0], vertices=with_cards.parts[0].vertices + up), *with_cards.parts[1:])
-    higher = replace(with_cards, parts=parts)
-    geometry = replace(higher, albedo_png=None, albedo_size=(0, 0), hair=None, hair_cards=None)
-    importing.import_head(geometry, bpy.context, photo_files, into=head_id)
-    moved = neutral_coordinates(head.data) - skin
-    assert np.linalg.norm(moved, axis=1).max() > 0.003
-    assert cards == tags.hair_object(collection, "MESH")
-    np.testing.assert_allclose(
-        coordinates(cards.data.vertices) - before, np.tile(moved[0], (len(before), 1)), atol=1e-5
-    )
-    lock(head, np.ones(len(head.data.vertices), np.float32))
-    importing.import_head(with_cards, bpy.context, photo_files, into=head_id)  # whose cards stand 4 mm lower
-    np.testing.assert_allclose(
-        coordinates(cards.data.vertices) - before, np.tile(moved[0], (len(before), 1)), atol=1e-5
-    )
 
 
 @pytest.mark.parametrize("key", ["jawOpen", "browInnerUp", "browDownLeft"])
