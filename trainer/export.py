@@ -36,13 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--out", type=Path, help="folder to write to; default: assets/<model>")
     parser.add_argument(
-        "--mean-with",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="runs: write the mean of all weights; named twice, it counts twice",
-    )
-    parser.add_argument(
         "--bits",
         type=int,
         choices=(8, 16),
@@ -54,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export the model; returns the exit code."""
-    done = export_run(arguments.run, arguments.out, arguments.licence, others=arguments.mean_with, bits=arguments.bits)
+    done = export_run(arguments.run, arguments.out, arguments.licence, bits=arguments.bits)
     size = sum(path.stat().st_size for path in done.shards)
     print(f"{len(done.shards)} shard(s), {size / 1e6:.2f} MB, version {done.version}: {done.folder}")
     return 0
@@ -65,25 +58,23 @@ def export_run(
     out: Path | None = None,
     licence: str = "CC0-1.0",
     limit: int = model_files.SHARD_BYTES,
-    others: Sequence[Path] = (),
     bits: Literal[8, 16] = 16,
 ) -> Export:
     """Export the model of a run's last stage: its best weights where the recipe selects them, else the latest.
 
-    With ``others``, runs of the same network with a common start, it exports the mean of all their weights (Wortsman et
-    al., Model soups, ICML 2022); a run that is named twice, ``run_folder`` too, counts twice. With 8 ``bits``, large
-    weights are int8 unless the stage lists them as sensitive.
+    With 8 ``bits``, large weights are int8 unless the stage lists them as sensitive.
 
     Raises
     ------
-    RecipeError : there is no run, its last stage has not begun or gives no model, the runs' networks differ, or a
-    weight
-        overflows float16.
+    RecipeError : there is no run, its last stage has not begun or gives no model, or a weight overflows float16.
     """
-    recipe, checkpoint = _trained(run_folder)
+    recipe_path = run_folder / RECIPE_FILE
+    if not recipe_path.is_file():
+        raise RecipeError(f"There is no training run in {run_folder}.", "Give the folder that has recipe.toml.")
+    recipe = load_recipe(recipe_path)
+    checkpoint = _choose_checkpoint(run_folder, recipe)
     stage = recipe.stages[-1].build(torch.device("cpu"))
-    weights = _mean([checkpoint, *(_trained(other)[1] for other in others)])
-    stage.modules.load_state_dict(weights)
+    stage.modules.load_state_dict(checkpoint.weights)
     stage.modules.eval()
     model = stage.export()
     if model is None:
@@ -98,7 +89,7 @@ def export_run(
         raise RecipeError(f"The model cannot be exported: {error}.") from error
     version = model_files.fingerprint(tensors)
     folder = ASSETS / model.model if out is None else out
-    sessions = [row for run in (run_folder, *others) for row in read_sessions(run)]
+    sessions = read_sessions(run_folder)
     limits = tuple(sorted({name for row in sessions for name in row.get("research_only", ())}))
     if limits:
         licence = f"research only, because of the data it was trained on: {'; '.join(limits)}"
@@ -106,34 +97,9 @@ def export_run(
         model_files.ModelWeights(model.model, model.config, tensors, version, limits), folder, limit
     )
     card = folder / CARD
-    foreign = {other.resolve() for other in others} - {run_folder.resolve()}
-    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, len(foreign), bits)
-    card.write_text(_model_card(facts, read_log(run_folder), read_sessions(run_folder)), encoding="utf-8")
+    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, bits)
+    card.write_text(_model_card(facts, read_log(run_folder), sessions), encoding="utf-8")
     return Export(folder, shards, version, card)
-
-
-def _trained(run_folder: Path) -> tuple[Recipe, Checkpoint]:
-    """Load a run's recipe, and the weights for its export."""
-    recipe_path = run_folder / RECIPE_FILE
-    if not recipe_path.is_file():
-        raise RecipeError(f"There is no training run in {run_folder}.", "Give the folder that has recipe.toml.")
-    recipe = load_recipe(recipe_path)
-    return recipe, _choose_checkpoint(run_folder, recipe)
-
-
-def _mean(checkpoints: Sequence[Checkpoint]) -> dict[str, torch.Tensor]:
-    """Average the weights; integer counters are those of the first."""
-    first = dict(checkpoints[0].weights)
-    for other in checkpoints[1:]:
-        shapes = {name: tensor.shape for name, tensor in other.weights.items()}
-        if shapes != {name: tensor.shape for name, tensor in first.items()}:
-            raise RecipeError("The runs' networks differ.", "Only weights of the same network have a mean.")
-    return {
-        name: torch.stack([checkpoint.weights[name] for checkpoint in checkpoints]).mean(0)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in first.items()
-    }
 
 
 def _choose_checkpoint(run_folder: Path, recipe: Recipe) -> Checkpoint:
@@ -157,7 +123,6 @@ class _CardFacts:
     version: str
     licence: str
     shards: Sequence[Path]
-    others: int
     bits: int
 
 
@@ -179,10 +144,7 @@ def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: S
         f"- Weights: {count:,}, {stored}, {size / 1e6:.2f} MB in {len(facts.shards)} file(s)",
         f"- Recipe: `{recipe.name}`. {recipe.about}".rstrip(),
         f"- Weights are those after step {step} of the last stage"
-        + (" (moving average)" if facts.checkpoint.average else "")
-        + (
-            f", in the mean with those of {facts.others} other run(s), so not those measured below" * bool(facts.others)
-        ),
+        + (" (moving average)" if facts.checkpoint.average else ""),
         f"- Limits: {model.limits}",
         "",
         "## Held-out figures",

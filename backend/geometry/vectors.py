@@ -58,12 +58,6 @@ def arc_length(line: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
 
 
-def points_along(line: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """(N, D) points of a line (Q, D) at arc lengths ``distances`` (N,), clamped to its ends."""
-    length = arc_length(line)
-    return np.stack([np.interp(distances, length, column) for column in line.T], axis=1)
-
-
 def disc(radius: int) -> np.ndarray:
     """(D, D) uint8 kernel for ``cv2.dilate`` with D = 2 ``radius`` + 1, 1 within ``radius`` pixels of the centre."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

@@ -30,31 +30,6 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_runs_are_exported_as_the_mean_of_their_weights(tiny_run: Path, tmp_path: Path) -> None:
-    overrides = [*TINY_STEPS, "seed=5"]
-    train(load_recipe(find_recipe("tiny"), overrides), RunOptions(tmp_path / "other", device="cpu"))
-    one, two, mean = (
-        load_model("parsing", export_run(run, tmp_path / name, others=others).folder).tensors
-        for run, name, others in (
-            (tiny_run, "one", ()),
-            (tmp_path / "other", "two", ()),
-            (tiny_run, "mean", (tmp_path / "other",)),
-        )
-    )
-    assert any(not torch.equal(one[name], two[name]) for name in one)
-    for name in one:
-        torch.testing.assert_close(
-            mean[name].float(), (one[name].float() + two[name].float()) / 2, atol=2e-3, rtol=2e-3
-        )
-    assert "mean with those of 1 other run" in (tmp_path / "mean" / "README.md").read_text()
-
-
-def test_runs_of_different_networks_have_no_mean(tiny_run: Path, tmp_path: Path) -> None:
-    train(line_recipe(line_stage()), RunOptions(tmp_path / "line", device="cpu"))
-    with pytest.raises(RecipeError, match="networks differ"):
-        export_run(tiny_run, tmp_path / "mean", others=(tmp_path / "line",))
-
-
 def test_a_run_becomes_a_model_that_the_backend_loads(tiny_run: Path, tmp_path: Path) -> None:
     done = export_run(tiny_run, tmp_path / "parsing", limit=40_000)
     assert len(done.shards) > 1 and max(path.stat().st_size for path in done.shards) <= 40_000

@@ -56,9 +56,9 @@ def balanced_accuracy(truth: np.ndarray, found: np.ndarray) -> tuple[float, floa
     return float(np.mean(right)), max(float(one.mean()) for one in values)
 
 
-def fit_logistic(x: np.ndarray, y: np.ndarray, count: int, even: bool) -> np.ndarray:
+def fit_logistic(x: np.ndarray, y: np.ndarray, count: int, even: bool, ridge: float = _RIDGE) -> np.ndarray:
     """(F + 1, V) weights and bias of a multinomial logistic regression of y (N,), 0 to V - 1, on x (N, F), in
-    which all values count alike (``even``), or all but the commonest."""
+    which all values count alike (``even``), or all but the commonest; ``ridge`` : penalty of the weights."""
     number = np.bincount(y, minlength=count).astype(float)
     weight = np.maximum(np.sort(number)[-1 if even else -2] / np.maximum(number, 1), 1.0)[y]
     design, truth = np.concatenate([x, np.ones((len(x), 1))], 1), np.eye(count)[y]
@@ -69,8 +69,8 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, count: int, even: bool) -> np.nda
         scores = design @ weights
         log = scores - np.logaddexp.reduce(scores, 1, keepdims=True)
         slope = design.T @ (weight * (np.exp(log) - truth))
-        slope[:-1] += _RIDGE * weights[:-1]
-        return float(-(weight * truth * log).sum() + 0.5 * _RIDGE * (weights[:-1] ** 2).sum()), slope.ravel()
+        slope[:-1] += ridge * weights[:-1]
+        return float(-(weight * truth * log).sum() + 0.5 * ridge * (weights[:-1] ** 2).sum()), slope.ravel()
 
     return minimize(loss, np.zeros(design.shape[1] * count), jac=True, method="L-BFGS-B").x.reshape(-1, count)
 
@@ -138,7 +138,7 @@ def _components(flat: np.ndarray) -> np.ndarray:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer hair-kind``."""
-    parser.add_argument("collections", type=Path, nargs="+", help="portraits that `portraits --framing head` prepared")
+    parser.add_argument("collections", type=Path, nargs="+", help="portraits that `data --framing head` prepared")
     parser.add_argument("--out", type=Path, required=True, help="file of the weights")
 
 

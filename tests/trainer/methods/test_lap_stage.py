@@ -294,9 +294,9 @@ def saved(folder: Path) -> Path:
     return save_tiny(folder, dataclasses.replace(TINY, rotation_degrees=60.0, refine_residual=True, border_columns=0))
 
 
-def test_figures_of_a_model_by_number_of_photos(tmp_path: Path) -> None:
-    model = str(saved(tmp_path / "model"))
-    words = ("--model", model, "--people", "3", "--kept", str(tmp_path))
+def test_figures_of_a_model_by_number_of_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path))
+    words = ("--model", str(saved(tmp_path / "model")), "--people", "3")
     figures = lap.run(arguments(*words), Console(file=io.StringIO()))
     for count in range(1, 7):
         assert 0.1 < figures[f"side.n{count}"] < 10 and 1 < figures[f"mad.n{count}"] < 90

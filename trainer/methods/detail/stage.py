@@ -79,11 +79,6 @@ def pixel_error(rendered: Tensor, photos: Tensor, mask: Tensor) -> Tensor:
     return _mean(apart, mask)
 
 
-def identity_distance(rendered: Tensor, photos: Tensor) -> Tensor:
-    """Section 2.5.2, perceptual loss: one minus the cosine of features (P, F), mean over the photos."""
-    return 1.0 - functional.cosine_similarity(rendered, photos, dim=1).mean()
-
-
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Discriminator loss of section 2.5.3 (Mao et al. 2017, equation 9): targets are 1 for photos, 0 for renders."""
     return 0.5 * ((real - 1.0).square().mean() + fake.square().mean())

@@ -112,12 +112,12 @@ def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> nets.WeakP
     return nets.WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
-def albedo_figures(folder: Path | None, people: int) -> dict[str, float | str]:
+def albedo_figures(people: int) -> dict[str, float | str]:
     """Compare completions for ``people`` held-out synthetic people. ``albedo.rules.nK`` and ``albedo.network.nK``: mean
     absolute difference of log albedo from the truth where none of K photos shows the skin of face, ears and neck;
     ``albedo.ratio.nK`` of the second to the first with the bounds of its 95 % interval. K: 1 and 3. The fit is exact in
     shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
-    model = harness.trained_or_none(nets.GraphAlbedoModel.load, folder)
+    model = harness.trained_or_none(nets.GraphAlbedoModel.load, None)
     if model is None:
         return {"albedo": "not trained"}
     if people < 2:
@@ -285,13 +285,13 @@ def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate graph``."""
     parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
-    parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for the encoder")
+    parser.add_argument(
+        "--people", type=int, default=60, help="held-out synthetic people for the encoder and the ablations"
+    )
     parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
     parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
-    parser.add_argument("--albedo-model", type=Path, help="folder of an exported U-Net of skins; default: the shipped")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
-    parser.add_argument("--ablation-people", type=int, default=60, help="held-out synthetic people for the ablations")
     parser.add_argument("--sheet", type=Path, help="where the sheet of --sheet-photos goes (PNG)")
     parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
 
@@ -312,7 +312,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.clips:
         kinds = estimators(model, harness.trained_or_none(BasisModel.load, None))
         figures |= clip_figures(kinds, synthetic_clips(arguments.clips))
-    figures |= albedo_figures(arguments.albedo_model, arguments.skins) | _ablations(arguments)
+    figures |= albedo_figures(arguments.skins) | _ablations(arguments)
     if arguments.sheet:
         shown = [face for path in arguments.sheet_photos for face in harness.found_faces([path])]
         sheets.write_sheet(arguments.sheet, photo_sheet(model, shown), CAPTIONS)
@@ -326,7 +326,7 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float]:
 
     def errors(path: Path) -> np.ndarray:
         net = nets.GraphModel.load(path).network
-        return person_errors(net, _people(net, arguments.ablation_people))
+        return person_errors(net, _people(net, arguments.people))
 
     return harness.ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
 

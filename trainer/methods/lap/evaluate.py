@@ -55,12 +55,10 @@ def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -
     return torch.cat(errors)
 
 
-def held_out(network: LapNet, people: int, folder: str) -> Iterator[LapBatch]:
-    """Batches of held-out people, six photos each, cached on disk because several models are measured on them.
-
-    folder : of the cache, empty for the user's."""
+def held_out(network: LapNet, people: int) -> Iterator[LapBatch]:
+    """Batches of held-out people, six photos each, cached on disk because several models are measured on them."""
     size = network.config.size
-    source = LapPeopleConfig(size=size, seed=HELD_OUT_SEED, photos=PHOTOS, keep=people, folder=folder).build()
+    source = LapPeopleConfig(size=size, seed=HELD_OUT_SEED, photos=PHOTOS, keep=people).build()
     yield from harness.batches(source, people, _BATCH)
 
 
@@ -115,7 +113,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=200, help="held-out synthetic people (default 200)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
     parser.add_argument("--ablations", type=Path, metavar="FOLDER", help="of `python -m trainer ablations`: its models")
-    parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
@@ -126,7 +123,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     """Flat figures of ``evaluate lap``; "not trained" where the model is missing."""
 
     def people(net: LapNet) -> Iterator[LapBatch]:
-        return held_out(net, arguments.people, arguments.kept)
+        return held_out(net, arguments.people)
 
     model = harness.trained_or_none(LapModel.load, arguments.model)
     network = model and model.network

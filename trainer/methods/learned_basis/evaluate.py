@@ -37,7 +37,7 @@ HELD_OUT_SEED = 903
 
 
 _BASIS_PAIRS_BATCH = 32
-_FRAMES, _SPAN = 8, 56
+_FRAMES, _SPAN, _CLIPS = 8, 56, 8
 _BASIS_REENACTMENT_BATCH = 4
 RENDER_SIDE = 150
 """Pixels: the input size of dlib's network."""
@@ -206,7 +206,7 @@ def frame_errors(
     return errors | lip_figures(network, pixels, batch)
 
 
-def reenactment_figures(network: nets.LearnedBasisNet, clips: int, folder: str = "") -> dict[str, float]:
+def reenactment_figures(network: nets.LearnedBasisNet, clips: int) -> dict[str, float]:
     """``reenactment.*`` on frames of held-out synthetic people, with identity and reflectance from earlier frames of
     the clip; ``reenactment.own.*`` with those of every frame itself."""
     config = FacePeopleConfig(
@@ -216,7 +216,6 @@ def reenactment_figures(network: nets.LearnedBasisNet, clips: int, folder: str =
         clips=True,
         span=_SPAN,
         keep=clips,
-        folder=folder,
     )
     source, marks = config.build(), FaceMarks()
     errors: dict[str, list[Tensor]] = {}
@@ -302,22 +301,19 @@ def separation(network: nets.LearnedBasisNet, batch: FaceBatch) -> dict[str, flo
     }
 
 
-def held_out(size: int, people: int, folder: str = "") -> Iterator[FaceBatch]:
+def held_out(size: int, people: int) -> Iterator[FaceBatch]:
     """Batches of held-out people: first four photos each, then half as many people with one neutral photo each.
 
-    Pictures are cached in ``folder``.
-    """
+    Pictures are kept in the cache folder."""
     for neutral, photos, count in ((False, 4, people), (True, 1, max(people // 2, 1))):
-        config = FacePeopleConfig(
-            size=size, seed=HELD_OUT_SEED, photos=photos, neutral=neutral, keep=count, folder=folder
-        )
+        config = FacePeopleConfig(size=size, seed=HELD_OUT_SEED, photos=photos, neutral=neutral, keep=count)
         yield from batches(config.build(), count, _BATCH)
 
 
-def encoder_figures(network: nets.LearnedBasisNet, people: int, folder: str = "") -> dict[str, float]:
+def encoder_figures(network: nets.LearnedBasisNet, people: int) -> dict[str, float]:
     """Figures of one encoder pass over held-out people; see ``face_figures`` and ``separation``."""
     size = network.config.size
-    of_faces = face_figures(network, FaceMarks(), held_out(size, people, folder))
+    of_faces = face_figures(network, FaceMarks(), held_out(size, people))
     figures = {f"encoder.{name}": value for name, value in of_faces.items()}
     figures["lip_iou.upper"], figures["lip_iou.lower"] = of_faces["lip_iou.upper"], of_faces["lip_iou.lower"]
     figures["photometric.synthetic"], figures["neutral.moved_mm"] = of_faces["photometric"], of_faces["neutral.moved"]
@@ -337,9 +333,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate basis``."""
     parser.add_argument("--people", type=int, default=48, help="held-out synthetic people (default 48)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
-    parser.add_argument("--clips", type=int, default=8, help="clips of synthetic people that are reenacted (default 8)")
     parser.add_argument("--pairs", type=int, default=200, help="people whose photos are told apart (default 200)")
-    parser.add_argument("--kept", default="", metavar="FOLDER", help="where held-out pictures are kept")
     parser.add_argument("--portraits", type=Path, help="a prepared collection of faces or heads")
     parser.add_argument("--sheet", type=Path, help="where a sheet of them goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits that are measured")
@@ -351,14 +345,13 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     model = trained_or_none(BasisModel.load, arguments.model)
     if model is None:
         return {"basis": NOT_TRAINED}
-    figures: dict[str, float | str] = {**encoder_figures(model.network, arguments.people, arguments.kept)}
+    figures: dict[str, float | str] = {**encoder_figures(model.network, arguments.people)}
     if arguments.portraits:
         batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, model.network.config.size)
         if arguments.sheet:
             write_sheet(arguments.sheet, rows_of(contact_columns(model.network, batch, rows=_SHEET_ROWS)))
         figures |= photometric_figures(model.network, batch)
-    if arguments.clips:
-        figures |= reenactment_figures(model.network, arguments.clips, arguments.kept)
+    figures |= reenactment_figures(model.network, _CLIPS)
     return figures | (pair_figures(model.network, arguments.pairs) if arguments.pairs else {})
 
 
