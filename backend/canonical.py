@@ -1,6 +1,5 @@
-"""Images of one canonical face from photos: the pipeline of ``python -m backend canonical``.
-
-Output folder of ``python -m backend canonical``: images, a textured OBJ, and each photo's light and view.
+"""``python -m backend canonical``: one canonical face from photos, and its folder of images, a textured OBJ and each
+photo's light and view.
 """
 
 from __future__ import annotations

@@ -1,10 +1,5 @@
-"""A batch's report: table, contact sheet, lines of progress.
-
-The table of a batch: results and reasons of failure; ``batch.json`` and ``batch.html`` beside the heads.
-
-``batch.html``: every person with preview, seconds and reasons, in one page without scripts.
-
-Progress of a batch: a bar on a terminal, else one line per person.
+"""A batch's report: ``batch.json`` with every person's result or reason of failure, the same as a page without scripts
+(``batch.html``), and progress on the terminal.
 """
 
 import time
@@ -25,6 +20,10 @@ from backend.command_line.commands import TerminalBar, format_seconds
 from backend.command_line.photo_paths import readable
 from backend.exchange.all_or_none import write_file
 
+LEAST_SECONDS = 3.0
+"""Least interval between two writes during a run."""
+_MOST_SHARE = 0.02
+"""Largest share of the time spent writing the table, because ten thousand rows take a while."""
 _REFRESH_SECONDS = 10
 _WORDS = {"done": "done", "kept": "done before", "failed": "failed", "waiting": "waiting"}
 _STYLE = """\
@@ -88,12 +87,6 @@ def _row(row: Row) -> str:
         f'<tr class="{row.status}"><td>{name}</td><td>{preview}</td><td class="status">{_WORDS[row.status]}</td>'
         f'<td class="number">{seconds}</td><td class="number">{photos}</td><td>{reason}</td></tr>'
     )
-
-
-LEAST_SECONDS = 3.0
-"""Least interval between two writes during a run."""
-_MOST_SHARE = 0.02
-"""Largest share of the time spent writing the table, because ten thousand rows take a while."""
 
 
 class BatchTable:

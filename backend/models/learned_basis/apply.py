@@ -26,6 +26,12 @@ from backend.rendering.interpolate import fragment_barycentrics, fragment_values
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import shade
 
+STAGE, PERSONALISING = "encoder", "personalise"
+"""Stages that report progress."""
+SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
+FEWEST_PHOTOS = 3
+"""Two for training and one held out."""
+
 
 @dataclass(frozen=True)
 class EncodedPhoto:
@@ -70,9 +76,6 @@ class EncodedFace:
     photos: tuple[EncodedPhoto, ...]
     version: str
     code: np.ndarray | None = None
-
-
-STAGE = "encoder"
 
 
 class BasisModel(LoadedNetwork[networks.LearnedBasisNet]):
@@ -183,12 +186,6 @@ def draw_colours(colours: Tensor, pixels: Tensor, faces: Tensor, size: int) -> t
     values = fragment_values(colours, raster, fragment_barycentrics(pixels, raster))
     pictures = raster.scatter(srgb_from_linear(values.clamp(1e-4, 1.0))).permute(0, 3, 1, 2)
     return pictures, raster.scatter(torch.ones_like(values[:, 0])) > 0.5
-
-
-PERSONALISING = "personalise"
-SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
-FEWEST_PHOTOS = 3
-"""Two for training and one held out."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
-"""Photo sets of random size, and initialisation of the linear decoders' bases by PCA.
-
-Augmentation of photo sets together with their truth: mirroring, in-plane rotation, zoom, shift, exposure, gamma.
+"""What stage ``lap`` makes of photo sets: subsets of random size, the first bases of the linear decoders by PCA of the
+sets' true maps, and augmentation of photos together with their truth.
 """
 
 import dataclasses

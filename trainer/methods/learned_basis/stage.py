@@ -1,8 +1,8 @@
 """Stage ``learned_basis``: train a complete face model and its encoder on photos and clips.
 
 Mallikarjun et al. (CVPR 2021): pose, identity on neutral faces, all together (section 4). Terms against the truth of
-synthetic people are ours and have weight 0 by default. Augmentation moves photos together with their truth; figures
-come from one pass, without fitting.
+synthetic people are ours and have weight 0 by default. Below the stage: its augmentation, which moves photos together
+with their truth, and its figures and sheet, from one pass of the encoder.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ from trainer.methods.learned_basis.start import refit_identity
 _UNKNOWN = 255
 _ODD_ACROSS = (1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0)
 """Signs of spherical harmonics under mirroring: those of x, xy and xz flip."""
+_SMALLEST_LIP = 6
+"""Pixels; IoU is not measured for smaller lips."""
+_START_BATCH = 16
+_LANDMARK_SETS, _LANDMARK_CHANGES = 96, 8
+"""Sets, and random augmentations of each, whose landmarks give the encoder's landmark components."""
+_LIP_THRESHOLD = 6.0
+"""Lip contours farther apart than this, in per cent of the picture's side, are rejected as outliers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,237 +65,6 @@ class FaceAugmentConfig:
     exposure: float = 0.0
     """Standard deviation of the logarithm of a gain on all channels of the sRGB picture; half as much on each channel
     in addition."""
-
-
-def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
-    """Augment a batch; draws from torch's global generators. The true light is not adapted to a changed exposure."""
-    if config.mirror:
-        sets = torch.rand(int(batch.set_of[-1]) + 1, device=batch.images.device) < config.mirror
-        batch = mirrored_faces(batch, sets[batch.set_of])
-    if config.rotate_degrees or config.zoom or config.shift:
-        batch = _moved(batch, config)
-    if config.exposure:
-        count, device = len(batch.images), batch.images.device
-        gain = torch.randn(count, 1, 1, 1, device=device) + 0.5 * torch.randn(count, 3, 1, 1, device=device)
-        images = (batch.images * torch.exp(gain * config.exposure)).clamp(0, 1)
-        batch = dataclasses.replace(batch, images=images)
-    return batch
-
-
-def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
-    """Mirror the photos ``which`` (N,) bool with their landmarks, labels and truth; left and right landmarks swap."""
-    size = batch.images.shape[-1]
-    names = torch.from_numpy(landmark_mirror()[:LANDMARKS]).to(which.device)
-    flipped = batch.landmarks[:, names]
-    flipped = torch.stack([size - flipped[..., 0], flipped[..., 1]], -1)
-
-    def chosen(changed: Tensor, value: Tensor) -> Tensor:
-        return torch.where(which[: len(value)].view(-1, *[1] * (value.dim() - 1)), changed, value)
-
-    truth = batch.truth
-    if truth is not None:
-        across = truth.vertices.new_tensor([-1.0, 1.0, 1.0])
-        pairs = torch.from_numpy(load_template().mirror[: truth.vertices.shape[1]].astype(np.int64)).to(which.device)
-        intrinsics = truth.intrinsics.clone()
-        intrinsics[:, 0, 2] = size - intrinsics[:, 0, 2]
-        plane = torch.diag(truth.camera_from_head.new_tensor([-1.0, 1.0, 1.0, 1.0]))
-        odd = truth.light.new_tensor(_ODD_ACROSS)[:, None]
-        truth = FaceTruth(
-            neutral=chosen(truth.neutral[:, pairs] * across, truth.neutral),
-            vertices=chosen(truth.vertices[:, pairs] * across, truth.vertices),
-            intrinsics=chosen(intrinsics, truth.intrinsics),
-            camera_from_head=chosen(plane @ truth.camera_from_head @ plane, truth.camera_from_head),
-            light=chosen(truth.light * odd, truth.light),
-            albedo=chosen(truth.albedo.flip(-1), truth.albedo),
-        )
-    return dataclasses.replace(
-        batch,
-        images=chosen(batch.images.flip(-1), batch.images),
-        labels=chosen(batch.labels.flip(-1), batch.labels),
-        landmarks=chosen(flipped, batch.landmarks),
-        landmark_weight=chosen(batch.landmark_weight[:, names], batch.landmark_weight),
-        truth=truth,
-    )
-
-
-def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
-    """Rotate, zoom and shift each photo by an affine map A in its pixels: pictures, labels, landmarks, and K' = A K."""
-    count, size, device = len(batch.images), batch.images.shape[-1], batch.images.device
-    angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)
-    factor = torch.exp(torch.randn(count, device=device) * config.zoom)
-    move = torch.randn(count, 2, device=device) * config.shift  # in sides
-    cosine, sine = factor * angle.cos(), factor * angle.sin()
-    turn = torch.stack([cosine, -sine, sine, cosine], 1).view(-1, 2, 2)
-    back = torch.linalg.inv(turn)
-    grid = affine_grid(
-        torch.cat([back, -(back @ (2 * move[..., None]))], 2), [count, 1, size, size], align_corners=False
-    )
-    images = grid_sample(batch.images, grid, padding_mode="border", align_corners=False)
-    labels = _labels(batch.labels, grid)
-    middle = size / 2
-    landmarks = (batch.landmarks - middle) @ turn.transpose(1, 2) + middle + size * move[:, None]
-    inside = ((landmarks >= 0) & (landmarks < size)).all(-1)
-    truth = batch.truth
-    if truth is not None:
-        known = len(truth.albedo)
-        affine = torch.eye(3, device=device).repeat(known, 1, 1)
-        affine[:, :2, :2] = turn[:known]
-        affine[:, :2, 2] = middle + size * move[:known] - (turn[:known] @ turn.new_full((2, 1), middle))[..., 0]
-        truth = dataclasses.replace(
-            truth,
-            intrinsics=affine @ truth.intrinsics,
-            albedo=grid_sample(truth.albedo, grid[:known], padding_mode="border", align_corners=False),
-        )
-    return dataclasses.replace(
-        batch,
-        images=images,
-        labels=labels,
-        landmarks=landmarks,
-        landmark_weight=batch.landmark_weight * inside,
-        truth=truth,
-    )
-
-
-def _labels(labels: Tensor, grid: Tensor) -> Tensor:
-    """Sample labels (N, S, S) at a grid (N, S, S, 2), nearest neighbour; unknown outside the picture."""
-    values = labels[:, None].float() - _UNKNOWN
-    sampled = grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return (sampled[:, 0] + _UNKNOWN).round().to(labels.dtype)
-
-
-_SMALLEST_LIP = 6
-"""Pixels; IoU is not measured for smaller lips."""
-
-
-@torch.no_grad()
-def face_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batches: Iterable[FaceBatch]) -> dict[str, float]:
-    """Means over photos, without NaN figures.
-
-    ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` for the mean mesh in the same poses), ``turn``
-    (degrees between predicted and true camera axes), ``neutral`` and ``expression`` (mm over the face against truth;
-    baselines ``.mean_face`` and ``.none``, which has no expression), ``shape`` (``neutral`` after similarity alignment
-    to the truth, because a photo shows neither a head's size nor the origin of its frame), ``neutral.moved`` (mm of
-    expression offsets on neutral faces: the paper's AE), ``photometric`` (mean absolute error, 0 to 1),
-    ``lip_iou.upper`` and ``.lower``.
-    """
-    total: dict[str, float] = {}
-    count: dict[str, int] = {}
-
-    def add(name: str, values: Tensor) -> None:
-        values = values[torch.isfinite(values)]
-        total[name] = total.get(name, 0.0) + float(values.double().sum())
-        count[name] = count.get(name, 0) + len(values)
-
-    for batch in batches:
-        for name, values in photo_figures(network, marks, batch).items():
-            add(name, values)
-    return {name: total[name] / count[name] if count[name] else float("nan") for name in total}
-
-
-@torch.no_grad()
-def photo_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batch: FaceBatch) -> dict[str, Tensor]:
-    """The figures of ``face_figures`` for each photo, (N,) or (n,)."""
-    size, bases = batch.images.shape[-1], network.bases
-    code = starts.encode_again(network, batch)
-    face = network.face(code)
-    cameras = code.pose.cameras(size)
-    pixels = cameras.project(face.vertices)
-    figures = {}
-    mean = bases.mean.expand(len(batch.images), -1, -1)
-    for name, vertices in (("landmark", face.vertices), ("landmark.mean_face", mean)):
-        points = cameras.project(marks.slid(vertices, vertex_normals(vertices, bases.faces), cameras, batch.slides))
-        apart = (points[..., :2] - batch.landmarks).norm(dim=-1) * (100.0 / size)
-        weight = (batch.landmark_weight > 0).float()
-        figures[name] = (apart * weight).sum(1) / weight.sum(1)
-    rendered = render_face(bases, face, pixels, code.light, size)
-    mask = (rendered.mask & class_mask(batch.labels, starts.REFLECTANCE_CLASSES)).float()
-    difference = (rendered.image - batch.images).abs().mean(1) * mask
-    figures["photometric"] = torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
-    figures |= lip_figures(network, pixels, batch)
-    skin = bases.surface.face[: bases.surface.cage].to(pixels.device) > 0.5
-    cage = bases.surface.cage
-    moved = (face.vertices - face.neutral)[:, :cage][:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
-    figures["neutral.moved"] = torch.where(batch.neutral, moved, torch.nan)
-    if batch.truth is not None:
-        figures |= _truth_figures(face, batch, skin, bases.mean[:cage])
-        known = len(batch.truth.vertices)
-        axes = (cameras.rotation[:known, 2] * batch.truth.camera_from_head[:, 2, :3]).sum(-1)
-        figures["turn"] = axes.clamp(-1, 1).acos() * (180 / math.pi)
-    return figures
-
-
-def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
-    """(N,) IoU of each rendered lip with the parsed one; NaN where the photo shows next to nothing of it."""
-    masks = lip_masks(batch.labels, batch.landmarks)
-    lips = starts.lip_pictures(network.bases, pixels, batch.images.shape[-1])
-    figures = {}
-    for name, drawn, wanted in zip(("upper", "lower"), lips, (masks.upper, masks.lower), strict=True):
-        both, either = (drawn & wanted).sum((1, 2)), (drawn | wanted).sum((1, 2))
-        figures[f"lip_iou.{name}"] = torch.where(wanted.sum((1, 2)) >= _SMALLEST_LIP, both / either, torch.nan)
-    return figures
-
-
-def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Tensor) -> dict[str, Tensor]:
-    """Mean errors in mm over the face's skin against truth, in the head frame; only ``shape`` is aligned."""
-    truth, count, cage = batch.truth, len(batch.truth.vertices), len(mean)
-
-    def apart(predicted: Tensor, wanted: Tensor) -> Tensor:
-        return (predicted - wanted)[:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
-
-    neutral = face.neutral[:count, :cage]
-    moved, wanted = face.vertices[:count, :cage] - neutral, truth.vertices - truth.neutral
-    return {
-        "shape": apart(_nearest_similar(neutral, truth.neutral, skin), truth.neutral),
-        "shape.mean_face": apart(_nearest_similar(mean.expand_as(neutral), truth.neutral, skin), truth.neutral),
-        "neutral": apart(neutral, truth.neutral),
-        "neutral.mean_face": apart(mean.expand_as(neutral), truth.neutral),
-        "expression": apart(moved, wanted),
-        "expression.none": apart(torch.zeros_like(moved), wanted),
-    }
-
-
-def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
-    """Align points (n, V, 3) by the similarities that fit those ``chosen`` (V,) best to ``wanted``."""
-    chosen = chosen.cpu().numpy()
-    pairs = zip(points.cpu().numpy(), wanted.cpu().numpy(), strict=True)
-    return points.new_tensor(np.stack([fit_similarity(a[chosen], b[chosen]).apply(a) for a, b in pairs]))
-
-
-@torch.no_grad()
-def contact_columns(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -> list[Tensor]:
-    """Columns of pictures (N, 3, S, S) in [0, 1] of the first photos: photo, reconstruction
-    over it, reflectance, surface, neutral surface."""
-    size, bases = batch.images.shape[-1], network.bases
-    code = starts.encode_again(network, batch)
-    face = network.face(code)
-    pixels = code.pose.cameras(size).project(face.vertices)
-    neutral_pixels = code.pose.cameras(size).project(face.neutral)
-    rendered = render_face(bases, face, pixels, code.light, size)
-    clay = ModelledFace(
-        face.vertices, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
-    )
-    lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.15)
-    light = lamp.to(pixels).expand(len(pixels), -1, -1)
-    surface = render_face(bases, clay, pixels, light, size)
-    calm = ModelledFace(
-        face.neutral, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
-    )
-    plain = render_face(bases, calm, neutral_pixels, light, size)
-    columns = [
-        batch.images,
-        torch.where(rendered.mask[:, None], rendered.image, batch.images),
-        rendered.albedo,
-        surface.image,
-        plain.image,
-    ]
-    return [column[:rows] for column in columns]
-
-
-_START_BATCH = 16
-_LANDMARK_SETS, _LANDMARK_CHANGES = 96, 8
-"""Sets, and random augmentations of each, whose landmarks give the encoder's landmark components."""
-_LIP_THRESHOLD = 6.0
-"""Lip contours farther apart than this, in per cent of the picture's side, are rejected as outliers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -605,3 +381,223 @@ def _exact(device: torch.device) -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
+    """Augment a batch; draws from torch's global generators. The true light is not adapted to a changed exposure."""
+    if config.mirror:
+        sets = torch.rand(int(batch.set_of[-1]) + 1, device=batch.images.device) < config.mirror
+        batch = mirrored_faces(batch, sets[batch.set_of])
+    if config.rotate_degrees or config.zoom or config.shift:
+        batch = _moved(batch, config)
+    if config.exposure:
+        count, device = len(batch.images), batch.images.device
+        gain = torch.randn(count, 1, 1, 1, device=device) + 0.5 * torch.randn(count, 3, 1, 1, device=device)
+        images = (batch.images * torch.exp(gain * config.exposure)).clamp(0, 1)
+        batch = dataclasses.replace(batch, images=images)
+    return batch
+
+
+def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
+    """Mirror the photos ``which`` (N,) bool with their landmarks, labels and truth; left and right landmarks swap."""
+    size = batch.images.shape[-1]
+    names = torch.from_numpy(landmark_mirror()[:LANDMARKS]).to(which.device)
+    flipped = batch.landmarks[:, names]
+    flipped = torch.stack([size - flipped[..., 0], flipped[..., 1]], -1)
+
+    def chosen(changed: Tensor, value: Tensor) -> Tensor:
+        return torch.where(which[: len(value)].view(-1, *[1] * (value.dim() - 1)), changed, value)
+
+    truth = batch.truth
+    if truth is not None:
+        across = truth.vertices.new_tensor([-1.0, 1.0, 1.0])
+        pairs = torch.from_numpy(load_template().mirror[: truth.vertices.shape[1]].astype(np.int64)).to(which.device)
+        intrinsics = truth.intrinsics.clone()
+        intrinsics[:, 0, 2] = size - intrinsics[:, 0, 2]
+        plane = torch.diag(truth.camera_from_head.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+        odd = truth.light.new_tensor(_ODD_ACROSS)[:, None]
+        truth = FaceTruth(
+            neutral=chosen(truth.neutral[:, pairs] * across, truth.neutral),
+            vertices=chosen(truth.vertices[:, pairs] * across, truth.vertices),
+            intrinsics=chosen(intrinsics, truth.intrinsics),
+            camera_from_head=chosen(plane @ truth.camera_from_head @ plane, truth.camera_from_head),
+            light=chosen(truth.light * odd, truth.light),
+            albedo=chosen(truth.albedo.flip(-1), truth.albedo),
+        )
+    return dataclasses.replace(
+        batch,
+        images=chosen(batch.images.flip(-1), batch.images),
+        labels=chosen(batch.labels.flip(-1), batch.labels),
+        landmarks=chosen(flipped, batch.landmarks),
+        landmark_weight=chosen(batch.landmark_weight[:, names], batch.landmark_weight),
+        truth=truth,
+    )
+
+
+def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
+    """Rotate, zoom and shift each photo by an affine map A in its pixels: pictures, labels, landmarks, and K' = A K."""
+    count, size, device = len(batch.images), batch.images.shape[-1], batch.images.device
+    angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)
+    factor = torch.exp(torch.randn(count, device=device) * config.zoom)
+    move = torch.randn(count, 2, device=device) * config.shift  # in sides
+    cosine, sine = factor * angle.cos(), factor * angle.sin()
+    turn = torch.stack([cosine, -sine, sine, cosine], 1).view(-1, 2, 2)
+    back = torch.linalg.inv(turn)
+    grid = affine_grid(
+        torch.cat([back, -(back @ (2 * move[..., None]))], 2), [count, 1, size, size], align_corners=False
+    )
+    images = grid_sample(batch.images, grid, padding_mode="border", align_corners=False)
+    labels = _labels(batch.labels, grid)
+    middle = size / 2
+    landmarks = (batch.landmarks - middle) @ turn.transpose(1, 2) + middle + size * move[:, None]
+    inside = ((landmarks >= 0) & (landmarks < size)).all(-1)
+    truth = batch.truth
+    if truth is not None:
+        known = len(truth.albedo)
+        affine = torch.eye(3, device=device).repeat(known, 1, 1)
+        affine[:, :2, :2] = turn[:known]
+        affine[:, :2, 2] = middle + size * move[:known] - (turn[:known] @ turn.new_full((2, 1), middle))[..., 0]
+        truth = dataclasses.replace(
+            truth,
+            intrinsics=affine @ truth.intrinsics,
+            albedo=grid_sample(truth.albedo, grid[:known], padding_mode="border", align_corners=False),
+        )
+    return dataclasses.replace(
+        batch,
+        images=images,
+        labels=labels,
+        landmarks=landmarks,
+        landmark_weight=batch.landmark_weight * inside,
+        truth=truth,
+    )
+
+
+def _labels(labels: Tensor, grid: Tensor) -> Tensor:
+    """Sample labels (N, S, S) at a grid (N, S, S, 2), nearest neighbour; unknown outside the picture."""
+    values = labels[:, None].float() - _UNKNOWN
+    sampled = grid_sample(values, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return (sampled[:, 0] + _UNKNOWN).round().to(labels.dtype)
+
+
+@torch.no_grad()
+def face_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batches: Iterable[FaceBatch]) -> dict[str, float]:
+    """Means over photos, without NaN figures.
+
+    ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` for the mean mesh in the same poses), ``turn``
+    (degrees between predicted and true camera axes), ``neutral`` and ``expression`` (mm over the face against truth;
+    baselines ``.mean_face`` and ``.none``, which has no expression), ``shape`` (``neutral`` after similarity alignment
+    to the truth, because a photo shows neither a head's size nor the origin of its frame), ``neutral.moved`` (mm of
+    expression offsets on neutral faces: the paper's AE), ``photometric`` (mean absolute error, 0 to 1),
+    ``lip_iou.upper`` and ``.lower``.
+    """
+    total: dict[str, float] = {}
+    count: dict[str, int] = {}
+
+    def add(name: str, values: Tensor) -> None:
+        values = values[torch.isfinite(values)]
+        total[name] = total.get(name, 0.0) + float(values.double().sum())
+        count[name] = count.get(name, 0) + len(values)
+
+    for batch in batches:
+        for name, values in photo_figures(network, marks, batch).items():
+            add(name, values)
+    return {name: total[name] / count[name] if count[name] else float("nan") for name in total}
+
+
+@torch.no_grad()
+def photo_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batch: FaceBatch) -> dict[str, Tensor]:
+    """The figures of ``face_figures`` for each photo, (N,) or (n,)."""
+    size, bases = batch.images.shape[-1], network.bases
+    code = starts.encode_again(network, batch)
+    face = network.face(code)
+    cameras = code.pose.cameras(size)
+    pixels = cameras.project(face.vertices)
+    figures = {}
+    mean = bases.mean.expand(len(batch.images), -1, -1)
+    for name, vertices in (("landmark", face.vertices), ("landmark.mean_face", mean)):
+        points = cameras.project(marks.slid(vertices, vertex_normals(vertices, bases.faces), cameras, batch.slides))
+        apart = (points[..., :2] - batch.landmarks).norm(dim=-1) * (100.0 / size)
+        weight = (batch.landmark_weight > 0).float()
+        figures[name] = (apart * weight).sum(1) / weight.sum(1)
+    rendered = render_face(bases, face, pixels, code.light, size)
+    mask = (rendered.mask & class_mask(batch.labels, starts.REFLECTANCE_CLASSES)).float()
+    difference = (rendered.image - batch.images).abs().mean(1) * mask
+    figures["photometric"] = torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
+    figures |= lip_figures(network, pixels, batch)
+    skin = bases.surface.face[: bases.surface.cage].to(pixels.device) > 0.5
+    cage = bases.surface.cage
+    moved = (face.vertices - face.neutral)[:, :cage][:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
+    figures["neutral.moved"] = torch.where(batch.neutral, moved, torch.nan)
+    if batch.truth is not None:
+        figures |= _truth_figures(face, batch, skin, bases.mean[:cage])
+        known = len(batch.truth.vertices)
+        axes = (cameras.rotation[:known, 2] * batch.truth.camera_from_head[:, 2, :3]).sum(-1)
+        figures["turn"] = axes.clamp(-1, 1).acos() * (180 / math.pi)
+    return figures
+
+
+def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
+    """(N,) IoU of each rendered lip with the parsed one; NaN where the photo shows next to nothing of it."""
+    masks = lip_masks(batch.labels, batch.landmarks)
+    lips = starts.lip_pictures(network.bases, pixels, batch.images.shape[-1])
+    figures = {}
+    for name, drawn, wanted in zip(("upper", "lower"), lips, (masks.upper, masks.lower), strict=True):
+        both, either = (drawn & wanted).sum((1, 2)), (drawn | wanted).sum((1, 2))
+        figures[f"lip_iou.{name}"] = torch.where(wanted.sum((1, 2)) >= _SMALLEST_LIP, both / either, torch.nan)
+    return figures
+
+
+def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Tensor) -> dict[str, Tensor]:
+    """Mean errors in mm over the face's skin against truth, in the head frame; only ``shape`` is aligned."""
+    truth, count, cage = batch.truth, len(batch.truth.vertices), len(mean)
+
+    def apart(predicted: Tensor, wanted: Tensor) -> Tensor:
+        return (predicted - wanted)[:, skin].norm(dim=-1).mean(1) * METRES_TO_MM
+
+    neutral = face.neutral[:count, :cage]
+    moved, wanted = face.vertices[:count, :cage] - neutral, truth.vertices - truth.neutral
+    return {
+        "shape": apart(_nearest_similar(neutral, truth.neutral, skin), truth.neutral),
+        "shape.mean_face": apart(_nearest_similar(mean.expand_as(neutral), truth.neutral, skin), truth.neutral),
+        "neutral": apart(neutral, truth.neutral),
+        "neutral.mean_face": apart(mean.expand_as(neutral), truth.neutral),
+        "expression": apart(moved, wanted),
+        "expression.none": apart(torch.zeros_like(moved), wanted),
+    }
+
+
+def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
+    """Align points (n, V, 3) by the similarities that fit those ``chosen`` (V,) best to ``wanted``."""
+    chosen = chosen.cpu().numpy()
+    pairs = zip(points.cpu().numpy(), wanted.cpu().numpy(), strict=True)
+    return points.new_tensor(np.stack([fit_similarity(a[chosen], b[chosen]).apply(a) for a, b in pairs]))
+
+
+@torch.no_grad()
+def contact_columns(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -> list[Tensor]:
+    """Columns of pictures (N, 3, S, S) in [0, 1] of the first photos: photo, reconstruction
+    over it, reflectance, surface, neutral surface."""
+    size, bases = batch.images.shape[-1], network.bases
+    code = starts.encode_again(network, batch)
+    face = network.face(code)
+    pixels = code.pose.cameras(size).project(face.vertices)
+    neutral_pixels = code.pose.cameras(size).project(face.neutral)
+    rendered = render_face(bases, face, pixels, code.light, size)
+    clay = ModelledFace(
+        face.vertices, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
+    )
+    lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.15)
+    light = lamp.to(pixels).expand(len(pixels), -1, -1)
+    surface = render_face(bases, clay, pixels, light, size)
+    calm = ModelledFace(
+        face.neutral, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
+    )
+    plain = render_face(bases, calm, neutral_pixels, light, size)
+    columns = [
+        batch.images,
+        torch.where(rendered.mask[:, None], rendered.image, batch.images),
+        rendered.albedo,
+        surface.image,
+        plain.image,
+    ]
+    return [column[:rows] for column in columns]
