@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 from pathlib import Path
 
 from backend.errors import LikenessError
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")
     start.add_argument("--init-from", type=Path, metavar="FILE", help="start with the weights of a checkpoint or model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
+    parser.add_argument("--rasterizer", choices=("numba", "pytorch3d", "torch"), help="instead of the device's own")
     parser.add_argument(
         "--dry-run",
         type=int,
@@ -60,8 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; returns the exit code. Raises ``LikenessError`` for everything that the user can fix."""
     from torch import OutOfMemoryError
 
+    from backend.rendering.rasterize import RASTERIZER
     from trainer.engine.loop import RECIPE_FILE, RunOptions, train
 
+    if arguments.rasterizer:
+        os.environ[RASTERIZER] = arguments.rasterizer
     try:
         path = find_recipe(arguments.recipe)
         recipe = load_recipe(path, arguments.overrides)

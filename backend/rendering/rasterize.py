@@ -407,10 +407,14 @@ def face_ids(
     return BACKENDS[backend](vertices, faces.long(), (int(height), int(width)), cull_backfaces)
 
 
+RASTERIZER = "LIKENESS_RASTERIZER"
+
+
 def default_backend(device: torch.device) -> str:
-    """The backend of "auto" for tensors on ``device``: numba on the CPU; on CUDA PyTorch3D where it is installed."""
-    if device.type == "cpu":
-        return "numba"
+    """The backend of "auto" for tensors on ``device``: what ``RASTERIZER`` in the environment (of ``--rasterizer``)
+    says, else numba on the CPU, on CUDA PyTorch3D where it is installed."""
+    if device.type == "cpu" or os.environ.get(RASTERIZER):
+        return os.environ.get(RASTERIZER) or "numba"
     return "pytorch3d" if device.type == "cuda" and find_spec("pytorch3d") else "torch"
 
 
