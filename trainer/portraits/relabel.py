@@ -240,7 +240,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of an exported parsing net; given several times, their mean (default: both shipped nets)",
     )
     parser.add_argument("--unlisted", action="store_true", help="also portraits whose traits nobody wrote down")
-    parser.add_argument("--traits", type=Path, default=TRAITS_PATH, help="what people saw on the portraits")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -249,7 +248,7 @@ def run(arguments: argparse.Namespace) -> int:
         cache = collection.open_cache(arguments.cache, writable=True)
         teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]
         second = None if arguments.teacher else FaceParser.load(model=PARSING_OPINION.name)
-        traits, by_hand = read_traits(arguments.traits), collection.read_hand_labels()
+        traits, by_hand = read_traits(TRAITS_PATH), collection.read_hand_labels()
         count = relabel(cache, teachers, traits, by_hand, arguments.unlisted, second)
     except (OSError, ValueError, LikenessError) as error:
         print(f"error: {error}", file=sys.stderr)

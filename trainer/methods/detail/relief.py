@@ -22,8 +22,9 @@ from backend.detail.skin_detail import KEY_GROUPS, group_weights
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering import spherical_harmonics as sh
+from backend.rendering.color import linear_from_srgb
 from trainer.people.scene import LightParameters, draw_light
-from trainer.people.skin import MAP_NAMES, Columns, SkinParameters, full_maps, full_tiles, paint_skin, sample_tiles
+from trainer.people.skin import MAP_NAMES, TILE, Columns, SkinParameters, full_maps, paint_skin, sample_tiles, tiles_at
 
 STRAIN_LENGTH = 0.004
 """Metres over which strain is averaged, because skin slides over the tissue below."""
@@ -408,9 +409,7 @@ def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
     row, column = np.mgrid[:size, :size].astype(np.float32)
     step = float(np.median(cause.texel[cause.window.allowed > 0.5])) / 1000.0 / _TILE_SIZE
     points = torch.from_numpy(np.stack([column.ravel(), row.ravel()], 1) * np.float32(step))
-    tiles = full_tiles()[None]
-    tiles = torch.cat([tiles, tiles[..., :1]], -1)
-    tiles = torch.cat([tiles, tiles[..., :1, :]], -2)
+    tiles = tiles_at(TILE, torch.device("cpu"))
     start = torch.tensor(skin.noise, dtype=torch.float32)
     columns = Columns([skin], torch.device("cpu"))
     image = torch.zeros(size * size, dtype=torch.int64)
@@ -552,7 +551,7 @@ def _developed(linear: np.ndarray, shot: ShotParameters, density: float, g: np.r
         for grid, offset in zip((column, row), bent, strict=True)
     )
     picture = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32) / 255.0
-    return np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)
+    return linear_from_srgb(picture)
 
 
 def _visibility(g: np.random.Generator, count: int, size: int) -> np.ndarray:
