@@ -12,20 +12,9 @@ from itertools import combinations
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from backend.fitting import solver
+from backend.fitting import dense, solver, stages
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.canonical import align_by_landmarks, canonical_mesh, canonical_prior, head_lights, start_from_view
-from backend.fitting.dense import (
-    DenseMatches,
-    DenseMesh,
-    DenseTargets,
-    View,
-    dense_matches,
-    dense_mesh,
-    dense_targets,
-    matched_targets,
-    views_of,
-)
 from backend.fitting.detector_model import camera_prior, face_scale, initial_parameters, turned_to
 from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
@@ -39,16 +28,6 @@ from backend.fitting.options import (
     started_options,
 )
 from backend.fitting.parameters import PhotoParameters
-from backend.fitting.stages import (
-    FitState,
-    ResumableFit,
-    all_landmark_targets,
-    detected_openings,
-    solve_cage,
-    symmetric_state,
-    with_added_photos,
-    with_corrected_points,
-)
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
 from backend.models.graph_face import GraphModel, graph_face, template_around
 from backend.models.landmarks import net_points
@@ -70,7 +49,7 @@ TWO_PEOPLE = 3.5
 _SEEM_TWO = "The photos seem to show two people; the head is then neither of them."
 _ODD_ONE = "It seems to show another person than the other two photos do."
 
-PhotoFitter = Callable[[tuple[PhotoFace, ...]], FitState]
+PhotoFitter = Callable[[tuple[PhotoFace, ...]], stages.FitState]
 """Fits landmarks of one person to photos, from a cold start."""
 
 
@@ -109,7 +88,7 @@ def judge_people(
     return PeopleVerdict(doubts=tuple((face.name, _SEEM_TWO) for face in faces))
 
 
-def _cost(state: FitState, weights: solver.SolverWeights, options: FitOptions) -> float:
+def _cost(state: stages.FitState, weights: solver.SolverWeights, options: FitOptions) -> float:
     """What the photos cost in a fit: minus their log-likelihood, without the prior of the identity."""
     each = zip(state.faces, state.estimate.photos, state.targets, strict=True)
     return sum(
@@ -283,7 +262,7 @@ def resumable_fit(
     models: FaceModels | None = None,
     progress: ProgressReporter = silent,
     on_estimate: EstimateReceiver = no_receiver,
-) -> ResumableFit:
+) -> stages.ResumableFit:
     """Fit one person to all photos of a collection; ``refit_face`` can go on from the result.
 
     Reports progress under the stage names ``landmarks``, ``dense``, ``cage`` and ``appearance``. ``on_estimate`` is
@@ -317,16 +296,16 @@ def resumable_fit(
     appearance = appearance_of(finished)
     progress("appearance", 1.0)
     face = in_order(fitted_face(finished, appearance), collection.faces)
-    return ResumableFit(collection.faces, state, appearance, face)
+    return stages.ResumableFit(collection.faces, state, appearance, face)
 
 
 def finished_state(
-    state: FitState,
+    state: stages.FitState,
     textures: tuple[PhotoFace, ...],
     options: FitOptions,
     progress: ProgressReporter,
     on_estimate: EstimateReceiver,
-) -> FitState:
+) -> stages.FitState:
     """Run the closing stages: cage, wished symmetry, closed lips, poses of further photos and mouth openings."""
     if options.cage is not None and len(state.faces) > 1:
         for turn in range(options.cage.rounds):
@@ -335,9 +314,9 @@ def finished_state(
             on_estimate("cage", state.neutral)
     progress("appearance", 0.0)
     if options.symmetry > 0:
-        state = symmetric_state(state, options.symmetry)
-    placed = with_added_photos(with_closed_lips(state), textures, options)
-    return with_corrected_points(with_detected_openings(placed, options), options.reach)
+        state = stages.symmetric_state(state, options.symmetry)
+    placed = stages.with_added_photos(with_closed_lips(state), textures, options)
+    return stages.with_corrected_points(with_detected_openings(placed, options), options.reach)
 
 
 def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
@@ -346,12 +325,12 @@ def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
     return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
 
 
-def _unchanged(state: FitState) -> FitState:
+def _unchanged(state: stages.FitState) -> stages.FitState:
     """The state unchanged, because linear modes need no renewal."""
     return state
 
 
-def _with_modes_of(modes_around: Callable[[np.ndarray], Template], state: FitState) -> FitState:
+def _with_modes_of(modes_around: Callable[[np.ndarray], Template], state: stages.FitState) -> stages.FitState:
     """The state with modes linearised around its own code; its neutral face is the decoder's."""
     return replace(state, template=modes_around(state.estimate.identity))
 
@@ -362,7 +341,7 @@ def run_landmark_stage(
     options: FitOptions,
     canonical: CanonicalFace | None = None,
     encoded: EncodedFace | None = None,
-) -> FitState:
+) -> stages.FitState:
     """Fit landmarks jointly; leave out photos that do not show this person's shape and fit the rest again.
 
     canonical : of the same photos; poses start from its views where those fit better. encoded : of the same photos;
@@ -370,7 +349,7 @@ def run_landmark_stage(
     """
     model = landmark_model(template)
 
-    def cold(some: tuple[PhotoFace, ...]) -> FitState:
+    def cold(some: tuple[PhotoFace, ...]) -> stages.FitState:
         return fit_landmarks(template, model, some, options)
 
     judged = judge_people(faces, cold, prior_weights(template, options), options)
@@ -391,7 +370,7 @@ def run_landmark_stage(
     return replace(cold(remaining), rejected=rejected)
 
 
-def _outliers(state: FitState) -> np.ndarray:
+def _outliers(state: stages.FitState) -> np.ndarray:
     """(P,) bool: photos with outlying landmark residuals. No photo of fewer than three is one, and no corrected photo,
     because a person has confirmed it."""
     errors = np.array(
@@ -411,7 +390,7 @@ def fit_landmarks(
     options: FitOptions,
     canonical: CanonicalFace | None = None,
     encoded: EncodedFace | None = None,
-) -> FitState:
+) -> stages.FitState:
     """Joint landmark fit; visibility and the outline's points are updated between its rounds."""
     stage, prior = options.landmarks, options.prior
     cameras = tuple(camera_prior(face, prior) for face in faces)
@@ -429,11 +408,11 @@ def fit_landmarks(
         estimate = started_estimate(template, faces, starts, encoded, prior, options.encoded)
         scales, iterations = options.encoded.outlier_scales, options.encoded.iterations
     for scale in scales:
-        targets = all_landmark_targets(template, model, faces, estimate, options)
+        targets = stages.all_landmark_targets(template, model, faces, estimate, options)
         own = replace(weights, outlier_scale=scale * stage.outlier_scale)
         estimate = solver.solve(estimate, targets, cameras, own, iterations)
-    targets = all_landmark_targets(template, model, faces, estimate, options)
-    return FitState(template, faces, estimate, targets, (), started=started)
+    targets = stages.all_landmark_targets(template, model, faces, estimate, options)
+    return stages.FitState(template, faces, estimate, targets, (), started=started)
 
 
 def prior_weights(template: Template, options: FitOptions) -> solver.SolverWeights:
@@ -443,7 +422,7 @@ def prior_weights(template: Template, options: FitOptions) -> solver.SolverWeigh
     )
 
 
-def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalStage) -> FitState:
+def run_canonical_stage(state: stages.FitState, options: FitOptions, stage: CanonicalStage) -> stages.FitState:
     """Register the canonical face; fit the identity to its depth and normals together with the landmarks."""
     template, faces, face = state.template, state.faces, state.canonical
     if face is None or stage.depth_information + stage.normal_information <= 0:
@@ -453,33 +432,33 @@ def run_canonical_stage(state: FitState, options: FitOptions, stage: CanonicalSt
     weights = prior_weights(template, options)
     for _ in range(stage.rounds):
         belief = canonical_prior(template, mesh, face, state.estimate.identity, stage)
-        targets = all_landmark_targets(template, model, faces, state.estimate, options)
+        targets = stages.all_landmark_targets(template, model, faces, state.estimate, options)
         estimate = solver.solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
         state = replace(state, estimate=estimate, targets=targets, belief=belief)
     return state
 
 
 def run_dense_stage(
-    state: FitState,
+    state: stages.FitState,
     options: FitOptions,
     stage: DenseStage,
     progress: ProgressReporter = silent,
     on_estimate: EstimateReceiver = no_receiver,
-) -> FitState:
+) -> stages.FitState:
     """Align the photos with each other through the mesh, coarse to fine, together with the landmarks."""
     template, faces = state.template, state.faces
-    mesh, model = dense_mesh(template), landmark_model(template)
+    mesh, model = dense.dense_mesh(template), landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
     weights = prior_weights(template, options)
     for round_number, width in enumerate(stage.face_widths):
         progress("dense", round_number / len(stage.face_widths))
         if stage.matched:
             state = replace(state, matches=_matches(state, mesh, width, stage))
-        dense = targets_of_photos(state, mesh, width, stage)
-        landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
+        shown = targets_of_photos(state, mesh, width, stage)
+        landmarks = stages.all_landmark_targets(template, model, faces, state.estimate, options)
         targets = tuple(
             one if more is None else solver.PointTargets.joined(one, more.targets)
-            for one, more in zip(landmarks, dense, strict=True)
+            for one, more in zip(landmarks, shown, strict=True)
         )
         estimate = solver.solve(state.estimate, targets, cameras, weights, stage.iterations, state.belief)
         state = replace(state, estimate=estimate, targets=landmarks)
@@ -488,46 +467,48 @@ def run_dense_stage(
     return state
 
 
-def _matches(state: FitState, mesh: DenseMesh, width: int, stage: DenseStage) -> DenseMatches:
-    return dense_matches(_views(state, mesh, width), mesh, width, stage.partners)
+def _matches(state: stages.FitState, mesh: dense.DenseMesh, width: int, stage: DenseStage) -> dense.DenseMatches:
+    return dense.dense_matches(_views(state, mesh, width), mesh, width, stage.partners)
 
 
 def targets_of_photos(
-    state: FitState, mesh: DenseMesh, width: int, stage: DenseStage
-) -> tuple[DenseTargets | None, ...]:
+    state: stages.FitState, mesh: dense.DenseMesh, width: int, stage: DenseStage
+) -> tuple[dense.DenseTargets | None, ...]:
     """Dense targets: from the state's matches where there are any, else from new flow."""
     photos = state.estimate.photos
     if state.matches is not None:
-        return matched_targets(state.matches, photos, *_posed_heads(state), mesh, stage)
+        return dense.matched_targets(state.matches, photos, *_posed_heads(state), mesh, stage)
     _, scales = _posed_heads(state)
-    return dense_targets(_views(state, mesh, width), scales, mesh, width, stage, len(photos[0].nuisance))
+    return dense.dense_targets(_views(state, mesh, width), scales, mesh, width, stage, len(photos[0].nuisance))
 
 
-def _views(state: FitState, mesh: DenseMesh, width: int) -> list[View]:
-    return views_of(state.faces, state.estimate.photos, *_posed_heads(state), mesh, width)
+def _views(state: stages.FitState, mesh: dense.DenseMesh, width: int) -> list[dense.View]:
+    return dense.views_of(state.faces, state.estimate.photos, *_posed_heads(state), mesh, width)
 
 
-def _posed_heads(state: FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
+def _posed_heads(state: stages.FitState) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
     """Posed vertices (V, 3) and face scale in pixels of every photo."""
     meshes = tuple(state.posed(number) for number in range(len(state.faces)))
     return meshes, tuple(face_scale(face.landmarks) for face in state.faces)
 
 
-def run_cage_stage(state: FitState, options: FitOptions, stage: CageStage) -> FitState:
+def run_cage_stage(state: stages.FitState, options: FitOptions, stage: CageStage) -> stages.FitState:
     """Offset the cage smoothly beyond the identity modes, towards the photos' dense targets."""
     template = state.template
-    mesh = dense_mesh(template)
+    mesh = dense.dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
-    dense = targets_of_photos(state, mesh, stage.face_width, trust)
-    used = [(photo, target) for photo, target in zip(state.estimate.photos, dense, strict=True) if target is not None]
+    shown = targets_of_photos(state, mesh, stage.face_width, trust)
+    used = [(photo, target) for photo, target in zip(state.estimate.photos, shown, strict=True) if target is not None]
     if not used:
         return state
     photos, targets = zip(*used, strict=True)
-    offsets = solve_cage(template, photos, state.estimate.identity, targets, stage, options.landmarks.outlier_scale)
+    offsets = stages.solve_cage(
+        template, photos, state.estimate.identity, targets, stage, options.landmarks.outlier_scale
+    )
     return replace(state, template=replace(template, vertices=(template.vertices + offsets).astype(np.float32)))
 
 
-def with_closed_lips(state: FitState) -> FitState:
+def with_closed_lips(state: stages.FitState) -> stages.FitState:
     """Close the lips of the neutral face. Modes and cage have no contact constraint, so the lips rarely touch as they
     do on the mean face."""
     neutral = state.neutral
@@ -537,17 +518,17 @@ def with_closed_lips(state: FitState) -> FitState:
     )
 
 
-def with_detected_openings(state: FitState, options: FitOptions) -> FitState:
+def with_detected_openings(state: stages.FitState, options: FitOptions) -> stages.FitState:
     """Set the openings of each photo's mouth and eyes to the detected ones (``detected_openings``)."""
     template, estimate = state.template, state.estimate
     model = landmark_model(template)
     weights = prior_weights(template, options)
-    opened = partial(detected_openings, model, identity=estimate.identity, weights=weights)
+    opened = partial(stages.detected_openings, model, identity=estimate.identity, weights=weights)
     photos = each(opened, state.faces, estimate.photos, state.targets)
     return replace(state, estimate=replace(estimate, photos=tuple(photos)))
 
 
-def appearance_of(state: FitState) -> Appearance:
+def appearance_of(state: stages.FitState) -> Appearance:
     """Light per photo and albedo per head vertex of the current estimate."""
     template = state.template
     count = template.head.vertex_stop
@@ -565,7 +546,7 @@ def appearance_of(state: FitState) -> Appearance:
     return estimate_appearance(photos, triangles, count, template.mirror[:count], skin, lights)
 
 
-def fitted_face(state: FitState, appearance: Appearance) -> FittedFace:
+def fitted_face(state: stages.FitState, appearance: Appearance) -> FittedFace:
     """The result of a finished state, with the light and albedo of its photos."""
     net = net_points()
     photos = []
@@ -607,7 +588,7 @@ ITERATIONS = 4
 
 
 def refit_face(
-    begun: ResumableFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
+    begun: stages.ResumableFit, faces: tuple[PhotoFace, ...], options: FitOptions, progress: ProgressReporter = silent
 ) -> FittedFace | None:
     """Continue a fit after a person has corrected landmarks. Shape and cage are solved again from the fit's estimate
     and matches; light and albedo are kept. ``options`` are those of that fit. None for other photos
@@ -626,19 +607,19 @@ def refit_face(
     return in_order(fitted_face(state, begun.appearance), faces)
 
 
-def run_corrected_stage(state: FitState, options: FitOptions) -> FitState:
+def run_corrected_stage(state: stages.FitState, options: FitOptions) -> stages.FitState:
     """Move the estimate to the corrected landmarks, together with the dense targets of the photos (from matches where
     there are any)."""
     template, faces, stage = state.template, state.faces, options.dense
     model = landmark_model(template)
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
     weights = prior_weights(template, options)
-    targets = landmarks = all_landmark_targets(template, model, faces, state.estimate, options)
+    targets = landmarks = stages.all_landmark_targets(template, model, faces, state.estimate, options)
     if stage is not None and len(faces) > 1:
-        dense = targets_of_photos(state, dense_mesh(template), stage.face_widths[-1], stage)
+        shown = targets_of_photos(state, dense.dense_mesh(template), stage.face_widths[-1], stage)
         targets = tuple(
             one if more is None else solver.PointTargets.joined(one, more.targets)
-            for one, more in zip(landmarks, dense, strict=True)
+            for one, more in zip(landmarks, shown, strict=True)
         )
     estimate = solver.solve(state.estimate, targets, cameras, weights, ITERATIONS, state.belief)
     return replace(state, estimate=estimate, targets=landmarks)

@@ -24,20 +24,12 @@ from backend.geometry.surface_fields import smooth_field, surface_operators
 from backend.geometry.template import load_template, triangles_from_quads
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
+from trainer.heads import surface
 from trainer.heads.drawing import Shot, draw_shot
 from trainer.heads.dressed import CHIN, SEEN_FROM, Head, adult, draw_head, face_middle, random_body
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
 from trainer.heads.makehuman import read_base_mesh, read_obj
 from trainer.heads.population import SIMULATED_FIT_LANDMARKS, border_vertices, counterparts, fit_model
-from trainer.heads.surface import (
-    CLAY,
-    Closest,
-    SurfaceLandmarks,
-    TriangleMesh,
-    facing,
-    find_surface_landmarks,
-    visible,
-)
 
 HALVES = ("development", "judgement")
 """One is looked at as often as one likes, the other seldom."""
@@ -93,19 +85,19 @@ class Population:
     skin: np.ndarray
     eyes: tuple[np.ndarray, ...]
     measured: np.ndarray
-    marks: SurfaceLandmarks
+    marks: surface.SurfaceLandmarks
 
     @classmethod
     def of(cls, mean: np.ndarray, skin: np.ndarray, eyes: tuple[np.ndarray, ...], measured: np.ndarray) -> "Population":
         """Find the landmarks on the mean (V, 3), which has dark irises for the detector."""
-        colour = np.tile(CLAY, (len(mean), 1))
+        colour = np.tile(surface.CLAY, (len(mean), 1))
         for eye in eyes:
             ids = np.unique(eye)
             away = mean[ids] - mean[ids].mean(0)
             dark = (np.hypot(away[:, 0], away[:, 1]) < IRIS) & (away[:, 2] > 0)
             colour[ids] = np.where(dark[:, None], 0.03, 0.58)
         middle = mean[np.unique(np.concatenate(eyes))].mean(0) - [0, 0.03, 0]
-        marks = find_surface_landmarks(mean, np.concatenate([skin, *eyes]), middle, colors=colour)
+        marks = surface.find_surface_landmarks(mean, np.concatenate([skin, *eyes]), middle, colors=colour)
         return cls(skin, eyes, measured, marks)
 
     def head(self, vertices: np.ndarray, body: np.ndarray | None = None) -> Head:
@@ -187,7 +179,7 @@ def james_head() -> Head:
     mesh = read_obj(folder / "james.obj")
     vertices, texture = mesh.vertices * MILLIMETRE, folder / "james.jpg"
     paint = {"texture": np.asarray(Image.open(texture).convert("RGB")), "uv": mesh.uv, "uv_faces": mesh.uv_faces}
-    marks = find_surface_landmarks(vertices, mesh.faces, np.array([-0.025, 0.0, -0.03]), **paint)
+    marks = surface.find_surface_landmarks(vertices, mesh.faces, np.array([-0.025, 0.0, -0.03]), **paint)
     picture = texture, mesh.uv[mesh.uv_faces]
     return Head(vertices, mesh.faces, (), all_marks(marks), np.unique(mesh.faces), True, False, picture)
 
@@ -201,12 +193,12 @@ def real_head(name: str) -> Head:
         vertices, faces = without_gaps(data["vertices"] * MILLIMETRE, data["faces"].astype(np.int64))
     middle = np.abs(vertices[:, 0] - np.median(vertices[:, 0])) < 0.04
     tip = vertices[middle][vertices[middle, 2].argmax()]
-    marks = all_marks(find_surface_landmarks(vertices, faces, tip - [0, 0, 0.03]))
+    marks = all_marks(surface.find_surface_landmarks(vertices, faces, tip - [0, 0, 0.03]))
     faces = faces[(vertices[faces, 1] > marks[CHIN, 1] - NECK).all(1)]
     return Head(vertices, faces, (), marks, np.unique(faces), EYES_OPEN[name], name in SCANS_WITH_NECK)
 
 
-def all_marks(marks: SurfaceLandmarks) -> np.ndarray:
+def all_marks(marks: surface.SurfaceLandmarks) -> np.ndarray:
     """(478, 3) positions; landmarks outside the scan are taken from the mean face, aligned to the others."""
     template = load_template()
     mean = template.landmarks478.positions(template.vertices).astype(np.float64)
@@ -250,26 +242,28 @@ def _simulated_head(number: int, person: np.random.Generator) -> Head:
     with np.load(cached) as data:
         vertices, face = data["head"], data["scan"]
     head = ict_population().head(vertices)
-    off = Closest(face, scan.triangles)(vertices[head.measured])[2]
+    off = surface.Closest(face, scan.triangles)(vertices[head.measured])[2]
     return replace(head, measured=head.measured[off < ON_THE_MASK])
 
 
-def completed(scan: TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
+def completed(scan: surface.TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
     """A whole head on a face scan: ICT's vertices (V, 3) and the scan's (N, 3), upright and at the scan's scale."""
     model, topology, count = load_ict(), ict_population(), EYES[1][1]
-    found = find_surface_landmarks(scan.vertices, scan.triangles, (scan.vertices.max(0) + scan.vertices.min(0)) / 2)
+    found = surface.find_surface_landmarks(
+        scan.vertices, scan.triangles, (scan.vertices.max(0) + scan.vertices.min(0)) / 2
+    )
     chosen = [k for k in SIMULATED_FIT_LANDMARKS if found.found[k]]
     corners = np.concatenate([topology.skin, *topology.eyes])[topology.marks.faces[chosen]]
     place = np.repeat(np.arange(len(chosen)), 3), corners.ravel()
     rows = sparse.csr_matrix((topology.marks.barycentrics[chosen].ravel(), place), shape=(len(chosen), count))
     middle = face_middle(topology.marks.positions)
-    cameras = [facing(yaw, middle) for yaw in SEEN_FROM]
-    seen = visible(model.neutral[:SKIN_STOP], model.neutral, model.visible, cameras).astype(float)
+    cameras = [surface.facing(yaw, middle) for yaw in SEEN_FROM]
+    seen = surface.visible(model.neutral[:SKIN_STOP], model.neutral, model.visible, cameras).astype(float)
     fit = fit_model(
         model.neutral[:count], model.identity[:, :count].astype(np.float64),
         sparse.identity(count, format="csr")[:SKIN_STOP], model.skin, seen, scan, rows, found.positions[chosen],
     )  # fmt: skip
-    upright = TriangleMesh((scan.vertices - fit.translation) @ fit.rotation, scan.triangles)
+    upright = surface.TriangleMesh((scan.vertices - fit.translation) @ fit.rotation, scan.triangles)
     head = (fit.cage - fit.translation) @ fit.rotation
     moved = laid_on(head[:SKIN_STOP], model.skin, seen, upright)
     for start, stop in EYES:
@@ -279,14 +273,14 @@ def completed(scan: TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
     return head, upright.vertices
 
 
-def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: TriangleMesh) -> np.ndarray:
+def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: surface.TriangleMesh) -> np.ndarray:
     """Skin (V, 3) with triangles (F, 3), pulled onto a scan that it nearly fits along the scan's normals; weights :
     (V,) 0 where a vertex only follows. The field fades out over ``FADING`` metres where there is no scan."""
     normals, border = (
         vertex_normals(scan.vertices, scan.triangles),
         border_vertices(scan.triangles, len(scan.vertices)),
     )
-    closest = Closest(scan.vertices, scan.triangles)
+    closest = surface.Closest(scan.vertices, scan.triangles)
     for _ in range(PULLS):
         corners, target, normal, distance = counterparts(points, scan, normals, closest)
         same = (vertex_normals(points, faces) * normal).sum(1) > 0.5

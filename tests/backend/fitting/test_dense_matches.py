@@ -120,7 +120,7 @@ def test_the_cage_takes_the_dense_stages_matches(template, scene, monkeypatch: p
     def refused(*arguments: object) -> None:
         raise AssertionError("no new flow")
 
-    monkeypatch.setattr(fit, "dense_targets", refused)
+    monkeypatch.setattr(fit.dense, "dense_targets", refused)
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), photos)
     state = FitState(template, faces, estimate, (), (), matches=matches)
     found = fit.run_cage_stage(state, FitOptions(dense=STAGE), CageStage())
