@@ -135,7 +135,7 @@ def bundled_cards(
     half = np.maximum(cards["half"] + curl, _NARROWEST)[..., None]
     tangent = unit_vectors(np.gradient(lines, axis=1))
     side, length = _sides(lines, tangent), np.linalg.norm(np.diff(lines, axis=1), axis=-1).sum(1)
-    out = unit_vectors(_outwards(lines))
+    out = unit_vectors(outwards(lines))
     back = unit_vectors(tangent[:, :1] - (tangent[:, :1] * out[:, :1]).sum(-1, keepdims=True) * out[:, :1])
     lines[:, :1] -= np.minimum(_BACK * half[:, :1] + _BARE * length[:, None, None], _MOST_BACK) * back
     vertices = np.stack([lines - half * side, lines + half * side], 2)  # (C, P, 2, 3)
@@ -234,7 +234,7 @@ def _fitted(guides: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def _sides(lines: np.ndarray, tangent: np.ndarray) -> np.ndarray:
     """Unit vectors (C, P, 3) across cards of ``lines`` (C, P, 3), flat on the hair's body: a ball about the scalp's
     middle, and below it a cylinder. Where hair stands straight up, a card goes on as it lies nearer its other end."""
-    side = np.cross(unit_vectors(_outwards(lines)), tangent)  # short where hair stands
+    side = np.cross(unit_vectors(outwards(lines)), tangent)  # short where hair stands
     for _ in range(6):
         side[:, 1:-1] = 0.25 * side[:, :-2] + 0.5 * side[:, 1:-1] + 0.25 * side[:, 2:]
         side[:, [0, -1]] = 0.5 * (side[:, [0, -1]] + side[:, [1, -2]])
@@ -242,8 +242,8 @@ def _sides(lines: np.ndarray, tangent: np.ndarray) -> np.ndarray:
     return unit_vectors(side - (side * tangent).sum(-1, keepdims=True) * tangent)
 
 
-def _outwards(lines: np.ndarray) -> np.ndarray:
-    """(C, P, 3) ways out of the hair's body at points of cards."""
+def outwards(lines: np.ndarray) -> np.ndarray:
+    """(C, P, 3) ways out of the hair's body at points of cards or hairs, none downwards."""
     result = lines - lines[:, 0].mean(0)
     result[..., 1] = np.maximum(result[..., 1], 0)
     return result

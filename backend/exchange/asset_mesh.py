@@ -15,8 +15,7 @@ from backend.exchange.face_asset import GLASSES_NAMES, FaceAsset, FacePart
 from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark, linear_split
 from backend.geometry.template import load_template, triangulate
-from backend.hair.draw import draw_hair
-from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands
+from backend.hair.draw import DRAWN, FinishedHairs, draw_hair, finished_hairs
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import Rendering, render_linear
@@ -101,7 +100,7 @@ class AssetMesh:
     mouth : (V,) float32, 1 on teeth, tongue and the mouth's lining, else 0.
     lit : (V,) float32 in [0, 1] of ``shade_below_chin``, 1 on other parts.
     albedo : (R, R, 3) float32 linear, R at most ``RENDERED_TEXTURE``.
-    hair : the strands, if any; expressions move a beard only.
+    hair : finished, if any; expressions move a beard only.
     relief : of the skin, rendered as shading on the head, whose vertices come first in ``cage``.
     worn : vertices, triangles, colour and opacity of what stays still, frame and lenses of glasses.
     """
@@ -117,7 +116,7 @@ class AssetMesh:
     mouth: np.ndarray
     lit: np.ndarray
     albedo: np.ndarray
-    hair: HairStrands | None = None
+    hair: FinishedHairs | None = None
     relief: SkinDetail | None = None
     worn: tuple[tuple[np.ndarray, np.ndarray, np.ndarray, float], ...] = ()
 
@@ -128,14 +127,13 @@ class AssetMesh:
             cage = cage + np.tensordot(np.asarray(expression, np.float32), self.keys, axes=1)
         return self.matrix @ cage
 
-    def posed_hair(self, positions: np.ndarray) -> HairStrands:
-        """The strands on a posed head (V, 3); those of the face stand where their skin is."""
-        bearded = int(self.hair.parameters.get(FACIAL_GUIDES, 0))
-        if not bearded:
+    def posed_hair(self, positions: np.ndarray) -> FinishedHairs:
+        """The hairs on a posed head (V, 3); those of the face stand where their skin is."""
+        facial, points = self.hair.facial, self.hair.points
+        if not facial.any():
             return self.hair
-        rest, points = self.positions(), self.hair.points.copy()
-        near = cKDTree(rest).query(points[-bearded:, 0])[1]
-        points[-bearded:] += (positions - rest)[near, None]
+        rest, points = self.positions(), points.copy()
+        points[facial] += (positions - rest)[cKDTree(rest).query(points[facial, 0])[1], None]
         return replace(self.hair, points=points)
 
     def render(
@@ -341,7 +339,7 @@ def asset_mesh(asset: FaceAsset, with_bust: bool = False) -> AssetMesh:
         mouth=np.concatenate(mouths),
         lit=np.concatenate(lit).clip(0.0, 1.0),
         albedo=reduced(linear_from_srgb(asset.albedo), RENDERED_TEXTURE),
-        hair=asset.hair_strands,
+        hair=None if asset.hair_strands is None else finished_hairs(asset.hair_strands, DRAWN),
         relief=asset.detail,
         worn=_worn_pieces(asset),
     )

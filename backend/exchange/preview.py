@@ -152,7 +152,9 @@ def preview_picture(asset: FaceAsset, previews: Sequence[PhotoPreview]) -> np.nd
     ``MOST_PHOTOS``.
     """
     mesh = meshes.asset_mesh(asset)  # without the bust, because photos show the person's own shoulders
-    standing = mesh if asset.bust is None else meshes.asset_mesh(asset, with_bust=True)
+    standing = mesh
+    if asset.bust is not None:
+        standing = replace(meshes.asset_mesh(replace(asset, hair_strands=None), with_bust=True), hair=mesh.hair)
     framed = _portrait_points(standing, len(mesh.positions()))
     shown = list(previews)[:MOST_PHOTOS]
     columns = 2 if len(shown) <= 4 else 3

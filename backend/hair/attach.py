@@ -75,11 +75,6 @@ def outside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, dee
     return moved.reshape(points.shape)
 
 
-def skin_normals(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(N, 3) normals of the mesh vertices nearest to points (N, 3)."""
-    return vertex_normals(vertices, triangles)[cKDTree(vertices).query(points)[1]]
-
-
 def apart(places: np.ndarray, spacing: float) -> np.ndarray:
     """Numbers of places (N, 3), taken in random order, that are ``spacing`` from each other and close to none else."""
     order = np.random.default_rng(1).permutation(len(places))

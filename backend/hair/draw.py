@@ -1,78 +1,52 @@
-"""Draw strands over a picture of the head, as thin lines with depth, for previews and comparisons."""
+"""Hairs between guides, as they grow in the extension; and a picture of them over the head, for previews."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.geometry.vectors import unit_vectors
-from backend.hair.attach import skin_normals
-from backend.hair.groom.scalp import waves
-from backend.hair.hair_strands import WHOLE_LOCK, HairStrands, resampled_to
+from backend.geometry.vectors import smoothstep, unit_vectors
+from backend.hair.groom.scalp import lock_variation, waves
+from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, resampled_to
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
 from backend.system.numba_cache import numba
-from protocol.hair_cards import light_at_root
+from protocol.hair_cards import light_at_root, outwards
 
+DRAWN = 40000
+"""Hairs of a preview, each a line as wide as two or three hairs of a head."""
 _SUPERSAMPLE = 2
 """Supersampling per image axis, because hairs are half a pixel wide."""
-_FULL = 0.6
-"""Hairs per pixel of a lock's width: lines are a pixel wide, and overlap."""
-_OVER = 3.0
-"""Widths of a lock over which hair lies on its neighbours; shorter hair needs as many more hairs to hide the skin."""
-_FEWEST, _MOST = 4, 48
-"""Limits on the hairs per guide: locks in a thumbnail still look like hairs, and a close-up takes no longer to draw
-than the head."""
-_CLUMP, _STRENGTH, _AWAY = 0.7, (0.4, 1.6), 1.2
-"""Share of the way to their tuft's place that hairs go until their tips, its random factor by tuft, and that place's
-distance from the guide, relative to a random hair's. The first is the add-on's input, as are ``_TOUSLE`` and
-``_UNEVEN``; all else is the same in its nodes."""
-_NARROWS = 0.45
-"""Share by which what ``lock_edges`` counts as a lock narrows towards its tips: single hairs go further."""
-_TUFTS = 9
-"""Tufts in a lock, the first with a third of the hairs, the last with a twentieth: what lies close in a photo of a head
-is 2 to 4 mm wide, and never alike."""
-_TOUSLE, _LOOSE, _FLAT = 0.1, 0.4, 0.5
-"""How far a tuft's tip strays, relative to its hair's length or that of a lock (``_LOCK``), a hair's own share of this,
-and that of the way off the head, because hair keeps its outline. Chosen by the
-coherence of lines, 0.60 on the mean of four people and 0.66 in their photos (0.57 with 0.2)."""
-_UNEVEN, _UNEVEN_LONG = 0.25, 0.08
-"""Hairs end at random between 75 % and 100 % of the guide's length, at most that of a guide of so many metres, half of
-it alike in a tuft: no blunt ends, and a fringe of long hair does not thin out."""
-_YOUNG, _FINE, _SOFT = 2.4, 0.5, 0.5
-"""Hairs of the hairline: what the shortest lacks of its length, relative to ``_UNEVEN`` (so 0.6), how much wider a lock
-begins before its guide, and how much thinner it is: no cords begin there."""
-_TONES = (0.4, 1.6)
-"""Range of the random factor on a hair's colour, 0.3 of it per hair, the rest half per tuft and half per lock, which
-distant views still tell apart."""
+_LINE = 0.0003
+"""Metres: a line for each hair of ``DRAWN``. Smaller pictures draw as many fewer as their pixels are wider."""
+_SOFT, _THIN = 0.3, 0.3
+"""Share of a hair's end over which it thins out; thickness of hairs at the hairline relative to others."""
+_BABY, _YOUNG = 0.7, 0.1
+"""Share of the hairs at the hairline that are short, where no groom says it, and the least share of their length."""
+_RIM = 0.008
+"""Metres behind the hairline over which hairs get longer, thicker and form locks."""
+_TONES, _BY_LOCK = 0.3, 0.5
+"""Half the range of brightness between hairs, and that between locks relative to it."""
+_LIT = 5
+"""Places along a hair that are shaded."""
 _SHINE, _SHARPNESS = 0.05, 30.0
 """Strength of the specular highlight under white light (linear), and its exponent (Kajiya and Kay 1989, on the sine of
 the angle between the strand and the half vector)."""
 _MOST_SHINE = 0.5
 """Largest mean highlight, relative to a hair's albedo in its darkest channel. Colours come from photos, so they already
 contain white highlights."""
-_LEAVES = 5.0
-"""A hair moves from the skin to its place in the lock over 1 / ``_LEAVES`` of its length, as in the add-on."""
-_LOCK = 0.05
-"""Metres. Shorter hair clumps in proportion to its length, because 5 mm of hair that came together from 15 mm of skin
-would look like a tuft. The same as in the add-on."""
-_STRETCH, _OWN = 3.0, 0.25
-"""A neighbour that has gone so many times as far from a guide as their roots are apart does not spread its hair (a
-parting); how much a lock keeps its own width, relative to one neighbour a width away."""
-_THIN = 1.29
-"""Distance of the outermost hairs from the guide, in lock radii. The density of hairs falls linearly to 0 there, with
-the same spread as a uniform density within the radius. The same as in the add-on."""
-_BACK = 0.5
-"""Distance of the hairs' roots behind the guide's root, in lock radii, so that locks cover the skin where they part."""
-_FINISHED = 16
-"""Points of a finished hair at most: twice those of a card."""
+_FINISHED, _CURLED, _TURN = 16, 48, 6
+"""Points of a finished hair, and of one in curls at most; points of a turn."""
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
+_UNEVEN = 0.25
+"""Share of its length by which a hair is shorter than its guide at most, where no groom says it."""
 _BEHIND = 0.002
 """Depth tolerance in metres: a hair may lie this far under the drawn skin and still be visible, because roots lie on a
 finer surface than the one drawn."""
@@ -89,17 +63,21 @@ class DrawnHair:
 @dataclass(frozen=True)
 class FinishedHairs:
     """N hairs as they grow between guides. ``points`` : (N, P, 3) float32 metres, root first. ``root_colour``,
-    ``tip_colour`` : (N, 3) linear light, albedo. ``curl`` : metres, radius of curls about them."""
+    ``tip_colour`` : (N, 3) linear light, albedo, of the lock. ``thick`` : (N,) relative to the thickest. ``facial`` :
+    (N,) bool. ``curl`` : metres, radius of their curls."""
 
     points: np.ndarray
     root_colour: np.ndarray
     tip_colour: np.ndarray
+    thick: np.ndarray
+    facial: np.ndarray
     curl: float
 
 
 def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
-    """About ``count`` hairs over the skin, each a mixture of three guides that grow beside each other and alike, of
-    uneven length, in waves, and fewer where the scalp is bare: in principle what the add-on's nodes grow."""
+    """About ``count`` hairs over the skin, each a mixture of three guides that grow beside each other and alike, fewer
+    where the scalp is bare, and finished as by the add-on's nodes: of uneven length, fine at the hairline, in locks of
+    two sizes, waves and curls."""
     generator, chain = np.random.default_rng(0), strands.chain or {}
     guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], _FINISHED))
     if chain.get("wave"):
@@ -107,9 +85,7 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
         flat = guides.reshape(-1, 3)
         aside = np.stack([waves(flat, far, seed) for seed in range(3)], -1).reshape(guides.shape)
         guides = guides + swing[:, None] * aside
-    alike = guides[:, [0, guides.shape[1] // 2, -1]] * np.array([1, _ALIKE, _ALIKE])[:, None]
-    near = cKDTree(alike.reshape(-1, 9)).query(alike.reshape(-1, 9), k=min(_BESIDE, len(guides)))[1]
-    near = near.reshape(len(guides), -1)
+    near = cKDTree(_alike(guides)).query(_alike(guides), k=min(_BESIDE, len(guides)))[1].reshape(len(guides), -1)
     area = np.cumsum(strands.width.astype(np.float64) ** 2)
     own = np.searchsorted(area, (np.arange(count) + 0.5) / count * area[-1]).clip(0, len(guides) - 1)
     others = near[own[:, None], generator.integers(0, near.shape[1], (count, 2))]
@@ -118,23 +94,92 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     out, beside = unit_vectors(roots - guides[:, 0].mean(0)), generator.normal(0, 0.3, (count, 3))
     beside -= (beside * out).sum(1, keepdims=True) * out  # a lock reaches beyond its guide
     beside *= strands.width[own, None]
+    edge, top = np.full(count, _RIM), np.zeros(count)
+    loose = np.ones(count, bool) if strands.free is None else strands.free[own] > 0
+    kept = np.arange(count)
     if strands.scalp is not None:
-        density = strands.scalp.density[cKDTree(strands.scalp.vertices).query(roots + beside)[1]]
-        kept = (generator.random(count) < density) | (strands.free[own] > 0)
-        three, weight, beside = three[kept], weight[kept], beside[kept]
-    end = 1 - chain.get("trim", _UNEVEN) * generator.random(len(three)) ** chain.get("trim_power", 1.0)
-    place = np.linspace(0, 1, guides.shape[1]) * end[:, None] * (guides.shape[1] - 1)
+        place = cKDTree(strands.scalp.vertices).query(roots + beside)[1]
+        edge, top = np.where(loose, _RIM, strands.scalp.edge[place]), strands.scalp.top[place]
+        kept = np.flatnonzero((generator.random(count) < strands.scalp.density[place]) | loose)
+    own, three, weight, top, loose = own[kept], three[kept], weight[kept], top[kept], loose[kept]
+    rim, chance = smoothstep(0.0, _RIM, edge[kept]), generator.random((4, len(kept)))
+    end = 1 - chain.get("trim", _UNEVEN) * chance[0] ** chain.get("trim_power", 1.0)
+    young = chance[1] < chain.get("baby", _BABY) * (1 - rim)
+    end *= np.where(young, _YOUNG + (1 - _YOUNG) * chance[2], 1.0)
+    length = end * np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)[own]
+    turns = _TURN * chain.get("curl_frequency", 0.0) * float(np.median(length)) * (chain.get("curl_radius", 0.0) > 0)
+    points = int(np.clip(turns, guides.shape[1], _CURLED))
+    place = np.linspace(0, 1, points) * end[:, None] * (guides.shape[1] - 1)
     low = np.minimum(place.astype(np.int64), guides.shape[1] - 2)
-    t, points = (place - low)[..., None], np.repeat(beside[:, None], place.shape[1], axis=1)
+    t, flat = (place - low)[..., None].astype(np.float32), guides.reshape(-1, 3).astype(np.float32)
+    hairs = np.repeat(beside[kept, None].astype(np.float32), points, axis=1)
     for corner in range(3):
-        number, share = three[:, corner, None], weight[:, corner, None, None]
-        points += share * ((1 - t) * guides[number, low] + t * guides[number, low + 1])
-    root, tip = ((weight[..., None] * colour[three]).sum(1) for colour in (strands.root_colour, strands.tip_colour))
-    return FinishedHairs(points.astype(np.float32), root, tip, chain.get("curl_radius", 0.0))
+        number, share = three[:, corner, None] * guides.shape[1] + low, weight[:, corner, None, None]
+        hairs += share.astype(np.float32) * ((1 - t) * flat[number] + t * flat[number + 1])
+    hairs, phase = _in_locks(hairs, chain, np.where(loose, 0.0, rim), top, strands.width, 7 * chance[3])
+    hairs += _turned(hairs, chain, length, phase, top, turns > 0)
+    tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]
+    root, tip = (
+        tone * (weight[..., None] * colour[three]).sum(1) for colour in (strands.root_colour, strands.tip_colour)
+    )
+    facial = own >= len(guides) - strands.parameters.get(FACIAL_GUIDES, 0.0)
+    return FinishedHairs(hairs, root, tip, _THIN + (1 - _THIN) * rim, facial, chain.get("curl_radius", 0.0))
+
+
+def _alike(hairs: np.ndarray) -> np.ndarray:
+    """(N, 9) places of hairs (N, P, 3) by which those are near that grow beside each other the same way."""
+    return (hairs[:, [0, hairs.shape[1] // 2, -1]] * np.array([1, _ALIKE, _ALIKE])[:, None]).reshape(len(hairs), -1)
+
+
+def _in_locks(
+    hairs: np.ndarray,
+    chain: Mapping[str, float],
+    rim: np.ndarray,
+    top: np.ndarray,
+    width: np.ndarray,
+    phase: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hairs (N, P, 3) that come together towards their tips, in locks of two sizes, by a share ``rim`` (N,), and the
+    phase (N,) of their curls, alike in a lock. ``width`` : (G,) metres, of guides."""
+    for name in ("clump", "lock") if chain else ():
+        fewer = len(hairs) * chain[f"{name}_distance"] ** 2 / (width.astype(np.float64) ** 2).sum()
+        middles = np.flatnonzero(rim > 0)[:: max(1, round(fewer))]
+        if len(middles):
+            near = middles[cKDTree(_alike(hairs[middles])).query(_alike(hairs))[1]]
+            side, shape = chain[f"{name}_side"], chain[f"{name}_shape"]
+            share = rim * (side + (chain[f"{name}_top"] - side) * top)
+            along = np.linspace(0, 1, hairs.shape[1]) ** (shape / (1 - shape))
+            along[0] = 0.0
+            hairs = hairs + (share[:, None] * along).astype(np.float32)[..., None] * (hairs[near] - hairs)
+            phase = phase[near] + chain["curl_random"] * np.sin(phase)
+    return hairs, phase
+
+
+def _turned(
+    hairs: np.ndarray, chain: Mapping[str, float], length: np.ndarray, phase: np.ndarray, top: np.ndarray, curls: bool
+) -> np.ndarray:
+    """(N, P, 3) float32 by which curls and noise move hairs (N, P, 3) of a length (N,)."""
+    generator, along = np.random.default_rng(1), np.linspace(0, 1, hairs.shape[1], dtype=np.float32)
+    run = (length[:, None] * along).astype(np.float32)
+    side, fly = chain.get("noise_side", 0.0), generator.random(len(hairs)) < chain.get("fly_share", 0.0)
+    size = side + (chain.get("noise_top", side) - side) * top + chain.get("fly", 0.0) * fly
+    move = np.zeros_like(hairs)
+    for number in range(2):
+        way = (generator.normal(0, 0.6, (len(hairs), 3)) * size[:, None]).astype(np.float32)
+        turn = 2 * np.pi * chain.get("noise_scale", 0.0) * run + 7 * generator.random((len(hairs), 1), np.float32)
+        move += (along * np.sin(turn / (number + 1)))[..., None] * way[:, None]
+    if curls:
+        tangent = unit_vectors(np.gradient(hairs, axis=1))
+        across = unit_vectors(np.cross(tangent, outwards(hairs)))
+        angle = (2 * np.pi * chain["curl_frequency"] * run + phase[:, None]).astype(np.float32)[..., None]
+        share = chain["curl_side"] + (1 - chain["curl_side"]) * top
+        radius = (chain["curl_radius"] * share[:, None] * np.minimum(3 * along, 1)).astype(np.float32)[..., None]
+        move += radius * (np.cos(angle) * across + np.sin(angle) * np.cross(tangent, across))
+    return move
 
 
 def draw_hair(
-    strands: HairStrands,
+    hairs: FinishedHairs,
     camera: Camera,
     vertices: np.ndarray,
     faces: np.ndarray,
@@ -145,178 +190,77 @@ def draw_hair(
 
     Parameters
     ----------
-    strands : metres, head frame. vertices : (V, 3), faces : (T, 3) of the occluders, the same frame.
-    light : (9, 3) as in ``spherical_harmonics``. A strand is shaded as a diffuse cylinder, by its normal that points
-        away from the head. depth : ``Rendering.depth`` of the occluders by this camera; None: made here.
+    hairs : metres, head frame. vertices : (V, 3), faces : (T, 3) of the occluders, the same frame.
+    light : (9, 3) as in ``spherical_harmonics``. A strand is shaded as a diffuse cylinder, by the hair's normal as a
+        whole. depth : ``Rendering.depth`` of the occluders by this camera; None: made here.
     """
     large = camera.scaled(float(_SUPERSAMPLE))
     width, height = large.size
     depth = (depth_map(vertices, faces, large) if depth is None else depth) + np.float32(_BEHIND)
-    points = strands.points.astype(np.float32)  # (G, P, 3)
-    normals = skin_normals(points[:, 0], vertices, faces)
-    middle, axes, rim = lock_axes(points, strands.width, normals)
-    tangent, outwards = _frames(points)
-    colours = _shaded(strands, tangent, outwards, camera, light).astype(np.float32)
     to_pixels = (large.intrinsics @ large.camera_from_head[:3]).astype(np.float32)
-    distance = float((points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
-    lock = float(np.median(strands.width)) * float(large.intrinsics[0, 0]) / max(distance, 1e-3)
-    length = np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1)
-    short = max(1.0, _OVER * float(np.median(strands.width) / max(np.median(length), 1e-6)))
-    count = int(np.clip(round(_FULL * lock * short), _FEWEST, _MOST))
-    counts = np.ceil(count * np.minimum(1.0, strands.width / WHOLE_LOCK) ** 2).astype(np.int64)
-    canvas = np.zeros((height, width, 3), np.float32)
-    front = np.full((height, width), np.inf, np.float32)
-    hairs = [each.astype(np.float32) for each in _hairs(count, strands.width, length, rim)]
-    _lines(middle, axes, colours, *hairs, counts, to_pixels, depth, front, canvas)
+    distance = float((hairs.points[:, 0] @ to_pixels[2, :3] + to_pixels[2, 3]).mean())
+    pixel = max(distance, 1e-3) / float(large.intrinsics[0, 0])
+    step, wide = max(1, round(pixel / _LINE)), max(1, round(_LINE / pixel))
+    points, thick = hairs.points[::step], hairs.thick[::step].astype(np.float32)
+    colours = _shaded(points, hairs.root_colour[::step], hairs.tip_colour[::step], camera, light)
+    canvas, front = np.zeros((height, width, 3), np.float32), np.full((height, width), np.inf, np.float32)
+    _lines(np.ascontiguousarray(points, np.float32), colours, thick, wide, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
     return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
 
 
-def lock_edges(points: np.ndarray, width: np.ndarray, normals: np.ndarray, count: int = 8) -> np.ndarray:
-    """(G, count + 1, P, 3) the guides (G, P, 3), then ``count`` of the outermost hairs of each lock.
-
-    width : (G,) metres at the root; locks get narrower towards their tips. normals : (G, 3) of the skin at the roots.
-    """
-    axes = lock_axes(points, width, normals)[1]
-    angle = np.arange(count) * 2 * np.pi / count
-    ring = np.stack([np.cos(angle), np.sin(angle)], 1)  # (count, 2)
-    away = np.einsum("ca,gpax->gcpx", ring, axes)
-    radius = 0.5 * width[:, None] * (1 - _NARROWS * _share(points)[:, None] * np.linspace(0, 1, points.shape[1]))
-    return np.concatenate([points[:, None], points[:, None] + radius[:, None, :, None] * away], 1)
-
-
-def _share(points: np.ndarray) -> np.ndarray:
-    """(G,) in [0, 1] how far the hairs of guides (G, P, 3) form locks."""
-    return np.minimum(np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / _LOCK, 1)
-
-
-def _frames(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of guides, unit vectors (G, P, 3) each: tangent, and normal away from the head."""
-    tangent = unit_vectors(np.gradient(points, axis=1))
-    return tangent, _without(unit_vectors(points - points[:, :1].mean(0)), tangent)
-
-
-def _without(vectors: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """Unit vectors (..., 3), perpendicular to the unit vectors ``way`` (..., 3)."""
-    return unit_vectors(vectors - (vectors * way).sum(-1, keepdims=True) * way)
-
-
-def lock_axes(points: np.ndarray, width: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Middles (G, P, 3) float32 of the locks of guides (G, P, 3), ``width`` (G,) metres wide; two axes (G, P, 2, 3)
-    float32 of each one's cross-section; and (G,) in [0, 1] how far a guide stands at the hairline.
-
-    Along the first axis hair spreads and gathers as the guides at both sides do, so that it fills what lies between
-    them. The second lies in the skin, of ``normals`` (G, 3), at the root, and leads away from the head beyond it.
-    """
-    root = points[:, 0]
-    flow = _without(points[:, -1] - root + [1e-6, 2e-6, 3e-6], normals)
-    side = np.cross(normals, flow)
-    tangent = unit_vectors(np.gradient(points, axis=1))
-    middle = 0.5 * (points.min((0, 1)) + points.max((0, 1)))
-    up = _without(unit_vectors(points - middle) - 0.2 * flow[:, None], tangent)  # against the flow where hair stands
-    probes = root + width[:, None] * np.stack([side, -side, -flow])
-    alone, near = cKDTree(root).query(probes)
-    rim = np.clip(2.5 * (alone / width).max(0) - 1.5, 0, 1)[:, None, None]
-    own = _OWN * width[:, None, None] ** 2
-    spread, weight = own * np.cross(up, tangent), own
-    for other in near[:2]:
-        away = ((root[other] - root) * side).sum(-1)[:, None, None]
-        way = points[other] - points
-        way -= (way * tangent).sum(-1, keepdims=True) * tangent
-        stretch = np.linalg.norm(way, axis=-1, keepdims=True) / np.maximum(np.abs(away), 1e-6)
-        told = np.clip(_STRETCH - stretch, 0, 1) * away
-        spread, weight = spread + told * way, weight + told * away
-    leaves = _share(points)[:, None, None] * np.clip(np.linspace(0, _LEAVES, points.shape[1]), 0, 1)[:, None]
-    thick = (1 - leaves) * -(1 + _FINE * rim) * flow[:, None] + leaves * (1 - _SOFT * rim) * up
-    behind = points - _BACK * 0.5 * width[:, None, None] * (1 - leaves) * tangent
-    axes = np.stack([spread / weight, thick], 2)
-    return behind.astype(np.float32), axes.astype(np.float32), rim[:, 0, 0]
-
-
-def _hairs(
-    count: int, width: np.ndarray, length: np.ndarray, rim: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """``count`` hairs N of each guide: (G, N, 2) metres at the root along the lock's axes and from there to the tip,
-    (G, N) share of the guide's length at which they end, and (G, N) factors on their colour."""
-    random, guides = np.random.default_rng(0), len(width)
-    chance = random.random((guides, count, 6))
-    tuft = (_TUFTS * chance[..., 2] ** 2).astype(np.int64)
-    of_tuft, row = random.random((guides, _TUFTS, 5)), np.arange(guides)[:, None]
-    own, other = (
-        _from_guide(each[..., 0])[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-        for each in (chance, of_tuft[row, tuft])
-        for angle in (2 * np.pi * each[..., 1],)
-    )
-    share, radius = np.minimum(length / _LOCK, 1)[:, None, None], 0.5 * width[:, None, None]
-    strength = _STRENGTH[0] + (_STRENGTH[1] - _STRENGTH[0]) * of_tuft[row, tuft, 2, None]
-    clump = np.clip(_CLUMP * share * strength, 0, 1) * radius
-    strays = _TOUSLE * share * np.minimum(length, _LOCK)[:, None, None]
-    to = clump * (_AWAY * other - own) + strays * (other + _LOOSE * own) * [1, _FLAT]
-    most = np.minimum(1, _UNEVEN_LONG / np.maximum(length, 1e-6))[:, None]
-    uneven = 0.5 * (chance[..., 3] + of_tuft[row, tuft, 3]) * most
-    end = 1 - _UNEVEN * (uneven + _YOUNG * (rim[:, None] * chance[..., 4]) ** 2)
-    tone = 0.3 * chance[..., 5] + 0.35 * (of_tuft[row, tuft, 4] + chance[:, :1, 5])
-    return radius * own, to, end, _TONES[0] + (_TONES[1] - _TONES[0]) * tone
-
-
-def _shaded(
-    strands: HairStrands, tangent: np.ndarray, across: np.ndarray, camera: Camera, light: np.ndarray
-) -> np.ndarray:
-    """(G, P, 3) linear light of each guide's points."""
-    points = strands.points
-    along = np.linspace(0, 1, points.shape[1], dtype=np.float32)[:, None]
-    albedo = strands.root_colour[:, None] * (1 - along) + strands.tip_colour[:, None] * along
-    shading = np.maximum(sh.shade(across.astype(np.float32), light), 0.02)
-    way = np.linalg.norm(points - points[:, :1], axis=-1, keepdims=True)
+def _shaded(points: np.ndarray, root: np.ndarray, tip: np.ndarray, camera: Camera, light: np.ndarray) -> np.ndarray:
+    """(N, ``_LIT``, 3) linear light of places along hairs (N, P, 3)."""
+    places = resampled_to(points, _LIT)
+    along = np.linspace(0, 1, _LIT, dtype=np.float32)[:, None]
+    tangent, out = unit_vectors(np.gradient(places, axis=1)), unit_vectors(outwards(places))
+    normal = unit_vectors(out - (out * tangent).sum(-1, keepdims=True) * tangent)
+    albedo = root[:, None] * (1 - along) + tip[:, None] * along
+    shading = np.maximum(sh.shade(normal.astype(np.float32), light), 0.02)
+    way = np.linalg.norm(places - places[:, :1], axis=-1, keepdims=True)
     lamp = light[[3, 1, 2]].mean(1)  # the first band is the light's direction: x, y, z
-    to_camera = unit_vectors(camera.centre() - points)
+    to_camera = unit_vectors(camera.centre() - places)
     half = unit_vectors(unit_vectors(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
     sine = np.sqrt(np.clip(1 - (tangent * half).sum(-1, keepdims=True) ** 2, 0, 1))
     highlight = sine**_SHARPNESS
     usual = max(float(highlight.mean()), 1e-6)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
-    return (albedo + shine * (highlight - usual)) * shading * light_at_root(way, way.max(1, keepdims=True))
-
-
-def _from_guide(chance: np.ndarray) -> np.ndarray:
-    """Distances of hairs from their guides in lock radii, for chances drawn uniformly from [0, 1]."""
-    return (0.5 - np.sin(np.arcsin(1 - 2 * chance) / 3)) * _THIN  # the inverse of 3 r^2 - 2 r^3
+    lit = (albedo + shine * (highlight - usual)) * shading * light_at_root(way, way.max(1, keepdims=True))
+    return lit.astype(np.float32)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, axes, colours, root, to, ends, tones, counts, to_pixels, limit, front, canvas):
+def _lines(points, colours, thick, wide, to_pixels, limit, front, canvas):
     height, width = limit.shape
-    guides, count = points.shape[0], points.shape[1]
-    for g in range(guides):
-        for n in range(counts[g]):
-            tone = tones[g, n]
-            last_x, last_y, last_z = np.float32(0), np.float32(0), np.float32(-1)
-            for k in range(count):
-                t = k / (count - 1)
-                if t > ends[g, n]:
-                    break
-                one, other = root[g, n, 0] + t * to[g, n, 0], root[g, n, 1] + t * to[g, n, 1]
-                x = points[g, k, 0] + one * axes[g, k, 0, 0] + other * axes[g, k, 1, 0]
-                y = points[g, k, 1] + one * axes[g, k, 0, 1] + other * axes[g, k, 1, 1]
-                z = points[g, k, 2] + one * axes[g, k, 0, 2] + other * axes[g, k, 1, 2]
-                depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
-                if not depth > 0.01:
-                    break
-                u = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
-                v = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
-                if last_z > 0:
-                    steps = max(1, int(max(abs(u - last_x), abs(v - last_y)) + 0.999))
-                    if steps < 4 * (width + height):  # longer ones pass close to the camera
-                        for s in range(steps):
-                            w = s / steps
-                            column, row = last_x + w * (u - last_x), last_y + w * (v - last_y)
-                            if not (0 <= column < width and 0 <= row < height):
-                                continue
-                            i, j = int(row), int(column)
-                            here = last_z + w * (depth - last_z)
-                            if here > limit[i, j] or here >= front[i, j]:
-                                continue
+    count, lit = points.shape[1], colours.shape[1]
+    for g in range(points.shape[0]):
+        last_x, last_y, last_z, number = np.float32(0), np.float32(0), np.float32(-1), 0
+        for k in range(count):
+            x, y, z = points[g, k]
+            depth = to_pixels[2, 0] * x + to_pixels[2, 1] * y + to_pixels[2, 2] * z + to_pixels[2, 3]
+            if not depth > 0.01:
+                break
+            u = (to_pixels[0, 0] * x + to_pixels[0, 1] * y + to_pixels[0, 2] * z + to_pixels[0, 3]) / depth
+            v = (to_pixels[1, 0] * x + to_pixels[1, 1] * y + to_pixels[1, 2] * z + to_pixels[1, 3]) / depth
+            steps = max(1, int(max(abs(u - last_x), abs(v - last_y)) + 0.999))
+            if last_z > 0 and steps < 4 * (width + height):  # longer ones pass close to the camera
+                steep = abs(v - last_y) > abs(u - last_x)
+                for s in range(steps):
+                    w = s / steps
+                    along = (k - 1 + w) / (count - 1)
+                    number += 1
+                    chance = (0.618034 * number + 0.7548777 * g) % 1.0  # evenly spread
+                    if chance > thick[g] * min(1.0, (1 - along) / _SOFT):
+                        continue
+                    place = along * (lit - 1)
+                    low = min(int(place), lit - 2)
+                    part = place - low
+                    here = last_z + w * (depth - last_z)
+                    for beside in range(wide):
+                        j = int(np.floor(last_x + w * (u - last_x))) + (beside if steep else 0)
+                        i = int(np.floor(last_y + w * (v - last_y))) + (0 if steep else beside)
+                        if 0 <= j < width and 0 <= i < height and here <= limit[i, j] and here < front[i, j]:
                             front[i, j] = here
                             for c in range(3):
-                                canvas[i, j, c] = tone * ((1 - w) * colours[g, k - 1, c] + w * colours[g, k, c])
-                last_x, last_y, last_z = u, v, depth
+                                canvas[i, j, c] = (1 - part) * colours[g, low, c] + part * colours[g, low + 1, c]
+            last_x, last_y, last_z = u, v, depth

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-WHOLE_LOCK = 0.003
-"""Metres: a narrower lock is a tuft of a brow, and has fewer hairs, by its area. The same as in the add-on."""
 MOST_GUIDES, MOST_POINTS = 4096, 64
 """Limits on read and sent files: number of guides, and points of each. 4 MB; four times the guides of a fit."""
 FACIAL_GUIDES = "facial_guides"

@@ -18,7 +18,7 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.fitting.fitted_face import FittedFace
 from backend.geometry.template import Template, load_template
-from backend.hair.draw import draw_hair
+from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.fit_hair import HairResult, fit_hair
 from backend.hair.hair_views import closed_head, hair_views
 from backend.models.hair_kind import kind_reader
@@ -63,16 +63,14 @@ def held_out_hair(
     view = hair_views(template, replace(fitted, photos=(split.photo,)), [split.face])[0]
     drawn, strands = np.zeros(view.depth.shape, np.uint8), found.strands
     if strands is not None:
-        drawn = compare.hair_outline(strands.points, strands.width, template, fitted.neutral, view)
+        drawn = compare.hair_outline(strands, view)
         figures |= look_figures(template, split.rest, faces, found) | {"angle": compare.line_angle(strands, view)}
         figures |= compare.strands_inside(strands.points, template, fitted.neutral)
         figures |= compare.hair_tone(strands, split.photo, split.face, template)
     skin = cv2.resize(
         (split.face.labels == FaceClass.SKIN).astype(np.float32), view.camera.size, interpolation=cv2.INTER_AREA
     )
-    overlap, cap_overlap = (
-        compare.mask_overlap(mask, view) for mask in (drawn, compare.cap(template, fitted.neutral, view))
-    )
+    overlap, cap_overlap = (compare.mask_overlap(mask, view) for mask in (drawn, compare.cap(fitted.neutral, view)))
     return figures | {
         "overlap": overlap,
         "cap_overlap": cap_overlap,
@@ -91,7 +89,7 @@ def look_figures(
     names = photos if found.look is None else found.look.photos
     views = hair_views(template, replace(fitted, photos=tuple(photos[name] for name in names)), faces)
     strands, rows = found.strands, []
-    drawn = [compare.hair_outline(strands.points, strands.width, template, fitted.neutral, view) for view in views]
+    drawn = [compare.hair_outline(strands, view) for view in views]
     for outline, view in zip(drawn, views, strict=True):
         rows.append({"overlap": compare.mask_overlap(outline, view), "angle": compare.line_angle(strands, view)})
     figures = {f"lead_{name}": value for name, value in rows[0].items()}
@@ -117,7 +115,8 @@ def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace]
     warp = np.array([[scale, 0, _PICTURE / 2 - scale * column], [0, scale, _PICTURE * 0.4 - scale * row]])
     drawn = np.full(face.pixels.shape, GREY, np.float32)
     if found.strands is not None:
-        hair = draw_hair(found.strands, photo.camera, *closed_head(photo.vertices, template), photo.light)
+        hairs = finished_hairs(found.strands, DRAWN)
+        hair = draw_hair(hairs, photo.camera, *closed_head(photo.vertices, template), photo.light)
         drawn = srgb_bytes(hair.color / np.maximum(hair.alpha, 1e-3)[..., None]) * hair.alpha[..., None]
         drawn = drawn + GREY * (1 - hair.alpha[..., None])
     seen = np.where((face.labels == FaceClass.HAIR)[..., None], face.pixels, GREY)

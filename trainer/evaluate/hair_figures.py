@@ -11,8 +11,7 @@ from backend.fitting.fitted_face import FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, triangles_from_quads
 from backend.geometry.vectors import disc
-from backend.hair.attach import skin_normals
-from backend.hair.draw import draw_hair, lock_edges
+from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.groom.description import load_grooms
 from backend.hair.groom.dress import groom_strands
 from backend.hair.hair_strands import HairStrands, resampled_to
@@ -23,6 +22,8 @@ from trainer.heads.surface import Closest
 
 _PIECES, _STEPS = 6, 4
 """Points per segment of a guide, drawn and for directions, closer together than a view's pixels."""
+_HAIRS = 8000
+"""Hairs in a silhouette, 3 mm apart on a scalp."""
 _CLOSED = 0.007
 """Metres: smaller gaps between locks are closed."""
 _BEHIND = 0.006
@@ -70,21 +71,16 @@ def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
     return canvas
 
 
-def hair_outline(
-    points: np.ndarray, width: np.ndarray, template: Template, neutral: np.ndarray, view: HairView
-) -> np.ndarray:
-    """(H, W) uint8 silhouette in a view of the locks of guides (G, P, 3), ``width`` (G,) metres wide, on a head
-    (V, 3)."""
-    normals = skin_normals(points[:, 0], *closed_head(neutral.astype(np.float64), template))
-    edges = lock_edges(points, width, normals).reshape(-1, *points.shape[1:])
-    return silhouettes(resampled_to(edges, _PIECES * points.shape[1]).reshape(1, -1, 3), view)[0]
+def hair_outline(strands: HairStrands, view: HairView) -> np.ndarray:
+    """(H, W) uint8 silhouette in a view of a head's hairs."""
+    hairs = finished_hairs(strands, _HAIRS).points
+    return silhouettes(resampled_to(hairs, _PIECES * hairs.shape[1]).reshape(1, -1, 3), view)[0]
 
 
-def cap(template: Template, neutral: np.ndarray, view: HairView) -> np.ndarray:
+def cap(neutral: np.ndarray, view: HairView) -> np.ndarray:
     """(H, W) uint8 silhouette of the baseline hair on a head of ``neutral`` (V, 3): a crew cut within
     the usual hairline."""
-    hair = groom_strands(load_grooms()["crew"], neutral)
-    return hair_outline(hair.points, hair.width, template, neutral, view)
+    return hair_outline(groom_strands(load_grooms()["crew"], neutral), view)
 
 
 def mask_overlap(drawn: np.ndarray, view: HairView) -> float:
@@ -147,7 +143,7 @@ def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, templat
     small = cv2.resize(face.pixels, camera.size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     hair = cv2.resize((face.labels == FaceClass.HAIR).astype(np.uint8), camera.size, interpolation=cv2.INTER_NEAREST)
     hair = cv2.erode(hair, np.ones((3, 3), np.uint8)) > 0  # the mask's edge is half background
-    drawn = draw_hair(strands, camera, *closed_head(photo.vertices, template), photo.light)
+    drawn = draw_hair(finished_hairs(strands, DRAWN), camera, *closed_head(photo.vertices, template), photo.light)
     both = hair & (drawn.alpha > 0.9)
     if both.sum() < _LEAST_PIXELS:
         return {}

@@ -175,7 +175,7 @@ def mesh_figures(
     """
     if strands is None:
         return {"found": 0.0, "seen_overlap": 0.0, "unseen_overlap": 0.0}
-    drawn = [hair_outline(strands.points, strands.width, template, neutral, view) for view in views]
+    drawn = [hair_outline(strands, view) for view in views]
     overlap = [mask_overlap(*pair) for pair in zip(drawn, views, strict=True)]
     angle = [line_angle(strands, view) for view in views]
     lines = resampled_to(strands.points.astype(np.float64), 4 * strands.points.shape[1]).reshape(-1, 3)
@@ -210,7 +210,7 @@ def compared(folder: Path, drawn: Path, template: Template, body: np.ndarray) ->
         photos.append(FittedPhoto(file.name, camera, np.zeros(len(template.expressions)), neutral, light, 1.0, 0.1))
     fitted = FittedFace(np.zeros(1), neutral, np.full((template.head.vertex_stop, 3), 0.3, np.float32), tuple(photos))
     by_net = [replace(face, labels=label_face(face.pixels, face.landmarks)) for face in faces]
-    bare = [mask_overlap(cap(template, neutral, view), view) for view in views[len(SEEN) :]]
+    bare = [mask_overlap(cap(neutral, view), view) for view in views[len(SEEN) :]]
     figures = {"cap_overlap": float(np.mean(bare))}
     for name, labelled in (("truth", faces), ("net", by_net)):
         found = mesh_figures(template, neutral, mesh, fit_hair(template, fitted, labelled).strands, views)

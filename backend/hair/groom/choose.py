@@ -40,7 +40,7 @@ _READER_ERRS = 0.05
 """Share of the reader's answers that are wrong altogether."""
 _BESIDE = 0.5
 """Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted."""
-_LIKELY, _BEST, _STEPS = 8, 3, 2
+_LIKELY, _BEST, _STEPS = 9, 3, 2
 """Grooms, with their mirror images, that are drawn because the reader finds them likely;
 grooms that are deformed, and steps of each: a third changes overlaps by less than 0.01."""
 _LENGTH_VARIES, _SHELL_VARIES, _LINE_VARIES = 0.35, 0.2, 3.0
@@ -127,10 +127,11 @@ def _has_sides(groom: Groom) -> bool:
 
 def _told(groom: Groom, kind: HairKind | None) -> float:
     """Log probability of the groom's kind by the reader, over what it was taught to read and what is seen: not
-    how long tied hair is."""
+    how long tied hair is, nor that loose hair lies behind the ears, where it looks as if its sides were cut."""
     if kind is None:
         return 0.0
-    unseen = ("length",) if groom.kind["tied"] != "no" else ()
+    loose = groom.kind["tied"] == "no"
+    unseen = () if loose and groom.kind["sides"] != "behind_ears" else ("length", "sides") if loose else ("length",)
     fields = [field for field in groom.kind if field in kind.odds and field not in unseen]
     odds = [_probability(kind, field, groom.kind[field]) for field in fields]
     even = [1 / len(FIELDS[field]) for field in fields]

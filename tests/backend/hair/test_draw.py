@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 sys.path.append(str(Path(__file__).parent))
 from made_hair import camera
 from made_strands import made_strands
 
 from backend.geometry.template import load_template
-from backend.hair.draw import _from_guide, _hairs, draw_hair, lock_axes, lock_edges
+from backend.hair.draw import DRAWN, FinishedHairs, draw_hair, finished_hairs
+from backend.hair.groom.description import load_grooms
+from backend.hair.groom.dress import groom_strands
 from backend.hair.hair_views import closed_head
 from backend.rendering.camera import Camera
 from backend.rendering.color import LUMINANCE
@@ -33,8 +36,8 @@ def test_the_head_hides_the_hair_behind_it(head) -> None:
     strands = made_strands(400)
     before = replace(strands, points=strands.points + np.array([0, -0.02, 0.25], np.float32))
     behind = replace(strands, points=strands.points + np.array([0, -0.02, -0.35], np.float32))
-    shown = draw_hair(before, camera(0.0), *head, WHITE)
-    hidden = draw_hair(behind, camera(0.0), *head, WHITE)
+    shown = draw_hair(finished_hairs(before, 8000), camera(0.0), *head, WHITE)
+    hidden = draw_hair(finished_hairs(behind, 8000), camera(0.0), *head, WHITE)
     middle = np.s_[45:62, 50:62]  # the face
     assert shown.alpha[middle].mean() > 0.2 and hidden.alpha[middle].max() == 0.0
     assert shown.alpha[:5].max() == 0.0, "nothing where no hair is"
@@ -46,7 +49,7 @@ def test_hair_has_its_colour_under_white_light(head, brightness: float) -> None:
     strands = made_strands(400)
     colour = brightness * np.array([0.3, 0.15, 0.05], np.float32)
     strands = replace(strands, root_colour=np.tile(colour, (400, 1)), tip_colour=np.tile(colour, (400, 1)))
-    drawn = draw_hair(strands, camera(0.0), *head, WHITE)
+    drawn = draw_hair(finished_hairs(strands, DRAWN), camera(0.0), *head, WHITE)
     mean = drawn.color.sum((0, 1)) / drawn.alpha.sum()
     assert drawn.alpha.max() == 1.0
     luminance = np.array(LUMINANCE)
@@ -68,7 +71,7 @@ def test_hairs_that_lie_flat_grow_from_a_patch_of_skin(head) -> None:
     pose[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
     pose[:3, 3] = -pose[:3, :3] @ (top + np.array([0.0, 1.0, 0.0]))
     above = Camera(np.array([[1000.0, 0, 100], [0, 1000.0, 100], [0, 0, 1.0]]), pose, (200, 200))
-    drawn = draw_hair(strands, above, vertices, faces, WHITE)
+    drawn = draw_hair(finished_hairs(strands, DRAWN), above, vertices, faces, WHITE)
     behind = above.project((guide[0] - [0.004, 0.0, 0.0])[None].astype(np.float64))[0]
     column, row = behind[:2].astype(int)
     assert drawn.alpha[row - 4 : row + 5, column].mean() > 0.15
@@ -76,83 +79,63 @@ def test_hairs_that_lie_flat_grow_from_a_patch_of_skin(head) -> None:
 
 def test_more_pixels_get_more_hairs_and_the_picture_is_the_same_every_time(head) -> None:
     strands = made_strands(200)
-    first, again = (draw_hair(strands, camera(20.0), *head, WHITE) for _ in range(2))
+    first, again = (draw_hair(finished_hairs(strands, DRAWN), camera(20.0), *head, WHITE) for _ in range(2))
     np.testing.assert_array_equal(first.color, again.color)
-    large = draw_hair(strands, camera(20.0).scaled(3.0), *head, WHITE)
+    large = draw_hair(finished_hairs(strands, DRAWN), camera(20.0).scaled(3.0), *head, WHITE)
     assert abs(large.alpha.mean() - first.alpha.mean()) < 0.25 * first.alpha.mean()
 
 
-def upright(head, length: float) -> np.ndarray:
-    """(80, 8, 3) guides that stand on the crown in one place, the second half of them inside the head."""
-    vertices, _ = head
-    top = vertices[vertices[:, 1].argmax()]
-    guide = top + np.linspace(0.001, 0.001 + length, 8)[:, None] * [0.0, 1.0, 0.0]
-    return np.concatenate([np.tile(guide, (40, 1, 1)), np.tile(guide - [0.03, 0.08, 0.0], (40, 1, 1))])
+@pytest.fixture(scope="module")
+def grown() -> dict[str, FinishedHairs]:
+    """Grooms on the mean head, all of one grey."""
+    vertices = load_template().vertices
+    hairs = {name: groom_strands(load_grooms()[name], vertices) for name in ("quiff", "side_part", "lob", "coils")}
+    grey = {name: np.full_like(one.root_colour, 0.2) for name, one in hairs.items()}
+    return {name: finished_hairs(replace(one, root_colour=grey[name], tip_colour=grey[name]), DRAWN)
+            for name, one in hairs.items()}  # fmt: skip
 
 
-def test_hairs_get_rarer_towards_the_edge_of_a_lock() -> None:
-    """Evenly spread they ended in a line, and hair had scalloped edges."""
-    distance = _from_guide((np.arange(20000) + 0.5) / 20000)
-    edges = np.linspace(0.0, 1.29, 7)
-    hairs, _ = np.histogram(distance, edges)
-    density = hairs / np.diff(edges**2)
-    line = density[0] - (density[0] - density[1]) * np.arange(6)
-    np.testing.assert_allclose(density, line, atol=0.1 * density[0])
-    assert density[-1] < 0.12 * density[0] and distance.max() <= 1.29 + 1e-6
-    even = np.sqrt(0.5)  # root mean square in a disc of radius 1
-    assert np.sqrt((distance**2).mean()) == pytest.approx(even, rel=0.01)
+@pytest.mark.parametrize("name", ["quiff", "side_part"])
+def test_the_border_at_the_forehead_is_even_and_falls_off(head, grown, name: str) -> None:
+    """Locks on guides began as combs: teeth 5 mm wide with bare skin between, and full hair behind."""
+    strands = groom_strands(load_grooms()[name], load_template().vertices)
+    roots = grown[name].points[:, 0]
+    edge = strands.scalp.edge[cKDTree(strands.scalp.vertices).query(roots)[1]]
+    front = (roots[:, 2] > 0.05) & (np.abs(roots[:, 0]) < 0.035) & (roots[:, 1] > 0.75)
+    rows = [roots[front & (edge > low) & (edge < low + 0.004)] for low in (0.0, 0.004, 0.012)]
+    assert len(rows[0]) < 0.6 * len(rows[2]) and len(rows[0]) < 0.8 * len(rows[1]), "it falls off"
+    away = [cKDTree(row).query(row, k=2)[0][:, 1] for row in rows[1:]]
+    assert max(np.quantile(one, 0.98) for one in away) < 0.004, "no gap is as wide as a tooth"
 
 
-def test_hair_of_millimetres_forms_no_tufts(head) -> None:
-    """Short hairs stand as they grow; long ones come together towards their tips."""
-    width = 0.02
-    spread = {}
-    for length in (0.005, 0.06):
-        guides = upright(head, length)
-        edges = lock_edges(guides, np.full(len(guides), width), np.tile([0.0, 1.0, 0.0], (len(guides), 1)))
-        spread[length] = np.linalg.norm(edges[0, 1:, -1] - edges[0, 0, -1], axis=-1).max() / (width / 2)
-    assert spread[0.005] > 0.9 and spread[0.06] == pytest.approx(0.55, abs=0.01)
+def test_tips_are_as_bright_as_what_hangs_above_them(head, grown) -> None:
+    """Ends below the head were black, because their normals pointed down, away from every lamp."""
+    light = light_from_directions(np.array([[0.0, 0.7, 0.7]]), np.full((1, 3), 0.8), 0.3)
+    drawn = draw_hair(grown["lob"], camera(0.0).scaled(3.0), *head, light)
+    told = drawn.color.sum(-1) / np.maximum(drawn.alpha, 1e-3)
+    rows = np.flatnonzero((drawn.alpha > 0.9).sum(1) > 8)
+    lowest, above = (np.median(told[part][drawn.alpha[part] > 0.9]) for part in (rows[-12:], rows[-60:-40]))
+    assert lowest > 0.75 * above
 
 
-def fan(parts: float) -> np.ndarray:
-    """(41, 12, 3) level guides of 8 cm, 8 mm apart on a flat scalp and ``parts`` times as far at their tips."""
-    place = np.linspace(-0.16, 0.16, 41)
-    along = np.linspace(0, 1, 12)[:, None]
-    return np.stack(np.broadcast_arrays(
-        place * (1 + (parts - 1) * along), np.full(41, 0.001), 0.08 * along
-    ), -1).transpose(1, 0, 2)  # fmt: skip
+def test_curls_of_a_groom_are_in_its_hairs(grown) -> None:
+    """They were drawn straight; only the extension's nodes and the cards' picture had curls."""
+    ways = {name: np.diff(grown[name].points, axis=1) for name in ("coils", "quiff")}
+    cosine = {
+        name: (way[:, 1:] * way[:, :-1]).sum(-1)
+        / np.linalg.norm(way[:, 1:], axis=-1)
+        / np.linalg.norm(way[:, :-1], axis=-1)
+        for name, way in ways.items()
+    }
+    turn = {name: np.median(np.arccos(np.clip(one, -1, 1)).sum(1)) for name, one in cosine.items()}
+    assert turn["coils"] > 8.0 and turn["quiff"] < 4.0
 
 
-@pytest.mark.parametrize("parts", [0.5, 1.0, 2.0])
-def test_hair_fills_what_lies_between_its_guides(parts: float) -> None:
-    """Locks kept their width, so that they were cords with gaps between them where hair spreads."""
-    guides = fan(parts)
-    _, axes, _ = lock_axes(guides, np.full(41, 0.008), np.tile([0.0, 1.0, 0.0], (41, 1)))
-    tips = np.linalg.norm(axes[15:26, -1, 0], axis=-1)
-    np.testing.assert_allclose(tips, parts, rtol=0.15)
-
-
-def test_hair_does_not_spread_over_a_parting() -> None:
-    guides = fan(1.0)
-    side = np.sign(guides[:, :1, 0] - 0.004)
-    guides[..., 0] += side * guides[..., 2]  # away from the parting to both sides
-    _, axes, _ = lock_axes(guides, np.full(41, 0.008), np.tile([0.0, 1.0, 0.0], (41, 1)))
-    assert np.linalg.norm(axes[:, :, 0], axis=-1).max() < 1.5
-
-
-def test_only_the_front_row_is_the_hairline() -> None:
-    rows = np.concatenate([fan(1.0) + np.array([0.0, 0.0, 0.008 * row]) for row in range(5)])
-    rim = lock_axes(rows, np.full(len(rows), 0.008), np.tile([0.0, 1.0, 0.0], (len(rows), 1)))[2].reshape(5, 41)
-    assert (rim[0] > 0.9).all() and (rim[1:, 1:-1] < 0.1).all()
-
-
-@pytest.mark.parametrize("length, least", [(0.03, 0.03), (0.25, 0.01)])
-def test_tips_do_not_lie_on_one_line(length: float, least: float) -> None:
-    """Short hair ended on one surface, a helmet; at the hairline hairs are shorter, and fewer go far."""
-    guides = np.ones(300)
-    _, to, end, _ = _hairs(40, 0.01 * guides, length * guides, 0 * guides)
-    assert least < end.std() and end.min() > 0.74
-    stray = to.std((0, 1)) / np.minimum(length, 0.05)
-    assert (stray > 0.03).all() and stray[1] < 0.9 * stray[0], "to the sides more than off the head"
-    front = _hairs(40, 0.01 * guides, length * guides, guides)[2]
-    assert front.mean() < end.mean() - 0.15 and np.quantile(front, 0.1) < 0.55 < np.quantile(front, 0.5)
+def test_hairs_end_unevenly_and_come_together_behind_the_hairline(grown) -> None:
+    hairs = grown["side_part"].points
+    length = np.linalg.norm(np.diff(hairs, axis=1), axis=-1).sum(1)
+    top = hairs[:, 0, 1] > 0.83
+    assert length[top].std() > 0.1 * length[top].mean(), "no helmet"
+    near = cKDTree(hairs[top, 0]).query(hairs[top, 0], k=6)[1][:, 1:]
+    root, tip = (np.median(np.linalg.norm(hairs[top][near, k] - hairs[top][:, None, k], axis=-1)) for k in (0, -1))
+    assert tip < 6 * root
