@@ -16,9 +16,20 @@ from ..objects import tags
 from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, array_of, coordinates
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
-from ..scene.materials import LOOKS, pack_pixels, picture_pixels, relief_nodes, skin_material, strength_socket, tinted
+from ..scene.materials import (
+    LOOKS,
+    linear,
+    pack_pixels,
+    picture_pixels,
+    relief_nodes,
+    skin_material,
+    srgb,
+    strength_socket,
+    tinted,
+)
 from ..scene.mpfb import covered_texels, grow
 from ..scene.nodes import add_nodes, new_material
+from ..scene.skin_tone import outside, tone_of
 
 HAIR = "hair"
 """Name of the hair cards among the parts of a file."""
@@ -121,6 +132,9 @@ class ExportMaterials:
             self.images += [] if by_vertex else [pictures["Colour"]]
         elif surface.picture is not None:
             pictures["Colour"] = self.collection.get(surface.picture)
+        tone = tone_of(head) if look == "skin" and pictures["Colour"] is not None else None
+        if tone is not None:
+            pictures["Colour"] = self._image("albedo", toned(pictures["Colour"], self.parts, tone), "sRGB")
         if look == "skin":
             pictures["Roughness"] = self._image("roughness", roughness_map(self.parts, ROUGHNESS_SIDE))
             heights = relief_heights(head)
@@ -146,11 +160,11 @@ class ExportMaterials:
         material.use_backface_culling = not surface.see_through and plain[3] == 1.0  # glTF's one-sided
         return material
 
-    def _image(self, kind: str, pixels: np.ndarray) -> bpy.types.Image:
-        """A packed 8-bit image of pixels (S, S, 3), not colour-managed, row 0 at v = 0; ``remove`` deletes it."""
+    def _image(self, kind: str, pixels: np.ndarray, space: str = "Non-Color") -> bpy.types.Image:
+        """A packed 8-bit image of pixels (S, S, 3), row 0 at v = 0; ``remove`` deletes it."""
         side = len(pixels)
         image = bpy.data.images.new(f"{self.name}_{kind}", side, side)
-        image.colorspace_settings.name = "Non-Color"
+        image.colorspace_settings.name = space
         pack_pixels(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
         self.images.append(image)
         return image
@@ -188,6 +202,21 @@ def roughness_map(parts: Sequence[bpy.types.Object], side: int) -> np.ndarray:
     texels = np.unique(np.concatenate(covered))
     grow(picture, side, texels, texels, GUTTER)
     return np.repeat(picture.reshape(side, side, 1), 3, axis=2)
+
+
+def toned(albedo: bpy.types.Image, parts: Sequence[bpy.types.Object], tone: np.ndarray) -> np.ndarray:
+    """(S, S, 3) display values of an albedo whose skin is multiplied by ``tone`` (3,); other parts in it stay."""
+    side = albedo.size[0]
+    share, covered = np.zeros((side * side, 1), np.float32), []
+    for part in (obj for obj in parts if LOOKS.get(obj.get(tags.PART)) == "skin"):
+        corners, uv = _triangles(part.data)
+        texels, means = covered_texels(uv, outside(part.data)[corners][..., None], side)
+        share[texels] = means
+        covered.append(texels)
+    texels = np.unique(np.concatenate(covered))
+    grow(share, side, texels, texels, GUTTER)
+    multiplied = linear(picture_pixels(albedo)) * (1.0 + share.reshape(side, side, 1) * (tone - 1.0))
+    return srgb(multiplied).astype(np.float32)
 
 
 def relief_heights(head: bpy.types.Object) -> np.ndarray | None:

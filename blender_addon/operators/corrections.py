@@ -16,7 +16,7 @@ from gpu_extras.batch import batch_for_shader
 from ..objects import tags
 from ..objects.tags import active_mesh, cameras_by_photo
 from ..scene import corrections, hair
-from ..scene.cameras import join_local_views
+from ..scene.cameras import join_local_views, zoom_to
 from ..settings.properties import USES
 from ..text import NO_HEAD, LikenessOperator, clickable
 
@@ -62,6 +62,8 @@ class EditLandmarks(HeadPhotoOperator, LikenessOperator):
         for obj in list(context.selected_objects):
             obj.select_set(False)
         context.view_layer.objects.active = points[0]
+        context.view_layer.update()
+        zoom_to(context, points)
 
 
 class StarPhoto(HeadPhotoOperator, LikenessOperator):

@@ -5,12 +5,13 @@ new head.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
+import gpu
 import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Matrix, Vector
@@ -106,7 +107,7 @@ def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False
     seam between head and bust; only if the user has not changed these settings.
 
     Other modes, colours and lights set by the artist stay. With ``material_preview`` the view switches to Material
-    Preview, and shows the same colours when switched back to Solid.
+    Preview where there is a graphics card, and shows the same colours when switched back to Solid.
     """
     if shading.type != "SOLID" or shading.color_type not in ("MATERIAL", "TEXTURE"):
         return
@@ -115,8 +116,17 @@ def show_albedo(shading: bpy.types.View3DShading, material_preview: bool = False
         with suppress(TypeError):  # that light was removed by the user
             shading.studio_light = EVEN_LIGHT
             shading.show_object_outline = False
-    if material_preview:
+    if material_preview and not _drawn_by_processor():
         shading.type = "MATERIAL"
+
+
+def _drawn_by_processor() -> bool:
+    """Whether Blender draws without a graphics card: Eevee's shaders take minutes there, and eyes are white till
+    then."""
+    try:
+        return gpu.platform.device_type_get() == "SOFTWARE"
+    except SystemError:  # in background mode
+        return False
 
 
 def frame_head(collection: str, scene: bpy.types.Scene, material_preview: bool = False) -> None:
@@ -186,6 +196,40 @@ def fill_with_camera(context: bpy.types.Context) -> None:
             wide, zoom = max(end.x for end in ends) - min(end.x for end in ends), view.view_camera_zoom
             found = into_span(zoom, wide, region.width, free_span(region, area.regions))
             view.view_camera_zoom, view.view_camera_offset[0] = found
+
+
+def zoom_to(context: bpy.types.Context, points: Sequence[bpy.types.Object]) -> None:
+    """Zoom the views through a camera so that objects which it sees fill them, beside toolbar and sidebar."""
+    for area, region, space in _view_areas(context):
+        view, size = space.region_3d, np.array([region.width, region.height])
+        if view.view_perspective != "CAMERA" or space.camera is None:
+            continue
+        view.update()
+        seen = [location_3d_to_region_2d(region, view, point.matrix_world.translation) for point in points]
+        box = np.array([place[:] for place in seen if place is not None])
+        if len(box) > 1:
+            now, free = (view.view_camera_zoom, view.view_camera_offset[:]), free_span(region, area.regions)
+            zoom, offset = onto_box(*now, (box.min(0), box.max(0)), size, free)
+            view.view_camera_zoom, view.view_camera_offset = zoom, offset
+
+
+def onto_box(
+    zoom: float, offset: Sequence[float], box: tuple[np.ndarray, np.ndarray], size: np.ndarray, span: tuple[int, int]
+) -> tuple[float, tuple[float, float]]:
+    """Blender's zoom and offset of a camera's view, ``size`` (2,) pixels, so that what is in the pixels of ``box``, its
+    lower and upper corner, fills nine tenths of ``span`` or of the height, in its middle."""
+    base, room = 50.0 * math.sqrt(2.0), np.array([span[1] - span[0], size[1]])  # as in ``into_span``
+    larger = float((0.9 * room / np.maximum(box[1] - box[0], 1.0)).min())
+    grown = min(math.sqrt(larger) * (base + zoom), base + MOST_ZOOM)
+    before, after = ((base + zoom) / base) ** 2, (grown / base) ** 2
+    aside = 0.5 * (box[0] + box[1]) - 0.5 * size + np.array(offset) * size * before  # from the middle at no offset
+    wanted = np.array([0.5 * (span[0] + span[1]), 0.5 * size[1]]) - 0.5 * size
+    moved = np.clip((aside * after / before - wanted) / (size * after), -1.0, 1.0)
+    return grown - base, tuple(moved.tolist())
+
+
+MOST_ZOOM = 600.0
+"""Blender's own limit of a camera's zoom in a view."""
 
 
 def into_span(zoom: float, wide: float, width: int, span: tuple[int, int]) -> tuple[float, float]:

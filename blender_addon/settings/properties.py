@@ -12,6 +12,7 @@ from .. import redraw
 from ..objects import tags
 from ..scene import corrections
 from ..scene.hair import move_hair, shape_hair, show_guides_alone, show_hairs
+from ..scene.skin_tone import put_tone
 from ..session import session
 from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
 
@@ -110,6 +111,10 @@ def _wear(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
         obj.hide_viewport = obj.hide_render = not wished.glasses_on
 
 
+def _tone(wished: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    put_tone(wished.id_data, wished.skin_tone, wished.redness)
+
+
 class LikenessHead(bpy.types.PropertyGroup):
     """Settings stored on a head's collection for the next solve, and those of the last one."""
 
@@ -180,6 +185,16 @@ _SHAPES = (
     *("nose_width", "nose_length", "nose_hump", "jaw", "chin_height", "chin_forward"),
     *("lips", "mouth_width", "brows", "eyes", "ears", "age", "weight"),
 )
+SKIN_SLIDERS = {
+    "skin_tone": "Skin, neck and bust darker or fairer, in steps that look equal; 0 is as the photos show it",
+    "redness": "Skin redder or paler at the same lightness; 1 is two standard deviations of people",
+}
+"""Slider of a head's skin -> what it does."""
+for _name, _doc in SKIN_SLIDERS.items():
+    LikenessHead.__annotations__[_name] = FloatProperty(
+        name=_name.replace("_", " ").title(), description=_doc, min=-1.0, max=1.0, subtype="FACTOR", update=_tone
+    )
+
 SHAPE_SLIDERS = {name: name.replace("_", " ").title() for name in _SHAPES} | {"jaw": "Jaw Width"}
 """Slider of a head's shape -> its label; ``scene/shape_sliders.npz`` has what they move."""
 

@@ -24,7 +24,7 @@ from ..scene.materials import STRENGTHS, skin_material, strength_socket
 from ..scene.own_head import list_words
 from ..session import session
 from ..settings.preferences import chosen_backend, preferences
-from ..settings.properties import HAIR_SLIDERS, RARER_OPTIONS, SHAPE_SLIDERS, USES
+from ..settings.properties import HAIR_SLIDERS, RARER_OPTIONS, SHAPE_SLIDERS, SKIN_SLIDERS, USES
 from ..shared.options import HAIR_STYLES, sides_of
 from ..text import draw_error, draw_wrapped, time_left
 from ..transfer.sliced import Work, current_work
@@ -268,6 +268,9 @@ class SkinPanel(_OfHead, bpy.types.Panel):
         for name, socket in _strengths(context).items():
             row.prop(socket, "default_value", text=name)
         wished, column = collection.likeness, self.layout.column(align=True)
+        for name in SKIN_SLIDERS:
+            column.prop(wished, name, slider=True)
+        column = self.layout.column(align=True)
         row = column.row(align=True)
         row.prop(wished, "texture_region", text="")
         row.operator("likeness.texture_brush", text="", icon="BRUSH_DATA")
@@ -323,6 +326,9 @@ class PhotosPanel(_OfHead, bpy.types.Panel):
             row.operator("likeness.star_photo", text="", icon=star).photo = name
             if through:
                 _draw_comparison(column, camera)
+                bust = tags.part_object(collection, "bust")
+                if bust is not None:
+                    _draw_shown(column, bust, "Bust")
                 _draw_corrections(column, collection, name)
 
 

@@ -19,8 +19,8 @@ from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import to_blender  # noqa: E402
 from blender_addon.objects.tags import Place  # noqa: E402
 from blender_addon.rig import build  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
-from blender_addon.scene.cameras import EVEN_LIGHT, free_span, into_span, show_albedo  # noqa: E402
+from blender_addon.scene import cameras, importing  # noqa: E402
+from blender_addon.scene.cameras import EVEN_LIGHT, free_span, into_span, onto_box, show_albedo  # noqa: E402
 from blender_addon.scene.importing import bounds, import_head, import_steps  # noqa: E402
 from blender_addon.scene.own_head import neutral_head  # noqa: E402
 
@@ -288,3 +288,27 @@ def test_a_photo_comes_between_toolbar_and_sidebar_and_is_no_wider(wide: float, 
     assert wide * factor / grown == pytest.approx(now)
     assert 450.0 - 2.0 * 900 * offset * factor == pytest.approx((50 + 620) / 2.0)
     assert into_span(10.0, 300.0, 900, (0, 900)) == pytest.approx((10.0, 0.0)), "nothing covers the view"
+
+
+@pytest.mark.parametrize("offset", [(0.0, 0.0), (0.2, -0.1)])
+def test_a_small_face_fills_the_free_part_of_a_view_through_its_camera(offset: tuple[float, float]) -> None:
+    size, span, zoom, base = np.array([900.0, 600.0]), (50, 620), 10.0, 50 * 2**0.5
+
+    def on_screen(places: np.ndarray, zoom: float, offset: tuple[float, float]) -> np.ndarray:
+        """Blender's own: places on the sensor at pixels."""
+        grown = ((base + zoom) / base) ** 2
+        return size / 2 + grown * (places - np.array(offset) * size)
+
+    corners = np.array([[-160.0, 20.0], [-60.0, 110.0]])
+    found = onto_box(zoom, offset, tuple(on_screen(corners, zoom, offset)), size, span)
+    low, high = on_screen(corners, *found)
+    np.testing.assert_allclose((low + high) / 2, [335, 300], atol=0.5)
+    np.testing.assert_allclose(high - low, [513, 461.7], atol=0.5)
+
+
+@pytest.mark.parametrize("kind, shown", [("NVIDIA", "MATERIAL"), ("SOFTWARE", "SOLID")])
+def test_without_a_graphics_card_a_head_is_first_seen_in_solid(monkeypatch, kind: str, shown: str) -> None:
+    monkeypatch.setattr(cameras, "gpu", SimpleNamespace(platform=SimpleNamespace(device_type_get=lambda: kind)))
+    shading = SimpleNamespace(type="SOLID", color_type="MATERIAL", light="STUDIO", studio_light="Default")
+    show_albedo(shading, material_preview=True)
+    assert shading.type == shown and shading.color_type == "TEXTURE"
