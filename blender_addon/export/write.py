@@ -25,8 +25,9 @@ from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene.hair import STRAND_MAP, strand_map_of, strands_as_cards
-from ..scene.materials import WRINKLES, file_bytes, skin_material, strength_socket, wrinkles_of
+from ..scene.materials import TYPICAL, WRINKLES, file_bytes, lined, skin_material, strength_socket, wrinkles_of
 from ..shared.message import CARD_LEVELS
+from ..shared.photo_folder import png_bytes
 from .presets import ANIMATED, STRANDS, ExportPreset
 from .surfaces import HAIR, ExportMaterials
 
@@ -381,10 +382,14 @@ def write_companions(parts: Sequence[bpy.types.Object], preset: ExportPreset, pa
     maps, groups, reach = ([], [], 0.0) if material is None else wrinkles_of(material)
     names = [f"{path.stem}_wrinkles_{number + 1}.png" for number in range(len(maps))]
     lines = [f"{path.name}: {preset.label}", ""] + [f"- {sentence}" for sentence in preset.advice]
-    for name, image in zip(names, maps, strict=True):
-        path.with_name(name).write_bytes(file_bytes(image) or b"")
+    typical, strength = ((material and strength_socket(material, kind)) for kind in (TYPICAL, WRINKLES))
+    for number, (name, image) in enumerate(zip(names, maps, strict=True), 1):
+        data = file_bytes(image) or b""
+        if typical and typical.default_value:
+            values = lined(image, number, typical.default_value, reach)[::-1]
+            data = png_bytes(np.rint(65536.0 * np.clip(values, 0.0, 0.99998)).astype(np.uint16))
+        path.with_name(name).write_bytes(data)
     if maps:
-        strength = strength_socket(material, WRINKLES)
         factor = 1.0 if strength is None else strength.default_value
         lines += [
             "",

@@ -200,7 +200,7 @@ def fill_with_camera(context: bpy.types.Context) -> None:
 
 def zoom_to(context: bpy.types.Context, points: Sequence[bpy.types.Object]) -> None:
     """Zoom the views through a camera so that objects which it sees fill them, beside toolbar and sidebar."""
-    for area, region, space in _view_areas(context):
+    for area, region, space in () if bpy.app.background else _view_areas(context):  # which has no views to update
         view, size = space.region_3d, np.array([region.width, region.height])
         if view.view_perspective != "CAMERA" or space.camera is None:
             continue

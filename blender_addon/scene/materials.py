@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -151,7 +152,9 @@ ALWAYS = "Relief"
 """Name of the texture node for the relief at rest, and of the slider for it."""
 WRINKLES = "Wrinkles"
 """Name of the wrinkles' texture nodes and of the slider for them."""
-STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES)
+TYPICAL, TYPICAL_DEPTH = "Typical Lines", 1.0
+"""Slider for the lines that moving faces of middle age have; millimetres of the deepest in their pictures."""
+STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES, TYPICAL)
 SIDES = ("Left", "Right")
 
 
@@ -260,8 +263,30 @@ def _begin(tree: bpy.types.NodeTree, images: dict[str, bpy.types.Image], strengt
             nodes[ALWAYS].image = image
             continue
         added = add_nodes(tree, "relief_picture", 300 * number)
-        added["Heights"].name, texture = f"{name} Heights", added["Wrinkles"]
+        added["Lined Heights"].name, texture = f"{name} Heights", added["Wrinkles"]
+        added["Typical"].image = typical_picture(number)
         texture.image, texture.name, texture.label = image, name, name
+
+
+def typical_picture(number: int) -> bpy.types.Image | None:
+    """The .blend file's picture of typical lines for the wrinkle map ``number``, from 1 on; None if there is none."""
+    path = Path(__file__).with_name(f"typical_lines_{number}.png")
+    image = bpy.data.images.get(path.stem)
+    if image is None and path.is_file():
+        image = packed_image(path.stem, path.read_bytes())
+        image.colorspace_settings.name = "Non-Color"
+    return image
+
+
+def lined(wrinkles: bpy.types.Image, number: int, strength: float, reach: float) -> np.ndarray:
+    """(S, S, 3) stored values of a wrinkle map with typical lines of this ``strength``, row 0 at v = 0; as the nodes do
+    it. ``reach`` : the map's millimetres from mid grey to white."""
+    heights, typical = picture_pixels(wrinkles) - 0.5, typical_picture(number)
+    if not strength or typical is None:
+        return heights + 0.5
+    rows, columns = ((np.arange(count) * typical.size[0] // count) for count in heights.shape[:2])
+    depth = strength * TYPICAL_DEPTH / (2.0 * reach) * picture_pixels(typical)[rows[:, None], columns]
+    return heights - np.maximum(depth + np.minimum(heights, 0.0), 0.0) + 0.5
 
 
 def _unfinished(head: bpy.types.Object, detail: ResultDetail) -> bpy.types.NodeTree | None:
@@ -305,6 +330,7 @@ def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
     total, nodes = tree.nodes.get(_sum(len(detail.pictures))), add_nodes(tree, "relief_height")
     nodes["Relief Reach"].inputs[1].default_value = 2.0 * detail.always_reach
     nodes["Wrinkle Reach"].inputs[1].default_value = 2.0 * detail.wrinkle_reach
+    tree.nodes["Typical Depth"].inputs[1].default_value = TYPICAL_DEPTH / (2.0 * detail.wrinkle_reach)
     if total is not None:
         tree.links.new(total.outputs[0], nodes["Strong Wrinkles"].inputs[0])
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")

@@ -17,7 +17,7 @@ TONE, REDNESS = (0.681, 0.907, 1.056), (0.137, -0.006, -0.077)
 standard deviation of people."""
 LIGHTNESS = 25.0
 """L* from the middle of the tone's slider to an end: half of the way from the fairest to the darkest skin."""
-DARKEST, FAIREST = 12.0, 88.0
+DARKEST, FAIREST = 15.0, 75.0
 """L* of skin at most."""
 MEASURED = "likeness_skin_light"
 """On a head's collection: linear light of its skin's albedo, and the albedo that it was measured on."""
@@ -32,9 +32,9 @@ def lightness(colour: np.ndarray) -> float:
 
 def factor(skin: np.ndarray, tone: float, redness: float) -> np.ndarray:
     """(3,) what multiplies a skin of linear colour ``skin`` (3,): ``tone`` from -1 to 1 moves it in equal steps of L*
-    along people's skin, ``redness`` by up to two standard deviations at the same L*."""
-    red = 2.0 * redness * np.array(REDNESS)
-    wanted = np.clip(lightness(skin) + LIGHTNESS * tone, DARKEST, FAIREST) if tone else lightness(skin)
+    along people's skin, ``redness`` by up to a standard deviation at the same L*."""
+    red, now = redness * np.array(REDNESS), lightness(skin)
+    wanted = np.clip(now + LIGHTNESS * tone, min(DARKEST, now), max(FAIREST, now))
     low, high = -4.0, 4.0  # standard deviations
     for _ in range(30):
         middle = 0.5 * (low + high)

@@ -187,7 +187,7 @@ _SHAPES = (
 )
 SKIN_SLIDERS = {
     "skin_tone": "Skin, neck and bust darker or fairer, in steps that look equal; 0 is as the photos show it",
-    "redness": "Skin redder or paler at the same lightness; 1 is two standard deviations of people",
+    "redness": "Skin redder or paler at the same lightness; 1 is a standard deviation of people",
 }
 """Slider of a head's skin -> what it does."""
 for _name, _doc in SKIN_SLIDERS.items():
@@ -258,7 +258,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
 
 RARER_OPTIONS = (
     *("texture_size", "hair", "hair_style", "facial_hair", "glasses", "bust"),
-    *("typical_lines", "face_model", "symmetry", "average"),
+    *("face_model", "symmetry", "average"),
 )
 """Options that are chosen less often, from top to bottom."""
 for _name in ("quality", *RARER_OPTIONS):

@@ -117,6 +117,28 @@ def test_the_largest_key_of_a_group_counts(bpy, collection) -> None:
     assert driven(bpy, collection, "jaw_open") == pytest.approx(0.4)
 
 
+def test_typical_lines_come_live_where_the_photos_own_are_shallower(bpy, collection) -> None:
+    material, keys = skin(collection), tags.part_object(collection, "head").data.shape_keys.key_blocks
+    strength, maps = materials.strength_socket(material, materials.TYPICAL), materials.wrinkles_of(material)
+    assert strength.default_value == 0.0
+    rest = baked(bpy, collection, 128)
+    keys["browInnerUp"].value = 1.0
+    own = baked(bpy, collection, 128)
+    strength.default_value = 1.0
+    deeper = own - baked(bpy, collection, 128)
+    assert deeper.min() > -0.01 and 0.2 < deeper.max() < 1.01 * materials.TYPICAL_DEPTH, (
+        "as deep as a forehead's of middle age"
+    )
+    rows = np.argwhere(deeper > 0.1)[:, 0] / 128
+    assert ((rows > 0.15) & (rows < 0.5)).mean() > 0.9, "on the forehead"
+    keys["browInnerUp"].value = 0.0
+    np.testing.assert_allclose(baked(bpy, collection, 128), rest, atol=1e-4)
+    own, lined = (materials.lined(maps[0][0], 1, share, maps[2]) for share in (0.0, 1.0))
+    channel = next(one[3] for one in maps[1] if one[0] == "brows_up")
+    found = 2 * maps[2] * (own - lined)[::-1][..., channel]
+    np.testing.assert_allclose(found.max(), deeper.max(), rtol=0.5)
+
+
 def test_the_relief_is_in_millimetres_and_bump_by_default(collection) -> None:
     material = skin(collection)
     relief = material.node_tree.nodes["Skin Displacement"]

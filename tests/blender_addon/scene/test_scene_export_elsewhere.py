@@ -27,7 +27,7 @@ from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.export.write import export_head, export_strands  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import search_tree  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
+from blender_addon.scene import importing, materials  # noqa: E402
 from blender_addon.scene.hair import set_input  # noqa: E402
 
 TESTS = Path(__file__).parents[2]
@@ -140,7 +140,8 @@ def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult
 def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, tmp_path: Path, name: str) -> None:
     preset = BY_NAME[name]
     path = tmp_path / f"Anna{preset.suffix}"
-    export_head(bpy.context, importing.import_head(result, bpy.context), preset, path)
+    collection = importing.import_head(result, bpy.context)
+    export_head(bpy.context, collection, preset, path)
     text = (tmp_path / "Anna.txt").read_text("utf-8")
     for number, png in enumerate(result.detail.pictures):
         assert (tmp_path / f"Anna_wrinkles_{number + 1}.png").read_bytes() == png
@@ -148,6 +149,13 @@ def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, 
         assert f"- {one.name}: Anna_wrinkles_{one.picture + 1}.png" in text and all(key in text for key in one.keys)
     assert f"{2 * result.detail.wrinkle_reach:.4g}" in text
     assert all(sentence in text for sentence in preset.advice) and (len(preset.advice) > 5) == (name != "GLTF")
+    materials.strength_socket(
+        materials.skin_material(tags.part_object(collection, "head")), materials.TYPICAL
+    ).default_value = 1.0
+    export_head(bpy.context, collection, preset, path)
+    lined = image_pixels(bpy.data.images.load(str(tmp_path / "Anna_wrinkles_1.png")))[..., :3]
+    own = image_pixels(materials.packed_image("own", result.detail.pictures[0]))[..., :3]
+    assert -0.13 < (lined - own).min() < -0.02 and (lined - own).max() < 1e-3, "typical lines are in the file"
 
 
 def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path) -> None:
