@@ -95,6 +95,24 @@ def backend(
 
 
 @pytest.fixture
+def collection(backend: object, result: HeadResult) -> object:
+    """A head in the scene, with the extension enabled: its collection."""
+    import bpy
+
+    from blender_addon.scene.importing import import_head
+
+    return import_head(result, bpy.context)
+
+
+@pytest.fixture
+def head(collection: object) -> object:
+    """That head's mesh."""
+    from blender_addon.objects import tags
+
+    return tags.part_object(collection, "head")
+
+
+@pytest.fixture
 def folder(backend: object, tmp_path: Path) -> Path:
     """Where heads that wait are kept, with the extension enabled."""
     return tmp_path / "datafiles" / "likeness" / "waiting_heads"

@@ -28,11 +28,6 @@ pytestmark = pytest.mark.blender
 PHOTO = "square.jpg"
 
 
-@pytest.fixture
-def collection(backend: Backend, result: HeadResult) -> bpy.types.Collection:
-    return import_head(result, bpy.context)
-
-
 def duplicated(*objects: bpy.types.Object, linked: bool = False) -> bpy.types.Object:
     """The copy of the first object; all copies are selected then."""
     select(bpy, *objects)

@@ -28,11 +28,6 @@ from blender_addon.settings.properties import SHAPE_SLIDERS  # noqa: E402
 pytestmark = pytest.mark.blender
 
 
-@pytest.fixture
-def collection(backend: Backend, result: HeadResult) -> bpy.types.Collection:
-    return import_head(result, bpy.context)
-
-
 def shapes(collection: bpy.types.Collection) -> dict[str, np.ndarray]:
     """(V, 3) bases of the parts in the head frame, Blender's axes."""
     parts = {name: tags.part_object(collection, name) for name in ALL_PART_NAMES}

@@ -9,13 +9,9 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 import bmesh  # noqa: E402
-from instant_backend import Backend  # noqa: E402
 
-from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.actions import fcurves_of  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.ui.keys_panel import KeysPanel, key_rows  # noqa: E402
 from blender_addon.ui.panel import HEAD_PANELS, MainPanel  # noqa: E402
 from blender_addon.ui.transfer_panel import ExpressionPanel  # noqa: E402
@@ -32,8 +28,7 @@ def buttons() -> list[str]:
     return [call.args[0] for call in layout.mock_calls if call[0].endswith("operator")]
 
 
-def test_neutral_leaves_an_artists_own_key_and_finds_the_only_head(backend: Backend, result: HeadResult) -> None:
-    head = tags.part_object(import_head(result, bpy.context), "head")
+def test_neutral_leaves_an_artists_own_key_and_finds_the_only_head(head: bpy.types.Object) -> None:
     head.shape_key_add(name="longer nose").value = 0.5
     keys = head.data.shape_keys.key_blocks
     for chosen in (True, False):
@@ -44,10 +39,9 @@ def test_neutral_leaves_an_artists_own_key_and_finds_the_only_head(backend: Back
         assert keys["jawOpen"].value == 0 and keys["longer nose"].value == 0.5
 
 
-def test_skin_is_locked_by_a_sculpt_or_a_selection(backend: Backend, result: HeadResult) -> None:
+def test_skin_is_locked_by_a_sculpt_or_a_selection(head: bpy.types.Object) -> None:
     from blender_addon.scene.expressions import lock_weights
 
-    head = tags.part_object(import_head(result, bpy.context), "head")
     assert "likeness.lock_skin" not in buttons()
     with pytest.raises(RuntimeError, match="This head has not been sculpted"):
         bpy.ops.likeness.lock_skin()
@@ -66,11 +60,6 @@ def test_skin_is_locked_by_a_sculpt_or_a_selection(backend: Backend, result: Hea
     assert bpy.ops.likeness.lock_skin() == {"FINISHED"} and head.mode == "EDIT"
     bpy.ops.object.mode_set(mode="OBJECT")
     assert set(lock_weights(head).nonzero()[0]) == {7}
-
-
-@pytest.fixture
-def head(backend: Backend, result: HeadResult) -> bpy.types.Object:
-    return tags.part_object(import_head(result, bpy.context), "head")
 
 
 def drawn(search: str = "", symmetric: bool = True) -> list[str]:

@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy")
-from instant_backend import Backend  # noqa: E402
 from mathutils import Vector  # noqa: E402
 
-from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import neutral_coordinates  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.scene.key_shapes import MADE, SCULPTED, offsets  # noqa: E402
 
 pytestmark = pytest.mark.blender
-
-
-@pytest.fixture
-def head(backend: Backend, result: HeadResult) -> bpy.types.Object:
-    return tags.part_object(import_head(result, bpy.context), "head")
 
 
 def carve(head: bpy.types.Object, key: str, vertex: int, move: tuple[float, ...]) -> None:

@@ -13,12 +13,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
-from instant_backend import Backend  # noqa: E402
 
 from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
 from blender_addon.scene.expressions import (  # noqa: E402
@@ -31,16 +29,10 @@ from blender_addon.scene.expressions import (  # noqa: E402
     pose_weights,
     poses,
 )
-from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.ui.keys_panel import PosesMenu, draw_in_asset_browser  # noqa: E402
 
 pytestmark = pytest.mark.blender
 GRIN = {"jawOpen": 0.4, "mouthSmileLeft": 0.75, "eyeLookUpRight": 0.2}
-
-
-@pytest.fixture
-def collection(backend: Backend, result: HeadResult) -> bpy.types.Collection:
-    return import_head(result, bpy.context)
 
 
 @pytest.fixture

@@ -16,9 +16,7 @@ from backend.geometry.template import load_template  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import neutral_coordinates, origin_of, sculpted, to_head  # noqa: E402
 from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene import corrections  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
 
 pytestmark = pytest.mark.blender
 PHOTO = "portrait.jpg"
@@ -28,8 +26,7 @@ CHIN, MOUTH_CORNER, NOSE = 152, 61, 1
 
 
 @pytest.fixture
-def collection(backend: Backend, result: HeadResult) -> bpy.types.Collection:
-    collection = import_head(result, bpy.context)
+def collection(collection: bpy.types.Collection) -> bpy.types.Collection:
     for camera in tags.camera_objects(collection):
         camera[tags.EXPRESSION] = {}  # the landmarks of the made-up photos are those of a neutral face
     return collection
