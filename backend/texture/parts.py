@@ -33,11 +33,10 @@ class PartsSettings:
     """Hairs per square metre of scalp; 1.2e6 to 3e6 in people."""
     hair_diameter: float = 8e-5
     """Metres, 5e-5 to 1e-4: diameter of a hair."""
-    cropped_length: tuple[float, float] = (0.012, 0.025)
-    """Metres of hair length, 0.01 to 0.06: up to the first the scalp is darkened in full by upright hair, from the
-    second on lying locks cover it."""
     root_shade: float = 0.5
     """Weight in [0, 1] of the hair's log colour in skin with roots: about half of cropped stubble is skin."""
+    hair_shade: float = 0.85
+    """The same below longer hair, 0.7 to 1: it shades the skin between its locks, but a parting shows."""
 
 
 PARTS = PartsSettings()
@@ -188,14 +187,10 @@ def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
 
 
 def _scalp_coverage(length: np.ndarray) -> np.ndarray:
-    """(...) visible share of the scalp covered by hair of ``length`` (...), metres, at least ``root_shade``.
-
-    A crew cut hides the skin between its hairs, but too few hairs are drawn for that, so the scalp is darkened. Drawn
-    long locks hide the skin themselves; below them only the roots darken it.
-    """
+    """(...) share of the scalp that hair of ``length`` (...), metres, covers or shades: fewer hairs are drawn than
+    grow, and between them the skin is dark."""
     covered = 1 - np.exp(-PARTS.hairs_per_area * PARTS.hair_diameter * length)
-    cropped = 1 - smoothstep(*PARTS.cropped_length, length)
-    return PARTS.root_shade + np.maximum(covered - PARTS.root_shade, 0) * cropped
+    return np.clip(covered, PARTS.root_shade, PARTS.hair_shade)
 
 
 def beside_hair(photo: TexturePhoto, grows: np.ndarray) -> TexturePhoto:

@@ -136,7 +136,7 @@ def test_a_texture_is_seen_where_its_vertex_is(hand_made_asset: FaceAsset) -> No
     albedo = np.zeros((64, 64, 3), np.uint8)
     albedo[:32, :, 0] = 255
     albedo[32:, :, 1] = 255
-    mesh = asset_mesh(replace(hand_made_asset, albedo=albedo))
+    mesh = asset_mesh(replace(hand_made_asset, albedo=albedo, hair_strands=None))
     camera = portrait_camera(mesh.positions(), 0.0, (200, 200))
     picture = mesh.render(camera, neutral_light(), (0, 0, 0)).astype(int)
     assert picture[40, 100, 0] > 100 > picture[40, 100, 1]
