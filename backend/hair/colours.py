@@ -33,10 +33,10 @@ _HIDES = 0.02
 """Metres: shorter hair lets skin through, whose brightness is no lock's own."""
 _FEW = 2.0
 """Weight of the hair's overall colour as a prior, in samples (points of guides that a photo shows)."""
-_GREENEST = 0.5
-"""Least ratio of log(red / green) to log(green / blue) in the albedo of hair. The square roots of eumelanin's
-absorption of red, green and blue are 0.65, 0.83, 1.17 (d'Eon et al., An Energy-Conserving Hair Reflectance Model,
-2011)."""
+_GREENEST, _REDDEST = 0.5, 1.5
+"""Least and greatest ratio of log(red / green) to log(green / blue) in the albedo of hair. By the square roots of what
+melanins absorb (d'Eon et al., An Energy-Conserving Hair Reflectance Model, 2011) it is 0.5 to 0.56; above three
+times that lie wine and mauve, which a light's error makes of natural hair. Ginger stays ginger."""
 _DYED = 0.4
 """Log units: greatest error of the light's hue. Hair that is further off a natural hue is dyed."""
 _HUE_DEVIATION = 0.25
@@ -97,14 +97,14 @@ def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
     """Log linear albedo (..., 3) of hair moved to the nearest natural hue, by at most ``most``; green stays.
 
     A photo's light is estimated from the skin, and its hue is wrong by some tenths. The pigments of hair absorb more
-    blue than green and more green than red, so no natural hair is greener than ``_GREENEST``.
+    blue than green and more green than red, so no natural hair is greener than ``_GREENEST`` or redder than
+    ``_REDDEST``.
     """
     blue, red = logs[..., 1] - logs[..., 2], logs[..., 0] - logs[..., 1]  # log(green / blue), log(red / green)
-    share = np.maximum(blue + _GREENEST * red, 0) / (1 + _GREENEST**2)  # projection onto the line of _GREENEST
-    on_line = np.stack([share, _GREENEST * share], -1)
-    not_blue = np.stack([np.zeros_like(blue), np.maximum(red, 0)], -1)
-    hue = np.stack([blue, red], -1)
-    nearest = np.where((blue < 0)[..., None], not_blue, np.where((red < _GREENEST * blue)[..., None], on_line, hue))
+    hue = nearest = np.stack([blue, red], -1)
+    for ratio, off in ((_GREENEST, red < _GREENEST * blue), (_REDDEST, red > _REDDEST * blue)):
+        share = np.maximum(blue + ratio * red, 0) / (1 + ratio**2)  # projection onto the line of this ratio
+        nearest = np.where(off[..., None], np.stack([share, ratio * share], -1), nearest)
     move = nearest - hue
     length = np.linalg.norm(move, axis=-1, keepdims=True)
     move = move * np.minimum(1, most / np.maximum(length, 1e-9))

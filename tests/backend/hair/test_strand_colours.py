@@ -28,7 +28,7 @@ SKIN = 0.4
 
 @pytest.mark.parametrize(
     "albedo",
-    [(0.35, 0.32, 0.29), (0.30, 0.15, 0.06), (0.10, 0.03, 0.02), (0.05, 0.028, 0.018), (0.02, 0.015, 0.009)],
+    [(0.35, 0.32, 0.29), (0.30, 0.15, 0.06), (0.10, 0.045, 0.02), (0.05, 0.028, 0.018), (0.02, 0.015, 0.009)],
     ids=["white", "blond", "red", "brown", "black"],
 )
 def test_natural_hair_keeps_its_colour(albedo: tuple[float, float, float]) -> None:
@@ -39,6 +39,12 @@ def test_white_hair_in_a_light_taken_for_too_red_is_not_green() -> None:
     red, green, blue = np.exp(natural(np.log([0.26, 0.33, 0.28])))
     assert red >= green >= blue
     assert green == pytest.approx(0.33), "as bright as before"
+
+
+@pytest.mark.parametrize("albedo", [(0.12, 0.08, 0.085), (0.05, 0.02, 0.02)], ids=["mauve", "wine"])
+def test_natural_hair_is_neither_mauve_nor_wine(albedo: tuple[float, float, float]) -> None:
+    red, green, blue = np.exp(natural(np.log(albedo)))
+    assert red < albedo[0] and blue < 0.97 * green
 
 
 def test_green_dye_is_seen() -> None:
