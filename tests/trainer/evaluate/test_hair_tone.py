@@ -28,7 +28,7 @@ LIGHT = light_from_directions(np.array([[0.3, 0.5, 0.8]]), np.full((1, 3), 0.5),
 
 def test_hair_is_compared_with_the_photo_in_brightness_contrast_and_colour() -> None:
     template, strands = load_template(), made_strands(900)
-    grey = np.random.default_rng(0).uniform(0.05, 0.2, (900, 1)).repeat(3, 1).astype(np.float32)
+    grey = np.where(strands.points[:, 0, :1] > 0, 0.05, 0.2).repeat(3, 1).astype(np.float32)  # one side is darker
     strands = replace(strands, root_colour=grey, tip_colour=grey)
     view = camera(20.0).scaled(2.0)
     photo = FittedPhoto("a.jpg", view, np.zeros(52), template.vertices, LIGHT, 1.0, 0.1)
@@ -44,6 +44,6 @@ def test_hair_is_compared_with_the_photo_in_brightness_contrast_and_colour() -> 
     assert red["redder"] == pytest.approx(np.log(1.5), abs=0.12) and red["bluer"] < -0.4
     even = np.full_like(grey, 0.1)
     flat = hair_tone(replace(strands, root_colour=even, tip_colour=even), photo, face, template)
-    assert flat["contrast"] < 0.95 * same["contrast"]
+    assert flat["contrast"] < 0.8 * same["contrast"]
     nothing = replace(face, labels=np.full_like(labels, FaceClass.SKIN))
     assert not hair_tone(strands, photo, nothing, template)
