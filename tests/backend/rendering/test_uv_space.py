@@ -73,9 +73,8 @@ def test_values_of_a_small_image_and_of_the_other_side(monkeypatch):
         np.testing.assert_array_equal(atlas.gather_small(image), atlas.gather(enlarged(image, 64)))
         np.testing.assert_array_equal(atlas.gather_small(image[..., 0]), atlas.gather(enlarged(image[..., 0], 64)))
     values = np.arange(1, len(atlas.texel) + 1)
-    across = np.concatenate(
-        [np.where((one := atlas.part(band).across()) < 0, -1, one + band.start) for band in atlas.bands()]
-    )
+    bands = [(atlas.part(band).across(), band.start) for band in atlas.bands()]
+    across = np.concatenate([np.where(one < 0, -1, one + start) for one, start in bands])
     flipped = atlas.gather(atlas.image(values)[:, ::-1])
     np.testing.assert_array_equal(np.where(across < 0, 0, values[across]), flipped)
     assert (across < 0).any()
