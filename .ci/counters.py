@@ -19,10 +19,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 57_906,
+    "lines of code": 57_688,
     "lines of tables": 328,
     "files": 362,
-    "lines of the longest file": 732,
+    "lines of the longest file": 711,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
     "per cent of code that imports": 7.9,
@@ -37,12 +37,12 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
     "lines of tests": 37_384,
-    "words of docs": 60_181,
-    "numbers set by hand in module constants": 1_852,
-    "numbers set by hand in defaults of dataclasses": 348,
-    "numbers set by hand in functions": 1_916,
+    "words of docs": 60_159,
+    "numbers set by hand in module constants": 1_850,
+    "numbers set by hand in defaults of dataclasses": 346,
+    "numbers set by hand in functions": 1_913,
     "numbers set by hand in tables": 214,
-    "numbers set by hand": 4_330,
+    "numbers set by hand": 4_323,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
