@@ -33,11 +33,13 @@ def sides_of(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Value:
-    """One value of an option, its name in a menu, and what it means."""
+    """One value of an option, its name in a menu, and what it means; ``for_files`` : the extension does not offer it,
+    because it makes that for files alone."""
 
     name: str | int
     label: str
     doc: str = ""
+    for_files: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class HeadOptions:
         "Hair",
         "Form in which hair is made; the scalp is shaded where it grows in any case",
         Value("curves", "Strands", "Hair curves on the head: to groom, and to render as hairs"),
-        Value("cards", "Cards", "At most 12,000 triangles with a picture of hair: for games and for export"),
+        Value("cards", "Cards", "At most 12,000 triangles with a picture of hair: for games and for export", True),
         Value("none", "None", "No hair"),
     )
     hair_style: str = _option(

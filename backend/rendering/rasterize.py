@@ -30,7 +30,7 @@ Face ids on the CPU by a compiled depth-buffer loop: threads get images or bands
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -413,8 +413,9 @@ RASTERIZER = "LIKENESS_RASTERIZER"
 def default_backend(device: torch.device) -> str:
     """The backend of "auto" for tensors on ``device``: what ``RASTERIZER`` in the environment (of ``--rasterizer``)
     says, else numba on the CPU, on CUDA PyTorch3D where it is installed."""
-    if device.type == "cpu" or os.environ.get(RASTERIZER):
-        return os.environ.get(RASTERIZER) or "numba"
+    chosen = os.environ.get(RASTERIZER)
+    if chosen or device.type == "cpu":
+        return chosen or "numba"
     return "pytorch3d" if device.type == "cuda" and find_spec("pytorch3d") else "torch"
 
 
@@ -500,11 +501,10 @@ def texel_faces(uv: np.ndarray, uv_faces: np.ndarray, resolution: int) -> np.nda
 
     uv : (T, 2) in [0, 1], v up. uv_faces : (F, 3) indices into ``uv``. resolution : R, texels along a side.
     """
-    points, faces = _texel_places(uv, resolution), torch.from_numpy(np.array(uv_faces, np.int64))
-    found, rows = np.empty((resolution, resolution), np.int32), max(1, _BLOCK // resolution)
-    for start in range(0, resolution, rows):
-        band, above = found[start : start + rows], torch.tensor([0.0, float(start), 0.0])
-        band[:] = face_ids(points - above, faces, band.shape)[0].numpy()
+    found, faces = np.empty((resolution, resolution), np.int32), torch.from_numpy(np.array(uv_faces, np.int64))
+    for start, points in _texel_bands(uv, resolution):
+        band = found[start : start + _band_rows(resolution)]
+        band[:] = face_ids(points, faces, band.shape)[0].numpy()
     return found.ravel()
 
 
@@ -513,10 +513,9 @@ def texel_barycentrics(
 ) -> np.ndarray:
     """(P, 3) float32 barycentrics of the centres of texels (P,), flat indices, ascending, in their faces (P,) of
     ``texel_faces``."""
-    points, corners = _texel_places(uv, resolution), torch.from_numpy(np.array(uv_faces, np.int32))
-    weights = np.empty((len(texel), 3), np.float32)
-    rows = max(1, _BLOCK // resolution)
-    for start in range(0, resolution, rows):
+    corners, weights = torch.from_numpy(np.array(uv_faces, np.int32)), np.empty((len(texel), 3), np.float32)
+    rows = _band_rows(resolution)
+    for start, points in _texel_bands(uv, resolution):
         block = slice(*np.searchsorted(texel, [start * resolution, (start + rows) * resolution]))
         pixel, ids = (
             torch.from_numpy(texel[block] - np.int64(start * resolution)),
@@ -524,16 +523,21 @@ def texel_barycentrics(
         )
         size = (1, rows, resolution)
         found = Fragments(size, pixel, torch.zeros_like(pixel), ids, corners.t().contiguous().index_select(1, ids).t())
-        shifted = points - torch.tensor([0.0, float(start), 0.0])
-        weights[block] = fragment_barycentrics(shifted, found).numpy()
+        weights[block] = fragment_barycentrics(points, found).numpy()
     return weights
 
 
-def _texel_places(uv: np.ndarray, resolution: int) -> torch.Tensor:
+def _band_rows(resolution: int) -> int:
+    return max(1, _BLOCK // resolution)
+
+
+def _texel_bands(uv: np.ndarray, resolution: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """First row of each band of ``_band_rows``, and the UV points (1, T, 3) in its pixels."""
     points = np.ones((1, len(uv), 3), np.float32)
     points[0, :, 0] = uv[:, 0] * resolution
     points[0, :, 1] = (1 - uv[:, 1]) * resolution
-    return torch.from_numpy(points)
+    for start in range(0, resolution, _band_rows(resolution)):
+        yield start, torch.from_numpy(points - np.float32([0.0, start, 0.0]))
 
 
 def gutter_source(covered: np.ndarray, pixels: int | None = None) -> np.ndarray:

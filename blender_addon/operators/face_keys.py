@@ -65,8 +65,10 @@ have done with that"""
             block.lock_shape = not locked
 
 
-class _OneKeyOperator(HeadKeysOperator, LikenessOperator):
+class _OneKeyOperator(HeadKeysOperator):
     """Mix-in: an operator on the shape of one key of a head, outside Sculpt Mode."""
+
+    key: StringProperty(name="Key", description="Its name; empty: the active one", options={"SKIP_SAVE"})
 
     def run(self, context: bpy.types.Context) -> None:
         head = tags.own_face(context)
@@ -81,26 +83,22 @@ class _OneKeyOperator(HeadKeysOperator, LikenessOperator):
             bpy.ops.object.mode_set(mode=mode)
 
 
-class MirrorKey(_OneKeyOperator):
+class MirrorKey(_OneKeyOperator, LikenessOperator):
     """Give the other side's key the mirror image of the active one; in a key of both sides, give the half that was \
 sculpted less the other one's mirror image"""
 
     bl_idname = "likeness.mirror_key"
     bl_label = "Mirror This Key"
 
-    key: StringProperty(name="Key", description="Its name; empty: the active one", options={"SKIP_SAVE"})
-
     def change(self, head: bpy.types.Object, key: str) -> None:
         self.report({"INFO"}, f"{mirror_key(head.data, key)} is the mirror image now.")
 
 
-class ResetKey(_OneKeyOperator):
+class ResetKey(_OneKeyOperator, LikenessOperator):
     """Give the active key the shape that it had when the head was solved"""
 
     bl_idname = "likeness.reset_key"
     bl_label = "Reset This Key"
-
-    key: StringProperty(name="Key", description="Its name; empty: the active one", options={"SKIP_SAVE"})
 
     def change(self, head: bpy.types.Object, key: str) -> None:
         reset_key(head.data, key)

@@ -65,16 +65,17 @@ def mirror_key(mesh: bpy.types.Mesh, key: str) -> str:
     sculpted less the other one's mirror image. Returns the name of the key that changed, which is locked like any
     sculpted one. Raises ``AddonError`` where the mesh's faces were edited."""
     number = array_of(mesh.attributes[HM08_VERTEX].data, "value") if HM08_VERTEX in mesh.attributes else np.array([-1])
-    if number.min() < 0 or number.max() >= len(_across()):
+    across, on_left = _sides()
+    if number.min() < 0 or number.max() >= len(across):
         raise AddonError("The faces of this mesh were edited.", "Only a head's own mesh can be mirrored.", "edited")
-    place = np.full(len(_across()), -1)
+    place = np.full(len(across), -1)
     place[number] = np.arange(len(number))
-    other, now = place[_across()[number]], offsets(mesh, key)
+    other, now = place[across[number]], offsets(mesh, key)
     mirrored = now[other] * np.array([-1, 1, 1], np.float32)
     onto = next((key.removesuffix(a) + b for a, b in SIDES if key.endswith(a)), key)
     if onto == key:
-        (left, middle), carved = _left(), np.linalg.norm(now - made_offsets(mesh, key), axis=1)
-        left, middle = left[number], middle[number]
+        left, middle = on_left[number], across[number] == number
+        carved = np.linalg.norm(now - made_offsets(mesh, key), axis=1)
         more = carved[left & ~middle].sum() >= carved[~left & ~middle].sum()
         mirrored = np.where((left == more)[:, None], now, mirrored)
         mirrored[middle] = 0.5 * (now + now[other] * [-1, 1, 1])[middle]
@@ -83,17 +84,12 @@ def mirror_key(mesh: bpy.types.Mesh, key: str) -> str:
 
 
 @cache
-def _across() -> np.ndarray:
-    """(H,) vertex of MakeHuman's base mesh across the median plane; itself for vertices of no head."""
+def _sides() -> tuple[np.ndarray, np.ndarray]:
+    """(H,) vertex of MakeHuman's base mesh across the median plane, itself there and for vertices of no head; (H,)
+    whether a vertex is on the person's left."""
     with np.load(Path(__file__).with_name("shape_sliders.npz"), allow_pickle=False) as file:
-        return file["across"].astype(np.int64)
-
-
-@cache
-def _left() -> tuple[np.ndarray, np.ndarray]:
-    """(H,) whether a vertex of the base mesh is on the person's left; whether it lies in the median plane."""
-    with np.load(Path(__file__).with_name("shape_sliders.npz"), allow_pickle=False) as file:
-        return np.unpackbits(file["left"])[: len(_across())].astype(bool), _across() == np.arange(len(_across()))
+        across = file["across"].astype(np.int64)
+        return across, np.unpackbits(file["left"])[: len(across)].astype(bool)
 
 
 def begin_sculpting(head: bpy.types.Object, key: str) -> None:

@@ -76,9 +76,12 @@ def put_tone(collection: bpy.types.Collection, tone: float, redness: float) -> N
         toned = next(socket for socket in tree.nodes[NODE].outputs if socket.enabled)
         for socket in onto:
             tree.links.new(toned, socket)
-    light = factor(measured(collection, head), tone, redness)
-    shown = next(socket for socket in reversed(tree.nodes[NODE].inputs) if socket.enabled)
-    shown.default_value = (*light, 1.0)
+    _factor_of(tree.nodes[NODE]).default_value = (*factor(measured(collection, head), tone, redness), 1.0)
+
+
+def _factor_of(node: bpy.types.Node) -> bpy.types.NodeSocket:
+    """The second colour of ``NODE``; a mix of floats has sockets of the same name, which are off."""
+    return next(socket for socket in reversed(node.inputs) if socket.enabled)
 
 
 def tone_of(head: bpy.types.Object) -> np.ndarray | None:
@@ -87,5 +90,5 @@ def tone_of(head: bpy.types.Object) -> np.ndarray | None:
     node = None if material is None else material.node_tree.nodes.get(NODE)
     if node is None:
         return None
-    light = np.array(next(socket for socket in reversed(node.inputs) if socket.enabled).default_value[:3])
+    light = np.array(_factor_of(node).default_value[:3])
     return None if np.allclose(light, 1.0) else light

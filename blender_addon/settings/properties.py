@@ -67,8 +67,7 @@ def option_property(name: str, **more: Any) -> object:
     option = OPTIONS[name]
     words = {"name": option.label, "description": option.doc[:1].upper() + option.doc[1:], **more}
     if option.values:
-        shown = (value for value in option.values if value.name != "cards")  # which are made for files alone
-        items = [(str(value.name), value.label, value.doc) for value in shown]
+        items = [(str(value.name), value.label, value.doc) for value in option.values if not value.for_files]
         return EnumProperty(**words, items=items, default=str(option.default))
     if option.span is not None:
         low, high = option.span
