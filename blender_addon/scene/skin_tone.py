@@ -20,7 +20,7 @@ LIGHTNESS = 25.0
 DARKEST, FAIREST = 15.0, 75.0
 """L* of skin at most."""
 MEASURED = "likeness_skin_light"
-"""On a head's collection: linear light of its skin's albedo, and the albedo that it was measured on."""
+"""On a head's collection: linear light of its skin's albedo, until it gets another one."""
 INSIDE_TONED = 0.1
 """Share of the tone behind the lips, as in the node tree."""
 
@@ -53,14 +53,13 @@ def outside(mesh: bpy.types.Mesh) -> np.ndarray:
 
 def measured(collection: bpy.types.Collection, head: bpy.types.Object) -> np.ndarray:
     """(3,) median linear albedo of a head's skin, read once for each albedo."""
-    albedo, held = collection[tags.ALBEDO], collection.get(MEASURED)
-    if held is None or held["of"] != albedo.name:
+    if MEASURED not in collection:
+        albedo = collection[tags.ALBEDO]
         side, corners = albedo.size[0], array_of(head.data.loops, "vertex_index")
         uv = array_of(head.data.uv_layers[UV_HEAD].uv, "vector", 2, np.float32)
         x, y = (np.clip(uv[outside(head.data)[corners] > 0.5], 0.0, 1.0) * (side - 1)).astype(int).T
-        light = np.median(linear(picture_pixels(albedo)[y, x]), axis=0)
-        held = collection[MEASURED] = {"of": albedo.name, "light": light.tolist()}
-    return np.array(held["light"])
+        collection[MEASURED] = np.median(linear(picture_pixels(albedo)[y, x]), axis=0).tolist()
+    return np.array(collection[MEASURED])
 
 
 def put_tone(collection: bpy.types.Collection, tone: float, redness: float) -> None:

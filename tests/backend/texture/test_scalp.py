@@ -44,9 +44,7 @@ def strands_on(scene: Scene, colour: tuple[float, float, float] = BLACK, length:
     surface = head_surface(scene.template)
     positions = surface.lifted(scene.fitted.neutral[: surface.count].astype(np.float64)).astype(np.float32)
     grows = surface.regions["scalp"] > 0.9
-    edge = np.where(grows, 1, -1) * np.where(
-        grows, cKDTree(positions[~grows]).query(positions)[0], cKDTree(positions[grows]).query(positions)[0]
-    )
+    edge = cKDTree(positions[~grows]).query(positions)[0] - cKDTree(positions[grows]).query(positions)[0]
     maps = np.array([smoothstep(0.0, 0.008, edge), edge, grows, np.full(len(edge), length), edge], np.float32)
     scalp = HairScalp(positions, np.zeros((0, 3), np.int32), positions[:, :2], *maps)
     roots = positions[grows][:: len(positions) // 4000 + 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from blender_addon.protocol.result import HeadResult
 pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender
 
+from blender_addon.shared.photo_folder import png_bytes  # noqa: E402
+
 from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.export.write import export_head  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.scene import importing  # noqa: E402
 from blender_addon.scene.materials import linear, picture_pixels, skin_material  # noqa: E402
-from blender_addon.scene.skin_tone import LIGHTNESS, NODE, factor, lightness, put_tone, tone_of  # noqa: E402
+from blender_addon.scene.skin_tone import LIGHTNESS, NODE, factor, lightness, measured, put_tone, tone_of  # noqa: E402
 
 
 @pytest.mark.parametrize("skin", [(0.28, 0.14, 0.09), (0.2, 0.1, 0.06)])
@@ -47,6 +50,9 @@ def test_the_material_shows_the_tone_and_comes_back(bpy, result: HeadResult) -> 
     count = len(tree.nodes)
     put_tone(collection, 0.0, 0.0)
     assert tone_of(head) is None and len(tree.nodes) == count
+    grey = replace(result, albedo_png=png_bytes(np.full((64, 64, 3), 128, np.uint8)), albedo_size=(64, 64))
+    importing.import_head(grey, bpy.context, into=collection[tags.HEAD_ID])
+    np.testing.assert_allclose(measured(collection, head), 0.216, atol=0.01, err_msg="of the skin solved before")
 
 
 @pytest.mark.parametrize("name", ["GLTF", "GAME"])

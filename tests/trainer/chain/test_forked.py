@@ -16,8 +16,7 @@ PROGRAM = """
 from pathlib import Path
 from trainer.chain import run as chain
 chain.IMPORTED = ()
-folder = Path({folder!r})
-run = chain._forked(folder, {{"LIKENESS_CACHE": str(folder)}})
+run = chain._forked(Path({folder!r}), {{"LIKENESS_CACHE": {folder!r}}})
 print([run(chain.Command("list"), words) for words in (["--help"], ["all", "--nonsense"], ["--help"])])
 """
 
