@@ -12,9 +12,8 @@ from scipy.interpolate import CubicSpline
 
 from backend.expression import solver
 from backend.expression.follow import FrameFace
-from backend.expression.photometric_pose import skin_misfit, turn_by_appearance, turned
 from backend.expression.reading import Reading, load_reader
-from backend.expression.subject import Subject
+from backend.expression.subject import Subject, skin_misfit, turn_by_appearance, turned
 from backend.fitting.detector_model import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters

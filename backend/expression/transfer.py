@@ -25,9 +25,8 @@ from backend.expression import calibrate as calibrating
 from backend.expression import solver
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
 from backend.expression.follow import FaceFollower, FrameFace, find_face, frame_face
-from backend.expression.photometric_pose import turned
 from backend.expression.reading import Reading
-from backend.expression.subject import Subject, read_subject, subject_from_faces
+from backend.expression.subject import Subject, read_subject, subject_from_faces, turned
 from backend.expression.video import PhotoSequence, Video, VideoFrame
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights

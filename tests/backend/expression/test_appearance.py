@@ -12,15 +12,17 @@ from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.gltf import write_glb
 from backend.expression.calibrate import solve_photo
 from backend.expression.follow import FrameFace, frame_face
-from backend.expression.photometric_pose import (
+from backend.expression.subject import (
     Appearance,
     appearance_of_texture,
     face_vertices,
+    read_subject,
+    read_texture,
     skin_misfit,
+    subject_of,
     turn_by_appearance,
     turned,
 )
-from backend.expression.subject import read_subject, read_texture, subject_of
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters

@@ -20,9 +20,8 @@ from scipy.stats import binomtest
 from backend.errors import LikenessError
 from backend.expression.calibrate import solve_photo
 from backend.expression.follow import find_face, frame_face
-from backend.expression.photometric_pose import face_vertices
 from backend.expression.reading import towards_point
-from backend.expression.subject import Subject, subject_of
+from backend.expression.subject import Subject, face_vertices, subject_of
 from backend.expression.transfer import identity_of_frames, transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters

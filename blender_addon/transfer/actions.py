@@ -1,0 +1,3 @@
+"""``objects.actions`` under the name by which scripts of users import it."""
+
+from ..objects.actions import *  # noqa: F403
