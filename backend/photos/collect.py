@@ -3,7 +3,8 @@
 The photo stage with the user's corrections.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -111,7 +112,8 @@ def collect(
     def still_here() -> None:
         progress(STAGE, done)
 
-    looked = in_order(partial(_analyse, options), enumerate(read_photos(sources, options.limits, still_here)))
+    read = read_photos(sources, options.limits, still_here)
+    looked = in_order(partial(_analyse_once, options, names), _beside_earlier(read))
     for index, (result, cut) in enumerate(looked):
         done = _ANALYSIS_SHARE * (index + 1) / len(sources)
         still_here()
@@ -159,11 +161,43 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return result
 
 
+_Task = tuple[int, DecodedPhoto | PhotoUnreadableError, Future[_Analysed], tuple[int, Future[_Analysed]] | None]
+"""A photo's index, the photo, its analysis to come, and those of the earlier photo that it may be a copy of."""
+
+
+def _beside_earlier(photos: Iterable[DecodedPhoto | PhotoUnreadableError]) -> Iterator[_Task]:
+    seen: list[tuple[np.ndarray, int, tuple[int, Future[_Analysed]]]] = []
+    for index, photo in enumerate(photos):
+        mine, earlier = Future[_Analysed](), None
+        if isinstance(photo, DecodedPhoto):
+            look, size = screening.picture_signature(photo.pixels), photo.pixels.size
+            larger = ((other, task) for other, area, task in seen if area >= size)
+            earlier = next((task for other, task in larger if screening.look_alike(look, other)), None)
+            seen.append((look, size, (index, mine)))
+        yield index, photo, mine, earlier
+
+
+def _analyse_once(options: CollectOptions, names: Sequence[str], task: _Task) -> tuple[_Analysed, list[HeadCrop]]:
+    """Analyse a photo, unless its largest face is, pixel by pixel, that of the earlier photo which it looks like."""
+    index, photo, mine, earlier = task
+    try:
+        first = earlier[1].result() if earlier else None  # it began before, so it ends
+        if first and first.faces and screening.is_copy(photo.pixels, first.faces[0], first.decoded_width):
+            reason = screening.SAME_PICTURE.format(names[earlier[0]])
+            result = replace(first, source_size=photo.source_size, faces=(), failure=reason), []
+        else:
+            result = _analyse(options, index, photo)
+    except BaseException as error:
+        mine.set_exception(error)
+        raise
+    mine.set_result(result[0])
+    return result
+
+
 def _analyse(
-    options: CollectOptions, numbered: tuple[int, DecodedPhoto | PhotoUnreadableError]
+    options: CollectOptions, index: int, photo: DecodedPhoto | PhotoUnreadableError
 ) -> tuple[_Analysed, list[HeadCrop]]:
-    """Analyse the faces of photo ``(index, photo)``; also returns their head crops."""
-    index, photo = numbered
+    """Analyse the faces of the photo at ``index``; also returns their head crops."""
     if isinstance(photo, PhotoUnreadableError):
         return _Analysed((0, 0), None, 0, (), str(photo)), []
     landmarker = surface_landmarker(options.device) if options.surface else None

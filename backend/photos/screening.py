@@ -30,7 +30,7 @@ from scipy.spatial.distance import squareform
 from backend.geometry.robust_statistics import robust_deviation
 from backend.models.parsing.accessories import AccessoryScores
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality, SurfaceLandmarks
-from backend.photos.faces import FRONTAL_SIDE, HeadPose, Window, frontal_grid, frontal_texture, landmark_window
+from backend.photos.faces import FRONTAL_SIDE, HeadPose, Window, frontal_grid, frontal_texture, landmark_window, upright
 from backend.photos.regions import FACE_OVAL, polygon_mask
 from backend.system.assets import ASSETS
 from backend.system.files import read_table
@@ -65,6 +65,9 @@ class ScreeningSettings:
     same_picture: float = 0.982
     """Dot product of two fingerprints, 0.95 to 0.995: above, the images are copies; two shots of one session stay
     below."""
+    same_look: int = 40
+    """Levels of 255, 20 to 50, by which ``picture_signature`` differs at most in copies; two shots differ by 53 or
+    more, and the face's fingerprint decides."""
     fingerprint_side: int = 32
     """Pixels, 16 to 64: side of the face image in a fingerprint."""
     fingerprint_border: int = 4
@@ -102,6 +105,7 @@ class ScreeningSettings:
 
 
 SCREENING = ScreeningSettings()
+SAME_PICTURE = "It is the same picture as {}; one of them is enough."
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,24 @@ def picture_fingerprint(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray
     inner = small[border:-border, border:-border]
     detail = inner - cv2.GaussianBlur(inner, (0, 0), 6)
     return detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6)
+
+
+def picture_signature(pixels: np.ndarray) -> np.ndarray:
+    """(32, 32, 3) int16: the picture (H, W, 3) as a whole, for a first search for copies."""
+    small = cv2.resize(pixels, (SCREENING.fingerprint_side,) * 2, interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(small, (0, 0), 0.7).astype(np.int16)
+
+
+def look_alike(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether two pictures with these signatures may be copies; ``is_copy`` decides."""
+    return bool(np.abs(one - two).max() <= SCREENING.same_look)
+
+
+def is_copy(pixels: np.ndarray, face: "FaceCandidate", width: int) -> bool:
+    """Whether a decoded picture (H, W, 3) is a copy of that with ``face``, which is ``width`` pixels wide."""
+    landmarks = face.landmarks * (pixels.shape[1] / width)
+    mine = picture_fingerprint(upright(pixels, face.turns), landmarks)
+    return float(mine @ face.fingerprint) > SCREENING.same_picture
 
 
 def mirrored_fingerprint(fingerprint: np.ndarray) -> np.ndarray:
@@ -561,7 +583,7 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
     for face in sorted(faces, key=lambda face: (-round(face.quality.score, 2), face.photo)):
         for other in distinct:
             if float(face.fingerprint @ other.fingerprint) > SCREENING.same_picture:
-                left_out[face.photo] = f"It is the same picture as {names[other.photo]}; one of them is enough."
+                left_out[face.photo] = SAME_PICTURE.format(names[other.photo])
             elif float(face.fingerprint @ mirrored_fingerprint(other.fingerprint)) > SCREENING.same_picture:
                 left_out[face.photo] = f"It is the mirror image of {names[other.photo]}; one of them is enough."
             else:

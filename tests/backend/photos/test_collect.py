@@ -196,11 +196,19 @@ def test_two_people_and_the_right_one_is_taken(people: People, portrait: Image.I
     assert "largest" in alone.verdicts[0].reason
 
 
-def test_the_same_photo_twice_is_used_once(portrait: Image.Image, options: CollectOptions) -> None:
-    small = portrait.resize((300, 402), Image.Resampling.LANCZOS)
-    collection = gather(options, encoded(small, "JPEG", quality=60), portrait)
-    assert [verdict.used for verdict in collection.verdicts] == [False, True]
-    assert "same picture as 1.jpg" in collection.verdicts[0].reason
+def test_the_same_photo_twice_is_used_once_and_a_smaller_copy_is_not_analysed(
+    portrait: Image.Image, options: CollectOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysed: list[int] = []
+    monkeypatch.setattr("backend.photos.collect.detect_faces", lambda p: analysed.append(p.shape[0]) or detect_faces(p))
+    small = encoded(portrait.resize((300, 402), Image.Resampling.LANCZOS), "JPEG", quality=60)
+    for photos, used, looked_at in (((small, portrait), 1, [402, 640]), ((portrait, portrait, small), 0, [640])):
+        analysed.clear()
+        collection = gather(options, *photos)
+        assert sorted(analysed) == looked_at
+        for index, verdict in enumerate(collection.verdicts):
+            assert verdict.used == (index == used)
+            assert verdict.used or f"same picture as {used}.jpg" in verdict.reason
 
 
 def test_profile_only_is_used_alone_and_left_out_beside_better(photo_dir: Path, options: CollectOptions) -> None:
