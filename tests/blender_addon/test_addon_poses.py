@@ -19,16 +19,7 @@ from blender_addon.objects import tags  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
-from blender_addon.scene.expressions import (  # noqa: E402
-    EMOTIONS,
-    OCULUS,
-    STARTER_POSES,
-    VISEMES,
-    VRM,
-    pose_of_file,
-    pose_weights,
-    poses,
-)
+from blender_addon.scene import expressions  # noqa: E402
 from blender_addon.ui.keys_panel import PosesMenu, draw_in_asset_browser  # noqa: E402
 
 pytestmark = pytest.mark.blender
@@ -59,16 +50,16 @@ def listed() -> list[str]:
     layout = MagicMock()
     PosesMenu.draw(MagicMock(layout=layout), bpy.context)
     names = [call.kwargs["text"] for call in layout.operator.mock_calls if "text" in call.kwargs]
-    assert set(names) >= STARTER_POSES.keys()
-    return [name for name in names if name not in STARTER_POSES]
+    assert set(names) >= expressions.STARTER_POSES.keys()
+    return [name for name in names if name not in expressions.STARTER_POSES]
 
 
 def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Object) -> None:
     assert listed() == []
     save(head, "Grin")
-    (action,) = poses()
+    (action,) = expressions.poses()
     assert action.asset_data is not None and [tag.name for tag in action.asset_data.tags] == ["Likeness"]
-    assert set(pose_weights(action)) == ARKIT_NAMES and listed() == ["Grin"]
+    assert set(expressions.pose_weights(action)) == ARKIT_NAMES and listed() == ["Grin"]
     assert head.data.shape_keys.animation_data is None or head.data.shape_keys.animation_data.action is None
     head.data.shape_keys.key_blocks["browInnerUp"].value = 0.8
     assert bpy.ops.likeness.apply_pose_asset(pose="Grin", factor=0.5) == {"FINISHED"}
@@ -79,14 +70,16 @@ def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Ob
 
 
 def test_six_emotions_and_visemes_are_there_from_the_start(head: bpy.types.Object) -> None:
-    assert len(EMOTIONS) == 6 and len(VISEMES) == 15 + 5
-    assert all(set(weights) <= ARKIT_NAMES for weights in STARTER_POSES.values())
+    assert len(expressions.EMOTIONS) == 6 and len(expressions.VISEMES) == 15 + 5
+    assert all(set(weights) <= ARKIT_NAMES for weights in expressions.STARTER_POSES.values())
     assert bpy.ops.likeness.apply_pose_asset(pose="Joy") == {"FINISHED"}
-    assert worn(head) == pytest.approx(EMOTIONS["Joy"], abs=1e-5) and poses() == []
+    assert worn(head) == pytest.approx(expressions.EMOTIONS["Joy"], abs=1e-5) and expressions.poses() == []
     assert bpy.ops.likeness.apply_pose_asset(pose="Viseme sil") == {"FINISHED"} and worn(head) == {}
     for _ in range(2):
         assert bpy.ops.likeness.keep_starter_poses() == {"FINISHED"}
-    assert {action.name: pose_weights(action).keys() for action in poses()} == dict.fromkeys(STARTER_POSES, ARKIT_NAMES)
+    assert {action.name: expressions.pose_weights(action).keys() for action in expressions.poses()} == dict.fromkeys(
+        expressions.STARTER_POSES, ARKIT_NAMES
+    )
 
 
 def test_bones_that_lead_are_posed(collection: bpy.types.Collection, head: bpy.types.Object) -> None:
@@ -106,12 +99,12 @@ def test_it_is_in_the_file_and_comes_out_of_another(
     assert listed() == ["Grin"]  # nothing uses it, and it was kept
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
     bpy.data.actions.remove(bpy.data.actions["Grin"])
-    assert pose_of_file(path, "Grin")["jawOpen"] == pytest.approx(0.4)
+    assert expressions.pose_of_file(path, "Grin")["jawOpen"] == pytest.approx(0.4)
     assert not bpy.data.actions
     with pytest.raises(AddonError, match="no pose Frown"):
-        pose_of_file(path, "Frown")
+        expressions.pose_of_file(path, "Frown")
     with pytest.raises(AddonError, match="could not be read"):
-        pose_of_file(tmp_path / "none.blend", "Grin")
+        expressions.pose_of_file(tmp_path / "none.blend", "Grin")
 
 
 def test_what_is_no_pose_is_one_sentence(head: bpy.types.Object) -> None:
@@ -130,7 +123,7 @@ def test_the_asset_browser_offers_it_for_actions(kind: str, offered: int) -> Non
     assert menu.layout.operator.call_count == offered
 
 
-@pytest.mark.parametrize(("kind", "names"), [("OCULUS", OCULUS), ("VRM", VRM)])
+@pytest.mark.parametrize(("kind", "names"), [("OCULUS", expressions.OCULUS), ("VRM", expressions.VRM)])
 def test_viseme_keys_look_like_their_poses(head: bpy.types.Object, kind: str, names: dict) -> None:
     def jaw_and_teeth() -> list[np.ndarray]:
         deps = bpy.context.evaluated_depsgraph_get()
@@ -164,6 +157,8 @@ def test_mouth_cues_become_keyframes_that_blend(head: bpy.types.Object, kind: st
     assert bpy.ops.likeness.load_expression_file(filepath=str(tmp_path / f"cues.{kind}"), start=0) == {"FINISHED"}
     for frame, jaw in ((45, 0.0), (50, 0.5), (55, 1.0), (95, 1.0), (105, 0.0), (150, 0.0)):
         bpy.context.scene.frame_set(frame)
-        assert worn(head).get("jawOpen", 0.0) == pytest.approx(jaw * OCULUS["viseme_aa"]["jawOpen"], abs=0.02), frame
+        assert worn(head).get("jawOpen", 0.0) == pytest.approx(
+            jaw * expressions.OCULUS["viseme_aa"]["jawOpen"], abs=0.02
+        ), frame
     bpy.context.scene.frame_set(125)
-    assert worn(head)["mouthPressLeft"] == pytest.approx(OCULUS["viseme_PP"]["mouthPressLeft"], abs=1e-3)
+    assert worn(head)["mouthPressLeft"] == pytest.approx(expressions.OCULUS["viseme_PP"]["mouthPressLeft"], abs=1e-3)

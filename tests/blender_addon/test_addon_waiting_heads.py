@@ -31,6 +31,7 @@ from other_file_steps import (  # noqa: E402
     written,
 )
 
+from blender_addon import runner  # noqa: E402
 from blender_addon import waiting as head_file  # noqa: E402
 from blender_addon import waiting as slots  # noqa: E402
 from blender_addon.client.submissions import PhotoFile  # noqa: E402
@@ -40,10 +41,6 @@ from blender_addon.objects.meshes import origin_of  # noqa: E402
 from blender_addon.objects.tags import Place  # noqa: E402
 from blender_addon.protocol import result as result_module  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.runner import (  # noqa: E402
-    JobView,
-    Phase,
-)
 from blender_addon.scene.importing import import_head  # noqa: E402
 from blender_addon.session import Session, listed_photos, session, shut_down  # noqa: E402
 from blender_addon.shared import file_lock  # noqa: E402
@@ -172,7 +169,7 @@ def test_esc_while_a_head_that_waited_goes_into_the_scene_does_not_throw_it_away
     session().tick()
     assert session().importing
     session().cancel()
-    assert tags.head_collections() == [] and session().view.phase is Phase.CANCELLED
+    assert tags.head_collections() == [] and session().view.phase is runner.Phase.CANCELLED
     assert len(session().waiting.offered) == 1
     bpy.ops.likeness.take_head()
     tick_while_busy()
@@ -264,7 +261,7 @@ def test_a_damaged_file_is_said_and_can_be_thrown_away(
     if session().waiting.offered[0].problem is None:  # the note is whole
         bpy.ops.likeness.take_head()
         tick_while_busy()
-        assert session().view.phase is Phase.FAILED and "damaged" in session().view.sentence
+        assert session().view.phase is runner.Phase.FAILED and "damaged" in session().view.sentence
     words, operators = drawn()
     assert "damaged" in words and "Throw it away, and reconstruct" in words and "likeness.take_head" not in operators
     with pytest.raises(RuntimeError, match="damaged"):
@@ -330,7 +327,7 @@ def test_a_head_that_does_not_get_into_the_scene_is_offered_again(
     assert session().view.sentence == "The head was changed." and kept(folder) == ["1.head"]
     bpy.ops.likeness.take_head()
     tick_while_busy()
-    assert session().view.phase is Phase.DONE and len(tags.head_collections()) == 1
+    assert session().view.phase is runner.Phase.DONE and len(tags.head_collections()) == 1
 
 
 def test_what_a_blender_that_was_killed_had_not_written_to_the_end_is_deleted(backend: Backend, folder: Path) -> None:
@@ -359,7 +356,7 @@ def test_the_panel_does_not_speak_of_a_file_that_is_closed(backend: Backend, ope
     no_file(tmp_path)
     assert "A head from 4 photos" in drawn()[0]
     opened(tmp_path)
-    assert "A head from" not in drawn()[0] and session().view.phase is Phase.IDLE
+    assert "A head from" not in drawn()[0] and session().view.phase is runner.Phase.IDLE
 
 
 def test_a_head_that_was_undone_is_not_spoken_of(backend: Backend) -> None:
@@ -394,7 +391,7 @@ def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
     tick()
     assert tags.heads_in(scene) == tags.head_collections() != []
     assert session().view.sentence.endswith("in 0 s.")  # how long the artist took is no matter
-    assert session().view.phase is Phase.DONE and not bpy.ops.likeness.take_head.poll()
+    assert session().view.phase is runner.Phase.DONE and not bpy.ops.likeness.take_head.poll()
     assert session().job is None  # which holds the photos
 
 
@@ -404,7 +401,7 @@ def test_a_head_that_waits_can_be_thrown_away(
     redrawn = MagicMock()
     monkeypatch.setattr(sys.modules[Session.__module__].redraw, "everything", redrawn)
     begin()
-    backend.view = JobView(Phase.RUNNING, "Aligning")
+    backend.view = runner.JobView(runner.Phase.RUNNING, "Aligning")
     assert "Cancel (ESC)" in drawn()[0]
     new_file(tmp_path)
     assert "Aligning" in drawn()[0] and "ESC" not in drawn()[0]  # Blender has ended what listened for keys
@@ -416,7 +413,7 @@ def test_a_head_that_waits_can_be_thrown_away(
     with pytest.raises(RuntimeError, match="put it into this scene or throw it away"):
         bpy.ops.likeness.reconstruct()
     assert bpy.ops.likeness.cancel() == {"FINISHED"} and redrawn.called
-    assert session().view.phase is Phase.CANCELLED and not tags.head_collections()
+    assert session().view.phase is runner.Phase.CANCELLED and not tags.head_collections()
     begin_again = session().busy_reason == ""
     assert begin_again and "likeness.take_head" not in drawn()[1]
 

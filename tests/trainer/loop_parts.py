@@ -11,15 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trainer.engine.contracts import (
-    ExportedModel,
-    OptimizerConfig,
-    ParameterGroup,
-    SourceConfig,
-    Stage,
-    StageConfig,
-    Turn,
-)
+from trainer.engine import contracts
 from trainer.engine.recipe import Recipe
 
 
@@ -32,7 +24,7 @@ class Points:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointsConfig(SourceConfig):
+class PointsConfig(contracts.SourceConfig):
     """Points on a plane; at sample ``trap_at`` something happens (once, where ``trap_file`` can be removed)."""
 
     seed: int = 0
@@ -81,7 +73,7 @@ class LineWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineConfig(StageConfig):
+class LineConfig(contracts.StageConfig):
     """Fits the plane with a net that has all that makes exact resume hard: dropout, batch norm, a frozen group."""
 
     weights: LineWeights = field(default_factory=LineWeights)
@@ -93,7 +85,7 @@ class LineConfig(StageConfig):
         return LineStage(self, device)
 
 
-class LineStage(Stage):
+class LineStage(contracts.Stage):
     def __init__(self, config: LineConfig, device: torch.device) -> None:
         self.config = config
         norm = nn.BatchNorm1d(8) if config.batch_norm else nn.Identity()
@@ -115,17 +107,19 @@ class LineStage(Stage):
     def pictures(self, batch: Points) -> Mapping[str, Tensor]:
         return {"x": batch.x.sigmoid().expand(3, *batch.x.shape)}
 
-    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+    def parameter_groups(self) -> tuple[contracts.ParameterGroup, ...]:
         until = self.config.frozen_until
         head = tuple(self.modules["head"].parameters())
         rest = (*self.modules["body"].parameters(), self.modules.scale)
         return (
-            ParameterGroup("body", rest, lambda fraction: 1.0),
-            ParameterGroup("head", head, lambda fraction: 0.0 if fraction < until else 1.0),
+            contracts.ParameterGroup("body", rest, lambda fraction: 1.0),
+            contracts.ParameterGroup("head", head, lambda fraction: 0.0 if fraction < until else 1.0),
         )
 
-    def export(self) -> ExportedModel:
-        return ExportedModel("line", {"inputs": 4}, self.modules.state_dict(), "A plane.", "Nothing but planes.")
+    def export(self) -> contracts.ExportedModel:
+        return contracts.ExportedModel(
+            "line", {"inputs": 4}, self.modules.state_dict(), "A plane.", "Nothing but planes."
+        )
 
 
 @dataclass(frozen=True)
@@ -140,20 +134,22 @@ class CriticWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DuelConfig(StageConfig):
+class DuelConfig(contracts.StageConfig):
     """A generator of points and a critic with an optimizer of its own, whose gradient with respect to real points is
     penalised: gradients of gradients."""
 
     weights: DuelWeights = field(default_factory=DuelWeights)
     critic_weights: CriticWeights = field(default_factory=CriticWeights)
-    critic_optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(kind="adam", learning_rate=0.03))
+    critic_optimizer: contracts.OptimizerConfig = field(
+        default_factory=lambda: contracts.OptimizerConfig(kind="adam", learning_rate=0.03)
+    )
     shared: bool = False
 
     def build(self, device: torch.device) -> DuelStage:
         return DuelStage(self, device)
 
 
-class DuelStage(Stage):
+class DuelStage(contracts.Stage):
     def __init__(self, config: DuelConfig, device: torch.device) -> None:
         self.config = config
         critic = nn.Sequential(nn.Linear(5, 8), nn.Softplus(), nn.Dropout(0.1), nn.Linear(8, 1))
@@ -176,15 +172,15 @@ class DuelStage(Stage):
         apart = nn.functional.softplus(-said).mean() + nn.functional.softplus(made).mean()
         return {"discrimination": apart, "steepness": slope.square().sum(1).mean()}
 
-    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+    def parameter_groups(self) -> tuple[contracts.ParameterGroup, ...]:
         generator = tuple(self.modules["generator"].parameters())
-        return (ParameterGroup("generator", generator, lambda fraction: 1.0),)
+        return (contracts.ParameterGroup("generator", generator, lambda fraction: 1.0),)
 
-    def turns(self) -> tuple[Turn, ...]:
+    def turns(self) -> tuple[contracts.Turn, ...]:
         config = self.config
         owned = self.modules if config.shared else self.modules["critic"]
-        critic = (ParameterGroup("critic", tuple(owned.parameters()), lambda fraction: 1.0),)
-        turn = Turn("critic", config.critic_optimizer, critic, self.criticise, config.critic_weights)
+        critic = (contracts.ParameterGroup("critic", tuple(owned.parameters()), lambda fraction: 1.0),)
+        turn = contracts.Turn("critic", config.critic_optimizer, critic, self.criticise, config.critic_weights)
         return (*super().turns(), turn)
 
 
@@ -194,7 +190,7 @@ def line_stage(**changes: object) -> LineConfig:
         "steps": 12,
         "batch": 4,
         "source": PointsConfig(),
-        "optimizer": OptimizerConfig(learning_rate=0.02, weight_decay=0.01, schedule="cosine", clip_norm=5.0),
+        "optimizer": contracts.OptimizerConfig(learning_rate=0.02, weight_decay=0.01, schedule="cosine", clip_norm=5.0),
     }
     return LineConfig(**(values | changes))
 

@@ -10,26 +10,16 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from backend.batch import records
 from backend.batch.make_head import Task, make_head
 from backend.batch.manifest import Person, PersonOptions
-from backend.batch.records import (
-    FILE_NAME,
-    Input,
-    InputRecord,
-    Stamp,
-    current_stamp,
-    forget,
-    made_before,
-    photos_in,
-    remember,
-)
 from backend.exchange.all_or_none import FILE_NAMES, RESULT_NAMES, OutputFolder
 from backend.pipeline import ReconstructOptions
 from backend.system.assets import ASSETS
 
 LEFT_OUT = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "neither"}]}'
 SHAPE_ONLY = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "shape"}]}'
-STAMP = Stamp("code", "models", ("torch 2.13.0",))
+STAMP = records.Stamp("code", "models", ("torch 2.13.0",))
 
 
 @pytest.fixture
@@ -66,7 +56,7 @@ def task(tmp_path: Path) -> Task:
         (folder / name).write_bytes(name.encode())
     (folder / "it.json").write_bytes(LEFT_OUT)
     person = Person(name="anna", line=1, sources=(str(folder),), corrections=str(folder / "it.json"))
-    return Task(person, str(tmp_path / "heads"), Stamp("code", "models", ()))
+    return Task(person, str(tmp_path / "heads"), records.Stamp("code", "models", ()))
 
 
 def changed(task: Task, **fields: object) -> Task:
@@ -159,8 +149,8 @@ def test_corrections_that_change_meanwhile_are_refused(
     assert outcome.status == "failed" and "changed while the head was made" in outcome.reason
 
 
-def given(*photos: Path, options: PersonOptions | None = None, stamp: Stamp = STAMP) -> Input:
-    return Input(photos_in([(path.name, path) for path in photos]), options or PersonOptions(), stamp)
+def given(*photos: Path, options: PersonOptions | None = None, stamp: records.Stamp = STAMP) -> records.Input:
+    return records.Input(records.photos_in([(path.name, path) for path in photos]), options or PersonOptions(), stamp)
 
 
 @pytest.fixture
@@ -182,9 +172,9 @@ def test_what_changes_the_fingerprint_and_what_does_not(photo: Path, tmp_path: P
         given(photo, options=PersonOptions(bust=False)),
         given(photo, options=PersonOptions(symmetry=0.5)),
         given(photo, options=PersonOptions(average=0.25)),
-        given(photo, stamp=Stamp("other code", "models", STAMP.packages)),
-        given(photo, stamp=Stamp("code", "other models", STAMP.packages)),
-        given(photo, stamp=Stamp("code", "models", ("torch 2.14.0",))),
+        given(photo, stamp=records.Stamp("other code", "models", STAMP.packages)),
+        given(photo, stamp=records.Stamp("code", "other models", STAMP.packages)),
+        given(photo, stamp=records.Stamp("code", "models", ("torch 2.14.0",))),
     ]
     photo.write_bytes(b"another one")
     others.append(given(photo))
@@ -195,14 +185,16 @@ def test_what_changes_the_fingerprint_and_what_does_not(photo: Path, tmp_path: P
 
 def test_only_files_are_hashed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.jpg")
-    found = photos_in([("fifo", tmp_path / "fifo.jpg"), ("zero", Path("/dev/zero")), ("none", tmp_path / "none")])
+    found = records.photos_in(
+        [("fifo", tmp_path / "fifo.jpg"), ("zero", Path("/dev/zero")), ("none", tmp_path / "none")]
+    )
     assert [photo.sha256 for photo in found] == [None, None, None]
 
 
 def test_a_head_is_done_when_all_of_it_is_there_and_from_the_same(photo: Path, tmp_path: Path) -> None:
     head, what = tmp_path / "head", given(photo)
     head.mkdir()
-    record = InputRecord(
+    record = records.InputRecord(
         fingerprint=what.fingerprint,
         input=what,
         seconds=1.0,
@@ -211,26 +203,26 @@ def test_a_head_is_done_when_all_of_it_is_there_and_from_the_same(photo: Path, t
         peak_rss_mb=None,
         device="cpu",
     )
-    assert made_before(head, what.fingerprint) is None
-    remember(head, record)
-    assert made_before(head, what.fingerprint) is None  # its files are missing
+    assert records.made_before(head, what.fingerprint) is None
+    records.remember(head, record)
+    assert records.made_before(head, what.fingerprint) is None  # its files are missing
     for name in FILE_NAMES:
         (head / name).write_bytes(b"")
-    assert made_before(head, what.fingerprint) == record
-    assert made_before(head, "another") is None
-    (head / FILE_NAME).write_bytes(b"[" * 100_000)
-    assert made_before(head, what.fingerprint) is None
-    remember(head, record)
-    forget(head)
-    assert made_before(head, what.fingerprint) is None
+    assert records.made_before(head, what.fingerprint) == record
+    assert records.made_before(head, "another") is None
+    (head / records.FILE_NAME).write_bytes(b"[" * 100_000)
+    assert records.made_before(head, what.fingerprint) is None
+    records.remember(head, record)
+    records.forget(head)
+    assert records.made_before(head, what.fingerprint) is None
 
 
 def test_the_stamp_is_of_the_code_and_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = current_stamp()
-    assert before == current_stamp()
+    before = records.current_stamp()
+    assert before == records.current_stamp()
     (tmp_path / "lap-00001-of-00001.safetensors").write_bytes(b"other weights")
     monkeypatch.setenv("LIKENESS_LAP", str(tmp_path))
-    after = current_stamp()
+    after = records.current_stamp()
     assert after.code == before.code and after.models != before.models
     assert (ASSETS / "template.safetensors").is_file()
-    assert msgspec.json.decode(msgspec.json.encode(after), type=Stamp) == after
+    assert msgspec.json.decode(msgspec.json.encode(after), type=records.Stamp) == after

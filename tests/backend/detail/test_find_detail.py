@@ -10,17 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.detail.find import (
-    NO_DETAIL,
-    WRINKLE_REACH,
-    WRINKLE_SIZE,
-    DetailEstimate,
-    find_detail,
-    line_depth,
-    photo_in_window,
-    pores,
-    typical_lines,
-)
+from backend.detail import find
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map, relief_shading
 from backend.detail.window import allowed_displacement, detail_window, insert_in_map, observe
 from backend.errors import Cancelled
@@ -49,9 +39,11 @@ def model() -> DetailModel:
     return DetailModel(DetailNet(SMALL).eval(), torch.device("cpu"), "made up")
 
 
-def found(scene, model, typical: float = 0.0, **changes) -> DetailEstimate:
+def found(scene, model, typical: float = 0.0, **changes) -> find.DetailEstimate:
     photos = chosen_views(head_surface(scene.template), scene.fitted, changes.get("faces", scene.faces))
-    return find_detail(scene.template, scene.fitted, photos, scene.template.expressions, 512, model, typical=typical)
+    return find.find_detail(
+        scene.template, scene.fitted, photos, scene.template.expressions, 512, model, typical=typical
+    )
 
 
 def test_one_map_that_is_always_there_and_one_for_each_group(scene, model) -> None:
@@ -59,7 +51,7 @@ def test_one_map_that_is_always_there_and_one_for_each_group(scene, model) -> No
     assert result.sentence == "" and set(result.photos) == {"photo0.png", "photo1.png"}
     assert result.detail.always.steps.shape == (512, 512)
     assert tuple(result.detail.wrinkles) == tuple(KEY_GROUPS)
-    assert {one.steps.shape[0] for one in result.detail.wrinkles.values()} == {min(512, WRINKLE_SIZE)}
+    assert {one.steps.shape[0] for one in result.detail.wrinkles.values()} == {min(512, find.WRINKLE_SIZE)}
     assert any(np.ptp(one.millimetres()) > 0 for one in result.detail.wrinkles.values())
     report = result.to_report()
     assert set(report["depth_mm"]) == {"always", *KEY_GROUPS} and report["photos"] == list(result.photos)
@@ -70,10 +62,10 @@ def test_the_report_says_how_deep_lines_are_not_how_deep_a_broad_dent_is() -> No
     waves = np.tile(0.2 * np.sin(2.0 * np.pi * millimetres / 6.4)[:, None], (1, 512))
     broad = 0.2 * np.cos(2.0 * np.pi * (millimetres - 204.8) / 409.6)
     dent = -broad[:, None] * broad / 0.2
-    assert line_depth(waves, 0.4096) == pytest.approx(0.2, abs=0.05)
-    assert line_depth(dent, 0.4096) < 0.005 < np.abs(dent).max()
-    assert line_depth(waves + dent, 0.4096) == pytest.approx(line_depth(waves, 0.4096), abs=0.005)
-    assert NO_DETAIL.to_report() == {"sentence": "", "photos": []}
+    assert find.line_depth(waves, 0.4096) == pytest.approx(0.2, abs=0.05)
+    assert find.line_depth(dent, 0.4096) < 0.005 < np.abs(dent).max()
+    assert find.line_depth(waves + dent, 0.4096) == pytest.approx(find.line_depth(waves, 0.4096), abs=0.005)
+    assert find.NO_DETAIL.to_report() == {"sentence": "", "photos": []}
 
 
 def test_typical_lines_come_where_the_photos_own_are_shallower(scene, model) -> None:
@@ -85,8 +77,8 @@ def test_typical_lines_come_where_the_photos_own_are_shallower(scene, model) -> 
     small = found(make_scene([Shot(0.0, size=96)]), model, typical=0.5)
     assert small.sentence and small.photos == ()
     assert small.to_report()["depth_mm"]["brows_up"] > 0.01
-    flat = height_map(np.zeros((512, 512)), WRINKLE_REACH)
-    lines = height_map(insert_in_map(-0.5 * typical_lines(512)[0], 512), WRINKLE_REACH)
+    flat = height_map(np.zeros((512, 512)), find.WRINKLE_REACH)
+    lines = height_map(insert_in_map(-0.5 * find.typical_lines(512)[0], 512), find.WRINKLE_REACH)
     moving = SkinDetail(flat, dict.fromkeys(KEY_GROUPS, flat) | {"brows_up": lines})
     light = light_from_directions(np.array([[0.0, 0.8, 0.6]]), np.ones((1, 3)), 0.3)
     head = scene.fitted.neutral[: scene.template.head.vertex_stop]
@@ -119,9 +111,9 @@ def test_small_and_soft_photos_give_none_and_a_sentence(scene, model) -> None:
 def test_hair_before_the_face_and_beards_are_no_skin(scene) -> None:
     window = detail_window(scene.template, 128)
     face, fit = scene.faces[0], scene.fitted.photos[0]
-    bare = photo_in_window(window, with_view(window.surface, face, fit)).weight
+    bare = find.photo_in_window(window, with_view(window.surface, face, fit)).weight
     labels = np.where(face.labels == FaceClass.SKIN, FaceClass.FACIAL_HAIR, face.labels).astype(np.uint8)
-    bearded = photo_in_window(window, with_view(window.surface, with_labels(face, labels), fit)).weight
+    bearded = find.photo_in_window(window, with_view(window.surface, with_labels(face, labels), fit)).weight
     assert bare[window.allowed > 0.9].mean() > 0.4 > 10 * bearded[window.allowed > 0.9].mean()
 
 
@@ -132,7 +124,7 @@ def test_it_can_be_cancelled(scene, model) -> None:
 
     photos = chosen_views(head_surface(scene.template), scene.fitted, scene.faces)
     with pytest.raises(Cancelled):
-        find_detail(scene.template, scene.fitted, photos, scene.template.expressions, 512, model, cancel)
+        find.find_detail(scene.template, scene.fitted, photos, scene.template.expressions, 512, model, cancel)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +156,7 @@ def test_rims_of_lids_and_ears_are_not_displaced(surface: HeadSurface) -> None:
 def test_pores_leave_out_lips_and_rims_of_lids_and_are_faint_on_ears(surface: HeadSurface) -> None:
     space = texture_space(load_template(), 512)
     positions = surface.lifted(load_template().vertices[: surface.count].astype(np.float64))
-    heights = np.abs(pores(surface, space.skin, texels_per_metre(surface, positions, 512)))
+    heights = np.abs(find.pores(surface, space.skin, texels_per_metre(surface, positions, 512)))
     still = np.zeros(surface.count)
     still[rims_of_lids()] = 1.0
     masks = {name: surface.regions[name] for name in ("lips", "ears", "cheeks")}
@@ -196,7 +188,7 @@ def test_strands_and_glasses_before_the_forehead_say_nothing_about_its_skin(cove
     striped = replace(face, pixels=pixels)
     covered = with_labels(striped, np.where(stripes, cover, face.labels).astype(np.uint8))
     bare, unknown, known = (
-        photo_in_window(window, with_view(window.surface, one, fit)) for one in (face, striped, covered)
+        find.photo_in_window(window, with_view(window.surface, one, fit)) for one in (face, striped, covered)
     )
     assert bare.weight[on_forehead].mean() > 0.5 > 10 * known.weight[on_forehead].mean()
     found = {

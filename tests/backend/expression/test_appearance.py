@@ -10,19 +10,9 @@ import torch
 
 from backend.exchange.assemble import assemble, with_pictures
 from backend.exchange.gltf import write_glb
+from backend.expression import subject as expression_subject
 from backend.expression.calibrate import solve_photo
 from backend.expression.follow import FrameFace, frame_face
-from backend.expression.subject import (
-    Appearance,
-    appearance_of_texture,
-    face_vertices,
-    read_subject,
-    read_texture,
-    skin_misfit,
-    subject_of,
-    turn_by_appearance,
-    turned,
-)
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
@@ -68,7 +58,7 @@ def _middle(known: KnownPictures) -> np.ndarray:
     return embedding.positions(known.neutral)[embedding.valid].mean(0)
 
 
-def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
+def visible_appearance(config: PeopleConfig, index: int) -> expression_subject.Appearance:
     """Mean albedo of person ``index`` at the vertices of the face, from ``PHOTOS`` photos with true cameras."""
     config = replace(config, photos=FIRST_PHOTO + PHOTOS, clips=False, albedo=True)
     batch = config.build().batch(range(index, index + 1), torch.device("cpu"))
@@ -91,29 +81,35 @@ def visible_appearance(config: PeopleConfig, index: int) -> Appearance:
         albedo = cv2.GaussianBlur(batch.albedo[photo].permute(1, 2, 0).numpy(), (0, 0), BLUR_PIXELS)
         total += weight[:, None] * sample_image(albedo, pixels.astype(np.float32), outside=0.0)
         visible += weight
-    vertices = face_vertices(template)
+    vertices = expression_subject.face_vertices(template)
     vertices = vertices[visible[vertices] > LEAST_SEEN]
-    return Appearance(vertices, total[vertices] / visible[vertices, None])
+    return expression_subject.Appearance(vertices, total[vertices] / visible[vertices, None])
 
 
 def test_a_head_that_was_turned_away_turns_back(person: tuple[KnownPictures, FrameFace, PhotoParameters]) -> None:
     known, seen, true = person
-    subject = subject_of(known.neutral, visible_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0))
+    subject = expression_subject.subject_of(
+        known.neutral, visible_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0)
+    )
     for axis in range(2):  # pitch, yaw
         left = []
         for sign in (-1.0, 1.0):
-            off = turned(true, sign * np.radians(5.0) * np.eye(3)[axis])
+            off = expression_subject.turned(true, sign * np.radians(5.0) * np.eye(3)[axis])
             landmarks = seen.evidence.landmarks
-            turn = turn_by_appearance(subject.template, subject.appearance, seen.window, landmarks, off, COVARIANCE)
+            turn = expression_subject.turn_by_appearance(
+                subject.template, subject.appearance, seen.window, landmarks, off, COVARIANCE
+            )
             left.append(np.degrees(turn[axis]))
         assert left[0] - left[1] > 4.0, (axis, left)  # of ten degrees between the two starts
 
 
 def test_without_its_skin_nothing_turns(person: tuple[KnownPictures, FrameFace, PhotoParameters]) -> None:
     known, seen, _ = person
-    plain = solve_photo(subject_of(known.neutral), seen)
-    vertices = face_vertices(load_template())
-    grey = subject_of(known.neutral, appearance_of_texture(load_template(), np.full((64, 64, 3), 128, np.uint8)))
+    plain = solve_photo(expression_subject.subject_of(known.neutral), seen)
+    vertices = expression_subject.face_vertices(load_template())
+    grey = expression_subject.subject_of(
+        known.neutral, expression_subject.appearance_of_texture(load_template(), np.full((64, 64, 3), 128, np.uint8))
+    )
     skin = solve_photo(grey, seen)
     np.testing.assert_array_equal(plain.parameters.expression, skin.parameters.expression)
     assert len(grey.appearance.vertices) == len(vertices)
@@ -129,8 +125,8 @@ def test_the_texture_of_a_written_head_is_read_where_its_face_is(tmp_path: Path)
         with_pictures(assemble(template, template.vertices, template.expressions), template, albedo),
         tmp_path / "face.glb",
     )
-    read = read_subject(tmp_path).appearance
-    np.testing.assert_array_equal(read.vertices, face_vertices(template))
+    read = expression_subject.read_subject(tmp_path).appearance
+    np.testing.assert_array_equal(read.vertices, expression_subject.face_vertices(template))
     uv = np.zeros((len(template.vertices), 2))
     uv[template.quads] = template.uv_head[template.uv_head_quads]
     expected = np.column_stack(
@@ -140,25 +136,29 @@ def test_the_texture_of_a_written_head_is_read_where_its_face_is(tmp_path: Path)
 
 
 def test_a_head_without_a_usable_texture_is_used_without(tmp_path: Path) -> None:
-    assert read_texture(tmp_path) is None
+    assert expression_subject.read_texture(tmp_path) is None
     template = load_template()
     albedo = np.zeros((8, 16, 3), np.uint8)
     write_glb(
         with_pictures(assemble(template, template.vertices, template.expressions), template, albedo),
         tmp_path / "face.glb",
     )
-    assert read_texture(tmp_path) is None
-    assert read_subject(tmp_path).appearance is None
+    assert expression_subject.read_texture(tmp_path) is None
+    assert expression_subject.read_subject(tmp_path).appearance is None
 
 
 def test_the_skin_looks_most_like_the_picture_at_the_true_pose(
     person: tuple[KnownPictures, FrameFace, PhotoParameters],
 ) -> None:
     known, seen, true = person
-    subject = subject_of(known.neutral, visible_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0))
+    subject = expression_subject.subject_of(
+        known.neutral, visible_appearance(PeopleConfig(size=160, seed=SEED, film=False), 0)
+    )
     landmarks = seen.evidence.landmarks
-    best, deviation = skin_misfit(subject.template, subject.appearance, seen.window, landmarks, true)
+    best, deviation = expression_subject.skin_misfit(subject.template, subject.appearance, seen.window, landmarks, true)
     for axis in range(2):
-        off = turned(true, np.radians(8.0) * np.eye(3)[axis])
-        misfit, _ = skin_misfit(subject.template, subject.appearance, seen.window, landmarks, off, deviation)
+        off = expression_subject.turned(true, np.radians(8.0) * np.eye(3)[axis])
+        misfit, _ = expression_subject.skin_misfit(
+            subject.template, subject.appearance, seen.window, landmarks, off, deviation
+        )
         assert best < misfit <= 1.0

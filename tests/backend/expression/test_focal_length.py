@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.expression.calibrate import (
-    FOCAL_STEPS,
-    SHOWN_PERSPECTIVE,
-    USUAL_METRES,
-    calibrate,
-    most_likely_focal,
-    solve_in_take,
-)
+from backend.expression import calibrate as expression_calibrate
 from backend.expression.follow import find_face, frame_face
 from backend.expression.solver import read_subject_face
 from backend.expression.subject import subject_of
@@ -24,20 +17,25 @@ from trainer.people.source import PeopleConfig
 
 def costs_lowest_at(metres: float, metres_at_one: float) -> np.ndarray:
     """Mean costs of a picture whose points look as from ``metres`` away."""
-    off = np.log(metres_at_one * np.array(FOCAL_STEPS) / metres) / 0.2
+    off = np.log(metres_at_one * np.array(expression_calibrate.FOCAL_STEPS) / metres) / 0.2
     return 0.5 * off**2
 
 
 @pytest.mark.parametrize("true", [0.3, 0.6, 1.2])
 def test_what_the_points_hide_of_the_perspective_is_given_back(true: float) -> None:
-    seen = 1.0 / (SHOWN_PERSPECTIVE / true + (1.0 - SHOWN_PERSPECTIVE) / USUAL_METRES)
+    seen = 1.0 / (
+        expression_calibrate.SHOWN_PERSPECTIVE / true
+        + (1.0 - expression_calibrate.SHOWN_PERSPECTIVE) / expression_calibrate.USUAL_METRES
+    )
     for assumed in (0.8 * true, true, 1.5 * true):
-        step = most_likely_focal(costs_lowest_at(seen, assumed), assumed, 10.0)
+        step = expression_calibrate.most_likely_focal(costs_lowest_at(seen, assumed), assumed, 10.0)
         assert step * assumed == pytest.approx(true, rel=0.1)
 
 
 def test_costs_that_say_nothing_leave_what_is_believed() -> None:
-    assert most_likely_focal(np.zeros(len(FOCAL_STEPS)), 0.5, 0.3) == pytest.approx(1.0, abs=0.01)
+    assert expression_calibrate.most_likely_focal(
+        np.zeros(len(expression_calibrate.FOCAL_STEPS)), 0.5, 0.3
+    ) == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_frame_is_solved_with_the_takes_focal_length_from_its_start() -> None:
@@ -50,10 +48,12 @@ def test_a_frame_is_solved_with_the_takes_focal_length_from_its_start() -> None:
     assert found is not None
     seen = frame_face("0", beside, found.landmarks, focal_px=known.focal_px, surface=found.surface)
     subject = subject_of(known.neutral)
-    calibration = calibrate(subject, (seen,))
+    calibration = expression_calibrate.calibrate(subject, (seen,))
     long = float(np.log(3.0 * known.focal_px))
     prior = replace(calibration.prior, camera=replace(calibration.prior.camera, log_focal=long))
-    solved = solve_in_take(subject, seen, read_subject_face(subject, seen.evidence), prior).parameters
+    solved = expression_calibrate.solve_in_take(
+        subject, seen, read_subject_face(subject, seen.evidence), prior
+    ).parameters
     camera = solved.camera()
     middle = camera.intrinsics @ solved.pivot_in_camera
     apart = np.linalg.norm(middle[:2] / middle[2] - found.landmarks[:, :2].mean(0))

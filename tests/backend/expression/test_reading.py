@@ -7,22 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from backend.expression.reading import (
-    MIRRORED_KEYS,
-    READER_PATH,
-    WINDOW_PER_FACE,
-    WINDOW_PIXELS,
-    FaceEvidence,
-    Reading,
-    evidence_of_window,
-    frontalised_face,
-    load_reader,
-    raw_features,
-    read_face,
-    reduced,
-    save_reader,
-    towards_point,
-)
+from backend.expression import reading
 from backend.expression.solver import EMPHASIS, TONGUE, emphasised, from_open_lids, read_subject_face
 from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
@@ -58,15 +43,15 @@ def noise_picture() -> np.ndarray:
     return np.random.default_rng(2).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
 
 
-def evidence_of(pixels: np.ndarray, landmarks: np.ndarray, surface: np.ndarray | None = None) -> FaceEvidence:
-    window = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
-    return evidence_of_window(window, landmarks, pixels.shape[1], surface)
+def evidence_of(pixels: np.ndarray, landmarks: np.ndarray, surface: np.ndarray | None = None) -> reading.FaceEvidence:
+    window = landmark_window(landmarks, reading.WINDOW_PER_FACE).cut(pixels, reading.WINDOW_PIXELS)
+    return reading.evidence_of_window(window, landmarks, pixels.shape[1], surface)
 
 
 def test_a_neutral_face_leaves_nothing_but_its_pose() -> None:
     found, rotation = picture_of(np.zeros(52), (0.15, -0.3, 0.1))
-    face = frontalised_face(found, neutral_landmarks())
-    off = Rotation.from_matrix(face.rotation.T @ towards_point((face.middle - SIDE / 2) / FOCAL).T @ rotation)
+    face = reading.frontalised_face(found, neutral_landmarks())
+    off = Rotation.from_matrix(face.rotation.T @ reading.towards_point((face.middle - SIDE / 2) / FOCAL).T @ rotation)
     assert np.degrees(off.magnitude()) < 0.3
     assert np.abs(face.residual).max() < 0.3
     np.testing.assert_allclose(face.turn, [0.3, 0.13], atol=0.05)
@@ -77,10 +62,10 @@ def test_a_mirrored_picture_is_read_as_the_mirror_image() -> None:
     pixels = noise_picture()
     flipped = found[mean_landmarks().mirror].copy()
     flipped[:, 0] = SIDE - flipped[:, 0]
-    reader, neutral = load_reader(), neutral_landmarks()
-    plain = read_face(reader, evidence_of(pixels, found), neutral)
-    other = read_face(reader, evidence_of(np.ascontiguousarray(pixels[:, ::-1]), flipped), neutral)
-    np.testing.assert_allclose(other.weights[MIRRORED_KEYS], plain.weights, atol=0.06)
+    reader, neutral = reading.load_reader(), neutral_landmarks()
+    plain = reading.read_face(reader, evidence_of(pixels, found), neutral)
+    other = reading.read_face(reader, evidence_of(np.ascontiguousarray(pixels[:, ::-1]), flipped), neutral)
+    np.testing.assert_allclose(other.weights[reading.MIRRORED_KEYS], plain.weights, atol=0.06)
     mirror = np.diag([-1.0, 1.0, 1.0])
     turned = Rotation.from_matrix(mirror @ other.rotation @ mirror @ plain.rotation.T)
     assert np.degrees(turned.magnitude()) < 1.5
@@ -88,23 +73,26 @@ def test_a_mirrored_picture_is_read_as_the_mirror_image() -> None:
 
 def test_a_reader_survives_its_file(tmp_path: Path) -> None:
     found, _ = picture_of(np.zeros(52), (0.0, 0.1, 0.0))
-    evidence, reader = evidence_of(noise_picture(), found), load_reader()
-    save_reader(reader, tmp_path / "reader.safetensors")
-    again = load_reader.__wrapped__(tmp_path / "reader.safetensors")
-    first, second = (read_face(one, evidence, neutral_landmarks()) for one in (reader, again))
+    evidence, reader = evidence_of(noise_picture(), found), reading.load_reader()
+    reading.save_reader(reader, tmp_path / "reader.safetensors")
+    again = reading.load_reader.__wrapped__(tmp_path / "reader.safetensors")
+    first, second = (reading.read_face(one, evidence, neutral_landmarks()) for one in (reader, again))
     np.testing.assert_allclose(first.weights, second.weights, atol=1e-3)
 
 
 def test_the_committed_reader_was_learned_beside_the_committed_landmark_net_or_the_one_it_follows() -> None:
     net = load_model(LANDMARK_NET.name)
-    assert read_arrays(READER_PATH).metadata["landmark_net"] == net.config.get(IMPRESSION_OF, net.version)
+    assert read_arrays(reading.READER_PATH).metadata["landmark_net"] == net.config.get(IMPRESSION_OF, net.version)
 
 
 def test_without_a_landmark_net_what_it_would_have_said_is_as_usual() -> None:
     evidence = evidence_of(noise_picture(), picture_of(np.zeros(52), (0.0, 0.2, 0.0))[0])
     assert evidence.impression is None
-    raw, reader = raw_features(evidence, frontalised_face(evidence.on_surface(), neutral_landmarks()))[0], load_reader()
-    np.testing.assert_array_equal(reduced(reader, raw)[-len(reader.bases["impression"]) :], 0.0)
+    raw, reader = (
+        reading.raw_features(evidence, reading.frontalised_face(evidence.on_surface(), neutral_landmarks()))[0],
+        reading.load_reader(),
+    )
+    np.testing.assert_array_equal(reading.reduced(reader, raw)[-len(reader.bases["impression"]) :], 0.0)
 
 
 def test_the_landmark_nets_impression_belongs_to_the_picture_and_its_mirror_image() -> None:
@@ -122,13 +110,15 @@ def test_the_landmark_nets_impression_belongs_to_the_picture_and_its_mirror_imag
 def test_landmarks_that_no_pose_explains_are_refused() -> None:
     evidence = evidence_of(noise_picture(), picture_of(np.zeros(52), (0.0, 0.0, 0.0))[0])
     with pytest.raises((ValueError, np.linalg.LinAlgError)):
-        read_face(load_reader(), replace(evidence, landmarks=np.full((478, 3), np.nan)), neutral_landmarks())
+        reading.read_face(
+            reading.load_reader(), replace(evidence, landmarks=np.full((478, 3), np.nan)), neutral_landmarks()
+        )
 
 
 def test_blinks_count_from_the_persons_own_open_eyes() -> None:
     weights = np.zeros(52)
     weights[LIDS] = 0.3, 0.7
-    counted = from_open_lids(Reading(weights, np.eye(3), 90.0), np.array([0.3, 0.1])).weights
+    counted = from_open_lids(reading.Reading(weights, np.eye(3), 90.0), np.array([0.3, 0.1])).weights
     assert counted[LIDS[0]] == 0.0
     assert counted[LIDS[1]] == 1.0
     assert weights[LIDS[0]] == 0.3

@@ -9,18 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.fitting import fit
-from backend.fitting.dense import (
-    DenseMatches,
-    DenseTargets,
-    PairMatches,
-    compared_pairs,
-    dense_matches,
-    dense_mesh,
-    dense_targets,
-    matched_targets,
-    views_of,
-)
+from backend.fitting import dense, fit
 from backend.fitting.detector_model import face_scale
 from backend.fitting.options import CageStage, DenseStage, FitOptions
 from backend.fitting.parameters import PhotoParameters
@@ -43,15 +32,19 @@ def scene(template):
     photos = (photo(template, 0.0), photo(template, 30.0))
     faces = tuple(photograph(template, truth, one, blotched(template)) for one in photos)
     scales = tuple(face_scale(face.landmarks) for face in faces)
-    mesh = dense_mesh(template)
-    matches = dense_matches(views_of(faces, photos, (template.vertices,) * 2, scales, mesh, WIDTH), mesh, WIDTH, 4)
+    mesh = dense.dense_mesh(template)
+    matches = dense.dense_matches(
+        dense.views_of(faces, photos, (template.vertices,) * 2, scales, mesh, WIDTH), mesh, WIDTH, 4
+    )
     return truth, photos, faces, scales, mesh, matches
 
 
-def targets(scene, photos: tuple[PhotoParameters, ...], vertices: np.ndarray, matches: DenseMatches | None = None):
+def targets(
+    scene, photos: tuple[PhotoParameters, ...], vertices: np.ndarray, matches: dense.DenseMatches | None = None
+):
     """Targets under another estimate, and (2, M, 2) by how much vertices are off, NaN without a target."""
     _, _, _, scales, mesh, own = scene
-    found = matched_targets(own if matches is None else matches, photos, (vertices,) * 2, scales, mesh, STAGE)
+    found = dense.matched_targets(own if matches is None else matches, photos, (vertices,) * 2, scales, mesh, STAGE)
     off = np.full((2, len(vertices), 2), np.nan)
     for number, (target, parameters) in enumerate(zip(found, photos, strict=True)):
         seen = parameters.camera().project(vertices[target.vertices])[:, :2]
@@ -100,18 +93,20 @@ def test_a_tangent_plane_seen_from_the_side_gives_no_wild_target(template, scene
 def test_pairs_are_compared_once_whoever_asks() -> None:
     angles = np.radians([0.0, 10.0, 20.0, 80.0])
     directions = np.stack([np.sin(angles), 0 * angles, np.cos(angles)], -1)
-    assert compared_pairs(directions, 1) == [(0, 1), (1, 2), (2, 3)]
-    assert compared_pairs(directions, 3) == [(a, b) for a in range(4) for b in range(a + 1, 4)]
+    assert dense.compared_pairs(directions, 1) == [(0, 1), (1, 2), (2, 3)]
+    assert dense.compared_pairs(directions, 3) == [(a, b) for a in range(4) for b in range(a + 1, 4)]
 
 
 def test_glasses_give_no_match(template, scene) -> None:
     _, photos, faces, scales, mesh, _ = scene
     hidden = replace(faces[1], labels=np.full((SIZE, SIZE), FaceClass.GLASSES, np.uint8))
-    views = views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
-    matches = dense_matches(views, mesh, 192, 4)
-    assert matched_targets(matches, photos, (template.vertices,) * 2, scales, mesh, STAGE) == (None, None)
-    none = DenseMatches((PairMatches(0, 1, *np.zeros((1, 0), int), *np.zeros((2, 0, 2)), np.zeros(0)),), (1.0, 1.0))
-    assert matched_targets(none, photos, (template.vertices,) * 2, scales, mesh, STAGE) == (None, None)
+    views = dense.views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
+    matches = dense.dense_matches(views, mesh, 192, 4)
+    assert dense.matched_targets(matches, photos, (template.vertices,) * 2, scales, mesh, STAGE) == (None, None)
+    none = dense.DenseMatches(
+        (dense.PairMatches(0, 1, *np.zeros((1, 0), int), *np.zeros((2, 0, 2)), np.zeros(0)),), (1.0, 1.0)
+    )
+    assert dense.matched_targets(none, photos, (template.vertices,) * 2, scales, mesh, STAGE) == (None, None)
 
 
 def test_the_cage_takes_the_dense_stages_matches(template, scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +127,8 @@ def test_the_cage_takes_the_dense_stages_matches(template, scene, monkeypatch: p
 def test_photos_that_do_not_show_the_same_skin_match_nowhere(template, scene) -> None:
     truth, photos, faces, scales, mesh, matches = scene
     stranger = photograph(template, truth, photos[1], blotched(template, seed=1))
-    views = views_of((faces[0], stranger), photos, (truth,) * 2, scales, mesh, WIDTH)
-    found = sum(pair.weight.sum() for pair in dense_matches(views, mesh, WIDTH, 4).pairs)
+    views = dense.views_of((faces[0], stranger), photos, (truth,) * 2, scales, mesh, WIDTH)
+    found = sum(pair.weight.sum() for pair in dense.dense_matches(views, mesh, WIDTH, 4).pairs)
     assert found < 0.05 * matches.pairs[0].weight.sum()
 
 
@@ -142,16 +137,16 @@ def blotches(template) -> np.ndarray:
     return blotched(template)
 
 
-def flows(template, truth, believed, photos, colors) -> tuple[DenseTargets | None, ...]:
+def flows(template, truth, believed, photos, colors) -> tuple[dense.DenseTargets | None, ...]:
     faces = tuple(photograph(template, truth, one, colors) for one in photos)
     scales = tuple(face_scale(face.landmarks) for face in faces)
     stage = DenseStage(step=1.0)
-    mesh = dense_mesh(template)
-    views = views_of(faces, photos, (believed,) * len(photos), scales, mesh, 256)
-    return dense_targets(views, scales, mesh, 256, stage, len(photos[0].nuisance))
+    mesh = dense.dense_mesh(template)
+    views = dense.views_of(faces, photos, (believed,) * len(photos), scales, mesh, 256)
+    return dense.dense_targets(views, scales, mesh, 256, stage, len(photos[0].nuisance))
 
 
-def displacement_px(target: DenseTargets, parameters: PhotoParameters, believed: np.ndarray) -> np.ndarray:
+def displacement_px(target: dense.DenseTargets, parameters: PhotoParameters, believed: np.ndarray) -> np.ndarray:
     return target.targets.pixels - parameters.camera().project(believed[target.vertices])[:, :2]
 
 
@@ -182,14 +177,14 @@ def test_background_label_is_never_used(template, blotches) -> None:
     faces = [photograph(template, template.vertices, one, blotches) for one in photos]
     hidden = replace(faces[1], labels=np.full((SIZE, SIZE), FaceClass.GLASSES, np.uint8))
     scales = tuple(face_scale(face.landmarks) for face in faces)
-    mesh = dense_mesh(template)
-    views = views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
-    found = dense_targets(views, scales, mesh, 192, DenseStage(), len(photos[0].nuisance))
+    mesh = dense.dense_mesh(template)
+    views = dense.views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
+    found = dense.dense_targets(views, scales, mesh, 192, DenseStage(), len(photos[0].nuisance))
     assert found == (None, None)
 
 
 def test_cage_follows_two_views_and_stays_smooth(template) -> None:
-    mesh = dense_mesh(template)
+    mesh = dense.dense_mesh(template)
     bump = np.exp(-((np.linalg.norm(template.vertices - template.vertices[mesh.vertices[300]], axis=-1) / 0.02) ** 2))
     truth = template.vertices + bump[:, None] * np.array([0.0, 0.0, 0.0015])
     photos = (photo(template, 40.0), photo(template, -40.0), photo(template, 0.0))
@@ -199,7 +194,7 @@ def test_cage_follows_two_views_and_stays_smooth(template) -> None:
         whitening = np.tile(np.eye(2) / 0.5, (len(pixels), 1, 1))
         information = np.full(len(pixels), 0.3)
         targets.append(
-            DenseTargets(
+            dense.DenseTargets(
                 mesh.vertices, PointTargets(mesh.points, pixels, whitening, information, np.zeros((len(pixels), 2, 0)))
             )
         )

@@ -9,24 +9,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 from view_hand_made import view
 
+from backend.fitting import parameters as fitting_parameters
+from backend.fitting import solver
 from backend.fitting.detector_model import turn_of
 from backend.fitting.options import PriorWeights
-from backend.fitting.parameters import (
-    FACING_CAMERA,
-    POSE_SIZE,
-    PhotoParameters,
-    points_at_landmarks,
-    project_with_derivatives,
-)
-from backend.fitting.solver import (
-    CameraPrior,
-    FaceEstimate,
-    PointTargets,
-    expression_prior,
-    solve,
-    solver_weights,
-    standard_normal,
-)
 from backend.geometry.template import load_template
 from backend.photos.faces import mean_landmarks
 from protocol.names import ARKIT_INDEX
@@ -36,28 +22,34 @@ VIEWS = ((0.0, 0.0), (30.0, 5.0), (-35.0, -5.0), (15.0, 15.0))
 
 def photo(yaw: float, pitch: float, distance: float, expression: np.ndarray, pixels_per_metre: float = 2500.0):
     turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True).as_matrix()
-    changes = {"rotation": FACING_CAMERA @ turn, "lateral": np.array([0.02, -0.01]), "expression": expression}
+    changes = {
+        "rotation": fitting_parameters.FACING_CAMERA @ turn,
+        "lateral": np.array([0.02, -0.01]),
+        "expression": expression,
+    }
     return view(load_template(), yaw, 800, pixels_per_metre, distance, **changes)
 
 
-def seen(template, truth: FaceEstimate, noise_px: float, seed: int = 0):
-    points = points_at_landmarks(template, template.landmarks478)
+def seen(template, truth: solver.FaceEstimate, noise_px: float, seed: int = 0):
+    points = fitting_parameters.points_at_landmarks(template, template.landmarks478)
     generator = np.random.default_rng(seed)
     targets = []
     for parameters in truth.photos:
         pixels = parameters.camera().project(points.positions(truth.identity, parameters.expression))[:, :2]
         pixels = pixels + generator.normal(0, noise_px, pixels.shape) if noise_px else pixels
         whitening = np.tile(np.eye(2) / max(noise_px, 0.5), (len(points), 1, 1))
-        targets.append(PointTargets(points, pixels, whitening, np.ones(len(points)), np.zeros((len(points), 2, 0))))
+        targets.append(
+            solver.PointTargets(points, pixels, whitening, np.ones(len(points)), np.zeros((len(points), 2, 0)))
+        )
     return tuple(targets)
 
 
-def camera_priors(count: int, known_focal: float | None = None) -> tuple[CameraPrior, ...]:
+def camera_priors(count: int, known_focal: float | None = None) -> tuple[solver.CameraPrior, ...]:
     log_focal = None if known_focal is None else float(np.log(known_focal))
-    return tuple(CameraPrior(np.log(1.2), 0.6, 0.5, log_focal, 0.02, 0.01) for _ in range(count))
+    return tuple(solver.CameraPrior(np.log(1.2), 0.6, 0.5, log_focal, 0.02, 0.01) for _ in range(count))
 
 
-def start_from(truth: FaceEstimate) -> FaceEstimate:
+def start_from(truth: solver.FaceEstimate) -> solver.FaceEstimate:
     """Far from the truth: mean identity, no expression, turned by 10 degrees, 30 % off in distance."""
     photos = tuple(
         replace(
@@ -68,7 +60,7 @@ def start_from(truth: FaceEstimate) -> FaceEstimate:
         )
         for p in truth.photos
     )
-    return FaceEstimate(np.zeros_like(truth.identity), photos)
+    return solver.FaceEstimate(np.zeros_like(truth.identity), photos)
 
 
 def test_recovers_pose_identity_and_expression(template) -> None:
@@ -76,10 +68,10 @@ def test_recovers_pose_identity_and_expression(template) -> None:
     identity = generator.normal(0, 1, len(template.identity_modes)) * 0.8
     smile = np.zeros(52)
     smile[[ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["jawOpen"]]] = 0.6, 0.3
-    truth = FaceEstimate(identity, tuple(photo(y, p, 0.8, smile if y == 0 else np.zeros(52)) for y, p in VIEWS))
-    weights = solver_weights(PriorWeights(), standard_normal(len(identity)), 3.0)
+    truth = solver.FaceEstimate(identity, tuple(photo(y, p, 0.8, smile if y == 0 else np.zeros(52)) for y, p in VIEWS))
+    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(identity)), 3.0)
     targets = seen(template, truth, 0.3)
-    found = solve(start_from(truth), targets, camera_priors(4), weights, 40)
+    found = solver.solve(start_from(truth), targets, camera_priors(4), weights, 40)
 
     face = template.regions["face"] > 0.5
     error = np.tensordot(found.identity - identity, template.identity_modes[:, face], 1)
@@ -95,18 +87,18 @@ def test_recovers_pose_identity_and_expression(template) -> None:
 
 
 def test_known_focal_length_fixes_the_distance(template) -> None:
-    truth = FaceEstimate(np.zeros(len(template.identity_modes)), (photo(10, 0, 0.45, np.zeros(52)),))
-    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
-    found = solve(start_from(truth), seen(template, truth, 0.3), camera_priors(1, 2500.0 * 0.45), weights, 40)
+    truth = solver.FaceEstimate(np.zeros(len(template.identity_modes)), (photo(10, 0, 0.45, np.zeros(52)),))
+    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
+    found = solver.solve(start_from(truth), seen(template, truth, 0.3), camera_priors(1, 2500.0 * 0.45), weights, 40)
     assert found.photos[0].distance == pytest.approx(0.45, rel=0.05)
     assert found.photos[0].focal == pytest.approx(2500.0 * 0.45, rel=0.05)
 
 
 def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
-    truth = FaceEstimate(
+    truth = solver.FaceEstimate(
         np.zeros(len(template.identity_modes)), tuple(photo(y, p, 0.8, np.zeros(52)) for y, p in VIEWS[:2])
     )
-    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
+    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
     clean = seen(template, truth, 0.5)
     generator = np.random.default_rng(1)
     wild = []
@@ -114,8 +106,8 @@ def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
         pixels = target.pixels.copy()
         pixels[generator.random(len(pixels)) < 0.2] += 60.0
         wild.append(replace(target, pixels=pixels))
-    start = FaceEstimate(truth.identity, truth.photos)
-    found = solve(start, tuple(wild), camera_priors(2), weights, 30)
+    start = solver.FaceEstimate(truth.identity, truth.photos)
+    found = solver.solve(start, tuple(wild), camera_priors(2), weights, 30)
     face = template.regions["face"] > 0.5
     moved = np.tensordot(found.identity, template.identity_modes[:, face], 1)
     assert np.linalg.norm(moved - moved.mean(0), axis=-1).mean() < 0.001
@@ -124,29 +116,29 @@ def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
 
 
 def test_without_evidence_the_prior_wins(template) -> None:
-    truth = FaceEstimate(np.zeros(len(template.identity_modes)), (photo(0, 0, 1.2, np.zeros(52)),))
+    truth = solver.FaceEstimate(np.zeros(len(template.identity_modes)), (photo(0, 0, 1.2, np.zeros(52)),))
     target = seen(template, truth, 0.5)[0]
     silent = replace(target, information=np.full(len(target.information), 1e-9))
-    start = FaceEstimate(np.ones(len(truth.identity)), (replace(truth.photos[0], expression=np.full(52, 0.5)),))
-    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
-    found = solve(start, (silent,), camera_priors(1), weights, 30)
+    start = solver.FaceEstimate(np.ones(len(truth.identity)), (replace(truth.photos[0], expression=np.full(52, 0.5)),))
+    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
+    found = solver.solve(start, (silent,), camera_priors(1), weights, 30)
     assert np.abs(found.identity).max() < 1e-3
     assert found.photos[0].expression.max() < 1e-3
 
 
 def test_a_photo_without_evidence_takes_the_distance_of_the_others(template) -> None:
     views = (*VIEWS, (0.0, 0.0))
-    truth = FaceEstimate(
+    truth = solver.FaceEstimate(
         np.zeros(len(template.identity_modes)), tuple(photo(y, p, 0.35, np.zeros(52)) for y, p in views)
     )
     targets = list(seen(template, truth, 0.3))
     targets[-1] = replace(targets[-1], information=np.full(len(targets[-1].information), 1e-9))
-    weights = solver_weights(PriorWeights(), standard_normal(len(truth.identity)), 3.0)
+    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
     start = replace(truth, photos=tuple(replace(p, log_distance=float(np.log(1.2))) for p in truth.photos))
     distances = {}
     for shared in (0.0, 0.6):
         priors = tuple(replace(p, log_distance_deviation=0.4, set_deviation=shared) for p in camera_priors(5))
-        found = solve(start, tuple(targets), priors, weights, 60)
+        found = solver.solve(start, tuple(targets), priors, weights, 60)
         distances[shared] = found.photos[-1].distance
         assert found.photos[0].distance == pytest.approx(0.35, rel=0.15)
     assert distances[0.0] == pytest.approx(1.2, rel=0.02)
@@ -154,16 +146,16 @@ def test_a_photo_without_evidence_takes_the_distance_of_the_others(template) -> 
 
 
 def test_a_tongue_that_no_landmark_shows_stays_in() -> None:
-    information, _ = expression_prior(PriorWeights())
+    information, _ = solver.expression_prior(PriorWeights())
     tongue = ARKIT_INDEX["tongueOut"]
     assert information[tongue] > 100.0 * np.delete(information, tongue).max()
 
 
-def some_parameters(seed: int = 0) -> PhotoParameters:
+def some_parameters(seed: int = 0) -> fitting_parameters.PhotoParameters:
     generator = np.random.default_rng(seed)
     turn = Rotation.from_rotvec(generator.normal(0, 0.3, 3)).as_matrix()
-    return PhotoParameters(
-        rotation=turn @ FACING_CAMERA,
+    return fitting_parameters.PhotoParameters(
+        rotation=turn @ fitting_parameters.FACING_CAMERA,
         pivot=generator.normal(0, 0.5, 3),
         lateral=generator.normal(0, 0.05, 2),
         log_scale=np.log(2000.0),
@@ -180,24 +172,26 @@ def some_parameters(seed: int = 0) -> PhotoParameters:
 def test_projection_derivatives_match_finite_differences(seed: int) -> None:
     parameters = some_parameters(seed)
     points = parameters.pivot + np.random.default_rng(seed).normal(0, 0.08, (20, 3))
-    pixels, by_point, by_pose = project_with_derivatives(parameters, points)
+    pixels, by_point, by_pose = fitting_parameters.project_with_derivatives(parameters, points)
     step = 1e-6
-    for axis in range(POSE_SIZE):
-        delta = np.zeros(POSE_SIZE)
+    for axis in range(fitting_parameters.POSE_SIZE):
+        delta = np.zeros(fitting_parameters.POSE_SIZE)
         delta[axis] = step
-        ahead = project_with_derivatives(parameters.moved(delta, np.zeros(52)), points)[0]
-        behind = project_with_derivatives(parameters.moved(-delta, np.zeros(52)), points)[0]
+        ahead = fitting_parameters.project_with_derivatives(parameters.moved(delta, np.zeros(52)), points)[0]
+        behind = fitting_parameters.project_with_derivatives(parameters.moved(-delta, np.zeros(52)), points)[0]
         np.testing.assert_allclose(by_pose[:, :, axis], (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-2)
     for axis in range(3):
         delta = np.zeros(3)
         delta[axis] = step
-        ahead, behind = (project_with_derivatives(parameters, points + sign * delta)[0] for sign in (1, -1))
+        ahead, behind = (
+            fitting_parameters.project_with_derivatives(parameters, points + sign * delta)[0] for sign in (1, -1)
+        )
         np.testing.assert_allclose(by_point[:, :, axis], (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(parameters.camera().project(points)[:, :2], pixels, atol=1e-8)
 
 
 def test_expression_stays_within_bounds() -> None:
-    moved = some_parameters().moved(np.zeros(POSE_SIZE), np.linspace(-2, 2, 52))
+    moved = some_parameters().moved(np.zeros(fitting_parameters.POSE_SIZE), np.linspace(-2, 2, 52))
     assert moved.expression.min() == 0.0 and moved.expression.max() == 1.0
 
 

@@ -11,15 +11,7 @@ import pytest
 from plain_photo import plain_photo
 from view_hand_made import view
 
-from backend.fitting import stages
-from backend.fitting.detector_model import (
-    LOWER_LINE,
-    UPPER_LINE,
-    expected_errors,
-    face_scale,
-    tongue_of_photo,
-    tongue_out,
-)
+from backend.fitting import detector_model, stages
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model, landmark_targets
 from backend.fitting.options import LandmarkStage, PriorWeights
 from backend.fitting.parameters import PhotoParameters
@@ -65,7 +57,7 @@ def photo_of(true: PhotoParameters, model: LandmarkModel) -> PhotoFace:
     """What the detector sees of the mean face with this expression: its usual errors, and no others."""
     vertices = TEMPLATE.vertices + np.tensordot(true.expression, TEMPLATE.expressions, 1)
     landmarks = true.camera().project(TEMPLATE.landmarks478.positions(vertices))
-    bias, *_ = expected_errors(model.detector, true, face_scale(landmarks))
+    bias, *_ = detector_model.expected_errors(model.detector, true, detector_model.face_scale(landmarks))
     landmarks[:, :2] += bias
     return plain_photo((SIZE, SIZE), focal_px=true.focal, landmarks=landmarks.astype(np.float32))
 
@@ -152,9 +144,9 @@ def test_lids_are_as_far_apart_as_in_the_photo(model: LandmarkModel, found: floa
 def _points(bottom: float = BOTTOM) -> np.ndarray:
     """Landmarks of a mouth that is a box from ``TOP`` to ``bottom``; the cheeks lie on skin."""
     points = np.full((478, 2), 30.0)
-    along = np.linspace(LEFT, RIGHT, len(UPPER_LINE))
-    points[list(UPPER_LINE)] = np.stack([along, np.full_like(along, TOP)], axis=1)
-    points[list(LOWER_LINE)[1:-1]] = np.stack([along, np.full_like(along, bottom)], axis=1)[1:-1]
+    along = np.linspace(LEFT, RIGHT, len(detector_model.UPPER_LINE))
+    points[list(detector_model.UPPER_LINE)] = np.stack([along, np.full_like(along, TOP)], axis=1)
+    points[list(detector_model.LOWER_LINE)[1:-1]] = np.stack([along, np.full_like(along, bottom)], axis=1)[1:-1]
     points[[61, 291]] = [[LEFT - 2, TOP], [RIGHT + 2, TOP]]
     return points
 
@@ -172,29 +164,31 @@ def _with_tongue(left: int, right: int, top: int = 96, bottom: int = 130) -> np.
 
 
 def test_a_tongue_across_the_lower_lip_is_out() -> None:
-    assert tongue_out(_with_tongue(56, 88), _points()) == 1.0
+    assert detector_model.tongue_out(_with_tongue(56, 88), _points()) == 1.0
 
 
 @pytest.mark.parametrize("inside", [DARK, TEETH])
 def test_teeth_and_a_dark_mouth_are_no_tongue(inside: tuple[int, int, int]) -> None:
-    assert tongue_out(_face(inside), _points()) == 0.0
+    assert detector_model.tongue_out(_face(inside), _points()) == 0.0
 
 
 def test_a_tongue_that_lies_behind_the_lower_teeth_is_in() -> None:
     picture = _with_tongue(56, 88, 96, 109)
     cv2.rectangle(picture, (int(LEFT), 110), (int(RIGHT), int(BOTTOM)), TEETH, -1)
-    assert tongue_out(picture, _points()) == 0.0
+    assert detector_model.tongue_out(picture, _points()) == 0.0
 
 
 def test_closed_lips_are_no_tongue() -> None:
-    assert tongue_out(_with_tongue(45, 99, 88, 130), _points(bottom=TOP + 4)) == 0.0
+    assert detector_model.tongue_out(_with_tongue(45, 99, 88, 130), _points(bottom=TOP + 4)) == 0.0
 
 
 def test_it_comes_out_gradually_and_on_either_side_alike() -> None:
-    widths = [tongue_out(_with_tongue(72 - half, 72 + half), _points()) for half in (3, 7, 9, 14)]
+    widths = [detector_model.tongue_out(_with_tongue(72 - half, 72 + half), _points()) for half in (3, 7, 9, 14)]
     assert widths == sorted(widths) and widths[0] == 0.0 and 0.0 < widths[1] < 1.0
     points = _points()
-    assert tongue_out(_with_tongue(52, 68), points) == pytest.approx(tongue_out(_with_tongue(76, 92), points), abs=0.25)
+    assert detector_model.tongue_out(_with_tongue(52, 68), points) == pytest.approx(
+        detector_model.tongue_out(_with_tongue(76, 92), points), abs=0.25
+    )
 
 
 @pytest.mark.photos
@@ -204,4 +198,4 @@ def test_of_one_womans_photos_one_shows_her_tongue(photo_dir: Path) -> None:
     if len(paths) < 8:
         pytest.skip("needs the photographs people/emotions_a")
     found = collect([PhotoSource(path.name, path=path) for path in paths], options=CollectOptions(surface=False))
-    assert {face.name for face in found.faces if tongue_of_photo(face) > 0.0} == {"6.jpg"}
+    assert {face.name for face in found.faces if detector_model.tongue_of_photo(face) > 0.0} == {"6.jpg"}

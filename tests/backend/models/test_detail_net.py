@@ -7,22 +7,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from backend.models.detail import (
-    DetailConfig,
-    DetailNet,
-    RegionAwareConvolution,
-    hard_regions,
-    repeated,
-)
+from backend.models import detail
 from backend.models.registry import DETAIL, forget_models
 
-SMALL = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
+SMALL = detail.DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
 
 
 @pytest.fixture
-def net() -> DetailNet:
+def net() -> detail.DetailNet:
     torch.manual_seed(1)
-    return DetailNet(SMALL).eval()
+    return detail.DetailNet(SMALL).eval()
 
 
 def photos(count: int, seed: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +28,7 @@ def photos(count: int, seed: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_each_place_gets_the_filter_of_its_region() -> None:
     torch.manual_seed(0)
-    layer = RegionAwareConvolution(features=5, inputs=3, outputs=2, regions=4, kernel=3)
+    layer = detail.RegionAwareConvolution(features=5, inputs=3, outputs=2, regions=4, kernel=3)
     values, features = torch.randn(2, 3, 6, 7), torch.randn(2, 5, 6, 7)
     out = layer(values, features)
     filters = layer.filters(features).view(2, 4, 2, 3, 3, 3)
@@ -48,7 +42,7 @@ def test_each_place_gets_the_filter_of_its_region() -> None:
 
 def test_regions_are_hard_forwards_and_soft_backwards() -> None:
     guide = torch.randn(1, 4, 3, 3, requires_grad=True)
-    regions = hard_regions(guide)
+    regions = detail.hard_regions(guide)
     assert set(regions.detach().round(decimals=5).unique().tolist()) == {0.0, 1.0}
     weight = torch.randn(1, 4, 3, 3)
     (regions * weight).sum().backward()
@@ -57,7 +51,7 @@ def test_regions_are_hard_forwards_and_soft_backwards() -> None:
     torch.testing.assert_close(guide.grad, soft.grad)
 
 
-def test_photos_of_one_person_fuse_whatever_their_order(net: DetailNet) -> None:
+def test_photos_of_one_person_fuse_whatever_their_order(net: detail.DetailNet) -> None:
     shown, expressions = photos(3)
     one = torch.zeros(3, dtype=torch.int64)
     a = net.attribute(shown, expressions, one)
@@ -66,7 +60,7 @@ def test_photos_of_one_person_fuse_whatever_their_order(net: DetailNet) -> None:
     assert a.patterns.shape == (1, 4, 64, 64) and a.always.shape == (1, 1, 64, 64)
 
 
-def test_a_photo_that_shows_nothing_hardly_counts(net: DetailNet) -> None:
+def test_a_photo_that_shows_nothing_hardly_counts(net: detail.DetailNet) -> None:
     shown, expressions = photos(2)
     alone = net.attribute(shown[:1], expressions[:1], torch.zeros(1, dtype=torch.int64))
     hidden = shown.clone()
@@ -76,27 +70,27 @@ def test_a_photo_that_shows_nothing_hardly_counts(net: DetailNet) -> None:
     assert (both.always - alone.always).abs().mean() < 0.3 * (seen.always - alone.always).abs().mean()
 
 
-def test_people_do_not_see_each_other(net: DetailNet) -> None:
+def test_people_do_not_see_each_other(net: detail.DetailNet) -> None:
     shown, expressions = photos(3)
     together = net.attribute(shown, expressions, torch.tensor([0, 0, 1]))
     alone = net.attribute(shown[2:], expressions[2:], torch.zeros(1, dtype=torch.int64))
     torch.testing.assert_close(together.patterns[1:], alone.patterns, rtol=1e-3, atol=1e-4)
 
 
-def test_the_same_attribute_with_another_expression_is_another_relief(net: DetailNet) -> None:
+def test_the_same_attribute_with_another_expression_is_another_relief(net: detail.DetailNet) -> None:
     attribute = net.attribute(*photos(1), torch.zeros(1, dtype=torch.int64))
-    found = net.displacement(repeated(attribute, [0, 0]), photos(2, seed=5)[1])
+    found = net.displacement(detail.repeated(attribute, [0, 0]), photos(2, seed=5)[1])
     assert found.shape == (2, 1, 64, 64) and found.dtype == torch.float32
     assert not torch.allclose(found[0], found[1])
 
 
-def test_wrong_shapes_are_named(net: DetailNet) -> None:
+def test_wrong_shapes_are_named(net: detail.DetailNet) -> None:
     shown, expressions = photos(1)
     with pytest.raises(ValueError, match="expected maps"):
         net.attribute(shown[..., :32], expressions, torch.zeros(1, dtype=torch.int64))
     with pytest.raises(ValueError, match="size must be"):
-        DetailConfig(size=100)
-    assert DetailConfig.from_json(SMALL.to_json()) == SMALL
+        detail.DetailConfig(size=100)
+    assert detail.DetailConfig.from_json(SMALL.to_json()) == SMALL
 
 
 @pytest.fixture

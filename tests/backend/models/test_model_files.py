@@ -11,33 +11,24 @@ import torch
 from torch import nn
 
 from backend.errors import LikenessError
-from backend.models.checkpoints import (
-    STEP_SUFFIX,
-    ModelWeights,
-    eight_bit_precision,
-    fingerprint,
-    half_precision,
-    in_eight_bits,
-    large_weights,
-    load_model,
-    load_weights_into,
-    save_model,
-)
+from backend.models import checkpoints
 from backend.system.files import tensor_spec, write_specs
 
 
-def line_weights(seed: int = 0) -> ModelWeights:
+def line_weights(seed: int = 0) -> checkpoints.ModelWeights:
     generator = torch.Generator().manual_seed(seed)
-    tensors = half_precision({f"layer{i}.weight": torch.randn(30, 40, generator=generator) for i in range(5)})
-    return ModelWeights("line", {"widths": [1, 2]}, tensors, fingerprint(tensors))
+    tensors = checkpoints.half_precision(
+        {f"layer{i}.weight": torch.randn(30, 40, generator=generator) for i in range(5)}
+    )
+    return checkpoints.ModelWeights("line", {"widths": [1, 2]}, tensors, checkpoints.fingerprint(tensors))
 
 
 def test_shards_stay_under_the_limit_and_come_back(tmp_path: Path) -> None:
     weights = line_weights()
-    paths = save_model(weights, tmp_path, shard_bytes=7_000)
+    paths = checkpoints.save_model(weights, tmp_path, shard_bytes=7_000)
     assert [path.name for path in paths] == [f"line-{i:05d}-of-00003.safetensors" for i in (1, 2, 3)]
     assert max(path.stat().st_size for path in paths) <= 7_000
-    back = load_model("line", tmp_path)
+    back = checkpoints.load_model("line", tmp_path)
     assert (back.config, back.version) == ({"widths": [1, 2]}, weights.version)
     assert back.tensors.keys() == weights.tensors.keys()
     for name, value in back.tensors.items():
@@ -45,26 +36,26 @@ def test_shards_stay_under_the_limit_and_come_back(tmp_path: Path) -> None:
 
 
 def test_an_export_replaces_the_shards_of_the_one_before(tmp_path: Path) -> None:
-    save_model(line_weights(0), tmp_path, shard_bytes=7_000)
-    save_model(line_weights(1), tmp_path)
+    checkpoints.save_model(line_weights(0), tmp_path, shard_bytes=7_000)
+    checkpoints.save_model(line_weights(1), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["line-00001-of-00001.safetensors"]
-    assert load_model("line", tmp_path).version == line_weights(1).version
+    assert checkpoints.load_model("line", tmp_path).version == line_weights(1).version
 
 
 def test_a_tensor_larger_than_a_shard_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'layer0.weight' of 2400 bytes does not fit"):
-        save_model(line_weights(), tmp_path, shard_bytes=3_000)
+        checkpoints.save_model(line_weights(), tmp_path, shard_bytes=3_000)
 
 
 def test_not_trained_is_said_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(LikenessError, match=r"The line model is not trained.*python -m trainer export") as caught:
-        load_model("line", tmp_path)
+        checkpoints.load_model("line", tmp_path)
     assert caught.value.code == "missing_part"
 
 
 def test_missing_mixed_and_damaged_shards_are_named(tmp_path: Path) -> None:
-    paths = save_model(line_weights(0), tmp_path / "a", shard_bytes=7_000)
-    others = save_model(line_weights(1), tmp_path / "b", shard_bytes=7_000)
+    paths = checkpoints.save_model(line_weights(0), tmp_path / "a", shard_bytes=7_000)
+    others = checkpoints.save_model(line_weights(1), tmp_path / "b", shard_bytes=7_000)
     content = paths[1].read_bytes()
     for damage, reason in (
         (others[1].read_bytes(), "files come from different trainings"),
@@ -72,28 +63,28 @@ def test_missing_mixed_and_damaged_shards_are_named(tmp_path: Path) -> None:
     ):
         paths[1].write_bytes(damage)
         with pytest.raises(LikenessError, match=reason):
-            load_model("line", tmp_path / "a")
+            checkpoints.load_model("line", tmp_path / "a")
     paths[1].unlink()
     with pytest.raises(LikenessError, match="2 of the model's 3 files are there"):
-        load_model("line", tmp_path / "a")
+        checkpoints.load_model("line", tmp_path / "a")
 
 
 def test_weights_of_another_program_version_are_refused() -> None:
-    weights = ModelWeights("line", {}, {"weight": torch.zeros(2, 2)}, "v")
+    weights = checkpoints.ModelWeights("line", {}, {"weight": torch.zeros(2, 2)}, "v")
     with pytest.raises(LikenessError, match="do not fit this version"):
-        load_weights_into(nn.Linear(3, 2), weights)
+        checkpoints.load_weights_into(nn.Linear(3, 2), weights)
 
 
 def test_float16_overflow_is_an_error_and_integers_stay() -> None:
-    assert half_precision({"n": torch.tensor(70_000)})["n"].item() == 70_000
+    assert checkpoints.half_precision({"n": torch.tensor(70_000)})["n"].item() == 70_000
     with pytest.raises(ValueError, match="'w' does not fit into float16"):
-        half_precision({"w": torch.tensor([70_000.0])})
+        checkpoints.half_precision({"w": torch.tensor([70_000.0])})
 
 
 def test_the_fingerprint_sees_names_types_and_bits() -> None:
     base = {"a": torch.zeros(2)}
     others = ({"b": torch.zeros(2)}, {"a": torch.zeros(2, 1)}, {"a": torch.zeros(2).half()}, {"a": -torch.zeros(2)})
-    assert len({fingerprint(tensors) for tensors in (base, *others)}) == 5
+    assert len({checkpoints.fingerprint(tensors) for tensors in (base, *others)}) == 5
 
 
 def network_weights() -> dict[str, torch.Tensor]:
@@ -114,21 +105,23 @@ def network_weights() -> dict[str, torch.Tensor]:
 
 def saved(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
     """A folder with a model of one shard."""
-    save_model(ModelWeights("line", {"widths": [1]}, tensors, fingerprint(tensors)), folder)
+    checkpoints.save_model(
+        checkpoints.ModelWeights("line", {"widths": [1]}, tensors, checkpoints.fingerprint(tensors)), folder
+    )
     return folder
 
 
 def test_large_weights_with_channels_are_chosen_and_sensitive_ones_are_not() -> None:
-    assert large_weights(network_weights(), ("*.basis",)) == {"convolution.weight", "linear.weight"}
-    assert large_weights(network_weights()) == {"convolution.weight", "linear.weight", "head.basis"}
+    assert checkpoints.large_weights(network_weights(), ("*.basis",)) == {"convolution.weight", "linear.weight"}
+    assert checkpoints.large_weights(network_weights()) == {"convolution.weight", "linear.weight", "head.basis"}
 
 
 def test_every_weight_comes_back_within_half_a_step_of_its_channel(tmp_path: Path) -> None:
     given = network_weights()
-    stored = eight_bit_precision(given, ("*.basis",))
+    stored = checkpoints.eight_bit_precision(given, ("*.basis",))
     assert stored["convolution.weight"].dtype == stored["linear.weight"].dtype == torch.int8
     assert stored["head.basis"].dtype == stored["norm.weight"].dtype == torch.float16
-    back = load_model("line", saved(tmp_path, stored)).tensors
+    back = checkpoints.load_model("line", saved(tmp_path, stored)).tensors
     assert back.keys() == given.keys()
     for name in ("convolution.weight", "linear.weight"):
         steps = given[name].flatten(1).abs().amax(1) / 127
@@ -141,17 +134,19 @@ def test_every_weight_comes_back_within_half_a_step_of_its_channel(tmp_path: Pat
 
 
 def test_a_weight_and_its_steps_may_lie_in_different_shards(tmp_path: Path) -> None:
-    stored = eight_bit_precision(network_weights())
-    whole = load_model("line", saved(tmp_path / "one", stored)).tensors
-    model = ModelWeights("line", {}, dict(sorted(stored.items(), key=lambda item: item[0][::-1])), fingerprint(stored))
-    assert len(save_model(model, tmp_path / "many", shard_bytes=20_000)) > 2
-    parts = load_model("line", tmp_path / "many").tensors
+    stored = checkpoints.eight_bit_precision(network_weights())
+    whole = checkpoints.load_model("line", saved(tmp_path / "one", stored)).tensors
+    model = checkpoints.ModelWeights(
+        "line", {}, dict(sorted(stored.items(), key=lambda item: item[0][::-1])), checkpoints.fingerprint(stored)
+    )
+    assert len(checkpoints.save_model(model, tmp_path / "many", shard_bytes=20_000)) > 2
+    parts = checkpoints.load_model("line", tmp_path / "many").tensors
     assert parts.keys() == whole.keys() and all(torch.equal(parts[name], whole[name]) for name in whole)
 
 
 def test_damaged_steps_are_refused_in_one_sentence(tmp_path: Path) -> None:
-    sound = eight_bit_precision(network_weights())
-    steps = "linear.weight" + STEP_SUFFIX
+    sound = checkpoints.eight_bit_precision(network_weights())
+    steps = "linear.weight" + checkpoints.STEP_SUFFIX
     for change, reason in (
         ({steps: None}, "int8 weights 'linear.weight' have no steps"),
         ({steps: sound[steps][:-1]}, r"of shape \(32, 256\) have steps of shape \(31,\)"),
@@ -165,28 +160,28 @@ def test_damaged_steps_are_refused_in_one_sentence(tmp_path: Path) -> None:
     ):
         tensors = {name: value for name, value in (sound | change).items() if value is not None}
         with pytest.raises(LikenessError, match=f"line-00001-of-00001.safetensors is damaged: .*{reason}") as caught:
-            load_model("line", saved(tmp_path, tensors))
+            checkpoints.load_model("line", saved(tmp_path, tensors))
         assert caught.value.code == "missing_part"
 
 
 def test_a_type_that_torch_does_not_have_is_refused(tmp_path: Path) -> None:
-    path = saved(tmp_path, eight_bit_precision(network_weights())) / "line-00001-of-00001.safetensors"
+    path = saved(tmp_path, checkpoints.eight_bit_precision(network_weights())) / "line-00001-of-00001.safetensors"
     content = path.read_bytes()
     assert content.count(b'"dtype":"I8"') == 3
     for other in (b'"dtype":"I4"', b'"dtype":"F8"'):
         path.write_bytes(content.replace(b'"dtype":"I8"', other))
         with pytest.raises(LikenessError, match="is damaged"):
-            load_model("line", tmp_path)
+            checkpoints.load_model("line", tmp_path)
     metadata = {"config": json.dumps({}), "version": "v"}
     write_specs(path, {"w": tensor_spec("w", "float8_e8m0fnu", (8,), np.zeros(8, np.uint8))}, metadata)
     with pytest.raises(LikenessError, match="'F8_E8M0' is a type that cannot be read here"):
-        load_model("line", tmp_path)
+        checkpoints.load_model("line", tmp_path)
 
 
 def test_weights_that_are_not_finite_are_not_stored() -> None:
     with pytest.raises(ValueError, match="not finite"):
-        in_eight_bits(torch.tensor([[1.0, torch.inf]]))
+        checkpoints.in_eight_bits(torch.tensor([[1.0, torch.inf]]))
     broken = network_weights()
     broken["linear.weight"][3, 4] = torch.nan
     with pytest.raises(ValueError, match=r"tensor 'linear\.weight'"):
-        eight_bit_precision(broken)
+        checkpoints.eight_bit_precision(broken)

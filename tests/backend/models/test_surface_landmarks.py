@@ -13,15 +13,7 @@ from torch import Tensor
 
 from backend.errors import LikenessError
 from backend.fitting.detector_model import face_scale
-from backend.models.landmarks import (
-    EXPRESSIONS,
-    LANDMARKS,
-    WINDOW_PER_FACE,
-    LandmarkFace,
-    LandmarkShapes,
-    SurfaceLandmarker,
-    surface_landmarker,
-)
+from backend.models import landmarks
 from backend.models.registry import forget_models
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import PhotoFace
@@ -48,8 +40,8 @@ def face(source: PhotoSource) -> PhotoFace:
 
 
 @pytest.fixture(scope="module")
-def landmarker() -> SurfaceLandmarker:
-    return SurfaceLandmarker.load()
+def landmarker() -> landmarks.SurfaceLandmarker:
+    return landmarks.SurfaceLandmarker.load()
 
 
 def apart(first: np.ndarray, second: np.ndarray) -> float:
@@ -63,7 +55,7 @@ def test_faces_of_the_photo_stage_have_a_surface_near_the_detectors_landmarks(fa
     assert (face.surface.deviation > 0).all()
 
 
-def test_a_mirrored_picture_has_mirrored_points(face: PhotoFace, landmarker: SurfaceLandmarker) -> None:
+def test_a_mirrored_picture_has_mirrored_points(face: PhotoFace, landmarker: landmarks.SurfaceLandmarker) -> None:
     mirror, width = mean_landmarks().mirror, face.pixels.shape[1]
     flipped = face.landmarks[mirror].copy()
     flipped[:, 0] = width - flipped[:, 0]
@@ -73,7 +65,7 @@ def test_a_mirrored_picture_has_mirrored_points(face: PhotoFace, landmarker: Sur
 
 
 def test_the_answer_hardly_depends_on_the_detector_or_the_pictures_size(
-    face: PhotoFace, landmarker: SurfaceLandmarker
+    face: PhotoFace, landmarker: landmarks.SurfaceLandmarker
 ) -> None:
     scale = face_scale(face.landmarks)
     shifted = face.landmarks + np.array([0.05 * scale, -0.04 * scale, 0.0])
@@ -94,24 +86,24 @@ def test_without_weights_there_are_none_and_the_sentence_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(LikenessError, match="landmarks model is not trained"):
-        SurfaceLandmarker.load(tmp_path)
+        landmarks.SurfaceLandmarker.load(tmp_path)
 
-    def missing(*_: object) -> SurfaceLandmarker:
+    def missing(*_: object) -> landmarks.SurfaceLandmarker:
         raise LikenessError("missing_part", "not there", "")
 
-    monkeypatch.setattr(SurfaceLandmarker, "load", missing)
+    monkeypatch.setattr(landmarks.SurfaceLandmarker, "load", missing)
     forget_models()
     try:
-        assert surface_landmarker() is None
+        assert landmarks.surface_landmarker() is None
     finally:
         forget_models()
 
 
 def test_windows_that_disagree_make_the_points_less_certain(
-    face: PhotoFace, landmarker: SurfaceLandmarker, monkeypatch: pytest.MonkeyPatch
+    face: PhotoFace, landmarker: landmarks.SurfaceLandmarker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variance is the mixture's: the mean of the predicted ones and the variance between the windows."""
-    window = landmark_window(face.landmarks, WINDOW_PER_FACE)
+    window = landmark_window(face.landmarks, landmarks.WINDOW_PER_FACE)
     guess = landmarker._guess(window.cut(face.pixels, landmarker._network.config.size)[None])
     moved = replace(
         guess,
@@ -127,7 +119,7 @@ def test_windows_that_disagree_make_the_points_less_certain(
 def mean_face() -> Tensor:
     """(478, 3) a bowl of the size of a face around the pivot, with a nose."""
     g = torch.Generator().manual_seed(0)
-    x, y = (torch.rand(2, LANDMARKS, generator=g) - 0.5) * 0.15
+    x, y = (torch.rand(2, landmarks.LANDMARKS, generator=g) - 0.5) * 0.15
     nose = 0.03 * torch.exp(-(x**2 + y**2) / 3e-4)
     return torch.stack([x, y, 0.97 + 8 * x**2 + 5 * y**2 - nose], 1)
 
@@ -151,21 +143,21 @@ def turned_apart(first: Tensor, second: Tensor) -> Tensor:
     return torch.rad2deg((((first * second).sum((1, 2)) - 1) / 2).clamp(-1, 1).acos())
 
 
-def shapes(components: int = 3) -> LandmarkShapes:
+def shapes(components: int = 3) -> landmarks.LandmarkShapes:
     """Wider, deeper, longer faces, and a mouth that opens."""
     mean = mean_face()
     middle = mean - mean.mean(0)
     people = torch.stack([middle * torch.eye(3)[axis] * 0.08 for axis in (0, 2, 1)])[:components]
-    expressions = torch.zeros(EXPRESSIONS, LANDMARKS, 3)
+    expressions = torch.zeros(landmarks.EXPRESSIONS, landmarks.LANDMARKS, 3)
     expressions[0, :, 1] = torch.where(middle[:, 1] > 0.03, 0.01, 0.0)
-    return LandmarkShapes(mean, people, expressions)
+    return landmarks.LandmarkShapes(mean, people, expressions)
 
 
-def marked_face() -> LandmarkFace:
+def marked_face() -> landmarks.LandmarkFace:
     torch.manual_seed(0)
-    net, known = LandmarkFace(SIDE, 3), shapes()
+    net, known = landmarks.LandmarkFace(SIDE, 3), shapes()
     people = known.mean + torch.einsum("pk,klc->plc", torch.randn(60, 3), known.people)
-    noise = torch.randn(60, LANDMARKS, 3) * torch.tensor([0.002, 0.002, 0.0])
+    noise = torch.randn(60, landmarks.LANDMARKS, 3) * torch.tensor([0.002, 0.002, 0.0])
     net.set_reference(known, seen(people, views(60, 30.0)) + noise)
     return net
 
@@ -222,4 +214,4 @@ def test_features_know_people_apart_and_are_finite_where_the_marks_are_nonsense(
     net = marked_face()
     told = net.features(seen(torch.stack([person(1, 0, 0), person(-1, 0, 0)]), views(2, 10.0)))
     assert told.shape == (2, net.width) and (told[0] - told[1]).abs().max() > 0.5
-    assert net.features(torch.full((2, LANDMARKS, 3), 0.5)).isfinite().all()
+    assert net.features(torch.full((2, landmarks.LANDMARKS, 3), 0.5)).isfinite().all()

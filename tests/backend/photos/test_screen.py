@@ -7,19 +7,8 @@ import numpy as np
 import pytest
 from made_photos import candidate, quality
 
+from backend.photos import screening
 from backend.photos.faces import HeadPose, mean_landmarks
-from backend.photos.screening import (
-    Evidence,
-    best_spread,
-    choose_person,
-    duplicates,
-    low_quality_reason,
-    mirrored_fingerprint,
-    other_people,
-    picture_fingerprint,
-    screen,
-    sharpness_quality,
-)
 
 ANNA, BERT, CARL = np.eye(3)
 
@@ -27,7 +16,7 @@ ANNA, BERT, CARL = np.eye(3)
 class Cosine:
     """A model whose vectors say it all."""
 
-    evidence = Evidence(same=1.0, different=0.0, stranger=0.2, consistent=0.6)
+    evidence = screening.Evidence(same=1.0, different=0.0, stranger=0.2, consistent=0.6)
 
     def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         raise AssertionError("the screening describes nothing")
@@ -41,7 +30,7 @@ NAMES = [f"{index}.jpg" for index in range(100)]
 
 def test_the_face_that_matches_the_other_photos_is_taken_though_smaller() -> None:
     couple = (candidate(0, BERT, size_px=400.0), candidate(0, ANNA, size_px=250.0))
-    choice = screen([couple, (candidate(1, ANNA),), (candidate(2, ANNA),)], NAMES, Cosine(), 24)
+    choice = screening.screen([couple, (candidate(1, ANNA),), (candidate(2, ANNA),)], NAMES, Cosine(), 24)
     assert choice.chosen[0] is couple[1]
     assert "matches the other photos" in choice.notes[0]
     assert choice.left_out == {}
@@ -53,20 +42,20 @@ def test_a_pair_in_every_photo_gives_one_person_throughout() -> None:
         (candidate(1, BERT, size_px=310.0), candidate(1, ANNA, size_px=300.0)),
         (candidate(2, ANNA, size_px=320.0), candidate(2, BERT, size_px=200.0)),
     ]
-    chosen = choose_person(photos, Cosine())
+    chosen = screening.choose_person(photos, Cosine())
     assert {tuple(face.descriptor) for face in chosen.values()} == {tuple(ANNA)}
 
 
 def test_one_photo_of_several_people_gives_the_largest() -> None:
     faces = (candidate(0, ANNA, size_px=100.0), candidate(0, BERT, size_px=180.0))
-    choice = screen([faces], NAMES, Cosine(), 24)
+    choice = screening.screen([faces], NAMES, Cosine(), 24)
     assert choice.used == (faces[1],)
     assert "largest" in choice.notes[0]
 
 
 def test_one_wrong_person_among_five_is_left_out() -> None:
     photos = [(candidate(index, BERT if index == 3 else ANNA),) for index in range(5)]
-    choice = screen(photos, NAMES, Cosine(), 24)
+    choice = screening.screen(photos, NAMES, Cosine(), 24)
     assert list(choice.left_out) == [3]
     assert "another person" in choice.left_out[3]
     assert [face.photo for face in choice.used] == [0, 1, 2, 4]
@@ -75,23 +64,23 @@ def test_one_wrong_person_among_five_is_left_out() -> None:
 def test_two_wrong_people_among_six_are_left_out() -> None:
     people = [ANNA, BERT, ANNA, ANNA, CARL, ANNA]
     faces = [candidate(index, person) for index, person in enumerate(people)]
-    assert sorted(other_people(faces, Cosine())) == [1, 4]
+    assert sorted(screening.other_people(faces, Cosine())) == [1, 4]
 
 
 def test_nobody_is_a_stranger_on_weak_evidence() -> None:
     two = [candidate(0, ANNA), candidate(1, BERT)]
-    assert other_people(two, Cosine()) == {}
+    assert screening.other_people(two, Cosine()) == {}
     all_different = [candidate(0, ANNA), candidate(1, BERT), candidate(2, CARL)]
-    assert other_people(all_different, Cosine()) == {}
+    assert screening.other_people(all_different, Cosine()) == {}
     half_alike = np.array([0.6, 0.8, 0.0])
-    assert other_people([candidate(0, ANNA), candidate(1, ANNA), candidate(2, half_alike)], Cosine()) == {}
+    assert screening.other_people([candidate(0, ANNA), candidate(1, ANNA), candidate(2, half_alike)], Cosine()) == {}
 
 
 def test_copies_are_used_once_and_the_better_one() -> None:
     good, other = candidate(0), candidate(1)
     copy = candidate(2, fingerprint=good.fingerprint, quality=quality(score=0.95))
-    mirror = candidate(3, fingerprint=mirrored_fingerprint(other.fingerprint), quality=quality(score=0.5))
-    left_out = duplicates([good, other, copy, mirror], NAMES)
+    mirror = candidate(3, fingerprint=screening.mirrored_fingerprint(other.fingerprint), quality=quality(score=0.5))
+    left_out = screening.duplicates([good, other, copy, mirror], NAMES)
     assert left_out == {
         0: "It is the same picture as 2.jpg; one of them is enough.",
         3: "It is the mirror image of 1.jpg; one of them is enough.",
@@ -103,14 +92,14 @@ def test_fingerprints_see_through_size_and_brightness_and_tell_pictures_apart() 
     landmarks = (mean_landmarks().points * 60 + [128, 128, 0]).astype(np.float32)
     one, two = (cv2.GaussianBlur(rng.integers(0, 255, (256, 256, 3), dtype=np.uint8), (0, 0), 4) for _ in range(2))
     small = cv2.resize(one, (150, 150), interpolation=cv2.INTER_AREA)
-    copy = picture_fingerprint((small * 0.7 + 20).astype(np.uint8), landmarks * (150 / 256))
-    mine = picture_fingerprint(one, landmarks)
+    copy = screening.picture_fingerprint((small * 0.7 + 20).astype(np.uint8), landmarks * (150 / 256))
+    mine = screening.picture_fingerprint(one, landmarks)
     assert mine @ copy > 0.982
-    assert abs(mine @ picture_fingerprint(two, landmarks)) < 0.6
-    flipped = picture_fingerprint(
+    assert abs(mine @ screening.picture_fingerprint(two, landmarks)) < 0.6
+    flipped = screening.picture_fingerprint(
         np.ascontiguousarray(one[:, ::-1]), (landmarks * [-1, 1, 1] + [256, 0, 0])[mean_landmarks().mirror]
     )
-    assert mine @ mirrored_fingerprint(flipped) > 0.982
+    assert mine @ screening.mirrored_fingerprint(flipped) > 0.982
 
 
 @pytest.mark.parametrize("side", [150, 600])
@@ -122,7 +111,7 @@ def test_noise_is_no_sharpness(side: int) -> None:
 
     def sharpness(picture: np.ndarray, level: float, noise: float) -> float:
         light = level * (128.0 + 30.0 * picture / picture.std())[..., None] + noise * draw.normal(size=(side, side, 3))
-        return sharpness_quality(np.clip(light.round(), 0, 255).astype(np.uint8), landmarks)
+        return screening.sharpness_quality(np.clip(light.round(), 0, 255).astype(np.uint8), landmarks)
 
     for level, noise in ((1.0, 5.0), (0.5, 3.0)):
         assert sharpness(detail, level, noise) == pytest.approx(sharpness(detail, level, 0.0), abs=0.06)
@@ -142,11 +131,11 @@ def test_noise_is_no_sharpness(side: int) -> None:
 )
 def test_weak_photos_are_left_out_unless_there_is_nothing_else(change: dict, word: str) -> None:
     weak = candidate(0, **change)
-    assert word in low_quality_reason(weak)
-    with_good = screen([(weak,), (candidate(1),)], NAMES, Cosine(), 24)
+    assert word in screening.low_quality_reason(weak)
+    with_good = screening.screen([(weak,), (candidate(1),)], NAMES, Cosine(), 24)
     assert word in with_good.left_out[0]
     assert [face.photo for face in with_good.used] == [1]
-    alone = screen([(weak,)], NAMES, Cosine(), 24)
+    alone = screening.screen([(weak,)], NAMES, Cosine(), 24)
     assert alone.used == (weak,)
     assert word in alone.notes[0]
     assert "no better photo" in alone.notes[0]
@@ -158,7 +147,7 @@ def test_most_used_is_kept_and_sides_are_kept_with_it() -> None:
         candidate(30 + index, pose=HeadPose(turn, 0.0, 0.0), quality=quality(score=0.6))
         for index, turn in enumerate((-45.0, 45.0, -30.0))
     ]
-    choice = screen([(face,) for face in frontal + sides], NAMES, Cosine(), 10)
+    choice = screening.screen([(face,) for face in frontal + sides], NAMES, Cosine(), 10)
     taken = [face.photo for face in choice.used]
     assert len(taken) == 10
     assert {30, 31, 32} <= set(taken)
@@ -171,10 +160,10 @@ def test_most_used_is_kept_and_sides_are_kept_with_it() -> None:
 
 def test_few_photos_are_all_used() -> None:
     faces = [candidate(index) for index in range(4)]
-    assert best_spread(faces, 4) == faces
+    assert screening.best_spread(faces, 4) == faces
 
 
 def test_photos_without_a_face_are_no_obstacle() -> None:
-    choice = screen([(), (candidate(1),), ()], NAMES, Cosine(), 24)
+    choice = screening.screen([(), (candidate(1),), ()], NAMES, Cosine(), 24)
     assert [face.photo for face in choice.used] == [1]
     assert 0 not in choice.chosen

@@ -10,20 +10,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.expression.follow import face_in_frame
-from backend.photos.faces import (
-    EYE_OUTER_LEFT,
-    EYE_OUTER_RIGHT,
-    Window,
-    crop_head,
-    fit_inside,
-    head_pose,
-    mean_landmarks,
-)
+from backend.photos import faces
 from backend.photos.regions import EYE_RIGHT, FACE_OVAL, face_normals, grown, mirrored, polygon_mask
 
 
 def mean_face(size: float = 200.0, centre: tuple[float, float] = (300.0, 280.0)) -> np.ndarray:
-    return mean_landmarks().points * (size / 2) + [*centre, 0.0]
+    return faces.mean_landmarks().points * (size / 2) + [*centre, 0.0]
 
 
 def spots(side: int, places: np.ndarray) -> np.ndarray:
@@ -46,7 +38,7 @@ def centroid(picture: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("angle", [0.0, 0.4, np.pi / 2, -2.0])
 def test_what_a_window_shows_is_where_to_picture_says(angle: float, resolution: int, flipped: bool) -> None:
     place = np.array([223.3, 181.7])
-    window = Window((200.0, 190.0), 150.0, angle, flipped)
+    window = faces.Window((200.0, 190.0), 150.0, angle, flipped)
     found = centroid(window.cut(spots(400, place[None]), resolution))
     back = window.to_picture(np.array([[*found, resolution / 10]]), resolution)[0]
     assert back[:2] == pytest.approx(place, abs=0.3)
@@ -56,20 +48,20 @@ def test_what_a_window_shows_is_where_to_picture_says(angle: float, resolution: 
 def test_reducing_does_not_alias() -> None:
     stripes = np.zeros((600, 600, 3), np.uint8)
     stripes[:, ::2] = 255
-    small = Window((300.0, 300.0), 560.0).cut(stripes, 70)
+    small = faces.Window((300.0, 300.0), 560.0).cut(stripes, 70)
     assert np.abs(small[5:-5, 5:-5].astype(float) - 127.5).max() < 12
 
 
 def test_outside_the_picture_the_edge_is_repeated() -> None:
     picture = np.full((50, 50, 3), 90, np.uint8)
-    assert (Window((0.0, 0.0), 400.0, 0.3).cut(picture, 64) == 90).all()
+    assert (faces.Window((0.0, 0.0), 400.0, 0.3).cut(picture, 64) == 90).all()
 
 
 def test_fit_inside_never_enlarges(synthetic_picture: np.ndarray) -> None:
-    same, factor = fit_inside(synthetic_picture, 1000)
+    same, factor = faces.fit_inside(synthetic_picture, 1000)
     assert factor == 1.0
     assert same.shape == synthetic_picture.shape
-    small, factor = fit_inside(synthetic_picture, 80)
+    small, factor = faces.fit_inside(synthetic_picture, 80)
     assert small.shape == (60, 80, 3)
     assert factor == 0.25
 
@@ -79,14 +71,14 @@ def test_crop_and_picture_coordinates_are_inverse_and_true() -> None:
     rng = np.random.default_rng(1)
     picture = cv2.GaussianBlur(rng.integers(0, 255, (600, 640, 3), dtype=np.uint8), (0, 0), 3)
     for max_side in (4096, 200):
-        crop = crop_head(picture, face, max_side)
+        crop = faces.crop_head(picture, face, max_side)
         points = rng.uniform(0, 600, (20, 3))
         assert crop.to_picture(crop.to_crop(points)) == pytest.approx(points)
         assert crop.scale * (points[:, :2] - crop.offset) == pytest.approx(crop.to_crop(points)[:, :2])
         assert crop.pixels.shape[0] == crop.pixels.shape[1] <= max_side
         x, y = crop.to_crop(np.array([300.0, 280.0, 0.0]))[:2]
         assert np.abs(crop.pixels[int(y), int(x)].astype(int) - picture[280, 300]).max() < 25
-    whole = crop_head(picture, face)
+    whole = faces.crop_head(picture, face)
     left, top = int(whole.offset[0]), int(whole.offset[1])
     side = whole.pixels.shape[0]
     assert whole.scale == 1.0
@@ -98,7 +90,7 @@ def test_crop_and_picture_coordinates_are_inverse_and_true() -> None:
 
 def test_crop_holds_the_head_with_room_around_it() -> None:
     face = mean_face(200.0, (450.0, 430.0))
-    crop = crop_head(np.zeros((900, 900, 3), np.uint8), face)
+    crop = faces.crop_head(np.zeros((900, 900, 3), np.uint8), face)
     inside = crop.to_crop(face)[:, :2] / crop.pixels.shape[0]
     assert inside.min() > 0.2
     assert inside.max() < 0.8
@@ -107,7 +99,7 @@ def test_crop_holds_the_head_with_room_around_it() -> None:
 @pytest.mark.parametrize("centre", [(20.0, 20.0), (390.0, 200.0), (-80.0, 150.0)])
 def test_padding_repeats_the_edge_and_covered_says_so(centre: tuple[float, float]) -> None:
     picture = np.random.default_rng(0).integers(1, 255, (300, 400, 3), dtype=np.uint8)
-    crop = crop_head(picture, mean_face(120.0, centre))
+    crop = faces.crop_head(picture, mean_face(120.0, centre))
     left, top, right, bottom = (round(edge) for edge in crop.covered)
     side = crop.pixels.shape[0]
     assert crop.pixels.shape == (side, side, 3)
@@ -124,23 +116,23 @@ def test_pose_of_the_turned_mean_face(axis: str, name: str, degrees: float) -> N
     """Image axes: x right, y down, z away. To the own left is picture right: a turn by -y; up is a turn by -x."""
     sign = {"y": -1, "x": -1, "z": 1}[axis]
     turned = mean_face() @ Rotation.from_euler(axis, sign * degrees, degrees=True).as_matrix().T
-    pose = vars(head_pose(turned))
+    pose = vars(faces.head_pose(turned))
     assert pose.pop(name) == pytest.approx(degrees, abs=0.5)
     assert list(pose.values()) == pytest.approx([0.0, 0.0], abs=0.5)
     if name == "yaw" and degrees > 0:
-        nose, eyes = turned[1], turned[[EYE_OUTER_RIGHT, EYE_OUTER_LEFT]].mean(axis=0)
+        nose, eyes = turned[1], turned[[faces.EYE_OUTER_RIGHT, faces.EYE_OUTER_LEFT]].mean(axis=0)
         assert nose[0] > eyes[0]
 
 
 def test_mirror_map_is_an_involution_that_mirrors_the_mean_face() -> None:
-    mean = mean_landmarks()
+    mean = faces.mean_landmarks()
     assert (mean.mirror[mean.mirror] == np.arange(478)).all()
     assert mean.points[mean.mirror] * [-1, 1, 1] == pytest.approx(mean.points, abs=1e-5)
-    assert mean.points[EYE_OUTER_LEFT, 0] > 0 > mean.points[EYE_OUTER_RIGHT, 0]
+    assert mean.points[faces.EYE_OUTER_LEFT, 0] > 0 > mean.points[faces.EYE_OUTER_RIGHT, 0]
 
 
 def test_polygons_lie_where_the_parts_are() -> None:
-    face = mean_landmarks().points * 100 + [256.0, 256.0, 0.0]
+    face = faces.mean_landmarks().points * 100 + [256.0, 256.0, 0.0]
     oval, eye = polygon_mask(face, FACE_OVAL, 512), polygon_mask(face, EYE_RIGHT, 512)
     assert oval[int(face[1, 1]), int(face[1, 0])]
     assert (eye & ~oval).sum() == 0
@@ -151,7 +143,7 @@ def test_polygons_lie_where_the_parts_are() -> None:
 
 
 def test_normals_point_out_of_the_face() -> None:
-    face = mean_landmarks().points * 120 + [256.0, 256.0, 0.0]
+    face = faces.mean_landmarks().points * 120 + [256.0, 256.0, 0.0]
     normals = face_normals(face, 512)
     right_cheek, left_cheek = face[123, :2].astype(int), face[352, :2].astype(int)
     assert normals[right_cheek[1], right_cheek[0], 0] < -0.2

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler, view_from_network
-from backend.rendering.depth_surface import (
-    grid_faces,
-    normals_from_depth,
-    points_from_depth,
-    unwarp_to_canonical,
-    view_grid,
-    view_surface,
-)
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 
@@ -146,7 +139,7 @@ def identity(count: int = 2, dtype=torch.float32) -> View:
 @pytest.mark.parametrize("backend", ["auto", "torch"])
 def test_identity_view_reproduces_depth_and_image_without_holes(backend):
     depth = bump()
-    viewed = view_surface(depth, identity(), CAMERA, backend=backend)
+    viewed = depth_surface.view_surface(depth, identity(), CAMERA, backend=backend)
     assert viewed.mask.all()
     assert torch.allclose(viewed.depth, depth, atol=2e-4)
     image = torch.rand(2, 3, *CAMERA.size, generator=torch.Generator().manual_seed(0))
@@ -154,22 +147,22 @@ def test_identity_view_reproduces_depth_and_image_without_holes(backend):
 
 
 def test_grid_faces_face_the_camera():
-    points = CAMERA.project(points_from_depth(bump(1), CAMERA).view(1, -1, 3))[0]
-    a, b, c = points[grid_faces(*CAMERA.size)][..., :2].unbind(1)
+    points = CAMERA.project(depth_surface.points_from_depth(bump(1), CAMERA).view(1, -1, 3))[0]
+    a, b, c = points[depth_surface.grid_faces(*CAMERA.size)][..., :2].unbind(1)
     assert len(a) == 2 * 23 * 31
     assert ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0] < 0).all()
 
 
 def test_normals_of_a_plane_and_of_the_bump():
     camera = CanonicalCamera((20, 20))
-    pixels = points_from_depth(torch.ones(1, 20, 20), camera)[..., 0]
+    pixels = depth_surface.points_from_depth(torch.ones(1, 20, 20), camera)[..., 0]
     slope = 0.3
     depth = 1 / (1 - slope * pixels)  # the plane z = 1 + slope x
-    normals = normals_from_depth(depth, camera)
+    normals = depth_surface.normals_from_depth(depth, camera)
     expected = torch.tensor([-slope, 0, 1]) / (1 + slope**2) ** 0.5
     assert torch.allclose(normals[0, 1:-1, 1:-1], expected.expand(18, 18, 3), atol=1e-3)
     assert torch.equal(normals[0, 0, 5], torch.tensor([0.0, 0, 1]))
-    tilted = normals_from_depth(bump(1, (33, 33)), CanonicalCamera((33, 33)))
+    tilted = depth_surface.normals_from_depth(bump(1, (33, 33)), CanonicalCamera((33, 33)))
     assert torch.allclose(tilted[0, 16, 16], torch.tensor([0.0, 0, 1]), atol=1e-3)
     assert tilted[0, 16, 8, 0] * tilted[0, 16, 24, 0] < 0
 
@@ -177,7 +170,7 @@ def test_normals_of_a_plane_and_of_the_bump():
 def test_turned_view_shows_points_where_projection_puts_them():
     depth = bump(1)
     view = turned(20.0)
-    viewed = view_surface(depth, view, CAMERA)
+    viewed = depth_surface.view_surface(depth, view, CAMERA)
     assert 0.6 < viewed.mask.float().mean() <= 1
     # An image that holds the canonical position itself: where sampled, it must say where the pixel came from.
     height, width = CAMERA.size
@@ -202,9 +195,9 @@ def test_to_the_view_and_back():
     smooth = torch.nn.functional.interpolate(
         torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), size=size, mode="bicubic"
     )
-    viewed = view_surface(depth, view, camera)
-    back, seen = unwarp_to_canonical(viewed.sample(smooth), depth, viewed, view, camera)
-    seen = seen & (view_grid(depth, view, camera).abs() < 0.9).all(-1)
+    viewed = depth_surface.view_surface(depth, view, camera)
+    back, seen = depth_surface.unwarp_to_canonical(viewed.sample(smooth), depth, viewed, view, camera)
+    seen = seen & (depth_surface.view_grid(depth, view, camera).abs() < 0.9).all(-1)
     assert 0.3 < seen.float().mean() < 1
     assert (back - smooth).abs().mean(1)[seen].mean() < 0.02
 
@@ -215,15 +208,15 @@ def test_hidden_parts_are_not_seen():
     depth = torch.full((1, 48, 48), 1.05)
     depth[:, :, 20:28] = 0.95  # a wall in the middle hides one side of itself when turned
     view = turned(40.0)
-    viewed = view_surface(depth, view, camera)
-    _, seen = unwarp_to_canonical(torch.zeros(1, 3, *size), depth, viewed, view, camera)
+    viewed = depth_surface.view_surface(depth, view, camera)
+    _, seen = depth_surface.unwarp_to_canonical(torch.zeros(1, 3, *size), depth, viewed, view, camera)
     share = seen[0, 10:38].float().mean(0)
     sides = (share[12:19].mean().item(), share[29:36].mean().item())
     assert min(sides) < 0.3 and max(sides) > 0.7
 
 
 def test_empty_pixels_are_far_and_unmasked():
-    viewed = view_surface(bump(1), turned(60.0), CAMERA)
+    viewed = depth_surface.view_surface(bump(1), turned(60.0), CAMERA)
     assert not viewed.mask.all()
     assert (viewed.depth[~viewed.mask] == 1.2).all()
     assert viewed.depth.min() >= 0.8
@@ -235,7 +228,7 @@ def test_gradients_equal_finite_differences_of_depth_surface():
     outputs = torch.tensor([[0.11, 0.23, -0.07, 0.02, 0.03, 0.0]], dtype=torch.float64, requires_grad=True)
 
     def warp(depth, outputs):
-        viewed = view_surface(depth, view_from_network(outputs), camera)
+        viewed = depth_surface.view_surface(depth, view_from_network(outputs), camera)
         return viewed.depth, viewed.grid
 
     # Only where no pixel centre changes its triangle: the step is far smaller than the distance to any edge.

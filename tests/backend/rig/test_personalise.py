@@ -11,15 +11,7 @@ from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template, load_template
-from backend.rig.measure import (
-    eye_angles,
-    eye_sphere,
-    face_loops,
-    fit_sphere,
-    from_eye_angles,
-    lid_openings,
-    part_slice,
-)
+from backend.rig import measure
 from backend.rig.personalise import personalise_keys, source_deformations, transfer, triangle_frames
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from protocol.similarity import fit_similarity
@@ -69,7 +61,7 @@ def test_the_mean_head_gets_the_templates_own_keys(people):
 def test_a_blink_shuts_the_eye(person, eye):
     name = f"eyeBlink{SIDES[eye]}"
     assert lid_gap_mm(person.template, person.posed(**{name: 1.0}), eye) <= 0.3
-    overlap = lid_openings(person.template, person.posed(**{name: 1.0}), eye)[1].min()
+    overlap = measure.lid_openings(person.template, person.posed(**{name: 1.0}), eye)[1].min()
     assert overlap > -1.5  # shut, not drawn over the lower lid
     assert lid_gap_mm(person.template, person.posed(**{name: 0.5}), eye) > 1.0
 
@@ -109,10 +101,10 @@ def test_eyeballs_turn_rigidly_about_their_own_centre(person, direction):
         posed = person.posed(**{f"eyeLook{direction}{side}": 1.0})
         part = f"eye_{side.lower()}"
         assert rigidity_mm(person.template, person.neutral, posed, part) < 0.02
-        before, _ = eye_sphere(person.template, person.neutral, eye)
-        after, _ = eye_sphere(person.template, posed, eye)
+        before, _ = measure.eye_sphere(person.template, person.neutral, eye)
+        after, _ = measure.eye_sphere(person.template, posed, eye)
         assert np.linalg.norm(after - before) < 5e-5
-        place = part_slice(person.template.parts[part])
+        place = measure.part_slice(person.template.parts[part])
         rotation = fit_similarity(person.neutral[place], posed[place], scale=1.0).rotation
         angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
         assert 20.0 <= angle <= 31.0
@@ -120,9 +112,9 @@ def test_eyeballs_turn_rigidly_about_their_own_centre(person, direction):
 
 def test_gaze_goes_the_way_the_name_says(person):
     for eye, side in enumerate(SIDES):
-        place = part_slice(person.template.parts[f"eye_{side.lower()}"])
+        place = measure.part_slice(person.template.parts[f"eye_{side.lower()}"])
         outwards = 1.0 if side == "Left" else -1.0
-        centre, _ = eye_sphere(person.template, person.neutral, eye)
+        centre, _ = measure.eye_sphere(person.template, person.neutral, eye)
         front = place.start + int((person.neutral[place, 2] - centre[2]).argmax())
         for direction, axis, sign in (("Up", 1, 1), ("Down", 1, -1), ("Out", 0, outwards), ("In", 0, -outwards)):
             moved = person.keys[ARKIT_INDEX[f"eyeLook{direction}{side}"], front]
@@ -134,7 +126,7 @@ def test_lower_teeth_ride_rigidly_on_the_jaw(person, name):
     posed = person.posed(**{name: 1.0})
     assert rigidity_mm(person.template, person.neutral, posed, "teeth_lower") < 0.02
     assert rigidity_mm(person.template, person.neutral, posed, "tongue") < 0.02
-    upper = part_slice(person.template.parts["teeth_upper"])
+    upper = measure.part_slice(person.template.parts["teeth_upper"])
     assert np.all(person.keys[ARKIT_INDEX[name], upper] == 0.0)
 
 
@@ -142,7 +134,7 @@ def test_lower_teeth_move_as_far_as_the_chin(person):
     head = person.template.head.vertex_stop
     jaw = person.keys[ARKIT_INDEX["jawOpen"]]
     chin = int(np.argmax(np.linalg.norm(jaw[:head], axis=1)))
-    teeth = np.linalg.norm(jaw[part_slice(person.template.parts["teeth_lower"])], axis=1)
+    teeth = np.linalg.norm(jaw[measure.part_slice(person.template.parts["teeth_lower"])], axis=1)
     assert 0.4 * np.linalg.norm(jaw[chin]) < teeth.max() < 1.05 * np.linalg.norm(jaw[chin])
 
 
@@ -153,17 +145,17 @@ def test_the_tongue_hangs_over_this_faces_own_lip(person, jaw):
     assert 15.0 < tongue.beyond < 25.0
     assert tongue.below > (6.0 if jaw == 0.0 else -4.0)  # the tip; a jaw that opens takes the lip down from it
     assert tongue.above_lip > 1.0
-    place = part_slice(person.template.parts["tongue"])
+    place = measure.part_slice(person.template.parts["tongue"])
     outside = posed[place][posed[place][:, 2] > posed[place][:, 2].max() - 0.018]
     assert 0.029 < np.ptp(outside[:, 0]) < 0.042
-    lower = posed[part_slice(person.template.parts["teeth_lower"])]
+    lower = posed[measure.part_slice(person.template.parts["teeth_lower"])]
     incisors = lower[np.abs(lower[:, 0] - lower[:, 0].mean()) < 0.009]
     over = posed[place][np.abs(posed[place][:, 2] - incisors[:, 2].max()) < 0.004]
     assert incisors[:, 1].max() < over[:, 1].max() - 0.001  # teeth do not come out through the tongue
 
 
 def test_the_lower_teeth_go_with_the_jaw_that_makes_way_for_the_tongue(person):
-    lower = part_slice(person.template.parts["teeth_lower"])
+    lower = measure.part_slice(person.template.parts["teeth_lower"])
     keys = {name: person.keys[ARKIT_INDEX[name], lower] for name in ("tongueOut", "jawOpen")}
     np.testing.assert_allclose(keys["tongueOut"], 0.25 * keys["jawOpen"], atol=1e-6)
 
@@ -180,7 +172,7 @@ def test_one_sided_keys_leave_the_other_side_alone(person):
 
 
 def test_lashes_stay_on_the_lids(person):
-    place = part_slice(person.template.parts["lashes"])
+    place = measure.part_slice(person.template.parts["lashes"])
     head = person.template.head.vertex_stop
     neutral = person.neutral.astype(np.float64)
 
@@ -289,7 +281,7 @@ def test_sphere_through_points_of_a_sphere():
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(50, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    centre, radius = fit_sphere(np.array([0.03, 0.7, 0.1]) + 0.0155 * directions[directions[:, 2] > -0.3])
+    centre, radius = measure.fit_sphere(np.array([0.03, 0.7, 0.1]) + 0.0155 * directions[directions[:, 2] > -0.3])
     assert centre == pytest.approx([0.03, 0.7, 0.1], abs=1e-9)
     assert radius == pytest.approx(0.0155, abs=1e-9)
 
@@ -297,11 +289,11 @@ def test_sphere_through_points_of_a_sphere():
 def test_eye_angles_are_undone_by_their_inverse():
     points = np.random.default_rng(2).normal(size=(30, 3))
     centre = np.array([0.1, 0.2, 0.3])
-    assert from_eye_angles(*eye_angles(points, centre), centre) == pytest.approx(points, abs=1e-12)
+    assert measure.from_eye_angles(*measure.eye_angles(points, centre), centre) == pytest.approx(points, abs=1e-12)
 
 
 def test_loops_are_the_same_columns_on_both_eyes(template):
-    left, right = face_loops(template).eyes
+    left, right = measure.face_loops(template).eyes
     assert left.rows.shape == right.rows.shape == (12, 28)
     mirrored = template.vertices[right.rows] * np.array([-1.0, 1.0, 1.0])
     assert mirrored == pytest.approx(template.vertices[left.rows], abs=2e-4)
@@ -309,7 +301,7 @@ def test_loops_are_the_same_columns_on_both_eyes(template):
 
 
 def test_mouth_loops_run_from_right_to_left(template):
-    mouth = face_loops(template).mouth
+    mouth = measure.face_loops(template).mouth
     for columns in (mouth.upper, mouth.lower):
         assert np.all(np.diff(template.vertices[mouth.rows[mouth.contact + 3, columns], 0]) > 0)
     upper = template.vertices[mouth.rows[mouth.contact + 3, mouth.upper], 1].mean()

@@ -23,20 +23,9 @@ from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection
 from backend.photos.formats import PhotoSource
 from backend.service import job_runner, jobs
+from backend.service import messages as service_messages
 from backend.service.access import load_or_make_keys
 from backend.service.jobs import Job, Jobs, JobState
-from backend.service.messages import (
-    BrokenFramesError,
-    Limits,
-    PhotoHeader,
-    ProtocolError,
-    Submit,
-    Timing,
-    about,
-    decode,
-    read_frames,
-    write_frames,
-)
 from backend.service.private_files import config_folder, make_private_folder, write_private_once
 
 
@@ -44,26 +33,26 @@ from backend.service.private_files import config_folder, make_private_folder, wr
 def test_frames_survive_a_stream(messages: list[list[bytes]]) -> None:
     stream = io.BytesIO()
     for message in messages:
-        write_frames(stream, message)
+        service_messages.write_frames(stream, message)
     stream.seek(0)
-    assert [read_frames(stream) for _ in messages] == messages
-    assert read_frames(stream) is None
+    assert [service_messages.read_frames(stream) for _ in messages] == messages
+    assert service_messages.read_frames(stream) is None
 
 
 @given(st.lists(st.binary(max_size=9), min_size=1, max_size=4), st.data())
 def test_a_stream_that_ends_early_is_noticed(message: list[bytes], data: st.DataObject) -> None:
     stream = io.BytesIO()
-    write_frames(stream, message)
+    service_messages.write_frames(stream, message)
     cut = data.draw(st.integers(1, len(stream.getvalue()) - 1))
-    with pytest.raises(BrokenFramesError):
-        read_frames(io.BytesIO(stream.getvalue()[:cut]))
+    with pytest.raises(service_messages.BrokenFramesError):
+        service_messages.read_frames(io.BytesIO(stream.getvalue()[:cut]))
 
 
 def test_frames_of_absurd_size_are_refused() -> None:
-    with pytest.raises(BrokenFramesError):
-        read_frames(io.BytesIO(b"\xff" * 100))
-    with pytest.raises(BrokenFramesError):
-        read_frames(io.BytesIO(b"\1\0\0\0" + b"\xff" * 100))
+    with pytest.raises(service_messages.BrokenFramesError):
+        service_messages.read_frames(io.BytesIO(b"\xff" * 100))
+    with pytest.raises(service_messages.BrokenFramesError):
+        service_messages.read_frames(io.BytesIO(b"\1\0\0\0" + b"\xff" * 100))
 
 
 class Nobody:
@@ -75,27 +64,29 @@ class Nobody:
 
 
 @pytest.fixture
-def make_jobs(tmp_path: Path) -> Callable[[Limits], Jobs]:
+def make_jobs(tmp_path: Path) -> Callable[[service_messages.Limits], Jobs]:
     """Jobs with a worker that writes ten bytes for the job it is given."""
 
     def start(generation: int) -> Any:
         return SimpleNamespace(generation=generation, ready=True, loaded=1.0, send=lambda header: None)
 
-    return lambda limits: Jobs(tmp_path, start, limits, Timing(), Nobody())
+    return lambda limits: Jobs(tmp_path, start, limits, service_messages.Timing(), Nobody())
 
 
 def finished(jobs: Jobs, token: str, now: float) -> None:
     """Run a job to its end."""
     photo = memoryview(b"photo")
-    job = jobs.submit(b"a", Submit(token=token, photos=(PhotoHeader("a", 5),)), [photo])
+    job = jobs.submit(
+        b"a", service_messages.Submit(token=token, photos=(service_messages.PhotoHeader("a", 5),)), [photo]
+    )
     jobs.maintain(now)
     job.result_path.write_bytes(b"r" * 10)
     jobs.on_worker_event(1, {"type": "done", "job": job.id}, [], now)
     assert job.state is JobState.DONE
 
 
-def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[Limits], Jobs]) -> None:
-    jobs = make_jobs(Limits(finished_jobs=2))
+def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[service_messages.Limits], Jobs]) -> None:
+    jobs = make_jobs(service_messages.Limits(finished_jobs=2))
     for number in range(4):
         finished(jobs, f"t{number}", float(number))
     jobs.maintain(4.0)
@@ -103,9 +94,9 @@ def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[Limits],
 
 
 def test_photos_that_do_not_fit_push_out_the_oldest_results(
-    make_jobs: Callable[[Limits], Jobs], monkeypatch: pytest.MonkeyPatch
+    make_jobs: Callable[[service_messages.Limits], Jobs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make_jobs(Limits())
+    store = make_jobs(service_messages.Limits())
     for number in range(3):
         finished(store, f"t{number}", float(number))
     real, most = jobs._write_files, [1]
@@ -119,15 +110,15 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(
     finished(store, "new", 3.0)
     assert [job.token for job in store] == ["t2", "new"]
     most[0] = -1
-    with pytest.raises(ProtocolError, match="could not keep the files: No space left"):
+    with pytest.raises(service_messages.ProtocolError, match="could not keep the files: No space left"):
         finished(store, "too much", 4.0)
     assert not list(store)
 
 
 def test_a_fault_while_a_message_is_handled_says_which_message_it_was() -> None:
     header = b'{"type": "fetch", "request": "7", "token": "abc"}'
-    message = decode(header, [], Limits())
-    with pytest.raises(ProtocolError) as caught, about(message):
+    message = service_messages.decode(header, [], service_messages.Limits())
+    with pytest.raises(service_messages.ProtocolError) as caught, service_messages.about(message):
         raise RuntimeError("a fault of ours")
     assert (caught.value.code, caught.value.request, caught.value.token) == ("internal", "7", "abc")
 

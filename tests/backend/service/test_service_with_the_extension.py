@@ -15,24 +15,13 @@ import zmq
 from service_client import ServerProcess
 from slow_link import Link
 
+from blender_addon.client import events
 from blender_addon.client.conversation import Connection, Timeouts
-from blender_addon.client.events import (
-    ConnectFailed,
-    ConnectionLost,
-    Event,
-    ExpressionsReceived,
-    JobFailed,
-    Previewed,
-    Progressed,
-    Queued,
-    ResultReceived,
-    Welcomed,
-)
 from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from protocol.names import ARKIT_NAMES
 
-Kind = TypeVar("Kind", bound=Event)
+Kind = TypeVar("Kind", bound=events.Event)
 
 
 class Extension:
@@ -41,7 +30,7 @@ class Extension:
     def __init__(self, server: ServerProcess, patience: Timeouts | None = None, link: Link | None = None) -> None:
         address = ServerAddress(link.endpoint if link else server.endpoint, server.public_key)
         self.connection = Connection(address, KeyPair(*server.keys()), "test", patience)
-        self.events: list[Event] = []
+        self.events: list[events.Event] = []
         self.connection.start()
 
     def wait_for(self, kind: type[Kind], seconds: float = 60.0) -> Kind:
@@ -86,13 +75,13 @@ def silent() -> Iterator[SimpleNamespace]:
 
 def test_a_face_arrives(server: ServerProcess, extend: Callable[..., Extension]) -> None:
     extension = extend(server)
-    welcomed = extension.wait_for(Welcomed)
+    welcomed = extension.wait_for(events.Welcomed)
     assert welcomed.limits.photos == 64
     extension.submit("face", "face")
-    result = extension.wait_for(ResultReceived).result
-    assert any(isinstance(event, Queued) for event in extension.events)
-    assert any(isinstance(event, Progressed) and event.sentence for event in extension.events)
-    (preview,) = [event.preview for event in extension.events if isinstance(event, Previewed)]
+    result = extension.wait_for(events.ResultReceived).result
+    assert any(isinstance(event, events.Queued) for event in extension.events)
+    assert any(isinstance(event, events.Progressed) and event.sentence for event in extension.events)
+    (preview,) = [event.preview for event in extension.events if isinstance(event, events.Previewed)]
     head = result.parts[0]
     assert head.name == "head" and head.key_names == ARKIT_NAMES
     assert preview.vertices.shape == head.vertices.shape
@@ -101,18 +90,18 @@ def test_a_face_arrives(server: ServerProcess, extend: Callable[..., Extension])
 
 def test_cancel_and_failure(server: ServerProcess, extend: Callable[..., Extension]) -> None:
     extension = extend(server)
-    extension.wait_for(Welcomed)
+    extension.wait_for(events.Welcomed)
     extension.submit("ext-cancel", "sleep 30")
-    extension.wait_for(Progressed)
+    extension.wait_for(events.Progressed)
     start = time.monotonic()
     extension.connection.cancel("ext-cancel")
-    assert extension.wait_for(JobFailed).code == "cancelled"
+    assert extension.wait_for(events.JobFailed).code == "cancelled"
     assert time.monotonic() - start < 1.2
     extension.submit("ext-crash", "exit 3")
-    failed = extension.wait_for(JobFailed)
+    failed = extension.wait_for(events.JobFailed)
     assert failed.token == "ext-crash" and failed.code == "worker_died" and failed.advice
     extension.submit("ext-next", "face")
-    assert extension.wait_for(ResultReceived).token == "ext-next"
+    assert extension.wait_for(events.ResultReceived).token == "ext-next"
 
 
 def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
@@ -120,13 +109,13 @@ def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
 ) -> None:
     server = start_server(limits={"waiting_bytes": 1000})
     extension = extend(server)
-    assert "path" in extension.wait_for(Welcomed).capabilities
+    assert "path" in extension.wait_for(events.Welcomed).capabilities
     extension.submit("full", "answer" + " " * 2000)
-    assert extension.wait_for(JobFailed).code == "queue_full"
+    assert extension.wait_for(events.JobFailed).code == "queue_full"
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"clip")
     extension.connection.submit(Transfer("by-path", video=clip))
-    assert extension.wait_for(ExpressionsReceived).clip.weights.shape == (2, 52)
+    assert extension.wait_for(events.ExpressionsReceived).clip.weights.shape == (2, 52)
 
     class Elsewhere(type(clip)):
         """A path that has another name where the server looks."""
@@ -135,7 +124,7 @@ def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
             return tmp_path / "somewhere" / "else.mp4"
 
     extension.connection.submit(Transfer("by-bytes", video=Elsewhere(clip)))
-    assert extension.wait_for(ExpressionsReceived).token == "by-bytes"
+    assert extension.wait_for(events.ExpressionsReceived).token == "by-bytes"
 
 
 def test_a_server_that_dies_is_noticed(
@@ -143,26 +132,26 @@ def test_a_server_that_dies_is_noticed(
 ) -> None:
     server = start_server(timing={"heartbeat": 0.3, "silence": 1.5})
     extension = extend(server, Timeouts(hello=3.0, again=1.0))
-    extension.wait_for(Welcomed)
+    extension.wait_for(events.Welcomed)
     extension.submit("doomed", "stuck 60")
-    extension.wait_for(Progressed)
+    extension.wait_for(events.Progressed)
     server.process.send_signal(signal.SIGKILL)
-    gone = extension.wait_for(ConnectFailed)
+    gone = extension.wait_for(events.ConnectFailed)
     assert gone.code == "unreachable" and gone.sentence and gone.advice
 
 
 def test_a_submit_that_got_lost_is_sent_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:
     with Link(server.endpoint) as link:
         extension = extend(server, link=link)
-        extension.wait_for(Welcomed)
+        extension.wait_for(events.Welcomed)
         link.swallow = True
         extension.submit("lost-on-the-way", "face" + " " * 100_000)
         while link.swallowed < 100_000:
             time.sleep(0.01)
         link.swallow = False
         link.cut()
-        extension.wait_for(ConnectionLost)
-        assert extension.wait_for(ResultReceived).token == "lost-on-the-way"
+        extension.wait_for(events.ConnectionLost)
+        assert extension.wait_for(events.ResultReceived).token == "lost-on-the-way"
 
 
 def test_a_greeting_whose_answer_got_lost_is_sent_again(
@@ -185,21 +174,21 @@ def test_a_server_that_never_answers_is_given_up_though_its_line_breaks(
         while extension.connection.alive and time.monotonic() < end:
             link.cut()
             time.sleep(0.3)
-    assert extension.wait_for(ConnectFailed, 1.0).code in ("refused", "unreachable")
+    assert extension.wait_for(events.ConnectFailed, 1.0).code in ("refused", "unreachable")
 
 
 def test_a_cancel_that_got_lost_is_said_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:
     with Link(server.endpoint) as link:
         extension = extend(server, link=link)
-        extension.wait_for(Welcomed)
+        extension.wait_for(events.Welcomed)
         extension.submit("cancel-lost", "sleep 30")
-        extension.wait_for(Progressed)
+        extension.wait_for(events.Progressed)
         link.swallow = True
         extension.connection.cancel("cancel-lost")
         time.sleep(0.3)
         link.swallow = False
         link.cut()
-        assert extension.wait_for(JobFailed, 10).code == "cancelled"
+        assert extension.wait_for(events.JobFailed, 10).code == "cancelled"
 
 
 def test_a_slow_line_is_given_its_time(
@@ -208,8 +197,8 @@ def test_a_slow_line_is_given_its_time(
     server = start_server(timing={"heartbeat": 0.2, "silence": 1.0})
     with Link(server.endpoint, up=400_000, down=700_000) as link:
         extension = extend(server, link=link)
-        extension.wait_for(Welcomed)
+        extension.wait_for(events.Welcomed)
         extension.submit("slow", "face" + " " * 1_200_000)
-        extension.wait_for(ResultReceived)
+        extension.wait_for(events.ResultReceived)
         assert link.accepted == 1 and link.sent_down > 3_000_000
-    assert not any(isinstance(event, ConnectionLost) for event in extension.events)
+    assert not any(isinstance(event, events.ConnectionLost) for event in extension.events)

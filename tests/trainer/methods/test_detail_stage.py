@@ -18,18 +18,8 @@ from backend.models.registry import DETAIL
 from trainer.evaluate.command import EVALUATIONS
 from trainer.methods.detail import evaluate as detail
 from trainer.methods.detail import stage
+from trainer.methods.detail import stage as detail_stage
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig
-from trainer.methods.detail.stage import (
-    CriticConfig,
-    DetailStageConfig,
-    DetailWeights,
-    IdentityFeatures,
-    _pictures,
-    _refined,
-    pixel_error,
-    shown_photos,
-    slope_correlation,
-)
 
 CPU = torch.device("cpu")
 SMALL = DetailConfig(size=64, coarse=16, widths=(8, 8, 8, 8), patterns=4, regions=4, expression_width=8)
@@ -42,10 +32,12 @@ def few_people(people: DetailPeopleConfig) -> DetailBatch:
     return people.build().batch(range(2), CPU)
 
 
-def all_terms() -> DetailStageConfig:
-    weights = DetailWeights(pixels=1.0, identity=1.0, adversary=1.0, size=1.0)
-    critic = CriticConfig(widths=(8, 8))
-    return DetailStageConfig(steps=1, batch=2, network=SMALL, weights=weights, critic=critic, source=PEOPLE)
+def all_terms() -> detail_stage.DetailStageConfig:
+    weights = detail_stage.DetailWeights(pixels=1.0, identity=1.0, adversary=1.0, size=1.0)
+    critic = detail_stage.CriticConfig(widths=(8, 8))
+    return detail_stage.DetailStageConfig(
+        steps=1, batch=2, network=SMALL, weights=weights, critic=critic, source=PEOPLE
+    )
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -53,7 +45,7 @@ def test_all_terms_pull_at_the_network() -> None:
     torch.manual_seed(0)
     stage = all_terms().build(CPU)
     terms = stage.step(few_people(PEOPLE), 0.0)
-    assert set(terms) == set(DetailWeights.__dataclass_fields__)
+    assert set(terms) == set(detail_stage.DetailWeights.__dataclass_fields__)
     parameters = list(stage.modules["net"].parameters())
     for name, value in terms.items():
         pulled = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
@@ -97,10 +89,10 @@ def test_the_discriminator_learns_to_tell_renders_from_photos_and_moves_nothing_
 @pytest.mark.usefixtures("one_thread")
 def test_pixels_alone_find_relief_that_light_shows() -> None:
     torch.manual_seed(0)
-    weights = DetailWeights(height=0.0, slope=0.0, pixels=1.0)
+    weights = detail_stage.DetailWeights(height=0.0, slope=0.0, pixels=1.0)
     config = replace(all_terms(), weights=weights, critic=None)
     stage, batch = config.build(CPU), few_people(PEOPLE)
-    coarse = float(pixel_error(batch.pictures.coarse, batch.pictures.photos, batch.pictures.mask))
+    coarse = float(detail_stage.pixel_error(batch.pictures.coarse, batch.pictures.photos, batch.pictures.mask))
     optimizer = torch.optim.Adam(stage.modules.parameters(), 3e-3)
     for _ in range(60):
         optimizer.zero_grad()
@@ -112,18 +104,20 @@ def test_pixels_alone_find_relief_that_light_shows() -> None:
 def test_no_relief_leaves_the_coarse_render_and_pictures_are_wanted() -> None:
     batch = few_people(PEOPLE)
     still = torch.zeros(len(batch.photos), 1, 64, 64)
-    torch.testing.assert_close(_refined(batch.pictures, still, batch.photos), batch.pictures.coarse, atol=2e-3, rtol=0)
-    shown = shown_photos(batch.pictures)
+    torch.testing.assert_close(
+        detail_stage._refined(batch.pictures, still, batch.photos), batch.pictures.coarse, atol=2e-3, rtol=0
+    )
+    shown = detail_stage.shown_photos(batch.pictures)
     outside = batch.pictures.mask.expand_as(shown) == 0
     torch.testing.assert_close(shown[outside], batch.pictures.coarse[outside])
     with pytest.raises(ValueError, match="picture"):
-        _pictures(replace(batch, pictures=None))
+        detail_stage._pictures(replace(batch, pictures=None))
     with pytest.raises(ValueError, match="critic"):
         replace(all_terms(), critic=None)
 
 
 def test_identity_features_are_frozen_and_differentiable() -> None:
-    features = IdentityFeatures()
+    features = detail_stage.IdentityFeatures()
     assert not any(parameter.requires_grad for parameter in features.parameters())
     pictures = few_people(PEOPLE).pictures
     photos = pictures.photos.clone().requires_grad_()
@@ -171,9 +165,9 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
 def test_correlation_of_slopes() -> None:
     heights, mask = torch.rand(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
-    assert slope_correlation(3 * heights + 1, heights, mask) == pytest.approx(1.0, abs=1e-5)
-    assert slope_correlation(-heights, heights, mask) == pytest.approx(-1.0, abs=1e-5)
-    assert slope_correlation(torch.ones_like(heights), heights, mask) == 0.0
+    assert detail_stage.slope_correlation(3 * heights + 1, heights, mask) == pytest.approx(1.0, abs=1e-5)
+    assert detail_stage.slope_correlation(-heights, heights, mask) == pytest.approx(-1.0, abs=1e-5)
+    assert detail_stage.slope_correlation(torch.ones_like(heights), heights, mask) == 0.0
 
 
 def _places(size: int) -> torch.Tensor:

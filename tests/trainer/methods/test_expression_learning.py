@@ -15,52 +15,28 @@ from backend.geometry.template import load_template
 from protocol.names import ARKIT_INDEX
 from trainer.engine.disk_cache import save_arrays
 from trainer.engine.recipe import find_recipe, load_recipe
-from trainer.methods.expressions import observe
+from trainer.methods.expressions import learn, observe
+from trainer.methods.expressions import observe as expressions_observe
 from trainer.methods.expressions import observe as observing
-from trainer.methods.expressions.learn import (
-    FeatureTable,
-    LearningOptions,
-    Reduction,
-    feature_table,
-    fit_reduction,
-    held_out_rows,
-    select,
-    train_layers,
-    weight_cost,
-)
-from trainer.methods.expressions.observe import (
-    HARD_NUMBERS,
-    KEPT,
-    KEPT_NUMBERS,
-    CachedPeople,
-    Observed,
-    cached_shot,
-    chosen,
-    collect,
-    collect_cached,
-    draw_wide,
-    rarity,
-    read_observed,
-)
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> expressions_observe.Observed:
     """Pictures of two people, two each, and of a hard one."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("people")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(observing, "SIZES", (160,))
-        collect(folder, range(2), range(1))
+        expressions_observe.collect(folder, range(2), range(1))
         files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-        collect(folder, range(2), range(1))
+        expressions_observe.collect(folder, range(2), range(1))
         assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
-    return read_observed(folder)
+    return expressions_observe.read_observed(folder)
 
 
-def test_pictures_are_seen_where_their_cameras_put_them(observed: Observed) -> None:
+def test_pictures_are_seen_where_their_cameras_put_them(observed: expressions_observe.Observed) -> None:
     assert 3 <= len(observed.person) <= 6
-    assert sum(observed.person < HARD_NUMBERS) >= 2
+    assert sum(observed.person < expressions_observe.HARD_NUMBERS) >= 2
     template, steady, off = load_template(), steady_landmarks(), []
     for number, found in enumerate(observed.found):
         neutral = template.vertices + observed.neutral[number].astype(np.float64) / 1000.0
@@ -72,8 +48,8 @@ def test_pictures_are_seen_where_their_cameras_put_them(observed: Observed) -> N
     assert np.median(off) < 0.1  # in a profile the detector may be anywhere
 
 
-def test_every_picture_gives_four_rows_and_mirror_images_mirror(observed: Observed) -> None:
-    table = feature_table(observed)
+def test_every_picture_gives_four_rows_and_mirror_images_mirror(observed: expressions_observe.Observed) -> None:
+    table = learn.feature_table(observed)
     assert len(table.person) == 4 * len(observed.person)
     assert table.plainly.sum() == len(observed.person)
     left, right = ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]
@@ -82,7 +58,7 @@ def test_every_picture_gives_four_rows_and_mirror_images_mirror(observed: Observ
     np.testing.assert_array_equal(table.long["eye"][0::2], table.long["eye"][1::2, ::-1])
 
 
-def made_up_table(count: int) -> FeatureTable:
+def made_up_table(count: int) -> learn.FeatureTable:
     """Rows in which a smile can be read off the first number, and nothing else off anything."""
     reader, generator = load_reader(), np.random.default_rng(0)
     plain = generator.normal(size=(count, len(reader.offset))).astype(np.float32)
@@ -91,16 +67,16 @@ def made_up_table(count: int) -> FeatureTable:
     weights = np.zeros((count, 52), np.float32)
     weights[:, ARKIT_INDEX["mouthSmileLeft"]] = np.clip(0.5 + 0.4 * plain[:, 0], 0, 1)
     turn = np.zeros((count, 3), np.float32)
-    return FeatureTable(np.arange(count), plain, long, weights, turn, np.ones(count, bool))
+    return learn.FeatureTable(np.arange(count), plain, long, weights, turn, np.ones(count, bool))
 
 
 def test_what_can_be_read_is_learned() -> None:
     torch.set_num_threads(1)
     table = made_up_table(600)
-    reduction = Reduction({}, {}, table.plain.mean(0), table.plain.std(0))
+    reduction = learn.Reduction({}, {}, table.plain.mean(0), table.plain.std(0))
     inputs = ((table.plain - reduction.offset) / reduction.scale).astype(np.float32)
-    options = LearningOptions(hidden=32, epochs=60, batch=128, members=1, dropout=0.0)
-    layers = train_layers(inputs, select(table, np.arange(600)), options)
+    options = learn.LearningOptions(hidden=32, epochs=60, batch=128, members=1, dropout=0.0)
+    layers = learn.train_layers(inputs, learn.select(table, np.arange(600)), options)
     found = run_network(layers, inputs)[:, ARKIT_INDEX["mouthSmileLeft"]]
     assert np.corrcoef(found, table.weights[:, ARKIT_INDEX["mouthSmileLeft"]])[0, 1] > 0.85
 
@@ -109,36 +85,38 @@ def test_reduction_is_what_the_product_computes() -> None:
     from backend.expression.reading import RawFeatures
 
     table, reader = made_up_table(3), load_reader()
-    reduction = Reduction(reader.means, reader.bases, reader.offset, reader.scale)
+    reduction = learn.Reduction(reader.means, reader.bases, reader.offset, reader.scale)
     raw = RawFeatures({name: list(values[1]) for name, values in table.long.items()}, table.plain[1])
     np.testing.assert_allclose(reduction.inputs(table)[1], reduced(reader, raw), rtol=1e-3, atol=1e-3)
 
 
-def test_components_are_about_one(observed: Observed) -> None:
-    inputs = fit_reduction(feature_table(observed)).inputs(feature_table(observed))
+def test_components_are_about_one(observed: expressions_observe.Observed) -> None:
+    inputs = learn.fit_reduction(learn.feature_table(observed)).inputs(learn.feature_table(observed))
     assert np.isfinite(inputs).all()
     assert inputs.std() < 2.0
 
 
 def test_beyond_the_bounds_costs_next_to_nothing() -> None:
     true = torch.zeros(1, 52)
-    assert weight_cost(true - 0.5, true, 0.5) < 0.1 * weight_cost(true + 0.5, true, 0.5)
+    assert learn.weight_cost(true - 0.5, true, 0.5) < 0.1 * learn.weight_cost(true + 0.5, true, 0.5)
 
 
 def test_wide_expressions_are_weights() -> None:
     generator = np.random.default_rng(1)
-    drawn = np.array([draw_wide(generator).weights for _ in range(300)])
+    drawn = np.array([expressions_observe.draw_wide(generator).weights for _ in range(300)])
     assert drawn.min() >= 0
     assert drawn.max() <= 1
     assert (drawn[:, ARKIT_INDEX["jawOpen"]] > 0.8).any()
     assert (drawn[:, ARKIT_INDEX["tongueOut"]] > 0.3).any()
 
 
-def test_files_of_before_are_read(observed: Observed, tmp_path: Path) -> None:
+def test_files_of_before_are_read(observed: expressions_observe.Observed, tmp_path: Path) -> None:
     save_arrays(tmp_path / "hard_000000.npz", **vars(observed), focal=np.ones(len(observed.person)))
     save_arrays(tmp_path / "000000.npz", **vars(observed))
-    both = read_observed(tmp_path)
-    np.testing.assert_array_equal(both.person, np.concatenate([observed.person, observed.person + HARD_NUMBERS]))
+    both = expressions_observe.read_observed(tmp_path)
+    np.testing.assert_array_equal(
+        both.person, np.concatenate([observed.person, observed.person + expressions_observe.HARD_NUMBERS])
+    )
     np.testing.assert_array_equal(both.found, np.concatenate([observed.found, observed.found]))
 
 
@@ -146,18 +124,18 @@ def test_files_of_before_are_read(observed: Observed, tmp_path: Path) -> None:
 def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Four people, drawn into a folder of their own."""
     torch.set_num_threads(1)
-    config = replace(KEPT, count=4, folder=str(tmp_path / "pictures"))
+    config = replace(expressions_observe.KEPT, count=4, folder=str(tmp_path / "pictures"))
     for module in (observe, observe):
         monkeypatch.setattr(module, "KEPT", config)
 
 
 def test_they_are_those_of_the_recipe() -> None:
-    assert KEPT in [stage.source for stage in load_recipe(find_recipe("landmarks_cpu")).stages]
+    assert expressions_observe.KEPT in [stage.source for stage in load_recipe(find_recipe("landmarks_cpu")).stages]
 
 
 def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
     template = load_template()
-    for number, row in enumerate(CachedPeople().rows(np.arange(2))):
+    for number, row in enumerate(expressions_observe.CachedPeople().rows(np.arange(2))):
         pixels, places, pose, weights, neutral = row
         assert pixels.shape == (160, 160, 3)
         vertices = neutral + np.tensordot(weights, template.expressions, 1)
@@ -168,7 +146,9 @@ def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
         off = np.linalg.norm(focal * spread - (places - places.mean(0)), axis=1)
         assert np.median(off) < 0.04 * np.ptp(places, axis=0).max()
         unmoved = np.array([not name.startswith("eyeLook") for name in ARKIT_INDEX])
-        np.testing.assert_array_equal(weights[unmoved], cached_shot(number).expression.weights[unmoved])
+        np.testing.assert_array_equal(
+            weights[unmoved], expressions_observe.cached_shot(number).expression.weights[unmoved]
+        )
 
 
 def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
@@ -176,32 +156,32 @@ def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
     weights[1, ARKIT_INDEX["mouthFrownLeft"]] = 0.5
     weights[2, ARKIT_INDEX["mouthSmileLeft"]] = 1.0
     weights[4, [ARKIT_INDEX["browDownLeft"], ARKIT_INDEX["browDownRight"]]] = 0.9
-    np.testing.assert_allclose(rarity(weights), [0.0, 0.25, 0.0, 0.0, 1.3])
-    rare, calm = chosen(weights, 3, 2)
+    np.testing.assert_allclose(expressions_observe.rarity(weights), [0.0, 0.25, 0.0, 0.0, 1.3])
+    rare, calm = expressions_observe.chosen(weights, 3, 2)
     assert rare.tolist() == [4, 1]
     assert calm.tolist() == [0, 2]
 
 
 def test_they_are_learned_from_and_never_held_out(few: None, tmp_path: Path) -> None:
-    collect_cached(tmp_path / "seen", 1, 1)
-    observed = read_observed(tmp_path / "seen")
+    expressions_observe.collect_cached(tmp_path / "seen", 1, 1)
+    observed = expressions_observe.read_observed(tmp_path / "seen")
     assert 1 <= len(observed.person) <= 2
-    assert (observed.person >= KEPT_NUMBERS).all()
-    table = feature_table(observed)
+    assert (observed.person >= expressions_observe.KEPT_NUMBERS).all()
+    table = learn.feature_table(observed)
     assert len(table.person) == 4 * len(observed.person)
-    assert not held_out_rows(table).any()
+    assert not learn.held_out_rows(table).any()
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")}
-    collect_cached(tmp_path / "seen", 2, 0)
+    expressions_observe.collect_cached(tmp_path / "seen", 2, 0)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")} == files
 
 
 def test_where_fewer_do_what_is_rare_nothing_is_drawn_again(
     few: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    collect_cached(tmp_path, 100, 100)
-    observed = read_observed(tmp_path)
+    expressions_observe.collect_cached(tmp_path, 100, 100)
+    observed = expressions_observe.read_observed(tmp_path)
     assert 1 <= len(observed.person) <= 4
     monkeypatch.delattr(observe, "cached_shot")
     monkeypatch.delattr(observe, "CachedPeople")
-    collect_cached(tmp_path, 100, 100)
-    assert len(read_observed(tmp_path).person) == len(observed.person)
+    expressions_observe.collect_cached(tmp_path, 100, 100)
+    assert len(expressions_observe.read_observed(tmp_path).person) == len(observed.person)

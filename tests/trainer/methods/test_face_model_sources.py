@@ -12,13 +12,7 @@ from basis_parts import CPU, SMALL_NET, chosen_sets, small_people, small_stage
 
 from backend.fitting.detector_model import load_detector_model
 from backend.geometry.template import load_template
-from trainer.methods.learned_basis.data import (
-    Actors,
-    FaceBatch,
-    FacePeopleConfig,
-    FacePortraitsConfig,
-    landmark_weights,
-)
+from trainer.methods.learned_basis import data
 from trainer.methods.learned_basis.stage import face_figures
 from trainer.methods.learned_basis.start import DetectorErrors, FaceMarks
 from trainer.people.mixtures import MixedConfig
@@ -27,33 +21,33 @@ from trainer.portraits.collection import CacheSettings, PortraitFile, PortraitsC
 SMALL = {"size": 24, "film": False}
 
 
-def same(first: FaceBatch, second: FaceBatch) -> bool:
+def same(first: data.FaceBatch, second: data.FaceBatch) -> bool:
     return torch.equal(first.images, second.images) and torch.equal(first.truth.vertices, second.truth.vertices)
 
 
 def test_neutral_people_are_neutral_and_photos_are_of_one_person() -> None:
-    calm = FacePeopleConfig(**SMALL, seed=1, photos=2, neutral=True).build().batch(range(2), CPU)
+    calm = data.FacePeopleConfig(**SMALL, seed=1, photos=2, neutral=True).build().batch(range(2), CPU)
     assert calm.neutral.all() and calm.set_of.tolist() == [0, 0, 1, 1]
     neutral = calm.truth.neutral
     assert torch.equal(neutral[0], neutral[1]) and (neutral[1] - neutral[2]).abs().max() > 1e-3
-    moving = FacePeopleConfig(**SMALL, seed=1, photos=2).build().batch(range(2), CPU)
+    moving = data.FacePeopleConfig(**SMALL, seed=1, photos=2).build().batch(range(2), CPU)
     assert not moving.neutral.all()
     assert torch.equal(moving.truth.neutral, neutral), "the same people"
 
 
 def test_clips_spread_their_frames_over_their_span() -> None:
-    actors = Actors(FacePeopleConfig(**SMALL, seed=2, photos=3, clips=True, span=30))
+    actors = data.Actors(data.FacePeopleConfig(**SMALL, seed=2, photos=3, clips=True, span=30))
     frames, shots = actors.casting.clip(0, 30), actors.shots(0)
     for shot, number in zip(shots, (0, 14, 29), strict=True):
         assert shot.view.yaw == frames[number].view.yaw
         np.testing.assert_array_equal(shot.light.directions, frames[0].light.directions)
         np.testing.assert_array_equal(shot.expression.weights, frames[number].expression.weights)
     with pytest.raises(ValueError, match="span"):
-        FacePeopleConfig(**SMALL, photos=5, clips=True, span=4)
+        data.FacePeopleConfig(**SMALL, photos=5, clips=True, span=4)
 
 
 def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
-    config = FacePeopleConfig(**SMALL, seed=3, photos=2, keep=2, folder=str(tmp_path))
+    config = data.FacePeopleConfig(**SMALL, seed=3, photos=2, keep=2, folder=str(tmp_path))
     fresh = dataclasses.replace(config, keep=0).build().batch(range(2), CPU)
     for kept in (config.build().batch(range(2), CPU), config.build().batch(range(4, 6), CPU)):
         assert torch.equal(kept.labels, fresh.labels) and torch.equal(kept.neutral, fresh.neutral)
@@ -69,8 +63,8 @@ def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
 
 
 def test_a_mix_takes_turns_and_a_sample_does_not_depend_on_its_company() -> None:
-    calm = FacePeopleConfig(**SMALL, seed=4, photos=1, neutral=True)
-    clips = FacePeopleConfig(**SMALL, seed=5, photos=2, clips=True)
+    calm = data.FacePeopleConfig(**SMALL, seed=4, photos=1, neutral=True)
+    clips = data.FacePeopleConfig(**SMALL, seed=5, photos=2, clips=True)
     mix = MixedConfig(sources=(calm, clips), shares=(1, 3)).build()
     whole = mix.batch(range(4), CPU)
     assert torch.bincount(whole.set_of).tolist() == [1, 2, 2, 2]
@@ -82,16 +76,16 @@ def test_a_mix_takes_turns_and_a_sample_does_not_depend_on_its_company() -> None
 
 
 def test_batches_with_truth_stand_before_those_without() -> None:
-    known = FacePeopleConfig(**SMALL, seed=6, photos=1).build().batch(range(1), CPU)
+    known = data.FacePeopleConfig(**SMALL, seed=6, photos=1).build().batch(range(1), CPU)
     unknown = dataclasses.replace(known, truth=None)
-    both = FaceBatch.concatenate([known, unknown])
+    both = data.FaceBatch.concatenate([known, unknown])
     assert len(both.images) == 2 and len(both.truth.vertices) == 1 and both.set_of.tolist() == [0, 1]
     with pytest.raises(ValueError, match="truth come first"):
-        FaceBatch.concatenate([unknown, known])
+        data.FaceBatch.concatenate([unknown, known])
 
 
 def test_landmarks_count_by_how_well_they_are_detected() -> None:
-    weights = landmark_weights()
+    weights = data.landmark_weights()
     marks = load_template().landmarks478
     valid = marks.valid[:468]
     assert (weights[~valid] == 0).all() and weights.max() <= 2.25
@@ -109,8 +103,8 @@ def test_portraits_have_no_truth_their_outline_slides_and_none_counts_as_neutral
     cache.hue_spread[:] = [0.0, 0.0, 50.0, 50.0]
     cache.verdicts[:] = int(Verdict.KEPT)
     cache.flush()
-    config = FacePortraitsConfig(portraits=PortraitsConfig(folder=str(tmp_path), photos=2))
-    known = FacePeopleConfig(**SMALL, seed=7, photos=1)
+    config = data.FacePortraitsConfig(portraits=PortraitsConfig(folder=str(tmp_path), photos=2))
+    known = data.FacePeopleConfig(**SMALL, seed=7, photos=1)
     found = MixedConfig(sources=(known, config), shares=(1, 1)).build().batch(range(4), CPU)
     assert found.set_of.tolist() == [0, 1, 2, 2, 3, 3] and len(found.truth.vertices) == 2
     assert found.slides.tolist() == [False] * 2 + [True] * 4 and not found.neutral[2:].any()
@@ -127,15 +121,15 @@ def test_portraits_can_be_reduced_to_the_size_of_a_model(tmp_path: Path) -> None
     cache.verdicts[:] = int(Verdict.KEPT)
     cache.flush()
     portraits = PortraitsConfig(folder=str(tmp_path), photos=1)
-    whole = FacePortraitsConfig(portraits=portraits).build().batch(range(1), CPU)
-    small = FacePortraitsConfig(portraits=portraits, size=6).build().batch(range(1), CPU)
+    whole = data.FacePortraitsConfig(portraits=portraits).build().batch(range(1), CPU)
+    small = data.FacePortraitsConfig(portraits=portraits, size=6).build().batch(range(1), CPU)
     assert small.images.shape == (1, 3, 6, 6) and small.labels.shape == (1, 6, 6)
     assert torch.allclose(small.images.mean(), whole.images.mean()) and (small.images[0, :, 2] < 0.2).all()
     assert small.labels[0, 0].tolist() == [1, 1, 2, 2, 2, 2]
     assert torch.allclose(small.landmarks, whole.landmarks / 4)
     assert torch.equal(small.landmark_weight, whole.landmark_weight)
     with pytest.raises(ValueError, match="divisors"):
-        FacePortraitsConfig(portraits=portraits, size=7).build().batch(range(1), CPU)
+        data.FacePortraitsConfig(portraits=portraits, size=7).build().batch(range(1), CPU)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -161,7 +155,7 @@ def test_landmarks_of_synthetic_people_err_as_the_detector_does() -> None:
 
 def test_landmarks_of_real_photos_stay_where_they_were_found() -> None:
     known, unknown = chosen_sets(small_people(), [0]), chosen_sets(small_people(), [1], known=False)
-    both = FaceBatch.concatenate([known, unknown])
+    both = data.FaceBatch.concatenate([known, unknown])
     found = DetectorErrors().detected(both, seeded(0)) * both.images.shape[-1]
     assert (found - both.landmarks)[:2].abs().max() > 0.01
     torch.testing.assert_close(found[2:], both.landmarks[2:])

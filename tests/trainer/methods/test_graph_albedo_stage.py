@@ -10,35 +10,32 @@ import torch
 
 from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face import GraphAlbedoConfig, GraphAlbedoModel, GraphAlbedoNet
+from trainer.methods.graph_face import albedo
 from trainer.methods.graph_face import albedo as albedo_method
-from trainer.methods.graph_face.albedo import (
-    CompletedSkinsConfig,
-    GraphAlbedoStageConfig,
-    SkinBatch,
-    unseen_differences,
-)
 
 CPU = torch.device("cpu")
 SMALL = GraphAlbedoConfig(size=16, widths=(4, 8))
 
 
-def wrong_where_unseen(by: float) -> SkinBatch:
+def wrong_where_unseen(by: float) -> albedo.SkinBatch:
     """Four skins whose lower half no photo shows, too dark there by so many log units."""
     torch.manual_seed(0)
     truth = 0.1 * torch.randn(4, 3, 16, 16) - 1.5
     cover = torch.zeros(4, 16, 16)
     cover[:, :8] = 1.0
-    return SkinBatch(truth - by * (1 - cover)[:, None], cover, truth, torch.ones(16, 16))
+    return albedo.SkinBatch(truth - by * (1 - cover)[:, None], cover, truth, torch.ones(16, 16))
 
 
 def stage(**changes: object):
-    source = CompletedSkinsConfig(size=16, people=3)
-    return GraphAlbedoStageConfig(steps=1, batch=4, network=SMALL, source=source, **changes).build(CPU)
+    source = albedo.CompletedSkinsConfig(size=16, people=3)
+    return albedo.GraphAlbedoStageConfig(steps=1, batch=4, network=SMALL, source=source, **changes).build(CPU)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_real_person_is_made_once_and_the_truth_has_the_tone_of_what_is_seen(tmp_path: Path) -> None:
-    config = CompletedSkinsConfig(size=64, texture=256, picture=192, people=1, photos=1, seed=5, folder=str(tmp_path))
+    config = albedo.CompletedSkinsConfig(
+        size=64, texture=256, picture=192, people=1, photos=1, seed=5, folder=str(tmp_path)
+    )
     batch = config.build().batch(range(1), CPU)
     again = config.build().batch(range(1, 2), CPU)
     assert all(torch.equal(getattr(batch, name), getattr(again, name)) for name in ("made", "cover", "truth"))
@@ -63,7 +60,7 @@ def test_losses_of_textures_by_hand() -> None:
 
 
 def test_differences_are_those_where_no_photo_looks() -> None:
-    apart = unseen_differences(GraphAlbedoNet(SMALL), wrong_where_unseen(0.2))
+    apart = albedo.unseen_differences(GraphAlbedoNet(SMALL), wrong_where_unseen(0.2))
     assert torch.allclose(apart, torch.full((4, 2), 0.2), atol=1e-5)
 
 

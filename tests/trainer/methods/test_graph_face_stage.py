@@ -19,18 +19,11 @@ from backend.models.graph_face import GraphCodes, GraphFaceConfig, GraphFaceNet
 from trainer.engine.contracts import ExportedModel, OptimizerConfig
 from trainer.engine.distributed import world
 from trainer.engine.trainee import Trainee
+from trainer.methods.graph_face import data
 from trainer.methods.graph_face import data as graph_data
 from trainer.methods.graph_face import evaluate as graph
 from trainer.methods.graph_face import stage as losses
 from trainer.methods.graph_face.data import SEED as LINEAR_SEED
-from trainer.methods.graph_face.data import (
-    GraphBatch,
-    GraphPeopleConfig,
-    GraphShapesConfig,
-    labelled_people,
-    linear_faces,
-    smaller_batch,
-)
 from trainer.methods.graph_face.stage import GraphFaceStage, GraphFaceStageConfig, GraphFaceWeights
 
 CPU = torch.device("cpu")
@@ -67,7 +60,7 @@ def exported(stage: GraphFaceStage) -> tuple[ExportedModel, GraphFaceNet]:
     return made, GraphFaceNet.from_weights(ModelWeights(made.model, made.config, made.tensors, "0" * 12))
 
 
-def read(net: GraphFaceNet, batch: GraphBatch) -> GraphCodes:
+def read(net: GraphFaceNet, batch: data.GraphBatch) -> GraphCodes:
     with torch.no_grad():
         return net.encoder(batch.photos.images, batch.photos.marks)
 
@@ -80,7 +73,7 @@ def loss(stage: GraphFaceStage, batch) -> torch.Tensor:
 @pytest.mark.usefixtures("one_thread")
 def test_it_learns_a_few_shapes_and_expression_zero_is_neutral() -> None:
     torch.manual_seed(0)
-    source = GraphShapesConfig(seed=2)
+    source = data.GraphShapesConfig(seed=2)
     batch = source.build().batch(range(3), CPU)
     stage = GraphFaceStageConfig(steps=1, batch=3, network=SMALL, source=source).build(CPU)
     optimizer = torch.optim.Adam(stage.modules.parameters(), 3e-3)
@@ -100,7 +93,7 @@ def test_it_learns_a_few_shapes_and_expression_zero_is_neutral() -> None:
 
 
 def test_with_a_linear_part_it_begins_as_the_linear_model() -> None:
-    source = GraphShapesConfig(seed=71)
+    source = data.GraphShapesConfig(seed=71)
     network = replace(SMALL, linear=True)
     stage = GraphFaceStageConfig(steps=1, batch=3, network=network, source=source, basis_people=40).build(CPU)
     batch = source.build().batch(range(4), CPU)  # some of those of whom the basis is made
@@ -108,7 +101,7 @@ def test_with_a_linear_part_it_begins_as_the_linear_model() -> None:
     with torch.no_grad():
         identity, expression = stage._codes(batch)
         found = net.shape(identity, expression)
-    linear = linear_faces(network.identity, network.expression, 40)
+    linear = data.linear_faces(network.identity, network.expression, 40)
     nearest = linear.nearest(batch.neutral[0, : len(net.mean)].numpy(), np.ones(len(net.mean)), 0.0, neutral=True)
     assert np.abs(net.neutral(identity)[0].detach().numpy() - nearest).max() < 1e-4
     error, usual = ((one - batch.vertices).norm(dim=-1).mean() for one in (found, net.mean.expand_as(found)))
@@ -116,7 +109,7 @@ def test_with_a_linear_part_it_begins_as_the_linear_model() -> None:
 
 
 def test_shapes_alone_without_anything_that_reads_them_are_refused() -> None:
-    source = GraphShapesConfig(seed=2)
+    source = data.GraphShapesConfig(seed=2)
     stage = GraphFaceStageConfig(steps=1, batch=1, network=replace(SMALL, linear=True), source=source).build(CPU)
     with pytest.raises(ValueError, match="basis_people"):
         stage.step(source.build().batch(range(1), CPU), 0.0)
@@ -125,7 +118,7 @@ def test_shapes_alone_without_anything_that_reads_them_are_refused() -> None:
 @pytest.mark.usefixtures("one_thread")
 def test_photos_have_all_terms_and_the_export_loads(people: Path) -> None:
     torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
+    source = data.GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     stage = GraphFaceStageConfig(steps=1, batch=2, network=SMALL, source=source, people=2, reference_people=2).build(
         CPU
     )
@@ -147,7 +140,7 @@ def test_photos_have_all_terms_and_the_export_loads(people: Path) -> None:
 @pytest.mark.usefixtures("one_thread")
 def test_the_critic_learns_to_tell_and_moves_nothing_else() -> None:
     torch.manual_seed(0)
-    source = GraphShapesConfig(seed=2)
+    source = data.GraphShapesConfig(seed=2)
     batch = source.build().batch(range(2), CPU)
     stage = GraphFaceStageConfig(
         steps=1,
@@ -176,13 +169,13 @@ def test_the_critic_learns_to_tell_and_moves_nothing_else() -> None:
 @pytest.mark.usefixtures("one_thread")
 def test_shapes_of_people_without_labels_are_not_looked_at(people: Path) -> None:
     torch.manual_seed(0)
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
+    source = data.GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     config = GraphFaceStageConfig(
         steps=1, batch=2, network=replace(SMALL, landmarks=0), source=source, people=2, labelled=0.5, mirror=False
     )
     stage = config.build(CPU)
     batch = source.build().batch(range(2), CPU)
-    told = labelled_people(batch.person, 0.5)
+    told = data.labelled_people(batch.person, 0.5)
     assert told.tolist() == [False, False, True, True]
     first = stage.step(batch, 0.0)
     wrong = batch.vertices + 0.01 * (~told)[:, None, None]
@@ -195,10 +188,10 @@ def test_shapes_of_people_without_labels_are_not_looked_at(people: Path) -> None
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_smaller_picture_shows_the_same_face_at_its_new_places(people: Path) -> None:
-    source = GraphPeopleConfig(size=32, people=1, photos=2, folder=str(people))
+    source = data.GraphPeopleConfig(size=32, people=1, photos=2, folder=str(people))
     batch = source.build().batch(range(1), CPU)
     factors = torch.tensor([0.5, 1.0])
-    made = smaller_batch(batch, factors).photos
+    made = data.smaller_batch(batch, factors).photos
     middle = torch.full((2,), 0.5)
     assert torch.allclose(made.places[0] - middle, 0.5 * (batch.photos.places[0] - middle))
     assert torch.allclose(made.images[1], batch.photos.images[1], atol=1e-5)
@@ -213,7 +206,7 @@ def test_a_smaller_picture_shows_the_same_face_at_its_new_places(people: Path) -
 @pytest.mark.usefixtures("one_thread")
 def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people: Path) -> None:
     """The trunk's frozen weights have no gradient; with two turns the gradient of each of a turn's weights is asked."""
-    source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
+    source = data.GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     config = GraphFaceStageConfig(
         steps=2,
         batch=2,
@@ -317,15 +310,15 @@ def test_the_critics_penalty_teaches_the_critic() -> None:
 @pytest.fixture
 def few_people(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Who the linear model is made of: forty; photos are kept in a fresh folder."""
-    monkeypatch.setattr(graph, "linear_faces", lambda *codes: linear_faces(*codes, 40))
+    monkeypatch.setattr(graph, "linear_faces", lambda *codes: data.linear_faces(*codes, 40))
     monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path))
 
 
 def test_components_explain_those_of_whom_they_are_made() -> None:
     count = load_template().head.vertex_stop
-    batch = GraphShapesConfig(seed=LINEAR_SEED).build().batch(range(4), torch.device("cpu"))
+    batch = data.GraphShapesConfig(seed=LINEAR_SEED).build().batch(range(4), torch.device("cpu"))
     faces = batch.neutral[::2, :count].numpy()
-    few, many = (linear_faces(number, 4, 40) for number in (2, 30))
+    few, many = (data.linear_faces(number, 4, 40) for number in (2, 30))
     weight = np.ones(count)
 
     def error(model) -> float:
@@ -343,7 +336,7 @@ def test_components_explain_those_of_whom_they_are_made() -> None:
 def test_a_network_that_is_the_linear_model_is_as_good_as_it() -> None:
     torch.manual_seed(0)
     net = GraphFaceNet(SMALL_of_evaluate_graph).eval()
-    linear = linear_faces(12, 8, 40)
+    linear = data.linear_faces(12, 8, 40)
     modes = np.concatenate([linear.identity, linear.expression]).reshape(20, -1) / 0.005
     with torch.no_grad():
         net.basis.copy_(torch.from_numpy(modes))

@@ -8,12 +8,7 @@ import pytest
 import torch
 
 from backend.geometry.template import load_template
-from trainer.methods.graph_face.data import (
-    GraphBatch,
-    GraphPeopleConfig,
-    GraphShapesConfig,
-    mirrored_batch,
-)
+from trainer.methods.graph_face import data
 from trainer.people.shape import CarriedExpressions
 
 CPU = torch.device("cpu")
@@ -25,26 +20,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def batch(folder: Path) -> GraphBatch:
-    return GraphPeopleConfig(size=64, people=3, photos=2, seed=5, folder=str(folder)).build().batch(range(3), CPU)
+def batch(folder: Path) -> data.GraphBatch:
+    return data.GraphPeopleConfig(size=64, people=3, photos=2, seed=5, folder=str(folder)).build().batch(range(3), CPU)
 
 
-def test_photos_of_a_person_share_a_neutral_face_and_differ_in_what_it_does(batch: GraphBatch) -> None:
+def test_photos_of_a_person_share_a_neutral_face_and_differ_in_what_it_does(batch: data.GraphBatch) -> None:
     assert batch.person.tolist() == [0, 0, 1, 1, 2, 2]
     assert torch.equal(batch.neutral[::2], batch.neutral[1::2])
     assert not torch.equal(batch.neutral[0], batch.neutral[2])
     assert not torch.equal(batch.weights[::2], batch.weights[1::2])
 
 
-def test_people_come_again_by_their_number(folder: Path, batch: GraphBatch) -> None:
-    source = GraphPeopleConfig(size=64, people=3, photos=2, seed=5, folder=str(folder)).build()
+def test_people_come_again_by_their_number(folder: Path, batch: data.GraphBatch) -> None:
+    source = data.GraphPeopleConfig(size=64, people=3, photos=2, seed=5, folder=str(folder)).build()
     again = source.batch(range(4, 5), CPU)  # 4 modulo 3
     assert again.person.tolist() == [1, 1]
     assert torch.equal(again.photos.images, batch.photos.images[2:4])
     assert torch.equal(again.vertices, batch.vertices[2:4])
 
 
-def test_seen_skin_has_the_pictures_place_and_a_colour(batch: GraphBatch) -> None:
+def test_seen_skin_has_the_pictures_place_and_a_colour(batch: data.GraphBatch) -> None:
     photos = batch.photos
     assert (photos.seen.float().mean(1) > 0.05).float().mean() > 0.6  # some hide behind masks and hands
     places = photos.places[photos.seen]
@@ -55,15 +50,15 @@ def test_seen_skin_has_the_pictures_place_and_a_colour(batch: GraphBatch) -> Non
     assert (red >= blue).float().mean() > 0.9
 
 
-def test_stored_shapes_are_exact_to_a_tenth_of_a_millimetre(batch: GraphBatch) -> None:
+def test_stored_shapes_are_exact_to_a_tenth_of_a_millimetre(batch: data.GraphBatch) -> None:
     count = batch.vertices.shape[1]
     posed = CarriedExpressions(load_template(), CPU).posed(batch.neutral, batch.weights)[:, :count]
     assert float((posed - batch.vertices).abs().max()) < 1e-4
 
 
-def test_a_mirror_turns_all_of_it_around(batch: GraphBatch) -> None:
+def test_a_mirror_turns_all_of_it_around(batch: data.GraphBatch) -> None:
     mirror = torch.from_numpy(load_template().mirror.astype("int64"))
-    once = mirrored_batch(batch, mirror)
+    once = data.mirrored_batch(batch, mirror)
     assert torch.equal(once.photos.images, batch.photos.images.flip(-1))
     assert torch.equal(once.person, batch.person)
     # a seen vertex shows its own pixel still
@@ -76,18 +71,18 @@ def test_a_mirror_turns_all_of_it_around(batch: GraphBatch) -> None:
         pixel = once.photos.images[number, :, row, column]
         same = batch.photos.images[number, :, before[:, 1], before[:, 0]]
         assert ((pixel - same).abs().amax(0) < 1e-6).float().mean() > 0.9  # but for those between two pixels
-    twice = mirrored_batch(once, mirror)
+    twice = data.mirrored_batch(once, mirror)
     for name in ("neutral", "weights", "vertices"):
         assert torch.allclose(getattr(twice, name), getattr(batch, name), atol=1e-6)
     assert torch.equal(twice.photos.light, batch.photos.light)
 
 
 def test_shapes_alone_have_no_end_and_no_pictures() -> None:
-    source = GraphShapesConfig(seed=3).build()
+    source = data.GraphShapesConfig(seed=3).build()
     one, other = source.batch(range(2), CPU), source.batch(range(1, 2), CPU)
     assert one.photos is None
     assert one.person.tolist() == [0, 0, 1, 1]
     assert torch.allclose(one.vertices[2:], other.vertices, atol=1e-5)
     assert torch.equal(one.weights[2:], other.weights)
     with pytest.raises(ValueError, match="mirror"):
-        mirrored_batch(one, torch.arange(one.neutral.shape[1]))
+        data.mirrored_batch(one, torch.arange(one.neutral.shape[1]))

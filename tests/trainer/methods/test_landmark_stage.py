@@ -13,13 +13,7 @@ from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
 from backend.models.landmarks import IMPRESSION_OF, WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
 from backend.photos.faces import landmark_window
-from trainer.methods.landmarks.data import (
-    SURFACE,
-    LandmarkBatch,
-    LandmarkPeopleConfig,
-    chosen_rows,
-    surface_points,
-)
+from trainer.methods.landmarks import data
 from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, surface_mirror, windows
 from trainer.people.source import PeopleConfig
 
@@ -29,18 +23,18 @@ SMALL = LandmarkNetConfig(
 )
 
 
-def people(folder: Path, count: int = 4, seed: int = 3) -> LandmarkPeopleConfig:
+def people(folder: Path, count: int = 4, seed: int = 3) -> data.LandmarkPeopleConfig:
     source = PeopleConfig(size=64, framing="roomy", seed=seed, film=False)
-    return LandmarkPeopleConfig(people=source, count=count, folder=str(folder))
+    return data.LandmarkPeopleConfig(people=source, count=count, folder=str(folder))
 
 
-def stage(source: LandmarkPeopleConfig, **changes: object) -> LandmarkStage:
+def stage(source: data.LandmarkPeopleConfig, **changes: object) -> LandmarkStage:
     torch.manual_seed(1)
     return LandmarkStageConfig(network=SMALL, source=source, steps=1, batch=4, **changes).build(CPU)
 
 
 @pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> LandmarkBatch:
+def batch(tmp_path_factory: pytest.TempPathFactory) -> data.LandmarkBatch:
     return people(tmp_path_factory.mktemp("people")).build().batch(range(4), CPU)
 
 
@@ -61,10 +55,10 @@ def test_what_is_kept_is_what_was_made(tmp_path: Path) -> None:
     other = dataclasses.replace(config, people=dataclasses.replace(config.people, seed=4)).build().batch(range(2), CPU)
     assert not torch.equal(other.landmarks, kept.landmarks), "another configuration is another folder"
     with pytest.raises(ValueError, match="one photo"):
-        LandmarkPeopleConfig(people=PeopleConfig(photos=2))
+        data.LandmarkPeopleConfig(people=PeopleConfig(photos=2))
 
 
-def test_windows_are_those_of_the_photo_stage(batch: LandmarkBatch) -> None:
+def test_windows_are_those_of_the_photo_stage(batch: data.LandmarkBatch) -> None:
     images, places, side, _ = windows(batch, 48)
     for number in range(len(images)):
         marks = batch.landmarks[number].double().numpy()
@@ -76,7 +70,7 @@ def test_windows_are_those_of_the_photo_stage(batch: LandmarkBatch) -> None:
         assert np.abs(images[number].permute(1, 2, 0).numpy() - cut).mean() < 0.01
 
 
-def test_positions_are_exact_where_the_training_computes_in_bfloat16(batch: LandmarkBatch) -> None:
+def test_positions_are_exact_where_the_training_computes_in_bfloat16(batch: data.LandmarkBatch) -> None:
     moves = torch.tensor([[0.2, 1.1, 0.05, -0.03]]).repeat(len(batch.images), 1)
     exact = windows(batch, 48, moves)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -85,11 +79,11 @@ def test_positions_are_exact_where_the_training_computes_in_bfloat16(batch: Land
         torch.testing.assert_close(one, other, atol=0, rtol=0)
 
 
-def test_points_all_over_the_head_come_with_the_landmarks(batch: LandmarkBatch) -> None:
+def test_points_all_over_the_head_come_with_the_landmarks(batch: data.LandmarkBatch) -> None:
     _, places, _, surface = windows(batch, 48)
-    points, mirror = surface_points(), surface_mirror()
-    assert len(np.unique(points)) == SURFACE
-    np.testing.assert_array_equal(mirror[mirror], np.arange(SURFACE))
+    points, mirror = data.surface_points(), surface_mirror()
+    assert len(np.unique(points)) == data.SURFACE
+    np.testing.assert_array_equal(mirror[mirror], np.arange(data.SURFACE))
     vertices = load_template().vertices
     np.testing.assert_allclose(vertices[points[mirror]], vertices[points] * (-1, 1, 1), atol=1e-5)
     tip = np.linalg.norm(vertices[points] - load_template().landmarks478.positions(vertices)[1], axis=1).argmin()
@@ -98,13 +92,13 @@ def test_points_all_over_the_head_come_with_the_landmarks(batch: LandmarkBatch) 
 
 
 def test_samples_are_chosen_among_what_is_drawn_so_far() -> None:
-    config = LandmarkPeopleConfig(count=1000, first=100, growth=0.5)
-    rows = chosen_rows(config, range(4000))
-    np.testing.assert_array_equal(rows[1000:1010], chosen_rows(config, range(1000, 1010)))
+    config = data.LandmarkPeopleConfig(count=1000, first=100, growth=0.5)
+    rows = data.chosen_rows(config, range(4000))
+    np.testing.assert_array_equal(rows[1000:1010], data.chosen_rows(config, range(1000, 1010)))
     assert (rows <= np.minimum(100 + 0.5 * np.arange(4000), 999)).all() and rows.max() > 950
-    counts = np.bincount(chosen_rows(config, range(4000, 44000)), minlength=1000)
+    counts = np.bincount(data.chosen_rows(config, range(4000, 44000)), minlength=1000)
     assert abs(counts.mean() - 40) < 1e-9 and counts.std() < 9, "evenly, as by chance"
-    np.testing.assert_array_equal(chosen_rows(LandmarkPeopleConfig(count=3), range(5)), [0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(data.chosen_rows(data.LandmarkPeopleConfig(count=3), range(5)), [0, 1, 2, 0, 1])
 
 
 def test_people_drawn_by_processes_are_the_same(tmp_path: Path) -> None:
@@ -115,7 +109,7 @@ def test_people_drawn_by_processes_are_the_same(tmp_path: Path) -> None:
         torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=0.005, rtol=0)
 
 
-def test_moved_windows_show_the_same_points(batch: LandmarkBatch) -> None:
+def test_moved_windows_show_the_same_points(batch: data.LandmarkBatch) -> None:
     moves = torch.tensor([[0.2, 1.1, 0.05, -0.03]]).repeat(len(batch.images), 1)
     _, still, side, _ = windows(batch, 48)
     _, moved, larger, _ = windows(batch, 48, moves)
@@ -125,9 +119,9 @@ def test_moved_windows_show_the_same_points(batch: LandmarkBatch) -> None:
     torch.testing.assert_close(moved, (still - centre) @ expected.T / 1.1 + 0.5, atol=2e-3, rtol=0)
 
 
-def test_the_net_learns_what_it_is_shown(batch: LandmarkBatch) -> None:
+def test_the_net_learns_what_it_is_shown(batch: data.LandmarkBatch) -> None:
     still = {"turn_degrees": 0.0, "scale": 0.0, "shift": 0.0, "covered": 0.0}
-    trained = stage(LandmarkPeopleConfig(), **still)
+    trained = stage(data.LandmarkPeopleConfig(), **still)
     before = trained.metrics([batch])
     optimizer = torch.optim.Adam(trained.modules.parameters(), 3e-3)
     for _ in range(100):
@@ -142,8 +136,8 @@ def test_the_net_learns_what_it_is_shown(batch: LandmarkBatch) -> None:
     assert trained.pictures(batch)["landmarks"].shape == (3, 96, 4 * 48)
 
 
-def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: LandmarkBatch) -> None:
-    trained = stage(LandmarkPeopleConfig())
+def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: data.LandmarkBatch) -> None:
+    trained = stage(data.LandmarkPeopleConfig())
     exported = trained.export()
     tensors = half_precision(exported.tensors)
     save_model(ModelWeights(exported.model, exported.config, tensors, ""), tmp_path)
@@ -161,7 +155,7 @@ def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: LandmarkBa
 
 
 def test_a_learned_impression_keeps_the_name_of_the_net_that_it_began_with(tmp_path: Path) -> None:
-    net = stage(LandmarkPeopleConfig()).export()
+    net = stage(data.LandmarkPeopleConfig()).export()
     config = {**net.config, IMPRESSION_OF: "first"}
     save_model(ModelWeights(net.model, config, half_precision(net.tensors), ""), tmp_path)
-    assert stage(LandmarkPeopleConfig(), impression_of=str(tmp_path)).export().config[IMPRESSION_OF] == "first"
+    assert stage(data.LandmarkPeopleConfig(), impression_of=str(tmp_path)).export().config[IMPRESSION_OF] == "first"

@@ -8,15 +8,7 @@ import pytest
 import torch
 
 from backend.rendering.camera import View, rotation_from_euler
-from trainer.losses import (
-    FeatureScale,
-    PerceptualConfig,
-    build_features,
-    feature_distance,
-    grey_where,
-    photometric,
-    smoothness,
-)
+from trainer import losses
 from trainer.methods.lap import stage as canonical
 
 CPU = torch.device("cpu")
@@ -27,8 +19,10 @@ def test_photometric_is_equation_3() -> None:
     a, b = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
     for sigma in (0.3, 1.0):
         wanted = math.sqrt(2) * 0.5 / sigma + math.log(math.sqrt(2) * sigma)
-        assert photometric(a, b, torch.full((1, 1, 4, 4), sigma), ONES).item() == pytest.approx(wanted, rel=1e-5)
-    best = min(torch.linspace(0.1, 2, 200).tolist(), key=lambda s: photometric(a, b, torch.full((1, 1, 4, 4), s), ONES))
+        assert losses.photometric(a, b, torch.full((1, 1, 4, 4), sigma), ONES).item() == pytest.approx(wanted, rel=1e-5)
+    best = min(
+        torch.linspace(0.1, 2, 200).tolist(), key=lambda s: losses.photometric(a, b, torch.full((1, 1, 4, 4), s), ONES)
+    )
     assert best == pytest.approx(math.sqrt(2) * 0.5, abs=0.02), "the best sigma is the typical difference"
 
 
@@ -38,15 +32,15 @@ def test_photometric_leaves_out_what_is_masked() -> None:
     mask = ONES.clone()
     mask[..., 2:] = 0
     sigma = torch.ones(1, 1, 4, 4)
-    assert photometric(a, b, sigma, mask) == pytest.approx(math.log(math.sqrt(2)))
-    assert torch.isfinite(photometric(a, b, sigma, mask * 0))
+    assert losses.photometric(a, b, sigma, mask) == pytest.approx(math.log(math.sqrt(2)))
+    assert torch.isfinite(losses.photometric(a, b, sigma, mask * 0))
 
 
 def test_relaxed_regions_weigh_less_as_in_equation_5() -> None:
     a, b = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     sigma, relax = torch.ones(1, 1, 4, 4), ONES.clone()
     relax[:, :2] = 0.3
-    found = photometric(a, b, sigma, ONES, relax).item()
+    found = losses.photometric(a, b, sigma, ONES, relax).item()
     half = math.log(math.sqrt(2))
     wanted = (8 * (math.sqrt(2) + half) + 8 * (0.3 * math.sqrt(2) + half)) / (8 + 8 * 0.3)
     assert found == pytest.approx(wanted, rel=1e-5)
@@ -54,16 +48,16 @@ def test_relaxed_regions_weigh_less_as_in_equation_5() -> None:
 
 def test_feature_distance_by_hand() -> None:
     a, b = torch.zeros(1, 2, 2, 2), torch.full((1, 2, 2, 2), 2.0)
-    found = feature_distance(a, b, torch.full((1, 1, 8, 8), 0.5), torch.ones(1, 8, 8))
+    found = losses.feature_distance(a, b, torch.full((1, 1, 8, 8), 0.5), torch.ones(1, 8, 8))
     assert found.item() == pytest.approx(4 / 0.5 + math.log(0.5), rel=1e-4)
 
 
 def test_smooth_is_zero_for_planes_and_grey_pictures_have_no_colour() -> None:
     y, x = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
-    assert smoothness((0.9 + 0.01 * x + 0.02 * y)[None]).item() == pytest.approx(0, abs=1e-3)
-    assert smoothness((0.9 + 0.01 * x**2)[None]).item() == pytest.approx(20.0, rel=1e-2)
+    assert losses.smoothness((0.9 + 0.01 * x + 0.02 * y)[None]).item() == pytest.approx(0, abs=1e-3)
+    assert losses.smoothness((0.9 + 0.01 * x**2)[None]).item() == pytest.approx(20.0, rel=1e-2)
     pictures = torch.rand(2, 3, 4, 4)
-    grey = grey_where(pictures, torch.tensor([True, False]))
+    grey = losses.grey_where(pictures, torch.tensor([True, False]))
     assert torch.equal(grey[1], pictures[1]) and torch.equal(grey[0, 0], grey[0, 2])
 
 
@@ -88,12 +82,12 @@ def test_edges_of_albedo_do_not_mind_its_level() -> None:
 
 @pytest.mark.parametrize("kind", ["gradients", "efficientnet"])
 def test_features_tell_a_moved_edge_from_the_same_picture(kind: str) -> None:
-    features = build_features(PerceptualConfig(kind=kind), CPU)
+    features = losses.build_features(losses.PerceptualConfig(kind=kind), CPU)
     picture = torch.full((1, 3, 64, 64), -0.5)
     picture[..., 30:] = 0.5
     moved = picture.roll(6, dims=3).requires_grad_()
     if kind == "efficientnet":
-        five = build_features(PerceptualConfig(kind=kind, layers=5), CPU)
+        five = losses.build_features(losses.PerceptualConfig(kind=kind, layers=5), CPU)
         assert [layer.shape[-1] for layer in five.each(picture)] == [32, 16, 8, 4, 2]
         assert torch.equal(five(picture), features(picture))
     same, other = features(picture), features(moved)
@@ -104,15 +98,15 @@ def test_features_tell_a_moved_edge_from_the_same_picture(kind: str) -> None:
 
 
 def test_features_whose_weights_are_missing_are_refused() -> None:
-    assert build_features(PerceptualConfig(), CPU).name == "efficientnet-lite0"
+    assert losses.build_features(losses.PerceptualConfig(), CPU).name == "efficientnet-lite0"
     with pytest.raises(ValueError, match="vgg16_weights"):
-        build_features(PerceptualConfig(kind="vgg16"), CPU)
+        losses.build_features(losses.PerceptualConfig(kind="vgg16"), CPU)
 
 
 def test_scaled_features_of_unlike_pictures_differ_by_one_and_the_scale_is_kept_with_the_weights() -> None:
     generator = torch.Generator().manual_seed(0)
     maps = 40 + 7 * torch.randn(64, 3, 8, 8, generator=generator)
-    scale = FeatureScale()
+    scale = losses.FeatureScale()
     scale.measure(maps)
     other = 40 + 7 * torch.randn(64, 3, 8, 8, generator=generator)
     assert (scale(maps) - scale(other)).square().mean().item() == pytest.approx(1.0, rel=0.05)

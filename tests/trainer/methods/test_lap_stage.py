@@ -29,27 +29,17 @@ from trainer.engine.recipe import Recipe
 from trainer.losses import PerceptualConfig
 from trainer.measures.harness import write_figures
 from trainer.methods.lap import evaluate as lap
+from trainer.methods.lap import stage as lap_stage
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig
 from trainer.methods.lap.evaluate import HELD_OUT_SEED, mean_code_errors
 from trainer.methods.lap.sets import principal_maps, random_subsets, single_photos
-from trainer.methods.lap.stage import (
-    LapStageConfig,
-    LapWeights,
-    canonical_errors,
-    depth_errors,
-    eroded,
-    mad_per_photo,
-    side_per_photo,
-    view_degrees,
-    view_errors,
-)
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "trainer"))
 
 
 CPU = torch.device("cpu")
 NO_PICTURES = {"photometric": 0.0, "flip": 0.0, "perceptual": 0.0, "flip_perceptual": 0.0}
-KNOWN = LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, albedo=5.0, albedo_edges=1.0, view=0.3, light=1.0)
+KNOWN = lap_stage.LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, albedo=5.0, albedo_edges=1.0, view=0.3, light=1.0)
 
 
 def side(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
@@ -64,7 +54,7 @@ def mad(predicted: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
 
 
-def small_stage(**changes: object) -> LapStageConfig:
+def small_stage(**changes: object) -> lap_stage.LapStageConfig:
     values = {
         "steps": 40,
         "batch": 3,
@@ -76,7 +66,7 @@ def small_stage(**changes: object) -> LapStageConfig:
         "perceptual": PerceptualConfig(kind="gradients"),
         "optimizer": OptimizerConfig(learning_rate=3e-3),
     }
-    return LapStageConfig(**(values | changes))
+    return lap_stage.LapStageConfig(**(values | changes))
 
 
 def test_random_subsets_use_every_photo_once_and_mix_no_people() -> None:
@@ -94,7 +84,7 @@ def test_random_subsets_use_every_photo_once_and_mix_no_people() -> None:
 
 
 def test_a_stage_for_shape_alone_gives_the_same_terms_and_leaves_albedo_and_light_alone() -> None:
-    weights = LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, view=0.3)
+    weights = lap_stage.LapWeights(**NO_PICTURES, depth=1.0, normal=5.0, view=0.3)
     short, whole = (
         small_stage(weights=w, network=dataclasses.replace(SMALL_NET, view_head=True)).build(CPU)
         for w in (weights, KNOWN)
@@ -165,7 +155,7 @@ def test_a_basis_that_weights_brought_is_kept_and_the_other_made() -> None:
 
 def test_photos_without_a_face_and_relaxed_regions_do_not_pull() -> None:
     batch = ToySetsConfig().build().batch(range(2), CPU)
-    weights = LapWeights(**(NO_PICTURES | {"photometric": 1.0}))
+    weights = lap_stage.LapWeights(**(NO_PICTURES | {"photometric": 1.0}))
     empty = dataclasses.replace(batch, labels=torch.zeros_like(batch.labels))
     stage = small_stage(weights=weights).build(CPU)
     assert stage.step(empty, 0.0)["photometric"] == 0
@@ -183,14 +173,14 @@ def test_batched_measures_equal_those_that_define_them() -> None:
     found = true * (1 + 0.02 * torch.rand(2, 16, 16, generator=g))
     mask = torch.rand(2, 16, 16, generator=g) > 0.1
     expected = binary_erosion(mask[0].numpy(), np.ones((3, 3), bool))
-    torch.testing.assert_close(eroded(mask)[0], torch.from_numpy(expected))
+    torch.testing.assert_close(lap_stage.eroded(mask)[0], torch.from_numpy(expected))
     inner = torch.zeros_like(mask)
     inner[:, 2:-2, 2:-2] = True
     from backend.rendering.depth_surface import normals_from_depth
 
     camera = CanonicalCamera((16, 16))
-    sides = side_per_photo(found, true, inner)
-    mads = mad_per_photo(normals_from_depth(found, camera), normals_from_depth(true, camera), inner)
+    sides = lap_stage.side_per_photo(found, true, inner)
+    mads = lap_stage.mad_per_photo(normals_from_depth(found, camera), normals_from_depth(true, camera), inner)
     for k in range(2):
         assert sides[k].item() == pytest.approx(side(found[k].numpy(), true[k].numpy(), inner[k].numpy()), rel=1e-4)
         normals = [normals_from_depth(d[k : k + 1].double(), camera)[0] for d in (found, true)]
@@ -203,7 +193,7 @@ def test_truth_itself_has_no_error() -> None:
     depth = torch.where(truth.personal_depth > 0, truth.personal_depth, 1.05)
     face = CanonicalMaps(depth, torch.zeros(6, 3, 32, 32))
     network = small_stage().build(CPU).network
-    errors = view_errors(face, View(truth.rotation, truth.translation), batch, rows, network)
+    errors = lap_stage.view_errors(face, View(truth.rotation, truth.translation), batch, rows, network)
     assert errors.side.max() < 2e-3
     assert view_of(face, View(truth.rotation, truth.translation), SMALL_NET).mask.any()
 
@@ -242,10 +232,10 @@ def test_the_mean_of_codes_is_what_fusion_by_the_mean_gives() -> None:
     batch = ToySetsConfig(photos=4).build().batch(range(3), CPU)
     with torch.no_grad():
         plain = tiny_network(dataclasses.replace(config, fusion="average"))
-        wanted = depth_errors(plain, [batch], personal=False)
+        wanted = lap_stage.depth_errors(plain, [batch], personal=False)
         torch.testing.assert_close(mean_code_errors(plain, [batch], 4), wanted["side.canonical.n4"])
         weighed = tiny_network(config)
-        found = depth_errors(weighed, [batch], personal=False)
+        found = lap_stage.depth_errors(weighed, [batch], personal=False)
     torch.testing.assert_close(mean_code_errors(weighed, [batch], 4), wanted["side.canonical.n4"])
     torch.testing.assert_close(mean_code_errors(weighed, [batch], 1), found["side.canonical.n1"])
     assert (found["side.canonical.n4"] - wanted["side.canonical.n4"]).abs().max() > 1e-4, "weights are not even"
@@ -276,11 +266,11 @@ def test_every_canonical_face_has_a_nose_in_front_and_eyes_behind(network: LapNe
 @torch.inference_mode()
 def test_views_and_shapes_are_better_than_no_view_and_the_mean_face(network: LapNet, people: LapBatch) -> None:
     upright = torch.rad2deg((((people.truth.rotation.diagonal(dim1=1, dim2=2).sum(1)) - 1) / 2).clamp(-1, 1).acos())
-    assert view_degrees(network, people).median() < 0.4 * upright.median()
+    assert lap_stage.view_degrees(network, people).median() < 0.4 * upright.median()
     face, _ = network(people.images * 2 - 1, people.set_of)
     true = people.truth.depth
     mean = network.depth_from_raw(network.depth_decoder.mean).expand_as(true)  # where every code starts from
-    found, null = canonical_errors(face.depth, true), canonical_errors(mean, true)
+    found, null = lap_stage.canonical_errors(face.depth, true), lap_stage.canonical_errors(mean, true)
     assert found.side.mean() < null.side.mean() and found.mad.mean() < 0.95 * null.mad.mean()
 
 

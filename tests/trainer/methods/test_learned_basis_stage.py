@@ -19,15 +19,9 @@ from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import RECIPES, Recipe, load_recipe
 from trainer.export import export_run
+from trainer.methods.learned_basis import start
 from trainer.methods.learned_basis.losses import contour_error, lip_masks, mesh_contours, photo_contours
 from trainer.methods.learned_basis.stage import FaceAugmentConfig, augment_faces, face_figures, mirrored_faces
-from trainer.methods.learned_basis.start import (
-    FaceMarks,
-    begin_from_people,
-    lip_grid,
-    principal,
-    visible_reflectance,
-)
 
 TEMPLATE = load_template()
 
@@ -92,11 +86,11 @@ def test_the_true_face_in_the_true_camera_fits_landmarks_and_lips() -> None:
     people = small_people()
     cameras = true_cameras(people.truth)
     pixels = cameras.project(people.truth.vertices)
-    marks = FaceMarks()
+    marks = start.FaceMarks()
     apart = (cameras.project(marks.points(people.truth.vertices))[..., :2] - people.landmarks).norm(dim=-1)
     assert apart.max() < 0.05, "pixels"
     contours, photo = (
-        mesh_contours(pixels, lip_grid()),
+        mesh_contours(pixels, start.lip_grid()),
         photo_contours(lip_masks(people.labels, people.landmarks)),
     )
     fitting = contour_error(contours, photo, SIZE, 10.0)
@@ -107,7 +101,7 @@ def test_the_true_face_in_the_true_camera_fits_landmarks_and_lips() -> None:
 
 def test_an_outline_slides_inwards_where_the_face_turns_away() -> None:
     bases = FaceBases(SMALL_NET)
-    marks, vertices = FaceMarks(), bases.mean[None].expand(2, -1, -1)
+    marks, vertices = start.FaceMarks(), bases.mean[None].expand(2, -1, -1)
     from backend.geometry.normals import vertex_normals
 
     normals = vertex_normals(vertices, bases.faces)
@@ -129,12 +123,12 @@ def test_changed_photos_keep_their_truth_true() -> None:
     people = small_people()
     changed = augment_faces(people, config)
     assert (changed.landmarks - people.landmarks).abs().max() > 2
-    seen = true_cameras(changed.truth).project(FaceMarks().points(changed.truth.vertices))[..., :2]
+    seen = true_cameras(changed.truth).project(start.FaceMarks().points(changed.truth.vertices))[..., :2]
     assert (seen - changed.landmarks).norm(dim=-1).max() < 0.05
     assert set(changed.labels.unique().tolist()) <= {*people.labels.unique().tolist(), 255}
     # the pictures moved along: skin is where the true face says
-    back, _ = visible_reflectance(dataclasses.replace(changed, truth=changed.truth))
-    before, known = visible_reflectance(people)
+    back, _ = start.visible_reflectance(dataclasses.replace(changed, truth=changed.truth))
+    before, known = start.visible_reflectance(people)
     assert (back - before)[known].abs().median() < 0.03
     torch.testing.assert_close(augment_faces(people, FaceAugmentConfig()).images, people.images)
 
@@ -143,7 +137,7 @@ def test_faces_in_a_mirror_keep_their_truth_true() -> None:
     people = small_people()
     which = torch.arange(len(people.images)) % 2 == 0
     changed = mirrored_faces(people, which)
-    seen = true_cameras(changed.truth).project(FaceMarks().points(changed.truth.vertices))[..., :2]
+    seen = true_cameras(changed.truth).project(start.FaceMarks().points(changed.truth.vertices))[..., :2]
     assert (seen - changed.landmarks).norm(dim=-1).max() < 0.05
     torch.testing.assert_close(changed.images[which], people.images[which].flip(-1))
     torch.testing.assert_close(changed.images[~which], people.images[~which])
@@ -166,7 +160,7 @@ def test_principal_directions_span_what_they_are_made_of() -> None:
     g = np.random.default_rng(0)
     metric = np.diag(g.uniform(0.5, 2, 5))
     vectors = g.normal(size=(3, 5, 3))
-    found = principal(vectors, metric, 4).astype(np.float64)
+    found = start.principal(vectors, metric, 4).astype(np.float64)
     assert not found[3].any(), "rank 3"
     gram = np.einsum("igc,gh,jhc->ij", found[:3], metric, found[:3])
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-5)
@@ -186,7 +180,7 @@ def test_a_trained_models_bases_are_not_begun_again() -> None:
 
 def test_a_beginning_from_people_can_express_the_templates_expressions() -> None:
     bases = FaceBases(dataclasses.replace(SMALL_NET, expression=52, identity=140))
-    begin_from_people(bases, 20)
+    start.begin_from_people(bases, 20)
     head = TEMPLATE.head.vertex_stop
     spread = bases.surface.upsampling(eyes=True).to_dense()[:head]
     modes = torch.einsum("vg,mgc->mvc", spread, bases.expression.detach()).flatten(1) * 1e-3
@@ -226,7 +220,7 @@ def test_it_learns_and_its_export_is_what_the_backend_loads(tmp_path: Path) -> N
 
     network = BasisModel.load(tmp_path / "model").network
     assert isinstance(network, LearnedBasisNet)
-    figures = face_figures(network, FaceMarks(), [small_people()])
+    figures = face_figures(network, start.FaceMarks(), [small_people()])
     assert figures["landmark"] == pytest.approx(found["landmark"], rel=0.2)
 
 

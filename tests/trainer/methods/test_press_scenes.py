@@ -17,18 +17,9 @@ from backend.errors import EXIT_CODES
 from backend.photos.collection import FaceClass
 from trainer.__main__ import main
 from trainer.methods.parsing import evaluate as parsing_press
+from trainer.methods.parsing import scenes
 from trainer.methods.parsing.evaluate import KINDS, PressPhoto, count_wrong, press_figures, read_press_photos
 from trainer.methods.parsing.scenes import IGNORE as UNKNOWN
-from trainer.methods.parsing.scenes import (
-    PressConfig,
-    add_headbands,
-    behind_heads,
-    change_backdrops,
-    change_scenes,
-    dim_backdrops,
-    put_microphones,
-    tone_hair,
-)
 from trainer.portraits.collection import sheet_photographs
 
 COUNT, SIDE = 8, 96
@@ -63,7 +54,7 @@ def inner(labels: Tensor, face_class: FaceClass) -> Tensor:
 def test_a_backdrop_becomes_dark_and_the_head_stays(heads: tuple[Tensor, Tensor]) -> None:
     pictures, labels = heads
     torch.manual_seed(1)
-    dimmed = dim_backdrops(pictures, labels, ALL)
+    dimmed = scenes.dim_backdrops(pictures, labels, ALL)
     for face_class in (FaceClass.SKIN, FaceClass.HAIR, FaceClass.NECK):
         where = inner(labels, face_class)[:, None].expand_as(pictures)
         assert torch.equal(dimmed[where], pictures[where])
@@ -74,7 +65,7 @@ def test_a_backdrop_becomes_dark_and_the_head_stays(heads: tuple[Tensor, Tensor]
 def test_hair_gets_another_tone_and_keeps_its_strands(heads: tuple[Tensor, Tensor]) -> None:
     pictures, labels = heads
     torch.manual_seed(4)
-    toned = tone_hair(pictures, labels, ALL)
+    toned = scenes.tone_hair(pictures, labels, ALL)
     hair = inner(labels, FaceClass.HAIR)
     means = torch.stack([toned[index, 1][hair[index]].mean() for index in range(COUNT)])
     assert float(means.max() - means.min()) > 0.3
@@ -87,7 +78,7 @@ def test_hair_gets_another_tone_and_keeps_its_strands(heads: tuple[Tensor, Tenso
 def test_a_band_is_an_occluder_between_hair_and_brows(heads: tuple[Tensor, Tensor]) -> None:
     pictures, labels = heads
     torch.manual_seed(6)
-    worn, changed = add_headbands(pictures, labels, ALL)
+    worn, changed = scenes.add_headbands(pictures, labels, ALL)
     band = changed == FaceClass.OCCLUDER
     assert bool(band.flatten(1).any(1).all())
     assert not band[:, 41:].any(), "above the brows"
@@ -101,7 +92,7 @@ def test_a_band_is_an_occluder_between_hair_and_brows(heads: tuple[Tensor, Tenso
 def test_a_microphone_hides_what_it_stands_before_and_no_backdrop(heads: tuple[Tensor, Tensor]) -> None:
     pictures, labels = heads
     torch.manual_seed(7)
-    staged, changed = put_microphones(pictures, labels, ALL)
+    staged, changed = scenes.put_microphones(pictures, labels, ALL)
     new = changed != labels
     assert int(new.flatten(1).any(1).sum()) >= COUNT // 2
     assert bool((changed[new] == FaceClass.OCCLUDER).all())
@@ -110,14 +101,14 @@ def test_a_microphone_hides_what_it_stands_before_and_no_backdrop(heads: tuple[T
     assert (staged - pictures).abs().mean(1)[new].mean() > 0.1
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(PressConfig)])
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(scenes.PressConfig)])
 def test_only_a_share_of_the_pictures_changes(heads: tuple[Tensor, Tensor], name: str) -> None:
     pictures, labels = (part.repeat(8, *[1] * (part.dim() - 1)) for part in heads)
     torch.manual_seed(8)
-    changed, _, where = change_scenes(pictures, labels, dataclasses.replace(PressConfig(), **{name: 0.5}))
+    changed, _, where = scenes.change_scenes(pictures, labels, dataclasses.replace(scenes.PressConfig(), **{name: 0.5}))
     assert 16 <= int(where.flatten(1).any(1).sum()) <= 48
     assert float(changed.min()) >= 0 and float(changed.max()) <= 1
-    same, unchanged, nowhere = change_scenes(pictures, labels, PressConfig())
+    same, unchanged, nowhere = scenes.change_scenes(pictures, labels, scenes.PressConfig())
     assert same is pictures and unchanged is labels and not nowhere.any()
 
 
@@ -137,20 +128,20 @@ def test_what_is_behind_a_head_is_background_above_the_chin(
     heads_of_backdrops: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     _, labels = heads_of_backdrops
-    behind = behind_heads(labels)
+    behind = scenes.behind_heads(labels)
     assert torch.equal(behind[:, :CHIN], labels[:, :CHIN] == FaceClass.BACKGROUND)
     assert not behind[:, CHIN:].any(), "clothes are not behind a head"
 
 
 def test_a_picture_without_a_face_has_nothing_behind_it() -> None:
-    assert not behind_heads(torch.zeros(1, 16, 16, dtype=torch.uint8)).any()
+    assert not scenes.behind_heads(torch.zeros(1, 16, 16, dtype=torch.uint8)).any()
 
 
 def test_heads_clothes_and_unknown_pixels_stay(heads_of_backdrops: tuple[torch.Tensor, torch.Tensor]) -> None:
     pictures, labels = heads_of_backdrops
     torch.manual_seed(3)
-    changed, where = change_backdrops(pictures, labels, 1.0)
-    assert torch.equal(where, behind_heads(labels))
+    changed, where = scenes.change_backdrops(pictures, labels, 1.0)
+    assert torch.equal(where, scenes.behind_heads(labels))
     kept = ~where[:, None].expand_as(pictures)
     assert torch.equal(changed[kept], pictures[kept])
     beside_kept = functional.max_pool2d((~where).float()[:, None], 3, stride=1, padding=1) > 0

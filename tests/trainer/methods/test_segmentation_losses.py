@@ -8,17 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from trainer.methods.parsing import stage
 from trainer.methods.parsing.scenes import IGNORE
-from trainer.methods.parsing.stage import (
-    confusion_matrix,
-    cross_entropy,
-    divergence,
-    intersection_over_union,
-    near_boundary,
-    soft_dice,
-)
 
-LOSSES = {"cross_entropy": cross_entropy, "dice": soft_dice}
+LOSSES = {"cross_entropy": stage.cross_entropy, "dice": stage.soft_dice}
 
 
 def sample(seed: int = 0, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,19 +67,19 @@ def test_cross_entropy_is_torch_s_with_class_weights() -> None:
     logits, labels = sample()
     weights = torch.tensor([1.0, 2.0, 0.5, 3.0])
     expected = functional.cross_entropy(logits, labels, weights)
-    torch.testing.assert_close(cross_entropy(logits, labels, weights), expected)
-    torch.testing.assert_close(cross_entropy(logits, labels), functional.cross_entropy(logits, labels))
+    torch.testing.assert_close(stage.cross_entropy(logits, labels, weights), expected)
+    torch.testing.assert_close(stage.cross_entropy(logits, labels), functional.cross_entropy(logits, labels))
 
 
 def test_boundary_pixels_weigh_more() -> None:
     labels = torch.zeros(1, 1, 4, dtype=torch.long)
     labels[..., 2:] = 1
-    assert near_boundary(labels)[0, 0].tolist() == [False, True, True, False]
+    assert stage.near_boundary(labels)[0, 0].tolist() == [False, True, True, False]
     logits = torch.zeros(1, 2, 1, 4)
     logits[0, 0, 0, 0] = 2.0
     terms = functional.cross_entropy(logits, labels, reduction="none").flatten()
     expected = (terms[0] + 3 * terms[1] + 3 * terms[2] + terms[3]) / 8
-    torch.testing.assert_close(cross_entropy(logits, labels, boundary_weight=3.0), expected)
+    torch.testing.assert_close(stage.cross_entropy(logits, labels, boundary_weight=3.0), expected)
 
 
 def test_dice_by_hand() -> None:
@@ -95,7 +88,7 @@ def test_dice_by_hand() -> None:
     logits = torch.stack((first, 1 - first)).log().view(1, 2, 1, 2)
     labels = torch.tensor([[[0, 1]]])
     expected = 1 - (2 * 0.8 / (1.2 + 1) + 2 * 0.6 / (0.8 + 1)) / 2
-    assert soft_dice(logits, labels).item() == pytest.approx(expected, abs=1e-6)
+    assert stage.soft_dice(logits, labels).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_divergence_by_hand() -> None:
@@ -104,16 +97,16 @@ def test_divergence_by_hand() -> None:
     wanted = torch.tensor([[0.9, 0.8], [0.1, 0.2]]).view(1, 2, 1, 2)
     first = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
     everywhere, nowhere = torch.ones(1, 1, 2, dtype=torch.bool), torch.zeros(1, 1, 2, dtype=torch.bool)
-    assert divergence(said.log(), wanted, everywhere).item() == pytest.approx(first / 2, abs=1e-6)
-    assert divergence(said.log(), wanted, torch.tensor([[[False, True]]])).item() == pytest.approx(0.0, abs=1e-6)
-    assert divergence(said.log(), wanted, nowhere).item() == 0.0
+    assert stage.divergence(said.log(), wanted, everywhere).item() == pytest.approx(first / 2, abs=1e-6)
+    assert stage.divergence(said.log(), wanted, torch.tensor([[[False, True]]])).item() == pytest.approx(0.0, abs=1e-6)
+    assert stage.divergence(said.log(), wanted, nowhere).item() == 0.0
 
 
 def test_confusion_and_iou_by_hand() -> None:
     labels = torch.tensor([[[0, 0, 1, IGNORE, 1]]])
     predicted = torch.tensor([[[0, 1, 1, 2, 1]]])
-    confusion = confusion_matrix(predicted, labels, 4)
+    confusion = stage.confusion_matrix(predicted, labels, 4)
     assert confusion.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-    iou = intersection_over_union(confusion)
+    iou = stage.intersection_over_union(confusion)
     assert iou[:2].tolist() == [pytest.approx(1 / 2), pytest.approx(2 / 3)]
     assert math.isnan(iou[2]) and math.isnan(iou[3])

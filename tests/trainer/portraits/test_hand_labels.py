@@ -12,28 +12,15 @@ from mean_face import mean_face
 from backend.models.parsing.network import FaceParser
 from backend.photos.collection import FaceClass
 from trainer.methods.parsing.evaluate import agreement
+from trainer.portraits import collection
 from trainer.portraits import collection as portrait_collection
-from trainer.portraits.collection import (
-    SIDE,
-    UNKNOWN,
-    CacheSettings,
-    HandLabels,
-    PortraitFile,
-    PortraitsConfig,
-    Verdict,
-    create_cache,
-    landmark_frame,
-    open_cache,
-    read_hand_labels,
-    sheet_photographs,
-)
 from trainer.portraits.relabel import relabel
 
 
-def write_hand_labels(path: Path, portraits: dict[str, HandLabels]) -> None:
+def write_hand_labels(path: Path, portraits: dict[str, collection.HandLabels]) -> None:
     files = sorted(portraits)
     maps = np.stack([portraits[file].labels for file in files])
-    maps = np.where(maps == UNKNOWN, portrait_collection._STORED_UNKNOWN, maps).astype(np.uint8)
+    maps = np.where(maps == collection.UNKNOWN, portrait_collection._STORED_UNKNOWN, maps).astype(np.uint8)
     np.savez(
         path,
         files=np.array(files),
@@ -45,32 +32,36 @@ def write_hand_labels(path: Path, portraits: dict[str, HandLabels]) -> None:
 
 def _landmarks() -> np.ndarray:
     """(478, 2) of a face in the middle of a crop of 256 pixels."""
-    return mean_face(105.0, (SIDE / 2, SIDE / 2))[:, :2].astype(np.float32)
+    return mean_face(105.0, (collection.SIDE / 2, collection.SIDE / 2))[:, :2].astype(np.float32)
 
 
-def _portrait(label: int, held_out: bool) -> HandLabels:
-    return HandLabels(np.full((SIDE, SIDE), label, np.uint8), landmark_frame(_landmarks()), held_out)
+def _portrait(label: int, held_out: bool) -> collection.HandLabels:
+    return collection.HandLabels(
+        np.full((collection.SIDE, collection.SIDE), label, np.uint8), collection.landmark_frame(_landmarks()), held_out
+    )
 
 
 def _cache(folder: Path, names: list[str]) -> Path:
-    files = tuple(PortraitFile(name, person) for person, name in enumerate(names))
-    cache = create_cache(folder, CacheSettings(SIDE, "head", 40.0, False, "label_face"), files, "somewhere")
+    files = tuple(collection.PortraitFile(name, person) for person, name in enumerate(names))
+    cache = collection.create_cache(
+        folder, collection.CacheSettings(collection.SIDE, "head", 40.0, False, "label_face"), files, "somewhere"
+    )
     cache.landmarks[:] = _landmarks()
-    cache.verdicts[:] = Verdict.KEPT
+    cache.verdicts[:] = collection.Verdict.KEPT
     cache.flush()
     return folder
 
 
 def test_labels_are_kept_and_fit_their_own_crop_alone(tmp_path: Path) -> None:
-    labels = np.arange(SIDE * SIDE).reshape(SIDE, SIDE) // 97 % 12
-    labels[:, :20] = UNKNOWN
-    portrait = HandLabels(labels.astype(np.uint8), landmark_frame(_landmarks()), held_out=True)
+    labels = np.arange(collection.SIDE * collection.SIDE).reshape(collection.SIDE, collection.SIDE) // 97 % 12
+    labels[:, :20] = collection.UNKNOWN
+    portrait = collection.HandLabels(labels.astype(np.uint8), collection.landmark_frame(_landmarks()), held_out=True)
     write_hand_labels(tmp_path / "kept.npz", {"a.jpg": portrait, "b.jpg": _portrait(3, held_out=False)})
-    read = read_hand_labels(tmp_path / "kept.npz")
+    read = collection.read_hand_labels(tmp_path / "kept.npz")
     np.testing.assert_array_equal(read["a.jpg"].labels, labels)
     assert read["a.jpg"].held_out and not read["b.jpg"].held_out
-    assert read["a.jpg"].on(_landmarks() + 5, SIDE) is None  # another crop
-    half = read["a.jpg"].on(_landmarks() / 2, SIDE // 2)
+    assert read["a.jpg"].on(_landmarks() + 5, collection.SIDE) is None  # another crop
+    half = read["a.jpg"].on(_landmarks() / 2, collection.SIDE // 2)
     np.testing.assert_array_equal(half, labels[1::2, 1::2])
 
 
@@ -79,23 +70,23 @@ def test_relabelling_takes_corrected_labels_and_nobody_learns_from_held_out_ones
 ) -> None:
     folder = _cache(tmp_path / "cache", ["learnt.jpg", "measured.jpg", "unseen.jpg"])
     by_hand = {"learnt.jpg": _portrait(FaceClass.HAIR, False), "measured.jpg": _portrait(FaceClass.HAIR, True)}
-    assert relabel(open_cache(folder, writable=True), [FaceParser.load()], {}, by_hand) == 1
-    labels = open_cache(folder).labels
-    assert (labels[0] == FaceClass.HAIR).all() and (labels[1:] == UNKNOWN).all()
+    assert relabel(collection.open_cache(folder, writable=True), [FaceParser.load()], {}, by_hand) == 1
+    labels = collection.open_cache(folder).labels
+    assert (labels[0] == FaceClass.HAIR).all() and (labels[1:] == collection.UNKNOWN).all()
     monkeypatch.setattr(portrait_collection, "read_hand_labels", lambda: by_hand)
-    source = PortraitsConfig(folder=str(folder), by_hand=True).build()
+    source = collection.PortraitsConfig(folder=str(folder), by_hand=True).build()
     assert [person for person, _ in source.people] == [0]
 
 
 def test_a_teacher_labels_the_unlisted_when_asked_but_never_what_parsing_is_judged_by(tmp_path: Path) -> None:
-    judged = next(Path(photo).name for photo in sheet_photographs() if "public_domain" in photo)
+    judged = next(Path(photo).name for photo in collection.sheet_photographs() if "public_domain" in photo)
     folder = _cache(tmp_path / "cache", ["unlisted.jpg", judged])
-    cache = open_cache(folder, writable=True)
-    cache.crops[:] = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3))  # in colour
+    cache = collection.open_cache(folder, writable=True)
+    cache.crops[:] = np.random.default_rng(0).integers(0, 256, (collection.SIDE, collection.SIDE, 3))  # in colour
     cache.labels[:] = FaceClass.BACKGROUND
     assert relabel(cache, [FaceParser.load()] * 2, {}, {judged: _portrait(FaceClass.HAIR, False)}, unlisted=True) == 1
-    labels = open_cache(folder).labels
-    assert (labels[0] != UNKNOWN).any() and (labels[1] == UNKNOWN).all()
+    labels = collection.open_cache(folder).labels
+    assert (labels[0] != collection.UNKNOWN).any() and (labels[1] == collection.UNKNOWN).all()
 
 
 def test_agreement_forgives_two_pixels_and_counts_by_class() -> None:
@@ -109,5 +100,5 @@ def test_agreement_forgives_two_pixels_and_counts_by_class() -> None:
     found[:4] = 0  # four rows more, of which two are near
     counts = agreement(found, truth)
     assert counts[7].tolist() == [80, 0, 40] and counts[0].tolist() == [240, 80, 0]
-    truth[:4] = UNKNOWN
+    truth[:4] = collection.UNKNOWN
     assert agreement(found, truth)[7].tolist() == [80, 0, 0]

@@ -10,17 +10,9 @@ import torch
 from canonical_hand_made import TINY, tiny_network
 
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
+from backend.models.lap import network
 from backend.models.lap.apply import LapModel
 from backend.models.lap.canonical_face import render_face, turned_view
-from backend.models.lap.network import (
-    CanonicalMaps,
-    ConfidenceNet,
-    LapConfig,
-    LapNet,
-    Scene,
-    fuse_codes,
-    mirrored_view,
-)
 from backend.rendering.camera import View
 from backend.rendering.depth_surface import LambertLight
 
@@ -29,22 +21,22 @@ SMALL = dataclasses.replace(
 )
 
 
-def small_net(**changes: object) -> LapNet:
+def small_net(**changes: object) -> network.LapNet:
     return tiny_network(dataclasses.replace(SMALL, **changes))
 
 
-def scene_alone(net: LapNet, pictures: torch.Tensor) -> Scene:
+def scene_alone(net: network.LapNet, pictures: torch.Tensor) -> network.Scene:
     return net.scene(pictures, net.encode(pictures))
 
 
 def test_fused_codes_are_equation_4() -> None:
     codes = torch.tensor([[1.0, 2.0], [3.0, 4.0], [7.0, 8.0]])
     logits = torch.tensor([[0.0, 1.0], [0.0, -1.0], [5.0, 5.0]])
-    fused = fuse_codes(codes, logits, torch.tensor([0, 0, 1]))
+    fused = network.fuse_codes(codes, logits, torch.tensor([0, 0, 1]))
     share = torch.softmax(torch.tensor([1.0, -1.0]), 0)
     torch.testing.assert_close(fused[0], torch.tensor([2.0, (share * torch.tensor([2.0, 4.0])).sum()]))
     torch.testing.assert_close(fused[1], codes[2])  # one photo: its own code, whatever its logits
-    torch.testing.assert_close(fuse_codes(codes, logits, torch.tensor([0, 0, 0]), "average")[0], codes.mean(0))
+    torch.testing.assert_close(network.fuse_codes(codes, logits, torch.tensor([0, 0, 0]), "average")[0], codes.mean(0))
 
 
 @torch.no_grad()
@@ -81,7 +73,7 @@ def test_shape_alone_is_what_the_whole_network_says(decoder: str) -> None:
 def test_mirrored_views_of_a_mirror_image_are_mirrored() -> None:
     net, pictures = small_net(mirrored_views=True, view_head=True), torch.rand(3, 3, 32, 32) * 2 - 1
     torch.nn.init.normal_(net.view_head.weight, std=0.3)
-    view, mirrored = scene_alone(net, pictures).view, mirrored_view(scene_alone(net, pictures.flip(-1)).view)
+    view, mirrored = scene_alone(net, pictures).view, network.mirrored_view(scene_alone(net, pictures.flip(-1)).view)
     torch.testing.assert_close(view.rotation, mirrored.rotation, atol=1e-5, rtol=0)
     torch.testing.assert_close(view.translation, mirrored.translation, atol=1e-6, rtol=0)
     torch.testing.assert_close(view.rotation @ view.rotation.mT, torch.eye(3).expand(3, 3, 3), atol=1e-5, rtol=0)
@@ -95,7 +87,7 @@ def test_mirrored_views_of_a_mirror_image_are_mirrored() -> None:
 @torch.no_grad()
 def test_refining_begins_with_the_shared_face() -> None:
     line = torch.linspace(0.95, 1.05, 32)
-    face = CanonicalMaps(line.expand(2, 32, 32).contiguous(), torch.rand(2, 3, 32, 32) - 0.5)
+    face = network.CanonicalMaps(line.expand(2, 32, 32).contiguous(), torch.rand(2, 3, 32, 32) - 0.5)
     same = small_net(refine_residual=True, border_columns=0).personalize(torch.rand(2, 3, 32, 32), face)
     torch.testing.assert_close(same.depth, face.depth, atol=1e-5, rtol=0)
     torch.testing.assert_close(same.albedo, face.albedo, atol=1e-5, rtol=0)
@@ -103,10 +95,10 @@ def test_refining_begins_with_the_shared_face() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="power of two"):
-        LapConfig(size=96)
+        network.LapConfig(size=96)
     with pytest.raises(ValueError, match="depth_range"):
-        LapConfig(depth_range=(1.1, 0.9))
-    assert ConfidenceNet(16, 4, 4)(torch.zeros(1, 3, 16, 16))[0].shape == (1, 2, 16, 16)
+        network.LapConfig(depth_range=(1.1, 0.9))
+    assert network.ConfidenceNet(16, 4, 4)(torch.zeros(1, 3, 16, 16))[0].shape == (1, 2, 16, 16)
 
 
 def test_a_saved_model_loads_and_gives_the_same(tmp_path: Path) -> None:
@@ -124,11 +116,11 @@ def test_a_saved_model_loads_and_gives_the_same(tmp_path: Path) -> None:
 def test_a_turned_face_shows_its_side_and_the_straight_view_is_the_canonical_picture() -> None:
     y, x = torch.meshgrid(*2 * [(torch.arange(32) + 0.5) / 16 - 1], indexing="ij")
     depth = (0.96 + 0.06 * (x**2 + y**2))[None]
-    face = CanonicalMaps(depth, torch.stack([x, y, x * 0]).clamp(-0.9, 0.9)[None])
+    face = network.CanonicalMaps(depth, torch.stack([x, y, x * 0]).clamp(-0.9, 0.9)[None])
     light = LambertLight(torch.ones(1), torch.zeros(1), torch.tensor([[0.0, 0.0, 1.0]]))
     straight = View(torch.eye(3)[None], torch.zeros(1, 3))
-    picture = render_face(face, Scene(light, straight), SMALL)
+    picture = render_face(face, network.Scene(light, straight), SMALL)
     assert picture.mask.all()
     torch.testing.assert_close(picture.image, face.albedo, atol=1e-4, rtol=0)
-    turned = render_face(face, Scene(light, turned_view(torch.tensor([30.0]), torch.tensor([0.0]))), SMALL)
+    turned = render_face(face, network.Scene(light, turned_view(torch.tensor([30.0]), torch.tensor([0.0]))), SMALL)
     assert turned.image[0, 0, 16, 16] < -0.05, "turned to their left, the picture's right, shows their right side"

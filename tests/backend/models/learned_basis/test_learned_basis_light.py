@@ -10,22 +10,15 @@ from encoded_hand_made import TINY, tiny_network
 from torch import Tensor
 
 from backend.models.learned_basis import network as learned_basis_light
+from backend.models.learned_basis import network as learned_basis_network
 from backend.models.learned_basis.apply import render_face
-from backend.models.learned_basis.network import (
-    FaceCode,
-    FacePose,
-    LearnedBasisConfig,
-    LearnedBasisNet,
-    ModelledFace,
-    vertex_areas,
-)
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 
 _SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def network() -> LearnedBasisNet:
+def network() -> learned_basis_network.LearnedBasisNet:
     network = tiny_network()
     network.config = replace(network.config, light="solved")
     return network
@@ -38,14 +31,14 @@ def lamps() -> Tensor:
     return torch.stack([light_from_directions(a, b, 0.3) for a, b in zip(towards, tints, strict=True)])
 
 
-def wrong_code(network: LearnedBasisNet) -> FaceCode:
+def wrong_code(network: learned_basis_network.LearnedBasisNet) -> learned_basis_network.FaceCode:
     """Two faces from the front whose predicted light is far too dark."""
     generator = torch.Generator().manual_seed(2)
     config = network.config
-    pose = FacePose(
+    pose = learned_basis_network.FacePose(
         torch.tensor([[0.0, 0.0, 0.0], [0.1, -0.5, 0.0]]), torch.zeros(2, 2), torch.full((2,), 5.0), torch.ones(2)
     )
-    return FaceCode(
+    return learned_basis_network.FaceCode(
         identity=torch.randn(2, config.identity, generator=generator),
         reflectance=torch.randn(2, config.reflectance, generator=generator),
         expression=0.3 * torch.randn(2, config.expression, generator=generator),
@@ -55,14 +48,16 @@ def wrong_code(network: LearnedBasisNet) -> FaceCode:
     )
 
 
-def photos(network: LearnedBasisNet, code: FaceCode, light: Tensor) -> tuple[ModelledFace, Tensor, Tensor]:
+def photos(
+    network: learned_basis_network.LearnedBasisNet, code: learned_basis_network.FaceCode, light: Tensor
+) -> tuple[learned_basis_network.ModelledFace, Tensor, Tensor]:
     """The faces, their pictures (2, 3, S, S) in [-1, 1] under a light, and where they are (2, S, S)."""
     face = network.face(code)
     made = render_face(network.bases, face, code.pose.cameras(_SIDE).project(face.vertices), light, _SIDE)
     return face, torch.where(made.mask[:, None], made.image, 0.5) * 2 - 1, made.mask
 
 
-def shading_error(network: LearnedBasisNet, found: Tensor, true: Tensor) -> float:
+def shading_error(network: learned_basis_network.LearnedBasisNet, found: Tensor, true: Tensor) -> float:
     """Mean difference of shading over directions that the photos show, relative to its mean."""
     directions = torch.nn.functional.normalize(torch.randn(400, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     directions = directions[directions[:, 2] > 0.5].expand(2, -1, 3)
@@ -71,7 +66,7 @@ def shading_error(network: LearnedBasisNet, found: Tensor, true: Tensor) -> floa
 
 
 @torch.no_grad()
-def test_the_light_that_a_picture_was_made_with_is_found(network: LearnedBasisNet) -> None:
+def test_the_light_that_a_picture_was_made_with_is_found(network: learned_basis_network.LearnedBasisNet) -> None:
     code = wrong_code(network)
     _, pictures, _ = photos(network, code, lamps())
     found = network.lit(code, pictures)
@@ -89,7 +84,7 @@ def test_the_light_that_a_picture_was_made_with_is_found(network: LearnedBasisNe
     ids=["fringe", "down to the eyes", "beard"],
 )
 def test_black_hair_has_little_say(
-    network: LearnedBasisNet, rows: slice, columns: slice, monkeypatch: pytest.MonkeyPatch
+    network: learned_basis_network.LearnedBasisNet, rows: slice, columns: slice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = wrong_code(network)
     _, pictures, _ = photos(network, code, lamps())
@@ -101,7 +96,9 @@ def test_black_hair_has_little_say(
     assert robust < 0.08 < 0.2 < plain
 
 
-def test_the_light_is_part_of_the_pass_and_gradients_go_through_it(network: LearnedBasisNet) -> None:
+def test_the_light_is_part_of_the_pass_and_gradients_go_through_it(
+    network: learned_basis_network.LearnedBasisNet,
+) -> None:
     pictures, alone = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1, torch.arange(2)
     code = network(pictures, alone)
     predicted = network.encoder(pictures, alone)
@@ -116,13 +113,13 @@ def test_the_light_is_part_of_the_pass_and_gradients_go_through_it(network: Lear
 
 def test_areas_are_those_of_the_faces_around_a_vertex() -> None:
     corners = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [2.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
-    areas = vertex_areas(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    areas = learned_basis_network.vertex_areas(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
     torch.testing.assert_close(areas, torch.tensor([4.0, 2.0, 4.0, 2.0]) / 3)
 
 
 def test_models_from_before_have_the_light_that_they_predict() -> None:
     values = TINY.to_json()
     del values["light"]
-    assert LearnedBasisConfig.from_json(values).light == "predicted"
+    assert learned_basis_network.LearnedBasisConfig.from_json(values).light == "predicted"
     with pytest.raises(ValueError, match="light must be"):
         replace(TINY, light="guessed")

@@ -11,21 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mean_face import mean_face
 
-from backend.models.parsing.accessories import (
-    _BIASES,
-    AccessoryScores,
-    find_rims,
-    resolve_accessories,
-    score_accessories,
-    vote_over_photos,
-)
+from backend.models.parsing import accessories
 from backend.models.parsing.apply import with_pale_hair, with_second_opinion
 from backend.photos.collection import FaceClass
 from backend.photos.regions import EYE_RIGHT, FACE_OVAL, FOREHEAD, grown, mirrored, polygon_mask
 
 SIDE = 160
 GREY = np.full((SIDE, SIDE, 3), 128, np.uint8)
-YES, NO, UNKNOWN = AccessoryScores(5.0, 5.0, 5.0), AccessoryScores(-5.0, -5.0, -5.0), AccessoryScores(*(math.nan,) * 3)
+YES, NO, UNKNOWN = (
+    accessories.AccessoryScores(5.0, 5.0, 5.0),
+    accessories.AccessoryScores(-5.0, -5.0, -5.0),
+    accessories.AccessoryScores(*(math.nan,) * 3),
+)
 FINE = (FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 SIDE_of_pale_hair = 256
 SKIN = np.array([205, 150, 125])
@@ -41,9 +38,9 @@ def _settled(
     odds: np.ndarray, landmarks: np.ndarray, glasses: float = 0.0, hair: float = 0.0, pixels: np.ndarray = GREY
 ) -> np.ndarray:
     """Settled probabilities of a picture, with ``glasses`` and ``hair`` added to the log odds of both nets."""
-    alone = score_accessories(odds, landmarks, odds)
-    scores = AccessoryScores(alone.glasses + glasses, alone.moustache + hair, alone.beard + hair)
-    return resolve_accessories(odds, landmarks, pixels, scores)
+    alone = accessories.score_accessories(odds, landmarks, odds)
+    scores = accessories.AccessoryScores(alone.glasses + glasses, alone.moustache + hair, alone.beard + hair)
+    return accessories.resolve_accessories(odds, landmarks, pixels, scores)
 
 
 def _skin() -> np.ndarray:
@@ -158,33 +155,37 @@ def test_both_nets_have_a_say_in_glasses_and_facial_hair(landmarks: np.ndarray) 
     sees, sees_not = odds.copy(), odds.copy()
     for second, share in ((sees, 0.9), (sees_not, 0.01)):
         second[FaceClass.FACIAL_HAIR] = second[FaceClass.GLASSES] = share
-    alone, more, less = (score_accessories(odds, landmarks, second) for second in (odds, sees, sees_not))
+    alone, more, less = (accessories.score_accessories(odds, landmarks, second) for second in (odds, sees, sees_not))
     assert all(low < usual < high for low, usual, high in zip(less, alone, more, strict=True))
-    assert alone == pytest.approx([2 * np.log(0.05 / 0.95) + bias for bias in _BIASES])
+    assert alone == pytest.approx([2 * np.log(0.05 / 0.95) + bias for bias in accessories._BIASES])
 
 
 def test_a_doubtful_photo_follows_the_others() -> None:
-    doubtful = AccessoryScores(-1.0, 1.0, -0.5)
-    assert vote_over_photos([doubtful, YES, YES])[0].decisions == YES.decisions
-    assert vote_over_photos([NO, doubtful, NO])[1].decisions == NO.decisions
+    doubtful = accessories.AccessoryScores(-1.0, 1.0, -0.5)
+    assert accessories.vote_over_photos([doubtful, YES, YES])[0].decisions == YES.decisions
+    assert accessories.vote_over_photos([NO, doubtful, NO])[1].decisions == NO.decisions
 
 
 def test_a_sure_photo_stays_as_it_is_and_so_does_an_only_one() -> None:
-    assert vote_over_photos([NO, YES, YES, YES])[0].decisions == NO.decisions
-    assert vote_over_photos([AccessoryScores(0.3, -0.2, 0.1)]) == (AccessoryScores(0.3, -0.2, 0.1),)
+    assert accessories.vote_over_photos([NO, YES, YES, YES])[0].decisions == NO.decisions
+    assert accessories.vote_over_photos([accessories.AccessoryScores(0.3, -0.2, 0.1)]) == (
+        accessories.AccessoryScores(0.3, -0.2, 0.1),
+    )
 
 
 def test_facial_hair_follows_the_others_further_than_glasses_do() -> None:
     """Glasses are taken off between two photos, a moustache is not."""
-    turned = vote_over_photos([AccessoryScores(3.0, 3.0, 3.0), NO, NO, NO])[0]
+    turned = accessories.vote_over_photos([accessories.AccessoryScores(3.0, 3.0, 3.0), NO, NO, NO])[0]
     assert turned.glasses > 0 and turned.moustache < 0 and turned.beard < 0
 
 
 def test_others_who_disagree_or_cannot_tell_say_nothing() -> None:
-    torn = vote_over_photos([AccessoryScores(0.4, -0.4, 0.1), YES, NO])[0]
+    torn = accessories.vote_over_photos([accessories.AccessoryScores(0.4, -0.4, 0.1), YES, NO])[0]
     assert torn == pytest.approx((0.4, -0.4, 0.1))
-    assert vote_over_photos([AccessoryScores(0.4, -0.4, 0.1), UNKNOWN])[0] == AccessoryScores(0.4, -0.4, 0.1)
-    unseen, known = vote_over_photos([UNKNOWN, YES])
+    assert accessories.vote_over_photos([accessories.AccessoryScores(0.4, -0.4, 0.1), UNKNOWN])[
+        0
+    ] == accessories.AccessoryScores(0.4, -0.4, 0.1)
+    unseen, known = accessories.vote_over_photos([UNKNOWN, YES])
     assert math.isnan(unseen.beard) and known == YES
 
 
@@ -266,7 +267,7 @@ def _rim(landmarks: np.ndarray, eye: tuple[int, ...]) -> np.ndarray:
 def test_half_a_frame_shows_where_the_other_half_is(landmarks: np.ndarray) -> None:
     right, left = (_rim(landmarks, eye) for eye in (EYE_RIGHT, mirrored(EYE_RIGHT)))
     upper = np.arange(SIDE)[:, None] < landmarks[list(mirrored(EYE_RIGHT)), 1].mean()
-    rims = find_rims(0.7 * right + 0.3 * left * upper, landmarks)
+    rims = accessories.find_rims(0.7 * right + 0.3 * left * upper, landmarks)
     assert rims is not None
     band = rims.band
     for rim in (right, left):
@@ -281,7 +282,7 @@ def test_a_turned_head_has_a_narrower_far_lens(landmarks: np.ndarray) -> None:
     turned = landmarks.copy()
     aside = turned[:, 0] > SIDE / 2
     turned[aside, 0] = SIDE / 2 + 0.6 * (turned[aside, 0] - SIDE / 2)
-    rims = find_rims(_rim(landmarks, EYE_RIGHT), turned)
+    rims = accessories.find_rims(_rim(landmarks, EYE_RIGHT), turned)
     assert rims is not None
     band = rims.band
     middle = round(SIDE / 2)
@@ -291,9 +292,9 @@ def test_a_turned_head_has_a_narrower_far_lens(landmarks: np.ndarray) -> None:
 
 
 def test_no_rims_where_nothing_stands_out(landmarks: np.ndarray) -> None:
-    assert find_rims(np.full((SIDE, SIDE), 0.5, np.float32), landmarks) is None
-    assert find_rims(np.zeros((SIDE, SIDE), np.float32), landmarks) is None
+    assert accessories.find_rims(np.full((SIDE, SIDE), 0.5, np.float32), landmarks) is None
+    assert accessories.find_rims(np.zeros((SIDE, SIDE), np.float32), landmarks) is None
     speck = np.zeros((SIDE, SIDE), np.float32)
     x, y = np.round(landmarks[33]).astype(int)
     speck[y - 1 : y + 2, x - 1 : x + 2] = 0.9
-    assert find_rims(speck, landmarks) is None
+    assert accessories.find_rims(speck, landmarks) is None

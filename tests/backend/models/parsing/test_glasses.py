@@ -8,23 +8,22 @@ from scipy.ndimage import binary_fill_holes
 
 from backend.exchange.asset_mesh import neutral_light, portrait_camera
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.models.parsing.glasses import (
-    _USUAL,
-    Glasses,
-    GlassesShape,
-    GlassesView,
-    find_glasses,
-    glasses_mesh,
-    glasses_view,
-    seat_of,
-)
+from backend.models.parsing import glasses
 from backend.photos.collection import FaceClass
 from backend.rendering.color import srgb_bytes
 from backend.rendering.render import render_linear
 
 SKIN, FRAME = (0.5, 0.3, 0.22), (0.03, 0.04, 0.12)
 WORN = replace(
-    _USUAL, width=0.056, height=0.042, power=3.4, low=0.006, distance=0.025, rim=0.004, rim_below=0.003, temple=0.004
+    glasses._USUAL,
+    width=0.056,
+    height=0.042,
+    power=3.4,
+    low=0.006,
+    distance=0.025,
+    rim=0.004,
+    rim_below=0.003,
+    temple=0.004,
 )
 
 
@@ -33,16 +32,18 @@ def _head() -> np.ndarray:
     return template.vertices[: template.head.vertex_stop].astype(np.float64)
 
 
-def _view(shape: GlassesShape, yaw: float, spread: float = 0.0) -> GlassesView:
+def _view(shape: glasses.GlassesShape, yaw: float, spread: float = 0.0) -> glasses.GlassesView:
     """A drawn photo of the mean head with glasses; its label is ``spread`` metres too thick, as nets make them."""
     template, head = load_template(), _head()
     faces = triangles_from_quads(template.quads[: template.head.face_stop])
-    seat = seat_of(template, template.vertices)
+    seat = glasses.seat_of(template, template.vertices)
     camera, light = portrait_camera(head, yaw, (400, 500)), neutral_light(yaw)
     pictures = []
     for thicker in (0.0, spread):
         thick = replace(shape, rim=shape.rim + thicker, rim_below=shape.rim_below + thicker)
-        (points, quads), _ = glasses_mesh(Glasses(thick, seat, np.zeros(3), np.zeros(3), 0.0, np.zeros(0)), head)
+        (points, quads), _ = glasses.glasses_mesh(
+            glasses.Glasses(thick, seat, np.zeros(3), np.zeros(3), 0.0, np.zeros(0)), head
+        )
         both, all_faces = (
             np.concatenate([head, points]),
             np.concatenate([faces, triangles_from_quads(quads) + len(head)]),
@@ -52,13 +53,13 @@ def _view(shape: GlassesShape, yaw: float, spread: float = 0.0) -> GlassesView:
         mask = render_linear(both, all_faces, camera, colors=(colours == FRAME).astype(np.float32)).color[..., 0] > 0.5
     labels = np.where(mask, FaceClass.GLASSES, FaceClass.SKIN).astype(np.uint8)
     pixels = srgb_bytes(pictures[0].color + 0.4 * (1 - pictures[0].alpha[..., None]))
-    return glasses_view(pixels, labels, camera, light)
+    return glasses.glasses_view(pixels, labels, camera, light)
 
 
 def test_drawn_glasses_are_found_again():
     template, head = load_template(), _head()
     views = {str(yaw): _view(WORN, yaw, 0.002) for yaw in (-25.0, 5.0, 35.0)}
-    found = find_glasses([0.9, 0.8, 0.7, 0.2], views, seat_of(template, template.vertices), head)
+    found = glasses.find_glasses([0.9, 0.8, 0.7, 0.2], views, glasses.seat_of(template, template.vertices), head)
     assert found.to_report()["worn"] and found.to_report()["eyes_seen"] and found.probability == pytest.approx(0.65)
     shape = found.glasses.shape
     for name in ("width", "height", "low", "spread"):
@@ -70,30 +71,30 @@ def test_drawn_glasses_are_found_again():
 
 def test_most_photos_must_show_them():
     template, views = load_template(), {"a": _view(WORN, 5.0, 0.002)}
-    seat = seat_of(template, template.vertices)
-    found, face = find_glasses([0.9, 0.1, 0.1], views, seat, _head()), object()
+    seat = glasses.seat_of(template, template.vertices)
+    found, face = glasses.find_glasses([0.9, 0.1, 0.1], views, seat, _head()), object()
     assert found.glasses is None and found.beside(face, views["a"].camera) is face  # as it is
-    assert find_glasses([0.9], {}, seat, _head()).to_report() == {"worn": False, "probability": 0.9}
+    assert glasses.find_glasses([0.9], {}, seat, _head()).to_report() == {"worn": False, "probability": 0.9}
 
 
 def test_dark_lenses_hide_the_eyes():
     template, view = load_template(), _view(WORN, 5.0, 0.002)
-    seat = seat_of(template, template.vertices)
+    seat = glasses.seat_of(template, template.vertices)
     lens = binary_fill_holes(view.labels == FaceClass.GLASSES)
     dark = replace(
         view,
         labels=np.where(lens, FaceClass.GLASSES, view.labels).astype(np.uint8),
         linear=np.where(lens[..., None], np.minimum(view.linear, 0.03), view.linear),
     )
-    found = find_glasses([0.9], {"a": dark}, seat, _head())
+    found = glasses.find_glasses([0.9], {"a": dark}, seat, _head())
     assert not found.to_report()["eyes_seen"] and found.glasses.lens_colour.max() < 0.1
 
 
 def test_frame_and_lenses_are_quads_that_look_outwards_clear_of_the_face():
     template, head = load_template(), _head()
-    seat = seat_of(template, template.vertices)
-    found = find_glasses([0.9], {"a": _view(WORN, 5.0, 0.002)}, seat, head).glasses
-    frame, lenses = glasses_mesh(found, head)
+    seat = glasses.seat_of(template, template.vertices)
+    found = glasses.find_glasses([0.9], {"a": _view(WORN, 5.0, 0.002)}, seat, head).glasses
+    frame, lenses = glasses.glasses_mesh(found, head)
     for points, quads in (frame, lenses):
         assert quads.max() < len(points) and (np.sort(quads, 1)[:, 1:] > np.sort(quads, 1)[:, :-1]).all()
     points, quads = frame

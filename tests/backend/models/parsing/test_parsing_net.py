@@ -12,29 +12,25 @@ import torch
 from backend.errors import LikenessError
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.mobile_trunk import ChannelTuning
-from backend.models.parsing.network import (
-    FaceParser,
-    ParsingNet,
-    ParsingNetConfig,
-)
+from backend.models.parsing import network
 from backend.models.registry import PARSING, PARSING_OPINION
 
-SMALL = ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)
+SMALL = network.ParsingNetConfig(widths=(8, 8, 12, 12, 16), depths=(1, 1, 1, 1, 1), size=32)
 LITE0 = dataclasses.replace(SMALL, trunk="lite0")
 FROZEN = dataclasses.replace(SMALL, trunk="lite0_frozen")
 
 
-def small_net(config: ParsingNetConfig = SMALL) -> ParsingNet:
+def small_net(config: network.ParsingNetConfig = SMALL) -> network.ParsingNet:
     """Random weights, and norms that have seen something."""
     torch.manual_seed(0)
-    net = ParsingNet(config)
+    net = network.ParsingNet(config)
     net.train()
     for _ in range(3):
         net(torch.rand(4, 3, 32, 32))
     return net.eval()
 
 
-def tuned(net: ParsingNet) -> ParsingNet:
+def tuned(net: network.ParsingNet) -> network.ParsingNet:
     """With scales and shifts, where it has some, that are no longer none."""
     with torch.no_grad():
         for module in net.modules():
@@ -44,14 +40,14 @@ def tuned(net: ParsingNet) -> ParsingNet:
     return net
 
 
-def save(net: ParsingNet, folder: Path) -> None:
+def save(net: network.ParsingNet, folder: Path) -> None:
     state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
     tensors = half_precision(state)
     save_model(ModelWeights(PARSING.name, net.config.to_json(), tensors, fingerprint(tensors)), folder)
 
 
 @pytest.mark.parametrize("config", [SMALL, LITE0, FROZEN])
-def test_logits_have_the_size_of_the_picture(config: ParsingNetConfig) -> None:
+def test_logits_have_the_size_of_the_picture(config: network.ParsingNetConfig) -> None:
     net = small_net(config)
     with torch.no_grad():
         assert net(torch.rand(2, 3, 64, 96)).shape == (2, 12, 64, 96)
@@ -61,7 +57,7 @@ def test_logits_have_the_size_of_the_picture(config: ParsingNetConfig) -> None:
 
 def test_a_deeper_net_begins_as_the_trained_one_whose_weights_it_takes() -> None:
     trained = small_net().eval()
-    deeper = ParsingNet(dataclasses.replace(SMALL, depths=tuple(depth + 2 for depth in SMALL.depths))).eval()
+    deeper = network.ParsingNet(dataclasses.replace(SMALL, depths=tuple(depth + 2 for depth in SMALL.depths))).eval()
     deeper.load_state_dict(trained.state_dict(), strict=False)
     pictures = torch.rand(1, 3, SMALL.size, SMALL.size)
     with torch.no_grad():
@@ -84,7 +80,7 @@ def test_fresh_logits_have_no_checkerboard() -> None:
 
 
 @pytest.mark.parametrize("config", [SMALL, LITE0, FROZEN])
-def test_folding_the_norms_changes_nothing(config: ParsingNetConfig) -> None:
+def test_folding_the_norms_changes_nothing(config: network.ParsingNetConfig) -> None:
     net = tuned(small_net(config))
     fused = net.fused()
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
@@ -94,10 +90,10 @@ def test_folding_the_norms_changes_nothing(config: ParsingNetConfig) -> None:
 
 
 @pytest.mark.parametrize("config", [SMALL, LITE0])
-def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path, config: ParsingNetConfig) -> None:
+def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path, config: network.ParsingNetConfig) -> None:
     net = small_net(config)
     save(net, tmp_path)
-    parser = FaceParser.load(tmp_path)
+    parser = network.FaceParser.load(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     with torch.no_grad():
         expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0)
@@ -106,7 +102,7 @@ def test_saved_and_loaded_it_gives_the_same_labels(tmp_path: Path, config: Parsi
 
 
 def test_of_a_frozen_trunk_only_what_was_learnt_moves_and_ships() -> None:
-    net = ParsingNet(FROZEN).train()
+    net = network.ParsingNet(FROZEN).train()
     before = {name: value.clone() for name, value in net.trunk.state_dict().items()}
     net(torch.rand(4, 3, 32, 32)).square().mean().backward()
     moved = {name for name, parameter in net.trunk.named_parameters() if parameter.grad is not None}
@@ -123,7 +119,7 @@ def test_a_frozen_trunk_has_its_own_file(tmp_path: Path) -> None:
     net.trunk.load_imagenet()
     tensors = half_precision(net.trainable_state())
     save_model(ModelWeights(PARSING_OPINION.name, net.config.to_json(), tensors, fingerprint(tensors)), tmp_path)
-    parser = FaceParser.load(tmp_path, model=PARSING_OPINION.name)
+    parser = network.FaceParser.load(tmp_path, model=PARSING_OPINION.name)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     with torch.no_grad():
         expected = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0).softmax(1)[0].numpy()
@@ -132,7 +128,7 @@ def test_a_frozen_trunk_has_its_own_file(tmp_path: Path) -> None:
 
 def test_what_is_no_square_crop_is_refused(tmp_path: Path) -> None:
     save(small_net(), tmp_path)
-    parser = FaceParser.load(tmp_path)
+    parser = network.FaceParser.load(tmp_path)
     for pixels in (np.zeros((8, 9, 3), np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32)):
         with pytest.raises(ValueError, match="pixels must be"):
             parser.probabilities(pixels)
@@ -140,4 +136,4 @@ def test_what_is_no_square_crop_is_refused(tmp_path: Path) -> None:
 
 def test_not_trained_is_said(tmp_path: Path) -> None:
     with pytest.raises(LikenessError, match="The parsing model is not trained"):
-        FaceParser.load(tmp_path)
+        network.FaceParser.load(tmp_path)
