@@ -75,9 +75,8 @@ def _classes(name: str) -> Iterator[type]:
         path = recipe_files.find_recipe(name)
     except recipe_files.RecipeError as error:
         kinds = ", ".join(sorted(kind for kinds in recipe_files.KINDS.values() for kind in kinds))
-        raise recipe_files.RecipeError(
-            f"There is no kind and no recipe {name!r}.", f"Kinds: {kinds}. {error.advice}"
-        ) from error
+        advice = f"Kinds: {kinds}. {error.advice}"
+        raise recipe_files.RecipeError(f"There is no kind and no recipe {name!r}.", advice) from error
     yield recipe_files.Recipe
     yield from _configurations(recipe_files.load_recipe(path))
 

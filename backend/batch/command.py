@@ -100,11 +100,8 @@ def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults:
     for bad in manifest.bad_lines:
         Console(stderr=True).print(f"Line {bad.line}: {bad.sentence}", markup=False, highlight=False, soft_wrap=True)
     if manifest.bad_lines:
-        raise LikenessError(
-            "some_failed",
-            f"{len(manifest.bad_lines)} lines of the manifest are invalid.",
-            "Correct them and try again.",
-        )
+        advice = "Correct them and try again."
+        raise LikenessError("some_failed", f"{len(manifest.bad_lines)} lines of the manifest are invalid.", advice)
 
 
 def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError | None:
@@ -127,9 +124,8 @@ def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError
     if failed and len(people) == 1:
         raise LikenessError(failed[0].code, failed[0].reason, failed[0].advice)
     if failed:
-        raise LikenessError(
-            "some_failed", f"{len(failed)} of {len(people)} people failed.", "See above for the reasons."
-        )
+        advice = "See above for the reasons."
+        raise LikenessError("some_failed", f"{len(failed)} of {len(people)} people failed.", advice)
 
 
 def _chosen(arguments: argparse.Namespace, manifest: Manifest) -> Sequence[Person]:

@@ -100,9 +100,8 @@ def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest
         lines = _json_lines(_text(path))
     else:
         advice = "Give a table that ends in .csv, or JSON lines that end in .jsonl."
-        raise LikenessError(
-            "usage", f"{path.name} is not a manifest: its name ends in neither .csv nor .jsonl.", advice
-        )
+        sentence = f"{path.name} is not a manifest: its name ends in neither .csv nor .jsonl."
+        raise LikenessError("usage", sentence, advice)
     people: list[Person] = []
     bad: list[BadLine] = []
     line_of: dict[str, int] = {}  # name as file systems compare it -> line

@@ -104,9 +104,8 @@ def check_device(name: str) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise LikenessError(
-            "missing_part", "torch finds no CUDA device.", "Use --device auto, or run: python -m backend doctor"
-        )
+        advice = "Use --device auto, or run: python -m backend doctor"
+        raise LikenessError("missing_part", "torch finds no CUDA device.", advice)
 
 
 def verdict_table(photos: Sequence[Mapping[str, Any]]) -> Table:

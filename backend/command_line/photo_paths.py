@@ -83,9 +83,8 @@ def _listed(folder: Path) -> PhotoFolder:
     try:
         return photo_folder(folder)
     except OSError as error:
-        raise LikenessError(
-            "no_photo", f"The folder {folder} cannot be read: {error.strerror}.", "Check its permissions."
-        ) from error
+        advice = "Check its permissions."
+        raise LikenessError("no_photo", f"The folder {folder} cannot be read: {error.strerror}.", advice) from error
 
 
 def _unique_names(paths: list[Path]) -> list[str]:

@@ -126,11 +126,8 @@ def load_surface_errors(folder: Path = SURFACE_ERRORS_PATH.parent) -> DetectorMo
     if not path.is_file() or not shards:
         return None
     if read_metadata(path).get(NET_VERSION) != read_metadata(shards[0]).get("version"):
-        raise LikenessError(
-            "missing_part",
-            f"The file {folder.name}/{path.name} has the errors of another landmark net.",
-            "Measure them: python -m trainer landmark-errors.",
-        )
+        sentence = f"The file {folder.name}/{path.name} has the errors of another landmark net."
+        raise LikenessError("missing_part", sentence, "Measure them: python -m trainer landmark-errors.")
     return load_detector_model(path)
 
 

@@ -212,16 +212,12 @@ def read_template(path: Path) -> Template:
     try:
         file = read_arrays(path)
     except (OSError, BrokenTensorFileError) as error:
-        raise LikenessError(
-            "missing_part", f"The face template {path.name} cannot be read ({error}).", "Install Likeness again."
-        ) from error
+        sentence = f"The face template {path.name} cannot be read ({error})."
+        raise LikenessError("missing_part", sentence, "Install Likeness again.") from error
     arrays, metadata = file.arrays, file.metadata
     if metadata.get("format") != FORMAT or metadata.get("sha256") != _digest(arrays):
-        raise LikenessError(
-            "missing_part",
-            f"The face template {path.name} is damaged or of another version.",
-            "Install Likeness again.",
-        )
+        advice = "Install Likeness again."
+        raise LikenessError("missing_part", f"The face template {path.name} is damaged or of another version.", advice)
     parts = {name: PartRange(*map(int, row)) for name, row in zip(PART_ORDER, arrays["parts"], strict=True)}
     mirror = arrays["mirror"].astype(np.int32)
     half = np.flatnonzero(mirror >= np.arange(len(mirror)))

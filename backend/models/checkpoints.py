@@ -202,11 +202,9 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
     folder = ASSETS / model if folder is None else folder
     paths = sorted(folder.glob(f"{model}-*.safetensors"))
     if not paths:
-        raise LikenessError(
-            "missing_part",
-            f"The {model} model is not trained: there are no weights in {_shown(folder)}.",
-            f"Train it and run: python -m trainer export RUN --out {_shown(folder)}.",
-        )
+        sentence = f"The {model} model is not trained: there are no weights in {_shown(folder)}."
+        advice = f"Train it and run: python -m trainer export RUN --out {_shown(folder)}."
+        raise LikenessError("missing_part", sentence, advice)
     tensors: dict[str, torch.Tensor] = {}
     metadata: Mapping[str, str] | None = None
     counts = set()
@@ -253,11 +251,9 @@ def load_weights_into(network: torch.nn.Module, weights: ModelWeights) -> None:
     try:
         network.load_state_dict(dict(weights.tensors))
     except RuntimeError as error:
-        raise LikenessError(
-            "missing_part",
-            f"The weights of the {weights.model} model do not fit this version of the program ({error}).",
-            "Export the model again with this version, or install the version that made it.",
-        ) from error
+        sentence = f"The weights of the {weights.model} model do not fit this version of the program ({error})."
+        advice = "Export the model again with this version, or install the version that made it."
+        raise LikenessError("missing_part", sentence, advice) from error
 
 
 def half_precision(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

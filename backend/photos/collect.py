@@ -98,11 +98,8 @@ def collect(
         raise LikenessError("no_photo", "No photo was given.", "Give at least one photo of the person's face.")
     photo_count = sum(not source.left_out for source in sources)
     if photo_count > options.max_photos:
-        raise LikenessError(
-            "usage",
-            f"{photo_count} photos were given; the limit is {options.max_photos}.",
-            f"Give fewer: at most {options.max_used} are used.",
-        )
+        advice = f"Give fewer: at most {options.max_used} are used."
+        raise LikenessError("usage", f"{photo_count} photos were given; the limit is {options.max_photos}.", advice)
     names = unique_names([source.name for source in sources])
     analysed: list[_Analysed] = []
     crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, while memory allows
@@ -310,11 +307,9 @@ def _raise_without_faces(analysed: Sequence[_Analysed], names: Sequence[str]) ->
     reasons = " ".join(f"{name}: {photo.failure}" for name, photo in list(zip(names, analysed, strict=True))[:5])
     if all(photo.decoded_width == 0 for photo in analysed):
         raise LikenessError("no_photo", f"No photo could be read. {reasons}", FORMATS_ADVICE)
-    raise LikenessError(
-        "no_face",
-        f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {reasons}",
-        "Give photos in which the face is large, sharp, lit and seen from the front or half turned.",
-    )
+    sentence = f"No face was found in {'the photo' if len(analysed) == 1 else 'any of the photos'}. {reasons}"
+    advice = "Give photos in which the face is large, sharp, lit and seen from the front or half turned."
+    raise LikenessError("no_face", sentence, advice)
 
 
 PhotoReader = Callable[..., PhotoCollection]

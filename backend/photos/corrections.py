@@ -95,47 +95,41 @@ def read_corrections(path: Path) -> tuple[PhotoCorrections, ...]:
         why = error.strerror or str(error)
         raise LikenessError("usage", f"{path.name} could not be read ({why}).", "Check its path.") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise LikenessError(
-            "usage", f"{path.name} is not a file of corrections: {error}.", "Its form is described in docs/files.md."
-        ) from error
+        advice = "Its form is described in docs/files.md."
+        raise LikenessError("usage", f"{path.name} is not a file of corrections: {error}.", advice) from error
 
 
 def check_corrections(corrections: Sequence[PhotoCorrections], names: Sequence[str]) -> None:
     """Raise ``LikenessError`` "usage" for corrections that do not fit the photos called ``names``."""
     for name in (one.name for one in corrections):
         if name not in names:
-            raise LikenessError(
-                "usage", f"No photo is called {name!r}, but there are corrections of it.", "Name a photo that is given."
-            )
+            advice = "Name a photo that is given."
+            raise LikenessError("usage", f"No photo is called {name!r}, but there are corrections of it.", advice)
     twice = [name for name, count in Counter(one.name for one in corrections).items() if count > 1]
     if twice:
         raise LikenessError("usage", f"{twice[0]} is corrected twice.", "Put all corrections of a photo into one.")
     for one in corrections:
         again = [landmark for landmark, count in Counter(p.landmark for p in one.points).items() if count > 1]
         if again:
-            raise LikenessError(
-                "usage", f"Landmark {again[0]} of {one.name} has two places.", "Give each landmark one place."
-            )
+            advice = "Give each landmark one place."
+            raise LikenessError("usage", f"Landmark {again[0]} of {one.name} has two places.", advice)
     if sum(len(one.points) for one in corrections) > MOST_POINTS:
         raise LikenessError("usage", f"More than {MOST_POINTS} points are corrected.", "Reset some photo.")
     if sum(len(one.mask.runs) for one in corrections if one.mask is not None) > MOST_RUNS:
-        raise LikenessError(
-            "usage", f"The masks have more than {MOST_RUNS} runs.", "Mask fewer photos, or use simpler masks."
-        )
+        advice = "Mask fewer photos, or use simpler masks."
+        raise LikenessError("usage", f"The masks have more than {MOST_RUNS} runs.", advice)
     regions = Counter(region for one in corrections for region in set(one.paints))
     twice = [region for region, count in regions.items() if count > 1]
     if twice:
-        raise LikenessError(
-            "usage", f"Two photos paint one region, {twice[0]}.", "Give each region of the texture one photo."
-        )
+        advice = "Give each region of the texture one photo."
+        raise LikenessError("usage", f"Two photos paint one region, {twice[0]}.", advice)
     if sum(bool(one.brush) for one in corrections) > MOST_BRUSHES:
         raise LikenessError("usage", f"More than {MOST_BRUSHES} photos paint by brush.", "Use regions for some.")
     use = {one.name: one.use for one in corrections}
     for what in ("shape", "texture"):
         if names and not any(use.get(name, "both") in (what, "both") for name in names):
-            raise LikenessError(
-                "usage", f"No photo may be used for the {what}.", f"Let at least one photo be used for the {what}."
-            )
+            advice = f"Let at least one photo be used for the {what}."
+            raise LikenessError("usage", f"No photo may be used for the {what}.", advice)
 
 
 def with_corrections(collection: PhotoCollection, corrections: Sequence[PhotoCorrections]) -> PhotoCollection:
@@ -147,11 +141,8 @@ def with_corrections(collection: PhotoCollection, corrections: Sequence[PhotoCor
     faces = tuple(_corrected(face, of[face.name]) if face.name in of else face for face in collection.faces)
     for what in ("shape", "texture"):
         if not any(face.use in (what, "both") for face in faces):
-            raise LikenessError(
-                "usage",
-                f"None of the photos that show the face well enough may be used for the {what}.",
-                f"Let another photo be used for the {what}.",
-            )
+            sentence = f"None of the photos that show the face well enough may be used for the {what}."
+            raise LikenessError("usage", sentence, f"Let another photo be used for the {what}.")
     return replace(collection, faces=faces)
 
 
@@ -230,10 +221,7 @@ def _with_mask(face: PhotoFace, mask: PhotoMask) -> PhotoFace:
     if face.corrected is not None:
         unseen[face.corrected.landmarks] = False
     if (~unseen).sum() < LEAST_SEEN:
-        raise LikenessError(
-            "usage",
-            f"The mask of {face.name} covers nearly the whole face.",
-            "Clear some of it, or leave the photo out.",
-        )
+        advice = "Clear some of it, or leave the photo out."
+        raise LikenessError("usage", f"The mask of {face.name} covers nearly the whole face.", advice)
     labels = np.where(hidden, np.uint8(FaceClass.OCCLUDER), face.labels)
     return replace(face, labels=labels, unseen=unseen)

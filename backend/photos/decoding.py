@@ -444,9 +444,8 @@ def _refuse_huge(image: Image.Image, size: int, limits: ReadLimits) -> None:
             f" and {limits.max_side} a side; save it smaller, for instance 4000 pixels wide."
         )
     if width * height > max(READING.small_pixels, size * limits.max_pixels_per_byte):
-        raise PhotoUnreadableError(
-            f"It has {size} bytes, too few for the {width} x {height} pixels of its header; export it again."
-        )
+        sentence = f"It has {size} bytes, too few for the {width} x {height} pixels of its header; export it again."
+        raise PhotoUnreadableError(sentence)
 
 
 def _refuse_scans(image: Image.Image, data: bytes, limits: ReadLimits) -> None:

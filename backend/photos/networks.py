@@ -159,11 +159,8 @@ def _interpreter(content: bytes) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise LikenessError(
-            "missing_part",
-            f"LiteRT, which runs the networks that find faces, cannot be loaded ({error}).",
-            "Install it with 'pip install ai-edge-litert==2.3.0'.",
-        ) from error
+        sentence = f"LiteRT, which runs the networks that find faces, cannot be loaded ({error})."
+        raise LikenessError("missing_part", sentence, "Install it with 'pip install ai-edge-litert==2.3.0'.") from error
     try:
         stderr = os.dup(2)
     except OSError:  # no standard error, as under pythonw

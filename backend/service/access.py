@@ -77,14 +77,10 @@ def bind(socket: zmq.Socket, address: BindAddress) -> str:
         socket.bind(str(address))
     except zmq.ZMQError as error:
         if error.errno in (zmq.EADDRINUSE,):
-            raise LikenessError(
-                "in_use",
-                f"Port {address.port} is taken by another program.",
-                "Give another port with --bind, or leave it out to take any free one.",
-            ) from error
-        raise LikenessError(
-            "usage", f"The server cannot listen on {address}: {error.strerror}.", "Give another address with --bind."
-        ) from error
+            advice = "Give another port with --bind, or leave it out to take any free one."
+            raise LikenessError("in_use", f"Port {address.port} is taken by another program.", advice) from error
+        advice = "Give another address with --bind."
+        raise LikenessError("usage", f"The server cannot listen on {address}: {error.strerror}.", advice) from error
     return socket.last_endpoint.decode().rstrip("\0")
 
 
@@ -120,15 +116,13 @@ def load_or_make_keys(path: Path) -> KeyPair:
             and zmq.curve_public(keys.secret_key.encode()).decode() == keys.public_key
         )
     except OSError as error:
-        raise LikenessError(
-            "disk", f"The key file {path} cannot be read or made: {error.strerror}.", "Check the folder's permissions."
-        ) from error
+        advice = "Check the folder's permissions."
+        raise LikenessError("disk", f"The key file {path} cannot be read or made: {error.strerror}.", advice) from error
     except msgspec.MsgspecError:
         fits = False
     if not fits:
-        raise LikenessError(
-            "disk", f"The key file {path} is damaged.", "Delete it; a new one is made at the next start."
-        )
+        advice = "Delete it; a new one is made at the next start."
+        raise LikenessError("disk", f"The key file {path} is damaged.", advice)
     return KeyPair(keys.public_key, keys.secret_key)
 
 

@@ -171,11 +171,8 @@ class GrownHead:
         """The shape with the texture that ``wanted`` asks for. Raises ``LikenessError`` "usage" where the layers are
         not kept, and as ``check_edits`` does."""
         if self.layers is None:
-            raise LikenessError(
-                "usage",
-                "This head's texture is too large to be kept and painted anew.",
-                "Solve the head again with fewer photos or a smaller texture.",
-            )
+            advice = "Solve the head again with fewer photos or a smaller texture."
+            raise LikenessError("usage", "This head's texture is too large to be kept and painted anew.", advice)
         edits = pipeline.edits_of(wanted, self.template, self.fit.neutral)
         check_edits(self.layers.skin, edits)
         asset = with_pictures(self.asset, self.template, self.beard.below(finish_albedo(self.layers, edits)))
@@ -231,11 +228,8 @@ def forget(token: str | None) -> None:
 def _head_of(token: str) -> GrownHead:
     """The head of the job ``token``. Raises ``LikenessError`` where it is gone."""
     if (head := _kept_head.of(token)) is None:
-        raise LikenessError(
-            "usage",
-            "The backend does not have this head any more.",
-            "Solve the head again; hair and texture can then be changed for a quarter of an hour.",
-        )
+        advice = "Solve the head again; hair and texture can then be changed for a quarter of an hour."
+        raise LikenessError("usage", "The backend does not have this head any more.", advice)
     return head
 
 
@@ -337,9 +331,6 @@ def _device(wanted: str) -> str:
     """``cpu`` or ``cuda``; raises ``LikenessError`` ("missing_part") for CUDA that is not there."""
     cuda = torch.cuda.is_available()
     if wanted == "cuda" and not cuda:
-        raise LikenessError(
-            "missing_part",
-            "The backend finds no CUDA device.",
-            "Choose automatic or the CPU, or install the backend's CUDA build.",
-        )
+        advice = "Choose automatic or the CPU, or install the backend's CUDA build."
+        raise LikenessError("missing_part", "The backend finds no CUDA device.", advice)
     return "cuda" if cuda and wanted != "cpu" else "cpu"

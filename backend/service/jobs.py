@@ -378,9 +378,8 @@ class Jobs:
         if len(waiting) >= self._limits.queue or sum(job.file_bytes for job in waiting) + size > (
             self._limits.waiting_bytes
         ):
-            raise messages.ProtocolError(
-                "queue_full", "Too many jobs wait already.", "Wait for them, or cancel one.", message.request
-            )
+            advice = "Wait for them, or cancel one."
+            raise messages.ProtocolError("queue_full", "Too many jobs wait already.", advice, message.request)
         identifier = secrets.token_hex(16)
         job = Job(identifier, message.token, connection, message, self._folder / identifier, size)
         while True:
@@ -392,12 +391,9 @@ class Jobs:
                 error = refused
             shutil.rmtree(job.folder, ignore_errors=True)
             if error.errno not in DISK_FULL or not self._make_room():
-                raise messages.ProtocolError(
-                    "disk",
-                    f"The server could not keep the files: {error.strerror}.",
-                    "Make room on the disk of the machine that computes.",
-                    message.request,
-                ) from error
+                sentence = f"The server could not keep the files: {error.strerror}."
+                advice = "Make room on the disk of the machine that computes."
+                raise messages.ProtocolError("disk", sentence, advice, message.request) from error
         self._jobs[job.id] = job
         return job
 

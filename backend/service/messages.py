@@ -244,9 +244,8 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
     try:
         message = _decoder.decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError(
-            "malformed", f"Not a message of this protocol: {error}.", "Update the client.", _request_of(header)
-        ) from error
+        sentence = f"Not a message of this protocol: {error}."
+        raise ProtocolError("malformed", sentence, "Update the client.", _request_of(header)) from error
     try:
         if isinstance(message, AboutJob) and (message.job is None) == (message.token is None):
             raise ProtocolError("malformed", "The message has to name either the job or its token.")
@@ -254,9 +253,8 @@ def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> Clie
             if message.options.only not in REMADE:
                 _check_photos(message.photos, buffers, limits)
             elif message.photos or buffers or not message.options.head:
-                raise ProtocolError(
-                    "malformed", f"The {message.options.only} alone is made of an earlier job's head, without photos."
-                )
+                sentence = f"The {message.options.only} alone is made of an earlier job's head, without photos."
+                raise ProtocolError("malformed", sentence)
             _check_corrections(message)
         elif isinstance(message, Transfer):
             _check_transfer(message, buffers, limits)
@@ -329,11 +327,9 @@ def _check_video(video: VideoHeader, buffers: Sequence[memoryview], limits: Limi
         raise ProtocolError("no_photo", f"{video.name} is empty.", "Copy or export it again.")
     most = max((buffer.nbytes for buffer in buffers), default=0)
     if total > limits.message_bytes or most > limits.frame_bytes or len(buffers) > limits.photos:
-        raise ProtocolError(
-            "too_large",
-            f"{video.name} is larger than the {limits.message_bytes // 2**20} MiB that the server takes.",
-            "Cut it, or export it smaller: faces of 300 pixels are large enough.",
-        )
+        sentence = f"{video.name} is larger than the {limits.message_bytes // 2**20} MiB that the server takes."
+        advice = "Cut it, or export it smaller: faces of 300 pixels are large enough."
+        raise ProtocolError("too_large", sentence, advice)
 
 
 def _check_name(name: str, limits: Limits) -> None:
@@ -347,11 +343,8 @@ def _check_photos(photos: Sequence[PhotoHeader], buffers: Sequence[memoryview], 
     if not photos:
         raise ProtocolError("no_photo", "No photo was given.", "Give at least one photo of the person's face.")
     if len(photos) > limits.photos:
-        raise ProtocolError(
-            "too_large",
-            f"{len(photos)} photos were given; the limit is {limits.photos}.",
-            "Give fewer; about ten good ones are enough.",
-        )
+        advice = "Give fewer; about ten good ones are enough."
+        raise ProtocolError("too_large", f"{len(photos)} photos were given; the limit is {limits.photos}.", advice)
     if len(buffers) != len(photos):
         raise ProtocolError("malformed", f"{len(photos)} photos are named and {len(buffers)} came.")
     for photo, buffer in zip(photos, buffers, strict=True):
@@ -365,11 +358,8 @@ def _check_photos(photos: Sequence[PhotoHeader], buffers: Sequence[memoryview], 
         raise ProtocolError("malformed", f"Two photos are called {twice[0]}.", "Names have to be unique.")
     total = sum(buffer.nbytes for buffer in buffers)
     if total > limits.message_bytes:
-        raise ProtocolError(
-            "too_large",
-            f"The photos have {total // 2**20} MiB together; the limit is {limits.message_bytes // 2**20} MiB.",
-            "Give fewer or smaller photos.",
-        )
+        sentence = f"The photos have {total // 2**20} MiB together; the limit is {limits.message_bytes // 2**20} MiB."
+        raise ProtocolError("too_large", sentence, "Give fewer or smaller photos.")
 
 
 def _request_of(header: bytes) -> str | None:

@@ -57,11 +57,8 @@ def make_private_folder(path: Path) -> None:
     shared = bool(status.st_mode & stat.S_ISVTX) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid())
     if shared or any(not _is_ours(name) for name in os.listdir(path)):
         why = "is not yours alone" if shared else "other files are in it"
-        raise LikenessError(
-            "usage",
-            f"The folder {path} is open to other users, and {why}.",
-            f"Name a folder of its own in {CONFIG_VARIABLE}, such as {path / 'likeness'}.",
-        )
+        advice = f"Name a folder of its own in {CONFIG_VARIABLE}, such as {path / 'likeness'}."
+        raise LikenessError("usage", f"The folder {path} is open to other users, and {why}.", advice)
     path.chmod(FOLDER_MODE)
 
 
@@ -74,9 +71,8 @@ def _check_home(environment: Mapping[str, str]) -> None:
         if (value := environment.get(variable)) is not None and not os.path.isabs(value):
             if variable == "XDG_CONFIG_HOME" and not value:
                 continue
-            raise LikenessError(
-                "usage", f"{variable} is {value!r}, no absolute path.", f"Set it, or {CONFIG_VARIABLE}, to a folder."
-            )
+            advice = f"Set it, or {CONFIG_VARIABLE}, to a folder."
+            raise LikenessError("usage", f"{variable} is {value!r}, no absolute path.", advice)
 
 
 def write_private_once(path: Path, data: bytes) -> bool:

@@ -213,9 +213,8 @@ class Server(AbstractContextManager):
             self._seen = time.monotonic()
         except OSError as error:
             self._release()
-            raise LikenessError(
-                "disk", f"The folder {folder} cannot be used: {error.strerror}.", "Check its permissions."
-            ) from error
+            advice = "Check its permissions."
+            raise LikenessError("disk", f"The folder {folder} cannot be used: {error.strerror}.", advice) from error
         except BaseException:
             self._release()
             raise
@@ -229,11 +228,8 @@ class Server(AbstractContextManager):
         owner = self._settings.owner or own
         self._may_give_paths = owner == own and self._settings.bind.loopback
         if self._settings.owner is None and not self._settings.bind.loopback:
-            raise LikenessError(
-                "usage",
-                f"{self._settings.bind} can be reached from other machines, and no owner is given.",
-                "Give the public key of the one who uses it with --owner.",
-            )
+            sentence = f"{self._settings.bind} can be reached from other machines, and no owner is given."
+            raise LikenessError("usage", sentence, "Give the public key of the one who uses it with --owner.")
         return owner
 
     def _make_router(self, secret_key: str) -> zmq.Socket:
@@ -416,9 +412,8 @@ class Server(AbstractContextManager):
     def _handle_job(self, connection: Connection, message: messages.AboutJob, now: float) -> None:
         job = self._jobs.find(message.job, message.token)
         if job is None:
-            raise messages.ProtocolError(
-                "unknown_job", "The server does not know this job, or not any more.", "Start again.", message.request
-            )
+            sentence = "The server does not know this job, or not any more."
+            raise messages.ProtocolError("unknown_job", sentence, "Start again.", message.request)
         if isinstance(message, messages.Fetch):
             job.listener = connection.identity
             self._tell_where_it_stands(connection, job, message.request, now)

@@ -54,9 +54,7 @@ def _subject(path: Path) -> Subject:
         or not np.isfinite(vertices).all()
         or np.abs(vertices).max() > HEAD_METRES
     ):
-        raise LikenessError(
-            "usage",
-            "The head that came with the pictures is not one that this version of Likeness made.",
-            "Choose a head of this version that has all its parts, or let the face be solved from the pictures.",
-        )
+        sentence = "The head that came with the pictures is not one that this version of Likeness made."
+        advice = "Choose a head of this version that has all its parts, or let the face be solved from the pictures."
+        raise LikenessError("usage", sentence, advice)
     return subject_of(with_plain_teeth(template, vertices))

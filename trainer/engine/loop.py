@@ -126,9 +126,8 @@ class _Session:
         if self.world.leads:
             self._alone = lock_file(self.options.folder / ".lock")
             if self._alone is None:
-                raise RecipeError(
-                    f"Another run is writing to {self.options.folder}.", "Give this one a folder by --out."
-                )
+                advice = "Give this one a folder by --out."
+                raise RecipeError(f"Another run is writing to {self.options.folder}.", advice)
             self.checkpoints.remove_leftovers()
             (self.options.folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
             self.log = logs.RunLog(self.options.folder, self.state.run_steps)

@@ -355,11 +355,9 @@ def person_figures(photos: Sequence[Path], quality: str, most: int) -> dict[str,
     figures = [texture_figures(held_out_photo(template, person.fitted, person.faces, name)) for name in person.names]
     known = [one for one in figures if one is not None]
     if not known:
-        raise LikenessError(
-            "no_photo",
-            f"None of the {len(figures)} photos that were left out shows bare skin.",
-            "Leave more of them out in turn (--most), or add photos without a mask before the face.",
-        )
+        sentence = f"None of the {len(figures)} photos that were left out shows bare skin."
+        advice = "Leave more of them out in turn (--most), or add photos without a mask before the face."
+        raise LikenessError("no_photo", sentence, advice)
     return means(known)
 
 

@@ -142,11 +142,8 @@ def draw(parts: Sequence[Part], middle: np.ndarray, shots: Mapping[Path, Shot]) 
     if not missing:
         return
     if importlib.util.find_spec("bpy") is None:
-        raise LikenessError(
-            "missing_part",
-            "Heads are drawn by Blender's Cycles, and bpy is missing.",
-            "pip install --no-deps -r .ci/blender.txt",
-        )
+        advice = "pip install --no-deps -r .ci/blender.txt"
+        raise LikenessError("missing_part", "Heads are drawn by Blender's Cycles, and bpy is missing.", advice)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = {path: folder / f"{number}.png" for number, path in enumerate(missing)}

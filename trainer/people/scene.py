@@ -135,16 +135,9 @@ class Stage:
         self.surface = surface
         self._carried = shape.CarriedExpressions(surface.template, surface.device) if carried else None
         self.shapes = shape.IdentityShapes(surface)
-        marks = surface.template.landmarks478
-        self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(surface.device)
-        self._mark_weights = torch.from_numpy(marks.barycentrics).to(surface.device)
         self._eye_vertices = [
             (surface.kind[: surface.vertex_count] == kind).nonzero()[:, 0] for kind in (shape.EYE_LEFT, shape.EYE_RIGHT)
         ]
-
-    def landmarks478(self, vertices: Tensor) -> Tensor:
-        """(N, 478, 3) MediaPipe landmarks on template vertices (N, >= V, 3)."""
-        return (vertices[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
     def pose(self, shots: list[Shot], size: int, framing: str) -> Posed:
         """Compute shape, expression, gaze and camera of every picture of ``size`` pixels; ``framing`` as in
@@ -171,7 +164,7 @@ class Stage:
             middle = eyes[:, side, None]
             cage[:, rows] = (neutral[:, rows] - middle) @ eye_turns[:, side].transpose(1, 2) + middle
         smoothed = surface.smoothed(cage)
-        marks = self.landmarks478(smoothed)
+        marks = shape.points_on(surface.template.landmarks478, smoothed)
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)
         cameras = viewing.frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)
         coefficients = torch.from_numpy(np.stack([shot.person.identity.coefficients for shot in shots])).to(device)

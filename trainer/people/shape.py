@@ -15,13 +15,15 @@ hinge, and no lid intersects an eyeball.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from backend.geometry.mesh_hierarchy import spread
-from backend.geometry.template import Template, load_template, triangulate
+from backend.geometry.subdivision import catmull_clark
+from backend.geometry.template import LandmarkEmbedding, Template, load_template, triangulate
 from protocol.names import ARKIT_NAMES
 from trainer.engine.batch import Coding
 from trainer.people.look import TABLES
@@ -30,44 +32,6 @@ PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue"
 """The template's rendered parts; lashes are painted."""
 HEAD, EYE_LEFT, EYE_RIGHT, TEETH_UPPER, TEETH_LOWER, TONGUE = range(6)
 """Kinds of vertices in ``PeopleSurface.kind``."""
-
-
-def smoothing(quads: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and values of the (V, V) matrix that moves cage vertices as one Catmull-Clark step does.
-
-    Like ``backend.geometry.subdivision`` (whose matrices need scipy), but without the new vertices.
-    """
-    quads = np.asarray(quads, np.int64)
-    sides = np.sort(np.stack([quads, np.roll(quads, -1, axis=1)], -1).reshape(-1, 2), axis=1)
-    edges, uses = np.unique(sides, axis=0, return_counts=True)
-    valence = np.bincount(edges.ravel(), minlength=count)
-    corners = np.bincount(quads.ravel(), minlength=count)
-    border_edges = edges[uses == 1]
-    on_border = np.zeros(count, bool)
-    on_border[border_edges.ravel()] = True
-    n = np.maximum(valence, 1).astype(np.float64)
-    rows, columns, values = [], [], []
-
-    def add(row: np.ndarray, column: np.ndarray, value: np.ndarray) -> None:
-        rows.append(row)
-        columns.append(column)
-        values.append(np.broadcast_to(value, row.shape))
-
-    for i in range(4):  # mean of the face points, over n
-        for j in range(4):
-            inner = ~on_border[quads[:, i]]
-            row, column = quads[inner, i], quads[inner, j]
-            add(row, column, 0.25 / (n[row] * corners[row]))
-    for a, b in ((0, 1), (1, 0)):  # twice the mean of the edge middles, over n
-        inner = ~on_border[edges[:, a]]
-        row, column = edges[inner, a], edges[inner, b]
-        add(row, column, 1.0 / n[row] ** 2)
-        add(row, row, 1.0 / n[row] ** 2)
-        row, column = border_edges[:, a], border_edges[:, b]
-        add(row, column, np.full(len(row), 0.125))
-    every = np.arange(count)
-    add(every, every, np.where(on_border, 0.75, np.where(valence > 0, (n - 3.0) / n, 1.0)))
-    return np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
 
 
 class PeopleSurface:
@@ -101,17 +65,10 @@ class PeopleSurface:
         for eye in ("eye_left", "eye_right"):
             part = template.parts[eye]
             expressions[:, part.vertex_start : part.vertex_stop] = 0
-        rows, columns, values = smoothing(template.quads, count)
-        self._smoothing = (
-            torch.sparse_coo_tensor(
-                torch.from_numpy(np.stack([rows, columns])),
-                torch.from_numpy(values.astype(np.float32)),
-                (count, count),
-                check_invariants=False,
-            )
-            .coalesce()
-            .to(device)
-        )
+        moved = catmull_clark(template.quads.astype(np.int64), count)[0][:count].tocoo()
+        places, values = torch.from_numpy(np.stack(moved.coords)), torch.from_numpy(moved.data.astype(np.float32))
+        smoothing = torch.sparse_coo_tensor(places, values, moved.shape, check_invariants=False)
+        self._smoothing = smoothing.coalesce().to(device)
         self.vertex_count = count
         self.mean = torch.from_numpy(template.vertices).to(device)
         self.modes = torch.from_numpy(template.identity_modes).to(device)
@@ -127,6 +84,18 @@ class PeopleSurface:
     def smoothed(self, cage: Tensor) -> Tensor:
         """Smooth cages (N, V, 3): their vertices (N, V, 3) after one Catmull-Clark step."""
         return spread(self._smoothing, cage)
+
+
+@lru_cache(maxsize=2)
+def people_surface(device: torch.device) -> PeopleSurface:
+    """The template's surface on a device, made once."""
+    return PeopleSurface(load_template(), device)
+
+
+def points_on(marks: LandmarkEmbedding, vertices: Tensor) -> Tensor:
+    """(N, L, 3) landmarks on template vertices (N, >= V, 3)."""
+    corners, weights = torch.from_numpy(marks.vertices.astype(np.int64)), torch.from_numpy(marks.barycentrics)
+    return (vertices[:, corners.to(vertices.device)] * weights.to(vertices.device)[..., None]).sum(2)
 
 
 BUMPS = 20

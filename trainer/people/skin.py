@@ -18,7 +18,7 @@ from backend.photos.regions import BROW_LOWER, BROW_UPPER, LID_LOWER, LID_UPPER
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
 from trainer.people.look import BLOOD_ABSORPTION, MELANIN_ABSORPTION, PALE_SKIN, TABLES, PersonLook
-from trainer.people.shape import HEAD, PeopleSurface
+from trainer.people.shape import HEAD, people_surface
 
 MAP_NAMES = (
     "lips", "mouth", "ears", "neck", "brow_along", "brow_across", "lash", "lid", "moustache", "chin", "jaw", "scalp",
@@ -164,7 +164,7 @@ def _lash(points: np.ndarray, curve: np.ndarray, width: float) -> np.ndarray:
 def full_maps() -> Tensor:
     """(M, 512, 512) float32 of ``MAP_NAMES``; row 0 is v = 1. Computed once per process, on the CPU."""
     template: Template = load_template()
-    surface = PeopleSurface(template, torch.device("cpu"))
+    surface = people_surface(torch.device("cpu"))
     keep = surface.face_kind == HEAD
     faces = surface.cut_faces[keep]
     points = torch.ones(1, len(surface.uv), 3)

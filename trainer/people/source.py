@@ -11,12 +11,11 @@ from functools import cache
 from threading import Barrier
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from backend.geometry.normals import vertex_normals
-from backend.geometry.template import LandmarkEmbedding, load_template
+from backend.geometry.template import load_template
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -26,7 +25,7 @@ from trainer.people.background import background_pictures
 from trainer.people.camera import develop, photo_border
 from trainer.people.render import Renderer, unit
 from trainer.people.scene import PeopleSampler, Posed, Shot, Stage, light_in_head
-from trainer.people.shape import PeopleSurface
+from trainer.people.shape import PeopleSurface, people_surface, points_on
 from trainer.people.skin import Columns
 from trainer.people.worn import Wardrobe
 
@@ -122,24 +121,17 @@ class Landmarks:
     visible: Tensor
 
 
-class LandmarkLabels:
-    """One of the template's sets of landmarks, on a device."""
-
-    def __init__(self, embedding: LandmarkEmbedding, device: torch.device) -> None:
-        self._vertices = torch.from_numpy(embedding.vertices.astype(np.int64)).to(device)
-        self._weights = torch.from_numpy(embedding.barycentrics).to(device)[..., None]
-
-    def __call__(self, posed: Posed, depth: Tensor, size: int) -> Landmarks:
-        """Project the landmarks. depth (N, H, W) is that of everything opaque in the picture, inf on the background, at
-        any resolution."""
-        points = posed.cameras.project((posed.smoothed[:, self._vertices] * self._weights).sum(2))  # (N, L, 3)
-        n, height, width = depth.shape
-        column = (points[..., 0] * width / size).floor()
-        row = (points[..., 1] * height / size).floor()
-        within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        pixel = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
-        before = depth.view(n, -1).gather(1, pixel)
-        return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH))
+def landmarks_in_picture(marks: Tensor, posed: Posed, depth: Tensor, size: int) -> Landmarks:
+    """Project landmarks (N, L, 3) of the posed heads. depth (N, H, W) is that of everything opaque in the picture, inf
+    on the background, at any resolution."""
+    points = posed.cameras.project(marks)  # (N, L, 3)
+    n, height, width = depth.shape
+    column = (points[..., 0] * width / size).floor()
+    row = (points[..., 1] * height / size).floor()
+    within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    pixel = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+    before = depth.view(n, -1).gather(1, pixel)
+    return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH))
 
 
 def head_depth(posed: Posed, surface: PeopleSurface, size: int, backend: str) -> tuple[Tensor, Tensor]:
@@ -205,7 +197,6 @@ class _Tools:
 
     stage: Stage
     renderer: Renderer
-    landmarks478: LandmarkLabels
 
 
 class People:
@@ -249,13 +240,9 @@ class People:
 
     def _tools_on(self, device: torch.device) -> _Tools:
         if device not in self._tools:
-            template = load_template()
-            surface = PeopleSurface(template, device)
-            self._tools[device] = _Tools(
-                Stage(surface, self.config.carried),
-                Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer),
-                LandmarkLabels(template.landmarks478, device),
-            )
+            surface = people_surface(device)
+            renderer = Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer)
+            self._tools[device] = _Tools(Stage(surface, self.config.carried), renderer)
         return self._tools[device]
 
     @torch.no_grad()
@@ -278,7 +265,8 @@ class People:
         if config.depth:
             depth, normals = head_depth(posed, tools.stage.surface, config.size, config.rasterizer)
             depth, normals = depth * inside, normals * inside[:, None]
-        marks478 = tools.landmarks478(posed, picture.depth, config.size)
+        marks = points_on(tools.stage.surface.template.landmarks478, posed.smoothed)
+        marks478 = landmarks_in_picture(marks, posed, picture.depth, config.size)
         return PeopleBatch(
             images=border.repeat(images),
             labels=border.repeat(picture.labels),

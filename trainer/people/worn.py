@@ -25,6 +25,7 @@ from backend.photos.collection import FaceClass
 from backend.rendering.camera import rotation_from_euler
 from backend.rig.bust import load_bust
 from trainer.people.look import Numbers, PersonLook, bounded_colour, stack
+from trainer.people.shape import points_on
 from trainer.people.skin import head_maps
 
 LOCKS, POINTS = 600, 12
@@ -278,7 +279,7 @@ class Wardrobe:
         p = stack(parameters, device)
         head = head_vertices[:, : len(self._mean)].float()
         normals = vertex_normals(head, self._head_faces.to(device))
-        marks = self._landmarks(head)
+        marks = points_on(self.template.landmarks68, head)
         grown = [_grown(int(one.groom), one.mirrored < 0) for one in parameters]
         moved = head[:, self._skull].mean(1) - self._mean[self._skull].mean(0).to(device)
         middle = moved + torch.from_numpy(SKULL).float().to(device)
@@ -297,11 +298,6 @@ class Wardrobe:
             _lump(p, marks),
         ]  # fmt: skip
         return _joined(parts)
-
-    def _landmarks(self, head: Tensor) -> Tensor:
-        embedding = self.template.landmarks68
-        corners = head[:, torch.from_numpy(embedding.vertices.astype(np.int64)).to(head.device)]
-        return (corners * torch.from_numpy(embedding.barycentrics).to(head.device)[..., None]).sum(2)
 
     def _hair(self, p: WornParameters, grown: Sequence[_Grown], head: Tensor, middle: Tensor, size: Tensor) -> WornMesh:
         """Ribbons along locks of the grooms, which lie below a hat where one is worn."""

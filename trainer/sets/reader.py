@@ -126,10 +126,8 @@ def listed(reader: Reader, root: Path, partial: bool = False) -> list[Item]:
         gone = [path for item in items for path in item.files.values() if not os.path.isfile(path)]
         names = ", ".join(os.path.relpath(path, root) for path in gone[:_NAMED])
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
-        raise SetError(
-            f"{len(items) - len(whole)} of {len(items)} entries of {reader.title} lack files: {names}{more}.",
-            "Download them and run again, or leave them out with --partial.",
-        )
+        sentence = f"{len(items) - len(whole)} of {len(items)} entries of {reader.title} lack files: {names}{more}."
+        raise SetError(sentence, "Download them and run again, or leave them out with --partial.")
     repeated = {item.key for item in whole}
     if len(repeated) < len(whole):
         raise SetError(f"{root} holds entries of {reader.title} twice.", "Name one copy of the set.")

@@ -388,11 +388,8 @@ class DetailPortraits:
         portraits = [self._kept(path) for path in paths[: config.people or None]]
         self._portraits = [path for path in portraits if path is not None]
         if not self._portraits:
-            raise LikenessError(
-                "no_photo",
-                f"No portrait in {config.folder} shows a face sharp enough.",
-                "Name a folder of larger portraits.",
-            )
+            advice = "Name a folder of larger portraits."
+            raise LikenessError("no_photo", f"No portrait in {config.folder} shows a face sharp enough.", advice)
 
     def __len__(self) -> int:
         return len(self._portraits)

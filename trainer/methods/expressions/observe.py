@@ -26,7 +26,7 @@ from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
 from trainer.engine.disk_cache import save_arrays
 from trainer.methods.landmarks.data import LandmarkPeopleConfig, box_of_landmarks
 from trainer.people.scene import PeopleSampler, Shot, Stage
-from trainer.people.shape import MOOD_NAMES, ExpressionParameters, PeopleSurface, draw_expression
+from trainer.people.shape import MOOD_NAMES, ExpressionParameters, draw_expression, people_surface
 from trainer.people.source import People, PeopleBatch, PeopleConfig
 from trainer.people.worn import draw_worn
 
@@ -109,7 +109,7 @@ class CachedPeople:
 
     def __init__(self) -> None:
         self._pictures = KEPT.build()
-        self._stage = Stage(PeopleSurface(load_template(), torch.device("cpu")))
+        self._stage = Stage(people_surface(torch.device("cpu")))
         self._landmarker = SurfaceLandmarker.load()
 
     def rows(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:

@@ -32,7 +32,7 @@ from trainer.engine.contracts import ExportedModel, ParameterGroup, Source, Sour
 from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.engine.logs import in_columns
 from trainer.people.render import Renderer
-from trainer.people.shape import PeopleSurface
+from trainer.people.shape import people_surface
 from trainer.people.skin import Columns
 from trainer.people.source import People, PeopleBatch, PeopleConfig
 
@@ -175,7 +175,7 @@ def true_albedo(people: People, index: int, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _renderer() -> Renderer:
-    return Renderer(PeopleSurface(load_template(), _CPU), 128, 1.5)
+    return Renderer(people_surface(_CPU), 128, 1.5)
 
 
 def known_fit(batch: PeopleBatch, photos: int, colour: np.ndarray) -> tuple[FittedFace, list[PhotoFace]]:

@@ -24,7 +24,6 @@ from trainer.methods.landmarks.data import landmark_mirror
 from trainer.methods.lap.data import TruthMaker
 from trainer.people import shape
 from trainer.people.camera import FACE_CROP
-from trainer.people.shape import IdentityShapes, PeopleSurface, draw_expression, draw_identity
 from trainer.people.source import People, PeopleConfig
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
@@ -155,7 +154,7 @@ class GraphShapes:
         """Return people number ``indices``."""
         device = torch.device(device)
         if device not in self._tools:
-            shapes = shape.IdentityShapes(shape.PeopleSurface(self._template, device))
+            shapes = shape.IdentityShapes(shape.people_surface(device))
             self._tools[device] = shapes, shape.CarriedExpressions(self._template, device)
         shapes, carried = self._tools[device]
         count = self.config.expressions
@@ -221,18 +220,15 @@ class GraphPeople:
                 carried=True,
             )
         )
-        self._surfaces: dict[torch.device, shape.PeopleSurface] = {}
         self.landmarker = SurfaceLandmarker.load()
 
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
         """Return people number ``indices``."""
         device = torch.device(device)
-        if device not in self._surfaces:
-            self._surfaces[device] = shape.PeopleSurface(self._template, device)
         people = self._people.batch(indices, device)
         size, head = self.config.size, self._head
-        drawn = self._surfaces[device].smoothed(people.vertices)[:, :head]
+        drawn = shape.people_surface(device).smoothed(people.vertices)[:, :head]
         pose = people.camera_from_head
         in_camera = drawn @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
         pixels = project(in_camera, people.intrinsics)[..., :2]
@@ -299,12 +295,14 @@ class _Drawn:
 
 def _drawn(size: int, maker: TruthMaker) -> _Drawn:
     template, generator = load_template(), np.random.default_rng(_SHAPE_SEED)
-    shapes = IdentityShapes(PeopleSurface(template, torch.device("cpu")))
-    neutral = shapes.neutral([draw_identity(generator, len(template.identity_modes)) for _ in range(SHAPE_PEOPLE)])
+    shapes = shape.IdentityShapes(shape.people_surface(torch.device("cpu")))
+    neutral = shapes.neutral(
+        [shape.draw_identity(generator, len(template.identity_modes)) for _ in range(SHAPE_PEOPLE)]
+    )
     frames = maker.frames(neutral, size)
     marks = torch.from_numpy(template.landmarks478.positions(neutral.double().numpy())).float()
     people = frames.apply(marks)  # (P, L, 3)
-    weights = np.stack([draw_expression(generator).weights for _ in range(SHAPE_PEOPLE)])
+    weights = np.stack([shape.draw_expression(generator).weights for _ in range(SHAPE_PEOPLE)])
     keys = template.landmarks478.positions(template.vertices + template.expressions)
     keys = keys - template.landmarks478.positions(template.vertices)  # (52, L, 3)
     moved = torch.from_numpy(np.tensordot(weights, keys, 1)).float()

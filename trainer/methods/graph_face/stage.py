@@ -25,7 +25,7 @@ from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
 from trainer.engine import contracts
 from trainer.methods.graph_face import data
-from trainer.people.shape import CarriedExpressions
+from trainer.people.shape import CarriedExpressions, points_on
 
 _MM = 1000.0
 _PER_CENT = 100.0
@@ -292,9 +292,6 @@ class GraphFaceStage(contracts.Stage):
         self.triangles = torch.from_numpy(level.faces).to(device)
         self.mirror_all = torch.from_numpy(template.mirror.astype(np.int64)).to(device)
         self.mirror = self.mirror_all[:count]
-        marks = template.landmarks68
-        self._mark_vertices = torch.from_numpy(marks.vertices.astype(np.int64)).to(device)
-        self._mark_weights = torch.from_numpy(marks.barycentrics).to(device)
         self._carried = CarriedExpressions(template, device)
         self._neighbours = graph_face.neighbour_means(level).to(device)
         self._linear_codes: tuple[Tensor, Tensor] | None = None
@@ -378,7 +375,8 @@ class GraphFaceStage(contracts.Stage):
         visible = photos.seen.float()
         known = visible.sum().clamp(min=1)
         apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[:, self.face].norm(dim=-1)
-        marks = [self._marks(points) for points in (codes.pose.project(shapes), photos.places)]
+        chosen = load_template().landmarks68
+        marks = [points_on(chosen, points) for points in (codes.pose.project(shapes), photos.places)]
         albedo = net.albedo(codes.identity)
         shading = shade(vertex_normals(shapes, self.triangles), codes.light)
         true_shading = shade(vertex_normals(batch.vertices, self.triangles), photos.light)
@@ -463,10 +461,6 @@ class GraphFaceStage(contracts.Stage):
 
     def _laplacian(self, shapes: Tensor) -> Tensor:
         return shapes - spread(self._neighbours, shapes)
-
-    def _marks(self, points: Tensor) -> Tensor:
-        """(B, 68, 2) landmarks from points (B, C, 2) of the vertices."""
-        return (points[:, self._mark_vertices] * self._mark_weights[..., None]).sum(2)
 
     def metrics(self, batches: Iterable[data.GraphBatch]) -> Mapping[str, float]:
         """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with

@@ -25,7 +25,7 @@ from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_fiel
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.people.camera import FACE_CROP
-from trainer.people.shape import PeopleSurface
+from trainer.people.shape import people_surface, points_on
 from trainer.people.source import PeopleBatch, PeopleConfig
 from trainer.portraits.collection import PortraitsConfig
 
@@ -138,11 +138,7 @@ class TruthMaker:
     """Compute ``CanonicalTruth`` on one device."""
 
     def __init__(self, device: torch.device) -> None:
-        template = load_template()
-        self._surface = PeopleSurface(template, device)
-        marks = template.landmarks478
-        self._mark_vertices = torch.from_numpy(marks.vertices[:468].astype(np.int64)).to(device)
-        self._mark_weights = torch.from_numpy(marks.barycentrics[:468]).to(device)[..., None]
+        self._surface = people_surface(device)
 
     def frames(self, neutral: Tensor, size: int) -> CanonicalFrames:
         """Return the canonical frames of neutral cages (N, V, 3)."""
@@ -171,7 +167,7 @@ class TruthMaker:
 
     def _marks(self, cage: Tensor) -> Tensor:
         """(N, 468, 3) landmarks on cages, on the subdivided surface that is rendered."""
-        return (self._surface.smoothed(cage)[:, self._mark_vertices] * self._mark_weights).sum(2)
+        return points_on(load_template().landmarks478, self._surface.smoothed(cage))[:, :468]
 
     def canonical_depth(self, points: Tensor, camera: CanonicalCamera) -> Tensor:
         """(N, S, S) depth of the head in the canonical camera, 0 outside the head."""
@@ -306,14 +302,11 @@ class LapPeople:
     def __init__(self, config: LapPeopleConfig) -> None:
         self.config = config
         self._people = config.people().build()
-        self._makers: dict[torch.device, TruthMaker] = {}
 
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> LapBatch:
         """Return people number ``indices``."""
         device = torch.device(device)
-        if device not in self._makers:
-            self._makers[device] = TruthMaker(device)
         people = self._people.batch(indices, device)
         count = len(people.images)
         return LapBatch(
@@ -321,7 +314,7 @@ class LapPeople:
             labels=people.labels,
             is_grey=torch.zeros(count, dtype=torch.bool, device=device),
             set_of=torch.arange(count, device=device) // self.config.photos,
-            truth=self._makers[device](people),
+            truth=TruthMaker(device)(people),
         )
 
 

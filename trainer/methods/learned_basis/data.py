@@ -17,7 +17,7 @@ from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_fiel
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.people.scene import Shot
-from trainer.people.shape import SHAPE_CODING, PeopleSurface
+from trainer.people.shape import SHAPE_CODING, people_surface
 from trainer.people.source import People, PeopleConfig
 from trainer.portraits.collection import PortraitsConfig
 
@@ -155,7 +155,6 @@ class FacePeople:
     def __init__(self, config: FacePeopleConfig, actors: Actors | None = None) -> None:
         self.config = config
         self._people = Actors(config) if actors is None else actors
-        self._surfaces: dict[torch.device, PeopleSurface] = {}
         template = load_template()
         self._head = template.head.vertex_stop
         self._face = torch.from_numpy(template.regions["face"][: self._head] > 0.5)
@@ -165,9 +164,7 @@ class FacePeople:
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
         """Return people number ``indices``."""
         device = torch.device(device)
-        if device not in self._surfaces:
-            self._surfaces[device] = PeopleSurface(load_template(), device)
-        surface = self._surfaces[device]
+        surface = people_surface(device)
         people = self._people.batch(indices, device)
         # use one neutral face for all photos of a person, because their copies differ by rounding
         neutral = surface.smoothed(people.neutral[:: self.config.photos])[:, : self._head]

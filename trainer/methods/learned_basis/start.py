@@ -26,7 +26,7 @@ from trainer.methods.landmarks.data import face_scales
 from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import FaceBatch, FaceTruth
 from trainer.methods.learned_basis.losses import LipGrid
-from trainer.people.shape import IdentityShapes, PeopleSurface, draw_expression, draw_identity
+from trainer.people.shape import IdentityShapes, draw_expression, draw_identity, people_surface
 
 REFLECTANCE_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 """Classes whose colours count as skin reflectance."""
@@ -126,7 +126,7 @@ def _begin_identity(bases: FaceBases, count: int) -> None:
     deviation = np.stack([one.coefficients for one in drawn]).std()
     plain = [replace(one, coefficients=np.zeros_like(one.coefficients)) for one in drawn]
     head = template.head.vertex_stop
-    shapes = IdentityShapes(PeopleSurface(template, torch.device("cpu"))).neutral(plain).numpy()
+    shapes = IdentityShapes(people_surface(torch.device("cpu"))).neutral(plain).numpy()
     beyond = shapes[:, :head] - template.vertices[:head]
     beyond = np.concatenate([beyond, mirrored(beyond, template.mirror[:head])]) / (2 * count) ** 0.5
     offsets = np.concatenate([deviation * template.identity_modes[:, :head], beyond])

@@ -58,9 +58,8 @@ def read_listed_photo(folder: Path, name: str) -> np.ndarray:
     try:
         return read_photo(PhotoSource.from_path(folder / name)).pixels
     except PhotoUnreadableError as error:
-        raise LikenessError(
-            "no_photo", f"{folder / name}: {error}", "Give the folder that holds all photographs of the list."
-        ) from error
+        advice = "Give the folder that holds all photographs of the list."
+        raise LikenessError("no_photo", f"{folder / name}: {error}", advice) from error
 
 
 def agreement(predicted: np.ndarray, truth: np.ndarray, near: float = _NEAR) -> np.ndarray:
@@ -94,11 +93,8 @@ def real_figures(portraits: Path) -> dict[str, float]:
             continue
         portrait = portrait_of(read_listed_photo(portraits, name), settings)
         if portrait is None:
-            raise LikenessError(
-                "no_photo",
-                f"{portraits / name} is not the photograph whose labels were corrected.",
-                "Fetch it again from its source.",
-            )
+            sentence = f"{portraits / name} is not the photograph whose labels were corrected."
+            raise LikenessError("no_photo", sentence, "Fetch it again from its source.")
         truth = corrected.on(portrait.landmarks, SIDE)
         if truth is not None:
             counts += agreement(portrait.labels, truth)
