@@ -23,7 +23,7 @@ from backend.models.lap import canonical_face as canonical_faces
 from backend.models.lap.apply import STAGE, canonical_face
 from backend.models.registry import LAP
 from backend.photos.collect import collect
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import PhotoSource
 from backend.progress import WRITING, ProgressReporter, silent
 from backend.rendering.depth_surface import points_from_depth
 

@@ -18,12 +18,11 @@ from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import build_report, peak_rss_mb
 from backend.exchange.preview import PhotoPreview, photo_previews, tone_change, with_shown_points
 from backend.fitting.fit import FaceModels, refit_face, resumable_fit
-from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import fit_options_for, with_shape_options
-from backend.fitting.stages import ResumableFit
+from backend.fitting.stages import FittedFace, ResumableFit
 from backend.geometry.template import Template, load_template
 from backend.hair.attach import over_shoulders
-from backend.hair.cards import hair_cards
+from backend.hair.draw import hair_cards
 from backend.hair.fit_hair import HairLook, HairResult, fit_hair, look_at
 from backend.hair.hair_line import apply_hairline_points
 from backend.hair.hair_strands import HairStrands
@@ -36,9 +35,9 @@ from backend.models.parsing.glasses import FoundGlasses, find_glasses, glasses_v
 from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, Models, open_models
 from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
-from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace
+from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoSource
 from backend.photos.corrections import PhotoCorrections
-from backend.photos.formats import PhotoSource
+from backend.photos.meshes import with_drawn_meshes
 from backend.progress import HeadPreview, MainLine, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
@@ -221,10 +220,18 @@ def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[
 
 
 def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, watch: Watch) -> PhotoCollection:
-    """The faces of one person, with the user's corrections."""
-    photos = collect_corrected(
-        sources, options.corrections, options.collect_options(), watch.progress, watch.cache.read
-    )
+    """The faces of one person, with the user's corrections; a mesh's pictures go first, and give colour where the mesh
+    has some or there is no photo."""
+    chosen = options.collect_options()
+    scan, drawn, others = with_drawn_meshes(sources)
+    photos = PhotoCollection(())
+    if others or scan is None:
+        photos = collect_corrected(others, options.corrections, chosen, watch.progress, watch.cache.read)
+    if scan is not None:
+        pictures = watch.cache.read(drawn, progress=watch.progress, options=chosen)
+        use = "both" if scan.painted or not photos.faces else "shape"
+        faces = tuple(replace(face, use=use) for face in pictures.faces)
+        photos = PhotoCollection(faces + photos.faces, pictures.verdicts + photos.verdicts, scan)
     if options.look:
         check_look(options.look, [face.name for face in photos.faces])
     return photos

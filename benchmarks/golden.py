@@ -112,7 +112,7 @@ def photos(work: Path, steps: int) -> Iterator[tuple[str, str]]:
     pictures = DEMO
     from backend.exchange.folder import write_folder
     from backend.exchange.wire import encode_face
-    from backend.photos.formats import PhotoSource
+    from backend.photos.collection import PhotoSource
     from backend.pipeline import ReconstructOptions, reconstruct
 
     for count in PHOTO_COUNTS:

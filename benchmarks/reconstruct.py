@@ -16,7 +16,7 @@ from measure import DEMO, benchmark_parser, report
 from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
 from backend.exchange.files import peak_rss_mb
 from backend.exchange.folder import draw_preview, file_stages, write_last
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import PhotoSource
 from backend.pipeline import ReconstructOptions, Watch, reconstruct
 from backend.system.processes import keep_freed_memory, release_freed_memory
 

@@ -37,6 +37,8 @@ RAW_SUFFIXES = frozenset(
     )
 )
 """Suffixes of cameras' raw files."""
+MESH_SUFFIXES = (".obj", ".ply", ".glb", ".gltf")
+"""Suffixes of files with a head's mesh, read where they are given by name."""
 FILM_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 FILM_SENTENCE = "It is a film; give it by its name."
 RAW_SENTENCE = "It is a camera's raw file; export it as JPEG, or give it by its name to use the preview in it."
@@ -65,6 +67,11 @@ class PhotoFolder:
     raw: tuple[Path, ...]
     own: tuple[Path, ...]
     films: tuple[Path, ...] = ()
+
+
+def is_mesh(name: str) -> bool:
+    """Whether a file of this name is read as a mesh of a head."""
+    return os.path.splitext(name)[1].lower() in MESH_SUFFIXES
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:

@@ -314,7 +314,7 @@ class Outcome:
 def read_input(kind: str, path: Path) -> None:
     """Read an input as the commands do; raises the errors that they turn into a sentence."""
     if kind == "photos":
-        from backend.photos.formats import PhotoSource
+        from backend.photos.collection import PhotoSource
         from backend.photos.reading import read_photo
 
         read_photo(PhotoSource.from_path(path))
@@ -342,7 +342,7 @@ def read_input(kind: str, path: Path) -> None:
 def run_reader() -> None:
     """Run the reading process: a line of JSON in, a line out, in an endless loop."""
     from backend.errors import LikenessError
-    from backend.photos.formats import PhotoUnreadableError
+    from backend.photos.collection import PhotoUnreadableError
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # output of libraries goes to stderr

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.rendering.camera import Camera
-from trainer.heads.surface import look_at
+from backend.rendering.camera import Camera, look_at
 
 
 def portrait_camera(target: np.ndarray, yaw: float, size: int, span: float = 0.34, distance: float = 1.2) -> Camera:

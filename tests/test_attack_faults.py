@@ -196,7 +196,7 @@ def test_ctrl_c_while_modules_load_is_no_traceback() -> None:
 
 def test_a_head_that_is_too_large_for_the_machine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from backend import pipeline
-    from backend.photos.formats import PhotoSource
+    from backend.photos.collection import PhotoSource
 
     def full(*_: object) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from portrait_camera import portrait_camera
 
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.subdivision import Subdivision, subdivision
 from backend.geometry.template import Template, load_template, triangulate
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality

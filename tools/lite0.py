@@ -16,7 +16,7 @@ from torch import Tensor
 
 from backend.models.checkpoints import ModelWeights, eight_bit_precision, fingerprint, save_model
 from backend.models.mobile_trunk import WHOLE, InvertedResidual, MobileTrunk
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 
 LAYERS = {
     "stem": ("_conv_stem", "_bn0"),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from backend.models import checkpoints as model_files
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, read_checkpoint
 from trainer.engine.contracts import ExportedModel, Stage
 from trainer.engine.logs import clock_text, read_log, read_sessions

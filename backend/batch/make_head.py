@@ -104,7 +104,7 @@ def _reconstruct(
     # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.files import peak_rss_mb
     from backend.exchange.folder import draw_preview, file_stages, write_last
-    from backend.photos.formats import PhotoSource
+    from backend.photos.collection import PhotoSource
     from backend.pipeline import ReconstructOptions, Watch, reconstruct
 
     keep_freed_memory()

@@ -23,8 +23,8 @@ from backend import __version__
 from backend.batch.manifest import PersonOptions
 from backend.exchange.all_or_none import FILE_NAMES, write_file
 from backend.models.registry import MODELS
-from backend.photos.formats import ReadLimits
-from backend.system.assets import ASSETS
+from backend.photos.collection import ReadLimits
+from backend.system.files import ASSETS
 
 Status = Literal["done", "kept", "failed", "waiting"]
 """done: made in this run. kept: made before from the same photos, options and version. failed: not made. waiting: not

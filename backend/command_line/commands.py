@@ -25,7 +25,7 @@ from backend.progress import FILE_SHARES
 from backend.system.processes import keep_freed_memory
 
 if TYPE_CHECKING:
-    from backend.photos.formats import PhotoSource
+    from backend.photos.collection import PhotoSource
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -84,15 +84,18 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
 
     Raises ``LikenessError`` where there is no photo, or the device is missing.
     """
+    mesh = getattr(arguments, "mesh", None)
     photos = find_photos(arguments.photos)
-    check_there_are(photos)
+    if mesh is None:
+        check_there_are(photos)
     with sigterm_as_interrupt(), OutputFolder(arguments.out) as folder:
-        from backend.photos.formats import PhotoSource
+        from backend.photos.collection import PhotoSource
         from backend.photos.reading import start_reading  # takes seconds
 
         start_reading(len(photos))
         check_device(arguments.device)
         sources = [PhotoSource(name, path=path) for name, path in photos]
+        sources += [] if mesh is None else [PhotoSource.from_path(mesh)]
         sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(arguments.photos)]
         yield sources, folder
 

@@ -21,10 +21,14 @@ def path_argument(text: str) -> Path:
     return Path(text)
 
 
-def add_photos_and_folder(command: argparse.ArgumentParser) -> None:
-    """Add ``PHOTO ...`` and ``--out DIR``."""
+def add_photos_and_folder(command: argparse.ArgumentParser, needed: bool = True) -> None:
+    """Add ``PHOTO ...``, at least one where ``needed``, and ``--out DIR``."""
     command.add_argument(
-        "photos", nargs="+", type=path_argument, metavar="PHOTO", help="photo files, or folders of photos"
+        "photos",
+        nargs="+" if needed else "*",
+        type=path_argument,
+        metavar="PHOTO",
+        help="photo files, or folders of photos",
     )
     command.add_argument("--out", required=True, type=path_argument, metavar="DIR", help="folder for the results")
 
@@ -280,7 +284,13 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         epilog=f"{_RECONSTRUCT_FILES}\n\nexit codes:\n{_exit_code_lines()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_photos_and_folder(reconstruct)
+    add_photos_and_folder(reconstruct, needed=False)
+    reconstruct.add_argument(
+        "--mesh",
+        type=path_argument,
+        metavar="FILE",
+        help="a scan or sculpt of the head (OBJ, PLY, glTF), which gives the shape, in place of photos or beside them",
+    )
     add_head_options(reconstruct)
     add_device(reconstruct)
     reconstruct.add_argument(

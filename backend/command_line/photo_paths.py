@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
-from backend.photos.formats import FORMATS_ADVICE
+from backend.photos.collection import FORMATS_ADVICE
 from protocol.photo_folder import FILM_SENTENCE, OWN_SENTENCE, RAW_SENTENCE, PhotoFolder, natural_key, photo_folder
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")

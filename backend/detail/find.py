@@ -16,12 +16,12 @@ from PIL import Image
 
 from backend.detail import window as windows
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.models.detail import DetailModel, displacements
 from backend.photos.collection import FaceClass
 from backend.progress import ProgressReporter, silent
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, ChosenPhoto, unwrap_photo

@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.detail.skin_detail import SkinDetail, skin_roughness
 from backend.exchange import face_asset
-from backend.fitting.fitted_face import FittedPhoto
+from backend.fitting.stages import FittedPhoto
 from backend.geometry.template import Template
 from backend.models.parsing.glasses import Glasses, glasses_mesh
 from backend.photos.collection import PhotoFace

@@ -21,7 +21,7 @@ from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import Rendering, render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 from backend.rig.measure import face_loops
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 from backend.system.numba_cache import njit
 from backend.texture.parts import light_below_chin
 from protocol.names import ARKIT_NAMES

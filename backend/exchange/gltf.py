@@ -21,7 +21,7 @@ from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture, part_texels_per_metre
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
-from backend.hair.cards import hair_cards
+from backend.hair.draw import hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.rasterize import gutter_source
 from backend.texture.surface import UvChart, build_atlases

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from backend.exchange import asset_mesh as meshes
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import AssetPhoto, FaceAsset
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import HAIR_DEGREES, Template, ear_vertices
 from backend.hair.hair_line import line_points
 from backend.hair.hair_views import closed_head

@@ -18,8 +18,7 @@ from backend.fitting.detector_model import WINDOW_PER_FACE, WINDOW_PIXELS, face_
 from backend.geometry.template import OUTLINE_LANDMARKS, load_template
 from backend.models.landmarks import net_points, surface_landmarker
 from backend.photos.faces import landmark_window, mean_landmarks, rigid_indices
-from backend.system.assets import ASSETS
-from backend.system.files import read_asset, write_arrays
+from backend.system.files import ASSETS, read_asset, write_arrays
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
 DISTANCE = 0.9

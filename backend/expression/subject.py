@@ -29,9 +29,8 @@ from backend.fitting.options import PriorWeights, fit_options_for
 from backend.fitting.parameters import PhotoParameters, project_with_derivatives
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.photos.collection import PhotoFace
+from backend.photos.collection import PhotoFace, PhotoSource, ReadLimits
 from backend.photos.faces import landmark_window
-from backend.photos.formats import PhotoSource, ReadLimits
 from backend.photos.reading import read_photo
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_image

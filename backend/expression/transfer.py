@@ -31,10 +31,9 @@ from backend.expression.video import PhotoSequence, Video, VideoFrame
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import FACING_CAMERA
-from backend.photos.collection import PhotoFace
+from backend.photos.collection import PhotoFace, PhotoSource, PhotoUnreadableError
 from backend.photos.faces import detect_faces, quarter_turns, upright
 from backend.photos.faces import turned as turned_by
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.progress import ProgressReporter, silent
 from protocol.names import LIDS

@@ -17,7 +17,7 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.expression.video_process import NO_MEMORY, PATH, VideoLimits
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.collection import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photos
 from backend.system.processes import End, LimitedProcess
 

@@ -21,8 +21,7 @@ from backend.geometry.template import Template
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import landmark_window
-from backend.system.assets import ASSETS
-from backend.system.files import read_asset, read_metadata, write_arrays
+from backend.system.files import ASSETS, read_asset, read_metadata, write_arrays
 
 DETECTOR_PATH = ASSETS / "landmark_detector.safetensors"
 SURFACE_ERRORS_PATH = ASSETS / "landmarks" / "errors.safetensors"

@@ -16,7 +16,6 @@ from backend.fitting import dense, solver, stages
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
 from backend.fitting.canonical import align_by_landmarks, canonical_mesh, canonical_prior, head_lights, start_from_view
 from backend.fitting.detector_model import camera_prior, face_scale, initial_parameters, turned_to
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import (
     CageStage,
@@ -28,6 +27,8 @@ from backend.fitting.options import (
     started_options,
 )
 from backend.fitting.parameters import PhotoParameters
+from backend.fitting.scan import laid_on_scan
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template, triangles_from_quads, usable_landmarks
 from backend.models.graph_face import GraphModel, graph_face, template_around
 from backend.models.landmarks import net_points
@@ -269,9 +270,13 @@ def resumable_fit(
     called whenever there is a better estimate. Photos for the texture alone are posed on the finished face.
     """
     options, models = options or FitOptions(), models or FaceModels()
-    textures = tuple(face for face in collection.faces if face.use == "texture")
-    faces = tuple(face for face in collection.faces if face.use != "texture")
+    scan = collection.scan
+    shape = {face.name for face in collection.faces if face.use != "texture"} if scan is None else scan.cameras
+    textures = tuple(face for face in collection.faces if face.name not in shape)
+    faces = tuple(face for face in collection.faces if face.name in shape)
     template, first, start, renewed = template or load_template(), None, None, _unchanged
+    if scan is not None:
+        models = FaceModels()
     if options.canonical is not None and models.canonical is not None:
         first = models.canonical(faces)
     if options.encoded is not None and models.encoded is not None:
@@ -280,7 +285,10 @@ def resumable_fit(
         template = models.modes_around(start.code)
         renewed = partial(_with_modes_of, models.modes_around)
     progress("landmarks", 0.0)
-    state = renewed(run_landmark_stage(template, faces, options, first, start))
+    if scan is None:
+        state = renewed(run_landmark_stage(template, faces, options, first, start))
+    else:
+        state = laid_on_scan(fit_landmarks(template, landmark_model(template), faces, options), scan)
     if state.started:
         options = started_options(options)
     progress("landmarks", 1.0)
@@ -290,7 +298,7 @@ def resumable_fit(
         state = replace(state, canonical=first if same else models.canonical(state.faces))
         state = renewed(run_canonical_stage(state, options, options.canonical))
         on_estimate("landmarks", state.neutral)
-    if options.dense is not None and len(state.faces) > 1:
+    if options.dense is not None and len(state.faces) > 1 and scan is None:
         state = renewed(run_dense_stage(state, options, options.dense, progress, on_estimate))
     finished = finished_state(state, textures, options, progress, on_estimate)
     appearance = appearance_of(finished)
@@ -307,7 +315,7 @@ def finished_state(
     on_estimate: EstimateReceiver,
 ) -> stages.FitState:
     """Run the closing stages: cage, wished symmetry, closed lips, poses of further photos and mouth openings."""
-    if options.cage is not None and len(state.faces) > 1:
+    if options.cage is not None and len(state.faces) > 1 and state.scan is None:
         for turn in range(options.cage.rounds):
             state = run_cage_stage(state, options, options.cage)
             progress("cage", (turn + 1) / options.cage.rounds)
@@ -601,7 +609,8 @@ def refit_face(
     if state.started:
         options = started_options(options)
     state = run_corrected_stage(state, options)
-    textures = tuple(face for face in faces if face.use == "texture")
+    fitted = {face.name for face in state.faces}
+    textures = tuple(face for face in faces if face.use == "texture" or (state.scan and face.name not in fitted))
     state = finished_state(state, textures, options, progress, no_receiver)
     progress("appearance", 1.0)
     return in_order(fitted_face(state, begun.appearance), faces)
@@ -615,6 +624,8 @@ def run_corrected_stage(state: stages.FitState, options: FitOptions) -> stages.F
     cameras = tuple(camera_prior(face, options.prior) for face in faces)
     weights = prior_weights(template, options)
     targets = landmarks = stages.all_landmark_targets(template, model, faces, state.estimate, options)
+    if state.scan is not None:
+        return replace(state, targets=targets)
     if stage is not None and len(faces) > 1:
         shown = targets_of_photos(state, dense.dense_mesh(template), stage.face_widths[-1], stage)
         targets = tuple(

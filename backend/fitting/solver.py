@@ -18,8 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import POSE_SIZE, PhotoParameters, SurfacePoints, project, project_with_derivatives
 from backend.geometry.template import Template, load_template
-from backend.system.assets import ASSETS
-from backend.system.files import read_asset
+from backend.system.files import ASSETS, read_asset
 from backend.system.parallel import each
 from protocol.names import ARKIT_NAMES
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backend.system.assets import ASSETS
-from backend.system.files import read_asset
+from backend.system.files import ASSETS, read_asset
 
 
 def spread(matrix: Tensor, features: Tensor) -> Tensor:

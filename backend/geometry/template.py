@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backend.errors import LikenessError
-from backend.system.assets import ASSETS
-from backend.system.files import BrokenTensorFileError, made_once, read_arrays
+from backend.system.files import ASSETS, BrokenTensorFileError, made_once, read_arrays
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
 FORMAT = "3"

@@ -16,7 +16,8 @@ from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
 from backend.system.numba_cache import numba
-from protocol.hair_cards import light_at_root, outwards
+from protocol.hair_cards import HairCards, bundled_cards, light_at_root, outwards
+from protocol.message import CARD_LEVELS
 
 DRAWN = 40000
 """Hairs of a preview, each a line as wide as two or three hairs of a head."""
@@ -265,3 +266,13 @@ def _lines(points, colours, thick, wide, to_pixels, limit, front, canvas):
                             for c in range(3):
                                 canvas[i, j, c] = (1 - part) * colours[g, low, c] + part * colours[g, low + 1, c]
             last_x, last_y, last_z = u, v, depth
+
+
+_HAIRS = 4000
+"""Finished hairs that are bundled into cards: five a card."""
+
+
+def hair_cards(strands: HairStrands, most: int = CARD_LEVELS[0]) -> HairCards:
+    """Cards of at most ``most`` triangles in bundles of a head's finished hairs (``finished_hairs``)."""
+    hairs = finished_hairs(strands, _HAIRS)
+    return bundled_cards(hairs.points, hairs.root_colour, hairs.tip_colour, hairs.curl, most)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.stages import FittedFace
 from backend.geometry.template import Template
 from backend.hair.colours import strand_colours
 from backend.hair.groom.choose import GroomFit, choose_groom

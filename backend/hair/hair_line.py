@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import HAIR_DEGREES
 from backend.hair.groom.description import load_grooms
 from backend.hair.groom.scalp import chart, mean_scalp, on_sphere, person_scalp

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template, triangles_from_quads
 from backend.geometry.vectors import disc, unit_vectors
 from backend.photos.collection import FaceClass, PhotoFace

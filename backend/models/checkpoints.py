@@ -23,8 +23,7 @@ from torch import Tensor
 
 from backend.errors import DamagedFileError, LikenessError
 from backend.models.registry import LANDMARK_NET, LearnedModel
-from backend.system.assets import ASSETS
-from backend.system.files import BrokenTensorFileError, read_with, tensor_spec, write_specs
+from backend.system.files import ASSETS, BrokenTensorFileError, read_with, tensor_spec, write_specs
 
 log = logging.getLogger(__name__)
 

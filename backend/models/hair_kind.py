@@ -22,7 +22,7 @@ from backend.models.mobile_trunk import normalised
 from backend.models.parsing.network import FaceParser
 from backend.models.registry import PARSING_OPINION
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 
 KIND_PATH = ASSETS / "hair_kind.safetensors"
 FIELDS: Mapping[str, tuple[str, ...]] = {

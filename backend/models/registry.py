@@ -154,7 +154,7 @@ def _opened(model: LearnedModel, folder: Path | None, device: str) -> OpenedMode
 
 
 def _has_weights(model: LearnedModel, folder: Path | None) -> bool:
-    from backend.system.assets import ASSETS
+    from backend.system.files import ASSETS
 
     return model.trained(ASSETS) if folder is None else any(folder.glob(f"{model.name}-*.safetensors"))
 

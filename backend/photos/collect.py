@@ -15,7 +15,17 @@ from backend.models.landmarks import SurfaceLandmarker, inside_by_net, surface_l
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import enlarge_labels, look_at_face
 from backend.photos import screening
-from backend.photos.collection import LABELS_SIDE, PhotoCollection, PhotoFace, PhotoVerdict
+from backend.photos.collection import (
+    FORMATS_ADVICE,
+    LABELS_SIDE,
+    DecodedPhoto,
+    PhotoCollection,
+    PhotoFace,
+    PhotoSource,
+    PhotoUnreadableError,
+    PhotoVerdict,
+    ReadLimits,
+)
 from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
 from backend.photos.faces import (
     MAX_CROP_SIDE,
@@ -32,7 +42,6 @@ from backend.photos.faces import (
     turned,
     upright,
 )
-from backend.photos.formats import FORMATS_ADVICE, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.reading import read_photo, read_photos
 from backend.progress import ProgressReporter, silent
 from backend.system.parallel import each, in_order

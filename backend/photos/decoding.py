@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.Image import Exif
 
-from backend.photos.formats import FORMATS_TEXT, READING, PhotoUnreadableError, ReadLimits
+from backend.photos.collection import FORMATS_TEXT, READING, PhotoUnreadableError, ReadLimits
 from backend.system.processes import ParentLine, limit_memory, limit_time
 from protocol.photo_folder import FORMAT_SUFFIXES, OWN_SENTENCE, is_own
 

@@ -21,8 +21,7 @@ from scipy.spatial import Delaunay
 
 from backend.photos import networks
 from backend.photos.networks import Window, fit_inside
-from backend.system.assets import ASSETS
-from backend.system.files import read_table
+from backend.system.files import ASSETS, read_table
 from protocol.similarity import fit_similarity
 
 

@@ -18,8 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from backend.errors import DamagedFileError, LikenessError
-from backend.system.assets import ASSETS
-from backend.system.files import made_once
+from backend.system.files import ASSETS, made_once
 
 FOLDER = ASSETS / "mediapipe"
 SHA256 = {

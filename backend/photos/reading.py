@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from backend.photos.collection import READING, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.decoding import DAMAGED, NO_MEMORY, check_size
-from backend.photos.formats import READING, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.system.processes import End, LimitedProcess
 
 TOO_SLOW = "It takes far longer to open than a photo does; save it as a new JPEG."
@@ -198,6 +198,8 @@ class _Decoding:
         """Decode; returns errors of the file instead of raising them."""
         if self._source.left_out:
             return PhotoUnreadableError(self._source.left_out)
+        if self._source.decoded is not None:
+            return self._source.decoded
         with self._lock:
             if self._ended:
                 return PhotoUnreadableError(BUSY)

@@ -32,8 +32,7 @@ from backend.models.parsing.accessories import AccessoryScores
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality, SurfaceLandmarks
 from backend.photos.faces import FRONTAL_SIDE, HeadPose, Window, frontal_grid, frontal_texture, landmark_window, upright
 from backend.photos.regions import FACE_OVAL, polygon_mask
-from backend.system.assets import ASSETS
-from backend.system.files import read_table
+from backend.system.files import ASSETS, read_table
 
 
 @dataclass(frozen=True)

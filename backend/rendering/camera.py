@@ -48,6 +48,32 @@ class Camera:
         return -self.camera_from_head[:3, :3].T @ self.camera_from_head[:3, 3]
 
 
+def look_at(
+    yaw_degrees: float,
+    pitch_degrees: float,
+    roll_degrees: float,
+    distance: float,
+    focal_px: float,
+    size: tuple[int, int],
+    target: np.ndarray,
+) -> Camera:
+    """Build a camera that looks at ``target`` (3,) in the head frame from ``distance`` metres.
+
+    Positive yaw shows the head turned to its own left (the camera is on the person's right), positive pitch shows it
+    looking up (the camera is low), positive roll rotates the picture clockwise. The target is in the picture's centre.
+    """
+    yaw, pitch, roll = np.radians([yaw_degrees, pitch_degrees, roll_degrees])
+    turn_yaw = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    turn_pitch = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
+    turn_roll = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
+    rotation = turn_roll @ np.diag([1.0, -1.0, -1.0]) @ turn_pitch @ turn_yaw
+    camera_from_head = np.eye(4)
+    camera_from_head[:3, :3] = rotation
+    camera_from_head[:3, 3] = np.array([0, 0, distance]) - rotation @ target
+    intrinsics = np.array([[focal_px, 0, size[0] / 2], [0, focal_px, size[1] / 2], [0, 0, 1.0]])
+    return Camera(intrinsics, camera_from_head, size)
+
+
 LAP_FOV_DEGREES = 10.0
 LAP_PIVOT = (0.0, 0.0, 1.0)
 LAP_ROTATION_DEGREES = 60.0

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.geometry.template import Template
-from backend.system.assets import ASSETS
-from backend.system.files import read_asset
+from backend.system.files import ASSETS, read_asset
 
 BUST_PATH = ASSETS / "bust.safetensors"
 BUST_NAME = "bust"

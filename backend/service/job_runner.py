@@ -26,7 +26,7 @@ from backend.exchange.buffers import BufferList, WireMessage
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.preview import front_portrait
 from backend.exchange.wire import encode_face, pack_relief
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.stages import FittedFace
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.fit_hair import HairLook
 from backend.hair.look import check_look
@@ -34,13 +34,12 @@ from backend.models.registry import MODELS
 from backend.options import options_of
 from backend.photos import networks
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import PhotoCollection
-from backend.photos.formats import READING, PhotoSource
+from backend.photos.collection import READING, PhotoCollection, PhotoSource
 from backend.photos.reading import start_reading
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.service.worker import JobReporter, LoadingReporter, Task
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 from backend.system.processes import release_freed_memory
 from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
 from backend.texture.edits import check_edits

@@ -9,7 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.stages import FittedFace
 from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, load_template

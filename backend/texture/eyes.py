@@ -24,8 +24,7 @@ from backend.rendering.color import LUMINANCE, linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import sample_image
 from backend.rig.eye_surfaces import IRIS_RADIUS
 from backend.rig.measure import eye_angles
-from backend.system.assets import ASSETS
-from backend.system.files import made_once
+from backend.system.files import ASSETS, made_once
 from backend.system.parallel import each
 from backend.texture.unwrap import PhotoInView
 

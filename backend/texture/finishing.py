@@ -11,15 +11,14 @@ import numpy as np
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.stages import FittedFace
 from backend.geometry.robust_statistics import robust_deviation
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import sample_image
 from backend.rig.measure import eye_sphere
-from backend.system.assets import ASSETS
-from backend.system.files import made_once
+from backend.system.files import ASSETS, made_once
 from backend.system.parallel import each
 from backend.texture.blending import SolvedDetail
 from backend.texture.delighting import HAEMOGLOBIN_DENSITY

@@ -15,8 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
-from backend.system.assets import ASSETS
-from backend.system.files import read_arrays
+from backend.system.files import ASSETS, read_arrays
 
 PRIOR_PATH = ASSETS / "skin_prior.safetensors"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.surface_fields import compression

@@ -135,7 +135,7 @@ DOWNLOAD_SHARE = 0.45
 """Extra disk space needed during downloads, as a share of the installed size."""
 CHECK = (
     "import json, sys, tempfile, torch, backend; from backend.__main__ import main; "
-    "from backend.system.assets import ASSETS; from backend.photos.networks import SHA256, network; "
+    "from backend.system.files import ASSETS; from backend.photos.networks import SHA256, network; "
     "[network(name) for name in SHA256]; out = tempfile.TemporaryDirectory(); "
     "photos = sorted(ASSETS.glob('demo/[12]*')); "
     "code = main(['reconstruct', *map(str, photos), '--texture=1024', '--out', out.name]); "

@@ -24,8 +24,15 @@ from backend.geometry.template import TEMPLATE_PATH
 from backend.models.checkpoints import load_model, read_tensors
 from backend.models.parsing.network import FaceParser
 from backend.models.registry import MODELS, PARSING, forget_models
-from backend.system.assets import ASSETS
-from backend.system.files import BrokenTensorFileError, read_arrays, read_asset, read_metadata, read_table, write_arrays
+from backend.system.files import (
+    ASSETS,
+    BrokenTensorFileError,
+    read_arrays,
+    read_asset,
+    read_metadata,
+    read_table,
+    write_arrays,
+)
 
 TRAINED = [model.name for model in MODELS if model.trained(ASSETS)]
 TABLES = sorted(set(ASSETS.rglob("*.safetensors")) - set(ASSETS.rglob("*-of-*")) - {TEMPLATE_PATH})

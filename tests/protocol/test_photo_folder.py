@@ -14,7 +14,7 @@ from backend.command_line.photo_paths import find_photos, in_name_order, left_ou
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import FILE_NAMES
 from backend.exchange.buffers import png_bytes
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.collection import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from protocol.photo_folder import OWN_SENTENCE, RAW_SENTENCE, is_own_picture, natural_key, photo_folder
 

@@ -31,7 +31,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.errors import LikenessError
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 from trainer.engine.disk_cache import shared_folder, write_bytes
 from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe
 from trainer.people.source import PeopleConfig

@@ -17,13 +17,14 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.fitting.detector_model import face_scale, upright_axes
+from backend.fitting.scan import STEADY, ModelFit
+from backend.geometry.closest import TriangleMesh
 from backend.geometry.template import load_template
 from backend.models.landmarks import net_points
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads import foreign as drawn
 from trainer.heads.drawing import VIEWS
-from trainer.heads.population import SIMULATED_FIT_LANDMARKS, ModelFit, fit_to_scan
-from trainer.heads.surface import TriangleMesh
+from trainer.heads.population import fit_to_scan
 from trainer.measures import metrics
 from trainer.measures.estimate import Fitted, ScanTruth, Variant, as_estimate, fitted_heads, measure, signed_by_region
 from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
@@ -206,7 +207,7 @@ def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | Non
         return None
     with np.load(folder / "truth.npz") as data:
         scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
-    chosen = tuple(SIMULATED_FIT_LANDMARKS)
+    chosen = tuple(STEADY)
     cage = best_fit_cage(fit_to_scan(scan, chosen, marks[list(chosen)]))
     laid = measure(ScanTruth.of_marks(scan.vertices, marks), as_estimate(cage)).alignment
     camera = drawn.shot_of(photo, marks).camera

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
-from backend.fitting.fitted_face import FittedFace
+from backend.fitting.stages import FittedFace
 from backend.geometry.template import Template, load_template
 from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.fit_hair import HairResult, fit_hair

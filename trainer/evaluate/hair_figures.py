@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from backend.fitting.fitted_face import FittedPhoto
+from backend.fitting.stages import FittedPhoto
+from backend.geometry.closest import Closest
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, triangles_from_quads
 from backend.geometry.vectors import disc
@@ -18,7 +19,6 @@ from backend.hair.hair_strands import HairStrands, resampled_to
 from backend.hair.hair_views import HairView, closed_head
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
-from trainer.heads.surface import Closest
 
 _PIECES, _STEPS = 6, 4
 """Points per segment of a guide, drawn and for directions, closer together than a view's pixels."""

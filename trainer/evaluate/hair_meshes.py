@@ -17,14 +17,14 @@ from PIL import Image
 from rich.console import Console
 
 from backend.errors import LikenessError
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template
 from backend.hair.fit_hair import fit_hair
 from backend.hair.hair_strands import HairStrands, resampled_to
 from backend.hair.hair_views import HairView, body_mesh, closed_head, strand_direction
 from backend.models.parsing.apply import label_face
 from backend.photos.collection import FaceClass, PhotoFace, PhotoQuality
-from backend.rendering.camera import Camera
+from backend.rendering.camera import Camera, look_at
 from backend.rendering.interpolate import sample_texture
 from backend.rendering.rasterize import depth_map, face_ids
 from trainer.engine.disk_cache import shared_folder
@@ -32,7 +32,6 @@ from trainer.evaluate.hair_figures import cap, hair_outline, hairline_distance, 
 from trainer.heads.drawing import SAMPLES, Shot, draw, draw_light
 from trainer.heads.dressed import AHEAD, Head, adult, dressed, random_look
 from trainer.heads.makehuman import Proxy, read_proxy
-from trainer.heads.surface import look_at
 from trainer.measures.harness import Figures, judged
 
 SEEN = ((0.0, 0.0), (25.0, 0.0), (-35.0, 0.0), (45.0, 0.0), (-12.0, -12.0))

@@ -20,14 +20,14 @@ from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import hair_picture
 from backend.geometry.template import load_template
-from backend.hair.cards import hair_cards
-from backend.photos.formats import PhotoSource
+from backend.hair.draw import hair_cards
+from backend.photos.collection import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
+from backend.rendering.camera import look_at
 from protocol.options import OPTIONS
 from trainer.engine.sheets import write_sheet
 from trainer.heads.drawing import SAMPLES, Light, Part, Shot, draw
 from trainer.heads.dressed import face_middle
-from trainer.heads.surface import look_at
 from trainer.measures.harness import Figures, add_people_arguments, judged, people_folders
 from trainer.measures.metrics import face_embedding
 

@@ -24,8 +24,7 @@ from backend.fitting.landmark_targets import label_outline, landmark_model
 from backend.geometry.surface_fields import compression
 from backend.geometry.template import load_template
 from backend.photos import faces as faces_of_photos
-from backend.photos.collection import PhotoFace
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import PhotoFace, PhotoSource
 from backend.pipeline import Reconstruction, ReconstructOptions, reconstruct
 from backend.rendering.color import LUMINANCE, linear_from_srgb
 from backend.texture.surface import head_surface, masked_lowpass, texels_per_metre, texture_space

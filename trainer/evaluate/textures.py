@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template, load_template
 from backend.geometry.vectors import smoothstep

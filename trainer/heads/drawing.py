@@ -17,9 +17,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from backend.errors import LikenessError
-from backend.rendering.camera import Camera
+from backend.rendering.camera import Camera, look_at
 from trainer.engine.disk_cache import save_arrays, write_bytes
-from trainer.heads.surface import look_at
 
 PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "cycles_photos.py"
 MATERIALS = ("skin", "eye", "hair", "cloth", "teeth")

@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import Delaunay, cKDTree
 
+from backend.fitting.scan import STEADY
+from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads, triangulate
 from backend.photos.regions import LID_LOWER, LID_UPPER
+from backend.rendering.camera import look_at
 from protocol.similarity import fit_similarity
 from trainer.heads import makehuman
 from trainer.heads.drawing import Part, Shot, draw, draw_light
-from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
-from trainer.heads.surface import Closest, TriangleMesh, facing, look_at, visible
+from trainer.heads.population import fit_to_scan
+from trainer.heads.surface import facing, visible
 
 NOSE_TIP, BRIDGE, CHIN = 1, 168, 152
 """MediaPipe landmarks."""
@@ -137,9 +140,9 @@ def body_of(head: Head) -> np.ndarray:
     """(19158, 3) a body whose face lies on a head's, and which follows it elsewhere."""
     if head.body is not None:
         return head.body
-    template, chosen = load_template(), list(SIMULATED_FIT_LANDMARKS)
+    template, chosen = load_template(), list(STEADY)
     scan = TriangleMesh(head.vertices, head.skin)
-    cage = fit_to_scan(scan, SIMULATED_FIT_LANDMARKS, head.marks[chosen]).cage
+    cage = fit_to_scan(scan, STEADY, head.marks[chosen]).cage
     ids = template.hm08_vertex[: len(cage)]
     body = fit_similarity(adult()[ids], cage).apply(adult())
     away, near = cKDTree(body[ids]).query(body, k=NEIGHBOURS)

@@ -18,9 +18,9 @@ import trimesh
 from PIL import Image
 from scipy import sparse
 
-from backend.geometry.normals import vertex_normals
+from backend.fitting.scan import STEADY, fit_model, laid_on
+from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.subdivision import catmull_clark
-from backend.geometry.surface_fields import smooth_field, surface_operators
 from backend.geometry.template import load_template, triangles_from_quads
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
@@ -29,7 +29,6 @@ from trainer.heads.drawing import Shot, draw_shot
 from trainer.heads.dressed import CHIN, SEEN_FROM, Head, adult, draw_head, face_middle, random_body
 from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
 from trainer.heads.makehuman import read_base_mesh, read_obj
-from trainer.heads.population import SIMULATED_FIT_LANDMARKS, border_vertices, counterparts, fit_model
 
 HALVES = ("development", "judgement")
 """One is looked at as often as one likes, the other seldom."""
@@ -56,9 +55,6 @@ COMPLETED = "v1"
 """Version of the heads that continue the simulated faces."""
 ON_THE_MASK = 0.0006
 """Metres; skin farther than this from a simulated face is the completion's, and no truth."""
-PULLS, STIFFNESS, FADING, REACH = 12, 0.0015, 0.016, 0.012
-"""Passes that lay a head onto a scan; metres over which the field is smooth, and fades behind the scan; metres beyond
-which a point of the scan is another part's."""
 LIDS = 0.0175
 """Metres from an eyeball's middle within which skin carries it along."""
 
@@ -242,17 +238,17 @@ def _simulated_head(number: int, person: np.random.Generator) -> Head:
     with np.load(cached) as data:
         vertices, face = data["head"], data["scan"]
     head = ict_population().head(vertices)
-    off = surface.Closest(face, scan.triangles)(vertices[head.measured])[2]
+    off = Closest(face, scan.triangles)(vertices[head.measured])[2]
     return replace(head, measured=head.measured[off < ON_THE_MASK])
 
 
-def completed(scan: surface.TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
+def completed(scan: TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
     """A whole head on a face scan: ICT's vertices (V, 3) and the scan's (N, 3), upright and at the scan's scale."""
     model, topology, count = load_ict(), ict_population(), EYES[1][1]
     found = surface.find_surface_landmarks(
         scan.vertices, scan.triangles, (scan.vertices.max(0) + scan.vertices.min(0)) / 2
     )
-    chosen = [k for k in SIMULATED_FIT_LANDMARKS if found.found[k]]
+    chosen = [k for k in STEADY if found.found[k]]
     corners = np.concatenate([topology.skin, *topology.eyes])[topology.marks.faces[chosen]]
     place = np.repeat(np.arange(len(chosen)), 3), corners.ravel()
     rows = sparse.csr_matrix((topology.marks.barycentrics[chosen].ravel(), place), shape=(len(chosen), count))
@@ -263,7 +259,7 @@ def completed(scan: surface.TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
         model.neutral[:count], model.identity[:, :count].astype(np.float64),
         sparse.identity(count, format="csr")[:SKIN_STOP], model.skin, seen, scan, rows, found.positions[chosen],
     )  # fmt: skip
-    upright = surface.TriangleMesh((scan.vertices - fit.translation) @ fit.rotation, scan.triangles)
+    upright = TriangleMesh((scan.vertices - fit.translation) @ fit.rotation, scan.triangles)
     head = (fit.cage - fit.translation) @ fit.rotation
     moved = laid_on(head[:SKIN_STOP], model.skin, seen, upright)
     for start, stop in EYES:
@@ -271,24 +267,6 @@ def completed(scan: surface.TriangleMesh) -> tuple[np.ndarray, np.ndarray]:
         head[start:stop] += (moved - head[:SKIN_STOP])[(away < LIDS) & (seen > 0)].mean(0)
     head[:SKIN_STOP] = moved
     return head, upright.vertices
-
-
-def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: surface.TriangleMesh) -> np.ndarray:
-    """Skin (V, 3) with triangles (F, 3), pulled onto a scan that it nearly fits along the scan's normals; weights :
-    (V,) 0 where a vertex only follows. The field fades out over ``FADING`` metres where there is no scan."""
-    normals, border = (
-        vertex_normals(scan.vertices, scan.triangles),
-        border_vertices(scan.triangles, len(scan.vertices)),
-    )
-    closest = surface.Closest(scan.vertices, scan.triangles)
-    for _ in range(PULLS):
-        corners, target, normal, distance = counterparts(points, scan, normals, closest)
-        same = (vertex_normals(points, faces) * normal).sum(1) > 0.5
-        pull = weights * same * (distance < REACH) * ~border[corners].any(1)
-        gap = ((target - points) * normal).sum(1, keepdims=True) * normal
-        operators = surface_operators(points, faces)
-        points = points + smooth_field(operators, gap, pull, STIFFNESS, np.zeros(3), (STIFFNESS / FADING) ** 2)
-    return points
 
 
 def _scan_name(number: int) -> str:

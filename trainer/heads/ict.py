@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.geometry.closest import TriangleMesh
 from trainer.engine.disk_cache import shared_folder
-from trainer.heads.surface import TriangleMesh
 
 CENTIMETRE = 0.01
 SKIN_STOP = 11248

@@ -13,29 +13,31 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
+from backend.fitting.scan import (
+    ITERATIONS,
+    LANDMARK_NOISE,
+    STEADY,
+    HeadTopology,
+    ModelFit,
+    border_vertices,
+    fit_model,
+    head_topology,
+    landmark_rows,
+)
 from backend.fitting.solver import POPULATION_PATH, template_fingerprint
+from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.normals import vertex_normals
-from backend.geometry.subdivision import subdivide
 from backend.geometry.surface_fields import surface_operators
-from backend.geometry.template import LandmarkEmbedding, Template, boundary_edges, load_template, triangles_from_quads
+from backend.geometry.template import Template, load_template
 from backend.system.files import write_arrays
-from protocol.similarity import fit_similarity
 from trainer.heads.ict import TRAINING_SIMPOP, IctModel, read_simulated, scan_folder
-from trainer.heads.surface import Closest, TriangleMesh, find_surface_landmarks
+from trainer.heads.surface import find_surface_landmarks
 
-SIMULATED_FIT_LANDMARKS = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
-"""MediaPipe landmarks for the fit to a simulated face: eye corners, nose, mouth."""
 FIT_LANDMARKS = tuple(index for index in range(17, 68) if index not in (48, 54, 60, 64))
 """iBUG landmarks at the same place on ICT-FaceKit's head and ours: without jaw line and mouth corners (ours are 1-2 mm
 outside)."""
-LANDMARK_NOISE = 0.004
-"""Standard deviation in metres of a landmark that a detector found on a scan."""
-ITERATIONS = 16
-_NOISE = 0.0005
-"""Metres, standard deviation of a patch of one square centimetre of a scan."""
 SECOND_SHARE = 0.7
 """Share of the second population in the pool (docs/decisions/fitting.md)."""
 _SAMPLE = 0.9
@@ -45,155 +47,6 @@ _LEAST_COTANGENT = 0.02
 """Least half cotangent: thinner slivers of the cage would make the plate too soft across them."""
 POCKET_STIFFNESS = 0.02
 """Length in metres over which vertices without a match on the scan keep the offset of their surroundings."""
-
-
-@dataclass(frozen=True)
-class HeadTopology:
-    """The head's cage of H vertices and its level-1 surface.
-
-    Attributes
-    ----------
-    triangles : (T, 3) of the cage. matrix : (P, H) Catmull-Clark level 1, whose first H rows are the cage's vertices.
-    fine_triangles : (T2, 3). regions : name -> (H,) float64.
-    """
-
-    triangles: np.ndarray
-    matrix: sp.csr_matrix
-    fine_triangles: np.ndarray
-    regions: dict[str, np.ndarray]
-
-    def skin_weights(self, **weights: float) -> np.ndarray:
-        """(H,) weighted sum of regions, at most 1; 0 in sockets and mouth."""
-        total = sum(factor * self.regions[name] for name, factor in weights.items())
-        inside = (1 - self.regions["eye_sockets"]) * (1 - self.regions["mouth_interior"])
-        return np.clip(total, 0, 1) * inside
-
-
-def head_topology(template: Template) -> HeadTopology:
-    """The head's cage, its level-1 surface and its masks."""
-    fine = subdivide(template, 1)
-    head, fine_head = template.head, fine.parts["head"]
-    return HeadTopology(
-        triangles=triangles_from_quads(template.quads[: head.face_stop]).astype(np.int64),
-        matrix=fine.matrix[: fine_head.vertex_stop, : head.vertex_stop].astype(np.float64),
-        fine_triangles=triangles_from_quads(fine.quads[: fine_head.face_stop]).astype(np.int64),
-        regions={name: mask[: head.vertex_stop].astype(np.float64) for name, mask in template.regions.items()},
-    )
-
-
-def landmark_rows(embedding: LandmarkEmbedding, indices: tuple[int, ...], count: int) -> sp.csr_matrix:
-    """(L, ``count``) sparse rows of some landmarks on the head's ``count`` vertices."""
-    chosen = list(indices)
-    place = np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()
-    return sp.csr_matrix((embedding.barycentrics[chosen].astype(np.float64).ravel(), place), (len(chosen), count))
-
-
-def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
-    """(V,) bool, vertices on the border of a mesh."""
-    border = np.zeros(count, bool)
-    border[boundary_edges(triangles)] = True
-    return border
-
-
-@dataclass(frozen=True)
-class ModelFit:
-    """A fitted face: ``scale * rotation @ (mean + modes . coefficients) + translation`` lies on the scan."""
-
-    coefficients: np.ndarray
-    scale: float
-    rotation: np.ndarray
-    translation: np.ndarray
-    cage: np.ndarray  # (V, 3) in the scan's frame
-
-
-def fit_model(
-    mean: np.ndarray,
-    modes: np.ndarray,
-    matrix: sp.csr_matrix,
-    triangles: np.ndarray,
-    weights: np.ndarray,
-    scan: TriangleMesh,
-    landmark_rows: sp.csr_matrix,
-    landmark_targets: np.ndarray,
-    *,
-    landmark_noise: float = 0.002,
-    iterations: int = 30,
-) -> ModelFit:
-    """Maximum-a-posteriori fit of a linear model to a scan.
-
-    Parameters
-    ----------
-    mean : (V, 3); modes : (K, V, 3), one standard deviation each.
-    matrix : (P, V) from the cage to the points that are fitted to the scan; triangles : (T, 3) of these points.
-    weights : (P,) confidence of each point.
-    landmark_rows : (L, V) sparse; landmark_targets : (L, 3) in the scan's frame.
-    landmark_noise : standard deviation of a landmark in metres.
-    """
-    count = len(modes)
-    scale, rotation, translation = fit_similarity(landmark_rows @ mean, landmark_targets)
-    coefficients = np.zeros(count)
-    normals = vertex_normals(scan.vertices, scan.triangles)
-    border, closest = border_vertices(scan.triangles, len(scan.vertices)), Closest(scan.vertices, scan.triangles)
-    mean_points, mean_landmarks = matrix @ mean, landmark_rows @ mean
-    mode_points = np.stack([matrix @ mode for mode in modes]) if count else np.zeros((0, *mean_points.shape))
-    mode_landmarks = (
-        np.stack([landmark_rows @ mode for mode in modes]) if count else np.zeros((0, *mean_landmarks.shape))
-    )
-    areas = surface_operators(mean_points, triangles).mass / 1e-4
-    for iteration in range(iterations):
-        local = mean_points + np.tensordot(coefficients, mode_points, 1)
-        points = scale * local @ rotation.T + translation
-        corners, target, normal, distance = counterparts(points, scan, normals, closest)
-        point_normals = vertex_normals(points, triangles)
-        reach = max(0.03 * 0.8**iteration, 0.006)
-        trust = weights * areas * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
-        trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
-        sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
-        rows = _rows(local, mode_points, scale, rotation)  # (P, 3, 7 + K)
-        plane = np.einsum("pi,pij->pj", normal, rows)
-        residual = ((target - points) * normal).sum(1)
-        landmarks = mean_landmarks + np.tensordot(coefficients, mode_landmarks, 1)
-        extra = _rows(landmarks, mode_landmarks, scale, rotation).reshape(-1, rows.shape[2])
-        extra_residual = (landmark_targets - (scale * landmarks @ rotation.T + translation)).ravel()
-        size = np.linalg.norm(extra_residual.reshape(-1, 3), axis=1)
-        robust = np.repeat(1 / (1 + (size / (3 * landmark_noise)) ** 2), 3) / landmark_noise**2
-        system = plane.T @ (plane * (trust / sigma**2)[:, None]) + extra.T @ (extra * robust[:, None])
-        right = plane.T @ (residual * trust / sigma**2) + extra.T @ (extra_residual * robust)
-        system[7:, 7:] += np.eye(count)
-        right[7:] -= coefficients
-        system += np.eye(len(system)) * 1e-9
-        step = np.linalg.solve(system, right)
-        rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ rotation
-        translation = translation + step[3:6]
-        scale *= 1.0 + step[6]
-        coefficients = coefficients + step[7:]
-    cage = scale * (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T + translation
-    return ModelFit(coefficients, scale, rotation, translation, cage)
-
-
-def counterparts(
-    points: np.ndarray, scan: TriangleMesh, normals: np.ndarray, closest: Closest
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of the scan's points closest to ``points`` (P, 3): corners (P, 3), positions and unit normals (P, 3), and the
-    distances (P,). ``normals`` : of the scan's vertices; ``closest`` : of the scan."""
-    triangle, weights, distance = closest(points, exact=False)
-    corners = scan.triangles[triangle]
-    target = (scan.vertices[corners] * weights[..., None]).sum(1)
-    normal = (normals[corners] * weights[..., None]).sum(1)
-    return corners, target, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12), distance
-
-
-def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarray) -> np.ndarray:
-    """(P, 3, 7 + K) derivatives of the posed points by rotation, translation, scale and coefficients."""
-    turned = scale * local @ rotation.T
-    rows = np.zeros((len(local), 3, 7 + len(modes)))
-    rows[:, 0, 1], rows[:, 0, 2] = turned[:, 2], -turned[:, 1]
-    rows[:, 1, 0], rows[:, 1, 2] = -turned[:, 2], turned[:, 0]
-    rows[:, 2, 0], rows[:, 2, 1] = turned[:, 1], -turned[:, 0]
-    rows[:, [0, 1, 2], [3, 4, 5]] = 1.0
-    rows[:, :, 6] = turned
-    rows[:, :, 7:] = np.einsum("ij,kpj->pik", scale * rotation, modes, optimize=True)
-    return rows
 
 
 def fit_to_scan(
@@ -218,7 +71,7 @@ def fit_to_simulated(number: int, iterations: int = ITERATIONS) -> ModelFit:
     """``fit_to_scan`` of a simulated face, with landmarks detected on clay renderings."""
     scan = read_simulated(number)
     marks = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
-    usable = tuple(index for index in SIMULATED_FIT_LANDMARKS if marks.found[index])
+    usable = tuple(index for index in STEADY if marks.found[index])
     return fit_to_scan(scan, usable, marks.positions[list(usable)], iterations)
 
 

@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 
 from backend.errors import LikenessError
 from backend.fitting.fit import FaceModels, fit_face
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
 from backend.fitting.options import FitOptions, fit_options_for
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphModel

@@ -24,8 +24,7 @@ from rich.table import Table
 import backend
 from backend.errors import LikenessError
 from backend.photos.collect import collect
-from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import PhotoCollection, PhotoFace, PhotoSource
 from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.engine.contracts import Source
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays

@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.fitting.solver import populations
+from backend.geometry.closest import Closest
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, triangles_from_quads
 from backend.photos.faces import landmarks_of_largest
 from protocol.similarity import Similarity, fit_similarity
-from trainer.heads.surface import Closest
 
 RESAMPLES = 2000
 """Bootstrap resamples, enough to determine the ends of a 95 % interval to about a twentieth of its width."""

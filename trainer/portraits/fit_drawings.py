@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.photos.collection import PhotoSource
 from backend.photos.faces import face_square, landmarks_of_largest
-from backend.photos.formats import PhotoSource
 from backend.photos.reading import read_photo
 from backend.photos.screening import drawing_features
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 from trainer.portraits.hair_kind import fit_logistic
 
 LABELS_PATH = Path(__file__).parent / "drawing_labels.csv"

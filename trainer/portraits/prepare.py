@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from backend.models.parsing.apply import label_face, padding
+from backend.photos.collection import PhotoSource, PhotoUnreadableError
 from backend.photos.faces import Window, crop_head, face_square, head_pose, landmark_window, landmarks_of_largest
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.screening import SCREENING, drawing_chance, hue_spread
 from trainer.portraits import collection

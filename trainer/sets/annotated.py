@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import loadmat
 
-from backend.photos.collection import FaceClass
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.collection import FaceClass, PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below, key_of
 

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import torch
 
+from backend.geometry.closest import Closest
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphModel, graph_face, read_codes
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_face
 from backend.models.learned_basis.network import LANDMARKS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from protocol.similarity import fit_similarity
-from trainer.heads.surface import Closest
 from trainer.measures.estimate import Variant, as_estimate, fitted
 from trainer.measures.harness import found_faces
 from trainer.measures.metrics import refine_alignment, scan_to_mesh

@@ -17,12 +17,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from backend.geometry.closest import Closest
 from backend.geometry.template import load_template
 from protocol.similarity import fit_similarity
 from trainer.ablations import trained_models
 from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
-from trainer.heads.surface import Closest
 from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.sets import measure_faces, measure_maps
 from trainer.sets.measure_faces import Reconstructor, Shape, shape_of

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backend.models.hair_kind import MIRRORED
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 
 FOLDER = ASSETS / "grooms"
 BASE = "base"

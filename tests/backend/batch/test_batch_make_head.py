@@ -15,7 +15,7 @@ from backend.batch.make_head import Task, make_head
 from backend.batch.manifest import Person, PersonOptions
 from backend.exchange.all_or_none import FILE_NAMES, RESULT_NAMES, OutputFolder
 from backend.pipeline import ReconstructOptions
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 
 LEFT_OUT = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "neither"}]}'
 SHAPE_ONLY = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "shape"}]}'

@@ -16,7 +16,7 @@ from PIL import Image
 from backend.exchange.asset_mesh import split_at_seams
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
 from backend.exchange.gltf import ROOT_NODE, glb_bytes, vertex_tangents, write_glb
-from backend.hair.cards import hair_cards
+from backend.hair.draw import hair_cards
 from protocol.names import ARKIT_NAMES
 
 

@@ -14,7 +14,7 @@ from made_strands import made_strands
 
 from backend.exchange.face_asset import PART_NAMES, FaceAsset
 from backend.exchange.gltf import write_glb
-from backend.hair.cards import hair_cards
+from backend.hair.draw import hair_cards
 from protocol.names import ARKIT_NAMES
 
 bpy = pytest.importorskip("bpy")

@@ -18,7 +18,7 @@ from made_strands import made_strands
 from backend.exchange.asset_mesh import asset_mesh
 from backend.exchange.folder import hair_picture, write_hair, write_obj
 from backend.exchange.gltf import write_glb
-from backend.hair.cards import hair_cards
+from backend.hair.draw import hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from protocol.hair_cards import ATLAS_SIDE
 from protocol.message import CARD_LEVELS

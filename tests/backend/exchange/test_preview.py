@@ -13,7 +13,7 @@ from plain_photo import plain_photo
 from backend.exchange import asset_mesh as exchange_asset_mesh
 from backend.exchange import preview as exchange_preview
 from backend.exchange.face_asset import FaceAsset
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template
 from backend.photos.collection import PhotoFace
 from protocol.names import ARKIT_INDEX

@@ -10,8 +10,8 @@ from plain_photo import mask_of
 from view_hand_made import seen_face, view
 
 from backend.fitting.fit import fit_face, refit_face, resumable_fit
-from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, with_shape_options
+from backend.fitting.stages import FittedFace
 from backend.geometry.template import FIRST_EAR, FIRST_HAIR, ear_vertices, load_template
 from backend.photos.collection import PhotoCollection, PhotoFace
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections

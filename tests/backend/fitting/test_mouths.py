@@ -19,9 +19,8 @@ from backend.fitting.solver import identity_prior, solver_weights
 from backend.fitting.stages import detected_openings
 from backend.geometry.template import load_template
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import PhotoFace
+from backend.photos.collection import PhotoFace, PhotoSource
 from backend.photos.faces import LOWER_LIP_EDGE, UPPER_LIP_EDGE
-from backend.photos.formats import PhotoSource
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 
 SIZE = 600

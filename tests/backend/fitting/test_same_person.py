@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from backend.fitting.fit import run_landmark_stage
-from backend.fitting.fitted_face import FittedPhoto
 from backend.fitting.options import fit_options_for
-from backend.fitting.stages import FitState
+from backend.fitting.stages import FitState, FittedPhoto
 from backend.geometry.template import load_template
 from backend.photos.collect import collect
-from backend.photos.collection import CorrectedLandmarks, PhotoFace
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import CorrectedLandmarks, PhotoFace, PhotoSource
 from backend.rendering.camera import Camera
 
 STRANGER = Path(__file__).with_name("stranger.jpg")

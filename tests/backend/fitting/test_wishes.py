@@ -10,9 +10,8 @@ from scipy.spatial.transform import Rotation
 from view_hand_made import seen_face
 
 from backend.fitting.fit import fit_face, refit_face, resumable_fit
-from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions, fit_options_for, with_shape_options
-from backend.fitting.stages import ResumableFit, symmetric_state
+from backend.fitting.stages import FittedFace, ResumableFit, symmetric_state
 from backend.geometry.template import load_template, symmetric_part
 from backend.photos.collection import PhotoCollection, PhotoFace
 

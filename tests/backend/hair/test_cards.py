@@ -16,8 +16,7 @@ from made_up_hair import made_up_hair
 from portrait_camera import portrait_camera
 
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.hair.cards import hair_cards
-from backend.hair.draw import finished_hairs
+from backend.hair.draw import finished_hairs, hair_cards
 from backend.hair.hair_strands import MOST_GUIDES, HairStrands, Scalp
 from backend.rendering.rasterize import depth_map
 from protocol.hair_cards import ATLAS_LENGTH, ATLAS_SIDE, COLUMNS, card_atlas, card_roots

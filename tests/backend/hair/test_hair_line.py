@@ -10,7 +10,7 @@ from plain_photo import plain_photo
 
 from backend.exchange.face_asset import AssetPhoto
 from backend.exchange.preview import with_shown_points
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import FIRST_HAIR, HAIR_DEGREES, LANDMARKS, Template, ear_vertices
 from backend.hair.groom import load_grooms
 from backend.hair.hair_line import apply_hairline_points, line_numbers, line_points

@@ -14,7 +14,7 @@ from plain_photo import plain_photo
 sys.path.append(str(Path(__file__).parent))
 from made_hair import camera, made_view
 
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.geometry.vectors import disc
 from backend.hair.hair_views import HairView, hair_density, hair_views, strand_direction

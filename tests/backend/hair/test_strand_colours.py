@@ -14,7 +14,7 @@ from plain_photo import plain_photo
 sys.path.append(str(Path(__file__).parent))
 from made_hair import SIDE, camera, grown
 
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
 from backend.hair.colours import colour_of_views, natural, strand_colours
 from backend.photos.collection import FaceClass

@@ -14,8 +14,8 @@ from encoded_hand_made import nothing_known, photo_of
 
 from backend.errors import DamagedFileError, LikenessError
 from backend.fitting.fit import FaceModels, fit_face
-from backend.fitting.fitted_face import FittedFace
 from backend.fitting.options import FitOptions
+from backend.fitting.stages import FittedFace
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy
 from backend.geometry.template import Template, load_template
 from backend.models import graph_face as models_graph_face

@@ -16,9 +16,8 @@ from backend.fitting.detector_model import face_scale
 from backend.models import landmarks
 from backend.models.registry import forget_models
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import PhotoFace
+from backend.photos.collection import PhotoFace, PhotoSource
 from backend.photos.faces import landmark_window, mean_landmarks
-from backend.photos.formats import PhotoSource
 from backend.rendering.camera import CanonicalCamera, View, rotation_from_euler
 from trainer.people.source import PeopleConfig
 

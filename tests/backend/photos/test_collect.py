@@ -17,8 +17,7 @@ from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import FaceLabels, look_at_face
 from backend.photos import faces as photos_faces
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import FaceClass, PhotoCollection
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import FaceClass, PhotoCollection, PhotoSource
 from backend.photos.screening import what_it_seems
 
 pytestmark = pytest.mark.photos

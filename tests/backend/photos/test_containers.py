@@ -12,8 +12,8 @@ import pytest
 from made_photos import encoded
 from PIL import Image
 
+from backend.photos.collection import PhotoSource, PhotoUnreadableError
 from backend.photos.decoding import color_coding
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 
 TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])

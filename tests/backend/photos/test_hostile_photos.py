@@ -19,7 +19,7 @@ from PIL import Image
 
 from backend.errors import Cancelled
 from backend.photos import reading as decoders
-from backend.photos.formats import PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.photos.collection import PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.reading import read_photo, read_photos
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import LikenessError
 from backend.photos.collect import collect
-from backend.photos.formats import FORMATS_TEXT, PhotoSource, PhotoUnreadableError, ReadLimits
+from backend.photos.collection import FORMATS_TEXT, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.reading import read_photo
 from protocol.photo_folder import FORMAT_SUFFIXES
 

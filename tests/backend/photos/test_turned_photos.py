@@ -13,10 +13,9 @@ from plain_photo import mask_of, plain_photo
 
 from backend.exchange.assemble import camera_in_file
 from backend.photos.collect import CollectOptions, collect
-from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace
+from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoSource
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections, with_corrections
 from backend.photos.faces import head_pose
-from backend.photos.formats import PhotoSource
 from backend.rendering.camera import Camera
 
 TURNS = (1, 2, 3)

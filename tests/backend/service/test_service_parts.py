@@ -20,8 +20,7 @@ from plain_photo import plain_photo
 
 from backend.errors import LikenessError
 from backend.photos.collect import CollectOptions
-from backend.photos.collection import PhotoCollection
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import PhotoCollection, PhotoSource
 from backend.service import job_runner, jobs
 from backend.service import messages as service_messages
 from backend.service.access import load_or_make_keys

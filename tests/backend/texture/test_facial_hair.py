@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from texture_scene import TONE, Scene, Shot, make_scene, with_labels
 
-from backend.hair.cards import hair_cards
+from backend.hair.draw import hair_cards
 from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace

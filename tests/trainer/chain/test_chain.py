@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend.errors import LikenessError
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 from trainer.__main__ import COMMANDS, build_parser, main
 from trainer.chain import run
 from trainer.engine.recipe import encode, find_recipe, known_recipes, load_recipe

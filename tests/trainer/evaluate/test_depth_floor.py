@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.fitting.scan import STEADY
+from backend.geometry.closest import TriangleMesh
 from backend.geometry.template import load_template, triangles_from_quads
 from trainer.evaluate.foreign import best_fit_cage
-from trainer.heads.population import SIMULATED_FIT_LANDMARKS, fit_to_scan
-from trainer.heads.surface import TriangleMesh
+from trainer.heads.population import fit_to_scan
 
 
 def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:
@@ -18,9 +19,9 @@ def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:
     triangles = triangles_from_quads(template.quads[: template.head.face_stop])
     face = template.regions["face"] > 0.3
     scan = TriangleMesh(true, triangles[face[triangles].all(1)])  # ears, neck and skull have no surface
-    marks = template.landmarks478.positions(true)[list(SIMULATED_FIT_LANDMARKS)]
+    marks = template.landmarks478.positions(true)[list(STEADY)]
 
-    found = best_fit_cage(fit_to_scan(scan, SIMULATED_FIT_LANDMARKS, marks))
+    found = best_fit_cage(fit_to_scan(scan, STEADY, marks))
 
     def depth(cage: np.ndarray) -> float:
         return float(template.landmarks478.positions(cage)[1, 2] - cage[template.regions["ears"] > 0.5, 2].mean())

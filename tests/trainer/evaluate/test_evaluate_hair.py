@@ -14,7 +14,7 @@ from plain_photo import plain_photo
 from rich.console import Console
 
 from backend.errors import LikenessError
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.hair.fit_hair import HairResult

@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
 from made_hair import camera
 from made_strands import made_strands
 
-from backend.fitting.fitted_face import FittedPhoto
+from backend.fitting.stages import FittedPhoto
 from backend.geometry.template import load_template
 from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.hair_views import closed_head

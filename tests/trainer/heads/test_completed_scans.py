@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from flat_sheet import flat_sheet
 
-from trainer.heads.surface import TriangleMesh
+from backend.geometry.closest import TriangleMesh
 
 
 def test_a_sheet_is_laid_on_a_scan_and_the_rest_of_it_stays_where_it_was() -> None:
-    from trainer.heads.foreign import laid_on
+    from backend.fitting.scan import laid_on
 
     points, faces = flat_sheet(41, 0.0)  # edges of 2.5 mm
     scan, triangles = flat_sheet(61, 0.002)

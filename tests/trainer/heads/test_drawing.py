@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from backend.errors import LikenessError
+from backend.rendering.camera import look_at
 from trainer.heads import drawing
 from trainer.heads.drawing import VIEWS, Light, Part, Shot, draw, draw_shot
 from trainer.heads.dressed import eyeball
-from trainer.heads.surface import look_at
 
 WHITE = Light((1.0, 1.0, 1.0), (), ((0.0,) * 3,) * 2, 0.0)
 MIDDLE = np.array([0.01, 0.6, 0.1])

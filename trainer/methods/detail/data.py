@@ -24,9 +24,8 @@ from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.template import load_template
 from backend.photos.collect import collect
-from backend.photos.collection import PhotoCollection
+from backend.photos.collection import PhotoCollection, PhotoSource
 from backend.photos.faces import upright_square
-from backend.photos.formats import PhotoSource
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments, sample_image
 from backend.rendering.rasterize import face_ids

@@ -21,7 +21,7 @@ from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.models.detail import DetailModel, displacements
 from backend.models.registry import DETAIL
-from backend.photos.formats import PhotoSource
+from backend.photos.collection import PhotoSource
 from backend.pipeline import ReconstructOptions, reconstruct
 from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import backend.texture
-from backend.fitting.fitted_face import FittedFace, FittedPhoto
+from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import load_template
 from backend.models.graph_face import GraphAlbedoConfig, GraphAlbedoNet
 from backend.models.registry import GRAPH_ALBEDO

@@ -29,8 +29,8 @@ from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import SurfaceLandmarker, net_points
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collect import collect
+from backend.photos.collection import PhotoSource
 from backend.photos.faces import mean_landmarks
-from backend.photos.formats import PhotoSource
 from backend.rendering.camera import Camera
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
 from trainer.methods.landmarks import data

@@ -19,9 +19,8 @@ from backend.errors import LikenessError
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import WORK_SIDE, FaceLabels, label_face, look_at_face
 from backend.models.parsing.network import CLASS_NAMES, FaceParser, class_probabilities, colour_labels
-from backend.photos.collection import FaceClass
+from backend.photos.collection import FaceClass, PhotoSource, PhotoUnreadableError
 from backend.photos.faces import crop_head, landmarks_of_largest
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.regions import above_brows, grown
 from protocol.photo_folder import PHOTO_SUFFIXES

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from backend.photos import faces
-from backend.photos.formats import PhotoSource, PhotoUnreadableError
+from backend.photos.collection import PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from backend.photos.screening import gradient_histogram
-from backend.system.assets import ASSETS
+from backend.system.files import ASSETS
 
 _MIN_FACE_PX = 52
 _WITHIN_PRIOR = 0.3

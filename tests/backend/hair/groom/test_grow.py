@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
-from backend.hair.cards import hair_cards
+from backend.hair.draw import hair_cards
 from backend.hair.groom import grow_guides, load_grooms
 from backend.hair.groom.dress import dressed, groom_strands
 from backend.hair.groom.grow import ANGLES, HEIGHTS

@@ -14,9 +14,8 @@ from backend.errors import LikenessError
 from backend.models.parsing.apply import agree_with_landmarks, label_face, without_other_heads
 from backend.models.parsing.network import FaceParser, class_probabilities
 from backend.models.registry import PARSING, PARSING_OPINION, forget_models
-from backend.photos.collection import FaceClass
+from backend.photos.collection import FaceClass, PhotoSource
 from backend.photos.faces import crop_head, detect_faces, find_landmarks
-from backend.photos.formats import PhotoSource
 from backend.photos.networks import person as person_probability
 from backend.photos.reading import read_photo
 

@@ -1,0 +1,278 @@
+"""A head laid onto a scan: the most probable head by closest points, then a smooth field beyond the modes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.spatial.transform import Rotation
+
+from backend.fitting.parameters import PhotoParameters
+from backend.fitting.stages import FitState
+from backend.geometry.closest import Closest, TriangleMesh
+from backend.geometry.normals import vertex_normals
+from backend.geometry.subdivision import subdivide
+from backend.geometry.surface_fields import smooth_field, solve_symmetric, surface_operators
+from backend.geometry.template import LandmarkEmbedding, Template, boundary_edges, triangles_from_quads
+from backend.photos.collection import FaceClass, PhotoFace, Scan
+from backend.rendering.camera import Camera
+from backend.rendering.rasterize import depth_map, facing_cosine
+from protocol.similarity import fit_similarity
+
+STEADY = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
+"""MediaPipe landmarks by which a head is first laid on a scan: eye corners, nose, mouth."""
+ITERATIONS = 16
+LANDMARK_NOISE = 0.004
+"""Standard deviation in metres of a landmark that a detector found on a scan."""
+_NOISE = 0.0005
+"""Metres, standard deviation of a patch of one square centimetre of a scan."""
+PULLS, STIFFNESS, FADING, REACH = 12, 0.0015, 0.016, 0.012
+"""Passes that lay a head onto a scan; metres over which the field is smooth, and fades behind the scan; metres beyond
+which a point of the scan is another part's."""
+
+
+@dataclass(frozen=True)
+class HeadTopology:
+    """The head's cage of H vertices and its level-1 surface.
+
+    Attributes
+    ----------
+    triangles : (T, 3) of the cage. matrix : (P, H) Catmull-Clark level 1, whose first H rows are the cage's vertices.
+    fine_triangles : (T2, 3). regions : name -> (H,) float64.
+    """
+
+    triangles: np.ndarray
+    matrix: sp.csr_matrix
+    fine_triangles: np.ndarray
+    regions: dict[str, np.ndarray]
+
+    def skin_weights(self, **weights: float) -> np.ndarray:
+        """(H,) weighted sum of regions, at most 1; 0 in sockets and mouth."""
+        total = sum(factor * self.regions[name] for name, factor in weights.items())
+        inside = (1 - self.regions["eye_sockets"]) * (1 - self.regions["mouth_interior"])
+        return np.clip(total, 0, 1) * inside
+
+
+def head_topology(template: Template) -> HeadTopology:
+    """The head's cage, its level-1 surface and its masks."""
+    fine = subdivide(template, 1)
+    head, fine_head = template.head, fine.parts["head"]
+    return HeadTopology(
+        triangles=triangles_from_quads(template.quads[: head.face_stop]).astype(np.int64),
+        matrix=fine.matrix[: fine_head.vertex_stop, : head.vertex_stop].astype(np.float64),
+        fine_triangles=triangles_from_quads(fine.quads[: fine_head.face_stop]).astype(np.int64),
+        regions={name: mask[: head.vertex_stop].astype(np.float64) for name, mask in template.regions.items()},
+    )
+
+
+def landmark_rows(embedding: LandmarkEmbedding, indices: tuple[int, ...], count: int) -> sp.csr_matrix:
+    """(L, ``count``) sparse rows of some landmarks on the head's ``count`` vertices."""
+    chosen = list(indices)
+    place = np.repeat(np.arange(len(chosen)), 3), embedding.vertices[chosen].ravel()
+    return sp.csr_matrix((embedding.barycentrics[chosen].astype(np.float64).ravel(), place), (len(chosen), count))
+
+
+def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
+    """(V,) bool, vertices on the border of a mesh."""
+    border = np.zeros(count, bool)
+    border[boundary_edges(triangles)] = True
+    return border
+
+
+@dataclass(frozen=True)
+class ModelFit:
+    """A fitted face: ``scale * rotation @ (mean + modes . coefficients) + translation`` lies on the scan."""
+
+    coefficients: np.ndarray
+    scale: float
+    rotation: np.ndarray
+    translation: np.ndarray
+    cage: np.ndarray  # (V, 3) in the scan's frame
+
+
+def fit_model(
+    mean: np.ndarray,
+    modes: np.ndarray,
+    matrix: sp.csr_matrix,
+    triangles: np.ndarray,
+    weights: np.ndarray,
+    scan: TriangleMesh,
+    landmark_rows: sp.csr_matrix,
+    landmark_targets: np.ndarray,
+    *,
+    landmark_noise: float = 0.002,
+    sized: bool = False,
+    iterations: int = 30,
+) -> ModelFit:
+    """Maximum-a-posteriori fit of a linear model to a scan.
+
+    Parameters
+    ----------
+    mean : (V, 3); modes : (K, V, 3), one standard deviation each.
+    matrix : (P, V) from the cage to the points that are fitted to the scan; triangles : (T, 3) of these points.
+    weights : (P,) confidence of each point.
+    landmark_rows : (L, V) sparse; landmark_targets : (L, 3) in the scan's frame.
+    landmark_noise : standard deviation of a landmark in metres. sized : the model has the scan's size: scale 1.
+    """
+    count = len(modes)
+    scale, rotation, translation = fit_similarity(landmark_rows @ mean, landmark_targets, scale=1.0 if sized else None)
+    coefficients = np.zeros(count)
+    normals = vertex_normals(scan.vertices, scan.triangles)
+    border, closest = border_vertices(scan.triangles, len(scan.vertices)), Closest(scan.vertices, scan.triangles)
+    mean_points, mean_landmarks = matrix @ mean, landmark_rows @ mean
+    mode_points = np.stack([matrix @ mode for mode in modes]) if count else np.zeros((0, *mean_points.shape))
+    mode_landmarks = (
+        np.stack([landmark_rows @ mode for mode in modes]) if count else np.zeros((0, *mean_landmarks.shape))
+    )
+    areas = surface_operators(mean_points, triangles).mass / 1e-4
+    for iteration in range(iterations):
+        local = mean_points + np.tensordot(coefficients, mode_points, 1)
+        points = scale * local @ rotation.T + translation
+        corners, target, normal, distance = counterparts(points, scan, normals, closest)
+        point_normals = vertex_normals(points, triangles)
+        reach = max(0.03 * 0.8**iteration, 0.006)
+        trust = weights * areas * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
+        trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
+        sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
+        rows = _rows(local, mode_points, scale, rotation)  # (P, 3, 7 + K)
+        plane = np.einsum("pi,pij->pj", normal, rows)
+        residual = ((target - points) * normal).sum(1)
+        landmarks = mean_landmarks + np.tensordot(coefficients, mode_landmarks, 1)
+        extra = _rows(landmarks, mode_landmarks, scale, rotation).reshape(-1, rows.shape[2])
+        extra_residual = (landmark_targets - (scale * landmarks @ rotation.T + translation)).ravel()
+        size = np.linalg.norm(extra_residual.reshape(-1, 3), axis=1)
+        robust = np.repeat(1 / (1 + (size / (3 * landmark_noise)) ** 2), 3) / landmark_noise**2
+        system = plane.T @ (plane * (trust / sigma**2)[:, None]) + extra.T @ (extra * robust[:, None])
+        right = plane.T @ (residual * trust / sigma**2) + extra.T @ (extra_residual * robust)
+        system[7:, 7:] += np.eye(count)
+        right[7:] -= coefficients
+        system += np.eye(len(system)) * 1e-9
+        system[6, 6] += 1e18 * sized
+        step = np.linalg.solve(system, right)
+        rotation = Rotation.from_rotvec(step[:3]).as_matrix() @ rotation
+        translation = translation + step[3:6]
+        scale *= 1.0 + step[6]
+        coefficients = coefficients + step[7:]
+    cage = scale * (mean + np.tensordot(coefficients, modes, 1)) @ rotation.T + translation
+    return ModelFit(coefficients, scale, rotation, translation, cage)
+
+
+def counterparts(
+    points: np.ndarray, scan: TriangleMesh, normals: np.ndarray, closest: Closest
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of the scan's points closest to ``points`` (P, 3): corners (P, 3), positions and unit normals (P, 3), and the
+    distances (P,). ``normals`` : of the scan's vertices; ``closest`` : of the scan."""
+    triangle, weights, distance = closest(points, exact=False)
+    corners = scan.triangles[triangle]
+    target = (scan.vertices[corners] * weights[..., None]).sum(1)
+    normal = (normals[corners] * weights[..., None]).sum(1)
+    return corners, target, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12), distance
+
+
+def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarray) -> np.ndarray:
+    """(P, 3, 7 + K) derivatives of the posed points by rotation, translation, scale and coefficients."""
+    turned = scale * local @ rotation.T
+    rows = np.zeros((len(local), 3, 7 + len(modes)))
+    rows[:, 0, 1], rows[:, 0, 2] = turned[:, 2], -turned[:, 1]
+    rows[:, 1, 0], rows[:, 1, 2] = -turned[:, 2], turned[:, 0]
+    rows[:, 2, 0], rows[:, 2, 1] = turned[:, 1], -turned[:, 0]
+    rows[:, [0, 1, 2], [3, 4, 5]] = 1.0
+    rows[:, :, 6] = turned
+    rows[:, :, 7:] = np.einsum("ij,kpj->pik", scale * rotation, modes, optimize=True)
+    return rows
+
+
+def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: TriangleMesh) -> np.ndarray:
+    """Skin (V, 3) with triangles (F, 3), pulled onto a scan that it nearly fits along the scan's normals; weights :
+    (V,) 0 where a vertex only follows. The field fades out over ``FADING`` metres where there is no scan."""
+    normals, border = (
+        vertex_normals(scan.vertices, scan.triangles),
+        border_vertices(scan.triangles, len(scan.vertices)),
+    )
+    closest = Closest(scan.vertices, scan.triangles)
+    for _ in range(PULLS):
+        corners, target, normal, distance = counterparts(points, scan, normals, closest)
+        same = (vertex_normals(points, faces) * normal).sum(1) > 0.5
+        pull = weights * same * (distance < REACH) * ~border[corners].any(1)
+        gap = ((target - points) * normal).sum(1, keepdims=True) * normal
+        operators = surface_operators(points, faces)
+        points = points + smooth_field(operators, gap, pull, STIFFNESS, np.zeros(3), (STIFFNESS / FADING) ** 2)
+    return points
+
+
+def laid_on_scan(state: FitState, scan: Scan) -> FitState:
+    """The state of a scan's pictures with the head on the scan, and the cameras that drew them.
+
+    The head wears the median expression of the pictures, because all show the same one. Skin under what the pictures
+    call hair is the prior's.
+    """
+    template, count = state.template, state.template.head.vertex_stop
+    topology, photos = head_topology(template), state.estimate.photos
+    expression = np.median([photo.expression for photo in photos], axis=0)
+    worn = np.tensordot(expression, template.expressions, 1)
+    marks, targets = _marks_on(state, scan)
+    fit = fit_model(
+        (template.vertices + worn)[:count].astype(np.float64), template.identity_modes[:, :count].astype(np.float64),
+        topology.matrix[:count], topology.triangles, topology.skin_weights(face=1.0), scan.mesh,
+        landmark_rows(template.landmarks478, marks, count), targets, landmark_noise=LANDMARK_NOISE, sized=True,
+        iterations=ITERATIONS,
+    )  # fmt: skip
+    upright = TriangleMesh((scan.mesh.vertices - fit.translation) @ fit.rotation, scan.mesh.triangles)
+    cameras = [_placed(scan.cameras[face.name], face, fit.rotation, fit.translation) for face in state.faces]
+    moved = [_seen_by(photo, *camera, expression) for photo, camera in zip(photos, cameras, strict=True)]
+    state = replace(state, estimate=replace(state.estimate, identity=fit.coefficients, photos=tuple(moved)))
+    points = topology.matrix @ (state.neutral + worn)[:count]
+    weights = topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
+    weights = weights * ~_under_hair(state, points, vertex_normals(points, topology.fine_triangles))
+    laid = laid_on(points, topology.fine_triangles, weights, upright)
+    smooth = 1e-3 * surface_operators(template.vertices[:count], topology.triangles).stiffness
+    system = (topology.matrix.T @ topology.matrix + smooth).tocsc()
+    offsets = template.following_skin(solve_symmetric(system, topology.matrix.T @ (laid - points)))
+    changed = replace(template, vertices=(template.vertices + offsets).astype(np.float32))
+    return replace(state, template=changed, scan=scan)
+
+
+def _marks_on(state: FitState, scan: Scan) -> tuple[tuple[int, ...], np.ndarray]:
+    """Those of ``STEADY`` that are seen on the scan's most frontal picture, and their places (L, 3) on it."""
+    face = min(state.faces, key=lambda one: abs(one.yaw_degrees))
+    camera = scan.cameras[face.name]
+    pixels = face.in_file(face.landmarks[list(STEADY), :2].astype(np.float64))
+    column, row = np.clip(pixels.astype(int), 0, np.array(camera.size) - 1).T
+    depth = depth_map(scan.mesh.vertices, scan.mesh.triangles, camera)[row, column].astype(np.float64)
+    seen, pose = np.isfinite(depth), camera.camera_from_head
+    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(camera.intrinsics).T
+    places = (rays[seen] * depth[seen, None] - pose[:3, 3]) @ pose[:3, :3]
+    return tuple(np.array(STEADY)[seen].tolist()), places
+
+
+def _placed(
+    camera: Camera, face: PhotoFace, rotation: np.ndarray, translation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Rotation (3, 3) and translation (3,) of a picture's camera from the head, and the focal length in crop pixels."""
+    pose = camera.camera_from_head
+    turned = pose[:3, :3] @ rotation
+    return turned, pose[:3, :3] @ translation + pose[:3, 3], float(camera.intrinsics[0, 0] * face.crop_scale)
+
+
+def _seen_by(
+    photo: PhotoParameters, rotation: np.ndarray, translation: np.ndarray, focal: float, expression: np.ndarray
+) -> PhotoParameters:
+    """The photo with that camera and expression."""
+    pivot = rotation @ photo.pivot + translation
+    depth = float(np.log(pivot[2]))
+    return replace(
+        photo, rotation=rotation, lateral=pivot[:2] / pivot[2], log_distance=depth,
+        log_scale=float(np.log(focal)) - depth, principal_offset=np.zeros(2), expression=expression,
+    )  # fmt: skip
+
+
+def _under_hair(state: FitState, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(P,) bool: points (P, 3) of the posed head that most pictures which face them call hair."""
+    votes = np.zeros(len(points))
+    for face, photo in zip(state.faces, state.estimate.photos, strict=True):
+        camera = photo.camera()
+        column, row = np.clip(camera.project(points)[:, :2].astype(int), 0, np.array(face.labels.shape[::-1]) - 1).T
+        facing = facing_cosine(points, normals, camera)
+        votes += facing.clip(0) * np.where(face.labels[row, column] == FaceClass.HAIR, 1.0, -1.0)
+    return votes > 0

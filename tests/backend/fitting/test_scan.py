@@ -1,0 +1,77 @@
+"""A mesh of a head in place of photos: its pictures, and the head on it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from backend.errors import LikenessError
+from backend.fitting.fit import refit_face, resumable_fit
+from backend.fitting.options import FitOptions
+from backend.geometry.closest import Closest
+from backend.geometry.subdivision import subdivision
+from backend.geometry.template import load_template, triangles_from_quads
+from backend.photos.collect import collect
+from backend.photos.collection import PhotoCollection, PhotoSource
+from backend.photos.meshes import read_mesh, with_drawn_meshes
+
+UNITS = {"metres.ply": 1.0, "millimetres.obj": 1000.0}
+
+
+def person() -> tuple[np.ndarray, np.ndarray]:
+    """A smooth head with eyes, in the head's frame."""
+    template, fine = load_template(), subdivision(1)
+    shape = template.vertices + np.tensordot([1.5, -1.0, 0.8, 1.2], template.identity_modes[:4], 1)
+    parts = [fine.parts[name] for name in ("head", "eye_left", "eye_right")]
+    quads = np.concatenate([fine.quads[part.face_start : part.face_stop] for part in parts])
+    return fine.matrix @ shape, triangles_from_quads(quads).astype(np.int64)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_head_lies_on_its_mesh_in_any_unit_and_turn(name: str, tmp_path: Path) -> None:
+    vertices, triangles = person()
+    turn = Rotation.from_euler("x", 90, degrees=True).as_matrix() if name.endswith("obj") else np.eye(3)  # z is up
+    trimesh.Trimesh(UNITS[name] * vertices @ turn.T, triangles, process=False).export(tmp_path / name)
+    scan, drawn, others = with_drawn_meshes([PhotoSource.from_path(tmp_path / name)])
+    assert scan is not None and not others and [one.name.split()[1] for one in drawn] == ["front", "left", "right"]
+    assert np.ptp(scan.mesh.vertices[:, 1]) == pytest.approx(np.ptp(vertices[np.unique(triangles), 1]), rel=1e-5)
+    seen = collect(drawn)
+    begun = resumable_fit(PhotoCollection(seen.faces, seen.verdicts, scan), FitOptions())
+    face = subdivision(1).matrix @ load_template().regions["face"] > 0.9
+    made = subdivision(1).matrix @ begun.face.photos[0].vertices
+    camera, picture = begun.face.photos[0].camera, scan.cameras[begun.face.photos[0].name]
+    to_camera = scan.mesh.vertices @ picture.camera_from_head[:3, :3].T + picture.camera_from_head[:3, 3]
+    pose = camera.camera_from_head
+    truth = Closest((to_camera - pose[:3, 3]) @ pose[:3, :3], scan.mesh.triangles)
+    assert np.median(truth(made[face])[2]) < 0.0002
+    again = refit_face(begun, seen.faces, FitOptions())
+    assert again is not None and np.abs(again.neutral - begun.face.neutral).max() < 1e-5
+
+
+def test_what_is_no_head_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "broken.glb").write_bytes(b"glTF\x02\0\0\0" + b"\xff" * 200)
+    (tmp_path / "empty.ply").touch()
+    trimesh.creation.icosphere(4).export(tmp_path / "ball.ply")
+    trimesh.creation.box().export(tmp_path / "box.obj")
+    for name in ("broken.glb", "empty.ply", "ball.ply", "box.obj", "not there.obj"):
+        with pytest.raises(LikenessError) as refused:
+            with_drawn_meshes([PhotoSource.from_path(tmp_path / name)])
+        assert name in str(refused.value)
+    both = [PhotoSource.from_path(tmp_path / name) for name in ("ball.ply", "box.obj")]
+    with pytest.raises(LikenessError, match="Give one mesh"):
+        with_drawn_meshes(both)
+
+
+def test_a_texture_is_read_and_its_seams_are_no_borders(tmp_path: Path) -> None:
+    from PIL import Image
+
+    ball = trimesh.creation.icosphere(3)
+    corners = ball.vertices[ball.faces].reshape(-1, 3)
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.new("RGB", (8, 8), (10, 200, 30)))
+    visual = trimesh.visual.TextureVisuals(uv=corners[:, :2], material=material)
+    torn = trimesh.Trimesh(corners, np.arange(len(corners)).reshape(-1, 3), visual=visual, process=False)
+    torn.export(tmp_path / "a.glb")
+    found = read_mesh(PhotoSource("a.glb", data=(tmp_path / "a.glb").read_bytes()))
+    assert len(found.mesh.vertices) == len(ball.vertices) and tuple(found.paint["texture"][4, 4]) == (10, 200, 30)
