@@ -93,17 +93,14 @@ def choose_groom(
     small = [_smaller(view) for view in views]
     grooms = [load_grooms()[name] for name in names or load_grooms()]
     both = [change(one) for groom in grooms for one in ([groom, mirrored(groom)] if _has_sides(groom) else [groom])]
-    likely = sorted(both, key=lambda groom: -_told(groom, kind))[:_LIKELY] if kind is not None else both
-    both = [groom for groom in both if any(groom is one for one in likely)]
     told = [_told(groom, kind) for groom in both]
-    pairs = list(zip(both, told, strict=True))
-    starts = each(lambda pair: _judged(head, small, _start(pair[0], line), pair[1]).fit, pairs)
-    order = np.argsort([-fit.score for fit in starts], kind="stable")
-    best: list[int] = []
-    for number in order:  # of a groom and its mirror image the better one, and of those alike but for their tie
-        if _family(both[number]) not in {_family(both[other]) for other in best}:
-            best.append(int(number))
-    fits = each(lambda k: _deformed(head, small, starts[k], told[k], shortest), best[:_BEST])
+    likely = np.argsort(np.negative(told), kind="stable")[: len(both) if kind is None else _LIKELY]
+    starts = each(lambda k: _judged(head, small, _start(both[k], line), told[k]).fit, likely)
+    best: dict[str, GroomFit] = {}
+    for fit in sorted(starts, key=lambda fit: -fit.score):  # one of a mirrored pair, and of those that differ by ties
+        best.setdefault(fit.groom.name if fit.groom.kind["tied"] == "no" else "tied", fit)
+    tried = list(best.values())[:_BEST]
+    fits = each(lambda fit: _deformed(head, small, fit, _told(fit.groom, kind), shortest), tried)
     return max(fits, key=lambda fit: fit.score)
 
 
@@ -114,10 +111,6 @@ def _start(groom: Groom, line: np.ndarray | None) -> GroomFit:
         told = line[(np.round(hairline[:, 0]).astype(int) + 180) % 360]
         hairline[:, 1] = np.where(np.isnan(told), hairline[:, 1], told)
     return GroomFit(groom, hairline, ones, ones, 0.0, 0.0)
-
-
-def _family(groom: Groom) -> str:
-    return groom.name if groom.kind["tied"] == "no" else "tied"
 
 
 def _has_sides(groom: Groom) -> bool:
