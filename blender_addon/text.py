@@ -3,6 +3,7 @@ wrong."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from functools import lru_cache
 
@@ -83,7 +84,19 @@ def report_error(operator: bpy.types.Operator, said: str) -> None:
     operator.report({"ERROR"}, said if bpy.app.background else wrap_lines(said))
 
 
-class LikenessOperator(bpy.types.Operator):
+class NamedByClass:
+    """Mix-in: an operator's id and label are its class's name, unless it has others: ``ShowLog`` is
+    ``likeness.show_log`` and *Show Log*."""
+
+    def __init_subclass__(cls) -> None:
+        words = re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__)
+        if "bl_idname" not in vars(cls):
+            cls.bl_idname = f"likeness.{words.replace(' ', '_').lower()}"
+        if "bl_label" not in vars(cls):
+            cls.bl_label = words
+
+
+class LikenessOperator(NamedByClass, bpy.types.Operator):
     """An operator that ``run`` does at once: finished unless it returns something else, and cancelled with a report if
     it raises ``AddonError``."""
 

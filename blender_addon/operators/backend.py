@@ -42,9 +42,6 @@ class _Installing(LikenessOperator):
 class InstallBackend(_Installing):
     """Make an environment for the backend and download its packages into it"""
 
-    bl_idname = "likeness.install_backend"
-    bl_label = "Install Backend"
-
     fresh: BoolProperty(name="From Scratch", description="Throw away the environment that is there", default=False)
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
@@ -57,9 +54,6 @@ class InstallBackend(_Installing):
 class RemoveBackend(_Installing):
     """Delete the backend that this extension installed, with its packages"""
 
-    bl_idname = "likeness.remove_backend"
-    bl_label = "Remove Backend"
-
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_confirm(self, event)
 
@@ -70,7 +64,6 @@ class RemoveBackend(_Installing):
 class StopInstallation(LikenessOperator):
     """Stop the installation that is running"""
 
-    bl_idname = "likeness.stop_installation"
     bl_label = "Stop"
     bl_options = {"INTERNAL"}
 
@@ -85,8 +78,6 @@ class StopInstallation(LikenessOperator):
 class ShowLog(LikenessOperator):
     """Open the log in a text editor of its own window"""
 
-    bl_idname = "likeness.show_log"
-    bl_label = "Show Log"
     bl_options = {"INTERNAL"}
 
     which: EnumProperty(items=(("INSTALL", "Installation", ""), ("SERVER", "Backend", "")), default="INSTALL")
@@ -111,7 +102,6 @@ class ShowLog(LikenessOperator):
 class CopyOwnKey(LikenessOperator):
     """Copy this computer's public key, for serve --owner=KEY on another machine"""
 
-    bl_idname = "likeness.copy_own_key"
     bl_label = "Copy This Computer's Key"
     bl_options = {"INTERNAL"}
 

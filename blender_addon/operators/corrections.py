@@ -18,7 +18,7 @@ from ..objects.tags import active_mesh, cameras_by_photo
 from ..scene import corrections, hair
 from ..scene.cameras import join_local_views, zoom_to
 from ..settings.properties import USES
-from ..text import NO_HEAD, LikenessOperator, clickable
+from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable
 
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
 NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"
@@ -36,9 +36,6 @@ class HeadPhotoOperator:
 
 class EditLandmarks(HeadPhotoOperator, LikenessOperator):
     """Look through this photo and drag its landmarks to where they are; once more to have done with it"""
-
-    bl_idname = "likeness.edit_landmarks"
-    bl_label = "Edit Landmarks"
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
@@ -69,7 +66,6 @@ class EditLandmarks(HeadPhotoOperator, LikenessOperator):
 class StarPhoto(HeadPhotoOperator, LikenessOperator):
     """Give the head this photo's hair and beard when it is solved again; once more to let them be chosen"""
 
-    bl_idname = "likeness.star_photo"
     bl_label = "Look"
 
     def run(self, context: bpy.types.Context) -> None:
@@ -81,9 +77,6 @@ class StarPhoto(HeadPhotoOperator, LikenessOperator):
 
 class ShowHead(LikenessOperator):
     """Show or hide the head, to see the photo below the landmarks"""
-
-    bl_idname = "likeness.show_head"
-    bl_label = "Show Head"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -98,9 +91,6 @@ class ShowHead(LikenessOperator):
 class ResetPoints(HeadPhotoOperator, LikenessOperator):
     """Forget where you have put this photo's landmarks"""
 
-    bl_idname = "likeness.reset_points"
-    bl_label = "Reset Points"
-
     def run(self, context: bpy.types.Context) -> None:
         corrections.reset_points(tags.active_head(context), self.photo)
 
@@ -108,7 +98,6 @@ class ResetPoints(HeadPhotoOperator, LikenessOperator):
 class SnapToFit(LikenessOperator):
     """Put the selected landmarks back to where the fit has them; they are not sent as corrections any more"""
 
-    bl_idname = "likeness.snap_to_fit"
     bl_label = "Snap to Fit"
 
     @classmethod
@@ -131,7 +120,6 @@ class PullSkin(HeadPhotoOperator, LikenessOperator):
     """Move the skin to this photo's dragged landmarks at once, near them alone; the other landmarks hold it where it \
 is. It is kept like a sculpt"""
 
-    bl_idname = "likeness.pull_skin"
     bl_label = "Pull"
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
@@ -145,9 +133,6 @@ is. It is kept like a sculpt"""
 
 class UsePhotoFor(HeadPhotoOperator, LikenessOperator):
     """What this photo is used for when the head is solved again"""
-
-    bl_idname = "likeness.use_photo_for"
-    bl_label = "Use Photo For"
 
     use: EnumProperty(name="Use For", items=USES, options={"SKIP_SAVE"})
 
@@ -231,10 +216,9 @@ class Painting:
         self.brush = min(max(self.brush * factor, LEAST_BRUSH), LARGEST_BRUSH)
 
 
-class PaintMask(HeadPhotoOperator, bpy.types.Operator):
+class PaintMask(NamedByClass, HeadPhotoOperator, bpy.types.Operator):
     """Look through this photo and paint over what of it is not to be used: a hand, a strand, a reflection"""
 
-    bl_idname = "likeness.paint_mask"
     bl_label = "Mask"
     bl_options = {"REGISTER", "UNDO"}
 
@@ -375,9 +359,6 @@ class PaintMask(HeadPhotoOperator, bpy.types.Operator):
 
 class ClearMask(HeadPhotoOperator, LikenessOperator):
     """Use all of this photo again"""
-
-    bl_idname = "likeness.clear_mask"
-    bl_label = "Clear Mask"
 
     def run(self, context: bpy.types.Context) -> None:
         corrections.set_mask(tags.active_head(context), self.photo, None)

@@ -35,9 +35,6 @@ def shown_weights(context: bpy.types.Context) -> dict[str, float]:
 class ResetKeys(HeadKeysOperator, LikenessOperator):
     """Set these keys of the active head to 0"""
 
-    bl_idname = "likeness.reset_keys"
-    bl_label = "Reset Keys"
-
     group: StringProperty(name="Group", description="One of the panel's groups; empty: all keys", options={"SKIP_SAVE"})
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
@@ -52,9 +49,6 @@ class ResetKeys(HeadKeysOperator, LikenessOperator):
 class LockKeys(LikenessOperator):
     """Keep the key's shape when the head is solved again, and its value when a pose, a photo or Neutral is put on; or \
 have done with that"""
-
-    bl_idname = "likeness.lock_keys"
-    bl_label = "Lock Keys"
 
     names: StringProperty(name="Names", description="Of keys, with spaces between them", options={"SKIP_SAVE"})
 
@@ -87,7 +81,6 @@ class MirrorKey(_OneKeyOperator, LikenessOperator):
     """Give the other side's key the mirror image of the active one; in a key of both sides, give the half that was \
 sculpted less the other one's mirror image"""
 
-    bl_idname = "likeness.mirror_key"
     bl_label = "Mirror This Key"
 
     def change(self, head: bpy.types.Object, key: str) -> None:
@@ -97,7 +90,6 @@ sculpted less the other one's mirror image"""
 class ResetKey(_OneKeyOperator, LikenessOperator):
     """Give the active key the shape that it had when the head was solved"""
 
-    bl_idname = "likeness.reset_key"
     bl_label = "Reset This Key"
 
     def change(self, head: bpy.types.Object, key: str) -> None:
@@ -107,9 +99,6 @@ class ResetKey(_OneKeyOperator, LikenessOperator):
 class SculptKey(HeadKeysOperator, LikenessOperator):
     """Sculpt a key in place, seen at full strength; the rest shape and the other keys stay. Once more ends it, and \
 locks the key if it was changed"""
-
-    bl_idname = "likeness.sculpt_key"
-    bl_label = "Sculpt Key"
 
     key: EnumProperty(name="Key", items=[(name, name, "") for name in sorted(ARKIT_NAMES)], options={"SKIP_SAVE"})
 
@@ -127,7 +116,6 @@ locks the key if it was changed"""
 class KeyframeKeys(HeadKeysOperator, LikenessOperator):
     """Insert a keyframe of the active head's keys, or of the bones that lead them, at the current frame"""
 
-    bl_idname = "likeness.keyframe_keys"
     bl_label = "Keyframe Face"
 
     names: StringProperty(
@@ -156,7 +144,6 @@ class KeyframeKeys(HeadKeysOperator, LikenessOperator):
 class SavePose(HeadKeysOperator, LikenessOperator, ExportHelper):
     """Write the active head's 52 values into an expression file, which Load Expression File puts onto any head"""
 
-    bl_idname = "likeness.save_pose"
     bl_label = "Save Expression File"
     bl_options = {"REGISTER"}
     filename_ext = ".json"
@@ -175,9 +162,6 @@ class SavePose(HeadKeysOperator, LikenessOperator, ExportHelper):
 class SavePoseAsset(HeadKeysOperator, LikenessOperator):
     """Keep the active head's 52 values in this file as a pose asset, which the Asset Browser shows"""
 
-    bl_idname = "likeness.save_pose_asset"
-    bl_label = "Save Pose Asset"
-
     name: StringProperty(name="Name", default="Pose", options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -190,9 +174,6 @@ class SavePoseAsset(HeadKeysOperator, LikenessOperator):
 
 class ApplyPoseAsset(LikenessOperator):
     """Give a pose asset's expression to the selected heads, or to the only one"""
-
-    bl_idname = "likeness.apply_pose_asset"
-    bl_label = "Apply Pose Asset"
 
     pose: StringProperty(
         name="Pose", description="Name of its action; empty: what is active in the Asset Browser", options={"SKIP_SAVE"}
@@ -231,7 +212,6 @@ class ApplyPoseAsset(LikenessOperator):
 class KeepStarterPoses(LikenessOperator):
     """Keep the emotions and visemes in this file as pose assets, to be changed or dragged out of the Asset Browser"""
 
-    bl_idname = "likeness.keep_starter_poses"
     bl_label = "Keep as Assets"
 
     def run(self, context: bpy.types.Context) -> None:

@@ -31,9 +31,6 @@ _HAS_ONE = "This head has its armature"
 class AddArmature(LikenessOperator):
     """Give the active head bones for neck, head, jaw, eyes and tongue"""
 
-    bl_idname = "likeness.add_armature"
-    bl_label = "Add Armature"
-
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if tags.own_face(context) is None:
@@ -57,9 +54,6 @@ class _OfArmature:
 class RemoveArmature(_OfArmature, LikenessOperator):
     """Take the active head's bones away; its keys keep their values"""
 
-    bl_idname = "likeness.remove_armature"
-    bl_label = "Remove Armature"
-
     def run(self, context: bpy.types.Context) -> None:
         build.remove_rig(tags.active_head(context))
 
@@ -67,7 +61,6 @@ class RemoveArmature(_OfArmature, LikenessOperator):
 class SetLead(_OfArmature, LikenessOperator):
     """Let bones drive the shape keys of jaw or eyes, or keys turn the bones; the face stays as it is"""
 
-    bl_idname = "likeness.set_lead"
     bl_label = "Who Leads"
 
     what: EnumProperty(
@@ -81,9 +74,6 @@ class SetLead(_OfArmature, LikenessOperator):
 
 class ResetPose(_OfArmature, LikenessOperator):
     """Put every bone of the active head to rest"""
-
-    bl_idname = "likeness.reset_pose"
-    bl_label = "Reset Pose"
 
     def run(self, context: bpy.types.Context) -> None:
         lead.reset_pose(tags.own_face(context), tags.active_rig(context))
@@ -99,7 +89,6 @@ class LookThroughPhoto(HeadPhotoOperator, LikenessOperator):
     """Look through this photo's camera, and give the head its expression"""
 
     bl_idname = "likeness.look_through"
-    bl_label = "Look Through Photo"
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
@@ -118,9 +107,6 @@ class LookThroughPhoto(HeadPhotoOperator, LikenessOperator):
 class LeavePhoto(LikenessOperator):
     """Look freely again, and put the expression of the head in the photo back to neutral"""
 
-    bl_idname = "likeness.leave_photo"
-    bl_label = "Leave Photo"
-
     def run(self, context: bpy.types.Context) -> None:
         close_all(context)
         if (head := cameras.photo_wearer(context.scene)) is not None:
@@ -130,9 +116,6 @@ class LeavePhoto(LikenessOperator):
 
 class ResetExpression(LikenessOperator):
     """Set all 52 shape keys of the selected heads, or of the only one, to 0"""
-
-    bl_idname = "likeness.reset_expression"
-    bl_label = "Reset Expression"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -145,9 +128,6 @@ class ResetExpression(LikenessOperator):
 
 class RemoveSculpt(LikenessOperator):
     """Put the head back to the shape that the photos gave; the shape keys move along"""
-
-    bl_idname = "likeness.remove_sculpt"
-    bl_label = "Remove Sculpt"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -169,7 +149,6 @@ class LockSkin(LikenessOperator):
     """Keep what you have sculpted, or in Edit Mode what is selected, as it is when the head is solved again; or paint \
 the vertex group Lock yourself"""
 
-    bl_idname = "likeness.lock_skin"
     bl_label = "Lock"
 
     @classmethod
@@ -197,7 +176,6 @@ the vertex group Lock yourself"""
 class UnlockSkin(LikenessOperator):
     """Let solving again move all of the head's skin"""
 
-    bl_idname = "likeness.unlock_skin"
     bl_label = "Unlock"
 
     @classmethod
@@ -258,7 +236,6 @@ class ExportHead(LikenessOperator):
     """Write the head into a file for another program, with its shape keys, their animation and, where wanted, bones"""
 
     bl_idname = "likeness.export"
-    bl_label = "Export Head"
     bl_options = {"REGISTER"}
 
     preset: EnumProperty(name="For", items=_CHOICES, default="UNREAL")

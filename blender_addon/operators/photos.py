@@ -59,8 +59,6 @@ def _absolute(path: str) -> str:
 class AddPhotos(LikenessOperator):
     """Add photos of one person, several at once"""
 
-    bl_idname = "likeness.add_photos"
-    bl_label = "Add Photos"
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
@@ -107,8 +105,6 @@ def _start_backend(context: bpy.types.Context) -> None:
 class RemovePhoto(LikenessOperator):
     """Take the photo out of the list; the file stays"""
 
-    bl_idname = "likeness.remove_photo"
-    bl_label = "Remove Photo"
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     index: IntProperty(name="Index", description="-1: the active photo", default=-1, options={"SKIP_SAVE"})
@@ -130,8 +126,6 @@ class RemovePhoto(LikenessOperator):
 class ClearPhotos(LikenessOperator):
     """Take all photos out of the list; the files stay"""
 
-    bl_idname = "likeness.clear_photos"
-    bl_label = "Clear Photos"
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     @classmethod
@@ -162,7 +156,6 @@ _GOES_ON = "The people in the table are being made. Stop that first"
 class ChoosePeople(LikenessOperator):
     """Choose a folder that has a folder of photos for each person; its people make the table"""
 
-    bl_idname = "likeness.choose_people"
     bl_label = "Choose Folder"
     bl_options = {"REGISTER"}
 
@@ -185,8 +178,6 @@ class ChoosePeople(LikenessOperator):
 class ReconstructMany(LikenessOperator):
     """Make the heads of all people in the table that have none yet, one after the other"""
 
-    bl_idname = "likeness.reconstruct_many"
-    bl_label = "Reconstruct Many"
     bl_options = {"REGISTER"}
 
     @classmethod
@@ -220,7 +211,6 @@ class ReconstructMany(LikenessOperator):
 class StopMany(LikenessOperator):
     """Stop after cancelling the person at work; who has no head yet goes on waiting"""
 
-    bl_idname = "likeness.stop_many"
     bl_label = "Stop"
     bl_options = {"INTERNAL"}
 
@@ -234,9 +224,6 @@ class StopMany(LikenessOperator):
 
 class TryAgain(LikenessOperator):
     """Let those who failed wait again"""
-
-    bl_idname = "likeness.try_again"
-    bl_label = "Try Again"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -20,7 +20,7 @@ from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
 from ..shared.options import HeadOptions, sides_of
-from ..text import NO_HEAD, LikenessOperator, clickable, report_error
+from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, report_error
 from ..waiting import Job
 
 NO_WAITING_HEAD = "No head waits to be put into a scene"
@@ -39,7 +39,7 @@ def _own_id(collection: bpy.types.Collection, scene: bpy.types.Scene) -> str:
     return into
 
 
-class _Watching:
+class _Watching(NamedByClass):
     """Mix-in: a modal operator that watches the session until it is done, for ESC and for the final report."""
 
     def watch(self, context: bpy.types.Context) -> set[str]:
@@ -160,7 +160,6 @@ class ReconstructFace(_Reconstructing, bpy.types.Operator):
     """Make a rigged, textured head out of the photos in the list"""
 
     bl_idname = "likeness.reconstruct"
-    bl_label = "Reconstruct Face"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -172,7 +171,6 @@ class ReconstructFace(_Reconstructing, bpy.types.Operator):
 class SolveAgain(_Reconstructing, bpy.types.Operator):
     """Solve the active head again, with its own photos and those of the list"""
 
-    bl_idname = "likeness.solve_again"
     bl_label = "Add Photos and Solve Again"
     again = True
 
@@ -186,7 +184,6 @@ class FitCorrections(_Reconstructing, bpy.types.Operator):
     """Solve the active head's shape again, with its landmarks where you put them and as its sliders say; texture, \
 hair and relief stay until you solve it again as a whole"""
 
-    bl_idname = "likeness.fit_corrections"
     bl_label = "Fit"
     again, only = True, "geometry"
 
@@ -249,7 +246,6 @@ class _OnHead(_Reconstructing):
 class HairFromPhoto(_OnHead, bpy.types.Operator):
     """Grow the active head's hair again as this photo shows it, without solving the head; the photo gets the star"""
 
-    bl_idname = "likeness.hair_from_photo"
     bl_label = "From Photo"
     only = "hair"
     photo: EnumProperty(name="Photo", items=_photos_of)
@@ -262,8 +258,6 @@ class ChangeHair(_OnHead, bpy.types.Operator):
     """Grow the active head's hair again in this style, without solving the head: for as long as the backend has it, \
 a quarter of an hour after its last solve"""
 
-    bl_idname = "likeness.change_hair"
-    bl_label = "Change Hair"
     only = "hair"
     style: HAIR_STYLE
 
@@ -299,8 +293,6 @@ class GrowHair(_Asked, bpy.types.Operator):
     """Grow the active head's hair again as chosen here, without solving the head: for as long as the backend has it, \
 a quarter of an hour after its last solve"""
 
-    bl_idname = "likeness.grow_hair"
-    bl_label = "Grow Hair"
     only = "hair"
 
 
@@ -308,8 +300,6 @@ class PaintTexture(_Asked, bpy.types.Operator):
     """Paint the active head's texture again as chosen here, without solving the head: for as long as the backend has \
 it, a quarter of an hour after its last solve"""
 
-    bl_idname = "likeness.paint_texture"
-    bl_label = "Paint Texture"
     only = "texture"
 
 
@@ -328,8 +318,6 @@ def _sources_of(operator: bpy.types.Operator, context: bpy.types.Context) -> lis
 class PaintRegion(_OnHead, bpy.types.Operator):
     """Paint this region of the texture as one photo shows it, or as the other side is"""
 
-    bl_idname = "likeness.paint_region"
-    bl_label = "Paint Region"
     only = "texture"
     region: TEXTURE_REGION
     source: EnumProperty(name="From", items=_sources_of)
@@ -354,7 +342,6 @@ class PaintRegion(_OnHead, bpy.types.Operator):
 class TextureBrush(LikenessOperator):
     """Mark a part of the head with Blender's weight brush, which a photo is to paint; once more to have done with it"""
 
-    bl_idname = "likeness.texture_brush"
     bl_label = "Brush"
 
     @classmethod
@@ -397,7 +384,6 @@ class CancelReconstruction(LikenessOperator):
 class TakeHead(_Watching, LikenessOperator):
     """Put the head that is ready into this scene"""
 
-    bl_idname = "likeness.take_head"
     bl_label = "Put It into This Scene"
     bl_options = {"INTERNAL"}
 
@@ -429,7 +415,6 @@ class TakeHead(_Watching, LikenessOperator):
 class ThrowAwayHead(LikenessOperator):
     """Delete this head for good"""
 
-    bl_idname = "likeness.throw_away_head"
     bl_label = "Throw It Away"
     bl_options = {"INTERNAL"}
 

@@ -73,7 +73,6 @@ TRANSFER_KINDS = (
 class TransferToSelected(SlicedOperator, bpy.types.Operator):
     """Give the source's expression, or its whole animation, to the selected meshes"""
 
-    bl_idname = "likeness.transfer_to_selected"
     bl_label = "Transfer to Selected"
     doing = "Transferring"
 
@@ -140,8 +139,6 @@ def _fit_range(default: bool) -> object:
 class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     """Put an expression.json, a CSV of Live Link Face, or Rhubarb's mouth cues (TSV, JSON), onto the selected meshes"""
 
-    bl_idname = "likeness.load_expression_file"
-    bl_label = "Load Expression File"
     doing = "Loading the expressions"
     filename_ext = ".json"
     kept = ("filepath", "start", "gain", "head_pose", "set_range")
@@ -252,7 +249,6 @@ class ResetTargets(LikenessOperator):
 class CancelTransfer(LikenessOperator):
     """Stop the transfer (ESC does the same)"""
 
-    bl_idname = "likeness.cancel_transfer"
     bl_label = "Cancel"
     bl_options = {"INTERNAL"}
 
@@ -311,7 +307,6 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
 class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
     """Give the selected meshes the expression that a photo shows"""
 
-    bl_idname = "likeness.expression_from_photo"
     bl_label = "Expression from Photo"
     doing = "Looking at the photo"
     filename_ext = ""
@@ -326,7 +321,6 @@ class ExpressionFromPhoto(_FromPictures, bpy.types.Operator):
 class AnimateFromVideo(_FromPictures, bpy.types.Operator):
     """Give the selected meshes the performance that a video shows, as keyframes at the scene's frame rate"""
 
-    bl_idname = "likeness.animate_from_video"
     bl_label = "Animate from Video"
     doing = "Watching the video"
     kept = ("filepath", "gain", "head_pose", "start", "set_range")

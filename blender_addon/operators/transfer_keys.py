@@ -168,9 +168,6 @@ def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None)
 class SuggestMapping(LikenessOperator):
     """Fill the list with what the names of the source's and the selected mesh's shape keys say"""
 
-    bl_idname = "likeness.suggest_mapping"
-    bl_label = "Suggest Mapping"
-
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return clickable(cls, "" if source_of(context) else NO_SOURCE)
@@ -195,8 +192,6 @@ class SuggestMapping(LikenessOperator):
 class AddLink(LikenessOperator):
     """Add a row to the mapping"""
 
-    bl_idname = "likeness.add_link"
-    bl_label = "Add Link"
     bl_options = {"INTERNAL", "UNDO"}
 
     def run(self, context: bpy.types.Context) -> None:
@@ -209,8 +204,6 @@ class AddLink(LikenessOperator):
 class RemoveLink(LikenessOperator):
     """Remove the active row of the mapping"""
 
-    bl_idname = "likeness.remove_link"
-    bl_label = "Remove Link"
     bl_options = {"INTERNAL", "UNDO"}
 
     @classmethod
@@ -228,8 +221,6 @@ class RemoveLink(LikenessOperator):
 class SaveMapping(LikenessOperator, ExportHelper):
     """Write the mapping into a JSON file"""
 
-    bl_idname = "likeness.save_mapping"
-    bl_label = "Save Mapping"
     bl_options = set()
     filename_ext = ".json"
 
@@ -250,8 +241,6 @@ class SaveMapping(LikenessOperator, ExportHelper):
 class LoadMapping(LikenessOperator, ImportHelper):
     """Read a mapping that Save Mapping wrote"""
 
-    bl_idname = "likeness.load_mapping"
-    bl_label = "Load Mapping"
     filename_ext = ".json"
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
@@ -281,7 +270,6 @@ UNMOVED = 1e-4
 class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
     """Give the selected meshes the source's ARKit shape keys, whatever their topology"""
 
-    bl_idname = "likeness.make_arkit_keys"
     bl_label = "Make ARKit Keys on Selected"
     doing = "Making shape keys"
 
@@ -450,7 +438,6 @@ def _make(
 class MakeVisemeKeys(LikenessOperator):
     """Give the selected meshes keys of visemes for lip sync, mixed from their 52 keys"""
 
-    bl_idname = "likeness.make_viseme_keys"
     bl_label = "Make Viseme Keys on Selected"
 
     kind: EnumProperty(
@@ -487,9 +474,6 @@ class MakeVisemeKeys(LikenessOperator):
 class MarkPoint(LikenessOperator):
     """Mark a corresponding point on the active mesh: at its selected vertex in Edit Mode, else at the 3D cursor"""
 
-    bl_idname = "likeness.mark_point"
-    bl_label = "Mark Point"
-
     name: StringProperty(name="Point", description="Its name on both meshes; empty: the next standard name")
 
     @classmethod
@@ -523,9 +507,6 @@ class MarkPoint(LikenessOperator):
 
 class ClearPoints(LikenessOperator):
     """Remove the marked points of the active mesh"""
-
-    bl_idname = "likeness.clear_points"
-    bl_label = "Clear Points"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

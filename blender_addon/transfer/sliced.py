@@ -10,7 +10,7 @@ import bpy
 
 from .. import redraw
 from ..errors import AddonError
-from ..text import report_error
+from ..text import NamedByClass, report_error
 
 WAIT_SECONDS = 0.01
 SLICE_SECONDS = 0.04
@@ -64,7 +64,7 @@ def cancel_work() -> None:
         _current.cancelled = True
 
 
-class SlicedOperator:
+class SlicedOperator(NamedByClass):
     """Mix-in for operators that implement ``steps(context)``; ``doing`` is the sentence shown meanwhile.
 
     In a window the steps run between the window's own events, ESC stops them, and the operator's undo step is pushed at
