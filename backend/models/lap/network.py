@@ -44,20 +44,42 @@ def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, channels // GROUP), channels)
 
 
-def halve(inputs: int, outputs: int) -> nn.Sequential:
-    """4 x 4 convolution with stride 2, GroupNorm, LeakyReLU 0.2."""
-    convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
-    return nn.Sequential(convolution, norm(outputs), nn.LeakyReLU(0.2, inplace=True))
+def halvings(inputs: int, widths: list[int], published: bool) -> nn.ModuleList:
+    """4 x 4 convolutions with stride 2, GroupNorm, LeakyReLU 0.2, down to 4 x 4; there Unsup3D has no norm."""
+    layers = nn.ModuleList()
+    for before, channels in itertools.pairwise([inputs, *widths]):
+        normed = [] if published and len(layers) == len(widths) - 1 else [norm(channels)]
+        convolution = nn.Conv2d(before, channels, 4, 2, 1, bias=False)
+        layers.append(nn.Sequential(convolution, *normed, nn.LeakyReLU(0.2, inplace=True)))
+    return layers
 
 
-def double(inputs: int, outputs: int) -> nn.Sequential:
-    """Nearest upsampling, 3 x 3 convolution, GroupNorm, ReLU."""
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2),
-        nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
-        norm(outputs),
-        nn.ReLU(inplace=True),
-    )
+def convolve(inputs: int, outputs: int, side: int) -> list[nn.Module]:
+    """Convolution of ``side`` x ``side``, GroupNorm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, side, 1, side // 2, bias=False)
+    return [convolution, norm(outputs), nn.ReLU(inplace=True)]
+
+
+def double(inputs: int, outputs: int, published: bool = False) -> nn.Sequential:
+    """Unsup3D's transposed 4 x 4 convolution, or nearest upsampling and a 3 x 3 one; GroupNorm, ReLU."""
+    if published:
+        transposed = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False)
+        return nn.Sequential(transposed, norm(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(nn.Upsample(scale_factor=2), *convolve(inputs, outputs, 3))
+
+
+def first_level(code: int, width: int, published: bool = False) -> nn.Sequential:
+    """Codes (N, C, 1, 1) to 4 x 4; ``published`` with Unsup3D's second convolution."""
+    layers = [nn.ConvTranspose2d(code, width, 4, 1, 0, bias=False), nn.ReLU(inplace=True)]
+    if published:
+        layers += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def last_level(width: int, channels: int) -> nn.Sequential:
+    """Unsup3D's way from S / 2 to S: nearest upsampling and three convolutions."""
+    last = nn.Conv2d(width, channels, 5, 1, 2, bias=False)
+    return nn.Sequential(double(width, width), *convolve(width, width, 5), last)
 
 
 class PlainEncoder(nn.Module):
@@ -89,19 +111,17 @@ class CodeEncoder(nn.Module):
     """The shared encoder of an aggregation network: (N, 3, S, S) to codes and weight logits, (N, C) each.
 
     LAP, section 4.1: a convolution and average pooling turn the features of every scale into a vector. The vectors and
-    the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same input. With
-    ``levels_pooled`` False only the 1 x 1 feature is used, as in Unsup3D.
+    the 1 x 1 feature are concatenated and fused; channel-wise weights are learnt from the same input. Without
+    ``pooled`` only the 1 x 1 feature is used, as in Unsup3D.
     """
 
-    def __init__(self, size: int, width: int, code: int, pooled: int, levels_pooled: bool) -> None:
+    def __init__(self, size: int, width: int, code: int, pooled: int, published: bool) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))
-        self.down = nn.ModuleList(
-            halve(before, channels) for before, channels in zip([3, *widths[:-1]], widths, strict=True)
-        )
-        self.pool = nn.ModuleList(nn.Conv2d(channels, pooled, 1) for channels in widths) if levels_pooled else None
+        self.down = halvings(3, widths, published)
+        self.pool = nn.ModuleList(nn.Conv2d(channels, pooled, 1) for channels in widths) if pooled else None
         self.top = nn.Conv2d(widths[-1], code, 4, 1, 0)
-        self.fuse = nn.Linear(code + (pooled * len(widths) if levels_pooled else 0), code)
+        self.fuse = nn.Linear(code + pooled * len(widths), code)
         self.weigh = nn.Linear(self.fuse.in_features, code)
         with torch.no_grad():  # initially the plain mean
             self.weigh.weight.zero_()
@@ -129,32 +149,10 @@ class ConvolutionDecoder(nn.Module):
     def __init__(self, size: int, width: int, code: int, channels: int) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))[::-1]
-        layers: list[nn.Module] = [
-            nn.ConvTranspose2d(code, widths[0], 4, 1, 0, bias=False),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(widths[0], widths[0], 3, 1, 1, bias=False),
-            nn.ReLU(inplace=True),
-        ]
+        layers: list[nn.Module] = [first_level(code, widths[0], True)]
         for inputs, outputs in itertools.pairwise(widths):
-            layers += [
-                nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
-                norm(outputs),
-                nn.ReLU(inplace=True),
-                nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-                norm(outputs),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(widths[-1], widths[-1], 3, 1, 1, bias=False),
-            norm(widths[-1]),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(widths[-1], widths[-1], 5, 1, 2, bias=False),
-            norm(widths[-1]),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(widths[-1], channels, 5, 1, 2, bias=False),
-        ]
-        self.layers = nn.Sequential(*layers)
+            layers += [double(inputs, outputs, True), *convolve(outputs, outputs, 3)]
+        self.layers = nn.Sequential(*layers, last_level(widths[-1], channels))
 
     def forward(self, code: Tensor) -> Tensor:
         """See the class."""
@@ -219,18 +217,18 @@ class ConfidenceNet(nn.Module):
     The first channel is for the rendered picture, the second for the one rendered from the flipped face.
     """
 
-    def __init__(self, size: int, width: int, code: int) -> None:
+    def __init__(self, size: int, width: int, code: int, published: bool) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))
-        self.down = nn.Sequential(*(halve(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True)))
+        self.down = nn.Sequential(*halvings(3, widths, published))
         self.code = nn.Sequential(nn.Conv2d(widths[-1], code, 4, 1, 0, bias=False), nn.ReLU(inplace=True))
-        self.start = nn.Sequential(nn.ConvTranspose2d(code, widths[-1], 4, 1, 0, bias=False), nn.ReLU(inplace=True))
+        self.start = first_level(code, widths[-1])
         falling = widths[::-1]
-        self.up = nn.Sequential(*(double(a, b) for a, b in itertools.pairwise(falling[:-1])))
-        self.features = nn.Conv2d(falling[-2], 2, 3, 1, 1)
-        self.fine = nn.Sequential(
-            double(falling[-2], falling[-1]), nn.Upsample(scale_factor=2), nn.Conv2d(falling[-1], 2, 5, 1, 2)
-        )
+        self.up = nn.Sequential(*(double(a, b, published) for a, b in itertools.pairwise(falling[:-1])))
+        self.features = nn.Conv2d(falling[-2], 2, 3, 1, 1, bias=not published)
+        last = double(width, width, True) if published else nn.Upsample(scale_factor=2)
+        fine = nn.Conv2d(width, 2, 5, 1, 2, bias=not published)
+        self.fine = nn.Sequential(double(falling[-2], width, published), last, fine)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
@@ -272,18 +270,18 @@ class FilteredConnection(nn.Module):
 
 class RefiningNet(nn.Module):
     """The attribute-refining network of depth or albedo: canonical (N, K, S, S) and target photo (N, 3, S, S) to maps
-    (N, K, S, S), without a final activation; initially zero.
+    (N, K, S, S), without a final activation.
 
     injection : ``selected`` at 8 x 8, 4 x 4 and 1 x 1 with channel weights (the paper); ``vector`` at 1 x 1 only and
-    without channel weights (its ablation). filtered : whether skip connections go through masks.
+    without channel weights (its ablation). filtered : whether skip connections go through masks. published : decodes
+    as Unsup3D does.
     """
 
-    def __init__(self, size: int, width: int, channels: int, injection: str, filtered: bool) -> None:
+    def __init__(self, size: int, width: int, channels: int, injection: str, filtered: bool, published: bool) -> None:
         super().__init__()
         widths = level_widths(width, level_count(size))
-        pairs = list(itertools.pairwise(widths))
-        self.canonical = nn.ModuleList([halve(channels, widths[0]), *(halve(a, b) for a, b in pairs)])
-        self.target = nn.ModuleList([halve(3, widths[0]), *(halve(a, b) for a, b in pairs)])
+        self.canonical = halvings(channels, widths, published)
+        self.target = halvings(3, widths, published)
         top = widths[-1]
         self.canonical_top = nn.Conv2d(top, top, 4, 1, 0)
         self.target_top = nn.Conv2d(top, top, 4, 1, 0)
@@ -291,14 +289,17 @@ class RefiningNet(nn.Module):
         self.inject = nn.ModuleDict({"1": Injection(top, selected)})
         if selected:
             self.inject["4"], self.inject["8"] = Injection(top, True), Injection(widths[-2], True)
-        self.start = nn.Sequential(nn.ConvTranspose2d(top, top, 4, 1, 0, bias=False), nn.ReLU(inplace=True))
+        self.start = first_level(top, top, published)
         falling = widths[::-1]
-        self.up = nn.ModuleList(double(a, b) for a, b in itertools.pairwise(falling))
+        self.up = nn.ModuleList(double(a, b, published) for a, b in itertools.pairwise(falling))
+        if published:
+            for layer in self.up:
+                layer.extend(convolve(layer[1].num_channels, layer[1].num_channels, 3))
         # skips at 16 x 16 and above; the target is injected below
         self.skips = nn.ModuleList(FilteredConnection(channels, filtered) for channels in falling[2:])
-        self.last = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(widths[0], channels, 5, 1, 2))
-        nn.init.zeros_(self.last[1].weight)
-        nn.init.zeros_(self.last[1].bias)
+        plain = nn.Conv2d(width, channels, 5, 1, 2)
+        nn.init.zeros_(plain.bias)
+        self.last = last_level(width, channels) if published else nn.Sequential(nn.Upsample(scale_factor=2), plain)
 
     def forward(self, canonical: Tensor, target: Tensor) -> Tensor:
         """See the class."""
@@ -329,7 +330,8 @@ class LapConfig(NetworkConfig):
     code : channels of the identity codes. pooled : length of the vector of each of the encoder's levels; 0: only the
         last level counts.
     fusion : ``adaptive`` softmax weights; ``average``.
-    decoder : ``convolution`` (the paper), or ``linear``: mean, basis and a correction that is initially zero.
+    decoder : ``convolution`` (the paper; confidence and refiners are then Unsup3D's, too), or ``linear``: mean, basis
+        and a correction that is initially zero.
     depth_components, albedo_components : of the linear bases. depth_residual, albedo_residual : width of the
         corrections; 0: none.
     scene_width : channels of the first level of the encoders of light and view. view_head : the view also uses the
@@ -447,9 +449,10 @@ class LapNet(nn.Module):
     def __init__(self, config: LapConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, c.pooled > 0)
-        self.albedo_encoder = CodeEncoder(c.size, c.albedo_width, c.code, c.pooled, c.pooled > 0)
-        if c.decoder == "linear":
+        published = c.decoder == "convolution"
+        self.depth_encoder = CodeEncoder(c.size, c.depth_width, c.code, c.pooled, published)
+        self.albedo_encoder = CodeEncoder(c.size, c.albedo_width, c.code, c.pooled, published)
+        if not published:
             self.depth_decoder: nn.Module = LinearDecoder(c.size, c.code, 1, c.depth_components, c.depth_residual)
             self.albedo_decoder: nn.Module = LinearDecoder(c.size, c.code, 3, c.albedo_components, c.albedo_residual)
         else:
@@ -461,9 +464,12 @@ class LapNet(nn.Module):
         if self.view_head is not None:
             nn.init.zeros_(self.view_head.weight)
             nn.init.zeros_(self.view_head.bias)
-        self.confidence = ConfidenceNet(c.size, c.confidence_width, c.confidence_code)
-        self.depth_refiner = RefiningNet(c.size, c.refine_width, 1, c.injection, c.filtered)
-        self.albedo_refiner = RefiningNet(c.size, c.refine_width, 3, c.injection, c.filtered)
+        self.confidence = ConfidenceNet(c.size, c.confidence_width, c.confidence_code, published)
+        self.depth_refiner = RefiningNet(c.size, c.refine_width, 1, c.injection, c.filtered, published)
+        self.albedo_refiner = RefiningNet(c.size, c.refine_width, 3, c.injection, c.filtered, published)
+        if c.refine_residual:  # begins with the shared face
+            for refiner in (self.depth_refiner, self.albedo_refiner):
+                nn.init.zeros_(refiner.last[-1].weight)
 
     def encode(self, pictures: Tensor) -> Codes:
         """The codes of each picture alone."""

@@ -120,7 +120,7 @@ def test_the_phase_decides_who_learns(phase: str) -> None:
     )
     stage = small_stage(phase=phase, weights=weights).build(CPU)
     for refiner in (stage.network.depth_refiner, stage.network.albedo_refiner):
-        torch.nn.init.normal_(refiner.last[1].weight, std=0.01)  # it starts at zero, which hides what lies before
+        torch.nn.init.normal_(refiner.last[-1].weight, std=0.01)  # it starts at zero, which hides what lies before
     terms = stage.step(ToySetsConfig().build().batch(range(2), CPU), 0.0)
     assert all(torch.isfinite(value) for value in terms.values())
     assert {"photometric", "flip", "perceptual", "flip_perceptual", "smooth"} <= set(terms)

@@ -459,17 +459,15 @@ class LapStage(Stage):
             terms: dict[str, Tensor] = {}
             if self._features is not None:
                 self._need_scale(half)
-            wanted = None if self._features is None else self._seen_features(photos, half)
-            visible = face_mask
+            visible = torch.stack([face_mask, *masks]).all(0)  # of both renders, as Unsup3D
+            mask, inside = visible.float(), visible[:, None]
+            wanted = None if self._features is None else self._seen_features(photos * inside, half)
             for side, names in enumerate((("photometric", "perceptual"), ("flip", "flip_perceptual"))[: len(images)]):
-                visible = visible & masks[side]  # for the flipped face the product of both masks
                 image = shared_losses.grey_where(images[side], batch.is_grey)
-                mask = visible.float()
                 if getattr(weights, names[0]):
                     terms[names[0]] = shared_losses.photometric(image, photos, sigma[:, side : side + 1], mask, relax)
                 if getattr(weights, names[1]):
-                    masked = torch.where(visible[:, None], image, photos)  # outside the face, features must be equal
-                    features = self._seen_features(masked, half)
+                    features = self._seen_features(image * inside, half)
                     terms[names[1]] = shared_losses.feature_distance(
                         features, wanted, feature_sigma[:, side : side + 1], mask
                     )

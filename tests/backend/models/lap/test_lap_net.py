@@ -98,7 +98,22 @@ def test_what_cannot_be_is_refused() -> None:
         network.LapConfig(size=96)
     with pytest.raises(ValueError, match="depth_range"):
         network.LapConfig(depth_range=(1.1, 0.9))
-    assert network.ConfidenceNet(16, 4, 4)(torch.zeros(1, 3, 16, 16))[0].shape == (1, 2, 16, 16)
+    assert network.ConfidenceNet(16, 4, 4, False)(torch.zeros(1, 3, 16, 16))[0].shape == (1, 2, 16, 16)
+
+
+def test_confidence_and_refiner_are_unsup3d_s() -> None:
+    """Weights of ConfNet and EDDeconv, unsup3d/networks.py: convolutions of 4, 5 or 3 pixels, and norms."""
+    shapes = [tuple(own.shape) for own in network.ConfidenceNet(64, 64, 128, True).parameters()]
+    fours = [(64, 3), (128, 64), (256, 128), (512, 256), (128, 512)]
+    fours += [(128, 512), (512, 256), (256, 128), (128, 64), (64, 64)]
+    wanted = [(*one, 4, 4) for one in fours] + [(2, 64, 5, 5), (2, 128, 3, 3)]
+    wanted += [(width,) for width in (64, 128, 256, 256, 128, 64, 64) for _ in "wb"]
+    assert sorted(shapes) == sorted(wanted)
+    refiner = network.RefiningNet(64, 64, 3, "vector", True, True)
+    decoder = network.ConvolutionDecoder(64, 64, 512, 3)
+    parts = [refiner.start, refiner.up, refiner.last]
+    assert [own.shape for part in parts for own in part.parameters()] == [own.shape for own in decoder.parameters()]
+    assert refiner.last[-1].weight.any() and len(refiner.canonical[-1]) == 2, "neither zero nor a norm at 4 x 4"
 
 
 def test_a_saved_model_loads_and_gives_the_same(tmp_path: Path) -> None:
