@@ -95,7 +95,7 @@ class BlendingSettings:
     """Metres, 0.002 to 0.012: finer detail of plain skin counts as far as photos confirm it; within it of lids no skin
     is plain."""
     noise: float = 0.02
-    """Log units, 0.01 to 0.06: deviation of a photo's noise in detail below ``feature_width``."""
+    """Log units, 0.01 to 0.06: deviation of an only photo's noise in detail below ``feature_width``."""
     enough_density: float = 3500.0
     """Pixels per metre, 1500 to 8000, at which a photo resolves all that the texture can hold."""
 
@@ -426,13 +426,13 @@ def solve_detail(
     for own, wide in zip(at_rest, broad, strict=True):
         own -= wide
     cosines = [score.cosine for score in scores]
-    share = (1.0 - plain * (1.0 - confirmed(at_rest, shares, cosines, width)))[..., None].astype(np.float32)
+    share = (1.0 - plain * (1.0 - confirmed(at_rest, shares, cosines, width, plain)))[..., None].astype(np.float32)
     for own, wide in zip(at_rest, broad, strict=True):
         own *= share
         own += wide
     across, down = mean_gradients(at_rest, shares)
     del broad, at_rest, shares
-    mirrored = cover[:, ::-1] * (1.0 - cover) * unfolded
+    mirrored = cover[:, ::-1] * (1.0 - cover) * unfolded * (1.0 - plain)
     differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
     solved = weighted_poisson(*differences, cover * plain, *lengths)
@@ -455,19 +455,25 @@ def _of_feature(scores: Sequence[PhotoScore], mask: np.ndarray) -> list[np.ndarr
 
 
 def confirmed(
-    details: Sequence[np.ndarray], weights: Sequence[np.ndarray], cosines: Sequence[np.ndarray], sigma: float
+    details: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    cosines: Sequence[np.ndarray],
+    sigma: float,
+    plain: np.ndarray,
 ) -> np.ndarray:
     """(S, S) share in [0, 1] of the mean brightness of details (S, S, 3) with weights (S, S) that the photos confirm:
     its power around a texel less that of its noise, over the first (Wiener). The noise is how much the photos differ
-    there, and ``noise`` where there are few: more aslant (S, S), where a pixel is longer and its place less certain,
-    both by 1 / cosine, so that detail fades before the colour does."""
+    there, and where there are few, in all plain skin (S, S) that several show: more aslant (S, S), where a pixel is
+    longer and its place less certain, both by 1 / cosine, so that detail fades before the colour does."""
     values = [channel_mean(own) for own in details]
     total = np.maximum(sum(weights), np.float32(1e-6))
     mean = sum(own * weight for own, weight in zip(values, weights, strict=True)) / total
     spread = sum(weight * (own - mean) ** 2 for own, weight in zip(values, weights, strict=True)) / total
     count = total**2 / np.maximum(sum(weight**2 for weight in weights), 1e-12)
     aslant = sum(own / np.maximum(cosine, 0.1) ** 4 for own, cosine in zip(weights, cosines, strict=True)) / total
-    variance = (BLENDING.noise**2 * aslant + count * spread) / count
+    several = plain * total * (1.0 - 1.0 / np.maximum(count, 1.0))
+    usual = (BLENDING.noise**2 + (plain * total * spread).sum()) / (1.0 + (several * aslant).sum())
+    variance = (np.float32(usual) * aslant + count * spread) / count
     noise, power = (
         cv2.GaussianBlur((own * (total > _WEIGHT)).astype(np.float32), (0, 0), sigma)
         for own in (variance / count, mean**2)
