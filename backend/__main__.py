@@ -17,8 +17,7 @@ from typing import NoReturn
 from backend import end_early
 from backend.command_line.parser import build_parser
 from backend.command_line.photo_paths import readable
-from backend.command_line.terminal import check_address_space, run_until_pipe_closes
-from backend.errors import EXIT_CODES, explain
+from backend.errors import EXIT_CODES, check_address_space, explain, run_until_pipe_closes
 
 _COMMANDS = {
     "reconstruct": "backend.command_line.commands:run_reconstruct",

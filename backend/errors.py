@@ -1,8 +1,12 @@
-"""Errors that are shown to the user, and their exit codes."""
+"""Errors that are shown to the user, their exit codes, and how a terminal's command ends: without a crash where
+addresses are too few, and quietly where its pipe closes (``python -m backend doctor | head``)."""
 
 from __future__ import annotations
 
 import errno
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 EXIT_CODES: dict[str, int] = {
@@ -18,6 +22,11 @@ EXIT_CODES: dict[str, int] = {
     "internal": 1,
 }
 """Exit code of the command line for each ``LikenessError.code`` (documented in docs/command_line.md)."""
+DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+NO_MEMORY = ("can't allocate memory", "Failed to allocate", "std::bad_alloc")
+"""Words of torch's and OpenCV's errors where memory runs out."""
+LEAST_ADDRESS_SPACE_GB = 4
+"""Five photos use 3 GB of addresses on two cores, and more with more threads."""
 
 
 class LikenessError(Exception):
@@ -66,12 +75,6 @@ class Cancelled(LikenessError):
         super().__init__("cancelled", "The reconstruction was cancelled.", "Nothing was written.")
 
 
-DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-NO_MEMORY = ("can't allocate memory", "Failed to allocate", "std::bad_alloc")
-"""Words of torch's and OpenCV's errors where memory runs out."""
-
-
 def explain(error: BaseException) -> LikenessError:
     """The ``LikenessError`` that explains an error to the user; the error itself when it is one."""
     if isinstance(error, LikenessError):
@@ -99,3 +102,35 @@ def explain(error: BaseException) -> LikenessError:
         f"Something went wrong inside Likeness ({type(error).__name__}: {error}).",
         "Try again; if it happens again, report it with the server's log, or with what --traceback prints.",
     )
+
+
+def check_address_space() -> None:
+    """Fail early where a limit leaves too little, because libraries would crash without a message.
+
+    Raises ``LikenessError`` with code "out_of_memory".
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE_GB * 2**30:
+        raise LikenessError(
+            "out_of_memory",
+            f"A program may use {limit / 2**30:.1f} GB of addresses here; Likeness needs {LEAST_ADDRESS_SPACE_GB} GB.",
+            "Lift the limit first: ulimit -v unlimited",
+        )
+
+
+def run_until_pipe_closes(run: Callable[[], int]) -> int:
+    """The exit code of ``run``, or 0 where the reader of standard output has closed it.
+
+    Flushes the output here, where a closed pipe or a full disk can still be reported.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

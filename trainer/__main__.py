@@ -6,8 +6,7 @@ import argparse
 import importlib
 import sys
 
-from backend.command_line.terminal import run_until_pipe_closes
-from backend.errors import EXIT_CODES, LikenessError
+from backend.errors import EXIT_CODES, LikenessError, run_until_pipe_closes
 from trainer.lazy_parser import add_commands
 
 COMMANDS: dict[str, tuple[str, str]] = {

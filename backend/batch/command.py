@@ -17,12 +17,11 @@ from typing import Any
 
 from rich.console import Console
 
-from backend.batch.engine import Engine
 from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
 from backend.batch.records import Outcome, Stamp, State, current_stamp
 from backend.batch.report import BatchProgress, BatchTable
-from backend.batch.workers import THREAD_VARIABLES, LocalCrew, WorkerNeeds, worker_needs
+from backend.batch.workers import THREAD_VARIABLES, Engine, LocalCrew, WorkerNeeds, worker_needs
 from backend.command_line.commands import check_device, format_seconds, sigterm_as_interrupt
 from backend.command_line.photo_paths import readable
 from backend.errors import LikenessError

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from backend.fitting.scan import STEADY, fit_model, laid_on
+from backend.geometry.closest import Closest, TriangleMesh
 from PIL import Image
 from scipy import sparse
 
-from backend.fitting.scan import STEADY, fit_model, laid_on
-from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangles_from_quads
 from protocol.similarity import fit_similarity
@@ -27,8 +27,8 @@ from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, sh
 from trainer.heads import surface
 from trainer.heads.drawing import Shot, draw_shot
 from trainer.heads.dressed import CHIN, SEEN_FROM, Head, adult, draw_head, face_middle, random_body
-from trainer.heads.ict import EYES, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
 from trainer.heads.makehuman import read_base_mesh, read_obj
+from trainer.heads.population import EYES, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
 
 HALVES = ("development", "judgement")
 """One is looked at as often as one likes, the other seldom."""

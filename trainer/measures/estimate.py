@@ -66,14 +66,13 @@ class Estimate:
 
     Attributes
     ----------
-    vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``ALIGNMENT_LANDMARKS``.
+    vertices (V1, 3), faces (F, 3) : skin. seven : (7, 3), order of ``ALIGNMENT_LANDMARKS``. marks : (68, 3) of iBUG.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     seven: np.ndarray
-    nose_tip: np.ndarray
-    bridge: np.ndarray
+    marks: np.ndarray
 
 
 def as_estimate(cage: np.ndarray) -> Estimate:
@@ -83,27 +82,15 @@ def as_estimate(cage: np.ndarray) -> Estimate:
     head = fine.parts["head"]
     quads = fine.quads[head.face_start : head.face_stop].astype(np.int64) - head.vertex_start
     vertices = (fine.matrix @ cage.astype(np.float64))[head.vertex_start : head.vertex_stop]
-    marks = template.landmarks478.positions(cage.astype(np.float64))
-    return Estimate(
-        vertices,
-        np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
-        marks[list(ALIGNMENT_LANDMARKS)],
-        marks[NOSE_TIP],
-        marks[BRIDGE],
-    )
+    seven = template.landmarks478.positions(cage.astype(np.float64))[list(ALIGNMENT_LANDMARKS)]
+    faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    return Estimate(vertices, faces, seven, template.landmarks68.positions(cage.astype(np.float64)))
 
 
 def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
     """NoW-style distance from a held-out scan to an estimate."""
-    return scan_to_mesh(
-        truth.scan_vertices,
-        truth.seven,
-        truth.nose_tip,
-        truth.bridge,
-        estimate.vertices,
-        estimate.faces,
-        estimate.seven,
-    )
+    on_scan = truth.scan_vertices, truth.seven, truth.nose_tip, truth.bridge
+    return scan_to_mesh(*on_scan, estimate.vertices, estimate.faces, estimate.seven)
 
 
 def signed_by_region(truth: ScanTruth, estimate: Estimate, measured: ScanDistance) -> dict[str, float]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +25,7 @@ from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoSource
 from protocol.photo_folder import PHOTO_SUFFIXES
 from trainer.engine.contracts import Source
-from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
+from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, write_bytes
 from trainer.engine.recipe import WHOLE
 from trainer.measures.metrics import mean_interval, ratio_interval
 
@@ -227,11 +225,6 @@ def table_of(figures: Mapping[str, float | str], title: str) -> Table:
 
 def write_figures(path: Path, figures: Mapping[str, float | str]) -> None:
     """Write flat JSON, name -> number (or a word, such as "not trained"), atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w") as file:
-        rounded = {k: v if isinstance(v, str) else round(float(v), 5) for k, v in figures.items()}
-        json.dump(rounded, file, indent=1)
-        file.write("\n")
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    rounded = {k: v if isinstance(v, str) else round(float(v), 5) for k, v in figures.items()}
+    write_bytes(path, json.dumps(rounded, indent=1).encode() + b"\n")
+    path.chmod(0o644)

@@ -1,5 +1,5 @@
-"""Prepared portraits as a source of training data: ``prepare`` makes a collection once, training reads its
-memory-mapped files.
+"""Collections of portraits: photographs are prepared once for ``trainer data`` (detected, cropped, labelled, without
+drawings; resumable), and training reads the memory-mapped files.
 
 Beside it are two lists: ``hand_labels.npz``, hand-corrected maps of 256 px head crops without the photographs (name,
 place of the face, held out or not), and the hundred photographs that judge parsing, which training never uses.
@@ -11,16 +11,23 @@ import csv
 import json
 import lzma
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.models.parsing.apply import label_face, padding
+from backend.photos.collection import PhotoSource, PhotoUnreadableError
+from backend.photos.faces import Window, crop_head, face_square, head_pose, landmark_window, landmarks_of_largest
+from backend.photos.reading import read_photo
+from backend.photos.screening import SCREENING, drawing_chance, hue_spread
 from trainer.engine.batch import Batch
 from trainer.engine.contracts import SourceConfig
 from trainer.people.camera import FACE_CROP
@@ -33,6 +40,17 @@ _MESH_COUNT = 468  # landmarks without the irises
 _SAME_PLACE = 2.0
 """Pixels of 256, largest difference of the face's position in a crop from the labelled one. Landmarks differ by a tenth
 of that between machines, but by far more in another crop or another photograph."""
+SHEET_PATH = Path(__file__).parent / "parsing_sheet.csv"
+"""Number, path below the folder of all photographs, and errors of the shipped net's labels. The photographs are those
+that ``evaluate parsing`` draws with its default seed."""
+FORMAT = "1"
+INDEX_NAME = "portraits.json"
+LANDMARK_COUNT = 478
+COLOUR_FROM = 6.0
+"""``hue_spread`` above which a picture is in colour; a toned black-and-white print has only one hue."""
+_DRAWING_SIDE = 64
+_FLUSH_EVERY = 64
+_REPEATED_CORRELATION = 0.99
 
 
 @dataclass(frozen=True)
@@ -86,20 +104,10 @@ def read_hand_labels(path: Path = HAND_LABELS_PATH) -> dict[str, HandLabels]:
     return {str(file): HandLabels(labels, frame, bool(held)) for file, labels, frame, held in rows}
 
 
-SHEET_PATH = Path(__file__).parent / "parsing_sheet.csv"
-"""Number, path below the folder of all photographs, and errors of the shipped net's labels. The photographs are those
-that ``evaluate parsing`` draws with its default seed."""
-
-
 def sheet_photographs() -> tuple[str, ...]:
     """Return the paths of the sheet's photographs below the folder of all photographs, in the sheet's order."""
     with SHEET_PATH.open(newline="", encoding="utf-8") as file:
         return tuple(row["photo"] for row in csv.DictReader(file))
-
-
-FORMAT = "1"
-INDEX_NAME = "portraits.json"
-LANDMARK_COUNT = 478
 
 
 class Verdict(IntEnum):
@@ -273,10 +281,6 @@ def close_up(images: Tensor, labels: Tensor, landmarks: Tensor) -> tuple[Tensor,
     return cut, classes[:, 0].to(labels.dtype).masked_fill(outside, 255), (landmarks - corner) / zoom[:, None, None]
 
 
-COLOUR_FROM = 6.0
-"""``hue_spread`` above which a picture is in colour; a toned black-and-white print has only one hue."""
-
-
 @dataclass(frozen=True)
 class PortraitBatch(Batch):
     """Real portraits. With ``photos`` K in the configuration, N = people x K, the photos of one person consecutive.
@@ -387,3 +391,160 @@ class Portraits:
         return PortraitBatch(
             images, labels, landmarks, torch.tensor(who, device=device), torch.from_numpy(self.grey[chosen]).to(device)
         )
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Cached data of one picture; see ``PortraitCache``."""
+
+    crop: np.ndarray
+    labels: np.ndarray
+    landmarks: np.ndarray
+    yaw: float
+    face_px: float
+    hue_spread: float
+    drawing: float
+    fingerprint: np.ndarray
+
+
+def prepare(
+    folder: Path,
+    out: Path,
+    settings: CacheSettings,
+    files: tuple[PortraitFile, ...],
+    progress: Callable[[int], None] = lambda done: None,
+) -> PortraitCache:
+    """Prepare ``files``, pictures below ``folder`` and their people, in ``out``. Existing results are kept, so a
+    stopped run resumes.
+
+    ``progress`` is called with the number of finished files. ``left_out.csv`` beside the arrays lists every file that
+    is not used, with the reason.
+
+    Raises
+    ------
+    ValueError : ``out`` holds another collection. OSError : no room.
+    """
+    if (out / INDEX_NAME).is_file():
+        cache = open_cache(out, writable=True)
+        if cache.settings != settings or cache.files != files:
+            raise ValueError(f"{out} holds portraits that were prepared otherwise; choose another folder or delete it")
+    else:
+        cache = create_cache(out, settings, files, str(folder))
+    todo = np.flatnonzero(cache.verdicts == Verdict.UNSEEN)
+    pending: dict[int, Verdict] = {}
+    for count, index in enumerate(todo, start=1):
+        pending[int(index)] = _prepare_one(cache, int(index), folder / files[index].path)
+        if count % _FLUSH_EVERY == 0 or count == len(todo):
+            _write_verdicts(cache, pending)
+            pending = {}
+        progress(len(files) - len(todo) + count)
+    _mark_repeated(cache)
+    cache.flush()
+    _write_left_out(cache, out / "left_out.csv")
+    return cache
+
+
+def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
+    """Fill row ``index``; its verdict is written later."""
+    try:
+        pixels = read_photo(PhotoSource.from_path(path)).pixels
+    except PhotoUnreadableError:
+        return Verdict.BROKEN
+    portrait = portrait_of(pixels, cache.settings)
+    if portrait is None:
+        return Verdict.NO_FACE
+    cache.crops[index] = portrait.crop
+    for name in ("labels", "landmarks", "yaw", "face_px", "hue_spread", "drawing", "fingerprint"):
+        getattr(cache, name)[index] = getattr(portrait, name)
+    if portrait.face_px < cache.settings.smallest_face:
+        return Verdict.SMALL_FACE
+    if portrait.drawing > 0.5 and not cache.settings.drawings:
+        return Verdict.DRAWING
+    return Verdict.KEPT
+
+
+def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
+    """Prepare the largest face of (H, W, 3) uint8 pixels for a cache; None when there is none."""
+    landmarks = landmarks_of_largest(pixels)
+    if landmarks is None:
+        return None
+    head = crop_head(pixels, landmarks)
+    labels = label_face(head.pixels, head.to_crop(landmarks).astype(np.float32), head.covered)
+    labels[padding(head.covered, labels.shape)] = UNKNOWN
+    face = square = face_square(landmarks)
+    if settings.framing == "head":
+        side = head.pixels.shape[0] / head.scale
+        square = Window((head.offset[0] + side / 2, head.offset[1] + side / 2), side)
+    factor = settings.size / square.side
+    corner = np.array(square.centre) - square.side / 2
+    small = face.cut(pixels, _DRAWING_SIDE)
+    return Portrait(
+        crop=square.cut(pixels, settings.size),
+        labels=_cut_labels(labels, head.scale, np.array(head.offset), corner, factor, settings.size),
+        landmarks=((landmarks[:, :2] - corner) * factor).astype(np.float32),
+        yaw=head_pose(landmarks).yaw,
+        face_px=landmark_window(landmarks, 1.0).side,
+        hue_spread=hue_spread(small),
+        drawing=drawing_chance(small),
+        fingerprint=_fingerprint(small),
+    )
+
+
+def _cut_labels(
+    labels: np.ndarray, scale: float, offset: np.ndarray, corner: np.ndarray, factor: float, size: int
+) -> np.ndarray:
+    """Resample a head crop's labels to another crop (size, size), nearest neighbour; 255 outside the head crop."""
+    middle = (np.arange(size) + 0.5) / factor
+    x = np.floor((middle + corner[0] - offset[0]) * scale).astype(int)
+    y = np.floor((middle + corner[1] - offset[1]) * scale).astype(int)
+    side = labels.shape[0]
+    result = labels[np.clip(y, 0, side - 1)[:, None], np.clip(x, 0, side - 1)[None]]
+    inside = ((y >= 0) & (y < side))[:, None] & ((x >= 0) & (x < side))[None]
+    return np.where(inside, result, UNKNOWN).astype(np.uint8)
+
+
+def _fingerprint(face: np.ndarray) -> np.ndarray:
+    """(64,) int8 fingerprint: the face's grey levels at 8 x 8 without their mean, scaled to a largest value of 120."""
+    grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (8, 8), interpolation=cv2.INTER_AREA)
+    centred = grey.astype(np.float64).ravel() - grey.mean()
+    return np.round(120 * centred / max(np.abs(centred).max(), 1.0)).astype(np.int8)
+
+
+def _mark_repeated(cache: PortraitCache) -> None:
+    """Leave out all but the first of several files with the same picture, of the same person or not."""
+    rows = np.flatnonzero(cache.verdicts == Verdict.KEPT)
+    vectors = cache.fingerprint[rows].astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-6)
+    for start in range(0, len(rows), 1024):
+        close = vectors[start : start + 1024] @ vectors.T > _REPEATED_CORRELATION
+        for row, column in np.argwhere(close):
+            first, second = rows[start + row], rows[column]
+            if first < second and _same_picture(cache.crops[first], cache.crops[second]):
+                cache.verdicts[second] = Verdict.REPEATED
+
+
+def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
+    """Compare the fine structure of two crops by correlation; see ``backend.photos.screening``."""
+    details = []
+    for crop in (first, second):
+        grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
+        detail = grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 6)
+        details.append(detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6))
+    return float(details[0] @ details[1]) > SCREENING.same_picture
+
+
+def _write_verdicts(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:
+    """Write everything to disk, then the verdicts, so that a row with a verdict is complete even after a crash."""
+    cache.flush()
+    for index, verdict in verdicts.items():
+        cache.verdicts[index] = verdict
+    cache.verdicts.flush()
+
+
+def _write_left_out(cache: PortraitCache, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "reason"])
+        for entry, verdict in zip(cache.files, cache.verdicts, strict=True):
+            if verdict != Verdict.KEPT:
+                writer.writerow([entry.path, REASONS[Verdict(verdict)]])

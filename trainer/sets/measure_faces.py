@@ -23,11 +23,9 @@ from trainer.measures.harness import found_faces
 from trainer.measures.metrics import refine_alignment, scan_to_mesh
 from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
 from trainer.methods.learned_basis.start import encode_again, lip_pictures
-from trainer.portraits.collection import CacheSettings
-from trainer.portraits.prepare import portrait_of
-from trainer.sets.annotated import pixels_of
+from trainer.portraits.collection import CacheSettings, portrait_of
+from trainer.sets.annotated import frame_of, pixels_of
 from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
-from trainer.sets.photographs import frame_of
 from trainer.sets.reader import LeftOut, PreparedSet, SetError
 from trainer.sets.scans import FRAMES
 

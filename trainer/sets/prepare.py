@@ -15,8 +15,7 @@ from rich.table import Table
 
 from trainer.engine.logs import SET_CARD
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
-from trainer.sets.annotated import Aflw2000, CelebAMask, Renderings, W3dfaw
-from trainer.sets.photographs import CelebA, People, VoxCeleb
+from trainer.sets.annotated import Aflw2000, CelebA, CelebAMask, People, Renderings, VoxCeleb, W3dfaw
 from trainer.sets.reader import FORMAT, KEPT, Item, LeftOut, LimitedReader, Reader, SetError, inside, listed, read_card
 from trainer.sets.scans import Bu3dfe, Micc, Now, Realy
 
@@ -128,7 +127,7 @@ def prepare_photos(
     reader: Reader, items: Sequence[Item], root: Path, out: Path, settings: CacheSettings
 ) -> dict[str, str]:
     """Prepare the items' photographs as portraits (``trainer.portraits``). Returns key -> verdict."""
-    from trainer.portraits.prepare import prepare
+    from trainer.portraits.collection import prepare
 
     people = {name: number for number, name in enumerate(dict.fromkeys(item.person for item in items))}
     paths, verdicts = [], {}

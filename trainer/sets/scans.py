@@ -14,7 +14,7 @@ from backend.geometry.closest import TriangleMesh
 from trainer.heads.dressed import BRIDGE, NOSE_TIP
 from trainer.heads.surface import find_surface_landmarks
 from trainer.measures.estimate import ALIGNMENT_LANDMARKS
-from trainer.sets.photographs import VIDEOS, spread
+from trainer.sets.annotated import VIDEOS, spread
 from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from backend.batch.engine import Engine
 from backend.batch.make_head import Task
 from backend.batch.manifest import Person
 from backend.batch.records import Outcome, Stamp, current_stamp
-from backend.batch.workers import LocalCrew, WorkerNeeds
+from backend.batch.workers import Engine, LocalCrew, WorkerNeeds
 from backend.errors import LikenessError
 from backend.progress import ProgressReporter
 

@@ -161,10 +161,10 @@ def test_what_is_switched_off_takes_no_part(monkeypatch, name):
 
 def drawn_head(folder: Path, name: str, cage: np.ndarray, photos: int) -> None:
     """A folder of a drawn head with the true surface of cage (V, 3) near the nose, and empty photos."""
-    true = as_estimate(cage)
-    near = np.linalg.norm(true.vertices - true.nose_tip, axis=1) < 0.09
+    true, marks = as_estimate(cage), TEMPLATE.landmarks478.positions(cage)
+    near = np.linalg.norm(true.vertices - marks[1], axis=1) < 0.09
     folder_of_people(folder, [name], photos=photos)
-    np.savez(folder / name / "truth.npz", scan=true.vertices[near][::6], marks=TEMPLATE.landmarks478.positions(cage))
+    np.savez(folder / name / "truth.npz", scan=true.vertices[near][::6], marks=marks)
 
 
 def fit_of(neutral: np.ndarray, focal: float = np.nan) -> Fitted:

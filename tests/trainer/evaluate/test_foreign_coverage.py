@@ -28,11 +28,10 @@ def head(identity: np.ndarray) -> np.ndarray:
 
 def drawn(folder, cage: np.ndarray) -> None:
     """A head's truth file, as it is drawn, and an empty photo."""
-    estimate = as_estimate(cage)
-    near = np.linalg.norm(estimate.vertices - estimate.nose_tip, axis=1) < 0.11
+    estimate, marks = as_estimate(cage), TEMPLATE.landmarks478.positions(cage)
+    near = np.linalg.norm(estimate.vertices - marks[1], axis=1) < 0.11
     kept = np.where(near, np.cumsum(near) - 1, -1)[estimate.faces]
     folder.mkdir(parents=True)
-    marks = TEMPLATE.landmarks478.positions(cage)
     np.savez(folder / "truth.npz", scan=estimate.vertices[near], triangles=kept[(kept >= 0).all(1)], marks=marks)
     (folder / "0.jpg").write_bytes(b"")
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flat_sheet import flat_sheet
-
 from backend.geometry.closest import TriangleMesh
+from flat_sheet import flat_sheet
 
 
 def test_a_sheet_is_laid_on_a_scan_and_the_rest_of_it_stays_where_it_was() -> None:
@@ -28,7 +27,7 @@ def test_a_mask_of_a_face_tells_where_its_ears_are(shared_dir: Path) -> None:
     if not (shared_dir / "faces3d").is_dir():
         pytest.skip("needs ../shared/faces3d")
     from trainer.heads.foreign import completed
-    from trainer.heads.ict import SKIN_STOP, load_ict
+    from trainer.heads.population import SKIN_STOP, load_ict
 
     model = load_ict()
     person = model.shaped(np.array([1.5, -1.2, 1.0, 0.8, -1.0, 1.2, 0.5, -0.7, 0.9, 0.0, 0.6, -0.4]))

@@ -11,8 +11,7 @@ import scipy.sparse as sp
 from backend.fitting.scan import border_vertices, fit_model
 from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.template import load_template
-from trainer.heads.ict import load_ict, triangulate
-from trainer.heads.population import ict_carrier
+from trainer.heads.population import ict_carrier, load_ict, triangulate
 
 
 def sheet(count=17, size=0.1, height=lambda x, y: 0 * x):

@@ -20,7 +20,7 @@ from scipy.io import loadmat, savemat
 from trainer.__main__ import main
 from trainer.engine.logs import research_sets
 from trainer.portraits.collection import CacheSettings, PortraitsConfig
-from trainer.sets.photographs import frame_of
+from trainer.sets.annotated import frame_of
 from trainer.sets.prepare import READERS, prepare_photos, prepare_samples, reader_of
 from trainer.sets.reader import LeftOut, PreparedSet, SetError, key_of, listed, open_prepared
 from trainer.sets.scans import picked_points

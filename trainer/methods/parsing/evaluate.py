@@ -28,8 +28,7 @@ from trainer.engine.sheets import in_rows, write_sheet
 from trainer.measures.harness import batches
 from trainer.methods.parsing.stage import confusion_matrix, label_figures
 from trainer.people.source import PeopleConfig
-from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, read_hand_labels
-from trainer.portraits.prepare import portrait_of
+from trainer.portraits.collection import SIDE, UNKNOWN, CacheSettings, portrait_of, read_hand_labels
 
 _NEAR = 2.0
 """Tolerance of borders in pixels of 256 (the face is about 105 high), the accuracy of hair drawn by hand. Most borders
