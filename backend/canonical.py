@@ -42,10 +42,6 @@ class Canonical:
     placement: CanonicalFrame
     verdicts: tuple[Mapping[str, Any], ...]
 
-    def in_head(self, points: np.ndarray) -> np.ndarray:
-        """Map canonical points (..., 3) to the head frame, metres."""
-        return self.placement.undo(points)
-
 
 def make_canonical(
     sources: Sequence[PhotoSource], device: str = "auto", progress: ProgressReporter = silent
@@ -83,58 +79,36 @@ CANONICAL_FILE_NAMES: tuple[str, ...] = (
 """All files that the command writes."""
 
 
-def write_canonical_folder(
-    face: canonical_faces.CanonicalFace,
-    pictures: canonical_faces.CanonicalPictures,
-    place_in_head: Callable[[np.ndarray], np.ndarray],
-    verdicts: Sequence[Mapping[str, Any]],
-    out_dir: Path | OutputFolder,
-    progress: ProgressReporter = silent,
-) -> None:
+def write_canonical_folder(made: Canonical, out_dir: Path | OutputFolder, progress: ProgressReporter = silent) -> None:
     """Write all ``CANONICAL_FILE_NAMES`` into ``out_dir``, all or none.
-
-    Parameters
-    ----------
-    place_in_head : maps canonical points (..., 3) to the head frame in metres, for the OBJ.
-    verdicts : name, used and reason of every given photo.
 
     Raises
     ------
     LikenessError : code "disk", or "in_use" if another run writes into it.
     """
-    maps = {
-        "depth": pictures.depth,
-        "normals": pictures.normals,
-        "albedo": pictures.albedo,
-        "confidence": pictures.confidence,
-        "relit": pictures.relit,
-        "turned": pictures.turned,
-        "photos": pictures.photos,
-    }
+    maps = vars(made.pictures)
 
     def picture(name: str) -> Callable[[Path], None]:
         return lambda folder: (folder / f"canonical_{name}.png").write_bytes(png_bytes(maps[name]))
 
     steps = [
         *(picture(name) for name in maps),
-        lambda folder: _write_obj(face, place_in_head, folder),
-        lambda folder: _write_json(face, verdicts, folder / "canonical.json"),
+        lambda folder: _write_obj(made, folder),
+        lambda folder: _write_json(made, folder / "canonical.json"),
     ]
     write_together(out_dir, CANONICAL_FILE_NAMES, steps, progress)
 
 
-def _write_obj(
-    face: canonical_faces.CanonicalFace, place_in_head: Callable[[np.ndarray], np.ndarray], folder: Path
-) -> None:
+def _write_obj(made: Canonical, folder: Path) -> None:
     """Write the surface as quads, with one texture coordinate per pixel centre of ``canonical_albedo.png`` (v up)."""
-    size = len(face.depth)
+    face, size = made.face, len(made.face.depth)
     points = points_from_depth(torch.from_numpy(face.depth)[None], face.camera)[0].numpy().reshape(-1, 3)
     row, column = np.nonzero(canonical_faces.surface_cells(face))
     corner = row * size + column
     quads = np.stack([corner, corner + size, corner + size + 1, corner + 1], axis=1)  # counter-clockwise from outside
     used, numbers = np.unique(quads, return_inverse=True)
     numbers = numbers.reshape(quads.shape) + 1
-    vertices = place_in_head(points[used])
+    vertices = made.placement.undo(points[used])
     u, v = (used % size + 0.5) / size, 1.0 - (used // size + 0.5) / size
     lines = [
         f"# Likeness {__version__}: canonical face; metres, y up, x to the person's left",
@@ -151,14 +125,15 @@ def _write_obj(
     (folder / "canonical.mtl").write_text(material, encoding="utf-8", newline="\n")
 
 
-def _write_json(face: canonical_faces.CanonicalFace, verdicts: Sequence[Mapping[str, Any]], path: Path) -> None:
+def _write_json(made: Canonical, path: Path) -> None:
+    face = made.face
     content = {
         "version": 1,
         "model": face.version,
         "size": len(face.depth),
         "depth_range": canonical_faces.DEPTH_RANGE,
         "fov_degrees": face.camera.fov_degrees,
-        "given": list(verdicts),
+        "given": list(made.verdicts),
         "photos": [
             {
                 "name": photo.name,

@@ -9,7 +9,7 @@ import torch
 from plain_photo import plain_photo
 
 from backend.fitting.canonical import CanonicalFrame
-from backend.geometry.subdivision import subdivision_matrix
+from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, triangles_from_quads
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto, PhotoAlignment
@@ -72,7 +72,7 @@ def canonical_of(template: Template, identity: np.ndarray, place: CanonicalFrame
     neutral = template.vertices + np.tensordot(identity, template.identity_modes, 1)
     camera = CanonicalCamera((size, size))
     head = template.head
-    drawn = subdivision_matrix(1)[: head.vertex_stop, : head.vertex_stop] @ neutral[: head.vertex_stop]
+    drawn = subdivision(1).matrix[: head.vertex_stop, : head.vertex_stop] @ neutral[: head.vertex_stop]
     triangles = torch.from_numpy(triangles_from_quads(template.quads[head.face_start : head.face_stop]))
     points = camera.project(torch.from_numpy(place.apply(drawn))[None])
     found = fragments(face_ids(points, triangles, camera.size), triangles)

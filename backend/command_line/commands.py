@@ -7,44 +7,35 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files, readable
+from backend.command_line.photo_paths import check_there_are, find_photos, in_name_order, left_out_files, readable
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
+from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder, check_writable, disk_errors_named
 from backend.options import options_of
-from backend.progress import FILE_SHARES
+from backend.progress import FILE_SHARES, TRANSFER_SHARES, TimeLeft
 from backend.system.processes import keep_freed_memory
-
-if TYPE_CHECKING:
-    from backend.photos.collection import PhotoSource
-import os
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
-
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
-
-from backend.command_line.photo_paths import in_name_order
-from backend.exchange.all_or_none import check_writable, disk_errors_named
-from backend.progress import TRANSFER_SHARES, TimeLeft
 from protocol.photo_folder import PHOTO_SUFFIXES, photo_folder
 
 if TYPE_CHECKING:
     from backend.expression.clip import ExpressionClip
-import logging
-import sys
-import threading
-from types import FrameType
+    from backend.photos.collection import PhotoSource
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
@@ -63,19 +54,20 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
         options = ReconstructOptions(**options_of(arguments), device=arguments.device, corrections=corrections)
-        with (
-            TerminalProgress(err, FILE_SHARES) as progress,
-            folder.writing(RESULT_NAMES, progress, [PREVIEW]) as files,
-        ):
+        with TerminalProgress(err, FILE_SHARES) as progress, folder.writing(RESULT_NAMES, progress, [PREVIEW]) as files:
             output = file_stages(files, folder.path, progress)
             reconstruction = reconstruct(sources, options, Watch(progress), output)
             write_last(reconstruction.asset.report, files, folder.path)
         out.print(verdict_table(reconstruction.asset.report["photos"]))
-        took, preview = format_seconds(time.monotonic() - start), arguments.out / PREVIEW
-        said = readable(f"Wrote {arguments.out} in {took}. Look at {preview} first.")
-        out.print(said, highlight=False, soft_wrap=True)
+        _say_written(out, arguments.out, start, PREVIEW)
         with suppress(KeyboardInterrupt, LikenessError):  # the result is there
             draw_preview(reconstruction.asset, reconstruction.previews, folder)
+
+
+def _say_written(out: Console, folder: Path, start: float, first: str) -> None:
+    took = format_seconds(time.monotonic() - start)
+    said = readable(f"Wrote {folder} in {took}. Look at {folder / first} first.")
+    out.print(said, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -163,11 +155,9 @@ def run_canonical(arguments: argparse.Namespace) -> None:
 
         with TerminalProgress(err, dict(STAGES)) as progress:
             made = make_canonical(sources, arguments.device, progress)
-            write_canonical_folder(made.face, made.pictures, made.in_head, made.verdicts, folder, progress)
+            write_canonical_folder(made, folder, progress)
     out.print(verdict_table(made.verdicts))
-    took = format_seconds(time.monotonic() - start)
-    sheet = arguments.out / "canonical_photos.png"
-    out.print(readable(f"Wrote {arguments.out} in {took}. Look at {sheet} first."), highlight=False, soft_wrap=True)
+    _say_written(out, arguments.out, start, "canonical_photos.png")
 
 
 class TerminalBar:

@@ -40,11 +40,12 @@ def add_device(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_traceback(command: argparse.ArgumentParser) -> None:
-    """Add ``--traceback``."""
-    command.add_argument(
-        "--traceback", action="store_true", help="on an error, also print where in the code it happened"
-    )
+def _add_command(
+    commands: argparse._SubParsersAction, name: str, said: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Add a command; ``said`` is its line in the list of commands."""
+    form = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=said, description=description, epilog=epilog, formatter_class=form)
 
 
 def positive(text: str) -> float:
@@ -66,13 +67,8 @@ BATCH_DEVICES = ("cpu", "cuda")
 
 def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
     """Add the command to the parser's ``commands``."""
-    batch = commands.add_parser(
-        "batch",
-        help="many people: a manifest to one head per person, on this machine or a Ray cluster",
-        description=_DESCRIPTION,
-        epilog=f"exit codes:\n{exit_codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    said = "many people: a manifest to one head per person, on this machine or a Ray cluster"
+    batch = _add_command(commands, "batch", said, _DESCRIPTION, f"exit codes:\n{exit_codes}")
     batch.add_argument(
         "manifest",
         type=path_argument,
@@ -109,7 +105,6 @@ def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
     batch.add_argument(
         "--exit-zero", action="store_true", help="exit code 0 even if people failed, for farms that stop at other codes"
     )
-    add_traceback(batch)
 
 
 def _count(text: str) -> int:
@@ -147,16 +142,10 @@ files written to DIR (all or none, then the preview; described in docs/files.md)
 
 def add_canonical(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command ``canonical``."""
-    canonical = commands.add_parser(
-        "canonical",
-        help="photographs of one person to depth, normals and albedo of one face, as pictures",
-        description=_CANONICAL_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    said = "photographs of one person to depth, normals and albedo of one face, as pictures"
+    canonical = _add_command(commands, "canonical", said, _CANONICAL_DESCRIPTION, _EPILOG)
     add_photos_and_folder(canonical)
     add_device(canonical)
-    add_traceback(canonical)
 
 
 _TRANSFER_DESCRIPTION = """\
@@ -171,13 +160,8 @@ _TRANSFER_EPILOG = "The file is described in docs/expressions.md."
 
 def add_transfer(commands: argparse._SubParsersAction) -> None:
     """Add the sub-command ``transfer``."""
-    transfer = commands.add_parser(
-        "transfer",
-        help="a photo or a video to expressions that any rig with ARKit keys can wear",
-        description=_TRANSFER_DESCRIPTION,
-        epilog=_TRANSFER_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    said = "a photo or a video to expressions that any rig with ARKit keys can wear"
+    transfer = _add_command(commands, "transfer", said, _TRANSFER_DESCRIPTION, _TRANSFER_EPILOG)
     transfer.add_argument(
         "--from",
         dest="sources",
@@ -203,7 +187,6 @@ def add_transfer(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="the photos are the frames of one take, in the order of names; for a CSV, its rate where it has no times",
     )
-    add_traceback(transfer)
 
 
 def _frame_rate(text: str) -> float:
@@ -267,6 +250,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_batch(commands, _exit_code_lines())
     add_canonical(commands)
     add_transfer(commands)
+    for command in commands.choices.values():
+        said = "on an error, also print where in the code it happened"
+        command.add_argument("--traceback", action="store_true", help=said)
     commands.add_parser(
         "doctor",
         help="say what is installed, which device is used, what is missing and how to get it",
@@ -277,13 +263,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
-    reconstruct = commands.add_parser(
-        "reconstruct",
-        help="photographs of one person to a rigged, textured head",
-        description=_RECONSTRUCT_DESCRIPTION,
-        epilog=f"{_RECONSTRUCT_FILES}\n\nexit codes:\n{_exit_code_lines()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    said = "photographs of one person to a rigged, textured head"
+    epilog = f"{_RECONSTRUCT_FILES}\n\nexit codes:\n{_exit_code_lines()}"
+    reconstruct = _add_command(commands, "reconstruct", said, _RECONSTRUCT_DESCRIPTION, epilog)
     add_photos_and_folder(reconstruct, needed=False)
     reconstruct.add_argument(
         "--mesh",
@@ -299,17 +281,11 @@ def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
         metavar="FILE.json",
         help="corrected landmarks, masks, and which photos give shape or texture (docs/files.md)",
     )
-    add_traceback(reconstruct)
 
 
 def _add_serve(commands: argparse._SubParsersAction) -> None:
-    serve = commands.add_parser(
-        "serve",
-        help="serve the Blender extension: receive photos, send heads",
-        description=_SERVE_DESCRIPTION,
-        epilog=f"exit codes:\n{_exit_code_lines()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    said = "serve the Blender extension: receive photos, send heads"
+    serve = _add_command(commands, "serve", said, _SERVE_DESCRIPTION, f"exit codes:\n{_exit_code_lines()}")
     serve.add_argument(
         "--bind",
         default="tcp://127.0.0.1:0",
@@ -321,7 +297,6 @@ def _add_serve(commands: argparse._SubParsersAction) -> None:
     serve.add_argument(
         "--stop-with-input", action="store_true", help="stop when standard input ends, as it does with its program"
     )
-    add_traceback(serve)
 
 
 def _exit_code_lines() -> str:

@@ -139,12 +139,7 @@ def insert_in_map(image: np.ndarray, resolution: int) -> np.ndarray:
     x, y = ((texels - first * resolution) * scale - 0.5 for first in (ORIGIN[0], 1.0 - ORIGIN[1] - SIDE))
     column, row = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     return cv2.remap(
-        image.astype(np.float32),
-        column,
-        row,
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=0.0,
+        image.astype(np.float32), column, row, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0.0
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from protocol.message import FLOATS, INTS, ArrayField
@@ -14,18 +13,6 @@ from protocol.photo_folder import png_bytes
 
 PNG = "image/png"
 DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in (FLOATS, INTS)}
-
-
-class BufferEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Description of one buffer: an array (``dtype``, ``shape``) or an image (``media_type``, its size)."""
-
-    name: str
-    dtype: str | None = None
-    shape: tuple[int, ...] | None = None
-    media_type: str | None = None
-    width: int | None = None
-    height: int | None = None
-    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,16 +24,17 @@ class WireMessage:
 
 
 class BufferList:
-    """Collects buffers and their header entries."""
+    """Collects buffers and their header entries: of an array ``dtype`` and ``shape``, of a file ``media_type`` and its
+    bytes, of an image also its size."""
 
     def __init__(self) -> None:
-        self.entries: list[BufferEntry] = []
+        self.entries: list[dict[str, Any]] = []
         self.buffers: list[bytes] = []
 
     def add_array(self, name: str, array: np.ndarray, dtype: str) -> str:
         """Append an array, converted to ``dtype``, little-endian and C-contiguous; returns ``name``."""
         array = np.ascontiguousarray(array, DTYPES[dtype])
-        self.entries.append(BufferEntry(name, dtype=dtype, shape=array.shape))
+        self.entries.append({"name": name, "dtype": dtype, "shape": list(array.shape)})
         self.buffers.append(array.tobytes())
         return name
 
@@ -64,8 +52,8 @@ class BufferList:
 
     def add_file(self, name: str, data: bytes, media_type: str, size: tuple[int, int] | None = None) -> str:
         """Append a file's bytes, with (width, height) for an image; returns ``name``."""
-        width, height = size or (None, None)
-        self.entries.append(BufferEntry(name, media_type=media_type, width=width, height=height, bytes=len(data)))
+        sides = dict(zip(("width", "height"), size or (), strict=False))
+        self.entries.append({"name": name, "media_type": media_type, **sides, "bytes": len(data)})
         self.buffers.append(data)
         return name
 
@@ -76,4 +64,4 @@ class BufferList:
 
     def message(self, header: Mapping[str, Any]) -> WireMessage:
         """The header with ``buffers`` added, and the buffers."""
-        return WireMessage({**header, "buffers": msgspec.to_builtins(self.entries)}, tuple(self.buffers))
+        return WireMessage({**header, "buffers": self.entries}, tuple(self.buffers))

@@ -81,24 +81,13 @@ def detail_facts(detail: SkinDetail | None) -> dict[str, object]:
 REPORTED_PACKAGES = ("torch", "numpy", "scipy", "ai-edge-litert", "numba", "pillow")
 
 
-class PhotoReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What happened to one given photo; quality and error figures exist only for analysed photos."""
-
-    name: str
-    used: bool
-    reason: str
-    quality: dict[str, float] | None = None
-    landmark_error_percent: float | None = None
-    photometric_error: float | None = None
-
-
 def build_report(
     verdicts: Sequence[PhotoVerdict],
     rejected: Sequence[tuple[str, str]],
     photos: Sequence[AssetPhoto],
     settings: Mapping[str, object],
-    models: Mapping[str, str] | None = None,
-    doubts: Mapping[str, str] | None = None,
+    models: Mapping[str, str],
+    doubts: Mapping[str, str],
 ) -> dict[str, object]:
     """Build the content of ``report.json``, for ``FaceAsset.report``.
 
@@ -118,23 +107,22 @@ def build_report(
         photo = errors.get(verdict.name)
         reason = verdict.reason or rejected_by_fit.get(verdict.name, "")
         if photo is not None:
-            reason = f"{reason} {(doubts or {}).get(verdict.name, '')}".strip()
-        entries.append(
-            PhotoReport(
-                name=verdict.name,
-                used=photo is not None,
-                reason=reason,
-                quality=msgspec.to_builtins(verdict.quality, enc_hook=plain_json) if verdict.quality else None,
-                landmark_error_percent=float(photo.landmark_error_percent) if photo else None,
-                photometric_error=float(photo.photometric_error) if photo else None,
-            )
-        )
-    report: dict[str, object] = {"version": FORMAT_VERSION, "photos": msgspec.to_builtins(entries)}
-    report["settings"] = dict(settings)
-    report["models"] = dict(models or {})
-    report["versions"] = installed_versions()
-    report["peak_rss_mb"] = peak_rss_mb()
-    return report
+            reason = f"{reason} {doubts.get(verdict.name, '')}".strip()
+        entry: dict[str, object] = {"name": verdict.name, "used": photo is not None, "reason": reason}
+        if verdict.quality:
+            entry["quality"] = msgspec.to_builtins(verdict.quality, enc_hook=plain_json)
+        if photo is not None:
+            entry["landmark_error_percent"] = float(photo.landmark_error_percent)
+            entry["photometric_error"] = float(photo.photometric_error)
+        entries.append(entry)
+    return {
+        "version": FORMAT_VERSION,
+        "photos": entries,
+        "settings": dict(settings),
+        "models": dict(models),
+        "versions": installed_versions(),
+        "peak_rss_mb": peak_rss_mb(),
+    }
 
 
 def installed_versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from backend import __version__
 from backend.detail.find import DetailEstimate
-from backend.exchange.all_or_none import FILE_NAMES, PREVIEW, OutputFolder, disk_errors_named, locked_folder
+from backend.exchange.all_or_none import PREVIEW, OutputFolder, disk_errors_named
 from backend.exchange.asset_mesh import ALBEDO, SKIN, PartMaterial, part_material, subdivided
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset
@@ -26,7 +26,7 @@ from backend.exchange.preview import PhotoPreview, write_preview
 from backend.hair.hair_strands import HairStrands
 from backend.progress import WRITING, ProgressReporter, silent
 from backend.rendering.color import linear_from_srgb, srgb_bytes
-from backend.system.parallel import Stages, run_graph
+from backend.system.parallel import Stages
 from protocol.hair_cards import HairCards, card_atlas
 
 _HAIR_MATERIAL = (
@@ -150,40 +150,11 @@ def hair_picture(cards: HairCards | None) -> np.ndarray:
     return picture
 
 
-def write_folder(
-    asset: FaceAsset,
-    previews: Sequence[PhotoPreview],
-    out_dir: Path | OutputFolder,
-    progress: ProgressReporter = silent,
-) -> None:
-    """Write all ``FILE_NAMES`` of a finished head into ``out_dir``, creating it if needed.
-
-    The files are first written to a temporary folder on the same disk and moved into place when all are complete, so
-    that a failed or cancelled run leaves the folder unchanged. Files of an earlier run are replaced; other files in the
-    folder stay.
-
-    Parameters
-    ----------
-    previews : one per used photo, shown in ``preview.png`` (see ``exchange.preview``).
-
-    Raises
-    ------
-    LikenessError : code "disk" if the disk is full, the folder may not be written, or ``out_dir`` is a file; "in_use"
-        if another run writes into it.
-    """
-    made = {"asset": asset, "shape": asset, "dressed": asset, "strands": asset.hair_strands, "previews": previews}
-    made["detail"] = DetailEstimate(asset.detail, (), "")
-    with locked_folder(out_dir) as folder, folder.writing(FILE_NAMES, progress) as files:
-        progress(WRITING, 0.0)
-        stages = file_stages(files, folder.path, progress)
-        run_graph(stages, made, tuple(stages))
-        with disk_errors_named(folder.path):
-            write_preview(asset, previews, files / PREVIEW)
-        write_last(asset.report, files, folder.path)
-
-
 def draw_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], folder: OutputFolder) -> None:
-    """Write ``preview.png`` beside the result, which does not wait for it. Raises as ``write_folder`` does."""
+    """Write ``preview.png`` beside the result, which does not wait for it.
+
+    Raises ``LikenessError`` with code "disk".
+    """
     with folder.writing([PREVIEW]) as files, disk_errors_named(folder.path):
         write_preview(asset, previews, files / PREVIEW)
 
@@ -202,7 +173,7 @@ def file_stages(files: Path, out_dir: Path, progress: ProgressReporter = silent)
         "face_glb": partial(_write_glb, files=files),
         "albedo_png": partial(_write_albedo, files=files),
         "eyes_png": partial(_write_eyes, files=files),
-        "face_obj": partial(_write_obj, files=files),
+        "face_obj": partial(write_obj, folder=files),
         "hair_files": partial(_write_hair, files=files),
         "json_files": partial(_write_json, files=files),
     }
@@ -243,10 +214,6 @@ def _write_eyes(dressed: FaceAsset, files: Path) -> None:
     missing = dressed.eyes is None or dressed.eyes.picture is None
     picture = np.full((1, 1, 3), 128, np.uint8) if missing else dressed.eyes.picture
     (files / EYE_TEXTURE).write_bytes(png_bytes(picture))
-
-
-def _write_obj(asset: FaceAsset, files: Path) -> None:
-    write_obj(asset, files)
 
 
 def _write_hair(asset: FaceAsset, files: Path) -> None:

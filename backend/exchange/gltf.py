@@ -118,13 +118,7 @@ def wrinkle_extras(textures: Sequence[WrinkleTexture], indices: Sequence[int], h
     indices : of the glTF textures, one for each of ``textures``. head : gives the map's scale.
     """
     entries = [
-        {
-            "name": name,
-            "keys": list(KEY_GROUPS[name]),
-            "texture": index,
-            "channel": channel,
-            "reach": round(reach, 9),
-        }
+        {"name": name, "keys": list(KEY_GROUPS[name]), "texture": index, "channel": channel, "reach": round(reach, 9)}
         for texture, index in zip(textures, indices, strict=True)
         for channel, (name, reach) in enumerate(zip(texture.groups, texture.reaches, strict=True))
     ]
@@ -191,6 +185,7 @@ SMALLEST_OFFSET_M = 1e-6
 SMALLEST_NORMAL_OFFSET = 2e-3
 """Shorter morph offsets of normals (about a tenth of a degree) are left out."""
 
+_NORMAL, _ROUGHNESS = "skin_normal", "skin_roughness"
 _NORMAL_QUALITY = 92
 """JPEG quality of the normal map; a PNG of pores is three times as large."""
 _EYES_QUALITY = 95  # JPEG quality of the eyes' image
@@ -210,17 +205,17 @@ def glb_bytes(asset: FaceAsset) -> bytes:
     ``MakeHuman``; v points down, as in glTF. Hair cards are a node ``hair`` with their own image, UV map and colours.
     """
     writer = _GltfWriter()
-    writer.add_texture("albedo", asset.albedo, quality=95)
+    writer.add_texture(asset_mesh.ALBEDO, asset.albedo, quality=95)
     if asset.detail is not None:
-        writer.add_skin_normals(asset)
+        writer.add_texture(_NORMAL, normal_picture(asset.detail, asset.parts[0]), quality=_NORMAL_QUALITY)
     roughness = roughness_picture(asset)
     if roughness is not None:
-        writer.skin_roughness = writer.add_texture("skin_roughness", roughness, quality=None)
+        writer.add_texture(_ROUGHNESS, roughness, quality=None)
     places = asset_mesh.lash_positions(asset)
     if places is not None:
-        writer.textures[asset_mesh.LASHES] = writer.add_texture("lashes", asset_mesh.lash_picture(), quality=None)
+        writer.add_texture(asset_mesh.LASHES, asset_mesh.lash_picture(), quality=None)
     if asset.eyes is not None and asset.eyes.picture is not None:
-        writer.textures[asset_mesh.EYES] = writer.add_texture("eyes", asset.eyes.picture, quality=_EYES_QUALITY)
+        writer.add_texture(asset_mesh.EYES, asset.eyes.picture, quality=_EYES_QUALITY)
     if asset.detail is not None:
         writer.add_wrinkles(asset)
     parts = []
@@ -243,9 +238,7 @@ class _GltfWriter:
         self.gltf = gl.GLTF2(asset=gl.Asset(version="2.0", generator=f"Likeness {__version__}"))
         self.blob = bytearray()
         self.material_of: dict[asset_mesh.PartMaterial, int] = {}
-        self.textures: dict[str, int] = {asset_mesh.ALBEDO: 0}
-        self.skin_normals: int | None = None
-        self.skin_roughness: int | None = None
+        self.textures: dict[str, int] = {}
         self.skin_extras: dict[str, object] = {}
 
     def finish(self, part_nodes: list[int]) -> bytes:
@@ -271,13 +264,9 @@ class _GltfWriter:
             self.gltf.samplers.append(
                 gl.Sampler(magFilter=gl.LINEAR, minFilter=gl.LINEAR_MIPMAP_LINEAR, wrapS=gl.REPEAT, wrapT=gl.REPEAT)
             )
+        self.textures[name] = len(self.gltf.textures)
         self.gltf.textures.append(gl.Texture(name=name, source=len(self.gltf.images) - 1, sampler=0))
-        return len(self.gltf.textures) - 1
-
-    def add_skin_normals(self, asset: FaceAsset) -> None:
-        """Add the skin's relief as normal map of the head's material."""
-        normals = normal_picture(asset.detail, asset.parts[0])
-        self.skin_normals = self.add_texture("skin_normal", normals, quality=_NORMAL_QUALITY)
+        return self.textures[name]
 
     def add_wrinkles(self, asset: FaceAsset) -> None:
         """Add the wrinkle maps as textures, described by the skin's ``extras``."""
@@ -300,7 +289,7 @@ class _GltfWriter:
             TEXCOORD_0=self._vertex_accessor(_v_down(mesh.uv), gl.VEC2),
             TEXCOORD_1=self._vertex_accessor(_v_down(mesh.uv_makehuman), gl.VEC2),
         )
-        if material == asset_mesh.SKIN and self.skin_normals is not None:
+        if material == asset_mesh.SKIN and _NORMAL in self.textures:
             tangents = vertex_tangents(
                 part.vertices[mesh.source], neutral_normals[mesh.source], mesh.uv, mesh.triangles
             )
@@ -315,8 +304,7 @@ class _GltfWriter:
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
             material=self._material(
-                material,
-                see_through=material.opacity < 1.0 or material == asset_mesh.SINGLE_LASHES,
+                material, see_through=material.opacity < 1.0 or material == asset_mesh.SINGLE_LASHES
             ),
             targets=targets or None,
         )
@@ -374,9 +362,7 @@ class _GltfWriter:
             COLOR_0=self._vertex_accessor(cards.colours, gl.VEC3),
         )
         primitive = gl.Primitive(
-            attributes=attributes,
-            indices=self._index_accessor(cards.triangles),
-            material=len(self.gltf.materials) - 1,
+            attributes=attributes, indices=self._index_accessor(cards.triangles), material=len(self.gltf.materials) - 1
         )
         mesh = gl.Mesh(name=name, primitives=[primitive])
         if skin is not None:
@@ -401,7 +387,9 @@ class _GltfWriter:
         if look not in self.material_of:
             self.material_of[look] = len(self.gltf.materials)
             texture = self.textures.get(look.picture)
-            roughness = self.skin_roughness if look == asset_mesh.SKIN else None
+            normal, roughness = (self.textures.get(name) for name in (_NORMAL, _ROUGHNESS))
+            if look != asset_mesh.SKIN:
+                normal = roughness = None
             self.gltf.materials.append(
                 gl.Material(
                     name=look.name,
@@ -409,9 +397,7 @@ class _GltfWriter:
                     doubleSided=see_through,
                     alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,
-                    normalTexture=None
-                    if self.skin_normals is None or look != asset_mesh.SKIN
-                    else gl.NormalMaterialTexture(index=self.skin_normals, texCoord=0),
+                    normalTexture=None if normal is None else gl.NormalMaterialTexture(index=normal, texCoord=0),
                     occlusionTexture=None
                     if roughness is None
                     else gl.OcclusionTextureInfo(index=roughness, texCoord=0),
@@ -467,11 +453,7 @@ class _GltfWriter:
             values=gl.AccessorSparseValues(bufferView=self._buffer_view(data[moved].tobytes())),
         )
         return self._accessor(
-            componentType=gl.FLOAT,
-            count=len(data),
-            type=gl.VEC3,
-            sparse=sparse,
-            **(_bounds(data) if bounds else {}),
+            componentType=gl.FLOAT, count=len(data), type=gl.VEC3, sparse=sparse, **(_bounds(data) if bounds else {})
         )
 
     def _accessor(self, **fields: object) -> int:

@@ -17,7 +17,7 @@ from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.interpolate import sample_image
-from backend.rendering.rasterize import face_ids
+from backend.rendering.rasterize import face_ids, facing_cosine
 from backend.rendering.spherical_harmonics import BASIS_CONSTANTS, basis
 from backend.system.parallel import each
 
@@ -70,8 +70,7 @@ def _samples(photo: PosedPhoto, triangles: np.ndarray, head_count: int) -> _Samp
     pixels = camera.project(photo.vertices)
     ids = face_ids(torch.from_numpy(pixels[None].astype(np.float32)), torch.from_numpy(triangles), (rows, columns))[0]
     normals = vertex_normals(photo.vertices, triangles)[:head_count]
-    towards = camera.centre() - photo.vertices[:head_count]
-    cosine = (normals * towards).sum(-1) / np.linalg.norm(towards, axis=-1)
+    cosine = facing_cosine(photo.vertices[:head_count], normals, camera)
     column = np.clip(pixels[:head_count, 0], 0, columns - 1).astype(int)
     row = np.clip(pixels[:head_count, 1], 0, rows - 1).astype(int)
     shown = ids.numpy()[row, column]

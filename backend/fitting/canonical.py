@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from backend.fitting.detector_model import turned_to
+from backend.fitting.detector_model import landmark_error, turned_to
 from backend.fitting.options import CanonicalStage
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, points_at_vertices
 from backend.fitting.solver import IdentityPrior
 from backend.geometry.normals import vertex_normals
-from backend.geometry.subdivision import subdivision_matrix
+from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, triangles_from_quads, unique_edges, usable_landmarks
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.photos.collection import PhotoFace
@@ -125,11 +125,7 @@ def sample_surface(face: CanonicalFace, points: np.ndarray) -> SurfaceSamples:
 
 
 def start_from_view(
-    template: Template,
-    face: PhotoFace,
-    parameters: PhotoParameters,
-    photo: CanonicalPhoto,
-    placement: CanonicalFrame,
+    template: Template, face: PhotoFace, parameters: PhotoParameters, photo: CanonicalPhoto, placement: CanonicalFrame
 ) -> PhotoParameters:
     """Choose ``parameters`` or LAP's pose of the photo, by the reprojection error of the mean face's landmarks.
 
@@ -143,13 +139,8 @@ def start_from_view(
     points = template.landmarks478.positions(template.vertices)[chosen].astype(np.float64)
     found = face.landmarks[chosen, :2].astype(np.float64)
     other = turned_to(parameters, rotation, points, found, keep_focal=True)
-    if other is None:
-        return parameters
-
-    def error(guess: PhotoParameters) -> float:
-        return float(np.median(np.linalg.norm(guess.camera().project(points)[:, :2] - found, axis=-1)))
-
-    return other if error(other) < error(parameters) else parameters
+    guesses = [parameters] if other is None else [parameters, other]
+    return min(guesses, key=lambda guess: landmark_error(guess, points, found))
 
 
 def head_light(photo: CanonicalPhoto, placement: CanonicalFrame) -> np.ndarray:
@@ -161,11 +152,6 @@ def head_light(photo: CanonicalPhoto, placement: CanonicalFrame) -> np.ndarray:
     to_lamp = placement.rotation.T @ -photo.direction
     lamp, ambient = np.full((1, 3), max(full - dark, 0.0)), np.full(3, max(dark, 0.05))
     return np.asarray(light_from_directions(to_lamp[None], lamp, ambient), dtype=np.float64)
-
-
-def head_lights(face: CanonicalFace, placement: CanonicalFrame) -> tuple[np.ndarray, ...]:
-    """``head_light`` of every photo."""
-    return tuple(head_light(photo, placement) for photo in face.photos)
 
 
 _LEAST_FACING = 0.35
@@ -197,7 +183,7 @@ class CanonicalMesh:
 def canonical_mesh(template: Template) -> CanonicalMesh:
     """Make the mesh of the face's skin that faces the front, without mouth interior and eye sockets."""
     count = template.head.vertex_stop
-    smooth = subdivision_matrix(1)[:count, :count]
+    smooth = subdivision(1).matrix[:count, :count]
     quads = template.quads[: template.head.face_stop]
     surface = smooth @ template.vertices[:count]
     normals = vertex_normals(surface.astype(np.float64), triangles_from_quads(quads))

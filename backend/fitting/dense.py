@@ -210,11 +210,6 @@ class DenseTargets:
     vertices: np.ndarray
     targets: PointTargets
 
-    def combined_with(self, more: DenseTargets) -> DenseTargets:
-        """Both sets, one after the other."""
-        vertices = np.concatenate([self.vertices, more.vertices])
-        return DenseTargets(vertices, PointTargets.joined(self.targets, more.targets))
-
 
 def dense_targets(
     views: Sequence[View],
@@ -232,11 +227,9 @@ def dense_targets(
     width : working resolution, pixels per ``1.5 * face_scale`` (about the face's width).
     nuisance_size : of the photos' parameters.
     """
-    directions = np.stack([view.direction for view in views])
-    closeness = directions @ directions.T
     results: list[DenseTargets | None] = []
-    for number, view in enumerate(views):
-        order = [other for other in np.argsort(-closeness[number]) if other != number][: stage.partners]
+    partners = nearest_photos(np.stack([view.direction for view in views]), stage.partners)
+    for number, (view, order) in enumerate(zip(views, partners, strict=True)):
         flow_sum = np.zeros((*view.normalised.shape, 2), np.float32)
         weight_sum = np.zeros(view.normalised.shape, np.float32)
         for other in order:
@@ -342,14 +335,16 @@ class DenseMatches:
     factors: tuple[float, ...]
 
 
+def nearest_photos(directions: np.ndarray, count: int) -> list[list[int]]:
+    """Of each photo the ``count`` others that are nearest in viewing direction, nearest first; directions (P, 3)."""
+    orders = enumerate(np.argsort(-directions @ directions.T).tolist())
+    return [[other for other in order if other != number][:count] for number, order in orders]
+
+
 def compared_pairs(directions: np.ndarray, partners: int) -> list[tuple[int, int]]:
     """Pairs of photos where one is among the other's ``partners`` nearest in viewing direction; directions (P, 3)."""
-    closeness = directions @ directions.T
-    pairs = set()
-    for number in range(len(directions)):
-        order = [int(other) for other in np.argsort(-closeness[number]) if other != number][:partners]
-        pairs |= {(min(number, other), max(number, other)) for other in order}
-    return sorted(pairs)
+    nearest = enumerate(nearest_photos(directions, partners))
+    return sorted({(min(one, other), max(one, other)) for one, others in nearest for other in others})
 
 
 def dense_matches(views: Sequence[View], mesh: DenseMesh, width: int, partners: int) -> DenseMatches:

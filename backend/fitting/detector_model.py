@@ -221,6 +221,11 @@ def turned_to(
     return replace(parameters, rotation=rotation, log_scale=log_scale, log_distance=log_distance, lateral=lateral)
 
 
+def landmark_error(parameters: PhotoParameters, points: np.ndarray, found: np.ndarray) -> float:
+    """Median distance in pixels of landmarks on the head (M, 3), projected, from those in the picture (M, 2)."""
+    return float(np.median(np.linalg.norm(parameters.camera().project(points)[:, :2] - found, axis=-1)))
+
+
 WINDOW_PER_FACE, WINDOW_PIXELS = 1.25, 144
 UPPER_LINE = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_LINE = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)

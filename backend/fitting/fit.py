@@ -4,7 +4,7 @@ light and albedo; and going on after landmarks were corrected, in a fraction of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -14,8 +14,8 @@ from scipy.optimize import lsq_linear
 
 from backend.fitting import dense, solver, stages
 from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearance
-from backend.fitting.canonical import align_by_landmarks, canonical_mesh, canonical_prior, head_lights, start_from_view
-from backend.fitting.detector_model import camera_prior, face_scale, initial_parameters, turned_to
+from backend.fitting.canonical import align_by_landmarks, canonical_mesh, canonical_prior, head_light, start_from_view
+from backend.fitting.detector_model import camera_prior, face_scale, initial_parameters, landmark_error, turned_to
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
 from backend.fitting.options import (
     CageStage,
@@ -170,10 +170,7 @@ def started_photo(
     points = template.landmarks478.positions(shape)[chosen].astype(np.float64)
     mean = template.landmarks478.positions(template.vertices)[chosen].astype(np.float64)
 
-    def error(guess: PhotoParameters, places: np.ndarray) -> float:
-        return float(np.median(np.linalg.norm(guess.camera().project(places)[:, :2] - detected, axis=-1)))
-
-    candidates = [(error(parameters, mean), parameters)]
+    candidates = [(landmark_error(parameters, mean, detected), parameters)]
     own = initial_parameters(template, face, prior, len(parameters.nuisance), shape)
     at_distance = own
     if face.focal_px is None:  # else the focal length decides
@@ -181,7 +178,7 @@ def started_photo(
     turned = turned_to(at_distance, photo.rotation_in_photo(), points, detected, keep_focal=face.focal_px is not None)
     for guess in (own, turned):
         if guess is not None:
-            candidates.append((error(guess, points), replace(guess, expression=expression)))
+            candidates.append((landmark_error(guess, points, detected), replace(guess, expression=expression)))
     return min(candidates, key=lambda pair: pair[0])[1]
 
 
@@ -274,16 +271,21 @@ def resumable_fit(
     shape = {face.name for face in collection.faces if face.use != "texture"} if scan is None else scan.cameras
     textures = tuple(face for face in collection.faces if face.name not in shape)
     faces = tuple(face for face in collection.faces if face.name in shape)
-    template, first, start, renewed = template or load_template(), None, None, _unchanged
+    template, first, start = template or load_template(), None, None
     if scan is not None:
         models = FaceModels()
     if options.canonical is not None and models.canonical is not None:
         first = models.canonical(faces)
     if options.encoded is not None and models.encoded is not None:
         start = models.encoded(faces)
-    if models.modes_around is not None and start is not None and start.code is not None:
+    nonlinear = models.modes_around is not None and start is not None and start.code is not None
+    if nonlinear:
         template = models.modes_around(start.code)
-        renewed = partial(_with_modes_of, models.modes_around)
+
+    def renewed(state: stages.FitState) -> stages.FitState:
+        """With modes linearised around its own code; its neutral face is the decoder's."""
+        return replace(state, template=models.modes_around(state.estimate.identity)) if nonlinear else state
+
     progress("landmarks", 0.0)
     if scan is None:
         state = renewed(run_landmark_stage(template, faces, options, first, start))
@@ -331,16 +333,6 @@ def in_order(fitted: FittedFace, faces: tuple[PhotoFace, ...]) -> FittedFace:
     """The fitted face with its photos in the order of ``faces``."""
     order = {face.name: number for number, face in enumerate(faces)}
     return replace(fitted, photos=tuple(sorted(fitted.photos, key=lambda photo: order[photo.name])))
-
-
-def _unchanged(state: stages.FitState) -> stages.FitState:
-    """The state unchanged, because linear modes need no renewal."""
-    return state
-
-
-def _with_modes_of(modes_around: Callable[[np.ndarray], Template], state: stages.FitState) -> stages.FitState:
-    """The state with modes linearised around its own code; its neutral face is the decoder's."""
-    return replace(state, template=modes_around(state.estimate.identity))
 
 
 def run_landmark_stage(
@@ -412,7 +404,7 @@ def fit_landmarks(
     # The first rounds may be far off, so the robust scale starts wide.
     scales, iterations = (4.0, 1.0, 1.0), stage.iterations
     started = encoded is not None and options.encoded is not None
-    if encoded is not None and options.encoded is not None:
+    if started:
         estimate = started_estimate(template, faces, starts, encoded, prior, options.encoded)
         scales, iterations = options.encoded.outlier_scales, options.encoded.iterations
     for scale in scales:
@@ -432,18 +424,33 @@ def prior_weights(template: Template, options: FitOptions) -> solver.SolverWeigh
 
 def run_canonical_stage(state: stages.FitState, options: FitOptions, stage: CanonicalStage) -> stages.FitState:
     """Register the canonical face; fit the identity to its depth and normals together with the landmarks."""
-    template, faces, face = state.template, state.faces, state.canonical
+    template, face = state.template, state.canonical
     if face is None or stage.depth_information + stage.normal_information <= 0:
         return state
     mesh, model = canonical_mesh(template), landmark_model(template)
-    cameras = tuple(camera_prior(one, options.prior) for one in faces)
-    weights = prior_weights(template, options)
     for _ in range(stage.rounds):
-        belief = canonical_prior(template, mesh, face, state.estimate.identity, stage)
-        targets = stages.all_landmark_targets(template, model, faces, state.estimate, options)
-        estimate = solver.solve(state.estimate, targets, cameras, weights, stage.iterations, belief)
-        state = replace(state, estimate=estimate, targets=targets, belief=belief)
+        state = replace(state, belief=canonical_prior(template, mesh, face, state.estimate.identity, stage))
+        state = _solved(state, options, stage.iterations, model)
     return state
+
+
+def _solved(
+    state: stages.FitState,
+    options: FitOptions,
+    iterations: int,
+    model: LandmarkModel,
+    shown: Sequence[dense.DenseTargets | None] = (),
+) -> stages.FitState:
+    """The state moved to its landmarks' targets, and to the dense ``shown`` of each photo where there are any."""
+    template, faces = state.template, state.faces
+    targets = landmarks = stages.all_landmark_targets(template, model, faces, state.estimate, options)
+    if shown:
+        pairs = zip(landmarks, shown, strict=True)
+        targets = tuple(one if more is None else solver.PointTargets.joined(one, more.targets) for one, more in pairs)
+    cameras = tuple(camera_prior(face, options.prior) for face in faces)
+    weights = prior_weights(template, options)
+    estimate = solver.solve(state.estimate, targets, cameras, weights, iterations, state.belief)
+    return replace(state, estimate=estimate, targets=landmarks)
 
 
 def run_dense_stage(
@@ -454,29 +461,17 @@ def run_dense_stage(
     on_estimate: EstimateReceiver = no_receiver,
 ) -> stages.FitState:
     """Align the photos with each other through the mesh, coarse to fine, together with the landmarks."""
-    template, faces = state.template, state.faces
-    mesh, model = dense.dense_mesh(template), landmark_model(template)
-    cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    weights = prior_weights(template, options)
+    mesh, model = dense.dense_mesh(state.template), landmark_model(state.template)
     for round_number, width in enumerate(stage.face_widths):
         progress("dense", round_number / len(stage.face_widths))
         if stage.matched:
-            state = replace(state, matches=_matches(state, mesh, width, stage))
+            matches = dense.dense_matches(_views(state, mesh, width), mesh, width, stage.partners)
+            state = replace(state, matches=matches)
         shown = targets_of_photos(state, mesh, width, stage)
-        landmarks = stages.all_landmark_targets(template, model, faces, state.estimate, options)
-        targets = tuple(
-            one if more is None else solver.PointTargets.joined(one, more.targets)
-            for one, more in zip(landmarks, shown, strict=True)
-        )
-        estimate = solver.solve(state.estimate, targets, cameras, weights, stage.iterations, state.belief)
-        state = replace(state, estimate=estimate, targets=landmarks)
+        state = _solved(state, options, stage.iterations, model, shown)
         on_estimate("dense", state.neutral)
     progress("dense", 1.0)
     return state
-
-
-def _matches(state: stages.FitState, mesh: dense.DenseMesh, width: int, stage: DenseStage) -> dense.DenseMatches:
-    return dense.dense_matches(_views(state, mesh, width), mesh, width, stage.partners)
 
 
 def targets_of_photos(
@@ -550,7 +545,8 @@ def appearance_of(state: stages.FitState) -> Appearance:
     triangles = triangles_from_quads(template.quads)
     lights = ()
     if state.canonical is not None:
-        lights = head_lights(state.canonical, align_by_landmarks(template, state.canonical))
+        placement = align_by_landmarks(template, state.canonical)
+        lights = tuple(head_light(photo, placement) for photo in state.canonical.photos)
     return estimate_appearance(photos, triangles, count, template.mirror[:count], skin, lights)
 
 
@@ -619,18 +615,10 @@ def refit_face(
 def run_corrected_stage(state: stages.FitState, options: FitOptions) -> stages.FitState:
     """Move the estimate to the corrected landmarks, together with the dense targets of the photos (from matches where
     there are any)."""
-    template, faces, stage = state.template, state.faces, options.dense
-    model = landmark_model(template)
-    cameras = tuple(camera_prior(face, options.prior) for face in faces)
-    weights = prior_weights(template, options)
-    targets = landmarks = stages.all_landmark_targets(template, model, faces, state.estimate, options)
+    stage, shown, model = options.dense, (), landmark_model(state.template)
     if state.scan is not None:
+        targets = stages.all_landmark_targets(state.template, model, state.faces, state.estimate, options)
         return replace(state, targets=targets)
-    if stage is not None and len(faces) > 1:
-        shown = targets_of_photos(state, dense.dense_mesh(template), stage.face_widths[-1], stage)
-        targets = tuple(
-            one if more is None else solver.PointTargets.joined(one, more.targets)
-            for one, more in zip(landmarks, shown, strict=True)
-        )
-    estimate = solver.solve(state.estimate, targets, cameras, weights, ITERATIONS, state.belief)
-    return replace(state, estimate=estimate, targets=landmarks)
+    if stage is not None and len(state.faces) > 1:
+        shown = targets_of_photos(state, dense.dense_mesh(state.template), stage.face_widths[-1], stage)
+    return _solved(state, options, ITERATIONS, model, shown)

@@ -256,10 +256,7 @@ def _photo_system(
 
 
 def _solve_step(
-    systems: list[_PhotoSystem],
-    estimate: FaceEstimate,
-    known: IdentityPrior,
-    damping: float,
+    systems: list[_PhotoSystem], estimate: FaceEstimate, known: IdentityPrior, damping: float
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """One damped step: (K + 1,) for identity and distance habit, and (P,) per photo. ``known`` is the identity prior;
     expression weights held at a bound do not move."""

@@ -54,15 +54,6 @@ class MeshHierarchy:
 
     levels: tuple[MeshLevel, ...]
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The file's arrays, by name."""
-        arrays = {}
-        for number, level in enumerate(self.levels):
-            for name in _INTEGERS:
-                arrays[f"{number}.{name}"] = getattr(level, name).astype(np.int32)
-            arrays[f"{number}.up_values"] = level.up_values.astype(np.float32)
-        return arrays
-
 
 @lru_cache(maxsize=2)
 def load_mesh_hierarchy(path: Path = HIERARCHY_PATH) -> MeshHierarchy:

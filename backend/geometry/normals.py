@@ -20,24 +20,9 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
     """
     if isinstance(vertices, torch.Tensor):
         return _vertex_normals_torch(vertices, torch.as_tensor(faces, device=vertices.device).long())
-    faces = np.asarray(faces)
-    return _unit(_summed_numpy(np.asarray(vertices), faces))
-
-
-def _area_vectors(vertices: Array, faces: Array) -> Array:
-    """(..., F, 3) normals of length twice the area."""
-    a, b, c = (vertices[..., faces[:, i], :] for i in range(3))
-    ab, ac = b - a, c - a
-    return torch.linalg.cross(ab, ac) if isinstance(vertices, torch.Tensor) else np.cross(ab, ac)
-
-
-def _unit(vectors: Array) -> Array:
-    """Vectors divided by their length; the zero vector stays zero and has a zero gradient."""
-    if isinstance(vectors, torch.Tensor):
-        squared = (vectors * vectors).sum(-1)[..., None]
-        return vectors * torch.where(squared > _TINY * _TINY, squared, torch.inf).rsqrt()
-    squared = squared_lengths(vectors)[..., None]
-    return vectors / np.sqrt(np.where(squared > _TINY * _TINY, squared, np.inf))
+    total = _summed_numpy(np.asarray(vertices), np.asarray(faces))
+    squared = squared_lengths(total)[..., None]
+    return total / np.sqrt(np.where(squared > _TINY * _TINY, squared, np.inf))
 
 
 def _vertex_normals_torch(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -89,7 +74,8 @@ def _cross(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 def _summed_numpy(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    vectors = _area_vectors(vertices, faces)  # (..., F, 3)
+    a, b, c = (vertices[..., faces[:, i], :] for i in range(3))
+    vectors = np.cross(b - a, c - a)  # (..., F, 3), of length twice the area
     count = vertices.shape[-2]
     flat = vectors.reshape(-1, *vectors.shape[-2:])
     total = np.empty((len(flat), count, 3), vertices.dtype)

@@ -6,11 +6,7 @@ from backend.system.numba_cache import njit
 
 
 def robust_consensus(
-    values: np.ndarray,
-    weights: np.ndarray,
-    scale: float,
-    iterations: int = 5,
-    share: np.ndarray | None = None,
+    values: np.ndarray, weights: np.ndarray, scale: float, iterations: int = 5, share: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Robust mean over photos, element by element (Geman-McClure weights around a weighted median).
 

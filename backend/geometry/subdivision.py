@@ -171,11 +171,6 @@ def subdivision(level: int) -> Subdivision:
     return subdivide(load_template(), level)
 
 
-def subdivision_matrix(level: int) -> sp.csr_matrix:
-    """(V_level, V) float32 CSR matrix from cage positions to positions after ``level`` Catmull-Clark steps."""
-    return subdivision(level).matrix
-
-
 @dataclass(frozen=True)
 class Refinement:
     """One step on a quad mesh of ``count`` vertices. It gives its vertices, then a point per edge, then one per face.

@@ -193,12 +193,8 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _read_embedding(arrays: Mapping[str, np.ndarray], prefix: str) -> LandmarkEmbedding:
-    return LandmarkEmbedding(
-        vertices=arrays[f"{prefix}.vertices"].astype(np.int32),
-        barycentrics=arrays[f"{prefix}.barycentrics"].astype(np.float32),
-        deviation=arrays[f"{prefix}.deviation"].astype(np.float32),
-        valid=arrays[f"{prefix}.valid"].astype(bool),
-    )
+    kinds = {"vertices": np.int32, "barycentrics": np.float32, "deviation": np.float32, "valid": bool}
+    return LandmarkEmbedding(**{name: arrays[f"{prefix}.{name}"].astype(kind) for name, kind in kinds.items()})
 
 
 def read_template(path: Path) -> Template:

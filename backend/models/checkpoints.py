@@ -39,10 +39,6 @@ LEAST_WEIGHTS = 4096
 _LARGEST = 127
 
 
-class BrokenStepsError(ValueError):
-    """int8 weights and their steps do not match."""
-
-
 def large_weights(tensors: Mapping[str, Tensor], sensitive: Sequence[str] = ()) -> frozenset[str]:
     """Names of the large floating-point tensors with at least two axes that match no pattern (``fnmatch``) of
     ``sensitive``."""
@@ -73,14 +69,14 @@ def without_steps(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises
     ------
-    BrokenStepsError : steps are missing, of another shape or dtype, not finite or negative, or have no int8 weights.
+    ValueError : steps are missing, of another shape or dtype, not finite or negative, or have no int8 weights.
     """
     weights = {}
     for name, tensor in tensors.items():
         if name.endswith(STEP_SUFFIX):
             owner = tensors.get(name.removesuffix(STEP_SUFFIX))
             if owner is None or owner.dtype != torch.int8:
-                raise BrokenStepsError(f"{name!r} has no int8 weights beside it")
+                raise ValueError(f"{name!r} has no int8 weights beside it")
         elif tensor.dtype == torch.int8:
             steps = _checked_steps(name, tensor, tensors.get(name + STEP_SUFFIX))
             weights[name] = tensor.float() * steps.reshape(-1, *[1] * (tensor.ndim - 1))
@@ -90,16 +86,16 @@ def without_steps(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _checked_steps(name: str, numbers: Tensor, steps: Tensor | None) -> Tensor:
-    """The steps of ``numbers``; raises ``BrokenStepsError``."""
+    """The steps of ``numbers``; raises ``ValueError``."""
     if steps is None:
-        raise BrokenStepsError(f"the int8 weights {name!r} have no steps beside them")
+        raise ValueError(f"the int8 weights {name!r} have no steps beside them")
     if steps.dtype != torch.float32 or numbers.ndim < 2 or steps.shape != numbers.shape[:1]:
-        raise BrokenStepsError(
+        raise ValueError(
             f"the int8 weights {name!r} of shape {tuple(numbers.shape)} have steps of shape {tuple(steps.shape)} "
             f"and dtype {steps.dtype}"
         )
     if not torch.isfinite(steps).all() or (steps < 0).any():
-        raise BrokenStepsError(f"the int8 weights {name!r} have steps that are not finite or negative")
+        raise ValueError(f"the int8 weights {name!r} have steps that are not finite or negative")
     return steps
 
 
@@ -175,12 +171,7 @@ def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYT
     paths = []
     for number, shard in enumerate(shards, start=1):
         path = folder / f"{weights.model}-{number:05d}-of-{len(shards):05d}.safetensors"
-        metadata = {
-            "format": "pt",
-            "model": weights.model,
-            "config": json.dumps(weights.config),
-            "version": version,
-        }
+        metadata = {"format": "pt", "model": weights.model, "config": json.dumps(weights.config), "version": version}
         if weights.research_only:
             metadata["research_only"] = json.dumps(weights.research_only)
         write_tensors(path, shard, metadata)
@@ -232,7 +223,7 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
         raise DamagedFileError(paths[0], "its configuration cannot be read") from error
     try:
         tensors = without_steps(tensors)
-    except BrokenStepsError as error:
+    except ValueError as error:
         raise DamagedFileError(paths[0], str(error)) from error
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     if limits:

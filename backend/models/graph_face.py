@@ -22,10 +22,10 @@ from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy, MeshLevel, load_mesh_hierarchy, spread
 from backend.geometry.template import Template, load_template
-from backend.models.checkpoints import LoadedNetwork, ModelWeights, NetworkConfig, float64_array, load_weights_into
+from backend.models.checkpoints import LoadedNetwork, ModelWeights, NetworkConfig, float64_array
 from backend.models.landmarks import LandmarkFace, marks_in
 from backend.models.learned_basis.apply import EncodedFace, EncodedPhoto
-from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, normalised
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, load_beside_imagenet, normalised
 from backend.models.registry import GRAPH_ALBEDO, GRAPH_FACE
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import Window, upright_square
@@ -427,31 +427,14 @@ class GraphFaceNet(nn.Module):
         """(B, C, 3) sRGB colours at the vertices, of codes (B, 128)."""
         return self.mean_albedo + 0.2 * self.albedo_decoder(identity)
 
-    def trainable_state(self) -> dict[str, Tensor]:
-        """The state dict without the weights of the trunk ``lite0``, which are those of ``assets/lite0``."""
-        trunk = self.encoder.trunk
-        foreign = {f"encoder.trunk.{name}" for name in trunk.imagenet_names()} if self._frozen else set()
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if name not in foreign and not name.endswith("num_batches_tracked")
-        }
-
-    @property
-    def _frozen(self) -> bool:
-        return isinstance(self.encoder.trunk, FrozenTrunk)
-
     @staticmethod
     def from_weights(weights: ModelWeights) -> GraphFaceNet:
         """The trained network for inference. Raises ``LikenessError`` where its weights do not fit or the trunk's are
         missing."""
-        net = GraphFaceNet(GraphFaceConfig.from_json(weights.config))
-        if not net._frozen:
-            load_weights_into(net, weights)
-            return net.eval()
-        trunk = {f"encoder.trunk.{entry}": value for entry, value in net.encoder.trunk.imagenet_weights().items()}
-        load_weights_into(net, replace(weights, tensors={**weights.tensors, **trunk}))
-        net.eval().encoder.trunk.fuse()
+        net = GraphFaceNet(GraphFaceConfig.from_json(weights.config)).eval()
+        load_beside_imagenet(net, weights)
+        if isinstance(net.encoder.trunk, FrozenTrunk):
+            net.encoder.trunk.fuse()
         return net
 
 

@@ -75,10 +75,9 @@ class HairKind:
 
     def to_report(self) -> dict[str, dict[str, object]]:
         """``hair_kind`` in ``report.json``: ``value`` and ``probability`` of each field."""
-        told = {field: self.value(field) for field in self.odds}
+        told = ((field, self.value(field)) for field in self.odds)
         return {
-            field: {"value": value, "probability": round(self.probability(field, value), 3)}
-            for field, value in told.items()
+            field: {"value": value, "probability": round(self.probability(field, value), 3)} for field, value in told
         }
 
 
@@ -104,7 +103,7 @@ def kind_features(parser: FaceParser, pixels: np.ndarray, labels: np.ndarray) ->
     """(N, F) float32 features of head crops (N, SIDE, SIDE, 3) uint8 sRGB with labels (N, SIDE, SIDE) of ``FaceClass``;
     other values of these are unknown."""
     picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(parser.device).permute(0, 3, 1, 2).float() / 255
-    *_, middle, last = parser.trunk(normalised(picture).contiguous(memory_format=torch.channels_last))
+    *_, middle, last = parser.network.trunk(normalised(picture).contiguous(memory_format=torch.channels_last))
     known = torch.from_numpy(np.stack([labels == kind for kind in _MAPPED], 1)).float()
     shares = avg_pool2d(known, SIDE // CELLS)
     hair = shares[:, _MAPPED.index(FaceClass.HAIR)]

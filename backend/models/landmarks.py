@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from backend.errors import LikenessError
 from backend.geometry.template import LandmarkEmbedding, load_template
-from backend.models.checkpoints import NetworkConfig, load_model, load_weights_into
+from backend.models.checkpoints import LoadedNetwork, ModelWeights, NetworkConfig, load_model
 from backend.models.registry import LANDMARK_NET
 from backend.photos.collection import PhotoFace, SurfaceLandmarks
 from backend.photos.faces import DetectedFace, Window, landmark_window, mean_landmarks
@@ -247,27 +247,15 @@ _BOX_WINDOWS = (1.35, 1.7)
 """Sides of the first windows around a detected box, per side of the box, which reaches from the brows to the chin."""
 
 
-class SurfaceLandmarker:
+class SurfaceLandmarker(LoadedNetwork[LandmarkNet]):
     """The trained net for photographs."""
 
-    needs: ClassVar[tuple[str, ...]] = ()
+    model = LANDMARK_NET
+    network_type, config_type = LandmarkNet, LandmarkNetConfig
 
-    def __init__(self, network: LandmarkNet, version: str, device: torch.device | str = "cpu") -> None:
-        self.version, self.device = version, torch.device(device)
-        self._network = network.eval().to(self.device, memory_format=torch.channels_last)
-
-    @staticmethod
-    def load(folder: Path | None = None, device: str = "cpu") -> SurfaceLandmarker:
-        """Load ``assets/landmarks`` (or ``folder``).
-
-        Raises
-        ------
-        LikenessError : ``missing_part`` when the net is not trained or its files are damaged.
-        """
-        weights = load_model(LANDMARK_NET.name, folder)
-        network = LandmarkNet(LandmarkNetConfig.from_json(weights.config))
-        load_weights_into(network, weights)
-        return SurfaceLandmarker(network, weights.version, device)
+    @classmethod
+    def build(cls, weights: ModelWeights) -> LandmarkNet:
+        return super().build(weights).to(memory_format=torch.channels_last)
 
     def find_in_box(self, pixels: np.ndarray, face: DetectedFace) -> SurfaceLandmarks:
         """Points of a face known only by its box, in a picture (H, W, 3) uint8 sRGB. Tries a window rotated like the
@@ -297,21 +285,21 @@ class SurfaceLandmarker:
     def impression(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """(2, I) features of the whole face with points (478, 2), and of its mirror image
         (``LandmarkGuess.impression``)."""
-        cut = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, self._network.config.size)
+        cut = landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, self.network.config.size)
         return self._guess(np.stack([cut, cut[:, ::-1]])).impression.cpu().double().numpy()
 
     @torch.inference_mode()
     def _guess(self, cuts: np.ndarray) -> LandmarkGuess:
         """The last prediction for cut windows (N, S, S, 3) uint8."""
         pictures = torch.from_numpy(cuts).to(self.device).permute(0, 3, 1, 2).float() / 255.0
-        return self._network(pictures.contiguous(memory_format=torch.channels_last))[-1]
+        return self.network(pictures.contiguous(memory_format=torch.channels_last))[-1]
 
     def _look(
         self, pixels: np.ndarray, window: Window, variants: tuple[tuple[float, float, bool], ...]
     ) -> SurfaceLandmarks:
         """Mean over variants of a window; the variance is that of the mixture of their predictions: the mean of the
         predicted variances and the variance between the windows."""
-        size, mirror = self._network.config.size, mean_landmarks().mirror
+        size, mirror = self.network.config.size, mean_landmarks().mirror
         windows = [
             Window(window.centre, window.side * scale, window.angle + turn, flipped)
             for scale, turn, flipped in variants

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from backend.models.checkpoints import load_model
+from backend.models.checkpoints import ModelWeights, load_model, load_weights_into
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and deviation of the sRGB channels in [0, 1] of ImageNet's pictures."""
@@ -164,6 +166,29 @@ class FrozenTrunk(MobileTrunk):
     def train(self, mode: bool = True) -> FrozenTrunk:
         """Stay in eval mode for any ``mode``."""
         return super().train(False)
+
+
+def trainable_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict without the ImageNet weights of frozen trunks, and without training counters."""
+    frozen = {f"{place}.{name}" for place, trunk in _frozen(network) for name in trunk.imagenet_names()}
+    return {
+        name: value
+        for name, value in network.state_dict().items()
+        if name not in frozen and not name.endswith("num_batches_tracked")
+    }
+
+
+def load_beside_imagenet(network: nn.Module, weights: ModelWeights) -> None:
+    """Load exported weights and, into frozen trunks, ImageNet's. Raises ``LikenessError`` ("missing_part") where the
+    weights do not fit or the trunk's are missing."""
+    tensors = dict(weights.tensors)
+    for place, trunk in _frozen(network):
+        tensors |= {f"{place}.{name}": value for name, value in trunk.imagenet_weights().items()}
+    load_weights_into(network, replace(weights, tensors=tensors))
+
+
+def _frozen(network: nn.Module) -> list[tuple[str, FrozenTrunk]]:
+    return [(place, module) for place, module in network.named_modules() if isinstance(module, FrozenTrunk)]
 
 
 def normalised(pictures: Tensor) -> Tensor:

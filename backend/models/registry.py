@@ -231,7 +231,7 @@ PARSING_OPINION = LearnedModel(
     "parsing_opinion",
     purpose="a second opinion on hair and what is behind it",
     without="the first net decides alone",
-    loader="backend.models.parsing.network:load_second_parser",
+    loader="backend.models.parsing.network:SecondParser.load",
     on_gpu=True,
 )
 """A second net, on frozen ImageNet features; its shipped file holds only the weights trained here."""

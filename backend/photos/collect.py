@@ -73,7 +73,7 @@ class CollectOptions:
     max_crop_side: int = MAX_CROP_SIDE
     kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
-    identity: screening.IdentityModel = field(default_factory=screening.GradientIdentity)
+    identity: screening.GradientIdentity = field(default_factory=screening.GradientIdentity)
     surface: bool = True
     device: str = "cpu"
 

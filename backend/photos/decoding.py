@@ -362,8 +362,14 @@ def _cannot_open(path: Path, error: OSError) -> PhotoUnreadableError:
 
 
 def _open(data: bytes) -> Image.Image:
-    if data[4:8] == b"ftyp" and not _heif_opener():
-        _refuse_heif(data)
+    if data[4:8] == b"ftyp":
+        try:
+            import pillow_heif  # imported here, because most photos do not need it
+
+            pillow_heif.register_heif_opener()
+        except ImportError as error:
+            if data[8:12] not in (b"avif", b"avis"):
+                raise PhotoUnreadableError(_HEIF_SUPPORT) from error
     if data.startswith(_COMMON):
         Image.preinit()  # loads only these readers, in a third of the time
     else:
@@ -405,21 +411,6 @@ def _largest_picture(image: Image.Image, data: bytes) -> Image.Image:
     return inside
 
 
-def _heif_opener() -> bool:
-    """Register the HEIC reader; False if the package is not installed."""
-    try:
-        import pillow_heif  # imported here, because most photos do not need it
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
-
-
-def _refuse_heif(data: bytes) -> None:
-    if data[8:12] not in (b"avif", b"avis"):
-        raise PhotoUnreadableError(_HEIF_SUPPORT)
-
-
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
     # the HEIC reader rotates by itself and reports 1; the TIFF reader reports the upright size
@@ -449,10 +440,8 @@ def _refuse_huge(image: Image.Image, size: int, limits: ReadLimits) -> None:
 
 
 def _refuse_scans(image: Image.Image, data: bytes, limits: ReadLimits) -> None:
-    if not _is_jpeg(image):
-        return
     scans = data.count(b"\xff\xda")  # marker of each scan; coded data cannot contain it
-    if scans * image.width * image.height > limits.max_scanned_pixels:
+    if _is_jpeg(image) and scans * image.width * image.height > limits.max_scanned_pixels:
         raise PhotoUnreadableError(f"It comes in {scans} passes over the picture, far too many; save it as a new JPEG.")
 
 

@@ -253,12 +253,12 @@ def person(pixels: np.ndarray) -> np.ndarray:
     return cv2.resize(probability[..., 0], (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def hands(pixels: np.ndarray, most: int = 2) -> list[tuple[float, np.ndarray]]:
+def hands(pixels: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """Hands in (S, S, 3) uint8 pixels: how sure it is whether it is a left or a right one, and its (21, 2) points."""
     side, found = pixels.shape[0], []
     whole = Window((side / 2, side / 2), float(side))
     net = network("hand_landmark_lite")
-    for palm in boxes("palm_detection_lite", PALMS, pixels, whole, 0.4, signed=False)[:most]:
+    for palm in boxes("palm_detection_lite", PALMS, pixels, whole, 0.4, signed=False)[:2]:
         up = palm.points[2] - palm.points[0]  # from the wrist to the middle finger
         angle = float(np.arctan2(up[0], -up[1]))
         centre = palm.centre + 0.5 * palm.side * np.array([np.sin(angle), -np.cos(angle)])

@@ -27,19 +27,19 @@ BUSY = "It was not read in time: the computer or its disk is busy; try again."
 _SENTENCES = {End.TOO_SLOW: TOO_SLOW, End.STOOD_STILL: BUSY, End.NO_MEMORY: NO_MEMORY, End.CRASHED: DAMAGED}
 
 
-class Decoder:
+class Decoder(LimitedProcess):
     """One process that decodes one photo at a time.
 
     Raises ``OSError`` if the system cannot start another process.
     """
 
     def __init__(self) -> None:
-        self._process = LimitedProcess("backend.photos.decoding")
+        super().__init__("backend.photos.decoding")
 
     @property
     def usable(self) -> bool:
         """Whether this process can use it; a forked child inherits its parent's decoders, but cannot."""
-        return self._process.owner == os.getpid() and self._process.alive
+        return self.owner == os.getpid() and self.alive
 
     def decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
         """Decode one photo. The process is gone after any error that is not the file's fault.
@@ -54,23 +54,15 @@ class Decoder:
         except PhotoUnreadableError:
             raise
         except (EOFError, OSError) as error:
-            raise PhotoUnreadableError(_SENTENCES[self._process.end()]) from error
+            raise PhotoUnreadableError(_SENTENCES[self.end()]) from error
         except BaseException:
             self.kill()  # its late answer would be taken for the next photo's
             raise
 
-    def kill(self, too_slow: bool = False) -> None:
-        """Kill the process, from any thread; a running ``decode`` ends."""
-        self._process.kill(too_slow)
-
-    def turns(self, count: int) -> Iterator[None]:
-        """See ``LimitedProcess.turns``."""
-        return self._process.turns(count)
-
     def close(self) -> None:
         """Kill the process and wait for it, if this process owns it."""
-        if self._process.owner == os.getpid():
-            self._process.close()
+        if self.owner == os.getpid():
+            super().close()
 
     def _decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
         request: dict[str, Any] = {"limits": asdict(limits)}
@@ -78,14 +70,14 @@ class Decoder:
             request["path"] = os.path.abspath(source.path)  # the decoder may have another working directory
         else:
             check_size(len(source.data), limits)
-        self._process.send(request, source.data or b"")
-        answer = self._process.answer()
+        self.send(request, source.data or b"")
+        answer = self.answer()
         if "error" in answer:
             raise PhotoUnreadableError(answer["error"])
         width, height = answer["width"], answer["height"]
-        self._process.read(len(f"P6\n{width} {height}\n255\n"))  # the PPM header
+        self.read(len(f"P6\n{width} {height}\n255\n"))  # the PPM header
         pixels = np.empty((height, width, 3), np.uint8)
-        self._process.read_into(memoryview(pixels).cast("B"))
+        self.read_into(memoryview(pixels).cast("B"))
         return DecodedPhoto(source.name, pixels, tuple(answer["source_size"]), answer["focal_px"])
 
 
@@ -124,16 +116,10 @@ idle = _Idle()
 atexit.register(idle.close)
 
 
-def start_decoders(count: int) -> None:
-    """Start ``count`` decoders in advance, so that the first photos need not wait."""
-    started = [idle.take() for _ in range(count)]
-    for decoder in started:
-        idle.return_to_pool(decoder)
-
-
 def start_reading(count: int) -> None:
-    """Start the decoders for ``count`` photos in advance; returns at once."""
-    start_decoders(min(count, READING.most_decoders, _cores()))
+    """Start the decoders for ``count`` photos in advance, so that the first ones need not wait; returns at once."""
+    for decoder in [idle.take() for _ in range(min(count, READING.most_decoders, _cores()))]:
+        idle.return_to_pool(decoder)
 
 
 def read_photo(

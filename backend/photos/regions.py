@@ -96,20 +96,20 @@ def polygon_mask(landmarks: np.ndarray, indices: tuple[int, ...], side: int) -> 
     return mask.astype(bool)
 
 
-def eyes_mask(landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) bool mask of both eyes, inside their outlines."""
-    return polygon_mask(landmarks, EYE_RIGHT, side) | polygon_mask(landmarks, mirrored(EYE_RIGHT), side)
+def both_sides(landmarks: np.ndarray, indices: tuple[int, ...], side: int) -> np.ndarray:
+    """(side, side) bool mask of a polygon, as ``polygon_mask``, and of its mirror image."""
+    return polygon_mask(landmarks, indices, side) | polygon_mask(landmarks, mirrored(indices), side)
 
 
 def near_eyes(landmarks: np.ndarray, side: int, reach: float = REGIONS.near_eyes) -> np.ndarray:
     """(side, side) bool mask of the eyes and ``reach`` face heights around them, where glasses are."""
-    return grown(eyes_mask(landmarks, side), reach * landmark_window(landmarks, 1.0).side)
+    return grown(both_sides(landmarks, EYE_RIGHT, side), reach * landmark_window(landmarks, 1.0).side)
 
 
 def skin_seeds(landmarks: np.ndarray, side: int) -> np.ndarray:
     """(side, side) bool mask of places that nearly always show bare skin."""
-    parts = (CHEEK_RIGHT, mirrored(CHEEK_RIGHT), NOSE_BRIDGE, FOREHEAD)
-    return np.logical_or.reduce([polygon_mask(landmarks, part, side) for part in parts])
+    middle = polygon_mask(landmarks, NOSE_BRIDGE, side) | polygon_mask(landmarks, FOREHEAD, side)
+    return both_sides(landmarks, CHEEK_RIGHT, side) | middle
 
 
 def mouth_parts(landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,7 +20,6 @@ Select the faces to use: one person, no duplicate images, the best photos; with 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -119,7 +118,7 @@ class FaceCandidate:
     turns : counter-clockwise quarter turns, 0 to 3, from the decoded photo to the upright one.
     size_px : height of the face in pixels of the decoded photo.
     pose : approximate rotation of the head.
-    descriptor : vector of ``identity.IdentityModel``.
+    descriptor : vector of ``GradientIdentity``.
     fingerprint : unit vector, nearly equal for copies of one image, see ``picture_fingerprint``.
     small_crop : (S, S, 3) uint8 head crop, S at most 512.
     small_labels : (S, S) uint8 of ``FaceClass``.
@@ -411,20 +410,8 @@ class Evidence:
     consistent: float
 
 
-class IdentityModel(Protocol):
-    """Describes faces by vectors and compares them."""
-
-    evidence: Evidence
-
-    def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """(D,) vector of the face with landmarks (478, 3) in (H, W, 3) pixels."""
-
-    def similarities(self, vectors: np.ndarray) -> np.ndarray:
-        """(N, N) similarity of each pair of the vectors (N, D); larger is more alike."""
-
-
 class GradientIdentity:
-    """128-D descriptor; similarity is the cosine."""
+    """Describes faces by 128-D vectors; similarity is the cosine."""
 
     evidence = Evidence(same=0.32, different=0.03, stranger=0.06, consistent=0.18)
 
@@ -496,13 +483,13 @@ class Choice:
 
 
 def screen(
-    faces_by_photo: Sequence[Sequence[FaceCandidate]], names: Sequence[str], model: IdentityModel, max_used: int
+    faces_by_photo: Sequence[Sequence[FaceCandidate]], names: Sequence[str], model: GradientIdentity, max_used: int
 ) -> Choice:
     """Select among the faces of each photo (an empty sequence if it has none); ``names`` are the photos'."""
     chosen = choose_person(faces_by_photo, model)
-    notes = {
-        photo: _several_note(len(faces), len(chosen)) for photo, faces in enumerate(faces_by_photo) if len(faces) > 1
-    }
+    taken = "the one that matches the other photos best" if len(chosen) > 1 else "the largest"
+    several = ((photo, len(faces)) for photo, faces in enumerate(faces_by_photo) if len(faces) > 1)
+    notes = {photo: f"{count} faces are in it; {taken} was taken." for photo, count in several}
     left_out = duplicates(list(chosen.values()), names)
     good = [face for photo, face in chosen.items() if photo not in left_out]
     left_out |= other_people(good, model)
@@ -514,15 +501,17 @@ def screen(
     else:
         notes |= {photo: f"{reason} It was used because there is no better photo." for photo, reason in poor.items()}
     best = best_spread(good, max_used)
-    taken = {face.photo for face in best}
+    used = {face.photo for face in best}
     for face in good:
-        if face.photo not in taken:
+        if face.photo not in used:
             left_out[face.photo] = f"It is not among the best {max_used} of {len(good)} good photos; more are not used."
     best.sort(key=lambda face: (-face.quality.score, face.photo))
-    return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in taken}, chosen)
+    return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in used}, chosen)
 
 
-def choose_person(faces_by_photo: Sequence[Sequence[FaceCandidate]], model: IdentityModel) -> dict[int, FaceCandidate]:
+def choose_person(
+    faces_by_photo: Sequence[Sequence[FaceCandidate]], model: GradientIdentity
+) -> dict[int, FaceCandidate]:
     """Choose one face per photo such that the faces match each other best; larger faces are preferred.
 
     Coordinate ascent, started from every face of the photo with the fewest faces: each photo takes the face most
@@ -593,7 +582,7 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
     return left_out
 
 
-def other_people(faces: Sequence[FaceCandidate], model: IdentityModel) -> dict[int, str]:
+def other_people(faces: Sequence[FaceCandidate], model: GradientIdentity) -> dict[int, str]:
     """Photo index -> reason for faces of another person than most photos show.
 
     Average linkage clusters the faces. The largest cluster is the person if it is larger than every other, has at
@@ -656,8 +645,3 @@ def best_spread(faces: Sequence[FaceCandidate], most: int) -> list[FaceCandidate
         available[index] = False
         crowding += np.exp(-0.5 * ((turns - turns[index]) ** 2).sum(axis=1)) / 4
     return taken
-
-
-def _several_note(count: int, photos: int) -> str:
-    taken = "the one that matches the other photos best" if photos > 1 else "the largest"
-    return f"{count} faces are in it; {taken} was taken."

@@ -114,12 +114,8 @@ def view_surface(
     viewed = found.scatter(seen[:, 0], far).clamp(near, far)
     mask = torch.zeros(count * height * width, dtype=torch.bool, device=depth.device)
     mask[found.pixel] = True
-    return ViewedSurface(viewed, mask.view(count, height, width), canonical_grid(viewed, view, camera))
-
-
-def canonical_grid(viewed_depth: torch.Tensor, view: View, camera: CanonicalCamera) -> torch.Tensor:
-    """Positions in the canonical image of a view's pixels with depths (N, H, W): (N, H, W, 2) for ``grid_sample``."""
-    return _grid_units(camera.project(view.undo(points_from_depth(viewed_depth, camera))), camera)
+    grid = _grid_units(camera.project(view.undo(points_from_depth(viewed, camera))), camera)
+    return ViewedSurface(viewed, mask.view(count, height, width), grid)
 
 
 def view_grid(depth: torch.Tensor, view: View, camera: CanonicalCamera) -> torch.Tensor:
@@ -194,6 +190,7 @@ def lambert_shading(normals: torch.Tensor, light: LambertLight) -> torch.Tensor:
     return light.ambient[:, None, None] + light.diffuse[:, None, None] * cosine
 
 
-def lambert_image(albedo: torch.Tensor, shading: torch.Tensor) -> torch.Tensor:
-    """Image (N, 3, H, W) in [-1, 1] = (albedo / 2 + 1 / 2) * shading * 2 - 1 of albedo (N, 3, H, W) in [-1, 1]."""
-    return (albedo / 2 + 0.5) * shading[:, None] * 2 - 1
+def lambert_image(albedo: torch.Tensor, normals: torch.Tensor, light: LambertLight) -> torch.Tensor:
+    """Image (N, 3, H, W) in [-1, 1] = (albedo / 2 + 1 / 2) * shading * 2 - 1 of albedo (N, 3, H, W) in [-1, 1], with
+    the ``lambert_shading`` of normals (N, H, W, 3)."""
+    return (albedo / 2 + 0.5) * lambert_shading(normals, light)[:, None] * 2 - 1

@@ -85,7 +85,7 @@ def render_linear(
     if texture is not None and (uv is None or uv_faces is None or colors is not None):
         raise ValueError("a texture needs uv and uv_faces, and no vertex colours")
     width, height = camera.size
-    large = _supersampled(camera, supersample)
+    large = camera.scaled(supersample)
     positions = np.asarray(vertices, np.float64)
     points = torch.from_numpy(large.project(positions).astype(np.float32))[None]
     triangles = torch.from_numpy(np.array(faces, np.int64))
@@ -118,14 +118,6 @@ def render_linear(
     if with_depth:
         depth = found.scatter(fragment_values(points[..., 2:], found, weights), torch.inf)[0, ..., 0].numpy()
     return Rendering(pixels[..., :3], pixels[..., 3], depth)
-
-
-def _supersampled(camera: Camera, factor: int) -> Camera:
-    """The camera for a picture with factor x factor samples per pixel."""
-    scale = np.diag([factor, factor, 1.0])
-    return Camera(
-        scale @ camera.intrinsics, camera.camera_from_head, (camera.size[0] * factor, camera.size[1] * factor)
-    )
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:

@@ -6,7 +6,7 @@ the rim it has the head's own vertices. Farther down, the neck's own shape and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,10 +46,6 @@ class BustModel:
     nearest: np.ndarray
     share: np.ndarray
     follows: np.ndarray
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The file's arrays, by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def carried(self, at_rim: np.ndarray) -> np.ndarray:
         """(B, C) values interpolated from the rim (R, C), fading downwards."""

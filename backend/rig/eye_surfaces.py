@@ -134,16 +134,21 @@ def _cornea(radius: float) -> tuple[np.ndarray, np.ndarray]:
     beyond = np.clip((across - IRIS_RADIUS) / (_CORNEA_REACH - IRIS_RADIUS), 0.0, 1.0)
     above = above - (_FILM + _EDGE_DEPTH) * beyond**2
     depth = np.sqrt(radius**2 - across**2) + above
-    angle = np.arange(_SECTORS) / _SECTORS * 2 * np.pi
-    rings = np.stack(
-        [np.outer(across, np.cos(angle)), np.outer(across, np.sin(angle)), np.repeat(depth[:, None], _SECTORS, 1)], -1
-    )
-    vertices = np.concatenate([[[0.0, 0.0, radius + _FILM + _BULGE]], rings.reshape(-1, 3)])
+    vertices = _disc(radius + _FILM + _BULGE, across, depth, _SECTORS)
     return vertices.astype(np.float32), _disc_quads(_RINGS, _SECTORS)
 
 
+def _disc(middle: float, across: np.ndarray, height: np.ndarray, sectors: int) -> np.ndarray:
+    """(1 + R * S, 3) a vertex at height ``middle``, and circles of radii and heights (R,) around it."""
+    angle = np.arange(sectors) / sectors * 2 * np.pi
+    rings = np.stack(
+        [np.outer(across, np.cos(angle)), np.outer(across, np.sin(angle)), np.repeat(height[:, None], sectors, 1)], -1
+    )
+    return np.concatenate([[[0.0, 0.0, middle]], rings.reshape(-1, 3)])
+
+
 def _disc_quads(rings: int, sectors: int) -> np.ndarray:
-    """(F, 4) int32 faces of a middle vertex and ``rings`` circles around it, counter-clockwise seen from +z."""
+    """(F, 4) int32 faces of ``_disc``, counter-clockwise seen from +z."""
     here = np.arange(sectors)
     following = np.roll(here, -1)
     faces = [np.stack([np.zeros_like(here), 1 + here, 1 + following, 1 + following], 1)]
@@ -194,16 +199,7 @@ def _caruncle(loops: EyeLoops, neutral: np.ndarray, keys: np.ndarray, centre: np
     across = np.linalg.norm((at - centre)[:2])
     at[2] = centre[2] + np.sqrt(max(radius**2 - across**2, 0.0)) + _CARUNCLE_RAISED
     polar = (np.arange(_CARUNCLE_RINGS) + 1) / _CARUNCLE_RINGS * np.radians(100.0)
-    angle = np.arange(_CARUNCLE_SECTORS) / _CARUNCLE_SECTORS * 2 * np.pi
-    rings = np.stack(
-        [
-            np.outer(np.sin(polar), np.cos(angle)),
-            np.outer(np.sin(polar), np.sin(angle)),
-            np.repeat(np.cos(polar)[:, None], _CARUNCLE_SECTORS, 1),
-        ],
-        -1,
-    )
-    ball = np.concatenate([[[0.0, 0.0, 1.0]], rings.reshape(-1, 3)])
+    ball = _disc(1.0, np.sin(polar), np.cos(polar), _CARUNCLE_SECTORS)
     lumps = 1.0 + 0.10 * np.sin(5.0 * ball[:, :1] + 1.0) * np.cos(4.0 * ball[:, 1:2])  # irregular, not a smooth bead
     vertices = at + ball * lumps * _CARUNCLE
     move = keys[:, np.r_[corner, corners]].mean(axis=1)  # (52, 3)

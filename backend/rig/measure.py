@@ -5,7 +5,6 @@ a column runs from inside to outside, a row is one loop; gaps, contacts and fall
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -154,13 +153,9 @@ def face_loops(template: Template) -> FaceLoops:
     upper = np.r_[21:28, 0:6]
     lower = np.arange(19, 6, -1)
     eyes = tuple(EyeLoops(rows, -_EYE_ROWS[0], upper, lower, inner=20, outer=6) for rows in (left, right))
-    return FaceLoops(eyes, _mouth(walk, row_of))
-
-
-def _mouth(walk: QuadWalk, row_of: Mapping[int, int]) -> MouthLoops:
-    loop = walk.loop(*(row_of[i] for i in _MOUTH_SEED))
-    grid = walk.stack(loop, row_of[_MOUTH_OUTWARD], _MOUTH_ROWS)
-    return MouthLoops(grid, -_MOUTH_ROWS[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
+    grid = walk.stack(walk.loop(*(row_of[i] for i in _MOUTH_SEED)), row_of[_MOUTH_OUTWARD], _MOUTH_ROWS)
+    mouth = MouthLoops(grid, -_MOUTH_ROWS[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
+    return FaceLoops(eyes, mouth)
 
 
 SAMPLES = 41

@@ -20,8 +20,8 @@ TEETH = ("teeth_upper", "teeth_lower")
 JAW_KEYS = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 _CHIN_WEIGHT = 0.95
 """Jaw skinning weight, relative to the largest, from which on skin follows the bone rigidly (chin and jaw line)."""
-REACH_ROWS = {1: 6, 2: 4}
-"""Number of loops outside the contact over which a correction fades, for heights (axis 1) and depths (axis 2)."""
+REACH_ROWS = 6
+"""Number of loops outside the contact over which a correction fades."""
 
 LEAST_OVERLAP = 0.0005
 """Metres by which closed lips overlap: with 0.3 mm, teeth show between them from below."""
@@ -47,10 +47,8 @@ def touch_lips(points: np.ndarray, smooth: sp.csr_matrix, mouth: MouthLoops, ove
     window = np.minimum(1.0, 10.0 * (1.0 - np.abs(np.linspace(-1, 1, 64))))  # both lips share the corners
     for _ in range(4):
         surface = smooth @ points
-        gaps = [lips_apart(surface[None, :, 1], surface, mouth, row, across)[0] for row in _SEARCHED_ROWS]
-        change = np.maximum(np.min(gaps, axis=0) + overlap, 0.0) * window
-        shape = points.copy()
-        share_between_lips(points[None], change[None], 1, shape, mouth, across)
+        gaps = [lips_apart(surface, mouth, row, across) for row in _SEARCHED_ROWS]
+        _share_between_lips(points, np.maximum(np.min(gaps, axis=0) + overlap, 0.0) * window, mouth, across)
     return points
 
 
@@ -60,33 +58,26 @@ def abscissas_across(points: np.ndarray, mouth: MouthLoops) -> np.ndarray:
     return np.linspace(points[contact, 0].min(), points[contact, 0].max(), 64)
 
 
-def lips_apart(values: np.ndarray, points: np.ndarray, mouth: MouthLoops, row: int, across: np.ndarray) -> np.ndarray:
-    """(N, 64) values (N, H) on the upper lip minus those on the lower lip, on loop ``row`` counted from the contact."""
-    loop = mouth.rows[mouth.contact + row]
-    lips = [loop[np.r_[mouth.right, side, mouth.left]] for side in (mouth.upper, mouth.lower)]
-    return _line(values, points, lips[0], across) - _line(values, points, lips[1], across)
+def lips_apart(points: np.ndarray, mouth: MouthLoops, row: int, across: np.ndarray) -> np.ndarray:
+    """(64,) heights of the upper lip of points (H, 3) minus those of the lower lip, on loop ``row`` counted from the
+    contact."""
+    loop, heights = mouth.rows[mouth.contact + row], []
+    for side in (mouth.upper, mouth.lower):
+        lip = points[loop[np.r_[mouth.right, side, mouth.left]]]
+        lip = lip[np.argsort(lip[:, 0])]
+        heights.append(np.interp(across, lip[:, 0], lip[:, 1]))
+    return heights[0] - heights[1]
 
 
-def share_between_lips(
-    target: np.ndarray, change: np.ndarray, axis: int, points: np.ndarray, mouth: MouthLoops, across: np.ndarray
-) -> None:
-    """Add half of ``change`` (N, 64) to the lower lip's coordinates, subtract half from the upper lip's; in place."""
-    contact = mouth.rows[mouth.contact]
+def _share_between_lips(points: np.ndarray, change: np.ndarray, mouth: MouthLoops, across: np.ndarray) -> None:
+    """Add half of ``change`` (64,) to the lower lip's heights, subtract half from the upper lip's; in place. It has the
+    weight 1 inside the mouth, falling to 0 over ``REACH_ROWS`` loops of the lips' skin."""
+    fade = smoothstep(0.0, 1.0, 1.0 - (np.arange(len(mouth.rows)) - mouth.contact) / REACH_ROWS)
+    places = points[mouth.rows[mouth.contact], 0]
     for side, sign in ((mouth.upper, -0.5), (mouth.lower, 0.5)):
-        amount = np.stack([np.interp(points[contact[side], 0], across, line) for line in change])
-        for row, weight in zip(mouth.rows, _fade(mouth, REACH_ROWS[axis]), strict=True):
-            target[:, row[side], axis] += sign * weight * amount
-
-
-def _fade(mouth: MouthLoops, reach: int) -> np.ndarray:
-    """(R,) weight of each loop: 1 inside the mouth, falling to 0 over ``reach`` loops of the lips' skin."""
-    return smoothstep(0.0, 1.0, 1.0 - (np.arange(len(mouth.rows)) - mouth.contact) / reach)
-
-
-def _line(values: np.ndarray, points: np.ndarray, vertices: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """(N, 64) values (N, H) along a line of vertices, interpolated at the places across the mouth."""
-    order = vertices[np.argsort(points[vertices, 0])]
-    return np.stack([np.interp(across, points[order, 0], row) for row in values[:, order]])
+        amount = np.interp(places[side], across, change)
+        for row, weight in zip(mouth.rows, fade, strict=True):
+            points[row[side], 1] += sign * weight * amount
 
 
 def rotate_eyes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
@@ -118,31 +109,19 @@ def move_jaw_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) ->
     chin = _chin(template)
     base = template.vertices.astype(np.float64)
     face = neutral.astype(np.float64)
-    moved = rest_jaw_parts(template, keys)
-    for index, rotation, translation in jaw_turns(template, template.expressions):
+    teeth = part_slice(template.parts["teeth_lower"])
+    moved = teeth, part_slice(template.parts["tongue"])
+    for rows in (part_slice(template.parts["teeth_upper"]), *moved):
+        keys[:, rows] = 0.0
+    for index in (ARKIT_INDEX[name] for name in JAW_KEYS):
+        _, rotation, translation = fit_similarity(
+            base[teeth], base[teeth] + template.expressions[index, teeth], scale=1.0
+        )
         skin = template.expressions[index, chin] - (base[chin] @ rotation.T + translation - base[chin])
         target_skin = keys[index, chin] - (face[chin] @ rotation.T - face[chin])
         target_translation = (target_skin - size * skin).mean(0)
         for rows in moved:
             keys[index, rows] = face[rows] @ rotation.T + target_translation - face[rows]
-
-
-def rest_jaw_parts(template: Template, keys: np.ndarray) -> tuple[slice, slice]:
-    """Set the offsets of teeth and tongue to 0 in all ``keys`` (52, V, 3). Returns the vertices that move with the jaw:
-    lower teeth, tongue."""
-    moved = part_slice(template.parts["teeth_lower"]), part_slice(template.parts["tongue"])
-    for rows in (part_slice(template.parts["teeth_upper"]), *moved):
-        keys[:, rows] = 0.0
-    return moved
-
-
-def jaw_turns(template: Template, keys: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """Index of each of ``JAW_KEYS``, and the rotation (3, 3) and translation (3,) of the lower teeth in ``keys``
-    (52, V, 3)."""
-    teeth = part_slice(template.parts["teeth_lower"])
-    base = template.vertices[teeth].astype(np.float64)
-    numbers = [ARKIT_INDEX[name] for name in JAW_KEYS]
-    return [(number, *fit_similarity(base, base + keys[number, teeth], scale=1.0)[1:]) for number in numbers]
 
 
 def similarity_scale(template: Template, neutral: np.ndarray) -> float:

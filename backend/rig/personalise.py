@@ -302,17 +302,8 @@ def bind_pocket(template: Template) -> PocketBinding:
     return PocketBinding(inside, candidates[nearest])
 
 
-def pocket_depths(template: Template, binding: PocketBinding, mesh: np.ndarray) -> np.ndarray:
-    """Depths (P, 4) in metres of the pocket's vertices below the tangent planes of the skin in front of them."""
-    return _depth(template, binding, mesh)[0]
-
-
 def keep_pocket_inside(
-    template: Template,
-    binding: PocketBinding,
-    neutral: np.ndarray,
-    offsets: np.ndarray,
-    allowed: np.ndarray | None = None,
+    template: Template, binding: PocketBinding, neutral: np.ndarray, offsets: np.ndarray, allowed: np.ndarray
 ) -> None:
     """Correct ``offsets`` (V, 3) in place: push back pocket vertices that come too near the skin in front of them.
 
@@ -321,12 +312,11 @@ def keep_pocket_inside(
     """
     if not np.any(offsets[binding.pocket]) and not np.any(offsets[binding.skin]):
         return
-    rest = _depth(template, binding, neutral)[0]
+    rest = pocket_depths(template, binding, neutral)[0]
     least = np.where(rest > 0, np.minimum(0.5 * rest, _LEAST_DEPTH), rest - 1e-6)
-    if allowed is not None:
-        least = np.minimum(least, allowed - 1e-6)
+    least = np.minimum(least, allowed - 1e-6)
     for _ in range(_POCKET_ROUNDS):
-        depth, normals = _depth(template, binding, neutral + offsets)
+        depth, normals = pocket_depths(template, binding, neutral + offsets)
         mesh = neutral + offsets
         apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
         lack = np.where(apart < _NEAR_METRES, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
@@ -337,7 +327,7 @@ def keep_pocket_inside(
         offsets[binding.pocket] -= lack[rows, worst, None] * normals[rows, worst]
 
 
-def _depth(template: Template, binding: PocketBinding, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pocket_depths(template: Template, binding: PocketBinding, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Depths (P, 4) below the tangent planes of the skin vertices and their normals (P, 4, 3)."""
     head = template.head
     quads = template.quads[head.face_start : head.face_stop]
@@ -564,5 +554,5 @@ def _prepare(template: Template) -> _Prepared:
     quads = template.quads[head.face_start : head.face_stop]
     vertices, offsets = template.vertices[: head.vertex_stop], template.expressions[:, : head.vertex_stop]
     pocket = bind_pocket(template)
-    depths = [pocket_depths(template, pocket, template.vertices + posed) for posed in template.expressions]
+    depths = [pocket_depths(template, pocket, template.vertices + posed)[0] for posed in template.expressions]
     return _Prepared(source_deformations(vertices, quads, offsets), bind_lashes(template), pocket, np.stack(depths))

@@ -280,12 +280,7 @@ def keep_freed_memory() -> None:
         limit_memory(int(MOST_OF_MEMORY * memory))
     libc = _libc()
     if libc is not None:
-        for parameter, value in (
-            (_M_MMAP_MAX, 0),
-            (_M_TRIM_THRESHOLD, _KEPT),
-            (_M_TOP_PAD, _STEP),
-            (_M_ARENA_MAX, 1),
-        ):
+        for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEPT), (_M_TOP_PAD, _STEP), (_M_ARENA_MAX, 1)):
             libc.mallopt(parameter, value)
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
-from backend.fitting.scan import STEADY, fit_model, laid_on
-from backend.geometry.closest import Closest, TriangleMesh
 from PIL import Image
 from scipy import sparse
 
+from backend.fitting.scan import STEADY, fit_model, laid_on
+from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangles_from_quads
 from protocol.similarity import fit_similarity

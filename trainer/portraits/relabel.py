@@ -20,8 +20,7 @@ from backend.errors import LikenessError
 from backend.expression.reading import posed_depth
 from backend.models.parsing.accessories import find_rims, least_factor
 from backend.models.parsing.apply import resolve_labels, with_second_opinion
-from backend.models.parsing.network import FaceParser, class_probabilities, wide_probabilities
-from backend.models.registry import PARSING_OPINION
+from backend.models.parsing.network import FaceParser, SecondParser, class_probabilities, wide_probabilities
 from backend.photos import networks, regions
 from backend.photos.collection import FaceClass
 from backend.photos.faces import landmark_window
@@ -247,7 +246,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         cache = collection.open_cache(arguments.cache, writable=True)
         teachers = [FaceParser.load(folder) for folder in arguments.teacher or (None,)]
-        second = None if arguments.teacher else FaceParser.load(model=PARSING_OPINION.name)
+        second = None if arguments.teacher else SecondParser.load()
         traits, by_hand = read_traits(TRAITS_PATH), collection.read_hand_labels()
         count = relabel(cache, teachers, traits, by_hand, arguments.unlisted, second)
     except (OSError, ValueError, LikenessError) as error:

@@ -52,7 +52,7 @@ def place_landmarks(
         if turn == ROUNDS - 1:
             break
         for number, photo in enumerate(photos):
-            view_pixels = _project(face, photo.moved(placed))
+            view_pixels = face.camera.project(torch.from_numpy(photo.moved(placed))).numpy()[:, :2]
             photos[number] = replace(photo, alignment=align(view_pixels, landmarks[number], weights, size))
     return replace(face, photos=tuple(photos), landmarks=placed, landmark_weights=weights)
 
@@ -111,11 +111,6 @@ def _placed(
     return on_surface.numpy(), weight.amax(0).numpy()
 
 
-def _project(face: CanonicalFace, points: np.ndarray) -> np.ndarray:
-    """(M, 2) pixels of points (M, 3) in the canonical camera's frame."""
-    return face.camera.project(torch.from_numpy(points)).numpy()[:, :2]
-
-
 STAGE = "canonical"
 _LEAST_COSINE = 0.15
 """Least cosine at which a photo's view of a canonical pixel counts."""
@@ -160,27 +155,13 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
     single = network.personalize(pictures, shared.of(together))
     progress(STAGE, 0.8)
     confidence = _confidence(shared, scene.view, sigma, config)
+    views = zip(*map(float64_array, (scene.view.rotation, scene.view.translation)), strict=True)
+    lights = zip(*map(float64_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)), strict=True)
+    surfaces = zip(float64_array(single.depth), _unit(single.albedo), strict=True)
     photos = tuple(
-        CanonicalPhoto(
-            face.name,
-            window,
-            PhotoAlignment(),
-            rotation,
-            translation,
-            float(ambient),
-            float(diffuse),
-            direction,
-            depth,
-            albedo,
-        )
-        for face, window, rotation, translation, ambient, diffuse, direction, depth, albedo in zip(
-            faces,
-            windows,
-            *map(float64_array, (scene.view.rotation, scene.view.translation)),
-            *map(float64_array, (scene.light.ambient, scene.light.diffuse, scene.light.direction)),
-            float64_array(single.depth),
-            _unit(single.albedo),
-            strict=True,
+        CanonicalPhoto(face.name, window, PhotoAlignment(), *view, float(ambient), float(diffuse), direction, *surface)
+        for face, window, view, (ambient, diffuse, direction), surface in zip(
+            faces, windows, views, lights, surfaces, strict=True
         )
     )
     camera = CanonicalCamera(tuple(shared.depth.shape[-2:]))
@@ -194,7 +175,7 @@ def canonical_face(faces: Sequence[PhotoFace], model: LapModel, progress: Progre
         photos=photos,
         version=model.version,
     )
-    squares = [_in_square(face, photo) for face, photo in zip(faces, photos, strict=True)]
+    squares = [window.from_picture(face.landmarks[:468, :2], 1.0) for face, window in zip(faces, windows, strict=True)]
     result = place_landmarks(result, squares, config.view_depth_range)
     progress(STAGE, 1.0)
     return result
@@ -204,11 +185,6 @@ def _pictures(faces: Sequence[PhotoFace], windows: Sequence[Window], size: int, 
     """(N, 3, S, S) pictures in [-1, 1], cut out of the faces' crops."""
     cut = np.stack([window.cut(face.pixels, size) for face, window in zip(faces, windows, strict=True)])
     return torch.from_numpy(cut).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _in_square(face: PhotoFace, photo: CanonicalPhoto) -> np.ndarray:
-    """(468, 2) landmarks in the square's units: 0 to 1 from edge to edge."""
-    return photo.window.from_picture(face.landmarks[:468, :2], 1.0)
 
 
 def _confidence(face: CanonicalMaps, view: View, sigma: Tensor, config: LapConfig) -> Tensor:

@@ -250,8 +250,7 @@ def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
         light = depth_surface.LambertLight(
             depth.new_tensor([_AMBIENT]), depth.new_tensor([_DIFFUSE]), -(towards / towards.norm())[None]
         )
-        shading = depth_surface.lambert_shading(normals, light)
-        pictures = [depth_surface.lambert_image(one, shading) for one in (albedo, torch.full_like(albedo, 0.6))]
+        pictures = [depth_surface.lambert_image(one, normals, light) for one in (albedo, _plaster(albedo))]
         shown_pictures = [torch.where(shown, picture[0] / 2 + 0.5, _BACKDROP) for picture in pictures]
         columns.append(np.concatenate([_tile(picture) for picture in shown_pictures]))
     return np.concatenate(columns, axis=1)
@@ -260,16 +259,16 @@ def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
 def _turned(depth: Tensor, albedo: Tensor) -> np.ndarray:
     """(2 T, 7 T, 3) albedo and plaster, turned by ``YAWS``."""
     camera = CanonicalCamera((TILE, TILE))
-    shading = depth_surface.lambert_shading(depth_surface.normals_from_depth(depth, camera), studio_light(1, depth))
-    shown = depth_surface.normals_from_depth(depth, camera)[..., 2:].permute(0, 3, 1, 2) > _LEAST_FACING
+    normals, light = depth_surface.normals_from_depth(depth, camera), studio_light(1, depth)
+    shown = normals[..., 2:].permute(0, 3, 1, 2) > _LEAST_FACING
     columns = []
     for yaw in YAWS:
         angle = depth.new_tensor([yaw])
         surface = depth_surface.view_surface(depth, turned_view(angle, 0 * angle), camera, depth_range=_VIEW_RANGE)
         mask = surface.mask[:, None] & (surface.sample(shown.to(depth.dtype)) > 0.5)
         pictures = []
-        for one in (albedo, torch.full_like(albedo, 0.6)):
-            picture = surface.sample(depth_surface.lambert_image(one, shading)) / 2 + 0.5
+        for one in (albedo, _plaster(albedo)):
+            picture = surface.sample(depth_surface.lambert_image(one, normals, light)) / 2 + 0.5
             pictures.append(_tile(torch.where(mask, picture, _BACKDROP)[0]))
         columns.append(np.concatenate(pictures))
     return np.concatenate(columns, axis=1)
@@ -286,11 +285,9 @@ def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarra
         depth.new_tensor([photo.ambient]), depth.new_tensor([photo.diffuse]), torch.from_numpy(photo.direction)[None]
     )
     surface = depth_surface.view_surface(depth, view, camera, depth_range=_VIEW_RANGE)
-    plaster = depth_surface.lambert_image(
-        torch.full_like(albedo, 0.6), depth_surface.lambert_shading(normals, studio_light(1, depth))
-    )
+    plaster = depth_surface.lambert_image(_plaster(albedo), normals, studio_light(1, depth))
     colours = torch.from_numpy(_normal_colours(-normals.numpy())).permute(0, 3, 1, 2)
-    own = depth_surface.lambert_image(albedo, depth_surface.lambert_shading(normals, light)) / 2 + 0.5
+    own = depth_surface.lambert_image(albedo, normals, light) / 2 + 0.5
     corners = np.array([[0.0, 0.0], [TILE, 0.0], [0.0, TILE]])
     larger = TILE / len(face.depth)
     moved = photo.alignment.to_square(corners / larger, len(face.depth)) * larger
@@ -301,6 +298,11 @@ def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarra
         tile = cv2.warpAffine(_tile(shaded), to_square, (TILE, TILE), borderValue=[round(255 * _BACKDROP)] * 3)
         tiles.append(tile)
     return np.concatenate(tiles, axis=1)
+
+
+def _plaster(albedo: Tensor) -> Tensor:
+    """The albedo of white plaster, for as many texels."""
+    return torch.full_like(albedo, 0.6)
 
 
 def _normal_colours(normals: np.ndarray) -> np.ndarray:

@@ -405,9 +405,7 @@ class CanonicalMaps:
     def shaded(self, light: depth_surface.LambertLight) -> Tensor:
         """(G, 3, S, S) the canonical picture in [-1, 1] under one light each."""
         camera = CanonicalCamera(tuple(self.depth.shape[-2:]))
-        return depth_surface.lambert_image(
-            self.albedo, depth_surface.lambert_shading(depth_surface.normals_from_depth(self.depth, camera), light)
-        )
+        return depth_surface.lambert_image(self.albedo, depth_surface.normals_from_depth(self.depth, camera), light)
 
 
 @dataclass(frozen=True)

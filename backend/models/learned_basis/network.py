@@ -233,40 +233,28 @@ class LandmarkFeatures(nn.Module):
 
 
 class FaceEncoder(nn.Module):
-    """Photos (N, 3, S, S) in [-1, 1] to ``FaceCode``; see ``LearnedBasisConfig`` for the arguments."""
+    """Photos (N, 3, S, S) in [-1, 1] to ``FaceCode``."""
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        stages: int,
-        feature: int,
-        identity: int,
-        reflectance: int,
-        expression: int,
-        focal: float,
-        angle_degrees: float,
-        light_start: float,
-        landmark_components: int = 0,
-    ) -> None:
+    def __init__(self, config: LearnedBasisConfig) -> None:
         super().__init__()
-        self.focal, self.angle = focal, math.radians(angle_degrees)
-        widths = [width * min(2**stage, 8) for stage in range(stages)]
+        self.focal, self.angle = config.focal, math.radians(config.angle_degrees)
+        width, feature, components = config.width, config.feature, config.landmark_components
+        widths = [width * min(2**stage, 8) for stage in range(config.stages)]
         self.stem = nn.Conv2d(3, width, 5, 2, 2, bias=False)
         self.stem_norm = nn.GroupNorm(_GROUPS, width)
         self.blocks = nn.ModuleList(_Block(inputs, outputs, 2) for inputs, outputs in itertools.pairwise(widths))
         self.narrow = nn.Conv2d(widths[-1], max(_GROUPS, widths[-1] // 4), 1)
         self.top = nn.Linear(self.narrow.out_channels * _CORNERS**2, feature)
         self.tones = nn.Linear(3 * _TONES**2, feature)  # the normalised layers lose a photo's brightness
-        self.landmarks = LandmarkFeatures(landmark_components, feature) if landmark_components else None
+        self.landmarks = LandmarkFeatures(components, feature) if components else None
         self.pooled = nn.Sequential(nn.Linear(feature, feature), nn.ReLU())
-        self.identity = nn.Linear(feature, identity)
-        self.reflectance = nn.Linear(feature, reflectance)
-        self.expression = nn.Linear(feature, expression)
+        self.identity = nn.Linear(feature, config.identity)
+        self.reflectance = nn.Linear(feature, config.reflectance)
+        self.expression = nn.Linear(feature, config.expression)
         self.light = nn.Linear(feature, 27)
         self.pose = nn.Linear(feature, 7)
         light = torch.zeros(9, 3)
-        light[0] = light_start / BASIS_CONSTANTS[0]
+        light[0] = config.light_start / BASIS_CONSTANTS[0]
         with torch.no_grad():  # initially near the mean face, frontal, under uniform light
             for head in (self.identity, self.reflectance, self.expression, self.light, self.pose):
                 head.weight.mul_(0.3)
@@ -470,18 +458,7 @@ class LearnedBasisNet(nn.Module):
         super().__init__()
         self.config = config
         self.bases = FaceBases(config, surface)
-        self.encoder = FaceEncoder(
-            width=config.width,
-            stages=config.stages,
-            feature=config.feature,
-            identity=config.identity,
-            reflectance=config.reflectance,
-            expression=config.expression,
-            focal=config.focal,
-            angle_degrees=config.angle_degrees,
-            light_start=config.light_start,
-            landmark_components=config.landmark_components,
-        )
+        self.encoder = FaceEncoder(config)
 
     def forward(self, pictures: Tensor, set_of: Tensor, landmarks: Tensor | None = None) -> FaceCode:
         """Codes of photos (N, 3, S, S) in [-1, 1]. ``set_of`` (N,) int64 : index of each photo's person, from 0.
@@ -494,14 +471,12 @@ class LearnedBasisNet(nn.Module):
         if self.config.light == "predicted":
             return code
         with torch.autocast(pictures.device.type, enabled=False):
-            return replace(code, light=self.light_on(self.face(code), code, pictures.float()))
-
-    def light_on(self, face: ModelledFace, code: FaceCode, pictures: Tensor) -> Tensor:
-        """(N, 9, 3) lights of photos (N, 3, S, S) in [-1, 1], solved for these faces in the code's poses."""
-        bases, cameras = self.bases, code.pose.cameras(pictures.shape[-1])
-        return solved_light(
-            (pictures + 1) / 2, face.vertices, bases.faces, face.reflectance, cameras, code.light, bases.light_areas
-        )
+            face, bases, shown = self.face(code), self.bases, (pictures.float() + 1) / 2
+            cameras, predicted = code.pose.cameras(pictures.shape[-1]), code.light
+            light = solved_light(
+                shown, face.vertices, bases.faces, face.reflectance, cameras, predicted, bases.light_areas
+            )
+            return replace(code, light=light)
 
     def face(self, code: FaceCode) -> ModelledFace:
         """The faces of all photos of a code. Call it without autocast."""

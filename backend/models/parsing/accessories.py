@@ -80,19 +80,15 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
     thickness = max(1, round(2 * _HALF_WIDTH * size))
     for middle, outwards in lines:
         rim = middle + curves[best, 0, :, :1] * outwards + curves[best, 0, :, 1:] * (down * unit)
-        _draw(band, rim, thickness, closed=True)
+        cv2.polylines(band, [_subpixels(rim)], True, 1, thickness, shift=_FRACTION_BITS)
         lens = rim.mean(axis=0) + _LENS_SIZE * (rim - rim.mean(axis=0))
         cv2.fillPoly(lenses, [_subpixels(lens)], 1, shift=_FRACTION_BITS)
     inner = [
         middle + (curves[best, 0, :, 0].min() * outwards) + curves[best, 0, :, 1].mean() * 0.5 * down * unit
         for middle, outwards in lines
     ]
-    _draw(band, np.stack(inner), 2 * thickness, closed=False)
+    cv2.polylines(band, [_subpixels(np.stack(inner))], False, 1, 2 * thickness, shift=_FRACTION_BITS)
     return Rims(band.astype(bool), lenses.astype(bool) & ~band.astype(bool))
-
-
-def _draw(band: np.ndarray, points: np.ndarray, thickness: int, *, closed: bool) -> None:
-    cv2.polylines(band, [_subpixels(points)], closed, 1, thickness, shift=_FRACTION_BITS)
 
 
 def _subpixels(points: np.ndarray) -> np.ndarray:
@@ -129,9 +125,7 @@ def behind_frame(labels: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray, 
     3) in them.
     """
     side = labels.shape[0]
-    brows = places.polygon_mask(landmarks, places.BROW_RIGHT, side) | places.polygon_mask(
-        landmarks, places.mirrored(places.BROW_RIGHT), side
-    )
+    brows = places.both_sides(landmarks, places.BROW_RIGHT, side)
     around = places.grown(brows, _AROUND_BROWS * landmark_window(landmarks, 1.0).side) & (labels == FaceClass.SKIN)
     beside = (labels == FaceClass.GLASSES) & (frame != 1)
     if not around.any() or not beside.any():
@@ -297,10 +291,9 @@ def _lenses_are_clear(pixels: np.ndarray, landmarks: np.ndarray, lenses: np.ndar
     """Whether skin shows through ``lenses`` (S, S) bool, by their brightness relative to the cheeks."""
     side = pixels.shape[0]
     brightness = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255) ** 2.2
-    cheeks = places.polygon_mask(landmarks, places.CHEEK_RIGHT, side) | places.polygon_mask(
-        landmarks, places.mirrored(places.CHEEK_RIGHT), side
-    )
-    around_eyes = lenses & ~places.grown(places.eyes_mask(landmarks, side), 0.01 * landmark_window(landmarks, 1.0).side)
+    cheeks = places.both_sides(landmarks, places.CHEEK_RIGHT, side)
+    eyes = places.both_sides(landmarks, places.EYE_RIGHT, side)
+    around_eyes = lenses & ~places.grown(eyes, 0.01 * landmark_window(landmarks, 1.0).side)
     if not cheeks.any() or not around_eyes.any():
         return False
     return float(np.median(brightness[around_eyes])) > _CLEAR_LENS * float(np.median(brightness[cheeks]))

@@ -152,18 +152,10 @@ def skin_features(pixels: np.ndarray) -> np.ndarray:
     return np.stack([luminance, logs[..., 0] - logs[..., 1], logs[..., 2] - logs[..., 1]], axis=-1)
 
 
-def without_colour(face: np.ndarray) -> bool:
-    """Whether a picture is black and white, by the ``skin_features`` (P, 3) of its face."""
-    return float(np.abs(face[:, 1:]).std(axis=0).max(initial=0.0)) < _MONOCHROME
-
-
-def learn_skin(
-    features: np.ndarray, normals: np.ndarray, seeds: np.ndarray, oval: np.ndarray, monochrome: bool
-) -> SkinModel:
+def learn_skin(features: np.ndarray, normals: np.ndarray, seeds: np.ndarray, oval: np.ndarray) -> SkinModel:
     """Fit the skin's colour by trimmed least squares: on ``seeds`` (H, W) bool, then on all inliers of ``oval``.
 
-    ``features`` (H, W, 3) are those of ``skin_features``, ``normals`` (H, W, 2) the face's. In a monochrome picture
-    chroma is uninformative and its spread is widened.
+    ``features`` (H, W, 3) are those of ``skin_features``, ``normals`` (H, W, 2) the face's.
     """
     points = _sample(oval)
     at_seed = seeds[points[:, 1], points[:, 0]]
@@ -186,8 +178,6 @@ def learn_skin(
         error = untinted - design @ surface
         spread = np.clip(robust_deviation(error[inliers]), _MIN_SPREAD, _MAX_SPREAD)
         inliers = (((error / spread) * [1 / _SHADING_EASE, 1, 1]) ** 2).sum(axis=1) < _INLIER_DISTANCE**2
-    if monochrome:
-        spread = spread * [1.0, 50.0, 50.0]
     return SkinModel(surface, tint, float(median[0]), spread, centre, unit)
 
 
@@ -247,10 +237,10 @@ def with_pale_hair(labels: np.ndarray, hair: np.ndarray, pixels: np.ndarray, lan
     points, side = np.asarray(landmarks) * factor, small.shape[0]
     oval = regions.polygon_mask(points, regions.FACE_OVAL, side)
     features = skin_features(cv2.GaussianBlur(small, (0, 0), 0.5))
-    if without_colour(features[oval]):
+    if np.abs(features[oval, 1:]).std(axis=0).max(initial=0.0) < _MONOCHROME:
         return labels
     seeds, normals = regions.skin_seeds(points, side), regions.face_normals(points, side)
-    redness = learn_skin(features, normals, seeds, oval, monochrome=False).residual(features, normals)[..., 1]
+    redness = learn_skin(features, normals, seeds, oval).residual(features, normals)[..., 1]
     redness = cv2.resize(redness.astype(np.float32), labels.shape[::-1], interpolation=cv2.INTER_LINEAR)
     size = faces.landmark_window(landmarks, 1.0).side
     brows = np.flatnonzero(regions.above_brows(landmarks, labels.shape[0]).any(axis=1)).max(initial=-1)
@@ -266,9 +256,9 @@ _OF_THE_HEAD = (
     FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.EARS, FaceClass.NECK,
 )  # fmt: skip
 _OUTLINES = {
-    FaceClass.EYES: (regions.EYE_RIGHT, regions.mirrored(regions.EYE_RIGHT)),
-    FaceClass.BROWS: (regions.BROW_RIGHT, regions.mirrored(regions.BROW_RIGHT)),
-    FaceClass.LIPS: (regions.LIPS_OUTER,),
+    FaceClass.EYES: regions.EYE_RIGHT,
+    FaceClass.BROWS: regions.BROW_RIGHT,
+    FaceClass.LIPS: regions.LIPS_OUTER,
 }
 _SPECK = 0.0006  # of the face's area
 _PERSON_CLASSES = (FaceClass.HAIR, FaceClass.NECK, FaceClass.EARS)
@@ -334,12 +324,7 @@ class ResolvedLabels:
     hands: np.ndarray
 
 
-def resolve_labels(
-    odds: np.ndarray,
-    somebody: np.ndarray,
-    pixels: np.ndarray,
-    landmarks: np.ndarray,
-) -> ResolvedLabels:
+def resolve_labels(odds: np.ndarray, somebody: np.ndarray, pixels: np.ndarray, landmarks: np.ndarray) -> ResolvedLabels:
     """Labels of a head crop (S, S, 3) uint8 sRGB with landmarks (478, 3), from class probabilities (C, S, S) with
     decided accessories; somebody (S, S) : probability of a person."""
     likeliest = odds.argmax(axis=0).astype(np.uint8)
@@ -362,9 +347,8 @@ def agree_with_landmarks(labels: np.ndarray, somebody: np.ndarray, landmarks: np
     """
     labels = labels.copy()
     side, size = labels.shape[0], faces.landmark_window(landmarks, 1.0).side
-    for label, outlines in _OUTLINES.items():
-        inside = np.logical_or.reduce([regions.polygon_mask(landmarks, outline, side) for outline in outlines])
-        labels[inside & (labels == FaceClass.SKIN)] = label
+    for label, outline in _OUTLINES.items():
+        labels[regions.both_sides(landmarks, outline, side) & (labels == FaceClass.SKIN)] = label
     oval = regions.polygon_mask(landmarks, regions.FACE_OVAL, side)
     if not oval.any() or float(somebody[oval].mean()) > _LEAST_PERSON_ON_FACE:
         for kinds, least in ((_PERSON_CLASSES, _LEAST_PERSON), ((FaceClass.OCCLUDER,), _LEAST_PERSON_OCCLUDER)):

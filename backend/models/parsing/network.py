@@ -9,8 +9,7 @@ The parsing net at three scales: the head, the face alone for small parts, and a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import cv2
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from backend.models.checkpoints import load_model, load_weights_into
-from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, normalised
+from backend.models.checkpoints import LoadedNetwork, ModelWeights, NetworkConfig
+from backend.models.mobile_trunk import WHOLE, FrozenTrunk, MobileTrunk, load_beside_imagenet, normalised
 from backend.models.registry import PARSING, PARSING_OPINION
 from backend.photos.collection import FaceClass
 from backend.photos.faces import Window, face_square
@@ -48,7 +47,7 @@ CLASS_COLOURS: np.ndarray = np.array(
 
 
 @dataclass(frozen=True)
-class ParsingNetConfig:
+class ParsingNetConfig(NetworkConfig):
     """Size of the net.
 
     Attributes
@@ -74,22 +73,15 @@ class ParsingNetConfig:
         if min(*self.widths, *self.depths) < 1:
             raise ValueError("widths and depths must be at least 1")
 
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> ParsingNetConfig:
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ParsingNetConfig:
         """From the configuration in an exported model; other keys are ignored."""
-        return ParsingNetConfig(
-            tuple(values["widths"]),
-            tuple(values["depths"]),
-            values["size"],
-            len(values["classes"]),
-            values.get("trunk", "separable"),
-        )
+        return super().from_json(values | {"class_count": len(values["classes"])})
 
     def to_json(self) -> dict[str, Any]:
         """Values for ``from_json``, with the names of the classes."""
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        del values["class_count"]
-        return values | {"classes": list(CLASS_NAMES[: self.class_count])}
+        values = super().to_json()
+        return values | {"classes": list(CLASS_NAMES[: values.pop("class_count")])}
 
 
 class ConvolutionNorm(nn.Sequential):
@@ -180,17 +172,6 @@ class ParsingNet(nn.Module):
             x = block(x, skip)
         return functional.pixel_shuffle(self.head(x), 2)
 
-    def trainable_state(self) -> dict[str, Tensor]:
-        """The state dict without the weights of ``assets/lite0`` in a frozen trunk, and without training counters."""
-        foreign: set[str] = set()
-        if self.config.trunk == "lite0_frozen":
-            foreign = {f"trunk.{name}" for name in self.trunk.imagenet_names()}
-        return {
-            name: value
-            for name, value in self.state_dict().items()
-            if name not in foreign and not name.endswith("num_batches_tracked")
-        }
-
     def fused(self) -> ParsingNet:
         """A copy for inference with every batch norm folded into its convolution."""
         copy = ParsingNet(self.config)
@@ -220,42 +201,23 @@ class UpBlock(nn.Module):
         return self.blocks(functional.relu(larger + self.skip(skip)))
 
 
-def load_parsing_net(folder: Path | None, device: torch.device, model: str = PARSING.name) -> tuple[ParsingNet, str]:
-    """The net of ``assets/<model>`` (or ``folder``) for inference, and its version.
-
-    Raises ``LikenessError`` (``missing_part``) when the net is not trained, or its files or its frozen trunk's
-    are damaged.
-    """
-    weights = load_model(model, folder)
-    network = ParsingNet(ParsingNetConfig.from_json(weights.config))
-    if network.config.trunk == "lite0_frozen":
-        trunk = {f"trunk.{entry}": value for entry, value in network.trunk.imagenet_weights().items()}
-        weights = replace(weights, tensors={**weights.tensors, **trunk})
-    load_weights_into(network, weights)
-    return network.fused().to(device, memory_format=torch.channels_last), weights.version
-
-
-class FaceParser:
+class FaceParser(LoadedNetwork[ParsingNet]):
     """The trained net for photographs."""
 
-    def __init__(self, network: ParsingNet, device: torch.device, version: str, needs: tuple[str, ...] = ()) -> None:
-        self.needs = needs
-        self.size = network.config.size
-        self.device = device
-        self.version = version
-        self._network = network
+    model = PARSING
+
+    @classmethod
+    def build(cls, weights: ModelWeights) -> ParsingNet:
+        """The net for inference. Raises ``LikenessError`` (``missing_part``) also where a frozen trunk's file is
+        damaged."""
+        network = ParsingNet(ParsingNetConfig.from_json(weights.config))
+        load_beside_imagenet(network, weights)
+        return network.fused().to(memory_format=torch.channels_last)
 
     @property
-    def trunk(self) -> MobileTrunk:
-        """Of a net on EfficientNet-Lite0: its encoder."""
-        return self._network.trunk
-
-    @staticmethod
-    def load(folder: Path | None = None, device: str | torch.device = "cpu", model: str = PARSING.name) -> FaceParser:
-        """As ``load_parsing_net``."""
-        device = torch.device(device)
-        network, version = load_parsing_net(folder, device, model)
-        return FaceParser(network, device, version, (PARSING.name,) if model == PARSING_OPINION.name else ())
+    def size(self) -> int:
+        """Side of the net's input in pixels."""
+        return self.network.config.size
 
     @torch.inference_mode()
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
@@ -270,12 +232,14 @@ class FaceParser:
         picture = functional.interpolate(
             picture, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
         )
-        return self._network(picture.contiguous(memory_format=torch.channels_last)).float()
+        return self.network(picture.contiguous(memory_format=torch.channels_last)).float()
 
 
-def load_second_parser(folder: Path | None = None, device: str = "cpu") -> FaceParser:
-    """``FaceParser.load`` of the second net."""
-    return FaceParser.load(folder, device, PARSING_OPINION.name)
+class SecondParser(FaceParser):
+    """The second net, on EfficientNet-Lite0."""
+
+    model = PARSING_OPINION
+    needs = (PARSING.name,)
 
 
 def colour_labels(labels: np.ndarray) -> np.ndarray:

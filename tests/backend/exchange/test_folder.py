@@ -20,15 +20,25 @@ import numpy as np
 import pytest
 from hand_made import front_camera
 
+from backend.detail.find import DetailEstimate
 from backend.errors import Cancelled, LikenessError
 from backend.exchange import all_or_none
 from backend.exchange import folder as folder_module
-from backend.exchange.all_or_none import FILE_NAMES, OutputFolder, check_writable, write_file, write_together
+from backend.exchange.all_or_none import (
+    FILE_NAMES,
+    PREVIEW,
+    OutputFolder,
+    check_writable,
+    locked_folder,
+    write_file,
+    write_together,
+)
 from backend.exchange.asset_mesh import neutral_light
 from backend.exchange.face_asset import FaceAsset
-from backend.exchange.folder import write_folder
+from backend.exchange.folder import file_stages, write_last
 from backend.exchange.preview import PhotoPreview
-from backend.system.parallel import parallel_threads
+from backend.progress import WRITING, ProgressReporter, silent
+from backend.system.parallel import parallel_threads, run_graph
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTO = PhotoPreview("one.jpg", np.full((400, 320, 3), 90, np.uint8), front_camera(), np.zeros(52), neutral_light())
@@ -39,10 +49,24 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def fail_with(error: BaseException):
-    def write(*arguments: object) -> None:
+    def write(*arguments: object, **named: object) -> None:
         raise error
 
     return write
+
+
+def write_folder(
+    asset: FaceAsset, previews: list[PhotoPreview], out: Path | OutputFolder, progress: ProgressReporter = silent
+) -> None:
+    """Write all ``FILE_NAMES`` of a finished head, as ``reconstruct`` does."""
+    made = {"asset": asset, "shape": asset, "dressed": asset, "detail": DetailEstimate(asset.detail, (), "")}
+    with locked_folder(out) as folder, folder.writing(FILE_NAMES, progress) as files:
+        progress(WRITING, 0.0)
+        stages = file_stages(files, folder.path, progress)
+        run_graph(stages, made, tuple(stages))
+        with all_or_none.disk_errors_named(folder.path):
+            folder_module.write_preview(asset, previews, files / PREVIEW)
+        write_last(asset.report, files, folder.path)
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_a_report_says_what_became_of_every_photo(hand_made_asset: FaceAsset) ->
         PhotoVerdict("text.txt", False, "This is not a picture."),
     )
     rejected = (("stranger.jpg", "It shows somebody else."),)
-    report = build_report(verdicts, rejected, hand_made_asset.photos, {"quality": "fast"})
+    report = build_report(verdicts, rejected, hand_made_asset.photos, {"quality": "fast"}, {}, {})
     photos = {photo["name"]: photo for photo in report["photos"]}
     assert [name for name, photo in photos.items() if photo["used"]] == ["one.jpg", "zwei äöü.png"]
     assert photos["stranger.jpg"]["reason"] == "It shows somebody else."
@@ -163,5 +163,5 @@ def test_a_report_may_hold_numpy_numbers_but_no_objects(tmp_path: Path) -> None:
 def test_the_report_tells_a_doubt_about_a_used_photo(hand_made_asset: FaceAsset) -> None:
     first, second = (photo.name for photo in hand_made_asset.photos)
     verdicts = (PhotoVerdict(first, True, "2 faces are in it."), PhotoVerdict(second, True, ""))
-    report = build_report(verdicts, (), hand_made_asset.photos, {}, doubts={first: "Look at it.", second: ""})
+    report = build_report(verdicts, (), hand_made_asset.photos, {}, {}, {first: "Look at it.", second: ""})
     assert [photo["reason"] for photo in report["photos"]] == ["2 faces are in it. Look at it.", ""]

@@ -61,17 +61,14 @@ def test_each_kind_of_landmark_has_errors_of_its_own(model: fitting_landmark_tar
     stage = LandmarkStage()
     parameters = detector_model.initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
     nobody = np.zeros(len(TEMPLATE.identity_modes))
-    both = fitting_landmark_targets.landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage, beside=0.25)
     alone = fitting_landmark_targets.landmark_targets(
         TEMPLATE, model, replace(seen, surface=None), parameters, nobody, stage
     )
-    first, own = len(alone.points), len(model.detector.modes)
-    assert len(both.points) == first + 478
-    assert both.nuisance.shape[2] == alone.nuisance.shape[2] == own + 2
-    assert not both.nuisance[:first, :, own:].any() and not both.nuisance[first:, :, :own].any()
-    np.testing.assert_allclose(both.information[:first], 0.25 * alone.information)
-    np.testing.assert_allclose(both.pixels[first:], seen.surface.positions)
+    own = len(model.detector.modes)
     fitted = fitting_landmark_targets.landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage)
+    assert fitted.nuisance.shape[2] == alone.nuisance.shape[2] == own + 2
+    assert not alone.nuisance[..., own:].any() and not fitted.nuisance[..., :own].any()
+    np.testing.assert_allclose(fitted.pixels, seen.surface.positions)
     assert len(fitted.points) == 478, "a fit does not use the detector where the net's points are"
 
 

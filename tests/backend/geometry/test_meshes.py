@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from backend.geometry import template as geometry_template
 from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import robust_consensus
-from backend.geometry.subdivision import catmull_clark, linear_split, subdivision, subdivision_matrix
+from backend.geometry.subdivision import catmull_clark, linear_split, subdivision
 from backend.geometry.surface_fields import compression, smooth_field, surface_operators
 
 QUADS = np.array([[0, 1, 4, 3], [1, 2, 5, 5]], np.int32)  # a quad, and a triangle beside it
@@ -114,7 +114,7 @@ def test_borders_follow_the_cubic_spline():
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_rows_sum_to_one_and_counts_are_right(level):
-    matrix = subdivision_matrix(level)
+    matrix = subdivision(level).matrix
     np.testing.assert_allclose(np.asarray(matrix.sum(1)).ravel(), 1.0, atol=2e-6)
     head = subdivision(level).parts["head"]
     assert head.vertex_stop == {0: 4200, 1: 16755, 2: 66933}[level]

@@ -21,6 +21,7 @@ from backend.geometry.template import Template, load_template
 from backend.models import graph_face as models_graph_face
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.learned_basis.apply import EncodedFace
+from backend.models.mobile_trunk import trainable_state
 from backend.models.registry import GRAPH_FACE, forget_models, open_models
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
 
@@ -113,7 +114,7 @@ def test_configurations_survive_json_and_nonsense_is_refused() -> None:
 
 
 def test_weights_come_back_and_those_of_another_network_are_refused(net: models_graph_face.GraphFaceNet) -> None:
-    tensors = {name: value.clone() for name, value in net.trainable_state().items()}
+    tensors = {name: value.clone() for name, value in trainable_state(net).items()}
     assert not any("convolution" in name for name in tensors if name.startswith("encoder.trunk"))
     again = models_graph_face.GraphFaceNet.from_weights(ModelWeights("graph_face", SMALL.to_json(), tensors, "0" * 12))
     code = torch.rand(1, 8)
@@ -389,7 +390,7 @@ def test_weights_that_are_there_and_weights_that_are_not(tmp_path: Path, monkeyp
     assert GRAPH_FACE.find() is None
     torch.manual_seed(0)
     config = replace(SMALL_of_graph_encoder, landmarks=4)
-    tensors = half_precision(models_graph_face.GraphFaceNet(config).trainable_state())
+    tensors = half_precision(trainable_state(models_graph_face.GraphFaceNet(config)))
     save_model(ModelWeights(GRAPH_FACE.name, config.to_json(), tensors, fingerprint(tensors)), tmp_path / "model")
     monkeypatch.setenv(GRAPH_FACE.folder_variable, str(tmp_path / "model"))
     made = GRAPH_FACE.find()

@@ -103,7 +103,7 @@ def test_windows_that_disagree_make_the_points_less_certain(
 ) -> None:
     """The variance is the mixture's: the mean of the predicted ones and the variance between the windows."""
     window = landmark_window(face.landmarks, landmarks.WINDOW_PER_FACE)
-    guess = landmarker._guess(window.cut(face.pixels, landmarker._network.config.size)[None])
+    guess = landmarker._guess(window.cut(face.pixels, landmarker.network.config.size)[None])
     moved = replace(
         guess,
         places=torch.cat([guess.places - 0.01, guess.places + 0.01]),

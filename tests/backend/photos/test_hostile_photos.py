@@ -164,7 +164,7 @@ def test_signals_end_a_photo_and_its_process(number: signal.Signals, endless: Ph
     photo = tmp_path / "endless.jpg"
     photo.write_bytes(endless.data)
     code = (
-        "import sys; from backend.photos import reading; reading.start_decoders(1);"
+        "import sys; from backend.photos import reading; reading.start_reading(1);"
         "print(reading.idle._decoders[0]._process.pid, flush=True);"
         "limits = reading.ReadLimits(max_scanned_pixels=10**15, cpu_seconds=30, most_cpu_seconds=30);"
         "reading.read_photo(reading.PhotoSource.from_path(sys.argv[1]), limits)"

@@ -96,7 +96,7 @@ def test_shading_by_hand():
     normals = torch.tensor([[0.0, 0, 1], [0.6, 0, 0.8], [-1, 0, 0]]).view(1, 1, 3, 3)
     assert torch.allclose(lambert_shading(normals, light), torch.tensor([[[0.2 + 0.6 * 0.8, 0.8, 0.2]]]))
     albedo = torch.full((1, 3, 1, 3), 0.5)
-    assert torch.allclose(lambert_image(albedo, lambert_shading(normals, light))[0, 0, 0, 2], torch.tensor(-0.7))
+    assert torch.allclose(lambert_image(albedo, normals, light)[0, 0, 0, 2], torch.tensor(-0.7))
 
 
 def test_slope_towards_the_lamp_is_brighter():

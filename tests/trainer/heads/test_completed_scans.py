@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backend.geometry.closest import TriangleMesh
 from flat_sheet import flat_sheet
+
+from backend.geometry.closest import TriangleMesh
 
 
 def test_a_sheet_is_laid_on_a_scan_and_the_rest_of_it_stays_where_it_was() -> None:

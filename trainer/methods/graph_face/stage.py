@@ -20,6 +20,7 @@ from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy, 
 from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
 from backend.models import graph_face
+from backend.models.mobile_trunk import trainable_state
 from backend.models.registry import GRAPH_FACE
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.spherical_harmonics import shade
@@ -503,7 +504,7 @@ class GraphFaceStage(contracts.Stage):
 
     def export(self) -> contracts.ExportedModel:
         """Export encoder and decoders, without the trunk's weights, which come from its package."""
-        config, tensors = self.config.network, self.modules["net"].trainable_state()
+        config, tensors = self.config.network, trainable_state(self.modules["net"])
         return contracts.ExportedModel(GRAPH_FACE.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
 
 

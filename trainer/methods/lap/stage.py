@@ -521,9 +521,7 @@ class LapStage(Stage):
             view = View(truth.rotation, truth.translation)
             photo, visible = depth_surface.unwarp_to_canonical(pictures, depth, surface, view, camera)
             albedo = truth.albedo[batch.set_of] * 2 - 1
-            image = depth_surface.lambert_image(
-                albedo, depth_surface.lambert_shading(depth_surface.normals_from_depth(depth, camera), scene.light)
-            )
+            image = depth_surface.lambert_image(albedo, normals_from_depth(depth, camera), scene.light)
             known = (visible & truth.albedo_seen[batch.set_of]).float()
             terms["light"] = albedo_error(image.mean(1, True), photo.mean(1, True), known) * 3
         return terms

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.parsing.network import CLASS_COLOURS, CLASS_NAMES, ParsingNet, ParsingNetConfig, load_parsing_net
+from backend.models.mobile_trunk import trainable_state
+from backend.models.parsing.network import CLASS_COLOURS, CLASS_NAMES, FaceParser, ParsingNet, ParsingNetConfig
 from backend.models.registry import PARSING, PARSING_OPINION
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
 from trainer.methods.parsing.scenes import IGNORE, AugmentConfig, change_backdrops, change_light, change_scenes, move
@@ -125,7 +126,7 @@ class ParsingTeachers:
 
     def __init__(self, folders: Sequence[str], device: torch.device) -> None:
         """Load the nets; raises ``LikenessError`` (``missing_part``) where a folder has none."""
-        self._networks = [load_parsing_net(Path(folder), device)[0] for folder in folders]
+        self._networks = [FaceParser.load(Path(folder), device).network for folder in folders]
 
     @torch.no_grad()
     def probabilities(self, pictures: Tensor) -> Tensor:
@@ -265,7 +266,7 @@ class ParsingStage(Stage):
     def export(self) -> ExportedModel:
         """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained
         weights."""
-        config, tensors = self.config.network, self.modules["net"].trainable_state()
+        config, tensors = self.config.network, trainable_state(self.modules["net"])
         if config.trunk == "lite0_frozen":
             return ExportedModel(
                 PARSING_OPINION.name, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS

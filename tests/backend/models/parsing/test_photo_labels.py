@@ -33,9 +33,7 @@ def head(photo_dir: Path) -> tuple[np.ndarray, np.ndarray]:
     return crop.pixels, crop.to_crop(landmarks)
 
 
-def test_specks_and_other_people_are_tidied_away_and_parts_filled(
-    head: tuple[np.ndarray, np.ndarray],
-) -> None:
+def test_specks_and_other_people_are_tidied_away_and_parts_filled(head: tuple[np.ndarray, np.ndarray]) -> None:
     pixels, landmarks = head
     side = pixels.shape[0]
     low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
