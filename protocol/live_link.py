@@ -14,22 +14,20 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 
 from .names import ARKIT_NAMES, arkit_name, words_of
 
-RATES = (10.0, 12.0, 15.0, 20.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 90.0, 100.0, 120.0, 240.0)
-"""Rates of cameras and phones, frames a second."""
-COUNTS = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 100.0, 120.0, 240.0)
-"""Rates at which time codes count."""
+MOST_COUNT = 240
+"""Larger numbers in the last field of a time code are parts of a second, not frames."""
 USUAL_COUNT = 60.0
 """Rate of the app's time code, where a take is too short to show it."""
 PLAIN_RATE = 30.0
 """Frames a second of files with plain frame numbers."""
 NEAR_RATE = 0.02
-"""Relative, 0.005 to 0.03: a measured rate this near to a usual one is that."""
+"""Relative, 0.005 to 0.03: a measured rate this near to the one that was asked for is that."""
 LONGEST_GAP_SECONDS = 10.0
 """A larger step between two rows' times counts as a broken time code."""
 MOST_FRAMES = 500_000
@@ -282,11 +280,11 @@ def _seconds(codes: Sequence[str], fps: float | None, unit: float | None) -> tup
         said = f"Its time code stands still; its rows were read as {fps or USUAL_COUNT:g} frames a second."
         return None, [said]
     most = math.floor(ticks.max())
-    for unit, least in ((1000.0, COUNTS[-1]), (1e6, 1000.0)):
+    for unit, least in ((1000.0, MOST_COUNT), (1e6, 1000.0)):
         three = unit == 1000.0 and all(re.fullmatch(r"\d{3}", row[3].strip()) for row in fields)
         if most < unit and (three or np.mean(ticks >= least) > MANY_ROWS):
             return whole + ticks / unit, ["The last field of its time codes is a part of a second, not a frame."]
-    if most >= COUNTS[-1]:
+    if most >= MOST_COUNT:
         raise NotATakeError(f"Its time codes have no frame of a second: {most}.")
     if fps is not None and ticks.max() < fps:
         return whole + ticks / fps, []
@@ -294,19 +292,22 @@ def _seconds(codes: Sequence[str], fps: float | None, unit: float | None) -> tup
     if (pair := _drop_frame(whole, ticks, count)) is not None:
         minutes = whole // 60
         return (whole * count + ticks - pair * (minutes - minutes // 10)) * 1001 / 1000 / count, []
-    if len(codes) < count and len(set(whole.tolist())) < 2:
-        count = max(count, USUAL_COUNT)  # less than a second does not show what it counts to
     return whole + ticks / count, []
 
 
 def _counted(whole: np.ndarray, ticks: np.ndarray) -> tuple[np.ndarray, float]:
-    """(R,) frames of the rows' seconds from 0, and how many a second has: what a second shows that holds every number
-    up to the highest, else the next usual count."""
-    least, most = float(ticks.min()), math.floor(ticks.max())
-    rows = Counter(whole.tolist())
-    if len(rows) > 1 and least in (0.0, 1.0) and max(rows.values()) == most + 1 - least:
-        return ticks - least, most + 1 - least
-    return ticks, next(rate for rate in COUNTS if most < rate)
+    """(R,) frames of the rows' seconds from 0, and how many a second has: its rows times the step from row to row, less
+    what the next second begins later."""
+    starts = np.flatnonzero(np.diff(whole)) + 1
+    seconds, counts = np.split(ticks, starts), []
+    for (rows, following), passed in zip(pairwise(seconds), np.diff(whole)[starts - 1], strict=True):
+        step = np.polyfit(np.arange(len(rows)), rows, 1)[0] if len(rows) > 1 else 1.0
+        if passed == 1:
+            counts.append(len(rows) * step + rows[0] - following[0])
+    count = float(round(np.median(counts or [USUAL_COUNT])))  # less than a second does not show what it counts to
+    if ticks.min() == 1.0 and ticks.max() == count:
+        return ticks - 1.0, count
+    return ticks, max(count, math.floor(ticks.max()) + 1.0)
 
 
 def _drop_frame(whole: np.ndarray, ticks: np.ndarray, count: float) -> float | None:
@@ -337,27 +338,31 @@ def _plain_seconds(numbers: np.ndarray, fps: float | None, unit: float | None) -
 
 
 def _rate(seconds: np.ndarray) -> float:
-    """Frames a second of rows at these times; a usual rate where it is near one.
+    """Frames a second of rows at these times: the simplest number that they allow.
 
-    From the usual distance of two rows, so that missing rows do not count. Where the clock stands still between rows
-    (a time code that counts slower than the rows come), from all rows and the time from the first to the last.
+    From the usual distance of two rows, so that missing rows do not count. Where every whole second has as many rows,
+    or the clock stands still between rows (a time code that counts slower than the rows come), from all rows; by chance
+    eight seconds do not lose as many rows each.
     """
     steps = np.diff(seconds)
     steps = steps[(steps >= 0) & (steps < LONGEST_GAP_SECONDS)]
     rising = steps[steps > 0]
     if not len(rising):
         return USUAL_COUNT
-    if len(rising) < 0.8 * len(steps):
-        step = float(steps.mean())
-    else:
+    slots = np.ones(len(steps))
+    of_seconds = np.diff(np.flatnonzero(np.diff(np.floor(seconds))))
+    if (len(of_seconds) < 8 or np.ptp(of_seconds) > 0) and len(rising) >= 0.8 * len(steps):
         usual = _usual_step(rising)
         near = np.abs(rising / usual - 1.0) < 1 / 3  # milliseconds at 240 a second: steps of 4 and of 5
         if near.mean() < 0.8:  # 24 frames in a code that counts 60: two steps of it and three in turn
             near = rising < 1.75 * usual
-        step = float(rising[near].mean())
+        slots = np.round(steps / rising[near].mean())
+    times, rows = (np.concatenate([[0.0], np.cumsum(values)]) for values in (steps, slots))
+    step, start = np.polyfit(rows, times, 1)
+    unsure = 2.0 * np.abs(start + step * rows - times).max() / times[-1]
     rate = min(max(1.0 / step, 1.0), 1000.0)
-    near = min(RATES, key=lambda usual: abs(math.log(rate / usual)))
-    return near if abs(rate / near - 1.0) < NEAR_RATE else round(rate, 3)
+    simple = (float(round(rate)), round(rate * 1.001) / 1.001)
+    return round(next((one for one in simple if abs(rate / one - 1.0) <= unsure + 1e-6), rate), 3)
 
 
 def _usual_step(rising: np.ndarray) -> float:

@@ -107,6 +107,8 @@ RIG_NAMES = [
         (Take(codes(45, 60, 3)).text(), 45, 20),
         (Take(codes(45, 60, 4)).text(), 45, 15),
         (Take(codes(48, 60, 2.5)).text(), 48, 24),
+        (Take(codes(480, 50, 50 / 48)).text(), 480, 48),  # as many rows in every second: none is missing
+        (Take([str(round(1000 * k / 61)) for k in range(90)]).text(), 90, 61),  # no camera's rate
         (Take(codes(150, 24, 0.4)).text(), 150, 60),  # the code counts 24 and each stands for two or three rows
         (Take(codes(120, 30, 0.5)).text(), 120, 60),
         (Take(["10:00:00:00.000"] * 45).text(), 45, 60),
