@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import AddonError
 from ..shared.similarity import Similarity, fit_similarity
 from .registration import (
+    LEAST_ALIKE,
     Correspondence,
     EdgeOperator,
     Surface,
@@ -27,6 +28,7 @@ from .registration import (
     no_face,
     refine_alignment,
     register,
+    relief_alike,
     solve,
     unit,
     welded,
@@ -481,7 +483,6 @@ SKIN_SHARE = 0.35
 """Connected pieces with at least this share of the largest piece's vertices count as skin."""
 FACE_SHARE = 0.03
 """The source's face: vertices that some key moves by more than this share of the largest motion."""
-BAD_FIT = 0.35
 
 
 @dataclass(frozen=True)
@@ -583,7 +584,11 @@ def transfer_keys(
     bent = yield from staged(register(rest, skin, face_size, pinned), 0.3, 0.6, 900)
     bent_surface = rest.moved(bent)
     partner = yield from staged(correspond(skin, bent_surface, face_size), 0.6, 0.65, 60)
-    _check_fit(bent_surface, face, partner)
+    if (
+        marked is None
+        and not (yield from staged(relief_alike(rest, face, bent, skin, face_size), 0.65, 0.66, 80)) > LEAST_ALIKE
+    ):
+        raise no_face()
     carrier = yield from staged(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
     of_skin = yield from staged(carry(carrier, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)
@@ -614,15 +619,6 @@ def _split_source(parts: Sequence[SourcePart]) -> tuple[Surface, np.ndarray, lis
     skin = max(range(len(surfaces)), key=lambda number: len(surfaces[number][0].vertices))
     loose = [(s.vertices, m) for number, (s, m) in enumerate(surfaces) if number != skin and len(s.vertices) >= 20]
     return *surfaces[skin], loose
-
-
-def _check_fit(bent: Surface, face: np.ndarray, partner: Correspondence) -> None:
-    """Raise ``AddonError`` ``no_face`` if too little of the face has a correspondence on the target."""
-    met = np.zeros(len(bent.vertices), bool)
-    met[bent.triangles[partner.triangle[partner.sure > 0.2]].ravel()] = True
-    spread = np.linalg.norm(np.ptp(bent.vertices[face[met[face]]], axis=0)) if met[face].any() else 0.0
-    if spread < (1 - BAD_FIT) * np.linalg.norm(np.ptp(bent.vertices[face], axis=0)):
-        raise no_face()
 
 
 def staged(steps, first: float, last: float, expected: int = 0):
