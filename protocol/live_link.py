@@ -22,12 +22,17 @@ from .names import ARKIT_NAMES, arkit_name, words_of
 
 MOST_COUNT = 240
 """Larger numbers in the last field of a time code are parts of a second, not frames."""
+LEAST_COUNT = 24
+"""A take of so many rows that are numbered from 0 is one whole second."""
 USUAL_COUNT = 60.0
 """Rate of the app's time code, where a take is too short to show it."""
 PLAIN_RATE = 30.0
 """Frames a second of files with plain frame numbers."""
 NEAR_RATE = 0.02
 """Relative, 0.005 to 0.03: a measured rate this near to the one that was asked for is that."""
+EVEN_SECONDS = 8
+"""By chance so many seconds do not lose as many rows each: nothing is missing."""
+NTSC = 1.001
 LONGEST_GAP_SECONDS = 10.0
 """A larger step between two rows' times counts as a broken time code."""
 MOST_FRAMES = 500_000
@@ -43,24 +48,9 @@ MANY_ROWS = 0.1
 _TIME_FIELD = re.compile(r"\s*\d+([.,]\d+)?\s*")
 _ANGLES = ("headyaw", "headpitch", "headroll")
 _KNOWN = {f"{part}{angle}" for part in ("head", "lefteye", "righteye") for angle in ("yaw", "pitch", "roll")}
-_TIME_NAMES = (
-    "timecode",
-    "timestamp",
-    "timestampms",
-    "time",
-    "times",
-    "timesec",
-    "timeseconds",
-    "seconds",
-    "timestamps",
-    "timems",
-    "timestampus",
-    "timeus",
-    "frame",
-    "framenumber",
-    "frameindex",
-)
-_KNOWN |= {*_TIME_NAMES, "blendshapecount", "count"}
+_TIME_NAME = re.compile(r"timecode|time(stamp)?s?(ms|us|sec|seconds)?|seconds|frame(number|index)?")
+"""Of the column of times; a frame's number is one only where nothing else is."""
+_KNOWN |= {"blendshapecount", "count"}
 _NO_HEADER = re.compile(r"\s*(sep=.\s*$|#)", re.IGNORECASE)
 _NO_VALUE = re.compile(r"|-+|[+-]?nan(\(\w*\))?|null|none|n/?a", re.IGNORECASE)
 """What programs write for a frame without a face."""
@@ -162,7 +152,8 @@ def _table(lines: Iterable[str]) -> _Table:
 def _rows(rows: Iterator[list[str]]) -> _Table:
     header = [cell.strip() for cell in next(rows, [])]
     flat = ["".join(words_of(cell)) for cell in header]
-    timed = next((flat.index(name) for name in _TIME_NAMES if name in flat), None)
+    times_of = [number for number, name in enumerate(flat) if _TIME_NAME.fullmatch(name)]
+    timed = min(times_of, key=lambda number: flat[number].startswith("frame"), default=None)
     columns: dict[str, int] = {}
     for number, cell in enumerate(header):
         if (name := arkit_name(cell)) is not None:
@@ -176,7 +167,9 @@ def _rows(rows: Iterator[list[str]]) -> _Table:
     turns = [flat.index(name) for name in _ANGLES] if set(_ANGLES) <= set(flat) else []
     counted = flat.index("blendshapecount") if "blendshapecount" in flat else None
     unknown = tuple(
-        cell for cell, name in zip(header, flat, strict=True) if name and name not in _KNOWN and not arkit_name(cell)
+        cell
+        for cell, name in zip(header, flat, strict=True)
+        if name and name not in _KNOWN and not _TIME_NAME.fullmatch(name) and not arkit_name(cell)
     )
     times, values = [], array("d")
     for row in rows:
@@ -298,13 +291,17 @@ def _seconds(codes: Sequence[str], fps: float | None, unit: float | None) -> tup
 def _counted(whole: np.ndarray, ticks: np.ndarray) -> tuple[np.ndarray, float]:
     """(R,) frames of the rows' seconds from 0, and how many a second has: its rows times the step from row to row, less
     what the next second begins later."""
-    starts = np.flatnonzero(np.diff(whole)) + 1
-    seconds, counts = np.split(ticks, starts), []
+    inside, starts = np.diff(whole) == 0, np.flatnonzero(np.diff(whole)) + 1
+    places = np.zeros(len(ticks))
+    places[1:][inside] = _rows_between(np.diff(ticks)[inside])
+    seconds, counts = np.split(np.column_stack([ticks, np.cumsum(places)]), starts), []
     for (rows, following), passed in zip(pairwise(seconds), np.diff(whole)[starts - 1], strict=True):
-        step = np.polyfit(np.arange(len(rows)), rows, 1)[0] if len(rows) > 1 else 1.0
+        step = np.polyfit(rows[:, 1], rows[:, 0], 1)[0] if len(rows) > 1 else 1.0
         if passed == 1:
-            counts.append(len(rows) * step + rows[0] - following[0])
-    count = float(round(np.median(counts or [USUAL_COUNT])))  # less than a second does not show what it counts to
+            counts.append((np.ptp(rows[:, 1]) + 1) * step + rows[0, 0] - following[0, 0])
+    if not counts:  # less than a second does not show what it counts to
+        counts = [len(ticks) if len(ticks) == ticks.max() + 1 >= LEAST_COUNT else USUAL_COUNT]
+    count = float(round(np.median(counts)))
     if ticks.min() == 1.0 and ticks.max() == count:
         return ticks - 1.0, count
     return ticks, max(count, math.floor(ticks.max()) + 1.0)
@@ -341,28 +338,31 @@ def _rate(seconds: np.ndarray) -> float:
     """Frames a second of rows at these times: the simplest number that they allow.
 
     From the usual distance of two rows, so that missing rows do not count. Where every whole second has as many rows,
-    or the clock stands still between rows (a time code that counts slower than the rows come), from all rows; by chance
-    eight seconds do not lose as many rows each.
+    or the clock stands still between rows (a time code that counts slower than the rows come), from all rows.
     """
     steps = np.diff(seconds)
     steps = steps[(steps >= 0) & (steps < LONGEST_GAP_SECONDS)]
     rising = steps[steps > 0]
     if not len(rising):
         return USUAL_COUNT
-    slots = np.ones(len(steps))
     of_seconds = np.diff(np.flatnonzero(np.diff(np.floor(seconds))))
-    if (len(of_seconds) < 8 or np.ptp(of_seconds) > 0) and len(rising) >= 0.8 * len(steps):
-        usual = _usual_step(rising)
-        near = np.abs(rising / usual - 1.0) < 1 / 3  # milliseconds at 240 a second: steps of 4 and of 5
-        if near.mean() < 0.8:  # 24 frames in a code that counts 60: two steps of it and three in turn
-            near = rising < 1.75 * usual
-        slots = np.round(steps / rising[near].mean())
+    even = len(of_seconds) >= EVEN_SECONDS and np.ptp(of_seconds) == 0
+    slots = np.ones(len(steps)) if even else _rows_between(steps)
     times, rows = (np.concatenate([[0.0], np.cumsum(values)]) for values in (steps, slots))
     step, start = np.polyfit(rows, times, 1)
     unsure = 2.0 * np.abs(start + step * rows - times).max() / times[-1]
     rate = min(max(1.0 / step, 1.0), 1000.0)
-    simple = (float(round(rate)), round(rate * 1.001) / 1.001)
+    simple = (float(round(rate)), round(rate * NTSC) / NTSC)
     return round(next((one for one in simple if abs(rate / one - 1.0) <= unsure + 1e-6), rate), 3)
+
+
+def _rows_between(steps: np.ndarray) -> np.ndarray:
+    """(N,) by how many rows each step goes on; 1 where the clock stands still between rows."""
+    rising = steps[steps > 0]
+    if len(rising) <= 0.8 * len(steps):
+        return np.ones(len(steps))
+    near = rising < 1.75 * _usual_step(rising)  # 24 frames in a code that counts 60: two steps of it and three in turn
+    return np.round(steps / rising[near].mean())
 
 
 def _usual_step(rising: np.ndarray) -> float:

@@ -582,13 +582,10 @@ def transfer_keys(
     rest = source.moved(fit.apply(source.vertices))
     face_size = float(np.linalg.norm(np.ptp(rest.vertices[face], axis=0)))
     bent = yield from staged(register(rest, skin, face_size, pinned), 0.3, 0.6, 900)
-    bent_surface = rest.moved(bent)
-    partner = yield from staged(correspond(skin, bent_surface, face_size), 0.6, 0.65, 60)
-    if (
-        marked is None
-        and not (yield from staged(relief_alike(rest, face, bent, skin, face_size), 0.65, 0.66, 80)) > LEAST_ALIKE
-    ):
+    alike = yield from staged(relief_alike(rest, face, bent, skin, face_size), 0.6, 0.61, 80)
+    if marked is None and alike < LEAST_ALIKE:
         raise no_face()
+    partner = yield from staged(correspond(skin, rest.moved(bent), face_size), 0.61, 0.65, 60)
     carrier = yield from staged(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
     of_skin = yield from staged(carry(carrier, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)

@@ -12,7 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -238,10 +238,7 @@ def apply_links(links: Iterable[KeyLink], values: Mapping[str, np.ndarray]) -> d
 
 def to_json(links: Iterable[KeyLink]) -> str:
     """Encode links as text for ``from_json``."""
-    rows = [
-        {"source": k.source, "target": k.target, "weight": k.weight, "lowest": k.lowest, "highest": k.highest}
-        for k in links
-    ]
+    rows = [asdict(link) for link in links]
     return json.dumps({"format": FORMAT, "version": VERSION, "links": rows}, ensure_ascii=False, indent=1)
 
 
@@ -253,14 +250,9 @@ def from_json(text: str) -> tuple[KeyLink, ...]:
             raise ValueError("no mapping")
         if int(data["version"]) > VERSION:
             raise AddonError("This mapping is from a later version of the extension.", "Update it.", "bad_mapping")
+        numbers = (("weight", 1.0), ("lowest", 0.0), ("highest", 1.0))
         links = tuple(
-            KeyLink(
-                str(row["source"]),
-                str(row["target"]),
-                float(row.get("weight", 1.0)),
-                float(row.get("lowest", 0.0)),
-                float(row.get("highest", 1.0)),
-            )
+            KeyLink(str(row["source"]), str(row["target"]), *(float(row.get(name, usual)) for name, usual in numbers))
             for row in data["links"]
         )
     except (ValueError, KeyError, TypeError) as error:

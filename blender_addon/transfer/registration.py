@@ -518,7 +518,9 @@ RELIEF_REACH = 0.05
 """Around a point, as a share of the face's size: of a lid, a lip or a wing of the nose."""
 LEAST_ALIKE = 0.55
 """Other heads' reliefs are alike by 0.67 to 0.8, those of turned heads, bodies, hands and stones by at most 0.43."""
-RELIEF_POINTS, RELIEF_SAMPLES = 1000, 6000
+RELIEF_POINTS, RELIEF_SAMPLES, RELIEF_ROWS = 1000, 6000, 50
+COVER_COSINE, COVER_NEAR, COVER_FAR = 0.9, 0.4, 6.0
+"""A surface in this cone around the normal, from and to these multiples of the reach, covers a point."""
 
 
 def relief_alike(source: Surface, face: np.ndarray, bent: np.ndarray, target: Surface, face_size: float):
@@ -558,12 +560,14 @@ def _samples(surface: Surface, around: np.ndarray, face_size: float) -> tuple[np
 def _relief(points: np.ndarray, normals: np.ndarray, samples: np.ndarray, facing: np.ndarray, reach: float):
     """(N,) mean height of a surface within ``reach`` of points on it, and (N,) bool whether nothing covers them."""
     height, free = np.empty(len(points)), np.empty(len(points), bool)
-    for first in range(0, len(points), 50):
-        rows = slice(first, first + 50)
+    for first in range(0, len(points), RELIEF_ROWS):
+        rows = slice(first, first + RELIEF_ROWS)
         way = samples - points[rows, None]
         far, along = np.linalg.norm(way, axis=2), np.einsum("npd,nd->np", way, normals[rows])
         near = (far < reach) & (normals[rows] @ facing.T > 0)
         height[rows] = (along * near).sum(axis=1) / np.maximum(near.sum(axis=1), 1)
-        free[rows] = ~((along > 0.9 * far) & (far > 0.4 * reach) & (far < 6 * reach)).any(axis=1)
+        free[rows] = ~((along > COVER_COSINE * far) & (far > COVER_NEAR * reach) & (far < COVER_FAR * reach)).any(
+            axis=1
+        )
         yield
     return height, free

@@ -13,6 +13,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 import addon_utils  # noqa: E402
+from mathutils import Matrix  # noqa: E402
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
@@ -295,7 +296,9 @@ def test_vertex_groups_of_keys_and_mirrors_are_seen(head) -> None:
 
 def test_what_is_no_face_is_refused_and_left_alone(head) -> None:
     tube, few = mesh_object("tube", *cylinder(40, 60)), mesh_object("few", np.eye(3), np.array([[0, 1, 2]]))
-    for obj in (tube, few):
+    lying = bare(head, "lying")  # no axis says so: a fit onto its cheek or its neck once made 52 keys
+    lying.data.transform(Matrix.Rotation(np.pi / 2, 4, "Y"))
+    for obj in (tube, few, lying):
         select(bpy, head, obj)
         with pytest.raises(RuntimeError, match="no face"):
             bpy.ops.likeness.make_arkit_keys()
