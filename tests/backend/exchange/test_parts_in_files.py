@@ -16,7 +16,7 @@ import pytest
 from hand_made import make_asset
 from PIL import Image
 
-from backend.exchange import asset_mesh as exchange_asset_mesh
+from backend.exchange import asset_mesh
 from backend.exchange.assemble import assemble, with_pictures, worn_glasses
 from backend.exchange.face_asset import EYE_PART_NAMES, GLASSES_NAMES, PART_NAMES, FaceAsset
 from backend.exchange.folder import write_obj
@@ -73,7 +73,7 @@ def test_gltf_has_it_as_a_node_in_the_heads_skin(asset: FaceAsset) -> None:
 def test_the_chin_shades_the_neck_and_nothing_else(asset: FaceAsset, shoulders: bool) -> None:
     """In pictures without cast shadows, and as the occlusion of glTF: a jaw is seen beside its own neck."""
     template, asset = load_template(), asset if shoulders else replace(asset, bust=None)
-    lit = exchange_asset_mesh.shade_below_chin(asset)
+    lit = asset_mesh.shade_below_chin(asset)
     neck = template.regions["neck"][: template.head.vertex_stop] > 0.5
     below = neck & (template.vertices[: len(neck), 2] > 0.03)
     assert 0.3 < lit["head"][below].min() < 0.92
@@ -203,15 +203,12 @@ def test_the_message_arrives_with_their_looks(bare: FaceAsset) -> None:
 
 
 def test_renders_show_them_in_front_of_the_face_and_still(bare: FaceAsset) -> None:
-    camera, light = (
-        exchange_asset_mesh.portrait_camera(bare.parts[0].vertices, 0.0, (240, 300)),
-        exchange_asset_mesh.neutral_light(),
-    )
+    camera, light = (asset_mesh.portrait_camera(bare.parts[0].vertices, 0.0, (240, 300)), asset_mesh.neutral_light())
     smile = np.zeros(52)
     smile[ARKIT_INDEX["jawOpen"]] = 1.0
 
     def render(asset: FaceAsset, expression: np.ndarray | None = None) -> np.ndarray:
-        return exchange_asset_mesh.asset_mesh(asset).render(camera, light, (60, 60, 60), expression).astype(int)
+        return asset_mesh.asset_mesh(asset).render(camera, light, (60, 60, 60), expression).astype(int)
 
     face, worn, dark = render(bare), render(with_glasses(bare)), render(with_glasses(bare, 0.9))
     blue = (worn[..., 2] - worn[..., 0]) > 40
@@ -233,7 +230,7 @@ def face() -> FaceAsset:
 
 
 def test_hairs_are_single_and_thin_out_towards_their_tips() -> None:
-    opacity = exchange_asset_mesh.lash_picture()[::-1, :, 3].astype(float) / 255  # from below
+    opacity = asset_mesh.lash_picture()[::-1, :, 3].astype(float) / 255  # from below
     assert opacity.shape == (512, 1024)
     for half, hairs, thin in ((opacity[:256], 62, 90), (opacity[256:], 120, 150)):
         root, middle = half[12] > 0.5, half[thin] > 0.5
@@ -241,12 +238,12 @@ def test_hairs_are_single_and_thin_out_towards_their_tips() -> None:
         assert 0.1 < root.mean() < 0.5 and 0 < middle.mean() < 0.7 * root.mean()
         assert half[:3].max() == half[-8:].max() == 0.0  # nothing of the other half is filtered in
     assert (
-        len(np.unique(exchange_asset_mesh.lash_picture()[..., :3].reshape(-1, 3), axis=0)) == 1
+        len(np.unique(asset_mesh.lash_picture()[..., :3].reshape(-1, 3), axis=0)) == 1
     )  # no other colour at a hair's rim
 
 
 def test_alpha_falls_from_the_lids_to_the_tips_and_lower_lashes_are_thinner(face: FaceAsset) -> None:
-    alpha, up = exchange_asset_mesh.lash_alpha(face), exchange_asset_mesh.lash_positions(face)[:, 1]
+    alpha, up = asset_mesh.lash_alpha(face), asset_mesh.lash_positions(face)[:, 1]
     for edge, strongest in ((0.0, 0.45), (0.5, 1.0)):
         strip = (up >= edge) & (up < edge + 0.5)
         rows = np.linspace(edge, edge + 0.5, 5)
@@ -256,7 +253,7 @@ def test_alpha_falls_from_the_lids_to_the_tips_and_lower_lashes_are_thinner(face
 
 
 def test_all_lashes_of_a_face_have_their_place_and_both_eyes_are_alike(face: FaceAsset) -> None:
-    places, points = exchange_asset_mesh.lash_positions(face), face.part("lashes").vertices
+    places, points = asset_mesh.lash_positions(face), face.part("lashes").vertices
     assert places.min() >= 0 and places.max() <= 1
     mirrored = np.linalg.norm(points[:, None] - points[None] * [-1, 1, 1], axis=-1).argmin(axis=1)
     np.testing.assert_allclose(places, places[mirrored], atol=2e-3)
@@ -268,7 +265,7 @@ def test_they_go_over_the_wire(face: FaceAsset) -> None:
     message = encode_face(face)
     header = json.loads(json.dumps(message.header))
     again = decode_result(header, message.buffers)
-    np.testing.assert_array_equal(again.lashes.places, exchange_asset_mesh.lash_positions(face))
+    np.testing.assert_array_equal(again.lashes.places, asset_mesh.lash_positions(face))
     assert encode_face(replace(face, albedo=None)).header["lashes"] is None
     far = [np.full_like(again.lashes.places, np.nan).tobytes() if entry["name"] == "lashes.places" else buffer
            for entry, buffer in zip(header["buffers"], message.buffers, strict=True)]  # fmt: skip
@@ -285,15 +282,13 @@ def test_the_gltf_has_single_hairs(face: FaceAsset) -> None:
     view = gltf.bufferViews[image.bufferView]
     blob = gltf.binary_blob()
     shown = np.asarray(Image.open(io.BytesIO(blob[view.byteOffset : view.byteOffset + view.byteLength])))
-    np.testing.assert_array_equal(shown, exchange_asset_mesh.lash_picture())
+    np.testing.assert_array_equal(shown, asset_mesh.lash_picture())
     view = gltf.bufferViews[gltf.accessors[primitive.attributes.TEXCOORD_0].bufferView]
     uv = np.frombuffer(blob[view.byteOffset : view.byteOffset + view.byteLength], "<f4").reshape(-1, 2)
-    expected = exchange_asset_mesh.lash_positions(face) * [1, -1] + [0, 1]
+    expected = asset_mesh.lash_positions(face) * [1, -1] + [0, 1]
     np.testing.assert_allclose(np.unique(uv, axis=0), np.unique(expected.astype(np.float32), axis=0), atol=1e-6)
 
 
 def test_lashes_that_are_not_the_templates_are_opaque_strips() -> None:
-    assert (exchange_asset_mesh.lash_alpha(make_asset()) == 1).all()
-    assert (
-        exchange_asset_mesh.lash_positions(make_asset()) is None and encode_face(make_asset()).header["lashes"] is None
-    )
+    assert (asset_mesh.lash_alpha(make_asset()) == 1).all()
+    assert asset_mesh.lash_positions(make_asset()) is None and encode_face(make_asset()).header["lashes"] is None

@@ -10,8 +10,8 @@ from hand_made import front_camera, globe, make_asset
 from lash_strip import asset_with_strip
 from plain_photo import plain_photo
 
-from backend.exchange import asset_mesh as exchange_asset_mesh
-from backend.exchange import preview as exchange_preview
+from backend.exchange import asset_mesh
+from backend.exchange import preview as drawing
 from backend.exchange.face_asset import FaceAsset
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template
@@ -19,10 +19,10 @@ from backend.photos.collection import PhotoFace
 from protocol.names import ARKIT_INDEX
 
 
-def preview(name: str = "a photo.jpg", expression: np.ndarray | None = None) -> exchange_preview.PhotoPreview:
+def preview(name: str = "a photo.jpg", expression: np.ndarray | None = None) -> drawing.PhotoPreview:
     pixels = np.full((400, 320, 3), (20, 40, 200), np.uint8)
     weights = np.zeros(52) if expression is None else expression
-    return exchange_preview.PhotoPreview(name, pixels, front_camera(), weights, exchange_asset_mesh.neutral_light())
+    return drawing.PhotoPreview(name, pixels, front_camera(), weights, asset_mesh.neutral_light())
 
 
 @pytest.mark.parametrize(
@@ -38,22 +38,22 @@ def preview(name: str = "a photo.jpg", expression: np.ndarray | None = None) -> 
 )
 def test_any_name_that_a_file_may_have_is_drawn(hand_made_asset: FaceAsset, name: str, shown: str) -> None:
     """A line break ended the whole run after all the work."""
-    assert exchange_preview.drawable(name, 3) == shown
-    with_name, without = (exchange_preview.preview_picture(hand_made_asset, [preview(text)]) for text in (name, ""))
+    assert drawing.drawable(name, 3) == shown
+    with_name, without = (drawing.preview_picture(hand_made_asset, [preview(text)]) for text in (name, ""))
     assert (with_name != without).any()
 
 
-@pytest.mark.parametrize("count", [0, 1, exchange_preview.MOST_PHOTOS + 3])
+@pytest.mark.parametrize("count", [0, 1, drawing.MOST_PHOTOS + 3])
 def test_a_picture_for_any_number_of_photos(hand_made_asset: FaceAsset, count: int) -> None:
-    picture = exchange_preview.preview_picture(
+    picture = drawing.preview_picture(
         hand_made_asset, [preview(f"a very long name {'x' * n} äöü 照片.jpg") for n in range(count)]
     )
-    assert picture.dtype == np.uint8 and picture.shape[1:] == (exchange_preview.WIDTH, 3)
+    assert picture.dtype == np.uint8 and picture.shape[1:] == (drawing.WIDTH, 3)
 
 
 def test_the_fit_covers_the_head_and_leaves_the_photo_around_it(hand_made_asset: FaceAsset) -> None:
-    photo, fit = exchange_preview.photo_and_fit(
-        exchange_asset_mesh.asset_mesh(replace(hand_made_asset, hair_strands=None)), preview(), 240
+    photo, fit = drawing.photo_and_fit(
+        asset_mesh.asset_mesh(replace(hand_made_asset, hair_strands=None)), preview(), 240
     )
     assert photo.shape == fit.shape == (240, 240, 3)
     changed = (photo != fit).any(axis=-1)
@@ -61,18 +61,14 @@ def test_the_fit_covers_the_head_and_leaves_the_photo_around_it(hand_made_asset:
     assert changed[110:130, 110:130].all()  # the head is in the middle
 
 
-def fitted_to(asset: FaceAsset, brightness: float, face: PhotoFace) -> exchange_preview.PhotoPreview:
+def fitted_to(asset: FaceAsset, brightness: float, face: PhotoFace) -> drawing.PhotoPreview:
     """The preview of one photo whose fit took the skin for a grey of ``brightness`` (linear)."""
     neutral = np.concatenate([part.vertices for part in asset.parts])
     head = len(asset.parts[0].vertices)
-    photo = FittedPhoto(
-        "a photo.jpg", front_camera(), np.zeros(52), neutral, exchange_asset_mesh.neutral_light(), 1.0, 0.1
-    )
+    photo = FittedPhoto("a photo.jpg", front_camera(), np.zeros(52), neutral, asset_mesh.neutral_light(), 1.0, 0.1)
     albedo = np.full((head, 3), brightness, np.float32)
     fitted = FittedFace(np.zeros(1), neutral, albedo, (photo,))
-    (shown,) = exchange_preview.photo_previews(
-        fitted, (face,), exchange_preview.tone_change(asset, albedo, np.ones(head, np.float32))
-    )
+    (shown,) = drawing.photo_previews(fitted, (face,), drawing.tone_change(asset, albedo, np.ones(head, np.float32)))
     return shown
 
 
@@ -91,8 +87,8 @@ def test_what_was_filled_in_around_a_photo_is_not_shown(hand_made_asset: FaceAss
     """A head crop that reaches 40 pixels over the photo's upper edge and 80 over its right one, at half size."""
     shown = fitted_to(hand_made_asset, 0.2, photo_face((900, 1200), 0.5, (420.0, -80.0)))
     assert shown.inside == (0, 40, 240, 400)
-    picture, _ = exchange_preview.photo_and_fit(
-        exchange_asset_mesh.asset_mesh(hand_made_asset), replace(shown, camera=front_camera(distance=0.3)), 160
+    picture, _ = drawing.photo_and_fit(
+        asset_mesh.asset_mesh(hand_made_asset), replace(shown, camera=front_camera(distance=0.3)), 160
     )
     # The tile shows rows 40 to 360 and all columns, so a quarter of it at the right is not photo.
     assert (picture[4:, :112] == (20, 40, 200)).all()
@@ -106,14 +102,12 @@ def test_the_fit_is_as_bright_as_the_photo_whatever_tone_the_texture_has(hand_ma
     for value in (188, 137):  # linear 0.503 and 0.251
         asset = replace(hand_made_asset, albedo=np.full((64, 64, 3), value, np.uint8), hair_strands=None)
         shown = fitted_to(asset, 0.4, face)
-        overlays.append(
-            exchange_preview.photo_and_fit(exchange_asset_mesh.asset_mesh(asset), shown, 160)[1].astype(int)
-        )
+        overlays.append(drawing.photo_and_fit(asset_mesh.asset_mesh(asset), shown, 160)[1].astype(int))
     assert np.abs(overlays[0] - overlays[1]).max() <= 1
 
 
 def test_the_mesh_poses_as_the_parts_do(hand_made_asset: FaceAsset) -> None:
-    mesh = exchange_asset_mesh.asset_mesh(hand_made_asset)
+    mesh = asset_mesh.asset_mesh(hand_made_asset)
     expression = np.zeros(52)
     expression[ARKIT_INDEX["jawOpen"]] = 0.5
     expression[ARKIT_INDEX["tongueOut"]] = 1.0
@@ -133,9 +127,9 @@ def test_a_texture_is_seen_where_its_vertex_is(hand_made_asset: FaceAsset) -> No
     albedo = np.zeros((64, 64, 3), np.uint8)
     albedo[:32, :, 0] = 255
     albedo[32:, :, 1] = 255
-    mesh = exchange_asset_mesh.asset_mesh(replace(hand_made_asset, albedo=albedo, hair_strands=None))
-    camera = exchange_asset_mesh.portrait_camera(mesh.positions(), 0.0, (200, 200))
-    picture = mesh.render(camera, exchange_asset_mesh.neutral_light(), (0, 0, 0)).astype(int)
+    mesh = asset_mesh.asset_mesh(replace(hand_made_asset, albedo=albedo, hair_strands=None))
+    camera = asset_mesh.portrait_camera(mesh.positions(), 0.0, (200, 200))
+    picture = mesh.render(camera, asset_mesh.neutral_light(), (0, 0, 0)).astype(int)
     assert picture[40, 100, 0] > 100 > picture[40, 100, 1]
     assert picture[160, 100, 1] > 100 > picture[160, 100, 0]
 
@@ -143,7 +137,7 @@ def test_a_texture_is_seen_where_its_vertex_is(hand_made_asset: FaceAsset) -> No
 @pytest.mark.parametrize("yaw", [-40.0, 0.0, 90.0])
 def test_a_portrait_shows_the_whole_head_from_the_side_that_it_says(hand_made_asset: FaceAsset, yaw: float) -> None:
     points = hand_made_asset.parts[0].vertices.astype(float)
-    camera = exchange_asset_mesh.portrait_camera(points, yaw, (300, 400))
+    camera = asset_mesh.portrait_camera(points, yaw, (300, 400))
     seen = camera.project(points)
     assert (seen[:, :2] >= 0).all() and (seen[:, :2] <= [300, 400]).all() and (seen[:, 2] > 0).all()
     nose = camera.project(np.array([[0.0, 0.0, 0.1]]))[0, 0] - 150  # the person's left is at the picture's right
@@ -154,12 +148,12 @@ def test_lashes_darken_what_is_behind_them_by_their_alpha(monkeypatch: pytest.Mo
     asset, row = asset_with_strip(0.4, False)
     monkeypatch.setattr("backend.exchange.asset_mesh.lash_alpha", lambda _: (1.0 - row / row.max()).astype(np.float32))
     asset = replace(asset, albedo=np.full((8, 8, 3), 230, np.uint8), hair_strands=None)  # opaque lashes hide hair
-    mesh = exchange_asset_mesh.asset_mesh(asset)
-    camera = exchange_asset_mesh.portrait_camera(asset.part("lashes").vertices, 0.0, (120, 80))
+    mesh = asset_mesh.asset_mesh(asset)
+    camera = asset_mesh.portrait_camera(asset.part("lashes").vertices, 0.0, (120, 80))
     opaque = replace(mesh, alpha=np.ones_like(mesh.alpha))
     none = replace(mesh, faces=mesh.faces[mesh.alpha[mesh.faces].min(axis=1) == 1])
     none = replace(none, uv_faces=mesh.uv_faces[mesh.alpha[mesh.faces].min(axis=1) == 1])
-    dim = 0.1 * exchange_asset_mesh.neutral_light()
+    dim = 0.1 * asset_mesh.neutral_light()
     with_alpha, solid, without = (m.render(camera, dim, (255, 255, 255)).astype(int) for m in (mesh, opaque, none))
     covered = (solid != without).any(axis=-1)
     assert covered.sum() > 500
@@ -170,12 +164,11 @@ def test_lashes_darken_what_is_behind_them_by_their_alpha(monkeypatch: pytest.Mo
 
 
 def test_eyes_reflect_the_lamp_and_nothing_else_does(hand_made_asset: FaceAsset) -> None:
-    mesh = exchange_asset_mesh.asset_mesh(hand_made_asset)
-    camera = exchange_asset_mesh.portrait_camera(mesh.positions(), 0.0, (200, 240))
+    mesh = asset_mesh.asset_mesh(hand_made_asset)
+    camera = asset_mesh.portrait_camera(mesh.positions(), 0.0, (200, 240))
     lamp = np.array([-0.45, 0.55, 0.70])
     without, reflecting = (
-        mesh.render(camera, exchange_asset_mesh.neutral_light(), (0, 0, 0), lamp=one).astype(int)
-        for one in (None, lamp)
+        mesh.render(camera, asset_mesh.neutral_light(), (0, 0, 0), lamp=one).astype(int) for one in (None, lamp)
     )
     added = (reflecting - without).max(axis=-1)
     assert added.min() == 0 and added.max() > 60
@@ -186,10 +179,10 @@ def test_eyes_reflect_the_lamp_and_nothing_else_does(hand_made_asset: FaceAsset)
     radius = 0.006 * camera.intrinsics[0, 0] / 1.2
     away = np.linalg.norm(found[:, None] - places, axis=-1).min(axis=1)
     assert away.max() < 1.5 * radius
-    behind = exchange_asset_mesh.portrait_camera(mesh.positions(), 180.0, (200, 240))
+    behind = asset_mesh.portrait_camera(mesh.positions(), 180.0, (200, 240))
     np.testing.assert_array_equal(
-        mesh.render(behind, exchange_asset_mesh.neutral_light(), (0, 0, 0)),
-        mesh.render(behind, exchange_asset_mesh.neutral_light(), (0, 0, 0), lamp=lamp),
+        mesh.render(behind, asset_mesh.neutral_light(), (0, 0, 0)),
+        mesh.render(behind, asset_mesh.neutral_light(), (0, 0, 0), lamp=lamp),
     )
 
 
@@ -214,12 +207,12 @@ def test_an_open_mouth_is_dark_inside() -> None:
             )
         )
     asset = replace(make_asset(), parts=tuple(parts), hair_strands=None, detail=None)
-    mesh = exchange_asset_mesh.asset_mesh(replace(asset, albedo=np.full((8, 8, 3), 128, np.uint8)))
+    mesh = asset_mesh.asset_mesh(replace(asset, albedo=np.full((8, 8, 3), 128, np.uint8)))
     open_wide = np.zeros(52, np.float32)
     open_wide[ARKIT_INDEX["jawOpen"]] = 0.7
     light = np.zeros((9, 3))
     light[0] = 1.0
-    camera = exchange_asset_mesh.portrait_camera(mesh.positions(), 0.0, (240, 300))
+    camera = asset_mesh.portrait_camera(mesh.positions(), 0.0, (240, 300))
     lit = mesh.render(camera, light, (0, 0, 0), open_wide).astype(int)[..., 0]
     middle = camera.project(0.5 * (lips(template, 13, open_wide) + lips(template, 14, open_wide)))[0, :2].astype(int)
     cheek = camera.project(lips(template, 50, open_wide))[0, :2].astype(int)

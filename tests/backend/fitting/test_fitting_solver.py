@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from view_hand_made import view
 
-from backend.fitting import parameters as fitting_parameters
+from backend.fitting import parameters as unknowns
 from backend.fitting import solver
 from backend.fitting.detector_model import turn_of
 from backend.fitting.options import PriorWeights
@@ -22,16 +22,12 @@ VIEWS = ((0.0, 0.0), (30.0, 5.0), (-35.0, -5.0), (15.0, 15.0))
 
 def photo(yaw: float, pitch: float, distance: float, expression: np.ndarray, pixels_per_metre: float = 2500.0):
     turn = Rotation.from_euler("yx", [yaw, pitch], degrees=True).as_matrix()
-    changes = {
-        "rotation": fitting_parameters.FACING_CAMERA @ turn,
-        "lateral": np.array([0.02, -0.01]),
-        "expression": expression,
-    }
+    changes = {"rotation": unknowns.FACING_CAMERA @ turn, "lateral": np.array([0.02, -0.01]), "expression": expression}
     return view(load_template(), yaw, 800, pixels_per_metre, distance, **changes)
 
 
 def seen(template, truth: solver.FaceEstimate, noise_px: float, seed: int = 0):
-    points = fitting_parameters.points_at_landmarks(template, template.landmarks478)
+    points = unknowns.points_at_landmarks(template, template.landmarks478)
     generator = np.random.default_rng(seed)
     targets = []
     for parameters in truth.photos:
@@ -151,11 +147,11 @@ def test_a_tongue_that_no_landmark_shows_stays_in() -> None:
     assert information[tongue] > 100.0 * np.delete(information, tongue).max()
 
 
-def some_parameters(seed: int = 0) -> fitting_parameters.PhotoParameters:
+def some_parameters(seed: int = 0) -> unknowns.PhotoParameters:
     generator = np.random.default_rng(seed)
     turn = Rotation.from_rotvec(generator.normal(0, 0.3, 3)).as_matrix()
-    return fitting_parameters.PhotoParameters(
-        rotation=turn @ fitting_parameters.FACING_CAMERA,
+    return unknowns.PhotoParameters(
+        rotation=turn @ unknowns.FACING_CAMERA,
         pivot=generator.normal(0, 0.5, 3),
         lateral=generator.normal(0, 0.05, 2),
         log_scale=np.log(2000.0),
@@ -172,26 +168,24 @@ def some_parameters(seed: int = 0) -> fitting_parameters.PhotoParameters:
 def test_projection_derivatives_match_finite_differences(seed: int) -> None:
     parameters = some_parameters(seed)
     points = parameters.pivot + np.random.default_rng(seed).normal(0, 0.08, (20, 3))
-    pixels, by_point, by_pose = fitting_parameters.project_with_derivatives(parameters, points)
+    pixels, by_point, by_pose = unknowns.project_with_derivatives(parameters, points)
     step = 1e-6
-    for axis in range(fitting_parameters.POSE_SIZE):
-        delta = np.zeros(fitting_parameters.POSE_SIZE)
+    for axis in range(unknowns.POSE_SIZE):
+        delta = np.zeros(unknowns.POSE_SIZE)
         delta[axis] = step
-        ahead = fitting_parameters.project_with_derivatives(parameters.moved(delta, np.zeros(52)), points)[0]
-        behind = fitting_parameters.project_with_derivatives(parameters.moved(-delta, np.zeros(52)), points)[0]
+        ahead = unknowns.project_with_derivatives(parameters.moved(delta, np.zeros(52)), points)[0]
+        behind = unknowns.project_with_derivatives(parameters.moved(-delta, np.zeros(52)), points)[0]
         np.testing.assert_allclose(by_pose[:, :, axis], (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-2)
     for axis in range(3):
         delta = np.zeros(3)
         delta[axis] = step
-        ahead, behind = (
-            fitting_parameters.project_with_derivatives(parameters, points + sign * delta)[0] for sign in (1, -1)
-        )
+        ahead, behind = (unknowns.project_with_derivatives(parameters, points + sign * delta)[0] for sign in (1, -1))
         np.testing.assert_allclose(by_point[:, :, axis], (ahead - behind) / (2 * step), rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(parameters.camera().project(points)[:, :2], pixels, atol=1e-8)
 
 
 def test_expression_stays_within_bounds() -> None:
-    moved = some_parameters().moved(np.zeros(fitting_parameters.POSE_SIZE), np.linspace(-2, 2, 52))
+    moved = some_parameters().moved(np.zeros(unknowns.POSE_SIZE), np.linspace(-2, 2, 52))
     assert moved.expression.min() == 0.0 and moved.expression.max() == 1.0
 
 

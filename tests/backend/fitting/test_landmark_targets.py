@@ -12,8 +12,7 @@ from plain_photo import plain_photo
 from view_hand_made import view
 
 from backend.errors import LikenessError
-from backend.fitting import detector_model
-from backend.fitting import landmark_targets as fitting_landmark_targets
+from backend.fitting import detector_model, landmark_targets
 from backend.fitting.fit import fit_face
 from backend.fitting.options import FitOptions, LandmarkStage, PriorWeights
 from backend.geometry.template import load_template, triangles_from_quads
@@ -32,9 +31,9 @@ TEMPLATE = load_template()
 
 
 @pytest.fixture(scope="module")
-def model() -> fitting_landmark_targets.LandmarkModel:
+def model() -> landmark_targets.LandmarkModel:
     """With a net that shows half of a person and has two correlated errors."""
-    own = fitting_landmark_targets.landmark_model(TEMPLATE)
+    own = landmark_targets.landmark_model(TEMPLATE)
     modes = np.random.default_rng(1).normal(size=(2, 478, 2))
     errors = detector_model.DetectorModel(np.zeros((8, 478, 2)), modes, np.full(478, 0.8), np.full(478, 0.5))
     return replace(own, surface_errors=errors)
@@ -55,17 +54,15 @@ def face(name: str, yaw: float, detected: np.ndarray, surface: np.ndarray | None
     )
 
 
-def test_each_kind_of_landmark_has_errors_of_its_own(model: fitting_landmark_targets.LandmarkModel) -> None:
+def test_each_kind_of_landmark_has_errors_of_its_own(model: landmark_targets.LandmarkModel) -> None:
     mean = TEMPLATE.vertices.astype(np.float64)
     seen = face("a", 10.0, mean, mean)
     stage = LandmarkStage()
     parameters = detector_model.initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
     nobody = np.zeros(len(TEMPLATE.identity_modes))
-    alone = fitting_landmark_targets.landmark_targets(
-        TEMPLATE, model, replace(seen, surface=None), parameters, nobody, stage
-    )
+    alone = landmark_targets.landmark_targets(TEMPLATE, model, replace(seen, surface=None), parameters, nobody, stage)
     own = len(model.detector.modes)
-    fitted = fitting_landmark_targets.landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage)
+    fitted = landmark_targets.landmark_targets(TEMPLATE, model, seen, parameters, nobody, stage)
     assert fitted.nuisance.shape[2] == alone.nuisance.shape[2] == own + 2
     assert not alone.nuisance[..., own:].any() and not fitted.nuisance[..., :own].any()
     np.testing.assert_allclose(fitted.pixels, seen.surface.positions)
@@ -73,7 +70,7 @@ def test_each_kind_of_landmark_has_errors_of_its_own(model: fitting_landmark_tar
 
 
 def test_the_nets_points_are_compared_with_the_share_of_the_person_that_they_show(
-    model: fitting_landmark_targets.LandmarkModel,
+    model: landmark_targets.LandmarkModel,
 ) -> None:
     identity = np.random.default_rng(2).normal(size=len(TEMPLATE.identity_modes))
     person = TEMPLATE.vertices + np.tensordot(identity, TEMPLATE.identity_modes, 1)
@@ -82,18 +79,18 @@ def test_the_nets_points_are_compared_with_the_share_of_the_person_that_they_sho
     seen = face("a", 0.0, person, person)
     parameters = detector_model.initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
     nobody = np.zeros(len(identity))
-    fitted = fitting_landmark_targets.landmark_targets(TEMPLATE, model, seen, parameters, identity, LandmarkStage())
+    fitted = landmark_targets.landmark_targets(TEMPLATE, model, seen, parameters, identity, LandmarkStage())
     np.testing.assert_allclose(fitted.points.positions(identity, np.zeros(52))[-478:], (mean + own) / 2, atol=1e-6)
     # the same where the person is the template, as when expressions are read
     theirs = replace(TEMPLATE, vertices=person.astype(np.float32))
-    known = replace(fitting_landmark_targets.landmark_model(theirs), surface_errors=model.surface_errors)
-    fixed = fitting_landmark_targets.landmark_targets(theirs, known, seen, parameters, nobody, LandmarkStage())
+    known = replace(landmark_targets.landmark_model(theirs), surface_errors=model.surface_errors)
+    fixed = landmark_targets.landmark_targets(theirs, known, seen, parameters, nobody, LandmarkStage())
     np.testing.assert_allclose(fixed.points.positions(nobody, np.zeros(52))[-478:], (mean + own) / 2, atol=1e-6)
 
 
 def test_a_fit_follows_the_net_where_the_detector_sees_the_mean_face() -> None:
     """The detector shows nothing of the person, the net as much as it always does."""
-    errors = fitting_landmark_targets.landmark_model(TEMPLATE).surface_errors
+    errors = landmark_targets.landmark_model(TEMPLATE).surface_errors
     assert errors is not None, "the shipped net has measured errors"
     identity = np.zeros(len(TEMPLATE.identity_modes))
     identity[:12] = np.random.default_rng(3).normal(size=12)
@@ -154,24 +151,22 @@ def wider(share: float) -> np.ndarray:
     return TEMPLATE.vertices * np.array([1.0 + share, 1.0, 1.0], np.float32)
 
 
-def test_the_outline_of_a_turned_head_is_where_its_labels_end(model: fitting_landmark_targets.LandmarkModel) -> None:
+def test_the_outline_of_a_turned_head_is_where_its_labels_end(model: landmark_targets.LandmarkModel) -> None:
     seen, camera = outlined(35.0, TEMPLATE.vertices, FaceClass.BACKGROUND), view(TEMPLATE, 35.0, SIZE, 2200.0, 1.2)
-    own = fitting_landmark_targets.label_outline(TEMPLATE, model, seen, TEMPLATE.vertices, camera.camera())
+    own = landmark_targets.label_outline(TEMPLATE, model, seen, TEMPLATE.vertices, camera.camera())
     assert len(own.distance) >= 6 and not own.on_neck.any()
     assert np.percentile(np.abs(own.distance), 90) < 1.0  # pixels, a hundredth of the eyes' distance
-    narrow = fitting_landmark_targets.label_outline(TEMPLATE, model, seen, wider(-0.05), camera.camera())
+    narrow = landmark_targets.label_outline(TEMPLATE, model, seen, wider(-0.05), camera.camera())
     assert np.median(narrow.distance) > 3.0, "the photo's face is outside a narrower head's outline"
 
 
 @pytest.mark.parametrize("beside", [FaceClass.HAIR, FaceClass.FACIAL_HAIR, FaceClass.OCCLUDER, FaceClass.EARS])
 def test_hair_beards_hands_and_ears_make_the_outline_unknown(
-    model: fitting_landmark_targets.LandmarkModel, beside: FaceClass
+    model: landmark_targets.LandmarkModel, beside: FaceClass
 ) -> None:
     camera = view(TEMPLATE, 35.0, SIZE, 2200.0, 1.2).camera()
     assert not len(
-        fitting_landmark_targets.label_outline(
-            TEMPLATE, model, outlined(35.0, wider(0.0), beside), wider(0.0), camera
-        ).distance
+        landmark_targets.label_outline(TEMPLATE, model, outlined(35.0, wider(0.0), beside), wider(0.0), camera).distance
     )
 
 
@@ -185,11 +180,11 @@ def with_ears(ears_of: np.ndarray, beside: FaceClass) -> PhotoFace:
     return replace(seen, labels=labels.astype(np.uint8))
 
 
-def test_ears_are_where_their_labels_end(model: fitting_landmark_targets.LandmarkModel) -> None:
+def test_ears_are_where_their_labels_end(model: landmark_targets.LandmarkModel) -> None:
     camera = view(TEMPLATE, 0.0, SIZE, 2200.0, 1.2).camera()
 
-    def ears(width: float, beside: FaceClass) -> list[fitting_landmark_targets.LabelOutline]:
-        return fitting_landmark_targets.label_ears(model, with_ears(wider(width), beside), wider(0.0), camera)
+    def ears(width: float, beside: FaceClass) -> list[landmark_targets.LabelOutline]:
+        return landmark_targets.label_ears(model, with_ears(wider(width), beside), wider(0.0), camera)
 
     for own in ears(0.0, FaceClass.BACKGROUND):
         assert len(own.distance) >= 4 and np.median(np.abs(own.distance)) < 1.0  # pixels
@@ -225,15 +220,13 @@ def test_a_fit_is_as_wide_as_the_labels() -> None:
     assert width(options) > width(blind) + 0.002
 
 
-def test_points_that_an_expression_moves_say_less(model: fitting_landmark_targets.LandmarkModel) -> None:
+def test_points_that_an_expression_moves_say_less(model: landmark_targets.LandmarkModel) -> None:
     seen = face("a", 0.0, TEMPLATE.vertices, TEMPLATE.vertices)
     parameters = detector_model.initial_parameters(TEMPLATE, seen, PriorWeights(), model.nuisance_size)
     smiling = replace(parameters, expression=np.eye(52)[ARKIT_INDEX["mouthSmileLeft"]])
     nobody = np.zeros(len(TEMPLATE.identity_modes))
     calm, smile = (
-        fitting_landmark_targets.landmark_targets(TEMPLATE, model, seen, one, nobody, LandmarkStage()).whitening[
-            -478:, 0, 0
-        ]
+        landmark_targets.landmark_targets(TEMPLATE, model, seen, one, nobody, LandmarkStage()).whitening[-478:, 0, 0]
         for one in (parameters, smiling)
     )
     corner, brow = 291, 105  # the left corner of the mouth, the right brow
@@ -261,7 +254,7 @@ def open_mouth(dark: float, jaw: float = 0.3) -> PhotoFace:
 
 @pytest.mark.parametrize("dark", [0.0, 0.4, 1.3])
 def test_the_dark_between_the_rows_of_teeth_is_measured(dark: float) -> None:
-    apart, opening = fitting_landmark_targets.mouth_cavity(open_mouth(dark))
+    apart, opening = landmark_targets.mouth_cavity(open_mouth(dark))
     assert apart == pytest.approx(min(dark, 1.0) * opening, abs=0.12 * opening)
 
 
@@ -270,7 +263,7 @@ def test_shut_and_masked_mouths_tell_nothing_of_teeth() -> None:
     hidden = np.zeros(478, bool)
     hidden[14] = True
     for other in (open_mouth(0.0, 0.0), replace(seen, unseen=hidden)):
-        assert fitting_landmark_targets.mouth_cavity(other) is None
+        assert landmark_targets.mouth_cavity(other) is None
 
 
 def test_teeth_that_touch_in_the_photo_hold_the_jaw() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from backend.geometry import template as geometry_template
+from backend.geometry import template as topology
 from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.subdivision import catmull_clark, linear_split, subdivision
@@ -28,36 +28,36 @@ def grid(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_triangles_of_quads():
-    np.testing.assert_array_equal(geometry_template.triangles_from_quads(QUADS), [[0, 1, 4], [0, 4, 3], [1, 2, 5]])
-    split = geometry_template.triangulate(QUADS)
+    np.testing.assert_array_equal(topology.triangles_from_quads(QUADS), [[0, 1, 4], [0, 4, 3], [1, 2, 5]])
+    split = topology.triangulate(QUADS)
     np.testing.assert_array_equal(split.quad, [0, 0, 1])
     np.testing.assert_array_equal(split.apply(QUADS), split.faces)
     np.testing.assert_array_equal(split.apply([[10, 11, 12, 13], [14, 15, 16, 16]])[1], [10, 12, 13])
     with pytest.raises(ValueError, match="quads"):
-        geometry_template.triangulate(QUADS[:, :3])
+        topology.triangulate(QUADS[:, :3])
 
 
 def test_edges():
     np.testing.assert_array_equal(
-        geometry_template.unique_edges(QUADS), [[0, 1], [0, 3], [1, 2], [1, 4], [1, 5], [2, 5], [3, 4]]
+        topology.unique_edges(QUADS), [[0, 1], [0, 3], [1, 2], [1, 4], [1, 5], [2, 5], [3, 4]]
     )
     vertices, quads = grid(4)
-    assert len(geometry_template.unique_edges(quads)) == 24 and len(geometry_template.boundary_edges(quads)) == 12
-    faces = geometry_template.triangles_from_quads(quads)
-    assert len(vertices) - len(geometry_template.unique_edges(faces)) + len(faces) == 1  # Euler, a disc
-    outline = geometry_template.boundary_edges(faces)
+    assert len(topology.unique_edges(quads)) == 24 and len(topology.boundary_edges(quads)) == 12
+    faces = topology.triangles_from_quads(quads)
+    assert len(vertices) - len(topology.unique_edges(faces)) + len(faces) == 1  # Euler, a disc
+    outline = topology.boundary_edges(faces)
     assert sorted(outline[:, 0]) == sorted(outline[:, 1]) and len(outline) == 12
 
 
 def test_adjacency_and_components():
-    adjacency = geometry_template.vertex_adjacency(QUADS, 7).toarray()
+    adjacency = topology.vertex_adjacency(QUADS, 7).toarray()
     assert (adjacency == adjacency.T).all() and adjacency[1].nonzero()[0].tolist() == [0, 2, 4, 5]
     assert adjacency[6].sum() == 0
 
 
 def test_uniform_laplacian():
     vertices, quads = grid(5)
-    laplacian = geometry_template.uniform_laplacian(quads, 26)
+    laplacian = topology.uniform_laplacian(quads, 26)
     np.testing.assert_allclose(laplacian @ np.ones(26), 0, atol=1e-12)
     moved = laplacian[:25, :25] @ vertices
     np.testing.assert_allclose(moved[12], 0, atol=1e-12)
@@ -118,11 +118,11 @@ def test_rows_sum_to_one_and_counts_are_right(level):
     np.testing.assert_allclose(np.asarray(matrix.sum(1)).ravel(), 1.0, atol=2e-6)
     head = subdivision(level).parts["head"]
     assert head.vertex_stop == {0: 4200, 1: 16755, 2: 66933}[level]
-    assert len(subdivision(level).quads) == len(geometry_template.load_template().quads) * 4**level
+    assert len(subdivision(level).quads) == len(topology.load_template().quads) * 4**level
 
 
 def test_a_plane_stays_a_plane_and_translation_commutes():
-    template, level = geometry_template.load_template(), subdivision(1)
+    template, level = topology.load_template(), subdivision(1)
     flat = template.vertices.copy()
     flat[:, 2] = 0.25 * flat[:, 0] - 0.5 * flat[:, 1]
     fine = level.positions(flat)
@@ -132,7 +132,7 @@ def test_a_plane_stays_a_plane_and_translation_commutes():
 
 
 def test_maps_keep_their_area_and_corners():
-    template, level = geometry_template.load_template(), subdivision(2)
+    template, level = topology.load_template(), subdivision(2)
 
     def area(uv, quads):
         first, second = uv[quads[:, 2]] - uv[quads[:, 0]], uv[quads[:, 3]] - uv[quads[:, 1]]

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from plain_photo import mask_of, plain_photo
 
 from backend.errors import LikenessError
-from backend.photos import corrections as photos_corrections
+from backend.photos import corrections as correcting
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoVerdict
 
 
@@ -22,11 +22,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "fixed.json"
     photos = [{"name": "a.jpg", "points": [[152, 10, 20.5]]}, {"name": "b.jpg", "use": "texture"}]
     file.write_text(json.dumps({"version": 1, "photos": photos}))
-    first, second = photos_corrections.read_corrections(file)
-    assert first == photos_corrections.PhotoCorrections(
-        "a.jpg", "both", (photos_corrections.CorrectedPoint(152, 10.0, 20.5),)
-    )
-    assert second == photos_corrections.PhotoCorrections("b.jpg", "texture")
+    first, second = correcting.read_corrections(file)
+    assert first == correcting.PhotoCorrections("a.jpg", "both", (correcting.CorrectedPoint(152, 10.0, 20.5),))
+    assert second == correcting.PhotoCorrections("b.jpg", "texture")
 
 
 @pytest.mark.parametrize(
@@ -44,72 +42,69 @@ def test_another_file_is_refused_with_a_sentence(tmp_path: Path, content: str) -
     file = tmp_path / "fixed.json"
     file.write_text(content)
     with pytest.raises(LikenessError, match=r"fixed\.json is not a file of corrections") as caught:
-        photos_corrections.read_corrections(file)
+        correcting.read_corrections(file)
     assert caught.value.code == "usage" and "docs/files.md" in caught.value.advice
 
 
 @pytest.mark.parametrize(
     ("corrections", "said"),
     [
-        ((photos_corrections.PhotoCorrections("c"),), "No photo is called 'c'"),
-        ((photos_corrections.PhotoCorrections("a"), photos_corrections.PhotoCorrections("a")), "a is corrected twice"),
+        ((correcting.PhotoCorrections("c"),), "No photo is called 'c'"),
+        ((correcting.PhotoCorrections("a"), correcting.PhotoCorrections("a")), "a is corrected twice"),
         (
             (
-                photos_corrections.PhotoCorrections(
-                    "a", points=(photos_corrections.CorrectedPoint(1, 1, 1), photos_corrections.CorrectedPoint(1, 2, 2))
+                correcting.PhotoCorrections(
+                    "a", points=(correcting.CorrectedPoint(1, 1, 1), correcting.CorrectedPoint(1, 2, 2))
                 ),
             ),
             "has two places",
         ),
         (
-            (photos_corrections.PhotoCorrections("a", "texture"), photos_corrections.PhotoCorrections("b", "neither")),
+            (correcting.PhotoCorrections("a", "texture"), correcting.PhotoCorrections("b", "neither")),
             "used for the shape",
         ),
         (
-            (photos_corrections.PhotoCorrections("a", "shape"), photos_corrections.PhotoCorrections("b", "shape")),
+            (correcting.PhotoCorrections("a", "shape"), correcting.PhotoCorrections("b", "shape")),
             "used for the texture",
         ),
     ],
 )
-def test_what_does_not_fit_the_photos_is_said(
-    corrections: tuple[photos_corrections.PhotoCorrections, ...], said: str
-) -> None:
+def test_what_does_not_fit_the_photos_is_said(corrections: tuple[correcting.PhotoCorrections, ...], said: str) -> None:
     with pytest.raises(LikenessError, match=said):
-        photos_corrections.check_corrections(corrections, ["a", "b"])
+        correcting.check_corrections(corrections, ["a", "b"])
 
 
 def test_a_point_outside_of_the_picture_is_said() -> None:
     collection = PhotoCollection((plain_photo((60, 80), name="a"),))
     with pytest.raises(LikenessError, match="Landmark 7 of a lies outside"):
-        photos_corrections.with_corrections(
-            collection,
-            (photos_corrections.PhotoCorrections("a", points=(photos_corrections.CorrectedPoint(7, 10_000, 5),)),),
+        correcting.with_corrections(
+            collection, (correcting.PhotoCorrections("a", points=(correcting.CorrectedPoint(7, 10_000, 5),)),)
         )
 
 
 def test_points_go_into_the_crop_and_the_detectors_are_kept() -> None:
     face = plain_photo((100, 100), name="a", crop_scale=0.5, crop_offset=(20.0, 10.0), source_size=(300, 300))
-    (found,) = photos_corrections.with_corrections(
+    (found,) = correcting.with_corrections(
         PhotoCollection((face,)),
-        (photos_corrections.PhotoCorrections("a", points=(photos_corrections.CorrectedPoint(7, 40.0, 50.0),)),),
+        (correcting.PhotoCorrections("a", points=(correcting.CorrectedPoint(7, 40.0, 50.0),)),),
     ).faces
     np.testing.assert_allclose(found.landmarks[7, :2], [10.0, 20.0])
     np.testing.assert_array_equal(found.corrected.detected, face.landmarks[:, :2])
 
 
 def test_a_photo_that_was_left_out_is_in_the_report_in_its_place() -> None:
-    verdicts = photos_corrections.left_out_verdicts(
-        [PhotoVerdict("b", True, "")], ["a", "b"], (photos_corrections.PhotoCorrections("a", "neither"),)
+    verdicts = correcting.left_out_verdicts(
+        [PhotoVerdict("b", True, "")], ["a", "b"], (correcting.PhotoCorrections("a", "neither"),)
     )
     assert [(one.name, one.used, one.reason) for one in verdicts] == [
-        ("a", False, photos_corrections.LEFT_OUT),
+        ("a", False, correcting.LEFT_OUT),
         ("b", True, ""),
     ]
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_a_mask_says_which_cells_are_hidden(hidden: np.ndarray) -> None:
-    again = msgspec.json.decode(msgspec.json.encode(mask_of(hidden)), type=photos_corrections.PhotoMask)
+    again = msgspec.json.decode(msgspec.json.encode(mask_of(hidden)), type=correcting.PhotoMask)
     np.testing.assert_array_equal(again.cells(), hidden)
 
 
@@ -127,7 +122,7 @@ def test_another_mask_is_refused(tmp_path: Path, mask: dict[str, object]) -> Non
     file = tmp_path / "fixed.json"
     file.write_text(json.dumps({"version": 1, "photos": [{"name": "a", "mask": mask}]}))
     with pytest.raises(LikenessError, match=r"fixed\.json is not a file of corrections"):
-        photos_corrections.read_corrections(file)
+        correcting.read_corrections(file)
 
 
 def photo_to_mask() -> PhotoFace:
@@ -142,8 +137,8 @@ def test_what_is_masked_is_an_occluder_and_its_landmarks_are_unseen() -> None:
     face = photo_to_mask()
     hidden = np.zeros((50, 100), bool)
     hidden[10:20, 30:60] = True  # pixels 120 to 240 and 40 to 80 of the photo: 40 to 100 and 30 to 50 of the crop
-    (masked,) = photos_corrections.with_corrections(
-        PhotoCollection((face,)), (photos_corrections.PhotoCorrections("a", mask=mask_of(hidden)),)
+    (masked,) = correcting.with_corrections(
+        PhotoCollection((face,)), (correcting.PhotoCorrections("a", mask=mask_of(hidden)),)
     ).faces
     expected = face.labels.copy()
     expected[30:50, 40:100] = FaceClass.OCCLUDER
@@ -153,9 +148,9 @@ def test_what_is_masked_is_an_occluder_and_its_landmarks_are_unseen() -> None:
     within = (column >= 40) & (column < 100) & (row >= 30) & (row < 50)
     np.testing.assert_array_equal(masked.unseen, within)
     chosen = int(np.flatnonzero(within)[0])
-    points = (photos_corrections.CorrectedPoint(chosen, 200.0, 60.0),)
-    corrections = (photos_corrections.PhotoCorrections("a", points=points, mask=mask_of(hidden)),)
-    (corrected,) = photos_corrections.with_corrections(PhotoCollection((face,)), corrections).faces
+    points = (correcting.CorrectedPoint(chosen, 200.0, 60.0),)
+    corrections = (correcting.PhotoCorrections("a", points=points, mask=mask_of(hidden)),)
+    (corrected,) = correcting.with_corrections(PhotoCollection((face,)), corrections).faces
     assert not corrected.unseen[chosen] and corrected.unseen.sum() == within.sum() - 1
 
 
@@ -165,7 +160,7 @@ def test_what_is_masked_is_an_occluder_and_its_landmarks_are_unseen() -> None:
 def test_a_mask_that_cannot_be_used_is_named(shape: tuple[int, int], said: str) -> None:
     face = photo_to_mask()
     with pytest.raises(LikenessError, match=said) as caught:
-        photos_corrections.with_corrections(
-            PhotoCollection((face,)), (photos_corrections.PhotoCorrections("a", mask=mask_of(np.ones(shape, bool))),)
+        correcting.with_corrections(
+            PhotoCollection((face,)), (correcting.PhotoCorrections("a", mask=mask_of(np.ones(shape, bool))),)
         )
     assert caught.value.code == "usage" and caught.value.advice

@@ -9,8 +9,7 @@ import torch
 from encoded_hand_made import TINY, tiny_network
 from torch import Tensor
 
-from backend.models.learned_basis import network as learned_basis_light
-from backend.models.learned_basis import network as learned_basis_network
+from backend.models.learned_basis import network as basis_net
 from backend.models.learned_basis.apply import render_face
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 
@@ -18,7 +17,7 @@ _SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def network() -> learned_basis_network.LearnedBasisNet:
+def network() -> basis_net.LearnedBasisNet:
     network = tiny_network()
     network.config = replace(network.config, light="solved")
     return network
@@ -31,14 +30,14 @@ def lamps() -> Tensor:
     return torch.stack([light_from_directions(a, b, 0.3) for a, b in zip(towards, tints, strict=True)])
 
 
-def wrong_code(network: learned_basis_network.LearnedBasisNet) -> learned_basis_network.FaceCode:
+def wrong_code(network: basis_net.LearnedBasisNet) -> basis_net.FaceCode:
     """Two faces from the front whose predicted light is far too dark."""
     generator = torch.Generator().manual_seed(2)
     config = network.config
-    pose = learned_basis_network.FacePose(
+    pose = basis_net.FacePose(
         torch.tensor([[0.0, 0.0, 0.0], [0.1, -0.5, 0.0]]), torch.zeros(2, 2), torch.full((2,), 5.0), torch.ones(2)
     )
-    return learned_basis_network.FaceCode(
+    return basis_net.FaceCode(
         identity=torch.randn(2, config.identity, generator=generator),
         reflectance=torch.randn(2, config.reflectance, generator=generator),
         expression=0.3 * torch.randn(2, config.expression, generator=generator),
@@ -49,15 +48,15 @@ def wrong_code(network: learned_basis_network.LearnedBasisNet) -> learned_basis_
 
 
 def photos(
-    network: learned_basis_network.LearnedBasisNet, code: learned_basis_network.FaceCode, light: Tensor
-) -> tuple[learned_basis_network.ModelledFace, Tensor, Tensor]:
+    network: basis_net.LearnedBasisNet, code: basis_net.FaceCode, light: Tensor
+) -> tuple[basis_net.ModelledFace, Tensor, Tensor]:
     """The faces, their pictures (2, 3, S, S) in [-1, 1] under a light, and where they are (2, S, S)."""
     face = network.face(code)
     made = render_face(network.bases, face, code.pose.cameras(_SIDE).project(face.vertices), light, _SIDE)
     return face, torch.where(made.mask[:, None], made.image, 0.5) * 2 - 1, made.mask
 
 
-def shading_error(network: learned_basis_network.LearnedBasisNet, found: Tensor, true: Tensor) -> float:
+def shading_error(network: basis_net.LearnedBasisNet, found: Tensor, true: Tensor) -> float:
     """Mean difference of shading over directions that the photos show, relative to its mean."""
     directions = torch.nn.functional.normalize(torch.randn(400, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     directions = directions[directions[:, 2] > 0.5].expand(2, -1, 3)
@@ -66,7 +65,7 @@ def shading_error(network: learned_basis_network.LearnedBasisNet, found: Tensor,
 
 
 @torch.no_grad()
-def test_the_light_that_a_picture_was_made_with_is_found(network: learned_basis_network.LearnedBasisNet) -> None:
+def test_the_light_that_a_picture_was_made_with_is_found(network: basis_net.LearnedBasisNet) -> None:
     code = wrong_code(network)
     _, pictures, _ = photos(network, code, lamps())
     found = network.lit(code, pictures)
@@ -84,21 +83,19 @@ def test_the_light_that_a_picture_was_made_with_is_found(network: learned_basis_
     ids=["fringe", "down to the eyes", "beard"],
 )
 def test_black_hair_has_little_say(
-    network: learned_basis_network.LearnedBasisNet, rows: slice, columns: slice, monkeypatch: pytest.MonkeyPatch
+    network: basis_net.LearnedBasisNet, rows: slice, columns: slice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = wrong_code(network)
     _, pictures, _ = photos(network, code, lamps())
     pictures[..., rows, columns] = -0.95
     robust = shading_error(network, network.lit(code, pictures).light, lamps())
-    monkeypatch.setattr(learned_basis_light, "_ROUNDS", 0)
-    monkeypatch.setattr(learned_basis_light, "_FIRST_HOLD", 0.0)
+    monkeypatch.setattr(basis_net, "_ROUNDS", 0)
+    monkeypatch.setattr(basis_net, "_FIRST_HOLD", 0.0)
     plain = shading_error(network, network.lit(code, pictures).light, lamps())
     assert robust < 0.08 < 0.2 < plain
 
 
-def test_the_light_is_part_of_the_pass_and_gradients_go_through_it(
-    network: learned_basis_network.LearnedBasisNet,
-) -> None:
+def test_the_light_is_part_of_the_pass_and_gradients_go_through_it(network: basis_net.LearnedBasisNet) -> None:
     pictures, alone = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1, torch.arange(2)
     code = network(pictures, alone)
     predicted = network.encoder(pictures, alone)
@@ -113,13 +110,13 @@ def test_the_light_is_part_of_the_pass_and_gradients_go_through_it(
 
 def test_areas_are_those_of_the_faces_around_a_vertex() -> None:
     corners = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [2.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
-    areas = learned_basis_network.vertex_areas(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    areas = basis_net.vertex_areas(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
     torch.testing.assert_close(areas, torch.tensor([4.0, 2.0, 4.0, 2.0]) / 3)
 
 
 def test_models_from_before_have_the_light_that_they_predict() -> None:
     values = TINY.to_json()
     del values["light"]
-    assert learned_basis_network.LearnedBasisConfig.from_json(values).light == "predicted"
+    assert basis_net.LearnedBasisConfig.from_json(values).light == "predicted"
     with pytest.raises(ValueError, match="light must be"):
         replace(TINY, light="guessed")

@@ -13,11 +13,11 @@ from backend.errors import LikenessError
 from backend.geometry.deformation_graph import GraphSurface, build_graph, build_surface
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_weights_into, save_model
-from backend.models.learned_basis import network as learned_basis_network
+from backend.models.learned_basis import network as basis_net
 from backend.models.learned_basis.apply import BasisModel
 
 NODES = 60
-SMALL = learned_basis_network.LearnedBasisConfig(
+SMALL = basis_net.LearnedBasisConfig(
     size=32, level=0, nodes=NODES, identity=6, reflectance=5, expression=4, width=8, stages=3, feature=32, focal=0.0
 )
 
@@ -27,8 +27,8 @@ def small_surface() -> GraphSurface:
     return build_surface(load_template(), build_graph(load_template(), NODES), 0)
 
 
-def random_bases(**changes: object) -> learned_basis_network.FaceBases:
-    bases = learned_basis_network.FaceBases(dataclasses.replace(SMALL, **changes), small_surface())
+def random_bases(**changes: object) -> basis_net.FaceBases:
+    bases = basis_net.FaceBases(dataclasses.replace(SMALL, **changes), small_surface())
     g = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for basis in (bases.identity_raw, bases.expression):
@@ -37,9 +37,9 @@ def random_bases(**changes: object) -> learned_basis_network.FaceBases:
     return bases
 
 
-def network() -> learned_basis_network.LearnedBasisNet:
+def network() -> basis_net.LearnedBasisNet:
     torch.manual_seed(0)
-    return learned_basis_network.LearnedBasisNet(SMALL, small_surface()).eval()
+    return basis_net.LearnedBasisNet(SMALL, small_surface()).eval()
 
 
 def test_from_zero_every_face_is_the_mean_and_still_every_basis_learns() -> None:
@@ -117,12 +117,10 @@ def test_the_encoder_sees_how_bright_a_photo_is() -> None:
 
 def test_an_encoder_may_read_landmarks_beside_pictures() -> None:
     torch.manual_seed(0)
-    net = learned_basis_network.LearnedBasisNet(
-        dataclasses.replace(SMALL, landmark_components=6), small_surface()
-    ).eval()
+    net = basis_net.LearnedBasisNet(dataclasses.replace(SMALL, landmark_components=6), small_surface()).eval()
     pictures, set_of = torch.rand(8, 3, 32, 32) * 2 - 1, torch.arange(8)
-    shape = 0.5 + 0.1 * torch.randn(1, learned_basis_network.LANDMARKS, 2)
-    spread = torch.randn(5, learned_basis_network.LANDMARKS, 2)
+    shape = 0.5 + 0.1 * torch.randn(1, basis_net.LANDMARKS, 2)
+    spread = torch.randn(5, basis_net.LANDMARKS, 2)
     landmarks = shape + 0.01 * torch.einsum("nk,klc->nlc", torch.randn(40, 5), spread)
     reader = net.encoder.landmarks
     reader.whitening(landmarks)
@@ -141,7 +139,7 @@ def test_an_encoder_may_read_landmarks_beside_pictures() -> None:
 
 @pytest.mark.parametrize("focal", [0.0, 4.0])
 def test_poses_put_the_face_where_they_say(focal: float) -> None:
-    encoder = learned_basis_network.LearnedBasisNet(dataclasses.replace(SMALL, focal=focal), small_surface()).encoder
+    encoder = basis_net.LearnedBasisNet(dataclasses.replace(SMALL, focal=focal), small_surface()).encoder
     raw = torch.tensor([[0.0] * 7, [0.0, 0.3, 0.0, 0.2, -0.1, 0.4, 0.3]])
     pose = encoder._pose(raw)
     cameras = pose.cameras(100)
@@ -153,9 +151,7 @@ def test_poses_put_the_face_where_they_say(focal: float) -> None:
     assert beside[1, 1] < middle[0, 1] and beside[2, 2] < middle[0, 2], "up is up, the nose is nearest"
     fixed = (cameras.intrinsics[:, 0, 0] - 400).abs().max() < 1e-2
     assert fixed.item() == bool(focal)
-    straight = learned_basis_network.FacePose(
-        torch.zeros(1, 3), torch.zeros(1, 2), torch.tensor([5.0]), torch.tensor([1.0])
-    )
+    straight = basis_net.FacePose(torch.zeros(1, 3), torch.zeros(1, 2), torch.tensor([5.0]), torch.tensor([1.0]))
     torch.testing.assert_close(straight.cameras(10).rotation[0], torch.diag(torch.tensor([1.0, -1.0, -1.0])))
 
 
@@ -163,16 +159,14 @@ def test_a_saved_model_gives_the_same_codes(tmp_path: Path) -> None:
     net = network()
     weights = ModelWeights("learned_basis", SMALL.to_json(), half_precision(net.state_dict()), "abc")
     save_model(weights, tmp_path)
-    again = learned_basis_network.LearnedBasisNet(
-        learned_basis_network.LearnedBasisConfig.from_json(SMALL.to_json()), small_surface()
-    )
+    again = basis_net.LearnedBasisNet(basis_net.LearnedBasisConfig.from_json(SMALL.to_json()), small_surface())
     from backend.models.checkpoints import load_model
 
     load_weights_into(again, load_model("learned_basis", tmp_path))
     pictures, set_of = torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
     with torch.no_grad():
         first, second = net(pictures, set_of), again.eval()(pictures, set_of)
-    assert isinstance(first, learned_basis_network.FaceCode)
+    assert isinstance(first, basis_net.FaceCode)
     torch.testing.assert_close(first.expression, second.expression, atol=3e-3, rtol=0)
     with pytest.raises(LikenessError, match="not trained"):
         BasisModel.load(tmp_path / "nothing")
