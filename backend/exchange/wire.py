@@ -11,7 +11,7 @@ from backend.detail.find import DetailEstimate
 from backend.detail.skin_detail import KEY_GROUPS, MIDDLE, SkinDetail
 from backend.exchange.asset_mesh import lash_alpha, lash_picture, lash_positions
 from backend.exchange.buffers import BufferList, WireMessage
-from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart, WornGlasses
+from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.exchange.files import camera_entry, plain_json
 from backend.geometry.template import load_template
 from backend.hair.groom.dress import dressed
@@ -50,7 +50,11 @@ def encode_face(
     header["parts"] = [_encode_part(part, buffers, asset) for part in asset.parts]
     header["eyes"] = None if asset.eyes is None else _encode_eyes(asset.eyes, buffers)
     header["bust"] = None if asset.bust is None else _encode_part(asset.bust, buffers)
-    header["glasses"] = None if asset.glasses is None else _encode_glasses(asset.glasses, buffers)
+    header["glasses"] = None
+    if asset.glasses is not None:
+        header["glasses"] = vars(asset.glasses) | {
+            "parts": [_encode_part(part, buffers) for part in asset.glasses.parts]
+        }
     header["hair"] = None if asset.hair_strands is None else _encode_hair(asset, asset.hair_strands, buffers)
     header["detail"] = None
     if asset.detail is not None:
@@ -108,11 +112,6 @@ def _encode_eyes(eyes: EyeDressing, buffers: BufferList) -> Entry:
     }
     parts = [_encode_part(part, buffers) for part in eyes.parts]
     return {"picture": picture, "parts": parts, **uv}
-
-
-def _encode_glasses(glasses: WornGlasses, buffers: BufferList) -> Entry:
-    """Frame and lenses, and their looks."""
-    return {**vars(glasses), "parts": [_encode_part(part, buffers) for part in glasses.parts]}
 
 
 def _encode_hair(asset: FaceAsset, found: HairStrands, buffers: BufferList) -> Entry:

@@ -155,7 +155,9 @@ def estimate_appearance(
         # Albedo: weighted mean of the unlit colours and, weakly, of the prior.
         prior_weight = 0.05
         total = np.full((head_count, 1), prior_weight)
-        mean_log = prior_weight * np.log(np.tile(_mean_tone(albedo, skin, weights), (head_count, 1)))
+        weight = skin * sum(weights) + 1e-9
+        mean_tone = np.exp((weight[:, None] * np.log(albedo)).sum(0) / weight.sum())
+        mean_log = prior_weight * np.log(np.tile(mean_tone, (head_count, 1)))
         for sample, shading, weight in zip(samples, shadings, weights, strict=True):
             unlit = np.log(np.clip(sample.color / shading, 0.01, 2.0))
             mean_log += weight[:, None] * unlit
@@ -195,11 +197,6 @@ def _albedo_from_photos(samples: list[_Samples], lights: tuple[np.ndarray, ...],
         mean_log += weight * (unlit - (weight * unlit).sum(0) / max(float(weight.sum()), 1e-9))
         total += weight
     return np.exp(np.clip(mean_log / total, -1.5, 1.5)) * MEAN_SKIN
-
-
-def _mean_tone(albedo: np.ndarray, skin: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    weight = skin * sum(weights) + 1e-9
-    return np.exp((weight[:, None] * np.log(albedo)).sum(0) / weight.sum())
 
 
 def _error(samples: _Samples, albedo: np.ndarray, light: np.ndarray) -> float:

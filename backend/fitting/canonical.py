@@ -290,27 +290,16 @@ def _rows(
     )  # metres
     by_other = np.concatenate([by_place, _bumps(head_there, placement)], axis=1)
     by_identity = np.einsum("mi,mik->mk", by_head, mesh.points.identity)
+    # inverse deviations: the distance from the surface counts, less than the depth on slopes; slopes in radians
+    depth = np.sqrt(samples.confidence) * mesh.facing / (stage.depth_deviation_mm / 1000.0)
+    known, facing = samples.confidence[mesh.edges].min(-1), mesh.facing[mesh.edges].min(-1)
+    slope = np.sqrt(known) * facing**2 / np.radians(stage.normal_deviation_degrees)
+    slopes = (_across(mesh, values) for values in (behind, by_identity, by_other))
     parts = [
-        _weighted(_depth_weights(mesh, samples, stage), behind, by_identity, by_other, stage.depth_information),
-        _weighted(
-            _normal_weights(mesh, samples, stage),
-            *(_across(mesh, values) for values in (behind, by_identity, by_other)),
-            stage.normal_information,
-        ),
+        _weighted(depth, behind, by_identity, by_other, stage.depth_information),
+        _weighted(slope, *slopes, stage.normal_information),
     ]
     return _Rows(*(np.concatenate(both) for both in zip(*parts, strict=True)))
-
-
-def _depth_weights(mesh: CanonicalMesh, samples: SurfaceSamples, stage: CanonicalStage) -> np.ndarray:
-    """(M,) inverse deviations of the depth. The distance from the surface counts, which is less than the depth on
-    slopes."""
-    return np.sqrt(samples.confidence) * mesh.facing / (stage.depth_deviation_mm / 1000.0)
-
-
-def _normal_weights(mesh: CanonicalMesh, samples: SurfaceSamples, stage: CanonicalStage) -> np.ndarray:
-    """(E,) inverse deviations of slopes along edges, in radians."""
-    facing = mesh.facing[mesh.edges].min(-1)
-    return np.sqrt(samples.confidence[mesh.edges].min(-1)) * facing**2 / np.radians(stage.normal_deviation_degrees)
 
 
 def _across(mesh: CanonicalMesh, values: np.ndarray) -> np.ndarray:

@@ -226,26 +226,19 @@ def read_template(path: Path) -> Template:
     expressions = arrays["expressions"].astype(np.float32)[np.searchsorted(stored, sources)]
     images = np.flatnonzero(sources != np.arange(len(sources)))
     expressions[images] = expressions[images][:, mirror] * np.array([-1, 1, 1], np.float32)
+    indices = ("quads", "uv_head_quads", "uv_makehuman_quads", "hm08_vertex", "contour_rows")
     return Template(
         parts=parts,
-        vertices=arrays["vertices"],
-        quads=arrays["quads"].astype(np.int32),
-        uv_head=arrays["uv_head"].astype(np.float32) / UV_STEPS,
-        uv_head_quads=arrays["uv_head_quads"].astype(np.int32),
-        uv_makehuman=arrays["uv_makehuman"].astype(np.float32) / UV_STEPS,
-        uv_makehuman_quads=arrays["uv_makehuman_quads"].astype(np.int32),
-        hm08_vertex=arrays["hm08_vertex"].astype(np.int32),
+        **{name: arrays[name].astype(np.int32) for name in indices},
+        **{name: arrays[name].astype(np.float32) / UV_STEPS for name in ("uv_head", "uv_makehuman")},
+        **{name: arrays[name] for name in ("vertices", "jaw_pivot", "jaw_axis", "eye_pivots")},
         mirror=mirror,
         regions={
             name: mask.astype(np.float32) / 255 for name, mask in zip(REGION_NAMES, arrays["regions"], strict=True)
         },
         landmarks68=_read_embedding(arrays, "landmarks68"),
         landmarks478=_read_embedding(arrays, "landmarks478"),
-        contour_rows=arrays["contour_rows"].astype(np.int32),
         jaw_weights=arrays["jaw_weights"].astype(np.float32),
-        jaw_pivot=arrays["jaw_pivot"],
-        jaw_axis=arrays["jaw_axis"],
-        eye_pivots=arrays["eye_pivots"],
         eye_radius=float(arrays["eye_radius"][0]),
         expressions=expressions,
         identity_modes=modes,
@@ -323,20 +316,13 @@ def boundary_edges(faces: np.ndarray) -> np.ndarray:
     return pairs[np.sort(first[counts == 1])]
 
 
-def vertex_adjacency(faces: np.ndarray, vertex_count: int) -> csr_matrix:
-    """(V, V) symmetric sparse matrix with ones where two vertices share an edge of faces (F, 3 or 4)."""
-    from scipy.sparse import coo_matrix
+def uniform_laplacian(faces: np.ndarray, vertex_count: int) -> csr_matrix:
+    """(V, V) sparse L with (L x)_i = mean of the neighbours - x_i; zero rows for vertices without edges."""
+    from scipy.sparse import coo_matrix, diags
 
     edges = unique_edges(faces)
     rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
-    return coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(vertex_count, vertex_count)).tocsr()
-
-
-def uniform_laplacian(faces: np.ndarray, vertex_count: int) -> csr_matrix:
-    """(V, V) sparse L with (L x)_i = mean of the neighbours - x_i; zero rows for vertices without edges."""
-    from scipy.sparse import diags
-
-    adjacency = vertex_adjacency(faces, vertex_count)
+    adjacency = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(vertex_count, vertex_count)).tocsr()
     degree = np.asarray(adjacency.sum(1))[:, 0]
     scale = np.where(degree > 0, 1 / np.maximum(degree, 1), 0.0)
     return (diags(scale) @ adjacency - diags((degree > 0).astype(float))).tocsr()

@@ -43,7 +43,6 @@ class LearnedModel:
     loader : ``module:function``; the function takes a folder (None: ``assets/<name>``) and a device, ``cpu`` or
         ``cuda``, and returns a ``ReadyModel`` or raises ``LikenessError`` ("missing_part").
     switch : name of the option that leaves it out; empty if the user cannot.
-    on_gpu : whether it can run on the GPU; else it runs on the CPU.
     by_default : whether it is used unless left out. instead_of : names of models that are not used when it is.
     """
 
@@ -52,7 +51,6 @@ class LearnedModel:
     without: str
     loader: str
     switch: str = ""
-    on_gpu: bool = False
     by_default: bool = True
     instead_of: tuple[str, ...] = ()
 
@@ -65,7 +63,7 @@ class LearnedModel:
         """The model, or the reason why there is none; loaded once per process. Raises ``DamagedFileError``."""
         named = os.environ.get(self.folder_variable, "")
         with _LOCKS.setdefault(self.name, Lock()):
-            return _opened(self, Path(named) if named else None, device if self.on_gpu else "cpu")
+            return _opened(self, Path(named) if named else None, device)
 
     def load(self, device: str = "cpu") -> Any:
         """The ``ReadyModel``. Raises ``LikenessError`` ("missing_part") when it is not trained, or damaged."""
@@ -165,7 +163,6 @@ LAP = LearnedModel(
     without="the fit starts from landmarks",
     loader="backend.models.lap.apply:LapModel.load",
     switch="lap",
-    on_gpu=True,
 )
 
 
@@ -175,7 +172,6 @@ LEARNED_BASIS = LearnedModel(
     without="the fit starts cold, from landmarks",
     loader="backend.models.learned_basis.apply:BasisModel.load",
     switch="learned_basis",
-    on_gpu=True,
 )
 
 
@@ -184,7 +180,6 @@ GRAPH_FACE = LearnedModel(
     purpose="a non-linear face model",
     without="the linear prior is used",
     loader="backend.models.graph_face:GraphModel.load",
-    on_gpu=True,
     by_default=False,
     instead_of=("learned_basis",),
 )
@@ -195,7 +190,6 @@ GRAPH_ALBEDO = LearnedModel(
     purpose="the colours of skin that no photo shows",
     without="rules and the mirrored side alone give them",
     loader="backend.models.graph_face:GraphAlbedoModel.load",
-    on_gpu=True,
     by_default=False,
 )
 
@@ -206,7 +200,6 @@ DETAIL = LearnedModel(
     without="the mesh has no fine wrinkles",
     loader="backend.models.detail:DetailModel.load",
     switch="detail",
-    on_gpu=True,
 )
 
 
@@ -215,7 +208,6 @@ LANDMARK_NET = LearnedModel(
     purpose="points of the face's surface",
     without="the fit takes the detector's landmarks",
     loader="backend.models.landmarks:SurfaceLandmarker.load",
-    on_gpu=True,
     switch="landmark_net",
 )
 
@@ -225,14 +217,12 @@ PARSING = LearnedModel(
     purpose="masks of skin, hair, glasses and so on",
     without="no head can be made",
     loader="backend.models.parsing.network:FaceParser.load",
-    on_gpu=True,
 )
 PARSING_OPINION = LearnedModel(
     "parsing_opinion",
     purpose="a second opinion on hair and what is behind it",
     without="the first net decides alone",
     loader="backend.models.parsing.network:SecondParser.load",
-    on_gpu=True,
 )
 """A second net, on frozen ImageNet features; its shipped file holds only the weights trained here."""
 
@@ -261,5 +251,5 @@ def open_models(without: Collection[str] = (), device: str = "cpu", also: Collec
         opened = model.open(device) if wanted and not replaced else OpenedModel(model, reason=NOT_USED)
         missing = [] if opened.ready is None else [name for name in opened.ready.needs if outcomes[name].ready is None]
         outcomes[model.name] = OpenedModel(model, reason=f"{NOT_USED} without {missing[0]}") if missing else opened
-    on_gpu = any(one.model.on_gpu and one.ready is not None for one in outcomes.values())
-    return Models(tuple(outcomes.values()), device if on_gpu else "cpu")
+    used = any(one.ready is not None for one in outcomes.values())
+    return Models(tuple(outcomes.values()), device if used else "cpu")

@@ -301,7 +301,8 @@ def landmark_window(points: np.ndarray, per_face: float) -> Window:
 
 def head_pose(points: np.ndarray) -> HeadPose:
     """Pose of landmarks (478, 3) by rigid alignment with the mean face (Umeyama 1991), without mouth and brows."""
-    rotation = rotation_from_mean(points)
+    rigid = rigid_indices()
+    rotation = fit_similarity(mean_landmarks().points[rigid], np.asarray(points)[rigid], scale=1.0).rotation
     forward = rotation @ [0.0, 0.0, -1.0]  # out of the face, in image axes
     across = rotation @ [1.0, 0.0, 0.0]
     yaw = np.degrees(np.arctan2(forward[0], -forward[2]))
@@ -330,13 +331,6 @@ def turned(points: np.ndarray, shape: tuple[int, ...], turns: int) -> np.ndarray
         result[:, 0], result[:, 1] = result[:, 1].copy(), width - result[:, 0]
         height, width = width, height
     return result
-
-
-def rotation_from_mean(points: np.ndarray) -> np.ndarray:
-    """(3, 3) rotation from the mean face's axes to those of landmarks (478, 3)."""
-    mean = mean_landmarks().points[rigid_indices()]
-    mine = np.asarray(points)[rigid_indices()]
-    return fit_similarity(mean, mine, scale=1.0).rotation
 
 
 @cache

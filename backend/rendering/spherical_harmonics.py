@@ -81,17 +81,12 @@ def light_from_directions(directions: Array, colors: Array, ambient: Array | flo
     return torch.cat([first, light[1:]]) if isinstance(light, torch.Tensor) else np.concatenate([first, light[1:]])
 
 
-def rotate(light: Array, rotation: Array) -> Array:
+def rotate(light: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     """Rotate the light (9, C) by a rotation (3, 3): shade(rotation @ n, rotated) equals shade(n, light).
 
     Evaluates the light in fixed directions and fits coefficients, which is exact for bands 0-2.
     """
-    directions, inverse = _fit_directions()
-    if isinstance(light, torch.Tensor):
-        directions = torch.as_tensor(directions, dtype=light.dtype, device=light.device)
-        inverse = torch.as_tensor(inverse, dtype=light.dtype, device=light.device)
-    else:
-        directions, inverse = directions.astype(light.dtype), inverse.astype(light.dtype)
+    directions, inverse = (one.astype(light.dtype) for one in _fit_directions())
     return inverse @ (basis(directions @ rotation) @ light)  # row d @ R = R^T d: the direction before the rotation
 
 

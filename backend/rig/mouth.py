@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from backend.geometry.subdivision import subdivide
+from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep
 from backend.rig.measure import MouthLoops, eye_sphere, face_loops, part_slice
@@ -33,7 +33,7 @@ _SEARCHED_ROWS = (-2, -1, 0, 1)
 def closed_lips(template: Template, neutral: np.ndarray) -> np.ndarray:
     """``neutral`` (V, 3) with shut lips (``touch_lips``); all other vertices are unchanged."""
     head = template.head.vertex_stop
-    smooth = subdivide(template, 1).matrix[:head, :head]
+    smooth = subdivision(1).matrix[:head, :head]
     closed = neutral.astype(np.float64)
     closed[:head] = touch_lips(closed[:head], smooth, face_loops(template).mouth, LEAST_OVERLAP)
     return closed

@@ -281,7 +281,9 @@ class FaceEncoder(nn.Module):
         """See the class. ``set_of`` (N,) int64 : index of each photo's set, from 0 without gaps. ``landmarks`` :
         (N, LANDMARKS, 2) of a detector, in sides of the picture, for an encoder that reads them."""
         features = self.features(pictures, landmarks)
-        shared = self.pooled(mean_of_sets(features, set_of))
+        number = torch.bincount(set_of)
+        total = features.new_zeros(len(number), features.shape[1]).index_add(0, set_of, features)
+        shared = self.pooled(total / number[:, None].to(features.dtype))  # of the mean of each set
         identity, reflectance = self.identity(shared), self.reflectance(shared)
         return FaceCode(
             identity=identity.float(),
@@ -298,13 +300,6 @@ class FaceEncoder(nn.Module):
         scale = torch.exp(_SCALE * bounded[:, 5]) / FACE_SIDE
         distance = self.focal / scale if self.focal else USUAL_DISTANCE * torch.exp(_DISTANCE * bounded[:, 6])
         return FacePose(self.angle * bounded[:, :3], _SHIFT * bounded[:, 3:5], scale, distance)
-
-
-def mean_of_sets(features: Tensor, set_of: Tensor) -> Tensor:
-    """(G, F) means of the rows (N, F) of each set (N,)."""
-    number = torch.bincount(set_of)
-    total = features.new_zeros(len(number), features.shape[1]).index_add(0, set_of, features)
-    return total / number[:, None].to(features.dtype)
 
 
 MILLIMETRE = 1e-3

@@ -49,12 +49,6 @@ def test_edges():
     assert sorted(outline[:, 0]) == sorted(outline[:, 1]) and len(outline) == 12
 
 
-def test_adjacency_and_components():
-    adjacency = topology.vertex_adjacency(QUADS, 7).toarray()
-    assert (adjacency == adjacency.T).all() and adjacency[1].nonzero()[0].tolist() == [0, 2, 4, 5]
-    assert adjacency[6].sum() == 0
-
-
 def test_uniform_laplacian():
     vertices, quads = grid(5)
     laplacian = topology.uniform_laplacian(quads, 26)
