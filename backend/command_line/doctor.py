@@ -24,7 +24,7 @@ from backend import __version__
 from backend.errors import EXIT_CODES, LikenessError
 from backend.models.registry import MODELS
 from backend.service.private_files import JOBS, config_folder
-from backend.system.files import ASSETS
+from backend.system import ASSETS
 from backend.system.processes import memory_bytes
 from protocol.file_lock import is_locked
 

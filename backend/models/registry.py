@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from backend.errors import DamagedFileError, LikenessError
+from backend.system import ASSETS
 
 NOT_TRAINED, NOT_USED = "not trained", "not used"
 
@@ -152,8 +153,6 @@ def _opened(model: LearnedModel, folder: Path | None, device: str) -> OpenedMode
 
 
 def _has_weights(model: LearnedModel, folder: Path | None) -> bool:
-    from backend.system.files import ASSETS
-
     return model.trained(ASSETS) if folder is None else any(folder.glob(f"{model.name}-*.safetensors"))
 
 
