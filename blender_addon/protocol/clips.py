@@ -27,7 +27,6 @@ class ExpressionClip:
     dropped : (F,) bool, True where the file has no row; ``found`` is False there.
     rotation : (F, 3, 3) or None, of the head relative to its rest pose (the take's usual pose) in the head frame (x to
         the person's left, y up, z out of the face).
-    translation : (F, 3) metres in the camera's place with the head's axes, or None.
     notes : sentences about how the file was read.
     """
 
@@ -37,7 +36,6 @@ class ExpressionClip:
     found: np.ndarray
     dropped: np.ndarray
     rotation: np.ndarray | None = None
-    translation: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -73,18 +71,17 @@ def parse_json(text: str) -> ExpressionClip:
     weights = np.array(data["weights"], float).reshape(count, len(data["names"]))
     rate = data["fps"] or 1.0
     marks = np.array(data["marks"], int)
-    rotation = translation = None
-    rows = data["head"]
+    rotation, rows = None, data["head"]
     known = np.array([row is not None for row in rows], bool)
     if known.any():
         head = np.array([row if row is not None else [np.nan] * 7 for row in rows], float)
         frames = np.arange(count)
         for column in range(7):
             head[:, column] = np.interp(frames, frames[known], head[known, column])
-        rotation, translation = _turn(head[:, 3:]), head[:, :3]
+        rotation = _turn(head[:, 3:])
         if data.get("rest_head") is not None:
             rotation = _turn(np.array(data["rest_head"], float)[None, 3:])[0].T @ rotation
-    clip = _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation, translation)
+    clip = _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation)
     dropped = [mark for mark, name in enumerate(data.get("mark_names", ())) if name == "dropped"]
     return replace(clip, dropped=np.isin(marks, dropped))
 
@@ -129,7 +126,7 @@ def parse_csv(text: str) -> ExpressionClip:
         yaw, pitch, roll = take.angles.T
         rotation = _about(1, yaw) @ _about(0, -pitch) @ _about(2, roll)
     seconds = np.arange(len(take.weights)) / take.fps
-    clip = _clip(take.names, take.weights, seconds, take.found & ~take.dropped, rotation, None)
+    clip = _clip(take.names, take.weights, seconds, take.found & ~take.dropped, rotation)
     return replace(clip, dropped=take.dropped, notes=take.notes)
 
 
@@ -143,19 +140,18 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
     return out
 
 
-def _clip(names, weights, seconds, valid, rotation, translation) -> ExpressionClip:
+def _clip(names, weights, seconds, valid, rotation) -> ExpressionClip:
     """Build a clip after checking shapes and numbers."""
     weights, seconds = np.asarray(weights, float), np.asarray(seconds, float)
     count = len(weights)
     valid = np.ones(count, bool) if valid is None else np.asarray(valid, bool)
     if weights.shape != (count, len(names)) or not count or seconds.shape != (count,) or valid.shape != (count,):
         raise ValueError("sizes do not fit")
-    for item, shape in ((rotation, (count, 3, 3)), (translation, (count, 3))):
-        if item is not None and (item.shape != shape or not np.isfinite(item).all()):
-            raise ValueError("poses do not fit")
+    if rotation is not None and (rotation.shape != (count, 3, 3) or not np.isfinite(rotation).all()):
+        raise ValueError("poses do not fit")
     if not (np.isfinite(weights).all() and np.isfinite(seconds).all()) or (np.diff(seconds) < 0).any():
         raise ValueError("numbers do not fit")
-    return ExpressionClip(tuple(names), weights, seconds, valid, np.zeros(count, bool), rotation, translation)
+    return ExpressionClip(tuple(names), weights, seconds, valid, np.zeros(count, bool), rotation)
 
 
 def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
@@ -179,7 +175,6 @@ def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:
         u, _, vt = np.linalg.svd(between(clip.rotation))
         u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
         rotation = u @ vt
-    translation = None if clip.translation is None else between(clip.translation)
     near = np.where(share < 0.5, after - 1, after)
     marks = clip.found[near], clip.dropped[near]
-    return ExpressionClip(clip.names, between(clip.weights), times, *marks, rotation, translation, clip.notes)
+    return ExpressionClip(clip.names, between(clip.weights), times, *marks, rotation, clip.notes)

@@ -61,11 +61,8 @@ def shape_keys(obj: bpy.types.Object) -> bpy.types.Key:
 def _editable(obj: bpy.types.Object) -> bpy.types.Key:
     keys = shape_keys(obj)
     if keys.library is not None:
-        raise AddonError(
-            f"The shape keys of {obj.name} are linked from another file.",
-            "Make its mesh local, or override that, too.",
-            "linked",
-        )
+        said = f"The shape keys of {obj.name} are linked from another file."
+        raise AddonError(said, "Make its mesh local, or override that, too.", "linked")
     return keys
 
 
@@ -341,16 +338,11 @@ def write_curves(
     if led:
         rig, frames = rig_of(target), curves[min(led)].points[:, 0]
         weights = {name: np.clip(curves[name].points[:, 1], 0.0, 1.0) for name in led}
+        fcurves = actions.fcurves_to_write(rig, f"{rig.name} pose")
         for (bone, path), columns in bone_channels(target, rig, weights).items():
+            where = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].{path}'
             for axis, column in enumerate(np.atleast_2d(columns)):
-                where = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].{path}'
-                actions.write_curve(
-                    actions.fcurves_to_write(rig, f"{rig.name} pose"),
-                    where,
-                    actions.linear_curve(frames, column),
-                    axis,
-                    span,
-                )
+                actions.write_curve(fcurves, where, actions.linear_curve(frames, column), axis, span)
     said[_cut_on(target)] = frozenset(cut)
     return Outcome(target.name, len(free | led), said)
 
@@ -389,13 +381,8 @@ def apply_turns(owner: bpy.types.Object, bone: str, frames: np.ndarray, turns: n
     item = _bone(owner, bone) if bone else owner
     prefix = f'pose.bones["{bpy.utils.escape_identifier(bone)}"].' if bone else ""
     mode = item.rotation_mode
-    path = (
-        "rotation_quaternion"
-        if mode == "QUATERNION"
-        else "rotation_axis_angle"
-        if mode == "AXIS_ANGLE"
-        else "rotation_euler"
-    )
+    paths = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}
+    path = paths.get(mode, "rotation_euler")
     if prefix + path in actions.driven_paths(owner):
         return f"The rotation of {bone or owner.name} was left alone, since drivers set it."
     values = _channels(_local(owner, bone, turns), mode)

@@ -286,11 +286,8 @@ def find_alignment(source: Surface, face: np.ndarray, target: Surface, axes: np.
 
 def no_face() -> AddonError:
     """The error for a target without a face."""
-    return AddonError(
-        "The target shows no face like the source's.",
-        "Stand it upright, or mark a few corresponding points on both.",
-        "no_face",
-    )
+    advice = "Stand it upright, or mark a few corresponding points on both."
+    return AddonError("The target shows no face like the source's.", advice, "no_face")
 
 
 def refine_alignment(source: Surface, face: np.ndarray, target: Surface, start: Similarity):
