@@ -126,6 +126,9 @@ def entry(**changes: object) -> dict[str, object]:
         json.dumps({"a": 3}),
         json.dumps({"a": None}),
         json.dumps({"a": [1, 2, 3]}),
+        json.dumps({"a": {"shape": [2]}}),
+        json.dumps({"a": entry(shape=[4])}),
+        json.dumps({"a": entry(shape=[1], data_offsets=[4, 8])}),
         json.dumps({"a": entry(shape=3)}),
         json.dumps({"a": entry(shape=[2.5])}),
         json.dumps({"a": entry(shape=[-2])}),
@@ -145,8 +148,9 @@ def entry(**changes: object) -> dict[str, object]:
         json.dumps({"__metadata__": [], "a": entry()}),
         json.dumps({"__metadata__": {"checksum": "0" * 64}, "a": entry()}),
         "\udcff{}",
+        "{",
     ],
-    ids=range(25),
+    ids=range(29),
 )
 def test_no_header_escapes_as_another_error(header: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.safetensors"
@@ -238,25 +242,6 @@ def test_every_cut_is_noticed(tmp_path: Path) -> None:
         for read in (read_arrays, read_metadata):
             with pytest.raises(BrokenTensorFileError):
                 read(path)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        '{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,12]}}',
-        '{"a":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}}',
-        '{"a":{"dtype":"F99","shape":[4],"data_offsets":[0,16]}}',
-        '{"a":{"dtype":"F32","shape":"x","data_offsets":[0,16]}}',
-        '{"a":{"shape":[4]}}',
-        "[1, 2]",
-        "{",
-    ],
-)
-def test_headers_that_lie_are_refused(tmp_path: Path, header: str) -> None:
-    path = tmp_path / "a.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(16))
-    with pytest.raises(BrokenTensorFileError):
-        read_arrays(path)
 
 
 def test_types_that_the_format_does_not_have_are_named(tmp_path: Path) -> None:

@@ -8,9 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
-import pygltflib
 import pygltflib as gl
 import pytest
 from hand_made import make_asset
@@ -33,13 +31,33 @@ from protocol.names import ARKIT_INDEX
 FRAME = np.array([0.02, 0.03, 0.4])
 
 
+def finished(picture: int, **options: bool) -> FaceAsset:
+    """The template's mean face with grey pictures, its skin's ``picture`` pixels wide."""
+    template = load_template()
+    skin, eyes = np.full((picture, picture, 3), 150, np.uint8), np.full((32, 64, 3), 90, np.uint8)
+    shape = assemble(template, template.vertices, template.expressions, **options)
+    return with_pictures(replace(shape, report={"photos": []}), template, skin, eyes)
+
+
 @pytest.fixture(scope="module")
 def asset() -> FaceAsset:
-    template = load_template()
-    albedo = np.full((256, 256, 3), 150, np.uint8)
-    eyes = np.full((32, 64, 3), 90, np.uint8)
-    shape = assemble(template, template.vertices, template.expressions, with_shoulders=True)
-    return with_pictures(replace(shape, report={"photos": []}), template, albedo, eyes)
+    return finished(256, with_shoulders=True)
+
+
+@pytest.fixture(scope="module")
+def bare() -> FaceAsset:
+    """Without shoulders."""
+    return finished(64)
+
+
+def bytes_of(gltf: gl.GLTF2, view: int) -> bytes:
+    at = gltf.bufferViews[view]
+    return gltf.binary_blob()[at.byteOffset : at.byteOffset + at.byteLength]
+
+
+def picture_of(gltf: gl.GLTF2, texture: gl.TextureInfo) -> np.ndarray:
+    image = gltf.images[gltf.textures[texture.index].source]
+    return np.asarray(Image.open(io.BytesIO(bytes_of(gltf, image.bufferView))))
 
 
 def test_the_message_has_it_behind_all_else(asset: FaceAsset) -> None:
@@ -84,9 +102,7 @@ def test_the_chin_shades_the_neck_and_nothing_else(asset: FaceAsset, shoulders: 
     gltf = gl.GLTF2.load_from_bytes(glb_bytes(asset))
     skin = next(material for material in gltf.materials if material.name == "skin")
     assert skin.occlusionTexture.index == skin.pbrMetallicRoughness.metallicRoughnessTexture.index
-    view = gltf.bufferViews[gltf.images[gltf.textures[skin.occlusionTexture.index].source].bufferView]
-    encoded = np.frombuffer(gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength], np.uint8)
-    red = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., 2]
+    red = picture_of(gltf, skin.occlusionTexture)[..., 0]
     assert red.min() < 240 and np.median(red) == 255
 
 
@@ -111,29 +127,20 @@ def test_the_preview_stands_on_it(asset: FaceAsset) -> None:
         assert (np.abs(low - BACKDROP).max(axis=1) > 10).all() == skin
 
 
-@pytest.fixture(scope="module")
-def asset_of_eyes_in_files() -> FaceAsset:
-    template = load_template()
-    albedo = np.full((64, 64, 3), 150, np.uint8)
-    eyes = np.full((32, 64, 3), 90, np.uint8)
-    shape = replace(assemble(template, template.vertices, template.expressions), report={"photos": []})
-    return with_pictures(shape, template, albedo, eyes)
-
-
-def test_the_message_has_the_seven_parts_and_the_eyes_beside(asset_of_eyes_in_files: FaceAsset) -> None:
-    message = encode_face(asset_of_eyes_in_files)
+def test_the_message_has_the_seven_parts_and_the_eyes_beside(bare: FaceAsset) -> None:
+    message = encode_face(bare)
     assert [part["name"] for part in message.header["parts"]] == list(PART_NAMES)  # as older extensions want it
     again = decode_result(json.loads(json.dumps(message.header)), message.buffers)
     assert [part.name for part in again.parts] == [*PART_NAMES, *EYE_PART_NAMES]
     assert again.eyes.picture_png is not None
-    for name, uv in asset_of_eyes_in_files.eyes.uv.items():
+    for name, uv in bare.eyes.uv.items():
         assert np.array_equal(again.eyes.uv[name], uv)
     cornea = next(part for part in again.parts if part.name == "cornea_left")
     assert "eyeLookUpLeft" in cornea.key_names and "jawOpen" not in cornea.key_names
 
 
-def test_eyes_have_a_picture_of_their_own_in_gltf_and_clear_corneas(asset_of_eyes_in_files: FaceAsset) -> None:
-    gltf = gl.GLTF2.load_from_bytes(glb_bytes(asset_of_eyes_in_files))
+def test_eyes_have_a_picture_of_their_own_in_gltf_and_clear_corneas(bare: FaceAsset) -> None:
+    gltf = gl.GLTF2.load_from_bytes(glb_bytes(bare))
     material_of = {mesh.name: gltf.materials[mesh.primitives[0].material] for mesh in gltf.meshes}
     assert set(material_of) == {*PART_NAMES, *EYE_PART_NAMES}
 
@@ -148,8 +155,8 @@ def test_eyes_have_a_picture_of_their_own_in_gltf_and_clear_corneas(asset_of_eye
     assert material_of["caruncles"].alphaMode == gl.OPAQUE
 
 
-def test_obj_names_the_eyes_picture(asset_of_eyes_in_files: FaceAsset, tmp_path: Path) -> None:
-    write_obj(asset_of_eyes_in_files, tmp_path)
+def test_obj_names_the_eyes_picture(bare: FaceAsset, tmp_path: Path) -> None:
+    write_obj(bare, tmp_path)
     materials = dict(
         (block.splitlines()[0], block) for block in (tmp_path / "face.mtl").read_text().split("newmtl ")[1:]
     )
@@ -164,13 +171,6 @@ def with_glasses(asset: FaceAsset, opacity: float = 0.05) -> FaceAsset:
     shape = replace(_USUAL, distance=0.024, rim=0.003, rim_below=0.002)
     found = Glasses(shape, seat_of(template, template.vertices), FRAME, np.full(3, 0.02), opacity, np.zeros(0))
     return replace(asset, glasses=worn_glasses(found, template, template.vertices, np.ones(3)))
-
-
-@pytest.fixture(scope="module")
-def bare() -> FaceAsset:
-    template = load_template()
-    shape = replace(assemble(template, template.vertices, template.expressions), report={"photos": []})
-    return with_pictures(shape, template, np.full((64, 64, 3), 150, np.uint8), np.full((32, 64, 3), 90, np.uint8))
 
 
 def test_gltf_has_a_frame_and_clear_lenses_that_no_key_moves(bare: FaceAsset) -> None:
@@ -221,14 +221,6 @@ def test_renders_show_them_in_front_of_the_face_and_still(bare: FaceAsset) -> No
     assert np.abs(worn - face)[~outside].max(-1).mean() < np.abs(dark - face)[~outside].max(-1).mean() / 2
 
 
-@pytest.fixture(scope="module")
-def face() -> FaceAsset:
-    template = load_template()
-    return with_pictures(
-        assemble(template, template.vertices, template.expressions), template, np.zeros((8, 8, 3), np.uint8)
-    )
-
-
 def test_hairs_are_single_and_thin_out_towards_their_tips() -> None:
     opacity = asset_mesh.lash_picture()[::-1, :, 3].astype(float) / 255  # from below
     assert opacity.shape == (512, 1024)
@@ -242,8 +234,8 @@ def test_hairs_are_single_and_thin_out_towards_their_tips() -> None:
     )  # no other colour at a hair's rim
 
 
-def test_alpha_falls_from_the_lids_to_the_tips_and_lower_lashes_are_thinner(face: FaceAsset) -> None:
-    alpha, up = asset_mesh.lash_alpha(face), asset_mesh.lash_positions(face)[:, 1]
+def test_alpha_falls_from_the_lids_to_the_tips_and_lower_lashes_are_thinner(bare: FaceAsset) -> None:
+    alpha, up = asset_mesh.lash_alpha(bare), asset_mesh.lash_positions(bare)[:, 1]
     for edge, strongest in ((0.0, 0.45), (0.5, 1.0)):
         strip = (up >= edge) & (up < edge + 0.5)
         rows = np.linspace(edge, edge + 0.5, 5)
@@ -252,40 +244,36 @@ def test_alpha_falls_from_the_lids_to_the_tips_and_lower_lashes_are_thinner(face
         assert (np.diff(means) < 0).all()
 
 
-def test_all_lashes_of_a_face_have_their_place_and_both_eyes_are_alike(face: FaceAsset) -> None:
-    places, points = asset_mesh.lash_positions(face), face.part("lashes").vertices
+def test_all_lashes_of_a_face_have_their_place_and_both_eyes_are_alike(bare: FaceAsset) -> None:
+    places, points = asset_mesh.lash_positions(bare), bare.part("lashes").vertices
     assert places.min() >= 0 and places.max() <= 1
     mirrored = np.linalg.norm(points[:, None] - points[None] * [-1, 1, 1], axis=-1).argmin(axis=1)
     np.testing.assert_allclose(places, places[mirrored], atol=2e-3)
-    upper, middle = places[:, 1] > 0.5, face.part("eye_left").vertices[:, 1].mean()
+    upper, middle = places[:, 1] > 0.5, bare.part("eye_left").vertices[:, 1].mean()
     assert points[upper, 1].mean() > middle > points[~upper, 1].mean()
 
 
-def test_they_go_over_the_wire(face: FaceAsset) -> None:
-    message = encode_face(face)
+def test_they_go_over_the_wire(bare: FaceAsset) -> None:
+    message = encode_face(bare)
     header = json.loads(json.dumps(message.header))
     again = decode_result(header, message.buffers)
-    np.testing.assert_array_equal(again.lashes.places, asset_mesh.lash_positions(face))
-    assert encode_face(replace(face, albedo=None)).header["lashes"] is None
+    np.testing.assert_array_equal(again.lashes.places, asset_mesh.lash_positions(bare))
+    assert encode_face(replace(bare, albedo=None)).header["lashes"] is None
     far = [np.full_like(again.lashes.places, np.nan).tobytes() if entry["name"] == "lashes.places" else buffer
            for entry, buffer in zip(header["buffers"], message.buffers, strict=True)]  # fmt: skip
     with pytest.raises(AddonError, match="lashes"):
         decode_result(header, far)
 
 
-def test_the_gltf_has_single_hairs(face: FaceAsset) -> None:
-    gltf = pygltflib.GLTF2().load_from_bytes(glb_bytes(face))
+def test_the_gltf_has_single_hairs(bare: FaceAsset) -> None:
+    gltf = gl.GLTF2().load_from_bytes(glb_bytes(bare))
     primitive = next(mesh for mesh in gltf.meshes if mesh.name == "lashes").primitives[0]
     material = gltf.materials[primitive.material]
-    assert material.alphaMode == pygltflib.BLEND and material.doubleSided and primitive.attributes.COLOR_0 is None
-    image = gltf.images[gltf.textures[material.pbrMetallicRoughness.baseColorTexture.index].source]
-    view = gltf.bufferViews[image.bufferView]
-    blob = gltf.binary_blob()
-    shown = np.asarray(Image.open(io.BytesIO(blob[view.byteOffset : view.byteOffset + view.byteLength])))
+    assert material.alphaMode == gl.BLEND and material.doubleSided and primitive.attributes.COLOR_0 is None
+    shown = picture_of(gltf, material.pbrMetallicRoughness.baseColorTexture)
     np.testing.assert_array_equal(shown, asset_mesh.lash_picture())
-    view = gltf.bufferViews[gltf.accessors[primitive.attributes.TEXCOORD_0].bufferView]
-    uv = np.frombuffer(blob[view.byteOffset : view.byteOffset + view.byteLength], "<f4").reshape(-1, 2)
-    expected = asset_mesh.lash_positions(face) * [1, -1] + [0, 1]
+    uv = np.frombuffer(bytes_of(gltf, gltf.accessors[primitive.attributes.TEXCOORD_0].bufferView), "<f4").reshape(-1, 2)
+    expected = asset_mesh.lash_positions(bare) * [1, -1] + [0, 1]
     np.testing.assert_allclose(np.unique(uv, axis=0), np.unique(expected.astype(np.float32), axis=0), atol=1e-6)
 
 

@@ -61,6 +61,14 @@ def photo_of(true: PhotoParameters, model: LandmarkModel) -> PhotoFace:
     return plain_photo((SIZE, SIZE), focal_px=true.focal, landmarks=landmarks.astype(np.float32))
 
 
+def opened(model: LandmarkModel, photo: PhotoFace, start: PhotoParameters, held: float = 0.02) -> PhotoParameters:
+    """``start`` with the openings of the photo, of a fit that what came before holds (with 1.0, nothing does)."""
+    targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
+    targets = replace(targets, information=held * targets.information)
+    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
+    return detected_openings(model, photo, start, targets, NOBODY, weights)
+
+
 def gap_mm(expression: np.ndarray) -> float:
     """How far the lips' edges are apart in the middle, in the head's frame, beyond what they are when they are shut."""
     places = [
@@ -86,10 +94,7 @@ def test_lips_are_as_far_apart_as_in_the_photo(
 ) -> None:
     wanted = parameters_with(weights_of(**true), yaw, model)
     photo, start = photo_of(wanted, model), replace(wanted, expression=weights_of(**found))
-    targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
-    targets = replace(targets, information=0.02 * targets.information)  # a fit that is held by what came before
-    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = detected_openings(model, photo, start, targets, NOBODY, weights)
+    moved = opened(model, photo, start)
     before, after, right = (gap_mm(one.expression) for one in (start, moved, wanted))
     assert abs(before - right) > 1.0
     assert abs(after - right) < 0.3
@@ -100,22 +105,15 @@ def test_lips_are_as_far_apart_as_in_the_photo(
 def test_a_tongue_that_is_seen_is_out_and_the_lips_stay(model: LandmarkModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key opens the mouth, too."""
     wanted = parameters_with(weights_of(jawOpen=0.45), 0.0, model)
-    photo = photo_of(wanted, model)
-    targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
-    targets = replace(targets, information=0.02 * targets.information)
-    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
     monkeypatch.setattr(stages.detector_model, "tongue_of_photo", lambda face: 0.8)
-    moved = detected_openings(model, photo, wanted, targets, NOBODY, weights)
+    moved = opened(model, photo_of(wanted, model), wanted)
     assert moved.expression[ARKIT_INDEX["tongueOut"]] == 0.8
     assert abs(gap_mm(moved.expression) - gap_mm(wanted.expression)) < 0.5
 
 
 def test_a_mouth_that_is_right_stays(model: LandmarkModel) -> None:
     wanted = parameters_with(weights_of(jawOpen=0.3, mouthFunnel=0.2), 10.0, model)
-    photo = photo_of(wanted, model)
-    targets = landmark_targets(TEMPLATE, model, photo, wanted, NOBODY, LandmarkStage())
-    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = detected_openings(model, photo, wanted, targets, NOBODY, weights)
+    moved = opened(model, photo_of(wanted, model), wanted, held=1.0)
     np.testing.assert_allclose(moved.expression, wanted.expression, atol=0.01)
 
 
@@ -126,10 +124,7 @@ def test_lids_are_as_far_apart_as_in_the_photo(model: LandmarkModel, found: floa
 
     wanted = parameters_with(keys(0.4), 0.0, model)
     photo, start = photo_of(wanted, model), replace(wanted, expression=keys(found))
-    targets = landmark_targets(TEMPLATE, model, photo, start, NOBODY, LandmarkStage())
-    targets = replace(targets, information=0.02 * targets.information)
-    weights = solver_weights(PriorWeights(), identity_prior(TEMPLATE, PriorWeights()), 3.0)
-    moved = detected_openings(model, photo, start, targets, NOBODY, weights)
+    moved = opened(model, photo, start)
 
     def opening(expression: np.ndarray) -> float:
         places = TEMPLATE.landmarks478.positions(TEMPLATE.vertices + np.tensordot(expression, TEMPLATE.expressions, 1))

@@ -29,7 +29,7 @@ SMALL = graph_face.GraphFaceConfig(
     size=32, identity=8, expression=6, order=3, widths=(8, 8, 6, 4), albedo_widths=(6, 6, 4, 4), feature=16, landmarks=4
 )
 LEVEL = 3
-SMALL_of_graph_encoder = graph_face.GraphFaceConfig(
+TINY = graph_face.GraphFaceConfig(
     size=32, identity=5, expression=4, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8, landmarks=0
 )
 CODE = np.array([1.6, -0.8, 0.9, 0.5, -0.6])
@@ -216,7 +216,7 @@ def test_an_order_of_zero_is_refused(laplacian) -> None:
 
 
 @pytest.fixture(scope="module")
-def net_of_graph_codes() -> graph_face.GraphFaceNet:
+def curved() -> graph_face.GraphFaceNet:
     """A network whose shapes are far from linear in its codes."""
     torch.manual_seed(3)
     config = graph_face.GraphFaceConfig(
@@ -238,41 +238,36 @@ def weight() -> torch.Tensor:
 
 @pytest.mark.parametrize("neutral", [True, False])
 def test_a_shape_of_its_own_is_found_again(
-    net_of_graph_codes: graph_face.GraphFaceNet, weight: torch.Tensor, neutral: bool
+    curved: graph_face.GraphFaceNet, weight: torch.Tensor, neutral: bool
 ) -> None:
     torch.manual_seed(1)
     identity, expression = torch.randn(1, 6), torch.zeros(1, 4) if neutral else torch.randn(1, 4)
     with torch.no_grad():
-        target = net_of_graph_codes.shape(identity, expression)[0]
-        start = float((net_of_graph_codes.mean - target).norm(dim=-1)[weight > 0.5].mean())
-    found = graph_face.codes_of_shape(net_of_graph_codes, target, weight, prior=1e-12, neutral=neutral)
+        target = curved.shape(identity, expression)[0]
+        start = float((curved.mean - target).norm(dim=-1)[weight > 0.5].mean())
+    found = graph_face.codes_of_shape(curved, target, weight, prior=1e-12, neutral=neutral)
     assert float((found.shape - target).norm(dim=-1)[weight > 0.5].mean()) < 0.1 * start
     if neutral:
         assert not found.expression.any()
 
 
-def test_what_the_weights_leave_out_does_not_count(
-    net_of_graph_codes: graph_face.GraphFaceNet, weight: torch.Tensor
-) -> None:
+def test_what_the_weights_leave_out_does_not_count(curved: graph_face.GraphFaceNet, weight: torch.Tensor) -> None:
     torch.manual_seed(2)
     with torch.no_grad():
-        target = net_of_graph_codes.neutral(torch.randn(1, 6))[0]
+        target = curved.neutral(torch.randn(1, 6))[0]
     broken = target.clone()
     broken[weight == 0] += 1.0
     one, other = (
-        graph_face.codes_of_shape(net_of_graph_codes, shape, weight, prior=1e-12, neutral=True)
-        for shape in (target, broken)
+        graph_face.codes_of_shape(curved, shape, weight, prior=1e-12, neutral=True) for shape in (target, broken)
     )
     assert torch.allclose(one.identity, other.identity, atol=1e-4)
 
 
-def test_a_strong_prior_gives_the_face_of_no_code(
-    net_of_graph_codes: graph_face.GraphFaceNet, weight: torch.Tensor
-) -> None:
+def test_a_strong_prior_gives_the_face_of_no_code(curved: graph_face.GraphFaceNet, weight: torch.Tensor) -> None:
     torch.manual_seed(2)
     with torch.no_grad():
-        target = net_of_graph_codes.neutral(torch.randn(1, 6))[0]
-    found = graph_face.codes_of_shape(net_of_graph_codes, target, weight, prior=1.0)
+        target = curved.neutral(torch.randn(1, 6))[0]
+    found = graph_face.codes_of_shape(curved, target, weight, prior=1.0)
     assert float(found.identity.abs().max()) < 1e-2
 
 
@@ -290,7 +285,7 @@ class BentNet(graph_face.GraphFaceNet):
 @pytest.fixture(scope="module")
 def model() -> graph_face.GraphModel:
     torch.manual_seed(3)
-    return graph_face.GraphModel(BentNet(SMALL_of_graph_encoder).eval(), torch.device("cpu"), "bent")
+    return graph_face.GraphModel(BentNet(TINY).eval(), torch.device("cpu"), "bent")
 
 
 def test_the_template_around_a_code_is_the_decoder_there(template: Template, model: graph_face.GraphModel) -> None:
@@ -381,7 +376,7 @@ def test_weights_that_are_there_and_weights_that_are_not(tmp_path: Path, monkeyp
     monkeypatch.setenv(GRAPH_FACE.folder_variable, str(tmp_path / "none"))
     assert GRAPH_FACE.find() is None
     torch.manual_seed(0)
-    config = replace(SMALL_of_graph_encoder, landmarks=4)
+    config = replace(TINY, landmarks=4)
     tensors = half_precision(trainable_state(graph_face.GraphFaceNet(config)))
     save_model(ModelWeights(GRAPH_FACE.name, config.to_json(), tensors, fingerprint(tensors)), tmp_path / "model")
     monkeypatch.setenv(GRAPH_FACE.folder_variable, str(tmp_path / "model"))

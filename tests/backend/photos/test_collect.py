@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from backend.errors import Cancelled, LikenessError
 from backend.models.parsing.accessories import AccessoryScores
 from backend.models.parsing.apply import FaceLabels, look_at_face
-from backend.photos import faces as photos_faces
+from backend.photos import faces as finding
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoSource
 from backend.photos.screening import what_it_seems
@@ -86,9 +86,9 @@ def test_faces_and_verdicts(woman: list[Path], options: CollectOptions) -> None:
 def test_landmarks_hardly_depend_on_where_the_face_lies(portrait: Image.Image) -> None:
     """Seen through windows that are moved, turned and scaled, the landmarks stay within 0.2 % of the face's size."""
     pixels = np.asarray(portrait)
-    found = photos_faces.find_landmarks(pixels, photos_faces.detect_faces(pixels)[0])
-    window = photos_faces.landmark_window(found, 2.4)
-    size = photos_faces.landmark_window(found, 1.0).side
+    found = finding.find_landmarks(pixels, finding.detect_faces(pixels)[0])
+    window = finding.landmark_window(found, 2.4)
+    size = finding.landmark_window(found, 1.0).side
     answers = []
     for shift, scale, turn in ((0.0, 1.0, 0.0), (0.05, 1.1, 0.1), (-0.04, 0.92, -0.12)):
         other = replace(
@@ -98,9 +98,7 @@ def test_landmarks_hardly_depend_on_where_the_face_lies(portrait: Image.Image) -
             angle=window.angle + turn,
         )
         view = other.cut(pixels, 512)
-        answers.append(
-            other.to_picture(photos_faces.find_landmarks(view, photos_faces.detect_faces(view)[0]), 512)[:, :2]
-        )
+        answers.append(other.to_picture(finding.find_landmarks(view, finding.detect_faces(view)[0]), 512)[:, :2])
     spread = np.linalg.norm(np.array(answers) - np.mean(answers, axis=0), axis=2).mean()
     assert spread < 0.002 * size
 
@@ -112,8 +110,8 @@ def test_small_faces_in_large_pictures_are_found(
     scene = Image.new("RGB", (1600, 1200), (120, 130, 110))
     scene.paste(small, (1150, 700))
     face = gather(options, scene)
-    eyes = in_source(face)[[photos_faces.EYE_OUTER_RIGHT, photos_faces.EYE_OUTER_LEFT]].mean(axis=0)
-    full = in_source(plain)[[photos_faces.EYE_OUTER_RIGHT, photos_faces.EYE_OUTER_LEFT]].mean(axis=0)
+    eyes = in_source(face)[[finding.EYE_OUTER_RIGHT, finding.EYE_OUTER_LEFT]].mean(axis=0)
+    full = in_source(plain)[[finding.EYE_OUTER_RIGHT, finding.EYE_OUTER_LEFT]].mean(axis=0)
     assert eyes == pytest.approx(full * (128 / 640) + [1150, 700], abs=1.5)
 
 
@@ -157,7 +155,7 @@ def test_a_face_in_light_of_one_colour_is_used_in_grey(portrait: Image.Image, op
 def test_a_face_on_which_the_landmark_net_is_unsure_may_be_no_person(plain: PhotoCollection) -> None:
     """A cat's face has nine times the deviation of a person's."""
     face = plain.faces[0]
-    square = photos_faces.face_square(face.landmarks)
+    square = finding.face_square(face.landmarks)
     assert what_it_seems(face, square) == ""
     unsure = replace(face, surface=replace(face.surface, deviation=9.0 * face.surface.deviation))
     assert "animal" in what_it_seems(unsure, square)
@@ -195,7 +193,7 @@ def test_the_same_photo_twice_is_used_once_and_a_smaller_copy_is_not_analysed(
 ) -> None:
     analysed: list[int] = []
     monkeypatch.setattr(
-        "backend.photos.collect.detect_faces", lambda p: analysed.append(p.shape[0]) or photos_faces.detect_faces(p)
+        "backend.photos.collect.detect_faces", lambda p: analysed.append(p.shape[0]) or finding.detect_faces(p)
     )
     small = encoded(portrait.resize((300, 402), Image.Resampling.LANCZOS), "JPEG", quality=60)
     for photos, used, looked_at in (((small, portrait), 1, [402, 640]), ((portrait, portrait, small), 0, [640])):

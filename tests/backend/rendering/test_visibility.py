@@ -7,20 +7,20 @@ import pytest
 import torch
 
 from backend.geometry.normals import vertex_normals
-from backend.rendering import camera as rendering_camera
+from backend.rendering import camera as views
 from backend.rendering.rasterize import depth_map, facing_cosine, point_visibility
 
 FACING = np.diag([1.0, -1, -1, 1])  # camera on the +z axis, looking back at the head
 
 
-def cameras() -> list[rendering_camera.Camera]:
+def cameras() -> list[views.Camera]:
     rng = np.random.default_rng(0)
     result = []
     for focal in (300.0, 800.0):
         pose = np.eye(4)
-        pose[:3, :3] = rendering_camera.rotation_from_euler(torch.tensor(rng.normal(size=3))).numpy()
+        pose[:3, :3] = views.rotation_from_euler(torch.tensor(rng.normal(size=3))).numpy()
         pose[:3, 3] = [0.1, -0.2, 1.5]
-        result.append(rendering_camera.Camera(np.array([[focal, 0, 50], [0, focal, 40], [0, 0, 1]]), pose, (100, 80)))
+        result.append(views.Camera(np.array([[focal, 0, 50], [0, focal, 40], [0, 0, 1]]), pose, (100, 80)))
     return result
 
 
@@ -30,32 +30,27 @@ def test_torch_cameras_project_like_the_numpy_ones():
         torch.tensor(np.stack([getattr(camera, name) for camera in cameras()]))
         for name in ("intrinsics", "camera_from_head")
     )
-    batch = rendering_camera.PerspectiveCameras(intrinsics, poses[:, :3, :3], poses[:, :3, 3])
+    batch = views.PerspectiveCameras(intrinsics, poses[:, :3, :3], poses[:, :3, 3])
     projected = batch.project(torch.tensor(points)[None])
     for one, camera in zip(projected, cameras(), strict=True):
         np.testing.assert_allclose(one.numpy(), camera.project(points), rtol=1e-12)
 
 
 def test_rotations():
-    about_z = rendering_camera.rotation_from_axis_angle(torch.tensor([0, 0, torch.pi / 2]))
+    about_z = views.rotation_from_axis_angle(torch.tensor([0, 0, torch.pi / 2]))
     assert torch.allclose(about_z @ torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0]), atol=1e-6)
     vectors = torch.randn(9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
-    for matrices in (rendering_camera.rotation_from_axis_angle(vectors), rendering_camera.rotation_from_euler(vectors)):
+    for matrices in (views.rotation_from_axis_angle(vectors), views.rotation_from_euler(vectors)):
         assert torch.allclose(matrices @ matrices.transpose(1, 2), torch.eye(3, dtype=torch.float64).expand(9, 3, 3))
         assert torch.allclose(torch.linalg.det(matrices), torch.ones(9, dtype=torch.float64))
     x, y, z = (
-        rendering_camera.rotation_from_axis_angle(a * torch.eye(3, dtype=torch.float64)[i])
-        for i, a in enumerate((0.3, 0.5, 0.7))
+        views.rotation_from_axis_angle(a * torch.eye(3, dtype=torch.float64)[i]) for i, a in enumerate((0.3, 0.5, 0.7))
     )
-    assert torch.allclose(
-        rendering_camera.rotation_from_euler(torch.tensor([0.3, 0.5, 0.7], dtype=torch.float64)), z @ y @ x
-    )
+    assert torch.allclose(views.rotation_from_euler(torch.tensor([0.3, 0.5, 0.7], dtype=torch.float64)), z @ y @ x)
     zero = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(rendering_camera.rotation_from_axis_angle, zero)
+    assert torch.autograd.gradcheck(views.rotation_from_axis_angle, zero)
     tiny = torch.full((1, 3), 1e-4, dtype=torch.float64)
-    assert torch.allclose(
-        rendering_camera.rotation_from_axis_angle(tiny)[0], torch.linalg.matrix_exp(_cross(tiny[0])), atol=1e-14
-    )
+    assert torch.allclose(views.rotation_from_axis_angle(tiny)[0], torch.linalg.matrix_exp(_cross(tiny[0])), atol=1e-14)
 
 
 def _cross(v: torch.Tensor) -> torch.Tensor:
@@ -64,7 +59,7 @@ def _cross(v: torch.Tensor) -> torch.Tensor:
 
 
 def test_canonical_camera_spans_ten_degrees_between_outermost_pixel_centres():
-    camera = rendering_camera.CanonicalCamera((64, 64))
+    camera = views.CanonicalCamera((64, 64))
     ends = camera.unproject(torch.tensor([[0.5, 32.0], [63.5, 32.0]]), torch.ones(2))
     angle = torch.atan2(ends[1, 0], ends[1, 2]) - torch.atan2(ends[0, 0], ends[0, 2])
     assert abs(torch.rad2deg(angle).item() - 10) < 1e-4
@@ -75,22 +70,20 @@ def test_canonical_camera_spans_ten_degrees_between_outermost_pixel_centres():
 
 def test_view_turns_about_the_pivot_and_back():
     outputs = torch.tensor([[0.5, -1.0, 0.25, 1.0, -0.5, 1.0], [0.0, 0, 0, 0, 0, 0]], dtype=torch.float64)
-    view = rendering_camera.view_from_network(outputs)
+    view = views.view_from_network(outputs)
     points = torch.randn(2, 4, 5, 3, dtype=torch.float64)
     assert torch.allclose(view.undo(view.apply(points)), points)
     assert torch.allclose(view.apply(points)[1], points[1])
     pivot = torch.tensor([0, 0, 1.0], dtype=torch.float64).expand(2, 1, 3)
     assert torch.allclose(view.apply(pivot)[0, 0], torch.tensor([0.1, -0.05, 1.0], dtype=torch.float64))
-    half = rendering_camera.rotation_from_euler(torch.deg2rad(torch.tensor([30.0, -60, 15], dtype=torch.float64)))
+    half = views.rotation_from_euler(torch.deg2rad(torch.tensor([30.0, -60, 15], dtype=torch.float64)))
     assert torch.allclose(view.rotation[0], half)
 
 
-def camera(distance: float = 0.6, size: tuple[int, int] = (160, 120), focal: float = 300.0) -> rendering_camera.Camera:
+def camera(distance: float = 0.6, size: tuple[int, int] = (160, 120), focal: float = 300.0) -> views.Camera:
     pose = FACING.copy()
     pose[2, 3] = distance
-    return rendering_camera.Camera(
-        np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]]), pose, size
-    )
+    return views.Camera(np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]]), pose, size)
 
 
 def sphere(radius: float = 0.1, n: int = 48) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +100,7 @@ def sphere(radius: float = 0.1, n: int = 48) -> tuple[np.ndarray, np.ndarray]:
     return radius * np.concatenate([points.reshape(-1, 3), [[0, 1, 0], [0, -1, 0]]]), faces
 
 
-def seen_from(vertices: np.ndarray, faces: np.ndarray, view: rendering_camera.Camera) -> np.ndarray:
+def seen_from(vertices: np.ndarray, faces: np.ndarray, view: views.Camera) -> np.ndarray:
     """(V,) in [0, 1]: neither turned away nor hidden."""
     seen = point_visibility(vertices, view, depth_map(vertices, faces, view))
     return np.where(facing_cosine(vertices, vertex_normals(vertices, faces), view) > 0, seen, 0.0)
