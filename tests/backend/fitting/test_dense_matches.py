@@ -97,12 +97,13 @@ def test_pairs_are_compared_once_whoever_asks() -> None:
     assert dense.compared_pairs(directions, 3) == [(a, b) for a in range(4) for b in range(a + 1, 4)]
 
 
-def test_glasses_give_no_match(template, scene) -> None:
+def test_glasses_give_no_match_and_no_flow(template, scene) -> None:
     _, photos, faces, scales, mesh, _ = scene
     hidden = replace(faces[1], labels=np.full((SIZE, SIZE), FaceClass.GLASSES, np.uint8))
     views = dense.views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
     matches = dense.dense_matches(views, mesh, 192, 4)
     assert dense.matched_targets(matches, photos, (template.vertices,) * 2, scales, mesh, STAGE) == (None, None)
+    assert dense.dense_targets(views, scales, mesh, 192, DenseStage(), len(photos[0].nuisance)) == (None, None)
     none = dense.DenseMatches(
         (dense.PairMatches(0, 1, *np.zeros((1, 0), int), *np.zeros((2, 0, 2)), np.zeros(0)),), (1.0, 1.0)
     )
@@ -132,55 +133,29 @@ def test_photos_that_do_not_show_the_same_skin_match_nowhere(template, scene) ->
     assert found < 0.05 * matches.pairs[0].weight.sum()
 
 
-@pytest.fixture(scope="module")
-def blotches(template) -> np.ndarray:
-    return blotched(template)
+def flows(scene, believed: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of both photos: vertices (M,) that flow over the mesh ``believed`` gives targets, and how far away (M, 2)."""
+    _, photos, faces, scales, mesh, _ = scene
+    views = dense.views_of(faces, photos, (believed,) * 2, scales, mesh, WIDTH)
+    found = dense.dense_targets(views, scales, mesh, WIDTH, DenseStage(step=1.0), len(photos[0].nuisance))
+    return [
+        (target.vertices, target.targets.pixels - parameters.camera().project(believed[target.vertices])[:, :2])
+        for target, parameters in zip(found, photos, strict=True)
+    ]
 
 
-def flows(template, truth, believed, photos, colors) -> tuple[dense.DenseTargets | None, ...]:
-    faces = tuple(photograph(template, truth, one, colors) for one in photos)
-    scales = tuple(face_scale(face.landmarks) for face in faces)
-    stage = DenseStage(step=1.0)
-    mesh = dense.dense_mesh(template)
-    views = dense.views_of(faces, photos, (believed,) * len(photos), scales, mesh, 256)
-    return dense.dense_targets(views, scales, mesh, 256, stage, len(photos[0].nuisance))
+def test_no_flow_where_the_mesh_is_right(scene) -> None:
+    assert all(np.median(np.linalg.norm(off, axis=-1)) < 0.5 for _, off in flows(scene, scene[0]))
 
 
-def displacement_px(target: dense.DenseTargets, parameters: PhotoParameters, believed: np.ndarray) -> np.ndarray:
-    return target.targets.pixels - parameters.camera().project(believed[target.vertices])[:, :2]
-
-
-def test_no_flow_where_the_mesh_is_right(template, blotches) -> None:
-    photos = (photo(template, 0.0), photo(template, 25.0))
-    targets = flows(template, template.vertices, template.vertices, photos, blotches)
-    for target, parameters in zip(targets, photos, strict=True):
-        assert target is not None
-        assert np.median(np.linalg.norm(displacement_px(target, parameters, template.vertices), axis=-1)) < 0.5
-
-
-def test_flow_points_where_a_wrong_nose_should_go(template, blotches) -> None:
+def test_flow_points_where_a_wrong_nose_should_go(template, scene) -> None:
     """A nose that is believed 6 mm too flat: seen from the side, the flow pushes it outwards."""
-    nose = template.regions["nose"][:, None]
-    truth = template.vertices + nose * np.array([0.0, 0.0, 0.006])
-    photos = (photo(template, 0.0), photo(template, 30.0))
-    targets = flows(template, truth, template.vertices, photos, blotches)
-    side = targets[1]
-    on_nose = template.regions["nose"][side.vertices] > 0.8
-    pushed = displacement_px(side, photos[1], template.vertices)[on_nose]
-    should = (photos[1].camera().project(truth) - photos[1].camera().project(template.vertices))[side.vertices][on_nose]
+    truth, photos, *_ = scene
+    vertices, pushed = flows(scene, template.vertices)[1]
+    on_nose = template.regions["nose"][vertices] > 0.8
+    should = (photos[1].camera().project(truth) - photos[1].camera().project(template.vertices))[vertices][on_nose]
     assert np.median(np.abs(should[:, 0])) > 3.0
-    assert np.median(pushed[:, 0] / should[:, 0]) > 0.5
-
-
-def test_background_label_is_never_used(template, blotches) -> None:
-    photos = (photo(template, 0.0), photo(template, 25.0))
-    faces = [photograph(template, template.vertices, one, blotches) for one in photos]
-    hidden = replace(faces[1], labels=np.full((SIZE, SIZE), FaceClass.GLASSES, np.uint8))
-    scales = tuple(face_scale(face.landmarks) for face in faces)
-    mesh = dense.dense_mesh(template)
-    views = dense.views_of((faces[0], hidden), photos, (template.vertices,) * 2, scales, mesh, 192)
-    found = dense.dense_targets(views, scales, mesh, 192, DenseStage(), len(photos[0].nuisance))
-    assert found == (None, None)
+    assert np.median(pushed[on_nose, 0] / should[:, 0]) > 0.5
 
 
 def test_cage_follows_two_views_and_stays_smooth(template) -> None:

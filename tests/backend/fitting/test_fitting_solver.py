@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,17 @@ def camera_priors(count: int, known_focal: float | None = None) -> tuple[solver.
     return tuple(solver.CameraPrior(np.log(1.2), 0.6, 0.5, log_focal, 0.02, 0.01) for _ in range(count))
 
 
+def mean_face(template, distance: float, *views: tuple[float, float]) -> solver.FaceEstimate:
+    """Photos of the mean face without expression, from these yaws and pitches."""
+    photos = tuple(photo(yaw, pitch, distance, np.zeros(52)) for yaw, pitch in views)
+    return solver.FaceEstimate(np.zeros(len(template.identity_modes)), photos)
+
+
+def solved(start: solver.FaceEstimate, targets: Sequence[solver.PointTargets], priors: tuple, rounds: int):
+    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(start.identity)), 3.0)
+    return solver.solve(start, tuple(targets), priors, weights, rounds)
+
+
 def start_from(truth: solver.FaceEstimate) -> solver.FaceEstimate:
     """Far from the truth: mean identity, no expression, turned by 10 degrees, 30 % off in distance."""
     photos = tuple(
@@ -65,9 +77,8 @@ def test_recovers_pose_identity_and_expression(template) -> None:
     smile = np.zeros(52)
     smile[[ARKIT_INDEX["mouthSmileLeft"], ARKIT_INDEX["jawOpen"]]] = 0.6, 0.3
     truth = solver.FaceEstimate(identity, tuple(photo(y, p, 0.8, smile if y == 0 else np.zeros(52)) for y, p in VIEWS))
-    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(identity)), 3.0)
     targets = seen(template, truth, 0.3)
-    found = solver.solve(start_from(truth), targets, camera_priors(4), weights, 40)
+    found = solved(start_from(truth), targets, camera_priors(4), 40)
 
     face = template.regions["face"] > 0.5
     error = np.tensordot(found.identity - identity, template.identity_modes[:, face], 1)
@@ -83,18 +94,14 @@ def test_recovers_pose_identity_and_expression(template) -> None:
 
 
 def test_known_focal_length_fixes_the_distance(template) -> None:
-    truth = solver.FaceEstimate(np.zeros(len(template.identity_modes)), (photo(10, 0, 0.45, np.zeros(52)),))
-    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
-    found = solver.solve(start_from(truth), seen(template, truth, 0.3), camera_priors(1, 2500.0 * 0.45), weights, 40)
+    truth = mean_face(template, 0.45, (10, 0))
+    found = solved(start_from(truth), seen(template, truth, 0.3), camera_priors(1, 2500.0 * 0.45), 40)
     assert found.photos[0].distance == pytest.approx(0.45, rel=0.05)
     assert found.photos[0].focal == pytest.approx(2500.0 * 0.45, rel=0.05)
 
 
 def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
-    truth = solver.FaceEstimate(
-        np.zeros(len(template.identity_modes)), tuple(photo(y, p, 0.8, np.zeros(52)) for y, p in VIEWS[:2])
-    )
-    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
+    truth = mean_face(template, 0.8, *VIEWS[:2])
     clean = seen(template, truth, 0.5)
     generator = np.random.default_rng(1)
     wild = []
@@ -102,8 +109,7 @@ def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
         pixels = target.pixels.copy()
         pixels[generator.random(len(pixels)) < 0.2] += 60.0
         wild.append(replace(target, pixels=pixels))
-    start = solver.FaceEstimate(truth.identity, truth.photos)
-    found = solver.solve(start, tuple(wild), camera_priors(2), weights, 30)
+    found = solved(truth, wild, camera_priors(2), 30)
     face = template.regions["face"] > 0.5
     moved = np.tensordot(found.identity, template.identity_modes[:, face], 1)
     assert np.linalg.norm(moved - moved.mean(0), axis=-1).mean() < 0.001
@@ -112,29 +118,24 @@ def test_a_fifth_of_wild_landmarks_changes_little(template) -> None:
 
 
 def test_without_evidence_the_prior_wins(template) -> None:
-    truth = solver.FaceEstimate(np.zeros(len(template.identity_modes)), (photo(0, 0, 1.2, np.zeros(52)),))
+    truth = mean_face(template, 1.2, (0, 0))
     target = seen(template, truth, 0.5)[0]
     silent = replace(target, information=np.full(len(target.information), 1e-9))
     start = solver.FaceEstimate(np.ones(len(truth.identity)), (replace(truth.photos[0], expression=np.full(52, 0.5)),))
-    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
-    found = solver.solve(start, (silent,), camera_priors(1), weights, 30)
+    found = solved(start, (silent,), camera_priors(1), 30)
     assert np.abs(found.identity).max() < 1e-3
     assert found.photos[0].expression.max() < 1e-3
 
 
 def test_a_photo_without_evidence_takes_the_distance_of_the_others(template) -> None:
-    views = (*VIEWS, (0.0, 0.0))
-    truth = solver.FaceEstimate(
-        np.zeros(len(template.identity_modes)), tuple(photo(y, p, 0.35, np.zeros(52)) for y, p in views)
-    )
+    truth = mean_face(template, 0.35, *VIEWS, (0.0, 0.0))
     targets = list(seen(template, truth, 0.3))
     targets[-1] = replace(targets[-1], information=np.full(len(targets[-1].information), 1e-9))
-    weights = solver.solver_weights(PriorWeights(), solver.standard_normal(len(truth.identity)), 3.0)
     start = replace(truth, photos=tuple(replace(p, log_distance=float(np.log(1.2))) for p in truth.photos))
     distances = {}
     for shared in (0.0, 0.6):
         priors = tuple(replace(p, log_distance_deviation=0.4, set_deviation=shared) for p in camera_priors(5))
-        found = solver.solve(start, tuple(targets), priors, weights, 60)
+        found = solved(start, targets, priors, 60)
         distances[shared] = found.photos[-1].distance
         assert found.photos[0].distance == pytest.approx(0.35, rel=0.15)
     assert distances[0.0] == pytest.approx(1.2, rel=0.02)
