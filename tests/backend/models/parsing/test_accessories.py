@@ -24,7 +24,7 @@ YES, NO, UNKNOWN = (
     accessories.AccessoryScores(*(math.nan,) * 3),
 )
 FINE = (FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
-SIDE_of_pale_hair = 256
+WIDE = 256
 SKIN = np.array([205, 150, 125])
 
 
@@ -214,44 +214,28 @@ def test_of_hair_that_only_the_second_sees_most_is_believed() -> None:
     assert both[FaceClass.BACKGROUND, 0, 1] == 1.0  # glasses are not its business
 
 
-@pytest.fixture
-def landmarks_of_pale_hair() -> np.ndarray:
-    """(478, 3) of a face in the middle of the crop."""
-    return mean_face(110.0, (SIDE_of_pale_hair / 2, SIDE_of_pale_hair / 2))
-
-
-def _picture(landmarks_of_pale_hair: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE, 3) a bare face on blue, a little noisy."""
-    noise = np.random.default_rng(0).normal(0, 4, (SIDE_of_pale_hair, SIDE_of_pale_hair, 1))
-    face = grown(polygon_mask(landmarks_of_pale_hair, FACE_OVAL, SIDE_of_pale_hair), 6)[..., None]
-    return np.clip(np.where(face, SKIN, [40, 60, 120]) + noise, 0, 255).astype(np.uint8)
-
-
-def test_white_hair_that_was_skin_becomes_hair_and_a_bald_head_does_not(landmarks_of_pale_hair: np.ndarray) -> None:
-    pixels = _picture(landmarks_of_pale_hair)
-    rows = np.arange(SIDE_of_pale_hair)[:, None]
-    top = grown(polygon_mask(landmarks_of_pale_hair, FACE_OVAL, SIDE_of_pale_hair), 16) & (
-        rows < landmarks_of_pale_hair[10, 1] + 4
-    )
-    labels = np.full((SIDE_of_pale_hair, SIDE_of_pale_hair), FaceClass.BACKGROUND, np.uint8)
-    labels[grown(polygon_mask(landmarks_of_pale_hair, FACE_OVAL, SIDE_of_pale_hair), 6) | top] = FaceClass.SKIN
-    doubtful = np.full((SIDE_of_pale_hair, SIDE_of_pale_hair), 0.2, np.float32)
+def test_white_hair_that_was_skin_becomes_hair_and_a_bald_head_does_not() -> None:
+    larger = mean_face(110.0, (WIDE / 2, WIDE / 2))
+    oval, rows = polygon_mask(larger, FACE_OVAL, WIDE), np.arange(WIDE)[:, None]
+    face = grown(oval, 6)
+    noise = np.random.default_rng(0).normal(0, 4, (WIDE, WIDE, 1))
+    pixels = np.clip(np.where(face[..., None], SKIN, [40, 60, 120]) + noise, 0, 255).astype(np.uint8)
+    top = grown(oval, 16) & (rows < larger[10, 1] + 4)
+    labels = np.full((WIDE, WIDE), FaceClass.BACKGROUND, np.uint8)
+    labels[face | top] = FaceClass.SKIN
+    doubtful = np.full((WIDE, WIDE), 0.2, np.float32)
     bald = pixels.copy()
     bald[top] = SKIN
     white = pixels.copy()
     white[top] = (205, 205, 208)
-    assert (with_pale_hair(labels, doubtful, bald, landmarks_of_pale_hair) == labels).all()
-    found = with_pale_hair(labels, doubtful, white, landmarks_of_pale_hair)
-    assert (found[top & (rows < landmarks_of_pale_hair[10, 1] - 3)] == FaceClass.HAIR).mean() > 0.9
-    middle = polygon_mask(landmarks_of_pale_hair, FOREHEAD, SIDE_of_pale_hair) & (
-        rows > landmarks_of_pale_hair[10, 1] + 10
-    )
+    assert (with_pale_hair(labels, doubtful, bald, larger) == labels).all()
+    found = with_pale_hair(labels, doubtful, white, larger)
+    assert (found[top & (rows < larger[10, 1] - 3)] == FaceClass.HAIR).mean() > 0.9
+    middle = polygon_mask(larger, FOREHEAD, WIDE) & (rows > larger[10, 1] + 10)
     assert (found[middle] == FaceClass.SKIN).all()
-    assert (with_pale_hair(labels, 0 * doubtful, white, landmarks_of_pale_hair) == labels).all(), (
-        "where the net is sure"
-    )
+    assert (with_pale_hair(labels, 0 * doubtful, white, larger) == labels).all(), "where the net is sure"
     grey = np.repeat(white.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
-    assert (with_pale_hair(labels, doubtful, grey, landmarks_of_pale_hair) == labels).all(), "no colours, no evidence"
+    assert (with_pale_hair(labels, doubtful, grey, larger) == labels).all(), "no colours, no evidence"
 
 
 def _rim(landmarks: np.ndarray, eye: tuple[int, ...]) -> np.ndarray:

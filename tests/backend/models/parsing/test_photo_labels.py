@@ -20,7 +20,7 @@ from backend.photos.networks import person as person_probability
 from backend.photos.reading import read_photo
 
 SIDE = 384
-SIDE_of_three_scales = 512
+LARGE = 512
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +29,21 @@ def head(photo_dir: Path) -> tuple[np.ndarray, np.ndarray]:
     path = sorted((photo_dir / "people" / "emotions_a").glob("*"))[0]
     pixels = read_photo(PhotoSource.from_path(path)).pixels
     landmarks = find_landmarks(pixels, detect_faces(pixels)[0])
-    crop = crop_head(pixels, landmarks, max_side=384)
+    crop = crop_head(pixels, landmarks, max_side=SIDE)
     return crop.pixels, crop.to_crop(landmarks)
+
+
+def box(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first and the last place (2,) of the landmarks' box, and labels of it as skin."""
+    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    labels = np.full((SIDE, SIDE), FaceClass.BACKGROUND, np.uint8)
+    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    return low, high, labels
 
 
 def test_specks_and_other_people_are_tidied_away_and_parts_filled(head: tuple[np.ndarray, np.ndarray]) -> None:
     pixels, landmarks = head
-    side = pixels.shape[0]
-    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
-    labels = np.full((side, side), FaceClass.BACKGROUND, np.uint8)
-    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    _, high, labels = box(landmarks)
     labels[: high[1] // 2, :20] = FaceClass.HAIR  # somebody at the edge of the photo
     nose = landmarks[1, :2].astype(int)
     labels[nose[1] - 1 : nose[1] + 2, nose[0] - 1 : nose[0] + 2] = FaceClass.HAIR
@@ -64,9 +69,7 @@ def test_a_patch_on_top_of_hair_is_hair_and_what_is_before_it_or_worn_stays(
     pixels, landmarks = head
     somebody = person_probability(pixels)
     top, middle = landmarks[10, :2].astype(int)[::-1]
-    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
-    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
-    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    low, _, labels = box(landmarks)
     labels[top - 40 : top, middle - 40 : middle + 40] = FaceClass.HAIR
     labels[top - 30 : top - 18, middle - 20 : middle + 5] = FaceClass.OCCLUDER  # a shine on the hair
     tidy = agree_with_landmarks(labels, somebody, landmarks)
@@ -88,11 +91,10 @@ def test_a_patch_on_top_of_hair_is_hair_and_what_is_before_it_or_worn_stays(
 def test_islands_of_skin_in_hair_and_of_hair_in_skin_belong_to_what_is_around(
     head: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    pixels, landmarks = head
-    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
+    landmarks = head[1]
+    low, high, labels = box(landmarks)
     top, middle = landmarks[10, :2].astype(int)[::-1]
-    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
-    labels[low[1] - 5 : high[1], low[0] : high[0]] = FaceClass.SKIN
+    labels[low[1] - 5 : low[1], low[0] : high[0]] = FaceClass.SKIN
     labels[top - 45 : top - 4, low[0] : high[0]] = FaceClass.HAIR
     strand = np.s_[top - 4 : top + 8, middle - 30 : middle - 26]
     labels[strand] = FaceClass.HAIR  # hangs from the hair
@@ -105,10 +107,8 @@ def test_islands_of_skin_in_hair_and_of_hair_in_skin_belong_to_what_is_around(
 
 
 def test_a_segmentation_that_does_not_see_the_face_takes_no_hair_away(head: tuple[np.ndarray, np.ndarray]) -> None:
-    pixels, landmarks = head
-    low, high = landmarks[:468, :2].min(axis=0).astype(int), landmarks[:468, :2].max(axis=0).astype(int)
-    labels = np.full(pixels.shape[:2], FaceClass.BACKGROUND, np.uint8)
-    labels[low[1] : high[1], low[0] : high[0]] = FaceClass.SKIN
+    landmarks = head[1]
+    low, high, labels = box(landmarks)
     hair = np.s_[low[1] - 45 : low[1], low[0] : high[0]]
     labels[hair] = FaceClass.HAIR
     nobody = np.zeros(labels.shape, np.float32)
@@ -164,23 +164,18 @@ def test_the_shipped_net_finds_a_womans_parts(head: tuple[np.ndarray, np.ndarray
 
 
 @pytest.fixture(scope="module")
-def head_of_other_heads(photo_dir: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A woman's head crop, the landmarks in it and its labels."""
-    path = sorted((photo_dir / "people" / "emotions_a").glob("*"))[0]
-    pixels = read_photo(PhotoSource.from_path(path)).pixels
-    landmarks = find_landmarks(pixels, detect_faces(pixels)[0])
-    crop = crop_head(pixels, landmarks, max_side=SIDE)
-    places = crop.to_crop(landmarks)
-    return crop.pixels, places, label_face(crop.pixels, places)
+def labelled(head: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """With its labels."""
+    return *head, label_face(*head)
 
 
-def test_alone_nothing_changes(head_of_other_heads: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    pixels, landmarks, labels = head_of_other_heads
+def test_alone_nothing_changes(labelled: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks, labels = labelled
     np.testing.assert_array_equal(without_other_heads(labels, pixels, landmarks), labels)
 
 
-def test_what_another_head_wears_is_background(head_of_other_heads: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    pixels, landmarks, labels = head_of_other_heads
+def test_what_another_head_wears_is_background(labelled: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    pixels, landmarks, labels = labelled
     half = SIDE // 2
     face = landmarks[:468, :2]
     part = pixels[: int(face[:, 1].max()), int(face[:, 0].min()) - 20 : int(face[:, 0].max()) + 20]
@@ -211,16 +206,11 @@ class _Reddish:
 
 def _whole(pixels: np.ndarray) -> np.ndarray:
     """(5, SIDE, SIDE) the look at the whole crop, enlarged."""
-    return np.stack(
-        [
-            cv2.resize(channel, (SIDE_of_three_scales, SIDE_of_three_scales))
-            for channel in _Reddish().probabilities(pixels)
-        ]
-    )
+    return np.stack([cv2.resize(channel, (LARGE, LARGE)) for channel in _Reddish().probabilities(pixels)])
 
 
 def test_a_thin_line_across_the_face_is_found_where_it_is() -> None:
-    pixels = np.full((SIDE_of_three_scales, SIDE_of_three_scales, 3), 60, np.uint8)
+    pixels = np.full((LARGE, LARGE, 3), 60, np.uint8)
     pixels[250:253, 180:330] = (255, 0, 0)
     landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
     alone = _whole(pixels).argmax(0)
@@ -232,7 +222,7 @@ def test_a_thin_line_across_the_face_is_found_where_it_is() -> None:
 
 
 def test_far_from_the_face_only_the_whole_counts() -> None:
-    pixels = np.full((SIDE_of_three_scales, SIDE_of_three_scales, 3), 60, np.uint8)
+    pixels = np.full((LARGE, LARGE, 3), 60, np.uint8)
     pixels[20:60] = (255, 0, 0)
     pixels[480:483] = (255, 0, 0)
     landmarks = mean_face(200.0, (256.0, 270.0))[:, :2]
@@ -241,7 +231,7 @@ def test_far_from_the_face_only_the_whole_counts() -> None:
 
 
 def test_a_mirror_image_is_mirrored_back() -> None:
-    pixels = np.full((SIDE_of_three_scales, SIDE_of_three_scales, 3), 60, np.uint8)
+    pixels = np.full((LARGE, LARGE, 3), 60, np.uint8)
     pixels[200:300, 200:240] = (255, 0, 0)
     found = class_probabilities(_Reddish(), pixels, mean_face(220.0, (256.0, 256.0))[:, :2]).argmax(0) == 4
     columns = np.flatnonzero(found[250])
