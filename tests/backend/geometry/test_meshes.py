@@ -16,7 +16,7 @@ from backend.geometry.surface_fields import compression, smooth_field, surface_o
 QUADS = np.array([[0, 1, 4, 3], [1, 2, 5, 5]], np.int32)  # a quad, and a triangle beside it
 CUBE = np.array([[x, y, z] for x in (0, 1.0) for y in (0, 1.0) for z in (0, 1.0)])
 FRONT = np.array([[1, 5, 7], [1, 7, 3]])  # z = 1, counter-clockwise seen from +z
-CUBE_of_subdivision = np.array([[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]])
+BOX = np.array([[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]])
 CORNERS = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]]) * 2.0 - 1.0
 
 
@@ -91,7 +91,7 @@ def test_gradient_and_degenerate_faces():
 
 
 def test_a_cube_becomes_what_the_rule_says():
-    matrix, quads = catmull_clark(CUBE_of_subdivision, 8)
+    matrix, quads = catmull_clark(BOX, 8)
     points = matrix @ CORNERS
     assert len(quads) == 24 and len(points) == 26
     # face centre 1; edge middle (1, 1, 0), face points (1, 0, 0), (0, 1, 0): 0.75; vertex: (1/3 + 2 * 2/3) / 3 = 5/9
@@ -148,19 +148,15 @@ def test_non_manifold_meshes_are_refused():
 
 
 def test_the_linear_split_interpolates():
-    matrix, quads = linear_split(CUBE_of_subdivision, 8)
+    matrix, quads = linear_split(BOX, 8)
     np.testing.assert_allclose(np.abs(matrix @ CORNERS).max(1), 1.0)
     assert quads.max() == 25
 
 
-def _grid(n: int = 24, edge: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.meshgrid(np.linspace(0, edge, n), np.linspace(0, edge, n))
-    vertices = np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], 1)
-    corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
-    triangles = np.concatenate(
-        [np.stack([corner, corner + 1, corner + n], 1), np.stack([corner + 1, corner + n + 1, corner + n], 1)]
-    )
-    return vertices, triangles
+def _grid() -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and triangles of a square with sides of 0.1."""
+    vertices, quads = grid(24)
+    return 0.1 / 23 * vertices, topology.triangles_from_quads(quads)
 
 
 def test_operators_have_the_right_area_and_kernel() -> None:
