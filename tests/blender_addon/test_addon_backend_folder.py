@@ -18,12 +18,7 @@ from unittest.mock import MagicMock
 from backend_folders import drawn, entered, fill, finished, name_folder, names
 from runner_steps import until
 
-from blender_addon.backend_process import (
-    folders,
-    install,
-    server,
-)
-from blender_addon.backend_process import folders as backend_process_folders
+from blender_addon.backend_process import folders, install, server
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
@@ -56,7 +51,7 @@ removal.join()
 OtherBlender = Callable[[Path], subprocess.Popen[str]]
 
 
-def attempt(folder: backend_process_folders.BackendFolder) -> AddonError:
+def attempt(folder: folders.BackendFolder) -> AddonError:
     """Why an installation stops that would get no further than to look for the backend's source."""
     return finished(Installation(folder, InstallPlan(Path("no backend.zip"), sys.executable))).view.error
 
@@ -69,7 +64,7 @@ def little_room(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["likeness", "../likeness", "//likeness", "~nobody here/likeness"])
 def test_a_path_that_is_not_whole_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    error = attempt(backend_process_folders.entered_folder(text, tmp_path / "own"))
+    error = attempt(folders.entered_folder(text, tmp_path / "own"))
     assert error.code == "folder" and text in error.sentence and "whole path" in error.sentence
     assert names(tmp_path) == []
 
@@ -167,7 +162,7 @@ def test_a_folder_that_cannot_be_used_is_said_before_anybody_installs(
 
 @pytest.mark.blender
 def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
-    bpy: ModuleType, own: backend_process_folders.BackendFolder, tmp_path: Path
+    bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path
 ) -> None:
     from blender_addon.settings.preferences import chosen_backend
 
@@ -189,7 +184,7 @@ def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
 
 @pytest.mark.blender
 def test_remove_removes_what_is_in_the_named_folder(
-    bpy: ModuleType, own: backend_process_folders.BackendFolder, tmp_path: Path
+    bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path
 ) -> None:
     fill(own)
     there = fill(entered(tmp_path / "there"))
@@ -232,10 +227,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.blender
 def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
-    bpy: ModuleType,
-    own: backend_process_folders.BackendFolder,
-    other_blender: OtherBlender,
-    monkeypatch: pytest.MonkeyPatch,
+    bpy: ModuleType, own: folders.BackendFolder, other_blender: OtherBlender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from blender_addon.session import session
     from blender_addon.settings.preferences import chosen_backend
@@ -272,15 +264,13 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
 def test_a_lock_is_of_a_folder_by_whatever_path(config: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "alias").symlink_to(tmp_path / "there")
-    lock = backend_process_folders.lock_folder(config, tmp_path / "alias")
-    assert backend_process_folders.is_being_changed(
-        config, tmp_path / "there"
-    ) and not backend_process_folders.is_being_changed(config, tmp_path)
+    lock = folders.lock_folder(config, tmp_path / "alias")
+    assert folders.is_being_changed(config, tmp_path / "there") and not folders.is_being_changed(config, tmp_path)
     with pytest.raises(AddonError, match="Another Blender"):
-        backend_process_folders.lock_folder(config, tmp_path / "there")
+        folders.lock_folder(config, tmp_path / "there")
     lock.release()
-    assert not backend_process_folders.is_being_changed(config, tmp_path / "there")
-    backend_process_folders.lock_folder(config, tmp_path / "there").release()
+    assert not folders.is_being_changed(config, tmp_path / "there")
+    folders.lock_folder(config, tmp_path / "there").release()
     assert (config.stat().st_mode & 0o077, names(tmp_path / "there")) == (0, [])
 
 
@@ -301,7 +291,7 @@ def backend_in(folder: Path, what: str) -> server.LocalBackend:
 
 def test_no_server_starts_out_of_a_folder_that_is_being_changed(config: Path, tmp_path: Path, runner: Runner) -> None:
     backend = backend_in(tmp_path / "there", "runs")
-    lock = backend_process_folders.lock_folder(config, tmp_path / "there")
+    lock = folders.lock_folder(config, tmp_path / "there")
     runner.begin(SUBMISSION, backend)
     assert (runner.view.phase, runner.view.code) == (Phase.FAILED, "being_changed") and runner.process is None
     lock.release()
@@ -322,7 +312,7 @@ def stops(bpy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.blender
 def test_what_is_refused_is_refused_before_the_backend_is_stopped(
-    bpy: ModuleType, own: backend_process_folders.BackendFolder, tmp_path: Path, stops: list[str]
+    bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path, stops: list[str]
 ) -> None:
     fill(own)
     (tmp_path / "thesis.odt").write_text("years")
@@ -339,21 +329,21 @@ class DeadDrive:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers = threading.Event()
-        installed = backend_process_folders.BackendFolder.installed
+        installed = folders.BackendFolder.installed
 
-        def slow(folder: backend_process_folders.BackendFolder) -> backend_process_folders.Installed | None:
+        def slow(folder: folders.BackendFolder) -> folders.Installed | None:
             if folder.root == root:
                 self.answers.wait(30)
             return installed(folder)
 
-        monkeypatch.setattr(backend_process_folders.BackendFolder, "installed", slow)
+        monkeypatch.setattr(folders.BackendFolder, "installed", slow)
         monkeypatch.setattr(folders, "DRAWING_SECONDS", 0.1)
         monkeypatch.setattr(folders, "REUSE_SECONDS", 0.0)
 
 
 @pytest.mark.blender
 def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
-    bpy: ModuleType, own: backend_process_folders.BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from blender_addon import installer
     from blender_addon.settings.preferences import chosen_backend
@@ -362,7 +352,7 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     there = fill(entered(tmp_path / "there"))
     drive = DeadDrive(there.root, monkeypatch)
     monkeypatch.setattr(folders, "CLICK_SECONDS", 0.5)
-    backend_process_folders.remember(installer._note(), there.root)
+    folders.remember(installer._note(), there.root)
     start = time.monotonic()
     assert chosen_backend(bpy.context).python == own.python  # that one is there
     drawn(bpy)
@@ -388,7 +378,7 @@ def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
 
     answers = threading.Event()
     monkeypatch.setattr(folders, "DRAWING_SECONDS", 0.1)
-    monkeypatch.setattr(pictures, "_files", backend_process_folders.Looks(lambda path: answers.wait(30)))
+    monkeypatch.setattr(pictures, "_files", folders.Looks(lambda path: answers.wait(30)))
     start = time.monotonic()
     assert [pictures.photo_icon(str(tmp_path / "a.jpg")) for _ in range(20)] == [0] * 20
     assert time.monotonic() - start < 2
@@ -396,13 +386,13 @@ def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> backend_process_folders.BackendFolder:
+def folder(tmp_path: Path) -> folders.BackendFolder:
     """Something that counts as installed."""
-    made = backend_process_folders.BackendFolder(tmp_path / "own")
+    made = folders.BackendFolder(tmp_path / "own")
     for path in (made.python, made.source / "backend" / "__init__.py"):
         path.parent.mkdir(parents=True)
         path.write_text("old")
-    made.mark_installed(backend_process_folders.Installed("0.1", "Python 3.12.1", "2", False, 5))
+    made.mark_installed(folders.Installed("0.1", "Python 3.12.1", "2", False, 5))
     return made
 
 
@@ -422,7 +412,7 @@ def refusals(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return left
 
 
-def test_nothing_is_deleted_before_the_server_has_ended(folder: backend_process_folders.BackendFolder) -> None:
+def test_nothing_is_deleted_before_the_server_has_ended(folder: folders.BackendFolder) -> None:
     ended, seen = threading.Event(), []
 
     def end_server() -> None:
@@ -439,9 +429,7 @@ def test_nothing_is_deleted_before_the_server_has_ended(folder: backend_process_
     assert removal.view.error is None
 
 
-def test_a_server_that_does_not_end_keeps_its_installation(
-    folder: backend_process_folders.BackendFolder, tmp_path: Path
-) -> None:
+def test_a_server_that_does_not_end_keeps_its_installation(folder: folders.BackendFolder, tmp_path: Path) -> None:
     def end_server() -> None:
         raise server.in_use()
 
@@ -452,16 +440,14 @@ def test_a_server_that_does_not_end_keeps_its_installation(
     assert installation.view.error.code == "in_use" and folder.installed() is not None
 
 
-def test_deleting_is_tried_again_for_a_while(
-    folder: backend_process_folders.BackendFolder, refusals: list[Path]
-) -> None:
+def test_deleting_is_tried_again_for_a_while(folder: folders.BackendFolder, refusals: list[Path]) -> None:
     refusals += [folder.root] * 3
     assert finished(Removal(folder)).view.error is None
     assert list(folder.root.iterdir()) == []
 
 
 def test_what_cannot_be_deleted_can_be_removed_later(
-    folder: backend_process_folders.BackendFolder, refusals: list[Path], monkeypatch: pytest.MonkeyPatch
+    folder: folders.BackendFolder, refusals: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "PATIENCE_SECONDS", 0.3)
     refusals += [folder.root] * 9
@@ -473,7 +459,7 @@ def test_what_cannot_be_deleted_can_be_removed_later(
 
 
 def test_an_installation_that_never_got_to_work_leaves_what_is_there(
-    folder: backend_process_folders.BackendFolder, tmp_path: Path
+    folder: folders.BackendFolder, tmp_path: Path
 ) -> None:
     installation = Installation(folder, InstallPlan(tmp_path, str(tmp_path / "no python"), fresh=True))
     installation.start()

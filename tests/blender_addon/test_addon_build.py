@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 import backend
-from blender_addon import build as blender_addon_build
 from blender_addon import build as build_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,14 +25,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     try:
-        return blender_addon_build.build(blender_addon_build.PLATFORMS[0], out)
+        return build_module.build(build_module.PLATFORMS[0], out)
     except RuntimeError as error:
         pytest.skip(f"needs pyzmq's wheels: {error}")
 
 
-@pytest.mark.parametrize("platform", blender_addon_build.PLATFORMS, ids=lambda platform: platform.blender)
+@pytest.mark.parametrize("platform", build_module.PLATFORMS, ids=lambda platform: platform.blender)
 def test_the_manifest_of_a_platform(platform: object) -> None:
-    manifest = tomllib.loads(blender_addon_build.manifest_for(platform, [Path("a.whl"), Path("b.whl")]))
+    manifest = tomllib.loads(build_module.manifest_for(platform, [Path("a.whl"), Path("b.whl")]))
     assert manifest["platforms"] == [platform.blender]
     assert manifest["wheels"] == ["./wheels/a.whl", "./wheels/b.whl"]
     for sentence in (manifest["tagline"], *manifest["permissions"].values()):
@@ -59,7 +58,7 @@ def test_what_is_in_the_zip(package: Path) -> None:
         with archive.open("backend.zip") as inner, zipfile.ZipFile(inner) as source:
             packed = source.namelist()
     assert {f"./{name}" for name in names if name.endswith(".whl")} == set(manifest["wheels"])
-    for python in blender_addon_build.PYTHONS:
+    for python in build_module.PYTHONS:
         assert sum(f"-cp{python}-cp{python}-" in wheel for wheel in manifest["wheels"]) == 1
     assert {"__init__.py", "registration.py", "scene/importing.py", "ui/key_pictures.png", "LICENSE"} <= set(names)
     assert {"scene/nodes/skin.json", "scene/nodes/hair_strands.json"} <= set(names)
@@ -77,23 +76,23 @@ def test_only_what_git_has_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "backend").mkdir()
     (tmp_path / "backend" / "code.py").write_text("x = 1\n")
     with pytest.raises(RuntimeError, match="git finds none"):
-        blender_addon_build.tracked(["backend"])
+        build_module.tracked(["backend"])
     git = ["git", "-c", "user.name=a", "-c", "user.email=a"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *command], cwd=tmp_path, check=True)
-    blender_addon_build.check_clean()
+    build_module.check_clean()
     (tmp_path / "backend" / "client_key.json").write_text("{}")
-    assert blender_addon_build.tracked(["backend"]) == ["backend/code.py"]
+    assert build_module.tracked(["backend"]) == ["backend/code.py"]
     with pytest.raises(RuntimeError, match=r"has changes, for example in backend/client_key\.json"):
-        blender_addon_build.check_clean()
+        build_module.check_clean()
 
 
 def test_a_wheel_of_pyzmq_without_a_locked_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They were downloaded without any."""
     locked = (ROOT / "locks" / "packages.txt").read_text()
-    for platform, python in zip(blender_addon_build.PLATFORMS[1:], blender_addon_build.PYTHONS, strict=True):
+    for platform, python in zip(build_module.PLATFORMS[1:], build_module.PYTHONS, strict=True):
         try:
-            fetched = blender_addon_build.fetch_wheel(platform, python, tmp_path / platform.blender)
+            fetched = build_module.fetch_wheel(platform, python, tmp_path / platform.blender)
         except RuntimeError as error:
             pytest.skip(f"needs pyzmq's wheels: {error}")
         assert hashlib.sha256(fetched.read_bytes()).hexdigest() in locked
@@ -101,9 +100,7 @@ def test_a_wheel_of_pyzmq_without_a_locked_hash_is_refused(tmp_path: Path, monke
     (tmp_path / "locks" / "packages.txt").write_text(re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", locked))
     monkeypatch.setattr(build_module, "ROOT", tmp_path)
     with pytest.raises(RuntimeError, match="pip could not download pyzmq"):
-        blender_addon_build.fetch_wheel(
-            blender_addon_build.PLATFORMS[0], blender_addon_build.PYTHONS[0], tmp_path / "wrong"
-        )
+        build_module.fetch_wheel(build_module.PLATFORMS[0], build_module.PYTHONS[0], tmp_path / "wrong")
 
 
 def test_a_wheel_under_another_tag(tmp_path: Path) -> None:
@@ -112,7 +109,7 @@ def test_a_wheel_under_another_tag(tmp_path: Path) -> None:
         archive.writestr("thing.py", "x = 1\n")
         archive.writestr("thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp312-abi3-manylinux_2_26_x86_64\n")
         archive.writestr("thing-1.0.dist-info/RECORD", "thing.py,sha256=a,6\nthing-1.0.dist-info/WHEEL,sha256=b,1\n")
-    copy = blender_addon_build.retag(wheel, "314", tmp_path / "out")
+    copy = build_module.retag(wheel, "314", tmp_path / "out")
     assert copy.name == "thing-1.0-cp314-cp314-manylinux_2_26_x86_64.manylinux_2_28_x86_64.whl"
     with zipfile.ZipFile(copy) as archive:
         said = archive.read("thing-1.0.dist-info/WHEEL")
@@ -128,7 +125,7 @@ def test_a_wheel_under_another_tag(tmp_path: Path) -> None:
 @pytest.mark.blender
 @pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs bpy")
 def test_blender_finds_it_valid_and_installs_it(package: Path, tmp_path: Path) -> None:
-    assert "Success" in blender_addon_build.validate(package)
+    assert "Success" in build_module.validate(package)
     script = f"""
 import bpy, json
 bpy.ops.extensions.package_install_files(filepath={str(package)!r}, repo="user_default", enable_on_install=True)

@@ -20,7 +20,6 @@ from mathutils import Vector  # noqa: E402
 
 from blender_addon import session as session_module  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects import tags as objects_tags  # noqa: E402
 from blender_addon.objects.meshes import origin_of  # noqa: E402
 from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.scene.cameras import PhotoFile  # noqa: E402
@@ -124,7 +123,7 @@ def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None
     from blender_addon.waiting import Job
 
     asked, current = bpy.context.scene, session()
-    job = Job(objects_tags.Place.shown(bpy.context), *listed_photos(asked), HeadOptions("fast", 1024))
+    job = Job(tags.Place.shown(bpy.context), *listed_photos(asked), HeadOptions("fast", 1024))
 
     current.begin(job, None)
     cube_in_edit_mode()
@@ -215,7 +214,7 @@ def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Back
 
     current = session()
     current.begin(
-        Job(objects_tags.Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions("fast", 1024)), None
+        Job(tags.Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions("fast", 1024)), None
     )
     escape = MagicMock(type="ESC", value="PRESS")
     bpy.ops.screen.animation_play()
@@ -284,9 +283,7 @@ def test_a_head_that_waited_arrives_as_the_scene_says_that_takes_it(backend: Bac
 
 def listed_job() -> Job:
     return Job(
-        objects_tags.Place.shown(bpy.context),
-        *session_module.listed_photos(bpy.context.scene),
-        HeadOptions("fast", 1024),
+        tags.Place.shown(bpy.context), *session_module.listed_photos(bpy.context.scene), HeadOptions("fast", 1024)
     )
 
 
@@ -306,7 +303,7 @@ def test_a_head_gets_the_name_that_was_entered(backend: Backend, result: HeadRes
     anna, nameless = tags.head_collections()  # in the order of their names
     assert names_of(nameless) == ("Likeness", "head", photos)
     assert names_of(anna) == ("Anna", "Anna", [f"Anna {photo}" for photo in photos])
-    assert list(objects_tags.cameras_by_photo(anna)) == photos  # the panel's buttons
+    assert list(tags.cameras_by_photo(anna)) == photos  # the panel's buttons
     own = [obj for obj in anna.all_objects if obj.name != "Anna"]
     assert len(own) > 12 and all(obj.name.startswith("Anna ") and obj.data.name.startswith("Anna ") for obj in own)
     assert tags.part_object(nameless, "tongue").name == "tongue"
@@ -342,7 +339,7 @@ def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
     from blender_addon.session import listed_photos
     from blender_addon.waiting import Job
 
-    place = objects_tags.Place.shown(bpy.context)
+    place = tags.Place.shown(bpy.context)
     job = Job(place, *listed_photos(bpy.context.scene), HeadOptions("fast", 1024), name="Anna")
     note, embedded = note_of(job, 1.0)
     assert parse_note(note).job(place, embedded) == job

@@ -32,7 +32,6 @@ from other_file_steps import (  # noqa: E402
 )
 
 from blender_addon import runner  # noqa: E402
-from blender_addon import waiting as head_file  # noqa: E402
 from blender_addon import waiting as slots  # noqa: E402
 from blender_addon.client.submissions import PhotoFile  # noqa: E402
 from blender_addon.errors import AddonError  # noqa: E402
@@ -204,8 +203,8 @@ def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved
 def test_a_blender_that_quits_writes_to_the_end(
     backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = head_file.write
-    monkeypatch.setattr(head_file, "write", lambda *told: (time.sleep(0.5), write(*told)))
+    write = slots.write
+    monkeypatch.setattr(slots, "write", lambda *told: (time.sleep(0.5), write(*told)))
     a_head_waits()
     shut_down()
     assert kept(folder) == ["1.head"] and not file_lock.is_locked(folder / "1.lock")
@@ -228,13 +227,13 @@ def flip_a_bit(path: Path) -> None:
 
 
 def other_buffers(path: Path) -> None:
-    note, buffers = head_file.read(path)
-    head_file.write(path, note, buffers[:-1])
+    note, buffers = slots.read(path)
+    slots.write(path, note, buffers[:-1])
 
 
 def other_note(path: Path) -> None:
-    note, buffers = head_file.read(path)
-    head_file.write(path, {**note, "given": [["a"]]}, buffers)
+    note, buffers = slots.read(path)
+    slots.write(path, {**note, "given": [["a"]]}, buffers)
 
 
 def test_a_name_that_blender_cannot_show_does_not_keep_the_panel_from_being_drawn(
@@ -242,9 +241,9 @@ def test_a_name_that_blender_cannot_show_does_not_keep_the_panel_from_being_draw
 ) -> None:
     a_head_waits()
     shut_down()
-    note, buffers = head_file.read(folder / "1.head")
+    note, buffers = slots.read(folder / "1.head")
     photos = [{"label": "a\n\udcff" + 1000 * "b", "path": "/a.jpg"}]
-    head_file.write(folder / "1.head", {**note, "photos": photos}, buffers)
+    slots.write(folder / "1.head", {**note, "photos": photos}, buffers)
     quit_and_start(backend)
     words = drawn()[0]
     assert words.isprintable() and len(words) < 600, words
@@ -277,7 +276,7 @@ def test_a_head_of_another_version_is_left_to_that(
     a_head_waits()
     shut_down()
     with monkeypatch.context() as later:
-        later.setattr(head_file, "VERSION", 2)
+        later.setattr(slots, "VERSION", 2)
         quit_and_start(backend)
         assert "another version of the extension" in drawn()[0] and "likeness.take_head" not in drawn()[1]
     with monkeypatch.context() as later:
@@ -299,7 +298,7 @@ def test_a_full_disk_is_said_and_the_head_waits_in_memory(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(head_file.os, "fsync", full)
+        patch.setattr(slots.os, "fsync", full)
         a_head_waits()
         written()
     tick()

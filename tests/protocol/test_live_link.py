@@ -141,10 +141,7 @@ def test_a_phone_that_lost_rows_keeps_its_rate(tmp_path: Path) -> None:
     ("take", "said"),
     [
         (Take(codes(45, 30), scale=100.0), "percent"),
-        (
-            Take(codes(45, 30), more=("Likes", "JawWobble")),
-            "that are not known were not read: Likes, JawWobble",
-        ),
+        (Take(codes(45, 30), more=("Likes", "JawWobble")), "that are not known were not read: Likes, JawWobble"),
         (Take(codes(45, 30), angles=(40.0, -20.0, 5.0)), "degrees"),
         (Take([str(k) for k in range(45)]), "frame numbers"),
         (Take(MILLISECONDS), "a part of a second"),

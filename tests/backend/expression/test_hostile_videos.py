@@ -137,10 +137,7 @@ def test_memory_is_limited(endless: Path) -> None:
 @posix
 @pytest.mark.parametrize(
     "text",
-    [
-        "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n",
-        "ffconcat version 1.0\nfile other.avi\n",
-    ],
+    ["#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile other.avi\n"],
     ids=["HLS", "concat"],
 )
 @pytest.mark.parametrize("tag", [b"", b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)], ids=["bare", "after a tag"])

@@ -120,10 +120,7 @@ def test_bad_input_gets_one_sentence(
 
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
-    [
-        ("take.csv", ["--identity", "head"], "needs no face"),
-        ("clip.mp4", ["--fps", "30"], "A video has its own rate."),
-    ],
+    [("take.csv", ["--identity", "head"], "needs no face"), ("clip.mp4", ["--fps", "30"], "A video has its own rate.")],
 )
 def test_an_option_that_would_do_nothing_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, options: list[str], sentence: str

@@ -10,7 +10,6 @@ from encoded_hand_made import encoded_of, nothing_known, photo_of
 from scipy.spatial.transform import Rotation
 
 from backend.fitting import fit
-from backend.fitting import fit as fitting_fit
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.landmark_targets import landmark_model
 from backend.fitting.options import EncodedStage, FitOptions, PriorWeights
@@ -36,11 +35,11 @@ def face_mm(template, first: np.ndarray, second: np.ndarray) -> float:
 def test_a_face_in_the_modes_comes_back_and_less_of_it_where_it_is_less_trusted(template) -> None:
     truth = person(template)
     encoded = encoded_of(template, truth, [])
-    found = fitting_fit.projected_identity(template, encoded, STAGE, 1.0)
+    found = fit.projected_identity(template, encoded, STAGE, 1.0)
     assert face_mm(template, found, truth) < 0.05 * face_mm(template, 0 * truth, truth)
-    doubtful = fitting_fit.projected_identity(template, encoded, replace(STAGE, deviation_mm=200.0), 1.0)
+    doubtful = fit.projected_identity(template, encoded, replace(STAGE, deviation_mm=200.0), 1.0)
     assert np.linalg.norm(doubtful) < 0.7 * np.linalg.norm(found)
-    half_shown = fitting_fit.projected_identity(
+    half_shown = fit.projected_identity(
         template, replace(encoded, identity=0.5 * encoded.identity), replace(STAGE, shown_share=0.5), 1.0
     )
     assert face_mm(template, half_shown, truth) < 0.1 * face_mm(template, 0 * truth, truth)
@@ -50,9 +49,9 @@ def test_the_belief_is_the_cost_that_its_docstring_says(template) -> None:
     truth = person(template)
     encoded = encoded_of(template, truth, [])
     stage = replace(STAGE, deviation_mm=2.0, shown_share=0.8)
-    belief = fitting_fit.encoded_prior(template, encoded, stage, 30.0)
+    belief = fit.encoded_prior(template, encoded, stage, 30.0)
 
-    chosen = fitting_fit.compared_vertices(template)
+    chosen = fit.compared_vertices(template)
     modes = template.identity_modes[:, chosen].astype(np.float64)
 
     def cost(a: np.ndarray) -> float:
@@ -71,13 +70,13 @@ def test_expressions_come_back_as_weights_within_their_bounds(template) -> None:
     weights[[ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthSmileLeft"]]] = 0.6, 0.5
     photo = photo_of(template, person(template), weights, 0.0, 1.0)[1]
     sure = replace(STAGE, expression_information=5000.0)
-    found = fitting_fit.projected_expression(template, photo, PRIOR, sure)
+    found = fit.projected_expression(template, photo, PRIOR, sure)
     assert found.min() >= 0 and found.max() <= 1
     assert found[ARKIT_INDEX["jawOpen"]] == pytest.approx(0.6, abs=0.05)
     assert found[ARKIT_INDEX["mouthSmileLeft"]] > 4 * found[ARKIT_INDEX["mouthSmileRight"]] > -1
     beyond = replace(photo, expression=3 * photo.expression)
-    assert fitting_fit.projected_expression(template, beyond, PRIOR, sure).max() == pytest.approx(1.0)
-    shy = fitting_fit.projected_expression(template, photo, PRIOR, replace(STAGE, expression_information=0.001))
+    assert fit.projected_expression(template, beyond, PRIOR, sure).max() == pytest.approx(1.0)
+    shy = fit.projected_expression(template, photo, PRIOR, replace(STAGE, expression_information=0.001))
     assert shy.max() == 0, "the prior's pull to zero wins where little is known"
 
 
@@ -85,12 +84,12 @@ def test_the_pose_is_the_one_that_explains_the_landmarks(template) -> None:
     truth, weights = person(template), np.zeros(52)
     face, photo = photo_of(template, truth, weights, 25.0, 0.6)
     cold = initial_parameters(template, face, PRIOR, 0)
-    started = fitting_fit.started_photo(template, face, cold, photo, truth, weights, PRIOR)
+    started = fit.started_photo(template, face, cold, photo, truth, weights, PRIOR)
     assert started.distance == pytest.approx(0.6, rel=0.05), "the encoder's distance explains the perspective"
     turn = Rotation.from_matrix(started.rotation @ photo.rotation.T).magnitude()
     assert np.degrees(turn) < 1
     wrong = replace(photo, rotation=np.diag([1.0, -1.0, -1.0]), distance=1.2)
-    nothing = fitting_fit.started_photo(template, face, cold, wrong, -2 * truth, weights, PRIOR)
+    nothing = fit.started_photo(template, face, cold, wrong, -2 * truth, weights, PRIOR)
     assert nothing is cold
 
 
@@ -106,8 +105,8 @@ def test_a_started_fit_reaches_in_few_steps_what_a_cold_one_does_not(template) -
     encoded = encoded_of(template, truth, [photo for _, photo in pairs])
     model = landmark_model(template)
     options = FitOptions(encoded=replace(STAGE, outlier_scales=(1.0,), iterations=1))
-    found = fitting_fit.fit_landmarks(template, model, faces, options, None, encoded)
-    ignorant = fitting_fit.fit_landmarks(template, model, faces, options, None, nothing_known(encoded))
+    found = fit.fit_landmarks(template, model, faces, options, None, encoded)
+    ignorant = fit.fit_landmarks(template, model, faces, options, None, nothing_known(encoded))
     off, cold = (face_mm(template, state.estimate.identity, truth) for state in (found, ignorant))
     assert off < 0.7 * cold
 

@@ -137,11 +137,7 @@ class ServerProcess:
     """A server in a process of its own, with the scripted runner."""
 
     def __init__(
-        self,
-        folder: Path,
-        environment: dict[str, str] | None = None,
-        stderr: IO[bytes] | None = None,
-        **options: Any,
+        self, folder: Path, environment: dict[str, str] | None = None, stderr: IO[bytes] | None = None, **options: Any
     ) -> None:
         """``stderr``: where its log goes, or None for this process' own; ``options`` as ``serve_scripted.py`` takes."""
         self.folder = folder

@@ -159,12 +159,7 @@ def test_a_signal_stops_it_in_order(start_server: Callable[..., ServerProcess]) 
 
 
 def serve(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "LIKENESS_CONFIG_DIR": str(folder),
-    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "LIKENESS_CONFIG_DIR": str(folder)}
     command = [sys.executable, "-m", "backend", "serve", *arguments]
     return subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

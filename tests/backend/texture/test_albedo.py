@@ -21,11 +21,7 @@ from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.surface import head_surface, texture_space
 
 SIZE = 512
-SIDES = [
-    Shot(0.0, soft_light(0.2)),
-    Shot(35.0, soft_light(-0.8)),
-    Shot(-35.0, soft_light(0.8, key=1.0)),
-]
+SIDES = [Shot(0.0, soft_light(0.2)), Shot(35.0, soft_light(-0.8)), Shot(-35.0, soft_light(0.8, key=1.0))]
 
 
 @pytest.fixture(scope="module")

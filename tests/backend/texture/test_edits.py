@@ -158,8 +158,7 @@ def test_make_up_is_drawn_to_the_prior_by_strength(made: tuple[Scene, AlbedoResu
     painted = replace(
         result.layers,
         skin=replace(
-            result.layers.skin,
-            log_skin=result.layers.skin.log_skin + lips[:, None] * np.float32([0.1, -0.5, -0.3]),
+            result.layers.skin, log_skin=result.layers.skin.log_skin + lips[:, None] * np.float32([0.1, -0.5, -0.3])
         ),
     )
     made_up = replace(result, layers=painted)

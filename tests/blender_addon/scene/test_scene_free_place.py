@@ -248,8 +248,7 @@ def test_a_fresh_view_shows_the_texture_in_even_light(shading) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "chosen"),
-    [("type", "WIREFRAME"), ("color_type", "OBJECT"), ("light", "FLAT"), ("studio_light", "rim.sl")],
+    ("name", "chosen"), [("type", "WIREFRAME"), ("color_type", "OBJECT"), ("light", "FLAT"), ("studio_light", "rim.sl")]
 )
 def test_what_the_artist_chose_stays(shading, name: str, chosen: str) -> None:
     setattr(shading, name, chosen)

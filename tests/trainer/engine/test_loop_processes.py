@@ -65,10 +65,7 @@ def test_killed_by_sigkill_and_resumed_it_ends_with_the_same_bits(
     fuse = tmp_path / "fuse"
     fuse.touch()
     trap = PointsConfig(trap="kill", trap_at=38, trap_file=str(fuse))
-    stages = (
-        line_stage(name="one", steps=5, ema=0.9),
-        line_stage(name="two", steps=16, ema=0.9, source=trap, batch=4),
-    )
+    stages = (line_stage(name="one", steps=5, ema=0.9), line_stage(name="two", steps=16, ema=0.9, source=trap, batch=4))
     recipe = line_recipe(*stages, checkpoint_steps=3)
     file = tmp_path / "line.toml"
     file.write_text(recipe_to_toml(recipe))

@@ -155,11 +155,7 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
     hair.add_arguments(parser)
     people = [str(tmp_path / name) for name in ("anna", "bert", "carl")]
     figures = hair.run(parser.parse_args([*people, "--photos", "2", "--most", "1"]), Console(quiet=True))
-    assert given == [
-        ("anna", 2, "standard", 1),
-        ("bert", 1, "standard", 1),
-        ("carl", 2, "standard", 1),
-    ]
+    assert given == [("anna", 2, "standard", 1), ("bert", 1, "standard", 1), ("carl", 2, "standard", 1)]
     assert {"person.anna.overlap", "person.carl.overlap"} <= set(figures) and "person.bert.overlap" not in figures
     assert figures["hair.overlap"] == pytest.approx(0.6) and "hair.in_skull" not in figures
     with pytest.raises(LikenessError, match="Nobody could be measured"):

@@ -16,27 +16,25 @@ from protocol.names import ARKIT_INDEX
 from trainer.engine.disk_cache import save_arrays
 from trainer.engine.recipe import find_recipe, load_recipe
 from trainer.methods.expressions import learn, observe
-from trainer.methods.expressions import observe as expressions_observe
-from trainer.methods.expressions import observe as observing
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> expressions_observe.Observed:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> observe.Observed:
     """Pictures of two people, two each, and of a hard one."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("people")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(observing, "SIZES", (160,))
-        expressions_observe.collect(folder, range(2), range(1))
+        patch.setattr(observe, "SIZES", (160,))
+        observe.collect(folder, range(2), range(1))
         files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-        expressions_observe.collect(folder, range(2), range(1))
+        observe.collect(folder, range(2), range(1))
         assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
-    return expressions_observe.read_observed(folder)
+    return observe.read_observed(folder)
 
 
-def test_pictures_are_seen_where_their_cameras_put_them(observed: expressions_observe.Observed) -> None:
+def test_pictures_are_seen_where_their_cameras_put_them(observed: observe.Observed) -> None:
     assert 3 <= len(observed.person) <= 6
-    assert sum(observed.person < expressions_observe.HARD_NUMBERS) >= 2
+    assert sum(observed.person < observe.HARD_NUMBERS) >= 2
     template, steady, off = load_template(), steady_landmarks(), []
     for number, found in enumerate(observed.found):
         neutral = template.vertices + observed.neutral[number].astype(np.float64) / 1000.0
@@ -48,7 +46,7 @@ def test_pictures_are_seen_where_their_cameras_put_them(observed: expressions_ob
     assert np.median(off) < 0.1  # in a profile the detector may be anywhere
 
 
-def test_every_picture_gives_four_rows_and_mirror_images_mirror(observed: expressions_observe.Observed) -> None:
+def test_every_picture_gives_four_rows_and_mirror_images_mirror(observed: observe.Observed) -> None:
     table = learn.feature_table(observed)
     assert len(table.person) == 4 * len(observed.person)
     assert table.plainly.sum() == len(observed.person)
@@ -90,7 +88,7 @@ def test_reduction_is_what_the_product_computes() -> None:
     np.testing.assert_allclose(reduction.inputs(table)[1], reduced(reader, raw), rtol=1e-3, atol=1e-3)
 
 
-def test_components_are_about_one(observed: expressions_observe.Observed) -> None:
+def test_components_are_about_one(observed: observe.Observed) -> None:
     inputs = learn.fit_reduction(learn.feature_table(observed)).inputs(learn.feature_table(observed))
     assert np.isfinite(inputs).all()
     assert inputs.std() < 2.0
@@ -103,19 +101,19 @@ def test_beyond_the_bounds_costs_next_to_nothing() -> None:
 
 def test_wide_expressions_are_weights() -> None:
     generator = np.random.default_rng(1)
-    drawn = np.array([expressions_observe.draw_wide(generator).weights for _ in range(300)])
+    drawn = np.array([observe.draw_wide(generator).weights for _ in range(300)])
     assert drawn.min() >= 0
     assert drawn.max() <= 1
     assert (drawn[:, ARKIT_INDEX["jawOpen"]] > 0.8).any()
     assert (drawn[:, ARKIT_INDEX["tongueOut"]] > 0.3).any()
 
 
-def test_files_of_before_are_read(observed: expressions_observe.Observed, tmp_path: Path) -> None:
+def test_files_of_before_are_read(observed: observe.Observed, tmp_path: Path) -> None:
     save_arrays(tmp_path / "hard_000000.npz", **vars(observed), focal=np.ones(len(observed.person)))
     save_arrays(tmp_path / "000000.npz", **vars(observed))
-    both = expressions_observe.read_observed(tmp_path)
+    both = observe.read_observed(tmp_path)
     np.testing.assert_array_equal(
-        both.person, np.concatenate([observed.person, observed.person + expressions_observe.HARD_NUMBERS])
+        both.person, np.concatenate([observed.person, observed.person + observe.HARD_NUMBERS])
     )
     np.testing.assert_array_equal(both.found, np.concatenate([observed.found, observed.found]))
 
@@ -124,18 +122,18 @@ def test_files_of_before_are_read(observed: expressions_observe.Observed, tmp_pa
 def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Four people, drawn into a folder of their own."""
     torch.set_num_threads(1)
-    config = replace(expressions_observe.KEPT, count=4, folder=str(tmp_path / "pictures"))
+    config = replace(observe.KEPT, count=4, folder=str(tmp_path / "pictures"))
     for module in (observe, observe):
         monkeypatch.setattr(module, "KEPT", config)
 
 
 def test_they_are_those_of_the_recipe() -> None:
-    assert expressions_observe.KEPT in [stage.source for stage in load_recipe(find_recipe("landmarks_cpu")).stages]
+    assert observe.KEPT in [stage.source for stage in load_recipe(find_recipe("landmarks_cpu")).stages]
 
 
 def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
     template = load_template()
-    for number, row in enumerate(expressions_observe.CachedPeople().rows(np.arange(2))):
+    for number, row in enumerate(observe.CachedPeople().rows(np.arange(2))):
         pixels, places, pose, weights, neutral = row
         assert pixels.shape == (160, 160, 3)
         vertices = neutral + np.tensordot(weights, template.expressions, 1)
@@ -146,9 +144,7 @@ def test_what_is_drawn_again_belongs_to_the_picture(few: None) -> None:
         off = np.linalg.norm(focal * spread - (places - places.mean(0)), axis=1)
         assert np.median(off) < 0.04 * np.ptp(places, axis=0).max()
         unmoved = np.array([not name.startswith("eyeLook") for name in ARKIT_INDEX])
-        np.testing.assert_array_equal(
-            weights[unmoved], expressions_observe.cached_shot(number).expression.weights[unmoved]
-        )
+        np.testing.assert_array_equal(weights[unmoved], observe.cached_shot(number).expression.weights[unmoved])
 
 
 def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
@@ -156,32 +152,32 @@ def test_the_rarest_come_first_and_calm_faces_do_nothing_rare() -> None:
     weights[1, ARKIT_INDEX["mouthFrownLeft"]] = 0.5
     weights[2, ARKIT_INDEX["mouthSmileLeft"]] = 1.0
     weights[4, [ARKIT_INDEX["browDownLeft"], ARKIT_INDEX["browDownRight"]]] = 0.9
-    np.testing.assert_allclose(expressions_observe.rarity(weights), [0.0, 0.25, 0.0, 0.0, 1.3])
-    rare, calm = expressions_observe.chosen(weights, 3, 2)
+    np.testing.assert_allclose(observe.rarity(weights), [0.0, 0.25, 0.0, 0.0, 1.3])
+    rare, calm = observe.chosen(weights, 3, 2)
     assert rare.tolist() == [4, 1]
     assert calm.tolist() == [0, 2]
 
 
 def test_they_are_learned_from_and_never_held_out(few: None, tmp_path: Path) -> None:
-    expressions_observe.collect_cached(tmp_path / "seen", 1, 1)
-    observed = expressions_observe.read_observed(tmp_path / "seen")
+    observe.collect_cached(tmp_path / "seen", 1, 1)
+    observed = observe.read_observed(tmp_path / "seen")
     assert 1 <= len(observed.person) <= 2
-    assert (observed.person >= expressions_observe.KEPT_NUMBERS).all()
+    assert (observed.person >= observe.KEPT_NUMBERS).all()
     table = learn.feature_table(observed)
     assert len(table.person) == 4 * len(observed.person)
     assert not learn.held_out_rows(table).any()
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")}
-    expressions_observe.collect_cached(tmp_path / "seen", 2, 0)
+    observe.collect_cached(tmp_path / "seen", 2, 0)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "seen").rglob("*")} == files
 
 
 def test_where_fewer_do_what_is_rare_nothing_is_drawn_again(
     few: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    expressions_observe.collect_cached(tmp_path, 100, 100)
-    observed = expressions_observe.read_observed(tmp_path)
+    observe.collect_cached(tmp_path, 100, 100)
+    observed = observe.read_observed(tmp_path)
     assert 1 <= len(observed.person) <= 4
     monkeypatch.delattr(observe, "cached_shot")
     monkeypatch.delattr(observe, "CachedPeople")
-    expressions_observe.collect_cached(tmp_path, 100, 100)
-    assert len(expressions_observe.read_observed(tmp_path).person) == len(observed.person)
+    observe.collect_cached(tmp_path, 100, 100)
+    assert len(observe.read_observed(tmp_path).person) == len(observed.person)

@@ -9,7 +9,6 @@ import torch
 from backend.photos.collection import FaceClass
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from trainer.methods.learned_basis import losses
-from trainer.methods.learned_basis import losses as learned_basis_losses
 
 SIZE = 64
 
@@ -85,7 +84,7 @@ def test_lights_are_compared_by_what_they_do() -> None:
 def test_gradients_are_those_of_the_values(name: str) -> None:
     edges = torch.tensor([[0, 1], [1, 2]])
     wanted = random(2, 4, 3, seed=1)
-    photo = learned_basis_losses.photo_contours(mouth_masks(24, 20, 40, 24))
+    photo = losses.photo_contours(mouth_masks(24, 20, 40, 24))
     points = photo.points.double()
 
     def loss(x: torch.Tensor) -> torch.Tensor:
@@ -103,19 +102,19 @@ def test_gradients_are_those_of_the_values(name: str) -> None:
             return losses.feature_angle([x[..., None]], [wanted[..., None]])
         line = 20 + x[:1, :, :2].expand(1, -1, -1) * 2
         one = type(photo)(points, photo.known)
-        return learned_basis_losses.contour_error((line, line + 3, line + 5, line + 8), one, SIZE, 60.0)
+        return losses.contour_error((line, line + 3, line + 5, line + 8), one, SIZE, 60.0)
 
     assert torch.autograd.gradcheck(loss, random(2, 4, 3).requires_grad_(True))
 
 
-def mouth_masks(left: int, top: int, right: int, middle: int, open_by: int = 0) -> learned_basis_losses.LipMasks:
+def mouth_masks(left: int, top: int, right: int, middle: int, open_by: int = 0) -> losses.LipMasks:
     """Rectangular lips of 4 rows each, the lower one below a gap."""
     upper, lower, opening = (torch.zeros(1, SIZE, SIZE, dtype=torch.bool) for _ in range(3))
     upper[:, middle - 4 : middle, left:right] = True
     opening[:, middle : middle + open_by, left:right] = True
     lower[:, middle + open_by : middle + open_by + 4, left:right] = True
     assert top == middle - 4
-    return learned_basis_losses.LipMasks(upper, lower, opening)
+    return losses.LipMasks(upper, lower, opening)
 
 
 def line(x0: float, x1: float, y: float, count: int = 40) -> torch.Tensor:
@@ -123,33 +122,29 @@ def line(x0: float, x1: float, y: float, count: int = 40) -> torch.Tensor:
 
 
 def test_contours_of_a_photo_are_the_lips_borders() -> None:
-    found = learned_basis_losses.photo_contours(mouth_masks(20, 26, 44, 30, open_by=6))
+    found = losses.photo_contours(mouth_masks(20, 26, 44, 30, open_by=6))
     rows = [sorted(set((found.points[0, k][found.known[0, k]][:, 1] - 0.5).int().tolist())) for k in range(4)]
     assert rows[0] == [26, 27, 28, 29] and rows[1] == [29] and rows[2] == [36, 37, 38, 39] and rows[3] == [36]
-    shut = learned_basis_losses.photo_contours(mouth_masks(20, 26, 44, 30))
+    shut = losses.photo_contours(mouth_masks(20, 26, 44, 30))
     assert shut.known[0, 1].sum() == 24, "closed lips meet in a line"
-    few = learned_basis_losses.photo_contours(mouth_masks(20, 26, 44, 30), most=10)
+    few = losses.photo_contours(mouth_masks(20, 26, 44, 30), most=10)
     assert few.known.sum(-1).max() <= 10 and few.known.any(-1).all()
 
 
 def test_contours_pull_from_both_sides_and_outliers_are_not_believed() -> None:
-    photo = learned_basis_losses.photo_contours(mouth_masks(20, 26, 44, 30, open_by=6))
+    photo = losses.photo_contours(mouth_masks(20, 26, 44, 30, open_by=6))
     fitting = (line(20, 44, 26.5), line(20, 44, 29.5), line(20, 44, 39.5), line(20, 44, 36.5))
     off = tuple(part + torch.tensor([0.0, 1.5]) for part in fitting)
-    best, worse = (learned_basis_losses.contour_error(c, photo, SIZE).item() for c in (fitting, off))
+    best, worse = (losses.contour_error(c, photo, SIZE).item() for c in (fitting, off))
     assert best < 0.8 * worse
     short = (fitting[0], line(30, 34, 29.5), *fitting[2:])  # lies on the border, but does not reach its ends
-    assert learned_basis_losses.contour_error(short, photo, SIZE, 50.0) > 2 * learned_basis_losses.contour_error(
-        fitting, photo, SIZE, 50.0
-    )
+    assert losses.contour_error(short, photo, SIZE, 50.0) > 2 * losses.contour_error(fitting, photo, SIZE, 50.0)
     mistaken = tuple(part + torch.tensor([0.0, -25.0]) for part in fitting[:1]) + fitting[1:]
-    believed, ignored = (learned_basis_losses.contour_error(mistaken, photo, SIZE, t).item() for t in (90.0, 6.0))
+    believed, ignored = (losses.contour_error(mistaken, photo, SIZE, t).item() for t in (90.0, 6.0))
     assert believed > 10 * ignored
-    nothing = learned_basis_losses.photo_contours(
-        learned_basis_losses.LipMasks(*(torch.zeros(1, SIZE, SIZE, dtype=torch.bool) for _ in range(3)))
-    )
+    nothing = losses.photo_contours(losses.LipMasks(*(torch.zeros(1, SIZE, SIZE, dtype=torch.bool) for _ in range(3))))
     moving = [part.clone().requires_grad_(True) for part in fitting]
-    none = learned_basis_losses.contour_error(tuple(moving), nothing, SIZE)
+    none = losses.contour_error(tuple(moving), nothing, SIZE)
     none.backward()
     assert none.item() == 0 and all(torch.isfinite(part.grad).all() for part in moving)
 
@@ -163,7 +158,7 @@ def test_lips_are_told_apart_by_the_inner_landmarks() -> None:
     # the person's right is on the picture's left; the line falls from 28 to 32
     for ids in (UPPER_INNER, LOWER_INNER):
         marks[0, list(ids)] = torch.stack([torch.linspace(20, 44, 11), torch.linspace(28, 32, 11)], 1)
-    masks = learned_basis_losses.lip_masks(labels, marks)
+    masks = losses.lip_masks(labels, marks)
     assert not (masks.upper & masks.lower).any()
     assert torch.equal(masks.upper | masks.lower, labels == int(FaceClass.LIPS))
     assert masks.upper[0, :, 20].sum() == 2 and masks.upper[0, :, 43].sum() == 6
@@ -171,7 +166,7 @@ def test_lips_are_told_apart_by_the_inner_landmarks() -> None:
 
 def test_inner_contours_roll_to_the_lips_edge() -> None:
     rows, columns = 4, 5
-    grid = learned_basis_losses.LipGrid(
+    grid = losses.LipGrid(
         torch.arange(rows * columns).view(rows, columns),
         torch.arange(rows * columns).view(rows, columns) + rows * columns,
         torch.full((columns,), 2.5),
@@ -181,7 +176,7 @@ def test_inner_contours_roll_to_the_lips_edge() -> None:
     upper_y = torch.tensor([20.0, 22.0, 18.0, 14.0])[:, None].expand(rows, columns)  # hangs lowest in row 1
     lower_y = torch.tensor([30.0, 27.0, 31.0, 10.0])[:, None].expand(rows, columns)  # row 3 lies beyond the lip
     pixels = torch.cat([torch.stack([x, y], -1).reshape(1, -1, 2) for y in (upper_y, lower_y)], 1)
-    contours = learned_basis_losses.mesh_contours(pixels, grid)
+    contours = losses.mesh_contours(pixels, grid)
     heights = [np.unique(part[0, :, 1].numpy()).tolist() for part in contours]
     assert heights == [[16.0], [22.0], [20.5], [27.0]]
     assert contours[0][0, 0, 0] == 10 and contours[0][0, -1, 0] == 30

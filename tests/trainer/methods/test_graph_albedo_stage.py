@@ -11,7 +11,6 @@ import torch
 from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face import GraphAlbedoConfig, GraphAlbedoModel, GraphAlbedoNet
 from trainer.methods.graph_face import albedo
-from trainer.methods.graph_face import albedo as albedo_method
 
 CPU = torch.device("cpu")
 SMALL = GraphAlbedoConfig(size=16, widths=(4, 8))
@@ -53,10 +52,10 @@ def test_losses_of_textures_by_hand() -> None:
     found = truth.clone()
     found[0, :, 0, 0] = torch.tensor([1.0, 3.0])
     weight = torch.tensor([[[1.0, 1.0], [1.0, 0.0]]])
-    assert float(albedo_method.texture_difference(found, truth, weight)) == pytest.approx(2.0 / 3)
+    assert float(albedo.texture_difference(found, truth, weight)) == pytest.approx(2.0 / 3)
     inside = torch.tensor([[True, True], [True, False]])  # one pair in the first row, one in the first column
-    assert float(albedo_method.texture_gradient_difference(found, truth, inside)) == pytest.approx(2.0 + 2.0)
-    assert float(albedo_method.texture_gradient_difference(found, -found, inside)) == 0.0  # sizes of slopes alone
+    assert float(albedo.texture_gradient_difference(found, truth, inside)) == pytest.approx(2.0 + 2.0)
+    assert float(albedo.texture_gradient_difference(found, -found, inside)) == 0.0  # sizes of slopes alone
 
 
 def test_differences_are_those_where_no_photo_looks() -> None:

@@ -20,7 +20,6 @@ from trainer.engine.contracts import ExportedModel, OptimizerConfig
 from trainer.engine.distributed import world
 from trainer.engine.trainee import Trainee
 from trainer.methods.graph_face import data
-from trainer.methods.graph_face import data as graph_data
 from trainer.methods.graph_face import evaluate as graph
 from trainer.methods.graph_face import stage as losses
 from trainer.methods.graph_face.data import SEED as LINEAR_SEED
@@ -45,7 +44,7 @@ SMALL_of_evaluate_graph = GraphFaceConfig(
 
 @pytest.fixture(autouse=True)
 def _few_landmark_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_data, "SHAPE_PEOPLE", 100)  # all 3,000 take seconds, for each stage
+    monkeypatch.setattr(data, "SHAPE_PEOPLE", 100)  # all 3,000 take seconds, for each stage
 
 
 @pytest.fixture(scope="module")

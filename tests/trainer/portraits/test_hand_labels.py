@@ -13,14 +13,13 @@ from backend.models.parsing.network import FaceParser
 from backend.photos.collection import FaceClass
 from trainer.methods.parsing.evaluate import agreement
 from trainer.portraits import collection
-from trainer.portraits import collection as portrait_collection
 from trainer.portraits.relabel import relabel
 
 
 def write_hand_labels(path: Path, portraits: dict[str, collection.HandLabels]) -> None:
     files = sorted(portraits)
     maps = np.stack([portraits[file].labels for file in files])
-    maps = np.where(maps == collection.UNKNOWN, portrait_collection._STORED_UNKNOWN, maps).astype(np.uint8)
+    maps = np.where(maps == collection.UNKNOWN, collection._STORED_UNKNOWN, maps).astype(np.uint8)
     np.savez(
         path,
         files=np.array(files),
@@ -73,7 +72,7 @@ def test_relabelling_takes_corrected_labels_and_nobody_learns_from_held_out_ones
     assert relabel(collection.open_cache(folder, writable=True), [FaceParser.load()], {}, by_hand) == 1
     labels = collection.open_cache(folder).labels
     assert (labels[0] == FaceClass.HAIR).all() and (labels[1:] == collection.UNKNOWN).all()
-    monkeypatch.setattr(portrait_collection, "read_hand_labels", lambda: by_hand)
+    monkeypatch.setattr(collection, "read_hand_labels", lambda: by_hand)
     source = collection.PortraitsConfig(folder=str(folder), by_hand=True).build()
     assert [person for person, _ in source.people] == [0]
 

@@ -12,7 +12,6 @@ from mean_face import mean_face
 from backend.models.parsing.apply import ResolvedLabels
 from backend.photos.collection import FaceClass
 from backend.photos.faces import Window
-from trainer.portraits import relabel as portraits_relabel
 from trainer.portraits import relabel as relabelling
 from trainer.portraits.collection import CacheSettings, PortraitCache, PortraitFile, Verdict, close_up, create_cache
 
@@ -33,8 +32,8 @@ def _doubtful(other: FaceClass, share: float) -> np.ndarray:
 
 @pytest.mark.parametrize("other", [FaceClass.GLASSES, FaceClass.FACIAL_HAIR])
 def test_what_nobody_saw_is_ruled_out(other: FaceClass) -> None:
-    corrected = portraits_relabel.correct(
-        _doubtful(other, 0.9), _landmarks(), portraits_relabel.Traits(portraits_relabel.NO, False, False)
+    corrected = relabelling.correct(
+        _doubtful(other, 0.9), _landmarks(), relabelling.Traits(relabelling.NO, False, False)
     )
     assert (corrected[other] == 0).all()
     np.testing.assert_allclose(corrected.sum(0), 1.0, atol=1e-5)
@@ -42,27 +41,21 @@ def test_what_nobody_saw_is_ruled_out(other: FaceClass) -> None:
 
 def test_what_was_seen_needs_less_certainty() -> None:
     assert (
-        portraits_relabel.correct(
-            _doubtful(FaceClass.GLASSES, 0.45),
-            _landmarks(),
-            portraits_relabel.Traits(portraits_relabel.NO, True, False),
+        relabelling.correct(
+            _doubtful(FaceClass.GLASSES, 0.45), _landmarks(), relabelling.Traits(relabelling.NO, True, False)
         ).argmax(0)
         == 4
     ).all()
-    beard = portraits_relabel.correct(
-        _doubtful(FaceClass.FACIAL_HAIR, 0.3),
-        _landmarks(),
-        portraits_relabel.Traits(portraits_relabel.BEARD, None, None),
+    beard = relabelling.correct(
+        _doubtful(FaceClass.FACIAL_HAIR, 0.3), _landmarks(), relabelling.Traits(relabelling.BEARD, None, None)
     )
     assert (beard.argmax(0) == FaceClass.FACIAL_HAIR).all()
 
 
 def test_a_moustache_is_on_the_upper_lip_alone() -> None:
     landmarks = _landmarks()
-    odds = portraits_relabel.correct(
-        _doubtful(FaceClass.FACIAL_HAIR, 0.4),
-        landmarks,
-        portraits_relabel.Traits(portraits_relabel.MOUSTACHE, False, False),
+    odds = relabelling.correct(
+        _doubtful(FaceClass.FACIAL_HAIR, 0.4), landmarks, relabelling.Traits(relabelling.MOUSTACHE, False, False)
     )
     found = odds.argmax(0) == FaceClass.FACIAL_HAIR
     lip, chin, cheek = (landmarks[k].round().astype(int) for k in (164, 152, 205))
@@ -74,14 +67,10 @@ def test_a_beard_that_the_teacher_hardly_sees_is_found_on_the_chin() -> None:
     landmarks = _landmarks()
     odds = _doubtful(FaceClass.FACIAL_HAIR, 0.06)
     chin = landmarks[152].round().astype(int) - [0, 5]
-    found = portraits_relabel.correct(
-        odds, landmarks, portraits_relabel.Traits(portraits_relabel.BEARD, False, False)
-    ).argmax(0)
+    found = relabelling.correct(odds, landmarks, relabelling.Traits(relabelling.BEARD, False, False)).argmax(0)
     assert found[chin[1], chin[0]] == FaceClass.FACIAL_HAIR
     assert (
-        portraits_relabel.correct(odds, landmarks, portraits_relabel.Traits(portraits_relabel.NO, False, False)).argmax(
-            0
-        )
+        relabelling.correct(odds, landmarks, relabelling.Traits(relabelling.NO, False, False)).argmax(0)
         == FaceClass.SKIN
     ).all()
 
@@ -90,9 +79,7 @@ def test_above_the_brows_a_hat_that_somebody_saw_is_neither_skin_nor_hair() -> N
     landmarks = _landmarks()
     odds = np.zeros((CLASSES, SIDE, SIDE), np.float32)
     odds[FaceClass.SKIN], odds[FaceClass.HAIR], odds[FaceClass.OCCLUDER] = 0.6, 0.3, 0.1
-    found = portraits_relabel.correct(
-        odds, landmarks, portraits_relabel.Traits(portraits_relabel.NO, False, True)
-    ).argmax(0)
+    found = relabelling.correct(odds, landmarks, relabelling.Traits(relabelling.NO, False, True)).argmax(0)
     top = int(landmarks[10, 1]) - 8
     assert found[top, SIDE // 2] == FaceClass.OCCLUDER
     nose = landmarks[4].round().astype(int)
@@ -102,23 +89,20 @@ def test_above_the_brows_a_hat_that_somebody_saw_is_neither_skin_nor_hair() -> N
 def test_who_could_not_tell_changes_nothing() -> None:
     odds = _doubtful(FaceClass.GLASSES, 0.4)
     np.testing.assert_allclose(
-        portraits_relabel.correct(odds, _landmarks(), portraits_relabel.Traits(None, None, None)), odds, atol=1e-6
+        relabelling.correct(odds, _landmarks(), relabelling.Traits(None, None, None)), odds, atol=1e-6
     )
 
 
 def test_the_table_is_read_and_nines_mean_unknown(tmp_path: Path) -> None:
     path = tmp_path / "traits.csv"
     path.write_text("file,facial_hair,glasses,headwear\na.jpg,1,0,9\nb.jpg,9,1,0\n")
-    traits = portraits_relabel.read_traits(path)
-    assert traits == {
-        "a.jpg": portraits_relabel.Traits(1, False, None),
-        "b.jpg": portraits_relabel.Traits(None, True, False),
-    }
-    shipped = portraits_relabel.read_traits(portraits_relabel.TRAITS_PATH)
+    traits = relabelling.read_traits(path)
+    assert traits == {"a.jpg": relabelling.Traits(1, False, None), "b.jpg": relabelling.Traits(None, True, False)}
+    shipped = relabelling.read_traits(relabelling.TRAITS_PATH)
     assert len(shipped) > 1000 and {seen.facial_hair for seen in shipped.values()} >= {
-        portraits_relabel.NO,
-        portraits_relabel.MOUSTACHE,
-        portraits_relabel.BEARD,
+        relabelling.NO,
+        relabelling.MOUSTACHE,
+        relabelling.BEARD,
     }
 
 
@@ -147,26 +131,26 @@ def test_a_second_net_has_its_say_in_what_is_hair(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         relabelling, "resolve_labels", lambda odds, *_: ResolvedLabels(odds.argmax(0).astype(np.uint8), nobody, nobody)
     )
-    seen = portraits_relabel.Traits(None, None, None)
+    seen = relabelling.Traits(None, None, None)
     alone = relabelling.teacher_labels([None], picture, _landmarks(), seen)
     both = relabelling.teacher_labels([None], picture, _landmarks(), seen, second=object())
     assert (alone == FaceClass.SKIN).all() and (both == FaceClass.HAIR).all()
 
 
 def test_who_was_left_out_can_be_labelled_later(portraits: PortraitCache) -> None:
-    traits = {"b.jpg": portraits_relabel.Traits(portraits_relabel.NO, False, False)}
+    traits = {"b.jpg": relabelling.Traits(relabelling.NO, False, False)}
     photo = np.zeros((SIDE, SIDE), bool)
     photo[:-20, 9:] = True
-    assert portraits_relabel.relabel(portraits, (), traits) == 1
+    assert relabelling.relabel(portraits, (), traits) == 1
     assert (portraits.labels[0] == relabelling.collection.UNKNOWN).all()
-    assert portraits_relabel.relabel(portraits, (), traits, unlisted=True) == 2
+    assert relabelling.relabel(portraits, (), traits, unlisted=True) == 2
     for row in range(2):
         np.testing.assert_array_equal(portraits.labels[row] == FaceClass.SKIN, photo)
 
 
 def test_a_portrait_that_no_pose_explains_stays_unlabelled(portraits: PortraitCache) -> None:
     portraits.landmarks[0] = np.nan
-    assert portraits_relabel.relabel(portraits, (), {}, unlisted=True) == 1
+    assert relabelling.relabel(portraits, (), {}, unlisted=True) == 1
     assert (portraits.labels[0] == relabelling.collection.UNKNOWN).all()
     assert (portraits.labels[1] == FaceClass.SKIN).any()
 
@@ -174,13 +158,13 @@ def test_a_portrait_that_no_pose_explains_stays_unlabelled(portraits: PortraitCa
 def test_where_a_crop_only_repeats_its_edge_there_is_no_photo() -> None:
     generator = np.random.default_rng(1)
     crop = generator.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    assert portraits_relabel.photo_part(crop).all()
+    assert relabelling.photo_part(crop).all()
     crop[:30] = np.clip(crop[30].astype(int) + (generator.random((30, SIDE, 3)) < 0.03), 0, 255)
     crop[:, -5:] = crop[:, [-6]]
     expected = np.ones((SIDE, SIDE), bool)
     expected[:30] = expected[:, -5:] = False
-    np.testing.assert_array_equal(portraits_relabel.photo_part(crop), expected)
-    assert portraits_relabel.photo_part(np.full_like(crop, 7)).all()
+    np.testing.assert_array_equal(relabelling.photo_part(crop), expected)
+    assert relabelling.photo_part(np.full_like(crop, 7)).all()
 
 
 def test_a_close_up_holds_the_face_and_its_labels_move_along() -> None:
