@@ -38,11 +38,7 @@ def _take(task: Task, subject: Subject | None, progress: ProgressReporter) -> Ex
         take = transfer_video(paths[0], subject, progress)
     except LikenessError as error:  # replace the server's file name by the client's
         raise LikenessError(error.code, error.sentence.replace(str(paths[0]), task.names[0]), error.advice) from error
-    return _named(take, task.names[0])
-
-
-def _named(take: ExpressionClip, name: str) -> ExpressionClip:
-    return replace(take, source=name)
+    return replace(take, source=task.names[0])
 
 
 def _subject(path: Path) -> Subject:

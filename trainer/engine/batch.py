@@ -125,22 +125,34 @@ class StoredBatches(Generic[Kind]):
     folder's name must identify the source and its code.
     """
 
-    def __init__(self, kind: type[Kind], source: Source, count: int, folder: Path, at_once: int = 0) -> None:
+    def __init__(
+        self, kind: type[Kind], source: Source, count: int, folder: Path, at_once: int = 0, on_device: bool = False
+    ) -> None:
         """``kind`` may have fewer fields than the source's batches. ``at_once`` samples are made together; 0: all that
-        are missing."""
+        are missing. ``on_device``: what is read once stays in the device's memory, and all before it."""
         self._kind, self._source, self._count, self._folder, self._at_once = kind, source, count, folder, at_once
         self._arrays: dict[str, np.ndarray] = {}
+        self._resident: dict[str, tuple[Tensor, int]] | None = {} if on_device else None
 
     def batch(self, indices: range, device: torch.device) -> Kind:
         """Return samples ``indices``, modulo the count."""
         rows = np.array([index % self._count for index in indices])
-        for run in missing_runs(self._written, rows, self._at_once or len(rows)):
+        self.make(rows, device)
+        return self.read(rows, device)
+
+    def make(self, rows: np.ndarray, device: torch.device) -> None:
+        """Make and store those of ``rows`` (N,) that are missing."""
+        for run in missing_runs(self.written, rows, self._at_once or len(rows)):
             self._write(self._kind, self._source.batch(range(int(run[0]), int(run[-1]) + 1), device), "", run)
-            self._written[run] = 1  # only now are all of its files complete
+            self.written[run] = 1  # only now are all of its files complete
+
+    def read(self, rows: np.ndarray, device: torch.device) -> Kind:
+        """Return the stored samples ``rows`` (N,)."""
         return self._read(self._kind, "", rows, device, 1)
 
     @functools.cached_property
-    def _written(self) -> np.ndarray:
+    def written(self) -> np.ndarray:
+        """(count,) uint8, 1 where a sample is stored."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return mapped(self._folder / "written.npy", (self._count,))
 
@@ -179,7 +191,7 @@ class StoredBatches(Generic[Kind]):
             elif role == "shared":
                 values[field.name] = torch.from_numpy(array[:]).to(device)
             else:
-                stored = torch.from_numpy(array[rows]).to(device).flatten(0, 1)
+                stored = self._on_device(name, array, rows, device).flatten(0, 1)
                 value = coding.decode(stored) if coding else stored
                 if coding and coding.once:
                     value = value.repeat_interleave(each, 0)
@@ -187,6 +199,19 @@ class StoredBatches(Generic[Kind]):
                     each = array.shape[1]
                 values[field.name] = value
         return kind(**values) if any(value is not None for value in values.values()) else None
+
+    def _on_device(self, name: str, array: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+        if self._resident is None:
+            return torch.from_numpy(array[rows]).to(device)
+        kept, copied = self._resident.get(name) or (
+            torch.from_numpy(array[:0]).new_empty(array.shape, device=device),
+            0,
+        )
+        count = max(copied, int(rows.max()) + 1)
+        for part in np.array_split(np.arange(copied, count), -(-(count - copied) // 1024) or 1):
+            kept[torch.from_numpy(part).to(device)] = torch.from_numpy(array[part]).to(device)
+        self._resident[name] = kept, count
+        return kept[torch.from_numpy(rows).to(device)]
 
     def _stored(self, name: str) -> np.ndarray | None:
         """A field's file, which another process may have made; None where samples are without it."""

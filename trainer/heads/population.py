@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+import trimesh
 
 from backend.errors import LikenessError
 from backend.fitting.scan import (
@@ -125,17 +126,9 @@ def triangulate(quads: np.ndarray) -> np.ndarray:
 
 def read_simulated(number: int) -> TriangleMesh:
     """One face of the simulated population in metres, in its own frame."""
-    vertices, triangles = [], []
-    path = scan_folder() / "simulated_population" / f"SIMPOP_{number:02d}.obj"
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if words[:1] == ["v"]:
-            vertices.append([float(word) for word in words[1:4]])
-        elif words[:1] == ["f"]:
-            corners = [int(word.split("/")[0]) - 1 for word in words[1:]]
-            triangles += [[corners[0], corners[k], corners[k + 1]] for k in range(1, len(corners) - 1)]
-    millimetre = 0.001
-    return TriangleMesh(np.array(vertices) * millimetre, np.array(triangles))
+    path, millimetre = scan_folder() / "simulated_population" / f"SIMPOP_{number:02d}.obj", 0.001
+    mesh = trimesh.load(path, process=False, maintain_order=True)
+    return TriangleMesh(np.array(mesh.vertices) * millimetre, np.array(mesh.faces))
 
 
 def fit_to_scan(

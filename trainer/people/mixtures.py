@@ -127,6 +127,16 @@ class StoredConfig(SourceConfig):
         return StoredBatches(LabelledPictures, source, self.count, folder)
 
 
+def stored(
+    kind: type[Batch], source: Source, count: int, folder: str, name: str, at_once: int, *key: object
+) -> StoredBatches:
+    """The first ``count`` samples of a source of synthetic people, kept in ``folder``, else in the user's cache as
+    ``name``, apart by their ``key`` and the code of the source and of people."""
+    root = Path(folder) if folder else cache_folder() / name
+    code = Path(inspect.getfile(type(source))), *sorted(Path(__file__).parent.rglob("*.py"))
+    return StoredBatches(kind, source, count, root / content_key(*key, count, *code), at_once)
+
+
 def code_of(source: Source) -> list[Path]:
     """Return the source files of the packages of the source's classes; a change of them makes new pictures."""
     paths = [Path(inspect.getfile(each)) for each in type(source).__mro__[:-1]]

@@ -27,10 +27,10 @@ from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import AlbedoResult, bare_skin, build_albedo, small_maps
 from backend.texture.surface import SurfaceAtlas, texture_space
 from backend.texture.unwrap import DARKEST
-from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
+from trainer.engine.batch import BYTES, Batch, Coding, batch_field
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Source, SourceConfig, Stage, StageConfig
-from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.engine.logs import in_columns
+from trainer.people.mixtures import stored
 from trainer.people.render import Renderer
 from trainer.people.shape import people_surface
 from trainer.people.skin import Columns
@@ -104,12 +104,9 @@ class CompletedSkinsConfig(SourceConfig):
 
     def build(self) -> Source:
         """Make the source."""
-        here = Path(__file__).resolve()
-        people = sorted((here.parents[2] / "people").rglob("*.py"))
         texture = sorted(Path(backend.texture.__file__).parent.rglob("*.py"))
-        root = Path(self.folder) if self.folder else cache_folder() / "completed_skins"
-        folder = root / content_key(replace(self, folder=""), here, *people, *texture)
-        return StoredBatches(SkinBatch, CompletedSkins(self), self.people, folder, at_once=1)
+        kept = SkinBatch, CompletedSkins(self), self.people, self.folder, "completed_skins", 1
+        return stored(*kept, replace(self, folder=""), *texture)
 
 
 class CompletedSkins:

@@ -3,7 +3,6 @@
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,13 +16,13 @@ from backend.photos.faces import Window
 from backend.rendering.camera import project
 from backend.rendering.color import srgb_from_linear
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
-from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
+from trainer.engine.batch import BYTES, Batch, Coding, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.methods.landmarks.data import landmark_mirror
 from trainer.methods.lap.data import TruthMaker
 from trainer.people import shape
 from trainer.people.camera import FACE_CROP
+from trainer.people.mixtures import stored
 from trainer.people.source import People, PeopleConfig
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
@@ -195,11 +194,9 @@ class GraphPeopleConfig(SourceConfig):
 
     def build(self) -> Source:
         """Make the source; raises ``LikenessError`` ("missing_part") where the landmark net is not trained."""
-        source, here = GraphPeople(self), Path(__file__).resolve().parent
-        code = [here / "data.py", here.parent / "lap" / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
-        root = Path(self.folder) if self.folder else cache_folder() / "graph"
-        folder = root / content_key(replace(self, folder=""), source.landmarker.version, *code)
-        return StoredBatches(GraphBatch, source, self.people, folder, _MADE_AT_ONCE)
+        source, key = GraphPeople(self), replace(self, folder="")
+        kept = GraphBatch, source, self.people, self.folder, "graph", _MADE_AT_ONCE
+        return stored(*kept, key, source.landmarker.version)
 
 
 class GraphPeople:

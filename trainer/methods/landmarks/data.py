@@ -5,6 +5,7 @@ sizes, and the detector's answers.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -17,10 +18,11 @@ from backend.errors import LikenessError
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
 from backend.photos.faces import DetectedFace, find_landmarks, landmark_window
+from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key, mapped, missing_runs
+from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.people.mixtures import DrawingProcesses, code_of
-from trainer.people.source import PeopleBatch, PeopleConfig
+from trainer.people.source import PeopleConfig
 
 
 @cache
@@ -31,12 +33,10 @@ def landmark_mirror() -> np.ndarray:
     return np.linalg.norm(positions[:, None] * (-1, 1, 1) - positions[None], axis=-1).argmin(1)
 
 
-KEPT = ("images", "landmarks of the cage", "depths", "distance", "surface")
-"""Stored parts of a batch; a change of them makes another folder."""
 SURFACE = 1000
 """Number of surface points beside the landmarks."""
-_STEP = 1 / 64
-"""Pixels; landmarks and their depths are stored as 16-bit multiples of it."""
+_CODING = Coding(np.int16, step=1 / 64)
+"""Landmarks and their depths are stored as 16-bit multiples of so many pixels."""
 _AT_ONCE = 16
 """Pictures that a process draws at a time."""
 _MIXING = 0x9E3779B97F4A7C15
@@ -46,16 +46,16 @@ _WAIT = 0.05
 
 
 @dataclass(frozen=True)
-class LandmarkBatch:
+class LandmarkBatch(Batch):
     """images : (N, 3, S, S) float32 in [0, 1], sRGB. landmarks : (N, 478, 2) true positions in pixels, hidden ones too.
     depths : (N, 478), distance : (N,) see ``depths_in_pixels``. surface : (N, ``SURFACE``, 3) positions and depths of
     ``surface_points``, in pixels."""
 
-    images: Tensor
-    landmarks: Tensor
-    depths: Tensor
+    images: Tensor = batch_field(coding=BYTES)
+    landmarks: Tensor = batch_field(coding=_CODING)
+    depths: Tensor = batch_field(coding=_CODING)
     distance: Tensor
-    surface: Tensor
+    surface: Tensor = batch_field(coding=_CODING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +93,7 @@ class LandmarkPeople:
 
     def __init__(self, config: LandmarkPeopleConfig) -> None:
         self.config = config
-        self._store = _Store(config)
-        self._resident: tuple[Tensor, ...] | None = None
-        self._copied = 0
+        self._store = _store(config)
         self._drawing = DrawingProcesses(_draw_rows, config, config.count, _AT_ONCE, config.processes)
 
     def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
@@ -104,34 +102,15 @@ class LandmarkPeople:
         if self.config.processes:
             self._wait_for(int(rows.max()) + 1)
         else:
-            self._store.draw(rows, device)
-        if not self.config.on_device:
-            return _as_batch([torch.from_numpy(part[rows]).to(device) for part in self._store.parts])
-        self._copy_until(int(rows.max()) + 1, device)
-        index = torch.from_numpy(rows).to(device)
-        return _as_batch([part[index] for part in self._resident])
+            self._store.make(np.arange(rows.max() + 1) if self.config.on_device else rows, device)
+        return self._store.read(rows, device)
 
     def _wait_for(self, count: int) -> None:
         """Wait until the first ``count`` pictures are drawn; raises ``LikenessError`` if no process is left to."""
-        while not self._store.made[:count].all():
-            if not self._drawing.alive and not self._store.made[:count].all():
+        while not self._store.written[:count].all():
+            if not self._drawing.alive and not self._store.written[:count].all():
                 raise LikenessError("internal", "The processes that draw people have ended.", "Look at their messages.")
             time.sleep(_WAIT)
-
-    def _copy_until(self, count: int, device: torch.device) -> None:
-        """Copy the pictures up to ``count`` to the device."""
-        if self._resident is None:
-            self._resident = tuple(
-                torch.empty(part.shape, dtype=torch.from_numpy(part[:0]).dtype, device=device)
-                for part in self._store.parts
-            )
-        if not self.config.processes and count > self._copied:
-            self._store.draw(np.arange(self._copied, count), device)
-        for start in range(self._copied, count, 1024):
-            rows = slice(start, min(start + 1024, count))
-            for there, here in zip(self._resident, self._store.parts, strict=True):
-                there[rows].copy_(torch.from_numpy(np.ascontiguousarray(here[rows])))
-        self._copied = max(self._copied, count)
 
 
 def chosen_rows(config: LandmarkPeopleConfig, indices: range) -> np.ndarray:
@@ -146,62 +125,37 @@ def chosen_rows(config: LandmarkPeopleConfig, indices: range) -> np.ndarray:
     return ((mixed >> np.uint64(32)) % pool.astype(np.uint64)).astype(np.int64)
 
 
-class _Store:
-    """The memory-mapped files of a configuration, and what fills them."""
+class _MeasuredPeople:
+    """Pictures of a source of people, with true positions and depths in them."""
 
     def __init__(self, config: LandmarkPeopleConfig) -> None:
-        self._config = config
-        self._people = config.people.build()
-        root = Path(config.folder) if config.folder else cache_folder() / "landmarks"
-        self._embedding = load_template().landmarks478
-        taught = self._embedding.vertices, self._embedding.barycentrics, surface_points()
-        folder = root / content_key(config.people, config.count, *code_of(self._people), *KEPT, *taught)
-        folder.mkdir(parents=True, exist_ok=True)
-        size, count = config.people.size, config.count
-        self.parts = (
-            mapped(folder / "images.npy", (count, 3, size, size)),
-            mapped(folder / "landmarks.npy", (count, 478, 2), np.int16),
-            mapped(folder / "depths.npy", (count, 478), np.int16),
-            mapped(folder / "distance.npy", (count,), np.float32),
-            mapped(folder / "surface.npy", (count, SURFACE, 3), np.int16),
-        )
-        self.made = mapped(folder / "made.npy", (count,))
+        self.people, self._marks = config.people.build(), load_template().landmarks478
 
-    def draw(self, rows: np.ndarray, device: torch.device) -> None:
-        """Draw those of ``rows`` that are missing."""
-        for run in missing_runs(self.made, rows, len(rows)):
-            drawn = self._people.batch(range(int(run[0]), int(run[-1]) + 1), device)
-            for part, values in zip(self.parts, self._measured(drawn), strict=True):
-                part[run] = values
-            self.made[run] = 1
-
-    def _measured(self, drawn: PeopleBatch) -> tuple[np.ndarray, ...]:
-        """The stored parts of drawn people."""
+    def batch(self, indices: range, device: torch.device) -> LandmarkBatch:
+        """Draw the people ``indices``."""
+        drawn = self.people.batch(indices, device)
         vertices = drawn.vertices.cpu().numpy()
-        points, surface = self._embedding.positions(vertices), vertices[:, surface_points()]
+        points, surface = self._marks.positions(vertices), vertices[:, surface_points()]
         count = points.shape[1]
         points = torch.from_numpy(np.concatenate([points, surface], 1)).to(drawn.images.device)
         pixels, depths, distance = in_pixels(points, drawn.camera_from_head, drawn.intrinsics, count)
-        return (
-            (drawn.images * 255).round().clamp(0, 255).byte().cpu().numpy(),
-            _steps(pixels[:, :count]),
-            _steps(depths[:, :count]),
-            distance.cpu().numpy(),
-            _steps(torch.cat([pixels[:, count:], depths[:, count:, None]], -1)),
-        )
+        surface = torch.cat([pixels[:, count:], depths[:, count:, None]], -1)
+        return LandmarkBatch(drawn.images, pixels[:, :count], depths[:, :count], distance, surface)
 
 
-def _draw_rows(config: LandmarkPeopleConfig) -> _Draw:
+def _store(config: LandmarkPeopleConfig) -> StoredBatches[LandmarkBatch]:
+    """A configuration's files; a change of what is taught makes another folder."""
+    source, marks = _MeasuredPeople(config), load_template().landmarks478
+    root = Path(config.folder) if config.folder else cache_folder() / "landmarks"
+    taught = marks.vertices, marks.barycentrics, surface_points()
+    folder = root / content_key(config.people, config.count, *code_of(source.people), Path(__file__), *taught)
+    return StoredBatches(LandmarkBatch, source, config.count, folder, on_device=config.on_device)
+
+
+def _draw_rows(config: LandmarkPeopleConfig) -> Callable[[range], None]:
     """What a drawing process calls with the rows that it draws."""
-    return _Draw(_Store(config))
-
-
-@dataclass(frozen=True)
-class _Draw:
-    store: _Store
-
-    def __call__(self, rows: range) -> None:
-        self.store.draw(np.array(rows), torch.device("cpu"))
+    store = _store(config)
+    return lambda rows: store.make(np.array(rows), torch.device("cpu"))
 
 
 @lru_cache(maxsize=1)
@@ -250,18 +204,6 @@ def in_pixels(
     depths = torch.einsum("nlj,nj->nl", in_camera, middle / distance[:, None]) - distance[:, None]
     pixels = intrinsics[:, 0, 0] / middle[:, 2]
     return flat[..., :2] / flat[..., 2:], depths * pixels[:, None], distance * pixels
-
-
-def _as_batch(parts: list[Tensor]) -> LandmarkBatch:
-    images, landmarks, depths, distance, surface = parts
-    return LandmarkBatch(
-        images.float() / 255, landmarks.float() * _STEP, depths.float() * _STEP, distance, surface.float() * _STEP
-    )
-
-
-def _steps(values: Tensor) -> np.ndarray:
-    """Quantise values to 16-bit steps."""
-    return (values / _STEP).round().clamp(-32768, 32767).cpu().numpy().astype(np.int16)
 
 
 _BOX_PER_FACE = 0.8

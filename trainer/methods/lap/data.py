@@ -7,7 +7,6 @@ before one narrow camera: a photo's view is the one with the smallest landmark e
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,10 +20,10 @@ from backend.rendering.color import srgb_from_linear
 from backend.rendering.depth_surface import ViewedSurface, unwarp_to_canonical
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
-from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
+from trainer.engine.batch import BYTES, Batch, Coding, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key
 from trainer.people.camera import FACE_CROP
+from trainer.people.mixtures import stored
 from trainer.people.shape import people_surface, points_on
 from trainer.people.source import PeopleBatch, PeopleConfig
 from trainer.portraits.collection import PortraitsConfig
@@ -245,18 +244,6 @@ def _canonical_albedo(
 _MADE_AT_ONCE = 16
 
 
-def code_of_sets() -> list[Path]:
-    """Return the source files that determine the content of stored sets; a change of them makes a new store."""
-    here = Path(__file__).resolve().parent
-    return [here / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
-
-
-def stored_sets(source: Source, key: SourceConfig, count: int, folder: str = "") -> StoredBatches[LapBatch]:
-    """Store the first ``count`` people of a source of sets of equal size; ``key`` identifies the source."""
-    root = Path(folder) if folder else cache_folder() / "lap"
-    return StoredBatches(LapBatch, source, count, root / content_key(key, count, *code_of_sets()), _MADE_AT_ONCE)
-
-
 @dataclass(frozen=True, kw_only=True)
 class LapPeopleConfig(SourceConfig):
     """Sets of photos of synthetic people with canonical ground truth; an index is a person."""
@@ -293,7 +280,8 @@ class LapPeopleConfig(SourceConfig):
     def build(self) -> Source:
         """Make the source."""
         fresh = LapPeople(self)
-        return stored_sets(fresh, self.people(), self.keep, self.folder) if self.keep else fresh
+        kept = LapBatch, fresh, self.keep, self.folder, "lap", _MADE_AT_ONCE, self.people()
+        return stored(*kept) if self.keep else fresh
 
 
 class LapPeople:

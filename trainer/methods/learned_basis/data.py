@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,9 +12,9 @@ from torch.nn.functional import avg_pool2d
 from backend.geometry.template import load_template
 from backend.models.learned_basis.network import LANDMARKS
 from backend.rendering.color import srgb_from_linear
-from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
+from trainer.engine.batch import BYTES, Batch, Coding, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key
+from trainer.people.mixtures import stored
 from trainer.people.scene import Shot
 from trainer.people.shape import SHAPE_CODING, people_surface
 from trainer.people.source import People, PeopleConfig
@@ -108,13 +107,9 @@ class FacePeopleConfig(SourceConfig):
     def build(self) -> Source:
         """Make the source."""
         fresh = FacePeople(self)
-        if not self.keep:
-            return fresh
-        here = Path(__file__).resolve().parent
-        code = [here / "data.py", *sorted((here.parents[1] / "people").rglob("*.py"))]
-        root = Path(self.folder) if self.folder else cache_folder() / "face_model"
-        folder = root / content_key(replace(self, keep=0, folder=""), self.keep, *code)
-        return StoredBatches(FaceBatch, fresh, self.keep, folder, _MADE_AT_ONCE)
+        key = replace(self, keep=0, folder="")
+        kept = FaceBatch, fresh, self.keep, self.folder, "face_model", _MADE_AT_ONCE, key
+        return stored(*kept) if self.keep else fresh
 
 
 class Actors(People):
