@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from backend.fitting.stages import FittedFace
 from backend.geometry.template import Template
 from backend.hair.colours import strand_colours
-from backend.hair.groom.choose import GroomFit, choose_groom
+from backend.hair.groom.choose import READER_ERRS, GroomFit, choose_groom
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.dress import strands_of
 from backend.hair.groom.grow import GroomHead, GrownGroom, grown_on
@@ -128,18 +128,15 @@ def fit_hair(
         return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", told.look)
     photos = {photo.name: photo for photo in fitted.photos}
     seen = replace(fitted, photos=tuple(photos.pop(name) for name in told.look.photos))  # the leading one first
-    names, bald = grooms_of(told_style), False
+    names = grooms_of(told_style)
     if told_style == "auto" and told.kind is not None and is_skin(*beside_skin(seen, faces)):
-        ring = told.kind.probability("density", "ring") > _LIKELY
-        names = ("ring",) if ring else ()
-        bare = max(told.kind.probability("length", "shaved"), told.kind.probability("density", "bald"))
-        bald = bare > _LIKELY and not ring
-    if bald:
-        return HairResult(None, "The photos show a shaved head.", told.look)
+        names = ("ring",) if told.kind.probability("density", "ring") > _LIKELY else ()
+        if not names and _bare(told.kind) > _LIKELY:
+            return HairResult(None, "The photos show a shaved head.", told.look)
     shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
     groom = choose_groom(told.head, _led(told.views), told.kind, names, told.line, shortest, _parted(*parting))
     progress(STAGE, 0.8)
-    if told_style == "auto" and groom.overlap < _LIKELY < _cropped(told.kind):
+    if told_style == "auto" and not names and groom.overlap < _LIKELY and _bare(told.kind) > READER_ERRS:
         return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
     grown = grown_on(groom.groom, told.head, **groom.fitted)
     if told_style == "auto":
@@ -158,10 +155,11 @@ def fit_hair(
     return HairResult(strands, "", told.look, groom)
 
 
-def _cropped(kind: HairKind | None) -> float:
-    """Probability that hair is at most short. Where no groom explains half of it, it is a shaved scalp's shade: of four
-    shaved heads none came with an overlap above 0.47, of short hair none below 0.6."""
-    return 0.0 if kind is None else kind.probability("length", "shaved", "buzz", "short")
+def _bare(kind: HairKind | None) -> float:
+    """Probability of a shaved or bald head, by its length or density. Where no groom explains half of what is labelled,
+    it is a shaved scalp's shade if this is more than an error: of three such heads 0.1 to 0.8, of four with a thin ring
+    or sides below a cap 0.03 at most."""
+    return 0.0 if kind is None else max(kind.probability("length", "shaved"), kind.probability("density", "bald"))
 
 
 def _led(views: Sequence[HairView]) -> tuple[HairView, ...]:

@@ -33,6 +33,8 @@ and all of it; and CIELAB units by which the two must differ for this to tell. O
 _MUCH = (0.5, 0.65)
 """Share of the hair on top that is thin, the median over the photos, at which it is believed to be, not and quite:
 hairlines have the hue of the skin beside them by the photo's blur (full heads 0 to 0.2, two balding ones 0.7)."""
+BEHIND = 0.006
+"""Metres behind the head's surface within which hair is seen: the skull under hair is fitted no more accurately."""
 _SIDE, _TOP = 0.5, 0.8
 """Cosine to straight up from the head's middle below which hair is beside the head, and from which it is on top."""
 _BORDER = 0.004
@@ -313,5 +315,5 @@ def votes(points: np.ndarray, view: HairView) -> np.ndarray:
     head, chest or hand occludes the point."""
     depth = view.camera.project(np.nan_to_num(points, nan=1e3))[..., 2]
     told = looked_up((2 * view.hair - 1 - BARE_FACE * view.face) * view.visible, points, view)
-    before = depth < looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + 0.006
+    before = depth < looked_up(np.where(np.isfinite(view.depth), view.depth, 1e6), points, view) + BEHIND
     return told * before

@@ -18,7 +18,7 @@ from backend.geometry.vectors import disc
 from backend.hair.groom.description import Groom, load_grooms, mirrored
 from backend.hair.groom.grow import ANGLES, HEIGHTS, CombedGuides, GroomHead, comb
 from backend.hair.groom.scalp import chart
-from backend.hair.hair_views import HairView
+from backend.hair.hair_views import BEHIND, HairView
 from backend.models.hair_kind import FIELDS, HairKind
 from backend.rendering.camera import Camera
 from backend.system.parallel import each
@@ -29,14 +29,12 @@ _FEWER = 0.25
 """Share of a groom's guides by which it is judged and deformed: a guide each centimetre."""
 _GAP = 0.010
 """Metres: gaps between guides that their mask closes, the distance of the fewer guides."""
-_BEHIND = 0.006
-"""Metres behind the head's surface within which hair is seen: the skull under hair is fitted no more accurately."""
-_OVERLAP_OFF, _LINES_OFF = 0.15, 0.35
-"""Deviations of overlap and of line error from perfect ones by the right groom; set by hand on ten
-people looked at."""
+_OVERLAP_OFF, _LINES_OFF, _BORDER_OFF = 0.15, 0.35, 0.002
+"""Deviations of overlap and of line error from perfect ones by the right groom; set by hand on ten people looked at.
+Overlap is off by more where borders that are off by so many metres are much of the hair: of a thin ring."""
 _CLEAR, _FEW = 0.6, 200
 """Coherence from which a photo's line counts, and points of guides that tell half of what many do."""
-_READER_ERRS = 0.05
+READER_ERRS = 0.05
 """Share of the reader's answers that are wrong altogether."""
 _BESIDE = 0.5
 """Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted."""
@@ -51,11 +49,10 @@ _MOST, _SHELL_MOST, _LINE_MOST = 0.7, 0.3, 7.0
 """Bounds of log factors (2 and 1.35 times: more has a notch at a parting) and of the
 hairline's way from the groom's, degrees (12 mm)."""
 _OUTLINE_OFF, _FAR = 0.004, 0.02
-"""Metres: deviation of one centimetre of outline, and distance from which outlines are less likely each other's."""
+"""Metres: deviation of one centimetre of outline; and distance from which outlines are less likely each other's, and
+from the hairline over which hair moves with it."""
 _STEP = 0.1
 """Log factor of a difference for a derivative."""
-_RIM = 0.02
-"""Metres from the hairline over which hair moves with it."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def _told(groom: Groom, kind: HairKind | None) -> float:
     fields = [field for field in groom.kind if field in kind.odds and field not in unseen]
     odds = [_probability(kind, field, groom.kind[field]) for field in fields]
     even = [1 / len(FIELDS[field]) for field in fields]
-    return float(np.log((1 - _READER_ERRS) * np.array(odds) + _READER_ERRS * np.array(even)).sum())
+    return float(np.log((1 - READER_ERRS) * np.array(odds) + READER_ERRS * np.array(even)).sum())
 
 
 def _probability(kind: HairKind, field: str, value: str) -> float:
@@ -143,7 +140,7 @@ class _Small:
     """A view at ``_SIDE``. ``hair``, ``known`` : (H, W) bool; ``clear`` : (H, W, 2) of its lines; ``depth`` : (H, W);
     ``away`` : (H, W) metres to the hair's border, positive outside; ``slope`` : (H, W, 2) its gradient, by row and
     column; ``border`` : (N, 2) its pixels, row and column,
-    where it is known; ``near`` : (H, W) 1 where the nearest border is known."""
+    where it is known; ``near`` : (H, W) 1 where the nearest border is known; ``off`` : deviation of the overlap."""
 
     camera: Camera
     trust: float
@@ -156,6 +153,7 @@ class _Small:
     slope: np.ndarray
     border: np.ndarray
     near: np.ndarray
+    off: float
 
 
 def _smaller(view: HairView) -> _Small:
@@ -179,8 +177,9 @@ def _smaller(view: HairView) -> _Small:
     if len(all_places):
         near = good[cKDTree(all_places).query(np.argwhere(np.ones(hair.shape)))[1]].reshape(hair.shape)
     slope = np.stack(np.gradient(cv2.GaussianBlur(away.astype(np.float32), (0, 0), 1.0)), -1) * metre
-    border = np.argwhere(told)
-    return _Small(camera, view.trust, metre, hair, known, fewer(view.direction), depth, away, slope, border, near)
+    clear = fewer(view.direction)
+    off = max(_OVERLAP_OFF, _BORDER_OFF * metre * told.sum() / max((hair & known).sum(), 1))
+    return _Small(camera, view.trust, metre, hair, known, clear, depth, away, slope, np.argwhere(told), near, off)
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
@@ -221,7 +220,7 @@ def _draw(points: np.ndarray, view: _Small) -> _Drawn:
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (pixel[:, 2] > 0.01)
     number = np.flatnonzero(inside)
     row, column, depth = row[inside], column[inside], pixel[inside, 2]
-    shown = depth < view.depth[row, column] + _BEHIND
+    shown = depth < view.depth[row, column] + BEHIND
     disc_ = disc(max(1, round(_GAP * view.metre)))
     number, row, column, depth = number[shown], row[shown], column[shown], depth[shown]
     canvas, front = np.zeros((height, width), np.uint8), np.full((height, width), np.inf)
@@ -230,8 +229,8 @@ def _draw(points: np.ndarray, view: _Small) -> _Drawn:
     np.minimum.at(front, (row, column), depth)
     guide, along = np.divmod(number, lines.shape[1])
     around = cv2.erode(view.depth, np.ones((5, 5), np.uint8))
-    cut = cv2.erode(front, np.ones((3, 3), np.uint8)) > around + _BEHIND
-    return _Drawn(mask, cut, pixel[number, :2], guide, along / count, depth < front[row, column] + _BEHIND)
+    cut = cv2.erode(front, np.ones((3, 3), np.uint8)) > around + BEHIND
+    return _Drawn(mask, cut, pixel[number, :2], guide, along / count, depth < front[row, column] + BEHIND)
 
 
 def _all_lines(combed: CombedGuides) -> list[np.ndarray]:
@@ -259,8 +258,9 @@ def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float
         errors.append(_line_error(lines[0], drawn[0], view))
         first.append(drawn[0])
     trust = np.array([view.trust for view in views])
-    overlap, lines_off = (float(trust @ each_ / trust.sum()) for each_ in (overlaps, errors))
-    score = told - 0.5 * ((1 - overlap) / _OVERLAP_OFF) ** 2 - 0.5 * (lines_off / _LINES_OFF) ** 2
+    off = (1 - np.array(overlaps)) / [view.off for view in views]
+    overlap, lines_off, off = (float(trust @ each_ / trust.sum()) for each_ in (overlaps, errors, off))
+    score = told - 0.5 * off**2 - 0.5 * (lines_off / _LINES_OFF) ** 2
     return _Judged(replace(fit, overlap=overlap, score=float(score)), combed, first)
 
 
@@ -364,7 +364,7 @@ def _line_moves(combed: CombedGuides, line: np.ndarray) -> np.ndarray:
     about = combed.about[:, None]
     apart = np.abs((about - line[:, 0] + 180) % 360 - 180)
     near = np.exp(-0.5 * (apart / 10.0) ** 2) + 1e-9
-    return near / near.sum(1, keepdims=True) * np.exp(-np.maximum(combed.edge, 0) / _RIM)[:, None]
+    return near / near.sum(1, keepdims=True) * np.exp(-np.maximum(combed.edge, 0) / _FAR)[:, None]
 
 
 def _view_rows(
@@ -389,7 +389,7 @@ def _view_rows(
     back = cKDTree(edge).query(view.border)[1]
     way = (view.border - edge[back]).astype(float)
     far = np.linalg.norm(way, axis=1)
-    kept = far > 0.7
+    kept = far > 0.5
     way, far, back = way[kept], far[kept], back[kept]
     own.append((edge[back], -way / far[:, None], far / view.metre, np.ones(len(far), bool)))
     rows, residuals = [], []
