@@ -61,7 +61,7 @@ def draw(file: Path, folder: Path, size: int, samples: int, views: list[str], sh
     chain = dict(zip(data["names"].tolist(), data["numbers"].tolist(), strict=True))
     chain |= {"density": share * chain["density"], "radius": chain["radius"] * share**-0.5}
     fields = {key: data[key] for key in ("points", "root_uv", "scalp_uv", "free", "root_colour", "tip_colour")}
-    hair = ResultHair(**fields, width=np.zeros(0), hair_radius=float(data["radius"]), style=file.stem, parameters={},
+    hair = ResultHair(**fields, width=np.zeros(0), hair_radius=float(data["radius"]), parameters={},
                       scalp=scalp, chain=chain)  # fmt: skip
     bpy.context.collection.objects.link(add_hair(hair, head, "drawn"))
     rig, low = _light(), data["points"][..., 1].min() < 0.62

@@ -121,8 +121,8 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
         end_server = runner.wait_for_end
     if plan is not None:
         folders.remember(_note(), folder.root)
-    resources = end_server, lock, _looks.forget
-    _current = Removal(folder, *resources) if plan is None else Installation(folder, plan, *resources)
+    kind = Removal if plan is None else Installation
+    _current = kind(folder, plan, end_server, lock, _looks.forget)
     _current.start()
     return _current
 

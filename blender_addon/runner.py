@@ -61,7 +61,8 @@ class JobView:
 class Runner:
     """Run one job at a time; keep the backend and the connection between jobs.
 
-    client : name and version of this client. config : the service's configuration folder.
+    client : name and version of this client. config : the service's configuration folder. ``process`` : the backend
+    that this runner started, while it exists.
     """
 
     def __init__(self, client: str, config: Path) -> None:
@@ -70,7 +71,7 @@ class Runner:
         self._client, self._config = client, config
         self._backend: LocalBackend | ServerAddress | None = None
         self._connection: Connection | None = None
-        self._process: ServerProcess | None = None
+        self.process: ServerProcess | None = None
         self._ending: ServerProcess | None = None
         self._submission: AnyJob | None = None
         self._submitted = False
@@ -84,12 +85,7 @@ class Runner:
     @property
     def connected(self) -> bool:
         """Whether ``tick`` has anything to do."""
-        return self._connection is not None or self._process is not None
-
-    @property
-    def process(self) -> ServerProcess | None:
-        """The backend that this runner started, while it exists."""
-        return self._process
+        return self._connection is not None or self.process is not None
 
     def prepare(self, backend: LocalBackend) -> None:
         """Start a backend for a job that is likely to come, unless it runs; if it fails, ``begin`` reports why."""
@@ -108,14 +104,14 @@ class Runner:
         self._backend, self._submission, self._submitted = backend, submission, False
         self.view = JobView(Phase.STARTING, "Starting the backend")
         try:
-            if self._process is not None and self._process.exit_code is not None:
+            if self.process is not None and self.process.exit_code is not None:
                 self._drop()
             if self._connection is not None and self._connection.alive:
                 if self.welcome is not None:
                     self._submit()
             else:
                 self._drop_connection()
-                if self._process is None:  # otherwise ``tick`` connects as soon as it listens
+                if self.process is None:  # otherwise ``tick`` connects as soon as it listens
                     self._reach()
         except AddonError as error:
             self._fail(error)
@@ -127,7 +123,6 @@ class Runner:
         if not self._submitted or self._connection is None:
             self._end_cancelled()
             return
-        assert self._submission is not None
         self._connection.cancel(self._submission.token)
         self._cancelled_at = time.monotonic()
         self.view = replace(self.view, phase=Phase.CANCELLING, sentence="Cancelling", seconds_left=None)
@@ -156,7 +151,7 @@ class Runner:
         """Process everything pending; return previews and the result of the current job, oldest first."""
         delivered: list[Delivered] = []
         try:
-            if self.busy and self._connection is None and self._process is None:
+            if self.busy and self._connection is None and self.process is None:
                 self._reach()
             for event in self._connection.take() if self._connection is not None else ():
                 self._take_in(event, delivered)
@@ -182,9 +177,8 @@ class Runner:
         self._connection.start()
 
     def _start_process(self) -> None:
-        assert isinstance(self._backend, LocalBackend)
         self._check_folder()
-        self._process = ServerProcess(self._backend)
+        self.process = ServerProcess(self._backend)
 
     def _check_folder(self) -> None:
         """Raise ``AddonError`` if another process is replacing or deleting the server's files."""
@@ -193,7 +187,7 @@ class Runner:
             raise being_changed(folder)
 
     def _watch_process(self) -> None:
-        process = self._process
+        process = self.process
         if process is None:
             return
         if process.exit_code is not None:
@@ -221,11 +215,10 @@ class Runner:
     def _process_ended(self, process: ServerProcess) -> None:
         was_running = self._submitted and self.busy
         why = process.exit_sentence()
-        self._process = None
+        self.process = None
         self._drop_connection()
         if was_running and self.view.phase is not Phase.CANCELLING:
             self._start_process()  # so that the next click finds it running
-            assert self._submission is not None
             words = self._submission.words
             advice = f"It has been started again. {words.again}"
             sentence = why.sentence.rstrip(".") + f", and this {words.what} is lost."
@@ -260,8 +253,8 @@ class Runner:
             delivered.append(event)
             self.view = JobView(Phase.DONE, "Finished.", 1.0)
         elif isinstance(event, events.JobFailed):
-            if event.code != "cancelled":
-                raise AddonError(event.sentence, event.advice, event.code)
+            if event.error.code != "cancelled":
+                raise event.error
             self._end_cancelled()
         elif cancelling:
             return
@@ -283,10 +276,9 @@ class Runner:
             self._end_cancelled()
         elif self.busy:
             self._drop()
-            raise AddonError(event.sentence, event.advice, event.code)
+            raise event.error
 
     def _submit(self) -> None:
-        assert self._connection is not None and self._submission is not None
         self._connection.submit(self._submission)
         self._submitted = True
         self.view = replace(self.view, sentence=self._submission.words.sending)
@@ -299,16 +291,14 @@ class Runner:
         self._submission = None
         self.view = JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice)
 
-    def _drop_connection(self) -> None:
+    def _drop_connection(self, wait_seconds: float = 0.0) -> None:
         if self._connection is not None:
-            self._connection.close(wait_seconds=0.0)
+            self._connection.close(wait_seconds)
         self._connection = self.welcome = None
 
     def _drop(self, wait: bool = False) -> None:
-        process, self._process = self._process, None
-        if self._connection is not None:
-            self._connection.close(wait_seconds=0.5 if wait else 0.0)
-        self._connection = self.welcome = None
+        process, self.process = self.process, None
+        self._drop_connection(0.5 if wait else 0.0)
         if process is not None:
             process.end()
             self._ending = process

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from .objects.tags import Place
 from .protocol.buffers import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
-from .scene import cameras, corrections
+from .scene import corrections
 from .scene.cameras import frame_head
 from .scene.hair import show_guides_alone, show_hairs
 from .scene.importing import import_steps
@@ -234,7 +234,6 @@ class Session:
     def _place(self) -> None:
         """Run import slices for a moment; all of them form one undo step."""
         job, result = self.job, self._result
-        assert job is not None and result is not None
         if self.elsewhere:
             self._wait(_NEEDS_SCENE)
             return
@@ -243,11 +242,7 @@ class Session:
             if in_a_mode(scene, job.into):
                 self._wait(_NEEDS_OBJECT_MODE)
                 return
-            files = [
-                cameras.PhotoFile(photo.label, photo.data, str(photo.path) if photo.path else None)
-                for photo in job.photos
-            ]
-            self._import = _guarded(result, replace(job.place, scene_uid=scene.session_uid), files, job)
+            self._import = _guarded(result, replace(job.place, scene_uid=scene.session_uid), job)
         until = time.monotonic() + SLICE_SECONDS
         try:
             while time.monotonic() < until:
@@ -265,7 +260,6 @@ class Session:
 
     def _wait(self, view: JobView) -> None:
         """Let the head wait for the artist, and keep it on disk from now on."""
-        assert self.job is not None
         if self.job.only not in REMADE:  # without its head it is nothing
             self.waiting.keep(self.job, self._took, self._message)
         problem = self.waiting.problem
@@ -341,16 +335,15 @@ def in_a_mode(scene: bpy.types.Scene, into: str | None) -> bool:
     return any(obj is not None and obj.mode != "OBJECT" for obj in objects)
 
 
-def _guarded(
-    result: HeadResult, place: Place, files: Sequence[cameras.PhotoFile], job: Job
-) -> Generator[float, None, str]:
+def _guarded(result: HeadResult, place: Place, job: Job) -> Generator[float, None, str]:
     """The import; if the head to solve again is gone, a complete result makes a new one."""
+    settings = job.pack_photos, job.name, job.armature
     try:
-        return (yield from import_steps(result, place, files, job.into, job.pack_photos, job.name, job.armature))
+        return (yield from import_steps(result, place, job.photos, job.into, *settings))
     except AddonError as error:
         if error.code != "head_gone" or job.into is None or result.geometry_only or result.only:
             raise
-    return (yield from import_steps(result, place, files, None, job.pack_photos, job.name, job.armature))
+    return (yield from import_steps(result, place, job.photos, None, *settings))
 
 
 def listed_photos(scene: bpy.types.Scene) -> tuple[tuple[PhotoFile, ...], tuple[tuple[str, str], ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Callable
 from functools import lru_cache
 
 import bpy
@@ -25,6 +26,11 @@ def clickable(operator: type[bpy.types.Operator], unavailable_reason: str) -> bo
     if unavailable_reason:
         operator.poll_message_set(unavailable_reason)
     return not unavailable_reason
+
+
+def poll_of(why_not: Callable[[bpy.types.Context], str]) -> classmethod:
+    """``poll`` of an operator that is clickable where ``why_not`` says nothing."""
+    return classmethod(lambda cls, context: clickable(cls, why_not(context)))
 
 
 def letters_per_line(width: int, ui_scale: float) -> int:
@@ -95,15 +101,17 @@ class NamedByClass:
         if "bl_label" not in vars(cls):
             cls.bl_label = words
 
+    def refuse(self, sentence: str) -> set[str]:
+        """Say why nothing is done; what ``execute`` returns then."""
+        self.report({"WARNING"}, sentence)
+        return {"CANCELLED"}
+
 
 class LikenessOperator(NamedByClass, bpy.types.Operator):
     """An operator that ``run`` does at once: finished unless it returns something else, and cancelled with a report if
     it raises ``AddonError``."""
 
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012 (Blender wants a set)
-
-    def run(self, context: bpy.types.Context) -> set[str] | None:
-        raise AttributeError("an operator has to say what it does")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

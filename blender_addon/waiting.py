@@ -25,7 +25,6 @@ from .client.photo_files import unique_labels
 from .client.submissions import PhotoCorrections, PhotoFile
 from .errors import AddonError
 from .objects.tags import Place
-from .protocol.buffers import checked_field, malformed
 from .protocol.result import HeadResult, decode_result
 from .shared.file_lock import FileLock, is_locked, lock_file
 from .shared.options import HeadOptions
@@ -198,39 +197,20 @@ def note_of(job: Job, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def parse_note(note: Mapping[str, Any]) -> HeadNote:
-    """Parse a note from JSON. Raises ``AddonError`` ``malformed`` for anything that ``note_of`` does not write."""
-    pairs = checked_field(note, "given", list)
-    if not all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(one, str) for one in pair) for pair in pairs
-    ):
-        raise malformed("the list of photos is not one")
-    photos = tuple(map(_photo, checked_field(note, "photos", list)))
-    if not photos:
-        raise malformed("there are no photos")
-    fields = {
-        "photos": photos,
-        "given": tuple((path, label) for path, label in pairs),
-        "into": None if note.get("into") is None else checked_field(note, "into", str),
-        "options": HeadOptions.of(checked_field(note, "options", dict)),
-        **{name: _of_kind(note, name, kind) for name, kind in _KEPT_FIELDS.items()},
-    }
+    """Parse a note from JSON. Raises ``AddonError`` ``damaged`` for anything that ``note_of`` does not write."""
     try:
-        kept_at = checked_field(note, "kept_at", float)
-        time.localtime(kept_at)
-    except (ValueError, OverflowError, OSError) as error:
-        raise malformed("its time is none") from error
-    return HeadNote(kept_at, checked_field(note, "seconds", float), fields)
-
-
-def _photo(entry: Any) -> PhotoFile:
-    label = checked_field(entry, "label", str)
-    return PhotoFile(label, None if entry.get("path") is None else Path(checked_field(entry, "path", str)))
-
-
-def _of_kind(note: Mapping[str, Any], name: str, kind: type) -> Any:
-    if type(note.get(name)) is not kind:
-        raise malformed(f"{name} is missing or of the wrong kind")
-    return note[name]
+        time.localtime(note["kept_at"])
+        photos = [PhotoFile(str(photo["label"]), photo["path"] and Path(photo["path"])) for photo in note["photos"]]
+        fields = {
+            "photos": (photos[0], *photos[1:]),
+            "given": tuple((str(path), str(label)) for path, label in note["given"]),
+            "into": note["into"],
+            "options": HeadOptions.of(note["options"]),
+            **{name: kind(note[name]) for name, kind in _KEPT_FIELDS.items()},
+        }
+        return HeadNote(float(note["kept_at"]), float(note["seconds"]), fields)
+    except (AttributeError, LookupError, OSError, OverflowError, TypeError, ValueError) as error:
+        raise damaged() from error
 
 
 def write(path: Path, note: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
@@ -359,7 +339,8 @@ class WaitingHeads:
     """Waiting heads in ``folder``, locked against other Blenders.
 
     ``offered`` : heads that wait for the artist, oldest first. The session may have one more, which is written or read
-        on a thread: ``keep`` or ``take`` begins that, ``forget`` or ``put_back`` ends it. Use on the main thread only.
+        on a thread: ``keep`` or ``take`` begins that, ``forget`` or ``put_back`` ends it; ``is_offered_head`` : whether
+        that was an offered one. Use on the main thread only.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -368,12 +349,7 @@ class WaitingHeads:
         self._thread = ThreadPoolExecutor(1, "likeness-heads")
         self._current: Future[WaitingHead] | None = None
         self._reading: Future[LoadedHead] | None = None
-        self._was_offered = False
-
-    @property
-    def is_offered_head(self) -> bool:
-        """Whether the session's head was an offered one."""
-        return self._was_offered
+        self.is_offered_head = False
 
     @property
     def writing(self) -> bool:
@@ -409,7 +385,7 @@ class WaitingHeads:
     def take(self, head: WaitingHead, place: Place) -> None:
         """Begin to read an offered head for a scene; ``taken`` returns it."""
         self.offered = tuple(other for other in self.offered if other is not head)
-        self._current, self._was_offered = Future(), True
+        self._current, self.is_offered_head = Future(), True
         self._current.set_result(head)
         self._reading = self._thread.submit(_read, head, place)
 
@@ -471,7 +447,7 @@ class WaitingHeads:
         if self._reading is not None:
             self._reading.cancel()
         self._current = self._reading = None
-        self._was_offered = False
+        self.is_offered_head = False
         return current
 
 
@@ -479,7 +455,7 @@ def _seen(slot: Slot) -> WaitingHead:
     try:
         return WaitingHead(slot, parse_note(read_note(slot.path)))
     except AddonError as error:
-        return WaitingHead(slot, None, damaged() if error.code == "malformed" else error)
+        return WaitingHead(slot, None, error)
 
 
 def _keep(folder: Path, job: Job, seconds: float, message: tuple[bytes, ...]) -> WaitingHead:

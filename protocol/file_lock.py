@@ -1,10 +1,12 @@
-"""An exclusive lock on a file, one process at a time. The system releases it when the process ends, however it ends."""
+"""Files that processes of a user share: an exclusive lock, which the system releases when its process ends, however it
+ends, and a private file that is written once."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -93,3 +95,29 @@ def _unlock(file: BinaryIO) -> None:
             import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
+
+def write_private_once(path: Path, data: bytes) -> bool:
+    """Write a file that only this user may read, atomically. An earlier one is kept; returns whether ``data`` was
+    written. Raises ``OSError``."""
+    temporary = _temporary_beside(path, data)
+    try:
+        os.link(temporary, path)  # unlike a rename, fails if another process was faster
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if path.exists():
+            return False
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _temporary_beside(path: Path, data: bytes) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it with mode 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)

@@ -20,7 +20,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 from backend.errors import LikenessError
 from backend.service.messages import Limits, Timing
-from backend.service.private_files import FILE_MODE, write_private_once
+from backend.service.private_files import FILE_MODE
+from protocol.file_lock import write_private_once
 
 try:
     import resource

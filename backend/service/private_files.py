@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -73,32 +72,6 @@ def _check_home(environment: Mapping[str, str]) -> None:
                 continue
             advice = f"Set it, or {CONFIG_VARIABLE}, to a folder."
             raise LikenessError("usage", f"{variable} is {value!r}, no absolute path.", advice)
-
-
-def write_private_once(path: Path, data: bytes) -> bool:
-    """Write a file that only this user may read, atomically. An earlier one is kept; returns whether ``data`` was
-    written. Raises ``OSError``."""
-    temporary = _temporary_beside(path, data)
-    try:
-        os.link(temporary, path)  # unlike a rename, fails if another process was faster
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        if path.exists():
-            return False
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
-
-
-def _temporary_beside(path: Path, data: bytes) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it with mode 0600
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
 
 
 def private_opener(path: str, flags: int) -> int:

@@ -198,15 +198,8 @@ class BackendFolder:
         if not self.is_owned_by_extension:
             return None
         try:
-            note = json.loads(self._note.read_text("utf-8"))
-            installed = Installed(
-                str(note["version"]),
-                str(note["python"]),
-                str(note["torch"]),
-                bool(note["cuda"]),
-                int(note["size_bytes"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+            installed = Installed(**json.loads(self._note.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
             return None
         complete = os.path.exists(self.python) and os.path.isdir(self.source / "backend")
         return installed if complete else None
@@ -241,14 +234,7 @@ def with_retries(act: Callable[[], None]) -> None:
 
 def delete(path: Path) -> None:
     """Delete a file or a folder, with retries; no effect if it does not exist. Raises ``OSError``."""
-
-    def act() -> None:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-    with_retries(act)
+    with_retries(lambda: shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True))
 
 
 def folder_bytes(root: Path) -> int:

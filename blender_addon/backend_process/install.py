@@ -5,6 +5,7 @@ Install the wheels of ``locks/`` and nothing else, and parse pip's output for pr
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -20,7 +21,7 @@ from ..errors import AddonError
 from ..shared.file_lock import FileLock
 from . import folders
 from .folders import BackendFolder, Installed
-from .python_finder import clean_environment, find_python, hidden_window
+from .python_finder import find_python, hidden_window, of_child
 
 _REASONS = (
     (
@@ -85,6 +86,9 @@ _REASONS = (
         "disk",
     ),
 )
+
+
+WINDOWS_DISK_FULL = 112
 
 
 class PipProgress:
@@ -155,7 +159,6 @@ class InstallPlan:
     archive : ``backend.zip`` of the extension, or a folder with the backend's source.
     told_python : the interpreter that the user entered, "" to search.
     fresh : delete an existing environment first.
-    cuda : install a CUDA build of torch; None: if there is an NVIDIA card.
     pip_arguments : further arguments for pip.
     check : the self-test, see ``CHECK``.
     """
@@ -163,7 +166,6 @@ class InstallPlan:
     archive: Path
     told_python: str = ""
     fresh: bool = False
-    cuda: bool | None = None
     pip_arguments: tuple[str, ...] = ()
     check: str = CHECK
 
@@ -213,7 +215,7 @@ class Installation:
     def __init__(
         self,
         folder: BackendFolder,
-        plan: InstallPlan,
+        plan: InstallPlan | None = None,
         end_server: Callable[[], None] | None = None,
         lock: FileLock | None = None,
         ended: Callable[[], None] | None = None,
@@ -273,7 +275,14 @@ class Installation:
         return InstallView(error.sentence, self.view.fraction, True, error)
 
     def _refused(self, error: OSError) -> AddonError:
-        return _system_error(error)
+        if error.errno == errno.ENOSPC or getattr(error, "winerror", None) == WINDOWS_DISK_FULL:
+            return AddonError("The disk is full.", "Make room, then install again.", "disk")
+        where = f" {error.filename}" if error.filename else ""
+        return AddonError(
+            f"The system refused it:{where} {error.strerror or error}.",
+            "Close other programs that use the backend, like a second Blender, and check the folder's permissions.",
+            "disk",
+        )
 
     def _cancelled(self) -> AddonError:
         return AddonError("The installation was cancelled.", "Install Backend starts it again.", "cancelled")
@@ -293,7 +302,7 @@ class Installation:
         if plan.fresh and folder.environment.exists():
             self._step("Removing the old environment", 0.01)
             self._clear(folder.environment)
-        self._cuda = has_nvidia() if plan.cuda is None else plan.cuda
+        self._cuda = has_nvidia()
         folders.check_room(folder, needed_bytes(self._cuda) - folders.folder_bytes(folder.environment))
         self._step("Unpacking the backend", 0.02)
         self._unpack()
@@ -362,20 +371,14 @@ class Installation:
         self._say("$ " + " ".join(command))
         self._child = subprocess.Popen(
             list(command),
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             cwd=str(self.folder.root),
-            env=clean_environment() | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"} | environment,
-            **hidden_window(),
+            **of_child(PYTHONUNBUFFERED="1", PYTHONUTF8="1", **environment),
         )
         with self._child as child:
             if self._stopped.is_set():  # stop() was called while the process was starting
                 child.terminate()
-            assert child.stdout is not None
             for line in child.stdout:
                 line = line.rstrip()
                 said.append(line)
@@ -411,15 +414,6 @@ class Removal(Installation):
 
     _NAME = "The removal"
 
-    def __init__(
-        self,
-        folder: BackendFolder,
-        end_server: Callable[[], None] | None = None,
-        lock: FileLock | None = None,
-        ended: Callable[[], None] | None = None,
-    ) -> None:
-        super().__init__(folder, InstallPlan(Path()), end_server, lock, ended)
-
     def _work(self) -> str:
         self.view = InstallView("Removing the backend", 0.5)
         if (problem := folders.removal_problem(self.folder)) is not None:
@@ -437,14 +431,3 @@ class Removal(Installation):
             f"Close programs that use it, or delete {self.folder.root} yourself.",
             "disk",
         )
-
-
-def _system_error(error: OSError) -> AddonError:
-    if error.errno == 28 or getattr(error, "winerror", None) == 112:
-        return AddonError("The disk is full.", "Make room, then install again.", "disk")
-    where = f" {error.filename}" if error.filename else ""
-    return AddonError(
-        f"The system refused it:{where} {error.strerror or error}.",
-        "Close other programs that use the backend, like a second Blender, and check the folder's permissions.",
-        "disk",
-    )

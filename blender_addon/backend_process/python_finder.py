@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import AddonError
 
@@ -45,20 +46,18 @@ def hidden_window() -> dict[str, int]:
     return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
 
 
+def of_child(**environment: str) -> dict[str, Any]:
+    """Arguments for ``subprocess``: no input, text in UTF-8, no console, and not Blender's own Python."""
+    variables = clean_environment() | environment
+    text = {"text": True, "encoding": "utf-8", "errors": "replace"}
+    return {"stdin": subprocess.DEVNULL, "env": variables, **text, **hidden_window()}
+
+
 def probe(command: Sequence[str]) -> FoundPython | None:
     """Run an interpreter and read its version; None if it does not run, lacks ``venv``, or is 32-bit."""
     try:
-        done = subprocess.run(
-            [*command, "-X", "utf8", "-I", "-c", _PROBE],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_SECONDS,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            **hidden_window(),
-        )
+        probing = [*command, "-X", "utf8", "-I", "-c", _PROBE]
+        done = subprocess.run(probing, capture_output=True, timeout=_SECONDS, **of_child())
     except (OSError, subprocess.TimeoutExpired):
         return None
     said = _SAID.fullmatch((done.stdout or "").strip())
@@ -119,11 +118,7 @@ def find_python(named: str = "", commands: Iterable[Sequence[str]] | None = None
         if python.version[:2] not in PREFERRED_PYTHONS:
             raise AddonError(f"{named} is {python.text}.", f"The backend needs Python {wanted}.", "no_python")
         return python
-    tried: set[tuple[str, ...]] = set()
-    for command in candidates() if commands is None else commands:
-        if tuple(command) in tried:
-            continue
-        tried.add(tuple(command))
+    for command in dict.fromkeys(map(tuple, candidates() if commands is None else commands)):
         python = probe(command)
         if python is not None and python.version[:2] in PREFERRED_PYTHONS:
             return python

@@ -67,11 +67,6 @@ class LocalBackend:
     button: str = field(default="Repair", compare=False)
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """Command-line arguments of ``serve``."""
-        return ("--device", self.device)
-
-    @property
     def remedy(self) -> str:
         """What to do if the backend is broken, to be appended after a comma."""
         if self.folder is not None:
@@ -83,7 +78,8 @@ class ServerProcess:
     """``python -m backend serve`` as a child process.
 
     It ends when its standard input is closed, by ``end`` or as Blender is gone. It runs in its own session, so that a
-    signal which ends Blender with its terminal does not reach it. Its log file is overwritten.
+    signal which ends Blender with its terminal does not reach it. Its log file is overwritten. ``address`` is set once
+    it has reported it.
 
     Raises
     ------
@@ -92,7 +88,7 @@ class ServerProcess:
 
     def __init__(self, backend: LocalBackend) -> None:
         self.backend = backend
-        self._address: ServerAddress | None = None
+        self.address: ServerAddress | None = None
         python, source = backend.python, backend.source
         variables = {"PYTHONUNBUFFERED": "1"}
         if source is not None:
@@ -100,7 +96,7 @@ class ServerProcess:
         try:
             with _empty_log(backend.log) as stderr:
                 self._process = subprocess.Popen(
-                    [str(python), "-P", "-m", "backend", "serve", "--stop-with-input", *backend.arguments],
+                    [str(python), "-P", "-m", "backend", "serve", "--stop-with-input", "--device", backend.device],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
@@ -123,11 +119,6 @@ class ServerProcess:
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
-
-    @property
-    def address(self) -> ServerAddress | None:
-        """Its address, once it has reported it."""
-        return self._address
 
     @property
     def exit_code(self) -> int | None:
@@ -161,7 +152,6 @@ class ServerProcess:
 
     def end(self) -> None:
         """Let the process end, and kill it after ``KILL_SECONDS``; returns at once."""
-        assert self._process.stdin is not None
         self._process.stdin.close()
         killing = threading.Timer(KILL_SECONDS, self._process.kill)
         killing.daemon = True
@@ -177,13 +167,12 @@ class ServerProcess:
             ) from error
 
     def _read_ready_line(self) -> None:
-        assert self._process.stdout is not None
         with self._process.stdout as stream:
             for raw in stream:
                 try:
                     said = json.loads(raw)
                     if said["event"] == "ready":
-                        self._address = ServerAddress(said["endpoint"], said["public_key"])
+                        self.address = ServerAddress(said["endpoint"], said["public_key"])
                 except (ValueError, KeyError, TypeError):
                     continue
         self._process.wait()

@@ -15,15 +15,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import AddonError
-from ..protocol.buffers import TRANSFER, checked_field, decode_expression, decode_preview, malformed
+from ..protocol.buffers import TRANSFER, checked_field, decode_expression, decode_preview, is_number, malformed
 from ..protocol.result import decode_result
 from . import events
-from .keys import KeyPair, ServerAddress
+from .keys import KeyPair, ServerAddress, pyzmq
 from .submissions import AnyJob, composed, header_frame
 
 PROTOCOL = 1
 MOST_HEADER_BYTES = 4 * 2**20
-_LARGEST = 1e30  # limit for numbers in a header; JSON integers may exceed any float
 
 
 def parse_header(frame: bytes) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def number_of(header: Mapping[str, Any], name: str) -> float | None:
     value = header.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:  # NaN fails, too
+    if not is_number(value):
         raise malformed(f"{name} is not a number")
     return value
 
@@ -57,12 +56,9 @@ def welcomed(header: Mapping[str, Any], instance_before: str | None) -> events.W
     """Event for ``welcome``; ``instance_before`` is the previous connection's, if any."""
     capabilities = checked_field(header, "capabilities", list)
     limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
-    device = header.get("device")
     instance = checked_field(header, "instance", str)
     return events.Welcomed(
-        likeness=text_of(header, "likeness"),
         instance=instance,
-        device=text_of(device, "kind") if isinstance(device, dict) else "",
         limits=events.Limits(**{limit.name: checked_field(limits, limit.name, int) for limit in fields(events.Limits)}),
         same_server=instance_before in (None, instance),
         ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
@@ -90,7 +86,8 @@ def progressed(header: Mapping[str, Any]) -> events.Progressed:
 def job_failed(header: Mapping[str, Any], token: str) -> events.JobFailed:
     """Event for an ``error`` that ends the job ``token``."""
     sentence = text_of(header, "sentence") or "The backend reported an error without a sentence."
-    return events.JobFailed(token, text_of(header, "code") or "internal", sentence, text_of(header, "advice"))
+    error = AddonError(sentence, text_of(header, "advice"), text_of(header, "code") or "internal")
+    return events.JobFailed(token, error)
 
 
 TICK_SECONDS = 0.03
@@ -170,13 +167,7 @@ class Connection:
 
     def _run(self) -> None:
         try:
-            import zmq
-        except ImportError as error:
-            advice = "Install the extension from its own zip for this system; that carries pyzmq."
-            self._tell(events.ConnectFailed("no_zmq", f"pyzmq could not be loaded ({error}).", advice))
-            return
-        self._context = zmq.Context()
-        try:
+            self._context = pyzmq().Context()
             self._open()
             while not self._closing.is_set():
                 self._serve()
@@ -184,14 +175,15 @@ class Connection:
             self._run_commands()
             self._send({"type": "bye"})  # jobs go on
         except AddonError as error:
-            self._tell(events.ConnectFailed(error.code, error.sentence, error.advice))
+            self._tell(events.ConnectFailed(error))
         except Exception as error:  # an unexpected error must not leave the window waiting forever
             advice = "Please report it; the system console has more."
-            self._tell(events.ConnectFailed("internal", f"The connection failed: {error!r}.", advice))
+            self._tell(events.ConnectFailed(AddonError(f"The connection failed: {error!r}.", advice)))
             raise
         finally:
             self._drop_socket()
-            self._context.term()
+            if self._context is not None:
+                self._context.term()
 
     def _run_commands(self) -> None:
         while self._ready:
@@ -235,13 +227,10 @@ class Connection:
 
     def _submit(self, submission: AnyJob) -> None:
         """Send a job; its outcome arrives as an event."""
-        assert self._welcome is not None
         try:
             header, contents = composed(submission, self._welcome)
         except AddonError as error:
-            self._end_job(
-                submission.token, events.JobFailed(submission.token, error.code, error.sentence, error.advice)
-            )
+            self._end_job(submission.token, events.JobFailed(submission.token, error))
             return
         self._jobs[submission.token] = submission
         self._send(header, contents)
@@ -290,7 +279,7 @@ class Connection:
                 else:
                     event = events.ResultReceived(token, decode_result(header, buffers), tuple(frames))
             except AddonError as error:
-                event = events.JobFailed(token, error.code, error.sentence, error.advice)
+                event = events.JobFailed(token, error)
             self._end_job(token, event)
             if job := text_of(header, "job"):
                 self._send({"type": "received", "job": job})
@@ -314,7 +303,7 @@ class Connection:
                     self._cancel(token)
             else:
                 sentence = f"The backend stopped during the {job.words.what}, and runs again."
-                self._end_job(token, events.JobFailed(token, "server_died", sentence, job.words.again))
+                self._end_job(token, events.JobFailed(token, AddonError(sentence, job.words.again, "server_died")))
 
     def _take_error(self, header: dict[str, Any], token: str) -> None:
         code = text_of(header, "code")
@@ -330,7 +319,7 @@ class Connection:
         elif request == "fetch" and code == "unknown_job" and token in self._jobs:
             if token in self._cancelled:
                 sentence = f"The {self._jobs[token].words.what} was cancelled."
-                self._end_job(token, events.JobFailed(token, "cancelled", sentence, ""))
+                self._end_job(token, events.JobFailed(token, AddonError(sentence, "", "cancelled")))
             else:  # the submit never arrived
                 self._submit(self._jobs[token])
         elif code == "no_path" and token in self._jobs and self._welcome is not None:
@@ -346,7 +335,7 @@ class Connection:
     def _server_leaves(self, reason: str) -> None:
         for token, job in list(self._jobs.items()):
             sentence = f"The backend stopped ({reason or 'no reason given'}) during the {job.words.what}."
-            self._end_job(token, events.JobFailed(token, "stopped", sentence, job.words.again))
+            self._end_job(token, events.JobFailed(token, AddonError(sentence, job.words.again, "stopped")))
         raise AddonError("The backend has stopped.", "It starts again with the next click.", "left")
 
     def _keep_time(self) -> None:
@@ -356,7 +345,6 @@ class Connection:
             if now - self._opened > limit:
                 raise self._unreachable()
             return
-        assert self._welcome is not None
         if now - self._pinged >= self._welcome.ping_seconds:
             self._pinged = now
             self._send({"type": "ping"})
@@ -372,7 +360,7 @@ class Connection:
             if self._tries[token] > RETRIES:
                 sentence = f"The connection to the backend at {self.address.endpoint} breaks again and again."
                 advice = f"Check the network, or try fewer or smaller pictures, or a smaller texture. {job.words.again}"
-                self._end_job(token, events.JobFailed(token, "breaks", sentence, advice))
+                self._end_job(token, events.JobFailed(token, AddonError(sentence, advice, "breaks")))
         self._open()
 
     def _watch_monitor(self) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import AddonError
 from ..protocol.buffers import Preview
 from ..protocol.clips import ExpressionClip
 from ..protocol.result import HeadResult
+
+
+class Event:
+    """What happened."""
 
 
 @dataclass(frozen=True)
@@ -20,23 +25,19 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Welcomed:
+class Welcomed(Event):
     """The server answered ``hello``.
 
     Attributes
     ----------
-    likeness : version of the backend.
     instance : id of this run of the server.
-    device : ``cpu`` or ``cuda``, "" until its worker has started.
     limits : what it accepts.
     same_server : whether it is the same run as before, so that earlier jobs still exist; True the first time.
     capabilities : ``path`` if the server reads files where they are.
     ping_seconds, silence_seconds : heartbeat interval, and the silence after which either side counts as gone.
     """
 
-    likeness: str
     instance: str
-    device: str
     limits: Limits
     same_server: bool
     ping_seconds: float
@@ -45,7 +46,7 @@ class Welcomed:
 
 
 @dataclass(frozen=True)
-class Queued:
+class Queued(Event):
     """The job waits in the queue behind ``position`` others."""
 
     token: str
@@ -53,7 +54,7 @@ class Queued:
 
 
 @dataclass(frozen=True)
-class Progressed:
+class Progressed(Event):
     """Progress of the job: sentence of the stage, fraction of the whole (0-1), seconds left or None."""
 
     token: str
@@ -64,7 +65,7 @@ class Progressed:
 
 
 @dataclass(frozen=True)
-class Previewed:
+class Previewed(Event):
     """Preview of the head in progress."""
 
     token: str
@@ -72,7 +73,7 @@ class Previewed:
 
 
 @dataclass(frozen=True)
-class ResultReceived:
+class ResultReceived(Event):
     """The job's result. ``message`` is the received message, header and buffers; the result shares its memory."""
 
     token: str
@@ -81,7 +82,7 @@ class ResultReceived:
 
 
 @dataclass(frozen=True)
-class ExpressionsReceived:
+class ExpressionsReceived(Event):
     """The result of an expression transfer."""
 
     token: str
@@ -89,42 +90,25 @@ class ExpressionsReceived:
 
 
 @dataclass(frozen=True)
-class JobFailed:
-    """The job ended without a result; ``code`` as in docs/protocol.md, or a code of the extension."""
+class JobFailed(Event):
+    """The job ended without a result; the error's code as in docs/protocol.md, or one of the extension."""
 
     token: str
-    code: str
-    sentence: str
-    advice: str
+    error: AddonError
 
 
 @dataclass(frozen=True)
-class ConnectionLost:
+class ConnectionLost(Event):
     """The server was silent for too long; the thread tries to reconnect."""
 
     sentence: str
 
 
 @dataclass(frozen=True)
-class ConnectFailed:
+class ConnectFailed(Event):
     """The server could not be reached; the thread has ended.
 
-    ``code`` is ``unreachable``, ``refused`` (the keys do not match), ``version``, or the server's own.
+    The error's code is ``unreachable``, ``refused`` (the keys do not match), ``version``, or the server's own.
     """
 
-    code: str
-    sentence: str
-    advice: str
-
-
-Event = (
-    Welcomed
-    | Queued
-    | Progressed
-    | Previewed
-    | ResultReceived
-    | ExpressionsReceived
-    | JobFailed
-    | ConnectionLost
-    | ConnectFailed
-)
+    error: AddonError

@@ -8,8 +8,10 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from ..errors import AddonError
+from ..shared.file_lock import write_private_once
 
 KEY_PATTERN = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 """A CURVE key in Z85."""
@@ -91,27 +93,21 @@ def client_keys(folder: Path) -> KeyPair:
     return pair
 
 
-def _make_keys(path: Path) -> None:
+def pyzmq() -> ModuleType:
+    """The module ``zmq``. Raises ``AddonError`` ``no_zmq`` if it cannot be loaded."""
     try:
         import zmq
     except ImportError as error:
         advice = "Install the extension from its own zip for this system; that carries pyzmq."
         raise AddonError(f"pyzmq could not be loaded ({error}).", advice, "no_zmq") from error
+    return zmq
+
+
+def _make_keys(path: Path) -> None:
+    zmq = pyzmq()
     public, secret = zmq.curve_keypair()
     while public.startswith(b"-"):  # after --owner it would be parsed as an option
         public, secret = zmq.curve_keypair()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps({"public_key": public.decode(), "secret_key": secret.decode()})
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    try:
-        os.link(part, path)  # fails if another process was faster: then its keys are used
-    except FileExistsError:
-        pass
-    except OSError:  # the file system has no links
-        if not path.exists():
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_private_once(path, text.encode())  # where another process was faster, its keys are used

@@ -31,11 +31,7 @@ def unique_labels(names: Sequence[str]) -> tuple[str, ...]:
 
 def is_text(path: str) -> bool:
     """Whether a path can be encoded in UTF-8, which file systems do not require."""
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return path.encode("utf-8", "ignore").decode("utf-8") == path
 
 
 def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits: Limits) -> list[bytes]:
@@ -54,7 +50,6 @@ def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits:
     contents = []
     for label, path, data in photos:
         if data is None:
-            assert path is not None
             try:
                 data = path.read_bytes()
             except OSError as error:

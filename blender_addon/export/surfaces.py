@@ -6,27 +6,17 @@ procedural nodes, vertex attributes and refraction have no words in glTF and FBX
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
 from ..objects import tags
-from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, array_of, coordinates
+from ..objects.meshes import SKIN_ROUGHNESS, UV_EYE, UV_HEAD, UV_LASH, array_of, attribute_or, coordinates
+from ..scene import materials
 from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
-from ..scene.materials import (
-    LOOKS,
-    linear,
-    pack_pixels,
-    picture_pixels,
-    relief_nodes,
-    skin_material,
-    srgb,
-    strength_socket,
-    tinted,
-)
 from ..scene.mpfb import covered_texels, grow
 from ..scene.nodes import add_nodes, new_material
 from ..scene.skin_tone import outside, tone_of
@@ -91,7 +81,7 @@ class ExportMaterials:
 
     def put_on(self, copy: bpy.types.Object, part: bpy.types.Object, one_mesh: bool) -> None:
         """Give ``copy`` of ``part`` its material and leave it the UV map of that alone."""
-        look = LOOKS[part[tags.PART]] if tags.PART in part else HAIR
+        look = materials.LOOKS[part[tags.PART]] if tags.PART in part else HAIR
         if look not in self.made:
             self.made[look] = self._material(look, part)
         wanted = UV_HEAD if one_mesh else SURFACES[look].uv_map
@@ -128,7 +118,9 @@ class ExportMaterials:
             atlas = {node.image.name.split(".")[0]: node.image for node in _pictures(part)}
             strands, pictures["Normals"] = (atlas.get(name) for name in ATLAS)
             by_vertex = self.tint or strands is None
-            pictures["Colour"] = strands if by_vertex else tinted(f"{self.name}_{strands.name}", strands, part.data)
+            pictures["Colour"] = (
+                strands if by_vertex else materials.tinted(f"{self.name}_{strands.name}", strands, part.data)
+            )
             self.images += [] if by_vertex else [pictures["Colour"]]
         elif surface.picture is not None:
             pictures["Colour"] = self.collection.get(surface.picture)
@@ -165,7 +157,7 @@ class ExportMaterials:
         side = len(pixels)
         image = bpy.data.images.new(f"{self.name}_{kind}", side, side)
         image.colorspace_settings.name = space
-        pack_pixels(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
+        materials.pack_pixels(image, np.dstack([pixels, np.ones((side, side), np.float32)]))
         self.images.append(image)
         return image
 
@@ -188,46 +180,54 @@ def _triangles(mesh: bpy.types.Mesh) -> tuple[np.ndarray, np.ndarray]:
 
 def roughness_map(parts: Sequence[bpy.types.Object], side: int) -> np.ndarray:
     """(S, S, 3) roughness in map ``Head``: the skin's by vertex, that of teeth, tongue and eyeballs by surface."""
+
+    def roughness(part: bpy.types.Object) -> np.ndarray:
+        usual = SURFACES[materials.LOOKS[part[tags.PART]]].roughness
+        return attribute_or(np.full(len(part.data.vertices), usual, np.float32), part.data, SKIN_ROUGHNESS)
+
     picture = np.full((side * side, 1), SURFACES["skin"].roughness, np.float32)
-    covered = []
-    for part in (obj for obj in parts if LOOKS.get(obj.get(tags.PART)) in ("skin", "eyes", "teeth", "tongue")):
-        corners, uv = _triangles(part.data)
-        values = np.full(len(part.data.vertices), SURFACES[LOOKS[part[tags.PART]]].roughness, np.float32)
-        attribute = part.data.attributes.get(SKIN_ROUGHNESS)
-        if attribute is not None and len(attribute.data) == len(values):
-            attribute.data.foreach_get("value", values)
-        texels, means = covered_texels(uv, values[corners][..., None], side)
-        picture[texels] = means
-        covered.append(texels)
-    texels = np.unique(np.concatenate(covered))
-    grow(picture, side, texels, texels, GUTTER)
-    return np.repeat(picture.reshape(side, side, 1), 3, axis=2)
+    return np.repeat(_by_vertex(picture, parts, ("skin", "eyes", "teeth", "tongue"), roughness), 3, axis=2)
 
 
 def toned(albedo: bpy.types.Image, parts: Sequence[bpy.types.Object], tone: np.ndarray) -> np.ndarray:
     """(S, S, 3) display values of an albedo whose skin is multiplied by ``tone`` (3,); other parts in it stay."""
-    side = albedo.size[0]
-    share, covered = np.zeros((side * side, 1), np.float32), []
-    for part in (obj for obj in parts if LOOKS.get(obj.get(tags.PART)) == "skin"):
+    nowhere = np.zeros((albedo.size[0] ** 2, 1), np.float32)
+    share = _by_vertex(nowhere, parts, ("skin",), lambda part: outside(part.data))
+    multiplied = materials.linear(materials.picture_pixels(albedo)) * (1.0 + share * (tone - 1.0))
+    return materials.srgb(multiplied).astype(np.float32)
+
+
+def _by_vertex(
+    picture: np.ndarray,
+    parts: Sequence[bpy.types.Object],
+    looks: Sequence[str],
+    values_of: Callable[[bpy.types.Object], np.ndarray],
+) -> np.ndarray:
+    """(S, S, 1) a picture (S², 1) in map ``Head`` with the values (V,) of the parts that have these looks."""
+    side, covered = int(len(picture) ** 0.5), []
+    for part in (obj for obj in parts if materials.LOOKS.get(obj.get(tags.PART)) in looks):
         corners, uv = _triangles(part.data)
-        texels, means = covered_texels(uv, outside(part.data)[corners][..., None], side)
-        share[texels] = means
+        texels, means = covered_texels(uv, values_of(part)[corners][..., None], side)
+        picture[texels] = means
         covered.append(texels)
     texels = np.unique(np.concatenate(covered))
-    grow(share, side, texels, texels, GUTTER)
-    multiplied = linear(picture_pixels(albedo)) * (1.0 + share.reshape(side, side, 1) * (tone - 1.0))
-    return srgb(multiplied).astype(np.float32)
+    grow(picture, side, texels, texels, GUTTER)
+    return picture.reshape(side, side, 1)
 
 
 def relief_heights(head: bpy.types.Object) -> np.ndarray | None:
     """(S, S) metres of the relief at rest in map ``Head``, row 0 at v = 0, times its strength; None without one."""
-    material = skin_material(head)
-    images = [] if material is None else [node.image for node in relief_nodes(material) if tags.REACH in node.image]
+    material = materials.skin_material(head)
+    images = (
+        []
+        if material is None
+        else [node.image for node in materials.relief_nodes(material) if tags.REACH in node.image]
+    )
     if not images or images[0].size[0] != images[0].size[1] or images[0].size[0] < 2:
         return None
-    strength = strength_socket(material, images[0][tags.RELIEF])
+    strength = materials.strength_socket(material, images[0][tags.RELIEF])
     scale = 0.001 * 2.0 * images[0][tags.REACH] * (1.0 if strength is None else strength.default_value)
-    return (picture_pixels(images[0])[..., 0] - 0.5) * scale
+    return (materials.picture_pixels(images[0])[..., 0] - 0.5) * scale
 
 
 def normal_map(parts: Sequence[bpy.types.Object], heights: np.ndarray) -> np.ndarray:
@@ -237,7 +237,7 @@ def normal_map(parts: Sequence[bpy.types.Object], heights: np.ndarray) -> np.nda
     """
     side = len(heights)
     metres = np.full((side * side, 2), np.nan, np.float32)  # a unit of u and of v on the skin
-    for part in (obj for obj in parts if LOOKS.get(obj.get(tags.PART)) == "skin"):
+    for part in (obj for obj in parts if materials.LOOKS.get(obj.get(tags.PART)) == "skin"):
         corners, uv = _triangles(part.data)
         across = coordinates(part.data.vertices)[corners].astype(np.float64)
         across, steps = across[:, 1:] - across[:, :1], (uv[:, 1:] - uv[:, :1]).astype(np.float64)

@@ -20,7 +20,7 @@ from mathutils import Matrix
 
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.meshes import array_of, coordinates
+from ..objects.meshes import coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
@@ -115,15 +115,13 @@ STATIC_KEY_CHANGE = 1e-5
 def may_move(parts: Sequence[bpy.types.Object]) -> bool:
     """Whether a key of these objects (head first) may be animated: by an action, a strip, or a driver of the head's
     keys, from a leading bone or the artist's own."""
-    for obj in parts:
-        data = obj.data.shape_keys.animation_data if obj.data.shape_keys else None
-        if data is None:
-            continue
-        if data.action is not None or any(track.strips for track in data.nla_tracks):
-            return True
-        if obj == parts[0] and len(data.drivers):
-            return True
-    return False
+    animations = [obj.data.shape_keys.animation_data if obj.data.shape_keys else None for obj in parts]
+    head = next(iter(animations), None)
+    return any(map(_has_course, animations)) or (head is not None and len(head.drivers) > 0)
+
+
+def _has_course(data: bpy.types.AnimData | None) -> bool:
+    return data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks))
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,7 @@ def bones_may_move(rig: bpy.types.Object | None) -> bool:
     object."""
     if rig is None:
         return False
-    data = rig.animation_data
-    if data is not None and (data.action is not None or any(track.strips for track in data.nla_tracks)):
+    if _has_course(rig.animation_data):
         return True
     targets = (getattr(c, "target", None) for bone in rig.pose.bones for c in bone.constraints)
     return any(target not in (None, rig) for target in targets)
@@ -259,58 +256,22 @@ def neutral_copy(obj: bpy.types.Object, name: str, subdivision: int, units: floa
 
 
 def joined(parts: Sequence[bpy.types.Object], name: str) -> bpy.types.Object:
-    """Join copies into one object, in the frame of the first: vertices, vertex groups, UV map ``Head``, the head's
-    material, and all keys of the first part. The parts and their meshes are removed."""
-    meshes = [part.data for part in parts]
-    groups = [build.weights_of(part) for part in parts]
-    counts = [len(mesh.vertices) for mesh in meshes]
-    starts = np.cumsum([0, *counts])
-    mesh = bpy.data.meshes.new(name)
-    into = parts[0].matrix_world.inverted()
-    frames = [np.array(into @ part.matrix_world) for part in parts]
-    vertices = np.concatenate([_transformed(coordinates(m.vertices), f) for m, f in zip(meshes, frames, strict=True)])
-    loops = np.concatenate(
-        [array_of(m.loops, "vertex_index") + start for m, start in zip(meshes, starts, strict=False)]
-    )
-    totals = np.concatenate([array_of(m.polygons, "loop_total") for m in meshes])
-    mesh.vertices.add(len(vertices))
-    mesh.loops.add(len(loops))
-    mesh.polygons.add(len(totals))
-    mesh.vertices.foreach_set("co", vertices.ravel())
-    mesh.loops.foreach_set("vertex_index", loops)
-    mesh.polygons.foreach_set("loop_start", np.concatenate([[0], np.cumsum(totals)[:-1]]).astype(np.int32))
-    uv = mesh.uv_layers.new(name=meshes[0].uv_layers[0].name, do_init=False)
-    uv.uv.foreach_set(
-        "vector", np.concatenate([array_of(m.uv_layers[0].uv, "vector", 2, np.float32) for m in meshes]).ravel()
-    )
-    mesh.update(calc_edges=True)
-    mesh.shade_smooth()
-    mesh.materials.append(meshes[0].materials[0] if meshes[0].materials else None)
-    obj = bpy.data.objects.new(name, mesh)
-    obj.matrix_world = parts[0].matrix_world.copy()
-    for block in meshes[0].shape_keys.key_blocks if meshes[0].shape_keys else ():
-        key = obj.shape_key_add(name=block.name, from_mix=False)
-        key.value = 0.0
-        moved = vertices.copy()
-        for part, frame, start, count in zip(meshes, frames, starts, counts, strict=False):
-            own = part.shape_keys.key_blocks.get(block.name) if part.shape_keys else None
-            if own is not None:
-                moved[start : start + count] = _transformed(coordinates(own.points), frame)
-        key.points.foreach_set("co", moved.ravel())
-    for group in dict.fromkeys(group for own in groups for group in own):
-        whole = np.concatenate([own.get(group, np.zeros(n)) for own, n in zip(groups, counts, strict=True)])
-        made = obj.vertex_groups.new(name=group)
-        for weight in np.unique(whole[whole > 0]):
-            made.add(np.flatnonzero(whole == weight).tolist(), float(weight), "REPLACE")
+    """Join copies into one object, in the frame of the first and with its material; keys, vertex groups and UV maps of
+    one name become one. The others and their meshes are removed. Linked to nothing."""
+    whole, others = parts[0], [part.data for part in parts[1:]]
+    materials, linked = list(whole.data.materials), bpy.context.scene.collection.objects
     for part in parts:
-        tags.remove_object(part)
-    obj.name = mesh.name = name  # one of the parts had this name
-    return obj
-
-
-def _transformed(points: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Transform points (N, 3) by a matrix (4, 4)."""
-    return (points @ frame[:3, :3].T + frame[:3, 3]).astype(np.float32)
+        linked.link(part)
+    bpy.context.view_layer.update()
+    with bpy.context.temp_override(active_object=whole, object=whole, selected_editable_objects=list(parts)):
+        bpy.ops.object.join()
+    linked.unlink(whole)
+    bpy.data.batch_remove(others)
+    whole.data.materials.clear()
+    for material in materials:
+        whole.data.materials.append(material)
+    whole.name = whole.data.name = name
+    return whole
 
 
 def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
@@ -414,33 +375,46 @@ _STRAND_MAP_TEXT = (
 _ADDONS = {"fbx": "FBX format", "gltf": "glTF 2.0 format", "usd": "USD", "alembic": "Alembic"}
 
 
+@dataclass(frozen=True)
+class ExportSettings:
+    """What a preset leaves open.
+
+    Attributes
+    ----------
+    with_bones : a skeleton, or keys only; None: the preset's default.
+    webp : glTF's textures are WebP, a third of the bytes, for programs that know ``EXT_texture_webp``.
+    simple_eyes : without corneas, tear lines and caruncles.
+    hair_triangles : of the hair cards at most.
+    bone_names : whose names the skeleton's bones have, of ``rig.bones.BONE_NAMES``.
+    """
+
+    with_bones: bool | None = None
+    webp: bool = False
+    simple_eyes: bool = False
+    hair_triangles: int = CARD_LEVELS[0]
+    bone_names: str = "LIKENESS"
+
+
+AS_PRESET = ExportSettings()
+
+
 def export_head(
     context: bpy.types.Context,
     collection: bpy.types.Collection,
     preset: ExportPreset,
     path: Path,
-    with_bones: bool | None = None,
-    webp: bool = False,
-    simple_eyes: bool = False,
-    hair_triangles: int = 0,
-    bone_names: str = "LIKENESS",
+    chosen: ExportSettings = ExportSettings(),
 ) -> None:
-    """Write a head as ``preset`` requires, with a skeleton or keys only (``with_bones``; None: the preset's default),
-    and beside it the wrinkle maps and a text about them and about settings. Strands go
-    along as cards, which are made for the file, or as curves in USD. The scene is restored afterwards.
-
-    ``webp`` : glTF's textures are WebP, a third of the bytes, for programs that know ``EXT_texture_webp``.
-    ``simple_eyes`` : without corneas, tear lines and caruncles. ``hair_triangles`` : of the hair cards at most; 0: all.
-    ``bone_names`` : whose names the skeleton's bones have, of ``rig.bones.BONE_NAMES``.
+    """Write a head as ``preset`` requires, and beside it the wrinkle maps and a text about them and about settings.
+    Strands go along as cards, which are made for the file, or as curves in USD. The scene is restored afterwards.
 
     Raises
     ------
     AddonError : if the head has no mesh or lacks the parts that define its bones, or the exporter is disabled or fails.
     """
-    settings = with_bones, webp, simple_eyes, bone_names
     without = preset.one_mesh or preset.exporter == "usd"
-    with nullcontext() if without else strands_as_cards(collection, hair_triangles or CARD_LEVELS[0]):
-        _write_head(context, collection, preset, path, *settings)
+    with nullcontext() if without else strands_as_cards(collection, chosen.hair_triangles):
+        _write_head(context, collection, preset, path, chosen)
 
 
 def _write_head(
@@ -448,13 +422,10 @@ def _write_head(
     collection: bpy.types.Collection,
     preset: ExportPreset,
     path: Path,
-    with_bones: bool | None,
-    webp: bool,
-    simple_eyes: bool,
-    bone_names: str,
+    chosen: ExportSettings,
 ) -> None:
-    parts = export_parts(collection, simple_eyes)
-    with_bones = preset.skeleton if with_bones is None else with_bones
+    parts = export_parts(collection, chosen.simple_eyes)
+    with_bones = preset.skeleton if chosen.with_bones is None else chosen.with_bones
     places = places_of(parts) if with_bones and parts and parts[0].get(tags.PART) == "head" else None
     if preset.one_mesh:
         parts = [obj for obj in parts if obj.get(tags.PART) in ONE_MESH_PARTS]
@@ -485,13 +456,13 @@ def _write_head(
         moved = _hang(copies, keys, root, places is not None, first)
         if places is not None:
             moved |= animate(root, courses.bones, first, preset.units)
-            for ours, theirs in BONE_NAMES[bone_names].items():  # Blender renames weights and curves as well
+            for ours, theirs in BONE_NAMES[chosen.bone_names].items():  # Blender renames weights and curves as well
                 root.data.bones[ours].name = theirs
         _select(selected, False)
         _select(copies if strands is None else [*copies, strands], True)
         layer.objects.active = copies[0]
         animated = ANIMATED[preset.exporter]
-        wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if webp else {}) | {animated: moved}
+        wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if chosen.webp else {}) | {animated: moved}
         with _writing(exporter, preset) as known:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_companions(parts, preset, path)

@@ -5,13 +5,13 @@ through the session; then catalogues of the asset library, and the second Blende
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -24,10 +24,9 @@ from ..client.photo_files import is_text, unique_labels
 from ..client.submissions import PhotoFile
 from ..errors import AddonError
 from ..objects import tags
-from ..objects.tags import Place, remove_head
+from ..objects.tags import remove_head
 from ..runner import Phase
 from ..session import session
-from ..shared.options import HeadOptions
 from ..shared.photo_folder import PersonFolder, people_folder, photo_folder
 from ..waiting import Job
 from . import library_process
@@ -35,6 +34,7 @@ from .stage import CATALOGUE_ID, mark_as_asset
 
 FILE_NAME = "blender_assets.cats.txt"
 HEADS = "Likeness/Heads"
+_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BEGINNING = "# This is an Asset Catalog Definition file for Blender.\n\nVERSION 1\n\n"
 
 
@@ -47,20 +47,13 @@ def heads_catalogue(folder: Path, usual: str) -> str:
     known = path.read_text("utf-8", errors="surrogateescape") if path.is_file() else ""
     for line in known.splitlines():
         number, _, rest = line.strip().partition(":")
-        if rest.partition(":")[0] == HEADS and _is_id(number):
+        if rest.partition(":")[0] == HEADS and _ID.fullmatch(number):
             return number
     before = known if known.strip() else _BEGINNING
     if not before.endswith("\n"):
         before += "\n"
     path.write_text(f"{before}{usual}:{HEADS}:{HEADS.replace('/', '-')}\n", "utf-8", errors="surrogateescape")
     return usual
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 class LibraryProcess:
@@ -130,30 +123,21 @@ PER_PERSON_ERRORS: frozenset[str] = frozenset(
 """Error codes that concern one person only. Any other code concerns the backend and stops the run."""
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """Options common to all people of a run; see ``Job``.
-
-    ``apart``: one .blend file per head. ``library``: the same, and one .blend file with all heads as assets.
-    """
-
-    head: HeadOptions
-    pack_photos: bool
-    armature: bool
-    apart: bool
-    library: bool = False
-
-
 class ManyRun:
     """One batch run, from the click to the last person. ``tick`` advances it, beside the session's own tick.
+
+    Parameters
+    ----------
+    job : of each person, without photos and name.
+    apart : one .blend file per head. library : the same, and one .blend file with all heads as assets.
 
     Attributes
     ----------
     stopped_because : a sentence, if it ended early.
     """
 
-    def __init__(self, scene_place: Place, backend: LocalBackend | ServerAddress, options: RunOptions) -> None:
-        self._place, self._backend, self._options = scene_place, backend, options
+    def __init__(self, job: Job, backend: LocalBackend | ServerAddress, apart: bool, library: bool) -> None:
+        self._job, self._backend, self._apart, self._library = job, backend, apart or library, library
         self._running: str | None = None
         self._begun = 0.0
         self._stopping = False
@@ -172,7 +156,7 @@ class ManyRun:
             return self._wait_for_writing()
         if session().busy:
             return True
-        scene = self._place.scene()
+        scene = self._job.place.scene()
         if scene is None:
             self.stopped_because = "The scene with the table was removed."
             return False
@@ -202,19 +186,8 @@ class ManyRun:
             return True
         labels = unique_labels([path.name for path in paths])
         files = tuple(PhotoFile(label, path) for label, path in zip(labels, paths, strict=True))
-        options = self._options
-        job = Job(
-            place=self._place,
-            photos=files,
-            given=(),
-            options=options.head,
-            frame=False,
-            pack_photos=options.pack_photos,
-            armature=options.armature,
-            name=row.name,
-        )
         try:
-            session().begin(job, self._backend)
+            session().begin(replace(self._job, photos=files, name=row.name), self._backend)
         except AddonError as error:
             self.stopped_because = str(error)
             return False
@@ -232,7 +205,7 @@ class ManyRun:
         row.seconds = time.monotonic() - self._begun
         if view.phase is Phase.DONE:
             row.state, row.sentence = "DONE", said
-            if self._options.apart or self._options.library:
+            if self._apart:
                 self._move_to_file(row)
             elif (head := session().made) is not None:
                 mark_as_asset(head)
@@ -252,7 +225,7 @@ class ManyRun:
             row.state, row.sentence = "FAILED", "The head was removed before it was written."
             return
         try:
-            if not self._options.library:  # otherwise the Asset Browser would show the head twice
+            if not self._library:  # otherwise the Asset Browser would show the head twice
                 mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID))
             # Compressing would block the window for 0.1 s; for ``apart`` the process that makes the previews does it.
             bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=False)
@@ -268,7 +241,7 @@ class ManyRun:
         files, library = self._written, None
         people = scene.likeness_many.people
         try:
-            if self._options.library and len(people):
+            if self._library and len(people):
                 done = [file_of(Path(bpy.path.abspath(row.folder))) for row in people if row.state == "DONE"]
                 files = [path for path in done if path.is_file()]
                 library = library_of(Path(bpy.path.abspath(people[0].folder)).parent)
@@ -420,18 +393,16 @@ class LikenessMany(bpy.types.PropertyGroup):
     """The table and the options of the run."""
 
     people: CollectionProperty(type=LikenessPerson)
-    active: IntProperty(name="Active person", default=0)
+    active: IntProperty(name="Active person")
     apart: BoolProperty(
         name="A File for Each",
         description="Write each head into a .blend file beside its photos instead of this scene, for more people than "
         "one scene can hold",
-        default=False,
     )
     library: BoolProperty(
         name="One Library File",
         description="Write all heads as assets into one .blend file in the chosen folder, named like it, at the end of "
         "a run. Each head is also written to a .blend file beside its photos, which is not an asset",
-        default=False,
     )
 
 

@@ -66,11 +66,24 @@ def group_weights(obj: bpy.types.Object, name: str) -> np.ndarray | None:
     return weights
 
 
+def attribute_or(missing: np.ndarray, mesh: bpy.types.Mesh, name: str, field: str = "value") -> np.ndarray:
+    """An attribute's values, shaped as ``missing``; that itself where the mesh lacks the attribute."""
+    attribute = mesh.attributes.get(name)
+    if attribute is None or len(attribute.data) != len(missing):
+        return missing
+    values = np.empty_like(missing)
+    attribute.data.foreach_get(field, values.ravel())
+    return values
+
+
+def hm08_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
+    """(V,) vertices of MakeHuman's base mesh, -1 for none."""
+    return attribute_or(np.full(len(mesh.vertices), -1, np.int32), mesh, HM08_VERTEX)
+
+
 def hm08_order(mesh: bpy.types.Mesh) -> np.ndarray:
     """Numbers of the vertices that hm08 has, in its order; none without the attribute ``hm08_vertex``."""
-    attribute, numbers = mesh.attributes.get(HM08_VERTEX), np.full(len(mesh.vertices), -1, np.int32)
-    if attribute is not None and len(attribute.data) == len(numbers):
-        attribute.data.foreach_get("value", numbers)
+    numbers = hm08_vertices(mesh)
     order = np.argsort(numbers)
     return order[numbers[order] >= 0]
 
@@ -224,20 +237,12 @@ def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> N
 
 def as_made(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V, 3) the basis as it was made; the present one where that is unknown."""
-    attribute = mesh.attributes.get(ORIGINAL_BASIS)
-    if attribute is None or len(attribute.data) != len(mesh.vertices):
-        return neutral_coordinates(mesh)
-    made = np.empty((len(mesh.vertices), 3), np.float32)
-    attribute.data.foreach_get("vector", made.ravel())
-    return made
+    return attribute_or(neutral_coordinates(mesh), mesh, ORIGINAL_BASIS, "vector")
 
 
 def key_scales(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V, 1) factors of the keys' offsets, 1 unless a slider has changed the size of what they move."""
-    attribute, scales = mesh.attributes.get(KEY_SCALE), np.ones((len(mesh.vertices), 1), np.float32)
-    if attribute is not None and len(attribute.data) == len(scales):
-        attribute.data.foreach_get("value", scales.ravel())
-    return scales
+    return attribute_or(np.ones((len(mesh.vertices), 1), np.float32), mesh, KEY_SCALE)
 
 
 def set_key_scales(mesh: bpy.types.Mesh, scales: np.ndarray) -> None:

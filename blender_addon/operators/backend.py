@@ -14,7 +14,7 @@ from ..errors import AddonError
 from ..identity import backend_archive
 from ..session import session
 from ..settings.preferences import preferences, require_online
-from ..text import LikenessOperator, clickable
+from ..text import LikenessOperator, poll_of
 
 
 def _watch() -> float | None:
@@ -42,7 +42,7 @@ class _Installing(LikenessOperator):
 class InstallBackend(_Installing):
     """Make an environment for the backend and download its packages into it"""
 
-    fresh: BoolProperty(name="From Scratch", description="Throw away the environment that is there", default=False)
+    fresh: BoolProperty(name="From Scratch", description="Throw away the environment that is there")
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         require_online("download the backend's packages")
@@ -67,9 +67,7 @@ class StopInstallation(LikenessOperator):
     bl_label = "Stop"
     bl_options = {"INTERNAL"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if installer.running() else "Nothing is being installed")
+    poll = poll_of(lambda context: "" if installer.running() else "Nothing is being installed")
 
     def run(self, context: bpy.types.Context) -> None:
         installer.stop()
@@ -87,8 +85,7 @@ class ShowLog(LikenessOperator):
         try:
             said = path.read_text("utf-8", "replace")
         except OSError:
-            self.report({"WARNING"}, f"There is no log yet ({path}).")
-            return {"CANCELLED"}
+            return self.refuse(f"There is no log yet ({path}).")
         name = f"Likeness {path.name}"
         text = bpy.data.texts.get(name) or bpy.data.texts.new(name)
         text.from_string(f"{path}, {time.strftime('%H:%M:%S')}\n\n{said}")

@@ -18,7 +18,7 @@ from ..objects.tags import active_mesh, cameras_by_photo
 from ..scene import corrections, hair
 from ..scene.cameras import join_local_views, zoom_to
 from ..settings.properties import USES
-from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable
+from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, poll_of
 
 NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
 NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"
@@ -29,9 +29,7 @@ class HeadPhotoOperator:
 
     photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
+    poll = poll_of(lambda context: "" if tags.active_head(context) else NO_HEAD)
 
 
 class EditLandmarks(HeadPhotoOperator, LikenessOperator):
@@ -47,11 +45,9 @@ class EditLandmarks(HeadPhotoOperator, LikenessOperator):
             return {"FINISHED"}
         camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
         if camera is None:
-            self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
-            return {"CANCELLED"}
+            return self.refuse(f"The camera of {self.photo} is not in the file any more.")
         if tags.LANDMARKS not in camera:
-            self.report({"WARNING"}, f"{NO_LANDMARKS}.")
-            return {"CANCELLED"}
+            return self.refuse(f"{NO_LANDMARKS}.")
         bpy.ops.likeness.look_through(photo=self.photo)
         points = corrections.put_points(collection, camera)
         join_local_views(points)
@@ -78,9 +74,7 @@ class StarPhoto(HeadPhotoOperator, LikenessOperator):
 class ShowHead(LikenessOperator):
     """Show or hide the head, to see the photo below the landmarks"""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.active_head(context) else NO_HEAD)
+    poll = poll_of(lambda context: "" if tags.active_head(context) else NO_HEAD)
 
     def run(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
@@ -125,8 +119,7 @@ is. It is kept like a sculpt"""
     def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
         if not corrections.pull_to_points(collection, self.photo, collection.likeness.reach):
-            self.report({"WARNING"}, "No landmark of this photo was dragged.")
-            return {"CANCELLED"}
+            return self.refuse("No landmark of this photo was dragged.")
         hair.move_hair(collection, tags.part_object(collection, "head"))
         join_local_views(tags.objects_of(collection, lambda obj: tags.LANDMARK in obj))
 
@@ -226,13 +219,11 @@ class PaintMask(NamedByClass, HeadPhotoOperator, bpy.types.Operator):
         collection = tags.active_head(context)
         camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
         if camera is None:
-            self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
-            return {"CANCELLED"}
+            return self.refuse(f"The camera of {self.photo} is not in the file any more.")
         area = context.area
         region = next((one for one in area.regions if one.type == "WINDOW"), None) if area else None
         if region is None or area.type != "VIEW_3D":
-            self.report({"WARNING"}, "Masks are painted in a 3D View.")
-            return {"CANCELLED"}
+            return self.refuse("Masks are painted in a 3D View.")
         for photo in corrections.edited_photos(collection):
             corrections.put_away(collection, photo)
         bpy.ops.likeness.look_through(photo=self.photo)

@@ -16,15 +16,13 @@ from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
 from ..scene.key_shapes import SCULPTED, begin_sculpting, end_sculpting, mirror_key, reset_key
-from ..text import NO_FACE, NO_HEAD, LikenessOperator, clickable
+from ..text import NO_FACE, NO_HEAD, LikenessOperator, poll_of
 
 
 class HeadKeysOperator:
     """Mix-in: an operator on the active head's keys."""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if tags.head_keys(context) is not None else NO_HEAD)
+    poll = poll_of(lambda context: "" if tags.head_keys(context) is not None else NO_HEAD)
 
 
 def shown_weights(context: bpy.types.Context) -> dict[str, float]:
@@ -39,8 +37,7 @@ class ResetKeys(HeadKeysOperator, LikenessOperator):
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         if self.group and self.group not in KEY_GROUPS:
-            self.report({"WARNING"}, f"There is no group {self.group}; there are {', '.join(KEY_GROUPS)}.")
-            return {"CANCELLED"}
+            return self.refuse(f"There is no group {self.group}; there are {', '.join(KEY_GROUPS)}.")
         beginnings = KEY_GROUPS[self.group] if self.group else ("",)
         others = {b.name: b.value for b in tags.head_keys(context) if not b.name.startswith(beginnings)}
         set_expression(tags.active_face(context), others)
@@ -182,9 +179,7 @@ class ApplyPoseAsset(LikenessOperator):
         name="Factor", description="How far towards it", default=1.0, min=0.0, max=1.0, options={"SKIP_SAVE"}
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if expressive_meshes(context) else NO_FACE)
+    poll = poll_of(lambda context: "" if expressive_meshes(context) else NO_FACE)
 
     def run(self, context: bpy.types.Context) -> None:
         weights = self._weights(context)

@@ -12,15 +12,15 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..errors import AddonError
 from ..export.presets import BY_NAME, STRANDS, ExportPreset
-from ..export.write import export_head, export_strands
+from ..export.write import ExportSettings, export_head, export_strands
 from ..objects import meshes, tags
-from ..objects.tags import active_mesh, cameras_by_photo, expressive_meshes, head_mesh
+from ..objects.tags import active_mesh, cameras_by_photo, head_mesh
 from ..rig import build, lead
 from ..rig.bones import EYES_LED, JAW_LED
 from ..scene import cameras, expressions, mpfb
 from ..settings.properties import SHAPE_SLIDERS
 from ..shared.message import CARD_LEVELS
-from ..text import NO_FACE, NO_HEAD, LikenessOperator, clickable, draw_wrapped
+from ..text import NO_HEAD, LikenessOperator, clickable, draw_wrapped, poll_of
 from ..transfer.sliced import SlicedOperator, Steps
 from .corrections import HeadPhotoOperator, close_all
 
@@ -39,8 +39,7 @@ class AddArmature(LikenessOperator):
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         if build.put_rig(tags.active_head(context)) is None:
-            self.report({"WARNING"}, "A part of this head or a key of its jaw or eyes is missing: no bones were added.")
-            return {"CANCELLED"}
+            return self.refuse("A part of this head or a key of its jaw or eyes is missing: no bones were added.")
 
 
 class _OfArmature:
@@ -95,8 +94,7 @@ class LookThroughPhoto(HeadPhotoOperator, LikenessOperator):
         camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
         head = None if camera is None else _head_of(camera, context.scene)
         if camera is None or head is None:
-            self.report({"WARNING"}, f"The camera of {self.photo} is not in the file any more.")
-            return {"CANCELLED"}
+            return self.refuse(f"The camera of {self.photo} is not in the file any more.")
         before = cameras.photo_wearer(context.scene)
         if before is not None and before != head:
             expressions.reset_expression(before)
@@ -114,24 +112,10 @@ class LeavePhoto(LikenessOperator):
         cameras.leave_cameras(context)
 
 
-class ResetExpression(LikenessOperator):
-    """Set all 52 shape keys of the selected heads, or of the only one, to 0"""
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if expressive_meshes(context) else NO_FACE)
-
-    def run(self, context: bpy.types.Context) -> None:
-        for mesh in expressive_meshes(context):
-            expressions.reset_expression(mesh)
-
-
 class RemoveSculpt(LikenessOperator):
     """Put the head back to the shape that the photos gave; the shape keys move along"""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if any(_sculpted_meshes(context)) else "This head has not been sculpted")
+    poll = poll_of(lambda context: "" if any(_sculpted_meshes(context)) else "This head has not been sculpted")
 
     def run(self, context: bpy.types.Context) -> None:
         for mesh in list(_sculpted_meshes(context)):
@@ -153,7 +137,7 @@ the vertex group Lock yourself"""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        head = _head(context)
+        head = tags.own_face(context)
         if head is None:
             return clickable(cls, NO_HEAD)
         edited = head.mode == "EDIT"
@@ -161,7 +145,7 @@ the vertex group Lock yourself"""
         return clickable(cls, "" if something else NOTHING_TO_LOCK)
 
     def run(self, context: bpy.types.Context) -> None:
-        head = _head(context)
+        head = tags.own_face(context)
         edited = head.mode == "EDIT"
         if edited:
             bpy.ops.object.mode_set(mode="OBJECT")  # vertex groups can be written only in Object Mode
@@ -180,17 +164,12 @@ class UnlockSkin(LikenessOperator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        head = _head(context)
+        head = tags.own_face(context)
         locked = head is not None and expressions.LOCK in head.vertex_groups and head.mode != "EDIT"
         return clickable(cls, "" if locked else "Nothing of this head is locked, or it is being edited")
 
     def run(self, context: bpy.types.Context) -> None:
-        expressions.unlock(_head(context))
-
-
-def _head(context: bpy.types.Context) -> bpy.types.Object | None:
-    collection = tags.active_head(context)
-    return None if collection is None else tags.part_object(collection, "head")
+        expressions.unlock(tags.own_face(context))
 
 
 def _sculpted_meshes(context: bpy.types.Context) -> Iterator[bpy.types.Mesh]:
@@ -209,9 +188,7 @@ class ApplyToBody(SlicedOperator, bpy.types.Operator):
     bl_label = "Apply to MPFB Body"
     doing = "Baking the skin into the body"
 
-    @classmethod
-    def can_run(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, mpfb.unavailable_reason(context))
+    can_run = poll_of(mpfb.unavailable_reason)
 
     def steps(self, context: bpy.types.Context) -> Steps:
         return mpfb.apply_steps(context)
@@ -307,11 +284,11 @@ class ExportHead(LikenessOperator):
             raise AddonError("Choose a file to write to.")
         path = Path(bpy.path.abspath(self.filepath)).with_suffix(preset.suffix)
         with_bones = self.skeleton if self.properties.is_property_set("skeleton") else None
-        settings = with_bones, self.webp, self.simple_eyes, int(self.hair_detail), self.bone_names
+        chosen = ExportSettings(with_bones, self.webp, self.simple_eyes, int(self.hair_detail), self.bone_names)
         if preset == STRANDS:
             export_strands(context, tags.active_head(context), path)
         else:
-            export_head(context, tags.active_head(context), preset, path, *settings)
+            export_head(context, tags.active_head(context), preset, path, chosen)
         bones = ", bones" if preset != STRANDS and (preset.skeleton if with_bones is None else with_bones) else ""
         what = contents(tags.active_head(context), preset)
         self.report({"INFO"}, f"Wrote {path.name} with {what}{bones}.")

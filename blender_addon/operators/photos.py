@@ -20,7 +20,8 @@ from ..session import session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import options_of
 from ..shared.photo_folder import PHOTO_SUFFIXES, is_own_picture
-from ..text import LikenessOperator, clickable, report_error
+from ..text import LikenessOperator, clickable, poll_of, report_error
+from ..waiting import Job
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:
@@ -81,9 +82,7 @@ class AddPhotos(LikenessOperator):
         for sentence in refused:
             self.report({"WARNING"}, f"{sentence}.")
         if not added:
-            if not refused:
-                self.report({"WARNING"}, "No photo was chosen.")
-            return {"CANCELLED"}
+            return {"CANCELLED"} if refused else self.refuse("No photo was chosen.")
         redraw.everything()
         _start_backend(context)
 
@@ -109,16 +108,13 @@ class RemovePhoto(LikenessOperator):
 
     index: IntProperty(name="Index", description="-1: the active photo", default=-1, options={"SKIP_SAVE"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if context.scene.likeness.photos else "There are no photos in the list")
+    poll = poll_of(lambda context: "" if context.scene.likeness.photos else "There are no photos in the list")
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         settings = context.scene.likeness
         index = settings.active_photo if self.index < 0 else self.index
         if not 0 <= index < len(settings.photos):
-            self.report({"WARNING"}, "There is no such photo in the list.")
-            return {"CANCELLED"}
+            return self.refuse("There is no such photo in the list.")
         settings.photos.remove(index)
         settings.active_photo = max(min(settings.active_photo, len(settings.photos) - 1), 0)
 
@@ -128,9 +124,7 @@ class ClearPhotos(LikenessOperator):
 
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if context.scene.likeness.photos else "There are no photos in the list")
+    poll = poll_of(lambda context: "" if context.scene.likeness.photos else "There are no photos in the list")
 
     def run(self, context: bpy.types.Context) -> None:
         context.scene.likeness.photos.clear()
@@ -162,9 +156,7 @@ class ChoosePeople(LikenessOperator):
     directory: StringProperty(name="Folder", subtype="DIR_PATH", options={"SKIP_SAVE"})
     filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, _GOES_ON if run.current() else "")
+    poll = poll_of(lambda context: _GOES_ON if run.current() else "")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         context.window_manager.fileselect_add(self)
@@ -191,15 +183,10 @@ class ReconstructMany(LikenessOperator):
         )
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
-        settings = context.scene.likeness
-        options = run.RunOptions(
-            options_of(settings),
-            preferences(context).pack_photos,
-            preferences(context).armature,
-            context.scene.likeness_many.apart,
-            context.scene.likeness_many.library,
-        )
-        run.begin(run.ManyRun(Place.shown(context, selects=False), chosen_backend(context), options))
+        chosen, many, place = preferences(context), context.scene.likeness_many, Place.shown(context, selects=False)
+        kept = {"pack_photos": chosen.pack_photos, "armature": chosen.armature}
+        job = Job(place, (), (), options_of(context.scene.likeness), frame=False, **kept)
+        run.begin(run.ManyRun(job, chosen_backend(context), many.apart, many.library))
         if not bpy.app.background:
             timer.start()
             return {"FINISHED"}
@@ -214,9 +201,7 @@ class StopMany(LikenessOperator):
     bl_label = "Stop"
     bl_options = {"INTERNAL"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if run.current() else "No heads of the table are being made")
+    poll = poll_of(lambda context: "" if run.current() else "No heads of the table are being made")
 
     def run(self, context: bpy.types.Context) -> None:
         run.current().stop()

@@ -20,7 +20,7 @@ from ..session import in_a_mode, listed_photos, run_to_end, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
 from ..shared.options import HeadOptions, sides_of
-from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, report_error
+from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, poll_of, report_error
 from ..waiting import Job
 
 NO_WAITING_HEAD = "No head waits to be put into a scene"
@@ -208,9 +208,7 @@ def _photos_of(_: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[
 class _OnHead(_Reconstructing):
     """Mix-in: changes the active head, without solving it."""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
+    poll = poll_of(lambda context: session().busy_reason or ("" if tags.active_head(context) else NO_HEAD))
 
     def _head(self, context: bpy.types.Context) -> bpy.types.Collection | None:
         return tags.active_head(context)
@@ -275,9 +273,7 @@ class _Asked(_OnHead):
         options={"HIDDEN", "SKIP_SAVE"},
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().busy_reason or ("" if tags.head_collections() else NO_HEAD))
+    poll = poll_of(lambda context: session().busy_reason or ("" if tags.head_collections() else NO_HEAD))
 
     def _head(self, context: bpy.types.Context) -> bpy.types.Collection | None:
         asked = (one for one in tags.head_collections() if one.session_uid == self.head)
@@ -420,9 +416,7 @@ class ThrowAwayHead(LikenessOperator):
 
     head: StringProperty(name="Head", description="Which of them; empty: the oldest one", options={"SKIP_SAVE"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if session().waiting.offered else NO_WAITING_HEAD)
+    poll = poll_of(lambda context: "" if session().waiting.offered else NO_WAITING_HEAD)
 
     def run(self, context: bpy.types.Context) -> None:
         session().waiting.discard_offered(session().waiting.offered_head(self.head))

@@ -27,19 +27,19 @@ from ..objects.tags import Place, expressive_meshes, key_mesh
 from ..protocol import clips
 from ..protocol.clips import ExpressionClip
 from ..rig.lead import led_keys, set_keys
-from ..runner import JobView, Phase
+from ..runner import Phase
 from ..scene.expressions import locked_keys, read_cues
 from ..scene.own_head import neutral_head
 from ..session import session
 from ..settings.preferences import chosen_backend
-from ..text import LikenessOperator, clickable
+from ..text import LikenessOperator, poll_of
 from ..transfer import apply
 from ..transfer.names import apply_links
 from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
 from . import transfer_keys
 
 
-def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, ExpressionClip]:
+def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Waiting, None, ExpressionClip]:
     """Yield the progress of the transfer, return its result; closing the generator early cancels the job.
 
     Raises ``AddonError`` with the backend's message, or ``busy``.
@@ -56,7 +56,7 @@ def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Jo
             if not view.phase.busy:
                 sentence = view.sentence if view.phase is Phase.FAILED else "The transfer was cancelled."
                 raise AddonError(sentence, view.advice, view.code or "cancelled")
-            yield view
+            yield Waiting(view.sentence, view.fraction, view.seconds_left)
     finally:
         runner.cancel()
         current.return_runner()
@@ -78,9 +78,7 @@ class TransferToSelected(SlicedOperator, bpy.types.Operator):
 
     what: EnumProperty(name="What", items=TRANSFER_KINDS, default="AUTO", options={"SKIP_SAVE"})
 
-    @classmethod
-    def can_run(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if transfer_keys.source_of(context) else transfer_keys.NO_SOURCE)
+    can_run = poll_of(lambda context: "" if transfer_keys.source_of(context) else transfer_keys.NO_SOURCE)
 
     def steps(self, context: bpy.types.Context) -> Steps:
         settings, source = transfer_keys.settings_of(context), transfer_keys.source_of(context)
@@ -136,7 +134,15 @@ def _fit_range(default: bool) -> object:
     )
 
 
-class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
+class _OntoMeshes(SlicedFileOperator, ImportHelper):
+    """Common base of the operators that put a file's expressions onto meshes."""
+
+    chosen: BoolProperty(options={"HIDDEN", "SKIP_SAVE"})
+    gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
+    head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
+
+
+class LoadExpressionFile(_OntoMeshes, bpy.types.Operator):
     """Put an expression.json, a CSV of Live Link Face, or Rhubarb's mouth cues (TSV, JSON), onto the selected meshes"""
 
     doing = "Loading the expressions"
@@ -144,10 +150,7 @@ class LoadExpressionFile(SlicedFileOperator, bpy.types.Operator, ImportHelper):
     kept = ("filepath", "start", "gain", "head_pose", "set_range")
 
     filter_glob: StringProperty(default="*.json;*.csv;*.tsv", options={"HIDDEN"})
-    chosen: BoolProperty(default=False, options={"HIDDEN", "SKIP_SAVE"})
     start: IntProperty(name="First Frame", description="Where the animation begins", default=1)
-    gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
-    head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
     set_range: _fit_range(False)
 
     def steps(self, context: bpy.types.Context) -> Steps:
@@ -252,9 +255,7 @@ class CancelTransfer(LikenessOperator):
     bl_label = "Cancel"
     bl_options = {"INTERNAL"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if current_work() is not None else "No transfer is running")
+    poll = poll_of(lambda context: "" if current_work() is not None else "No transfer is running")
 
     def run(self, context: bpy.types.Context) -> None:
         cancel_work()
@@ -263,24 +264,14 @@ class CancelTransfer(LikenessOperator):
 VIDEOS = "*.mp4;*.mov;*.avi;*.mkv;*.webm;*.m4v"
 
 
-class _FromPictures(SlicedFileOperator, ImportHelper):
-    """Common base of both operators."""
+class _FromPictures(_OntoMeshes):
+    """Common base of both operators; ``job`` is what they submit."""
 
     bl_options = {"UNDO"}  # no REGISTER: another gain would solve it all again, with the window frozen
     kept = ("filepath", "gain", "head_pose")
     set_range = False
 
-    chosen: BoolProperty(default=False, options={"HIDDEN", "SKIP_SAVE"})
-    gain: FloatProperty(name="Gain", description="Stronger or weaker", default=1.0, min=0.0, soft_max=2)
-    head_pose: BoolProperty(name="Head Pose", description="Turn the chosen bone or object, too", default=True)
-
-    @classmethod
-    def can_run(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, session().busy_reason)
-
-    def job(self, path: Path, head: bytes | None) -> Transfer:
-        """The job to submit."""
-        raise AttributeError("an operator has to say what it asks for")
+    can_run = poll_of(lambda context: session().busy_reason)
 
     def steps(self, context: bpy.types.Context) -> Steps:
         meshes = [mesh.session_uid for mesh in transfer_keys.selected_meshes(context, None)]
@@ -291,7 +282,7 @@ class _FromPictures(SlicedFileOperator, ImportHelper):
             raise AddonError(f"{label} could not be read.", "Choose it again.", "no_file")
         head = None if person is None else neutral_head(person)
         timer.start()  # keeps ticking the backend after this operator has finished
-        clip = yield from _waiting(solved(self.job(path, head), chosen_backend(context)))
+        clip = yield from solved(self.job(path, head), chosen_backend(context))
         say("Writing the keys")
         targets = [obj for obj in bpy.data.objects if obj.session_uid in meshes]
         if not targets:
@@ -335,15 +326,3 @@ class AnimateFromVideo(_FromPictures, bpy.types.Operator):
 
     def first_frame(self, context: bpy.types.Context) -> int:
         return self.start
-
-
-def _waiting(steps: Generator[JobView, None, ExpressionClip]) -> Generator[Waiting, None, ExpressionClip]:
-    """Wrap the backend's progress as ``Waiting`` steps."""
-    try:
-        while True:
-            view = next(steps)
-            yield Waiting(view.sentence, view.fraction, view.seconds_left)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        steps.close()

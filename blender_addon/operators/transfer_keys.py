@@ -30,7 +30,7 @@ from ..scene.expressions import OCULUS, VRM
 from ..scene.importing import drive_keys
 from ..scene.mpfb import KEY_NAME, MACRO
 from ..shared.similarity import Similarity
-from ..text import LikenessOperator, clickable
+from ..text import LikenessOperator, clickable, poll_of
 from ..transfer import meshes
 from ..transfer.apply import key_names
 from ..transfer.keys_for_mesh import find_face, staged, transfer_keys
@@ -54,9 +54,7 @@ class LikenessKeyLink(bpy.types.PropertyGroup):
     source: StringProperty(name="Source", description="Shape key of the source")
     target: StringProperty(name="Target", description="Shape key of the targets")
     weight: FloatProperty(name="Gain", description="Factor on the source's value", default=1.0, soft_min=-1, soft_max=2)
-    lowest: FloatProperty(
-        name="Lowest", description="Lower limit of the target's value", default=0.0, soft_min=-1, soft_max=1
-    )
+    lowest: FloatProperty(name="Lowest", description="Lower limit of the target's value", soft_min=-1, soft_max=1)
     highest: FloatProperty(
         name="Highest", description="Upper limit of the target's value", default=1.0, soft_min=0, soft_max=2
     )
@@ -79,7 +77,7 @@ class LikenessTransfer(bpy.types.PropertyGroup):
     )
     gain: FloatProperty(name="Gain", description="Stronger or weaker than the source", default=1.0, min=0.0, soft_max=2)
     use_links: BoolProperty(
-        name="Own Mapping", description="Use the list instead of the names on every target that it fits", default=False
+        name="Own Mapping", description="Use the list instead of the names on every target that it fits"
     )
     links: CollectionProperty(type=LikenessKeyLink)
     active_link: IntProperty()
@@ -168,9 +166,7 @@ def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None)
 class SuggestMapping(LikenessOperator):
     """Fill the list with what the names of the source's and the selected mesh's shape keys say"""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if source_of(context) else NO_SOURCE)
+    poll = poll_of(lambda context: "" if source_of(context) else NO_SOURCE)
 
     def run(self, context: bpy.types.Context) -> None:
         source = source_of(context)
@@ -226,9 +222,7 @@ class SaveMapping(LikenessOperator, ExportHelper):
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if settings_of(context).links else "The mapping has no rows")
+    poll = poll_of(lambda context: "" if settings_of(context).links else "The mapping has no rows")
 
     def run(self, context: bpy.types.Context) -> None:
         path = Path(bpy.path.abspath(self.filepath))
@@ -273,7 +267,7 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
     bl_label = "Make ARKit Keys on Selected"
     doing = "Making shape keys"
 
-    replace: BoolProperty(name="Replace", description="Replace keys that the mesh already has", default=False)
+    replace: BoolProperty(name="Replace", description="Replace keys that the mesh already has")
 
     @classmethod
     def can_run(cls, context: bpy.types.Context) -> bool:
@@ -448,9 +442,7 @@ class MakeVisemeKeys(LikenessOperator):
         ),
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return clickable(cls, "" if context.mode == "OBJECT" else "Switch to Object Mode")
+    poll = poll_of(lambda context: "" if context.mode == "OBJECT" else "Switch to Object Mode")
 
     def run(self, context: bpy.types.Context) -> None:
         shapes, made = OCULUS if self.kind == "OCULUS" else VRM, 0

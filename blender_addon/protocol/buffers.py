@@ -17,6 +17,7 @@ from .clips import ExpressionClip, parse_json
 
 DTYPES = (FLOATS, INTS)
 MOST_BUFFERS = 256
+MOST_PIXELS_A_SIDE = 16_384
 MOST_BYTES = 2**30
 """Per buffer."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -40,6 +41,11 @@ def checked_field(entry: Any, name: str, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise malformed(f"{name} is missing or of the wrong kind")
     return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a header is a finite number; JSON's integers may exceed any float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
 
 
 class NamedBuffers:
@@ -108,8 +114,8 @@ class NamedBuffers:
                 raise malformed(f"a number of {name} of {what} is not finite or outside of its limits")
         return arrays
 
-    def picture(self, name: str, most_pixels_a_side: int) -> tuple[bytes, tuple[int, int]]:
-        """The PNG file called ``name`` and its (width, height), checked against the file's own header."""
+    def picture(self, name: str, most_pixels_a_side: int = MOST_PIXELS_A_SIDE) -> bytes:
+        """The PNG file called ``name``, whose size is checked against the file's own header."""
         description, view = self._get(name)
         width, height = checked_field(description, "width", int), checked_field(description, "height", int)
         if description.get("media_type") != "image/png" or not (
@@ -121,7 +127,7 @@ class NamedBuffers:
             raise malformed("a picture is not a PNG file")
         if struct.unpack(">II", data[16:24]) != (width, height):
             raise malformed("a picture has another size than the header says")
-        return data, (width, height)
+        return data
 
     def file(self, name: str, media_type: str) -> memoryview:
         """The bytes of the file called ``name``."""
@@ -176,15 +182,10 @@ class Preview:
     ----------
     vertices : (V, 3) float32 neutral, head frame.
     quads : (F, 4) int32, a triangle repeats its last vertex.
-    picture_png : PNG file of ``picture_size`` (width, height).
     """
 
-    stage: str
-    number: int
     vertices: np.ndarray
     quads: np.ndarray
-    picture_png: bytes
-    picture_size: tuple[int, int]
 
 
 def decode_preview(header: Mapping[str, Any], buffers: Sequence[bytes]) -> Preview:
@@ -201,9 +202,4 @@ def decode_preview(header: Mapping[str, Any], buffers: Sequence[bytes]) -> Previ
         raise malformed("a number of the preview is not finite or far too large")
     if quads.size and (quads.min() < 0 or quads.max() >= len(vertices)):
         raise malformed("a face of the preview points outside of its vertices")
-    png, size = named.picture("picture", 4096)
-    number = header.get("number")
-    stage = header.get("stage")
-    return Preview(
-        stage if isinstance(stage, str) else "", number if isinstance(number, int) else 0, vertices, quads, png, size
-    )
+    return Preview(vertices, quads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -81,27 +81,21 @@ def parse_json(text: str) -> ExpressionClip:
         rotation = _turn(head[:, 3:])
         if data.get("rest_head") is not None:
             rotation = _turn(np.array(data["rest_head"], float)[None, 3:])[0].T @ rotation
-    clip = _clip(data["names"], weights, np.arange(count) / rate, marks == 0, rotation)
-    dropped = [mark for mark, name in enumerate(data.get("mark_names", ())) if name == "dropped"]
-    return replace(clip, dropped=np.isin(marks, dropped))
+    fits = marks.shape == (count,) and len(rows) == count > 0
+    if not (fits and np.isfinite(weights).all() and 0.0 < rate < np.inf):
+        raise ValueError("sizes or numbers do not fit")
+    if rotation is not None and not np.isfinite(rotation).all():
+        raise ValueError("poses do not fit")
+    dropped = np.isin(marks, [mark for mark, name in enumerate(data.get("mark_names", ())) if name == "dropped"])
+    return ExpressionClip(tuple(data["names"]), weights, np.arange(count) / rate, marks == 0, dropped, rotation)
 
 
 def pose_json(weights: Mapping[str, float]) -> str:
     """Encode one expression in the same format: ARKit names and weights, without a head pose."""
-    return json.dumps(
-        {
-            "format": EXPRESSION_FORMAT,
-            "version": EXPRESSION_VERSION,
-            "frame_count": 1,
-            "fps": None,
-            "names": list(weights),
-            "weights": [round(float(value), 6) for value in weights.values()],
-            "marks": [0],
-            "mark_names": ["found"],
-            "head": [None],
-        },
-        indent=1,
-    )
+    frame = {"marks": [0], "mark_names": ["found"], "head": [None], "frame_count": 1, "fps": None}
+    values = [round(float(value), 6) for value in weights.values()]
+    said = {"format": EXPRESSION_FORMAT, "version": EXPRESSION_VERSION, "names": list(weights), "weights": values}
+    return json.dumps(said | frame, indent=1)
 
 
 def _turn(quaternions: np.ndarray) -> np.ndarray:
@@ -126,8 +120,8 @@ def parse_csv(text: str) -> ExpressionClip:
         yaw, pitch, roll = take.angles.T
         rotation = _about(1, yaw) @ _about(0, -pitch) @ _about(2, roll)
     seconds = np.arange(len(take.weights)) / take.fps
-    clip = _clip(take.names, take.weights, seconds, take.found & ~take.dropped, rotation)
-    return replace(clip, dropped=take.dropped, notes=take.notes)
+    found = take.found & ~take.dropped
+    return ExpressionClip(take.names, take.weights, seconds, found, take.dropped, rotation, take.notes)
 
 
 def _about(axis: int, angle: np.ndarray) -> np.ndarray:
@@ -138,20 +132,6 @@ def _about(axis: int, angle: np.ndarray) -> np.ndarray:
     out[:, j, i] = np.sin(angle)
     out[:, i, j] = -out[:, j, i]
     return out
-
-
-def _clip(names, weights, seconds, valid, rotation) -> ExpressionClip:
-    """Build a clip after checking shapes and numbers."""
-    weights, seconds = np.asarray(weights, float), np.asarray(seconds, float)
-    count = len(weights)
-    valid = np.ones(count, bool) if valid is None else np.asarray(valid, bool)
-    if weights.shape != (count, len(names)) or not count or seconds.shape != (count,) or valid.shape != (count,):
-        raise ValueError("sizes do not fit")
-    if rotation is not None and (rotation.shape != (count, 3, 3) or not np.isfinite(rotation).all()):
-        raise ValueError("poses do not fit")
-    if not (np.isfinite(weights).all() and np.isfinite(seconds).all()) or (np.diff(seconds) < 0).any():
-        raise ValueError("numbers do not fit")
-    return ExpressionClip(tuple(names), weights, seconds, valid, np.zeros(count, bool), rotation)
 
 
 def resample(clip: ExpressionClip, rate: float) -> ExpressionClip:

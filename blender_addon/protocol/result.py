@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +11,10 @@ import numpy as np
 from ..errors import AddonError
 from ..shared import message
 from ..shared.options import ONLY
-from .buffers import NamedBuffers, checked_field, malformed
+from .buffers import NamedBuffers, checked_field, is_number, malformed
 from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, GLASSES, LASHES, PART_NAMES
 
 MOST_GROUPS = 64
-DETAIL_PIXELS_A_SIDE = 8192
 MOST_MILLIMETRES = 100.0
 CHANNELS = 3
 
@@ -60,7 +58,7 @@ class ResultDetail:
 
 def decode_detail(named: NamedBuffers, entry: Any) -> ResultDetail:
     """Check and decode ``detail`` of a result. Raises ``AddonError`` ``malformed``."""
-    always = named.picture(checked_field(entry, "always", str), DETAIL_PIXELS_A_SIDE)[0]
+    always = named.picture(checked_field(entry, "always", str))
     reaches = [checked_field(entry, field, float) for field in ("always_reach", "wrinkle_reach")]
     if not all(0 < reach <= MOST_MILLIMETRES for reach in reaches):  # fails for NaN, too
         raise malformed("its skin has an impossible depth")
@@ -79,11 +77,8 @@ def decode_detail(named: NamedBuffers, entry: Any) -> ResultDetail:
         if picture not in names:
             names.append(picture)
         wrinkles.append(ResultWrinkles(name, tuple(keys), names.index(picture), channel))
-    pictures = tuple(named.picture(name, DETAIL_PIXELS_A_SIDE)[0] for name in names)
+    pictures = tuple(named.picture(name) for name in names)
     return ResultDetail(always, reaches[0], pictures, reaches[1], tuple(wrinkles))
-
-
-EYE_PIXELS_A_SIDE = 8192
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right:
     """
     picture = None
     if entry.get("picture") is not None:
-        picture, _ = named.picture(checked_field(entry, "picture", str), EYE_PIXELS_A_SIDE)
+        picture = named.picture(checked_field(entry, "picture", str))
     arrays = named.entry(entry, message.EYES, "its eyes", left=left, right=right)
     uv = {"eye_left": arrays["uv_left"], "eye_right": arrays["uv_right"]}
     return ResultEyes(picture, uv)
@@ -151,7 +146,6 @@ class ResultHair:
     width : (G,) float32 width of the lock that a guide represents, metres.
     root_colour, tip_colour : (G, 3) float32 albedo in linear light, 0-1.
     hair_radius : of a single hair at its root, metres.
-    style : name of the hairstyle that was chosen, or ``auto``.
     parameters : the hairline's numbers by name, metres.
     scalp : where hairs grow between the guides. chain : inputs of the nodes that grow them, by name.
     """
@@ -164,7 +158,6 @@ class ResultHair:
     root_colour: np.ndarray
     tip_colour: np.ndarray
     hair_radius: float
-    style: str
     parameters: Mapping[str, float]
     scalp: ResultScalp
     chain: Mapping[str, float]
@@ -173,14 +166,12 @@ class ResultHair:
 def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
     """Check and decode ``hair`` of a result; arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
     arrays = named.entry(entry, message.HAIR, "its hair")
-    radius, style = checked_field(entry, "hair_radius", float), checked_field(entry, "style", str)
+    radius = checked_field(entry, "hair_radius", float)
     if not 0 < radius <= THICKEST_METRES:
         raise malformed("its hairs have an impossible thickness")
-    if len(style) > MOST_CHARACTERS or not style.isprintable():
-        raise malformed("its hairstyle's name is too long or has control characters")
     scalp = ResultScalp(**named.entry(checked_field(entry, "scalp", dict), message.SCALP, "its scalp"))
     parameters, chain = (_parameters(entry, name) for name in ("parameters", "chain"))
-    return ResultHair(**arrays, hair_radius=radius, style=style, parameters=parameters, scalp=scalp, chain=chain)
+    return ResultHair(**arrays, hair_radius=radius, parameters=parameters, scalp=scalp, chain=chain)
 
 
 def _parameters(entry: Mapping[str, Any], name: str) -> Mapping[str, float]:
@@ -188,13 +179,9 @@ def _parameters(entry: Mapping[str, Any], name: str) -> Mapping[str, float]:
     if len(numbers) > MOST_PARAMETERS:
         raise malformed(f"its hair has {len(numbers)} parameters")
     for name, value in numbers.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
-        if not (number and math.isfinite(value) and len(name) <= MOST_CHARACTERS and name.isprintable()):
+        if not (is_number(value) and len(name) <= MOST_CHARACTERS and name.isprintable()):
             raise malformed("a parameter of its hair is no number")
     return {name: float(value) for name, value in numbers.items()}
-
-
-LASH_PIXELS_A_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -216,7 +203,7 @@ def decode_lashes(named: NamedBuffers, entry: Mapping[str, Any], count: int) -> 
 
     Raises ``AddonError`` ``malformed``.
     """
-    picture, _ = named.picture(checked_field(entry, "picture", str), LASH_PIXELS_A_SIDE)
+    picture = named.picture(checked_field(entry, "picture", str))
     return ResultLashes(picture, **named.entry(entry, message.LASHES, "its lashes", V=count))
 
 
@@ -224,14 +211,13 @@ def decode_looks(entry: Mapping[str, Any]) -> Mapping[str, tuple[float, ...]]:
     """Check the colours of ``glasses``. Raises ``AddonError`` ``malformed``."""
     colours = [checked_field(entry, name, list) for name in ("frame_colour", "lens_colour")]
     opacity = checked_field(entry, "lens_opacity", float)
-    if not all(len(one) == 3 and all(_is_number(x) and 0 <= x <= 1 for x in one) for one in (*colours, [opacity] * 3)):
+    if not all(len(one) == 3 and all(is_number(x) and 0 <= x <= 1 for x in one) for one in (*colours, [opacity] * 3)):
         raise malformed("the colours of its glasses are not from 0 to 1")
     return dict(zip(GLASSES, ((*colours[0], 1.0), (*colours[1], opacity)), strict=True))
 
 
 EYEBALLS = ("eye_left", "eye_right")
 MOST_PHOTOS = 256
-MOST_PIXELS_A_SIDE = 16_384
 
 
 @dataclass(frozen=True)
@@ -296,10 +282,9 @@ class HeadResult:
 
     Attributes
     ----------
-    arkit_names : the 52 names in the result's order.
     parts : in the order of ``PART_NAMES``, then ``EYE_PART_NAMES``, ``GLASSES`` if worn, ``BUST`` if requested.
-    albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; albedo_size : (width, height). None and (0, 0) if
-        the job asked for the geometry only: then the existing albedo, hair and relief stay.
+    albedo_png : PNG file, 8-bit sRGB, row 0 is v = 1 of map ``Head``; None if the job asked for the geometry only: then
+        the existing albedo, hair and relief stay.
     photos : the used ones, best first.
     report : provenance, JSON-ready (docs/files.md).
     eyes : texture and UV map of the eyes.
@@ -314,10 +299,8 @@ class HeadResult:
     token : of the job that made it.
     """
 
-    arkit_names: tuple[str, ...]
     parts: tuple[ResultPart, ...]
     albedo_png: bytes | None
-    albedo_size: tuple[int, int]
     photos: tuple[ResultPhoto, ...]
     report: Mapping[str, Any]
     eyes: ResultEyes
@@ -387,14 +370,14 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
         parts += (_part(named, checked_field(header, "bust", dict), arkit_names),)
         if parts[-1].name != BUST:
             raise malformed("its bust is not one")
-    png, albedo_size, portrait, lashes = None, (0, 0), None, None
+    png = portrait = lashes = None
     if "albedo" not in header or header["albedo"] is not None:
-        png, albedo_size = named.picture(checked_field(header, "albedo", str), MOST_PIXELS_A_SIDE)
+        png = named.picture(checked_field(header, "albedo", str))
         if header.get("lashes") is not None:
             count = len(parts[PART_NAMES.index(LASHES)].vertices)
             lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
     if header.get("portrait") is not None:
-        portrait, _ = named.picture(checked_field(header, "portrait", str), message.MOST_PORTRAIT)
+        portrait = named.picture(checked_field(header, "portrait", str), message.MOST_PORTRAIT)
     photo_entries = checked_field(header, "photos", list)
     if len(photo_entries) > MOST_PHOTOS:
         raise malformed(f"it has {len(photo_entries)} photos")
@@ -406,7 +389,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     report = checked_field(header, "report", dict)
     only = header["only"] if header.get("only") in ONLY else ""
     more = (eyes, *of_head.values(), hair, detail, portrait, lashes, looks, only, str(header.get("token", "")))
-    return HeadResult(arkit_names, parts, png, albedo_size, photos, report, *more)
+    return HeadResult(parts, png, photos, report, *more)
 
 
 def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:
@@ -457,19 +440,15 @@ def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> Res
     ):
         raise malformed(f"the position of photo {name} is not a rotation and a translation")
     weights = checked_field(entry, "expression", list)
-    if len(weights) != 52 or not all(_is_number(w) and -1e-4 <= w <= 1 + 1e-4 for w in weights):
+    if len(weights) != 52 or not all(is_number(w) and -1e-4 <= w <= 1 + 1e-4 for w in weights):
         raise malformed(f"the expression of photo {name} is not 52 weights between 0 and 1")
     expression = {key: min(max(float(w), 0.0), 1.0) for key, w in zip(arkit_names, weights, strict=True)}
     errors = [
-        float(entry[field]) if _is_number(entry.get(field)) else None
+        float(entry[field]) if is_number(entry.get(field)) else None
         for field in ("landmark_error_percent", "photometric_error")
     ]
     points = named.entry(entry, message.PHOTO, f"photo {name}")
     return ResultPhoto(name, size, intrinsics, pose, expression, *errors, **points)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
 
 
 def _matrix(entry: Mapping[str, Any], field: str, shape: tuple[int, int]) -> np.ndarray:
@@ -477,7 +456,7 @@ def _matrix(entry: Mapping[str, Any], field: str, shape: tuple[int, int]) -> np.
     if (
         len(rows) != shape[0]
         or not all(isinstance(row, list) and len(row) == shape[1] for row in rows)
-        or not all(_is_number(value) for row in rows for value in row)
+        or not all(is_number(value) for row in rows for value in row)
     ):
         raise malformed(f"{field} is not a matrix of {shape[0]} by {shape[1]} numbers")
     return np.array(rows, np.float64)

@@ -64,16 +64,6 @@ def set_rigid_weights(obj: bpy.types.Object, bone: str = HEAD) -> None:
         _give(obj, {bone: np.ones(len(obj.data.vertices))})
 
 
-def weights_of(obj: bpy.types.Object) -> dict[str, np.ndarray]:
-    """Vertex group -> (V,) weights."""
-    names = {group.index: group.name for group in obj.vertex_groups}
-    weights = {name: np.zeros(len(obj.data.vertices)) for name in names.values()}
-    for vertex in obj.data.vertices:
-        for element in vertex.groups:
-            weights[names[element.group]][vertex.index] = element.weight
-    return weights
-
-
 def remove_groups(obj: bpy.types.Object) -> None:
     """Remove the vertex groups of our bones."""
     for name in (ROOT, NECK, HEAD, JAW, *TONGUE, KEYS_OFF):

@@ -1,4 +1,4 @@
-"""Solved cameras as Blender's, with the photos as backgrounds; photo files as they are sent and stored; the view on a
+"""Solved cameras as Blender's, with the photos as backgrounds; which way up photo files are; the view on a
 new head.
 """
 
@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import bpy
 import gpu
@@ -20,24 +19,6 @@ from ..objects import tags
 from ..objects.meshes import BLENDER_FROM_HEAD
 from ..protocol.result import ResultPhoto
 from ..redraw import window_of
-
-
-@dataclass(frozen=True)
-class PhotoFile:
-    """One photo: its label in the job, and the file's bytes or its path."""
-
-    name: str
-    data: bytes | None = None
-    path: str | None = None
-
-    def read(self) -> bytes | None:
-        """The file's bytes, None if it cannot be read."""
-        if self.data is not None:
-            return self.data
-        try:
-            return Path(self.path).read_bytes() if self.path else None
-        except OSError:
-            return None
 
 
 @dataclass(frozen=True)
@@ -54,22 +35,15 @@ def blender_reads(data: bytes) -> bool:
     return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
-_TURN_OF_ORIENTATION = {
-    1: Turn(False, 0),
-    2: Turn(True, 0),
-    3: Turn(False, 2),
-    4: Turn(True, 2),
-    5: Turn(True, 3),
-    6: Turn(False, 1),
-    7: Turn(True, 1),
-    8: Turn(False, 3),
-}
+_MIRRORED, _QUARTERS = (2, 4, 5, 7), (0, 0, 2, 2, 3, 1, 1, 3)
+"""EXIF orientations that are mirrored, and the quarter turns of those from 1 to 8."""
 _ORIENTATION_TAG = 0x0112
 
 
 def exif_turn(data: bytes) -> Turn:
     """The transform for a JPEG file's EXIF orientation; none for other files and for files without it."""
-    return _TURN_OF_ORIENTATION.get(_jpeg_orientation(data), Turn(False, 0))
+    orientation = _jpeg_orientation(data)
+    return Turn(orientation in _MIRRORED, dict(enumerate(_QUARTERS, 1)).get(orientation, 0))
 
 
 def _jpeg_orientation(data: bytes) -> int:

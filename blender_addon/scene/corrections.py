@@ -158,10 +158,7 @@ def use_of(collection: bpy.types.Collection, photo: str) -> str:
 
 def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
     """Set what a head's photo is used for; its points stay."""
-    stored = _stored(collection)
-    before = stored.get(photo, PhotoCorrections(photo))
-    stored[photo] = replace(before, use=use)
-    _store(collection, stored)
+    _change(collection, photo, use=use)
 
 
 def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
@@ -173,8 +170,13 @@ def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
 
 def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | None) -> None:
     """Set the mask of a head's photo."""
+    _change(collection, photo, mask=mask)
+
+
+def _change(collection: bpy.types.Collection, photo: str, **said: Any) -> None:
+    """Store something else of a photo's corrections."""
     stored = _stored(collection)
-    stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), mask=mask)
+    stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), **said)
     _store(collection, stored)
 
 
@@ -261,9 +263,7 @@ def put_away(collection: bpy.types.Collection, photo: str) -> None:
     if photo not in edited_photos(collection):
         return
     points = next((one.points for one in head_corrections(collection) if one.label == photo), ())
-    stored = _stored(collection)
-    stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), points=points)
-    _store(collection, stored)
+    _change(collection, photo, points=points)
     bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
 
 
@@ -272,10 +272,8 @@ def reset_points(collection: bpy.types.Collection, photo: str) -> None:
     out = photo in edited_photos(collection)
     if out:
         bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
-    stored = _stored(collection)
-    if photo in stored:
-        stored[photo] = replace(stored[photo], points=())
-        _store(collection, stored)
+    if photo in _stored(collection):
+        _change(collection, photo, points=())
     camera = cameras_by_photo(collection).get(photo)
     if out and camera is not None and tags.LANDMARKS in camera:
         put_points(collection, camera)
@@ -425,7 +423,7 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
                 change[vertices] += np.float32(sign) * own
                 slid[vertices] += own if sign > 0 else 0.0
     collection[tags.SHAPE] = {name: float(value) for name, value in wished.items()}
-    rest, own = meshes.neutral_coordinates(head.data), change[_hm08_vertices(head.data)]
+    rest, own = meshes.neutral_coordinates(head.data), change[meshes.hm08_vertices(head.data)]
     lids = _lid_scales(collection, head.data, slid)
     eyes: dict[str, Similarity] = {}
     for part in ALL_PART_NAMES:
@@ -433,7 +431,7 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
         if obj is None:
             continue
         points = meshes.neutral_coordinates(obj.data) + meshes.origin_of(obj.data) - meshes.origin_of(head.data)
-        numbers = _hm08_vertices(obj.data)
+        numbers = meshes.hm08_vertices(obj.data)
         moved = change[numbers]
         if part.startswith("eye_"):  # a ball stays one
             known = numbers >= 0
@@ -461,12 +459,12 @@ def _lid_scales(collection: bpy.types.Collection, head: bpy.types.Mesh, slid: np
     """(V, 1) scales of the head's keys by which a blink ends on the eyeball as it did before sliders moved ``hm08`` by
     ``slid`` (19159, 3): a slider moves eyeballs, but makes them no larger."""
     scales, blocks = np.ones((len(head.vertices), 1), np.float32), head.shape_keys.key_blocks if head.shape_keys else {}
-    skin = slid[_hm08_vertices(head)]
+    skin = slid[meshes.hm08_vertices(head)]
     for name, eye in (("eyeBlinkLeft", "eye_left"), ("eyeBlinkRight", "eye_right")):
         ball = tags.part_object(collection, eye)
         if name in blocks and ball is not None:
             way = (meshes.coordinates(blocks[name].points) - meshes.neutral_coordinates(head)) / meshes.key_scales(head)
-            share = ((skin - slid[_hm08_vertices(ball.data)].mean(0)) * way).sum(1, keepdims=True)
+            share = ((skin - slid[meshes.hm08_vertices(ball.data)].mean(0)) * way).sum(1, keepdims=True)
             scales -= np.clip(share / ((way * way).sum(1, keepdims=True) + LEAST_BLINK**2), -1.0, 0.9)
     return scales
 
@@ -481,24 +479,12 @@ def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -
     return meshes.array_of(kept.data, "value")
 
 
-def _hm08_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
-    """(V,) vertices of MakeHuman's base mesh, -1 for none."""
-    attribute = mesh.attributes.get(meshes.HM08_VERTEX)
-    numbers = np.full(len(mesh.vertices), -1, np.int32)
-    if attribute is not None and len(attribute.data) == len(numbers):
-        attribute.data.foreach_get("value", numbers)
-    return numbers
-
-
 def _forget_points(collection: bpy.types.Collection, photo: str, landmarks: set[int]) -> None:
     """Let points of a photo count as fitted, and show its points anew where they are shown."""
     shown = photo in edited_photos(collection)
     put_away(collection, photo)
-    stored = _stored(collection)
-    if photo in stored:
-        kept = tuple(point for point in stored[photo].points if point[0] not in landmarks)
-        stored[photo] = replace(stored[photo], points=kept)
-        _store(collection, stored)
+    if (before := _stored(collection).get(photo)) is not None:
+        _change(collection, photo, points=tuple(point for point in before.points if point[0] not in landmarks))
     if shown:
         put_points(collection, cameras_by_photo(collection)[photo])
 

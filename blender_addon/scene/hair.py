@@ -14,17 +14,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 from mathutils.bvhtree import BVHTree
 
-from ..objects import tags
-from ..objects.meshes import (
-    UV_HEAD,
-    array_of,
-    coordinates,
-    cross_2d,
-    neutral_coordinates,
-    search_tree,
-    to_blender,
-    to_head,
-)
+from ..objects import meshes, tags
 from ..protocol.result import HeadResult, ResultHair, ResultScalp
 from ..shared.hair_cards import CardAtlas, HairCards, bundled_cards, card_atlas
 from ..shared.message import SMALLEST_CARD_OFFSET_M
@@ -82,9 +72,9 @@ def set_chain(modifier: bpy.types.Modifier, numbers: Mapping[str, float], before
 def new_scalp(scalp: ResultScalp, head: bpy.types.Object) -> bpy.types.Object:
     """The skin on which hairs grow, in rest; it is linked to nothing, and kept by the modifier that uses it."""
     mesh = bpy.data.meshes.new(SCALP)
-    mesh.from_pydata(to_blender(scalp.vertices).tolist(), [], scalp.triangles.tolist())
+    mesh.from_pydata(meshes.to_blender(scalp.vertices).tolist(), [], scalp.triangles.tolist())
     layer = mesh.uv_layers.new(name=SCALP_UV_MAP, do_init=False)
-    layer.uv.foreach_set("vector", np.ascontiguousarray(scalp.uv[array_of(mesh.loops, "vertex_index")]).ravel())
+    layer.uv.foreach_set("vector", np.ascontiguousarray(scalp.uv[meshes.array_of(mesh.loops, "vertex_index")]).ravel())
     maps = np.stack([scalp.edge, scalp.top, scalp.melanin], 1)
     mesh.attributes.new(MAPS, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", maps.astype(np.float32).ravel())
     mesh.attributes.new(DENSITY, "FLOAT", "POINT").data.foreach_set("value", scalp.density)
@@ -145,7 +135,7 @@ def get_input(modifier: bpy.types.Modifier, identifier: str) -> object:
 
 def _skull_vertex(mesh: bpy.types.Mesh, *direction: float) -> int:
     """Index of the vertex of the upper head that is farthest in a direction."""
-    points = coordinates(mesh.vertices)
+    points = meshes.coordinates(mesh.vertices)
     upper = points[:, 2] > 0.5 * (points[:, 2].min() + points[:, 2].max())
     return int(np.where(upper, points @ np.array(direction, np.float32), -np.inf).argmax())
 
@@ -160,16 +150,6 @@ def hair_colour(albedo: np.ndarray) -> np.ndarray:
         0.003 to 0.3. Specular reflection and scattering between hairs make dark hair lighter than its colour.
     """
     return np.clip((np.maximum(albedo - _LIGHT_OFFSET, 0.001) / _LIGHT_SCALE) ** (1 / _LIGHT_POWER), 0.0, 1.0)
-
-
-def hair_material(shown: np.ndarray) -> bpy.types.Material:
-    """Hair material, blending from the guides' root colour to their tip colour; ``shown`` (3,) in Solid shading.
-
-    Principled Hair in Cycles. Eevee renders that black, so it gets a diffuse surface with the corresponding albedo.
-    """
-    material = new_material("hair")
-    material.diffuse_color = (*shown.tolist(), 1.0)
-    return material
 
 
 CARDS_NAME, UV = "hair", "Cards"
@@ -218,8 +198,8 @@ def _shown_hairs(
             rig.data.pose_position = "REST"
         layer.update()
         curves = strands.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-        points = array_of(curves.position_data, "vector", 3, np.float32)
-        first = array_of(curves.curve_offset_data, "value")
+        points = meshes.array_of(curves.position_data, "vector", 3, np.float32)
+        first = meshes.array_of(curves.curve_offset_data, "value")
         colours = [_attribute(curves, name, len(first) - 1) for name in (ROOT_COLOUR, TIP_COLOUR)]
     finally:
         head.show_only_shape_key, head.active_shape_key_index = before
@@ -230,7 +210,7 @@ def _shown_hairs(
     low = np.minimum(place.astype(np.int64), len(points) - 2)
     share = (place - low)[..., None]
     hairs = (1 - share) * points[low] + share * points[low + 1]
-    return to_head(hairs), tuple(_LIGHT_OFFSET + _LIGHT_SCALE * colour**_LIGHT_POWER for colour in colours)
+    return meshes.to_head(hairs), tuple(_LIGHT_OFFSET + _LIGHT_SCALE * colour**_LIGHT_POWER for colour in colours)
 
 
 def _attribute(curves: bpy.types.Curves, name: str, count: int) -> np.ndarray:
@@ -238,15 +218,20 @@ def _attribute(curves: bpy.types.Curves, name: str, count: int) -> np.ndarray:
     attribute = curves.attributes.get(name)
     if attribute is None or len(attribute.data) != count:
         return np.full((count, 3), _NO_COLOUR, np.float32)
-    return array_of(attribute.data, "color", 4, np.float32)[:, :3]
+    return meshes.array_of(attribute.data, "color", 4, np.float32)[:, :3]
 
 
 def _add_keys_of_skin(obj: bpy.types.Object, cards: HairCards, head: bpy.types.Object) -> None:
     """Give cards those keys of ``head`` that move the skin on which a card stands, at value 0."""
-    basis, skin, keys = coordinates(obj.data.vertices), neutral_coordinates(head.data), head.data.shape_keys
-    stands_on = _skin_vertices_of_cards(cards, to_head(skin))
+    basis, skin, keys = (
+        meshes.coordinates(obj.data.vertices),
+        meshes.neutral_coordinates(head.data),
+        head.data.shape_keys,
+    )
+    stands_on = _skin_vertices_of_cards(cards, meshes.to_head(skin))
     moves = {
-        block.name: (coordinates(block.points) - skin)[stands_on] for block in (keys.key_blocks[1:] if keys else ())
+        block.name: (meshes.coordinates(block.points) - skin)[stands_on]
+        for block in (keys.key_blocks[1:] if keys else ())
     }
     for name, move in moves.items():
         if np.abs(move).max(initial=0.0) > SMALLEST_CARD_OFFSET_M:
@@ -266,7 +251,7 @@ def _skin_vertices_of_cards(cards: HairCards, skin: np.ndarray) -> np.ndarray:
             np.minimum.at(card, corner, least)
         if (card == before).all():
             break
-    tree = search_tree(skin)
+    tree = meshes.search_tree(skin)
     found = [tree.find(point)[1:] for point in cards.vertices.tolist()]
     order = np.lexsort(([distance for _, distance in found] - cards.uv[:, 1], card))
     first = order[np.unique(card[order], return_index=True)[1]]  # per card the root nearest to the skin
@@ -275,13 +260,13 @@ def _skin_vertices_of_cards(cards: HairCards, skin: np.ndarray) -> np.ndarray:
 
 def _mesh(cards: HairCards) -> bpy.types.Mesh:
     mesh = bpy.data.meshes.new(CARDS_NAME)
-    mesh.from_pydata(to_blender(cards.vertices).tolist(), [], cards.triangles.tolist())
+    mesh.from_pydata(meshes.to_blender(cards.vertices).tolist(), [], cards.triangles.tolist())
     layer = mesh.uv_layers.new(name=UV, do_init=False)
-    layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[array_of(mesh.loops, "vertex_index")]).ravel())
+    layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[meshes.array_of(mesh.loops, "vertex_index")]).ravel())
     colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
     colour.data.foreach_set("color", np.column_stack([cards.colours, np.ones(len(cards.colours))]).ravel())
     mesh.shade_smooth()
-    mesh.normals_split_custom_set_from_vertices(to_blender(cards.normals).tolist())
+    mesh.normals_split_custom_set_from_vertices(meshes.to_blender(cards.normals).tolist())
     return mesh
 
 
@@ -358,7 +343,8 @@ def add_hair(hair: ResultHair, head: bpy.types.Object, head_id: str) -> bpy.type
     new_modifier(obj)
     grow_on(obj, hair, head)
     attach_to_head(obj, head)
-    material = hair_material(np.median(hair.tip_colour, axis=0))
+    material = new_material("hair")
+    material.diffuse_color = (*np.median(hair.tip_colour, axis=0).tolist(), 1.0)
     material[tags.HEAD_ID] = head_id
     obj.data.materials.append(material)
     return obj
@@ -394,7 +380,7 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     curves.add_curves([points] * guides)
     along = np.linspace(0, 1, points, dtype=np.float32)
     radius = np.broadcast_to(hair.hair_radius * (1 - (1 - TIP_SHARE) * along), (guides, points))
-    curves.position_data.foreach_set("vector", to_blender(hair.points).ravel())
+    curves.position_data.foreach_set("vector", meshes.to_blender(hair.points).ravel())
     _set(curves, "radius", "FLOAT", "POINT", "value", radius)
     _set(curves, SURFACE_UV, "FLOAT2", "CURVE", "vector", hair.root_uv)
     _set(curves, SCALP_UV, "FLOAT2", "CURVE", "vector", hair.scalp_uv)
@@ -403,9 +389,9 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
         _set(curves, name, "FLOAT_COLOR", "CURVE", "color", np.column_stack([hair_colour(colour), np.ones(guides)]))
     facial = np.arange(guides) >= guides - hair.parameters.get(FACIAL_COUNT, 0.0)
     _set(curves, FACIAL, "FLOAT", "CURVE", "value", facial)
-    curves.surface, curves.surface_uv_map = head, UV_HEAD
+    curves.surface, curves.surface_uv_map = head, meshes.UV_HEAD
     if lock_weights(head) is None:
-        off = to_blender(hair.points[:, 0]) - places(head.data, hair.root_uv)
+        off = meshes.to_blender(hair.points[:, 0]) - places(head.data, hair.root_uv)
         _set(curves, OFF, "FLOAT_VECTOR", "CURVE", "vector", off)
     return curves
 
@@ -445,7 +431,7 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
     if obj is None or head is None or is_groomed(obj):
         return
     curves = obj.data
-    starts = array_of(curves.curve_offset_data, "value")
+    starts = meshes.array_of(curves.curve_offset_data, "value")
     if len(set(np.diff(starts))) != 1:
         return
     shape = (len(starts) - 1, int(starts[1]), 3)
@@ -472,7 +458,9 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
 def _lift(points: np.ndarray, head: bpy.types.Object) -> np.ndarray:
     """(N, 3) from the skin to points (N, 3) in the head's frame, at most ``LIFTED`` long."""
     mesh = head.data
-    tree = BVHTree.FromPolygons(neutral_coordinates(mesh).tolist(), [tuple(face.vertices) for face in mesh.polygons])
+    tree = BVHTree.FromPolygons(
+        meshes.neutral_coordinates(mesh).tolist(), [tuple(face.vertices) for face in mesh.polygons]
+    )
     lift = points - np.array([tree.find_nearest(point)[0] for point in points.tolist()], np.float32)
     return lift * np.minimum(1.0, LIFTED / np.maximum(np.linalg.norm(lift, axis=1, keepdims=True), 1e-9))
 
@@ -515,7 +503,7 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh, scalp: bpy.ty
     the ``scalp`` of ``grow_on`` as the roots about each of its vertices."""
     if SURFACE_UV not in curves.attributes or len(curves.curves) == 0:
         return
-    positions, starts = _positions(curves), array_of(curves.curve_offset_data, "value")
+    positions, starts = _positions(curves), meshes.array_of(curves.curve_offset_data, "value")
     change = places(mesh, _values(curves, SURFACE_UV, "vector", 2)) - positions[starts[:-1]]
     if OFF in curves.attributes:
         change += _values(curves, OFF, "vector", 3)
@@ -529,9 +517,11 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh, scalp: bpy.ty
 def _move_scalp(mesh: bpy.types.Mesh, curves: bpy.types.Curves, change: np.ndarray) -> None:
     """Move each vertex of a scalp as the roots beside it, which moved by ``change`` (G, 3)."""
     uv, roots = np.zeros((len(mesh.vertices), 2), np.float32), _values(curves, SCALP_UV, "vector", 2)
-    uv[array_of(mesh.loops, "vertex_index")] = array_of(mesh.uv_layers[SCALP_UV_MAP].uv, "vector", 2, np.float32)
+    uv[meshes.array_of(mesh.loops, "vertex_index")] = meshes.array_of(
+        mesh.uv_layers[SCALP_UV_MAP].uv, "vector", 2, np.float32
+    )
     near, weight = _beside(uv.tobytes(), roots.tobytes())
-    moved = coordinates(mesh.vertices) + (change[near] * weight[..., None]).sum(1)
+    moved = meshes.coordinates(mesh.vertices) + (change[near] * weight[..., None]).sum(1)
     mesh.vertices.foreach_set("co", moved.astype(np.float32).ravel())
     mesh.update()
 
@@ -541,7 +531,7 @@ def _beside(uv: bytes, roots: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (V, K) of the roots nearest to a scalp's vertices in its map, and their weights; by the bytes of both,
     which stay the same while a slider moves the skin."""
     flat = [np.frombuffer(part, np.float32).reshape(-1, 2) for part in (uv, roots)]
-    tree = search_tree(np.pad(flat[1], ((0, 0), (0, 1))))
+    tree = meshes.search_tree(np.pad(flat[1], ((0, 0), (0, 1))))
     found = [tree.find_n((x, y, 0.0), min(4, len(flat[1]))) for x, y in flat[0].tolist()]
     weight = np.array([[1 / (one[2] + 1e-4) for one in near] for near in found], np.float32)
     return np.array([[one[1] for one in near] for near in found]), weight / weight.sum(1, keepdims=True)
@@ -550,10 +540,10 @@ def _beside(uv: bytes, roots: bytes) -> tuple[np.ndarray, np.ndarray]:
 def places(mesh: bpy.types.Mesh, uv: np.ndarray) -> np.ndarray:
     """(N, 3) points of the neutral surface at UV (N, 2) of map ``Head``, in the mesh's frame."""
     mesh.calc_loop_triangles()
-    loops, corners = array_of(mesh.loop_triangles, "loops", 3), array_of(mesh.loops, "vertex_index")
-    loop_uv = array_of(mesh.uv_layers[UV_HEAD].uv, "vector", 2, np.float32)
+    loops, corners = meshes.array_of(mesh.loop_triangles, "loops", 3), meshes.array_of(mesh.loops, "vertex_index")
+    loop_uv = meshes.array_of(mesh.uv_layers[meshes.UV_HEAD].uv, "vector", 2, np.float32)
     nearest, weight = _attached(loop_uv.tobytes(), loops.tobytes(), np.ascontiguousarray(uv, np.float32).tobytes())
-    return (neutral_coordinates(mesh)[corners[nearest]] * weight[..., None]).sum(1).astype(np.float32)
+    return (meshes.neutral_coordinates(mesh)[corners[nearest]] * weight[..., None]).sum(1).astype(np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -564,13 +554,16 @@ def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.n
     triangles = np.frombuffer(loops, np.int32).reshape(-1, 3)
     corners = np.frombuffer(loop_uv, np.float32).reshape(-1, 2)[triangles].astype(np.float64)
     places = np.frombuffer(uv, np.float32).reshape(-1, 2)
-    tree = search_tree(np.pad(corners.mean(1), ((0, 0), (0, 1))))
+    tree = meshes.search_tree(np.pad(corners.mean(1), ((0, 0), (0, 1))))
     near = np.array([[found[1] for found in tree.find_n((x, y, 0.0), NEAR_FACES)] for x, y in places.tolist()])
     a, b, c = np.moveaxis(corners[near], 2, 0)  # each (N, K, 2)
     p = places[:, None]
-    area = cross_2d(b - a, c - a)
+    area = meshes.cross_2d(b - a, c - a)
     area = np.where(np.abs(area) < 1e-12, 1e-12, area)
-    weights = np.stack([cross_2d(b - p, c - p), cross_2d(c - p, a - p), cross_2d(a - p, b - p)], -1) / area[..., None]
+    weights = (
+        np.stack([meshes.cross_2d(b - p, c - p), meshes.cross_2d(c - p, a - p), meshes.cross_2d(a - p, b - p)], -1)
+        / area[..., None]
+    )
     row = np.arange(len(places))
     best = weights.min(-1).argmax(1)
     weight = np.clip(weights[row, best], 0, 1)
@@ -578,21 +571,18 @@ def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.n
 
 
 def _remove(obj: bpy.types.Object) -> None:
-    data = obj.data
     if obj.get(SCALP_TAG) is not None:
-        _remove(obj[SCALP_TAG])
-    bpy.data.objects.remove(obj)
-    if data.users == 0:
-        bpy.data.batch_remove([data])
+        tags.remove_object(obj[SCALP_TAG])
+    tags.remove_object(obj)
 
 
 def _positions(curves: bpy.types.Curves) -> np.ndarray:
-    return array_of(curves.position_data, "vector", 3, np.float32)
+    return meshes.array_of(curves.position_data, "vector", 3, np.float32)
 
 
 def _values(curves: bpy.types.Curves, name: str, field: str, width: int = 1) -> np.ndarray:
     """An attribute's values, (N,) or (N, width)."""
-    return array_of(curves.attributes[name].data, field, width, np.float32)
+    return meshes.array_of(curves.attributes[name].data, field, width, np.float32)
 
 
 def _set(curves: bpy.types.Curves, name: str, kind: str, domain: str, field: str, values: np.ndarray) -> None:

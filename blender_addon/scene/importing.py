@@ -8,43 +8,23 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
 from mathutils import Matrix, Vector
 
+from ..client.submissions import PhotoFile
 from ..errors import AddonError
-from ..objects import tags
+from ..objects import meshes, tags
 from ..objects.actions import read_key
-from ..objects.meshes import (
-    add_keys,
-    new_mesh,
-    origin_of,
-    put_own_maps,
-    put_skin_values,
-    same_topology,
-    to_blender,
-    to_head,
-    update_mesh,
-)
 from ..objects.tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
 from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES
 from ..protocol.result import HeadResult, ResultHair, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
 from ..shared.options import REMADE
-from . import corrections, materials
-from .cameras import (
-    PhotoFile,
-    blender_reads,
-    exif_turn,
-    join_local_views,
-    new_camera,
-    photo_camera,
-    set_background,
-    update_camera,
-)
+from . import cameras, corrections, materials
 from .expressions import PartLocks, expression_unchanged, set_expression
 from .hair import move_hair, put_hair
 from .key_shapes import keep_made_keys
@@ -193,18 +173,18 @@ def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:
 def head_origin(collection: bpy.types.Collection) -> np.ndarray:
     """(3,) origin of an existing head, head frame; 0 in files of earlier versions."""
     found = collection.get(tags.ORIGIN)
-    return np.zeros(3, np.float32) if found is None else to_head(np.array(found, np.float32))
+    return np.zeros(3, np.float32) if found is None else meshes.to_head(np.array(found, np.float32))
 
 
 def remember_origin(item: bpy.types.ID, origin: np.ndarray) -> None:
     """Store ``origin`` (3,), head frame, on a mesh or a collection."""
-    item[tags.ORIGIN] = to_blender(origin).tolist()
+    item[tags.ORIGIN] = meshes.to_blender(origin).tolist()
 
 
 def move_origin(obj: bpy.types.Object, origin: np.ndarray) -> None:
     """After ``obj``'s mesh was rewritten relative to ``origin`` (3,), head frame: store it, and move the object so that
     its points stay in place."""
-    moved = Vector((to_blender(origin) - origin_of(obj.data)).tolist())
+    moved = Vector((meshes.to_blender(origin) - meshes.origin_of(obj.data)).tolist())
     obj.location += obj.matrix_basis.to_3x3() @ moved
     remember_origin(obj.data, origin)
 
@@ -280,44 +260,21 @@ def import_steps(
     return build.collection().name
 
 
-def import_head(
-    result: HeadResult,
-    context: bpy.types.Context,
-    photos: Sequence[PhotoFile] = (),
-    into: str | None = None,
-    pack_photos: bool = True,
-    name: str = "",
-    armature: bool = False,
-) -> bpy.types.Collection:
-    """Run ``import_steps`` at once for the scene of ``context``; return the head's collection."""
-    steps = import_steps(result, Place.shown(context), photos, into, pack_photos, name, armature)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return bpy.data.collections[stop.value]
-
-
+@dataclass
 class _Build:
     """The slices of one import. Every slice looks its data up again."""
 
-    def __init__(
-        self,
-        result: HeadResult,
-        place: Place,
-        photos: tuple[PhotoFile, ...],
-        into: str | None,
-        pack_photos: bool,
-        name: str,
-        armature: bool,
-    ) -> None:
-        self.result, self.place = result, place
-        self.photos, self.pack_photos = photos, pack_photos
-        self.new, self.name, self.armature = into is None, name, armature
-        self.edited: tuple[str, ...] = ()
-        self.locks = PartLocks()
-        self.origin = np.zeros(3, np.float32)
-        self.head_id = into or uuid.uuid4().hex
+    result: HeadResult
+    place: Place
+    photos: tuple[PhotoFile, ...]
+    into: str | None
+    pack_photos: bool
+    name: str
+    armature: bool
+    edited: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.new, self.locks, self.head_id = self.into is None, PartLocks(), self.into or uuid.uuid4().hex
 
     def choose_origin(self) -> None:
         """Express the result relative to the head object's origin: a new head's, or the existing one."""
@@ -336,8 +293,8 @@ class _Build:
         gone = set() if self.new else {BUST, *GLASSES}.difference(part.name for part in self.result.parts)
         for name in gone if not self.result.geometry_only else gone & {BUST}:
             yield lambda name=name: remove_part(self.collection(), name)
-        yield lambda: put_own_maps(self.object_of, self.result)
-        yield lambda: put_skin_values(self.object_of, self.result)
+        yield lambda: meshes.put_own_maps(self.object_of, self.result)
+        yield lambda: meshes.put_skin_values(self.object_of, self.result)
         yield lambda: keep_made_keys(self.object_of("head").data, self.result.head)
         if not self.result.geometry_only:
             yield self._albedo
@@ -383,9 +340,9 @@ class _Build:
             collection[tags.NAME] = self.name
         collection[tags.HEAD_ID] = self.head_id
         remember_origin(collection, self.origin)
-        cameras = bpy.data.collections.new(f"{self.name} {CAMERAS_NAME}".strip())
-        cameras[tags.CAMERAS], cameras.hide_viewport = self.head_id, True
-        collection.children.link(cameras)
+        hidden = bpy.data.collections.new(f"{self.name} {CAMERAS_NAME}".strip())
+        hidden[tags.CAMERAS], hidden.hide_viewport = self.head_id, True
+        collection.children.link(hidden)
 
     def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], object]]:
         present = None if self.new else tags.part_object(self.collection(), part.name)
@@ -393,28 +350,28 @@ class _Build:
         if part.name in EYES and (present is None or tags.ORIGIN in present.data):
             centre = eye_centre(part)
         part, origin = part_seen_from(part, centre), self.origin + centre
-        if present is not None and same_topology(present.data, part):
+        if present is not None and meshes.same_topology(present.data, part):
             yield lambda: self._update_part(part, origin)
             return
         yield lambda: self._new_part(part, origin)
         for first in range(0, len(part.key_names), KEYS_PER_SLICE):
             names = part.key_names[first : first + KEYS_PER_SLICE]
-            yield lambda names=names: add_keys(self.object_of(part.name), part, names)
+            yield lambda names=names: meshes.add_keys(self.object_of(part.name), part, names)
 
     def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
         obj, head = self.object_of(part.name), self.object_of("head")
         locked = self.locks.of(head, obj)
-        update_mesh(obj, part, locked)
+        meshes.update_mesh(obj, part, locked)
         if part.name in EYES and tags.ORIGIN in obj.data:
             if locked is not None:
-                origin = origin + locked.mean() * (to_head(origin_of(obj.data)) - origin)
+                origin = origin + locked.mean() * (meshes.to_head(meshes.origin_of(obj.data)) - origin)
             move_origin(obj, origin)
 
     def _new_part(self, part: ResultPart, origin: np.ndarray) -> None:
         """Create an object, or new data for one whose faces were edited or that has another version's topology."""
         collection = self.collection()
         obj = tags.part_object(collection, part.name)
-        mesh = new_mesh(part)
+        mesh = meshes.new_mesh(part)
         if obj is not None:
             before = obj.data
             for material in before.materials:
@@ -435,13 +392,13 @@ class _Build:
         collection.objects.link(obj)
         if part.name == "head":  # a head deleted before solving again: its former children are parented again
             obj.scale = [units_per_metre(self.place.scene())] * 3
-            obj.location = Vector(to_blender(origin).tolist()) * obj.scale.x
+            obj.location = Vector(meshes.to_blender(origin).tolist()) * obj.scale.x
             for other in [o for o in tags.objects_of(collection) if {tags.PART, tags.HAIR, tags.RIG} & set(o.keys())]:
                 if other != obj and other.parent is None:
                     other.parent = obj
         else:
             obj.parent = tags.part_object(collection, "head")
-            obj.location = to_blender(origin - self.origin).tolist()
+            obj.location = meshes.to_blender(origin - self.origin).tolist()
         modifier = obj.modifiers.new("Subdivision", "SUBSURF")
         modifier.levels, modifier.render_levels = 1, 2
         modifier.uv_smooth = "NONE"  # the albedo assumes linearly subdivided UV maps
@@ -463,14 +420,14 @@ class _Build:
             image = materials.packed_image(name, png)
             image[tags.HEAD_ID] = self.head_id
             collection[tag] = image
-            materials.fill_pictures(self.head_id, materials.head_pictures(collection))
+            materials.fill_pictures(collection)
         else:
             materials.replace_packed(image, png)
 
     def _materials(self) -> None:
         """Assign materials to parts without one; none if the albedo they need is missing."""
-        pictures = materials.head_pictures(self.collection())
-        if pictures.albedo is None:
+        collection = self.collection()
+        if collection.get(tags.ALBEDO) is None:
             return
         made: dict[str, bpy.types.Material] = {}
         for part in self.result.parts:
@@ -478,7 +435,7 @@ class _Build:
             if all(slot.material is None for slot in obj.material_slots):
                 material = self.object_of("head").active_material if part.name == BUST else None  # same skin
                 if material is None:
-                    material = materials.material_for_part(part.name, pictures, made)
+                    material = materials.material_for_part(part.name, collection, made)
                     material[tags.HEAD_ID] = self.head_id
                     if part.name in self.result.looks:
                         materials.tint(material, self.result.looks[part.name])
@@ -502,22 +459,25 @@ class _Build:
         stored = [] if self.new else self.collection().get(tags.PHOTOS, ())
         names = [str(group["name"]) for group in stored if not self.photos or group.get("image") is not None]
         names += [photo.name for photo in self.result.photos]
-        given = {photo.name for photo in self.photos}
+        given = {photo.label for photo in self.photos}
         return self.photos + tuple(PhotoFile(name) for name in dict.fromkeys(names) if name not in given)
 
     def _store_photo(self, photo: PhotoFile) -> None:
-        image = self._photo_image(photo.name)
-        data = photo.read()
+        image = self._photo_image(photo.label)
+        try:
+            data = photo.path.read_bytes() if photo.path else photo.data
+        except OSError:
+            data = None
         if data is None:
             return
         if image is not None and materials.file_bytes(image) == data:
             return
         if image is None:
             if self.pack_photos or photo.path is None:
-                image = materials.packed_image(photo.name, data)
+                image = materials.packed_image(photo.label, data)
             else:
-                image = bpy.data.images.load(photo.path)
-            image[tags.HEAD_ID], image[tags.PHOTO] = self.head_id, photo.name
+                image = bpy.data.images.load(str(photo.path))
+            image[tags.HEAD_ID], image[tags.PHOTO] = self.head_id, photo.label
         else:
             materials.replace_packed(image, data)
 
@@ -531,19 +491,19 @@ class _Build:
         collection = self.collection()
         camera, head = cameras_by_photo(collection).get(photo.name), self.object_of("head")
         if camera is None:
-            camera = new_camera(photo, max(map(abs, head.scale)), tags.name_of(collection))
+            camera = cameras.new_camera(photo, max(map(abs, head.scale)), tags.name_of(collection))
             camera[tags.HEAD_ID] = self.head_id
             (tags.cameras_collection(collection) or collection).objects.link(camera)
         camera.parent, camera.parent_type = head, "OBJECT"  # it was solved in the head's own frame
-        looked_through = camera in map(photo_camera, bpy.data.scenes)
+        looked_through = camera in map(cameras.photo_camera, bpy.data.scenes)
         compared = looked_through and expression_unchanged(head, dict(camera[tags.EXPRESSION]))
-        update_camera(camera, photo)
+        cameras.update_camera(camera, photo)
         if compared:  # keep the photo's expression on the head
             set_expression(head, photo.expression)
         image = self._photo_image(photo.name)
         data = b"" if image is None else materials.file_bytes(image) or b""
-        if blender_reads(data):
-            set_background(camera, image, exif_turn(data))
+        if cameras.blender_reads(data):
+            cameras.set_background(camera, image, cameras.exif_turn(data))
 
     def _put_points_away(self) -> None:
         """Store points dragged during the job, because the cameras they are parented to will move."""
@@ -567,11 +527,11 @@ class _Build:
         used = {photo.name: photo for photo in self.result.photos}
         groups = []
         for photo in self._given_photos():
-            entry, solved = said.get(photo.name, {}), used.get(photo.name)
-            gone = self.photos and photo.name not in said and solved is None
+            entry, solved = said.get(photo.label, {}), used.get(photo.label)
+            gone = self.photos and photo.label not in said and solved is None
             reason = "Its file was not there." if gone else str(entry.get("reason", ""))
-            group = {"name": photo.name, "used": solved is not None, "reason": reason}
-            image = self._photo_image(photo.name)
+            group = {"name": photo.label, "used": solved is not None, "reason": reason}
+            image = self._photo_image(photo.label)
             if image is not None:
                 group["image"] = image
             for field in ("landmark_error_percent", "photometric_error"):
@@ -620,7 +580,7 @@ class _Build:
         elif self.new:
             place_beside(head, [obj for obj in tags.objects_of(collection) if tags.PART in obj], layer)
         if not self.new:
-            join_local_views(obj for obj in tags.objects_of(collection) if obj.type != "CAMERA")
+            cameras.join_local_views(obj for obj in tags.objects_of(collection) if obj.type != "CAMERA")
         if self.place.selects:
             select_alone(head, layer)
 

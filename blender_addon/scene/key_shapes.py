@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..errors import AddonError
-from ..objects.meshes import HM08_VERTEX, array_of, coordinates, key_scales, neutral_coordinates, to_blender
+from ..objects.meshes import coordinates, hm08_vertices, key_scales, neutral_coordinates, to_blender
 from ..protocol.names import ARKIT_NAMES
 from ..protocol.result import ResultPart
 from .expressions import set_expression
@@ -64,7 +64,7 @@ def mirror_key(mesh: bpy.types.Mesh, key: str) -> str:
     """Give the other side's key the mirror image of a key of one side; in a key of both sides, give the half that was
     sculpted less the other one's mirror image. Returns the name of the key that changed, which is locked like any
     sculpted one. Raises ``AddonError`` where the mesh's faces were edited."""
-    number = array_of(mesh.attributes[HM08_VERTEX].data, "value") if HM08_VERTEX in mesh.attributes else np.array([-1])
+    number = hm08_vertices(mesh)
     across, on_left = _sides()
     if number.min() < 0 or number.max() >= len(across):
         raise AddonError("The faces of this mesh were edited.", "Only a head's own mesh can be mirrored.", "edited")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -95,26 +94,12 @@ LOOKS: Mapping[str, str] = {
 """File of a part's material among the node trees."""
 
 
-@dataclass(frozen=True)
-class HeadPictures:
-    """The images of a head's materials: albedo, eyes, lashes; None where one was deleted."""
-
-    albedo: bpy.types.Image | None
-    eyes: bpy.types.Image | None = None
-    lashes: bpy.types.Image | None = None
-
-
-def head_pictures(collection: bpy.types.Collection) -> HeadPictures:
-    """The images of a head."""
-    return HeadPictures(*(collection.get(tag) for tag in (tags.ALBEDO, tags.EYES, tags.LASHES)))
-
-
-def material_for_part(part: str, pictures: HeadPictures, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
+def material_for_part(part: str, head: bpy.types.Collection, made: dict[str, bpy.types.Material]) -> bpy.types.Material:
     """The part's material, created on first use; ``made`` caches this head's materials by the names of their files."""
     look = LOOKS[part]
     if look not in made:
         made[look] = new_material(look)
-        _fill(made[look], pictures)
+        _fill(made[look], head)
     return made[look]
 
 
@@ -134,17 +119,17 @@ def skin_look_material(albedo: bpy.types.Image, uv_map: str, finer: float) -> bp
     return material
 
 
-def fill_pictures(head_id: str, pictures: HeadPictures) -> None:
+def fill_pictures(head: bpy.types.Collection) -> None:
     """Restore deleted textures in a head's materials."""
-    for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == head_id and m.node_tree]:
-        _fill(material, pictures)
+    for material in [m for m in bpy.data.materials if m.get(tags.HEAD_ID) == head[tags.HEAD_ID] and m.node_tree]:
+        _fill(material, head)
 
 
-def _fill(material: bpy.types.Material, pictures: HeadPictures) -> None:
-    named = {EYE_PICTURE: pictures.eyes, LASH_PICTURE: pictures.lashes}
+def _fill(material: bpy.types.Material, head: bpy.types.Collection) -> None:
+    named = {EYE_PICTURE: head.get(tags.EYES), LASH_PICTURE: head.get(tags.LASHES)}
     for node in material.node_tree.nodes:
         if node.type == "TEX_IMAGE" and node.image is None and node.parent is None:  # relief nodes have a frame
-            node.image = named.get(node.name, pictures.albedo)
+            node.image = named.get(node.name, head.get(tags.ALBEDO))
 
 
 FRAME = "Skin Relief"
@@ -337,15 +322,9 @@ def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
     tree.links.new(nodes["Skin Displacement"].outputs["Displacement"], output.inputs["Displacement"])
     pores = tree.nodes.get("Pores")
     if pores is not None:  # the relief contains pores
-        for link in list(tree.links):
-            if (
-                link.to_socket.name == "Normal"
-                and link.to_node.type == "BSDF_PRINCIPLED"
-                and link.from_node.type == "BUMP"
-            ):
-                tree.nodes.remove(link.from_node)
-                tree.nodes.remove(pores)
-                break
+        for bump in [link.to_node for link in pores.outputs["Distance"].links]:
+            tree.nodes.remove(bump)
+        tree.nodes.remove(pores)
     skin_material(head)[tags.RELIEF] = _kind(detail)
 
 

@@ -149,14 +149,8 @@ def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, 
 def _neighbours(texels: np.ndarray, side: int) -> np.ndarray:
     """(4, N) neighbouring texels left, right, below and above; at the picture's edge the texel itself."""
     row, column = texels // side, texels % side
-    return np.stack(
-        [
-            texels - (column > 0),
-            texels + (column < side - 1),
-            texels - side * (row > 0),
-            texels + side * (row < side - 1),
-        ]
-    )
+    steps = ((-1, column > 0), (1, column < side - 1), (-side, row > 0), (side, row < side - 1))
+    return np.stack([texels + step * inside for step, inside in steps])
 
 
 def place(head: np.ndarray, body: np.ndarray, weights: np.ndarray) -> tuple[Similarity, float]:
@@ -364,11 +358,8 @@ def _overlapping(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarr
 def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:
     """The relief of the face at rest; None if there is none, or in files of earlier versions, which lack its depth."""
     material = materials.skin_material(head)
-    found = (
-        []
-        if material is None
-        else [node.image for node in materials.relief_nodes(material) if node.name == materials.ALWAYS]
-    )
+    nodes = () if material is None else materials.relief_nodes(material)
+    found = [node.image for node in nodes if node.name == materials.ALWAYS]
     return None if not found or tags.REACH not in found[0] or found[0].size[0] < 2 else found[0]
 
 
@@ -478,7 +469,7 @@ def body_of(context: bpy.types.Context) -> bpy.types.Object | None:
 
 
 def unavailable_reason(context: bpy.types.Context) -> str:
-    """Why ``apply`` cannot be called now, as a sentence for a button; "" if it can."""
+    """Why ``apply_steps`` cannot be called now, as a sentence for a button; "" if it can."""
     if context.mode != "OBJECT":
         return "Switch to Object Mode"
     if not tags.heads_in(context.scene):
@@ -488,22 +479,13 @@ def unavailable_reason(context: bpy.types.Context) -> str:
     return "" if body_of(context) is not None else "No MakeHuman body is selected. Select the body's mesh"
 
 
-def apply(context: bpy.types.Context) -> str:
-    """Write the active head into the selected body; return a sentence on what was done.
+def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
+    """Write the active head into the selected body; return a sentence on what was done. Yields the fraction done while
+    a thread bakes the skin. The body is changed only after the last yield, so closing it early leaves the body as it
+    was.
 
     Raises ``AddonError`` if there is no head or no body, or the body's vertex order differs.
     """
-    steps = apply_steps(context)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-
-
-def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
-    """``apply`` in steps: yields the fraction done while a thread bakes the skin. The body is changed only after the
-    last yield, so closing it early leaves the body as it was."""
     body, collection = body_of(context), tags.active_head(context)
     if collection is None:
         raise AddonError("There is no head to apply.", "Select one object of the head together with the body.")
@@ -596,7 +578,7 @@ class _Fitted:
 
 
 def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
-    """Align the head to the body. Raises ``AddonError`` as ``apply`` does."""
+    """Align the head to the body. Raises ``AddonError`` as ``apply_steps`` does."""
     if head is None:
         raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
     if body.data.library is not None:

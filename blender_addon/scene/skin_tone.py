@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 
 from ..objects import tags
-from ..objects.meshes import MOUTH_INSIDE, UV_HEAD, array_of
+from ..objects.meshes import MOUTH_INSIDE, UV_HEAD, array_of, attribute_or
 from .materials import linear, picture_pixels, skin_material
 from .nodes import add_nodes
 
@@ -45,10 +45,7 @@ def factor(skin: np.ndarray, tone: float, redness: float) -> np.ndarray:
 
 def outside(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V,) share of the tone that each vertex gets: less behind the lips."""
-    inside = mesh.attributes.get(MOUTH_INSIDE)
-    if inside is None or len(inside.data) != len(mesh.vertices):
-        return np.ones(len(mesh.vertices), np.float32)
-    return 1.0 - (1.0 - INSIDE_TONED) * array_of(inside.data, "value", 1, np.float32)
+    return 1.0 - (1.0 - INSIDE_TONED) * attribute_or(np.zeros(len(mesh.vertices), np.float32), mesh, MOUTH_INSIDE)
 
 
 def measured(collection: bpy.types.Collection, head: bpy.types.Object) -> np.ndarray:

@@ -94,7 +94,6 @@ class LikenessPreferences(bpy.types.AddonPreferences):
     armature: BoolProperty(
         name="Heads With Armature",
         description="Give heads bones for neck, head, jaw, eyes and tongue; without, they have shape keys alone",
-        default=False,
     )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -243,7 +242,8 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
             f"Choose {_update_button(named)} in the extension's preferences.",
             "version",
         )
-    return _of_folder(chosen, used, named)
+    folder, log = used.folder, installer.server_log()
+    return LocalBackend(folder.python, folder.source, chosen.device, log, folder.root, _update_button(named))
 
 
 def _existing(chosen: LikenessPreferences) -> LocalBackend:
@@ -270,13 +270,6 @@ def _draw_usable(layout: bpy.types.UILayout, chosen: LikenessPreferences) -> Non
     problem = _problem_of_existing(chosen, drawing=True)
     icon = "INFO" if not chosen.existing_python else "ERROR" if problem else "CHECKMARK"
     draw_wrapped(layout, problem or folders.USABLE, icon=icon)
-
-
-def _of_folder(chosen: LikenessPreferences, used: FolderState, named: FolderState) -> LocalBackend:
-    """The backend installed in the folder in use."""
-    folder, log = used.folder, installer.server_log()
-    button = _update_button(named)
-    return LocalBackend(folder.python, folder.source, chosen.device, log, folder.root, button)
 
 
 def _update_button(named: FolderState) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import bpy
@@ -189,10 +189,16 @@ SKIN_SLIDERS = {
     "redness": "Skin redder or paler at the same lightness; 1 is a standard deviation of people",
 }
 """Slider of a head's skin -> what it does."""
-for _name, _doc in SKIN_SLIDERS.items():
-    LikenessHead.__annotations__[_name] = FloatProperty(
-        name=_name.replace("_", " ").title(), description=_doc, min=-1.0, max=1.0, subtype="FACTOR", update=_tone
-    )
+
+
+def _add_sliders(descriptions: Mapping[str, tuple[str, str]], update: Callable, **limits: float) -> None:
+    """Give heads sliders of these labels and descriptions by name, from -1 to 1 unless ``limits`` says otherwise."""
+    for name, (label, description) in descriptions.items():
+        words = {"name": label, "description": description, "subtype": "FACTOR", "update": update}
+        LikenessHead.__annotations__[name] = FloatProperty(**words, **{"min": -1.0, "max": 1.0, **limits})
+
+
+_add_sliders({name: (name.replace("_", " ").title(), doc) for name, doc in SKIN_SLIDERS.items()}, _tone)
 
 SHAPE_SLIDERS = {name: name.replace("_", " ").title() for name in _SHAPES} | {"jaw": "Jaw Width"}
 """Slider of a head's shape -> its label; ``scene/shape_sliders.npz`` has what they move."""
@@ -208,17 +214,8 @@ def _slide(wished: LikenessHead, context: bpy.types.Context) -> None:
         show_guides_alone(collection)
 
 
-for _name, _label in SHAPE_SLIDERS.items():
-    LikenessHead.__annotations__[_name] = FloatProperty(
-        name=_label,
-        description="MakeHuman's own mode, added to the shape from the photos; solving again keeps it",
-        min=-1.0,
-        max=1.0,
-        subtype="FACTOR",
-        update=_slide,
-    )
-
-
+_MODE = "MakeHuman's own mode, added to the shape from the photos; solving again keeps it"
+_add_sliders({name: (label, _MODE) for name, label in SHAPE_SLIDERS.items()}, _slide)
 HAIR_SLIDERS = {"hair_length": "Length", "fringe": "Fringe", "volume": "Volume"}
 """Slider of a head's strands -> its label."""
 
@@ -227,23 +224,15 @@ def _comb(wished: LikenessHead, context: bpy.types.Context) -> None:
     shape_hair(wished.id_data, {name: getattr(wished, name) for name in HAIR_SLIDERS})
 
 
-for _name, _label in HAIR_SLIDERS.items():
-    LikenessHead.__annotations__[_name] = FloatProperty(
-        name=_label,
-        description="Relative to the hair that the photos gave; groomed hair stays as it is",
-        default=1.0,
-        min=0.1,
-        max=2.0,
-        subtype="FACTOR",
-        update=_comb,
-    )
+_RELATIVE = "Relative to the hair that the photos gave; groomed hair stays as it is"
+_add_sliders({name: (label, _RELATIVE) for name, label in HAIR_SLIDERS.items()}, _comb, default=1.0, min=0.1, max=2.0)
 
 
 class LikenessSettings(bpy.types.PropertyGroup):
     """Settings of a scene for the next reconstruction."""
 
     photos: CollectionProperty(type=LikenessPhoto)
-    active_photo: IntProperty(name="Active photo", default=0)
+    active_photo: IntProperty(name="Active photo")
     person_name: StringProperty(
         name="Name",
         description="Name of the person: the head, its collection and its cameras get it; may stay empty",

@@ -118,7 +118,6 @@ def unregister() -> None:
 class KeysPanel(ClosedPanel, bpy.types.Panel):
     """The 52 keys."""
 
-    bl_idname = "LIKENESS_PT_keys"
     bl_label = "Face Keys"
 
     @classmethod
@@ -219,9 +218,6 @@ def _pictured(line: bpy.types.UILayout, names: tuple[str, ...], large: bool) -> 
 
 class ArmaturePanel(ClosedPanel, bpy.types.Panel):
     """Bones."""
-
-    bl_idname = "LIKENESS_PT_armature"
-    bl_label = "Armature"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

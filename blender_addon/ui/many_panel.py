@@ -32,7 +32,6 @@ class PeopleList(bpy.types.UIList):
 class ManyPanel(ClosedPanel, bpy.types.Panel):
     """Many people, one after the other."""
 
-    bl_idname = "LIKENESS_PT_many"
     bl_label = "Many People"
     bl_order = 10
 

@@ -52,7 +52,15 @@ STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
 class SidebarPanel:
-    """Mix-in: a panel in the sidebar of the 3D views."""
+    """Mix-in: a panel in the sidebar of the 3D views. Its id and label are its class's name, unless it has others:
+    ``SkinPanel`` is ``LIKENESS_PT_skin`` and *Skin*."""
+
+    def __init_subclass__(cls) -> None:
+        name = cls.__name__.removesuffix("Panel")
+        if "bl_idname" not in vars(cls):
+            cls.bl_idname = f"LIKENESS_PT_{name.lower()}"
+        if "bl_label" not in vars(cls):
+            cls.bl_label = name
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -74,10 +82,7 @@ class PhotoList(bpy.types.UIList):
         thumbnail = photo_icon(item.path)
         row = layout.row(align=True)
         row.active = item.status != "LEFT_OUT"
-        if thumbnail:
-            row.label(text=item.name, icon_value=thumbnail)
-        else:
-            row.label(text=item.name, icon="FILE_IMAGE")
+        row.label(text=item.name, **({"icon_value": thumbnail} if thumbnail else {"icon": "FILE_IMAGE"}))
         if item.status != "NEW":
             row.label(text="", icon=STATUS_ICONS[item.status])
         row.prop(item, "leads", text="", icon="SOLO_ON" if item.leads else "SOLO_OFF", emboss=False)
@@ -86,7 +91,6 @@ class PhotoList(bpy.types.UIList):
 class MainPanel(SidebarPanel, bpy.types.Panel):
     """Photos to a head."""
 
-    bl_idname = "LIKENESS_PT_main"
     bl_label = "Likeness"
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -129,9 +133,7 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
 class OptionsPanel(ClosedPanel, bpy.types.Panel):
     """What is chosen less often for a head; below the buttons, so that it never pushes them down."""
 
-    bl_idname = "LIKENESS_PT_options"
     bl_parent_id = MainPanel.bl_idname
-    bl_label = "Options"
 
     def draw(self, context: bpy.types.Context) -> None:
         column, settings = self.layout.column(), context.scene.likeness
@@ -144,9 +146,6 @@ class OptionsPanel(ClosedPanel, bpy.types.Panel):
 
 class HeadPanel(SidebarPanel, bpy.types.Panel):
     """The active head; its settings are in sub-panels."""
-
-    bl_idname = "LIKENESS_PT_head"
-    bl_label = "Head"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -173,9 +172,6 @@ class _OfHead(ClosedPanel):
 class ShapePanel(_OfHead, bpy.types.Panel):
     """How the head is solved from its photos, and what is kept of it."""
 
-    bl_idname = "LIKENESS_PT_shape"
-    bl_label = "Shape"
-
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
         sliders = layout.column(align=True)
@@ -194,9 +190,7 @@ class ShapePanel(_OfHead, bpy.types.Panel):
 class FeaturesPanel(_OfHead, bpy.types.Panel):
     """Sliders that shape the head after the fit."""
 
-    bl_idname = "LIKENESS_PT_features"
     bl_parent_id = ShapePanel.bl_idname
-    bl_label = "Features"
 
     def draw(self, context: bpy.types.Context) -> None:
         column, wished = self.layout.column(align=True), tags.active_head(context).likeness
@@ -229,9 +223,6 @@ class HairStyles(bpy.types.Panel):
 class HairPanel(_OfHead, bpy.types.Panel):
     """Style and display of the hair."""
 
-    bl_idname = "LIKENESS_PT_hair"
-    bl_label = "Hair"
-
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
         hair = tags.hair_object(collection, "CURVES")
@@ -258,9 +249,6 @@ class HairPanel(_OfHead, bpy.types.Panel):
 
 class SkinPanel(_OfHead, bpy.types.Panel):
     """Strengths of the skin's relief and of its wrinkles, and what paints the texture."""
-
-    bl_idname = "LIKENESS_PT_skin"
-    bl_label = "Skin"
 
     def draw(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
@@ -292,9 +280,6 @@ class SkinPanel(_OfHead, bpy.types.Panel):
 class ExportPanel(_OfHead, bpy.types.Panel):
     """The head for other programs and for a body."""
 
-    bl_idname = "LIKENESS_PT_export"
-    bl_label = "Export"
-
     def draw(self, context: bpy.types.Context) -> None:
         self.layout.operator_menu_enum("likeness.export", "preset", text="Export", icon="EXPORT")
         self.layout.operator("likeness.apply_to_mpfb", icon="ARMATURE_DATA")
@@ -302,9 +287,6 @@ class ExportPanel(_OfHead, bpy.types.Panel):
 
 class PhotosPanel(_OfHead, bpy.types.Panel):
     """The head's photos and their cameras; last, because there may be many."""
-
-    bl_idname = "LIKENESS_PT_photos"
-    bl_label = "Photos"
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, collection = self.layout, tags.active_head(context)
@@ -354,8 +336,7 @@ def _draw_kept(layout: bpy.types.UILayout, head: bpy.types.Object) -> None:
 
 def _strengths(context: bpy.types.Context) -> dict[str, bpy.types.NodeSocket]:
     """The strengths of the active head's relief and of its wrinkles; empty without relief."""
-    collection = tags.active_head(context)
-    head = None if collection is None else tags.part_object(collection, "head")
+    head = tags.own_face(context)
     material = None if head is None else skin_material(head)
     found = {} if material is None else {name: strength_socket(material, name) for name in STRENGTHS}
     return {name: socket for name, socket in found.items() if socket is not None}

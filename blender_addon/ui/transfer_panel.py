@@ -26,7 +26,6 @@ class KeyLinkList(bpy.types.UIList):
 class ExpressionPanel(ClosedPanel, bpy.types.Panel):
     """Expressions onto rigs."""
 
-    bl_idname = "LIKENESS_PT_expression"
     bl_label = "Expressions"
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -70,9 +69,7 @@ class ExpressionPanel(ClosedPanel, bpy.types.Panel):
 class MappingPanel(ClosedPanel, bpy.types.Panel):
     """The artist's own mapping."""
 
-    bl_idname = "LIKENESS_PT_mapping"
     bl_parent_id = ExpressionPanel.bl_idname
-    bl_label = "Mapping"
 
     def draw_header(self, context: bpy.types.Context) -> None:
         self.layout.prop(settings_of(context), "use_links", text="")
@@ -108,7 +105,6 @@ def _draw_link(layout: bpy.types.UILayout, context: bpy.types.Context, link: bpy
 class PointsPanel(ClosedPanel, bpy.types.Panel):
     """Points that the artist marks where a face is not found by itself."""
 
-    bl_idname = "LIKENESS_PT_points"
     bl_parent_id = ExpressionPanel.bl_idname
     bl_label = "Corresponding Points"
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -14,9 +17,32 @@ import pytest
 
 from blender_addon.backend_process.folders import BackendFolder
 from blender_addon.protocol.result import HeadResult, decode_result
+from blender_addon.runner import Runner
 
 if TYPE_CHECKING:
     from head_message import HeadMessage
+
+BLENDER = importlib.util.find_spec("bpy") is not None
+if BLENDER:
+    import bpy
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Whether a file needs Blender, which is not here."""
+    return True if not BLENDER and needs_blender(collection_path) else None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of files that need Blender."""
+    if needs_blender(item.path):
+        item.add_marker("blender")
+
+
+@cache
+def needs_blender(path: Path) -> bool:
+    """Whether a test file names Blender's module."""
+    return path.suffix == ".py" and re.search(r"\bbpy\b", path.read_text("utf-8")) is not None
+
 
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 
@@ -27,10 +53,9 @@ def _armatures(monkeypatch: pytest.MonkeyPatch) -> None:
     if "LIKENESS_TEST_ARMATURE" in os.environ:
         from blender_addon.scene import importing
 
-        for function in (importing.import_steps, importing.import_head):
-            *others, last = function.__defaults__
-            assert last is False
-            monkeypatch.setattr(function, "__defaults__", (*others, True))
+        *others, last = importing.import_steps.__defaults__
+        assert last is False
+        monkeypatch.setattr(importing.import_steps, "__defaults__", (*others, True))
 
 
 @pytest.fixture
@@ -46,12 +71,26 @@ def only_new_garbage() -> Iterator[None]:
 
 
 @pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's configuration folder."""
+    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+@pytest.fixture
+def runner(config: Path) -> Iterator[Runner]:
+    made = Runner("test 1", config)
+    yield made
+    made.stop(wait=True)
+
+
+@pytest.fixture
 def own(tmp_path: Path) -> BackendFolder:
     return BackendFolder(tmp_path / "own")
 
 
 @pytest.fixture
-def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def bpy(own: BackendFolder, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """Blender with the extension enabled, whose own folder is ``own``, on a machine that may be busy."""
     bpy = pytest.importorskip("bpy")
     import addon_utils
@@ -60,8 +99,7 @@ def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     from blender_addon.backend_process import folders
 
     monkeypatch.setattr(folders, "DRAWING_SECONDS", 10.0)
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("BLENDER_USER_DATAFILES", str(tmp_path / "datafiles"))
+    monkeypatch.setenv("BLENDER_USER_DATAFILES", str(config.parent / "datafiles"))
     monkeypatch.setattr(installer, "own_folder", lambda: own)
     monkeypatch.setattr(installer, "cuda_card", lambda: False)
     bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -70,7 +108,7 @@ def bpy(own: BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     addon_utils.disable("blender_addon", default_set=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def message() -> HeadMessage:
     """A head as it comes from the backend."""
     from head_message import load_or_make
@@ -78,7 +116,7 @@ def message() -> HeadMessage:
     return load_or_make()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def result(message: HeadMessage) -> HeadResult:
     """The same, taken apart."""
     return decode_result(message.header, message.buffers)
@@ -98,8 +136,7 @@ def backend(
 def collection(backend: object, result: HeadResult) -> object:
     """A head in the scene, with the extension enabled: its collection."""
     import bpy
-
-    from blender_addon.scene.importing import import_head
+    from scene_helpers import import_head
 
     return import_head(result, bpy.context)
 

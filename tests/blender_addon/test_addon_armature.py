@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import bpy
 import pytest
+from instant_backend import Backend
+from scene_helpers import import_head
+from transfer_rigs import rig, select, values_at
 
-bpy = pytest.importorskip("bpy")
-from instant_backend import Backend  # noqa: E402
-from transfer_rigs import rig, select, values_at  # noqa: E402
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.ui.keys_panel import ArmaturePanel  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.objects import tags
+from blender_addon.protocol.result import HeadResult
+from blender_addon.ui.keys_panel import ArmaturePanel
 
 
 def drawn() -> list[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("bpy")
 import os
 import subprocess
 import sys
@@ -15,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from unittest.mock import MagicMock
 
+import pytest
 from backend_folders import drawn, entered, fill, finished, name_folder, names
 from runner_steps import until
 
@@ -44,7 +42,7 @@ def end_server():
     with subprocess.Popen(outlives_it, stdout=subprocess.DEVNULL):
         print("has it", flush=True)
         time.sleep(600)
-removal = Removal(BackendFolder(root), end_server, lock)
+removal = Removal(BackendFolder(root), None, end_server, lock)
 removal.start()
 removal.join()
 """
@@ -123,7 +121,6 @@ def test_removing_leaves_what_was_put_beside_the_backend(tmp_path: Path) -> None
     assert names(tmp_path) == ["notes.txt"] and not folder.is_owned_by_extension
 
 
-@pytest.mark.blender
 @pytest.mark.filterwarnings("ignore:.*blend relative")
 def test_a_path_relative_to_the_file_becomes_a_whole_one_or_is_refused(bpy: ModuleType, tmp_path: Path) -> None:
     from blender_addon import installer
@@ -140,7 +137,6 @@ def test_a_path_relative_to_the_file_becomes_a_whole_one_or_is_refused(bpy: Modu
     assert installer.backend_folder().root == tmp_path / "there"
 
 
-@pytest.mark.blender
 def test_a_folder_that_cannot_be_used_is_said_before_anybody_installs(
     bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +156,6 @@ def test_a_folder_that_cannot_be_used_is_said_before_anybody_installs(
     assert "Install Backend" in drawn(bpy)[1]
 
 
-@pytest.mark.blender
 def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
     bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path
 ) -> None:
@@ -182,7 +177,6 @@ def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
     assert {"Repair", "Remove"} <= set(buttons)
 
 
-@pytest.mark.blender
 def test_remove_removes_what_is_in_the_named_folder(
     bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path
 ) -> None:
@@ -194,12 +188,6 @@ def test_remove_removes_what_is_in_the_named_folder(
     name_folder(bpy, "")
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
     assert not own.has_contents
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    return tmp_path / "config"
 
 
 @pytest.fixture
@@ -225,7 +213,6 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait(10)
 
 
-@pytest.mark.blender
 def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
     bpy: ModuleType, own: folders.BackendFolder, other_blender: OtherBlender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,13 +261,6 @@ def test_a_lock_is_of_a_folder_by_whatever_path(config: Path, tmp_path: Path) ->
     assert (config.stat().st_mode & 0o077, names(tmp_path / "there")) == (0, [])
 
 
-@pytest.fixture
-def runner(config: Path) -> Iterator[Runner]:
-    made = Runner("test", config)
-    yield made
-    made.stop(wait=True)
-
-
 def backend_in(folder: Path, what: str) -> server.LocalBackend:
     package = folder / "source" / "backend"
     package.mkdir(parents=True)
@@ -310,7 +290,6 @@ def stops(bpy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return counted
 
 
-@pytest.mark.blender
 def test_what_is_refused_is_refused_before_the_backend_is_stopped(
     bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path, stops: list[str]
 ) -> None:
@@ -341,7 +320,6 @@ class DeadDrive:
         monkeypatch.setattr(folders, "REUSE_SECONDS", 0.0)
 
 
-@pytest.mark.blender
 def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,7 +348,6 @@ def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     assert {"Repair", "Remove"} <= set(drawn(bpy)[1])
 
 
-@pytest.mark.blender
 def test_photos_on_a_drive_that_does_not_answer_do_not_hold_up_drawing(
     bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -419,7 +396,7 @@ def test_nothing_is_deleted_before_the_server_has_ended(folder: folders.BackendF
         assert ended.wait(10)
         seen.append(folder.installed())
 
-    removal = Removal(folder, end_server)
+    removal = Removal(folder, None, end_server)
     removal.start()
     time.sleep(0.2)
     assert folder.installed() is not None and removal.view.sentence == "Waiting for the backend to end"
@@ -433,7 +410,7 @@ def test_a_server_that_does_not_end_keeps_its_installation(folder: folders.Backe
     def end_server() -> None:
         raise server.in_use()
 
-    removal = finished(Removal(folder, end_server))
+    removal = finished(Removal(folder, None, end_server))
     assert removal.view.error.code == "in_use" and folder.installed() is not None
     given = tmp_path / "given"
     installation = finished(Installation(folder, InstallPlan(given, fresh=True), end_server))

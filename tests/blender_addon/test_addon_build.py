@@ -122,7 +122,6 @@ def test_a_wheel_under_another_tag(tmp_path: Path) -> None:
     assert record == ["thing.py,sha256=a,6", f"thing-1.0.dist-info/WHEEL,sha256={digest},{len(said)}"]
 
 
-@pytest.mark.blender
 @pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs bpy")
 def test_blender_finds_it_valid_and_installs_it(package: Path, tmp_path: Path) -> None:
     assert "Success" in build_module.validate(package)

@@ -9,29 +9,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import zmq
 from scripted_server import Header, ScriptedServer, progress
 
-from blender_addon.client.conversation import (
-    Connection,
-    Timeouts,
-    job_failed,
-    parse_header,
-    progressed,
-    queued,
-    welcomed,
-)
+from blender_addon.client import conversation
+from blender_addon.client.conversation import Connection, Timeouts
 from blender_addon.client.events import ConnectFailed, ConnectionLost, Event, JobFailed, Progressed, Queued, Welcomed
 from blender_addon.client.keys import KeyPair, ServerAddress, client_keys
 from blender_addon.client.photo_files import unique_labels
 from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
 
-if TYPE_CHECKING:
-    pass
 LEFT: dict[Connection, list[Event]] = {}
 PATIENCE = Timeouts(hello=1.0, again=1.5)
 WELCOME: dict[str, Any] = {
@@ -99,11 +90,12 @@ def test_a_job_from_submit_to_error(tmp_path: Path, connect: Callable[..., Conne
         )
         events = until(connection, is_a(JobFailed))
         assert [type(event) for event in events] == [Welcomed, Queued, Progressed, JobFailed]
-        welcome, queued, progressed, failed = events
+        welcome, waits, runs, failed = events
         assert welcome.instance == server.instance and welcome.same_server and welcome.limits.photos == 4
-        assert queued == Queued("t1", 2)
-        assert progressed == Progressed("t1", "dense", "Aligning the photos with each other", 0.5, 14.0)
-        assert failed == JobFailed("t1", "no_face", "S.", "A.")
+        assert waits == Queued("t1", 2)
+        assert runs == Progressed("t1", "dense", "Aligning the photos with each other", 0.5, 14.0)
+        error = failed.error
+        assert (failed.token, error.code, error.sentence, error.advice) == ("t1", "no_face", "S.", "A.")
         assert server.photos == [[b"first", b"second"]]
         submit = next(header for header in server.seen if header["type"] == "submit")
         assert submit["photos"] == [{"name": "a.jpg", "bytes": 5}, {"name": "b.jpg", "bytes": 6}]
@@ -124,7 +116,7 @@ def test_photos_that_the_server_would_refuse_are_not_sent(
     with ScriptedServer() as server:
         connection = connect(server)
         connection.submit(Submission("t3", (photo,)))
-        failed = until(connection, is_a(JobFailed))[-1]
+        failed = until(connection, is_a(JobFailed))[-1].error
         assert failed.code == code and photo.label in failed.sentence and failed.advice
         assert server.photos == []
 
@@ -157,7 +149,7 @@ def test_another_server_at_the_same_place_has_lost_the_job(connect: Callable[...
         server.instance, server.silent = "another", True
         until(connection, is_a(ConnectionLost))
         server.silent = False
-        failed = until(connection, is_a(JobFailed))[-1]
+        failed = until(connection, is_a(JobFailed))[-1].error
         assert failed.code == "server_died" and "once more" in failed.advice
 
 
@@ -165,23 +157,25 @@ def test_a_wrong_key_is_called_that(connect: Callable[..., Connection]) -> None:
     wrong = zmq.curve_keypair()[0].decode()
     with ScriptedServer() as server:
         connection = connect(server, wrong)
-        gave_up = until(connection, is_a(ConnectFailed))[-1]
+        gave_up = until(connection, is_a(ConnectFailed))[-1].error
         assert gave_up.code in ("refused", "unreachable") and "key" in gave_up.advice
         assert server.seen == []
 
 
-def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(connect: Callable[..., Connection]) -> None:
+def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(
+    connect: Callable[..., Connection],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as dying:
         endpoint = f"tcp://127.0.0.1:{dying.getsockname()[1]}"
         connection = connect(SimpleNamespace(endpoint=endpoint, public_key=zmq.curve_keypair()[0].decode()))
         dying.accept()[0].close()
-    assert until(connection, is_a(ConnectFailed))[-1].code == "unreachable"
+    assert until(connection, is_a(ConnectFailed))[-1].error.code == "unreachable"
 
 
 def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
         server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": "", "protocols": [2]}
-        gave_up = until(connect(server), is_a(ConnectFailed))[-1]
+        gave_up = until(connect(server), is_a(ConnectFailed))[-1].error
         assert gave_up.code == "version" and "version" in gave_up.advice
 
 
@@ -189,7 +183,7 @@ def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connec
 def test_a_malformed_welcome_ends_the_connection(limits: object, connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
         server.welcome = {"limits": limits}
-        gave_up = until(connect(server), is_a(ConnectFailed))[-1]
+        gave_up = until(connect(server), is_a(ConnectFailed))[-1].error
         assert gave_up.code == "malformed"
 
 
@@ -202,7 +196,7 @@ def test_a_broken_result_fails_the_job_and_not_the_connection(connect: Callable[
         connection = connect(server)
         for token in ("t6", "t7"):
             connection.submit(Submission(token, (PhotoFile("a.jpg", data=b"x"),)))
-            assert until(connection, is_a(JobFailed))[-1].code == "malformed"
+            assert until(connection, is_a(JobFailed))[-1].error.code == "malformed"
 
 
 def test_labels_are_unique_and_printable() -> None:
@@ -214,7 +208,7 @@ def test_labels_are_unique_and_printable() -> None:
 
 
 def test_what_is_well_said_is_understood() -> None:
-    event = welcomed(WELCOME, None)
+    event = conversation.welcomed(WELCOME, None)
     assert event.capabilities == {"reconstruct"}
 
 
@@ -231,7 +225,7 @@ def test_what_is_well_said_is_understood() -> None:
 )
 def test_a_welcome_that_is_none_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(AddonError) as caught:
-        welcomed(WELCOME | change, None)
+        conversation.welcomed(WELCOME | change, None)
     assert caught.value.code == "malformed"
 
 
@@ -242,9 +236,14 @@ def test_no_header_escapes() -> None:
     names = ("token", "position", "stage", "sentence", "fraction", "seconds_left", "code", "advice", *WELCOME)
     for _ in range(3000):
         header = {"type": "x", **{name: draw.choice(strange) for name in draw.sample(names, 6)}}
-        for understand in (lambda h: welcomed(WELCOME | h, None), queued, progressed, lambda h: job_failed(h, "t")):
+        for understand in (
+            lambda h: conversation.welcomed(WELCOME | h, None),
+            conversation.queued,
+            conversation.progressed,
+            lambda h: conversation.job_failed(h, "t"),
+        ):
             try:
-                understand(parse_header(json.dumps(header).encode()))
+                understand(conversation.parse_header(json.dumps(header).encode()))
             except AddonError as error:
                 assert error.code == "malformed"
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("bpy")
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blender_addon.shared.options import HeadOptions
+from scene_helpers import import_head
 
 from blender_addon.client.events import Limits, Welcomed
 from blender_addon.client.submissions import PhotoCorrections, PhotoFile, PhotoMask, Submission, composed
@@ -20,7 +17,6 @@ from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene.corrections import cells_of, new_cells, photo_mask_of, rectangles, stroke
 
-pytestmark = pytest.mark.blender
 PHOTO, ROTATED = "portrait.jpg", "crop.jpg"
 CHIN, EAR_TOP, HAIR_LINE = 152, 478, 484
 
@@ -28,15 +24,12 @@ CHIN, EAR_TOP, HAIR_LINE = 152, 478, 484
 @pytest.fixture
 def head(bpy, result: HeadResult, message):
     """A head in Blender's default scene: its collection."""
-    from blender_addon.scene.cameras import PhotoFile as StoredPhoto
-    from blender_addon.scene.importing import import_head
-
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=False)
     import addon_utils
 
     addon_utils.enable("blender_addon")
     assert "Cube" in bpy.data.objects
-    return import_head(result, bpy.context, [StoredPhoto(name, data) for name, data in message.photos.items()])
+    return import_head(result, bpy.context, [PhotoFile(name, None, data) for name, data in message.photos.items()])
 
 
 def points(bpy) -> dict[int, object]:
@@ -165,8 +158,6 @@ def test_a_drag_is_undone(bpy, head) -> None:
 
 
 def test_solving_again_keeps_the_points_and_moves_the_others(bpy, head, result: HeadResult) -> None:
-    from blender_addon.scene.importing import import_head
-
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
     bpy.ops.likeness.use_photo_for(photo=ROTATED, use="texture")
     drag(bpy, CHIN, (6.0, 10.0))
@@ -185,8 +176,6 @@ def test_solving_again_keeps_the_points_and_moves_the_others(bpy, head, result: 
 def test_ears_and_hair_line_are_dragged_and_a_fit_that_looked_for_no_hair_leaves_the_line(
     bpy, head, result: HeadResult
 ) -> None:
-    from blender_addon.scene.importing import import_head
-
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
     camera = points(bpy)[EAR_TOP].parent
     drag(bpy, EAR_TOP, (4.0, 0.0))
@@ -252,7 +241,7 @@ def mask(bpy, head, photo: str) -> PhotoMask:
 def corrections_sent(one: PhotoCorrections) -> dict[str, object]:
     """What goes to a server."""
     limits = Limits(header_bytes=2**16, frame_bytes=10**6, message_bytes=10**7, photos=9)
-    server = Welcomed("0.0.9", "i", "cpu", limits, True, 2.0, 15.0)
+    server = Welcomed("i", limits, True, 2.0, 15.0)
     header, _ = composed(Submission("t", (PhotoFile(one.label, data=b"x"),), {}, (one,)), server)
     (described,) = header["options"]["corrections"]
     return described
@@ -305,7 +294,6 @@ def test_a_mask_is_kept_in_the_file_sent_and_cleared(bpy, head, tmp_path: Path) 
 
 def test_a_mask_is_undone_and_outlives_a_solve(bpy, head, result: HeadResult) -> None:
     from blender_addon.objects import tags
-    from blender_addon.scene.importing import import_head
 
     head_id = head["likeness_id"]
     bpy.ops.ed.undo_push(message="before")
@@ -322,7 +310,6 @@ def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, 
     from blender_addon.objects import tags
     from blender_addon.objects.meshes import neutral_coordinates
     from blender_addon.scene.hair import is_groomed
-    from blender_addon.scene.importing import import_head
 
     mesh, hair = tags.part_object(head, "head"), tags.hair_object(head, "CURVES")
     bpy.ops.likeness.edit_landmarks(photo=PHOTO)
@@ -339,7 +326,6 @@ def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, 
         photos=tuple(poses),
         report={"photos": result.report["photos"], "seconds.fit": 0.5},
         albedo_png=None,
-        albedo_size=(0, 0),
         hair=None,
         detail=None,
     )
@@ -369,13 +355,13 @@ def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResul
     place, bare = Place.shown(bpy.context), replace(result, albedo_png=None)
     job = Job(place, (), (), HeadOptions(texture_size=1024), into="gone", only="geometry")
     with pytest.raises(AddonError) as caught:
-        list(_guarded(bare, place, [], job))
+        list(_guarded(bare, place, job))
     assert caught.value.code == "head_gone" and len(tags.head_collections()) == 1
 
 
 def test_more_corrections_than_a_message_holds_are_named_before_it_is_sent() -> None:
     """1,434 points and two brushes fit; with the largest mask they and long names do not."""
-    server = Welcomed("0.0.9", "i", "cpu", Limits(2**16, 10**6, 10**7, 9), True, 2.0, 15.0)
+    server = Welcomed("i", Limits(2**16, 10**6, 10**7, 9), True, 2.0, 15.0)
     points = tuple((landmark, 1000.0 + landmark / 7.0, 2000.0 + landmark / 7.0) for landmark in range(478))
     photos = tuple(PhotoFile(f"{name}.jpg", data=b"x") for name in "abc")
     placed = tuple(PhotoCorrections(photo.label, points=points) for photo in photos)

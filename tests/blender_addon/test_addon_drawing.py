@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
 
 def test_an_error_pops_up_no_wider_than_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blender makes the popup as wide as the longest line, and a label of each line."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import bpy
 import numpy as np
 import pytest
+from instant_backend import Backend
+from scene_helpers import import_head
 
-bpy = pytest.importorskip("bpy")
-from instant_backend import Backend  # noqa: E402
-
-from blender_addon.export.presets import BY_NAME  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import array_of  # noqa: E402
-from blender_addon.operators.head import ExportHead  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.export.presets import BY_NAME
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import array_of
+from blender_addon.operators.head import ExportHead
+from blender_addon.protocol.result import HeadResult
 
 
 def test_without_a_head_it_is_grey_and_says_why(backend: Backend) -> None:

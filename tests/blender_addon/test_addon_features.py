@@ -7,25 +7,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import bpy
 import numpy as np
 import pytest
+from instant_backend import Backend
+from machine_speed import times_slower
+from mathutils import Vector
+from scene_helpers import import_head
 
-bpy = pytest.importorskip("bpy")
-from instant_backend import Backend  # noqa: E402
-from machine_speed import times_slower  # noqa: E402
-from mathutils import Vector  # noqa: E402
-
-from blender_addon import redraw  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import coordinates, neutral_coordinates, origin_of, sculpted  # noqa: E402
-from blender_addon.protocol.names import ALL_PART_NAMES  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene import hair  # noqa: E402
-from blender_addon.scene.corrections import _shape_modes  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.settings.properties import SHAPE_SLIDERS  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon import redraw
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import coordinates, neutral_coordinates, origin_of, sculpted
+from blender_addon.protocol.names import ALL_PART_NAMES
+from blender_addon.protocol.result import HeadResult
+from blender_addon.scene import hair
+from blender_addon.scene.corrections import _shape_modes
+from blender_addon.settings.properties import SHAPE_SLIDERS
 
 
 def shapes(collection: bpy.types.Collection) -> dict[str, np.ndarray]:
@@ -71,9 +68,8 @@ def test_a_wider_nose_is_wider_and_larger_eyes_stay_balls_behind_their_corneas(
 
 
 def test_keys_and_hair_move_along_and_solving_again_keeps_it(
-    collection: bpy.types.Collection, backend: Backend
+    collection: bpy.types.Collection, head: bpy.types.Object, backend: Backend
 ) -> None:
-    head = tags.part_object(collection, "head")
     jaw = head.data.shape_keys.key_blocks["jawOpen"]
     offset = Vector(jaw.points[700].co) - Vector(head.data.shape_keys.reference_key.points[700].co)
     collection.likeness.weight = collection.likeness.age = 0.8

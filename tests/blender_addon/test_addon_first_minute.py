@@ -5,25 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.options import OPTIONS
+from instant_backend import Backend
+from mathutils import Vector
+from scene_helpers import import_head
 
-bpy = pytest.importorskip("bpy")
-from blender_addon.shared.options import OPTIONS  # noqa: E402
-from instant_backend import Backend  # noqa: E402
-from mathutils import Vector  # noqa: E402
-
-from blender_addon.many import run  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.operators import photos as operators  # noqa: E402
-from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.rig.bones import PARENTS  # noqa: E402
-from blender_addon.scene import cameras  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.session import session  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.many import run
+from blender_addon.objects import tags
+from blender_addon.operators import photos as operators
+from blender_addon.protocol.names import ARKIT_NAMES
+from blender_addon.protocol.result import HeadResult
+from blender_addon.rig.bones import PARENTS
+from blender_addon.scene import cameras
+from blender_addon.session import session
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ from types import ModuleType
 
 import pytest
 
-pytestmark = pytest.mark.blender
-
 SAID = {
     "There are no photos in the list. Add a few photos": "reconstruct",
     "There is no head to solve again": "solve_again",
@@ -17,7 +15,7 @@ SAID = {
     "Select a head that Likeness made": (
         "look_through star_photo edit_landmarks show_head reset_points pull_skin snap_to_fit paint_mask "
         "clear_mask use_photo_for change_hair grow_hair hair_from_photo paint_texture paint_region "
-        "texture_brush reset_expression reset_keys keyframe_keys save_pose save_pose_asset apply_pose_asset "
+        "texture_brush reset_keys keyframe_keys save_pose save_pose_asset apply_pose_asset "
         "add_armature remove_armature set_lead reset_pose lock_skin export mirror_key sculpt_key reset_key"
     ),
     "No landmark and no slider of this head was moved": "fit_corrections",

@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import bmesh
+import bpy
 import pytest
 
-bpy = pytest.importorskip("bpy")
-import bmesh  # noqa: E402
-
-from blender_addon.objects.actions import fcurves_of  # noqa: E402
-from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.ui.keys_panel import KeysPanel, key_rows  # noqa: E402
-from blender_addon.ui.panel import HEAD_PANELS, MainPanel  # noqa: E402
-from blender_addon.ui.transfer_panel import ExpressionPanel  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.objects.actions import fcurves_of
+from blender_addon.protocol.names import ARKIT_NAMES
+from blender_addon.ui.keys_panel import KeysPanel, key_rows
+from blender_addon.ui.panel import HEAD_PANELS, MainPanel
+from blender_addon.ui.transfer_panel import ExpressionPanel
 
 
 def buttons() -> list[str]:

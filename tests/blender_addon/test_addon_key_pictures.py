@@ -6,17 +6,15 @@ import itertools
 import zlib
 from unittest.mock import MagicMock
 
+import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.options import HAIR_STYLES
+from instant_backend import Backend
 
-bpy = pytest.importorskip("bpy")
-from blender_addon.shared.options import HAIR_STYLES  # noqa: E402
-from instant_backend import Backend  # noqa: E402
+from blender_addon.protocol.names import ARKIT_NAMES
+from blender_addon.ui import panel, pictures
 
-from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.ui import panel, pictures  # noqa: E402
-
-pytestmark = pytest.mark.blender
 NAMES = sorted(ARKIT_NAMES)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import bpy
 import numpy as np
 import pytest
+from mathutils import Vector
 
-bpy = pytest.importorskip("bpy")
-from mathutils import Vector  # noqa: E402
-
-from blender_addon.objects.meshes import neutral_coordinates  # noqa: E402
-from blender_addon.scene.key_shapes import MADE, SCULPTED, offsets  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.objects.meshes import neutral_coordinates
+from blender_addon.scene.key_shapes import MADE, SCULPTED, offsets
 
 
 def carve(head: bpy.types.Object, key: str, vertex: int, move: tuple[float, ...]) -> None:

@@ -7,27 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.options import HeadOptions
+from instant_backend import Backend
+from scene_helpers import import_head
 
-bpy = pytest.importorskip("bpy")
-from blender_addon.shared.options import HeadOptions  # noqa: E402
-from instant_backend import Backend  # noqa: E402
-
-from backend.exchange.buffers import png_bytes  # noqa: E402
-from blender_addon.errors import AddonError  # noqa: E402
-from blender_addon.many import run  # noqa: E402
-from blender_addon.many.stage import CATALOGUE_ID, mark_as_asset  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.tags import Place, remove_head  # noqa: E402
-from blender_addon.operators import photos as operators  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.runner import JobView, Phase  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.session import session  # noqa: E402
-from blender_addon.ui.many_panel import ManyPanel  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from backend.exchange.buffers import png_bytes
+from blender_addon.errors import AddonError
+from blender_addon.many import run
+from blender_addon.many.stage import CATALOGUE_ID, mark_as_asset
+from blender_addon.objects import tags
+from blender_addon.objects.tags import Place, remove_head
+from blender_addon.operators import photos as operators
+from blender_addon.protocol.result import HeadResult
+from blender_addon.runner import JobView, Phase
+from blender_addon.session import session
+from blender_addon.ui.many_panel import ManyPanel
+from blender_addon.waiting import Job
 
 
 @pytest.fixture
@@ -262,8 +260,8 @@ def writing(many) -> None:
     """A run that has made its heads and is writing the library."""
     many.apart = True
     bpy.ops.likeness.reconstruct_many()
-    options = run.RunOptions(HeadOptions(texture_size=1024), False, False, True, library=True)
-    run.begin(run.ManyRun(Place.shown(bpy.context), None, options))
+    job = Job(Place.shown(bpy.context), (), (), HeadOptions(texture_size=1024), frame=False, pack_photos=False)
+    run.begin(run.ManyRun(job, None, True, library=True))
     run.tick()
     assert run.is_writing()
 

@@ -7,18 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
+import addon_utils
+import bpy
 import pytest
-
-bpy = pytest.importorskip("bpy")
-import addon_utils  # noqa: E402
-from blender_addon.shared.options import HeadOptions  # noqa: E402
+from blender_addon.shared.options import HeadOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "blender_addon"
-pytestmark = pytest.mark.blender
 
 
 def names_in_blender() -> set[str]:
@@ -29,17 +27,8 @@ def names_in_blender() -> set[str]:
 
 
 @pytest.fixture
-def enabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def enabled(bpy: ModuleType) -> None:
     """The extension enabled in an empty file; its backend folder and configuration are temporary."""
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(tmp_path / "config"))
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    assert addon_utils.enable(PACKAGE, default_set=True) is not None
-    from blender_addon import installer
-    from blender_addon.backend_process.folders import BackendFolder
-
-    monkeypatch.setattr(installer, "own_folder", lambda: BackendFolder(tmp_path / "own"))
-    yield
-    addon_utils.disable(PACKAGE, default_set=True)
 
 
 @pytest.fixture
@@ -277,7 +266,7 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
     assert len(tags.camera_objects(collection)) == 2
     assert bpy.ops.likeness.look_through(photo=settings.photos[0].name) == {"FINISHED"}
     assert any(key.value > 0.01 for key in head.data.shape_keys.key_blocks[1:])
-    bpy.ops.likeness.reset_expression()
+    bpy.ops.likeness.reset_selected()
     assert all(key.value == 0 for key in head.data.shape_keys.key_blocks[1:])
 
     shape = [vertex.co.copy() for vertex in head.data.vertices]

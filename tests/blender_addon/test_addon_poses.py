@@ -8,10 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import bpy
 import numpy as np
 import pytest
 
-bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 
 from blender_addon.errors import AddonError  # noqa: E402
@@ -22,7 +22,6 @@ from blender_addon.rig.bones import JAW_LED  # noqa: E402
 from blender_addon.scene import expressions  # noqa: E402
 from blender_addon.ui.keys_panel import PosesMenu, draw_in_asset_browser  # noqa: E402
 
-pytestmark = pytest.mark.blender
 GRIN = {"jawOpen": 0.4, "mouthSmileLeft": 0.75, "eyeLookUpRight": 0.2}
 
 

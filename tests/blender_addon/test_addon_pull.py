@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 
+import bpy
 import numpy as np
 import pytest
+from head_message import made_up_asset
+from instant_backend import Backend
+from machine_speed import times_slower
 
-bpy = pytest.importorskip("bpy")
-from head_message import made_up_asset  # noqa: E402
-from instant_backend import Backend  # noqa: E402
-from machine_speed import times_slower  # noqa: E402
+from backend.geometry.template import load_template
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import neutral_coordinates, origin_of, sculpted, to_head
+from blender_addon.objects.tags import cameras_by_photo
+from blender_addon.scene import corrections
 
-from backend.geometry.template import load_template  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import neutral_coordinates, origin_of, sculpted, to_head  # noqa: E402
-from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
-from blender_addon.scene import corrections  # noqa: E402
-
-pytestmark = pytest.mark.blender
 PHOTO = "portrait.jpg"
 DRAG, STILL = 40.0, 3.0
 """Pixels of a face that is 600 pixels high."""

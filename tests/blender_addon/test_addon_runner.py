@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,21 +22,6 @@ from blender_addon.errors import AddonError
 from blender_addon.runner import Phase, Runner
 
 SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "config"
-    folder.mkdir()
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(folder))
-    return folder
-
-
-@pytest.fixture
-def runner(config: Path) -> Iterator[Runner]:
-    made = Runner("test 1", config)
-    yield made
-    made.stop(wait=True)
 
 
 @pytest.fixture

@@ -8,26 +8,19 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import bpy
 import pytest
+from blender_addon.shared.options import HeadOptions
+from instant_backend import PACKAGE, Backend
+from mathutils import Vector
+from scene_helpers import import_head
 
-bpy = pytest.importorskip("bpy")
-from blender_addon.shared.options import HeadOptions  # noqa: E402
-from instant_backend import (  # noqa: E402
-    PACKAGE,
-    Backend,
-)
-from mathutils import Vector  # noqa: E402
-
-from blender_addon import session as session_module  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import origin_of  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.cameras import PhotoFile  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.session import Session, session  # noqa: E402
-from blender_addon.waiting import Job, note_of, parse_note  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.client.submissions import PhotoFile
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import origin_of
+from blender_addon.protocol.result import HeadResult
+from blender_addon.session import Session, listed_photos, session
+from blender_addon.waiting import Job, note_of, parse_note
 
 
 def other_scene() -> bpy.types.Scene:
@@ -119,12 +112,8 @@ def ticked(current: Session) -> str:
 
 
 def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None:
-    from blender_addon.session import listed_photos
-    from blender_addon.waiting import Job
-
     asked, current = bpy.context.scene, session()
-    job = Job(tags.Place.shown(bpy.context), *listed_photos(asked), HeadOptions("fast", 1024))
-
+    job = listed_job()
     current.begin(job, None)
     cube_in_edit_mode()
     assert "leave the mode" in ticked(current) and not tags.head_collections()
@@ -141,7 +130,7 @@ def test_a_head_waits_for_a_mode_of_its_own_scene_only(backend: Backend) -> None
 
 
 def test_solving_again_changes_the_head_of_the_scene_that_is_shown(backend: Backend, result: HeadResult) -> None:
-    original = import_head(result, bpy.context, [PhotoFile("a.jpg", b"\xff\xd8")])
+    original = import_head(result, bpy.context, [PhotoFile("a.jpg", None, b"\xff\xd8")])
     mesh = tags.part_object(original, "head").data
     before, larger = mesh.vertices[0].co.copy(), 1.1 * mesh.vertices[0].co + 0.1 * Vector(origin_of(mesh))
     first = bpy.context.scene
@@ -168,9 +157,9 @@ def test_a_script_is_not_left_waiting_for_somebody_to_leave_a_mode(backend: Back
 
 
 def test_photos_that_are_not_there_any_more_are_said(backend: Backend, result: HeadResult, tmp_path: Path) -> None:
-    files = [PhotoFile(photo.name, None, str(tmp_path / photo.name)) for photo in result.photos]
+    files = [PhotoFile(photo.name, tmp_path / photo.name) for photo in result.photos]
     for file in files:
-        (tmp_path / file.name).write_bytes(file.name.encode())
+        file.path.write_bytes(file.label.encode())
     import_head(result, bpy.context, files, pack_photos=False)
     (tmp_path / "portrait.jpg").unlink()
     assert bpy.ops.likeness.solve_again() == {"FINISHED"}
@@ -209,13 +198,9 @@ def test_leaving_a_photo_resets_the_head_in_it_and_no_other(backend: Backend, re
 
 def test_esc_stops_an_animation_that_plays_before_it_cancels_a_job(backend: Backend) -> None:
     from blender_addon.operators.reconstruct import ReconstructFace
-    from blender_addon.session import listed_photos
-    from blender_addon.waiting import Job
 
     current = session()
-    current.begin(
-        Job(tags.Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions("fast", 1024)), None
-    )
+    current.begin(listed_job(), None)
     escape = MagicMock(type="ESC", value="PRESS")
     bpy.ops.screen.animation_play()
     assert ReconstructFace.modal(MagicMock(), bpy.context, escape) == {"PASS_THROUGH"} and current.busy
@@ -282,9 +267,7 @@ def test_a_head_that_waited_arrives_as_the_scene_says_that_takes_it(backend: Bac
 
 
 def listed_job() -> Job:
-    return Job(
-        tags.Place.shown(bpy.context), *session_module.listed_photos(bpy.context.scene), HeadOptions("fast", 1024)
-    )
+    return Job(tags.Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions("fast", 1024))
 
 
 def names_of(collection: bpy.types.Collection) -> tuple[str, str, list[str]]:
@@ -336,10 +319,6 @@ def test_a_head_that_was_deleted_meanwhile_comes_with_its_name(backend: Backend,
 
 
 def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
-    from blender_addon.session import listed_photos
-    from blender_addon.waiting import Job
-
-    place = tags.Place.shown(bpy.context)
-    job = Job(place, *listed_photos(bpy.context.scene), HeadOptions("fast", 1024), name="Anna")
+    job = replace(listed_job(), name="Anna")
     note, embedded = note_of(job, 1.0)
-    assert parse_note(note).job(place, embedded) == job
+    assert parse_note(note).job(job.place, embedded) == job

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import addon_utils
+import bpy
 import numpy as np
 import pytest
+from transfer_rigs import animate, rig, select
 
-bpy = pytest.importorskip("bpy")
-import addon_utils  # noqa: E402
-from transfer_rigs import animate, rig, select  # noqa: E402
+from blender_addon.objects.actions import animated_keys
+from blender_addon.protocol.clips import ExpressionClip
+from blender_addon.runner import JobView, Phase
 
-from blender_addon.objects.actions import animated_keys  # noqa: E402
-from blender_addon.protocol.clips import ExpressionClip  # noqa: E402
-from blender_addon.runner import JobView, Phase  # noqa: E402
-
-pytestmark = pytest.mark.blender
 Meanwhile = Callable[[Callable[[], None]], None]
 
 

@@ -26,7 +26,7 @@ LIMITS = Limits(header_bytes=2**16, frame_bytes=1000, message_bytes=2**20 + 5000
 
 
 def welcome(*capabilities: str) -> Welcomed:
-    return Welcomed("0.1", "i", "CPU", LIMITS, True, 2.0, 15.0, frozenset(capabilities))
+    return Welcomed("i", LIMITS, True, 2.0, 15.0, frozenset(capabilities))
 
 
 def asked(job: Transfer, *capabilities: str) -> tuple[AskedFor, list[bytes]]:

@@ -63,13 +63,6 @@ def job(token: str, script: bytes) -> Transfer:
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "config"
-    monkeypatch.setenv("LIKENESS_CONFIG_DIR", str(folder))
-    return folder
-
-
-@pytest.fixture
 def backend(tmp_path: Path) -> LocalBackend:
     package = tmp_path / "source" / "backend"
     package.mkdir(parents=True)

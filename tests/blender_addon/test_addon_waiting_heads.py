@@ -12,41 +12,27 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import bpy
+import other_file_steps as steps
 import pytest
+from blender_addon.shared.options import HeadOptions
+from instant_backend import Backend
+from mathutils import Vector
+from scene_helpers import import_head
 
-bpy = pytest.importorskip("bpy")
-from blender_addon.shared.options import HeadOptions  # noqa: E402
-from instant_backend import Backend  # noqa: E402
-from mathutils import Vector  # noqa: E402
-from other_file_steps import (  # noqa: E402
-    a_head_waits,
-    begin,
-    drawn,
-    kept,
-    list_photo,
-    new_file,
-    quit_and_start,
-    tick,
-    tick_while_busy,
-    written,
-)
-
-from blender_addon import runner  # noqa: E402
-from blender_addon import waiting as slots  # noqa: E402
-from blender_addon.client.submissions import PhotoFile  # noqa: E402
-from blender_addon.errors import AddonError  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import origin_of  # noqa: E402
-from blender_addon.objects.tags import Place  # noqa: E402
-from blender_addon.protocol import result as result_module  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.session import Session, listed_photos, session, shut_down  # noqa: E402
-from blender_addon.shared import file_lock  # noqa: E402
-from blender_addon.ui.panel import draw_status_bar  # noqa: E402
-from blender_addon.waiting import Job  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon import runner
+from blender_addon import waiting as slots
+from blender_addon.client.submissions import PhotoFile
+from blender_addon.errors import AddonError
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import origin_of
+from blender_addon.objects.tags import Place
+from blender_addon.protocol import result as result_module
+from blender_addon.protocol.result import HeadResult
+from blender_addon.session import Session, listed_photos, session, shut_down
+from blender_addon.shared import file_lock
+from blender_addon.ui.panel import draw_status_bar
+from blender_addon.waiting import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -90,54 +76,54 @@ def test_a_head_that_outlives_its_blender_is_as_one_that_did_not_wait(tmp_path: 
 def test_what_waits_in_a_running_blender_is_offered_by_no_other_until_that_is_gone(
     folder: Path, other_blender: subprocess.Popen[str]
 ) -> None:
-    assert kept(folder) == ["1.head"]
-    assert not session().waiting.look() and "likeness.take_head" not in drawn()[1]
-    a_head_waits()
-    written()
-    assert kept(folder) == ["1.head", "2.head"]
+    assert steps.kept(folder) == ["1.head"]
+    assert not session().waiting.look() and "likeness.take_head" not in steps.drawn()[1]
+    steps.a_head_waits()
+    steps.written()
+    assert steps.kept(folder) == ["1.head", "2.head"]
     bpy.ops.likeness.cancel()
     other_blender.kill()
     other_blender.wait(10)
     assert session().waiting.look()
-    words, operators = drawn()
+    words, operators = steps.drawn()
     assert "A head from portrait.jpg and 4 more photos is ready, since 2" in words.replace("  ", " ")
     assert {"likeness.take_head", "likeness.throw_away_head"} <= operators
     assert file_lock.is_locked(folder / "1.lock") and not session().waiting.look()  # no third one offers it
 
 
 def test_a_head_that_is_thrown_away_is_deleted_even_while_it_is_written(backend: Backend, folder: Path) -> None:
-    a_head_waits()
+    steps.a_head_waits()
     assert bpy.ops.likeness.cancel() == {"FINISHED"}
     shut_down()
-    assert kept(folder) == []
+    assert steps.kept(folder) == []
 
 
 def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working(
     backend: Backend, folder: Path
 ) -> None:
     for quality in ("fast", "best"):
-        list_photo(folder.parents[2])
+        steps.list_photo(folder.parents[2])
         job = Job(Place.shown(bpy.context), *listed_photos(bpy.context.scene), HeadOptions(quality, 1024))
         session().begin(job, None)
-        new_file()
-        tick()
-        written()
+        steps.new_file()
+        steps.tick()
+        steps.written()
         shut_down()
         session().runner = backend
-    list_photo(folder.parents[2])
+    steps.list_photo(folder.parents[2])
     session().waiting.look()
     assert [head.note.fields["options"].quality for head in session().waiting.offered] == ["fast", "best"]
-    assert bpy.ops.likeness.reconstruct.poll() and drawn(draw_status_bar)[0].startswith("A head is ready")
-    begin()
+    assert bpy.ops.likeness.reconstruct.poll() and steps.drawn(draw_status_bar)[0].startswith("A head is ready")
+    steps.begin()
     backend.busy = True
     assert not bpy.ops.likeness.take_head.poll()
     bpy.ops.likeness.throw_away_head(head="2")
-    assert kept(folder) == ["1.head"]
+    assert steps.kept(folder) == ["1.head"]
     session().cancel()
     assert bpy.ops.likeness.take_head(head="1") == {"FINISHED"}
-    tick_while_busy()
+    steps.tick_while_busy()
     assert len(tags.head_collections()) == 1 and session().waiting.offered == ()
-    assert "likeness.throw_away_head" not in drawn()[1]
+    assert "likeness.throw_away_head" not in steps.drawn()[1]
     with pytest.raises(RuntimeError, match="poll"):
         bpy.ops.likeness.throw_away_head(head="1")
 
@@ -145,16 +131,16 @@ def test_several_heads_are_offered_oldest_first_and_do_not_keep_one_from_working
 def test_a_head_whose_reading_is_cancelled_or_whose_file_is_closed_is_offered_on(
     backend: Backend, folder: Path
 ) -> None:
-    a_head_waits()
-    quit_and_start(backend)
-    for ended in (session().cancel, new_file):
+    steps.a_head_waits()
+    steps.quit_and_start(backend)
+    for ended in (session().cancel, steps.new_file):
         bpy.ops.likeness.take_head()
         assert session().waiting.offered == () and session().busy
         ended()
-        tick()
+        steps.tick()
         assert not session().busy and len(session().waiting.offered) == 1 and tags.head_collections() == []
     bpy.ops.likeness.take_head()
-    tick_while_busy()
+    steps.tick_while_busy()
     assert len(tags.head_collections()) == 1
 
 
@@ -162,8 +148,8 @@ def test_esc_while_a_head_that_waited_goes_into_the_scene_does_not_throw_it_away
     backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules[Session.__module__], "SLICE_SECONDS", 0.0001)
-    a_head_waits()
-    written()
+    steps.a_head_waits()
+    steps.written()
     bpy.ops.likeness.take_head()
     session().tick()
     assert session().importing
@@ -171,9 +157,9 @@ def test_esc_while_a_head_that_waited_goes_into_the_scene_does_not_throw_it_away
     assert tags.head_collections() == [] and session().view.phase is runner.Phase.CANCELLED
     assert len(session().waiting.offered) == 1
     bpy.ops.likeness.take_head()
-    tick_while_busy()
+    steps.tick_while_busy()
     shut_down()
-    assert len(tags.head_collections()) == 1 and kept(folder) == []
+    assert len(tags.head_collections()) == 1 and steps.kept(folder) == []
 
 
 def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved_again(
@@ -187,12 +173,12 @@ def test_photos_out_of_a_blend_file_are_kept_with_the_head_that_was_to_be_solved
     (tmp_path / "new.jpg").write_bytes(b"\xff\xd8new")
     photos = (PhotoFile("crop.jpg", None, b"\xff\xd8old"), PhotoFile("new.jpg", tmp_path / "new.jpg"))
     session().begin(Job(Place.shown(bpy.context), photos, (), HeadOptions("fast", 1024), into=head_id), None)
-    new_file()
-    tick()
-    quit_and_start(backend)
+    steps.new_file()
+    steps.tick()
+    steps.quit_and_start(backend)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
     bpy.ops.likeness.take_head()
-    tick_while_busy()
+    steps.tick_while_busy()
     (collection,) = tags.head_collections()
     assert collection[tags.HEAD_ID] == head_id
     assert (tags.part_object(collection, "head").data.vertices[0].co - before).length < 1e-6
@@ -205,9 +191,9 @@ def test_a_blender_that_quits_writes_to_the_end(
 ) -> None:
     write = slots.write
     monkeypatch.setattr(slots, "write", lambda *told: (time.sleep(0.5), write(*told)))
-    a_head_waits()
+    steps.a_head_waits()
     shut_down()
-    assert kept(folder) == ["1.head"] and not file_lock.is_locked(folder / "1.lock")
+    assert steps.kept(folder) == ["1.head"] and not file_lock.is_locked(folder / "1.lock")
 
 
 def imports_fail(patch: pytest.MonkeyPatch, error: Exception = CHANGED) -> MagicMock:
@@ -239,13 +225,13 @@ def other_note(path: Path) -> None:
 def test_a_name_that_blender_cannot_show_does_not_keep_the_panel_from_being_drawn(
     backend: Backend, folder: Path
 ) -> None:
-    a_head_waits()
+    steps.a_head_waits()
     shut_down()
     note, buffers = slots.read(folder / "1.head")
     photos = [{"label": "a\n\udcff" + 1000 * "b", "path": "/a.jpg"}]
     slots.write(folder / "1.head", {**note, "photos": photos}, buffers)
-    quit_and_start(backend)
-    words = drawn()[0]
+    steps.quit_and_start(backend)
+    words = steps.drawn()[0]
     assert words.isprintable() and len(words) < 600, words
 
 
@@ -253,41 +239,41 @@ def test_a_name_that_blender_cannot_show_does_not_keep_the_panel_from_being_draw
 def test_a_damaged_file_is_said_and_can_be_thrown_away(
     backend: Backend, folder: Path, change: Callable[[Path], None]
 ) -> None:
-    a_head_waits()
+    steps.a_head_waits()
     shut_down()
     change(folder / "1.head")
-    quit_and_start(backend)
+    steps.quit_and_start(backend)
     if session().waiting.offered[0].problem is None:  # the note is whole
         bpy.ops.likeness.take_head()
-        tick_while_busy()
+        steps.tick_while_busy()
         assert session().view.phase is runner.Phase.FAILED and "damaged" in session().view.sentence
-    words, operators = drawn()
+    words, operators = steps.drawn()
     assert "damaged" in words and "Throw it away, and reconstruct" in words and "likeness.take_head" not in operators
     with pytest.raises(RuntimeError, match="damaged"):
         bpy.ops.likeness.take_head()
     assert session().busy_reason == ""
     assert bpy.ops.likeness.throw_away_head() == {"FINISHED"}
-    assert kept(folder) == [] and "likeness.throw_away_head" not in drawn()[1]
+    assert steps.kept(folder) == [] and "likeness.throw_away_head" not in steps.drawn()[1]
 
 
 def test_a_head_of_another_version_is_left_to_that(
     backend: Backend, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a_head_waits()
+    steps.a_head_waits()
     shut_down()
     with monkeypatch.context() as later:
         later.setattr(slots, "VERSION", 2)
-        quit_and_start(backend)
-        assert "another version of the extension" in drawn()[0] and "likeness.take_head" not in drawn()[1]
+        steps.quit_and_start(backend)
+        assert "another version of the extension" in steps.drawn()[0] and "likeness.take_head" not in steps.drawn()[1]
     with monkeypatch.context() as later:
         later.setattr(result_module.message, "RESULT_VERSION", 2)
-        quit_and_start(backend)
+        steps.quit_and_start(backend)
         bpy.ops.likeness.take_head()
-        tick_while_busy()
+        steps.tick_while_busy()
         assert "another version of the extension" in session().view.sentence
-    quit_and_start(backend)
+    steps.quit_and_start(backend)
     bpy.ops.likeness.take_head()
-    tick_while_busy()
+    steps.tick_while_busy()
     assert len(tags.head_collections()) == 1
 
 
@@ -299,16 +285,16 @@ def test_a_full_disk_is_said_and_the_head_waits_in_memory(
 
     with monkeypatch.context() as patch:
         patch.setattr(slots.os, "fsync", full)
-        a_head_waits()
-        written()
-    tick()
+        steps.a_head_waits()
+        steps.written()
+    steps.tick()
     said = session().view
-    assert "the disk is full. Put it into a scene before you quit Blender." in drawn()[0].replace("  ", " ")
-    tick()
-    assert session().view is said and kept(folder) == [] and not file_lock.is_locked(folder / "1.lock")
-    new_file()
+    assert "the disk is full. Put it into a scene before you quit Blender." in steps.drawn()[0].replace("  ", " ")
+    steps.tick()
+    assert session().view is said and steps.kept(folder) == [] and not file_lock.is_locked(folder / "1.lock")
+    steps.new_file()
     bpy.ops.likeness.take_head()
-    tick_while_busy()
+    steps.tick_while_busy()
     assert len(tags.head_collections()) == 1
 
 
@@ -316,16 +302,16 @@ def test_a_full_disk_is_said_and_the_head_waits_in_memory(
 def test_a_head_that_does_not_get_into_the_scene_is_offered_again(
     backend: Backend, folder: Path, again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a_head_waits()
+    steps.a_head_waits()
     if again:
-        quit_and_start(backend)
+        steps.quit_and_start(backend)
     with monkeypatch.context() as patch:
         imports_fail(patch)
         bpy.ops.likeness.take_head()
-        tick_while_busy()
-    assert session().view.sentence == "The head was changed." and kept(folder) == ["1.head"]
+        steps.tick_while_busy()
+    assert session().view.sentence == "The head was changed." and steps.kept(folder) == ["1.head"]
     bpy.ops.likeness.take_head()
-    tick_while_busy()
+    steps.tick_while_busy()
     assert session().view.phase is runner.Phase.DONE and len(tags.head_collections()) == 1
 
 
@@ -334,7 +320,7 @@ def test_what_a_blender_that_was_killed_had_not_written_to_the_end_is_deleted(ba
     for name in ("3.part", "notes.txt", "x.head", "1.head.bak"):
         (folder / name).write_bytes(b"half")
     assert not session().waiting.look()
-    assert kept(folder) == ["1.head.bak", "notes.txt", "x.head"] and slots.free_slot(folder).path.name == "1.head"
+    assert steps.kept(folder) == ["1.head.bak", "notes.txt", "x.head"] and slots.free_slot(folder).path.name == "1.head"
 
 
 def the_same_file_again(folder: Path) -> None:
@@ -348,14 +334,14 @@ def no_file(folder: Path) -> None:
         bpy.ops.wm.open_mainfile(filepath=str(folder / "broken.blend"))
 
 
-@pytest.mark.parametrize("opened", [new_file, the_same_file_again])
+@pytest.mark.parametrize("opened", [steps.new_file, the_same_file_again])
 def test_the_panel_does_not_speak_of_a_file_that_is_closed(backend: Backend, opened: Callable, tmp_path: Path) -> None:
     assert bpy.ops.likeness.reconstruct() == {"FINISHED"}
-    assert "A head from 4 photos" in drawn()[0]
+    assert "A head from 4 photos" in steps.drawn()[0]
     no_file(tmp_path)
-    assert "A head from 4 photos" in drawn()[0]
+    assert "A head from 4 photos" in steps.drawn()[0]
     opened(tmp_path)
-    assert "A head from" not in drawn()[0] and session().view.phase is runner.Phase.IDLE
+    assert "A head from" not in steps.drawn()[0] and session().view.phase is runner.Phase.IDLE
 
 
 def test_a_head_that_was_undone_is_not_spoken_of(backend: Backend) -> None:
@@ -363,31 +349,31 @@ def test_a_head_that_was_undone_is_not_spoken_of(backend: Backend) -> None:
     bpy.ops.likeness.reconstruct()
     bpy.ops.ed.undo_push(message="Reconstruct Face")
     bpy.ops.ed.undo()
-    assert "A head from" not in drawn()[0]
+    assert "A head from" not in steps.drawn()[0]
     bpy.ops.ed.redo()
-    assert "A head from" in drawn()[0]
+    assert "A head from" in steps.drawn()[0]
     tags.head_collections()[0].name = "Anna"
-    assert "A head from" in drawn()[0]
+    assert "A head from" in steps.drawn()[0]
 
 
-@pytest.mark.parametrize("opened", [new_file, the_same_file_again])
+@pytest.mark.parametrize("opened", [steps.new_file, the_same_file_again])
 def test_a_head_that_was_asked_for_in_another_file_waits_for_a_click(
     backend: Backend, opened: Callable, tmp_path: Path
 ) -> None:
-    begin()
+    steps.begin()
     opened(tmp_path)
-    tick()
-    words, operators = drawn()
+    steps.tick()
+    words, operators = steps.drawn()
     assert session().busy and not tags.head_collections()
     assert "was asked for before this file was opened" in words
     assert {"likeness.take_head", "likeness.cancel"} <= operators
-    new_file(tmp_path)  # and once more
+    steps.new_file(tmp_path)  # and once more
     assert session().busy
     time.sleep(1.0)
     scene = bpy.data.scenes.new("Other")
     bpy.context.window.scene = scene
     assert bpy.ops.likeness.take_head() == {"FINISHED"}
-    tick()
+    steps.tick()
     assert tags.heads_in(scene) == tags.head_collections() != []
     assert session().view.sentence.endswith("in 0 s.")  # how long the artist took is no matter
     assert session().view.phase is runner.Phase.DONE and not bpy.ops.likeness.take_head.poll()
@@ -399,22 +385,22 @@ def test_a_head_that_waits_can_be_thrown_away(
 ) -> None:
     redrawn = MagicMock()
     monkeypatch.setattr(sys.modules[Session.__module__].redraw, "everything", redrawn)
-    begin()
+    steps.begin()
     backend.view = runner.JobView(runner.Phase.RUNNING, "Aligning")
-    assert "Cancel (ESC)" in drawn()[0]
-    new_file(tmp_path)
-    assert "Aligning" in drawn()[0] and "ESC" not in drawn()[0]  # Blender has ended what listened for keys
-    tick()
+    assert "Cancel (ESC)" in steps.drawn()[0]
+    steps.new_file(tmp_path)
+    assert "Aligning" in steps.drawn()[0] and "ESC" not in steps.drawn()[0]  # Blender has ended what listened for keys
+    steps.tick()
     said = session().view
-    tick()
+    steps.tick()
     assert session().view is said  # which keeps the sidebar from being drawn all the time
-    assert drawn(draw_status_bar) == (said.sentence, set())  # whose X would throw it away
+    assert steps.drawn(draw_status_bar) == (said.sentence, set())  # whose X would throw it away
     with pytest.raises(RuntimeError, match="put it into this scene or throw it away"):
         bpy.ops.likeness.reconstruct()
     assert bpy.ops.likeness.cancel() == {"FINISHED"} and redrawn.called
     assert session().view.phase is runner.Phase.CANCELLED and not tags.head_collections()
     begin_again = session().busy_reason == ""
-    assert begin_again and "likeness.take_head" not in drawn()[1]
+    assert begin_again and "likeness.take_head" not in steps.drawn()[1]
 
 
 def test_a_file_that_is_opened_in_the_middle_of_the_import(
@@ -422,15 +408,15 @@ def test_a_file_that_is_opened_in_the_middle_of_the_import(
 ) -> None:
     with monkeypatch.context() as slow:
         slow.setattr(sys.modules[Session.__module__], "SLICE_SECONDS", 1e-4)
-        begin()
-        tick(3)
+        steps.begin()
+        steps.tick(3)
     assert session().importing and len(bpy.data.meshes) > 0
-    new_file(tmp_path)
+    steps.new_file(tmp_path)
     assert not session().importing
-    tick()
+    steps.tick()
     assert session().has_lost_scene and sum(map(len, (bpy.data.objects, bpy.data.meshes, bpy.data.images))) == 0
     bpy.ops.likeness.take_head()
-    tick()
+    steps.tick()
     (collection,) = tags.head_collections()
     assert len(tags.camera_objects(collection)) == 4
 
@@ -440,13 +426,13 @@ def test_a_head_that_is_solved_again_is_found_in_its_file_again(
 ) -> None:
     collection = import_head(result, bpy.context)
     backend.result = replace(result, parts=tuple(replace(part, vertices=part.vertices * 1.1) for part in result.parts))
-    begin(into=collection[tags.HEAD_ID])
+    steps.begin(into=collection[tags.HEAD_ID])
     the_same_file_again(tmp_path)
     (collection,) = tags.head_collections()
     mesh = tags.part_object(collection, "head").data
     larger = 1.1 * mesh.vertices[0].co + 0.1 * Vector(origin_of(mesh))
-    tick()
+    steps.tick()
     bpy.ops.likeness.take_head()
-    tick()
+    steps.tick()
     assert tags.head_collections() == [collection]
     assert (tags.part_object(collection, "head").data.vertices[0].co - larger).length < 1e-6

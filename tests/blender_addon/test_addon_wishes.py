@@ -8,21 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
+import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.options import HeadOptions
+from instant_backend import Backend
 
-bpy = pytest.importorskip("bpy")
-from blender_addon.shared.options import HeadOptions  # noqa: E402
-from instant_backend import Backend  # noqa: E402
-
-from blender_addon import timer  # noqa: E402
-from blender_addon.client.submissions import Submission  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.protocol.result import HeadResult  # noqa: E402
-from blender_addon.settings.properties import options_of  # noqa: E402
-from blender_addon.ui.panel import ShapePanel  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon import timer
+from blender_addon.client.submissions import Submission
+from blender_addon.objects import tags
+from blender_addon.protocol.result import HeadResult
+from blender_addon.settings.properties import options_of
+from blender_addon.ui.panel import ShapePanel
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ def sent(backend: Backend, result: HeadResult) -> list[Submission]:
         usual = {"symmetry": 0.0, "average": 0.5, "hair_style": "auto", "look": ""}
         settings = {name: submission.options.get(name, value) for name, value in usual.items()}
         only = submission.options.get("only", "")
-        bare = {"albedo_png": None, "albedo_size": (0, 0), "hair": None, "detail": None} if only else {}
+        bare = {"albedo_png": None, "hair": None, "detail": None} if only else {}
         backend.result = replace(result, report={**result.report, "settings": settings}, only=only, **bare)
         backend.busy = True
 
@@ -53,7 +50,7 @@ def test_a_hairstyle_arrives_without_a_solve(backend: Backend, result: HeadResul
     bpy.ops.likeness.reconstruct()
     asked: list[Submission] = []
     longer = replace(result.hair, points=result.hair.points * np.float32([1.0, 1.1, 1.0]))
-    bare = replace(result, albedo_png=None, albedo_size=(0, 0), detail=None, hair=longer, only="hair")
+    bare = replace(result, albedo_png=None, detail=None, hair=longer, only="hair")
 
     def answer(sent: HeadResult) -> Callable[[Submission, object], None]:
         def begin(submission: Submission, where: object) -> None:

@@ -8,24 +8,21 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import addon_utils
+import bpy
 import numpy as np
 import pytest
-
-bpy = pytest.importorskip("bpy")
-import addon_utils  # noqa: E402
-from mathutils import Matrix  # noqa: E402
+from mathutils import Matrix
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
-from scene_helpers import coordinates  # noqa: E402
+from scene_helpers import coordinates, import_head  # noqa: E402
 from transfer_rigs import select, undone_in_one_step, values_at  # noqa: E402
 
 from blender_addon.objects import tags  # noqa: E402
 from blender_addon.objects.meshes import origin_of, to_blender  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
 
-pytestmark = pytest.mark.blender
 ROOT = HERE.parents[1]
 SHARED = Path(os.environ.get("LIKENESS_SHARED", ROOT.parent / "shared"))
 ICT = SHARED / "faces3d" / "ict_facekit.npz"

@@ -10,20 +10,18 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+import addon_utils
+import bpy
 import numpy as np
 import pytest
 
-bpy = pytest.importorskip("bpy")
-import addon_utils  # noqa: E402
-
 sys.path.insert(0, str(Path(__file__).parent))
-from test_transfer_names import live_link_csv, take  # noqa: E402
-from transfer_rigs import animate, rig, select, values_at  # noqa: E402
+from test_transfer_names import live_link_csv, take
+from transfer_rigs import animate, rig, select, values_at
 
-from blender_addon.objects.actions import animated_keys, fcurves_of, read_curve  # noqa: E402
-from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
+from blender_addon.objects.actions import animated_keys, fcurves_of, read_curve
+from blender_addon.protocol.names import ARKIT_NAMES
 
-pytestmark = pytest.mark.blender
 ARKIT = sorted(ARKIT_NAMES)
 
 

@@ -314,7 +314,7 @@ def after() -> Generator[float, None, None]:
         keys[key].value = value
     yield 10.0
     screenshot("9_expression")
-    call(bpy.ops.likeness.reset_expression)
+    call(bpy.ops.likeness.reset_selected)
     assert all(key.value == 0 for key in keys[1:])
     target = HERE / "saved.blend"
     call(bpy.ops.wm.save_as_mainfile, filepath=str(target))

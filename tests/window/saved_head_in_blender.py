@@ -29,7 +29,9 @@ def put_head(tools: Any) -> bpy.types.Collection:
         header = json.loads(arrays["text"].tobytes())["header"]
         buffers = [arrays[name].tobytes() for name in sorted(arrays.files) if name.startswith("buffer")]
     result = tools.addon("protocol.result").decode_result(header, buffers)
-    collection = tools.addon("scene.importing").import_head(result, bpy.context)
+    tags = tools.addon("objects.tags")
+    list(tools.addon("scene.importing").import_steps(result, tags.Place.shown(bpy.context)))
+    (collection,) = tags.head_collections()
     tools.addon("scene.cameras").frame_head(collection.name, bpy.context.scene)
     return collection
 

@@ -25,7 +25,8 @@ from backend.service import job_runner, jobs
 from backend.service import messages as service_messages
 from backend.service.access import load_or_make_keys
 from backend.service.jobs import Job, Jobs, JobState
-from backend.service.private_files import config_folder, make_private_folder, write_private_once
+from backend.service.private_files import config_folder, make_private_folder
+from protocol.file_lock import write_private_once
 
 
 @given(st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=4))

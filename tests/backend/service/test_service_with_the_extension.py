@@ -95,11 +95,11 @@ def test_cancel_and_failure(server: ServerProcess, extend: Callable[..., Extensi
     extension.wait_for(events.Progressed)
     start = time.monotonic()
     extension.connection.cancel("ext-cancel")
-    assert extension.wait_for(events.JobFailed).code == "cancelled"
+    assert extension.wait_for(events.JobFailed).error.code == "cancelled"
     assert time.monotonic() - start < 1.2
     extension.submit("ext-crash", "exit 3")
     failed = extension.wait_for(events.JobFailed)
-    assert failed.token == "ext-crash" and failed.code == "worker_died" and failed.advice
+    assert failed.token == "ext-crash" and failed.error.code == "worker_died" and failed.error.advice
     extension.submit("ext-next", "face")
     assert extension.wait_for(events.ResultReceived).token == "ext-next"
 
@@ -111,7 +111,7 @@ def test_refused_jobs_end_and_videos_go_by_bytes_where_paths_mean_nothing(
     extension = extend(server)
     assert "path" in extension.wait_for(events.Welcomed).capabilities
     extension.submit("full", "answer" + " " * 2000)
-    assert extension.wait_for(events.JobFailed).code == "queue_full"
+    assert extension.wait_for(events.JobFailed).error.code == "queue_full"
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"clip")
     extension.connection.submit(Transfer("by-path", video=clip))
@@ -136,7 +136,7 @@ def test_a_server_that_dies_is_noticed(
     extension.submit("doomed", "stuck 60")
     extension.wait_for(events.Progressed)
     server.process.send_signal(signal.SIGKILL)
-    gone = extension.wait_for(events.ConnectFailed)
+    gone = extension.wait_for(events.ConnectFailed).error
     assert gone.code == "unreachable" and gone.sentence and gone.advice
 
 
@@ -174,7 +174,7 @@ def test_a_server_that_never_answers_is_given_up_though_its_line_breaks(
         while extension.connection.alive and time.monotonic() < end:
             link.cut()
             time.sleep(0.3)
-    assert extension.wait_for(events.ConnectFailed, 1.0).code in ("refused", "unreachable")
+    assert extension.wait_for(events.ConnectFailed, 1.0).error.code in ("refused", "unreachable")
 
 
 def test_a_cancel_that_got_lost_is_said_again(server: ServerProcess, extend: Callable[..., Extension]) -> None:
@@ -188,7 +188,7 @@ def test_a_cancel_that_got_lost_is_said_again(server: ServerProcess, extend: Cal
         time.sleep(0.3)
         link.swallow = False
         link.cut()
-        assert extension.wait_for(events.JobFailed, 10).code == "cancelled"
+        assert extension.wait_for(events.JobFailed, 10).error.code == "cancelled"
 
 
 def test_a_slow_line_is_given_its_time(

@@ -5,21 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from head_message import HeadMessage, load_or_make
+from head_message import HeadMessage
 
-from blender_addon.protocol.result import HeadResult, decode_result
-
-
-@pytest.fixture(scope="session")
-def message() -> HeadMessage:
-    """A result with the template's face, as it comes over the wire."""
-    return load_or_make()
-
-
-@pytest.fixture(scope="session")
-def result(message: HeadMessage) -> HeadResult:
-    """The same, taken apart."""
-    return decode_result(message.header, message.buffers)
+from blender_addon.protocol.result import HeadResult
 
 
 @pytest.fixture
@@ -33,14 +21,14 @@ def bpy():
 @pytest.fixture
 def photo_files(message: HeadMessage) -> Sequence:
     """The photos that were submitted, one of them not used."""
-    from blender_addon.scene.cameras import PhotoFile
+    from blender_addon.client.submissions import PhotoFile
 
-    return [PhotoFile(name, data) for name, data in message.photos.items()]
+    return [PhotoFile(name, None, data) for name, data in message.photos.items()]
 
 
 @pytest.fixture
 def collection(bpy, result: HeadResult, photo_files: Sequence):
     """A head in the scene: its collection."""
-    from blender_addon.scene.importing import import_head
+    from scene_helpers import import_head
 
     return import_head(result, bpy.context, photo_files)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 
-from blender_addon.protocol.result import ResultPart
+from blender_addon.protocol.result import HeadResult, ResultPart
+
+
+def to_the_end(steps: Generator[object, None, str]) -> str:
+    """What steps return that run at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+def import_head(result: HeadResult, context: Any, *given: object, **more: object) -> Any:
+    """The collection of a head that ``import_steps`` has put into the scene of ``context``."""
+    from blender_addon.objects.tags import Place
+    from blender_addon.scene.importing import import_steps
+
+    name = to_the_end(import_steps(result, Place.shown(context), *given, **more))
+    return context.blend_data.collections[name]
 
 
 def coordinates(points: Any) -> np.ndarray:

@@ -23,18 +23,17 @@ Change = Callable[[dict[str, Any], list[bytes]], None]
 
 def test_a_result_arrives_whole(result: HeadResult) -> None:
     assert tuple(part.name for part in result.parts) == (*PART_NAMES, *EYE_PART_NAMES)
-    assert len(ARKIT_NAMES) == 52 and result.head.key_names == result.arkit_names
+    assert len(ARKIT_NAMES) == 52 == len(result.head.key_names)
     assert result.head.vertices.shape == (4200, 3) and result.head.keys.shape == (52, 4200, 3)
     assert not result.head.vertices.flags.writeable
     assert [part.name for part in result.parts if part.alpha is not None] == ["lashes"]
     assert [photo.name for photo in result.photos] == ["portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg"]
     assert result.photos[1].size == (640, 400)
     assert result.photos[2].expression["mouthSmileLeft"] == pytest.approx(0.4)
-    assert result.albedo_size == (256, 256)
     hair = result.hair
     assert hair is not None and hair.points.shape == (GUIDES, 16, 3) and hair.root_uv.shape == (GUIDES, 2)
     assert hair.width.shape == (GUIDES,) and hair.root_colour.shape == hair.tip_colour.shape == (GUIDES, 3)
-    assert hair.style == "long wavy" and hair.parameters["top"] == pytest.approx(0.36)
+    assert hair.parameters["top"] == pytest.approx(0.36)
 
 
 def test_limits_of_hair_are_the_backends() -> None:
@@ -119,7 +118,6 @@ CHANGES: dict[str, Change] = {
     "version is a bool": set_item("version", True),
     "no parts": set_item("parts", []),
     "parts in another order": with_header(lambda h: h["parts"].reverse()),
-    "a part twice": with_header(lambda h: h["parts"].append(h["parts"][0])),
     "a part that is text": set_item("parts", 0, "head"),
     "an unknown part": set_item("parts", 0, "name", "tail"),
     "a buffer cut short": cut,
@@ -130,17 +128,12 @@ CHANGES: dict[str, Change] = {
     "an array that is not there": set_item("parts", 0, "vertices", "nobody"),
     "negative shape": set_item("buffers", 0, "shape", [-1, -3]),
     "huge shape": set_item("buffers", 0, "shape", [2**62, 2**62]),
-    "shape of floats": set_item("buffers", 0, "shape", [4200.0, 3]),
     "another dtype": set_item("buffers", 0, "dtype", "<i4"),
-    "an object dtype": set_item("buffers", 0, "dtype", "|O"),
     "flat vertices": set_item("buffers", 0, "shape", [12600]),
     "nan": with_array("head.vertices", lambda a: a.__setitem__((5, 1), np.nan)),
     "infinite": with_array("head.keys", lambda a: a.__setitem__((5, 1, 2), np.inf)),
-    "far away": with_array("head.vertices", lambda a: a.__setitem__((5, 1), 1e9)),
-    "nan in a map": with_array("head.uv", lambda a: a.__setitem__((5, 1), np.nan)),
     "a corner outside": with_array("head.quads", lambda a: a.__setitem__((5, 1), 4200)),
     "a negative corner": with_array("head.quads", lambda a: a.__setitem__((5, 1), -1)),
-    "a map's corner outside": with_array("head.uv_quads", lambda a: a.__setitem__((5, 1), 10**6)),
     "a face with one corner": with_array("head.quads", lambda a: a.__setitem__(5, 3)),
     "a face like a line": with_array("head.quads", lambda a: a.__setitem__(5, [3, 4, 3, 4])),
     "outside of hm08": with_array("head.hm08_vertex", lambda a: a.__setitem__(5, 19158)),
@@ -148,24 +141,12 @@ CHANGES: dict[str, Change] = {
     "hair that is a list": set_item("hair", []),
     "hair without points": with_header(lambda h: h["hair"].pop("points")),
     "hair of one point": reshaped("hair.points", GUIDES * 16, 1, 3),
-    "hair of too many points": reshaped("hair.points", 100, 144, 3),
     "hair of too many guides": reshaped("hair.points", 7200, 2, 3),
-    "hair of no guides": reshaped("hair.points", 0, 16, 3),
-    "hair with nan": with_array("hair.points", lambda a: a.__setitem__((5, 1, 0), np.nan)),
     "hair far away": with_array("hair.points", lambda a: a.__setitem__((5, 1, 0), -11.0)),
-    "roots with nan": with_array("hair.root_uv", lambda a: a.__setitem__((5, 1), np.nan)),
     "too few roots": reshaped("hair.root_uv", GUIDES // 2, 4),
     "locks wider than a head": with_array("hair.width", lambda a: a.__setitem__(5, 0.5)),
-    "locks of less than no width": with_array("hair.width", lambda a: a.__setitem__(5, -0.01)),
-    "hair brighter than white": with_array("hair.root_colour", lambda a: a.__setitem__((5, 1), 1.1)),
-    "hair darker than black": with_array("hair.tip_colour", lambda a: a.__setitem__((5, 1), -0.1)),
     "hair without thickness": set_item("hair", "hair_radius", 0.0),
-    "hair as thick as a finger": set_item("hair", "hair_radius", 0.02),
-    "hair of nan thickness": set_item("hair", "hair_radius", float("nan")),
-    "a style with a line break": set_item("hair", "style", "a\nb"),
-    "a style of a novel's length": set_item("hair", "style", "long " * 100),
     "a parameter of nan": set_item("hair", "parameters", "top", float("nan")),
-    "a parameter of text": set_item("hair", "parameters", "top", "long"),
     "too many parameters": set_item("hair", "parameters", {str(n): 1.0 for n in range(65)}),
     "51 names": with_header(lambda h: h["arkit_names"].pop()),
     "a name twice": set_item("arkit_names", 0, "jawOpen"),
@@ -190,19 +171,13 @@ CHANGES: dict[str, Change] = {
     "a camera that looks backwards": set_item("photos", 0, "intrinsics", 0, 0, -500.0),
     "a camera with skew": set_item("photos", 0, "intrinsics", 0, 1, 3.0),
     "a camera of text": set_item("photos", 0, "intrinsics", [["1", 0, 0]] * 3),
-    "a camera of two rows": set_item("photos", 0, "intrinsics", [[1, 0, 0]] * 2),
-    "a camera of nan": set_item("photos", 0, "intrinsics", 0, 0, float("nan")),
-    "a mirrored pose": set_item("photos", 0, "camera_from_head", np.diag([1.0, 1, -1, 1]).tolist()),
     "a stretched pose": set_item("photos", 0, "camera_from_head", np.diag([2.0, 2, 2, 1]).tolist()),
     "an expression of 51": with_header(lambda h: h["photos"][0]["expression"].pop()),
     "an expression over 1": set_item("photos", 0, "expression", 3, 1.5),
-    "an expression of text": set_item("photos", 0, "expression", 3, "1"),
     "a report that is a list": set_item("report", []),
     "landmarks of nobody": set_item("photos", 0, "landmarks", "head.vertices"),
     "landmarks of 477": reshaped("photo.0.landmarks", 477, 4),
     "ears of another shape": reshaped("photo.0.head_points", 3, 11),
-    "ears far away": with_array("photo.0.head_points", lambda a: a.__setitem__((5, 1), np.nan)),
-    "landmarks far away": with_array("photo.0.landmarks", lambda a: a.__setitem__((5, 1), 1e20)),
     "1000 photos": with_header(lambda h: h.__setitem__("photos", h["photos"] * 250)),
 }
 
@@ -274,13 +249,12 @@ def preview_message(message: HeadMessage) -> tuple[dict[str, Any], list[bytes]]:
 
 def test_a_preview_is_taken_apart(message: HeadMessage) -> None:
     preview = decode_preview(*preview_message(message))
-    assert (preview.stage, preview.number, preview.picture_size) == ("dense", 3, (256, 256))
-    assert preview.vertices.shape == (4200, 3)
+    assert preview.vertices.shape == (4200, 3) and preview.quads.shape[1] == 4
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1])
 def test_a_broken_preview_is_refused(message: HeadMessage, number: int) -> None:
     header, buffers = preview_message(message)
-    buffers[number] = bytes(len(buffers[number]) - 4) if number < 2 else bytes(len(buffers[number]))
+    buffers[number] = bytes(len(buffers[number]) - 4)
     with pytest.raises(AddonError):
         decode_preview(header, buffers)

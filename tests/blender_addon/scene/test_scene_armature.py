@@ -7,17 +7,13 @@ from math import radians
 
 import numpy as np
 import pytest
+from scene_helpers import import_head
 
+from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.bones import BONES_BY_PART, EYE_AIM, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
-from blender_addon.scene.expressions import expression_unchanged, set_expression  # noqa: E402
+from blender_addon.rig import build, lead
+from blender_addon.rig.bones import BONES_BY_PART, EYE_AIM, EYES_LED, JAW, JAW_LED, PARENTS, TONGUE
+from blender_addon.scene.expressions import expression_unchanged, set_expression
 
 
 @pytest.fixture
@@ -153,7 +149,7 @@ def test_solving_again_moves_the_bones_and_keeps_who_leads(bpy, collection, part
     lead.set_lead(head, rig, JAW_LED, by_bones=True)
     length = (rig.data.bones["head"].head_local - rig.data.bones["neck"].head_local).length
     bigger = tuple(replace(p, vertices=(p.vertices * 1.1).astype(np.float32)) for p in result.parts)
-    importing.import_head(replace(result, parts=bigger), bpy.context, (), collection[tags.HEAD_ID])
+    import_head(replace(result, parts=bigger), bpy.context, (), collection[tags.HEAD_ID])
     rig = tags.rig_object(collection)
     again = (rig.data.bones["head"].head_local - rig.data.bones["neck"].head_local).length
     assert again == pytest.approx(1.1 * length, rel=0.02)

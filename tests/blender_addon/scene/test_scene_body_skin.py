@@ -7,18 +7,14 @@ import time
 import numpy as np
 import pytest
 from machine_speed import times_slower
-from scene_helpers import coordinates, image_pixels
+from scene_helpers import coordinates, image_pixels, to_the_end
 from test_scene_mpfb import SKIN, add_body, points  # noqa: F401
 
 from blender_addon.errors import AddonError
+from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.scene import mpfb  # noqa: E402
-from blender_addon.scene.materials import ALWAYS  # noqa: E402
+from blender_addon.scene import mpfb
+from blender_addon.scene.materials import ALWAYS
 
 ELSEWHERE = np.array([[0.05, 0.05], [0.25, 0.05], [0.25, 0.25], [0.05, 0.25]])
 """The place in the body's map of a face that is not the head's."""
@@ -63,7 +59,7 @@ def high_up(result: HeadResult) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_albedo_lies_in_the_bodys_map(bpy, collection, result: HeadResult, body) -> None:
-    assert "its skin" in mpfb.apply(bpy.context)
+    assert "its skin" in to_the_end(mpfb.apply_steps(bpy.context))
     image = skin_image(body)
     assert image[tags.BODY_SKIN] == collection[tags.HEAD_ID] and image.packed_file is not None
     in_head, in_atlas = high_up(result)
@@ -71,7 +67,7 @@ def test_the_albedo_lies_in_the_bodys_map(bpy, collection, result: HeadResult, b
 
 
 def test_below_the_neck_it_has_the_necks_tone(bpy, collection, result: HeadResult, body) -> None:
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     image, head = skin_image(body), result.head
     tone = at(image, ELSEWHERE.mean(0, keepdims=True))[0]
     assert np.abs(at(image, ELSEWHERE * 0.8 + 0.03) - tone).max() < 0.01
@@ -85,7 +81,7 @@ def test_below_the_neck_it_has_the_necks_tone(bpy, collection, result: HeadResul
 
 
 def test_a_texture_of_its_own_gets_the_necks_tone_and_stays_in_the_file(bpy, collection, body, points) -> None:  # noqa: F811
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     tone = at(skin_image(body), ELSEWHERE.mean(0, keepdims=True))[0]
     body.data.materials.clear()
     own = bpy.data.images.new("own", 64, 64)
@@ -99,19 +95,19 @@ def test_a_texture_of_its_own_gets_the_necks_tone_and_stays_in_the_file(bpy, col
     shader = next(one for one in material.node_tree.nodes if one.type == "BSDF_PRINCIPLED")
     material.node_tree.links.new(node.outputs["Color"], shader.inputs["Base Color"])
     body.data.materials.append(material)
-    assert "texture" in mpfb.apply(bpy.context)
+    assert "texture" in to_the_end(mpfb.apply_steps(bpy.context))
     image = skin_image(body)
     assert node.image == own and body.material_slots[0].material != material and image[tags.BODY_BEFORE] == own
     np.testing.assert_allclose(at(image, [[0.22, 0.22]])[0], tone, atol=0.03)
     assert (at(image, [[0.06, 0.2]]) < 0.8 * tone).all()  # the spot is still one
     first, made = at(image, [[0.06, 0.2], [0.22, 0.22], [0.8, 0.5]]), body.material_slots[0].material
-    mpfb.apply(bpy.context)  # again: from the texture of before, into the same picture
+    to_the_end(mpfb.apply_steps(bpy.context))  # again: from the texture of before, into the same picture
     assert body.material_slots[0].material == made and skin_image(body) == image
     np.testing.assert_allclose(at(image, [[0.06, 0.2], [0.22, 0.22], [0.8, 0.5]]), first, atol=0.01)
 
 
 def test_the_relief_comes_along(bpy, collection, result: HeadResult, body) -> None:
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     tree = body.material_slots[0].material.node_tree
     relief = next(node for node in tree.nodes if node.type == "DISPLACEMENT")
     assert relief.inputs["Scale"].default_value == pytest.approx(2 * result.detail.always_reach / 1000)
@@ -124,7 +120,7 @@ def test_the_relief_comes_along(bpy, collection, result: HeadResult, body) -> No
 
 def test_a_body_without_a_map_keeps_its_looks(bpy, collection, points: np.ndarray) -> None:  # noqa: F811
     body = add_body(bpy, points)
-    assert "no UV map" in mpfb.apply(bpy.context)
+    assert "no UV map" in to_the_end(mpfb.apply_steps(bpy.context))
     assert not body.material_slots and body.data.shape_keys is not None
     assert len(coordinates(body.data.vertices)) == len(points)
 
@@ -144,7 +140,7 @@ def test_work_that_is_given_up_leaves_the_body_as_it_was(bpy, collection, body) 
         assert 0.0 <= next(steps) <= 1.0
     steps.close()
     assert state(body) == before
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     assert state(body) != before
 
 
@@ -187,4 +183,4 @@ def test_a_body_of_which_only_the_head_is_left_gets_its_skin(bpy, collection, bo
     mesh.faces.ensure_lookup_table()
     bmesh.ops.delete(mesh, geom=[mesh.faces[-1]], context="FACES_ONLY")
     mesh.to_mesh(body.data)
-    assert "its skin" in mpfb.apply(bpy.context)
+    assert "its skin" in to_the_end(mpfb.apply_steps(bpy.context))

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("bpy")
-
 import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bpy_extras.object_utils import world_to_camera_view
 from head_message import HeadMessage, jpeg
-from scene_helpers import evaluated, subdivision
+from mathutils import Euler, Vector
+from scene_helpers import evaluated, import_head, subdivision
 
+from blender_addon.client.submissions import PhotoFile
+from blender_addon.objects import tags
+from blender_addon.objects.tags import cameras_by_photo
 from blender_addon.protocol.result import HeadResult
-from blender_addon.scene.cameras import PhotoFile, Turn, exif_turn
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from bpy_extras.object_utils import world_to_camera_view  # noqa: E402
-from mathutils import Euler, Vector  # noqa: E402
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
-from blender_addon.scene import cameras  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
-from blender_addon.scene.own_head import stored_photos  # noqa: E402
+from blender_addon.scene import cameras
+from blender_addon.scene.cameras import Turn, exif_turn
+from blender_addon.scene.own_head import stored_photos
 
 PHOTOS = ("portrait.jpg", "landscape äö.jpg", "crop.jpg", "square.jpg")
 
@@ -125,8 +116,7 @@ def test_a_head_that_is_solved_again_while_its_photo_is_looked_through_is_seen_w
     assert camera.data.clip_start < depths.min() and depths.max() < camera.data.clip_end
 
 
-def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_cameras_follow_a_head_that_is_moved_and_turned(bpy, collection, head, result: HeadResult) -> None:
     head.location, head.rotation_euler = (1.0, -2.0, 0.5), Euler((0.3, -0.2, 1.0))
     subdivision(head).show_viewport = False
     camera = cameras_by_photo(collection)["crop.jpg"]
@@ -239,7 +229,7 @@ def test_files_without_orientation_stay_as_they_are(data: bytes) -> None:
 
 def test_a_photo_that_blender_cannot_show_has_its_camera_all_the_same(bpy, result: HeadResult) -> None:
     heic = b"\0\0\0\x18ftypheic" + bytes(100)
-    collection = import_head(result, bpy.context, [PhotoFile("crop.jpg", heic)])
+    collection = import_head(result, bpy.context, [PhotoFile("crop.jpg", None, heic)])
     camera = cameras_by_photo(collection)["crop.jpg"]
     assert not camera.data.background_images and camera.data.lens > 1
     assert stored_photos(collection)[0].data == heic  # it is still there to solve again

@@ -9,21 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import coordinates, counts
+from scene_helpers import coordinates, counts, import_head
 
 from blender_addon.errors import AddonError
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import origin_of, to_blender
+from blender_addon.objects.tags import Place
 from blender_addon.protocol.names import PART_NAMES
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import origin_of, to_blender  # noqa: E402
-from blender_addon.objects.tags import Place  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
-from blender_addon.scene.materials import relief_nodes, skin_material  # noqa: E402
-from blender_addon.scene.own_head import own_id, stored_photos  # noqa: E402
+from blender_addon.scene import importing
+from blender_addon.scene.materials import relief_nodes, skin_material
+from blender_addon.scene.own_head import own_id, stored_photos
 
 
 @pytest.fixture
@@ -70,7 +66,7 @@ def test_solving_a_copy_again_leaves_the_original(
     head_id, parted = own_id(copy)
     assert parted and copy[tags.HEAD_ID] == head_id != collection[tags.HEAD_ID]
     before = counts(bpy)
-    importing.import_head(larger, bpy.context, into=head_id)
+    import_head(larger, bpy.context, into=head_id)
     assert counts(bpy) == before
     np.testing.assert_allclose(rest(copy), to_blender(larger.head.vertices), atol=1e-6)
     np.testing.assert_allclose(rest(collection), to_blender(result.head.vertices), atol=1e-6)

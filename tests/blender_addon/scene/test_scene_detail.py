@@ -9,27 +9,24 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import bpy as bpy_module
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import baked_pixels, evaluated_value
+from scene_helpers import baked_pixels, evaluated_value, import_head
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import HeadResult, decode_result
 
-pytest.importorskip("bpy")
-bpy_module = pytest.importorskip("bpy")
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from instant_backend import Backend  # noqa: E402
-from transfer_rigs import select  # noqa: E402
+from instant_backend import Backend
+from transfer_rigs import select
 
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.tags import Place  # noqa: E402
-from blender_addon.rig import build, lead  # noqa: E402
-from blender_addon.rig.bones import JAW_LED  # noqa: E402
-from blender_addon.scene import importing, materials  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.objects import tags
+from blender_addon.objects.tags import Place
+from blender_addon.rig import build, lead
+from blender_addon.rig.bones import JAW_LED
+from blender_addon.scene import importing, materials
 
 SIZE = 1024
 """Texels a side of the wrinkle map, as the backend sends it."""
@@ -95,7 +92,7 @@ def test_groups_of_one_channel_come_out_apart_and_add_up(bpy, result: HeadResult
     first = [one for one in detail.wrinkles if one.picture == 0]
     twice = replace(first[0], name="again", keys=("jawOpen",))
     alone = replace(detail, pictures=detail.pictures[:1], wrinkles=(*first, twice))
-    collection = importing.import_head(replace(result, detail=alone), bpy.context)
+    collection = import_head(replace(result, detail=alone), bpy.context)
     keys = tags.part_object(collection, "head").data.shape_keys.key_blocks
     still = baked(bpy, collection)
     keys["browInnerUp"].value = 1.0
@@ -152,7 +149,7 @@ def test_solving_again_keeps_strengths_and_nodes_and_brings_new_maps(bpy, collec
     materials.strength_socket(material, "Wrinkles").default_value = 0.25
     count = len(material.node_tree.nodes)
     flat = replace(result.detail, always_png=result.detail.pictures[0])
-    importing.import_head(replace(result, detail=flat), bpy.context, (), collection[tags.HEAD_ID])
+    import_head(replace(result, detail=flat), bpy.context, (), collection[tags.HEAD_ID])
     assert materials.strength_socket(material, "Wrinkles").default_value == 0.25
     assert len(material.node_tree.nodes) == count
     images = [image for image in bpy.data.images if image.get(tags.RELIEF)]
@@ -162,17 +159,17 @@ def test_solving_again_keeps_strengths_and_nodes_and_brings_new_maps(bpy, collec
 
 
 def test_a_head_without_relief_loses_its_nodes_and_pictures(bpy, collection, result: HeadResult) -> None:
-    importing.import_head(replace(result, detail=None), bpy.context, (), collection[tags.HEAD_ID])
+    import_head(replace(result, detail=None), bpy.context, (), collection[tags.HEAD_ID])
     material = skin(collection)
     assert materials.FRAME not in material.node_tree.nodes
     assert not [image for image in bpy.data.images if image.get(tags.RELIEF)]
     assert not material.node_tree.animation_data or not material.node_tree.animation_data.drivers
-    importing.import_head(result, bpy.context, (), collection[tags.HEAD_ID])
+    import_head(result, bpy.context, (), collection[tags.HEAD_ID])
     assert materials.FRAME in material.node_tree.nodes
 
 
 def test_two_heads_have_their_own_relief(bpy, collection, result: HeadResult) -> None:
-    other = importing.import_head(result, bpy.context)
+    other = import_head(result, bpy.context)
     tags.part_object(other, "head").data.shape_keys.key_blocks["jawOpen"].value = 1.0
     assert driven(bpy, other, "jaw_open") == 1.0 and driven(bpy, collection, "jaw_open") == 0.0
 
@@ -213,7 +210,7 @@ def test_relief_that_was_given_up_half_way_is_whole_after_the_next_solve(bpy, co
             break
     assert "Skin Displacement" not in nodes, "between two slices"
     steps.close()
-    importing.import_head(deeper, bpy.context, into=collection[tags.HEAD_ID])
+    import_head(deeper, bpy.context, into=collection[tags.HEAD_ID])
     (reach,) = (node.inputs["Height"].links for node in nodes if node.name == "Skin Displacement")
     assert len(reach) == 1 and tags.RELIEF in skin(collection)
     driven = [node.name for node in nodes if node.type == "VALUE" and node.parent and "Strength" not in node.name]
@@ -226,7 +223,7 @@ def out(bpy, head, name: str) -> float:
 
 
 def two_heads(bpy, result: HeadResult) -> list:
-    return [tags.part_object(importing.import_head(result, bpy.context), "head") for _ in range(2)]
+    return [tags.part_object(import_head(result, bpy.context), "head") for _ in range(2)]
 
 
 def test_animation_of_another_head_brings_out_this_heads_wrinkles(backend: Backend, result: HeadResult) -> None:
@@ -319,7 +316,7 @@ def test_a_wrinkle_of_two_tenths_of_a_millimetre_bends_the_normal_as_geometry_sa
         pictures = [png16(np.full((1, 1, 3), 32768, np.uint16))] * len(result.detail.pictures)
         pictures[wanted.picture] = png16(steps)
         detail = replace(result.detail, pictures=tuple(pictures), wrinkle_reach=REACH)
-        collection = importing.import_head(replace(result, detail=detail), bpy.context)
+        collection = import_head(replace(result, detail=detail), bpy.context)
         head = tags.part_object(collection, "head")
         head.data.uv_layers.active = head.data.uv_layers["Head"]
         for key in keys:

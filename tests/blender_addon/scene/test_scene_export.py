@@ -11,16 +11,12 @@ from gltf_validator import validated
 from scene_helpers import coordinates, evaluated, subdivision
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
-
-pytest.importorskip("bpy")
 from blender_addon.export import presets, write
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import search_tree
+from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 from blender_addon.rig import build, lead
 from blender_addon.rig.bones import BONE_NAMES, BONES_BY_PART, PARENTS
-
-pytestmark = pytest.mark.blender
 
 TOLERANCE = 1e-5  # metres: a hundredth of a millimetre
 BONES = set(PARENTS) - {"eye_target"}
@@ -101,7 +97,7 @@ def test_the_khronos_validator_finds_no_fault_in_a_file_of_keys_alone(
         if animations:
             bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 6
             animate(tags.part_object(collection, "head"))
-        write.export_head(bpy.context, collection, presets.BY_NAME[name], path, with_bones=False)
+        write.export_head(bpy.context, collection, presets.BY_NAME[name], path, write.ExportSettings(False))
         report = validated(path)
         assert report["info"]["hasMorphTargets"] and not report["info"]["hasSkins"]
         assert report["info"]["animationCount"] == animations
@@ -115,7 +111,7 @@ def test_the_khronos_validator_finds_no_fault_in_a_skinned_file(bpy, collection,
     bpy.context.scene.frame_start, bpy.context.scene.frame_end = 1, 6
     animate(head)
     path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
-    write.export_head(bpy.context, collection, presets.BY_NAME[name], path, with_bones=True)
+    write.export_head(bpy.context, collection, presets.BY_NAME[name], path, write.ExportSettings(True))
     report = validated(path)
     assert report["info"]["hasSkins"] and report["info"]["hasMorphTargets"] and report["info"]["animationCount"] == 1
     found = {message["code"] for message in report["issues"]["messages"] if message["severity"] < 2}
@@ -161,8 +157,7 @@ def test_unreals_file_is_in_centimetres_without_scaled_nodes(bpy, collection, tm
 
 
 @pytest.mark.parametrize("preset", presets.PRESETS, ids=lambda preset: preset.name)
-def test_the_scene_is_as_it_was(bpy, collection, tmp_path: Path, preset) -> None:
-    head = tags.part_object(collection, "head")
+def test_the_scene_is_as_it_was(bpy, collection, head, tmp_path: Path, preset) -> None:
     head.data.shape_keys.key_blocks["browInnerUp"].value = 0.4
     head.location.x = 1.5
     animate(head)
@@ -226,7 +221,9 @@ def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
     }
     posed = {part: drawn(bpy, tags.part_object(collection, part)) for part in parts}
     path = tmp_path / f"head{presets.BY_NAME[name].suffix}"
-    write.export_head(bpy.context, collection, presets.BY_NAME[name], path, with_bones=True, bone_names=whose)
+    write.export_head(
+        bpy.context, collection, presets.BY_NAME[name], path, write.ExportSettings(True, bone_names=whose)
+    )
     assert rest == rig.data.bones["head"].head_local
     found = imported(bpy, path)
     skeleton = skeleton_of(bpy)
@@ -258,9 +255,8 @@ def test_a_skeleton_comes_back_with_bones_weights_keys_and_animation(
     assert tongue < 5e-4  # its keys take it along with the jaw here, a bone there
 
 
-def test_bones_of_the_artists_own_weights_and_of_a_head_without_any(bpy, collection, tmp_path: Path) -> None:
+def test_bones_of_the_artists_own_weights_and_of_a_head_without_any(bpy, collection, head, tmp_path: Path) -> None:
     """A head without an armature gets one in the file alone; weights that somebody has painted are the file's."""
-    head = tags.part_object(collection, "head")
     nose = int(np.argmin([vertex.co.y for vertex in head.data.vertices]))
     write.export_head(bpy.context, collection, presets.BY_NAME["UNITY"], tmp_path / "plain.fbx")
     assert tags.rig_object(collection) is None and not head.vertex_groups and not bpy.data.armatures
@@ -268,8 +264,12 @@ def test_bones_of_the_artists_own_weights_and_of_a_head_without_any(bpy, collect
     head.vertex_groups["head"].add([nose], 0.25, "REPLACE")
     head.vertex_groups["neck"].add([nose], 0.75, "REPLACE")
     place = np.array(head.matrix_world @ head.data.vertices[nose].co)
-    write.export_head(bpy.context, collection, presets.BY_NAME["GAME"], tmp_path / "own.glb", with_bones=True)
-    write.export_head(bpy.context, collection, presets.BY_NAME["UNITY"], tmp_path / "keys.fbx", with_bones=False)
+    write.export_head(
+        bpy.context, collection, presets.BY_NAME["GAME"], tmp_path / "own.glb", write.ExportSettings(True)
+    )
+    write.export_head(
+        bpy.context, collection, presets.BY_NAME["UNITY"], tmp_path / "keys.fbx", write.ExportSettings(False)
+    )
     (mesh,) = imported(bpy, tmp_path / "own.glb").values()
     near = min(mesh.data.vertices, key=lambda v: np.linalg.norm(np.array(mesh.matrix_world @ v.co) - place))
     assert mesh.vertex_groups["neck"].weight(near.index) == pytest.approx(0.75, abs=0.01)
@@ -285,7 +285,13 @@ def test_without_a_tongue_there_is_no_skeleton_and_one_sentence(bpy, collection,
     with pytest.raises(AddonError) as caught:
         write.export_head(bpy.context, collection, presets.BY_NAME["UNREAL"], tmp_path / "head.fbx")
     assert caught.value.code == "no_skeleton"
-    write.export_head(bpy.context, collection, presets.BY_NAME["UNREAL"], tmp_path / "head.fbx", with_bones=False)
+    write.export_head(
+        bpy.context,
+        collection,
+        presets.BY_NAME["UNREAL"],
+        tmp_path / "head.fbx",
+        write.ExportSettings(False),
+    )
 
 
 def weights_of_frame(frame: int) -> dict[str, float]:

@@ -13,22 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from head_message import made_up_asset
-from scene_helpers import coordinates, image_pixels
+from scene_helpers import coordinates, image_pixels, import_head
 from test_scene_export_look import imported
 
+from blender_addon.errors import AddonError
+from blender_addon.export.presets import BY_NAME
+from blender_addon.export.write import export_head, export_strands
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import search_tree
 from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.errors import AddonError  # noqa: E402
-from blender_addon.export.presets import BY_NAME  # noqa: E402
-from blender_addon.export.write import export_head, export_strands  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import search_tree  # noqa: E402
-from blender_addon.scene import importing, materials  # noqa: E402
-from blender_addon.scene.hair import set_input  # noqa: E402
+from blender_addon.scene import materials
+from blender_addon.scene.hair import set_input
 
 TESTS = Path(__file__).parents[2]
 FACE_GLB_METRES = 1e-5
@@ -55,7 +51,7 @@ def in_three(path: Path, picture: Path, weights: Mapping[str, float]) -> dict[st
 
 def test_threejs_shows_the_head_and_moves_its_keys(bpy, result: HeadResult, tmp_path: Path) -> None:
     path = tmp_path / "head.glb"
-    export_head(bpy.context, importing.import_head(result, bpy.context), BY_NAME["GLTF"], path)
+    export_head(bpy.context, import_head(result, bpy.context), BY_NAME["GLTF"], path)
     shots = []
     for name, weights in (("rest", {}), ("open", {"jawOpen": 1.0})):
         meshes = in_three(path, tmp_path / f"{name}.png", weights)
@@ -88,7 +84,7 @@ def in_godot(path: Path, project: Path) -> dict:
 
 def test_godot_imports_the_head_with_keys_bones_and_surfaces(bpy, result: HeadResult, tmp_path: Path) -> None:
     path = tmp_path / "head.glb"
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     key = tags.part_object(collection, "head").data.shape_keys.key_blocks["jawOpen"]
     for frame in (1, 4):
         key.value = frame / 4
@@ -114,7 +110,7 @@ def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult
     write_glb = pytest.importorskip("backend.exchange.gltf", exc_type=ImportError).write_glb
     shapes = []
     write_glb(made_up_asset()[0], tmp_path / "face.glb")
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     export_head(bpy.context, collection, replace(BY_NAME["GLTF"], subdivision=0, skeleton=False), tmp_path / "head.glb")
     for name in ("face.glb", "head.glb"):
         found = {}
@@ -140,7 +136,7 @@ def test_the_button_and_the_terminal_write_the_same_head(bpy, result: HeadResult
 def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, tmp_path: Path, name: str) -> None:
     preset = BY_NAME[name]
     path = tmp_path / f"Anna{preset.suffix}"
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     export_head(bpy.context, collection, preset, path)
     text = (tmp_path / "Anna.txt").read_text("utf-8")
     for number, png in enumerate(result.detail.pictures):
@@ -159,7 +155,7 @@ def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, 
 
 
 def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path) -> None:
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     for name, choices in (("plain", {}), ("small", {"webp": True, "simple_eyes": True})):
         export_head(bpy.context, collection, BY_NAME["GLTF"], tmp_path / f"{name}.glb", **choices)
     plain, small = (gltf_header(tmp_path / f"{name}.glb") for name in ("plain", "small"))
@@ -183,7 +179,7 @@ def strands_of(obj) -> np.ndarray:
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_path: Path, hidden: bool) -> None:
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     hair = tags.hair_object(collection, "CURVES")
     head = tags.part_object(collection, "head")
     head.data.shape_keys.key_blocks["browInnerUp"].value = 1.0
@@ -208,7 +204,7 @@ def test_strands_come_back_from_alembic_as_a_render_has_them(bpy, result, tmp_pa
 
 
 def test_strands_that_cannot_be_written_are_a_sentence(bpy, result, tmp_path: Path) -> None:
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     with pytest.raises(AddonError, match="could not be written"):
         export_strands(bpy.context, collection, tmp_path / "not there" / "hair.abc")
     bpy.data.objects.remove(tags.hair_object(collection, "CURVES"))

@@ -7,22 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_helpers import image_pixels
+from blender_addon.shared.message import CARD_LEVELS
+from mathutils import Euler, Vector
+from scene_helpers import image_pixels, import_head
 from test_scene_export_look import imported
 
+from blender_addon.export.presets import PRESETS, ExportPreset
+from blender_addon.export.write import ONE_MESH_PARTS, export_head
+from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.shared.message import CARD_LEVELS  # noqa: E402
-from mathutils import Euler, Vector  # noqa: E402
-
-from blender_addon.export.presets import PRESETS, ExportPreset  # noqa: E402
-from blender_addon.export.write import ONE_MESH_PARTS, export_head  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
-from blender_addon.scene.hair import shape_hair, strands_as_cards  # noqa: E402
+from blender_addon.scene.hair import shape_hair, strands_as_cards
 
 SIDE, SAMPLES = 256, 16
 POSE = {"jawOpen": 0.5}
@@ -115,7 +109,7 @@ def pose(bpy, head) -> None:
 @pytest.mark.parametrize("preset", [one for one in PRESETS if one.name != "UNITY"], ids=lambda preset: preset.name)
 def test_a_file_looks_like_the_scene(bpy, result: HeadResult, tmp_path: Path, preset: ExportPreset) -> None:
     """Unity's file is Unreal's but for the unit."""
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     shape_hair(collection, {"hair_length": 0.3})  # above the eyes
     path = tmp_path / f"head{preset.suffix}"
     export_head(bpy.context, collection, preset, path)

@@ -7,14 +7,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 from head_message import HeadMessage
+from scene_helpers import import_head
 
+from blender_addon.objects import tags
 from blender_addon.protocol.result import decode_result
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
 
 
 @pytest.fixture

@@ -5,26 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import bpy
 import numpy as np
 import pytest
 from head_message import template_vertices
-from scene_helpers import coordinates, evaluated, subdivision
+from scene_helpers import coordinates, evaluated, import_head, subdivision
 
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import to_blender
+from blender_addon.objects.tags import Place
 from blender_addon.protocol.names import EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult
-
-bpy = pytest.importorskip("bpy")
-pytest.importorskip("bpy")
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import to_blender  # noqa: E402
-from blender_addon.objects.tags import Place  # noqa: E402
-from blender_addon.rig import build  # noqa: E402
-from blender_addon.scene import cameras, importing  # noqa: E402
-from blender_addon.scene.cameras import EVEN_LIGHT, free_span, into_span, onto_box, show_albedo  # noqa: E402
-from blender_addon.scene.importing import bounds, import_head, import_steps  # noqa: E402
-from blender_addon.scene.own_head import neutral_head  # noqa: E402
-
-pytestmark = pytest.mark.blender
+from blender_addon.rig import build
+from blender_addon.scene import cameras, importing
+from blender_addon.scene.cameras import EVEN_LIGHT, free_span, into_span, onto_box, show_albedo
+from blender_addon.scene.importing import bounds, import_steps
+from blender_addon.scene.own_head import neutral_head
 
 
 @pytest.fixture
@@ -128,7 +124,7 @@ def old_collection(bpy, result: HeadResult, photo_files, monkeypatch: pytest.Mon
         before.setattr(importing, "neck_pivot", lambda head: np.zeros(3, np.float32))
         before.setattr(importing, "eye_centre", lambda eye: np.zeros(3, np.float32))
         before.setattr(importing, "remember_origin", lambda item, origin: None)
-        collection = importing.import_head(result, bpy.context, photo_files)
+        collection = import_head(result, bpy.context, photo_files)
     assert tags.ORIGIN not in collection
     assert not any(tags.ORIGIN in tags.part_object(collection, part).data for part in PART_NAMES + EYE_PART_NAMES)
     assert tags.part_object(collection, "eye_left").location.length == 0.0
@@ -166,8 +162,7 @@ def assert_in_place(bpy, collection, result: HeadResult) -> None:
     np.testing.assert_allclose(sent, template_vertices(result.parts), atol=2e-6)
 
 
-def test_a_head_stands_on_its_neck_and_eyes_on_their_centres(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_a_head_stands_on_its_neck_and_eyes_on_their_centres(bpy, collection, head, result: HeadResult) -> None:
     points = coordinates(head.data.vertices)
     assert abs(points[:, 2].min()) < 0.05 and points[:, 2].max() > 0.2  # the origin was 0.6 m below
     low = points[points[:, 2] < 0.02, 1]
@@ -189,31 +184,31 @@ def test_an_eye_that_is_turned_stays_in_its_socket(bpy, collection) -> None:
 def test_solving_again_keeps_the_heads_place_and_moves_the_eyes_centres(bpy, collection, result: HeadResult) -> None:
     head = tags.part_object(collection, "head")
     place = head.location.copy()
-    importing.import_head(larger(result), bpy.context, (), into=collection[tags.HEAD_ID])
+    import_head(larger(result), bpy.context, (), into=collection[tags.HEAD_ID])
     assert head.location == place
     assert_in_place(bpy, collection, larger(result))
     ball = coordinates(tags.part_object(collection, "eye_left").data.vertices)
     assert np.abs(0.5 * (ball.min(0) + ball.max(0))).max() < 0.002
     bpy.data.objects.remove(tags.part_object(collection, "eye_left"))
     bpy.data.objects.remove(tags.part_object(collection, "tongue"))
-    importing.import_head(result, bpy.context, (), into=collection[tags.HEAD_ID])
+    import_head(result, bpy.context, (), into=collection[tags.HEAD_ID])
     assert_in_place(bpy, collection, result)
 
 
 def test_a_head_that_was_deleted_fits_on_what_is_left_of_it(bpy, collection, result: HeadResult) -> None:
     bpy.data.objects.remove(tags.part_object(collection, "head"))
-    importing.import_head(larger(result), bpy.context, (), into=collection[tags.HEAD_ID])
+    import_head(larger(result), bpy.context, (), into=collection[tags.HEAD_ID])
     assert_in_place(bpy, collection, larger(result))
 
 
 def test_a_head_of_an_older_file_keeps_its_origin(bpy, old_collection, result: HeadResult) -> None:
     assert_in_place(bpy, old_collection, result)
-    again = importing.import_head(larger(result), bpy.context, (), into=old_collection[tags.HEAD_ID])
+    again = import_head(larger(result), bpy.context, (), into=old_collection[tags.HEAD_ID])
     assert tags.part_object(again, "head").location.length == 0.0
     assert tags.part_object(again, "eye_left").location.length == 0.0
     assert_in_place(bpy, again, larger(result))
     bpy.data.objects.remove(tags.part_object(again, "eye_left"))  # one that comes back has its own
-    importing.import_head(result, bpy.context, (), into=again[tags.HEAD_ID])
+    import_head(result, bpy.context, (), into=again[tags.HEAD_ID])
     assert tags.part_object(again, "eye_left").location.length > 0.5
     assert_in_place(bpy, again, result)
 

@@ -9,20 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import coordinates, counts, evaluated, local
+from scene_helpers import coordinates, counts, evaluated, import_head, local
 
+from blender_addon.client.submissions import PhotoFile
 from blender_addon.errors import AddonError
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import to_blender
+from blender_addon.objects.tags import cameras_by_photo
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import to_blender  # noqa: E402
-from blender_addon.objects.tags import cameras_by_photo  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
-from blender_addon.scene.cameras import PhotoFile  # noqa: E402
-from blender_addon.scene.own_head import missing_photos, own_id, stored_photos  # noqa: E402
+from blender_addon.scene.own_head import missing_photos, own_id, stored_photos
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def second_result(result: HeadResult) -> HeadResult:
 
 def test_an_import_is_undone_and_redone_in_one_step(bpy, result: HeadResult, photo_files) -> None:
     bpy.ops.ed.undo_push(message="before")
-    importing.import_head(result, bpy.context, photo_files)
+    import_head(result, bpy.context, photo_files)
     bpy.ops.ed.undo_push(message="Reconstruct Face")
     full = counts(bpy)
     bpy.ops.ed.undo()
@@ -50,7 +45,7 @@ def test_an_import_is_undone_and_redone_in_one_step(bpy, result: HeadResult, pho
 
 def test_solving_again_is_undone_in_one_step(bpy, collection, result: HeadResult, second_result: HeadResult) -> None:
     bpy.ops.ed.undo_push(message="before")
-    importing.import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
+    import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
     bpy.ops.ed.undo_push(message="Solve Again")
     bpy.ops.ed.undo()
     (collection,) = tags.head_collections()
@@ -67,7 +62,7 @@ def test_a_saved_file_holds_everything(
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "head.blend"))
     (collection,) = tags.head_collections()
     head, teeth = tags.part_object(collection, "head"), tags.part_object(collection, "teeth_lower")
-    assert [block.name for block in head.data.shape_keys.key_blocks[1:]] == list(result.arkit_names)
+    assert [block.name for block in head.data.shape_keys.key_blocks[1:]] == list(result.head.key_names)
     before = evaluated(bpy, teeth)
     head.data.shape_keys.key_blocks["jawOpen"].value = 1
     assert evaluated(bpy, teeth)[:, 2].mean() < before[:, 2].mean() - 0.005
@@ -94,7 +89,7 @@ def test_solving_again_keeps_what_the_artist_made(bpy, collection, second_result
     smile.keyframe_insert("value", frame=1)
     before, identity = counts(bpy), (head.as_pointer(), head.data.as_pointer(), collection[tags.ALBEDO].as_pointer())
 
-    again = importing.import_head(second_result, bpy.context, photo_files, into=collection[tags.HEAD_ID])
+    again = import_head(second_result, bpy.context, photo_files, into=collection[tags.HEAD_ID])
 
     assert again == collection and again.name == "Family"
     head = tags.part_object(again, "head")
@@ -109,7 +104,7 @@ def test_solving_again_keeps_what_the_artist_made(bpy, collection, second_result
     np.testing.assert_allclose(
         coordinates(blocks["mine"].points) - new_rest, np.tile([0, 0, 0.01], (4200, 1)), atol=1e-6
     )
-    jaw = second_result.head.keys[second_result.arkit_names.index("jawOpen")]
+    jaw = second_result.head.keys[second_result.head.key_names.index("jawOpen")]
     np.testing.assert_allclose(coordinates(blocks["jawOpen"].points) - new_rest, to_blender(jaw), atol=1e-6)
     assert blocks["mouthSmileLeft"].value == 0.25 and head.data.shape_keys.animation_data.action is not None
     assert [camera[tags.PHOTO] for camera in tags.camera_objects(again)] == [
@@ -122,10 +117,9 @@ def test_solving_again_keeps_what_the_artist_made(bpy, collection, second_result
     assert after == {**before, "objects": before["objects"] - 1, "cameras": before["cameras"] - 1}
 
 
-def test_solving_again_a_head_whose_faces_were_edited(bpy, collection, second_result: HeadResult) -> None:
+def test_solving_again_a_head_whose_faces_were_edited(bpy, collection, head, second_result: HeadResult) -> None:
     import bmesh
 
-    head = tags.part_object(collection, "head")
     material = head.data.materials[0]
     edit = bmesh.new()
     edit.from_mesh(head.data)
@@ -134,7 +128,7 @@ def test_solving_again_a_head_whose_faces_were_edited(bpy, collection, second_re
     edit.to_mesh(head.data)
     edit.free()
     bpy.data.objects.remove(tags.part_object(collection, "tongue"))
-    importing.import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
+    import_head(second_result, bpy.context, into=collection[tags.HEAD_ID])
     assert tags.part_object(collection, "head") == head and len(head.data.vertices) == 4200
     assert list(head.data.materials) == [material]
     assert tags.part_object(collection, "tongue").parent == head  # a part that was deleted is there again
@@ -146,9 +140,9 @@ def test_solving_again_a_head_whose_faces_were_edited(bpy, collection, second_re
 
 def test_a_new_photo_joins_the_head(bpy, collection, result: HeadResult, photo_files, message: HeadMessage) -> None:
     added = replace(result.photos[0], name="fifth.jpg")
-    files = [*photo_files, PhotoFile("fifth.jpg", message.photos["portrait.jpg"] + b"\0")]
+    files = [*photo_files, PhotoFile("fifth.jpg", None, message.photos["portrait.jpg"] + b"\0")]
     grown = replace(result, photos=(*result.photos, added))
-    importing.import_head(grown, bpy.context, files, into=collection[tags.HEAD_ID])
+    import_head(grown, bpy.context, files, into=collection[tags.HEAD_ID])
     assert len(tags.camera_objects(collection)) == 5
     assert [photo.label for photo in stored_photos(collection)] == [*message.photos, "fifth.jpg"]
 
@@ -160,15 +154,15 @@ def test_a_linked_head_is_not_touched(bpy, collection, result: HeadResult, tmp_p
         target.collections = [name for name in source.collections if name == "Likeness"]
     (linked,) = tags.head_collections()
     with pytest.raises(AddonError, match="linked"):
-        importing.import_head(result, bpy.context, into=linked[tags.HEAD_ID])
+        import_head(result, bpy.context, into=linked[tags.HEAD_ID])
 
 
 def test_photos_by_path_stay_outside_of_the_file(bpy, result: HeadResult, message: HeadMessage, tmp_path: Path) -> None:
     files = []
     for name, data in message.photos.items():
         (tmp_path / name).write_bytes(data)
-        files.append(PhotoFile(name, None, str(tmp_path / name)))
-    collection = importing.import_head(result, bpy.context, files, pack_photos=False)
+        files.append(PhotoFile(name, tmp_path / name))
+    collection = import_head(result, bpy.context, files, pack_photos=False)
     assert all(group["image"].packed_file is None for group in collection[tags.PHOTOS])
     assert {photo.label: photo.data for photo in stored_photos(collection)} == message.photos
     (tmp_path / "square.jpg").unlink()
@@ -177,30 +171,28 @@ def test_photos_by_path_stay_outside_of_the_file(bpy, result: HeadResult, messag
 
 def test_a_photo_whose_file_is_gone_for_now_is_not_forgotten(bpy, result: HeadResult, tmp_path: Path) -> None:
     """As of a drive that is not connected when the head is solved again."""
-    files = [PhotoFile(photo.name, None, str(tmp_path / photo.name)) for photo in result.photos]
+    files = [PhotoFile(photo.name, tmp_path / photo.name) for photo in result.photos]
     for file in files:
-        (tmp_path / file.name).write_bytes(b"\xff\xd8" + file.name.encode())
+        file.path.write_bytes(b"\xff\xd8" + file.label.encode())
     report = {"photos": [{"name": photo.name, "used": True} for photo in result.photos[1:]]}
-    collection = importing.import_head(result, bpy.context, files, pack_photos=False)
+    collection = import_head(result, bpy.context, files, pack_photos=False)
     (tmp_path / "portrait.jpg").rename(tmp_path / "away.jpg")
     stored = stored_photos(collection)
     assert missing_photos(collection, stored) == 1
     fewer = replace(result, photos=result.photos[1:], report=report)
-    sent = [PhotoFile(photo.label, photo.data) for photo in stored]
-    importing.import_head(fewer, bpy.context, sent, into=collection[tags.HEAD_ID])
+    import_head(fewer, bpy.context, stored, into=collection[tags.HEAD_ID])
     said = {group["name"]: (group["used"], group["reason"]) for group in collection[tags.PHOTOS]}
     assert said["portrait.jpg"] == (False, "Its file was not there.") and said["square.jpg"] == (True, "")
     (tmp_path / "away.jpg").rename(tmp_path / "portrait.jpg")
     assert missing_photos(collection, stored_photos(collection)) == 0
     bpy.data.images.remove(collection[tags.PHOTOS][3]["image"])  # this is how one takes a photo away
     stored = stored_photos(collection)
-    sent = [PhotoFile(photo.label, photo.data) for photo in stored]
-    importing.import_head(fewer, bpy.context, sent, into=collection[tags.HEAD_ID])
+    import_head(fewer, bpy.context, stored, into=collection[tags.HEAD_ID])
     assert missing_photos(collection, stored) == 0
 
 
 def again(bpy, collection, result: HeadResult) -> None:
-    importing.import_head(result, bpy.context, into=collection[tags.HEAD_ID])
+    import_head(result, bpy.context, into=collection[tags.HEAD_ID])
 
 
 def test_what_hung_on_a_head_that_was_deleted_hangs_on_the_new_one(bpy, collection, result: HeadResult) -> None:

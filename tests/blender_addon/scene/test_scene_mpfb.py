@@ -7,18 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from head_message import BODY_VERTICES, HeadMessage
-from scene_helpers import coordinates
+from scene_helpers import coordinates, import_head, to_the_end
 
 from blender_addon.errors import AddonError
+from blender_addon.objects import tags
+from blender_addon.objects.meshes import to_blender
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.objects.meshes import to_blender  # noqa: E402
-from blender_addon.scene import mpfb  # noqa: E402
-from blender_addon.scene.importing import import_head  # noqa: E402
+from blender_addon.scene import mpfb
 
 SKIN = mpfb.SKIN_VERTICES
 
@@ -67,7 +62,7 @@ def test_a_body_gets_the_head_in_its_own_unit(
     wider[numbers] *= [1.04, 1.0, 1.0]  # the body's own head is wider
     body = add_body(bpy, unit * wider[:count])
     assert mpfb.unavailable_reason(bpy.context) == ""
-    assert "Human" in mpfb.apply(bpy.context)
+    assert "Human" in to_the_end(mpfb.apply_steps(bpy.context))
     assert body.data.shape_keys.key_blocks["Likeness"].value == 1
     head = to_blender(result.head.vertices)
     got = shape(body, "Likeness") / unit
@@ -81,9 +76,9 @@ def test_a_body_gets_the_head_in_its_own_unit(
 
 def test_the_keys_come_along(bpy, collection, result: HeadResult, points: np.ndarray) -> None:
     body = add_body(bpy, points)
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     names = [block.name for block in body.data.shape_keys.key_blocks]
-    assert names[:2] == ["Basis", "Likeness"] and set(names[2:]) == set(result.arkit_names)
+    assert names[:2] == ["Basis", "Likeness"] and set(names[2:]) == set(result.head.key_names)
     assert all(block.value == 0 for block in body.data.shape_keys.key_blocks[2:])
     basis = shape(body, "Basis")
     np.testing.assert_allclose(basis, points, atol=1e-6)
@@ -114,7 +109,7 @@ def test_a_copy_that_was_reshaped_is_applied_where_it_is_selected(
     copies["tongue"].parent = copies["head"]
     body = add_body(bpy, points)
     copies["head"].select_set(True)
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     got = shape(body, "Likeness")
     for part, where, much in (
         (result.parts[0], nose, 0.01),
@@ -132,7 +127,7 @@ def test_helpers_follow_the_skin_around_them(bpy, collection, result: HeadResult
     numbers = np.concatenate([part.hm08_vertex for part in result.parts])
     helpers = np.setdiff1d(np.arange(SKIN, BODY_VERTICES), numbers)
     body = add_body(bpy, moved)
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     change = (shape(body, "Likeness") - moved)[helpers, 0]
     side = moved[helpers, 0]
     high = (moved[helpers, 2] > 0.7) & (np.abs(side) > 0.05)
@@ -150,8 +145,8 @@ def test_the_bodys_own_keys_stay_and_are_taken_into_account(
     taller = points + np.array([0.0, 0.0, 0.2])
     macro.points.foreach_set("co", taller.astype(np.float32).ravel())
     macro.value = 0.5
-    mpfb.apply(bpy.context)
-    mpfb.apply(bpy.context)  # once more: the same again
+    to_the_end(mpfb.apply_steps(bpy.context))
+    to_the_end(mpfb.apply_steps(bpy.context))  # once more: the same again
     assert [block.name for block in body.data.shape_keys.key_blocks].count("Likeness") == 1
     assert macro.value == 0.5
     mixed = body.shape_key_add(name="mix", from_mix=True)
@@ -161,11 +156,11 @@ def test_the_bodys_own_keys_stay_and_are_taken_into_account(
 def test_what_is_no_body_is_refused(bpy, collection, points: np.ndarray) -> None:
     assert "No MakeHuman body" in mpfb.unavailable_reason(bpy.context)
     with pytest.raises(AddonError, match="No MakeHuman body"):
-        mpfb.apply(bpy.context)
+        to_the_end(mpfb.apply_steps(bpy.context))
     shuffled = np.random.default_rng(0).permutation(points)
     body = add_body(bpy, shuffled)
     with pytest.raises(AddonError, match="another order"):
-        mpfb.apply(bpy.context)
+        to_the_end(mpfb.apply_steps(bpy.context))
     assert body.data.shape_keys is None
 
 
@@ -175,7 +170,7 @@ def test_makehumans_own_body(bpy, collection, result: HeadResult, message: HeadM
     assert len(message.body) == BODY_VERTICES
     basis = to_blender(message.body) * 0.1  # MPFB makes metres of MakeHuman's decimetres
     body = add_body(bpy, basis, message.body_faces.tolist())
-    mpfb.apply(bpy.context)
+    to_the_end(mpfb.apply_steps(bpy.context))
     numbers = result.head.hm08_vertex
     got = shape(body, "Likeness")
     moves = np.linalg.norm(got - basis, axis=1)

@@ -8,10 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.scene import nodes  # noqa: E402
+from blender_addon.scene import nodes
 
 FOLDER = Path(nodes.__file__).parent
 FILES = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}

@@ -7,18 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_helpers import coordinates, counts, local
+from scene_helpers import coordinates, counts, import_head, local
 
-from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
 from blender_addon.objects import meshes, tags
 from blender_addon.objects.meshes import to_blender
+from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import expressions as locks
-from blender_addon.scene import importing
 from blender_addon.scene.expressions import expression_unchanged, set_expression
-
-pytestmark = pytest.mark.blender
 
 SMILE = "mouthSmileLeft"
 
@@ -38,11 +33,10 @@ def sculpt(head, vertices: range, offset: tuple[float, float, float]) -> None:
 
 
 def again(bpy, collection, result: HeadResult) -> None:
-    importing.import_head(result, bpy.context, (), collection[tags.HEAD_ID])
+    import_head(result, bpy.context, (), collection[tags.HEAD_ID])
 
 
-def test_a_sculpted_chin_is_on_the_new_head_and_in_all_keys(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_a_sculpted_chin_is_on_the_new_head_and_in_all_keys(bpy, collection, head, result: HeadResult) -> None:
     assert meshes.sculpted(head.data) is None
     sculpt(head, range(100, 120), (0.0, -0.004, 0.002))
     again(bpy, collection, larger(result))
@@ -57,15 +51,13 @@ def test_a_sculpted_chin_is_on_the_new_head_and_in_all_keys(bpy, collection, res
     assert not meshes.sculpted(head.data)[:100].any()
 
 
-def test_a_head_that_nobody_touched_is_replaced(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_a_head_that_nobody_touched_is_replaced(bpy, collection, head, result: HeadResult) -> None:
     again(bpy, collection, larger(result))
     np.testing.assert_allclose(coordinates(head.data.vertices), local(larger(result).head, head), atol=1e-6)
     assert meshes.sculpted(head.data) is None
 
 
-def test_removing_the_sculpt_gives_what_the_photos_gave(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_removing_the_sculpt_gives_what_the_photos_gave(bpy, head, result: HeadResult) -> None:
     sculpt(head, range(50), (0.003, 0.0, 0.0))
     meshes.remove_sculpt(head.data)
     assert meshes.sculpted(head.data) is None
@@ -75,8 +67,7 @@ def test_removing_the_sculpt_gives_what_the_photos_gave(bpy, collection, result:
     np.testing.assert_allclose(smile, wanted, atol=1e-6)
 
 
-def test_edit_mode_counts_as_sculpting(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_edit_mode_counts_as_sculpting(bpy, collection, head, result: HeadResult) -> None:
     bpy.context.view_layer.objects.active = head
     head.active_shape_key_index = 0
     bpy.ops.object.mode_set(mode="EDIT")
@@ -90,8 +81,7 @@ def test_edit_mode_counts_as_sculpting(bpy, collection, result: HeadResult) -> N
     np.testing.assert_allclose(coordinates(head.data.vertices), expected, atol=1e-6)
 
 
-def test_files_from_before_have_no_memory_and_no_error(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_files_from_before_have_no_memory_and_no_error(bpy, collection, head, result: HeadResult) -> None:
     head.data.attributes.remove(head.data.attributes[meshes.ORIGINAL_BASIS])
     sculpt(head, range(10), (0.003, 0.0, 0.0))
     assert meshes.sculpted(head.data) is None
@@ -109,8 +99,7 @@ def all_points(head) -> dict[str, np.ndarray]:
     return {block.name: coordinates(block.points) for block in head.data.shape_keys.key_blocks}
 
 
-def test_locked_skin_stays_in_all_keys_and_the_rest_is_new(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_locked_skin_stays_in_all_keys_and_the_rest_is_new(bpy, collection, head, result: HeadResult) -> None:
     sculpt(head, range(100, 120), (0.0, -0.004, 0.002))
     before = all_points(head)
     weights = np.zeros(len(head.data.vertices), np.float32)
@@ -129,8 +118,7 @@ def test_locked_skin_stays_in_all_keys_and_the_rest_is_new(bpy, collection, resu
     np.testing.assert_allclose(all_points(head)["Basis"][100:120], before["Basis"][100:120], atol=1e-6)
 
 
-def test_unlocked_skin_is_solved_again_with_what_was_sculpted(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_unlocked_skin_is_solved_again_with_what_was_sculpted(bpy, collection, head, result: HeadResult) -> None:
     sculpt(head, range(100, 120), (0.0, -0.004, 0.002))
     locks.lock(head, np.ones(len(head.data.vertices), np.float32))
     again(bpy, collection, grown(result))
@@ -143,8 +131,7 @@ def test_unlocked_skin_is_solved_again_with_what_was_sculpted(bpy, collection, r
     np.testing.assert_allclose(all_points(head)["Basis"], wanted, atol=1e-6)
 
 
-def test_eyes_teeth_and_lashes_stay_with_the_skin_around_them(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_eyes_teeth_and_lashes_stay_with_the_skin_around_them(bpy, collection, head, result: HeadResult) -> None:
 
     def places() -> dict[str, np.ndarray]:
         bpy.context.view_layer.update()
@@ -177,8 +164,7 @@ def test_eyes_teeth_and_lashes_stay_with_the_skin_around_them(bpy, collection, r
     assert all(np.abs(now[name] - standing[name]).max() < 1e-6 for name in now)
 
 
-def test_the_lock_of_a_sculpt_fades_out_around_it(bpy, collection) -> None:
-    head = tags.part_object(collection, "head")
+def test_the_lock_of_a_sculpt_fades_out_around_it(bpy, head) -> None:
     assert locks.sculpted_weights(head.data) is None and locks.lock_weights(head) is None
     sculpt(head, range(1000, 1010), (0.0, -0.004, 0.0))
     weights = locks.sculpted_weights(head.data)
@@ -190,8 +176,7 @@ def test_the_lock_of_a_sculpt_fades_out_around_it(bpy, collection) -> None:
     np.testing.assert_allclose(locks.lock_weights(head), np.maximum(weights, 0.5), atol=1e-6)
 
 
-def test_a_locked_key_keeps_shape_and_value(bpy, collection, result: HeadResult) -> None:
-    head = tags.part_object(collection, "head")
+def test_a_locked_key_keeps_shape_and_value(bpy, collection, head, result: HeadResult) -> None:
     blocks = head.data.shape_keys.key_blocks
     for number in range(50):
         blocks[SMILE].points[number].co.z += 0.005
@@ -248,7 +233,7 @@ def test_solving_again_finds_what_was_moved_into_another_collection(
     assert tags.active_head(bpy.context) == collection
     head, before = tags.part_object(collection, "head"), counts(bpy)
     assert head.users_collection == (characters,) and len(tags.camera_objects(collection)) == 4
-    importing.import_head(tenth_larger, bpy.context, into=collection[tags.HEAD_ID])
+    import_head(tenth_larger, bpy.context, into=collection[tags.HEAD_ID])
     assert counts(bpy) == before
     np.testing.assert_allclose(coordinates(head.data.vertices), local(tenth_larger.head, head), atol=1e-6)
 
@@ -256,5 +241,5 @@ def test_solving_again_finds_what_was_moved_into_another_collection(
 def test_a_part_that_was_deleted_of_a_moved_head_hangs_on_it_again(bpy, collection, tenth_larger: HeadResult) -> None:
     move_out(bpy, collection, bpy.context.scene)
     bpy.data.objects.remove(tags.part_object(collection, "head"))
-    importing.import_head(tenth_larger, bpy.context, into=collection[tags.HEAD_ID])
+    import_head(tenth_larger, bpy.context, into=collection[tags.HEAD_ID])
     assert tags.part_object(collection, "tongue").parent == tags.part_object(collection, "head")

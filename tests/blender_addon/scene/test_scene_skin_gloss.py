@@ -8,17 +8,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 from head_message import HeadMessage
-from scene_helpers import baked_pixels
+from scene_helpers import baked_pixels, import_head
 
 from blender_addon.errors import AddonError
-from blender_addon.protocol.result import HeadResult, ResultPart, decode_result
-
-pytest.importorskip("bpy")
 from blender_addon.objects import tags
-from blender_addon.scene.importing import import_head
+from blender_addon.protocol.result import HeadResult, ResultPart, decode_result
 from blender_addon.scene.materials import ROUGHNESS, SPECULAR
-
-pytestmark = pytest.mark.blender
 
 USUAL_ROUGHNESS, USUAL_SPECULAR = 0.52, 0.4
 """Of skin without the vertices' attribute, such as a body's."""

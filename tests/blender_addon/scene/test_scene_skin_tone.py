@@ -7,23 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scene_helpers import image_pixels
+from blender_addon.shared.photo_folder import png_bytes
+from scene_helpers import image_pixels, import_head
 from test_scene_export import imported
 from test_scene_export_look import Surface
 
+from blender_addon.export.presets import BY_NAME
+from blender_addon.export.write import export_head
+from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult
-
-pytest.importorskip("bpy")
-pytestmark = pytest.mark.blender
-
-from blender_addon.shared.photo_folder import png_bytes  # noqa: E402
-
-from blender_addon.export.presets import BY_NAME  # noqa: E402
-from blender_addon.export.write import export_head  # noqa: E402
-from blender_addon.objects import tags  # noqa: E402
-from blender_addon.scene import importing  # noqa: E402
-from blender_addon.scene.materials import linear, picture_pixels, skin_material  # noqa: E402
-from blender_addon.scene.skin_tone import LIGHTNESS, NODE, factor, lightness, measured, put_tone, tone_of  # noqa: E402
+from blender_addon.scene.materials import linear, picture_pixels, skin_material
+from blender_addon.scene.skin_tone import LIGHTNESS, NODE, factor, lightness, measured, put_tone, tone_of
 
 
 @pytest.mark.parametrize("skin", [(0.28, 0.14, 0.09), (0.2, 0.1, 0.06)])
@@ -39,7 +33,7 @@ def test_steps_look_equal_and_redness_keeps_lightness(skin: tuple[float, ...]) -
 
 
 def test_the_material_shows_the_tone_and_comes_back(bpy, result: HeadResult) -> None:
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     head = tags.part_object(collection, "head")
     assert NODE not in skin_material(head).node_tree.nodes and tone_of(head) is None
     put_tone(collection, -0.5, 0.3)
@@ -50,14 +44,14 @@ def test_the_material_shows_the_tone_and_comes_back(bpy, result: HeadResult) -> 
     count = len(tree.nodes)
     put_tone(collection, 0.0, 0.0)
     assert tone_of(head) is None and len(tree.nodes) == count
-    grey = replace(result, albedo_png=png_bytes(np.full((64, 64, 3), 128, np.uint8)), albedo_size=(64, 64))
-    importing.import_head(grey, bpy.context, into=collection[tags.HEAD_ID])
+    grey = replace(result, albedo_png=png_bytes(np.full((64, 64, 3), 128, np.uint8)))
+    import_head(grey, bpy.context, into=collection[tags.HEAD_ID])
     np.testing.assert_allclose(measured(collection, head), 0.216, atol=0.01, err_msg="of the skin solved before")
 
 
 @pytest.mark.parametrize("name", ["GLTF", "GAME"])
 def test_a_file_has_the_tone_in_its_albedo(bpy, result: HeadResult, tmp_path: Path, name: str) -> None:
-    collection = importing.import_head(result, bpy.context)
+    collection = import_head(result, bpy.context)
     before = linear(picture_pixels(collection[tags.ALBEDO]))
     put_tone(collection, -1.0, 0.0)
     light, images = tone_of(tags.part_object(collection, "head")), len(bpy.data.images)

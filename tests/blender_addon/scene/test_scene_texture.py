@@ -6,10 +6,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import bpy
 import numpy as np
 import pytest
 
-bpy = pytest.importorskip("bpy")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from instant_backend import Backend  # noqa: E402
 
@@ -20,8 +20,6 @@ from blender_addon.protocol.result import HeadResult  # noqa: E402
 from blender_addon.runner import JobView, Phase  # noqa: E402
 from blender_addon.scene import corrections  # noqa: E402
 
-pytestmark = pytest.mark.blender
-
 
 @pytest.fixture
 def asked(backend: Backend, result: HeadResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Submission]:
@@ -31,7 +29,7 @@ def asked(backend: Backend, result: HeadResult, tmp_path: Path, monkeypatch: pyt
 
     def begin(submission: Submission, where: object) -> None:
         sent.append(submission)
-        bare = {"albedo_png": red_png(result.albedo_size[0]), "hair": None, "detail": None, "only": "texture"}
+        bare = {"albedo_png": red_png(256), "hair": None, "detail": None, "only": "texture"}
         only = submission.options.get("only") == "texture"
         backend.result = replace(result, **bare, report={"settings": {}}) if only else result
         backend.busy = True
