@@ -57,12 +57,12 @@ def test_a_shell_gives_each_command_the_arguments_that_were_meant(tmp_path: Path
 
 
 def test_a_batch_has_the_choices_of_reconstruct() -> None:
-    """Photos, folder and device are of the batch; corrections, which name photos, are of a person alone."""
+    """Photos, folder and device are of the batch; corrections, which name photos, and a mesh are of a person alone."""
     parser = build_parser()
     of_one = vars(parser.parse_args(["reconstruct", "photo.jpg", "--out", "x"]))
     of_many = vars(parser.parse_args(["batch", "people.csv", "--out", "x"]))
     usual = msgspec.structs.asdict(PersonOptions())
-    assert set(of_one) - set(usual) == {"command", "photos", "out", "device", "traceback", "corrections"}
+    assert set(of_one) - set(usual) == {"command", "photos", "out", "device", "traceback", "corrections", "mesh"}
     assert usual == {name: of_one[name] for name in usual} == {name: of_many[name] for name in usual}
     assert "corrections" in Person.__struct_fields__
 
