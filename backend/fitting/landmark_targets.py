@@ -416,20 +416,33 @@ def landmark_targets(
     parameters: PhotoParameters,
     identity: np.ndarray,
     stage: LandmarkStage,
+    beside: float = 0.0,
 ) -> PointTargets:
-    """Targets of one photo at the current estimate: the landmark net's landmarks where there are any, else the
-    detector's, and those that a person has corrected. Visibility and outline depend on the pose. Each kind has its own
-    errors. Corrected landmarks have the place that they were given; masked landmarks have no weight."""
-    if face.surface is not None and model.surface_errors is not None:
-        found = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
-        found, order = found.with_nuisance(len(model.detector.modes), model.nuisance_size), np.arange(len(found.pixels))
-    else:
-        found = _detector_targets(template, model, face, parameters, identity, stage)
-        found, order = found.with_nuisance(0, model.nuisance_size), np.concatenate([model.landmarks, model.outline])
-    if face.unseen is not None:
-        found = replace(found, information=found.information * ~face.unseen[order])
+    """Targets of one photo at the current estimate: the detector's landmarks, the landmark net's where there are any,
+    and those that a person has corrected. Visibility and outline depend on the pose. Each kind has its own errors.
+    Corrected landmarks have the place that they were given; masked landmarks have no weight.
+
+    ``beside`` : factor on the detector's landmarks beside the net's."""
+    kinds = []
+    by_net = face.surface is not None and model.surface_errors is not None
+    if beside > 0.0 or not by_net:
+        detected = _detector_targets(template, model, face, parameters, identity, stage)
+        detected = replace(detected, information=(beside if by_net else 1.0) * detected.information)
+        order = np.concatenate([model.landmarks, model.outline])
+        kinds.append((detected.with_nuisance(0, model.nuisance_size), order))
+    if by_net:
+        surface = _surface_targets(model, model.surface_errors, face.surface, parameters, stage)
+        surface = surface.with_nuisance(len(model.detector.modes), model.nuisance_size)
+        kinds.append((surface, np.arange(len(surface.pixels))))
+    found = None
+    for one, order in kinds:
+        if face.unseen is not None:
+            one = replace(one, information=one.information * ~face.unseen[order])
+        if face.corrected is not None:
+            one = _with_corrections(one, order, face.corrected)
+        found = one if found is None else PointTargets.joined(found, one)
     if face.corrected is not None:
-        found = PointTargets.joined(_with_corrections(found, order, face.corrected), _ear_targets(model, face))
+        found = PointTargets.joined(found, _ear_targets(model, face))
     if stage.outline_fraction > 0.0:
         found = PointTargets.joined(found, _outline_targets(template, model, face, parameters, identity, stage))
     teeth = _teeth_targets(template, model, face, parameters)
