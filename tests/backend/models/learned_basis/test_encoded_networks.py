@@ -20,10 +20,10 @@ from backend.photos.faces import Window
 FEW = apply.PersonaliseOptions(steps=12, reflectance_rate=0.01, geometry_rate=0.05)
 
 
-def faces():
+def faces(yaws: tuple[float, ...] = (0.0, 20.0, -30.0)) -> tuple[PhotoFace, ...]:
     template = load_template()
     zero = np.zeros(len(template.identity_modes)), np.zeros(52)
-    return tuple(photo_of(template, *zero, yaw, 1.0, number)[0] for number, yaw in enumerate((0.0, 20.0, -30.0)))
+    return tuple(photo_of(template, *zero, yaw, 1.0, number)[0] for number, yaw in enumerate(yaws))
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +73,8 @@ def test_the_turn_of_the_window_is_the_heads_tilt(model: apply.BasisModel) -> No
 
 def of_a_dark_person(model: apply.BasisModel, count: int) -> list[PhotoFace]:
     """Photos of one grey each: as bright on average as the model's picture of them with half the reflectance."""
-    template = load_template()
-    zero = np.zeros(len(template.identity_modes)), np.zeros(52)
-    faces = [
-        photo_of(template, *zero, yaw, 1.0, number)[0] for number, yaw in enumerate((0.0, 10.0, -10.0, 5.0)[:count])
-    ]
-    given = apply.encoder_input(faces, 32)
+    photos = faces((0.0, 10.0, -10.0, 5.0)[:count])
+    given = apply.encoder_input(photos, 32)
     painted = []
     with torch.no_grad():
         code = model.network(given.pictures * 2 - 1, torch.zeros(count, dtype=torch.long), given.landmarks)
@@ -86,7 +82,7 @@ def of_a_dark_person(model: apply.BasisModel, count: int) -> list[PhotoFace]:
         half = replace(face, reflectance=0.5 * face.reflectance)
         pixels = code.pose.cameras(32).project(face.vertices)
         pictures = apply.render_face(model.network.bases, half, pixels, code.light, 32).image
-    for photo, picture in zip(faces, pictures, strict=True):
+    for photo, picture in zip(photos, pictures, strict=True):
         level = int(255 * float(picture[picture > 0.05].mean()))
         painted.append(replace(photo, pixels=np.full_like(photo.pixels, level)))
     return painted
