@@ -66,8 +66,7 @@ class CelebA(Reader):
             raise SetError(f"{root} is not {self.title}: its pictures are still packed.", "Unpack img_align_celeba.")
         first = next(iter(lists[0].read_text(encoding="utf-8").split()), "")  # the PNG version keeps the list's names
         pictures = next((folder for folder in folders if (folder / first).is_file()), folders[-1])
-        splits = [path.read_text(encoding="utf-8") for path in sorted(root.glob("**/list_eval_partition.txt"))]
-        held = {line.split()[0] for text in splits for line in text.splitlines() if line.endswith(" 2")}
+        held = test_part(root)
         for number, line in enumerate(lists[0].read_text(encoding="utf-8").splitlines(), 1):
             parts = line.split()
             if not parts:
@@ -77,6 +76,12 @@ class CelebA(Reader):
             if parts[0] in held:
                 continue  # the set's own test part
             yield Item(Path(parts[0]).stem, parts[1], {"photo": pictures / parts[0]})
+
+
+def test_part(root: Path) -> set[str]:
+    """Files of CelebA's own test part, whose people are in no other part; empty without its list."""
+    splits = [path.read_text(encoding="utf-8") for path in sorted(root.glob("**/list_eval_partition.txt"))]
+    return {line.split()[0] for text in splits for line in text.splitlines() if line.endswith(" 2")}
 
 
 class VoxCeleb(Reader):
@@ -282,12 +287,18 @@ class Renderings(Reader):
 
 
 class CelebAMask(Reader):
-    """CelebAMask-HQ (Lee et al., CVPR 2020): ``CelebA-HQ-img/0.jpg``, ``CelebAMask-HQ-mask-anno/0/00000_skin.png``."""
+    """CelebAMask-HQ (Lee et al., CVPR 2020): ``CelebA-HQ-img/0.jpg``, ``CelebAMask-HQ-mask-anno/0/00000_skin.png``;
+    the pictures in the test part of CelebA's ``list_eval_partition.txt``, so that none is of a person of ``celeba``."""
 
     name = "celebamask"
     title = "CelebAMask-HQ"
     licence = Licence("non-commercial research only", True, "github.com/switchablenorms/CelebAMask-HQ")
-    needs = ("**/CelebA-HQ-img", "**/CelebAMask-HQ-mask-anno")
+    needs = (
+        "**/CelebA-HQ-img",
+        "**/CelebAMask-HQ-mask-anno",
+        "**/CelebA-HQ-to-CelebA-mapping.txt",
+        "**/list_eval_partition.txt",
+    )
     unchecked = "which of the 30,000 pictures lack a mask of skin (they are left out)"
     fields: ClassVar[Mapping[str, str]] = {
         "picture": PICTURE,
@@ -318,9 +329,11 @@ class CelebAMask(Reader):
     def items(self, root: Path) -> Iterator[Item]:
         """Every picture and the mask of its skin; the other masks may be absent."""
         skins = {path.name.partition("_")[0]: path for path in files_below(root, ".png", match="*_skin.png")}
-        anno = next(iter(sorted(root.glob("**/CelebAMask-HQ-mask-anno"))))
+        anno, mapping = (next(iter(sorted(root.glob(name)))) for name in self.needs[1:3])
+        lines = mapping.read_text(encoding="utf-8").splitlines()[1:]  # NUMBER NUMBER_IN_CELEBA FILE_IN_CELEBA
+        files, held = {line.split()[0]: line.split()[2] for line in lines if line.strip()}, test_part(root)
         for path in files_below(root, ".jpg", ".png"):
-            if path.parent.name == "CelebA-HQ-img" and path.stem.isdecimal():
+            if path.parent.name == "CelebA-HQ-img" and files.get(path.stem) in held:
                 number = int(path.stem)
                 default = anno / str(number // 2000) / f"{number:05d}_skin.png"
                 skin = skins.get(f"{number:05d}", default)

@@ -232,24 +232,28 @@ def face_batch(picture: np.ndarray, size: int, neutral: bool) -> FaceBatch | Non
 
 @torch.no_grad()
 def lips(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
-    """Intersection over union of our rendered lips with the set's masks, at the network's resolution."""
+    """Intersection over union of our rendered lips with the set's masks, at the network's resolution; and of the set's
+    usual lips, which know nobody."""
     network, rows = BasisModel.load(folder).network, []
+    wanted = []
     size = network.config.size
     for sample in samples(data, most):
         batch, window = face_batch(sample["picture"], size, False), face_window(sample["picture"])
         if batch is None or window is None:
-            rows.append([np.nan, np.nan])
             continue
         true = [window.cut(mask.astype(np.uint8) * 255, size) > 127 for mask in sample["lips"]]
         code = encode_again(network, batch)
         pixels = code.pose.cameras(size).project(network.face(code).vertices)
         drawn = [mask[0].numpy() for mask in lip_pictures(network.bases, pixels, size)]
         rows.append([_iou(a, b) for a, b in zip(drawn, true, strict=True)])
+        wanted.append(true)
         if len(sheet) < SHOWN:
             crop = (batch.images[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
             sheet.append([tile(crop), *(tile(_marked(crop, masks)) for masks in (drawn, true))])
-    values = np.array(rows).reshape(-1, 2)
-    return {OURS: {"iou.upper": values[:, 0], "iou.lower": values[:, 1]}}
+    usual = np.mean(wanted, 0) > 0.5
+    means = [[_iou(a, b) for a, b in zip(usual, true, strict=True)] for true in wanted]
+    tables = {OURS: np.array(rows).reshape(-1, 2).T, MEAN: np.array(means).reshape(-1, 2).T}
+    return {name: dict(zip(("iou.upper", "iou.lower"), values, strict=True)) for name, values in tables.items()}
 
 
 def _iou(predicted: np.ndarray, wanted: np.ndarray) -> float:
@@ -287,29 +291,33 @@ def neutral_motion(folder: Path | None, data: PreparedSet, most: int, sheet: lis
 
 @torch.no_grad()
 def aflw2000(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> Rows:
-    """NME of the graph model's 68 landmarks in each picture, and the picture's yaw; NaN where no face is found."""
+    """NME of the graph model's 68 landmarks in each picture, and of the mean face's in the same pose, and the picture's
+    yaw; NaN where no face is found."""
     model = GraphModel.load(folder)
     marks68 = load_template().landmarks68
-    errors, yaws = [], []
+    errors: dict[str, list[float]] = {OURS: [], MEAN: []}
+    yaws = []
     with tempfile.TemporaryDirectory() as scratch:
         for number, sample in enumerate(samples(data, most)):
             path = Path(scratch) / f"{number}.png"
             cv2.imwrite(str(path), sample["picture"][..., ::-1])
             face = next(iter(found_faces([path])), None)
             yaws.append(float(sample["angles"][1]))
-            errors.append(np.nan)
             if face is None:
+                for row in errors.values():
+                    row.append(np.nan)
                 continue
             windows, _, codes = read_codes([face], model)
-            shape = model.network.shape(codes.identity, codes.expression)
-            points = marks68.positions(shape[0].double().cpu().numpy())
-            projected = codes.pose.project(torch.from_numpy(points)[None].float())[0].numpy()
-            pixels = windows[0].to_picture(projected, 1.0) / face.crop_scale + np.array(face.crop_offset)
-            errors[-1] = box_nme(pixels, sample["landmarks"].astype(np.float64))
+            shapes = model.network.shape(codes.identity, codes.expression)[0], model.network.mean
+            for name, shape in zip((MEAN, OURS), shapes[::-1], strict=True):
+                points = marks68.positions(shape.double().cpu().numpy())
+                projected = codes.pose.project(torch.from_numpy(points)[None].float())[0].numpy()
+                pixels = windows[0].to_picture(projected, 1.0) / face.crop_scale + np.array(face.crop_offset)
+                errors[name].append(box_nme(pixels, sample["landmarks"].astype(np.float64)))
             if len(sheet) < SHOWN:
                 dotted = (_dotted(sample["picture"], points) for points in (pixels, sample["landmarks"]))
                 sheet.append([tile(sample["picture"]), *map(tile, dotted)])
-    return {OURS: {"nme": np.array(errors), "yaw": np.array(yaws)}}
+    return {name: {"nme": np.array(row), "yaw": np.array(yaws)} for name, row in errors.items()}
 
 
 def yaw_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:

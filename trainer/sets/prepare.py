@@ -17,11 +17,24 @@ from trainer.engine.logs import SET_CARD
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
 from trainer.sets.annotated import Aflw2000, CelebA, CelebAMask, People, Renderings, VoxCeleb, W3dfaw
 from trainer.sets.reader import FORMAT, KEPT, Item, LeftOut, LimitedReader, Reader, SetError, inside, listed, read_card
-from trainer.sets.scans import Bu3dfe, Micc, Now, Realy
+from trainer.sets.scans import Bu3dfe, Micc, Now, NowTest, Realy
 
 READERS: Mapping[str, type[Reader]] = {
     reader.name: reader
-    for reader in (People, CelebA, VoxCeleb, Aflw2000, W3dfaw, Renderings, CelebAMask, Micc, Bu3dfe, Now, Realy)
+    for reader in (
+        People,
+        CelebA,
+        VoxCeleb,
+        Aflw2000,
+        W3dfaw,
+        Renderings,
+        CelebAMask,
+        Micc,
+        Bu3dfe,
+        Now,
+        NowTest,
+        Realy,
+    )
 }
 """Name on the command line -> reader."""
 

@@ -222,14 +222,8 @@ class Now(_WithPhotos):
 
     def items(self, root: Path) -> Iterator[Item]:
         """The subjects of the list, each with all of its pictures."""
-        listing = sorted(root.glob("**/imagepathsvalidation.txt"))[0]
-        scans, points = sorted(root.glob("**/scans"))[0], sorted(root.glob("**/scans_lmks_onlypp"))[0]
-        folders = sorted(root.glob("**/iphone_pictures")) or [listing.parent]
-        subjects: dict[str, list[str]] = {}
-        for line in listing.read_text(encoding="utf-8").split():
-            subjects.setdefault(line.split("/")[-3], []).append("/".join(line.split("/")[-3:]))
-        for subject, pictures in subjects.items():
-            files = {f"photo{k}": folders[0] / name for k, name in enumerate(pictures)}
+        scans, points = (sorted(root.glob(name))[0] for name in self.needs[1:])
+        for subject, files in now_pictures(root, self.needs[0]).items():
             files["scan"] = next(iter(sorted((scans / subject).glob("*.obj"))), scans / subject / "scan.obj")
             files["points"] = next(iter(sorted((points / subject).glob("*.pp"))), points / subject / "scan.pp")
             yield Item(subject, subject, files)
@@ -245,6 +239,36 @@ class Now(_WithPhotos):
         photos = [path for name, path in item.files.items() if name.startswith("photo")]
         groups = [path.parent.name for path in photos]
         return scan_arrays(mesh, (seven, centre, bridge), [self.below(path) for path in photos], groups)
+
+
+def now_pictures(root: Path, listing: str) -> dict[str, dict[str, Path]]:
+    """NoW's pictures by subject, named ``photo0`` and so on, in the order of a list below ``root``."""
+    path = sorted(root.glob(listing))[0]
+    folder = next(iter(sorted(root.glob("**/iphone_pictures"))), path.parent)
+    subjects: dict[str, dict[str, Path]] = {}
+    for line in path.read_text(encoding="utf-8").split():
+        pictures = subjects.setdefault(line.split("/")[-3], {})
+        pictures[f"photo{len(pictures)}"] = folder.joinpath(*line.split("/")[-3:])
+    return subjects
+
+
+class NowTest(_WithPhotos):
+    """NoW, test part: ``imagepathstest.txt`` and the pictures; its scans are the organisers' alone."""
+
+    name = "now_test"
+    title = "NoW, test part"
+    licence, unchecked = Now.licence, Now.unchecked
+    needs = ("**/imagepathstest.txt", "**/iphone_pictures")
+    fields: ClassVar[Mapping[str, str]] = {"photos": SCAN_FIELDS["photos"]}
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """The subjects of the list, each with all of its pictures."""
+        for subject, files in now_pictures(root, self.needs[0]).items():
+            yield Item(subject, subject, files)
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        return {"photos": np.array([self.below(path) for path in item.files.values()], dtype=str)}
 
 
 class Realy(Reader):

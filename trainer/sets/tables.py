@@ -25,10 +25,8 @@ from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
 from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.sets import measure_faces, measure_maps
-from trainer.sets.measure_faces import Reconstructor, Shape, shape_of
-from trainer.sets.measure_maps import samples
 from trainer.sets.reader import PreparedSet, SetError, open_prepared
-from trainer.sets.scans import write_obj
+from trainer.sets.scans import NowTest, write_obj
 
 PRINTED = True
 """``run`` prints its figures in the papers' columns."""
@@ -53,7 +51,7 @@ class PaperTable:
     """Figures of a row that are not means over the entries."""
 
 
-SHAPES = (PaperTable("shapes.now", "now"), PaperTable("shapes.realy", "realy"))
+SHAPES = (PaperTable("shapes.now", "now"), PaperTable("shapes.now", "now_test"), PaperTable("shapes.realy", "realy"))
 """Benchmarks of neutral shape that have scripts of their own: ``--export`` writes what these read."""
 TABLES: Mapping[str, tuple[PaperTable, ...]] = {
     "product": (PaperTable("graph.micc", "micc", partial(measure_faces.micc, "product")), *SHAPES),
@@ -113,6 +111,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     for table in TABLES[arguments.method]:
         printed = published(table.key)
         if table.data not in folders:
+            if table.data == NowTest.name:
+                continue  # its row is that of the validation part
             why = f"missing: python -m trainer data {table.data} SET --out FOLDER"
             console.print(_printed(printed, {}))
             console.print(f"{OURS}: {why}", soft_wrap=True)
@@ -223,7 +223,7 @@ TOPOLOGY = "likeness"
 """REALY's name for our meshes' triangles."""
 ALIGNED_BY = (36, 39, 42, 45, 33, 48, 54)
 """REALY's keypoints of the global alignment, of iBUG's 68."""
-Neutral = Callable[[str], Shape | None]
+Neutral = Callable[[str], measure_faces.Shape | None]
 """A picture's name in the set -> the neutral head; None without a face."""
 
 
@@ -233,7 +233,7 @@ def export_now(data: PreparedSet, most: int, neutral: Neutral, out: Path) -> tup
     Returns how many pictures there are, and how many have no face: NoW counts these as missing.
     """
     given = missing = 0
-    for sample in samples(data, most):
+    for sample in measure_maps.samples(data, most):
         for name in map(PurePosixPath, sample["photos"]):
             head = neutral(str(name))
             given += 1
@@ -253,9 +253,9 @@ def export_realy(data: PreparedSet, most: int, neutral: Neutral, out: Path) -> t
     mean head. Returns as ``export_now``.
     """
     given = missing = 0
-    mean = shape_of(np.zeros((load_template().head.vertex_stop, 3)))
+    mean = measure_faces.shape_of(np.zeros((load_template().head.vertex_stop, 3)))
     more = []
-    for sample in samples(data, most):
+    for sample in measure_maps.samples(data, most):
         keypoints = sample["keypoints"]
         placed = fit_similarity(keypoints[list(ALIGNED_BY)], mean.marks[list(ALIGNED_BY)])
         more.append(placed.apply(keypoints[len(mean.marks) :]))
@@ -275,23 +275,25 @@ def export_realy(data: PreparedSet, most: int, neutral: Neutral, out: Path) -> t
 
 
 HOW = {
-    "now": "python compute_error.py --predicted_mesh_folder {out} --dataset_folder NOW",
+    "now": "python compute_error.py --predicted_mesh_folder {out} --dataset_folder NOW, and once for each --challenge "
+    "(multiview_neutral, multiview_expressions, multiview_occlusions, selfie)",
+    "now_test": f"send {{out}} as {NowTest.licence.page} says: the scans of this part are not published",
     "realy": "copy {out}/data/* to REALY/data, then: python main.py --prediction {out}/meshes --template_topology "
     f"{TOPOLOGY} --save RESULTS",
 }
 """What to run then, in the scripts' own folders."""
-EXPORTS = {"now": export_now, "realy": export_realy}
+EXPORTS = {"now": export_now, "now_test": export_now, "realy": export_realy}
 
 
 def export(
     method: str, model: Path | None, name: str, data: PreparedSet, most: int, out: Path, console: Console
 ) -> dict[str, float]:
     """Write what the script of the set ``name`` reads into ``out / name``, and print how it is run; returns counts."""
-    reconstruct = Reconstructor(method, model, data)
+    reconstruct = measure_faces.Reconstructor(method, model, data)
 
-    def neutral(photo: str) -> Shape | None:
+    def neutral(photo: str) -> measure_faces.Shape | None:
         offsets = reconstruct([photo])
-        return None if offsets is None else shape_of(offsets)
+        return None if offsets is None else measure_faces.shape_of(offsets)
 
     folder = out / name
     given, missing = EXPORTS[name](data, most, neutral, folder)

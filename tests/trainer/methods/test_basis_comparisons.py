@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -12,7 +10,6 @@ import pytest
 import torch
 
 from backend.models.learned_basis.network import LearnedBasisConfig, LearnedBasisNet
-from trainer.__main__ import main
 from trainer.methods.learned_basis import evaluate as basis
 from trainer.methods.learned_basis.data import FacePeople, FacePeopleConfig
 from trainer.methods.learned_basis.start import begin_from_people
@@ -66,12 +63,3 @@ def test_separation_tells_who_from_what() -> None:
     assert same < 0.3 * other, "people make the same faces"
     found = basis.separation(network, batch)
     assert len(found) == 4 and all(value > 0 for value in found.values())
-
-
-def test_without_a_model_it_says_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "figures.json"
-    command = ["evaluate", "basis", "--model", str(tmp_path), "--people", "3", "--json", str(out)]
-    monkeypatch.setattr(sys, "argv", ["trainer", *command])
-    assert main(command) == 0
-    figures = json.loads(out.read_text())
-    assert figures == {"basis": "not trained"}

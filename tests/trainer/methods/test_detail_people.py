@@ -14,7 +14,7 @@ from backend.detail import window as window_module
 from backend.detail.skin_detail import group_weights
 from backend.geometry.template import load_template
 from trainer.methods.detail import data
-from trainer.methods.detail.relief import Relief, ReliefParameters, cause, draw_relief, draw_shot, take_photo
+from trainer.methods.detail.relief import Relief, ReliefParameters, cause, draw_shot, take_photo
 from trainer.methods.graph_face.albedo import head_people
 from trainer.people.mixtures import MixedConfig
 from trainer.people.scene import draw_light
@@ -49,14 +49,6 @@ def test_young_skin_is_flat_at_rest_and_folds_across_the_forehead_when_brows_go_
     assert raised[masks["forehead"]].std() > 0.03 > 10 * raised[masks["chin"]].std()
     down, across = np.gradient(raised)
     assert np.square(down[masks["forehead"]]).sum() > 2 * np.square(across[masks["forehead"]]).sum()  # lines lie
-
-
-def test_old_skin_keeps_its_lines() -> None:
-    rest = strain_of(None)
-    assert Relief(skin(stays=0.6), SIZE).displacement(rest).std() > 0.01
-    g = np.random.default_rng(4)
-    young, old = ([draw_relief(g, age) for _ in range(50)] for age in (0.0, 1.0))
-    assert np.mean([r.stays for r in old]) > 5 * np.mean([r.stays for r in young])
 
 
 def test_lines_end_at_the_hair_line_where_skin_goes_on() -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from backend.models.detail import DetailConfig
-from backend.models.registry import DETAIL
-from trainer.evaluate.command import EVALUATIONS
 from trainer.methods.detail import evaluate as detail
 from trainer.methods.detail import stage
 from trainer.methods.detail import stage as detail_stage
@@ -114,24 +109,6 @@ def test_no_relief_leaves_the_coarse_render_and_pictures_are_wanted() -> None:
         detail_stage._pictures(replace(batch, pictures=None))
     with pytest.raises(ValueError, match="critic"):
         replace(all_terms(), critic=None)
-
-
-def test_identity_features_are_frozen_and_differentiable() -> None:
-    features = detail_stage.IdentityFeatures()
-    assert not any(parameter.requires_grad for parameter in features.parameters())
-    pictures = few_people(PEOPLE).pictures
-    photos = pictures.photos.clone().requires_grad_()
-    found = features(photos)
-    assert found.shape[0] == len(photos) and torch.isfinite(found).all()
-    found.square().sum().backward()
-    assert photos.grad.abs().sum() > 0
-
-
-def test_slopes_of_a_ramp() -> None:
-    column = torch.arange(6.0).expand(1, 1, 5, 6)
-    across, down = stage.slopes(0.3 * column)
-    torch.testing.assert_close(across, torch.full_like(across, 0.3))
-    assert not down.any()
 
 
 def test_errors_by_hand() -> None:
@@ -257,12 +234,3 @@ def test_nothing_found_is_an_error_of_one(monkeypatch: pytest.MonkeyPatch, perso
 def test_regions_are_where_they_are_called() -> None:
     rows = {name: np.average(np.mgrid[:512, :512][0], weights=detail.region_mask(name)) for name in detail.REGIONS}
     assert rows["forehead"] < rows["crows_feet"] < rows["nose_lip_folds"]
-
-
-def test_without_a_model_it_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setenv(DETAIL.folder_variable, str(tmp_path))
-    assert detail.run(argparse.Namespace(model=None, people=4), Console()) == {"detail": "not trained"}
-    assert "not trained" in capsys.readouterr().out
-    assert "detail" in EVALUATIONS

@@ -11,7 +11,6 @@ import torch
 from basis_parts import CPU, SMALL_NET, chosen_sets, small_people, small_stage
 
 from backend.fitting.detector_model import load_detector_model
-from backend.geometry.template import load_template
 from trainer.methods.learned_basis import data
 from trainer.methods.learned_basis.stage import face_figures
 from trainer.methods.learned_basis.start import DetectorErrors, FaceMarks
@@ -73,24 +72,6 @@ def test_a_mix_takes_turns_and_a_sample_does_not_depend_on_its_company() -> None
     assert same(mix.batch(range(3, 4), CPU), clips.build().batch(range(2, 3), CPU))
     with pytest.raises(ValueError, match="share"):
         MixedConfig(sources=(calm,), shares=(0,))
-
-
-def test_batches_with_truth_stand_before_those_without() -> None:
-    known = data.FacePeopleConfig(**SMALL, seed=6, photos=1).build().batch(range(1), CPU)
-    unknown = dataclasses.replace(known, truth=None)
-    both = data.FaceBatch.concatenate([known, unknown])
-    assert len(both.images) == 2 and len(both.truth.vertices) == 1 and both.set_of.tolist() == [0, 1]
-    with pytest.raises(ValueError, match="truth come first"):
-        data.FaceBatch.concatenate([unknown, known])
-
-
-def test_landmarks_count_by_how_well_they_are_detected() -> None:
-    weights = data.landmark_weights()
-    marks = load_template().landmarks478
-    valid = marks.valid[:468]
-    assert (weights[~valid] == 0).all() and weights.max() <= 2.25
-    order = np.argsort(marks.deviation[:468][valid])
-    assert weights[valid][order[0]] > weights[valid][order[-1]] > 0
 
 
 def test_portraits_have_no_truth_their_outline_slides_and_none_counts_as_neutral(tmp_path: Path) -> None:

@@ -47,25 +47,6 @@ def test_depth_in_a_view_is_the_canonical_depth_moved_there(people: LapBatch) ->
     assert wrong.side.nanmedian() > 2 * error.side.nanmedian()
 
 
-def test_canonical_faces_fill_the_square_and_look_at_the_camera(people: LapBatch) -> None:
-    depth = people.truth.depth
-    assert depth.shape == (2, 32, 32)
-    known = depth > 0
-    assert depth[known].min() >= 0.9 and depth[known].max() <= 1.1
-    assert known[:, 10:22, 10:22].all()
-    nose = depth[:, 14:22, 13:19].flatten(1).amin(1)
-    cheeks = torch.stack([depth[:, 18, 6], depth[:, 18, 25]]).amin(0)
-    assert (nose < cheeks - 0.02).all(), "the nose is nearest"
-
-
-def test_albedo_is_skin_and_the_same_person_is_in_all_photos(people: LapBatch) -> None:
-    seen = people.truth.albedo_seen
-    assert (seen[:, 12:20, 12:20].float().mean((1, 2)) > 0.6).all()
-    values = people.truth.albedo.permute(0, 2, 3, 1)[seen]
-    assert values.min() > 0.05 and values.max() <= 1 and (values[:, 0] > values[:, 2]).float().mean() > 0.9
-    assert people.set_of.tolist() == [0, 0, 0, 1, 1, 1]
-
-
 @pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
 def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, float]) -> None:
     torch.manual_seed(4)

@@ -127,7 +127,7 @@ def test_faces_with_photos_and_shapes_alone_do_not_go_into_one_batch() -> None:
 
 
 def _photos() -> GraphPhotos:
-    shapes = ((3, 8, 8), (3, 2), (3, 3), (3,), (9, 3), (478, 3))
+    shapes = ((3, 8, 8), (3, 2), (3, 3), (3,), (9, 3), (478, 3), (8, 8))
     return GraphPhotos(*(torch.zeros(1, *shape) for shape in shapes))
 
 

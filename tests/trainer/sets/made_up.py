@@ -13,6 +13,7 @@ import torch
 from scipy.io import savemat
 
 from backend.geometry.template import load_template
+from backend.photos.collection import FaceClass
 from trainer.measures.estimate import as_estimate
 from trainer.methods.lap.data import LapPeopleConfig
 from trainer.people.source import PeopleBatch, PeopleConfig
@@ -146,7 +147,21 @@ def now(root: Path) -> None:
     lines = [f"FaMoS_1/multiview_neutral/IMG_{row}.jpg" for row in range(PHOTOS)]
     for line, picture in zip(lines, drawn().pictures, strict=False):
         write(root / "iphone_pictures" / line, picture)
-    (root / "imagepathsvalidation.txt").write_text("\n".join(lines))
+    for part in ("validation", "test"):
+        (root / f"imagepaths{part}.txt").write_text("\n".join(lines))
+
+
+def celebamask(root: Path) -> None:
+    """As the set's README and public loaders have it: masks of 512 px, ``idx orig_idx orig_file`` behind a heading."""
+    lines = ["idx orig_idx          orig_file"]
+    for row, picture in enumerate(drawn().pictures):
+        labels = drawn().people.labels[row].numpy()
+        lines.append(f"{row}   {row + 9}   {row + 10:06d}.jpg")
+        write(root / "CelebA-HQ-img" / f"{row}.jpg", picture)
+        for name, chosen in (("skin", labels == FaceClass.SKIN), ("u_lip", labels == FaceClass.LIPS)):
+            write(root / "CelebAMask-HQ-mask-anno" / "0" / f"{row:05d}_{name}.png", np.uint8(255) * chosen)
+    (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(lines))
+    (root / "list_eval_partition.txt").write_text("000010.jpg 0\n000011.jpg 2\n000012.jpg 1\n000013.jpg 2\n")
 
 
 REGIONS: Mapping[str, tuple[int, ...]] = {
@@ -184,6 +199,8 @@ WRITERS: Mapping[str, object] = {
     "micc": micc,
     "bu3dfe": bu3dfe,
     "now": now,
+    "now_test": now,
+    "celebamask": celebamask,
     "realy": realy,
 }
 """Set -> function that writes its made-up copy into a folder."""

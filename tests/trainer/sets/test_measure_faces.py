@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+import torch
+import trimesh
 from made_up import head, now
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from trainer.sets.measure_faces import Shape, box_nme, by_yaw, micc_error, now_distances, three_views
-from trainer.sets.measure_maps import depth_correlation_sum
+from trainer.sets.measure_faces import Shape, _iou, box_nme, by_yaw, micc_error, now_distances, three_views
+from trainer.sets.measure_maps import _depth_errors, depth_correlation_sum
 from trainer.sets.prepare import reader_of
 from trainer.sets.reader import listed
 
@@ -61,10 +67,45 @@ def test_the_correlation_score_is_66_for_the_truth_and_its_mirror_image() -> Non
     assert depth_correlation_sum(missing, true) == pytest.approx(66)
 
 
-def test_nme_by_hand_and_by_yaw() -> None:
-    true = np.zeros((68, 2))
-    true[0], true[1] = (100, 25), (0, 0)
-    assert box_nme(true + np.array([3, 4]), true) == pytest.approx(100 * 5 / 50)
+def test_micc_is_what_nearest_planes_of_another_library_say(scan: dict[str, np.ndarray]) -> None:
+    head = shape(0.004)
+    fine = trimesh.Trimesh(head.vertices, head.faces, process=False).subdivide().subdivide()
+    points = scan["vertices"][np.linalg.norm(scan["vertices"] - scan["nose_tip"], axis=1) < 0.095]
+    placed = trimesh.registration.procrustes(head.seven, scan["seven"], reflection=False)[0]
+    for _ in range(20):
+        back = trimesh.transform_points(points, np.linalg.inv(placed))
+        near = cKDTree(fine.triangles_center).query(back)[1]
+        normals = fine.face_normals[near]
+        away = ((back - fine.triangles_center[near]) * normals).sum(1)
+        placed = trimesh.registration.procrustes(back - away[:, None] * normals, points, reflection=False)[0]
+    millimetres = 1000 * np.abs(away).mean() * np.cbrt(np.linalg.det(placed[:3, :3]))
+    assert micc_error(scan, head) == pytest.approx(millimetres, rel=0.05)  # the nearest middle for the nearest triangle
+
+
+def test_maps_and_lips_are_what_ten_lines_of_the_published_formulas_say() -> None:
+    draw = np.random.default_rng(3)
+    first, second = draw.random((2, 9, 9)) > 0.5
+    pairs = list(zip(first.flat, second.flat, strict=True))
+    assert _iou(first, second) == sum(a and b for a, b in pairs) / sum(a or b for a, b in pairs)
+    depths, size = 1 + 0.02 * gaussian_filter(draw.normal(size=(2, 64, 64)), [0, 3, 3]), 64
+    away = (np.arange(size) - (size - 1) / 2) / ((size - 1) / 2 / math.tan(math.radians(5)))  # Unsup3D's camera, 10°
+    normals = []
+    for depth in depths:
+        grid = np.stack([away[None] * depth, away[:, None] * depth, depth], -1)
+        cross = np.cross(grid[1:-1, 2:] - grid[1:-1, :-2], grid[2:, 1:-1] - grid[:-2, 1:-1])
+        normals.append(cross / (np.linalg.norm(cross, axis=-1, keepdims=True) + 1e-7))
+    mad = np.degrees(np.arccos(np.clip((normals[0] * normals[1]).sum(-1), -1, 1))).mean()
+    logs = np.log(depths[0] / depths[1])[1:-1, 1:-1]
+    known = torch.zeros(1, size, size, dtype=torch.bool)
+    known[:, 1:-1, 1:-1] = True
+    found = _depth_errors(*torch.from_numpy(depths).float()[:, None], known)
+    assert found[:2] == pytest.approx((100 * logs.std(), mad), rel=1e-3)
+
+
+def test_nme_by_its_formula_and_by_yaw() -> None:
+    near, true = np.random.default_rng(4).random((2, 68, 2))
+    mean, (wide, high) = sum(map(math.dist, near, true)) / 68, true.max(0) - true.min(0)
+    assert box_nme(near, true) == pytest.approx(100 * mean / math.sqrt(wide * high))
     found = by_yaw(np.array([1.0, 3.0, 5.0, np.nan, 9.0]), np.array([0.0, -30.0, 60.0, 50.0, -95.0]))
     assert found == pytest.approx({"nme.0_30": 2.0, "nme.30_60": 5.0, "nme.60_90": 9.0, "nme": 16 / 3})
 

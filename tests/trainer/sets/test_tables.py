@@ -51,11 +51,15 @@ def test_the_scripts_of_now_and_realy_find_what_they_read(tmp_path: Path) -> Non
     """Names, points and units as their code has them: a mesh and (7, 3) points for each picture of NoW's list;
     for REALY a mesh of one topology for each picture, and 85 barycentric points on it."""
     out = tmp_path / "out"
-    found = tables_of("product", tmp_path, ["micc", "now", "realy"], "--export", str(out))
-    assert found["shapes.now.pictures"] == PHOTOS and found["shapes.realy.pictures"] == 1
+    found = tables_of("product", tmp_path, ["micc", "now", "now_test", "realy"], "--export", str(out))
+    assert (
+        found["shapes.now.pictures"] == found["shapes.now_test.pictures"] == PHOTOS
+        and found["shapes.realy.pictures"] == 1
+    )
     assert 0.1 < found["graph.micc.ours.cooperative"] < 10
     meshes = sorted((out / "now").glob("FaMoS_1/multiview_neutral/IMG_*.obj"))
     assert len(meshes) == PHOTOS - found["shapes.now.without_face"] > 0
+    assert [path.name for path in meshes] == [path.name for path in sorted((out / "now_test").glob("*/*/*.obj"))]
     mesh, seven = trimesh.load(meshes[0], process=False), np.load(meshes[0].with_suffix(".npy"))
     assert seven.shape == (7, 3) and cKDTree(mesh.vertices).query(seven)[0].max() < 0.004  # metres, on the surface
     assert 0.08 < np.linalg.norm(seven[0] - seven[3]) < 0.11  # metres between the outer corners of the eyes

@@ -19,7 +19,7 @@ from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.engine.batch import BYTES, Batch, Coding, batch_field
 from trainer.engine.contracts import Source, SourceConfig
 from trainer.methods.landmarks.data import landmark_mirror
-from trainer.methods.lap.data import TruthMaker
+from trainer.methods.lap.data import TruthMaker, class_mask
 from trainer.people import shape
 from trainer.people.camera import FACE_CROP
 from trainer.people.mixtures import stored
@@ -44,7 +44,7 @@ class GraphPhotos(Batch):
     albedo : (N, C, 3) sRGB in [0, 1]. seen : (N, C) bool: visible bare skin, brows or lips of the face; albedo
         is valid only there.
     light : (N, 9, 3) as in ``PeopleBatch``. marks : (N, 478, 3) landmarks found by the landmark net: x, y and standard
-        deviation in sides.
+        deviation in sides. skin : (N, S, S) bool pixels of bare skin, brows or lips, as face parsing labels them.
     """
 
     images: Tensor = batch_field(coding=BYTES)
@@ -53,6 +53,7 @@ class GraphPhotos(Batch):
     seen: Tensor
     light: Tensor
     marks: Tensor = batch_field(coding=MARK_CODING)
+    skin: Tensor
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def mirrored_batch(batch: GraphBatch, mirror: Tensor) -> GraphBatch:
             seen=photos.seen[:, head],
             light=photos.light * photos.light.new_tensor(_MIRRORED_LIGHT)[:, None],
             marks=marks * marks.new_tensor([-1.0, 1.0, 1.0]) + marks.new_tensor([1.0, 0.0, 0.0]),
+            skin=photos.skin.flip(-1),
         ),
     )
 
@@ -111,7 +113,9 @@ def smaller_batch(batch: GraphBatch, factors: Tensor) -> GraphBatch:
     marks[..., :2] = 0.5 + each * (marks[..., :2] - 0.5)
     marks[..., 2:] = each * marks[..., 2:]
     images = functional.grid_sample(photos.images, grid, padding_mode="border", align_corners=False)
-    return replace(batch, photos=replace(photos, images=images, places=0.5 + each * (photos.places - 0.5), marks=marks))
+    skin = functional.grid_sample(photos.skin[:, None].float(), grid, align_corners=False)[:, 0] > 0.5
+    places = 0.5 + each * (photos.places - 0.5)
+    return replace(batch, photos=replace(photos, images=images, places=places, marks=marks, skin=skin))
 
 
 def labelled_people(person: Tensor, share: float) -> Tensor:
@@ -121,7 +125,7 @@ def labelled_people(person: Tensor, share: float) -> Tensor:
 
 
 SKIN = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.LIPS)
-_DEPTH_SLACK = 0.006
+DEPTH_SLACK = 0.006
 """Metres that a vertex may lie behind the depth map and still count as visible, because cage and surface differ."""
 _MADE_AT_ONCE = 8
 
@@ -232,9 +236,8 @@ class GraphPeople:
         column, row = (pixels[..., k].floor().long().clamp(0, size - 1) for k in (0, 1))
         number = torch.arange(len(pixels), device=device)[:, None]
         inside = ((pixels >= 0) & (pixels < size)).all(-1) & people.inside[number, row, column]
-        near = in_camera[..., 2] < people.depth[number, row, column] + _DEPTH_SLACK
-        labels = people.labels[number, row, column]
-        bare = torch.isin(labels, torch.tensor([int(kind) for kind in SKIN], dtype=labels.dtype, device=device))
+        near = in_camera[..., 2] < people.depth[number, row, column] + DEPTH_SLACK
+        skin = class_mask(people.labels, SKIN)
         albedo = srgb_from_linear(people.albedo).clamp(0, 1)[number, :, row, column]
         return GraphBatch(
             person=people.person,
@@ -245,9 +248,10 @@ class GraphPeople:
                 images=people.images,
                 places=pixels / size,
                 albedo=albedo,
-                seen=inside & near & bare,
+                seen=inside & near & skin[number, row, column],
                 light=people.light,
                 marks=marks_of(self.landmarker, people.images).to(device),
+                skin=skin,
             ),
         )
 

@@ -23,6 +23,7 @@ from backend.models import graph_face
 from backend.models.mobile_trunk import trainable_state
 from backend.models.registry import GRAPH_FACE
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
+from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import shade
 from trainer.engine import contracts
 from trainer.methods.graph_face import data
@@ -305,7 +306,8 @@ class GraphFaceStage(contracts.Stage):
         neutral, truth = batch.neutral[:, :count], batch.vertices
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
-        labelled = data.labelled_people(batch.person, config.labelled).nonzero()[:, 0]
+        told = data.labelled_people(batch.person, config.labelled)
+        labelled = told.nonzero()[:, 0]
         others = labelled.roll(-1)
         every = net.shape(
             torch.cat([identity, identity, identity[labelled]]),
@@ -332,15 +334,18 @@ class GraphFaceStage(contracts.Stage):
         if weights.adversary and "critic" in self.modules:
             terms["adversary"] = -self._judged(shapes).mean()
         if codes is not None:
-            terms.update(self._photo_terms(batch, codes, shapes))
-            terms.update(self._person_terms(batch, codes))
+            terms.update(self._photo_terms(batch, codes, shapes, told))
+            if len(labelled):
+                known = batch.person[told], neutral[told], truth[told]
+                terms.update(self._person_terms(*known, codes.of(told)))
         return terms
 
-    def _person_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes) -> dict[str, Tensor]:
+    def _person_terms(
+        self, person: Tensor, neutral: Tensor, truth: Tensor, codes: graph_face.GraphCodes
+    ) -> dict[str, Tensor]:
         """Compute the terms that need a person's true shape."""
         net = self.modules["net"]
-        neutral = batch.neutral[:, : len(net.mean)]
-        photos = int((batch.person == batch.person[0]).sum())
+        photos = int((person == person[0]).sum())
         mean = graph_face.persons_identity(codes.identity.unflatten(0, (-1, photos)), codes.confidence.view(-1, photos))
         terms = {"together": shape_difference(net.neutral(mean), neutral[::photos], self.weight)}
         if net.basis is not None:
@@ -351,7 +356,7 @@ class GraphFaceStage(contracts.Stage):
             who, what = self._linear_codes
             true = (
                 ((neutral - net.mean) / graph_face.UNIT).flatten(1) @ who,
-                ((batch.vertices - neutral) / graph_face.UNIT).flatten(1) @ what,
+                ((truth - neutral) / graph_face.UNIT).flatten(1) @ what,
             )
             apart = (codes.identity - true[0]).square().mean() + (codes.expression - true[1]).square().mean()
             terms["codes"] = apart
@@ -370,23 +375,26 @@ class GraphFaceStage(contracts.Stage):
                 marked.set_reference(data.landmark_shapes(network.size, network.landmarks, device), people.photos.marks)
         return encoder(batch.photos.images, batch.photos.marks)
 
-    def _photo_terms(self, batch: data.GraphBatch, codes: graph_face.GraphCodes, shapes: Tensor) -> dict[str, Tensor]:
-        """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels."""
+    def _photo_terms(
+        self, batch: data.GraphBatch, codes: graph_face.GraphCodes, shapes: Tensor, told: Tensor
+    ) -> dict[str, Tensor]:
+        """Compute the photos' terms. Those that need the true pose, colours or light use only people with labels,
+        ``told`` (N,) bool; the photometric one takes place and visibility from the prediction."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
-        visible = photos.seen.float()
+        visible = photos.seen * told[:, None].float()
         known = visible.sum().clamp(min=1)
-        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[:, self.face].norm(dim=-1)
-        chosen = load_template().landmarks68
-        marks = [points_on(chosen, points) for points in (codes.pose.project(shapes), photos.places)]
+        apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[told][:, self.face].norm(dim=-1)
+        chosen, places = load_template().landmarks68, codes.pose.project(shapes)
+        marks = [points_on(chosen, points) for points in (places, photos.places)]
         albedo = net.albedo(codes.identity)
         shading = shade(vertex_normals(shapes, self.triangles), codes.light)
         true_shading = shade(vertex_normals(batch.vertices, self.triangles), photos.light)
-        shown = functional.grid_sample(photos.images, 2 * photos.places[:, :, None] - 1, align_corners=False)
+        shown = functional.grid_sample(photos.images, 2 * places[:, :, None] - 1, align_corners=False)
         rendered = srgb_from_linear((linear_from_srgb(albedo.clamp(0.001, 1)) * shading).clamp(1e-4, 1))
         difference = visible * (shading.clamp(1e-3).log() - true_shading.clamp(1e-3).log()).abs().mean(-1)
         wrong = visible * (albedo - photos.albedo).abs().mean(-1)
         terms = {
-            "place": apart.mean(),
+            "place": apart.sum() / max(apart.numel(), 1),
             "landmarks": landmark_distance(*marks),
             "albedo": wrong.sum() / known,
             "light": difference.sum() / known,
@@ -394,9 +402,26 @@ class GraphFaceStage(contracts.Stage):
         }
         if weights.photometric:
             colours = shown[..., 0].transpose(1, 2)
-            mask = visible if self.config.mask else ((photos.places > 0) & (photos.places < 1)).all(-1).float()
-            terms["photometric"] = photometric(rendered, colours, mask, self.edges)
+            mask = ((places > 0) & (places < 1)).all(-1)
+            if self.config.mask:
+                mask &= self._visible(shapes.detach(), codes.pose, photos.skin)
+            terms["photometric"] = photometric(rendered, colours, mask.float(), self.edges)
         return terms
+
+    @torch.no_grad()
+    def _visible(self, shapes: Tensor, pose: graph_face.WeakPerspective, skin: Tensor) -> Tensor:
+        """(N, C) bool, vertices of predicted shapes that face the camera in the predicted pose, behind nothing of the
+        head, and fall on pixels of ``skin`` (N, S, S)."""
+        size, turn = skin.shape[-1], pose.rotation().transpose(1, 2)
+        away = 1 + (shapes @ turn)[..., 2:]  # metres; the camera is far before the head
+        facing = (vertex_normals(shapes, self.triangles) @ turn)[..., 2] < 0
+        points = torch.cat([size * pose.project(shapes), away], -1)
+        ids = face_ids(points, self.triangles, (size, size)).flatten(1)
+        front = away[:, self.triangles, 0].mean(-1).gather(1, ids.clamp(min=0)).masked_fill(ids < 0, torch.inf)
+        column, row = points[..., :2].floor().long().clamp(0, size - 1).unbind(-1)
+        pixel = row * size + column
+        near = away[..., 0] < front.gather(1, pixel) + data.DEPTH_SLACK
+        return facing & near & skin.flatten(1).gather(1, pixel)
 
     def _codes(self, batch: data.GraphBatch) -> tuple[Tensor, Tensor]:
         """Encode shapes: identity of the neutral face, expression of its motion; no motion has the code zero."""
@@ -448,8 +473,13 @@ class GraphFaceStage(contracts.Stage):
             codes = self._seen(batch)
             identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
             fake = net.shape(identity, expression)
-        real, fake = self._units(batch.vertices), self._units(fake)
-        return {"divergence": critic_divergence(self._judged_units, real, fake)}
+        told = data.labelled_people(batch.person, self.config.labelled).nonzero()[:, 0]
+        if not len(told):
+            return {"divergence": 0.0 * self._judged(fake).sum()}
+        known = told[torch.arange(len(fake), device=told.device) % len(told)]
+        return {
+            "divergence": critic_divergence(self._judged_units, self._units(batch.vertices[known]), self._units(fake))
+        }
 
     def _units(self, shapes: Tensor) -> Tensor:
         return (shapes - self.modules["net"].mean) / graph_face.UNIT

@@ -41,20 +41,6 @@ def model_errors(folder: Path, people: Callable[[LapNet], Iterable[LapBatch]]) -
     return np.stack([errors[measure].numpy() for measure in (*MEASURES, "side.canonical.mean_face")])
 
 
-@torch.no_grad()
-def mean_code_errors(network: LapNet, people: Iterable[LapBatch], photos: int) -> Tensor:
-    """(P,) SIDE (times 100), facing the camera, of the mean of the codes of the first ``photos`` photos, each encoded
-    alone."""
-    errors = []
-    for batch in people:
-        rows = stage.first_photos(batch.set_of, photos)
-        codes = network.encode_depth(batch.images[rows] * 2 - 1)
-        single = network.depth_codes(codes, torch.arange(len(rows)))
-        depth = network.decode_depth(single.unflatten(0, (-1, photos)).mean(1))
-        errors.append(100 * stage.canonical_errors(depth, batch.truth.depth).side)
-    return torch.cat(errors)
-
-
 def held_out(network: LapNet, people: int) -> Iterator[LapBatch]:
     """Batches of held-out people, six photos each, cached on disk because several models are measured on them."""
     size = network.config.size
@@ -68,8 +54,7 @@ def model_figures(network: LapNet, people: Callable[[LapNet], Iterable[LapBatch]
 
     ``side.nK`` (times 100), ``mad.nK`` : errors of the personalised depth of a fixed photo. ``shared.side.nK`` : of the
     canonical face in the same view. ``side.canonical.nK`` : of the canonical face, facing the camera; also of the mean
-    face and the floor. Ratios of errors, with intervals: ``ratio.n4_n1``, ``ratio.canonical.n4_n1``;
-    ``ratio.mean_of_codes.n4`` (canonical face over the mean of the photos' own codes)."""
+    face and the floor. Ratios of errors, with intervals: ``ratio.n4_n1``, ``ratio.canonical.n4_n1``."""
     mean = stage.mean_face(people(network))
     errors = stage.depth_errors(network, people(network), personal=True, mean=mean)
     figures = {}
@@ -85,13 +70,12 @@ def model_figures(network: LapNet, people: Callable[[LapNet], Iterable[LapBatch]
     ratios = {
         "ratio.n4_n1": (errors["side.personal.n4"], errors["side.personal.n1"]),
         "ratio.canonical.n4_n1": (four, one),
-        "ratio.mean_of_codes.n4": (four, mean_code_errors(network, people(network), 4)),
         "ratio.canonical.mean_face.n1": (one, nobody),
         "ratio.canonical.mean_face.n4": (four, nobody),
     }
     for name, (above, below) in ratios.items():
         figures |= ratio_interval(above, below).figures(name)
-    return figures | stage.spread_figures(network, people(network))
+    return figures
 
 
 @torch.no_grad()

@@ -250,29 +250,6 @@ def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) 
     return {name: values.nanmean().item() for name, values in depth_errors(network, batches, personal).items()}
 
 
-def spread_figures(network: LapNet, batches: Iterable[LapBatch], size: int = 3, subsets: int = 4) -> dict[str, float]:
-    """How much a person's canonical depth depends on the choice of photos, compared with the spread over people.
-
-    ``spread.subsets`` : standard deviation over random subsets of ``size`` photos. ``spread.people`` : over people.
-    Both times 100, mean over pixels."""
-    within, faces = [], []
-    generator = torch.Generator().manual_seed(0)
-    for batch in batches:
-        codes = network.encode(batch.images * 2 - 1)
-        for number in range(int(batch.set_of[-1]) + 1):
-            rows = (batch.set_of == number).nonzero()[:, 0]
-            picks = torch.cat([rows[torch.randperm(len(rows), generator=generator)[:size]] for _ in range(subsets)])
-            chosen = codes.of(picks)
-            taken = len(picks) // subsets
-            depth = network.aggregate(chosen, torch.arange(len(picks), device=picks.device) // taken).depth
-            within.append(depth.std(0).mean())
-            faces.append(depth.mean(0))
-    return {
-        "spread.subsets": 100 * torch.stack(within).mean().item(),
-        "spread.people": 100 * torch.stack(faces).std(0).mean().item(),
-    }
-
-
 CAPTIONS = ("photo", "reconstruction", "surface", "albedo", "relit", "-40", "40", "personalised", "truth")
 
 

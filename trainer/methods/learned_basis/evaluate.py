@@ -1,5 +1,5 @@
 """Evaluate the learned face model: how well its bases express held-out faces, its encoder held-out people in one pass;
-the pictures: photometric error, reenactment, verification; sheets.
+the pictures: photometric error, verification; sheets.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from backend.errors import LikenessError
-from backend.geometry.normals import vertex_normals
 from backend.models.learned_basis import network as nets
 from backend.models.learned_basis.apply import BasisModel, encoder_input, render_face
 from backend.models.registry import NOT_TRAINED
@@ -27,7 +26,7 @@ from trainer.measures.metrics import dlib_box, embedding_in
 from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
 from trainer.methods.learned_basis.losses import METRES_TO_MM
-from trainer.methods.learned_basis.stage import contact_columns, face_figures, lip_figures
+from trainer.methods.learned_basis.stage import contact_columns, face_figures
 from trainer.methods.learned_basis.start import REFLECTANCE_CLASSES, FaceMarks, encode_again
 from trainer.people.scene import Shot
 from trainer.portraits.collection import PortraitsConfig, open_cache
@@ -37,8 +36,6 @@ HELD_OUT_SEED = 903
 
 
 _BASIS_PAIRS_BATCH = 32
-_FRAMES, _SPAN, _CLIPS = 8, 56, 8
-_BASIS_REENACTMENT_BATCH = 4
 RENDER_SIDE = 150
 """Pixels: the input size of dlib's network."""
 _GREY = 0.5
@@ -146,85 +143,6 @@ def photometric_figures(network: nets.LearnedBasisNet, batch: FaceBatch) -> dict
     face = network.face(code)
     pixels = code.pose.cameras(batch.images.shape[-1]).project(face.vertices)
     return {"photometric.learned": float(colour_errors(network.bases, face, pixels, code.light, batch).nanmean())}
-
-
-@dataclass(frozen=True)
-class HeldFrames:
-    """The second half of every clip's frames (``batch``) with two kinds of codes. ``carried`` takes identity and
-    reflectance from the first half; ``own`` encodes every frame alone."""
-
-    carried: nets.FaceCode
-    own: nets.FaceCode
-    batch: FaceBatch
-
-
-def chosen_photos(batch: FaceBatch, chosen: Tensor) -> FaceBatch:
-    """Select the photos ``chosen`` (N,) bool, without truth; every set must keep at least one."""
-    return replace(batch, truth=None).take(chosen)
-
-
-@torch.no_grad()
-def held_frames(network: nets.LearnedBasisNet, batch: FaceBatch, frames: int) -> HeldFrames:
-    """Split clips of ``frames`` frames in the middle and encode both halves, with the same landmarks both ways."""
-    late = torch.arange(len(batch.images)) % frames >= frames // 2
-    code = encode_again(network, replace(batch, set_of=torch.arange(len(batch.images))))
-    marks = encode_again(network, replace(batch, set_of=batch.set_of * 2 + late))  # both halves of every clip
-    early_set = marks.set_of[~late][:: frames // 2]  # (G,) numbers of the first halves
-    fixed = nets.FaceCode(
-        identity=code.identity[late],
-        reflectance=code.reflectance[late],
-        expression=code.expression[late],
-        light=code.light[late],
-        pose=code.pose.of(late),
-        set_of=torch.arange(int(late.sum())),
-    )
-    carried = replace(
-        fixed,
-        identity=marks.identity[early_set],
-        reflectance=marks.reflectance[early_set],
-        set_of=batch.set_of[late],
-    )
-    held = chosen_photos(batch, late)
-    return HeldFrames(network.lit(carried, held.images * 2 - 1), fixed, held)
-
-
-@torch.no_grad()
-def frame_errors(
-    network: nets.LearnedBasisNet, marks: FaceMarks, code: nets.FaceCode, batch: FaceBatch
-) -> dict[str, Tensor]:
-    """(N,) landmark error in per cent of the side, photometric error and lip IoU of codes against their photos."""
-    size, bases = batch.images.shape[-1], network.bases
-    face, cameras = network.face(code), code.pose.cameras(size)
-    pixels = cameras.project(face.vertices)
-    slid = marks.slid(face.vertices, vertex_normals(face.vertices, bases.faces), cameras, batch.slides)
-    apart = (cameras.project(slid)[..., :2] - batch.landmarks).norm(dim=-1) * (100.0 / size)
-    weight = (batch.landmark_weight > 0).float()
-    errors = {
-        "landmark": (apart * weight).sum(1) / weight.sum(1),
-        "photometric": colour_errors(bases, face, pixels, code.light, batch),
-    }
-    return errors | lip_figures(network, pixels, batch)
-
-
-def reenactment_figures(network: nets.LearnedBasisNet, clips: int) -> dict[str, float]:
-    """``reenactment.*`` on frames of held-out synthetic people, with identity and reflectance from earlier frames of
-    the clip; ``reenactment.own.*`` with those of every frame itself."""
-    config = FacePeopleConfig(
-        size=network.config.size,
-        seed=HELD_OUT_SEED + 2,
-        photos=_FRAMES,
-        clips=True,
-        span=_SPAN,
-        keep=clips,
-    )
-    source, marks = config.build(), FaceMarks()
-    errors: dict[str, list[Tensor]] = {}
-    for batch in batches(source, clips, _BASIS_REENACTMENT_BATCH):
-        held = held_frames(network, batch, _FRAMES)
-        for prefix, code in (("reenactment", held.carried), ("reenactment.own", held.own)):
-            for name, values in frame_errors(network, marks, code, held.batch).items():
-                errors.setdefault(f"{prefix}.{name}", []).append(values)
-    return {name: float(torch.cat(values).nanmean()) for name, values in errors.items()}
 
 
 @torch.no_grad()
@@ -351,7 +269,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         if arguments.sheet:
             write_sheet(arguments.sheet, rows_of(contact_columns(model.network, batch, rows=_SHEET_ROWS)))
         figures |= photometric_figures(model.network, batch)
-    figures |= reenactment_figures(model.network, _CLIPS)
     return figures | (pair_figures(model.network, arguments.pairs) if arguments.pairs else {})
 
 
