@@ -47,10 +47,9 @@ MANY_ROWS = 0.1
 """Share of the rows whose time code shows that its last field is no frame."""
 _TIME_FIELD = re.compile(r"\s*\d+([.,]\d+)?\s*")
 _ANGLES = ("headyaw", "headpitch", "headroll")
-_KNOWN = {f"{part}{angle}" for part in ("head", "lefteye", "righteye") for angle in ("yaw", "pitch", "roll")}
 _TIME_NAME = re.compile(r"timecode|time(stamp)?s?(ms|us|sec|seconds)?|seconds|frame(number|index)?")
 """Of the column of times; a frame's number is one only where nothing else is."""
-_KNOWN |= {"blendshapecount", "count"}
+_KNOWN = re.compile(rf"(head|lefteye|righteye)(yaw|pitch|roll)|(blendshape)?count|{_TIME_NAME.pattern}").fullmatch
 _NO_HEADER = re.compile(r"\s*(sep=.\s*$|#)", re.IGNORECASE)
 _NO_VALUE = re.compile(r"|-+|[+-]?nan(\(\w*\))?|null|none|n/?a", re.IGNORECASE)
 """What programs write for a frame without a face."""
@@ -167,9 +166,7 @@ def _rows(rows: Iterator[list[str]]) -> _Table:
     turns = [flat.index(name) for name in _ANGLES] if set(_ANGLES) <= set(flat) else []
     counted = flat.index("blendshapecount") if "blendshapecount" in flat else None
     unknown = tuple(
-        cell
-        for cell, name in zip(header, flat, strict=True)
-        if name and name not in _KNOWN and not _TIME_NAME.fullmatch(name) and not arkit_name(cell)
+        cell for cell, name in zip(header, flat, strict=True) if name and not _KNOWN(name) and not arkit_name(cell)
     )
     times, values = [], array("d")
     for row in rows:
@@ -299,9 +296,8 @@ def _counted(whole: np.ndarray, ticks: np.ndarray) -> tuple[np.ndarray, float]:
         step = np.polyfit(rows[:, 1], rows[:, 0], 1)[0] if len(rows) > 1 else 1.0
         if passed == 1:
             counts.append((np.ptp(rows[:, 1]) + 1) * step + rows[0, 0] - following[0, 0])
-    if not counts:  # less than a second does not show what it counts to
-        counts = [len(ticks) if len(ticks) == ticks.max() + 1 >= LEAST_COUNT else USUAL_COUNT]
-    count = float(round(np.median(counts)))
+    usual = len(ticks) if len(ticks) == ticks.max() + 1 >= LEAST_COUNT else USUAL_COUNT  # of less than a second
+    count = float(round(np.median(counts or [usual])))
     if ticks.min() == 1.0 and ticks.max() == count:
         return ticks - 1.0, count
     return ticks, max(count, math.floor(ticks.max()) + 1.0)
