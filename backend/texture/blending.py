@@ -10,8 +10,8 @@ The detail ``v`` of the texture minimises ``sum |grad v - c g|² + |v|² / L²``
 weighted mean of the photos' gradients and ``c`` in [0, 1] is how surely any photo shows the place (Pérez et al.,
 "Poisson image editing", 2003). No value is joined, so neither a border between photos nor the border of all of them
 makes a step: away from the photos ``v`` fades to 0, which is the prior's posterior. Constant coefficients make it one
-product in the basis of the discrete cosine transform. What only the other side of the face shows enters as mirrored
-gradients.
+product in the basis of the discrete cosine transform. Features that only the other side of the face shows enter as
+mirrored gradients.
 """
 
 from __future__ import annotations
@@ -42,14 +42,7 @@ from backend.texture.surface import (
     value_at,
     values_at,
 )
-from backend.texture.unwrap import (
-    UNWRAPPING,
-    PhotoInView,
-    TexturePhoto,
-    labelled_share,
-    picture_for,
-    under_jaw,
-)
+from backend.texture.unwrap import UNWRAPPING, PhotoInView, TexturePhoto, labelled_share, picture_for, under_jaw
 
 
 @dataclass(frozen=True)
@@ -455,12 +448,9 @@ def _of_feature(scores: Sequence[PhotoScore], mask: np.ndarray) -> list[np.ndarr
 
 
 def confirmed(
-    details: Sequence[np.ndarray],
-    weights: Sequence[np.ndarray],
-    cosines: Sequence[np.ndarray],
-    sigma: float,
+    details: Sequence[np.ndarray], weights: Sequence[np.ndarray], cosines: Sequence[np.ndarray], sigma: float,
     plain: np.ndarray,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """(S, S) share in [0, 1] of the mean brightness of details (S, S, 3) with weights (S, S) that the photos confirm:
     its power around a texel less that of its noise, over the first (Wiener). The noise is how much the photos differ
     there, and where there are few, in all plain skin (S, S) that several show: more aslant (S, S), where a pixel is

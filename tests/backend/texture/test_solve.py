@@ -33,26 +33,23 @@ def test_photos_confirm_what_they_share_and_not_what_each_has_alone() -> None:
     line[60:68, :64] = -0.3
     noise = [0.1 * np.repeat(_smooth(RNG.normal(size=(SIZE, SIZE, 1))) / 0.06, 3, axis=2) for _ in range(3)]
     weights = [np.ones((SIZE, SIZE), np.float32)] * 3
-    share = blending.confirmed([line + own for own in noise], weights, weights, 6.0, weights[0])
+    one, confirmed = weights[:1], blending.confirmed
+    share = confirmed([line + own for own in noise], weights, weights, 6.0, one[0])
     assert share[64, 14:50].min() > 0.8
     assert share[10:118, 80:118].mean() < 0.3
-    lower = np.float32(np.arange(SIZE) < 64)[:, None] * weights[0]
-    alone = blending.confirmed(noise, [weights[0], lower, lower], weights, 6.0, weights[0])
+    lower = np.float32(np.arange(SIZE) < 64)[:, None] * one[0]
+    alone = confirmed(noise, [one[0], lower, lower], weights, 6.0, one[0])
     assert alone[74:118].mean() < 0.35, "one photo is as noisy as where others show it"
-    assert blending.confirmed([line], weights[:1], weights[:1], 6.0, weights[0])[64, 10:50].min() > 0.9, (
-        "one photo is believed above its noise"
-    )
-    assert blending.confirmed([0.05 * line], weights[:1], weights[:1], 6.0, weights[0]).max() == 0.0
+    assert confirmed([line], one, one, 6.0, one[0])[64, 10:50].min() > 0.9, "one photo is believed above its noise"
+    assert confirmed([0.05 * line], one, one, 6.0, one[0]).max() == 0.0
 
 
 def test_detail_seen_aslant_is_not_believed() -> None:
     """A row of dots on the side of a face: the only photo shows it at 70 degrees, or squarely."""
     dots, weights = np.zeros((SIZE, SIZE, 3), np.float32), [np.ones((SIZE, SIZE), np.float32)]
     dots[10:118:16, 60:66] = -0.3
-    squarely, aslant = (
-        blending.confirmed([dots], weights, [cosine * weights[0]], 6.0, weights[0])[58, 62] for cosine in (0.95, 0.34)
-    )
-    assert squarely > 0.7 and aslant < 0.2
+    shares = [blending.confirmed([dots], weights, [own * weights[0]], 6.0, weights[0])[58, 62] for own in (0.95, 0.34)]
+    assert shares[0] > 0.7 and shares[1] < 0.2
 
 
 def test_photos_of_other_light_meet_without_an_outline() -> None:
