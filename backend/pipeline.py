@@ -35,7 +35,7 @@ from backend.models.parsing.glasses import FoundGlasses, find_glasses, glasses_v
 from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, Models, open_models
 from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
-from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoSource
+from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoSource, PhotoVerdict
 from backend.photos.corrections import PhotoCorrections
 from backend.photos.meshes import with_drawn_meshes
 from backend.progress import HeadPreview, MainLine, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
@@ -222,16 +222,20 @@ def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[
 def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, watch: Watch) -> PhotoCollection:
     """The faces of one person, with the user's corrections; a mesh's pictures go first, and give colour where the mesh
     has some or there is no photo."""
-    chosen = options.collect_options()
     scan, drawn, others = with_drawn_meshes(sources)
-    photos = PhotoCollection(())
-    if others or scan is None:
-        photos = collect_corrected(others, options.corrections, chosen, watch.progress, watch.cache.read)
+
+    def read(wanted: Sequence[PhotoSource]) -> PhotoCollection:
+        pictures = {one.name for one in drawn}
+        stated = [one for one in options.corrections if (one.name in pictures) == (wanted is drawn)]
+        chosen = options.collect_options()
+        return collect_corrected(wanted, stated, chosen, watch.progress, watch.cache.read)
+
+    photos = PhotoCollection(()) if scan is not None and not others else read(others)
     if scan is not None:
-        pictures = watch.cache.read(drawn, progress=watch.progress, options=chosen)
+        pictures, mesh = read(drawn), PhotoVerdict(scan.name, True, "It gives the shape.")
         use = "both" if scan.painted or not photos.faces else "shape"
-        faces = tuple(replace(face, use=use) for face in pictures.faces)
-        photos = PhotoCollection(faces + photos.faces, pictures.verdicts + photos.verdicts, scan)
+        faces = tuple(replace(face, use=use) if face.use == "both" else face for face in pictures.faces)
+        photos = PhotoCollection(faces + photos.faces, (mesh, *pictures.verdicts, *photos.verdicts), scan)
     if options.look:
         check_look(options.look, [face.name for face in photos.faces])
     return photos

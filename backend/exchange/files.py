@@ -108,7 +108,11 @@ def build_report(
         reason = verdict.reason or rejected_by_fit.get(verdict.name, "")
         if photo is not None:
             reason = f"{reason} {doubts.get(verdict.name, '')}".strip()
-        entry: dict[str, object] = {"name": verdict.name, "used": photo is not None, "reason": reason}
+        entry: dict[str, object] = {
+            "name": verdict.name,
+            "used": photo is not None or (verdict.used and verdict.quality is None),
+            "reason": reason,
+        }
         if verdict.quality:
             entry["quality"] = msgspec.to_builtins(verdict.quality, enc_hook=plain_json)
         if photo is not None:

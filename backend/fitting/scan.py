@@ -17,7 +17,7 @@ from backend.geometry.surface_fields import smooth_field, solve_symmetric, surfa
 from backend.geometry.template import LandmarkEmbedding, Template, boundary_edges, triangles_from_quads
 from backend.photos.collection import FaceClass, PhotoFace, Scan
 from backend.rendering.camera import Camera
-from backend.rendering.rasterize import depth_map, facing_cosine
+from backend.rendering.rasterize import facing_cosine, places_at
 from protocol.similarity import fit_similarity
 
 STEADY = (33, 133, 362, 263, 1, 4, 5, 6, 168, 61, 291, 0, 17, 48, 278)
@@ -205,7 +205,7 @@ def laid_on_scan(state: FitState, scan: Scan) -> FitState:
     """The state of a scan's pictures with the head on the scan, and the cameras that drew them.
 
     The head wears the median expression of the pictures, because all show the same one. Skin under what the pictures
-    call hair is the prior's.
+    call hair is the prior's; so are ears, whose folds have no counterpart.
     """
     template, count = state.template, state.template.head.vertex_stop
     topology, photos = head_topology(template), state.estimate.photos
@@ -219,11 +219,13 @@ def laid_on_scan(state: FitState, scan: Scan) -> FitState:
         iterations=ITERATIONS,
     )  # fmt: skip
     upright = TriangleMesh((scan.mesh.vertices - fit.translation) @ fit.rotation, scan.mesh.triangles)
-    cameras = [_placed(scan.cameras[face.name], face, fit.rotation, fit.translation) for face in state.faces]
-    moved = [_seen_by(photo, *camera, expression) for photo, camera in zip(photos, cameras, strict=True)]
+    moved = [
+        _seen_by(photo, face, scan.cameras[face.name], fit, expression)
+        for face, photo in zip(state.faces, photos, strict=True)
+    ]
     state = replace(state, estimate=replace(state.estimate, identity=fit.coefficients, photos=tuple(moved)))
     points = topology.matrix @ (state.neutral + worn)[:count]
-    weights = topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
+    weights = topology.matrix @ (topology.skin_weights(face=1.0, scalp=1.0, neck=1.0) * (1 - topology.regions["ears"]))
     weights = weights * ~_under_hair(state, points, vertex_normals(points, topology.fine_triangles))
     laid = laid_on(points, topology.fine_triangles, weights, upright)
     smooth = 1e-3 * surface_operators(template.vertices[:count], topology.triangles).stiffness
@@ -238,29 +240,19 @@ def _marks_on(state: FitState, scan: Scan) -> tuple[tuple[int, ...], np.ndarray]
     face = min(state.faces, key=lambda one: abs(one.yaw_degrees))
     camera = scan.cameras[face.name]
     pixels = face.in_file(face.landmarks[list(STEADY), :2].astype(np.float64))
-    column, row = np.clip(pixels.astype(int), 0, np.array(camera.size) - 1).T
-    depth = depth_map(scan.mesh.vertices, scan.mesh.triangles, camera)[row, column].astype(np.float64)
-    seen, pose = np.isfinite(depth), camera.camera_from_head
-    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(camera.intrinsics).T
-    places = (rays[seen] * depth[seen, None] - pose[:3, 3]) @ pose[:3, :3]
-    return tuple(np.array(STEADY)[seen].tolist()), places
-
-
-def _placed(
-    camera: Camera, face: PhotoFace, rotation: np.ndarray, translation: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Rotation (3, 3) and translation (3,) of a picture's camera from the head, and the focal length in crop pixels."""
-    pose = camera.camera_from_head
-    turned = pose[:3, :3] @ rotation
-    return turned, pose[:3, :3] @ translation + pose[:3, 3], float(camera.intrinsics[0, 0] * face.crop_scale)
+    places, depth = places_at(pixels, scan.mesh.vertices, scan.mesh.triangles, camera)
+    seen = np.isfinite(depth)
+    return tuple(np.array(STEADY)[seen].tolist()), places[seen]
 
 
 def _seen_by(
-    photo: PhotoParameters, rotation: np.ndarray, translation: np.ndarray, focal: float, expression: np.ndarray
+    photo: PhotoParameters, face: PhotoFace, camera: Camera, fit: ModelFit, expression: np.ndarray
 ) -> PhotoParameters:
-    """The photo with that camera and expression."""
-    pivot = rotation @ photo.pivot + translation
-    depth = float(np.log(pivot[2]))
+    """The picture with the camera that drew it, placed before the head as it was before the scan."""
+    pose = camera.camera_from_head
+    rotation = pose[:3, :3] @ fit.rotation
+    pivot = rotation @ photo.pivot + pose[:3, :3] @ fit.translation + pose[:3, 3]
+    depth, focal = float(np.log(pivot[2])), float(camera.intrinsics[0, 0] * face.crop_scale)
     return replace(
         photo, rotation=rotation, lateral=pivot[:2] / pivot[2], log_distance=depth,
         log_scale=float(np.log(focal)) - depth, principal_offset=np.zeros(2), expression=expression,

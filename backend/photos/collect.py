@@ -14,6 +14,7 @@ from backend.errors import LikenessError
 from backend.models.landmarks import SurfaceLandmarker, inside_by_net, surface_landmarker
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import enlarge_labels, look_at_face
+from backend.photos import faces as detection
 from backend.photos import screening
 from backend.photos.collection import (
     FORMATS_ADVICE,
@@ -27,21 +28,6 @@ from backend.photos.collection import (
     ReadLimits,
 )
 from backend.photos.corrections import PhotoCorrections, check_corrections, left_out_verdicts, with_corrections
-from backend.photos.faces import (
-    MAX_CROP_SIDE,
-    DetectedFace,
-    HeadCrop,
-    crop_head,
-    detect_faces,
-    face_square,
-    find_landmarks,
-    fit_inside,
-    head_pose,
-    posed,
-    quarter_turns,
-    turned,
-    upright,
-)
 from backend.photos.reading import read_photo, read_photos
 from backend.progress import ProgressReporter, silent
 from backend.system.parallel import each, in_order
@@ -70,7 +56,7 @@ class CollectOptions:
 
     max_photos: int = 200
     max_used: int = 24
-    max_crop_side: int = MAX_CROP_SIDE
+    max_crop_side: int = detection.MAX_CROP_SIDE
     kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
     identity: screening.GradientIdentity = field(default_factory=screening.GradientIdentity)
@@ -111,7 +97,7 @@ def collect(
         raise LikenessError("usage", f"{photo_count} photos were given; the limit is {options.max_photos}.", advice)
     names = unique_names([source.name for source in sources])
     analysed: list[_Analysed] = []
-    crops: dict[int, dict[int, HeadCrop]] = {}  # photo -> face -> crop, while memory allows
+    crops: dict[int, dict[int, detection.HeadCrop]] = {}  # photo -> face -> crop, while memory allows
     room = options.kept_crop_bytes
     done = 0.0
 
@@ -137,7 +123,9 @@ def collect(
         crop = crops.get(candidate.photo, {}).get(which)
         if crop is None:
             again = read_photo(sources[candidate.photo], options.limits, still_here)
-            crop = crop_head(upright(again.pixels, candidate.turns), candidate.detected, options.max_crop_side)
+            crop = detection.crop_head(
+                detection.upright(again.pixels, candidate.turns), candidate.detected, options.max_crop_side
+            )
         if candidate.accessories.decisions != accessories.decisions:
             candidate = _relabelled(candidate, crop, accessories, options.device)
         worn = float(np.nan_to_num(0.5 + 0.5 * np.tanh(accessories.glasses / 2)))
@@ -148,7 +136,7 @@ def collect(
     faces = each(finished, choice.used, voted, report=lambda count: progress(STAGE, _ANALYSIS_SHARE + share * count))
     progress(STAGE, 1.0)
     for candidate, face in zip(choice.used, faces, strict=True):
-        if said := screening.what_it_seems(face, face_square(face.landmarks)):
+        if said := screening.what_it_seems(face, detection.face_square(face.landmarks)):
             choice.notes[candidate.photo] = f"{choice.notes.get(candidate.photo, '')} {said}".strip()
     return PhotoCollection(tuple(faces), tuple(_verdicts(analysed, names, choice)))
 
@@ -183,7 +171,9 @@ def _beside_earlier(photos: Iterable[DecodedPhoto | PhotoUnreadableError]) -> It
         yield index, photo, mine, earlier
 
 
-def _analyse_once(options: CollectOptions, names: Sequence[str], task: _Task) -> tuple[_Analysed, list[HeadCrop]]:
+def _analyse_once(
+    options: CollectOptions, names: Sequence[str], task: _Task
+) -> tuple[_Analysed, list[detection.HeadCrop]]:
     """Analyse a photo, unless its largest face is, pixel by pixel, that of the earlier photo which it looks like."""
     index, photo, mine, earlier = task
     try:
@@ -202,34 +192,34 @@ def _analyse_once(options: CollectOptions, names: Sequence[str], task: _Task) ->
 
 def _analyse(
     options: CollectOptions, index: int, photo: DecodedPhoto | PhotoUnreadableError
-) -> tuple[_Analysed, list[HeadCrop]]:
+) -> tuple[_Analysed, list[detection.HeadCrop]]:
     """Analyse the faces of the photo at ``index``; also returns their head crops."""
     if isinstance(photo, PhotoUnreadableError):
         return _Analysed((0, 0), None, 0, (), str(photo)), []
     landmarker = surface_landmarker(options.device) if options.surface else None
     faces, crops = [], []
-    found = detect_faces(photo.pixels)
+    found = detection.detect_faces(photo.pixels)
     for detected in found[: screening.SCREENING.faces_per_photo]:
         if faces and detected.side < screening.SCREENING.bystander * found[0].side:
             break
-        landmarks = find_landmarks(photo.pixels, detected)
+        landmarks = detection.find_landmarks(photo.pixels, detected)
         if landmarks is None and landmarker is not None:
             landmarks = _by_net(photo.pixels, detected, landmarker)
         if landmarks is None or screening.face_size_px(landmarks) < screening.SCREENING.useless_face_px:
             continue  # so small, icons of a screenshot are faces as well
-        turns = quarter_turns(landmarks)
-        landmarks = turned(landmarks, photo.pixels.shape, turns)
-        crop = crop_head(upright(photo.pixels, turns), landmarks, options.max_crop_side)
+        turns = detection.quarter_turns(landmarks)
+        landmarks = detection.turned(landmarks, photo.pixels.shape, turns)
+        crop = detection.crop_head(detection.upright(photo.pixels, turns), landmarks, options.max_crop_side)
         faces.append(_candidate(index, landmarks, turns, crop, landmarker, options))
         crops.append(crop)
     failure = "" if faces else NO_FACE_REASON
     return _Analysed(photo.source_size, photo.focal_px, photo.pixels.shape[1], tuple(faces), failure), crops
 
 
-def _by_net(pixels: np.ndarray, face: DetectedFace, landmarker: SurfaceLandmarker) -> np.ndarray | None:
+def _by_net(pixels: np.ndarray, face: detection.DetectedFace, landmarker: SurfaceLandmarker) -> np.ndarray | None:
     """Landmarks of a face that the mesh does not see (profiles, light of one colour), where the net is sure of them."""
     surface = landmarker.find_in_box(pixels, face)
-    landmarks = posed(surface.positions)
+    landmarks = detection.posed(surface.positions)
     return landmarks if screening.is_face(surface, landmarks) else None
 
 
@@ -237,7 +227,7 @@ def _candidate(
     index: int,
     landmarks: np.ndarray,
     turns: int,
-    crop: HeadCrop,
+    crop: detection.HeadCrop,
     landmarker: SurfaceLandmarker | None,
     options: CollectOptions,
 ) -> screening.FaceCandidate:
@@ -245,9 +235,9 @@ def _candidate(
     if landmarker is not None:
         surface = landmarker.find(crop.pixels, in_crop)
         in_crop = inside_by_net(in_crop, surface)
-    small, factor = fit_inside(crop.pixels, LABELS_SIDE)
+    small, factor = detection.fit_inside(crop.pixels, LABELS_SIDE)
     label = look_at_face(small, in_crop * factor, tuple(edge * factor for edge in crop.covered), device=options.device)
-    pose = head_pose(in_crop)
+    pose = detection.head_pose(in_crop)
     return screening.FaceCandidate(
         photo=index,
         detected=landmarks,
@@ -267,7 +257,7 @@ def _candidate(
 
 
 def _relabelled(
-    candidate: screening.FaceCandidate, crop: HeadCrop, accessories: AccessoryScores, device: str
+    candidate: screening.FaceCandidate, crop: detection.HeadCrop, accessories: AccessoryScores, device: str
 ) -> screening.FaceCandidate:
     """The candidate, labelled again with the accessory scores ``accessories``."""
     factor = candidate.small_factor
@@ -277,7 +267,7 @@ def _relabelled(
     return replace(candidate, small_labels=outcome.labels)
 
 
-def _photo_face(name: str, photo: _Analysed, candidate: screening.FaceCandidate, crop: HeadCrop) -> PhotoFace:
+def _photo_face(name: str, photo: _Analysed, candidate: screening.FaceCandidate, crop: detection.HeadCrop) -> PhotoFace:
     landmarks = crop.to_crop(candidate.landmarks).astype(np.float32)
     monochrome = screening.is_monochrome(candidate.small_crop, candidate.small_labels)
     pixels = screening.as_grey(crop.pixels) if monochrome else crop.pixels

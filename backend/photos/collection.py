@@ -307,9 +307,10 @@ class PhotoVerdict:
 
 @dataclass(frozen=True)
 class Scan:
-    """A mesh of the head in metres, and the cameras by name that drew its pictures, in its frame and their pixels.
-    ``painted`` : it has colours of its own."""
+    """A mesh of the head in metres, its file's name, and the cameras by name that drew its pictures, in its frame and
+    their pixels. ``painted`` : it has colours of its own."""
 
+    name: str
     mesh: TriangleMesh
     cameras: Mapping[str, Camera]
     painted: bool

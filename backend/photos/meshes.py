@@ -17,9 +17,8 @@ from backend.photos.collection import DecodedPhoto, PhotoSource, ReadLimits, Sca
 from backend.photos.faces import FACES, detect_faces
 from backend.rendering.camera import Camera, look_at
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.rasterize import depth_map
+from backend.rendering.rasterize import places_at
 from backend.rendering.render import render_linear
-from backend.rendering.spherical_harmonics import light_from_directions
 from protocol.photo_folder import is_mesh
 
 MOST_VERTICES = 2_000_000
@@ -32,9 +31,6 @@ SIZE, DISTANCE, SPAN = 1024, 1.5, 0.44
 """Pixels a side of a picture, metres from the camera and across: a head with its hair."""
 SIDES = {"front": 0.0, "left": 45.0, "right": -45.0}
 """Names of the pictures -> degrees by which the head is turned to its left."""
-SKIN = np.array([0.50, 0.36, 0.28])
-"""Linear colour of a mesh without one; skin is what the networks know best."""
-_LIGHT = light_from_directions(np.array([[0.0, 0.37, 0.93]]), np.full((1, 3), 0.7), 0.4)
 _ADVICE = "Export the head once more, as GLB, PLY or OBJ, upright and with the face free."
 
 
@@ -52,10 +48,8 @@ class PaintedMesh:
         )
 
     def drawn(self, camera: Camera) -> np.ndarray:
-        """(H, W, 3) uint8 picture on grey; paint without light, because it holds the light it was taken in."""
-        vertices, triangles = self.mesh.vertices, self.mesh.triangles
-        paint = self.paint or {"colors": np.tile(SKIN, (len(vertices), 1)), "light": _LIGHT}
-        return render_linear(vertices, triangles, camera, **paint).over((150, 150, 150))
+        """(H, W, 3) uint8 picture; paint without light, because it holds that it was taken in; else clay."""
+        return render_linear(self.mesh.vertices, self.mesh.triangles, camera, **self.paint).over((0, 0, 0))
 
 
 def with_drawn_meshes(sources: Sequence[PhotoSource]) -> tuple[Scan | None, list[PhotoSource], list[PhotoSource]]:
@@ -79,7 +73,7 @@ def with_drawn_meshes(sources: Sequence[PhotoSource]) -> tuple[Scan | None, list
         pixels = upright.drawn(camera)
         photo = DecodedPhoto(label, pixels, (SIZE, SIZE), float(camera.intrinsics[0, 0]))
         drawn.append(PhotoSource(label, data=pixels.tobytes(), decoded=photo))
-    return Scan(upright.mesh, cameras, bool(upright.paint)), drawn, others
+    return Scan(name, upright.mesh, cameras, bool(upright.paint)), drawn, others
 
 
 def read_mesh(source: PhotoSource, limits: ReadLimits | None = None) -> PaintedMesh:
@@ -142,12 +136,9 @@ def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
         raise LikenessError("no_face", f"No face is seen on the mesh {name}.", _ADVICE)
     found, whole = best
     camera = _camera(0.0)
-    depth = depth_map(whole.mesh.vertices, whole.mesh.triangles, camera)
-    column, row = np.clip(np.array(found.centre).astype(int), 0, SIZE - 1)
-    away = float(depth[row, column]) if np.isfinite(depth[row, column]) else DISTANCE
-    ray = np.linalg.inv(camera.intrinsics) @ np.array([*found.centre, 1.0])
-    pose = camera.camera_from_head
-    middle = (ray * away - pose[:3, 3]) @ pose[:3, :3]
+    (middle,), (away,) = places_at(np.array([found.centre]), whole.mesh.vertices, whole.mesh.triangles, camera)
+    if not np.isfinite(away):
+        raise LikenessError("no_face", f"The mesh {name} has a hole in the middle of the face.", _ADVICE)
     side = found.side * away / camera.intrinsics[0, 0]
     roll = Rotation.from_euler("z", np.pi / 2 * round(found.angle / (np.pi / 2))).as_matrix()
     scale = FACE / side

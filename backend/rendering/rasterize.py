@@ -436,6 +436,19 @@ def depth_map(vertices: np.ndarray, faces: np.ndarray, camera: Camera, *, backen
     return found.scatter(depth, torch.inf)[0, ..., 0].numpy().astype(np.float32)
 
 
+def places_at(
+    pixels: np.ndarray, vertices: np.ndarray, faces: np.ndarray, camera: Camera
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a camera shows of a mesh at pixels (N, 2): places (N, 3) and depths (N,) in metres, NaN and inf on the
+    background."""
+    column, row = np.clip(pixels.astype(int), 0, np.array(camera.size) - 1).T
+    depth = depth_map(vertices, faces, camera)[row, column].astype(np.float64)
+    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(camera.intrinsics).T
+    pose = camera.camera_from_head
+    away = np.where(np.isfinite(depth), depth, np.nan)
+    return (rays * away[:, None] - pose[:3, 3]) @ pose[:3, :3], depth
+
+
 def facing_cosine(points: np.ndarray, normals: np.ndarray, camera: Camera) -> np.ndarray:
     """(P,) cosine of the angle between unit normals (P, 3) and the direction to the camera; negative: turned away."""
     to_camera = camera.centre() - points

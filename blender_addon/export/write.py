@@ -463,7 +463,7 @@ def _write_head(
         layer.objects.active = copies[0]
         animated = ANIMATED[preset.exporter]
         wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if chosen.webp else {}) | {animated: moved}
-        with _writing(exporter, preset) as known:
+        with _writing(exporter, preset.exporter) as known:
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_companions(parts, preset, path)
     finally:
@@ -497,13 +497,13 @@ def _hang(
 
 
 @contextmanager
-def _writing(exporter: Any, preset: ExportPreset) -> Iterator[set[str]]:
+def _writing(exporter: Any, kind: str) -> Iterator[set[str]]:
     """Names of the settings that this Blender's exporter knows. Raises ``AddonError`` if it is missing or fails."""
     try:
         known = set(exporter.get_rna_type().properties.keys())
     except (KeyError, RuntimeError) as error:
         raise AddonError(
-            f"Blender's exporter for {_ADDONS[preset.exporter]} is switched off.",
+            f"Blender's exporter for {_ADDONS[kind]} is switched off.",
             "Switch it on in the preferences, under Add-ons.",
             "exporter",
         ) from error
@@ -531,12 +531,25 @@ def export_strands(context: bpy.types.Context, collection: bpy.types.Collection,
     context.scene.collection.children.link(alone)
     alone.objects.link(hair)
     try:
-        with _writing(exporter, STRANDS):
+        with _writing(exporter, STRANDS.exporter):
             exporter(filepath=str(path), collection=alone.name, start=frame, end=frame, **STRANDS.settings)
             if not path.is_file():  # which this exporter reports to Blender alone
                 raise OSError(f"{path.parent} cannot be written to.")
     finally:
         bpy.data.collections.remove(alone)
+
+
+def export_mesh(context: bpy.types.Context, mesh: bpy.types.Object, path: Path) -> None:
+    """Write a mesh as it is shown, with its picture, to a .glb. Raises ``AddonError`` as ``export_head``."""
+    selected, exporter = list(context.selected_objects), bpy.ops.export_scene.gltf
+    _select(selected, False)
+    _select([mesh], True)
+    try:
+        with _writing(exporter, "gltf"):
+            exporter(filepath=str(path), use_selection=True, export_apply=True, export_animations=False)
+    finally:
+        _select([mesh], False)
+        _select(selected, True)
 
 
 def _copy(part: bpy.types.Object, name: str, preset: ExportPreset, places: RigPlaces | None) -> bpy.types.Object:

@@ -13,13 +13,15 @@ from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringPrope
 from .. import redraw, timer
 from ..client.photo_files import PHOTO_GLOB, is_text, unique_labels
 from ..errors import AddonError
+from ..export.write import export_mesh
 from ..many import run
 from ..many.run import list_people
+from ..objects import tags
 from ..objects.tags import Place
 from ..session import session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import options_of
-from ..shared.photo_folder import PHOTO_SUFFIXES, is_own_picture
+from ..shared.photo_folder import PHOTO_SUFFIXES, is_mesh, is_own_picture
 from ..text import LikenessOperator, clickable, poll_of, report_error
 from ..waiting import Job
 
@@ -32,7 +34,7 @@ def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]
     for path in map(_absolute, paths):
         name = os.path.basename(path)
         (label,) = unique_labels([name])
-        if os.path.splitext(name)[1].lower() not in PHOTO_SUFFIXES:
+        if os.path.splitext(name)[1].lower() not in PHOTO_SUFFIXES and not is_mesh(name):
             refused.append(f"{label} is not a photo that the backend reads")
         elif not os.path.isfile(path):
             refused.append(f"{label} does not exist")
@@ -83,6 +85,27 @@ class AddPhotos(LikenessOperator):
             self.report({"WARNING"}, f"{sentence}.")
         if not added:
             return {"CANCELLED"} if refused else self.refuse("No photo was chosen.")
+        redraw.everything()
+        _start_backend(context)
+
+
+class AddMesh(LikenessOperator):
+    """Take the shape of the head from the active mesh, a scan or sculpt, as it is shown and with its picture; photos \
+beside it give skin and hair"""
+
+    bl_label = "From Mesh"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        mesh = context.active_object
+        usable = mesh is not None and mesh.type == "MESH" and mesh.mode == "OBJECT" and tags.head_mesh(mesh) is None
+        return clickable(cls, "" if usable else "No mesh is active. Select a scan or sculpt of a head, in Object Mode")
+
+    def run(self, context: bpy.types.Context) -> set[str] | None:
+        path = Path(bpy.app.tempdir, f"{bpy.path.clean_name(context.active_object.name)}.glb")
+        export_mesh(context, context.active_object, path)
+        add_files(context.scene, [str(path)])
         redraw.everything()
         _start_backend(context)
 

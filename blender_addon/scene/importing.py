@@ -530,7 +530,7 @@ class _Build:
             entry, solved = said.get(photo.label, {}), used.get(photo.label)
             gone = self.photos and photo.label not in said and solved is None
             reason = "Its file was not there." if gone else str(entry.get("reason", ""))
-            group = {"name": photo.label, "used": solved is not None, "reason": reason}
+            group = {"name": photo.label, "used": solved is not None or entry.get("used", False), "reason": reason}
             image = self._photo_image(photo.label)
             if image is not None:
                 group["image"] = image

@@ -15,24 +15,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..shared.similarity import Similarity, fit_similarity
-from .registration import (
-    LEAST_ALIKE,
-    Correspondence,
-    EdgeOperator,
-    Surface,
-    align_by_points,
-    correspond,
-    find_alignment,
-    local_frames,
-    nearest,
-    no_face,
-    refine_alignment,
-    register,
-    relief_alike,
-    solve,
-    unit,
-    welded,
-)
+from . import registration
 
 COLUMNS = 48
 """Resolution of the visibility grid in front of an eyeball, columns and rows."""
@@ -70,12 +53,12 @@ class Eyeball:
         """(M,) extent of the eyeball from its centre in the direction of points (M, 3)."""
         arms = self.points - self.middle
         radii = np.linalg.norm(arms, axis=1)
-        alike = unit(points - self.middle) @ unit(arms).T
+        alike = registration.unit(points - self.middle) @ registration.unit(arms).T
         alike[np.arange(len(points)), alike.argmax(axis=1)] = 1.0
         return np.where(alike > FARTHEST_POINT_COSINE, radii, 0.0).max(axis=1)
 
 
-def shut_lids(motion: np.ndarray, skin: Surface, eyes: Sequence[Eyeball], sure: np.ndarray):
+def shut_lids(motion: np.ndarray, skin: registration.Surface, eyes: Sequence[Eyeball], sure: np.ndarray):
     """Lengthen one blink ``motion`` (V, 3) of the skin, in place, until its eye is closed; yields between slices.
 
     The eye is the one closest to the motion. sure : (V,) 0-1 confidence of a vertex's correspondence on the source's
@@ -127,8 +110,8 @@ def _axes(motion: np.ndarray, weight: np.ndarray, lid: np.ndarray) -> np.ndarray
     lid : (3,) from the eye's centre to the centre of the motion.
     """
     down = weight @ motion / weight.sum()
-    forward = unit(lid + 0.5 * down)
-    up = unit((down @ forward) * forward - down)
+    forward = registration.unit(lid + 0.5 * down)
+    up = registration.unit((down @ forward) * forward - down)
     return np.stack([np.cross(forward, up), forward, up])
 
 
@@ -229,14 +212,19 @@ class Carrier:
     partner : correspondence of the target's vertices.
     """
 
-    source: Surface
-    target: Surface
+    source: registration.Surface
+    target: registration.Surface
     frames: np.ndarray
-    partner: Correspondence
+    partner: registration.Correspondence
 
 
 def make_carrier(
-    source: Surface, bent: np.ndarray, target: Surface, partner: Correspondence, motions: np.ndarray, scale: float
+    source: registration.Surface,
+    bent: np.ndarray,
+    target: registration.Surface,
+    partner: registration.Correspondence,
+    motions: np.ndarray,
+    scale: float,
 ):
     """Build a ``Carrier``; yields between slices.
 
@@ -244,8 +232,8 @@ def make_carrier(
     scale : the target's size over the source's.
     motions : (K, S, 3) of the source, used to detect neighbours whose partners do not belong together.
     """
-    frames = local_frames(source, bent).reshape(-1, 9)
-    mean = EdgeOperator(source.edges, np.ones(len(source.edges)), len(source.vertices))
+    frames = registration.local_frames(source, bent).reshape(-1, 9)
+    mean = registration.EdgeOperator(source.edges, np.ones(len(source.edges)), len(source.vertices))
     for number in range(FRAME_ROUNDS):
         if number % ROUNDS_PER_SLICE == 0:
             yield
@@ -256,7 +244,11 @@ def make_carrier(
 
 
 def _agreement(
-    source: Surface, target: Surface, partner: Correspondence, motions: np.ndarray, scale: float
+    source: registration.Surface,
+    target: registration.Surface,
+    partner: registration.Correspondence,
+    motions: np.ndarray,
+    scale: float,
 ) -> np.ndarray:
     """(V,) 0-1 similarity of the motions of a target vertex's partner and its neighbours' partners."""
     each = motions.transpose(1, 0, 2).reshape(len(source.vertices), -1)
@@ -264,7 +256,9 @@ def _agreement(
     moves = np.einsum("vk,vkd->vd", partner.bary, short[source.triangles[partner.triangle]])
     smallest = 2e-3 * np.linalg.norm(np.ptp(source.vertices, axis=0))
 
-    def gradients(surface: Surface, moves: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def gradients(
+        surface: registration.Surface, moves: np.ndarray, scale: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         i, j = np.concatenate([surface.edges, surface.edges[:, ::-1]]).T
         length = np.linalg.norm(surface.vertices[i] - surface.vertices[j], axis=1) / scale
         return i, j, np.linalg.norm(moves[i] - moves[j], axis=1) / (length + smallest)
@@ -288,7 +282,7 @@ def carry(carrier: Carrier, motions: np.ndarray):
     sure = carrier.partner.sure.astype(np.float32)[:, None]
     unsure = 1.0 - (sure[target.edges[:, 0]] * sure[target.edges[:, 1]])[:, 0]
     stiffness = np.clip(mean / np.maximum(length, 1e-12), 0.1, 10.0).astype(np.float32) * unsure
-    hold = EdgeOperator(target.edges, stiffness, count)
+    hold = registration.EdgeOperator(target.edges, stiffness, count)
     corners = carrier.source.triangles[carrier.partner.triangle]
     bary = carrier.partner.bary.astype(np.float32)
     out = np.zeros((len(motions), count, 3), np.float32)
@@ -301,7 +295,7 @@ def carry(carrier: Carrier, motions: np.ndarray):
         def system(x: np.ndarray) -> np.ndarray:
             return (sure + 1e-4) * x + FILL * hold(x)
 
-        steps = solve(
+        steps = registration.solve(
             system, sure + 1e-4 + FILL * hold.diagonal, sure * cloned, sure * cloned, steps=40, tolerance=1e-2
         )
         filled = yield from staged(steps, first / len(motions), first / len(motions), 1)
@@ -375,7 +369,7 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
     return PlacedPart(placement.apply(vertices), motions, placement, turns, shifts, stiff, clings)
 
 
-def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) -> list[Eyeball]:
+def eyeballs(mesh: registration.Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) -> list[Eyeball]:
     """The target's pieces that match the source's eyeballs: stiff parts that some key rotates about their own
     centre."""
     eyes = []
@@ -398,7 +392,7 @@ def eyeballs(mesh: Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) ->
 
 def move_pieces(
     out: np.ndarray,
-    mesh: Surface,
+    mesh: registration.Surface,
     pieces: np.ndarray,
     skin_index: np.ndarray,
     placed: Sequence[PlacedPart],
@@ -425,9 +419,9 @@ def move_pieces(
             if len(index) > 300:
                 yield from _smooth(out, mesh, index)
             continue
-        to_skin, distance = yield from nearest(points, mesh.vertices[skin_index])
+        to_skin, distance = yield from registration.nearest(points, mesh.vertices[skin_index])
         roots = np.argsort(distance, kind="stable")[: max(int(ROOTS * len(index)), 1)]
-        root, _ = yield from nearest(points, points[roots])
+        root, _ = yield from registration.nearest(points, points[roots])
         follows = np.clip(2.0 - distance[roots].mean() / (0.5 * FOLLOW * face_size), 0.0, 1.0)
         out[:, index] = out[:, skin_index[to_skin[roots[root]]]] * np.float32(follows)
         yield
@@ -449,7 +443,7 @@ def _like_parts(points: np.ndarray, parts: Sequence[PlacedPart]):
     out = np.zeros((len(parts[0].motions), len(points), 3), np.float32)
     partners, away = [], []
     for part in parts:
-        index, distance = yield from nearest(points, part.placed)
+        index, distance = yield from registration.nearest(points, part.placed)
         partners.append(index)
         away.append(distance)
     owner = np.argmin(away, axis=0)
@@ -465,11 +459,11 @@ def _like_parts(points: np.ndarray, parts: Sequence[PlacedPart]):
     return out
 
 
-def _smooth(out: np.ndarray, mesh: Surface, index: np.ndarray):
+def _smooth(out: np.ndarray, mesh: registration.Surface, index: np.ndarray):
     keep = np.zeros(len(mesh.vertices), bool)
     keep[index] = True
     piece, _ = mesh.part(keep)
-    mean = EdgeOperator(piece.edges, np.ones(len(piece.edges)), len(index))
+    mean = registration.EdgeOperator(piece.edges, np.ones(len(piece.edges)), len(index))
     for key in range(len(out)):
         motion = out[key, index]
         if np.abs(motion).max() > 0:
@@ -518,11 +512,11 @@ class _Pair:
     """Source and target, welded and split. number : (V,) vertex of ``mesh`` for each of the target's. face : vertices
     of the source's face. loose : vertices and motions of the source's other pieces."""
 
-    source: Surface
+    source: registration.Surface
     motions: np.ndarray
     loose: list[tuple[np.ndarray, np.ndarray]]
     face: np.ndarray
-    mesh: Surface
+    mesh: registration.Surface
     number: np.ndarray
     is_skin: np.ndarray
 
@@ -530,7 +524,7 @@ class _Pair:
 def _pair(parts: Sequence[SourcePart], target: TargetMesh):
     source, motions, loose = _split_source(parts)
     yield
-    mesh, number = welded(np.asarray(target.vertices, float), target.triangles, target.owner)
+    mesh, number = registration.welded(np.asarray(target.vertices, float), target.triangles, target.owner)
     yield
     own = np.zeros(len(mesh.vertices), bool)
     own[number[target.owner == 0]] = True
@@ -541,7 +535,7 @@ def _pair(parts: Sequence[SourcePart], target: TargetMesh):
     if not len(moves) or moves.max() <= 0 or is_skin[mesh.triangles].all(axis=1).sum() < 20:
         raise AddonError("There is no face to take keys from, or none to give them to.", "Choose heads.", "no_face")
     if mesh.part(is_skin)[0].points_inwards:
-        mesh = Surface(mesh.vertices, mesh.triangles[:, ::-1])
+        mesh = registration.Surface(mesh.vertices, mesh.triangles[:, ::-1])
     return _Pair(source, motions, loose, np.flatnonzero(moves > FACE_SHARE * moves.max()), mesh, number, is_skin)
 
 
@@ -550,7 +544,7 @@ def find_face(parts: Sequence[SourcePart], target: TargetMesh):
     ``no_face``."""
     pair = yield from staged(_pair(parts, target), 0.0, 0.1, 3)
     skin, _ = pair.mesh.part(pair.is_skin)
-    return (yield from staged(find_alignment(pair.source, pair.face, skin, target.axes), 0.1, 1.0, 120))
+    return (yield from staged(registration.find_alignment(pair.source, pair.face, skin, target.axes), 0.1, 1.0, 120))
 
 
 def transfer_keys(
@@ -572,20 +566,20 @@ def transfer_keys(
     skin, skin_index = mesh.part(pair.is_skin)
     pinned = None
     if marked is None:
-        steps = find_alignment(source, face, skin, target.axes) if fit is None else iter(())
+        steps = registration.find_alignment(source, face, skin, target.axes) if fit is None else iter(())
         fit = (yield from staged(steps, 0.05, 0.3, 120)) or fit
     else:
-        fit = align_by_points(marked.source, marked.target)
-        fit = yield from staged(refine_alignment(source, face, skin, fit), 0.05, 0.3, 12)
-        at, _ = yield from staged(nearest(marked.source, source.vertices), 0.3, 0.3, 1)
+        fit = registration.align_by_points(marked.source, marked.target)
+        fit = yield from staged(registration.refine_alignment(source, face, skin, fit), 0.05, 0.3, 12)
+        at, _ = yield from staged(registration.nearest(marked.source, source.vertices), 0.3, 0.3, 1)
         pinned = (at, marked.target)
     rest = source.moved(fit.apply(source.vertices))
     face_size = float(np.linalg.norm(np.ptp(rest.vertices[face], axis=0)))
-    bent = yield from staged(register(rest, skin, face_size, pinned), 0.3, 0.6, 900)
-    alike = yield from staged(relief_alike(rest, face, bent, skin, face_size), 0.6, 0.61, 80)
-    if marked is None and alike < LEAST_ALIKE:
-        raise no_face()
-    partner = yield from staged(correspond(skin, rest.moved(bent), face_size), 0.61, 0.65, 60)
+    bent = yield from staged(registration.register(rest, skin, face_size, pinned), 0.3, 0.6, 900)
+    alike = yield from staged(registration.relief_alike(rest, face, bent, skin, face_size), 0.6, 0.61, 80)
+    if marked is None and alike < registration.LEAST_ALIKE:
+        raise registration.no_face()
+    partner = yield from staged(registration.correspond(skin, rest.moved(bent), face_size), 0.61, 0.65, 60)
     carrier = yield from staged(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
     of_skin = yield from staged(carry(carrier, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)
@@ -601,11 +595,15 @@ def transfer_keys(
     return out[:, pair.number]
 
 
-def _split_source(parts: Sequence[SourcePart]) -> tuple[Surface, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+def _split_source(
+    parts: Sequence[SourcePart],
+) -> tuple[registration.Surface, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """The source's skin with its motions, and vertices and motions of its other pieces."""
     surfaces = []
     for part in parts:
-        mesh, number = welded(np.asarray(part.vertices, float), part.triangles, np.zeros(len(part.vertices)))
+        mesh, number = registration.welded(
+            np.asarray(part.vertices, float), part.triangles, np.zeros(len(part.vertices))
+        )
         motions = np.zeros((len(part.motions), len(mesh.vertices), 3))
         motions[:, number] = part.motions
         for piece in range(mesh.pieces.max() + 1 if len(mesh.vertices) else 0):

@@ -427,6 +427,7 @@ def _draw_photos(layout: bpy.types.UILayout, settings: bpy.types.PropertyGroup) 
     column.enabled = not session().busy
     column.operator("likeness.add_photos", text="", icon="ADD")
     column.operator("likeness.remove_photo", text="", icon="REMOVE").index = -1
+    column.operator("likeness.add_mesh", text="", icon="MESH_DATA")
     column.separator()
     column.operator("likeness.clear_photos", text="", icon="TRASH")
     if not photos:

@@ -61,6 +61,28 @@ def test_disabling_leaves_nothing_behind(enabled: None) -> None:
     addon_utils.enable(PACKAGE, default_set=True)
 
 
+def test_the_active_mesh_goes_into_the_list_as_it_is_shown_with_its_picture(enabled: None) -> None:
+    from backend.photos.collection import PhotoSource
+    from backend.photos.meshes import read_mesh
+
+    assert not bpy.ops.likeness.add_mesh.poll()
+    bpy.ops.mesh.primitive_monkey_add()
+    scan, picture = bpy.context.active_object, bpy.data.images.new("skin", 4, 4)
+    scan.modifiers.new("fine", "SUBSURF").levels = 1
+    scan.data.materials.append(bpy.data.materials.new("skin"))
+    scan.data.materials[0].use_nodes = True
+    nodes = scan.data.materials[0].node_tree
+    shown = nodes.nodes.new("ShaderNodeTexImage")
+    shown.image = picture
+    nodes.links.new(shown.outputs["Color"], nodes.nodes["Principled BSDF"].inputs["Base Color"])
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.context.view_layer.objects.active = scan
+    assert bpy.ops.likeness.add_mesh() == {"FINISHED"} and listed() == ["Suzanne.glb"]
+    assert [one.name for one in bpy.context.selected_objects] == ["Cube"]
+    found = read_mesh(PhotoSource.from_path(bpy.context.scene.likeness.photos[0].path))
+    assert len(found.mesh.vertices) > 3 * len(scan.data.vertices) and found.paint["texture"].shape == (4, 4, 3)
+
+
 def test_added_photos_start_the_backend_where_the_preferences_allow_it(
     enabled: None, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

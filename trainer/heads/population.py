@@ -21,17 +21,7 @@ import scipy.sparse as sp
 import trimesh
 
 from backend.errors import LikenessError
-from backend.fitting.scan import (
-    ITERATIONS,
-    LANDMARK_NOISE,
-    STEADY,
-    HeadTopology,
-    ModelFit,
-    border_vertices,
-    fit_model,
-    head_topology,
-    landmark_rows,
-)
+from backend.fitting import scan as laying
 from backend.fitting.solver import POPULATION_PATH, template_fingerprint
 from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.normals import vertex_normals
@@ -132,28 +122,28 @@ def read_simulated(number: int) -> TriangleMesh:
 
 
 def fit_to_scan(
-    scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.ndarray, iterations: int = ITERATIONS
-) -> ModelFit:
+    scan: TriangleMesh, indices: tuple[int, ...], landmarks: np.ndarray, iterations: int = laying.ITERATIONS
+) -> laying.ModelFit:
     """Fit the template's most probable head, up to a free similarity, to a scan of a face (metres, any frame).
 
     indices, landmarks : some of MediaPipe's 478 landmarks and their positions on the scan, (L, 3).
     """
     template = load_template()
-    topology, head = head_topology(template), template.head.vertex_stop
+    topology, head = laying.head_topology(template), template.head.vertex_stop
     # the smooth surface at the cage's vertices is enough for fitting
-    return fit_model(
+    return laying.fit_model(
         template.vertices[:head].astype(np.float64), template.identity_modes[:, :head].astype(np.float64),
         topology.matrix[:head], topology.triangles, topology.skin_weights(face=1.0), scan,
-        landmark_rows(template.landmarks478, indices, head), landmarks,
-        landmark_noise=LANDMARK_NOISE, iterations=iterations,
+        laying.landmark_rows(template.landmarks478, indices, head), landmarks,
+        landmark_noise=laying.LANDMARK_NOISE, iterations=iterations,
     )  # fmt: skip
 
 
-def fit_to_simulated(number: int, iterations: int = ITERATIONS) -> ModelFit:
+def fit_to_simulated(number: int, iterations: int = laying.ITERATIONS) -> laying.ModelFit:
     """``fit_to_scan`` of a simulated face, with landmarks detected on clay renderings."""
     scan = read_simulated(number)
     marks = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
-    usable = tuple(index for index in STEADY if marks.found[index])
+    usable = tuple(index for index in laying.STEADY if marks.found[index])
     return fit_to_scan(scan, usable, marks.positions[list(usable)], iterations)
 
 
@@ -177,7 +167,7 @@ class Carrier:
     (P, 3) barycentrics of each level-1 point's match. confidence : (P,) square metres, 0 without a match.
     """
 
-    head: HeadTopology
+    head: laying.HeadTopology
     cage: np.ndarray
     corners: np.ndarray
     weights: np.ndarray
@@ -211,12 +201,12 @@ def ict_landmarks() -> np.ndarray:
 
 def ict_carrier(template: Template, ict: IctModel) -> Carrier:
     """Correspondences between ICT-FaceKit's neutral and the template's head, whose mean was registered to it."""
-    topology, head = head_topology(template), template.head.vertex_stop
+    topology, head = laying.head_topology(template), template.head.vertex_stop
     mean, chosen = template.vertices[:head].astype(np.float64), list(FIT_LANDMARKS)
     weights = topology.matrix @ topology.skin_weights(face=1.0, scalp=0.4)
-    cage = fit_model(
+    cage = laying.fit_model(
         mean, np.zeros((0, head, 3)), topology.matrix, topology.fine_triangles, weights,
-        TriangleMesh(ict.neutral, ict.skin), landmark_rows(template.landmarks68, FIT_LANDMARKS, head),
+        TriangleMesh(ict.neutral, ict.skin), laying.landmark_rows(template.landmarks68, FIT_LANDMARKS, head),
         ict.neutral[ict_landmarks()[chosen]],
     ).cage  # fmt: skip
     points = topology.matrix @ cage
@@ -224,7 +214,7 @@ def ict_carrier(template: Template, ict: IctModel) -> Carrier:
     corners = ict.skin[triangle]
     normals = vertex_normals(ict.neutral, ict.skin)
     facing = (vertex_normals(points, topology.fine_triangles) * (normals[corners] * weights[..., None]).sum(1)).sum(1)
-    inner = ~border_vertices(ict.skin, len(ict.neutral))
+    inner = ~laying.border_vertices(ict.skin, len(ict.neutral))
     trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1)
     trust *= topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
     areas = surface_operators(points, topology.fine_triangles).mass
@@ -236,7 +226,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=POPULATION_PATH, help="file to write (default: the shipped one)")
     parser.add_argument("--limit", type=int, metavar="N", help="only N of the simulated faces, at least 2")
     parser.add_argument(
-        "--iterations", type=int, default=ITERATIONS, metavar="N", help=f"of each face's fit (default: {ITERATIONS})"
+        "--iterations",
+        type=int,
+        default=laying.ITERATIONS,
+        metavar="N",
+        help=f"of each face's fit (default: {laying.ITERATIONS})",
     )
 
 

@@ -11,7 +11,7 @@ from backend.geometry.closest import Closest
 from backend.photos.faces import landmarks_of_largest
 from backend.photos.regions import FACE_OVAL
 from backend.rendering.camera import Camera, look_at
-from backend.rendering.rasterize import depth_map, facing_cosine, point_visibility
+from backend.rendering.rasterize import depth_map, facing_cosine, places_at, point_visibility
 from backend.rendering.render import render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
 
@@ -90,13 +90,9 @@ def find_surface_landmarks(
     if not found:
         raise ValueError("no face is seen on this mesh")
     pixel = np.median(found, axis=0)
-    depth = depth_map(vertices, faces, camera)
-    column, row = np.clip(pixel.astype(int), 0, SIZE - 1).T
-    away = depth[row, column].astype(np.float64)
+    spots, away = places_at(pixel, vertices, faces, camera)
     missed = ~np.isfinite(away)
-    rays = np.concatenate([pixel, np.ones((len(pixel), 1))], 1) @ np.linalg.inv(camera.intrinsics).T
-    pose = camera.camera_from_head
-    spots = (rays * np.where(missed, DISTANCE, away)[:, None] - pose[:3, 3]) @ pose[:3, :3]
+    spots = np.where(missed[:, None], 0.0, spots)
     hit, weights, _ = Closest(vertices, faces)(spots)
     corners = vertices[faces[hit]]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -5,16 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from plain_photo import plain_photo
 from scipy.spatial.transform import Rotation
 
+from backend import pipeline
 from backend.errors import LikenessError
+from backend.exchange.files import build_report
 from backend.fitting.fit import refit_face, resumable_fit
 from backend.fitting.options import FitOptions
 from backend.geometry.closest import Closest
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.photos.collect import collect
-from backend.photos.collection import PhotoCollection, PhotoSource
+from backend.photos.collection import PhotoCollection, PhotoSource, PhotoVerdict, Scan
+from backend.photos.corrections import CorrectedPoint, PhotoCorrections
 from backend.photos.meshes import read_mesh, with_drawn_meshes
 
 UNITS = {"metres.ply": 1.0, "millimetres.obj": 1000.0}
@@ -75,3 +79,27 @@ def test_a_texture_is_read_and_its_seams_are_no_borders(tmp_path: Path) -> None:
     torn.export(tmp_path / "a.glb")
     found = read_mesh(PhotoSource("a.glb", data=(tmp_path / "a.glb").read_bytes()))
     assert len(found.mesh.vertices) == len(ball.vertices) and tuple(found.paint["texture"][4, 4]) == (10, 200, 30)
+
+
+def test_a_mesh_beside_photos_gives_the_shape_and_they_the_skin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, views = Scan("a.ply", None, {"a.ply front": None}, painted=False), [PhotoSource("a.ply front", data=b"1")]
+    monkeypatch.setattr(
+        pipeline, "with_drawn_meshes", lambda sources: (scan, views, [PhotoSource("photo.jpg", data=b"2")])
+    )
+
+    def read(sources, corrections, *_) -> PhotoCollection:
+        assert [one.name for one in corrections] == [one.name for one in sources]
+        name = sources[0].name
+        return PhotoCollection((plain_photo((8, 8), name=name),), (PhotoVerdict(name, False, ""),))
+
+    monkeypatch.setattr(pipeline, "collect_corrected", read)
+    stated = tuple(
+        PhotoCorrections(name, points=(CorrectedPoint(7, 4.0, 5.0),)) for name in ("photo.jpg", "a.ply front")
+    )
+    found = pipeline.read_photos((), pipeline.ReconstructOptions(corrections=stated), pipeline.Watch())
+    assert [(face.name, face.use) for face in found.faces] == [("a.ply front", "shape"), ("photo.jpg", "both")]
+    assert found.scan is scan and [one.name for one in found.verdicts] == ["a.ply", "a.ply front", "photo.jpg"]
+    report = build_report(found.verdicts, (), (), {}, {}, {})
+    assert [entry["used"] for entry in report["photos"]] == [True, False, False]

@@ -191,10 +191,8 @@ def test_two_people_and_the_right_one_is_taken(people: People, portrait: Image.I
 def test_the_same_photo_twice_is_used_once_and_a_smaller_copy_is_not_analysed(
     portrait: Image.Image, options: CollectOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    analysed: list[int] = []
-    monkeypatch.setattr(
-        "backend.photos.collect.detect_faces", lambda p: analysed.append(p.shape[0]) or finding.detect_faces(p)
-    )
+    analysed, detect = [], finding.detect_faces
+    monkeypatch.setattr(finding, "detect_faces", lambda p: analysed.append(p.shape[0]) or detect(p))
     small = encoded(portrait.resize((300, 402), Image.Resampling.LANCZOS), "JPEG", quality=60)
     for photos, used, looked_at in (((small, portrait), 1, [402, 640]), ((portrait, portrait, small), 0, [640])):
         analysed.clear()

@@ -6,22 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flat_sheet import flat_sheet
 
 from backend.geometry.closest import TriangleMesh
-
-
-def test_a_sheet_is_laid_on_a_scan_and_the_rest_of_it_stays_where_it_was() -> None:
-    from backend.fitting.scan import laid_on
-
-    points, faces = flat_sheet(41, 0.0)  # edges of 2.5 mm
-    scan, triangles = flat_sheet(61, 0.002)
-    left = scan[triangles][..., 0].max(1) < 0.0
-    moved = laid_on(points, faces, np.ones(len(points)), TriangleMesh(scan, triangles[left]))
-    inside, far = (points[:, 0] < -0.01) & (np.abs(points).max(1) < 0.04), points[:, 0] > 0.045
-    np.testing.assert_allclose(moved[inside, 2], 0.002, atol=5e-5)
-    assert np.abs(moved[far, 2]).max() < 0.0006
-    np.testing.assert_allclose(moved[:, :2], points[:, :2], atol=2e-4)
 
 
 def test_a_mask_of_a_face_tells_where_its_ears_are(shared_dir: Path) -> None:

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
-from backend.fitting.scan import border_vertices, fit_model
-from backend.geometry.closest import Closest, TriangleMesh
+from backend.geometry.closest import Closest
 from backend.geometry.template import load_template
 from trainer.heads.population import ict_carrier, load_ict, triangulate
 
@@ -51,30 +49,6 @@ def test_a_point_over_the_middle_of_a_large_triangle_is_nearest_to_it_not_to_sma
     np.testing.assert_allclose(weights @ large, [[0.0, -0.06, -0.03]], atol=1e-9)
     with pytest.raises(ValueError, match="at least one"):
         Closest(points, triangles[:0])
-
-
-def test_the_border_of_a_flat_sheet():
-    points, triangles = sheet()
-    assert border_vertices(triangles, len(points)).sum() == 4 * 16
-
-
-def test_fit_model_finds_its_own_face():
-    mean, triangles = sheet(25, height=bump)
-    ripple = np.zeros((2, len(mean), 3))
-    ripple[0, :, 2] = 0.004 * np.sin(mean[:, 0] * 90)
-    ripple[1, :, 2] = 0.003 * np.cos(mean[:, 1] * 70)
-    true = mean + np.tensordot([1.2, -0.8], ripple, 1)
-    angle = 0.2
-    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-    scan = TriangleMesh(1.1 * true @ turn.T + [0.01, 0, 0.02], triangles)
-    marks = np.array([0, 24, 312, 600, 624])
-    rows = sp.csr_matrix((np.ones(5), (np.arange(5), marks)), shape=(5, len(mean)))
-    fit = fit_model(mean, ripple, sp.identity(len(mean), format="csr"), triangles, np.ones(len(mean)), scan, rows,
-                    scan.vertices[marks], iterations=25)  # fmt: skip
-    np.testing.assert_allclose(fit.coefficients, [1.2, -0.8], atol=0.05)
-    assert fit.scale == pytest.approx(1.1, abs=0.005)
-    inner = np.abs(mean[:, :2]).max(1) < 0.04
-    assert np.linalg.norm(fit.cage - scan.vertices, axis=1)[inner].max() < 3e-4
 
 
 def test_people_of_ict_are_carried_onto_the_templates_mesh(shared_dir: Path) -> None:
