@@ -301,11 +301,13 @@ def set_hairline(fit: FittedFace, photos: PhotoCollection) -> Hairline:
 def look_at_hair(
     fit: FittedFace, hairline: Hairline, template: Template, options: ReconstructOptions
 ) -> HairLook | None:
-    """Whose photo's hair and beard the head gets; None where none is wanted."""
+    """Whose photo's hair and beard the head gets, none that is for the shape alone; None where none is wanted."""
     if options.hair_style == "shaved":
         return None
-    leader = options.look if options.look in {photo.name for photo in fit.photos} else ""  # else: left out
-    return look_at(template, fit, hairline.faces, leader, hairline.line)
+    coloured = fit.for_texture(hairline.faces)
+    seen = coloured if coloured.photos else fit
+    leader = options.look if options.look in {photo.name for photo in seen.photos} else ""  # else: left out
+    return look_at(template, seen, seen.used_faces(hairline.faces), leader, hairline.line)
 
 
 def look_at_glasses(fit: FittedFace, hairline: Hairline, look: HairLook | None, template: Template) -> FoundGlasses:
