@@ -144,7 +144,7 @@ class EncodedStage:
     iterations: int = 7
     canonical_rounds: int = 1
     dense: DenseStage | None = DenseStage(
-        face_widths=(128, 256), independent_fraction=0.2, step=1.0, iterations=7, matched=True
+        face_widths=(192,), independent_fraction=0.2, step=1.0, iterations=7, matched=True
     )
 
 

@@ -71,17 +71,13 @@ def parse_json(text: str) -> ExpressionClip:
     weights = np.array(data["weights"], float).reshape(count, len(data["names"]))
     rate = data["fps"] or 1.0
     marks = np.array(data["marks"], int)
-    rotation, rows = None, data["head"]
-    known = np.array([row is not None for row in rows], bool)
-    if known.any():
-        head = np.array([row if row is not None else [np.nan] * 7 for row in rows], float)
-        frames = np.arange(count)
-        for column in range(7):
-            head[:, column] = np.interp(frames, frames[known], head[known, column])
-        rotation = _turn(head[:, 3:])
+    rotation, known = None, [number for number, row in enumerate(data["head"]) if row is not None]
+    if known:
+        turns = np.array([data["head"][number] for number in known], float)[:, 3:]
+        rotation = _turn(np.stack([np.interp(np.arange(count), known, column) for column in turns.T], -1))
         if data.get("rest_head") is not None:
             rotation = _turn(np.array(data["rest_head"], float)[None, 3:])[0].T @ rotation
-    fits = marks.shape == (count,) and len(rows) == count > 0
+    fits = marks.shape == (count,) and len(data["head"]) == count > 0
     if not (fits and np.isfinite(weights).all() and 0.0 < rate < np.inf):
         raise ValueError("sizes or numbers do not fit")
     if rotation is not None and not np.isfinite(rotation).all():

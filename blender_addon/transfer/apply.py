@@ -72,9 +72,8 @@ def _writable(target: bpy.types.Object, names: Iterable[str]) -> tuple[set[str],
     led, locked = led_keys(target) & names, names & locked_keys(keys)
     driven = names & actions.driven_keys(keys) - led
     free = names.intersection(keys.key_blocks.keys()) - driven - locked
-    muted = {
-        block.name for block in keys.key_blocks if block.mute or target.show_only_shape_key or not keys.use_relative
-    }
+    hidden = target.show_only_shape_key or not keys.use_relative
+    muted = {block.name for block in keys.key_blocks if block.mute or hidden}
     muted |= {name for name, curve in actions.animated_keys(keys) if actions.silent(curve)}
     said = {f"Left alone on {to}, since drivers set them": driven}
     said[f"Left alone on {to}, since they are locked"] = locked
@@ -180,9 +179,8 @@ def range_of(*items: bpy.types.ID) -> tuple[float, float] | None:
             continue
         for driver in (curve.driver for curve in data.drivers if not curve.mute):
             todo += [target.id or scene for variable in driver.variables for target in variable.targets]
-            if driver.type == "SCRIPTED" and (
-                not driver.is_simple_expression or re.search(r"\bframe\b", driver.expression)
-            ):
+            timed = not driver.is_simple_expression or re.search(r"\bframe\b", driver.expression)
+            if driver.type == "SCRIPTED" and timed:
                 ends.append((scene.frame_start, scene.frame_end))
         for curve in actions.fcurves_of(item):
             if len(curve.keyframe_points) or len(curve.sampled_points):

@@ -86,9 +86,6 @@ class SlicedOperator(NamedByClass):
         """Whether the operator can run now."""
         return True
 
-    def steps(self, context: bpy.types.Context) -> Steps:
-        raise AttributeError("an operator has to say what its steps are")
-
     def execute(self, context: bpy.types.Context) -> set[str]:
         steps = self.steps(context)
         try:

@@ -17,7 +17,7 @@ from backend.command_line.photo_paths import check_there_are, find_photos
 from backend.errors import LikenessError
 from backend.photos.collect import collect
 from backend.photos.collection import FORMATS_TEXT, PhotoSource, PhotoUnreadableError, ReadLimits
-from backend.photos.reading import read_photo
+from backend.photos.reading import read_photo, without_screen
 from protocol.photo_folder import FORMAT_SUFFIXES
 
 ORIENTATION = 0x0112
@@ -273,3 +273,11 @@ def test_the_advice_names_every_format(fail: Callable[[Path], None], tmp_path: P
         fail(tmp_path)
     assert caught.value.code == "no_photo"
     assert caught.value.advice == f"Give {FORMATS_TEXT} files."
+
+
+def test_a_photo_of_a_print_loses_its_dots() -> None:
+    y, x = np.mgrid[:300, :300] / 1.0
+    plain = np.repeat(60 + 0.4 * x[..., None], 3, axis=2).astype(np.uint8)
+    dots = 38 * np.cos(1.2 * x + 0.3 * y) + 38 * np.cos(0.3 * x - 1.2 * y)
+    cleaned = without_screen((plain + dots[..., None]).clip(0, 255).astype(np.uint8)).astype(float)
+    assert np.abs(cleaned - plain)[40:-40, 40:-40].mean() < 2 and without_screen(plain) is plain
