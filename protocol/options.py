@@ -139,6 +139,7 @@ class HeadOptions:
         Value("feathered", "Feathered, with Volume"),
         Value("curtains", "Curtains"),
         Value("slicked", "Slicked Back"),
+        Value("swept", "Swept Back, with Volume"),
         Value("pixie", "Pixie"),
         Value("bob", "Bob"),
         Value("wavy bob", "Bob with Waves"),
