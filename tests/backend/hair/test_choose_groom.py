@@ -54,11 +54,9 @@ def test_the_groom_of_the_photos_is_found(fits, name: str) -> None:
 
 
 def test_the_side_to_which_hair_is_combed_is_found(template: Template, head: GroomHead) -> None:
-    flow = {"side": []}
-    for mirror in (False, True):
-        views = shown(template, head, "side_part", mirror=mirror)
-        flow["side"].append(choose_groom(head, views, None, ("side_part",)).groom.kind["parting"])
-    assert flow["side"] == ["left", "right"]
+    views = [shown(template, head, "side_part", mirror=mirror) for mirror in (False, True)]
+    sides = [choose_groom(head, each, None, ("side_part",)).groom.kind["parting"] for each in views]
+    assert sides == ["left", "right"]
 
 
 def test_it_is_deformed_as_the_photos_show_it(template: Template, head: GroomHead) -> None:
