@@ -110,16 +110,21 @@ def _report(new: Mapping[str, Any], old: Mapping[str, Any], parts: Iterable[str]
 def photos(work: Path, steps: int) -> Iterator[tuple[str, str]]:
     """Heads from photos; in this process, because a message is no file."""
     pictures = DEMO
-    from backend.exchange.folder import write_folder
+    from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
+    from backend.exchange.folder import draw_preview, file_stages, write_last
     from backend.exchange.wire import encode_face
     from backend.photos.collection import PhotoSource
     from backend.pipeline import ReconstructOptions, reconstruct
+    from backend.progress import silent
 
     for count in PHOTO_COUNTS:
         sources = [PhotoSource.from_path(path) for path in pictures[:count]]
-        head = reconstruct(sources, ReconstructOptions(hair="cards"))
         folder = work / f"head_{count}"
-        write_folder(head.asset, head.previews, folder)
+        with OutputFolder(folder) as output:
+            with output.writing(RESULT_NAMES, silent, [PREVIEW]) as files:
+                head = reconstruct(sources, ReconstructOptions(hair="cards"), output=file_stages(files, folder))
+                write_last(head.asset.report, files, folder)
+            draw_preview(head.asset, head.previews, output)
         yield from _folder(folder, str(count))
         message = encode_face(head.asset)
         yield from _message(message.header, message.buffers, f"{count}/message")

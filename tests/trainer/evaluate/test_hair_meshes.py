@@ -94,7 +94,7 @@ def test_makehumans_short_hair_covers_the_scalp_and_leaves_the_face(template: Te
     base = meshes.adult()
     neutral = meshes.on_template(template, base)
     mesh = meshes.read_hair_mesh(meshes.hair_meshes()["short04"], base)
-    camera = meshes.shot(template, neutral, 0.0, 0.0).camera(meshes.SIDE)
+    camera = meshes.camera_of(template, neutral, 0.0, 0.0)
     labels = meshes.mesh_view(template, neutral, mesh, camera)[1]
     hair, skin = (np.argwhere(labels == kind) for kind in (FaceClass.HAIR, FaceClass.SKIN))
     assert hair[:, 0].min() < skin[:, 0].min() and len(skin) > len(hair) > 0.1 * len(skin)
