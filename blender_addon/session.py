@@ -28,6 +28,7 @@ from .scene import corrections
 from .scene.cameras import frame_head
 from .scene.hair import show_guides_alone, show_hairs
 from .scene.importing import import_steps
+from .scene.nodes import NO_LIBRARY, hair_library
 from .scene.own_head import check_editable
 from .shared.options import REMADE
 from .waiting import Job, WaitingHead, WaitingHeads
@@ -289,6 +290,8 @@ class Session:
         scene = _scene_of(job)
         redraw.write(scene, job.given, result.report, self._head_id)
         said = redraw.summary(result.report, self._took, job.missing)
+        if result.hair is not None and hair_library() is None:
+            said = f"{said} The hair is not here: {' '.join(NO_LIBRARY)}"
         self.waiting.forget()
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if redraw.once_quiet("hairs", show_hairs):  # they take longer than all else of a head's first drawing

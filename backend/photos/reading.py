@@ -85,7 +85,8 @@ class Decoder(LimitedProcess):
 TILE, LONGEST = 128, 8
 """Side of a window, and the longest distance of a print's dots that is looked for, pixels."""
 SCREEN_LEVELS = 10.0
-"""Levels of 255 of one wave in a quarter of the windows: other photos have at most 3, halftones of books 14 to 33."""
+"""Levels of 255 of one wave in a quarter of the windows, 5 to 14: halftones of books have 14 to 33; 12 of 2,519
+photos have 10 or more."""
 
 
 def without_screen(pixels: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ from . import cameras, corrections, materials
 from .expressions import PartLocks, expression_unchanged, set_expression
 from .hair import move_hair, put_hair
 from .key_shapes import keep_made_keys
-from .nodes import assets_of, begin_group, bundled_group, node_group
+from .nodes import assets_of, begin_group, bundled_group, hair_library, node_group
 from .own_head import check_editable
 from .skin_tone import MEASURED
 
@@ -243,6 +243,8 @@ def import_steps(
     ------
     AddonError : one sentence, if the head was removed meanwhile or the data makes no valid mesh.
     """
+    if hair_library() is None:
+        result = replace(result, hair=None)
     build = _Build(result, place, tuple(photos), into, pack_photos, name, armature)
     if into is not None:
         check_editable(build.collection())

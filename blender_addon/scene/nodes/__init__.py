@@ -166,6 +166,7 @@ def _socket(sockets: Iterable[bpy.types.NodeSocket], key: str) -> bpy.types.Node
 LIBRARY = "procedural_hair_node_assets.blend"
 FOLDERS = ("assets/nodes", "assets/geometry_nodes")
 """Where the library lies below Blender's data files: from 5.0 on, and before."""
+NO_LIBRARY = "This Blender came without its hair assets.", "Install the one from blender.org."
 BUNDLED = "likeness_bundled"
 """On a node group: its name in the library."""
 
@@ -176,7 +177,10 @@ def bundled_group(name: str) -> bpy.types.NodeTree:
     for group in bpy.data.node_groups:
         if group.get(BUNDLED) == name and group.library is None:
             return group
-    with bpy.data.libraries.load(str(_library())) as (there, wanted):
+    library = hair_library()
+    if library is None:
+        raise AddonError(*NO_LIBRARY, "hair_nodes")
+    with bpy.data.libraries.load(str(library)) as (there, wanted):
         if name not in there.node_groups:
             raise AddonError(f"This Blender's hair assets lack “{name}”.", "Use Blender 4.2 or later.", "hair_nodes")
         wanted.node_groups = [name]
@@ -187,10 +191,8 @@ def bundled_group(name: str) -> bpy.types.NodeTree:
     return group
 
 
-def _library() -> Path:
+def hair_library() -> Path | None:
+    """Blender's library of hair nodes; None where its maker left the assets out, as Debian does."""
     data = bpy.utils.system_resource("DATAFILES")
     found = [Path(data) / folder / LIBRARY for folder in FOLDERS if data]
-    for path in found:
-        if path.is_file():
-            return path
-    raise AddonError("This Blender came without its hair assets.", "Install the one from blender.org.", "hair_nodes")
+    return next((path for path in found if path.is_file()), None)

@@ -108,6 +108,13 @@ def count_of(bpy, obj) -> int:
     return len(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data.curves)
 
 
+def test_a_blender_without_hair_assets_gets_the_head_without_hair(bpy, result: HeadResult, monkeypatch) -> None:
+    monkeypatch.setattr("blender_addon.scene.nodes.LIBRARY", "left_out_by_the_distribution.blend")
+    head = import_head(result, bpy.context)
+    assert tags.part_object(head, "head") is not None
+    assert tags.hair_object(head, "CURVES") is None
+
+
 def test_hairs_grow_on_the_scalp_between_guides_as_dense_as_asked(bpy, collection, result: HeadResult) -> None:
     obj = strands(collection)
     for name in ODDITIES:
