@@ -142,6 +142,7 @@ def _in_locks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hairs (N, P, 3) that come together towards their tips, in locks of two sizes, by a share ``rim`` (N,), and the
     phase (N,) of their curls, alike in a lock. ``width`` : (G,) metres, of guides."""
+    generator = np.random.default_rng(2)
     for name in ("clump", "lock") if chain else ():
         fewer = len(hairs) * chain[f"{name}_distance"] ** 2 / (width.astype(np.float64) ** 2).sum()
         middles = np.flatnonzero(rim > 0)[:: max(1, round(fewer))]
@@ -151,7 +152,9 @@ def _in_locks(
             share = rim * (side + (chain[f"{name}_top"] - side) * top)
             along = np.linspace(0, 1, hairs.shape[1]) ** (shape / (1 - shape))
             along[0] = 0.0
-            hairs = hairs + (share[:, None] * along).astype(np.float32)[..., None] * (hairs[near] - hairs)
+            apart = (chain[f"{name}_spread"] * generator.normal(0, 0.6, (len(hairs), 1, 3))).astype(np.float32)
+            tips = hairs[near] + apart * np.linspace(0, 1, hairs.shape[1], dtype=np.float32)[:, None]
+            hairs = hairs + (share[:, None] * along).astype(np.float32)[..., None] * (tips - hairs)
             phase = phase[near] + chain["curl_random"] * np.sin(phase)
     return hairs, phase
 

@@ -136,7 +136,7 @@ def fit_hair(
     shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
     groom = choose_groom(told.head, _led(told.views), told.kind, names, told.line, shortest, _parted(*parting))
     progress(STAGE, 0.8)
-    if told_style == "auto" and not names and groom.overlap < _LIKELY and _bare(told.kind) > READER_ERRS:
+    if told_style == "auto" and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
         return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
     grown = grown_on(groom.groom, told.head, **groom.fitted)
     if told_style == "auto":
@@ -156,10 +156,16 @@ def fit_hair(
 
 
 def _bare(kind: HairKind | None) -> float:
-    """Probability of a shaved or bald head, by its length or density. Where no groom explains half of what is labelled,
-    it is a shaved scalp's shade if this is more than an error: of three such heads 0.1 to 0.8, of four with a thin ring
-    or sides below a cap 0.03 at most."""
+    """Probability of a shaved or bald head, by its length or density."""
     return 0.0 if kind is None else max(kind.probability("length", "shaved"), kind.probability("density", "bald"))
+
+
+def _bare_beside_thin(kind: HairKind | None) -> bool:
+    """Whether hair that no groom explains half of is a shaved scalp's shade: where that is likelier than an error, and
+    than half of thin hair, of which labels show as little. Of four shaved heads it is 0.11 to 0.61, of sides below a
+    cap and of thin rings 0.03 to 0.21."""
+    thin = 0.0 if kind is None else kind.probability("density", "receding", "thinning_top", "ring")
+    return _bare(kind) > max(READER_ERRS, _LIKELY * thin)
 
 
 def _led(views: Sequence[HairView]) -> tuple[HairView, ...]:

@@ -78,7 +78,7 @@ def test_a_chosen_style_is_at_least_as_long_as_its_groom(fit, template: Template
 
 def test_spots_of_shade_on_a_shaved_head_are_no_hair(fit) -> None:
     """They came as a side parting."""
-    assert "shaved" in fit("taper", kind=kind_of(length="short"), spots=True)[0].reason
+    assert "shaved" in fit("taper", kind=kind_of(length="short", density="bald"), spots=True)[0].reason
     thin = kind_of(length="short", density="receding")  # came bald
     assert fit("taper", kind=thin, spots=True)[0].strands is not None
     assert fit("taper", kind=kind_of(length="short"))[0].strands is not None
