@@ -30,6 +30,7 @@ SAID = {
     "The mapping has no rows": "save_mapping",
     "Select a mesh": "mark_point",
     "The active object has no marked points": "clear_points",
+    "No mesh is active": "add_mesh",
     "No transfer is running": "cancel_transfer",
     "Nothing is being installed": "stop_installation",
 }
