@@ -24,6 +24,7 @@ from ..protocol.result import HeadResult, ResultHair, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
 from ..shared.options import REMADE
+from ..shared.photo_folder import is_mesh
 from . import cameras, corrections, materials
 from .expressions import PartLocks, expression_unchanged, set_expression
 from .hair import move_hair, put_hair
@@ -532,7 +533,8 @@ class _Build:
             entry, solved = said.get(photo.label, {}), used.get(photo.label)
             gone = self.photos and photo.label not in said and solved is None
             reason = "Its file was not there." if gone else str(entry.get("reason", ""))
-            group = {"name": photo.label, "used": solved is not None or entry.get("used", False), "reason": reason}
+            used_mesh = is_mesh(photo.label) and entry.get("used", False)  # of which no camera is left
+            group = {"name": photo.label, "used": solved is not None or used_mesh, "reason": reason}
             image = self._photo_image(photo.label)
             if image is not None:
                 group["image"] = image

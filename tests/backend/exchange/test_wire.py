@@ -47,7 +47,7 @@ def test_everything_survives(hand_made_asset: FaceAsset, message: WireMessage) -
         for field in fields(FacePart):
             if field.name not in ("name", "keys"):
                 assert np.array_equal(getattr(old, field.name), getattr(new, field.name)), field.name
-    for field in fields(HairStrands):
+    for field in (field for field in fields(HairStrands) if field.name != "style"):  # for the command line's pictures
         old, new = getattr(hand_made_asset.hair_strands, field.name), getattr(again.hair, field.name)
         assert old is None or np.array_equal(old, new), field.name
     assert again.hair.chain["density"] > 0 and again.hair.scalp.density.max() > 0.5  # what grows hairs is added

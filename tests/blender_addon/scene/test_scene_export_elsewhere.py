@@ -18,7 +18,7 @@ from test_scene_export_look import imported
 
 from blender_addon.errors import AddonError
 from blender_addon.export.presets import BY_NAME
-from blender_addon.export.write import export_head, export_strands
+from blender_addon.export.write import ExportSettings, export_head, export_strands
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import search_tree
 from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES
@@ -157,7 +157,7 @@ def test_wrinkle_maps_and_settings_are_beside_the_file(bpy, result: HeadResult, 
 def test_webp_and_simple_eyes_by_choice(bpy, result: HeadResult, tmp_path: Path) -> None:
     collection = import_head(result, bpy.context)
     for name, choices in (("plain", {}), ("small", {"webp": True, "simple_eyes": True})):
-        export_head(bpy.context, collection, BY_NAME["GLTF"], tmp_path / f"{name}.glb", **choices)
+        export_head(bpy.context, collection, BY_NAME["GLTF"], tmp_path / f"{name}.glb", ExportSettings(**choices))
     plain, small = (gltf_header(tmp_path / f"{name}.glb") for name in ("plain", "small"))
     assert {"KHR_materials_transmission", "KHR_materials_ior", "KHR_materials_clearcoat"} <= set(
         plain["extensionsUsed"]
