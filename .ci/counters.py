@@ -19,9 +19,9 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 57_688,
+    "lines of code": 56_800,
     "lines of tables": 328,
-    "files": 362,
+    "files": 356,
     "lines of the longest file": 711,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
@@ -36,13 +36,13 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 37_384,
-    "words of docs": 60_159,
+    "lines of tests": 36_730,
+    "words of docs": 60_000,
     "numbers set by hand in module constants": 1_850,
     "numbers set by hand in defaults of dataclasses": 346,
     "numbers set by hand in functions": 1_913,
     "numbers set by hand in tables": 214,
-    "numbers set by hand": 4_323,
+    "numbers set by hand": 4_315,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
