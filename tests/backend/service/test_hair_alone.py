@@ -115,7 +115,7 @@ def test_hairstyle_and_texture_take_two_seconds_and_nothing_else_changes(photo_d
     seconds = time.process_time() - began
     print(f"{seconds:.2f} s")
     assert seconds < 2.0 * times_slower()
-    assert again.geometry_only and again.hair.style == "afro" and again.report["hair"]["style"] == "afro"
+    assert again.geometry_only and again.report["hair"]["style"] == "afro"
     assert again.hair.points.shape != whole.hair.points.shape
     for one, other in zip(whole.parts, again.parts, strict=True):
         assert (one.vertices == other.vertices).all() and (one.keys == other.keys).all()

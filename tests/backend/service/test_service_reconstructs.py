@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from service_client import ROOT, ServiceClient
 
 from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES
@@ -68,7 +70,7 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     assert tuple(part.name for part in asset.parts) == (*PART_NAMES, *EYE_PART_NAMES, "bust")
     head = asset.head
     assert head.key_names == ARKIT_NAMES
-    assert asset.albedo_size == (1024, 1024)
+    assert Image.open(io.BytesIO(asset.albedo_png)).size == (1024, 1024)
     assert 0.15 < np.ptp(head.vertices[:, 1]) < 0.4  # metres, chin to crown
     assert np.abs(head.keys[head.key_names.index("jawOpen")]).max() > 0.01
     assert [photo["used"] for photo in asset.report["photos"]].count(True) == len(asset.photos) >= 1
