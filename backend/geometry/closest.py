@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import trimesh
 from scipy.spatial import cKDTree
 
 NEIGHBOURS, MOST, REACH, FAR = 8, 128, 0.58, 1.0
@@ -28,6 +27,8 @@ class Closest:
         """vertices : (V, 3); triangles : (T, 3), at least one."""
         if len(triangles) == 0:
             raise ValueError("a surface needs at least one triangle")
+        import trimesh  # a tenth of a second, which heads from photos do not need
+
         self.corners = np.asarray(vertices, np.float64)[triangles]
         edges = np.linalg.norm(self.corners - np.roll(self.corners, 1, axis=1), axis=2)
         self.piece = float(np.median(edges))
@@ -41,6 +42,8 @@ class Closest:
 
         Not ``exact``, for steps of a fit, it is the best of the few nearest pieces: five times as fast, and on a head
         0.0001 mm farther on average."""
+        import trimesh
+
         points = np.asarray(points, np.float64)
         triangle, spot = np.zeros(len(points), np.int64), np.zeros((len(points), 3))
         left, count = np.arange(len(points)), min(NEIGHBOURS, self.tree.n)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
@@ -20,6 +20,9 @@ from backend.rendering.color import linear_from_srgb
 from backend.rendering.rasterize import places_at
 from backend.rendering.render import render_linear
 from protocol.photo_folder import is_mesh
+
+if TYPE_CHECKING:
+    import trimesh
 
 MOST_VERTICES = 2_000_000
 """Vertices of a file; a raw scan has a million, and takes a minute."""
@@ -79,6 +82,8 @@ def with_drawn_meshes(sources: Sequence[PhotoSource]) -> tuple[Scan | None, list
 def read_mesh(source: PhotoSource, limits: ReadLimits | None = None) -> PaintedMesh:
     """A mesh file's surface in its own frame and units. Vertices at one place become one, so that seams of the texture
     are no borders. Raises ``LikenessError`` as ``with_drawn_meshes``."""
+    import trimesh  # a tenth of a second, which heads from photos do not need
+
     most = (limits or ReadLimits()).max_file_bytes
     size = source.path.stat().st_size if source.path is not None and source.path.is_file() else len(source.data or b"")
     if not 0 < size <= most:
