@@ -20,11 +20,11 @@ from backend.command_line.photo_paths import readable
 from backend.errors import EXIT_CODES, check_address_space, explain, run_until_pipe_closes
 
 _COMMANDS = {
-    "reconstruct": "backend.command_line.commands:run_reconstruct",
-    "serve": "backend.command_line.commands:run_serve",
+    "reconstruct": "backend.command_line.photo_commands:run_reconstruct",
+    "serve": "backend.command_line.serve:run_serve",
     "batch": "backend.batch.command:run_batch",
-    "canonical": "backend.command_line.commands:run_canonical",
-    "transfer": "backend.command_line.commands:run_transfer",
+    "canonical": "backend.command_line.photo_commands:run_canonical",
+    "transfer": "backend.command_line.transfer:run_transfer",
     "doctor": "backend.command_line.doctor:run_doctor",
 }
 

@@ -4,11 +4,9 @@ Each zip holds the add-on with the files of ``protocol`` in ``shared``, the whee
 backend's source with its assets (``backend.zip``), from which *Install backend* creates the environment. Run it in a
 clean checkout: only files that git has are packed.
 
-pyzmq's wheels for every platform and Python of the extension: downloaded by pip, which refuses any whose hash is not in
-``locks/packages.txt``, then copied under other Python tags.
-
-pyzmq ships one wheel for Python 3.11 and one ``abi3`` wheel for all later versions. Blender refuses a package that
-lists both on Python 3.13 and later, so the second is copied once per later Python with that Python's tags.
+pip downloads pyzmq's wheels and refuses any whose hash is not in ``locks/packages.txt``. There is one for Python 3.11
+and one ``abi3`` wheel for all later versions. Blender refuses a package that lists both on Python 3.13 and later, so
+the second is copied once per later Python with that Python's tags.
 """
 
 from __future__ import annotations

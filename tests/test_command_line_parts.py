@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 
 from backend import __main__ as command
-from backend.command_line import commands
-from backend.command_line.commands import TerminalProgress, format_seconds
+from backend.command_line import photo_commands
+from backend.command_line import transfer as command_transfer
 from backend.command_line.photo_paths import check_there_are, find_photos
+from backend.command_line.terminal import TerminalProgress, format_seconds, sigterm_as_interrupt
 from backend.errors import EXIT_CODES, LikenessError, explain
 from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
@@ -49,9 +50,9 @@ def test_a_gif_alone_is_a_film(names: list[str], read_as: str, tmp_path: Path, m
     for kind in ("video", "photos"):
         monkeypatch.setattr(transfer, f"transfer_{kind}", lambda *given, kind=kind: read(kind))
     touch(*(tmp_path / name for name in names))
-    arguments = Namespace(sources=[tmp_path / name for name in names], identity="auto", fps=None)
+    arguments = Namespace(sources=[tmp_path / name for name in names], identity=None, fps=None)
     with pytest.raises(LikenessError, match=f"as {read_as}"):
-        commands._solved(arguments, Console(file=io.StringIO()))
+        command_transfer._solved(arguments, Console(file=io.StringIO()))
 
 
 def test_a_photo_given_twice_counts_once(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_every_error_has_a_sentence_and_an_exit_code(
     def fail(arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(commands, "run_reconstruct", fail)
+    monkeypatch.setattr(photo_commands, "run_reconstruct", fail)
     assert command.main(["reconstruct", "a.jpg", "--out", "out"]) == EXIT_CODES[code]
     printed = capsys.readouterr().err
     assert explain(error).sentence in printed and "Traceback" not in printed
@@ -147,14 +148,14 @@ def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     def fail(arguments: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(commands, "run_reconstruct", fail)
+    monkeypatch.setattr(photo_commands, "run_reconstruct", fail)
     command.main(["reconstruct", "a.jpg", "--out", "out", "--traceback"])
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_sigterm_is_treated_like_ctrl_c() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), commands.sigterm_as_interrupt():
+    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -165,7 +166,7 @@ def test_the_verdict_table_says_why_a_photo_was_left_out() -> None:
         {"name": "[two].jpg", "used": False, "reason": "No face was found in it."},
     ]
     file = io.StringIO()
-    Console(file=file, width=100).print(commands.verdict_table(photos))
+    Console(file=file, width=100).print(photo_commands.verdict_table(photos))
     lines = [line.split() for line in file.getvalue().splitlines()]
     assert lines[1] == ["one.jpg", "yes", "0.81", "±1.3", "%"]
     assert lines[2] == ["[two].jpg", "no", "No", "face", "was", "found", "in", "it."]
@@ -185,7 +186,7 @@ def test_any_name_is_one_line_of_text(tmp_path: Path) -> None:
     wanted = [r"two\nlines.jpg", r"\x1b[31mred.jpg", r"\u202egpj.jpg", "照片.jpg", "a [bold]b.jpg", r"\udce9.jpg"]
     assert [shown[name] for name in names] == wanted
     file = io.StringIO()
-    table = commands.verdict_table([{"name": name, "used": True} for name in wanted])
+    table = photo_commands.verdict_table([{"name": name, "used": True} for name in wanted])
     Console(file=file, width=100).print(table)
     assert all(name in file.getvalue() for name in wanted)
 
@@ -210,7 +211,7 @@ def test_paths_that_no_system_has(tmp_path: Path) -> None:
         assert caught.value.code == "usage"
     for path in paths[1:]:
         with pytest.raises(LikenessError) as caught:
-            commands._check_writable(path)
+            command_transfer._check_writable(path)
         assert caught.value.code == "disk"
 
 

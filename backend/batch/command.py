@@ -22,8 +22,8 @@ from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifes
 from backend.batch.records import Outcome, Stamp, State, current_stamp
 from backend.batch.report import BatchProgress, BatchTable
 from backend.batch.workers import THREAD_VARIABLES, Engine, LocalCrew, WorkerNeeds, worker_needs
-from backend.command_line.commands import check_device, format_seconds, sigterm_as_interrupt
 from backend.command_line.photo_paths import readable
+from backend.command_line.terminal import check_device, format_seconds, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, check_writable, disk_errors_named, hidden_name
 from backend.options import options_of, words_of_options

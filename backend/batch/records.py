@@ -1,12 +1,7 @@
-"""What a batch remembers of each person: outcome, stamp of the input, files.
+"""What a batch remembers of each person: ``batch.json`` and, beside each head, ``made_from.json`` (docs/files.md).
 
-Result of one person.
-
-Version stamp of a head: the code, the weights, and the packages that determine it besides photos and options.
-
-Content of ``batch.json`` (docs/files.md).
-
-``made_from.json`` beside a head: a record of its input, so that a second run can skip it (docs/files.md).
+A head's stamp is the code, the weights, and the packages that determine it besides photos and options; a second run
+leaves out whoever has the same input and the same stamp.
 """
 
 import hashlib

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from backend.batch.manifest import TABLE_NAMES, BadLine, Manifest
 from backend.batch.records import BatchFile, Outcome, Row, Stamp, State
-from backend.command_line.commands import TerminalBar, format_seconds
 from backend.command_line.photo_paths import readable
+from backend.command_line.terminal import TerminalBar, format_seconds
 from backend.exchange.all_or_none import write_file
 
 LEAST_SECONDS = 3.0

@@ -1,5 +1,6 @@
-"""The arguments of ``python -m backend``: paths, those that commands share, then each command's. Imports nothing
-heavy, so that ``--help`` is fast.
+"""The arguments of ``python -m backend``: the parser, then a part for each command, then values and what they share.
+
+Imports nothing heavy, so that ``--help`` is fast.
 """
 
 import argparse
@@ -10,74 +11,123 @@ from backend.errors import EXIT_CODES
 from backend.options import add_head_options
 from protocol.options import DEVICES
 
+_EXIT_CODE_MEANINGS = {
+    "internal": "an error in Likeness itself",
+    "usage": "wrong arguments",
+    "no_photo": "no photo could be read",
+    "no_face": "no usable face in the photos",
+    "out_of_memory": "not enough memory",
+    "disk": "the output folder could not be written",
+    "missing_part": "something is not installed (see: python -m backend doctor)",
+    "cancelled": "cancelled with Ctrl-C; nothing was written (batch: those that are done stay)",
+    "in_use": "the port is taken, or another run writes into the folder",
+    "some_failed": "some people of a batch failed, the others are done",
+}
 
-def path_argument(text: str) -> Path:
-    """Parse a path; the empty string is refused, because ``Path("")`` would be the current folder by mistake.
 
-    Raises ``argparse.ArgumentTypeError``.
-    """
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
-
-
-def add_photos_and_folder(command: argparse.ArgumentParser, needed: bool = True) -> None:
-    """Add ``PHOTO ...``, at least one where ``needed``, and ``--out DIR``."""
-    command.add_argument(
-        "photos",
-        nargs="+" if needed else "*",
-        type=path_argument,
-        metavar="PHOTO",
-        help="photo files, or folders of photos",
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; its result has ``command`` and that command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m backend",
+        description="From a handful of ordinary photographs of one person to a rigged, textured head.",
+        epilog=_exit_codes(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--out", required=True, type=path_argument, metavar="DIR", help="folder for the results")
+    parser.add_argument("--version", action="version", version=f"Likeness {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_reconstruct(commands)
+    _add_serve(commands)
+    _add_batch(commands)
+    _add_canonical(commands)
+    _add_transfer(commands)
+    for command in commands.choices.values():
+        said = "on an error, also print where in the code it happened"
+        command.add_argument("--traceback", action="store_true", help=said)
+    _add_doctor(commands)  # which prints no error of its own
+    return parser
 
 
-def add_device(command: argparse.ArgumentParser) -> None:
-    """Add ``--device``."""
-    command.add_argument(
-        "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
+_RECONSTRUCT_DESCRIPTION = """\
+Make a rigged, textured head from photographs of one person.
+
+Give three to ten photos for a close likeness, from the front and from both sides, in even light, without sunglasses;
+one photo gives a plausible head. Photos that show somebody else, no face or too little are left out, and the table at
+the end says why. A folder stands for all photos that lie in it."""
+
+_RECONSTRUCT_FILES = """\
+files written to DIR (all or none, then the preview; described in docs/files.md):
+  face.glb          head and parts with the 52 ARKit shape keys, both UV maps, albedo
+  face.obj, .mtl    the neutral face, subdivided once
+  albedo.png        skin colour without the photos' light, UV map Head
+  hair.json         guide strands of the hair; hair.png the picture on its cards
+  cameras.json      one solved camera per photo
+  expressions.json  one set of shape-key weights per photo
+  preview.png       the head from three sides and the fit beside each photo
+  report.json       which photos were used and why not, errors, seconds, versions"""
+
+
+def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
+    said = "photographs of one person to a rigged, textured head"
+    epilog = f"{_RECONSTRUCT_FILES}\n\n{_exit_codes()}"
+    reconstruct = _add_command(commands, "reconstruct", said, _RECONSTRUCT_DESCRIPTION, epilog)
+    _add_photos_and_folder(reconstruct, needed=False)
+    reconstruct.add_argument(
+        "--mesh",
+        type=_path,
+        metavar="FILE",
+        help="a scan or sculpt of the head (OBJ, PLY, glTF), which gives the shape, in place of photos or beside them",
+    )
+    add_head_options(reconstruct)
+    _add_device(reconstruct)
+    reconstruct.add_argument(
+        "--corrections",
+        type=_path,
+        metavar="FILE.json",
+        help="corrected landmarks, masks, and which photos give shape or texture (docs/files.md)",
     )
 
 
-def _add_command(
-    commands: argparse._SubParsersAction, name: str, said: str, description: str, epilog: str
-) -> argparse.ArgumentParser:
-    """Add a command; ``said`` is its line in the list of commands."""
-    form = argparse.RawDescriptionHelpFormatter
-    return commands.add_parser(name, help=said, description=description, epilog=epilog, formatter_class=form)
+_SERVE_DESCRIPTION = """\
+Run the service that the Blender extension talks to (docs/protocol.md), until Ctrl-C.
+
+It listens on this machine only unless told otherwise; connections are encrypted, and only its owner's key is let in.
+Keys are made at the first start and lie in the configuration folder: LIKENESS_CONFIG_DIR, or likeness in the user's
+own. To listen for another machine, give its public key with --owner."""
 
 
-def positive(text: str) -> float:
-    """Parse a positive number. Raises ``ValueError``, ``argparse.ArgumentTypeError``."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+def _add_serve(commands: argparse._SubParsersAction) -> None:
+    said = "serve the Blender extension: receive photos, send heads"
+    serve = _add_command(commands, "serve", said, _SERVE_DESCRIPTION, _exit_codes())
+    serve.add_argument(
+        "--bind",
+        default="tcp://127.0.0.1:0",
+        metavar="ADDRESS",
+        help="where to listen, like tcp://127.0.0.1:5555 (default: any free port on this machine only)",
+    )
+    _add_device(serve)
+    serve.add_argument("--owner", metavar="KEY", help="public key of the one client (default: that of this user here)")
+    serve.add_argument(
+        "--stop-with-input", action="store_true", help="stop when standard input ends, as it does with its program"
+    )
 
 
-_DESCRIPTION = """\
+_BATCH_DESCRIPTION = """\
 Make one head per person of a manifest: a CSV table or JSON lines with name, photos or folder, and options, or a folder
 that has a folder of photos for each person (docs/farm.md). DIR gets a folder per person, as reconstruct writes it, and
 batch.json and batch.html, which list everybody's state and the reasons of failures. Heads that are done already, from
 the same photos and options, are kept: to resume a run that was stopped, give the same command again."""
 
-BATCH_DEVICES = ("cpu", "cuda")
 
-
-def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
-    """Add the command to the parser's ``commands``."""
+def _add_batch(commands: argparse._SubParsersAction) -> None:
     said = "many people: a manifest to one head per person, on this machine or a Ray cluster"
-    batch = _add_command(commands, "batch", said, _DESCRIPTION, f"exit codes:\n{exit_codes}")
+    batch = _add_command(commands, "batch", said, _BATCH_DESCRIPTION, _exit_codes())
     batch.add_argument(
         "manifest",
-        type=path_argument,
+        type=_path,
         metavar="MANIFEST",
         help="a .csv table or .jsonl lines of people, or a folder of them",
     )
-    batch.add_argument(
-        "--out", required=True, type=path_argument, metavar="DIR", help="folder for the heads and the table"
-    )
+    batch.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the heads and the table")
     where = batch.add_argument_group("where")
     where.add_argument(
         "--workers",
@@ -86,12 +136,14 @@ def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
         help="number of workers (default: as cores and memory allow); 1 works in this process",
     )
     where.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster that runs already, or auto to find it")
-    where.add_argument("--device", choices=BATCH_DEVICES, default="cpu", help="cuda takes a share of a GPU per worker")
     where.add_argument(
-        "--worker-memory", type=positive, metavar="MB", help="of each worker (default: as measured, docs/farm.md)"
+        "--device", choices=("cpu", "cuda"), default="cpu", help="cuda takes a share of a GPU per worker"
     )
     where.add_argument(
-        "--time-limit", type=positive, default=60.0, metavar="MINUTES", help="for one person (default: 60)"
+        "--worker-memory", type=_positive, metavar="MB", help="of each worker (default: as measured, docs/farm.md)"
+    )
+    where.add_argument(
+        "--time-limit", type=_positive, default=60.0, metavar="MINUTES", help="for one person (default: 60)"
     )
     which = batch.add_argument_group("which people, in this process and without a table, for a render farm")
     which.add_argument("--only", metavar="NAME", help="this one alone")
@@ -105,6 +157,121 @@ def add_batch(commands: argparse._SubParsersAction, exit_codes: str) -> None:
     batch.add_argument(
         "--exit-zero", action="store_true", help="exit code 0 even if people failed, for farms that stop at other codes"
     )
+
+
+_CANONICAL_DESCRIPTION = """\
+Show what the networks of LAP make of photographs of one person: one canonical face out of all of them.
+
+A folder stands for all photos that lie in it. Photos that show somebody else, no face or too little are left out."""
+
+_CANONICAL_FILES = """\
+files written to DIR (all or none, then the preview; described in docs/files.md):
+  canonical_depth.png, _normals, _albedo, _confidence   the maps
+  canonical_relit.png     under lights from seven sides
+  canonical_turned.png    from seven sides
+  canonical_photos.png    each photo, and how the face explains it
+  canonical.obj, .mtl     the textured surface
+  canonical.json          each photo's light and view"""
+
+
+def _add_canonical(commands: argparse._SubParsersAction) -> None:
+    said = "photographs of one person to depth, normals and albedo of one face, as pictures"
+    canonical = _add_command(commands, "canonical", said, _CANONICAL_DESCRIPTION, _CANONICAL_FILES)
+    _add_photos_and_folder(canonical)
+    _add_device(canonical)
+
+
+_TRANSFER_DESCRIPTION = """\
+Read expressions off pictures of one person: the 52 ARKit weights, head pose and gaze of every frame of a video or of
+every photo, for any rig with these shape keys.
+
+Give a video, photos or a folder of photos, or a CSV file of the app Live Link Face. The rate of a video's frames is
+kept; frames without a face are interpolated and marked."""
+
+_TRANSFER_EPILOG = "The file is described in docs/expressions.md."
+
+
+def _add_transfer(commands: argparse._SubParsersAction) -> None:
+    said = "a photo or a video to expressions that any rig with ARKit keys can wear"
+    transfer = _add_command(commands, "transfer", said, _TRANSFER_DESCRIPTION, _TRANSFER_EPILOG)
+    transfer.add_argument(
+        "--from",
+        dest="sources",
+        nargs="+",
+        required=True,
+        type=_path,
+        metavar="PICTURES",
+        help="a video, photos, a folder of photos, or a Live Link Face CSV",
+    )
+    transfer.add_argument(
+        "--identity",
+        type=_identity,
+        default="auto",
+        metavar="DIR",
+        help="folder that reconstruct wrote for this person; auto (default) solves the face from the pictures",
+    )
+    transfer.add_argument("--out", required=True, type=_path, metavar="FILE", help="the expression.json to write")
+    transfer.add_argument(
+        "--fps",
+        type=_frame_rate,
+        metavar="N",
+        help="the photos are the frames of one take, in the order of names; for a CSV, its rate where it has no times",
+    )
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    said = "say what is installed, which device is used, what is missing and how to get it"
+    exits = f"Exit code 0 when Likeness can run, {EXIT_CODES['missing_part']} when a required part is missing."
+    commands.add_parser("doctor", help=said, description=f"{said.capitalize()}. {exits}")
+
+
+def _add_photos_and_folder(command: argparse.ArgumentParser, needed: bool = True) -> None:
+    """Add ``PHOTO ...``, at least one where ``needed``, and ``--out DIR``."""
+    command.add_argument(
+        "photos",
+        nargs="+" if needed else "*",
+        type=_path,
+        metavar="PHOTO",
+        help="photo files, or folders of photos",
+    )
+    command.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the results")
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device", choices=DEVICES, default="auto", help="auto (default) uses a CUDA GPU where there is one"
+    )
+
+
+def _add_command(
+    commands: argparse._SubParsersAction, name: str, said: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Add a command; ``said`` is its line in the list of commands."""
+    form = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=said, description=description, epilog=epilog, formatter_class=form)
+
+
+def _exit_codes() -> str:
+    lines = [(0, "done"), *sorted((EXIT_CODES[code], meaning) for code, meaning in _EXIT_CODE_MEANINGS.items())]
+    return "exit codes:\n" + "\n".join(f"  {number}  {meaning}" for number, meaning in lines)
+
+
+def _path(text: str) -> Path:
+    """Parse a path; the empty string is refused, because ``Path("")`` would be the current folder by mistake.
+
+    Raises ``argparse.ArgumentTypeError``.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def _positive(text: str) -> float:
+    """Parse a positive number. Raises ``ValueError``, ``argparse.ArgumentTypeError``."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def _count(text: str) -> int:
@@ -125,68 +292,8 @@ def _ranges(text: str) -> tuple[range, ...]:
     return tuple(ranges)
 
 
-_CANONICAL_DESCRIPTION = """\
-Show what the networks of LAP make of photographs of one person: one canonical face out of all of them.
-
-A folder stands for all photos that lie in it. Photos that show somebody else, no face or too little are left out."""
-
-_EPILOG = """\
-files written to DIR (all or none, then the preview; described in docs/files.md):
-  canonical_depth.png, _normals, _albedo, _confidence   the maps
-  canonical_relit.png     under lights from seven sides
-  canonical_turned.png    from seven sides
-  canonical_photos.png    each photo, and how the face explains it
-  canonical.obj, .mtl     the textured surface
-  canonical.json          each photo's light and view"""
-
-
-def add_canonical(commands: argparse._SubParsersAction) -> None:
-    """Add the sub-command ``canonical``."""
-    said = "photographs of one person to depth, normals and albedo of one face, as pictures"
-    canonical = _add_command(commands, "canonical", said, _CANONICAL_DESCRIPTION, _EPILOG)
-    add_photos_and_folder(canonical)
-    add_device(canonical)
-
-
-_TRANSFER_DESCRIPTION = """\
-Read expressions off pictures of one person: the 52 ARKit weights, head pose and gaze of every frame of a video or of
-every photo, for any rig with these shape keys.
-
-Give a video, photos or a folder of photos, or a CSV file of the app Live Link Face. The rate of a video's frames is
-kept; frames without a face are interpolated and marked."""
-
-_TRANSFER_EPILOG = "The file is described in docs/expressions.md."
-
-
-def add_transfer(commands: argparse._SubParsersAction) -> None:
-    """Add the sub-command ``transfer``."""
-    said = "a photo or a video to expressions that any rig with ARKit keys can wear"
-    transfer = _add_command(commands, "transfer", said, _TRANSFER_DESCRIPTION, _TRANSFER_EPILOG)
-    transfer.add_argument(
-        "--from",
-        dest="sources",
-        nargs="+",
-        required=True,
-        type=path_argument,
-        metavar="PICTURES",
-        help="a video, photos, a folder of photos, or a Live Link Face CSV",
-    )
-    transfer.add_argument(
-        "--identity",
-        type=path_argument,
-        default=Path("auto"),
-        metavar="DIR",
-        help="folder that reconstruct wrote for this person; auto (default) solves the face from the pictures",
-    )
-    transfer.add_argument(
-        "--out", required=True, type=path_argument, metavar="FILE", help="the expression.json to write"
-    )
-    transfer.add_argument(
-        "--fps",
-        type=_frame_rate,
-        metavar="N",
-        help="the photos are the frames of one take, in the order of names; for a CSV, its rate where it has no times",
-    )
+def _identity(text: str) -> Path | None:
+    return None if text == "auto" else _path(text)
 
 
 def _frame_rate(text: str) -> float:
@@ -194,111 +301,3 @@ def _frame_rate(text: str) -> float:
     if not 1.0 <= value <= 1000.0:
         raise argparse.ArgumentTypeError(f"{text} is not a frame rate between 1 and 1000")
     return value
-
-
-_EXIT_CODE_MEANINGS = {
-    "internal": "an error in Likeness itself",
-    "usage": "wrong arguments",
-    "no_photo": "no photo could be read",
-    "no_face": "no usable face in the photos",
-    "out_of_memory": "not enough memory",
-    "disk": "the output folder could not be written",
-    "missing_part": "something is not installed (see: python -m backend doctor)",
-    "cancelled": "cancelled with Ctrl-C; nothing was written (batch: those that are done stay)",
-    "in_use": "the port is taken, or another run writes into the folder",
-    "some_failed": "some people of a batch failed, the others are done",
-}
-
-_RECONSTRUCT_DESCRIPTION = """\
-Make a rigged, textured head from photographs of one person.
-
-Give three to ten photos for a close likeness, from the front and from both sides, in even light, without sunglasses;
-one photo gives a plausible head. Photos that show somebody else, no face or too little are left out, and the table at
-the end says why. A folder stands for all photos that lie in it."""
-
-_RECONSTRUCT_FILES = """\
-files written to DIR (all or none, then the preview; described in docs/files.md):
-  face.glb          head and parts with the 52 ARKit shape keys, both UV maps, albedo
-  face.obj, .mtl    the neutral face, subdivided once
-  albedo.png        skin colour without the photos' light, UV map Head
-  hair.json         guide strands of the hair; hair.png the picture on its cards
-  cameras.json      one solved camera per photo
-  expressions.json  one set of shape-key weights per photo
-  preview.png       the head from three sides and the fit beside each photo
-  report.json       which photos were used and why not, errors, seconds, versions"""
-
-_SERVE_DESCRIPTION = """\
-Run the service that the Blender extension talks to (docs/protocol.md), until Ctrl-C.
-
-It listens on this machine only unless told otherwise; connections are encrypted, and only its owner's key is let in.
-Keys are made at the first start and lie in the configuration folder: LIKENESS_CONFIG_DIR, or likeness in the user's
-own. To listen for another machine, give its public key with --owner."""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser; its result has ``command`` and that command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m backend",
-        description="From a handful of ordinary photographs of one person to a rigged, textured head.",
-        epilog=f"exit codes:\n{_exit_code_lines()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"Likeness {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_reconstruct(commands)
-    _add_serve(commands)
-    add_batch(commands, _exit_code_lines())
-    add_canonical(commands)
-    add_transfer(commands)
-    for command in commands.choices.values():
-        said = "on an error, also print where in the code it happened"
-        command.add_argument("--traceback", action="store_true", help=said)
-    commands.add_parser(
-        "doctor",
-        help="say what is installed, which device is used, what is missing and how to get it",
-        description="Say what is installed, which device is used, what is missing and how to get it. "
-        f"Exit code 0 when Likeness can run, {EXIT_CODES['missing_part']} when a required part is missing.",
-    )
-    return parser
-
-
-def _add_reconstruct(commands: argparse._SubParsersAction) -> None:
-    said = "photographs of one person to a rigged, textured head"
-    epilog = f"{_RECONSTRUCT_FILES}\n\nexit codes:\n{_exit_code_lines()}"
-    reconstruct = _add_command(commands, "reconstruct", said, _RECONSTRUCT_DESCRIPTION, epilog)
-    add_photos_and_folder(reconstruct, needed=False)
-    reconstruct.add_argument(
-        "--mesh",
-        type=path_argument,
-        metavar="FILE",
-        help="a scan or sculpt of the head (OBJ, PLY, glTF), which gives the shape, in place of photos or beside them",
-    )
-    add_head_options(reconstruct)
-    add_device(reconstruct)
-    reconstruct.add_argument(
-        "--corrections",
-        type=path_argument,
-        metavar="FILE.json",
-        help="corrected landmarks, masks, and which photos give shape or texture (docs/files.md)",
-    )
-
-
-def _add_serve(commands: argparse._SubParsersAction) -> None:
-    said = "serve the Blender extension: receive photos, send heads"
-    serve = _add_command(commands, "serve", said, _SERVE_DESCRIPTION, f"exit codes:\n{_exit_code_lines()}")
-    serve.add_argument(
-        "--bind",
-        default="tcp://127.0.0.1:0",
-        metavar="ADDRESS",
-        help="where to listen, like tcp://127.0.0.1:5555 (default: any free port on this machine only)",
-    )
-    add_device(serve)
-    serve.add_argument("--owner", metavar="KEY", help="public key of the one client (default: that of this user here)")
-    serve.add_argument(
-        "--stop-with-input", action="store_true", help="stop when standard input ends, as it does with its program"
-    )
-
-
-def _exit_code_lines() -> str:
-    lines = [(0, "done"), *sorted((EXIT_CODES[code], meaning) for code, meaning in _EXIT_CODE_MEANINGS.items())]
-    return "\n".join(f"  {number}  {meaning}" for number, meaning in lines)

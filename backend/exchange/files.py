@@ -1,11 +1,4 @@
-"""Pictures and JSON of the output folder.
-
-Scale of a part in its UV map.
-
-Files of the skin's relief: a normal map, 16-bit heights, and their description in ``detail.json``.
-
-Schemas (docs/files.md) and writing of ``cameras.json``, ``expressions.json`` and ``report.json``.
-"""
+"""Pictures and JSON of the output folder (docs/files.md): maps of relief, and cameras, expressions and report."""
 
 import sys
 from collections.abc import Mapping, Sequence

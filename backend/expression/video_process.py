@@ -1,13 +1,9 @@
-"""The process that decodes a video, started by ``video`` only, so that an endless file can be killed.
+"""The process that decodes a video, started by ``video`` only, so that an endless file can be killed; and its limits.
 
 The first request (``limited_child``) has ``path`` and ``limits``; its answer has ``fps`` and ``frame_count``. The
 second has ``every``; its answers are the frames: ``slot`` and ``shape`` (height, width) of the sRGB bytes that follow,
 and an empty one after the last. Any answer may be an error instead, with ``error`` and ``advice``, two sentences, and
 is then the last; ``PATH`` stands for the path in them.
-
-Limits on the length of a take from any source. Imports nothing.
-
-Limits on the cost of reading a video. Imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
-"""The template: topology, parts, UV maps, landmarks, 52 expression deltas and the identity prior, read from assets/.
+"""The template, read from assets/, and what follows from its topology alone.
 
-Topology of quad and triangle meshes: triangulation, edges, adjacency, Laplacians. numpy; matrices need scipy.
-
-Points of the head that a user can set in a photo beyond the 478 landmarks: the ears' ends and the hairline.
-
-Their ids continue those of the landmarks: from ``FIRST_EAR``, and from ``FIRST_HAIR`` to ``POINTS`` (exclusive).
-
-The template's mirror symmetry: x -> -x together with the mirror map of the vertices.
-
-Landmarks of the face's outline, which slide over the skin as the head turns, and the fixed ones.
+It has faces, parts, UV maps, landmarks, 52 expression deltas and the identity prior. From its topology follow edges and
+Laplacians, its mirror symmetry (x -> -x), and which landmarks slide over the skin as the head turns: those of the
+outline. A user can set more points in a photo than the 478 landmarks: the ears' ends from ``FIRST_EAR`` on, the
+hairline from ``FIRST_HAIR`` to ``POINTS`` (exclusive).
 """
 
 from __future__ import annotations

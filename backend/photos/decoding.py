@@ -1,20 +1,12 @@
-"""Decode photo files in a process with limits: pixels, colour profile, EXIF.
+"""Decode photo files: pixels of any format, mode and depth as sRGB, orientation and focal length from EXIF.
 
-Focal length in pixels from EXIF, if the file is the camera's uncropped frame.
+Runs in a child process, started only by ``decoders``, which can be killed when a file never ends. Imports only Pillow
+at start-up, and numpy for the modes that need it. A request (``limited_child``) has ``limits``, and a ``path`` or the
+file's bytes after it. An answer has ``error``, a sentence, or ``width`` and ``height`` of the image that follows as
+PPM, ``source_size`` and ``focal_px``.
 
-Decode a photo file's bytes to sRGB pixels, from any common format, mode and bit depth.
-
-Runs in ``decoder_process``, which can be killed. Imports only Pillow at start-up, and numpy for the modes that need it.
-
-Child process that decodes photos, started only by ``decoders``; it can be killed when a file never ends.
-
-A request (``limited_child``) has ``limits``, and a ``path`` or the file's bytes after it. An answer has ``error``, a
-sentence, or ``width`` and ``height`` of the image that follows as PPM, ``source_size`` and ``focal_px``.
-
-What a photo's container says: colour coding by numbers (nclx, cICP) and JPEGs inside, and the way to sRGB.
-
-The numbers are those of ITU-T H.273: colour primaries and transfer characteristics. HEIC and AVIF have them in a box
-``colr`` of kind ``nclx``, PNG in a chunk ``cICP``. Pillow leaves them alone.
+HEIC, AVIF and PNG name their colour coding by the numbers of ITU-T H.273, in a box ``colr`` of kind ``nclx`` or a chunk
+``cICP``. Pillow leaves them alone, so they are read here.
 """
 
 from __future__ import annotations

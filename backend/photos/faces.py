@@ -1,14 +1,6 @@
-"""Faces in a photo: boxes, crops, landmarks, textures in a frontal frame.
+"""Faces in a photo: found, cropped as a square around the head, with 478 landmarks and approximate pose.
 
-Hand-set constants of face detection, landmarks and crops.
-
-Crop the square around a head that all later stages use.
-
-Detect the faces in a photo.
-
-478 face landmarks of a detected face, and the head's approximate pose.
-
-Warp a face's grey texture to the mean face's frontal view by its landmarks.
+A face's grey texture is also warped to the mean face's frontal view, to compare faces.
 """
 
 from dataclasses import dataclass

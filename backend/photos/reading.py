@@ -1,8 +1,7 @@
-"""Pool of decoder processes: started on demand, reused for later photos, killed on time-out.
+"""Read photo files into sRGB pixels with limited time and memory.
 
-A decoder may run for minutes or take all memory on a broken or hostile file, and a thread cannot be stopped.
-
-Read photo files into sRGB pixels with limited time and memory, in decoder processes that can be killed.
+A decoder may run for minutes or take all memory on a broken or hostile file, and a thread cannot be stopped. So files
+are decoded in a pool of processes, started on demand, kept for later photos, killed on time-out.
 """
 
 import atexit

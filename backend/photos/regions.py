@@ -1,13 +1,4 @@
-"""Regions of a photo: polygons of landmarks, person, hands.
-
-Hand-set constants of face region masks.
-
-Dilate and erode masks, and select connected parts.
-
-Masks of the face's parts from landmark polygons.
-
-Hands in front of or beside a face.
-"""
+"""Regions of a photo as masks: parts of the face from landmark polygons, the person, hands before a face."""
 
 from dataclasses import dataclass
 

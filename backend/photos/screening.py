@@ -1,20 +1,8 @@
-"""Choose photos: quality, identity, and the reason for each one that is left out.
+"""Choose photos: of one person, no copies, photographs and not drawings, the best; a reason for each one left out.
 
-Hand-set constants of screening.
-
-One face in one photo, as input of the screening.
-
-Measure how useful a face crop is for reconstruction.
-
-Tell photographs from drawings, people from animals, and colour from black and white.
-
-Light identity descriptor: estimates whether two photos show the same person.
-
-It is a histogram of oriented gradients (Dalal and Triggs 2005) of the frontalised face after the contrast normalisation
-of Tan and Triggs (2010), projected by linear discriminant analysis. It separates most people, not all: decisions need
-several photos or a wide margin.
-
-Select the faces to use: one person, no duplicate images, the best photos; with a reason for every rejection.
+Whether two photos show one person is estimated from a histogram of oriented gradients (Dalal and Triggs 2005) of the
+frontal face after the contrast normalisation of Tan and Triggs (2010), projected by linear discriminant analysis. It
+separates most people, not all: decisions need several photos or a wide margin.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
-"""Rasterization: the visible face at each pixel; in UV space the face and barycentrics of each texel, and gutters.
+"""Rasterization: the face seen at each pixel, or at each texel with barycentrics; visibility by depth buffers.
 
-One signature, several backends with the same result.
-
-All backends follow these rules in float32 arithmetic, all but PyTorch3D's operation by operation:
+One signature, several backends with the same result: torch on any device, a compiled loop on the CPU, PyTorch3D. They
+follow these rules in float32 arithmetic, all but PyTorch3D's operation by operation:
 
 - a face with a vertex at depth z <= 1e-8 or with zero or non-finite area in the image is dropped (no clipping);
 - with ``cull_backfaces`` only faces with cross(v1 - v0, v2 - v0) < 0 in pixels (y down) are kept, which are
@@ -15,16 +14,11 @@ All backends follow these rules in float32 arithmetic, all but PyTorch3D's opera
 
 Face ids carry no gradient. Barycentrics, depth and interpolation are in ``interpolate``, the same for all backends.
 
-Face ids in plain torch, on any device: candidates from bounding boxes in blocks, depth and id packed in one int64.
-
-Every face is tested against the pixels of its bounding box. Boxes are sorted into classes of similar size. A class is
-one broadcast (rows, columns, boxes) without any gather per candidate, with boxes innermost because that is the only
-long axis. Only candidates inside a face get a depth. Depth bits and face index share an int64; its minimum per pixel is
-the nearest face, and among equals the lowest index. Boxes larger than a tile are cut first, so that memory is bounded.
-
-Visibility of a mesh in a camera: depth maps and soft visibility of vertices and points, by a depth buffer.
-
-Face ids on the CPU by a compiled depth-buffer loop: threads get images or bands of rows.
+In torch every face is tested against the pixels of its bounding box. Boxes are sorted into classes of similar size. A
+class is one broadcast (rows, columns, boxes) without any gather per candidate, with boxes innermost because that is the
+only long axis. Only candidates inside a face get a depth. Depth bits and face index share an int64; its minimum per
+pixel is the nearest face, and among equals the lowest index. Boxes larger than a tile are cut first, so that memory is
+bounded. The compiled loop gives each thread images or bands of rows.
 """
 
 from __future__ import annotations

@@ -1,11 +1,4 @@
-"""The files in assets/: where they are, how they are read, written and checked.
-
-A thread-safe cache that computes each value only once.
-
-Load arrays that ship with Likeness, and verify their checksums.
-
-Safetensors files with a checksum, written atomically.
-"""
+"""The files in assets/: where they are, how they are read once, written atomically, and checked by their sums."""
 
 import hashlib
 import io

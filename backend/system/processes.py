@@ -1,19 +1,13 @@
-"""Child processes with limits on memory and time, and the allocator's settings.
+"""Child processes with limits on memory and time, both sides of their channel, and the allocator's settings.
 
-Child side of ``limited_process``: the message channel to the parent, and enforced resource limits.
+A decoder may run for minutes or take all memory on a broken or hostile file, and a thread cannot be stopped: a process
+can. Messages have the same form in both directions: the length of a header (4 bytes, little endian), the header in
+JSON, and the data announced by the header. ``bytes`` in a request is the length of the data after it. The first answer
+is empty and means that the process runs.
 
-Messages have the same form in both directions: the length of a header (4 bytes, little endian), the header in JSON, and
-the data announced by the header. ``bytes`` in a request is the length of the data after it. The first answer is empty
-and means that the process runs.
-
-Run work in a killable child process with resource limits, and report why it ended (see ``limited_child``).
-
-A decoder may run for minutes or take all memory on a broken or hostile file, and a thread cannot be stopped.
-
-Configure glibc's allocator to keep memory that will be reused soon.
-
-By default every array above some megabytes is requested from the system and returned when freed, and its pages are
-cleared each time: a third of the texture stage's processor time. Without effect except on Linux with glibc.
+By default glibc requests every array above some megabytes from the system and returns it when freed, and its pages are
+cleared each time: a third of the texture stage's processor time. Here it keeps memory that will be reused soon; without
+effect elsewhere.
 """
 
 import ctypes

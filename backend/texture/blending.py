@@ -1,9 +1,7 @@
-"""Weigh photos against each other, and solve the detail that they show together.
+"""Weigh photos against each other, and solve the detail that they show together in the head's UV chart.
 
 All photos share in the detail for which they are aligned, that of eyes and lips, too; the best one of each place gives
 what is finer.
-
-Gradient-domain solve of the albedo's detail in the head's UV chart, over all photos at once.
 
 Photos ``p`` show log detail ``d_p`` (log light, less the photo's light field and the smooth skin) with weights ``w_p``.
 The detail ``v`` of the texture minimises ``sum |grad v - c g|² + |v|² / L²`` over the texels, where ``g`` is the

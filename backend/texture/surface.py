@@ -1,11 +1,4 @@
-"""The head's surface in UV space: texels, charts, filters.
-
-Map texels to surface points, as compact arrays over the covered texels.
-
-The head's subdivided mesh with its UV map, atlases and region masks: the static data of all texture work.
-
-Filters for images and soft masks in UV space: low-pass, dilation, enlarging.
-"""
+"""The head's surface in UV space: the subdivided mesh with its atlases, texels with their points, and filters."""
 
 from __future__ import annotations
 

@@ -1,17 +1,10 @@
-"""A synthetic person's surface: identity, expression, the mesh that carries both.
+"""A synthetic person's surface: identity, expression, and the mesh that carries both.
 
-Identity: coefficients of the template's modes with heavy tails, and shape outside the modes' span.
-
-Facial expressions: the 52 weights in realistic combinations, lids and gaze.
-
-The template prepared for rendering people: tensors on a device, smoothed, cut open at UV seams.
-
-Transfer of expressions to each face: keys by deformation transfer, the jaw as a hinge, lids on the eyeball.
-
-The template's keys are offsets of the mean head. Adding them unchanged to every face would make all expressions linear.
-Here each offset is rotated and stretched like the skin around it between the mean head and the person's (the first
-order of deformation transfer, Sumner & Popovic 2004). The jaw's part of ``jawOpen`` rotates about the person's own
-hinge, and no lid intersects an eyeball.
+Identity is coefficients of the template's modes with heavy tails, and shape outside their span; expressions are the 52
+weights in realistic combinations, lids and gaze. Adding the template's keys unchanged to every face would make all
+expressions linear. Here each offset is rotated and stretched like the skin around it between the mean head and the
+person's (the first order of deformation transfer, Sumner & Popovic 2004). The jaw's part of ``jawOpen`` rotates about
+the person's own hinge, and no lid intersects an eyeball.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,8 @@
-"""Parse a head crop by the parsing nets.
+"""Labels of a head crop: two parsing nets, made consistent with each other and with the landmarks.
 
-Labels of a head crop by the parsing net, made consistent with the landmarks.
-
-Fusion of two parsing nets on large classes: they use different features and make different errors.
-
-Other people's heads in a head crop become background.
-
-White and grey hair that the net labels as skin: in a colour photo it is less red than the face, by a colour model of
-this face's skin in this light, learned from the photo itself.
+The nets see different features and make different errors, so their large classes are fused. Other people's heads
+become background. White and grey hair that is labelled as skin is less red than the face, by a colour model of this
+face's skin in this light, learned from the photo itself.
 """
 
 from dataclasses import dataclass

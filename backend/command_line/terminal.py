@@ -1,0 +1,88 @@
+"""What commands show in a terminal and hear from it: progress, times in words, signals, a missing device."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
+
+from backend.errors import LikenessError
+from backend.progress import TimeLeft
+
+
+class TerminalBar:
+    """A bar of rich's ``columns``, as a context, on a terminal; elsewhere ``bar`` is None."""
+
+    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
+        self.bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+class TerminalProgress(TerminalBar):
+    """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage elsewhere."""
+
+    def __init__(self, console: Console, shares: Mapping[str, float]) -> None:
+        name, left = TextColumn("{task.description:<24}"), TextColumn("{task.fields[left]}")
+        super().__init__(console, name, BarColumn(), TaskProgressColumn(), left)
+        self._console = console
+        self._time = TimeLeft(shares)
+        self._stage = ""
+        if self.bar is not None:
+            self._task = self.bar.add_task("starting", total=1.0, left="")
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        self._time.update(stage, fraction)
+        if self.bar is not None:
+            left = self._time.seconds_left
+            text = "" if left is None else f"about {format_seconds(left)} left"
+            self.bar.update(self._task, description=stage, completed=self._time.fraction, left=text)
+        elif stage != self._stage:
+            self._console.print(f"{self._time.elapsed:6.1f} s  {stage}", highlight=False)
+        self._stage = stage
+
+
+def format_seconds(seconds: float) -> str:
+    """``seconds`` in words: 8 s, 2 min 05 s."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM raise ``KeyboardInterrupt`` too, as a context, so that temporary files are removed."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def check_device(name: str) -> None:
+    """Raise ``LikenessError`` with code "missing_part" when CUDA is requested but missing."""
+    if name != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        advice = "Use --device auto, or run: python -m backend doctor"
+        raise LikenessError("missing_part", "torch finds no CUDA device.", advice)
