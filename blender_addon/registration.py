@@ -59,7 +59,6 @@ def _file_opened(*_: object) -> None:
     """Called after another file has been opened (not if opening fails)."""
     many_run.file_opened()
     session.session().file_opened()
-    timer.look_for_heads()
     redraw.open_tab()
 
 
@@ -81,7 +80,6 @@ def register() -> None:
     bpy.app.handlers.load_post.append(_file_opened)
     for handlers in _AFTER_DRAGS:
         handlers.append(show_hairs)
-    timer.look_for_heads()
 
 
 def unregister() -> None:

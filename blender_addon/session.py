@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-import traceback
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import bpy
@@ -16,9 +15,9 @@ from .backend_process.server import LocalBackend
 from .client.events import Previewed, ResultReceived
 from .client.keys import ServerAddress, config_folder
 from .client.photo_files import unique_labels
-from .client.submissions import PhotoFile, Submission
+from .client.submissions import PhotoCorrections, PhotoFile, Submission
 from .errors import AddonError
-from .identity import client_name, user_folder
+from .identity import client_name
 from .objects import tags
 from .objects.tags import Place
 from .protocol.buffers import Preview
@@ -30,17 +29,51 @@ from .scene.hair import show_guides_alone, show_hairs
 from .scene.importing import import_steps
 from .scene.nodes import NO_LIBRARY, hair_library
 from .scene.own_head import check_editable
-from .shared.options import REMADE
-from .waiting import Job, WaitingHead, WaitingHeads
+from .shared.options import REMADE, HeadOptions
 
 SLICE_SECONDS = 0.03
 """Time per tick for import slices; later slices wait for the next tick."""
 
 _ARRIVES = JobView(Phase.RUNNING, "Putting the head into the scene", 1.0)
-_IS_WRITTEN = JobView(Phase.RUNNING, "Keeping the head on the disk", 1.0)
-_IS_READ = JobView(Phase.RUNNING, "Reading the head", 0.0)
 _NEEDS_SCENE = JobView(Phase.RUNNING, "A head is ready that was asked for before this file was opened", 1.0)
 _NEEDS_OBJECT_MODE = JobView(Phase.RUNNING, "The head is ready: leave the mode you are in (Object Mode) to get it", 1.0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Settings of a reconstruction.
+
+    Attributes
+    ----------
+    place : the scene whose photo list is used and which gets the head, and what was shown of it.
+    photos : photos to send, old and new.
+    given : (path as listed, label it was sent under) of the list.
+    name : the person's, for a new head; may be empty.
+    options : of the head; its look is a photo's label.
+    armature : whether the head gets bones.
+    frame : whether views turn to a new head.
+    material_preview : whether views in Solid then switch to Material Preview.
+    corrections : the artist's corrections of photos, by label.
+    only : what alone of ``into`` is made anew: one of ``ONLY``.
+    head : token of the job that solved ``into`` last; of this head the backend makes hair or texture alone.
+    into : id of the head to solve again, None for a new one.
+    missing : number of its photos whose files are gone.
+    """
+
+    place: Place
+    photos: tuple[PhotoFile, ...]
+    given: tuple[tuple[str, str], ...]
+    options: HeadOptions = field(default_factory=HeadOptions)
+    into: str | None = None
+    missing: int = 0
+    frame: bool = True
+    material_preview: bool = False
+    pack_photos: bool = True
+    armature: bool = False
+    name: str = ""
+    corrections: tuple[PhotoCorrections, ...] = ()
+    only: str = ""
+    head: str = ""
 
 
 class Session:
@@ -58,11 +91,8 @@ class Session:
         self.elsewhere = False
         self._begun = self._took = 0.0
         self._result: HeadResult | None = None
-        self._message: tuple[bytes, ...] = ()
-        self.waiting = WaitingHeads(user_folder("waiting_heads"))
         self._import: Generator[float, None, str] | None = None
         self._import_view: JobView | None = None
-        self._error: AddonError | None = None
 
     @property
     def view(self) -> JobView:
@@ -140,15 +170,8 @@ class Session:
             raise AddonError("The backend is busy already.", "Wait for it, or cancel what runs.", "busy")
 
     def cancel(self) -> None:
-        """Cancel the job at the backend, the import, or the wait for a scene, which discards the head.
-
-        A head from disk, and one that waited before its import, is offered (again).
-        """
-        if self._result is not None or self._import is not None or self.waiting.is_offered_head:
-            if self.waiting.is_offered_head or (self.importing and not self.waiting.writing):
-                self.waiting.put_back()
-            else:
-                self.waiting.forget()
+        """Cancel the job at the backend, the import, or the wait for a scene, which discards the head."""
+        if self._result is not None:
             self._end_import(JobView(Phase.CANCELLED, "Cancelled."))
             redraw.everything()  # ``tick`` will have no change to draw
         else:
@@ -161,11 +184,8 @@ class Session:
         """
         if self._import is not None:
             self._import.close()
-        self._import = self._error = None
+        self._import = None
         self._asked.clear()
-        if self.waiting.is_offered_head:
-            self.waiting.put_back()
-            self.__init_import()
         if self.busy and self._runner_is_mine:
             self.elsewhere = True
         else:
@@ -181,20 +201,6 @@ class Session:
             _check_not_linked(self.job.into, place)
             self.job, self.elsewhere = replace(self.job, place=place), False
 
-    def take_offered(self, head: WaitingHead, place: Place) -> None:
-        """Put a head left behind by another Blender (one of ``waiting.offered``) into this file; ``tick`` does the
-        work.
-
-        Raises ``AddonError`` ``busy``, ``linked`` as ``take`` does, or the head's problem; it then stays offered.
-        """
-        self._check_idle()
-        if head.problem is not None:
-            raise head.problem
-        _check_not_linked(None if head.note is None else head.note.into, place)
-        self.waiting.take(head, place)
-        self._head_id, self.elsewhere, self._runner_is_mine = None, False, False
-        self._import_view = _IS_READ
-
     def tick(self) -> None:
         """Process everything pending; on the main thread only."""
         if self._lent:
@@ -204,11 +210,8 @@ class Session:
                 self.preview, self.preview_at = event.preview, time.monotonic()
             elif isinstance(event, ResultReceived) and self.job is not None:
                 self._result, self._took = event.result, time.monotonic() - self._begun
-                self._message, self._import_view = event.message, _ARRIVES
-        self._take_in_offered()
-        if self._error is not None:
-            self._fail(self._error)
-        elif self._result is not None:
+                self._import_view = _ARRIVES
+        if self._result is not None:
             self._place()
         if not self.busy:
             self.preview = None
@@ -218,19 +221,7 @@ class Session:
         if self._import is not None:
             self._import.close()
         self.__init_import()
-        self.waiting.close()
         self.runner.stop(wait=True)
-
-    def _take_in_offered(self) -> None:
-        """Treat a head read from disk like one that has just arrived."""
-        try:
-            read = self.waiting.taken()
-        except AddonError as error:
-            self._fail(error)
-            return
-        if read is not None:
-            self.job, self._result, self._took = read.job, read.result, read.seconds
-            self._import_view = _ARRIVES
 
     def _place(self) -> None:
         """Run import slices for a moment; all of them form one undo step."""
@@ -255,25 +246,15 @@ class Session:
             self._fail(error)
         except Exception as error:  # an unexpected error must not leave the panel busy forever
             self._fail(AddonError(f"The head could not be put into the scene: {error!r}.", "Please report it."))
-            if self._error is None:
-                raise
-            traceback.print_exc()  # printed, not raised: raising would end the timer, which must see the file written
+            raise
 
     def _wait(self, view: JobView) -> None:
-        """Let the head wait for the artist, and keep it on disk from now on."""
-        if self.job.only not in REMADE:  # without its head it is nothing
-            self.waiting.keep(self.job, self._took, self._message)
-        problem = self.waiting.problem
-        said = view if problem is None else replace(view, advice=str(problem))
-        if said != self._import_view:  # redraw only on a change
-            self._import_view = said
+        """Let the head wait for the artist."""
+        if view != self._import_view:  # redraw only on a change
+            self._import_view = view
 
     def _fail(self, error: AddonError) -> None:
-        """Report that the head did not get into the scene; if it is on disk, it is offered (again)."""
-        if self.waiting.writing:  # retried at the next tick
-            self._import, self._error, self._import_view = None, error, _IS_WRITTEN
-            return
-        self.waiting.put_back(error)
+        """Report that the head did not get into the scene."""
         self._end_import(JobView(Phase.FAILED, error.sentence, code=error.code, advice=error.advice))
 
     def _arrived(self, job: Job, result: HeadResult, collection: str) -> None:
@@ -292,7 +273,6 @@ class Session:
         said = redraw.summary(result.report, self._took, job.missing)
         if result.hair is not None and hair_library() is None:
             said = f"{said} The hair is not here: {' '.join(NO_LIBRARY)}"
-        self.waiting.forget()
         self._end_import(JobView(Phase.DONE, said, 1.0))
         if redraw.once_quiet("hairs", show_hairs):  # they take longer than all else of a head's first drawing
             show_guides_alone(made)
@@ -309,8 +289,7 @@ class Session:
         self._import_view = view
 
     def __init_import(self) -> None:
-        self.job = self._import = self._result = self._import_view = self._error = None
-        self._message = ()
+        self.job = self._import = self._result = self._import_view = None
 
 
 def _check_not_linked(into: str | None, place: Place) -> None:

@@ -24,25 +24,10 @@ def start() -> None:
         bpy.app.timers.register(_on_timer, first_interval=0.0, persistent=True)
 
 
-def look_for_heads() -> None:
-    """Let the session check soon for heads that other Blenders left behind; not in background mode.
-
-    There nobody could accept an offered head, and a Blender with a window could not offer it meanwhile.
-    """
-    if not bpy.app.background and not bpy.app.timers.is_registered(_look):
-        bpy.app.timers.register(_look, first_interval=0.0, persistent=True)
-
-
 def stop() -> None:
     """Stop the timer."""
-    for called in (_on_timer, _look):
-        if bpy.app.timers.is_registered(called):
-            bpy.app.timers.unregister(called)
-
-
-def _look() -> None:
-    if session().waiting.look():
-        redraw.everything()
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
 
 
 def _on_timer() -> float | None:

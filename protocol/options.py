@@ -256,11 +256,6 @@ class HeadOptions:
         "Tune the learned face model to these photos first (seconds; kept where a held-out photo gains)",
     )
 
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> HeadOptions:
-        """Options from values by name; what is no option, or no value of it, is as if it were not said."""
-        return cls(**{name: OPTIONS[name].valid(value) for name, value in values.items() if name in OPTIONS})
-
     def problem(self) -> str:
         """What is wrong with the options, a sentence; empty if nothing is."""
         if self.personalise and self.face_model != "linear":

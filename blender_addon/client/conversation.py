@@ -277,7 +277,7 @@ class Connection:
                 if header.get("kind") == TRANSFER:
                     event: events.Event = events.ExpressionsReceived(token, decode_expression(header, buffers))
                 else:
-                    event = events.ResultReceived(token, decode_result(header, buffers), tuple(frames))
+                    event = events.ResultReceived(token, decode_result(header, buffers))
             except AddonError as error:
                 event = events.JobFailed(token, error)
             self._end_job(token, event)

@@ -74,11 +74,10 @@ class Previewed(Event):
 
 @dataclass(frozen=True)
 class ResultReceived(Event):
-    """The job's result. ``message`` is the received message, header and buffers; the result shares its memory."""
+    """The job's result."""
 
     token: str
     result: HeadResult
-    message: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)

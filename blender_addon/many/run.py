@@ -26,9 +26,8 @@ from ..errors import AddonError
 from ..objects import tags
 from ..objects.tags import remove_head
 from ..runner import Phase
-from ..session import session
+from ..session import Job, session
 from ..shared.photo_folder import PersonFolder, people_folder, photo_folder
-from ..waiting import Job
 from . import library_process
 from .stage import CATALOGUE_ID, mark_as_asset
 

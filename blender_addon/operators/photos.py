@@ -18,12 +18,11 @@ from ..many import run
 from ..many.run import list_people
 from ..objects import tags
 from ..objects.tags import Place
-from ..session import session
+from ..session import Job, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import options_of
 from ..shared.photo_folder import PHOTO_SUFFIXES, is_mesh, is_own_picture
 from ..text import LikenessOperator, clickable, poll_of, report_error
-from ..waiting import Job
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:

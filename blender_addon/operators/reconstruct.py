@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty
 
 from .. import redraw, timer
 from ..client.submissions import PhotoCorrections
@@ -16,14 +16,11 @@ from ..runner import Phase
 from ..scene import corrections
 from ..scene import own_head as solve_again
 from ..scene.own_head import own_id
-from ..session import in_a_mode, listed_photos, run_to_end, session
+from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
 from ..shared.options import HeadOptions, sides_of
 from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, poll_of, report_error
-from ..waiting import Job
-
-NO_WAITING_HEAD = "No head waits to be put into a scene"
 
 
 def _chosen_place(context: bpy.types.Context) -> Place:
@@ -383,41 +380,13 @@ class TakeHead(_Watching, LikenessOperator):
     bl_label = "Put It into This Scene"
     bl_options = {"INTERNAL"}
 
-    head: StringProperty(
-        name="Head",
-        description="Which of the heads that other Blenders left behind; empty: the one that this Blender made",
-        options={"SKIP_SAVE"},
-    )
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if session().has_lost_scene:
-            return True
-        return clickable(cls, session().busy_reason or ("" if session().waiting.offered else NO_WAITING_HEAD))
+    poll = poll_of(lambda context: "" if session().has_lost_scene else "No head waits to be put into a scene")
 
     def run(self, context: bpy.types.Context) -> None:
         """For scripts; the following ticks do the work."""
-        if session().has_lost_scene and not self.head:
-            session().take(_chosen_place(context))
-        else:
-            session().take_offered(session().waiting.offered_head(self.head), _chosen_place(context))
+        session().take(_chosen_place(context))
         timer.start()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         done = self.execute(context)
         return done if bpy.app.background or done == {"CANCELLED"} else self.watch(context)
-
-
-class ThrowAwayHead(LikenessOperator):
-    """Delete this head for good"""
-
-    bl_label = "Throw It Away"
-    bl_options = {"INTERNAL"}
-
-    head: StringProperty(name="Head", description="Which of them; empty: the oldest one", options={"SKIP_SAVE"})
-
-    poll = poll_of(lambda context: "" if session().waiting.offered else NO_WAITING_HEAD)
-
-    def run(self, context: bpy.types.Context) -> None:
-        session().waiting.discard_offered(session().waiting.offered_head(self.head))
-        redraw.everything()

@@ -30,22 +30,6 @@ from ..text import draw_error, draw_wrapped, time_left
 from ..transfer.sliced import Work, current_work
 from .pictures import photo_icon, photo_is_there, picture_icon
 
-
-def draw_offered(layout: bpy.types.UILayout) -> None:
-    """A box per head: the person's name, and buttons to put the head into the scene or to discard it."""
-    for head in session().waiting.offered:
-        box = layout.box()
-        if head.note is not None:
-            draw_wrapped(box, f"{head.note.words}.", icon="USER")
-        if head.problem is not None:
-            draw_error(box, head.problem.sentence, head.problem.advice)
-        else:
-            row = box.row()
-            row.enabled = not session().busy
-            row.operator("likeness.take_head", icon="IMPORT").head = head.name
-        box.operator("likeness.throw_away_head", icon="TRASH").head = head.name
-
-
 TEXT_BESIDE_PHOTO = 0.7
 """Share of the width for what is said of a photo, beside its picture."""
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
@@ -95,7 +79,6 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.likeness
-        draw_offered(layout)
         _draw_photos(layout, settings)
         view = session().view
         column = layout.column(align=True)
@@ -403,8 +386,6 @@ def draw_status_bar(self: bpy.types.Header, context: bpy.types.Context) -> None:
         _draw_bar(self.layout, view, "likeness.cancel")
     elif work is not None:
         _draw_bar(self.layout, work, "likeness.cancel_transfer")
-    elif session().waiting.offered:
-        self.layout.label(text="A head is ready: see the tab Likeness", icon="USER")
 
 
 def _draw_bar(layout: bpy.types.UILayout, shown: JobView | Work, cancel: str) -> None:

@@ -31,7 +31,7 @@ class Backend:
         self.meanwhile()
 
     def tick(self) -> list[ResultReceived]:
-        arrived, self.busy = [ResultReceived("", self.result, self.message.frames)] if self.busy else [], False
+        arrived, self.busy = [ResultReceived("", self.result)] if self.busy else [], False
         return arrived
 
     def cancel(self) -> None:

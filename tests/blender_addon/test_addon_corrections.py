@@ -349,8 +349,7 @@ def test_a_fit_moves_shape_keys_cameras_and_hair_and_leaves_the_rest(bpy, head, 
 def test_a_fit_whose_head_is_gone_makes_no_grey_one(bpy, head, result: HeadResult) -> None:
     from blender_addon.objects import tags
     from blender_addon.objects.tags import Place
-    from blender_addon.session import _guarded
-    from blender_addon.waiting import Job
+    from blender_addon.session import Job, _guarded
 
     place, bare = Place.shown(bpy.context), replace(result, albedo_png=None)
     job = Job(place, (), (), HeadOptions(texture_size=1024), into="gone", only="geometry")

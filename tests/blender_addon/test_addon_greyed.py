@@ -11,7 +11,7 @@ SAID = {
     "There is no head to solve again": "solve_again",
     "There are no photos in the list": "remove_photo clear_photos",
     "Nothing is running": "cancel",
-    "No head waits": "take_head throw_away_head",
+    "No head waits": "take_head",
     "Select a head that Likeness made": (
         "look_through star_photo edit_landmarks show_head reset_points pull_skin snap_to_fit paint_mask "
         "clear_mask use_photo_for change_hair grow_hair hair_from_photo paint_texture paint_region "

@@ -23,9 +23,8 @@ from blender_addon.objects.tags import Place, remove_head
 from blender_addon.operators import photos as operators
 from blender_addon.protocol.result import HeadResult
 from blender_addon.runner import JobView, Phase
-from blender_addon.session import session
+from blender_addon.session import Job, session
 from blender_addon.ui.many_panel import ManyPanel
-from blender_addon.waiting import Job
 
 
 @pytest.fixture

@@ -257,8 +257,7 @@ def test_a_head_by_the_real_backend_after_a_cancel_and_a_crash(enabled: None, de
 
     def begin() -> None:
         from blender_addon.objects.tags import Place
-        from blender_addon.session import listed_photos
-        from blender_addon.waiting import Job
+        from blender_addon.session import Job, listed_photos
 
         photos, given = listed_photos(bpy.context.scene)
         job = Job(Place.shown(bpy.context), photos, given, HeadOptions(settings.quality, int(settings.texture_size)))

@@ -19,8 +19,7 @@ from blender_addon.client.submissions import PhotoFile
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import origin_of
 from blender_addon.protocol.result import HeadResult
-from blender_addon.session import Session, listed_photos, session
-from blender_addon.waiting import Job, note_of, parse_note
+from blender_addon.session import Job, Session, listed_photos, session
 
 
 def other_scene() -> bpy.types.Scene:
@@ -316,9 +315,3 @@ def test_a_head_that_was_deleted_meanwhile_comes_with_its_name(backend: Backend,
     assert bpy.ops.likeness.solve_again() == {"FINISHED"}
     (made,) = tags.head_collections()
     assert names_of(made)[:2] == ("Anna", "Anna")
-
-
-def test_a_head_that_waits_on_the_disk_keeps_its_name(backend: Backend) -> None:
-    job = replace(listed_job(), name="Anna")
-    note, embedded = note_of(job, 1.0)
-    assert parse_note(note).job(job.place, embedded) == job

@@ -39,11 +39,6 @@ class HeadMessage:
     body: np.ndarray | None
     body_faces: np.ndarray | None
 
-    @property
-    def frames(self) -> tuple[bytes, ...]:
-        """The message as it comes over the wire."""
-        return (json.dumps(self.header).encode(), *self.buffers)
-
     def copy(self) -> tuple[dict[str, Any], list[bytes]]:
         """Header and buffers that a test may change."""
         return json.loads(json.dumps(self.header)), list(self.buffers)
