@@ -6,7 +6,6 @@ uses it, its line in Blender's panel, and its line in the documentation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 

@@ -333,9 +333,8 @@ def read_input(kind: str, path: Path) -> None:
 
         load_model("small", path.parent)
     else:
-        from backend.expression.subject import read_neutral, read_texture
+        from backend.expression.subject import read_neutral
 
-        read_texture(path.parent)
         read_neutral(path.parent)
 
 

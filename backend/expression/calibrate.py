@@ -12,8 +12,8 @@ from scipy.interpolate import CubicSpline
 
 from backend.expression import solver
 from backend.expression.follow import FrameFace
-from backend.expression.reading import Reading, load_reader
-from backend.expression.subject import Subject, skin_misfit, turn_by_appearance, turned
+from backend.expression.reading import Reading
+from backend.expression.subject import Subject
 from backend.fitting.detector_model import camera_prior, initial_parameters
 from backend.fitting.options import PriorWeights
 from backend.fitting.parameters import PhotoParameters
@@ -70,12 +70,6 @@ PHOTO_WEIGHTS = PriorWeights(principal_point_deviation=0.01)
 """Narrow, because a head's rotation and an unknown crop look alike: the pose is relative to the picture's centre."""
 
 
-SKIN_STEPS = (1.0, 0.6, 0.77, 1.3, 1.69)
-"""Focal lengths that are tried where the person's skin is known, relative to the landmarks' result."""
-SKIN_SAMPLES = 150.0
-"""Number of independent measurements that the skin's mean misfit (``skin_misfit``) is worth against the prior."""
-
-
 @dataclass(frozen=True)
 class Calibration:
     """Constants of a take.
@@ -83,13 +77,11 @@ class Calibration:
     Attributes
     ----------
     prior : prior of every frame. open_lids : (2,) the reader's weights of this person's left and right lid while the
-        eyes are open. turn : (3,) rotation vector in the head's axes, correction of the solved rotations
-        (``turn_by_appearance``); zero where the person's skin is not known.
+        eyes are open.
     """
 
     prior: solver.FramePrior
     open_lids: np.ndarray
-    turn: np.ndarray
 
 
 def assumed_focal(pixels: np.ndarray) -> float:
@@ -98,23 +90,7 @@ def assumed_focal(pixels: np.ndarray) -> float:
 
 
 def solve_photo(subject: Subject, face: FrameFace) -> solver.SolvedFrame:
-    """Solve one picture by itself, with its rotation corrected by the person's skin where it is known. Raises
-    ``ValueError`` when no pose explains its landmarks."""
-    solved = _solve_landmarks(subject, face)
-    return replace(solved, parameters=turned(solved.parameters, _turn(subject, face, solved)))
-
-
-def _turn(subject: Subject, face: FrameFace, solved: solver.SolvedFrame) -> np.ndarray:
-    if subject.appearance is None:
-        return np.zeros(3)
-    covariance = load_reader().rotation_covariance
-    landmarks = face.evidence.landmarks
-    return turn_by_appearance(
-        subject.template, subject.appearance, face.window, landmarks, solved.parameters, covariance
-    )
-
-
-def _solve_landmarks(subject: Subject, face: FrameFace) -> solver.SolvedFrame:
+    """Solve one picture by itself. Raises ``ValueError`` when no pose explains its landmarks."""
     modes = subject.model.nuisance_size
     start = initial_parameters(subject.template, face.face, PHOTO_WEIGHTS, modes)
     camera = camera_prior(face.face, PHOTO_WEIGHTS)
@@ -138,10 +114,8 @@ def _solve(subject: Subject, face: FrameFace, start: PhotoParameters, prior: sol
 def calibrate(subject: Subject, faces: tuple[FrameFace, ...]) -> Calibration:
     """Estimate the constants from some frames of a take (at least one), assuming one focal length and no crop."""
     focal = _focal_by_points(subject, faces)
-    if subject.appearance is not None:
-        focal = _focal_by_skin(subject, faces, focal)
     known = tuple(_with_focal(one, focal) for one in faces)
-    solved = [_solve_landmarks(subject, one) for one in known]
+    solved = [solve_photo(subject, one) for one in known]
     nuisance = np.mean([one.parameters.nuisance for one in solved], axis=0)
     camera = replace(
         camera_prior(known[0].face, PriorWeights()),
@@ -154,16 +128,7 @@ def calibrate(subject: Subject, faces: tuple[FrameFace, ...]) -> Calibration:
     prior = replace(prior, open_lids=(lids[0], lids[1]))
     readings = [solver.read_subject_face(subject, one.evidence) for one in faces]
     open_lids = np.median([reading.weights[LIDS] for reading in readings], axis=0)
-    turns = np.zeros((1, 3))
-    if subject.appearance is not None:
-        read = [solver.from_open_lids(reading, open_lids) for reading in readings]
-        turns = np.array(
-            [
-                _turn(subject, one, solve_in_take(subject, one, reading, prior))
-                for one, reading in zip(faces, read, strict=True)
-            ]
-        )
-    return Calibration(prior, open_lids, np.median(turns, axis=0))
+    return Calibration(prior, open_lids)
 
 
 def solve_in_take(subject: Subject, face: FrameFace, reading: Reading, prior: solver.FramePrior) -> solver.SolvedFrame:
@@ -178,26 +143,6 @@ def solve_in_take(subject: Subject, face: FrameFace, reading: Reading, prior: so
 
 def _with_focal(face: FrameFace, focal: float) -> FrameFace:
     return replace(face, face=replace(face.face, focal_px=focal))
-
-
-def _focal_by_skin(subject: Subject, faces: tuple[FrameFace, ...], focal: float) -> float:
-    """The focal length in pixels, among ``SKIN_STEPS`` times ``focal``, with the least skin misfit plus prior over
-    every second picture; their ``focal_px`` is the prior's mean."""
-    deviations: list[float | None] = [None] * len(faces)
-    costs = []
-    for step in SKIN_STEPS:
-        misfits = []
-        for number, one in list(enumerate(faces))[::2]:
-            known = _with_focal(one, step * focal)
-            solved = _solve_landmarks(subject, known)
-            placed = turned(solved.parameters, _turn(subject, known, solved))
-            misfit, deviations[number] = skin_misfit(
-                subject.template, subject.appearance, one.window, one.evidence.landmarks, placed, deviations[number]
-            )
-            misfits.append(misfit)
-        off = np.log(step * focal / (faces[0].face.focal_px * faces[0].face.crop_scale)) / FOCAL_DEVIATION
-        costs.append(SKIN_SAMPLES * float(np.mean(misfits)) + 0.5 * off**2)
-    return SKIN_STEPS[int(np.argmin(costs))] * focal
 
 
 def _focal_by_points(subject: Subject, faces: tuple[FrameFace, ...]) -> float:

@@ -52,12 +52,10 @@ class FrameFace:
     Attributes
     ----------
     face : with its pixels replaced by an empty array of the same shape, to save memory. evidence : of the pixels.
-    window : (144, 144, 3) uint8 sRGB, the upright face (``landmark_window``, ``WINDOW_PER_FACE``).
     """
 
     face: PhotoFace
     evidence: FaceEvidence
-    window: np.ndarray
 
     @property
     def covered(self) -> bool:
@@ -88,7 +86,7 @@ def frame_face(
     window = faces.landmark_window(landmarks, WINDOW_PER_FACE).cut(pixels, WINDOW_PIXELS)
     points = None if surface is None else surface.positions
     evidence = evidence_of_window(window, landmarks, pixels.shape[1], points)
-    return FrameFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence, window)
+    return FrameFace(replace(face, pixels=np.broadcast_to(np.uint8(0), pixels.shape)), evidence)
 
 
 SEARCH_SIDE = 640

@@ -26,7 +26,7 @@ from backend.expression import solver
 from backend.expression.clip import ExpressionClip, FrameMark, gaze_of_weights
 from backend.expression.follow import FaceFollower, FrameFace, find_face, frame_face
 from backend.expression.reading import Reading
-from backend.expression.subject import Subject, read_subject, subject_from_faces, turned
+from backend.expression.subject import Subject, read_subject, subject_from_faces
 from backend.expression.video import PhotoSequence, Video, VideoFrame
 from backend.fitting.detector_model import initial_parameters
 from backend.fitting.options import PriorWeights
@@ -385,7 +385,6 @@ def _measure(
         return solver.MeasuredFrame(None, FrameMark.NO_FACE)
     if not np.isfinite(solved.information).all():
         return solver.MeasuredFrame(None, FrameMark.NO_FACE)
-    solved = replace(solved, parameters=turned(solved.parameters, calibration.turn))
     return solver.MeasuredFrame(solved, FrameMark.MEASURED)
 
 
