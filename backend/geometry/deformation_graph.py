@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy.sparse as sp
 import torch
+from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
-from backend.geometry.subdivision import refinements
+from backend.geometry.subdivision import refined
 from backend.geometry.template import PartRange, Template, load_template, triangles_from_quads, unique_edges
 
 PAPER_NODES = 521
@@ -91,10 +93,9 @@ def build_graph(template: Template, count: int = PAPER_NODES) -> DeformationGrap
     node_of[nodes] = np.arange(count)
     node_mirror = node_of[mirror[nodes]]
     distance = np.empty((head, count), np.float32)
-    for number, image in enumerate(node_mirror):
-        if number <= image:
-            distance[:, number] = skin.distances(nodes[number], limit=_REACH * radius)
-            distance[:, image] = distance[mirror, number]
+    first = np.flatnonzero(np.arange(count) <= node_mirror)
+    distance[:, first] = skin.distances(nodes[first], _REACH * radius).T
+    distance[:, node_mirror[first]] = distance[mirror][:, first]
     weights = _influences(distance)
     weights = skin.averaged(weights, SMOOTHING)
     weights = 0.5 * (weights + weights[mirror][:, node_mirror])
@@ -124,58 +125,30 @@ class _Skin:
     """Distances along the head's edges and across its quads."""
 
     def __init__(self, vertices: np.ndarray, quads: np.ndarray, head: PartRange, density: np.ndarray) -> None:
-        self.vertices = vertices
+        self.vertices, self.density = vertices, density
         quads = quads[head.face_start : head.face_stop].astype(np.int64)
         self.edges = unique_edges(quads)
-        diagonals = np.concatenate([quads[:, [0, 2]], quads[:, [1, 3]]])
-        links = np.concatenate([self.edges, diagonals])
-        links = np.concatenate([links, links[:, ::-1]])
+        links = np.concatenate([self.edges, quads[:, [0, 2]], quads[:, [1, 3]]])
         length = np.linalg.norm(vertices[links[:, 0]] - vertices[links[:, 1]], axis=1) * density[links].mean(1)
-        self.beside, self._length = _adjacency_table(links, length, len(vertices), _UNREACHED)
-        both = np.concatenate([self.edges, self.edges[:, ::-1]])
-        self._ring, share = _adjacency_table(both, np.ones(len(both)), len(vertices), 0.0)
-        self._share = share / share.sum(1, keepdims=True)
-        self.density = density
+        self._ways = self._matrix(links, length)
+        ring = self._matrix(self.edges, np.ones(len(self.edges)))
+        self._mean = (sp.diags(1.0 / np.asarray(ring.sum(1)).ravel()) @ ring).astype(np.float32)
 
-    def distances(self, node: int, at_most: np.ndarray | None = None, limit: float = np.inf) -> np.ndarray:
-        """(V,) distances from a vertex, or ``at_most`` where that is less; follows only shorter ways, to ``limit``."""
-        nearest = np.full(len(self.vertices), _UNREACHED, np.float32) if at_most is None else at_most.copy()
-        nearest[node] = 0
-        active = np.array([node])
-        while len(active):
-            mark = np.zeros(len(nearest), bool)
-            mark[self.beside[active]] = True
-            reached = np.flatnonzero(mark)
-            through = (nearest[self.beside[reached]] + self._length[reached]).min(1)
-            nearer = (through < nearest[reached] - 1e-9) & (through < limit)
-            active = reached[nearer]
-            nearest[active] = through[nearer]
-        return nearest
+    def _matrix(self, links: np.ndarray, values: np.ndarray) -> sp.csr_matrix:
+        """(V, V) symmetric, with values (M,) at links (M, 2)."""
+        one_way = sp.csr_matrix((values, links.T), shape=(len(self.vertices),) * 2)
+        return (one_way + one_way.T).tocsr()
+
+    def distances(self, nodes: np.ndarray | int, limit: float = np.inf) -> np.ndarray:
+        """(..., V) distances from vertices (...); ``_UNREACHED`` beyond ``limit``."""
+        found = dijkstra(self._ways, indices=nodes, limit=limit)
+        return np.where(np.isfinite(found), found, _UNREACHED)
 
     def averaged(self, values: np.ndarray, rounds: int) -> np.ndarray:
         """Smooth values (V, C): each becomes half its own and half its neighbours' mean, repeatedly."""
-        done = []
-        for part in np.array_split(values, -(-values.shape[1] // 64), axis=1):  # fits into the cache
-            for _ in range(rounds):
-                mean = np.zeros_like(part)
-                for column, share in zip(self._ring.T, self._share.T.astype(part.dtype), strict=True):
-                    mean += share[:, None] * part[column]
-                part = 0.5 * (part + mean)
-            done.append(part)
-        return np.concatenate(done, 1)
-
-
-def _adjacency_table(links: np.ndarray, values: np.ndarray, count: int, empty: float) -> tuple[np.ndarray, np.ndarray]:
-    """(V, K) neighbours and values of directed links (M, 2); free slots hold the vertex itself and ``empty``."""
-    order = np.lexsort((links[:, 1], links[:, 0]))
-    links, values = links[order], values[order]
-    number = np.bincount(links[:, 0], minlength=count)
-    slot = np.arange(len(links)) - (np.cumsum(number) - number)[links[:, 0]]
-    neighbours = np.repeat(np.arange(count)[:, None], number.max(), 1)
-    lengths = np.full(neighbours.shape, empty, np.float32)
-    neighbours[links[:, 0], slot] = links[:, 1]
-    lengths[links[:, 0], slot] = values
-    return neighbours, lengths
+        for _ in range(rounds):
+            values = 0.5 * (values + self._mean @ values)
+        return values
 
 
 def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.ndarray, float]:
@@ -194,7 +167,7 @@ def _farthest_points(skin: _Skin, mirror: np.ndarray, count: int) -> tuple[np.nd
         room = np.round(room, 7)  # so that rounding does not break ties between mirror images
         first = int(room.argmax())
         chosen += dict.fromkeys((first, int(mirror[first])))
-        nearest = skin.distances(first, nearest)
+        nearest = np.minimum(nearest, skin.distances(first, float(nearest.max())))
         nearest = np.minimum(nearest, nearest[mirror])
     return np.array(chosen, np.int64), float(nearest.max())
 
@@ -221,8 +194,6 @@ def _neighbours(edges: np.ndarray, distance: np.ndarray, mirror: np.ndarray) -> 
 
 EYES = ("eye_left", "eye_right")
 _REGIONS = ("face", "lip_upper", "lip_lower", "mouth_interior", "eye_sockets")
-_COLUMNS_AT_ONCE = 64
-"""Number of fields that are refined at a time; this is faster than all 530, because they fit into the cache."""
 _LEAST = 1e-4
 """Weights below are dropped, and the row is normalised to sum 1 again."""
 
@@ -277,10 +248,9 @@ def build_surface(template: Template, graph: DeformationGraph, level: int) -> Gr
     cage = head.vertex_stop
     quads = template.quads[head.face_start : head.face_stop].astype(np.int64)
     region = np.stack([template.regions[name][:cage] for name in _REGIONS], 1).astype(np.float32)
-    fields = torch.from_numpy(np.concatenate([template.vertices[:cage], region, graph.weights], 1).astype(np.float32))
-    for step in refinements(quads, cage, level):
-        parts = fields.split(_COLUMNS_AT_ONCE, 1)
-        fields, quads = torch.cat([step(part.contiguous()) for part in parts], 1), step.refined
+    matrix, quads = refined(quads, cage, level)
+    fields = np.concatenate([template.vertices[:cage], region, graph.weights], 1).astype(np.float32)
+    fields = torch.from_numpy(matrix.astype(np.float32) @ fields)
     skin = len(fields)
     mean, region, weights = fields.split([3, len(_REGIONS), len(graph.nodes)], 1)
     weights = torch.where(weights < _LEAST, 0.0, weights)

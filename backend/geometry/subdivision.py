@@ -1,6 +1,5 @@
-"""Catmull-Clark subdivision of the template, as sparse matrices and, for many fields at a time, in torch with the same
-rules and order (Catmull & Clark, 1978). Borders follow the cubic B-spline rule; UV maps are split linearly, so that
-one texture fits the cage and every level.
+"""Catmull-Clark subdivision as sparse matrices (Catmull & Clark, 1978). Borders follow the cubic B-spline rule; UV maps
+are split linearly, so that one texture fits the cage and every level.
 """
 
 from collections.abc import Mapping
@@ -9,8 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sp
-import torch
-from torch import Tensor
 
 from backend.geometry.template import PartRange, Template, load_template
 
@@ -124,6 +121,16 @@ def catmull_clark(quads: np.ndarray, count: int) -> tuple[sp.csr_matrix, np.ndar
     return sp.vstack([vertex_points, edge_points, face_points], format="csr"), split.quads
 
 
+def refined(quads: np.ndarray, count: int, levels: int) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Matrix (V_level, V) and quads of ``levels`` steps on quads (F, 4) of V = ``count`` vertices; raises as
+    ``catmull_clark``."""
+    matrix, quads = sp.identity(count, format="csr"), quads.astype(np.int64)
+    for _ in range(levels):
+        step, quads = catmull_clark(quads, matrix.shape[0])
+        matrix = step @ matrix
+    return matrix, quads
+
+
 def _subdivide_maps(uv: np.ndarray, quads: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(level):
         matrix, quads = linear_split(quads, len(uv))
@@ -142,11 +149,8 @@ def subdivide(template: Template, level: int) -> Subdivision:
     vertex_start = face_start = 0
     for name, part in template.parts.items():
         count = part.vertex_stop - part.vertex_start
-        matrix = sp.identity(count, format="csr")
-        faces = template.quads[part.face_start : part.face_stop].astype(np.int64) - part.vertex_start
-        for _ in range(level):
-            step, faces = catmull_clark(faces, matrix.shape[0])
-            matrix = step @ matrix
+        own = template.quads[part.face_start : part.face_stop].astype(np.int64) - part.vertex_start
+        matrix, faces = refined(own, count, level)
         matrices.append(matrix)
         quads.append(faces + vertex_start)
         parts[name] = PartRange(vertex_start, vertex_start + matrix.shape[0], face_start, face_start + len(faces))
@@ -169,76 +173,3 @@ def subdivide(template: Template, level: int) -> Subdivision:
 def subdivision(level: int) -> Subdivision:
     """``subdivide`` of the committed template, cached."""
     return subdivide(load_template(), level)
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """One step on a quad mesh of ``count`` vertices. It gives its vertices, then a point per edge, then one per face.
-
-    Attributes
-    ----------
-    count : vertices before. quads : (F, 4), edges : (E, 2), beside : (2, B) edge and face of each side of each face,
-    border : (E,) bool edges with one face; all but ``border`` int64. refined : (4 F, 4) the quads afterwards.
-    """
-
-    count: int
-    quads: Tensor
-    edges: Tensor
-    beside: Tensor
-    border: Tensor
-    refined: np.ndarray
-
-    def __call__(self, values: Tensor) -> Tensor:
-        """Refine vertex values (V, C) to (V + E + F, C); differentiable, linear."""
-        face_points = values[self.quads].mean(1)  # (F, C)
-        middles = values[self.edges].mean(1)  # (E, C)
-        uses = torch.zeros(len(self.edges), 1, dtype=values.dtype).index_add_(
-            0, self.beside[0], torch.ones(self.beside.shape[1], 1, dtype=values.dtype)
-        )
-        around = torch.zeros_like(middles).index_add_(0, self.beside[0], face_points[self.beside[1]]) / uses
-        edge_points = torch.where(self.border[:, None], middles, 0.5 * (middles + around))
-        valence, middle_mean = self._mean(middles, self.edges)
-        _, face_mean = self._mean(face_points, self.quads)
-        smooth = (face_mean + 2 * middle_mean + (valence - 3) * values) / valence.clamp(min=1)
-        on_border, border_mean = self._mean(middles[self.border], self.edges[self.border])
-        vertex_points = torch.where(on_border > 0, 0.5 * (border_mean + values), smooth)
-        vertex_points = torch.where(valence > 0, vertex_points, values)
-        return torch.cat([vertex_points, edge_points, face_points])
-
-    def _mean(self, values: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
-        """(V, 1) number of elements (M, k vertices) at each vertex, and the mean (V, C) of their values (M, C)."""
-        corners = members.shape[1]
-        flat = members.t().reshape(-1)
-        number = torch.bincount(flat, minlength=self.count).to(values.dtype)[:, None]
-        total = torch.zeros(self.count, values.shape[1], dtype=values.dtype)
-        total.index_add_(0, flat, values.repeat(corners, 1))
-        return number, total / number.clamp(min=1)
-
-
-def refinement(quads: np.ndarray, count: int) -> Refinement:
-    """The step for quads (F, 4); raises ``ValueError`` where a quad repeats a corner."""
-    quads = np.asarray(quads, np.int64)
-    if (np.diff(np.sort(quads, axis=1), axis=1) == 0).any():
-        raise ValueError("a quad repeats a corner")
-    split = _split(quads, count)
-    edges, face_edges, refined = split.edges, split.face_edges, split.quads
-    quad_of_edge = np.stack([face_edges.ravel(), np.repeat(np.arange(len(quads)), 4)])
-    border = np.bincount(face_edges.ravel(), minlength=len(edges)) == 1
-    return Refinement(
-        count,
-        torch.from_numpy(quads.copy()),
-        torch.from_numpy(edges),
-        torch.from_numpy(quad_of_edge),
-        torch.from_numpy(border),
-        refined,
-    )
-
-
-def refinements(quads: np.ndarray, count: int, levels: int) -> tuple[Refinement, ...]:
-    """The steps that refine quads (F, 4) of ``count`` vertices ``levels`` times; raises as ``refinement``."""
-    steps = []
-    for _ in range(levels):
-        steps.append(refinement(quads, count))
-        count += len(steps[-1].edges) + len(steps[-1].quads)
-        quads = steps[-1].refined
-    return tuple(steps)

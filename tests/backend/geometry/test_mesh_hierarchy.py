@@ -6,13 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from scipy.sparse import coo_matrix
 
 from backend.errors import DamagedFileError
 from backend.geometry.deformation_graph import PAPER_NODES, build_graph, deformation_graph
 from backend.geometry.mesh_hierarchy import HIERARCHY_PATH, load_mesh_hierarchy
-from backend.geometry.subdivision import refinement, refinements, subdivision
 from backend.geometry.template import boundary_edges, load_template, mirrored, unique_edges
 from backend.rig.measure import face_loops
 from protocol.names import ARKIT_INDEX
@@ -150,17 +148,3 @@ def test_the_same_template_gives_the_same_graph_and_bad_sizes_are_refused() -> N
     np.testing.assert_array_equal(build_graph(TEMPLATE, 41).nodes, build_graph(TEMPLATE, 41).nodes)
     with pytest.raises(ValueError, match="8 to"):
         build_graph(TEMPLATE, 3)
-
-
-def test_refinement_gives_what_the_subdivision_matrices_give() -> None:
-    quads = TEMPLATE.quads[HEAD.face_start : HEAD.face_stop]
-    values = torch.from_numpy(TEMPLATE.vertices[:COUNT])
-    for level, step in enumerate(refinements(quads, COUNT, 2), start=1):
-        values = step(values)
-        known = subdivision(level)
-        part = known.parts["head"]
-        expected = (known.matrix @ TEMPLATE.vertices)[part.vertex_start : part.vertex_stop]
-        np.testing.assert_allclose(values.numpy(), expected, atol=2e-6)
-        np.testing.assert_array_equal(step.refined, known.quads[part.face_start : part.face_stop])
-    with pytest.raises(ValueError, match="repeats a corner"):
-        refinement(np.array([[0, 1, 2, 2]]), 3)

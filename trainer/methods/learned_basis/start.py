@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from backend.fitting.detector_model import load_detector_model, turn_of, view_features
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
 from backend.geometry.normals import vertex_normals
-from backend.geometry.subdivision import refinements
+from backend.geometry.subdivision import refined
 from backend.geometry.template import load_template, mirrored, triangles_from_quads
 from backend.models.learned_basis.network import LANDMARKS, MIDDLE, MILLIMETRE, FaceBases, FaceCode, LearnedBasisNet
 from backend.photos.collection import FaceClass
@@ -199,16 +199,15 @@ def begin_reflectance(bases: FaceBases, batches: list[FaceBatch], with_basis: bo
     left = torch.where(known[..., None], values - mean, 0.0)
     components = _components(torch.cat([left, left[:, mirror]]), len(bases.reflectance)) if with_basis else None
     fields = [mean] if components is None else [mean, *components]
-    refined = torch.cat(fields, 1)
-    for step in refinements(_head_quads(), template.head.vertex_stop, bases.config.level):
-        refined = step(refined)
+    matrix, _ = refined(_head_quads(), template.head.vertex_stop, bases.config.level)
+    fine = torch.from_numpy(matrix.astype(np.float32) @ torch.cat(fields, 1).numpy())
     skin = bases.surface.skin
     device = bases.reflectance.device
-    bases.reflectance_mean[:skin] = refined[:, :3].to(device)
+    bases.reflectance_mean[:skin] = fine[:, :3].to(device)
     bases.reflectance_mean[skin:] = _EYE_REFLECTANCE
     if components is not None:
         spread = torch.zeros(len(bases.reflectance), len(bases.reflectance_mean), 3)
-        spread[: len(components), :skin] = refined[:, 3:].view(skin, -1, 3).transpose(0, 1)
+        spread[: len(components), :skin] = fine[:, 3:].view(skin, -1, 3).transpose(0, 1)
         bases.reflectance.copy_(spread[:, bases.covered.cpu()].to(device))
 
 
