@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 
 from backend.batch.make_head import MakeHead
 from backend.batch.records import Stamp, current_stamp
-from backend.batch.workers import Machine, WorkerEndedError, WorkerNeeds, made, one_thread
+from backend.batch.workers import Machine, WorkerEndedError, WorkerNeeds, one_thread, outcome_of
 from backend.errors import Cancelled, LikenessError
 
 CONTROL = "control"
@@ -61,7 +61,7 @@ class _Actor:
     @ray.method(max_task_retries=0)
     def make(self, task: bytes) -> bytes:
         """The ``Outcome`` of a ``Task``."""
-        return made(task, self._make, self._progress)
+        return outcome_of(task, self._make, self._progress)
 
     @ray.method(concurrency_group=CONTROL)
     def stop(self) -> None:

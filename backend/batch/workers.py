@@ -1,6 +1,8 @@
-"""Workers of a batch: how many fit on a machine, processes of this machine, and the engine that shares people out among
-workers, of this machine or of a Ray cluster (``ray_workers``): it does those again whose worker ended, and gives up
-those who take too long."""
+"""Workers of a batch: how many fit on a machine, processes of this machine, and the engine that shares people out.
+
+The engine has the same work done by a crew of this machine or of a Ray cluster (``ray_workers``). It makes those again
+whose worker ended, and gives up those who take too long.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +36,16 @@ WORKER_MEMORY_MB = {1024: 2200, 2048: 2600, 4096: 4700}
 FREE_SHARE = 0.7
 """Part of a machine's memory that workers may have; Ray leaves as much to everything else."""
 WORKERS_PER_GPU = 4
-"""Networks on the GPU take a tenth of a person's time; everything else runs on the CPU."""
+"""Networks on the GPU take a tenth of a person's time; everything else runs on the CPU. Estimated, not
+measured on a card."""
 MOST_DEATHS = 2
 """A person is given up after so many workers ended during it."""
 _LOOK_SECONDS = 1.0
-_ALONE = "Their photos may need more memory than there is; try them alone with: python -m backend reconstruct"
+"""Between two looks at who takes too long; an answer is heard at once."""
 _STOP_SECONDS = 2.0
 """A stopped worker ends at its next progress report. After this time it is killed, because the user waits. Its partial
 files are in a hidden folder, which the batch removes."""
+_ALONE = "Their photos may need more memory than there is; try them alone with: python -m backend reconstruct"
 
 
 class WorkerEndedError(Exception):
@@ -90,7 +94,7 @@ def one_thread() -> None:
         sys.modules["numba"].set_num_threads(1)
 
 
-def made(task: bytes, make: MakeHead, progress: ProgressReporter) -> bytes:
+def outcome_of(task: bytes, make: MakeHead, progress: ProgressReporter) -> bytes:
     """The ``Outcome`` of a ``Task``, both in JSON; "waiting" when ``progress`` stopped it."""
     wanted = msgspec.json.decode(task, type=Task)
     name = wanted.person.name
@@ -140,7 +144,7 @@ class LocalWorker:
         self._stopping.set()
 
     def kill(self, for_good: bool = True) -> None:
-        """End its process; after that it may ``start`` again unless ``for_good``."""
+        """End its process; after that it may ``start`` again. Ray alone has to know whether it is ``for_good``."""
         self._process.kill()
         self._process.join()
         self.line.close()
@@ -184,7 +188,7 @@ def _work(line: Any, stopping: Any, make: MakeHead) -> None:
     try:
         line.send_bytes(b"")
         while True:
-            line.send_bytes(made(line.recv_bytes(), make, progress))
+            line.send_bytes(outcome_of(line.recv_bytes(), make, progress))
     except (EOFError, OSError):
         return
 
@@ -203,7 +207,10 @@ class Engine:
 
     Parameters
     ----------
-    crew : a ``LocalCrew``, or a ``RayCrew`` that does the same. workers : their number.
+    crew : a ``LocalCrew`` or a ``RayCrew``, which hires workers with the methods of ``LocalWorker``. A worker's first
+        answer after ``start`` says that it is ready (nothing), or why it cannot be used (a sentence: a machine of the
+        cluster with other code); each later one is the ``Outcome`` of its task.
+    workers : their number.
     time_limit : for one person, in seconds.
     notice : called with one sentence for the user at the terminal.
     """
@@ -216,7 +223,7 @@ class Engine:
     def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
         """Do all tasks. Raises ``LikenessError`` when no worker can be started."""
         self._waiting = deque(tasks)
-        self._busy: dict[Any, _Turn | None] = {}  # None: it starts
+        self._busy: dict[Any, _Turn | None] = {}  # None: it is starting and has nobody yet
         self._idle: deque[Any] = deque()
         self._begun: Counter[str] = Counter()
         try:

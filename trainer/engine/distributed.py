@@ -21,16 +21,14 @@ class World:
     size: int
     device: torch.device
     control: dist.ProcessGroup | None = None
-    """CPU group for decisions, so that they never wait for the GPU's queue; None: the default group, to which nothing
-    else
-    may keep a reference (see ``world``)."""
+    """CPU group for decisions, so that they never wait for the GPU's queue; None: the default group."""
 
     @property
     def leads(self) -> bool:
         """Whether this process logs, measures and writes checkpoints."""
         return self.rank == 0
 
-    def agree(self, values: Sequence[float]) -> list[float]:
+    def from_leader(self, values: Sequence[float]) -> list[float]:
         """Return rank 0's values on every process."""
         if self.size == 1:
             return list(values)

@@ -228,7 +228,7 @@ class _Session:
         must_stop = self.stop.asked
         if self.options.minutes > 0:
             must_stop |= self.clock() - self.started >= 60.0 * self.options.minutes
-        fraction, asked = self.world.agree((fraction, float(must_stop)))
+        fraction, asked = self.world.from_leader((fraction, float(must_stop)))
         return min(fraction, 1.0), fraction >= 1.0, bool(asked)
 
     def _count(self, report: StepReport, seconds: float) -> None:
