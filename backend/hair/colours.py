@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.robust_statistics import weighted_median
+from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -19,6 +20,9 @@ _SIDE = 320
 _DARKEST = 0.002
 """Noise floor of a photo, linear light in [0, 1]: half a step of 8 bits near black is 0.0002, and the blocks of a JPEG
 are ten times that."""
+_LIT_MORE, _BLACKEST = 1.4, 0.012
+"""Times as much light as on the face falls on hair that the preview shows (median of 15 heads); the least albedo that
+the hair's shader reflects."""
 _LEAST_SHADING = 0.15
 """Least shading, relative to its mean over the hair. Darker shading is a guess, and dividing by it gives too bright an
 albedo."""
@@ -54,11 +58,13 @@ def strand_colours(
     Locks differ in brightness only; roots and tips differ in hue, too. Differences in hue between locks are ignored,
     because they come from lamps or walls at one side, or from JPEG blocks.
     """
-    by_name = {face.name: face for face in faces}
-    seen = [_observed_albedo(guides, photo, by_name[photo.name]) for photo in fitted.photos]
+    by_name, albedo = {face.name: face for face in faces}, fitted.vertex_albedo
+    bare = load_template().regions["face"][: len(albedo)] > 0.5
+    skin = float(np.median(albedo[bare], 0) @ np.array(LUMINANCE))
+    seen = [_observed_albedo(guides, photo, by_name[photo.name], skin) for photo in fitted.photos]
     logs, shown = np.stack([log for log, _, _ in seen]), np.stack([mask for _, mask, _ in seen])  # (V, G, P[, 3])
     views = [colour for _, _, colour in seen if colour is not None]
-    more = [_observed_albedo(guides, photo, by_name[photo.name])[2] for photo in others]
+    more = [_observed_albedo(guides, photo, by_name[photo.name], skin)[2] for photo in others]
     more = [colour[1] for colour in more if colour is not None]
     whole = colour_of_views(np.array(views), more) if views else _UNKNOWN
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
@@ -112,10 +118,11 @@ def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
 
 
 def _observed_albedo(
-    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace
+    guides: np.ndarray, photo: FittedPhoto, face: PhotoFace, skin: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """What one photo tells: (G, P, 3) log albedo at the guides' points relative to the hair as a whole, (G, P) whether
-    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none."""
+    the photo shows the point, and (3,) log albedo of the hair as a whole, None where it shows none: its hue by the
+    light, its brightness by that of the face's skin, whose albedo's luminance is ``skin``."""
     scale = min(1.0, _SIDE / max(face.labels.shape))
     camera = photo.camera.scaled(scale)
     size = camera.size
@@ -142,4 +149,8 @@ def _observed_albedo(
         return log_albedo, shown, None
     whole = np.median(log_albedo[shown], 0)
     log_albedo -= whole
+    bare, level = linear[labels == FaceClass.SKIN], np.array(LUMINANCE, np.float32)
+    if len(bare):
+        times = np.maximum(np.median(linear[row, column][shown], 0) @ level, _DARKEST) / (np.median(bare, 0) @ level)
+        whole += np.log(max(times * skin / _LIT_MORE, _BLACKEST) / (np.exp(whole) @ level))
     return log_albedo, shown, whole
