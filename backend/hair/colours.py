@@ -9,7 +9,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.fitting.stages import FittedFace, FittedPhoto
-from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -20,9 +19,9 @@ _SIDE = 320
 _DARKEST = 0.002
 """Noise floor of a photo, linear light in [0, 1]: half a step of 8 bits near black is 0.0002, and the blocks of a JPEG
 are ten times that."""
-_LIT_MORE, _BLACKEST = 1.4, 0.012
-"""Times as much light as on the face falls on hair that the preview shows (median of 15 heads); the least albedo that
-the hair's shader reflects."""
+_BLACKEST, _DARKER = 0.012, 0.4
+"""The least albedo that the hair's shader reflects; and the quantile over photos that is the hair's own, because shine
+makes hair lighter and nothing makes it darker than the face is in the same light."""
 _LEAST_SHADING = 0.15
 """Least shading, relative to its mean over the hair. Darker shading is a guess, and dividing by it gives too bright an
 albedo."""
@@ -86,7 +85,7 @@ def strand_colours(
 def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarray:
     """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos of a look.
 
-    The brightness is the median, to which ``others``, of other looks, add as much weight as the look's, because two
+    The brightness is that of the darker photos, to which ``others``, of other looks, add half as much weight as the look's:
     photos of one look differ by a factor of 2.6 on the mean. The hue is a weighted mean: an estimate with an unnatural
     hue counts less, by a Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that
     photo. If all estimates have the same unnatural hue it is kept, because the hair is dyed.
@@ -94,9 +93,10 @@ def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarra
     off = np.linalg.norm(natural(logs, np.inf) - logs, axis=1)
     weight = np.exp(-0.5 * (off**2 - off.min() ** 2) / _HUE_DEVIATION**2)
     hue = weight @ (logs - logs[:, 1:2]) / weight.sum()
-    share = np.repeat([1.0 / len(logs), 1.0 / max(len(others), 1)], [len(logs), len(others)])
+    share = np.repeat([1.0 / len(logs), 0.5 / max(len(others), 1)], [len(logs), len(others)])
     green = np.concatenate([logs[:, 1], others])
-    return hue + 0.5 * (weighted_median(green, share) - weighted_median(-green, share))  # of two, their mean
+    order = green.argsort()
+    return hue + np.interp(_DARKER * share.sum(), share[order].cumsum() - 0.5 * share[order], green[order])
 
 
 def natural(logs: np.ndarray, most: float = _DYED) -> np.ndarray:
@@ -152,5 +152,5 @@ def _observed_albedo(
     bare, level = linear[labels == FaceClass.SKIN], np.array(LUMINANCE, np.float32)
     if len(bare):
         times = np.maximum(np.median(linear[row, column][shown], 0) @ level, _DARKEST) / (np.median(bare, 0) @ level)
-        whole += np.log(max(times * skin / _LIT_MORE, _BLACKEST) / (np.exp(whole) @ level))
+        whole += np.log(max(times * skin, _BLACKEST) / (np.exp(whole) @ level))
     return log_albedo, shown, whole

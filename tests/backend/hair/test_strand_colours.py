@@ -56,7 +56,7 @@ def test_white_hair_that_one_photo_shows_violet_is_white() -> None:
     white, violet = [0.5, 0.48, 0.45], [0.42, 0.36, 0.6]
     red, green, blue = np.exp(colour_of_views(np.log([white, violet, violet, white])))
     assert red >= green > 0.95 * blue
-    assert green == pytest.approx(np.sqrt(0.48 * 0.36)), "as bright as half of them say"
+    assert 0.36 < green < np.sqrt(0.48 * 0.36), "as bright as the darker half"
 
 
 def test_photos_of_other_looks_say_half_of_the_brightness() -> None:
@@ -67,6 +67,12 @@ def test_photos_of_other_looks_say_half_of_the_brightness() -> None:
     assert np.exp(colour_of_views(of_look))[1] < 0.07
     bleached = colour_of_views(np.log([blonde, blonde]), np.log([0.02, 0.02, 0.02]))
     assert 0.02 < np.exp(bleached)[1] <= 0.22 and np.ptp(bleached - np.log(blonde)) < 1e-9, "with the look's hue"
+
+
+def test_dark_hair_that_shines_in_two_of_three_photos_is_dark() -> None:
+    """It was drawn grey."""
+    dark, shine = [0.02, 0.015, 0.011], [0.075, 0.06, 0.05]
+    assert np.exp(colour_of_views(np.log([dark, shine, shine])))[1] < 0.045
 
 
 def test_violet_hair_in_all_photos_is_violet() -> None:
@@ -118,4 +124,4 @@ def test_white_hair_is_as_white_as_its_lit_part() -> None:
     )
     pixels = np.repeat(np.round(255 * srgb_from_linear(linear)).astype(np.uint8)[..., None], 3, 2)
     _, (roots, _) = coloured(pixels, labels)
-    assert np.median(roots) == pytest.approx(0.5 / 1.4, rel=0.12), "beside skin in a light that is not from the front"
+    assert np.median(roots) == pytest.approx(0.5, rel=0.12)
