@@ -85,7 +85,7 @@ def strand_colours(
 def colour_of_views(logs: np.ndarray, others: Sequence[float] = ()) -> np.ndarray:
     """(3,) log linear albedo of the hair from the estimates ``logs`` (V, 3) of V photos of a look.
 
-    The brightness is that of the darker photos, to which ``others``, of other looks, add half as much weight as the look's:
+    The brightness is that of the darker photos; ``others``, of other looks, add half as much weight as the look's:
     photos of one look differ by a factor of 2.6 on the mean. The hue is a weighted mean: an estimate with an unnatural
     hue counts less, by a Gaussian with deviation ``_HUE_DEVIATION``, because the light's hue is probably wrong in that
     photo. If all estimates have the same unnatural hue it is kept, because the hair is dyed.

@@ -19,17 +19,22 @@ from backend.hair.groom.choose import READER_ERRS, GroomFit, choose_groom
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.dress import strands_of
 from backend.hair.groom.grow import GroomHead, GrownGroom, grown_on
+from backend.hair.groom.scalp import chart, mean_scalp
 from backend.hair.hair_line import line_numbers
 from backend.hair.hair_strands import HairStrands
-from backend.hair.hair_views import HairView, hair_views, votes
+from backend.hair.hair_views import HairView, hair_views, looked_up, votes
 from backend.hair.look import Look, find_look
-from backend.models.hair_kind import HairKind, read_kind
+from backend.models.hair_kind import FIELDS, HairKind, read_kind
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.progress import ProgressReporter, silent
+from backend.rendering.rasterize import facing_cosine
 
 STAGE = "hair"
 _LEAST_SEEN = 0.0002
 """Square metres of hair in all photos of the look together; less is no hairstyle."""
+_TOP, _HIDDEN = 60.0, 0.8
+"""Degrees from the crown, and share of a head's top that a hat hides: of 16 people's photos caps hide 0.96 to 1, hands
+and the photo's border up to 0.6."""
 _LIKELY = 0.5
 """Probability of a shaved or bald head from which hair that looks like skin is none."""
 _SKIN_LIKE, _SHINE = 13.2, 0.3
@@ -74,13 +79,15 @@ class HairResult:
 @dataclass(frozen=True)
 class HairLook:
     """What the photos show of the hair: the look, and the views of its photos, the leader first. ``kind`` : what they
-    say together, None without the net that reads it. ``line`` : of ``apply_hairline_points``."""
+    say together, None without the net that reads it. ``line`` : of ``apply_hairline_points``. ``hat`` : whether all
+    show one, below which hair goes on."""
 
     head: GroomHead
     look: Look
     views: tuple[HairView, ...]
     kind: HairKind | None = None
     line: np.ndarray | None = None
+    hat: bool = False
 
 
 def look_at(
@@ -98,8 +105,20 @@ def look_at(
     views = {view.name: view for view in hair_views(template, fitted, faces)}
     head = GroomHead(template, fitted.neutral)
     look = find_look(head, tuple(views.values()), fitted.used_faces(faces), leader)
-    kind = read_kind([face for face in fitted.used_faces(faces) if face.name in look.photos])
-    return HairLook(head, look, tuple(views[name] for name in look.photos), kind, line)
+    bare = [name for name in look.photos if not under_hat(head, views[name])]
+    kind = read_kind([face for face in fitted.used_faces(faces) if face.name in (bare or look.photos)])
+    if kind is not None and not bare:
+        full = np.array([float(value == "full") for value in FIELDS["density"]])
+        kind = HairKind({field: kind.odds[field] for field in ("length", "curl", "sides")} | {"density": full})
+    return HairLook(head, look, tuple(views[name] for name in look.photos), kind, line, not bare)
+
+
+def under_hat(head: GroomHead, view: HairView) -> bool:
+    """Whether nearly all of the head's top that faces the camera is hidden."""
+    top = chart(mean_scalp().places)[1] < _TOP
+    places, normals = head.scalp[top], head.normals[top]
+    places = places[facing_cosine(places, normals, view.camera) > 0]
+    return bool(len(places)) and float((looked_up(view.visible, places, view) < 0.5).mean()) > _HIDDEN
 
 
 def fit_hair(
@@ -123,20 +142,20 @@ def fit_hair(
     told = told or look_at(template, fitted, faces)
     progress(STAGE, 0.3)
     hair = sum(float((view.hair * view.visible).sum()) / view.pixels_per_metre**2 for view in told.views)
-    if hair < _LEAST_SEEN and told_style == "auto":
-        hidden = all(float(view.visible.mean()) < 0.98 for view in told.views)
-        return HairResult(None, "A hat hides the hair." if hidden else "The photos show no hair.", told.look)
+    sure = told_style == "auto" and not told.hat  # else hair is never shaved
+    if hair < _LEAST_SEEN and sure:
+        return HairResult(None, "The photos show no hair.", told.look)
     photos = {photo.name: photo for photo in fitted.photos}
     seen = replace(fitted, photos=tuple(photos.pop(name) for name in told.look.photos))  # the leading one first
     names = grooms_of(told_style)
-    if told_style == "auto" and told.kind is not None and is_skin(*beside_skin(seen, faces)):
+    if sure and told.kind is not None and is_skin(*beside_skin(seen, faces)):
         names = ("ring",) if told.kind.probability("density", "ring") > _LIKELY else ()
         if not names and _bare(told.kind) > _LIKELY:
             return HairResult(None, "The photos show a shaved head.", told.look)
     shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
     groom = choose_groom(told.head, _led(told.views), told.kind, names, told.line, shortest, _parted(*parting))
     progress(STAGE, 0.8)
-    if told_style == "auto" and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
+    if sure and not names and groom.overlap < _LIKELY and _bare_beside_thin(told.kind):
         return HairResult(None, "The photos show too little hair, or a shaved head.", told.look)
     grown = grown_on(groom.groom, told.head, **groom.fitted)
     if told_style == "auto":

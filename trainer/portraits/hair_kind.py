@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 
 from backend.errors import LikenessError
 from backend.models.checkpoints import write_tensors
-from backend.models.hair_kind import FIELDS, kind_features, mirrored_values
+from backend.models.hair_kind import FIELDS, UNSURE, kind_features, mirrored_values
 from backend.models.registry import PARSING_OPINION
 from trainer.portraits.collection import open_cache
 
@@ -29,10 +29,10 @@ _LEAST, _JUDGED = 5, 4
 _RANK, _RIDGE, _FOLDS, _BATCH = 160, 1.0, 5, 32
 """Principal components that are learnt from; penalty of weights on features of unit variance as a whole: of 0.1 to 2
 the best held out, most fields within 0.03. Copies that are turned, blurred and of other light do not help."""
-TOLD = {"fringe": True, "length": False, "curl": False, "sides": False, "density": True, "glasses": True}
+TOLD = {"fringe": True, "density": True, "glasses": True} | dict.fromkeys(("length", "curl", "sides", *UNSURE), False)
 """Fields that ship, and whether all their values count alike, or all but the commonest: straight hair that comes as
-curls is seen at once. Flow, parting and beard have a balanced accuracy below 0.6 on photos labelled by somebody else
-(``evaluate hair --kind``: 0.42, 0.49, 0.54), and too few portraits with tied hair may ship."""
+curls is seen at once. Beard is not told (0.54 of photos labelled by somebody else), and too few portraits with tied
+hair may ship."""
 
 
 def read_kinds(path: Path = KINDS_PATH) -> dict[str, dict[str, str]]:

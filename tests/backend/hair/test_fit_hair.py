@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from made_hair import made_view
 
 from backend.geometry.template import Template
-from backend.hair.fit_hair import BALDING, HairLook, HairResult, _beside_face, fit_hair, grooms_of, is_skin
+from backend.hair.fit_hair import BALDING, HairLook, HairResult, _beside_face, fit_hair, grooms_of, is_skin, under_hat
 from backend.hair.groom import grow_guides, load_grooms
 from backend.hair.groom.dress import groom_strands
 from backend.hair.groom.grow import GroomHead
@@ -32,13 +32,18 @@ def fit(monkeypatch: pytest.MonkeyPatch, template: Template, head: GroomHead):
     )
 
     def result(
-        groom: str | None, style: str = "auto", kind: HairKind | None = None, parting=("auto", 0.0), spots=False
+        groom: str | None,
+        style: str = "auto",
+        kind: HairKind | None = None,
+        parting=("auto", 0.0),
+        spots=False,
+        hat=False,
     ):
         truth = None if groom is None else groom_strands(load_grooms()[groom], template.vertices).points
         views = tuple(made_view(template, yaw, truth) for yaw in (0.0, -35.0))
         if spots:
             views = tuple(replace(view, hair=view.hair * _spots(view.hair.shape)) for view in views)
-        told = HairLook(head, Look("c", ("c", "a")), views, kind)
+        told = HairLook(head, Look("c", ("c", "a")), views, kind, hat=hat)
         photos = tuple(SimpleNamespace(name=name) for name in "abc")
         fitted = make_dataclass("Fitted", ["neutral", "photos"])(template.vertices, photos)
         return fit_hair(template, fitted, (), told_style=style, told=told, parting=parting), asked
@@ -83,6 +88,15 @@ def test_spots_of_shade_on_a_shaved_head_are_no_hair(fit) -> None:
     assert fit("taper", kind=thin, spots=True)[0].strands is not None
     assert fit("taper", kind=kind_of(length="short"))[0].strands is not None
     assert fit("taper", "side part", kind=kind_of(length="short"), spots=True)[0].strands is not None
+
+
+def test_below_a_hat_hair_goes_on(fit, template: Template, head: GroomHead) -> None:
+    """Caps came as shaved heads."""
+    view = made_view(template, 0.0, None)
+    capped = replace(view, visible=np.where(np.arange(len(view.depth))[:, None] < 0.5 * len(view.depth), 0.0, 1.0))
+    assert under_hat(head, capped) and not under_hat(head, view)
+    assert fit(None, hat=True)[0].strands is not None
+    assert fit("taper", kind=kind_of(length="shaved", density="full"), spots=True, hat=True)[0].strands is not None
 
 
 def test_a_parting_that_is_told_is_there(fit) -> None:

@@ -100,7 +100,9 @@ def test_hair_that_hangs_before_the_face_is_found(template: Template) -> None:
 
 def test_hair_that_was_not_found_draws_nothing(template: Template) -> None:
     fitted, faces = person(template, "crew")
-    figures = held_out_hair(template, fitted, faces, LEFT_OUT, fit=lambda *_: HairResult(None, "A hat hides the hair."))
+    figures = held_out_hair(
+        template, fitted, faces, LEFT_OUT, fit=lambda *_: HairResult(None, "The photos show no hair.")
+    )
     assert [figures[name] for name in ("overlap", "missed", "found", "face_hidden")] == [0, 1, 0, 0]
     assert np.isnan(figures["beside"]) and "in_skull" not in figures
     bald, faces = person(template, None)
