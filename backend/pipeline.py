@@ -222,7 +222,7 @@ def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[
 def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, watch: Watch) -> PhotoCollection:
     """The faces of one person, with the user's corrections; a mesh's pictures go first, and give colour where the mesh
     has some or there is no photo."""
-    scan, drawn, others = with_drawn_meshes(sources)
+    scan, drawn, others = with_drawn_meshes(sources, lambda: watch.progress("photos", 0.0))
 
     def read(wanted: Sequence[PhotoSource]) -> PhotoCollection:
         pictures = {one.name for one in drawn}

@@ -27,7 +27,7 @@ LANDMARK_NOISE = 0.004
 """Standard deviation in metres of a landmark that a detector found on a scan."""
 _NOISE = 0.0005
 """Metres, standard deviation of a patch of one square centimetre of a scan."""
-PULLS, STIFFNESS, FADING, REACH = 12, 0.0015, 0.016, 0.012
+PULLS, STIFFNESS, FADING, REACH = 6, 0.0015, 0.016, 0.012
 """Passes that lay a head onto a scan; metres over which the field is smooth, and fades behind the scan; metres beyond
 which a point of the scan is another part's."""
 
@@ -191,11 +191,12 @@ def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: Tr
         border_vertices(scan.triangles, len(scan.vertices)),
     )
     closest = Closest(scan.vertices, scan.triangles)
+    pulled, pull, gap = weights > 0, np.zeros(len(points)), np.zeros((len(points), 3))
     for _ in range(PULLS):
-        corners, target, normal, distance = counterparts(points, scan, normals, closest)
-        same = (vertex_normals(points, faces) * normal).sum(1) > 0.5
-        pull = weights * same * (distance < REACH) * ~border[corners].any(1)
-        gap = ((target - points) * normal).sum(1, keepdims=True) * normal
+        corners, target, normal, distance = counterparts(points[pulled], scan, normals, closest)
+        same = (vertex_normals(points, faces)[pulled] * normal).sum(1) > 0.5
+        pull[pulled] = weights[pulled] * same * (distance < REACH) * ~border[corners].any(1)
+        gap[pulled] = ((target - points[pulled]) * normal).sum(1, keepdims=True) * normal
         operators = surface_operators(points, faces)
         points = points + smooth_field(operators, gap, pull, STIFFNESS, np.zeros(3), (STIFFNESS / FADING) ** 2)
     return points

@@ -3,7 +3,8 @@
 Runs in a child process, started only by ``decoders``, which can be killed when a file never ends. Imports only Pillow
 at start-up, and numpy for the modes that need it. A request (``limited_child``) has ``limits``, and a ``path`` or the
 file's bytes after it. An answer has ``error``, a sentence, or ``width`` and ``height`` of the image that follows as
-PPM, ``source_size`` and ``focal_px``.
+PPM, ``source_size`` and ``focal_px``; for a mesh, whose request has its suffix as ``mesh``, ``arrays``: name, type and
+shape of each array whose bytes follow.
 
 HEIC, AVIF and PNG name their colour coding by the numbers of ITU-T H.273, in a box ``colr`` of kind ``nclx`` or a chunk
 ``cICP``. Pillow leaves them alone, so they are read here.
@@ -27,11 +28,12 @@ from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedIm
 from PIL.Image import Exif
 
 from backend.photos.collection import FORMATS_TEXT, READING, PhotoUnreadableError, ReadLimits
-from backend.system.processes import ParentLine, limit_memory, limit_time
+from backend.system.processes import ParentLine, data_bytes, limit_memory, limit_time
 from protocol.photo_folder import FORMAT_SUFFIXES, OWN_SENTENCE, is_own
 
 if TYPE_CHECKING:
     import numpy as np
+    import trimesh
 
 
 _BT709, _BT2020, _P3_THEATRE, _P3 = 1, 9, 11, 12
@@ -264,6 +266,9 @@ def _plausible(focal_px: float, long_side: int) -> float | None:
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 NO_MEMORY = "There is not enough memory to open it; save it smaller."
 DAMAGED = "The file is damaged and cannot be opened; export it again."
+NO_MESH = "It is no mesh of a head that can be read."
+MOST_VERTICES = 2_000_000
+"""Vertices of a mesh; a raw scan has a million, and takes a minute."""
 _HEIF_SUPPORT = "HEIC files need the package pillow-heif; install it, or export the photo as JPEG."
 _ORIENTATION = 0x0112
 _COMMON = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM")  # magic bytes of JPEG, PNG, GIF and BMP
@@ -550,8 +555,57 @@ def main() -> None:
     line = ParentLine()
     while True:
         header, data = line.request()
-        _serve(header, data, line)
+        (_serve_mesh if "mesh" in header else _serve)(header, data, line)
         del data
+
+
+def _serve_mesh(header: dict[str, Any], data: bytes, line: ParentLine) -> None:
+    import trimesh  # a third of a second, which photos do not need
+
+    limits = ReadLimits(**header["limits"])
+    limit_memory(data_bytes() + limits.most_bytes)  # the libraries' own grows with the number of cores
+    limit_time(limits.most_cpu_seconds)
+    beside = None
+    try:
+        if "path" in header:
+            data = read_file(Path(header["path"]), limits)
+            beside = trimesh.resolvers.FilePathResolver(header["path"])  # a service's copy has nothing beside it
+        check_size(len(data), limits)
+        whole = trimesh.load_scene(io.BytesIO(data), file_type=header["mesh"], resolver=beside).to_mesh()
+        arrays = _arrays_of(whole, limits)
+    except PhotoUnreadableError as error:
+        return line.answer({"error": str(error)})
+    except MemoryError:
+        return line.answer({"error": NO_MEMORY})
+    except Exception:  # a parser raises whatever a broken file makes of it
+        return line.answer({"error": NO_MESH})
+    line.answer({"arrays": [(name, one.dtype.str, one.shape) for name, one in arrays.items()]})
+    for one in arrays.values():
+        line.outgoing.write(memoryview(one).cast("B"))
+    line.outgoing.flush()
+
+
+def _arrays_of(whole: trimesh.Trimesh, limits: ReadLimits) -> dict[str, np.ndarray]:
+    """``vertices`` (V, 3), ``triangles`` (T, 3), and ``colors`` (V, 3) uint8 sRGB or ``texture`` (H, W, 3) uint8 and
+    ``uv`` (V, 2) where the mesh is painted."""
+    import numpy as np
+
+    vertices, triangles = np.ascontiguousarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int64)
+    if not 0 < len(vertices) <= MOST_VERTICES or len(triangles) < 100 or not np.isfinite(vertices).all():
+        said = f"It has {len(vertices)} vertices and {len(triangles)} triangles"
+        raise PhotoUnreadableError(f"{said}, which is no head, or more than {MOST_VERTICES}.")
+    arrays, visual = {"vertices": vertices, "triangles": np.ascontiguousarray(triangles)}, whole.visual
+    if visual.kind == "texture" and visual.uv is not None:
+        image = getattr(visual.material, "baseColorTexture", None) or getattr(visual.material, "image", None)
+        if image is not None:
+            if image.width * image.height > limits.max_full_pixels:
+                raise PhotoUnreadableError(f"Its picture has {image.width} x {image.height} pixels; save it smaller.")
+            factor = math.ceil(math.sqrt(image.width * image.height / limits.kept_pixels))
+            pixels = np.ascontiguousarray(image.convert("RGB").reduce(factor))
+            return arrays | {"texture": pixels, "uv": np.ascontiguousarray(visual.uv, np.float64)}
+    if visual.kind == "vertex":
+        return arrays | {"colors": np.ascontiguousarray(visual.vertex_colors[:, :3], np.uint8)}
+    return arrays
 
 
 def _serve(header: dict[str, Any], data: bytes, line: ParentLine) -> None:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.geometry.closest import TriangleMesh
-from backend.photos.collection import DecodedPhoto, PhotoSource, ReadLimits, Scan
+from backend.photos.collection import DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits, Scan
 from backend.photos.faces import FACES, detect_faces
+from backend.photos.reading import read_photo
 from backend.rendering.camera import Camera, look_at
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.rasterize import places_at
 from backend.rendering.render import render_linear
 from protocol.photo_folder import is_mesh
 
-if TYPE_CHECKING:
-    import trimesh
-
-MOST_VERTICES = 2_000_000
-"""Vertices of a file; a raw scan has a million, and takes a minute."""
+LIMITS = ReadLimits(most_cpu_seconds=30.0, most_bytes=3 * ReadLimits.most_bytes)
+"""Of a mesh's file: one of two million vertices in OBJ's text takes 12 s of processor time and 2.5 GiB."""
 UNITS = (1.0, 0.01, 0.001, 0.0254)
 """Metres of a mesh's unit: a face whose size fits none of them is taken for one of the usual size."""
 FACE = 0.15
@@ -55,8 +50,10 @@ class PaintedMesh:
         return render_linear(self.mesh.vertices, self.mesh.triangles, camera, **self.paint).over((0, 0, 0))
 
 
-def with_drawn_meshes(sources: Sequence[PhotoSource]) -> tuple[Scan | None, list[PhotoSource], list[PhotoSource]]:
-    """The mesh among the sources, the pictures of it, and the other sources.
+def with_drawn_meshes(
+    sources: Sequence[PhotoSource], waiting: Callable[[], None] = lambda: None
+) -> tuple[Scan | None, list[PhotoSource], list[PhotoSource]]:
+    """The mesh among the sources, the pictures of it, and the other sources; ``waiting`` as of ``read_photo``.
 
     Raises
     ------
@@ -69,7 +66,7 @@ def with_drawn_meshes(sources: Sequence[PhotoSource]) -> tuple[Scan | None, list
     if len(meshes) > 1:
         raise LikenessError("usage", f"{len(meshes)} meshes were given.", "Give one mesh, and photos beside it.")
     name = meshes[0].name
-    upright = _upright(read_mesh(meshes[0]), name)
+    upright = _upright(read_mesh(meshes[0], waiting), name)
     cameras = {f"{name} {side}": _camera(turn) for side, turn in SIDES.items()}
     drawn = []
     for label, camera in cameras.items():
@@ -79,46 +76,23 @@ def with_drawn_meshes(sources: Sequence[PhotoSource]) -> tuple[Scan | None, list
     return Scan(name, upright.mesh, cameras, bool(upright.paint)), drawn, others
 
 
-def read_mesh(source: PhotoSource, limits: ReadLimits | None = None) -> PaintedMesh:
-    """A mesh file's surface in its own frame and units. Vertices at one place become one, so that seams of the texture
-    are no borders. Raises ``LikenessError`` as ``with_drawn_meshes``."""
-    import trimesh  # a tenth of a second, which heads from photos do not need
-
-    most = (limits or ReadLimits()).max_file_bytes
-    size = source.path.stat().st_size if source.path is not None and source.path.is_file() else len(source.data or b"")
-    if not 0 < size <= most:
-        why = f"is larger than {most >> 20} MiB" if size else "is empty or not there"
-        raise LikenessError("no_photo", f"{source.name} {why}.", _ADVICE)
-    kind = Path(source.name).suffix[1:].lower()
+def read_mesh(source: PhotoSource, waiting: Callable[[], None] = lambda: None) -> PaintedMesh:
+    """A mesh file's surface in its own frame and units, read in a process with limits. Vertices at one place become
+    one, so that seams of the texture are no borders. ``waiting`` as of ``read_photo``; raises ``LikenessError`` as
+    ``with_drawn_meshes``."""
     try:
-        beside = source.path is not None and source.path.suffix  # else a service's copy: nothing lies beside it
-        data = source.data if source.path is None else source.path.read_bytes()
-        given = source.path if beside else BytesIO(data)
-        whole = trimesh.load_scene(given, file_type=kind).to_mesh()
-        vertices, faces = np.asarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int64)
-        paint = _paint(whole.visual, faces)
-    except Exception as error:  # a parser raises whatever a broken file makes of it
-        raise LikenessError("no_photo", f"{source.name} could not be read as a mesh.", _ADVICE) from error
-    if not 0 < len(vertices) <= MOST_VERTICES or len(faces) < 100 or not np.isfinite(vertices).all():
-        said = f"{source.name} has {len(vertices)} vertices and {len(faces)} triangles"
-        raise LikenessError("no_photo", f"{said}, which is no head, or more than {MOST_VERTICES}.", _ADVICE)
+        found = read_photo(source, LIMITS, waiting, as_mesh=True)
+    except PhotoUnreadableError as error:
+        raise LikenessError("no_photo", f"{source.name}: {error}", _ADVICE) from error
+    vertices, triangles = found.pop("vertices"), found.pop("triangles")
     places, back = np.unique(vertices, axis=0, return_inverse=True)
     first = np.zeros(len(places), np.int64)
     first[back.ravel()] = np.arange(len(vertices))
-    if "colors" in paint:
-        paint = {"colors": paint["colors"][first]}
-    return PaintedMesh(TriangleMesh(places, back.ravel()[faces]), paint)
-
-
-def _paint(visual: trimesh.visual.base.Visuals, faces: np.ndarray) -> dict[str, np.ndarray]:
-    """The paint of a loaded mesh, as in ``PaintedMesh``; colours by the file's vertices."""
-    if visual.kind == "texture" and visual.uv is not None:
-        image = getattr(visual.material, "baseColorTexture", None) or getattr(visual.material, "image", None)
-        if image is not None:
-            return {"texture": np.asarray(image.convert("RGB")), "uv": np.asarray(visual.uv), "uv_faces": faces}
-    if visual.kind == "vertex":
-        return {"colors": linear_from_srgb(np.asarray(visual.vertex_colors[:, :3], np.float32) / 255.0)}
-    return {}
+    if "colors" in found:
+        found["colors"] = linear_from_srgb(found["colors"][first] / np.float32(255.0))
+    if "texture" in found:
+        found["uv_faces"] = triangles
+    return PaintedMesh(TriangleMesh(places, back.ravel()[triangles]), found)
 
 
 def _camera(turn: float) -> Camera:

@@ -25,6 +25,8 @@ from backend.system.processes import End, LimitedProcess
 TOO_SLOW = "It takes far longer to open than a photo does; save it as a new JPEG."
 BUSY = "It was not read in time: the computer or its disk is busy; try again."
 _SENTENCES = {End.TOO_SLOW: TOO_SLOW, End.STOOD_STILL: BUSY, End.NO_MEMORY: NO_MEMORY, End.CRASHED: DAMAGED}
+_MESH_SENTENCES = _SENTENCES | {End.TOO_SLOW: "It takes far longer to open than a head does."}
+MeshArrays = dict[str, np.ndarray]
 
 
 class Decoder(LimitedProcess):
@@ -41,8 +43,8 @@ class Decoder(LimitedProcess):
         """Whether this process can use it; a forked child inherits its parent's decoders, but cannot."""
         return self.owner == os.getpid() and self.alive
 
-    def decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
-        """Decode one photo. The process is gone after any error that is not the file's fault.
+    def decode(self, source: PhotoSource, limits: ReadLimits, as_mesh: bool = False) -> DecodedPhoto | MeshArrays:
+        """Decode one photo, or a mesh. The process is gone after any error that is not the file's fault.
 
         Raises
         ------
@@ -50,11 +52,11 @@ class Decoder(LimitedProcess):
         RuntimeError : the process does not start.
         """
         try:
-            return self._decode(source, limits)
+            return self._decode(source, limits, as_mesh)
         except PhotoUnreadableError:
             raise
         except (EOFError, OSError) as error:
-            raise PhotoUnreadableError(_SENTENCES[self.end()]) from error
+            raise PhotoUnreadableError((_MESH_SENTENCES if as_mesh else _SENTENCES)[self.end()]) from error
         except BaseException:
             self.kill()  # its late answer would be taken for the next photo's
             raise
@@ -64,8 +66,10 @@ class Decoder(LimitedProcess):
         if self.owner == os.getpid():
             super().close()
 
-    def _decode(self, source: PhotoSource, limits: ReadLimits) -> DecodedPhoto:
+    def _decode(self, source: PhotoSource, limits: ReadLimits, as_mesh: bool) -> DecodedPhoto | MeshArrays:
         request: dict[str, Any] = {"limits": asdict(limits)}
+        if as_mesh:
+            request["mesh"] = os.path.splitext(source.name)[1][1:].lower()
         if source.path is not None:
             request["path"] = os.path.abspath(source.path)  # the decoder may have another working directory
         else:
@@ -74,11 +78,17 @@ class Decoder(LimitedProcess):
         answer = self.answer()
         if "error" in answer:
             raise PhotoUnreadableError(answer["error"])
+        if as_mesh:
+            return {name: self._array(tuple(shape), kind) for name, kind, shape in answer["arrays"]}
         width, height = answer["width"], answer["height"]
         self.read(len(f"P6\n{width} {height}\n255\n"))  # the PPM header
-        pixels = np.empty((height, width, 3), np.uint8)
-        self.read_into(memoryview(pixels).cast("B"))
+        pixels = self._array((height, width, 3), "u1")
         return DecodedPhoto(source.name, without_screen(pixels), tuple(answer["source_size"]), answer["focal_px"])
+
+    def _array(self, shape: tuple[int, ...], kind: str) -> np.ndarray:
+        values = np.empty(shape, kind)
+        self.read_into(memoryview(values).cast("B"))
+        return values
 
 
 TILE, LONGEST = 128, 8
@@ -145,9 +155,12 @@ def start_reading(count: int) -> None:
 
 
 def read_photo(
-    source: PhotoSource, limits: ReadLimits | None = None, waiting: Callable[[], None] = lambda: None
-) -> DecodedPhoto:
-    """Decode one photo.
+    source: PhotoSource,
+    limits: ReadLimits | None = None,
+    waiting: Callable[[], None] = lambda: None,
+    as_mesh: bool = False,
+) -> DecodedPhoto | MeshArrays:
+    """Decode one photo, or one mesh to the arrays that ``decoding`` names.
 
     Parameters
     ----------
@@ -157,15 +170,18 @@ def read_photo(
     ------
     PhotoUnreadableError : with a sentence for the user, for any defect of the file.
     """
-    photo = next(read_photos([source], limits, waiting))
+    photo = next(read_photos([source], limits, waiting, as_mesh))
     if isinstance(photo, PhotoUnreadableError):
         raise photo
     return photo
 
 
 def read_photos(
-    sources: Sequence[PhotoSource], limits: ReadLimits | None = None, waiting: Callable[[], None] = lambda: None
-) -> Iterator[DecodedPhoto | PhotoUnreadableError]:
+    sources: Sequence[PhotoSource],
+    limits: ReadLimits | None = None,
+    waiting: Callable[[], None] = lambda: None,
+    as_mesh: bool = False,
+) -> Iterator[DecodedPhoto | MeshArrays | PhotoUnreadableError]:
     """Yield the photos in order; the next ones are decoded while the caller works on the current one.
 
     At most ``ReadingSettings.most_decoders`` photos are decoded ahead. ``waiting`` as in ``read_photo``.
@@ -178,7 +194,7 @@ def read_photos(
 
         def fill_up() -> None:
             for source in islice(left, ahead - len(coming)):
-                decoding = _Decoding(source, limits)
+                decoding = _Decoding(source, limits, as_mesh)
                 coming.append((decoding, pool.submit(decoding.run)))
 
         try:
@@ -196,8 +212,8 @@ def read_photos(
 class _Decoding:
     """One photo being decoded; it can be ended from another thread."""
 
-    def __init__(self, source: PhotoSource, limits: ReadLimits) -> None:
-        self._source, self._limits = source, limits
+    def __init__(self, source: PhotoSource, limits: ReadLimits, as_mesh: bool) -> None:
+        self._source, self._limits, self._as_mesh = source, limits, as_mesh
         self._lock = threading.Lock()
         self._decoder: Decoder | None = None
         self._ended = False
@@ -213,7 +229,7 @@ class _Decoding:
                 return PhotoUnreadableError(BUSY)
             decoder = self._decoder = idle.take()
         try:
-            return decoder.decode(self._source, self._limits)
+            return decoder.decode(self._source, self._limits, self._as_mesh)
         except PhotoUnreadableError as error:
             return error
         finally:

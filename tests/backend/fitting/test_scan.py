@@ -1,5 +1,7 @@
 """A mesh of a head in place of photos: its pictures, and the head on it."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from backend.fitting.options import FitOptions
 from backend.geometry.closest import Closest
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.photos import meshes
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoSource, PhotoVerdict, Scan
 from backend.photos.corrections import CorrectedPoint, PhotoCorrections
@@ -68,6 +71,29 @@ def test_what_is_no_head_is_refused_in_one_sentence(tmp_path: Path) -> None:
         with_drawn_meshes(both)
 
 
+def test_a_hostile_mesh_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meshes, "LIMITS", replace(meshes.LIMITS, most_cpu_seconds=1.0))
+    shape = [
+        {"componentType": 5126, "type": "VEC3", "count": 10**9},
+        {"componentType": 5125, "type": "SCALAR", "count": 9},
+    ]
+    nodes = {"scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0, "children": [0]}], "buffers": [], "bufferViews": []}
+    zeros = {"asset": {"version": "2.0"}, "scene": 0, **nodes, "accessors": shape}
+    zeros["meshes"] = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}]
+    declared = (
+        b"element vertex 1000000000\nproperty float x\nelement face 1000000000\nproperty list uchar int i\nend_header\n"
+    )
+    paints = b"v 0 0 0\nv 1 0 0\nv 0 1 0\n" + b"".join(b"usemtl %d\nf 1 2 3\n" % number for number in range(30_000))
+    for name, data, said in (
+        ("12 gigabytes.gltf", json.dumps(zeros).encode(), "memory"),
+        ("nested.gltf", b"[" * 100_000, "no mesh"),
+        ("declared.ply", b"ply\nformat binary_little_endian 1.0\n" + declared + bytes(99), "no mesh"),
+        ("a minute.obj", paints, "far longer"),
+    ):
+        with pytest.raises(LikenessError, match=said):
+            read_mesh(PhotoSource(name, data=data))
+
+
 def test_a_texture_is_read_and_its_seams_are_no_borders(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -86,7 +112,7 @@ def test_a_mesh_beside_photos_gives_the_shape_and_they_the_skin(
 ) -> None:
     scan, views = Scan("a.ply", None, {"a.ply front": None}, painted=False), [PhotoSource("a.ply front", data=b"1")]
     monkeypatch.setattr(
-        pipeline, "with_drawn_meshes", lambda sources: (scan, views, [PhotoSource("photo.jpg", data=b"2")])
+        pipeline, "with_drawn_meshes", lambda sources, waiting: (scan, views, [PhotoSource("photo.jpg", data=b"2")])
     )
 
     def read(sources, corrections, *_) -> PhotoCollection:
