@@ -12,7 +12,7 @@ from .many import run as many_run
 from .operators import backend, corrections, face_keys, head, photos, reconstruct, transfer, transfer_keys
 from .scene.hair import show_hairs
 from .settings import preferences, properties
-from .ui import corner_preview, keys_panel, many_panel, panel, pictures, transfer_panel
+from .ui import corner_preview, keys_panel, panel, pictures, transfer_panel
 
 _WITH_CLASSES = (
     photos,
@@ -29,7 +29,6 @@ _WITH_CLASSES = (
     panel,
     keys_panel,
     transfer_panel,
-    many_panel,
 )
 """Modules with classes that Blender is to know."""
 

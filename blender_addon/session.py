@@ -14,8 +14,7 @@ from . import redraw
 from .backend_process.server import LocalBackend
 from .client.events import Previewed, ResultReceived
 from .client.keys import ServerAddress, config_folder
-from .client.photo_files import unique_labels
-from .client.submissions import PhotoCorrections, PhotoFile, Submission
+from .client.submissions import PhotoCorrections, PhotoFile, Submission, unique_labels
 from .errors import AddonError
 from .identity import client_name
 from .objects import tags

@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
-from backend.geometry.vectors import smoothstep, squared_lengths, unit_vectors
+from backend.geometry.vectors import smoothstep, squared_lengths, unit_vectors, vertex_normals
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE
 from backend.texture.surface import HeadSurface, SurfaceAtlas, UvChart, build_atlases, head_surface

@@ -12,9 +12,9 @@ from scipy.spatial import cKDTree
 
 from backend.detail.skin_detail import SkinDetail, relief_shading
 from backend.exchange.face_asset import GLASSES_NAMES, FaceAsset, FacePart
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark, linear_split
 from backend.geometry.template import load_template, triangulate
+from backend.geometry.vectors import vertex_normals
 from backend.hair.draw import DRAWN, FinishedHairs, draw_hair, finished_hairs
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes

@@ -19,8 +19,8 @@ from backend.exchange import asset_mesh
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.exchange.files import normal_picture, part_texels_per_metre
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import triangles_from_quads, triangulate
+from backend.geometry.vectors import vertex_normals
 from backend.hair.draw import hair_cards
 from backend.hair.hair_strands import FACIAL_GUIDES
 from backend.rendering.rasterize import gutter_source

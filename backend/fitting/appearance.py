@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from backend.geometry.normals import vertex_normals
+from backend.geometry.vectors import vertex_normals
 from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_from_linear

@@ -13,9 +13,9 @@ from backend.fitting.detector_model import landmark_error, turned_to
 from backend.fitting.options import CanonicalStage
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, points_at_vertices
 from backend.fitting.solver import IdentityPrior
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, triangles_from_quads, unique_edges, usable_landmarks
+from backend.geometry.vectors import vertex_normals
 from backend.models.lap.canonical_face import CanonicalFace, CanonicalPhoto
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import LAP_PIVOT

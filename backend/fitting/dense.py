@@ -19,8 +19,8 @@ import torch
 from backend.fitting.options import DenseStage
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, points_at_vertices, project_with_derivatives
 from backend.fitting.solver import PointTargets
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, triangles_from_quads
+from backend.geometry.vectors import vertex_normals
 from backend.photos.collection import FaceClass, PhotoFace, class_mask
 from backend.rendering.camera import Camera
 from backend.rendering.interpolate import fragment_barycentrics, fragments, sample_image

@@ -11,8 +11,8 @@ from backend.fitting import detector_model
 from backend.fitting.options import LandmarkStage
 from backend.fitting.parameters import PhotoParameters, SurfacePoints, points_at_landmarks, points_at_vertices
 from backend.fitting.solver import PointTargets
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import OUTLINE_LANDMARKS, Template, ear_vertices, load_template, triangles_from_quads
+from backend.geometry.vectors import vertex_normals
 from backend.models.landmarks import net_points
 from backend.photos.collection import CorrectedLandmarks, FaceClass, PhotoFace, SurfaceLandmarks
 from backend.photos.faces import LOWER_LIP_EDGE, MESH_COUNT, UPPER_LIP_EDGE

@@ -11,10 +11,10 @@ from scipy.spatial.transform import Rotation
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.stages import FitState
 from backend.geometry.closest import Closest, TriangleMesh
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivide
 from backend.geometry.surface_fields import smooth_field, solve_symmetric, surface_operators
 from backend.geometry.template import LandmarkEmbedding, Template, boundary_edges, triangles_from_quads
+from backend.geometry.vectors import vertex_normals
 from backend.photos.collection import FaceClass, PhotoFace, Scan
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import facing_cosine, places_at

@@ -1,4 +1,7 @@
-"""Small vector functions: unit vectors, smooth steps, directions, lengths along lines, discs of pixels, tubes."""
+"""Small vector functions: unit vectors, vertex normals, smooth steps, directions, lengths along lines, discs of pixels,
+tubes."""
+
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -6,6 +9,9 @@ import torch
 from torch import Tensor
 
 from backend.system.numba_cache import njit
+
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
+_TINY = 1e-20
 
 
 def unit(vectors: Tensor) -> Tensor:
@@ -26,6 +32,38 @@ def squared_lengths(vectors: np.ndarray) -> np.ndarray:
     for part in range(1, vectors.shape[-1]):
         total = total + vectors[..., part] * vectors[..., part]
     return total
+
+
+def vertex_normals(vertices: Array, faces: Array) -> Array:
+    """Area-weighted unit normals (..., V, 3) of vertices (..., V, 3) and faces (F, 3), counter-clockwise from outside.
+
+    Zero where a vertex has no face or its faces cancel out. Differentiable in torch.
+    """
+    if isinstance(vertices, torch.Tensor):
+        corners = torch.as_tensor(faces, device=vertices.device).long().unbind(1)
+        a, b, c = (vertices.index_select(-2, corner) for corner in corners)
+        doubled = torch.linalg.cross(b - a, c - a)  # (..., F, 3), of length twice the area
+        total = torch.zeros_like(vertices)
+        for corner in corners:
+            total = total.index_add(-2, corner, doubled)
+        squared = (total * total).sum(-1, keepdim=True)
+        return total * squared.masked_fill(squared <= _TINY * _TINY, torch.inf).rsqrt()
+    total = _summed_areas(np.asarray(vertices), np.asarray(faces))
+    squared = squared_lengths(total)[..., None]
+    return total / np.sqrt(np.where(squared > _TINY * _TINY, squared, np.inf))
+
+
+def _summed_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    a, b, c = (vertices[..., faces[:, i], :] for i in range(3))
+    vectors = np.cross(b - a, c - a)  # (..., F, 3), of length twice the area
+    count = vertices.shape[-2]
+    flat = vectors.reshape(-1, *vectors.shape[-2:])
+    total = np.empty((len(flat), count, 3), vertices.dtype)
+    corners = faces.T.reshape(-1)
+    for i, one in enumerate(flat):
+        for axis in range(3):
+            total[i, :, axis] = np.bincount(corners, np.tile(one[:, axis], 3), minlength=count)
+    return total.reshape(vertices.shape)
 
 
 def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:

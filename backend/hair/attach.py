@@ -6,9 +6,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import triangulate
+from backend.geometry.vectors import vertex_normals
 
 _ABOVE = 0.0008
 """Least distance of hair from the skin in metres, except at the root. It is more than the depth of the skin's relief

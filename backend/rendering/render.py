@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
-from backend.geometry.normals import vertex_normals
-from backend.geometry.vectors import unit
+from backend.geometry.vectors import unit, vertex_normals
 from backend.rendering.camera import Camera
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments, sample_points

@@ -38,12 +38,14 @@ from backend.photos.collection import READING, PhotoCollection, PhotoSource
 from backend.photos.reading import start_reading
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
+from backend.rig.mouth import with_plain_teeth
 from backend.service.worker import JobReporter, LoadingReporter, Task
 from backend.system.files import ASSETS
 from backend.system.processes import release_freed_memory
 from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
 from backend.texture.edits import check_edits
 from backend.texture.facial_hair import FacialHair, grow_facial_hair
+from protocol.message import HEAD_METRES
 from protocol.options import HAIR_OPTIONS, REMADE
 
 IDLE_SECONDS = 120.0
@@ -138,8 +140,10 @@ def _key(sources: Sequence[PhotoSource], options: CollectOptions) -> str:
 PREVIEW_SIDE = 256
 PREVIEW_YAW = 20.0
 _BACKGROUND = (58, 58, 58)
-_TRANSFERS = "backend.service.transfer_runner"
+_TRANSFERS = "backend.expression.transfer"
 """Imported with the first transfer, or later, so that a first reconstruction does not wait for it."""
+TRANSFER_VERSION = 1
+"""Of the format of a transfer's result."""
 LATER_BYTES = 240 * 2**20
 """Memory of everything that ``later`` loads (226 MB measured)."""
 _server_device = "auto"
@@ -276,7 +280,7 @@ def _draw_template() -> None:
 def run(task: Task, report: JobReporter) -> WireMessage:
     """Run one job. Raises ``LikenessError``."""
     if task.kind == "transfer":
-        return import_module(_TRANSFERS).run(task, report)
+        return _transfer(task, report)
     return _reconstruct(task, report)
 
 
@@ -310,6 +314,46 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
     message = encode_face(head.asset, head.output.get("relief"), portrait, only)
     report(SENDING, 1.0)
     return message
+
+
+def _transfer(task: Task, report: ProgressReporter) -> WireMessage:
+    """Photos or a video to the content of ``expression.json``."""
+    from backend.expression import clip, transfer
+
+    paths, subject = [Path(path) for path in task.paths], None
+    if task.identity is not None:
+        subject = _subject(Path(task.identity))
+    if task.video:
+        try:
+            take = transfer.transfer_video(paths[0], subject, report)
+        except LikenessError as error:  # replace the server's file name by the client's
+            sentence = error.sentence.replace(str(paths[0]), task.names[0])
+            raise LikenessError(error.code, sentence, error.advice) from error
+        take = replace(take, source=task.names[0])
+    else:
+        name = task.names[0] if len(task.names) == 1 else f"{len(task.names)} photos"
+        photos = list(zip(task.names, paths, strict=True))
+        take = transfer.transfer_photos(name, photos, subject, report)
+    buffers = BufferList()
+    buffers.add_file("expression", clip.clip_bytes(take), "application/json")
+    return buffers.message({"kind": "transfer", "version": TRANSFER_VERSION})
+
+
+def _subject(path: Path) -> Any:
+    """The rig of the neutral head in a file. Raises ``LikenessError`` with code "usage" if it is not a head."""
+    from backend.expression.subject import subject_of
+
+    vertices = np.frombuffer(path.read_bytes(), "<f4").reshape(-1, 3)
+    template = load_template()
+    if (
+        vertices.shape != template.vertices.shape
+        or not np.isfinite(vertices).all()
+        or np.abs(vertices).max() > HEAD_METRES
+    ):
+        sentence = "The head that came with the pictures is not one that this version of Likeness made."
+        advice = "Choose a head of this version that has all its parts, or let the face be solved from the pictures."
+        raise LikenessError("usage", sentence, advice)
+    return subject_of(with_plain_teeth(template, vertices))
 
 
 def preview_message(preview: HeadPreview) -> WireMessage:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from backend.fitting.stages import FittedFace
-from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, load_template
+from backend.geometry.vectors import vertex_normals
 from backend.hair.hair_strands import HairStrands
 from backend.models.graph_face import GraphAlbedoModel, skin_correction
 from backend.photos.collection import PhotoFace

@@ -27,10 +27,9 @@ import cv2
 import numpy as np
 import torch
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import robust_consensus, weighted_median, weighted_quantile
 from backend.geometry.surface_fields import SurfaceOperators, smooth_field
-from backend.geometry.vectors import smoothstep, spread_directions
+from backend.geometry.vectors import smoothstep, spread_directions, vertex_normals
 from backend.photos.collection import FaceClass
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.rasterize import face_ids

@@ -15,9 +15,8 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
 from backend.fitting.stages import FittedFace, FittedPhoto
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template
-from backend.geometry.vectors import smoothstep, unit_vectors
+from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.attach import apart, outside
 from backend.hair.fit_hair import beside_skin, is_skin, lab_beside_skin
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, resampled_to

@@ -11,9 +11,8 @@ import numpy as np
 from scipy.ndimage import map_coordinates, uniform_filter
 from scipy.spatial import cKDTree
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, triangulate
-from backend.geometry.vectors import smoothstep
+from backend.geometry.vectors import smoothstep, vertex_normals
 from backend.hair.hair_strands import HairStrands
 from backend.photos.regions import BROW_RIGHT, mirrored
 from backend.rendering.color import linear_from_srgb, srgb_bytes

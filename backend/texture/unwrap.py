@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 
 from backend.fitting.stages import FittedFace, FittedPhoto
-from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import weighted_quantile
 from backend.geometry.surface_fields import compression
 from backend.geometry.template import Template
-from backend.geometry.vectors import disc, smoothstep, smoothstep_at
+from backend.geometry.vectors import disc, smoothstep, smoothstep_at, vertex_normals
 from backend.photos.collection import CONTRADICTED_LABEL, LABELS_SIDE, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera

@@ -11,7 +11,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
 from .. import redraw, timer
-from ..client.photo_files import PHOTO_GLOB, is_text, unique_labels
+from ..client.submissions import PHOTO_GLOB, is_text, unique_labels
 from ..errors import AddonError
 from ..export.write import export_mesh
 from ..many import run

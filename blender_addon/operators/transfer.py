@@ -19,8 +19,7 @@ from .. import timer
 from ..backend_process.server import LocalBackend
 from ..client.events import ExpressionsReceived
 from ..client.keys import ServerAddress
-from ..client.photo_files import PHOTO_GLOB, unique_labels
-from ..client.submissions import PhotoFile, Transfer
+from ..client.submissions import PHOTO_GLOB, PhotoFile, Transfer, unique_labels
 from ..errors import AddonError
 from ..objects.actions import animated_keys, driven_keys, linear_curve
 from ..objects.tags import Place, expressive_meshes, key_mesh

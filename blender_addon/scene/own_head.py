@@ -11,8 +11,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..client.photo_files import unique_labels
-from ..client.submissions import PhotoFile
+from ..client.submissions import PhotoFile, unique_labels
 from ..errors import AddonError
 from ..objects import tags
 from ..objects.meshes import hm08_order, neutral_coordinates, origin_of, to_head

@@ -19,8 +19,7 @@ from blender_addon.client import conversation
 from blender_addon.client.conversation import Connection, Timeouts
 from blender_addon.client.events import ConnectFailed, ConnectionLost, Event, JobFailed, Progressed, Queued, Welcomed
 from blender_addon.client.keys import KeyPair, ServerAddress, client_keys
-from blender_addon.client.photo_files import unique_labels
-from blender_addon.client.submissions import PhotoFile, Submission
+from blender_addon.client.submissions import PhotoFile, Submission, unique_labels
 from blender_addon.errors import AddonError
 
 LEFT: dict[Connection, list[Event]] = {}

@@ -144,7 +144,7 @@ def show_sidebar() -> None:
 def open_panels(*wanted: str, alone: bool = False) -> None:
     """Those of our tab's panels are open, by the names of their classes; ``alone`` leaves the tab with those of photos
     and head. Panels that have been drawn can be opened by hand only, so all get new names."""
-    modules = (addon(f"ui.{name}") for name in ("panel", "keys_panel", "transfer_panel", "many_panel"))
+    modules = (addon(f"ui.{name}") for name in ("panel", "keys_panel", "transfer_panel"))
     panels = [cls for module in modules for cls in addon("registration").classes_of(module)]
     tab = [cls for cls in panels if issubclass(cls, bpy.types.Panel) and cls.bl_region_type == "UI"]
     for panel in reversed(tab):

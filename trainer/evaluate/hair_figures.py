@@ -9,9 +9,8 @@ import numpy as np
 
 from backend.fitting.stages import FittedPhoto
 from backend.geometry.closest import Closest
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, boundary_edges, triangles_from_quads
-from backend.geometry.vectors import disc
+from backend.geometry.vectors import disc, vertex_normals
 from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.groom.description import load_grooms
 from backend.hair.groom.dress import groom_strands

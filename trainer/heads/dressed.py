@@ -16,8 +16,8 @@ from scipy.spatial import Delaunay, cKDTree
 
 from backend.fitting.scan import STEADY
 from backend.geometry.closest import Closest, TriangleMesh
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads, triangulate
+from backend.geometry.vectors import vertex_normals
 from backend.photos.regions import LID_LOWER, LID_UPPER
 from backend.rendering.camera import look_at
 from protocol.similarity import fit_similarity

@@ -24,9 +24,9 @@ from backend.errors import LikenessError
 from backend.fitting import scan as laying
 from backend.fitting.solver import POPULATION_PATH, template_fingerprint
 from backend.geometry.closest import Closest, TriangleMesh
-from backend.geometry.normals import vertex_normals
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, load_template
+from backend.geometry.vectors import vertex_normals
 from backend.system.files import write_arrays
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.surface import find_surface_landmarks

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.geometry.normals import vertex_normals
-from backend.geometry.vectors import spread_directions
+from backend.geometry.vectors import spread_directions, vertex_normals
 from backend.photos.collection import FaceClass
 from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids

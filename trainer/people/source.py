@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.geometry.vectors import vertex_normals
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids

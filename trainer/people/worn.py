@@ -15,9 +15,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.geometry.vectors import unit
+from backend.geometry.vectors import unit, vertex_normals
 from backend.hair.groom import Groom, grow_guides, load_grooms
 from backend.hair.hair_strands import resampled_to
 from backend.models.parsing.glasses import OUTLINE, GlassesSeat, GlassesShape, frame_grids, outline

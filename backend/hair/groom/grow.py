@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.geometry.vectors import smoothstep, unit_vectors
+from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.attach import apart
 from backend.hair.groom.description import Groom
 from backend.hair.groom.scalp import (

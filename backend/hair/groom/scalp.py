@@ -8,10 +8,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template, triangles_from_quads
-from backend.geometry.vectors import smoothstep, unit_vectors
+from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 
 LEVEL = 2
 """Catmull-Clark steps from the template to the scalp: 3 mm between vertices."""

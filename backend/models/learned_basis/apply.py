@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, usable_landmarks
+from backend.geometry.vectors import vertex_normals
 from backend.models.checkpoints import LoadedNetwork, float64_array
 from backend.models.learned_basis import network as networks
 from backend.models.registry import LEARNED_BASIS

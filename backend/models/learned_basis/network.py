@@ -25,7 +25,7 @@ from torch.nn.functional import normalize
 
 from backend.geometry.deformation_graph import GraphSurface, graph_surface
 from backend.geometry.mesh_hierarchy import spread
-from backend.geometry.normals import vertex_normals
+from backend.geometry.vectors import vertex_normals
 from backend.models.checkpoints import NetworkConfig
 from backend.rendering.camera import PerspectiveCameras, rotation_from_euler
 from backend.rendering.color import linear_from_srgb

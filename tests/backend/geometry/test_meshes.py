@@ -8,10 +8,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from backend.geometry import template as topology
-from backend.geometry.normals import vertex_normals
 from backend.geometry.robust_statistics import robust_consensus
 from backend.geometry.subdivision import catmull_clark, linear_split, subdivision
 from backend.geometry.surface_fields import compression, smooth_field, surface_operators
+from backend.geometry.vectors import vertex_normals
 
 QUADS = np.array([[0, 1, 4, 3], [1, 2, 5, 5]], np.int32)  # a quad, and a triangle beside it
 CUBE = np.array([[x, y, z] for x in (0, 1.0) for y in (0, 1.0) for z in (0, 1.0)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import load_template, triangulate
+from backend.geometry.vectors import vertex_normals
 from backend.hair.attach import over_shoulders
 from backend.rig.bust import load_bust
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.geometry.normals import vertex_normals
+from backend.geometry.vectors import vertex_normals
 from backend.rendering import camera as views
 from backend.rendering.rasterize import depth_map, facing_cosine, point_visibility
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from backend.exchange.assemble import bust_part
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import boundary_edges, load_template, triangulate
+from backend.geometry.vectors import vertex_normals
 from backend.rig.bust import BustShape, bust_shape, load_bust
 from protocol.names import ARKIT_INDEX
 

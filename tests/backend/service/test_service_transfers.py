@@ -160,7 +160,7 @@ def task(paths: list[Path], **fields: Any) -> Task:
 
 
 def test_the_worker_solves_photos_of_a_known_head(portraits: list[Path], tmp_path: Path) -> None:
-    from backend.service.transfer_runner import run
+    from backend.service.job_runner import run
 
     head = tmp_path / "identity"
     head.write_bytes(load_template().vertices.astype("<f4").tobytes())
@@ -177,7 +177,7 @@ def test_the_worker_solves_photos_of_a_known_head(portraits: list[Path], tmp_pat
 
 
 def test_the_worker_names_a_file_as_the_client_did_and_stops_when_told(tmp_path: Path, portraits: list[Path]) -> None:
-    from backend.service.transfer_runner import run
+    from backend.service.job_runner import run
 
     kept = tmp_path / "video"
     kept.write_bytes(b"no video at all")

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from texture_scene import Scene, Shot, make_scene, soft_light, with_labels
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.geometry.vectors import vertex_normals
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb

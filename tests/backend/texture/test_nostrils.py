@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
-from backend.geometry.vectors import smoothstep
+from backend.geometry.vectors import smoothstep, vertex_normals
 from backend.texture import finishing as paint
 from backend.texture.delighting import openness
 from backend.texture.surface import head_surface, texture_space

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.fitting.stages import FittedFace, FittedPhoto
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import Template, load_template, triangles_from_quads
+from backend.geometry.vectors import vertex_normals
 from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import HairStrands
 from backend.photos.collection import FaceClass, PhotoFace

@@ -7,8 +7,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.geometry.vectors import vertex_normals
 from backend.photos.regions import FACE_OVAL
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder

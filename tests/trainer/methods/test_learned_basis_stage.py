@@ -10,8 +10,8 @@ import pytest
 import torch
 from basis_parts import CPU, SIZE, SMALL_NET, ReplayConfig, chosen_sets, small_people, small_stage
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template, triangles_from_quads
+from backend.geometry.vectors import vertex_normals
 from backend.models.learned_basis.network import FaceBases, FacePose, LearnedBasisNet
 from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.spherical_harmonics import shade
@@ -102,7 +102,7 @@ def test_the_true_face_in_the_true_camera_fits_landmarks_and_lips() -> None:
 def test_an_outline_slides_inwards_where_the_face_turns_away() -> None:
     bases = FaceBases(SMALL_NET)
     marks, vertices = start.FaceMarks(), bases.mean[None].expand(2, -1, -1)
-    from backend.geometry.normals import vertex_normals
+    from backend.geometry.vectors import vertex_normals
 
     normals = vertex_normals(vertices, bases.faces)
     angles = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.7, 0.0]])

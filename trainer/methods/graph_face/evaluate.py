@@ -21,8 +21,8 @@ from backend.errors import LikenessError
 from backend.fitting.fit import fit_face
 from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.geometry.vectors import vertex_normals
 from backend.models import graph_face as nets
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, draw_colours, encoded_face
 from backend.photos.collection import PhotoCollection, PhotoFace

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy, spread
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.geometry.vectors import vertex_normals
 from backend.models import graph_face
 from backend.models.mobile_trunk import trainable_state
 from backend.models.registry import GRAPH_FACE

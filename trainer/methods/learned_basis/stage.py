@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
-from backend.geometry.normals import vertex_normals
 from backend.geometry.template import load_template
+from backend.geometry.vectors import vertex_normals
 from backend.models.learned_basis.apply import RenderedFace, render_face
 from backend.models.learned_basis.network import LANDMARKS, FaceCode, LearnedBasisConfig, LearnedBasisNet, ModelledFace
 from backend.models.registry import LEARNED_BASIS

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from backend.fitting.detector_model import load_detector_model, turn_of, view_features
 from backend.geometry.deformation_graph import DeformationGraph, deformation_graph
-from backend.geometry.normals import vertex_normals
 from backend.geometry.subdivision import refined
 from backend.geometry.template import load_template, mirrored, triangles_from_quads
+from backend.geometry.vectors import vertex_normals
 from backend.models.learned_basis.network import LANDMARKS, MIDDLE, MILLIMETRE, FaceBases, FaceCode, LearnedBasisNet
 from backend.photos.collection import FaceClass
 from backend.photos.regions import FACE_OVAL
