@@ -1,4 +1,4 @@
-"""Write a run's model for the backend: ``python -m trainer export RUN [--out DIR]``, shards and model card."""
+"""Write a run's model for the backend: ``python -m trainer export RUN [--out DIR]``, weights and model card."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Export:
     """Result of ``export_run``."""
 
     folder: Path
-    shards: tuple[Path, ...]
+    path: Path
     version: str
     card: Path
 
@@ -48,8 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export the model; returns the exit code."""
     done = export_run(arguments.run, arguments.out, arguments.licence, bits=arguments.bits)
-    size = sum(path.stat().st_size for path in done.shards)
-    print(f"{len(done.shards)} shard(s), {size / 1e6:.2f} MB, version {done.version}: {done.folder}")
+    print(f"{done.path.stat().st_size / 1e6:.2f} MB, version {done.version}: {done.folder}")
     return 0
 
 
@@ -57,7 +56,6 @@ def export_run(
     run_folder: Path,
     out: Path | None = None,
     licence: str = "CC0-1.0",
-    limit: int = model_files.SHARD_BYTES,
     bits: Literal[8, 16] = 16,
 ) -> Export:
     """Export the model of a run's last stage: its best weights where the recipe selects them, else the latest.
@@ -93,13 +91,12 @@ def export_run(
     limits = tuple(sorted({name for row in sessions for name in row.get("research_only", ())}))
     if limits:
         licence = f"research only, because of the data it was trained on: {'; '.join(limits)}"
-    shards = model_files.save_model(
-        model_files.ModelWeights(model.model, model.config, tensors, version, limits), folder, limit
-    )
+    weights = model_files.ModelWeights(model.model, model.config, tensors, version, limits)
+    path = model_files.save_model(weights, folder)
     card = folder / CARD
-    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, shards, bits)
+    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, path, bits)
     card.write_text(_model_card(facts, read_log(run_folder), sessions), encoding="utf-8")
-    return Export(folder, shards, version, card)
+    return Export(folder, path, version, card)
 
 
 def _choose_checkpoint(run_folder: Path, recipe: Recipe) -> Checkpoint:
@@ -122,7 +119,7 @@ class _CardFacts:
     checkpoint: Checkpoint
     version: str
     licence: str
-    shards: Sequence[Path]
+    path: Path
     bits: int
 
 
@@ -132,7 +129,7 @@ def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: S
     exported = {tensor.data_ptr() for tensor in model.tensors.values()}
     learnt = [parameter for parameter in facts.stage.modules.parameters() if parameter.requires_grad]
     count = sum(parameter.numel() for parameter in learnt if parameter.data_ptr() in exported)
-    size = sum(path.stat().st_size for path in facts.shards)
+    size = facts.path.stat().st_size
     step = facts.checkpoint.state.step
     stored = "float16" if facts.bits == 16 else "the large ones int8 with a step per channel, the rest float16"
     lines = [
@@ -141,7 +138,7 @@ def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: S
         model.summary,
         "",
         f"- Licence: {facts.licence}",
-        f"- Weights: {count:,}, {stored}, {size / 1e6:.2f} MB in {len(facts.shards)} file(s)",
+        f"- Weights: {count:,}, {stored}, {size / 1e6:.2f} MB",
         f"- Recipe: `{recipe.name}`. {recipe.about}".rstrip(),
         f"- Weights are those after step {step} of the last stage"
         + (" (moving average)" if facts.checkpoint.average else ""),

@@ -1,14 +1,11 @@
-"""Read and write weights: a model is a folder of safetensors shards with its configuration in their metadata.
-
-Every shard repeats the model's name, its configuration and a fingerprint of all weights, so that shards of two
-trainings are never mixed. Weights are float16; large ones may be int8: the tensor ``NAME`` (C, ...) times
-``NAME.int8_step`` (C,) float32, with an error of at most half a step.
+"""Read and write weights: a model is a safetensors file in a folder of its name, with its name, its configuration and a
+fingerprint of all weights in the metadata. Weights are float16; large ones may be int8: the tensor ``NAME`` (C, ...)
+times ``NAME.int8_step`` (C,) float32, with an error of at most half a step.
 """
 
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -99,8 +96,8 @@ def _checked_steps(name: str, numbers: Tensor, steps: Tensor | None) -> Tensor:
     return steps
 
 
-SHARD_BYTES = 16_000_000
-SHARD_NAME = re.compile(r"(?P<model>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
+FILE_SUFFIX = "-00001-of-00001.safetensors"
+"""A model's file is called like the model, with this behind."""
 
 
 @dataclass(frozen=True)
@@ -146,39 +143,15 @@ def write_tensors(
     write_specs(path, {name: _spec(name, tensor, data[name]) for name, tensor in tensors.items()}, metadata)
 
 
-def save_model(weights: ModelWeights, folder: Path, shard_bytes: int = SHARD_BYTES) -> tuple[Path, ...]:
-    """Write a model into ``folder`` in shards of at most ``shard_bytes``, and remove its older shards.
-
-    Every shard carries the fingerprint of all tensors as stored, which ``load_model`` checks.
-
-    Raises ``ValueError`` when a single tensor is larger than a shard.
-    """
+def save_model(weights: ModelWeights, folder: Path) -> Path:
+    """Write a model into ``folder``, with the fingerprint of all tensors as stored, which ``load_model`` checks."""
     folder.mkdir(parents=True, exist_ok=True)
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    filled = 0
-    room = shard_bytes - 8 - _header_allowance(weights)
-    for name, tensor in weights.tensors.items():
-        size = tensor.numel() * tensor.element_size()
-        if size > room:
-            raise ValueError(f"tensor {name!r} of {size} bytes does not fit into a shard of {shard_bytes} bytes")
-        if filled + size > room:
-            shards.append({})
-            filled = 0
-        shards[-1][name] = tensor
-        filled += size
-    version = fingerprint(weights.tensors)
-    old = {path for path in folder.glob("*.safetensors") if SHARD_NAME.fullmatch(path.name)}
-    paths = []
-    for number, shard in enumerate(shards, start=1):
-        path = folder / f"{weights.model}-{number:05d}-of-{len(shards):05d}.safetensors"
-        metadata = {"format": "pt", "model": weights.model, "config": json.dumps(weights.config), "version": version}
-        if weights.research_only:
-            metadata["research_only"] = json.dumps(weights.research_only)
-        write_tensors(path, shard, metadata)
-        paths.append(path)
-    for path in old - set(paths):
-        path.unlink()
-    return tuple(paths)
+    version, path = fingerprint(weights.tensors), folder / f"{weights.model}{FILE_SUFFIX}"
+    metadata = {"format": "pt", "model": weights.model, "config": json.dumps(weights.config), "version": version}
+    if weights.research_only:
+        metadata["research_only"] = json.dumps(weights.research_only)
+    write_tensors(path, weights.tensors, metadata)
+    return path
 
 
 def load_model(model: str, folder: Path | None = None) -> ModelWeights:
@@ -186,45 +159,33 @@ def load_model(model: str, folder: Path | None = None) -> ModelWeights:
 
     Raises
     ------
-    LikenessError : ``missing_part`` when the model is not trained; its subclass ``DamagedFileError`` when a shard is
-        missing, damaged, or from another training.
+    LikenessError : ``missing_part`` when the model is not trained; its subclass ``DamagedFileError`` when its file is
+        damaged.
     """
     folder = ASSETS / model if folder is None else folder
-    paths = sorted(folder.glob(f"{model}-*.safetensors"))
-    if not paths:
+    path = folder / f"{model}{FILE_SUFFIX}"
+    if not path.is_file():
         sentence = f"The {model} model is not trained: there are no weights in {_shown(folder)}."
         advice = f"Train it and run: python -m trainer export RUN --out {_shown(folder)}."
         raise LikenessError("missing_part", sentence, advice)
-    tensors: dict[str, torch.Tensor] = {}
-    metadata: Mapping[str, str] | None = None
-    counts = set()
-    for path in paths:
-        parts = SHARD_NAME.fullmatch(path.name)
-        try:
-            file = read_tensors(path)
-        except (OSError, BrokenTensorFileError) as error:
-            raise DamagedFileError(path, str(error).removeprefix(f"{path}: ")) from error
-        if parts is None or "config" not in file.metadata:
-            raise DamagedFileError(path, "it is not a shard of an exported model")
-        if metadata is not None and file.metadata.get("version") != metadata.get("version"):
-            raise DamagedFileError(path, "the model's files come from different trainings")
-        metadata = file.metadata
-        counts.add(int(parts["count"]))
-        tensors.update(file.tensors)
-    if counts != {len(paths)}:
-        raise DamagedFileError(paths[0], f"{len(paths)} of the model's {max(counts)} files are there")
+    try:
+        tensors, metadata, _ = read_with(safetensors.torch.load, path)
+    except (OSError, BrokenTensorFileError) as error:
+        raise DamagedFileError(path, str(error).removeprefix(f"{path}: ")) from error
+    if "config" not in metadata:
+        raise DamagedFileError(path, "it is not an exported model")
     version = metadata.get("version", "")
     if version != fingerprint(tensors):
-        raise DamagedFileError(paths[0], "its weights are not those that were exported")
+        raise DamagedFileError(path, "its weights are not those that were exported")
     try:
         config = json.loads(metadata["config"])
         limits = tuple(str(one) for one in json.loads(metadata.get("research_only", "[]")))
     except (ValueError, RecursionError) as error:
-        raise DamagedFileError(paths[0], "its configuration cannot be read") from error
+        raise DamagedFileError(path, "its configuration cannot be read") from error
     try:
         tensors = without_steps(tensors)
     except ValueError as error:
-        raise DamagedFileError(paths[0], str(error)) from error
+        raise DamagedFileError(path, str(error)) from error
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     if limits:
         log.warning("The weights of the %s model are for research alone: trained on %s.", model, "; ".join(limits))
@@ -290,12 +251,6 @@ def _bytes(tensor: torch.Tensor) -> np.ndarray:
 
 def _spec(name: str, tensor: torch.Tensor, data: np.ndarray) -> TensorSpec:
     return tensor_spec(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), data)
-
-
-def _header_allowance(weights: ModelWeights) -> int:
-    """Upper bound of the size of a shard's header, in bytes."""
-    entries = sum(len(name) + 120 for name in weights.tensors)
-    return entries + 2 * len(json.dumps([weights.config, weights.research_only])) + 1000
 
 
 def _shown(path: Path) -> str:

@@ -31,8 +31,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_becomes_a_model_that_the_backend_loads(tiny_run: Path, tmp_path: Path) -> None:
-    done = export_run(tiny_run, tmp_path / "parsing", limit=40_000)
-    assert len(done.shards) > 1 and max(path.stat().st_size for path in done.shards) <= 40_000
+    done = export_run(tiny_run, tmp_path / "parsing")
     parser = FaceParser.load(done.folder)
     assert parser.version == done.version
     best = CheckpointFolder(tiny_run / "checkpoints").best_path(0)

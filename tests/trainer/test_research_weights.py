@@ -35,11 +35,11 @@ def test_limits_are_inherited_from_initial_weights(tmp_path: Path) -> None:
     (run / "checkpoints").mkdir(parents=True)
     tensors = {"weight": torch.ones(2)}
     weights = ModelWeights("toy", {}, tensors, fingerprint(tensors), (SET,))
-    shard = save_model(weights, tmp_path / "model")[0]
+    shard = save_model(weights, tmp_path / "model")
     assert inherited_limits(tmp_path / "model") == inherited_limits(shard) == {SET}
     log_session(run, CPU, 1, 0, {SET})
     checkpoint = run / "checkpoints" / "1.safetensors"
-    checkpoint.write_bytes(save_model(ModelWeights("toy", {}, tensors, ""), tmp_path / "plain")[0].read_bytes())
+    checkpoint.write_bytes(save_model(ModelWeights("toy", {}, tensors, ""), tmp_path / "plain").read_bytes())
     assert inherited_limits(checkpoint) == {SET} and read_sessions(run)[0]["research_only"] == [SET]
     assert inherited_limits(tmp_path / "plain") == inherited_limits(None) == set()
 

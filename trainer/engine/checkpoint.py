@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from backend.models.checkpoints import SHARD_NAME, read_tensors, without_steps, write_tensors
+from backend.models.checkpoints import FILE_SUFFIX, read_tensors, without_steps, write_tensors
 from backend.system.files import BrokenTensorFileError, read_metadata
 from trainer.engine.recipe import RecipeError
 
@@ -139,18 +139,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read initial weights: a checkpoint's (averaged ones if any), or those of a folder or shard of an exported model.
+    """Read initial weights: a checkpoint's (averaged ones if any), or those of a folder or file of an exported model.
 
     Raises ``RecipeError`` when the file is neither or cannot be read.
     """
     try:
         if path.is_dir():
-            shards = sorted(file for file in path.glob("*.safetensors") if SHARD_NAME.fullmatch(file.name))
-            if not shards:
+            exported = next(path.glob(f"*{FILE_SUFFIX}"), None)
+            if exported is None:
                 raise BrokenTensorFileError(f"there is no exported model in {path}")
-            return without_steps(
-                {name: value for shard in shards for name, value in read_tensors(shard).tensors.items()}
-            )
+            return without_steps(read_tensors(exported).tensors)
         metadata = read_metadata(path)
         if "state" in metadata:
             return read_checkpoint(path).weights

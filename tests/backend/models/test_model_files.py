@@ -1,4 +1,4 @@
-"""Exported models: shards, versions, weights of one byte, and what is said when something is missing."""
+"""Exported models: versions, weights of one byte, and what is said when something is missing."""
 
 from __future__ import annotations
 
@@ -23,28 +23,16 @@ def line_weights(seed: int = 0) -> checkpoints.ModelWeights:
     return checkpoints.ModelWeights("line", {"widths": [1, 2]}, tensors, checkpoints.fingerprint(tensors))
 
 
-def test_shards_stay_under_the_limit_and_come_back(tmp_path: Path) -> None:
+def test_a_model_comes_back_and_replaces_the_one_before(tmp_path: Path) -> None:
+    checkpoints.save_model(line_weights(1), tmp_path)
     weights = line_weights()
-    paths = checkpoints.save_model(weights, tmp_path, shard_bytes=7_000)
-    assert [path.name for path in paths] == [f"line-{i:05d}-of-00003.safetensors" for i in (1, 2, 3)]
-    assert max(path.stat().st_size for path in paths) <= 7_000
+    assert checkpoints.save_model(weights, tmp_path).name == "line-00001-of-00001.safetensors"
+    assert len(list(tmp_path.iterdir())) == 1
     back = checkpoints.load_model("line", tmp_path)
     assert (back.config, back.version) == ({"widths": [1, 2]}, weights.version)
     assert back.tensors.keys() == weights.tensors.keys()
     for name, value in back.tensors.items():
         assert value.dtype == torch.float32 and torch.equal(value, weights.tensors[name].float())
-
-
-def test_an_export_replaces_the_shards_of_the_one_before(tmp_path: Path) -> None:
-    checkpoints.save_model(line_weights(0), tmp_path, shard_bytes=7_000)
-    checkpoints.save_model(line_weights(1), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["line-00001-of-00001.safetensors"]
-    assert checkpoints.load_model("line", tmp_path).version == line_weights(1).version
-
-
-def test_a_tensor_larger_than_a_shard_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'layer0.weight' of 2400 bytes does not fit"):
-        checkpoints.save_model(line_weights(), tmp_path, shard_bytes=3_000)
 
 
 def test_not_trained_is_said_with_the_way_out(tmp_path: Path) -> None:
@@ -53,20 +41,11 @@ def test_not_trained_is_said_with_the_way_out(tmp_path: Path) -> None:
     assert caught.value.code == "missing_part"
 
 
-def test_missing_mixed_and_damaged_shards_are_named(tmp_path: Path) -> None:
-    paths = checkpoints.save_model(line_weights(0), tmp_path / "a", shard_bytes=7_000)
-    others = checkpoints.save_model(line_weights(1), tmp_path / "b", shard_bytes=7_000)
-    content = paths[1].read_bytes()
-    for damage, reason in (
-        (others[1].read_bytes(), "files come from different trainings"),
-        (content[:-10], "line-00002-of-00003.safetensors is damaged: "),
-    ):
-        paths[1].write_bytes(damage)
-        with pytest.raises(LikenessError, match=reason):
-            checkpoints.load_model("line", tmp_path / "a")
-    paths[1].unlink()
-    with pytest.raises(LikenessError, match="2 of the model's 3 files are there"):
-        checkpoints.load_model("line", tmp_path / "a")
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = checkpoints.save_model(line_weights(), tmp_path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(LikenessError, match=r"line-00001-of-00001\.safetensors is damaged: "):
+        checkpoints.load_model("line", tmp_path)
 
 
 def test_weights_of_another_program_version_are_refused() -> None:
@@ -104,7 +83,7 @@ def network_weights() -> dict[str, torch.Tensor]:
 
 
 def saved(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
-    """A folder with a model of one shard."""
+    """A folder with a model."""
     checkpoints.save_model(
         checkpoints.ModelWeights("line", {"widths": [1]}, tensors, checkpoints.fingerprint(tensors)), folder
     )
@@ -131,17 +110,6 @@ def test_every_weight_comes_back_within_half_a_step_of_its_channel(tmp_path: Pat
     for name in ("head.basis", "norm.weight", "small.weight"):
         assert torch.equal(back[name], given[name].half().float())
     assert back["count"].item() == 7
-
-
-def test_a_weight_and_its_steps_may_lie_in_different_shards(tmp_path: Path) -> None:
-    stored = checkpoints.eight_bit_precision(network_weights())
-    whole = checkpoints.load_model("line", saved(tmp_path / "one", stored)).tensors
-    model = checkpoints.ModelWeights(
-        "line", {}, dict(sorted(stored.items(), key=lambda item: item[0][::-1])), checkpoints.fingerprint(stored)
-    )
-    assert len(checkpoints.save_model(model, tmp_path / "many", shard_bytes=20_000)) > 2
-    parts = checkpoints.load_model("line", tmp_path / "many").tensors
-    assert parts.keys() == whole.keys() and all(torch.equal(parts[name], whole[name]) for name in whole)
 
 
 def test_damaged_steps_are_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -112,9 +112,9 @@ def test_matching_copies_names_and_shapes_that_agree() -> None:
 
 def test_an_exported_model_can_be_a_start(tmp_path: Path) -> None:
     weights = {"weight": torch.full((2, 3), 0.5, dtype=torch.float16), "bias": torch.zeros(2, dtype=torch.float16)}
-    paths = save_model(ModelWeights("line", {}, weights, "v"), tmp_path)
+    path = save_model(ModelWeights("line", {}, weights, "v"), tmp_path)
     modules = nn.ModuleDict({"net": nn.Linear(3, 2)})
-    for start in (tmp_path, *paths):
+    for start in (tmp_path, path):
         outcome = engine_checkpoint.copy_matching(modules, engine_checkpoint.read_weights(start))
         assert set(outcome.taken) == {"net.weight", "net.bias"}
     assert torch.equal(modules["net"].weight, torch.full((2, 3), 0.5))
