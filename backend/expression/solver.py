@@ -26,7 +26,7 @@ from backend.fitting.parameters import POSE_SIZE, PhotoParameters, project_with_
 from backend.fitting.solver import EXPRESSION_SIZE, CameraPrior, PointTargets, robust_cost
 from backend.models.landmarks import net_points
 from backend.photos.collection import PhotoFace
-from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS, mirrored_name
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 
 LID_PAIRS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
 LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
@@ -254,13 +254,6 @@ def expect(start: PhotoParameters, prior: FramePrior, reading: Reading) -> tuple
         landmark_share=min(LANDMARK_SHARE * (reading.scale / SMALL_FACE) ** 2, LARGEST_SHARE),
         surface_share=SURFACE_SHARE,
     )
-
-
-def from_open_lids(reading: Reading, open_lids: np.ndarray) -> Reading:
-    """The reading with its blinks relative to ``open_lids`` (left, right), the weights of the person's open eyes."""
-    weights = reading.weights.copy()
-    weights[LIDS] = np.clip(lids_from_open(weights[LIDS], open_lids), 0.0, 1.0)
-    return replace(reading, weights=weights)
 
 
 def lids_from_open(lids: np.ndarray, open_lids: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import grid_sample
 
 from backend.system.numba_cache import njit
@@ -196,7 +195,12 @@ def fragment_barycentrics(vertices_px: torch.Tensor, found: Fragments) -> torch.
     row = torch.div(found.pixel, width, rounding_mode="floor")
     x = (found.pixel - row * width).to(vertices_px.dtype) + 0.5
     y = (row - found.image * height).to(vertices_px.dtype) + 0.5
-    return _Barycentrics.apply(vertices_px.reshape(-1, 3), found.rows(count, n), x, y)
+    corners = [vertices_px.reshape(-1, 3).index_select(0, rows) for rows in found.rows(count, n)]
+    (ax, ay), (bx, by), (cx, cy) = ((corner[:, 0] - x, corner[:, 1] - y) for corner in corners)
+    share = torch.stack([bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx], 1)
+    sliver = share.sum(1, keepdim=True).abs() < SLIVER_AREA
+    share = share / torch.stack([corner[:, 2] for corner in corners], 1)
+    return torch.where(sliver, 1 / 3, share / torch.where(sliver, 1.0, share.sum(1, keepdim=True)))
 
 
 def fragment_values(attributes: torch.Tensor, found: Fragments, barycentrics: torch.Tensor) -> torch.Tensor:
@@ -206,91 +210,5 @@ def fragment_values(attributes: torch.Tensor, found: Fragments, barycentrics: to
     faces, such as UV faces, make ``fragments`` of these.
     """
     n, count, channels = attributes.shape
-    return _Weighted.apply(attributes.reshape(-1, channels), found.rows(count, n), barycentrics)
-
-
-class _Barycentrics(torch.autograd.Function):
-    """Perspective-correct barycentrics (P, 3) of pixel centres x, y (P,) in triangles of vertices (V, 3).
-
-    With d_i = v_i - p in the image: w_0 = d_1 x d_2 (cyclic), u_i = w_i / z_i, b_i = u_i / sum u. Arrays are stored by
-    corner, (3, P), which vectorises; the hand-written gradient is summed per coordinate.
-    """
-
-    @staticmethod
-    def forward(ctx, vertices: torch.Tensor, rows: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        corner = rows.reshape(-1)
-        planes = vertices.t().contiguous()
-        dx = planes[0].index_select(0, corner).view(rows.shape) - x
-        dy = planes[1].index_select(0, corner).view(rows.shape) - y
-        near = planes[2].reciprocal().index_select(0, corner).view(rows.shape)
-        share = torch.empty_like(dx)
-        for i, j, k in _CYCLES:
-            torch.mul(dx[j], dy[k], out=share[i])
-            share[i].addcmul_(dy[j], dx[k], value=-1)
-        sliver = share.sum(0).abs_() < SLIVER_AREA
-        share *= near
-        total = share.sum(0).reciprocal_().masked_fill_(sliver, 0)
-        share *= total
-        share.masked_fill_(sliver, 1 / 3)
-        ctx.save_for_backward(rows, dx, dy, near, total, share)
-        ctx.count = len(vertices)
-        return share.t()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        rows, dx, dy, near, total, result = ctx.saved_tensors
-        to_share = gradient.t().contiguous()  # (3, P)
-        to_share = (to_share - (to_share * result).sum(0)) * near  # times 1 / sum u: dL/dw
-        to_share.masked_fill_(total == 0, 0)
-        to_area = to_share * total
-        sums = gradient.new_zeros(3, ctx.count)
-        corner = rows.reshape(-1)
-        part = torch.empty_like(to_share)
-        for delta, sign, target in ((dy, 1, sums[0]), (dx, -1, sums[1])):
-            for i, j, k in _CYCLES:  # w_k has the term +x_i y_j, w_j has -x_i y_k; for y with x and y exchanged
-                torch.mul(to_area[k], delta[j], out=part[i])
-                part[i].addcmul_(to_area[j], delta[k], value=-1)
-            target.index_add_(0, corner, part.view(-1), alpha=sign)
-        to_share *= result  # du_i/dz_i = -u_i / z_i, u_i = b_i sum u
-        sums[2].index_add_(0, corner, to_share.view(-1), alpha=-1)
-        return sums.t(), None, None, None
-
-
-class _Weighted(torch.autograd.Function):
-    """(P, C) sums over corners of attributes (V, C) at rows (3, P), weighted by barycentrics (P, 3), per channel."""
-
-    @staticmethod
-    def forward(ctx, attributes: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        planes = attributes.t().contiguous()  # (C, V)
-        by_corner = weights.t().contiguous()  # (3, P)
-        ctx.save_for_backward(planes, rows, by_corner)
-        corner = rows.reshape(-1)
-        values = planes.new_empty(len(planes), rows.shape[1])
-        for plane, value in zip(planes, values, strict=True):
-            at_corners = plane.index_select(0, corner).view(rows.shape)
-            torch.mul(at_corners[0], by_corner[0], out=value)
-            value.addcmul_(at_corners[1], by_corner[1]).addcmul_(at_corners[2], by_corner[2])
-        return values.t()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, None, torch.Tensor | None]:
-        planes, rows, by_corner = ctx.saved_tensors
-        corner = rows.reshape(-1)
-        by_channel = gradient.t().contiguous()  # (C, P)
-        to_planes = torch.zeros_like(planes) if ctx.needs_input_grad[0] else None
-        to_weights = by_channel.new_zeros(rows.shape) if ctx.needs_input_grad[2] else None
-        for channel, one in enumerate(by_channel):
-            if to_planes is not None:
-                to_planes[channel].index_add_(0, corner, (by_corner * one).view(-1))
-            if to_weights is not None:
-                to_weights.addcmul_(planes[channel].index_select(0, corner).view(rows.shape), one)
-        return (
-            to_planes if to_planes is None else to_planes.t(),
-            None,
-            to_weights if to_weights is None else to_weights.t(),
-        )
-
-
-_CYCLES = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
+    flat, rows = attributes.reshape(-1, channels), found.rows(count, n)
+    return sum(flat.index_select(0, corner) * barycentrics[:, k : k + 1] for k, corner in enumerate(rows))

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from backend.expression import reading
-from backend.expression.solver import EMPHASIS, TONGUE, emphasised, from_open_lids, read_subject_face
+from backend.expression.solver import EMPHASIS, TONGUE, emphasised, lids_from_open, read_subject_face
 from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
 from backend.geometry.template import load_template
@@ -17,7 +17,7 @@ from backend.models.landmarks import IMPRESSION_OF
 from backend.models.registry import LANDMARK_NET
 from backend.photos.faces import landmark_window, mean_landmarks
 from backend.system.files import read_arrays
-from protocol.names import ARKIT_INDEX, LIDS
+from protocol.names import ARKIT_INDEX
 
 FOCAL, SIDE = 900.0, 640
 
@@ -116,12 +116,8 @@ def test_landmarks_that_no_pose_explains_are_refused() -> None:
 
 
 def test_blinks_count_from_the_persons_own_open_eyes() -> None:
-    weights = np.zeros(52)
-    weights[LIDS] = 0.3, 0.7
-    counted = from_open_lids(reading.Reading(weights, np.eye(3), 90.0), np.array([0.3, 0.1])).weights
-    assert counted[LIDS[0]] == 0.0
-    assert counted[LIDS[1]] == 1.0
-    assert weights[LIDS[0]] == 0.3
+    counted = np.clip(lids_from_open(np.array([0.3, 0.7]), np.array([0.3, 0.1])), 0.0, 1.0)
+    assert counted.tolist() == [0.0, 1.0]
 
 
 def test_emphasis_grows_with_the_weight_calms_small_ones_and_leaves_the_rest() -> None:
