@@ -46,7 +46,7 @@ CHANGED_OPTIONS = (
 CLIP_PHOTOS, FRAMES_PER_PHOTO, FRAME_SIZE, FRAME_RATE = 2, 8, (300, 400), 25
 """A clip is a slow zoom and turn into photo after photo; frames of (width, height) pixels."""
 CHAIN_STEPS = (
-    *("portrait-statistics", "landmarks", "portraits", "parsing", "parsing-opinion", "expressions"),
+    *("landmarks", "portraits", "parsing", "parsing-opinion", "expressions"),
     *("lap", "learned-basis", "graph-face", "graph-albedo", "detail", "typical-lines"),
 )
 UNSTABLE = ("seconds", "peak_rss_mb", "versions", "images_per_second")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,6 @@ import torch
 from backend.models import checkpoints as model_files
 from backend.system.files import ASSETS
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, read_checkpoint
-from trainer.engine.contracts import ExportedModel, Stage
 from trainer.engine.logs import clock_text, read_log, read_sessions
 from trainer.engine.loop import RECIPE_FILE
 from trainer.engine.recipe import Recipe, RecipeError, kind_of, load_recipe, recipe_to_toml, stage_name
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=(8, 16),
         default=16,
-        help="bits of a large weight: float16, or int8 with a step per channel (half the size)",
+        help="bits of a large weight: float16, or int8 with a step per channel",
     )
     parser.add_argument("--licence", default="CC0-1.0", help="licence of the weights, for the model card")
 
@@ -94,8 +93,19 @@ def export_run(
     weights = model_files.ModelWeights(model.model, model.config, tensors, version, limits)
     path = model_files.save_model(weights, folder)
     card = folder / CARD
-    facts = _CardFacts(recipe, model, stage, checkpoint, version, licence, path, bits)
-    card.write_text(_model_card(facts, read_log(run_folder), sessions), encoding="utf-8")
+    exported = {tensor.data_ptr() for tensor in model.tensors.values()}
+    learnt = [parameter for parameter in stage.modules.parameters() if parameter.requires_grad]
+    count = sum(parameter.numel() for parameter in learnt if parameter.data_ptr() in exported)
+    stored = "float16" if bits == 16 else "the large ones int8 with a step per channel, the rest float16"
+    facts = [
+        f"# {model.model}, version {version}\n\n{model.summary}\n",
+        f"- Licence: {licence}",
+        f"- Weights: {count:,}, {stored}, {path.stat().st_size / 1e6:.2f} MB",
+        f"- Limits: {model.limits}",
+    ]
+    card.write_text(
+        "\n".join([*facts, *_training(recipe, checkpoint, read_log(run_folder), sessions)]), encoding="utf-8"
+    )
     return Export(folder, path, version, card)
 
 
@@ -111,56 +121,20 @@ def _choose_checkpoint(run_folder: Path, recipe: Recipe) -> Checkpoint:
     return latest
 
 
-@dataclass(frozen=True)
-class _CardFacts:
-    recipe: Recipe
-    model: ExportedModel
-    stage: Stage
-    checkpoint: Checkpoint
-    version: str
-    licence: str
-    path: Path
-    bits: int
-
-
-def _model_card(facts: _CardFacts, log: Sequence[Mapping[str, Any]], sessions: Sequence[Mapping[str, Any]]) -> str:
-    """Write the model card as Markdown; every figure in it comes from the run's own files."""
-    model, recipe = facts.model, facts.recipe
-    exported = {tensor.data_ptr() for tensor in model.tensors.values()}
-    learnt = [parameter for parameter in facts.stage.modules.parameters() if parameter.requires_grad]
-    count = sum(parameter.numel() for parameter in learnt if parameter.data_ptr() in exported)
-    size = facts.path.stat().st_size
-    step = facts.checkpoint.state.step
-    stored = "float16" if facts.bits == 16 else "the large ones int8 with a step per channel, the rest float16"
-    lines = [
-        f"# {model.model}, version {facts.version}",
-        "",
-        model.summary,
-        "",
-        f"- Licence: {facts.licence}",
-        f"- Weights: {count:,}, {stored}, {size / 1e6:.2f} MB",
-        f"- Recipe: `{recipe.name}`. {recipe.about}".rstrip(),
-        f"- Weights are those after step {step} of the last stage"
-        + (" (moving average)" if facts.checkpoint.average else ""),
-        f"- Limits: {model.limits}",
-        "",
-        "## Held-out figures",
-        "",
-        *_figures(log, stage_name(recipe.stages[-1]), step),
-        "",
-        "## Training",
-        "",
-        *_stage_table(recipe, log),
-        "",
-        *_session_list(sessions),
-        "",
-        "## Recipe",
-        "",
-        "```toml",
-        recipe_to_toml(recipe).rstrip(),
-        "```",
-    ]
-    return "\n".join(lines) + "\n"
+def _training(
+    recipe: Recipe, checkpoint: Checkpoint, log: Sequence[Mapping[str, Any]], sessions: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """The model card's lines on a run, as Markdown; every figure in them comes from the run's own files."""
+    step = checkpoint.state.step
+    average = " (moving average)" if checkpoint.average else ""
+    yield f"- Recipe: `{recipe.name}`. {recipe.about}".rstrip()
+    yield f"- Weights are those after step {step} of the last stage{average}\n\n## Held-out figures\n"
+    yield from _figures(log, stage_name(recipe.stages[-1]), step)
+    yield "\n## Training\n"
+    yield from _stage_table(recipe, log)
+    yield ""
+    yield from (f"- {row['started'][:10]}: on {row['device']}, torch {row['torch']}" for row in sessions)
+    yield f"\n## Recipe\n\n```toml\n{recipe_to_toml(recipe).rstrip()}\n```\n"
 
 
 def _figures(log: Sequence[Mapping[str, Any]], stage: str, step: int) -> list[str]:
@@ -182,13 +156,6 @@ def _stage_table(recipe: Recipe, log: Sequence[Mapping[str, Any]]) -> list[str]:
         spent = clock_text(last["seconds"])
         table.append(f"| {name} | {kind_of(stage.source)} | {last['step']:,} | {last['samples']:,} | {spent} |")
     return table
-
-
-def _session_list(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        f"- {row['started'][:10]}: {row['processes']} process(es) on {row['device']}, torch {row['torch']}"
-        for row in sessions
-    ]
 
 
 def _number(value: float | None) -> str:

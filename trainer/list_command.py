@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
 import inspect
-import itertools
-import textwrap
-import typing
 from collections.abc import Iterator
 
 from trainer.engine import recipe as recipe_files
@@ -17,7 +13,7 @@ from trainer.engine import recipe as recipe_files
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer list`` and ``explain``."""
     parser.add_argument(
-        "name", nargs="?", help="explain all keys of this kind of stage or source (lap, people), or of this recipe's"
+        "name", nargs="?", help="explain all keys of a kind of stage or source (lap, people), or of a recipe"
     )
 
 
@@ -30,40 +26,18 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name}\n    {recipe.about}\n    steps: {stages}")
         return 0
     for cls in dict.fromkeys(_classes(arguments.name)):
-        print("\n".join(explained(cls)), end="\n\n")
+        print("\n".join(explained(cls)))
     return 0
 
 
-def explained(cls: type, inset: str = "") -> Iterator[str]:
-    """Lines of text on a configuration: its sentence, then each key with type, default and docstring, tables under
-    theirs."""
-    yield f"{inset}{inspect.getdoc(cls)}".replace("\n", f"\n{inset}")
-    texts, hints = _docstrings(cls), typing.get_type_hints(cls)
-    for one in dataclasses.fields(cls):
-        default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
-        table = dataclasses.is_dataclass(default)
-        typed = hints[one.name].__name__ if isinstance(hints[one.name], type) else str(hints[one.name])
-        value = (
-            "needed" if default is dataclasses.MISSING else "a table" if table else f"{recipe_files.encode(default)!r}"
-        )
-        sentence = f"{texts.get(one.name, '')} [{typed.replace('typing.', '')}; {value}]".lstrip()
-        yield textwrap.fill(
-            f"{one.name} : {sentence}", 118, initial_indent=f"{inset}  ", subsequent_indent=f"{inset}      "
-        )
-        if table and not hasattr(default, "family"):
-            yield from explained(type(default), f"{inset}    ")
-
-
-def _docstrings(cls: type) -> dict[str, str]:
-    """Field -> the string below it, of a class and its bases."""
-    texts: dict[str, str] = {}
+def explained(cls: type) -> Iterator[str]:
+    """The source of a configuration and of its bases and tables: every key with type, default and meaning."""
     for base in filter(dataclasses.is_dataclass, reversed(cls.__mro__)):
-        (body,) = (node.body for node in ast.parse(textwrap.dedent(inspect.getsource(base))).body)
-        for field, below in itertools.pairwise(body):
-            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
-                texts[field.target.id] = " ".join(text.split())
-    return texts
+        yield inspect.getsource(base)
+    for field in dataclasses.fields(cls):
+        table = field.default_factory
+        if dataclasses.is_dataclass(table) and not hasattr(table, "family"):
+            yield from explained(table)
 
 
 def _classes(name: str) -> Iterator[type]:

@@ -1,5 +1,5 @@
 """Losses that several methods use: photometric with deviation (Unsup3D's, and LAP's relaxed consistency), and
-perceptual with fixed features: VGG-16, EfficientNet-Lite0, or none.
+perceptual with fixed features: VGG-16 or EfficientNet-Lite0.
 """
 
 from __future__ import annotations
@@ -89,11 +89,9 @@ _LITE0_STAGES, _LITE0_ALL = 2, 7
 class PerceptualConfig:
     """Choice of the compared features."""
 
-    kind: Literal["auto", "vgg16", "efficientnet", "gradients"] = "auto"
-    """``vgg16`` is the paper's (relu3_3); ``efficientnet`` is EfficientNet-Lite0 at the same scale; ``gradients`` needs
-    no weights; ``auto`` is ``vgg16`` where its weights are here, else ``efficientnet``."""
     vgg16_weights: str = ""
-    """A file with torchvision's ``vgg16`` state dict."""
+    """A file with torchvision's ``vgg16`` state dict, whose relu3_3 is the paper's layer; empty: EfficientNet-Lite0 at
+    the same scale."""
     layers: Literal[1, 5] = 1
     """5: EfficientNet-Lite0 gives a layer of each of its scales, for losses that sum over layers."""
 
@@ -166,25 +164,6 @@ class EfficientNetFeatures(Features):
         return self.trunk(pictures)
 
 
-class GradientFeatures(Features):
-    """Differences to neighbours at three scales, per colour. They need no weights but contain no semantics."""
-
-    name = "gradients"
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """See ``Features``."""
-        side = pictures.shape[-1] // 4
-        features = []
-        for scale in (1, 2, 4):
-            x = functional.avg_pool2d(pictures, scale)
-            across = functional.pad(x.diff(dim=3), (0, 1, 0, 0))
-            down = functional.pad(x.diff(dim=2), (0, 0, 0, 1))
-            both = torch.cat([across, down], 1)
-            features += [functional.adaptive_avg_pool2d(both.clamp(min=0), side)]
-            features += [functional.adaptive_avg_pool2d((-both).clamp(min=0), side)]
-        return torch.cat(features, 1) * 4.0
-
-
 class FeatureScale(nn.Module):
     """The usual difference of a feature layer between two pictures, measured once on training pictures and kept with
     the weights: in units of it, squared differences are about 1 between unlike pictures, whichever network they come
@@ -215,17 +194,9 @@ def build_features(config: PerceptualConfig, device: torch.device) -> Features:
     ------
     ValueError : what the configuration names is missing.
     """
-    features = _find(config)
+    if config.vgg16_weights and not Path(config.vgg16_weights).is_file():
+        raise ValueError(f"vgg16_weights {config.vgg16_weights!r} is no file")
+    named = Path(config.vgg16_weights) if config.vgg16_weights else None
+    features = EfficientNetFeatures(config.layers) if named is None else VggFeatures(named)
     features.requires_grad_(False)
     return features.to(device).eval()
-
-
-def _find(config: PerceptualConfig) -> Features:
-    has_vgg = bool(config.vgg16_weights) and Path(config.vgg16_weights).is_file()
-    if config.kind == "vgg16" or (config.kind == "auto" and has_vgg):
-        if not has_vgg:
-            raise ValueError(f"perceptual kind vgg16 needs vgg16_weights; {config.vgg16_weights!r} is no file")
-        return VggFeatures(Path(config.vgg16_weights))
-    if config.kind == "gradients":
-        return GradientFeatures()
-    return EfficientNetFeatures(config.layers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 from pathlib import Path
 
 from backend.errors import LikenessError
@@ -17,20 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer RECIPE``."""
     parser.description = "Train a recipe, stage after stage. A run can end at any time and go on with --resume."
     parser.epilog = (
-        "In the run's folder: recipe.toml, log.jsonl (losses, held-out figures), curves.png, checkpoints/, pictures/, "
+        "In the run's folder: recipe.toml, log.jsonl (losses, held-out figures), checkpoints/, "
         "and tensorboard/ where it is installed. Then: python -m trainer export FOLDER."
     )
     parser.add_argument("recipe", help="a name that `python -m trainer list` shows, or a .toml file")
     add_overrides(parser)
-    parser.add_argument(
-        "--minutes", type=float, default=0.0, help="end after M minutes, with a checkpoint that --resume goes on from"
-    )
+    parser.add_argument("--minutes", type=float, default=0.0, help="end after M minutes, for --resume")
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<recipe's name>")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="go on exactly where the latest checkpoint is")
     start.add_argument("--init-from", type=Path, metavar="FILE", help="start with the weights of a checkpoint or model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    parser.add_argument("--rasterizer", choices=("numba", "pytorch3d", "torch"), help="instead of the device's own")
     parser.add_argument(
         "--dry-run",
         type=int,
@@ -38,11 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=2,
         default=0,
         metavar="STEPS",
-        help="train STEPS small steps of each stage (default 2) without writing anything; print time, memory and terms",
+        help="take STEPS small steps of each stage and print time, memory and terms",
     )
-    parser.add_argument(
-        "--print", action="store_true", help="print the whole recipe as TOML, defaults included, and end"
-    )
+    parser.add_argument("--print", action="store_true", help="print the whole recipe as TOML and end")
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -53,8 +47,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         dest="overrides",
-        help="change one value of the recipe, as often as wanted; tables are joined by dots, stages named or counted "
-        "from 0: seed=2, network.size=64, stages.shape.steps=100, stages.0.optimizer.betas=[0.5, 0.9]",
+        help="change a value of the recipe: seed=2, network.size=64, stages.shape.steps=100, stages.0.source.seed=3",
     )
 
 
@@ -62,11 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; returns the exit code. Raises ``LikenessError`` for everything that the user can fix."""
     from torch import OutOfMemoryError
 
-    from backend.rendering.rasterize import RASTERIZER
     from trainer.engine.loop import RECIPE_FILE, RunOptions, train
 
-    if arguments.rasterizer:
-        os.environ[RASTERIZER] = arguments.rasterizer
     try:
         path = find_recipe(arguments.recipe)
         recipe = load_recipe(path, arguments.overrides)

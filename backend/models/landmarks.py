@@ -34,8 +34,6 @@ from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View, cross_mat
 LANDMARKS = 478
 WINDOW_PER_FACE = 1.25
 """Side of the net's window, relative to the larger extent of the face's landmarks."""
-IMPRESSION_OF = "impression_of"
-"""Key in an exported net's configuration: the version of the net whose impression it gives, where that is another's."""
 SEEN = 64
 """Number of features of a point's surroundings."""
 

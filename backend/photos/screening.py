@@ -350,7 +350,7 @@ def drawing_chance(face: np.ndarray) -> float:
     """Probability, 0 to 1, that a face square (S, S, 3) uint8 shows a drawing, an engraving or a painting.
 
     A logistic regression on ``drawing_features``, fitted to portraits that were sorted by eye
-    (``python -m trainer.portraits.fit_drawings``).
+    (``assets/README.md``).
     """
     fitted = _drawing_classifier()
     score = ((drawing_features(face) - fitted["mean"]) / fitted["scale"]) @ fitted["weights"] + fitted["bias"]
@@ -446,7 +446,7 @@ def _flatten_light(grey: np.ndarray) -> np.ndarray:
 
 @cache
 def _projection() -> tuple[np.ndarray, np.ndarray]:
-    """Mean (800,) and projection (800, 128), made by ``trainer.methods.parsing.portrait_statistics``."""
+    """Mean (800,) and projection (800, 128), by linear discriminant analysis (``assets/README.md``)."""
     data = read_table(ASSETS / "photos" / "identity_projection.npz")
     projection = data["projection"].astype(np.float32) * data["scale"].astype(np.float32)
     return data["mean"].astype(np.float32), projection

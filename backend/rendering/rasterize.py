@@ -301,7 +301,7 @@ RASTERIZER = "LIKENESS_RASTERIZER"
 
 
 def default_backend(device: torch.device) -> str:
-    """The backend of "auto" for tensors on ``device``: what ``RASTERIZER`` in the environment (of ``--rasterizer``)
+    """The backend of "auto" for tensors on ``device``: what ``RASTERIZER`` in the environment
     says, else numba on the CPU, on CUDA PyTorch3D where it is installed."""
     chosen = os.environ.get(RASTERIZER)
     if chosen or device.type == "cpu":

@@ -95,7 +95,7 @@ def small_stage(**changes: object) -> LearnedBasisStageConfig:
         "source": ReplayConfig(),
         "weights": KNOWN,
         "start_people": PEOPLE,
-        "perceptual": PerceptualConfig(kind="gradients"),
+        "perceptual": PerceptualConfig(),
         "optimizer": OptimizerConfig(learning_rate=3e-3, clip_norm=5.0),
     }
     return LearnedBasisStageConfig(**(values | changes))

@@ -104,9 +104,6 @@ class LineStage(contracts.Stage):
         ]
         return {"error": torch.stack(errors).mean().item()}
 
-    def pictures(self, batch: Points) -> Mapping[str, Tensor]:
-        return {"x": batch.x.sigmoid().expand(3, *batch.x.shape)}
-
     def parameter_groups(self) -> tuple[contracts.ParameterGroup, ...]:
         until = self.config.frozen_until
         head = tuple(self.modules["head"].parameters())

@@ -37,7 +37,7 @@ def test_limits_are_inherited_from_initial_weights(tmp_path: Path) -> None:
     weights = ModelWeights("toy", {}, tensors, fingerprint(tensors), (SET,))
     shard = save_model(weights, tmp_path / "model")
     assert inherited_limits(tmp_path / "model") == inherited_limits(shard) == {SET}
-    log_session(run, CPU, 1, 0, {SET})
+    log_session(run, CPU, 0, {SET})
     checkpoint = run / "checkpoints" / "1.safetensors"
     checkpoint.write_bytes(save_model(ModelWeights("toy", {}, tensors, ""), tmp_path / "plain").read_bytes())
     assert inherited_limits(checkpoint) == {SET} and read_sessions(run)[0]["research_only"] == [SET]

@@ -26,9 +26,6 @@ import cv2
 import msgspec
 import numpy as np
 import torch
-from rich.console import Console, Group
-from rich.markup import escape
-from rich.table import Table
 
 from backend.errors import LikenessError
 from backend.system.files import ASSETS
@@ -103,12 +100,10 @@ class Command:
     run : words after ``python -m trainer``, as in a shell. ``{assets}`` is the output folder, ``{portraits}`` that of
         the portraits; other paths are relative to the working folder.
     toy : additional words for a run at toy size. A recipe's sizes are reduced by ``toy_overrides``.
-    processes : number of processes that share the work (torchrun); at toy size one.
     """
 
     run: str
     toy: str = ""
-    processes: int = 1
 
     @property
     def name(self) -> str:
@@ -253,7 +248,7 @@ def write_state(folder: Path, state: ChainState) -> None:
     write_bytes(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1))
 
 
-Runner = Callable[[Command, Sequence[str]], int]
+Runner = Callable[[Sequence[str]], int]
 """Runs a command with these words after ``python -m trainer`` in a process of its own; returns the exit code."""
 
 
@@ -330,12 +325,9 @@ def _runner(folders: Folders, toy: bool) -> Runner:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "LIKENESS_SHARED": str(shared_folder().resolve())}
 
-    def start(command: Command, step_words: Sequence[str]) -> int:
-        launcher = [sys.executable, "-m", "trainer"]
-        if command.processes > 1 and not toy:
-            launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(command.processes)]
-            launcher += ["-m", "trainer"]
-        return subprocess.run([*launcher, *step_words], cwd=folders.work, env=environment, check=False).returncode
+    def start(step_words: Sequence[str]) -> int:
+        command = [sys.executable, "-m", "trainer", *step_words]
+        return subprocess.run(command, cwd=folders.work, env=environment, check=False).returncode
 
     return _forked(folders.work, environment) if toy and hasattr(os, "fork") else start
 
@@ -345,7 +337,7 @@ def _forked(folder: Path, environment: Mapping[str, str]) -> Runner:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(IMPORTED))
 
-    def start(_: Command, step_words: Sequence[str]) -> int:
+    def start(step_words: Sequence[str]) -> int:
         process = context.Process(target=_enter, args=(folder, dict(environment), list(step_words)))
         process.start()
         process.join()
@@ -376,7 +368,7 @@ def _run_step(step: Step, folders: Folders, toy: bool, say: Callable[[str], None
         state = state.with_started(step.name, step_words[number])
         write_state(folders.work, state)
         words_now = _resumed(step_words[number], folders, resumes)
-        ended = run(command, words_now)
+        ended = run(words_now)
         if ended:
             sentence = f"python -m trainer {' '.join(words_now)} ended with code {ended}."
             raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
@@ -412,41 +404,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only print the table, with --only the commands, too")
     parser.add_argument("--only", action="append", metavar="NAME", help="one step of the table, as often as wanted")
     parser.add_argument(
-        "--toy",
-        action="store_true",
-        help="few steps on few drawn people, written to the working folder: shows that it runs",
+        "--toy", action="store_true", help="few steps on few drawn people, in the working folder: shows that it runs"
     )
-    parser.add_argument(
-        "--toy-steps",
-        type=int,
-        default=TOY_STEPS,
-        metavar="N",
-        help=f"steps of each stage of a recipe with --toy (default {TOY_STEPS})",
-    )
+    parser.add_argument("--toy-steps", type=int, default=TOY_STEPS, metavar="N", help="steps of each stage with --toy")
     parser.add_argument("--work", type=Path, help=f"working folder (default {WORK}, with --toy {TOY_WORK})")
     parser.add_argument("--portraits", type=Path, help="portraits (default: ../shared/photos/public_domain)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table or run the steps; returns the exit code."""
-    console = Console(highlight=False)
-    steps = _chosen(arguments.only)
-    folders = _folders(arguments)
-    work = folders.work
+    steps, folders = _chosen(arguments.only), _folders(arguments)
     try:
         if arguments.dry_run:
-            console.print(chain_table(steps, read_state(work), folders, arguments.toy))
-            for step in steps if arguments.only else ():
-                for command in step.commands:
-                    line = f"python -m trainer {' '.join(words(command, folders, arguments.toy))}"
-                    console.print(line, markup=False, soft_wrap=True)
+            print(*chain_table(steps, read_state(folders.work), folders, arguments.toy), sep="\n")
+            for command in (one for step in steps if arguments.only for one in step.commands):
+                print(f"python -m trainer {' '.join(words(command, folders, arguments.toy))}")
             return 0
-        state = run_steps(steps, folders, arguments.toy, lambda line: console.print(line, markup=False, soft_wrap=True))
+        state = run_steps(steps, folders, arguments.toy, lambda line: print(line, flush=True))
     except ValueError as error:
         raise LikenessError("usage", f"{error}.") from error
     for step in steps:
         if state.steps.get(step.name):
-            console.print(f"{step.name}: {state.seconds(step.name):.0f} s")
+            print(f"{step.name}: {state.seconds(step.name):.0f} s")
     return 0
 
 
@@ -470,30 +449,23 @@ def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
     return STEPS if not names else tuple(step for step in STEPS if step.name in names)
 
 
-def chain_table(steps: Sequence[Step], state: ChainState, folders: Folders, toy: bool) -> Group:
-    """The table with a heading and some lines per step: what it makes and needs, how long it takes, whether it is
-    done."""
-    return Group(*(_of_step(step, *_standing(step, state, folders, toy)) for step in steps))
-
-
-def _of_step(step: Step, standing: str, missing_needs: Sequence[str]) -> Group:
-    """The lines of one step."""
-    hours = "unknown" if step.cpu_hours is None else f"{step.cpu_hours:g}"
-    lines = Table.grid(padding=(0, 1), pad_edge=True)
-    lines.add_column(no_wrap=True)
-    lines.add_column(overflow="fold")
-    for label, text in (
-        ("missing", "; ".join(missing_needs)),
-        ("makes", ", ".join(step.makes) or "what others build on"),
-        ("runs", ", ".join(command.name for command in step.commands if command.name != "export")),
-        ("after", ", ".join(step.after)),
-        ("needs", "; ".join(NEEDS[need] for need in step.needs)),
-        ("takes", "" if step.repeats is Repeats.BY_HAND else f"{hours} hours on two cores"),
-        ("again?", f"{step.repeats.value}. {step.remark}".strip()),
-    ):
-        if text:
-            lines.add_row(label, escape(text))
-    return Group(f"[bold]{step.name}[/]: {escape(standing)}", lines, "")
+def chain_table(steps: Sequence[Step], state: ChainState, folders: Folders, toy: bool) -> Iterator[str]:
+    """A heading and some lines per step: what it makes and needs, how long it takes, whether it is done."""
+    for step in steps:
+        standing, missing_needs = _standing(step, state, folders, toy)
+        yield f"{step.name}: {standing}"
+        hours = "unknown" if step.cpu_hours is None else f"{step.cpu_hours:g}"
+        for label, text in (
+            ("missing", "; ".join(missing_needs)),
+            ("makes", ", ".join(step.makes) or "what others build on"),
+            ("runs", ", ".join(command.name for command in step.commands if command.name != "export")),
+            ("after", ", ".join(step.after)),
+            ("needs", "; ".join(NEEDS[need] for need in step.needs)),
+            ("takes", "" if step.repeats is Repeats.BY_HAND else f"{hours} hours on two cores"),
+            ("again?", f"{step.repeats.value}. {step.remark}".strip()),
+        ):
+            if text:
+                yield f"    {label:8}{text}"
 
 
 def _standing(step: Step, state: ChainState, folders: Folders, toy: bool) -> tuple[str, list[str]]:

@@ -31,7 +31,7 @@ class RunState:
     Attributes
     ----------
     stage, step : ``step`` steps of stage number ``stage`` are done.
-    samples : samples seen in this stage by all processes together.
+    samples : samples seen in this stage.
     seconds : training time of this stage, over all sessions.
     run_steps, run_seconds : steps and training time of all stages so far.
     skipped : skipped steps of this stage, whose loss or gradient was not finite.

@@ -36,7 +36,7 @@ class SourceConfig(ABC):
 
     @abstractmethod
     def build(self) -> Source:
-        """Make the source; called once per stage and process."""
+        """Make the source; called once per stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +84,13 @@ class StageConfig(ABC):
     steps: int
     """Number of steps of the stage, independent of the machine's speed."""
     batch: int
-    """Samples per process in one forward pass."""
+    """Samples in one forward pass."""
     accumulate: int = 1
     """Batches whose gradients are averaged for one step."""
     source: SourceConfig
     """Source of the training data."""
     validation: SourceConfig | None = None
-    """Held-out data for metrics and pictures; must share no person with ``source``."""
+    """Held-out data for metrics; must share no person with ``source``."""
     validation_samples: int = 64
     """Number of samples of ``validation`` that are used, from the first on."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -176,8 +176,7 @@ class Stage(ABC):
     Attributes
     ----------
     config : the configuration that built it.
-    modules : everything that is trained, and buffers that belong to the weights. Saved, averaged, equal in all
-    processes.
+    modules : everything that is trained, and buffers that belong to the weights. Saved, averaged.
         Large constants should be buffers with ``persistent=False``.
     """
 
@@ -191,10 +190,6 @@ class Stage(ABC):
 
     def metrics(self, batches: Iterable[Any]) -> Mapping[str, float]:
         """Return metrics on held-out batches; called in eval mode, without gradients."""
-        return {}
-
-    def pictures(self, batch: Any) -> Mapping[str, Tensor]:
-        """Return named (3, H, W) float pictures in [0, 1], sRGB; called in eval mode, without gradients."""
         return {}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:

@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from backend.errors import LikenessError
-from protocol.file_lock import FileLock, lock_file
+from protocol.file_lock import lock_file
 from trainer.engine import logs
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
 from trainer.engine.contracts import Source, StageConfig
-from trainer.engine.distributed import World, world
 from trainer.engine.recipe import Recipe, RecipeError, encode, recipe_to_toml, stage_name
-from trainer.engine.trainee import StepReport, Trainee, check_folders, opened
+from trainer.engine.trainee import StepReport, Trainee, check_folders, choose_device, opened
 
 RECIPE_FILE = "recipe.toml"
+_QUIET_SECONDS = 10.0
+"""Between two lines on losses."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class RunOptions:
 
     Attributes
     ----------
-    folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``checkpoints/``, ``pictures/``, ``tensorboard/``.
+    folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``checkpoints/``, ``tensorboard/``.
     minutes : time limit of the session, which then ends with a checkpoint; 0: no limit.
     resume : continue from the latest checkpoint in ``folder``.
     init_from : initial weights of the first stage; a checkpoint or an exported model.
@@ -70,9 +71,9 @@ def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time
     RecipeError : the folder has another run, there is nothing to resume, or initial weights are not usable.
     TrainingDivergedError : losses stayed not finite.
     """
-    with world(options.device) as processes, _deterministic(processes.device), _StopRequest() as stop:
-        session = _Session(recipe, options, processes, clock, stop)
-        return session.run()
+    device = choose_device(options.device)
+    with _deterministic(device), _StopRequest() as stop:
+        return _Session(recipe, options, device, clock, stop).run()
 
 
 class _StopRequest:
@@ -98,41 +99,43 @@ class _StopRequest:
         self.asked = True
 
 
+def say(text: str) -> None:
+    """Print a line at once, also into a file."""
+    print(text, flush=True)
+
+
 class _Session:
-    """One process's share of one session."""
+    """One session."""
 
     def __init__(
-        self, recipe: Recipe, options: RunOptions, processes: World, clock: Callable[[], float], stop: _StopRequest
+        self, recipe: Recipe, options: RunOptions, device: torch.device, clock: Callable[[], float], stop: _StopRequest
     ) -> None:
         self.recipe = recipe
         self.options = options
-        self.world = processes
+        self.device = device
         self.clock = clock
         self.stop = stop
         self.started = clock()
         self.saved_at = self.started
         self.checkpoints = CheckpointFolder(options.folder / "checkpoints", recipe.keep)
-        self.line = logs.ProgressLine()
-        self.log: logs.RunLog | None = None
-        self._alone: FileLock | None = None
+        self._told = -math.inf
         self.state = RunState()
 
     def run(self) -> RunState:
         check_folders(self.recipe)
         start = self._starting_point()
         if self.state.finished:
-            self._say("This run is finished; there is nothing to resume.")
+            say("This run is finished; there is nothing to resume.")
             return self.state
-        if self.world.leads:
-            self._alone = lock_file(self.options.folder / ".lock")
-            if self._alone is None:
-                advice = "Give this one a folder by --out."
-                raise RecipeError(f"Another run is writing to {self.options.folder}.", advice)
-            self.checkpoints.remove_leftovers()
-            (self.options.folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
-            self.log = logs.RunLog(self.options.folder, self.state.run_steps)
-            limits = logs.research_sets(encode(self.recipe)) | logs.inherited_limits(self.options.init_from)
-            logs.log_session(self.options.folder, self.world.device, self.world.size, self.state.run_steps, limits)
+        folder = self.options.folder
+        alone = lock_file(folder / ".lock")
+        if alone is None:
+            raise RecipeError(f"Another run is writing to {folder}.", "Give this one a folder by --out.")
+        self.checkpoints.remove_leftovers()
+        (folder / RECIPE_FILE).write_text(recipe_to_toml(self.recipe), encoding="utf-8")
+        self.log = logs.RunLog(folder, self.state.run_steps)
+        limits = logs.research_sets(encode(self.recipe)) | logs.inherited_limits(self.options.init_from)
+        logs.log_session(folder, self.device, self.state.run_steps, limits)
         try:
             weights: Mapping[str, Tensor] = read_weights(self.options.init_from) if self.options.init_from else {}
             for number in range(self.state.stage, len(self.recipe.stages)):
@@ -143,11 +146,8 @@ class _Session:
                 weights = trainee.checkpoint(self.state).weights
                 self._next_stage(trainee)
         finally:
-            if self.log is not None:
-                self.log.close()
-            if self._alone is not None:
-                self._alone.release()
-        self.world.barrier()
+            self.log.close()
+            alone.release()
         return self.state
 
     def _starting_point(self) -> Checkpoint | None:
@@ -170,33 +170,29 @@ class _Session:
         """Build stage ``number`` and load its initial weights."""
         recipe, config = self.recipe, self.recipe.stages[number]
         bf16 = recipe.precision == "bf16"
-        trainee = Trainee(config, number, recipe.seed, self.world, bf16, recipe.channels_last)
+        trainee = Trainee(config, number, recipe.seed, self.device, bf16, recipe.channels_last)
         name = stage_name(config)
         count = sum(parameter.numel() for parameter in trainee.modules.parameters())
-        self._say(f"stage {number + 1}/{len(recipe.stages)} {name}: {count:,} weights on {self.world.device}")
+        say(f"stage {number + 1}/{len(recipe.stages)} {name}: {count:,} weights on {self.device}")
         if start is not None:
             try:
                 trainee.restore(start)
             except ValueError as error:
                 raise RecipeError(f"The checkpoint in {self.options.folder} cannot be resumed: {error}.") from error
-            self._say(f"resumed at step {self.state.step}")
+            say(f"resumed at step {self.state.step}")
         elif weights:
             outcome = trainee.start_from(weights)
             if not outcome.taken and number == 0:
                 raise RecipeError(f"No weight in {self.options.init_from} has a name and shape of stage {name!r}.")
-            self._say(f"starts from {len(outcome.taken)} given tensors; {len(outcome.fresh)} are fresh")
-        trainee.synchronise()
+            say(f"starts from {len(outcome.taken)} given tensors; {len(outcome.fresh)} are fresh")
         return trainee
 
     def _train_stage(self, trainee: Trainee) -> bool:
         """Train from ``state.step`` to the stage's end; False when the session must end earlier."""
         config = trainee.config
         source = opened(config, config.source, "training data")
-        held_out = (
-            opened(config, config.validation, "held-out data") if config.validation and self.world.leads else None
-        )
-        speed, skipped_in_row, first_step = logs.Throughput(), 0, self.state.step
-        speed.add(self.state.seconds, self.state.samples)
+        held_out = opened(config, config.validation, "held-out data") if config.validation else None
+        skipped_in_row, first_step = 0, self.state.step
         while True:
             fraction, ends, must_stop = self._decide(config)
             if ends or must_stop:
@@ -204,9 +200,8 @@ class _Session:
             begin = self.clock()
             report = trainee.train_step(source, self.state.step, fraction)
             self._count(report, self.clock() - begin)
-            speed.add(self.state.seconds, self.state.samples)
             skipped_in_row = 0 if report.finite else skipped_in_row + 1
-            self._tell(trainee, report, speed.rate)
+            self._tell(trainee, report)
             if skipped_in_row > self.recipe.max_skipped:
                 raise TrainingDivergedError(stage_name(config), self.state.step, report)
             if held_out is not None and self.state.step % self.recipe.validate_steps == 0:
@@ -218,18 +213,16 @@ class _Session:
             self._measure(trainee, held_out)
         if must_stop and not ends:
             self._save(trainee)
-            self._say(f"stopped at step {self.state.step} with a checkpoint; go on with --resume")
+            say(f"stopped at step {self.state.step} with a checkpoint; go on with --resume")
         return ends
 
     def _decide(self, config: StageConfig) -> tuple[float, bool, bool]:
-        """Return the finished fraction of the stage, whether the stage ends here, and whether the session ends; equal
-        on all processes."""
+        """Return the finished fraction of the stage, whether the stage ends here, and whether the session ends."""
         fraction = self.state.step / config.steps
         must_stop = self.stop.asked
         if self.options.minutes > 0:
             must_stop |= self.clock() - self.started >= 60.0 * self.options.minutes
-        fraction, asked = self.world.from_leader((fraction, float(must_stop)))
-        return min(fraction, 1.0), fraction >= 1.0, bool(asked)
+        return min(fraction, 1.0), fraction >= 1.0, must_stop
 
     def _count(self, report: StepReport, seconds: float) -> None:
         state = self.state
@@ -247,46 +240,40 @@ class _Session:
         state = self.state
         return logs.LogPosition(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
 
-    def _tell(self, trainee: Trainee, report: StepReport, rate: float) -> None:
+    def _tell(self, trainee: Trainee, report: StepReport) -> None:
         """Write the log and the progress line."""
-        if self.log is None:
-            return
         config, state = trainee.config, self.state
+        rate = state.samples / max(state.seconds, 1e-9)
         if not report.finite:
             bad = ", ".join(name for name, value in report.terms.items() if not math.isfinite(value)) or "gradient"
-            self._say(f"step {state.step} skipped: {bad} not finite")
+            say(f"step {state.step} skipped: {bad} not finite")
         if state.step % self.recipe.log_steps == 0 or not report.finite:
             values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": report.learning_rate}
             self.log.scalars("train", self._position(config), {**values, "images_per_second": rate})
-        if self.line.due:
+        if time.monotonic() >= self._told + _QUIET_SECONDS:
+            self._told = time.monotonic()
             terms = " ".join(f"{name} {value:.4g}" for name, value in report.terms.items())
             left = logs.clock_text(self._seconds_left(config, rate))
-            self.line.show(
-                f"{stage_name(config)} {state.step}/{config.steps}  {terms}  {rate:.1f} images/s  {left} left"
-            )
+            say(f"{stage_name(config)} {state.step}/{config.steps}  {terms}  {rate:.1f} images/s  {left} left")
 
     def _seconds_left(self, config: StageConfig, rate: float) -> float:
         """Seconds until this session ends: the remaining samples at the present rate, or an earlier time limit."""
-        if rate <= 0:
-            return math.inf
         total = 0.0
         for number, stage in enumerate(self.recipe.stages[self.state.stage :]):
             steps = self.state.step if number == 0 else 0
-            total += (stage.steps - steps) * stage.batch * stage.accumulate * self.world.size / rate
+            total += (stage.steps - steps) * stage.batch * stage.accumulate / rate
         if self.options.minutes:
             total = min(total, 60.0 * self.options.minutes - (self.clock() - self.started))
         return total
 
     def _measure(self, trainee: Trainee, held_out: Source) -> None:
-        """Compute metrics and pictures on held-out data; save the weights when they are the best so far."""
+        """Compute metrics on held-out data; save the weights when they are the best so far."""
         config = trainee.config
         with trainee.evaluating():
             figures = dict(trainee.stage.metrics(self._held_out_batches(config, held_out)))
-            first = self._held_out_batch(held_out, range(min(8, config.validation_samples)))
-            pictures = trainee.stage.pictures(first)
         self.log.scalars("validation", self._position(config), figures)
-        self.log.pictures(self._position(config), pictures)
-        self._say(f"{stage_name(config)} step {self.state.step} held out:\n{logs.figure_table(figures)}")
+        words = "".join(f"\n  {name} {value:.4g}" for name, value in figures.items())
+        say(f"{stage_name(config)} step {self.state.step} held out:{words}")
         if not config.select:
             return
         sign, name = (1.0 if config.select[0] == "+" else -1.0), config.select[1:]
@@ -303,8 +290,8 @@ class _Session:
     def _held_out_batch(self, source: Source, indices: range) -> object:
         """Return samples under ``Source``'s conditions, without autocast: the caller evaluates within its own
         autocast."""
-        with torch.autocast(self.world.device.type, enabled=False):
-            return source.batch(indices, self.world.device)
+        with torch.autocast(self.device.type, enabled=False):
+            return source.batch(indices, self.device)
 
     def _checkpoint_is_due(self) -> bool:
         if self.recipe.checkpoint_steps and self.state.step % self.recipe.checkpoint_steps == 0:
@@ -312,8 +299,7 @@ class _Session:
         return self.clock() - self.saved_at >= 60.0 * self.recipe.checkpoint_minutes
 
     def _save(self, trainee: Trainee) -> None:
-        if self.world.leads:
-            self.checkpoints.save(trainee.checkpoint(self.state))
+        self.checkpoints.save(trainee.checkpoint(self.state))
         self.saved_at = self.clock()
 
     def _next_stage(self, trainee: Trainee) -> None:
@@ -322,13 +308,9 @@ class _Session:
         self.state = dataclasses.replace(state, finished=last)
         self._save(trainee)
         if last:
-            self._say(f"finished after {state.run_steps} steps and {logs.clock_text(state.run_seconds)} of training")
+            say(f"finished after {state.run_steps} steps and {logs.clock_text(state.run_seconds)} of training")
             return
         self.state = RunState(stage=state.stage + 1, run_steps=state.run_steps, run_seconds=state.run_seconds)
-
-    def _say(self, text: str) -> None:
-        if self.world.leads:
-            self.line.say(text)
 
 
 @contextmanager

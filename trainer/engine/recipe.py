@@ -44,7 +44,6 @@ KINDS: dict[str, dict[str, str]] = {
         "graph_people": "trainer.methods.graph_face.data:GraphPeopleConfig",
         "completed_skins": "trainer.methods.graph_face.albedo:CompletedSkinsConfig",
         "lap_people": "trainer.methods.lap.data:LapPeopleConfig",
-        "lap_portraits": "trainer.methods.lap.data:LapPortraitsConfig",
         "face_people": "trainer.methods.learned_basis.data:FacePeopleConfig",
         "face_portraits": "trainer.methods.learned_basis.data:FacePortraitsConfig",
     },
@@ -180,11 +179,11 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     table = _read(path)
     shared = [one for one in overrides if re.split("[.=]", one)[0] in (SHARED, EVERY_STAGE)]
     for assignment in shared:
-        _override(table, assignment)
+        table = _override(table, assignment)
     table = _with_shared(table, str(path))
     for assignment in overrides:
         if assignment not in shared:
-            _override(table, assignment)
+            table = _override(table, assignment)
     return decode(Recipe, table, "", str(path))
 
 
@@ -335,8 +334,9 @@ def _require(condition: bool, wanted: str, value: Any, key: str, where: str) -> 
         raise RecipeError(f"{where}: {key or 'the recipe'} must be {wanted}, not {value!r}.")
 
 
-def _override(table: dict[str, Any], assignment: str) -> None:
-    """Set one ``key=value`` in the raw table; list items are addressed by number, or by their ``name`` or ``kind``."""
+def _override(table: dict[str, Any], assignment: str) -> dict[str, Any]:
+    """Merge one ``key=value`` over the raw table; list items are addressed by number, or by their ``name`` or
+    ``kind``."""
     path, equals, text = assignment.partition("=")
     if not equals or not path:
         raise RecipeError(f"--set {assignment!r} has no value.", "Write --set key=value.")
@@ -344,23 +344,9 @@ def _override(table: dict[str, Any], assignment: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word is a string
-    keys = path.split(".")
-    entry: Any = table
-    for depth, key in enumerate(keys[:-1]):
-        entry = _enter(entry, key, ".".join(keys[: depth + 1]))
-    last = keys[-1]
-    if not isinstance(entry, (dict, list)):
-        raise RecipeError(f"--set {path}: there is nothing below a plain value.")
-    entry[_position(entry, last, f"--set {path}") if isinstance(entry, list) else last] = value
-
-
-def _enter(table: Any, key: str, path: str) -> Any:
-    """Return the value under ``key``; a missing table is made."""
-    if isinstance(table, list):
-        return table[_position(table, key, f"--set {path}")]
-    if not isinstance(table, dict):
-        raise RecipeError(f"--set {path}: there is nothing below a plain value.")
-    return table.setdefault(key, {})
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return _merged(table, value, f"--set {path}")
 
 
 def _position(items: list[Any], key: str, where: str) -> int:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from trainer.engine.checkpoint import Checkpoint, RunState, WarmStart, copy_matching
 from trainer.engine.contracts import OptimizerConfig, ParameterGroup, Source, SourceConfig, StageConfig, Turn
-from trainer.engine.distributed import World, choose_device
 from trainer.engine.logs import clock_text
 from trainer.engine.recipe import Recipe, RecipeError, encode, stage_name
 
@@ -139,10 +138,10 @@ class StepReport:
 
     Attributes
     ----------
-    terms : unweighted loss terms by name, mean over batches and processes, and ``loss``, their weighted sum; terms of
+    terms : unweighted loss terms by name, mean over batches, and ``loss``, their weighted sum; terms of
         further turns have the turn's name as a prefix.
     gradient_norm : before clipping, of the first turn. learning_rate : its base rate.
-    samples : samples seen, by all processes.
+    samples : samples seen.
     finite : False when a term or gradient of a turn was not finite; the turn's weights were then not updated.
     """
 
@@ -166,18 +165,36 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
 
 
+def choose_device(name: str) -> torch.device:
+    """Return the named device. ``auto`` is CUDA if available, else the CPU; other names are torch's.
+
+    Raises ``RecipeError`` for a device that is not available.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RecipeError(f"There is no device {name!r}.", "Use auto, cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("This machine has no CUDA device that torch can use.", "Use --device cpu.")
+    return torch.device("cuda", 0) if device == torch.device("cuda") else device
+
+
 class Trainee:
     """A stage in training. A step's samples and random numbers depend only on its number."""
 
-    def __init__(self, config: StageConfig, number: int, seed: int, world: World, bf16: bool, channels_last: bool):
-        """Build stage ``number`` with fresh weights, equal on all processes."""
+    def __init__(
+        self, config: StageConfig, number: int, seed: int, device: torch.device, bf16: bool, channels_last: bool
+    ):
+        """Build stage ``number`` with fresh weights."""
         self.config = config
         self.number = number
         self.seed = seed
-        self.world = world
+        self.device = device
         self.bf16 = bf16
         seed_everything(seed_for(seed, "weights", number))
-        self.stage = config.build(world.device)
+        self.stage = config.build(device)
         self.modules = self.stage.modules
         if channels_last:
             self.modules.to(memory_format=torch.channels_last)
@@ -222,11 +239,6 @@ class Trainee:
             value.copy_(self._floats[name])
         return outcome
 
-    def synchronise(self) -> None:
-        """Send rank 0's weights to all processes."""
-        self.world.broadcast_weights(self.modules.state_dict().values())
-        self.world.broadcast_weights(self.average.values())
-
     def checkpoint(self, state: RunState) -> Checkpoint:
         """Make a checkpoint that shares memory with the training."""
         moments = {name: value for optimizer in self.optimizers for name, value in optimizer.state().items()}
@@ -235,18 +247,17 @@ class Trainee:
     def train_step(self, source: Source, step: int, fraction: float) -> StepReport:
         """Run step number ``step``: all turns of the stage, in order, on the same samples.
 
-        Sample indices are ``(step·A·W + a·W + rank)·B`` and the following B (A batches per step, W processes), so that
-        two processes see the same samples in a step as one process with twice the accumulation.
+        Sample indices are ``(step·A + a)·B`` and the following B, with A batches per step.
         """
-        config, world = self.config, self.world
-        numbers = [(step * config.accumulate + part) * world.size + world.rank for part in range(config.accumulate)]
+        config = self.config
+        numbers = range(step * config.accumulate, (step + 1) * config.accumulate)
         batches: list[Any] = [None] * len(numbers)
 
         def batch(part: int) -> Any:
             if batches[part] is None:
                 first = numbers[part] * config.batch
                 with torch.no_grad():
-                    made = source.batch(range(first, first + config.batch), world.device)
+                    made = source.batch(range(first, first + config.batch), self.device)
                 if len(self.turns) == 1:
                     return made  # not used again
                 batches[part] = made
@@ -260,8 +271,8 @@ class Trainee:
         return dataclasses.replace(first, terms=terms, finite=all(report.finite for report in reports))
 
     def _take(self, place: int, batch: Callable[[int], Any], numbers: Sequence[int], fraction: float) -> StepReport:
-        """Run one turn: forward and backward over all batches, average over processes, update the turn's weights."""
-        config, world, turn, optimizer = self.config, self.world, self.turns[place], self.optimizers[place]
+        """Run one turn: forward and backward over all batches, update the turn's weights."""
+        config, turn, optimizer = self.config, self.turns[place], self.optimizers[place]
         if self._buffers:
             torch._foreach_copy_(self._buffers_before, self._buffers)
         optimizer.zero_grad()
@@ -276,10 +287,9 @@ class Trainee:
             (loss / config.accumulate).backward(inputs=only)
             for name, value in {**terms, "loss": loss}.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
-        world.average_gradients(optimizer.parameters)
         norm = optimizer.clip()
         names = list(sums)
-        means = world.mean(torch.stack([sums[name] for name in names]) / config.accumulate)
+        means = torch.stack([sums[name] for name in names]) / config.accumulate
         *values, norm_value = torch.cat((means, norm.detach().float().reshape(1).to(means.device))).tolist()
         before = f"{turn.name}." if turn.name else ""
         terms_now = {before + name: value for name, value in zip(names, values, strict=True)}
@@ -293,7 +303,7 @@ class Trainee:
             optimizer.zero_grad()
             if self._buffers:
                 torch._foreach_copy_(self._buffers, self._buffers_before)
-        return StepReport(terms_now, norm_value, rate, config.batch * config.accumulate * world.size, finite)
+        return StepReport(terms_now, norm_value, rate, config.batch * config.accumulate, finite)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -312,7 +322,7 @@ class Trainee:
             self.modules.train()
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     @torch.no_grad()
     def _move_average(self, step: int) -> None:
@@ -361,8 +371,7 @@ def stage_cost(recipe: Recipe, number: int, device: torch.device, steps: int = S
     whole = recipe.stages[number]
     config = replace(whole, batch=min(whole.batch, SAMPLES), accumulate=1)
     share = whole.batch * whole.accumulate / config.batch
-    world = World(0, 1, device)
-    trainee = Trainee(config, number, recipe.seed, world, recipe.precision == "bf16", recipe.channels_last)
+    trainee = Trainee(config, number, recipe.seed, device, recipe.precision == "bf16", recipe.channels_last)
     source, spent, drawing = _Timed(opened(config, config.source, "training data")), 0.0, 0.0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

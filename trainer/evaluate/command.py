@@ -12,21 +12,12 @@ from trainer.lazy_parser import add_commands
 
 EVALUATIONS: dict[str, tuple[str, str]] = {
     "paper": ("trainer.sets.tables", "the papers' tables on their own sets, their rows beside ours"),
-    "foreign": (
-        "trainer.evaluate.foreign",
-        "people and pictures from other sources: millimetres, and recognition by shape alone",
-    ),
-    "parsing": (
-        "trainer.methods.parsing.evaluate",
-        "classes of pixels of held-out synthetic people; a sheet of photographs",
-    ),
-    "lap": (
-        "trainer.methods.lap.evaluate",
-        "LAP's depth on held-out synthetic people, by number of photos; a sheet of portraits",
-    ),
+    "foreign": ("trainer.evaluate.foreign", "people and pictures from other sources: millimetres, and who is who"),
+    "parsing": ("trainer.methods.parsing.evaluate", "classes of pixels of held-out people; a sheet of photographs"),
+    "lap": ("trainer.methods.lap.evaluate", "LAP's depth by number of photos; a sheet of portraits"),
     "basis": (
         "trainer.methods.learned_basis.evaluate",
-        "the learned face model: its encoder, colours, clips and pairs of photos",
+        "the learned face model: its encoder, colours, pairs of photos",
     ),
     "likeness": ("trainer.evaluate.likeness", "face-embedding distance of neutral renders to a person's photos"),
     "single": ("trainer.evaluate.single", "heads from one photograph: smile, mouth, outline, drawn head, likeness"),
@@ -34,13 +25,10 @@ EVALUATIONS: dict[str, tuple[str, str]] = {
     "hair": ("trainer.evaluate.hair", "hair against a held-out photo"),
     "graph": (
         "trainer.methods.graph_face.evaluate",
-        "the graph face model: its decoder against a linear one, its encoder",
+        "the graph face model: its decoder beside a linear one, its encoder",
     ),
     "detail": ("trainer.methods.detail.evaluate", "wrinkles against known relief of synthetic people"),
-    "expressions": (
-        "trainer.methods.expressions.evaluate",
-        "52 weights, head pose, jitter and blinks estimated from pictures",
-    ),
+    "expressions": ("trainer.methods.expressions.evaluate", "52 weights, head pose, jitter and blinks"),
 }
 """What can be evaluated: name -> module with ``add_arguments(parser)`` and
 ``run(arguments, console) -> dict[str, float | str]``, and a line of help."""

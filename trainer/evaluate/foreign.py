@@ -247,11 +247,8 @@ def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
     return figures
 
 
-@dataclass(frozen=True)
-class PersonShapes:
-    """One person's neutral faces. neutrals : set of photos (``SETS``) -> variant -> vertices (V, 3)."""
-
-    neutrals: Mapping[str, Mapping[str, np.ndarray]]
+PersonShapes = Mapping[str, Mapping[str, np.ndarray]]
+"""One person's neutral faces: set of photos (``SETS``) -> variant -> vertices (V, 3)."""
 
 
 def person_shapes(sets: PhotoSets, variants: Sequence[str]) -> PersonShapes | None:
@@ -263,7 +260,7 @@ def person_shapes(sets: PhotoSets, variants: Sequence[str]) -> PersonShapes | No
         if fits is None:
             return None
         found[name] = {variant: fit.neutral for variant, fit in fits.items()}
-    return PersonShapes(found)
+    return found
 
 
 def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dict[str, float]:
@@ -282,9 +279,7 @@ def real_figures(people: Sequence[PersonShapes], variants: Sequence[str]) -> dic
     full: dict[tuple[str, str], np.ndarray] = {}
     apart = ~np.eye(len(people), dtype=bool)
     for variant in variants:
-        shapes = {
-            name: metrics.aligned_faces(template, [one.neutrals[name][variant] for one in people]) for name in SETS
-        }
+        shapes = {name: metrics.aligned_faces(template, [one[name][variant] for one in people]) for name in SETS}
         for question, (probe, gallery) in PROBE_AND_GALLERY_SETS.items():
             prefix = f"real.{variant}.{question}"
             for kind, distance in DISTANCES.items():
@@ -309,9 +304,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate foreign``."""
     parser.add_argument("--people", type=Path, help="a folder with a folder per person, by default LFW's")
     parser.add_argument("--cycles", type=Path, help="measure on the heads drawn into this folder")
-    parser.add_argument(
-        "--heads-from", choices=drawn.SOURCES, help="draw the missing ones of these into --cycles first"
-    )
+    parser.add_argument("--heads-from", choices=drawn.SOURCES, help="draw the missing ones of these into --cycles")
     parser.add_argument("--heads", type=int, default=12, help="how many of the half (12)")
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(VIEWS) + 1), help="of each (3)")
     parser.add_argument("--looks", type=int, default=drawn.LOOKS_PER_SCAN, help="of each real scan, a skin each (3)")
@@ -320,7 +313,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
     parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
     parser.add_argument(
-        "--half", choices=drawn.HALVES, default=drawn.HALVES[0], help="count every look at the judgement half"
+        "--half", choices=drawn.HALVES, default=drawn.HALVES[0], help="count looks at the judgement half"
     )
     parser.add_argument("--variants", default=",".join(VARIANTS), help="fits to compare, comma-separated")
 

@@ -1,5 +1,4 @@
-"""Hair against a photo that it was not fitted to: outline, direction, tone; blind pairs; labelled kinds; and, with
-``--meshes``, against hair of another hand (``hair_meshes``)."""
+"""Hair against a photo that it was not fitted to: outline, direction, tone; blind pairs; labelled kinds."""
 
 from __future__ import annotations
 
@@ -27,7 +26,6 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
 from trainer.engine.sheets import in_rows, write_sheet
 from trainer.evaluate import hair_figures as compare
-from trainer.evaluate.hair_meshes import mesh_truth
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
 from trainer.portraits.hair_kind import balanced_accuracy, read_kinds
@@ -207,9 +205,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
     parser.add_argument("--kind", type=Path, help="folder of the photos of hair_kinds.csv: what is read of their hair")
-    parser.add_argument("--meshes", type=Path, help="folder for pictures of MakeHuman's hair meshes: known hair")
     parser.add_argument(
-        "--pairs", type=Path, help="write a sheet of photos' and drawn hair to be paired by eye, and its key"
+        "--pairs", type=Path, help="write a sheet of photos' and drawn hair to pair by eye, and its key"
     )
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
@@ -218,9 +215,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> Figures:
     """Flat figures ``hair.…`` over people, the same per person under ``person.NAME.``, and with the options
-    ``kind.…``, ``meshes.…`` and ``pairs.rank_one``."""
-    if arguments.meshes:
-        return mesh_truth(arguments.meshes, console)
+    ``kind.…`` and ``pairs.rank_one``."""
     if arguments.kind:
         return kind_figures(arguments.kind)
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}

@@ -138,7 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate likeness``."""
     add_people_arguments(parser)
     parser.add_argument(
-        "--face-model", default="linear", choices=OPTIONS["face_model"].names, help="what the fit's identity moves in"
+        "--face-model", default="linear", choices=OPTIONS["face_model"].names, help="what the fit moves in"
     )
     for part in PARTS:
         parser.add_argument(f"--without-{part}", action="store_true", help=f"the same heads without their {part}, too")

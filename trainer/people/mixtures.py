@@ -121,26 +121,24 @@ class StoredConfig(SourceConfig):
 
     def build(self) -> Source:
         """Make the source; pictures are made on demand."""
-        source = self.source.build()
-        root = Path(self.folder) if self.folder else cache_folder() / "pictures"
-        folder = root / content_key(self.source, self.count, *code_of(source))
-        return StoredBatches(LabelledPictures, source, self.count, folder)
+        return stored(LabelledPictures, self.source.build(), self.count, self.folder, "pictures", 0, self.source)
 
 
 def stored(
-    kind: type[Batch], source: Source, count: int, folder: str, name: str, at_once: int, *key: object
+    kind: type[Batch],
+    source: Source,
+    count: int,
+    folder: str,
+    name: str,
+    at_once: int,
+    *key: object,
+    on_device: bool = False,
 ) -> StoredBatches:
     """The first ``count`` samples of a source of synthetic people, kept in ``folder``, else in the user's cache as
     ``name``, apart by their ``key`` and the code of the source and of people."""
     root = Path(folder) if folder else cache_folder() / name
     code = Path(inspect.getfile(type(source))), *sorted(Path(__file__).parent.rglob("*.py"))
-    return StoredBatches(kind, source, count, root / content_key(*key, count, *code), at_once)
-
-
-def code_of(source: Source) -> list[Path]:
-    """Return the source files of the packages of the source's classes; a change of them makes new pictures."""
-    paths = [Path(inspect.getfile(each)) for each in type(source).__mro__[:-1]]
-    return [file for path in paths for file in sorted(path.parent.rglob("*.py"))]
+    return StoredBatches(kind, source, count, root / content_key(*key, count, *code), at_once, on_device)
 
 
 @dataclass(frozen=True, kw_only=True)

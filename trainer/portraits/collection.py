@@ -315,8 +315,6 @@ class PortraitsConfig(SourceConfig):
     """Filter by colour."""
     largest_yaw: float = 90.0
     """Largest yaw to either side, degrees."""
-    mirror: bool = False
-    """Mirror pictures at random, all photos of a person alike. Landmarks are not renamed: left becomes right."""
     by_hand: bool = False
     """Only portraits with hand-corrected labels (``hand_labels.npz``), without the held-out ones."""
     close_up: bool = False
@@ -366,7 +364,7 @@ class Portraits:
 
     def batch(self, indices: range, device: torch.device) -> PortraitBatch:
         """Return people number ``indices``; from ``len(self)`` on they repeat in another order, with other photos."""
-        rows, who, mirrored = [], [], []
+        rows, who = [], []
         for index in indices:
             turn, index_of_person = divmod(index, len(self.people))
             order = np.random.Generator(np.random.Philox(key=[self.config.seed, turn])).permutation(len(self.people))
@@ -374,18 +372,10 @@ class Portraits:
             generator = np.random.Generator(np.random.Philox(key=[self.config.seed + 1, index]))
             rows.append(generator.choice(photos, self.config.photos, replace=False))
             who += [person] * self.config.photos
-            mirrored += [self.config.mirror and bool(generator.integers(2))] * self.config.photos
         chosen = np.concatenate(rows)
         images = torch.from_numpy(self.cache.crops[chosen]).to(device).permute(0, 3, 1, 2).float() / 255
         labels = torch.from_numpy(self.cache.labels[chosen]).to(device)
         landmarks = torch.from_numpy(self.cache.landmarks[chosen]).to(device)
-        flip = torch.tensor(mirrored, device=device)
-        images = torch.where(flip[:, None, None, None], images.flip(-1), images)
-        labels = torch.where(flip[:, None, None], labels.flip(-1), labels)
-        size = float(images.shape[-1])
-        landmarks = torch.where(
-            flip[:, None, None], landmarks.new_tensor([size, 0]) + landmarks * landmarks.new_tensor([-1, 1]), landmarks
-        )
         if self.config.close_up:
             images, labels, landmarks = close_up(images, labels, landmarks)
         return PortraitBatch(

@@ -236,7 +236,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         type=Path,
         action="append",
-        help="folder of an exported parsing net; given several times, their mean (default: both shipped nets)",
+        help="folder of an exported parsing net, or several (default: both shipped)",
     )
     parser.add_argument("--unlisted", action="store_true", help="also portraits whose traits nobody wrote down")
 

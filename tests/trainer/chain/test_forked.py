@@ -17,7 +17,7 @@ from pathlib import Path
 from trainer.chain import run as chain
 chain.IMPORTED = ()
 run = chain._forked(Path({folder!r}), {{"LIKENESS_CACHE": {folder!r}}})
-print([run(chain.Command("list"), words) for words in (["--help"], ["all", "--nonsense"], ["--help"])])
+print([run(words) for words in (["--help"], ["all", "--nonsense"], ["--help"])])
 """
 
 
@@ -25,5 +25,5 @@ def test_each_command_begins_anew_and_its_exit_code_and_words_come_back(tmp_path
     program = [sys.executable, "-c", PROGRAM.format(folder=str(tmp_path))]
     ended = subprocess.run(program, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("preview-data") == 2 and "[0, 2, 0]" in ended.stdout
+    assert ended.stdout.count("skin-prior") == 2 and "[0, 2, 0]" in ended.stdout
     assert "--nonsense" in ended.stderr

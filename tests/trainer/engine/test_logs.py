@@ -5,16 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 
 from trainer.engine import logs
-
-
-def test_pictures_are_clipped_rounded_and_checked() -> None:
-    picture = torch.tensor([-1.0, 0.5, 2.0]).view(3, 1, 1)
-    assert logs.to_pixels(picture).tolist() == [[[0, 128, 255]]]
-    with pytest.raises(ValueError, match=r"\(3, H, W\), not \(1, 4, 4\)"):
-        logs.to_pixels(torch.zeros(1, 4, 4))
 
 
 def test_clock() -> None:
@@ -36,15 +28,12 @@ def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> Non
     assert rows[1]["values"] == {"loss": 0.5, "bad": None}
 
 
-def test_tensorboard_gets_scalars_and_pictures(tmp_path) -> None:
+def test_tensorboard_gets_scalars(tmp_path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     log = logs.RunLog(tmp_path, 0)
     place = logs.LogPosition("one", 4, 14, 32, 0.5)
     log.scalars("train", place, {"loss": 0.25})
-    log.pictures(place, {"face": torch.rand(3, 4, 4)})
     log.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     (scalar,) = events.Scalars("one/train/loss")
     assert (scalar.step, scalar.value) == (14, 0.25)
-    assert events.Tags()["images"] == ["one/face"]
-    assert (tmp_path / "pictures" / "one_000000004_face.png").is_file()

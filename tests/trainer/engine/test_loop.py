@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from loop_parts import CriticWeights, DuelConfig, PointsConfig, line_recipe, line_stage
-from PIL import Image
 
 from protocol.file_lock import lock_file
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_checkpoint
@@ -54,7 +53,7 @@ class Ticking:
         return self.now
 
 
-def test_two_runs_in_one_folder_exclude_each_other_and_a_run_draws_its_curves(tmp_path: Path) -> None:
+def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
     held = lock_file(tmp_path / ".lock")
     assert held is not None
     half = tmp_path / "checkpoints" / ".stage00_step000000002.safetensors.part"
@@ -69,9 +68,6 @@ def test_two_runs_in_one_folder_exclude_each_other_and_a_run_draws_its_curves(tm
         train(recipe, options(tmp_path, resume=True))
     assert half.exists(), "it belongs to the run that holds the folder"
     held.release()
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.width == 3 * 360
-        assert min(low for low, _ in picture.getextrema()) < 128, "nothing is drawn"
 
 
 def test_learns_the_plane(tmp_path: Path) -> None:
@@ -266,10 +262,3 @@ def test_a_loss_term_without_a_weight_is_named(tmp_path: Path) -> None:
     stage = dataclasses.replace(line_stage(), weights=Fewer())
     with pytest.raises(AttributeError, match=r"no weight for the loss terms \['size'\]"):
         train(line_recipe(stage), options(tmp_path))
-
-
-def test_pictures_are_written(tmp_path: Path) -> None:
-    stage = line_stage(validation=PointsConfig(seed=1))
-    train(line_recipe(stage), options(tmp_path))
-    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert [name.rpartition("_")[0][-9:] for name in names] == ["000000005", "000000010", "000000012"]

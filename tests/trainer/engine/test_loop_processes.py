@@ -14,7 +14,6 @@ from loop_parts import PointsConfig, line_recipe, line_stage
 
 from trainer.__main__ import main
 from trainer.engine.checkpoint import CheckpointFolder
-from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import recipe_to_toml
 
@@ -24,25 +23,14 @@ pytestmark = pytest.mark.usefixtures("no_tensorboard", "one_thread")
 NO_TENSORBOARD = "import sys; sys.modules['torch.utils.tensorboard'] = None; "
 TRAINER = NO_TENSORBOARD + "from trainer.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
-THREADS_LEFT = """
-import os, pathlib
-from trainer.__main__ import main
-code = main(sys.argv[1:])
-tasks = pathlib.Path("/proc/self/task")
-if tasks.exists():
-    names = [(task / "comm").read_text().strip() for task in tasks.iterdir()]
-    print("left:", *(name for name in names if "gloo" in name), flush=True)
-sys.exit(code)
-"""
-
 
 def environment() -> dict[str, str]:
     paths = os.pathsep.join((str(ROOT), str(Path(__file__).parents[1])))
     return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def run(*arguments: str, launcher: tuple[str, ...] = ("-c", TRAINER)) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher, *arguments]
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", TRAINER, *arguments]
     return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240)
 
 
@@ -79,26 +67,6 @@ def test_killed_by_sigkill_and_resumed_it_ends_with_the_same_bits(
     assert "resumed at step 9" in capsys.readouterr().out
     train(recipe, RunOptions(tmp_path / "whole", device="cpu"))  # the fuse is gone: nothing kills this one
     assert_same_bits(final_tensors(folder), final_tensors(tmp_path / "whole"))
-
-
-def test_two_processes_of_torchrun_equal_one_that_accumulates(tmp_path: Path) -> None:
-    values = {"steps": 8, "batch_norm": False, "dropout": 0.2, "validation": PointsConfig(seed=1)}
-    file = tmp_path / "line.toml"
-    file.write_text(recipe_to_toml(line_recipe(line_stage(**values))))
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    script = tmp_path / "start.py"
-    script.write_text(NO_TENSORBOARD + THREADS_LEFT)
-    done = run(str(script), str(file), "--out", str(tmp_path / "two"), "--device", "cpu", launcher=launcher)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("finished after 8 steps") == 1, "only one process speaks"
-    assert "gloo" not in done.stdout, "a thread that outlives its group may abort the process when it ends"
-    train(line_recipe(line_stage(accumulate=2, **values)), RunOptions(tmp_path / "one", device="cpu"))
-    two, one = final_tensors(tmp_path / "two"), final_tensors(tmp_path / "one")
-    assert two.keys() == one.keys()
-    for name in two:
-        torch.testing.assert_close(two[name], one[name], rtol=1e-5, atol=1e-7)
-    logs = [[row["samples"] for row in read_log(tmp_path / name)] for name in ("two", "one")]
-    assert logs[0] == logs[1] and logs[0][-1] == 8 * 2 * 4
 
 
 def test_command_line_names_what_is_wrong(capsys: pytest.CaptureFixture) -> None:

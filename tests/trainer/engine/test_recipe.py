@@ -171,8 +171,8 @@ def test_overrides_reach_every_depth() -> None:
         ("seed", "has no value"),
         ("stages.3.steps=1", "there is no item '3'"),
         ("stages.lap.steps=1", "there is no item 'lap'"),
-        ("seed.deeper.still=1", "nothing below a plain value"),
-        ("seed.deeper=1", "nothing below a plain value"),
+        ("seed.deeper.still=1", "Expected `int`"),
+        ("seed.deeper=1", "Expected `int`"),
         ("stages.0.optimizer.momentum=1", r"unknown key 'stages\.0\.optimizer\.momentum'"),
     ],
 )

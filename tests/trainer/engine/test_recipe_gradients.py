@@ -37,7 +37,7 @@ ALL = sorted(path for path in RECIPES.rglob("*.toml"))
 def small(stage: StageConfig, folder: Path) -> StageConfig:
     """The stage with what decides who learns as it is, and everything else small."""
     few = {"batch": 2, "validation": None, "select": ""}
-    picture = PerceptualConfig(kind="gradients")
+    picture = PerceptualConfig()
     if isinstance(stage, LapStageConfig):
         sizes = {"depth_width", "albedo_width", "code", "pooled", "scene_width", "confidence_width", "confidence_code"}
         sizes |= {"size", "depth_components", "albedo_components", "refine_width"}

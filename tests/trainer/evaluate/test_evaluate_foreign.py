@@ -47,7 +47,7 @@ def made_up_people(count: int, deviation: float) -> list[PersonShapes]:
         codes = {name: identity + deviation * generator.normal(size=40) for name in SETS}
         modes = TEMPLATE.identity_modes[:40]
         heads = {name: TEMPLATE.vertices + np.tensordot(code, modes, 1) for name, code in codes.items()}
-        people.append(PersonShapes({name: {"full": heads[name], "without.lap": TEMPLATE.vertices} for name in SETS}))
+        people.append({name: {"full": heads[name], "without.lap": TEMPLATE.vertices} for name in SETS})
     return people
 
 

@@ -14,7 +14,6 @@ from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights
 from backend.models.graph_face import GraphCodes, GraphFaceConfig, GraphFaceNet
 from trainer.engine.contracts import ExportedModel, OptimizerConfig
-from trainer.engine.distributed import world
 from trainer.engine.trainee import Trainee
 from trainer.methods.graph_face import data
 from trainer.methods.graph_face import evaluate as graph
@@ -66,28 +65,6 @@ def loss(stage: GraphFaceStage, batch) -> torch.Tensor:
     return sum(getattr(stage.config.weights, name) * value for name, value in terms.items())
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_it_learns_a_few_shapes_and_expression_zero_is_neutral() -> None:
-    torch.manual_seed(0)
-    source = data.GraphShapesConfig(seed=2)
-    batch = source.build().batch(range(3), CPU)
-    stage = GraphFaceStageConfig(steps=1, batch=3, network=SMALL, source=source).build(CPU)
-    optimizer = torch.optim.Adam(stage.modules.parameters(), 3e-3)
-    before = stage.metrics([batch])
-    for _ in range(40):
-        optimizer.zero_grad()
-        loss(stage, batch).backward()
-        optimizer.step()
-    with torch.no_grad():
-        after = stage.metrics([batch])
-    assert after["neutral"] < 0.75 * before["neutral"]
-    assert after["moved"] < 0.9
-    still = stage._codes(batch)[1] * 0
-    net = stage.modules["net"]
-    identity = stage._codes(batch)[0]
-    assert torch.equal(net.shape(identity, still), net.neutral(identity))
-
-
 def test_with_a_linear_part_it_begins_as_the_linear_model() -> None:
     source = data.GraphShapesConfig(seed=71)
     network = replace(SMALL, linear=True)
@@ -126,7 +103,7 @@ def test_photos_have_all_terms_and_the_export_loads(people: Path) -> None:
     stage.modules.eval()
     with torch.no_grad():
         figures = stage.metrics([batch])
-    assert set(figures) == {"neutral", "moved", "person", "albedo", "identity"}
+    assert set(figures) == {"neutral", "moved", "person"}
     made, again = exported(stage)
     own, codes = (read(net, batch) for net in (stage.modules["net"], again))
     assert torch.allclose(codes.identity, own.identity, atol=1e-4)
@@ -141,8 +118,9 @@ def test_the_critic_learns_to_tell_and_moves_nothing_else() -> None:
     stage = GraphFaceStageConfig(
         steps=1,
         batch=2,
-        network=SMALL,
+        network=replace(SMALL, linear=True),
         source=source,
+        basis_people=40,
         weights=GraphFaceWeights(adversary=0.1),
         adversary=OptimizerConfig(learning_rate=1e-3),
     ).build(CPU)
@@ -255,11 +233,10 @@ def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people
         weights=GraphFaceWeights(adversary=0.1),
         adversary=OptimizerConfig(learning_rate=1e-3),
     )
-    with world("cpu") as place:
-        trainee = Trainee(config, 0, 1, place, bf16=False, channels_last=False)
-        before = {name: value.clone() for name, value in trainee.modules.named_parameters()}
-        made = source.build()
-        reports = [trainee.train_step(made, step, step / 2) for step in range(2)]
+    trainee = Trainee(config, 0, 1, torch.device("cpu"), bf16=False, channels_last=False)
+    before = {name: value.clone() for name, value in trainee.modules.named_parameters()}
+    made = source.build()
+    reports = [trainee.train_step(made, step, step / 2) for step in range(2)]
     assert all(report.finite for report in reports)
     moved = {name for name, value in trainee.modules.named_parameters() if not torch.equal(value, before[name])}
     assert any(name.startswith("critic") for name in moved) and any("shape_decoder" in name for name in moved)
@@ -384,5 +361,4 @@ def test_an_encoder_that_has_learned_nothing_is_no_better_than_the_mean_face() -
     figures = graph.encoder_figures(GraphFaceNet(SMALL_of_evaluate_graph).eval(), 2)
     assert figures["photo.neutral.ratio"] == pytest.approx(1.0, abs=0.02)
     assert figures["albedo.ratio"] == pytest.approx(1.0, abs=0.2)
-    assert 0 <= figures["identity"] <= 1
-    assert figures["seconds.photo"] > 0
+    assert 0 <= figures["other_person"] <= 1

@@ -11,7 +11,7 @@ import torch
 
 from backend.geometry.template import load_template
 from backend.models.checkpoints import ModelWeights, half_precision, load_model, load_weights_into, save_model
-from backend.models.landmarks import IMPRESSION_OF, WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
+from backend.models.landmarks import WINDOW_PER_FACE, LandmarkNet, LandmarkNetConfig, net_points
 from backend.photos.faces import landmark_window
 from trainer.methods.landmarks import data
 from trainer.methods.landmarks.stage import LandmarkStage, LandmarkStageConfig, surface_mirror, windows
@@ -133,7 +133,6 @@ def test_the_net_learns_what_it_is_shown(batch: data.LandmarkBatch) -> None:
     assert after["percent"] < 0.6 * before["percent"]
     assert after["depth"] < 0.8 * before["depth"] and after["camera"] < before["camera"]
     assert 0.3 < after["surprise"] < 3.0 < before["surprise"], "it says by how much it errs"
-    assert trained.pictures(batch)["landmarks"].shape == (3, 96, 4 * 48)
 
 
 def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: data.LandmarkBatch) -> None:
@@ -152,10 +151,3 @@ def test_export_gives_the_backend_the_same_net(tmp_path: Path, batch: data.Landm
     own, taught = load_template().landmarks478, net_points(tmp_path)
     np.testing.assert_array_equal(taught.vertices, own.vertices)
     np.testing.assert_array_equal(taught.barycentrics, own.barycentrics)
-
-
-def test_a_learned_impression_keeps_the_name_of_the_net_that_it_began_with(tmp_path: Path) -> None:
-    net = stage(data.LandmarkPeopleConfig()).export()
-    config = {**net.config, IMPRESSION_OF: "first"}
-    save_model(ModelWeights(net.model, config, half_precision(net.tensors), ""), tmp_path)
-    assert stage(data.LandmarkPeopleConfig(), impression_of=str(tmp_path)).export().config[IMPRESSION_OF] == "first"

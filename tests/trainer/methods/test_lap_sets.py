@@ -10,7 +10,7 @@ import torch
 from backend.models.lap.network import CanonicalMaps, LapConfig
 from backend.rendering.camera import View
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig
-from trainer.methods.lap.sets import LapAugmentConfig, augment_sets, filled_depth
+from trainer.methods.lap.sets import AugmentConfig, augment_sets, filled_depth
 from trainer.methods.lap.stage import Errors, view_errors
 
 CPU = torch.device("cpu")
@@ -50,11 +50,11 @@ def test_depth_in_a_view_is_the_canonical_depth_moved_there(people: LapBatch) ->
 @pytest.mark.parametrize("change", [{"mirror": 1.0}, {"rotate_degrees": 15.0}, {"zoom": 0.1}, {"shift": 0.05}])
 def test_changed_photos_keep_their_truth(people: LapBatch, change: dict[str, float]) -> None:
     torch.manual_seed(4)
-    changed = augment_sets(people, LapAugmentConfig(**change))
+    changed = augment_sets(people, AugmentConfig(**change))
     assert (changed.images - people.images).abs().mean() > 0.01
     before, after = (_floor(batch) for batch in (people, changed))
     assert after.side.nanmedian() < 1.3 * before.side.nanmedian() + 5e-4
     stale = dataclasses.replace(changed, truth=dataclasses.replace(people.truth, view_depth=changed.truth.view_depth))
     assert _floor(stale).side.nanmedian() > 1.5 * after.side.nanmedian(), "the view has to follow"
-    untouched = augment_sets(dataclasses.replace(people, truth=None), LapAugmentConfig(exposure=0.2, gamma=0.2))
+    untouched = augment_sets(dataclasses.replace(people, truth=None), AugmentConfig(exposure=0.2, gamma=0.2))
     assert untouched.truth is None and torch.equal(untouched.labels, people.labels)

@@ -71,16 +71,6 @@ def test_metrics_of_a_perfect_net_are_one_and_skip_what_is_not_there() -> None:
     assert figures == {"iou.background": 1.0, "iou.lips": 1.0, "iou.mean": 1.0, "accuracy": 1.0}
 
 
-def test_pictures_show_picture_truth_and_prediction() -> None:
-    stage = small_stage().build(CPU)
-    stage.modules.eval()
-    batch = DrawnFacesConfig(size=32).build().batch(range(3), CPU)
-    with torch.no_grad():
-        picture = stage.pictures(batch)["labels"]
-    assert picture.shape == (3, 3 * 32, 3 * 32)
-    torch.testing.assert_close(picture[:, :32, 32:64], batch.images[1])
-
-
 @pytest.mark.usefixtures("no_tensorboard", "one_thread")
 def test_it_learns_where_hair_and_skin_are(tmp_path: Path) -> None:
     stage = small_stage(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from torch import Tensor
 from trainer.engine.batch import Batch
 from trainer.engine.contracts import SourceConfig
 from trainer.methods.graph_face.data import GraphBatch, GraphPhotos
-from trainer.methods.learned_basis.data import Actors, FacePeopleConfig
-from trainer.people.mixtures import LabelledPictures, MixedConfig, StoredConfig, code_of
-from trainer.people.source import PeopleConfig
+from trainer.people.mixtures import LabelledPictures, MixedConfig, StoredConfig
 
 CPU = torch.device("cpu")
 DEVICE = torch.device("cpu")
@@ -161,8 +158,3 @@ def test_another_configuration_has_pictures_of_its_own(tmp_path: Path) -> None:
     assert not torch.equal(one.batch(range(4), DEVICE).images, two.batch(range(4), DEVICE).images)
     with pytest.raises(ValueError, match="at least 1"):
         StoredConfig(source=DrawnFacesConfig(size=32), count=0)
-
-
-def test_other_code_of_a_source_or_of_what_it_builds_on_makes_pictures_anew() -> None:
-    plain, actors = set(code_of(PeopleConfig(size=32).build())), set(code_of(Actors(FacePeopleConfig(size=32))))
-    assert Path(inspect.getfile(Actors)) in actors - plain and plain < actors

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -143,19 +141,6 @@ def test_clips_move_smoothly() -> None:
     images = batch.grouped(batch.images)
     assert (images[:, 1:] - images[:, :-1]).abs().mean() < 0.5 * (images[0] - images[1]).abs().mean()
     assert torch.equal(batch.light[0], batch.light[0])
-
-
-def test_preview_writes_sheets(tmp_path: Path) -> None:
-    from PIL import Image
-
-    from trainer.__main__ import main
-
-    out = tmp_path / "sheets"
-    assert main(["preview-data", "--out", str(out), "--size", "32", "--people", "6", "--columns", "2"]) == 0
-    sizes = {path.stem: Image.open(path).size for path in out.iterdir()}
-    assert sizes == {
-        "people": (64, 96), "sets": (64, 128), "clips": (64, 128), "parsing": (64, 192), "labels": (64, 192)
-    }  # fmt: skip
 
 
 def test_wrong_configurations_are_refused() -> None:

@@ -113,7 +113,7 @@ def test_another_collection_in_the_folder_is_not_overwritten(folder: Path, prepa
 
 
 def test_batches_are_the_same_in_any_company_and_sets_are_of_one_person(prepared: Path) -> None:
-    source = PortraitsConfig(folder=str(prepared), photos=3, mirror=True, seed=4).build()
+    source = PortraitsConfig(folder=str(prepared), photos=3, seed=4).build()
     assert len(source) == 2
     device = torch.device("cpu")
     together = source.batch(range(0, 6), device)
@@ -124,16 +124,6 @@ def test_batches_are_the_same_in_any_company_and_sets_are_of_one_person(prepared
     alone = source.batch(range(4, 5), device)
     assert torch.equal(alone.images, together.images[12:15])
     assert torch.equal(alone.landmarks, together.landmarks[12:15])
-
-
-def test_mirrored_landmarks_follow_the_picture(prepared: Path) -> None:
-    plain = PortraitsConfig(folder=str(prepared), seed=1).build().batch(range(12), torch.device("cpu"))
-    mirrored = PortraitsConfig(folder=str(prepared), seed=1, mirror=True).build().batch(range(12), torch.device("cpu"))
-    turned = [not torch.equal(a, b) for a, b in zip(plain.images, mirrored.images, strict=True)]
-    assert any(turned) and not all(turned)
-    for index in np.flatnonzero(turned):
-        assert torch.equal(mirrored.images[index].flip(-1), plain.images[index])
-        torch.testing.assert_close(mirrored.landmarks[index, :, 0], 64 - plain.landmarks[index, :, 0])
 
 
 def test_a_folder_without_anything_says_so(tmp_path: Path, capsys) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import ClassVar
 
 import torch
@@ -184,14 +185,6 @@ class DetailWeights:
     """The paper's detail regularisation; decays to zero over ``DetailStageConfig.size_ends``."""
 
 
-@dataclass(frozen=True)
-class DetailCriticWeights:
-    """Weights of the discriminator's loss terms."""
-
-    discrimination: float = 1.0
-    """The paper's adversarial loss, the discriminator's part."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class DetailStageConfig(StageConfig):
     """Trains ``backend.models.detail.DetailNet``."""
@@ -291,7 +284,8 @@ class DetailStage(Stage):
         if critic is None:
             return super().turns()
         groups = (ParameterGroup("critic", tuple(self.modules["critic"].parameters()), lambda fraction: 1.0),)
-        return (*super().turns(), Turn("critic", critic.optimizer, groups, self._critic_step, DetailCriticWeights()))
+        weights = SimpleNamespace(discrimination=1.0)
+        return (*super().turns(), Turn("critic", critic.optimizer, groups, self._critic_step, weights))
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """The network's weights."""
@@ -331,15 +325,6 @@ class DetailStage(Stage):
                         sums.setdefault("neutral.unseen", []).append(float(error / none.clamp(min=1e-6)))
         return {name: sum(values) / len(values) for name, values in sums.items()}
 
-    def pictures(self, batch: DetailBatch) -> Mapping[str, Tensor]:
-        """``relief``: predicted above true, lit from above, at rest, with the photo's expression and with another."""
-        net = self.modules["net"]
-        people = len(batch.has_truth)
-        attribute = net.attribute(batch.photos, batch.expressions, batch.person, people)
-        displacement = net.displacement(repeated(attribute, [0] * TARGETS), batch.wanted[:TARGETS]) * batch.allowed
-        rows = [_lit(displacement), _lit(batch.displacement[:TARGETS])]
-        return {"relief": torch.cat([torch.cat(list(row), -1) for row in rows], -2).expand(3, -1, -1)}
-
     def export(self) -> ExportedModel:
         """The network, for ``backend.detail``."""
         state = dict(self.modules["net"].state_dict())
@@ -366,9 +351,3 @@ def slope_correlation(predicted: Tensor, truth: Tensor, mask: Tensor) -> float:
     weight = mask.flatten().repeat(2)
     bound = (weight * one.square()).sum() * (weight * two.square()).sum()
     return float((weight * one * two).sum() / bound.sqrt()) if float(bound) > 0 else 0.0
-
-
-def _lit(heights: Tensor) -> Tensor:
-    """(B, 1, N, N) in [0, 1]: relief shaded by light from above."""
-    across, down = slopes(heights)
-    return (0.5 - 2.0 * (0.5 * across + down)).clamp(0, 1)

@@ -21,14 +21,13 @@ from backend.errors import LikenessError
 from backend.expression.calibrate import solve_photo
 from backend.expression.follow import find_face, frame_face
 from backend.expression.reading import towards_point
-from backend.expression.subject import Subject, face_vertices, subject_of
-from backend.expression.transfer import identity_of_frames, transfer_frames
+from backend.expression.subject import Subject, subject_of
+from backend.expression.transfer import transfer_frames
 from backend.expression.video import VideoFrame
 from backend.fitting.parameters import FACING_CAMERA, PhotoParameters
 from backend.geometry.template import load_template
 from backend.photos.faces import detect_faces
 from protocol.names import ARKIT_NAMES, LIDS
-from protocol.similarity import fit_similarity
 from trainer.methods.expressions.observe import frame_camera, put_into_frame
 from trainer.people.scene import FRAMES_PER_SECOND, Shot
 from trainer.people.source import People, PeopleBatch, PeopleConfig
@@ -289,13 +288,12 @@ class PictureSource(AbstractContextManager):
 @dataclass(frozen=True)
 class Read:
     """Results with ground truth: weights (F, 52), and pose errors as the product gives them; for photos also with known
-    focal length (EXIF), and for reconstructed heads also after aligning the faces."""
+    focal length (EXIF)."""
 
     truth: np.ndarray
     found: np.ndarray
     pose: PoseErrors
     exif_pose: PoseErrors | None = None
-    aligned_pose: PoseErrors | None = None
 
 
 def read_photos(known: KnownPictures, subject: Subject) -> Read:
@@ -331,24 +329,13 @@ def _errors(known: KnownPictures, numbers: np.ndarray, solved: Sequence[PhotoPar
     return pose_errors(known.rotations[numbers], known.places[numbers], rotations, positions)
 
 
-def read_clip(known: KnownPictures, subject: Subject | None) -> Read:
-    """Read all pictures as one video. Where ``subject`` is None, the person is reconstructed from them. Raises
-    ``LikenessError`` when no face is found."""
-
-    def source() -> PictureSource:
-        return PictureSource(known.pictures, FRAMES_PER_SECOND)
-
-    person = subject or identity_of_frames(source)
-    take = transfer_frames("clip", source, person)
+def read_clip(known: KnownPictures) -> Read:
+    """Read all pictures as one video of the person's true head. Raises ``LikenessError`` when no face is found."""
+    take = transfer_frames("clip", lambda: PictureSource(known.pictures, FRAMES_PER_SECOND), subject_of(known.neutral))
     rotations = FACING_CAMERA @ Rotation.from_quat(np.roll(take.head_rotations, -1, axis=1)).as_matrix()
     positions = take.head_positions.astype(np.float64) @ FACING_CAMERA
     errors = pose_errors(known.rotations, known.places, rotations, positions)
-    if subject is not None:
-        return Read(known.weights, take.weights, errors)
-    face = face_vertices(person.template)  # two head frames of one person may be tilted against each other
-    tilt = fit_similarity(known.neutral[face], person.template.vertices[face], scale=1.0)
-    aligned = pose_errors(known.rotations, known.places, rotations @ tilt.rotation, positions)
-    return Read(known.weights, take.weights, errors, aligned_pose=aligned)
+    return Read(known.weights, take.weights, errors)
 
 
 def jitter(values: np.ndarray) -> float:
@@ -365,7 +352,7 @@ def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
         f"{prefix}.weights_mae": error.mean(),
         f"{prefix}.weights_mae_of_zero": truth.mean(),
     }
-    for name, kind in (("pose", "pose"), ("exif_pose", "pose_exif"), ("aligned_pose", "pose_aligned")):
+    for name, kind in (("pose", "pose"), ("exif_pose", "pose_exif")):
         errors = [getattr(read, name) for read in reads if getattr(read, name) is not None]
         if errors:
             figures |= PoseErrors.joined(errors).figures(f"{prefix}.{kind}_degrees")
@@ -381,15 +368,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=24, help="people of whom two photos are read (default 24)")
     parser.add_argument("--clips", type=int, default=12, help="clips of two seconds (default 12)")
     parser.add_argument("--size", type=int, default=224, help="side of the head's crop in pixels (default 224)")
-    parser.add_argument(
-        "--identity",
-        choices=("known", "auto"),
-        default="known",
-        help="the person's true neutral head (default), or solved (clips only)",
-    )
-    parser.add_argument(
-        "--blink-clips", type=int, default=96, help="clips with two blinks each, from all sides (default 96)"
-    )
+    parser.add_argument("--blink-clips", type=int, default=96, help="clips with two blinks each, from all sides (96)")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
@@ -409,9 +388,8 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
     reads, ratios, total = [], [], BlinkCounts()
     for index in range(1000, 1000 + arguments.clips):
         known = known_pictures(clips, index, open_eyed)
-        subject = None if arguments.identity == "auto" else subject_of(known.neutral)
         try:
-            read = read_clip(known, subject)
+            read = read_clip(known)
         except LikenessError:
             console.print(f"clip {index}: no face")
             total += _missed(known)
@@ -444,7 +422,7 @@ def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], B
     for index in range(count):
         known = known_pictures(people, index, open_eyed)
         try:
-            read = read_clip(known, subject_of(known.neutral))
+            read = read_clip(known)
             counts = count_blinks(read.truth, read.found, known.lid_pixels)
         except LikenessError:
             console.print(f"blink clip {index}: no face")

@@ -238,26 +238,16 @@ def learn_reader(table: FeatureTable, held_out: HeldOut, options: LearningOption
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m trainer expressions``."""
-    parser.add_argument(
-        "--out", type=Path, default=reading.READER_PATH, help="file to write (default: the committed one)"
-    )
+    parser.add_argument("--out", type=Path, default=reading.READER_PATH, help="file to write (default: assets)")
     parser.add_argument("--people", type=int, default=3200, help="people to draw, two pictures each (default 3200)")
     parser.add_argument("--hard", type=int, default=800, help="people from the side, masked, blinking (default 800)")
     parser.add_argument(
-        "--rare",
-        type=int,
-        default=9024,
-        help="of the landmark net's people, those with the rarest faces (default 9024)",
+        "--rare", type=int, default=9024, help="of the landmark net's people, those with the rarest faces"
     )
     parser.add_argument("--calm", type=int, default=2560, help="and those whose faces do nothing rare (default 2560)")
     parser.add_argument("--minutes", type=float, default=60.0, help="drawing stops after so long (default 60)")
     parser.add_argument("--epochs", type=int, default=None, help="of the networks")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=None,
-        help="folder of drawn people; those that are there are not drawn again (default: in the cache)",
-    )
+    parser.add_argument("--data", type=Path, help="folder of drawn people, which are kept (default: in the cache)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -29,7 +29,6 @@ from backend.texture.surface import SurfaceAtlas, texture_space
 from backend.texture.unwrap import DARKEST
 from trainer.engine.batch import BYTES, Batch, Coding, batch_field
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Source, SourceConfig, Stage, StageConfig
-from trainer.engine.logs import in_columns
 from trainer.people.mixtures import stored
 from trainer.people.render import Renderer
 from trainer.people.shape import people_surface
@@ -289,15 +288,6 @@ class GraphAlbedoStage(Stage):
         ``ratio`` of the first to the second."""
         apart = torch.cat([unseen_differences(self.modules["albedo"], batch) for batch in batches]).mean(0)
         return {"network": float(apart[0]), "rules": float(apart[1]), "ratio": float(apart[0] / apart[1])}
-
-    def pictures(self, batch: SkinBatch) -> Mapping[str, Tensor]:
-        """``skins``: the input texture, its coverage by photos, the network's texture, and the true one, in sRGB by a
-        power of 1/2.2."""
-        made, cover, truth = batch.made[:4], batch.cover[:4], batch.truth[:4]
-        albedo = self.modules["albedo"](made, cover, batch.skin[None])
-        colours = [one.exp().clamp(0, 1) ** (1 / 2.2) * (batch.skin > 0) for one in (made, albedo, truth)]
-        shown = [colours[0], cover[:, None].expand_as(made), *colours[1:]]
-        return {"skins": in_columns(shown)}
 
     def export(self) -> ExportedModel:
         """The network."""

@@ -5,27 +5,21 @@ ablations; sheets.
 
 import argparse
 import math
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from backend.errors import LikenessError
-from backend.fitting.fit import fit_face
-from backend.fitting.options import fit_options_for
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.template import load_template
 from backend.geometry.vectors import vertex_normals
 from backend.models import graph_face as nets
-from backend.models.learned_basis.apply import BasisModel, EncodedFace, draw_colours, encoded_face
-from backend.photos.collection import PhotoCollection, PhotoFace
+from backend.models.learned_basis.apply import draw_colours
+from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
@@ -33,10 +27,10 @@ from backend.texture.surface import texture_space
 from trainer.ablations import trained_models
 from trainer.engine import sheets
 from trainer.measures import harness
-from trainer.measures.metrics import aligned_faces, mean_interval, ratio_interval
+from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
 from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces
-from trainer.methods.graph_face.stage import face_distance, same_person_share
+from trainer.methods.graph_face.stage import face_distance
 
 TILE = 168
 _CLAY = 0.45
@@ -51,16 +45,8 @@ _PICTURE = 320
 """Pixels a side of the photos."""
 _TEXTURE = 512
 """Texels a side of the product's texture."""
-FRAMES = 5
-"""Photos per person, each with its own expression, view and light."""
-Estimator = Callable[[Sequence[PhotoFace]], np.ndarray]
-"""Function from the faces of one person in photos to a neutral cage (V, 3), metres."""
-MEASURES = ("neutral", "person", "moved", "relief", "albedo", "albedo_hidden", "other_person")
-"""Per person, in millimetres: ``neutral``, distance of the neutral face's vertices, per photo; ``person``, by the mean
-code; ``moved``, of the face with expression; ``relief``, error of each vertex's offset from its neighbours. In colour
-units: ``albedo``, difference of colours where the photo shows them; ``albedo_hidden``, where only another photo of the
-person does. ``other_person``: share of photos whose nearest other code is another
-person's."""
+MEASURES = ("photo.neutral", "person.neutral", "moved", "relief", "albedo.ratio", "albedo.hidden", "other_person")
+"""Those of ``person_errors`` that ablations are compared by."""
 CPU = torch.device("cpu")
 SEED = 91
 """Seed of people unused for training and selection in all recipes."""
@@ -145,124 +131,58 @@ def albedo_figures(people: int) -> dict[str, float | str]:
     return figures
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A person's photos, and a function giving the mean distance of a neutral cage (V, 3) from the truth,
-    millimetres."""
-
-    faces: tuple[PhotoFace, ...]
-    error: Callable[[np.ndarray], float]
-
-
-def estimators(graph: nets.GraphModel, basis: BasisModel | None) -> dict[str, Estimator]:
-    """Estimators by name: ``mean``, the constant mean face; ``linear``; and the trained ones of ``graph`` and
-    ``basis``."""
-    template = load_template()
-
-    def of_encoder(face: EncodedFace) -> np.ndarray:
-        return template.vertices + template.following_skin(face.identity)
-
-    def linear(faces: Sequence[PhotoFace]) -> np.ndarray:
-        return fit_face(PhotoCollection(tuple(faces)), fit_options_for("fast"), template=template).neutral
-
-    found = {"mean": lambda faces: template.vertices, "linear": linear}
-    found["graph"] = lambda faces: of_encoder(nets.graph_face(faces, graph))
-    return found | ({"basis": lambda faces: of_encoder(encoded_face(faces, basis))} if basis else {})
-
-
-def clip_figures(kinds: Mapping[str, Estimator], clips: Sequence[Clip]) -> dict[str, float]:
-    """``clips.frame.KIND.mean_mm`` and ``.std_mm`` over all photos, each alone, and ``clips.all.KIND...`` over people,
-    from all their photos; ``.ratio`` of the mean to the mean face's. A failed fit counts as the mean face."""
-    rows: dict[str, list[float]] = {}
-    for clip in clips:
-        for kind, estimate in kinds.items():
-            rows.setdefault(f"all.{kind}", []).append(clip.error(_or_mean(estimate, clip.faces)))
-            alone = [clip.error(_or_mean(estimate, [face])) for face in clip.faces]
-            rows.setdefault(f"frame.{kind}", []).extend(alone)
-    figures = {"clips.people": float(len(clips))}
-    for row, errors in rows.items():
-        figures |= {f"clips.{row}.mean_mm": float(np.mean(errors)), f"clips.{row}.std_mm": float(np.std(errors))}
-        figures[f"clips.{row}.ratio"] = float(np.mean(errors) / np.mean(rows[f"{row.split('.')[0]}.mean"]))
-    return figures
-
-
-def _or_mean(estimate: Estimator, faces: Sequence[PhotoFace]) -> np.ndarray:
-    try:
-        return estimate(faces)
-    except LikenessError:
-        return load_template().vertices
-
-
-def synthetic_clips(people: int, frames: int = FRAMES) -> list[Clip]:
-    """Clips of held-out synthetic people; those without a detected face are left out. The error is the mean distance of
-    the face's vertices after aligning each face to the template's by a similarity."""
-    template = load_template()
-    clips = []
-    for neutral, paths in synthetic_photos(people, frames):
-        truth = aligned_faces(template, [neutral])[0]
-
-        def error(cage: np.ndarray, truth: np.ndarray = truth) -> float:
-            return float(np.linalg.norm(aligned_faces(template, [cage])[0] - truth, axis=1).mean())
-
-        faces = harness.found_faces(paths)
-        if faces:
-            clips.append(Clip(faces, error))
-    return clips
-
-
-def synthetic_photos(people: int, frames: int = FRAMES) -> Iterator[tuple[np.ndarray, list[Path]]]:
-    """Yield the neutral vertices (V, 3) and the photos of the first ``people`` held-out synthetic people. The files
-    exist until the next iteration."""
-    source = head_people(_PICTURE, SEED, frames)
-    for index in range(people):
-        batch = source.batch(range(index, index + 1), torch.device("cpu"))
-        pictures = (batch.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-        with tempfile.TemporaryDirectory() as folder:
-            paths = [Path(folder) / f"{number}.png" for number in range(len(pictures))]
-            for path, picture in zip(paths, pictures, strict=True):
-                cv2.imwrite(str(path), picture[..., ::-1])
-            yield batch.neutral[0].numpy(), paths
-
-
 def _people(net: nets.GraphFaceNet, people: int) -> Iterator[GraphBatch]:
     source = GraphPeopleConfig(size=net.config.size, seed=SEED, people=people, photos=PHOTOS).build()
     yield from harness.batches(source, people, _BATCH)
 
 
 @torch.no_grad()
-def person_errors(net: nets.GraphFaceNet, people: Iterable[GraphBatch]) -> np.ndarray:
-    """(MEASURES, P) of the people in batches of photos; NaN where a person's photos do not determine it."""
-    template = load_template()
-    face = torch.from_numpy(template.regions["face"][: len(net.mean)] > 0.5)
+def person_errors(net: nets.GraphFaceNet, people: Iterable[GraphBatch]) -> dict[str, np.ndarray]:
+    """(P,) of the people in batches of photos; NaN where a person's photos do not determine it.
+
+    In millimetres: ``photo.neutral``, distance of the neutral face's vertices, mean over the photos;
+    ``person.neutral``, by the mean code; both also as ``.ratio`` to the mean face's; ``person.deviation``, between
+    photos;
+    ``moved``, of the face with expression; ``relief``, error of each vertex's offset from its neighbours.
+    ``albedo.ratio``: difference of colours where the photo shows them, relative to the mean colours';
+    ``albedo.hidden``: where only another photo of the person does, in colour units. ``other_person``: share of photos
+    whose nearest other code is another person's.
+    """
+    face = torch.from_numpy(load_template().regions["face"][: len(net.mean)] > 0.5)
     around = nets.neighbour_means(load_mesh_hierarchy().levels[0])
-    rows: list[list[float]] = []
+    rows: dict[str, list[float]] = {}
     codes, names = [], []
     for batch in people:
         read = net.encoder(batch.photos.images, batch.photos.marks)
         rest, shape = net.neutral(read.identity), net.shape(read.identity, read.expression)
-        truth = batch.neutral[:, : len(net.mean)]
-        wrong = (net.albedo(read.identity) - batch.photos.albedo).abs().mean(-1)
+        truth, albedo = batch.neutral[:, : len(net.mean)], net.albedo(read.identity)
+        none = face_distance(net.mean.expand_as(truth), truth, face)
         apart = (shape - batch.vertices) - spread(around, shape - batch.vertices)
-        relief = 1000 * apart[:, face].norm(dim=-1).mean(1)
+        wrong, usual = (
+            ((made - batch.photos.albedo).abs().mean(-1) * batch.photos.seen).sum(1)
+            for made in (albedo, net.mean_albedo.expand_as(albedo))
+        )
         for person in batch.person.unique():
             own = (batch.person == person).nonzero()[:, 0]
             mean = net.neutral(nets.persons_identity(read.identity[own], read.confidence[own])[None])
-            visible = batch.photos.seen[own]
-            hidden = _hidden_error(net.albedo(read.identity[own]), batch.photos.albedo[own], visible)
-            rows.append(
-                [
-                    1000 * float(face_distance(rest[own], truth[own], face).mean()),
-                    1000 * float(face_distance(mean, truth[own][:1], face)),
-                    1000 * float(face_distance(shape[own], batch.vertices[own], face).mean()),
-                    float(relief[own].mean()),
-                    float(wrong[own][visible].mean()),
-                    hidden,
-                ]
-            )
+            photo, together = face_distance(rest[own], truth[own], face), face_distance(mean, truth[own][:1], face)
+            own_mean = rest[own].mean(0, keepdim=True).expand_as(rest[own])
+            for name, value in {
+                "photo.neutral": 1000 * photo.mean(),
+                "photo.neutral.ratio": (photo / none[own]).mean(),
+                "person.neutral": 1000 * together,
+                "person.neutral.ratio": together / none[own][0],
+                "person.deviation": 1000 * face_distance(rest[own], own_mean, face).mean(),
+                "moved": 1000 * face_distance(shape[own], batch.vertices[own], face).mean(),
+                "relief": 1000 * apart[own][:, face].norm(dim=-1).mean(),
+                "albedo.ratio": (wrong / usual)[own].nanmean(),
+                "albedo.hidden": _hidden_error(albedo[own], batch.photos.albedo[own], batch.photos.seen[own]),
+            }.items():
+                rows.setdefault(name, []).append(float(value))
         codes.append(read.identity)
         names.append(batch.person)
-    values = np.array(rows).T
-    return np.concatenate([values, _mistaken_shares(torch.cat(codes), torch.cat(names))[None]])
+    errors = {name: np.array(values) for name, values in rows.items()}
+    return errors | {"other_person": _mistaken_shares(torch.cat(codes), torch.cat(names))}
 
 
 def _hidden_error(predicted: Tensor, true: Tensor, visible: Tensor) -> float:
@@ -285,11 +205,8 @@ def _mistaken_shares(codes: Tensor, people: Tensor) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate graph``."""
     parser.add_argument("--heads", type=int, default=24, help="held-out heads of each kind for the decoders")
-    parser.add_argument(
-        "--people", type=int, default=60, help="held-out synthetic people for the encoder and the ablations"
-    )
+    parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for encoder and ablations")
     parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
-    parser.add_argument("--clips", type=int, default=12, help="held-out synthetic people for clips; 0: none")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
     parser.add_argument("--sheet", type=Path, help="where the sheet of --sheet-photos goes (PNG)")
@@ -309,9 +226,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     net = model.network
     figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
-    if arguments.clips:
-        kinds = estimators(model, harness.trained_or_none(BasisModel.load, None))
-        figures |= clip_figures(kinds, synthetic_clips(arguments.clips))
     figures |= albedo_figures(arguments.skins) | _ablations(arguments)
     if arguments.sheet:
         shown = [face for path in arguments.sheet_photos for face in harness.found_faces([path])]
@@ -326,7 +240,8 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float]:
 
     def errors(path: Path) -> np.ndarray:
         net = nets.GraphModel.load(path).network
-        return person_errors(net, _people(net, arguments.people))
+        found = person_errors(net, _people(net, arguments.people))
+        return np.stack([found[name] for name in MEASURES])
 
     return harness.ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
 
@@ -363,49 +278,6 @@ def decoder_figures(net: nets.GraphFaceNet, heads: int) -> dict[str, float | str
 
 
 def encoder_figures(net: nets.GraphFaceNet, people: int) -> dict[str, float | str]:
-    """Evaluate photos of held-out synthetic people. ``photo.neutral``: mean distance of the neutral face's vertices,
-    millimetres, per photo; ``person.neutral``: by the mean code of a person's three photos; both also as ``.ratio`` to
-    the mean face's. ``person.deviation``: between a person's photos. ``albedo.ratio``: colour error relative to the
-    mean colours. ``identity``: share of photos whose nearest other code is the same person's. ``seconds.photo``.
-    """
-    template = load_template()
-    count = template.head.vertex_stop
-    face = torch.from_numpy(template.regions["face"][:count] > 0.5)
-    config = GraphPeopleConfig(size=net.config.size, seed=SEED, people=people)
-    source = config.build()
-    rows: dict[str, list[float]] = {}
-    codes, names = [], []
-    seconds = 0.0
-    for batch in harness.batches(source, people, _BATCH):
-        began = time.perf_counter()
-        with torch.no_grad():
-            read = net.encoder(batch.photos.images, batch.photos.marks)
-            rest = net.neutral(read.identity)
-            net.shape(read.identity, read.expression)
-            albedo = net.albedo(read.identity)
-        seconds += time.perf_counter() - began
-        truth = batch.neutral[:, :count]
-        none = 1000 * face_distance(net.mean.expand_as(truth), truth, face)
-        for number, value in enumerate(1000 * face_distance(rest, truth, face)):
-            rows.setdefault("photo.neutral", []).append(float(value))
-            rows.setdefault("photo.neutral.ratio", []).append(float(value / none[number]))
-        for person in batch.person.unique():
-            own = batch.person == person
-            with torch.no_grad():
-                mean = net.neutral(nets.persons_identity(read.identity[own], read.confidence[own])[None])
-            value = float(1000 * face_distance(mean, truth[own][:1], face))
-            rows.setdefault("person.neutral", []).append(value)
-            rows.setdefault("person.neutral.ratio", []).append(value / float(none[own][0]))
-            spread = 1000 * face_distance(rest[own], rest[own].mean(0, keepdim=True).expand_as(rest[own]), face)
-            rows.setdefault("person.deviation", []).append(float(spread.mean()))
-        wrong, usual = (
-            ((made - batch.photos.albedo).abs().mean(-1) * batch.photos.seen).sum(1)
-            for made in (albedo, net.mean_albedo.detach().expand_as(albedo))
-        )
-        rows.setdefault("albedo.ratio", []).extend((wrong / usual)[batch.photos.seen.any(1)].tolist())
-        codes.append(read.identity)
-        names.append(batch.person)
-    figures: dict[str, float | str] = {**harness.mean_figures(rows)}
-    figures["identity"] = same_person_share(torch.cat(codes), torch.cat(names))
-    figures["seconds.photo"] = seconds / (people * config.photos)
-    return figures
+    """``person_errors`` of held-out synthetic people: means with their 95 % intervals."""
+    errors = person_errors(net, _people(net, people))
+    return {**harness.mean_figures({name: values[np.isfinite(values)] for name, values in errors.items()})}

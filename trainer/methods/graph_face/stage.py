@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -196,14 +197,6 @@ class GraphFaceWeights:
     """Ours: mean square of the codes, so that they stay near a normal distribution."""
 
 
-@dataclass(frozen=True)
-class CriticWeights:
-    """Weights of the critic's loss terms."""
-
-    divergence: float = 1.0
-    """Equation 11."""
-
-
 _OUTSIDE_WEIGHT = 0.15
 """Weight of vertices outside the face. Photo fits do not use them, but they must stay attached."""
 
@@ -219,9 +212,8 @@ class GraphFaceStageConfig(contracts.StageConfig):
     people: int = 0
     """Number of the source's people for the identity classification; 0: none."""
     basis_people: int = 0
-    """Number of people whose shapes initialise the linear part; 0: it comes from the previous stage. With it, shapes
-    are
-    encoded by the linear part instead of convolutions."""
+    """Number of people whose shapes initialise the linear part, which encodes shapes; 0: it comes from the previous
+    stage."""
     reference_people: int = 128
     """Number of the source's people for measuring the landmark net's errors."""
     basis_rate: float = 0.0
@@ -275,9 +267,6 @@ class GraphFaceStage(contracts.Stage):
         modules: dict[str, nn.Module] = {"net": net}
         if config.basis_people:
             modules["linear"] = LinearCoder(net, config.basis_people, config.source)
-        elif not network.linear and not config.people:  # people with names have photos, too
-            modules["who"] = ShapeCoder(hierarchy, network.identity, order)
-            modules["what"] = ShapeCoder(hierarchy, network.expression, order)
         if config.people:
             modules["names"] = nn.Linear(network.identity, config.people, bias=False)
             modules["centres"] = nn.Embedding(config.people, network.identity)
@@ -427,13 +416,9 @@ class GraphFaceStage(contracts.Stage):
         """Encode shapes: identity of the neutral face, expression of its motion; no motion has the code zero."""
         neutral = batch.neutral[:, : len(self.modules["net"].mean)]
         moved = (batch.vertices - neutral) / graph_face.UNIT
-        if "linear" in self.modules:
-            return self.modules["linear"]((neutral - self.modules["net"].mean) / graph_face.UNIT, moved)
-        if "what" not in self.modules:
-            raise ValueError("shapes alone need basis_people, or a network without linear part")
-        what = self.modules["what"]
-        nothing = what(torch.zeros_like(moved[:1]))
-        return self.modules["who"]((neutral - self.modules["net"].mean) / graph_face.UNIT), what(moved) - nothing
+        if "linear" not in self.modules:
+            raise ValueError("shapes alone need basis_people")
+        return self.modules["linear"]((neutral - self.modules["net"].mean) / graph_face.UNIT, moved)
 
     def _varied(self, batch: data.GraphBatch) -> data.GraphBatch:
         """Augment the batch: mirror all of it or nothing, so that people keep one face in a batch, and reduce each
@@ -455,7 +440,8 @@ class GraphFaceStage(contracts.Stage):
             return turns
         critic = tuple(self.modules["critic"].parameters())
         groups = (contracts.ParameterGroup("critic", critic, lambda fraction: 1.0),)
-        return (*turns, contracts.Turn("critic", config.adversary, groups, self._critic_step, CriticWeights()))
+        weights = SimpleNamespace(divergence=1.0)
+        return (*turns, contracts.Turn("critic", config.adversary, groups, self._critic_step, weights))
 
     def parameter_groups(self) -> Sequence[contracts.ParameterGroup]:
         """The linear part, and all other trained weights except the critic's."""
@@ -496,11 +482,9 @@ class GraphFaceStage(contracts.Stage):
     def metrics(self, batches: Iterable[data.GraphBatch]) -> Mapping[str, float]:
         """Means over people. ``neutral``, ``moved`` : distance of the face's vertices from the truth, without and with
         expression, relative to the mean face (to no motion for ``moved``). With photos also ``person``: ``neutral``
-        from the mean code of a person's photos; ``albedo``: error relative to the mean colours; ``identity``: share of
-        photos whose nearest other code is the same person's."""
+        from the mean code of a person's photos."""
         net = self.modules["net"]
         sums: dict[str, list[float]] = {}
-        codes_of, people_of = [], []
         for batch in batches:
             truth = batch.neutral[:, : len(net.mean)]
             codes = self._seen(batch)
@@ -512,24 +496,12 @@ class GraphFaceStage(contracts.Stage):
             wrong = face_distance(shapes - rest, batch.vertices - truth, self.face)
             moving = moved > 0.0002  # a still face has no motion to compare
             sums.setdefault("moved", []).extend((wrong / moved)[moving].tolist())
-            codes_of.append(identity)
-            people_of.append(batch.person)
-            if codes is None:
-                continue
-            for person in batch.person.unique():
+            for person in batch.person.unique() if codes is not None else ():
                 rows = batch.person == person
                 mean = net.neutral(graph_face.persons_identity(identity[rows], codes.confidence[rows])[None])
                 sums.setdefault("person", []).append(
                     float(face_distance(mean, truth[rows][:1], self.face) / none[rows][0])
                 )
-            visible = batch.photos.seen
-            wrong, usual = (
-                (colours - batch.photos.albedo).abs().mean(-1)[visible].mean()
-                for colours in (net.albedo(identity), net.mean_albedo.expand_as(batch.photos.albedo))
-            )
-            sums.setdefault("albedo", []).append(float(wrong / usual))
-        if "person" in sums:
-            sums["identity"] = [same_person_share(torch.cat(codes_of), torch.cat(people_of))]
         return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
 
     def export(self) -> contracts.ExportedModel:
@@ -541,9 +513,3 @@ class GraphFaceStage(contracts.Stage):
 def face_distance(first: Tensor, second: Tensor, face: Tensor) -> Tensor:
     """(B,) mean distance, metres, of the vertices of shapes (B, C, 3) selected by ``face`` (C,) bool."""
     return (first - second)[:, face].norm(dim=-1).mean(1)
-
-
-def same_person_share(codes: Tensor, people: Tensor) -> float:
-    """Share of codes (N, D) whose nearest other code belongs to the same person (N,)."""
-    apart = torch.cdist(codes, codes).fill_diagonal_(float("inf"))
-    return float((people[apart.argmin(1)] == people).float().mean())

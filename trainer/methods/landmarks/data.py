@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +19,7 @@ from backend.geometry.template import load_template
 from backend.photos.faces import DetectedFace, find_landmarks, landmark_window
 from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key
-from trainer.people.mixtures import DrawingProcesses, code_of
+from trainer.people.mixtures import DrawingProcesses, stored
 from trainer.people.source import PeopleConfig
 
 
@@ -145,11 +143,10 @@ class _MeasuredPeople:
 
 def _store(config: LandmarkPeopleConfig) -> StoredBatches[LandmarkBatch]:
     """A configuration's files; a change of what is taught makes another folder."""
-    source, marks = _MeasuredPeople(config), load_template().landmarks478
-    root = Path(config.folder) if config.folder else cache_folder() / "landmarks"
+    marks, on_device = load_template().landmarks478, config.on_device
     taught = marks.vertices, marks.barycentrics, surface_points()
-    folder = root / content_key(config.people, config.count, *code_of(source.people), Path(__file__), *taught)
-    return StoredBatches(LandmarkBatch, source, config.count, folder, on_device=config.on_device)
+    kept = LandmarkBatch, _MeasuredPeople(config), config.count, config.folder, "landmarks", 0
+    return stored(*kept, config.people, *taught, on_device=on_device)
 
 
 def _draw_rows(config: LandmarkPeopleConfig) -> Callable[[range], None]:

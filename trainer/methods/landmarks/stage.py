@@ -6,7 +6,6 @@ landmark-errors``).
 from __future__ import annotations
 
 import argparse
-import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,20 +15,14 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.errors import LikenessError
 from backend.fitting import detector_model
-from backend.fitting.landmark_targets import label_outline, landmark_model
 from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.models import landmarks
-from backend.models.checkpoints import load_model, load_weights_into
 from backend.models.landmarks import SurfaceLandmarker, net_points
 from backend.models.registry import LANDMARK_NET
-from backend.photos.collect import collect
-from backend.photos.collection import PhotoSource
 from backend.photos.faces import mean_landmarks
 from backend.rendering.camera import Camera
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
@@ -132,8 +125,6 @@ class LandmarkWeights:
     """Negative log-likelihood of the camera's distance."""
     surface: float = 0.2
     """Negative log-likelihood of points all over the head."""
-    impression: float = 0.3
-    """Mean squared error of another net's impression, relative to its variance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +145,6 @@ class LandmarkStageConfig(StageConfig):
     """Standard deviation of the window's shift, in its sides."""
     covered: float = 0.2
     """Probability that a patch of the picture is covered by flat colour."""
-    impression_of: str = ""
-    """Folder of an exported landmark net whose impression is learned as well, so that an expression reader that was
-    trained with it still fits; empty: none. ``network.impression`` is the impression's size."""
 
     def build(self, device: torch.device) -> LandmarkStage:
         """See ``StageConfig``."""
@@ -184,11 +172,10 @@ class LandmarkStage(Stage):
         self.modules = nn.ModuleDict({"net": net, "depths": heads, "surface": surface}).to(device)
         self._partners = torch.from_numpy(data.landmark_mirror()).to(device)
         self._surface_partners = torch.from_numpy(surface_mirror()).to(device)
-        self._other = _Other(Path(config.impression_of), device) if config.impression_of else None
 
     def step(self, batch: data.LandmarkBatch, fraction: float) -> Mapping[str, Tensor]:
         """Compute ``likelihood``, ``distance``, ``depth``, ``camera``, ``surface``: means over the guesses, each with
-        twice the weight of the previous one; and ``impression`` of the last where another net's is learned."""
+        twice the weight of the previous one."""
         config = self.config
         moves = self._random_moves(len(batch.images), batch.images.device)
         images, truth, side, surface = windows(batch, config.network.size, moves)
@@ -217,8 +204,6 @@ class LandmarkStage(Stage):
             points, deviation = self.modules["surface"](guess.hidden)
             apart = (points - surface).square().sum(-1)
             terms["surface"] += share * (3.0 * deviation.log() + 0.5 * apart / deviation.square()).mean()
-        if self._other is not None:
-            terms["impression"] = self._other.misfit(images, guesses[-1].impression)
         return terms
 
     def metrics(self, batches: Iterable[data.LandmarkBatch]) -> Mapping[str, float]:
@@ -244,19 +229,11 @@ class LandmarkStage(Stage):
         figures = dict(zip(names, values.mean((1, 2)).tolist(), strict=True))
         return figures | {"percent.median": float(values[0].median())}
 
-    def pictures(self, batch: data.LandmarkBatch) -> Mapping[str, Tensor]:
-        """``landmarks``: predicted points in white on the windows, true ones in black below them."""
-        images, truth, *_ = windows(batch, self.config.network.size)
-        points = self.modules["net"](images)[-1].places
-        return {"landmarks": torch.cat([_drawn(images, points, 1.0), _drawn(images, truth, 0.0)], 1)}
-
     def export(self) -> ExportedModel:
         """The net, for ``backend.models.landmarks``."""
         state = self.modules["net"].state_dict()
         tensors = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
         config = self.config.network.to_json() | landmarks.points_to_json(load_template().landmarks478)
-        if self._other is not None:
-            config |= {landmarks.IMPRESSION_OF: self._other.version}
         return ExportedModel(LANDMARK_NET.name, config, tensors, self.SUMMARY, self.LIMITS)
 
     def _random_moves(self, count: int, device: torch.device) -> Tensor:
@@ -294,26 +271,6 @@ def _in_mean_window(points: np.ndarray) -> Tensor:
     side = landmarks.WINDOW_PER_FACE * (high - low)[:2].max()
     origin = np.append((low + high)[:2] / 2, marks[:, 2].mean())
     return torch.from_numpy((points * axes - origin) / side + np.array([0.5, 0.5, 0.0])).float()
-
-
-class _Other:
-    """Another landmark net, whose impression is learned; ``version``: of the net whose impression it gives."""
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        weights = load_model(LANDMARK_NET.name, folder)
-        self.version = weights.config.get(landmarks.IMPRESSION_OF, weights.version)
-        net = landmarks.LandmarkNet(landmarks.LandmarkNetConfig.from_json(weights.config))
-        load_weights_into(net, weights)
-        self._net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-
-    def misfit(self, images: Tensor, impression: Tensor) -> Tensor:
-        """Mean squared difference of impressions (N, I) of pictures (N, 3, S, S), relative to the mean variance."""
-        side = self._net.config.size
-        with torch.no_grad():
-            small = functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
-            wanted = self._net(small)[-1].impression.float()
-            variance = wanted.var(0).mean().clamp_min(1e-6)
-        return (impression.float() - wanted).square().mean() / variance
 
 
 def _negative_log_likelihood(errors: Tensor, deviation: Tensor) -> Tensor:
@@ -377,23 +334,10 @@ def _occluded(images: Tensor, share: float) -> Tensor:
     return torch.where(patch[:, None], torch.rand(count, 3, 1, 1, device=device), images)
 
 
-def _drawn(images: Tensor, points: Tensor, tone: float) -> Tensor:
-    """(3, S, N S) pictures side by side with points (N, 478, 2) in one tone."""
-    drawn, side = images.float().clone(), images.shape[-1]
-    cells = (points * side).long().clamp(0, side - 1)
-    for picture, cell in zip(drawn, cells, strict=True):
-        picture[:, cell[:, 1], cell[:, 0]] = tone
-    return torch.cat(list(drawn), 2)
-
-
 SEED = 44
 SIZE = 256
 PEOPLE_AT_ONCE = 20
 SHARE_RIDGE = 0.5
-OUTLINE_SIZE = 320
-"""Pixels, 256 to 512: side of the pictures whose labels are compared with the true outline."""
-MOST_OUTLINES = 200
-"""People, 100 to 500: their outlines take a third of a second each."""
 
 
 @dataclass(frozen=True)
@@ -464,34 +408,6 @@ def _mean_face_landmarks(points: LandmarkEmbedding, batch: PeopleBatch, number: 
     """(478, 3) landmarks of the mean face with this picture's expression, head frame, metres."""
     moved = (batch.vertices[number] - batch.neutral[number]).numpy().astype(np.float64)
     return points.positions(load_template().vertices + moved)
-
-
-def outline_errors(count: int, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of the outline in the photo stage's labels on ``count`` synthetic people, whose heads and cameras are
-    known: (N,) per cent of the face's scale outwards from the true contour, and (N,) bool, before the neck."""
-    people = PeopleConfig(size=OUTLINE_SIZE, framing="roomy", seed=seed).build()
-    template, errors, on_neck = load_template(), [], []
-    model = landmark_model(template)
-    for first in range(0, count, PEOPLE_AT_ONCE):
-        batch = people.batch(range(first, min(first + PEOPLE_AT_ONCE, count)), torch.device("cpu"))
-        for number, image in enumerate(batch.images):
-            picture = io.BytesIO()
-            pixels = (image.permute(1, 2, 0).numpy() * 255.0 + 0.5).astype(np.uint8)
-            Image.fromarray(pixels).save(picture, "PNG")
-            try:
-                (face, *_) = collect([PhotoSource("person.png", picture.getvalue())]).faces
-            except LikenessError:  # nobody is seen
-                continue
-            scale, (left, top) = face.crop_scale, face.crop_offset
-            in_crop = np.array([[scale, 0.0, -scale * left], [0.0, scale, -scale * top], [0.0, 0.0, 1.0]])
-            intrinsics, pose = (
-                of[number].numpy().astype(np.float64) for of in (batch.intrinsics, batch.camera_from_head)
-            )
-            camera = Camera(in_crop @ intrinsics, pose, face.pixels.shape[1::-1])
-            outline = label_outline(template, model, face, batch.vertices[number].numpy().astype(np.float64), camera)
-            errors.append(100.0 * outline.distance / detector_model.face_scale(face.landmarks))
-            on_neck.append(outline.on_neck)
-    return np.concatenate(errors), np.concatenate(on_neck)
 
 
 def shown_share(errors: np.ndarray, person: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -580,11 +496,6 @@ def run(arguments: argparse.Namespace) -> int:
     measured = surface_errors(landmarker, net_points(arguments.model), arguments.people)
     detector_model.save_detector_model(fit_surface_model(measured), arguments.out, landmarker.version)
     detector_model.save_detector_model(fit_detector_model(measured), arguments.detector)
-    outline, on_neck = outline_errors(min(arguments.people, MOST_OUTLINES))
-    for name, errors in (("background", outline[~on_neck]), ("neck", outline[on_neck])):
-        middle = float(np.median(errors))
-        spread = 1.4826 * float(np.median(np.abs(errors - middle)))
-        print(f"outline before the {name}: {middle:.2f} % outwards, deviation {spread:.2f} % ({len(errors)} places)")
     for name, errors in (("landmark net", measured.errors), ("detector", measured.detector)):
         alone = errors - np.median(errors, axis=1, keepdims=True)
         median, shape = (float(np.median(np.linalg.norm(e, axis=-1))) for e in (errors, alone))

@@ -1,5 +1,5 @@
-"""Photo sets for LAP: synthetic people in its canonical frame (``kind = "lap_people"``) and portraits
-(``"lap_portraits"``); kept on disk.
+"""Photo sets for LAP: synthetic people in its canonical frame (``kind = "lap_people"``), kept on disk;
+those of real portraits are ``"face_portraits"``.
 
 A person's canonical face is the neutral face from the front, scaled and centred so that its landmarks fill the square
 of ``face_square`` and their mean has depth 1. Photos are perspective, LAP's views are rotations and translations
@@ -26,7 +26,6 @@ from trainer.people.camera import FACE_CROP
 from trainer.people.mixtures import stored
 from trainer.people.shape import people_surface, points_on
 from trainer.people.source import PeopleBatch, PeopleConfig
-from trainer.portraits.collection import PortraitsConfig
 
 FACE_CLASSES = (
     FaceClass.SKIN,
@@ -304,29 +303,3 @@ class LapPeople:
             set_of=torch.arange(count, device=device) // self.config.photos,
             truth=TruthMaker(device)(people),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LapPortraitsConfig(SourceConfig):
-    """Real portraits prepared with ``framing = "face"``; without ground truth."""
-
-    portraits: PortraitsConfig
-    """The collection of portraits; ``photos`` is the size of the sets."""
-
-    def build(self) -> Source:
-        """Open the collection; see ``PortraitsConfig.build``."""
-        return LapPortraits(self)
-
-
-class LapPortraits:
-    """See ``LapPortraitsConfig``."""
-
-    def __init__(self, config: LapPortraitsConfig) -> None:
-        self._photos = config.portraits.photos
-        self._source = config.portraits.build()
-
-    def batch(self, indices: range, device: torch.device) -> LapBatch:
-        """Return people number ``indices``."""
-        people = self._source.batch(indices, device)
-        sets = torch.arange(len(people.images), device=device) // self._photos
-        return LapBatch(people.images, people.labels, people.is_grey, sets, None)

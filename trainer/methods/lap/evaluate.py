@@ -20,7 +20,8 @@ from trainer.engine import sheets
 from trainer.measures import harness
 from trainer.measures.metrics import ratio_interval
 from trainer.methods.lap import stage
-from trainer.methods.lap.data import LapBatch, LapPeopleConfig, LapPortraitsConfig
+from trainer.methods.lap.data import LapBatch, LapPeopleConfig
+from trainer.methods.learned_basis.data import FacePortraitsConfig
 from trainer.portraits.collection import PortraitsConfig
 
 MEASURES = ("side.canonical.n1", "side.canonical.n4", "side.personal.n1", "mad.personal.n1")
@@ -82,7 +83,7 @@ def model_figures(network: LapNet, people: Callable[[LapNet], Iterable[LapBatch]
 def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> list[Sequence[Tensor]]:
     """Rows of pictures of held-out portraits; ``LapStage.pictures`` names the columns."""
     config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
-    source = LapPortraitsConfig(portraits=config).build()
+    source = FacePortraitsConfig(portraits=config).build()
     rows, size = list[Sequence[Tensor]](), network.config.size
     for batch in harness.batches(source, count, _SHEET_ROWS):
         batch = replace(

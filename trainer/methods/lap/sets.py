@@ -141,7 +141,7 @@ def first_people(source: Source, count: int, device: torch.device) -> list[LapBa
 
 
 @dataclass(frozen=True, kw_only=True)
-class LapAugmentConfig:
+class AugmentConfig:
     """Strengths of the augmentation; the defaults switch it off, as in the paper."""
 
     mirror: float = 0.0
@@ -158,20 +158,25 @@ class LapAugmentConfig:
     """Standard deviation of the logarithm of the gamma exponent."""
 
 
-def augment_sets(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
+def augment_sets(batch: LapBatch, config: AugmentConfig) -> LapBatch:
     """Augment a batch; draws from torch's global generators."""
     device, sets = batch.images.device, int(batch.set_of[-1]) + 1
     if config.mirror:
         batch = _mirrored(batch, torch.rand(sets, device=device) < config.mirror)
     if config.rotate_degrees or config.zoom or config.shift:
         batch = _moved(batch, config)
-    if config.exposure or config.gamma:
-        count = len(batch.images)
-        gain = torch.randn(count, 1, 1, 1, device=device) + 0.5 * torch.randn(count, 3, 1, 1, device=device)
-        power = torch.exp(torch.randn(count, 1, 1, 1, device=device) * config.gamma)
-        images = (batch.images.clamp(1e-4, 1) ** power * torch.exp(gain * config.exposure)).clamp(0, 1)
-        batch = dataclasses.replace(batch, images=images)
-    return batch
+    return dataclasses.replace(batch, images=exposed(batch.images, config))
+
+
+def exposed(images: Tensor, config: AugmentConfig) -> Tensor:
+    """Pictures (N, 3, H, W) with random exposure, white balance and gamma; draws from torch's global generators."""
+    if not config.exposure and not config.gamma:
+        return images
+    count, device = len(images), images.device
+    gain = torch.randn(count, 1, 1, 1, device=device) + 0.5 * torch.randn(count, 3, 1, 1, device=device)
+    if config.gamma:
+        images = images.clamp(1e-4, 1) ** torch.exp(torch.randn(count, 1, 1, 1, device=device) * config.gamma)
+    return (images * torch.exp(gain * config.exposure)).clamp(0, 1)
 
 
 def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
@@ -201,7 +206,7 @@ def _flip_where(chosen: Tensor, maps: Tensor) -> Tensor:
     return torch.where(chosen.view(-1, *[1] * (maps.dim() - 1)), maps.flip(-1), maps)
 
 
-def _moved(batch: LapBatch, config: LapAugmentConfig) -> LapBatch:
+def _moved(batch: LapBatch, config: AugmentConfig) -> LapBatch:
     """Rotate, zoom and shift photos. Rotation is exact; zoom is modelled as a nearer camera, which a narrow field of
     view permits."""
     count, device, side = len(batch.images), batch.images.device, batch.images.shape[-1]

@@ -21,7 +21,6 @@ from backend.rendering.camera import CanonicalCamera, View
 from backend.rendering.depth_surface import normals_from_depth, points_from_depth
 from trainer import losses as shared_losses
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
-from trainer.engine.logs import in_columns
 from trainer.methods.lap import sets
 from trainer.methods.lap.data import CHANGING_CLASSES, FACE_CLASSES, CanonicalTruth, LapBatch, class_mask
 
@@ -302,7 +301,7 @@ class LapStageConfig(StageConfig):
     """Weights of the loss terms."""
     perceptual: shared_losses.PerceptualConfig = field(default_factory=shared_losses.PerceptualConfig)
     """Features of the perceptual terms."""
-    augment: sets.LapAugmentConfig = field(default_factory=sets.LapAugmentConfig)
+    augment: sets.AugmentConfig = field(default_factory=sets.AugmentConfig)
     """Random changes to the training photos."""
     multi_image: bool = True
     """False: every photo is a set of its own, as in Unsup3D."""
@@ -457,7 +456,7 @@ class LapStage(Stage):
         return self.modules["feature_scale"](features)
 
     def _need_scale(self, half: bool) -> None:
-        """Measure the features' scale on the source's first people, equal in all processes, once."""
+        """Measure the features' scale on the source's first people, once."""
         scale = self.modules["feature_scale"]
         if scale.value.item() == 0:
             first = self.config.source.build().batch(range(shared_losses.SCALE_PEOPLE), self.device)
@@ -526,13 +525,6 @@ class LapStage(Stage):
         """See ``lap_metrics.depth_figures``; ``personal.*`` in the phases that train the refining networks."""
         with torch.autocast(self.device.type, enabled=False):
             return depth_figures(self.network, batches, self.config.phase != "aggregate")
-
-    def pictures(self, batch: LapBatch) -> Mapping[str, Tensor]:
-        """``faces``: a row for each of up to six people. Columns: photo, reconstruction, canonical surface, albedo,
-        relit, turned by -40 and 40 degrees, personalised surface, true surface if known."""
-        pictures = batch.images * 2 - 1
-        with torch.autocast(self.device.type, enabled=False):
-            return {"faces": in_columns(contact_columns(self.network, batch, pictures))}
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Groups: refining networks; means and bases; depth and view; confidence; the rest. The phase decides which

@@ -28,10 +28,10 @@ from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.spherical_harmonics import light_from_directions
 from protocol.similarity import fit_similarity
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
-from trainer.engine.logs import in_columns
 from trainer.losses import PerceptualConfig, build_features, grey_where
 from trainer.methods.landmarks.data import landmark_mirror
 from trainer.methods.lap.data import class_mask
+from trainer.methods.lap.sets import AugmentConfig, exposed
 from trainer.methods.learned_basis import losses
 from trainer.methods.learned_basis import start as starts
 from trainer.methods.learned_basis.data import FaceBatch, FaceTruth
@@ -48,23 +48,6 @@ _LANDMARK_SETS, _LANDMARK_CHANGES = 96, 8
 """Sets, and random augmentations of each, whose landmarks give the encoder's landmark components."""
 _LIP_THRESHOLD = 6.0
 """Lip contours farther apart than this, in per cent of the picture's side, are rejected as outliers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceAugmentConfig:
-    """Strengths of the augmentation; the defaults switch it off, as in the paper."""
-
-    rotate_degrees: float = 0.0
-    """Standard deviation of the in-plane rotation."""
-    zoom: float = 0.0
-    """Standard deviation of the logarithm of the scale."""
-    shift: float = 0.0
-    """Standard deviation of the translation, in sides of the picture."""
-    mirror: float = 0.0
-    """Probability of mirroring a set, which is one person."""
-    exposure: float = 0.0
-    """Standard deviation of the logarithm of a gain on all channels of the sRGB picture; half as much on each channel
-    in addition."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +102,7 @@ class LearnedBasisStageConfig(StageConfig):
     """Weights of the loss terms."""
     perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
     """Features of the perceptual term."""
-    augment: FaceAugmentConfig = field(default_factory=FaceAugmentConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes to the training photos."""
     start: Literal["zero", "people"] = "zero"
     """Initialisation of the bases: zero (the paper), or the identities of ``start_shapes`` synthetic people and the
@@ -317,11 +300,6 @@ class LearnedBasisStage(Stage):
         with _exact(self.device):
             return face_figures(self.network, self._marks, batches)
 
-    def pictures(self, batch: FaceBatch) -> Mapping[str, Tensor]:
-        """``faces``: a row for each of up to six photos; see ``learned_basis_metrics.contact_sheet``."""
-        with _exact(self.device):
-            return {"faces": in_columns(contact_columns(self.network, batch))}
-
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Groups: identity basis, expression basis, reflectance; the encoder's trunk with the pose, its reflectance
         head, its light head, its other heads. The phase decides which learn. With solved lights the predicted light is
@@ -383,19 +361,14 @@ def _exact(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def augment_faces(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
+def augment_faces(batch: FaceBatch, config: AugmentConfig) -> FaceBatch:
     """Augment a batch; draws from torch's global generators. The true light is not adapted to a changed exposure."""
     if config.mirror:
         sets = torch.rand(int(batch.set_of[-1]) + 1, device=batch.images.device) < config.mirror
         batch = mirrored_faces(batch, sets[batch.set_of])
     if config.rotate_degrees or config.zoom or config.shift:
         batch = _moved(batch, config)
-    if config.exposure:
-        count, device = len(batch.images), batch.images.device
-        gain = torch.randn(count, 1, 1, 1, device=device) + 0.5 * torch.randn(count, 3, 1, 1, device=device)
-        images = (batch.images * torch.exp(gain * config.exposure)).clamp(0, 1)
-        batch = dataclasses.replace(batch, images=images)
-    return batch
+    return dataclasses.replace(batch, images=exposed(batch.images, config))
 
 
 def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
@@ -434,7 +407,7 @@ def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
     )
 
 
-def _moved(batch: FaceBatch, config: FaceAugmentConfig) -> FaceBatch:
+def _moved(batch: FaceBatch, config: AugmentConfig) -> FaceBatch:
     """Rotate, zoom and shift each photo by an affine map A in its pixels: pictures, labels, landmarks, and K' = A K."""
     count, size, device = len(batch.images), batch.images.shape[-1], batch.images.device
     angle = torch.randn(count, device=device) * math.radians(config.rotate_degrees)

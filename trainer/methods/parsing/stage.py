@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.models.mobile_trunk import trainable_state
-from backend.models.parsing.network import CLASS_COLOURS, CLASS_NAMES, FaceParser, ParsingNet, ParsingNetConfig
+from backend.models.parsing.network import CLASS_NAMES, FaceParser, ParsingNet, ParsingNetConfig
 from backend.models.registry import PARSING, PARSING_OPINION
 from trainer.engine.contracts import ExportedModel, Stage, StageConfig
 from trainer.methods.parsing.scenes import IGNORE, AugmentConfig, change_backdrops, change_light, change_scenes, move
@@ -254,14 +254,6 @@ class ParsingStage(Stage):
             predicted = self.modules["net"](batch.images).argmax(1)
             confusion += confusion_matrix(predicted, batch.labels, count).cpu()
         return label_figures(confusion)
-
-    def pictures(self, batch: Labelled) -> Mapping[str, Tensor]:
-        """``labels``: columns of pictures; picture, true and predicted classes below each other."""
-        predicted = self.modules["net"](batch.images).argmax(1)
-        colours = torch.from_numpy(CLASS_COLOURS).to(predicted.device).float() / 255.0
-        palette = torch.cat((colours, colours.new_zeros(256 - len(colours), 3)))  # unknown is black
-        truth, guesses = (palette[labels.long()].permute(0, 3, 1, 2) for labels in (batch.labels, predicted))
-        return {"labels": torch.cat(list(torch.cat((batch.images.float(), truth, guesses), 2)), 2)}
 
     def export(self) -> ExportedModel:
         """Export the net for ``backend.models.parsing.network.FaceParser``; with a frozen trunk only the trained
