@@ -48,8 +48,8 @@ _LENGTH_VARIES, _SHELL_VARIES, _LINE_VARIES = 0.35, 0.2, 3.0
 """Deviations, over people with a groom, of the log factors on length and shell and of the hairline in degrees."""
 _SMOOTH, _LINE_SMOOTH = 0.2, 1.0
 """Deviations of a factor from its neighbour's and from its mirror image's; and of the hairline's, degrees."""
-_MOST, _SHELL_MOST, _LINE_MOST = 0.7, 0.3, 7.0
-"""Bounds of log factors (2 and 1.35 times: more has a notch at a parting) and of the
+_MOST, _SHELL_MOST, _LINE_MOST = 0.7, 0.5, 7.0
+"""Bounds of log factors (2 and 1.65 times) and of the
 hairline's way from the groom's, degrees (12 mm)."""
 _OUTLINE_OFF, _FAR = 0.004, 0.02
 """Metres: deviation of one centimetre of outline; and distance from which outlines are less likely each other's, and
