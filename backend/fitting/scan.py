@@ -202,6 +202,15 @@ def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: Tr
     return points
 
 
+def laid_cage(cage: np.ndarray, topology: HeadTopology, weights: np.ndarray, scan: TriangleMesh) -> np.ndarray:
+    """(H, 3) the head's cage, whose level-1 surface is ``laid_on`` a scan; weights : (P,) of that surface's points."""
+    points = topology.matrix @ cage
+    laid = laid_on(points, topology.fine_triangles, weights, scan)
+    smooth = 1e-3 * surface_operators(cage, topology.triangles).stiffness
+    system = (topology.matrix.T @ topology.matrix + smooth).tocsc()
+    return cage + solve_symmetric(system, topology.matrix.T @ (laid - points))
+
+
 def laid_on_scan(state: FitState, scan: Scan) -> FitState:
     """The state of a scan's pictures with the head on the scan, and the cameras that drew them.
 
@@ -228,10 +237,8 @@ def laid_on_scan(state: FitState, scan: Scan) -> FitState:
     points = topology.matrix @ (state.neutral + worn)[:count]
     weights = topology.matrix @ (topology.skin_weights(face=1.0, scalp=1.0, neck=1.0) * (1 - topology.regions["ears"]))
     weights = weights * ~_under_hair(state, points, vertex_normals(points, topology.fine_triangles))
-    laid = laid_on(points, topology.fine_triangles, weights, upright)
-    smooth = 1e-3 * surface_operators(template.vertices[:count], topology.triangles).stiffness
-    system = (topology.matrix.T @ topology.matrix + smooth).tocsc()
-    offsets = template.following_skin(solve_symmetric(system, topology.matrix.T @ (laid - points)))
+    cage = (state.neutral + worn)[:count]
+    offsets = template.following_skin(laid_cage(cage, topology, weights, upright) - cage)
     changed = replace(template, vertices=(template.vertices + offsets).astype(np.float32))
     return replace(state, template=changed, scan=scan)
 

@@ -22,7 +22,7 @@ from trainer.engine.recipe import RECIPES, Recipe, find_recipe, load_recipe
 from trainer.engine.trainee import stage_cost
 
 sys.path.append(str(Path(__file__).parent / "sets"))
-from made_up import celeba, drawn, write
+from made_up import celeba, copy_of, drawn, write
 
 STEPS = int(os.environ.get("LIKENESS_PAPER_STEPS", "3"))
 """Steps of every stage; 100 takes five minutes of one core."""
@@ -43,8 +43,10 @@ SMALL: Mapping[str, str] = {
     "paper/graph_face": "stages.graph.network.size=32 stages.graph.network.identity=8 "
     "stages.graph.network.expression=8 stages.graph.network.widths=[8,8,4,4,4] "
     "stages.graph.network.albedo_widths=[8,8,4,4,4] stages.graph.network.trunk_width=4 stages.graph.people=4 "
-    "stages.graph.batch=2 stages.graph.source.size=32 stages.graph.source.photos=2 stages.graph.source.people=4 "
-    "stages.graph.reference_people=2",
+    "stages.graph.batch=2 stages.graph.source.shares=[1,1] stages.graph.source.sources.0.size=32 "
+    "stages.graph.source.sources.0.photos=2 stages.graph.source.sources.0.folder={300w_lp} "
+    "stages.graph.source.sources.0.face_model={face_model} stages.graph.source.sources.1.first=2 "
+    "stages.graph.source.sources.1.portraits.folder={portraits} stages.graph.source.sources.1.portraits.photos=2",
     "paper/graph_albedo": "stages.skins.network.size=64 stages.skins.network.widths=[8,8,8] stages.skins.batch=1 "
     "stages.skins.source.size=64 stages.skins.source.picture=64 stages.skins.source.photos=2 "
     "stages.skins.source.people=2",
@@ -57,7 +59,7 @@ SMALL: Mapping[str, str] = {
     "stages.self.source.sources.1.picture=128 stages.self.source.sources.1.least_pixels=1.0 "
     "stages.self.source.sources.1.folder={pictures}",
 }
-"""Changes for each of the papers' recipes; {portraits}: a prepared set, {pictures}: a folder of pictures."""
+"""Changes for each of the papers' recipes; {portraits} and more: prepared sets, {pictures}: a folder of pictures."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     assert main(["data", "celeba", str(root / "celeba"), "--out", str(root / "portraits"), "--size", "32"]) == 0
     for row, picture in enumerate(drawn().pictures):
         write(root / "pictures" / f"{row}.jpg", picture.repeat(2, 0).repeat(2, 1))
-    return {"portraits": root / "portraits", "pictures": root / "pictures"}
+    for name in ("300w_lp", "face_model"):
+        assert main(["data", name, str(copy_of(name, root)), "--out", str(root / "out" / name)]) == 0
+    prepared = {name: root / "out" / name for name in ("300w_lp", "face_model")}
+    return {"portraits": root / "portraits", "pictures": root / "pictures"} | prepared
 
 
 def small(name: str, folders: Mapping[str, Path], steps: int = STEPS) -> Recipe:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from backend.system.files import BrokenTensorFileError, read_metadata
+from trainer.engine.disk_cache import SET_CARD
 
 
 def clock_text(seconds: float) -> str:
@@ -75,16 +76,13 @@ class RunLog:
             self._board.close()
 
 
-SET_CARD = "card.json"
-"""File in a prepared data set with its licence; see ``trainer.sets.prepare.write_card``."""
-
-
 def research_sets(settings: Any, base: Path = Path()) -> set[str]:
     """Data sets, with their licences, that limit weights trained with these settings to research: those in the values
-    under ``folder``, at any depth of tables and lists."""
+    under ``folder`` and ``face_model``, at any depth of tables and lists."""
     if isinstance(settings, Mapping):
-        of_folder = research_sets(settings["folder"], base) if isinstance(settings.get("folder"), str) else set()
-        return of_folder.union(*(research_sets(v, base) for v in settings.values() if not isinstance(v, str)))
+        named = (settings[key] for key in ("folder", "face_model") if isinstance(settings.get(key), str))
+        deeper = (value for value in settings.values() if not isinstance(value, str))
+        return set().union(*(research_sets(value, base) for value in (*named, *deeper)))
     if isinstance(settings, (list, tuple)):
         return set().union(*(research_sets(value, base) for value in settings))
     path = base / settings / SET_CARD if isinstance(settings, str) and settings else None

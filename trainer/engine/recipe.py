@@ -42,6 +42,8 @@ KINDS: dict[str, dict[str, str]] = {
         "detail_portraits": "trainer.methods.detail.data:DetailPortraitsConfig",
         "graph_shapes": "trainer.methods.graph_face.data:GraphShapesConfig",
         "graph_people": "trainer.methods.graph_face.data:GraphPeopleConfig",
+        "graph_300w_lp": "trainer.methods.graph_face.data:GraphFittedConfig",
+        "graph_portraits": "trainer.methods.graph_face.data:GraphPortraitsConfig",
         "completed_skins": "trainer.methods.graph_face.albedo:CompletedSkinsConfig",
         "lap_people": "trainer.methods.lap.data:LapPeopleConfig",
         "face_people": "trainer.methods.learned_basis.data:FacePeopleConfig",

@@ -442,10 +442,10 @@ def check_folders(recipe: Recipe) -> None:
 
 
 def _folders(value: object) -> Iterator[str]:
-    """What is called ``folder`` in a source's encoded configuration, at any depth."""
+    """What is called ``folder`` or ``face_model`` in a source's encoded configuration, at any depth."""
     if isinstance(value, Mapping):
-        folder = value.get("folder")
-        yield from [folder] if isinstance(folder, str) and folder else []
+        named = (value.get(key) for key in ("folder", "face_model"))
+        yield from (folder for folder in named if isinstance(folder, str) and folder)
         value = list(value.values())
     if isinstance(value, list | tuple):
         for inner in value:

@@ -1,5 +1,5 @@
 """What identities are like: ICT-FaceKit (MIT) and faces simulated with it (Apache-2.0), the pool of two populations,
-and ICT's modes on ``hm08``.
+and heads of another topology on ``hm08``.
 
 The template's modes come from ICT-FaceKit's people, whose coefficients are independent with mean 0. The simulated
 population (the faces that training may use) has another mean. The fit's prior pools both (``python -m trainer
@@ -10,7 +10,6 @@ carries scanned faces in evaluation photographs: whole, and in another topology 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,7 @@ from backend.fitting import scan as laying
 from backend.fitting.solver import POPULATION_PATH, template_fingerprint
 from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.surface_fields import surface_operators
-from backend.geometry.template import Template, load_template
+from backend.geometry.template import load_template
 from backend.geometry.vectors import vertex_normals
 from backend.system.files import write_arrays
 from trainer.engine.disk_cache import shared_folder
@@ -38,9 +37,8 @@ EYES = ((21451, 23021), (23021, 24591))
 """Vertex ranges of the eyeballs: the person's left (x > 0), then the right."""
 TRAINING_SIMPOP = tuple(range(1, 15))
 """Simulated faces that training may use."""
-FIT_LANDMARKS = tuple(index for index in range(17, 68) if index not in (48, 54, 60, 64))
-"""iBUG landmarks at the same place on ICT-FaceKit's head and ours: without jaw line and mouth corners (ours are 1-2 mm
-outside)."""
+_TALL = 0.2
+"""Metres, 0.1 to 0.4: height of a face or head; a mesh's unit is the power of ten that comes nearest to it."""
 SECOND_SHARE = 0.7
 """Share of the second population in the pool (docs/decisions/fitting.md)."""
 _SAMPLE = 0.9
@@ -139,9 +137,8 @@ def fit_to_scan(
     )  # fmt: skip
 
 
-def fit_to_simulated(number: int, iterations: int = laying.ITERATIONS) -> laying.ModelFit:
-    """``fit_to_scan`` of a simulated face, with landmarks detected on clay renderings."""
-    scan = read_simulated(number)
+def fit_by_detection(scan: TriangleMesh, iterations: int = laying.ITERATIONS) -> laying.ModelFit:
+    """``fit_to_scan`` with landmarks detected on clay renderings; raises ``ValueError`` where no face is seen."""
     marks = find_surface_landmarks(scan.vertices, scan.triangles, scan.vertices.mean(0))
     usable = tuple(index for index in laying.STEADY if marks.found[index])
     return fit_to_scan(scan, usable, marks.positions[list(usable)], iterations)
@@ -159,23 +156,39 @@ def pooled(coefficients: np.ndarray, share: float = SECOND_SHARE) -> tuple[np.nd
 
 @dataclass(frozen=True)
 class Carrier:
-    """Transfers offsets on ICT-FaceKit's vertices to ``hm08``'s head, smoothly where it has no match.
+    """From meshes of another topology, as they are, to the template's cage; smooth where the mesh has no match.
 
     Attributes
     ----------
-    cage : (H, 3) the template's head in ICT-FaceKit's frame. corners : (P, 3) ICT-FaceKit's vertices and weights :
-    (P, 3) barycentrics of each level-1 point's match. confidence : (P,) square metres, 0 without a match.
+    mesh : (V, 3) of the mesh it was made of. unit : metres of one of its units. rotation, translation : from the
+    head's frame to the mesh's, metres. cage : (H, 3) the template's head, laid on it. corners : (P, 3) the mesh's
+    vertices, and weights : (P, 3) barycentrics, of each level-1 point's match. confidence : (P,) square metres, 0
+    without a match.
     """
 
+    mesh: np.ndarray
+    unit: float
+    rotation: np.ndarray
+    translation: np.ndarray
     head: laying.HeadTopology
     cage: np.ndarray
     corners: np.ndarray
     weights: np.ndarray
     confidence: np.ndarray
 
+    def whole(self, vertices: np.ndarray) -> np.ndarray:
+        """(V_template, 3) metres in the head's frame from a mesh (V, 3)."""
+        template, cage = load_template(), self.cage + self.carry((vertices - self.mesh)[None])[0]
+        return template.vertices + template.following_skin(cage - template.vertices[: len(cage)])
+
+    def offsets(self, modes: np.ndarray) -> np.ndarray:
+        """(K, V_template, 3) metres in the head's frame from offsets (K, V, 3) of the mesh's vertices."""
+        return load_template().following_skin(self.carry(modes))
+
     def carry(self, offsets: np.ndarray, smoothing: float = 0.003) -> np.ndarray:
-        """(N, H, 3) head offsets from ICT-FaceKit's (N, V_ict, 3); details below ``smoothing`` metres fade."""
-        wanted = np.einsum("pc,npck->npk", self.weights, offsets[:, self.corners], optimize=True)
+        """(N, H, 3) head offsets from the mesh's (N, V, 3); details below ``smoothing`` metres fade."""
+        wanted = np.stack([np.einsum("pc,pck->pk", self.weights, one[self.corners]) for one in offsets])
+        wanted = self.unit * wanted @ self.rotation
         matrix, regions = self.head.matrix, self.head.regions
         scale = smoothing * (1.0 + regions["ears"] + 2 * regions["eye_sockets"] + 2 * regions["mouth_interior"])
         cage = surface_operators(self.cage, self.head.triangles, _LEAST_COTANGENT)
@@ -193,32 +206,32 @@ class Carrier:
         return solution.reshape(len(self.cage), len(offsets), 3).transpose(1, 0, 2)
 
 
-def ict_landmarks() -> np.ndarray:
-    """(68,) ICT-FaceKit's vertices at the iBUG landmarks."""
-    indices = json.loads((scan_folder() / "ict_facekit_vertex_indices.json").read_text())
-    return np.array(indices["idx_to_landmark_verts"])
-
-
-def ict_carrier(template: Template, ict: IctModel) -> Carrier:
-    """Correspondences between ICT-FaceKit's neutral and the template's head, whose mean was registered to it."""
-    topology, head = laying.head_topology(template), template.head.vertex_stop
-    mean, chosen = template.vertices[:head].astype(np.float64), list(FIT_LANDMARKS)
-    weights = topology.matrix @ topology.skin_weights(face=1.0, scalp=0.4)
-    cage = laying.fit_model(
-        mean, np.zeros((0, head, 3)), topology.matrix, topology.fine_triangles, weights,
-        TriangleMesh(ict.neutral, ict.skin), laying.landmark_rows(template.landmarks68, FIT_LANDMARKS, head),
-        ict.neutral[ict_landmarks()[chosen]],
-    ).cage  # fmt: skip
+def carrier_of(mesh: TriangleMesh) -> Carrier:
+    """Lay the template's head on a head or a face in any topology and unit that looks along z: the most probable head
+    by closest points, then a smooth field. Raises ``ValueError`` where no face is seen on it."""
+    template = load_template()
+    unit = 10.0 ** -np.round(np.log10(np.ptp(mesh.vertices[:, 1]) / _TALL))
+    away, corners = mesh.vertices - mesh.vertices.mean(0), mesh.vertices[mesh.triangles]
+    outward = (
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * away[mesh.triangles[:, 0]]
+    ).sum()
+    scan = TriangleMesh(unit * mesh.vertices, mesh.triangles if outward > 0 else mesh.triangles[:, ::-1])
+    topology, fit = laying.head_topology(template), fit_by_detection(scan)
+    middle = ((fit.cage - fit.translation) @ fit.rotation / fit.scale).mean(0)  # stays: the size is the mesh's own
+    origin = fit.translation + (fit.scale - 1) * fit.rotation @ middle
+    upright = TriangleMesh((scan.vertices - origin) @ fit.rotation, scan.triangles)
+    skin = topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
+    cage = laying.laid_cage((fit.cage - origin) @ fit.rotation, topology, skin, upright)
     points = topology.matrix @ cage
-    triangle, weights, distance = Closest(ict.neutral, ict.skin)(points)
-    corners = ict.skin[triangle]
-    normals = vertex_normals(ict.neutral, ict.skin)
+    triangle, weights, distance = Closest(upright.vertices, upright.triangles)(points)
+    corners, count = upright.triangles[triangle], len(scan.vertices)
+    normals = vertex_normals(upright.vertices, upright.triangles)
     facing = (vertex_normals(points, topology.fine_triangles) * (normals[corners] * weights[..., None]).sum(1)).sum(1)
-    inner = ~laying.border_vertices(ict.skin, len(ict.neutral))
-    trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1)
-    trust *= topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
+    inner = ~laying.border_vertices(upright.triangles, count)
+    trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1) * skin
     areas = surface_operators(points, topology.fine_triangles).mass
-    return Carrier(topology, cage, corners, weights, trust * areas)
+    placed = mesh.vertices, float(unit), fit.rotation, origin
+    return Carrier(*placed, topology, cage, corners, weights, trust * areas)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -240,7 +253,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise LikenessError("usage", f"{arguments.limit} faces have no spread.", "Give --limit 2 or more.")
     if arguments.iterations < 1:
         raise LikenessError("usage", "A fit without iterations finds nothing.", "Give --iterations 1 or more.")
-    fits = [fit_to_simulated(number, arguments.iterations) for number in TRAINING_SIMPOP[: arguments.limit]]
+    chosen = TRAINING_SIMPOP[: arguments.limit]
+    fits = [fit_by_detection(read_simulated(number), arguments.iterations) for number in chosen]
     mean, covariance = pooled(np.stack([fit.coefficients for fit in fits]))
     arrays = {"mean": mean.astype(np.float32), "covariance": covariance.astype(np.float32)}
     write_arrays(arguments.out, arrays, {"template": template_fingerprint()})

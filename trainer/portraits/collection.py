@@ -453,9 +453,10 @@ def _prepare_one(cache: PortraitCache, index: int, path: Path) -> Verdict:
     return Verdict.KEPT
 
 
-def portrait_of(pixels: np.ndarray, settings: CacheSettings) -> Portrait | None:
-    """Prepare the largest face of (H, W, 3) uint8 pixels for a cache; None when there is none."""
-    landmarks = landmarks_of_largest(pixels)
+def portrait_of(pixels: np.ndarray, settings: CacheSettings, landmarks: np.ndarray | None = None) -> Portrait | None:
+    """Prepare the largest face of (H, W, 3) uint8 pixels for a cache, or that with ``landmarks`` (478, 3); None when
+    there is none."""
+    landmarks = landmarks_of_largest(pixels) if landmarks is None else landmarks
     if landmarks is None:
         return None
     head = crop_head(pixels, landmarks)

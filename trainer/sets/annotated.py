@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 from PIL import Image
 from scipy.io import loadmat
+from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
 from backend.expression.video import Video
 from backend.photos.collection import FaceClass, PhotoSource, PhotoUnreadableError
 from backend.photos.reading import read_photo
 from protocol.photo_folder import PHOTO_SUFFIXES
-from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, SetError, files_below, key_of
+from trainer.engine.disk_cache import LeftOut, SetError
+from trainer.sets.reader import PICTURES, Item, Licence, Reader, files_below, key_of
 
 FRAMES = 4
 """Frames of a clip: N_f of the learned basis' paper."""
@@ -178,6 +180,14 @@ def reduced(picture: np.ndarray, largest: int = _LARGEST) -> tuple[np.ndarray, f
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
 
 
+def matlab(path: Path) -> dict[str, np.ndarray]:
+    """The variables of a MATLAB file; raises ``LeftOut`` where it is none."""
+    try:
+        return loadmat(str(path), squeeze_me=False)
+    except Exception as error:  # scipy raises anything on damaged files
+        raise LeftOut(f"{path.name} is no MATLAB file") from error
+
+
 class Aflw2000(Reader):
     """AFLW2000-3D (Zhu et al., CVPR 2016): ``image00002.jpg`` with 3DDFA's fit, ``image00002.mat``."""
 
@@ -199,16 +209,58 @@ class Aflw2000(Reader):
 
     def read(self, item: Item) -> Mapping[str, np.ndarray]:
         """See ``fields``."""
-        try:
-            fit = loadmat(str(item.files["fit"]), squeeze_me=False)
-        except Exception as error:  # scipy raises anything on damaged files
-            raise LeftOut(f"{item.files['fit'].name} is no MATLAB file") from error
+        fit = matlab(item.files["fit"])
         points = np.asarray(fit.get("pt3d_68", np.zeros((3, 0))), np.float64).T
         angles = np.degrees(np.asarray(fit.get("Pose_Para", ()), np.float32).ravel()[:3])
         if points.shape != (LANDMARKS, 3) or len(angles) != 3:
             raise LeftOut("the fit has no 68 landmarks or no pose")
         picture, factor = reduced(pixels_of(item.files["photo"]))
         return {"picture": picture, "landmarks": (points * factor).astype(np.float32), "angles": angles}
+
+
+class W300Lp(Reader):
+    """300W-LP (Zhu et al., CVPR 2016): ``HELEN/NAME_0.jpg`` and ``.mat``, one person's photo turned to more views."""
+
+    name = "300w_lp"
+    title = "300W-LP"
+    licence = Licence("300W's: research only", True, "www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm")
+    needs = ("**/*_0.mat",)
+    unchecked = "that a pixel's middle is a whole number from 1 on, as in MATLAB"
+    fields: ClassVar[Mapping[str, str]] = {
+        "picture": PICTURE,
+        "shape": "(K,) of the face model's identity, in its own unit",
+        "expression": "(E,) of its expressions",
+        "rotation": "(3, 3) of the model's surface, which looks along z, y up",
+        "offset": "(3,) pixels of ``picture``, from 0 at its left and lower edge",
+        "scale": "() pixels per unit of the model",
+    }
+    parts = ("AFW", "HELEN", "IBUG", "LFPW")
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """The four parts without their mirror images; a photo's views are one person."""
+        for path in files_below(root, ".mat"):
+            part = path.parent.name
+            if part in self.parts and path.parent.parent.name != "landmarks":
+                files = {"fit": path, "photo": path.with_suffix(".jpg")}
+                yield Item(f"{part}_{path.stem}", f"{part}_{path.stem.rpartition('_')[0]}", files)
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``; ``Shape_Para``, ``Exp_Para`` and ``Pose_Para`` as 3DDFA's and face3d's loaders read them."""
+        fit = matlab(item.files["fit"])
+        shape, moved, pose = (
+            np.asarray(fit.get(f"{name}_Para", ()), np.float32).ravel() for name in ("Shape", "Exp", "Pose")
+        )
+        if not len(shape) or not len(moved) or len(pose) != 7:
+            raise LeftOut("the fit has no shape, expression or pose")
+        picture, factor = reduced(pixels_of(item.files["photo"]))
+        return {
+            "picture": picture,
+            "shape": shape,
+            "expression": moved,
+            "rotation": Rotation.from_euler("XYZ", -pose[:3]).as_matrix(),
+            "offset": factor * (pose[3:6] - [0.5, 0.5, 0.0]),
+            "scale": np.array(factor * pose[6]),
+        }
 
 
 class W3dfaw(Reader):

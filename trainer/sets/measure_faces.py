@@ -18,6 +18,7 @@ from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_
 from backend.models.learned_basis.network import LANDMARKS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from protocol.similarity import fit_similarity
+from trainer.engine.disk_cache import LeftOut, PreparedSet, SetError
 from trainer.measures.estimate import Variant, as_estimate, fitted
 from trainer.measures.harness import found_faces
 from trainer.measures.metrics import refine_alignment, scan_to_mesh
@@ -26,7 +27,6 @@ from trainer.methods.learned_basis.start import encode_again, lip_pictures
 from trainer.portraits.collection import CacheSettings, portrait_of
 from trainer.sets.annotated import frame_of, pixels_of
 from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
-from trainer.sets.reader import LeftOut, PreparedSet, SetError
 from trainer.sets.scans import FRAMES
 
 METRES_TO_MM = 1000.0

@@ -17,10 +17,10 @@ from backend.models.lap.network import CanonicalMaps, LapNet, Scene
 from backend.photos.faces import Window, face_square, landmarks_of_largest
 from backend.rendering.camera import CanonicalCamera
 from backend.rendering.depth_surface import ViewedSurface, normals_from_depth
+from trainer.engine.disk_cache import PreparedSet
 from trainer.measures.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
-from trainer.sets.reader import PreparedSet
 
 OURS, SHARED = "ours", "ours, before personalising"
 SHOWN = 6

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from trainer.engine.logs import SET_CARD
+from trainer.engine.disk_cache import FORMAT, SET_CARD, LeftOut, SetError, inside, read_card
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
-from trainer.sets.annotated import Aflw2000, CelebA, CelebAMask, People, Renderings, VoxCeleb, W3dfaw
-from trainer.sets.reader import FORMAT, KEPT, Item, LeftOut, LimitedReader, Reader, SetError, inside, listed, read_card
-from trainer.sets.scans import Bu3dfe, Micc, Now, NowTest, Realy
+from trainer.sets.annotated import Aflw2000, CelebA, CelebAMask, People, Renderings, VoxCeleb, W3dfaw, W300Lp
+from trainer.sets.reader import KEPT, Item, LimitedReader, Reader, listed
+from trainer.sets.scans import Bu3dfe, FaceModel, Flame, Micc, Now, NowTest, Realy
 
 READERS: Mapping[str, type[Reader]] = {
     reader.name: reader
@@ -26,6 +26,9 @@ READERS: Mapping[str, type[Reader]] = {
         CelebA,
         VoxCeleb,
         Aflw2000,
+        W300Lp,
+        FaceModel,
+        Flame,
         W3dfaw,
         Renderings,
         CelebAMask,

@@ -3,7 +3,6 @@
 import fnmatch
 import hashlib
 import importlib
-import json
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -11,17 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
 import numpy as np
 
-from backend.errors import LikenessError
 from backend.system.processes import End, LimitedProcess, ParentLine, data_bytes, limit_memory, limit_time
-from trainer.engine.logs import SET_CARD
+from trainer.engine.disk_cache import LeftOut, SetError, inside
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-FORMAT = 1
 KEPT = "kept"
 _NAMED = 3
 """Missing files that a sentence names; more would hide it."""
@@ -30,17 +27,6 @@ _LONGEST_KEY = 120
 _MEMORY_BYTES, _CPU_SECONDS, _MOST_BYTES = 2 << 30, 120.0, 512 << 20
 """Of one entry: memory beyond the imports (a scan of 50 MB as OBJ: an estimated 0.7 GB), processor time, size of
 its arrays."""
-
-
-class SetError(LikenessError):
-    """A folder that is not the set, or only a part of it; the sentence says what is missing."""
-
-    def __init__(self, sentence: str, advice: str = "") -> None:
-        super().__init__("usage", sentence, advice)
-
-
-class LeftOut(Exception):
-    """Raised by ``Reader.read`` for an item that is not kept; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +118,6 @@ def listed(reader: Reader, root: Path, partial: bool = False) -> list[Item]:
     if len(repeated) < len(whole):
         raise SetError(f"{root} holds entries of {reader.title} twice.", "Name one copy of the set.")
     return whole
-
-
-def inside(path: Path, root: Path) -> Path:
-    """The path, links followed; raises ``LeftOut`` where that is not below ``root``."""
-    real = Path(os.path.realpath(path))
-    if not real.is_relative_to(os.path.realpath(root)):
-        raise LeftOut("lies outside the folder")
-    return real
 
 
 class LimitedReader(AbstractContextManager):
@@ -234,58 +212,3 @@ def key_of(path: Path, root: Path) -> str:
     """A path below ``root`` as one word; another path has another one."""
     name = quote(path.relative_to(root).as_posix(), safe="")
     return name if len(name) <= _LONGEST_KEY else hashlib.sha256(name.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class PreparedSet:
-    """A prepared folder with truth: its card, and its samples in order."""
-
-    folder: Path
-    card: Mapping[str, Any]
-
-    @property
-    def keys(self) -> list[str]:
-        """Keys of the kept items, in the set's order."""
-        return list(self.card["kept"])
-
-    def sample(self, key: str) -> dict[str, np.ndarray]:
-        """The item's arrays, as the reader's ``fields`` say."""
-        path = self.folder / "samples" / f"{key}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files}
-        except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files
-            raise SetError(f"{path} is damaged.", "Delete it and prepare the set again.") from error
-
-    def photo(self, name: str) -> Path:
-        """A photo of the set; raises ``LeftOut`` where it is not below the set's folder."""
-        root = Path(self.card["root"])
-        return inside(root / name, root)
-
-
-def open_prepared(folder: Path, name: str) -> PreparedSet:
-    """Open a prepared set; raises ``SetError`` where the folder is not one, or of another set."""
-    card = read_card(folder)
-    if card is None:
-        advice = f"Prepare it: python -m trainer data {name} SET --out {folder}."
-        raise SetError(f"{folder} is not a prepared set.", advice)
-    if card["name"] != name:
-        raise SetError(f"{folder} holds {card['name']}, not {name}.", f"Write --data {card['name']}={folder}.")
-    if card["format"] != FORMAT:
-        raise SetError(f"{folder} was prepared by another version.", "Delete it and prepare it again.")
-    return PreparedSet(folder, card)
-
-
-def read_card(folder: Path) -> dict[str, Any] | None:
-    """The card of a prepared folder, or None where there is none."""
-    path = folder / SET_CARD
-    if not path.is_file():
-        return None
-    try:
-        card = json.loads(path.read_bytes())
-        kinds = {"name": str, "title": str, "root": str, "format": int, "kept": dict}
-        if not all(isinstance(card[name], kind) for name, kind in kinds.items()):
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SetError(f"{path} is damaged.", "Delete it and prepare the set again.") from error
-    return card

@@ -1,21 +1,24 @@
-"""Sets of scans: MICC Florence, BU-3DFE, NoW, REALY.
+"""Sets of scans: MICC Florence, BU-3DFE, NoW, REALY; meshes of face models.
 
 Meshes and points in the sets' files: OBJ, VRML, MeshLab's picked points.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from backend.geometry.closest import TriangleMesh
+from trainer.engine.disk_cache import LeftOut
 from trainer.heads.dressed import BRIDGE, NOSE_TIP
+from trainer.heads.population import Carrier, carrier_of
 from trainer.heads.surface import find_surface_landmarks
 from trainer.measures.estimate import ALIGNMENT_LANDMARKS
-from trainer.sets.annotated import VIDEOS, spread
-from trainer.sets.reader import PICTURES, Item, LeftOut, Licence, Reader, files_below
+from trainer.sets.annotated import VIDEOS, matlab, spread
+from trainer.sets.reader import PICTURES, Item, Licence, Reader, files_below, key_of
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
@@ -83,6 +86,7 @@ def picked_points(path: Path) -> np.ndarray:
     return np.array(points, np.float64).reshape(-1, 3)
 
 
+_CAGE = "(V, 3) float32 metres, our template's vertices in its frame"
 MILLIMETRE = 0.001
 FRAMES = 8
 """Frames per video of MICC that are measured, spread over it."""
@@ -123,6 +127,76 @@ def scan_arrays(
         "photos": np.array(photos, dtype=str),
         "groups": np.array(groups, dtype=str),
     }
+
+
+class FaceModel(Reader):
+    """The Basel face model as face3d has it (``BFM.mat``), carried onto our head."""
+
+    name = "face_model"
+    title = "Basel face model (face3d's BFM.mat)"
+    licence = Licence("BFM's: research only", True, "faces.dmi.unibas.ch/bfm")
+    needs = ("**/BFM.mat",)
+    unchecked = "how well cheeks and forehead correspond: points of a smooth surface are told apart by its landmarks"
+    fields: ClassVar[Mapping[str, str]] = {
+        "neutral": f"{_CAGE} of the mean",
+        "identity": "(K, V, 3) metres per unit of Shape_Para",
+        "expression": "(E, V, 3) metres per unit of Exp_Para",
+        "rotation": "(3, 3) from the head's frame to the model's",
+        "translation": "(3,) metres",
+        "unit": "() metres of the model's unit",
+    }
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """The one model."""
+        yield Item("model", "model", {"model": sorted(root.glob(self.needs[0]))[0]})
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        model = matlab(item.files["model"])["model"][0, 0]
+        mean = (model["shapeMU"] + model["expMU"]).astype(np.float64).reshape(-1, 3)
+        triangles = model["tri"].astype(np.int64) - 1
+        modes = [model[name].T.astype(np.float32).reshape(-1, len(mean), 3) for name in ("shapePC", "expPC")]
+        del model
+        carrier = carrier_of(TriangleMesh(mean, triangles.T if len(triangles) == 3 else triangles))
+        identity, expression = (carrier.offsets(part).astype(np.float32) for part in modes)
+        return {
+            "neutral": carrier.whole(mean).astype(np.float32),
+            "identity": identity,
+            "expression": expression,
+            "rotation": carrier.rotation,
+            "translation": carrier.translation,
+            "unit": np.array(carrier.unit),
+        }
+
+
+class Flame(Reader):
+    """Heads in one topology, FLAME's or another: ``head_template.obj`` and other OBJ with its vertices."""
+
+    name = "flame"
+    title = "heads in FLAME's topology"
+    licence = Licence("FLAME's: research only", True, "flame.is.tue.mpg.de")
+    needs = ("**/head_template.obj", "**/*.obj")
+    unchecked = FaceModel.unchecked
+    fields: ClassVar[Mapping[str, str]] = {"neutral": _CAGE}
+
+    def items(self, root: Path) -> Iterator[Item]:
+        """Every mesh; the first folder is the person."""
+        template = sorted(root.glob(self.needs[0]))[0]
+        for path in files_below(root, ".obj"):
+            if path != template:
+                yield Item(key_of(path, root), path.relative_to(root).parts[0], {"mesh": path, "template": template})
+
+    def read(self, item: Item) -> Mapping[str, np.ndarray]:
+        """See ``fields``."""
+        carrier, mesh = _carrier_of(item.files["template"]), read_mesh(item.files["mesh"])
+        if mesh.vertices.shape != carrier.mesh.shape:
+            raise LeftOut("has another topology than head_template.obj")
+        return {"neutral": carrier.whole(mesh.vertices).astype(np.float32)}
+
+
+@lru_cache(maxsize=1)
+def _carrier_of(template: Path) -> Carrier:
+    return carrier_of(read_mesh(template))
 
 
 class _WithPhotos(Reader):

@@ -21,11 +21,11 @@ from backend.geometry.closest import Closest
 from backend.geometry.template import load_template
 from protocol.similarity import fit_similarity
 from trainer.ablations import trained_models
+from trainer.engine.disk_cache import PreparedSet, SetError, open_prepared
 from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
 from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.sets import measure_faces, measure_maps
-from trainer.sets.reader import PreparedSet, SetError, open_prepared
 from trainer.sets.scans import NowTest, write_obj
 
 PRINTED = True

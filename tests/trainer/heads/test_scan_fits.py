@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.geometry.closest import Closest
+from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.template import load_template
-from trainer.heads.population import ict_carrier, load_ict, triangulate
+from trainer.heads.population import carrier_of, load_ict, triangulate
 
 
 def sheet(count=17, size=0.1, height=lambda x, y: 0 * x):
@@ -54,12 +54,18 @@ def test_a_point_over_the_middle_of_a_large_triangle_is_nearest_to_it_not_to_sma
 def test_people_of_ict_are_carried_onto_the_templates_mesh(shared_dir: Path) -> None:
     if not (shared_dir / "faces3d").is_dir():
         pytest.skip("needs ../shared/faces3d")
-    ict = load_ict()
-    carrier = ict_carrier(load_template(), ict)
-    weights = np.random.default_rng(1).normal(size=100)
-    cage = carrier.cage + np.tensordot(weights, carrier.carry(ict.identity.astype(np.float64)), 1)
-    topology = carrier.head
-    face = topology.matrix @ topology.skin_weights(face=1.0) > 0.5
-    person = ict.shaped(weights)
-    apart, still = (Closest(person, ict.skin)((topology.matrix @ head)[face])[2] for head in (cage, carrier.cage))
-    assert np.median(apart) < 0.00025 < 0.2 * np.median(still)
+    ict, place = load_ict(), np.array([30.0, -400.0, 7.0])
+    used, inward = np.unique(ict.skin[:, ::-1], return_inverse=True)
+    inward = inward.reshape(-1, 3)
+    carrier = carrier_of(TriangleMesh(1000 * ict.neutral[used] + place, inward))
+    weights, topology = np.random.default_rng(1).normal(size=100), carrier.head
+    person, count = 1000 * ict.shaped(weights)[used] + place, len(carrier.cage)
+    moved, still = (carrier.whole(mesh)[:count] for mesh in (person, carrier.mesh))
+    offsets = np.tensordot(weights, carrier.offsets(1000 * ict.identity[:, used]), 1)[:count]
+    assert carrier.unit == 0.001 and np.allclose(still + offsets, moved, atol=1e-5)
+    face = load_template().regions["face"][:count] > 0.5
+    assert np.linalg.norm(still - load_template().vertices[:count], axis=1)[face].mean() < 0.0007  # made of ICT's mean
+    face, person = topology.matrix @ topology.skin_weights(face=1.0) > 0.5, 0.001 * person - carrier.translation
+    near = Closest(person @ carrier.rotation, inward)
+    apart, usual = (np.median(near((topology.matrix @ head)[face])[2]) for head in (moved, still))
+    assert apart < 0.00025 < 0.2 * usual

@@ -112,11 +112,12 @@ def test_shares_of_portraits_that_do_not_fit_are_refused(shares: tuple[int, ...]
 
 
 def test_faces_with_photos_and_shapes_alone_do_not_go_into_one_batch() -> None:
-    shapes = GraphBatch(torch.tensor([0]), torch.zeros(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
-    other = GraphBatch(torch.tensor([1]), torch.ones(1, 4, 3), torch.zeros(1, 52), torch.zeros(1, 3, 3), None)
+    known = torch.zeros(1, 52), torch.zeros(1, 3, 3)
+    shapes = GraphBatch(torch.tensor([0]), torch.tensor([True]), torch.zeros(1, 4, 3), *known, None)
+    other = GraphBatch(torch.tensor([1]), torch.tensor([True]), torch.ones(1, 4, 3), *known, None)
     both = GraphBatch.concatenate([shapes, other], CPU)
     assert both.person.tolist() == [0, 1] and both.photos is None and both.neutral[:, 0, 0].tolist() == [0, 1]
-    pictured = GraphBatch(shapes.person, shapes.neutral, shapes.weights, shapes.vertices, _photos())
+    pictured = GraphBatch(shapes.person, shapes.told, shapes.neutral, shapes.weights, shapes.vertices, _photos())
     joined = GraphBatch.concatenate([pictured, pictured], CPU)
     assert joined.photos is not None and joined.photos.images.shape[0] == 2
     with pytest.raises(ValueError, match="only some of the batches have photos"):

@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 import torch
 from scipy.io import savemat
+from scipy.spatial.transform import Rotation
 
+from backend.fitting.scan import head_topology
 from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
+from protocol.similarity import fit_similarity
 from trainer.measures.estimate import as_estimate
 from trainer.methods.lap.data import LapPeopleConfig
 from trainer.people.source import PeopleBatch, PeopleConfig
@@ -106,6 +109,71 @@ def aflw2000(root: Path) -> None:
         savemat(root / f"image{row:05d}.mat", {"Pose_Para": angles, "pt3d_68": drawn().marks[row].T})
 
 
+@cache
+def masked() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A face of another topology: vertices of our level-1 head that a mask shows (N, 3), triangles, and the matrix from
+    our head's cage to the vertices."""
+    topology = head_topology(load_template())
+    shown = topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, neck=1.0) > 0.5
+    kept = topology.fine_triangles[shown[topology.fine_triangles].all(1)][::-1]
+    used, triangles = np.unique(kept, return_inverse=True)
+    matrix = topology.matrix[used]
+    return matrix @ load_template().vertices[: matrix.shape[1]], triangles.reshape(-1, 3), matrix
+
+
+FACE_MODES, MICRO = 40, 1e6
+"""Modes of the made-up face model, and units per metre of BFM."""
+
+
+def face_model(root: Path) -> None:
+    """As face3d's loader reads it: interleaved columns, micrometres, the first vertex is 1, a mean expression apart."""
+    mean, triangles, matrix = masked()
+    template = load_template()
+    count = matrix.shape[1]
+    identity, expression = template.identity_modes[:FACE_MODES, :count], template.expressions[:, :count]
+    columns = [np.stack([(matrix @ mode).ravel() for mode in part], 1) * MICRO for part in (identity, expression)]
+    model = {
+        "shapeMU": (mean - [0, 0.7, 0.01]).reshape(-1, 1) * MICRO,
+        "expMU": np.tile([0, 0, 0.01 * MICRO], len(mean)).reshape(-1, 1),
+        "shapePC": columns[0],
+        "expPC": columns[1],
+        "tri": triangles.T[::-1] + 1,
+    }
+    savemat(root / "BFM.mat", {"model": model})
+
+
+def flame(root: Path) -> None:
+    vertices, triangles, matrix = masked()
+    write_obj(root / "head_template.obj", vertices, triangles)
+    for row in range(PEOPLE):
+        neutral = drawn().people.neutral[row * PHOTOS, : matrix.shape[1]].double().numpy()
+        write_obj(root / f"person{row}" / "neutral.obj", matrix @ neutral, triangles)
+
+
+def w300_lp(root: Path) -> None:
+    """As 3DDFA's and face3d's loaders read it: ``s R v + t`` from the lower left, MATLAB's pixels, radians."""
+    people, template = drawn().people, load_template()
+    head = template.head.vertex_stop
+    modes = template.identity_modes[:FACE_MODES, :head].reshape(FACE_MODES, -1)
+    for row, picture in enumerate(drawn().pictures):
+        offsets = (people.neutral[row].double().numpy() - template.vertices)[:head]
+        shape = np.linalg.lstsq(modes.T, offsets.ravel(), rcond=None)[0]
+        points = template.landmarks68.positions(people.vertices[row].double().numpy()) - [0, 0.7, 0.0]
+        seen = drawn().marks[row] * [1, -1, 1] + [0.5, SIDE + 0.5, 0]
+        placed = fit_similarity(points * MICRO, seen)
+        angles = -Rotation.from_matrix(placed.rotation).as_euler("XYZ")
+        fit = {
+            "Shape_Para": shape[:, None],
+            "Exp_Para": people.expression[row].double().numpy()[:, None],
+            "Pose_Para": np.array([[*angles, *placed.translation, placed.scale]]),
+            "pt2d": seen[:, :2].T,
+        }
+        name = f"HELEN_{row // PHOTOS}_1_{row % PHOTOS}"
+        for part in ("HELEN", "HELEN_Flip"):
+            write(root / part / f"{name}.jpg", picture)
+            savemat(root / part / f"{name}.mat", fit)
+
+
 def bfm(root: Path) -> None:
     batch = LapPeopleConfig(size=64, seed=4711, photos=1).build().batch(range(4), CPU)
     depth, pictures = batch.truth.view_depth.numpy(), (batch.images.permute(0, 2, 3, 1).numpy() * 255).round()
@@ -195,6 +263,9 @@ WRITERS: Mapping[str, object] = {
     "celeba": celeba,
     "voxceleb": voxceleb,
     "aflw2000": aflw2000,
+    "300w_lp": w300_lp,
+    "face_model": face_model,
+    "flame": flame,
     "bfm": bfm,
     "micc": micc,
     "bu3dfe": bu3dfe,

@@ -14,17 +14,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import PHOTOS, WRITERS, copy_of, drawn, head
+from made_up import FACE_MODES, PHOTOS, WRITERS, copy_of, drawn, head
 from PIL import Image
 from scipy.io import loadmat, savemat
 
+from backend.geometry.template import load_template
 from backend.photos.collection import FaceClass
+from backend.photos.faces import face_square
 from trainer.__main__ import main
+from trainer.engine.disk_cache import LeftOut, PreparedSet, SetError, open_prepared
 from trainer.engine.logs import research_sets
+from trainer.methods.graph_face.data import GraphFittedConfig, GraphShapesConfig
+from trainer.people.shape import points_on
 from trainer.portraits.collection import CacheSettings, PortraitsConfig
 from trainer.sets.annotated import frame_of
 from trainer.sets.prepare import READERS, prepare_photos, prepare_samples, reader_of
-from trainer.sets.reader import KEPT, LeftOut, LimitedReader, PreparedSet, SetError, key_of, listed, open_prepared
+from trainer.sets.reader import KEPT, LimitedReader, key_of, listed
 from trainer.sets.scans import picked_points
 
 MUTATED = int(os.environ.get("LIKENESS_MUTATED", "20"))
@@ -147,7 +152,13 @@ def test_a_hostile_entry_is_left_out_alone(spoil: Callable, reason: str, copies:
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("aflw2000", "image00000.mat"), ("aflw2000", "image00000.jpg"), ("bfm", "test/depth/depth_0.png")],
+    [
+        ("aflw2000", "image00000.mat"),
+        ("aflw2000", "image00000.jpg"),
+        ("bfm", "test/depth/depth_0.png"),
+        ("300w_lp", "HELEN/HELEN_0_1_0.mat"),
+        ("face_model", "BFM.mat"),
+    ],
 )
 def test_mutated_entries_are_read_or_left_out(name: str, file: str, copies: dict[str, Path], tmp_path: Path) -> None:
     path, reader = shutil.copytree(copies[name], tmp_path / name) / file, reader_of(name)
@@ -269,3 +280,38 @@ def test_masks_are_those_of_the_test_part_s_people_and_fit_their_pictures(copies
 def test_depth_maps_are_no_photographs(copies: dict[str, Path]) -> None:
     reader = reader_of("realy")
     assert list(reader.read(listed(reader, copies["realy"])[0])["photos"]) == ["REALY_image/1.png"]
+
+
+def test_other_topologies_become_our_head_and_300w_lp_lies_on_its_photos(
+    copies: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIKENESS_CACHE", str(tmp_path / "cache"))
+    prepared = {}
+    for name, person in (("300w_lp", "HELEN_HELEN_0_1"), ("face_model", "model"), ("flame", "person0")):
+        assert main(["data", name, str(copies[name]), "--out", str(tmp_path / name)]) == 0
+        prepared[name] = open_prepared(tmp_path / name, name)
+        assert next(iter(prepared[name].card["kept"].values())) == person
+    template, people = load_template(), drawn().people
+    count = template.head.vertex_stop
+    face = template.regions["face"][:count] > 0.5
+
+    def apart(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.linalg.norm((one - other)[..., :count, :][..., face, :], axis=-1).mean())
+
+    model, modes = prepared["face_model"].sample("model"), template.identity_modes[:FACE_MODES]
+    assert model["unit"] == 1e-6 and apart(model["neutral"], template.vertices) < 0.0002
+    assert apart(model["identity"], modes) < 0.15 * apart(modes, 0 * modes)
+    neutral = [prepared["flame"].sample(key)["neutral"] for key in prepared["flame"].keys]
+    assert apart(np.stack(neutral), people.neutral[::PHOTOS].numpy()) < 0.0005
+    sets = {"folder": str(tmp_path / "300w_lp"), "face_model": str(tmp_path / "face_model")}
+    assert len(research_sets({"source": sets})) == 2
+    batch = GraphFittedConfig(**sets, size=64, photos=PHOTOS).build().batch(range(2), people.person.device)
+    true = people.neutral.numpy()
+    assert batch.told.all() and batch.person.tolist() == [0, 0, 1, 1]
+    assert apart(batch.neutral.numpy(), true) < 0.75 * apart(template.vertices, true)
+    for row, marks in enumerate(points_on(template.landmarks68, batch.photos.places).numpy()):
+        to_photo = face_square(people.landmarks478[row].numpy())
+        pixels = (marks - 0.5) * to_photo.side + to_photo.centre
+        assert np.linalg.norm(pixels - drawn().marks[row, :, :2], axis=1).mean() < 0.04 * to_photo.side
+    heads = GraphShapesConfig(folder=str(tmp_path / "flame")).build().batch(range(3), people.person.device)
+    assert np.allclose(heads.neutral[::2].numpy(), np.stack([*neutral, neutral[0]]))

@@ -1,8 +1,11 @@
 """Training data of the graph face model: shapes (``kind = "graph_shapes"``), photos with the truth of their faces
-(``"graph_people"``), and the linear model of the same people.
+(``"graph_people"``), 300W-LP (``"graph_300w_lp"``), portraits without labels (``"graph_portraits"``); and the linear
+model of drawn people.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,18 +15,20 @@ from torch.nn import functional
 from backend.geometry.template import load_template
 from backend.models.landmarks import EXPRESSIONS, WINDOW_PER_FACE, LandmarkShapes, SurfaceLandmarker
 from backend.photos.collection import FaceClass
-from backend.photos.faces import Window
+from backend.photos.faces import Window, face_square
 from backend.rendering.camera import project
 from backend.rendering.color import srgb_from_linear
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from trainer.engine.batch import BYTES, Batch, Coding, batch_field
 from trainer.engine.contracts import Source, SourceConfig
+from trainer.engine.disk_cache import SET_CARD, open_prepared
 from trainer.methods.landmarks.data import landmark_mirror
 from trainer.methods.lap.data import TruthMaker, class_mask
 from trainer.people import shape
 from trainer.people.camera import FACE_CROP
 from trainer.people.mixtures import stored
 from trainer.people.source import People, PeopleConfig
+from trainer.portraits.collection import CacheSettings, PortraitsConfig, portrait_of
 
 _MIRRORED_KEYS = [ARKIT_INDEX[mirrored_name(name)] for name in ARKIT_NAMES]
 _MIRRORED_LIGHT = (1, 1, 1, -1, -1, 1, 1, -1, 1)
@@ -62,11 +67,13 @@ class GraphBatch(Batch):
 
     Attributes
     ----------
-    person : (N,) int64 number of the person. neutral : (N, V, 3) the template's cage without expression.
-    weights : (N, 52) of the keys. vertices : (N, C, 3) the head's cage with expression. photos : None for shapes alone.
+    person : (N,) int64 number of the person. told : (N,) bool, the true shape and view are known.
+    neutral : (N, V, 3) the template's cage without expression. weights : (N, 52) of the keys, NaN where the expression
+    is no sum of keys. vertices : (N, C, 3) the head's cage with expression. photos : None for shapes alone.
     """
 
     person: Tensor
+    told: Tensor
     neutral: Tensor = batch_field(coding=replace(shape.SHAPE_CODING, once=True))
     weights: Tensor
     vertices: Tensor = batch_field(coding=shape.SHAPE_CODING)
@@ -138,6 +145,8 @@ class GraphShapesConfig(SourceConfig):
     """Another seed gives other people."""
     expressions: int = 2
     """Number of expressions per person."""
+    folder: str = ""
+    """A prepared set ``flame`` whose heads are the people, in its order, again and again; empty: drawn ones."""
 
     def build(self) -> Source:
         """Make the source."""
@@ -150,6 +159,7 @@ class GraphShapes:
     def __init__(self, config: GraphShapesConfig) -> None:
         self.config = config
         self._template = load_template()
+        self._heads = open_prepared(Path(config.folder), "flame") if config.folder else None
         self._tools: dict[torch.device, tuple[shape.IdentityShapes, shape.CarriedExpressions]] = {}
 
     @torch.no_grad()
@@ -166,10 +176,16 @@ class GraphShapes:
             generator = np.random.Generator(np.random.Philox(key=[self.config.seed, index]))
             people.append(shape.draw_identity(generator, len(self._template.identity_modes)))
             weights.extend(shape.draw_expression(generator).weights for _ in range(count))
-        neutral = shapes.neutral(people).repeat_interleave(count, 0)
+        if self._heads is None:
+            neutral = shapes.neutral(people)
+        else:
+            chosen = [self._heads.keys[index % len(self._heads.keys)] for index in indices]
+            neutral = torch.from_numpy(np.stack([self._heads.sample(key)["neutral"] for key in chosen])).to(device)
+        neutral = neutral.repeat_interleave(count, 0)
         keys = torch.from_numpy(np.stack(weights)).to(device)
         return GraphBatch(
             person=torch.tensor(list(indices), device=device).repeat_interleave(count),
+            told=torch.ones(len(neutral), dtype=torch.bool, device=device),
             neutral=neutral,
             weights=keys,
             vertices=carried.posed(neutral, keys)[:, : self._template.head.vertex_stop],
@@ -241,6 +257,7 @@ class GraphPeople:
         albedo = srgb_from_linear(people.albedo).clamp(0, 1)[number, :, row, column]
         return GraphBatch(
             person=people.person,
+            told=torch.ones_like(people.person, dtype=torch.bool),
             neutral=people.neutral,
             weights=people.expression,
             vertices=people.vertices[:, :head],
@@ -254,6 +271,137 @@ class GraphPeople:
                 skin=skin,
             ),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFittedConfig(SourceConfig):
+    """300W-LP: photos with a face model's fit. Made once, people come again in the same order."""
+
+    folder: str
+    """The prepared set ``300w_lp``."""
+    face_model: str
+    """The prepared set ``face_model`` of its shapes."""
+    size: int = 112
+    """Side of the pictures in pixels."""
+    photos: int = 3
+    """Photos per person, spread over all; where there are fewer they come again."""
+    people: int = 3837
+    """Number of the first people that are used; 3,837 are in the set."""
+
+    def build(self) -> Source:
+        """Open both sets; raises ``SetError`` where they are not prepared."""
+        source, cards = GraphFitted(self), (Path(one) / SET_CARD for one in (self.folder, self.face_model))
+        kept = GraphBatch, source, len(source.people), "", "graph", _MADE_AT_ONCE
+        return stored(*kept, self, source.landmarker.version, *cards)
+
+
+class GraphFitted:
+    """See ``GraphFittedConfig``; without a store."""
+
+    def __init__(self, config: GraphFittedConfig) -> None:
+        self.config = config
+        self._data = open_prepared(Path(config.folder), "300w_lp")
+        self._model = open_prepared(Path(config.face_model), "face_model").sample("model")
+        people: dict[str, list[str]] = {}
+        for key, person in self._data.card["kept"].items():
+            people.setdefault(person, []).append(key)
+        self.people = list(people.values())[: config.people]
+        self.landmarker = SurfaceLandmarker.load()
+
+    @torch.no_grad()
+    def batch(self, indices: range, device: torch.device) -> GraphBatch:
+        """Return people number ``indices``."""
+        numbers = np.repeat(list(indices), self.config.photos)
+        rows = []
+        for place, number in enumerate(numbers):
+            keys = self.people[number]
+            rows.append(self._photo(keys[place % self.config.photos * len(keys) // self.config.photos]))
+        images, labels, *shapes = (torch.from_numpy(np.stack(each)) for each in zip(*rows, strict=True))
+        return without_colours(self.landmarker, images, labels, torch.from_numpy(numbers), shapes).to(device)
+
+    def _photo(self, key: str) -> tuple[np.ndarray, ...]:
+        """A photo's crop (S, S, 3) and labels (S, S), the neutral cage, the head's cage, and its places in sides."""
+        sample, model, template, size = self._data.sample(key), self._model, load_template(), self.config.size
+        neutral = model["neutral"] + _sum(sample["shape"], model["identity"])
+        moved = neutral + _sum(sample["expression"], model["expression"])
+        own = (moved @ model["rotation"].T + model["translation"]) / model["unit"]
+        seen = sample["scale"] * own @ sample["rotation"].T + sample["offset"]
+        seen = np.column_stack([seen[:, 0], len(sample["picture"]) - seen[:, 1], -seen[:, 2]])
+        marks = template.landmarks478.positions(seen)
+        portrait = portrait_of(sample["picture"], CacheSettings(size, "face", 0.0, True, "label_face"), marks)
+        square, head = face_square(marks), template.head.vertex_stop
+        places = ((seen[:head, :2] - square.centre) / square.side + 0.5).astype(np.float32)
+        return portrait.crop, portrait.labels, neutral.astype(np.float32), moved[:head].astype(np.float32), places
+
+
+def _sum(weights: np.ndarray, modes: np.ndarray) -> np.ndarray:
+    count = min(len(weights), len(modes))  # a smaller face model has the first modes of the set's
+    return np.tensordot(weights[:count], modes[:count], 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphPortraitsConfig(SourceConfig):
+    """Real portraits of people by name, without labels; made once, people come again in the same order."""
+
+    portraits: PortraitsConfig
+    """The collection, prepared with the network's size and ``framing = "face"``."""
+    first: int = 0
+    """Number of the first person, where others come before it in a mixed source."""
+    people: int = 10177
+    """Largest number of people; CelebA has 10,177."""
+
+    def build(self) -> Source:
+        """Open the collection; see ``PortraitsConfig.build``."""
+        source = GraphPortraits(self)
+        kept = GraphBatch, source, source.count, "", "graph", _MADE_AT_ONCE
+        return stored(*kept, self, source.landmarker.version, Path(self.portraits.folder) / SET_CARD)
+
+
+class GraphPortraits:
+    """See ``GraphPortraitsConfig``; without a store."""
+
+    def __init__(self, config: GraphPortraitsConfig) -> None:
+        self._source, self.landmarker = config.portraits.build(), SurfaceLandmarker.load()
+        self._numbers = {who: config.first + k for k, (who, _) in enumerate(self._source.people)}
+        self.count = len(self._source)
+        if self.count > config.people:
+            raise ValueError(f"{config.portraits.folder} holds {self.count} people, more than {config.people}")
+
+    @torch.no_grad()
+    def batch(self, indices: range, device: torch.device) -> GraphBatch:
+        """Return people number ``indices``."""
+        people = self._source.batch(
+            range(indices.start % self.count, indices.start % self.count + len(indices)), device
+        )
+        person = torch.tensor([self._numbers[int(who)] for who in people.person], device=device)
+        return without_colours(self.landmarker, people.images, people.labels, person)
+
+
+def without_colours(
+    landmarker: SurfaceLandmarker, images: Tensor, labels: Tensor, person: Tensor, known: Sequence[Tensor] = ()
+) -> GraphBatch:
+    """Photos (N, 3, S, S), or (N, S, S, 3) uint8, whose colours and light are unknown. ``known``: neutral, vertices and
+    places, as in ``GraphBatch``; empty: unlabelled."""
+    template, count = load_template(), len(images)
+    images = images.permute(0, 3, 1, 2).float() / 255 if images.dtype == torch.uint8 else images
+    head, mean = template.head.vertex_stop, torch.from_numpy(template.vertices).to(images).expand(count, -1, -1)
+    neutral, vertices, places = known or (mean, mean[:, :head], images.new_zeros(count, head, 2))
+    return GraphBatch(
+        person=person,
+        told=torch.full_like(person, bool(known), dtype=torch.bool),
+        neutral=neutral,
+        weights=images.new_full((count, len(ARKIT_NAMES)), torch.nan),
+        vertices=vertices,
+        photos=GraphPhotos(
+            images=images,
+            places=places,
+            albedo=images.new_zeros(count, head, 3),
+            seen=torch.zeros_like(vertices[..., 0], dtype=torch.bool),
+            light=images.new_zeros(count, 9, 3),
+            marks=marks_of(landmarker, images).to(images),
+            skin=class_mask(labels, SKIN),
+        ),
+    )
 
 
 def marks_of(landmarker: SurfaceLandmarker, pictures: Tensor) -> Tensor:

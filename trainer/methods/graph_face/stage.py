@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from backend.geometry.mesh_hierarchy import MeshHierarchy, load_mesh_hierarchy, spread
-from backend.geometry.template import load_template
+from backend.geometry.template import LandmarkEmbedding, load_template
 from backend.geometry.vectors import vertex_normals
 from backend.models import graph_face
 from backend.models.mobile_trunk import trainable_state
 from backend.models.registry import GRAPH_FACE
+from backend.photos.faces import MESH_COUNT
 from backend.rendering.color import linear_from_srgb, srgb_from_linear
 from backend.rendering.rasterize import face_ids
 from backend.rendering.spherical_harmonics import shade
@@ -226,9 +227,7 @@ class GraphFaceStageConfig(contracts.StageConfig):
     zoom: tuple[float, float] = (1.0, 1.0)
     """Range of random scale factors, at most 1, of the photos' content; the paper's is 0.8 to 1."""
     labelled: float = 1.0
-    """Share of the people with known shapes, spread evenly over their numbers. The other photos correspond to the
-    paper's
-    unlabelled ones."""
+    """Share of the people with known shapes whose labels are used, spread evenly over their numbers."""
     mask: bool = True
     """Limit the photometric term to the visible face; False: use all vertices inside the picture."""
 
@@ -283,6 +282,10 @@ class GraphFaceStage(contracts.Stage):
         self.triangles = torch.from_numpy(level.faces).to(device)
         self.mirror_all = torch.from_numpy(template.mirror.astype(np.int64)).to(device)
         self.mirror = self.mirror_all[:count]
+        marks = template.landmarks478
+        each = (torch.from_numpy(one.positions(template.vertices)) for one in (template.landmarks68, marks))
+        self._nearest = torch.cdist(*each)[:, :MESH_COUNT].argmin(1)
+        self._found = LandmarkEmbedding(*(part[self._nearest] for part in vars(marks).values()))
         self._carried = CarriedExpressions(template, device)
         self._neighbours = graph_face.neighbour_means(level).to(device)
         self._linear_codes: tuple[Tensor, Tensor] | None = None
@@ -295,7 +298,7 @@ class GraphFaceStage(contracts.Stage):
         neutral, truth = batch.neutral[:, :count], batch.vertices
         codes = self._seen(batch)
         identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
-        told = data.labelled_people(batch.person, config.labelled)
+        told = self._told(batch)
         labelled = told.nonzero()[:, 0]
         others = labelled.roll(-1)
         every = net.shape(
@@ -309,7 +312,10 @@ class GraphFaceStage(contracts.Stage):
             moved = shape_difference(shapes[labelled], truth[labelled], self.weight)
             terms["shape"] = moved + shape_difference(rest[labelled], neutral[labelled], self.weight)
             if weights.pair:
-                posed = self._carried.posed(batch.neutral[labelled], batch.weights[others])[:, :count]
+                keys = batch.weights[others]
+                posed = self._carried.posed(batch.neutral[labelled], keys.nan_to_num())[:, :count]
+                summed = keys.isnan().any(1)[:, None, None]  # a face model's expression is added
+                posed = torch.where(summed, neutral[labelled] + truth[others] - neutral[others], posed)
                 terms["pair"] = shape_difference(exchanged, posed, self.weight)
         if weights.smooth:
             terms["smooth"] = smoothness(torch.cat([shapes, rest]), net.mean, self._laplacian)
@@ -371,10 +377,12 @@ class GraphFaceStage(contracts.Stage):
         ``told`` (N,) bool; the photometric one takes place and visibility from the prediction."""
         net, weights, photos = self.modules["net"], self.config.weights, batch.photos
         visible = photos.seen * told[:, None].float()
-        known = visible.sum().clamp(min=1)
+        count = visible.sum().clamp(min=1)
         apart = 100.0 * (codes.pose.project(batch.vertices) - photos.places)[told][:, self.face].norm(dim=-1)
-        chosen, places = load_template().landmarks68, codes.pose.project(shapes)
-        marks = [points_on(chosen, points) for points in (places, photos.places)]
+        places, marks68 = codes.pose.project(shapes), load_template().landmarks68
+        known = [points_on(marks68, points) for points in (places, photos.places)]
+        found = points_on(self._found, places), photos.marks[:, self._nearest, :2]
+        marks = [torch.where(told[:, None, None], *both) for both in zip(known, found, strict=True)]
         albedo = net.albedo(codes.identity)
         shading = shade(vertex_normals(shapes, self.triangles), codes.light)
         true_shading = shade(vertex_normals(batch.vertices, self.triangles), photos.light)
@@ -385,8 +393,8 @@ class GraphFaceStage(contracts.Stage):
         terms = {
             "place": apart.sum() / max(apart.numel(), 1),
             "landmarks": landmark_distance(*marks),
-            "albedo": wrong.sum() / known,
-            "light": difference.sum() / known,
+            "albedo": wrong.sum() / count,
+            "light": difference.sum() / count,
             "symmetry": asymmetry(albedo, self.mirror),
         }
         if weights.photometric:
@@ -459,13 +467,17 @@ class GraphFaceStage(contracts.Stage):
             codes = self._seen(batch)
             identity, expression = self._codes(batch) if codes is None else (codes.identity, codes.expression)
             fake = net.shape(identity, expression)
-        told = data.labelled_people(batch.person, self.config.labelled).nonzero()[:, 0]
+        told = self._told(batch).nonzero()[:, 0]
         if not len(told):
             return {"divergence": 0.0 * self._judged(fake).sum()}
         known = told[torch.arange(len(fake), device=told.device) % len(told)]
         return {
             "divergence": critic_divergence(self._judged_units, self._units(batch.vertices[known]), self._units(fake))
         }
+
+    def _told(self, batch: data.GraphBatch) -> Tensor:
+        """(N,) bool, photos whose labels are used."""
+        return batch.told & data.labelled_people(batch.person, self.config.labelled)
 
     def _units(self, shapes: Tensor) -> Tensor:
         return (shapes - self.modules["net"].mean) / graph_face.UNIT
