@@ -58,11 +58,8 @@ class RunLog:
 
     def scalars(self, kind: str, position: LogPosition, values: Mapping[str, float]) -> None:
         """Log scalars."""
-        row = {
-            "kind": kind,
-            **dataclasses.asdict(position),
-            "values": {name: _json_number(value) for name, value in values.items()},
-        }
+        written = {name: _json_number(value) for name, value in values.items()}
+        row = {"kind": kind, **dataclasses.asdict(position), "values": written}
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         if self._board is not None:

@@ -96,11 +96,8 @@ def fits_or_none(photos: Sequence[Path], wanted: Sequence[str]) -> dict[str, Fit
 
 def drawn_heads(folder: Path, half: str) -> dict[str, tuple[Path, ...]]:
     """Name -> photos of the rendered heads of one half. Raises ``LikenessError`` if there are none."""
-    folders = [
-        path.parent
-        for path in sorted(folder.glob("*/truth.npz"))
-        if drawn.half_of(drawn.person_of(path.parent.name)) == half
-    ]
+    folders = [path.parent for path in sorted(folder.glob("*/truth.npz"))]
+    folders = [head for head in folders if drawn.half_of(drawn.person_of(head.name)) == half]
     heads = {head.name: tuple(sorted(head.glob("*.jpg"))) for head in folders}
     heads = {name: photos for name, photos in heads.items() if photos}
     if not heads:

@@ -139,13 +139,8 @@ def openness(vertices: Tensor, faces: Tensor, directions: int = 64, resolution: 
     lit, total = torch.zeros(len(vertices), device=vertices.device), torch.zeros(len(vertices), device=vertices.device)
     for start in range(0, directions, 16):
         part = sphere[start : start + 16]
-        visible = lamp_visibility(
-            vertices.expand(len(part), -1, -1),
-            faces,
-            part,
-            torch.full((len(part),), 0.2, device=part.device),
-            resolution,
-        )
+        soft = torch.full((len(part),), 0.2, device=part.device)
+        visible = lamp_visibility(vertices.expand(len(part), -1, -1), faces, part, soft, resolution)
         cosine = (part @ normals.t()).clamp(min=0)
         lit += (visible * cosine).sum(0)
         total += cosine.sum(0)

@@ -295,14 +295,8 @@ class PeopleSampler:
             weights = expression.weights.copy()
             weights[_BLINK] = np.maximum(weights[_BLINK], closing)
             film = replace(first.film, noise_seed=float((first.film.noise_seed + 7919 * number) % (1 << 23)))
-            frames.append(
-                replace(
-                    first,
-                    expression=replace(expression, weights=weights),
-                    view=sway.moved(first.view, seconds),
-                    film=film,
-                )
-            )
+            moved = replace(expression, weights=weights)
+            frames.append(replace(first, expression=moved, view=sway.moved(first.view, seconds), film=film))
         return frames
 
 

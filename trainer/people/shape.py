@@ -240,10 +240,8 @@ def draw_expression(generator: np.random.Generator, mood: str | None = None) -> 
     if generator.random() < 0.012:  # a wink
         weights[_INDEX[("eyeBlinkLeft", "eyeBlinkRight")[generator.integers(2)]]] = generator.uniform(0.8, 1.0)
     if generator.random() < 0.006:
-        weights[_INDEX["tongueOut"]], weights[_INDEX["jawOpen"]] = (
-            generator.uniform(0.5, 1),
-            generator.uniform(0.3, 0.5),
-        )
+        weights[_INDEX["tongueOut"]] = generator.uniform(0.5, 1)
+        weights[_INDEX["jawOpen"]] = generator.uniform(0.3, 0.5)
     at_camera = bool(generator.random() < 0.72)
     spread = np.radians((2.5, 2.0) if at_camera else (14.0, 8.0))
     return ExpressionParameters(

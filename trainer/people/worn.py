@@ -139,9 +139,8 @@ def draw_worn(
     dyed = np.array(look.hair) * (g.uniform(1.5, 4.0) if g.random() < 0.15 * look.femininity else 1.0)
     mixed = dyed + (grey - dyed) * (g.random((LOCKS, 1)) < 0.7 * look.greyness)
     sun, half = float(g.random() < 0.15), g.uniform(0.01, 0.05, 3) * [1.0, 1.6, 0.8]
-    shape = {
-        field.name: getattr(USUAL_GLASSES, field.name) * np.exp(g.normal(0, 0.3)) for field in fields(GlassesShape)
-    }
+    usual = {field.name: getattr(USUAL_GLASSES, field.name) for field in fields(GlassesShape)}
+    shape = {name: length * np.exp(g.normal(0, 0.3)) for name, length in usual.items()}
     large = {
         "width": g.uniform(0.044, 0.058),
         "height": g.uniform(0.028, 0.050),
@@ -178,11 +177,8 @@ def draw_worn(
     )  # fmt: skip
     if like is None:
         return drawn
-    kept = ("groom", "mirrored", "locks", "hair", "beard", "beard_locks") + (
-        "glasses",
-        "on_nose",
-        "glasses_colours",
-    ) * (g.random() < 0.75)
+    glasses = ("glasses", "on_nose", "glasses_colours") * (g.random() < 0.75)
+    kept = ("groom", "mirrored", "locks", "hair", "beard", "beard_locks", *glasses)
     return replace(drawn, **{name: getattr(like, name) for name in kept})
 
 
@@ -311,9 +307,8 @@ class Wardrobe:
         path = lines + (carried * weights[..., None]).sum(3)
         round_skull = (path - middle[:, None, None]) / size[:, None, None]
         far = round_skull.norm(dim=-1, keepdim=True)
-        above = (round_skull[..., 1] > p.hat[:, 1, None, None] + p.hat[:, 2, None, None] * round_skull[..., 2])[
-            ..., None
-        ]
+        rim = p.hat[:, 1, None, None] + p.hat[:, 2, None, None] * round_skull[..., 2]
+        above = (round_skull[..., 1] > rim)[..., None]
         pressed = middle[:, None, None] + round_skull * size[:, None, None] / far.clamp(min=1e-4)
         path = torch.where(above & (p.hat[:, :1, None, None] > 0.5) & (far > 1.0), pressed, path)
         out = path - middle[:, None, None]
@@ -380,11 +375,8 @@ def _layer(
     """A layer of one label from arrays (N, ..., 3); ``albedo`` is broadcast over them."""
     n = len(vertices)
     points = vertices.reshape(n, -1, 3)
-    albedo = (
-        albedo.view(*albedo.shape[:-1], *(1,) * (vertices.ndim - albedo.ndim), 3)
-        if albedo.ndim < vertices.ndim
-        else albedo
-    )
+    if albedo.ndim < vertices.ndim:
+        albedo = albedo.view(*albedo.shape[:-1], *(1,) * (vertices.ndim - albedo.ndim), 3)
     return WornMesh(
         points,
         normals.expand_as(vertices).reshape(n, -1, 3),

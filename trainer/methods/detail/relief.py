@@ -487,10 +487,8 @@ def _light_in_head(shot: ShotParameters) -> tuple[_HeadLight, np.ndarray]:
     directions = shot.light.directions.astype(np.float64) @ shot.turn.T
     ambient = sh.rotate(shot.light.ambient.astype(np.float64), shot.turn)
     colours = shot.light.colours.astype(np.float64)
-    return (
-        _HeadLight(directions, colours, shot.light.softness, ambient),
-        ambient + sh.light_from_directions(directions, colours),
-    )
+    total = ambient + sh.light_from_directions(directions, colours)
+    return _HeadLight(directions, colours, shot.light.softness, ambient), total
 
 
 def _shaded(
@@ -513,9 +511,8 @@ def _shaded(
         red = np.maximum((mixed @ direction.astype(np.float32) + wrap) / (1 + wrap), 0.0)
         lamp = np.stack([red, green, green], -1) * colour.astype(np.float32)
         if number == 0 and shot.shadow > 0:
-            noise = cv2.resize(
-                g.standard_normal((7, 7)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
-            )
+            noise = g.standard_normal((7, 7)).astype(np.float32)
+            noise = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
             edge = 0.05 + 0.5 * float(soft)
             lamp *= (1.0 - shot.shadow * smoothstep(0.6 - edge, 0.6 + edge, noise))[..., None]
         result = result + lamp

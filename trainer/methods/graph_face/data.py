@@ -226,17 +226,8 @@ class GraphPeople:
         self.config = config
         self._template = load_template()
         self._head = self._template.head.vertex_stop
-        self._people = People(
-            PeopleConfig(
-                size=config.size,
-                seed=config.seed,
-                photos=config.photos,
-                framing="face",
-                depth=True,
-                albedo=True,
-                carried=True,
-            )
-        )
+        shared = {name: getattr(config, name) for name in ("size", "seed", "photos")}
+        self._people = People(PeopleConfig(framing="face", depth=True, albedo=True, carried=True, **shared))
         self.landmarker = SurfaceLandmarker.load()
 
     @torch.no_grad()
@@ -445,9 +436,8 @@ class _Drawn:
 def _drawn(size: int, maker: TruthMaker) -> _Drawn:
     template, generator = load_template(), np.random.default_rng(_SHAPE_SEED)
     shapes = shape.IdentityShapes(shape.people_surface(torch.device("cpu")))
-    neutral = shapes.neutral(
-        [shape.draw_identity(generator, len(template.identity_modes)) for _ in range(SHAPE_PEOPLE)]
-    )
+    modes = len(template.identity_modes)
+    neutral = shapes.neutral([shape.draw_identity(generator, modes) for _ in range(SHAPE_PEOPLE)])
     frames = maker.frames(neutral, size)
     marks = torch.from_numpy(template.landmarks478.positions(neutral.double().numpy())).float()
     people = frames.apply(marks)  # (P, L, 3)

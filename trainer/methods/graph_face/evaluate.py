@@ -257,17 +257,12 @@ def decoder_figures(net: nets.GraphFaceNet, heads: int) -> dict[str, float | str
     face = weight > 0.5
     linear = linear_faces(net.config.identity, net.config.expression)
     batch = GraphShapesConfig(seed=SEED, expressions=1).build().batch(range(heads), CPU)
-    kinds: dict[str, tuple[np.ndarray, bool]] = {
-        "neutral": (batch.neutral[:, :count].numpy(), True),
-        "moved": (batch.vertices.numpy(), False),
-    }
     figures: dict[str, float | str] = {}
-    for kind, (targets, neutral) in kinds.items():
+    weights = torch.from_numpy(weight).float()
+    for kind, targets, neutral in (("neutral", batch.neutral[:, :count], True), ("moved", batch.vertices, False)):
         rows = []
-        for target in targets:
-            fitted = nets.codes_of_shape(
-                net, torch.from_numpy(target), torch.from_numpy(weight).float(), PRIOR, neutral
-            )
+        for target in targets.numpy():
+            fitted = nets.codes_of_shape(net, torch.from_numpy(target), weights, PRIOR, neutral)
             made = (fitted.shape.numpy(), linear.nearest(target, weight, PRIOR, neutral), linear.mean)
             rows.append([1000 * np.linalg.norm(one - target, axis=1)[face].mean() for one in made])
         errors = np.array(rows)  # (H, 3)

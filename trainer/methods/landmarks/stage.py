@@ -368,11 +368,8 @@ def surface_errors(
     rows = []
     for first in range(0, count, PEOPLE_AT_ONCE):
         batch = people.batch(range(first, min(first + PEOPLE_AT_ONCE, count)), torch.device("cpu"))
-        rows += [
-            row
-            for number in range(len(batch.images))
-            if (row := _errors(landmarker, points, batch, number)) is not None
-        ]
+        found = (_errors(landmarker, points, batch, number) for number in range(len(batch.images)))
+        rows += [row for row in found if row is not None]
     return SurfaceErrors(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 

@@ -27,15 +27,8 @@ from trainer.people.mixtures import stored
 from trainer.people.shape import people_surface, points_on
 from trainer.people.source import PeopleBatch, PeopleConfig
 
-FACE_CLASSES = (
-    FaceClass.SKIN,
-    FaceClass.BROWS,
-    FaceClass.EYES,
-    FaceClass.GLASSES,
-    FaceClass.LIPS,
-    FaceClass.MOUTH_INTERIOR,
-    FaceClass.FACIAL_HAIR,
-)
+_ALBEDO_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
+FACE_CLASSES = (*_ALBEDO_CLASSES, FaceClass.GLASSES, FaceClass.MOUTH_INTERIOR)
 """Classes that the canonical surface represents in a photo."""
 CHANGING_CLASSES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.MOUTH_INTERIOR)
 """Classes that differ most between photos of one person: the paper's mouth, eyes and brow."""
@@ -113,7 +106,6 @@ def class_mask(labels: Tensor, classes: tuple[FaceClass, ...]) -> Tensor:
 
 NEAREST, FARTHEST = 0.9, 1.1
 """LAP's range of canonical depth; the background is set to the farthest."""
-_ALBEDO_CLASSES = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.FACIAL_HAIR)
 _FACING = (1.0, -1.0, -1.0)
 """Signs that convert head axes to those of a camera in front of the face."""
 
@@ -266,15 +258,8 @@ class LapPeopleConfig(SourceConfig):
 
     def people(self) -> PeopleConfig:
         """The source of the pictures."""
-        return PeopleConfig(
-            size=self.size,
-            seed=self.seed,
-            photos=self.photos,
-            framing="face",
-            depth=True,
-            albedo=True,
-            film=self.film,
-        )
+        size, seed, photos, film = self.size, self.seed, self.photos, self.film
+        return PeopleConfig(size=size, seed=seed, photos=photos, film=film, framing="face", depth=True, albedo=True)
 
     def build(self) -> Source:
         """Make the source."""

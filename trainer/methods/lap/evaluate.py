@@ -86,10 +86,9 @@ def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> list
     source = FacePortraitsConfig(portraits=config).build()
     rows, size = list[Sequence[Tensor]](), network.config.size
     for batch in harness.batches(source, count, _SHEET_ROWS):
-        batch = replace(
-            batch, images=functional.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
-        )
-        rows += sheets.rows_of(stage.contact_columns(network, batch, batch.images * 2 - 1, _SHEET_ROWS))
+        images = functional.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
+        batch = replace(batch, images=images)
+        rows += sheets.rows_of(stage.contact_columns(network, batch, images * 2 - 1, _SHEET_ROWS))
     return rows
 
 

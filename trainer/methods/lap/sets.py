@@ -194,12 +194,8 @@ def _mirrored(batch: LapBatch, chosen: Tensor) -> LapBatch:
             translation=torch.where(photos[:, None], truth.translation * side, truth.translation),
             view_depth=_flip_where(photos, truth.view_depth),
         )
-    return dataclasses.replace(
-        batch,
-        images=_flip_where(photos, batch.images),
-        labels=_flip_where(photos, batch.labels),
-        truth=truth,
-    )
+    images, labels = _flip_where(photos, batch.images), _flip_where(photos, batch.labels)
+    return dataclasses.replace(batch, images=images, labels=labels, truth=truth)
 
 
 def _flip_where(chosen: Tensor, maps: Tensor) -> Tensor:

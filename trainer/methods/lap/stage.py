@@ -64,10 +64,8 @@ def view_error(view: View, truth: View, depth: Tensor) -> Tensor:
     camera = CanonicalCamera(tuple(depth.shape[-2:]))
     step = max(1, depth.shape[-1] * _VIEW_STRIDE // 64)
     points = points_from_depth(depth, camera)[:, step // 2 :: step, step // 2 :: step].flatten(1, 2)
-    return (
-        100.0
-        * (_picture_coordinates(view.apply(points)) - _picture_coordinates(truth.apply(points))).norm(dim=-1).mean()
-    )
+    apart = _picture_coordinates(view.apply(points)) - _picture_coordinates(truth.apply(points))
+    return 100.0 * apart.norm(dim=-1).mean()
 
 
 def _picture_coordinates(points: Tensor) -> Tensor:
@@ -443,10 +441,8 @@ class LapStage(Stage):
                 if getattr(weights, names[0]):
                     terms[names[0]] = shared_losses.photometric(image, photos, sigma[:, side : side + 1], mask, relax)
                 if getattr(weights, names[1]):
-                    features = self._seen_features(image * inside, half)
-                    terms[names[1]] = shared_losses.feature_distance(
-                        features, wanted, feature_sigma[:, side : side + 1], mask
-                    )
+                    features, deviation = self._seen_features(image * inside, half), feature_sigma[:, side : side + 1]
+                    terms[names[1]] = shared_losses.feature_distance(features, wanted, deviation, mask)
         return terms
 
     def _seen_features(self, pictures: Tensor, half: bool) -> Tensor:
@@ -462,9 +458,7 @@ class LapStage(Stage):
             first = self.config.source.build().batch(range(shared_losses.SCALE_PEOPLE), self.device)
             with torch.no_grad(), torch.autocast(self.device.type, enabled=half, dtype=torch.bfloat16):
                 scale.measure(self._features(shared_losses.grey_where(first.images * 2 - 1, first.is_grey)))
-            log.info(
-                "perceptual features of %s differ by %.4g between pictures", self._features.name, scale.value.item()
-            )
+            log.info("features of %s differ by %.4g between pictures", self._features.name, scale.value.item())
 
     def _shared_truth(self, truth: CanonicalTruth, face: CanonicalMaps, subsets: sets.Subsets) -> dict[str, Tensor]:
         """Terms for the canonical faces of sets against truth."""

@@ -116,17 +116,8 @@ class Actors(People):
     """People with neutral faces, or filmed for longer, according to the configuration."""
 
     def __init__(self, config: FacePeopleConfig) -> None:
-        super().__init__(
-            PeopleConfig(
-                size=config.size,
-                seed=config.seed,
-                photos=config.photos,
-                clips=config.clips,
-                framing="face",
-                albedo=True,
-                film=config.film,
-            )
-        )
+        shared = {name: getattr(config, name) for name in ("size", "seed", "photos", "clips", "film")}
+        super().__init__(PeopleConfig(framing="face", albedo=True, **shared))
         self.wanted = config
 
     def shots(self, index: int) -> list[Shot]:

@@ -416,9 +416,8 @@ def _moved(batch: FaceBatch, config: AugmentConfig) -> FaceBatch:
     cosine, sine = factor * angle.cos(), factor * angle.sin()
     turn = torch.stack([cosine, -sine, sine, cosine], 1).view(-1, 2, 2)
     back = torch.linalg.inv(turn)
-    grid = affine_grid(
-        torch.cat([back, -(back @ (2 * move[..., None]))], 2), [count, 1, size, size], align_corners=False
-    )
+    rows = torch.cat([back, -(back @ (2 * move[..., None]))], 2)
+    grid = affine_grid(rows, [count, 1, size, size], align_corners=False)
     images = grid_sample(batch.images, grid, padding_mode="border", align_corners=False)
     labels = _labels(batch.labels, grid)
     middle = size / 2
@@ -435,14 +434,8 @@ def _moved(batch: FaceBatch, config: AugmentConfig) -> FaceBatch:
             intrinsics=affine @ truth.intrinsics,
             albedo=grid_sample(truth.albedo, grid[:known], padding_mode="border", align_corners=False),
         )
-    return dataclasses.replace(
-        batch,
-        images=images,
-        labels=labels,
-        landmarks=landmarks,
-        landmark_weight=batch.landmark_weight * inside,
-        truth=truth,
-    )
+    weight = batch.landmark_weight * inside
+    return replace(batch, images=images, labels=labels, landmarks=landmarks, landmark_weight=weight, truth=truth)
 
 
 def _labels(labels: Tensor, grid: Tensor) -> Tensor:
@@ -556,21 +549,11 @@ def contact_columns(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -
     pixels = code.pose.cameras(size).project(face.vertices)
     neutral_pixels = code.pose.cameras(size).project(face.neutral)
     rendered = render_face(bases, face, pixels, code.light, size)
-    clay = ModelledFace(
-        face.vertices, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
-    )
+    clay = replace(face, reflectance=torch.full_like(face.reflectance, 0.5))
     lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.15)
     light = lamp.to(pixels).expand(len(pixels), -1, -1)
     surface = render_face(bases, clay, pixels, light, size)
-    calm = ModelledFace(
-        face.neutral, face.neutral, face.identity_nodes, face.expression_nodes, torch.full_like(face.reflectance, 0.5)
-    )
-    plain = render_face(bases, calm, neutral_pixels, light, size)
-    columns = [
-        batch.images,
-        torch.where(rendered.mask[:, None], rendered.image, batch.images),
-        rendered.albedo,
-        surface.image,
-        plain.image,
-    ]
+    plain = render_face(bases, replace(clay, vertices=face.neutral), neutral_pixels, light, size)
+    over = torch.where(rendered.mask[:, None], rendered.image, batch.images)
+    columns = [batch.images, over, rendered.albedo, surface.image, plain.image]
     return [column[:rows] for column in columns]

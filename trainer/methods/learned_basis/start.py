@@ -92,12 +92,8 @@ def begin_from_people(bases: FaceBases, count: int) -> None:
     template = load_template()
     head = template.head.vertex_stop
     _begin_identity(bases, count)
-    _begin(
-        bases,
-        bases.expression,
-        np.tensordot(usual_expressions().T, template.expressions[:, :head], 1),
-        bases.surface.metric().numpy(),
-    )
+    offsets = np.tensordot(usual_expressions().T, template.expressions[:, :head], 1)
+    _begin(bases, bases.expression, offsets, bases.surface.metric().numpy())
 
 
 @torch.no_grad()
