@@ -13,7 +13,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("trainer.train_command", "train a recipe; the word may be left out"),
     "list": ("trainer.list_command", "the recipes, with what each trains and for how many steps"),
     "explain": ("trainer.list_command", "every key of a recipe, a stage or a source, with type and default"),
-    "ablations": ("trainer.ablations", "train a recipe with and without each of its parts"),
     "all": ("trainer.chain.run", "make every file of assets/, in order, or print how it is made"),
     "export": ("trainer.export", "write a run's model for the backend"),
     "evaluate": ("trainer.evaluate.command", "measure the backend's results: scans, likeness, parsing, ..."),

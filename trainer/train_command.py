@@ -7,7 +7,7 @@ import errno
 from pathlib import Path
 
 from backend.errors import LikenessError
-from trainer.engine.recipe import find_recipe, load_recipe, recipe_to_toml
+from trainer.engine.recipe import WHOLE, RecipeError, find_recipe, load_recipe, recipe_to_toml
 
 RUNS = Path("runs")
 
@@ -20,7 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and tensorboard/ where it is installed. Then: python -m trainer export FOLDER."
     )
     parser.add_argument("recipe", help="a name that `python -m trainer list` shows, or a .toml file")
-    add_overrides(parser)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change a value of the recipe: seed=2, network.size=64, stages.shape.steps=100, stages.0.source.seed=3",
+    )
+    parser.add_argument("--ablation", default=WHOLE, metavar="NAME", help="a line of the recipe's table [ablations]")
     parser.add_argument("--minutes", type=float, default=0.0, help="end after M minutes, for --resume")
     parser.add_argument("--out", type=Path, help="folder of the run; default: runs/<recipe's name>")
     start = parser.add_mutually_exclusive_group()
@@ -39,16 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--print", action="store_true", help="print the whole recipe as TOML and end")
 
 
-def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """``--set``, as ``overrides``."""
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="change a value of the recipe: seed=2, network.size=64, stages.shape.steps=100, stages.0.source.seed=3",
-    )
+def ablation(path: Path, name: str) -> tuple[str, ...]:
+    """The changes of a recipe's ablation, none for ``WHOLE``; raises ``RecipeError`` for an unknown name."""
+    known = {WHOLE: (), **load_recipe(path).ablations}
+    if name not in known:
+        raise RecipeError(f"The recipe has no ablation {name!r}.", f"Known: {', '.join(known)}.")
+    return known[name]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,12 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         path = find_recipe(arguments.recipe)
-        recipe = load_recipe(path, arguments.overrides)
+        changes = [*arguments.overrides, *ablation(path, arguments.ablation)]
+        recipe = load_recipe(path, changes)
         folder = arguments.out or RUNS / recipe.name
         saved = folder / RECIPE_FILE
         if arguments.resume and saved.is_file():
             # use the run's own recipe, because the original may have changed
-            recipe = load_recipe(saved, arguments.overrides)
+            recipe = load_recipe(saved, changes)
         if arguments.print:
             print(recipe_to_toml(recipe), end="")
             return 0

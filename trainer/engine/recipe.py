@@ -130,8 +130,7 @@ class Recipe:
     stages: tuple[StageConfig, ...]
     """Stages, trained in this order."""
     ablations: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """Changes in the form of ``--set`` arguments, by name; ``python -m trainer ablations`` trains the recipe with
-    each."""
+    """Changes in the form of ``--set`` arguments, by name, for ``--ablation``."""
 
     def __post_init__(self) -> None:
         if WHOLE in self.ablations:

@@ -148,6 +148,12 @@ def of_cases(cases: Mapping[str, Mapping[str, float]], kind: str = "person") -> 
     return {f"{kind}.{name}.{key}": value for name, figures in cases.items() for key, value in figures.items()}
 
 
+def trained_models(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Folders of exported models ``NAME/SEED/model`` of ablations, by name, in the order of their seeds."""
+    paths = sorted(folder.glob("*/*/model"), key=lambda path: (path.parts[-3], path.parts[-2]))
+    return {name: tuple(path for path in paths if path.parts[-3] == name) for name in {p.parts[-3] for p in paths}}
+
+
 def ablation_figures(
     models: Mapping[str, Sequence[Path]],
     measures: Sequence[str],
@@ -169,7 +175,7 @@ def ablation_figures(
     LikenessError("missing_part") : the model of the whole method is missing.
     """
     if WHOLE not in models:
-        advice = "Train it with python -m trainer ablations."
+        advice = "Train it without --ablation."
         raise LikenessError("missing_part", f"Among the ablations is no model called {WHOLE!r}.", advice)
     errors_by_model = {name: {path.parent.name: errors(path) for path in paths} for name, paths in models.items()}
     figures: dict[str, float] = {}

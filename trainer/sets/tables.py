@@ -20,10 +20,10 @@ from rich.table import Table
 from backend.geometry.closest import Closest
 from backend.geometry.template import load_template
 from protocol.similarity import fit_similarity
-from trainer.ablations import trained_models
 from trainer.engine.disk_cache import PreparedSet, SetError, open_prepared
 from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
+from trainer.measures.harness import trained_models
 from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.sets import measure_faces, measure_maps
 from trainer.sets.scans import NowTest, write_obj
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a set that `python -m trainer data NAME SET --out FOLDER` prepared, as often as wanted",
     )
     parser.add_argument("--model", type=Path, help="the exported model; default: the shipped one")
-    parser.add_argument("--ablations", type=Path, help="folder of `python -m trainer ablations`: a row for each")
+    parser.add_argument("--ablations", type=Path, help="folder of NAME/SEED/model of ablations: a row for each")
     parser.add_argument("--export", type=Path, help="write what the scripts of NoW and REALY read into this folder")
     parser.add_argument("--most", type=int, default=0, help="entries of each set (default: all)")
     parser.add_argument("--sheet", type=Path, help="write pictures, ours and truth, as one sheet")

@@ -24,7 +24,6 @@ from backend.rendering.color import linear_from_srgb
 from backend.rendering.spherical_harmonics import light_from_directions, shade
 from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
-from trainer.ablations import trained_models
 from trainer.engine import sheets
 from trainer.measures import harness
 from trainer.measures.metrics import mean_interval, ratio_interval
@@ -208,7 +207,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=60, help="held-out synthetic people for encoder and ablations")
     parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
-    parser.add_argument("--ablations", type=Path, help="folder of what `python -m trainer ablations` has trained")
+    parser.add_argument("--ablations", type=Path, help="folder of NAME/SEED/model of ablations")
     parser.add_argument("--sheet", type=Path, help="where the sheet of --sheet-photos goes (PNG)")
     parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
 
@@ -234,7 +233,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
 
 
 def _ablations(arguments: argparse.Namespace) -> dict[str, float]:
-    """``ablation.*`` of the models from ``python -m trainer ablations``; empty without their folder."""
+    """``ablation.*`` of the models of ablations; empty without their folder."""
     if arguments.ablations is None:
         return {}
 
@@ -243,7 +242,7 @@ def _ablations(arguments: argparse.Namespace) -> dict[str, float]:
         found = person_errors(net, _people(net, arguments.people))
         return np.stack([found[name] for name in MEASURES])
 
-    return harness.ablation_figures(trained_models(arguments.ablations), MEASURES, errors)
+    return harness.ablation_figures(harness.trained_models(arguments.ablations), MEASURES, errors)
 
 
 def decoder_figures(net: nets.GraphFaceNet, heads: int) -> dict[str, float | str]:

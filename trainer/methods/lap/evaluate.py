@@ -1,5 +1,5 @@
 """Evaluate LAP on held-out synthetic people: depth and normals by number of photos, the plain mean of codes as a
-baseline, ablations (``python -m trainer ablations``), and a sheet of portraits.
+baseline, ablations, and a sheet of portraits.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from backend.models.lap.apply import LapModel
 from backend.models.lap.network import LapNet
-from trainer.ablations import trained_models
 from trainer.engine import sheets
 from trainer.measures import harness
 from trainer.measures.metrics import ratio_interval
@@ -96,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate lap``."""
     parser.add_argument("--people", type=int, default=200, help="held-out synthetic people (default 200)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
-    parser.add_argument("--ablations", type=Path, metavar="FOLDER", help="of `python -m trainer ablations`: its models")
+    parser.add_argument("--ablations", type=Path, metavar="FOLDER", help="of NAME/SEED/model of ablations")
     parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
     parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
@@ -113,7 +112,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     network = model and model.network
     figures = {"lap": "not trained"} if network is None else model_figures(network, people)
     if arguments.ablations:
-        models = trained_models(arguments.ablations)
+        models = harness.trained_models(arguments.ablations)
         figures |= harness.ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
     if network is not None and arguments.portraits and arguments.sheet:
         rows = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
