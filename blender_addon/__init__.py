@@ -4,8 +4,6 @@ It runs in Blender's own Python and talks to the backend, a separate process, ov
 ``bpy`` is imported only inside ``register``, so the build command runs without Blender.
 """
 
-from __future__ import annotations
-
 
 def register() -> None:
     """Called by Blender when the extension is enabled."""

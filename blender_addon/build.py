@@ -9,8 +9,6 @@ and one ``abi3`` wheel for all later versions. Blender refuses a package that li
 the second is copied once per later Python with that Python's tags.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import csv

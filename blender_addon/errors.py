@@ -1,7 +1,5 @@
 """The only kind of error that an artist gets to read."""
 
-from __future__ import annotations
-
 
 class AddonError(Exception):
     """An error that the user can do something about.

@@ -3,8 +3,6 @@
 Folder for the extension's own files.
 """
 
-from __future__ import annotations
-
 import tomllib
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The installation in progress (at most one), and the folders that hold backends."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Redraws and undo steps from a timer; the photo statuses of the backend's report in the photo list."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Register everything with Blender when the extension is enabled; unregister in reverse order when it is disabled."""
 
-from __future__ import annotations
-
 from types import ModuleType
 
 import bpy

@@ -3,8 +3,6 @@
 ``Runner.tick`` never blocks. A Blender timer calls it, or a loop in background mode.
 """
 
-from __future__ import annotations
-
 import contextlib
 import enum
 import time

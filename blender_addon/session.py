@@ -1,7 +1,5 @@
 """The session: at most one reconstruction per Blender, driven by ``timer`` and imported into the scene in slices."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Generator

@@ -1,8 +1,6 @@
 """Text in panels: wrapped to the region's width; formatted times and sizes; why a button is disabled, and what went
 wrong."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Callable

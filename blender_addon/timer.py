@@ -1,7 +1,5 @@
 """Blender timer that ticks the session and redraws its display."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,8 +1,6 @@
 """Files that processes of a user share: an exclusive lock, which the system releases when its process ends, however it
 ends, and a private file that is written once."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

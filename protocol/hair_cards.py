@@ -1,8 +1,6 @@
 """Hair cards: textured strips of triangles along bundles of hairs, for game engines that draw no strands. The backend
 makes them from hairs between guides, the extension from the hairs of the scene."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

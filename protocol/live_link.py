@@ -5,8 +5,6 @@ time codes in frames, milliseconds or plain numbers, a time code that counts fas
 percent, degrees.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 import re

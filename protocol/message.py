@@ -3,8 +3,6 @@
 An entry of the header names its arrays' buffers under these names (docs/protocol.md, *result*).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

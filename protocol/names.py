@@ -1,7 +1,5 @@
 """The 52 ARKit names in the order in which every array holds them, and their spellings in other programs."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

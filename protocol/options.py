@@ -4,8 +4,6 @@ Command line, manifests, messages and Blender's panels are made from them. A new
 uses it, its line in Blender's panel, and its line in the documentation.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields
 from typing import Any
 

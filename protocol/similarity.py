@@ -1,7 +1,5 @@
 """Motions from corresponding points: similarity transforms (rotation, scale, translation), and local ones."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

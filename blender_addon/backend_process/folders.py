@@ -6,8 +6,6 @@ The lock file lies in the user's configuration folder, because a removal deletes
 delete an open file. Folders that were entered are kept in a list, so that leftovers in them are still found.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -3,8 +3,6 @@
 Install the wheels of ``locks/`` and nothing else, and parse pip's output for progress and for the reason of a failure.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import re

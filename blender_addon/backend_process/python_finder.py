@@ -1,7 +1,5 @@
 """Find a Python 3.11 to 3.14 that can create the backend's environment."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

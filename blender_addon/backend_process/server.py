@@ -1,7 +1,5 @@
 """The backend's process on this computer: how it is started, watched and ended."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -3,8 +3,6 @@
 Headers of protocol version 1 become events; buffers are handled in ``protocol``.
 """
 
-from __future__ import annotations
-
 import json
 import queue
 import threading

@@ -1,7 +1,5 @@
 """Events from the connection's thread to the main thread."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ..errors import AddonError

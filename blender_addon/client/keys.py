@@ -1,7 +1,5 @@
 """Addresses of services, and the client's own key pair in the service's configuration folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,8 +1,6 @@
 """Jobs on the client's side, and the messages that submit them (docs/protocol.md), with photo and video files read into
 buffers and checked against the server's limits first."""
 
-from __future__ import annotations
-
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Export settings for each target program."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

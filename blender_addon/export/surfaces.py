@@ -4,8 +4,6 @@ Albedo, opacity, roughness and the relief at rest as a normal map (OpenGL's, gre
 procedural nodes, vertex attributes and refraction have no words in glTF and FBX.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

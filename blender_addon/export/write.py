@@ -6,8 +6,6 @@ and eyes follow their keys and move no vertex, so that a program that supports o
 bones are children of the head's bone there, not of the jaw's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field

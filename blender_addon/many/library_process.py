@@ -5,8 +5,6 @@ A collection's preview is saved only with the open file: ``libraries.write`` of 
 seconds for many heads, while the artist's Blender must stay responsive.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import types

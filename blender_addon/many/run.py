@@ -2,8 +2,6 @@
 through the session; then catalogues of the asset library, and the second Blender that turns head files into assets.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """A scene for one head: lamps, a camera, and 3D views that show the face beside an open sidebar."""
 
-from __future__ import annotations
-
 import bpy
 import numpy as np
 from mathutils import Quaternion, Vector

@@ -2,8 +2,6 @@
 coordinates of meshes, keys and curves as arrays, and a part's mesh data.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import bpy

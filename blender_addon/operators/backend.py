@@ -1,7 +1,5 @@
 """Operators to install, repair and remove the backend, show its logs, and copy this computer's key."""
 
-from __future__ import annotations
-
 import time
 
 import bpy

@@ -2,8 +2,6 @@
 a brush in the view through the photo's camera.
 """
 
-from __future__ import annotations
-
 import math
 
 import bpy

@@ -1,7 +1,5 @@
 """Operators for shape keys and poses: reset, lock, keyframe, save to a file, pose assets."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import bpy

@@ -1,8 +1,6 @@
 """Operators on a finished head: cameras and their expressions, reset, sculpt and skin locks, MPFB body, armature, and
 export for another program."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """Operators for the photo list (add, drop, remove, clear), and for a folder with one photo folder per person, processed
 one by one."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Operators that start a reconstruction and, in a window, watch for ESC; in background mode they run to the end."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import bpy

@@ -2,8 +2,6 @@
 (docs/protocol.md).
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

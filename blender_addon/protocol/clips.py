@@ -1,7 +1,5 @@
 """Expression clips and their files: the backend's ``expression.json`` and Live Link Face's CSV."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Names shared by the protocol and the scene."""
 
-from __future__ import annotations
-
 from ..shared.names import ARKIT_NAMES as ARKIT_ORDER
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")

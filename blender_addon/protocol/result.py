@@ -1,7 +1,5 @@
 """A ``result`` message, checked and decoded: head and parts, relief, eyes, hair, lashes (docs/protocol.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -2,8 +2,6 @@
 created or moved without changing the artist's mode or selection.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Bone weights of the vertices: along the neck they fall off smoothly to its rim, which stays fixed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 
 import bpy

@@ -5,8 +5,6 @@ While **bones** lead, posing and animating ``jaw`` or the eyes drives the keys. 
 All drivers are sums or simple expressions, so they work even if a file's scripts are blocked.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

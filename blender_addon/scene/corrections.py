@@ -3,8 +3,6 @@ These are empties parented to the photo's camera, between it and the head: seen 
 photo, and undo and saving are Blender's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache

@@ -3,8 +3,6 @@ and files of mouth cues, and locks. Keys are locked by Blender's ``ShapeKey.lock
 ``Lock``, which can be painted.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -2,8 +2,6 @@
 which the parts' keys follow the head's.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

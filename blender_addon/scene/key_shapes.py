@@ -1,7 +1,5 @@
 """Shapes of single keys of a head: sculpted in place, mirrored, and as they were made."""
 
-from __future__ import annotations
-
 import zlib
 from functools import cache
 from pathlib import Path

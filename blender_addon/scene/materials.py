@@ -2,8 +2,6 @@
 as height maps blended by the keys.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

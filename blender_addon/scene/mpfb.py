@@ -3,8 +3,6 @@ albedo and relief into the body's UV map; the rest of the skin is tinted to the 
 thread bakes while the window goes on.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor

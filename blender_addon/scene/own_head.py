@@ -2,8 +2,6 @@
 changed.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Skin tone: what multiplies the albedo of skin, neck and bust, in the materials and in files."""
 
-from __future__ import annotations
-
 import bpy
 import numpy as np
 

@@ -1,7 +1,5 @@
 """The photo list and the settings of a scene, kept in the .blend file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ In the extension's zip its files lie beside this one. In a checkout or an instal
 ``protocol`` beside ``blender_addon``, which this package's search path then names.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 if not (Path(__file__).parent / "names.py").exists():

@@ -1,7 +1,5 @@
 """Panels of the 52 keys (sliders by region, both sides at once, search, pictures) and of the armature."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 

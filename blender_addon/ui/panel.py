@@ -3,8 +3,6 @@
 Draw heads that other Blenders left behind, with the available actions.
 """
 
-from __future__ import annotations
-
 import bpy
 
 from .. import installer

@@ -1,7 +1,5 @@
 """Small pictures: of the 52 keys and of the hairstyles, from files, and of the photos in the list, by Blender."""
 
-from __future__ import annotations
-
 import os
 import zlib
 from pathlib import Path

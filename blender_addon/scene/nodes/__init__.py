@@ -11,8 +11,6 @@ A material's file also has its ``name``, properties to ``set`` and its ``active`
 ``name``, ``version`` and interface ``sockets``. What depends on a head (images, colours, drivers) is set by the caller.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping
