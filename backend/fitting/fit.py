@@ -37,7 +37,7 @@ from backend.models.lap.canonical_face import CanonicalFace
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, EncodedPhoto, encoded_face
 from backend.models.registry import GRAPH_FACE, LAP, LEARNED_BASIS, Models
 from backend.photos.collection import PhotoCollection, PhotoFace
-from backend.photos.screening import GradientIdentity
+from backend.photos.screening import identity_descriptor
 from backend.progress import ProgressReporter, silent
 from backend.rig.mouth import closed_lips
 from backend.system.parallel import each
@@ -72,8 +72,7 @@ def judge_people(
     """
     if len(faces) not in (2, 3) or any(face.corrected is not None for face in faces):
         return PeopleVerdict()
-    identity = GradientIdentity()
-    described = [identity.describe(face.pixels, face.landmarks) for face in faces]
+    described = [identity_descriptor(face.pixels, face.landmarks) for face in faces]
     alone = [_cost(fit((face,)), weights, options) for face in faces]
     apart = set()
     for one, other in combinations(range(len(faces)), 2):

@@ -49,7 +49,6 @@ class CollectOptions:
     max_crop_side : largest side of a head crop in pixels.
     kept_crop_bytes : memory for cached head crops; the other photos are decoded again when used.
     limits : resource limits for reading a file.
-    identity : model that compares identities.
     surface : whether to run the landmark net, if it is trained.
     device : ``cpu`` or ``cuda``, for the parsing nets and the landmark net.
     """
@@ -59,7 +58,6 @@ class CollectOptions:
     max_crop_side: int = detection.MAX_CROP_SIDE
     kept_crop_bytes: int = 256 * 2**20
     limits: ReadLimits = field(default_factory=ReadLimits)
-    identity: screening.GradientIdentity = field(default_factory=screening.GradientIdentity)
     surface: bool = True
     device: str = "cpu"
 
@@ -115,7 +113,7 @@ def collect(
             crops[index] = dict(enumerate(cut))
             room -= size
     _raise_without_faces(analysed, names)
-    choice = screening.screen([photo.faces for photo in analysed], names, options.identity, options.max_used)
+    choice = screening.screen([photo.faces for photo in analysed], names, options.max_used)
 
     def finished(candidate: screening.FaceCandidate, accessories: AccessoryScores) -> PhotoFace:
         photo = analysed[candidate.photo]
@@ -246,7 +244,7 @@ def _candidate(
         turns=turns,
         size_px=screening.face_size_px(landmarks),
         pose=pose,
-        descriptor=options.identity.describe(crop.pixels, in_crop),
+        descriptor=screening.identity_descriptor(crop.pixels, in_crop),
         fingerprint=screening.picture_fingerprint(crop.pixels, in_crop),
         small_crop=small,
         small_labels=label.labels,

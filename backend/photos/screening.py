@@ -106,7 +106,7 @@ class FaceCandidate:
     turns : counter-clockwise quarter turns, 0 to 3, from the decoded photo to the upright one.
     size_px : height of the face in pixels of the decoded photo.
     pose : approximate rotation of the head.
-    descriptor : vector of ``GradientIdentity``.
+    descriptor : vector of ``identity_descriptor``.
     fingerprint : unit vector, nearly equal for copies of one image, see ``picture_fingerprint``.
     small_crop : (S, S, 3) uint8 head crop, S at most 512.
     small_labels : (S, S) uint8 of ``FaceClass``.
@@ -381,37 +381,25 @@ _WINDOW_SIDE, _WINDOW_PER_FACE = 192, 1.25
 """Pixels, and face sizes: the projection was trained on histograms of these cells, bins and windows."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Thresholds for similarities, measured on pairs of portraits of people outside the training set.
-
-    Attributes
-    ----------
-    same, different : medians for two photos of one person and of two people.
-    stranger : a face with a lower mean similarity to a consistent group shows another person.
-    consistent : a group with a higher mean similarity shows one person.
-    """
-
-    same: float
-    different: float
-    stranger: float
-    consistent: float
+SAME, DIFFERENT = 0.32, 0.03
+"""Median similarities of two photos of one person, and of two people: portraits outside the training set."""
+STRANGER, CONSISTENT = 0.06, 0.18
+"""A face with a lower mean similarity to a consistent group shows another person; a group with a higher one shows one
+person."""
 
 
-class GradientIdentity:
-    """Describes faces by 128-D vectors; similarity is the cosine."""
+def identity_descriptor(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(128,) unit vector of the face with landmarks (478, 3) in (H, W, 3) pixels; the similarity of two is the
+    cosine."""
+    mean, projection = _projection()
+    vector = (gradient_histogram(pixels, landmarks) - mean) @ projection
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
-    evidence = Evidence(same=0.32, different=0.03, stranger=0.06, consistent=0.18)
 
-    def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """(128,) unit vector of the face with landmarks (478, 3) in (H, W, 3) pixels."""
-        mean, projection = _projection()
-        vector = (gradient_histogram(pixels, landmarks) - mean) @ projection
-        return vector / max(float(np.linalg.norm(vector)), 1e-9)
-
-    def similarities(self, vectors: np.ndarray) -> np.ndarray:
-        """(N, N) cosines of vectors (N, D)."""
-        return vectors @ vectors.T
+def _similarities(faces: Sequence[FaceCandidate]) -> np.ndarray:
+    """(N, N) cosines of the faces' descriptors."""
+    vectors = np.array([face.descriptor for face in faces])
+    return vectors @ vectors.T
 
 
 def gradient_histogram(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -470,17 +458,15 @@ class Choice:
     chosen: dict[int, FaceCandidate]
 
 
-def screen(
-    faces_by_photo: Sequence[Sequence[FaceCandidate]], names: Sequence[str], model: GradientIdentity, max_used: int
-) -> Choice:
+def screen(faces_by_photo: Sequence[Sequence[FaceCandidate]], names: Sequence[str], max_used: int) -> Choice:
     """Select among the faces of each photo (an empty sequence if it has none); ``names`` are the photos'."""
-    chosen = choose_person(faces_by_photo, model)
+    chosen = choose_person(faces_by_photo)
     taken = "the one that matches the other photos best" if len(chosen) > 1 else "the largest"
     several = ((photo, len(faces)) for photo, faces in enumerate(faces_by_photo) if len(faces) > 1)
     notes = {photo: f"{count} faces are in it; {taken} was taken." for photo, count in several}
     left_out = duplicates(list(chosen.values()), names)
     good = [face for photo, face in chosen.items() if photo not in left_out]
-    left_out |= other_people(good, model)
+    left_out |= other_people(good)
     good = [face for face in good if face.photo not in left_out]
     poor = {face.photo: reason for face in good if (reason := low_quality_reason(face))}
     if len(poor) < len(good):
@@ -497,9 +483,7 @@ def screen(
     return Choice(tuple(best), left_out, {photo: note for photo, note in notes.items() if photo in used}, chosen)
 
 
-def choose_person(
-    faces_by_photo: Sequence[Sequence[FaceCandidate]], model: GradientIdentity
-) -> dict[int, FaceCandidate]:
+def choose_person(faces_by_photo: Sequence[Sequence[FaceCandidate]]) -> dict[int, FaceCandidate]:
     """Choose one face per photo such that the faces match each other best; larger faces are preferred.
 
     Coordinate ascent, started from every face of the photo with the fewest faces: each photo takes the face most
@@ -511,9 +495,7 @@ def choose_person(
         return {faces[k].photo: faces[k] for faces, k in zip(groups, largest, strict=True)}
     flat = [face for faces in groups for face in faces]
     starts = np.cumsum([0] + [len(faces) for faces in groups])
-    span = model.evidence.same - model.evidence.different
-    alike = (model.similarities(np.array([face.descriptor for face in flat])) - model.evidence.different) / span
-    alike = np.clip(alike, -1.0, 1.5)
+    alike = np.clip((_similarities(flat) - DIFFERENT) / (SAME - DIFFERENT), -1.0, 1.5)
     large = np.concatenate(
         [
             SCREENING.size_weight * np.log2([face.size_px / max(other.size_px for other in faces) for face in faces])
@@ -570,20 +552,19 @@ def duplicates(faces: Sequence[FaceCandidate], names: Sequence[str]) -> dict[int
     return left_out
 
 
-def other_people(faces: Sequence[FaceCandidate], model: GradientIdentity) -> dict[int, str]:
+def other_people(faces: Sequence[FaceCandidate]) -> dict[int, str]:
     """Photo index -> reason for faces of another person than most photos show.
 
     Average linkage clusters the faces. The largest cluster is the person if it is larger than every other, has at
-    least two faces and is consistent. A face is rejected if its mean similarity to it is below the model's ``stranger``
+    least two faces and is consistent. A face is rejected if its mean similarity to it is below ``STRANGER``
     threshold. With fewer than three photos nothing is rejected.
     """
     if len(faces) < SCREENING.min_photos:
         return {}
-    evidence = model.evidence
-    alike = model.similarities(np.array([face.descriptor for face in faces]))
+    alike = _similarities(faces)
     apart = np.maximum(alike.max() - (alike + alike.T) / 2, 0.0)
     np.fill_diagonal(apart, 0.0)
-    limit = alike.max() - (evidence.same + evidence.different) / 2
+    limit = alike.max() - (SAME + DIFFERENT) / 2
     groups = fcluster(linkage(squareform(apart, checks=False), "average"), limit, "distance")
     sizes = np.bincount(groups)
     person = groups == np.argmax(sizes)
@@ -591,13 +572,13 @@ def other_people(faces: Sequence[FaceCandidate], model: GradientIdentity) -> dic
         return {}
     pairs = alike[np.ix_(person, person)]
     agreement = (pairs.sum() - np.trace(pairs)) / (len(pairs) * (len(pairs) - 1))
-    if agreement < evidence.consistent:
+    if agreement < CONSISTENT:
         return {}
     to_person = alike[:, person].mean(axis=1)
     return {
         face.photo: "It seems to show another person than the other photos do."
         for face, belongs, similarity in zip(faces, person, to_person, strict=True)
-        if not belongs and similarity < evidence.stranger
+        if not belongs and similarity < STRANGER
     }
 
 

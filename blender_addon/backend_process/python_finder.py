@@ -77,24 +77,6 @@ def candidates(default: str = sys.executable) -> Iterator[list[str]]:
             yield from ([launcher, f"-{major}.{minor}"] for major, minor in PREFERRED_PYTHONS)
         programs = Path(os.environ.get("LOCALAPPDATA", "")) / "Programs" / "Python"
         yield from ([str(programs / f"Python{major}{minor}" / "python.exe")] for major, minor in PREFERRED_PYTHONS)
-    for folder in _usual_folders():
-        yield from ([str(folder / name)] for name in names[: len(PREFERRED_PYTHONS)])
-    home = Path.home()
-    for major, minor in PREFERRED_PYTHONS:
-        managed = [home / ".pyenv" / "versions", home / ".local" / "share" / "uv" / "python"]
-        for versions in managed:
-            for installed in sorted(versions.glob(f"*{major}.{minor}*"), reverse=True):
-                yield [str(installed / "bin" / "python3")]
-
-
-def _usual_folders() -> Iterable[Path]:
-    if sys.platform == "darwin":
-        frameworks = Path("/", "Library", "Frameworks", "Python.framework", "Versions")
-        yield from (frameworks / f"{major}.{minor}" / "bin" for major, minor in PREFERRED_PYTHONS)
-        yield Path("/", "opt", "homebrew", "bin")
-    if sys.platform != "win32":
-        yield Path("/", "usr", "local", "bin")
-        yield Path("/", "usr", "bin")
 
 
 def find_python(named: str = "", commands: Iterable[Sequence[str]] | None = None) -> FoundPython:

@@ -13,24 +13,12 @@ from backend.photos.faces import HeadPose, mean_landmarks
 ANNA, BERT, CARL = np.eye(3)
 
 
-class Cosine:
-    """A model whose vectors say it all."""
-
-    evidence = screening.Evidence(same=1.0, different=0.0, stranger=0.2, consistent=0.6)
-
-    def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        raise AssertionError("the screening describes nothing")
-
-    def similarities(self, vectors: np.ndarray) -> np.ndarray:
-        return vectors @ vectors.T
-
-
 NAMES = [f"{index}.jpg" for index in range(100)]
 
 
 def test_the_face_that_matches_the_other_photos_is_taken_though_smaller() -> None:
     couple = (candidate(0, BERT, size_px=400.0), candidate(0, ANNA, size_px=250.0))
-    choice = screening.screen([couple, (candidate(1, ANNA),), (candidate(2, ANNA),)], NAMES, Cosine(), 24)
+    choice = screening.screen([couple, (candidate(1, ANNA),), (candidate(2, ANNA),)], NAMES, 24)
     assert choice.chosen[0] is couple[1]
     assert "matches the other photos" in choice.notes[0]
     assert choice.left_out == {}
@@ -42,20 +30,20 @@ def test_a_pair_in_every_photo_gives_one_person_throughout() -> None:
         (candidate(1, BERT, size_px=310.0), candidate(1, ANNA, size_px=300.0)),
         (candidate(2, ANNA, size_px=320.0), candidate(2, BERT, size_px=200.0)),
     ]
-    chosen = screening.choose_person(photos, Cosine())
+    chosen = screening.choose_person(photos)
     assert {tuple(face.descriptor) for face in chosen.values()} == {tuple(ANNA)}
 
 
 def test_one_photo_of_several_people_gives_the_largest() -> None:
     faces = (candidate(0, ANNA, size_px=100.0), candidate(0, BERT, size_px=180.0))
-    choice = screening.screen([faces], NAMES, Cosine(), 24)
+    choice = screening.screen([faces], NAMES, 24)
     assert choice.used == (faces[1],)
     assert "largest" in choice.notes[0]
 
 
 def test_one_wrong_person_among_five_is_left_out() -> None:
     photos = [(candidate(index, BERT if index == 3 else ANNA),) for index in range(5)]
-    choice = screening.screen(photos, NAMES, Cosine(), 24)
+    choice = screening.screen(photos, NAMES, 24)
     assert list(choice.left_out) == [3]
     assert "another person" in choice.left_out[3]
     assert [face.photo for face in choice.used] == [0, 1, 2, 4]
@@ -64,16 +52,16 @@ def test_one_wrong_person_among_five_is_left_out() -> None:
 def test_two_wrong_people_among_six_are_left_out() -> None:
     people = [ANNA, BERT, ANNA, ANNA, CARL, ANNA]
     faces = [candidate(index, person) for index, person in enumerate(people)]
-    assert sorted(screening.other_people(faces, Cosine())) == [1, 4]
+    assert sorted(screening.other_people(faces)) == [1, 4]
 
 
 def test_nobody_is_a_stranger_on_weak_evidence() -> None:
     two = [candidate(0, ANNA), candidate(1, BERT)]
-    assert screening.other_people(two, Cosine()) == {}
+    assert screening.other_people(two) == {}
     all_different = [candidate(0, ANNA), candidate(1, BERT), candidate(2, CARL)]
-    assert screening.other_people(all_different, Cosine()) == {}
+    assert screening.other_people(all_different) == {}
     half_alike = np.array([0.6, 0.8, 0.0])
-    assert screening.other_people([candidate(0, ANNA), candidate(1, ANNA), candidate(2, half_alike)], Cosine()) == {}
+    assert screening.other_people([candidate(0, ANNA), candidate(1, ANNA), candidate(2, half_alike)]) == {}
 
 
 def test_copies_are_used_once_and_the_better_one() -> None:
@@ -132,10 +120,10 @@ def test_noise_is_no_sharpness(side: int) -> None:
 def test_weak_photos_are_left_out_unless_there_is_nothing_else(change: dict, word: str) -> None:
     weak = candidate(0, **change)
     assert word in screening.low_quality_reason(weak)
-    with_good = screening.screen([(weak,), (candidate(1),)], NAMES, Cosine(), 24)
+    with_good = screening.screen([(weak,), (candidate(1),)], NAMES, 24)
     assert word in with_good.left_out[0]
     assert [face.photo for face in with_good.used] == [1]
-    alone = screening.screen([(weak,)], NAMES, Cosine(), 24)
+    alone = screening.screen([(weak,)], NAMES, 24)
     assert alone.used == (weak,)
     assert word in alone.notes[0]
     assert "no better photo" in alone.notes[0]
@@ -147,7 +135,7 @@ def test_most_used_is_kept_and_sides_are_kept_with_it() -> None:
         candidate(30 + index, pose=HeadPose(turn, 0.0, 0.0), quality=quality(score=0.6))
         for index, turn in enumerate((-45.0, 45.0, -30.0))
     ]
-    choice = screening.screen([(face,) for face in frontal + sides], NAMES, Cosine(), 10)
+    choice = screening.screen([(face,) for face in frontal + sides], NAMES, 10)
     taken = [face.photo for face in choice.used]
     assert len(taken) == 10
     assert {30, 31, 32} <= set(taken)
@@ -164,6 +152,6 @@ def test_few_photos_are_all_used() -> None:
 
 
 def test_photos_without_a_face_are_no_obstacle() -> None:
-    choice = screening.screen([(), (candidate(1),), ()], NAMES, Cosine(), 24)
+    choice = screening.screen([(), (candidate(1),), ()], NAMES, 24)
     assert [face.photo for face in choice.used] == [1]
     assert 0 not in choice.chosen
