@@ -1,7 +1,5 @@
 """``python -m backend``: serve · reconstruct · batch · canonical · transfer · doctor."""
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import os

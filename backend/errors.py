@@ -1,8 +1,6 @@
 """Errors that are shown to the user, their exit codes, and how a terminal's command ends: without a crash where
 addresses are too few, and quietly where its pipe closes (``python -m backend doctor | head``)."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

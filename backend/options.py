@@ -3,8 +3,6 @@
 Imports only the standard library, so that ``--help`` is fast and the doctor runs anywhere.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal

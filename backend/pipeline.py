@@ -1,7 +1,5 @@
 """The reconstruction pipeline: photos in, ``FaceAsset`` out."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -4,8 +4,6 @@ The engine has the same work done by a crew of this machine or of a Ray cluster 
 whose worker ended, and gives up those who take too long.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -1,7 +1,5 @@
 """``python -m backend serve``: the service in the foreground, until a signal or the end of its input."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

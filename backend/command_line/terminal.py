@@ -1,7 +1,5 @@
 """What commands show in a terminal and hear from it: progress, times in words, signals, a missing device."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

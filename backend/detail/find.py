@@ -4,8 +4,6 @@ Synthesise pores and fine lines below the photos' resolution. The pattern is the
 by region. By choice moving skin also gets the lines that faces typically get, where the photos' own are shallower.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

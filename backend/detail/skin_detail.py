@@ -2,8 +2,6 @@
 without bumps, and the skin's roughness by region.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

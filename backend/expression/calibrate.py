@@ -3,8 +3,6 @@
 Distance of a face, and with it the focal length, from the strength of its perspective.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

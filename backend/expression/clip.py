@@ -2,8 +2,6 @@
 (docs/expressions.md), and from takes of Live Link Face.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from enum import IntEnum

@@ -3,8 +3,6 @@
 A whole frame or photo with landmarks, in the form that the fit uses.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -7,8 +7,6 @@ iteratively reweighted least squares: trembling is smoothed away, a blink or a p
 changes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The person in a take: the neutral head and its keys, fixed while expressions are solved."""
 
-from __future__ import annotations
-
 import os
 import struct
 from dataclasses import dataclass, replace

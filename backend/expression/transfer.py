@@ -7,8 +7,6 @@ A blink is found by how far the reader's lid weights, and the lid opening of the
 noise, because on faces in profile or with small eyes a whole blink is read as a tenth of one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager

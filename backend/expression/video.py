@@ -3,8 +3,6 @@
 Photo files as the frames of one take, read one at a time, with the interface of ``Video``.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait

@@ -6,8 +6,6 @@ and an empty one after the last. Any answer may be an error instead, with ``erro
 is then the last; ``PATH`` stands for the path in them.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

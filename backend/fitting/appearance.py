@@ -4,8 +4,6 @@ The photos only determine the product. Priors split it: human skin has a known r
 exposed neither black nor white, and white balance is roughly right.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -6,8 +6,6 @@ match, from one flow between the photos themselves, depends on neither mesh nor 
 again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

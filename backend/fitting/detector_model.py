@@ -3,8 +3,6 @@ rendered people; in per cent of ``detector_model.face_scale``, in the head's own
 first pose from its landmarks, and the tongue by its colour, which no landmark shows.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache

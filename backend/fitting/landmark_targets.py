@@ -1,8 +1,6 @@
 """Targets from 478 landmarks: the landmark net's, which are fixed points of the surface, or the detector's, whose
 outline landmarks slide over the face when the head turns."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

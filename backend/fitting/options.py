@@ -1,7 +1,5 @@
 """Stages of the fit and all their numbers. Defaults are those of ``standard`` quality."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 
 from protocol.options import OPTIONS

@@ -1,7 +1,5 @@
 """Triangle meshes and their closest points."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Strands on a head: pushed out of it and over the body; evenly spread roots."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree

@@ -1,7 +1,5 @@
 """Colours of strands from photographs: albedo at root and tip, smooth between locks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

@@ -1,7 +1,5 @@
 """Hairs between guides, as they grow in the extension; and a picture of them over the head, for previews."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Its places have the scalp's chart: angle about the crown, and angle from it, in degrees (``groom.scalp``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

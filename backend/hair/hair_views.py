@@ -1,7 +1,5 @@
 """Evidence of each photograph about the hair: its mask, its occluders, and the depth of head and chest."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The look: the photos that show the same hair and beard."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

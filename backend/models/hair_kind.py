@@ -4,8 +4,6 @@ The second parsing net's trunk looks at a head crop. Its features are pooled ove
 with a coarse map of the labels they are the input of one multinomial logistic regression for each field.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

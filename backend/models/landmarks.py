@@ -8,8 +8,6 @@ those of the template's ``landmarks478`` that it was trained with (``net_points`
 place on the surface when the head turns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass

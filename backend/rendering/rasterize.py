@@ -19,8 +19,6 @@ minimum per pixel is the nearest face, and among equals the lowest index. The co
 bands of rows.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor

@@ -4,8 +4,6 @@ Made once from MakeHuman's average adult and attached to the rim of a person's n
 the rim it has the head's own vertices. Farther down, the neck's own shape and the motion of the keys fade out.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path

@@ -3,8 +3,6 @@
 They are computed from the neutral face and its 52 keys, so that they fit every face and move with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@ millimetres, rigid parts, and the concentric edge loops of eyes (28 vertices) an
 a column runs from inside to outside, a row is one loop; gaps, contacts and falloffs are expressed in them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

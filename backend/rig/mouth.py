@@ -4,8 +4,6 @@ Teeth with their gum, tongue, palate and throat are sculpted on the mean face an
 ``hm08``'s teeth and tongue, which is that of the identity modes: the same linear map for all three.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.sparse as sp
 

@@ -11,8 +11,6 @@ factorisation. Then lids shut on this face's eyeballs, lips meet, lashes follow 
 stays inside, and the tongue comes out over this face's own lower lip.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache

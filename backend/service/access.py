@@ -3,8 +3,6 @@
 Keys are created at the first start and kept in private files.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import logging
 import re

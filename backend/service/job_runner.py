@@ -4,8 +4,6 @@ It keeps the last job's photos and fit, for fast updates while a user drags land
 texture are made from.
 """
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections.abc import Callable, Sequence

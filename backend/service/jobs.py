@@ -1,7 +1,5 @@
 """The owner's jobs: their states, and the queue that passes them one at a time to the worker, a process of its own."""
 
-from __future__ import annotations
-
 import logging
 import os
 import queue

@@ -4,8 +4,6 @@ Multi-frame messages on a byte stream, between server and worker and in result f
 frames), a uint64 per frame (its length), and the frames.
 """
 
-from __future__ import annotations
-
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The user's configuration folder for Likeness, private files in it, and the folder of a server's jobs."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

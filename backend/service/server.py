@@ -1,7 +1,5 @@
 """The server: one ROUTER socket and one loop that never blocks (docs/protocol.md)."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

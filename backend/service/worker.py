@@ -13,8 +13,6 @@ RUNNER is the name of a module with
 - ``forget(token: str | None)``: drops all that is kept of the job with that token, or of all jobs; from another thread.
 """
 
-from __future__ import annotations
-
 import importlib
 import logging
 import os

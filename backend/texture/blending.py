@@ -12,8 +12,6 @@ product in the basis of the discrete cosine transform. Features that only the ot
 mirrored gradients.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

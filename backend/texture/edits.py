@@ -1,7 +1,5 @@
 """The artist's edits of a texture: a region from one photo or from the other side, less make-up, some light left in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 

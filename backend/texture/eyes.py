@@ -8,8 +8,6 @@ middle of each half the map is an orthographic view along the eye's axis, so tha
 is compressed and covers all that is visible when the eye turns as far as it can.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

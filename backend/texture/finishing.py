@@ -2,8 +2,6 @@
 cavities, eyes, lashes and the mouth's inside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

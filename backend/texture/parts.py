@@ -1,7 +1,5 @@
 """What no photo shows: brows behind frames, the bust in its own chart of map ``Head``, the scalp below the hair."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache

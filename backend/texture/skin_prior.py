@@ -7,8 +7,6 @@ noise. The posterior is what the texture tends to: the photos' own colour where 
 skin that usually goes with it. Photos' lights are found with the modes, in one system (``delighting.solve_light``).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

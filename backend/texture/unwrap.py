@@ -4,8 +4,6 @@ Photos' labels decide: hair, hands, glasses and eyes are no skin, skin in a hat'
 and photos from before and after a shave do not both paint the lower face.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -5,8 +5,6 @@ the overlap with the photo's hair, by the photo's clear lines, and by what the r
 few are deformed to the outlines by factors on length and shell and by their hairline (Gauss-Newton), and judged again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 

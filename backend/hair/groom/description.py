@@ -1,7 +1,5 @@
 """Descriptions of grooms: files of ``assets/grooms``, each what differs from ``base.json``."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

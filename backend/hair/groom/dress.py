@@ -1,7 +1,5 @@
 """Guide strands with all that grows hairs between them: of a groom, or for guides that a fit has found."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

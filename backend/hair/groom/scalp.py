@@ -1,7 +1,5 @@
 """The scalp: a fine mesh on which hair grows, its chart about the crown, and each place's distance to a hairline."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

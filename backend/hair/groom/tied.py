@@ -1,7 +1,5 @@
 """Tied hair: guides combed along the scalp to one place, and the tail, braid or bun that begins there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

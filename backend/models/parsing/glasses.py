@@ -5,8 +5,6 @@ Frames are grids of points in the head frame (metres), for a batch of N people a
 Of photos: all their rims together determine one pair, by its label and by the frame's contrast with the skin.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
