@@ -44,12 +44,6 @@ def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits:
     ------
     AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits.
     """
-    if len(photos) > limits.photos:
-        raise AddonError(
-            f"The backend takes at most {limits.photos} photos, the list has {len(photos)}.",
-            "Remove some; the best ten are enough.",
-            "too_large",
-        )
     contents = []
     for label, path, data in photos:
         if data is None:
@@ -69,12 +63,6 @@ def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits:
                 "too_large",
             )
         contents.append(data)
-    if sum(map(len, contents)) > limits.message_bytes - 65536:
-        raise AddonError(
-            f"The photos together are larger than the {limits.message_bytes / 2**20:.0f} MiB that the backend takes.",
-            "Remove some, or save them smaller.",
-            "too_large",
-        )
     return contents
 
 
@@ -157,12 +145,6 @@ class PhotoCorrections:
         return self == PhotoCorrections(self.label)
 
 
-MOST_POINTS = 1500
-"""Limit of a backend: corrected points of all photos together."""
-MOST_RUNS = 3000
-"""The same limit for the runs of all masks."""
-
-
 @dataclass(frozen=True)
 class JobPhrases:
     """Wording for a kind of job: what it is, what is sent, how to repeat it."""
@@ -239,19 +221,12 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
 
 
 def _corrections(job: Submission) -> list[dict[str, Any]]:
-    if sum(len(one.points) for one in job.corrections) > MOST_POINTS:
-        raise AddonError(
-            f"More than {MOST_POINTS} points are corrected.", "Reset the points of some photos.", "too_large"
-        )
-    masks = {one.label: one.mask for one in job.corrections if one.mask is not None}
-    if sum(len(mask.runs) for mask in masks.values()) > MOST_RUNS:
-        raise AddonError("The masks have too many edges.", "Mask fewer photos, or paint fewer strokes.", "too_large")
     described = []
     for one in job.corrections:
         points = [[landmark, round(x, 2), round(y, 2)] for landmark, x, y in one.points]
         said: dict[str, Any] = {"name": one.label, "use": one.use, "points": points}
-        if one.label in masks:
-            said["mask"] = asdict(masks[one.label])
+        if one.mask is not None:
+            said["mask"] = asdict(one.mask)
         if one.paints or one.brush:
             said |= {"paints": list(one.paints), "brush": b64encode(one.brush).decode()}
         described.append(said)
