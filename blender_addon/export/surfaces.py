@@ -17,7 +17,6 @@ from ..scene.hair import ATLAS, COLOUR
 from ..scene.hair import UV as UV_CARDS
 from ..scene.mpfb import covered_texels, grow
 from ..scene.nodes import add_nodes, new_material
-from ..scene.skin_tone import outside, tone_of
 
 HAIR = "hair"
 """Name of the hair cards among the parts of a file."""
@@ -122,7 +121,7 @@ class ExportMaterials:
             self.images += [] if by_vertex else [pictures["Colour"]]
         elif surface.picture is not None:
             pictures["Colour"] = self.collection.get(surface.picture)
-        tone = tone_of(head) if look == "skin" and pictures["Colour"] is not None else None
+        tone = materials.tone_of(head) if look == "skin" and pictures["Colour"] is not None else None
         if tone is not None:
             pictures["Colour"] = self._image("albedo", toned(pictures["Colour"], self.parts, tone), "sRGB")
         if look == "skin":
@@ -190,7 +189,7 @@ def roughness_map(parts: Sequence[bpy.types.Object], side: int) -> np.ndarray:
 def toned(albedo: bpy.types.Image, parts: Sequence[bpy.types.Object], tone: np.ndarray) -> np.ndarray:
     """(S, S, 3) display values of an albedo whose skin is multiplied by ``tone`` (3,); other parts in it stay."""
     nowhere = np.zeros((albedo.size[0] ** 2, 1), np.float32)
-    share = _by_vertex(nowhere, parts, ("skin",), lambda part: outside(part.data))
+    share = _by_vertex(nowhere, parts, ("skin",), lambda part: materials.toned_share(part.data))
     multiplied = materials.linear(materials.picture_pixels(albedo)) * (1.0 + share * (tone - 1.0))
     return materials.srgb(multiplied).astype(np.float32)
 

@@ -29,7 +29,6 @@ from .hair import move_hair, put_hair
 from .key_shapes import keep_made_keys
 from .nodes import assets_of, begin_group, bundled_group, hair_library, node_group
 from .own_head import check_editable
-from .skin_tone import MEASURED
 
 VARIABLE = "head"
 """Name of the variable of our drivers."""
@@ -406,7 +405,7 @@ class _Build:
 
     def _albedo(self) -> None:
         self._picture(tags.ALBEDO, "albedo", self.result.albedo_png)
-        self.collection().pop(MEASURED, None)
+        self.collection().pop(materials.MEASURED, None)
         if self.result.eyes.picture_png is not None:
             self._picture(tags.EYES, "eyes", self.result.eyes.picture_png)
         if self.result.lashes is not None:

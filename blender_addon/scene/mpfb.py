@@ -21,7 +21,6 @@ from ..shared.photo_folder import png_bytes
 from ..shared.similarity import Similarity, fit_similarity
 from . import materials
 from .nodes import add_nodes
-from .skin_tone import tone_of
 
 CHUNK = 1 << 20
 """Candidate texels per batch: 100 MB of numbers."""
@@ -254,7 +253,7 @@ def skin_sources(
     heights, reach = (
         (None, 0.0) if relief is None else (materials.picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
     )
-    skin, tone = materials.picture_pixels(albedo), tone_of(head)
+    skin, tone = materials.picture_pixels(albedo), materials.tone_of(head)
     if tone is not None:
         skin = materials.srgb(materials.linear(skin) * tone).astype(np.float32)
     return SkinSources(skin, texture, heights, reach, corners, side)

@@ -10,7 +10,7 @@ from .. import redraw
 from ..objects import tags
 from ..scene import corrections
 from ..scene.hair import move_hair, shape_hair, show_guides_alone, show_hairs
-from ..scene.skin_tone import put_tone
+from ..scene.materials import put_tone
 from ..session import session
 from ..shared.options import OPTIONS, TEXTURE_REGIONS, HeadOptions
 

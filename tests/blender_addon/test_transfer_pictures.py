@@ -23,10 +23,10 @@ from scene_helpers import import_head  # noqa: E402
 from transfer_rigs import rig, select, undone_in_one_step, values_at  # noqa: E402
 
 from blender_addon.objects import tags  # noqa: E402
+from blender_addon.objects.actions import animated_keys, fcurves_of  # noqa: E402
 from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.protocol.result import decode_result  # noqa: E402
 from blender_addon.scene.own_head import neutral_head  # noqa: E402
-from blender_addon.transfer.actions import animated_keys, fcurves_of  # noqa: E402  (as scripts of users call it)
 
 ROOT = HERE.parents[1]
 ARKIT = sorted(ARKIT_NAMES)

@@ -16,37 +16,47 @@ from blender_addon.export.presets import BY_NAME
 from blender_addon.export.write import export_head
 from blender_addon.objects import tags
 from blender_addon.protocol.result import HeadResult
-from blender_addon.scene.materials import linear, picture_pixels, skin_material
-from blender_addon.scene.skin_tone import LIGHTNESS, NODE, factor, lightness, measured, put_tone, tone_of
+from blender_addon.scene.materials import (
+    LIGHTNESS,
+    TONE_NODE,
+    lightness,
+    linear,
+    measured_skin,
+    picture_pixels,
+    put_tone,
+    skin_material,
+    tone_factor,
+    tone_of,
+)
 
 
 @pytest.mark.parametrize("skin", [(0.28, 0.14, 0.09), (0.2, 0.1, 0.06)])
 def test_steps_look_equal_and_redness_keeps_lightness(skin: tuple[float, ...]) -> None:
     colour = np.array(skin)
-    steps = [lightness(colour * factor(colour, tone, 0.0)) for tone in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    steps = [lightness(colour * tone_factor(colour, tone, 0.0)) for tone in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     np.testing.assert_allclose(np.diff(steps), LIGHTNESS / 2, atol=0.1)
-    red = colour * factor(colour, 0.0, 1.0)
+    red = colour * tone_factor(colour, 0.0, 1.0)
     assert lightness(red) == pytest.approx(lightness(colour), abs=0.1)
     assert red[0] / red[1] > 1.1 * colour[0] / colour[1]
-    assert lightness(colour * factor(colour, 100.0, 0.0)) < 76
-    np.testing.assert_array_equal(factor(colour, 0.0, 0.0), 1.0)
+    assert lightness(colour * tone_factor(colour, 100.0, 0.0)) < 76
+    np.testing.assert_array_equal(tone_factor(colour, 0.0, 0.0), 1.0)
 
 
 def test_the_material_shows_the_tone_and_comes_back(bpy, result: HeadResult) -> None:
     collection = import_head(result, bpy.context)
     head = tags.part_object(collection, "head")
-    assert NODE not in skin_material(head).node_tree.nodes and tone_of(head) is None
+    assert TONE_NODE not in skin_material(head).node_tree.nodes and tone_of(head) is None
     put_tone(collection, -0.5, 0.3)
     tree, light = skin_material(head).node_tree, tone_of(head)
     assert (light < 1).all() and light[0] > light[2]
     shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
-    assert {shader.inputs[name].links[0].from_node.name for name in ("Base Color", "Emission Color")} == {NODE}
+    assert {shader.inputs[name].links[0].from_node.name for name in ("Base Color", "Emission Color")} == {TONE_NODE}
     count = len(tree.nodes)
     put_tone(collection, 0.0, 0.0)
     assert tone_of(head) is None and len(tree.nodes) == count
     grey = replace(result, albedo_png=png_bytes(np.full((64, 64, 3), 128, np.uint8)))
     import_head(grey, bpy.context, into=collection[tags.HEAD_ID])
-    np.testing.assert_allclose(measured(collection, head), 0.216, atol=0.01, err_msg="of the skin solved before")
+    np.testing.assert_allclose(measured_skin(collection, head), 0.216, atol=0.01, err_msg="of the skin solved before")
 
 
 @pytest.mark.parametrize("name", ["GLTF", "GAME"])
