@@ -11,12 +11,6 @@ OPENS_ON_HEAD = "likeness_opens_on_head"
 """On a scene of a file that nobody has opened yet."""
 PROGRESS_REDRAW_SECONDS = 0.2
 """Minimum time between redraws of progress."""
-SWING_SECONDS = 6.0
-"""Duration of one swing of the head after each preview: to one side, to the other and back."""
-TURN_SECONDS = 0.08
-TURN_SHARE = 0.15
-"""Limit for the share of time spent on turning the head; if drawing is slow, it turns in larger steps."""
-USUAL_TICK_SECONDS = 0.03
 SETTLED_SECONDS = 0.3
 """Time for which a slider rests before what follows it: a drag is one job and one step of undo."""
 _awaited: dict[str, Callable[[], None]] = {}
@@ -104,40 +98,6 @@ def open_tab(tries: int = 10) -> None:
     except (AttributeError, TypeError):  # not drawn yet; before 5.0 only a click on the tab does it
         if tries > 0:
             bpy.app.timers.register(lambda: open_tab(tries - 1), first_interval=0.2)
-
-
-class RedrawPacing:
-    """Decide on every tick what to redraw, so that drawing never slows down the work that it shows."""
-
-    def __init__(self) -> None:
-        self._dirty = False
-        self._dirty_at = self._words_at = self._view_at = self._ticked_at = 0.0
-        self._view_drawn = False
-        self._cost = 0.0
-
-    def tick(self, now: float, words_changed: bool, head_changed: bool, turning: bool) -> tuple[bool, bool]:
-        """Whether to redraw text (sidebar, status bar), and whether to redraw the 3D View, at time ``now`` in
-        seconds."""
-        if self._view_drawn:
-            self._cost = max(now - self._ticked_at - USUAL_TICK_SECONDS, 0.0)
-        if words_changed and not self._dirty:
-            self._dirty, self._dirty_at = True, now
-        self._ticked_at = now
-        pause = max(TURN_SECONDS, self._cost / TURN_SHARE)
-        view = head_changed or (turning and now - self._view_at >= pause)
-        # Not both in one tick, which would take twice as long; but text is not delayed forever.
-        waited = now - self._dirty_at
-        words = (
-            self._dirty
-            and now - self._words_at >= PROGRESS_REDRAW_SECONDS
-            and (not view or waited >= PROGRESS_REDRAW_SECONDS)
-        )
-        if words:
-            self._words_at, self._dirty = now, False
-        if view:
-            self._view_at = now
-        self._view_drawn = view
-        return words, view
 
 
 def plays(context: bpy.types.Context) -> bool:

@@ -83,7 +83,6 @@ class Session:
         self._asked: dict[tuple[str, int], float] = {}
         self.job: Job | None = None
         self.preview: Preview | None = None
-        self.preview_at = 0.0
         self._head_id: str | None = None
         self.elsewhere = False
         self._begun = self._took = 0.0
@@ -204,7 +203,7 @@ class Session:
             return
         for event in self.runner.tick():
             if isinstance(event, Previewed):
-                self.preview, self.preview_at = event.preview, time.monotonic()
+                self.preview = event.preview
             elif isinstance(event, ResultReceived) and self.job is not None:
                 self._result, self._took = event.result, time.monotonic() - self._begun
                 self._import_view = _ARRIVES
@@ -224,12 +223,12 @@ class Session:
         """Run import slices for a moment; all of them form one undo step."""
         job, result = self.job, self._result
         if self.elsewhere:
-            self._wait(_NEEDS_SCENE)
+            self._import_view = _NEEDS_SCENE
             return
         if self._import is None:
             scene = _scene_of(job)
             if in_a_mode(scene, job.into):
-                self._wait(_NEEDS_OBJECT_MODE)
+                self._import_view = _NEEDS_OBJECT_MODE
                 return
             self._import = _guarded(result, replace(job.place, scene_uid=scene.session_uid), job)
         until = time.monotonic() + SLICE_SECONDS
@@ -244,11 +243,6 @@ class Session:
         except Exception as error:  # an unexpected error must not leave the panel busy forever
             self._fail(AddonError(f"The head could not be put into the scene: {error!r}.", "Please report it."))
             raise
-
-    def _wait(self, view: JobView) -> None:
-        """Let the head wait for the artist."""
-        if view != self._import_view:  # redraw only on a change
-            self._import_view = view
 
     def _fail(self, error: AddonError) -> None:
         """Report that the head did not get into the scene."""

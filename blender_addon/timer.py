@@ -7,13 +7,15 @@ import bpy
 
 from . import redraw
 from .many import run as many
+from .runner import JobView
 from .session import session
 
 BUSY_SECONDS, IDLE_SECONDS = 0.03, 0.5
 
 on_tick: list[Callable[[], None]] = []
 """What else is called with every tick."""
-_pace = redraw.RedrawPacing()
+_drawn: tuple[JobView | None, float] = (None, 0.0)
+"""What the panel shows, and since when."""
 
 
 def start() -> None:
@@ -30,6 +32,7 @@ def stop() -> None:
 
 def _on_timer() -> float | None:
     """One tick; return seconds until the next, None if there is nothing to do."""
+    global _drawn
     current = session()
     view, preview = current.view, current.preview
     current.tick()
@@ -47,14 +50,14 @@ def _on_timer() -> float | None:
         call()
     ended = (view.phase.busy and not current.busy) or many.is_writing() != writing
     now = time.monotonic()
-    turning = current.preview is not None and now - current.preview_at < redraw.SWING_SECONDS + redraw.TURN_SECONDS
-    words, head = _pace.tick(now, current.view is not view, current.preview is not preview, turning)
+    shown, since = _drawn
     if ended:
         redraw.everything()
-    elif words:
+    elif current.view != shown and now - since >= redraw.PROGRESS_REDRAW_SECONDS:
+        _drawn = current.view, now
         redraw.regions("UI")
         redraw.status_bar()
-    if head:
+    if current.preview is not preview:
         redraw.regions("WINDOW")
     if current.busy or many.current() is not None:
         return BUSY_SECONDS

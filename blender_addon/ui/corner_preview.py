@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import bpy
 import gpu
@@ -12,12 +11,11 @@ from gpu_extras.batch import batch_for_shader
 
 from .. import timer
 from ..protocol.buffers import Preview
-from ..redraw import SWING_SECONDS
 from ..session import session
 
 SIDE_PIXELS = 220
 MARGIN_PIXELS = 16
-TURN_DEGREES = 35.0
+TURN_DEGREES = 20.0
 FRAME = 1.12
 """Half the square's side, relative to the head's half size."""
 CLAY = np.array([0.80, 0.66, 0.58], np.float32)
@@ -32,7 +30,7 @@ _drawn: _Drawn | None = None
 
 
 class _Drawn:
-    """One preview, ready to be drawn from any side.
+    """One preview, turned to the side and ready to be drawn.
 
     Triangles are drawn from back to front without a depth buffer: the view's own depth buffer holds the scene, and an
         offscreen picture would have different colours depending on the Blender version.
@@ -40,20 +38,20 @@ class _Drawn:
 
     def __init__(self, preview: Preview) -> None:
         self.preview = preview
-        self.triangles = triangles_of(preview.quads)
+        triangles = triangles_of(preview.quads)
         vertices = preview.vertices
         middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-        self.vertices = (vertices - middle) / (np.abs(vertices - middle).max() or 1.0)
+        vertices = (vertices - middle) / (np.abs(vertices - middle).max() or 1.0)
+        self.turned, self.triangles = seen_from(vertices, triangles, math.radians(TURN_DEGREES))
         self.colors = np.ones((len(vertices), 4), np.float32)
-        self.colors[:, :3] = clay_shading(vertices, self.triangles)
+        self.colors[:, :3] = clay_shading(vertices, triangles)
 
-    def draw(self, angle: float, left: float, bottom: float, side: float) -> None:
-        """Draw the head, rotated by ``angle`` (radians) about the vertical, into a square of the region (pixels)."""
-        turned, triangles = seen_from(self.vertices, self.triangles, angle)
-        places = np.zeros_like(turned)
-        places[:, :2] = np.array([left, bottom], np.float32) + (turned[:, :2] / FRAME + 1) * (side / 2)
+    def draw(self, left: float, bottom: float, side: float) -> None:
+        """Draw the head into a square of the region (pixels)."""
+        places = np.zeros_like(self.turned)
+        places[:, :2] = np.array([left, bottom], np.float32) + (self.turned[:, :2] / FRAME + 1) * (side / 2)
         shader = gpu.shader.from_builtin("SMOOTH_COLOR")
-        batch = batch_for_shader(shader, "TRIS", {"pos": places, "color": self.colors}, indices=triangles)
+        batch = batch_for_shader(shader, "TRIS", {"pos": places, "color": self.colors}, indices=self.triangles)
         batch.draw(shader)
 
 
@@ -107,12 +105,10 @@ def draw_corner() -> None:
     prepare()
     if _drawn is None or not context.scene.likeness.show_preview:
         return
-    swing = min((time.monotonic() - session().preview_at) / SWING_SECONDS, 1.0)
-    angle = math.radians(TURN_DEGREES) * math.sin(swing * 2 * math.pi)
     scale = context.preferences.system.ui_scale
     side, margin = SIDE_PIXELS * scale, MARGIN_PIXELS * scale
     tools = sum(region.width for region in context.area.regions if region.type == "TOOLS" and region.width > 1)
-    _drawn.draw(angle, tools + margin, margin, side)
+    _drawn.draw(tools + margin, margin, side)
 
 
 def register() -> None:
