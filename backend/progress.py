@@ -258,9 +258,6 @@ FILE_SHARES = {name: share for name, share in SHARES.items() if name not in (STA
 """Shares for a job that writes files, on the same scale."""
 LOADING_SENTENCE = "Loading the models"
 """Sentence of the stage ``starting`` while no worker is ready."""
-COLD_START_SHARE = 0.15
-"""Share of the total time of the stage ``starting`` for a job whose worker still has to load the models (3 of 20 s with
-three photos on two cores). ``STAGES`` gives it 0, because later jobs do not wait for that."""
 
 
 def sentence_for(stage: str) -> str:

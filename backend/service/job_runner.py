@@ -37,7 +37,7 @@ from backend.photos.reading import start_reading
 from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.rig.mouth import with_plain_teeth
-from backend.service.worker import JobReporter, LoadingReporter, Task
+from backend.service.worker import JobReporter, Task
 from backend.system.files import ASSETS
 from backend.system.processes import release_freed_memory
 from backend.texture.albedo import AlbedoResult, TextureLayers, finish_albedo
@@ -234,7 +234,7 @@ def _head_of(token: str) -> GrownHead:
     return head
 
 
-def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
+def warm(device: str) -> dict[str, Any]:
     """Load what reading a photo needs; returns the device and which trained models are present.
 
     Raises ``LikenessError`` ("missing_part") for CUDA that is not there.
@@ -243,10 +243,8 @@ def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
     _server_device = device
     start_reading(READING.most_decoders)
     kind = _device(device)
-    loaders = _first_loaders()
-    for done, load in enumerate(loaders, start=1):
-        load()
-        loaded(done / len(loaders))
+    for network in networks.SHA256:
+        networks.network(network)
     name = (
         torch.cuda.get_device_name(0)
         if kind == "cuda"
@@ -262,10 +260,6 @@ def later(device: str) -> tuple[Callable[[], object], ...]:
     kind = _device(device)
     models = (partial(model.open, kind) for model in MODELS if model.by_default)
     return (*models, _draw_template, partial(import_module, _TRANSFERS))
-
-
-def _first_loaders() -> tuple[Callable[[], object], ...]:
-    return tuple(partial(networks.network, name) for name in networks.SHA256)
 
 
 def _draw_template() -> None:

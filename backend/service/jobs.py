@@ -19,7 +19,7 @@ import msgspec
 import zmq
 
 from backend.errors import DISK_FULL
-from backend.progress import COLD_START_SHARE, LOADING_SENTENCE, STARTING, extrapolated_seconds, sentence_for
+from backend.progress import LOADING_SENTENCE, STARTING, extrapolated_seconds, sentence_for
 from backend.service import messages
 from backend.service.private_files import FOLDER_MODE, private_opener
 
@@ -89,7 +89,6 @@ class Job:
     folder : holds the photos or the video while the job is unfinished, and later the result.
     file_bytes, result_bytes : on the disk.
     position : as last sent to the listener, None before.
-    cold_share : share of the whole time spent waiting for a worker that loads the models; 0 where one was ready.
     started : when the worker got it, None while it waits.
     stop_by : when the worker is killed unless the job has stopped, None while it is not to be stopped.
     """
@@ -104,7 +103,6 @@ class Job:
     state: JobState = JobState.QUEUED
     progress: JobProgress = field(default_factory=JobProgress)
     position: int | None = None
-    cold_share: float = 0.0
     started: float | None = None
     reported: float = 0.0
     stop_by: float | None = None
@@ -188,12 +186,11 @@ class WorkerProcess:
 
     Attributes
     ----------
-    ready : whether it has loaded everything, of which ``loaded`` (0 to 1) is done. start_by : when it has to be.
+    ready : whether it has loaded everything. start_by : when it has to be.
     warm_memory : its bytes of memory then. broken : why it cannot become ready.
     """
 
     ready = False
-    loaded = 0.0
     start_by = 0.0
     warm_memory = 0
     broken: JobError | None = None
@@ -520,18 +517,6 @@ class Jobs:
         if job is None and (worker is None or not worker.ready):
             job = next(iter(self.unfinished()), None)
         if job is not None and now - job.reported > self._timing.heartbeat:
-            if job is not self._current and worker is not None and worker.loaded > 0:
-                self._tell_loading(now)
-            else:
-                self._tell_progress(job, now)
-
-    def _tell_loading(self, now: float) -> None:
-        """Send the progress of loading the models to the next job."""
-        job = next(iter(self.unfinished()), None)
-        if job is not None and self._current is None and self._worker is not None:
-            fraction = max(self._worker.loaded, job.progress.stage_fraction)  # a new worker starts again at 0
-            job.cold_share = COLD_START_SHARE
-            job.progress = JobProgress(STARTING, fraction, round(COLD_START_SHARE * fraction, 4), None, now)
             self._tell_progress(job, now)
 
     def tell(self, job: Job, now: float) -> None:
@@ -563,9 +548,6 @@ class Jobs:
             worker.ready, self._failed_starts = True, 0
             self.facts = {"device": header["device"], "models": header["models"]}
             worker.warm_memory = header.get("memory", 0)
-        elif kind == "loading":
-            worker.loaded = header["fraction"]
-            self._tell_loading(now)
         elif kind == "idle":
             if job is None and header["memory"] > worker.warm_memory + KEPT_BYTES:
                 _log.info("the worker has kept %d MiB and is replaced", header["memory"] // 2**20)
@@ -581,10 +563,8 @@ class Jobs:
         self, job: Job, kind: str, header: Mapping[str, Any], buffers: Sequence[bytes], now: float
     ) -> None:
         if kind == "progress":
-            fraction = round(job.cold_share + (1.0 - job.cold_share) * header["fraction"], 4)
-            job.progress = JobProgress(
-                header["stage"], header["stage_fraction"], fraction, header["seconds_left"], now, header["owed"]
-            )
+            names = ("stage", "stage_fraction", "fraction", "seconds_left", "owed")
+            job.progress = JobProgress(noted=now, **{name: header[name] for name in names})
             self._tell_progress(job, now)
         elif kind == "preview":
             self._listener.on_job_message(job, {**header, "token": job.token}, buffers, may_be_lost=True)

@@ -4,8 +4,7 @@ When the server is gone, however it ended, the worker removes JOBS, the folder o
 It communicates in ``frames`` on its original standard input and output.
 RUNNER is the name of a module with
 
-- ``warm(device: str, loaded: LoadingReporter) -> dict``: loads what every job needs, calls ``loaded`` with the fraction
-  done, and returns ``{"device": {…}, "models": {…}}``;
+- ``warm(device: str) -> dict``: loads what every job needs, and returns ``{"device": {…}, "models": {…}}``;
 - ``later(device: str)``: loaders of one thing each that a job needs later. They run while there is no job, as a job
   loads what is missing beside its work; ``LATER_BYTES`` is the memory of all of it;
 - ``run(task: Task, report: JobReporter) -> WireMessage``: runs one job. It raises ``LikenessError`` for errors that the
@@ -24,7 +23,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,13 +37,6 @@ from backend.service.private_files import private_opener
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PROGRESS_SECONDS = 0.1
-IMPORTED = 0.88
-"""Share of the time until a worker is ready that importing the runner takes (2.4 of 2.7 s of processor time)."""
-
-RUNNER_MODULES = 1900
-"""Modules that the runner's import adds to ``sys.modules``, 300 to 1,000 a second; for a rough progress."""
-LOADING_SECONDS = 0.2
-"""Interval between reports of an import."""
 FIRST_TASK_SECONDS = 0.1
 """Time in which a waiting task arrives at a worker that has become ready."""
 REMOVALS, REMOVAL_SECONDS = 5, 0.05
@@ -53,9 +44,6 @@ REMOVALS, REMOVAL_SECONDS = 5, 0.05
 
 REMOVAL_LIMIT = 5.0
 """Seconds after which a process without its server ends, however many files are left to remove."""
-
-LoadingReporter = Callable[[float], None]
-"""Called with the loaded fraction, 0 to 1."""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,11 +158,8 @@ class Worker:
 
     def _work(self, runner: str, device: str) -> None:
         try:
-            self._tell_loading(0.0)
-            self._runner = import_runner(runner, lambda loaded: self._tell_loading(IMPORTED * loaded))
-            facts = self._runner.warm(device, lambda loaded: self._tell_loading(IMPORTED + (1 - IMPORTED) * loaded))
-        except BrokenPipeError:  # the server is gone, so there is no one to report to
-            raise
+            self._runner = importlib.import_module(runner)
+            facts = self._runner.warm(device)
         except BaseException as error:
             traceback.print_exc()
             explained = explain(error)
@@ -201,9 +186,6 @@ class Worker:
             except Exception:  # the job that needs it will fail and report it
                 traceback.print_exc()
 
-    def _tell_loading(self, fraction: float) -> None:
-        self._channel.send({"type": "loading", "fraction": round(fraction, 4)})
-
     def _listen(self) -> None:
         while (instruction := self._channel.receive()) is not None:
             if instruction.task is not None:
@@ -227,26 +209,6 @@ class Worker:
                 traceback.print_exc()
             return {"type": "failed", "job": task.job, **explained.fields()}
         return {"type": "done", "job": task.job}
-
-
-def import_runner(name: str, loaded: LoadingReporter) -> Any:
-    """Import the module; a thread calls ``loaded`` meanwhile with a fraction estimated from ``sys.modules``."""
-    before, over = len(sys.modules), threading.Event()
-
-    def tell() -> None:
-        with suppress(OSError):  # the server is gone, so this process will end
-            while not over.wait(LOADING_SECONDS):
-                loaded(min(max(len(sys.modules) - before, 0) / RUNNER_MODULES, 1.0))
-
-    teller = threading.Thread(target=tell, name="import", daemon=True)
-    teller.start()
-    try:
-        module = importlib.import_module(name)
-    finally:
-        over.set()
-        teller.join()
-    loaded(1.0)
-    return module
 
 
 def remove_jobs(folder: Path) -> None:

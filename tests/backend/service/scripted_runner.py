@@ -17,15 +17,15 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.exchange.buffers import BufferList, WireMessage
-from backend.service.worker import JobReporter, LoadingReporter, Task
+from backend.service.worker import JobReporter, Task
 
 _kept: list[np.ndarray] = []
 _heads: set[str] = set()
 """Tokens of the jobs whose heads are kept."""
 
 
-def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
-    """Ready at once, or in ten steps of 0.1 s; dies where the environment says so."""
+def warm(device: str) -> dict[str, Any]:
+    """Ready at once, or after two seconds; dies where the environment says so."""
     mode = os.environ.get("SCRIPTED_WARM", "")
     if mode == "missing":
         raise ImportError("no such thing", name="ai_edge_litert")
@@ -33,10 +33,6 @@ def warm(device: str, loaded: LoadingReporter) -> dict[str, Any]:
         os._exit(7)
     if mode == "slow":
         time.sleep(2.0)
-    if mode == "steps":
-        for step in range(1, 11):
-            time.sleep(0.1)
-            loaded(step / 10)
     return {"device": {"kind": "cpu", "name": f"scripted {device}"}, "models": {"parsing": True}}
 
 
