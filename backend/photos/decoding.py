@@ -70,31 +70,14 @@ _SCREEN_GAMMA = 2.2
 
 
 def color_coding(data: bytes) -> ColorCoding | None:
-    """The coding of a HEIC, AVIF or PNG file's picture; None where it says none, or one that equals sRGB."""
+    """The coding of a HEIC, AVIF or PNG file's picture, of several the first; None where it says none, or one that
+    equals sRGB."""
     coding = None
-    if data[4:8] == b"ftyp":
-        coding = _primary_coding(data)
+    if data[4:8] == b"ftyp" and 0 < (start_of_box := data.find(b"colrnclx")) <= len(data) - 12:
+        coding = ColorCoding(*struct.unpack(">HH", data[start_of_box + 8 : start_of_box + 12]))
     elif data.startswith(b"\x89PNG") and 0 < (start_of_chunk := data.find(b"cICP", 0, 4096)) + 8 <= len(data):
         coding = ColorCoding(data[start_of_chunk + 4], data[start_of_chunk + 5])
     return None if coding is None or coding.is_srgb else coding
-
-
-def _primary_coding(data: bytes) -> ColorCoding | None:
-    """The ``nclx`` of the file's primary item; None where it has none."""
-    try:
-        meta = dict(_boxes(data, 0, len(data)))[b"meta"]
-        inside = dict(_boxes(data, meta[0] + 4, meta[1]))
-        properties = dict(_boxes(data, *inside[b"iprp"]))
-        listed = list(_boxes(data, *properties[b"ipco"]))
-        version = data[inside[b"pitm"][0]]
-        primary = int.from_bytes(data[inside[b"pitm"][0] + 4 :][: 2 if version == 0 else 4], "big")
-        for index in _property_indices(data, *properties[b"ipma"], primary):
-            kind, (start, stop) = listed[index - 1]
-            if kind == b"colr" and data[start : start + 4] == b"nclx" and stop - start >= 11:
-                return ColorCoding(*struct.unpack(">HH", data[start + 4 : start + 8]))
-    except (KeyError, IndexError, struct.error):
-        return None
-    return None
 
 
 def film_coding(path: str) -> ColorCoding | None:
@@ -107,7 +90,7 @@ def film_coding(path: str) -> ColorCoding | None:
     return None
 
 
-def _boxes(data: bytes | mmap.mmap, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def _boxes(data: mmap.mmap, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """(kind, (start, stop) of the content) of the ISO boxes between two offsets."""
     while start + 8 <= stop:
         size, kind = struct.unpack(">I4s", data[start : start + 8])
@@ -119,27 +102,6 @@ def _boxes(data: bytes | mmap.mmap, start: int, stop: int) -> Iterator[tuple[byt
             return
         yield kind, (start + head, end)
         start = end
-
-
-def _property_indices(data: bytes, start: int, stop: int, item: int) -> list[int]:
-    """Indices from 1 of the properties that box ``ipma`` associates with an item."""
-    version, flags = data[start], data[start + 3]
-    width = 2 if version == 0 else 4
-    count = int.from_bytes(data[start + 4 : start + 8], "big")
-    offset = start + 8
-    for _ in range(count):
-        if offset + width >= stop:
-            break
-        number, many = int.from_bytes(data[offset : offset + width], "big"), data[offset + width]
-        offset += width + 1
-        step = 2 if flags & 1 else 1
-        if number == item:
-            mask = 0x7FFF if flags & 1 else 0x7F
-            return [
-                int.from_bytes(data[offset + step * k : offset + step * (k + 1)], "big") & mask for k in range(many)
-            ]
-        offset += step * many
-    return []
 
 
 def coded_to_srgb(image: Image.Image, coding: ColorCoding) -> Image.Image:
