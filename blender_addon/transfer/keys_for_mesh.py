@@ -64,7 +64,7 @@ def shut_lids(motion: np.ndarray, skin: registration.Surface, eyes: Sequence[Eye
     The eye is the one closest to the motion. sure : (V,) 0-1 confidence of a vertex's correspondence on the source's
     skin; lashes welded to the lids have none and do not occlude.
     """
-    weight = np.linalg.norm(motion, axis=1)
+    weight = np.linalg.norm(motion, axis=1) ** 4  # of rims more than of sockets, which some artists move along
     if not eyes or weight.sum() <= 0:
         return
     centre = weight @ skin.vertices / weight.sum()
@@ -106,7 +106,7 @@ def _axes(motion: np.ndarray, weight: np.ndarray, lid: np.ndarray) -> np.ndarray
     """(3, 3) rows right, forward and up of an eye: the lid moves down, and passes the front halfway.
 
     motion : (V, 3).
-    weight : (V,) its length.
+    weight : (V,)
     lid : (3,) from the eye's centre to the centre of the motion.
     """
     down = weight @ motion / weight.sum()
@@ -309,6 +309,9 @@ ATTACHED_KEY_SHARE = 0.5
 """A part that more than this share of the keys move is attached to the skin, like lashes."""
 SAME_PIECE_IOU = 0.4
 """Threshold for the intersection over union of the bounding boxes of a piece and its stiff part."""
+ROUND = 0.13
+"""A part is an eyeball if its vertices' radii, in its bounding box, vary by less than this share: those of eyeballs vary
+by up to 0.1, of teeth and lashes by 0.17 to 0.33."""
 MARGIN = 0.1
 """A piece may belong to a part if its centre is in the part's bounding box, enlarged by this share of its diagonal."""
 SMALL = 0.6
@@ -327,6 +330,7 @@ class PlacedPart:
     motions : (K, S, 3) at rest.
     turns, shifts : (K, 3, 3), (K, 3) rigid approximation of the motions at rest, about its centre.
     clings : whether it moves with the skin.
+    eye : whether it is an eyeball.
     """
 
     placed: np.ndarray
@@ -336,6 +340,7 @@ class PlacedPart:
     shifts: np.ndarray
     stiff: bool
     clings: bool
+    eye: bool
 
     def rigid(self, points: np.ndarray, middle: np.ndarray) -> np.ndarray:
         """(K, N, 3) rigid motions of points (N, 3), rotated about ``middle`` (3,)."""
@@ -347,6 +352,15 @@ class PlacedPart:
     def middle(self) -> np.ndarray:
         """(3,) centre of the placed part's bounding box."""
         return (self.placed.min(axis=0) + self.placed.max(axis=0)) / 2
+
+    def alike(self, points: np.ndarray) -> float:
+        """How much a piece (N, 3) is this part: intersection over union of bounding boxes.
+
+        An eye may be twice as large or half, because the inner sides of lids make its place's size uncertain.
+        """
+        size = np.linalg.norm(np.ptp(points, axis=0)) / np.linalg.norm(np.ptp(self.placed, axis=0)) if self.eye else 1.0
+        size = np.clip(size, 0.5, 2.0)
+        return _shared_volume(points, self.middle + size * (self.placed - self.middle))
 
 
 def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent: np.ndarray) -> PlacedPart:
@@ -365,22 +379,17 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
         rigid = fit_similarity(vertices, vertices + motion, scale=1.0)
         turns[number], shifts[number] = rigid.rotation, rigid.apply(middle) - middle
         stiff &= bool(np.linalg.norm(rigid.apply(vertices) - vertices - motion) < STIFF * size)
-    clings = moving > ATTACHED_KEY_SHARE * len(motions)
-    return PlacedPart(placement.apply(vertices), motions, placement, turns, shifts, stiff, clings)
+    radii = np.linalg.norm((vertices - middle) / np.maximum(np.ptp(vertices, axis=0), 1e-12), axis=1)
+    eye = bool(radii.std() < ROUND * radii.mean())  # whether keys turn it or a bone
+    clings = moving > ATTACHED_KEY_SHARE * len(motions) and not eye
+    return PlacedPart(placement.apply(vertices), motions, placement, turns, shifts, stiff or eye, clings, eye)
 
 
 def eyeballs(mesh: registration.Surface, pieces: np.ndarray, placed: Sequence[PlacedPart]) -> list[Eyeball]:
-    """The target's pieces that match the source's eyeballs: stiff parts that some key rotates about their own
-    centre."""
-    eyes = []
+    """The target's pieces that match the source's eyeballs."""
+    eyes, candidates = [], [mesh.vertices[mesh.pieces == piece] for piece in pieces]
     for part in placed:
-        size = np.linalg.norm(np.ptp(part.placed, axis=0)) / part.place.scale
-        turned = np.einsum("kaa->k", part.turns) < 1 + 2 * np.cos(np.radians(8.0))
-        about_itself = np.linalg.norm(part.shifts, axis=1) < 0.05 * size
-        if not part.stiff or part.clings or not (turned & about_itself).any():
-            continue
-        candidates = [mesh.vertices[mesh.pieces == piece] for piece in pieces]
-        shared = [_shared_volume(points, part.placed) for points in candidates]
+        shared = [part.alike(points) for points in candidates] if part.eye else []
         if shared and max(shared) > SAME_PIECE_IOU:
             points = candidates[int(np.argmax(shared))]
             middle = (points.min(axis=0) + points.max(axis=0)) / 2
@@ -407,7 +416,7 @@ def move_pieces(
     for piece in pieces:
         index = np.flatnonzero(mesh.pieces == piece)
         points = mesh.vertices[index]
-        same = [_shared_volume(points, part.placed) if part.stiff else 0.0 for part in stiff]
+        same = [part.alike(points) if part.stiff else 0.0 for part in stiff]
         if stiff and max(same) > SAME_PIECE_IOU:
             middle = (points.min(axis=0) + points.max(axis=0)) / 2
             out[:, index] = stiff[int(np.argmax(same))].rigid(points, middle)

@@ -370,7 +370,7 @@ def local_frames(rest: Surface, shape: np.ndarray) -> np.ndarray:
     return np.einsum("vab,vbc->vac", cross, np.linalg.inv(square))
 
 
-STIFFNESS = (30.0, 10.0, 4.0, 2.0, 1.0, 0.5, 0.3, 0.2)
+STIFFNESS = (30.0, 10.0, 4.0, 1.0, 0.5, 0.25, 0.1, 0.05)
 """Stiffness against bending and stretching, relative to the attraction of one point, per stage."""
 ROUNDS_EACH = 3
 NORMAL_REACH = 0.05
