@@ -310,8 +310,8 @@ ATTACHED_KEY_SHARE = 0.5
 SAME_PIECE_IOU = 0.4
 """Threshold for the intersection over union of the bounding boxes of a piece and its stiff part."""
 ROUND = 0.13
-"""A part is an eyeball if its vertices' radii, in its bounding box, vary by less than this share: those of eyeballs vary
-by up to 0.1, of teeth and lashes by 0.17 to 0.33."""
+"""A part is an eyeball if its vertices' radii, in its bounding box, vary by less than this share: those of eyeballs by
+up to 0.1, of teeth and lashes by 0.17 to 0.33."""
 MARGIN = 0.1
 """A piece may belong to a part if its centre is in the part's bounding box, enlarged by this share of its diagonal."""
 SMALL = 0.6
