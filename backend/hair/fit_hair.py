@@ -160,7 +160,7 @@ def fit_hair(
     grown = grown_on(groom.groom, told.head, **groom.fitted)
     if told_style == "auto":
         grown = _beside_face(grown, told.views)
-    strands = strands_of(grown, np.full(3, 0.1))
+    strands = strands_of(grown)
     root, tip = strand_colours(strands.points, seen, faces, tuple(photos.values()))
     strands = replace(
         strands,

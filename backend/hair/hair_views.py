@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from backend.fitting.stages import FittedFace, FittedPhoto
+from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import Template, triangles_from_quads
 from backend.geometry.vectors import disc, unit_vectors
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
+from backend.rig.bust import load_bust
 
 VIEW_SIDE = 384
 """Longest side of a view in pixels: a pixel is about 1 mm on a short-haired head."""
@@ -38,19 +41,9 @@ _SIDE, _TOP = 0.5, 0.8
 _BORDER = 0.004
 """Metres along the file's border where labels show hair, but not its end: there the nets round the hair off, by up to
 three pixels of a head as large as theirs."""
-_RING = 24
-"""Vertices of each ring of the body: the outline's error is 2 mm, half a pixel of a view."""
-BODY_ROWS = np.array(
-    [
-        (0.068, 0.074, -0.034, 0.594), (0.078, 0.076, -0.044, 0.583), (0.100, 0.080, -0.052, 0.571),
-        (0.132, 0.086, -0.059, 0.559), (0.162, 0.093, -0.065, 0.545), (0.186, 0.101, -0.069, 0.527),
-        (0.201, 0.109, -0.072, 0.500), (0.210, 0.116, -0.075, 0.455), (0.215, 0.121, -0.077, 0.390),
-        (0.220, 0.122, -0.080, 0.250),
-    ]
-)  # fmt: skip
-"""Rings of a body under the neck's rim, metres: half width, front and back z, height."""
-_INSIDE_NECK = (0.048, 0.070, -0.015, 0.650)
-"""Metres: a ring as in ``BODY_ROWS``, above the first of these, that closes the gap below a raised head."""
+_SLICES, _THICK, _NECK = 12, 0.012, 0.594
+"""Slices of the bust across which hair gives way, metres above and below each, and the height of the first: lower
+than any hairline."""
 _ON_BODY, _SHOULDER = 0.006, 0.02
 """Metres: hair lies so far off the body, and falls in front of the shoulder if it meets it at most so far behind its
 middle."""
@@ -258,19 +251,19 @@ def _inside_file(face: PhotoFace) -> np.ndarray:
 
 
 def body_mesh(head_vertices: np.ndarray, template: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Neck and chest of the mean body, upright, moved to a head's neck: vertices (B, 3) metres, triangles (T, 3)."""
-    offset = _neck_offset(head_vertices, template)
-    angle = np.arange(_RING) / _RING * 2 * np.pi
-    rows = np.concatenate([[_INSIDE_NECK], BODY_ROWS])
-    half, front, back, y = (rows[:, k, None] for k in range(4))
-    x = half * np.sin(angle)
-    z = (front + back) / 2 + (front - back) / 2 * np.cos(angle)
-    vertices = np.stack([x, np.broadcast_to(y, x.shape), z], -1).reshape(-1, 3) + offset
-    start = (np.arange(len(rows) - 1)[:, None] * _RING + np.arange(_RING)).ravel()
-    right = start - start % _RING + (start + 1) % _RING
-    triangles = np.concatenate([np.stack([start, start + _RING, right], 1),
-                                np.stack([right, start + _RING, right + _RING], 1)])  # fmt: skip
-    return vertices, triangles
+    """The mean bust, upright, moved to a head's neck: vertices (B, 3) metres, triangles (T, 3)."""
+    bust = load_bust()
+    return bust.vertices + _neck_offset(head_vertices, template), triangles_from_quads(bust.quads)
+
+
+@lru_cache(maxsize=1)
+def _slices() -> np.ndarray:
+    """(``_SLICES``, 4) half width, front and back z and height of the mean bust, metres, from above."""
+    bust = load_bust()
+    points = catmull_clark(bust.quads, len(bust.vertices))[0] @ bust.vertices
+    heights = np.linspace(_NECK, points[:, 1].min(), _SLICES)
+    near = [points[np.abs(points[:, 1] - height) < _THICK] for height in heights]
+    return np.array([(np.abs(x).max(), z.max(), z.min(), y.mean()) for x, y, z in (one.T for one in near)])
 
 
 def off_body(strands: np.ndarray, head_vertices: np.ndarray, template: Template) -> np.ndarray:
@@ -278,10 +271,10 @@ def off_body(strands: np.ndarray, head_vertices: np.ndarray, template: Template)
     what enters it in front of the shoulders, behind what enters it behind."""
     offset = _neck_offset(head_vertices, template)
     x, y, z = np.moveaxis(strands.astype(np.float64) - offset, -1, 0)
-    half, front, back = (np.interp(-y, -BODY_ROWS[:, 3], BODY_ROWS[:, k]) for k in range(3))
+    half, front, back = (np.interp(-y, -_slices()[:, 3], _slices()[:, k]) for k in range(3))
     middle, deep = 0.5 * (front + back), 0.5 * (front - back)
     reach = deep * np.sqrt(np.clip(1 - (x / half) ** 2, 0, 1)) + _ON_BODY * (np.abs(x) < half)
-    inside = (y < BODY_ROWS[0, 3]) & (np.abs(z - middle) < reach)
+    inside = (y < _NECK) & (np.abs(z - middle) < reach)
     first = np.take_along_axis(z - middle + _SHOULDER, inside.argmax(1)[:, None], 1)
     before = np.where(first > 0, 1.0, -1.0)
     shift = np.where(inside, np.maximum(reach - before * (z - middle), 0.0), 0.0)
