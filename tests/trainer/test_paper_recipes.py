@@ -128,7 +128,7 @@ def test_a_dry_run_prints_steps_memory_and_hours_and_writes_nothing(
     changes = [part for change in LAP.format(**folders).split() for part in ("--set", change)]
     assert main(["paper/lap_64", "--dry-run", "2", "--device", "cpu", *changes]) == 0
     said = capsys.readouterr().out
-    assert said.count(" s a step") == 4 and "GiB" in said and "23,438 steps" in said
+    assert said.count(" s a step") == said.count("step 2 of 2") == 4 and "GiB" in said and "23,438 steps" in said
     assert "photometric" in said and "lap_64 on cpu: " in said and " h), from 2 steps" in said
     assert list(tmp_path.iterdir()) == []
 

@@ -5,6 +5,7 @@ import datetime
 import json
 import math
 import platform
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,32 @@ import torch
 
 from backend.system.files import BrokenTensorFileError, read_metadata
 from trainer.engine.disk_cache import SET_CARD
+
+_QUIET_SECONDS = 5.0
+"""Between two lines; what is done meanwhile may take as long again before ten seconds were silent."""
+
+
+def say(text: str) -> None:
+    """Print a line at once, also into a file."""
+    print(text, flush=True)
+
+
+class Pace:
+    """Tells when another line on progress is due, and says how many of ``total`` are done."""
+
+    def __init__(self, what: str = "", total: int = 0) -> None:
+        self._what, self._total, self._told = what, total, -math.inf
+
+    def due(self) -> bool:
+        """Whether the last line is some seconds old; the next one follows then."""
+        due = time.monotonic() >= self._told + _QUIET_SECONDS
+        self._told = time.monotonic() if due else self._told
+        return due
+
+    def __call__(self, done: int) -> None:
+        """Say it if it is due."""
+        if self.due():
+            say(f"{self._what} {done}/{self._total}")
 
 
 def clock_text(seconds: float) -> str:

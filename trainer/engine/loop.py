@@ -20,12 +20,11 @@ from protocol.file_lock import lock_file
 from trainer.engine import logs
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_weights
 from trainer.engine.contracts import Source, StageConfig
+from trainer.engine.logs import say
 from trainer.engine.recipe import Recipe, RecipeError, encode, recipe_to_toml, stage_name
 from trainer.engine.trainee import StepReport, Trainee, check_folders, choose_device, opened
 
 RECIPE_FILE = "recipe.toml"
-_QUIET_SECONDS = 10.0
-"""Between two lines on losses."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,6 @@ class _StopRequest:
         self.asked = True
 
 
-def say(text: str) -> None:
-    """Print a line at once, also into a file."""
-    print(text, flush=True)
-
-
 class _Session:
     """One session."""
 
@@ -118,7 +112,7 @@ class _Session:
         self.started = clock()
         self.saved_at = self.started
         self.checkpoints = CheckpointFolder(options.folder / "checkpoints", recipe.keep)
-        self._told = -math.inf
+        self._pace = logs.Pace()
         self.state = RunState()
 
     def run(self) -> RunState:
@@ -250,8 +244,7 @@ class _Session:
         if state.step % self.recipe.log_steps == 0 or not report.finite:
             values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": report.learning_rate}
             self.log.scalars("train", self._position(config), {**values, "images_per_second": rate})
-        if time.monotonic() >= self._told + _QUIET_SECONDS:
-            self._told = time.monotonic()
+        if self._pace.due():
             terms = " ".join(f"{name} {value:.4g}" for name, value in report.terms.items())
             left = logs.clock_text(self._seconds_left(config, rate))
             say(f"{stage_name(config)} {state.step}/{config.steps}  {terms}  {rate:.1f} images/s  {left} left")

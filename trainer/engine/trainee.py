@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from trainer.engine.checkpoint import Checkpoint, RunState, WarmStart, copy_matching
 from trainer.engine.contracts import OptimizerConfig, ParameterGroup, Source, SourceConfig, StageConfig, Turn
-from trainer.engine.logs import clock_text
+from trainer.engine.logs import clock_text, say
 from trainer.engine.recipe import Recipe, RecipeError, encode, stage_name
 
 
@@ -380,6 +380,7 @@ def stage_cost(recipe: Recipe, number: int, device: torch.device, steps: int = S
     for step in range(max(1, steps)):
         before, source.seconds = time.monotonic(), 0.0
         report = trainee.train_step(source, step, 0.0)
+        say(f"    step {step + 1} of {max(1, steps)}")
         first = first or dict(report.terms)
         if step >= min(1, steps - 1):
             spent, drawing, timed = spent + time.monotonic() - before, drawing + source.seconds, timed + 1
@@ -401,6 +402,7 @@ class _Timed:
         """See ``Source``."""
         before = time.monotonic()
         made = self._source.batch(indices, device)
+        say(f"    {len(indices)} samples")
         self.seconds += time.monotonic() - before
         return made
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, track
 from rich.table import Table
 
 from trainer.engine.disk_cache import FORMAT, SET_CARD, LeftOut, SetError, inside, read_card
+from trainer.engine.logs import Pace
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
 from trainer.sets.annotated import Aflw2000, CelebA, CelebAMask, People, Renderings, VoxCeleb, W3dfaw, W300Lp
 from trainer.sets.reader import KEPT, Item, LimitedReader, Reader, listed
@@ -127,7 +127,9 @@ def prepare_samples(reader: Reader, items: Sequence[Item], out: Path) -> dict[st
     folder, verdicts = out / "samples", _known_verdicts(out)
     folder.mkdir(parents=True, exist_ok=True)
     with LimitedReader(reader) as read:
-        for item in track(items, reader.name, transient=True):
+        pace = Pace(f"{reader.name}: entries", len(items))
+        for done, item in enumerate(items):
+            pace(done)
             path = folder / f"{item.key}.npz"
             if os.path.isfile(path):
                 verdicts[item.key] = KEPT
@@ -147,7 +149,9 @@ def prepare_photos(
 
     people = {name: number for number, name in enumerate(dict.fromkeys(item.person for item in items))}
     paths, verdicts = [], {}
-    for item in track(items, f"{reader.name}: files", transient=True):
+    pace = Pace(f"{reader.name}: files", len(items))
+    for done, item in enumerate(items):
+        pace(done)
         try:
             inside(item.files["photo"], root)
             paths.append(reader.photo(item, out / "frames"))
@@ -162,9 +166,7 @@ def prepare_photos(
         for path, item in zip(paths, readable, strict=True)
     )
     try:
-        with Progress(transient=True) as bar:
-            task = bar.add_task(f"{reader.name}: portraits", total=len(files))
-            cache = prepare(base, out, settings, files, lambda done: bar.update(task, completed=done))
+        cache = prepare(base, out, settings, files, Pace(f"{reader.name}: portraits", len(files)))
     except ValueError as error:
         raise SetError(f"{error}.", "Choose another --out, or delete it.") from error
     reasons = [KEPT if verdict == Verdict.KEPT else REASONS[Verdict(verdict)] for verdict in cache.verdicts]

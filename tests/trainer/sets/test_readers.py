@@ -117,7 +117,7 @@ def test_the_page_s_reader_prepares_a_set_of_one_s_own(tmp_path: Path, monkeypat
     prepared = open_prepared(tmp_path / "out", "mine")
     assert prepared.keys == ["ann_1"]
     assert prepared.sample("ann_1")["landmarks"].shape == (68, 3)
-    assert "it has no 68 landmarks" in result.stdout
+    assert "mine: entries 0/2" in result.stdout and "it has no 68 landmarks" in result.stdout
     with pytest.raises(SetError, match="no set 'mine:Yours'"):
         reader_of("mine:Yours")
 
