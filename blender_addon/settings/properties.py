@@ -208,6 +208,10 @@ def _slide(wished: LikenessHead, context: bpy.types.Context) -> None:
     head = tags.part_object(collection, "head")
     if head is not None:
         move_hair(collection, head)
+    _moving(collection)
+
+
+def _moving(collection: bpy.types.Collection) -> None:
     if redraw.once_quiet("hairs", show_hairs):
         show_guides_alone(collection)
 
@@ -220,6 +224,7 @@ HAIR_SLIDERS = {"hair_length": "Length", "fringe": "Fringe", "volume": "Volume"}
 
 def _comb(wished: LikenessHead, context: bpy.types.Context) -> None:
     shape_hair(wished.id_data, {name: getattr(wished, name) for name in HAIR_SLIDERS})
+    _moving(wished.id_data)
 
 
 _RELATIVE = "Relative to the hair that the photos gave; groomed hair stays as it is"

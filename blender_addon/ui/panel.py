@@ -234,9 +234,9 @@ class SkinPanel(_OfHead, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
-        row = self.layout.row(align=True)
+        column = self.layout.column(align=True)  # three in a row have no room for their names
         for name, socket in _strengths(context).items():
-            row.prop(socket, "default_value", text=name)
+            column.prop(socket, "default_value", text=name)
         wished, column = collection.likeness, self.layout.column(align=True)
         for name in SKIN_SLIDERS:
             column.prop(wished, name, slider=True)

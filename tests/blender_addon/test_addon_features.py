@@ -146,9 +146,10 @@ def awaited(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], None]]:
     return called
 
 
+@pytest.mark.parametrize("slider", ["age", "hair_length"])
 @pytest.mark.usefixtures("only_new_garbage")
 def test_a_slider_is_live_with_a_thousand_guides(
-    backend: Backend, result: HeadResult, awaited: dict[str, Callable[[], None]]
+    backend: Backend, result: HeadResult, awaited: dict[str, Callable[[], None]], slider: str
 ) -> None:
     """Thirty changes a second, evaluated, by this process's time; the best of five. The hairs are back afterwards."""
     per_guide = ("points", "root_uv", "scalp_uv", "free", "width", "root_colour", "tip_colour")
@@ -158,7 +159,7 @@ def test_a_slider_is_live_with_a_thousand_guides(
     first, seconds = guides(obj), []
     for value in (0.1, 0.2, 0.3, 0.4, 0.5):
         began = time.process_time()
-        collection.likeness.age = value
+        setattr(collection.likeness, slider, value)
         bpy.context.view_layer.update()
         seconds.append(time.process_time() - began)
     print([round(one, 4) for one in seconds])

@@ -14,10 +14,14 @@ from typing import Any
 
 import bpy
 import numpy as np
+from export_in_blender import evaluated_vertices
+from mathutils.kdtree import KDTree
 from points_in_blender import Story, head_from_photos, of_part, solved
+from saved_head_in_blender import choose
 
 STEPS = 8
 """Of a slider that is dragged."""
+LIVE_SECONDS = 0.1
 LEAST_STRANDS = 1_000
 STYLES = ("bob", "long curly")
 
@@ -41,12 +45,14 @@ def redraw(tools: Any) -> None:
     tools.call(bpy.ops.wm.redraw_timer, type="DRAW_WIN_SWAP", iterations=1)
 
 
-def dragged(tools: Any, name: str, span: tuple[float, float]) -> None:
-    """A slider of the head moved to and fro as a drag does: processor milliseconds of a change, and with the redraw."""
-    wished, changes, drawings = collection().likeness, [], []
+def dragged(tools: Any, name: str, span: tuple[float, float], socket: bpy.types.NodeSocket | None = None) -> None:
+    """A slider of the head, or of its skin's nodes, moved as a drag does: processor milliseconds of a change, and with
+    the redraw."""
+    changes, drawings = [], []
+    wished, name_there = (collection().likeness, name) if socket is None else (socket, "default_value")
     for share in np.linspace(0.0, 1.0, STEPS):
         start = time.process_time()
-        setattr(wished, name, span[0] + share * (span[1] - span[0]))
+        setattr(wished, name_there, span[0] + share * (span[1] - span[0]))
         bpy.context.view_layer.update()
         changes.append(time.process_time() - start)
         redraw(tools)
@@ -54,6 +60,7 @@ def dragged(tools: Any, name: str, span: tuple[float, float]) -> None:
     tools.figures[f"processor_ms.slider.{name}"] = [
         round(1000 * float(np.median(taken)), 1) for taken in (changes, drawings)
     ]
+    assert np.median(changes) < LIVE_SECONDS, tools.figures[f"processor_ms.slider.{name}"]
     tools.forget_gap()
 
 
@@ -137,7 +144,7 @@ def hairstyles(tools: Any) -> Story:
 
 def shaped(tools: Any) -> Story:
     """Sliders after the fit move the skin at once, and back."""
-    skin = of_part("head").data
+    skin, guides = of_part("head").data, points(strands().data)
     before = np.array([point.co[:] for point in skin.shape_keys.reference_key.points])
     dragged(tools, "nose_width", (0.0, 1.0))
     dragged(tools, "jaw", (0.0, 1.0))
@@ -150,6 +157,51 @@ def shaped(tools: Any) -> Story:
         setattr(collection().likeness, name, 0.0)
     now = np.array([point.co[:] for point in skin.shape_keys.reference_key.points])
     assert np.abs(now - before).max() < 1e-5, "and goes back"
+    yield from tools.until(lambda: strands().modifiers[0].show_viewport, 10, "the hairs' return")
+    np.testing.assert_allclose(points(strands().data), guides, atol=1e-6)
+
+
+def toned(tools: Any) -> Story:
+    """Tone, redness and typical lines change at once."""
+    materials = tools.addon("scene.materials")
+    tools.open_panels("HeadPanel", "SkinPanel")
+    yield 1.0
+    tools.screenshot("6_skin")
+    for name in ("skin_tone", "redness"):
+        dragged(tools, name, (0.0, 0.5))
+    lines = materials.strength_socket(materials.skin_material(of_part("head")), materials.TYPICAL)
+    dragged(tools, "typical_lines", (0.0, 1.0), lines)
+    yield 1.0
+    tools.screenshot("6_toned")
+    collection().likeness.skin_tone = collection().likeness.redness = lines.default_value = 0.0
+
+
+def sculpted_elsewhere(tools: Any) -> Story:
+    """*From Mesh*: what the head shows, as a mesh without a picture, gives another head its shape."""
+    tags = tools.addon("objects.tags")
+    before, faces, shown = set(tags.head_collections()), [], np.zeros((0, 3))
+    for name in ("head", "eye_left", "eye_right"):
+        mesh = of_part(name).evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+        faces += [[corner + len(shown) for corner in polygon.vertices] for polygon in mesh.polygons]
+        shown = np.concatenate([shown, evaluated_vertices(of_part(name))])
+    mesh = bpy.data.meshes.new("scan")
+    mesh.from_pydata(shown.tolist(), [], faces)
+    obj = bpy.data.objects.new("scan", mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    choose(obj)
+    tools.call(bpy.ops.likeness.clear_photos, "EXEC_DEFAULT", True)
+    assert tools.call(bpy.ops.likeness.add_mesh, "EXEC_DEFAULT", True) == {"FINISHED"}
+    yield from solved(tools, bpy.ops.likeness.reconstruct)
+    (made,) = set(tags.head_collections()) - before
+    tools.screenshot("11_from_mesh")
+    wanted, found = (evaluated_vertices(one) for one in (of_part("head"), tags.part_object(made, "head")))
+    tree = KDTree(len(wanted))
+    for number, place in enumerate(wanted - np.median(wanted, axis=0)):
+        tree.insert(place, number)
+    tree.balance()
+    away = [tree.find(place)[2] for place in found[:: len(found) // 1000] - np.median(found, axis=0)]
+    tools.figures["from_mesh_mm"] = round(1000 * float(np.median(away)), 2)
+    assert np.median(away) < 0.001
 
 
 def place_of_slider(tools: Any, name: str) -> Generator[float, None, tuple[int, int]]:
@@ -331,6 +383,7 @@ def exported(tools: Any) -> Story:
         assert not strands_too and "without Alembic" in str(error), error
     tools.figures["seconds.export_strands"] = round(time.monotonic() - start, 2) if strands_too else "no Alembic"
     kinds = (("UNREAL", "fbx", bpy.ops.import_scene.fbx), ("GLTF", "glb", bpy.ops.import_scene.gltf))
+    kinds += (("USD", "usdc", bpy.ops.wm.usd_import),) if bpy.app.build_options.usd else ()
     for preset, suffix, _ in kinds:
         tools.call(export, "EXEC_DEFAULT", preset=preset, filepath=str(tools.HERE / f"face.{suffix}"))
     for name, load in (("hair.abc", bpy.ops.wm.alembic_import), *((f"face.{s}", load) for _, s, load in kinds)):
@@ -363,6 +416,8 @@ def story(tools: Any) -> Story:
     yield from head_from_photos(tools)
     yield 1.0
     tools.screenshot("1_arrived")
+    shading = tools.view3d()[1].spaces.active.shading
+    assert shading.type == "MATERIAL" or shading.color_type == "TEXTURE", "no white eyes in Solid"
     listed = {photo.name: photo for photo in bpy.context.scene.likeness.photos}
     screen = listed["screen.jpg"]
     tools.figures["of_a_screenshot"] = screen.reason
@@ -374,12 +429,14 @@ def story(tools: Any) -> Story:
         ("panels", sub_panels(tools)),
         ("hair", hairstyles(tools)),
         ("shape", shaped(tools)),
+        ("tone", toned(tools)),
         ("slid", slid(tools)),
         ("texture", painted(tools, photo)),
         ("poses", posed(tools)),
         ("star", starred(tools, photo)),
         ("groom", groomed(tools)),
         ("exports", exported(tools)),
+        ("mesh", sculpted_elsewhere(tools)),
     ):
         if name not in (tools.SETTINGS["parts"] or name):
             continue

@@ -121,15 +121,18 @@ def story(tools: Any) -> Story:
     photo = next(p.name for p in bpy.context.scene.likeness.photos if p.status == "USED")
     assert tools.call(ops.look_through, "EXEC_DEFAULT", True, photo=photo) == {"FINISHED"}
     yield 2.0
+    shares = photo_in_view(tools, photo)
+    tools.figures["photo_in_view"] = shares
+    assert FRAME_SHARE < max(shares) <= 1.0, "the photo fills the view"
     tools.screenshot("1_through_photo")
     assert tools.call(ops.edit_landmarks, "EXEC_DEFAULT", True, photo=photo) == {"FINISHED"}
     yield 2.0
     points = [obj for obj in bpy.data.objects if "likeness_landmark" in obj]
     tools.figures["points"] = len(points)
     assert len(points) > 70 and of_part("head").hide_get() and not sent_points(tools)
-    shares = photo_in_view(tools, photo)
-    tools.figures["photo_in_view"] = shares
-    assert FRAME_SHARE < max(shares) <= 1.0, "the photo fills the view"
+    high = np.ptp([on_screen(tools, obj)[1] for obj in points]) / tools.view3d()[2].height
+    tools.figures["face_in_view"] = round(float(high), 3)
+    assert FRAME_SHARE / 2 < high <= 1.0, "the face fills the view"
     tools.screenshot("2_points")
 
     began, undisturbed = coordinates(), believed(photo, CHIN)
