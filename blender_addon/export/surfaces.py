@@ -74,7 +74,7 @@ class ExportMaterials:
         self.name, self.collection, self.parts, self.tint = name, collection, parts, tint
         self.made: dict[str, bpy.types.Material] = {}
         self.images: list[bpy.types.Image] = []
-        self.named: list[bpy.types.Image] = []
+        self.named: list[tuple[bpy.types.Image, str]] = []
 
     def put_on(self, copy: bpy.types.Object, part: bpy.types.Object, one_mesh: bool) -> None:
         """Give ``copy`` of ``part`` its material and leave it the UV map of that alone."""
@@ -89,8 +89,8 @@ class ExportMaterials:
         copy.data.materials.append(self.made[look])
 
     def remove(self) -> None:
-        for image in self.named:
-            image.filepath_raw = ""
+        for image, name in self.named:
+            image.filepath_raw, image.name = "", name
         bpy.data.batch_remove([*self.made.values(), *self.images])
         self.made, self.images, self.named = {}, [], []
 
@@ -133,8 +133,9 @@ class ExportMaterials:
             if image is None:
                 nodes.remove(nodes[name])
             elif not image.filepath_raw and image.library is None:  # FBX knows pictures by their paths alone
-                image.filepath_raw = f"//{self.name}_{image.name.removeprefix(self.name + '_')}.png"
-                self.named.append(image)
+                self.named.append((image, image.name))  # USD writes them by their names, and refers to their paths
+                image.name = f"{self.name}_{image.name.removeprefix(self.name + '_')}"
+                image.filepath_raw = f"//{image.name}.png"
         if pictures["Normals"] is None:
             nodes.remove(nodes["Normal Map"])
         if not surface.see_through:

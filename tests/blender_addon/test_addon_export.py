@@ -70,6 +70,8 @@ def test_a_default_head_leaves_with_its_hair_and_the_scene_stays(
     head = next(obj for obj in meshes if "_head" in obj.name)
     assert len(head.data.shape_keys.key_blocks) == 53 and any(obj.type == "ARMATURE" for obj in bpy.data.objects)
     assert head.find_armature() is not None and head.vertex_groups
+    pictures = {node.image for node in head.data.materials[0].node_tree.nodes if node.type == "TEX_IMAGE"}
+    assert len(pictures) == 3 and all(image is not None and image.size[0] > 1 for image in pictures), "USD's were lost"
     if preset == "USD":
         hair = next(obj for obj in bpy.data.objects if obj.type == "CURVES")
         points = array_of(hair.data.position_data, "vector", 3, np.float32)
