@@ -138,7 +138,7 @@ USD = ExportPreset(
         "export_shapekeys": True,
         "export_armatures": True,
         "export_curves": True,
-        "evaluation_mode": "RENDER",
+        "evaluation_mode": "VIEWPORT",  # a render's would grow the scene's hairs again for every frame
         "overwrite_textures": True,
         "export_textures_mode": "NEW",
     },

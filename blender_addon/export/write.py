@@ -22,7 +22,7 @@ from ..objects.meshes import coordinates
 from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
-from ..scene.hair import STRAND_MAP, strand_map_of, strands_as_cards
+from ..scene.hair import STRAND_MAP, still_hairs, strand_map_of, strands_as_cards
 from ..scene.materials import TYPICAL, WRINKLES, file_bytes, lined, skin_material, strength_socket, wrinkles_of
 from ..shared.message import CARD_LEVELS
 from ..shared.photo_folder import png_bytes
@@ -456,8 +456,20 @@ def _write_head(
             moved |= animate(root, courses.bones, first, preset.units)
             for ours, theirs in BONE_NAMES[chosen.bone_names].items():  # Blender renames weights and curves as well
                 root.data.bones[ours].name = theirs
+        if (
+            strands is not None
+        ):  # each frame would hold them again, 36 MB: they are still, and turn with the head's bone
+            hairs = still_hairs(strands, f"{name}_{HAIR}")
+            context.scene.collection.objects.link(hairs)
+            copies.append(hairs)
+            layer.update()
+            matrix = hairs.matrix_world.copy()
+            hairs.parent = root
+            if places is not None:
+                hairs.parent_type, hairs.parent_bone = "BONE", dict(BONE_NAMES[chosen.bone_names]).get(HEAD, HEAD)
+            hairs.matrix_world = matrix
         _select(selected, False)
-        _select(copies if strands is None else [*copies, strands], True)
+        _select(copies, True)
         layer.objects.active = copies[0]
         animated = ANIMATED[preset.exporter]
         wanted = dict(preset.settings) | ({"export_image_format": "WEBP"} if chosen.webp else {}) | {animated: moved}
@@ -465,7 +477,6 @@ def _write_head(
             exporter(filepath=str(path), **{key: value for key, value in wanted.items() if key in known})
             write_companions(parts, preset, path)
     finally:
-        _select([] if strands is None else [strands], False)
         _remove(copies)
         materials.remove()
         _select(selected, True)

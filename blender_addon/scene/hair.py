@@ -159,6 +159,28 @@ HAIR_POINTS, _NO_COLOUR = 16, 0.05
 """Points of a hair that cards are made of, twice those of a card; colour of hairs that have none."""
 
 
+def still_hairs(strands: bpy.types.Object, name: str) -> bpy.types.Object:
+    """A copy of strands without nodes, linked to nothing: the hairs that a render has at the current frame."""
+    drawn, scene = strands.copy(), bpy.context.scene.collection.objects
+    scene.link(drawn)
+    try:
+        drawn.hide_viewport = False
+        for modifier in filter(_makes_hairs, drawn.modifiers):
+            modifier.show_viewport = True
+            for item in modifier.node_group.interface.items_tree:
+                if item.name == "Viewport":
+                    set_input(modifier, item.identifier, 1.0)
+        graph = bpy.context.evaluated_depsgraph_get()
+        graph.update()
+        curves = drawn.evaluated_get(graph).data.copy()
+    finally:
+        bpy.data.objects.remove(drawn)
+    curves.name = name
+    still = bpy.data.objects.new(name, curves)
+    still.matrix_world = strands.matrix_world
+    return still
+
+
 @contextmanager
 def strands_as_cards(collection: bpy.types.Collection, most: int) -> Iterator[None]:
     """For as long as it lasts, a head with strands alone has cards too, of the hairs that the scene shows, at rest and

@@ -422,7 +422,7 @@ def story(tools: Any) -> Story:
     screen = listed["screen.jpg"]
     tools.figures["of_a_screenshot"] = screen.reason
     photo = next(name for name, one in listed.items() if one.status == "USED")
-    failed = []
+    failed, tags = [], tools.addon("objects.tags")
     if screen.status != "LEFT_OUT" or "face" not in screen.reason or "person" in screen.reason:
         failed.append(f"a screenshot: {screen.status}, {screen.reason}")
     for name, part in (
@@ -438,7 +438,10 @@ def story(tools: Any) -> Story:
         ("exports", exported(tools)),
         ("mesh", sculpted_elsewhere(tools)),
     ):
-        if name not in (tools.SETTINGS["parts"] or name):
+        bald = name not in ("panels", "tone", "texture", "poses", "mesh") and not tags.hair_object(
+            collection(), "CURVES"
+        )
+        if name not in (tools.SETTINGS["parts"] or name) or bald:  # a Blender whose maker left its hair assets out
             continue
         try:
             yield from part
