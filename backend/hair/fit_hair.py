@@ -239,7 +239,12 @@ def lab_beside_skin(face: PhotoFace) -> np.ndarray | None:
 
 def is_skin(hue: np.ndarray | float, lighter: np.ndarray | float, most: float = _SKIN_LIKE) -> np.ndarray | bool:
     """Whether what is labelled as low hair is a shaved scalp, by how it differs from the face's skin in CIELAB."""
-    return np.hypot(hue, np.where(lighter > 0, _SHINE, 1) * lighter) < most
+    return from_skin(hue, lighter) < most
+
+
+def from_skin(hue: np.ndarray | float, lighter: np.ndarray | float) -> np.ndarray:
+    """CIELAB units by which hair differs from skin; a shine on it counts ``_SHINE``."""
+    return np.hypot(hue, np.where(lighter > 0, _SHINE, 1) * lighter)
 
 
 def beside_skin(

@@ -457,18 +457,25 @@ def remove_light(
         return smooth_field(operators, own - common, trusted, DELIGHTING.difference_length, None, 1e-3)
 
     lit = weight * skin * np.stack([1.0 - photo.below_hat[:count] for photo in photos])
+    shown = _beards_shown(surface, atlas, photos)
+    beard = _beard(surface, shown, operators)
+    bald = 1.0 - smoothstep(0.0, 0.5, beard)
     levels = np.stack(
-        [weighted_median(own - matt, seen * plain + 1e-9) for own, seen in zip(values, weight, strict=True)]
+        [weighted_median(own - matt, seen * plain * bald + 1e-9) for own, seen in zip(values, weight, strict=True)]
     )
     common, total = robust_consensus(
         values - levels[:, None], lit, DELIGHTING.consensus_outlier, iterations=3, share=share
     )
     evidence = relative_weight(total)
-    bare = common - gloss(common, plain * evidence, operators)
-    base = skin_posterior(skin_prior(), bare, evidence, operators, surface.mirror, personal, harmonics)
-    base = _at_tone(base, tone, plain * (0.01 + evidence) * operators.mass)
+    shaven = evidence * bald
+    bare = common - gloss(common, plain * shaven, operators)
+    base = skin_posterior(skin_prior(), bare, shaven, operators, surface.mirror, personal, harmonics)
+    base = _at_tone(base, tone, plain * (0.01 + shaven) * operators.mass)
     # what the photos have in common, as smooth as the skin, is replaced by the skin
-    light = smooth_field(operators, common - base, evidence, SKIN_PRIOR.personal_length, np.zeros(3), 0.01)
+    light = smooth_field(operators, common - base, shaven, SKIN_PRIOR.personal_length, np.zeros(3), 0.01 + beard)
+    coloured = np.array([not photo.samples.colourless for photo in photos])
+    hairs = _beard_tone(shown, np.stack(smooth) + levels[:, None] + light + base, coloured, plain * personal, operators)
+    base = base + beard[:, None] * hairs
     known = (evidence > DELIGHTING.unlit)[:, None]
     rests = each(difference, values, weight, [np.where(known, common, base + light)] * len(values))
     fields = tuple(
@@ -476,6 +483,43 @@ def remove_light(
     )
     colours = np.maximum(DELIGHTING.colour_range, DELIGHTING.lip_colour_range * surface.regions["lips"])
     return Delit(fields, surface.lifted(base).astype(np.float32), np.float32(colours)[:, None], votes)
+
+
+_BEARDED_OR_NOT = (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)
+
+
+def _beards_shown(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[unwrap.TexturePhoto]) -> np.ndarray:
+    """(P, C, 5) by photo around the cage's vertices: weight of texels labelled beard times log light, that weight,
+    and that of all texels whose labels say whether a beard grows there; aslant, too, where beards are densest."""
+
+    def around(photo: unwrap.TexturePhoto) -> np.ndarray:
+        seen, labels = photo.samples.trust * photo.unwrap.visible[:, None], photo.unwrap.labels[:, None]
+        hairs = seen * (labels == FaceClass.FACIAL_HAIR)
+        logs = np.log(np.maximum(photo.unwrap.linear, unwrap.DARKEST))
+        shown = np.concatenate([hairs * logs, hairs, seen * np.isin(labels, _BEARDED_OR_NOT)], 1)
+        return surface.at_cage(atlas, shown.astype(np.float32), np.ones(len(shown), np.float32))[0]
+
+    return np.stack(each(around, photos))
+
+
+def _beard(surface: HeadSurface, shown: np.ndarray, operators: SurfaceOperators) -> np.ndarray:
+    """(C,) in [0, 1], how far skin is bearded, of ``_beards_shown``; beyond the photos, too, down to the jaw."""
+    neck, (hairs, known) = surface.regions["neck"][: surface.count], shown[..., 3:].sum(0).T[..., None]
+    seen, pull = known[:, 0].clip(max=1.0) * (1.0 - neck), unwrap.SEEN * (1.0 + 2.0 * neck)
+    share = hairs / np.maximum(known, 1e-6)
+    return smooth_field(operators, share, seen, DELIGHTING.light_length, np.zeros(1), pull)[:, 0].clip(0.0, 1.0)
+
+
+def _beard_tone(
+    shown: np.ndarray, skin: np.ndarray, coloured: np.ndarray, believed: np.ndarray, operators: SurfaceOperators
+) -> np.ndarray:
+    """(C, 3) log ratio of the beard to skin, of ``_beards_shown``, and their median where no photo shows it.
+    skin : (P, C, 3), what it would be in each photo. coloured : (P,) bool. believed : (C,) in [0, 1]."""
+    tones, seen = shown[..., :3] - shown[..., 3:4] * skin, believed * shown[..., 3].sum(0)
+    tones = np.where(coloured[:, None, None], tones, tones.mean(2, keepdims=True))
+    mean = believed[:, None] * tones.sum(0) / np.maximum(seen, 1e-9)[:, None]
+    usual = weighted_median(mean, seen * operators.mass + 1e-12)
+    return smooth_field(operators, mean, seen, SKIN_PRIOR.personal_length, usual, 0.1)
 
 
 def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:

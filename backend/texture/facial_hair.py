@@ -18,11 +18,11 @@ from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.attach import apart, outside
-from backend.hair.fit_hair import beside_skin, is_skin, lab_beside_skin
+from backend.hair.fit_hair import beside_skin, from_skin, is_skin, lab_beside_skin
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, resampled_to
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
-from backend.rendering.color import linear_from_srgb, srgb_bytes
+from backend.rendering.color import linear_from_srgb
 from backend.rendering.interpolate import sample_image
 from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
 from backend.texture.unwrap import beard_region, sample_labels, view_surface
@@ -65,33 +65,14 @@ RISE = 0.45
 """Tangent of the angle at which a strand leaves the skin."""
 FALL = 18.0
 """Per metre: how fast a strand turns down."""
-LIGHTER = 0.5
-"""Share of a painted beard's log contrast that is taken off the skin where strands cover it."""
 
 
 @dataclass(frozen=True)
 class FacialHair:
-    """``strands`` : guides of beard and moustache, None where there are none; ``reason`` : why. ``lighter`` : (S, S)
-    float32 in [0, 1] of map ``Head``, share of the painted hair's contrast to skin of log albedo ``skin`` (3,) that is
-    taken off below them."""
+    """``strands`` : guides of beard and moustache, None where there are none; ``reason`` : why."""
 
     strands: HairStrands | None
     reason: str = ""
-    lighter: np.ndarray | None = None
-    skin: np.ndarray | None = None
-
-    def below(self, albedo: np.ndarray) -> np.ndarray:
-        """The texture (R, R, 3) uint8 sRGB with lighter painted hair where strands cover it."""
-        if self.lighter is None:
-            return albedo
-        weight = cv2.resize(self.lighter, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        rows = np.flatnonzero(weight.max(1) > 0.0)
-        part = slice(rows.min(), rows.max() + 1)
-        logs = np.log(np.maximum(linear_from_srgb(albedo[part]), 1e-3))
-        result = albedo.copy()
-        mixed = srgb_bytes(np.exp(logs + weight[part, :, None] * (self.skin - logs)))
-        result[part] = np.where(weight[part, :, None] > 0.0, mixed, albedo[part])
-        return result
 
     def to_report(self) -> Mapping[str, object]:
         """For ``report.json``."""
@@ -101,7 +82,9 @@ class FacialHair:
 def without_false_beards(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tuple[PhotoFace, ...]:
     """The faces with connected parts that are labelled as facial hair, but are hands by their colour, labelled
     ``CONTRADICTED_LABEL``; in all photos, in shade or not, where those together have the skin's colour."""
-    hands = [_hands(face) for face in faces]
+    shown = [own for face in faces if (own := _apart(face, face.labels == FaceClass.FACIAL_HAIR)) is not None]
+    nearer_skin = 0.5 * float(np.median(shown)) if len(shown) > 1 else HAND
+    hands = [_hands(face, min(HAND, nearer_skin)) for face in faces]
     if any(hand.any() for hand in hands) and is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
         hands = [face.labels == FaceClass.FACIAL_HAIR for face in faces]
     return tuple(
@@ -110,15 +93,21 @@ def without_false_beards(fitted: FittedFace, faces: Sequence[PhotoFace]) -> tupl
     )
 
 
-def _hands(face: PhotoFace) -> np.ndarray:
-    """(H, W) bool parts of a photo's facial hair that are as light as its skin, and of its hue."""
+def _hands(face: PhotoFace, most: float) -> np.ndarray:
+    """(H, W) bool parts of a photo's facial hair that differ from its skin by less than ``most``, CIELAB."""
     bearded = face.labels == FaceClass.FACIAL_HAIR
-    lab = lab_beside_skin(face) if bearded.any() else None
-    if lab is None:
-        return np.zeros(bearded.shape, bool)
     count, part = cv2.connectedComponents(bearded.astype(np.uint8))
-    apart = [np.median(lab[part == number], 0) for number in range(1, count)]
-    return np.array([False, *(is_skin(float(np.hypot(*hue)), float(light), HAND) for light, *hue in apart)])[part]
+    apart = [_apart(face, part == number) for number in range(1, count)]
+    return np.array([False, *(own is not None and own < most for own in apart)])[part]
+
+
+def _apart(face: PhotoFace, where: np.ndarray) -> float | None:
+    """CIELAB units by which what a photo shows ``where`` (H, W) differs from its skin; None without both in colour."""
+    lab = lab_beside_skin(face) if where.any() else None
+    if lab is None:
+        return None
+    light, *hue = np.median(lab[where], 0)
+    return float(from_skin(np.hypot(*hue), light))
 
 
 def grow_facial_hair(
@@ -171,8 +160,7 @@ def grow_facial_hair(
         points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
         colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
     )  # fmt: skip
-    lighter = LIGHTER * smoothstep(LEAST_SHARE, 1.0, bearded)
-    return FacialHair(grown, "", atlas.image(lighter.astype(np.float32)), skin)
+    return FacialHair(grown)
 
 
 _KNOWN = (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)

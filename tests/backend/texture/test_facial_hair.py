@@ -116,6 +116,12 @@ def test_a_hand_that_is_labelled_as_a_beard_tells_nothing_of_the_chin(scene: Sce
         assert sum((one == CONTRADICTED_LABEL).sum() > 500 for one in labels) == 3 - left - (logs[2] is None)
 
 
+def test_a_beard_nearly_of_the_skins_colour_is_no_hand_where_all_photos_show_it(scene: Scene) -> None:
+    """Short grey beards on two of ten people were called hands, and vanished."""
+    faces = [labelled(face, 40, np.log([0.93, 1.0, 1.1]) - 0.1) for face in scene.faces]
+    assert all((one.labels == FaceClass.FACIAL_HAIR).sum() > 500 for one in without_false_beards(scene.fitted, faces))
+
+
 def test_a_hand_before_the_chin_is_no_beard(scene: Scene) -> None:
     hands = [labelled(face, 40, np.full(3, 0.2)) for face in scene.faces]
     found = grow_facial_hair(scene.template, scene.fitted, hands, painted(scene, 0.0))
@@ -148,22 +154,6 @@ def test_shaved_faces_and_short_beards_get_none_and_keep_their_texture(scene: Sc
     albedo = painted(scene, dark)
     found = grow_facial_hair(scene.template, scene.fitted, faces, albedo)
     assert found.strands is None and found.reason
-    assert found.below(albedo) is albedo
-
-
-def test_the_painted_beard_is_lighter_below_the_strands_and_the_face_is_not(
-    scene: Scene, full: facial_hair.FacialHair
-) -> None:
-    albedo = painted(scene, DARK)
-    before, after = albedo.astype(int), full.below(albedo).astype(int)
-    changed = (before != after).any(-1)
-    row, column = (
-        np.clip(((1 - full.strands.root_uv[:, 1]) * SIZE).astype(int), 0, SIZE - 1),
-        np.clip((full.strands.root_uv[:, 0] * SIZE).astype(int), 0, SIZE - 1),
-    )
-    assert changed[row, column].mean() > 0.8
-    assert (after >= before)[changed].all()
-    assert changed.mean() < 0.25
 
 
 def test_joined_hair_has_the_beard_last_and_cards_of_it(full: facial_hair.FacialHair) -> None:
@@ -189,7 +179,7 @@ def test_the_switch_is_on_and_without_it_or_hair_there_is_no_beard(scene: Scene)
     texture = AlbedoResult(albedo, np.ones((SIZE, SIZE)), np.zeros(3), np.zeros((1, 2, 3), np.uint8), None)
     for options in (ReconstructOptions(facial_hair=False), ReconstructOptions(hair="none")):
         beard = grow_beard(skin, texture, HairResult(None), scene.template, options)
-        assert beard.strands is None and beard.below(albedo) is albedo
+        assert beard.strands is None
     assert grow_beard(skin, texture, HairResult(None), scene.template, ReconstructOptions()).strands is not None
 
 
