@@ -24,10 +24,7 @@ from backend.geometry.template import load_template
 
 RUNS, RUNS_4K = 7, 3
 SLICES = tuple(f"{size}seconds.longest_{part}slice" for size in ("", "4k.") for part in ("", "picture_"))
-BUDGETS = {
-    "seconds.import": 1.0,
-    **dict.fromkeys(SLICES, 0.1),
-}
+BUDGETS = {"seconds.import": 1.0, **dict.fromkeys(SLICES, 0.1)}
 """Seconds of the import and of its longest slices."""
 
 

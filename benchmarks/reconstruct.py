@@ -21,11 +21,7 @@ from backend.pipeline import ReconstructOptions, Watch, reconstruct
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PHOTOS = 5
-BUDGETS = {
-    "seconds.total": 8.0,
-    "seconds.first_preview": 3.0,
-    "peak_rss_mb": 2000.0,
-}
+BUDGETS = {"seconds.total": 8.0, "seconds.first_preview": 3.0, "peak_rss_mb": 2000.0}
 """On two CPU cores."""
 
 

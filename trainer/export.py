@@ -52,10 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def export_run(
-    run_folder: Path,
-    out: Path | None = None,
-    licence: str = "CC0-1.0",
-    bits: Literal[8, 16] = 16,
+    run_folder: Path, out: Path | None = None, licence: str = "CC0-1.0", bits: Literal[8, 16] = 16
 ) -> Export:
     """Export the model of a run's last stage: its best weights where the recipe selects them, else the latest.
 

@@ -15,7 +15,6 @@ import torch
 
 from backend.rendering import rasterize
 from trainer.__main__ import main
-from trainer.engine.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.engine.logs import read_log
 from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import RECIPES, Recipe, find_recipe, load_recipe
@@ -87,23 +86,12 @@ def test_every_recipe_of_a_paper_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SMALL if name not in ("paper/lap_128", "paper/lap_256")])
-def test_stopped_and_resumed_it_ends_with_the_same_bits(name: str, folders: Mapping[str, Path], tmp_path: Path) -> None:
+def test_it_trains_without_a_number_that_is_not_finite(name: str, folders: Mapping[str, Path], tmp_path: Path) -> None:
     recipe = small(name, folders)
     stages = tuple(dataclasses.replace(stage, validation=None, select="") for stage in recipe.stages)
-    recipe = dataclasses.replace(recipe, stages=stages, checkpoint_steps=max(1, STEPS // 4), log_steps=1, keep=100)
-    assert train(recipe, RunOptions(tmp_path / "whole", device="cpu")).finished
-    for row in read_log(tmp_path / "whole"):
+    assert train(dataclasses.replace(recipe, stages=stages, log_steps=1), RunOptions(tmp_path, device="cpu")).finished
+    for row in read_log(tmp_path):
         assert all(value is not None and math.isfinite(value) for value in row["values"].values())
-    files = CheckpointFolder(tmp_path / "whole" / "checkpoints").files()
-    middle = files[len(files) // 2]
-    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "half" / "checkpoints" / middle.name).write_bytes(middle.read_bytes())
-    assert train(recipe, RunOptions(tmp_path / "half", resume=True, device="cpu")).finished
-    ends = [CheckpointFolder(tmp_path / run / "checkpoints").latest() for run in ("whole", "half")]
-    assert read_checkpoint(middle).state.run_steps < ends[0].state.run_steps
-    for part in ("model", "average", "optimizer"):
-        one, two = (getattr(end, part) for end in ends)
-        assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
 @pytest.mark.parametrize(

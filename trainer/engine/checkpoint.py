@@ -157,17 +157,10 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         raise RecipeError(f"No weights can be read from {os.fspath(path)} ({error}).") from error
 
 
-@dataclass(frozen=True)
-class WarmStart:
-    """Result of ``copy_matching``: names that were copied, and names that kept their fresh values."""
-
-    taken: tuple[str, ...]
-    fresh: tuple[str, ...]
-
-
 @torch.no_grad()
-def copy_matching(modules: nn.Module, weights: Mapping[str, Tensor]) -> WarmStart:
-    """Copy every tensor whose name and shape match into ``modules``.
+def copy_matching(modules: nn.Module, weights: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Copy every tensor whose name and shape match into ``modules``; returns the names that were copied, and those that
+    kept their fresh values.
 
     Names in an exported model lack the module's prefix (``encoder.weight`` for ``net.encoder.weight``). When no full
     name matches, the part after the first dot is compared.
@@ -181,4 +174,4 @@ def copy_matching(modules: nn.Module, weights: Mapping[str, Tensor]) -> WarmStar
         if source in weights and weights[source].shape == state[name].shape:
             state[name].copy_(weights[source])
             taken.append(name)
-    return WarmStart(tuple(taken), tuple(name for name in state if name not in taken))
+    return taken, [name for name in state if name not in taken]

@@ -175,10 +175,10 @@ class _Session:
                 raise RecipeError(f"The checkpoint in {self.options.folder} cannot be resumed: {error}.") from error
             say(f"resumed at step {self.state.step}")
         elif weights:
-            outcome = trainee.start_from(weights)
-            if not outcome.taken and number == 0:
+            taken, fresh = trainee.start_from(weights)
+            if not taken and number == 0:
                 raise RecipeError(f"No weight in {self.options.init_from} has a name and shape of stage {name!r}.")
-            say(f"starts from {len(outcome.taken)} given tensors; {len(outcome.fresh)} are fresh")
+            say(f"starts from {len(taken)} given tensors; {len(fresh)} are fresh")
         return trainee
 
     def _train_stage(self, trainee: Trainee) -> bool:

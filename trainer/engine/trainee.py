@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainer.engine.checkpoint import Checkpoint, RunState, WarmStart, copy_matching
+from trainer.engine.checkpoint import Checkpoint, RunState, copy_matching
 from trainer.engine.contracts import OptimizerConfig, ParameterGroup, Source, SourceConfig, StageConfig, Turn
 from trainer.engine.logs import clock_text, say
 from trainer.engine.recipe import Recipe, RecipeError, encode, stage_name
@@ -232,7 +232,7 @@ class Trainee:
         for optimizer, part in zip(self.optimizers, parts, strict=True):
             optimizer.load_state(part)
 
-    def start_from(self, weights: Mapping[str, Tensor]) -> WarmStart:
+    def start_from(self, weights: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
         """Copy the weights whose names and shapes match."""
         outcome = copy_matching(self.modules, weights)
         for name, value in self.average.items():

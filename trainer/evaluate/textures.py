@@ -89,12 +89,7 @@ class HeldOutPhoto:
     monochrome: bool
 
 
-def held_out_photo(
-    template: Template,
-    fitted: FittedFace,
-    faces: Sequence[PhotoFace],
-    name: str,
-) -> HeldOutPhoto:
+def held_out_photo(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], name: str) -> HeldOutPhoto:
     """Make the texture from all photos but ``name``, light it like that photo, and sample both.
 
     The head's shape, and the photo's pose, expression and camera, are from the fit to all photos, because only the

@@ -50,11 +50,7 @@ class DrawingProcesses:
 
 
 def _work(
-    make: Callable[[Any], Callable[[range], None]],
-    argument: Any,
-    count: int,
-    at_once: int,
-    taken: Synchronized,
+    make: Callable[[Any], Callable[[range], None]], argument: Any, count: int, at_once: int, taken: Synchronized
 ) -> None:
     torch.set_num_threads(1)
     os.nice(NICENESS)

@@ -191,14 +191,6 @@ class PeopleConfig(SourceConfig):
         return People(self)
 
 
-@dataclass(frozen=True)
-class _Tools:
-    """Objects made once per device."""
-
-    stage: Stage
-    renderer: Renderer
-
-
 class People:
     """See ``PeopleConfig``."""
 
@@ -207,7 +199,7 @@ class People:
         template = load_template()
         self._wardrobe = Wardrobe(template)
         self.casting = PeopleSampler(config.seed, len(template.identity_modes))
-        self._tools: dict[torch.device, _Tools] = {}
+        self._tools: dict[torch.device, tuple[Stage, Renderer]] = {}
 
     def shots(self, index: int) -> list[Shot]:
         """Draw the parameters of all pictures of person ``index``."""
@@ -238,24 +230,24 @@ class People:
     def _supersampling(self) -> float:
         return self.config.supersampling or (2.0 if self.config.size < 96 else 1.5)
 
-    def _tools_on(self, device: torch.device) -> _Tools:
+    def _tools_on(self, device: torch.device) -> tuple[Stage, Renderer]:
         if device not in self._tools:
             surface = people_surface(device)
             renderer = Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer)
-            self._tools[device] = _Tools(Stage(surface, self.config.carried), renderer)
+            self._tools[device] = Stage(surface, self.config.carried), renderer
         return self._tools[device]
 
     @torch.no_grad()
     def _render(self, numbered: list[tuple[int, Shot]], device: torch.device) -> PeopleBatch:
-        config, tools = self.config, self._tools_on(device)
+        config, (stage, renderer) = self.config, self._tools_on(device)
         shots = [shot for _, shot in numbered]
-        posed = tools.stage.pose(shots, config.size, config.framing)
+        posed = stage.pose(shots, config.size, config.framing)
         light = light_in_head(shots, device)
         skin = Columns([shot.person.skin for shot in shots], device)
         parts = Columns([shot.person.parts for shot in shots], device)
         background = background_pictures([shot.background for shot in shots], config.size, device)
         worn = self._wardrobe.mesh([shot.worn for shot in shots], posed.smoothed)
-        picture = tools.renderer.draw(posed, light, skin, parts, worn, background, config.albedo)
+        picture = renderer.draw(posed, light, skin, parts, worn, background, config.albedo)
         exposure = _exposure(picture.skin_level)
         exposed = picture.linear * exposure[:, None, None, None]
         images = develop(exposed, [shot.film for shot in shots]) if config.film else srgb_from_linear(exposed)
@@ -263,9 +255,9 @@ class People:
         inside = border.inside()
         depth = normals = None
         if config.depth:
-            depth, normals = head_depth(posed, tools.stage.surface, config.size, config.rasterizer)
+            depth, normals = head_depth(posed, stage.surface, config.size, config.rasterizer)
             depth, normals = depth * inside, normals * inside[:, None]
-        marks = points_on(tools.stage.surface.template.landmarks478, posed.smoothed)
+        marks = points_on(stage.surface.template.landmarks478, posed.smoothed)
         marks478 = landmarks_in_picture(marks, posed, picture.depth, config.size)
         return PeopleBatch(
             images=border.repeat(images),

@@ -104,9 +104,9 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 def test_matching_copies_names_and_shapes_that_agree() -> None:
     modules = nn.ModuleDict({"net": nn.Linear(3, 2), "other": nn.Linear(2, 2)})
     weights = {"net.weight": torch.ones(2, 3), "net.bias": torch.ones(5), "older.weight": torch.ones(1)}
-    outcome = engine_checkpoint.copy_matching(modules, weights)
-    assert outcome.taken == ("net.weight",)
-    assert set(outcome.fresh) == {"net.bias", "other.weight", "other.bias"}
+    taken, fresh = engine_checkpoint.copy_matching(modules, weights)
+    assert taken == ["net.weight"]
+    assert set(fresh) == {"net.bias", "other.weight", "other.bias"}
     assert torch.equal(modules["net"].weight, torch.ones(2, 3))
 
 
@@ -115,8 +115,8 @@ def test_an_exported_model_can_be_a_start(tmp_path: Path) -> None:
     path = save_model(ModelWeights("line", {}, weights, "v"), tmp_path)
     modules = nn.ModuleDict({"net": nn.Linear(3, 2)})
     for start in (tmp_path, path):
-        outcome = engine_checkpoint.copy_matching(modules, engine_checkpoint.read_weights(start))
-        assert set(outcome.taken) == {"net.weight", "net.bias"}
+        taken, _ = engine_checkpoint.copy_matching(modules, engine_checkpoint.read_weights(start))
+        assert set(taken) == {"net.weight", "net.bias"}
     assert torch.equal(modules["net"].weight, torch.full((2, 3), 0.5))
 
 

@@ -358,12 +358,6 @@ class DetailPortraitsConfig(SourceConfig):
     """Side of the pictures in pixels, for losses on pictures; 0: none."""
     least_pixels: float = LEAST_PIXELS
     """Pixels per metre on the face."""
-    people: int = 0
-    """Number of portraits examined, those with the most pixels first; 0: all. They repeat in the same order."""
-
-    def __post_init__(self) -> None:
-        if self.people < 0 or self.picture < 0 or self.least_pixels <= 0:
-            raise ValueError("people and picture must be at least 0, least_pixels above 0")
 
     def build(self) -> Source:
         """Make the source. All portraits are examined, about 1.5 s each, and the results are cached."""
@@ -384,7 +378,7 @@ class DetailPortraits:
         code = [one for package in packages for one in sorted(Path(package.__file__).parent.rglob("*.py"))]
         numbers = (config.size, config.coarse, config.picture, config.least_pixels)
         self._folder = cache_folder() / "detail_portraits" / content_key(numbers, here, *code)
-        portraits = [self._kept(path) for path in paths[: config.people or None]]
+        portraits = [self._kept(path) for path in paths]
         self._portraits = [path for path in portraits if path is not None]
         if not self._portraits:
             advice = "Name a folder of larger portraits."

@@ -23,7 +23,7 @@ from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb
-from trainer.people.scene import LightParameters, draw_light
+from trainer.people.scene import HeadLight, LightParameters, draw_light
 from trainer.people.skin import MAP_NAMES, TILE, Columns, SkinParameters, full_maps, paint_skin, sample_tiles, tiles_at
 
 STRAIN_LENGTH = 0.004
@@ -450,7 +450,7 @@ def take_photo(
     dy, dx = np.gradient(height * np.float32(1e-3 * size))
     bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
     bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
-    light, total = _light_in_head(shot)
+    light = _light_in_head(shot)
     lit = _shaded(bumped, normals, light, shot, g, size)
     surroundings = cv2.GaussianBlur(height, (0, 0), _CAVITY_LENGTH * density)
     lit = lit * np.exp(_CAVITY_DARKENING * np.clip(height - surroundings, -2.0, 0.3))[..., None]
@@ -469,35 +469,22 @@ def take_photo(
         weight.astype(np.float32),
         normals,
         across,
-        total * scale * error,
+        light.total * scale * error,
         shot.pixels_per_metre,
     )
 
 
-@dataclass(frozen=True)
-class _HeadLight:
-    directions: np.ndarray
-    colours: np.ndarray
-    softness: np.ndarray
-    ambient: np.ndarray
-
-
-def _light_in_head(shot: ShotParameters) -> tuple[_HeadLight, np.ndarray]:
-    """The shot's light in the head frame, and its sum in three SH bands (9, 3)."""
+def _light_in_head(shot: ShotParameters) -> HeadLight:
+    """The shot's light in the head frame, as arrays without N."""
     directions = shot.light.directions.astype(np.float64) @ shot.turn.T
     ambient = sh.rotate(shot.light.ambient.astype(np.float64), shot.turn)
     colours = shot.light.colours.astype(np.float64)
     total = ambient + sh.light_from_directions(directions, colours)
-    return _HeadLight(directions, colours, shot.light.softness, ambient), total
+    return HeadLight(directions, colours, shot.light.softness, ambient, total)
 
 
 def _shaded(
-    bumped: np.ndarray,
-    smooth: np.ndarray,
-    light: _HeadLight,
-    shot: ShotParameters,
-    g: np.random.Generator,
-    size: int,
+    bumped: np.ndarray, smooth: np.ndarray, light: HeadLight, shot: ShotParameters, g: np.random.Generator, size: int
 ) -> np.ndarray:
     """(N, N, 3) irradiance for the bumped normals. Lamps fade at the smooth face's terminator; red is blurred by
     subsurface scattering."""
@@ -519,7 +506,7 @@ def _shaded(
     return result
 
 
-def _highlight(bumped: np.ndarray, light: _HeadLight, shot: ShotParameters, gloss: float) -> np.ndarray:
+def _highlight(bumped: np.ndarray, light: HeadLight, shot: ShotParameters, gloss: float) -> np.ndarray:
     """(N, N, 3) Blinn-Phong highlight of the key lamp."""
     half = light.directions[0] + shot.towards
     half /= max(float(np.linalg.norm(half)), 1e-6)

@@ -417,23 +417,15 @@ _SHAPE_SEED = 31
 def landmark_shapes(size: int, components: int, device: torch.device) -> LandmarkShapes:
     """Compute the mean and the principal directions of neutral faces and of expressions, for pictures of ``size``
     pixels."""
-    drawn = _drawn(size, TruthMaker(torch.device("cpu")))
-    mean = drawn.marks.mean(0)
-    directions = _directions(drawn.marks - mean, components)
-    moods = _directions(drawn.moods, EXPRESSIONS)  # not centred: their mean is not the rest position
+    marks, moods = _drawn(size, TruthMaker(torch.device("cpu")))
+    mean = marks.mean(0)
+    directions = _directions(marks - mean, components)
+    moods = _directions(moods, EXPRESSIONS)  # not centred: their mean is not the rest position
     return LandmarkShapes(mean.to(device), directions.to(device), moods.to(device))
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Faces without pictures. marks : (P, L, 3) canonical points. moods : (P, L, 3) their motion due to an
-    expression."""
-
-    marks: Tensor
-    moods: Tensor
-
-
-def _drawn(size: int, maker: TruthMaker) -> _Drawn:
+def _drawn(size: int, maker: TruthMaker) -> tuple[Tensor, Tensor]:
+    """Faces without pictures: (P, L, 3) canonical points, and (P, L, 3) their motion due to an expression."""
     template, generator = load_template(), np.random.default_rng(_SHAPE_SEED)
     shapes = shape.IdentityShapes(shape.people_surface(torch.device("cpu")))
     modes = len(template.identity_modes)
@@ -445,7 +437,7 @@ def _drawn(size: int, maker: TruthMaker) -> _Drawn:
     keys = template.landmarks478.positions(template.vertices + template.expressions)
     keys = keys - template.landmarks478.positions(template.vertices)  # (52, L, 3)
     moved = torch.from_numpy(np.tensordot(weights, keys, 1)).float()
-    return _Drawn(people, frames.apply(marks + moved) - people)
+    return people, frames.apply(marks + moved) - people
 
 
 def _directions(offsets: Tensor, count: int) -> Tensor:

@@ -23,10 +23,7 @@ from trainer.methods.parsing.scenes import IGNORE, AugmentConfig, change_backdro
 
 
 def cross_entropy(
-    logits: Tensor,
-    labels: Tensor,
-    class_weights: Tensor | None = None,
-    boundary_weight: float = 1.0,
+    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, boundary_weight: float = 1.0
 ) -> Tensor:
     """Mean cross entropy over the pixels that are not ``IGNORE``, weighted by class and near boundaries.
 
