@@ -35,11 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--out", type=Path, help="folder to write to; default: assets/<model>")
     parser.add_argument(
-        "--bits",
-        type=int,
-        choices=(8, 16),
-        default=16,
-        help="bits of a large weight: float16, or int8 with a step per channel",
+        "--bits", type=int, choices=(8, 16), default=16, help="of a large weight: float16, or int8 by channel"
     )
     parser.add_argument("--licence", default="CC0-1.0", help="licence of the weights, for the model card")
 
@@ -100,9 +96,8 @@ def export_run(
         f"- Weights: {count:,}, {stored}, {path.stat().st_size / 1e6:.2f} MB",
         f"- Limits: {model.limits}",
     ]
-    card.write_text(
-        "\n".join([*facts, *_training(recipe, checkpoint, read_log(run_folder), sessions)]), encoding="utf-8"
-    )
+    lines = [*facts, *_training(recipe, checkpoint, read_log(run_folder), sessions)]
+    card.write_text("\n".join(lines), encoding="utf-8")
     return Export(folder, path, version, card)
 
 

@@ -13,7 +13,7 @@ from trainer.engine import recipe as recipe_files
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer list`` and ``explain``."""
     parser.add_argument(
-        "name", nargs="?", help="explain all keys of a kind of stage or source (lap, people), or of a recipe"
+        "name", nargs="?", help="explain all keys of a kind of stage or source (lap, people), or recipe"
     )
 
 

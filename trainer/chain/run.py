@@ -268,11 +268,6 @@ class Folders:
     toy_steps: int = TOY_STEPS
 
 
-def public_portraits() -> Path:
-    """Folder of the portraits that may be used for training."""
-    return shared_folder() / "photos" / "public_domain"
-
-
 def missing(step: Step, folders: Folders, toy: bool) -> list[str]:
     """Reasons why the step cannot run here, in words; empty if it can."""
     there = {
@@ -403,9 +398,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Make every file of assets/ again, in order; run again, it goes on where it ended."
     parser.add_argument("--dry-run", action="store_true", help="only print the table, with --only the commands, too")
     parser.add_argument("--only", action="append", metavar="NAME", help="one step of the table, as often as wanted")
-    parser.add_argument(
-        "--toy", action="store_true", help="few steps on few drawn people, in the working folder: shows that it runs"
-    )
+    parser.add_argument("--toy", action="store_true", help="few steps on few drawn people: shows that it runs")
     parser.add_argument("--toy-steps", type=int, default=TOY_STEPS, metavar="N", help="steps of each stage with --toy")
     parser.add_argument("--work", type=Path, help=f"working folder (default {WORK}, with --toy {TOY_WORK})")
     parser.add_argument("--portraits", type=Path, help="portraits (default: ../shared/photos/public_domain)")
@@ -437,7 +430,8 @@ def _folders(arguments: argparse.Namespace) -> Folders:
             raise LikenessError("usage", "--toy draws its portraits itself.", "Leave out --portraits.")
         work = (arguments.work or TOY_WORK).resolve()
         return Folders(work, work / "assets", work / "portraits", arguments.toy_steps)
-    return Folders((arguments.work or WORK).resolve(), ASSETS, (arguments.portraits or public_portraits()).resolve())
+    portraits = arguments.portraits or shared_folder() / "photos" / "public_domain"
+    return Folders((arguments.work or WORK).resolve(), ASSETS, portraits.resolve())
 
 
 def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:

@@ -54,9 +54,8 @@ class TrainingDivergedError(LikenessError):
         broken = [name for name, value in report.terms.items() if not math.isfinite(value)]
         what = f"loss terms {', '.join(broken)}" if broken else "the gradient"
         sentence = f"Training stage {stage!r} was ended at step {step}: {what} stayed not finite."
-        super().__init__(
-            "internal", sentence, "The latest checkpoint is from before; look at the data or lower the rate."
-        )
+        advice = "The latest checkpoint is from before; look at the data or lower the rate."
+        super().__init__("internal", sentence, advice)
 
 
 def train(recipe: Recipe, options: RunOptions, clock: Callable[[], float] = time.monotonic) -> RunState:

@@ -309,9 +309,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coverage", action="store_true", help="of drawn heads: is the landmark net calibrated?")
     parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
     parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
-    parser.add_argument(
-        "--half", choices=drawn.HALVES, default=drawn.HALVES[0], help="count looks at the judgement half"
-    )
+    parser.add_argument("--half", choices=drawn.HALVES, default=drawn.HALVES[0], help="count looks at judgement")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="fits to compare, comma-separated")
 
 

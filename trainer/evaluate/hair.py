@@ -65,9 +65,8 @@ def held_out_hair(
         figures |= look_figures(template, split.rest, faces, found) | {"angle": compare.line_angle(strands, view)}
         figures |= compare.strands_inside(strands.points, template, fitted.neutral)
         figures |= compare.hair_tone(strands, split.photo, split.face, template)
-    skin = cv2.resize(
-        (split.face.labels == FaceClass.SKIN).astype(np.float32), view.camera.size, interpolation=cv2.INTER_AREA
-    )
+    skin = (split.face.labels == FaceClass.SKIN).astype(np.float32)
+    skin = cv2.resize(skin, view.camera.size, interpolation=cv2.INTER_AREA)
     overlap, cap_overlap = (compare.mask_overlap(mask, view) for mask in (drawn, compare.cap(fitted.neutral, view)))
     return figures | {
         "overlap": overlap,
@@ -205,9 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
     parser.add_argument("--kind", type=Path, help="folder of the photos of hair_kinds.csv: what is read of their hair")
-    parser.add_argument(
-        "--pairs", type=Path, help="write a sheet of photos' and drawn hair to pair by eye, and its key"
-    )
+    parser.add_argument("--pairs", type=Path, help="write a sheet of photos' and drawn hair to pair by eye, and a key")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
     parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")

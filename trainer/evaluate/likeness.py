@@ -107,9 +107,8 @@ def person_likeness(
     asset = reconstruct([PhotoSource.from_path(path) for path in photos], options).asset
     pictures = neutral_renders(asset)
     if sheet is not None:
-        write_sheet(
-            sheet, [[pictures[light, view] for view, _ in VIEWS] for light in LIGHTS], [view for view, _ in VIEWS]
-        )
+        names = [view for view, _ in VIEWS]
+        write_sheet(sheet, [[pictures[light, view] for view in names] for light in LIGHTS], names)
     embeddings = [face_embedding(np.asarray(Image.open(path).convert("RGB"))) for path in photos]
     gallery = [embedding for embedding in embeddings if embedding is not None]
     if not gallery:
@@ -137,9 +136,7 @@ def _distances(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate likeness``."""
     add_people_arguments(parser)
-    parser.add_argument(
-        "--face-model", default="linear", choices=OPTIONS["face_model"].names, help="what the fit moves in"
-    )
+    parser.add_argument("--face-model", default="linear", choices=OPTIONS["face_model"].names, help="of the fit")
     for part in PARTS:
         parser.add_argument(f"--without-{part}", action="store_true", help=f"the same heads without their {part}, too")
     parser.add_argument("--pictures", type=Path, help="write the renders of each person into this folder")

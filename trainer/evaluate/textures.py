@@ -321,9 +321,8 @@ def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) 
     error = np.log(np.maximum(atlas.gather(linear_from_srgb(result.albedo)), unwrapping.DARKEST)) - true
     seen = plain & (shown > _BORDER)
     error = error - np.median(error[atlas.gather(seen)], axis=0)
-    smooth, _ = masked_lowpass(
-        atlas.image(error.astype(np.float32)), (plain | ears).astype(np.float32), np.float32(0.005 * density)
-    )
+    image, weight = atlas.image(error.astype(np.float32)), (plain | ears).astype(np.float32)
+    smooth, _ = masked_lowpass(image, weight, np.float32(0.005 * density))
     away = cv2.distanceTransform((shown <= _BORDER).astype(np.uint8), cv2.DIST_L2, 5) / density
     places = {
         "seen": seen,

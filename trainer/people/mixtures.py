@@ -36,10 +36,8 @@ class DrawingProcesses:
         context = multiprocessing.get_context("spawn")
         taken = context.Value("q", 0)
         self._taken = taken  # it must live until the processes have begun
-        self._all = [
-            context.Process(target=_work, args=(make, argument, count, at_once, taken), daemon=True)
-            for _ in range(processes)
-        ]
+        given = make, argument, count, at_once, taken
+        self._all = [context.Process(target=_work, args=given, daemon=True) for _ in range(processes)]
         for process in self._all:
             process.start()
 

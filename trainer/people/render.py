@@ -383,9 +383,8 @@ class Renderer:
     ) -> skins.Painted:
         """Paint an eyeball with the lids' shadow and the dark gap between lid and ball; out (P, 3) are its normals."""
         offset = rest - self._eye_rest[eye]
-        paint = skins.paint_eye(
-            offset, self._eye_radius, skins.sample_tiles(self._tiles, skins.iris_uv(offset)), parts, image
-        )
+        tiles = skins.sample_tiles(self._tiles, skins.iris_uv(offset))
+        paint = skins.paint_eye(offset, self._eye_radius, tiles, parts, image)
         azimuth = torch.atan2(out[:, 0], out[:, 2])
         elevation = torch.atan2(out[:, 1], torch.hypot(out[:, 0], out[:, 2]))
         upper = skins.lid_height(azimuth, posed.lids[:, eye, 0], image) - elevation

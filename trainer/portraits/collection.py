@@ -223,12 +223,8 @@ def create_cache(folder: Path, settings: CacheSettings, files: tuple[PortraitFil
     folder.mkdir(parents=True, exist_ok=True)
     for name, (shape, dtype) in _shapes(settings.size, len(files)).items():
         np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
-    index = {
-        "format": FORMAT,
-        "settings": asdict(settings),
-        "root": root,
-        "files": [[file.path, file.person] for file in files],
-    }
+    rows = [[file.path, file.person] for file in files]
+    index = {"format": FORMAT, "settings": asdict(settings), "root": root, "files": rows}
     partial = folder / f"{INDEX_NAME}.part"
     partial.write_text(json.dumps(index, indent=0))
     os.replace(partial, folder / INDEX_NAME)
@@ -273,9 +269,8 @@ def close_up(images: Tensor, labels: Tensor, landmarks: Tensor) -> tuple[Tensor,
     rows[:, :, 2] = 2 * middle / size - 1
     grid = functional.affine_grid(rows, list(images.shape), align_corners=False)
     cut = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    classes = functional.grid_sample(
-        labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
-    )
+    known = labels[:, None].float()
+    classes = functional.grid_sample(known, grid, mode="nearest", padding_mode="border", align_corners=False)
     outside = (grid.abs() > 1).any(-1)
     corner = (middle - side[:, None] / 2)[:, None]
     return cut, classes[:, 0].to(labels.dtype).masked_fill(outside, 255), (landmarks - corner) / zoom[:, None, None]
@@ -378,9 +373,8 @@ class Portraits:
         landmarks = torch.from_numpy(self.cache.landmarks[chosen]).to(device)
         if self.config.close_up:
             images, labels, landmarks = close_up(images, labels, landmarks)
-        return PortraitBatch(
-            images, labels, landmarks, torch.tensor(who, device=device), torch.from_numpy(self.grey[chosen]).to(device)
-        )
+        person, grey = torch.tensor(who, device=device), torch.from_numpy(self.grey[chosen]).to(device)
+        return PortraitBatch(images, labels, landmarks, person, grey)
 
 
 @dataclass(frozen=True)

@@ -233,10 +233,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer relabel-portraits``."""
     parser.add_argument("cache", type=Path, help="head crops that `python -m trainer data --framing head` made")
     parser.add_argument(
-        "--teacher",
-        type=Path,
-        action="append",
-        help="folder of an exported parsing net, or several (default: both shipped)",
+        "--teacher", type=Path, action="append", help="folder of an exported parsing net (default: both)"
     )
     parser.add_argument("--unlisted", action="store_true", help="also portraits whose traits nobody wrote down")
 

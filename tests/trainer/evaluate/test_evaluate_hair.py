@@ -17,15 +17,20 @@ from backend.errors import LikenessError
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.geometry.vectors import vertex_normals
+from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.fit_hair import HairResult
 from backend.hair.hair_strands import HairStrands
+from backend.hair.hair_views import closed_head
 from backend.photos.collection import FaceClass, PhotoFace
+from backend.rendering.color import srgb_bytes
+from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate import hair
 from trainer.evaluate.hair import held_out_hair
-from trainer.evaluate.hair_figures import line_angle, strands_inside
+from trainer.evaluate.hair_figures import hair_tone, line_angle, strands_inside
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
 from made_hair import SIDE, camera, grown, made_view
+from made_strands import made_strands
 
 YAWS = (-30.0, 0.0, 25.0)
 LEFT_OUT = "1.jpg"
@@ -191,3 +196,27 @@ def test_hair_alone_is_paired_with_what_it_resembles(tmp_path: Path) -> None:
     sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1]
     below = sheet[160:, 160 * (answers[0] - 1) :][:160, :160]
     np.testing.assert_array_equal(below[30:], pairs[0].drawn[30:])  # below its number
+
+
+def test_hair_is_compared_with_the_photo_in_brightness_contrast_and_colour() -> None:
+    light = light_from_directions(np.array([[0.3, 0.5, 0.8]]), np.full((1, 3), 0.5), 0.6)
+    template, strands = load_template(), made_strands(900)
+    grey = np.where(strands.points[:, 0, :1] > 0, 0.05, 0.2).repeat(3, 1).astype(np.float32)  # one side is darker
+    strands = replace(strands, root_colour=grey, tip_colour=grey)
+    view = camera(20.0).scaled(2.0)
+    photo = FittedPhoto("a.jpg", view, np.zeros(52), template.vertices, light, 1.0, 0.1)
+    drawn = draw_hair(finished_hairs(strands, DRAWN), view, *closed_head(template.vertices, template), light)
+    labels = np.where(drawn.alpha > 0.5, FaceClass.HAIR, FaceClass.BACKGROUND).astype(np.uint8)
+    face = plain_photo(labels.shape[::-1], name="a.jpg", pixels=srgb_bytes(drawn.color), labels=labels)
+    same = hair_tone(strands, photo, face, template)
+    assert abs(same["brightness"]) < 0.05 and 0.9 < same["contrast"] < 1.1
+    brighter = hair_tone(strands.recoloured(np.full(3, 2.0)), photo, face, template)
+    assert 0.55 < brighter["brightness"] < 0.85
+    assert abs(same["redder"]) < 0.05 and abs(same["bluer"]) < 0.05
+    red = hair_tone(strands.recoloured(np.array([1.5, 1.0, 0.5])), photo, face, template)
+    assert red["redder"] == pytest.approx(np.log(1.5), abs=0.12) and red["bluer"] < -0.4
+    even = np.full_like(grey, 0.1)
+    flat = hair_tone(replace(strands, root_colour=even, tip_colour=even), photo, face, template)
+    assert flat["contrast"] < 0.8 * same["contrast"]
+    nothing = replace(face, labels=np.full_like(labels, FaceClass.SKIN))
+    assert not hair_tone(strands, photo, nothing, template)

@@ -33,6 +33,7 @@ SMALL = GraphFaceConfig(
     landmarks=4,
     linear=False,
 )
+ADVERSARIAL = {"weights": GraphFaceWeights(adversary=0.1), "adversary": OptimizerConfig(learning_rate=1e-3)}
 SMALL_of_evaluate_graph = GraphFaceConfig(
     size=32, identity=12, expression=8, order=2, widths=(8, 8, 6, 4), albedo_widths=(4, 4, 4, 4), feature=8, landmarks=0
 )
@@ -115,15 +116,9 @@ def test_the_critic_learns_to_tell_and_moves_nothing_else() -> None:
     torch.manual_seed(0)
     source = data.GraphShapesConfig(seed=2)
     batch = source.build().batch(range(2), CPU)
-    stage = GraphFaceStageConfig(
-        steps=1,
-        batch=2,
-        network=replace(SMALL, linear=True),
-        source=source,
-        basis_people=40,
-        weights=GraphFaceWeights(adversary=0.1),
-        adversary=OptimizerConfig(learning_rate=1e-3),
-    ).build(CPU)
+    network = replace(SMALL, linear=True)
+    config = GraphFaceStageConfig(steps=1, batch=2, network=network, source=source, basis_people=40, **ADVERSARIAL)
+    stage = config.build(CPU)
     own, critic = stage.turns()
     assert float(own.step(batch, 0.0)["adversary"].detach().abs()) > 0
     moved = {id(p) for group in critic.groups for p in group.parameters}
@@ -144,17 +139,8 @@ def test_the_critic_learns_to_tell_and_moves_nothing_else() -> None:
 def test_shapes_of_people_without_labels_are_not_looked_at(people: Path) -> None:
     torch.manual_seed(0)
     source = data.GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
-    config = GraphFaceStageConfig(
-        steps=1,
-        batch=2,
-        network=replace(SMALL, landmarks=0),
-        source=source,
-        people=2,
-        labelled=0.5,
-        mirror=False,
-        weights=GraphFaceWeights(adversary=0.1),
-        adversary=OptimizerConfig(learning_rate=1e-3),
-    )
+    shape = {"network": replace(SMALL, landmarks=0), "source": source, "people": 2}
+    config = GraphFaceStageConfig(steps=1, batch=2, **shape, labelled=0.5, mirror=False, **ADVERSARIAL)
     stage = config.build(CPU)
     batch = source.build().batch(range(2), CPU)
     told = data.labelled_people(batch.person, 0.5)
@@ -223,16 +209,8 @@ def test_a_smaller_picture_shows_the_same_face_at_its_new_places(people: Path) -
 def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people: Path) -> None:
     """The trunk's frozen weights have no gradient; with two turns the gradient of each of a turn's weights is asked."""
     source = data.GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
-    config = GraphFaceStageConfig(
-        steps=2,
-        batch=2,
-        network=SMALL,
-        source=source,
-        people=2,
-        reference_people=2,
-        weights=GraphFaceWeights(adversary=0.1),
-        adversary=OptimizerConfig(learning_rate=1e-3),
-    )
+    shape = {"network": SMALL, "source": source, "people": 2, "reference_people": 2}
+    config = GraphFaceStageConfig(steps=2, batch=2, **shape, **ADVERSARIAL)
     trainee = Trainee(config, 0, 1, torch.device("cpu"), bf16=False, channels_last=False)
     before = {name: value.clone() for name, value in trainee.modules.named_parameters()}
     made = source.build()

@@ -9,7 +9,6 @@ from scipy.spatial.transform import Rotation
 from backend.expression.reading import towards_point
 from backend.fitting.parameters import FACING_CAMERA
 from protocol.names import LIDS
-from protocol.similarity import fit_similarity
 from trainer.methods.expressions import evaluate
 
 AHEAD = np.array([[0.0, 0.0, 1.0]])
@@ -40,17 +39,6 @@ def test_a_head_in_another_direction_is_the_same_from_its_line_of_sight() -> Non
     errors = evaluate.pose_errors(true, near, found, far)
     assert np.linalg.norm(errors.off) > 8.0
     np.testing.assert_allclose(errors.off_sight, 0.0, atol=1e-9)
-
-
-def test_tilted_head_frames_are_laid_onto_each_other() -> None:
-    points = np.random.default_rng(0).normal(size=(50, 3))
-    tilt = Rotation.from_euler("xyz", [5.0, -3.0, 2.0], degrees=True).as_matrix()
-    found_points = 1.1 * points @ tilt.T + 0.3
-    turn = fit_similarity(points, found_points, scale=1.0).rotation
-    np.testing.assert_allclose(turn, tilt, atol=1e-9)
-    true = turned(0, 12.0)
-    found = true @ tilt.T  # the same head in the picture, its frame tilted
-    np.testing.assert_allclose(found @ turn, true, atol=1e-9)
 
 
 def test_blink_clips_shut_the_lids_at_the_middle_only_and_are_seen_from_both_sides() -> None:

@@ -41,28 +41,6 @@ def test_ignored_pixels_change_nothing(name: str) -> None:
     assert nothing.item() == 0.0 and torch.isfinite(logits.grad).all()
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_gradients(name: str) -> None:
-    logits, labels = sample(1)
-    logits = logits[:1, :, :2, :3].clone().requires_grad_(True)  # float32 inside, hence the loose tolerance
-    labels = labels[:1, :2, :3]
-    LOSSES[name](logits, labels).backward()
-    flat, step = logits.detach(), 1e-2
-    for place in [(0, 0, 0, 0), (0, 2, 1, 1), (0, 3, 0, 2)]:
-        moved = []
-        for sign in (1, -1):
-            shifted = flat.clone()
-            shifted[place] += sign * step
-            moved.append(LOSSES[name](shifted, labels).item())
-        assert logits.grad[place].item() == pytest.approx((moved[0] - moved[1]) / (2 * step), abs=2e-3)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_shapes_are_checked(name: str) -> None:
-    with pytest.raises(ValueError, match=r"logits must be \(N, C, H, W\)"):
-        LOSSES[name](torch.zeros(2, 4, 5, 6), torch.zeros(2, 6, 5, dtype=torch.long))
-
-
 def test_cross_entropy_is_torch_s_with_class_weights() -> None:
     logits, labels = sample()
     weights = torch.tensor([1.0, 2.0, 0.5, 3.0])

@@ -89,9 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=40, help="synthetic people that nothing was trained on")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--sheets", type=Path, help="folder for pictures in raking light of --sheet-people, no figures")
-    parser.add_argument(
-        "--sheet-people", type=Path, nargs="+", default=[], help="folders of a person's photos, or of such"
-    )
+    parser.add_argument("--sheet-people", type=Path, nargs="+", default=[], help="folders of a person's photos")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:

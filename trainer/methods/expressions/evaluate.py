@@ -95,9 +95,8 @@ def blinking_lids(number: int, middles: Sequence[float] | np.ndarray) -> float:
 
 
 def _blinking(shot: Shot, number: int, middles: np.ndarray, turned: float) -> Shot:
-    return replace(
-        _with_lids(shot, blinking_lids(number, middles)), view=replace(shot.view, yaw=shot.view.yaw + turned)
-    )
+    shot = _with_lids(shot, blinking_lids(number, middles))
+    return replace(shot, view=replace(shot.view, yaw=shot.view.yaw + turned))
 
 
 def _with_lids(shot: Shot, lids: np.ndarray | float) -> Shot:
@@ -181,18 +180,14 @@ class PoseErrors:
     @staticmethod
     def joined(parts: list[PoseErrors]) -> PoseErrors:
         """Concatenate several."""
-        return PoseErrors(
-            *(np.concatenate([getattr(one, name) for one in parts]) for name in ("off", "off_sight", "yaw"))
-        )
+        names = ("off", "off_sight", "yaw")
+        return PoseErrors(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
 
     def figures(self, prefix: str) -> dict[str, float]:
         """Mean, median and 95th percentile of the angle; means by axis, by yaw and relative to the line of sight."""
         angle, sight = (np.linalg.norm(values, axis=1) for values in (self.off, self.off_sight))
-        errors_of = {
-            f"{prefix}_mean": angle.mean(),
-            f"{prefix}_median": np.median(angle),
-            f"{prefix}_p95": np.percentile(angle, 95),
-        }
+        errors_of = {f"{prefix}_mean": angle.mean(), f"{prefix}_median": np.median(angle)}
+        errors_of[f"{prefix}_p95"] = np.percentile(angle, 95)
         errors_of |= {f"{prefix}_from_sight_mean": sight.mean(), f"{prefix}_from_sight_median": np.median(sight)}
         errors_of |= {f"{prefix}_{name}": np.abs(self.off[:, axis]).mean() for axis, name in enumerate(AXES)}
         for low, high in pairwise(YAW_EDGES):
@@ -245,9 +240,8 @@ def known_pictures(source: PeopleConfig | People, index: int, open_eyed: People 
     intrinsics = batch.intrinsics.numpy().astype(np.float64)
     camera, side = frame_camera(float(np.median(intrinsics[:, 0, 0])), config.size)
     crops = _pixels(batch)
-    pictures = [
-        put_into_frame(crop, intrinsic, camera, side) for crop, intrinsic in zip(crops, intrinsics, strict=True)
-    ]
+    both = zip(crops, intrinsics, strict=True)
+    pictures = [put_into_frame(crop, intrinsic, camera, side) for crop, intrinsic in both]
     lid_pixels = np.zeros(len(crops), int)
     if open_eyed is not None:
         lid_pixels = different_pixels(crops, _pixels(open_eyed.batch(range(index, index + 1), torch.device("cpu"))))
@@ -310,9 +304,8 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
             if framed.covered:  # left out by the product, too
                 continue
             parameters = solve_photo(subject, framed).parameters
-            calibrated = solve_photo(
-                subject, replace(framed, face=replace(framed.face, focal_px=known.focal_px))
-            ).parameters
+            known_focal = replace(framed, face=replace(framed.face, focal_px=known.focal_px))
+            calibrated = solve_photo(subject, known_focal).parameters
             rows.append((number, parameters, calibrated))
     if not rows:
         raise LikenessError("no_face", "No face was found in any of the pictures.", "")
@@ -323,9 +316,8 @@ def read_photos(known: KnownPictures, subject: Subject) -> Read:
 
 
 def _errors(known: KnownPictures, numbers: np.ndarray, solved: Sequence[PhotoParameters]) -> PoseErrors:
-    rotations, positions = (
-        np.array([getattr(one, name) for one in solved]) for name in ("rotation", "pivot_in_camera")
-    )
+    names = ("rotation", "pivot_in_camera")
+    rotations, positions = (np.array([getattr(one, name) for one in solved]) for name in names)
     return pose_errors(known.rotations[numbers], known.places[numbers], rotations, positions)
 
 
@@ -347,11 +339,8 @@ def weight_figures(prefix: str, reads: Sequence[Read]) -> dict[str, float]:
     """Mean absolute errors, in total and per key, and pose errors."""
     truth, weights = (np.concatenate([getattr(read, name) for read in reads]) for name in ("truth", "found"))
     error = np.abs(weights - truth)
-    figures = {
-        f"{prefix}.pictures": len(truth),
-        f"{prefix}.weights_mae": error.mean(),
-        f"{prefix}.weights_mae_of_zero": truth.mean(),
-    }
+    figures = {f"{prefix}.pictures": len(truth), f"{prefix}.weights_mae": error.mean()}
+    figures[f"{prefix}.weights_mae_of_zero"] = truth.mean()
     for name, kind in (("pose", "pose"), ("exif_pose", "pose_exif")):
         errors = [getattr(read, name) for read in reads if getattr(read, name) is not None]
         if errors:

@@ -74,9 +74,8 @@ def feature_table(observed: Observed, seed: int = 1) -> FeatureTable:
             straight, flipped = reading.raw_features(evidence, face)
             person = int(observed.person[number])
             rows.append((person, straight.plain, straight.long, weights, turn, plainly))
-            rows.append(
-                (person, flipped.plain, flipped.long, weights[reading.MIRRORED_KEYS], turn * [1.0, -1.0, -1.0], False)
-            )
+            turned, keys = turn * [1.0, -1.0, -1.0], weights[reading.MIRRORED_KEYS]
+            rows.append((person, flipped.plain, flipped.long, keys, turned, False))
     person, plain, long, weights, turn, plainly = zip(*rows, strict=True)
     return FeatureTable(
         person=np.array(person),
@@ -241,9 +240,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=reading.READER_PATH, help="file to write (default: assets)")
     parser.add_argument("--people", type=int, default=3200, help="people to draw, two pictures each (default 3200)")
     parser.add_argument("--hard", type=int, default=800, help="people from the side, masked, blinking (default 800)")
-    parser.add_argument(
-        "--rare", type=int, default=9024, help="of the landmark net's people, those with the rarest faces"
-    )
+    parser.add_argument("--rare", type=int, default=9024, help="people of the landmark net with the rarest faces")
     parser.add_argument("--calm", type=int, default=2560, help="and those whose faces do nothing rare (default 2560)")
     parser.add_argument("--minutes", type=float, default=60.0, help="drawing stops after so long (default 60)")
     parser.add_argument("--epochs", type=int, default=None, help="of the networks")

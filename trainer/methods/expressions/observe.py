@@ -115,9 +115,8 @@ class CachedPeople:
     def rows(self, numbers: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
         """For every number: the picture (S, S, 3) uint8; the landmark net's points (478, 2) in it, from a slightly
         perturbed window; camera_from_head (4, 4); weights (52,); neutral vertices (V, 3), metres."""
-        posed = self._stage.pose(
-            [cached_shot(int(number)) for number in numbers], KEPT.people.size, KEPT.people.framing
-        )
+        people = KEPT.people
+        posed = self._stage.pose([cached_shot(int(number)) for number in numbers], people.size, people.framing)
         count = len(load_template().vertices)
         for row, number in enumerate(numbers):
             batch = self._pictures.batch(range(int(number), int(number) + 1), torch.device("cpu"))

@@ -191,9 +191,8 @@ def known_fit(batch: PeopleBatch, photos: int, colour: np.ndarray) -> tuple[Fitt
         yaw = -float(np.degrees(np.arctan2(forward[0], forward[2])))
         chroma = np.ptp(picture.astype(int), axis=2).max()
         quality = PhotoQuality(0.9, 1.0, 1.0, 1.0, 1.0, 1.0)
-        faces.append(
-            PhotoFace(name, size, None, picture, 1.0, (0.0, 0.0), marks, labels, bool(chroma < _GREY), yaw, quality)
-        )
+        seen = picture, 1.0, (0.0, 0.0), marks, labels, bool(chroma < _GREY), yaw, quality
+        faces.append(PhotoFace(name, size, None, *seen))
         fits.append(
             FittedPhoto(
                 name,
@@ -278,10 +277,8 @@ class GraphAlbedoStage(Stage):
         """The mean skin, and all other weights."""
         usual, rate = self.modules["albedo"].usual, self.config.usual_rate
         others = tuple(p for p in self.modules.parameters() if p is not usual)
-        return (
-            ParameterGroup("all", others, lambda fraction: 1.0),
-            ParameterGroup("usual", (usual,), lambda fraction: rate),
-        )
+        kept = ParameterGroup("all", others, lambda fraction: 1.0)
+        return kept, ParameterGroup("usual", (usual,), lambda fraction: rate)
 
     def metrics(self, batches: Iterable[SkinBatch]) -> Mapping[str, float]:
         """Mean difference of log albedo at unseen texels, over people: ``network``; ``rules``, of the input texture;

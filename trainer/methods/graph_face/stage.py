@@ -119,9 +119,8 @@ class ShapeCoder(nn.Module):
         self.convolutions = nn.ModuleList()
         inputs = 3
         for number, outputs in enumerate(_CODERS):
-            self.convolutions.append(
-                graph_face.ChebyshevConvolution(graph_face.scaled_laplacian(levels[number]), inputs, outputs, order)
-            )
+            laplacian = graph_face.scaled_laplacian(levels[number])
+            self.convolutions.append(graph_face.ChebyshevConvolution(laplacian, inputs, outputs, order))
             rows = np.searchsorted(levels[number].vertices, levels[number + 1].vertices)
             self.register_buffer(f"kept{number}", torch.from_numpy(rows), persistent=False)
             inputs = outputs
@@ -143,9 +142,8 @@ class LinearCoder(nn.Module):
         super().__init__()
         linear = data.linear_faces(net.config.identity, net.config.expression, people, shapes)
         count = net.mean.numel()
-        modes = (
-            torch.from_numpy(np.concatenate([linear.identity, linear.expression]).reshape(-1, count)) / graph_face.UNIT
-        )
+        parts = np.concatenate([linear.identity, linear.expression])
+        modes = torch.from_numpy(parts.reshape(-1, count)) / graph_face.UNIT
         with torch.no_grad():
             net.basis.copy_(modes)
         for name, part in (("who", modes[: net.config.identity]), ("what", modes[net.config.identity :])):
@@ -436,9 +434,8 @@ class GraphFaceStage(contracts.Stage):
             batch = data.mirrored_batch(batch, self.mirror_all)
         if least == 1.0:
             return batch
-        return data.smaller_batch(
-            batch, least + (most - least) * torch.rand(len(batch.person)).to(batch.neutral.device)
-        )
+        factors = least + (most - least) * torch.rand(len(batch.person)).to(batch.neutral.device)
+        return data.smaller_batch(batch, factors)
 
     def turns(self) -> Sequence[contracts.Turn]:
         """The networks' turn, then the critic's if there is one."""
@@ -471,9 +468,8 @@ class GraphFaceStage(contracts.Stage):
         if not len(told):
             return {"divergence": 0.0 * self._judged(fake).sum()}
         known = told[torch.arange(len(fake), device=told.device) % len(told)]
-        return {
-            "divergence": critic_divergence(self._judged_units, self._units(batch.vertices[known]), self._units(fake))
-        }
+        real = self._units(batch.vertices[known])
+        return {"divergence": critic_divergence(self._judged_units, real, self._units(fake))}
 
     def _told(self, batch: data.GraphBatch) -> Tensor:
         """(N,) bool, photos whose labels are used."""
@@ -511,9 +507,8 @@ class GraphFaceStage(contracts.Stage):
             for person in batch.person.unique() if codes is not None else ():
                 rows = batch.person == person
                 mean = net.neutral(graph_face.persons_identity(identity[rows], codes.confidence[rows])[None])
-                sums.setdefault("person", []).append(
-                    float(face_distance(mean, truth[rows][:1], self.face) / none[rows][0])
-                )
+                apart = face_distance(mean, truth[rows][:1], self.face) / none[rows][0]
+                sums.setdefault("person", []).append(float(apart))
         return {name: sum(values) / max(len(values), 1) for name, values in sums.items()}
 
     def export(self) -> contracts.ExportedModel:

@@ -198,9 +198,8 @@ class LandmarkStage(Stage):
             terms["likelihood"] += share * likelihood.mean()
             terms["distance"] += share * 100.0 * (apart + 1e-8).sqrt().mean()
             terms["depth"] += share * _negative_log_likelihood(deep.depths - depths, deep.deviation)
-            terms["camera"] += share * _negative_log_likelihood(
-                deep.log_distance - log_distance, deep.distance_deviation
-            )
+            off = deep.log_distance - log_distance
+            terms["camera"] += share * _negative_log_likelihood(off, deep.distance_deviation)
             points, deviation = self.modules["surface"](guess.hidden)
             apart = (points - surface).square().sum(-1)
             terms["surface"] += share * (3.0 * deviation.log() + 0.5 * apart / deviation.square()).mean()
@@ -307,9 +306,8 @@ def _windows(batch: data.LandmarkBatch, size: int, moves: Tensor | None) -> tupl
     steps = (torch.arange(size, device=marks.device) + 0.5) / size - 0.5
     cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)  # (size, size, 2)
     grid = torch.einsum("nji,hwj->nhwi", inward, cells) * side[:, None, None, None] + middle[:, None, None]
-    images = functional.grid_sample(
-        batch.images, 2.0 * grid / stored - 1.0, mode="bilinear", padding_mode="border", align_corners=False
-    )
+    grid = 2.0 * grid / stored - 1.0
+    images = functional.grid_sample(batch.images, grid, padding_mode="border", align_corners=False)
 
     def in_window(points: Tensor) -> Tensor:
         return torch.einsum("nij,nlj->nli", inward, points - middle[:, None]) / side[:, None, None] + 0.5

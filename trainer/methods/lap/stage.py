@@ -147,9 +147,8 @@ def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, 
     mask = eroded(shown) & eroded(surface.mask)
     camera = CanonicalCamera((size, size))
     # neighbours of an eroded pixel are known, so filling does not matter
-    normals = (
-        depth_surface.normals_from_depth(torch.where(depth > 0, depth, 1.0), camera) for depth in (surface.depth, true)
-    )
+    both = (torch.where(depth > 0, depth, 1.0) for depth in (surface.depth, true))
+    normals = (depth_surface.normals_from_depth(depth, camera) for depth in both)
     return Errors(side_per_photo(surface.depth, true, mask), mad_per_photo(*normals, mask))
 
 

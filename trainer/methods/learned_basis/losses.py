@@ -223,10 +223,8 @@ def mesh_contours(pixels: Tensor, grid: LipGrid) -> tuple[Tensor, ...]:
 
 def _subdivided(line: Tensor) -> Tensor:
     """(N, (C - 1) * 4 + 1, 2) points along lines (N, C, 2)."""
-    share = (
-        torch.arange(_POINTS_PER_SEGMENT, device=line.device, dtype=line.dtype)[None, None, :, None]
-        / _POINTS_PER_SEGMENT
-    )
+    steps = torch.arange(_POINTS_PER_SEGMENT, device=line.device, dtype=line.dtype)
+    share = steps[None, None, :, None] / _POINTS_PER_SEGMENT
     between = line[:, :-1, None] * (1 - share) + line[:, 1:, None] * share
     return torch.cat([between.flatten(1, 2), line[:, -1:]], 1)
 

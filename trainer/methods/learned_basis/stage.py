@@ -191,9 +191,8 @@ class LearnedBasisStage(Stage):
             points = self._marks.points(truth.vertices)
             pose = truth.camera_from_head
             true = PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
-            posed = PerspectiveCameras(
-                cameras.intrinsics[:count], cameras.rotation[:count], cameras.translation[:count]
-            )
+            parts = cameras.intrinsics, cameras.rotation, cameras.translation
+            posed = PerspectiveCameras(*(part[:count] for part in parts))
             terms["pose"] = losses.pose_error(posed.project(points), true.project(points), size)
         return terms
 

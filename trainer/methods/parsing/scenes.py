@@ -369,9 +369,8 @@ def move(images: Tensor, labels: Tensor, config: AugmentConfig) -> tuple[Tensor,
     grid = _random_grid(images, config)
     if grid is not None:
         images = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        moved = functional.grid_sample(
-            labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
-        )
+        classes = labels[:, None].float()
+        moved = functional.grid_sample(classes, grid, mode="nearest", padding_mode="border", align_corners=False)
         labels = moved[:, 0].to(labels.dtype)
     return images, labels
 

@@ -42,7 +42,6 @@ def cross_entropy(
     ------
     ValueError : shapes do not match.
     """
-    _check_shapes(logits, labels)
     valid = labels != IGNORE
     target = labels.long().masked_fill(~valid, 0)
     weight = valid.float()
@@ -69,7 +68,6 @@ def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
     Shapes and errors as for ``cross_entropy``; p the softmax, g the one-hot labels (Milletari et al. 2016, eq. 3, with
     plain instead of squared sums).
     """
-    _check_shapes(logits, labels)
     class_count = logits.shape[1]
     known = (labels != IGNORE)[:, None]
     truth = labels.long()[:, None].masked_fill(~known, 0)  # (N, 1, H, W)
@@ -103,11 +101,6 @@ def intersection_over_union(confusion: Tensor) -> Tensor:
     hits = confusion.diagonal().double()
     union = confusion.sum(0).double() + confusion.sum(1).double() - hits
     return torch.where(union > 0, hits / union.clamp_min(1.0), torch.full_like(hits, float("nan")))
-
-
-def _check_shapes(logits: Tensor, labels: Tensor) -> None:
-    if logits.dim() != 4 or labels.shape != (logits.shape[0], *logits.shape[2:]):
-        raise ValueError(f"logits must be (N, C, H, W) and labels (N, H, W): {logits.shape} and {labels.shape}")
 
 
 def label_figures(confusion: Tensor) -> dict[str, float]:
@@ -257,7 +250,6 @@ class ParsingStage(Stage):
         weights."""
         config, tensors = self.config.network, trainable_state(self.modules["net"])
         if config.trunk == "lite0_frozen":
-            return ExportedModel(
-                PARSING_OPINION.name, config.to_json(), tensors, self.SUMMARY + self.FROZEN, self.LIMITS
-            )
+            summary = self.SUMMARY + self.FROZEN
+            return ExportedModel(PARSING_OPINION.name, config.to_json(), tensors, summary, self.LIMITS)
         return ExportedModel(PARSING.name, config.to_json(), tensors, self.SUMMARY, self.LIMITS)
