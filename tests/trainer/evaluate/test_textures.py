@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +20,6 @@ from trainer.measures.estimate import FittedPerson
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "texture"))
 from texture_scene import Shot, make_scene, soft_light
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a turned photo is known by."""
-
-    name: str
-    yaw_degrees: float
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fit of which only the photos count."""
-
-    photos: tuple[Shown, ...]
 
 
 def test_light_is_found_from_a_wrong_start() -> None:

@@ -197,14 +197,6 @@ def test_real_photographs_are_looked_at_alone_and_with_votes(photo_dir: Path, mo
     assert figures["press.together.beard.bare"] == 2
 
 
-def test_a_list_is_read(tmp_path: Path) -> None:
-    file = tmp_path / "list.csv"
-    file.write_text("photo,glasses,moustache,beard,headwear\nset/Somebody/1.jpg,1,0,9,0\n", encoding="utf-8")
-    (photo,) = read_press_photos(file)
-    assert photo.person == "Somebody"
-    assert photo.worn == {"glasses": True, "moustache": False, "beard": None, "headwear": False}
-
-
 @pytest.mark.parametrize("option", ["--press", "--portraits"])
 def test_a_missing_photograph_is_one_sentence(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
