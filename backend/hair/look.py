@@ -11,7 +11,6 @@ from backend.hair.groom.description import load_grooms
 from backend.hair.groom.grow import GroomHead, comb
 from backend.hair.hair_views import HairView, votes
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.color import LUMINANCE, linear_from_srgb
 
 _CURTAIN, _SHARE = "long_side", 0.25
 """The groom at whose guides photos are compared, on the scalp and where hair hangs, and the share of its guides."""
@@ -22,9 +21,9 @@ SAME_HAIR = 0.125
 0.01 to 0.11, loose and tied hair, or an afro and a crop, by 0.13 to 0.42."""
 LEAST_HAIR = 0.06
 """Share of the compared places, added to those with hair in either photo: a difference of little hair is little."""
-BEARD_WORTH, COLOUR_WORTH = 0.5, 0.02
-"""``difference`` of a bearded lower face to a bare one, and per log unit of hair's brightness against the skin: light
-changes that by more than a unit between photos of the same hair."""
+BEARD_WORTH = 0.5
+"""``difference`` of a bearded lower face to a bare one. Colour tells nothing: brightness beside the skin changes by
+more than a log unit between photos of the same hair."""
 _LEADS = 0.25
 """Weight of a photo's trust in its choice as the leader, relative to that of the photos that agree with it."""
 _HATS = 0.25
@@ -41,11 +40,10 @@ class Look:
 
 @dataclass(frozen=True)
 class _PhotoHair:
-    """One photo's hair. ``told`` : (N,) 1 where a place is hair, -1 where it is bare, 0 where it is hidden. ``dark`` :
-    log ratio of hair to skin, NaN unknown. ``beard`` : share of the face's skin that is bearded."""
+    """One photo's hair. ``told`` : (N,) 1 where a place is hair, -1 where it is bare, 0 where it is hidden. ``beard`` :
+    share of the face's skin that is bearded."""
 
     told: np.ndarray
-    dark: float
     beard: float
 
 
@@ -79,23 +77,16 @@ def find_look(head: GroomHead, views: Sequence[HairView], faces: Sequence[PhotoF
 
 
 def _photo_hair(places: np.ndarray, view: HairView, face: PhotoFace) -> _PhotoHair:
-    hair, skin, beard = (face.labels == kind for kind in (FaceClass.HAIR, FaceClass.SKIN, FaceClass.FACIAL_HAIR))
-    some = (slice(None, None, 4), slice(None, None, 4))  # medians need no more
-    light = linear_from_srgb(face.pixels[some].astype(np.float32) / 255) @ np.array(LUMINANCE, np.float32)
-    dark = np.nan
-    if hair[some].sum() > 20 and skin[some].sum() > 20:
-        dark = float(np.log((np.median(light[hair[some]]) + 0.002) / (np.median(light[skin[some]]) + 0.002)))
+    skin, beard = (face.labels == kind for kind in (FaceClass.SKIN, FaceClass.FACIAL_HAIR))
     soft = cv2.GaussianBlur(view.hair, (0, 0), _BLUR * view.pixels_per_metre)
     told = votes(places, replace(view, hair=soft, face=np.zeros_like(soft)))
-    return _PhotoHair(
-        np.sign(np.where(np.abs(told) < _UNSURE, 0, told)), dark, float(beard.sum() / max((beard | skin).sum(), 1))
-    )
+    told = np.sign(np.where(np.abs(told) < _UNSURE, 0, told))
+    return _PhotoHair(told, float(beard.sum() / max((beard | skin).sum(), 1)))
 
 
 def _difference(one: _PhotoHair, other: _PhotoHair) -> float:
-    """Share of the places with hair in either photo, of what both show, that have none in the other; and what beard and
-    colour add."""
+    """Share of the places with hair in either photo, of what both show, that have none in the other; and what beards
+    add."""
     unlike = (one.told * other.told < 0).mean()
     either = ((one.told * other.told != 0) & (one.told + other.told > -2)).mean() + LEAST_HAIR
-    colour = abs(one.dark - other.dark) if np.isfinite(one.dark + other.dark) else 0.0
-    return float(unlike / either + BEARD_WORTH * abs(one.beard - other.beard) + COLOUR_WORTH * colour)
+    return float(unlike / either + BEARD_WORTH * abs(one.beard - other.beard))
