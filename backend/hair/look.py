@@ -71,6 +71,7 @@ def find_look(head: GroomHead, views: Sequence[HairView], faces: Sequence[PhotoF
     less = np.minimum(amount / max(float(np.median(amount)), 1e-9), 1)
     trust = np.array([view.trust for view in views]) * shown * (_HATS + (1 - _HATS) * less)
     worth = (apart <= SAME_HAIR) @ trust + _LEADS * trust
+    worth[trust < _HATS * trust.max()] = 0.0  # what shows nothing differs from nothing
     best = names.index(leader) if leader else int(worth.argmax())
     same = [i for i in np.argsort(-trust, kind="stable") if i != best and apart[best, i] <= SAME_HAIR]
     return Look(names[best], tuple(names[i] for i in (best, *same)))
