@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blender_addon.transfer.keys_for_mesh import Eyeball, _front, _upper_edge, shut_lids
+from blender_addon.transfer.keys_for_mesh import SAME_PIECE_IOU, Eyeball, _front, _upper_edge, place_part, shut_lids
 from blender_addon.transfer.registration import Surface, finish
 
 AROUND, HIGH = 41, 12
@@ -76,3 +76,12 @@ def test_without_its_eyeball_a_blink_stays_as_it_is() -> None:
     far = Eyeball(eye.middle + 9, 1.0, eye.points + 9)
     finish(shut_lids(motion, skin, [far], np.ones(len(motion))))
     np.testing.assert_array_equal(motion, before)
+
+
+def test_an_eyeball_is_known_by_its_shape_whatever_its_size_and_what_turns_it() -> None:
+    skin, _, eye = eye_of(1.0, np.array([0.3, -1.0, 2.0]))
+    part = place_part(eye.points, np.zeros((2, *eye.points.shape)), skin.vertices, skin.vertices)
+    assert part.eye and part.stiff and not part.clings
+    assert part.alike(1.7 * (eye.points - eye.middle) + eye.middle) > SAME_PIECE_IOU > part.alike(eye.points + 1.0)
+    arch = skin.vertices[:AROUND] * [1.0, 1.0, 0.3]
+    assert not place_part(arch, np.zeros((2, *arch.shape)), skin.vertices, skin.vertices).eye

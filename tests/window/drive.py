@@ -1,5 +1,5 @@
 """The extension in a Blender with a window, by hand: ``python tests/window/drive.py --tool T --suite S --out DIR``
-tells the five stories of a release.
+tells the six stories of a release.
 
 The tool is a program with ``run SUITE SCRIPT [blender arguments]`` that starts a Blender of that name with a window (or
 under Xvfb) and mounts the script's folder where the script runs. The backend runs beside it, out of this checkout or
@@ -21,9 +21,9 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 HEAD_MESSAGE = ROOT / "tests/blender_addon/scene/head_message.py"
-SAVED_HEAD = ("expressions", "export")
+SAVED_HEAD = ("expressions", "export", "take")
 """Stories of a head that comes out of ``--extra``."""
-RELEASE = ("head", "points", "artist", "expressions", "export")
+RELEASE = ("head", "points", "artist", "expressions", "export", "take")
 """Told before a release, one after the other, when no story is named."""
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import bpy
 import numpy as np
-from saved_head_in_blender import begun, choose, head
+from expressions_in_blender import select
+from saved_head_in_blender import begun, head
 
 Story = Generator[float, None, None]
 FRAME_LAST = 6
@@ -90,12 +91,12 @@ def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:
     assert moved > MOVED_METRES and off < TOLERANCE_METRES, tools.figures["read_again"]
     yield from tools.picture_of_new(before, f"2_read_again_{preset.lower()}")
     bpy.context.scene.frame_set(1)
-    choose(head())
+    select(head())
 
 
 def story(tools: Any) -> Story:
     yield from begun(tools)
-    choose(head())
+    select(head())
     scene = bpy.context.scene
     scene.frame_start, scene.frame_end = 1, FRAME_LAST
     keys = head().data.shape_keys.key_blocks

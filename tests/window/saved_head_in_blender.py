@@ -38,9 +38,3 @@ def put_head(tools: Any) -> bpy.types.Collection:
 
 def head() -> bpy.types.Object:
     return next(obj for obj in bpy.data.objects if obj.get("likeness_part") == "head")
-
-
-def choose(obj: bpy.types.Object) -> None:
-    for other in bpy.context.view_layer.objects:
-        other.select_set(other == obj)
-    bpy.context.view_layer.objects.active = obj
