@@ -239,11 +239,11 @@ _MADE_AT_ONCE = 16
 class LapPeopleConfig(SourceConfig):
     """Sets of photos of synthetic people with canonical ground truth; an index is a person."""
 
-    size: int = 64
+    size: int
     """Side of the pictures and of the canonical maps in pixels."""
     seed: int = 0
     """Another seed gives other people."""
-    photos: int = 6
+    photos: int
     """Number of photos per person; the default is the paper's largest set."""
     keep: int = 0
     """Number of people stored on disk, which repeat; 0: an endless sequence of new people, for fast machines."""

@@ -81,11 +81,11 @@ NEUTRAL_MM = 0.5
 class FacePeopleConfig(SourceConfig):
     """Photos or clips of synthetic people with ground truth; an index is a person."""
 
-    size: int = 128
+    size: int
     """Side of the pictures in pixels."""
     seed: int = 0
     """Another seed gives other people."""
-    photos: int = 4
+    photos: int
     """Photos or frames of each person: N_f of the paper."""
     clips: bool = False
     """Frames of one take with the same light and camera, instead of photos from different days."""
