@@ -62,6 +62,9 @@ def test_a_photo_with_a_hat_does_not_lead(template: Template, head: GroomHead) -
     hidden = np.where(np.arange(SIDE)[:, None] < crown, 0.0, 1.0).astype(np.float32) * np.ones_like(view.visible)
     hat = replace(view, visible=hidden, trust=1.5)
     assert look_of(head, [(hat, face), photo(template, "bare", 5.0, "side part")]).leader == "bare"
+    nothing = replace(hat, visible=np.zeros_like(hidden), trust=1.0)  # it differs from neither look
+    two = [photo(template, "long", 0.0, "slicked back"), photo(template, "short", 0.0, "long straight")]
+    assert look_of(head, [(nothing, face), *two]).leader != "hat"
 
 
 def test_a_photo_that_is_not_there_cannot_lead(template: Template, head: GroomHead) -> None:
