@@ -16,7 +16,7 @@ from mathutils.bvhtree import BVHTree
 
 from ..objects import meshes, tags
 from ..protocol.result import HeadResult, ResultHair, ResultScalp
-from ..shared.hair_cards import CardAtlas, HairCards, bundled_cards, card_atlas
+from ..shared.hair_cards import CardAtlas, HairCards, bundled_cards, card_atlas, card_roots
 from ..shared.message import SMALLEST_CARD_OFFSET_M
 from ..shared.photo_folder import png_bytes
 from .expressions import lock_weights
@@ -250,7 +250,8 @@ def _add_keys_of_skin(obj: bpy.types.Object, cards: HairCards, head: bpy.types.O
         meshes.neutral_coordinates(head.data),
         head.data.shape_keys,
     )
-    stands_on = _skin_vertices_of_cards(cards, meshes.to_head(skin))
+    tree = meshes.search_tree(meshes.to_head(skin))
+    stands_on = np.array([tree.find(root)[1] for root in card_roots(cards).tolist()])
     moves = {
         block.name: (meshes.coordinates(block.points) - skin)[stands_on]
         for block in (keys.key_blocks[1:] if keys else ())
@@ -262,22 +263,6 @@ def _add_keys_of_skin(obj: bpy.types.Object, cards: HairCards, head: bpy.types.O
             block = obj.shape_key_add(name=name, from_mix=False)
             block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
             block.points.foreach_set("co", (basis + move).ravel())
-
-
-def _skin_vertices_of_cards(cards: HairCards, skin: np.ndarray) -> np.ndarray:
-    """(N,) for each card vertex, the skin vertex (of V, 3) on which its card stands: the one nearest to its roots."""
-    card = np.arange(len(cards.vertices))
-    while True:  # connected components: spread the smallest vertex number until every card has a single one
-        least, before = card[cards.triangles].min(1), card.copy()
-        for corner in cards.triangles.T:
-            np.minimum.at(card, corner, least)
-        if (card == before).all():
-            break
-    tree = meshes.search_tree(skin)
-    found = [tree.find(point)[1:] for point in cards.vertices.tolist()]
-    order = np.lexsort(([distance for _, distance in found] - cards.uv[:, 1], card))
-    first = order[np.unique(card[order], return_index=True)[1]]  # per card the root nearest to the skin
-    return np.array([number for number, _ in found])[first][np.unique(card, return_inverse=True)[1]]
 
 
 def _mesh(cards: HairCards) -> bpy.types.Mesh:
