@@ -4,8 +4,6 @@ Counted are the Python files of ``PACKAGES`` that git tracks, and their tables (
 beside its bound.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 import re

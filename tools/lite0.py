@@ -4,8 +4,6 @@ FILE is ``models/efficientnet-lite0-57934424.pth`` of the package ``efficientnet
 (Apache-2.0). Its classifier is left out, large weights become int8 with a step per channel.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping

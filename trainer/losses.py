@@ -2,8 +2,6 @@
 perceptual with fixed features: VGG-16 or EfficientNet-Lite0.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

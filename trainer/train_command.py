@@ -1,7 +1,5 @@
 """Train a recipe: ``python -m trainer RECIPE [--set key=value] [--minutes M] [--resume | --init-from FILE]``."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 from pathlib import Path

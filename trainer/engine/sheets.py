@@ -1,7 +1,5 @@
 """Sheets of pictures: rows of one size, a caption above each column."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Measure the backend's results: ``evaluate WHAT [--json FILE]``."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Hair compared with what a view of it shows: outline, direction, hairline, tone; and what of it lies in the head."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import cv2

@@ -4,8 +4,6 @@ Of each person two nearly frontal photos are chosen by the detector's landmarks 
 (calm) and the one with the widest (smiling). Each makes a head by itself.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

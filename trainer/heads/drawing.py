@@ -1,7 +1,5 @@
 """Photographs of heads, drawn by Blender's Cycles in a process of its own (``benchmarks/cycles_photos.py``)."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import json

@@ -3,8 +3,6 @@
 A head of other topology wears what the body ``hm08`` wears, whose face is fitted to it.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass

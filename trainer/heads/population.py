@@ -7,8 +7,6 @@ identity-population``); otherwise a face of the second population would count as
 carries scanned faces in evaluation photographs: whole, and in another topology than the template's.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass

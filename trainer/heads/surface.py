@@ -1,7 +1,5 @@
 """Triangle surfaces: the closest point, what cameras see of them, and the landmarks of a face on a bare mesh."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

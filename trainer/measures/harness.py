@@ -5,8 +5,6 @@ An evaluation returns flat figures, ``name -> number`` or a word such as "not tr
 are the ends of a 95 % interval; ``person.NAME.…`` and ``head.NAME.…`` belong to one case.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

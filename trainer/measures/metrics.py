@@ -2,8 +2,6 @@
 identity distance (dlib's 128-D network, for evaluation only), verification; and intervals over people by bootstrap.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

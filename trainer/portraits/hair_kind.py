@@ -2,8 +2,6 @@
 that were labelled by eye (``hair_kinds.csv``); cross-validated figures are printed.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

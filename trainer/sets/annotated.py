@@ -1,7 +1,5 @@
 """Readers of pictures: people's photographs, CelebA, VoxCeleb's clips; pictures with truth: landmarks, depth, masks."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
