@@ -1,4 +1,6 @@
-"""The 52 ARKit names in the order in which every array holds them, and their spellings in other programs."""
+"""The 52 ARKit names in the order in which every array holds them, their spellings in other programs, and the parts of
+a head.
+"""
 
 import re
 from functools import cache
@@ -14,6 +16,26 @@ ARKIT_NAMES: tuple[str, ...] = (
     "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
+
+PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
+"""The parts of a head; the first one drives the others."""
+LASHES = "lashes"
+EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
+"""The eyes' surfaces."""
+GLASSES = ("glasses", "lenses")
+"""Frame and lenses, if the person wears glasses."""
+BUST = "bust"
+"""Neck and shoulders, if requested for the head."""
+ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, *GLASSES, BUST)
+
+KEY_GROUPS: dict[str, tuple[str, ...]] = {
+    "Brows": ("brow",),
+    "Eyes": ("eye",),
+    "Cheeks and Nose": ("cheek", "nose"),
+    "Mouth": ("mouth",),
+    "Jaw and Tongue": ("jaw", "tongue"),
+}
+"""Prefixes of the key names of each group."""
 
 EXPRESSION_FORMAT, EXPRESSION_VERSION = "likeness-expression", 1
 """``format`` and ``version`` of an ``expression.json`` (docs/expressions.md)."""

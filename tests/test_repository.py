@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from backend.exchange.all_or_none import FILE_NAMES
-from backend.exchange.face_asset import PART_NAMES
 from backend.exchange.files import WRINKLE_FILES
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, PART_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,12 +11,12 @@ from backend.geometry.template import Template
 from backend.models.parsing.glasses import Glasses, glasses_mesh
 from backend.photos.collection import PhotoFace
 from backend.rendering.camera import Camera
-from backend.rig.bust import BUST_NAME, BustModel, BustShape, bust_shape, load_bust
+from backend.rig.bust import BustModel, BustShape, bust_shape, load_bust
 from backend.rig.eye_surfaces import EyeShapes, EyeSurface, eye_shapes
 from backend.rig.mouth import TEETH, mouth_shapes, sculpted_teeth
 from backend.texture.eyes import eye_uv
 from backend.texture.parts import with_bust
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, BUST, GLASSES, PART_NAMES
 
 STILL_METRES = 1e-5
 """Metres: a key that moves no vertex of a part by more than this is left out of the part."""
@@ -24,7 +24,7 @@ STILL_METRES = 1e-5
 
 def face_parts(template: Template, neutral: np.ndarray, keys: np.ndarray) -> tuple[face_asset.FacePart, ...]:
     """Cut neutral vertices (V, 3) and keys (52, V, 3) into parts, each with its own vertex numbering."""
-    plain = (_part(template, name, neutral, keys) for name in face_asset.PART_NAMES)
+    plain = (_part(template, name, neutral, keys) for name in PART_NAMES)
     return tuple(_with_crowns(part, template, neutral, keys) if part.name in TEETH else part for part in plain)
 
 
@@ -86,7 +86,7 @@ def worn_glasses(found: Glasses, template: Template, head: np.ndarray, tone: np.
     """The glasses as parts on a head with neutral vertices (V, 3), in the tone (3,) of its texture."""
     bare = head[: template.head.vertex_stop][template.regions["ears"][: template.head.vertex_stop] == 0]
     still = np.zeros((len(ARKIT_NAMES), 1, 3), np.float32)
-    meshes = zip(face_asset.GLASSES_NAMES, glasses_mesh(found, bare), strict=True)
+    meshes = zip(GLASSES, glasses_mesh(found, bare), strict=True)
     parts = tuple(_surface_part(EyeSurface(name, *mesh, still)) for name, mesh in meshes)
     frame, lens = (tuple(np.clip(one * tone, 0, 1).tolist()) for one in (found.frame_colour, found.lens_colour))
     return face_asset.WornGlasses(parts, frame, lens, found.lens_opacity)
@@ -95,7 +95,7 @@ def worn_glasses(found: Glasses, template: Template, head: np.ndarray, tone: np.
 def bust_part(model: BustModel, shape: BustShape) -> face_asset.FacePart:
     """The bust as a part, with the keys that move it."""
     return face_asset.FacePart(
-        name=BUST_NAME,
+        name=BUST,
         vertices=shape.vertices,
         quads=model.quads,
         uv=model.uv,

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend.detail.skin_detail import SkinDetail, relief_shading
-from backend.exchange.face_asset import GLASSES_NAMES, FaceAsset, FacePart
+from backend.exchange.face_asset import FaceAsset, FacePart
 from backend.geometry.subdivision import catmull_clark, linear_split
 from backend.geometry.template import load_template, triangulate
 from backend.geometry.vectors import vertex_normals
@@ -24,7 +24,7 @@ from backend.rig.measure import face_loops
 from backend.system.files import ASSETS
 from backend.system.numba_cache import njit
 from backend.texture.parts import light_below_chin
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, GLASSES
 
 LASHES_PATH = ASSETS / "lashes.png"
 """Tapering hairs: the upper half for upper lashes, roots at the lower edge of each half,
@@ -485,8 +485,8 @@ def part_material(asset: FaceAsset, name: str) -> PartMaterial:
     """The material of the asset's part ``name``."""
     if asset.eyes is not None and name in asset.eyes.uv:
         return _EYE_WITH_OWN_MAP
-    if asset.glasses is not None and name in GLASSES_NAMES:
+    if asset.glasses is not None and name in GLASSES:
         worn = asset.glasses
         frame = PartMaterial("frame", 0.3, None, worn.frame_colour)
-        return (frame, PartMaterial("lens", 0.05, None, worn.lens_colour, worn.lens_opacity))[GLASSES_NAMES.index(name)]
+        return (frame, PartMaterial("lens", 0.05, None, worn.lens_colour, worn.lens_opacity))[GLASSES.index(name)]
     return _OF_PARTS.get(name, SKIN)

@@ -8,14 +8,7 @@ import numpy as np
 from backend.detail.skin_detail import SkinDetail
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
-from backend.rig.eye_surfaces import SURFACE_NAMES
 from protocol.hair_cards import HairCards
-
-PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
-
-
-EYE_PART_NAMES: tuple[str, ...] = SURFACE_NAMES
-GLASSES_NAMES: tuple[str, ...] = ("glasses", "lenses")
 
 
 @dataclass(frozen=True)
@@ -24,7 +17,7 @@ class FacePart:
 
     Attributes
     ----------
-    name : one of ``PART_NAMES``, ``EYE_PART_NAMES`` or ``GLASSES_NAMES``, or ``BUST_NAME``.
+    name : one of ``PART_NAMES``, ``EYE_PART_NAMES`` or ``GLASSES``, or ``BUST``.
     vertices : (V, 3) float32 neutral, head frame, metres.
     quads : (F, 4) int32 vertex ids, counter-clockwise from outside; a triangle repeats its last vertex.
     uv : (T, 2) float32 texture coordinates of map ``Head``, v up.
@@ -85,7 +78,7 @@ class WornGlasses:
 
     Attributes
     ----------
-    parts : frame and lenses, in the order of ``GLASSES_NAMES``; the texture maps do not cover them.
+    parts : frame and lenses, in the order of ``GLASSES``; the texture maps do not cover them.
     frame_colour, lens_colour : (3,) linear. lens_opacity : in [0, 1].
     """
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from backend.errors import LikenessError
 from backend.system.files import ASSETS, BrokenTensorFileError, made_once, read_arrays
+from protocol.names import PART_NAMES
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
 FORMAT = "3"
@@ -26,7 +27,6 @@ REGION_NAMES: tuple[str, ...] = (
     "face", "lips", "lip_upper", "lip_lower", "lids_left", "lids_right", "mouth_interior", "nose", "brows", "cheeks",
     "forehead", "chin", "ears", "scalp", "neck", "eye_sockets",
 )  # fmt: skip
-PART_ORDER: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 UV_STEPS = 65535
 _AROUND = 0.01
 """Metres added to the distance of the nearest skin: width of the Gaussian weights of the skin that a part follows."""
@@ -113,7 +113,7 @@ class Template:
 
     Attributes
     ----------
-    parts : part name -> ``PartRange``, in the order of ``exchange.face_asset.PART_NAMES``.
+    parts : part name -> ``PartRange``, in the order of ``PART_NAMES``.
     vertices : (V, 3) float32 mean neutral face, lips closed, teeth behind the lips.
     quads : (F, 4) int32; a triangle repeats its last vertex. Counter-clockwise from outside.
     uv_head : (T, 2) float32 map ``Head``; uv_head_quads : (F, 4) int32. v up. The parts do not overlap in it.
@@ -208,7 +208,7 @@ def read_template(path: Path) -> Template:
     if metadata.get("format") != FORMAT or metadata.get("sha256") != _digest(arrays):
         advice = "Install Likeness again."
         raise LikenessError("missing_part", f"The face template {path.name} is damaged or of another version.", advice)
-    parts = {name: PartRange(*map(int, row)) for name, row in zip(PART_ORDER, arrays["parts"], strict=True)}
+    parts = {name: PartRange(*map(int, row)) for name, row in zip(PART_NAMES, arrays["parts"], strict=True)}
     mirror = arrays["mirror"].astype(np.int32)
     half = np.flatnonzero(mirror >= np.arange(len(mirror)))
     modes = np.empty((len(arrays["identity_half"]), len(mirror), 3), dtype=np.float32)

@@ -14,7 +14,6 @@ from backend.geometry.template import Template
 from backend.system.files import ASSETS, read_asset
 
 BUST_PATH = ASSETS / "bust.safetensors"
-BUST_NAME = "bust"
 
 
 @dataclass(frozen=True)

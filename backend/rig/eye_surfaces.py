@@ -12,8 +12,6 @@ from backend.geometry.template import Template
 from backend.rig.measure import EyeLoops, eye_sphere, face_loops, part_slice
 from protocol.similarity import fit_similarity
 
-SURFACE_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
-
 IRIS_RADIUS = 0.00585
 """Metres: the visible iris is 11.7 mm across."""
 _IRIS_DEPTH = 0.0001  # metres of the iris behind its rim's plane
@@ -40,7 +38,7 @@ class EyeSurface:
 
     Attributes
     ----------
-    name : one of ``SURFACE_NAMES``.
+    name : one of ``EYE_PART_NAMES``.
     vertices : (V, 3) float32 neutral, head frame, metres. quads : (F, 4) int32, a triangle repeats its last vertex.
     keys : (52, V, 3) float32 offsets in ARKit's order.
     """
@@ -57,7 +55,7 @@ class EyeShapes:
 
     Attributes
     ----------
-    surfaces : in the order of ``SURFACE_NAMES``.
+    surfaces : in the order of ``EYE_PART_NAMES``.
     neutral : (V, 3) and keys : (52, V, 3), the given face with its irises sunk behind their corneas.
     centres : (2, 3) and radii : (2,) of the left and the right eyeball, metres.
     """

@@ -19,12 +19,12 @@ from mathutils import Matrix
 from ..errors import AddonError
 from ..objects import tags
 from ..objects.meshes import coordinates
-from ..protocol.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..rig import bones, build
 from ..rig.bones import BONE_NAMES, EYE_TARGET, HEAD, JAW, PARENTS, ROOT, TONGUE, RigPlaces, rig_places
 from ..scene.hair import STRAND_MAP, still_hairs, strand_map_of, strands_as_cards
 from ..scene.materials import TYPICAL, WRINKLES, file_bytes, lined, skin_material, strength_socket, wrinkles_of
 from ..shared.message import CARD_LEVELS
+from ..shared.names import ALL_PART_NAMES, BUST, EYE_PART_NAMES, GLASSES, PART_NAMES
 from ..shared.photo_folder import png_bytes
 from .presets import ANIMATED, STRANDS, ExportPreset
 from .surfaces import HAIR, ExportMaterials

@@ -9,8 +9,8 @@ import numpy as np
 from mathutils.kdtree import KDTree
 
 from ..protocol.buffers import malformed
-from ..protocol.names import BUST, LASHES
 from ..protocol.result import HeadResult, ResultPart
+from ..shared.names import BUST, LASHES
 from . import tags
 
 

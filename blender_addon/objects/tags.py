@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import bpy
 
-from ..protocol.names import ARKIT_NAMES, GLASSES
+from ..shared.names import ARKIT_NAMES, GLASSES
 
 HEAD_ID = "likeness_id"
 """On a head's collection: a random id. On its objects and images: the same id."""
@@ -251,7 +251,7 @@ def expressive_meshes(context: bpy.types.Context) -> list[bpy.types.Object]:
 def has_all_keys(obj: bpy.types.Object) -> bool:
     """Whether an object is a mesh with ARKit's 52 keys."""
     keys = obj.data.shape_keys if obj.type == "MESH" else None
-    return keys is not None and set(keys.key_blocks.keys()) >= ARKIT_NAMES
+    return keys is not None and set(keys.key_blocks.keys()).issuperset(ARKIT_NAMES)
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ..errors import AddonError
 from ..objects.meshes import array_of
 from ..objects.tags import HEAD_ID, PART, key_mesh
-from ..protocol.names import ARKIT_NAMES
 from ..scene.expressions import OCULUS, VRM
 from ..scene.importing import drive_keys
 from ..scene.mpfb import KEY_NAME, MACRO
+from ..shared.names import ARKIT_NAMES
 from ..shared.similarity import Similarity
 from ..text import LikenessOperator, clickable, poll_of
 from ..transfer import meshes

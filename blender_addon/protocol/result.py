@@ -8,9 +8,9 @@ import numpy as np
 
 from ..errors import AddonError
 from ..shared import message
+from ..shared.names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, GLASSES, LASHES, PART_NAMES
 from ..shared.options import ONLY
 from .buffers import NamedBuffers, checked_field, is_number, malformed
-from .names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, GLASSES, LASHES, PART_NAMES
 
 MOST_GROUPS = 64
 MOST_MILLIMETRES = 100.0
@@ -344,7 +344,7 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
         )
     named = NamedBuffers(checked_field(header, "buffers", list), buffers)
     names = checked_field(header, "arkit_names", list)
-    if not all(isinstance(name, str) for name in names) or len(names) != 52 or set(names) != ARKIT_NAMES:
+    if not all(isinstance(name, str) for name in names) or len(names) != 52 or set(names) != set(ARKIT_NAMES):
         raise malformed("its shape keys are not the 52 of ARKit")
     arkit_names = tuple(names)
     parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))

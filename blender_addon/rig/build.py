@@ -10,7 +10,7 @@ import numpy as np
 
 from ..objects import tags
 from ..objects.meshes import along_edges, array_of, neutral_coordinates, smooth
-from ..protocol.names import ALL_PART_NAMES, BUST, PART_NAMES
+from ..shared.names import ALL_PART_NAMES, BUST, PART_NAMES
 from . import bones, lead
 from .bones import BONES_BY_PART, HEAD, JAW, JAW_KEYS, NECK, ROOT, TONGUE, RigPlaces, along_tongue, neck_rim, rig_places
 

@@ -16,8 +16,7 @@ from mathutils.bvhtree import BVHTree
 from ..client.submissions import PhotoCorrections, PhotoMask
 from ..objects import meshes, tags
 from ..objects.tags import cameras_by_photo
-from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES, HEAD_POINTS, LANDMARKS
-from ..shared.names import HANDLES
+from ..shared.names import ALL_PART_NAMES, BUST, GLASSES, HANDLES
 from ..shared.options import TEXTURE_REGIONS
 from ..shared.similarity import LocalMotion, Similarity, fit_similarity
 from .expressions import LID_ATTACHED_PARTS
@@ -102,6 +101,12 @@ HM08_VERTICES = 19_158
 """Of MakeHuman's base mesh."""
 PUPILS = (468, 473)
 """They are on no skin."""
+LANDMARKS = 478
+HEAD_POINTS = (
+    *("Ear Top L", "Ear Side L", "Ear Lobe L", "Ear Top R", "Ear Side R", "Ear Lobe R"),
+    *("Hair Line", "Hair Line L", "Hair Line R", "Hair Corner L", "Hair Corner R"),
+)
+"""Points of ears and hairline, numbered after the landmarks."""
 POINTS = LANDMARKS + len(HEAD_POINTS)
 LEAST_DEPTH, CLIP_ROOM = 0.1, 1.05
 """Distance of the points from the camera: at least so many metres, and this multiple of the clip start; before the

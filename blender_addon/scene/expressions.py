@@ -16,8 +16,8 @@ from ..objects import tags
 from ..objects.actions import curves_of_keys, key_of_path, key_path, linear_curve, new_key_action, write_curve
 from ..objects.meshes import array_of, group_weights, neutral_coordinates, origin_of, sculpted, search_tree
 from ..protocol.clips import ExpressionClip
-from ..protocol.names import ARKIT_NAMES
 from ..rig.lead import led_keys, set_keys
+from ..shared.names import ARKIT_NAMES
 
 LOCK = "Lock"
 """Name of the vertex group: weight 1 keeps a vertex, 0 solves it anew, values between blend."""
@@ -119,7 +119,7 @@ def set_expression(head: bpy.types.Object, weights: Mapping[str, float]) -> None
     keys = head.data.shape_keys
     if keys is None:
         return
-    names = {block.name for block in keys.key_blocks[1:]} & ARKIT_NAMES - locked_keys(keys)
+    names = {block.name for block in keys.key_blocks[1:]} & set(ARKIT_NAMES) - locked_keys(keys)
     set_keys(head, {name: weights.get(name, 0.0) for name in names})
     head.data.update_tag()
 

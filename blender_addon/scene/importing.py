@@ -17,10 +17,10 @@ from ..errors import AddonError
 from ..objects import meshes, tags
 from ..objects.actions import read_key
 from ..objects.tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
-from ..protocol.names import ALL_PART_NAMES, BUST, GLASSES
 from ..protocol.result import HeadResult, ResultHair, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
+from ..shared.names import ALL_PART_NAMES, BUST, GLASSES
 from ..shared.options import REMADE
 from ..shared.photo_folder import is_mesh
 from . import cameras, corrections, materials

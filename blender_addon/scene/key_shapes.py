@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import AddonError
 from ..objects.meshes import coordinates, hm08_vertices, key_scales, neutral_coordinates, to_blender
-from ..protocol.names import ARKIT_NAMES
 from ..protocol.result import ResultPart
+from ..shared.names import ARKIT_NAMES
 from .expressions import set_expression
 
 MADE, STEP = "likeness_keys_made", 2e-6

@@ -12,8 +12,8 @@ import numpy as np
 from ..objects import tags
 from ..objects.actions import read_key
 from ..objects.meshes import MOUTH_INSIDE, UV_HEAD, array_of, attribute_or
-from ..protocol.names import BUST, LASHES
 from ..protocol.result import ResultDetail, ResultWrinkles
+from ..shared.names import BUST, LASHES
 from ..shared.photo_folder import natural_key
 from .nodes import add_nodes, new_material
 

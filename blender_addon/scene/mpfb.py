@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import AddonError
 from ..objects import meshes, tags
 from ..objects.tags import active_mesh, part_on
-from ..protocol.names import ARKIT_NAMES, PART_NAMES
 from ..rig.bones import open_edges
+from ..shared.names import ARKIT_NAMES, PART_NAMES
 from ..shared.photo_folder import png_bytes
 from ..shared.similarity import Similarity, fit_similarity
 from . import materials

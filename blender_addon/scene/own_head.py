@@ -14,7 +14,7 @@ from ..errors import AddonError
 from ..objects import tags
 from ..objects.meshes import hm08_order, neutral_coordinates, origin_of, to_head
 from ..objects.tags import part_object
-from ..protocol.names import PART_NAMES
+from ..shared.names import PART_NAMES
 from .materials import file_bytes, relief_nodes
 
 

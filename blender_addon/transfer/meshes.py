@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import AddonError
 from ..objects import tags
 from ..objects.meshes import array_of, coordinates, group_weights, neutral_coordinates
-from ..protocol.names import ARKIT_NAMES
+from ..shared.names import ARKIT_NAMES
 from .apply import key_names
 from .keys_for_mesh import MarkedPoints, SourcePart, TargetMesh
 from .registration import Surface

@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AddonError
-from ..protocol.names import ARKIT_NAMES
-from ..shared.names import SIDES, words_of
+from ..shared.names import ARKIT_NAMES, SIDES, words_of
 
 _TABLES = json.loads(Path(__file__).with_name("names.json").read_text("utf-8"))
 """Names of other programs' keys: letters and digits only, lower case. ``bases``: ARKit names, with or without their

@@ -9,11 +9,11 @@ from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from ..objects import tags
 from ..objects.actions import animated_keys
-from ..protocol.names import ARKIT_NAMES, KEY_GROUPS
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
 from ..scene.key_shapes import MADE, SCULPTED
+from ..shared.names import ARKIT_NAMES, KEY_GROUPS
 from .panel import ClosedPanel
 from .pictures import picture_icon
 

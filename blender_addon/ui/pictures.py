@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import redraw
 from ..backend_process.folders import Looks
-from ..protocol.names import ARKIT_NAMES
+from ..shared.names import ARKIT_NAMES
 from ..shared.options import HAIR_STYLES
 
 SHEET, HAIR_SHEET = (Path(__file__).with_name(f"{name}_pictures.png") for name in ("key", "hair"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.names import ALL_PART_NAMES
 from instant_backend import Backend
 from machine_speed import times_slower
 from mathutils import Vector
@@ -18,7 +19,6 @@ from scene_helpers import import_head
 from blender_addon import redraw
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import coordinates, neutral_coordinates, origin_of, sculpted
-from blender_addon.protocol.names import ALL_PART_NAMES
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import hair
 from blender_addon.scene.corrections import _shape_modes

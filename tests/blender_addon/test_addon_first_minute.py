@@ -8,6 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES
 from blender_addon.shared.options import OPTIONS
 from instant_backend import Backend
 from mathutils import Vector
@@ -16,7 +17,6 @@ from scene_helpers import import_head
 from blender_addon.many import run
 from blender_addon.objects import tags
 from blender_addon.operators import photos as operators
-from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.protocol.result import HeadResult
 from blender_addon.rig.bones import PARENTS
 from blender_addon.scene import cameras

@@ -11,13 +11,13 @@ from types import ModuleType
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent / "scene")]
+from blender_addon.shared.names import GLASSES  # noqa: E402
 from head_message import made_up_asset  # noqa: E402
 from scene_helpers import import_head  # noqa: E402
 
 from blender_addon.export.presets import BY_NAME  # noqa: E402
 from blender_addon.export.write import export_head, export_parts  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
-from blender_addon.protocol.names import GLASSES  # noqa: E402
 from blender_addon.protocol.result import HeadResult, decode_result  # noqa: E402
 
 

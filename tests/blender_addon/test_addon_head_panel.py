@@ -8,9 +8,9 @@ from unittest.mock import MagicMock
 import bmesh
 import bpy
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES
 
 from blender_addon.objects.actions import fcurves_of
-from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.ui.keys_panel import KeysPanel, key_rows
 from blender_addon.ui.panel import HEAD_PANELS, MainPanel
 from blender_addon.ui.transfer_panel import ExpressionPanel
@@ -75,7 +75,7 @@ def drawn(search: str = "", symmetric: bool = True) -> list[str]:
 def test_sliders_are_pairs_or_sides_and_are_found_by_name(head: bpy.types.Object) -> None:
     pairs, sides = drawn(), drawn(symmetric=False)
     assert "mouthSmile" in pairs and "mouthSmileLeft" not in pairs
-    present = {block.name for block in head.data.shape_keys.key_blocks} & ARKIT_NAMES
+    present = {block.name for block in head.data.shape_keys.key_blocks} & set(ARKIT_NAMES)
     assert set(sides) == present
     assert drawn("smil") == ["mouthSmile"]
     assert drawn("SMILE", symmetric=False) == ["mouthSmileLeft", "mouthSmileRight"]
@@ -105,7 +105,7 @@ def test_a_group_is_reset_and_others_stay(head: bpy.types.Object) -> None:
 
 def test_keyframes_come_at_the_current_frame_and_play(head: bpy.types.Object) -> None:
     scene, keys = bpy.context.scene, head.data.shape_keys.key_blocks
-    present = {block.name for block in keys} & ARKIT_NAMES
+    present = {block.name for block in keys} & set(ARKIT_NAMES)
     for frame, value in ((1, 0.0), (11, 1.0)):
         scene.frame_set(frame)
         keys["jawOpen"].value = value

@@ -9,10 +9,10 @@ from unittest.mock import MagicMock
 import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES
 from blender_addon.shared.options import HAIR_STYLES
 from instant_backend import Backend
 
-from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.ui import panel, pictures
 
 NAMES = sorted(ARKIT_NAMES)

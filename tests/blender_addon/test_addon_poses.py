@@ -14,9 +14,10 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent / "scene"), str(Path(__file__).parent)]
 
+from blender_addon.shared.names import ARKIT_NAMES  # noqa: E402
+
 from blender_addon.errors import AddonError  # noqa: E402
 from blender_addon.objects import tags  # noqa: E402
-from blender_addon.protocol.names import ARKIT_NAMES  # noqa: E402
 from blender_addon.rig import build, lead  # noqa: E402
 from blender_addon.rig.bones import JAW_LED  # noqa: E402
 from blender_addon.scene import expressions  # noqa: E402
@@ -58,7 +59,7 @@ def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Ob
     save(head, "Grin")
     (action,) = expressions.poses()
     assert action.asset_data is not None and [tag.name for tag in action.asset_data.tags] == ["Likeness"]
-    assert set(expressions.pose_weights(action)) == ARKIT_NAMES and listed() == ["Grin"]
+    assert set(expressions.pose_weights(action)) == set(ARKIT_NAMES) and listed() == ["Grin"]
     assert head.data.shape_keys.animation_data is None or head.data.shape_keys.animation_data.action is None
     head.data.shape_keys.key_blocks["browInnerUp"].value = 0.8
     assert bpy.ops.likeness.apply_pose_asset(pose="Grin", factor=0.5) == {"FINISHED"}
@@ -70,14 +71,14 @@ def test_a_pose_is_an_asset_with_all_keys_and_is_put_on_again(head: bpy.types.Ob
 
 def test_six_emotions_and_visemes_are_there_from_the_start(head: bpy.types.Object) -> None:
     assert len(expressions.EMOTIONS) == 6 and len(expressions.VISEMES) == 15 + 5
-    assert all(set(weights) <= ARKIT_NAMES for weights in expressions.STARTER_POSES.values())
+    assert all(set(weights) <= set(ARKIT_NAMES) for weights in expressions.STARTER_POSES.values())
     assert bpy.ops.likeness.apply_pose_asset(pose="Joy") == {"FINISHED"}
     assert worn(head) == pytest.approx(expressions.EMOTIONS["Joy"], abs=1e-5) and expressions.poses() == []
     assert bpy.ops.likeness.apply_pose_asset(pose="Viseme sil") == {"FINISHED"} and worn(head) == {}
     for _ in range(2):
         assert bpy.ops.likeness.keep_starter_poses() == {"FINISHED"}
     assert {action.name: expressions.pose_weights(action).keys() for action in expressions.poses()} == dict.fromkeys(
-        expressions.STARTER_POSES, ARKIT_NAMES
+        expressions.STARTER_POSES, frozenset(ARKIT_NAMES)
     )
 
 

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES
 
-from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.transfer.names import atoms_of, meaning, suggest
 
 RIGS = {

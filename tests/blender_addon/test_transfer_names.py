@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.clips import parse_csv, parse_json, read_clip, resample
-from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.transfer.names import KeyLink, Tier, apply_links, from_json, meaning, suggest, to_json
 
 LEFT, RIGHT = ("eyeBlink", "L"), ("eyeBlink", "R")
@@ -126,7 +126,7 @@ def live_link_csv(frames: int, rate: int = 30) -> str:
 
 def test_live_link_face() -> None:
     clip = parse_csv(live_link_csv(75))
-    assert set(clip.names) == ARKIT_NAMES and clip.weights.shape == (75, 52)
+    assert set(clip.names) == set(ARKIT_NAMES) and clip.weights.shape == (75, 52)
     np.testing.assert_allclose(clip.seconds, np.arange(75) / 30.0, atol=1e-9)  # over midnight
     np.testing.assert_allclose(clip.weights[:, clip.names.index("jawOpen")], np.arange(75) / 75, atol=1e-4)
     np.testing.assert_allclose(

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from blender_addon.shared.names import ARKIT_NAMES
 from test_transfer_names import live_link_csv, take
 from transfer_rigs import animate, rig, select, values_at
 
 from blender_addon.objects.actions import animated_keys, fcurves_of, read_curve
-from blender_addon.protocol.names import ARKIT_NAMES
 
 ARKIT = sorted(ARKIT_NAMES)
 
@@ -403,7 +403,7 @@ def test_300_frames_onto_52_keys_take_less_than_two_seconds() -> None:
     assert loaded - begun < 2.0 and copied - loaded < 2.0
     for obj in (source, target):
         curves = dict(animated_keys(obj.data.shape_keys))
-        assert set(curves) == ARKIT_NAMES and all(len(c.keyframe_points) == 300 for c in curves.values())
+        assert set(curves) == set(ARKIT_NAMES) and all(len(c.keyframe_points) == 300 for c in curves.values())
     assert values_at(bpy, target, "jawOpen", [300]) == [pytest.approx(1.0)]
 
 

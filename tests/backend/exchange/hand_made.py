@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, height_map
-from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES, AssetPhoto, EyeDressing, FaceAsset, FacePart
+from backend.exchange.face_asset import AssetPhoto, EyeDressing, FaceAsset, FacePart
 from backend.hair.hair_strands import HairStrands
 from backend.rendering.camera import Camera
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 
 PART_CENTRES = {
     "head": (0.0, 0.0, 0.0),

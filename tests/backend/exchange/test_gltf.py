@@ -14,10 +14,10 @@ from hand_made import waves
 from PIL import Image
 
 from backend.exchange.asset_mesh import split_at_seams
-from backend.exchange.face_asset import PART_NAMES, FaceAsset
+from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import ROOT_NODE, glb_bytes, vertex_tangents, write_glb
 from backend.hair.draw import hair_cards
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, PART_NAMES
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "hair"))
 from made_strands import made_strands
 
-from backend.exchange.face_asset import PART_NAMES, FaceAsset
+from backend.exchange.face_asset import FaceAsset
 from backend.exchange.gltf import write_glb
 from backend.hair.draw import hair_cards
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, PART_NAMES
 
 bpy = pytest.importorskip("bpy")
 pytestmark = pytest.mark.blender

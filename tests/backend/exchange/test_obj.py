@@ -11,8 +11,9 @@ from hand_made import waves
 from lash_strip import asset_with_strip
 from PIL import Image
 
-from backend.exchange.face_asset import PART_NAMES, FaceAsset
+from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import write_obj
+from protocol.names import PART_NAMES
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, list[list[tuple[int, int]]]]]:

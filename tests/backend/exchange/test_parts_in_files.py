@@ -16,7 +16,7 @@ from PIL import Image
 
 from backend.exchange import asset_mesh
 from backend.exchange.assemble import assemble, with_pictures, worn_glasses
-from backend.exchange.face_asset import EYE_PART_NAMES, GLASSES_NAMES, PART_NAMES, FaceAsset
+from backend.exchange.face_asset import FaceAsset
 from backend.exchange.folder import write_obj
 from backend.exchange.gltf import glb_bytes
 from backend.exchange.preview import BACKDROP, PORTRAIT_SIZE, preview_picture
@@ -26,7 +26,7 @@ from backend.models.parsing.glasses import _USUAL, Glasses, seat_of
 from backend.rig.bust import load_bust
 from blender_addon.errors import AddonError
 from blender_addon.protocol.result import decode_result
-from protocol.names import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX, EYE_PART_NAMES, GLASSES, PART_NAMES
 
 FRAME = np.array([0.02, 0.03, 0.4])
 
@@ -175,24 +175,24 @@ def with_glasses(asset: FaceAsset, opacity: float = 0.05) -> FaceAsset:
 
 def test_gltf_has_a_frame_and_clear_lenses_that_no_key_moves(bare: FaceAsset) -> None:
     gltf = gl.GLTF2.load_from_bytes(glb_bytes(with_glasses(bare)))
-    worn = {mesh.name: mesh.primitives[0] for mesh in gltf.meshes if mesh.name in GLASSES_NAMES}
-    assert set(worn) == set(GLASSES_NAMES) <= {node.name for node in gltf.nodes}
+    worn = {mesh.name: mesh.primitives[0] for mesh in gltf.meshes if mesh.name in GLASSES}
+    assert set(worn) == set(GLASSES) <= {node.name for node in gltf.nodes}
     assert not any(primitive.targets for primitive in worn.values())
-    frame, lens = (gltf.materials[worn[name].material] for name in GLASSES_NAMES)
+    frame, lens = (gltf.materials[worn[name].material] for name in GLASSES)
     assert frame.pbrMetallicRoughness.baseColorFactor == pytest.approx([*FRAME, 1.0]) and frame.alphaMode == gl.OPAQUE
     assert lens.pbrMetallicRoughness.baseColorFactor[3] == pytest.approx(0.05) and lens.alphaMode == gl.BLEND
 
 
 def test_obj_has_both_objects(bare: FaceAsset, tmp_path: Path) -> None:
     write_obj(with_glasses(bare), tmp_path)
-    assert all(f"\no {name}\n" in (tmp_path / "face.obj").read_text() for name in GLASSES_NAMES)
+    assert all(f"\no {name}\n" in (tmp_path / "face.obj").read_text() for name in GLASSES)
     assert "newmtl lenses" in (tmp_path / "face.mtl").read_text()
 
 
 def test_the_message_arrives_with_their_looks(bare: FaceAsset) -> None:
     message = encode_face(with_glasses(bare))
     again = decode_result(json.loads(json.dumps(message.header)), message.buffers)
-    assert tuple(part.name for part in again.parts[-2:]) == GLASSES_NAMES
+    assert tuple(part.name for part in again.parts[-2:]) == GLASSES
     assert again.looks["glasses"] == pytest.approx((*FRAME, 1.0)) and again.looks["lenses"][3] == pytest.approx(0.05)
     assert not decode_result(json.loads(json.dumps((plain := encode_face(bare)).header)), plain.buffers).looks
     for field, value in (("parts", []), ("frame_colour", [0.1, 0.2]), ("lens_opacity", 2.0)):

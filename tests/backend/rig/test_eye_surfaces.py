@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from backend.geometry.template import load_template
-from backend.rig.eye_surfaces import SURFACE_NAMES, EyeShapes, eye_shapes
+from backend.rig.eye_surfaces import EyeShapes, eye_shapes
 from backend.rig.measure import face_loops, part_slice
 from backend.rig.personalise import personalise_keys
-from protocol.names import ARKIT_INDEX
+from protocol.names import ARKIT_INDEX, EYE_PART_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def shapes() -> EyeShapes:
 
 
 def _surface(shapes: EyeShapes, name: str):
-    return shapes.surfaces[SURFACE_NAMES.index(name)]
+    return shapes.surfaces[EYE_PART_NAMES.index(name)]
 
 
 def test_a_cornea_stands_in_front_of_an_iris_that_lies_behind_its_rim(shapes: EyeShapes) -> None:

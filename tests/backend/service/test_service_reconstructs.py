@@ -17,10 +17,9 @@ import pytest
 from PIL import Image
 from service_client import ROOT, ServiceClient
 
-from backend.exchange.face_asset import EYE_PART_NAMES, PART_NAMES
 from backend.progress import SHARES
 from blender_addon.protocol.result import decode_result
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 
 pytestmark = [pytest.mark.photos, pytest.mark.slow]
 LONG = 240.0

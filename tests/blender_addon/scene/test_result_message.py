@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 from head_message import GUIDES, HeadMessage
 
 from blender_addon.errors import AddonError
 from blender_addon.protocol.buffers import decode_preview
-from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult, decode_result
 from protocol.message import LENGTHS
 
@@ -45,14 +45,6 @@ def test_a_result_without_hair_has_none(message: HeadMessage) -> None:
     header, buffers = message.copy()
     header["hair"] = None
     assert decode_result(header, buffers).hair is None
-
-
-def test_names_are_the_backends() -> None:
-    arkit = pytest.importorskip("protocol.names")
-    face_asset = pytest.importorskip("backend.exchange.face_asset")
-    assert set(arkit.ARKIT_NAMES) == ARKIT_NAMES
-    assert face_asset.PART_NAMES == PART_NAMES
-    assert face_asset.EYE_PART_NAMES == EYE_PART_NAMES
 
 
 def buffer_number(header: dict[str, Any], name: str) -> int:

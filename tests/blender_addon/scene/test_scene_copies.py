@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blender_addon.shared.names import PART_NAMES
 from head_message import HeadMessage
 from scene_helpers import coordinates, counts, import_head
 
@@ -15,7 +16,6 @@ from blender_addon.errors import AddonError
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import origin_of, to_blender
 from blender_addon.objects.tags import Place
-from blender_addon.protocol.names import PART_NAMES
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import importing
 from blender_addon.scene.materials import relief_nodes, skin_material

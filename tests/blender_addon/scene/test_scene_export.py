@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 from gltf_validator import validated
 from scene_helpers import coordinates, evaluated, subdivision
 
@@ -14,7 +15,6 @@ from blender_addon.errors import AddonError
 from blender_addon.export import presets, write
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import search_tree
-from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES, PART_NAMES
 from blender_addon.rig import build, lead
 from blender_addon.rig.bones import BONE_NAMES, BONES_BY_PART, PARENTS
 

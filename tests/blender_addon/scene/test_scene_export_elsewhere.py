@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blender_addon.shared.names import ARKIT_NAMES, EYE_PART_NAMES
 from head_message import made_up_asset
 from scene_helpers import coordinates, image_pixels, import_head
 from test_scene_export_look import imported
@@ -21,7 +22,6 @@ from blender_addon.export.presets import BY_NAME
 from blender_addon.export.write import ExportSettings, export_head, export_strands
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import search_tree
-from blender_addon.protocol.names import ARKIT_NAMES, EYE_PART_NAMES
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import materials
 from blender_addon.scene.hair import set_input

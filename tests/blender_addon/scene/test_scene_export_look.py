@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blender_addon.shared.hair_cards import ALPHA_CUTOFF, card_atlas
+from blender_addon.shared.names import ARKIT_NAMES
 from blender_addon.shared.photo_folder import png_bytes
 from scene_helpers import coordinates, image_pixels, import_head
 from test_scene_export import imported
@@ -16,7 +17,6 @@ from blender_addon.export.presets import BY_NAME, PRESETS
 from blender_addon.export.write import ExportSettings, export_head
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import origin_of, to_head
-from blender_addon.protocol.names import ARKIT_NAMES
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import hair as hair_of_scene
 

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 import pytest
+from blender_addon.shared.names import EYE_PART_NAMES, PART_NAMES
 from head_message import template_vertices
 from scene_helpers import coordinates, evaluated, import_head, subdivision
 
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import to_blender
 from blender_addon.objects.tags import Place
-from blender_addon.protocol.names import EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult
 from blender_addon.rig import build
 from blender_addon.scene import cameras, importing

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from blender_addon.shared.names import EYE_PART_NAMES, PART_NAMES
 from head_message import HeadMessage
 from machine_speed import times_slower
 from scene_helpers import coordinates, counts, evaluated, import_head, local, subdivision
@@ -16,7 +17,6 @@ from blender_addon.errors import AddonError
 from blender_addon.objects import tags
 from blender_addon.objects.meshes import to_blender
 from blender_addon.objects.tags import Place, cameras_by_photo, remove_head
-from blender_addon.protocol.names import EYE_PART_NAMES, PART_NAMES
 from blender_addon.protocol.result import HeadResult
 from blender_addon.scene import expressions, importing
 
