@@ -70,7 +70,7 @@ def read_again(tools: Any, preset: str, posed: np.ndarray) -> Story:
     new = [obj for obj in bpy.data.objects if obj not in before and obj.type == "MESH"]
     (found,) = [obj for obj in new if "_head" in obj.name]
     names = {block.name for block in found.data.shape_keys.key_blocks} - {"Basis"}
-    wanted = set(tools.addon("shared.names").ARKIT_NAMES)
+    wanted = set(tools.addon("objects.tags").ARKIT_NAMES)
     assert names == wanted, (preset, names ^ wanted)
     bones = [obj for obj in bpy.data.objects if obj not in before and obj.type == "ARMATURE"]
     assert bool(bones) == tools.addon("export.presets").BY_NAME[preset].skeleton, "as the preset has it"
