@@ -118,7 +118,7 @@ class KeyframeKeys(HeadKeysOperator, LikenessOperator):
     )
 
     def run(self, context: bpy.types.Context) -> None:
-        wanted = set(self.names.split()) or ARKIT_NAMES
+        wanted = set(self.names.split()) or set(ARKIT_NAMES)
         driven, led = 0, led_keys(tags.active_face(context)) & wanted
         for block in tags.head_keys(context):
             if block.name not in wanted or block.name in led:
