@@ -13,7 +13,6 @@ from backend.expression.subject import subject_of
 from backend.fitting.parameters import FACING_CAMERA
 from backend.geometry.template import load_template
 from backend.models.checkpoints import load_model
-from backend.models.landmarks import IMPRESSION_OF
 from backend.models.registry import LANDMARK_NET
 from backend.photos.faces import landmark_window, mean_landmarks
 from backend.system.files import read_arrays
@@ -82,7 +81,7 @@ def test_a_reader_survives_its_file(tmp_path: Path) -> None:
 
 def test_the_committed_reader_was_learned_beside_the_committed_landmark_net_or_the_one_it_follows() -> None:
     net = load_model(LANDMARK_NET.name)
-    assert read_arrays(reading.READER_PATH).metadata["landmark_net"] == net.config.get(IMPRESSION_OF, net.version)
+    assert read_arrays(reading.READER_PATH).metadata["landmark_net"] == net.config.get("impression_of", net.version)
 
 
 def test_without_a_landmark_net_what_it_would_have_said_is_as_usual() -> None:
