@@ -519,7 +519,7 @@ def _beard_tone(
     tones = np.where(coloured[:, None, None], tones, tones.mean(2, keepdims=True))
     mean = believed[:, None] * tones.sum(0) / np.maximum(seen, 1e-9)[:, None]
     usual = weighted_median(mean, seen * operators.mass + 1e-12)
-    return smooth_field(operators, mean, seen, SKIN_PRIOR.personal_length, usual, 0.1)
+    return smooth_field(operators, mean, seen, SKIN_PRIOR.personal_length, usual, SKIN_PRIOR.personal_pull)
 
 
 def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:

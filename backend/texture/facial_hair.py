@@ -111,12 +111,9 @@ def _apart(face: PhotoFace, where: np.ndarray) -> float | None:
 
 
 def grow_facial_hair(
-    template: Template,
-    fitted: FittedFace,
-    faces: Sequence[PhotoFace],
-    albedo: np.ndarray,
+    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], albedo: np.ndarray,
     scalp: np.ndarray | None = None,
-) -> FacialHair:
+) -> FacialHair:  # fmt: skip
     """Beard and moustache of a fitted face.
 
     Parameters
@@ -289,13 +286,9 @@ def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:
 
 
 def _strands(
-    roots: np.ndarray,
-    normals: np.ndarray,
-    mouth: np.ndarray,
-    hangs: float,
-    random: np.random.Generator,
+    roots: np.ndarray, normals: np.ndarray, mouth: np.ndarray, hangs: float, random: np.random.Generator,
     count: int = 12,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """(G, count, 3) strands from roots (G, 3) with the skin's normals (G, 3). mouth : (3,) its middle."""
     away = roots - mouth
     lip = smoothstep(0.040, 0.030, np.abs(away[:, 0])) * smoothstep(-0.002, 0.003, away[:, 1])
@@ -306,14 +299,8 @@ def _strands(
         share * np.clip(part * whole, *limits) for name, share in shares.items() for part, *limits in [LENGTHS[name]]
     )
     length = length * random.uniform(0.75, 1.15, len(roots))
-    outwards = np.stack(
-        [
-            np.sign(away[:, 0]) * np.minimum(np.abs(away[:, 0]) / 0.01, 1.0),
-            np.full(len(roots), -0.8),
-            np.zeros(len(roots)),
-        ],
-        1,
-    )
+    aside = np.sign(away[:, 0]) * np.minimum(np.abs(away[:, 0]) / 0.01, 1.0)
+    outwards = np.stack([aside, np.full(len(roots), -0.8), np.zeros(len(roots))], 1)
     down = np.stack([0.15 * np.sign(away[:, 0]) * (1.0 - chin), np.full(len(roots), -1.0), 0.3 * (1.0 - lip)], 1)
     way = lip[:, None] * outwards + (1.0 - lip[:, None]) * down + random.normal(0.0, 0.15, roots.shape)
     way = unit_vectors(way - (way * normals).sum(1, keepdims=True) * normals)

@@ -233,8 +233,7 @@ def glasses_view(pixels: np.ndarray, labels: np.ndarray, camera: Camera, light: 
 
 @dataclass(frozen=True)
 class FoundGlasses:
-    """``glasses`` : None where fewer than half of the photos show any. ``probability`` : that they
-    are worn, the photos' mean."""
+    """``glasses`` : None where ``probability``, the photos' mean, is below a half."""
 
     glasses: Glasses | None
     probability: float
@@ -260,7 +259,7 @@ def find_glasses(
 ) -> FoundGlasses:
     """The glasses of all views, on a head's neutral vertices (V, 3). worn : each photo's probability."""
     probability, names, views = float(np.mean(worn)), tuple(shown), tuple(shown.values())
-    if not views or np.mean(np.array(worn) > _SEEN) < _SEEN:
+    if not views or probability < _SEEN:
         return FoundGlasses(None, probability)
     middle, apart = _fit_all(views, seat)
     alike = apart <= max(_OTHER_PAIR, float(np.median(apart))) if len(views) > 1 else np.ones(1, bool)

@@ -72,7 +72,7 @@ def test_drawn_glasses_are_found_again():
 def test_most_photos_must_show_them():
     template, views = load_template(), {"a": _view(WORN, 5.0, 0.002)}
     seat = glasses.seat_of(template, template.vertices)
-    found, face = glasses.find_glasses([0.9, 0.1, 0.1], views, seat, _head()), object()
+    found, face = glasses.find_glasses([0.7, 0.03], views, seat, _head()), object()  # one of two, and that not surely
     assert found.glasses is None and found.beside(face, views["a"].camera) is face  # as it is
     assert glasses.find_glasses([0.9], {}, seat, _head()).to_report() == {"worn": False, "probability": 0.9}
 
