@@ -4,7 +4,6 @@ measuring: MICC's 95 mm, BU-3DFE, AFLW2000's NME. NoW and REALY are scored by th
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,7 @@ from backend.models.learned_basis.network import LANDMARKS
 from backend.photos.collection import PhotoCollection, PhotoFace
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import LeftOut, PreparedSet, SetError
-from trainer.measures.estimate import Variant, as_estimate, fitted
+from trainer.measures.estimate import Estimate, Variant, as_estimate, fitted
 from trainer.measures.harness import found_faces
 from trainer.measures.metrics import refine_alignment, scan_to_mesh
 from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
@@ -41,25 +40,14 @@ Rows = dict[str, dict[str, np.ndarray]]
 """Row -> figure -> a value per entry of the set (NaN: none)."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A reconstruction: vertices (V, 3) in any unit, faces (F, 3); on it seven (7, 3) as in ``SCAN_FIELDS``, and iBUG's
-    marks (68, 3)."""
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    seven: np.ndarray
-    marks: np.ndarray
-
-
-def now_distances(sample: Mapping[str, np.ndarray], shape: Shape) -> np.ndarray:
+def now_distances(sample: Mapping[str, np.ndarray], shape: Estimate) -> np.ndarray:
     """(N,) millimetres from the scan's vertices within NoW's radius to the mesh, after a similarity by seven points and
     its refinement to the closest points (Sanyal et al. 2019)."""
     entries = (sample[name].astype(np.float64) for name in ("vertices", "seven", "nose_tip", "bridge"))
     return scan_to_mesh(*entries, shape.vertices, shape.faces, shape.seven).millimetres
 
 
-def micc_error(sample: Mapping[str, np.ndarray], shape: Shape) -> float:
+def micc_error(sample: Mapping[str, np.ndarray], shape: Estimate) -> float:
     """Mean distance in millimetres from the scan's vertices within 95 mm of the nose tip to the planes of their closest
     triangles, after alignment as in ``now_distances``."""
     scan = sample["vertices"].astype(np.float64)
@@ -107,13 +95,10 @@ def encoder(folder: Path | None, model: str) -> Encode:
     return lambda faces: encoded_face(faces, basis)
 
 
-def shape_of(offsets: np.ndarray) -> Shape:
+def shape_of(offsets: np.ndarray) -> Estimate:
     """The head with skin vertices moved by offsets (V_head, 3) in metres from the template's."""
     template = load_template()
-    cage = template.vertices + template.following_skin(offsets)
-    estimate = as_estimate(cage)
-    marks = template.landmarks68.positions(cage.astype(np.float64))
-    return Shape(estimate.vertices, estimate.faces, estimate.seven, marks)
+    return as_estimate(template.vertices + template.following_skin(offsets))
 
 
 class PhotoFinder:

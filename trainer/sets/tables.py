@@ -23,6 +23,7 @@ from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import PreparedSet, SetError, open_prepared
 from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
+from trainer.measures.estimate import Estimate
 from trainer.measures.harness import trained_models
 from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.sets import measure_faces, measure_maps
@@ -223,7 +224,7 @@ TOPOLOGY = "likeness"
 """REALY's name for our meshes' triangles."""
 ALIGNED_BY = (36, 39, 42, 45, 33, 48, 54)
 """REALY's keypoints of the global alignment, of iBUG's 68."""
-Neutral = Callable[[str], measure_faces.Shape | None]
+Neutral = Callable[[str], Estimate | None]
 """A picture's name in the set -> the neutral head; None without a face."""
 
 
@@ -291,7 +292,7 @@ def export(
     """Write what the script of the set ``name`` reads into ``out / name``, and print how it is run; returns counts."""
     reconstruct = measure_faces.Reconstructor(method, model, data)
 
-    def neutral(photo: str) -> measure_faces.Shape | None:
+    def neutral(photo: str) -> Estimate | None:
         offsets = reconstruct([photo])
         return None if offsets is None else measure_faces.shape_of(offsets)
 

@@ -13,13 +13,14 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from trainer.sets.measure_faces import Shape, _iou, box_nme, by_yaw, micc_error, now_distances, three_views
+from trainer.measures.estimate import Estimate
+from trainer.sets.measure_faces import _iou, box_nme, by_yaw, micc_error, now_distances, three_views
 from trainer.sets.measure_maps import _depth_errors, depth_correlation_sum
 from trainer.sets.prepare import reader_of
 from trainer.sets.reader import listed
 
 
-def shape(moved: float = 0.0) -> Shape:
+def shape(moved: float = 0.0) -> Estimate:
     """The made-up head in another frame and size; ``moved`` metres outwards in x at the nose's right side."""
     vertices, faces, seven, marks = head(0)
     vertices = vertices.copy()
@@ -30,7 +31,7 @@ def shape(moved: float = 0.0) -> Shape:
     def placed(points: np.ndarray) -> np.ndarray:
         return 0.8 * points @ turn.T + [0.1, 0.2, -0.3]
 
-    return Shape(placed(vertices), faces, placed(seven), placed(marks))
+    return Estimate(placed(vertices), faces, placed(seven), placed(marks))
 
 
 @pytest.fixture(scope="module")
