@@ -132,15 +132,17 @@ class Surface:
 
 
 def welded(vertices: np.ndarray, triangles: np.ndarray, owner: np.ndarray) -> tuple[Surface, np.ndarray]:
-    """Merge vertices (V, 3) at equal positions with the same ``owner`` (V,); return the surface and (V,) the new index
-    of each vertex."""
+    """Merge vertices (V, 3) at equal positions with the same ``owner`` (V,), and faces with equal corners, which some
+    exports have for both sides; return the surface and (V,) the new index of each vertex."""
     size = np.ptp(vertices, axis=0).max() if len(vertices) else 1.0
     grid = np.column_stack([np.round(vertices / max(1e-6 * size, 1e-30)), owner]).astype(np.int64)
     _, first, number = np.unique(grid, axis=0, return_index=True, return_inverse=True)
     number = number.reshape(-1)
     new = number[triangles]
     flat = (new[:, 0] == new[:, 1]) | (new[:, 1] == new[:, 2]) | (new[:, 0] == new[:, 2])
-    return Surface(vertices[first], new[~flat]), number
+    a, b, c = np.sort(new[~flat], axis=1).T.astype(np.int64)
+    _, once = np.unique((a * len(first) + b) * len(first) + c, return_index=True)
+    return Surface(vertices[first], new[~flat][np.sort(once)]), number
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blender_addon.transfer.keys_for_mesh import SAME_PIECE_IOU, Eyeball, _front, _upper_edge, place_part, shut_lids
-from blender_addon.transfer.registration import Surface, finish
+from blender_addon.transfer.registration import Surface, finish, welded
 
 AROUND, HIGH = 41, 12
 AXES = np.array([[1.0, 0, 0], [0, -1.0, 0], [0, 0, 1.0]])
@@ -85,3 +85,11 @@ def test_an_eyeball_is_known_by_its_shape_whatever_its_size_and_what_turns_it() 
     assert part.alike(1.7 * (eye.points - eye.middle) + eye.middle) > SAME_PIECE_IOU > part.alike(eye.points + 1.0)
     arch = skin.vertices[:AROUND] * [1.0, 1.0, 0.3]
     assert not place_part(arch, np.zeros((2, *arch.shape)), skin.vertices, skin.vertices).eye
+
+
+def test_the_two_sides_of_a_face_count_once() -> None:
+    vertices, triangles = patch(-1.0, 1.0)
+    sides = np.concatenate([triangles, triangles[:, ::-1] + len(vertices)])
+    surface, number = welded(np.tile(vertices, (2, 1)), sides, np.zeros(2 * len(vertices)))
+    assert len(surface.triangles) == len(triangles) and (number[: len(vertices)] == number[len(vertices) :]).all()
+    np.testing.assert_allclose(np.linalg.norm(surface.normals, axis=1), 1.0)
