@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from backend.system.files import BrokenTensorFileError, read_metadata
 from trainer.engine.disk_cache import SET_CARD
+from trainer.engine.sheets import curves
 
 _QUIET_SECONDS = 5.0
 """Between two lines; what is done meanwhile may take as long again before ten seconds were silent."""
@@ -67,7 +69,7 @@ class RunLog:
     """Scalars of a run, on disk.
 
     ``log.jsonl`` has one object per line: ``kind`` (``train``, ``validation``), the fields of ``LogPosition``, and
-    ``values``. They also go to TensorBoard if it can be imported.
+    ``values``; ``curves.png`` draws them when it is closed. They also go to TensorBoard if it can be imported.
     """
 
     def __init__(self, folder: Path, run_step: int) -> None:
@@ -94,8 +96,15 @@ class RunLog:
                 self._board.add_scalar(f"{position.name}/{kind}/{name}", value, position.run_step)
 
     def close(self) -> None:
-        """Flush and close the files."""
+        """Flush and close the files, and draw the curves."""
         self._file.close()
+        series: dict[str, list[tuple[float, float]]] = {}
+        for row in read_log(self.folder):
+            for name, value in row["values"].items():
+                points = series.setdefault(f"{row['name']} {row['kind']} {name}", [])
+                points.append((row["step"], math.nan if value is None else value))
+        if series:
+            Image.fromarray(curves(series)).save(self.folder / "curves.png")
         if self._board is not None:
             self._board.close()
 

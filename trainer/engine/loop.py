@@ -33,7 +33,8 @@ class RunOptions:
 
     Attributes
     ----------
-    folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``checkpoints/``, ``tensorboard/``.
+    folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``curves.png``, ``checkpoints/``,
+        ``tensorboard/``.
     minutes : time limit of the session, which then ends with a checkpoint; 0: no limit.
     resume : continue from the latest checkpoint in ``folder``.
     init_from : initial weights of the first stage; a checkpoint or an exported model.

@@ -1,6 +1,6 @@
-"""Sheets of pictures: rows of one size, a caption above each column."""
+"""Sheets of pictures: rows of one size, a caption above each column; and curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +53,23 @@ def to_pixels(picture: torch.Tensor) -> np.ndarray:
         raise ValueError(f"a picture is (3, H, W), not {tuple(picture.shape)}")
     scaled = picture.detach().float().clamp(0, 1).mul(255).round()
     return scaled.permute(1, 2, 0).to("cpu").numpy().astype(np.uint8)
+
+
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], size: tuple[int, int] = (360, 180)) -> np.ndarray:
+    """(H, W, 3) uint8: a panel of ``size`` (W, H) pixels for each of ``series``, name -> points (step, value) in order,
+    with its least and greatest value, and its last. Values that are not finite are left out."""
+    panels = []
+    for name, points in series.items():
+        panel = Image.new("RGB", size, (250, 250, 250))
+        draw = ImageDraw.Draw(panel)
+        known = np.array([point for point in points if np.isfinite(point[1])]).reshape(-1, 2)
+        text = f"{name}: no number"
+        if len(known):
+            low, high = known.min(0), known.max(0)
+            text = f"{name}  {low[1]:.4g} to {high[1]:.4g}, at {high[0]:.0f}: {known[-1, 1]:.4g}"
+            box = np.array(size) - [2, CAPTION_HEIGHT + 4]
+            places = (known - low) / np.maximum(high - low, 1e-12) * box * [1, -1] + [1, size[1] - 2]
+            draw.line([tuple(place) for place in places], fill=(40, 90, 170), width=1)
+        draw.text((3, 2), text, fill=(20, 20, 20))
+        panels.append(np.asarray(panel))
+    return sheet(in_rows(panels, 3))

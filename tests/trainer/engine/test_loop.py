@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from loop_parts import CriticWeights, DuelConfig, PointsConfig, line_recipe, line_stage
+from PIL import Image
 
 from protocol.file_lock import lock_file
 from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, read_checkpoint
@@ -53,7 +54,7 @@ class Ticking:
         return self.now
 
 
-def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
+def test_two_runs_in_one_folder_exclude_each_other_and_a_run_draws_its_curves(tmp_path: Path) -> None:
     held = lock_file(tmp_path / ".lock")
     assert held is not None
     half = tmp_path / "checkpoints" / ".stage00_step000000002.safetensors.part"
@@ -68,6 +69,8 @@ def test_two_runs_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
         train(recipe, options(tmp_path, resume=True))
     assert half.exists(), "it belongs to the run that holds the folder"
     held.release()
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert min(low for low, _ in picture.getextrema()) < 128, "nothing is drawn"
 
 
 def test_learns_the_plane(tmp_path: Path) -> None:
