@@ -59,6 +59,7 @@ def set_up(head: bpy.types.Collection, scene: bpy.types.Scene) -> None:
             node.inputs["Color"].default_value = (*scene.world.color, 1.0)
     skin.select_set(True, view_layer=scene.view_layers[0])
     scene.view_layers[0].objects.active = skin
+    skin.use_fake_user = False  # as the file was written
     for area in (area for screen in bpy.data.screens for area in screen.areas if area.type == "VIEW_3D"):
         space = area.spaces.active
         space.show_region_ui, view = True, space.region_3d
