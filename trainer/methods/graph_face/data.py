@@ -272,12 +272,10 @@ class GraphFittedConfig(SourceConfig):
     """The prepared set ``300w_lp``."""
     face_model: str
     """The prepared set ``face_model`` of its shapes."""
-    size: int = 112
+    size: int
     """Side of the pictures in pixels."""
-    photos: int = 3
+    photos: int
     """Photos per person, spread over all; where there are fewer they come again."""
-    people: int = 3837
-    """Number of the first people that are used; 3,837 are in the set."""
 
     def build(self) -> Source:
         """Open both sets; raises ``SetError`` where they are not prepared."""
@@ -296,7 +294,7 @@ class GraphFitted:
         people: dict[str, list[str]] = {}
         for key, person in self._data.card["kept"].items():
             people.setdefault(person, []).append(key)
-        self.people = list(people.values())[: config.people]
+        self.people = list(people.values())
         self.landmarker = SurfaceLandmarker.load()
 
     @torch.no_grad()
