@@ -370,18 +370,16 @@ def place_part(vertices: np.ndarray, motions: np.ndarray, skin: np.ndarray, bent
     around = np.argsort(away)[: max(min(300, len(skin) // 4), 4)]
     placement = fit_similarity(skin[around], bent[around])
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    turns, shifts, stiff, moving = np.tile(np.eye(3), (len(motions), 1, 1)), np.zeros((len(motions), 3)), True, 0
-    for number, motion in enumerate(motions):
-        size = np.linalg.norm(motion)
-        if size <= 0:
-            continue
-        moving += 1
-        rigid = fit_similarity(vertices, vertices + motion, scale=1.0)
+    turns, shifts, stiff = np.tile(np.eye(3), (len(motions), 1, 1)), np.zeros((len(motions), 3)), True
+    sizes = np.linalg.norm(motions, axis=(1, 2))
+    moving = np.flatnonzero(sizes > 1e-3 * sizes.max(initial=0.0))  # files round at 1e-5 or so
+    for number in moving:
+        rigid = fit_similarity(vertices, vertices + motions[number], scale=1.0)
         turns[number], shifts[number] = rigid.rotation, rigid.apply(middle) - middle
-        stiff &= bool(np.linalg.norm(rigid.apply(vertices) - vertices - motion) < STIFF * size)
+        stiff &= bool(np.linalg.norm(rigid.apply(vertices) - vertices - motions[number]) < STIFF * sizes[number])
     radii = np.linalg.norm((vertices - middle) / np.maximum(np.ptp(vertices, axis=0), 1e-12), axis=1)
     eye = bool(radii.std() < ROUND * radii.mean())  # whether keys turn it or a bone
-    clings = moving > ATTACHED_KEY_SHARE * len(motions) and not eye
+    clings = len(moving) > ATTACHED_KEY_SHARE * len(motions) and not eye
     return PlacedPart(placement.apply(vertices), motions, placement, turns, shifts, stiff or eye, clings, eye)
 
 
