@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import disc
-from backend.hair.groom.description import Groom, load_grooms, mirrored
+from backend.hair.groom.description import Groom, load_grooms, mirrored, receded
 from backend.hair.groom.grow import ANGLES, HEIGHTS, CombedGuides, GroomHead, comb
 from backend.hair.groom.scalp import chart
 from backend.hair.hair_views import BEHIND, HairView
@@ -91,6 +91,7 @@ def choose_groom(
     """
     small = [_smaller(view) for view in views]
     grooms = [load_grooms()[name] for name in names or load_grooms()]
+    grooms += [receded(groom) for groom in grooms if _may_recede(groom)]
     both = [change(one) for groom in grooms for one in ([groom, mirrored(groom)] if _has_sides(groom) else [groom])]
     told = [_told(groom, kind) for groom in both]
     likely = np.argsort(np.negative(told), kind="stable")[: len(both) if kind is None else _LIKELY]
@@ -115,6 +116,10 @@ def _start(groom: Groom, line: np.ndarray | None) -> GroomFit:
 def _has_sides(groom: Groom) -> bool:
     flow = groom.shape["flow"]
     return bool(flow["part_mm"] or flow["angle"] % 180 or flow["part_slope"])
+
+
+def _may_recede(groom: Groom) -> bool:
+    return {"density": "full", "fringe": "none", "tied": "no"}.items() <= groom.kind.items()
 
 
 def _told(groom: Groom, kind: HairKind | None) -> float:

@@ -56,6 +56,15 @@ def mirrored(groom: Groom) -> Groom:
     return replace(groom, kind=MappingProxyType(kind), shape=MappingProxyType({**groom.shape, "flow": flow}))
 
 
+def receded(groom: Groom) -> Groom:
+    """The groom with the hairline, and as thin, as of the groom ``receding``."""
+    like = load_grooms()["receding"]
+    thin = {key: like.shape["zone"][key] for key in ("receded", "thin", "thin_end")}
+    shape = {**groom.shape, "zone": {**groom.shape["zone"], **thin}}
+    kind = {**groom.kind, "density": "receding"}
+    return replace(groom, kind=MappingProxyType(kind), hairline=like.hairline, shape=MappingProxyType(shape))
+
+
 @lru_cache(maxsize=1)
 def load_grooms() -> Mapping[str, Groom]:
     """All grooms by name, in the order of their names. Raises ``ValueError`` for a name that the base lacks."""

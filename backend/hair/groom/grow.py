@@ -422,7 +422,7 @@ def _scalp(groom: Groom, head: GroomHead, edge: np.ndarray, factors: np.ndarray)
 def _thin(groom: Groom, at: _Places) -> np.ndarray:
     """(N,) share of full hair that grows at places of the mean head."""
     zone = groom.shape["zone"]
-    thin = 1.0 - zone["thin"] * smoothstep(zone["thin_end"], zone["thin_end"] - 0.03, at.away / 90.0)
+    thin = 1.0 - zone["thin"] * smoothstep(zone["thin_end"], zone["thin_end"] - 0.2, at.away / 90.0)
     return thin * (1.0 - zone["receded"] * at.front * smoothstep(0.03, 0.0, at.edge))
 
 
