@@ -148,9 +148,11 @@ def fit_hair(
     photos = {photo.name: photo for photo in fitted.photos}
     seen = replace(fitted, photos=tuple(photos.pop(name) for name in told.look.photos))  # the leading one first
     names = grooms_of(told_style)
-    if sure and told.kind is not None and is_skin(*beside_skin(seen, faces)):
-        names = ("ring",) if told.kind.probability("density", "ring") > _LIKELY else ()
-        if not names and _bare(told.kind) > _LIKELY:
+    if sure and told.kind is not None:
+        ring, bare = told.kind.probability("density", "ring"), _bare(told.kind)
+        if ring > _LIKELY or bare <= _LIKELY < ring + told.kind.probability("density", "bald"):
+            names = ("ring",)
+        elif bare > _LIKELY and is_skin(*beside_skin(seen, faces)):
             return HairResult(None, "The photos show a shaved head.", told.look)
     shortest = 0.0 if told_style in ("auto", BALDING) else 1.0
     groom = choose_groom(told.head, _led(told.views), told.kind, names, told.line, shortest, _parted(*parting))

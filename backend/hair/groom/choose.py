@@ -39,7 +39,10 @@ _CURL_WORTH = 2.5
 0.9 to 1.3. Of what their labels say the groom has 0.77, of 0.90 that any has; by overlap alone 0.70. Their curl is
 right on 0.62, with a factor of 1 on 0.54."""
 _BESIDE = 0.5
-"""Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted."""
+"""Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted; of a
+bald head, and one that thins, for a ring."""
+_RECEDES = {"density": "full", "fringe": "none", "tied": "no"}.items()
+"""Kinds of grooms that come with a receding hairline too."""
 _LIKELY, _BEST, _STEPS = 9, 3, 2
 """Grooms, with their mirror images, that are drawn because the reader finds them likely;
 grooms that are deformed, and steps of each: a third changes overlaps by less than 0.01."""
@@ -91,7 +94,7 @@ def choose_groom(
     """
     small = [_smaller(view) for view in views]
     grooms = [load_grooms()[name] for name in names or load_grooms()]
-    grooms += [receded(groom) for groom in grooms if _may_recede(groom)]
+    grooms += [receded(groom) for groom in grooms if _RECEDES <= groom.kind.items()]
     both = [change(one) for groom in grooms for one in ([groom, mirrored(groom)] if _has_sides(groom) else [groom])]
     told = [_told(groom, kind) for groom in both]
     likely = np.argsort(np.negative(told), kind="stable")[: len(both) if kind is None else _LIKELY]
@@ -118,10 +121,6 @@ def _has_sides(groom: Groom) -> bool:
     return bool(flow["part_mm"] or flow["angle"] % 180 or flow["part_slope"])
 
 
-def _may_recede(groom: Groom) -> bool:
-    return {"density": "full", "fringe": "none", "tied": "no"}.items() <= groom.kind.items()
-
-
 def _told(groom: Groom, kind: HairKind | None) -> float:
     """Log probability of the groom's kind by the reader, over what it was taught to read and what is seen: not
     how long tied hair is, nor that loose hair lies behind the ears, where it looks as if its sides were cut."""
@@ -138,7 +137,7 @@ def _told(groom: Groom, kind: HairKind | None) -> float:
 
 def _probability(kind: HairKind, field: str, value: str) -> float:
     place = FIELDS[field].index(value)
-    beside = FIELDS[field][max(place - 1, 0) : place + 2] if field == "length" else (value,)
+    beside = FIELDS[field][max(place - 1, 0) : place + 2] if field == "length" or value == "ring" else (value,)
     alike = {value, MIRRORED.get(value, value)}  # which side, lines tell: the reader is right for 7 of 45
     own = kind.probability(field, *alike) / len(alike)
     return own + _BESIDE * (kind.probability(field, *beside) - own)

@@ -15,7 +15,7 @@ from made_hair import made_view
 from backend.geometry.template import Template
 from backend.hair.groom import load_grooms
 from backend.hair.groom.choose import GroomFit, choose_groom
-from backend.hair.groom.description import mirrored
+from backend.hair.groom.description import mirrored, receded
 from backend.hair.groom.grow import ANGLES, HEIGHTS, GroomHead, comb
 from backend.hair.hair_views import HairView
 from backend.models.hair_kind import FIELDS, HairKind
@@ -57,6 +57,14 @@ def test_the_side_to_which_hair_is_combed_is_found(template: Template, head: Gro
     views = [shown(template, head, "side_part", mirror=mirror) for mirror in (False, True)]
     sides = [choose_groom(head, each, None, ("side_part",)).groom.kind["parting"] for each in views]
     assert sides == ["left", "right"]
+
+
+def test_hair_combed_back_recedes_where_the_reader_says_so(template: Template, head: GroomHead) -> None:
+    """It came in full."""
+    line = receded(load_grooms()["slicked"]).hairline
+    kind = HairKind({"density": np.array([0.2, 0.7, 0.0, 0.1, 0.0])})
+    fit = choose_groom(head, shown(template, head, "slicked", hairline=line), kind, ("slicked",))
+    assert fit.groom.kind["density"] == "receding" and np.abs(fit.hairline - line).max() < 5.0
 
 
 def test_it_is_deformed_as_the_photos_show_it(template: Template, head: GroomHead) -> None:

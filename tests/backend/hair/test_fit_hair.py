@@ -121,6 +121,8 @@ def test_there_is_a_reason_where_there_is_no_hair(fit, monkeypatch: pytest.Monke
     monkeypatch.setattr("backend.hair.fit_hair.beside_skin", lambda *_: (5.0, 0.0))
     assert fit("buzz", kind=kind_of(length="shaved", density="bald"))[0].reason == "The photos show a shaved head."
     assert fit("buzz", kind=kind_of(density="ring"))[0].groom.groom.name == "ring"
+    unsure = HairKind(kind_of(length="buzz").odds | {"density": np.array([0.23, 0.23, 0.0, 0.19, 0.35])})
+    assert fit("buzz", kind=unsure)[0].groom.groom.name == "ring"  # came as white specks all over
 
 
 def test_the_leading_photo_is_the_first_wherever_it_is_in_the_fit(fit) -> None:
