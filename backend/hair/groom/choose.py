@@ -94,7 +94,7 @@ def choose_groom(
     """
     small = [_smaller(view) for view in views]
     grooms = [load_grooms()[name] for name in names or load_grooms()]
-    grooms += [receded(groom) for groom in grooms if _RECEDES <= groom.kind.items()]
+    grooms += [receded(groom) for groom in grooms if groom.kind.items() >= _RECEDES]
     both = [change(one) for groom in grooms for one in ([groom, mirrored(groom)] if _has_sides(groom) else [groom])]
     told = [_told(groom, kind) for groom in both]
     likely = np.argsort(np.negative(told), kind="stable")[: len(both) if kind is None else _LIKELY]
