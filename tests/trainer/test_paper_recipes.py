@@ -121,14 +121,15 @@ def test_a_dry_run_prints_steps_memory_and_hours_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("more", [["--dry-run"], []])
+@pytest.mark.parametrize(("more", "folder"), [(["--dry-run"], "nowhere"), ([], "nowhere"), ([], "empty")])
 def test_a_folder_that_a_later_stage_lacks_is_said_before_the_first_step(
-    more: list[str], folders: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    more: list[str], folder: str, folders: Mapping[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "empty").mkdir()
     changes = [part for change in LAP.format(**folders).split() for part in ("--set", change)]
     changes += [
         "--set",
-        f"stages.together.source.portraits.folder={tmp_path / 'nowhere'}",
+        f"stages.together.source.portraits.folder={tmp_path / folder}",
         "--out",
         str(tmp_path / "run"),
     ]

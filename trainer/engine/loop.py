@@ -22,7 +22,7 @@ from trainer.engine.checkpoint import Checkpoint, CheckpointFolder, RunState, re
 from trainer.engine.contracts import Source, StageConfig
 from trainer.engine.logs import say
 from trainer.engine.recipe import Recipe, RecipeError, encode, recipe_to_toml, stage_name
-from trainer.engine.trainee import StepReport, Trainee, check_folders, choose_device, opened
+from trainer.engine.trainee import StepReport, Trainee, check_sources, choose_device, opened
 
 RECIPE_FILE = "recipe.toml"
 
@@ -116,7 +116,7 @@ class _Session:
         self.state = RunState()
 
     def run(self) -> RunState:
-        check_folders(self.recipe)
+        check_sources(self.recipe)
         start = self._starting_point()
         if self.state.finished:
             say("This run is finished; there is nothing to resume.")

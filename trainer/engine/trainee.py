@@ -411,7 +411,7 @@ def dry_run(recipe: Recipe, device_name: str, steps: int = STEPS) -> Iterator[st
     """Lines for the user as they are known: each stage's cost, its terms at the start, and the sum. Raises
     ``LikenessError`` like training."""
     device, total = choose_device(device_name), 0.0
-    check_folders(recipe)
+    check_sources(recipe)
     for number in range(len(recipe.stages)):
         yield f"stage {number + 1} of {len(recipe.stages)}: {stage_name(recipe.stages[number])} ..."
         cost = stage_cost(recipe, number, device, steps)
@@ -427,20 +427,23 @@ def dry_run(recipe: Recipe, device_name: str, steps: int = STEPS) -> Iterator[st
 
 
 def opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
-    """Build a stage's source; raises ``RecipeError`` where its files are missing."""
+    """Build a stage's source; raises ``RecipeError`` where its files are missing or of another kind."""
     try:
         return source.build()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise _no_data(stage, what, error) from error
 
 
-def check_folders(recipe: Recipe) -> None:
-    """Raise ``RecipeError`` where a folder that a source of any stage names is missing, before the first step."""
+def check_sources(recipe: Recipe) -> None:
+    """Open the sources of all stages that name a folder, before the first step; raises as ``opened`` does."""
     for stage in recipe.stages:
         for source, what in ((stage.source, "training data"), (stage.validation, "held-out data")):
-            for folder in _folders(encode(source)):
+            folders = list(_folders(encode(source)))
+            for folder in folders:
                 if not Path(folder).is_dir():
                     raise _no_data(stage, what, f"there is no folder {folder}")
+            if folders:
+                opened(stage, source, what)
 
 
 def _folders(value: object) -> Iterator[str]:
