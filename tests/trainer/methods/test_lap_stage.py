@@ -154,6 +154,20 @@ def test_photos_without_a_face_and_relaxed_regions_do_not_pull() -> None:
     assert lip_term != skin_term
 
 
+def test_features_and_colours_outside_the_face_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = lap_stage.LapWeights(**(NO_PICTURES | {"photometric": 1.0, "perceptual": 1.0}))
+    stage, batch = small_stage(weights=weights).build(CPU), ToySetsConfig().build().batch(range(2), CPU)
+    pictures, inside = batch.images * 2 - 1, lap_stage.class_mask(batch.labels, lap_stage.FACE_CLASSES)[:, None]
+    stage._need_basis()
+    with torch.no_grad():
+        face, scene = stage.network(pictures, batch.set_of)
+        sigma = stage.network.confidence(pictures)
+        monkeypatch.setattr(stage.network.confidence, "forward", lambda _: sigma)
+        shown = (pictures, pictures.where(inside, -pictures), pictures.where(~inside, -pictures))
+        terms = [stage._picture_terms(batch, one, face.of(batch.set_of), scene) for one in shown]
+    assert terms[0] == terms[1] and all(terms[0][name] != terms[2][name] for name in ("photometric", "perceptual"))
+
+
 def test_truth_itself_has_no_error() -> None:
     batch = ToySetsConfig().build().batch(range(2), CPU)
     truth, rows = batch.truth, torch.arange(6)
