@@ -1,5 +1,6 @@
 """Readers of pictures: people's photographs, CelebA, VoxCeleb's clips; pictures with truth: landmarks, depth, masks."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -9,7 +10,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.io import loadmat
+from scipy.io import loadmat, whosmat
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
@@ -181,6 +182,8 @@ def reduced(picture: np.ndarray, largest: int = _LARGEST) -> tuple[np.ndarray, f
 def matlab(path: Path) -> dict[str, np.ndarray]:
     """The variables of a MATLAB file; raises ``LeftOut`` where it is none."""
     try:
+        if any(kind == "struct" and math.prod(shape) != 1 for _, shape, kind in whosmat(str(path))):
+            raise ValueError("a damaged count of structures, for which memory would be taken")
         return loadmat(str(path), squeeze_me=False)
     except Exception as error:  # scipy raises anything on damaged files
         raise LeftOut(f"{path.name} is no MATLAB file") from error
