@@ -245,7 +245,7 @@ def valid_models(folder: Path) -> dict[str, bytes]:
     from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 
     tensors = half_precision({f"layer{number}.weight": torch.randn(30, 40) for number in range(5)})
-    (path,) = save_model(ModelWeights("small", {"widths": [1, 2]}, tensors, fingerprint(tensors)), folder / "model")
+    path = save_model(ModelWeights("small", {"widths": [1, 2]}, tensors, fingerprint(tensors)), folder / "model")
     return {path.name: path.read_bytes()}
 
 

@@ -224,9 +224,7 @@ class ManyRun:
             if not self._library:  # otherwise the Asset Browser would show the head twice
                 mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID))
             # Compressing would block the window for 0.1 s; for ``apart`` the process that makes the previews does it.
-            # Blender 5.0 prints an error where drivers alone lead to the head's keys: the head is named, too.
-            head = {tags.part_object(collection, "head")} - {None}
-            bpy.data.libraries.write(str(path), {collection, *head}, fake_user=True, compress=False)
+            bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=False)
         except (RuntimeError, OSError) as error:
             row.sentence = f"{path.name} could not be written ({str(error).strip()}); the head stays in this scene."
             return

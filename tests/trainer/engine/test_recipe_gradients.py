@@ -28,6 +28,7 @@ from trainer.methods.landmarks.stage import LandmarkStageConfig
 from trainer.methods.lap.stage import LapStageConfig
 from trainer.methods.learned_basis.stage import LearnedBasisStageConfig
 from trainer.methods.parsing.stage import ParsingStageConfig
+from trainer.people.mixtures import MixedConfig
 from trainer.people.source import PeopleConfig
 
 CPU = torch.device("cpu")
@@ -77,7 +78,7 @@ def small(stage: StageConfig, folder: Path) -> StageConfig:
             trunk_width=4,
         )
         source = stage.source
-        if isinstance(source, GraphPeopleConfig):
+        if isinstance(source, GraphPeopleConfig | MixedConfig):
             source = GraphPeopleConfig(size=32, people=2, photos=2, folder=str(folder))
         few |= {"network": network, "source": source, "people": min(2, stage.people)}
         few |= {"basis_people": min(20, stage.basis_people)}
