@@ -17,13 +17,13 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 56_800,
-    "lines of tables": 328,
-    "files": 356,
-    "lines of the longest file": 711,
+    "lines of code": 54_471,
+    "lines of tables": 314,
+    "files": 344,
+    "lines of the longest file": 707,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
-    "per cent of code that imports": 7.9,
+    "per cent of code that imports": 7.7,
     "files of LAP": 9,
     "folders of LAP": 2,
     "files of the learned basis": 9,
@@ -34,13 +34,13 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 36_730,
-    "words of docs": 60_000,
-    "numbers set by hand in module constants": 1_850,
-    "numbers set by hand in defaults of dataclasses": 346,
-    "numbers set by hand in functions": 1_913,
-    "numbers set by hand in tables": 214,
-    "numbers set by hand": 4_315,
+    "lines of tests": 35_967,
+    "words of docs": 59_600,
+    "numbers set by hand in module constants": 1_732,
+    "numbers set by hand in defaults of dataclasses": 343,
+    "numbers set by hand in functions": 1_845,
+    "numbers set by hand in tables": 211,
+    "numbers set by hand": 4_131,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -297,7 +297,8 @@ def run_steps(steps: Sequence[Step], folders: Folders, toy: bool, say: Callable[
     LikenessError : ``missing_part`` where a step's requirement is missing, ``internal`` where a command fails.
         Earlier results are kept.
     """
-    folders.work.mkdir(parents=True, exist_ok=True)
+    for folder in (folders.work, folders.assets):
+        folder.mkdir(parents=True, exist_ok=True)
     if toy and any("portraits" in step.needs for step in steps):
         say(f"portraits of {draw_portraits(folders.portraits)} people who do not exist: {folders.portraits}")
     run = _runner(folders, toy)
