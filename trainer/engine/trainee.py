@@ -435,14 +435,16 @@ def opened(stage: StageConfig, source: SourceConfig, what: str) -> Source:
 
 
 def check_sources(recipe: Recipe) -> None:
-    """Open the sources of all stages that name a folder, before the first step; raises as ``opened`` does."""
-    for stage in recipe.stages:
+    """Find the folders that sources of any stage name, and open the later stages' sources that name one; raises as
+    ``opened`` does. The first stage opens its own before its first step: opening may take seconds and start processes.
+    """
+    for number, stage in enumerate(recipe.stages):
         for source, what in ((stage.source, "training data"), (stage.validation, "held-out data")):
             folders = list(_folders(encode(source)))
             for folder in folders:
                 if not Path(folder).is_dir():
                     raise _no_data(stage, what, f"there is no folder {folder}")
-            if folders:
+            if number and folders:
                 opened(stage, source, what)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from backend.geometry.subdivision import catmull_clark
+from backend.geometry.subdivision import refined
 from backend.geometry.template import triangles_from_quads
 from backend.hair.groom.description import Groom, load_grooms
 from backend.hair.groom.grow import GrownGroom, grow_guides
@@ -79,9 +79,8 @@ def _dressed(strands: HairStrands, vertices: np.ndarray, quads: np.ndarray, ears
     used, numbers = np.unique(whole, return_inverse=True)
     faces = numbers.reshape(-1, 4)
     places, ear = vertices[used].astype(np.float64), ears[used].astype(np.float64)
-    for _ in range(2):
-        matrix, faces = catmull_clark(faces, len(places))
-        places, ear = matrix @ places, matrix @ ear
+    matrix, faces = refined(faces, len(places), 2)
+    places, ear = matrix @ places, matrix @ ear
     triangles = triangles_from_quads(faces)
     far = tree.query(places)[0]
     beside = tree.query(roots, k=min(3, len(roots)))[0][:, -1] if len(roots) > 1 else np.zeros(1)
