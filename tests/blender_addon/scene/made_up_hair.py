@@ -36,4 +36,5 @@ def made_up_hair(template: Template, guides: int) -> HairStrands:
         tip_colour=(np.array(FAIR) * tone).astype(np.float32),
         scalp_uv=grown.scalp_uv[chosen],
         free=grown.free[chosen],
+        parameters={"top": 0.36},
     )
