@@ -1,40 +1,29 @@
-"""Hair against a photo that it was not fitted to: outline, direction, tone; blind pairs; labelled kinds."""
-
-from __future__ import annotations
+"""Hair against a photo that it was not fitted to: outline, direction, tone; labelled kinds."""
 
 import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 import cv2
 import numpy as np
-import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.fitting.stages import FittedFace
 from backend.geometry.template import Template, load_template
-from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.fit_hair import HairResult, fit_hair
-from backend.hair.hair_views import closed_head, hair_views
+from backend.hair.hair_views import hair_views
 from backend.models.hair_kind import kind_reader
-from backend.models.mobile_trunk import WHOLE, MobileTrunk, normalised
 from backend.photos.collection import FaceClass, PhotoFace
-from backend.rendering.color import srgb_bytes
-from trainer.engine.sheets import in_rows, write_sheet
 from trainer.evaluate import hair_figures as compare
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
 from trainer.portraits.hair_kind import balanced_accuracy, read_kinds
 
 FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
-GREY = 118
-"""Level of everything that is not hair in the pictures of hair alone."""
-_HEAD_METRES, _PICTURE = 0.46, 160
-"""Metres and pixels across a picture of hair alone."""
 KIND_LABELS = Path(__file__).with_name("hair_kinds.csv")
 """Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
 nothing is a fit to them."""
@@ -94,84 +83,12 @@ def look_figures(
     return figures | {"hairline": compare.hairline_distance(drawn[0], views[0])}
 
 
-@dataclass(frozen=True)
-class HairPair:
-    """Hair alone, (S, S, 3) uint8 with all else grey: of a person's leading ``photo``, and as ``drawn``."""
-
-    photo: np.ndarray
-    drawn: np.ndarray
-
-
-def hair_pair(template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], found: HairResult) -> HairPair:
-    """Both pictures have the head's middle in theirs, at the same size, so that neither tells by its frame."""
-    photo = next(one for one in fitted.photos if one.name == found.look.leader)
-    face = next(one for one in faces if one.name == found.look.leader)
-    middle = photo.vertices[: template.head.vertex_stop][template.regions["scalp"][: template.head.vertex_stop] > 0.5]
-    column, row, distance = photo.camera.project(middle.mean(0)[None].astype(np.float64))[0]
-    scale = _PICTURE / _HEAD_METRES * distance / photo.camera.intrinsics[0, 0]
-    warp = np.array([[scale, 0, _PICTURE / 2 - scale * column], [0, scale, _PICTURE * 0.4 - scale * row]])
-    drawn = np.full(face.pixels.shape, GREY, np.float32)
-    if found.strands is not None:
-        hairs = finished_hairs(found.strands, DRAWN)
-        hair = draw_hair(hairs, photo.camera, *closed_head(photo.vertices, template), photo.light)
-        drawn = srgb_bytes(hair.color / np.maximum(hair.alpha, 1e-3)[..., None]) * hair.alpha[..., None]
-        drawn = drawn + GREY * (1 - hair.alpha[..., None])
-    seen = np.where((face.labels == FaceClass.HAIR)[..., None], face.pixels, GREY)
-    both = (np.clip(each, 0, 255).astype(np.uint8) for each in (seen, drawn))
-    size, level = (_PICTURE, _PICTURE), (GREY, GREY, GREY)
-    return HairPair(*(cv2.warpAffine(x, warp, size, flags=cv2.INTER_AREA, borderValue=level) for x in both))
-
-
-def pair_features(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """(N, F) unit vectors of pictures of hair alone (S, S, 3) uint8: the last map of EfficientNet-Lite0, trained on
-    ImageNet, less that of a picture without hair."""
-    trunk = MobileTrunk(WHOLE)
-    trunk.load_imagenet()
-    trunk.eval().fuse()
-    stack = torch.from_numpy(np.stack([*pictures, np.full_like(pictures[0], GREY)])).permute(0, 3, 1, 2).float() / 255
-    with torch.inference_mode():
-        maps = trunk(normalised(stack))[-1].flatten(1).double().numpy()
-    features = maps[:-1] - maps[-1]
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
-
-
-def rank_one(pairs: Sequence[HairPair]) -> float:
-    """Share of drawn hair whose own photo is the most alike by ``pair_features``."""
-    photos, drawn = (pair_features([getattr(p, name) for p in pairs]) for name in ("photo", "drawn"))
-    return float(((drawn @ photos.T).argmax(1) == np.arange(len(pairs))).mean())
-
-
-def shuffled_pairs(pairs: Sequence[HairPair], seed: int = 0) -> tuple[list[Sequence[np.ndarray]], list[int]]:
-    """Rows of the photos, then of the drawings in a random order, and the number, from 1, of each photo's drawing."""
-    order = np.random.default_rng(seed).permutation(len(pairs)).tolist()
-    rows = [*in_rows([p.photo for p in pairs], 8), *in_rows([pairs[k].drawn for k in order], 8)]
-    return rows, [order.index(k) + 1 for k in range(len(pairs))]
-
-
-def write_pairs(path: Path, pairs: Sequence[HairPair], seed: int = 0) -> Path:
-    """Write the sheet of ``shuffled_pairs``, photos and drawings numbered from 1, and the answers beside it in
-    ``NAME.key.csv``, whose path is returned: whoever pairs them does not open it."""
-    rows, answers = shuffled_pairs(pairs, seed)
-    tiles = [tile.copy() for row in rows for tile in row]
-    for k, tile in enumerate(tiles):
-        drawn, number = divmod(k, len(pairs))
-        cv2.putText(tile, f"{'drawn' if drawn else 'photo'} {number + 1}", (4, 14), 0, 0.45, (255, 255, 255))
-    write_sheet(path, [row for half in (tiles[: len(pairs)], tiles[len(pairs) :]) for row in in_rows(half, 8)])
-    key = path.with_suffix(".key.csv")
-    lines = [f"{number},{answer}" for number, answer in enumerate(answers, 1)]
-    key.write_text("\n".join(["photo,drawn", *lines]) + "\n", "utf-8")
-    return key
-
-
-def person_hair(photos: Sequence[Path], quality: str, most: int, pairs: list[HairPair]) -> dict[str, float]:
-    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses: the mean figures. The
-    pair of hair alone, fitted to all of them, is added to ``pairs``.
+def person_hair(photos: Sequence[Path], quality: str, most: int) -> dict[str, float]:
+    """Hold out at most ``most`` photos of a person in turn, spread over those that the fit uses: the mean figures.
 
     Raises ``LikenessError`` if fewer than two photos are usable.
     """
     person, template = fitted_person(photos, quality, most), load_template()
-    found = fit_hair(template, person.fitted, person.fitted.used_faces(person.faces))
-    pairs.append(hair_pair(template, person.fitted, person.faces, found))
     return means([held_out_hair(template, person.fitted, person.faces, name) for name in person.names])
 
 
@@ -204,27 +121,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate hair``."""
     parser.add_argument("people", type=Path, nargs="*", help="folders of a person's photos, or of such folders")
     parser.add_argument("--kind", type=Path, help="folder of the photos of hair_kinds.csv: what is read of their hair")
-    parser.add_argument("--pairs", type=Path, help="write a sheet of photos' and drawn hair to pair by eye, and a key")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--most", type=int, default=2, help="photos left out in turn per person (default 2)")
     parser.add_argument("--photos", type=int, help="photos used of each person, the first by name (default: all)")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Figures:
-    """Flat figures ``hair.…`` over people, the same per person under ``person.NAME.``, and with the options
-    ``kind.…`` and ``pairs.rank_one``."""
+    """Flat figures ``hair.…`` over people, the same per person under ``person.NAME.``, or with ``--kind``
+    ``kind.…``."""
     if arguments.kind:
         return kind_figures(arguments.kind)
     folders = {name: photos for folder in arguments.people for name, photos in people_folders(folder).items()}
     if not folders:
         raise LikenessError("usage", "No people were given.", "Name folders of photos, or --kind FOLDER.")
-    pairs: list[HairPair] = []
 
     def person(photos: Sequence[Path]) -> dict[str, float]:
-        return person_hair(photos[: arguments.photos], arguments.quality, arguments.most, pairs)
+        return person_hair(photos[: arguments.photos], arguments.quality, arguments.most)
 
-    figures = judged(folders, person, console, "hair")
-    if arguments.pairs:
-        write_pairs(arguments.pairs, pairs)
-        figures["pairs.rank_one"] = rank_one(pairs)
-    return figures
+    return judged(folders, person, console, "hair")

@@ -1,27 +1,21 @@
-"""Textures against a photo that they were not made from, lit as that photo is; and against the known skin of drawn
-people.
+"""Textures against a photo that they were not made from, lit as that photo is.
 
 ``made`` and ``photo`` are natural logarithms of linear light. Differences are made minus photo: positive where the
 texture is brighter.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from rich.console import Console
 
 from backend.errors import LikenessError
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.robust_statistics import weighted_median
 from backend.geometry.template import Template, load_template
-from backend.geometry.vectors import smoothstep
 from backend.hair.fit_hair import fit_hair
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -40,8 +34,6 @@ from backend.texture.surface import (
 )
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, add_people_arguments, judged, means, people_folders
-from trainer.methods.graph_face.albedo import head_people, known_fit, true_albedo
-from trainer.people.source import People
 
 SIZE = 1024
 """Side of the compared textures."""
@@ -60,10 +52,6 @@ _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceCl
 _LEAST_TEXELS = 150  # least number of texels for a figure
 _UNSEEN_COVERAGE = 0.05  # coverage below which no other photo shows a texel
 _VISIBLE_WEIGHT, _REGION_WEIGHT = 0.3, 0.5  # photo's weight of visible texels; region weight inside a place
-_GRAZING = (0.08, 0.30)  # cosine of the angle between normal and camera, from nothing seen to all
-_BORDER, _PLAIN = 0.35, 0.8  # weight at the border of what a photo shows; region weight of plain skin
-_BESIDE = 0.01  # metres on both sides of a border that are compared
-_INSIDE = 0.025  # metres inside the border, where no photo ends
 
 
 @dataclass(frozen=True)
@@ -261,85 +249,6 @@ def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
     return figures | {"detail.contrast": contrast, "detail.correlation": correlation}
 
 
-def shown_skin(
-    fitted: FittedFace, faces: Sequence[PhotoFace], size: int
-) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """What a fit's photos show, from their labels and the geometry alone: (S, S) in [0, 1] of the most that a photo
-    shows of a texel, (S, S) bool plain skin, and (P, 3) log light of each photo at the head's texels."""
-    template = load_template()
-    surface, atlas = head_surface(template), texture_space(template, size).skin
-    positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
-    density = texels_per_metre(surface, positions, size)
-    by_name = {face.name: face for face in faces}
-    shown, lights = np.zeros(len(atlas.texel), np.float32), []
-    for photo in fitted.photos:
-        view = unwrapping.view_surface(
-            surface.lifted(photo.vertices[: surface.count].astype(np.float64)), surface.triangles, photo.camera
-        )
-        unwrap = unwrapping.unwrap_photo(by_name[photo.name], view, atlas, density)
-        shown = np.maximum(shown, unwrap.weight * smoothstep(*_GRAZING, unwrap.cosine))
-        lights.append(np.log(atlas.sample(unwrapping.shading(sh.basis(view.normals), photo.light.astype(np.float64)))))
-    plain = atlas.sample((unwrapping.plain_skin(surface) * (1.0 - surface.regions["nose"]))[:, None])[:, 0] > _PLAIN
-    return atlas.image(shown), atlas.image(plain), lights
-
-
-def border_step(log_values: np.ndarray, shown: np.ndarray, skin: np.ndarray, density: float) -> float:
-    """Mean step of log values (S, S, C) across the border of what photos show (S, S), over plain skin (S, S) bool: the
-    mean within 1 cm on one side less that on the other. NaN where no border crosses skin. density : texels per
-    metre."""
-    inside = shown > _BORDER
-    sigma = np.float32(0.5 * _BESIDE * density)
-    near, support = masked_lowpass(log_values, (inside & skin).astype(np.float32), sigma)
-    far, other = masked_lowpass(log_values, (~inside & skin).astype(np.float32), sigma)
-    border = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    border &= skin & (np.minimum(support, other) > 0.1)
-    return float(np.abs(near - far)[border].mean()) if border.sum() >= _LEAST_TEXELS else float("nan")
-
-
-def truth_figures(people: People, index: int, most: int, frontal: float = 22.0) -> dict[str, float]:
-    """Flat figures of synthetic person ``index``'s texture from up to ``most`` photos within ``frontal`` degrees of
-    the front, with an exact fit: mean absolute error of log albedo over 5 mm, less its median over what photos show.
-
-    ``seen``, ``border`` (2 cm beyond what photos show), ``unseen`` (farther), ``ears``; ``step`` of the error across
-    the border, and ``step_inside`` across a line 2.5 cm inside it, where nothing ends; ``light``, mean absolute
-    correlation of the error's brightness with the photos' light. Empty where the person has no such photo.
-    """
-    template = load_template()
-    surface, atlas = head_surface(template), texture_space(template, SIZE).skin
-    true = np.log(np.maximum(true_albedo(people, index, SIZE), unwrapping.DARKEST))
-    batch = people.batch(range(index, index + 1), torch.device("cpu"))
-    fitted, faces = known_fit(batch, len(batch.images), np.exp(np.median(true, axis=0)))
-    names = {face.name for face in faces if abs(face.yaw_degrees) < frontal}
-    photos = tuple(photo for photo in fitted.photos if photo.name in names)[:most]
-    if not photos:
-        return {}
-    fitted = replace(fitted, photos=photos)
-    result = build_albedo(template, fitted, faces, SIZE)
-    shown, plain, lights = shown_skin(fitted, faces, SIZE)
-    density = texels_per_metre(surface, surface.lifted(fitted.neutral[: surface.count].astype(np.float64)), SIZE)
-    ears = atlas.image(atlas.sample(surface.regions["ears"][:, None])[:, 0]) > _PLAIN
-    error = np.log(np.maximum(atlas.gather(linear_from_srgb(result.albedo)), unwrapping.DARKEST)) - true
-    seen = plain & (shown > _BORDER)
-    error = error - np.median(error[atlas.gather(seen)], axis=0)
-    image, weight = atlas.image(error.astype(np.float32)), (plain | ears).astype(np.float32)
-    smooth, _ = masked_lowpass(image, weight, np.float32(0.005 * density))
-    away = cv2.distanceTransform((shown <= _BORDER).astype(np.uint8), cv2.DIST_L2, 5) / density
-    places = {
-        "seen": seen,
-        "border": plain & (away > 0.0) & (away < 2.0 * _BESIDE),
-        "unseen": plain & (away >= 2.0 * _BESIDE),
-        "ears": ears,
-    }
-    figures = {name: float(np.abs(smooth[place]).mean()) for name, place in places.items() if place.any()}
-    bright = atlas.gather(smooth)[atlas.gather(seen)].mean(1)
-    figures["light"] = float(
-        np.mean([abs(np.corrcoef(bright, light[atlas.gather(seen)].mean(1))[0, 1]) for light in lights])
-    )
-    inner = cv2.distanceTransform((shown > _BORDER).astype(np.uint8), cv2.DIST_L2, 5) > _INSIDE * density
-    figures["step_inside"] = border_step(smooth, inner.astype(np.float32), plain, density)
-    return figures | {"step": border_step(smooth, shown, plain, density)}
-
-
 def person_figures(photos: Sequence[Path], quality: str, most: int) -> dict[str, float]:
     """Mean figures over at most ``most`` photos of a person, left out in turn, spread over those that the fit uses.
 
@@ -358,7 +267,6 @@ def person_figures(photos: Sequence[Path], quality: str, most: int) -> dict[str,
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate textures``."""
     add_people_arguments(parser, most=2)
-    parser.add_argument("--truth", type=int, default=0, help="also this many synthetic people with known skin")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> Figures:
@@ -367,7 +275,4 @@ def run(arguments: argparse.Namespace, console: Console) -> Figures:
     def person(photos: Sequence[Path]) -> dict[str, float]:
         return person_figures(photos, arguments.quality, arguments.most)
 
-    figures = judged(people_folders(arguments.people), person, console, "textures")
-    drawn = head_people(picture=448, seed=9301, photos=6)  # nothing is trained on these
-    known = [truth_figures(drawn, index, most=3) for index in range(arguments.truth)]
-    return figures | {f"textures.truth.{name}": value for name, value in means([one for one in known if one]).items()}
+    return judged(people_folders(arguments.people), person, console, "textures")

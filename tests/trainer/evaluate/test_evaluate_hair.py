@@ -7,7 +7,6 @@ from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from plain_photo import plain_photo
@@ -151,7 +150,7 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
             (tmp_path / name / f"{k}.jpg").touch()
     given = []
 
-    def person_hair(photos: tuple[Path, ...], quality: str, most: int, pairs: list) -> dict[str, float]:
+    def person_hair(photos: tuple[Path, ...], quality: str, most: int) -> dict[str, float]:
         given.append((photos[0].parent.name, len(photos), quality, most))
         if len(photos) < 2:
             raise LikenessError("no_photo", "There is only one usable photo.")
@@ -178,24 +177,6 @@ def test_drawn_strands_run_as_lines_that_they_drew_and_across_turned_ones(templa
     assert line_angle(strands, view) < 10
     assert line_angle(strands, replace(view, direction=-view.direction)) > 80
     assert np.isnan(line_angle(strands, replace(view, direction=0 * view.direction)))
-
-
-def test_hair_alone_is_paired_with_what_it_resembles(tmp_path: Path) -> None:
-    def disc(radius: int, colour: tuple[int, int, int]) -> np.ndarray:
-        return cv2.circle(np.full((160, 160, 3), hair.GREY, np.uint8), (80, 64), radius, colour, -1)
-
-    looks = [(30, (20, 15, 10)), (60, (20, 15, 10)), (60, (200, 170, 110))]
-    pairs = [hair.HairPair(disc(r, c), disc(r + 2, tuple(int(0.9 * x) for x in c))) for r, c in looks]
-    assert hair.rank_one(pairs) == 1.0
-    swapped = [replace(one, drawn=other.drawn) for one, other in zip(pairs, [pairs[2], *pairs[:2]], strict=True)]
-    assert hair.rank_one(swapped) == 0.0
-    rows, answers = hair.shuffled_pairs(pairs, seed=1)
-    assert len(rows) == 2 and all((rows[1][n - 1] == one.drawn).all() for n, one in zip(answers, pairs, strict=True))
-    key = hair.write_pairs(tmp_path / "sheet.png", pairs, seed=1)
-    assert key.read_text().split() == ["photo,drawn", *(f"{k},{n}" for k, n in enumerate(answers, 1))]
-    sheet = cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1]
-    below = sheet[160:, 160 * (answers[0] - 1) :][:160, :160]
-    np.testing.assert_array_equal(below[30:], pairs[0].drawn[30:])  # below its number
 
 
 def test_hair_is_compared_with_the_photo_in_brightness_contrast_and_colour() -> None:
