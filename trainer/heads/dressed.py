@@ -3,7 +3,6 @@
 A head of other topology wears what the body ``hm08`` wears, whose face is fitted to it.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +16,9 @@ from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.template import load_template, triangles_from_quads, triangulate
 from backend.geometry.vectors import vertex_normals
 from backend.photos.regions import LID_LOWER, LID_UPPER
-from backend.rendering.camera import look_at
 from protocol.similarity import fit_similarity
 from trainer.heads import makehuman
-from trainer.heads.drawing import Part, Shot, draw, draw_light
+from trainer.heads.drawing import Part, Shot, draw
 from trainer.heads.population import fit_to_scan
 from trainer.heads.surface import facing, visible
 
@@ -39,7 +37,6 @@ SEAM = 0.05
 OVER_AN_EYE = frozenset({"bob02", "short03"})
 """MakeHuman's hair that hides an eye."""
 NEIGHBOURS = 8
-AHEAD = np.array([0.0, 0.0, 1.0])
 SEEN_FROM = (-40.0, 0.0, 40.0)
 """Degrees from the front from which skin must be seen to count."""
 
@@ -148,14 +145,6 @@ def body_of(head: Head) -> np.ndarray:
     return body + ((cage - body[ids])[near] * (share / share.sum(1, keepdims=True))[..., None]).sum(1)
 
 
-def expressed(body: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
-    """A body (19158, 3) with MakeHuman's face units at ``weights`` by ARKit name."""
-    return body + sum(
-        (weight * makehuman.read_target(makehuman.face_unit_path(name)) for name, weight in weights.items()),
-        np.zeros(3),
-    )
-
-
 def eyeball(points: np.ndarray, faces: np.ndarray, target: np.ndarray, iris: str, levels: int = 0) -> Part:
     """An eyeball with points (V, 3) and some faces (F, K) that looks at ``target`` (3,)."""
     used, local = np.unique(faces, return_inverse=True)
@@ -210,10 +199,10 @@ class _Wardrobe:
         return Part("cloth", self.lifted(points, SHIRT), quads, np.tile(colour, (len(points), 1)), levels=1)
 
 
-def dressed(head: Head, look: Look, target: np.ndarray) -> tuple[Part, ...]:
-    """The parts of a head in a look whose eyes look at ``target`` (3,)."""
+def dressed(head: Head, look: Look) -> tuple[Part, ...]:
+    """The parts of a head in a look; its eyes look ahead."""
     body, base = body_of(head), makehuman.read_base_mesh()
-    own = head.body is None
+    own, ahead = head.body is None, head.middle + np.array([0.0, 0.0, 1.0])
     room = _Wardrobe(body, (head.vertices, head.skin) if own else None)
     teeth = makehuman.read_proxy(room.parts / "teeth" / "teeth_base", body)
     chest = teeth.points[:, 1].min() - 0.35
@@ -228,13 +217,13 @@ def dressed(head: Head, look: Look, target: np.ndarray) -> tuple[Part, ...]:
         if head.texture:
             return tuple(made)
         if head.eyes:
-            made += [eyeball(head.vertices, faces, target, look.iris) for faces in head.eyes]
+            made += [eyeball(head.vertices, faces, ahead, look.iris) for faces in head.eyes]
         elif head.eyes_open:
-            made += [eyeball(body, faces, target, look.iris, 2) for faces in eyes]
+            made += [eyeball(body, faces, ahead, look.iris, 2) for faces in eyes]
     else:
         rows, skin = room.quads("body", chest), room.parts.parent / "skins" / look.skin
         made = [Part("skin", body, base.quads[rows], base.uv[base.uv_quads[rows]], skin, tint=look.tint, levels=2)]
-        made += [eyeball(body, faces, target, look.iris, 2) for faces in eyes]
+        made += [eyeball(body, faces, ahead, look.iris, 2) for faces in eyes]
         uv = teeth.uv[teeth.uv_quads]
         made.append(Part("teeth", teeth.points, teeth.quads, uv, room.parts / "teeth" / "materials" / "teeth.png"))
     made.append(room.worn("eyebrows", look.brows, look.hair_tint, BROW))
@@ -259,35 +248,8 @@ def _skin_uv(body: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.nd
 
 
 def draw_head(head: Head, seed: int, shots: Mapping[Path, Shot], skin: int = 0) -> None:
-    """Draw the missing photos of a head, in look number ``skin``; its eyes look ahead."""
-    parts = dressed(head, random_look(np.random.default_rng([seed, skin])), head.middle + AHEAD)
-    draw(parts, head.middle, shots)
-
-
-DEMO = Look(
-    "young_lightskinned_female_diffuse3.jpg",
-    "brownlight_eye.png",
-    "eyebrow008",
-    "eyelashes01",
-    "short04",
-    (0.9, 0.86, 0.84),
-    (1.0, 1.0, 1.0),
-    (0.08, 0.12, 0.2),
-)
-DEMO_SEED = 1
-"""The person of ``assets/demo``, who does not exist."""
-DEMO_PHOTOS = {
-    "1_front": (2.0, 0.0, 1.1, "window", 0.0),
-    "2_left": (32.0, -3.0, 1.3, "overcast", 0.1),
-    "3_right": (-35.0, 3.0, 1.0, "studio", 0.0),
-    "4_left_side": (62.0, 0.0, 1.4, "window", 0.05),
-    "5_right_side": (-58.0, -4.0, 1.2, "overcast", 0.0),
-    "6_smile": (8.0, 5.0, 0.9, "studio", 1.0),
-}
-"""Of each photo: yaw and pitch in degrees, metres, light, and how much of a smile."""
-SMILE = {"mouthSmileLeft": 0.75, "mouthSmileRight": 0.7, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
-SIZE, SPAN, SAMPLES = (600, 720), 0.32, 12
-"""Width and height in pixels, metres across at the face, samples a pixel."""
+    """Draw the missing photos of a head, in look number ``skin``."""
+    draw(dressed(head, random_look(np.random.default_rng([seed, skin]))), head.middle, shots)
 
 
 def random_body(generator: np.random.Generator) -> np.ndarray:
@@ -296,24 +258,3 @@ def random_body(generator: np.random.Generator) -> np.ndarray:
     base = makehuman.read_base_mesh()
     eyes = np.isin(base.groups, ["helper-l-eye", "helper-r-eye"])
     return body - body[np.unique(base.quads[eyes])].mean(0)
-
-
-NOTHING = np.zeros((0, 3), np.int64)
-
-
-def draw_demo(
-    folder: Path, seed: int, look: Look, photos: Mapping[str, tuple[float, float, float, str, float]]
-) -> None:
-    """Draw the missing photos of a person."""
-    body, middle = random_body(np.random.default_rng(seed)), np.array([0.0, -0.02, 0.0])
-    for number, (name, (yaw, pitch, distance, light, smile)) in enumerate(photos.items()):
-        camera = look_at(yaw, pitch, 0.0, distance, SIZE[0] * distance / SPAN, SIZE, middle)
-        lamps = draw_light(light, camera.centre() - middle, np.random.default_rng([seed, number]))
-        shot = Shot(camera, lamps, 16.0, distance - 0.02, 0.3, "AgX", SAMPLES, number, 92)
-        posed = expressed(body, {key: smile * weight for key, weight in SMILE.items()})
-        head = Head(posed, NOTHING, (), np.zeros((478, 3)), NOTHING, body=posed)
-        draw(dressed(head, look, camera.centre()), middle, {folder / f"{name}.jpg": shot})
-
-
-if __name__ == "__main__":
-    draw_demo(Path(sys.argv[1]), DEMO_SEED, DEMO, DEMO_PHOTOS)

@@ -28,7 +28,7 @@ from trainer.heads import surface
 from trainer.heads.drawing import Shot, draw_shot
 from trainer.heads.dressed import CHIN, SEEN_FROM, Head, adult, draw_head, face_middle, random_body
 from trainer.heads.makehuman import read_base_mesh, read_obj
-from trainer.heads.population import EYES, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
+from trainer.heads.population import EYES, MILLIMETRE, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
 
 HALVES = ("development", "judgement")
 """One is looked at as often as one likes, the other seldom."""
@@ -44,7 +44,6 @@ NECK = 0.07
 """Metres below the chin at which a scan is cut off, because the collar is below."""
 LONG_EDGE = 3.0
 """Triangles of a scan with a longest edge of more than this many medians bridge gaps and are removed."""
-MILLIMETRE = 0.001
 SKINS = "skins"
 """Subfolder of a head's folder with its first photo drawn in other looks."""
 IRIS = 0.0058

@@ -56,7 +56,7 @@ class ObjMesh:
 
 
 def read_obj(path: Path, corners: int = 3) -> ObjMesh:
-    """Read a mesh of triangles, or of faces with ``corners`` corners."""
+    """Read a mesh of faces with ``corners`` corners; those with fewer repeat the last."""
     vertices, uv, faces, uv_faces, groups = [], [], [], [], []
     group = ""
     for line in path.read_text().splitlines():
@@ -71,6 +71,7 @@ def read_obj(path: Path, corners: int = 3) -> ObjMesh:
             group = words[1] if len(words) > 1 else ""
         elif words[0] == "f":
             numbers = [word.split("/") for word in words[1 : 1 + corners]]
+            numbers += numbers[-1:] * (corners - len(numbers))
             faces.append([int(number[0]) - 1 for number in numbers])
             groups.append(group)
             if len(numbers[0]) > 1 and numbers[0][1]:
@@ -126,11 +127,6 @@ def read_target(path: Path) -> np.ndarray:
             if len(words) == 4 and not line.startswith("#"):
                 offsets[int(words[0])] = [float(word) for word in words[1:]]
     return offsets * DECIMETRE
-
-
-def face_unit_path(name: str) -> Path:
-    """File of the raw CC0 face unit with ARKit name ``name``."""
-    return data_folder() / "faceunits01" / "targets" / "faceunits" / f"{name}.target"
 
 
 def parts_folder() -> Path:
@@ -202,7 +198,6 @@ def _local_sliders(ids: np.ndarray) -> list[Slider]:
 
 @lru_cache(maxsize=1)
 def _cached_model(ids_bytes: bytes) -> PeopleModel:
-
     ids = np.frombuffer(ids_bytes, dtype=np.int64)
     macro = target_folder() / "macrodetails"
 
@@ -297,16 +292,7 @@ class Proxy:
 def read_proxy(folder: Path, base: np.ndarray | None = None) -> Proxy:
     """Read the ``.obj`` and ``.mhclo`` of a part and place it on a body (19158, 3), or on the base mesh itself."""
     base = read_base_mesh().vertices if base is None else base
-    uv, quads, uv_quads = [], [], []
-    for line in next(folder.glob("*.obj")).read_text().splitlines():
-        words = line.split()
-        if words[:1] == ["vt"]:
-            uv.append([float(word) for word in words[1:3]])
-        elif words[:1] == ["f"]:
-            corners = [word.split("/") for word in words[1:]]
-            corners += corners[-1:] * (4 - len(corners))
-            quads.append([int(corner[0]) - 1 for corner in corners])
-            uv_quads.append([int(corner[1]) - 1 for corner in corners])
+    mesh = read_obj(next(folder.glob("*.obj")), corners=4)
     scales, points, binding = np.ones(3), [], False
     for line in next(folder.glob("*.mhclo")).read_text().splitlines():
         words = line.split()
@@ -322,4 +308,4 @@ def read_proxy(folder: Path, base: np.ndarray | None = None) -> Proxy:
             points.append(weights @ base[corners] + offset)
         elif binding and len(words) == 1 and words[0].isdigit():
             points.append(base[int(words[0])])
-    return Proxy(np.array(points), np.array(quads), np.array(uv), np.array(uv_quads))
+    return Proxy(np.array(points), mesh.faces, mesh.uv, mesh.uv_faces)

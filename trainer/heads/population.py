@@ -8,27 +8,26 @@ carries scanned faces in evaluation photographs: whole, and in another topology 
 """
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-import trimesh
 
 from backend.errors import LikenessError
 from backend.fitting import scan as laying
 from backend.fitting.solver import POPULATION_PATH, template_fingerprint
 from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.surface_fields import surface_operators
-from backend.geometry.template import load_template
+from backend.geometry.template import load_template, triangles_from_quads
 from backend.geometry.vectors import vertex_normals
 from backend.system.files import write_arrays
 from trainer.engine.disk_cache import shared_folder
+from trainer.heads.makehuman import read_obj
 from trainer.heads.surface import find_surface_landmarks
 
-CENTIMETRE = 0.01
+CENTIMETRE, MILLIMETRE = 0.01, 0.001
 SKIN_STOP = 11248
 SOCKETS_STOP = 14062
 EYES = ((21451, 23021), (23021, 24591))
@@ -50,14 +49,11 @@ POCKET_STIFFNESS = 0.02
 
 @dataclass(frozen=True)
 class IctModel:
-    """Neutral (V, 3) metres, quads (Q, 4), triangles (F, 3), identity modes (100, V, 3) and expression
-    deltas by name (V, 3)."""
+    """Neutral (V, 3) metres, triangles (F, 3) and identity modes (100, V, 3)."""
 
     neutral: np.ndarray
-    quads: np.ndarray
     faces: np.ndarray
     identity: np.ndarray
-    expressions: Mapping[str, np.ndarray]
 
     @property
     def skin(self) -> np.ndarray:
@@ -69,52 +65,26 @@ class IctModel:
         """Triangles of skin, sockets, gums, teeth and eyeballs (no lashes, no tear film)."""
         return self.faces[(self.faces < EYES[1][1]).all(1)]
 
-    def shaped(self, coefficients: np.ndarray, expression: Mapping[str, float] | None = None) -> np.ndarray:
-        """(V, 3) metres for identity ``coefficients`` (up to 100, in standard deviations) and named weights."""
-        modes = self.identity[: len(coefficients)].astype(np.float64)
-        vertices = self.neutral + np.tensordot(coefficients, modes, 1)
-        for name, weight in (expression or {}).items():
-            vertices = vertices + weight * self.expressions[name]
-        return vertices
+    def shaped(self, coefficients: np.ndarray) -> np.ndarray:
+        """(V, 3) metres for identity ``coefficients`` (up to 100, in standard deviations)."""
+        return self.neutral + np.tensordot(coefficients, self.identity[: len(coefficients)].astype(np.float64), 1)
 
 
 @lru_cache(maxsize=1)
 def load_ict() -> IctModel:
     """Load the model from ``faces3d/ict_facekit.npz``; raises ``FileNotFoundError`` where it is missing."""
     with np.load(shared_folder() / "faces3d" / "ict_facekit.npz") as data:
-        quads = data["faces"].astype(np.int64)
-        faces = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-        names = [str(name) for name in data["expression_names"]]
-        deltas = data["expression"].astype(np.float32) * CENTIMETRE
         return IctModel(
             data["neutral"].astype(np.float64) * CENTIMETRE,
-            quads,
-            faces,
+            triangles_from_quads(data["faces"]),
             data["identity"].astype(np.float32) * CENTIMETRE,
-            dict(zip(names, deltas, strict=True)),
         )
 
 
-def scan_folder() -> Path:
-    """``../shared/faces3d``, or under ``LIKENESS_SHARED``; raises ``FileNotFoundError`` when it is not there."""
-    folder = shared_folder() / "faces3d"
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing: this needs the face scans")
-    return folder
-
-
-def triangulate(quads: np.ndarray) -> np.ndarray:
-    """(T, 3) triangles of quads (F, 4), degenerate ones left out."""
-    triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int64)
-    a, b, c = triangles.T
-    return triangles[(a != b) & (b != c) & (a != c)]
-
-
 def read_simulated(number: int) -> TriangleMesh:
-    """One face of the simulated population in metres, in its own frame."""
-    path, millimetre = scan_folder() / "simulated_population" / f"SIMPOP_{number:02d}.obj", 0.001
-    mesh = trimesh.load(path, process=False, maintain_order=True)
-    return TriangleMesh(np.array(mesh.vertices) * millimetre, np.array(mesh.faces))
+    """One face of the simulated population in metres, in its own frame; raises ``FileNotFoundError`` without it."""
+    mesh = read_obj(shared_folder() / "faces3d" / "simulated_population" / f"SIMPOP_{number:02d}.obj")
+    return TriangleMesh(mesh.vertices * MILLIMETRE, mesh.faces)
 
 
 def fit_to_scan(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backend.geometry.closest import Closest, TriangleMesh
-from backend.geometry.template import load_template
-from trainer.heads.population import carrier_of, load_ict, triangulate
+from backend.geometry.template import load_template, triangles_from_quads
+from trainer.heads.population import carrier_of, load_ict
 
 
 def sheet(count=17, size=0.1, height=lambda x, y: 0 * x):
@@ -18,7 +18,7 @@ def sheet(count=17, size=0.1, height=lambda x, y: 0 * x):
     points = np.stack([x.ravel(), y.ravel(), height(x, y).ravel()], axis=1)
     index = np.arange(count * count).reshape(count, count)
     quads = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], axis=-1).reshape(-1, 4)
-    return points, triangulate(quads)
+    return points, triangles_from_quads(quads)
 
 
 def bump(x, y):
