@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -98,123 +98,72 @@ class StageClock:
         return {f"seconds.{name}": round(value, 4) for name, value in seconds.items()}
 
 
-EVEN_STAGE = 0.1
-"""Prior on a stage's pace: weight, as a fraction of the stage, of the mean pace of all stages before."""
-SILENT_PACE, SILENT_PART = 0.5, 0.75
-"""While no update arrives, the time left falls at this speed, at most to this fraction of itself: work may be slower,
-and a time that rises is worse than one that falls faster later."""
-DECAY_SECONDS = 2.0
+FIRST_ESTIMATE = 0.02
+"""Fraction of the work from which on the time left is estimated."""
+OWN_PACE = 0.1
+"""Fraction of a stage after which its own pace counts as much as the mean pace before it."""
+FALL_SECONDS = 2.0
 """Time constant in which a time left that was too long falls to the estimate."""
-SLOWER, SLOWER_SECONDS = 1.15, 1.5
+STILL, STILL_SECONDS = 1.25, 1.5
 """The time left stands still while the estimate exceeds it by no more than this factor and so many seconds."""
-RISE, RISE_AT_ONCE = 1.0, 0.4
-"""Seconds per second: most that the time left rises when work takes longer; and most seconds at one update, however
-long the pause before it."""
-
-
-def extrapolated_seconds(seconds_left: float, silent: float, owed: float = 0.0) -> float:
-    """Time to show when the last update, with ``seconds_left``, was ``silent`` seconds ago; stays above 0.
-
-    ``owed`` : seconds by which the work is known to take longer; added first, at the rate ``RISE``.
-    """
-    paid = min(owed, RISE * silent)
-    known, rest = seconds_left + paid, silent - paid / RISE
-    return max(known - SILENT_PACE * rest, SILENT_PART * known)
+MOST_RISE = 0.4
+"""Seconds; most that the time left rises between two looks. It rises by at most one second per second."""
 
 
 class TimeLeft:
     """Estimates the time left from each stage's usual share of the total.
 
-    The rest of the running stage is estimated from its own pace, all later stages from the mean pace so far. The
-    displayed time follows this estimate without jumps: it falls slowly between updates, faster if the estimate is
-    shorter, and stands still if the estimate is slightly longer. It rises only if work takes much longer than
-    estimated, at most at the rate ``RISE``; the remaining rise is ``owed``.
+    The rest of the running stage is estimated from its own pace, all later stages from the mean pace so far. What is
+    shown follows this without jumps, and rises only if work takes much longer.
 
     Parameters
     ----------
     shares : stage -> usual share of the total time, in the order of the stages; any positive scale. Stages not listed
         are ignored.
-    now : the clock, in seconds.
+    start : in seconds of any clock, whose time the methods are told.
     """
 
-    def __init__(self, shares: Mapping[str, float], now: Callable[[], float] = time.monotonic) -> None:
-        total = sum(shares.values()) or 1.0
-        self._now = now
-        self._start = now()
-        self._shares = {stage: share / total for stage, share in shares.items()}
-        self._before: dict[str, float] = {}
-        passed = 0.0
-        for stage, share in self._shares.items():
-            self._before[stage] = passed
-            passed += share
+    def __init__(self, shares: Mapping[str, float], start: float) -> None:
+        total, passed = sum(shares.values()), 0.0
+        self._spans: dict[str, tuple[float, float]] = {}
+        for stage, share in shares.items():
+            self._spans[stage] = (passed, passed + share / total)
+            passed += share / total
         self.fraction = 0.0
-        self._stage = ""
-        self._stage_start = self._updated = self._start
-        self._pace = 0.0
-        self._shown: float | None = None
-        self.owed = 0.0
-        self._least = 0.0
+        self._start = self._updated = self._looked = start
+        self._stage, self._stage_start = "", start
+        self._left = self._shown = -1.0
 
-    def update(self, stage: str, fraction: float) -> None:
+    def update(self, stage: str, fraction: float, now: float) -> None:
         """Record that ``stage`` is done to ``fraction`` (0-1). Progress never goes back: lower values are ignored."""
-        if stage not in self._shares:
+        begin, end = self._spans.get(stage, (0.0, -1.0))
+        reached = begin + (end - begin) * min(max(fraction, 0.0), 1.0)
+        if reached < self.fraction or end <= begin:
             return
-        reached = self._before[stage] + self._shares[stage] * min(max(fraction, 0.0), 1.0)
-        if reached < self.fraction:
-            return
-        now, displayed = self._now(), self.seconds_left
         if stage != self._stage:
-            begun = self._updated if fraction > 0 else now
-            done = max(self.fraction, self._before[stage])
-            self._pace = (begun - self._start) / done if done > 0 else 0.0
-            self._stage, self._stage_start = stage, begun
-        passed = now - self._updated
+            self._stage, self._stage_start = stage, self._updated if fraction > 0 else now
         self.fraction, self._updated = reached, now
-        self._shown = self._followed(displayed, passed)
+        if reached >= FIRST_ESTIMATE:
+            mean = (now - self._start) / reached
+            known = OWN_PACE * (end - begin)
+            pace = (now - self._stage_start + known * mean) / max(reached - begin + known, 1e-9)
+            self._left = pace * (end - reached) + mean * (1.0 - end)
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return self._now() - self._start
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimated seconds left; None while there is too little progress for an estimate."""
-        if self._shown is None:
+    def seconds_left(self, now: float) -> float | None:
+        """The time left to show now; None while there is too little progress for an estimate. While no update arrives
+        it falls at half the clock's speed, at most to three quarters."""
+        if self._left < 0:
             return None
-        return max(
-            extrapolated_seconds(self._shown, self._now() - self._updated, self.owed), min(self._shown, self._least)
-        )
-
-    def _followed(self, displayed: float | None, passed: float) -> float | None:
-        """New time to show, when ``seen`` is shown and the previous update was ``passed`` seconds ago."""
-        if self.fraction < 0.02 or self.elapsed < 0.5:
-            return None
-        estimate = self._estimate()
-        owed, self.owed = self.owed, 0.0
-        if displayed is None or self._shown is None or self.fraction >= 1.0 - 1e-9:
-            return estimate
-        counted = max(self._shown + min(owed, RISE * passed) - passed, 0.0)
-        if estimate <= counted:
-            return estimate + (counted - estimate) * math.exp(-passed / DECAY_SECONDS)
-        believed = estimate / SLOWER - SLOWER_SECONDS
-        shown = min(estimate, max(displayed, min(believed, displayed + min(RISE * passed, RISE_AT_ONCE))))
-        self.owed = max(0.0, believed - shown)
-        return shown
-
-    def _estimate(self) -> float:
-        """Seconds left at the paces so far; sets ``_least``, the seconds left after the running stage."""
-        share, before = self._shares[self._stage], self._before[self._stage]
-        done, seconds = self.fraction - before, self._updated - self._stage_start
-        known = EVEN_STAGE * share if self._pace > 0 else 0.0
-        pace = (seconds + known * self._pace) / (done + known) if done + known > 0 else self._pace
-        mean = (self._updated - self._start) / self.fraction if share > 0 else self._pace
-        rest = 1.0 - before - share
-        self._least = mean * rest
-        if done >= share:  # the next stage is running
-            following = (self._shares[name] for name, start in self._before.items() if start >= before + share)
-            self._least -= mean * next((one for one in following if one > 0), 0.0)
-        return pace * (share - done) + mean * rest
+        target = max(self._left - 0.5 * (now - self._updated), 0.75 * self._left)
+        passed, self._looked = now - self._looked, now
+        if self._shown < 0 or self.fraction > 1.0 - 1e-9:
+            self._shown = target
+        elif target < self._shown - passed:
+            self._shown = target + (self._shown - passed - target) * math.exp(-passed / FALL_SECONDS)
+        else:
+            believed = target / STILL - STILL_SECONDS
+            self._shown = max(min(self._shown, target), min(believed, self._shown + min(passed, MOST_RISE)))
+        return self._shown
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What commands show in a terminal and hear from it: progress, times in words, signals, a missing device."""
 
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
@@ -35,19 +36,21 @@ class TerminalProgress(TerminalBar):
         name, left = TextColumn("{task.description:<24}"), TextColumn("{task.fields[left]}")
         super().__init__(console, name, BarColumn(), TaskProgressColumn(), left)
         self._console = console
-        self._time = TimeLeft(shares)
+        self._start = time.monotonic()
+        self._time = TimeLeft(shares, self._start)
         self._stage = ""
         if self.bar is not None:
             self._task = self.bar.add_task("starting", total=1.0, left="")
 
     def __call__(self, stage: str, fraction: float) -> None:
-        self._time.update(stage, fraction)
+        now = time.monotonic()
+        self._time.update(stage, fraction, now)
         if self.bar is not None:
-            left = self._time.seconds_left
+            left = self._time.seconds_left(now)
             text = "" if left is None else f"about {format_seconds(left)} left"
             self.bar.update(self._task, description=stage, completed=self._time.fraction, left=text)
         elif stage != self._stage:
-            self._console.print(f"{self._time.elapsed:6.1f} s  {stage}", highlight=False)
+            self._console.print(f"{now - self._start:6.1f} s  {stage}", highlight=False)
         self._stage = stage
 
 

@@ -19,7 +19,7 @@ import msgspec
 import zmq
 
 from backend.errors import DISK_FULL
-from backend.progress import LOADING_SENTENCE, STARTING, extrapolated_seconds, sentence_for
+from backend.progress import LOADING_SENTENCE, SHARES, STARTING, TRANSFER_SHARES, TimeLeft, sentence_for
 from backend.service import messages
 from backend.service.private_files import FOLDER_MODE, private_opener
 
@@ -59,25 +59,6 @@ class JobError:
     advice: str = ""
 
 
-@dataclass(frozen=True)
-class JobProgress:
-    """A job's progress at the server's time ``noted``. ``seconds_left`` is an estimate, None without one, which still
-    has to rise by ``owed`` seconds."""
-
-    stage: str = STARTING
-    stage_fraction: float = 0.0
-    fraction: float = 0.0
-    seconds_left: float | None = None
-    noted: float = 0.0
-    owed: float = 0.0
-
-    def seconds_left_at(self, now: float) -> float | None:
-        """The estimate minus a part of the time since then (``progress.extrapolated_seconds``), rounded to 0.1 s."""
-        if self.seconds_left is None:
-            return None
-        return round(extrapolated_seconds(self.seconds_left, now - self.noted, self.owed), 1)
-
-
 @dataclass
 class Job:
     """A job. Times are of the server's monotonic clock, in seconds.
@@ -101,7 +82,9 @@ class Job:
     file_bytes: int
     result_bytes: int = 0
     state: JobState = JobState.QUEUED
-    progress: JobProgress = field(default_factory=JobProgress)
+    stage: str = STARTING
+    stage_fraction: float = 0.0
+    time: TimeLeft = field(default_factory=lambda: TimeLeft(SHARES, 0.0))
     position: int | None = None
     started: float | None = None
     reported: float = 0.0
@@ -498,6 +481,7 @@ class Jobs:
     def _run(self, job: Job, now: float) -> None:
         assert self._worker is not None
         self._current, job.state, job.started = job, JobState.RUNNING, now
+        job.time = TimeLeft(TRANSFER_SHARES if job.kind is JobKind.TRANSFER else SHARES, now)
         task = {
             "job": job.id,
             "token": job.token,
@@ -521,21 +505,21 @@ class Jobs:
 
     def tell(self, job: Job, now: float) -> None:
         """Send an unfinished job's progress now, if there is any."""
-        if job.state is JobState.RUNNING or job.progress.stage != STARTING:
+        if job.state is JobState.RUNNING or job.stage != STARTING:
             self._tell_progress(job, now)
 
     def _tell_progress(self, job: Job, now: float) -> None:
         job.reported = now
-        progress = job.progress
-        loading = progress.stage == STARTING and (self._worker is None or not self._worker.ready)
+        loading = job.stage == STARTING and (self._worker is None or not self._worker.ready)
+        left = job.time.seconds_left(now)
         header = job.message_of(
             "progress",
-            stage=progress.stage,
-            stage_fraction=progress.stage_fraction,
-            fraction=progress.fraction,
-            seconds_left=progress.seconds_left_at(now),
+            stage=job.stage,
+            stage_fraction=job.stage_fraction,
+            fraction=round(job.time.fraction, 4),
+            seconds_left=None if left is None else round(left, 1),
             seconds=0.0 if job.started is None else round(now - job.started, 1),
-            sentence=LOADING_SENTENCE if loading else sentence_for(progress.stage),
+            sentence=LOADING_SENTENCE if loading else sentence_for(job.stage),
         )
         self._listener.on_job_message(job, header, may_be_lost=True)
 
@@ -563,8 +547,8 @@ class Jobs:
         self, job: Job, kind: str, header: Mapping[str, Any], buffers: Sequence[bytes], now: float
     ) -> None:
         if kind == "progress":
-            names = ("stage", "stage_fraction", "fraction", "seconds_left", "owed")
-            job.progress = JobProgress(noted=now, **{name: header[name] for name in names})
+            job.stage, job.stage_fraction = header["stage"], header["stage_fraction"]
+            job.time.update(job.stage, job.stage_fraction, now)
             self._tell_progress(job, now)
         elif kind == "preview":
             self._listener.on_job_message(job, {**header, "token": job.token}, buffers, may_be_lost=True)

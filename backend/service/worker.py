@@ -31,7 +31,6 @@ import msgspec
 
 from backend.errors import Cancelled, explain
 from backend.exchange.buffers import WireMessage
-from backend.progress import SHARES, TRANSFER_SHARES, TimeLeft
 from backend.service import messages
 from backend.service.private_files import private_opener
 from backend.system.processes import keep_freed_memory, release_freed_memory
@@ -101,7 +100,6 @@ class JobReporter:
 
     def __init__(self, channel: Channel, task: Task, cancelled: Callable[[], bool]) -> None:
         self._channel, self._job, self._cancelled = channel, task.job, cancelled
-        self._time = TimeLeft(TRANSFER_SHARES if task.kind == "transfer" else SHARES)
         self._last_report: tuple[str, float] = ("", 0.0)
         self._previews = 0
 
@@ -109,23 +107,12 @@ class JobReporter:
         """Report progress; raises ``Cancelled``."""
         if self._cancelled():
             raise Cancelled
-        self._time.update(stage, fraction)
         now = time.monotonic()
         if stage == self._last_report[0] and fraction < 1 and now - self._last_report[1] < PROGRESS_SECONDS:
             return
         self._last_report = (stage, now)
-        left = self._time.seconds_left
-        self._channel.send(
-            {
-                "type": "progress",
-                "job": self._job,
-                "stage": stage,
-                "stage_fraction": round(min(max(fraction, 0.0), 1.0), 4),
-                "fraction": round(self._time.fraction, 4),
-                "seconds_left": None if left is None else round(left, 1),
-                "owed": round(self._time.owed, 1),
-            }
-        )
+        done = round(min(max(fraction, 0.0), 1.0), 4)
+        self._channel.send({"type": "progress", "job": self._job, "stage": stage, "stage_fraction": done})
 
     def preview(self, stage: str, message: WireMessage) -> None:
         """Send a preview of the head; raises ``Cancelled``."""

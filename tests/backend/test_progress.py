@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from backend.progress import SHARES, TimeLeft, extrapolated_seconds
+from backend.progress import SHARES, TimeLeft
 
 Heard = tuple[str, float, float]
 """A stage, its fraction, and the second at which it was told."""
@@ -33,28 +33,16 @@ def read(log: str) -> list[Heard]:
     return [(name.strip(), *map(float, one.split())) for name, told in stages for one in told.split(",")]
 
 
-class Clock:
-    """Seconds that a test sets."""
-
-    time = 0.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-def shown(heard: Iterable[Heard], step: float = 0.1) -> Iterator[tuple[float, float, float | None, float]]:
-    """(second, true time left, the time left that a person sees, elapsed x rest / done) every ``step`` seconds."""
+def shown(heard: Iterable[Heard], step: float = 0.1) -> Iterator[tuple[float, float, float]]:
+    """(second, true time left, the time left that a person sees) every ``step`` seconds."""
     heard = list(heard)
-    clock, end = Clock(), heard[-1][2]
-    left = TimeLeft(SHARES, clock)
+    end, left = heard[-1][2], TimeLeft(SHARES, 0.0)
     for number in range(round(end / step) + 1):
         until = number * step
         while heard and heard[0][2] <= until:
-            stage, fraction, clock.time = heard.pop(0)
-            left.update(stage, fraction)
-        clock.time = until
-        if left.seconds_left is not None:
-            yield until, end - until, left.seconds_left, until * (1 - left.fraction) / left.fraction
+            left.update(*heard.pop(0))
+        if (seen := left.seconds_left(until)) is not None:
+            yield until, end - until, seen
 
 
 def slower(heard: Iterable[Heard], stage: str, times: float, steps: int) -> Iterator[Heard]:
@@ -73,18 +61,8 @@ def test_the_time_left_never_rises_in_a_run_as_usual(heard: tuple[Heard, ...]) -
     seen = list(shown(heard))
     assert len(seen) > 0.9 * 10 * heard[-1][2], "there is something to see nearly all the time"
     assert max(after[2] - before[2] for before, after in pairwise(seen)) <= 1e-9
-    half = [abs(left - true) for second, true, left, _ in seen if second > heard[-1][2] / 3]
+    half = [abs(left - true) for second, true, left in seen if second > heard[-1][2] / 3]
     assert max(half) < 0.25 * heard[-1][2]
-
-
-def test_elapsed_times_rest_by_done_jumps_back_by_seconds() -> None:
-    """What ``TimeLeft`` must be better than, on the same recording."""
-    naive, lowest = [row[3] for row in shown(read(BUSY))], float("inf")
-    back = 0.0
-    for value in naive:
-        lowest = min(lowest, value)
-        back = max(back, value - lowest)
-    assert back > 5.0
 
 
 def test_the_time_left_grows_smoothly_where_a_stage_is_three_times_slower() -> None:
@@ -92,8 +70,8 @@ def test_the_time_left_grows_smoothly_where_a_stage_is_three_times_slower() -> N
     rises = [after[2] - before[2] for before, after in pairwise(seen)]
     assert max(rises) < 0.5, "no step of it is a jump"
     begun = next(second for stage, _, second in read(QUIET) if stage == "texture")
-    lowest = min(left for second, _, left, _ in seen if second < begun + 3)
-    late = [(true, left) for second, true, left, _ in seen if begun + 6 < second]
+    lowest = min(left for second, _, left in seen if second < begun + 3)
+    late = [(true, left) for second, true, left in seen if begun + 6 < second]
     assert max(left for _, left in late) > lowest + 1, "it says that work takes longer"
     assert all(abs(left - true) < 0.35 * true + 1.5 for true, left in late), "and then is about right"
 
@@ -106,30 +84,21 @@ def test_the_time_left_does_not_jump_where_a_slow_stage_is_silent_for_long(times
     assert max(rises) < 0.5, "no step of it is a jump"
     begun = next(second for stage, _, second in read(QUIET) if stage == "texture")
     first = begun + times * (12.91 - 6.4) / steps
-    lowest = min(left for second, _, left, _ in seen if second < first)
-    assert max(left for second, _, left, _ in seen if second > first + 2) > lowest + 1, "it says that work takes longer"
+    lowest = min(left for second, _, left in seen if second < first)
+    assert max(left for second, _, left in seen if second > first + 2) > lowest + 1, "it says that work takes longer"
 
 
 def test_it_ends_at_nothing_and_a_silent_one_stays_above_it() -> None:
-    clock = Clock()
-    left = TimeLeft({"read": 1.0, "fit": 1.0}, clock)
-    clock.time = 4.0
-    left.update("read", 1.0)
-    clock.time = 100.0
-    assert left.seconds_left == pytest.approx(3.0) == extrapolated_seconds(4.0, 96.0)
-    assert extrapolated_seconds(4.0, 2.0, owed=3.0) == 6.0 and extrapolated_seconds(4.0, 4.0, owed=3.0) == 6.5, (
-        "it rises first, then falls"
-    )
-    left.update("fit", 1.0)
-    assert left.seconds_left == pytest.approx(0.0)
+    left = TimeLeft({"read": 1.0, "fit": 1.0}, 0.0)
+    left.update("read", 1.0, 4.0)
+    assert left.seconds_left(100.0) == pytest.approx(3.0)
+    left.update("fit", 1.0, 100.0)
+    assert left.seconds_left(100.0) == pytest.approx(0.0)
 
 
 def test_a_stage_without_a_share_moves_neither_bar_nor_estimate() -> None:
-    clock = Clock()
-    left = TimeLeft({"read": 1.0, "tune": 0.0, "fit": 3.0}, clock)
-    clock.time = 2.0
-    left.update("read", 1.0)
-    left.update("tune", 0.0)
-    clock.time = 10.0
-    left.update("tune", 1.0)
-    assert left.fraction == pytest.approx(0.25) and left.seconds_left == pytest.approx(4.5)
+    left = TimeLeft({"read": 1.0, "tune": 0.0, "fit": 3.0}, 0.0)
+    left.update("read", 1.0, 2.0)
+    left.update("tune", 0.0, 2.0)
+    left.update("tune", 1.0, 10.0)
+    assert left.fraction == pytest.approx(0.25) and left.seconds_left(10.0) == pytest.approx(4.5)
