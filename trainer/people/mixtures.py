@@ -62,26 +62,6 @@ def _work(
 
 
 @dataclass(frozen=True)
-class Turns:
-    """``shares`` : number of consecutive samples of each source before the next one's turn; all at least 1.
-
-    An index determines its source and its sample there, so that a sample does not depend on its batch.
-    """
-
-    shares: tuple[int, ...]
-
-    def indices_of(self, indices: range, number: int) -> range:
-        """Return the source's own indices of its samples among ``indices`` (step 1)."""
-        return range(self._before(indices.start, number), self._before(indices.stop, number))
-
-    def _before(self, index: int, number: int) -> int:
-        """Count a source's samples among the first ``index``."""
-        rounds, remainder = divmod(index, sum(self.shares))
-        turn = sum(self.shares[:number])
-        return rounds * self.shares[number] + min(max(remainder - turn, 0), self.shares[number])
-
-
-@dataclass(frozen=True)
 class LabelledPictures(Batch):
     """Pictures with parsing labels.
 
@@ -154,16 +134,24 @@ class MixedConfig(SourceConfig):
 
 
 class Mixed:
-    """See ``MixedConfig``."""
+    """See ``MixedConfig``. An index determines its source and its sample there, so that a sample does not depend on its
+    batch."""
 
     def __init__(self, config: MixedConfig) -> None:
         self._sources = [source.build() for source in config.sources]
-        self._turns = Turns(config.shares)
+        self._shares = config.shares
 
     def batch(self, indices: range, device: torch.device) -> Batch:
         """Samples ``indices``, those of each source together; of batches of different kinds images and labels alone."""
-        rows = [(source, self._turns.indices_of(indices, number)) for number, source in enumerate(self._sources)]
+        parts = [range(self._before(indices.start, k), self._before(indices.stop, k)) for k in range(len(self._shares))]
+        rows = zip(self._sources, parts, strict=True)
         batches = [source.batch(part, device) for source, part in rows if len(part)]
         if len({type(batch) for batch in batches}) == 1:
             return type(batches[0]).concatenate(batches, device)
         return LabelledPictures(*(torch.cat([getattr(one, name) for one in batches]) for name in ("images", "labels")))
+
+    def _before(self, index: int, number: int) -> int:
+        """Count a source's samples among the first ``index``."""
+        rounds, remainder = divmod(index, sum(self._shares))
+        turn = sum(self._shares[:number])
+        return rounds * self._shares[number] + min(max(remainder - turn, 0), self._shares[number])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backend.geometry.vectors import spread_directions, vertex_normals
+from backend.geometry.vectors import spread_directions, unit, vertex_normals
 from backend.photos.collection import FaceClass
 from backend.rendering.interpolate import Fragments, fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -43,12 +43,6 @@ class KeyLight:
 def key_light(light: HeadLight, image: Tensor) -> KeyLight:
     """Look up the key lamp at pixels of images (P,)."""
     return KeyLight(light.directions[:, 0].index_select(0, image), light.colours[:, 0].index_select(0, image))
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Normalise vectors (..., 3) to unit length."""
-    x, y, z = vectors.unbind(-1)
-    return vectors * (x * x + y * y + z * z).clamp(min=1e-20).rsqrt()[..., None]
 
 
 def fill_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
@@ -104,9 +98,7 @@ def lamp_axes(directions: Tensor) -> Tensor:
     return torch.stack([across, torch.linalg.cross(directions, across), directions], 1)
 
 
-def lamp_visibility(
-    vertices: Tensor, faces: Tensor, directions: Tensor, softness: Tensor, resolution: int, backend: str = "auto"
-) -> Tensor:
+def lamp_visibility(vertices: Tensor, faces: Tensor, directions: Tensor, softness: Tensor, resolution: int) -> Tensor:
     """(N, V) visibility in [0, 1] of a distant lamp from vertices (N, V, 3), with triangles faces (F, 3) as occluders.
 
     directions : (N, 3) unit, towards the lamp. softness : (N,) 0 for the sun, 1 for a large window.
@@ -116,7 +108,7 @@ def lamp_visibility(
     turned = (vertices - centre) @ lamp_axes(directions).transpose(1, 2)  # (N, V, 3)
     pixels = (turned[..., :2] / REACH + 1) * (resolution / 2)
     projected = torch.cat([pixels, _LAMP_DISTANCE - turned[..., 2:]], -1)
-    raster = fragments(face_ids(projected, faces, (resolution, resolution), backend=backend), faces)
+    raster = fragments(face_ids(projected, faces, (resolution, resolution)), faces)
     depth = raster.scatter(fragment_values(projected[..., 2:], raster, fragment_barycentrics(projected, raster)), 9.0)
     depth = depth.view(n, resolution * resolution)
     total = torch.zeros(n, count, device=vertices.device)
@@ -234,8 +226,8 @@ class _Mesh:
 class Renderer:
     """Render people of one surface at one size."""
 
-    def __init__(self, surface: PeopleSurface, size: int, supersampling: float, backend: str = "auto") -> None:
-        self.surface, self.size, self.backend = surface, size, backend
+    def __init__(self, surface: PeopleSurface, size: int, supersampling: float) -> None:
+        self.surface, self.size = surface, size
         self.inner = round(size * supersampling)
         resolution = 512 if self.inner >= 320 else 256
         self._maps, self._tiles = skins.maps_at(resolution, surface.device), skins.tiles_at(resolution, surface.device)
@@ -273,7 +265,7 @@ class Renderer:
         camera = posed.cameras.centres()
         scale = self.inner / self.size
         pixels = posed.cameras.project(mesh.points) * mesh.points.new_tensor([scale, scale, 1.0])
-        raster = fragments(face_ids(pixels, mesh.faces, (self.inner, self.inner), backend=self.backend), mesh.faces)
+        raster = fragments(face_ids(pixels, mesh.faces, (self.inner, self.inner)), mesh.faces)
         weights = fragment_barycentrics(pixels, raster)
         attributes = torch.cat([mesh.normals, camera[:, None] - mesh.points, mesh.light, pixels[..., 2:]], -1)
         values = fragment_values(attributes, raster, weights)  # (P, 11)
@@ -302,9 +294,8 @@ class Renderer:
         normals = vertex_normals(posed.smoothed, surface.faces)
         all_points = torch.cat([posed.smoothed, worn.vertices], 1)
         all_faces = torch.cat([surface.faces, worn.faces + count])
-        key = lamp_visibility(
-            all_points, all_faces, light.directions[:, 0], light.softness[:, 0], self._shadow_size, self.backend
-        )
+        lamp = light.directions[:, 0], light.softness[:, 0]
+        key = lamp_visibility(all_points, all_faces, *lamp, self._shadow_size)
         eyeballs = (surface.kind == EYE_LEFT) | (surface.kind == EYE_RIGHT)
         mouth = surface.kind >= TEETH_UPPER
         lamp = key[:, :count]
@@ -368,7 +359,7 @@ class Renderer:
     def paint_head(self, uv: Tensor, skin: skins.Columns, image: Tensor) -> skins.Painted:
         """Paint the skin of the people of ``image`` (P,), rows of ``skin``, at positions (P, 2) of UV map ``Head``."""
         maps = skins.sample_maps(self._maps, uv)
-        texel = skin.at("noise", image)
+        texel = skin["noise"][image]
         tiles = skins.sample_tiles(self._tiles, uv * 2.0 + texel[:, :2])
         # the tile's strands run along its first axis: brow hair lies along the brow, beard hair hangs down
         along, across = maps[4], maps[5]

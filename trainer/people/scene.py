@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backend.photos.regions import LID_LOWER, LID_UPPER
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
-from protocol.names import ARKIT_NAMES
+from protocol.names import LIDS
 from trainer.people import camera as viewing
 from trainer.people import shape
 from trainer.people.background import BackgroundParameters, draw_background
@@ -109,21 +109,16 @@ class Posed:
     ----------
     cage : (N, V, 3) template vertices, neutral : without expression. smoothed : (N, V, 3), see
         ``PeopleSurface``.
-    eyes : (N, 2, 3) centres of the eyeballs.
     lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper and lower lid as seen from
     the
-        eye's centre. weights : (N, 52), gaze : (N, 2, 2) radians left and up.
-    coefficients : (N, K). cameras : of the pictures.
+        eye's centre. weights : (N, 52). cameras : of the pictures.
     """
 
     cage: Tensor
     neutral: Tensor
     smoothed: Tensor
-    eyes: Tensor
     lids: Tensor
     weights: Tensor
-    gaze: Tensor
-    coefficients: Tensor
     cameras: viewing.Cameras
 
 
@@ -147,11 +142,10 @@ class Stage:
         eyes = shape.eye_centres(surface, neutral)
         eyes_cpu = eyes.cpu().double().numpy()
         poses = viewing.extrinsics([shot.view for shot in shots], eyes_cpu.mean(1))
-        gaze, weights, turns = [], [], []
+        weights, turns = [], []
         for shot, pose, centres in zip(shots, poses, eyes_cpu, strict=True):
             camera = -pose[:3, :3].T @ pose[:3, 3]
             angles = shape.gaze_angles(shot.expression, centres, camera)
-            gaze.append(angles)
             weights.append(np.maximum(shot.expression.weights, shape.lid_weights(angles)))
             turns.append([viewing.turn(1, left) @ viewing.turn(0, -up) for left, up in angles])
         weights = torch.from_numpy(np.stack(weights)).to(device)
@@ -167,16 +161,12 @@ class Stage:
         marks = shape.points_on(surface.template.landmarks478, smoothed)
         camera_from_head = torch.from_numpy(poses.astype(np.float32)).to(device)
         cameras = viewing.frame([shot.view for shot in shots], camera_from_head, marks[:, :468], size, framing)
-        coefficients = torch.from_numpy(np.stack([shot.person.identity.coefficients for shot in shots])).to(device)
         return Posed(
             cage=cage,
             neutral=neutral,
             smoothed=smoothed,
-            eyes=eyes,
             lids=_lids(marks, eyes),
             weights=weights,
-            gaze=torch.from_numpy(np.stack(gaze)).to(device),
-            coefficients=coefficients,
             cameras=cameras,
         )
 
@@ -237,7 +227,6 @@ def light_in_head(shots: list[Shot], device: torch.device) -> HeadLight:
 
 
 _PERSON, _PHOTO, _WORN, _BEHIND, _FILM, _CLIP = range(6)
-_BLINK = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
 FRAMES_PER_SECOND = 12.0
 
 
@@ -293,7 +282,7 @@ class PeopleSampler:
             expression = _between(moods, pace * seconds)
             closing = float(np.exp(-(((seconds - blink) / 0.11) ** 2)))
             weights = expression.weights.copy()
-            weights[_BLINK] = np.maximum(weights[_BLINK], closing)
+            weights[LIDS] = np.maximum(weights[LIDS], closing)
             film = replace(first.film, noise_seed=float((first.film.noise_seed + 7919 * number) % (1 << 23)))
             moved = replace(expression, weights=weights)
             frames.append(replace(first, expression=moved, view=sway.moved(first.view, seconds), film=film))

@@ -17,7 +17,7 @@ from torch import Tensor
 from backend.geometry.mesh_hierarchy import spread
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import LandmarkEmbedding, Template, load_template, triangulate
-from protocol.names import ARKIT_NAMES
+from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from trainer.engine.batch import Coding
 from trainer.people.look import TABLES
 
@@ -189,7 +189,6 @@ def eye_centres(surface: PeopleSurface, cage: Tensor) -> Tensor:
     return torch.stack(centres, 1)
 
 
-_INDEX = {name: number for number, name in enumerate(ARKIT_NAMES)}
 _MOODS = TABLES["moods"]
 MOOD_NAMES = tuple(_MOODS)
 _SPARSE = tuple(n for n in range(len(ARKIT_NAMES)) if not ARKIT_NAMES[n].startswith(("eyeLook", "eyeBlink", "tongue")))
@@ -228,8 +227,8 @@ def draw_expression(generator: np.random.Generator, mood: str | None = None) -> 
             _add(weights, key, value * share * float(np.exp(generator.normal(0, 0.18))), lopsided)
     for _ in range(generator.poisson(1.2)):
         weights[generator.choice(_SPARSE)] += generator.exponential(0.12)
-    weights[_INDEX["jawOpen"]] += max(generator.normal(-0.05, 0.06), 0)
-    weights[_INDEX["mouthClose"]] *= 0.0
+    weights[ARKIT_INDEX["jawOpen"]] += max(generator.normal(-0.05, 0.06), 0)
+    weights[ARKIT_INDEX["mouthClose"]] *= 0.0
     lid = max(generator.normal(0.02, 0.07), 0.0)
     blink = generator.random()
     if blink < 0.035:
@@ -238,10 +237,10 @@ def draw_expression(generator: np.random.Generator, mood: str | None = None) -> 
         lid = generator.uniform(0.25, 0.7)
     _add(weights, "eyeBlink", lid, lopsided * 0.5)
     if generator.random() < 0.012:  # a wink
-        weights[_INDEX[("eyeBlinkLeft", "eyeBlinkRight")[generator.integers(2)]]] = generator.uniform(0.8, 1.0)
+        weights[ARKIT_INDEX[("eyeBlinkLeft", "eyeBlinkRight")[generator.integers(2)]]] = generator.uniform(0.8, 1.0)
     if generator.random() < 0.006:
-        weights[_INDEX["tongueOut"]] = generator.uniform(0.5, 1)
-        weights[_INDEX["jawOpen"]] = generator.uniform(0.3, 0.5)
+        weights[ARKIT_INDEX["tongueOut"]] = generator.uniform(0.5, 1)
+        weights[ARKIT_INDEX["jawOpen"]] = generator.uniform(0.3, 0.5)
     at_camera = bool(generator.random() < 0.72)
     spread = np.radians((2.5, 2.0) if at_camera else (14.0, 8.0))
     return ExpressionParameters(
@@ -251,11 +250,11 @@ def draw_expression(generator: np.random.Generator, mood: str | None = None) -> 
 
 def _add(weights: np.ndarray, key: str, value: float, lopsided: float) -> None:
     """Add to a key, or to its left and right keys."""
-    if key in _INDEX:
-        weights[_INDEX[key]] += value
+    if key in ARKIT_INDEX:
+        weights[ARKIT_INDEX[key]] += value
         return
-    weights[_INDEX[key + "Left"]] += value * (1 + lopsided)
-    weights[_INDEX[key + "Right"]] += value * (1 - lopsided)
+    weights[ARKIT_INDEX[key + "Left"]] += value * (1 + lopsided)
+    weights[ARKIT_INDEX[key + "Right"]] += value * (1 - lopsided)
 
 
 def lid_weights(gaze: np.ndarray) -> np.ndarray:
@@ -263,7 +262,7 @@ def lid_weights(gaze: np.ndarray) -> np.ndarray:
     weights = np.zeros(len(ARKIT_NAMES), np.float32)
     for side, (left, up), outwards in (("Left", gaze[0], 1.0), ("Right", gaze[1], -1.0)):
         for name, angle in (("Out", left * outwards), ("In", -left * outwards), ("Up", up), ("Down", -up)):
-            weights[_INDEX[f"eyeLook{name}{side}"]] = np.clip(angle / LOOK_LIMIT, 0, 1)
+            weights[ARKIT_INDEX[f"eyeLook{name}{side}"]] = np.clip(angle / LOOK_LIMIT, 0, 1)
     return weights
 
 
@@ -325,7 +324,7 @@ class CarriedExpressions:
         self._near_hinge = hinge / hinge.sum()
         keys = torch.from_numpy(template.expressions).to(device)
         whole = torch.from_numpy(template.vertices).to(device)
-        opened = ARKIT_NAMES.index("jawOpen")
+        opened = ARKIT_INDEX["jawOpen"]
         self._opened = opened
         self._angle = _hinge_angle(whole, keys[opened], self._pivot, self._axis, jaw > 0.9)
         turned = self._turned(whole[None], self._angle[None], self._pivot[None])[0]

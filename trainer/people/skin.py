@@ -2,9 +2,10 @@
 tiles of noise and a few numbers per person.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -349,22 +350,14 @@ def draw_skin(generator: np.random.Generator, look: PersonLook) -> SkinParameter
     )
 
 
-class Columns:
-    """Parameters of a batch, with lookup per pixel."""
+Columns = Mapping[str, Tensor]
+"""Parameters of a batch by name, (N,) or (N, C)."""
 
-    def __init__(self, items: list, device: torch.device) -> None:
-        self._values: dict[str, Tensor] = {}
-        for field in fields(items[0]):
-            values = np.array([getattr(item, field.name) for item in items], np.float32)
-            self._values[field.name] = torch.from_numpy(values).to(device)
 
-    def batch(self, name: str) -> Tensor:
-        """Values (N,) or (N, C) of the batch."""
-        return self._values[name]
-
-    def at(self, name: str, image: Tensor) -> Tensor:
-        """Values (P,) or (P, C) at pixels of images (P,)."""
-        return self._values[name].index_select(0, image)
+def columns_of(items: Sequence[Any], device: torch.device) -> Columns:
+    """The parameters of single people as columns."""
+    rows = {field.name: [getattr(item, field.name) for item in items] for field in fields(items[0])}
+    return {name: torch.from_numpy(np.array(values, np.float32)).to(device) for name, values in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -400,7 +393,7 @@ def paint_skin(maps: Tensor, tiles: Tensor, hair: Tensor, columns: Columns, imag
     streaks = dict(zip(TILE_NAMES, hair, strict=True))
 
     def number(name: str) -> Tensor:
-        return columns.at(name, image)
+        return columns[name][image]
 
     lips = smoothstep(0.25, 0.75, at["lips"])
     blotch = number("blotch")
@@ -529,17 +522,17 @@ def paint_eye(offset: Tensor, radius: float, tiles: Tensor, columns: Columns, im
     """
     unit = torch.nn.functional.normalize(offset, dim=-1)
     away = radius * torch.acos(unit[:, 2].clamp(-1, 1))
-    limit = columns.at("iris_radius", image)
+    limit = columns["iris_radius"][image]
     share = away / limit
     strands, mid = tiles[3], tiles[1]
     shade = (1 + 0.28 * strands + 0.12 * mid) * (1.35 - 0.6 * smoothstep(0.45, 1.0, share))
-    shade = shade * (1 - columns.at("ring", image) * smoothstep(0.80, 0.97, share))
-    pupil = columns.at("pupil", image)
-    iris = columns.at("iris", image) * (shade * 1.2).clamp(min=0.1)[:, None]
+    shade = shade * (1 - columns["ring"][image] * smoothstep(0.80, 0.97, share))
+    pupil = columns["pupil"][image]
+    iris = columns["iris"][image] * (shade * 1.2).clamp(min=0.1)[:, None]
     iris = iris * (1 - 0.97 * smoothstep(pupil + 0.05, pupil - 0.03, share))[:, None]
-    red = columns.at("veins", image) * smoothstep(0.006, 0.013, away) * (0.10 + 0.10 * mid.clamp(0, 2))
+    red = columns["veins"][image] * smoothstep(0.006, 0.013, away) * (0.10 + 0.10 * mid.clamp(0, 2))
     red = red + 0.10 * smoothstep(0.009, 0.015, away)
-    sclera = columns.at("sclera", image) * (1 - red[:, None] * red.new_tensor([0.15, 1.0, 0.9]))
+    sclera = columns["sclera"][image] * (1 - red[:, None] * red.new_tensor([0.15, 1.0, 0.9]))
     albedo = sclera.lerp(iris, smoothstep(1.06, 0.95, share)[:, None])
     labels = torch.full_like(image, int(FaceClass.EYES), dtype=torch.uint8)
     return Painted(albedo.clamp(0.002, 0.9), labels, torch.full_like(away, 2.5), torch.full_like(away, 0.10))
@@ -558,7 +551,7 @@ def paint_mouth(rest: Tensor, tooth: Tensor, lower: Tensor, columns: Columns, im
     for upper_edge, lower_edge in zip(TOOTH_EDGES, LOWER_TOOTH_EDGES, strict=True):
         edge = torch.where(lower, lower_edge, upper_edge)
         gap = torch.maximum(gap, torch.exp(-(((x - edge) / 0.00045) ** 2)))
-    teeth = columns.at("teeth", image) * (1 - 0.45 * gap - 6 * (x - 0.01).clamp(min=0))[:, None].clamp(min=0.2)
+    teeth = columns["teeth"][image] * (1 - 0.45 * gap - 6 * (x - 0.01).clamp(min=0))[:, None].clamp(min=0.2)
     tongue = rest.new_tensor([0.33, 0.11, 0.10]).expand_as(teeth)
     labels = torch.full_like(image, int(FaceClass.MOUTH_INTERIOR), dtype=torch.uint8)
     gloss, rough = torch.where(tooth, 0.6, 0.5), torch.where(tooth, 0.3, 0.4)

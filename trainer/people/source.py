@@ -1,5 +1,5 @@
 """The endless source of labelled synthetic people, rendered on the training device: ``kind = "people"`` in recipes,
-with geometric labels (landmarks with visibility, depth, normals of the bare head).
+with geometric labels (landmarks with visibility, depth of the bare head).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import load_template
-from backend.geometry.vectors import vertex_normals
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -23,10 +22,10 @@ from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import SourceConfig
 from trainer.people.background import background_pictures
 from trainer.people.camera import develop, photo_border
-from trainer.people.render import Renderer, unit
+from trainer.people.render import Renderer
 from trainer.people.scene import PeopleSampler, Posed, Shot, Stage, light_in_head
 from trainer.people.shape import PeopleSurface, people_surface, points_on
-from trainer.people.skin import Columns
+from trainer.people.skin import columns_of
 from trainer.people.worn import Wardrobe
 
 
@@ -35,7 +34,7 @@ class PeopleBatch(Batch):
     """Pictures of people with labels. N is people times pictures per person, one person's consecutive; see ``grouped``.
 
     Images: x right, y down, pixel centres at i + 0.5. Head frame: metres, x to the person's left, y up, z out of the
-    face. V vertices of the template, K of its identity modes.
+    face. V vertices of the template.
 
     Attributes
     ----------
@@ -48,15 +47,12 @@ class PeopleBatch(Batch):
     light : (N, 9, 3) coefficients of the shading in the head frame, in the form of
         ``backend.rendering.spherical_harmonics``: all light in bands 0-2, without shadows and highlights, with the
         picture's exposure before the camera's tone curve.
-    identity : (N, K) coefficients of the identity modes; the shapes contain more than these modes. expression :
-        (N, 52) weights in the order of ``ARKIT_NAMES``, eyeLook included. gaze : (N, 2, 2) radians to the person's
-        left and up, of the left and the right eye.
+    expression : (N, 52) weights in the order of ``ARKIT_NAMES``, eyeLook included.
     vertices : (N, V, 3) the template's vertices in this picture. neutral : (N, V, 3) without expression.
     landmarks478 : (N, 478, 2) in pixels. visible478 : (N, 478) bool.
     depth : (N, S, S) distance along the camera's axis to head, eyes and teeth in metres, ignoring occluders; 0
-    elsewhere.
-        normals : (N, 3, S, S) of the same surface, head frame, zero elsewhere. albedo : (N, 3, S, S) linear, of
-        everything visible except the background. Each is None where the configuration did not ask for it.
+        elsewhere. albedo : (N, 3, S, S) linear, of everything visible except the background. Each is None where the
+        configuration did not ask for it.
     """
 
     images: Tensor
@@ -67,15 +63,12 @@ class PeopleBatch(Batch):
     intrinsics: Tensor
     camera_from_head: Tensor
     light: Tensor
-    identity: Tensor
     expression: Tensor
-    gaze: Tensor
     vertices: Tensor
     neutral: Tensor
     landmarks478: Tensor
     visible478: Tensor
     depth: Tensor | None
-    normals: Tensor | None
     albedo: Tensor | None
 
     def grouped(self, values: Tensor) -> Tensor:
@@ -113,17 +106,9 @@ _HIDDEN_DEPTH = 0.006
 """Metres behind the depth map beyond which a landmark is hidden."""
 
 
-@dataclass(frozen=True)
-class Landmarks:
-    """places : (N, L, 2) pixels. visible : (N, L) bool: inside the picture and unoccluded."""
-
-    places: Tensor
-    visible: Tensor
-
-
-def landmarks_in_picture(marks: Tensor, posed: Posed, depth: Tensor, size: int) -> Landmarks:
-    """Project landmarks (N, L, 3) of the posed heads. depth (N, H, W) is that of everything opaque in the picture, inf
-    on the background, at any resolution."""
+def landmarks_in_picture(marks: Tensor, posed: Posed, depth: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Pixels (N, L, 2) of landmarks (N, L, 3) of the posed heads, and (N, L) bool: inside the picture and unoccluded.
+    depth (N, H, W) is that of everything opaque in the picture, inf on the background, at any resolution."""
     points = posed.cameras.project(marks)  # (N, L, 3)
     n, height, width = depth.shape
     column = (points[..., 0] * width / size).floor()
@@ -131,20 +116,14 @@ def landmarks_in_picture(marks: Tensor, posed: Posed, depth: Tensor, size: int) 
     within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     pixel = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
     before = depth.view(n, -1).gather(1, pixel)
-    return Landmarks(points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH))
+    return points[..., :2], within & (points[..., 2] < before + _HIDDEN_DEPTH)
 
 
-def head_depth(posed: Posed, surface: PeopleSurface, size: int, backend: str) -> tuple[Tensor, Tensor]:
-    """Depth (N, S, S) in metres and normals (N, 3, S, S) in the head frame of head, eyes, teeth and tongue.
-
-    Zero elsewhere; exact at pixel centres.
-    """
+def head_depth(posed: Posed, surface: PeopleSurface, size: int) -> Tensor:
+    """(N, S, S) metres to head, eyes, teeth and tongue, 0 elsewhere; exact at pixel centres."""
     pixels = posed.cameras.project(posed.smoothed)
-    raster = fragments(face_ids(pixels, surface.faces, (size, size), backend=backend), surface.faces)
-    normals = vertex_normals(posed.smoothed, surface.faces)
-    values = fragment_values(torch.cat([pixels[..., 2:], normals], -1), raster, fragment_barycentrics(pixels, raster))
-    images = raster.scatter(torch.cat([values[:, :1], unit(values[:, 1:])], -1))
-    return images[..., 0], images[..., 1:].permute(0, 3, 1, 2)
+    raster = fragments(face_ids(pixels, surface.faces, (size, size)), surface.faces)
+    return raster.scatter(fragment_values(pixels[..., 2:], raster, fragment_barycentrics(pixels, raster)))[..., 0]
 
 
 _PIXELS_AT_ONCE = {"cpu": 8 * 192**2, "cuda": 64 * 384**2}
@@ -168,15 +147,13 @@ class PeopleConfig(SourceConfig):
     move
     and rotate the landmark net's windows."""
     depth: bool = False
-    """Whether to make depth and normals of the bare head."""
+    """Whether to make the depth of the bare head."""
     albedo: bool = False
     """Whether to make the albedo."""
     film: bool = True
     """Simulate a camera: blur, exposure, noise, tone curve, JPEG. Without it pictures are clean."""
     carried: bool = False
     """Transfer expressions to each face, with jaws that rotate and lids that slide (``CarriedExpressions``)."""
-    rasterizer: str = "auto"
-    """See ``backend.rendering.rasterize.face_ids``."""
     supersampling: float = 0.0
     """Samples per pixel each way, 1 to 2; 0: 2 below 96 px, else 1.5."""
 
@@ -209,7 +186,6 @@ class People:
 
     def batch(self, indices: range, device: torch.device) -> PeopleBatch:
         """Return people number ``indices``."""
-        device = torch.device(device)
         inner = self._supersampling * self.config.size
         pictures = max(1, round(_PIXELS_AT_ONCE.get(device.type, _PIXELS_AT_ONCE["cuda"]) / inner**2))
         workers = torch.get_num_threads() if device.type == "cpu" else 1
@@ -233,7 +209,7 @@ class People:
     def _tools_on(self, device: torch.device) -> tuple[Stage, Renderer]:
         if device not in self._tools:
             surface = people_surface(device)
-            renderer = Renderer(surface, self.config.size, self._supersampling, self.config.rasterizer)
+            renderer = Renderer(surface, self.config.size, self._supersampling)
             self._tools[device] = Stage(surface, self.config.carried), renderer
         return self._tools[device]
 
@@ -243,8 +219,8 @@ class People:
         shots = [shot for _, shot in numbered]
         posed = stage.pose(shots, config.size, config.framing)
         light = light_in_head(shots, device)
-        skin = Columns([shot.person.skin for shot in shots], device)
-        parts = Columns([shot.person.parts for shot in shots], device)
+        skin = columns_of([shot.person.skin for shot in shots], device)
+        parts = columns_of([shot.person.parts for shot in shots], device)
         background = background_pictures([shot.background for shot in shots], config.size, device)
         worn = self._wardrobe.mesh([shot.worn for shot in shots], posed.smoothed)
         picture = renderer.draw(posed, light, skin, parts, worn, background, config.albedo)
@@ -253,12 +229,8 @@ class People:
         images = develop(exposed, [shot.film for shot in shots]) if config.film else srgb_from_linear(exposed)
         border = photo_border([shot.view for shot in shots], config.size, config.framing, device)
         inside = border.inside()
-        depth = normals = None
-        if config.depth:
-            depth, normals = head_depth(posed, stage.surface, config.size, config.rasterizer)
-            depth, normals = depth * inside, normals * inside[:, None]
         marks = points_on(stage.surface.template.landmarks478, posed.smoothed)
-        marks478 = landmarks_in_picture(marks, posed, picture.depth, config.size)
+        places, visible = landmarks_in_picture(marks, posed, picture.depth, config.size)
         return PeopleBatch(
             images=border.repeat(images),
             labels=border.repeat(picture.labels),
@@ -268,15 +240,12 @@ class People:
             intrinsics=posed.cameras.intrinsics,
             camera_from_head=posed.cameras.camera_from_head,
             light=light.total * exposure[:, None, None],
-            identity=posed.coefficients,
             expression=posed.weights,
-            gaze=posed.gaze,
             vertices=posed.cage,
             neutral=posed.neutral,
-            landmarks478=marks478.places,
-            visible478=marks478.visible,
-            depth=depth,
-            normals=normals,
+            landmarks478=places,
+            visible478=visible,
+            depth=head_depth(posed, stage.surface, config.size) * inside if config.depth else None,
             albedo=None if picture.albedo is None else picture.albedo * inside[:, None],
         )
 

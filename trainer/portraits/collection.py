@@ -17,7 +17,6 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from backend.models.parsing.apply import label_face, padding
 from backend.photos.collection import PhotoSource, PhotoUnreadableError
 from backend.photos.faces import Window, crop_head, face_square, head_pose, landmark_window, landmarks_of_largest
 from backend.photos.reading import read_photo
-from backend.photos.screening import SCREENING, drawing_chance, hue_spread
+from backend.photos.screening import SCREENING, drawing_chance, hue_spread, picture_fingerprint
 from trainer.engine.batch import Batch
 from trainer.engine.contracts import SourceConfig
 from trainer.people.camera import FACE_CROP
@@ -50,7 +49,6 @@ COLOUR_FROM = 6.0
 """``hue_spread`` above which a picture is in colour; a toned black-and-white print has only one hue."""
 _DRAWING_SIDE = 64
 _FLUSH_EVERY = 64
-_REPEATED_CORRELATION = 0.99
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ class PortraitCache:
     yaw : (P,) float32 degrees, positive when the person turns to the picture's right.
     face_px : (P,) float32 height of the face in the photo's own pixels.
     hue_spread : (P,) float32, see ``drawings.hue_spread``. drawing : (P,) float32, probability of a drawing.
-    fingerprint : (P, 64) int8, for finding repeated pictures.
+    fingerprint : (P, 576) float16 of ``picture_fingerprint``, for finding repeated pictures.
     verdicts : (P,) uint8 of ``Verdict``; written last, so that a row with a verdict is complete.
     """
 
@@ -208,7 +206,7 @@ def _shapes(size: int, count: int) -> dict[str, tuple[tuple[int, ...], str]]:
         "face_px": ((count,), "float32"),
         "hue_spread": ((count,), "float32"),
         "drawing": ((count,), "float32"),
-        "fingerprint": ((count, 64), "int8"),
+        "fingerprint": ((count, 576), "float16"),
         "verdicts": ((count,), "uint8"),
     }
 
@@ -471,7 +469,7 @@ def portrait_of(pixels: np.ndarray, settings: CacheSettings, landmarks: np.ndarr
         face_px=landmark_window(landmarks, 1.0).side,
         hue_spread=hue_spread(small),
         drawing=drawing_chance(small),
-        fingerprint=_fingerprint(small),
+        fingerprint=picture_fingerprint(pixels, landmarks),
     )
 
 
@@ -488,34 +486,13 @@ def _cut_labels(
     return np.where(inside, result, UNKNOWN).astype(np.uint8)
 
 
-def _fingerprint(face: np.ndarray) -> np.ndarray:
-    """(64,) int8 fingerprint: the face's grey levels at 8 x 8 without their mean, scaled to a largest value of 120."""
-    grey = cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), (8, 8), interpolation=cv2.INTER_AREA)
-    centred = grey.astype(np.float64).ravel() - grey.mean()
-    return np.round(120 * centred / max(np.abs(centred).max(), 1.0)).astype(np.int8)
-
-
 def _mark_repeated(cache: PortraitCache) -> None:
     """Leave out all but the first of several files with the same picture, of the same person or not."""
     rows = np.flatnonzero(cache.verdicts == Verdict.KEPT)
     vectors = cache.fingerprint[rows].astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-6)
     for start in range(0, len(rows), 1024):
-        close = vectors[start : start + 1024] @ vectors.T > _REPEATED_CORRELATION
-        for row, column in np.argwhere(close):
-            first, second = rows[start + row], rows[column]
-            if first < second and _same_picture(cache.crops[first], cache.crops[second]):
-                cache.verdicts[second] = Verdict.REPEATED
-
-
-def _same_picture(first: np.ndarray, second: np.ndarray) -> bool:
-    """Compare the fine structure of two crops by correlation; see ``backend.photos.screening``."""
-    details = []
-    for crop in (first, second):
-        grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (64, 64), interpolation=cv2.INTER_AREA)
-        detail = grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 6)
-        details.append(detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6))
-    return float(details[0] @ details[1]) > SCREENING.same_picture
+        first, second = np.nonzero(vectors[start : start + 1024] @ vectors.T > SCREENING.same_picture)
+        cache.verdicts[rows[second[start + first < second]]] = Verdict.REPEATED
 
 
 def _write_verdicts(cache: PortraitCache, verdicts: dict[int, Verdict]) -> None:

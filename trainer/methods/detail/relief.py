@@ -23,8 +23,8 @@ from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb
+from trainer.people import skin as skins
 from trainer.people.scene import HeadLight, LightParameters, draw_light
-from trainer.people.skin import MAP_NAMES, TILE, Columns, SkinParameters, full_maps, paint_skin, sample_tiles, tiles_at
 
 STRAIN_LENGTH = 0.004
 """Metres over which strain is averaged, because skin slides over the tissue below."""
@@ -201,13 +201,13 @@ def _half_strain(
 
 def _window_maps(size: int) -> dict[str, np.ndarray]:
     """Maps of painted lines, beards and colours, cropped to the window."""
-    maps = full_maps().numpy()
+    maps = skins.full_maps().numpy()
     resolution = maps.shape[-1]
     coordinates = (np.arange(size) + 0.5) / size * windows.SIDE
     column = (windows.ORIGIN[0] + coordinates) * resolution - 0.5
     row = (1.0 - windows.ORIGIN[1] - windows.SIDE + coordinates) * resolution - 0.5
     x, y = (grid.astype(np.float32) for grid in np.meshgrid(column, row))
-    return {name: cv2.remap(image, x, y, cv2.INTER_LINEAR) for name, image in zip(MAP_NAMES, maps, strict=True)}
+    return {name: cv2.remap(image, x, y, cv2.INTER_LINEAR) for name, image in zip(skins.MAP_NAMES, maps, strict=True)}
 
 
 class Relief:
@@ -401,26 +401,26 @@ def draw_shot(g: np.random.Generator) -> ShotParameters:
     )
 
 
-def paint(cause: Cause, skin: SkinParameters, moles: np.ndarray) -> np.ndarray:
+def paint(cause: Cause, skin: skins.SkinParameters, moles: np.ndarray) -> np.ndarray:
     """(N, N, 3) linear albedo of a person's skin without painted lines, which are relief here. moles : (N, N) in [0,
     1]."""
     size = cause.window.size
-    maps = torch.from_numpy(np.stack([cause.painted[name] for name in MAP_NAMES]).reshape(len(MAP_NAMES), -1))
+    maps = torch.from_numpy(np.stack([cause.painted[name].ravel() for name in skins.MAP_NAMES]))
     row, column = np.mgrid[:size, :size].astype(np.float32)
     step = float(np.median(cause.texel[cause.window.allowed > 0.5])) / 1000.0 / _TILE_SIZE
     points = torch.from_numpy(np.stack([column.ravel(), row.ravel()], 1) * np.float32(step))
-    tiles = tiles_at(TILE, torch.device("cpu"))
+    tiles = skins.tiles_at(skins.TILE, torch.device("cpu"))
     start = torch.tensor(skin.noise, dtype=torch.float32)
-    columns = Columns([skin], torch.device("cpu"))
+    columns = skins.columns_of([skin], torch.device("cpu"))
     image = torch.zeros(size * size, dtype=torch.int64)
-    sampled = sample_tiles(tiles, points + start[:2])
-    painted = paint_skin(maps, sampled, sample_tiles(tiles, points * 1.7 + start[2:4]), columns, image)
+    sampled = skins.sample_tiles(tiles, points + start[:2])
+    painted = skins.paint_skin(maps, sampled, skins.sample_tiles(tiles, points * 1.7 + start[2:4]), columns, image)
     albedo = painted.albedo.numpy().reshape(size, size, 3)
     dark = np.array([0.55, 0.75, 0.85], np.float32)
     return albedo * (1.0 - moles[..., None] * dark)
 
 
-def bare_skin(cause: Cause, skin: SkinParameters) -> np.ndarray:
+def bare_skin(cause: Cause, skin: skins.SkinParameters) -> np.ndarray:
     """(N, N) float32 in [0, 1], skin without brows and beard, which the product masks in photos."""
     window, painted = cause.window, cause.painted
     brows = window.image(window.surface.regions["brows"][:, None])[..., 0]

@@ -32,7 +32,7 @@ from trainer.engine.contracts import ExportedModel, ParameterGroup, Source, Sour
 from trainer.people.mixtures import stored
 from trainer.people.render import Renderer
 from trainer.people.shape import people_surface
-from trainer.people.skin import Columns
+from trainer.people.skin import columns_of
 from trainer.people.source import People, PeopleBatch, PeopleConfig
 
 SEEN = 0.9
@@ -162,7 +162,7 @@ def moved_truth(truth: np.ndarray, made: np.ndarray, cover: np.ndarray, atlas: S
 
 def true_albedo(people: People, index: int, size: int) -> np.ndarray:
     """(P, 3) linear albedo that the renderer paints at the texels of the head's large chart, for person ``index``."""
-    skin = Columns([people.shots(index)[0].person.skin], _CPU)
+    skin = columns_of([people.shots(index)[0].person.skin], _CPU)
     texel = texture_space(load_template(), size).skin.texel
     row, column = torch.from_numpy(texel // size), torch.from_numpy(texel % size)
     uv = torch.stack([(column + 0.5) / size, 1 - (row + 0.5) / size], -1).float()

@@ -165,7 +165,6 @@ class GraphShapes:
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
         """Return people number ``indices``."""
-        device = torch.device(device)
         if device not in self._tools:
             shapes = shape.IdentityShapes(shape.people_surface(device))
             self._tools[device] = shapes, shape.CarriedExpressions(self._template, device)
@@ -233,7 +232,6 @@ class GraphPeople:
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> GraphBatch:
         """Return people number ``indices``."""
-        device = torch.device(device)
         people = self._people.batch(indices, device)
         size, head = self.config.size, self._head
         drawn = shape.people_surface(device).smoothed(people.vertices)[:, :head]

@@ -278,7 +278,6 @@ class LapPeople:
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> LapBatch:
         """Return people number ``indices``."""
-        device = torch.device(device)
         people = self._people.batch(indices, device)
         count = len(people.images)
         return LapBatch(

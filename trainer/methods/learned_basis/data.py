@@ -149,7 +149,6 @@ class FacePeople:
     @torch.no_grad()
     def batch(self, indices: range, device: torch.device) -> FaceBatch:
         """Return people number ``indices``."""
-        device = torch.device(device)
         surface = people_surface(device)
         people = self._people.batch(indices, device)
         # use one neutral face for all photos of a person, because their copies differ by rounding
