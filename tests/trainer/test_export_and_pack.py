@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +23,7 @@ TINY_STEPS = ["stages.0.steps=6", "validate_steps=3", "stages.0.batch=4", "stage
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "torch.utils.tensorboard", None)
-        train(load_recipe(find_recipe("tiny"), TINY_STEPS), RunOptions(folder, device="cpu"))
+    train(load_recipe(find_recipe("tiny"), TINY_STEPS), RunOptions(folder, device="cpu"))
     return folder
 
 
@@ -77,7 +74,7 @@ def test_the_card_tells_what_the_run_s_files_say(tiny_run: Path, tmp_path: Path)
     assert 'kind = "stored"' in card
 
 
-def test_what_cannot_be_exported_is_told(tmp_path: Path, no_tensorboard: None) -> None:
+def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="There is no training run"):
         export_run(tmp_path)
     two = line_recipe(line_stage(name="one"), line_stage(name="two"), checkpoint_steps=3)

@@ -1,13 +1,11 @@
-"""Output of a run: ``log.jsonl``, sessions, and TensorBoard if installed."""
+"""Output of a run: ``log.jsonl``, its curves, and sessions."""
 
-import dataclasses
 import datetime
 import json
 import math
 import platform
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from PIL import Image
 
 from backend.system.files import BrokenTensorFileError, read_metadata
+from trainer.engine.checkpoint import RunState
 from trainer.engine.disk_cache import SET_CARD
 from trainer.engine.sheets import curves
 
@@ -54,22 +53,11 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-@dataclass(frozen=True)
-class LogPosition:
-    """Position of a log entry: the stage's name, its step, samples and seconds, and the steps of all stages."""
-
-    name: str
-    step: int
-    run_step: int
-    samples: int
-    seconds: float
-
-
 class RunLog:
     """Scalars of a run, on disk.
 
-    ``log.jsonl`` has one object per line: ``kind`` (``train``, ``validation``), the fields of ``LogPosition``, and
-    ``values``; ``curves.png`` draws them when it is closed. They also go to TensorBoard if it can be imported.
+    ``log.jsonl`` has one object per line: ``kind`` (``train``, ``validation``), the stage's ``name``, where it stands
+    (``step``, ``samples`` and ``seconds`` of the stage, ``run_step`` of all stages), and ``values``.
     """
 
     def __init__(self, folder: Path, run_step: int) -> None:
@@ -83,21 +71,16 @@ class RunLog:
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         partial.replace(self.path)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed in close()
-        self._board = _tensorboard(folder, run_step)
 
-    def scalars(self, kind: str, position: LogPosition, values: Mapping[str, float]) -> None:
-        """Log scalars."""
-        written = {name: _json_number(value) for name, value in values.items()}
-        row = {"kind": kind, **dataclasses.asdict(position), "values": written}
-        self._file.write(json.dumps(row) + "\n")
+    def scalars(self, kind: str, name: str, state: RunState, values: Mapping[str, float]) -> None:
+        """Log scalars of the stage ``name`` at a state; numbers that are not finite are null, as JSON has no NaN."""
+        place = {"step": state.step, "run_step": state.run_steps, "samples": state.samples, "seconds": state.seconds}
+        written = {key: float(value) if math.isfinite(value) else None for key, value in values.items()}
+        self._file.write(json.dumps({"kind": kind, "name": name, **place, "values": written}) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"{position.name}/{kind}/{name}", value, position.run_step)
 
-    def close(self) -> None:
-        """Flush and close the files, and draw the curves."""
-        self._file.close()
+    def draw(self) -> None:
+        """Draw all scalars so far as ``curves.png``."""
         series: dict[str, list[tuple[float, float]]] = {}
         for row in read_log(self.folder):
             for name, value in row["values"].items():
@@ -105,8 +88,11 @@ class RunLog:
                 points.append((row["step"], math.nan if value is None else value))
         if series:
             Image.fromarray(curves(series)).save(self.folder / "curves.png")
-        if self._board is not None:
-            self._board.close()
+
+    def close(self) -> None:
+        """Close the file, and draw the curves."""
+        self._file.close()
+        self.draw()
 
 
 def research_sets(settings: Any, base: Path = Path()) -> set[str]:
@@ -171,17 +157,3 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
-
-
-def _json_number(value: float) -> float | None:
-    """Replace non-finite numbers by None, because JSON has no NaN."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _tensorboard(folder: Path, run_step: int) -> Any:
-    """Return a ``SummaryWriter``, or None where TensorBoard is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=run_step + 1)

@@ -33,8 +33,7 @@ class RunOptions:
 
     Attributes
     ----------
-    folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``curves.png``, ``checkpoints/``,
-        ``tensorboard/``.
+    folder : the run's folder: ``recipe.toml``, ``log.jsonl``, ``curves.png``, ``checkpoints/``.
     minutes : time limit of the session, which then ends with a checkpoint; 0: no limit.
     resume : continue from the latest checkpoint in ``folder``.
     init_from : initial weights of the first stage; a checkpoint or an exported model.
@@ -163,8 +162,7 @@ class _Session:
     def _make_trainee(self, number: int, start: Checkpoint | None, weights: Mapping[str, Tensor]) -> Trainee:
         """Build stage ``number`` and load its initial weights."""
         recipe, config = self.recipe, self.recipe.stages[number]
-        bf16 = recipe.precision == "bf16"
-        trainee = Trainee(config, number, recipe.seed, self.device, bf16, recipe.channels_last)
+        trainee = Trainee(config, number, recipe.seed, self.device, recipe.precision == "bf16")
         name = stage_name(config)
         count = sum(parameter.numel() for parameter in trainee.modules.parameters())
         say(f"stage {number + 1}/{len(recipe.stages)} {name}: {count:,} weights on {self.device}")
@@ -230,10 +228,6 @@ class _Session:
             skipped=state.skipped + (not report.finite),
         )
 
-    def _position(self, config: StageConfig) -> logs.LogPosition:
-        state = self.state
-        return logs.LogPosition(stage_name(config), state.step, state.run_steps, state.samples, state.seconds)
-
     def _tell(self, trainee: Trainee, report: StepReport) -> None:
         """Write the log and the progress line."""
         config, state = trainee.config, self.state
@@ -243,7 +237,7 @@ class _Session:
             say(f"step {state.step} skipped: {bad} not finite")
         if state.step % self.recipe.log_steps == 0 or not report.finite:
             values = {**report.terms, "gradient_norm": report.gradient_norm, "learning_rate": report.learning_rate}
-            self.log.scalars("train", self._position(config), {**values, "images_per_second": rate})
+            self.log.scalars("train", stage_name(config), state, {**values, "images_per_second": rate})
         if self._pace.due():
             terms = " ".join(f"{name} {value:.4g}" for name, value in report.terms.items())
             left = logs.clock_text(self._seconds_left(config, rate))
@@ -264,7 +258,7 @@ class _Session:
         config = trainee.config
         with trainee.evaluating():
             figures = dict(trainee.stage.metrics(self._held_out_batches(config, held_out)))
-        self.log.scalars("validation", self._position(config), figures)
+        self.log.scalars("validation", stage_name(config), self.state, figures)
         words = "".join(f"\n  {name} {value:.4g}" for name, value in figures.items())
         say(f"{stage_name(config)} step {self.state.step} held out:{words}")
         if not config.select:
@@ -277,14 +271,11 @@ class _Session:
             self.checkpoints.save_best(trainee.checkpoint(self.state))
 
     def _held_out_batches(self, config: StageConfig, source: Source) -> Iterator[object]:
+        """Batches under ``Source``'s conditions, without autocast: the caller evaluates within its own autocast."""
         for start in range(0, config.validation_samples, config.batch):
-            yield self._held_out_batch(source, range(start, min(start + config.batch, config.validation_samples)))
-
-    def _held_out_batch(self, source: Source, indices: range) -> object:
-        """Return samples under ``Source``'s conditions, without autocast: the caller evaluates within its own
-        autocast."""
-        with torch.autocast(self.device.type, enabled=False):
-            return source.batch(indices, self.device)
+            with torch.autocast(self.device.type, enabled=False):
+                batch = source.batch(range(start, min(start + config.batch, config.validation_samples)), self.device)
+            yield batch
 
     def _checkpoint_is_due(self) -> bool:
         if self.recipe.checkpoint_steps and self.state.step % self.recipe.checkpoint_steps == 0:
@@ -293,6 +284,7 @@ class _Session:
 
     def _save(self, trainee: Trainee) -> None:
         self.checkpoints.save(trainee.checkpoint(self.state))
+        self.log.draw()
         self.saved_at = self.clock()
 
     def _next_stage(self, trainee: Trainee) -> None:

@@ -112,8 +112,6 @@ class Recipe:
     """Seed of the initial weights and of every step's random numbers."""
     precision: Literal["float32", "bf16"] = "float32"
     """Forward passes in float32, or in bfloat16 where torch's autocast allows; weights stay float32."""
-    channels_last: bool = True
-    """Memory format of convolution weights; faster on CPUs and GPUs."""
     checkpoint_minutes: float = 5.0
     """Time between checkpoints."""
     checkpoint_steps: int = 0

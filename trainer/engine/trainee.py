@@ -184,10 +184,8 @@ def choose_device(name: str) -> torch.device:
 class Trainee:
     """A stage in training. A step's samples and random numbers depend only on its number."""
 
-    def __init__(
-        self, config: StageConfig, number: int, seed: int, device: torch.device, bf16: bool, channels_last: bool
-    ):
-        """Build stage ``number`` with fresh weights."""
+    def __init__(self, config: StageConfig, number: int, seed: int, device: torch.device, bf16: bool) -> None:
+        """Build stage ``number`` with fresh weights, of convolutions in the faster memory format."""
         self.config = config
         self.number = number
         self.seed = seed
@@ -195,9 +193,7 @@ class Trainee:
         self.bf16 = bf16
         seed_everything(seed_for(seed, "weights", number))
         self.stage = config.build(device)
-        self.modules = self.stage.modules
-        if channels_last:
-            self.modules.to(memory_format=torch.channels_last)
+        self.modules = self.stage.modules.to(memory_format=torch.channels_last)
         names = {parameter: name for name, parameter in self.modules.named_parameters()}
         self.turns = self.stage.turns()
         self.optimizers = [GroupedOptimizer(turn.optimizer, turn.groups, names) for turn in self.turns]
@@ -371,7 +367,7 @@ def stage_cost(recipe: Recipe, number: int, device: torch.device, steps: int = S
     whole = recipe.stages[number]
     config = replace(whole, batch=min(whole.batch, SAMPLES), accumulate=1)
     share = whole.batch * whole.accumulate / config.batch
-    trainee = Trainee(config, number, recipe.seed, device, recipe.precision == "bf16", recipe.channels_last)
+    trainee = Trainee(config, number, recipe.seed, device, recipe.precision == "bf16")
     source, spent, drawing = _Timed(opened(config, config.source, "training data")), 0.0, 0.0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from trainer.engine import logs
+from trainer.engine.checkpoint import RunState
 
 
 def test_clock() -> None:
     assert [logs.clock_text(x) for x in (0, 61.4, 3600 + 125, math.inf, -3)] == ["0:00", "1:01", "1:02:05", "?", "0:00"]
 
 
-@pytest.mark.usefixtures("no_tensorboard")
 def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> None:
     log = logs.RunLog(tmp_path, 0)
     for step in range(1, 6):
-        log.scalars("train", logs.LogPosition("one", step, step, 8 * step, 0.1), {"loss": 1.0 / step, "bad": math.nan})
+        log.scalars("train", "one", RunState(step=step, run_steps=step), {"loss": 1.0 / step, "bad": math.nan})
     log.close()
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"kind": "tra')
@@ -26,14 +24,3 @@ def test_entries_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path) -> Non
     rows = logs.read_log(tmp_path)
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert rows[1]["values"] == {"loss": 0.5, "bad": None}
-
-
-def test_tensorboard_gets_scalars(tmp_path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    log = logs.RunLog(tmp_path, 0)
-    place = logs.LogPosition("one", 4, 14, 32, 0.5)
-    log.scalars("train", place, {"loss": 0.25})
-    log.close()
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    (scalar,) = events.Scalars("one/train/loss")
-    assert (scalar.step, scalar.value) == (14, 0.25)

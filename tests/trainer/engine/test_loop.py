@@ -18,7 +18,7 @@ from trainer.engine.logs import read_log, read_sessions
 from trainer.engine.loop import RunOptions, TrainingDivergedError, train
 from trainer.engine.recipe import RecipeError
 
-pytestmark = pytest.mark.usefixtures("no_tensorboard", "one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def options(folder: Path, **changes: object) -> RunOptions:

@@ -18,10 +18,7 @@ from trainer.engine.loop import RunOptions, train
 from trainer.engine.recipe import recipe_to_toml
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.usefixtures("no_tensorboard", "one_thread")
-
-NO_TENSORBOARD = "import sys; sys.modules['torch.utils.tensorboard'] = None; "
-TRAINER = NO_TENSORBOARD + "from trainer.__main__ import main; sys.exit(main(sys.argv[1:]))"
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def environment() -> dict[str, str]:
@@ -30,7 +27,7 @@ def environment() -> dict[str, str]:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", TRAINER, *arguments]
+    command = [sys.executable, "-m", "trainer", *arguments]
     return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240)
 
 

@@ -211,7 +211,7 @@ def test_photos_beside_an_adversary_move_what_learns_and_no_frozen_weight(people
     source = data.GraphPeopleConfig(size=32, people=2, photos=2, folder=str(people))
     shape = {"network": SMALL, "source": source, "people": 2, "reference_people": 2}
     config = GraphFaceStageConfig(steps=2, batch=2, **shape, **ADVERSARIAL)
-    trainee = Trainee(config, 0, 1, torch.device("cpu"), bf16=False, channels_last=False)
+    trainee = Trainee(config, 0, 1, torch.device("cpu"), bf16=False)
     before = {name: value.clone() for name, value in trainee.modules.named_parameters()}
     made = source.build()
     reports = [trainee.train_step(made, step, step / 2) for step in range(2)]

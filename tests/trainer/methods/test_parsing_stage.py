@@ -71,7 +71,7 @@ def test_metrics_of_a_perfect_net_are_one_and_skip_what_is_not_there() -> None:
     assert figures == {"iou.background": 1.0, "iou.lips": 1.0, "iou.mean": 1.0, "accuracy": 1.0}
 
 
-@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_it_learns_where_hair_and_skin_are(tmp_path: Path) -> None:
     stage = small_stage(
         steps=60,
@@ -160,7 +160,7 @@ def test_a_lite0_trunk_that_weights_were_brought_for_gets_no_others() -> None:
     assert torch.equal(stage.modules["net"].state_dict()[stem], weights[stem])
 
 
-@pytest.mark.usefixtures("no_tensorboard", "one_thread")
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_convolutions_resume_with_the_same_bits(tmp_path: Path, precision: str) -> None:
     stage = small_stage(steps=6, ema=0.9)
