@@ -16,7 +16,7 @@ from .runner import Runner
 
 _current: Installation | None = None
 _cuda = _asked = False
-_looks = Looks(lambda folder: folders.inspect_folder(folder, config_folder()))
+_looks = Looks(folders.inspect_folder)
 
 
 def own_folder() -> BackendFolder:
@@ -109,8 +109,7 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
         raise AddonError("An installation is already running.", "Wait for it, or stop it.", "busy")
     state = named_folder()
     folder = state.folder
-    removes = plan is None and state.answers and not state.being_changed
-    if problem := folders.removal_problem(folder) if removes else state.problem:
+    if problem := folders.removal_problem(folder) if plan is None and state.answers else state.problem:
         raise problem
     lock = lock_folder(config_folder(), folder.root)
     end_server = None

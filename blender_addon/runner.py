@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .backend_process.folders import being_changed, is_being_changed
 from .backend_process.server import LocalBackend, ServerProcess, wait_for_end
 from .client import events
 from .client.conversation import Connection, Timeouts
@@ -91,7 +90,7 @@ class Runner:
             return
         self._backend = backend
         with contextlib.suppress(AddonError):
-            self._start_process()
+            self.process = ServerProcess(backend)
 
     def begin(self, submission: AnyJob, backend: LocalBackend | ServerAddress) -> None:
         """Start a job. Raises ``AddonError`` ``busy`` if another one is in progress."""
@@ -167,22 +166,12 @@ class Runner:
             self.view = replace(self.view, sentence=f"Connecting to {self._backend.endpoint}")
             self._connect(self._backend, Timeouts())
         else:
-            self._start_process()
+            self.process = ServerProcess(self._backend)
 
     def _connect(self, address: ServerAddress, patience: Timeouts) -> None:
         self.welcome = None
         self._connection = Connection(address, client_keys(self._config), self._client, patience)
         self._connection.start()
-
-    def _start_process(self) -> None:
-        self._check_folder()
-        self.process = ServerProcess(self._backend)
-
-    def _check_folder(self) -> None:
-        """Raise ``AddonError`` if another process is replacing or deleting the server's files."""
-        folder = self._backend.folder if isinstance(self._backend, LocalBackend) else None
-        if folder is not None and is_being_changed(self._config, folder):
-            raise being_changed(folder)
 
     def _watch_process(self) -> None:
         process = self.process
@@ -192,7 +181,6 @@ class Runner:
             self._process_ended(process)
         elif self._connection is None:
             if process.address is not None:
-                self._check_started()
                 self._connect(process.address, Timeouts(hello=10.0, again=30.0))
             elif time.monotonic() - process.started > START_SECONDS:
                 self._drop()
@@ -202,21 +190,13 @@ class Runner:
                     "cannot_start",
                 )
 
-    def _check_started(self) -> None:
-        """As ``_check_folder``, if a change began while the server was starting and waits for its end."""
-        try:
-            self._check_folder()
-        except AddonError:
-            self._drop()
-            raise
-
     def _process_ended(self, process: ServerProcess) -> None:
         was_running = self._submitted and self.busy
         why = process.exit_sentence()
         self.process = None
         self._drop_connection()
         if was_running and self.view.phase is not Phase.CANCELLING:
-            self._start_process()  # so that the next click finds it running
+            self.process = ServerProcess(self._backend)  # so that the next click finds it running
             words = self._submission.words
             advice = f"It has been started again. {words.again}"
             sentence = why.sentence.rstrip(".") + f", and this {words.what} is lost."
@@ -226,7 +206,6 @@ class Runner:
         if self.view.phase is Phase.CANCELLING:
             self._end_cancelled()
         elif self.busy:
-            self._check_folder()  # a change of the folder would explain it
             raise why
 
     def _take_in(self, event: events.Event, delivered: list[Delivered]) -> None:

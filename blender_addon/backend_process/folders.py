@@ -1,6 +1,6 @@
 """The folder of the installed backend, the extension's own or one that the user entered: whether it looks usable by its
 files alone (without waiting for drives that may not respond), what would prevent an installation, and its lock: one
-process of a user at a time installs into it or removes it, and no server starts then.
+process of a user at a time installs into it or removes it.
 
 The lock file lies in the user's configuration folder, because a removal deletes the backend's folder and Windows cannot
 delete an open file. Folders that were entered are kept in a list, so that leftovers in them are still found.
@@ -23,10 +23,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ..errors import AddonError
-from ..shared.file_lock import FileLock, is_locked, lock_file
-
-FOLDER_BUSY = "being_changed"
-"""Error code for operations that this lock refuses."""
+from ..shared.file_lock import FileLock, lock_file
 
 
 def remembered(note: Path) -> list[Path]:
@@ -47,30 +44,16 @@ def remember(note: Path, root: Path) -> None:
 
 USABLE = "The program is there; the first click shows whether the backend runs in it."
 NOTHING_ENTERED = "Enter the Python program of the environment that the backend is installed in."
-_PLACES = (("bin", "python"), ("bin", "python3"), ("Scripts", "python.exe"), ("python.exe",))
-"""Paths of the Python interpreter inside an environment."""
 
 
 def problem_of(program: tuple[str, str]) -> str:
     """Describe in one sentence what is wrong with (Python program, source folder or ""); "" if it looks usable."""
     python, source = program
-    if os.path.isdir(python):
-        return _of_folder(python)
-    if not os.path.isfile(python):
-        return "The existing backend's Python was not found."
-    if not (python.lower().endswith(".exe") if sys.platform == "win32" else os.access(python, os.X_OK)):
-        return f"{os.path.basename(python)} is not a program."
-    if source and not os.path.isdir(source):
-        return "The folder that Source names was not found."
+    if not (os.path.isfile(python) and os.access(python, os.X_OK)):
+        return "The existing backend's Python was not found, or is not a program."
     if source and not os.path.isfile(os.path.join(source, "backend", "__init__.py")):
         return "The folder that Source names does not hold the package backend."
     return ""
-
-
-def _of_folder(folder: str) -> str:
-    programs = [os.path.join(folder, *parts) for parts in _PLACES]
-    path = next(filter(os.path.isfile, programs), None)
-    return f"Python names a folder, without a Python in it: {folder}." if path is None else f"Enter {path} as Python."
 
 
 PATIENCE_SECONDS = 10.0
@@ -268,16 +251,10 @@ class FolderState:
     problem: AddonError | None = None
     answers: bool = True
 
-    @property
-    def being_changed(self) -> bool:
-        """Whether a process is installing into the folder or removing its contents."""
-        return self.problem is not None and self.problem.code == FOLDER_BUSY
 
-
-def inspect_folder(folder: BackendFolder, config: Path) -> FolderState:
-    """Inspect a folder; slow on a slow drive. ``config`` is the user's configuration folder."""
-    problem = being_changed(folder.root) if is_being_changed(config, folder.root) else folder_problem(folder)
-    return FolderState(folder, folder.installed(), folder.has_contents, problem)
+def inspect_folder(folder: BackendFolder) -> FolderState:
+    """Inspect a folder; slow on a slow drive."""
+    return FolderState(folder, folder.installed(), folder.has_contents, folder_problem(folder))
 
 
 def without_answer(folder: BackendFolder) -> FolderState:
@@ -346,8 +323,9 @@ def lock_folder(config: Path, root: Path) -> FileLock:
 
     Raises ``AddonError``: ``being_changed`` if another process holds the lock, ``config`` if it cannot be created.
     """
+    whole = os.fsencode(os.path.normcase(os.path.realpath(root)))
     try:
-        lock = lock_file(_lock_path(config, root), mode=0o600)
+        lock = lock_file(config / f"install-{hashlib.sha256(whole).hexdigest()[:16]}.lock", mode=0o600)
     except OSError as error:
         raise AddonError(
             f"The folder {config} cannot be written to ({error.strerror or error}).",
@@ -355,27 +333,12 @@ def lock_folder(config: Path, root: Path) -> FileLock:
             "config",
         ) from error
     if lock is None:
-        raise being_changed(root)
+        raise AddonError(
+            f"Another Blender is installing or removing the backend in {root}.",
+            "Wait until it has finished, and try again.",
+            "being_changed",
+        )
     return lock
-
-
-def is_being_changed(config: Path, root: Path) -> bool:
-    """Whether a process is installing into the folder or removing its contents."""
-    return is_locked(_lock_path(config, root))
-
-
-def being_changed(root: Path) -> AddonError:
-    """The error for using a backend that another process is installing or removing."""
-    return AddonError(
-        f"Another Blender is installing or removing the backend in {root}.",
-        "Wait until it has finished, and try again.",
-        FOLDER_BUSY,
-    )
-
-
-def _lock_path(config: Path, root: Path) -> Path:
-    whole = os.path.normcase(os.path.realpath(root))
-    return config / f"install-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]}.lock"
 
 
 DRAWING_SECONDS = 0.1

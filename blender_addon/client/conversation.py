@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import AddonError
-from ..protocol.buffers import TRANSFER, checked_field, decode_expression, decode_preview, is_number, malformed
+from ..protocol.buffers import TRANSFER, decode_expression, decode_preview, malformed, reading
 from ..protocol.result import decode_result
 from . import events
 from .keys import KeyPair, ServerAddress, pyzmq
@@ -21,48 +21,46 @@ from .submissions import AnyJob, composed, header_frame
 
 PROTOCOL = 1
 MOST_HEADER_BYTES = 4 * 2**20
+LARGEST_NUMBER = 1e30
+"""JSON's integers may exceed any float."""
 
 
 def parse_header(frame: bytes) -> dict[str, Any]:
     """Decode a header from its frame. Raises ``AddonError`` ``malformed``."""
     if len(frame) > MOST_HEADER_BYTES:
         raise malformed("its header is too large")
-    try:
-        header = json.loads(frame.decode("utf-8"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise malformed("its header is no JSON") from error
-    checked_field(header, "type", str)
-    return header
+    with reading("the header"):
+        header = json.loads(frame)
+        if not isinstance(header["type"], str):
+            raise malformed("its header has no type")
+        return header
 
 
 def text_of(header: Mapping[str, Any], name: str) -> str:
-    """A string of the header, "" if missing or null. Raises ``AddonError`` ``malformed``."""
-    return "" if header.get(name) is None else checked_field(header, name, str)
+    """A string of the header, "" without one."""
+    value = header.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def number_of(header: Mapping[str, Any], name: str) -> float | None:
-    """A finite number of the header, None if missing or null. Raises ``AddonError`` ``malformed``."""
+    """A number of the header, None without a usable one."""
     value = header.get(name)
-    if value is None:
-        return None
-    if not is_number(value):
-        raise malformed(f"{name} is not a number")
-    return value
+    return value if isinstance(value, int | float) and abs(value) < LARGEST_NUMBER else None
 
 
 def welcomed(header: Mapping[str, Any], instance_before: str | None) -> events.Welcomed:
-    """Event for ``welcome``; ``instance_before`` is the previous connection's, if any."""
-    capabilities = checked_field(header, "capabilities", list)
-    limits, heartbeat = checked_field(header, "limits", dict), checked_field(header, "heartbeat", dict)
-    instance = checked_field(header, "instance", str)
-    return events.Welcomed(
-        instance=instance,
-        limits=events.Limits(**{limit.name: checked_field(limits, limit.name, int) for limit in fields(events.Limits)}),
-        same_server=instance_before in (None, instance),
-        ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
-        silence_seconds=min(max(number_of(heartbeat, "silence_seconds") or 15.0, 1.0), 600.0),
-        capabilities=frozenset(name for name in capabilities if isinstance(name, str)),
-    )
+    """Event for ``welcome``; ``instance_before`` is the previous connection's, if any. Raises ``AddonError``
+    ``malformed``."""
+    with reading("the greeting"):
+        limits, heartbeat, instance = header["limits"], header["heartbeat"], header["instance"]
+        return events.Welcomed(
+            instance=instance,
+            limits=events.Limits(**{limit.name: limits[limit.name] for limit in fields(events.Limits)}),
+            same_server=instance_before in (None, instance),
+            ping_seconds=min(max(number_of(heartbeat, "interval_seconds") or 2.0, 0.2), 60.0),
+            silence_seconds=min(max(number_of(heartbeat, "silence_seconds") or 15.0, 1.0), 600.0),
+            capabilities=frozenset(header["capabilities"]),
+        )
 
 
 def queued(header: Mapping[str, Any]) -> events.Queued:

@@ -2,7 +2,7 @@
 buffers and checked against the server's limits first."""
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -145,6 +145,30 @@ class PhotoCorrections:
         return self == PhotoCorrections(self.label)
 
 
+def described(one: PhotoCorrections) -> dict[str, Any]:
+    """A photo's corrections as messages and .blend files hold them."""
+    points = [[landmark, round(x, 2), round(y, 2)] for landmark, x, y in one.points]
+    said: dict[str, Any] = {"name": one.label, "use": one.use, "points": points}
+    if one.mask is not None:
+        said["mask"] = asdict(one.mask)
+    if one.paints or one.brush:
+        said |= {"paints": list(one.paints), "brush": b64encode(one.brush).decode()}
+    return said
+
+
+def understood(said: Mapping[str, Any]) -> PhotoCorrections:
+    """The corrections that were ``described``."""
+    mask, brush = said.get("mask"), b64decode(said.get("brush", ""))
+    return PhotoCorrections(
+        label=said["name"],
+        use=said["use"],
+        points=tuple(map(tuple, said["points"])),
+        mask=None if mask is None else PhotoMask(mask["width"], mask["height"], tuple(mask["runs"])),
+        paints=tuple(said.get("paints", ())),
+        brush=brush,
+    )
+
+
 @dataclass(frozen=True)
 class JobPhrases:
     """Wording for a kind of job: what it is, what is sent, how to repeat it."""
@@ -209,7 +233,7 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
     options = dict(job.options)
     if job.corrections:
-        options["corrections"] = _corrections(job)
+        options["corrections"] = list(map(described, job.corrections))
     header["options"] = options
     if len(header_frame(header)) > welcome.limits.header_bytes:
         raise AddonError(
@@ -218,19 +242,6 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
             "too_large",
         )
     return header, contents
-
-
-def _corrections(job: Submission) -> list[dict[str, Any]]:
-    described = []
-    for one in job.corrections:
-        points = [[landmark, round(x, 2), round(y, 2)] for landmark, x, y in one.points]
-        said: dict[str, Any] = {"name": one.label, "use": one.use, "points": points}
-        if one.mask is not None:
-            said["mask"] = asdict(one.mask)
-        if one.paints or one.brush:
-            said |= {"paints": list(one.paints), "brush": b64encode(one.brush).decode()}
-        described.append(said)
-    return described
 
 
 def _transfer(job: Transfer, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:

@@ -59,8 +59,7 @@ CAMERAS = "likeness_cameras"
 
 
 CORRECTIONS = "likeness_corrections"
-"""On a head's collection: one group per corrected photo: name, use, landmarks (N,), places (2N,), mask (width, height
-and runs)."""
+"""On a head's collection, JSON: corrections of photos as a job's message has them."""
 SHAPE, HAIR_SHAPE = "likeness_shape", "likeness_hair_shape"
 """On a head's collection: slider of shape or hair -> the value that is in the meshes or strands."""
 LANDMARKS = "likeness_landmarks"

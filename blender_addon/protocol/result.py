@@ -8,13 +8,12 @@ import numpy as np
 
 from ..errors import AddonError
 from ..shared import message
-from ..shared.names import ALL_PART_NAMES, ARKIT_NAMES, BUST, EYE_PART_NAMES, GLASSES, LASHES, PART_NAMES
+from ..shared.names import ARKIT_NAMES, BUST, EYE_PART_NAMES, GLASSES, LASHES, PART_NAMES
 from ..shared.options import ONLY
-from .buffers import NamedBuffers, checked_field, is_number, malformed
+from .buffers import NamedBuffers, malformed, reading
 
-MOST_GROUPS = 64
 MOST_MILLIMETRES = 100.0
-CHANNELS = 3
+CHANNELS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -54,29 +53,19 @@ class ResultDetail:
     wrinkles: tuple[ResultWrinkles, ...]
 
 
-def decode_detail(named: NamedBuffers, entry: Any) -> ResultDetail:
-    """Check and decode ``detail`` of a result. Raises ``AddonError`` ``malformed``."""
-    always = named.picture(checked_field(entry, "always", str))
-    reaches = [checked_field(entry, field, float) for field in ("always_reach", "wrinkle_reach")]
+def _detail(named: NamedBuffers, entry: Mapping[str, Any]) -> ResultDetail:
+    reaches = entry["always_reach"], entry["wrinkle_reach"]
     if not all(0 < reach <= MOST_MILLIMETRES for reach in reaches):  # fails for NaN, too
         raise malformed("its skin has an impossible depth")
-    groups = checked_field(entry, "wrinkles", list)
-    if len(groups) > MOST_GROUPS:
-        raise malformed(f"its skin has {len(groups)} wrinkle maps")
-    names: list[str] = []
-    wrinkles = []
-    for group in groups:
-        name, picture = checked_field(group, "name", str), checked_field(group, "picture", str)
-        keys, channel = checked_field(group, "keys", list), checked_field(group, "channel", int)
-        if not 1 <= len(name) <= 40 or not name.isprintable() or not 0 <= channel < CHANNELS:
-            raise malformed("a wrinkle map of its skin has no name or no channel")
-        if not keys or not all(isinstance(key, str) and key in ARKIT_NAMES for key in keys):
-            raise malformed(f"the keys of wrinkle map {name} are not ARKit's")
-        if picture not in names:
-            names.append(picture)
-        wrinkles.append(ResultWrinkles(name, tuple(keys), names.index(picture), channel))
+    names = list(dict.fromkeys(group["picture"] for group in entry["wrinkles"]))
+    wrinkles = tuple(
+        ResultWrinkles(one["name"], tuple(one["keys"]), names.index(one["picture"]), CHANNELS.index(one["channel"]))
+        for one in entry["wrinkles"]
+    )
+    if not all(one.keys and set(one.keys) <= set(ARKIT_NAMES) for one in wrinkles):
+        raise malformed("the keys of a wrinkle map are not ARKit's")
     pictures = tuple(named.picture(name) for name in names)
-    return ResultDetail(always, reaches[0], pictures, reaches[1], tuple(wrinkles))
+    return ResultDetail(named.picture(entry["always"]), reaches[0], pictures, reaches[1], wrinkles)
 
 
 @dataclass(frozen=True)
@@ -93,22 +82,8 @@ class ResultEyes:
     uv: Mapping[str, np.ndarray]
 
 
-def decode_eyes(named: NamedBuffers, entry: Mapping[str, Any], left: int, right: int) -> ResultEyes:
-    """Check and decode a result's ``eyes``; ``left`` and ``right`` are the eyeballs' vertex counts.
-
-    Raises ``AddonError`` ``malformed``.
-    """
-    picture = None
-    if entry.get("picture") is not None:
-        picture = named.picture(checked_field(entry, "picture", str))
-    arrays = named.entry(entry, message.EYES, "its eyes", left=left, right=right)
-    uv = {"eye_left": arrays["uv_left"], "eye_right": arrays["uv_right"]}
-    return ResultEyes(picture, uv)
-
-
 THICKEST_METRES = 0.01
 """Limit for a hair's radius; a dread's is half of that."""
-MOST_PARAMETERS, MOST_CHARACTERS = 64, 64
 
 
 @dataclass(frozen=True)
@@ -161,25 +136,15 @@ class ResultHair:
     chain: Mapping[str, float]
 
 
-def decode_hair(named: NamedBuffers, entry: Any) -> ResultHair:
-    """Check and decode ``hair`` of a result; arrays are views of the buffers. Raises ``AddonError`` ``malformed``."""
-    arrays = named.entry(entry, message.HAIR, "its hair")
-    radius = checked_field(entry, "hair_radius", float)
+def _hair(named: NamedBuffers, entry: Mapping[str, Any]) -> ResultHair:
+    arrays, radius = named.entry(entry, message.HAIR, "its hair"), entry["hair_radius"]
     if not 0 < radius <= THICKEST_METRES:
         raise malformed("its hairs have an impossible thickness")
-    scalp = ResultScalp(**named.entry(checked_field(entry, "scalp", dict), message.SCALP, "its scalp"))
-    parameters, chain = (_parameters(entry, name) for name in ("parameters", "chain"))
-    return ResultHair(**arrays, hair_radius=radius, parameters=parameters, scalp=scalp, chain=chain)
-
-
-def _parameters(entry: Mapping[str, Any], name: str) -> Mapping[str, float]:
-    numbers = checked_field(entry, name, dict)
-    if len(numbers) > MOST_PARAMETERS:
-        raise malformed(f"its hair has {len(numbers)} parameters")
-    for name, value in numbers.items():
-        if not (is_number(value) and len(name) <= MOST_CHARACTERS and name.isprintable()):
-            raise malformed("a parameter of its hair is no number")
-    return {name: float(value) for name, value in numbers.items()}
+    scalp = ResultScalp(**named.entry(entry["scalp"], message.SCALP, "its scalp"))
+    numbers = {name: {key: float(value) for key, value in entry[name].items()} for name in ("parameters", "chain")}
+    if not np.isfinite([value for one in numbers.values() for value in one.values()]).all():
+        raise malformed("a parameter of its hair is not finite")
+    return ResultHair(**arrays, **numbers, hair_radius=radius, scalp=scalp)
 
 
 @dataclass(frozen=True)
@@ -196,26 +161,12 @@ class ResultLashes:
     places: np.ndarray
 
 
-def decode_lashes(named: NamedBuffers, entry: Mapping[str, Any], count: int) -> ResultLashes:
-    """Check and decode a result's ``lashes``; ``count`` is the part's number of vertices.
-
-    Raises ``AddonError`` ``malformed``.
-    """
-    picture = named.picture(checked_field(entry, "picture", str))
-    return ResultLashes(picture, **named.entry(entry, message.LASHES, "its lashes", V=count))
-
-
-def decode_looks(entry: Mapping[str, Any]) -> Mapping[str, tuple[float, ...]]:
-    """Check the colours of ``glasses``. Raises ``AddonError`` ``malformed``."""
-    colours = [checked_field(entry, name, list) for name in ("frame_colour", "lens_colour")]
-    opacity = checked_field(entry, "lens_opacity", float)
-    if not all(len(one) == 3 and all(is_number(x) and 0 <= x <= 1 for x in one) for one in (*colours, [opacity] * 3)):
+def _looks(entry: Mapping[str, Any]) -> Mapping[str, tuple[float, ...]]:
+    """Linear colour and opacity of the two parts of ``glasses``."""
+    looks = (*entry["frame_colour"], 1.0), (*entry["lens_colour"], entry["lens_opacity"])
+    if any(len(look) != 4 or not 0 <= min(look) <= max(look) <= 1 for look in looks):
         raise malformed("the colours of its glasses are not from 0 to 1")
-    return dict(zip(GLASSES, ((*colours[0], 1.0), (*colours[1], opacity)), strict=True))
-
-
-EYEBALLS = ("eye_left", "eye_right")
-MOST_PHOTOS = 256
+    return dict(zip(GLASSES, looks, strict=True))
 
 
 @dataclass(frozen=True)
@@ -335,126 +286,97 @@ def decode_result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadRe
     ------
     AddonError : code ``malformed`` (one sentence says what is wrong), or ``version`` for a newer format.
     """
-    version = checked_field(header, "version", int)
+    with reading("the result"):
+        return _result(header, buffers)
+
+
+def _result(header: Mapping[str, Any], buffers: Sequence[bytes]) -> HeadResult:
+    version = header["version"]
     if version != message.RESULT_VERSION:
         raise AddonError(
             f"The backend's result has format {version}, this extension reads format {message.RESULT_VERSION}.",
             "Update the extension and the backend to the same version.",
             "version",
         )
-    named = NamedBuffers(checked_field(header, "buffers", list), buffers)
-    names = checked_field(header, "arkit_names", list)
-    if not all(isinstance(name, str) for name in names) or len(names) != 52 or set(names) != set(ARKIT_NAMES):
+    named, arkit_names = NamedBuffers(header["buffers"], buffers), tuple(header["arkit_names"])
+    if sorted(arkit_names) != sorted(ARKIT_NAMES):
         raise malformed("its shape keys are not the 52 of ARKit")
-    arkit_names = tuple(names)
-    parts = tuple(_part(named, entry, arkit_names) for entry in checked_field(header, "parts", list))
-    if tuple(part.name for part in parts) != PART_NAMES:
-        raise malformed("its parts are not " + ", ".join(PART_NAMES))
-    of_head = named.entry(header, message.HEAD, "the head", V=len(parts[0].vertices))
-    entry = checked_field(header, "eyes", dict)
-    eyes = decode_eyes(named, entry, *(len(parts[PART_NAMES.index(name)].vertices) for name in EYEBALLS))
-    more = tuple(_part(named, part, arkit_names) for part in checked_field(entry, "parts", list))
-    if tuple(part.name for part in more) != EYE_PART_NAMES:
-        raise malformed("what its eyes have is not " + ", ".join(EYE_PART_NAMES))
-    parts += more
-    looks: Mapping[str, tuple[float, ...]] = {}
-    if header.get("glasses") is not None:
-        entry = checked_field(header, "glasses", dict)
-        worn = tuple(_part(named, part, arkit_names) for part in checked_field(entry, "parts", list))
-        if tuple(part.name for part in worn) != GLASSES:
-            raise malformed("its glasses are not " + ", ".join(GLASSES))
-        parts, looks = parts + worn, decode_looks(entry)
+    parts = _parts(named, header["parts"], PART_NAMES, "its parts are not what they should be")
+    if parts[0].key_names != arkit_names:
+        raise malformed("the head does not have all 52 shape keys in their order")
+    sizes = {part.name: len(part.vertices) for part in parts}
+    of_head = named.entry(header, message.HEAD, "the head", V=sizes["head"])
+    of_eyes, glasses = header["eyes"], header.get("glasses")
+    maps = named.entry(of_eyes, message.EYES, "its eyes", left=sizes["eye_left"], right=sizes["eye_right"])
+    eyes = ResultEyes(
+        None if of_eyes.get("picture") is None else named.picture(of_eyes["picture"]),
+        {"eye_left": maps["uv_left"], "eye_right": maps["uv_right"]},
+    )
+    parts += _parts(named, of_eyes["parts"], EYE_PART_NAMES, "what its eyes have is not what it should be")
+    if glasses is not None:
+        parts += _parts(named, glasses["parts"], GLASSES, "its glasses are not what they should be")
     if header.get("bust") is not None:
-        parts += (_part(named, checked_field(header, "bust", dict), arkit_names),)
-        if parts[-1].name != BUST:
-            raise malformed("its bust is not one")
+        parts += _parts(named, [header["bust"]], (BUST,), "its bust is not one")
     png = portrait = lashes = None
-    if "albedo" not in header or header["albedo"] is not None:
-        png = named.picture(checked_field(header, "albedo", str))
-        if header.get("lashes") is not None:
-            count = len(parts[PART_NAMES.index(LASHES)].vertices)
-            lashes = decode_lashes(named, checked_field(header, "lashes", dict), count)
+    if header.get("albedo", "") is not None:
+        png = named.picture(header["albedo"])
+        if (entry := header.get("lashes")) is not None:
+            places = named.entry(entry, message.LASHES, "its lashes", V=sizes[LASHES])
+            lashes = ResultLashes(named.picture(entry["picture"]), **places)
     if header.get("portrait") is not None:
-        portrait = named.picture(checked_field(header, "portrait", str), message.MOST_PORTRAIT)
-    photo_entries = checked_field(header, "photos", list)
-    if len(photo_entries) > MOST_PHOTOS:
-        raise malformed(f"it has {len(photo_entries)} photos")
-    photos = tuple(_photo(named, entry, arkit_names) for entry in photo_entries)
+        portrait = named.picture(header["portrait"], message.MOST_PORTRAIT)
+    photos = tuple(_photo(named, entry, arkit_names) for entry in header["photos"])
     if len({photo.name for photo in photos}) != len(photos):
         raise malformed("two of its photos have the same name")
-    hair = decode_hair(named, header["hair"]) if header.get("hair") is not None else None
-    detail = decode_detail(named, header["detail"]) if header.get("detail") is not None else None
-    report = checked_field(header, "report", dict)
-    only = header["only"] if header.get("only") in ONLY else ""
-    more = (eyes, *of_head.values(), hair, detail, portrait, lashes, looks, only, str(header.get("token", "")))
-    return HeadResult(parts, png, photos, report, *more)
+    return HeadResult(
+        parts=parts,
+        albedo_png=png,
+        photos=photos,
+        report=dict(header["report"].items()),
+        eyes=eyes,
+        **of_head,
+        hair=None if header.get("hair") is None else _hair(named, header["hair"]),
+        detail=None if header.get("detail") is None else _detail(named, header["detail"]),
+        portrait_png=portrait,
+        lashes=lashes,
+        looks={} if glasses is None else _looks(glasses),
+        only=header["only"] if header.get("only") in ONLY else "",
+        token=str(header.get("token", "")),
+    )
 
 
-def _part(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPart:
-    name = checked_field(entry, "name", str)
-    if name not in ALL_PART_NAMES:
-        raise malformed("it has a part of an unknown name")
-
-    key_names = _key_names(name, checked_field(entry, "key_names", list), arkit_names)
-    arrays = named.entry(entry, message.PART, f"part {name}", K=len(key_names))
-    _check_quads(name, arrays["quads"])
-    return ResultPart(name=name, key_names=key_names, **arrays)
+def _parts(named: NamedBuffers, entries: Any, names: tuple[str, ...], otherwise: str) -> tuple[ResultPart, ...]:
+    """The parts called ``names``; where they are others, ``otherwise`` is said."""
+    if tuple(entry["name"] for entry in entries) != names:
+        raise malformed(otherwise)
+    return tuple(_part(named, entry) for entry in entries)
 
 
-def _check_quads(name: str, quads: np.ndarray) -> None:
-    """Check that every face has four different vertices, or three with the last one repeated."""
-    a, b, c, d = quads.T
-    if ((a == b) | (b == c) | (a == c) | (a == d) | (b == d)).any():
-        raise malformed(f"a face of part {name} is not a quad and not a triangle")
+def _part(named: NamedBuffers, entry: Mapping[str, Any]) -> ResultPart:
+    keys = tuple(entry["key_names"])
+    if not set(keys) <= set(ARKIT_NAMES) or len(set(keys)) != len(keys):
+        raise malformed(f"part {entry['name']} has an unknown shape key or one of them twice")
+    arrays = named.entry(entry, message.PART, f"part {entry['name']}", K=len(keys))
+    return ResultPart(name=entry["name"], key_names=keys, **arrays)
 
 
-def _key_names(part: str, names: list[Any], arkit_names: tuple[str, ...]) -> tuple[str, ...]:
-    if part == "head" and tuple(names) != arkit_names:
-        raise malformed("the head does not have all 52 shape keys in their order")
-    if not all(isinstance(name, str) and name in ARKIT_NAMES for name in names) or len(set(names)) != len(names):
-        raise malformed(f"part {part} has an unknown shape key or one of them twice")
-    return tuple(names)
-
-
-def _photo(named: NamedBuffers, entry: Any, arkit_names: tuple[str, ...]) -> ResultPhoto:
-    name = checked_field(entry, "name", str)
-    if not 1 <= len(name) <= 255 or not name.isprintable():
+def _photo(named: NamedBuffers, entry: Mapping[str, Any], arkit_names: tuple[str, ...]) -> ResultPhoto:
+    name, size = entry["name"], (entry["width"], entry["height"])
+    if not name.isprintable() or not 0 < len(name) < 256:
         raise malformed("a photo's name is empty, too long or has control characters")
-    size = checked_field(entry, "width", int), checked_field(entry, "height", int)
-    if not all(1 <= side <= 1_000_000 for side in size):
-        raise malformed(f"photo {name} has an impossible size")
-    intrinsics = _matrix(entry, "intrinsics", (3, 3))
-    focal = intrinsics[[0, 1], [0, 1]]
-    rest = intrinsics[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
-    if not (focal > 0).all() or np.abs(rest - [0, 0, 0, 0, 1]).max() > 1e-6 * focal.min():
-        raise malformed(f"the camera of photo {name} is not one of focal length and principal point")
-    pose = _matrix(entry, "camera_from_head", (4, 4))
-    rotation = pose[:3, :3]
-    if (
-        np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3
-        or np.linalg.det(rotation) < 0
-        or np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6
-        or np.abs(pose[:3, 3]).max() > 1000
-    ):
-        raise malformed(f"the position of photo {name} is not a rotation and a translation")
-    weights = checked_field(entry, "expression", list)
-    if len(weights) != 52 or not all(is_number(w) and -1e-4 <= w <= 1 + 1e-4 for w in weights):
-        raise malformed(f"the expression of photo {name} is not 52 weights between 0 and 1")
-    expression = {key: min(max(float(w), 0.0), 1.0) for key, w in zip(arkit_names, weights, strict=True)}
-    errors = [
-        float(entry[field]) if is_number(entry.get(field)) else None
-        for field in ("landmark_error_percent", "photometric_error")
-    ]
-    points = named.entry(entry, message.PHOTO, f"photo {name}")
-    return ResultPhoto(name, size, intrinsics, pose, expression, *errors, **points)
-
-
-def _matrix(entry: Mapping[str, Any], field: str, shape: tuple[int, int]) -> np.ndarray:
-    rows = checked_field(entry, field, list)
-    if (
-        len(rows) != shape[0]
-        or not all(isinstance(row, list) and len(row) == shape[1] for row in rows)
-        or not all(is_number(value) for row in rows for value in row)
-    ):
-        raise malformed(f"{field} is not a matrix of {shape[0]} by {shape[1]} numbers")
-    return np.array(rows, np.float64)
+    intrinsics = np.array(entry["intrinsics"], np.float64).reshape(3, 3)
+    pose = np.array(entry["camera_from_head"], np.float64).reshape(4, 4)
+    turn = pose[:3, :3] @ pose[:3, :3].T
+    if not (min(size) > 0 < intrinsics[[0, 1], [0, 1]].min() and np.abs(turn - np.eye(3)).max() < 1e-3):
+        raise malformed(f"the camera of photo {name} is impossible")
+    weights = np.clip(np.array(entry["expression"], np.float64), 0.0, 1.0)
+    figures = (entry.get(figure) for figure in ("landmark_error_percent", "photometric_error"))
+    return ResultPhoto(
+        name,
+        size,
+        intrinsics,
+        pose,
+        dict(zip(arkit_names, weights.tolist(), strict=True)),
+        *(None if figure is None else float(figure) for figure in figures),
+        **named.entry(entry, message.PHOTO, f"photo {name}"),
+    )

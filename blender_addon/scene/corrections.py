@@ -3,9 +3,10 @@ These are empties parented to the photo's camera, between it and the head: seen 
 photo, and undo and saving are Blender's.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ import bpy
 import numpy as np
 from mathutils.bvhtree import BVHTree
 
-from ..client.submissions import PhotoCorrections, PhotoMask
+from ..client.submissions import PhotoCorrections, PhotoMask, described, understood
 from ..objects import meshes, tags
 from ..objects.tags import cameras_by_photo
 from ..shared.names import ALL_PART_NAMES, BUST, GLASSES, HANDLES
-from ..shared.options import TEXTURE_REGIONS
 from ..shared.similarity import LocalMotion, Similarity, fit_similarity
 from .expressions import LID_ATTACHED_PARTS
 
@@ -107,7 +107,6 @@ HEAD_POINTS = (
     *("Hair Line", "Hair Line L", "Hair Line R", "Hair Corner L", "Hair Corner R"),
 )
 """Points of ears and hairline, numbered after the landmarks."""
-POINTS = LANDMARKS + len(HEAD_POINTS)
 LEAST_DEPTH, CLIP_ROOM = 0.1, 1.05
 """Distance of the points from the camera: at least so many metres, and this multiple of the clip start; before the
 head."""
@@ -129,7 +128,7 @@ def known_photos(collection: bpy.types.Collection) -> tuple[str, ...]:
 
 def head_corrections(collection: bpy.types.Collection) -> tuple[PhotoCorrections, ...]:
     """Corrections of a head's photos: the stored ones, updated by the points currently shown."""
-    said = {one.label: one for one in map(_read, collection.get(tags.CORRECTIONS, ())) if one is not None}
+    said = _stored(collection)
     for label in edited_photos(collection):
         before = said.get(label, PhotoCorrections(label))
         points = {landmark: (landmark, x, y) for landmark, x, y in before.points}
@@ -143,9 +142,8 @@ def head_corrections(collection: bpy.types.Collection) -> tuple[PhotoCorrections
 
 
 def has_corrections(collection: bpy.types.Collection) -> bool:
-    """Whether a head's photos have or had corrections: removed ones still affect the head's shape. Called at every
-    redraw, so stored corrections are not decoded."""
-    return bool(len(collection.get(tags.CORRECTIONS, ())) or head_corrections(collection))
+    """Whether a head's photos have or had corrections: removed ones still affect the head's shape."""
+    return bool(_stored(collection) or head_corrections(collection))
 
 
 def list_corrections(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -> tuple[PhotoCorrections, ...]:
@@ -156,7 +154,7 @@ def list_corrections(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -
 
 def use_of(collection: bpy.types.Collection, photo: str) -> str:
     """What a head's photo is used for: one of ``USES``."""
-    return next((str(g["use"]) for g in collection.get(tags.CORRECTIONS, ()) if g["name"] == photo), "both")
+    return _of_photo(collection, photo).use
 
 
 def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
@@ -166,9 +164,7 @@ def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
 
 def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
     """The mask of a head's photo, None without one."""
-    groups = (group for group in collection.get(tags.CORRECTIONS, ()) if group.get("name") == photo)
-    said = next(filter(None, map(_read, groups)), None)
-    return None if said is None else said.mask
+    return _of_photo(collection, photo).mask
 
 
 def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | None) -> None:
@@ -178,16 +174,14 @@ def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | Non
 
 def _change(collection: bpy.types.Collection, photo: str, **said: Any) -> None:
     """Store something else of a photo's corrections."""
-    stored = _stored(collection)
-    stored[photo] = replace(stored.get(photo, PhotoCorrections(photo)), **said)
-    _store(collection, stored)
+    _store(collection, _stored(collection) | {photo: replace(_of_photo(collection, photo), **said)})
 
 
 def painted_regions(collection: bpy.types.Collection) -> dict[str, str]:
-    """Region of the texture -> the photo that alone paints it; ``BRUSH`` is what was marked. Called at every redraw."""
-    said = [(str(group["name"]), group) for group in collection.get(tags.CORRECTIONS, ())]
-    found = {region: label for label, group in said for region in _read_regions(group)}
-    marked = [label for label, group in said if group.get("brush")]
+    """Region of the texture -> the photo that alone paints it; ``BRUSH`` is what was marked."""
+    said = _stored(collection).values()
+    found = {region: one.label for one in said for region in one.paints}
+    marked = [one.label for one in said if one.brush]
     return found | ({BRUSH: marked[0]} if marked else {})
 
 
@@ -549,51 +543,19 @@ def _corrected(point: bpy.types.Object, place: tuple[float, float]) -> bool:
     return bool(np.hypot(*(np.array(place) - began)) > STILL_SHARE * max(point.parent[tags.PHOTO_SIZE]))
 
 
+@lru_cache(maxsize=32)
+def _read(text: str) -> Mapping[str, PhotoCorrections]:
+    """Corrections by photo from what ``_store`` wrote; kept, as panels ask on every redraw."""
+    return {one["name"]: understood(one) for one in json.loads(text)}
+
+
 def _stored(collection: bpy.types.Collection) -> dict[str, PhotoCorrections]:
-    read = map(_read, collection.get(tags.CORRECTIONS, ()))
-    return {one.label: one for one in read if one is not None}
+    return dict(_read(collection.get(tags.CORRECTIONS, "[]")))
+
+
+def _of_photo(collection: bpy.types.Collection, photo: str) -> PhotoCorrections:
+    return _stored(collection).get(photo, PhotoCorrections(photo))
 
 
 def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections]) -> None:
-    groups = []
-    for one in said.values():
-        group: dict[str, Any] = {"name": one.label, "use": one.use}
-        if one.points:  # Blender cannot store empty number arrays
-            group["landmarks"] = [landmark for landmark, _, _ in one.points]
-            group["places"] = [float(number) for _, x, y in one.points for number in (x, y)]
-        if one.mask is not None:
-            group["mask"] = [one.mask.width, one.mask.height, *one.mask.runs]
-        if one.paints:
-            group["paints"] = ",".join(one.paints)
-        if one.brush:
-            group["brush"] = one.brush.hex()
-        groups.append(group)
-    collection[tags.CORRECTIONS] = groups
-
-
-def _read(group: Mapping[str, Any]) -> PhotoCorrections | None:
-    """Decode a stored group; None if it is not in the format of ``_store``, as scripts may leave behind."""
-    try:
-        landmarks, places = [int(one) for one in group.get("landmarks", ())], list(group.get("places", ()))
-        use = str(group["use"])
-        if use not in USES or len(places) != 2 * len(landmarks) or not all(0 <= one < POINTS for one in landmarks):
-            return None
-        points = zip(landmarks, map(float, places[::2]), map(float, places[1::2]), strict=True)
-        more = (_read_mask(group.get("mask", ())), _read_regions(group), bytes.fromhex(group.get("brush", "")))
-        return PhotoCorrections(str(group["name"]), use, tuple(points), *more)
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _read_regions(group: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(one for one in str(group.get("paints", "")).split(",") if one in TEXTURE_REGIONS)
-
-
-def _read_mask(numbers: Iterable[int]) -> PhotoMask | None:
-    """Decode a stored mask (width, height, runs); None without one. Raises ``ValueError`` if invalid."""
-    width, height, *runs = map(int, numbers) if numbers else (0, 0)
-    if not runs:
-        return None
-    if not (0 < width <= SIDE and 0 < height <= SIDE and min(runs) >= 0 and sum(runs) == width * height):
-        raise ValueError("no mask")
-    return PhotoMask(width, height, tuple(runs))
+    collection[tags.CORRECTIONS] = json.dumps(list(map(described, said.values())), ensure_ascii=False)

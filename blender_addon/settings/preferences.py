@@ -128,13 +128,11 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         named = installer.named_folder(drawing=True)
         used = installer.folder_in_use(named, drawing=True)
         problem = named.problem
-        if not named.answers or named.being_changed:
+        if not named.answers:
             redraw.schedule()
         else:
             self._draw_installed(layout, named, used)
-        if named.being_changed:
-            draw_wrapped(layout, problem.sentence, icon="INFO")
-        elif problem is not None:
+        if problem is not None:
             draw_error(layout, problem.sentence, problem.advice)
         elif view is not None and view.error is not None:
             draw_error(layout, view.error.sentence, view.error.advice)
@@ -146,7 +144,7 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             row.operator("likeness.install_backend", text="Repair", icon="FILE_REFRESH").fresh = True
         elif problem is None:
             row.operator("likeness.install_backend", text="Install Backend", icon="IMPORT").fresh = False
-        if named.has_contents and not named.being_changed:
+        if named.has_contents:
             row.operator("likeness.remove_backend", text="Remove", icon="TRASH")
         row = layout.row()
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
@@ -228,10 +226,8 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
     named = installer.named_folder(drawing)
     used = installer.folder_in_use(named, drawing)
-    if drawing and (not used.answers or used.being_changed):
+    if drawing and not used.answers:
         redraw.schedule()
-    if used.being_changed:
-        raise used.problem
     if used.installed is None:
         raise used.problem or AddonError(
             "The backend is not installed yet.", "Choose Install Backend in the extension's preferences.", "no_backend"

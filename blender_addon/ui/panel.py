@@ -6,7 +6,6 @@ Draw heads that other Blenders left behind, with the available actions.
 import bpy
 
 from .. import installer
-from ..backend_process.folders import FOLDER_BUSY
 from ..errors import AddonError
 from ..identity import PACKAGE
 from ..many import run
@@ -446,7 +445,7 @@ def _draw_missing_backend(layout: bpy.types.UILayout, context: bpy.types.Context
         box.progress(factor=view.fraction, text=f"{view.fraction:.0%}")
         box.operator("likeness.stop_installation", icon="X")
         return
-    of_folder = problem.code in ("folder", FOLDER_BUSY)
+    of_folder = problem.code == "folder"
     if view is not None and view.error is not None and not of_folder:
         draw_error(layout, view.error.sentence, view.error.advice)
     else:

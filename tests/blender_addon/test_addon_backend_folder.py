@@ -14,21 +14,12 @@ from unittest.mock import MagicMock
 
 import pytest
 from backend_folders import drawn, entered, fill, finished, name_folder, names
-from runner_steps import until
 
 from blender_addon.backend_process import folders, install, server
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal
-from blender_addon.client.submissions import PhotoFile, Submission
 from blender_addon.errors import AddonError
-from blender_addon.runner import Phase, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBMISSION = Submission("t1", (PhotoFile("a.jpg", data=b"x"),))
-SERVER = {
-    "ends": "import sys; print('No module named torch', file=sys.stderr); sys.exit(1)",
-    "runs": f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-    "import scripted_server\nscripted_server.serve_as_process()",
-}
 OTHER_BLENDER = """
 import subprocess, sys, time
 from pathlib import Path
@@ -217,8 +208,6 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
     bpy: ModuleType, own: folders.BackendFolder, other_blender: OtherBlender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from blender_addon.session import session
-    from blender_addon.settings.preferences import chosen_backend
-    from blender_addon.ui.panel import _draw_missing_backend
 
     fill(own)
     before = names(own.root)
@@ -232,18 +221,8 @@ def test_what_another_blender_changes_is_left_alone_until_that_has_ended(
         with pytest.raises(RuntimeError, match=f"{sentence}.* Wait until it has finished"):
             operator()
         assert time.monotonic() - begun < 2
-    with pytest.raises(AddonError, match=sentence) as refused:
-        chosen_backend(bpy.context)
     assert not stopped.called and names(own.root) == before and own.installed() is not None
-    said, buttons = drawn(bpy)
-    assert sentence.replace(" ", "") in said and not {"Install Backend", "Repair", "Remove"} & set(buttons)
-    layout = MagicMock()
-    _draw_missing_backend(layout, bpy.context, refused.value)
-    assert "Waituntil" in "".join(str(call.kwargs.get("text")).replace(" ", "") for call in layout.mock_calls)
-
     kill(other)
-    time.sleep(folders.REUSE_SECONDS)
-    assert {"Repair", "Remove"} <= set(drawn(bpy)[1]) and chosen_backend(bpy.context).folder == own.root
     assert bpy.ops.likeness.remove_backend() == {"FINISHED"}
     assert names(own.root) == [] and not own.has_contents
 
@@ -252,31 +231,11 @@ def test_a_lock_is_of_a_folder_by_whatever_path(config: Path, tmp_path: Path) ->
     (tmp_path / "there").mkdir()
     (tmp_path / "alias").symlink_to(tmp_path / "there")
     lock = folders.lock_folder(config, tmp_path / "alias")
-    assert folders.is_being_changed(config, tmp_path / "there") and not folders.is_being_changed(config, tmp_path)
     with pytest.raises(AddonError, match="Another Blender"):
         folders.lock_folder(config, tmp_path / "there")
     lock.release()
-    assert not folders.is_being_changed(config, tmp_path / "there")
     folders.lock_folder(config, tmp_path / "there").release()
     assert (config.stat().st_mode & 0o077, names(tmp_path / "there")) == (0, [])
-
-
-def backend_in(folder: Path, what: str) -> server.LocalBackend:
-    package = folder / "source" / "backend"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "__main__.py").write_text(SERVER[what])
-    return server.LocalBackend(Path(sys.executable), package.parent, log=folder.parent / "server.log", folder=folder)
-
-
-def test_no_server_starts_out_of_a_folder_that_is_being_changed(config: Path, tmp_path: Path, runner: Runner) -> None:
-    backend = backend_in(tmp_path / "there", "runs")
-    lock = folders.lock_folder(config, tmp_path / "there")
-    runner.begin(SUBMISSION, backend)
-    assert (runner.view.phase, runner.view.code) == (Phase.FAILED, "being_changed") and runner.process is None
-    lock.release()
-    runner.begin(SUBMISSION, backend)
-    until(runner, lambda runner: runner.view.phase is Phase.RUNNING)
 
 
 @pytest.fixture

@@ -24,11 +24,9 @@ def test_what_is_entered_is_judged_by_its_files(tmp_path: Path) -> None:
     assert problem_of((str(python), "")) == ""
     assert "was not found" in problem_of((str(tmp_path / "x"), ""))
     assert "was not found" in problem_of((str(tmp_path / ("x" * 300)), ""))  # the system refuses to look
-    assert problem_of((str(tmp_path / "env"), "")) == f"Enter {python} as Python."
-    assert "without a Python in it" in problem_of((str(tmp_path / "empty"), ""))
+    assert "was not found" in problem_of((str(tmp_path / "empty"), ""))
     (tmp_path / "notes.txt").write_text("")
-    assert problem_of((str(tmp_path / "notes.txt"), "")) == "notes.txt is not a program."
-    assert "Source names was not found" in problem_of((str(python), str(tmp_path / "y")))
+    assert "is not a program" in problem_of((str(tmp_path / "notes.txt"), ""))
     source = str(tmp_path / "source")
     assert "does not hold the package backend" in problem_of((str(python), source))
     (tmp_path / "source" / "backend" / "__init__.py").write_text("")

@@ -24,7 +24,7 @@ import pytest
 from backend_folders import finished
 
 from blender_addon.backend_process import install
-from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes, is_being_changed, lock_folder
+from blender_addon.backend_process.folders import BackendFolder, Installed, folder_bytes, lock_folder
 from blender_addon.backend_process.install import Installation, InstallPlan, Removal, pip_failure_sentence
 from blender_addon.backend_process.python_finder import find_python, probe
 from blender_addon.errors import AddonError
@@ -247,7 +247,7 @@ installation.join()
     assert shared_folder.installed() is None
     repair = Installation(shared_folder, replace(plan, fresh=True), lock=lock_folder(tmp_path, shared_folder.root))
     assert finished(repair, 120).view.error is None, list(repair.lines)
-    assert shared_folder.installed() is not None and not is_being_changed(tmp_path, shared_folder.root)
+    assert shared_folder.installed() is not None and lock_folder(tmp_path, shared_folder.root) is not None
 
 
 def test_an_environment_that_was_interrupted_is_made_again(plan: InstallPlan, shared_folder: BackendFolder) -> None:

@@ -184,7 +184,7 @@ def test_two_heads_have_their_own_relief(bpy, collection, result: HeadResult) ->
         ("wrinkles", [{"name": "x", "keys": ["jawOpen"], "picture": "detail.wrinkles.0", "channel": 3}]),
         ("wrinkles", [{"name": "x", "keys": ["jawWide"], "picture": "detail.wrinkles.0", "channel": 0}]),
         ("wrinkles", [{"name": "x", "keys": [], "picture": "detail.wrinkles.0", "channel": 0}]),
-        ("wrinkles", [{"name": "", "keys": ["jawOpen"], "picture": "albedo?", "channel": 0}]),
+        ("wrinkles", [{"name": "x", "keys": ["jawOpen"], "picture": "albedo?", "channel": 0}]),
     ],
 )
 def test_broken_detail_is_one_sentence(message: HeadMessage, field: str, value: object) -> None:
