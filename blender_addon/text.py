@@ -31,6 +31,12 @@ def poll_of(why_not: Callable[[bpy.types.Context], str]) -> classmethod:
     return classmethod(lambda cls, context: clickable(cls, why_not(context)))
 
 
+def needs(*conditions: tuple[Callable[[bpy.types.Context], object], str]) -> classmethod:
+    """``poll`` of an operator that needs all of these (condition, sentence); the sentence of the first that does not
+    hold is said."""
+    return poll_of(lambda context: next((why for holds, why in conditions if not holds(context)), ""))
+
+
 def letters_per_line(width: int, ui_scale: float) -> int:
     """Number of letters that fit into a panel of ``width`` pixels."""
     return max(int((width / ui_scale - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)

@@ -101,7 +101,7 @@ def cross_2d(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def origin_of(mesh: bpy.types.Mesh) -> np.ndarray:
-    """(3,) float32 origin of a part in the head frame, Blender's axes, metres; 0 in files of earlier versions."""
+    """(3,) float32 origin of a part in the head frame, Blender's axes, metres; 0 for other meshes."""
     found = mesh.get(tags.ORIGIN)
     return np.zeros(3, np.float32) if found is None else np.array(found, np.float32)
 

@@ -52,8 +52,7 @@ NAME = "likeness_name"
 RIG = "likeness_rig"
 """On a head's armature object."""
 ORIGIN = "likeness_origin"
-"""On a part's mesh, and on a head's collection for its head: the origin in the head frame, Blender's axes, metres.
-Missing in files of earlier versions, where it is the head frame's origin."""
+"""On a part's mesh, and on a head's collection for its head: the origin in the head frame, Blender's axes, metres."""
 CAMERAS = "likeness_cameras"
 """On the collection of a head's cameras: the head's id."""
 

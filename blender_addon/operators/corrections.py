@@ -16,9 +16,8 @@ from ..objects.tags import active_mesh, cameras_by_photo
 from ..scene import corrections, hair
 from ..scene.cameras import join_local_views, zoom_to
 from ..settings.properties import USES
-from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, poll_of
+from ..text import NO_HEAD, LikenessOperator, NamedByClass, needs
 
-NO_LANDMARKS = "The head was made before landmarks were kept. Solve it again first"
 NO_POINTS = "Select landmarks of a photo. Edit Landmarks puts them out"
 
 
@@ -27,7 +26,7 @@ class HeadPhotoOperator:
 
     photo: StringProperty(name="Photo", options={"SKIP_SAVE"})
 
-    poll = poll_of(lambda context: "" if tags.active_head(context) else NO_HEAD)
+    poll = needs((tags.active_head, NO_HEAD))
 
 
 class EditLandmarks(HeadPhotoOperator, LikenessOperator):
@@ -44,8 +43,6 @@ class EditLandmarks(HeadPhotoOperator, LikenessOperator):
         camera = cameras_by_photo(collection, active_mesh(context, collection)).get(self.photo)
         if camera is None:
             return self.refuse(f"The camera of {self.photo} is not in the file any more.")
-        if tags.LANDMARKS not in camera:
-            return self.refuse(f"{NO_LANDMARKS}.")
         bpy.ops.likeness.look_through(photo=self.photo)
         points = corrections.put_points(collection, camera)
         join_local_views(points)
@@ -72,7 +69,7 @@ class StarPhoto(HeadPhotoOperator, LikenessOperator):
 class ShowHead(LikenessOperator):
     """Show or hide the head, to see the photo below the landmarks"""
 
-    poll = poll_of(lambda context: "" if tags.active_head(context) else NO_HEAD)
+    poll = needs((tags.active_head, NO_HEAD))
 
     def run(self, context: bpy.types.Context) -> None:
         collection = tags.active_head(context)
@@ -92,12 +89,10 @@ class SnapToFit(LikenessOperator):
 
     bl_label = "Snap to Fit"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        collection = tags.active_head(context)
-        if collection is None:
-            return clickable(cls, NO_HEAD)
-        return clickable(cls, "" if corrections.selected_points(context, collection) else NO_POINTS)
+    poll = needs(
+        (tags.active_head, NO_HEAD),
+        (lambda context: corrections.selected_points(context, tags.active_head(context)), NO_POINTS),
+    )
 
     def run(self, context: bpy.types.Context) -> set[str]:
         collection = tags.active_head(context)

@@ -18,7 +18,7 @@ from ..rig.bones import EYES_LED, JAW_LED
 from ..scene import cameras, expressions, mpfb
 from ..settings.properties import SHAPE_SLIDERS
 from ..shared.message import CARD_LEVELS
-from ..text import NO_HEAD, LikenessOperator, clickable, draw_wrapped, poll_of
+from ..text import NO_HEAD, LikenessOperator, clickable, draw_wrapped, needs, poll_of
 from ..transfer.sliced import SlicedOperator, Steps
 from .corrections import HeadPhotoOperator, close_all
 
@@ -29,11 +29,7 @@ _HAS_ONE = "This head has its armature"
 class AddArmature(LikenessOperator):
     """Give the active head bones for neck, head, jaw, eyes and tongue"""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if tags.own_face(context) is None:
-            return clickable(cls, NO_HEAD)
-        return clickable(cls, _HAS_ONE if tags.active_rig(context) is not None else "")
+    poll = needs((tags.own_face, NO_HEAD), (lambda context: tags.active_rig(context) is None, _HAS_ONE))
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         if build.put_rig(tags.active_head(context)) is None:
@@ -41,11 +37,7 @@ class AddArmature(LikenessOperator):
 
 
 class _OfArmature:
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if tags.own_face(context) is None:
-            return clickable(cls, NO_HEAD)
-        return clickable(cls, NO_ARMATURE if tags.active_rig(context) is None else "")
+    poll = needs((tags.own_face, NO_HEAD), (tags.active_rig, NO_ARMATURE))
 
 
 class RemoveArmature(_OfArmature, LikenessOperator):
@@ -127,20 +119,19 @@ class RemoveSculpt(LikenessOperator):
 NOTHING_TO_LOCK = "This head has not been sculpted. Sculpt it, or select vertices in Edit Mode"
 
 
+def _may_lock(context: bpy.types.Context) -> bool:
+    """Whether a vertex of the head is selected in Edit Mode, or sculpted otherwise."""
+    head = tags.own_face(context)
+    return bool(head.data.total_vert_sel if head.mode == "EDIT" else meshes.is_sculpted(head.data))
+
+
 class LockSkin(LikenessOperator):
     """Keep what you have sculpted, or in Edit Mode what is selected, as it is when the head is solved again; or paint \
 the vertex group Lock yourself"""
 
     bl_label = "Lock"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        head = tags.own_face(context)
-        if head is None:
-            return clickable(cls, NO_HEAD)
-        edited = head.mode == "EDIT"
-        something = head.data.total_vert_sel if edited else meshes.is_sculpted(head.data)
-        return clickable(cls, "" if something else NOTHING_TO_LOCK)
+    poll = needs((tags.own_face, NO_HEAD), (_may_lock, NOTHING_TO_LOCK))
 
     def run(self, context: bpy.types.Context) -> None:
         head = tags.own_face(context)
@@ -247,10 +238,7 @@ class ExportHead(LikenessOperator):
     filepath: StringProperty(name="File", subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.fbx;*.glb;*.usdc;*.abc", options={"HIDDEN"})
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        why = "" if tags.active_head(context) else NO_HEAD
-        return clickable(cls, why or ("Leave Edit Mode first" if context.mode != "OBJECT" else ""))
+    poll = needs((tags.active_head, NO_HEAD), (lambda context: context.mode == "OBJECT", "Leave Edit Mode first"))
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         collection = tags.active_head(context)

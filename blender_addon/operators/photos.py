@@ -20,7 +20,7 @@ from ..session import Job, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import options_of
 from ..shared.photo_folder import PHOTO_SUFFIXES, is_mesh, is_own_picture
-from ..text import LikenessOperator, clickable, poll_of, report_error
+from ..text import LikenessOperator, clickable, needs, report_error
 
 
 def add_files(scene: bpy.types.Scene, paths: list[str]) -> tuple[int, list[str]]:
@@ -128,7 +128,7 @@ class RemovePhoto(LikenessOperator):
 
     index: IntProperty(name="Index", description="-1: the active photo", default=-1, options={"SKIP_SAVE"})
 
-    poll = poll_of(lambda context: "" if context.scene.likeness.photos else "There are no photos in the list")
+    poll = needs((lambda context: context.scene.likeness.photos, "There are no photos in the list"))
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         settings = context.scene.likeness
@@ -144,7 +144,7 @@ class ClearPhotos(LikenessOperator):
 
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
-    poll = poll_of(lambda context: "" if context.scene.likeness.photos else "There are no photos in the list")
+    poll = needs((lambda context: context.scene.likeness.photos, "There are no photos in the list"))
 
     def run(self, context: bpy.types.Context) -> None:
         context.scene.likeness.photos.clear()
@@ -176,7 +176,7 @@ class ChoosePeople(LikenessOperator):
     directory: StringProperty(name="Folder", subtype="DIR_PATH", options={"SKIP_SAVE"})
     filter_folder: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
 
-    poll = poll_of(lambda context: _GOES_ON if run.current() else "")
+    poll = needs((lambda _: run.current() is None, _GOES_ON))
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         context.window_manager.fileselect_add(self)
@@ -221,23 +221,22 @@ class StopMany(LikenessOperator):
     bl_label = "Stop"
     bl_options = {"INTERNAL"}
 
-    poll = poll_of(lambda context: "" if run.current() else "No heads of the table are being made")
+    poll = needs((lambda _: run.current(), "No heads of the table are being made"))
 
     def run(self, context: bpy.types.Context) -> None:
         run.current().stop()
 
 
+def _failed(context: bpy.types.Context) -> list[bpy.types.PropertyGroup]:
+    """The people in the table whose heads could not be made."""
+    return [person for person in context.scene.likeness_many.people if person.state == "FAILED"]
+
+
 class TryAgain(LikenessOperator):
     """Let those who failed wait again"""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        failed = any(person.state == "FAILED" for person in context.scene.likeness_many.people)
-        return clickable(
-            cls, (_GOES_ON if run.current() else "") or ("" if failed else "No person in the table has failed")
-        )
+    poll = needs((lambda _: run.current() is None, _GOES_ON), (_failed, "No person in the table has failed"))
 
     def run(self, context: bpy.types.Context) -> None:
-        for person in context.scene.likeness_many.people:
-            if person.state == "FAILED":
-                person.state, person.sentence = "WAITING", ""
+        for person in _failed(context):
+            person.state, person.sentence = "WAITING", ""

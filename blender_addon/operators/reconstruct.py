@@ -18,7 +18,7 @@ from ..session import Job, in_a_mode, listed_photos, run_to_end, session
 from ..settings.preferences import chosen_backend, preferences
 from ..settings.properties import HAIR_STYLE, TEXTURE_REGION, options_of
 from ..shared.options import HeadOptions, sides_of
-from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, poll_of, report_error
+from ..text import NO_HEAD, LikenessOperator, NamedByClass, clickable, needs, poll_of, report_error
 
 
 def _chosen_place(context: bpy.types.Context) -> Place:
@@ -151,16 +151,16 @@ class _Reconstructing(_Watching):
         return of_list[0] if of_list else kept if kept in labels else ""
 
 
+_NO_PHOTOS = "There are no photos in the list. Add a few photos of one person first"
+_NOTHING_TO_SOLVE = "There is no head to solve again. Select one that Likeness made"
+
+
 class ReconstructFace(_Reconstructing, bpy.types.Operator):
     """Make a rigged, textured head out of the photos in the list"""
 
     bl_idname = "likeness.reconstruct"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        listed = len(context.scene.likeness.photos) > 0
-        no_photos = "There are no photos in the list. Add a few photos of one person first"
-        return clickable(cls, session().busy_reason or ("" if listed else no_photos))
+    poll = poll_of(lambda context: session().busy_reason or ("" if context.scene.likeness.photos else _NO_PHOTOS))
 
 
 class SolveAgain(_Reconstructing, bpy.types.Operator):
@@ -169,10 +169,7 @@ class SolveAgain(_Reconstructing, bpy.types.Operator):
     bl_label = "Add Photos and Solve Again"
     again = True
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        no_head = "" if tags.active_head(context) else "There is no head to solve again. Select one that Likeness made"
-        return clickable(cls, session().busy_reason or no_head)
+    poll = poll_of(lambda context: session().busy_reason or ("" if tags.active_head(context) else _NOTHING_TO_SOLVE))
 
 
 class FitCorrections(_Reconstructing, bpy.types.Operator):
@@ -335,11 +332,10 @@ class TextureBrush(LikenessOperator):
 
     bl_label = "Brush"
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        head = tags.active_head(context)
-        no_mesh = "" if head and active_mesh(context, head) else "The head has no mesh any more. Solve it again first"
-        return clickable(cls, no_mesh if head else NO_HEAD)
+    poll = needs(
+        (tags.active_head, NO_HEAD),
+        (lambda c: active_mesh(c, tags.active_head(c)), "The head has no mesh any more. Solve it again first"),
+    )
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         collection = tags.active_head(context)
@@ -362,11 +358,10 @@ class CancelReconstruction(LikenessOperator):
     bl_label = "Cancel"
     bl_options = {"INTERNAL"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if session().view.phase is Phase.CANCELLING:
-            return clickable(cls, "It is being cancelled already")
-        return clickable(cls, "" if session().busy else "Nothing is running")
+    poll = needs(
+        (lambda _: session().view.phase is not Phase.CANCELLING, "It is being cancelled already"),
+        (lambda _: session().busy, "Nothing is running"),
+    )
 
     def run(self, context: bpy.types.Context) -> None:
         session().cancel()

@@ -30,7 +30,7 @@ from ..scene.importing import drive_keys
 from ..scene.mpfb import KEY_NAME, MACRO
 from ..shared.names import ARKIT_NAMES
 from ..shared.similarity import Similarity
-from ..text import LikenessOperator, clickable, poll_of
+from ..text import LikenessOperator, needs
 from ..transfer import meshes
 from ..transfer.apply import key_names
 from ..transfer.keys_for_mesh import find_face, staged, transfer_keys
@@ -166,7 +166,7 @@ def selected_meshes(context: bpy.types.Context, source: bpy.types.Object | None)
 class SuggestMapping(LikenessOperator):
     """Fill the list with what the names of the source's and the selected mesh's shape keys say"""
 
-    poll = poll_of(lambda context: "" if source_of(context) else NO_SOURCE)
+    poll = needs((source_of, NO_SOURCE))
 
     def run(self, context: bpy.types.Context) -> None:
         source = source_of(context)
@@ -202,11 +202,9 @@ class RemoveLink(LikenessOperator):
 
     bl_options = {"INTERNAL", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        settings = settings_of(context)
-        chosen = 0 <= settings.active_link < len(settings.links)
-        return clickable(cls, "" if chosen else "No row of the mapping is chosen")
+    poll = needs(
+        (lambda c: 0 <= settings_of(c).active_link < len(settings_of(c).links), "No row of the mapping is chosen")
+    )
 
     def run(self, context: bpy.types.Context) -> None:
         settings = settings_of(context)
@@ -222,7 +220,7 @@ class SaveMapping(LikenessOperator, ExportHelper):
 
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
-    poll = poll_of(lambda context: "" if settings_of(context).links else "The mapping has no rows")
+    poll = needs((lambda context: settings_of(context).links, "The mapping has no rows"))
 
     def run(self, context: bpy.types.Context) -> None:
         path = Path(bpy.path.abspath(self.filepath))
@@ -261,6 +259,10 @@ UNMOVED = 1e-4
 """Share of the largest motion below which nobody sees one: a hundredth of a millimetre."""
 
 
+def _in_object_mode(context: bpy.types.Context) -> bool:
+    return context.mode == "OBJECT"
+
+
 class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
     """Give the selected meshes the source's ARKit shape keys, whatever their topology"""
 
@@ -269,11 +271,7 @@ class MakeArkitKeys(SlicedOperator, bpy.types.Operator):
 
     replace: BoolProperty(name="Replace", description="Replace keys that the mesh already has")
 
-    @classmethod
-    def can_run(cls, context: bpy.types.Context) -> bool:
-        if context.mode != "OBJECT":
-            return clickable(cls, "Switch to Object Mode")
-        return clickable(cls, "" if source_of(context) else NO_SOURCE)
+    can_run = needs((_in_object_mode, "Switch to Object Mode"), (source_of, NO_SOURCE))
 
     def steps(self, context: bpy.types.Context) -> Steps:
         source = source_of(context)
@@ -352,6 +350,7 @@ def _present(objects: Sequence[bpy.types.Object]) -> dict[str, set[str]]:
     for obj in objects:
         if obj.data.library is not None:
             raise AddonError(f"{obj.name} is linked from another file.", "Make it local first.", "linked")
+        meshes.into_object(obj, np.zeros(3))  # fails where it has no size
         has[obj.name] = {block.name for block in obj.data.shape_keys.key_blocks} if obj.data.shape_keys else set()
     face = objects[0]
     if sum(len(obj.data.vertices) for obj in objects) > MOST_VERTICES:
@@ -374,9 +373,10 @@ def _make(
     made: list[int],
     notes: list[str],
 ):
-    """Create all keys of one character, whose first object shows the face, or none if closed early; yields the
-    fraction done. ``made`` gets the number of each mesh's keys, ``notes`` what is to be said."""
+    """Create all keys of one character, whose first object shows the face, at the end; yields the fraction done.
+    ``made`` gets the number of each mesh's keys, ``notes`` what is to be said."""
     has, face = _present(objects), objects[0]
+    sizes = {obj.name: len(obj.data.vertices) for obj in objects}
     wanted = [name for name in names if replace or any(name not in own for own in has.values())]
     if not wanted:
         raise AddonError(f"{face.name} has all these keys already.", "Choose Replace to make them anew.", "has_keys")
@@ -385,48 +385,30 @@ def _make(
     yield 0.01
     blinks = [number for number, name in enumerate(wanted) if name.startswith("eyeBlink")]
     try:
-        motions = yield from staged(transfer_keys(parts, target, fit, marked, blinks), 0.01, 0.91)
+        motions = yield from staged(transfer_keys(parts, target, fit, marked, blinks), 0.01, 1.0)
     except AddonError as error:
         makers = [m.name for m in face.modifiers if m.show_viewport and m.type not in ("ARMATURE", "SUBSURF")]
         if error.code != "no_face" or not makers:
             raise
         advice = f"Apply {', '.join(makers)} first: keys come before modifiers."
         raise AddonError(error.sentence, advice, error.code) from error
-    moved = np.abs(motions).max(axis=(0, 2)) > UNMOVED * np.abs(motions).max()
-    sizes = [len(obj.data.vertices) for obj in objects]
-    spans, still = {}, []
-    for number, obj in enumerate(objects):
-        start = sum(sizes[:number])
-        if moved[start : start + sizes[number]].any():
-            spans[obj.name] = obj.data.name, start, sizes[number]  # by name: an undo meanwhile may replace the data
-        else:
+    objects = [bpy.data.objects.get(name) for name in sizes]  # by name: an undo meanwhile may have replaced them
+    if any(obj is None or len(obj.data.vertices) != size for obj, size in zip(objects, sizes.values(), strict=True)):
+        raise AddonError("A mesh was changed meanwhile.", "Start again.", "changed")
+    if meshes.inwards(objects[0]):
+        notes.append(f"The faces of {objects[0].name} point inwards, and were read as turned. Recalculate its normals.")
+    own = np.split(motions, np.cumsum([*sizes.values()])[:-1], axis=1)
+    least, still = UNMOVED * np.abs(motions).max(), []
+    for obj, moves in zip(objects, own, strict=True):
+        if np.abs(moves).max() <= least:
             still.append(obj.name)
-    if meshes.inwards(face):
-        notes.append(f"The faces of {face.name} point inwards, and were read as turned. Recalculate its normals.")
+            continue
+        mine = [at for at, key in enumerate(wanted) if replace or key not in has[obj.name]]
+        for at in mine:
+            meshes.add_key(obj, wanted[at], meshes.into_object(obj, moves[at].astype(float)))
+        made.append(len(mine))
     if still:
         notes.append(f"The face does not move {', '.join(still)}, so no keys there.")
-    before = {
-        name: {key: meshes.key_coordinates(bpy.data.objects[name], key) for key in wanted if key in has[name]}
-        for name in spans
-    }
-    finished = False
-    try:
-        for number, (own, (mesh, start, size)) in enumerate(spans.items()):
-            mine = [(at, key) for at, key in enumerate(wanted) if replace or key not in has[own]]
-            for at, key in mine:
-                obj = bpy.data.objects.get(own)
-                if obj is None or obj.data.name != mesh or len(obj.data.vertices) != size:
-                    raise AddonError(f"{own} was changed meanwhile.", "Start again.", "changed")
-                motion = motions[at, start : start + size].astype(float)
-                meshes.add_key(obj, key, meshes.into_object(obj, motion))
-                yield 0.91 + 0.09 * (number + at / len(wanted)) / len(spans)
-        finished = True
-    finally:
-        for own in () if finished else spans:
-            if (obj := bpy.data.objects.get(own)) is not None:
-                meshes.remove_keys(obj, [key for key in wanted if key not in has[own]], not has[own])
-                meshes.restore_keys(obj, before[own])
-    made.extend(sum(replace or key not in has[own] for key in wanted) for own in spans)
 
 
 class MakeVisemeKeys(LikenessOperator):
@@ -442,7 +424,7 @@ class MakeVisemeKeys(LikenessOperator):
         ),
     )
 
-    poll = poll_of(lambda context: "" if context.mode == "OBJECT" else "Switch to Object Mode")
+    poll = needs((_in_object_mode, "Switch to Object Mode"))
 
     def run(self, context: bpy.types.Context) -> None:
         shapes, made = OCULUS if self.kind == "OCULUS" else VRM, 0
@@ -468,10 +450,7 @@ class MarkPoint(LikenessOperator):
 
     name: StringProperty(name="Point", description="Its name on both meshes; empty: the next standard name")
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        obj = context.active_object
-        return clickable(cls, "" if obj is not None and obj.type == "MESH" else "Select a mesh")
+    poll = needs((lambda context: context.active_object and context.active_object.type == "MESH", "Select a mesh"))
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         obj = context.active_object
@@ -500,11 +479,9 @@ class MarkPoint(LikenessOperator):
 class ClearPoints(LikenessOperator):
     """Remove the marked points of the active mesh"""
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        obj = context.active_object
-        marked = obj is not None and len(meshes.points_on(obj)) > 0
-        return clickable(cls, "" if marked else "The active object has no marked points")
+    poll = needs(
+        (lambda c: c.active_object and meshes.points_on(c.active_object), "The active object has no marked points")
+    )
 
     def run(self, context: bpy.types.Context) -> None:
         for marker in meshes.points_on(context.active_object).values():

@@ -3,6 +3,7 @@ new head.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,41 +34,20 @@ def blender_reads(data: bytes) -> bool:
     return data.startswith(starts) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
 
 
-_MIRRORED, _QUARTERS = (2, 4, 5, 7), (0, 0, 2, 2, 3, 1, 1, 3)
-"""EXIF orientations that are mirrored, and the quarter turns of those from 1 to 8."""
-_ORIENTATION_TAG = 0x0112
+_MIRRORED, _QUARTERS = (2, 4, 5, 7), (0, 0, 0, 2, 2, 3, 1, 1, 3)
+"""EXIF orientations that are mirrored, and the quarter turns of those from 0 (none) to 8."""
+_ORIENTATION = re.compile(rb"\x12\x01\x03\0\x01\0\0\0([\1-\x08])|\x01\x12\0\x03\0\0\0\x01\0([\1-\x08])")
+"""EXIF's entry for it: its tag, one short number, and its value, in either order of bytes."""
+EXIF_BYTES = 2**16
+"""EXIF data is no longer."""
 
 
 def exif_turn(data: bytes) -> Turn:
     """The transform for a JPEG file's EXIF orientation; none for other files and for files without it."""
-    orientation = _jpeg_orientation(data)
-    return Turn(orientation in _MIRRORED, dict(enumerate(_QUARTERS, 1)).get(orientation, 0))
-
-
-def _jpeg_orientation(data: bytes) -> int:
-    if data[:2] != b"\xff\xd8":
-        return 1
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            return _tiff_orientation(data[at + 10 : at + 2 + length])
-        if marker == 0xDA or length < 2:
-            break
-        at += 2 + length
-    return 1
-
-
-def _tiff_orientation(tiff: bytes) -> int:
-    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
-    if order is None or len(tiff) < 10:
-        return 1
-    start = int.from_bytes(tiff[4:8], order)
-    count = int.from_bytes(tiff[start : start + 2], order)
-    for entry in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
-        if int.from_bytes(tiff[entry : entry + 2], order) == _ORIENTATION_TAG:
-            return int.from_bytes(tiff[entry + 8 : entry + 10], order)
-    return 1
+    start = data.find(b"Exif\0\0", 0, EXIF_BYTES) if data[:2] == b"\xff\xd8" else -1
+    found = _ORIENTATION.search(data, start, start + EXIF_BYTES) if start >= 0 else None
+    orientation = 0 if found is None else (found[1] or found[2])[0]
+    return Turn(orientation in _MIRRORED, _QUARTERS[orientation])
 
 
 EVEN_LIGHT = "paint.sl"

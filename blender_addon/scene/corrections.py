@@ -272,7 +272,7 @@ def reset_points(collection: bpy.types.Collection, photo: str) -> None:
     if photo in _stored(collection):
         _change(collection, photo, points=())
     camera = cameras_by_photo(collection).get(photo)
-    if out and camera is not None and tags.LANDMARKS in camera:
+    if out and camera is not None:
         put_points(collection, camera)
 
 
@@ -292,7 +292,7 @@ def snap_to_fit(collection: bpy.types.Collection, points: Iterable[bpy.types.Obj
     for point in points:
         camera = point.parent
         if camera not in believed:
-            believed[camera] = fitted_points(collection, camera) if tags.LANDMARKS in camera else {}
+            believed[camera] = fitted_points(collection, camera)
         place = believed[camera].get(int(point[tags.LANDMARK]))
         if place is not None:
             point[tags.CREATED_AT] = list(place)
@@ -310,7 +310,7 @@ def pull_to_points(collection: bpy.types.Collection, photo: str, reach: float) -
     sculpt, which solving again keeps. The points then count as fitted, in all photos.
     """
     camera, head = cameras_by_photo(collection).get(photo), tags.part_object(collection, "head")
-    if camera is None or head is None or tags.LANDMARKS not in camera:
+    if camera is None or head is None:
         return 0
     fitted = {
         landmark: place for landmark, place in fitted_points(collection, camera).items() if landmark not in PUPILS
@@ -500,7 +500,7 @@ def fitted_points(collection: bpy.types.Collection, camera: bpy.types.Object) ->
     """Where the present head has the points that are shown, pixels of the photo: where the fit has them, and from there
     with the skin that was sculpted since."""
     places = np.array(camera[tags.LANDMARKS], np.float64).reshape(LANDMARKS, 4)[:, 2:]
-    more = np.reshape(camera.get(tags.HEAD_POINTS, ()), (-1, 3))
+    more = np.reshape(camera[tags.HEAD_POINTS], (-1, 3))
     ears = {LANDMARKS + number: (x, y) for number, (x, y, seen) in enumerate(more) if seen > 0}
     shown = {landmark: tuple(places[landmark]) for landmark in HANDLES} | ears
     head = tags.part_object(collection, "head")

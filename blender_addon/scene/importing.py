@@ -169,9 +169,8 @@ def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:
 
 
 def head_origin(collection: bpy.types.Collection) -> np.ndarray:
-    """(3,) origin of an existing head, head frame; 0 in files of earlier versions."""
-    found = collection.get(tags.ORIGIN)
-    return np.zeros(3, np.float32) if found is None else meshes.to_head(np.array(found, np.float32))
+    """(3,) origin of an existing head, head frame."""
+    return meshes.to_head(np.array(collection[tags.ORIGIN], np.float32))
 
 
 def remember_origin(item: bpy.types.ID, origin: np.ndarray) -> None:
@@ -347,7 +346,7 @@ class _Build:
     def _part_steps(self, part: ResultPart) -> Iterator[Callable[[], object]]:
         present = None if self.new else tags.part_object(self.collection(), part.name)
         centre = np.zeros(3, np.float32)  # an eye's centre, relative to the head's origin
-        if part.name in EYES and (present is None or tags.ORIGIN in present.data):
+        if part.name in EYES:
             centre = eye_centre(part)
         part, origin = part_seen_from(part, centre), self.origin + centre
         if present is not None and meshes.same_topology(present.data, part):
@@ -362,7 +361,7 @@ class _Build:
         obj, head = self.object_of(part.name), self.object_of("head")
         locked = self.locks.of(head, obj)
         meshes.update_mesh(obj, part, locked)
-        if part.name in EYES and tags.ORIGIN in obj.data:
+        if part.name in EYES:
             if locked is not None:
                 origin = origin + locked.mean() * (meshes.to_head(meshes.origin_of(obj.data)) - origin)
             move_origin(obj, origin)
@@ -377,14 +376,12 @@ class _Build:
             for material in before.materials:
                 mesh.materials.append(material)
             obj.data = mesh
-            if tags.ORIGIN in before:
-                mesh[tags.ORIGIN] = before[tags.ORIGIN]
-                move_origin(obj, origin)
+            mesh[tags.ORIGIN] = meshes.origin_of(before).tolist()
+            move_origin(obj, origin)
             if before.users == 0:
                 bpy.data.meshes.remove(before)
             return
-        if tags.ORIGIN in collection or origin.any():
-            remember_origin(mesh, origin)
+        remember_origin(mesh, origin)
         named = collection.get(tags.NAME) if part.name == "head" else None
         obj = bpy.data.objects.new(named or part.name, mesh)
         obj[tags.PART] = part.name
@@ -518,7 +515,7 @@ class _Build:
         corrections.add_unknown(collection, _dicts(self.result.report.get("corrections")))
         for photo in self.edited:
             camera = cameras_by_photo(collection).get(photo)
-            if camera is not None and tags.LANDMARKS in camera:
+            if camera is not None:
                 corrections.put_points(collection, camera)
 
     def _provenance(self) -> None:

@@ -107,20 +107,9 @@ def sampled(picture: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 
 def resized(picture: np.ndarray, side: int) -> np.ndarray:
-    """Resize a picture (H, W, C) to a square of ``side`` texels, bilinear."""
-    for axis in (0, 1):
-        count = picture.shape[axis]
-        if count == side:
-            continue
-        at = np.clip((np.arange(side) + 0.5) * count / side - 0.5, 0, count - 1)
-        low = np.minimum(at.astype(np.int64), max(count - 2, 0))
-        share = (at - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-        below, above = picture.take(low, axis), picture.take(np.minimum(low + 1, count - 1), axis)
-        above -= below
-        above *= share
-        above += below
-        picture = above
-    return picture
+    """Resize a picture (H, W, C) to a square of ``side`` texels, bilinear; row by row, to save memory."""
+    centres = (np.arange(side) + 0.5) / side
+    return np.stack([sampled(picture, np.column_stack([centres, np.full(side, v)])) for v in centres])
 
 
 def grow(picture: np.ndarray, side: int, texels: np.ndarray, taken: np.ndarray, rings: int) -> None:
@@ -194,39 +183,24 @@ def _lowest_loop(vertices: np.ndarray, border: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Corners:
-    """Triangles on the body: the head's skin as (T, 3, 2) in the body's map and in map ``Head`` with (T, 3) blend
-    weights, and all other faces as (U, 3, 2) in the body's map."""
-
-    body: np.ndarray
-    head: np.ndarray
-    weights: np.ndarray
-    others: np.ndarray
-
-
-@dataclass(frozen=True)
 class SkinSources:
     """Inputs for baking a body's skin, read from Blender: ``albedo`` (H, W, 3) float32 sRGB, ``texture`` (H, W, 3) of
-    the body or None, ``heights`` (H, W, 1) of the relief or None and its ``reach`` in millimetres, the triangles, and
-    the side of the new picture in texels."""
+    the body or None, ``heights`` (H, W, 1) of the relief or None and its ``reach`` in millimetres, and the side of the
+    new picture in texels.
+
+    Triangles of the head's skin: (T, 3, 2) ``on_body`` in the body's map and ``on_head`` in map ``Head``, with (T, 3)
+    blend ``weights``; ``others`` (U, 3, 2) in the body's map are of all other faces.
+    """
 
     albedo: np.ndarray
     texture: np.ndarray | None
     heights: np.ndarray | None
     reach: float
-    corners: _Corners
     side: int
-
-
-@dataclass(frozen=True)
-class BakedSkin:
-    """``picture`` and optional ``relief``: PNG files in the body's map; ``reach`` : the relief's, millimetres;
-    ``has_own`` : whether the body had a texture."""
-
-    picture: bytes
-    relief: bytes | None
-    reach: float
-    has_own: bool
+    on_body: np.ndarray
+    on_head: np.ndarray
+    weights: np.ndarray
+    others: np.ndarray
 
 
 def skin_sources(
@@ -256,15 +230,15 @@ def skin_sources(
     skin, tone = materials.picture_pixels(albedo), materials.tone_of(head)
     if tone is not None:
         skin = materials.srgb(materials.linear(skin) * tone).astype(np.float32)
-    return SkinSources(skin, texture, heights, reach, corners, side)
+    return SkinSources(skin, texture, heights, reach, side, *corners)
 
 
-def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None) -> BakedSkin:
+def bake(sources: SkinSources, told: Callable[[float], None]) -> tuple[bytes, bytes | None]:
     """Bake the skin in the body's map: the head's albedo and relief on the head's skin; below, the body's texture
-    tinted to the neck's tone, or that tone alone without a texture. It does not access Blender, so it can run on a
-    thread; ``told`` is called with the fraction done."""
-    corners, side = sources.corners, sources.side
-    texels, found = covered_texels(corners.body, np.dstack([corners.head, corners.weights[..., None]]), side)
+    tinted to the neck's tone, or that tone alone without a texture. Returns the PNG files of the picture and of the
+    relief. It does not access Blender, so it can run on a thread; ``told`` is called with the fraction done."""
+    side = sources.side
+    texels, found = covered_texels(sources.on_body, np.dstack([sources.on_head, sources.weights[..., None]]), side)
     told(0.2)
     uv, share = found[:, :2], np.clip(found[:, 2:], 0.0, 1.0)
     skin = materials.linear(sampled(sources.albedo, uv))
@@ -281,7 +255,7 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
             rows[:] = materials.linear(rows) * ratio
     picture[texels] = share * skin + (1.0 - share) * picture[texels]
     rings = max(2, MARGIN * side // MOST_SIDE)
-    near = _overlapping(corners.others, corners.body, rings / side)
+    near = _overlapping(sources.others, sources.on_body, rings / side)
     taken = covered_texels(near, np.zeros((*near.shape[:2], 0)), side)[0]
     told(0.5)
     grow(picture, side, texels, taken, rings)
@@ -295,14 +269,7 @@ def bake(sources: SkinSources, told: Callable[[float], None] = lambda done: None
         heights[texels] = 0.5 + share * (sampled(sources.heights, uv) - 0.5)
         grow(heights, side, texels, taken, rings)
         relief = png_bytes(np.round(65535.0 * heights).astype(np.uint16).reshape(side, side)[::-1])
-    return BakedSkin(coloured, relief, sources.reach, sources.texture is not None)
-
-
-def write_skin(collection: bpy.types.Collection, body: bpy.types.Object, baked: BakedSkin) -> str:
-    """Assign the baked skin to ``body``; return a sentence on what was done. The body's materials are copied before
-    they are changed. A second call starts from the body's original texture."""
-    _write(collection, body, _layer(body.data), _own_texture(body), baked)
-    return "The body's texture has its skin and the neck's tone." if baked.has_own else "The body has its skin."
+    return coloured, relief
 
 
 def _layer(mesh: bpy.types.Mesh) -> bpy.types.MeshUVLoopLayer | None:
@@ -311,8 +278,8 @@ def _layer(mesh: bpy.types.Mesh) -> bpy.types.MeshUVLoopLayer | None:
 
 def _corners(
     head: bpy.types.Mesh, body: bpy.types.Mesh, layer: bpy.types.MeshUVLoopLayer, weights: np.ndarray
-) -> _Corners | None:
-    """None if the body has none of the head's faces."""
+) -> tuple[np.ndarray, ...] | None:
+    """The triangles of ``SkinSources``; None if the body has none of the head's faces."""
     numbers = meshes.array_of(head.attributes[meshes.HM08_VERTEX].data, "value")
     head_uv, body_uv = (
         meshes.array_of(one.uv, "vector", 2, np.float32) for one in (head.uv_layers[meshes.UV_HEAD], layer)
@@ -338,12 +305,8 @@ def _corners(
             shares.append([weights[corner_vertex[there[vertices[one]]]] for one in three])
     if not of_body:
         return None
-    return _Corners(
-        body_uv[np.array(of_body)],
-        head_uv[np.array(of_head)],
-        np.array(shares, np.float32),
-        body_uv[np.array(others, int).reshape(-1, 3)],
-    )
+    skin, rest = (body_uv[np.array(loops, int).reshape(-1, 3)] for loops in (of_body, others))
+    return skin, head_uv[np.array(of_head)], np.array(shares, np.float32), rest
 
 
 def _overlapping(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarray:
@@ -389,32 +352,30 @@ def _own_texture(body: bpy.types.Object) -> bpy.types.Image | None:
     return None
 
 
-def _write(
-    collection: bpy.types.Collection,
-    body: bpy.types.Object,
-    layer: bpy.types.MeshUVLoopLayer,
-    source: bpy.types.Image | None,
-    baked: BakedSkin,
+def write_skin(
+    collection: bpy.types.Collection, body: bpy.types.Object, reach: float, picture: bytes, relief: bytes | None
 ) -> None:
-    image = None
+    """Assign the skin that ``bake`` made to ``body``; ``reach`` is the relief's. The body's materials are copied before
+    they are changed. A second call starts from the body's original texture."""
+    layer, source, image = _layer(body.data), _own_texture(body), None
     for slot in body.material_slots:
         node = _texture_node(slot.material)
         if node is None or (tags.BODY_SKIN not in node.image and node.image != source):
             continue
         if tags.BODY_SKIN in node.image:
             image = node.image
-            materials.replace_packed(image, baked.picture)
+            materials.replace_packed(image, picture)
         else:
-            image = image or _new_image(collection, body, baked.picture, source)
+            image = image or _new_image(collection, body, picture, source)
             slot.material = slot.material.copy()
             _texture_node(slot.material).image = image
     if image is not None:
         return
-    image = _new_image(collection, body, baked.picture, None)
+    image = _new_image(collection, body, picture, None)
     material = materials.skin_look_material(image, layer.name, FINER)
     material.name = f"{body.name} Skin"
-    if baked.relief is not None:
-        _add_relief(material, layer.name, baked.relief, baked.reach)
+    if relief is not None:
+        _add_relief(material, layer.name, relief, reach)
     if body.material_slots:
         body.material_slots[0].material = material
     else:
@@ -483,16 +444,11 @@ def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
 
     Raises ``AddonError`` if there is no head or no body, or the body's vertex order differs.
     """
+    if reason := unavailable_reason(context):
+        raise AddonError(f"{reason}.")
     body, collection = body_of(context), tags.active_head(context)
-    if collection is None:
-        raise AddonError("There is no head to apply.", "Select one object of the head together with the body.")
-    if body is None:
-        raise AddonError(
-            "No MakeHuman body is selected.",
-            f"Select a mesh with MPFB's {ALL_VERTICES:,} vertices, or its {SKIN_VERTICES:,} without helpers.",
-        )
-    head = active_mesh(context, collection) or tags.part_object(collection, "head")
-    weights = _fitted(head, body).weights
+    head = active_mesh(context, collection)
+    _, weights, *_ = _fitted(head, body)
     yield 0.05
     sources = skin_sources(collection, head, body, weights)
     names, head_id = (body.name, head.name), collection[tags.HEAD_ID]
@@ -510,7 +466,11 @@ def apply_steps(context: bpy.types.Context) -> Generator[float, None, str]:
     if body is None or head is None or collection is None:
         raise AddonError("The body or the head is not in the scene any more.", "Undo its removal, and apply it again.")
     apply_head(collection, body, head)
-    said = sources if baked is None else write_skin(collection, body, baked)
+    said = sources
+    if baked is not None:
+        write_skin(collection, body, sources.reach, *baked)
+        own = "The body's texture has its skin and the neck's tone."
+        said = "The body has its skin." if sources.texture is None else own
     return f"{body.name} has the head's shape as the shape key {KEY_NAME}, and its 52 expressions. {said}"
 
 
@@ -540,8 +500,7 @@ def apply_head(
     before = body.data.shape_keys.key_blocks.get(KEY_NAME) if body.data.shape_keys else None
     if before is not None and body.data.library is None:
         body.shape_key_remove(before)
-    fitted = _fitted(head, body)
-    skin, weights, placement, basis, now = fitted.skin, fitted.weights, fitted.placement, fitted.basis, fitted.now
+    skin, weights, placement, basis, now = _fitted(head, body)
     offsets = np.zeros_like(now)
     offsets[skin.numbers] = weights[:, None] * (placement.apply(skin.rest) - now[skin.numbers])
     expressions = {name: np.zeros_like(now) for name in skin.keys}
@@ -562,20 +521,11 @@ def apply_head(
     return placement
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    """A head aligned to a body: its skin, (V_skin,) blend weights, its placement, and the body's (V, 3) basis and
-    current shape."""
-
-    skin: _Shape
-    weights: np.ndarray
-    placement: Similarity
-    basis: np.ndarray
-    now: np.ndarray
-
-
-def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
-    """Align the head to the body. Raises ``AddonError`` as ``apply_steps`` does."""
+def _fitted(
+    head: bpy.types.Object | None, body: bpy.types.Object
+) -> tuple[_Shape, np.ndarray, Similarity, np.ndarray, np.ndarray]:
+    """Align the head to the body: its skin, (V_skin,) blend weights, its placement, and the body's (V, 3) basis and
+    current shape. Raises ``AddonError`` as ``apply_steps`` does."""
     if head is None:
         raise AddonError("The head's mesh is not in the file any more.", "Undo its removal, or reconstruct again.")
     if body.data.library is not None:
@@ -593,7 +543,7 @@ def _fitted(head: bpy.types.Object | None, body: bpy.types.Object) -> _Fitted:
             f"{body.name} has as many vertices as a MakeHuman body, but in another order or shape.",
             "Select a body that MPFB made, without edits to its faces.",
         )
-    return _Fitted(skin, weights, placement, basis, now)
+    return skin, weights, placement, basis, now
 
 
 def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
@@ -614,12 +564,9 @@ def _body_shape(body: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
 
 def _shape_of(obj: bpy.types.Object, body_vertices: int) -> _Shape | None:
     """A part's vertices that exist in the body; None without the attribute ``hm08_vertex``."""
-    attribute = obj.data.attributes.get(meshes.HM08_VERTEX)
-    if attribute is None or attribute.domain != "POINT" or attribute.data_type != "INT":
+    if meshes.HM08_VERTEX not in obj.data.attributes:
         return None
-    count = len(obj.data.vertices)
-    numbers = np.empty(count, np.int32)
-    attribute.data.foreach_get("value", numbers)
+    numbers = meshes.hm08_vertices(obj.data)
     here = (numbers >= 0) & (numbers < body_vertices)
     blocks = obj.data.shape_keys.key_blocks if obj.data.shape_keys else ()
     rest = meshes.neutral_coordinates(obj.data)

@@ -1,8 +1,6 @@
 """Convert meshes of the scene to arrays in world space, and motions back to shape keys."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import bpy
 import numpy as np
@@ -112,29 +110,6 @@ def add_key(obj: bpy.types.Object, name: str, motion: np.ndarray) -> None:
         block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
     block.relative_key = obj.data.shape_keys.reference_key
     block.points.foreach_set("co", (rest_coordinates(obj) + motion).astype(np.float32).ravel())
-
-
-def remove_keys(obj: bpy.types.Object, names: Sequence[str], with_basis: bool) -> None:
-    """Remove the named keys, then the reference key if ``with_basis``."""
-    for name in names:
-        block = obj.data.shape_keys.key_blocks.get(name) if obj.data.shape_keys else None
-        if block is not None:
-            obj.shape_key_remove(block)
-    if with_basis and obj.data.shape_keys is not None and len(obj.data.shape_keys.key_blocks) == 1:
-        obj.shape_key_remove(obj.data.shape_keys.key_blocks[0])
-
-
-def key_coordinates(obj: bpy.types.Object, name: str) -> np.ndarray:
-    """(3 V,) float32 shape of a key, for ``restore_keys``."""
-    return coordinates(obj.data.shape_keys.key_blocks[name].points).ravel()
-
-
-def restore_keys(obj: bpy.types.Object, before: Mapping[str, np.ndarray]) -> None:
-    """Restore the shapes of keys from ``key_coordinates``."""
-    for name, flat in before.items():
-        block = obj.data.shape_keys.key_blocks.get(name) if obj.data.shape_keys else None
-        if block is not None and len(block.points) * 3 == len(flat):
-            block.points.foreach_set("co", flat)
 
 
 def marked_points(source: bpy.types.Object, target: bpy.types.Object) -> MarkedPoints | None:

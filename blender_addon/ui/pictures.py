@@ -1,7 +1,6 @@
 """Small pictures: of the 52 keys and of the hairstyles, from files, and of the photos in the list, by Blender."""
 
 import os
-import zlib
 from pathlib import Path
 
 import bpy
@@ -11,9 +10,7 @@ import numpy as np
 from .. import redraw
 from ..backend_process.folders import Looks
 from ..shared.names import ARKIT_NAMES
-from ..shared.options import HAIR_STYLES
 
-SHEET, HAIR_SHEET = (Path(__file__).with_name(f"{name}_pictures.png") for name in ("key", "hair"))
 SIDE = 64
 """Side of a picture in pixels."""
 _pictures: bpy.utils.previews.ImagePreviewCollection | None = None
@@ -50,45 +47,13 @@ def picture_icon(name: str) -> int:
     return 0 if picture is None else picture.icon_id
 
 
-def key_pictures() -> dict[str, np.ndarray]:
-    """The picture of each of the 52 keys, (SIDE, SIDE, 3) uint8 sRGB, top row first. The file omits right sides that
-    mirror a left one; they are mirrored here."""
-    found = _cut(SHEET, sorted(name for name in ARKIT_NAMES if not _mirrors(name)))
-    return found | {name: found[_mirrors(name)][:, ::-1] for name in ARKIT_NAMES if _mirrors(name)}
-
-
-def _cut(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    sheet, found = read_sheet(path.read_bytes()), {}
-    per_row = sheet.shape[1] // SIDE
-    for index, name in enumerate(names):
-        row, column = (SIDE * place for place in divmod(index, per_row))
-        found[name] = sheet[row : row + SIDE, column : column + SIDE]
-    return found
-
-
-def read_sheet(png: bytes) -> np.ndarray:
-    """Decode a PNG with an 8-bit palette and unfiltered rows to (H, W, 3) uint8. Blender's own reader would create an
-    image in the artist's file. Raises ``ValueError`` for other PNGs."""
-    chunks: dict[bytes, bytes] = {}
-    place = 8  # after the signature
-    while place < len(png):
-        length, kind = int.from_bytes(png[place : place + 4], "big"), png[place + 4 : place + 8]
-        chunks[kind] = chunks.get(kind, b"") + png[place + 8 : place + 8 + length]
-        place += 12 + length  # plus length, type and checksum
-    width, height = (int.from_bytes(chunks[b"IHDR"][at : at + 4], "big") for at in (0, 4))
-    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8)
-    if chunks[b"IHDR"][8:] != bytes((8, 3, 0, 0, 0)) or rows.size != height * (width + 1):
-        raise ValueError("no PNG with a palette of 8 bits")
-    rows = rows.reshape(height, width + 1)
-    if rows[:, 0].any():
-        raise ValueError("rows of the PNG are filtered")
-    return np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)[rows[:, 1:]]
-
-
-def _mirrors(name: str) -> str:
-    """The left key whose mirror image a right key is, "" for others."""
-    left = name.removesuffix("Right") + "Left"
-    return left if name.endswith("Right") and left in ARKIT_NAMES else ""
+def read_pictures(sheet: str) -> dict[str, np.ndarray]:
+    """The pictures of ``sheet``, ``key`` or ``hair``, by name: (SIDE, SIDE, 3) uint8 sRGB, top row first. The file
+    omits keys of the right side that mirror a left one; they are mirrored here."""
+    with np.load(Path(__file__).with_name(f"{sheet}_pictures.npz"), allow_pickle=False) as file:
+        found = {name: file["palette"][file[name]] for name in file.files if name != "palette"}
+    right = {name.removesuffix("Left") + "Right": picture[:, ::-1] for name, picture in found.items()}
+    return {name: right[name] for name in right.keys() & set(ARKIT_NAMES) - found.keys()} | found
 
 
 def _pixels(picture: np.ndarray) -> np.ndarray:
@@ -103,8 +68,7 @@ def register() -> None:
     global _pictures, _photos
     _photos = bpy.utils.previews.new()
     _pictures = bpy.utils.previews.new()
-    hair = _cut(HAIR_SHEET, [str(style.name) for style in HAIR_STYLES])  # of each style but the photos' own
-    for name, picture in (key_pictures() | hair).items():
+    for name, picture in (read_pictures("key") | read_pictures("hair")).items():
         kept = _pictures.new(name)
         kept.image_size = (SIDE, SIDE)
         kept.image_pixels_float.foreach_set(_pixels(picture))

@@ -60,7 +60,7 @@ def test_what_is_in_the_zip(package: Path) -> None:
     assert {f"./{name}" for name in names if name.endswith(".whl")} == set(manifest["wheels"])
     for python in build_module.PYTHONS:
         assert sum(f"-cp{python}-cp{python}-" in wheel for wheel in manifest["wheels"]) == 1
-    assert {"__init__.py", "registration.py", "scene/importing.py", "ui/key_pictures.png", "LICENSE"} <= set(names)
+    assert {"__init__.py", "registration.py", "scene/importing.py", "ui/key_pictures.npz", "LICENSE"} <= set(names)
     assert {"scene/nodes/skin.json", "scene/nodes/hair_strands.json"} <= set(names)
     assert not [name for name in names if name == "build.py" or "__pycache__" in name]
     assert {"shared/__init__.py", "shared/photo_folder.py", "shared/names.py"} <= set(names)

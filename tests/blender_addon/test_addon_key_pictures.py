@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from unittest.mock import MagicMock
 
 import bpy
@@ -68,21 +67,3 @@ def test_pictures_are_freed_with_the_extension(backend: Backend) -> None:
     pictures.unregister()  # twice does no harm
     pictures.register()
     assert len(pictures._pictures) == 52 + len(HAIR_STYLES) and len(bpy.data.images) == images
-
-
-def png(rows: bytes, color_type: int) -> bytes:
-    """A PNG of 4 x 2 pixels; nobody asks for its checksums."""
-    header = (4).to_bytes(4, "big") + (2).to_bytes(4, "big") + bytes((8, color_type, 0, 0, 0))
-    chunks = ((b"IHDR", header), (b"PLTE", bytes(range(12))), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return bytes(8) + b"".join(len(data).to_bytes(4, "big") + kind + data + bytes(4) for kind, data in chunks)
-
-
-def test_a_png_with_a_palette_is_read_and_others_are_refused() -> None:
-    rows = bytes((0, 3, 0, 0, 1, 0, 2, 2, 2, 2))
-    read = pictures.read_sheet(png(rows, 3))
-    assert read.shape == (2, 4, 3) and read[0].tolist() == [[9, 10, 11], [0, 1, 2], [0, 1, 2], [3, 4, 5]]
-    with pytest.raises(ValueError, match="filtered"):
-        pictures.read_sheet(png(bytes((2, *rows[1:])), 3))
-    for other in (png(rows, 0), png(rows[:-1], 3)):
-        with pytest.raises(ValueError, match="no PNG with a palette"):
-            pictures.read_sheet(other)

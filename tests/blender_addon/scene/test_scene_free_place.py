@@ -117,20 +117,6 @@ def test_the_cursor_is_the_scenes_that_gets_the_head_and_counts_when_it_arrives(
     assert tuple(tags.part_object(head, "head").location) == (1.0, 2.0, 3.0)
 
 
-@pytest.fixture
-def old_collection(bpy, result: HeadResult, photo_files, monkeypatch: pytest.MonkeyPatch):
-    """A head as it was made before objects had origins of their own."""
-    with monkeypatch.context() as before:
-        before.setattr(importing, "neck_pivot", lambda head: np.zeros(3, np.float32))
-        before.setattr(importing, "eye_centre", lambda eye: np.zeros(3, np.float32))
-        before.setattr(importing, "remember_origin", lambda item, origin: None)
-        collection = import_head(result, bpy.context, photo_files)
-    assert tags.ORIGIN not in collection
-    assert not any(tags.ORIGIN in tags.part_object(collection, part).data for part in PART_NAMES + EYE_PART_NAMES)
-    assert tags.part_object(collection, "eye_left").location.length == 0.0
-    return collection
-
-
 def larger(result: HeadResult) -> HeadResult:
     parts = tuple(
         replace(p, vertices=(p.vertices * np.float32([1.1, 1, 1.1])).astype(np.float32)) for p in result.parts
@@ -201,22 +187,8 @@ def test_a_head_that_was_deleted_fits_on_what_is_left_of_it(bpy, collection, res
     assert_in_place(bpy, collection, larger(result))
 
 
-def test_a_head_of_an_older_file_keeps_its_origin(bpy, old_collection, result: HeadResult) -> None:
-    assert_in_place(bpy, old_collection, result)
-    again = import_head(larger(result), bpy.context, (), into=old_collection[tags.HEAD_ID])
-    assert tags.part_object(again, "head").location.length == 0.0
-    assert tags.part_object(again, "eye_left").location.length == 0.0
-    assert_in_place(bpy, again, larger(result))
-    bpy.data.objects.remove(tags.part_object(again, "eye_left"))  # one that comes back has its own
-    import_head(result, bpy.context, (), into=again[tags.HEAD_ID])
-    assert tags.part_object(again, "eye_left").location.length > 0.5
-    assert_in_place(bpy, again, result)
-
-
-@pytest.mark.parametrize("made", ["collection", "old_collection"])
-def test_bones_are_where_the_head_is(bpy, request: pytest.FixtureRequest, result: HeadResult, made: str) -> None:
-    head_of = request.getfixturevalue(made)
-    rig = build.put_rig(head_of)
+def test_bones_are_where_the_head_is(bpy, collection, result: HeadResult) -> None:
+    rig = build.put_rig(collection)
     bpy.context.view_layer.update()
     eye = np.array(rig.matrix_world @ rig.data.bones["eye.L"].head_local)
     np.testing.assert_allclose(eye, to_blender(importing.eye_centre(result.parts[1])), atol=1e-4)
