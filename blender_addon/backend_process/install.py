@@ -35,12 +35,6 @@ _REASONS = (
         "disk",
     ),
     (
-        r"MemoryError|Cannot allocate memory",
-        "Memory ran out during the installation.",
-        "Close other programs.",
-        "memory",
-    ),
-    (
         r"No module named (ensurepip|venv|pip)|ensurepip is not available",
         "This Python cannot make environments.",
         "Install its venv package (python3-venv on Debian and Ubuntu), or another Python 3.11 to 3.14.",
@@ -48,9 +42,9 @@ _REASONS = (
     ),
     (
         r"(?i)name resolution|getaddrinfo|dns error|Max retries|NewConnectionError|timed? ?out|error sending request|"
-        r"ConnectionResetError|Network is unreachable|ProxyError",
+        r"ConnectionResetError|Network is unreachable|ProxyError|certificate verify failed|SSLError",
         "The packages could not be downloaded.",
-        "Check the internet connection and the proxy, then install again.",
+        "Check the internet connection, the proxy and its certificates, and the computer's clock; then install again.",
         "network",
     ),
     (
@@ -64,12 +58,6 @@ _REASONS = (
         "Windows cannot open files in the backend's folder: its path is too long.",
         "Choose a Backend Folder with a short path in the preferences, like C:\\Likeness.",
         "folder",
-    ),
-    (
-        r"(?i)certificate verify failed|SSLError",
-        "The package server's certificate was not accepted.",
-        "Check the computer's clock and, in a company, its certificates.",
-        "network",
     ),
     (
         r"No matching distribution found for (?P<what>\S+)",

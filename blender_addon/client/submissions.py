@@ -229,8 +229,8 @@ def composed(job: AnyJob, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes
     """
     if isinstance(job, Transfer):
         return _transfer(job, welcome)
-    described, contents = _photos(job.photos, welcome)
-    header = {"type": "submit", "request": "submit", "token": job.token, "photos": described}
+    photos, contents = _photos(job.photos, welcome)
+    header = {"type": "submit", "request": "submit", "token": job.token, "photos": photos}
     options = dict(job.options)
     if job.corrections:
         options["corrections"] = list(map(described, job.corrections))
@@ -268,5 +268,5 @@ def _video(path: Path, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
 
 def _photos(photos: tuple[PhotoFile, ...], welcome: Welcomed) -> tuple[list[dict[str, Any]], list[bytes]]:
     contents = read_photos([(photo.label, photo.path, photo.data) for photo in photos], welcome.limits)
-    described = [{"name": photo.label, "bytes": len(content)} for photo, content in zip(photos, contents, strict=True)]
-    return described, contents
+    entries = [{"name": photo.label, "bytes": len(content)} for photo, content in zip(photos, contents, strict=True)]
+    return entries, contents

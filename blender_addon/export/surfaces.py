@@ -215,17 +215,12 @@ def _by_vertex(
 
 def relief_heights(head: bpy.types.Object) -> np.ndarray | None:
     """(S, S) metres of the relief at rest in map ``Head``, row 0 at v = 0, times its strength; None without one."""
-    material = materials.skin_material(head)
-    images = (
-        []
-        if material is None
-        else [node.image for node in materials.relief_nodes(material) if tags.REACH in node.image]
-    )
-    if not images or images[0].size[0] != images[0].size[1] or images[0].size[0] < 2:
+    image = materials.relief_at_rest(head)
+    if image is None:
         return None
-    strength = materials.strength_socket(material, images[0][tags.RELIEF])
-    scale = 0.001 * 2.0 * images[0][tags.REACH] * (1.0 if strength is None else strength.default_value)
-    return (materials.picture_pixels(images[0])[..., 0] - 0.5) * scale
+    strength = materials.strength_socket(materials.skin_material(head), materials.ALWAYS)
+    scale = 0.001 * 2.0 * image[tags.REACH] * (1.0 if strength is None else strength.default_value)
+    return (materials.picture_pixels(image)[..., 0] - 0.5) * scale
 
 
 def normal_map(parts: Sequence[bpy.types.Object], heights: np.ndarray) -> np.ndarray:

@@ -291,7 +291,7 @@ def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
         offsets = {}
         for block in blocks[1:]:
             block.value = 1.0
-            offsets[block.name] = _evaluated_coordinates(plain)
+            offsets[block.name] = coordinates(plain.evaluated_get(_graph()).data.vertices)
             block.value = 0.0
         first = blocks[0].name if blocks else ""
     finally:
@@ -308,20 +308,16 @@ def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
     return mesh
 
 
+def _graph() -> bpy.types.Depsgraph:
+    """The scene's dependency graph, up to date."""
+    graph = bpy.context.evaluated_depsgraph_get()
+    graph.update()
+    return graph
+
+
 def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
-    graph = bpy.context.evaluated_depsgraph_get()
-    graph.update()
+    graph = _graph()
     return bpy.data.meshes.new_from_object(obj.evaluated_get(graph), preserve_all_data_layers=True, depsgraph=graph)
-
-
-def _evaluated_coordinates(obj: bpy.types.Object) -> np.ndarray:
-    graph = bpy.context.evaluated_depsgraph_get()
-    graph.update()
-    mesh = obj.evaluated_get(graph).to_mesh()
-    try:
-        return coordinates(mesh.vertices)
-    finally:
-        obj.evaluated_get(graph).to_mesh_clear()
 
 
 def _scale(mesh: bpy.types.Mesh, factor: float) -> None:
@@ -391,9 +387,6 @@ class ExportSettings:
     simple_eyes: bool = False
     hair_triangles: int = CARD_LEVELS[0]
     bone_names: str = "LIKENESS"
-
-
-AS_PRESET = ExportSettings()
 
 
 def export_head(

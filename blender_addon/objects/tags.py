@@ -153,21 +153,15 @@ def rig_object(collection: bpy.types.Collection) -> bpy.types.Object | None:
 
 def camera_objects(collection: bpy.types.Collection) -> list[bpy.types.Object]:
     """A head's cameras, in the order in which the photos were solved."""
-    cameras = _found(collection, lambda obj: obj.type == "CAMERA" and PHOTO in obj)
+    cameras = objects_of(collection, lambda obj: obj.type == "CAMERA" and PHOTO in obj)
     order = {group["name"]: number for number, group in enumerate(collection.get(PHOTOS, ()))}
     return sorted(cameras, key=lambda camera: order.get(camera[PHOTO], len(order)))
 
 
 def _first(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> bpy.types.Object | None:
-    """The first object of ``_found``; faster, as the panel calls it dozens of times per redraw."""
+    """The first object of ``objects_of``; faster, as the panel calls it dozens of times per redraw."""
     inside = next((obj for obj in collection.all_objects if wanted(obj)), None)
     return inside if inside is not None else next(iter(_moved_out(collection, wanted)), None)
-
-
-def _found(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:
-    """Matching objects in a head's collection; if there are none, those moved out of it."""
-    inside = [obj for obj in collection.all_objects if wanted(obj)]
-    return inside or _moved_out(collection, wanted)
 
 
 def _moved_out(collection: bpy.types.Collection, wanted: Callable[[bpy.types.Object], bool]) -> list[bpy.types.Object]:

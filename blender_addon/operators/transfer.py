@@ -2,8 +2,6 @@
 solves.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Generator, Sequence

@@ -2,8 +2,6 @@
 can be groomed; for files, cards as a mesh with a texture of strands.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -313,9 +311,9 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
     """Put a result's strands on ``head``, the mesh object of the head of ``collection``.
 
     Groomed hair stays; untouched hair is replaced. Strands also stand on locked skin, and move with it if the result
-    has no word on the hair. Cards, which files of earlier versions have, give way.
+    has no word on the hair.
     """
-    (strands, cards), hair = (tags.hair_object(collection, kind) for kind in ("CURVES", "MESH")), result.hair
+    strands, hair = tags.hair_object(collection, "CURVES"), result.hair
     if result.geometry_only and result.only != "hair":
         move_hair(collection, head)
         return
@@ -327,8 +325,6 @@ def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.typ
             _move_along(strands, head)
     elif strands is not None:
         _remove(strands)
-    if cards is not None:
-        _remove(cards)
     shape_hair(collection, collection.get(tags.HAIR_SHAPE, {}))
 
 
@@ -439,8 +435,6 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
         return
     curves = obj.data
     starts = meshes.array_of(curves.curve_offset_data, "value")
-    if len(set(np.diff(starts))) != 1:
-        return
     shape = (len(starts) - 1, int(starts[1]), 3)
     now = _positions(curves).reshape(shape)
     if FOUND not in curves.attributes:
@@ -449,7 +443,7 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
         _set(curves, FOUND, "FLOAT_VECTOR", "POINT", "vector", now - now[:, :1])
         _set(curves, LIFT, "FLOAT_VECTOR", "POINT", "vector", _lift(now.reshape(-1, 3), head))
     found, lift = (_values(curves, name, "vector", 3).reshape(shape) for name in (FOUND, LIFT))
-    scalp = 1.0 - _values(curves, FACIAL, "value") if FACIAL in curves.attributes else np.ones(shape[0], np.float32)
+    scalp = 1.0 - _values(curves, FACIAL, "value")
     shaped = found + (volume - 1.0) * scalp[:, None, None] * (lift - lift[:, :1])
     roots = now[:, 0, :2]
     ends = roots[scalp > 0.5] if scalp.any() else roots

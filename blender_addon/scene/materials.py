@@ -205,11 +205,10 @@ def _kind(detail: ResultDetail) -> str:
 
 def wrinkles_of(material: bpy.types.Material) -> tuple[list[bpy.types.Image], list[list], float]:
     """A skin's wrinkle maps in order, (name, keys, number of the map, channel) of each group of wrinkles in them, and
-    millimetres from mid grey to black or white; all empty without wrinkles and in files of earlier versions."""
-    try:
-        described = json.loads(material.get(tags.RELIEF, ""))
-    except ValueError:
+    millimetres from mid grey to black or white; all empty without wrinkles."""
+    if tags.RELIEF not in material:
         return [], [], 0.0
+    described = json.loads(material[tags.RELIEF])
     maps = {node.image[tags.RELIEF]: node.image for node in relief_nodes(material)}
     names = sorted((name for name in maps if name != ALWAYS), key=natural_key)
     return [maps[name] for name in names], described["wrinkles"], described["reach"]
@@ -228,6 +227,13 @@ def relief_nodes(material: bpy.types.Material) -> list[bpy.types.Node]:
     """The texture nodes of the skin's relief."""
     nodes = material.node_tree.nodes if material.node_tree else ()
     return [node for node in nodes if node.type == "TEX_IMAGE" and node.image is not None and tags.RELIEF in node.image]
+
+
+def relief_at_rest(head: bpy.types.Object) -> bpy.types.Image | None:
+    """The relief of a head's face at rest, which knows its ``REACH``; None without one."""
+    material = skin_material(head)
+    images = (node.image for node in (relief_nodes(material) if material else ()) if tags.REACH in node.image)
+    return next((image for image in images if image.size[0] > 1), None)
 
 
 def strength_socket(material: bpy.types.Material, name: str) -> bpy.types.NodeSocket | None:

@@ -223,7 +223,9 @@ def skin_sources(
     side = int(np.clip(FINER * albedo.size[0], LEAST_SIDE, MOST_SIDE))
     side = side if source is None else int(np.clip(max(side, *source.size), LEAST_SIDE, MOST_SIDE))
     texture = None if source is None else materials.picture_pixels(source)
-    relief = None if source is not None else _relief_image(head)  # the artist's own material brings its own relief
+    relief = (
+        None if source is not None else materials.relief_at_rest(head)
+    )  # the artist's own material brings its own relief
     heights, reach = (
         (None, 0.0) if relief is None else (materials.picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
     )
@@ -313,14 +315,6 @@ def _overlapping(others: np.ndarray, own: np.ndarray, margin: float) -> np.ndarr
     """The triangles (U, 3, 2) whose bounding boxes touch the one around ``own`` (T, 3, 2)."""
     low, high = own.min(axis=(0, 1)) - margin, own.max(axis=(0, 1)) + margin
     return others[((others.max(axis=1) >= low) & (others.min(axis=1) <= high)).all(axis=1)]
-
-
-def _relief_image(head: bpy.types.Object) -> bpy.types.Image | None:
-    """The relief of the face at rest; None if there is none, or in files of earlier versions, which lack its depth."""
-    material = materials.skin_material(head)
-    nodes = () if material is None else materials.relief_nodes(material)
-    found = [node.image for node in nodes if node.name == materials.ALWAYS]
-    return None if not found or tags.REACH not in found[0] or found[0].size[0] < 2 else found[0]
 
 
 def _texture_node(material: bpy.types.Material | None) -> bpy.types.Node | None:

@@ -4,8 +4,6 @@ locked are left alone.
 Apply head rotations to a bone or an object: as a pose at one frame, or as keyframes.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections import defaultdict

@@ -6,8 +6,6 @@ neighbours; pieces other than skin follow as a whole; lids travel as far as the 
 eyeballs needs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

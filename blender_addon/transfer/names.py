@@ -1,11 +1,12 @@
-"""Read the meaning of a shape key from its name: which of ARKit's 52 motions, on which side; and the mapping from
-source keys to target keys that follows.
+"""Which shape key of a rig moves which key of another, by their names alone.
+
+``meaning`` reads a name: which of ARKit's 52 motions it is, on which side. ``suggest`` links the keys of two rigs whose
+names mean the same, as ``KeyLink``; an artist may change these links and keep them in a file (``to_json``,
+``from_json``). ``apply_links`` gives the target's values.
 
 A meaning is a set of *atoms*, pairs of an ARKit base name and a side: ``mouthSmileLeft`` is ``(mouthSmile, L)``;
 ``browInnerUp`` is ``(browInnerUp, L)`` and ``(browInnerUp, R)``, because other rigs have one key per side for it.
 """
-
-from __future__ import annotations
 
 import enum
 import json
@@ -31,6 +32,7 @@ BASE_SYNONYMS, EXCEPTIONAL_NAMES = (
 _NOTHING, _NO_MOTION = (frozenset(_TABLES[table].split()) for table in ("none", "no_motion_words"))
 
 
+FORMAT, VERSION = "likeness-key-mapping", 1
 Atom = tuple[str, str]
 """ARKit name without its side, and ``L`` or ``R``."""
 
@@ -80,6 +82,7 @@ def _bare(name: str) -> str:
 
 
 _DIRECTIONS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
+_FLAT = {name.lower(): name for name in sorted(ARKIT_NAMES)}
 _BASES = {_bare(name).lower(): _bare(name) for name in sorted(ARKIT_NAMES)}
 _DIRECTED = {(base, side[0]): base + side for base in ("jaw", "mouth") for side in ("Left", "Right")}
 
@@ -171,13 +174,6 @@ def _both(bases: str, side: str) -> frozenset[Atom]:
     return frozenset(atom for atom in atoms if not side or atom[1] == side)
 
 
-_FLAT = {name.lower(): name for name in sorted(ARKIT_NAMES)}
-
-
-FORMAT, VERSION = "likeness-key-mapping", 1
-_ADVICE = "Choose a file that Save Mapping wrote."
-
-
 @dataclass(frozen=True)
 class KeyLink:
     """``target`` gets ``weight`` times the value of ``source``, clamped to ``lowest`` and ``highest``."""
@@ -242,20 +238,18 @@ def to_json(links: Iterable[KeyLink]) -> str:
 
 
 def from_json(text: str) -> tuple[KeyLink, ...]:
-    """Decode links from text. Raises ``AddonError`` ``bad_mapping`` for other content or a later version."""
+    """Decode links from text. Raises ``AddonError`` ``bad_mapping`` for other content."""
+    numbers = (("weight", 1.0), ("lowest", 0.0), ("highest", 1.0))
     try:
         data = json.loads(text)
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError("no mapping")
-        if int(data["version"]) > VERSION:
-            raise AddonError("This mapping is from a later version of the extension.", "Update it.", "bad_mapping")
-        numbers = (("weight", 1.0), ("lowest", 0.0), ("highest", 1.0))
         links = tuple(
             KeyLink(str(row["source"]), str(row["target"]), *(float(row.get(name, usual)) for name, usual in numbers))
             for row in data["links"]
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise AddonError("This is not a mapping of shape keys.", _ADVICE, "bad_mapping") from error
-    if not all(np.isfinite([link.weight, link.lowest, link.highest]).all() for link in links):
-        raise AddonError("The mapping contains numbers that are not finite.", _ADVICE, "bad_mapping")
+        finite = all(np.isfinite([link.weight, link.lowest, link.highest]).all() for link in links)
+        if (data["format"], data["version"]) != (FORMAT, VERSION) or not finite:
+            raise ValueError("another format, or numbers that are not finite")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        advice = "Choose a file that Save Mapping wrote."
+        raise AddonError("This is not a mapping of shape keys.", advice, "bad_mapping") from error
     return links

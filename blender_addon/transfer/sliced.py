@@ -1,7 +1,5 @@
 """Long operations in slices: a modal operator runs a few milliseconds per tick, a script everything at once."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Generator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Sidebar panels for expressions: from files, from rig to rig, and keys for meshes without any."""
 
-from __future__ import annotations
-
 import bpy
 
 from ..objects.tags import active_head

@@ -351,7 +351,7 @@ def test_a_python_in_a_folder_with_an_accent_is_read(tmp_path: Path) -> None:
         ("  cause: dns error", "network"),
         ("ERROR: No matching distribution found for torch==2.13.0", "no_package"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "changed_package"),
-        ("MemoryError", "memory"),
+        ("  cause: certificate verify failed", "network"),
         ("Error: Command '[...]' returned non-zero: No module named ensurepip", "no_python"),
         ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x'", "disk"),
         ("ImportError: libz.so.1: cannot open shared object file: No such file or directory", "missing_part"),
