@@ -172,7 +172,7 @@ def test_stopping_early_leaves_the_target_as_it_was(head) -> None:
 
     dense = subdivided(head, "dense")
     names = ("jawOpen", "mouthSmileLeft", "cheekPuff")
-    for until in (0.5, 0.8):
+    for until in (0.3, 0.6):
         steps = _make(head, [dense], None, names, False, [], [])
         slowest, begun = 0.0, time.thread_time()
         for done in steps:
