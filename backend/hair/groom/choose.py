@@ -42,7 +42,8 @@ _BESIDE = 0.5
 """Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted; of a
 bald head, and one that thins, for a ring."""
 _RECEDES = {"density": "full", "fringe": "none", "tied": "no"}.items()
-"""Kinds of grooms that come with a receding hairline too."""
+"""Kinds of grooms that come with a receding hairline and a thin top too."""
+_RECEDED = ("receding", "thinning")
 _LIKELY, _BEST, _STEPS = 9, 3, 2
 """Grooms, with their mirror images, that are drawn because the reader finds them likely;
 grooms that are deformed, and steps of each: a third changes overlaps by less than 0.01."""
@@ -94,7 +95,7 @@ def choose_groom(
     """
     small = [_smaller(view) for view in views]
     grooms = [load_grooms()[name] for name in names or load_grooms()]
-    grooms += [receded(groom) for groom in grooms if groom.kind.items() >= _RECEDES]
+    grooms += [receded(groom, how) for groom in grooms if groom.kind.items() >= _RECEDES for how in _RECEDED]
     both = [change(one) for groom in grooms for one in ([groom, mirrored(groom)] if _has_sides(groom) else [groom])]
     told = [_told(groom, kind) for groom in both]
     likely = np.argsort(np.negative(told), kind="stable")[: len(both) if kind is None else _LIKELY]

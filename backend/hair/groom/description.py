@@ -56,12 +56,12 @@ def mirrored(groom: Groom) -> Groom:
     return replace(groom, kind=MappingProxyType(kind), shape=MappingProxyType({**groom.shape, "flow": flow}))
 
 
-def receded(groom: Groom) -> Groom:
-    """The groom with the hairline, and as thin, as of the groom ``receding``."""
-    like = load_grooms()["receding"]
+def receded(groom: Groom, name: str = "receding") -> Groom:
+    """The groom with the hairline, and as thin, as of the groom ``name``."""
+    like = load_grooms()[name]
     thin = {key: like.shape["zone"][key] for key in ("receded", "thin", "thin_end")}
     shape = {**groom.shape, "zone": {**groom.shape["zone"], **thin}}
-    kind = {**groom.kind, "density": "receding"}
+    kind = {**groom.kind, "density": like.kind["density"]}
     return replace(groom, kind=MappingProxyType(kind), hairline=like.hairline, shape=MappingProxyType(shape))
 
 

@@ -264,7 +264,7 @@ def length_map(groom: Groom, at: _Places) -> np.ndarray:
     if zone["hang"] > 0:
         fall = (at.points[:, 1] - zone["hang"]) * 1.1 + 0.035 * top
         fringe = _fringe(groom, at)
-        result = fall * (1.0 - fringe) + result * fringe
+        result = fall * (1.0 - fringe) + (result + at.edge) * fringe  # all of a fringe ends alike
     return np.maximum(result, 0.0004)
 
 
@@ -294,14 +294,18 @@ def direction(groom: Groom, at: _Places) -> tuple[np.ndarray, np.ndarray]:
     sign = np.where((at.back > 0.5) | (flow["apart_front"] >= 175.0), side, np.sign(across))
     middle = np.interp(at.points[:, 2], [-0.02, 0.04, 0.11], [flow["apart_back"], flow["apart"], flow["apart_front"]])
     wish = flow["angle"] + flow["fan"] * np.clip(at.points[:, 0] / 0.07, -1.0, 1.0) + sign * middle
-    whorl = 1.0 - np.exp(-((at.away / max(flow["whorl"], 1e-3)) ** 2))
-    combed = top_map(groom, at.points) * whorl * smoothstep(180.0, flow["behind"], np.abs(at.about))
+    combed = top_map(groom, at.points) * _off_whorl(groom, at) * smoothstep(180.0, flow["behind"], np.abs(at.about))
     fringe = _fringe(groom, at)
     beside = side * flow["side_back"] * np.sin(np.radians(np.clip(np.abs(at.about), 0, 180)))
     swirl = flow["swirl"] * np.exp(-((at.away / 22.0) ** 2))
     turn = combed * (wish - at.about) + (1.0 - combed) * (beside + swirl)
     turn = np.radians(turn * (1.0 - fringe) + fringe * (flow["fringe_angle"] - 0.6 * at.about))
     return np.cos(turn)[:, None] * at.down + np.sin(turn)[:, None] * at.round, combed
+
+
+def _off_whorl(groom: Groom, at: _Places) -> np.ndarray:
+    """(N,) 0 in the middle of the groom's whorl, where hair lies as it grows, to 1 away from it or without one."""
+    return 1.0 - np.exp(-((at.away / max(groom.shape["flow"]["whorl"], 1e-3)) ** 2))
 
 
 def factor_at(factors: np.ndarray, about: np.ndarray, away: np.ndarray) -> np.ndarray:
@@ -358,7 +362,7 @@ def _grow(
     wished = unit_vectors(wished - (wished * normals).sum(1, keepdims=True) * normals)
     near_part = np.exp(-np.abs(part_offset(groom, roots.points)) / 0.018) * (1.0 - roots.back)
     raised = lift["side"] + (lift["top"] - lift["side"]) * top + lift["front"] * roots.front * top
-    raised = np.radians(np.clip(raised + lift["part"] * near_part, 0.0, 88.0))[:, None]
+    raised = np.radians(np.clip(raised + lift["part"] * near_part, 0.0, 88.0) * _off_whorl(groom, roots))[:, None]
     way = wished * np.cos(raised) + normals * np.sin(raised)
     rest = generator.normal(size=(count, 3)) * [0.1, 0.02, 0.1] * bend["rest"]
     side = np.where(part_offset(groom, roots.points) > 0, 1.0, -1.0)
