@@ -1,24 +1,22 @@
-"""Write a ``FaceAsset`` as one binary glTF 2.0 file: named nodes, morph targets, both UV maps, tangents, roughness as
-a texture, and wrinkle maps in ``extras``, because glTF has no standard for them (docs/files.md).
+"""Write a ``FaceAsset`` as one binary glTF 2.0 file: named nodes, morph targets, both UV maps, tangents, and roughness
+as a texture (docs/files.md).
 """
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pygltflib as gl
 from PIL import Image
 from scipy.spatial import cKDTree
 
 from backend import __version__
-from backend.detail.skin_detail import KEY_GROUPS, SkinDetail
 from backend.exchange import asset_mesh
 from backend.exchange.buffers import png_bytes
 from backend.exchange.face_asset import FaceAsset, FacePart
-from backend.exchange.files import normal_picture, part_texels_per_metre
+from backend.exchange.files import normal_picture
 from backend.geometry.template import triangles_from_quads, triangulate
 from backend.geometry.vectors import vertex_normals
 from backend.hair.draw import hair_cards
@@ -63,82 +61,6 @@ def _summed(values: np.ndarray, triangles: np.ndarray, count: int) -> np.ndarray
     flat = triangles.ravel()
     repeated = np.repeat(values, 3, axis=0)
     return np.stack([np.bincount(flat, repeated[:, axis], count) for axis in range(3)], -1)
-
-
-EXTRAS_VERSION = 1
-MOST_TEXELS = 512
-"""Texels a side: 0.75 mm each on the face; skin lines are 4 mm apart or more. 1,024 take three times the bytes."""
-PACKED = 3
-"""Groups of keys per image, in its red, green and blue channels."""
-ZERO = 128
-"""Stored value of height 0; 1 and 255 are minus and plus the reach."""
-SIDE_BLEND_RANGE = (0.47, 0.53)
-"""u of map ``Head`` between which the right side's keys (below) blend into the left side's: smoothstep."""
-
-
-@dataclass(frozen=True)
-class WrinkleTexture:
-    """Heights of up to three groups.
-
-    Attributes
-    ----------
-    pixels : (S, S, 3) uint8, row 0 is v = 1: metres outwards = (value - ``ZERO``) / 127 * the channel's reach.
-    groups : names. reaches : metres, one per group.
-    """
-
-    pixels: np.ndarray
-    groups: tuple[str, ...]
-    reaches: tuple[float, ...]
-
-
-def wrinkle_textures(detail: SkinDetail) -> tuple[WrinkleTexture, ...]:
-    """Heights of all groups, ``PACKED`` per image, at most ``MOST_TEXELS`` a side.
-
-    The reach of each channel is its own deepest wrinkle, because programs read only 8 bits: over the 4 mm reach of the
-    other files, one step would be as deep as a fine line.
-    """
-    names = list(detail.wrinkles)
-    textures = []
-    for first in range(0, len(names), PACKED):
-        group = tuple(names[first : first + PACKED])
-        heights = [_smaller(detail.wrinkles[name].millimetres()) * np.float32(1e-3) for name in group]
-        reaches = tuple(max(float(np.abs(one).max()), 1e-6) for one in heights)
-        pixels = np.full((*heights[0].shape, PACKED), ZERO, np.uint8)
-        for channel, (one, reach) in enumerate(zip(heights, reaches, strict=True)):
-            pixels[..., channel] = np.rint(one * (127.0 / reach)).astype(np.int16) + ZERO
-        textures.append(WrinkleTexture(pixels, group, reaches))
-    return tuple(textures)
-
-
-def wrinkle_extras(textures: Sequence[WrinkleTexture], indices: Sequence[int], head: FacePart) -> dict[str, object]:
-    """Build the block ``wrinkles`` of the skin's ``extras``, from JSON types only.
-
-    Parameters
-    ----------
-    indices : of the glTF textures, one for each of ``textures``. head : gives the map's scale.
-    """
-    entries = [
-        {"name": name, "keys": list(KEY_GROUPS[name]), "texture": index, "channel": channel, "reach": round(reach, 9)}
-        for texture, index in zip(textures, indices, strict=True)
-        for channel, (name, reach) in enumerate(zip(texture.groups, texture.reaches, strict=True))
-    ]
-    size = textures[0].pixels.shape[0]
-    return {
-        "version": EXTRAS_VERSION,
-        "texCoord": 0,
-        "unit": "metre",
-        "zero": ZERO,
-        "sidesMeet": list(SIDE_BLEND_RANGE),
-        "mapSide": round(size / part_texels_per_metre(head, size), 6),
-        "groups": entries,
-    }
-
-
-def _smaller(heights: np.ndarray) -> np.ndarray:
-    side = min(MOST_TEXELS, heights.shape[0])
-    if side == heights.shape[0]:
-        return heights
-    return cv2.resize(heights, (side, side), interpolation=cv2.INTER_AREA)
 
 
 SIZE = 256
@@ -216,8 +138,6 @@ def glb_bytes(asset: FaceAsset) -> bytes:
         writer.add_texture(asset_mesh.LASHES, asset_mesh.lash_picture(), quality=None)
     if asset.eyes is not None and asset.eyes.picture is not None:
         writer.add_texture(asset_mesh.EYES, asset.eyes.picture, quality=_EYES_QUALITY)
-    if asset.detail is not None:
-        writer.add_wrinkles(asset)
     parts = []
     for part in asset.dressed_parts():
         material = asset_mesh.part_material(asset, part.name)
@@ -239,7 +159,6 @@ class _GltfWriter:
         self.blob = bytearray()
         self.material_of: dict[asset_mesh.PartMaterial, int] = {}
         self.textures: dict[str, int] = {}
-        self.skin_extras: dict[str, object] = {}
 
     def finish(self, part_nodes: list[int]) -> bytes:
         root = gl.Node(name=ROOT_NODE, children=part_nodes)
@@ -267,15 +186,6 @@ class _GltfWriter:
         self.textures[name] = len(self.gltf.textures)
         self.gltf.textures.append(gl.Texture(name=name, source=len(self.gltf.images) - 1, sampler=0))
         return self.textures[name]
-
-    def add_wrinkles(self, asset: FaceAsset) -> None:
-        """Add the wrinkle maps as textures, described by the skin's ``extras``."""
-        textures = wrinkle_textures(asset.detail)
-        indices = [
-            self.add_texture(f"skin_wrinkles_{number}", texture.pixels, quality=None)
-            for number, texture in enumerate(textures)
-        ]
-        self.skin_extras = {"wrinkles": wrinkle_extras(textures, indices, asset.parts[0])}
 
     def add_part(self, part: FacePart, material: asset_mesh.PartMaterial) -> int:
         """Add a mesh and its node; returns the node's index."""
@@ -387,7 +297,6 @@ class _GltfWriter:
             self.gltf.materials.append(
                 gl.Material(
                     name=look.name,
-                    extras=self.skin_extras if look == asset_mesh.SKIN else {},
                     doubleSided=see_through,
                     alphaMode=gl.BLEND if see_through else gl.OPAQUE,
                     alphaCutoff=None,

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -29,7 +29,6 @@ from backend.exchange.all_or_none import (
     PREVIEW,
     OutputFolder,
     check_writable,
-    locked_folder,
     write_file,
     write_together,
 )
@@ -60,7 +59,8 @@ def write_folder(
 ) -> None:
     """Write all ``FILE_NAMES`` of a finished head, as ``reconstruct`` does."""
     made = {"asset": asset, "shape": asset, "dressed": asset, "detail": DetailEstimate(asset.detail, (), "")}
-    with locked_folder(out) as folder, folder.writing(FILE_NAMES, progress) as files:
+    held = nullcontext(out) if isinstance(out, OutputFolder) else OutputFolder(out)
+    with held as folder, folder.writing(FILE_NAMES, progress) as files:
         progress(WRITING, 0.0)
         stages = file_stages(files, folder.path, progress)
         run_graph(stages, made, tuple(stages))
@@ -328,7 +328,7 @@ _RACER = """
 import sys
 from pathlib import Path
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import write_together
+from backend.exchange.all_or_none import OutputFolder, write_together
 folder, name = Path(sys.argv[1]), sys.argv[2]
 wanted = ["a", "b"]
 print(flush=True)
@@ -337,7 +337,8 @@ for number in range(25):
     for turn in range(2):  # into a folder that is not there, and into one that is
         try:
             steps = [lambda to, file=file: (to / file).write_text(f"{name} {turn}") and None for file in wanted]
-            write_together(folder / str(number), wanted, steps)
+            with OutputFolder(folder / str(number)) as held:
+                write_together(held, wanted, steps)
         except LikenessError as error:
             assert error.code == "in_use", error
 """
@@ -431,8 +432,8 @@ def test_ctrl_c_waits_for_no_file_and_leaves_nothing_though_many_are_still_writt
         raise KeyboardInterrupt
 
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        write_together(tmp_path / "new" / "out", ["a", "b"], [goes_on, interrupted])
+    with pytest.raises(KeyboardInterrupt), OutputFolder(tmp_path / "new" / "out") as held:
+        write_together(held, ["a", "b"], [goes_on, interrupted])
     assert time.monotonic() - start < 5.0  # 2 s, and what a busy machine takes more
     for writer in writers:
         writer.join(10.0)
