@@ -36,7 +36,7 @@ class Canonical:
     every given photo."""
 
     face: canonical_faces.CanonicalFace
-    pictures: canonical_faces.CanonicalPictures
+    pictures: Mapping[str, np.ndarray]
     placement: CanonicalFrame
     verdicts: tuple[Mapping[str, Any], ...]
 
@@ -67,8 +67,6 @@ CANONICAL_FILE_NAMES: tuple[str, ...] = (
     "canonical_normals.png",
     "canonical_albedo.png",
     "canonical_confidence.png",
-    "canonical_relit.png",
-    "canonical_turned.png",
     "canonical_photos.png",
     "canonical.obj",
     "canonical.mtl",
@@ -77,24 +75,18 @@ CANONICAL_FILE_NAMES: tuple[str, ...] = (
 """All files that the command writes."""
 
 
-def write_canonical_folder(made: Canonical, out_dir: Path | OutputFolder, progress: ProgressReporter = silent) -> None:
-    """Write all ``CANONICAL_FILE_NAMES`` into ``out_dir``, all or none.
-
-    Raises
-    ------
-    LikenessError : code "disk", or "in_use" if another run writes into it.
-    """
-    maps = vars(made.pictures)
+def write_canonical_folder(made: Canonical, folder: OutputFolder, progress: ProgressReporter) -> None:
+    """Write all ``CANONICAL_FILE_NAMES`` into ``folder``, all or none. Raises ``LikenessError`` with code "disk"."""
 
     def picture(name: str) -> Callable[[Path], None]:
-        return lambda folder: (folder / f"canonical_{name}.png").write_bytes(png_bytes(maps[name]))
+        return lambda folder: (folder / f"canonical_{name}.png").write_bytes(png_bytes(made.pictures[name]))
 
     steps = [
-        *(picture(name) for name in maps),
+        *(picture(name) for name in made.pictures),
         lambda folder: _write_obj(made, folder),
         lambda folder: _write_json(made, folder / "canonical.json"),
     ]
-    write_together(out_dir, CANONICAL_FILE_NAMES, steps, progress)
+    write_together(folder, CANONICAL_FILE_NAMES, steps, progress)
 
 
 def _write_obj(made: Canonical, folder: Path) -> None:

@@ -120,30 +120,17 @@ class OutputFolder:
         return self._held.enter_context(_hidden_folder(path, self.path))
 
 
-@contextmanager
-def locked_folder(out_dir: Path | OutputFolder) -> Iterator[OutputFolder]:
-    """The folder, locked: as it is, or for the time of the ``with`` body.
-
-    Raises ``LikenessError`` with code "disk", or "in_use" if another run holds the folder.
-    """
-    if isinstance(out_dir, OutputFolder):
-        yield out_dir
-        return
-    with OutputFolder(out_dir) as held:
-        yield held
-
-
 def write_together(
-    out_dir: Path | OutputFolder,
+    folder: OutputFolder,
     names: Sequence[str],
     steps: Sequence[Callable[[Path], None]],
     progress: ProgressReporter = silent,
 ) -> None:
-    """Write the files ``names`` into ``out_dir``, all or none. The steps write them into the folder passed to them,
-    several in parallel. Raises ``LikenessError`` as ``locked_folder`` does."""
+    """Write the files ``names`` into ``folder``, all or none. The steps write them into the folder passed to them,
+    several in parallel. Raises ``LikenessError`` with code "disk"."""
     from backend.system.parallel import each  # imported here, because it takes a second
 
-    with locked_folder(out_dir) as folder, folder.writing(names, progress) as files, disk_errors_named(folder.path):
+    with folder.writing(names, progress) as files, disk_errors_named(folder.path):
         each(lambda step: step(files), steps)
 
 

@@ -1,5 +1,5 @@
 """LAP's result for one person, the canonical surface with its albedo and each photo's light and view, and its
-pictures: in the views of photos, turned, relit, as plaster.
+pictures: in the views of photos, and as plaster.
 """
 
 import math
@@ -165,55 +165,32 @@ def shaded_surface(depth: Tensor) -> Tensor:
 
 
 TILE = 256
-"""Side of each picture on the sheets, in pixels."""
+"""Side of each picture on the sheet, in pixels."""
 DEPTH_RANGE = (0.9, 1.1)
 """Canonical depths stored as 0 and 65535 in the depth picture."""
-YAWS = (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)
-LIGHT_SIDES = ((-60.0, 0.0), (-30.0, 0.0), (0.0, 45.0), (0.0, 0.0), (0.0, -45.0), (30.0, 0.0), (60.0, 0.0))
-"""Directions of the lamp in the relit pictures: degrees to the picture's right and up."""
-_AMBIENT, _DIFFUSE = 0.25, 0.75
 _VIEW_RANGE = (0.5, 1.5)
 _LEAST_FACING = 0.12
 """Least cosine to the camera of the face's surface; below it is the depth step to the background."""
 _BACKDROP = 0.15
 
 
-@dataclass(frozen=True)
-class CanonicalPictures:
-    """All pictures of one canonical face, uint8 sRGB (H, W, 3) unless said otherwise.
-
-    Attributes
-    ----------
-    depth : (S, S) uint16 over ``DEPTH_RANGE``. normals : (S, S, 3), x right, y up, z out of the face, as usual.
-    albedo : (S, S, 3). confidence : (S, S) uint8.
-    relit : albedo and plaster, a column per ``LIGHT_SIDES``. turned : the same, a column per ``YAWS``.
-    photos : a row per photo: its square, LAP's reconstruction of it, and plaster and normals of its personalised face.
-    """
-
-    depth: np.ndarray
-    normals: np.ndarray
-    albedo: np.ndarray
-    confidence: np.ndarray
-    relit: np.ndarray
-    turned: np.ndarray
-    photos: np.ndarray
-
-
 @torch.inference_mode()
-def canonical_pictures(face: CanonicalFace, faces: Sequence[PhotoFace]) -> CanonicalPictures:
-    """Draw all pictures; ``faces`` are the face's photos, in its order."""
+def canonical_pictures(face: CanonicalFace, faces: Sequence[PhotoFace]) -> dict[str, np.ndarray]:
+    """Draw all pictures of a face, in sRGB unless said otherwise; ``faces`` are its photos, in its order.
+
+    depth : (S, S) uint16 over ``DEPTH_RANGE``. normals : (S, S, 3) uint8, x right, y up, z out of the face, as usual.
+    albedo : (S, S, 3) uint8. confidence : (S, S) uint8. photos : (H, W, 3) uint8, a row per photo: its square, LAP's
+    reconstruction of it, and plaster and normals of its personalised face.
+    """
     near, far = DEPTH_RANGE
     steps = np.round((face.depth - near) / (far - near) * 65535)
-    depth, albedo = _enlarged(face.depth, face.albedo)
-    return CanonicalPictures(
-        depth=np.clip(steps, 0, 65535).astype(np.uint16),
-        normals=_bytes(_normal_colours(face.normals)),
-        albedo=_bytes(face.albedo),
-        confidence=_bytes(face.confidence),
-        relit=_relit(depth, albedo),
-        turned=_turned(depth, albedo),
-        photos=np.concatenate([_photo_row(face, number, photo) for number, photo in enumerate(faces)]),
-    )
+    return {
+        "depth": np.clip(steps, 0, 65535).astype(np.uint16),
+        "normals": _bytes(_normal_colours(face.normals)),
+        "albedo": _bytes(face.albedo),
+        "confidence": _bytes(face.confidence),
+        "photos": np.concatenate([_photo_row(face, number, photo) for number, photo in enumerate(faces)]),
+    }
 
 
 def surface_cells(face: CanonicalFace) -> np.ndarray:
@@ -228,50 +205,13 @@ def surface_cells(face: CanonicalFace) -> np.ndarray:
 
 
 def _enlarged(depth: np.ndarray, albedo: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Depth (1, T, T) and albedo (1, 3, T, T) in [-1, 1] at the sheets' resolution."""
+    """Depth (1, T, T) and albedo (1, 3, T, T) in [-1, 1] at the sheet's resolution."""
     maps = np.concatenate([depth[None], albedo.transpose(2, 0, 1) * 2 - 1])
     large = torch.from_numpy(maps)[None]
     large = torch.nn.functional.interpolate(large, (TILE, TILE), mode="bicubic", align_corners=False)
     smooth = cv2.GaussianBlur(large[0, 0].numpy(), (0, 0), 0.6 * TILE / len(depth))  # removes interpolation ripples
     large[0, 0] = torch.from_numpy(smooth)
     return large[:, 0], large[:, 1:].clamp(-1, 1)
-
-
-def _relit(depth: Tensor, albedo: Tensor) -> np.ndarray:
-    """(2 T, 7 T, 3) albedo and plaster, lit from ``LIGHT_SIDES``."""
-    camera = CanonicalCamera((TILE, TILE))
-    normals = depth_surface.normals_from_depth(depth, camera)
-    shown = normals[0, ..., 2] > _LEAST_FACING
-    columns = []
-    for right, up in LIGHT_SIDES:
-        towards = torch.tensor(
-            [math.tan(math.radians(right)), -math.tan(math.radians(up)), -1.0], dtype=depth.dtype
-        )  # from the face to the lamp
-        light = depth_surface.LambertLight(
-            depth.new_tensor([_AMBIENT]), depth.new_tensor([_DIFFUSE]), -(towards / towards.norm())[None]
-        )
-        pictures = [depth_surface.lambert_image(one, normals, light) for one in (albedo, _plaster(albedo))]
-        shown_pictures = [torch.where(shown, picture[0] / 2 + 0.5, _BACKDROP) for picture in pictures]
-        columns.append(np.concatenate([_tile(picture) for picture in shown_pictures]))
-    return np.concatenate(columns, axis=1)
-
-
-def _turned(depth: Tensor, albedo: Tensor) -> np.ndarray:
-    """(2 T, 7 T, 3) albedo and plaster, turned by ``YAWS``."""
-    camera = CanonicalCamera((TILE, TILE))
-    normals, light = depth_surface.normals_from_depth(depth, camera), studio_light(1, depth)
-    shown = normals[..., 2:].permute(0, 3, 1, 2) > _LEAST_FACING
-    columns = []
-    for yaw in YAWS:
-        angle = depth.new_tensor([yaw])
-        surface = depth_surface.view_surface(depth, turned_view(angle, 0 * angle), camera, depth_range=_VIEW_RANGE)
-        mask = surface.mask[:, None] & (surface.sample(shown.to(depth.dtype)) > 0.5)
-        pictures = []
-        for one in (albedo, _plaster(albedo)):
-            picture = surface.sample(depth_surface.lambert_image(one, normals, light)) / 2 + 0.5
-            pictures.append(_tile(torch.where(mask, picture, _BACKDROP)[0]))
-        columns.append(np.concatenate(pictures))
-    return np.concatenate(columns, axis=1)
 
 
 def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarray:
