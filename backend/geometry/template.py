@@ -22,7 +22,7 @@ from backend.system.files import ASSETS, BrokenTensorFileError, made_once, read_
 from protocol.names import PART_NAMES
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
-FORMAT = "3"
+FORMAT = "4"
 REGION_NAMES: tuple[str, ...] = (
     "face", "lips", "lip_upper", "lip_lower", "lids_left", "lids_right", "mouth_interior", "nose", "brows", "cheeks",
     "forehead", "chin", "ears", "scalp", "neck", "eye_sockets",
@@ -67,7 +67,7 @@ class LandmarkEmbedding:
 
 @dataclass(frozen=True)
 class Sculpture:
-    """What is finer than ``hm08``, on the mean face: the mouth's inside and the lashes' opacity. Metres.
+    """What is finer than ``hm08``, on the mean face: the mouth's inside and the lashes, and what hangs on what. Metres.
 
     The mouth is a tube of seven loops of 38 vertices, from the throat to the fold between lip and gum. The first axis
     of ``crowns`` and after are the upper and the lower row of teeth.
@@ -86,6 +86,12 @@ class Sculpture:
         edge. tooth_profile : (2, A, 3) at each tenth of a millimetre along the arch: height of the gum's edge, distance
         to the next tooth, and relative tone.
     lash_alpha : (L,) opacity of the lashes' vertices in [0, 1]; lash_uv : (L, 2) in the picture of single lashes, v up.
+    lash_edges, lash_shares : (L, 2) the two head vertices on the lid's outer edge beside the lash, and (L,) weight of
+        the second one.
+    eye_rows : (2, R, 28) vertices of the loops around the left and the right eye; mouth_rows : (R, 38) around the
+        mouth, as in ``rig.measure``.
+    pocket : (P,) head vertices of the pocket behind the lips; pocket_skin : (P, 4) nearest vertices of the skin in
+        front of each.
     """
 
     rest: np.ndarray
@@ -104,6 +110,12 @@ class Sculpture:
     tooth_profile: np.ndarray
     lash_alpha: np.ndarray
     lash_uv: np.ndarray
+    lash_edges: np.ndarray
+    lash_shares: np.ndarray
+    eye_rows: np.ndarray
+    mouth_rows: np.ndarray
+    pocket: np.ndarray
+    pocket_skin: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,15 +10,6 @@ import numpy as np
 
 from backend.geometry.template import PartRange, Template
 
-_EYE_SEED = (13358, 13357)
-"""``hm08`` ids of two neighbours on the left upper lid's margin; the loop is walked from the first to the second."""
-_EYE_OUTWARD = 6790
-"""``hm08`` id of the first seed's neighbour one loop further out."""
-_MOUTH_SEED = (474, 7229)
-_MOUTH_OUTWARD = 468
-_EYE_ROWS = (-3, 9)
-_MOUTH_ROWS = (-8, 7)
-
 
 @dataclass(frozen=True)
 class EyeLoops:
@@ -69,91 +60,15 @@ class FaceLoops:
     mouth: MouthLoops
 
 
-class QuadWalk:
-    """Straight walks along the edges of a quad mesh."""
-
-    def __init__(self, quads: np.ndarray) -> None:
-        self._faces: dict[int, list[tuple[int, ...]]] = {}
-        for quad in quads.tolist():
-            face = tuple(dict.fromkeys(quad))
-            for vertex in face:
-                self._faces.setdefault(vertex, []).append(face)
-
-    def neighbours(self, vertex: int) -> set[int]:
-        neighbours = set()
-        for face in self._faces[vertex]:
-            corner = face.index(vertex)
-            neighbours |= {face[(corner + 1) % len(face)], face[corner - 1]}
-        return neighbours
-
-    def _straight_on(self, before: int, vertex: int) -> int:
-        adjacent = {v for face in self._faces[vertex] if before in face for v in face}
-        ahead = self.neighbours(vertex) - adjacent
-        if len(ahead) != 1:
-            raise ValueError(f"the edge loop does not go on through vertex {vertex}: this is not the hm08 head")
-        return ahead.pop()
-
-    def loop(self, first: int, second: int) -> list[int]:
-        """The closed loop that starts with the edge from ``first`` to ``second``."""
-        walked = [first, second]
-        while (following := self._straight_on(walked[-2], walked[-1])) != first:
-            walked.append(following)
-            if len(walked) > 200:
-                raise ValueError("the edge loop does not close: this is not the hm08 head")
-        return walked
-
-    def stack(self, loop: list[int], outward: int, rows: tuple[int, int]) -> np.ndarray:
-        """Loops ``rows[0]`` (inside) to ``rows[1]`` (outside, exclusive) around ``loop`` as an aligned grid."""
-        grid = {0: loop}
-        for direction, stop in ((1, rows[1]), (-1, rows[0] - 1)):
-            for row in range(direction, stop, direction):
-                current = grid[row - direction]
-                others = self.neighbours(current[0]) - set(current)
-                if row == 1:
-                    start = outward
-                else:
-                    others -= {outward} if row == -1 else set(grid[row - 2 * direction])
-                    start = next(iter(others))
-                if start not in self.neighbours(current[0]):
-                    raise ValueError("the next loop does not touch this one: this is not the hm08 head")
-                following = [start]
-                for vertex in current[1:]:
-                    shared = [
-                        v for v in self.neighbours(vertex) & self.neighbours(following[-1]) if v not in current
-                    ]  # the fourth corner of the quad between the two loops
-                    if len(shared) != 1:
-                        raise ValueError("the loops are not a grid here: this is not the hm08 head")
-                    following.append(shared[0])
-                grid[row] = following
-        return np.array([grid[row] for row in range(*rows)], dtype=np.int64)  # (R, C)
-
-
-def _walk(template: Template) -> tuple[QuadWalk, dict[int, int]]:
-    """A walk over the head's quads, and the vertices by their ids in ``hm08``."""
-    head = template.head
-    inside = np.flatnonzero(template.hm08_vertex[: head.vertex_stop] >= 0)
-    row_of = {int(template.hm08_vertex[i]): int(i) for i in inside}
-    missing = [i for i in (*_EYE_SEED, _EYE_OUTWARD, *_MOUTH_SEED, _MOUTH_OUTWARD) if i not in row_of]
-    if missing:
-        raise ValueError(f"the head lacks hm08 vertices {missing}")
-    return QuadWalk(template.quads[head.face_start : head.face_stop]), row_of
-
-
 @lru_cache(maxsize=2)
 def face_loops(template: Template) -> FaceLoops:
-    """The loops of ``template``'s head (cached).
-
-    Raises ``ValueError`` when the head does not have ``hm08``'s edge loops.
-    """
-    walk, row_of = _walk(template)
-    left = walk.stack(walk.loop(*(row_of[i] for i in _EYE_SEED)), row_of[_EYE_OUTWARD], _EYE_ROWS)
-    right = template.mirror[left].astype(np.int64)
-    upper = np.r_[21:28, 0:6]
-    lower = np.arange(19, 6, -1)
-    eyes = tuple(EyeLoops(rows, -_EYE_ROWS[0], upper, lower, inner=20, outer=6) for rows in (left, right))
-    grid = walk.stack(walk.loop(*(row_of[i] for i in _MOUTH_SEED)), row_of[_MOUTH_OUTWARD], _MOUTH_ROWS)
-    mouth = MouthLoops(grid, -_MOUTH_ROWS[0], np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
-    return FaceLoops(eyes, mouth)
+    """The loops of ``template``'s head (cached)."""
+    upper, lower = np.r_[21:28, 0:6], np.arange(19, 6, -1)
+    rows = template.sculpture.eye_rows.astype(np.int64)
+    left, right = (EyeLoops(one, 3, upper, lower, inner=20, outer=6) for one in rows)
+    lips = template.sculpture.mouth_rows.astype(np.int64)
+    mouth = MouthLoops(lips, 8, np.r_[27:38, 0:12], np.arange(25, 12, -1), right=26, left=12)
+    return FaceLoops((left, right), mouth)
 
 
 SAMPLES = 41

@@ -18,9 +18,8 @@ from functools import lru_cache
 import numpy as np
 import scipy.sparse as sparse
 from scipy.interpolate import PchipInterpolator
-from scipy.sparse.csgraph import connected_components
+from scipy.ndimage import maximum_filter1d
 from scipy.sparse.linalg import splu
-from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template
 from backend.geometry.vectors import arc_length, smoothstep
@@ -237,8 +236,7 @@ def meet_lips(template: Template, neutral: np.ndarray, jaw_open: np.ndarray, mou
 
 def _dilated(excess: np.ndarray) -> np.ndarray:
     """(N,) largest positive excess within two places, so that a gap between two vertices corrects both."""
-    padded = np.pad(excess, 2, mode="edge")
-    most = np.max([padded[i : i + len(excess)] for i in range(5)], axis=0)
+    most = maximum_filter1d(excess, 5, mode="nearest")
     return np.where(most > 0, most, excess)
 
 
@@ -265,68 +263,37 @@ _LEAST_DEPTH = 0.0008
 """Least depth in metres below the skin; half the neutral depth where that is less."""
 _NEAR_METRES = 0.006
 """Metres from a skin vertex beyond which its tangent plane is ignored."""
-_NEIGHBOURS = 4
 _POCKET_ROUNDS = 6
 OPEN_MOUTH_KEYS = ("jawOpen", "mouthClose", "tongueOut")
 """Keys that unfold the pocket, so that its vertices no longer lie behind the skin that was in front of them."""
 
 
-@dataclass(frozen=True)
-class PocketBinding:
-    """The skin in front of the pocket.
-
-    Attributes
-    ----------
-    pocket : (P,) vertices of the pocket behind the lips.
-    skin : (P, 4) nearest skin vertices of each, on the template.
-    """
-
-    pocket: np.ndarray
-    skin: np.ndarray
-
-
-def bind_pocket(template: Template) -> PocketBinding:
-    """Bind the vertices behind the lips' contact to the skin of mouth and cheeks in front of them."""
-    mouth = measure.face_loops(template).mouth
-    head = template.head.vertex_stop
-    vertices = template.vertices[:head]
-    hidden = template.regions["mouth_interior"][:head]
-    inside = np.union1d(mouth.rows[: mouth.contact - 1], np.flatnonzero(hidden > 0.9))
-    skin = hidden < 0.1
-    skin[np.unique(mouth.rows[: mouth.contact + 2])] = False
-    near = np.linalg.norm(vertices - vertices[mouth.rows[mouth.contact]].mean(0), axis=1) < 0.08
-    candidates = np.flatnonzero(skin & near)
-    nearest = cKDTree(vertices[candidates]).query(vertices[inside], k=_NEIGHBOURS)[1]
-    return PocketBinding(inside, candidates[nearest])
-
-
-def keep_pocket_inside(
-    template: Template, binding: PocketBinding, neutral: np.ndarray, offsets: np.ndarray, allowed: np.ndarray
-) -> None:
+def keep_pocket_inside(template: Template, neutral: np.ndarray, offsets: np.ndarray, allowed: np.ndarray) -> None:
     """Correct ``offsets`` (V, 3) in place: push back pocket vertices that come too near the skin in front of them.
 
     ``neutral`` is (V, 3); a vertex stays ``_LEAST_DEPTH`` behind each of its skin vertices' tangent planes, or half its
     neutral depth where that is less, or ``allowed`` (P, 4) where that is less still.
     """
-    if not np.any(offsets[binding.pocket]) and not np.any(offsets[binding.skin]):
+    pocket, skin = template.sculpture.pocket, template.sculpture.pocket_skin
+    if not np.any(offsets[pocket]) and not np.any(offsets[skin]):
         return
-    rest = pocket_depths(template, binding, neutral)[0]
+    rest = pocket_depths(template, neutral)[0]
     least = np.where(rest > 0, np.minimum(0.5 * rest, _LEAST_DEPTH), rest - 1e-6)
     least = np.minimum(least, allowed - 1e-6)
     for _ in range(_POCKET_ROUNDS):
-        depth, normals = pocket_depths(template, binding, neutral + offsets)
         mesh = neutral + offsets
-        apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
+        depth, normals = pocket_depths(template, mesh)
+        apart = np.linalg.norm(mesh[skin] - mesh[pocket][:, None], axis=2)
         lack = np.where(apart < _NEAR_METRES, np.clip(least - depth, 0.0, None), 0.0)  # (P, 4)
         worst = lack.argmax(1)
         if not lack.any():
             return
         rows = np.arange(len(worst))
-        offsets[binding.pocket] -= lack[rows, worst, None] * normals[rows, worst]
+        offsets[pocket] -= lack[rows, worst, None] * normals[rows, worst]
 
 
-def pocket_depths(template: Template, binding: PocketBinding, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depths (P, 4) below the tangent planes of the skin vertices and their normals (P, 4, 3)."""
+def pocket_depths(template: Template, mesh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Depths (P, 4) of the pocket below the tangent planes of the skin in front of it, and their normals (P, 4, 3)."""
     head = template.head
     quads = template.quads[head.face_start : head.face_stop]
     normals = np.zeros((head.vertex_stop, 3))
@@ -335,68 +302,25 @@ def pocket_depths(template: Template, binding: PocketBinding, mesh: np.ndarray) 
     for corner in range(4):
         for axis in range(3):
             normals[:, axis] += np.bincount(quads[:, corner], face[:, axis], head.vertex_stop)
-    normals = normals[binding.skin]
+    skin = template.sculpture.pocket_skin
+    normals = normals[skin]
     normals /= np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-15)
-    return ((mesh[binding.skin] - mesh[binding.pocket][:, None]) * normals).sum(2), normals
+    return ((mesh[skin] - mesh[template.sculpture.pocket][:, None]) * normals).sum(2), normals
 
 
-@dataclass(frozen=True)
-class LashBinding:
-    """Attachment of each lash vertex to a lid's edge.
-
-    Attributes
-    ----------
-    eye : (L,) 0 left, 1 right.
-    edges : (L, 2) the two head vertices on the lid's outer edge beside the lash.
-    shares : (L,) weight of the second one.
-    """
-
-    eye: np.ndarray
-    edges: np.ndarray
-    shares: np.ndarray
-
-
-def bind_lashes(template: Template) -> LashBinding:
-    """Bind each connected strip of the template's lashes to the nearest lid, each vertex by its azimuth."""
-    rows = measure.part_slice(template.parts["lashes"])
-    points = template.vertices[rows].astype(np.float64)
-    strips = _strips(template)
-    eye = np.zeros(len(points), dtype=np.int64)
-    edges = np.zeros((len(points), 2), dtype=np.int64)
-    shares = np.zeros(len(points))
-    lids = []
-    for side, loops in enumerate(measure.face_loops(template).eyes):
-        for columns in (loops.upper, loops.lower):
-            whole = np.r_[loops.inner, columns, loops.outer]
-            lids.append((side, loops.rows[loops.margin + 1, whole]))
-    for strip in np.unique(strips):
-        members = np.flatnonzero(strips == strip)
-        side, lid = min(lids, key=lambda lid: _distance(points[members], template.vertices[lid[1]]))
-        centre, _ = measure.eye_sphere(template, template.vertices, side)
-        order = lid[np.argsort(measure.eye_angles(template.vertices[lid], centre)[0])]
-        azimuths = measure.eye_angles(template.vertices[order].astype(np.float64), centre)[0]
-        angles = measure.eye_angles(points[members], centre)[0]
-        first = np.clip(np.searchsorted(azimuths, angles) - 1, 0, len(order) - 2)
-        eye[members] = side
-        edges[members] = np.stack([order[first], order[first + 1]], axis=1)
-        gap = np.maximum(azimuths[first + 1] - azimuths[first], 1e-6)
-        shares[members] = np.clip((angles - azimuths[first]) / gap, 0.0, 1.0)
-    return LashBinding(eye, edges, shares)
-
-
-def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, keys: np.ndarray) -> None:
+def carry_lashes(template: Template, neutral: np.ndarray, keys: np.ndarray) -> None:
     """Write the lashes' offsets into ``keys`` (K, V, 3).
 
     Azimuth, elevation and radius about the face's eyeball change as at the lid's edge beside the lash. ``keys`` must
     already hold the head's offsets.
     """
-    lashes = measure.part_slice(template.parts["lashes"])
+    first, sculpture = template.parts["lashes"].vertex_start, template.sculpture
+    is_right = template.vertices[sculpture.lash_edges[:, 0], 0] < 0.0
     for eye in (0, 1):
-        members = np.flatnonzero(binding.eye == eye)
-        rows = lashes.start + members
+        members = np.flatnonzero(is_right == eye)
+        rows = first + members
         centre, _ = measure.eye_sphere(template, neutral, eye)
-        edges = binding.edges[members]  # (L, 2)
-        share = binding.shares[members]
+        edges, share = sculpture.lash_edges[members], sculpture.lash_shares[members]  # (L, 2), (L,)
         rest = np.stack(measure.eye_angles(neutral[edges].astype(np.float64), centre))  # (3, L, 2)
         angles = np.stack(measure.eye_angles(neutral[rows].astype(np.float64), centre))  # (3, L)
         for index in range(len(keys)):
@@ -407,19 +331,6 @@ def carry_lashes(template: Template, binding: LashBinding, neutral: np.ndarray, 
             change = np.stack(measure.eye_angles(neutral[edges] + moved.astype(np.float64), centre)) - rest
             change = (1.0 - share) * change[..., 0] + share * change[..., 1]  # (3, L)
             keys[index, rows] = measure.from_eye_angles(*(angles + change), centre) - neutral[rows]
-
-
-def _strips(template: Template) -> np.ndarray:
-    part = template.parts["lashes"]
-    quads = template.quads[part.face_start : part.face_stop] - part.vertex_start
-    count = part.vertex_stop - part.vertex_start
-    edges = np.concatenate([quads[:, [a, (a + 1) % 4]] for a in range(4)])
-    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count))
-    return connected_components(graph, directed=False)[1]
-
-
-def _distance(points: np.ndarray, line: np.ndarray) -> float:
-    return float(np.linalg.norm(points[:, None] - line[None], axis=2).min(1).mean())
 
 
 MOUTH_OPENING_WEIGHTS = {"jawOpen": 0.25, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.25}
@@ -497,14 +408,6 @@ def _out_of_the_mouth(template: Template, neutral: np.ndarray, make_way: np.ndar
     return np.stack([rest[:, 0].mean() + across, y, z], axis=1)
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    source: SourceDeformations
-    lashes: LashBinding
-    pocket: PocketBinding
-    pocket_depths: np.ndarray  # (52, P, 4) on the template's own posed head
-
-
 def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
     """The 52 ARKit keys of the face ``neutral``.
 
@@ -527,30 +430,30 @@ def personalise_keys(template: Template, neutral: np.ndarray) -> np.ndarray:
         raise ValueError(f"neutral has shape {neutral.shape}, the template {template.vertices.shape}")
     if not np.isfinite(neutral).all():
         raise ValueError("neutral has vertices that are not finite")
-    prepared = _prepare(template)
+    source, depths_of_keys = _prepare(template)
     head = template.head.vertex_stop
     keys = np.zeros_like(template.expressions)
-    keys[:, :head] = transfer(prepared.source, neutral[:head])
+    keys[:, :head] = transfer(source, neutral[:head])
     for eye, blink in enumerate(LIDS):
         keys[blink] = close_lids(template, neutral, keys[blink], eye)
     lift_lids(template, neutral, keys)
-    for name, offsets, depths in zip(ARKIT_NAMES, keys, prepared.pocket_depths, strict=True):
+    for name, offsets, depths in zip(ARKIT_NAMES, keys, depths_of_keys, strict=True):
         if name not in OPEN_MOUTH_KEYS:
-            keep_pocket_inside(template, prepared.pocket, neutral, offsets, depths)
+            keep_pocket_inside(template, neutral, offsets, depths)
     jaw_open, mouth_close = keys[ARKIT_INDEX["jawOpen"]], keys[ARKIT_INDEX["mouthClose"]]
     keys[ARKIT_INDEX["mouthClose"]] = meet_lips(template, neutral, jaw_open, mouth_close)
     rotate_eyes(template, neutral, keys)
     move_jaw_parts(template, neutral, keys)
     keys[ARKIT_INDEX["tongueOut"]] = tongue_out_key(template, neutral, dict(zip(ARKIT_NAMES, keys, strict=True)))
-    carry_lashes(template, prepared.lashes, neutral, keys)
+    carry_lashes(template, neutral, keys)
     return keys
 
 
 @lru_cache(maxsize=2)
-def _prepare(template: Template) -> _Prepared:
+def _prepare(template: Template) -> tuple[SourceDeformations, np.ndarray]:
+    """The template's keys as deformations of its head, and the pocket's depths (52, P, 4) in each of them."""
     head = template.head
     quads = template.quads[head.face_start : head.face_stop]
     vertices, offsets = template.vertices[: head.vertex_stop], template.expressions[:, : head.vertex_stop]
-    pocket = bind_pocket(template)
-    depths = [pocket_depths(template, pocket, template.vertices + posed)[0] for posed in template.expressions]
-    return _Prepared(source_deformations(vertices, quads, offsets), bind_lashes(template), pocket, np.stack(depths))
+    depths = [pocket_depths(template, template.vertices + posed)[0] for posed in template.expressions]
+    return source_deformations(vertices, quads, offsets), np.stack(depths)

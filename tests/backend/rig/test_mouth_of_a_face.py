@@ -17,7 +17,7 @@ from backend.geometry.subdivision import catmull_clark, subdivide
 from backend.geometry.template import load_template
 from backend.rig.measure import face_loops, part_slice
 from backend.rig.mouth import LEAST_OVERLAP, TEETH, abscissas_across, closed_lips, lips_apart, mouth_shapes, touch_lips
-from backend.rig.personalise import bind_pocket, personalise_keys, pocket_depths
+from backend.rig.personalise import personalise_keys, pocket_depths
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES
 from protocol.similarity import fit_similarity
 
@@ -201,13 +201,13 @@ def test_a_tongue_lies_behind_the_incisors_below_the_palate_with_a_furrow(seed: 
 @pytest.mark.parametrize("seed", FACES)
 def test_the_lining_comes_no_nearer_to_the_skin_than_it_was_in_any_key(seed: int) -> None:
     template = load_template()
-    binding = bind_pocket(template)
+    pocket, skin = template.sculpture.pocket, template.sculpture.pocket_skin
     before, old_keys, neutral, keys = _faces(seed)
     for index, name in enumerate(ARKIT_NAMES):
         nearest = []
         for mesh in (before + old_keys[index], neutral + keys[index]):
-            apart = np.linalg.norm(mesh[binding.skin] - mesh[binding.pocket][:, None], axis=2)
-            nearest.append(pocket_depths(template, binding, mesh)[0][apart < 0.006].min())
+            apart = np.linalg.norm(mesh[skin] - mesh[pocket][:, None], axis=2)
+            nearest.append(pocket_depths(template, mesh)[0][apart < 0.006].min())
         assert nearest[1] > min(nearest[0], 0.0006) - 1e-5, name
 
 
