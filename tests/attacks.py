@@ -60,7 +60,6 @@ HALF_OPEN = 50
 """Incomplete handshakes that are open at a time, fewer than the server's file limit."""
 VALID = (
     {"type": "ping"},
-    {"type": "list"},
     {"type": "fetch", "job": "0" * 32},
     {"type": "cancel", "token": "t"},
     {"type": "submit", "token": "t", "photos": [{"name": "a.jpg", "bytes": 3}]},

@@ -208,10 +208,6 @@ class Forget(_AboutJob, frozen=True, kw_only=True, tag="forget"):
     """Delete a finished job, its result and what the worker keeps of it."""
 
 
-class List(_Message, frozen=True, kw_only=True, tag="list"):
-    """Request all jobs."""
-
-
 class Ping(_Message, frozen=True, kw_only=True, tag="ping"):
     """Heartbeat request."""
 
@@ -226,7 +222,7 @@ class Bye(_Message, frozen=True, kw_only=True, tag="bye"):
 
 AboutJob = Cancel | Fetch | Received | Forget
 NewJob = Submit | Transfer
-ClientMessage = Hello | NewJob | AboutJob | List | Ping | Pong | Bye
+ClientMessage = Hello | NewJob | AboutJob | Ping | Pong | Bye
 
 _decoder = msgspec.json.Decoder(ClientMessage)
 

@@ -21,7 +21,7 @@ from backend import __version__
 from backend.errors import LikenessError
 from backend.progress import STAGES, TRANSFER_STAGES
 from backend.service import access, messages, private_files
-from backend.service.jobs import EVENTS_ENDPOINT, Job, JobError, Jobs, JobState, WorkerProcess
+from backend.service.jobs import EVENTS_ENDPOINT, Job, JobError, Jobs, WorkerProcess
 from protocol.file_lock import FileLock
 from protocol.options import DEVICES, OPTIONS
 
@@ -37,24 +37,6 @@ _FRAME_SECONDS = 600
 def with_request(request: str | None) -> dict[str, str]:
     """The request field that an answer repeats, where the question had one."""
     return {} if request is None else {"request": request}
-
-
-def job_entry(job: Job, position: int | None, limits: messages.Limits, now: float) -> dict[str, Any]:
-    """One job in ``jobs``."""
-    end = now if job.finished is None else job.finished
-    return {
-        "job": job.id,
-        "token": job.token,
-        "state": job.state,
-        "position": position,
-        "stage": job.stage,
-        "fraction": 1.0 if job.state is JobState.DONE else round(job.time.fraction, 4),
-        "seconds": 0.0 if job.started is None else round(end - job.started, 1),
-        "kind": job.kind,
-        "photos": len(job.names),
-        "expires_in": None if job.finished is None else round(job.finished + limits.result_seconds - now, 1),
-        "code": job.error.code if job.error else None,
-    }
 
 
 def job_error(job: Job, error: JobError, request: str | None) -> dict[str, Any]:
@@ -384,10 +366,6 @@ class Server(AbstractContextManager):
             self._tell_where_it_stands(connection, job, message.request, now)
         elif isinstance(message, messages.AboutJob):
             self._handle_job(connection, message, now)
-        elif isinstance(message, messages.List):
-            positions = {job.id: position for position, job in enumerate(self._jobs.unfinished())}
-            entries = [job_entry(job, positions.get(job.id), self._limits, now) for job in self._jobs]
-            self._answer(connection, message, "jobs", {"jobs": entries})
         elif isinstance(message, messages.Ping):
             self._answer(connection, message, "pong", {}, may_be_lost=True)
         elif isinstance(message, messages.Bye):

@@ -26,12 +26,14 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 def server(shared_server: ServerProcess) -> Iterator[ServerProcess]:
     """The file's server; a test's clients are closed after it, and their jobs cancelled."""
     yield shared_server
+    tokens = {token for client in shared_server.clients for token in client.tokens}
     shared_server.close_clients()
     cleaner = shared_server.client()
-    for job in cleaner.ask({"type": "list"})["jobs"]:
-        if job["state"] in ("queued", "running"):
-            cleaner.send({"type": "cancel", "job": job["job"]})
-            cleaner.last_message(job["job"])
+    for token in tokens:
+        queued = cleaner.ask({"type": "fetch", "token": token})
+        if queued.type == "queued":
+            cleaner.send({"type": "cancel", "token": token})
+            cleaner.last_message(queued["job"])
     shared_server.close_clients()
 
 

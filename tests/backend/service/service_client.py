@@ -53,11 +53,14 @@ class ServiceClient:
             self.socket.curve_publickey, self.socket.curve_secretkey = (key.encode() for key in keys)
         self.socket.connect(endpoint)
         self.ignored: list[Message] = []
+        self.tokens: set[str] = set()  # of jobs that were given
 
     def close(self) -> None:
         self.context.destroy(linger=0)
 
     def send(self, header: dict[str, Any], *buffers: bytes) -> None:
+        if header["type"] in ("submit", "transfer"):
+            self.tokens.add(header.get("token", ""))
         self.send_raw(json.dumps(header).encode(), *buffers)
 
     def send_raw(self, *frames: bytes) -> None:

@@ -155,8 +155,6 @@ def test_a_result_can_be_fetched_by_another_connection(server: ServerProcess) ->
     assert second.last_message(job).type == "result"
     again = second.ask({"type": "fetch", "job": job})
     assert again.type == "result" and len(again.buffers) == 2
-    (entry,) = [entry for entry in second.ask({"type": "list"})["jobs"] if entry["job"] == job]
-    assert entry["state"] == "done" and entry["fraction"] == 1.0 and entry["expires_in"] > 3000
     assert first.is_silent(0.2)
 
 
@@ -182,9 +180,9 @@ def test_a_client_that_stays_silent_is_forgotten(start_server) -> None:
     time.sleep(1.0)
     while client.socket.poll(0):
         client.socket.recv_multipart()
-    assert client.ask({"type": "list"})["code"] == "hello_first"
+    assert client.ask({"type": "ping"})["code"] == "hello_first"
     assert client.hello().type == "welcome"
-    assert client.ask({"type": "list"}).type == "jobs"
+    assert client.ask({"type": "ping"}).type == "pong"
 
 
 def test_the_time_limit(start_server) -> None:
