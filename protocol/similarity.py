@@ -6,26 +6,26 @@ import numpy as np
 
 
 class Similarity(NamedTuple):
-    """``x -> scale * rotation @ x + translation``: a number, (3, 3) and (3,)."""
+    """``x -> scale * rotation @ x + translation``: a number, (D, D) and (D,)."""
 
     scale: float
     rotation: np.ndarray
     translation: np.ndarray
 
     def apply(self, points: np.ndarray) -> np.ndarray:
-        """Transform positions (..., 3)."""
+        """Transform positions (..., D)."""
         return self.offsets(points) + self.translation
 
     def offsets(self, offsets: np.ndarray) -> np.ndarray:
-        """Transform offsets (..., 3)."""
+        """Transform offsets (..., D)."""
         return self.scale * (offsets @ self.rotation.T)
 
 
 def fit_similarity(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, scale: float | None = None
 ) -> Similarity:
-    """The weighted least-squares similarity from ``source`` (N, 3) to ``target`` (N, 3), N >= 3 (Umeyama 1991, eq. 40
-    to 42), without reflections.
+    """The weighted least-squares similarity from ``source`` (N, D) to ``target`` (N, D), N >= D, D 2 or 3
+    (Umeyama 1991, eq. 40 to 42), without reflections.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def fit_similarity(
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     source_mean, target_mean = (share * source).sum(axis=0), (share * target).sum(axis=0)
     u, s, vt = np.linalg.svd((share * (target - target_mean)).T @ (source - source_mean))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt)) or 1.0])
+    signs = np.append(np.ones(len(s) - 1), np.sign(np.linalg.det(u @ vt)) or 1.0)
     rotation = (u * signs) @ vt
     if scale is None:
         scale = float((s * signs).sum() / max((share * (source - source_mean) ** 2).sum(), 1e-30))

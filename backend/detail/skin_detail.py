@@ -76,18 +76,6 @@ class SkinDetail:
     always: HeightMap
     wrinkles: Mapping[str, HeightMap]
 
-    def __post_init__(self) -> None:
-        if tuple(self.wrinkles) != tuple(KEY_GROUPS):
-            raise ValueError(f"wrinkles must be {tuple(KEY_GROUPS)}, not {tuple(self.wrinkles)}")
-        kinds = {(one.steps.shape, one.reach) for one in self.wrinkles.values()}
-        if len(kinds) != 1:
-            raise ValueError("wrinkle maps must have one size and one reach")
-        for one in (self.always, *self.wrinkles.values()):
-            if one.steps.dtype != np.uint16 or one.steps.ndim != 2 or one.steps.shape[0] != one.steps.shape[1]:
-                raise ValueError(f"a height map must be square and uint16, not {one.steps.shape} {one.steps.dtype}")
-            if not 0 < one.reach < 100:
-                raise ValueError(f"a height map's reach must be above 0 and below 100 mm, not {one.reach}")
-
 
 def height_map(millimetres: np.ndarray, reach: float) -> HeightMap:
     """Quantise heights (S, S) in millimetres, clipped to ``reach``."""

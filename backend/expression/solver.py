@@ -21,7 +21,7 @@ from backend.fitting.detector_model import face_scale
 from backend.fitting.landmark_targets import LandmarkModel, landmark_targets
 from backend.fitting.options import LandmarkStage
 from backend.fitting.parameters import POSE_SIZE, PhotoParameters, project_with_derivatives
-from backend.fitting.solver import EXPRESSION_SIZE, CameraPrior, PointTargets, robust_cost
+from backend.fitting.solver import EXPRESSION_SIZE, CameraPrior, PointTargets, camera_prior_rows, robust_cost
 from backend.models.landmarks import net_points
 from backend.photos.collection import PhotoFace
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
@@ -330,16 +330,15 @@ def _descend(
     cost, hessian, gradient = _system(parameters, targets, gaps, prior)
     for _ in range(iterations):
         candidate = _step(parameters, hessian, gradient, damping)
-        candidate_cost = _cost(candidate, targets, gaps, prior)
-        if candidate_cost < cost:
-            converged = cost - candidate_cost < 1e-4 * cost
-            parameters = candidate
-            damping = max(damping / 5.0, 1e-6)
-            if converged:
-                break
-            cost, hessian, gradient = _system(parameters, targets, gaps, prior)
-        else:
+        there = _system(candidate, targets, gaps, prior)
+        if there[0] >= cost:
             damping *= 10.0
+            continue
+        converged = cost - there[0] < 1e-4 * cost
+        parameters, (cost, hessian, gradient) = candidate, there
+        damping = max(damping / 5.0, 1e-6)
+        if converged:
+            break
     return parameters
 
 
@@ -375,18 +374,8 @@ def _prior_terms(parameters: PhotoParameters, prior: FramePrior) -> tuple[float,
     """Cost, diagonal-block Hessian (P, P) and gradient (P,) of all priors."""
     size = POSE_SIZE + EXPRESSION_SIZE + len(parameters.nuisance)
     hessian, gradient = np.zeros((size, size)), np.zeros(size)
-    camera = prior.camera
-    unit = np.eye(POSE_SIZE)
-    rows = [
-        (parameters.log_distance - camera.log_distance, camera.log_distance_deviation, unit[6]),
-        (float(parameters.principal_offset[0]), camera.principal_deviation, unit[7]),
-        (float(parameters.principal_offset[1]), camera.principal_deviation, unit[8]),
-    ]
-    if camera.log_focal is not None:
-        log_focal = parameters.log_scale + parameters.log_distance
-        rows.append((log_focal - camera.log_focal, camera.log_focal_deviation, unit[5] + unit[6]))
     cost = 0.0
-    for value, deviation, by_step in rows:
+    for value, deviation, by_step, _ in camera_prior_rows(parameters, 0.0, prior.camera):
         cost += 0.5 * (value / deviation) ** 2
         hessian[:POSE_SIZE, :POSE_SIZE] += np.outer(by_step, by_step) / deviation**2
         gradient[:POSE_SIZE] += by_step * value / deviation**2
@@ -408,20 +397,6 @@ def _prior_terms(parameters: PhotoParameters, prior: FramePrior) -> tuple[float,
     hessian[columns, columns] = information * np.eye(len(off))
     gradient[columns] = information * off
     return cost, hessian, gradient
-
-
-def _cost(parameters: PhotoParameters, targets: PointTargets, gaps: GapTargets, prior: FramePrior) -> float:
-    positions = targets.points.positions(_NO_IDENTITY, parameters.expression)
-    pixels, _, _ = project_with_derivatives(parameters, positions)
-    off = pixels - targets.pixels
-    wide = _gap_residual(pixels, targets, gaps)
-    residual = np.einsum("mij,mj->mi", targets.whitening, off + targets.nuisance @ parameters.nuisance)
-    cost = robust_cost(residual, targets.information, prior.outlier_scale)
-    return (
-        cost
-        + 0.5 * prior.landmark_share * GAP_INFORMATION * float((wide**2).sum())
-        + _prior_terms(parameters, prior)[0]
-    )
 
 
 def _gap_residual(pixels: np.ndarray, targets: PointTargets, gaps: GapTargets) -> np.ndarray:

@@ -27,12 +27,6 @@ MOST_JSON_BYTES = 4 * 2**20
 FLOAT = 5126
 """glTF's number for float32."""
 _ADVICE = "Give the folder that 'python -m backend reconstruct' wrote, or --identity auto."
-FACE_SHARE = 0.5
-
-
-def face_vertices(template: Template) -> np.ndarray:
-    """Vertices of the head's skin in the face region."""
-    return np.flatnonzero(template.regions["face"][: template.head.vertex_stop] > FACE_SHARE)
 
 
 @dataclass(frozen=True)

@@ -302,15 +302,6 @@ def transfer_frames(
     return _clip(name, "video", fps, frames, pivot)
 
 
-def identity_of_frames(open_source: Callable[[], AbstractContextManager[FrameSource]]) -> Subject:
-    """The subject that ``transfer_frames`` solves where none is given. Raises ``LikenessError`` "no_face"."""
-    with open_source() as source:
-        anchors = _anchors(source, silent)
-    if not anchors:
-        raise NO_FACE
-    return subject_from_faces(tuple(one.face for one in anchors), calibrating.FRAME_WEIGHTS)
-
-
 def _subject(identity: Path | Subject | None) -> Subject | None:
     return read_subject(identity) if isinstance(identity, Path) else identity
 

@@ -194,12 +194,12 @@ def photo_cost(
     cost += 0.5 * float((weights.expression_information * expression**2).sum())
     cost += float((weights.expression_bias * expression).sum())
     cost += 0.5 * float((parameters.nuisance**2).sum())
-    for value, deviation, _, _ in _camera_prior_rows(parameters, estimate.distance_habit, camera_prior):
+    for value, deviation, _, _ in camera_prior_rows(parameters, estimate.distance_habit, camera_prior):
         cost += 0.5 * (value / deviation) ** 2
     return cost
 
 
-def _camera_prior_rows(
+def camera_prior_rows(
     parameters: PhotoParameters, habit: float, prior: CameraPrior
 ) -> list[tuple[float, float, np.ndarray, float]]:
     """(residual, σ, derivative by the pose step (9,), derivative by the habit) of each camera prior term."""
@@ -240,7 +240,7 @@ def _photo_system(
     own = by_own.T @ by_own
     own_gradient = by_own.T @ residual
     coupling, shared, shared_gradient = by_own.T @ by_shared, by_shared.T @ by_shared, by_shared.T @ residual
-    for value, deviation, by_step, by_habit in _camera_prior_rows(parameters, estimate.distance_habit, camera_prior):
+    for value, deviation, by_step, by_habit in camera_prior_rows(parameters, estimate.distance_habit, camera_prior):
         own[:POSE_SIZE, :POSE_SIZE] += np.outer(by_step, by_step) / deviation**2
         own_gradient[:POSE_SIZE] += by_step * value / deviation**2
         coupling[:POSE_SIZE, -1] += by_step * by_habit / deviation**2

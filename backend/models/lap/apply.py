@@ -21,6 +21,7 @@ from backend.progress import ProgressReporter, silent
 from backend.rendering import depth_surface
 from backend.rendering.camera import CanonicalCamera, View
 from backend.rendering.interpolate import sample_points
+from protocol.similarity import fit_similarity
 
 ROUNDS = 4
 _ROBUST_SHARE = 0.02
@@ -57,7 +58,7 @@ def place_landmarks(
     return replace(face, photos=tuple(photos), landmarks=placed, landmark_weights=weights)
 
 
-def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int, rounds: int = 4) -> PhotoAlignment:
+def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int) -> PhotoAlignment:
     """The alignment that brings points (M, 2) of a view nearest to those in the square (M, 2), robustly.
 
     Weighted least squares over similarities of the plane (Umeyama 1991), with weights (M,). With fewer than eight
@@ -65,15 +66,11 @@ def align(view: np.ndarray, square: np.ndarray, weights: np.ndarray, size: int, 
     """
     if (weights > 0).sum() < 8:
         return PhotoAlignment()
-    alignment = PhotoAlignment()
     robust = weights
-    for _ in range(rounds):
-        share = robust[:, None] / robust.sum()
-        middle, centre = (share * view).sum(0), (share * square).sum(0)
-        a, b = view - middle, square - centre
-        dot, cross = float((share * a * b).sum()), float((share[:, 0] * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])).sum())
-        alignment = PhotoAlignment(np.hypot(dot, cross) / float((share * a * a).sum()), float(np.arctan2(cross, dot)))
-        alignment = replace(alignment, offset=tuple((centre - alignment.to_square(middle, size)).tolist()))
+    for _ in range(ROUNDS):
+        found = fit_similarity(view - size / 2, square - size / 2, robust)
+        tilt = float(np.arctan2(*found.rotation[::-1, 0]))
+        alignment = PhotoAlignment(found.scale, tilt, tuple(found.translation.tolist()))
         off = np.linalg.norm(alignment.to_square(view, size) - square, axis=-1) / (_ROBUST_SHARE * size)
         robust = weights / (1 + off**2) ** 2
     return alignment

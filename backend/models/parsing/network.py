@@ -26,24 +26,6 @@ from backend.photos.collection import FaceClass
 from backend.photos.faces import Window, face_square
 
 CLASS_NAMES: tuple[str, ...] = tuple(face_class.name.lower() for face_class in FaceClass)
-CLASS_COLOURS: np.ndarray = np.array(
-    [
-        (40, 40, 48),  # background
-        (232, 184, 150),  # skin
-        (120, 72, 40),  # brows
-        (250, 250, 250),  # eyes
-        (60, 120, 230),  # glasses
-        (214, 70, 90),  # lips
-        (110, 16, 40),  # mouth interior
-        (86, 60, 150),  # hair
-        (160, 116, 60),  # facial hair
-        (240, 140, 190),  # ears
-        (190, 210, 120),  # neck
-        (0, 170, 160),  # occluder
-    ],
-    dtype=np.uint8,
-)
-"""(12, 3) sRGB colours for pictures of labels, one for each ``FaceClass``."""
 
 
 @dataclass(frozen=True)
@@ -240,11 +222,6 @@ class SecondParser(FaceParser):
 
     model = PARSING_OPINION
     needs = (PARSING.name,)
-
-
-def colour_labels(labels: np.ndarray) -> np.ndarray:
-    """Colour labels (..., H, W) as (..., H, W, 3) uint8 sRGB pictures."""
-    return CLASS_COLOURS[labels]
 
 
 _BETWEEN_SHARE, _NEAR_SHARE = 0.5, 0.6

@@ -18,7 +18,7 @@ from rich.console import Console
 from backend.errors import LikenessError
 from backend.models.parsing.accessories import AccessoryScores, vote_over_photos
 from backend.models.parsing.apply import WORK_SIDE, FaceLabels, label_face, look_at_face
-from backend.models.parsing.network import CLASS_NAMES, FaceParser, class_probabilities, colour_labels
+from backend.models.parsing.network import CLASS_NAMES, FaceParser, class_probabilities
 from backend.photos.collection import FaceClass, PhotoSource, PhotoUnreadableError
 from backend.photos.faces import crop_head, landmarks_of_largest
 from backend.photos.reading import read_photo
@@ -44,6 +44,8 @@ _HEADWEAR = 0.1
 HELD_OUT_SEED = 901
 """Seed of people unused for training and validation in all recipes."""
 _BATCH = 8
+_COLOUR_STEP = 21
+"""Of 255 colours between one class and the next."""
 _TILE = 144
 _COLUMNS = 10
 
@@ -213,7 +215,9 @@ def head_crops(paths: Iterable[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]
 def tiles(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A picture and its labels in colours, (``_TILE``, ``_TILE``, 3) uint8 each."""
     small = cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
-    return cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA), colour_labels(small)
+    return cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA), cv2.applyColorMap(
+        _COLOUR_STEP * small, cv2.COLORMAP_TURBO
+    )[..., ::-1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
