@@ -4,7 +4,7 @@ Imports only the standard library, so that ``--help`` is fast and the doctor run
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from protocol.options import LONGEST_TEXT, OPTIONS, Option
@@ -64,20 +64,6 @@ def _add_choice(group: argparse._ActionsContainer, option: Option, default: Any,
     kind, metavar = type(default), None if few else "NAME"
     flag, names = f"--{option.word}", option.names
     group.add_argument(flag, dest=option.name, type=kind, choices=names, default=default, metavar=metavar, help=text)
-
-
-def words_of_options(settings: object) -> Sequence[str]:
-    """The arguments of the options that differ from their defaults."""
-    words: list[str] = []
-    for name, value in options_of(settings).items():
-        option = OPTIONS[name]
-        if value == FILE_DEFAULTS.get(name, option.default):
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{option.word}" if value else f"--no-{option.word}")
-        else:
-            words += [f"--{option.word}", str(value)]
-    return words
 
 
 def _number_within(low: float, high: float) -> Callable[[str], float]:

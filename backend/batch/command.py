@@ -1,14 +1,7 @@
-"""``python -m backend batch``: a manifest in, one head per person and a table out; one batch at a time in a folder.
-
-Or one command per person, for a render farm's own scheduler (docs/farm.md).
-"""
+"""``python -m backend batch``: a manifest in, one head per person and a table out; one batch at a time in a folder."""
 
 import argparse
-import os
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -21,12 +14,12 @@ from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
 from backend.batch.records import Outcome, Stamp, State, current_stamp
 from backend.batch.report import BatchProgress, BatchTable
-from backend.batch.workers import THREAD_VARIABLES, Engine, LocalCrew, WorkerNeeds, worker_needs
+from backend.batch.workers import Engine, LocalCrew, WorkerNeeds, worker_needs
 from backend.command_line.photo_paths import readable
 from backend.command_line.terminal import check_device, format_seconds, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, check_writable, disk_errors_named, hidden_name
-from backend.options import options_of, words_of_options
+from backend.options import options_of
 from protocol.file_lock import lock_file
 
 LOCK_FILE = ".batch.lock"
@@ -52,17 +45,6 @@ def only_batch_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def commands(
-    manifest: Path, people: Sequence[Person], out: Path, defaults: PersonOptions, more: Sequence[str] = ()
-) -> Iterator[str]:
-    """One line per person, quoted for the system's shell, with absolute paths. The commands are idempotent. ``more`` :
-    arguments for all of them."""
-    for person in people:
-        words = [sys.executable, "-m", "backend", "batch", os.path.abspath(manifest), "--out", os.path.abspath(out)]
-        words += [*words_of_options(defaults), *more, f"--only={person.name}"]
-        yield subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
-
-
 INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or leave out --address, which uses this machine alone."
 
 LEAST_FREE_BYTES = 200 * 10**6
@@ -79,72 +61,33 @@ def run_batch(arguments: argparse.Namespace) -> None:
     """
     defaults = PersonOptions(**options_of(arguments))
     manifest = read_manifest(arguments.manifest, defaults)
-    if arguments.print_commands:
-        _print_commands(arguments, manifest, defaults)
-        return
-    do = _do_all if arguments.only is None and arguments.people is None else _do_some
-    failure = do(arguments, manifest)
-    if failure is not None and not arguments.exit_zero:
-        raise failure
+    if arguments.only is None:
+        _do_all(arguments, manifest)
+    else:
+        _do_one(arguments, manifest)
 
 
-def _print_commands(arguments: argparse.Namespace, manifest: Manifest, defaults: PersonOptions) -> None:
-    """Print commands to standard output and bad lines to standard error; raises at the end if there are bad lines."""
-    people = _chosen(arguments, manifest)
-    more = ["--exit-zero"] if arguments.exit_zero else []
-    more += [] if arguments.device == "cpu" else ["--device", arguments.device]
-    more += [] if arguments.threads is None else ["--threads", str(arguments.threads)]
-    for line in commands(arguments.manifest, people, arguments.out, defaults, more):
-        print(readable(line))
-    for bad in manifest.bad_lines:
-        Console(stderr=True).print(f"Line {bad.line}: {bad.sentence}", markup=False, highlight=False, soft_wrap=True)
-    if manifest.bad_lines:
-        advice = "Correct them and try again."
-        raise LikenessError("some_failed", f"{len(manifest.bad_lines)} lines of the manifest are invalid.", advice)
+def _do_one(arguments: argparse.Namespace, manifest: Manifest) -> None:
+    """Do the person ``--only`` in this process. It writes no table, because others may be done elsewhere meanwhile.
 
-
-def _do_some(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError | None:
-    """Do the chosen people in this process. It writes no table, because others may be done elsewhere meanwhile.
-
-    Returns the error to raise, or raises it: the reason of a single person, or "some_failed".
+    Raises the reason of a failure.
     """
-    people = _chosen(arguments, manifest)
-    if arguments.threads is not None:  # before any library that reads it is loaded
-        os.environ.update({name: str(arguments.threads) for name in THREAD_VARIABLES})
+    people = [person for person in manifest.people if person.name == arguments.only]
+    if not people:
+        why = [bad.sentence for bad in manifest.bad_lines if bad.name == arguments.only]
+        sentence = f"The manifest has no person called {arguments.only!r}."
+        raise LikenessError("usage", " ".join([sentence, *why]), "Check --only.")
     check_device(arguments.device)
-    stamp = current_stamp()
-    err = Console(stderr=True)
-    failed: list[Outcome] = []
-    with sigterm_as_interrupt(), BatchProgress(err, len(people)) as progress:
-        for outcome in run_here(_tasks(arguments, people, stamp), make_head):
+    tasks = _tasks(arguments, people, current_stamp())
+    with sigterm_as_interrupt(), BatchProgress(Console(stderr=True), 1) as progress:
+        for outcome in run_here(tasks, make_head):
             progress.add(outcome)
-            if outcome.status == "failed":
-                failed.append(outcome)
-    if failed and len(people) == 1:
-        raise LikenessError(failed[0].code, failed[0].reason, failed[0].advice)
-    if failed:
-        advice = "See above for the reasons."
-        raise LikenessError("some_failed", f"{len(failed)} of {len(people)} people failed.", advice)
+    if outcome.status == "failed":
+        raise LikenessError(outcome.code, outcome.reason, outcome.advice)
 
 
-def _chosen(arguments: argparse.Namespace, manifest: Manifest) -> Sequence[Person]:
-    if arguments.only is not None:
-        people = [person for person in manifest.people if person.name == arguments.only]
-        if not people:
-            why = [bad.sentence for bad in manifest.bad_lines if bad.name == arguments.only]
-            sentence = f"The manifest has no person called {arguments.only!r}."
-            raise LikenessError("usage", " ".join([sentence, *why]), "Check --only.")
-        return people
-    if arguments.people is not None:
-        count = len(manifest.people)
-        if any(numbers.start < 1 or numbers.stop > count + 1 or not numbers for numbers in arguments.people):
-            raise LikenessError("usage", f"The manifest has the people 1 to {count}.", "Check --people.")
-        return [manifest.people[number - 1] for number in sorted(set().union(*arguments.people))]
-    return manifest.people
-
-
-def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError | None:
-    """Do all people and write the table; returns "some_failed" to be raised if any failed."""
+def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> None:
+    """Do all people and write the table. Raises "some_failed" if any failed."""
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     folder: Path = arguments.out
@@ -166,7 +109,7 @@ def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> LikenessError 
                     _run_through(engine(_tasks(arguments, manifest.people, stamp)), table, manifest, err, folder)
             finally:
                 _clear_leftovers(folder, manifest)
-    return _report(out, table, folder, time.monotonic() - start)
+    _report(out, table, folder, time.monotonic() - start)
 
 
 def _run_through(
@@ -212,8 +155,8 @@ def _clear_leftovers(folder: Path, manifest: Manifest) -> None:
                 pass
 
 
-def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> LikenessError | None:
-    """Print the summary; returns "some_failed" if any failed, else None."""
+def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> None:
+    """Print the summary. Raises "some_failed" if any failed."""
     counts, failures = table.counts, table.failures()
     for row in failures:
         line = f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip()
@@ -224,10 +167,9 @@ def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> Li
     )
     line = f"{summary} Look at {folder / 'batch.html'}."
     out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
-    if not failures:
-        return None
-    sentence = f"{len(failures)} of {sum(counts.values())} people failed."
-    return LikenessError("some_failed", sentence, "The reasons are above and in batch.html; others are done.")
+    if failures:
+        sentence = f"{len(failures)} of {sum(counts.values())} people failed."
+        raise LikenessError("some_failed", sentence, "The reasons are above and in batch.html; others are done.")
 
 
 def _tasks(arguments: argparse.Namespace, people: Sequence[Person], stamp: Stamp) -> list[Task]:

@@ -145,18 +145,9 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     where.add_argument(
         "--time-limit", type=_positive, default=60.0, metavar="MINUTES", help="for one person (default: 60)"
     )
-    which = batch.add_argument_group("which people, in this process and without a table, for a render farm")
-    which.add_argument("--only", metavar="NAME", help="this one alone")
-    which.add_argument("--people", type=_ranges, metavar="RANGES", help="by their number in the manifest: 1-20,25")
-    which.add_argument(
-        "--threads", type=_count, metavar="N", help="of such a process (default: all cores; a worker has one)"
-    )
-    which.add_argument("--print-commands", action="store_true", help="only print one such command per person")
+    batch.add_argument("--only", metavar="NAME", help="this person alone, in this process and without a table")
     options = batch.add_argument_group("options of all people whose line does not set them")
     add_head_options(options)
-    batch.add_argument(
-        "--exit-zero", action="store_true", help="exit code 0 even if people failed, for farms that stop at other codes"
-    )
 
 
 _CANONICAL_DESCRIPTION = """\
@@ -167,8 +158,6 @@ A folder stands for all photos that lie in it. Photos that show somebody else, n
 _CANONICAL_FILES = """\
 files written to DIR (all or none, then the preview; described in docs/files.md):
   canonical_depth.png, _normals, _albedo, _confidence   the maps
-  canonical_relit.png     under lights from seven sides
-  canonical_turned.png    from seven sides
   canonical_photos.png    each photo, and how the face explains it
   canonical.obj, .mtl     the textured surface
   canonical.json          each photo's light and view"""
@@ -279,17 +268,6 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
-
-
-def _ranges(text: str) -> tuple[range, ...]:
-    """``1-20,25`` as ranges of numbers from 1."""
-    ranges = []
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
-            raise argparse.ArgumentTypeError(f"{text} is not like 1-20,25")
-        ranges.append(range(int(first), int(last or first) + 1))
-    return tuple(ranges)
 
 
 def _identity(text: str) -> Path | None:
