@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     import trimesh
 
 
-_BT709, _BT2020, _P3_THEATRE, _P3 = 1, 9, 11, 12
-_GAMMA_22, _GAMMA_28, _LINEAR, _PQ, _HLG = 4, 5, 8, 16, 18
+_BT2020, _P3, _PQ, _HLG = 9, 12, 16, 18
 _WHITE_PQ = 203.0
 """cd/m2 of diffuse white in PQ (BT.2408); brighter light is clipped."""
 _WHITE_HLG = 0.265
@@ -46,7 +45,6 @@ _TO_BT709 = {  # linear RGB of other primaries -> linear RGB of BT.709 and sRGB;
     _BT2020: ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
     _P3: ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
 }
-_TO_BT709[_P3_THEATRE] = _TO_BT709[_P3]
 _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _MOST_JPEGS, _MOST_SEGMENTS = 64, 256
@@ -62,7 +60,7 @@ class ColorCoding:
     @property
     def is_srgb(self) -> bool:
         """Whether the pixels can be taken as sRGB: everything unknown, and television's curve, which photos mean so."""
-        return self.primaries not in _TO_BT709 and self.transfer not in (_GAMMA_22, _GAMMA_28, _LINEAR, _PQ, _HLG)
+        return self.primaries not in _TO_BT709 and self.transfer not in (_PQ, _HLG)
 
 
 _SCREEN_GAMMA = 2.2
@@ -135,8 +133,6 @@ def _linear_of_levels(transfer: int) -> np.ndarray:
     if transfer == _HLG:  # BT.2100, the inverse of the camera's curve
         scene = np.where(signal <= 0.5, signal**2 / 3.0, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12)
         return scene / _WHITE_HLG
-    if transfer in (_GAMMA_22, _GAMMA_28, _LINEAR):
-        return signal ** {_GAMMA_22: 2.2, _GAMMA_28: 2.8, _LINEAR: 1.0}[transfer]
     return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
 
 
