@@ -195,7 +195,7 @@ def test_heartbeats_during_a_long_download_do_not_make_a_client_forgotten(server
         slow.send({"type": "ping"})
     server.client().ask({"type": "ping"})
     time.sleep(0.5)
-    assert slow.ask({"type": "fetch", "token": "none"})["code"] == "unknown_job"
+    assert slow.ask({"type": "forget", "job": job}).type == "forgotten"
 
 
 @settings(max_examples=300)
