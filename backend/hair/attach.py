@@ -38,13 +38,6 @@ def over_shoulders(points: np.ndarray, head: np.ndarray, body: np.ndarray, quads
     return fallen.astype(np.float32)
 
 
-def _as_far_as(strand: np.ndarray, end: float) -> np.ndarray:
-    """(P, 3) a strand (P, 3) cut at its point number ``end`` (may be fractional) and resampled."""
-    places = np.arange(len(strand))
-    wanted = np.linspace(0.0, end, len(places))
-    return np.stack([np.interp(wanted, places, axis) for axis in strand.T], 1)
-
-
 def _above(points: np.ndarray, height: float) -> np.ndarray:
     """Strands (G, P, 3), each cut where it first falls below a height, and resampled."""
     result = points.copy()
@@ -52,7 +45,10 @@ def _above(points: np.ndarray, height: float) -> np.ndarray:
         first = int((points[guide, :, 1] < height).argmax())
         if first > 0:
             above, below = points[guide, first - 1, 1], points[guide, first, 1]
-            result[guide] = _as_far_as(points[guide], first - 1 + (above - height) / (above - below))
+            end = first - 1 + (above - height) / (above - below)
+            places = np.arange(points.shape[1])
+            wanted = np.linspace(0.0, end, len(places))
+            result[guide] = np.stack([np.interp(wanted, places, axis) for axis in points[guide].T], 1)
     return result
 
 

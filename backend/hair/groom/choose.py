@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import disc
 from backend.hair.groom.description import Groom, load_grooms, mirrored, receded
-from backend.hair.groom.grow import ANGLES, HEIGHTS, CombedGuides, GroomHead, comb
+from backend.hair.groom.grow import ANGLES, HEIGHTS, CombedGuides, GroomHead, comb, factor_weights
 from backend.hair.groom.scalp import chart
 from backend.hair.hair_views import BEHIND, HairView
 from backend.models.hair_kind import FIELDS, MIRRORED, HairKind
@@ -349,23 +349,10 @@ def _outline_rows(head: GroomHead, views: Sequence[_Small], judged: _Judged) -> 
         more = comb(fit.groom, head, **{**fit.fitted, name: getattr(fit, name) * np.exp(_STEP)}, share=_FEWER).points
         moves.append((more - combed.points) / _STEP if more.shape == combed.points.shape else 0 * combed.points)
     number = np.flatnonzero(combed.thin > 0.5)
-    cells = _cells(combed.about, combed.away)
+    cells = factor_weights(combed.about, combed.away)
     rim = _line_moves(combed, fit.hairline)
     pairs = zip(judged.drawn, views, strict=True)
     return [_view_rows(combed.points, moves, cells, rim, number, *pair, head) for pair in pairs]
-
-
-def _cells(about: np.ndarray, away: np.ndarray) -> np.ndarray:
-    """(G, C) weights of the factors at roots, as ``factor_at`` interpolates them."""
-    place = (about / 360.0) % 1.0 * ANGLES
-    low = np.floor(place).astype(int)
-    height = np.clip(np.interp(away, HEIGHTS, np.arange(3.0)), 0.0, 1.999)
-    row, number = height.astype(int), np.arange(len(about))
-    result = np.zeros((len(about), ANGLES, len(HEIGHTS)))
-    for turn, across in ((0, 1 - place + low), (1, place - low)):
-        for down, share in ((0, 1 - height + row), (1, height - row)):
-            result[number, (low + turn) % ANGLES, row + down] += across * share
-    return result.reshape(len(about), -1)
 
 
 def _line_moves(combed: CombedGuides, line: np.ndarray) -> np.ndarray:

@@ -309,13 +309,21 @@ def _off_whorl(groom: Groom, at: _Places) -> np.ndarray:
 
 
 def factor_at(factors: np.ndarray, about: np.ndarray, away: np.ndarray) -> np.ndarray:
-    """(N,) factors (``ANGLES``, 3) at chart angles (N,), linear between."""
+    """(N,) factors (``ANGLES``, 3) at chart angles (N,)."""
+    return factor_weights(about, away) @ factors.ravel()
+
+
+def factor_weights(about: np.ndarray, away: np.ndarray) -> np.ndarray:
+    """(N, C) weights of factors (``ANGLES``, 3) at chart angles (N,), linear between."""
     place = (about / 360.0) % 1.0 * ANGLES
     low = np.floor(place).astype(int)
-    columns = (1 - place + low)[:, None] * factors[low % ANGLES] + (place - low)[:, None] * factors[(low + 1) % ANGLES]
     height = np.clip(np.interp(away, HEIGHTS, np.arange(3.0)), 0.0, 1.999)
     row, number = height.astype(int), np.arange(len(about))
-    return columns[number, row] * (1 - height + row) + columns[number, row + 1] * (height - row)
+    result = np.zeros((len(about), ANGLES, len(HEIGHTS)))
+    for turn, across in ((0, 1 - place + low), (1, place - low)):
+        for down, share in ((0, 1 - height + row), (1, height - row)):
+            result[number, (low + turn) % ANGLES, row + down] += across * share
+    return result.reshape(len(about), -1)
 
 
 @lru_cache(maxsize=64)

@@ -59,12 +59,13 @@ def test_the_side_to_which_hair_is_combed_is_found(template: Template, head: Gro
     assert sides == ["left", "right"]
 
 
-def test_hair_combed_back_recedes_where_the_reader_says_so(template: Template, head: GroomHead) -> None:
+@pytest.mark.parametrize("how", ["receding", "thinning"])
+def test_hair_combed_back_recedes_where_the_reader_says_so(template: Template, head: GroomHead, how: str) -> None:
     """It came in full."""
-    line = receded(load_grooms()["slicked"]).hairline
-    kind = HairKind({"density": np.array([0.2, 0.7, 0.0, 0.1, 0.0])})
+    line, density = receded(load_grooms()["slicked"], how).hairline, load_grooms()[how].kind["density"]
+    kind = HairKind({"density": np.array([{"full": 0.2, density: 0.7}.get(one, 0.05) for one in FIELDS["density"]])})
     fit = choose_groom(head, shown(template, head, "slicked", hairline=line), kind, ("slicked",))
-    assert fit.groom.kind["density"] == "receding" and np.abs(fit.hairline - line).max() < 5.0
+    assert fit.groom.kind["density"] == density and np.abs(fit.hairline - line).max() < 5.0
 
 
 def test_it_is_deformed_as_the_photos_show_it(template: Template, head: GroomHead) -> None:

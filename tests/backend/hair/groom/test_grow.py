@@ -46,6 +46,13 @@ def test_a_lower_hairline_covers_more_of_the_forehead() -> None:
     assert (after & ~before).sum() > max(100, 20 * (before & ~after).sum())
 
 
+def test_a_fringe_ends_alike_wherever_it_starts() -> None:
+    """Hair that starts higher ended higher: a toothed border."""
+    tips = grow_guides(load_grooms()["fringe"], load_template().vertices).points[:, -1]
+    before = tips[(np.abs(tips[:, 0]) < 0.03) & (tips[:, 2] > 0.1)]
+    assert len(before) > 15 and before[:, 1].std() < 0.006
+
+
 def test_a_beard_joined_to_a_groom_gets_its_own_skin_and_both_keep_theirs() -> None:
     template = load_template()
     hair = groom_strands(load_grooms()["taper"], template.vertices)
