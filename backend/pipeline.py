@@ -475,7 +475,7 @@ def exported_hair(
 
 
 def report_of_head(
-    report: Mapping[str, object],
+    report: Mapping[str, Any],
     hair: HairResult,
     look: HairLook | None,
     beard: FacialHair,
@@ -489,7 +489,7 @@ def report_of_head(
     """The report with what hair and relief came to."""
     more: dict[str, object] = {"hair": hair.to_report(), "detail": detail.to_report(), "other_beard": skin.other_beard}
     more["hair_kind"] = {} if look is None or look.kind is None else look.kind.to_report()
-    more["glasses"] = glasses.to_report()
+    more["glasses"], more["photos"] = glasses.to_report(), glasses.noted(report["photos"])
     if options.facial_hair:
         more["facial_hair"] = beard.to_report()
     if options.personalise:

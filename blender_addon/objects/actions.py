@@ -49,13 +49,16 @@ def key_of_path(path: str) -> str | None:
     return None
 
 
-def read_key(driver: bpy.types.Driver, name: str, keys: bpy.types.Key, key: str) -> None:
-    """Give a driver the variable ``name``, which is the value of a shape key."""
-    variable = driver.variables.new()
+def read_key(driver: bpy.types.Driver, name: str, mesh: bpy.types.Mesh, key: str) -> None:
+    """Make the driver's variable ``name`` the value of a mesh's shape key.
+
+    The target is the mesh: Blender 5's writer finds fault with keys that it meets before their mesh.
+    """
+    variable = driver.variables.get(name) or driver.variables.new()
     variable.name, variable.type = name, "SINGLE_PROP"
     target = variable.targets[0]
-    target.id_type = "KEY"
-    target.id, target.data_path = keys, key_path(key)
+    target.id_type = "MESH"
+    target.id, target.data_path = mesh, f"shape_keys.{key_path(key)}"
 
 
 def fcurves_of(item: bpy.types.ID) -> bpy.types.bpy_prop_collection | list:

@@ -77,7 +77,7 @@ def set_lead(head: bpy.types.Object, rig: bpy.types.Object, what: str, by_bones:
     else:
         for key, value in values.items():
             keys.key_blocks[key].value = value
-        _drive_bones(rig, keys, {key: motion for key, motion in motions.items() if key in values})
+        _drive_bones(rig, head.data, {key: motion for key, motion in motions.items() if key in values})
     rig.update_tag()
     head.data.update_tag()
 
@@ -188,7 +188,7 @@ def _drive_key(keys: bpy.types.Key, key: str, rig: bpy.types.Object, bone: str, 
 
 
 def _drive_bones(
-    rig: bpy.types.Object, keys: bpy.types.Key, motions: Mapping[str, tuple[str, tuple[Channel, ...]]]
+    rig: bpy.types.Object, mesh: bpy.types.Mesh, motions: Mapping[str, tuple[str, tuple[Channel, ...]]]
 ) -> None:
     """Drive bones by their keys along all channels."""
     drivers: dict[tuple[str, str, int], list[tuple[str, Channel]]] = {}
@@ -198,7 +198,7 @@ def _drive_bones(
     for (bone, path, axis), moves in drivers.items():
         driver = rig.pose.bones[bone].driver_add(path, axis).driver
         for key, _ in moves:
-            read_key(driver, key, keys, key)
+            read_key(driver, key, mesh, key)
         driver.expression = " + ".join(f"{key} * {_amount(channel)}" for key, channel in moves)
 
 

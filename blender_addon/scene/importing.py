@@ -52,11 +52,9 @@ def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
         if driver is None:
             driver = block.driver_add("value").driver
             driver.type = "SUM"
-            read_key(driver, VARIABLE, head_keys, block.name)
-        for variable in driver.variables:
-            if variable.name == VARIABLE and variable.targets[0].id_type == "KEY":
-                variable.targets[0].id = head_keys
-                variable.targets[0].data_path = path
+        elif driver.variables.get(VARIABLE) is None:
+            continue
+        read_key(driver, VARIABLE, head.data, block.name)
 
 
 GAP = 0.5

@@ -365,7 +365,7 @@ def _driven(tree: bpy.types.NodeTree, head: bpy.types.Object, name: str, keys: l
     driver = node.outputs[0].driver_add("default_value").driver
     driver.type = "MAX"
     for key in keys:
-        read_key(driver, key, head.data.shape_keys, key)
+        read_key(driver, key, head.data, key)
     return node.outputs[0]
 
 
@@ -375,9 +375,8 @@ def _point_drivers(tree: bpy.types.NodeTree, head: bpy.types.Object) -> None:
         return
     for curve in tree.animation_data.drivers:
         for variable in curve.driver.variables:
-            target = variable.targets[0]
-            if variable.type == "SINGLE_PROP" and target.id_type == "KEY":
-                target.id = head.data.shape_keys
+            if variable.targets[0].id_type in {"KEY", "MESH"}:
+                read_key(curve.driver, variable.name, head.data, variable.name)
 
 
 def _remove(material: bpy.types.Material) -> None:

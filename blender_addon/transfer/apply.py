@@ -176,7 +176,8 @@ def range_of(*items: bpy.types.ID) -> tuple[float, float] | None:
         if (data := getattr(item, "animation_data", None)) is None:
             continue
         for driver in (curve.driver for curve in data.drivers if not curve.mute):
-            todo += [target.id or scene for variable in driver.variables for target in variable.targets]
+            read = [target.id for variable in driver.variables for target in variable.targets]
+            todo += [getattr(one, "shape_keys", None) or one or scene for one in read]
             timed = not driver.is_simple_expression or re.search(r"\bframe\b", driver.expression)
             if driver.type == "SCRIPTED" and timed:
                 ends.append((scene.frame_start, scene.frame_end))

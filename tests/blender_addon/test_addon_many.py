@@ -123,9 +123,12 @@ def test_stopping_lets_the_rest_wait(many, backend: Backend) -> None:
     assert set(states(many).values()) == {"DONE"}
 
 
-def test_a_file_for_each_keeps_the_scene_empty_and_is_not_made_twice(many, people: Path) -> None:
+def test_a_file_for_each_keeps_the_scene_empty_and_is_not_made_twice(
+    many, people: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     many.apart = True
     bpy.ops.likeness.reconstruct_many()
+    assert "ERROR" not in "".join(capfd.readouterr()), "of Blender's writer in the console"
     assert tags.head_collections() == [] and not [i for i in bpy.data.images if tags.HEAD_ID in i]
     path = people / "Anna" / "Anna.blend"
     assert path.is_file() and (people / "Ben" / "Ben.blend").is_file()

@@ -7,6 +7,7 @@ Of photos: all their rims together determine one pair, by its label and by the f
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -167,9 +168,15 @@ _STEP = 0.0006  # metres: pixels of the evidence; rims are 1 to 5 mm thick
 _LABEL = 0.2  # share of the evidence that is the label alone, which is thicker than rims; the rest is darkness
 _PROFILE = 0.00025 * np.arange(-24, 25)  # metres across a rim
 _THINNEST, _THICKEST = 0.0008, 0.007  # metres of a rim
+_HIDDEN = 0.05  # labelled eyes per labelled glasses below which lenses hide them: dark 0.00 to 0.02, clear 0.1 to 0.4
 _BLUR = 1.0  # pixels: width of a camera's blur
 _CLEARANCE = 0.001  # metres between frame and skin
-_TINT, _DARK, _SEEN = 0.05, 0.9, 0.5  # opacity of clear and of dark lenses, and between them
+_TINT, _SEEN = 0.05, 0.5  # opacity of clear lenses; share that is labelled of lenses that hide eyes
+_SOCKET, _SPREAD, _HUE_SPREAD = -0.25, 0.2, 0.1
+"""Log units: skin through clear lenses over skin below them, and standard deviations of its brightness and hue, as
+measured in 16 photos of five people."""
+
+_EYES_HIDDEN = "Dark lenses hide the eyes, which are a guess; add a photo without them."
 
 
 @dataclass(frozen=True)
@@ -192,6 +199,7 @@ class Glasses:
     Attributes
     ----------
     shape : single numbers. seat : of one head. frame_colour, lens_colour : (3,) linear. lens_opacity : 0 to 1.
+    eyes_seen : not behind dark lenses.
     apart : (P,) metres, mean distance in each photo of its own rims from those of all, empty with one photo.
     photos : names of those that show this pair. moved : metres by which the face has pushed it forwards.
     """
@@ -202,6 +210,7 @@ class Glasses:
     lens_colour: np.ndarray
     lens_opacity: float
     apart: np.ndarray
+    eyes_seen: bool = True
     photos: tuple[str, ...] = ()
     moved: float = 0.0
 
@@ -223,10 +232,13 @@ def glasses_view(pixels: np.ndarray, labels: np.ndarray, camera: Camera, light: 
     labels = cv2.resize(labels, camera.size, interpolation=cv2.INTER_NEAREST)
     log = np.log(np.maximum(linear @ np.array(LUMINANCE, np.float32), 1e-2))
     worn = (labels == FaceClass.GLASSES).astype(np.float32)
-    around = disc(max(round(_THICKEST / pixel), 1))
+    around, beside = (disc(max(round(one / pixel), 1)) for one in (_THICKEST, _BESIDE))
     dark = cv2.morphologyEx(cv2.GaussianBlur(log, (0, 0), _STEP / pixel), cv2.MORPH_BLACKHAT, around)
     usual = float(np.quantile(dark[worn > 0], 0.9)) if worn.any() else 1.0
     clear = np.minimum(dark / max(usual, 1e-3), 1.0)
+    if (labels == FaceClass.EYES).sum() < _HIDDEN * worn.sum():  # dark lenses, whose border is the rim
+        solid = cv2.morphologyEx(cv2.morphologyEx(worn, cv2.MORPH_CLOSE, beside), cv2.MORPH_OPEN, around)
+        clear, worn = np.maximum(clear, solid), worn * (1.0 - cv2.erode(solid, beside))
     worn = cv2.GaussianBlur(worn, (0, 0), 2 * _STEP / pixel)
     return GlassesView(camera, pixel, worn * (_LABEL + (1 - _LABEL) * clear), linear, labels, light)
 
@@ -243,13 +255,22 @@ class FoundGlasses:
         if self.glasses is None or face.name not in self.glasses.photos:
             return face
         frame = frame_mask(self.glasses, camera)
-        return replace(face, labels=behind_frame(face.labels, face.pixels, face.landmarks, frame))
+        labels = behind_frame(face.labels, face.pixels, face.landmarks, frame)
+        tinted = (frame == 2) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))  # by lenses of their opacity
+        hidden = tinted & (self.glasses.lens_opacity > _TINT)
+        return replace(face, labels=np.where(hidden, np.uint8(FaceClass.GLASSES), labels))
+
+    def noted(self, photos: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The report's entries of photos, with a sentence in those whose lenses hide the eyes."""
+        dark = () if self.glasses is None or self.glasses.eyes_seen else self.glasses.photos
+        said = ({**one, "reason": f"{one['reason']} {_EYES_HIDDEN}".strip()} for one in photos)
+        return [noted if one["name"] in dark else one for one, noted in zip(photos, said, strict=True)]
 
     def to_report(self) -> dict[str, object]:
         """Entry for the report."""
         entry: dict[str, object] = {"worn": self.glasses is not None, "probability": round(self.probability, 3)}
         if self.glasses is not None:
-            entry["eyes_seen"] = self.glasses.lens_opacity < _SEEN
+            entry["eyes_seen"] = self.glasses.eyes_seen
             entry["rims_apart_mm"] = (1000 * self.glasses.apart).round(2).tolist()
         return entry
 
@@ -267,14 +288,16 @@ def find_glasses(
         names, views = (tuple(np.array(one, object)[alike]) for one in (names, views))
         middle = _fit_all(views, seat)[0]
     shape, blurred = _with_rims(middle, seat, views)
-    opacity, lens = _lens(shape, seat, views)
     near, beside = _PROFILE[np.abs(_PROFILE) < 0.5 * _BESIDE], np.array([-2.0, 2.0]) * _BESIDE
     frame = _albedo([_darkest(_across(middle, seat, view, view.linear, near)) for view in views], views)
     skin = _albedo([_across(middle, seat, view, view.linear, beside) for view in views], views)
     frame = skin * (frame / skin) ** blurred  # as dark as rims that a camera has blurred must be
+    through, seen = _through_lens(shape, seat, views)
+    opacity = max(1.0 - float(through.min()), _TINT)
+    lens = skin * (through - through.min()) / opacity  # what is over skin is then as dark as through the lens
     clear = _clear_of_face(shape, seat, head)
     moved = clear.distance - shape.distance
-    return FoundGlasses(Glasses(clear, seat, frame, lens, opacity, apart, names, moved), probability)
+    return FoundGlasses(Glasses(clear, seat, frame, lens, opacity, apart, seen, names, moved), probability)
 
 
 def frame_mask(glasses: Glasses, camera: Camera) -> np.ndarray:
@@ -397,15 +420,21 @@ def _albedo(samples: Sequence[np.ndarray], views: Sequence[GlassesView]) -> np.n
     return np.clip(np.median(each, 0), 1e-3, 1.0)
 
 
-def _lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> tuple[float, np.ndarray]:
-    """Opacity and colour (3,) of the lenses: dark ones are labelled all over."""
-    inside = -shape.height * np.array([0.3, 0.4])
-    labels = [
-        _across(shape, seat, view, (view.labels == FaceClass.GLASSES).astype(np.float32), inside) for view in views
-    ]
-    if np.mean(labels) < _SEEN:
-        return _TINT, np.zeros(3)
-    return _DARK, _albedo([_across(shape, seat, view, view.linear, inside) for view in views], views)
+def _through_lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> tuple[np.ndarray, bool]:
+    """The share (3,) of the light that lenses let through, 1 where what is behind them is as usual; and whether they
+    show the eyes: dark ones are labelled all over."""
+    inside, below = -shape.height * np.array([0.2, 0.3]), shape.rim_below + np.array([2.0, 3.0]) * _BESIDE
+    labels, changes = [], []
+    for view in views:
+        log = np.log(np.maximum(view.linear, 1e-3))
+        low = [_across(shape, seat, view, log, grow)[:, :, OUTLINE // 2 + 1 :] for grow in (inside, below)]
+        changes.append(np.subtract(*(np.median(one.reshape(-1, 3), 0) for one in low)) - _SOCKET)
+        labels.append(_across(shape, seat, view, (view.labels == FaceClass.GLASSES).astype(np.float32), 1.5 * inside))
+    change = np.median(changes, 0)
+    level = change.mean()
+    unusual = np.hypot(level / _SPREAD, np.linalg.norm(change - level) / _HUE_SPREAD)
+    sure = max(1.0 - (_FARTHEST / max(unusual, 1e-6)) ** 2, 0.0)
+    return np.exp(np.minimum(sure * change, 0.0)), bool(np.mean(labels) < _SEEN)
 
 
 def _clear_of_face(shape: GlassesShape, seat: GlassesSeat, head: np.ndarray) -> GlassesShape:

@@ -77,17 +77,22 @@ def test_most_photos_must_show_them():
     assert glasses.find_glasses([0.9], {}, seat, _head()).to_report() == {"worn": False, "probability": 0.9}
 
 
-def test_dark_lenses_hide_the_eyes():
+@pytest.mark.parametrize(("through", "dark"), [((0.02, 0.02, 0.02), True), ((0.9, 0.5, 0.1), False)])
+def test_lenses_are_as_dark_and_tinted_as_they_are_and_only_dark_ones_hide_the_eyes(through, dark):
     template, view = load_template(), _view(WORN, 5.0, 0.002)
-    seat = glasses.seat_of(template, template.vertices)
-    lens = binary_fill_holes(view.labels == FaceClass.GLASSES)
-    dark = replace(
-        view,
-        labels=np.where(lens, FaceClass.GLASSES, view.labels).astype(np.uint8),
-        linear=np.where(lens[..., None], np.minimum(view.linear, 0.03), view.linear),
-    )
-    found = glasses.find_glasses([0.9], {"a": dark}, seat, _head())
-    assert not found.to_report()["eyes_seen"] and found.glasses.lens_colour.max() < 0.1
+    seat, lens = glasses.seat_of(template, template.vertices), binary_fill_holes(view.labels == FaceClass.GLASSES)
+    labels = np.where(lens & (view.linear[..., 0] > 0.15), FaceClass.EYES, view.labels)
+    labels = np.where(lens, FaceClass.GLASSES, view.labels) if dark else labels
+    tinted = np.where(lens[..., None], view.linear * np.array(through), view.linear)
+    pixels = srgb_bytes(tinted.astype(np.float32))
+    shown = glasses.glasses_view(pixels, labels.astype(np.uint8), view.camera, view.light)
+    found = glasses.find_glasses([0.9], {"a": shown}, seat, _head())
+    own = found.glasses
+    assert found.to_report()["eyes_seen"] is not dark
+    assert ("hide the eyes" in found.noted([{"name": "a", "reason": ""}])[0]["reason"]) is dark
+    assert (own.shape.width, own.shape.height) == pytest.approx((WORN.width, WORN.height), abs=0.005)
+    seen = own.lens_opacity * own.lens_colour / SKIN + 1.0 - own.lens_opacity  # of white skin behind
+    assert seen == pytest.approx(through, abs=0.15)
 
 
 def test_frame_and_lenses_are_quads_that_look_outwards_clear_of_the_face():
