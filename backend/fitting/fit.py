@@ -17,15 +17,7 @@ from backend.fitting.appearance import Appearance, PosedPhoto, estimate_appearan
 from backend.fitting.canonical import align_by_landmarks, canonical_mesh, canonical_prior, head_light, start_from_view
 from backend.fitting.detector_model import camera_prior, face_scale, initial_parameters, landmark_error, turned_to
 from backend.fitting.landmark_targets import LandmarkModel, landmark_model
-from backend.fitting.options import (
-    CageStage,
-    CanonicalStage,
-    DenseStage,
-    EncodedStage,
-    FitOptions,
-    PriorWeights,
-    started_options,
-)
+from backend.fitting.options import DenseStage, EncodedStage, FitOptions, PriorWeights, started_options
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.scan import laid_on_scan
 from backend.fitting.stages import FittedFace, FittedPhoto
@@ -109,30 +101,18 @@ def compared_vertices(template: Template) -> np.ndarray:
     return np.flatnonzero(usable)[::_STRIDE]
 
 
-def encoded_prior(
-    template: Template, encoded: EncodedFace, stage: EncodedStage, information: float
-) -> solver.IdentityPrior:
-    """The encoder's neutral face as an identity term on a (K,), worth ``information`` independent measurements.
+def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedStage, deviation: float) -> np.ndarray:
+    """(K,) identity a in σ of the fit's modes that is nearest to the encoder's, regularised by the prior.
 
-    d = shown_share * B a + noise, where d are its offsets from the mean face at M vertices and B the identity modes
-    there: the cost is information / (2 M deviation²) |d - shown_share B a|². No rigid motion is removed from d, because
+    d = B a + noise, where d are its offsets from the mean face at the compared vertices and B the identity modes there:
+    least squares with ``stage.deviation_mm``, and a ~ N(0, deviation²). No rigid motion is removed from d, because
     model and modes share the head's frame.
     """
     chosen = compared_vertices(template)
     modes = template.identity_modes[:, chosen].reshape(len(template.identity_modes), -1).astype(np.float64)
-    weight = information / len(chosen) / (stage.deviation_mm / 1000.0) ** 2
-    share = stage.shown_share
-    offsets = encoded.identity[chosen].ravel()
-    return solver.IdentityPrior(weight * share**2 * (modes @ modes.T), weight * share * (modes @ offsets))
-
-
-def projected_identity(template: Template, encoded: EncodedFace, stage: EncodedStage, deviation: float) -> np.ndarray:
-    """(K,) identity in σ of the fit's modes that is nearest to the encoder's, regularised by the prior.
-
-    Least squares as in ``encoded_prior`` with one measurement per compared vertex, and a ~ N(0, deviation²).
-    """
-    belief = encoded_prior(template, encoded, stage, float(len(compared_vertices(template))))
-    return np.linalg.solve(belief.information + np.eye(len(belief.pull)) / deviation**2, belief.pull)
+    weight = (stage.deviation_mm / 1000.0) ** -2
+    system = weight * (modes @ modes.T) + np.eye(len(modes)) / deviation**2
+    return np.linalg.solve(system, weight * (modes @ encoded.identity[chosen].ravel()))
 
 
 def projected_expression(
@@ -297,10 +277,10 @@ def resumable_fit(
     if first is not None and options.canonical is not None:
         same = len(state.faces) == len(faces)
         state = replace(state, canonical=first if same else models.canonical(state.faces))
-        state = renewed(run_canonical_stage(state, options, options.canonical))
+        state = renewed(run_canonical_stage(state, options))
         on_estimate("landmarks", state.neutral)
     if options.dense is not None and len(state.faces) > 1 and scan is None:
-        state = renewed(run_dense_stage(state, options, options.dense, progress, on_estimate))
+        state = renewed(run_dense_stage(state, options, progress, on_estimate))
     finished = finished_state(state, textures, options, progress, on_estimate)
     appearance = appearance_of(finished)
     progress("appearance", 1.0)
@@ -318,7 +298,7 @@ def finished_state(
     """Run the closing stages: cage, wished symmetry, closed lips, poses of further photos and mouth openings."""
     if options.cage is not None and len(state.faces) > 1 and state.scan is None:
         for turn in range(options.cage.rounds):
-            state = run_cage_stage(state, options, options.cage)
+            state = run_cage_stage(state, options)
             progress("cage", (turn + 1) / options.cage.rounds)
             on_estimate("cage", state.neutral)
     progress("appearance", 0.0)
@@ -421,9 +401,9 @@ def prior_weights(template: Template, options: FitOptions) -> solver.SolverWeigh
     )
 
 
-def run_canonical_stage(state: stages.FitState, options: FitOptions, stage: CanonicalStage) -> stages.FitState:
+def run_canonical_stage(state: stages.FitState, options: FitOptions) -> stages.FitState:
     """Register the canonical face; fit the identity to its depth and normals together with the landmarks."""
-    template, face = state.template, state.canonical
+    template, face, stage = state.template, state.canonical, options.canonical
     if face is None or stage.depth_information + stage.normal_information <= 0:
         return state
     mesh, model = canonical_mesh(template), landmark_model(template)
@@ -455,11 +435,11 @@ def _solved(
 def run_dense_stage(
     state: stages.FitState,
     options: FitOptions,
-    stage: DenseStage,
     progress: ProgressReporter = silent,
     on_estimate: EstimateReceiver = no_receiver,
 ) -> stages.FitState:
     """Align the photos with each other through the mesh, coarse to fine, together with the landmarks."""
+    stage = options.dense
     mesh, model = dense.dense_mesh(state.template), landmark_model(state.template)
     for round_number, width in enumerate(stage.face_widths):
         progress("dense", round_number / len(stage.face_widths))
@@ -494,9 +474,9 @@ def _posed_heads(state: stages.FitState) -> tuple[tuple[np.ndarray, ...], tuple[
     return meshes, tuple(face_scale(face.landmarks) for face in state.faces)
 
 
-def run_cage_stage(state: stages.FitState, options: FitOptions, stage: CageStage) -> stages.FitState:
+def run_cage_stage(state: stages.FitState, options: FitOptions) -> stages.FitState:
     """Offset the cage smoothly beyond the identity modes, towards the photos' dense targets."""
-    template = state.template
+    template, stage = state.template, options.cage
     mesh = dense.dense_mesh(template)
     trust = replace(options.dense or DenseStage(), independent_fraction=stage.independent_fraction)
     shown = targets_of_photos(state, mesh, stage.face_width, trust)

@@ -125,7 +125,6 @@ class EncodedStage:
     Attributes
     ----------
     deviation_mm : σ of the encoder's shapes at a vertex, including what the fit's modes and keys cannot express.
-    shown_share : share of a person's difference from the mean head that the encoder shows (regression to the mean).
     expression_information : number of independent measurements that its expression is worth, for the fit's first
         weights.
     outlier_scales : robust scales of the landmark rounds, as factors; a cold start begins with a wide one.
@@ -136,7 +135,6 @@ class EncodedStage:
     """
 
     deviation_mm: float = 2.0
-    shown_share: float = 1.0
     expression_information: float = 60.0
     outlier_scales: tuple[float, ...] = (1.0, 1.0)
     iterations: int = 7

@@ -1,7 +1,5 @@
 """A head laid onto a scan: the most probable head by closest points, then a smooth field beyond the modes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -119,7 +119,7 @@ def test_the_cage_takes_the_dense_stages_matches(template, scene, monkeypatch: p
     monkeypatch.setattr(fit.dense, "dense_targets", refused)
     estimate = FaceEstimate(np.zeros(len(template.identity_modes)), photos)
     state = FitState(template, faces, estimate, (), (), matches=matches)
-    found = fit.run_cage_stage(state, FitOptions(dense=STAGE), CageStage())
+    found = fit.run_cage_stage(state, FitOptions(dense=STAGE))
     tip = template.regions["nose"] > 0.8
     moved = (found.neutral - template.vertices)[tip, 2].mean()
     assert 5e-5 < moved < truth[tip, 2].mean() - template.vertices[tip, 2].mean()
