@@ -1,7 +1,7 @@
 """The reconstruction pipeline: photos in, ``FaceAsset`` out."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ from backend.photos.collect import CollectOptions, collect, collect_corrected
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoSource, PhotoVerdict
 from backend.photos.corrections import PhotoCorrections
 from backend.photos.meshes import with_drawn_meshes
-from backend.progress import HeadPreview, MainLine, PreviewReceiver, ProgressReporter, StageClock, no_preview, silent
+from backend.progress import MainLine, ProgressReporter, StageClock, silent
 from backend.rig.mouth import mouth_shapes
 from backend.rig.personalise import personalise_keys
 from backend.system.numba_cache import list_compiled
@@ -118,12 +118,30 @@ class PhotoCache:
 
 
 @dataclass(frozen=True)
+class HeadPreview:
+    """The intermediate head during a reconstruction.
+
+    Attributes
+    ----------
+    stage : the stage that produced it.
+    vertices : (V, 3) float32 neutral vertices of the part ``head``, head frame, metres.
+    quads : (F, 4) int32 vertex ids; a triangle repeats its last vertex.
+    colors : (V, 3) float32 linear albedo per vertex, None before it is known.
+    """
+
+    stage: str
+    vertices: np.ndarray
+    quads: np.ndarray
+    colors: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Watch:
     """What a caller watches and keeps. ``progress`` may raise ``errors.Cancelled``; ``preview`` receives the
-    intermediate head whenever it has advanced."""
+    intermediate head whenever it has advanced, and should return quickly."""
 
     progress: ProgressReporter = silent
-    preview: PreviewReceiver = no_preview
+    preview: Callable[[HeadPreview], None] = lambda preview: None
     cache: PhotoCache = field(default_factory=PhotoCache)
 
     def show(self, template: Template, stage: str, neutral: np.ndarray, colors: np.ndarray | None = None) -> None:

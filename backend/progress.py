@@ -1,19 +1,14 @@
-"""Progress reports of long-running work, cancellation, previews and the estimate of the time left.
+"""Progress reports of long-running work, cancellation and the estimate of the time left.
 
 The stages of a job: their usual duration, and the sentences shown meanwhile.
 """
-
-from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import Protocol
 
 
 class ProgressReporter(Protocol):
@@ -24,34 +19,6 @@ class ProgressReporter(Protocol):
 
 def silent(stage: str, fraction: float) -> None:
     """A ``ProgressReporter`` that reports nothing."""
-
-
-@dataclass(frozen=True)
-class HeadPreview:
-    """The intermediate head during a reconstruction.
-
-    Attributes
-    ----------
-    stage : the stage that produced it.
-    vertices : (V, 3) float32 neutral vertices of the part ``head``, head frame, metres.
-    quads : (F, 4) int32 vertex ids; a triangle repeats its last vertex.
-    colors : (V, 3) float32 linear albedo per vertex, None before it is known.
-    """
-
-    stage: str
-    vertices: np.ndarray
-    quads: np.ndarray
-    colors: np.ndarray | None = None
-
-
-class PreviewReceiver(Protocol):
-    """Receives every intermediate head; should return quickly."""
-
-    def __call__(self, preview: HeadPreview) -> None: ...
-
-
-def no_preview(preview: HeadPreview) -> None:
-    """A ``PreviewReceiver`` that ignores previews."""
 
 
 class MainLine:

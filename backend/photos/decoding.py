@@ -10,8 +10,6 @@ HEIC, AVIF and PNG name their colour coding by the numbers of ITU-T H.273, in a 
 ``cICP``. Pillow leaves them alone, so they are read here.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import mmap
@@ -22,19 +20,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
-from PIL.Image import Exif
 
 from backend.photos.collection import FORMATS_TEXT, READING, PhotoUnreadableError, ReadLimits
 from backend.system.processes import ParentLine, data_bytes, limit_memory, limit_time
 from protocol.photo_folder import FORMAT_SUFFIXES, OWN_SENTENCE, is_own
-
-if TYPE_CHECKING:
-    import numpy as np
-    import trimesh
-
 
 _BT2020, _P3, _PQ, _HLG = 9, 12, 16, 18
 _WHITE_PQ = 203.0
@@ -106,9 +98,21 @@ def coded_to_srgb(image: Image.Image, coding: ColorCoding) -> Image.Image:
     """An RGB image of ``coding`` in sRGB; light above diffuse white is clipped."""
     import numpy as np  # imported here, because most photos do not need it
 
-    linear = _linear_of_levels(coding.transfer).astype(np.float32)
+    signal = np.arange(256) / 255.0
+    if coding.transfer == _PQ:  # SMPTE ST 2084
+        root = signal ** (1.0 / 78.84375)
+        light = np.maximum(root - 0.8359375, 0.0) / (18.8515625 - 18.6875 * root)
+        linear = 10_000.0 / _WHITE_PQ * light ** (1.0 / 0.1593017578125)
+    elif coding.transfer == _HLG:  # BT.2100, the inverse of the camera's curve
+        scene = np.where(signal <= 0.5, signal**2 / 3.0, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        linear = scene / _WHITE_HLG
+    else:
+        linear = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+    linear = linear.astype(np.float32)  # light of each level, 1 at diffuse white
     matrix = np.array(_TO_BT709.get(coding.primaries, np.eye(3)), np.float32)
-    levels = np.round(255.0 * _srgb_of_linear(np.linspace(0.0, 1.0, 65536))).astype(np.uint8)
+    light = np.linspace(0.0, 1.0, 65536)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+    levels = np.round(255.0 * srgb).astype(np.uint8)
     result = Image.new("RGB", image.size)
     rows = max(READING.band_pixels // image.width, 1)
     for top in range(0, image.height, rows):
@@ -116,30 +120,6 @@ def coded_to_srgb(image: Image.Image, coding: ColorCoding) -> Image.Image:
         light = np.clip(linear[band] @ matrix.T, 0.0, 1.0)
         result.paste(Image.fromarray(levels[np.round(65535.0 * light).astype(np.uint16)]), (0, top))
     return result
-
-
-def _linear_of_levels(transfer: int) -> np.ndarray:
-    """(256,) linear light of each level, 1 at diffuse white."""
-    import numpy as np
-
-    signal = np.arange(256) / 255.0
-    if transfer == _PQ:  # SMPTE ST 2084
-        root = signal ** (1.0 / 78.84375)
-        return (
-            10_000.0
-            / _WHITE_PQ
-            * (np.maximum(root - 0.8359375, 0.0) / (18.8515625 - 18.6875 * root)) ** (1.0 / 0.1593017578125)
-        )
-    if transfer == _HLG:  # BT.2100, the inverse of the camera's curve
-        scene = np.where(signal <= 0.5, signal**2 / 3.0, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12)
-        return scene / _WHITE_HLG
-    return np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
-
-
-def _srgb_of_linear(light: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
 
 
 def largest_jpeg(data: bytes, least_pixels: int) -> tuple[int, int] | None:
@@ -179,7 +159,7 @@ _FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
 _CAMERA_ASPECTS = (4 / 3, 3 / 2, 16 / 9)
 
 
-def focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
+def focal_length_px(exif: Image.Exif, size: tuple[int, int]) -> float | None:
     """Focal length in pixels of an image of ``size`` (width, height; upright), or None.
 
     None if EXIF has no focal length, if the aspect ratio is not a camera's (4:3, 3:2, 16:9), or if it differs from the
@@ -192,7 +172,7 @@ def focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
         return None
 
 
-def _focal_length_px(exif: Exif, size: tuple[int, int]) -> float | None:
+def _focal_length_px(exif: Image.Exif, size: tuple[int, int]) -> float | None:
     tags = exif.get_ifd(_EXIF_IFD)
     long_side, short_side = max(size), min(size)
     aspect = long_side / short_side
@@ -543,9 +523,9 @@ def _serve_mesh(header: dict[str, Any], data: bytes, line: ParentLine) -> None:
     line.outgoing.flush()
 
 
-def _arrays_of(whole: trimesh.Trimesh, limits: ReadLimits) -> dict[str, np.ndarray]:
-    """``vertices`` (V, 3), ``triangles`` (T, 3), and ``colors`` (V, 3) uint8 sRGB or ``texture`` (H, W, 3) uint8 and
-    ``uv`` (V, 2) where the mesh is painted."""
+def _arrays_of(whole: Any, limits: ReadLimits) -> dict[str, Any]:
+    """Of a ``trimesh.Trimesh``: ``vertices`` (V, 3), ``triangles`` (T, 3), and ``colors`` (V, 3) uint8 sRGB or
+    ``texture`` (H, W, 3) uint8 and ``uv`` (V, 2) where the mesh is painted."""
     import numpy as np
 
     vertices, triangles = np.ascontiguousarray(whole.vertices, np.float64), np.asarray(whole.faces, np.int64)

@@ -34,7 +34,7 @@ from backend.photos import networks
 from backend.photos.collect import CollectOptions, collect
 from backend.photos.collection import READING, PhotoCollection, PhotoSource
 from backend.photos.reading import start_reading
-from backend.progress import SENDING, HeadPreview, ProgressReporter, silent
+from backend.progress import SENDING, ProgressReporter, silent
 from backend.rendering.render import STUDIO_LIGHT, render_linear
 from backend.rig.mouth import with_plain_teeth
 from backend.service.worker import JobReporter, Task
@@ -266,7 +266,7 @@ def _draw_template() -> None:
     """Compile and load what previews need."""
     template = load_template()
     head = template.head
-    preview_message(HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
+    preview_message(pipeline.HeadPreview("", template.vertices[: head.vertex_stop], template.quads[: head.face_stop]))
 
 
 def run(task: Task, report: JobReporter) -> WireMessage:
@@ -293,7 +293,7 @@ def _reconstruct(task: Task, report: JobReporter) -> WireMessage:
         return message
     sources = [PhotoSource(name, path=Path(path)) for name, path in zip(task.names, task.paths, strict=True)]
 
-    def show(preview: HeadPreview) -> None:
+    def show(preview: pipeline.HeadPreview) -> None:
         report.preview(preview.stage, preview_message(preview))
 
     _cached_faces.token = task.token
@@ -348,7 +348,7 @@ def _subject(path: Path) -> Any:
     return subject_of(with_plain_teeth(template, vertices))
 
 
-def preview_message(preview: HeadPreview) -> WireMessage:
+def preview_message(preview: pipeline.HeadPreview) -> WireMessage:
     """Vertices, quads and a picture of the head so far."""
     triangles = triangles_from_quads(preview.quads)
     camera = portrait_camera(preview.vertices, PREVIEW_YAW, (PREVIEW_SIDE, PREVIEW_SIDE))

@@ -1,7 +1,6 @@
 """The server: one ROUTER socket and one loop that never blocks (docs/protocol.md)."""
 
 import logging
-import math
 import os
 import secrets
 import shutil
@@ -190,7 +189,7 @@ class Server(AbstractContextManager):
             self._worker_events.bind(EVENTS_ENDPOINT)
             self._connections = Connections(self._router, self._timing)
             self._jobs = Jobs(self._folder, self._start_worker, self._limits, self._timing, self)
-            self._seen = time.monotonic()
+            self._seen: float | None = time.monotonic()  # somebody; None once the heads are forgotten
         except OSError as error:
             self._release()
             advice = "Check its permissions."
@@ -278,13 +277,13 @@ class Server(AbstractContextManager):
         """Let the worker forget heads when nobody has been connected for a while. Results can still be fetched."""
         if len(self._connections) or self._jobs.unfinished():
             self._seen = now
-        elif now - self._seen > self._timing.silence:
+        elif self._seen is not None and now - self._seen > self._timing.silence:
             self._forget_heads()
 
     def _forget_heads(self) -> None:
-        if not math.isinf(self._seen):
+        if self._seen is not None:
             self._jobs.forget_heads()
-            self._seen = math.inf
+            self._seen = None
 
     def _take_worker_events(self) -> None:
         for _ in range(_MESSAGES_PER_TURN):

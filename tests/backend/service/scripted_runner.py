@@ -181,7 +181,7 @@ def _face(task: Task, report: JobReporter) -> WireMessage:
     from backend.exchange.face_asset import AssetPhoto
     from backend.exchange.wire import encode_face
     from backend.geometry.template import load_template
-    from backend.progress import HeadPreview
+    from backend.pipeline import HeadPreview
     from backend.rendering.camera import Camera
     from backend.service.job_runner import preview_message
 
