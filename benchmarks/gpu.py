@@ -8,8 +8,6 @@ differ by more than ``TOLERANCES``, or without a card. Where PyTorch3D is instal
 256 pixels are timed and compared with torch's.
 """
 
-from __future__ import annotations
-
 import statistics
 import sys
 import tempfile

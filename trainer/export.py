@@ -1,7 +1,5 @@
 """Write a run's model for the backend: ``python -m trainer export RUN [--out DIR]``, weights and model card."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

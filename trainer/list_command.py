@@ -1,7 +1,5 @@
 """The recipes (``python -m trainer list``); every key of a stage, a source or a recipe (``trainer explain NAME``)."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import inspect

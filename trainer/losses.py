@@ -34,7 +34,7 @@ def photometric(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor, r
         difference = difference * relax[:, None]
         weight = weight * relax[:, None]
     value = math.sqrt(2) * difference / (sigma + EPSILON) + torch.log(math.sqrt(2) * (sigma + EPSILON))
-    return _masked_mean(value, mask[:, None]) if relax is None else _normalised(value, mask[:, None], weight)
+    return _masked_mean(value, mask[:, None], weight)  # equation 5 divides by the relaxed mask's sum
 
 
 def feature_distance(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def feature_distance(rendered: Tensor, photos: Tensor, sigma: Tensor, mask: Tens
         sigma = functional.interpolate(sigma, size, mode="bilinear", align_corners=False)
     weight = functional.adaptive_avg_pool2d(mask[:, None], size)
     value = (rendered - photos) ** 2 / (2 * sigma**2 + EPSILON) + torch.log(sigma + EPSILON)
-    return _masked_mean(value, weight)
+    return _masked_mean(value, weight, weight)
 
 
 def smoothness(maps: Tensor) -> Tensor:
@@ -67,13 +67,8 @@ def grey_where(pictures: Tensor, is_grey: Tensor) -> Tensor:
     return torch.where(is_grey[:, None, None, None], luminance(pictures).expand_as(pictures), pictures)
 
 
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of (N, C, H, W) over a mask (N, 1, H, W); 0 for an empty one."""
-    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp(min=1)
-
-
-def _normalised(values: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
-    """Sum over a mask by |M_re|, the sum of the relaxed mask."""
+def _masked_mean(values: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+    """Sum of (N, C, H, W) over a mask (N, 1, H, W) by the sum of ``weight``, such as the mask; 0 for an empty one."""
     return (values * mask).sum() / (weight.sum() * values.shape[1]).clamp(min=1)
 
 

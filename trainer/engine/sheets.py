@@ -36,11 +36,6 @@ def in_rows(pictures: Sequence[Any], columns: int) -> list[Sequence[Any]]:
     return [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
 
 
-def rows_of(columns: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, ...]]:
-    """Rows of ``sheet`` from columns of pictures (N, 3, S, T)."""
-    return list(zip(*columns, strict=True))
-
-
 def write_sheet(path: Path, rows: Sequence[Sequence[Any]], captions: Sequence[str] = ()) -> None:
     """Write ``sheet`` as PNG or JPEG and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ EVALUATIONS: dict[str, tuple[str, str]] = {
     "paper": ("trainer.sets.tables", "the papers' tables on their own sets, their rows beside ours"),
     "foreign": ("trainer.evaluate.foreign", "people and pictures from other sources: millimetres, and who is who"),
     "parsing": ("trainer.methods.parsing.evaluate", "classes of pixels of held-out people; a sheet of photographs"),
-    "lap": ("trainer.methods.lap.evaluate", "LAP's depth by number of photos; a sheet of portraits"),
+    "lap": ("trainer.methods.lap.evaluate", "LAP's depth by number of photos"),
     "basis": (
         "trainer.methods.learned_basis.evaluate",
         "the learned face model: its encoder, colours, pairs of photos",

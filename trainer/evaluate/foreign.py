@@ -2,10 +2,8 @@
 
 Real people have no truth: the neutral face from some of a person's photos is compared with the one from the others.
 ``--cycles`` : heads of other people with truth, drawn by Cycles, in millimetres, with the fit's learned parts switched
-off in turn; also in other skins (``--skins``), and whether the landmark net is as sure as it may be (``--coverage``).
+off in turn; also in other skins (``--skins``).
 """
-
-from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -16,18 +14,13 @@ import numpy as np
 from rich.console import Console
 
 from backend.errors import LikenessError
-from backend.fitting.detector_model import face_scale, upright_axes
-from backend.fitting.scan import STEADY, ModelFit
-from backend.geometry.closest import TriangleMesh
 from backend.geometry.template import load_template
-from backend.models.landmarks import net_points
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads import foreign as drawn
 from trainer.heads.drawing import VIEWS
-from trainer.heads.population import fit_to_scan
 from trainer.measures import metrics
-from trainer.measures.estimate import Fitted, ScanTruth, Variant, as_estimate, fitted_heads, measure, signed_by_region
-from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
+from trainer.measures.estimate import Fitted, Variant, as_estimate, fitted_heads, measure, signed_by_region
+from trainer.measures.harness import Figures, judged, means, people_folders
 
 LEAST_PHOTOS = 4
 VARIANTS: Mapping[str, Variant] = {
@@ -128,20 +121,20 @@ def head_figures(photos: Sequence[Path], variants: Sequence[str]) -> dict[str, f
     over photos of the found focal length over the true one.
     """
     with np.load(photos[0].parent / "truth.npz") as data:
-        truth, marks = ScanTruth.of_marks(data["scan"], data["marks"]), data["marks"]
+        scan, marks = data["scan"], data["marks"]
     mean = Fitted(load_template().vertices, np.full(len(photos), np.nan))
-    null = measure(truth, as_estimate(mean.neutral)).median
+    null = measure(scan, marks, as_estimate(mean.neutral)).median
     figures = {"template.median_mm": null}
     for count in sorted({1, len(photos)}):
         fits = fits_or_none(photos[:count], variants)
         for variant in variants:
             fit = mean if fits is None else fits[variant]
             estimate = as_estimate(fit.neutral)
-            distance = measure(truth, estimate)
+            distance = measure(scan, marks, estimate)
             found = {"median_mm": distance.median, "ratio": distance.median / null}
             found |= {"worse": float(found["ratio"] > WORSE_RATIO), "faceless": float(fits is None)}
             if variant == "full":
-                bias = signed_by_region(truth, estimate, distance)
+                bias = signed_by_region(scan, estimate, distance)
                 found |= {f"bias_mm.{region}": error for region, error in bias.items()}
                 focal = [drawn.shot_of(photo, marks).camera.intrinsics[0, 0] for photo in photos[:count]]
                 known = np.isfinite(fit.focal[:count])
@@ -184,64 +177,6 @@ def skin_figures(heads: Mapping[str, Sequence[Path]], variants: Sequence[str]) -
 def _apart(distances: np.ndarray) -> float:
     """Mean of a symmetric matrix (N, N) without its diagonal."""
     return float(distances[~np.eye(len(distances), dtype=bool)].mean())
-
-
-def best_fit_cage(fit: ModelFit) -> np.ndarray:
-    """The most probable head of a fit to a scan: cage (V, 3) float32, template frame."""
-    template = load_template()
-    return (template.vertices + np.tensordot(fit.coefficients, template.identity_modes, 1)).astype(np.float32)
-
-
-def net_errors(folder: Path, photo: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Errors (478, 2) of the landmark net in a rendered head's photo, in the head's upright picture axes, and the
-    standard deviations (478,) that it claims, both in per cent of the face's scale. None if there is no face.
-
-    The true points lie on the most probable head, registered to the true surface, so that they are the net's own and
-    not those that each source calls its landmarks. The registration's error counts as the net's.
-    """
-    (face, *_) = found_faces([photo]) or (None,)
-    if face is None or face.surface is None:
-        return None
-    with np.load(folder / "truth.npz") as data:
-        scan, marks = TriangleMesh(data["scan"].astype(np.float64), data["triangles"].astype(np.int64)), data["marks"]
-    chosen = tuple(STEADY)
-    cage = best_fit_cage(fit_to_scan(scan, chosen, marks[list(chosen)]))
-    laid = measure(ScanTruth.of_marks(scan.vertices, marks), as_estimate(cage)).alignment
-    camera = drawn.shot_of(photo, marks).camera
-    projected = camera.project(laid.apply(net_points().positions(cage.astype(np.float64))))[:, :2]
-    true = face.crop_scale * (projected - np.asarray(face.crop_offset))
-    percent = 100.0 / face_scale(true)
-    upright = upright_axes(camera.camera_from_head[:3, :3])
-    return percent * (face.surface.positions - true) @ upright, percent * face.surface.deviation
-
-
-def less_others_mean(errors: np.ndarray) -> np.ndarray:
-    """Errors (H, L, 2) of H heads, each less the others' mean, scaled to the variance of errors about a known mean."""
-    return np.sqrt(len(errors) / (len(errors) - 1)) * (errors - errors.mean(0))
-
-
-def coverage_figures(heads: Mapping[str, Sequence[Path]]) -> dict[str, float]:
-    """Flat figures ``coverage.net.…`` of the landmark net on each head's first photo, with ``.low`` and ``.high``.
-
-    ``percent`` : mean over heads of the median error, per cent of the face's scale. ``deviation`` : root mean square of
-    the errors in claimed deviations, 1 if calibrated. ``within`` : share within 1.96 of them, 0.95 if calibrated. The
-    same ``coverage.net.less_mean.…`` of ``less_others_mean``, without what is common to the source's heads.
-
-    Raises ``LikenessError`` if fewer than two heads show a face.
-    """
-    rows = [row for photos in heads.values() if (row := net_errors(photos[0].parent, photos[0])) is not None]
-    if len(rows) < 2:
-        raise LikenessError("no_photo", "Fewer than two heads show a face.", "Draw more with --heads.")
-    errors, claimed = (np.stack(column) for column in zip(*rows, strict=True))
-    figures = {"coverage.net.heads": float(len(rows))}
-    for name, left in (("net", errors), ("net.less_mean", less_others_mean(errors))):
-        said = np.abs(left) / claimed[..., None]
-        medians = np.median(np.linalg.norm(left, axis=-1), axis=1)
-        squares = metrics.mean_interval((said**2).mean((1, 2))).figures(f"coverage.{name}.deviation")
-        figures |= metrics.mean_interval(medians).figures(f"coverage.{name}.percent")
-        figures |= {key: float(np.sqrt(value)) for key, value in squares.items()}
-        figures |= metrics.mean_interval((said < 1.96).mean((1, 2))).figures(f"coverage.{name}.within")
-    return figures
 
 
 PersonShapes = Mapping[str, Mapping[str, np.ndarray]]
@@ -306,7 +241,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", type=int, default=3, choices=range(1, len(VIEWS) + 1), help="of each (3)")
     parser.add_argument("--looks", type=int, default=drawn.LOOKS_PER_SCAN, help="of each real scan, a skin each (3)")
     parser.add_argument("--skins", type=int, default=0, help="other skins of each head in its first photo (0)")
-    parser.add_argument("--coverage", action="store_true", help="of drawn heads: is the landmark net calibrated?")
     parser.add_argument("--most-people", type=int, default=40, help="people of the half, by default 40")
     parser.add_argument("--most-rest", type=int, default=2, help="photos that the first two are compared with (2)")
     parser.add_argument("--half", choices=drawn.HALVES, default=drawn.HALVES[0], help="count looks at judgement")
@@ -325,8 +259,7 @@ def run(arguments: argparse.Namespace, console: Console) -> Figures:
             given = arguments.heads, arguments.photos, arguments.looks, arguments.skins
             drawn.draw_heads(arguments.cycles, arguments.heads_from, arguments.half, *given)
         heads = drawn_heads(arguments.cycles, arguments.half)
-        figures = render_figures(heads, variants, console) | skin_figures(heads, variants)
-        return figures | (coverage_figures(heads) if arguments.coverage else {})
+        return render_figures(heads, variants, console) | skin_figures(heads, variants)
     if not folder.is_dir():
         raise LikenessError("no_photo", f"There is no folder {folder}.", "Name one with --people.")
     people = {}

@@ -3,8 +3,6 @@
 The renders are drawn by Cycles.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,6 @@
 """Fits for evaluation: a neutral mesh from photographs by some of the learned parts, measured against a scan; and all
 photos of a person with one left out, so that what is made of the others (texture, hair) is measured alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -40,27 +38,6 @@ class Fitted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ScanTruth:
-    """A person's true shape. One frame: metres, looking along +z, y up.
-
-    Attributes
-    ----------
-    scan_vertices : (N, 3) true surface points. seven : (7, 3) on the scan, order of ``ALIGNMENT_LANDMARKS``. nose_tip,
-        bridge (between the eyes) : (3,).
-    """
-
-    scan_vertices: np.ndarray
-    seven: np.ndarray
-    nose_tip: np.ndarray
-    bridge: np.ndarray
-
-    @classmethod
-    def of_marks(cls, scan_vertices: np.ndarray, marks: np.ndarray) -> ScanTruth:
-        """With points from MediaPipe landmarks (478, 3) on the scan."""
-        return cls(scan_vertices, marks[list(ALIGNMENT_LANDMARKS)], marks[NOSE_TIP], marks[BRIDGE])
-
-
-@dataclass(frozen=True)
 class Estimate:
     """A neutral head for measuring: the skin at subdivision level 1 (as in ``face.obj``) and points on it.
 
@@ -87,19 +64,19 @@ def as_estimate(cage: np.ndarray) -> Estimate:
     return Estimate(vertices, faces, seven, template.landmarks68.positions(cage.astype(np.float64)))
 
 
-def measure(truth: ScanTruth, estimate: Estimate) -> ScanDistance:
-    """NoW-style distance from a held-out scan to an estimate."""
-    on_scan = truth.scan_vertices, truth.seven, truth.nose_tip, truth.bridge
+def measure(scan: np.ndarray, marks: np.ndarray, estimate: Estimate) -> ScanDistance:
+    """NoW-style distance from a person's true surface (N, 3) with MediaPipe's landmarks (478, 3) to an estimate;
+    metres, y up, looking along +z."""
+    on_scan = scan, marks[list(ALIGNMENT_LANDMARKS)], marks[NOSE_TIP], marks[BRIDGE]
     return scan_to_mesh(*on_scan, estimate.vertices, estimate.faces, estimate.seven)
 
 
-def signed_by_region(truth: ScanTruth, estimate: Estimate, measured: ScanDistance) -> dict[str, float]:
-    """Region -> median millimetres by which an estimate lies outside a scan: of the points that the distance measured,
-    and of all at the ears."""
+def signed_by_region(scan: np.ndarray, estimate: Estimate, measured: ScanDistance) -> dict[str, float]:
+    """Region -> median millimetres by which an estimate lies outside a scan (N, 3): of the points that the distance
+    measured, and of all at the ears."""
     placed, regions = measured.alignment.apply(estimate.vertices), measured_regions()
-    points = truth.scan_vertices
-    signed = signed_errors(points[measured.chosen], placed, estimate.faces, regions)
-    return signed | signed_errors(points, placed, estimate.faces, {"ears": regions["ears"]})
+    signed = signed_errors(scan[measured.chosen], placed, estimate.faces, regions)
+    return signed | signed_errors(scan, placed, estimate.faces, {"ears": regions["ears"]})
 
 
 @cache

@@ -2,7 +2,7 @@
 photographs (three SH bands; key, fill and rim lamp).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from protocol.names import LIDS
 from trainer.people import camera as viewing
 from trainer.people import shape
 from trainer.people.background import BackgroundParameters, draw_background
-from trainer.people.look import TABLES, PersonLook, draw_look
+from trainer.people.look import TABLES, Numbers, PersonLook, draw_look
 from trainer.people.skin import PartsParameters, SkinParameters, draw_parts, draw_skin
 from trainer.people.worn import WornParameters, draw_worn
 
@@ -196,34 +196,27 @@ class HeadLight:
         three SH bands, without shadows.
     """
 
-    directions: Tensor
-    colours: Tensor
-    softness: Tensor
-    ambient: Tensor
-    total: Tensor
+    directions: Numbers
+    colours: Numbers
+    softness: Numbers
+    ambient: Numbers
+    total: Numbers
+
+
+def head_light(light: LightParameters, rotation: np.ndarray) -> HeadLight:
+    """One picture's light in the head frame, as arrays without N; rotation (3, 3) from upright camera axes to it."""
+    directions, colours = light.directions.astype(np.float64) @ rotation.T, light.colours.astype(np.float64)
+    ambient = rotate(light.ambient.astype(np.float64), rotation)
+    total = ambient + light_from_directions(directions, colours)
+    return HeadLight(directions, colours, light.softness, ambient, total)
 
 
 def light_in_head(shots: list[Shot], device: torch.device) -> HeadLight:
     """Rotate every picture's light from its camera to the head frame."""
-    directions, ambients, totals = [], [], []
-    for shot in shots:
-        rotation = viewing.camera_rotation(shot.view).T @ np.diag([1.0, -1.0, -1.0])
-        turned = shot.light.directions.astype(np.float64) @ rotation.T
-        ambient = rotate(shot.light.ambient.astype(np.float64), rotation)
-        directions.append(turned)
-        ambients.append(ambient)
-        totals.append(ambient + light_from_directions(turned, shot.light.colours.astype(np.float64)))
-
-    def tensor(values: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(values).astype(np.float32)).to(device)
-
-    return HeadLight(
-        tensor(directions),
-        tensor([shot.light.colours for shot in shots]),
-        tensor([shot.light.softness for shot in shots]),
-        tensor(ambients),
-        tensor(totals),
-    )
+    turns = [viewing.camera_rotation(shot.view).T @ np.diag([1.0, -1.0, -1.0]) for shot in shots]
+    lights = [head_light(shot.light, turn) for shot, turn in zip(shots, turns, strict=True)]
+    columns = (np.stack([getattr(light, field.name) for light in lights]) for field in fields(HeadLight))
+    return HeadLight(*(torch.from_numpy(column.astype(np.float32)).to(device) for column in columns))
 
 
 _PERSON, _PHOTO, _WORN, _BEHIND, _FILM, _CLIP = range(6)

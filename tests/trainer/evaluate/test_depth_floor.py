@@ -7,7 +7,6 @@ import numpy as np
 from backend.fitting.scan import STEADY
 from backend.geometry.closest import TriangleMesh
 from backend.geometry.template import load_template, triangles_from_quads
-from trainer.evaluate.foreign import best_fit_cage
 from trainer.heads.population import fit_to_scan
 
 
@@ -21,7 +20,8 @@ def test_a_face_of_the_prior_brings_its_depth_to_the_ears() -> None:
     scan = TriangleMesh(true, triangles[face[triangles].all(1)])  # ears, neck and skull have no surface
     marks = template.landmarks478.positions(true)[list(STEADY)]
 
-    found = best_fit_cage(fit_to_scan(scan, STEADY, marks))
+    fit = fit_to_scan(scan, STEADY, marks)
+    found = template.vertices + np.tensordot(fit.coefficients, template.identity_modes, 1)
 
     def depth(cage: np.ndarray) -> float:
         return float(template.landmarks478.positions(cage)[1, 2] - cage[template.regions["ears"] > 0.5, 2].mean())

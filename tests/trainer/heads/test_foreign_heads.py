@@ -14,6 +14,7 @@ from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads import foreign
 from trainer.heads.dressed import Head, in_eye
+from trainer.heads.foreign import SOURCES, drawn_head
 from trainer.heads.surface import SurfaceLandmarks
 
 TEMPLATE = load_template()
@@ -120,3 +121,10 @@ def test_every_source_gives_faces_of_human_size_with_all_landmarks(source):
     truth, _ = head.true_surface()
     assert len(truth) > 2000
     assert np.linalg.norm(truth - head.marks[1], axis=1).min() < 0.004
+
+
+def test_drawn_heads_are_known_by_name():
+    source, number = drawn_head("ict_21")
+    assert source is SOURCES["ict"] and number == 21
+    with pytest.raises(KeyError, match="nobody"):
+        drawn_head("nobody_00")

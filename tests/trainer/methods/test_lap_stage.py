@@ -175,7 +175,7 @@ def test_truth_itself_has_no_error() -> None:
     face = CanonicalMaps(depth, torch.zeros(6, 3, 32, 32))
     network = small_stage().build(CPU).network
     errors = lap_stage.view_errors(face, View(truth.rotation, truth.translation), batch, rows, network)
-    assert errors.side.max() < 2e-3
+    assert errors["side"].max() < 2e-3
     assert view_of(face, View(truth.rotation, truth.translation), SMALL_NET).mask.any()
 
 
@@ -237,7 +237,7 @@ def test_views_and_shapes_are_better_than_no_view_and_the_mean_face(network: Lap
     true = people.truth.depth
     mean = network.depth_from_raw(network.depth_decoder.mean).expand_as(true)  # where every code starts from
     found, null = lap_stage.canonical_errors(face.depth, true), lap_stage.canonical_errors(mean, true)
-    assert found.side.mean() < null.side.mean() and found.mad.mean() < 0.95 * null.mad.mean()
+    assert found["side"].mean() < null["side"].mean() and found["mad"].mean() < 0.95 * null["mad"].mean()
 
 
 def arguments(*words: str) -> argparse.Namespace:

@@ -1,9 +1,6 @@
-"""Evaluate relief: wrinkles against the truth on synthetic people with two baselines, robustness to freckles, and
-sheets in raking light.
-"""
+"""Evaluate relief: wrinkles against the truth on synthetic people with two baselines, robustness to freckles."""
 
 import argparse
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,39 +11,14 @@ from rich.console import Console
 
 from backend.detail.window import BASE_LENGTH
 from backend.errors import LikenessError
-from backend.exchange.asset_mesh import AssetMesh, asset_mesh, portrait_camera
-from backend.exchange.face_asset import FaceAsset
-from backend.exchange.preview import photo_and_fit
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.models.detail import DetailModel, displacements
 from backend.models.registry import DETAIL
-from backend.photos.collection import PhotoSource
-from backend.pipeline import ReconstructOptions, reconstruct
-from backend.rendering.color import srgb_bytes
-from backend.rendering.spherical_harmonics import light_from_directions
-from protocol.names import ARKIT_INDEX, ARKIT_NAMES
-from trainer.engine.sheets import write_sheet
-from trainer.measures.harness import people_folders
 from trainer.measures.metrics import mean_interval
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig
 from trainer.methods.detail.relief import Cause, cause
 
-SIDE = 440
-EXPRESSIONS: Mapping[str, Mapping[str, float]] = {
-    "at rest": {},
-    "brows up": {"browInnerUp": 1.0, "browOuterUpLeft": 1.0, "browOuterUpRight": 1.0},
-    "frown": {"browDownLeft": 1.0, "browDownRight": 1.0, "noseSneerLeft": 0.4, "noseSneerRight": 0.4},
-    "smile": {
-        "mouthSmileLeft": 1.0, "mouthSmileRight": 1.0, "cheekSquintLeft": 0.7, "cheekSquintRight": 0.7,
-        "eyeSquintLeft": 0.5, "eyeSquintRight": 0.5,
-    },
-}  # fmt: skip
-RAKING = light_from_directions(np.array([[0.86, 0.45, 0.22]]), np.full((1, 3), 1.1), 0.25)
-"""Light from the person's left and above, grazing the front, so that folds cast shading."""
-_CLAY = 0.35
-"""Linear albedo of the lower row, which shows only the shape."""
-_GREY = (60, 62, 66)
 SEED = 71
 """Seed of people unused for training and selection in all recipes."""
 REGIONS: tuple[str, ...] = ("forehead", "crows_feet", "nose_lip_folds")
@@ -58,38 +30,10 @@ _NOTHING_MILLIMETRES = 1e-3
 """Millimetres, root mean square difference below which an expression counts as without effect on the skin."""
 
 
-def relief_sheet(photos: Sequence[Path]) -> list[list[np.ndarray]]:
-    """Two rows of 1 + expressions pictures (``SIDE``, ``SIDE``, 3) uint8: the best photo above the fitted head over
-    it, then the head in raking light, textured above and as clay below.
-
-    Raises ``LikenessError`` where no photo shows a face.
-    """
-    made = reconstruct([PhotoSource.from_path(path) for path in photos], ReconstructOptions(hair="none"))
-    best = made.previews[0]
-    textured, clay = asset_mesh(made.asset), asset_mesh(_as_clay(made.asset))
-    rows = [[part] for part in photo_and_fit(textured, best, SIDE)]
-    for row, mesh in zip(rows, (textured, clay), strict=True):
-        row += [_drawn(mesh, weights) for weights in EXPRESSIONS.values()]
-    return rows
-
-
-def _as_clay(asset: FaceAsset) -> FaceAsset:
-    return replace(asset, albedo=np.full_like(asset.albedo, srgb_bytes(np.array(_CLAY))))
-
-
-def _drawn(mesh: AssetMesh, weights: Mapping[str, float]) -> np.ndarray:
-    expression = np.zeros(len(ARKIT_NAMES), np.float32)
-    for name, value in weights.items():
-        expression[ARKIT_INDEX[name]] = value
-    return mesh.render(portrait_camera(mesh.positions(), 20.0, (SIDE, SIDE)), RAKING, _GREY, expression)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``evaluate detail``."""
     parser.add_argument("--people", type=int, default=40, help="synthetic people that nothing was trained on")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
-    parser.add_argument("--sheets", type=Path, help="folder for pictures in raking light of --sheet-people, no figures")
-    parser.add_argument("--sheet-people", type=Path, nargs="+", default=[], help="folders of a person's photos")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -98,11 +42,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if model is None:
         console.print("The detail model is not trained.")
         return {"detail": "not trained"}
-    if arguments.sheets is not None:
-        people = {name: photos for folder in arguments.sheet_people for name, photos in people_folders(folder).items()}
-        for name, photos in people.items():
-            write_sheet(arguments.sheets / f"{name}.png", relief_sheet(photos), ["photo and fit", *EXPRESSIONS])
-        return {}
     if arguments.people < 2:
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
     figures = synthetic_figures(model, arguments.people)

@@ -24,7 +24,7 @@ from backend.geometry.vectors import smoothstep
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import linear_from_srgb
 from trainer.people import skin as skins
-from trainer.people.scene import HeadLight, LightParameters, draw_light
+from trainer.people.scene import HeadLight, LightParameters, draw_light, head_light
 
 STRAIN_LENGTH = 0.004
 """Metres over which strain is averaged, because skin slides over the tissue below."""
@@ -450,7 +450,7 @@ def take_photo(
     dy, dx = np.gradient(height * np.float32(1e-3 * size))
     bumped = normals - (across * np.stack([dx, dy], -1)[..., None]).sum(2)
     bumped /= np.maximum(np.linalg.norm(bumped, axis=-1, keepdims=True), 1e-6)
-    light = _light_in_head(shot)
+    light = head_light(shot.light, shot.turn)
     lit = _shaded(bumped, normals, light, shot, g, size)
     surroundings = cv2.GaussianBlur(height, (0, 0), _CAVITY_LENGTH * density)
     lit = lit * np.exp(_CAVITY_DARKENING * np.clip(height - surroundings, -2.0, 0.3))[..., None]
@@ -472,15 +472,6 @@ def take_photo(
         light.total * scale * error,
         shot.pixels_per_metre,
     )
-
-
-def _light_in_head(shot: ShotParameters) -> HeadLight:
-    """The shot's light in the head frame, as arrays without N."""
-    directions = shot.light.directions.astype(np.float64) @ shot.turn.T
-    ambient = sh.rotate(shot.light.ambient.astype(np.float64), shot.turn)
-    colours = shot.light.colours.astype(np.float64)
-    total = ambient + sh.light_from_directions(directions, colours)
-    return HeadLight(directions, colours, shot.light.softness, ambient, total)
 
 
 def _shaded(

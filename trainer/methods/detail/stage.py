@@ -6,8 +6,6 @@ sRGB in [0, 1], are section 2.5's of Yang et al. (SIGGRAPH Asia 2020 posters), w
 place of FaceNet's and a patch discriminator that sees the coarse render, too (Isola et al. 2017).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -203,7 +201,7 @@ class DetailStageConfig(StageConfig):
         if self.weights.adversary and self.critic is None:
             raise ValueError("the term adversary needs a critic")
 
-    def build(self, device: torch.device) -> DetailStage:
+    def build(self, device: torch.device) -> Stage:
         """See ``StageConfig``."""
         return DetailStage(self, device)
 

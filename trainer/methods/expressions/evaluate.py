@@ -373,37 +373,23 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float]:
             console.print(f"person {index}: no face")
     figures = weight_figures("photos", reads) if reads else {}
     clips = PeopleConfig(size=arguments.size, seed=SEED, photos=24, clips=True).build()
-    open_eyed = LimitedLids(clips)
-    reads, ratios, total = [], [], BlinkCounts()
+    reads, ratios = [], []
     for index in range(1000, 1000 + arguments.clips):
-        known = known_pictures(clips, index, open_eyed)
         try:
-            read = read_clip(known)
+            read = read_clip(known_pictures(clips, index))
         except LikenessError:
             console.print(f"clip {index}: no face")
-            total += _missed(known)
             continue
         reads.append(read)
         ratios.append((jitter(read.found), jitter(read.truth)))
-        counts = count_blinks(read.truth, read.found, known.lid_pixels)
-        total += counts
-        off = np.linalg.norm(read.pose.off, axis=1).mean()
-        console.print(f"clip {index}: pose {off:.1f} degrees, {counts}")
+        console.print(f"clip {index}: pose {np.linalg.norm(read.pose.off, axis=1).mean():.1f} degrees")
     if reads:
-        figures |= weight_figures("clips", reads)
         ratio, true = np.mean(ratios, axis=0)
-        figures["clips.jitter_ratio"] = ratio / true
-        figures |= blink_figures("clips", total, sum(len(read.truth) for read in reads) / FRAMES_PER_SECOND)
-    if arguments.blink_clips:
-        clip_figures, counts = _read_blink_clips(arguments.blink_clips, console)
-        figures |= clip_figures
-        total += counts
-        frames = sum(len(read.truth) for read in reads) + arguments.blink_clips * FRAMES
-        figures |= blink_figures("all_clips", total, frames / FRAMES_PER_SECOND)
-    return figures
+        figures |= weight_figures("clips", reads) | {"clips.jitter_ratio": ratio / true}
+    return figures | (_read_blink_clips(arguments.blink_clips, console) if arguments.blink_clips else {})
 
 
-def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], BlinkCounts]:
+def _read_blink_clips(count: int, console: Console) -> dict[str, float]:
     """``blinks.*`` of the blink clips; blinks in clips without any detected face count as missed."""
     people = BlinkPeople()
     open_eyed = LimitedLids(people)
@@ -411,23 +397,17 @@ def _read_blink_clips(count: int, console: Console) -> tuple[dict[str, float], B
     for index in range(count):
         known = known_pictures(people, index, open_eyed)
         try:
-            read = read_clip(known)
-            counts = count_blinks(read.truth, read.found, known.lid_pixels)
+            found = read_clip(known).found
         except LikenessError:
             console.print(f"blink clip {index}: no face")
-            counts = _missed(known)
+            found = np.zeros_like(known.weights)
+        counts = count_blinks(known.weights, found, known.lid_pixels)
         if counts.blinks > counts.found or counts.false:
             console.print(f"blink clip {index}, {yaw_of(index):.0f} degrees: {counts}")
         yaw = abs(yaw_of(index))
         by_yaw[yaw] = by_yaw.get(yaw, BlinkCounts()) + counts
-    total = sum(by_yaw.values(), BlinkCounts())
-    figures = blink_figures("blinks", total, count * FRAMES / FRAMES_PER_SECOND)
+    figures = blink_figures("blinks", sum(by_yaw.values(), BlinkCounts()), count * FRAMES / FRAMES_PER_SECOND)
     for yaw, counts in sorted(by_yaw.items()):
         figures[f"blinks.blinks_found_yaw_{yaw:.0f}"] = counts.found / counts.blinks
         figures[f"blinks.blinks_found_showing_yaw_{yaw:.0f}"] = counts.found_showing / max(counts.showing, 1)
-    return figures, total
-
-
-def _missed(known: KnownPictures) -> BlinkCounts:
-    """Counts for a clip in which no face is found."""
-    return count_blinks(known.weights, np.zeros_like(known.weights), known.lid_pixels)
+    return figures

@@ -4,8 +4,6 @@ Stage ``graph_albedo``: the U-Net that corrects unseen parts of textures, traine
 skins.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -239,7 +237,7 @@ class GraphAlbedoStageConfig(StageConfig):
     """Learning rate of the mean skin relative to the other weights, because each of its texels is trained
     separately."""
 
-    def build(self, device: torch.device) -> GraphAlbedoStage:
+    def build(self, device: torch.device) -> Stage:
         """See ``StageConfig``."""
         return GraphAlbedoStage(self, device)
 

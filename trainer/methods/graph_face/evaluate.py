@@ -1,11 +1,10 @@
 """Evaluate the graph face model: its decoder beside a linear model with as many codes; its encoder on photographs, as
 MICC does (Gao et al., CVPRW 2020, tables 1 and 2), beside mean face, learned basis and landmark fit; unseen skin;
-ablations; sheets.
+ablations.
 """
 
 import argparse
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +15,16 @@ from torch import Tensor
 from backend.errors import LikenessError
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.template import load_template
-from backend.geometry.vectors import vertex_normals
 from backend.models import graph_face as nets
-from backend.models.learned_basis.apply import draw_colours
-from backend.photos.collection import PhotoFace
 from backend.rendering.color import linear_from_srgb
-from backend.rendering.spherical_harmonics import light_from_directions, shade
 from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
-from trainer.engine import sheets
 from trainer.measures import harness
 from trainer.measures.metrics import mean_interval, ratio_interval
 from trainer.methods.graph_face.albedo import UNSEEN, head_people, known_texture, moved_truth, true_albedo
 from trainer.methods.graph_face.data import GraphBatch, GraphPeopleConfig, GraphShapesConfig, linear_faces
 from trainer.methods.graph_face.stage import face_distance
 
-TILE = 168
-_CLAY = 0.45
-_BACKGROUND = 0.16
-_FRONT_SCALE = 4.6
-_FAR = 2.0
-CAPTIONS = ("photo", "reconstruction", "neutral", "turned", "as the first")
-"""Columns of ``photo_sheet``."""
 PHOTOS = 3
 """Photos per person; in ablations, and of skins, which are completed from the first alone, and from all."""
 _PICTURE = 320
@@ -52,49 +39,6 @@ SEED = 91
 PRIOR = 1e-8
 """Square metres; see ``codes_of_shape``."""
 _BATCH = 8
-
-
-@torch.no_grad()
-def photo_sheet(model: nets.GraphModel, faces: Sequence[PhotoFace]) -> list[Sequence[Tensor]]:
-    """A row of pictures per photo: the photo; its reconstruction in its pose and light; the neutral face as
-    clay, from the front and rotated; the first person's face with this photo's expression."""
-    net = model.network
-    _, pictures, codes = nets.read_codes(faces, model)
-    rest = net.neutral(codes.identity)
-    photos = torch.nn.functional.interpolate(pictures, size=(TILE, TILE), mode="bicubic").clamp(0, 1)
-    front, side = (seen_from(len(rest), yaw) for yaw in (0.0, math.radians(35)))
-    colours = linear_from_srgb(net.albedo(codes.identity).clamp(0.001, 1))
-    columns = [
-        photos,
-        drawn(net.shape(codes.identity, codes.expression), colours, codes.light, codes.pose),
-        clay(rest, front),
-        clay(rest, side),
-        clay(net.shape(codes.identity[:1].expand_as(codes.identity), codes.expression), front),
-    ]
-    return sheets.rows_of(columns)
-
-
-def drawn(shapes: Tensor, colours: Tensor, light: Tensor, pose: nets.WeakPerspective) -> Tensor:
-    """Render shapes (N, C, 3) with linear colours (N, C, 3) under light (N, 9, 3) to (N, 3, TILE, TILE)."""
-    faces = torch.from_numpy(load_mesh_hierarchy().levels[0].faces)
-    shading = shade(vertex_normals(shapes, faces), light).clamp(min=0)
-    depth = (shapes @ pose.rotation().transpose(1, 2))[..., 2:] + _FAR
-    pixels = torch.cat([TILE * pose.project(shapes), depth], -1)
-    picture, mask = draw_colours(colours * shading, pixels, faces, TILE)
-    return torch.where(mask[:, None], picture, _BACKGROUND)
-
-
-def clay(shapes: Tensor, pose: nets.WeakPerspective) -> Tensor:
-    """Render shapes (N, C, 3) as clay, lit from the upper left, to (N, 3, TILE, TILE)."""
-    lamp = light_from_directions(torch.tensor([[-0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.25)
-    return drawn(shapes, torch.full_like(shapes, _CLAY), lamp.expand(len(shapes), -1, -1), pose)
-
-
-def seen_from(count: int, yaw: float, scale: float = _FRONT_SCALE) -> nets.WeakPerspective:
-    """``count`` poses, rotated by yaw (radians), in which a metre spans ``scale`` tiles."""
-    angles = torch.zeros(count, 3)
-    angles[:, 1] = yaw
-    return nets.WeakPerspective(angles, torch.full((count,), scale), torch.zeros(count, 2))
 
 
 def albedo_figures(people: int) -> dict[str, float | str]:
@@ -208,8 +152,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skins", type=int, default=48, help="held-out synthetic people for skin that no photo shows")
     parser.add_argument("--model", type=Path, help="folder of an exported model; default: the shipped one")
     parser.add_argument("--ablations", type=Path, help="folder of NAME/SEED/model of ablations")
-    parser.add_argument("--sheet", type=Path, help="where the sheet of --sheet-photos goes (PNG)")
-    parser.add_argument("--sheet-photos", type=Path, nargs="+", default=(), help="photos to draw beside their faces")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -225,11 +167,7 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     net = model.network
     figures = decoder_figures(net, arguments.heads) | encoder_figures(net, arguments.people)
-    figures |= albedo_figures(arguments.skins) | _ablations(arguments)
-    if arguments.sheet:
-        shown = [face for path in arguments.sheet_photos for face in harness.found_faces([path])]
-        sheets.write_sheet(arguments.sheet, photo_sheet(model, shown), CAPTIONS)
-    return figures
+    return figures | albedo_figures(arguments.skins) | _ablations(arguments)
 
 
 def _ablations(arguments: argparse.Namespace) -> dict[str, float]:

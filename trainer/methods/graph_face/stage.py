@@ -5,8 +5,6 @@ Shapes (B, C, 3) are in metres, their differences in millimetres; places (B, L, 
 differences in per cent of it; colours (B, C, 3) in [0, 1].
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -215,9 +213,6 @@ class GraphFaceStageConfig(contracts.StageConfig):
     stage."""
     reference_people: int = 128
     """Number of the source's people for measuring the landmark net's errors."""
-    basis_rate: float = 0.0
-    """Learning rate of the linear part relative to the other weights. Noisy steps only worsen a basis of principal
-    components: at 1 its residual of motions doubled in 400 steps."""
     adversary: contracts.OptimizerConfig | None = None
     """Optimizer of the critic; None: no critic."""
     mirror: bool = True
@@ -236,7 +231,7 @@ class GraphFaceStageConfig(contracts.StageConfig):
         if not 0 < self.labelled <= 1:
             raise ValueError(f"labelled must be above 0 and at most 1, not {self.labelled}")
 
-    def build(self, device: torch.device) -> GraphFaceStage:
+    def build(self, device: torch.device) -> contracts.Stage:
         """See ``StageConfig``."""
         return GraphFaceStage(self, device)
 
@@ -449,14 +444,13 @@ class GraphFaceStage(contracts.Stage):
         return (*turns, contracts.Turn("critic", config.adversary, groups, self._critic_step, weights))
 
     def parameter_groups(self) -> Sequence[contracts.ParameterGroup]:
-        """The linear part, and all other trained weights except the critic's."""
-        basis, rate = self.modules["net"].basis, self.config.basis_rate
+        """All trained weights except the critic's, and the linear part, which stays: noisy steps only worsen a basis of
+        principal components (trained, its residual of motions doubled in 400 steps)."""
+        basis = self.modules["net"].basis
         parameters = [p for name, part in self.modules.items() if name != "critic" for p in part.parameters()]
         others = tuple(p for p in parameters if p is not basis and p.requires_grad)
-        groups = [contracts.ParameterGroup("all", others, lambda fraction: 1.0)]
-        if basis is not None:
-            groups.append(contracts.ParameterGroup("basis", (basis,), lambda fraction: rate))
-        return groups
+        fixed = () if basis is None else (contracts.ParameterGroup("basis", (basis,), lambda fraction: 0.0),)
+        return (contracts.ParameterGroup("all", others, lambda fraction: 1.0), *fixed)
 
     def _critic_step(self, batch: data.GraphBatch, fraction: float) -> Mapping[str, Tensor]:
         net = self.modules["net"]

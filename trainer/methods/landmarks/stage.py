@@ -3,8 +3,6 @@
 landmark-errors``).
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Iterable, Mapping
@@ -146,7 +144,7 @@ class LandmarkStageConfig(StageConfig):
     covered: float = 0.2
     """Probability that a patch of the picture is covered by flat colour."""
 
-    def build(self, device: torch.device) -> LandmarkStage:
+    def build(self, device: torch.device) -> Stage:
         """See ``StageConfig``."""
         return LandmarkStage(self, device)
 

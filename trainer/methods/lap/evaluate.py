@@ -1,27 +1,21 @@
 """Evaluate LAP on held-out synthetic people: depth and normals by number of photos, the plain mean of codes as a
-baseline, ablations, and a sheet of portraits.
+baseline, and ablations.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
-from torch import Tensor
-from torch.nn import functional
 
 from backend.models.lap.apply import LapModel
 from backend.models.lap.network import LapNet
-from trainer.engine import sheets
 from trainer.measures import harness
 from trainer.measures.metrics import ratio_interval
 from trainer.methods.lap import stage
 from trainer.methods.lap.data import LapBatch, LapPeopleConfig
-from trainer.methods.learned_basis.data import FacePortraitsConfig
-from trainer.portraits.collection import PortraitsConfig
 
 MEASURES = ("side.canonical.n1", "side.canonical.n4", "side.personal.n1", "mad.personal.n1")
 """The canonical face, facing the camera, from one photo and from four; the personalised face of one photo in its
@@ -30,7 +24,6 @@ HELD_OUT_SEED = 902
 """People that no recipe trains or validates on."""
 PHOTOS = 6
 _BATCH = 4
-_SHEET_ROWS = 10
 
 
 @torch.no_grad()
@@ -78,28 +71,11 @@ def model_figures(network: LapNet, people: Callable[[LapNet], Iterable[LapBatch]
     return figures
 
 
-@torch.no_grad()
-def portrait_sheet(network: LapNet, folder: Path, count: int, seed: int) -> list[Sequence[Tensor]]:
-    """Rows of pictures of held-out portraits; ``LapStage.pictures`` names the columns."""
-    config = PortraitsConfig(folder=str(folder), part="held_out", seed=seed)
-    source = FacePortraitsConfig(portraits=config).build()
-    rows, size = list[Sequence[Tensor]](), network.config.size
-    for batch in harness.batches(source, count, _SHEET_ROWS):
-        images = functional.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
-        batch = replace(batch, images=images)
-        rows += sheets.rows_of(stage.contact_columns(network, batch, images * 2 - 1, _SHEET_ROWS))
-    return rows
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate lap``."""
     parser.add_argument("--people", type=int, default=200, help="held-out synthetic people (default 200)")
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
     parser.add_argument("--ablations", type=Path, metavar="FOLDER", help="of NAME/SEED/model of ablations")
-    parser.add_argument("--portraits", type=Path, help="a prepared collection (framing face) for the sheet")
-    parser.add_argument("--sheet", type=Path, help="where the sheet goes (PNG)")
-    parser.add_argument("--count", type=int, default=100, help="portraits on the sheet")
-    parser.add_argument("--seed", type=int, default=0, help="which portraits")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
@@ -114,8 +90,4 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.ablations:
         models = harness.trained_models(arguments.ablations)
         figures |= harness.ablation_figures(models, MEASURES, lambda path: model_errors(path, people), MEASURES[:2])
-    if network is not None and arguments.portraits and arguments.sheet:
-        rows = portrait_sheet(network, arguments.portraits, arguments.count, arguments.seed)
-        sheets.write_sheet(arguments.sheet, rows, stage.CAPTIONS)
-        console.print(f"{arguments.count} portraits: {arguments.sheet}")
     return figures

@@ -1,8 +1,6 @@
 """Stage ``lap``: train LAP to aggregate and personalize, on photo sets with or without truth; its weights of terms,
-depth and normal errors in torch (``trainer.measures.metrics`` defines them), and contact sheets.
+depth and normal errors in torch (``trainer.measures.metrics`` defines them).
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backend.models.lap.canonical_face import render_face, shaded_surface, studio_light, turned_view, view_of
+from backend.models.lap.canonical_face import render_face, view_of
 from backend.models.lap.network import CanonicalMaps, LapConfig, LapNet, Scene
 from backend.models.registry import LAP
 from backend.rendering import depth_surface
@@ -128,12 +126,15 @@ def mad_per_photo(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, angle, 0.0).sum((1, 2)) / mask.sum((1, 2))
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Errors of N photos, (N,) each."""
+Errors = dict[str, Tensor]
+"""``side`` and ``mad`` of N photos, (N,) each."""
 
-    side: Tensor
-    mad: Tensor
+
+def errors_of(depth: Tensor, true: Tensor, mask: Tensor) -> Errors:
+    """Errors of depths (N, S, S), whose gaps are filled, over a mask (N, S, S)."""
+    camera = CanonicalCamera(tuple(true.shape[-2:]))
+    normals = (normals_from_depth(maps, camera) for maps in (depth, true))
+    return {"side": side_per_photo(depth, true, mask), "mad": mad_per_photo(*normals, mask)}
 
 
 def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, network: LapNet) -> Errors:
@@ -145,19 +146,13 @@ def view_errors(face: CanonicalMaps, view: View, batch: LapBatch, rows: Tensor, 
     if true.shape[-1] != size:
         raise ValueError(f"maps of {size} px cannot be compared with truth of {true.shape[-1]} px")
     mask = eroded(shown) & eroded(surface.mask)
-    camera = CanonicalCamera((size, size))
     # neighbours of an eroded pixel are known, so filling does not matter
-    both = (torch.where(depth > 0, depth, 1.0) for depth in (surface.depth, true))
-    normals = (depth_surface.normals_from_depth(depth, camera) for depth in both)
-    return Errors(side_per_photo(surface.depth, true, mask), mad_per_photo(*normals, mask))
+    return errors_of(*(torch.where(depth > 0, depth, 1.0) for depth in (surface.depth, true)), mask)
 
 
 def canonical_errors(depth: Tensor, true: Tensor) -> Errors:
     """Errors of canonical depths (N, S, S) where truth is known; they do not depend on views."""
-    mask = eroded((true > 0) & (true < sets.LARGEST_TRUE_DEPTH))
-    camera = CanonicalCamera(tuple(true.shape[-2:]))
-    normals = (depth_surface.normals_from_depth(maps, camera) for maps in (depth, sets.filled_depth(true)))
-    return Errors(side_per_photo(depth, true, mask), mad_per_photo(*normals, mask))
+    return errors_of(depth, sets.filled_depth(true), eroded((true > 0) & (true < sets.LARGEST_TRUE_DEPTH)))
 
 
 def first_photos(set_of: Tensor, count: int) -> Tensor:
@@ -235,8 +230,8 @@ def depth_errors(
         if batch.truth is None:
             raise ValueError("depth can only be measured on sets with truth")
         for name, errors in batch_errors(network, batch, personal, mean).items():
-            by_count.setdefault(f"side.{name}", []).append(100 * errors.side)
-            by_count.setdefault(f"mad.{name}", []).append(errors.mad)
+            by_count.setdefault(f"side.{name}", []).append(100 * errors["side"])
+            by_count.setdefault(f"mad.{name}", []).append(errors["mad"])
         by_count.setdefault("view.degrees", []).append(view_degrees(network, batch))
     return {name: torch.cat(parts) for name, parts in by_count.items()}
 
@@ -244,38 +239,6 @@ def depth_errors(
 def depth_figures(network: LapNet, batches: Iterable[LapBatch], personal: bool) -> dict[str, float]:
     """Means of ``depth_errors``; people whose first photo shows too little of the face are left out."""
     return {name: values.nanmean().item() for name, values in depth_errors(network, batches, personal).items()}
-
-
-CAPTIONS = ("photo", "reconstruction", "surface", "albedo", "relit", "-40", "40", "personalised", "truth")
-
-
-def contact_columns(network: LapNet, batch: LapBatch, pictures: Tensor, rows: int = 6) -> list[Tensor]:
-    """Columns of pictures (N, 3, S, S) in [0, 1]; see ``LapStage.pictures`` and ``CAPTIONS``."""
-    face, scene = network(pictures, batch.set_of)
-    first = torch.searchsorted(batch.set_of, torch.arange(min(rows, len(face.depth)), device=batch.set_of.device))
-    face = face.of(batch.set_of[first])
-    single = Scene(
-        type(scene.light)(scene.light.ambient[first], scene.light.diffuse[first], scene.light.direction[first]),
-        View(scene.view.rotation[first], scene.view.translation[first]),
-    )
-    config, count = network.config, len(first)
-    rendered = render_face(face, single, config)
-    columns = [batch.images[first], _unit(rendered.image) * rendered.mask[:, None]]
-    columns += [shaded_surface(face.depth), _unit(face.albedo)]
-    studio = studio_light(count, face.depth)
-    columns.append(_unit(face.shaded(studio)))
-    for yaw in (-40.0, 40.0):
-        angle = torch.full((count,), yaw, device=face.depth.device)
-        turned = render_face(face, Scene(studio, turned_view(angle, angle * 0)), config)
-        columns.append(_unit(turned.image) * turned.mask[:, None])
-    columns.append(shaded_surface(network.personalize(pictures[first], face).depth))
-    if batch.truth is not None and count <= len(batch.truth.depth):
-        columns.append(shaded_surface(sets.filled_depth(batch.truth.depth[:count])))
-    return columns
-
-
-def _unit(pictures: Tensor) -> Tensor:
-    return (pictures / 2 + 0.5).clamp(0, 1)
 
 
 log = logging.getLogger(__name__)
@@ -316,7 +279,7 @@ class LapStageConfig(StageConfig):
         if not 0 < self.relaxed <= 1:
             raise ValueError(f"relaxed must be in (0, 1], not {self.relaxed}")
 
-    def build(self, device: torch.device) -> LapStage:
+    def build(self, device: torch.device) -> Stage:
         """See ``StageConfig``."""
         return LapStage(self, device)
 

@@ -1,5 +1,5 @@
 """Evaluate the learned face model: how well its bases express held-out faces, its encoder held-out people in one pass;
-the pictures: photometric error, verification; sheets.
+the pictures: photometric error, verification.
 """
 
 import argparse
@@ -20,14 +20,12 @@ from backend.models.learned_basis.apply import BasisModel, encoder_input, render
 from backend.models.registry import NOT_TRAINED
 from backend.photos.faces import landmarks_of_largest
 from trainer.engine.disk_cache import shared_folder
-from trainer.engine.sheets import rows_of, write_sheet
 from trainer.measures.harness import batches, trained_or_none
 from trainer.measures.metrics import dlib_box, embedding_in
-from trainer.methods.lap.data import class_mask
 from trainer.methods.learned_basis.data import Actors, FaceBatch, FacePeople, FacePeopleConfig, FacePortraitsConfig
 from trainer.methods.learned_basis.losses import METRES_TO_MM
-from trainer.methods.learned_basis.stage import contact_columns, face_figures
-from trainer.methods.learned_basis.start import REFLECTANCE_CLASSES, FaceMarks, encode_again
+from trainer.methods.learned_basis.stage import colour_errors, face_figures
+from trainer.methods.learned_basis.start import FaceMarks, encode_again
 from trainer.people.scene import Shot
 from trainer.portraits.collection import PortraitsConfig, open_cache
 
@@ -41,7 +39,6 @@ RENDER_SIDE = 150
 _GREY = 0.5
 _FACES_BATCH = 16
 _BATCH = 8
-_SHEET_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -124,16 +121,6 @@ def verification_figures(network: nets.LearnedBasisNet, pairs: Sequence[tuple[Pa
         "verification.emd": float(wasserstein_distance(same, other)),
         "verification.people": float(len(pairs)),
     }
-
-
-def colour_errors(
-    bases: nets.FaceBases, face: nets.ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch
-) -> Tensor:
-    """(N,) mean absolute error of the render over skin, lips, brows and beard, 0 to 1; NaN for grey photos."""
-    rendered = render_face(bases, face, pixels, light, batch.images.shape[-1])
-    mask = (rendered.mask & class_mask(batch.labels, REFLECTANCE_CLASSES)).float()
-    difference = (rendered.image - batch.images).abs().mean(1) * mask
-    return torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
 
 
 @torch.no_grad()
@@ -253,7 +240,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="folder of an exported model (default: the shipped one)")
     parser.add_argument("--pairs", type=int, default=200, help="people whose photos are told apart (default 200)")
     parser.add_argument("--portraits", type=Path, help="a prepared collection of faces or heads")
-    parser.add_argument("--sheet", type=Path, help="where a sheet of them goes (PNG)")
     parser.add_argument("--count", type=int, default=100, help="portraits that are measured")
     parser.add_argument("--seed", type=int, default=0, help="which portraits")
 
@@ -266,8 +252,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     figures: dict[str, float | str] = {**encoder_figures(model.network, arguments.people)}
     if arguments.portraits:
         batch = portrait_batch(arguments.portraits, arguments.count, arguments.seed, model.network.config.size)
-        if arguments.sheet:
-            write_sheet(arguments.sheet, rows_of(contact_columns(model.network, batch, rows=_SHEET_ROWS)))
         figures |= photometric_figures(model.network, batch)
     return figures | (pair_figures(model.network, arguments.pairs) if arguments.pairs else {})
 

@@ -2,10 +2,8 @@
 
 Mallikarjun et al. (CVPR 2021): pose, identity on neutral faces, all together (section 4). Terms against the truth of
 synthetic people are ours and have weight 0 by default. Below the stage: its augmentation, which moves photos together
-with their truth, and its figures and sheet, from one pass of the encoder.
+with their truth, and its figures, from one pass of the encoder.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import math
@@ -22,10 +20,16 @@ from torch.nn.functional import affine_grid, grid_sample
 from backend.geometry.template import load_template
 from backend.geometry.vectors import vertex_normals
 from backend.models.learned_basis.apply import RenderedFace, render_face
-from backend.models.learned_basis.network import LANDMARKS, FaceCode, LearnedBasisConfig, LearnedBasisNet, ModelledFace
+from backend.models.learned_basis.network import (
+    LANDMARKS,
+    FaceBases,
+    FaceCode,
+    LearnedBasisConfig,
+    LearnedBasisNet,
+    ModelledFace,
+)
 from backend.models.registry import LEARNED_BASIS
 from backend.rendering.camera import PerspectiveCameras
-from backend.rendering.spherical_harmonics import light_from_directions
 from protocol.similarity import fit_similarity
 from trainer.engine.contracts import ExportedModel, ParameterGroup, Stage, StageConfig
 from trainer.losses import PerceptualConfig, build_features, grey_where
@@ -125,7 +129,7 @@ class LearnedBasisStageConfig(StageConfig):
         if self.start_people < 0 or self.start_shapes < 1:
             raise ValueError("start_people must be at least 0 and start_shapes at least 1")
 
-    def build(self, device: torch.device) -> LearnedBasisStage:
+    def build(self, device: torch.device) -> Stage:
         """See ``StageConfig``."""
         return LearnedBasisStage(self, device)
 
@@ -484,10 +488,7 @@ def photo_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batch: Face
         apart = (points[..., :2] - batch.landmarks).norm(dim=-1) * (100.0 / size)
         weight = (batch.landmark_weight > 0).float()
         figures[name] = (apart * weight).sum(1) / weight.sum(1)
-    rendered = render_face(bases, face, pixels, code.light, size)
-    mask = (rendered.mask & class_mask(batch.labels, starts.REFLECTANCE_CLASSES)).float()
-    difference = (rendered.image - batch.images).abs().mean(1) * mask
-    figures["photometric"] = torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
+    figures["photometric"] = colour_errors(bases, face, pixels, code.light, batch)
     figures |= lip_figures(network, pixels, batch)
     skin = bases.surface.face[: bases.surface.cage].to(pixels.device) > 0.5
     cage = bases.surface.cage
@@ -499,6 +500,14 @@ def photo_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batch: Face
         axes = (cameras.rotation[:known, 2] * batch.truth.camera_from_head[:, 2, :3]).sum(-1)
         figures["turn"] = axes.clamp(-1, 1).acos() * (180 / math.pi)
     return figures
+
+
+def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch) -> Tensor:
+    """(N,) mean absolute error of the render over skin, lips, brows and beard, 0 to 1; NaN for grey photos."""
+    rendered = render_face(bases, face, pixels, light, batch.images.shape[-1])
+    mask = (rendered.mask & class_mask(batch.labels, starts.REFLECTANCE_CLASSES)).float()
+    difference = (rendered.image - batch.images).abs().mean(1) * mask
+    return torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
 
 
 def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
@@ -536,23 +545,3 @@ def _nearest_similar(points: Tensor, wanted: Tensor, chosen: Tensor) -> Tensor:
     chosen = chosen.cpu().numpy()
     pairs = zip(points.cpu().numpy(), wanted.cpu().numpy(), strict=True)
     return points.new_tensor(np.stack([fit_similarity(a[chosen], b[chosen]).apply(a) for a, b in pairs]))
-
-
-@torch.no_grad()
-def contact_columns(network: LearnedBasisNet, batch: FaceBatch, rows: int = 6) -> list[Tensor]:
-    """Columns of pictures (N, 3, S, S) in [0, 1] of the first photos: photo, reconstruction
-    over it, reflectance, surface, neutral surface."""
-    size, bases = batch.images.shape[-1], network.bases
-    code = starts.encode_again(network, batch)
-    face = network.face(code)
-    pixels = code.pose.cameras(size).project(face.vertices)
-    neutral_pixels = code.pose.cameras(size).project(face.neutral)
-    rendered = render_face(bases, face, pixels, code.light, size)
-    clay = replace(face, reflectance=torch.full_like(face.reflectance, 0.5))
-    lamp = light_from_directions(torch.tensor([[0.45, 0.6, 0.66]]), torch.tensor([[0.9, 0.9, 0.9]]), 0.15)
-    light = lamp.to(pixels).expand(len(pixels), -1, -1)
-    surface = render_face(bases, clay, pixels, light, size)
-    plain = render_face(bases, replace(clay, vertices=face.neutral), neutral_pixels, light, size)
-    over = torch.where(rendered.mask[:, None], rendered.image, batch.images)
-    columns = [batch.images, over, rendered.albedo, surface.image, plain.image]
-    return [column[:rows] for column in columns]

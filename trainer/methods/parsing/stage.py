@@ -3,8 +3,6 @@
 Stage ``parsing``: the face parsing net, trained on pictures with label maps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -170,7 +168,7 @@ class ParsingStageConfig(StageConfig):
         if self.class_weights and len(self.class_weights) != self.network.class_count:
             raise ValueError(f"class_weights must have {self.network.class_count} numbers or none")
 
-    def build(self, device: torch.device) -> ParsingStage:
+    def build(self, device: torch.device) -> Stage:
         """See ``StageConfig``."""
         return ParsingStage(self, device)
 
