@@ -121,7 +121,7 @@ def head_figures(photos: Sequence[Path], variants: Sequence[str]) -> dict[str, f
     over photos of the found focal length over the true one.
     """
     with np.load(photos[0].parent / "truth.npz") as data:
-        scan, marks = data["scan"], data["marks"]
+        scan, marks, focal = (data[name] for name in ("scan", "marks", "focal"))
     mean = Fitted(load_template().vertices, np.full(len(photos), np.nan))
     null = measure(scan, marks, as_estimate(mean.neutral)).median
     figures = {"template.median_mm": null}
@@ -136,9 +136,9 @@ def head_figures(photos: Sequence[Path], variants: Sequence[str]) -> dict[str, f
             if variant == "full":
                 bias = signed_by_region(scan, estimate, distance)
                 found |= {f"bias_mm.{region}": error for region, error in bias.items()}
-                focal = [drawn.shot_of(photo, marks).camera.intrinsics[0, 0] for photo in photos[:count]]
-                known = np.isfinite(fit.focal[:count])
-                found["focal_ratio"] = float(np.median((fit.focal[:count] / focal)[known])) if known.any() else np.nan
+                ratios = fit.focal[:count] / focal[:count]
+                known = np.isfinite(ratios)
+                found["focal_ratio"] = float(np.median(ratios[known])) if known.any() else np.nan
             figures |= {f"{variant}.n{count}.{name}": value for name, value in found.items()}
     return figures
 

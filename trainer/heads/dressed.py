@@ -102,18 +102,15 @@ class Head:
         """(3,) middle of the face."""
         return face_middle(self.marks)
 
-    def true_surface(self) -> tuple[np.ndarray, np.ndarray]:
+    def true_surface(self) -> np.ndarray:
         """(N, 3) measured points that are visible from the front or from 40° to either side, without eyes that are part
-        of the skin, and (T, 3) triangles between them."""
+        of the skin."""
         points = self.vertices[self.measured]
         cameras = [facing(yaw, self.middle) for yaw in SEEN_FROM]
         seen = visible(points, self.vertices, np.concatenate([self.skin, *self.eyes]), cameras)
         for eye in (0, 1) if not self.eyes else ():
             seen &= ~in_eye(points, self.marks, eye, 1.3)
-        number = np.full(len(self.vertices), -1)
-        number[self.measured[seen]] = np.arange(seen.sum())
-        triangles = number[self.skin]
-        return points[seen], triangles[(triangles >= 0).all(1)]
+        return points[seen]
 
 
 def in_eye(points: np.ndarray, marks: np.ndarray, eye: int, wider: float = 1.0) -> np.ndarray:

