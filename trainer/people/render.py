@@ -2,8 +2,6 @@
 at most two.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,23 +26,6 @@ REFLECTANCE = 0.034
 _FIBRE_POWER, _WORN_ROUGHNESS = 5.0, 0.4
 
 
-@dataclass(frozen=True)
-class KeyLight:
-    """The key lamp at each pixel: direction (P, 3) towards it, colour (P, 3)."""
-
-    direction: Tensor
-    colour: Tensor
-
-    def at(self, chosen: Tensor) -> KeyLight:
-        """Select some of the pixels."""
-        return KeyLight(self.direction.index_select(0, chosen), self.colour.index_select(0, chosen))
-
-
-def key_light(light: HeadLight, image: Tensor) -> KeyLight:
-    """Look up the key lamp at pixels of images (P,)."""
-    return KeyLight(light.directions[:, 0].index_select(0, image), light.colours[:, 0].index_select(0, image))
-
-
 def fill_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
     """(N, V, 3) light of everything except the key lamp at unit normals (N, V, 3), scaled by the openness (N, V)."""
     even = shade(normals, light.ambient).clamp(min=0)
@@ -56,18 +37,19 @@ def fill_light(normals: Tensor, opened: Tensor, light: HeadLight) -> Tensor:
 
 
 def shade_surface(
-    paint: skins.Painted, normal: Tensor, sight: Tensor, even: Tensor, visible: Tensor, key: KeyLight
+    paint: skins.Painted, normal: Tensor, sight: Tensor, even: Tensor, visible: Tensor, lamp: Tensor, colour: Tensor
 ) -> Tensor:
     """(P, 3) light towards the camera.
 
     normal, sight (P, 3) unit; even (P, 3) light of everything except the key lamp; visible (P,) visibility of the key
-    lamp. The highlight is normalised Blinn-Phong, with Schlick's Fresnel term for the environment.
+    lamp, lamp (P, 3) unit towards it, colour (P, 3). The highlight is normalised Blinn-Phong, with Schlick's Fresnel
+    term for the environment.
     """
-    cosine = (normal * key.direction).sum(-1)
+    cosine = (normal * lamp).sum(-1)
     wrap = normal.new_tensor(WRAP)
     diffuse = ((cosine[:, None] + wrap) / (1 + wrap)).clamp(min=0) * visible[:, None]
     facing = (normal * sight).sum(-1).clamp(0, 1)
-    half = unit(key.direction + sight)
+    half = unit(lamp + sight)
     alpha = (paint.roughness * paint.roughness).clamp(min=0.01)
     power = 0.5 / (alpha * alpha) + 2
     lobe = ((power + 8) / 8) * (normal * half).sum(-1).clamp(min=1e-4, max=1) ** power
@@ -77,7 +59,7 @@ def shade_surface(
     fresnel = REFLECTANCE + 0.22 * squared * squared * away
     glow = even * (fresnel * paint.gloss.clamp(max=2.0) * (1 - paint.roughness))[:, None]
     shine = (REFLECTANCE * paint.gloss * lobe).clamp(max=6)
-    return paint.albedo * (even + diffuse * key.colour) + key.colour * shine[:, None] + glow
+    return paint.albedo * (even + diffuse * colour) + colour * shine[:, None] + glow
 
 
 REACH = 0.17
@@ -270,10 +252,10 @@ class Renderer:
         attributes = torch.cat([mesh.normals, camera[:, None] - mesh.points, mesh.light, pixels[..., 2:]], -1)
         values = fragment_values(attributes, raster, weights)  # (P, 11)
         normal, sight, even, visible = unit(values[:, :3]), unit(values[:, 3:6]), values[:, 6:9], values[:, 9]
-        key = key_light(light, raster.image)
-        paint, fibre = self._paint(raster, weights, mesh.face_kind, posed, skin, parts, worn, normal, sight, key)
-        color = shade_surface(paint, normal, sight, even, visible, key)
-        color = color + key.colour * (fibre * visible)[:, None]
+        direction, colour = (part[:, 0].index_select(0, raster.image) for part in (light.directions, light.colours))
+        paint, fibre = self._paint(raster, weights, mesh.face_kind, posed, skin, parts, worn, normal, sight, direction)
+        color = shade_surface(paint, normal, sight, even, visible, direction, colour)
+        color = color + colour * (fibre * visible)[:, None]
         covered = torch.ones_like(visible)[:, None]
         image = raster.scatter(torch.cat([color, covered, paint.albedo] if albedo else [color, covered], -1))
         labels = raster.scatter(paint.labels[:, None])[..., 0]
@@ -323,9 +305,10 @@ class Renderer:
         worn: WornMesh,
         normal: Tensor,
         sight: Tensor,
-        key: KeyLight,
+        lamp: Tensor,
     ) -> tuple[skins.Painted, Tensor]:
-        """Paint every covered pixel by its face's kind; also return (P,) the fibres' highlight for the key lamp."""
+        """Paint every covered pixel by its face's kind; also return (P,) the fibres' highlight for the key lamp
+        in the directions ``lamp`` (P, 3)."""
         kind = face_kind.index_select(0, raster.face)
         count = len(kind)
         albedo = weights.new_zeros(count, 3)
@@ -338,7 +321,7 @@ class Renderer:
                 continue
             some, w = _subset(raster, chosen), weights[chosen]
             if wanted == WORN_KIND:
-                paint, own_fibre = self._paint_worn(some, w, worn, sight[chosen], key.at(chosen))
+                paint, own_fibre = self._paint_worn(some, w, worn, sight[chosen], lamp[chosen])
                 fibre.index_copy_(0, chosen, own_fibre)
             else:
                 static = fragment_values(self._static, some, w)  # (p, 5)
@@ -385,14 +368,14 @@ class Renderer:
         return skins.Painted(paint.albedo * dark[:, None], paint.labels, paint.gloss * dark, paint.roughness)
 
     def _paint_worn(
-        self, some: Fragments, weights: Tensor, worn: WornMesh, sight: Tensor, key: KeyLight
+        self, some: Fragments, weights: Tensor, worn: WornMesh, sight: Tensor, lamp: Tensor
     ) -> tuple[skins.Painted, Tensor]:
         pieces = Fragments(some.size, some.pixel, some.image, some.face, some.corners - len(self.surface.source))
         values = fragment_values(torch.cat([worn.albedo, worn.tangent, worn.gloss[..., None]], -1), pieces, weights)
         labels = worn.labels[some.face - len(self.surface.cut_faces)]
         albedo, tangent, gloss = values[:, :3], values[:, 3:6], values[:, 6]
         of_fibre = (tangent * tangent).sum(-1) > 0.25
-        fibre = fibre_highlight(unit(tangent) * of_fibre[:, None], key.direction, sight)
+        fibre = fibre_highlight(unit(tangent) * of_fibre[:, None], lamp, sight)
         # light transmitted through hair takes on its colour
         tint = 0.25 + 0.75 * (albedo.mean(-1) / 0.25).clamp(max=1)
         rough = torch.full_like(gloss, _WORN_ROUGHNESS)

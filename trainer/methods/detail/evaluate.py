@@ -14,7 +14,8 @@ from backend.errors import LikenessError
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
 from backend.models.detail import DetailModel, displacements
-from backend.models.registry import DETAIL
+from backend.models.registry import NOT_TRAINED
+from trainer.measures.harness import trained_or_none
 from trainer.measures.metrics import mean_interval
 from trainer.methods.detail.data import DetailBatch, DetailPeopleConfig
 from trainer.methods.detail.relief import Cause, cause
@@ -38,10 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Measure and print a table; ``not trained`` where there is no model."""
-    model = DETAIL.find() if arguments.model is None else DetailModel.load(arguments.model)
+    model = trained_or_none(DetailModel.load, arguments.model)
     if model is None:
-        console.print("The detail model is not trained.")
-        return {"detail": "not trained"}
+        return {"detail": NOT_TRAINED}
     if arguments.people < 2:
         raise LikenessError("usage", "--people must be at least 2.", "Use 40.")
     figures = synthetic_figures(model, arguments.people)

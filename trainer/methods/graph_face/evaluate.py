@@ -16,6 +16,7 @@ from backend.errors import LikenessError
 from backend.geometry.mesh_hierarchy import load_mesh_hierarchy, spread
 from backend.geometry.template import load_template
 from backend.models import graph_face as nets
+from backend.models.registry import NOT_TRAINED
 from backend.rendering.color import linear_from_srgb
 from backend.texture.albedo import bare_skin, small_maps, with_learned_completion
 from backend.texture.surface import texture_space
@@ -48,7 +49,7 @@ def albedo_figures(people: int) -> dict[str, float | str]:
     shape, cameras, light and mean colour; the truth is shifted by the median difference at visible texels."""
     model = harness.trained_or_none(nets.GraphAlbedoModel.load, None)
     if model is None:
-        return {"albedo": "not trained"}
+        return {"albedo": NOT_TRAINED}
     if people < 2:
         raise LikenessError("usage", "--skins must be at least 2.", "Use 48.")
     source = head_people(_PICTURE, SEED, PHOTOS)
@@ -156,13 +157,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | str]:
     """Measure and print a table; ``not trained`` where there is no model."""
-    try:
-        model = nets.GraphModel.load(arguments.model)
-    except LikenessError as error:
-        if error.code != "missing_part" or arguments.model is not None:
-            raise
-        console.print("The graph face model is not trained.")
-        return {"graph": "not trained"}
+    model = harness.trained_or_none(nets.GraphModel.load, arguments.model)
+    if model is None:
+        return {"graph": NOT_TRAINED}
     if arguments.heads < 2 or arguments.people < 2:
         raise LikenessError("usage", "--heads and --people must be at least 2.", "Use 24 and 60.")
     net = model.network

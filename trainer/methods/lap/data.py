@@ -34,23 +34,8 @@ CHANGING_CLASSES = (FaceClass.BROWS, FaceClass.EYES, FaceClass.LIPS, FaceClass.M
 """Classes that differ most between photos of one person: the paper's mouth, eyes and brow."""
 
 
-@dataclass(frozen=True)
-class DepthCoding(Coding):
-    """16-bit multiples of the step over [0.5, 1.5]; 0 means no depth."""
-
-    def encode(self, values: Tensor) -> np.ndarray:
-        """Round depths (...)."""
-        steps = ((values - _LOWEST) / _STEP).round().clamp(0, 65534) + 1
-        return torch.where(values > 0, steps, 0.0).to(torch.int32).cpu().numpy().astype(self.dtype)
-
-    def decode(self, stored: Tensor) -> Tensor:
-        """Return float32 depths."""
-        wide = stored.to(torch.int32)
-        return torch.where(wide > 0, (wide.float() - 1) * _STEP + _LOWEST, 0.0)
-
-
-_LOWEST, _STEP = 0.5, 1.0 / 65534
-DEPTH_CODING = DepthCoding(np.uint16)
+DEPTH_CODING = Coding(np.uint16, levels=1 << 15)
+"""Depths of up to two units on disk; 0, which means none, stays 0."""
 
 
 @dataclass(frozen=True)
