@@ -94,11 +94,6 @@ def _record_with(record: str, path: str, content: bytes) -> bytes:
     return out.getvalue().encode()
 
 
-def wheels_for(platform: Platform, folder: Path) -> tuple[Path, ...]:
-    """One wheel of pyzmq per Python of ``PYTHONS``, downloaded into ``folder``."""
-    return tuple(retag(fetch_wheel(platform, python, folder / python), python, folder) for python in PYTHONS)
-
-
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "blender_addon"
 BACKEND_PARTS = ("backend", "protocol", "assets", "locks", "pyproject.toml", "README.md", "LICENSE")
@@ -154,7 +149,8 @@ def build(platform: Platform, out: Path) -> Path:
     """Write the zip of one platform into ``out`` and return its path."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        wheels = wheels_for(platform, Path(scratch) / "wheels")
+        folder = Path(scratch) / "wheels"
+        wheels = [retag(fetch_wheel(platform, python, folder / python), python, folder) for python in PYTHONS]
         manifest = manifest_for(platform, wheels)
         version = tomllib.loads(manifest)["version"]
         target = out / f"likeness-{version}-{platform.blender.replace('-', '_')}.zip"

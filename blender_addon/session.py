@@ -194,7 +194,9 @@ class Session:
         on.
         """
         if self.job is not None and self.has_lost_scene:
-            _check_not_linked(self.job.into, place)
+            into = None if self.job.into is None else tags.collection_of_id(self.job.into, place.scene())
+            if into is not None:
+                check_editable(into)
             self.job, self.elsewhere = replace(self.job, place=place), False
 
     def tick(self) -> None:
@@ -281,13 +283,6 @@ class Session:
 
     def __init_import(self) -> None:
         self.job = self._import = self._result = self._import_view = None
-
-
-def _check_not_linked(into: str | None, place: Place) -> None:
-    """Raise ``AddonError`` ``linked`` if the head to solve again is linked from another file."""
-    head = None if into is None else tags.collection_of_id(into, place.scene())
-    if head is not None:
-        check_editable(head)
 
 
 def _scene_of(job: Job) -> bpy.types.Scene:

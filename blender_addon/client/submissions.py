@@ -37,18 +37,28 @@ def is_text(path: str) -> bool:
     return path.encode("utf-8", "ignore").decode("utf-8") == path
 
 
-def read_photos(photos: Sequence[tuple[str, Path | None, bytes | None]], limits: Limits) -> list[bytes]:
-    """The bytes of each (label, path, bytes), read from its path if bytes is None.
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo to send: its label, unique within the job, and its path or its bytes."""
+
+    label: str
+    path: Path | None = None
+    data: bytes | None = None
+
+
+def read_photos(photos: Sequence[PhotoFile], limits: Limits) -> list[bytes]:
+    """The bytes of each photo, read from its path if it has none.
 
     Raises
     ------
     AddonError : ``no_photo`` for a file that cannot be read, ``too_large`` for one above the server's limits.
     """
     contents = []
-    for label, path, data in photos:
+    for photo in photos:
+        label, data = photo.label, photo.data
         if data is None:
             try:
-                data = path.read_bytes()
+                data = photo.path.read_bytes()
             except OSError as error:
                 why = error.strerror or str(error)
                 raise AddonError(
@@ -90,15 +100,6 @@ def read_video(label: str, path: Path, limits: Limits) -> list[bytes]:
     if not pieces:
         raise AddonError(f"{label} is an empty file.", "Copy or export it again.", "no_photo")
     return pieces
-
-
-@dataclass(frozen=True)
-class PhotoFile:
-    """A photo to send: its label, unique within the job, and its path or its bytes."""
-
-    label: str
-    path: Path | None = None
-    data: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -267,6 +268,6 @@ def _video(path: Path, welcome: Welcomed) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def _photos(photos: tuple[PhotoFile, ...], welcome: Welcomed) -> tuple[list[dict[str, Any]], list[bytes]]:
-    contents = read_photos([(photo.label, photo.path, photo.data) for photo in photos], welcome.limits)
+    contents = read_photos(photos, welcome.limits)
     entries = [{"name": photo.label, "bytes": len(content)} for photo, content in zip(photos, contents, strict=True)]
     return entries, contents

@@ -355,9 +355,8 @@ def _sendable(photos: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(path for path in photos if is_text(str(path)))[:MOST_PHOTOS]
 
 
-def file_of(person: PersonFolder | Path) -> Path:
-    """The .blend file for a person's head, beside the photos."""
-    folder = person.folder if isinstance(person, PersonFolder) else person
+def file_of(folder: Path) -> Path:
+    """The .blend file for the head of a person's folder, beside the photos."""
     return folder / f"{folder.name}.blend"
 
 
@@ -415,6 +414,6 @@ def list_people(scene: bpy.types.Scene, folder: Path) -> int:
         row = many.people.add()
         row.name, row.folder, row.photos = person.name, str(person.folder), len(person.photos)
         row.first = str(person.photos[0])
-        if file_of(person).is_file():
-            row.state, row.sentence = "DONE", f"{file_of(person).name} is there already."
+        if (file := file_of(person.folder)).is_file():
+            row.state, row.sentence = "DONE", f"{file.name} is there already."
     return len(people)

@@ -112,20 +112,12 @@ BLENDER_FROM_HEAD = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0
 
 def to_blender(points: np.ndarray) -> np.ndarray:
     """Points or offsets (..., 3) from the head frame to Blender's, as contiguous float32."""
-    out = np.empty(points.shape, np.float32)
-    out[..., 0] = points[..., 0]
-    np.negative(points[..., 2], out=out[..., 1])
-    out[..., 2] = points[..., 1]
-    return out
+    return np.ascontiguousarray(points[..., [0, 2, 1]] * [1.0, -1.0, 1.0], np.float32)
 
 
 def to_head(points: np.ndarray) -> np.ndarray:
     """Points or offsets (..., 3) from Blender's frame to the head frame, as contiguous float32."""
-    out = np.empty(points.shape, np.float32)
-    out[..., 0] = points[..., 0]
-    out[..., 1] = points[..., 2]
-    np.negative(points[..., 1], out=out[..., 2])
-    return out
+    return np.ascontiguousarray(points[..., [0, 2, 1]] * [1.0, 1.0, -1.0], np.float32)
 
 
 UV_HEAD, UV_MAKEHUMAN, UV_EYE, UV_LASH = "Head", "MakeHuman", "Eye", "Lash"
@@ -156,9 +148,15 @@ def new_mesh(part: ResultPart) -> bpy.types.Mesh:
     return mesh
 
 
+def _corners_of(quads: np.ndarray) -> np.ndarray:
+    """(F, 4) which corners of faces count: a triangle repeats its last one."""
+    corners = np.ones(quads.shape, bool)
+    corners[:, 3] = quads[:, 3] != quads[:, 2]
+    return corners
+
+
 def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
-    corners = np.ones(part.quads.shape, bool)
-    corners[:, 3] = part.quads[:, 3] != part.quads[:, 2]  # a triangle has three
+    corners = _corners_of(part.quads)
     sizes = corners.sum(axis=1)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
     mesh.vertices.add(len(part.vertices))
@@ -287,14 +285,10 @@ def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:
 
 def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
     """Whether the mesh still has the part's topology, so that the part can be written into it."""
-    triangles = part.quads[:, 3] == part.quads[:, 2]
-    sizes = np.where(triangles, 3, 4)
-    if (len(mesh.vertices), len(mesh.polygons), len(mesh.loops)) != (len(part.vertices), len(sizes), sizes.sum()):
+    loops = part.quads[_corners_of(part.quads)]
+    if (len(mesh.vertices), len(mesh.polygons), len(mesh.loops)) != (len(part.vertices), len(part.quads), len(loops)):
         return False
-    corners = array_of(mesh.loops, "vertex_index")
-    keep = np.ones(part.quads.shape, bool)
-    keep[triangles, 3] = False
-    return bool((corners == part.quads[keep]).all())
+    return bool((array_of(mesh.loops, "vertex_index") == loops).all())
 
 
 def update_mesh(obj: bpy.types.Object, part: ResultPart, locked: np.ndarray | None = None) -> None:

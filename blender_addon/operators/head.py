@@ -87,7 +87,7 @@ class LookThroughPhoto(HeadPhotoOperator, LikenessOperator):
             return self.refuse(f"The camera of {self.photo} is not in the file any more.")
         before = cameras.photo_wearer(context.scene)
         if before is not None and before != head:
-            expressions.reset_expression(before)
+            expressions.set_expression(before, {})
         expressions.set_expression(head, dict(camera[tags.EXPRESSION]))
         cameras.look_through(context, camera, head)
 
@@ -98,7 +98,7 @@ class LeavePhoto(LikenessOperator):
     def run(self, context: bpy.types.Context) -> None:
         close_all(context)
         if (head := cameras.photo_wearer(context.scene)) is not None:
-            expressions.reset_expression(head)
+            expressions.set_expression(head, {})
         cameras.leave_cameras(context)
 
 

@@ -331,7 +331,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
     if RENDER_BEFORE not in scene:
         scene[RENDER_BEFORE] = {name: getattr(scene.render, name) for name in _RENDER_SHAPE}
         scene[CAMERA_BEFORE] = scene.camera
-        for space in _views(context)[:1]:
+        for _, _, space in _view_areas(context)[:1]:
             scene[VIEW_BEFORE] = {name: getattr(space.region_3d, name) for name in _VIEW}
     scene.camera = camera
     render = scene.render
@@ -339,7 +339,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
     render.resolution_x, render.resolution_y = int(width), int(height)
     render.resolution_percentage = min(100, max(1, 100 * MOST_RENDERED // max(int(width), int(height))))
     render.pixel_aspect_x, render.pixel_aspect_y = camera[tags.PIXEL_ASPECT]
-    for space in _views(context):
+    for _, _, space in _view_areas(context):
         space.region_3d.view_perspective = "CAMERA"
     if not bpy.app.background:
         _enter_local_view(context, camera)
@@ -439,15 +439,10 @@ def leave_cameras(context: bpy.types.Context) -> None:
             scene.pop(name, None)
     _hide_cameras_again(scene)
     _leave_local_view(context)
-    for space in _views(context):
+    for _, _, space in _view_areas(context):
         if space.region_3d.view_perspective == "CAMERA":
             for name, value in view.items():
                 setattr(space.region_3d, name, value)
-
-
-def _views(context: bpy.types.Context) -> list[bpy.types.SpaceView3D]:
-    """The 3D view under the mouse, else all of the window's."""
-    return [space for _, _, space in _view_areas(context)]
 
 
 def _view_areas(

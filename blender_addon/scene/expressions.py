@@ -135,11 +135,6 @@ def expression_unchanged(head: bpy.types.Object, weights: Mapping[str, float]) -
     )
 
 
-def reset_expression(head: bpy.types.Object) -> None:
-    """Set the head's 52 keys to 0."""
-    set_expression(head, {})
-
-
 _POSES = json.loads(Path(__file__).with_name("starter_poses.json").read_text("utf-8"))
 EMOTIONS: Mapping[str, Mapping[str, float]] = _POSES["emotions"]
 """Ekman's six, after the action units of EMFACS: name -> weights of ARKit's keys; what is missing is 0."""

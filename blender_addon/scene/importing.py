@@ -17,7 +17,7 @@ from ..errors import AddonError
 from ..objects import meshes, tags
 from ..objects.actions import read_key
 from ..objects.tags import Place, cameras_by_photo, head_mesh, remove_head, remove_part, select_alone, units_per_metre
-from ..protocol.result import HeadResult, ResultHair, ResultPart, ResultPhoto
+from ..protocol.result import HeadResult, ResultPart, ResultPhoto
 from ..rig.bones import EYE_LOOK_KEYS, rigid_motion, turning_point
 from ..rig.build import rig_steps
 from ..shared.names import ALL_PART_NAMES, BUST, GLASSES
@@ -142,8 +142,10 @@ def eye_centre(eye: ResultPart) -> np.ndarray:
 
 def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
     """The result in a frame with its origin at ``origin`` (3,), head frame: parts, hair and cameras."""
-    hair = result.hair
-    photos = []
+    hair, photos = result.hair, []
+    if hair is not None:
+        scalp = replace(hair.scalp, vertices=_less(hair.scalp.vertices, origin))
+        hair = replace(hair, points=_less(hair.points, origin), scalp=scalp)
     for photo in result.photos:
         pose = photo.camera_from_head.copy()
         pose[:3, 3] += pose[:3, :3] @ origin
@@ -152,13 +154,8 @@ def seen_from(result: HeadResult, origin: np.ndarray) -> HeadResult:
         result,
         parts=tuple(part_seen_from(part, origin) for part in result.parts),
         photos=tuple(photos),
-        hair=None if hair is None else _hair_seen_from(hair, origin),
+        hair=hair,
     )
-
-
-def _hair_seen_from(hair: ResultHair, origin: np.ndarray) -> ResultHair:
-    scalp = replace(hair.scalp, vertices=_less(hair.scalp.vertices, origin))
-    return replace(hair, points=_less(hair.points, origin), scalp=scalp)
 
 
 def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:

@@ -201,35 +201,9 @@ KEYS_PER_SLICE = 4
 ROUNDS_PER_SLICE = 5
 
 
-@dataclass(frozen=True)
-class Carrier:
-    """Precomputed data to transfer motions from a source to a target.
-
-    source : the source at rest.
-    frames : (S, 3, 3) its local deformation gradients.
-    partner : correspondence of the target's vertices.
-    """
-
-    source: registration.Surface
-    target: registration.Surface
-    frames: np.ndarray
-    partner: registration.Correspondence
-
-
-def make_carrier(
-    source: registration.Surface,
-    bent: np.ndarray,
-    target: registration.Surface,
-    partner: registration.Correspondence,
-    motions: np.ndarray,
-    scale: float,
-):
-    """Build a ``Carrier``; yields between slices.
-
-    bent : (S, 3) the source's vertices registered to the target.
-    scale : the target's size over the source's.
-    motions : (K, S, 3) of the source, used to detect neighbours whose partners do not belong together.
-    """
+def bent_frames(source: registration.Surface, bent: np.ndarray):
+    """(S, 3, 3) local deformation gradients of the source, whose vertices were registered to ``bent`` (S, 3); yields
+    between slices."""
     frames = registration.local_frames(source, bent).reshape(-1, 9)
     mean = registration.EdgeOperator(source.edges, np.ones(len(source.edges)), len(source.vertices))
     for number in range(FRAME_ROUNDS):
@@ -237,8 +211,7 @@ def make_carrier(
             yield
         frames = 0.5 * frames + 0.5 * mean.neighbours(frames) / np.maximum(mean.diagonal, 1.0)
     yield
-    sure = partner.sure * _agreement(source, target, partner, motions, scale)
-    return Carrier(source, target, frames.reshape(-1, 3, 3), replace(partner, sure=sure))
+    return frames.reshape(-1, 3, 3)
 
 
 def _agreement(
@@ -272,21 +245,27 @@ def _agreement(
     return 1.0 / (1.0 + (gradient / (TEAR * np.sqrt(len(motions) / 52.0))) ** 2)
 
 
-def carry(carrier: Carrier, motions: np.ndarray):
-    """Transfer motions (K, S, 3) of the source to (K, V, 3) float32 of the target; yields the fraction done."""
-    count, target = len(carrier.target.vertices), carrier.target
+def carry(
+    source: registration.Surface,
+    frames: np.ndarray,
+    target: registration.Surface,
+    partner: registration.Correspondence,
+    motions: np.ndarray,
+):
+    """Transfer motions (K, S, 3) of the source, whose surface ``bent_frames`` has turned, to (K, V, 3) float32 of the
+    target; yields the fraction done."""
+    count = len(target.vertices)
     length = np.linalg.norm(target.vertices[target.edges[:, 0]] - target.vertices[target.edges[:, 1]], axis=1)
     mean = max(float(length.mean()), 1e-12)
-    sure = carrier.partner.sure.astype(np.float32)[:, None]
+    sure = partner.sure.astype(np.float32)[:, None]
     unsure = 1.0 - (sure[target.edges[:, 0]] * sure[target.edges[:, 1]])[:, 0]
     stiffness = np.clip(mean / np.maximum(length, 1e-12), 0.1, 10.0).astype(np.float32) * unsure
     hold = registration.EdgeOperator(target.edges, stiffness, count)
-    corners = carrier.source.triangles[carrier.partner.triangle]
-    bary = carrier.partner.bary.astype(np.float32)
+    corners, bary = source.triangles[partner.triangle], partner.bary.astype(np.float32)
     out = np.zeros((len(motions), count, 3), np.float32)
     for first in range(0, len(motions), KEYS_PER_SLICE):
         part = motions[first : first + KEYS_PER_SLICE]
-        turned = np.einsum("vab,kvb->vka", carrier.frames, part).reshape(len(part[0]), -1).astype(np.float32)
+        turned = np.einsum("vab,kvb->vka", frames, part).reshape(len(part[0]), -1).astype(np.float32)
         cloned = sum(bary[:, k, None] * turned[corners[:, k]] for k in range(3))
         yield first / len(motions)
 
@@ -585,8 +564,9 @@ def transfer_keys(
     if marked is None and alike < registration.LEAST_ALIKE:
         raise registration.no_face()
     partner = yield from staged(registration.correspond(skin, rest.moved(bent), face_size), 0.61, 0.65, 60)
-    carrier = yield from staged(make_carrier(source, bent, skin, partner, motions, fit.scale), 0.65, 0.66, 5)
-    of_skin = yield from staged(carry(carrier, motions), 0.66, 0.88)
+    frames = yield from staged(bent_frames(source, bent), 0.65, 0.66, 5)
+    agreed = replace(partner, sure=partner.sure * _agreement(source, skin, partner, motions, fit.scale))
+    of_skin = yield from staged(carry(source, frames, skin, agreed, motions), 0.66, 0.88)
     out = np.zeros((len(motions), len(mesh.vertices), 3), np.float32)
     placed = [place_part(*piece, source.vertices, bent) for piece in pair.loose]
     others = np.setdiff1d(mesh.pieces, mesh.pieces[pair.is_skin])

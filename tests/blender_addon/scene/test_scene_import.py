@@ -191,7 +191,7 @@ def test_expressions_are_set_and_reset(collection, head) -> None:
     assert values.pop("mouthSmileLeft") == pytest.approx(0.6) and values.pop("jawOpen") == pytest.approx(0.1)
     assert values.pop("mine") == 0.5
     assert set(values.values()) == {0.0}
-    expressions.reset_expression(head)
+    expressions.set_expression(head, {})
     values = key_values(head)
     assert values.pop("mine") == 0.5 and set(values.values()) == {0.0}
 
