@@ -296,7 +296,7 @@ class _Build:
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
         if not self.result.geometry_only:
-            yield from materials.detail_steps(self.result.detail, self.collection, lambda: self.object_of("head"))
+            yield lambda: materials.put_detail(self.result.detail, self.collection(), self.object_of("head"))
         if self.result.hair is not None:  # slow, once per file
             for name in assets_of("hair_strands"):
                 yield lambda name=name: bundled_group(name)

@@ -3,7 +3,7 @@ height maps blended by the keys, and the skin's tone, which multiplies the albed
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import bpy
@@ -141,23 +141,12 @@ STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES, TYPICAL)
 SIDES = ("Left", "Right")
 
 
-def detail_steps(
-    detail: ResultDetail | None, collection: Callable[[], bpy.types.Collection], head: Callable[[], bpy.types.Object]
-) -> Iterator[Callable[[], object]]:
-    """Slices that add, replace or remove the relief of a head's skin; each looks the head up again.
+def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
+    """Add, replace or remove the relief of a head's skin.
 
     Strengths set by the artist stay, as does everything else in the material. Nodes removed by the artist come back
     only with the next head.
     """
-    yield lambda: _put_pictures(detail, collection(), head())
-    if detail is not None:
-        for picture in range(len(detail.pictures)):
-            yield lambda picture=picture: _add_wrinkles(head(), detail, picture)
-        yield lambda: _finish(head(), detail)
-
-
-def _put_pictures(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
-    """Set the images, and create the first nodes if the material has none for this set of wrinkles."""
     material = skin_material(head)
     if material is None:
         return
@@ -195,10 +184,12 @@ def _put_pictures(detail: ResultDetail | None, collection: bpy.types.Collection,
     _remove(material)
     if any(node.type == "OUTPUT_MATERIAL" for node in tree.nodes):
         _begin(tree, images, kept)
+        _finish(tree, detail, _add_wrinkles(tree, head, detail))
+        material[tags.RELIEF] = _kind(detail)
 
 
 def _kind(detail: ResultDetail) -> str:
-    """Description of the node setup, JSON; stored on the material when all nodes are complete."""
+    """Description of the node setup, JSON; stored on the material."""
     wrinkles = [(one.name, one.keys, one.picture, one.channel) for one in detail.wrinkles]
     return json.dumps({"wrinkles": wrinkles, "always_reach": detail.always_reach, "reach": detail.wrinkle_reach})
 
@@ -278,29 +269,20 @@ def lined(wrinkles: bpy.types.Image, number: int, strength: float, reach: float)
     return heights - np.maximum(depth + np.minimum(heights, 0.0), 0.0) + 0.5
 
 
-def _unfinished(head: bpy.types.Object, detail: ResultDetail) -> bpy.types.NodeTree | None:
-    """The node tree that ``_begin`` started for ``detail``; None if there is nothing to do."""
-    material = skin_material(head)
-    if material is None or material.get(tags.RELIEF) == _kind(detail) or FRAME not in material.node_tree.nodes:
-        return None
-    return material.node_tree
-
-
-def _add_wrinkles(head: bpy.types.Object, detail: ResultDetail, picture: int) -> None:
-    """Add the wrinkles of one picture's channels, weighted by the head's keys, to the sum of the previous ones."""
-    tree = _unfinished(head, detail)
-    if tree is None:
-        return
-    heights = tree.nodes[f"{WRINKLES} {picture + 1} Heights"]
-    total, apart = tree.nodes.get(_sum(picture)), [one for one in detail.wrinkles if one.picture == picture]
-    for number, some in enumerate(_of_different_channels(apart)):
-        nodes = add_nodes(tree, "relief_wrinkles", 300 * (picture + 1) + 150 * number)
-        tree.links.new(heights.outputs["Vector"], nodes["Weighted Heights"].inputs[0])
-        if total is not None:
-            tree.links.new(total.outputs[0], nodes["Wrinkle Sum"].inputs[1])
-        _weigh(tree, head, some, [nodes[side] for side in SIDES])
-        total = nodes["Wrinkle Sum"]
-    total.name = _sum(picture + 1)
+def _add_wrinkles(tree: bpy.types.NodeTree, head: bpy.types.Object, detail: ResultDetail) -> bpy.types.Node | None:
+    """Add the wrinkles of all pictures' channels, weighted by the head's keys; the node with their sum."""
+    total = None
+    for picture in range(len(detail.pictures)):
+        heights = tree.nodes[f"{WRINKLES} {picture + 1} Heights"]
+        apart = [one for one in detail.wrinkles if one.picture == picture]
+        for number, some in enumerate(_of_different_channels(apart)):
+            nodes = add_nodes(tree, "relief_wrinkles", 300 * (picture + 1) + 150 * number)
+            tree.links.new(heights.outputs["Vector"], nodes["Weighted Heights"].inputs[0])
+            if total is not None:
+                tree.links.new(total.outputs[0], nodes["Wrinkle Sum"].inputs[1])
+            _weigh(tree, head, some, [nodes[side] for side in SIDES])
+            total = nodes["Wrinkle Sum"]
+    return total
 
 
 def _of_different_channels(wrinkles: Sequence[ResultWrinkles]) -> Iterator[list[ResultWrinkles]]:
@@ -311,12 +293,9 @@ def _of_different_channels(wrinkles: Sequence[ResultWrinkles]) -> Iterator[list[
         wrinkles = [one for one in wrinkles if one not in some]
 
 
-def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
-    """Connect relief and wrinkles to the material's output, replacing the procedural pores."""
-    tree = _unfinished(head, detail)
-    if tree is None:
-        return
-    total, nodes = tree.nodes.get(_sum(len(detail.pictures))), add_nodes(tree, "relief_height")
+def _finish(tree: bpy.types.NodeTree, detail: ResultDetail, total: bpy.types.Node | None) -> None:
+    """Connect relief and the wrinkles' ``total`` to the material's output, replacing the procedural pores."""
+    nodes = add_nodes(tree, "relief_height")
     nodes["Relief Reach"].inputs[1].default_value = 2.0 * detail.always_reach
     nodes["Wrinkle Reach"].inputs[1].default_value = 2.0 * detail.wrinkle_reach
     tree.nodes["Typical Depth"].inputs[1].default_value = TYPICAL_DEPTH / (2.0 * detail.wrinkle_reach)
@@ -329,12 +308,6 @@ def _finish(head: bpy.types.Object, detail: ResultDetail) -> None:
         for bump in [link.to_node for link in pores.outputs["Distance"].links]:
             tree.nodes.remove(bump)
         tree.nodes.remove(pores)
-    skin_material(head)[tags.RELIEF] = _kind(detail)
-
-
-def _sum(count: int) -> str:
-    """Name of the node with the summed height of the wrinkles of the first ``count`` pictures."""
-    return f"Wrinkle Sum {count}"
 
 
 def _weigh(
