@@ -215,15 +215,6 @@ def solve(operator, diagonal: np.ndarray, right: np.ndarray, start: np.ndarray, 
     return x
 
 
-def finish(steps):
-    """Run a generator to its end and return its result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
-
-
 HEAD_SHARES = (1.0, 0.8, 0.62, 0.45, 0.3, 0.14)
 """Tried ratios of the source's height to the target's: head, head with neck, bust, half body, whole body."""
 MASK_SHARES = (1.1, 0.9)

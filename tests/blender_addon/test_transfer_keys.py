@@ -17,7 +17,7 @@ from mathutils import Matrix
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "scene")]
 from blender_addon.shared.names import ARKIT_NAMES  # noqa: E402
-from scene_helpers import coordinates, import_head  # noqa: E402
+from scene_helpers import coordinates, import_head, to_the_end  # noqa: E402
 from transfer_rigs import select, undone_in_one_step, values_at  # noqa: E402
 
 from blender_addon.objects import tags  # noqa: E402
@@ -126,9 +126,9 @@ def subdivided(head, name: str, turn: float = 0.0):
 
 def likeness(head, dense, names: Iterable[str]) -> dict[str, float]:
     """Cosines of keys of the subdivided mesh against the head's own, each at the nearest of its vertices."""
-    from blender_addon.transfer.registration import finish, nearest
+    from blender_addon.transfer.registration import nearest
 
-    found, _ = finish(nearest(coordinates(dense.data.vertices), coordinates(head.data.vertices)))
+    found, _ = to_the_end(nearest(coordinates(dense.data.vertices), coordinates(head.data.vertices)))
     return {name: cosine(motions(dense, name), motions(head, name)[found]) for name in names}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scene_helpers import to_the_end
 
 from blender_addon.transfer.keys_for_mesh import SAME_PIECE_IOU, Eyeball, _front, _upper_edge, place_part, shut_lids
-from blender_addon.transfer.registration import Surface, finish, welded
+from blender_addon.transfer.registration import Surface, welded
 
 AROUND, HIGH = 41, 12
 AXES = np.array([[1.0, 0, 0], [0, -1.0, 0], [0, 0, 1.0]])
@@ -47,7 +48,7 @@ def share_seen(skin: Surface, motion: np.ndarray, eye: Eyeball) -> float:
     """How much of the opening shows while the key is at 1."""
     front = _front(eye, AXES)
     open_, shut = (
-        finish(_upper_edge((skin.vertices + m - eye.middle) @ AXES.T / eye.radius, skin.triangles, front))[1].sum()
+        to_the_end(_upper_edge((skin.vertices + m - eye.middle) @ AXES.T / eye.radius, skin.triangles, front))[1].sum()
         for m in (0.0, motion)
     )
     return shut / open_
@@ -59,7 +60,7 @@ def test_a_blink_that_is_too_short_shuts_the_eye(size: float) -> None:
     before = share_seen(skin, motion, eye)
     moves = np.linalg.norm(motion, axis=1) > 0
     other = Eyeball(eye.middle + 9 * size, size, eye.points + 9 * size)
-    finish(shut_lids(motion, skin, [other, eye], np.ones(len(motion))))
+    to_the_end(shut_lids(motion, skin, [other, eye], np.ones(len(motion))))
     assert before > 0.25 and share_seen(skin, motion, eye) < 0.03
     assert not motion[~moves].any()  # the lower lid stays
     ends = np.linalg.norm(skin.vertices + motion - eye.middle, axis=1) / size
@@ -69,9 +70,9 @@ def test_a_blink_that_is_too_short_shuts_the_eye(size: float) -> None:
 def test_without_its_eyeball_a_blink_stays_as_it_is() -> None:
     skin, motion, eye = eye_of(1.0, np.zeros(3))
     before = motion.copy()
-    finish(shut_lids(motion, skin, [], np.ones(len(motion))))
+    to_the_end(shut_lids(motion, skin, [], np.ones(len(motion))))
     far = Eyeball(eye.middle + 9, 1.0, eye.points + 9)
-    finish(shut_lids(motion, skin, [far], np.ones(len(motion))))
+    to_the_end(shut_lids(motion, skin, [far], np.ones(len(motion))))
     np.testing.assert_array_equal(motion, before)
 
 
