@@ -130,10 +130,6 @@ class BackendFolder:
         return self.root / "installed.json"
 
     @property
-    def _note_part(self) -> Path:
-        return self.root / "installed.part"
-
-    @property
     def _mark(self) -> Path:
         return self.root / "likeness_backend.txt"
 
@@ -141,7 +137,7 @@ class BackendFolder:
     def made(self) -> tuple[Path, ...]:
         """Everything that the extension creates in the folder, in the order of deletion."""
         large = (self.environment, self.source, self.source_part)
-        return (*large, self.install_log, self._note, self._note_part, self._mark)
+        return (*large, self.install_log, self._note, self._mark)
 
     @property
     def is_absolute_path(self) -> bool:
@@ -186,9 +182,8 @@ class BackendFolder:
         return installed if complete else None
 
     def mark_installed(self, installed: Installed) -> None:
-        """Record that the installation is complete."""
-        self._note_part.write_text(json.dumps(asdict(installed), indent=1), "utf-8")
-        os.replace(self._note_part, self._note)
+        """Record that the installation is complete; half a record counts as none."""
+        self._note.write_text(json.dumps(asdict(installed), indent=1), "utf-8")
 
     def mark_incomplete(self) -> None:
         """Record that the contents must not be used."""
