@@ -121,7 +121,8 @@ def judged(
     columns = dict.fromkeys(key for row in found.values() for key in row)
     prefix = f"{name}." if name else ""
     rows = {f"{prefix}{key}": [row.get(key, np.nan) for row in found.values()] for key in columns}
-    figures = of_cases(found, kind) | mean_figures(rows)
+    each = {f"{kind}.{case}.{key}": value for case, row in found.items() for key, value in row.items()}
+    figures = each | mean_figures(rows)
     return {key: value for key, value in figures.items() if not np.isnan(value)}
 
 
@@ -139,11 +140,6 @@ def mean_figures(rows: Mapping[str, Sequence[float]]) -> dict[str, float]:
         for name, values in rows.items()
         for key, value in mean_interval(np.array(values)).figures(name).items()
     }
-
-
-def of_cases(cases: Mapping[str, Mapping[str, float]], kind: str = "person") -> dict[str, float]:
-    """``KIND.NAME.FIGURE`` of each case's figures."""
-    return {f"{kind}.{name}.{key}": value for name, figures in cases.items() for key, value in figures.items()}
 
 
 def trained_models(folder: Path) -> dict[str, tuple[Path, ...]]:

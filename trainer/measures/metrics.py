@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from backend.errors import LikenessError
@@ -258,7 +259,7 @@ def plain_distances(template: Template, first: np.ndarray, second: np.ndarray) -
     """(N, M) root mean square distance over the face's area, millimetres, of ``aligned_faces`` (N, F, 3), (M, F, 3)."""
     share = face_weights(template)
     root = np.sqrt(share[share > 0])[:, None]
-    return _euclidean((first * root).reshape(len(first), -1), (second * root).reshape(len(second), -1))
+    return cdist((first * root).reshape(len(first), -1), (second * root).reshape(len(second), -1))
 
 
 def whitened_distances(template: Template, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -279,7 +280,7 @@ def whitened_distances(template: Template, first: np.ndarray, second: np.ndarray
     white = root.T @ flat  # (K, 3 F): independent modes of unit variance
     system = white @ white.T + NOISE_MM**2 * np.eye(len(white))
     codes = [np.linalg.solve(system, white @ faces.reshape(len(faces), -1).T).T for faces in (first, second)]
-    return _euclidean(*codes)
+    return cdist(*codes)
 
 
 def _similarity_directions(points: np.ndarray) -> np.ndarray:
@@ -288,11 +289,6 @@ def _similarity_directions(points: np.ndarray) -> np.ndarray:
     directions = [np.tile(axis, (len(points), 1)) for axis in np.eye(3)]
     directions += [np.cross(axis, moved) for axis in np.eye(3)] + [moved]
     return np.linalg.qr(np.stack([one.ravel() for one in directions], 1))[0]
-
-
-def _euclidean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N, M) distances between rows."""
-    return np.stack([np.linalg.norm(second - row, axis=1) for row in first])
 
 
 def area_under_curve(distances: np.ndarray) -> float:

@@ -1,6 +1,8 @@
-"""What synthetic people wear, as triangles about their heads: the product's grooms as ribbons, a bust with cloth,
-beards, glasses, hats, masks, and lumps before the face that stand for hands, cups and microphones.
+"""What hides a drawn person's face, for the pictures that all nets are trained on: numbers are drawn for one picture
+(``draw_worn``) and become labelled triangles about the posed head (``Wardrobe.mesh``), which ``render`` draws with it.
 
+These are the product's grooms as ribbons, a bust with cloth, beards, glasses, hats, masks, and lumps before the face
+that stand for hands, cups and microphones.
 All heads share one list of triangles. What a person does not wear is collapsed to a point, which rasterizers skip;
 cloth, masks and the hair's cover are copies of the skin that rise out of it where they are worn and lie below it
 elsewhere.

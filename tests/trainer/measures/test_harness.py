@@ -35,7 +35,6 @@ def test_a_case_that_fails_is_printed_and_left_out() -> None:
 
 def test_means_are_over_those_who_have_a_figure() -> None:
     assert harness.means([{"a": 1.0, "b": np.nan}, {"a": 3.0}, {"c": 2.0}]) == {"a": 2.0, "c": 2.0}
-    assert harness.of_cases({"x": {"a": 1.0}}, "head") == {"head.x.a": 1.0}
     values = [1.0, 2.0, 4.0]
     assert harness.mean_figures({"a": values}) == mean_interval(np.array(values)).figures("a")
 

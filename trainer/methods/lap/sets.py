@@ -1,5 +1,6 @@
-"""What stage ``lap`` makes of photo sets: subsets of random size, the first bases of the linear decoders by PCA of the
-sets' true maps, and augmentation of photos together with their truth.
+"""What stage ``lap`` does with a batch of photo sets (a set: photos of one person) before its networks see it: split
+each into sets of random size, so that the nets learn from one photo and from many; change photos together with their
+truth. And, once: the linear decoders' first bases, by PCA of people's true maps.
 """
 
 import dataclasses
