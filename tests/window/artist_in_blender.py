@@ -15,9 +15,9 @@ from typing import Any
 import bpy
 import numpy as np
 from export_in_blender import evaluated_vertices
+from expressions_in_blender import select
 from mathutils.kdtree import KDTree
 from points_in_blender import Story, head_from_photos, of_part, solved
-from saved_head_in_blender import choose
 
 STEPS = 8
 """Of a slider that is dragged."""
@@ -188,7 +188,7 @@ def sculpted_elsewhere(tools: Any) -> Story:
     mesh.from_pydata(shown.tolist(), [], faces)
     obj = bpy.data.objects.new("scan", mesh)
     bpy.context.scene.collection.objects.link(obj)
-    choose(obj)
+    select(obj)
     tools.call(bpy.ops.likeness.clear_photos, "EXEC_DEFAULT", True)
     assert tools.call(bpy.ops.likeness.add_mesh, "EXEC_DEFAULT", True) == {"FINISHED"}
     yield from solved(tools, bpy.ops.likeness.reconstruct)
