@@ -45,16 +45,11 @@ def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
         return
     present = {curve.data_path: curve.driver for curve in keys.animation_data.drivers} if keys.animation_data else {}
     for block in keys.key_blocks[1:]:
-        if block.name not in head_keys.key_blocks:
-            continue
-        path = f'key_blocks["{block.name}"].value'
-        driver = present.get(path)
-        if driver is None:
-            driver = block.driver_add("value").driver
+        driver = present.get(f'key_blocks["{block.name}"].value')
+        if block.name in head_keys.key_blocks and (driver is None or VARIABLE in driver.variables):
+            driver = driver or block.driver_add("value").driver
             driver.type = "SUM"
-        elif driver.variables.get(VARIABLE) is None:
-            continue
-        read_key(driver, VARIABLE, head.data, block.name)
+            read_key(driver, VARIABLE, head.data, block.name)
 
 
 GAP = 0.5

@@ -172,9 +172,9 @@ _HIDDEN = 0.05  # labelled eyes per labelled glasses below which lenses hide the
 _BLUR = 1.0  # pixels: width of a camera's blur
 _CLEARANCE = 0.001  # metres between frame and skin
 _TINT, _SEEN = 0.05, 0.5  # opacity of clear lenses; share that is labelled of lenses that hide eyes
-_SOCKET, _SPREAD, _HUE_SPREAD = -0.25, 0.2, 0.1
-"""Log units: skin through clear lenses over skin below them, and standard deviations of its brightness and hue, as
-measured in 16 photos of five people."""
+_SOCKET, _SPREAD = -0.25, 0.2
+"""Log units: skin through clear lenses over skin below them, and the standard deviation of its brightness, twice that
+of its hue, as measured in 16 photos of five people."""
 
 _EYES_HIDDEN = "Dark lenses hide the eyes, which are a guess; add a photo without them."
 
@@ -251,20 +251,20 @@ class FoundGlasses:
     probability: float
 
     def beside(self, face: PhotoFace, camera: Camera) -> PhotoFace:
-        """The photo with the labels of ``behind_frame``; as it is where it does not show these glasses."""
+        """The photo with the labels of ``behind_frame``, nothing seen through tints; as it is without these glasses."""
         if self.glasses is None or face.name not in self.glasses.photos:
             return face
         frame = frame_mask(self.glasses, camera)
-        labels = behind_frame(face.labels, face.pixels, face.landmarks, frame)
-        tinted = (frame == 2) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))  # by lenses of their opacity
-        hidden = tinted & (self.glasses.lens_opacity > _TINT)
-        return replace(face, labels=np.where(hidden, np.uint8(FaceClass.GLASSES), labels))
+        labels = behind_frame(face.labels, face.pixels, face.landmarks, frame).copy()
+        if self.glasses.lens_opacity > _TINT:
+            labels[(frame == 2) & np.isin(labels, (FaceClass.SKIN, FaceClass.BROWS))] = FaceClass.GLASSES
+        return replace(face, labels=labels)
 
     def noted(self, photos: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The report's entries of photos, with a sentence in those whose lenses hide the eyes."""
         dark = () if self.glasses is None or self.glasses.eyes_seen else self.glasses.photos
-        said = ({**one, "reason": f"{one['reason']} {_EYES_HIDDEN}".strip()} for one in photos)
-        return [noted if one["name"] in dark else one for one, noted in zip(photos, said, strict=True)]
+        notes = (f" {_EYES_HIDDEN}" if one["name"] in dark else "" for one in photos)
+        return [{**one, "reason": (one["reason"] + note).strip()} for one, note in zip(photos, notes, strict=True)]
 
     def to_report(self) -> dict[str, object]:
         """Entry for the report."""
@@ -289,7 +289,9 @@ def find_glasses(
         middle = _fit_all(views, seat)[0]
     shape, blurred = _with_rims(middle, seat, views)
     near, beside = _PROFILE[np.abs(_PROFILE) < 0.5 * _BESIDE], np.array([-2.0, 2.0]) * _BESIDE
-    frame = _albedo([_darkest(_across(middle, seat, view, view.linear, near)) for view in views], views)
+    rims = [_across(middle, seat, view, view.linear, near) for view in views]
+    darkest = [np.take_along_axis(one, one.sum(-1).argmin(0)[None, ..., None], 0) for one in rims]
+    frame = _albedo(darkest, views)
     skin = _albedo([_across(middle, seat, view, view.linear, beside) for view in views], views)
     frame = skin * (frame / skin) ** blurred  # as dark as rims that a camera has blurred must be
     through, seen = _through_lens(shape, seat, views)
@@ -408,11 +410,6 @@ def _with_rims(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesVi
     return replace(shape, **rims, **inner), float(np.clip(np.median(seen) / thick, 1.0, 2.0))
 
 
-def _darkest(samples: np.ndarray) -> np.ndarray:
-    """(..., 3) the darkest of samples (G, ..., 3) across each point of a rim."""
-    return np.take_along_axis(samples, samples.sum(-1).argmin(0)[None, ..., None], 0)[0]
-
-
 def _albedo(samples: Sequence[np.ndarray], views: Sequence[GlassesView]) -> np.ndarray:
     """(3,) median of linear samples (..., 3) of each view under its light, as of a surface that faces forwards."""
     lit = (np.maximum(shade(np.array([0.0, 0.0, 1.0]), view.light), 1e-2) for view in views)
@@ -423,7 +420,7 @@ def _albedo(samples: Sequence[np.ndarray], views: Sequence[GlassesView]) -> np.n
 def _through_lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> tuple[np.ndarray, bool]:
     """The share (3,) of the light that lenses let through, 1 where what is behind them is as usual; and whether they
     show the eyes: dark ones are labelled all over."""
-    inside, below = -shape.height * np.array([0.2, 0.3]), shape.rim_below + np.array([2.0, 3.0]) * _BESIDE
+    inside, below = np.array([-0.25 * shape.height]), shape.rim_below + np.array([2.0, 3.0]) * _BESIDE
     labels, changes = [], []
     for view in views:
         log = np.log(np.maximum(view.linear, 1e-3))
@@ -432,7 +429,7 @@ def _through_lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[Glasse
         labels.append(_across(shape, seat, view, (view.labels == FaceClass.GLASSES).astype(np.float32), 1.5 * inside))
     change = np.median(changes, 0)
     level = change.mean()
-    unusual = np.hypot(level / _SPREAD, np.linalg.norm(change - level) / _HUE_SPREAD)
+    unusual = np.hypot(level, 2.0 * np.linalg.norm(change - level)) / _SPREAD
     sure = max(1.0 - (_FARTHEST / max(unusual, 1e-6)) ** 2, 0.0)
     return np.exp(np.minimum(sure * change, 0.0)), bool(np.mean(labels) < _SEEN)
 

@@ -14,17 +14,8 @@ from backend.rendering.color import srgb_bytes
 from backend.rendering.render import render_linear
 
 SKIN, FRAME = (0.5, 0.3, 0.22), (0.03, 0.04, 0.12)
-WORN = replace(
-    glasses._USUAL,
-    width=0.056,
-    height=0.042,
-    power=3.4,
-    low=0.006,
-    distance=0.025,
-    rim=0.004,
-    rim_below=0.003,
-    temple=0.004,
-)
+WORN = replace(glasses._USUAL, width=0.056, height=0.042, power=3.4, low=0.006, distance=0.025)
+WORN = replace(WORN, rim=0.004, rim_below=0.003, temple=0.004)
 
 
 def _head() -> np.ndarray:
