@@ -123,19 +123,20 @@ def fit_model(
     mode_landmarks = (
         np.stack([landmark_rows @ mode for mode in modes]) if count else np.zeros((0, *mean_landmarks.shape))
     )
+    used = weights > 0  # others cost as much and count nothing
     areas = surface_operators(mean_points, triangles).mass / 1e-4
     for iteration in range(iterations):
         local = mean_points + np.tensordot(coefficients, mode_points, 1)
         points = scale * local @ rotation.T + translation
-        corners, target, normal, distance = counterparts(points, scan, normals, closest)
-        point_normals = vertex_normals(points, triangles)
+        corners, target, normal, distance = counterparts(points[used], scan, normals, closest)
+        point_normals = vertex_normals(points, triangles)[used]
         reach = max(0.03 * 0.8**iteration, 0.006)
-        trust = weights * areas * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
+        trust = (weights * areas)[used] * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
         trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
         sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
-        rows = _rows(local, mode_points, scale, rotation)  # (P, 3, 7 + K)
+        rows = _rows(local[used], mode_points[:, used], scale, rotation)  # (U, 3, 7 + K)
         plane = np.einsum("pi,pij->pj", normal, rows)
-        residual = ((target - points) * normal).sum(1)
+        residual = ((target - points[used]) * normal).sum(1)
         landmarks = mean_landmarks + np.tensordot(coefficients, mode_landmarks, 1)
         extra = _rows(landmarks, mode_landmarks, scale, rotation).reshape(-1, rows.shape[2])
         extra_residual = (landmark_targets - (scale * landmarks @ rotation.T + translation)).ravel()
@@ -184,11 +185,8 @@ def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarr
 def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: TriangleMesh) -> np.ndarray:
     """Skin (V, 3) with triangles (F, 3), pulled onto a scan that it nearly fits along the scan's normals; weights :
     (V,) 0 where a vertex only follows. The field fades out over ``FADING`` metres where there is no scan."""
-    normals, border = (
-        vertex_normals(scan.vertices, scan.triangles),
-        border_vertices(scan.triangles, len(scan.vertices)),
-    )
-    closest = Closest(scan.vertices, scan.triangles)
+    normals, closest = vertex_normals(scan.vertices, scan.triangles), Closest(scan.vertices, scan.triangles)
+    border = border_vertices(scan.triangles, len(scan.vertices))
     pulled, pull, gap = weights > 0, np.zeros(len(points)), np.zeros((len(points), 3))
     for _ in range(PULLS):
         corners, target, normal, distance = counterparts(points[pulled], scan, normals, closest)
