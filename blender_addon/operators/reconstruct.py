@@ -252,7 +252,7 @@ a quarter of an hour after its last solve"""
     style: HAIR_STYLE
 
     def _begin(self, context: bpy.types.Context, to_the_end: bool = False) -> bool:
-        tags.active_head(context).likeness.hair_style = self.style
+        tags.active_head(context).likeness.put_on(self.style)
         return super()._begin(context, to_the_end)
 
 

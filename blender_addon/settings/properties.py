@@ -130,6 +130,10 @@ class LikenessHead(bpy.types.PropertyGroup):
         """Whether the sliders differ from the values that the head was solved with."""
         return (self.symmetry, self.average) != (self.solved_symmetry, self.solved_average)
 
+    def put_on(self, style: str) -> None:
+        """Choose the hairstyle of the next growth."""
+        self.hair_style = style
+
     def remember(self, settings: Mapping[str, Any], new: bool) -> None:
         """Store how the head was solved, from the report's settings; for a ``new`` head, also set the sliders."""
         for name in ("symmetry", "average"):
