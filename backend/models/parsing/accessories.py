@@ -7,6 +7,7 @@ hide brows, which their colour shows. A person's photos vote together on glasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import cv2
@@ -58,13 +59,10 @@ def find_rims(probability: np.ndarray, landmarks: np.ndarray) -> Rims | None:
     right, left = landmarks[EYE_OUTER_RIGHT, :2], landmarks[EYE_OUTER_LEFT, :2]
     along = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)  # to the person's left
     down = np.array([-along[1], along[0]])
-    unit = 0.0
-    lines = []
-    for part, outwards in ((places.EYE_RIGHT, -along), (places.mirrored(places.EYE_RIGHT), along)):
-        outline = landmarks[list(part), :2]
-        width = float(np.ptp(outline @ along))
-        unit = max(unit, width)
-        lines.append((outline.mean(axis=0), outwards * width))
+    outlines = [landmarks[list(part), :2] for part in (places.EYE_RIGHT, places.mirrored(places.EYE_RIGHT))]
+    widths = [float(np.ptp(eye @ along)) for eye in outlines]
+    lines = [(eye.mean(axis=0), way * wide) for eye, way, wide in zip(outlines, (-along, along), widths, strict=True)]
+    unit = max(widths)
     curves = _curves()  # (K, 3, P, 2): rim, inside, outside; outwards in eye widths, down in the nearer eye's
     votes = np.zeros(curves.shape[:2])
     for middle, outwards in lines:
@@ -100,15 +98,10 @@ def _curves() -> np.ndarray:
     """(K, 3, P, 2) all candidate outlines, each with its two control curves."""
     angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
     curves = []
-    for power in _POWERS:
+    for power, width, height, *offset in product(_POWERS, _WIDTHS, _HEIGHTS, _OUTWARDS, _DOWN):
         cos, sin = (np.sign(x) * np.abs(x) ** (2 / power) for x in (np.cos(angle), np.sin(angle)))
-        for width in _WIDTHS:
-            for height in _HEIGHTS:
-                shape = np.stack([cos * width, sin * width * height], -1)
-                for outwards in _OUTWARDS:
-                    for down in _DOWN:
-                        offset = np.array([outwards, down])
-                        curves.append(np.stack([shape * factor + offset for factor in (1.0, *_CONTROL_SIZES)]))
+        shape = np.stack([cos * width, sin * width * height], -1)
+        curves.append(np.stack([shape * factor + np.array(offset) for factor in (1.0, *_CONTROL_SIZES)]))
     return np.stack(curves)
 
 
