@@ -344,9 +344,7 @@ def _driven(tree: bpy.types.NodeTree, head: bpy.types.Object, name: str, keys: l
 
 def _point_drivers(tree: bpy.types.NodeTree, head: bpy.types.Object) -> None:
     """Point our drivers to the head's present keys."""
-    if tree.animation_data is None:
-        return
-    for curve in tree.animation_data.drivers:
+    for curve in tree.animation_data.drivers if tree.animation_data else ():
         for variable in curve.driver.variables:
             if variable.targets[0].id_type in {"KEY", "MESH"}:
                 read_key(curve.driver, variable.name, head.data, variable.name)

@@ -330,12 +330,14 @@ def _fit_all(views: Sequence[GlassesView], seat: GlassesSeat) -> tuple[GlassesSh
     """The shape of all views, and (P,) metres of ``Glasses.apart``."""
     middle = _fit(views, seat, _USUAL, _DEVIATION)
     still = replace(_DEVIATION, distance=0.0, tilt=0.0, wrap=0.0)  # one photo does not show depth
-    apart = []
-    for view in views if len(views) > 1 else ():
-        pair = (_batch(one, seat) for one in (middle, _fit([view], seat, middle, still)))
-        rims = [view.camera.project(_rims(one, seat, (0.0,)))[..., :2] for one in pair]
-        apart.append(float(np.linalg.norm(rims[0] - rims[1], axis=-1).mean() * view.pixel))
-    return middle, np.array(apart)
+    own = [_fit([view], seat, middle, still) for view in views] if len(views) > 1 else []
+    return middle, np.array([_apart(view, seat, middle, one) for view, one in zip(views, own, strict=False)])
+
+
+def _apart(view: GlassesView, seat: GlassesSeat, *shapes: GlassesShape) -> float:
+    """Mean distance in metres of two shapes' rims in a view."""
+    one, other = (view.camera.project(_rims(_batch(shape, seat), seat, (0.0,)))[..., :2] for shape in shapes)
+    return float(np.linalg.norm(one - other, axis=-1).mean() * view.pixel)
 
 
 def _batch(shape: GlassesShape, seat: GlassesSeat) -> GlassesShape:
