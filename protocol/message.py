@@ -1,6 +1,7 @@
 """The arrays of a ``result`` message, each declared once: the backend packs them, the extension checks and unpacks.
 
-An entry of the header names its arrays' buffers under these names (docs/protocol.md, *result*).
+An entry of the header names its arrays' buffers under these names (docs/protocol.md, *result*). Each table below is
+an entry: the message's parts, its photos, its hair, and so on.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ class ArrayField:
 
     Attributes
     ----------
-    shape : lengths; a letter is a length that is the same in all arrays of the entry, within ``LENGTHS``.
+    shape : lengths; a word or letter is a length that is the same in all arrays of the entry, within ``LENGTHS``.
     low, high : limits of its numbers; a letter as ``high``: below that length, as indices are.
     """
 

@@ -1,7 +1,8 @@
 """Workers of a batch: how many fit on a machine, processes of this machine, and the engine that shares people out.
 
-The engine has the same work done by a crew of this machine or of a Ray cluster (``ray_workers``). It makes those again
-whose worker ended, and gives up those who take too long.
+``batch/command.py`` makes an ``Engine`` (the last class) with a crew, which hires workers: a ``LocalCrew`` of this
+machine or a ``RayCrew`` of a cluster (``ray_workers``). The engine makes a person again whose worker ended, and gives
+up one who takes too long.
 """
 
 import multiprocessing

@@ -1,9 +1,10 @@
 """The process that decodes a video, started by ``video`` only, so that an endless file can be killed; and its limits.
 
 The first request (``limited_child``) has ``path`` and ``limits``; its answer has ``fps`` and ``frame_count``. The
-second has ``every``; its answers are the frames: ``slot`` and ``shape`` (height, width) of the sRGB bytes that follow,
-and an empty one after the last. Any answer may be an error instead, with ``error`` and ``advice``, two sentences, and
-is then the last; ``PATH`` stands for the path in them.
+second has ``every`` (send each n-th frame); its answers are the frames: ``slot``, the place on the even grid of
+``fps``, and ``shape`` (height, width) of the sRGB bytes that follow, and an empty one after the last. Any answer may be
+an error instead, with ``error`` and ``advice``, two sentences, and is then the last; ``PATH`` stands for the path in
+them.
 """
 
 import math

@@ -1,5 +1,7 @@
 """Catmull-Clark subdivision as sparse matrices (Catmull & Clark, 1978). Borders follow the cubic B-spline rule; UV maps
 are split linearly, so that one texture fits the cage and every level.
+
+``subdivision(level)`` is the template's, cached; the functions before it serve other meshes: cards, busts, grooms.
 """
 
 from collections.abc import Mapping
@@ -40,7 +42,7 @@ class Subdivision:
 
 
 @dataclass(frozen=True)
-class _Split:
+class _EdgeTopology:
     """Edges of a quad mesh and the topology after one split."""
 
     edges: np.ndarray  # (E, 2) sorted vertex ids
@@ -48,7 +50,7 @@ class _Split:
     quads: np.ndarray  # (4 F, 4): corner, edge after it, face centre, edge before it
 
 
-def _split(quads: np.ndarray, count: int) -> _Split:
+def _edge_topology(quads: np.ndarray, count: int) -> _EdgeTopology:
     sides = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1)  # (F, 4, 2)
     first, second = np.sort(sides.reshape(-1, 2).astype(np.int64), axis=1).T
     keys, inverse = np.unique(first * count + second, return_inverse=True)  # 10 times as fast as unique rows
@@ -56,7 +58,7 @@ def _split(quads: np.ndarray, count: int) -> _Split:
     middle = count + face_edges
     centre = np.broadcast_to((count + len(edges) + np.arange(len(quads)))[:, None], quads.shape)
     children = np.stack([quads, middle, centre, np.roll(middle, 1, axis=1)], axis=-1)
-    return _Split(edges, face_edges, children.reshape(-1, 4))
+    return _EdgeTopology(edges, face_edges, children.reshape(-1, 4))
 
 
 def _rows(columns: np.ndarray, values: float, count: int) -> sp.csr_matrix:
@@ -67,7 +69,7 @@ def _rows(columns: np.ndarray, values: float, count: int) -> sp.csr_matrix:
 
 def linear_split(quads: np.ndarray, count: int) -> tuple[sp.csr_matrix, np.ndarray]:
     """Matrix (V + E + F, V) and quads (4 F, 4) of one split that adds edge middles and face centres."""
-    split = _split(quads, count)
+    split = _edge_topology(quads, count)
     stages = [sp.identity(count, format="csr"), _rows(split.edges, 0.5, count), _rows(quads, 0.25, count)]
     return sp.vstack(stages, format="csr"), split.quads
 
@@ -84,7 +86,7 @@ def catmull_clark(quads: np.ndarray, count: int) -> tuple[sp.csr_matrix, np.ndar
     ------
     ValueError : an edge has more than two faces, or a quad repeats a corner.
     """
-    split = _split(quads, count)
+    split = _edge_topology(quads, count)
     uses = np.bincount(split.face_edges.ravel(), minlength=len(split.edges))
     if uses.max() > 2:
         raise ValueError(f"{(uses > 2).sum()} edges have more than two faces")

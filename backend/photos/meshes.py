@@ -1,4 +1,7 @@
-"""A mesh of a head in place of photos: read from a file, checked, and drawn from three sides as photos would be."""
+"""A mesh of a head in place of photos: read from a file, checked, and drawn from three sides as photos would be.
+
+The pipeline calls ``with_drawn_meshes`` before it reads photos; ``fitting/scan.py`` lays the face on the mesh.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class PaintedMesh:
         )
 
     def drawn(self, camera: Camera) -> np.ndarray:
-        """(H, W, 3) uint8 picture; paint without light, because it holds that it was taken in; else clay."""
+        """(H, W, 3) uint8 picture: paint as it is, because the light it was photographed in is in it; else lit clay."""
         return render_linear(self.mesh.vertices, self.mesh.triangles, camera, **self.paint).over((0, 0, 0))
 
 

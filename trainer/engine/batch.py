@@ -1,4 +1,9 @@
-"""Batches: frozen dataclasses of tensors, concatenated, moved, cut and stored on disk field by field."""
+"""Batches that a training step reads: frozen dataclasses of tensors, one a method (``trainer/methods/*/data.py``),
+concatenated, moved, cut and stored on disk field by field.
+
+A sample of three photos of one person and another of two are a batch of five rows: ``rows`` fields hold five values,
+the ``number`` field holds 0 0 0 1 1, and a ``shared`` one, a template for example, is held once.
+"""
 
 import dataclasses
 import functools
@@ -17,7 +22,7 @@ from trainer.engine.disk_cache import mapped, missing_runs
 
 Role = Literal["rows", "number", "shared", "leading"]
 """``rows``: a tensor, or a part that is a ``Batch``, with rows of its own; None in all batches or in none. ``number``:
-the number of each row's set, ascending from 0 in every batch. ``shared``: the same for all rows. ``leading``: as
+the number of each row's sample, ascending from 0 in every batch. ``shared``: the same for all rows. ``leading``: as
 ``rows``, of the first rows only: batches without it come last."""
 
 
@@ -33,7 +38,7 @@ class Coding:
     offset: Callable[[], np.ndarray] | None = None
     """Gives the origin of values (..., P, 3): (P or more, 3)."""
     once: bool = False
-    """All rows of one index are equal; only the first is stored."""
+    """All rows of one sample are equal; only the first is stored."""
 
     def encode(self, values: Tensor) -> np.ndarray:
         """Round values to integers."""

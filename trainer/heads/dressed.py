@@ -1,4 +1,5 @@
-"""Heads in MakeHuman's CC0 skins, irises, brows, lashes, hair and teeth, and photographs of them.
+"""Photographs of heads in MakeHuman's CC0 skins, irises, brows, lashes, hair and teeth: ``draw_head`` and
+``random_body``, at the end, are what ``foreign`` calls to make the cases of ``evaluate foreign``. No model learns here.
 
 A head of other topology wears what the body ``hm08`` wears, whose face is fitted to it.
 """
@@ -244,9 +245,9 @@ def _skin_uv(body: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.nd
     return np.where(np.ptp(uv, axis=1).max(-1)[:, None, None] > SEAM, uv[:, :1], uv)
 
 
-def draw_head(head: Head, seed: int, shots: Mapping[Path, Shot], skin: int = 0) -> None:
-    """Draw the missing photos of a head, in look number ``skin``."""
-    draw(dressed(head, random_look(np.random.default_rng([seed, skin]))), head.middle, shots)
+def draw_head(head: Head, seed: int, shots: Mapping[Path, Shot], look: int = 0) -> None:
+    """Draw the missing photos ``shots`` of a head in its look number ``look``, drawn from ``seed``."""
+    draw(dressed(head, random_look(np.random.default_rng([seed, look]))), head.middle, shots)
 
 
 def random_body(generator: np.random.Generator) -> np.ndarray:

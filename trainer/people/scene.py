@@ -1,5 +1,7 @@
-"""A batch of posed people before rasterization: parameters drawn per person, photo and clip, and light of ordinary
-photographs (three SH bands; key, fill and rim lamp).
+"""People before they are rasterized, for ``people/source.py``, which draws them and stores what it drew.
+
+``PeopleSampler`` draws the parameters of a person and of each photo or clip (a ``Shot``); ``Stage`` poses a batch of
+them (``Posed``). Before these, the light of ordinary photographs: three SH bands; key, fill and rim lamp.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -110,8 +112,7 @@ class Posed:
     cage : (N, V, 3) template vertices, neutral : without expression. smoothed : (N, V, 3), see
         ``PeopleSurface``.
     lids : (N, 2, 2, 9, 2) azimuth and elevation, radians, of the left and right eye's upper and lower lid as seen from
-    the
-        eye's centre. weights : (N, 52). cameras : of the pictures.
+        the eye's centre. weights : (N, 52). cameras : of the pictures.
     """
 
     cage: Tensor
