@@ -121,6 +121,9 @@ def _start_backend(context: bpy.types.Context) -> None:
         timer.start()
 
 
+_WITH_PHOTOS = needs((lambda context: context.scene.likeness.photos, "There are no photos in the list"))
+
+
 class RemovePhoto(LikenessOperator):
     """Take the photo out of the list; the file stays"""
 
@@ -128,7 +131,7 @@ class RemovePhoto(LikenessOperator):
 
     index: IntProperty(name="Index", description="-1: the active photo", default=-1, options={"SKIP_SAVE"})
 
-    poll = needs((lambda context: context.scene.likeness.photos, "There are no photos in the list"))
+    poll = _WITH_PHOTOS
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
         settings = context.scene.likeness
@@ -144,7 +147,7 @@ class ClearPhotos(LikenessOperator):
 
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
-    poll = needs((lambda context: context.scene.likeness.photos, "There are no photos in the list"))
+    poll = _WITH_PHOTOS
 
     def run(self, context: bpy.types.Context) -> None:
         context.scene.likeness.photos.clear()

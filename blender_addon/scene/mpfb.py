@@ -223,9 +223,8 @@ def skin_sources(
     side = int(np.clip(FINER * albedo.size[0], LEAST_SIDE, MOST_SIDE))
     side = side if source is None else int(np.clip(max(side, *source.size), LEAST_SIDE, MOST_SIDE))
     texture = None if source is None else materials.picture_pixels(source)
-    relief = (
-        None if source is not None else materials.relief_at_rest(head)
-    )  # the artist's own material brings its own relief
+    # the artist's own material brings its own relief
+    relief = materials.relief_at_rest(head) if source is None else None
     heights, reach = (
         (None, 0.0) if relief is None else (materials.picture_pixels(relief)[..., :1], float(relief[tags.REACH]))
     )

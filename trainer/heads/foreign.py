@@ -286,8 +286,8 @@ def draw_heads(folder: Path, name: str, half: str, heads: int, photos: int, look
     """Draw the missing photos of the first ``heads`` heads of a source and a half into ``folder``.
 
     ``HEAD/N.jpg`` are the photos, the first the most frontal, ``HEAD/truth.npz`` holds the true surface, the
-    landmarks and the photos' focal lengths in pixels. ``skins`` : how
-    often the first photo is drawn again in another look, nothing else changed: ``HEAD/skins/N.jpg``.
+    landmarks and the photos' focal lengths in pixels. ``skins`` : how often the first photo is drawn again in another
+    look, nothing else changed: ``HEAD/skins/N.jpg``.
     """
     source = SOURCES[name]
     for number in source.numbers(half, heads, looks):

@@ -56,7 +56,7 @@ def mirrored(groom: Groom) -> Groom:
     return replace(groom, kind=MappingProxyType(kind), shape=MappingProxyType({**groom.shape, "flow": flow}))
 
 
-def receded(groom: Groom, name: str = "receding") -> Groom:
+def receded(groom: Groom, name: str) -> Groom:
     """The groom with the hairline, and as thin, as of the groom ``name``."""
     like = load_grooms()[name]
     thin = {key: like.shape["zone"][key] for key in ("receded", "thin", "thin_end")}

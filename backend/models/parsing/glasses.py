@@ -172,6 +172,7 @@ _HIDDEN = 0.05  # labelled eyes per labelled glasses below which lenses hide the
 _BLUR = 1.0  # pixels: width of a camera's blur
 _CLEARANCE = 0.001  # metres between frame and skin
 _TINT, _SEEN = 0.05, 0.5  # opacity of clear lenses; share that is labelled of lenses that hide eyes
+_WORN = 0.5  # probability from which glasses are drawn
 _SOCKET, _SPREAD = -0.25, 0.2
 """Log units: skin through clear lenses over skin below them, and the standard deviation of its brightness, twice that
 of its hue, as measured in 16 photos of five people."""
@@ -280,7 +281,7 @@ def find_glasses(
 ) -> FoundGlasses:
     """The glasses of all views, on a head's neutral vertices (V, 3). worn : each photo's probability."""
     probability, names, views = float(np.mean(worn)), tuple(shown), tuple(shown.values())
-    if not views or probability < _SEEN:
+    if not views or probability < _WORN:
         return FoundGlasses(None, probability)
     middle, apart = _fit_all(views, seat)
     alike = apart <= max(_OTHER_PAIR, float(np.median(apart))) if len(views) > 1 else np.ones(1, bool)

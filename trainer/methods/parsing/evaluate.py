@@ -215,9 +215,8 @@ def head_crops(paths: Iterable[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]
 def tiles(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A picture and its labels in colours, (``_TILE``, ``_TILE``, 3) uint8 each."""
     small = cv2.resize(labels, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)
-    return cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA), cv2.applyColorMap(
-        _COLOUR_STEP * small, cv2.COLORMAP_TURBO
-    )[..., ::-1]
+    coloured = cv2.applyColorMap(_COLOUR_STEP * small, cv2.COLORMAP_TURBO)[..., ::-1]
+    return cv2.resize(pixels, (_TILE, _TILE), interpolation=cv2.INTER_AREA), coloured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
