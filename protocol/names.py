@@ -1,5 +1,8 @@
-"""The 52 ARKit names in the order in which every array holds them, their spellings in other programs, and the parts of
-a head.
+"""Names that backend, trainer and add-on share: the 52 ARKit keys in the order in which every array holds them and
+their spellings in other programs, the parts of a head, the format of an expression file, and the landmarks an artist
+sees.
+
+Begin with ``ARKIT_NAMES`` and ``arkit_name``. Numbers, nothing heavier, so that every process can import it.
 """
 
 import re
@@ -16,10 +19,13 @@ ARKIT_NAMES: tuple[str, ...] = (
     "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
+ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NAMES)}
+LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
+"""The left and the right lid's key, to index an array with."""
 
 PART_NAMES: tuple[str, ...] = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue", "lashes")
 """The parts of a head; the first one drives the others."""
-LASHES = "lashes"
+LASHES = PART_NAMES[-1]
 EYE_PART_NAMES: tuple[str, ...] = ("cornea_left", "cornea_right", "tear_lines", "caruncles")
 """The eyes' surfaces."""
 GLASSES = ("glasses", "lenses")
@@ -28,14 +34,14 @@ BUST = "bust"
 """Neck and shoulders, if requested for the head."""
 ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, *GLASSES, BUST)
 
-KEY_GROUPS: dict[str, tuple[str, ...]] = {
+KEY_REGIONS: dict[str, tuple[str, ...]] = {
     "Brows": ("brow",),
     "Eyes": ("eye",),
     "Cheeks and Nose": ("cheek", "nose"),
     "Mouth": ("mouth",),
     "Jaw and Tongue": ("jaw", "tongue"),
 }
-"""Prefixes of the key names of each group."""
+"""The add-on's groups of sliders -> how the names of their keys begin."""
 
 EXPRESSION_FORMAT, EXPRESSION_VERSION = "likeness-expression", 1
 """``format`` and ``version`` of an ``expression.json`` (docs/expressions.md)."""
@@ -68,13 +74,6 @@ def arkit_name(spelling: str) -> str | None:
     return None
 
 
-ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NAMES)}
-
-
-LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
-"""The left and the right lid's key, to index an array with."""
-
-
 def mirrored_name(name: str) -> str:
     """The name of the key on the other side of the face (a central key is its own mirror)."""
     if name.endswith("Left"):
@@ -97,4 +96,5 @@ HANDLES = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer edge of the lips
     *(13, 14),  # between the lips
 )
-"""The landmarks that an artist is shown, which hold where another is dragged; all 478 would hide the face."""
+"""Indices of the MediaPipe landmarks that an artist is shown, and that hold where another is dragged: all 478 would
+hide the face."""

@@ -154,7 +154,7 @@ def device_findings() -> Iterator[Finding]:
 
 
 def asset_findings(folder: Path) -> Iterator[Finding]:
-    """Every file of ``assets/`` with its size and the start of its SHA-256, and whether the template can be read."""
+    """Every array file of ``assets/`` with its size and the start of its SHA-256; whether the template can be read."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".npz", ".safetensors"))
     for path in files:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]

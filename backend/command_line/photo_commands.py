@@ -47,7 +47,8 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
             write_last(reconstruction.asset.report, files, folder.path)
         out.print(verdict_table(reconstruction.asset.report["photos"]))
         _say_written(out, arguments.out, start, PREVIEW)
-        with suppress(KeyboardInterrupt, LikenessError):  # the result is there
+        # The result does not wait for its picture: Ctrl-C or a full disk here keeps the head.
+        with suppress(KeyboardInterrupt, LikenessError):
             draw_preview(reconstruction.asset, reconstruction.previews, folder)
 
 
@@ -59,11 +60,12 @@ def _say_written(out: Console, folder: Path, start: float, first: str) -> None:
 
 @contextmanager
 def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[PhotoSource], OutputFolder]]:
-    """The photos of the arguments, with reading already started, and the output folder, which gets all files or none.
+    """The photos of the arguments and the output folder, which gets all files or none; the processes that decode photos
+    are already started.
 
-    Raises ``LikenessError`` where there is no photo, or the device is missing.
+    Raises ``LikenessError`` where there is neither photo nor mesh, or the device is missing.
     """
-    mesh = getattr(arguments, "mesh", None)
+    mesh = getattr(arguments, "mesh", None)  # only ``reconstruct`` takes one
     photos = find_photos(arguments.photos)
     if mesh is None:
         check_there_are(photos)

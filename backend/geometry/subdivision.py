@@ -1,7 +1,8 @@
 """Catmull-Clark subdivision as sparse matrices (Catmull & Clark, 1978). Borders follow the cubic B-spline rule; UV maps
 are split linearly, so that one texture fits the cage and every level.
 
-``subdivision(level)`` is the template's, cached; the functions before it serve other meshes: cards, busts, grooms.
+``subdivision(level)`` is the template's, cached, and what most callers want; ``subdivide`` makes one for another
+template, the functions before it serve meshes that are none: cards, busts, grooms.
 """
 
 from collections.abc import Mapping

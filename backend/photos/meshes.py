@@ -27,7 +27,8 @@ LIMITS = ReadLimits(most_cpu_seconds=30.0, most_bytes=3 * ReadLimits.most_bytes)
 UNITS = (1.0, 0.01, 0.001, 0.0254)
 """Metres of a mesh's unit: a face whose size fits none of them is taken for one of the usual size."""
 FACE = 0.15
-"""Metres, side of a detected face's box, brows to chin, of an adult; another by up to a quarter."""
+"""Metres, side of a detected face's box, brows to chin, of an adult. A usual unit that makes the face up to a quarter
+larger or smaller is taken as exact."""
 SIZE, DISTANCE, SPAN = 1024, 1.5, 0.44
 """Pixels a side of a picture, metres from the camera and across: a head with its hair."""
 SIDES = {"front": 0.0, "left": 45.0, "right": -45.0}
@@ -103,9 +104,11 @@ def _camera(turn: float) -> Camera:
 
 
 def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
-    """The mesh in metres, its face's middle in the origin, looking along z: the side on which a face is seen best."""
+    """The mesh in metres, looking along z: the side on which a face is seen best. The origin lies half a face behind
+    the middle of the face's surface, so that pictures from the sides turn about the head's middle."""
     low, high = painted.mesh.vertices.min(0), painted.mesh.vertices.max(0)
     best = None
+    # The usual up axes first: y up, then z up.
     for axis, angle in (("x", 0), ("x", -90), ("y", 180), ("y", 90), ("y", -90), ("x", 90)):
         turn = Rotation.from_euler(axis, angle, degrees=True).as_matrix()
         whole = painted.moved(SPAN / max(float((high - low).max()), 1e-9), turn, (low + high) / 2)
@@ -124,6 +127,7 @@ def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
     side = found.side * away / camera.intrinsics[0, 0]
     roll = Rotation.from_euler("z", np.pi / 2 * round(found.angle / (np.pi / 2))).as_matrix()
     scale = FACE / side
+    # Metres per unit of the file.
     per_unit = scale * SPAN / max(float((high - low).max()), 1e-9)
     known = [unit for unit in UNITS if abs(np.log(per_unit / unit)) < np.log(1.25)]
     return whole.moved(scale * known[0] / per_unit if known else scale, roll, middle - [0.0, 0.0, 0.5 * side])

@@ -13,7 +13,7 @@ from ..protocol.clips import pose_json
 from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
 from ..scene.key_shapes import SCULPTED, begin_sculpting, end_sculpting, mirror_key, reset_key
-from ..shared.names import ARKIT_NAMES, KEY_GROUPS
+from ..shared.names import ARKIT_NAMES, KEY_REGIONS
 from ..text import NO_FACE, NO_HEAD, LikenessOperator, poll_of
 
 
@@ -34,9 +34,9 @@ class ResetKeys(HeadKeysOperator, LikenessOperator):
     group: StringProperty(name="Group", description="One of the panel's groups; empty: all keys", options={"SKIP_SAVE"})
 
     def run(self, context: bpy.types.Context) -> set[str] | None:
-        if self.group and self.group not in KEY_GROUPS:
-            return self.refuse(f"There is no group {self.group}; there are {', '.join(KEY_GROUPS)}.")
-        beginnings = KEY_GROUPS[self.group] if self.group else ("",)
+        if self.group and self.group not in KEY_REGIONS:
+            return self.refuse(f"There is no group {self.group}; there are {', '.join(KEY_REGIONS)}.")
+        beginnings = KEY_REGIONS[self.group] if self.group else ("",)
         others = {b.name: b.value for b in tags.head_keys(context) if not b.name.startswith(beginnings)}
         set_expression(tags.active_face(context), others)
 

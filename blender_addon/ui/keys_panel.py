@@ -13,7 +13,7 @@ from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
 from ..scene.key_shapes import MADE, SCULPTED
-from ..shared.names import ARKIT_NAMES, KEY_GROUPS
+from ..shared.names import ARKIT_NAMES, KEY_REGIONS
 from .panel import ClosedPanel
 from .pictures import picture_icon
 
@@ -28,7 +28,7 @@ def key_rows(group: str, search: str = "") -> tuple[tuple[str, ...], ...]:
     """Keys of a group whose names contain ``search``, in rows; both sides share a row, left first."""
     rows: dict[str, list[str]] = {}
     for name in sorted(ARKIT_NAMES):
-        if name.startswith(KEY_GROUPS[group]) and search.lower() in name.lower():
+        if name.startswith(KEY_REGIONS[group]) and search.lower() in name.lower():
             rows.setdefault(both_sides(name) or name, []).append(name)
     return tuple(tuple(names) for _, names in sorted(rows.items()))
 
@@ -150,7 +150,7 @@ class KeysPanel(ClosedPanel, bpy.types.Panel):
             if active is not None and active.name in ARKIT_NAMES:
                 row.operator("likeness.mirror_key", text="", icon="MOD_MIRROR").key = active.name
                 row.operator("likeness.reset_key", text="", icon="LOOP_BACK").key = active.name
-        for group in KEY_GROUPS:
+        for group in KEY_REGIONS:
             rows = key_rows(group, settings.search)
             if not rows:
                 continue

@@ -1,4 +1,8 @@
-"""Hair compared with what a view of it shows: outline, direction, hairline, tone; and what of it lies in the head."""
+"""Hair compared with what a view of it shows: outline, direction, hairline, tone; and what of it lies in the head.
+
+A view is a ``HairView``, one photo's evidence on hair. ``evaluate/hair.py`` calls each figure.
+Begin with ``silhouettes`` and ``mask_overlap``.
+"""
 
 from collections.abc import Mapping
 
@@ -75,8 +79,8 @@ def hair_outline(strands: HairStrands, view: HairView) -> np.ndarray:
 
 
 def cap(neutral: np.ndarray, view: HairView) -> np.ndarray:
-    """(H, W) uint8 silhouette of the baseline hair on a head of ``neutral`` (V, 3): a crew cut within
-    the usual hairline."""
+    """(H, W) uint8 silhouette of the baseline that fitted hair has to beat, on a head of ``neutral``
+    (V, 3): a crew cut within the usual hairline."""
     return hair_outline(groom_strands(load_grooms()["crew"], neutral), view)
 
 

@@ -5,6 +5,8 @@ MakeHuman's CC0 skins and the true skins of synthetic people; both sources weigh
 its mirror image. Scalp, brows and cavities, which are no skin, take the colour of the skin around them, and so do the
 necks of synthetic people, which are painted in one colour for all. MakeHuman's skins also give the bust's usual colour
 beside the face's.
+
+Shapes: N skins, C vertices of the head's cage, B of the bust, K principal directions. Begin with ``run``.
 """
 
 import argparse
@@ -53,7 +55,7 @@ def makehuman_skins() -> Iterator[np.ndarray]:
 def synthetic_skins(count: int) -> Iterator[np.ndarray]:
     """(C, 3) log albedo of synthetic people's true skins at the head's vertices."""
     surface, atlas = head_surface(load_template()), texture_space(load_template(), _MAP_SIDE).skin
-    people = head_people(64, 5600, 1)
+    people = head_people(64, 5600, 1)  # pixels a side, seed, photos of each
     for index in range(count):
         logs = np.log(np.maximum(true_albedo(people, index, _MAP_SIDE), DARKEST))
         yield surface.at_cage(atlas, logs, np.ones(len(logs)))[0]
@@ -107,8 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
         skin = 1.0 - smoothstep(0.05, 0.4, other)
         return smooth_field(operators, 0.5 * (logs + logs[surface.mirror]), skin, _LENGTH, None, 1e-6)
 
-    unpainted = (_NO_SKIN, (*_NO_SKIN, "neck"))
-    skins = np.stack([smooth(logs, names) for source, names in zip(sources, unpainted, strict=True) for logs in source])
+    no_skin = (_NO_SKIN, (*_NO_SKIN, "neck"))  # of MakeHuman's, of synthetic people
+    skins = np.stack([smooth(logs, names) for source, names in zip(sources, no_skin, strict=True) for logs in source])
     shares = np.concatenate([np.full(len(source), 1.0 / (len(sources) * len(source))) for source in sources])
     mean, modes = principal_skins(skins, shares, arguments.modes)
     arrays = dict(zip(("mean", "modes", "bust", "bust_deviation"), (mean, modes, *usual_bust(whole)), strict=True))

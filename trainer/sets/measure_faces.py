@@ -25,7 +25,7 @@ from trainer.methods.learned_basis.data import FaceBatch, landmark_weights
 from trainer.methods.learned_basis.start import encode_again, lip_pictures
 from trainer.portraits.collection import CacheSettings, portrait_of
 from trainer.sets.annotated import frame_of, pixels_of
-from trainer.sets.measure_maps import OURS, SHOWN, face_window, samples, tile
+from trainer.sets.measure_depth import OURS, SHOWN, face_window, samples, tile
 from trainer.sets.scans import FRAMES
 
 METRES_TO_MM = 1000.0

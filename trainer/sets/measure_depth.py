@@ -1,4 +1,8 @@
-"""LAP's tables: depth, normals, keypoints and rendered pictures of its networks on prepared sets."""
+"""LAP's tables on prepared sets: ``depth_errors`` (BFM), ``keypoint_depths`` (3DFAW), ``render_scores`` (CelebAMask).
+
+``tables.py`` calls the three, each a ``Measure`` as it says there: (model's folder, set, most entries, sheet's rows) ->
+row -> figure -> a value per entry. What all measures share stands first and is used by ``measure_faces.py``, too.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +27,9 @@ from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 
 OURS, SHARED = "ours", "ours, before personalising"
+"""Rows of a table: of our model, and of LAP's aggregated face."""
 SHOWN = 6
-"""Entries on the sheet."""
+"""Of the first entries, those with a face are on the sheet."""
 _TILE = 128
 NO_TRUTH = np.full((_TILE, _TILE, 3), 127, np.uint8)
 """In the sheet's last column."""
@@ -75,7 +80,7 @@ def ssim(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
     """
     if not mask.any():
         raise ValueError("the mask is empty")
-    a, b = (picture.astype(np.float64) @ (0.299, 0.587, 0.114) / 255 for picture in (first, second))
+    a, b = (cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2GRAY) for picture in (first, second))
 
     def mean(values: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(values, (11, 11), 1.5)
@@ -103,8 +108,9 @@ def face_window(picture: np.ndarray) -> Window | None:
     return None if marks is None else face_square(marks)
 
 
-def bfm(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """SIDE (times 100) and MAD (degrees) in the picture's view, over truth and prediction eroded by a pixel (Unsup3D).
+def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+    """SIDE (scale-invariant depth error, times 100) and MAD (mean angle of normals, degrees) in the picture's view,
+    over truth and prediction eroded by a pixel (Unsup3D).
 
     ``mad`` is as Unsup3D's code has it, which divides normals by their length plus 1e-7: at 64 px equal surfaces are
     6.5 degrees apart. ``mad.exact`` is the angle.
@@ -150,8 +156,9 @@ def _reduced_depth(depth: np.ndarray, size: int) -> Tensor:
 
 
 def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
-    """Depths at 3DFAW's keypoints of frontal faces, ours and true, each relative to its mean, per width of the eyes:
-    (faces, 66) each; NaN rows for faces that are not found or not frontal."""
+    """Depths at 3DFAW's keypoints of frontal faces, each relative to its mean, ours in LAP's unit (faces fill its
+    picture alike), true ones per width of the eyes: (faces, 66) each; NaN rows for faces
+    that are not found or not frontal."""
     reader = LapReader(folder)
     ours, true = [], []
     for number, sample in enumerate(samples(data, most)):
@@ -194,7 +201,7 @@ def correlation_figures(values: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {"correlation": depth_correlation_sum(values["ours"], values["true"]), "entries": float(known.sum())}
 
 
-def rendered(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
+def render_scores(folder: Path | None, data: PreparedSet, most: int, sheet: list) -> dict[str, dict[str, np.ndarray]]:
     """The picture covered by our render of it: cosine of face embeddings with the picture itself (dlib's, where the
     paper has ArcFace's; empty without the package ``face_recognition``), and SSIM inside the face. Beside it the same
     of the set's mean picture, which knows nobody."""
