@@ -16,7 +16,7 @@ from backend.geometry.subdivision import catmull_clark, linear_split
 from backend.geometry.template import load_template, triangulate
 from backend.geometry.vectors import vertex_normals
 from backend.hair.draw import DRAWN, FinishedHairs, draw_hair, finished_hairs
-from backend.rendering.camera import Camera
+from backend.rendering.camera import Camera, look_at
 from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.render import Rendering, render_linear
 from backend.rendering.spherical_harmonics import light_from_directions
@@ -381,20 +381,11 @@ def portrait_camera(vertices: np.ndarray, yaw_degrees: float, size: tuple[int, i
     yaw_degrees : position of the camera; 0 is in front, 90 at the person's left side.
     size : (width, height) in pixels. distance : to the head's middle, metres.
     """
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    centre = (low + high) / 2
-    yaw = np.radians(yaw_degrees)
-    backwards = np.array([np.sin(yaw), 0.0, np.cos(yaw)])  # from the head to the camera
-    right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
-    rotation = np.stack([right, [0.0, -1.0, 0.0], -backwards])  # rows: camera x, y (down), z (forward)
-    camera_from_head = np.eye(4)
-    camera_from_head[:3, :3] = rotation
-    camera_from_head[:3, 3] = [0.0, 0.0, distance] - rotation @ centre
-    in_camera = vertices @ rotation.T + camera_from_head[:3, 3]
-    reach = np.abs(in_camera[:, :2] / in_camera[:, 2:]).max(axis=0)  # tangent of the half angle needed, x and y
-    focal = 0.92 * min(size[0] / 2 / reach[0], size[1] / 2 / reach[1])
-    intrinsics = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1.0]])
-    return Camera(intrinsics, camera_from_head, size)
+    middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    unit = look_at(-yaw_degrees, 0.0, 0.0, distance, 1.0, size, middle)
+    half = np.divide(size, 2)
+    reach = np.abs(unit.project(vertices)[:, :2] - half).max(axis=0)  # at a focal length of one pixel
+    return look_at(-yaw_degrees, 0.0, 0.0, distance, 0.92 * min(half / reach), size, middle)
 
 
 def neutral_lamps(yaw_degrees: float = 0.0) -> np.ndarray:

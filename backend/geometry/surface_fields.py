@@ -6,6 +6,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from backend.geometry.vectors import area_vectors
+
 
 @dataclass(frozen=True)
 class SurfaceOperators:
@@ -39,7 +41,7 @@ def surface_operators(vertices: np.ndarray, triangles: np.ndarray, least: float 
     i, j, w = np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
     off = sparse.coo_matrix((np.r_[w, w], (np.r_[i, j], np.r_[j, i])), (count, count)).tocsc()
     stiffness = sparse.diags(np.asarray(off.sum(1)).ravel()).tocsc() - off
-    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = 0.5 * np.linalg.norm(area_vectors(vertices.astype(np.float64), triangles), axis=1)
     mass = np.bincount(triangles.ravel(), np.repeat(area / 3.0, 3), count)
     return SurfaceOperators(np.maximum(mass, 1e-10), stiffness)
 

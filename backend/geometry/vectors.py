@@ -53,10 +53,15 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
     return total / np.sqrt(np.where(squared > _TINY * _TINY, squared, np.inf))
 
 
-def _summed_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def area_vectors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(..., F, 3) normals of faces (F, 3) of vertices (..., V, 3), counter-clockwise from outside, of length twice the
+    area."""
     a, b, c = (vertices[..., faces[:, i], :] for i in range(3))
-    vectors = np.cross(b - a, c - a)  # (..., F, 3), of length twice the area
-    count = vertices.shape[-2]
+    return np.cross(b - a, c - a)
+
+
+def _summed_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    vectors, count = area_vectors(vertices, faces), vertices.shape[-2]
     flat = vectors.reshape(-1, *vectors.shape[-2:])
     total = np.empty((len(flat), count, 3), vertices.dtype)
     corners = faces.T.reshape(-1)

@@ -86,12 +86,26 @@ class PerspectiveCameras:
 
     Attributes
     ----------
-    intrinsics : (N, 3, 3) K in pixels. rotation : (N, 3, 3) and translation : (N, 3) camera from head, metres.
+    intrinsics : (N, 3, 3) K in pixels. camera_from_head : (N, 3 or 4, 4) rigid transforms, metres, of which the first
+        three rows count.
     """
 
     intrinsics: torch.Tensor
-    rotation: torch.Tensor
-    translation: torch.Tensor
+    camera_from_head: torch.Tensor
+
+    @property
+    def rotation(self) -> torch.Tensor:
+        """(N, 3, 3) from the head's axes to the cameras'."""
+        return self.camera_from_head[:, :3, :3]
+
+    @property
+    def translation(self) -> torch.Tensor:
+        """(N, 3) the head's origin in the camera frames."""
+        return self.camera_from_head[:, :3, 3]
+
+    def centres(self) -> torch.Tensor:
+        """(N, 3) positions in the head frame."""
+        return -(self.rotation.transpose(1, 2) @ self.translation[..., None])[..., 0]
 
     def in_camera(self, points: torch.Tensor) -> torch.Tensor:
         """Head-frame points (N or 1, V, 3) in the camera frames (N, V, 3)."""

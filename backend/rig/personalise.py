@@ -22,7 +22,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.sparse.linalg import splu
 
 from backend.geometry.template import Template
-from backend.geometry.vectors import arc_length, smoothstep
+from backend.geometry.vectors import arc_length, area_vectors, smoothstep
 from backend.rig import measure
 from backend.rig.mouth import move_jaw_parts, rotate_eyes, similarity_scale
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, LIDS
@@ -40,9 +40,7 @@ _LEAST_COTANGENT, _MOST_COTANGENT = 0.05, 10.0
 def triangles_of(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """Two triangles (T, 3) per quad (F, 4), without degenerate ones."""
     both = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    corners = vertices[both].astype(np.float64)
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    return both[area > 1e-10]
+    return both[np.linalg.norm(area_vectors(vertices.astype(np.float64), both), axis=1) > 1e-10]
 
 
 def triangle_frames(corners: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from backend.fitting.solver import POPULATION_PATH, template_fingerprint
 from backend.geometry.closest import Closest, TriangleMesh
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import load_template, triangles_from_quads
-from backend.geometry.vectors import vertex_normals
+from backend.geometry.vectors import area_vectors, vertex_normals
 from backend.system.files import write_arrays
 from trainer.engine.disk_cache import shared_folder
 from trainer.heads.makehuman import read_obj
@@ -179,10 +179,8 @@ def carrier_of(mesh: TriangleMesh) -> Carrier:
     by closest points, then a smooth field. Raises ``ValueError`` where no face is seen on it."""
     template = load_template()
     unit = 10.0 ** -np.round(np.log10(np.ptp(mesh.vertices[:, 1]) / _TALL))
-    away, corners = mesh.vertices - mesh.vertices.mean(0), mesh.vertices[mesh.triangles]
-    outward = (
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * away[mesh.triangles[:, 0]]
-    ).sum()
+    away = mesh.vertices - mesh.vertices.mean(0)
+    outward = (area_vectors(mesh.vertices, mesh.triangles) * away[mesh.triangles[:, 0]]).sum()
     scan = TriangleMesh(unit * mesh.vertices, mesh.triangles if outward > 0 else mesh.triangles[:, ::-1])
     topology, fit = laying.head_topology(template), fit_by_detection(scan)
     middle = ((fit.cage - fit.translation) @ fit.rotation / fit.scale).mean(0)  # stays: the size is the mesh's own

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.geometry.closest import Closest
+from backend.geometry.vectors import area_vectors
 from backend.photos.faces import landmarks_of_largest
 from backend.photos.regions import FACE_OVAL
 from backend.rendering.camera import Camera, look_at
@@ -92,8 +93,7 @@ def find_surface_landmarks(
     missed = ~np.isfinite(away)
     spots = np.where(missed[:, None], 0.0, spots)
     hit, weights, _ = Closest(vertices, faces)(spots)
-    corners = vertices[faces[hit]]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    hit = np.where(missed | (facing_cosine(spots, normals, camera) < 0), -1, hit)  # through a gap into the skull
+    turned = facing_cosine(spots, area_vectors(vertices, faces[hit]), camera) < 0  # through a gap into the skull
+    hit = np.where(missed | turned, -1, hit)
     positions = (vertices[faces[hit]] * weights[:, :, None]).sum(1)
     return SurfaceLandmarks(hit, weights, np.where(hit[:, None] >= 0, positions, np.nan))

@@ -15,6 +15,7 @@ from backend.fitting.solver import populations
 from backend.geometry.closest import Closest
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import Template, triangles_from_quads
+from backend.geometry.vectors import area_vectors, unit_vectors
 from backend.photos.faces import landmarks_of_largest
 from protocol.similarity import Similarity, fit_similarity
 
@@ -172,9 +173,8 @@ def signed_errors(
 
     scan : (S, 3) metres. vertices : (V, 3) aligned to it, metres; faces : (F, 3). regions : name -> (V,) bool."""
     hit, weights, distance = Closest(vertices, faces)(scan)
-    corners = vertices[faces[hit]]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    outside = np.sign((((corners * weights[..., None]).sum(1) - scan) * normals).sum(1)) * distance * 1000
+    away = (vertices[faces[hit]] * weights[..., None]).sum(1) - scan
+    outside = np.sign((away * area_vectors(vertices, faces[hit])).sum(1)) * distance * 1000
     nearest = faces[hit, weights.argmax(1)]
     return {
         name: float(np.median(outside[chosen[nearest]])) if chosen[nearest].any() else np.nan
@@ -195,9 +195,7 @@ def refine_alignment(
     best, best_error = start, np.inf
     # the search is in the mesh's own frame; points are transformed there, which only scales all distances
     closest = Closest(vertices, faces)
-    corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    corners, normals = vertices[faces], unit_vectors(area_vectors(vertices, faces))
     for _ in range(passes):
         local = (points - translation) @ rotation / scale
         hit, barycentrics, distance = closest(local, exact=False)

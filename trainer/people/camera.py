@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.color import LUMINANCE, srgb_from_linear
 from trainer.people.look import Numbers, stack
 
@@ -100,36 +101,6 @@ def camera_rotation(view: ViewParameters) -> np.ndarray:
     return turn(2, view.roll) @ facing @ head_rotation(view.yaw, view.pitch)
 
 
-@dataclass(frozen=True)
-class Cameras:
-    """Cameras of a batch, of crops of S x S pixels.
-
-    Attributes
-    ----------
-    intrinsics : (N, 3, 3) K in pixels. camera_from_head : (N, 4, 4), metres.
-    """
-
-    intrinsics: Tensor
-    camera_from_head: Tensor
-
-    def centres(self) -> Tensor:
-        """(N, 3) camera positions in the head frame."""
-        rotation, translation = self.camera_from_head[:, :3, :3], self.camera_from_head[:, :3, 3:]
-        return -(rotation.transpose(1, 2) @ translation)[..., 0]
-
-    def in_camera(self, points: Tensor) -> Tensor:
-        """Transform head-frame points to the camera's frame (N, P, 3)."""
-        return points @ self.camera_from_head[:, :3, :3].transpose(1, 2) + self.camera_from_head[:, None, :3, 3]
-
-    def project(self, points: Tensor) -> Tensor:
-        """Project head-frame points (N, P, 3) to (N, P, 3): x and y in pixels, depth in metres."""
-        in_camera = self.in_camera(points)
-        depth = in_camera[..., 2:]
-        flat = in_camera[..., :2] / depth
-        focal = torch.stack([self.intrinsics[:, 0, 0], self.intrinsics[:, 1, 1]], -1)[:, None]
-        return torch.cat([flat * focal + self.intrinsics[:, None, :2, 2], depth], -1)
-
-
 def extrinsics(views: list[ViewParameters], eyes: np.ndarray) -> np.ndarray:
     """(N, 4, 4) camera_from_head that place the midpoint between the eyes (N, 3) according to each view."""
     matrices = np.tile(np.eye(4), (len(views), 1, 1))
@@ -140,13 +111,13 @@ def extrinsics(views: list[ViewParameters], eyes: np.ndarray) -> np.ndarray:
     return matrices
 
 
-def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: int, framing: str) -> Cameras:
-    """Cameras whose pictures are the crops around landmarks (N, 468, 3) in the head frame.
+def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: int, framing: str) -> PerspectiveCameras:
+    """Cameras of pictures of ``size`` x ``size`` pixels, the crops around landmarks (N, 468, 3) in the head frame.
 
     poses : (N, 4, 4). framing : ``head`` (``photos.faces.crop.crop_head``), ``face`` (``face_square``) or ``roomy``.
     """
     n, device = len(views), landmarks.device
-    unit = Cameras(torch.eye(3, device=device).repeat(n, 1, 1), poses)
+    unit = PerspectiveCameras(torch.eye(3, device=device).repeat(n, 1, 1), poses)
     points = unit.project(landmarks)[..., :2]  # (N, 468, 2) at focal length 1
     low, high = points.amin(1), points.amax(1)
     numbers = torch.tensor([[v.yaw, v.roll, v.zoom, *v.shift] for v in views], device=device, dtype=torch.float32)
@@ -168,7 +139,7 @@ def frame(views: list[ViewParameters], poses: Tensor, landmarks: Tensor, size: i
     intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal
     intrinsics[:, :2, 2] = -corner * focal[:, None]
     intrinsics[:, 2, 2] = 1
-    return Cameras(intrinsics, poses)
+    return PerspectiveCameras(intrinsics, poses)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from backend.photos.regions import LID_LOWER, LID_UPPER
+from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.spherical_harmonics import light_from_directions, rotate
 from protocol.names import LIDS
 from trainer.people import camera as viewing
@@ -120,7 +121,7 @@ class Posed:
     smoothed: Tensor
     lids: Tensor
     weights: Tensor
-    cameras: viewing.Cameras
+    cameras: PerspectiveCameras
 
 
 class Stage:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from backend.geometry.template import load_template
+from backend.rendering.camera import PerspectiveCameras
 from backend.rendering.color import srgb_from_linear
 from backend.rendering.interpolate import fragment_barycentrics, fragment_values, fragments
 from backend.rendering.rasterize import face_ids
@@ -70,6 +71,11 @@ class PeopleBatch(Batch):
     visible478: Tensor
     depth: Tensor | None
     albedo: Tensor | None
+
+    @property
+    def cameras(self) -> PerspectiveCameras:
+        """Of the pictures."""
+        return PerspectiveCameras(self.intrinsics, self.camera_from_head)
 
     def grouped(self, values: Tensor) -> Tensor:
         """Reshape values (N, ...) of this batch to (people, photos, ...)."""

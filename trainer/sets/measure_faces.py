@@ -12,6 +12,7 @@ import torch
 
 from backend.geometry.closest import Closest
 from backend.geometry.template import load_template
+from backend.geometry.vectors import area_vectors, unit_vectors
 from backend.models.graph_face import GraphModel, graph_face, read_codes
 from backend.models.learned_basis.apply import BasisModel, EncodedFace, encoded_face
 from backend.models.learned_basis.network import LANDMARKS
@@ -55,10 +56,8 @@ def micc_error(sample: Mapping[str, np.ndarray], shape: Estimate) -> float:
     start = fit_similarity(shape.seven, sample["seven"])
     placed = refine_alignment(points, shape.vertices, shape.faces, start).apply(shape.vertices)
     hit, barycentrics, _ = Closest(placed, shape.faces)(points)
-    corners = placed[shape.faces[hit]]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-    away = points - (corners * barycentrics[:, :, None]).sum(1)
+    away = points - (placed[shape.faces[hit]] * barycentrics[:, :, None]).sum(1)
+    normals = unit_vectors(area_vectors(placed, shape.faces[hit]))
     return float(np.abs((away * normals).sum(1)).mean() * METRES_TO_MM)
 
 

@@ -2,7 +2,6 @@
 pictures: in the views of photos, and as plaster.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from backend.models.lap.network import CanonicalMaps, LapConfig, Scene
 from backend.photos.collection import PhotoFace
 from backend.photos.faces import Window
 from backend.rendering import depth_surface
-from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View, rotation_from_euler
+from backend.rendering.camera import LAP_PIVOT, CanonicalCamera, View
 
 
 @dataclass(frozen=True)
@@ -139,12 +138,6 @@ def render_face(face: CanonicalMaps, scene: Scene, config: LapConfig) -> Rendere
     """Equation 1: N faces lit in the canonical frame, then seen in their photos' views."""
     surface = view_of(face, scene.view, config)
     return RenderedFace(surface.sample(face.shaded(scene.light)), surface)
-
-
-def turned_view(yaw_degrees: Tensor, pitch_degrees: Tensor) -> View:
-    """Views (N,) of faces turned to their left and up about the pivot."""
-    angles = torch.stack([pitch_degrees, -yaw_degrees, torch.zeros_like(yaw_degrees)], 1) * (math.pi / 180)
-    return View(rotation_from_euler(angles), torch.zeros_like(angles))
 
 
 def studio_light(count: int, like: Tensor) -> depth_surface.LambertLight:

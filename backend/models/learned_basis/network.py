@@ -81,7 +81,7 @@ def solved_light(
     size = pictures.shape[-1]
     points, colours = vertices[:, chosen], reflectance[:, chosen]
     normals = vertex_normals(vertices, faces)[:, chosen]
-    centre = -(cameras.rotation.transpose(1, 2) @ cameras.translation[..., None]).transpose(1, 2)
+    centre = cameras.centres()[:, None]
     facing = (normals * normalize(centre - points, dim=-1)).sum(-1).clamp(min=0)
     grid = cameras.project(points)[..., :2] * (2 / size) - 1
     inside = (grid.abs() < 1).all(-1)
@@ -154,7 +154,7 @@ class FacePose:
         intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = focal * size
         intrinsics[:, :2, 2] = size / 2
         intrinsics[:, 2, 2] = 1
-        return PerspectiveCameras(intrinsics, rotation, offset - rotation @ middle)
+        return PerspectiveCameras(intrinsics, torch.cat([rotation, (offset - rotation @ middle)[..., None]], 2))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def test_torch_cameras_project_like_the_numpy_ones():
         torch.tensor(np.stack([getattr(camera, name) for camera in cameras()]))
         for name in ("intrinsics", "camera_from_head")
     )
-    batch = views.PerspectiveCameras(intrinsics, poses[:, :3, :3], poses[:, :3, 3])
+    batch = views.PerspectiveCameras(intrinsics, poses)
     projected = batch.project(torch.tensor(points)[None])
     for one, camera in zip(projected, cameras(), strict=True):
         np.testing.assert_allclose(one.numpy(), camera.project(points), rtol=1e-12)

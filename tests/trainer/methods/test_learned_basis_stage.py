@@ -28,8 +28,7 @@ TEMPLATE = load_template()
 
 
 def true_cameras(truth) -> PerspectiveCameras:
-    pose = truth.camera_from_head
-    return PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
+    return PerspectiveCameras(truth.intrinsics, truth.camera_from_head)
 
 
 @pytest.mark.parametrize("phase", ["pose", "identity", "together", "appearance"])

@@ -235,8 +235,7 @@ class GraphPeople:
         people = self._people.batch(indices, device)
         size, head = self.config.size, self._head
         drawn = shape.people_surface(device).smoothed(people.vertices)[:, :head]
-        pose = people.camera_from_head
-        in_camera = drawn @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
+        in_camera = people.cameras.in_camera(drawn)
         pixels = project(in_camera, people.intrinsics)[..., :2]
         column, row = (pixels[..., k].floor().long().clamp(0, size - 1) for k in (0, 1))
         number = torch.arange(len(pixels), device=device)[:, None]

@@ -17,6 +17,7 @@ from backend.errors import LikenessError
 from backend.fitting.detector_model import OUTER_EYE_CORNERS, UPRIGHT
 from backend.geometry.template import load_template
 from backend.photos.faces import DetectedFace, find_landmarks, landmark_window
+from backend.rendering.camera import PerspectiveCameras, project
 from trainer.engine.batch import BYTES, Batch, Coding, StoredBatches, batch_field
 from trainer.engine.contracts import SourceConfig
 from trainer.people.mixtures import DrawingProcesses, stored
@@ -136,7 +137,7 @@ class _MeasuredPeople:
         points, surface = self._marks.positions(vertices), vertices[:, surface_points()]
         count = points.shape[1]
         points = torch.from_numpy(np.concatenate([points, surface], 1)).to(drawn.images.device)
-        pixels, depths, distance = in_pixels(points, drawn.camera_from_head, drawn.intrinsics, count)
+        pixels, depths, distance = in_pixels(points, drawn.cameras, count)
         surface = torch.cat([pixels[:, count:], depths[:, count:, None]], -1)
         return LandmarkBatch(drawn.images, pixels[:, :count], depths[:, :count], distance, surface)
 
@@ -177,15 +178,13 @@ def surface_points() -> np.ndarray:
     return chosen[:SURFACE]
 
 
-def in_pixels(
-    points: Tensor, camera_from_head: Tensor, intrinsics: Tensor, middle_of: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def in_pixels(points: Tensor, cameras: PerspectiveCameras, middle_of: int) -> tuple[Tensor, Tensor, Tensor]:
     """Positions, and depths that are observable in a picture of unknown focal length, in pixels at the centroid of the
     first ``middle_of`` points.
 
     Parameters
     ----------
-    points : (N, L, 3) head frame, metres. camera_from_head : (N, 4, 4). intrinsics : (N, 3, 3) K in pixels.
+    points : (N, L, 3) head frame, metres.
 
     Returns
     -------
@@ -193,14 +192,12 @@ def in_pixels(
     centroid's distance from the camera: both times the focal length, divided by the centroid's depth along the optical
     axis.
     """
-    in_camera = points.to(camera_from_head.dtype) @ camera_from_head[:, :3, :3].transpose(1, 2)
-    in_camera = in_camera + camera_from_head[:, None, :3, 3]
-    flat = in_camera @ intrinsics.transpose(1, 2)
+    in_camera = cameras.in_camera(points.to(cameras.camera_from_head.dtype))
     middle = in_camera[:, :middle_of].mean(1)
     distance = middle.norm(dim=-1)
     depths = torch.einsum("nlj,nj->nl", in_camera, middle / distance[:, None]) - distance[:, None]
-    pixels = intrinsics[:, 0, 0] / middle[:, 2]
-    return flat[..., :2] / flat[..., 2:], depths * pixels[:, None], distance * pixels
+    pixels = cameras.intrinsics[:, 0, 0] / middle[:, 2]
+    return project(in_camera, cameras.intrinsics)[..., :2], depths * pixels[:, None], distance * pixels
 
 
 _BOX_PER_FACE = 0.8

@@ -154,15 +154,11 @@ class TruthMaker:
     def _views(self, people: PeopleBatch, frames: CanonicalFrames, camera: CanonicalCamera) -> View:
         """Find the views closest to the photos' cameras. Their rotation is the camera's, corrected for the head's
         offset from the optical axis. Their translation is a least-squares fit to the landmarks."""
-        rotation, translation = people.camera_from_head[:, :3, :3], people.camera_from_head[:, :3, 3]
-        middle = (rotation @ frames.origin[..., None])[..., 0] + translation
-        turn = _towards_axis(functional.normalize(middle, dim=1)) @ rotation
+        middle = people.cameras.in_camera(frames.origin[:, None])[:, 0]
+        turn = _towards_axis(functional.normalize(middle, dim=1)) @ people.cameras.rotation
         turn = turn * turn.new_tensor(_FACING)  # from canonical axes
         marks = self._marks(people.vertices)
-        in_camera = marks @ rotation.transpose(1, 2) + translation[:, None]
-        focal = people.intrinsics[:, 0, 0, None, None]
-        pixels = in_camera[..., :2] / in_camera[..., 2:] * focal + people.intrinsics[:, None, :2, 2]
-        rays = (pixels - camera.size[1] / 2) / camera.focal  # (N, 468, 2)
+        rays = (people.cameras.project(marks)[..., :2] - camera.size[1] / 2) / camera.focal  # (N, 468, 2)
         placed = (frames.apply(marks) - marks.new_tensor(LAP_PIVOT)) @ turn.transpose(1, 2)
         return View(turn, _shift(placed, rays))
 
@@ -196,8 +192,7 @@ def _view_depth(people: PeopleBatch, frames: CanonicalFrames, view: View) -> Ten
     grid = torch.stack([*torch.meshgrid(steps, steps, indexing="xy"), torch.ones(size, size, device=steps.device)], -1)
     rays = grid.view(1, -1, 3) @ torch.linalg.inv(people.intrinsics).transpose(1, 2)
     in_camera = rays * people.depth.view(n, -1, 1)
-    rotation, translation = people.camera_from_head[:, :3, :3], people.camera_from_head[:, :3, 3]
-    in_head = (in_camera - translation[:, None]) @ rotation
+    in_head = (in_camera - people.cameras.translation[:, None]) @ people.cameras.rotation
     depth = view.apply(frames.apply(in_head))[..., 2].view(n, size, size)
     return torch.where(people.depth > 0, depth, 0.0)
 

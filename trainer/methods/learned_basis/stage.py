@@ -193,10 +193,8 @@ class LearnedBasisStage(Stage):
         if weights.pose and batch.truth is not None:
             truth, count = batch.truth, len(batch.truth.vertices)
             points = self._marks.points(truth.vertices)
-            pose = truth.camera_from_head
-            true = PerspectiveCameras(truth.intrinsics, pose[:, :3, :3], pose[:, :3, 3])
-            parts = cameras.intrinsics, cameras.rotation, cameras.translation
-            posed = PerspectiveCameras(*(part[:count] for part in parts))
+            true = PerspectiveCameras(truth.intrinsics, truth.camera_from_head)
+            posed = PerspectiveCameras(cameras.intrinsics[:count], cameras.camera_from_head[:count])
             terms["pose"] = losses.pose_error(posed.project(points), true.project(points), size)
         return terms
 

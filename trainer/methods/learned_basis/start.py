@@ -267,7 +267,7 @@ class FaceMarks(nn.Module):
         """
         marks = self.points(vertices)
         with torch.no_grad():
-            centre = -(cameras.rotation.transpose(1, 2) @ cameras.translation[..., None]).transpose(1, 2)
+            centre = cameras.centres()[:, None]
             on_row = vertices[:, self.row]  # (N, O, C, 3)
             facing = (normals[:, self.row] * (centre[:, :, None] - on_row)).sum(-1)
             facing = facing / (centre[:, :, None] - on_row).norm(dim=-1)

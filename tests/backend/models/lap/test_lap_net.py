@@ -12,8 +12,8 @@ from canonical_hand_made import TINY, tiny_network
 from backend.models.checkpoints import ModelWeights, fingerprint, half_precision, save_model
 from backend.models.lap import network
 from backend.models.lap.apply import LapModel
-from backend.models.lap.canonical_face import render_face, turned_view
-from backend.rendering.camera import View
+from backend.models.lap.canonical_face import render_face
+from backend.rendering.camera import View, rotation_from_euler
 from backend.rendering.depth_surface import LambertLight
 
 SMALL = dataclasses.replace(
@@ -137,5 +137,6 @@ def test_a_turned_face_shows_its_side_and_the_straight_view_is_the_canonical_pic
     picture = render_face(face, network.Scene(light, straight), SMALL)
     assert picture.mask.all()
     torch.testing.assert_close(picture.image, face.albedo, atol=1e-4, rtol=0)
-    turned = render_face(face, network.Scene(light, turned_view(torch.tensor([30.0]), torch.tensor([0.0]))), SMALL)
+    left = View(rotation_from_euler(torch.tensor([[0.0, -torch.pi / 6, 0.0]])), torch.zeros(1, 3))
+    turned = render_face(face, network.Scene(light, left), SMALL)
     assert turned.image[0, 0, 16, 16] < -0.05, "turned to their left, the picture's right, shows their right side"
