@@ -17,9 +17,9 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_823,
+    "lines of code": 52_730,
     "lines of tables": 314,
-    "files": 343,
+    "files": 342,
     "lines of the longest file": 707,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
@@ -34,13 +34,13 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 35_531,
-    "words of docs": 58_639,
-    "numbers set by hand in module constants": 1_647,
+    "lines of tests": 35_530,
+    "words of docs": 58_579,
+    "numbers set by hand in module constants": 1_632,
     "numbers set by hand in defaults of dataclasses": 343,
-    "numbers set by hand in functions": 1_806,
+    "numbers set by hand in functions": 1_802,
     "numbers set by hand in tables": 211,
-    "numbers set by hand": 4_007,
+    "numbers set by hand": 3_988,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

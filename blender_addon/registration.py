@@ -10,7 +10,7 @@ from .many import run as many_run
 from .operators import backend, corrections, face_keys, head, photos, reconstruct, transfer, transfer_keys
 from .scene.hair import show_hairs
 from .settings import preferences, properties
-from .ui import corner_preview, keys_panel, panel, pictures, transfer_panel
+from .ui import keys_panel, panel, pictures, transfer_panel
 
 _WITH_CLASSES = (
     photos,
@@ -41,8 +41,8 @@ _SCENE_SETTINGS = {
 _HEAD_SETTINGS = "likeness"
 """Collection property with the settings that a head is solved with, and the window manager's with its sliders."""
 
-_WITH_HANDLERS = (pictures, panel, keys_panel, corner_preview)
-"""Modules with their own ``register`` and ``unregister``, for draw handlers or preview icons."""
+_WITH_HANDLERS = (pictures, panel, keys_panel)
+"""Modules with their own ``register`` and ``unregister``, for menus or preview icons."""
 
 
 def classes_of(module: ModuleType) -> list[type]:

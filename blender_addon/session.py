@@ -17,7 +17,6 @@ from .errors import AddonError
 from .identity import client_name
 from .objects import tags
 from .objects.tags import Place
-from .protocol.buffers import Preview
 from .protocol.result import HeadResult
 from .runner import JobView, Phase, Runner
 from .scene import corrections
@@ -82,7 +81,7 @@ class Session:
         self._lent = False
         self._asked: dict[tuple[str, int], float] = {}
         self.job: Job | None = None
-        self.preview: Preview | None = None
+        self.preview: bytes | None = None
         self._head_id: str | None = None
         self.elsewhere = False
         self._begun = self._took = 0.0
@@ -205,7 +204,7 @@ class Session:
             return
         for event in self.runner.tick():
             if isinstance(event, Previewed):
-                self.preview = event.preview
+                self.preview = event.picture
             elif isinstance(event, ResultReceived) and self.job is not None:
                 self._result, self._took = event.result, time.monotonic() - self._begun
                 self._import_view = _ARRIVES

@@ -1,7 +1,6 @@
 """Blender timer that ticks the session and redraws its display."""
 
 import time
-from collections.abc import Callable
 
 import bpy
 
@@ -12,8 +11,6 @@ from .session import session
 
 BUSY_SECONDS, IDLE_SECONDS = 0.03, 0.5
 
-on_tick: list[Callable[[], None]] = []
-"""What else is called with every tick."""
 _drawn: tuple[JobView | None, float] = (None, 0.0)
 """What the panel shows, and since when."""
 
@@ -46,8 +43,6 @@ def _on_timer() -> float | None:
             redraw.push_undo_soon("Change Head")
     writing = many.is_writing()
     many.tick()
-    for call in on_tick:
-        call()
     ended = (view.phase.busy and not current.busy) or many.is_writing() != writing
     now = time.monotonic()
     shown, since = _drawn
@@ -58,7 +53,7 @@ def _on_timer() -> float | None:
         redraw.regions("UI")
         redraw.status_bar()
     if current.preview is not preview:
-        redraw.regions("WINDOW")
+        redraw.regions("UI")
     if current.busy or many.current() is not None:
         return BUSY_SECONDS
     return IDLE_SECONDS if current.runner.connected else None

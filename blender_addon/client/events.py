@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from ..errors import AddonError
-from ..protocol.buffers import Preview
 from ..protocol.clips import ExpressionClip
 from ..protocol.result import HeadResult
 
@@ -64,10 +63,10 @@ class Progressed(Event):
 
 @dataclass(frozen=True)
 class Previewed(Event):
-    """Preview of the head in progress."""
+    """Picture of the head in progress, a PNG file."""
 
     token: str
-    preview: Preview
+    picture: bytes
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import AddonError
-from ..shared.message import FLOATS, HEAD_METRES, INTS, LENGTHS, ArrayField
+from ..shared.message import LENGTHS, ArrayField
 from .clips import ExpressionClip, parse_json
 
 MOST_PIXELS_A_SIDE = 16_384
@@ -129,31 +128,7 @@ def decode_expression(header: Mapping[str, Any], buffers: Sequence[bytes]) -> Ex
         return parse_json(str(named.file("expression", "application/json"), "utf-8"))
 
 
-@dataclass(frozen=True)
-class Preview:
-    """Preview of the head in progress.
-
-    Attributes
-    ----------
-    vertices : (V, 3) float32 neutral, head frame.
-    quads : (F, 4) int32, a triangle repeats its last vertex.
-    """
-
-    vertices: np.ndarray
-    quads: np.ndarray
-
-
-PREVIEW: Mapping[str, ArrayField] = {
-    "vertices": ArrayField(FLOATS, ("V", 3), -HEAD_METRES, HEAD_METRES),
-    "quads": ArrayField(INTS, ("F", 4), 0, "V"),
-}
-
-
-def decode_preview(header: Mapping[str, Any], buffers: Sequence[bytes]) -> Preview:
-    """Check and decode a ``preview`` message; the arrays are views of the buffers.
-
-    Raises ``AddonError`` with code ``malformed`` and one sentence.
-    """
+def decode_preview(header: Mapping[str, Any], buffers: Sequence[bytes]) -> bytes:
+    """The picture of a ``preview`` message, a PNG file. Raises ``AddonError`` ``malformed``."""
     with reading("a preview"):
-        named = NamedBuffers(header["buffers"], buffers)
-        return Preview(**named.entry({name: name for name in PREVIEW}, PREVIEW, "the preview"))
+        return NamedBuffers(header["buffers"], buffers).picture("picture")

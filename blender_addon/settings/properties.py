@@ -242,9 +242,6 @@ class LikenessSettings(bpy.types.PropertyGroup):
         maxlen=64,
     )
     place: EnumProperty(name="Place", description="Where a new head arrives", items=PLACES, default="BESIDE")
-    show_preview: BoolProperty(
-        name="Live Preview", description="Show the head in a corner of the view while it is made", default=True
-    )
 
 
 RARER_OPTIONS = (

@@ -26,10 +26,12 @@ from ..settings.properties import HAIR_SLIDERS, RARER_OPTIONS, SHAPE_SLIDERS, SK
 from ..shared.options import HAIR_STYLES, sides_of
 from ..text import draw_error, draw_wrapped, time_left
 from ..transfer.sliced import Work, current_work
-from .pictures import photo_icon, photo_is_there, picture_icon
+from .pictures import photo_icon, photo_is_there, picture_icon, preview_icon
 
 TEXT_BESIDE_PHOTO = 0.7
 """Share of the width for what is said of a photo, beside its picture."""
+PREVIEW_SCALE = 10
+"""Height of the picture of the head in progress, in buttons."""
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
 
 
@@ -87,7 +89,8 @@ class MainPanel(SidebarPanel, bpy.types.Panel):
         column.prop(settings, "quality")
         if view.phase.busy:
             draw_progress(layout, view)
-            layout.prop(settings, "show_preview")
+            if (picture := session().preview) is not None:
+                layout.template_icon(preview_icon(picture), scale=PREVIEW_SCALE)
             return
         problem = _backend_problem(context)
         if problem is not None:

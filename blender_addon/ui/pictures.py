@@ -1,4 +1,5 @@
-"""Small pictures: of the 52 keys and of the hairstyles, from files, and of the photos in the list, by Blender."""
+"""Small pictures: of the 52 keys and of the hairstyles, from files; of the photos in the list, by Blender; of the
+head in progress, by the backend."""
 
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ NO_THUMBNAIL_SUFFIXES = (".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", "
 """Endings of photos that the backend reads but for which Blender makes blank thumbnails."""
 _files = Looks(os.path.isfile)
 _photos: bpy.utils.previews.ImagePreviewCollection | None = None
+_shown: bytes | None = None
 
 
 def photo_icon(path: str) -> int:
@@ -30,6 +32,18 @@ def photo_icon(path: str) -> int:
             return 0
         known = _photos.load(path, bpy.path.abspath(path), "IMAGE")
     return known.icon_id
+
+
+def preview_icon(png: bytes) -> int:
+    """Icon of the head in progress, of which the backend sent this picture."""
+    global _shown
+    path = str(Path(bpy.app.tempdir, "likeness_preview.png"))
+    known = _photos.get(path)
+    if png is not _shown or known is None:
+        _shown = png
+        Path(path).write_bytes(png)
+        known.reload() if known else _photos.load(path, path, "IMAGE")
+    return _photos[path].icon_id
 
 
 def photo_is_there(path: str) -> bool | None:

@@ -1,4 +1,4 @@
-"""What the panel and the preview in its corner draw, and when, without a window."""
+"""What the panel draws, without a window."""
 
 from __future__ import annotations
 

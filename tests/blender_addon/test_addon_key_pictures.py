@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import bpy
@@ -53,6 +54,13 @@ def test_hairstyles_are_chosen_from_pictures(backend: Backend, monkeypatch: pyte
     assert [call.args[0] for call in cell.template_icon.call_args_list] == list(range(1, len(names) + 1))
     assert [call.kwargs["text"] for call in cell.operator.call_args_list] == [style.label for style in HAIR_STYLES]
     assert {call.args[0] for call in cell.operator.call_args_list} == {"likeness.change_hair"}
+
+
+def test_the_head_in_progress_is_as_the_backend_drew_it(backend: Backend) -> None:
+    path = Path(bpy.app.tempdir, "likeness_preview.png")
+    for png in (b"first", b"second"):
+        pictures.preview_icon(png)
+        assert path.read_bytes() == png and str(path) in pictures._photos
 
 
 def test_pictures_are_freed_with_the_extension(backend: Backend) -> None:

@@ -207,7 +207,6 @@ def story() -> Generator[float, None, None]:
     time_calls(addon("session"), "frame_head")
     time_calls(addon("redraw"), "push_undo")
     time_calls(addon("redraw"), "everything")
-    time_calls(addon("ui.corner_preview"), "draw_corner")
     assert set(bpy.data.objects.keys()) == DEFAULT_SCENE, "the story begins where every user does"
     yield 1.0
     view3d()[1].spaces.active.show_region_ui = True

@@ -81,10 +81,10 @@ def test_a_face_arrives(server: ServerProcess, extend: Callable[..., Extension])
     result = extension.wait_for(events.ResultReceived).result
     assert any(isinstance(event, events.Queued) for event in extension.events)
     assert any(isinstance(event, events.Progressed) and event.sentence for event in extension.events)
-    (preview,) = [event.preview for event in extension.events if isinstance(event, events.Previewed)]
+    (picture,) = [event.picture for event in extension.events if isinstance(event, events.Previewed)]
     head = result.parts[0]
     assert head.name == "head" and head.key_names == ARKIT_NAMES
-    assert preview.vertices.shape == head.vertices.shape
+    assert picture.startswith(b"\x89PNG")
     assert result.photos[0].name == "front.jpg"
 
 
