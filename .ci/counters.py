@@ -35,12 +35,12 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
     "lines of tests": 35_530,
-    "words of docs": 58_579,
+    "words of docs": 58_577,
     "numbers set by hand in module constants": 1_632,
     "numbers set by hand in defaults of dataclasses": 343,
-    "numbers set by hand in functions": 1_802,
+    "numbers set by hand in functions": 1_801,
     "numbers set by hand in tables": 211,
-    "numbers set by hand": 3_988,
+    "numbers set by hand": 3_987,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -25,8 +25,8 @@ _LINE = 0.0003
 """Metres: a line for each hair of ``DRAWN``. Smaller pictures draw as many fewer as their pixels are wider."""
 _SOFT, _THIN = 0.3, 0.3
 """Share of a hair's end over which it thins out; thickness of hairs at the hairline relative to others."""
-_BABY, _YOUNG = 0.7, 0.1
-"""Share of the hairs at the hairline that are short, where no groom says it, and the least share of their length."""
+_YOUNG = 0.1
+"""Least share of their length that short hairs at the hairline have."""
 _RIM = 0.008
 """Metres behind the hairline over which hairs get longer, thicker and form locks."""
 _TONES, _BY_LOCK = 0.3, 0.5
@@ -44,8 +44,6 @@ _FINISHED, _CURLED, _TURN = 16, 48, 6
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
-_UNEVEN = 0.25
-"""Share of its length by which a hair is shorter than its guide at most, where no groom says it."""
 _BEHIND = 0.002
 """Depth tolerance in metres: a hair may lie this far under the drawn skin and still be visible, because roots lie on a
 finer surface than the one drawn."""
@@ -102,27 +100,30 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
         kept = np.flatnonzero((generator.random(count) < strands.scalp.density[place]) | loose)
     own, three, weight, top, loose = own[kept], three[kept], weight[kept], top[kept], loose[kept]
     rim, chance = smoothstep(0.0, _RIM, edge[kept]), generator.random((4, len(kept)))
-    end = 1 - chain.get("trim", _UNEVEN) * chance[0] ** chain.get("trim_power", 1.0)
-    young = chance[1] < chain.get("baby", _BABY) * (1 - rim)
+    end = 1 - chain.get("trim", 0.25) * chance[0] ** chain.get("trim_power", 1.0)
+    young = chance[1] < chain.get("baby", 0.0) * (1 - rim)
     end *= np.where(young, _YOUNG + (1 - _YOUNG) * chance[2], 1.0)
     length = end * np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)[own]
     turns = _TURN * chain.get("curl_frequency", 0.0) * float(np.median(length)) * (chain.get("curl_radius", 0.0) > 0)
     points = int(np.clip(turns, guides.shape[1], _CURLED))
-    place = np.linspace(0, 1, points) * end[:, None] * (guides.shape[1] - 1)
-    low = np.minimum(place.astype(np.int64), guides.shape[1] - 2)
-    t, flat = (place - low)[..., None].astype(np.float32), guides.reshape(-1, 3).astype(np.float32)
-    hairs = np.repeat(beside[kept, None].astype(np.float32), points, axis=1)
-    for corner in range(3):
-        number, share = three[:, corner, None] * guides.shape[1] + low, weight[:, corner, None, None]
-        hairs += share.astype(np.float32) * ((1 - t) * flat[number] + t * flat[number + 1])
+    full = resampled_to(guides, points).astype(np.float32)
+    hairs = sum(weight[:, k, None, None].astype(np.float32) * full[three[:, k]] for k in range(3))
+    hairs += beside[kept, None].astype(np.float32)
     hairs, phase = _in_locks(hairs, chain, np.where(loose, 0.0, rim), top, strands.width, 7 * chance[3])
-    hairs += _turned(hairs, chain, length, phase, top, turns > 0)
+    hairs = _shortened(hairs, end)  # in locks before: hairs of one lock end apart, and its tip thins out
+    hairs += _turned(hairs, chain, length, phase, top, rim)
     tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]
-    root, tip = (
-        tone * (weight[..., None] * colour[three]).sum(1) for colour in (strands.root_colour, strands.tip_colour)
-    )
+    colours = strands.root_colour, strands.tip_colour
+    root, tip = (tone * (weight[..., None] * colour[three]).sum(1) for colour in colours)
     facial = own >= len(guides) - strands.parameters.get(FACIAL_GUIDES, 0.0)
     return FinishedHairs(hairs, root, tip, _THIN + (1 - _THIN) * rim, facial, chain.get("curl_radius", 0.0))
+
+
+def _shortened(hairs: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Hairs (N, P, 3) float32 up to a share ``end`` (N,) of each, with as many points."""
+    row, place = np.arange(len(hairs))[:, None], end[:, None] * np.arange(hairs.shape[1])
+    low = np.minimum(place.astype(np.int64), hairs.shape[1] - 2)
+    return hairs[row, low] + (place - low)[..., None].astype(np.float32) * (hairs[row, low + 1] - hairs[row, low])
 
 
 def _alike(hairs: np.ndarray) -> np.ndarray:
@@ -158,9 +159,14 @@ def _in_locks(
 
 
 def _turned(
-    hairs: np.ndarray, chain: Mapping[str, float], length: np.ndarray, phase: np.ndarray, top: np.ndarray, curls: bool
+    hairs: np.ndarray,
+    chain: Mapping[str, float],
+    length: np.ndarray,
+    phase: np.ndarray,
+    top: np.ndarray,
+    rim: np.ndarray,
 ) -> np.ndarray:
-    """(N, P, 3) float32 by which curls and noise move hairs (N, P, 3) of a length (N,)."""
+    """(N, P, 3) float32 by which noise and curls, tight at the hairline, move hairs (N, P, 3) of a length (N,)."""
     generator, along = np.random.default_rng(1), np.linspace(0, 1, hairs.shape[1], dtype=np.float32)
     run = (length[:, None] * along).astype(np.float32)
     side, fly = chain.get("noise_side", 0.0), generator.random(len(hairs)) < chain.get("fly_share", 0.0)
@@ -170,11 +176,11 @@ def _turned(
         way = (generator.normal(0, 0.6, (len(hairs), 3)) * size[:, None]).astype(np.float32)
         turn = 2 * np.pi * chain.get("noise_scale", 0.0) * run + 7 * generator.random((len(hairs), 1), np.float32)
         move += (along * np.sin(turn / (number + 1)))[..., None] * way[:, None]
-    if curls:
+    if chain.get("curl_radius", 0.0) > 0:
         tangent = unit_vectors(np.gradient(hairs, axis=1))
         across = unit_vectors(np.cross(tangent, outwards(hairs)))
         angle = (2 * np.pi * chain["curl_frequency"] * run + phase[:, None]).astype(np.float32)[..., None]
-        share = chain["curl_side"] + (1 - chain["curl_side"]) * top
+        share = rim * (chain["curl_side"] + (1 - chain["curl_side"]) * top)
         radius = (chain["curl_radius"] * share[:, None] * np.minimum(3 * along, 1)).astype(np.float32)[..., None]
         move += radius * (np.cos(angle) * across + np.sin(angle) * np.cross(tangent, across))
     return move

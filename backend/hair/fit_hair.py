@@ -210,9 +210,8 @@ def _parted(side: str, place: float) -> Callable[[Groom], Groom]:
         return lambda groom: groom
 
     def change(groom: Groom) -> Groom:
-        like = load_grooms()[
-            "slicked" if side == "none" else "long_side" if groom.shape["zone"]["hang"] else "side_part"
-        ]
+        parted = "long_side" if groom.shape["zone"]["hang"] else "side_part"
+        like = load_grooms()["slicked" if side == "none" else parted]
         flow = dict(like.shape["flow"])
         if side != "none":
             flow |= {"part_mm": {"left": 1000 * place, "middle": 0.0, "right": -1000 * place}[side], "part_slope": 0.0}

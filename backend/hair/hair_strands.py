@@ -88,9 +88,8 @@ class HairStrands:
 
     def recoloured(self, factor: np.ndarray) -> HairStrands:
         """The same hair with its albedo times ``factor`` (3,), at most 1."""
-        root, tip = (
-            np.clip(colour * factor, 0.0, 1.0).astype(np.float32) for colour in (self.root_colour, self.tip_colour)
-        )
+        both = np.stack([self.root_colour, self.tip_colour]) * factor
+        root, tip = np.clip(both, 0.0, 1.0).astype(np.float32)
         return replace(self, root_colour=root, tip_colour=tip)
 
 

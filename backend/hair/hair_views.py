@@ -111,11 +111,8 @@ def _view(template: Template, photo: FittedPhoto, face: PhotoFace) -> tuple[Hair
     scale = min(1.0, VIEW_SIDE / max(right - left, lower - upper))
     there = (slice(upper, lower), slice(left, right))
     size = (round((right - left) * scale), round((lower - upper) * scale))
-    cut = np.diag([size[0] / (right - left), size[1] / (lower - upper), 1.0]) @ [
-        [1, 0, -left],
-        [0, 1, -upper],
-        [0, 0, 1],
-    ]
+    part = size[0] / (right - left), size[1] / (lower - upper), 1.0
+    cut = np.diag(part) @ [[1, 0, -left], [0, 1, -upper], [0, 0, 1]]
     camera = Camera(cut @ photo.camera.intrinsics, photo.camera.camera_from_head, size)
 
     def share(mask: np.ndarray) -> np.ndarray:
@@ -282,7 +279,8 @@ def off_body(strands: np.ndarray, head_vertices: np.ndarray, template: Template)
     count = strands.shape[1]
     for one, other in (*((k, k + 1) for k in range(count - 2, -1, -1)), *((k + 1, k) for k in range(count - 1))):
         shift[:, one] = np.maximum(shift[:, one], shift[:, other] - step[:, min(one, other)])
-    shift = before * gaussian_filter1d(shift, 1.0, axis=1, mode="nearest")
+    run = np.pad(step.cumsum(1), ((0, 0), (1, 0)))  # roots stay
+    shift = before * np.minimum(gaussian_filter1d(shift, 1.0, axis=1, mode="nearest"), run)
     return strands + shift[..., None] * [0.0, 0.0, 1.0]
 
 

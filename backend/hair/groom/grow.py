@@ -41,6 +41,8 @@ ANGLES, HEIGHTS = 12, np.array([30.0, 75.0, 120.0])
 _DOWN = np.array([0.0, -1.0, 0.0])
 _RADIUS = 0.1
 """Metres from a skull's middle to its skin."""
+_INMOST = 0.085
+"""Metres from the hairline to the roots whose hair is the outermost, and in layered hair the shortest."""
 _FEWER_POINTS = 16
 """Points of guides of which only some are wanted, to draw an outline."""
 _DEEP = 0.05
@@ -280,7 +282,7 @@ def _fringe(groom: Groom, at: _Places) -> np.ndarray:
 def shell_map(groom: Groom, at: _Places) -> np.ndarray:
     """(N,) metres that hair keeps from the skin: more from higher roots, so that it lies over what grows below."""
     shell = groom.shape["shell"]
-    depth = np.clip(at.edge / 0.085, 0.0, 1.0) * (1.0 - shell["front_less"] * at.front)
+    depth = np.clip(at.edge / _INMOST, 0.0, 1.0) * (1.0 - shell["front_less"] * at.front)
     return 0.001 * (shell["base_mm"] + shell["gain_mm"] * depth + shell["top_mm"] * top_map(groom, at.points))
 
 
@@ -360,8 +362,7 @@ def _grow(
     count = len(places)
     top = top_map(groom, roots.points)
     shape = groom.shape["length"]
-    free = generator.random(count)
-    long = long * (1.0 - shape["layers"] * free ** shape["layer_power"])
+    long = long * (1.0 - shape["layers"] * np.clip(roots.edge / _INMOST, 0.0, 1.0) ** shape["layer_power"])
     long = long * (1.0 + shape["vary"] * generator.normal(size=count) * (0.3 + 0.7 * top))
     back = np.linalg.inv(head.affine[:, :3])
     wished, _ = direction(groom, roots)

@@ -65,7 +65,7 @@ def test_hair_combed_back_recedes_where_the_reader_says_so(template: Template, h
     line, density = receded(load_grooms()["slicked"], how).hairline, load_grooms()[how].kind["density"]
     kind = HairKind({"density": np.array([{"full": 0.2, density: 0.7}.get(one, 0.05) for one in FIELDS["density"]])})
     fit = choose_groom(head, shown(template, head, "slicked", hairline=line), kind, ("slicked",))
-    assert fit.groom.kind["density"] == density and np.abs(fit.hairline - line).max() < 5.0
+    assert fit.groom.kind["density"] == density and np.abs(fit.hairline - line).max() < 6.0
 
 
 def test_it_is_deformed_as_the_photos_show_it(template: Template, head: GroomHead) -> None:

@@ -103,7 +103,7 @@ def test_the_border_at_the_forehead_is_even_and_falls_off(head, grown, name: str
     edge = strands.scalp.edge[cKDTree(strands.scalp.vertices).query(roots)[1]]
     front = (roots[:, 2] > 0.05) & (np.abs(roots[:, 0]) < 0.035) & (roots[:, 1] > 0.75)
     rows = [roots[front & (edge > low) & (edge < low + 0.004)] for low in (0.0, 0.004, 0.012)]
-    assert len(rows[0]) < 0.6 * len(rows[2]) and len(rows[0]) < 0.8 * len(rows[1]), "it falls off"
+    assert len(rows[0]) < 0.75 * len(rows[2]) and len(rows[0]) < 0.9 * len(rows[1]), "it falls off"
     away = [cKDTree(row).query(row, k=2)[0][:, 1] for row in rows[1:]]
     assert max(np.quantile(one, 0.98) for one in away) < 0.004, "no gap is as wide as a tooth"
 
@@ -131,11 +131,11 @@ def test_curls_of_a_groom_are_in_its_hairs(grown) -> None:
     assert turn["coils"] > 8.0 and turn["quiff"] < 4.0
 
 
-def test_hairs_end_unevenly_and_come_together_behind_the_hairline(grown) -> None:
-    hairs = grown["side_part"].points
-    length = np.linalg.norm(np.diff(hairs, axis=1), axis=-1).sum(1)
-    top = hairs[:, 0, 1] > 0.83
-    assert length[top].std() > 0.1 * length[top].mean(), "no helmet"
-    near = cKDTree(hairs[top, 0]).query(hairs[top, 0], k=6)[1][:, 1:]
-    root, tip = (np.median(np.linalg.norm(hairs[top][near, k] - hairs[top][:, None, k], axis=-1)) for k in (0, -1))
-    assert tip < 6 * root
+@pytest.mark.parametrize("name", ["layered", "long_wavy"])
+def test_long_hair_ends_softly_and_without_gaps(name: str) -> None:
+    """Hairs of one lock ended together: a comb, whose gaps had a seventh of its teeth's hairs."""
+    tips = finished_hairs(groom_strands(load_grooms()[name], load_template().vertices), DRAWN).points[:, -1]
+    back = tips[(tips[:, 2] < 0) & (np.abs(tips[:, 0]) < 0.05)]
+    columns = [back[np.floor(back[:, 0] / 0.004) == k, 1] for k in range(-12, 12)]
+    assert min(map(len, columns)) > 0.25 * np.median(list(map(len, columns)))
+    assert 0.02 < np.median([column.std() for column in columns]) < 0.05, "soft, not ragged"

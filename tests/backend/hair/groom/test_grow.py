@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from backend.geometry.template import load_template
 from backend.hair.draw import hair_cards
@@ -23,8 +24,8 @@ def test_every_groom_grows_on_a_wider_head_from_roots_on_its_skin() -> None:
     for groom in load_grooms().values():
         grown = grow_guides(groom, wide)
         assert np.isfinite(grown.points).all() and len(grown.points) > 300, groom.name
-        gap = np.linalg.norm(grown.points[:, None, 0] - grown.scalp.vertices[None], axis=2).min(1)
-        assert gap.max() < 0.008, groom.name  # half a cell of the neck on a wide head
+        gap = cKDTree(grown.scalp.vertices).query(grown.points[:, 0])[0]
+        assert gap.max() < 0.005, groom.name  # half a cell of the neck on a wide head; 10 mm where hair met the body
         assert (grown.scalp_uv > 0).all() and (grown.scalp_uv < 1).all(), groom.name
 
 
