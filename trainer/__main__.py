@@ -5,25 +5,7 @@ import importlib
 import sys
 
 from backend.errors import EXIT_CODES, LikenessError, run_until_pipe_closes
-from trainer.lazy_parser import add_commands
-
-COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("trainer.train_command", "train a recipe; the word may be left out"),
-    "list": ("trainer.list_command", "the recipes, with what each trains and for how many steps"),
-    "explain": ("trainer.list_command", "every key of a recipe, a stage or a source, with type and default"),
-    "all": ("trainer.chain.run", "make every file of assets/, in order, or print how it is made"),
-    "export": ("trainer.export", "write a run's model for the backend"),
-    "evaluate": ("trainer.evaluate.command", "measure the backend's results: scans, likeness, parsing, ..."),
-    "data": ("trainer.sets.prepare", "prepare photographs of people, or a data set of the papers: CelebA, MICC, ..."),
-    "relabel-portraits": ("trainer.portraits.relabel", "label portraits with parsing nets, for training"),
-    "landmark-errors": ("trainer.methods.landmarks.stage", "error model of the landmark net, for the fit"),
-    "hair-kind": ("trainer.portraits.hair_kind", "reader of the hair's kind, from portraits labelled by eye"),
-    "identity-population": ("trainer.heads.population", "mean and covariance of identity coefficients, for the fit"),
-    "expressions": ("trainer.methods.expressions.learn", "train the expression reader, write assets/expressions"),
-    "typical-lines": ("trainer.methods.detail.relief", "lines of a moving face, for heads whose photos show none"),
-    "skin-prior": ("trainer.methods.skin_prior", "mean and modes of whole-head skin, for the texture"),
-}
-"""Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``, and a line of help."""
+from trainer.commands import COMMANDS, add_commands
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,8 +1,12 @@
-"""Hair against a photo that it was not fitted to: outline, direction, tone; labelled kinds."""
+"""Hair against a photo that it was not fitted to: outline, direction, hairline, tone, and what of it lies in the head;
+labelled kinds.
+
+A view is a ``HairView``, one photo's evidence on hair. Begin with ``held_out_hair``.
+"""
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -12,13 +16,19 @@ import numpy as np
 from rich.console import Console
 
 from backend.errors import LikenessError
-from backend.fitting.stages import FittedFace
-from backend.geometry.template import Template, load_template
+from backend.fitting.stages import FittedFace, FittedPhoto
+from backend.geometry.closest import Closest
+from backend.geometry.template import Template, boundary_edges, load_template, triangles_from_quads
+from backend.geometry.vectors import disc, vertex_normals
+from backend.hair.draw import DRAWN, draw_hair, finished_hairs
 from backend.hair.fit_hair import HairResult, fit_hair
-from backend.hair.hair_views import hair_views
+from backend.hair.groom.description import load_grooms
+from backend.hair.groom.dress import groom_strands
+from backend.hair.hair_strands import HairStrands, resampled_to
+from backend.hair.hair_views import HairView, closed_head, hair_views
 from backend.models.hair_kind import kind_reader
 from backend.photos.collection import FaceClass, PhotoFace
-from trainer.evaluate import hair_figures as compare
+from backend.rendering.color import LUMINANCE, linear_from_srgb
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, found_faces, judged, means, people_folders
 from trainer.portraits.hair_kind import balanced_accuracy, read_kinds
@@ -27,6 +37,30 @@ FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
 KIND_LABELS = Path(__file__).with_name("hair_kinds.csv")
 """Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
 nothing is a fit to them."""
+_PIECES, _STEPS = 6, 4
+"""Points per segment of a guide, drawn and for directions, closer together than a view's pixels."""
+_HAIRS = 8000
+"""Hairs in a silhouette, 3 mm apart on a scalp."""
+_CLOSED = 0.007
+"""Metres: smaller gaps between locks are closed."""
+_BEHIND = 0.006
+"""Metres behind the head's surface, or behind the foremost strands, within which hair is seen: the skull under hair is
+fitted no more accurately."""
+CLEAR = 0.6
+"""Coherence of a photo's lines, 0 to 1, from which their direction counts: a third of the hair."""
+_LEAST_PIXELS, _LEAST_EDGE = 100, 20
+"""Pixels of hair in both pictures, and of a hairline (3 cm), from which they are compared."""
+_SIDE = 224
+"""Pixels of the photo's longer side when tones are compared: two millimetres on a head, parts of a lock."""
+_DARKEST = 0.002
+"""Linear light at the level of a photo's noise, lower bound before logarithms."""
+SKULL_DEPTH, EAR_DEPTH = 0.002, 0.001
+"""Metres under the skin from which a point counts as in the skull (smaller depths are within the head shape's
+accuracy) or in an ear (3 mm thick)."""
+_ROOT_POINTS = 2
+"""First points of a strand, which may lie in the skin."""
+_EAR_WEIGHT, _BORDER_WEIGHT = 0.5, 0.999
+"""Region weight above which skin is an ear's; weight of the mesh's border above which a point is outside the mesh."""
 
 
 def held_out_hair(
@@ -50,20 +84,20 @@ def held_out_hair(
     view = hair_views(template, replace(fitted, photos=(split.photo,)), [split.face])[0]
     drawn, strands = np.zeros(view.depth.shape, np.uint8), found.strands
     if strands is not None:
-        drawn = compare.hair_outline(strands, view)
-        figures |= look_figures(template, split.rest, faces, found) | {"angle": compare.line_angle(strands, view)}
-        figures |= compare.strands_inside(strands.points, template, fitted.neutral)
-        figures |= compare.hair_tone(strands, split.photo, split.face, template)
+        drawn = hair_outline(strands, view)
+        figures |= look_figures(template, split.rest, faces, found) | {"angle": line_angle(strands, view)}
+        figures |= strands_inside(strands.points, template, fitted.neutral)
+        figures |= hair_tone(strands, split.photo, split.face, template)
     skin = (split.face.labels == FaceClass.SKIN).astype(np.float32)
     skin = cv2.resize(skin, view.camera.size, interpolation=cv2.INTER_AREA)
-    overlap, cap_overlap = (compare.mask_overlap(mask, view) for mask in (drawn, compare.cap(fitted.neutral, view)))
+    overlap, cap_overlap = (mask_overlap(mask, view) for mask in (drawn, cap(fitted.neutral, view)))
     return figures | {
         "overlap": overlap,
         "cap_overlap": cap_overlap,
         "gain": overlap - cap_overlap,
-        "missed": compare.share(1 - drawn, view.hair * view.visible),
-        "beside": compare.share(1 - view.hair, drawn * view.visible),
-        "face_hidden": compare.share(drawn, skin * view.visible),
+        "missed": share(1 - drawn, view.hair * view.visible),
+        "beside": share(1 - view.hair, drawn * view.visible),
+        "face_hidden": share(drawn, skin * view.visible),
     }
 
 
@@ -75,12 +109,12 @@ def look_figures(
     names = photos if found.look is None else found.look.photos
     views = hair_views(template, replace(fitted, photos=tuple(photos[name] for name in names)), faces)
     strands, rows = found.strands, []
-    drawn = [compare.hair_outline(strands, view) for view in views]
+    drawn = [hair_outline(strands, view) for view in views]
     for outline, view in zip(drawn, views, strict=True):
-        rows.append({"overlap": compare.mask_overlap(outline, view), "angle": compare.line_angle(strands, view)})
+        rows.append({"overlap": mask_overlap(outline, view), "angle": line_angle(strands, view)})
     figures = {f"lead_{name}": value for name, value in rows[0].items()}
     figures |= {f"seen_{name}": value for name, value in means(rows).items()}
-    return figures | {"hairline": compare.hairline_distance(drawn[0], views[0])}
+    return figures | {"hairline": hairline_distance(drawn[0], views[0])}
 
 
 def person_hair(photos: Sequence[Path], quality: str, most: int) -> dict[str, float]:
@@ -90,6 +124,160 @@ def person_hair(photos: Sequence[Path], quality: str, most: int) -> dict[str, fl
     """
     person, template = fitted_person(photos, quality, most), load_template()
     return means([held_out_hair(template, person.fitted, person.faces, name) for name in person.names])
+
+
+def seen_pixels(points: np.ndarray, view: HairView) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels (..., 3) of points (..., 3), rows and columns (0 outside), and whether the head does not hide them."""
+    height, width = view.depth.shape
+    with np.errstate(invalid="ignore"):
+        pixel = view.camera.project(points.astype(np.float64))
+        column, row = (np.nan_to_num(np.floor(pixel[..., k]), nan=-1, posinf=-1, neginf=-1) for k in (0, 1))
+        shown = (pixel[..., 2] > 0.01) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    row, column = (np.where(shown, each, 0).astype(int) for each in (row, column))
+    return pixel, row, column, shown & (pixel[..., 2] < view.depth[row, column] + _BEHIND)
+
+
+def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
+    """(N, H, W) uint8 masks of the visible parts of strands with dense points (N, M, 3); small gaps are closed.
+
+    Points with a NaN are ignored.
+    """
+    canvas = np.zeros((len(points), *view.depth.shape), np.uint8)
+    _, row, column, shown = seen_pixels(points, view)
+    canvas[np.nonzero(shown)[0], row[shown], column[shown]] = 1
+    kernel = disc(max(1, round(_CLOSED * view.pixels_per_metre)))
+    for picture in canvas:
+        cv2.morphologyEx(picture, cv2.MORPH_CLOSE, kernel, dst=picture)
+    return canvas
+
+
+def hair_outline(strands: HairStrands, view: HairView) -> np.ndarray:
+    """(H, W) uint8 silhouette in a view of a head's hairs."""
+    hairs = finished_hairs(strands, _HAIRS).points
+    return silhouettes(resampled_to(hairs, _PIECES * hairs.shape[1]).reshape(1, -1, 3), view)[0]
+
+
+def cap(neutral: np.ndarray, view: HairView) -> np.ndarray:
+    """(H, W) uint8 silhouette of the baseline that fitted hair has to beat, on a head of ``neutral``
+    (V, 3): a crew cut within the usual hairline."""
+    return hair_outline(groom_strands(load_grooms()["crew"], neutral), view)
+
+
+def mask_overlap(drawn: np.ndarray, view: HairView) -> float:
+    """Intersection over union of a silhouette (H, W) and the view's hair where known; NaN if both are empty."""
+    seen, known = view.hair * view.visible, drawn * view.visible
+    both = float((drawn * seen).sum())
+    either = float(known.sum() + seen.sum()) - both
+    return both / either if either > 1.0 else np.nan
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> float:
+    """Mean of ``part`` weighted by ``whole``; NaN if the weights sum to at most a pixel."""
+    total = float(whole.sum())
+    return float((part * whole).sum()) / total if total > 1.0 else np.nan
+
+
+def line_angle(strands: HairStrands, view: HairView) -> float:
+    """Median angle in degrees between the strands that a view shows and the photo's clear lines; NaN without both."""
+    points = resampled_to(strands.points.astype(np.float64), _STEPS * strands.points.shape[1])
+    pixel, row, column, shown = seen_pixels(points, view)
+    step = np.diff(pixel[..., :2], axis=1, append=pixel[:, -1:, :2])
+    shown &= (step**2).sum(-1) > 1e-9
+    front = np.full(view.depth.shape, np.inf)
+    np.minimum.at(front, (row[shown], column[shown]), pixel[..., 2][shown])
+    shown &= pixel[..., 2] < front[row, column] + _BEHIND
+    row, column, twice = row[shown], column[shown], 2 * np.arctan2(step[..., 1], step[..., 0])[shown]
+    drawn = np.zeros((*view.depth.shape, 2))
+    np.add.at(drawn, (row, column), np.stack([np.cos(twice), np.sin(twice)], 1))
+    clear = np.hypot(*np.moveaxis(view.direction, -1, 0)) * (view.hair > 0.5) * (view.visible > 0.5) > CLEAR
+    clear &= np.hypot(drawn[..., 0], drawn[..., 1]) > 0
+    made, seen = (np.arctan2(each[clear][:, 1], each[clear][:, 0]) for each in (drawn, view.direction))
+    apart = np.abs((made - seen + np.pi) % (2 * np.pi) - np.pi) / 2
+    return float(np.degrees(np.median(apart))) if len(apart) > _LEAST_PIXELS else np.nan
+
+
+def hairline_distance(drawn: np.ndarray, view: HairView) -> float:
+    """Median millimetres from the border of a photo's hair against the face to that of a silhouette (H, W) there."""
+    face = cv2.dilate((view.face > 0.5).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    wide = (
+        (hair, cv2.dilate(hair.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+        for hair in (view.hair > 0.5, drawn > 0)
+    )
+    seen, made = (near & ~hair & face for hair, near in wide)
+    if seen.sum() < _LEAST_EDGE or made.sum() < _LEAST_EDGE:
+        return np.nan
+    away = cv2.distanceTransform((~made).astype(np.uint8), cv2.DIST_L2, 5)[seen]
+    return float(np.median(away)) / view.pixels_per_metre * 1000
+
+
+def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, template: Template) -> Mapping[str, float]:
+    """Compare hair, rendered in a photo's camera and light, with the photo where both show hair; empty where too
+    little does.
+
+    ``brightness`` : natural logarithm of the ratio of median luminances, rendered hair to photo. ``contrast`` : ratio
+    of the standard deviations of log luminance. ``redder``, ``bluer`` : difference of the medians of log red over green
+    and of log blue over green, rendered minus photo. ``brightness_off``, ``red_off``, ``blue_off`` : their sizes, of
+    which photos of one person do not cancel each other in a mean.
+    """
+    camera = photo.camera.scaled(_SIDE / max(face.labels.shape))
+    small = cv2.resize(face.pixels, camera.size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    hair = cv2.resize((face.labels == FaceClass.HAIR).astype(np.uint8), camera.size, interpolation=cv2.INTER_NEAREST)
+    hair = cv2.erode(hair, np.ones((3, 3), np.uint8)) > 0  # the mask's edge is half background
+    drawn = draw_hair(finished_hairs(strands, DRAWN), camera, *closed_head(photo.vertices, template), photo.light)
+    both = hair & (drawn.alpha > 0.9)
+    if both.sum() < _LEAST_PIXELS:
+        return {}
+    lights = drawn.color[both] / drawn.alpha[both, None], linear_from_srgb(small[both])  # (N, 3) each
+    made, seen = (np.log(np.maximum(light @ np.array(LUMINANCE), _DARKEST)) for light in lights)
+    red, green, blue = np.subtract(*(np.median(np.log(np.maximum(light, _DARKEST)), 0) for light in lights))
+    tone = {"brightness": np.median(made) - np.median(seen), "redder": red - green, "bluer": blue - green}
+    sizes = {"brightness_off": tone["brightness"], "red_off": tone["redder"], "blue_off": tone["bluer"]}
+    tone |= {name: abs(value) for name, value in sizes.items()}
+    tone["contrast"] = made.std() / seen.std() if seen.std() > 0 else np.nan
+    return {name: float(value) for name, value in tone.items()}
+
+
+def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) -> Mapping[str, float]:
+    """Locate strands of points (G, P, 3) in a head of ``neutral`` (V, 3), both metres in the head frame: ``in_skull``
+    and ``in_ear``, shares of their points beyond the second; ``in_eyes``, share of strands with a point in an eyeball.
+
+    A point is assigned to the ear or the skull by its nearest skin. Points whose nearest skin is the mesh's border,
+    below the neck, are in neither. Eye sockets are empty, so eyes are not in the skull.
+    """
+    head, points = template.head, points[:, _ROOT_POINTS:].astype(np.float64)
+    triangles = triangles_from_quads(template.quads[: head.face_stop])
+    vertices = neutral[: head.vertex_stop].astype(np.float64)
+    places = points.reshape(-1, 3)
+    hit, weights, _ = Closest(vertices, triangles)(places)
+    corners = triangles[hit]  # (N, 3)
+
+    def there(values: np.ndarray) -> np.ndarray:
+        """Interpolate values (V_head, ...) at the nearest skin (N, ...)."""
+        return np.einsum("nk,nk...->n...", weights, values[corners])
+
+    normal = there(vertex_normals(vertices, triangles))
+    depth = ((there(vertices) - places) * normal).sum(-1) / np.maximum(np.linalg.norm(normal, axis=-1), 1e-9)
+    border = np.zeros(head.vertex_stop)
+    border[boundary_edges(triangles)] = 1.0
+    under = there(border) < _BORDER_WEIGHT
+    ear = there(template.regions["ears"][: head.vertex_stop].astype(np.float64)) > _EAR_WEIGHT
+    return {
+        "in_skull": float((under & ~ear & (depth > SKULL_DEPTH)).mean()),
+        "in_ear": float((under & ear & (depth > EAR_DEPTH)).mean()),
+        "in_eyes": float(_in_eyes(points, template, neutral).any(1).mean()),
+    }
+
+
+def _in_eyes(points: np.ndarray, template: Template, neutral: np.ndarray) -> np.ndarray:
+    """(G, P) bool, points (G, P, 3) that lie in an eyeball, approximated by a sphere."""
+    inside = np.zeros(points.shape[:2], bool)
+    for name in ("eye_left", "eye_right"):
+        part = template.parts[name]
+        vertices = neutral[part.vertex_start : part.vertex_stop]
+        centre = 0.5 * (vertices.min(0) + vertices.max(0))
+        radius = np.median(np.linalg.norm(vertices - centre, axis=1))
+        inside |= np.linalg.norm(points - centre, axis=-1) < radius
+    return inside
 
 
 def kind_figures(photos: Path) -> dict[str, float]:

@@ -14,7 +14,7 @@ from backend.hair.hair_strands import resampled_to
 from backend.hair.hair_views import HairView, body_mesh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
-from trainer.evaluate.hair_figures import silhouettes
+from trainer.evaluate.hair import silhouettes
 
 SIDE = 112
 POINTS = 64

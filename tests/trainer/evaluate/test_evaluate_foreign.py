@@ -19,7 +19,8 @@ from backend.models.lap.apply import LapModel
 from backend.models.learned_basis.apply import BasisModel
 from backend.models.registry import LAP, LEARNED_BASIS
 from backend.photos.collection import PhotoCollection, SurfaceLandmarks
-from trainer.evaluate import command, foreign
+from trainer import commands
+from trainer.evaluate import foreign
 from trainer.evaluate.foreign import SETS, VARIANTS, PersonShapes, people_of, photo_sets, real_figures
 from trainer.heads.foreign import half_of
 from trainer.measures import estimate
@@ -92,7 +93,7 @@ def test_two_people_are_too_few():
 
 def arguments_of(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
+    commands.add_arguments(parser)
     return parser.parse_args(["foreign", *words])
 
 

@@ -24,8 +24,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate import hair
-from trainer.evaluate.hair import held_out_hair
-from trainer.evaluate.hair_figures import hair_tone, line_angle, strands_inside
+from trainer.evaluate.hair import hair_tone, held_out_hair, line_angle, strands_inside
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
 from made_hair import SIDE, camera, grown, made_view

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.__main__ import COMMANDS, main
+from trainer.__main__ import main
+from trainer.commands import COMMANDS, EVALUATIONS
 from trainer.engine.recipe import find_recipe, load_recipe
-from trainer.evaluate.command import EVALUATIONS
 
 
 def test_only_the_command_that_is_asked_for_is_imported() -> None:
@@ -20,13 +20,13 @@ def test_only_the_command_that_is_asked_for_is_imported() -> None:
         "import sys; from trainer.__main__ import main\n"
         "try: main(['{0}', '--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({{'torch', 'trainer.evaluate.command', 'trainer.train_command'}} & set(sys.modules)))"
+        "print(sorted({{'torch', 'trainer.evaluate.foreign', 'trainer.train_command'}} & set(sys.modules)))"
     )
     found = [
         subprocess.run([sys.executable, "-c", code.format(name)], capture_output=True, text=True, check=True)
         for name in ("--help", "evaluate")
     ]
-    assert [run.stdout.splitlines()[-1] for run in found] == ["[]", "['trainer.evaluate.command']"]
+    assert [run.stdout.splitlines()[-1] for run in found] == ["[]", "[]"]
     assert "scans" in found[1].stdout
 
 
