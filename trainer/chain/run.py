@@ -1,8 +1,8 @@
 """``python -m trainer all``: print the table of steps that make the files of ``assets/``, or run them.
 
-Each command runs in its own process; a small file beside the runs records what is done, so that a run goes on where it
-ended. At toy size recipes have a few steps on a few pictures, and portraits are of synthetic people: it shows that
-every command runs and finds the previous one's results, and the nets are of no use.
+Each command runs in its own process; a small file for each beside the runs marks what is done, so that a run goes on
+where it ended. At toy size recipes have a few steps on a few pictures, and portraits are of synthetic people: it shows
+that every command runs and finds the previous one's results, and the nets are of no use.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ PORTRAIT_SIDE = 256
 """Pixels, the smallest size at which the face detector finds all of them."""
 PORTRAITS_PER_TRAIT = 2
 """Portraits per answer on a list, because the classifiers need more than one of each."""
-STATE_FILE = "done.json"
+DONE = "done"
+"""Folder of the marks of commands that have begun or succeeded, in the working folder."""
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = (
     "torch._inductor",  # use_deterministic_algorithms imports it, and with it torch._dynamo
@@ -192,60 +193,35 @@ def draw_portraits(folder: Path) -> int:
     return len(names)
 
 
-class DoneCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A command that succeeded: its words and its duration, seconds."""
+class Mark(msgspec.Struct, frozen=True):
+    """What the working folder has of a command: its words, and its duration in seconds once it has succeeded."""
 
-    words: tuple[str, ...]
-    seconds: float
-
-
-class ChainState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Finished commands of each step, in order; and the words of each step's command that has begun."""
-
-    steps: dict[str, tuple[DoneCommand, ...]] = {}
-    begun: dict[str, tuple[str, ...]] = {}
-
-    def done(self, step: str, words: tuple[tuple[str, ...], ...]) -> int:
-        """Count the commands, from the first on, that need not run again.
-
-        A command whose words differ from the recorded ones, and all after it, count as not done.
-        """
-        count = 0
-        for old, new in zip(self.steps.get(step, ()), words, strict=False):
-            if old.words != new:
-                break
-            count += 1
-        return count
-
-    def with_completed(self, step: str, number: int, command: DoneCommand) -> ChainState:
-        """The state after command number ``number`` of ``step``; records of later commands are dropped."""
-        before: Mapping[str, tuple[DoneCommand, ...]] = self.steps
-        begun = {name: words for name, words in self.begun.items() if name != step}
-        return ChainState({**before, step: (*before.get(step, ())[:number], command)}, begun)
-
-    def with_started(self, step: str, words: tuple[str, ...]) -> ChainState:
-        """The state while this command of ``step`` runs."""
-        return ChainState(self.steps, {**self.begun, step: words})
-
-    def seconds(self, step: str) -> float:
-        """Total duration of the step's commands."""
-        return sum(command.seconds for command in self.steps.get(step, ()))
+    words: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
-def read_state(folder: Path) -> ChainState:
-    """Read the state in ``folder``; empty where there is none. Raises ``ValueError`` for a broken file."""
-    path = folder / STATE_FILE
-    if not path.is_file():
-        return ChainState()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ChainState)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{path} is broken ({error}); delete it to begin anew") from error
+def mark_path(work: Path, step: str, number: int) -> Path:
+    """The file of the mark of command ``number`` of a step."""
+    return work / DONE / f"{step}.{number}.json"
 
 
-def write_state(folder: Path, state: ChainState) -> None:
-    """Write the state atomically, so that a killed run leaves the old one or the new one."""
-    write_bytes(folder / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=1))
+def read_marks(work: Path, step: Step) -> list[Mark]:
+    """The mark of each of the step's commands, empty where there is none. Raises ``ValueError`` for a broken file."""
+    marks = []
+    for number in range(len(step.commands)):
+        path = mark_path(work, step.name, number)
+        try:
+            marks.append(msgspec.json.decode(path.read_bytes(), type=Mark) if path.is_file() else Mark())
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path} is broken ({error}); delete it to run the command again") from error
+    return marks
+
+
+def count_done(marks: Sequence[Mark], step_words: Sequence[tuple[str, ...]]) -> int:
+    """Count the commands, from the first on, that need not run again. One whose words differ from the marked ones, and
+    all after it, count as not done."""
+    fits = (mark.words == now and mark.seconds is not None for mark, now in zip(marks, step_words, strict=True))
+    return sum(itertools.takewhile(bool, fits))
 
 
 Runner = Callable[[Sequence[str]], int]
@@ -289,8 +265,8 @@ def words(command: Command, folders: Folders, toy: bool) -> tuple[str, ...]:
     return tuple(filled)
 
 
-def run_steps(steps: Sequence[Step], folders: Folders, toy: bool, say: Callable[[str], None]) -> ChainState:
-    """Run the unfinished commands of ``steps``, in order; returns the final state.
+def run_steps(steps: Sequence[Step], folders: Folders, toy: bool, say: Callable[[str], None]) -> None:
+    """Run the unfinished commands of ``steps``, in order.
 
     Raises
     ------
@@ -313,7 +289,6 @@ def run_steps(steps: Sequence[Step], folders: Folders, toy: bool, say: Callable[
             advice = f"Get it, or leave the step out with --only. Done so far: {folders.work}."
             raise LikenessError("missing_part", f"{step.name} needs {'; '.join(missing_needs)}.", advice)
         _run_step(step, folders, toy, say, run)
-    return read_state(folders.work)
 
 
 def _runner(folders: Folders, toy: bool) -> Runner:
@@ -352,24 +327,24 @@ def _enter(folder: Path, environment: Mapping[str, str], step_words: list[str]) 
 
 def _run_step(step: Step, folders: Folders, toy: bool, say: Callable[[str], None], run: Runner) -> None:
     step_words = tuple(words(command, folders, toy) for command in step.commands)
-    state = read_state(folders.work)
-    done = state.done(step.name, step_words)
+    marks = read_marks(folders.work, step)
+    done = count_done(marks, step_words)
     if done == len(step_words):
         say(f"{step.name}: done")
         return
     for number, command in enumerate(step.commands[done:], done):
         say(f"{step.name}, {number + 1} of {len(step_words)}: python -m trainer {command.run}")
-        started = time.monotonic()
-        resumes = state.begun.get(step.name) == step_words[number]
-        state = state.with_started(step.name, step_words[number])
-        write_state(folders.work, state)
-        words_now = _resumed(step_words[number], folders, resumes)
+        started, mark = time.monotonic(), Mark(step_words[number])
+        words_now = _resumed(step_words[number], folders, number == done and marks[number] == mark)
+        for later in range(number, len(step_words)):
+            mark_path(folders.work, step.name, later).unlink(missing_ok=True)
+        write_bytes(mark_path(folders.work, step.name, number), msgspec.json.encode(mark))
         ended = run(words_now)
         if ended:
             sentence = f"python -m trainer {' '.join(words_now)} ended with code {ended}."
             raise LikenessError("internal", sentence, "What was done before stays done; run the chain again to go on.")
-        state = state.with_completed(step.name, number, DoneCommand(step_words[number], time.monotonic() - started))
-        write_state(folders.work, state)
+        mark = Mark(mark.words, time.monotonic() - started)
+        write_bytes(mark_path(folders.work, step.name, number), msgspec.json.encode(mark))
 
 
 def _resumed(step_words: tuple[str, ...], folders: Folders, resumes: bool) -> list[str]:
@@ -410,16 +385,16 @@ def run(arguments: argparse.Namespace) -> int:
     steps, folders = _chosen(arguments.only), _folders(arguments)
     try:
         if arguments.dry_run:
-            print(*chain_table(steps, read_state(folders.work), folders, arguments.toy), sep="\n")
+            print(*chain_table(steps, folders, arguments.toy), sep="\n")
             for command in (one for step in steps if arguments.only for one in step.commands):
                 print(f"python -m trainer {' '.join(words(command, folders, arguments.toy))}")
             return 0
-        state = run_steps(steps, folders, arguments.toy, lambda line: print(line, flush=True))
+        run_steps(steps, folders, arguments.toy, lambda line: print(line, flush=True))
+        for step in steps:
+            if seconds := sum(mark.seconds or 0.0 for mark in read_marks(folders.work, step)):
+                print(f"{step.name}: {seconds:.0f} s")
     except ValueError as error:
         raise LikenessError("usage", f"{error}.") from error
-    for step in steps:
-        if state.steps.get(step.name):
-            print(f"{step.name}: {state.seconds(step.name):.0f} s")
     return 0
 
 
@@ -444,10 +419,10 @@ def _chosen(names: Sequence[str] | None) -> tuple[Step, ...]:
     return STEPS if not names else tuple(step for step in STEPS if step.name in names)
 
 
-def chain_table(steps: Sequence[Step], state: ChainState, folders: Folders, toy: bool) -> Iterator[str]:
+def chain_table(steps: Sequence[Step], folders: Folders, toy: bool) -> Iterator[str]:
     """A heading and some lines per step: what it makes and needs, how long it takes, whether it is done."""
     for step in steps:
-        standing, missing_needs = _standing(step, state, folders, toy)
+        standing, missing_needs = _standing(step, folders, toy)
         yield f"{step.name}: {standing}"
         hours = "unknown" if step.cpu_hours is None else f"{step.cpu_hours:g}"
         for label, text in (
@@ -463,11 +438,11 @@ def chain_table(steps: Sequence[Step], state: ChainState, folders: Folders, toy:
                 yield f"    {label:8}{text}"
 
 
-def _standing(step: Step, state: ChainState, folders: Folders, toy: bool) -> tuple[str, list[str]]:
+def _standing(step: Step, folders: Folders, toy: bool) -> tuple[str, list[str]]:
     """Status of the step in a few words, and what is missing for it."""
     if step.repeats is Repeats.BY_HAND:
         return "by hand", []
-    done = state.done(step.name, tuple(words(command, folders, toy) for command in step.commands))
+    done = count_done(read_marks(folders.work, step), [words(command, folders, toy) for command in step.commands])
     if done == len(step.commands):
         return "done", []
     missing_needs = missing(step, folders, toy)

@@ -91,8 +91,7 @@ def test_a_chain_that_failed_goes_on_where_it_was(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(LikenessError, match="ended with code 2"):
         run.run_steps([step], where, False, said.append)
-    state = run.read_state(where.work)
-    assert [command.words for command in state.steps["two"]] == [("--help",)]
+    assert [mark.seconds is None for mark in run.read_marks(where.work, step)] == [False, True]
     said.clear()
     run.run_steps([replace(step, commands=(step.commands[0], run.Command("--help")))], where, False, said.append)
     assert said == ["two, 2 of 2: python -m trainer --help"]
@@ -105,9 +104,8 @@ def test_a_net_is_trained_and_exported_at_toy_size(tmp_path: Path) -> None:
     where = folders(tmp_path)
     train = run.Command("tiny --out runs/tiny")
     step = run.Step("tiny", (), (train, run.Command("export runs/tiny --out {assets}/tiny")))
-    state = run.run_steps([step], where, True, lambda line: None)
-    assert len(state.steps["tiny"]) == 2
-    assert not state.begun
+    run.run_steps([step], where, True, lambda line: None)
+    assert all(mark.seconds for mark in run.read_marks(where.work, step))
     assert "steps = 2" in (where.work / "runs/tiny/recipe.toml").read_text()
     assert {path.name for path in (where.assets / "tiny").iterdir()} == {
         "README.md",
@@ -116,10 +114,10 @@ def test_a_net_is_trained_and_exported_at_toy_size(tmp_path: Path) -> None:
 
 
 def test_a_changed_command_is_run_again_with_all_after_it() -> None:
-    state = run.ChainState({"a": tuple(run.DoneCommand((word,), 1.0) for word in "xyz")})
-    assert state.done("a", (("x",), ("y",), ("z",))) == 3
-    assert state.done("a", (("x",), ("other",), ("z",))) == 1
-    assert state.with_completed("a", 1, run.DoneCommand(("other",), 2.0)).done("a", (("x",), ("other",), ("z",))) == 2
+    marks = [run.Mark((word,), 1.0) for word in "xyz"]
+    assert run.count_done(marks, [("x",), ("y",), ("z",)]) == 3
+    assert run.count_done(marks, [("x",), ("other",), ("z",)]) == 1
+    assert run.count_done([marks[0], run.Mark(("y",)), marks[2]], [("x",), ("y",), ("z",)]) == 1
 
 
 def test_a_training_that_was_cut_goes_on_and_does_not_begin_anew(tmp_path: Path) -> None:
