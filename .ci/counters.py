@@ -17,9 +17,9 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_730,
+    "lines of code": 52_704,
     "lines of tables": 314,
-    "files": 342,
+    "files": 340,
     "lines of the longest file": 707,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
@@ -34,7 +34,7 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 35_529,
+    "lines of tests": 35_527,
     "words of docs": 58_574,
     "numbers set by hand in module constants": 1_632,
     "numbers set by hand in defaults of dataclasses": 343,
