@@ -1,13 +1,12 @@
-"""The installation in progress (at most one), and the folders that hold backends."""
+"""The installation in progress (at most one), and the folder that holds the backend."""
 
-import sys
 import threading
 from pathlib import Path
 
 import bpy
 
 from .backend_process import folders
-from .backend_process.folders import BackendFolder, FolderState, Installed, Looks, lock_folder
+from .backend_process.folders import BackendFolder, FolderState, Looks, lock_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
 from .client.keys import config_folder
 from .errors import AddonError
@@ -30,7 +29,7 @@ def server_log() -> Path:
 
 
 def backend_folder() -> BackendFolder:
-    """The folder named in the preferences; installation, repair and removal act on it."""
+    """The folder named in the preferences, in which the backend is installed and runs."""
     entry = bpy.context.preferences.addons.get(PACKAGE)
     entered = "" if entry is None or entry.preferences is None else entry.preferences.backend_folder
     return folders.entered_folder(entered, own_folder().root)
@@ -40,24 +39,6 @@ def named_folder(drawing: bool = False) -> FolderState:
     """State of the folder named in the preferences. Waits seconds for a slow drive, except with ``drawing``."""
     folder = backend_folder()
     return _looks.at(folder, drawing) or folders.without_answer(folder)
-
-
-def other_folders(drawing: bool = False) -> list[FolderState]:
-    """Backend folders named in the preferences earlier, newest first, without those on drives that do not respond."""
-    default, named = own_folder(), backend_folder()
-    others = [
-        folders.entered_folder(str(root), default.root)
-        for root in dict.fromkeys((*folders.remembered(_note()), default.root))
-    ]
-    states = [_looks.at(folder, drawing) for folder in others if folder.root != named.root]
-    return [state for state in states if state is not None and state.has_contents]
-
-
-def folder_in_use(named: FolderState, drawing: bool = False) -> FolderState:
-    """The folder whose backend is used: the named one or, while nothing is installed there, the previous one."""
-    if named.installed is not None or not named.answers:
-        return named
-    return next((state for state in other_folders(drawing) if state.installed is not None), named)
 
 
 def cuda_card() -> bool:
@@ -73,11 +54,6 @@ def cuda_card() -> bool:
         _asked = True
         threading.Thread(target=ask, name="likeness-card", daemon=True).start()
     return _cuda
-
-
-def leaves_card_unused(installed: Installed) -> bool:
-    """Whether an NVIDIA card has nothing to do because on Windows torch for CUDA needs Python 3.12 or later."""
-    return sys.platform == "win32" and not installed.cuda and installed.python.startswith("Python 3.11") and cuda_card()
 
 
 def view() -> InstallView | None:
@@ -116,8 +92,6 @@ def start(plan: InstallPlan | None, runner: Runner) -> Installation:
     if state.has_contents:
         runner.stop()  # a running backend cannot be replaced
         end_server = runner.wait_for_end
-    if plan is not None:
-        folders.remember(_note(), folder.root)
     kind = Removal if plan is None else Installation
     _current = kind(folder, plan, end_server, lock, _looks.forget)
     _current.start()
@@ -135,7 +109,3 @@ def forget() -> None:
     global _current
     stop()
     _current = None
-
-
-def _note() -> Path:
-    return own_folder().root / "folders.json"

@@ -3,10 +3,9 @@ files alone (without waiting for drives that may not respond), what would preven
 process of a user at a time installs into it or removes it.
 
 The lock file lies in the user's configuration folder, because a removal deletes the backend's folder and Windows cannot
-delete an open file. Folders that were entered are kept in a list, so that leftovers in them are still found.
+delete an open file.
 """
 
-import contextlib
 import hashlib
 import json
 import math
@@ -24,23 +23,6 @@ from typing import Generic, TypeVar
 
 from ..errors import AddonError
 from ..shared.file_lock import FileLock, lock_file
-
-
-def remembered(note: Path) -> list[Path]:
-    """Folders listed in the file ``note``, newest first."""
-    try:
-        return [Path(entry) for entry in json.loads(note.read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return []
-
-
-def remember(note: Path, root: Path) -> None:
-    """Put ``root`` first in the list ``note``; ignored if the file cannot be written."""
-    entries = dict.fromkeys(map(str, (root, *remembered(note))))
-    with contextlib.suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(list(entries), indent=1), "utf-8")
-
 
 USABLE = "The program is there; the first click shows whether the backend runs in it."
 NOTHING_ENTERED = "Enter the Python program of the environment that the backend is installed in."

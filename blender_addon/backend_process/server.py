@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +54,6 @@ class LocalBackend:
     device : ``auto``, ``cpu`` or ``cuda``.
     log : its log file.
     folder : where the extension installed it, None if it did not.
-    button : name of the preferences button that reinstalls it.
     """
 
     python: Path
@@ -62,13 +61,12 @@ class LocalBackend:
     device: str = "auto"
     log: Path | None = None
     folder: Path | None = None
-    button: str = field(default="Repair", compare=False)
 
     @property
     def remedy(self) -> str:
         """What to do if the backend is broken, to be appended after a comma."""
         if self.folder is not None:
-            return f"choose {self.button} in the extension's preferences."
+            return "choose Repair in the extension's preferences."
         return "install its packages again, or enter another Python in the extension's preferences."
 
 

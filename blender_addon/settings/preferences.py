@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import bpy
@@ -46,7 +47,8 @@ class LikenessPreferences(bpy.types.AddonPreferences):
     where: EnumProperty(name="Backend", items=BACKEND_LOCATIONS, default="INSTALLED")
     backend_folder: StringProperty(
         name="Backend Folder",
-        description="Folder to install the backend in; empty: the extension's own",
+        description="Folder to install the backend in; empty: the extension's own. Remove a backend before you enter "
+        "another folder, or it stays there unused",
         subtype="DIR_PATH",
         update=_keep_whole,
     )
@@ -126,12 +128,11 @@ class LikenessPreferences(bpy.types.AddonPreferences):
             self._draw_log(layout)
             return
         named = installer.named_folder(drawing=True)
-        used = installer.folder_in_use(named, drawing=True)
         problem = named.problem
         if not named.answers:
             redraw.schedule()
         else:
-            self._draw_installed(layout, named, used)
+            self._draw_installed(layout, named)
         if problem is not None:
             draw_error(layout, problem.sentence, problem.advice)
         elif view is not None and view.error is not None:
@@ -150,32 +151,25 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         row.operator("likeness.show_log", text="Installation Log", icon="TEXT").which = "INSTALL"
         row.operator("likeness.show_log", text="Backend Log", icon="TEXT").which = "SERVER"
 
-    def _draw_installed(self, layout: bpy.types.UILayout, named: FolderState, used: FolderState) -> None:
-        """Draw the installation in the folder in use, and leftovers in folders entered earlier."""
-        installed = used.installed
+    def _draw_installed(self, layout: bpy.types.UILayout, named: FolderState) -> None:
+        """Draw what is installed, or what would be."""
+        installed = named.installed
         if installed is not None:
             kind = "CUDA" if installed.cuda else "CPU"
             said = f"Backend {installed.version} ({kind}, {installed.python}), {gigabytes(installed.size_bytes)}"
             layout.label(text=said, icon="CHECKMARK")
-            if installer.leaves_card_unused(installed):
+            on_old_windows = sys.platform == "win32" and installed.python.startswith("Python 3.11")  # no torch for CUDA
+            if on_old_windows and not installed.cuda and installer.cuda_card():
                 said = "It does not use your NVIDIA card: that needs Python 3.12 or later. Enter one below and Repair."
                 draw_wrapped(layout, said, icon="INFO")
-            if used.folder != named.folder:
-                said = f"It runs from {used.folder.root} until one is installed in the folder below."
-                draw_wrapped(layout, said, icon="INFO")
             if installed.version != version() and named.problem is None:
-                said = f"The extension is version {version()}: choose {_update_button(named)} to update."
+                said = f"The extension is version {version()}: choose Repair to update."
                 draw_wrapped(layout, said, icon="INFO")
         else:
             cuda = installer.cuda_card()
             layout.label(text="The backend is not installed.", icon="INFO")
             what = "for your NVIDIA card" if cuda else "for the CPU"
             draw_wrapped(layout, f"It will be installed {what} and take about {gigabytes(installed_bytes(cuda))}.")
-        for other in (state.folder for state in installer.other_folders(drawing=True)):
-            if other == used.folder:
-                continue
-            how = "enter that folder below" if other.entered else "clear the field below"
-            draw_wrapped(layout, f"There is another backend in {other.root}. To delete it, {how} and choose Remove.")
 
     def _draw_existing(self, layout: bpy.types.UILayout) -> None:
         layout.prop(self, "existing_python")
@@ -225,21 +219,20 @@ def chosen_backend(context: bpy.types.Context, drawing: bool = False) -> LocalBa
     if installer.running():
         raise AddonError("The backend is being installed or removed.", "Wait for that.", "no_backend")
     named = installer.named_folder(drawing)
-    used = installer.folder_in_use(named, drawing)
-    if drawing and not used.answers:
+    if drawing and not named.answers:
         redraw.schedule()
-    if used.installed is None:
-        raise used.problem or AddonError(
+    if named.installed is None:
+        raise named.problem or AddonError(
             "The backend is not installed yet.", "Choose Install Backend in the extension's preferences.", "no_backend"
         )
-    if used.installed.version != version():
+    if named.installed.version != version():
         raise named.problem or AddonError(
-            f"The backend has version {used.installed.version}, the extension {version()}.",
-            f"Choose {_update_button(named)} in the extension's preferences.",
+            f"The backend has version {named.installed.version}, the extension {version()}.",
+            "Choose Repair in the extension's preferences.",
             "version",
         )
-    folder, log = used.folder, installer.server_log()
-    return LocalBackend(folder.python, folder.source, chosen.device, log, folder.root, _update_button(named))
+    folder, log = named.folder, installer.server_log()
+    return LocalBackend(folder.python, folder.source, chosen.device, log, folder.root)
 
 
 def _existing(chosen: LikenessPreferences) -> LocalBackend:
@@ -266,11 +259,6 @@ def _draw_usable(layout: bpy.types.UILayout, chosen: LikenessPreferences) -> Non
     problem = _problem_of_existing(chosen, drawing=True)
     icon = "INFO" if not chosen.existing_python else "ERROR" if problem else "CHECKMARK"
     draw_wrapped(layout, problem or folders.USABLE, icon=icon)
-
-
-def _update_button(named: FolderState) -> str:
-    """Label of the button that updates the backend to the extension's version."""
-    return "Install Backend" if named.installed is None else "Repair"
 
 
 def require_online(why: str) -> None:

@@ -147,27 +147,6 @@ def test_a_folder_that_cannot_be_used_is_said_before_anybody_installs(
     assert "Install Backend" in drawn(bpy)[1]
 
 
-def test_the_backend_of_the_folder_before_runs_until_one_is_installed(
-    bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path
-) -> None:
-    from blender_addon.settings.preferences import chosen_backend
-
-    fill(own)
-    there = tmp_path / "there"
-    name_folder(bpy, there)
-    assert (chosen_backend(bpy.context).python, chosen_backend(bpy.context).button) == (own.python, "Install Backend")
-    said, buttons = drawn(bpy)
-    assert f"Itrunsfrom{own.root}until" in said and "Todelete" not in said
-    assert "Install Backend" in buttons and not {"Repair", "Remove"} & set(buttons)
-
-    fill(entered(there))
-    assert chosen_backend(bpy.context).python == entered(there).python
-    assert chosen_backend(bpy.context).button == "Repair"
-    said, buttons = drawn(bpy)
-    assert "Itruns" not in said and f"Thereisanotherbackendin{own.root}.Todeleteit,clearthefield" in said
-    assert {"Repair", "Remove"} <= set(buttons)
-
-
 def test_remove_removes_what_is_in_the_named_folder(
     bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path
 ) -> None:
@@ -282,14 +261,12 @@ class DeadDrive:
 def test_drawing_does_not_wait_for_a_drive_that_does_not_answer(
     bpy: ModuleType, own: folders.BackendFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from blender_addon import installer
     from blender_addon.settings.preferences import chosen_backend
 
     fill(own)
     there = fill(entered(tmp_path / "there"))
     drive = DeadDrive(there.root, monkeypatch)
     monkeypatch.setattr(folders, "CLICK_SECONDS", 0.5)
-    folders.remember(installer._note(), there.root)
     start = time.monotonic()
     assert chosen_backend(bpy.context).python == own.python  # that one is there
     drawn(bpy)
