@@ -30,7 +30,7 @@ from backend.models.detail import DetailModel
 from backend.models.graph_face import GraphAlbedoModel
 from backend.models.learned_basis.apply import BasisModel, Personalised, personalise
 from backend.models.parsing.glasses import FoundGlasses, find_glasses, glasses_view, seat_of
-from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LEARNED_BASIS, MODELS, Models, open_models
+from backend.models.registry import DETAIL, GRAPH_ALBEDO, GRAPH_FACE, LAP, LEARNED_BASIS, MODELS, Models, open_models
 from backend.options import options_of
 from backend.photos.collect import CollectOptions, collect, collect_corrected
 from backend.photos.collection import FaceClass, PhotoCollection, PhotoFace, PhotoSource, PhotoVerdict
@@ -47,6 +47,7 @@ from backend.texture.facial_hair import FacialHair, grow_facial_hair, joined, wi
 from backend.texture.surface import head_surface
 from backend.texture.unwrap import ChosenPhoto, beard_region, chosen_views, plain_skin, with_consistent_beards
 from protocol.options import HeadOptions, sides_of
+from protocol.photo_folder import is_mesh
 
 MOST_RELIEF = 2048
 """Texels: largest side of the relief, whose own resolution is a quarter of that."""
@@ -257,9 +258,10 @@ def read_photos(sources: tuple[PhotoSource, ...], options: ReconstructOptions, w
     return photos
 
 
-def open_all_models(options: ReconstructOptions) -> Models:
-    """The learned models that take part."""
-    return open_models(options.without, computing_device(options.device), options.requested_models())
+def open_all_models(sources: tuple[PhotoSource, ...], options: ReconstructOptions) -> Models:
+    """The learned models that take part: none that guess the shape where a mesh gives it."""
+    idle = {LAP.name, LEARNED_BASIS.name} if any(is_mesh(one.name) for one in sources) else set()
+    return open_models(idle.union(options.without), computing_device(options.device), options.requested_models())
 
 
 def personalise_basis(photos: PhotoCollection, opened: Models, watch: Watch) -> Personalised | None:

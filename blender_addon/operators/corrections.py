@@ -51,7 +51,7 @@ class EditLandmarks(HeadPhotoOperator, LikenessOperator):
             obj.select_set(False)
         context.view_layer.objects.active = points[0]
         context.view_layer.update()
-        zoom_to(context, points)
+        zoom_to(context, [point.matrix_world.translation for point in points])
 
 
 class StarPhoto(HeadPhotoOperator, LikenessOperator):

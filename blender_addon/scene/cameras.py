@@ -133,45 +133,35 @@ def _into_free_part(view: bpy.types.RegionView3D, region: bpy.types.Region, area
         view.view_location -= across * (pixels / (ends[1] - ends[0]).length)
 
 
-def fill_with_camera(context: bpy.types.Context) -> None:
-    """Zoom the views through a camera so that its frame fills them, as *Home* does, beside toolbar and sidebar."""
-    for area, region, space in _view_areas(context):
-        view, camera = space.region_3d, space.camera
+def zoom_to(context: bpy.types.Context, points: Sequence[Vector] = ()) -> None:
+    """Zoom the views through a camera so that ``points`` of the world which it sees fill them, beside toolbar and
+    sidebar; without points all of its frame, as *Home* does."""
+    for area, region, space in () if bpy.app.background else _view_areas(context):  # which has no views to update
+        view, camera, size = space.region_3d, space.camera, np.array([region.width, region.height])
         if view.view_perspective != "CAMERA" or camera is None:
             continue
-        with context.temp_override(area=area, region=region), suppress(RuntimeError):
-            bpy.ops.view3d.view_center_camera()
         view.update()
-        corners = camera.data.view_frame(scene=context.scene)
-        ends = [location_3d_to_region_2d(region, view, camera.matrix_world @ corner) for corner in corners]
-        if None not in ends:
-            wide, zoom = max(end.x for end in ends) - min(end.x for end in ends), view.view_camera_zoom
-            found = into_span(zoom, wide, region.width, free_span(region, area.regions))
-            view.view_camera_zoom, view.view_camera_offset[0] = found
-
-
-def zoom_to(context: bpy.types.Context, points: Sequence[bpy.types.Object]) -> None:
-    """Zoom the views through a camera so that objects which it sees fill them, beside toolbar and sidebar."""
-    for area, region, space in () if bpy.app.background else _view_areas(context):  # which has no views to update
-        view, size = space.region_3d, np.array([region.width, region.height])
-        if view.view_perspective != "CAMERA" or space.camera is None:
-            continue
-        view.update()
-        seen = [location_3d_to_region_2d(region, view, point.matrix_world.translation) for point in points]
+        wanted = points or [camera.matrix_world @ corner for corner in camera.data.view_frame(scene=context.scene)]
+        seen = [location_3d_to_region_2d(region, view, point) for point in wanted]
         box = np.array([place[:] for place in seen if place is not None])
         if len(box) > 1:
             now, free = (view.view_camera_zoom, view.view_camera_offset[:]), free_span(region, area.regions)
-            zoom, offset = onto_box(*now, (box.min(0), box.max(0)), size, free)
+            zoom, offset = onto_box(*now, (box.min(0), box.max(0)), size, free, 0.9 if points else 1.0)
             view.view_camera_zoom, view.view_camera_offset = zoom, offset
 
 
 def onto_box(
-    zoom: float, offset: Sequence[float], box: tuple[np.ndarray, np.ndarray], size: np.ndarray, span: tuple[int, int]
+    zoom: float,
+    offset: Sequence[float],
+    box: tuple[np.ndarray, np.ndarray],
+    size: np.ndarray,
+    span: tuple[int, int],
+    share: float,
 ) -> tuple[float, tuple[float, float]]:
     """Blender's zoom and offset of a camera's view, ``size`` (2,) pixels, so that what is in the pixels of ``box``, its
-    lower and upper corner, fills nine tenths of ``span`` or of the height, in its middle."""
-    base, room = 50.0 * math.sqrt(2.0), np.array([span[1] - span[0], size[1]])  # as in ``into_span``
-    larger = float((0.9 * room / np.maximum(box[1] - box[0], 1.0)).min())
+    lower and upper corner, fills a ``share`` of ``span`` or of the height, in its middle."""
+    base, room = 50.0 * math.sqrt(2.0), np.array([span[1] - span[0], size[1]])  # magnified by the square of base + zoom
+    larger = float((share * room / np.maximum(box[1] - box[0], 1.0)).min())
     grown = min(math.sqrt(larger) * (base + zoom), base + MOST_ZOOM)
     before, after = ((base + zoom) / base) ** 2, (grown / base) ** 2
     aside = 0.5 * (box[0] + box[1]) - 0.5 * size + np.array(offset) * size * before  # from the middle at no offset
@@ -182,14 +172,6 @@ def onto_box(
 
 MOST_ZOOM = 600.0
 """Blender's own limit of a camera's zoom in a view."""
-
-
-def into_span(zoom: float, wide: float, width: int, span: tuple[int, int]) -> tuple[float, float]:
-    """Blender's zoom and horizontal offset of a camera's view, ``width`` pixels wide, so that its frame, in the middle
-    and ``wide`` pixels at ``zoom``, comes into the middle of ``span`` and is no wider."""
-    (left, right), base = span, 50.0 * math.sqrt(2.0)  # Blender magnifies by the square of base + zoom
-    grown = math.sqrt(min(1.0, (right - left) / wide)) * (base + zoom)
-    return grown - base, (width - left - right) / (2.0 * width * (grown / base) ** 2)
 
 
 SENSOR_MM = 36.0
@@ -343,7 +325,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: b
         space.region_3d.view_perspective = "CAMERA"
     if not bpy.app.background:
         _enter_local_view(context, camera)
-        fill_with_camera(context)
+        zoom_to(context)
 
 
 def _hide_cameras_again(scene: bpy.types.Scene) -> None:

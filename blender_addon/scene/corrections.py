@@ -219,12 +219,8 @@ def keep_paints(collection: bpy.types.Collection, paints: Iterable[PhotoCorrecti
 
 def brush_of(head: bpy.types.Object) -> bytes:
     """A byte for each vertex, 255 where the vertex group ``BRUSH_GROUP`` has all weight; empty without any."""
-    group = head.vertex_groups.get(BRUSH_GROUP)
-    if group is None:
-        return b""
-    held = ((one.weight for one in vertex.groups if one.group == group.index) for vertex in head.data.vertices)
-    weights = np.array([next(own, 0.0) for own in held])
-    return np.round(255.0 * weights).astype(np.uint8).tobytes() if weights.any() else b""
+    weights = meshes.group_weights(head, BRUSH_GROUP)
+    return b"" if weights is None or not weights.any() else np.round(255.0 * weights).astype(np.uint8).tobytes()
 
 
 def put_points(collection: bpy.types.Collection, camera: bpy.types.Object) -> list[bpy.types.Object]:

@@ -36,6 +36,11 @@ def person() -> tuple[np.ndarray, np.ndarray]:
     return fine.matrix @ shape, triangles_from_quads(quads).astype(np.int64)
 
 
+def test_models_that_guess_the_shape_rest_where_a_mesh_gives_it() -> None:
+    opened = pipeline.open_all_models((PhotoSource("head.ply", data=b""),), pipeline.ReconstructOptions())
+    assert {opened.to_report()[name] for name in ("lap", "learned_basis")} == {"not used"}
+
+
 @pytest.mark.parametrize("name", UNITS)
 def test_a_head_lies_on_its_mesh_in_any_unit_and_turn(name: str, tmp_path: Path) -> None:
     vertices, triangles = person()
