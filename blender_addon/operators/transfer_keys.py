@@ -5,10 +5,10 @@ points.
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import bpy
 import numpy as np
+from bl_operators.presets import AddPresetBase
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
@@ -18,7 +18,6 @@ from bpy.props import (
     PointerProperty,
     StringProperty,
 )
-from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..errors import AddonError
 from ..objects.meshes import array_of
@@ -32,7 +31,7 @@ from ..text import LikenessOperator, needs
 from ..transfer import meshes
 from ..transfer.apply import key_names
 from ..transfer.keys_for_mesh import find_face, staged, transfer_keys
-from ..transfer.names import KeyLink, from_json, meaning, suggest, to_json
+from ..transfer.names import KeyLink, meaning, suggest
 from ..transfer.sliced import SlicedOperator, Steps
 
 NO_SOURCE = "Choose a mesh with shape keys as source, or make one the active object"
@@ -210,40 +209,22 @@ class RemoveLink(LikenessOperator):
         settings.active_link = max(min(settings.active_link, len(settings.links) - 1), 0)
 
 
-class SaveMapping(LikenessOperator, ExportHelper):
-    """Write the mapping into a JSON file"""
+class MappingPresets(bpy.types.Menu):
+    """Mappings that were kept in the user's folder of Blender's presets"""
 
-    bl_options = set()
-    filename_ext = ".json"
+    bl_idname, bl_label = "LIKENESS_MT_mappings", "Kept Mappings"
+    preset_subdir, preset_operator = "likeness/mappings", "script.execute_preset"
+    draw = bpy.types.Menu.draw_preset
 
-    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+
+class KeepMapping(AddPresetBase, LikenessOperator):
+    """Keep the mapping under a name, for every file; or forget the one that is shown"""
+
+    preset_menu, preset_subdir = MappingPresets.bl_idname, MappingPresets.preset_subdir
+    preset_defines = ("settings = bpy.context.scene.likeness_transfer",)
+    preset_values = ("settings.links", "settings.use_links")
 
     poll = needs((lambda context: settings_of(context).links, "The mapping has no rows"))
-
-    def run(self, context: bpy.types.Context) -> None:
-        path = Path(bpy.path.abspath(self.filepath))
-        try:
-            path.write_text(to_json(listed_links(settings_of(context))) + "\n", "utf-8")
-        except OSError as error:
-            raise AddonError(f"{path.name} could not be written: {error.strerror or error}.") from error
-
-
-class LoadMapping(LikenessOperator, ImportHelper):
-    """Read a mapping that Save Mapping wrote"""
-
-    filename_ext = ".json"
-
-    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
-
-    def run(self, context: bpy.types.Context) -> set[str] | None:
-        path = Path(bpy.path.abspath(self.filepath))
-        try:
-            links = from_json(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise AddonError(f"{path.name} could not be read.", "Check the file.") from error
-        settings = settings_of(context)
-        fill_list(settings, links)
-        settings.use_links = True
 
 
 POINT_NAMES = (

@@ -1,8 +1,7 @@
 """Which shape key of a rig moves which key of another, by their names alone.
 
 ``meaning`` reads a name: which of ARKit's 52 motions it is, on which side. ``suggest`` links the keys of two rigs whose
-names mean the same, as ``KeyLink``; an artist may change these links and keep them in a file (``to_json``,
-``from_json``). ``apply_links`` gives the target's values.
+names mean the same, as ``KeyLink``; an artist may change these links. ``apply_links`` gives the target's values.
 
 A meaning is a set of *atoms*, pairs of an ARKit base name and a side: ``mouthSmileLeft`` is ``(mouthSmile, L)``;
 ``browInnerUp`` is ``(browInnerUp, L)`` and ``(browInnerUp, R)``, because other rigs have one key per side for it.
@@ -13,13 +12,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import AddonError
 from ..shared.names import ARKIT_NAMES, SIDES, words_of
 
 _TABLES = json.loads(Path(__file__).with_name("names.json").read_text("utf-8"))
@@ -32,7 +30,6 @@ BASE_SYNONYMS, EXCEPTIONAL_NAMES = (
 _NOTHING, _NO_MOTION = (frozenset(_TABLES[table].split()) for table in ("none", "no_motion_words"))
 
 
-FORMAT, VERSION = "likeness-key-mapping", 1
 Atom = tuple[str, str]
 """ARKit name without its side, and ``L`` or ``R``."""
 
@@ -229,27 +226,3 @@ def apply_links(links: Iterable[KeyLink], values: Mapping[str, np.ndarray]) -> d
             part = np.clip(np.asarray(values[link.source], float) * link.weight, link.lowest, link.highest)
             out[link.target] = out[link.target] + part if link.target in out else part
     return out
-
-
-def to_json(links: Iterable[KeyLink]) -> str:
-    """Encode links as text for ``from_json``."""
-    rows = [asdict(link) for link in links]
-    return json.dumps({"format": FORMAT, "version": VERSION, "links": rows}, ensure_ascii=False, indent=1)
-
-
-def from_json(text: str) -> tuple[KeyLink, ...]:
-    """Decode links from text. Raises ``AddonError`` ``bad_mapping`` for other content."""
-    numbers = (("weight", 1.0), ("lowest", 0.0), ("highest", 1.0))
-    try:
-        data = json.loads(text)
-        links = tuple(
-            KeyLink(str(row["source"]), str(row["target"]), *(float(row.get(name, usual)) for name, usual in numbers))
-            for row in data["links"]
-        )
-        finite = all(np.isfinite([link.weight, link.lowest, link.highest]).all() for link in links)
-        if (data["format"], data["version"]) != (FORMAT, VERSION) or not finite:
-            raise ValueError("another format, or numbers that are not finite")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        advice = "Choose a file that Save Mapping wrote."
-        raise AddonError("This is not a mapping of shape keys.", advice, "bad_mapping") from error
-    return links

@@ -3,7 +3,7 @@
 import bpy
 
 from ..objects.tags import active_head
-from ..operators.transfer_keys import POINT_NAMES, settings_of, source_of
+from ..operators.transfer_keys import POINT_NAMES, MappingPresets, settings_of, source_of
 from ..text import draw_wrapped, time_left
 from ..transfer.meshes import points_on
 from ..transfer.sliced import current_work
@@ -80,9 +80,10 @@ class MappingPanel(ClosedPanel, bpy.types.Panel):
         column = row.column(align=True)
         column.operator("likeness.add_link", text="", icon="ADD")
         column.operator("likeness.remove_link", text="", icon="REMOVE")
-        column.separator()
-        column.operator("likeness.save_mapping", text="", icon="EXPORT")
-        column.operator("likeness.load_mapping", text="", icon="IMPORT")
+        row = layout.row(align=True)
+        row.menu(MappingPresets.bl_idname, text=MappingPresets.bl_label)
+        row.operator("likeness.keep_mapping", text="", icon="ADD")
+        row.operator("likeness.keep_mapping", text="", icon="REMOVE").remove_active = True
         if 0 <= settings.active_link < len(settings.links):
             _draw_link(layout, context, settings.links[settings.active_link])
 

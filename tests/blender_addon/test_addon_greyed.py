@@ -27,7 +27,7 @@ SAID = {
     "There is no head in the scene": "apply_to_mpfb",
     "Choose a mesh with shape keys as source": "transfer_to_selected make_arkit_keys suggest_mapping",
     "No row of the mapping is chosen": "remove_link",
-    "The mapping has no rows": "save_mapping",
+    "The mapping has no rows": "keep_mapping",
     "Select a mesh": "mark_point",
     "The active object has no marked points": "clear_points",
     "No mesh is active": "add_mesh",

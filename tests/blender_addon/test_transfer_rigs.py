@@ -349,7 +349,8 @@ def test_an_action_that_others_use_is_copied_first() -> None:
     assert values_at(bpy, one, "jawOpen", [5]) == [1.0] and values_at(bpy, two, "jawOpen", [5]) == [0.5]
 
 
-def test_the_mapping_is_suggested_edited_saved_and_loaded(tmp_path: Path) -> None:
+def test_the_mapping_is_suggested_edited_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLENDER_USER_SCRIPTS", str(tmp_path))
     source, target = rig(bpy, "source", ["jawOpen", "eyeBlinkLeft"]), rig(bpy, "target", ["Jaw_Open", "odd"])
     for key in ("jawOpen", "eyeBlinkLeft"):
         source.data.shape_keys.key_blocks[key].value = 1.0
@@ -359,16 +360,15 @@ def test_the_mapping_is_suggested_edited_saved_and_loaded(tmp_path: Path) -> Non
     bpy.ops.likeness.add_link()
     row = settings().links[1]
     row.source, row.target, row.weight, row.highest = "eyeBlinkLeft", "odd", 0.75, 0.6
-    path = tmp_path / "mapping.json"
-    bpy.ops.likeness.save_mapping(filepath=str(path))
+    bpy.ops.likeness.keep_mapping(name="Odd Rig")
     bpy.ops.likeness.remove_link()
     assert len(settings().links) == 1
-    bpy.ops.likeness.load_mapping(filepath=str(path))
+    (path,) = tmp_path.glob("presets/likeness/mappings/*.py")
+    bpy.ops.script.execute_preset(filepath=str(path), menu_idname="LIKENESS_MT_mappings")
     bpy.ops.likeness.transfer_to_selected()
     assert value(target, "Jaw_Open") == 1.0 and value(target, "odd") == pytest.approx(0.6)
-    path.write_text("{}")
-    with pytest.raises(RuntimeError, match="not a mapping"):
-        bpy.ops.likeness.load_mapping(filepath=str(path))
+    bpy.ops.likeness.keep_mapping(remove_active=True)
+    assert not path.exists()
 
 
 def test_a_rig_with_other_names_gets_all_it_can_show_without_a_hand_on_it() -> None:
@@ -543,7 +543,7 @@ def test_the_panels_draw_what_exists() -> None:
     for panel in classes_of(transfer_panel)[1:]:
         panel.draw(SimpleNamespace(layout=CheckedLayout(drawn)), bpy.context)
     wanted = {"expression_from_photo", "animate_from_video", "load_expression_file", "transfer_to_selected"}
-    wanted |= {"make_arkit_keys", "suggest_mapping", "save_mapping", "mark_point", "clear_points"}
+    wanted |= {"make_arkit_keys", "suggest_mapping", "keep_mapping", "mark_point", "clear_points"}
     assert {f"likeness.{name}" for name in wanted} <= set(drawn)
     assert {"source", "gain", "weight", "lowest", "highest", "pose_to", "pose_to_bone"} <= set(drawn)
 
