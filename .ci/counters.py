@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_616,
+    "lines of code": 52_592,
     "lines of tables": 314,
     "files": 340,
     "lines of the longest file": 707,
@@ -34,7 +34,7 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 35_496,
+    "lines of tests": 35_486,
     "words of docs": 58_572,
     "numbers set by hand in module constants": 1_632,
     "numbers set by hand in defaults of dataclasses": 343,

@@ -10,11 +10,8 @@ the second is copied once per later Python with that Python's tags.
 """
 
 import argparse
-import base64
-import csv
-import hashlib
 import importlib.util
-import io
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,36 +59,11 @@ def fetch_wheel(platform: Platform, python: str, folder: Path) -> Path:
 
 
 def retag(wheel: Path, python: str, folder: Path) -> Path:
-    """Copy ``wheel`` into ``folder`` with the tags ``cp<python>-cp<python>``; its platform tag stays.
-
-    As the wheel format requires, the file ``WHEEL`` inside gets the same tags and ``RECORD`` its new hash.
-    """
+    """Copy ``wheel`` into ``folder`` under the tags ``cp<python>-cp<python>``; its platform tag stays. Blender chooses
+    and unpacks wheels by their names alone."""
     name, version, *_, platform_tags = wheel.stem.split("-")
-    tag = f"cp{python}-cp{python}"
-    target = folder / f"{name}-{version}-{tag}-{platform_tags}.whl"
     folder.mkdir(parents=True, exist_ok=True)
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
-        lines = old.read(f"{info}/WHEEL").decode().splitlines()
-        other_lines = [line for line in lines if line and not line.startswith("Tag:")]
-        text = "\n".join(other_lines + [f"Tag: {tag}-{one}" for one in platform_tags.split(".")]) + "\n"
-        for item in old.infolist():
-            content = old.read(item)
-            if item.filename == f"{info}/WHEEL":
-                content = text.encode()
-            elif item.filename == f"{info}/RECORD":
-                content = _record_with(content.decode(), f"{info}/WHEEL", text.encode())
-            new.writestr(item, content, zipfile.ZIP_DEFLATED)
-    return target
-
-
-def _record_with(record: str, path: str, content: bytes) -> bytes:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for row in csv.reader(io.StringIO(record)):
-        writer.writerow([path, f"sha256={digest}", str(len(content))] if row and row[0] == path else row)
-    return out.getvalue().encode()
+    return Path(shutil.copy2(wheel, folder / f"{name}-{version}-cp{python}-cp{python}-{platform_tags}.whl"))
 
 
 ROOT = Path(__file__).resolve().parents[1]
