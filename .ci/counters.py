@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_592,
+    "lines of code": 52_564,
     "lines of tables": 314,
     "files": 340,
     "lines of the longest file": 707,

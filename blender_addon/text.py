@@ -37,11 +37,6 @@ def needs(*conditions: tuple[Callable[[bpy.types.Context], object], str]) -> cla
     return poll_of(lambda context: next((why for holds, why in conditions if not holds(context)), ""))
 
 
-def letters_per_line(width: int, ui_scale: float) -> int:
-    """Number of letters that fit into a panel of ``width`` pixels."""
-    return max(int((width / ui_scale - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
-
-
 @lru_cache(maxsize=256)
 def _lines(sentence: str, letters: int) -> tuple[str, ...]:
     """The sentence in lines of so many letters; kept, as panels ask for the same ones on every redraw."""
@@ -51,8 +46,8 @@ def _lines(sentence: str, letters: int) -> tuple[str, ...]:
 def draw_wrapped(layout: bpy.types.UILayout, sentence: str, icon: str = "NONE", share: float = 1.0) -> None:
     """Draw ``sentence`` in as many labels as needed; ``layout`` has a ``share`` of the region's width."""
     region = bpy.context.region
-    whole = letters_per_line(region.width, bpy.context.preferences.system.ui_scale) if region else 60
-    letters = max(int(share * whole), 16)
+    pixels = region.width / bpy.context.preferences.system.ui_scale if region else 450
+    letters = max(int(share * (pixels - MARGIN_PIXELS) / PIXELS_PER_LETTER), 16)
     column = layout.column(align=True)
     column.scale_y = 0.8
     blank = "NONE" if icon == "NONE" else "BLANK1"

@@ -286,7 +286,9 @@ def _subdivided(obj: bpy.types.Object, levels: int) -> bpy.types.Mesh:
     try:
         for block in blocks:
             block.value, block.mute, block.vertex_group = 0.0, False, ""
-        mesh = _evaluated(plain)
+        graph = _graph()
+        evaluated = plain.evaluated_get(graph)
+        mesh = bpy.data.meshes.new_from_object(evaluated, preserve_all_data_layers=True, depsgraph=graph)
         rest = coordinates(mesh.vertices)
         offsets = {}
         for block in blocks[1:]:
@@ -313,11 +315,6 @@ def _graph() -> bpy.types.Depsgraph:
     graph = bpy.context.evaluated_depsgraph_get()
     graph.update()
     return graph
-
-
-def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
-    graph = _graph()
-    return bpy.data.meshes.new_from_object(obj.evaluated_get(graph), preserve_all_data_layers=True, depsgraph=graph)
 
 
 def _scale(mesh: bpy.types.Mesh, factor: float) -> None:

@@ -74,6 +74,13 @@ def attribute_or(missing: np.ndarray, mesh: bpy.types.Mesh, name: str, field: st
     return values
 
 
+def write_attribute(mesh: bpy.types.Mesh, name: str, kind: str, field: str, values: np.ndarray) -> bpy.types.Attribute:
+    """Write an attribute of vertices, ``values`` (V, ...), created if missing; ``kind`` is ``INT`` or of floats."""
+    attribute = mesh.attributes.get(name) or mesh.attributes.new(name, kind, "POINT")
+    attribute.data.foreach_set(field, np.ascontiguousarray(values, np.int32 if kind == "INT" else np.float32).ravel())
+    return attribute
+
+
 def hm08_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V,) vertices of MakeHuman's base mesh, -1 for none."""
     return attribute_or(np.full(len(mesh.vertices), -1, np.int32), mesh, HM08_VERTEX)
@@ -173,9 +180,8 @@ def _fill(mesh: bpy.types.Mesh, part: ResultPart) -> None:
         layer.uv.foreach_set("vector", np.ascontiguousarray(uv[quads[corners]]).ravel())
     mesh.uv_layers[UV_HEAD].active = True
     mesh.uv_layers[UV_HEAD].active_render = True
-    attribute = mesh.attributes.new(HM08_VERTEX, "INT", "POINT")
-    attribute.data.foreach_set("value", part.hm08_vertex)
-    _remember(mesh, to_blender(part.vertices))
+    write_attribute(mesh, HM08_VERTEX, "INT", "value", part.hm08_vertex)
+    write_attribute(mesh, ORIGINAL_BASIS, "FLOAT_VECTOR", "vector", to_blender(part.vertices))
     mesh.update(calc_edges=True)
     if mesh.validate():
         raise malformed(f"the faces of part {part.name} do not make a mesh")
@@ -215,8 +221,7 @@ def put_skin_values(object_of: Callable[[str], bpy.types.Object], result: HeadRe
     for part, name, values in found:
         mesh = object_of(part).data
         if len(mesh.vertices) == len(values):
-            attribute = mesh.attributes.get(name) or mesh.attributes.new(name, "FLOAT", "POINT")
-            attribute.data.foreach_set("value", np.ascontiguousarray(values, np.float32))
+            write_attribute(mesh, name, "FLOAT", "value", values)
 
 
 def add_keys(obj: bpy.types.Object, part: ResultPart, names: Sequence[str]) -> None:
@@ -239,12 +244,6 @@ def as_made(mesh: bpy.types.Mesh) -> np.ndarray:
 def key_scales(mesh: bpy.types.Mesh) -> np.ndarray:
     """(V, 1) factors of the keys' offsets, 1 unless a slider has changed the size of what they move."""
     return attribute_or(np.ones((len(mesh.vertices), 1), np.float32), mesh, KEY_SCALE)
-
-
-def set_key_scales(mesh: bpy.types.Mesh, scales: np.ndarray) -> None:
-    """Store the factors (V, 1) of the keys' offsets."""
-    attribute = mesh.attributes.get(KEY_SCALE) or mesh.attributes.new(KEY_SCALE, "FLOAT", "POINT")
-    attribute.data.foreach_set("value", scales.ravel())
 
 
 def sculpted(mesh: bpy.types.Mesh) -> np.ndarray | None:
@@ -276,11 +275,6 @@ def remove_sculpt(mesh: bpy.types.Mesh) -> None:
     if moved is None:
         return
     move_basis(mesh, -moved)
-
-
-def _remember(mesh: bpy.types.Mesh, made: np.ndarray) -> None:
-    attribute = mesh.attributes.get(ORIGINAL_BASIS) or mesh.attributes.new(ORIGINAL_BASIS, "FLOAT_VECTOR", "POINT")
-    attribute.data.foreach_set("vector", np.ascontiguousarray(made, np.float32).ravel())
 
 
 def same_topology(mesh: bpy.types.Mesh, part: ResultPart) -> bool:
@@ -321,5 +315,5 @@ def update_mesh(obj: bpy.types.Object, part: ResultPart, locked: np.ndarray | No
     if part.key_names:
         present = set(mesh.shape_keys.key_blocks.keys()) if mesh.shape_keys else set()
         add_keys(obj, part, [name for name in part.key_names if name not in present])
-    _remember(mesh, made)
+    write_attribute(mesh, ORIGINAL_BASIS, "FLOAT_VECTOR", "vector", made)
     mesh.update()

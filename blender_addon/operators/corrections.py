@@ -123,7 +123,7 @@ class UsePhotoFor(HeadPhotoOperator, LikenessOperator):
     use: EnumProperty(name="Use For", items=USES, options={"SKIP_SAVE"})
 
     def run(self, context: bpy.types.Context) -> None:
-        corrections.set_use(tags.active_head(context), self.photo, self.use)
+        corrections.change(tags.active_head(context), self.photo, use=self.use)
 
 
 def show_head(context: bpy.types.Context, collection: bpy.types.Collection, shown: bool) -> None:
@@ -222,7 +222,7 @@ class PaintMask(NamedByClass, HeadPhotoOperator, bpy.types.Operator):
         bpy.ops.likeness.look_through(photo=self.photo)
         show_head(context, collection, False)
         size = tuple(int(side) for side in camera[tags.PHOTO_SIZE])
-        mask = corrections.mask_of(collection, self.photo)
+        mask = corrections.of_photo(collection, self.photo).mask
         self._painting = Painting(size, corrections.cells_of(mask, size))
         self._head, self._camera, self._area, self._region = collection.name, camera.name, area, region
         self._mouse = (event.mouse_x, event.mouse_y)
@@ -287,7 +287,7 @@ class PaintMask(NamedByClass, HeadPhotoOperator, bpy.types.Operator):
             show_head(context, head, True)
         if keep_in is None:
             return {"CANCELLED"}
-        corrections.set_mask(keep_in, self.photo, corrections.photo_mask_of(self._painting.cells))
+        corrections.change(keep_in, self.photo, mask=corrections.photo_mask_of(self._painting.cells))
         return {"FINISHED"}
 
     def _area_is_there(self, context: bpy.types.Context) -> bool:
@@ -345,7 +345,7 @@ class ClearMask(HeadPhotoOperator, LikenessOperator):
     """Use all of this photo again"""
 
     def run(self, context: bpy.types.Context) -> None:
-        corrections.set_mask(tags.active_head(context), self.photo, None)
+        corrections.change(tags.active_head(context), self.photo, mask=None)
 
 
 def _on_photo(

@@ -24,7 +24,7 @@ from ..objects.tags import Place, expressive_meshes, key_mesh
 from ..protocol import clips
 from ..protocol.clips import ExpressionClip
 from ..rig.lead import led_keys, set_keys
-from ..runner import Phase
+from ..runner import JobView, Phase
 from ..scene.expressions import locked_keys, read_cues
 from ..scene.own_head import neutral_head
 from ..session import session
@@ -32,11 +32,11 @@ from ..settings.preferences import chosen_backend
 from ..text import LikenessOperator, poll_of
 from ..transfer import apply
 from ..transfer.names import apply_links
-from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, Waiting, cancel_work, current_work, say
+from ..transfer.sliced import SlicedFileOperator, SlicedOperator, Steps, cancel_work, current_work, say
 from . import transfer_keys
 
 
-def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Waiting, None, ExpressionClip]:
+def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[JobView, None, ExpressionClip]:
     """Yield the progress of the transfer, return its result; closing the generator early cancels the job.
 
     Raises ``AddonError`` with the backend's message, or ``busy``.
@@ -53,7 +53,7 @@ def solved(job: Transfer, backend: LocalBackend | ServerAddress) -> Generator[Wa
             if not view.phase.busy:
                 sentence = view.sentence if view.phase is Phase.FAILED else "The transfer was cancelled."
                 raise AddonError(sentence, view.advice, view.code or "cancelled")
-            yield Waiting(view.sentence, view.fraction, view.seconds_left)
+            yield view
     finally:
         runner.cancel()
         current.return_runner()

@@ -152,29 +152,14 @@ def list_corrections(scene: bpy.types.Scene, given: Iterable[tuple[str, str]]) -
     return tuple(PhotoCorrections(label, use[path]) for path, label in given if use.get(path, "both") != "both")
 
 
-def use_of(collection: bpy.types.Collection, photo: str) -> str:
-    """What a head's photo is used for: one of ``USES``."""
-    return _of_photo(collection, photo).use
+def of_photo(collection: bpy.types.Collection, photo: str) -> PhotoCorrections:
+    """The stored corrections of a head's photo."""
+    return _stored(collection).get(photo, PhotoCorrections(photo))
 
 
-def set_use(collection: bpy.types.Collection, photo: str, use: str) -> None:
-    """Set what a head's photo is used for; its points stay."""
-    _change(collection, photo, use=use)
-
-
-def mask_of(collection: bpy.types.Collection, photo: str) -> PhotoMask | None:
-    """The mask of a head's photo, None without one."""
-    return _of_photo(collection, photo).mask
-
-
-def set_mask(collection: bpy.types.Collection, photo: str, mask: PhotoMask | None) -> None:
-    """Set the mask of a head's photo."""
-    _change(collection, photo, mask=mask)
-
-
-def _change(collection: bpy.types.Collection, photo: str, **said: Any) -> None:
+def change(collection: bpy.types.Collection, photo: str, **said: Any) -> None:
     """Store something else of a photo's corrections."""
-    _store(collection, _stored(collection) | {photo: replace(_of_photo(collection, photo), **said)})
+    _store(collection, _stored(collection) | {photo: replace(of_photo(collection, photo), **said)})
 
 
 def painted_regions(collection: bpy.types.Collection) -> dict[str, str]:
@@ -256,7 +241,7 @@ def put_away(collection: bpy.types.Collection, photo: str) -> None:
     if photo not in edited_photos(collection):
         return
     points = next((one.points for one in head_corrections(collection) if one.label == photo), ())
-    _change(collection, photo, points=points)
+    change(collection, photo, points=points)
     bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
 
 
@@ -266,7 +251,7 @@ def reset_points(collection: bpy.types.Collection, photo: str) -> None:
     if out:
         bpy.data.batch_remove([point for point in _points(collection) if point[tags.PHOTO] == photo])
     if photo in _stored(collection):
-        _change(collection, photo, points=())
+        change(collection, photo, points=())
     camera = cameras_by_photo(collection).get(photo)
     if out and camera is not None:
         put_points(collection, camera)
@@ -443,7 +428,7 @@ def slide_shape(collection: bpy.types.Collection, wished: Mapping[str, float]) -
         if part == "head" or part in LID_ATTACHED_PARTS:
             scales = lids if part == "head" else lids[_skin_vertices(obj.data, points, rest)]
             meshes.move_basis(obj.data, moved.astype(np.float32), scales / meshes.key_scales(obj.data))
-            meshes.set_key_scales(obj.data, scales)
+            meshes.write_attribute(obj.data, meshes.KEY_SCALE, "FLOAT", "value", scales)
         elif moved.any():
             meshes.move_basis(obj.data, moved.astype(np.float32))
 
@@ -467,8 +452,8 @@ def _skin_vertices(mesh: bpy.types.Mesh, points: np.ndarray, skin: np.ndarray) -
     kept = mesh.attributes.get(SKIN_VERTEX)
     if kept is None:
         tree = meshes.search_tree(skin)
-        kept = mesh.attributes.new(SKIN_VERTEX, "INT", "POINT")
-        kept.data.foreach_set("value", np.array([tree.find(point)[1] for point in points.tolist()], np.int32))
+        nearest = [tree.find(point)[1] for point in points.tolist()]
+        kept = meshes.write_attribute(mesh, SKIN_VERTEX, "INT", "value", np.array(nearest))
     return meshes.array_of(kept.data, "value")
 
 
@@ -477,7 +462,7 @@ def _forget_points(collection: bpy.types.Collection, photo: str, landmarks: set[
     shown = photo in edited_photos(collection)
     put_away(collection, photo)
     if (before := _stored(collection).get(photo)) is not None:
-        _change(collection, photo, points=tuple(point for point in before.points if point[0] not in landmarks))
+        change(collection, photo, points=tuple(point for point in before.points if point[0] not in landmarks))
     if shown:
         put_points(collection, cameras_by_photo(collection)[photo])
 
@@ -547,10 +532,6 @@ def _read(text: str) -> Mapping[str, PhotoCorrections]:
 
 def _stored(collection: bpy.types.Collection) -> dict[str, PhotoCorrections]:
     return dict(_read(collection.get(tags.CORRECTIONS, "[]")))
-
-
-def _of_photo(collection: bpy.types.Collection, photo: str) -> PhotoCorrections:
-    return _stored(collection).get(photo, PhotoCorrections(photo))
 
 
 def _store(collection: bpy.types.Collection, said: Mapping[str, PhotoCorrections]) -> None:

@@ -158,11 +158,6 @@ def part_seen_from(part: ResultPart, origin: np.ndarray) -> ResultPart:
     return replace(part, vertices=_less(part.vertices, origin))
 
 
-def head_origin(collection: bpy.types.Collection) -> np.ndarray:
-    """(3,) origin of an existing head, head frame."""
-    return meshes.to_head(np.array(collection[tags.ORIGIN], np.float32))
-
-
 def remember_origin(item: bpy.types.ID, origin: np.ndarray) -> None:
     """Store ``origin`` (3,), head frame, on a mesh or a collection."""
     item[tags.ORIGIN] = meshes.to_blender(origin).tolist()
@@ -235,7 +230,6 @@ def import_steps(
     build = _Build(result, place, tuple(photos), into, pack_photos, name, armature)
     if into is not None:
         check_editable(build.collection())
-    build.choose_origin()
     steps = list(build.steps())
     try:
         for number, step in enumerate(steps):
@@ -263,11 +257,12 @@ class _Build:
     edited: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.new, self.locks, self.head_id = self.into is None, PartLocks(), self.into or uuid.uuid4().hex
-
-    def choose_origin(self) -> None:
         """Express the result relative to the head object's origin: a new head's, or the existing one."""
-        self.origin = neck_pivot(self.result.head) if self.new else head_origin(self.collection())
+        self.new, self.locks, self.head_id = self.into is None, PartLocks(), self.into or uuid.uuid4().hex
+        if self.new:
+            self.origin = neck_pivot(self.result.head)
+        else:
+            self.origin = meshes.to_head(np.array(self.collection()[tags.ORIGIN], np.float32))
         self.result = seen_from(self.result, self.origin)
 
     def steps(self) -> Iterator[Callable[[], object]]:

@@ -8,6 +8,7 @@ import bpy
 
 from .. import redraw
 from ..errors import AddonError
+from ..runner import JobView
 from ..text import NamedByClass, report_error
 
 WAIT_SECONDS = 0.01
@@ -15,18 +16,9 @@ SLICE_SECONDS = 0.04
 """Time per tick for steps; each step must stay well below 100 ms."""
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """Waiting for another process: a sentence, the fraction done (0-1), seconds left or None."""
-
-    sentence: str
-    fraction: float
-    seconds_left: float | None = None
-
-
-Steps = Generator[float | Waiting, None, str]
-"""Yields the fraction done, or ``Waiting`` if there is nothing to do until the next tick and the artist may continue to
-work; returns the sentence for the artist. Closing it early must undo what was done."""
+Steps = Generator[float | JobView, None, str]
+"""Yields the fraction done, or another process's view if there is nothing to do until the next tick and the artist may
+continue to work; returns the sentence for the artist. Closing it early must undo what was done."""
 
 
 @dataclass
@@ -38,7 +30,6 @@ class Work:
     seconds_left: float | None = None
     waiting: bool = False
     cancelled: bool = False
-    drawn_at: float = 0.0
     draw_at: float = 0.0
 
 
@@ -88,7 +79,7 @@ class SlicedOperator(NamedByClass):
         steps = self.steps(context)
         try:
             while True:
-                if isinstance(next(steps), Waiting):
+                if isinstance(next(steps), JobView):
                     time.sleep(WAIT_SECONDS)
         except StopIteration as stop:
             return self._done(stop.value)
@@ -123,11 +114,10 @@ class SlicedOperator(NamedByClass):
             return {"PASS_THROUGH"} if event.type in view_only else {"RUNNING_MODAL"}
         until = time.monotonic() + SLICE_SECONDS
         try:
-            self._pace(time.monotonic())
             while time.monotonic() < until:
                 done = next(self._steps)
-                self._work.waiting = isinstance(done, Waiting)
-                if isinstance(done, Waiting):
+                self._work.waiting = isinstance(done, JobView)
+                if self._work.waiting:
                     self._work.sentence, self._work.fraction = done.sentence, done.fraction
                     self._work.seconds_left = done.seconds_left
                     break
@@ -143,17 +133,10 @@ class SlicedOperator(NamedByClass):
             self._end(context)
             raise
         if time.monotonic() > self._work.draw_at:
-            self._work.drawn_at = time.monotonic()
+            self._work.draw_at = time.monotonic() + redraw.PROGRESS_REDRAW_SECONDS
             redraw.regions("UI")
             redraw.status_bar()
         return {"RUNNING_MODAL"}
-
-    def _pace(self, now: float) -> None:
-        """Limit redraws to a fifth of the time; the cost of the last redraw is the time until this call."""
-        work = self._work
-        if work.drawn_at:
-            work.draw_at = now + max(redraw.PROGRESS_REDRAW_SECONDS, 4.0 * (now - work.drawn_at))
-            work.drawn_at = 0.0
 
     def cancel(self, context: bpy.types.Context) -> None:
         if getattr(self, "_steps", None) is not None:

@@ -341,14 +341,13 @@ def _draw_corrections(layout: bpy.types.UILayout, collection: bpy.types.Collecti
     row.operator("likeness.reset_points", text="", icon="LOOP_BACK").photo = photo
     if edited:
         layout.prop(collection.likeness, "reach")
-    mask = corrections.mask_of(collection, photo)
+    stated = corrections.of_photo(collection, photo)
     row = layout.row(align=True)
-    text = "Mask" if mask is None else f"Mask: {100 * mask.share:.1f} %"
+    text = "Mask" if stated.mask is None else f"Mask: {100 * stated.mask.share:.1f} %"
     row.operator("likeness.paint_mask", text=text, icon="BRUSH_DATA").photo = photo
-    if mask is not None:
+    if stated.mask is not None:
         row.operator("likeness.clear_mask", text="", icon="X").photo = photo
-    use = corrections.use_of(collection, photo)
-    name = next(label for key, label, _ in USES if key == use)
+    name = next(label for key, label, _ in USES if key == stated.use)
     layout.operator_menu_enum("likeness.use_photo_for", "use", text=f"Use for: {name}").photo = photo
 
 

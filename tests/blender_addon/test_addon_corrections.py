@@ -230,12 +230,12 @@ def mask(bpy, head, photo: str) -> PhotoMask:
 
     camera = next(one for one in tags.camera_objects(head) if one["likeness_photo"] == photo)
     size = tuple(int(side) for side in camera[tags.PHOTO_SIZE])
-    painting = Painting(size, photo_mask.cells_of(corrections.mask_of(head, photo), size))
+    painting = Painting(size, photo_mask.cells_of(corrections.of_photo(head, photo).mask, size))
     painting.begin((0.4 * size[0], 0.5 * size[1]), masks=True)
     painting.go((0.6 * size[0], 0.5 * size[1]))
     painting.end()
-    corrections.set_mask(head, photo, photo_mask.photo_mask_of(painting.cells))
-    return corrections.mask_of(head, photo)
+    corrections.change(head, photo, mask=photo_mask.photo_mask_of(painting.cells))
+    return corrections.of_photo(head, photo).mask
 
 
 def corrections_sent(one: PhotoCorrections) -> dict[str, object]:
