@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_564,
+    "lines of code": 52_543,
     "lines of tables": 314,
     "files": 340,
     "lines of the longest file": 707,
@@ -34,13 +34,13 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 3,
-    "lines of tests": 35_486,
-    "words of docs": 58_572,
-    "numbers set by hand in module constants": 1_632,
+    "lines of tests": 35_485,
+    "words of docs": 58_557,
+    "numbers set by hand in module constants": 1_630,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_800,
     "numbers set by hand in tables": 211,
-    "numbers set by hand": 3_986,
+    "numbers set by hand": 3_984,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

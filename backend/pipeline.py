@@ -19,7 +19,7 @@ from backend.fitting.fit import FaceModels, refit_face, resumable_fit
 from backend.fitting.options import fit_options_for, with_shape_options
 from backend.fitting.stages import FittedFace, ResumableFit
 from backend.geometry.template import Template, load_template
-from backend.hair.attach import over_shoulders
+from backend.hair.attach import above
 from backend.hair.draw import hair_cards
 from backend.hair.fit_hair import HairLook, HairResult, fit_hair, look_at
 from backend.hair.hair_line import apply_hairline_points
@@ -483,15 +483,14 @@ def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> 
 def exported_hair(
     dressed: FaceAsset, hair: HairResult, beard: FacialHair, tone: np.ndarray, options: ReconstructOptions
 ) -> HairStrands | None:
-    """The hair in the texture's tone, and the beard, over the shoulders; None where there is none, or none is
+    """The hair in the texture's tone, and the beard, as far as the bust; None where there is none, or none is
     wanted."""
     if options.hair == "none":
         return None
     strands = joined(None if hair.strands is None else hair.strands.recoloured(tone), beard.strands)
     if strands is None or dressed.bust is None:
         return strands
-    vertices, bust = dressed.parts[0].vertices, dressed.bust
-    return replace(strands, points=over_shoulders(strands.points, vertices, bust.vertices, bust.quads))
+    return replace(strands, points=above(strands.points, float(dressed.bust.vertices[:, 1].min())))
 
 
 def report_of_head(

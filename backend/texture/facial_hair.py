@@ -17,8 +17,9 @@ from scipy.spatial import cKDTree
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
-from backend.hair.attach import apart, outside
+from backend.hair.attach import apart
 from backend.hair.fit_hair import beside_skin, from_skin, is_skin, lab_beside_skin
+from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, resampled_to
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
@@ -61,6 +62,8 @@ SURE = 0.3
 and 0.15."""
 WIDER = 0.03
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
+ABOVE = 0.0008
+"""Metres: least distance of strands from the skin, more than its relief is deep (0.5 mm), and too small to see."""
 RISE = 0.45
 """Tangent of the angle at which a strand leaves the skin."""
 FALL = 18.0
@@ -152,7 +155,8 @@ def grow_facial_hair(
     known, relative = _ratios(views)
     hairs = _hairs(relative, where[known], where[roots], None if scalp is None else scalp / np.exp(skin))
     colour = np.float32(np.exp(skin) * hairs).clip(0.005, 0.9)
-    points[:, 1:] = outside(points[:, 1:], cage, surface.cage_triangles)
+    loose = points[:, 1:].reshape(-1, 3)
+    points[:, 1:] = GroomHead(template, fitted.neutral).pushed_out(loose, ABOVE)[0].reshape(points[:, 1:].shape)
     grown = HairStrands(
         points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
         colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},

@@ -41,6 +41,8 @@ right on 0.62, with a factor of 1 on 0.54."""
 _BESIDE = 0.5
 """Share of the probability of the next longer and shorter hair that speaks for a groom, whose length is fitted; of a
 bald head, and one that thins, for a ring."""
+_READ_AS = {"thinning_top": "receding"}
+"""What the reader was never taught (one of 929 portraits), and what it reads in its place; outlines tell them apart."""
 _RECEDES = {"density": "full", "fringe": "none", "tied": "no"}.items()
 """Kinds of grooms that come with a receding hairline and a thin top too."""
 _RECEDED = ("receding", "thinning")
@@ -137,6 +139,7 @@ def _told(groom: Groom, kind: HairKind | None) -> float:
 
 
 def _probability(kind: HairKind, field: str, value: str) -> float:
+    value = _READ_AS.get(value, value)
     place = FIELDS[field].index(value)
     beside = FIELDS[field][max(place - 1, 0) : place + 2] if field == "length" or value == "ring" else (value,)
     alike = {value, MIRRORED.get(value, value)}  # which side, lines tell: the reader is right for 7 of 45
@@ -149,7 +152,8 @@ class _Small:
     """A view at ``_SIDE``. ``hair``, ``known`` : (H, W) bool; ``clear`` : (H, W, 2) of its lines; ``depth`` : (H, W);
     ``away`` : (H, W) metres to the hair's border, positive outside; ``slope`` : (H, W, 2) its gradient, by row and
     column; ``border`` : (N, 2) its pixels, row and column,
-    where it is known; ``near`` : (H, W) 1 where the nearest border is known; ``off`` : deviation of the overlap."""
+    where it is known; ``near`` : (H, W) 1 where the nearest border is known; ``leaves`` : (M, 2) pixels where hair
+    leaves what the photo shows, below: it reaches so far at least; ``off`` : deviation of the overlap."""
 
     camera: Camera
     trust: float
@@ -162,6 +166,7 @@ class _Small:
     slope: np.ndarray
     border: np.ndarray
     near: np.ndarray
+    leaves: np.ndarray
     off: float
 
 
@@ -188,7 +193,10 @@ def _smaller(view: HairView) -> _Small:
     slope = np.stack(np.gradient(cv2.GaussianBlur(away.astype(np.float32), (0, 0), 1.0)), -1) * metre
     clear = fewer(view.direction)
     off = max(_OVERLAP_OFF, _BORDER_OFF * metre * told.sum() / max((hair & known).sum(), 1))
-    return _Small(camera, view.trust, metre, hair, known, clear, depth, away, slope, np.argwhere(told), near, off)
+    below = np.logical_or.accumulate(known[::-1])[::-1][1:]  # whether something is known there or below
+    leaves = np.argwhere(hair & known & ~np.pad(below, ((0, 1), (0, 0))))
+    border = np.argwhere(told)
+    return _Small(camera, view.trust, metre, hair, known, clear, depth, away, slope, border, near, leaves, off)
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
@@ -258,16 +266,17 @@ class _Judged:
 def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float) -> _Judged:
     combed = comb(fit.groom, head, **fit.fitted, share=_FEWER)
     lines = _all_lines(combed)
-    overlaps, errors, first = [], [], []
+    overlaps, short, errors, first = [], [], [], []
     for view in views:
         drawn = [_draw(part, view) for part in lines]
         mask = np.logical_or.reduce([one.mask for one in drawn]) & view.known
         seen = view.hair & view.known
         overlaps.append((mask & seen).sum() / max((mask | seen).sum(), 1))
+        short.append((~mask[tuple(view.leaves.T)]).sum() / max(len(view.border) + len(view.leaves), 1))
         errors.append(_line_error(lines[0], drawn[0], view))
         first.append(drawn[0])
     trust = np.array([view.trust for view in views])
-    off = (1 - np.array(overlaps)) / [view.off for view in views]
+    off = (1 - np.array(overlaps) + short) / [view.off for view in views]
     overlap, lines_off, off = (float(trust @ each_ / trust.sum()) for each_ in (overlaps, errors, off))
     score = told - 0.5 * off**2 - 0.5 * (lines_off / _LINES_OFF) ** 2
     return _Judged(replace(fit, overlap=overlap, score=float(score)), combed, first)
@@ -377,13 +386,14 @@ def _view_rows(
     size = 2 * cells.shape[1] + rim.shape[1]
     outline = _border(drawn.mask) & view.known
     edge = np.argwhere(outline & ~drawn.cut)
-    if not len(edge) or not len(view.border):
+    border = np.concatenate([view.border, view.leaves[~drawn.mask[tuple(view.leaves.T)]]])
+    if not len(edge) or not len(border):
         return np.zeros((0, size)), np.zeros(0)
     tree = cKDTree(drawn.place[:, ::-1] - 0.5)
     row, column = edge.T
     own = [(edge, view.slope[row, column], view.away[row, column], view.near[row, column])]
-    back = cKDTree(edge).query(view.border)[1]
-    way = (view.border - edge[back]).astype(float)
+    back = cKDTree(edge).query(border)[1]
+    way = (border - edge[back]).astype(float)
     far = np.linalg.norm(way, axis=1)
     kept = far > 0.5
     way, far, back = way[kept], far[kept], back[kept]

@@ -158,7 +158,7 @@ def comb(
         points = head.off_body(_grow(groom, head, roots, places, normals, long, away, count, generator))
     else:
         points, kept = gather(tie, places, normals, away, head.pushed_out, count, generator)
-    free = np.zeros((0, 2, 3)) if tie is None else loose_ends(tie, groom, head.pushed_out, generator)
+    free = np.zeros((0, 2, 3)) if tie is None else head.off_body(loose_ends(tie, groom, head.pushed_out, generator))
     each = (triangle, weight, roots.about, roots.away, roots.edge, _thin(groom, roots))
     return CombedGuides(points, free, *(values[kept] for values in each), tie)
 
@@ -212,7 +212,7 @@ class GroomHead:
         ends = [on_sphere(np.stack([about, away + more], 1)) for more in (-0.5, 0.5)]
         return _RADIUS * (ends[1] - ends[0]) @ np.linalg.inv(self.affine[:, :3]).T
 
-    def pushed_out(self, points: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def pushed_out(self, points: np.ndarray, least: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Points (N, 3) at least so far (N,) from the skin, and their heights above it before."""
         near = self._tree.query(points, k=4)[1]
         offset = points[:, None] - self._skin[near]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from made_hair import made_view
+from made_hair import SIDE, made_view
 
 from backend.geometry.template import Template
 from backend.hair.groom import load_grooms
@@ -59,11 +60,21 @@ def test_the_side_to_which_hair_is_combed_is_found(template: Template, head: Gro
     assert sides == ["left", "right"]
 
 
+def test_hair_that_leaves_the_photos_below_is_at_least_as_long(template: Template, head: GroomHead) -> None:
+    """Long hair in photos that end at the neck came as a bob: what lies beyond their border counted for nothing."""
+    views = shown(template, head, "long_straight")
+    rows = [int(view.camera.project(np.array([[0.0, 0.6, 0.02]]))[0, 1]) for view in views]
+    seen = [view.visible * (np.arange(SIDE)[:, None] < row) for view, row in zip(views, rows, strict=True)]
+    cut = [replace(view, visible=visible) for view, visible in zip(views, seen, strict=True)]
+    assert choose_groom(head, cut, None, ("lob", "long_straight")).groom.name == "long_straight"
+
+
 @pytest.mark.parametrize("how", ["receding", "thinning"])
 def test_hair_combed_back_recedes_where_the_reader_says_so(template: Template, head: GroomHead, how: str) -> None:
     """It came in full."""
     line, density = receded(load_grooms()["slicked"], how).hairline, load_grooms()[how].kind["density"]
-    kind = HairKind({"density": np.array([{"full": 0.2, density: 0.7}.get(one, 0.05) for one in FIELDS["density"]])})
+    odds = {"full": 0.2, "receding": 0.7, "thinning_top": 0.0}  # never taught, so thin tops came with hair
+    kind = HairKind({"density": np.array([odds.get(one, 0.05) for one in FIELDS["density"]])})
     fit = choose_groom(head, shown(template, head, "slicked", hairline=line), kind, ("slicked",))
     assert fit.groom.kind["density"] == density and np.abs(fit.hairline - line).max() < 6.0
 

@@ -40,9 +40,7 @@ def look_of(head: GroomHead, photos: list[tuple[HairView, PhotoFace]], leader: s
     return find_look(head, views, faces, leader)
 
 
-def test_photos_with_loose_and_with_cut_hair_are_two_looks_and_most_photos_decide(
-    template: Template, head: GroomHead
-) -> None:
+def test_loose_and_cut_hair_are_two_looks_and_most_photos_decide(template: Template, head: GroomHead) -> None:
     loose = [photo(template, f"loose {yaw}", yaw, "bob") for yaw in (-20.0, 0.0, 25.0)]
     cut = [photo(template, f"cut {yaw}", yaw, "crew") for yaw in (-10.0, 15.0)]
     look = look_of(head, [*cut, *loose])
