@@ -17,10 +17,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_543,
+    "lines of code": 52_506,
     "lines of tables": 314,
     "files": 340,
-    "lines of the longest file": 707,
+    "lines of the longest file": 699,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
     "per cent of code that imports": 7.7,
@@ -33,8 +33,8 @@ BOUNDS: Mapping[str, float] = {
     "files of detail": 10,
     "folders of detail": 3,
     "files that name hair_style": 4,
-    "functions of more than 60 lines": 3,
-    "lines of tests": 35_485,
+    "functions of more than 60 lines": 2,
+    "lines of tests": 35_482,
     "words of docs": 58_557,
     "numbers set by hand in module constants": 1_630,
     "numbers set by hand in defaults of dataclasses": 343,

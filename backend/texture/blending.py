@@ -26,18 +26,10 @@ from backend.rendering.color import LINEAR_OF_BYTES
 from backend.rendering.interpolate import bilinear, sampled_bytes
 from backend.system.numba_cache import njit, prange
 from backend.system.parallel import each
+from backend.texture import surface as surfaces
 from backend.texture.delighting import DELIGHTING, Delit, photo_detail, texel_detail
 from backend.texture.skin_prior import pull_share
-from backend.texture.surface import (
-    HeadSurface,
-    SurfaceAtlas,
-    channel_mean,
-    enlarged,
-    grown,
-    masked_lowpass,
-    value_at,
-    values_at,
-)
+from backend.texture.surface import HeadSurface, SurfaceAtlas, channel_mean, enlarged, grown, masked_lowpass
 from backend.texture.unwrap import UNWRAPPING, PhotoInView, TexturePhoto, labelled_share, picture_for, under_jaw
 
 
@@ -333,11 +325,7 @@ class ObservedDetail:
 
 
 def observe_detail(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    photos: Sequence[TexturePhoto],
-    delit: Delit,
-    density: float,
+    surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto], delit: Delit, density: float
 ) -> ObservedDetail:
     """The detail of each photo by itself; ``density`` texels per metre."""
     texel_base, texel_range = atlas.sample(delit.log_base), atlas.sample(delit.colour_range)
@@ -364,13 +352,9 @@ def observe_detail(
 
 
 def solve_detail(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    observed: ObservedDetail,
-    delit: Delit,
-    positions: np.ndarray,
+    surface: HeadSurface, atlas: SurfaceAtlas, observed: ObservedDetail, delit: Delit, positions: np.ndarray,
     density: float,
-) -> SolvedDetail:
+) -> SolvedDetail:  # fmt: skip
     """Solve the detail that all photos show together; positions (V, 3) neutral, ``density`` texels per metre."""
     feature, sigma = observed.feature, BLENDING.middle_width * density
     middles, scores, rested = observed.middles, observed.scores, observed.rested
@@ -504,11 +488,7 @@ _COUNTS = 0.02  # weight of a photo in the finest detail, of which all have 1 to
 
 
 def fine_band(
-    atlas: SurfaceAtlas,
-    photos: Sequence[PhotoInView],
-    detail: SolvedDetail,
-    delit: Delit,
-    density: float,
+    atlas: SurfaceAtlas, photos: Sequence[PhotoInView], detail: SolvedDetail, delit: Delit, density: float
 ) -> np.ndarray:
     """(P, 3) log detail finer than the solved one, each place from its best photo; density : texels per metre at the
     atlas's size."""
@@ -540,13 +520,14 @@ def _add_finest(
         share = bilinear(weight, x, y, 0)
         if share > _COUNTS:
             corners, shares = triangles[triangle[i]], barycentrics[i]
-            across, down = value_at(values, corners, shares, 0) * scale, value_at(values, corners, shares, 1) * scale
+            across = surfaces.value_at(values, corners, shares, 0) * scale
+            down = surfaces.value_at(values, corners, shares, 1) * scale
             red, green, blue = sampled_bytes(picture, taps, across, down)
             shown = texel_detail(
                 (light[red], light[green], light[blue]),
-                values_at(values, corners, shares, 2),
-                values_at(values, corners, shares, 5),
-                value_at(values, corners, shares, 8),
+                surfaces.values_at(values, corners, shares, 2),
+                surfaces.values_at(values, corners, shares, 5),
+                surfaces.value_at(values, corners, shares, 8),
                 monochrome,
             )
             for k in range(3):

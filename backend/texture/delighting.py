@@ -474,8 +474,9 @@ def remove_light(
     # what the photos have in common, as smooth as the skin, is replaced by the skin
     light = smooth_field(operators, common - base, shaven, SKIN_PRIOR.personal_length, np.zeros(3), 0.01 + beard)
     coloured = np.array([not photo.samples.colourless for photo in photos])
-    hairs = _beard_tone(shown, np.stack(smooth) + levels[:, None] + light + base, coloured, plain * personal, operators)
-    base = base + beard[:, None] * hairs
+    base = base + beard[:, None] * _beard_tone(
+        shown, np.stack(smooth) + levels[:, None] + light, base, coloured, plain * personal, operators
+    )
     known = (evidence > DELIGHTING.unlit)[:, None]
     rests = each(difference, values, weight, [np.where(known, common, base + light)] * len(values))
     fields = tuple(
@@ -504,22 +505,32 @@ def _beards_shown(surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[un
 
 def _beard(surface: HeadSurface, shown: np.ndarray, operators: SurfaceOperators) -> np.ndarray:
     """(C,) in [0, 1], how far skin is bearded, of ``_beards_shown``; beyond the photos, too, down to the jaw."""
-    neck, (hairs, known) = surface.regions["neck"][: surface.count], shown[..., 3:].sum(0).T[..., None]
+    lips, neck = (surface.regions[name][: surface.count] for name in ("lips", "neck"))
+    hairs, known = shown[..., 3:].sum(0).T[..., None]
     seen, pull = known[:, 0].clip(max=1.0) * (1.0 - neck), unwrap.SEEN * (1.0 + 2.0 * neck)
     share = hairs / np.maximum(known, 1e-6)
-    return smooth_field(operators, share, seen, DELIGHTING.light_length, np.zeros(1), pull)[:, 0].clip(0.0, 1.0)
+    return smooth_field(operators, share, seen, DELIGHTING.light_length, np.zeros(1), pull)[:, 0].clip(0.0, 1.0 - lips)
+
+
+_GREY, _GINGER = -1.0, 0.5
+"""Limits of a beard's chroma beside that of the skin below it, as a share of that: all human hair is from grey to red
+along the hue of skin, so that what is purple or green is light."""
 
 
 def _beard_tone(
-    shown: np.ndarray, skin: np.ndarray, coloured: np.ndarray, believed: np.ndarray, operators: SurfaceOperators
-) -> np.ndarray:
-    """(C, 3) log ratio of the beard to skin, of ``_beards_shown``, and their median where no photo shows it.
-    skin : (P, C, 3), what it would be in each photo. coloured : (P,) bool. believed : (C,) in [0, 1]."""
-    tones, seen = shown[..., :3] - shown[..., 3:4] * skin, believed * shown[..., 3].sum(0)
+    shown: np.ndarray, light: np.ndarray, skin: np.ndarray, coloured: np.ndarray, believed: np.ndarray,
+    operators: SurfaceOperators,
+) -> np.ndarray:  # fmt: skip
+    """(C, 3) log ratio of the beard to ``skin`` (C, 3), of ``_beards_shown``, and their median where no photo shows it.
+    light : (P, C, 3) of the photos. coloured : (P,) bool. believed : (C,) in [0, 1]."""
+    tones, seen = shown[..., :3] - shown[..., 3:4] * (light + skin), believed * shown[..., 3].sum(0)
     tones = np.where(coloured[:, None, None], tones, tones.mean(2, keepdims=True))
     mean = believed[:, None] * tones.sum(0) / np.maximum(seen, 1e-9)[:, None]
     usual = weighted_median(mean, seen * operators.mass + 1e-12)
-    return smooth_field(operators, mean, seen, SKIN_PRIOR.personal_length, usual, SKIN_PRIOR.personal_pull)
+    tone = smooth_field(operators, mean, seen, SKIN_PRIOR.personal_length, usual, SKIN_PRIOR.personal_pull)
+    hue = skin - skin.mean(1, keepdims=True)
+    warmth = ((tone * hue).sum(1) / (hue**2).sum(1)).clip(_GREY, _GINGER)
+    return tone.mean(1, keepdims=True) + warmth[:, None] * hue
 
 
 def _with_chroma(values: np.ndarray, base: np.ndarray) -> np.ndarray:

@@ -93,16 +93,9 @@ def finish_skin(
 
 
 def paint_parts(
-    canvas: np.ndarray,
-    skin: Callable[[np.ndarray | slice], np.ndarray],
-    template: Template,
-    surface: HeadSurface,
-    space: TextureSpace,
-    fitted: FittedFace,
-    log_base: np.ndarray,
-    positions: np.ndarray,
-    eyes: np.ndarray,
-) -> None:
+    canvas: np.ndarray, skin: Callable[[np.ndarray | slice], np.ndarray], template: Template, surface: HeadSurface,
+    space: TextureSpace, fitted: FittedFace, log_base: np.ndarray, positions: np.ndarray, eyes: np.ndarray,
+) -> None:  # fmt: skip
     """Fill the charts of ``canvas`` (R, R, 3) uint8 sRGB, in place: the skin, mouth interior, sockets, neck, and all
     parts. ``skin`` : linear albedo (P, 3) of those of the skin's texels: all at once have 140 MB at 4 k. ``eyes`` : of
     ``eye_picture``."""

@@ -129,15 +129,7 @@ def build_atlases(charts: Sequence[UvChart], resolution: int) -> list[SurfaceAtl
 
 
 @njit(cache=True, nogil=True)
-def _gather_up(
-    values: np.ndarray,
-    weights: np.ndarray,
-    triangles: np.ndarray,
-    triangle: np.ndarray,
-    barycentrics: np.ndarray,
-    sums: np.ndarray,
-    total: np.ndarray,
-) -> None:
+def _gather_up(values, weights, triangles, triangle, barycentrics, sums, total):
     for i in range(len(weights)):
         if weights[i] > 0:
             for k in range(3):
@@ -166,9 +158,7 @@ def values_at(values: np.ndarray, corners: np.ndarray, shares: np.ndarray, first
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def _interpolate(
-    attributes: np.ndarray, triangles: np.ndarray, triangle: np.ndarray, weights: np.ndarray, out: np.ndarray
-) -> None:
+def _interpolate(attributes, triangles, triangle, weights, out):
     for i in prange(len(triangle)):
         corners, shares = triangles[triangle[i]], weights[i]
         for k in range(attributes.shape[1]):

@@ -136,10 +136,7 @@ class PhotoUnwrap:
 
 
 def view_surface(
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    camera: Camera,
-    skin_count: int | None = None,
+    vertices: np.ndarray, triangles: np.ndarray, camera: Camera, skin_count: int | None = None
 ) -> SurfaceView:
     """Project a posed mesh into a photo and compute its visibility.
 
@@ -560,11 +557,7 @@ def bare_skin(unwrap: PhotoUnwrap, plain: np.ndarray) -> np.ndarray:
 
 
 def prepare_photos(
-    surface: HeadSurface,
-    space: TextureSpace,
-    fitted: FittedFace,
-    chosen: Sequence[ChosenPhoto],
-    density: float,
+    surface: HeadSurface, space: TextureSpace, fitted: FittedFace, chosen: Sequence[ChosenPhoto], density: float
 ) -> list[TexturePhoto]:
     """Project each chosen photo onto the surface, most trusted first.
 
@@ -575,8 +568,7 @@ def prepare_photos(
     neutral = fitted.neutral[: surface.count].astype(np.float64)
     regions = texel_regions(surface, space.skin, plain_skin(surface), density)
     return each(
-        lambda *photo: prepare_photo(surface, space, photo, neutral, regions, density),
-        *zip(*chosen, strict=True),
+        lambda *photo: prepare_photo(surface, space, photo, neutral, regions, density), *zip(*chosen, strict=True)
     )
 
 
