@@ -168,7 +168,6 @@ class BatchFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FILE_NAME = "made_from.json"
-_BLOCK = 1 << 20
 
 
 class PhotoDigest(msgspec.Struct, frozen=True):
@@ -247,9 +246,6 @@ def sha256_of(path: Path, most_bytes: int) -> str | None:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
                 return None
-            digest = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-    return digest.hexdigest()

@@ -8,7 +8,6 @@ hairline from ``FIRST_HAIR`` to ``POINTS`` (exclusive).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backend.errors import LikenessError
-from backend.system.files import ASSETS, BrokenTensorFileError, made_once, read_arrays
+from backend.errors import DamagedFileError
+from backend.system.files import ASSETS, made_once, read_asset
 from protocol.names import PART_NAMES
 
 TEMPLATE_PATH = ASSETS / "template.safetensors"
@@ -190,15 +189,6 @@ class Template:
         return whole
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Checksum of all arrays, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()
-
-
 def _read_embedding(arrays: Mapping[str, np.ndarray], prefix: str) -> LandmarkEmbedding:
     kinds = {"vertices": np.int32, "barycentrics": np.float32, "deviation": np.float32, "valid": bool}
     return LandmarkEmbedding(**{name: arrays[f"{prefix}.{name}"].astype(kind) for name, kind in kinds.items()})
@@ -209,17 +199,12 @@ def read_template(path: Path) -> Template:
 
     Raises
     ------
-    LikenessError("missing_part") : the file is missing, truncated, changed, or of another format.
+    DamagedFileError : the file is missing, truncated, changed, or of another format.
     """
-    try:
-        file = read_arrays(path)
-    except (OSError, BrokenTensorFileError) as error:
-        sentence = f"The face template {path.name} cannot be read ({error})."
-        raise LikenessError("missing_part", sentence, "Install Likeness again.") from error
-    arrays, metadata = file.arrays, file.metadata
-    if metadata.get("format") != FORMAT or metadata.get("sha256") != _digest(arrays):
-        advice = "Install Likeness again."
-        raise LikenessError("missing_part", f"The face template {path.name} is damaged or of another version.", advice)
+    file = read_asset(path)
+    if file.metadata.get("format") != FORMAT:
+        raise DamagedFileError(path, "it is of another version")
+    arrays = file.arrays
     parts = {name: PartRange(*map(int, row)) for name, row in zip(PART_NAMES, arrays["parts"], strict=True)}
     mirror = arrays["mirror"].astype(np.int32)
     half = np.flatnonzero(mirror >= np.arange(len(mirror)))

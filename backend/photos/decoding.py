@@ -17,10 +17,10 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
@@ -492,35 +492,51 @@ def main() -> None:
     """Answer requests until the parent exits."""
     line = ParentLine()
     while True:
-        header, data = line.request()
-        (_serve_mesh if "mesh" in header else _serve)(header, data, line)
-        del data
+        _serve(*line.request(), line)
 
 
-def _serve_mesh(header: dict[str, Any], data: bytes, line: ParentLine) -> None:
-    import trimesh  # a third of a second, which photos do not need
-
-    limits = ReadLimits(**header["limits"])
-    limit_memory(data_bytes() + limits.most_bytes)  # the libraries' own grows with the number of cores
-    limit_time(limits.most_cpu_seconds)
-    beside = None
+def _serve(header: Mapping[str, Any], data: bytes, line: ParentLine) -> None:
+    """Answer a request: what the file is, and its pixels or arrays, or a sentence why it cannot be read."""
     try:
-        if "path" in header:
-            data = read_file(Path(header["path"]), limits)
-            beside = trimesh.resolvers.FilePathResolver(header["path"])  # a service's copy has nothing beside it
-        check_size(len(data), limits)
-        whole = trimesh.load_scene(io.BytesIO(data), file_type=header["mesh"], resolver=beside).to_mesh()
-        arrays = _arrays_of(whole, limits)
+        answer, write = (_mesh if "mesh" in header else _photo)(header, data)
     except PhotoUnreadableError as error:
         return line.answer({"error": str(error)})
     except MemoryError:
         return line.answer({"error": NO_MEMORY})
-    except Exception:  # a parser raises whatever a broken file makes of it
-        return line.answer({"error": NO_MESH})
-    line.answer({"arrays": [(name, one.dtype.str, one.shape) for name, one in arrays.items()]})
-    for one in arrays.values():
-        line.outgoing.write(memoryview(one).cast("B"))
+    line.answer(answer)
+    write(line.outgoing)
     line.outgoing.flush()
+
+
+Answer = tuple[dict[str, Any], Callable[[BinaryIO], None]]
+"""The header of an answer, and what writes the data after it."""
+
+
+def _file_of(header: Mapping[str, Any], data: bytes, limits: ReadLimits) -> bytes:
+    """The bytes of a request's file. Raises ``PhotoUnreadableError``."""
+    data = read_file(Path(header["path"]), limits) if "path" in header else data
+    check_size(len(data), limits)
+    return data
+
+
+def _mesh(header: Mapping[str, Any], data: bytes) -> Answer:
+    import trimesh  # a third of a second, which photos do not need
+
+    limits, beside = ReadLimits(**header["limits"]), None
+    limit_memory(data_bytes() + limits.most_bytes)  # the libraries' own grows with the number of cores
+    limit_time(limits.most_cpu_seconds)
+    data = _file_of(header, data, limits)
+    if "path" in header:
+        beside = trimesh.resolvers.FilePathResolver(header["path"])  # a service's copy has nothing beside it
+    try:
+        whole = trimesh.load_scene(io.BytesIO(data), file_type=header["mesh"], resolver=beside).to_mesh()
+        arrays = _arrays_of(whole, limits)
+    except (PhotoUnreadableError, MemoryError):
+        raise
+    except Exception as error:  # a parser raises whatever a broken file makes of it
+        raise PhotoUnreadableError(NO_MESH) from error
+    answer = {"arrays": [(name, one.dtype.str, one.shape) for name, one in arrays.items()]}
+    return answer, lambda out: out.writelines(memoryview(one).cast("B") for one in arrays.values())
 
 
 def _arrays_of(whole: Any, limits: ReadLimits) -> dict[str, Any]:
@@ -546,21 +562,12 @@ def _arrays_of(whole: Any, limits: ReadLimits) -> dict[str, Any]:
     return arrays
 
 
-def _serve(header: dict[str, Any], data: bytes, line: ParentLine) -> None:
+def _photo(header: Mapping[str, Any], data: bytes) -> Answer:
     limits = ReadLimits(**header["limits"])
-    try:
-        limit_memory(limits.most_bytes)
-        limit_time(limits.cpu_seconds)
-        if "path" in header:
-            data = read_file(Path(header["path"]), limits)
-        check_size(len(data), limits)
-        picture = decode(data, limits, lambda pixels: limit_time(limits.seconds_for(pixels)))
-        image = picture.image
-    except PhotoUnreadableError as error:
-        return line.answer({"error": str(error)})
-    except MemoryError:
-        return line.answer({"error": NO_MEMORY})
+    limit_memory(limits.most_bytes)
+    limit_time(limits.cpu_seconds)
+    picture = decode(_file_of(header, data, limits), limits, lambda pixels: limit_time(limits.seconds_for(pixels)))
+    image = picture.image
     facts = {"source_size": picture.source_size, "focal_px": picture.focal_px}
-    line.answer({"width": image.width, "height": image.height, **facts})
-    image.save(line.outgoing, "PPM")  # Pillow writes it without a copy, unlike Python bytes
-    line.outgoing.flush()
+    answer = {"width": image.width, "height": image.height, **facts}
+    return answer, lambda out: image.save(out, "PPM")  # Pillow writes it without a copy, unlike Python bytes

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import backend.detail
-import backend.fitting
 from backend.detail import window as windows
 from backend.detail.find import LEAST_PIXELS, LEAST_SHARPNESS, photo_in_window, window_density
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
@@ -32,7 +30,8 @@ from backend.rendering.rasterize import face_ids
 from backend.texture.unwrap import with_view
 from trainer.engine.batch import Batch, batch_field
 from trainer.engine.contracts import Source, SourceConfig
-from trainer.engine.disk_cache import cache_folder, content_key, save_arrays
+from trainer.engine.disk_cache import content_key
+from trainer.measures.harness import kept_arrays
 from trainer.methods.detail import relief as reliefs
 from trainer.methods.detail.relief import cause
 from trainer.people.look import draw_look
@@ -373,13 +372,7 @@ class DetailPortraits:
         if not Path(config.folder).is_dir():
             raise FileNotFoundError(f"{config.folder} is not a folder")
         paths = sorted(Path(config.folder).glob("*.jpg"), key=lambda path: (-_pixels(path), path.name))
-        here = Path(__file__).resolve()
-        packages = (backend.fitting, backend.detail)
-        code = [one for package in packages for one in sorted(Path(package.__file__).parent.rglob("*.py"))]
-        numbers = (config.size, config.coarse, config.picture, config.least_pixels)
-        self._folder = cache_folder() / "detail_portraits" / content_key(numbers, here, *code)
-        portraits = [self._kept(path) for path in paths]
-        self._portraits = [path for path in portraits if path is not None]
+        self._portraits = [path for path in paths if self._observed(path)]
         if not self._portraits:
             advice = "Name a folder of larger portraits."
             raise LikenessError("no_photo", f"No portrait in {config.folder} shows a face sharp enough.", advice)
@@ -393,8 +386,8 @@ class DetailPortraits:
 
     def _one(self, number: int) -> DetailBatch:
         config = self.config
-        with np.load(self._portraits[number]) as data:
-            arrays = {name: torch.from_numpy(data[name].astype(np.float32))[None] for name in data.files}
+        observed = self._observed(self._portraits[number])
+        arrays = {name: torch.from_numpy(values.astype(np.float32))[None] for name, values in observed.items()}
         still = torch.zeros(1, windows.CHANNELS, config.coarse, config.coarse)
         window = windows.detail_window(load_template(), config.size)
         pictures = {name: arrays[name] for name in DetailPictures.__dataclass_fields__ if name in arrays}
@@ -409,15 +402,11 @@ class DetailPortraits:
             pictures=DetailPictures(**pictures) if pictures else None,
         )
 
-    def _kept(self, path: Path) -> Path | None:
-        """Return the cached file of a portrait's observation, made if missing; None where the portrait is unusable."""
-        cache = self._folder / f"{content_key(path)}.npz"
-        if not cache.exists():
-            config = self.config
-            portrait = observed_portrait(path, config.size, config.coarse, config.picture, config.least_pixels)
-            save_arrays(cache, **(portrait or {"none": np.zeros(1)}))
-        with np.load(cache) as data:
-            return None if "none" in data else cache
+    def _observed(self, path: Path) -> dict[str, np.ndarray]:
+        """A portrait's arrays of ``observed_portrait``, from the cache if they are there; none where it is unusable."""
+        numbers = (self.config.size, self.config.coarse, self.config.picture, self.config.least_pixels)
+        key = content_key(numbers, path, Path(__file__).resolve())
+        return kept_arrays("detail_portraits", key, lambda: observed_portrait(path, *numbers) or {})
 
 
 def _pixels(path: Path) -> int:
