@@ -349,15 +349,13 @@ def _subject(path: Path) -> Any:
 
 
 def preview_message(preview: pipeline.HeadPreview) -> WireMessage:
-    """Vertices, quads and a picture of the head so far."""
+    """A picture of the head so far."""
     triangles = triangles_from_quads(preview.quads)
     camera = portrait_camera(preview.vertices, PREVIEW_YAW, (PREVIEW_SIDE, PREVIEW_SIDE))
     picture = render_linear(preview.vertices, triangles, camera, colors=preview.colors, light=STUDIO_LIGHT).over(
         _BACKGROUND
     )
     buffers = BufferList()
-    buffers.add_array("vertices", preview.vertices, "<f4")
-    buffers.add_array("quads", preview.quads, "<i4")
     buffers.add_picture("picture", picture)
     return buffers.message({})
 

@@ -240,7 +240,8 @@ class ManyRun:
             if self._library and len(people):
                 done = [file_of(Path(bpy.path.abspath(row.folder))) for row in people if row.state == "DONE"]
                 files = [path for path in done if path.is_file()]
-                library = library_of(Path(bpy.path.abspath(people[0].folder)).parent)
+                folder = Path(bpy.path.abspath(people[0].folder)).parent
+                library = folder / f"{folder.name or 'heads'}.blend"
             if not files:
                 return False
             catalogue = heads_catalogue(files[0].parents[1], CATALOGUE_ID)
@@ -358,11 +359,6 @@ def _sendable(photos: tuple[Path, ...]) -> tuple[Path, ...]:
 def file_of(folder: Path) -> Path:
     """The .blend file for the head of a person's folder, beside the photos."""
     return folder / f"{folder.name}.blend"
-
-
-def library_of(folder: Path) -> Path:
-    """The .blend file for all heads of a folder of people."""
-    return folder / f"{folder.name or 'heads'}.blend"
 
 
 STATES = (

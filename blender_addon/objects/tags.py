@@ -253,7 +253,7 @@ class Place:
     Attributes
     ----------
     scene_uid : ``session_uid`` of the scene. It survives renaming and undo; a copy of the scene gets its own.
-    view_layer, layer_number : name and index of the scene's view layer in which the head becomes the active object.
+    view_layer : name of the scene's view layer in which the head becomes the active object; the first if it is gone.
     at_cursor : whether a new head's origin goes to the scene's 3D cursor at its arrival; else it stands beside the
         existing objects.
     selects : whether the head becomes the only selected and the active object.
@@ -261,15 +261,13 @@ class Place:
 
     scene_uid: int
     view_layer: str
-    layer_number: int
     at_cursor: bool = False
     selects: bool = True
 
     @classmethod
     def shown(cls, context: bpy.types.Context, at_cursor: bool = False, selects: bool = True) -> Place:
         """The scene and view layer of the context's window."""
-        layer = context.view_layer.name
-        return cls(context.scene.session_uid, layer, context.scene.view_layers.find(layer), at_cursor, selects)
+        return cls(context.scene.session_uid, context.view_layer.name, at_cursor, selects)
 
     def scene(self) -> bpy.types.Scene | None:
         """The scene, None if it was deleted."""

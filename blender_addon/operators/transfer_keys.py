@@ -292,7 +292,8 @@ def _characters(source: bpy.types.Object, targets: list[bpy.types.Object], names
         boxes[obj] = corners.min(axis=0), corners.max(axis=0)
     rows: list[list[bpy.types.Object]] = []
     for obj in sorted(targets, key=lambda one: -np.linalg.norm(np.ptp(boxes[one], axis=0))):
-        touching = [row for row in rows if any(_touch(boxes[obj], boxes[other]) for other in row)]
+        low, high = boxes[obj]
+        touching = [r for r in rows if any((low <= boxes[o][1]).all() and (boxes[o][0] <= high).all() for o in r)]
         rows = [row for row in rows if row not in touching] + [[*itertools.chain(*touching), obj]]
     found: list[_Character] = []
     for number, row in enumerate(rows):
@@ -317,10 +318,6 @@ def _characters(source: bpy.types.Object, targets: list[bpy.types.Object], names
         faces[0][2].extend(others)
         found += faces
     return found
-
-
-def _touch(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> bool:
-    return bool((a[0] <= b[1]).all() and (b[0] <= a[1]).all())
 
 
 def _present(objects: Sequence[bpy.types.Object]) -> dict[str, set[str]]:

@@ -125,7 +125,11 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
     head, tongue_part = parts["head"], parts["tongue"]
     skin = neutral_coordinates(head.data)
     jaw = _key_motion(tongue_part, head, "jawOpen")
-    eyes = [_eye_centre(parts[part], head, side) for part, side in (("eye_left", "Left"), ("eye_right", "Right"))]
+    looks = {side: [look + side for look in EYE_LOOK_KEYS] for side in ("Left", "Right")}
+    eyes = [  # about these the look keys turn them
+        turning_point(filter(None, (_key_motion(parts[f"eye_{side.lower()}"], head, key) for key in keys)))
+        for side, keys in looks.items()
+    ]
     if jaw is None or any(eye is None for eye in eyes) or abs(jaw[0][0]) < LEAST_TURN:
         return None
     hinge = fixed_point(*jaw, across=float(np.mean([eye[0] for eye in eyes])))
@@ -152,9 +156,9 @@ def rig_places(parts: Mapping[str, bpy.types.Object]) -> RigPlaces | None:
     motions = {}
     for key in JAW_KEYS:
         _add_motion(motions, key, JAW, bones[JAW], _key_motion(tongue_part, head, key))
-    for name, part, side in zip(EYES, ("eye_left", "eye_right"), ("Left", "Right"), strict=True):
-        for look in EYE_LOOK_KEYS:
-            _add_motion(motions, look + side, name, bones[name], _key_motion(parts[part], head, look + side))
+    for name, (side, keys) in zip(EYES, looks.items(), strict=True):
+        for key in keys:
+            _add_motion(motions, key, name, bones[name], _key_motion(parts[f"eye_{side.lower()}"], head, key))
     return RigPlaces(bones, motions)
 
 
@@ -202,11 +206,6 @@ def _key_motion(obj: bpy.types.Object, head: bpy.types.Object, key: str) -> tupl
         return None
     away = origin_of(obj.data) - origin_of(head.data)
     return rigid_motion(neutral_coordinates(obj.data) + away, coordinates(block.points) + away)
-
-
-def _eye_centre(obj: bpy.types.Object, head: bpy.types.Object, side: str) -> np.ndarray | None:
-    """(3,) centre about which the look keys rotate an eyeball, in the frame of ``head``."""
-    return turning_point(filter(None, (_key_motion(obj, head, look + side) for look in EYE_LOOK_KEYS)))
 
 
 def _forward(tongue: bpy.types.Object, head: bpy.types.Object) -> np.ndarray:

@@ -20,14 +20,6 @@ from ..protocol.result import ResultPhoto
 from ..redraw import window_of
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Transform that makes a stored picture upright: mirror in x, then quarter turns clockwise."""
-
-    mirrored: bool
-    quarters: int
-
-
 def blender_reads(data: bytes) -> bool:
     """Whether every Blender can show the format, from the file's first bytes (HEIC and AVIF: no)."""
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM")
@@ -42,12 +34,13 @@ EXIF_BYTES = 2**16
 """EXIF data is no longer."""
 
 
-def exif_turn(data: bytes) -> Turn:
-    """The transform for a JPEG file's EXIF orientation; none for other files and for files without it."""
+def exif_turn(data: bytes) -> tuple[bool, int]:
+    """What makes a picture upright by a JPEG file's EXIF orientation: whether to mirror it in x, and then the quarter
+    turns clockwise; neither for other files and for files without it."""
     start = data.find(b"Exif\0\0", 0, EXIF_BYTES) if data[:2] == b"\xff\xd8" else -1
     found = _ORIENTATION.search(data, start, start + EXIF_BYTES) if start >= 0 else None
     orientation = 0 if found is None else (found[1] or found[2])[0]
-    return Turn(orientation in _MIRRORED, _QUARTERS[orientation])
+    return orientation in _MIRRORED, _QUARTERS[orientation]
 
 
 EVEN_LIGHT = "paint.sl"
@@ -274,7 +267,7 @@ def _keep_head_points(camera: bpy.types.Object, photo: ResultPhoto) -> None:
     camera[tags.HEAD_POINTS] = points.ravel().tolist()
 
 
-def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn) -> None:
+def set_background(camera: bpy.types.Object, image: bpy.types.Image, mirrored: bool, quarters: int) -> None:
     """Show ``image`` upright as the camera's background; Blender itself ignores EXIF orientations.
 
     If it is already shown, its opacity and depth (front or back) stay.
@@ -286,13 +279,13 @@ def set_background(camera: bpy.types.Object, image: bpy.types.Image, turn: Turn)
         background = data.background_images.new()
         background.display_depth, background.alpha = "BACK", 1.0
     background.image = image
-    background.frame_method = "STRETCH" if turn.quarters % 2 == 0 else "FIT"
-    background.use_flip_x = turn.mirrored
-    background.rotation = math.pi / 2 * turn.quarters  # clockwise, as Blender draws it
+    background.frame_method = "STRETCH" if quarters % 2 == 0 else "FIT"
+    background.use_flip_x = mirrored
+    background.rotation = math.pi / 2 * quarters  # clockwise, as Blender draws it
     # Blender applies a quarter turn after fitting the unrotated picture into the rotated frame, so the scale is
     # corrected here.
     width, height = camera[tags.PHOTO_SIZE]
-    background.scale = max(width, height) / min(width, height) if turn.quarters % 2 else 1.0
+    background.scale = max(width, height) / min(width, height) if quarters % 2 else 1.0
 
 
 def look_through(context: bpy.types.Context, camera: bpy.types.Object, wearer: bpy.types.Object | None = None) -> None:

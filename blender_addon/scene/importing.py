@@ -68,17 +68,12 @@ def free_shift(low: np.ndarray, high: np.ndarray, others: Iterable[tuple[np.ndar
     others : corners (3,) of boxes.
     """
     gap = GAP * float(high[0] - low[0])
-    level = [(other_low, other_high) for other_low, other_high in others if _overlap(low, high, other_low, other_high)]
+    level = [box for box in others if (low[1:] < box[1][1:]).all() and (high[1:] > box[0][1:]).all()]  # in y and z
     shift = 0.0
     for other_low, other_high in sorted(level, key=lambda box: float(box[0][0])):
         if low[0] + shift < other_high[0] and high[0] + shift > other_low[0] - (gap if shift else 0.0):
             shift = float(other_high[0] - low[0]) + gap
     return shift
-
-
-def _overlap(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray) -> bool:
-    """Whether two boxes overlap in y and z, regardless of x."""
-    return bool((low[1:] < other_high[1:]).all() and (high[1:] > other_low[1:]).all())
 
 
 def bounds(objects: Sequence[bpy.types.Object]) -> tuple[np.ndarray, np.ndarray]:
@@ -485,7 +480,7 @@ class _Build:
         image = self._photo_image(photo.name)
         data = b"" if image is None else materials.file_bytes(image) or b""
         if cameras.blender_reads(data):
-            cameras.set_background(camera, image, cameras.exif_turn(data))
+            cameras.set_background(camera, image, *cameras.exif_turn(data))
 
     def _put_points_away(self) -> None:
         """Store points dragged during the job, because the cameras they are parented to will move."""
@@ -555,8 +550,7 @@ class _Build:
         collection = self.collection()
         if not any(collection in tags.heads_in(other) for other in bpy.data.scenes):
             scene.collection.children.link(collection)
-        layers = scene.view_layers
-        layer = layers.get(self.place.view_layer) or layers[min(self.place.layer_number, len(layers) - 1)]  # renamed
+        layer = scene.view_layers.get(self.place.view_layer) or scene.view_layers[0]
         head = self.object_of("head")
         if self.new and self.place.at_cursor:
             head.location = scene.cursor.location

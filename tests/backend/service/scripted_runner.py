@@ -152,8 +152,6 @@ def _answer(report: JobReporter) -> None:
         for step in range(3):
             report(stage, step / 2)
         buffers = BufferList()
-        buffers.add_array("vertices", np.arange(12).reshape(4, 3), "<f4")
-        buffers.add_array("quads", np.array([[0, 1, 2, 3]]), "<i4")
         buffers.add_picture("picture", np.zeros((8, 8, 3), np.uint8))
         report.preview(stage, buffers.message({}))
 

@@ -38,8 +38,7 @@ def test_a_job_from_photos_to_result(client: ServiceClient) -> None:
     assert all(message["sentence"] for message in progress)
     previews = [message for message in client.ignored if message.type == "preview"]
     assert [message["number"] for message in previews] == [1, 2, 3]
-    assert np.frombuffer(previews[0].buffers[0], "<f4").reshape(4, 3)[1].tolist() == [3, 4, 5]
-    assert previews[0].buffers[2].startswith(b"\x89PNG")
+    assert previews[0].buffers[0].startswith(b"\x89PNG")
     facts = client.hello()
     assert facts["device"]["kind"] == "cpu" and facts["models"] == {"parsing": True}
 

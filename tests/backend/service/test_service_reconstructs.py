@@ -79,10 +79,7 @@ def test_photographs_become_a_head(client: ServiceClient, photos: list[bytes]) -
     assert {"photos", "landmarks", "texture"} <= stages <= SHARES.keys()
     previews = [message for message in client.ignored if message.type == "preview"]
     assert previews
-    vertices, quads, picture = previews[-1].buffers
-    shown = np.frombuffer(vertices, "<f4").reshape(-1, 3)
-    assert shown.shape == head.vertices.shape and np.frombuffer(quads, "<i4").size == head.quads.size
-    assert np.abs(shown - head.vertices).max() < 0.005  # the last preview is nearly the result
+    (picture,) = previews[-1].buffers
     assert picture.startswith(b"\x89PNG")
     fractions = [message["fraction"] for message in client.ignored if message.type == "progress"]
     assert fractions == sorted(fractions) and fractions[-1] > 0.95
