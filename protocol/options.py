@@ -158,6 +158,7 @@ class HeadOptions:
         Value("long curly", "Long and Curly"),
         Value("afro", "Afro"),
         Value("ponytail", "Ponytail"),
+        Value("low ponytail", "Low Ponytail"),
         Value("low bun", "Low Bun"),
         Value("high bun", "High Bun"),
         Value("braid", "Braid"),

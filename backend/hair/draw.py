@@ -76,7 +76,8 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     where the scalp is bare, and finished as by the add-on's nodes: of uneven length, fine at the hairline, in locks of
     two sizes, waves and curls."""
     generator, chain = np.random.default_rng(0), strands.chain or {}
-    guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], _FINISHED))
+    most = _FINISHED if strands.free is None or not strands.free.any() else _CURLED  # braids turn often
+    guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], most))
     if chain.get("wave"):
         far, swing = 1 / chain["wave_scale"], 0.5 * chain["wave"] * np.linspace(0, 1, guides.shape[1])
         flat = guides.reshape(-1, 3)

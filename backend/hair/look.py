@@ -50,8 +50,8 @@ class _PhotoHair:
 def check_look(leader: str, names: Sequence[str]) -> None:
     """Raise ``LikenessError`` unless ``leader`` is one of the used photos' ``names``."""
     if leader not in names:
-        used = ", ".join(names)
-        raise LikenessError("usage", f"The look's photo {leader!r} is not among the used photos.", f"Choose of {used}.")
+        wrong = f"The look's photo {leader!r} is not among the used photos."
+        raise LikenessError("usage", wrong, f"Choose of {', '.join(names)}.")
 
 
 def find_look(head: GroomHead, views: Sequence[HairView], faces: Sequence[PhotoFace], leader: str = "") -> Look:

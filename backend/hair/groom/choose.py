@@ -398,7 +398,7 @@ def _view_rows(
     kept = far > 0.5
     way, far, back = way[kept], far[kept], back[kept]
     own.append((edge[back], -way / far[:, None], far / view.metre, np.ones(len(far), bool)))
-    rows, residuals = [], []
+    rows, residuals = [np.zeros((0, size))], [np.zeros(0)]
     for place, normal, residual, good in own:
         place, normal, residual = place[good], normal[good], residual[good]
         if not len(place):
@@ -422,8 +422,6 @@ def _view_rows(
         weight *= away < 3.0
         rows.append(row_ * weight[:, None])
         residuals.append(residual * weight)
-    if not rows:
-        return np.zeros((0, size)), np.zeros(0)
     return np.concatenate(rows), np.concatenate(residuals)
 
 
