@@ -38,7 +38,7 @@ BOUNDS: Mapping[str, float] = {
     "words of docs": 58_555,
     "numbers set by hand in module constants": 1_629,
     "numbers set by hand in defaults of dataclasses": 343,
-    "numbers set by hand in functions": 1_800,
+    "numbers set by hand in functions": 1_799,
     "numbers set by hand in tables": 211,
     "numbers set by hand": 3_983,
 }

@@ -168,10 +168,10 @@ _STEP = 0.0006  # metres: pixels of the evidence; rims are 1 to 5 mm thick
 _LABEL = 0.2  # share of the evidence that is the label alone, which is thicker than rims; the rest is darkness
 _PROFILE = 0.00025 * np.arange(-24, 25)  # metres across a rim
 _THINNEST, _THICKEST = 0.0008, 0.007  # metres of a rim
-_HIDDEN = 0.05  # labelled eyes per labelled glasses below which lenses hide them: dark 0.00 to 0.02, clear 0.1 to 0.4
+_HIDDEN = 0.05  # labelled eyes per labelled glasses below which lenses hide them: dark 0.00 to 0.02, clear 0.07 to 0.4
 _BLUR = 1.0  # pixels: width of a camera's blur
 _CLEARANCE = 0.001  # metres between frame and skin
-_TINT, _SEEN = 0.05, 0.5  # opacity of clear lenses; share that is labelled of lenses that hide eyes
+_TINT = 0.05  # opacity of clear lenses
 _WORN = 0.5  # probability from which glasses are drawn
 _SOCKET, _SPREAD = -0.25, 0.2
 """Log units: skin through clear lenses over skin below them, and the standard deviation of its brightness, twice that
@@ -182,14 +182,14 @@ _EYES_HIDDEN = "Dark lenses hide the eyes, which are a guess; add a photo withou
 
 @dataclass(frozen=True)
 class GlassesView:
-    """One photo's evidence: ``rims`` (H, W) float32 in [0, 1], and the photo's linear light, labels and light;
-    ``pixel`` metres."""
+    """One photo's evidence: ``rims`` (H, W) float32 in [0, 1], whether lenses ``hide`` the eyes, dark ones or mirrors,
+    and the photo's linear light and light; ``pixel`` metres."""
 
     camera: Camera
     pixel: float
     rims: np.ndarray
     linear: np.ndarray
-    labels: np.ndarray
+    hide: bool
     light: np.ndarray
 
 
@@ -200,7 +200,7 @@ class Glasses:
     Attributes
     ----------
     shape : single numbers. seat : of one head. frame_colour, lens_colour : (3,) linear. lens_opacity : 0 to 1.
-    eyes_seen : not behind dark lenses.
+    eyes_seen : not behind dark lenses or mirrors in half of the photos.
     apart : (P,) metres, mean distance in each photo of its own rims from those of all, empty with one photo.
     photos : names of those that show this pair. moved : metres by which the face has pushed it forwards.
     """
@@ -237,11 +237,12 @@ def glasses_view(pixels: np.ndarray, labels: np.ndarray, camera: Camera, light: 
     dark = cv2.morphologyEx(cv2.GaussianBlur(log, (0, 0), _STEP / pixel), cv2.MORPH_BLACKHAT, around)
     usual = float(np.quantile(dark[worn > 0], 0.9)) if worn.any() else 1.0
     clear = np.minimum(dark / max(usual, 1e-3), 1.0)
-    if (labels == FaceClass.EYES).sum() < _HIDDEN * worn.sum():  # dark lenses, whose border is the rim
+    hide = bool((labels == FaceClass.EYES).sum() < _HIDDEN * worn.sum())
+    if hide:  # the border of such lenses is the rim
         solid = cv2.morphologyEx(cv2.morphologyEx(worn, cv2.MORPH_CLOSE, beside), cv2.MORPH_OPEN, around)
         clear, worn = np.maximum(clear, solid), worn * (1.0 - cv2.erode(solid, beside))
     worn = cv2.GaussianBlur(worn, (0, 0), 2 * _STEP / pixel)
-    return GlassesView(camera, pixel, worn * (_LABEL + (1 - _LABEL) * clear), linear, labels, light)
+    return GlassesView(camera, pixel, worn * (_LABEL + (1 - _LABEL) * clear), linear, hide, light)
 
 
 @dataclass(frozen=True)
@@ -295,11 +296,11 @@ def find_glasses(
     frame = _albedo(darkest, views)
     skin = _albedo([_across(middle, seat, view, view.linear, beside) for view in views], views)
     frame = skin * (frame / skin) ** blurred  # as dark as rims that a camera has blurred must be
-    through, seen = _through_lens(shape, seat, views)
+    through = _through_lens(shape, seat, views)
     opacity = max(1.0 - float(through.min()), _TINT)
     lens = skin * (through - through.min()) / opacity  # what is over skin is then as dark as through the lens
     clear = _clear_of_face(shape, seat, head)
-    moved = clear.distance - shape.distance
+    moved, seen = clear.distance - shape.distance, 2 * sum(view.hide for view in views) < len(views)
     return FoundGlasses(Glasses(clear, seat, frame, lens, opacity, apart, seen, names, moved), probability)
 
 
@@ -418,21 +419,19 @@ def _albedo(samples: Sequence[np.ndarray], views: Sequence[GlassesView]) -> np.n
     return np.clip(np.median(each, 0), 1e-3, 1.0)
 
 
-def _through_lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> tuple[np.ndarray, bool]:
-    """The share (3,) of the light that lenses let through, 1 where what is behind them is as usual; and whether they
-    show the eyes: dark ones are labelled all over."""
+def _through_lens(shape: GlassesShape, seat: GlassesSeat, views: Sequence[GlassesView]) -> np.ndarray:
+    """The share (3,) of the light that lenses let through, 1 where what is behind them is as usual."""
     inside, below = np.array([-0.25 * shape.height]), shape.rim_below + np.array([2.0, 3.0]) * _BESIDE
-    labels, changes = [], []
+    changes = []
     for view in views:
         log = np.log(np.maximum(view.linear, 1e-3))
         low = [_across(shape, seat, view, log, grow)[:, :, OUTLINE // 2 + 1 :] for grow in (inside, below)]
         changes.append(np.subtract(*(np.median(one.reshape(-1, 3), 0) for one in low)) - _SOCKET)
-        labels.append(_across(shape, seat, view, (view.labels == FaceClass.GLASSES).astype(np.float32), 1.5 * inside))
     change = np.median(changes, 0)
     level = change.mean()
     unusual = np.hypot(level, 2.0 * np.linalg.norm(change - level)) / _SPREAD
     sure = max(1.0 - (_FARTHEST / max(unusual, 1e-6)) ** 2, 0.0)
-    return np.exp(np.minimum(sure * change, 0.0)), bool(np.mean(labels) < _SEEN)
+    return np.exp(np.minimum(sure * change, 0.0))
 
 
 def _clear_of_face(shape: GlassesShape, seat: GlassesSeat, head: np.ndarray) -> GlassesShape:

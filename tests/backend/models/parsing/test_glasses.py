@@ -23,33 +23,35 @@ def _head() -> np.ndarray:
     return template.vertices[: template.head.vertex_stop].astype(np.float64)
 
 
-def _view(shape: glasses.GlassesShape, yaw: float, spread: float = 0.0) -> glasses.GlassesView:
-    """A drawn photo of the mean head with glasses; its label is ``spread`` metres too thick, as nets make them."""
+def _view(
+    shape: glasses.GlassesShape, yaw: float, through: tuple[float, ...] = (1.0,) * 3, within: int = FaceClass.EYES
+) -> glasses.GlassesView:
+    """A drawn photo of the mean head with glasses that are labelled 2 mm too thick, as nets make them, and ``within``
+    as that; so much light comes ``through`` them."""
     template, head = load_template(), _head()
     faces = triangles_from_quads(template.quads[: template.head.face_stop])
     seat = glasses.seat_of(template, template.vertices)
     camera, light = portrait_camera(head, yaw, (400, 500)), neutral_light(yaw)
     pictures = []
-    for thicker in (0.0, spread):
+    for thicker in (0.0, 0.002):
         thick = replace(shape, rim=shape.rim + thicker, rim_below=shape.rim_below + thicker)
-        (points, quads), _ = glasses.glasses_mesh(
-            glasses.Glasses(thick, seat, np.zeros(3), np.zeros(3), 0.0, np.zeros(0)), head
-        )
-        both, all_faces = (
-            np.concatenate([head, points]),
-            np.concatenate([faces, triangles_from_quads(quads) + len(head)]),
-        )
+        worn = glasses.Glasses(thick, seat, np.zeros(3), np.zeros(3), 0.0, np.zeros(0))
+        (points, quads), _ = glasses.glasses_mesh(worn, head)
+        both = np.concatenate([head, points])
+        all_faces = np.concatenate([faces, triangles_from_quads(quads) + len(head)])
         colours = np.concatenate([np.tile(SKIN, (len(head), 1)), np.tile(FRAME, (len(points), 1))])
         pictures.append(render_linear(both, all_faces, camera, colors=colours, light=light))
         mask = render_linear(both, all_faces, camera, colors=(colours == FRAME).astype(np.float32)).color[..., 0] > 0.5
-    labels = np.where(mask, FaceClass.GLASSES, FaceClass.SKIN).astype(np.uint8)
-    pixels = srgb_bytes(pictures[0].color + 0.4 * (1 - pictures[0].alpha[..., None]))
+    lens = binary_fill_holes(mask)
+    labels = np.where(mask, FaceClass.GLASSES, np.where(lens, within, FaceClass.SKIN)).astype(np.uint8)
+    tinted = pictures[0].color * np.where(lens[..., None], np.float32(through), np.float32(1.0))
+    pixels = srgb_bytes(tinted + 0.4 * (1 - pictures[0].alpha[..., None]))
     return glasses.glasses_view(pixels, labels, camera, light)
 
 
 def test_drawn_glasses_are_found_again():
     template, head = load_template(), _head()
-    views = {str(yaw): _view(WORN, yaw, 0.002) for yaw in (-25.0, 5.0, 35.0)}
+    views = {str(yaw): _view(WORN, yaw) for yaw in (-25.0, 5.0, 35.0)}
     found = glasses.find_glasses([0.9, 0.8, 0.7, 0.2], views, glasses.seat_of(template, template.vertices), head)
     assert found.to_report()["worn"] and found.to_report()["eyes_seen"] and found.probability == pytest.approx(0.65)
     shape = found.glasses.shape
@@ -61,22 +63,21 @@ def test_drawn_glasses_are_found_again():
 
 
 def test_most_photos_must_show_them():
-    template, views = load_template(), {"a": _view(WORN, 5.0, 0.002)}
+    template, views = load_template(), {"a": _view(WORN, 5.0)}
     seat = glasses.seat_of(template, template.vertices)
     found, face = glasses.find_glasses([0.7, 0.03], views, seat, _head()), object()  # one of two, and that not surely
     assert found.glasses is None and found.beside(face, views["a"].camera) is face  # as it is
     assert glasses.find_glasses([0.9], {}, seat, _head()).to_report() == {"worn": False, "probability": 0.9}
 
 
-@pytest.mark.parametrize(("through", "dark"), [((0.02, 0.02, 0.02), True), ((0.9, 0.5, 0.1), False)])
-def test_lenses_are_as_dark_and_tinted_as_they_are_and_only_dark_ones_hide_the_eyes(through, dark):
-    template, view = load_template(), _view(WORN, 5.0, 0.002)
-    seat, lens = glasses.seat_of(template, template.vertices), binary_fill_holes(view.labels == FaceClass.GLASSES)
-    labels = np.where(lens & (view.linear[..., 0] > 0.15), FaceClass.EYES, view.labels)
-    labels = np.where(lens, FaceClass.GLASSES, view.labels) if dark else labels
-    tinted = np.where(lens[..., None], view.linear * np.array(through), view.linear)
-    pixels = srgb_bytes(tinted.astype(np.float32))
-    shown = glasses.glasses_view(pixels, labels.astype(np.uint8), view.camera, view.light)
+@pytest.mark.parametrize(
+    ("through", "within"),
+    [((0.02,) * 3, FaceClass.GLASSES), ((0.9, 0.5, 0.1), FaceClass.EYES), ((1.0,) * 3, FaceClass.SKIN)],
+    ids=["dark", "tinted", "mirrors"],
+)
+def test_lenses_are_as_dark_and_tinted_as_they_are_and_hide_eyes_that_are_not_labelled(through, within):
+    template, shown, dark = load_template(), _view(WORN, 5.0, through, within), within != FaceClass.EYES
+    seat = glasses.seat_of(template, template.vertices)
     found = glasses.find_glasses([0.9], {"a": shown}, seat, _head())
     own = found.glasses
     assert found.to_report()["eyes_seen"] is not dark
@@ -89,7 +90,7 @@ def test_lenses_are_as_dark_and_tinted_as_they_are_and_only_dark_ones_hide_the_e
 def test_frame_and_lenses_are_quads_that_look_outwards_clear_of_the_face():
     template, head = load_template(), _head()
     seat = glasses.seat_of(template, template.vertices)
-    found = glasses.find_glasses([0.9], {"a": _view(WORN, 5.0, 0.002)}, seat, head).glasses
+    found = glasses.find_glasses([0.9], {"a": _view(WORN, 5.0)}, seat, head).glasses
     frame, lenses = glasses.glasses_mesh(found, head)
     for points, quads in (frame, lenses):
         assert quads.max() < len(points) and (np.sort(quads, 1)[:, 1:] > np.sort(quads, 1)[:, :-1]).all()
