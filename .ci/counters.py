@@ -40,7 +40,7 @@ BOUNDS: Mapping[str, float] = {
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_799,
     "numbers set by hand in tables": 211,
-    "numbers set by hand": 3_983,
+    "numbers set by hand": 3_982,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 
