@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from backend.detail import window as windows
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
@@ -76,8 +75,8 @@ ALWAYS_REACH, WRINKLE_REACH = 4.0, 4.0
 WRINKLE_SIZE = 1024
 TYPICAL_PATH = ASSETS / "typical_lines.png"
 """Window by window below each other (``typical_lines``); ``python -m trainer typical-lines`` writes it."""
-TYPICAL_DEPTH = 1.0
-"""Millimetres at the file's brightest level; the deepest lines of a moving face of middle age."""
+TYPICAL_DEPTH = 2.0
+"""Millimetres at the file's brightest level; a smile's fold is the deepest."""
 _TOO_SOFT = "The photos are too small or too soft for wrinkles and pores; use photos with a larger, sharper face."
 _HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
 
@@ -202,8 +201,7 @@ def _from_photos(
 def typical_lines(size: int) -> np.ndarray:
     """(G, N, N) float32 millimetres: depth of the lines that each group of keys adds to a synthetic face of middle age,
     in the order of ``KEY_GROUPS``, at a window's texels."""
-    with Image.open(TYPICAL_PATH) as picture:
-        tiles = np.asarray(picture.convert("L"))
+    tiles = cv2.imdecode(np.fromfile(TYPICAL_PATH, np.uint8), cv2.IMREAD_GRAYSCALE)
     tiles = tiles.reshape(len(KEY_GROUPS), tiles.shape[1], -1).astype(np.float32) * np.float32(TYPICAL_DEPTH / 255.0)
     return np.stack([cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA) for tile in tiles])
 

@@ -338,8 +338,7 @@ def write_companions(parts: Sequence[bpy.types.Object], preset: ExportPreset, pa
     for number, (name, image) in enumerate(zip(names, maps, strict=True), 1):
         data = file_bytes(image) or b""
         if typical and typical.default_value:
-            values = lined(image, number, typical.default_value, reach)[::-1]
-            data = png_bytes(np.rint(65536.0 * np.clip(values, 0.0, 0.99998)).astype(np.uint16))
+            data = png_bytes(np.rint(65536.0 * np.clip(lined(material, number)[::-1], 0.0, 0.99998)).astype(np.uint16))
         path.with_name(name).write_bytes(data)
     if maps:
         factor = 1.0 if strength is None else strength.default_value

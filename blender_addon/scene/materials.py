@@ -3,11 +3,12 @@ height maps blended by the keys, and the skin's tone, which multiplies the albed
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ..objects import tags
 from ..objects.actions import read_key
@@ -135,10 +136,12 @@ ALWAYS = "Relief"
 """Name of the texture node for the relief at rest, and of the slider for it."""
 WRINKLES = "Wrinkles"
 """Name of the wrinkles' texture nodes and of the slider for them."""
-TYPICAL, TYPICAL_DEPTH = "Typical Lines", 1.0
-"""Slider for the lines that moving faces of middle age have; millimetres of the deepest in their pictures."""
+TYPICAL, TYPICAL_DEPTH = "Typical Lines", 2.0
+"""Slider for the lines that moving faces of middle age have; millimetres at their pictures' brightest level."""
 STRENGTHS: tuple[str, ...] = (ALWAYS, WRINKLES, TYPICAL)
 SIDES = ("Left", "Right")
+PERSON, WAVES, SIDE = "Person", "Person's Waves", "Person's Side"
+"""Nodes that move the typical lines' places in map ``Head``: phase and direction of a wave, its size, the side."""
 
 
 def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
@@ -153,8 +156,7 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
     held = {node.image[tags.RELIEF]: node.image for node in relief_nodes(material)}
     if detail is None:
         _remove(material)
-        for image in held.values():
-            bpy.data.images.remove(image)
+        bpy.data.batch_remove(list(held.values()))
         return
     pictures = {ALWAYS: detail.always_png}
     pictures |= {f"{WRINKLES} {number + 1}": png for number, png in enumerate(detail.pictures)}
@@ -170,8 +172,7 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
         if name == ALWAYS:
             image[tags.REACH] = detail.always_reach
         images[name] = image
-    for image in held.values():
-        bpy.data.images.remove(image)
+    bpy.data.batch_remove(list(held.values()))
     tree = material.node_tree
     if material.get(tags.RELIEF) == _kind(detail) and ALWAYS in tree.nodes:
         _point_drivers(tree, head)
@@ -183,7 +184,9 @@ def put_detail(detail: ResultDetail | None, collection: bpy.types.Collection, he
     kept = {name: socket.default_value for name, socket in strengths.items() if socket is not None}
     _remove(material)
     if any(node.type == "OUTPUT_MATERIAL" for node in tree.nodes):
-        _begin(tree, images, kept)
+        _begin(tree, head, images)
+        for name, value in kept.items():
+            tree.nodes[f"{name} Strength"].outputs[0].default_value = value
         _finish(tree, detail, _add_wrinkles(tree, head, detail))
         material[tags.RELIEF] = _kind(detail)
 
@@ -233,11 +236,16 @@ def strength_socket(material: bpy.types.Material, name: str) -> bpy.types.NodeSo
     return None if node is None else node.outputs[0]
 
 
-def _begin(tree: bpy.types.NodeTree, images: dict[str, bpy.types.Image], strengths: dict[str, float]) -> None:
-    """Add the frame with the textures, the strengths, and the left/right mask."""
+def _begin(tree: bpy.types.NodeTree, head: bpy.types.Object, images: dict[str, bpy.types.Image]) -> None:
+    """Add the frame with the textures, the strengths, and the left/right mask. The head's shape decides how its typical
+    lines differ from others': by waves of a few millimetres, and mirrored or not."""
     nodes = add_nodes(tree, "relief")
-    for name, value in strengths.items():
-        nodes[f"{name} Strength"].outputs[0].default_value = value
+    shape = np.abs(1e6 * array_of(head.data.vertices, "co", 3, np.float32)).astype(np.uint32)
+    chance, mirrored = np.random.default_rng(shape.ravel()), nodes[SIDE].inputs
+    nodes[PERSON].inputs["Location"].default_value = chance.uniform(0.0, 2.0 * np.pi, 3)
+    nodes[PERSON].inputs["Rotation"].default_value = 0.0, 0.0, chance.uniform(0.0, 2.0 * np.pi)
+    mirrored["Location"].default_value[0] = chance.integers(2)
+    mirrored["Scale"].default_value[0] = 1.0 - 2.0 * mirrored["Location"].default_value[0]
     for number, (name, image) in enumerate(images.items()):
         if name == ALWAYS:
             nodes[ALWAYS].image = image
@@ -258,15 +266,25 @@ def typical_picture(number: int) -> bpy.types.Image | None:
     return image
 
 
-def lined(wrinkles: bpy.types.Image, number: int, strength: float, reach: float) -> np.ndarray:
-    """(S, S, 3) stored values of a wrinkle map with typical lines of this ``strength``, row 0 at v = 0; as the nodes do
-    it. ``reach`` : the map's millimetres from mid grey to white."""
-    heights, typical = picture_pixels(wrinkles) - 0.5, typical_picture(number)
-    if not strength or typical is None:
+def lined(material: bpy.types.Material, number: int) -> np.ndarray:
+    """(S, S, 3) stored values of a skin's wrinkle map ``number``, from 1 on, with its typical lines, row 0 at v = 0; as
+    the nodes do it."""
+    maps, _, _ = wrinkles_of(material)
+    heights, typical, nodes = picture_pixels(maps[number - 1]) - 0.5, typical_picture(number), material.node_tree.nodes
+    if typical is None or PERSON not in nodes:
         return heights + 0.5
-    rows, columns = ((np.arange(count) * typical.size[0] // count) for count in heights.shape[:2])
-    depth = strength * TYPICAL_DEPTH / (2.0 * reach) * picture_pixels(typical)[rows[:, None], columns]
-    return heights - np.maximum(depth + np.minimum(heights, 0.0), 0.0) + 0.5
+    place = np.stack(np.meshgrid(*((np.arange(count) + 0.5) / count for count in heights.shape[1::-1])), -1)
+    place += nodes[WAVES].inputs[1].default_value[0] * np.sin(_mapped(place, nodes[PERSON]))
+    column, row = np.moveaxis((_mapped(place, nodes[SIDE]) * typical.size).astype(int) % typical.size, -1, 0)
+    depth = nodes["Typical Depth"].inputs[1].default_value * strength_socket(material, TYPICAL).default_value
+    deeper = depth * picture_pixels(typical)[row, column] + np.minimum(heights, 0.0)
+    return heights - np.maximum(deeper, 0.0) + 0.5
+
+
+def _mapped(places: np.ndarray, node: bpy.types.Node) -> np.ndarray:
+    """Places (S, S, 2) in a UV map through a *Mapping* node."""
+    motion = Matrix.LocRotScale(*(node.inputs[name].default_value for name in ("Location", "Rotation", "Scale")))
+    return places @ np.array(motion)[:2, :2].T + np.array(motion)[:2, 3]
 
 
 def _add_wrinkles(tree: bpy.types.NodeTree, head: bpy.types.Object, detail: ResultDetail) -> bpy.types.Node | None:
@@ -274,23 +292,13 @@ def _add_wrinkles(tree: bpy.types.NodeTree, head: bpy.types.Object, detail: Resu
     total = None
     for picture in range(len(detail.pictures)):
         heights = tree.nodes[f"{WRINKLES} {picture + 1} Heights"]
-        apart = [one for one in detail.wrinkles if one.picture == picture]
-        for number, some in enumerate(_of_different_channels(apart)):
-            nodes = add_nodes(tree, "relief_wrinkles", 300 * (picture + 1) + 150 * number)
-            tree.links.new(heights.outputs["Vector"], nodes["Weighted Heights"].inputs[0])
-            if total is not None:
-                tree.links.new(total.outputs[0], nodes["Wrinkle Sum"].inputs[1])
-            _weigh(tree, head, some, [nodes[side] for side in SIDES])
-            total = nodes["Wrinkle Sum"]
+        nodes = add_nodes(tree, "relief_wrinkles", 300 * (picture + 1))
+        tree.links.new(heights.outputs["Vector"], nodes["Weighted Heights"].inputs[0])
+        if total is not None:
+            tree.links.new(total.outputs[0], nodes["Wrinkle Sum"].inputs[1])
+        _weigh(tree, head, [one for one in detail.wrinkles if one.picture == picture], [nodes[side] for side in SIDES])
+        total = nodes["Wrinkle Sum"]
     return total
-
-
-def _of_different_channels(wrinkles: Sequence[ResultWrinkles]) -> Iterator[list[ResultWrinkles]]:
-    """Split the wrinkles into lists in which every channel occurs at most once."""
-    while wrinkles:
-        some = list({one.channel: one for one in reversed(wrinkles)}.values())
-        yield some
-        wrinkles = [one for one in wrinkles if one not in some]
 
 
 def _finish(tree: bpy.types.NodeTree, detail: ResultDetail, total: bpy.types.Node | None) -> None:
@@ -352,8 +360,7 @@ def _point_drivers(tree: bpy.types.NodeTree, head: bpy.types.Object) -> None:
 
 def _remove(material: bpy.types.Material) -> None:
     """Remove the relief from a material."""
-    if tags.RELIEF in material:
-        del material[tags.RELIEF]
+    material.pop(tags.RELIEF, None)
     tree = material.node_tree
     frame = tree.nodes.get(FRAME)
     if frame is None:

@@ -83,20 +83,19 @@ def person_figures(model: DetailModel, batch: DetailBatch, mean: np.ndarray) -> 
     truth = batch.displacement[:, 0].numpy()
     estimate = relief_estimate(model, batch)
     luminance = batch.photos[0, 0].numpy()
-    figures: dict[str, float] = {}
+    whose = ("found", "luminance", "mean")
+    figures = {f"correlation.{who}.{region}": float("nan") for who in whose for region in REGIONS}
     for region in REGIONS:
         mask = region_mask(region) * allowed
         shown = mask * batch.photos[0, 5].numpy()
         true = fine(truth[1], known)
         if spread(true, shown) < _FLAT_MILLIMETRES or shown.sum() < 0.3 * mask.sum():
             continue
-        for who, guess in (("found", estimate[1]), ("luminance", luminance), ("mean", mean[1])):
+        for who, guess in zip(whose, (estimate[1], luminance, mean[1]), strict=True):
             figures[f"correlation.{who}.{region}"] = correlation(fine(guess, known), true, shown)
-    for who in ("found", "luminance", "mean"):
-        values = [figures.get(f"correlation.{who}.{region}", np.nan) for region in REGIONS]
+    for who in whose:
+        values = [figures[f"correlation.{who}.{region}"] for region in REGIONS]
         figures[f"correlation.{who}"] = float(np.nanmean(values)) if np.isfinite(values).any() else np.nan
-        for region, value in zip(REGIONS, values, strict=True):
-            figures[f"correlation.{who}.{region}"] = value
     estimate, truth = ([fine(one, known) for one in maps] for maps in (estimate, truth))
     for number, kind in enumerate(KINDS):
         other = estimate[0] if kind == "unseen" else np.zeros_like(truth[0])

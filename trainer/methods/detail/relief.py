@@ -42,8 +42,11 @@ _STEPS, _STEP = 8, 2.6 / 512
 """Line integral convolution: number of steps to each side, and a step's length in sides of the window."""
 _WAVELENGTHS = (7.5, 6.0, 4.0, 4.0, 6.5, 6.0, 4.0, 8.0, 5.0)
 """Millimetres between lines, in the order of ``KEY_GROUPS``."""
-_TYPICAL_SEED = 11
-"""A person with lines of usual distances on the forehead (5.8 mm) and even depths on both sides."""
+_TYPICAL_SEED = 2
+"""Noise of the typical lines: three or four on the forehead, none straight."""
+_TYPICAL_SPACING, _TYPICAL_FOLD = 1.2, 2.0
+"""Factor on ``_WAVELENGTHS``, and millimetres of a smile's fold if skin were pressed together wholly. A line is as deep
+as a tenth of the way to the next."""
 _SMILE = list(KEY_GROUPS).index("smile")
 _CAVITY_DARKENING = 0.5
 """Darkening in log units per millimetre below the surroundings, because less of the sky is visible (ambient
@@ -135,7 +138,7 @@ class Cause:
         return 1000.0 / self.usual_texel
 
     def smoothed(self, strain: np.ndarray) -> np.ndarray:
-        """Average a strain (N, N, 3) over ``STRAIN_LENGTH``."""
+        """Average a strain (N, N, 3) or a map (N, N) over ``STRAIN_LENGTH``."""
         small = cv2.resize(strain, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small, (0, 0), 0.25 * self.blur)
         return cv2.resize(small, strain.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -218,12 +221,9 @@ class Relief:
         g = np.random.Generator(np.random.Philox(key=parameters.seed))
         known, window = self._cause, self._cause.window
         usual = known.usual_texel
-        self._grooves = np.stack(
-            [
-                _grooves(g, paths, size, wavelength / usual, parameters.sharpness)
-                for paths, wavelength in zip(known.paths, parameters.wavelength, strict=True)
-            ]
-        )
+        noise = g.standard_normal((len(known.paths), size, size), np.float32)
+        lines = zip(noise, known.paths, np.array(parameters.wavelength) / usual, strict=True)
+        self._grooves = np.stack([_grooves(*one, parameters.sharpness) for one in lines])
         strength = np.exp(0.35 * _noise(g, size, 60.0 / usual, len(self._grooves)))
         self._strength = parameters.depth * strength * known.below_hair
         still = _hill_curve(known.most, known.half)
@@ -248,16 +248,6 @@ class Relief:
         height = height - self._fold[0] - 0.8 * self._fold[1] * squeezed
         return (height * known.window.allowed).astype(np.float32)
 
-    def under_groups(self, neutral: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """(1 + G, N, N) float32 millimetres, outwards: at rest, then with each group of keys at full strength, of a
-        head's cage (C, 3) and its keys (52, C, 3)."""
-        window, surface = self._cause.window, self._cause.window.surface
-        rest = window.frames(surface.lifted(neutral.astype(np.float64)))
-        poses = [np.zeros(len(keys)), *map(group_weights, KEY_GROUPS)]
-        posed = (surface.lifted(neutral + np.tensordot(weights, keys, 1)) for weights in poses)
-        strains = (window.image(windows.vertex_strain(rest, window.frames(positions))) for positions in posed)
-        return np.stack([self.displacement(self._cause.smoothed(strain)) for strain in strains])
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``typical-lines``."""
@@ -266,14 +256,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the lines that keys add to the mean face with the skin of a synthetic person of middle age."""
-    template = load_template()
-    relief = Relief(draw_relief(np.random.Generator(np.random.Philox(key=_TYPICAL_SEED)), 0.5), arguments.size)
-    count = template.head.vertex_stop
-    at_rest, *posed = relief.under_groups(template.vertices[:count], template.expressions[:, :count])
-    levels = np.clip((at_rest - np.stack(posed)) * (255.0 / TYPICAL_DEPTH), 0.0, 255.0).round().astype(np.uint8)
+    """Write the lines that keys add to the mean face's skin in middle age."""
+    levels = np.clip(typical_depths(arguments.size) * (255.0 / TYPICAL_DEPTH), 0.0, 255.0).round().astype(np.uint8)
     arguments.out.write_bytes(cv2.imencode(".png", levels.reshape(-1, arguments.size))[1].tobytes())
     return 0
+
+
+def typical_depths(size: int) -> np.ndarray:
+    """(G, N, N) float32 millimetres: lines of each group of keys in middle age, few, long and uneven, and a smile's
+    soft fold. All groups share one noise, so that lines meet where two groups press the same way, and none draws
+    another's lines, which would cross its own."""
+    known, g = cause(size), np.random.Generator(np.random.Philox(key=_TYPICAL_SEED))
+    noise, usual = g.standard_normal((size, size), np.float32), known.usual_texel
+    bearded = np.maximum(known.painted["chin"], known.painted["jaw"])
+    uneven = np.exp(0.25 * _noise(g, size, 60 / usual, 1)[0]) * (1.0 - 0.5 * bearded)
+    pressed = _hill_curve(known.most, known.half)
+    lines = zip(known.paths, _TYPICAL_SPACING * np.array(_WAVELENGTHS), strict=True)
+    depths = [apart / 10 * _grooves(noise, paths, apart / usual, 1.0, 2) for paths, apart in lines]
+    depths = np.stack(depths) * pressed * uneven * known.below_hair * known.window.allowed
+    fold = known.smoothed(known.painted["nasolabial"])
+    depths[_SMILE] += _TYPICAL_FOLD * fold / fold.max() * pressed[_SMILE] * known.window.allowed
+    return depths.astype(np.float32)
 
 
 def _hill_curve(pressed: np.ndarray, half: np.ndarray) -> np.ndarray:
@@ -313,20 +316,21 @@ def _paths(line: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
 
 
 def _grooves(
-    g: np.random.Generator,
+    noise: np.ndarray,
     paths: tuple[tuple[np.ndarray, np.ndarray], ...],
-    size: int,
     wavelength: float,
     sharpness: float,
+    turns: int = 1,
 ) -> np.ndarray:
-    """(N, N) float32 in [0, 1]: grooves along the paths, ``wavelength`` texels apart on average."""
-    noise = g.standard_normal((size, size), np.float32)
+    """(N, N) float32 in [0, 1]: grooves along the paths, ``wavelength`` texels apart on average, out of white ``noise``
+    (N, N). With more ``turns`` they are longer and fewer."""
     sigma = wavelength / 5.5
-    noise = cv2.GaussianBlur(noise, (0, 0), sigma) - cv2.GaussianBlur(noise, (0, 0), 1.8 * sigma)
-    total = noise.copy()
-    for path, fraction in paths:
-        total += cv2.remap(noise, path, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    total /= max(float(total.std()), 1e-6)
+    total = cv2.GaussianBlur(noise, (0, 0), sigma) - cv2.GaussianBlur(noise, (0, 0), 1.8 * sigma)
+    for _ in range(turns):
+        before, total = total, total.copy()
+        for path, fraction in paths:
+            total += cv2.remap(before, path, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        total /= max(float(total.std()), 1e-6)
     return np.clip((total - 0.35) / 1.9, 0.0, 1.0) ** np.float32(sharpness)
 
 
