@@ -78,7 +78,7 @@ def test_typical_lines_come_where_the_photos_own_are_shallower(scene, model) -> 
     assert small.sentence and small.photos == ()
     assert small.to_report()["depth_mm"]["brows_up"] > 0.01
     flat = height_map(np.zeros((512, 512)), find.WRINKLE_REACH)
-    lines = height_map(insert_in_map(-0.5 * find.typical_lines(512)[0], 512), find.WRINKLE_REACH)
+    lines = height_map(insert_in_map(-find.typical_lines(512)[0], 512), find.WRINKLE_REACH)
     moving = SkinDetail(flat, dict.fromkeys(KEY_GROUPS, flat) | {"brows_up": lines})
     light = light_from_directions(np.array([[0.0, 0.8, 0.6]]), np.ones((1, 3)), 0.3)
     head = scene.fitted.neutral[: scene.template.head.vertex_stop]
