@@ -172,7 +172,7 @@ class AssetMesh:
             picture, depth = _with_piece(picture, depth, positions, faces, piece, camera, light)
         if self.hair is not None:
             hair = draw_hair(self.posed_hair(positions), camera, positions, faces, light, depth)
-            picture = srgb_bytes(hair.color + linear_from_srgb(picture) * (1 - hair.alpha[..., None]))
+            picture = srgb_bytes(hair.color + linear_from_srgb(picture) * hair.light * (1 - hair.alpha[..., None]))
         return picture
 
     def _through_lips(self, positions: np.ndarray, normals: np.ndarray) -> np.ndarray:

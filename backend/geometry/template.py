@@ -81,9 +81,6 @@ class Sculpture:
         own place on a face, beyond the mouth's motion.
     crowns : (2, N, 3) vertices of the teeth and their gum; crown_quads : (2, F, 4); crown_uv, crown_uv_makehuman :
         (2, N, 2), v up; crown_strip : (2, N) vertex of ``hm08``'s row (68) that a vertex stands for, -1 for none.
-    tooth_places : (2, 68, 2) on ``hm08``'s rows: place along the arch from the midline, and height above the biting
-        edge. tooth_profile : (2, A, 3) at each tenth of a millimetre along the arch: height of the gum's edge, distance
-        to the next tooth, and relative tone.
     lash_alpha : (L,) opacity of the lashes' vertices in [0, 1]; lash_uv : (L, 2) in the picture of single lashes, v up.
     lash_edges, lash_shares : (L, 2) the two head vertices on the lid's outer edge beside the lash, and (L,) weight of
         the second one.
@@ -105,8 +102,6 @@ class Sculpture:
     crown_uv: np.ndarray
     crown_uv_makehuman: np.ndarray
     crown_strip: np.ndarray
-    tooth_places: np.ndarray
-    tooth_profile: np.ndarray
     lash_alpha: np.ndarray
     lash_uv: np.ndarray
     lash_edges: np.ndarray

@@ -44,6 +44,8 @@ _FINISHED, _CURLED, _TURN = 16, 48, 6
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
+_ABOVE_SKIN = 0.003
+"""Metres from skin to the hair above it at a hairline, as grooms have it: it shades skin so far around."""
 _BEHIND = 0.002
 """Depth tolerance in metres: a hair may lie this far under the drawn skin and still be visible, because roots lie on a
 finer surface than the one drawn."""
@@ -51,10 +53,13 @@ finer surface than the one drawn."""
 
 @dataclass(frozen=True)
 class DrawnHair:
-    """``color`` : (H, W, 3) float32 linear light, premultiplied. ``alpha`` : (H, W) float32 coverage by hair."""
+    """``color`` : (H, W, 3) float32 linear light, premultiplied. ``alpha`` : (H, W) float32 coverage by hair.
+    ``light`` : (H, W, 3) share of its light that skin gets among hair: what hair does not cover, or lets through in its
+    colour; 1 beside the head."""
 
     color: np.ndarray
     alpha: np.ndarray
+    light: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -172,10 +177,11 @@ def _turned(
     run = (length[:, None] * along).astype(np.float32)
     side, fly = chain.get("noise_side", 0.0), generator.random(len(hairs)) < chain.get("fly_share", 0.0)
     size = side + (chain.get("noise_top", side) - side) * top + chain.get("fly", 0.0) * fly
+    scale = np.where(fly, chain.get("fly_scale", 0.0), chain.get("noise_scale", 0.0))[:, None]
     move = np.zeros_like(hairs)
     for number in range(2):
         way = (generator.normal(0, 0.6, (len(hairs), 3)) * size[:, None]).astype(np.float32)
-        turn = 2 * np.pi * chain.get("noise_scale", 0.0) * run + 7 * generator.random((len(hairs), 1), np.float32)
+        turn = 2 * np.pi * scale * run + 7 * generator.random((len(hairs), 1), np.float32)
         move += (along * np.sin(turn / (number + 1)))[..., None] * way[:, None]
     if chain.get("curl_radius", 0.0) > 0:
         tangent = unit_vectors(np.gradient(hairs, axis=1))
@@ -216,7 +222,10 @@ def draw_hair(
     canvas, front = np.zeros((height, width, 3), np.float32), np.full((height, width), np.inf, np.float32)
     _lines(np.ascontiguousarray(points, np.float32), colours, thick, wide, to_pixels, depth, front, canvas)
     drawn = np.isfinite(front).astype(np.float32)
-    return DrawnHair(*(cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in (canvas, drawn)))
+    images = canvas, drawn, np.isfinite(depth).astype(np.float32)
+    color, alpha, skin = (cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in images)
+    through = cv2.GaussianBlur(color - alpha[..., None], (0, 0), _ABOVE_SKIN / (pixel * _SUPERSAMPLE))
+    return DrawnHair(color, alpha, np.clip(1 + skin[..., None] * through, 0, 1))
 
 
 def _shaded(points: np.ndarray, root: np.ndarray, tip: np.ndarray, camera: Camera, light: np.ndarray) -> np.ndarray:

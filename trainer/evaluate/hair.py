@@ -25,7 +25,7 @@ from backend.hair.fit_hair import HairResult, fit_hair
 from backend.hair.groom.description import load_grooms
 from backend.hair.groom.dress import groom_strands
 from backend.hair.hair_strands import HairStrands, resampled_to
-from backend.hair.hair_views import HairView, closed_head, hair_views
+from backend.hair.hair_views import BEHIND, HairView, closed_head, hair_views
 from backend.models.hair_kind import kind_reader
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import LUMINANCE, linear_from_srgb
@@ -43,9 +43,6 @@ _HAIRS = 8000
 """Hairs in a silhouette, 3 mm apart on a scalp."""
 _CLOSED = 0.007
 """Metres: smaller gaps between locks are closed."""
-_BEHIND = 0.006
-"""Metres behind the head's surface, or behind the foremost strands, within which hair is seen: the skull under hair is
-fitted no more accurately."""
 CLEAR = 0.6
 """Coherence of a photo's lines, 0 to 1, from which their direction counts: a third of the hair."""
 _LEAST_PIXELS, _LEAST_EDGE = 100, 20
@@ -134,7 +131,7 @@ def seen_pixels(points: np.ndarray, view: HairView) -> tuple[np.ndarray, np.ndar
         column, row = (np.nan_to_num(np.floor(pixel[..., k]), nan=-1, posinf=-1, neginf=-1) for k in (0, 1))
         shown = (pixel[..., 2] > 0.01) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     row, column = (np.where(shown, each, 0).astype(int) for each in (row, column))
-    return pixel, row, column, shown & (pixel[..., 2] < view.depth[row, column] + _BEHIND)
+    return pixel, row, column, shown & (pixel[..., 2] < view.depth[row, column] + BEHIND)
 
 
 def silhouettes(points: np.ndarray, view: HairView) -> np.ndarray:
@@ -185,7 +182,7 @@ def line_angle(strands: HairStrands, view: HairView) -> float:
     shown &= (step**2).sum(-1) > 1e-9
     front = np.full(view.depth.shape, np.inf)
     np.minimum.at(front, (row[shown], column[shown]), pixel[..., 2][shown])
-    shown &= pixel[..., 2] < front[row, column] + _BEHIND
+    shown &= pixel[..., 2] < front[row, column] + BEHIND
     row, column, twice = row[shown], column[shown], 2 * np.arctan2(step[..., 1], step[..., 0])[shown]
     drawn = np.zeros((*view.depth.shape, 2))
     np.add.at(drawn, (row, column), np.stack([np.cos(twice), np.sin(twice)], 1))

@@ -96,7 +96,8 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
         odds[FaceClass.OCCLUDER] *= 0.1
     elif traits.headwear:
         odds[FaceClass.SKIN][above] = 0.0  # the hat, or hair under it, is there
-        odds[FaceClass.OCCLUDER] *= np.where(above, _factor(odds, FaceClass.OCCLUDER, above & _person(odds)), 1.0)
+        person = odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
+        odds[FaceClass.OCCLUDER] *= np.where(above, _factor(odds, FaceClass.OCCLUDER, above & person), 1.0)
     hair = odds[FaceClass.FACIAL_HAIR]
     if traits.facial_hair == NO:
         hair[:] = 0.0
@@ -109,11 +110,6 @@ def correct(probabilities: np.ndarray, landmarks: np.ndarray, traits: Traits) ->
         if alone:
             hair *= regions.grown(lip | lips, _AROUND_LIP * landmark_window(landmarks, 1.0).side)
     return odds / np.maximum(odds.sum(axis=0), 1e-6)
-
-
-def _person(odds: np.ndarray) -> np.ndarray:
-    """(S, S) bool: a person is more likely than background."""
-    return odds[FaceClass.BACKGROUND] < 0.5 * odds.sum(axis=0)
 
 
 def _factor(

@@ -250,10 +250,6 @@ def _draw(points: np.ndarray, view: _Small) -> _Drawn:
     return _Drawn(mask, cut, pixel[number, :2], guide, along / count, depth < front[row, column] + BEHIND)
 
 
-def _all_lines(combed: CombedGuides) -> list[np.ndarray]:
-    return [combed.points[combed.thin > 0.5], *([combed.free] if len(combed.free) else [])]
-
-
 @dataclass(frozen=True)
 class _Judged:
     """``fit`` : with overlap and score. ``combed`` : its guides. ``drawn`` : those on the scalp in each view."""
@@ -265,7 +261,7 @@ class _Judged:
 
 def _judged(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: float) -> _Judged:
     combed = comb(fit.groom, head, **fit.fitted, share=_FEWER)
-    lines = _all_lines(combed)
+    lines = [combed.points[combed.thin > 0.5], *([combed.free] if len(combed.free) else [])]
     overlaps, short, errors, first = [], [], [], []
     for view in views:
         drawn = [_draw(part, view) for part in lines]

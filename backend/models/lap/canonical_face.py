@@ -218,7 +218,7 @@ def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarra
         depth.new_tensor([photo.ambient]), depth.new_tensor([photo.diffuse]), torch.from_numpy(photo.direction)[None]
     )
     surface = depth_surface.view_surface(depth, view, camera, depth_range=_VIEW_RANGE)
-    plaster = depth_surface.lambert_image(_plaster(albedo), normals, studio_light(1, depth))
+    plaster = depth_surface.lambert_image(torch.full_like(albedo, 0.6), normals, studio_light(1, depth))
     colours = torch.from_numpy(_normal_colours(-normals.numpy())).permute(0, 3, 1, 2)
     own = depth_surface.lambert_image(albedo, normals, light) / 2 + 0.5
     corners = np.array([[0.0, 0.0], [TILE, 0.0], [0.0, TILE]])
@@ -231,11 +231,6 @@ def _photo_row(face: CanonicalFace, number: int, source: PhotoFace) -> np.ndarra
         tile = cv2.warpAffine(_tile(shaded), to_square, (TILE, TILE), borderValue=[round(255 * _BACKDROP)] * 3)
         tiles.append(tile)
     return np.concatenate(tiles, axis=1)
-
-
-def _plaster(albedo: Tensor) -> Tensor:
-    """The albedo of white plaster, for as many texels."""
-    return torch.full_like(albedo, 0.6)
 
 
 def _normal_colours(normals: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from made_hair import camera
 from made_strands import made_strands
 
 from backend.geometry.template import load_template
+from backend.geometry.vectors import unit_vectors
 from backend.hair.draw import DRAWN, FinishedHairs, draw_hair, finished_hairs
 from backend.hair.groom.description import load_grooms
 from backend.hair.groom.dress import groom_strands
@@ -41,6 +42,8 @@ def test_the_head_hides_the_hair_behind_it(head) -> None:
     middle = np.s_[45:62, 50:62]  # the face
     assert shown.alpha[middle].mean() > 0.2 and hidden.alpha[middle].max() == 0.0
     assert shown.alpha[:5].max() == 0.0, "nothing where no hair is"
+    assert shown.light[middle].min() < 0.5 and hidden.light[middle].min() == 1.0, "skin among hair is in its shade"
+    assert shown.light[:5].min() == 1.0
 
 
 @pytest.mark.parametrize("brightness", [1.0, 0.05])
@@ -52,8 +55,7 @@ def test_hair_has_its_colour_under_white_light(head, brightness: float) -> None:
     drawn = draw_hair(finished_hairs(strands, DRAWN), camera(0.0), *head, WHITE)
     mean = drawn.color.sum((0, 1)) / drawn.alpha.sum()
     assert drawn.alpha.max() == 1.0
-    luminance = np.array(LUMINANCE)
-    assert 0.75 < (mean @ luminance) / (colour @ luminance) < 1.25  # other hair's shadow takes a little
+    assert 0.75 < (mean @ LUMINANCE) / (colour @ LUMINANCE) < 1.25  # other hair's shadow takes a little
     assert mean[0] / mean[1] == pytest.approx(2.0, rel=0.1), "white highlights are part of the colour, not added to it"
     assert mean[1] / mean[2] == pytest.approx(3.0, rel=0.15)
 
@@ -65,15 +67,13 @@ def test_hairs_that_lie_flat_grow_from_a_patch_of_skin(head) -> None:
     along = np.linspace(0, 0.06, 12, dtype=np.float32)
     guide = np.stack([top[0] + along, np.full(12, top[1] + 0.001), np.full(12, top[2])], 1).astype(np.float32)
     guides = np.tile(guide, (30, 1, 1)) + np.linspace(-0.03, 0.03, 30, dtype=np.float32)[:, None, None] * [0, 0, 1]
-    made = made_strands(30)
-    strands = replace(made, points=guides.astype(np.float32), width=np.full(30, 0.012, np.float32))
+    strands = replace(made_strands(30), points=guides.astype(np.float32), width=np.full(30, 0.012, np.float32))
     pose = np.eye(4)  # a camera a metre above, x to the head's left
     pose[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
     pose[:3, 3] = -pose[:3, :3] @ (top + np.array([0.0, 1.0, 0.0]))
     above = Camera(np.array([[1000.0, 0, 100], [0, 1000.0, 100], [0, 0, 1.0]]), pose, (200, 200))
     drawn = draw_hair(finished_hairs(strands, DRAWN), above, vertices, faces, WHITE)
-    behind = above.project((guide[0] - [0.004, 0.0, 0.0])[None].astype(np.float64))[0]
-    column, row = behind[:2].astype(int)
+    column, row = above.project((guide[0] - [0.004, 0.0, 0.0])[None].astype(np.float64))[0, :2].astype(int)
     assert drawn.alpha[row - 4 : row + 5, column].mean() > 0.15
 
 
@@ -88,7 +88,7 @@ def test_more_pixels_get_more_hairs_and_the_picture_is_the_same_every_time(head)
 @pytest.fixture(scope="module")
 def grown() -> dict[str, FinishedHairs]:
     """Grooms on the mean head, all of one grey."""
-    names, vertices = ("quiff", "side_part", "lob", "coils", "braid"), load_template().vertices
+    names, vertices = ("quiff", "side_part", "lob", "coils", "braid", "layered"), load_template().vertices
     hairs = {name: groom_strands(load_grooms()[name], vertices) for name in names}
     grey = {name: np.full_like(one.root_colour, 0.2) for name, one in hairs.items()}
     return {name: finished_hairs(replace(one, root_colour=grey[name], tip_colour=grey[name]), DRAWN)
@@ -112,23 +112,18 @@ def test_tips_are_as_bright_as_what_hangs_above_them(head, grown) -> None:
     """Ends below the head were black, because their normals pointed down, away from every lamp."""
     light = light_from_directions(np.array([[0.0, 0.7, 0.7]]), np.full((1, 3), 0.8), 0.3)
     drawn = draw_hair(grown["lob"], camera(0.0).scaled(3.0), *head, light)
-    told = drawn.color.sum(-1) / np.maximum(drawn.alpha, 1e-3)
-    rows = np.flatnonzero((drawn.alpha > 0.9).sum(1) > 8)
+    told, rows = drawn.color.sum(-1) / np.maximum(drawn.alpha, 1e-3), np.flatnonzero((drawn.alpha > 0.9).sum(1) > 8)
     lowest, above = (np.median(told[part][drawn.alpha[part] > 0.9]) for part in (rows[-12:], rows[-60:-40]))
     assert lowest > 0.75 * above
 
 
-def test_curls_of_a_groom_are_in_its_hairs(grown) -> None:
-    """They were drawn straight, and braids, by 16 points a hair, as zigzags."""
-    ways = {name: np.diff(grown[name].points, axis=1) for name in ("coils", "quiff", "braid")}
-    cosine = {
-        name: (way[:, 1:] * way[:, :-1]).sum(-1)
-        / np.linalg.norm(way[:, 1:], axis=-1)
-        / np.linalg.norm(way[:, :-1], axis=-1)
-        for name, way in ways.items()
-    }
-    turn = {name: np.quantile(np.arccos(np.clip(one, -1, 1)).sum(1), [0.5, 0.95]) for name, one in cosine.items()}
-    assert turn["coils"][0] > 8.0 and turn["quiff"][0] < 4.0 and turn["braid"][1] > 18.0
+def test_curls_of_a_groom_are_in_its_hairs_and_no_hair_is_folded(grown) -> None:
+    """They were drawn straight, and braids, by 16 points a hair, as zigzags; so were hairs that fly away."""
+    ways = {name: unit_vectors(np.diff(hairs.points, axis=1)) for name, hairs in grown.items()}
+    turns = {name: np.arccos(np.clip((way[:, 1:] * way[:, :-1]).sum(-1), -1, 1)) for name, way in ways.items()}
+    coils, quiff, braid = (np.quantile(turns[name].sum(1), [0.5, 0.95]) for name in ("coils", "quiff", "braid"))
+    assert coils[0] > 8.0 and quiff[0] < 4.0 and braid[1] > 18.0
+    assert np.quantile(turns["layered"][:, 3:].max(1), 0.99) < np.radians(90)  # it was 139 degrees
 
 
 @pytest.mark.parametrize("name", ["layered", "long_wavy"])

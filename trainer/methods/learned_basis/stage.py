@@ -7,7 +7,7 @@ with their truth, and its figures, from one pass of the encoder.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
@@ -326,7 +326,8 @@ class LearnedBasisStage(Stage):
             "light": 0.0 if pose or (appearance and config.network.light == "solved") else 1.0,
             "rest": 0.0 if pose or appearance else 1.0,
         }
-        return tuple(ParameterGroup(name, tuple(group), _constant(rates[name])) for name, group in named.items())
+        groups = named.items()
+        return tuple(ParameterGroup(name, tuple(group), lambda _, rate=rates[name]: rate) for name, group in groups)
 
     def export(self) -> ExportedModel:
         """Bases and encoder, for ``backend.models.learned_basis.apply.BasisModel``."""
@@ -344,10 +345,6 @@ class LearnedBasisStage(Stage):
             return ""
         people = f"the principal components of {self.config.start_shapes:,} synthetic people's shapes"
         return f"The identity basis was not learned: it is {people}."
-
-
-def _constant(rate: float) -> Callable[[float], float]:
-    return lambda fraction: rate
 
 
 @contextmanager

@@ -54,6 +54,14 @@ def test_a_fringe_ends_alike_wherever_it_starts() -> None:
     assert len(before) > 15 and before[:, 1].std() < 0.006
 
 
+def test_thick_hair_rises_beside_its_parting_without_two_lobes() -> None:
+    """Where photos show hair far from the skin, it stood 13 mm above a notch along the parting."""
+    points = grow_guides(load_grooms()["lob"], load_template().vertices, shells=np.full((ANGLES, 3), 1.6)).points
+    crown = points[(points[..., 2] > -0.01) & (points[..., 2] < 0.04)]
+    notch, lobe = (np.quantile(crown[(np.abs(crown[:, 0]) // 0.01).astype(int) == k, 1], 0.98) for k in (0, 3))
+    assert lobe - notch < 0.009
+
+
 def test_a_beard_joined_to_a_groom_gets_its_own_skin_and_both_keep_theirs() -> None:
     template = load_template()
     hair = groom_strands(load_grooms()["taper"], template.vertices)
