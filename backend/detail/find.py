@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from backend.detail import window as windows
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
@@ -201,7 +202,7 @@ def _from_photos(
 def typical_lines(size: int) -> np.ndarray:
     """(G, N, N) float32 millimetres: depth of the lines that each group of keys adds to a synthetic face of middle age,
     in the order of ``KEY_GROUPS``, at a window's texels."""
-    tiles = cv2.imdecode(np.fromfile(TYPICAL_PATH, np.uint8), cv2.IMREAD_GRAYSCALE)
+    tiles = np.asarray(Image.open(TYPICAL_PATH).convert("L"))
     tiles = tiles.reshape(len(KEY_GROUPS), tiles.shape[1], -1).astype(np.float32) * np.float32(TYPICAL_DEPTH / 255.0)
     return np.stack([cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA) for tile in tiles])
 

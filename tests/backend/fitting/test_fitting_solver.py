@@ -135,7 +135,7 @@ def test_a_photo_without_evidence_takes_the_distance_of_the_others(template) -> 
     distances = {}
     for shared in (0.0, 0.6):
         priors = tuple(replace(p, log_distance_deviation=0.4, set_deviation=shared) for p in camera_priors(5))
-        found = solved(start, targets, priors, 60)
+        found = solved(start, targets, priors, 120)
         distances[shared] = found.photos[-1].distance
         assert found.photos[0].distance == pytest.approx(0.35, rel=0.15)
     assert distances[0.0] == pytest.approx(1.2, rel=0.02)
