@@ -277,7 +277,8 @@ class _Build:
         yield lambda: keep_made_keys(self.object_of("head").data, self.result.head)
         if not self.result.geometry_only:
             yield self._albedo
-        yield self._materials
+        for parts in (self.result.parts[:1], self.result.parts[1:]):
+            yield lambda parts=parts: self._materials(parts)
         for part in self.result.parts[1:]:
             yield lambda part=part: drive_keys(self.object_of(part.name), self.object_of("head"))
         if not self.result.geometry_only:
@@ -401,13 +402,12 @@ class _Build:
         else:
             materials.replace_packed(image, png)
 
-    def _materials(self) -> None:
-        """Assign materials to parts without one; none if the albedo they need is missing."""
-        collection = self.collection()
-        if collection.get(tags.ALBEDO) is None:
+    def _materials(self, parts: tuple[ResultPart, ...]) -> None:
+        """Assign materials to those of ``parts`` without one; none if the albedo they need is missing."""
+        if (collection := self.collection()).get(tags.ALBEDO) is None:
             return
         made: dict[str, bpy.types.Material] = {}
-        for part in self.result.parts:
+        for part in parts:
             obj = self.object_of(part.name)
             if all(slot.material is None for slot in obj.material_slots):
                 material = self.object_of("head").active_material if part.name == BUST else None  # same skin
