@@ -202,7 +202,8 @@ def _from_photos(
 def typical_lines(size: int) -> np.ndarray:
     """(G, N, N) float32 millimetres: depth of the lines that each group of keys adds to a synthetic face of middle age,
     in the order of ``KEY_GROUPS``, at a window's texels."""
-    tiles = np.asarray(Image.open(TYPICAL_PATH).convert("L"))
+    with Image.open(TYPICAL_PATH) as picture:
+        tiles = np.asarray(picture.convert("L"))
     tiles = tiles.reshape(len(KEY_GROUPS), tiles.shape[1], -1).astype(np.float32) * np.float32(TYPICAL_DEPTH / 255.0)
     return np.stack([cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA) for tile in tiles])
 
