@@ -27,7 +27,7 @@ from . import cameras, corrections, materials
 from .expressions import PartLocks, expression_unchanged, set_expression
 from .hair import move_hair, put_hair
 from .key_shapes import keep_made_keys
-from .nodes import assets_of, begin_group, bundled_group, hair_library, node_group
+from .nodes import assets_of, bundled_groups, group_slices, hair_library
 from .own_head import check_editable
 
 VARIABLE = "head"
@@ -170,7 +170,8 @@ def _less(points: np.ndarray, origin: np.ndarray) -> np.ndarray:
     return (points - origin).astype(np.float32)
 
 
-KEYS_PER_SLICE = 18
+PER_SLICE = 18
+"""Shape keys, or nodes of a group, that a slice makes."""
 FIRST_NAMES = frozenset(
     [*ALL_PART_NAMES, "hair", "rig", "Hair", "Hair Cards", *(look.title() for look in materials.LOOKS.values())]
 )
@@ -178,8 +179,6 @@ FIRST_NAMES = frozenset(
 _NUMBER = re.compile(r"\.\d{3,}$")
 """What Blender appends to a name that is taken."""
 COLLECTION_NAME = "Likeness"
-HAIR_GROUPS = ("on_head", "strands")
-"""Node groups of strands without ``hair_``, each after those that it uses; no slice makes more than half of one."""
 CAMERAS_NAME = "Photos"
 
 
@@ -284,11 +283,10 @@ class _Build:
         if not self.result.geometry_only:
             yield lambda: materials.put_detail(self.result.detail, self.collection(), self.object_of("head"))
         if self.result.hair is not None:  # slow, once per file
-            for name in assets_of("hair_strands"):
-                yield lambda name=name: bundled_group(name)
-            for name in HAIR_GROUPS:
-                yield lambda name=name: begin_group(f"hair_{name}")
-                yield lambda name=name: node_group(f"hair_{name}")
+            for third in range(3):
+                yield lambda third=third: bundled_groups(assets_of("hair_strands")[third::3])
+            for name in ("hair_on_head", "hair_strands"):  # which uses the other
+                yield from group_slices(name, PER_SLICE)
         yield lambda: put_hair(self.result, self.collection(), self.object_of("head"))
         if self.armature or (not self.new and tags.rig_object(self.collection()) is not None):
             yield from rig_steps(self.collection)
@@ -334,8 +332,8 @@ class _Build:
             yield lambda: self._update_part(part, origin)
             return
         yield lambda: self._new_part(part, origin)
-        for first in range(0, len(part.key_names), KEYS_PER_SLICE):
-            names = part.key_names[first : first + KEYS_PER_SLICE]
+        for first in range(0, len(part.key_names), PER_SLICE):
+            names = part.key_names[first : first + PER_SLICE]
             yield lambda names=names: meshes.add_keys(self.object_of(part.name), part, names)
 
     def _update_part(self, part: ResultPart, origin: np.ndarray) -> None:
@@ -445,9 +443,7 @@ class _Build:
             data = photo.path.read_bytes() if photo.path else photo.data
         except OSError:
             data = None
-        if data is None:
-            return
-        if image is not None and materials.file_bytes(image) == data:
+        if data is None or (image is not None and materials.file_bytes(image) == data):
             return
         if image is None:
             if self.pack_photos or photo.path is None:

@@ -13,7 +13,7 @@ A material's file also has its ``name``, properties to ``set`` and its ``active`
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from ...errors import AddonError
 
 VERSION_TAG = "likeness_hair_nodes"
 """Property of a node group: its name and version, by which it is shared in a file."""
-_BEGUN = "likeness_begun"
-"""Property of a node group whose nodes are not linked yet."""
+_DONE = "likeness_done"
+"""Property of an unfinished node group: how many of its nodes are made, and then linked."""
 SOCKET_NAMES = {
     "Fac": "Factor", "Factor_Float": "Factor", "A_Float": "A", "B_Float": "B", "Result_Float": "Result",
     "A_Vector": "A", "B_Vector": "B", "Result_Vector": "Result", "A_Color": "A", "B_Color": "B",
@@ -39,7 +39,7 @@ def _read(name: str) -> Mapping[str, Any]:
     return json.loads((Path(__file__).parent / f"{name}.json").read_text("utf-8"))
 
 
-def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0, linked: bool = True) -> dict[str, bpy.types.Node]:
+def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0) -> dict[str, bpy.types.Node]:
     """Add the nodes of file ``name`` to ``tree``, moved ``down``, and their links; return them by their names there.
 
     Where the tree has a node of the same name, Blender numbers the new one. Raises ``KeyError`` for a socket that this
@@ -47,38 +47,40 @@ def add_nodes(tree: bpy.types.NodeTree, name: str, down: float = 0.0, linked: bo
     """
     nodes: dict[str, bpy.types.Node] = {}
     for entry in _read(name)["nodes"]:
-        node = nodes[entry["name"]] = tree.nodes.new(entry["type"])
-        node.name = entry["name"]
-        node.label = node.name if entry.get("labelled") else ""
-        if "frame" in entry:
-            node.parent = nodes.get(entry["frame"]) or tree.nodes[entry["frame"]]
-        node.location = entry["at"][0], entry["at"][1] - down
-        if "group" in entry:
-            node.node_tree = node_group(entry["group"])
-        if "asset" in entry:
-            node.node_tree = bundled_group(entry["asset"])
-        _set(node, entry.get("set", {}))
-        for sockets, values in ((node.inputs, entry.get("inputs", {})), (node.outputs, entry.get("outputs", {}))):
-            for key, value in values.items():
-                _socket(sockets, key).default_value = value
-        for key, value in entry.get("optional", {}).items():
-            if key in node.inputs:
-                node.inputs[key].default_value = value
-    if linked:
-        _link(tree, name, nodes)
+        _add_node(tree, entry, nodes)
+        nodes[entry["name"]].location.y -= down
+    for entry in _read(name)["nodes"]:
+        _link_node(tree, entry, nodes)
     return nodes
 
 
-def _link(tree: bpy.types.NodeTree, name: str, nodes: Mapping[str, bpy.types.Node]) -> None:
-    for entry in _read(name)["nodes"]:
-        for key, (source, output) in entry.get("links", {}).items():
-            outputs = (nodes.get(source) or tree.nodes[source]).outputs
-            tree.links.new(_socket(outputs, output), _socket(nodes[entry["name"]].inputs, key))
-        for key, (source, output) in entry.get("also", {}).items():
-            tree.links.new(nodes[source].outputs[output], _socket(nodes[entry["name"]].inputs, key))
-        if "surface" in entry:
-            surface = {key: nodes[node].outputs[output] for key, (node, output) in entry["surface"].items()}
-            _link_surface(tree, nodes[entry["name"]], surface)
+def _add_node(tree: bpy.types.NodeTree, entry: Mapping[str, Any], nodes: dict[str, bpy.types.Node]) -> None:
+    node = nodes[entry["name"]] = tree.nodes.new(entry["type"])
+    node.name = entry["name"]
+    node.label = node.name if entry.get("labelled") else ""
+    if "frame" in entry:
+        node.parent = nodes.get(entry["frame"]) or tree.nodes[entry["frame"]]
+    node.location = entry["at"]
+    if "group" in entry:
+        node.node_tree = node_group(entry["group"])
+    if "asset" in entry:
+        (node.node_tree,) = bundled_groups([entry["asset"]])
+    _set(node, entry.get("set", {}))
+    for sockets, values in ((node.inputs, entry.get("inputs", {})), (node.outputs, entry.get("outputs", {}))):
+        for key, value in values.items():
+            _socket(sockets, key).default_value = value
+    for key, value in entry.get("optional", {}).items():
+        if key in node.inputs:
+            node.inputs[key].default_value = value
+
+
+def _link_node(tree: bpy.types.NodeTree, entry: Mapping[str, Any], nodes: Mapping[str, bpy.types.Node]) -> None:
+    for key, (source, output) in (*entry.get("links", {}).items(), *entry.get("also", {}).items()):
+        outputs = (nodes.get(source) or tree.nodes[source]).outputs
+        tree.links.new(_socket(outputs, output), _socket(nodes[entry["name"]].inputs, key))
+    if "surface" in entry:
+        surface = {key: nodes[node].outputs[output] for key, (node, output) in entry["surface"].items()}
+        _link_surface(tree, nodes[entry["name"]], surface)
 
 
 def _link_surface(tree: bpy.types.NodeTree, node: bpy.types.Node, surface: Mapping[str, bpy.types.NodeSocket]) -> None:
@@ -114,11 +116,13 @@ def new_material(name: str) -> bpy.types.Material:
 
 def node_group(name: str) -> bpy.types.NodeTree:
     """The .blend file's geometry node group of file ``name`` and its version, created if missing."""
-    group = begin_group(name)
-    if _BEGUN in group:
-        _link(group, name, dict(group.nodes.items()))
-        del group[_BEGUN]
-    return group
+    return _grow_group(name, 2 * len(_read(name)["nodes"]))
+
+
+def group_slices(name: str, size: int) -> Iterator[Callable[[], object]]:
+    """Calls that make ``node_group(name)``: each adds, or links, ``size`` nodes."""
+    for done in range(0, 2 * len(_read(name)["nodes"]), size):
+        yield lambda done=done: _grow_group(name, done + size)
 
 
 def assets_of(name: str) -> list[str]:
@@ -126,21 +130,25 @@ def assets_of(name: str) -> list[str]:
     return list(dict.fromkeys(entry["asset"] for entry in _read(name)["nodes"] if "asset" in entry))
 
 
-def begin_group(name: str) -> bpy.types.NodeTree:
-    """The group of ``node_group``, without links if it is new: links take as long as nodes, and a slice of an import
-    is short."""
+def _grow_group(name: str, upto: int) -> bpy.types.NodeTree:
+    """The group with the first ``upto`` of its nodes, which are counted again for their links."""
     described = _read(name)
     version = f"{described['name']} {described['version']}"
-    for group in bpy.data.node_groups:
-        if group.get(VERSION_TAG) == version and group.library is None:
-            return group
-    group = bpy.data.node_groups.new(described["name"], "GeometryNodeTree")
-    group[VERSION_TAG], group[_BEGUN] = version, True
-    _set(group, described.get("set", {}))
-    for socket in described["sockets"]:
-        kind = {key: socket[key] for key in ("name", "in_out", "socket_type")}
-        _set(group.interface.new_socket(**kind), {key: socket[key] for key in socket.keys() - kind.keys()})
-    add_nodes(group, name, linked=False)
+    group = next((g for g in bpy.data.node_groups if g.get(VERSION_TAG) == version and g.library is None), None)
+    if group is None:
+        group = bpy.data.node_groups.new(described["name"], "GeometryNodeTree")
+        group[VERSION_TAG], group[_DONE] = version, 0
+        _set(group, described.get("set", {}))
+        for socket in described["sockets"]:
+            kind = {key: socket[key] for key in ("name", "in_out", "socket_type")}
+            _set(group.interface.new_socket(**kind), {key: socket[key] for key in socket.keys() - kind.keys()})
+    nodes = dict(group.nodes.items())
+    todo = [(make, entry) for make in (_add_node, _link_node) for entry in described["nodes"]]
+    for make, entry in todo[group.get(_DONE, len(todo)) : upto]:
+        make(group, entry, nodes)
+        group[_DONE] += 1
+    if group.get(_DONE) == len(todo):
+        del group[_DONE]
     return group
 
 
@@ -169,24 +177,24 @@ BUNDLED = "likeness_bundled"
 """On a node group: its name in the library."""
 
 
-def bundled_group(name: str) -> bpy.types.NodeTree:
-    """The .blend file's copy of a group of Blender's library, appended if missing. Raises ``AddonError`` where this
-    Blender lacks the library or the group."""
-    for group in bpy.data.node_groups:
-        if group.get(BUNDLED) == name and group.library is None:
-            return group
-    library = hair_library()
-    if library is None:
-        raise AddonError(*NO_LIBRARY, "hair_nodes")
-    with bpy.data.libraries.load(str(library)) as (there, wanted):
-        if name not in there.node_groups:
-            raise AddonError(f"This Blender's hair assets lack “{name}”.", "Use Blender 4.2 or later.", "hair_nodes")
-        wanted.node_groups = [name]
-    group = wanted.node_groups[0]
-    group[BUNDLED] = name
-    if group.asset_data is not None:
-        group.asset_clear()
-    return group
+def bundled_groups(names: Sequence[str]) -> list[bpy.types.NodeTree]:
+    """The .blend file's copies of groups of Blender's library, appended if missing; each time that takes 50 ms, and
+    little more for a second group. Raises ``AddonError`` where this Blender lacks the library or a group."""
+    own = {group.get(BUNDLED): group for group in bpy.data.node_groups if group.library is None}
+    missing = [name for name in names if name not in own]
+    if missing:
+        library = hair_library()
+        if library is None:
+            raise AddonError(*NO_LIBRARY, "hair_nodes")
+        with bpy.data.libraries.load(str(library)) as (there, wanted):
+            for one in set(missing).difference(there.node_groups):
+                raise AddonError(f"This Blender's hair assets lack “{one}”.", "Use Blender 4.2 or later.", "hair_nodes")
+            wanted.node_groups = list(missing)
+        for name, group in zip(missing, wanted.node_groups, strict=True):
+            own[name], group[BUNDLED] = group, name
+            if group.asset_data is not None:
+                group.asset_clear()
+    return [own[name] for name in names]
 
 
 def hair_library() -> Path | None:
