@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_466,
+    "lines of code": 52_286,
     "lines of tables": 314,
     "files": 340,
     "lines of the longest file": 699,
@@ -34,8 +34,8 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
-    "lines of tests": 35_476,
-    "words of docs": 58_545,
+    "lines of tests": 35_474,
+    "words of docs": 58_532,
     "numbers set by hand in module constants": 1_629,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_799,

@@ -11,9 +11,11 @@ import numpy as np
 
 from backend.detail.find import NO_DETAIL, DetailEstimate, find_detail
 from backend.errors import LikenessError, explain
+from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
 from backend.exchange.assemble import assemble, asset_photo, with_pictures, worn_glasses
 from backend.exchange.face_asset import FaceAsset
 from backend.exchange.files import build_report, peak_rss_mb
+from backend.exchange.folder import file_stages, write_last
 from backend.exchange.preview import PhotoPreview, photo_previews, tone_change, with_shown_points
 from backend.fitting.fit import FaceModels, refit_face, resumable_fit
 from backend.fitting.options import fit_options_for, with_shape_options
@@ -227,6 +229,26 @@ def reconstruct(
     if output:
         asset = replace(asset, report=with_time_of_files(asset.report, clock))
     return Reconstruction(asset, previews, photos, fit, {name: made[name] for name in output})
+
+
+def reconstruct_into(
+    folder: OutputFolder,
+    sources: Sequence[PhotoSource],
+    options: ReconstructOptions | None = None,
+    watch: Watch | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Reconstruction:
+    """Reconstruct a head and write its ``RESULT_NAMES`` into ``folder``, all or none; ``draw_preview`` comes after.
+
+    ``check`` is called once the head is made and may raise, which leaves the folder as it was. Raises as
+    ``reconstruct``, and ``LikenessError`` with code "disk".
+    """
+    watch = watch or Watch()
+    with folder.writing(RESULT_NAMES, watch.progress, [PREVIEW]) as files:
+        made = reconstruct(sources, options, watch, file_stages(files, folder.path, watch.progress))
+        check()
+        write_last(made.asset.report, files, folder.path)
+    return made
 
 
 def with_time_of_files(report: Mapping[str, object], clock: StageClock) -> dict[str, object]:

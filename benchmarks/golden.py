@@ -109,30 +109,26 @@ def _report(new: Mapping[str, Any], old: Mapping[str, Any], parts: Iterable[str]
 
 def photos(work: Path, steps: int) -> Iterator[tuple[str, str]]:
     """Heads from photos; in this process, because a message is no file."""
-    pictures = DEMO
-    from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
-    from backend.exchange.folder import draw_preview, file_stages, write_last
+    from backend.exchange.all_or_none import OutputFolder
+    from backend.exchange.folder import draw_preview
     from backend.exchange.wire import encode_face
     from backend.photos.collection import PhotoSource
-    from backend.pipeline import ReconstructOptions, reconstruct
-    from backend.progress import silent
+    from backend.pipeline import ReconstructOptions, reconstruct_into
 
     for count in PHOTO_COUNTS:
-        sources = [PhotoSource.from_path(path) for path in pictures[:count]]
+        sources = [PhotoSource.from_path(path) for path in DEMO[:count]]
         folder = work / f"head_{count}"
         with OutputFolder(folder) as output:
-            with output.writing(RESULT_NAMES, silent, [PREVIEW]) as files:
-                head = reconstruct(sources, ReconstructOptions(hair="cards"), output=file_stages(files, folder))
-                write_last(head.asset.report, files, folder)
+            head = reconstruct_into(output, sources, ReconstructOptions(hair="cards"))
             draw_preview(head.asset, head.previews, output)
         yield from _folder(folder, str(count))
         message = encode_face(head.asset)
         yield from _message(message.header, message.buffers, f"{count}/message")
     folder = work / "head_options"
-    _run("backend", "reconstruct", *map(str, pictures[:3]), "--out", str(folder), *CHANGED_OPTIONS)
+    _run("backend", "reconstruct", *map(str, DEMO[:3]), "--out", str(folder), *CHANGED_OPTIONS)
     yield from _folder(folder, "options")
     folder = work / "canonical"
-    _run("backend", "canonical", *map(str, pictures), "--out", str(folder))
+    _run("backend", "canonical", *map(str, DEMO), "--out", str(folder))
     yield from _folder(folder, "canonical")
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from measure import DEMO, benchmark_parser, report
 
-from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
+from backend.exchange.all_or_none import OutputFolder
 from backend.exchange.files import peak_rss_mb
-from backend.exchange.folder import draw_preview, file_stages, write_last
+from backend.exchange.folder import draw_preview
 from backend.photos.collection import PhotoSource
-from backend.pipeline import ReconstructOptions, Watch, reconstruct
+from backend.pipeline import ReconstructOptions, Watch, reconstruct_into
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PHOTOS = 5
@@ -33,9 +33,7 @@ def timed_run(photos: tuple[Path, ...], options: ReconstructOptions, out: Path) 
     watch = Watch(preview=lambda head: previews.append(time.perf_counter() - start))
     sources = [PhotoSource.from_path(path) for path in photos]
     with OutputFolder(out) as folder:
-        with folder.writing(RESULT_NAMES, outdated=[PREVIEW]) as files:
-            result = reconstruct(sources, options, watch, file_stages(files, out))
-            write_last(result.asset.report, files, out)
+        result = reconstruct_into(folder, sources, options, watch)
         total, used = time.perf_counter() - start, time.process_time() - begun
         draw_preview(result.asset, result.previews, folder)
     drawn = {"cpu_seconds.preview": time.process_time() - begun - used}

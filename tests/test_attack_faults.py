@@ -142,7 +142,7 @@ def test_a_full_disk_stops_a_batch_at_its_first_head(tmp_path: Path, monkeypatch
     def make(task: object, progress: object) -> Outcome:
         made.append(task.person.name)
         monkeypatch.setattr(command, "_is_full", lambda folder: True)  # while the head was made
-        return Outcome(name=task.person.name, status="failed", code="disk", reason="The disk is full.", worker="w")
+        return Outcome(name=task.person.name, line=task.person.line, status="failed", code="disk", reason="It is full.")
 
     monkeypatch.setattr(command, "make_head", make)
     photo = tmp_path / "a.jpg"

@@ -52,7 +52,7 @@ def test_a_batch_by_two_workers_and_again_by_one(people: Path, tmp_path: Path) -
     result = batch(people, "--out", out, "--workers", "2", *QUICK)
     assert_one_sentence(result, "some_failed", "2 of 3 people failed")
     assert "no one: No photo could be read" in result.stdout and "1 done, 2 failed" in result.stdout
-    assert sorted(os.listdir(out)) == [".batch.lock", "anna", "batch.html", "batch.json"]
+    assert sorted(os.listdir(out)) == ["anna", "batch.html", "batch.json"]
     assert set(os.listdir(out / "anna")) == {*FILE_NAMES, "made_from.json"}
     first = rows(out)
     assert first["anna"]["status"] == "done" and first["anna"]["photos_used"] == 1
@@ -126,4 +126,4 @@ def test_ctrl_c_stops_everything_and_leaves_nothing_half_done(tmp_path: Path) ->
     assert "Stopped: 0 of 3 people are done." in told and "Traceback" not in told
     file = json.loads((out / "batch.json").read_text("utf-8"))
     assert file["state"] == "stopped" and file["counts"] == {"waiting": 3}
-    assert sorted(os.listdir(out)) == [".batch.lock", "batch.html", "batch.json"]
+    assert sorted(os.listdir(out)) == ["batch.html", "batch.json"]

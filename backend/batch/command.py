@@ -12,38 +12,14 @@ from rich.console import Console
 
 from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
-from backend.batch.records import Outcome, Stamp, State, current_stamp
-from backend.batch.report import BatchProgress, BatchTable
+from backend.batch.records import Outcome, Stamp, current_stamp
+from backend.batch.report import BatchProgress, BatchTable, counted
 from backend.batch.workers import Engine, LocalCrew, WorkerNeeds, worker_needs
 from backend.command_line.photo_paths import readable
 from backend.command_line.terminal import check_device, format_seconds, sigterm_as_interrupt
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import OutputFolder, check_writable, disk_errors_named, hidden_name
+from backend.exchange.all_or_none import OutputFolder, hidden_name
 from backend.options import options_of
-from protocol.file_lock import lock_file
-
-LOCK_FILE = ".batch.lock"
-
-
-@contextmanager
-def only_batch_in(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system releases when the process ends; creates the folder if it is missing.
-
-    Raises
-    ------
-    LikenessError : "in_use" when another batch works there, "disk" when the folder cannot be written.
-    """
-    with disk_errors_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_file(folder / LOCK_FILE)
-    if lock is None:
-        advice = "Wait for it, or choose another folder with --out."
-        raise LikenessError("in_use", f"Another batch works in {folder} already.", advice)
-    try:
-        yield
-    finally:
-        lock.release()
-
 
 INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or leave out --address, which uses this machine alone."
 
@@ -59,12 +35,13 @@ def run_batch(arguments: argparse.Namespace) -> None:
     LikenessError : "some_failed" when people are missing at the end; "cancelled" on Ctrl-C, with finished heads kept;
         and errors that the user can act on. For a single person (``--only``) that person's own error.
     """
-    defaults = PersonOptions(**options_of(arguments))
-    manifest = read_manifest(arguments.manifest, defaults)
-    if arguments.only is None:
-        _do_all(arguments, manifest)
-    else:
-        _do_one(arguments, manifest)
+    manifest = read_manifest(arguments.manifest, PersonOptions(**options_of(arguments)))
+    with sigterm_as_interrupt():
+        (_do_all if arguments.only is None else _do_one)(arguments, manifest)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(readable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _do_one(arguments: argparse.Namespace, manifest: Manifest) -> None:
@@ -78,64 +55,56 @@ def _do_one(arguments: argparse.Namespace, manifest: Manifest) -> None:
         sentence = f"The manifest has no person called {arguments.only!r}."
         raise LikenessError("usage", " ".join([sentence, *why]), "Check --only.")
     check_device(arguments.device)
-    tasks = _tasks(arguments, people, current_stamp())
-    with sigterm_as_interrupt(), BatchProgress(Console(stderr=True), 1) as progress:
-        for outcome in run_here(tasks, make_head):
-            progress.add(outcome)
+    with BatchProgress(Console(stderr=True), 1) as progress:
+        (outcome,) = run_here(_tasks(arguments, people, current_stamp()), make_head)
+        progress.add(outcome)
     if outcome.status == "failed":
         raise LikenessError(outcome.code, outcome.reason, outcome.advice)
 
 
 def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> None:
-    """Do all people and write the table. Raises "some_failed" if any failed."""
+    """Do all people and write the table. Raises "some_failed" if any failed, "in_use" while another batch writes it."""
     start = time.monotonic()
     out, err = Console(), Console(stderr=True)
     folder: Path = arguments.out
-
-    def notice(sentence: str) -> None:
-        err.print(readable(sentence), markup=False, highlight=False, soft_wrap=True)
-
-    with sigterm_as_interrupt():
-        check_writable(folder)
+    with OutputFolder(folder):
         if _is_full(folder):
             sentence = f"The disk of {folder} has less than {LEAST_FREE_BYTES / 1e6:.0f} MB left."
             raise LikenessError("disk", sentence, "Free some space, or choose another --out.")
         check_device(arguments.device if arguments.address is None else "cpu")
         stamp = current_stamp()
-        with only_batch_in(folder):
-            try:
-                with _engine(arguments, manifest, stamp, notice) as (engine, workers):
-                    table = BatchTable(arguments.manifest, manifest, folder, stamp, workers)
-                    _run_through(engine(_tasks(arguments, manifest.people, stamp)), table, manifest, err, folder)
-            finally:
-                _clear_leftovers(folder, manifest)
+        try:
+            with _engine(arguments, manifest, stamp, lambda sentence: _say(err, sentence)) as (engine, workers):
+                table = BatchTable(arguments.manifest, manifest, folder, stamp, workers)
+                for bad in manifest.bad_lines:
+                    _say(err, f"Line {bad.line}: {bad.sentence}")
+                outcomes = engine(_tasks(arguments, manifest.people, stamp), make_head)
+                _run_through(outcomes, table, len(manifest.people), err, folder)
+        finally:
+            _clear_leftovers(folder, manifest)
     _report(out, table, folder, time.monotonic() - start)
 
 
-def _run_through(
-    outcomes: Iterator[Outcome], table: BatchTable, manifest: Manifest, err: Console, folder: Path
-) -> None:
+def _run_through(outcomes: Iterator[Outcome], table: BatchTable, people: int, err: Console, folder: Path) -> None:
     """Note every outcome and write the table, also after an error. Raises "cancelled" on Ctrl-C."""
     table.write("running")
-    for bad in manifest.bad_lines:
-        err.print(readable(f"Line {bad.line}: {bad.sentence}"), markup=False, highlight=False, soft_wrap=True)
-    state: State = "stopped"
+    state = "stopped"
     try:
         with (
             sigterm_as_interrupt(),  # again, because Ray installs its own handler of SIGTERM
-            BatchProgress(err, len(manifest.people)) as progress,
+            BatchProgress(err, people) as progress,
             closing(outcomes),
         ):
             for outcome in outcomes:
                 table.add(outcome)
                 progress.add(outcome)
-                if outcome.status == "failed" and outcome.code == "disk" and _is_full(folder):
+                if outcome.code == "disk" and _is_full(folder):
                     sentence = f"Stopped: the disk of {folder} is full. {outcome.reason}"
                     raise LikenessError("disk", sentence, "Free some space, then run the same command to resume.")
         state = "finished"
     except KeyboardInterrupt:
         done = table.counts["done"] + table.counts["kept"]
-        sentence = f"Stopped: {done} of {len(manifest.people)} people are done."
+        sentence = f"Stopped: {done} of {people} people are done."
         raise LikenessError("cancelled", sentence, "Run the same command to resume.") from None
     finally:
         table.write(state)
@@ -159,14 +128,10 @@ def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> No
     """Print the summary. Raises "some_failed" if any failed."""
     counts, failures = table.counts, table.failures()
     for row in failures:
-        line = f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip()
-        out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
+        _say(out, f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip())
     before = f" ({counts['kept']} of them before)" if counts["kept"] else ""
-    summary = (
-        f"{counts['done'] + counts['kept']} done{before}, {counts['failed']} failed, in {format_seconds(seconds)}."
-    )
-    line = f"{summary} Look at {folder / 'batch.html'}."
-    out.print(readable(line), markup=False, highlight=False, soft_wrap=True)
+    done = f"{counts['done'] + counts['kept']} done{before}, {counts['failed']} failed, in {format_seconds(seconds)}."
+    _say(out, f"{done} Look at {folder / 'batch.html'}.")
     if failures:
         sentence = f"{len(failures)} of {sum(counts.values())} people failed."
         raise LikenessError("some_failed", sentence, "The reasons are above and in batch.html; others are done.")
@@ -180,32 +145,32 @@ def _tasks(arguments: argparse.Namespace, people: Sequence[Person], stamp: Stamp
 @contextmanager
 def _engine(
     arguments: argparse.Namespace, manifest: Manifest, stamp: Stamp, notice: Callable[[str], None]
-) -> Iterator[tuple[Callable[[Sequence[Task]], Iterator[Outcome]], int]]:
-    """The engine for the arguments, as a context, and its number of workers."""
+) -> Iterator[tuple[Callable[..., Iterator[Outcome]], int]]:
+    """What makes tasks' heads with ``make_head``, as a context, and its number of workers."""
     if arguments.workers == 1 and arguments.address is None:
-        yield (lambda tasks: run_here(tasks, make_head)), 1
+        yield run_here, 1
         return
     sizes = {person.options.texture_size for person in manifest.people}
     needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
     with _crew(arguments, needs, stamp) as crew:
-        rooms = [machine.room(needs) for machine in crew.machines()]
-        room = sum(rooms)
-        if room == 0:
-            raise LikenessError("out_of_memory", _no_room(needs, len(rooms)), "Use --workers 1, or --worker-memory.")
-        wanted = arguments.workers or room
+        rooms = crew.rooms()
+        room, wanted = sum(rooms), arguments.workers or sum(rooms)
+        if not room:
+            gpu = " and a share of a GPU" if needs.gpu else ""
+            sentence = f"No machine of {len(rooms)} has room for a worker: a core, {needs.memory / 1e6:.0f} MB{gpu}."
+            raise LikenessError("out_of_memory", sentence, "Use --workers 1, or --worker-memory.")
         if wanted > room:
             notice(f"There is room for {room} workers of {needs.memory / 1e6:.0f} MB, not for {wanted}.")
         workers = min(wanted, room, max(len(manifest.people), 1))
-        notice(f"{_counted(workers, 'worker')} on {_counted(sum(map(bool, rooms)), 'machine')}.")
-        engine = Engine(crew, workers, 60 * arguments.time_limit, notice)
-        yield (lambda tasks: engine(tasks, make_head)), workers
+        notice(f"{counted(workers, 'worker')} on {counted(sum(map(bool, rooms)), 'machine')}.")
+        yield Engine(crew, workers, 60 * arguments.time_limit, notice), workers
 
 
 @contextmanager
 def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> Iterator[Any]:
     """Where workers run, as a context: this machine, or a Ray cluster."""
     if arguments.address is None:
-        yield LocalCrew(arguments.device)
+        yield LocalCrew(needs)
         return
     try:
         from backend.batch import ray_workers
@@ -216,14 +181,3 @@ def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> It
         raise LikenessError("missing_part", sentence, INSTALL_RAY) from error
     with ray_workers.cluster(arguments.address):
         yield ray_workers.RayCrew(needs, stamp)
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}{'s' * (count != 1)}"
-
-
-def _no_room(needs: WorkerNeeds, count: int) -> str:
-    gpu = " and a share of a GPU" if needs.gpu else ""
-    machines = "This machine has" if count == 1 else f"None of {count} machines has"
-    no = "no " if count == 1 else ""
-    return f"{machines} {no}room for a worker: a core, {needs.memory / 1e6:.0f} MB of memory{gpu}."

@@ -5,15 +5,16 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from backend.batch import records
 from backend.batch.manifest import Person
-from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files
+from backend.command_line.photo_paths import as_sources, check_there_are, find_photos
 from backend.errors import Cancelled, LikenessError, explain
-from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder, disk_errors_named
+from backend.exchange.all_or_none import OutputFolder, disk_errors_named
 from backend.options import options_of
 from backend.photos.corrections import MOST_FILE_BYTES, PhotoCorrections, read_corrections
 from backend.progress import ProgressReporter, silent
@@ -36,49 +37,30 @@ def make_head(task: Task, progress: ProgressReporter = silent) -> records.Outcom
     ------
     errors.Cancelled : when ``progress`` raised it; no partial files are left then.
     """
+    person = task.person
     worker = f"{platform.node()}:{os.getpid()}"
-    name = task.person.name
+    outcome = partial(records.Outcome, name=person.name, line=person.line, worker=worker)
     photos: list[tuple[str, Path]] = []
     try:
-        photos = find_photos(Path(source) for source in task.person.sources)
+        photos = find_photos(map(Path, person.sources))
         check_there_are(photos)
         inputs = _inputs(task, photos)
-        corrections = _corrections(task.person)  # after hashing; a change in between is detected at the end
-        folder = Path(task.out) / name
-        record = records.made_before(folder, inputs.fingerprint)
-        if record is not None:
-            return _outcome(name, "kept", record, worker)
-        with OutputFolder(folder) as held:
-            record = _reconstruct(task, photos, corrections, inputs, held, progress)
-        return _outcome(name, "done", record, worker)
+        # Read after hashing: a change in between is detected at the end.
+        corrections = () if person.corrections is None else read_corrections(Path(person.corrections))
+        folder = Path(task.out) / person.name
+        status, record = "kept", records.made_before(folder, inputs.fingerprint)
+        if record is None:
+            with OutputFolder(folder) as held:
+                status, record = "done", _reconstruct(task, photos, corrections, inputs, held, progress)
     except Cancelled:
         raise
     except Exception as error:
-        explained = explain(error)
-        return records.Outcome(
-            name=name,
-            status="failed",
-            code=explained.code,
-            reason=explained.sentence,
-            advice=explained.advice,
-            detail=traceback.format_exc() if explained.code == "internal" else "",
-            photos_given=len(photos) or None,
-            worker=worker,
-        )
-
-
-def _outcome(name: str, status: str, record: records.InputRecord, worker: str) -> records.Outcome:
-    return records.Outcome(
-        name=name,
-        status=status,
-        seconds=record.seconds,
-        cpu_seconds=record.cpu_seconds,
-        photos_given=len(record.input.photos),
-        photos_used=record.photos_used,
-        peak_rss_mb=record.peak_rss_mb,
-        worker=worker,
-        fingerprint=record.fingerprint,
-    )
+        why = explain(error)
+        detail = traceback.format_exc() if why.code == "internal" else ""
+        said = {"code": why.code, "reason": why.sentence, "advice": why.advice, "detail": detail}
+        return outcome(status="failed", photos_given=len(photos) or None, **said)
+    measured = {name: getattr(record, name) for name in records.Measured.__struct_fields__}
+    return outcome(status=status, folder=person.name, photos_given=len(photos), **measured)
 
 
 def _inputs(task: Task, photos: list[tuple[str, Path]]) -> records.Input:
@@ -86,10 +68,6 @@ def _inputs(task: Task, photos: list[tuple[str, Path]]) -> records.Input:
     person = task.person
     corrections = None if person.corrections is None else records.sha256_of(Path(person.corrections), MOST_FILE_BYTES)
     return records.Input(records.photos_in(photos), person.options, task.stamp, corrections)
-
-
-def _corrections(person: Person) -> tuple[PhotoCorrections, ...]:
-    return () if person.corrections is None else read_corrections(Path(person.corrections))
 
 
 def _reconstruct(
@@ -103,24 +81,22 @@ def _reconstruct(
     """Make and write the head. Raises ``LikenessError``, ``Cancelled``, and internal errors of the pipeline."""
     # Imported here because it takes seconds, which a run with nothing to do does not need.
     from backend.exchange.files import peak_rss_mb
-    from backend.exchange.folder import draw_preview, file_stages, write_last
-    from backend.photos.collection import PhotoSource
-    from backend.pipeline import ReconstructOptions, Watch, reconstruct
+    from backend.exchange.folder import draw_preview
+    from backend.pipeline import ReconstructOptions, Watch, reconstruct_into
 
-    keep_freed_memory()
-    start, cpu_start = time.perf_counter(), time.process_time()
-    sources = [PhotoSource(name, path=path) for name, path in photos]
-    given_paths = [Path(source) for source in task.person.sources]
-    sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(given_paths)]
-    options = ReconstructOptions(**options_of(inputs.options), device=task.device, corrections=corrections)
-    with folder.writing(RESULT_NAMES, progress, [PREVIEW]) as files:
-        result = reconstruct(sources, options, Watch(progress), file_stages(files, folder.path, progress))
-        if _inputs(task, photos) != inputs:  # otherwise a head with the wrong fingerprint would be kept
+    def check_inputs() -> None:
+        """Otherwise a head with the wrong fingerprint would be kept."""
+        if _inputs(task, photos) != inputs:
             sentence = "The photos or their corrections changed while the head was made."
             raise LikenessError("no_photo", sentence, "Run it again.")
         with disk_errors_named(folder.path):
             records.forget(folder.path)
-        write_last(result.asset.report, files, folder.path)
+
+    keep_freed_memory()
+    start, cpu_start = time.perf_counter(), time.process_time()
+    sources = as_sources(photos, map(Path, task.person.sources))
+    options = ReconstructOptions(**options_of(inputs.options), device=task.device, corrections=corrections)
+    result = reconstruct_into(folder, sources, options, Watch(progress), check_inputs)
     draw_preview(result.asset, result.previews, folder)
     record = records.InputRecord(
         fingerprint=inputs.fingerprint,

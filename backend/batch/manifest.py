@@ -3,17 +3,16 @@
 import csv
 import io
 import os
-import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from backend.errors import LikenessError
-from backend.options import FILE_DEFAULTS, option_struct
+from backend.options import FILE_DEFAULTS, option_struct, options_of
 from protocol.options import OPTIONS
 from protocol.photo_folder import people_folder
 
@@ -28,6 +27,16 @@ class PersonOptions(
     forbid_unknown_fields=True,
 ):
     """Options of one head; the same as those of ``reconstruct``."""
+
+
+_Path = Annotated[str, msgspec.Meta(min_length=1, pattern=r"\A[^\0]*\Z")]
+
+
+class _Line(PersonOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    photos: Annotated[list[_Path], msgspec.Meta(min_length=1)] | None = None
+    folder: _Path | None = None
+    corrections: _Path | None = None
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +63,9 @@ MOST_NAME_BYTES = 200
 """File systems allow 255; the rest is for temporary folders beside it, which have longer names."""
 
 _FIELDS = ("name", "photos", "folder", "corrections", *_OPTIONS)
-_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,20})?", re.ASCII)
 _FORBIDDEN = set('/\\:*?"<>|')
 _DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
-_WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_WORDS = {"yes": "true", "no": "false"}
 
 
 @dataclass(frozen=True)
@@ -77,10 +85,6 @@ class Manifest:
     bad_lines: tuple[BadLine, ...]
 
 
-class _BadLineError(Exception):
-    """The reason, a sentence."""
-
-
 def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest:
     """Read a manifest, or a folder that has a folder of photos for each person; options that a line does not give come
     from ``defaults``.
@@ -91,155 +95,112 @@ def read_manifest(path: Path, defaults: PersonOptions | None = None) -> Manifest
     ------
     LikenessError : "usage" when the file as a whole is not a manifest.
     """
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        lines = _folder_lines(path)
-    elif suffix in CSV_SUFFIXES:
-        lines = _csv_lines(path, _text(path))
-    elif suffix in JSON_SUFFIXES:
-        lines = _json_lines(_text(path))
-    else:
-        advice = "Give a table that ends in .csv, or JSON lines that end in .jsonl."
-        sentence = f"{path.name} is not a manifest: its name ends in neither .csv nor .jsonl."
-        raise LikenessError("usage", sentence, advice)
+    try:
+        lines = _lines(path)
+    except OSError as error:
+        sentence = f"There is no manifest {path} that can be read: {error.strerror}."
+        raise LikenessError("usage", sentence, "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise LikenessError("usage", f"The manifest {path} is not text in UTF-8.", "Save it as UTF-8.") from error
     people: list[Person] = []
     bad: list[BadLine] = []
     line_of: dict[str, int] = {}  # name as file systems compare it -> line
     folder = Path(os.path.abspath(path if path.is_dir() else path.parent))
     for line, fields in lines:
-        if isinstance(fields, _BadLineError):
-            bad.append(BadLine(line, "", str(fields)))
-            continue
         try:
-            person = _person(line, fields, folder, defaults or PersonOptions())
+            if isinstance(fields, str):
+                raise ValueError(fields)
+            person = _person(line, fields, folder, defaults or PersonOptions(), path.suffix.lower() in CSV_SUFFIXES)
             key = unicodedata.normalize("NFC", person.name).casefold()
             if key in line_of:
-                raise _BadLineError(f"The name {person.name!r} is that of line {line_of[key]}; give each its own.")
-        except _BadLineError as problem:
-            name = fields.get("name")
-            bad.append(BadLine(line, name if isinstance(name, str) else "", str(problem)))
-            continue
-        line_of[key] = line
-        people.append(person)
+                raise ValueError(f"The name {person.name!r} is that of line {line_of[key]}; give each its own.")
+        except ValueError as problem:
+            name = "" if isinstance(fields, str) else str(fields.get("name", ""))
+            bad.append(BadLine(line, name, str(problem)))
+        else:
+            line_of[key] = line
+            people.append(person)
     if not people and not bad:
         advice = f"Each line gives {', '.join(_FIELDS[:3])}; a folder has a folder of photos for each person."
         raise LikenessError("usage", f"{path.name} names nobody.", advice)
     return Manifest(tuple(people), tuple(bad))
 
 
-def _folder_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """A line for each person of a folder of people."""
-    try:
-        people = people_folder(path)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise LikenessError("usage", f"The folder {path} cannot be read: {reason}.", "Check the path.") from error
-    for number, person in enumerate(people, start=1):
-        yield number, {"name": person.name, "folder": person.name}
+def _lines(path: Path) -> Iterable[tuple[int, dict[str, Any] | str]]:
+    """(number, fields by name, or a sentence why there are none) of each line."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return enumerate(({"name": one.name, "folder": one.name} for one in people_folder(path)), start=1)
+    if suffix not in (*CSV_SUFFIXES, *JSON_SUFFIXES):
+        advice = "Give a table that ends in .csv, or JSON lines that end in .jsonl."
+        sentence = f"{path.name} is not a manifest: its name ends in neither .csv nor .jsonl."
+        raise LikenessError("usage", sentence, advice)
+    text = path.read_bytes().decode("utf-8-sig")
+    return _csv_lines(path.name, text) if suffix in CSV_SUFFIXES else _json_lines(text)
 
 
-def _text(path: Path) -> str:
-    try:
-        if path.exists() and not path.is_file():
-            raise LikenessError("usage", f"{path} is not a file.", "Give a manifest: a .csv or .jsonl file.")
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise LikenessError("usage", f"There is no manifest {path}.", "Check the path.") from error
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise LikenessError("usage", f"The manifest {path} cannot be read: {reason}.", "Check the path.") from error
-    except UnicodeDecodeError as error:
-        advice = "Save it as UTF-8."
-        raise LikenessError("usage", f"The manifest {path} is not text in UTF-8.", advice) from error
-
-
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any] | _BadLineError]]:
-    """(line number, non-empty cells by column) of each row."""
+def _csv_lines(name: str, text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     first = text.split("\n", 1)[0]
     delimiter = ";" if ";" in first and "," not in first else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [cell.strip().lower() for cell in next(reader, [])]
-    except csv.Error as error:
-        raise LikenessError("usage", f"{path.name} is no CSV table: {error}.", "Export it again.") from error
+    header: list[str] | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            break
+        except csv.Error as error:
+            yield line, f"This is no CSV ({error}); look for a quotation mark that is not closed."
+            continue
+        if header is None:
+            header = _checked_header(name, [cell.lower() for cell in cells])
+        elif len(cells) > len(header):
+            yield line, f"There are {len(cells)} cells and only {len(header)} columns; quote commas."
+        elif any(cells):
+            yield line, {key: _value(key, cell) for key, cell in zip(header, cells, strict=False) if cell}
+    if header is None:
+        _checked_header(name, [])
+
+
+def _checked_header(name: str, header: list[str]) -> list[str]:
     unknown = [cell for cell in header if cell not in _FIELDS]
     if "name" not in header or unknown or len(set(header)) < len(header):
         wrong = f"has no column {unknown[0]!r}" if unknown and "name" in header else "begins with a line of columns"
         advice = f"Its first line names the columns, each once, out of: {', '.join(_FIELDS)}."
-        raise LikenessError("usage", f"{path.name} is no manifest: a manifest {wrong}.", advice)
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            yield line, _BadLineError(f"This is no CSV ({error}); look for a quotation mark that is not closed.")
-            continue
-        if row is None:
-            return
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) > len(header):
-            yield line, _BadLineError(f"There are {len(row)} cells and only {len(header)} columns; quote commas.")
-            continue
-        cells = {key: cell.strip() for key, cell in zip(header, row, strict=False) if cell.strip()}
-        yield line, {key: _value(key, cell) for key, cell in cells.items()}
+        raise LikenessError("usage", f"{name} is no manifest: a manifest {wrong}.", advice)
+    return header
 
 
-def _value(column: str, cell: str) -> Any:
-    """Convert a cell to its value in a JSON line; a cell that does not fit stays text and is refused later."""
+def _value(column: str, cell: str) -> str | list[str]:
+    """A cell's value, of which ``_person`` reads a number or a truth."""
     if column == "photos":
         return [part.strip() for part in cell.split(PHOTO_SEPARATOR) if part.strip()]
-    kind = type(_OPTIONS[column].default) if column in _OPTIONS else str
-    if kind is int and cell.isascii() and cell.isdigit() and len(cell) < 10:
-        return int(cell)
-    if kind is float and _DECIMAL.fullmatch(cell):
-        return float(cell)
-    if kind is bool:
-        return _WORDS.get(cell.lower(), cell)
-    return cell
+    return _WORDS.get(cell.lower(), cell) if column in _OPTIONS else cell
 
 
-def _json_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any] | _BadLineError]]:
+def _json_lines(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
         try:
-            fields = msgspec.json.decode(line)
+            if line.strip():
+                yield number, msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as error:
-            yield number, _BadLineError(f"This is no JSON ({error}).")
-            continue
-        if isinstance(fields, dict):
-            yield number, fields
-        else:
-            yield number, _BadLineError('This is no JSON object; write {"name": …, "photos": […]}.')
+            yield number, f'This is no JSON object ({error}); write {{"name": …, "photos": […]}}.'
 
 
-def _person(line: int, fields: Mapping[str, Any], folder: Path, defaults: PersonOptions) -> Person:
-    unknown = [key for key in fields if key not in _FIELDS]
-    if unknown:
-        raise _BadLineError(f"There is no field {unknown[0]!r}; a line has {', '.join(_FIELDS)}.")
-    name = fields.get("name")
-    if not isinstance(name, str) or not name:
-        raise _BadLineError("There is no name.")
-    _check_name(name)
-    if ("photos" in fields) == ("folder" in fields):
-        raise _BadLineError("Give photos or a folder, one of the two.")
-    paths = [fields["folder"]] if "folder" in fields else fields["photos"]
-    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
-        raise _BadLineError("Photos are a list of paths and a folder is one path; neither may be empty.")
-    corrections = fields.get("corrections")
-    if corrections is not None and not (isinstance(corrections, str) and corrections):
-        raise _BadLineError("Corrections are the path of one file.")
-    if any("\0" in path for path in (*paths, corrections or "")):
-        raise _BadLineError("A path has a NUL character; no file system knows such a file.")
-    stated = {key: fields[key] for key in _OPTIONS if key in fields}
+def _person(number: int, fields: dict[str, Any], folder: Path, defaults: PersonOptions, from_text: bool) -> Person:
+    """The person of a line, whose numbers may be text where it is ``from_text``."""
     try:
-        options = msgspec.convert({**msgspec.to_builtins(defaults), **stated}, PersonOptions)
+        line = msgspec.convert({**msgspec.to_builtins(defaults), **fields}, _Line, strict=not from_text)
     except msgspec.ValidationError as error:
-        raise _BadLineError(f"An option is wrong: {error}.") from error
-    sources = tuple(os.path.abspath(folder / path) for path in paths)
-    corrections = corrections and os.path.abspath(folder / corrections)
-    return Person(name=name, line=line, sources=sources, options=options, corrections=corrections)
+        raise ValueError(f"A field is wrong: {error}.") from error
+    _check_name(line.name)
+    if (line.photos is None) == (line.folder is None):
+        raise ValueError("Give photos or a folder, one of the two.")
+    sources = tuple(os.path.abspath(folder / path) for path in line.photos or [line.folder])
+    corrections = line.corrections and os.path.abspath(folder / line.corrections)
+    options = PersonOptions(**options_of(line))
+    return Person(name=line.name, line=number, sources=sources, options=options, corrections=corrections)
 
 
 def _check_name(name: str) -> None:
@@ -247,10 +208,10 @@ def _check_name(name: str) -> None:
     shown = ascii(name)
     if _FORBIDDEN & set(name) or any(unicodedata.category(letter) in ("Cc", "Cf", "Cs") for letter in name):
         wrong = 'a slash, a control character, an invisible one, or one of : * ? " < > |'
-        raise _BadLineError(f"The name {shown} names the folder and has {wrong}; leave these out.")
+        raise ValueError(f"The name {shown} names the folder and has {wrong}; leave these out.")
     if name.startswith(".") or name.endswith((".", " ")) or name.startswith(" "):
-        raise _BadLineError(f"The name {shown} names the folder and begins with a dot or ends in a dot or a space.")
+        raise ValueError(f"The name {shown} names the folder and begins with a dot or ends in a dot or a space.")
     if name.split(".")[0].lower() in _DEVICES or name.casefold() in TABLE_NAMES:
-        raise _BadLineError(f"The name {shown} is taken for something else on some systems; choose another.")
+        raise ValueError(f"The name {shown} is taken for something else on some systems; choose another.")
     if len(name.encode()) > MOST_NAME_BYTES:
-        raise _BadLineError(f"The name is longer than {MOST_NAME_BYTES} bytes; shorten it.")
+        raise ValueError(f"The name is longer than {MOST_NAME_BYTES} bytes; shorten it.")

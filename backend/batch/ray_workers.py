@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,12 +13,12 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from backend.batch.make_head import MakeHead
 from backend.batch.records import Stamp, current_stamp
-from backend.batch.workers import Machine, WorkerEndedError, WorkerNeeds, one_thread, outcome_of
-from backend.errors import Cancelled, LikenessError
+from backend.batch.workers import WorkerEndedError, WorkerNeeds, one_thread, outcome_of
+from backend.errors import LikenessError
 
 CONTROL = "control"
 MOST_FALSE_STARTS = 3
@@ -50,27 +50,23 @@ class _Actor:
         self._make = make
         self._stopping = threading.Event()
 
-    def unfit(self, stamp: bytes) -> bytes:
+    def unfit(self, stamp: bytes) -> str:
         """A sentence when this machine's Likeness is not that of the run, else nothing. Raises ``OSError`` when it
         cannot be read."""
         if current_stamp() == msgspec.json.decode(stamp, type=Stamp):
-            return b""
+            return ""
         what = "another version of Likeness, or of a package that it computes with,"
-        return f"{platform.node()} has {what} than the machine that the batch was started on.".encode()
+        return f"{platform.node()} has {what} than the machine that the batch was started on."
 
     @ray.method(max_task_retries=0)
     def make(self, task: bytes) -> bytes:
         """The ``Outcome`` of a ``Task``."""
-        return outcome_of(task, self._make, self._progress)
+        return outcome_of(task, self._make, self._stopping)
 
     @ray.method(concurrency_group=CONTROL)
     def stop(self) -> None:
         """Stop the running head at its next progress report."""
         self._stopping.set()
-
-    def _progress(self, stage: str, fraction: float) -> None:
-        if self._stopping.is_set():
-            raise Cancelled
 
 
 class RayWorker:
@@ -78,22 +74,14 @@ class RayWorker:
 
     def __init__(self, actor: Any, stamp: Stamp) -> None:
         self._actor, self._stamp = actor, msgspec.json.encode(stamp)
-        self.pending: Any = None
 
-    def start(self) -> None:
+    def start(self) -> str:
         """As in ``LocalWorker``."""
-        self.pending = self._actor.unfit.remote(self._stamp)
+        return _answer(self._actor.unfit.remote(self._stamp))
 
-    def make(self, task: bytes) -> None:
+    def make(self, task: bytes, seconds: float) -> bytes:
         """As in ``LocalWorker``."""
-        self.pending = self._actor.make.remote(task)
-
-    def answer(self) -> bytes:
-        """As in ``LocalWorker``."""
-        try:
-            return ray.get(self.pending)
-        except RayError as error:
-            raise WorkerEndedError(_summary(error)) from error
+        return _answer(self._actor.make.remote(task), seconds)
 
     def stop(self) -> None:
         """As in ``LocalWorker``."""
@@ -109,27 +97,26 @@ class RayCrew:
     """As ``LocalCrew``, on the cluster that this process is connected to; ``stamp`` is the run's."""
 
     def __init__(self, needs: WorkerNeeds, stamp: Stamp) -> None:
-        self._options = {"num_cpus": 1, "memory": needs.memory, "num_gpus": needs.gpu}
-        self._stamp = stamp
+        self._needs, self._stamp = needs, stamp
 
-    def machines(self) -> Sequence[Machine]:
-        """The live ones."""
+    def rooms(self) -> list[int]:
+        """As in ``LocalCrew``, of the live machines."""
         has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [Machine(one.get("CPU", 0.0), one.get("memory", 0.0), one.get("GPU", 0.0)) for one in has]
+        return [self._needs.room(one.get("CPU", 0.0), one.get("memory", 0.0), one.get("GPU", 0.0)) for one in has]
 
     def hire(self, make: MakeHead) -> RayWorker:
-        """As in ``LocalCrew``."""
-        return RayWorker(_Actor.options(**self._options).remote(make), self._stamp)
-
-    def wait(self, workers: Sequence[RayWorker], seconds: float) -> Sequence[RayWorker]:
-        """As in ``LocalCrew``."""
-        of = {worker.pending: worker for worker in workers}
-        ended, _ = ray.wait(list(of), num_returns=1, timeout=seconds)
-        return [of[reference] for reference in ended]
+        """A worker that has not started."""
+        needs = {"num_cpus": 1, "memory": self._needs.memory, "num_gpus": self._needs.gpu}
+        return RayWorker(_Actor.options(**needs).remote(make), self._stamp)
 
 
-def _summary(error: BaseException) -> str:
-    """The most informative line of a Ray error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    message = next((line for line in lines if "The worker died" in line or "node" in line.lower()), None)
-    return (message or (lines or [type(error).__name__])[0]).rstrip(".")
+def _answer(pending: Any, seconds: float | None = None) -> Any:
+    """What a worker says. Raises ``TimeoutError``, and ``WorkerEndedError`` with the best line of Ray's error."""
+    try:
+        return ray.get(pending, timeout=seconds)
+    except GetTimeoutError:
+        raise
+    except RayError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        telling = (line for line in lines if "The worker died" in line or "node" in line.lower())
+        raise WorkerEndedError(next(telling, lines[0]).rstrip(".")) from error

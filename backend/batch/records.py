@@ -6,19 +6,18 @@ leaves out whoever has the same input and the same stamp.
 
 import hashlib
 import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from backend import __version__
 from backend.batch.manifest import PersonOptions
 from backend.exchange.all_or_none import FILE_NAMES, write_file
 from backend.models.registry import MODELS
-from backend.photos.collection import ReadLimits
+from backend.photos.collection import PhotoUnreadableError, ReadLimits
+from backend.photos.decoding import read_file
 from backend.system.files import ASSETS
 
 Status = Literal["done", "kept", "failed", "waiting"]
@@ -26,40 +25,47 @@ Status = Literal["done", "kept", "failed", "waiting"]
 reached, or stopped."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Result of one person.
+class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What making a head took.
 
     Attributes
     ----------
+    fingerprint : of the input. seconds, cpu_seconds : duration, in this run or in the one that made it.
+    photos_used : number of the given ones. peak_rss_mb : peak memory of the worker so far, in 10⁶ bytes.
+    """
+
+    fingerprint: str = ""
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    photos_used: int | None = None
+    peak_rss_mb: float | None = None
+
+
+class Outcome(Measured, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of one person: a row of ``batch.json``.
+
+    Attributes
+    ----------
+    line : in the manifest. folder : of the head, beside the table; "" without one.
     code : of a failure, one of ``errors.EXIT_CODES``. reason, advice : its sentences.
     detail : the traceback of an error inside Likeness.
-    seconds, cpu_seconds : duration for the head, in this run or in the one that made it.
-    photos_given, photos_used : numbers. peak_rss_mb : peak memory of the worker, in 10⁶ bytes.
-    worker : machine and process id. attempts : number of starts in this run.
-    fingerprint : of the input (``made_from``).
+    photos_given : number. worker : machine and process id. attempts : number of starts in this run.
     """
 
     name: str
     status: Status
+    line: int = 0
+    folder: str = ""
     code: str = ""
     reason: str = ""
     advice: str = ""
     detail: str = ""
-    seconds: float | None = None
-    cpu_seconds: float | None = None
     photos_given: int | None = None
-    photos_used: int | None = None
-    peak_rss_mb: float | None = None
     worker: str = ""
     attempts: int = 0
-    fingerprint: str = ""
 
 
-SOURCE = Path(__file__).resolve().parents[1]
-_NOT_IN_HEADS = ("batch", "command_line", "service", "expression")
-"""Packages that do not affect heads; of the modules right below ``backend`` only the following do:"""
-_TOP_MODULES = ("__init__.py", "options.py", "pipeline.py")
-_SUFFIXES = (".py", ".json")
+SOURCE = Path(__file__).resolve().parents[2]
 _PACKAGES = (
     "ai-edge-litert",
     "numba",
@@ -89,7 +95,15 @@ class Stamp(msgspec.Struct, frozen=True):
 
 def current_stamp() -> Stamp:
     """The stamp of this process' Likeness; reads some 40 MB. Raises ``OSError``."""
-    return Stamp(_digest(SOURCE, _code_files()), _digest(ASSETS, _model_files()), tuple(map(_installed, _PACKAGES)))
+    code = (path for package in ("backend", "protocol") for path in (SOURCE / package).rglob("*.py"))
+    folders = (os.environ.get(model.folder_variable) for model in MODELS)
+    models = (
+        path
+        for folder in (ASSETS, *(Path(folder) for folder in folders if folder))
+        for pattern in ("**/*.safetensors", "**/*.npz", "*.json")
+        for path in folder.glob(pattern)
+    )
+    return Stamp(_digest(SOURCE, code), _digest(ASSETS, models), tuple(map(_installed, _PACKAGES)))
 
 
 def _installed(package: str) -> str:
@@ -100,28 +114,7 @@ def _installed(package: str) -> str:
         return package
 
 
-def _code_files() -> Iterator[Path]:
-    for path in SOURCE.rglob("*"):
-        parts = path.relative_to(SOURCE).parts
-        if path.suffix not in _SUFFIXES or parts[0] in _NOT_IN_HEADS or "__pycache__" in parts:
-            continue
-        if len(parts) > 1 or parts[0] in _TOP_MODULES:
-            yield path
-
-
-def _model_files() -> Iterator[Path]:
-    for folder in (ASSETS, *_other_folders()):
-        yield from folder.rglob("*.safetensors")
-        yield from folder.rglob("*.npz")
-        yield from folder.glob("*.json")
-
-
-def _other_folders() -> Iterator[Path]:
-    named = (os.environ.get(model.folder_variable) for model in MODELS)
-    return (Path(name) for name in named if name)
-
-
-def _digest(root: Path, paths: Iterator[Path]) -> str:
+def _digest(root: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(paths):
         name = path.relative_to(root) if path.is_relative_to(root) else path
@@ -134,39 +127,6 @@ def _digest(root: Path, paths: Iterator[Path]) -> str:
 
 
 FORMAT_VERSION = 1
-State = Literal["running", "stopped", "finished"]
-
-
-class Row(Outcome, frozen=True, kw_only=True):
-    """An outcome and its place. ``line`` : in the manifest. ``folder`` : of the head, beside the table."""
-
-    line: int
-    folder: str = ""
-
-
-class BatchFile(msgspec.Struct, frozen=True, kw_only=True):
-    """``batch.json`` (docs/files.md).
-
-    Attributes
-    ----------
-    counts : number of people per ``Status``. workers : largest number of simultaneous workers.
-    seconds : wall seconds of the run. started, written : UTC, ISO 8601. worker_peak_mb : largest of all workers.
-    """
-
-    manifest: str
-    state: State
-    counts: dict[str, int]
-    people: list[Row]
-    started: str
-    written: str
-    seconds: float
-    workers: int
-    worker_peak_mb: float | None
-    stamp: Stamp
-    likeness: str = __version__
-    version: int = FORMAT_VERSION
-
-
 FILE_NAME = "made_from.json"
 
 
@@ -192,21 +152,10 @@ class Input(msgspec.Struct, frozen=True):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
 
-class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """``made_from.json``.
+class InputRecord(Measured, frozen=True, kw_only=True, omit_defaults=False):
+    """``made_from.json``. ``device`` : where the networks ran."""
 
-    Attributes
-    ----------
-    fingerprint : of ``input``. seconds, cpu_seconds : duration. photos_used : number of the given ones.
-    peak_rss_mb : peak memory of the worker so far, in 10⁶ bytes. device : where the networks ran.
-    """
-
-    fingerprint: str
     input: Input
-    seconds: float
-    cpu_seconds: float
-    photos_used: int
-    peak_rss_mb: float | None
     device: str
     version: int = FORMAT_VERSION
 
@@ -238,14 +187,8 @@ def remember(folder: Path, record: InputRecord) -> None:
 
 
 def sha256_of(path: Path, most_bytes: int) -> str | None:
-    """SHA-256 of a file; None where it cannot be read, is not a regular file or has more bytes."""
+    """SHA-256 of a file; None where it cannot be read, is empty, is not a regular file or has more bytes."""
     try:
-        # the path may become a pipe or a device at any moment: what is open is looked at, and opening does not wait
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
-                return None
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return hashlib.sha256(read_file(path, ReadLimits(max_file_bytes=most_bytes))).hexdigest()
+    except PhotoUnreadableError:
         return None

@@ -4,18 +4,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from string import Template
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from backend.batch.manifest import TABLE_NAMES, BadLine, Manifest
-from backend.batch.records import BatchFile, Outcome, Row, Stamp, State
+from backend import __version__
+from backend.batch.manifest import TABLE_NAMES, Manifest
+from backend.batch.records import FORMAT_VERSION, Outcome, Stamp
 from backend.command_line.photo_paths import readable
 from backend.command_line.terminal import TerminalBar, format_seconds
 from backend.exchange.all_or_none import write_file
@@ -24,53 +27,36 @@ LEAST_SECONDS = 3.0
 """Least interval between two writes during a run."""
 _MOST_SHARE = 0.02
 """Largest share of the time spent writing the table, because ten thousand rows take a while."""
-_REFRESH_SECONDS = 10
+_REFRESH = '<meta http-equiv="refresh" content="10">\n'
 _WORDS = {"done": "done", "kept": "done before", "failed": "failed", "waiting": "waiting"}
-_STYLE = """\
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; background: #fff; color: #222; }
-table { border-collapse: collapse; }
-th, td { text-align: left; vertical-align: top; padding: .4em .8em; border-top: 1px solid #ddd; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-td img { display: block; width: 320px; height: auto; min-height: 60px; background: #f4f4f4; }
-tr.failed td.status { color: #a00; font-weight: bold; }
-tr.waiting { color: #888; }
-pre { white-space: pre-wrap; max-width: 50em; font-size: 12px; }
-@media (prefers-color-scheme: dark) { body { background: #1c1c1c; color: #ddd; } th, td { border-color: #444; }
-  td img { background: #333; } tr.failed td.status { color: #f88; } }"""
+_PAGE = Path(__file__).with_name("page.html")
 
 
-def sheet(file: BatchFile) -> str:
-    """The page, failed people first. During the run it asks the browser to reload."""
-    counts = file.counts
-    summary = ", ".join(f"{counts[status]} {words}" for status, words in _WORDS.items() if counts.get(status))
-    refresh = f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">\n' if file.state == "running" else ""
-    order = {"failed": 0, "done": 1, "kept": 1, "waiting": 2}
-    rows = "\n".join(_row(row) for row in sorted(file.people, key=lambda row: order[row.status]))
-    peak = "" if file.worker_peak_mb is None else f", at most {file.worker_peak_mb:.0f} MB each"
-    workers = f"{file.workers} worker{'s' * (file.workers != 1)}{peak}"
-    return f"""\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-{refresh}<title>{escape(file.manifest)}: {escape(summary)}</title>
-<style>
-{_STYLE}
-</style>
-</head>
-<body>
-<h1>{escape(file.manifest)}</h1>
-<p>{escape(summary)}; {file.state} after {file.seconds:.0f} s with {workers}. Written {escape(file.written)}.</p>
-<table>
-<tr><th>person</th><th>preview</th><th>state</th><th>seconds</th><th>photos</th><th></th></tr>
-{rows}
-</table>
-</body>
-</html>
-"""
+def page(table: Mapping[str, Any]) -> str:
+    """The fields of ``batch.json`` as a page, failed people first. During the run it asks the browser to reload."""
+    counts, most = table["counts"], table["worker_peak_mb"]
+    order = ("failed", "done", "kept", "waiting")
+    fields = {
+        "manifest": table["manifest"],
+        "summary": ", ".join(f"{counts[status]} {words}" for status, words in _WORDS.items() if counts.get(status)),
+        "state": table["state"],
+        "seconds": f"{table['seconds']:.0f}",
+        "workers": counted(table["workers"], "worker") + ("" if most is None else f", at most {most:.0f} MB each"),
+        "written": table["written"],
+    }
+    return Template(_PAGE.read_text("utf-8")).substitute(
+        {name: escape(text) for name, text in fields.items()},
+        refresh=_REFRESH if table["state"] == "running" else "",
+        rows="\n".join(map(_row, sorted(table["people"], key=lambda row: order.index(row.status)))),
+    )
 
 
-def _row(row: Row) -> str:
+def counted(count: int, thing: str) -> str:
+    """``1 worker``, ``2 workers``."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
+def _row(row: Outcome) -> str:
     name = escape(row.name) or f"line {row.line}"
     preview = ""
     if row.folder:
@@ -96,66 +82,47 @@ class BatchTable:
     """
 
     def __init__(self, manifest_path: Path, manifest: Manifest, out: Path, stamp: Stamp, workers: int) -> None:
-        self._out, self._stamp, self._workers = out, stamp, workers
-        self._manifest = manifest_path.name
-        self._lines = {person.name: person.line for person in manifest.people}
-        self._outcomes = {person.name: Outcome(name=person.name, status="waiting") for person in manifest.people}
-        self._bad = [_bad_row(line) for line in manifest.bad_lines]
-        self._start = time.monotonic()
-        self._started = _now()
+        self._out = out
+        self._fixed = {"manifest": manifest_path.name, "workers": workers, "stamp": stamp, "likeness": __version__}
+        rows = [Outcome(name=person.name, line=person.line, status="waiting") for person in manifest.people]
+        wrong = {"status": "failed", "code": "usage", "advice": "Correct the line and run the batch again."}
+        rows += [Outcome(name=bad.name, line=bad.line, reason=bad.sentence, **wrong) for bad in manifest.bad_lines]
+        self._rows = {row.line: row for row in sorted(rows, key=lambda row: row.line)}
+        self._start, self._started = time.monotonic(), _now()
         self._next_writing = 0.0
 
     def add(self, outcome: Outcome) -> None:
         """Note an outcome, and write the table if the interval has passed."""
-        self._outcomes[outcome.name] = outcome
+        self._rows[outcome.line] = outcome
         if time.monotonic() >= self._next_writing:
             self.write("running")
 
     @property
     def counts(self) -> Counter[str]:
         """Number of people per ``Status``; bad lines count as failed."""
-        return Counter([outcome.status for outcome in self._outcomes.values()] + ["failed"] * len(self._bad))
+        return Counter(row.status for row in self._rows.values())
 
-    def failures(self) -> Sequence[Row]:
+    def failures(self) -> Sequence[Outcome]:
         """Failed rows in the manifest's order."""
-        return [row for row in self._rows() if row.status == "failed"]
+        return [row for row in self._rows.values() if row.status == "failed"]
 
-    def write(self, state: State) -> None:
+    def write(self, state: Literal["running", "stopped", "finished"]) -> None:
         """Write both files."""
         began = time.monotonic()
-        file = BatchFile(
-            manifest=self._manifest,
-            state=state,
-            counts=dict(self.counts),
-            people=self._rows(),
-            started=self._started,
-            written=_now(),
-            seconds=round(began - self._start, 1),
-            workers=self._workers,
-            worker_peak_mb=max((o.peak_rss_mb for o in self._outcomes.values() if o.peak_rss_mb), default=None),
-            stamp=self._stamp,
-        )
+        table = self._fixed | {
+            "version": FORMAT_VERSION,
+            "state": state,
+            "counts": dict(self.counts),
+            "people": list(self._rows.values()),
+            "started": self._started,
+            "written": _now(),
+            "seconds": round(began - self._start, 1),
+            "worker_peak_mb": max((row.peak_rss_mb or 0.0 for row in self._rows.values()), default=0.0) or None,
+        }
         json_name, html_name = TABLE_NAMES
-        write_file(self._out / json_name, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
-        write_file(self._out / html_name, sheet(file).encode("utf-8", "backslashreplace"))
-        took = time.monotonic() - began
-        self._next_writing = began + max(LEAST_SECONDS, took / _MOST_SHARE)
-
-    def _rows(self) -> list[Row]:
-        rows = [
-            Row(line=self._lines[name], folder=name if outcome.status in ("done", "kept") else "", **_fields(outcome))
-            for name, outcome in self._outcomes.items()
-        ]
-        return sorted([*rows, *self._bad], key=lambda row: row.line)
-
-
-def _fields(outcome: Outcome) -> dict[str, object]:
-    return {name: getattr(outcome, name) for name in Outcome.__struct_fields__}
-
-
-def _bad_row(line: BadLine) -> Row:
-    advice = "Correct the line and run the batch again."
-    return Row(name=line.name, line=line.line, status="failed", code="usage", reason=line.sentence, advice=advice)
+        write_file(self._out / json_name, msgspec.json.format(msgspec.json.encode(table), indent=1) + b"\n")
+        write_file(self._out / html_name, page(table).encode("utf-8", "backslashreplace"))
+        self._next_writing = began + max(LEAST_SECONDS, (time.monotonic() - began) / _MOST_SHARE)
 
 
 def _now() -> str:
@@ -182,8 +149,8 @@ class BatchProgress(TerminalBar):
             self.bar.update(self._task, completed=self._ended, left=self._left())
         if self.bar is None or outcome.status == "failed":
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
-            summary = {"done": f"done{took}", "kept": "done before", "failed": f"failed: {outcome.reason}"}
-            line = f"{self._ended}/{self._count}  {outcome.name}  {summary.get(outcome.status, outcome.status)}"
+            more = {"done": took, "failed": f": {outcome.reason}"}.get(outcome.status, "")
+            line = f"{self._ended}/{self._count}  {outcome.name}  {_WORDS[outcome.status]}{more}"
             self._console.print(readable(line), markup=False, highlight=False, soft_wrap=True)
 
     def _left(self) -> str:

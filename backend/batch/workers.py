@@ -7,15 +7,15 @@ up one who takes too long.
 
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import time
-import traceback
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from threading import Event, Thread
 from typing import Any
 
 import msgspec
@@ -23,8 +23,7 @@ import msgspec
 from backend.batch.make_head import MakeHead, Task
 from backend.batch.records import Outcome
 from backend.errors import Cancelled, LikenessError
-from backend.progress import ProgressReporter
-from backend.system.processes import memory_bytes
+from backend.system.processes import memory_bytes, usable_cores
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 """Environment variables for the number of threads of libraries, which read them when they are loaded."""
@@ -40,7 +39,7 @@ measured on a card."""
 MOST_DEATHS = 2
 """A person is given up after so many workers ended during it."""
 _LOOK_SECONDS = 1.0
-"""Between two looks at who takes too long; an answer is heard at once."""
+"""Windows hears Ctrl-C between two looks; an answer is heard at once."""
 _STOP_SECONDS = 2.0
 """A stopped worker ends at its next progress report. After this time it is killed, because the user waits. Its partial
 files are in a hidden folder, which the batch removes."""
@@ -58,21 +57,9 @@ class WorkerNeeds:
     memory: int
     gpu: float = 0.0
 
-
-@dataclass(frozen=True)
-class Machine:
-    """Resources of a machine: cores, memory in bytes for tasks, GPUs."""
-
-    cores: float
-    memory: float
-    gpus: float = 0.0
-
-    def room(self, needs: WorkerNeeds) -> int:
-        """Number of workers that fit on it."""
-        fitting = [self.cores, self.memory / needs.memory]
-        if needs.gpu:
-            fitting.append(self.gpus / needs.gpu)
-        return int(min(fitting) + 1e-6)
+    def room(self, cores: float, memory: float, gpus: float) -> int:
+        """Number of workers that fit on a machine with these cores, memory in bytes for tasks, and GPUs."""
+        return int(min(cores, memory / self.memory, gpus / self.gpu if self.gpu else cores) + 1e-6)
 
 
 def worker_needs(texture_sizes: Iterable[int], device: str, memory_mb: float | None = None) -> WorkerNeeds:
@@ -93,17 +80,18 @@ def one_thread() -> None:
         sys.modules["numba"].set_num_threads(1)
 
 
-def outcome_of(task: bytes, make: MakeHead, progress: ProgressReporter) -> bytes:
-    """The ``Outcome`` of a ``Task``, both in JSON; "waiting" when ``progress`` stopped it."""
+def outcome_of(task: bytes, make: MakeHead, stopping: Any) -> bytes:
+    """The ``Outcome`` of a ``Task``, both in JSON; "waiting" when the event ``stopping`` was set meanwhile."""
+
+    def progress(stage: str, fraction: float) -> None:
+        if stopping.is_set():
+            raise Cancelled
+
     wanted = msgspec.json.decode(task, type=Task)
-    name = wanted.person.name
     try:
         outcome = make(wanted, progress)
     except Cancelled:
-        outcome = Outcome(name=name, status="waiting")
-    except Exception as error:
-        reason = f"Something went wrong inside Likeness ({type(error).__name__}: {error})."
-        outcome = Outcome(name=name, status="failed", code="internal", reason=reason, detail=traceback.format_exc())
+        outcome = Outcome(name=wanted.person.name, line=wanted.person.line, status="waiting")
     return msgspec.json.encode(outcome)
 
 
@@ -112,31 +100,29 @@ class LocalWorker:
 
     def __init__(self, make: MakeHead) -> None:
         self._make = make
+        self._processes = multiprocessing.get_context("spawn")
+        self._stopping = self._processes.Event()
         self._process: Any = None
 
-    def start(self) -> None:
-        """Let it start (again). It answers when it is ready: a sentence why it cannot be used, or nothing."""
-        processes = multiprocessing.get_context("spawn")
-        self.line, theirs = processes.Pipe()
-        self._stopping = processes.Event()
-        self._process = processes.Process(target=_work, args=(theirs, self._stopping, self._make))
+    def start(self) -> str:
+        """Let it start (again), and wait until it is ready; a sentence why it cannot be used, or nothing.
+
+        Raises ``WorkerEndedError``.
+        """
+        self._line, theirs = self._processes.Pipe()
+        self._process = self._processes.Process(target=_work, args=(theirs, self._stopping, self._make))
         self._process.start()
         theirs.close()
+        return self._answer().decode()
 
-    def make(self, task: bytes) -> None:
-        """Begin a ``Task``; the answer is its ``Outcome``, "waiting" when it was stopped."""
-        try:
-            self.line.send_bytes(task)
-        except OSError:  # it has ended; ``answer`` says so
-            return
+    def make(self, task: bytes, seconds: float) -> bytes:
+        """The ``Outcome`` of a ``Task``, "waiting" when it was stopped.
 
-    def answer(self) -> bytes:
-        """The answer, once ``LocalCrew.wait`` names it. Raises ``WorkerEndedError`` when its process has ended."""
-        try:
-            return self.line.recv_bytes()
-        except (EOFError, OSError) as error:
-            self._process.join()
-            raise WorkerEndedError(f"exit code {self._process.exitcode}") from error
+        Raises ``TimeoutError`` after so many seconds, ``WorkerEndedError`` when its process has ended.
+        """
+        with suppress(OSError):  # it has ended; ``_answer`` says so
+            self._line.send_bytes(task)
+        return self._answer(seconds)
 
     def stop(self) -> None:
         """Stop the running head at its next progress report."""
@@ -144,60 +130,46 @@ class LocalWorker:
 
     def kill(self, for_good: bool = True) -> None:
         """End its process; after that it may ``start`` again. Ray alone has to know whether it is ``for_good``."""
-        self._process.kill()
-        self._process.join()
-        self.line.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+
+    def _answer(self, seconds: float | None = None) -> bytes:
+        try:
+            if self._line.poll(seconds):
+                return self._line.recv_bytes()
+        except (EOFError, OSError) as error:
+            self._process.join()
+            raise WorkerEndedError(f"exit code {self._process.exitcode}") from error
+        raise TimeoutError
 
 
 class LocalCrew:
     """Workers on this machine, whose networks run on ``cpu`` or ``cuda``."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self._device = device
+    hire = LocalWorker
 
-    def machines(self) -> Sequence[Machine]:
-        """What there is to run them on; memory is unlimited where the system does not tell."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def __init__(self, needs: WorkerNeeds) -> None:
+        self._needs = needs
+
+    def rooms(self) -> list[int]:
+        """How many workers fit on each machine; memory counts as unlimited where the system does not tell."""
         gpus = 0
-        if self._device == "cuda":
+        if self._needs.gpu:
             import torch
 
             gpus = torch.cuda.device_count()
-        return [Machine(cores, FREE_SHARE * memory_bytes(), gpus)]
-
-    def hire(self, make: MakeHead) -> LocalWorker:
-        """A worker that has not started."""
-        return LocalWorker(make)
-
-    def wait(self, workers: Sequence[LocalWorker], seconds: float) -> Sequence[LocalWorker]:
-        """Those that have answered or ended; waits for the first at most so long."""
-        ready = wait([worker.line for worker in workers], seconds)
-        return [worker for worker in workers if worker.line in ready]
+        return [self._needs.room(usable_cores(), FREE_SHARE * memory_bytes(), gpus)]
 
 
 def _work(line: Any, stopping: Any, make: MakeHead) -> None:
     """A worker's process: answers that it is ready, then makes people until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the batch handles Ctrl-C in the terminal
     one_thread()
-
-    def progress(stage: str, fraction: float) -> None:
-        if stopping.is_set():
-            raise Cancelled
-
-    try:
+    with suppress(EOFError, OSError):
         line.send_bytes(b"")
         while True:
-            line.send_bytes(outcome_of(line.recv_bytes(), make, progress))
-    except (EOFError, OSError):
-        return
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """A person that a worker makes, with its start (``time.monotonic``)."""
-
-    task: Task
-    began: float
+            line.send_bytes(outcome_of(line.recv_bytes(), make, stopping))
 
 
 class Engine:
@@ -206,9 +178,8 @@ class Engine:
 
     Parameters
     ----------
-    crew : a ``LocalCrew`` or a ``RayCrew``, which hires workers with the methods of ``LocalWorker``. A worker's first
-        answer after ``start`` says that it is ready (nothing), or why it cannot be used (a sentence: a machine of the
-        cluster with other code); each later one is the ``Outcome`` of its task.
+    crew : a ``LocalCrew`` or a ``RayCrew``, which hires workers with the methods of ``LocalWorker``. Each has a thread
+        here, which waits for it.
     workers : their number.
     time_limit : for one person, in seconds.
     notice : called with one sentence for the user at the terminal.
@@ -220,84 +191,88 @@ class Engine:
         self._crew, self._workers, self._time_limit, self._notice = crew, workers, time_limit, notice
 
     def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
-        """Do all tasks. Raises ``LikenessError`` when no worker can be started."""
-        self._waiting = deque(tasks)
-        self._busy: dict[Any, _Turn | None] = {}  # None: it is starting and has nobody yet
-        self._idle: deque[Any] = deque()
+        """Do all tasks. Raises ``LikenessError`` when no worker can be kept running."""
         self._begun: Counter[str] = Counter()
+        self._stopping = Event()
+        self._waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        for task in tasks:
+            self._waiting.put(task)
+        workers = [self._crew.hire(make) for _ in range(min(self._workers, len(tasks)))]
+        threads = {worker: Thread(target=self._employ, args=(worker,), daemon=True) for worker in workers}
         try:
-            for _ in range(min(self._workers, len(tasks))):
-                self._start(self._crew.hire(make))
-            while self._waiting or any(self._busy.values()):
-                self._hand_out()
-                for worker in self._crew.wait(list(self._busy), _LOOK_SECONDS):
-                    yield from self._answered(worker, self._busy.pop(worker))
-                yield from self._too_long()
+            for thread in threads.values():
+                thread.start()
+            left, usable = len(tasks), len(threads)
+            while left:
+                with suppress(queue.Empty):
+                    if (outcome := self._ended.get(timeout=_LOOK_SECONDS)) is not None:
+                        left -= 1
+                        yield outcome
+                    elif not (usable := usable - 1):
+                        sentence = "No worker could be kept running."
+                        advice = "Try one person with --workers 1, which says more."
+                        raise LikenessError("missing_part", sentence, advice)
         finally:
-            self._stop()
+            self._stop(threads)
 
-    def _start(self, worker: Any) -> None:
-        """Let it start; until it is ready it gets nobody, because Ray may find no room for it for long."""
-        worker.start()
-        self._busy[worker] = None
-
-    def _hand_out(self) -> None:
-        while self._waiting and self._idle:
-            worker, task = self._idle.popleft(), self._waiting.popleft()
-            self._begun[task.person.name] += 1
-            self._busy[worker] = _Turn(task, time.monotonic())
-            worker.make(msgspec.json.encode(task))
-        if not self._busy:
-            sentence = "No worker could be kept running; none of them reached its first person."
-            raise LikenessError("missing_part", sentence, "Try one person with --workers 1, which says more.")
-
-    def _answered(self, worker: Any, turn: _Turn | None) -> Iterator[Outcome]:
+    def _employ(self, worker: Any) -> None:
+        """Let a worker make one person after the other; it starts again where its process ends."""
         try:
-            said = worker.answer()
+            while not self._stopping.is_set():
+                try:
+                    unfit = worker.start()
+                except (WorkerEndedError, OSError) as error:
+                    unfit = f"A worker ended while it started ({error})."
+                if unfit and not self._stopping.is_set():
+                    self._notice(f"{unfit} It is not used.")
+                    return
+                while not self._stopping.is_set() and (task := self._waiting.get()) is not None:
+                    if not self._has_made(worker, task):
+                        worker.kill(for_good=False)
+                        break
+        finally:
+            self._ended.put(None)
+
+    def _has_made(self, worker: Any, task: Task) -> bool:
+        """Let a worker make a person; returns whether it can go on."""
+        name = task.person.name
+        self._begun[name] += 1
+        try:
+            said = worker.make(msgspec.json.encode(task), self._time_limit)
+        except TimeoutError:
+            reason = f"It took longer than {self._time_limit / 60:g} minutes and was stopped."
+            self._give_up(task, reason, "Allow more with --time-limit.")
+            return False
         except WorkerEndedError as error:
-            if turn is None:
-                self._notice(f"A worker ended while it started ({error}). It is not used.")
-                worker.kill()
-                return
-            self._start(worker)
-            name = turn.task.person.name
             if self._begun[name] < MOST_DEATHS:
-                self._notice(f"A worker ended while it made {name!r}, who is done again.")
-                self._waiting.append(turn.task)
+                if not self._stopping.is_set():
+                    self._notice(f"A worker ended while it made {name!r}, who is done again.")
+                self._waiting.put(task)
             else:
-                often = f"{MOST_DEATHS} workers ended while they made this person"
-                yield self._failure(name, f"{often} (the last one: {error}).")
-            return
-        if turn is None and said:
-            self._notice(f"{said.decode()} It is not used.")
-            worker.kill()
-            return
-        self._idle.append(worker)
-        if turn is not None:
-            outcome = msgspec.json.decode(said, type=Outcome)
-            yield msgspec.structs.replace(outcome, attempts=self._begun[turn.task.person.name])
+                self._give_up(task, f"{MOST_DEATHS} workers ended while they made this person (the last one: {error}).")
+            return False
+        outcome = msgspec.json.decode(said, type=Outcome)
+        self._ended.put(msgspec.structs.replace(outcome, attempts=self._begun[name]))
+        return True
 
-    def _too_long(self) -> Iterator[Outcome]:
-        for worker, turn in list(self._busy.items()):
-            if turn is not None and time.monotonic() - turn.began > self._time_limit:
-                worker.kill(for_good=False)
-                self._start(worker)
-                reason = f"It took longer than {self._time_limit / 60:g} minutes and was stopped."
-                yield self._failure(turn.task.person.name, reason, "Allow more with --time-limit.")
+    def _give_up(self, task: Task, reason: str, advice: str = _ALONE) -> None:
+        name, line, attempts = task.person.name, task.person.line, self._begun[task.person.name]
+        said = {"code": "internal", "reason": reason, "advice": advice, "attempts": attempts}
+        self._ended.put(Outcome(name=name, line=line, status="failed", **said))
 
-    def _failure(self, name: str, reason: str, advice: str = _ALONE) -> Outcome:
-        attempts = self._begun[name]
-        return Outcome(name=name, status="failed", code="internal", reason=reason, advice=advice, attempts=attempts)
-
-    def _stop(self) -> None:
+    def _stop(self, threads: dict[Any, Thread]) -> None:
         """End all workers; those with a person get time to clean up."""
-        until = time.monotonic() + _STOP_SECONDS
-        running = [worker for worker, turn in self._busy.items() if turn is not None]
-        for worker in running:
+        self._stopping.set()
+        for worker in threads:
             worker.stop()
-        while running and (left := until - time.monotonic()) > 0:
-            for worker in self._crew.wait(running, left):
-                running.remove(worker)
-        for worker in [*self._busy, *self._idle]:
-            with suppress(WorkerEndedError):
+            self._waiting.put(None)
+        until = time.monotonic() + _STOP_SECONDS
+        for worker, thread in threads.items():
+            with suppress(RuntimeError):  # it has not started
+                thread.join(max(until - time.monotonic(), 0.0))
+            worker.kill()
+        for worker, thread in threads.items():
+            while thread.is_alive():  # it may have been starting its process again
                 worker.kill()
+                thread.join(_STOP_SECONDS / 20)

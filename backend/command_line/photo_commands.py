@@ -1,28 +1,24 @@
 """Photos in, a folder of files out: ``reconstruct`` makes a head, ``canonical`` pictures of the canonical face."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from backend.command_line.photo_paths import check_there_are, find_photos, left_out_files, readable
+from backend.command_line.photo_paths import as_sources, check_there_are, find_photos, readable
 from backend.command_line.terminal import TerminalProgress, check_device, format_seconds, sigterm_as_interrupt
 from backend.errors import LikenessError
-from backend.exchange.all_or_none import PREVIEW, RESULT_NAMES, OutputFolder
+from backend.exchange.all_or_none import PREVIEW, OutputFolder
 from backend.options import options_of
+from backend.photos.collection import PhotoSource
 from backend.progress import FILE_SHARES
 from backend.system.processes import keep_freed_memory
-
-if TYPE_CHECKING:
-    from backend.photos.collection import PhotoSource
 
 
 def run_reconstruct(arguments: argparse.Namespace) -> None:
@@ -35,16 +31,14 @@ def run_reconstruct(arguments: argparse.Namespace) -> None:
     out, err = Console(), Console(stderr=True)
     with photos_to_folder(arguments) as (sources, folder):
         # Imported here because it takes seconds, and may find that something is not installed.
-        from backend.exchange.folder import draw_preview, file_stages, write_last
+        from backend.exchange.folder import draw_preview
         from backend.photos.corrections import read_corrections
-        from backend.pipeline import ReconstructOptions, Watch, reconstruct
+        from backend.pipeline import ReconstructOptions, Watch, reconstruct_into
 
         corrections = () if arguments.corrections is None else read_corrections(arguments.corrections)
         options = ReconstructOptions(**options_of(arguments), device=arguments.device, corrections=corrections)
-        with TerminalProgress(err, FILE_SHARES) as progress, folder.writing(RESULT_NAMES, progress, [PREVIEW]) as files:
-            output = file_stages(files, folder.path, progress)
-            reconstruction = reconstruct(sources, options, Watch(progress), output)
-            write_last(reconstruction.asset.report, files, folder.path)
+        with TerminalProgress(err, FILE_SHARES) as progress:
+            reconstruction = reconstruct_into(folder, sources, options, Watch(progress))
         out.print(verdict_table(reconstruction.asset.report["photos"]))
         _say_written(out, arguments.out, start, PREVIEW)
         # The result does not wait for its picture: Ctrl-C or a full disk here keeps the head.
@@ -70,14 +64,12 @@ def photos_to_folder(arguments: argparse.Namespace) -> Iterator[tuple[list[Photo
     if mesh is None:
         check_there_are(photos)
     with sigterm_as_interrupt(), OutputFolder(arguments.out) as folder:
-        from backend.photos.collection import PhotoSource
         from backend.photos.reading import start_reading  # takes seconds
 
         start_reading(len(photos))
         check_device(arguments.device)
-        sources = [PhotoSource(name, path=path) for name, path in photos]
+        sources = as_sources(photos, arguments.photos)
         sources += [] if mesh is None else [PhotoSource.from_path(mesh)]
-        sources += [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(arguments.photos)]
         yield sources, folder
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backend.errors import LikenessError
-from backend.photos.collection import FORMATS_ADVICE
+from backend.photos.collection import FORMATS_ADVICE, PhotoSource
 from protocol.photo_folder import FILM_SENTENCE, OWN_SENTENCE, RAW_SENTENCE, PhotoFolder, natural_key, photo_folder
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -43,6 +43,12 @@ def left_out_files(paths: Iterable[Path]) -> list[tuple[str, Path, str]]:
                 more = f" and {len(inside.own) - 1} more" if len(inside.own) > 1 else ""
                 left_out.append((readable(inside.own[0].name) + more, inside.own[0], OWN_SENTENCE))
     return left_out
+
+
+def as_sources(photos: Iterable[tuple[str, Path]], given: Iterable[Path]) -> list[PhotoSource]:
+    """The photos (name, path) of the ``given`` paths, and the files there that are left out."""
+    found = [PhotoSource(name, path=path) for name, path in photos]
+    return found + [PhotoSource(name, path=path, left_out=why) for name, path, why in left_out_files(given)]
 
 
 def in_name_order(photos: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:

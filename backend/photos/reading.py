@@ -20,7 +20,7 @@ import numpy as np
 
 from backend.photos.collection import READING, DecodedPhoto, PhotoSource, PhotoUnreadableError, ReadLimits
 from backend.photos.decoding import DAMAGED, NO_MEMORY, check_size
-from backend.system.processes import End, LimitedProcess
+from backend.system.processes import End, LimitedProcess, usable_cores
 
 TOO_SLOW = "It takes far longer to open than a photo does; save it as a new JPEG."
 BUSY = "It was not read in time: the computer or its disk is busy; try again."
@@ -150,7 +150,7 @@ atexit.register(idle.close)
 
 def start_reading(count: int) -> None:
     """Start the decoders for ``count`` photos in advance, so that the first ones need not wait; returns at once."""
-    for decoder in [idle.take() for _ in range(min(count, READING.most_decoders, _cores()))]:
+    for decoder in [idle.take() for _ in range(min(count, READING.most_decoders, usable_cores()))]:
         idle.return_to_pool(decoder)
 
 
@@ -187,7 +187,7 @@ def read_photos(
     At most ``ReadingSettings.most_decoders`` photos are decoded ahead. ``waiting`` as in ``read_photo``.
     """
     limits = limits or ReadLimits()
-    ahead = min(READING.most_decoders, _cores(), max(len(sources), 1))
+    ahead = min(READING.most_decoders, usable_cores(), max(len(sources), 1))
     coming: deque[tuple[_Decoding, Future[DecodedPhoto | PhotoUnreadableError]]] = deque()
     left = iter(sources)
     with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="photo-reader") as pool:
@@ -264,7 +264,3 @@ def _awaited(
             return future.result(READING.tick)
     decoding.end()
     return future.result()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -289,6 +289,11 @@ def memory_bytes() -> float:
     return min(sizes)
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def release_freed_memory() -> None:
     """Return freed memory and garbage to the system, between two jobs."""
     gc.collect()

@@ -42,7 +42,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ReconstructOptions]:
     def draw_preview(asset: object, previews: object, folder: OutputFolder) -> None:
         (folder.path / "preview.png").write_bytes(b"")
 
-    monkeypatch.setattr("backend.exchange.folder.file_stages", file_stages)
+    monkeypatch.setattr("backend.pipeline.file_stages", file_stages)
     monkeypatch.setattr("backend.exchange.folder.draw_preview", draw_preview)
     return options
 

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.batch.command import only_batch_in
+from backend.batch.command import run_batch
 from backend.batch.manifest import PersonOptions, read_manifest
 from backend.batch.records import Outcome, Stamp
 from backend.batch.report import BatchTable
+from backend.command_line.parser import build_parser
 from backend.errors import LikenessError
+from backend.exchange.all_or_none import OutputFolder
 
 WRONG_LINES = (
     ('{"name": "a/b", "folder": "x"}', "slash"),
@@ -27,20 +29,20 @@ WRONG_LINES = (
     ('{"name": "\\ud800", "folder": "x"}', "JSON|control"),
     ('{"name": "' + "n" * 201 + '", "folder": "x"}', "200"),
     ('{"name": "ANNA", "folder": "x"}', "line 1"),
-    ('{"folder": "x"}', "no name"),
-    ('{"name": 7, "folder": "x"}', "no name"),
+    ('{"folder": "x"}', "required field `name`"),
+    ('{"name": 7, "folder": "x"}', "$.name"),
     ('{"name": "b"}', "photos or a folder"),
     ('{"name": "b", "photos": ["x"], "folder": "x"}', "one of the two"),
-    ('{"name": "b", "photos": []}', "empty"),
-    ('{"name": "b", "photos": ["x\\u0000y"]}', "NUL"),
+    ('{"name": "b", "photos": []}', "$.photos"),
+    ('{"name": "b", "photos": ["x\\u0000y"]}', "matching"),
     ('{"name": "b", "folder": "x", "quality": "superb"}', "superb"),
-    ('{"name": "b", "folder": "x", "texture": "1024"}', "option is wrong"),
+    ('{"name": "b", "folder": "x", "texture": "1024"}', "$.texture"),
     ('{"name": "b", "folder": "x", "symmetry": 1.5}', "symmetry"),
     ('{"name": "b", "folder": "x", "average": "0.5"}', "average"),
     ('{"name": "b", "folder": "x", "bust": 1}', "bust"),
-    ('{"name": "b", "folder": "x", "corrections": ["c.json"]}', "one file"),
-    ('{"name": "b", "folder": "x", "corrections": ""}', "one file"),
-    ('{"name": "b", "folder": "x", "corrections": "c\\u0000"}', "NUL"),
+    ('{"name": "b", "folder": "x", "corrections": ["c.json"]}', "$.corrections"),
+    ('{"name": "b", "folder": "x", "corrections": ""}', "$.corrections"),
+    ('{"name": "b", "folder": "x", "corrections": "c\\u0000"}', "matching"),
     ('{"name": "b", "folder": "x", "colour": 1}', "colour"),
     ("[1, 2]", "no JSON object"),
     ('{"name": "b"', "no JSON"),
@@ -195,9 +197,9 @@ def test_the_table_tells_all_and_stays_whole(tmp_path: Path) -> None:
     assert Page((tmp_path / "batch.html").read_text("utf-8")).all("meta", "http-equiv") == ["refresh"]
     (tmp_path / NASTY).mkdir()
     (tmp_path / NASTY / "preview.png").write_bytes(b"picture")
-    table.add(Outcome(name=NASTY, status="done", seconds=3.25, photos_given=5, photos_used=4, peak_rss_mb=1500.0))
-    table.add(Outcome(name="bo", status="failed", code="no_face", reason="<b>No face</b>", advice="Give others."))
-    table.add(Outcome(name="carl", status="kept", seconds=2.0))
+    table.add(Outcome(name=NASTY, line=1, folder=NASTY, status="done", seconds=3.25, peak_rss_mb=1500.0))
+    table.add(Outcome(name="bo", line=2, status="failed", code="no_face", reason="<b>No face</b>", advice="Give more."))
+    table.add(Outcome(name="carl", line=3, status="kept", seconds=2.0))
     table.write("stopped")
 
     file = json.loads((tmp_path / "batch.json").read_text("utf-8"))
@@ -208,7 +210,7 @@ def test_the_table_tells_all_and_stays_whole(tmp_path: Path) -> None:
 
     page = Page((tmp_path / "batch.html").read_text("utf-8"))
     assert {"script", "b"}.isdisjoint({tag for tag, _ in page.tags})
-    assert "<b>No face</b> Give others." in page.words and NASTY in page.words and "<script>" in page.words
+    assert "<b>No face</b> Give more." in page.words and NASTY in page.words and "<script>" in page.words
     pictures = page.all("img", "src")
     assert (tmp_path / unquote(pictures[0])).read_bytes() == b"picture"
     assert not any(":" in link or link.startswith("/") for link in [*pictures, *page.all("a", "href")])
@@ -227,9 +229,8 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_one_batch_at_a_time_in_a_folder(tmp_path: Path) -> None:
-    with only_batch_in(tmp_path / "new"):
-        with pytest.raises(LikenessError, match="Another batch") as problem, only_batch_in(tmp_path / "new"):
-            pass
-        assert problem.value.code == "in_use"
-    with only_batch_in(tmp_path / "new"):
-        pass
+    (tmp_path / "p.jsonl").write_text('{"name": "a", "folder": "x"}')
+    arguments = build_parser().parse_args(["batch", str(tmp_path / "p.jsonl"), "--out", str(tmp_path / "new")])
+    with OutputFolder(tmp_path / "new"), pytest.raises(LikenessError, match="Another run") as problem:
+        run_batch(arguments)
+    assert problem.value.code == "in_use" and not (tmp_path / "new").exists()
