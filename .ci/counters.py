@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_286,
+    "lines of code": 52_224,
     "lines of tables": 314,
     "files": 340,
     "lines of the longest file": 699,
@@ -36,11 +36,11 @@ BOUNDS: Mapping[str, float] = {
     "functions of more than 60 lines": 2,
     "lines of tests": 35_474,
     "words of docs": 58_532,
-    "numbers set by hand in module constants": 1_629,
+    "numbers set by hand in module constants": 1_628,
     "numbers set by hand in defaults of dataclasses": 343,
-    "numbers set by hand in functions": 1_799,
+    "numbers set by hand in functions": 1_798,
     "numbers set by hand in tables": 211,
-    "numbers set by hand": 3_982,
+    "numbers set by hand": 3_980,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -3,9 +3,9 @@
 A change that should not alter results is checked with it: write the hashes before and after, on the same machine, and
 compare. ``--only PART``, as often as wanted, chooses parts:
 
-photos : heads from 1, 3 and 5 photos of the person of ``assets/demo``: every file, and every buffer of
-    the message for Blender; one more head from the command line with most options changed; the canonical face.
-transfer : expressions of a short sequence of frames.
+photos : every file of heads from 1, 3 and 5 photos of the person of ``assets/demo``, of one with most options changed,
+    and of the canonical face.
+transfer : expressions of the photos as frames of one take.
 recipes : the chain that makes ``assets/`` at toy size (``trainer all --toy``), with ``--steps`` steps of each stage
     of every recipe: losses of each step, figures on held-out data, final weights, averages and optimiser state, and the
     exported files. Steps that need data beside the repository are left out (template, identity-population).
@@ -18,8 +18,6 @@ follow from an earlier step's weights differ with them: look at the first row th
 Exit code 1 where something differs.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -30,27 +28,29 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import cv2
+import numpy as np
+from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTO_COUNTS = (5, 3, 1)
 STEPS = 20
 DEMO = sorted((ROOT / "assets" / "demo").glob("*.jpg"))
 CHANGED_OPTIONS = (
     *("--quality", "fast", "--texture", "1024", "--face-model", "graph", "--hair", "curves"),
     *("--hair-style", "bob", "--symmetry", "0.5", "--average", "0.7"),
 )
-CLIP_PHOTOS, FRAMES_PER_PHOTO, FRAME_SIZE, FRAME_RATE = 2, 8, (300, 400), 25
-"""A clip is a slow zoom and turn into photo after photo; frames of (width, height) pixels."""
+HEADS = {"5": (5, ()), "3": (3, ()), "1": (1, ()), "options": (3, CHANGED_OPTIONS)}
+"""Number of photos and options of each head."""
 CHAIN_STEPS = (
     *("landmarks", "portraits", "parsing", "parsing-opinion", "expressions"),
     *("lap", "learned-basis", "graph-face", "graph-albedo", "detail", "typical-lines"),
 )
 UNSTABLE = ("seconds", "peak_rss_mb", "versions", "images_per_second")
 """Fields of reports and logs, and prefixes before a dot, that differ from run to run or between machines."""
+LOGGED = ("name", "kind", "step", "samples", "values")
+"""Fields of a row of a run's log."""
 
 Hashes = dict[str, str]
 
@@ -77,7 +77,9 @@ def main() -> int:
         os.environ |= {"LIKENESS_SHARED": str(work / "nothing"), "LIKENESS_CACHE": str(work / "cache")}
         for name in parts:
             start, used = time.perf_counter(), _processor_seconds()
-            hashes |= {f"{name}/{key}": value for key, value in PARTS[name](work, arguments.steps)}
+            (work / name).mkdir()
+            PARTS[name](work / name, arguments.steps)
+            hashes |= {f"{name}/{key}": value for key, value in _hashes(work / name)}
             seconds[name] = time.perf_counter() - start
             print(f"{name}: {seconds[name]:.0f} s, {_processor_seconds() - used:.0f} s of a processor", flush=True)
     result = {"steps": arguments.steps, "seconds": seconds, "hashes": hashes}
@@ -107,71 +109,29 @@ def _report(new: Mapping[str, Any], old: Mapping[str, Any], parts: Iterable[str]
     return 1 if rows else 0
 
 
-def photos(work: Path, steps: int) -> Iterator[tuple[str, str]]:
-    """Heads from photos; in this process, because a message is no file."""
-    from backend.exchange.all_or_none import OutputFolder
-    from backend.exchange.folder import draw_preview
-    from backend.exchange.wire import encode_face
-    from backend.photos.collection import PhotoSource
-    from backend.pipeline import ReconstructOptions, reconstruct_into
-
-    for count in PHOTO_COUNTS:
-        sources = [PhotoSource.from_path(path) for path in DEMO[:count]]
-        folder = work / f"head_{count}"
-        with OutputFolder(folder) as output:
-            head = reconstruct_into(output, sources, ReconstructOptions(hair="cards"))
-            draw_preview(head.asset, head.previews, output)
-        yield from _folder(folder, str(count))
-        message = encode_face(head.asset)
-        yield from _message(message.header, message.buffers, f"{count}/message")
-    folder = work / "head_options"
-    _run("backend", "reconstruct", *map(str, DEMO[:3]), "--out", str(folder), *CHANGED_OPTIONS)
-    yield from _folder(folder, "options")
-    folder = work / "canonical"
-    _run("backend", "canonical", *map(str, DEMO), "--out", str(folder))
-    yield from _folder(folder, "canonical")
+def photos(folder: Path, steps: int) -> None:
+    """Heads from photos, and the canonical face."""
+    for name, (count, options) in HEADS.items():
+        _run("backend", "reconstruct", *map(str, DEMO[:count]), "--out", str(folder / name), *options)
+    _run("backend", "canonical", *map(str, DEMO), "--out", str(folder / "canonical"))
 
 
-def transfer(work: Path, steps: int) -> Iterator[tuple[str, str]]:
-    """Expressions of a sequence of frames."""
-    folder, out = work / "frames", work / "clip.json"
-    _write_frames(DEMO, folder)
-    _run("backend", "transfer", "--from", str(folder), "--fps", str(FRAME_RATE), "--out", str(out))
-    clip = json.loads(out.read_text("utf-8"))
-    yield from ((f"clip/{name}", _json(value)) for name, value in clip.items() if not _unstable(name))
+def transfer(folder: Path, steps: int) -> None:
+    """Expressions of the photos as frames of one take."""
+    _run("backend", "transfer", "--from", *map(str, DEMO), "--fps", "25", "--out", str(folder / "clip.json"))
 
 
-def recipes(work: Path, steps: int) -> Iterator[tuple[str, str]]:
+def recipes(folder: Path, steps: int) -> None:
     """The chain at toy size."""
-    folder = work / "chain"
     only = (word for step in CHAIN_STEPS for word in ("--only", step))
     _run("trainer", "all", "--toy", "--toy-steps", str(steps), "--work", str(folder), *only)
-    for run in sorted((folder / "runs").iterdir()):
-        yield from _training_run(run, run.name)
-    yield from _folder(folder / "assets", "assets")
 
 
-PARTS: Mapping[str, Callable[[Path, int], Iterator[tuple[str, str]]]] = {
+PARTS: Mapping[str, Callable[[Path, int], None]] = {
     "photos": photos,
     "transfer": transfer,
     "recipes": recipes,
 }
-
-
-def _write_frames(pictures: list[Path], folder: Path) -> None:
-    import cv2
-
-    folder.mkdir()
-    width, height = FRAME_SIZE
-    for number in range(CLIP_PHOTOS * FRAMES_PER_PHOTO):
-        photo, moment = divmod(number, FRAMES_PER_PHOTO)
-        picture = cv2.imread(str(pictures[photo]))
-        rows, columns = picture.shape[:2]
-        scale = min(width / columns, height / rows) * (1.0 + 0.01 * moment)
-        motion = cv2.getRotationMatrix2D((columns / 2, rows / 2), 0.5 * moment, scale)
-        motion[:, 2] += (width / 2 - columns / 2, height / 2 - rows / 2)
-        frame = cv2.warpAffine(picture, motion, FRAME_SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-        cv2.imwrite(str(folder / f"{number:03}.png"), frame)
 
 
 def _run(module: str, *words: str) -> None:
@@ -203,50 +163,40 @@ def _json(value: Any) -> str:
 
 
 def _array(array: np.ndarray) -> str:
-    import numpy as np
-
     digest = hashlib.sha256(repr((array.dtype.str, array.shape)).encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _pixels(data: bytes) -> str:
-    import cv2
-    import numpy as np
-
-    return _array(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
-
-
-def _file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _folder(folder: Path, name: str) -> Iterator[tuple[str, str]]:
-    """Hashes of all files; several of a file with tensors or arrays."""
-    import numpy as np
-
+def _hashes(folder: Path) -> Iterator[tuple[str, str]]:
+    """Hashes of all files by their paths; several of a file with fields, tensors or arrays. Of the chain count its
+    assets, and its runs' logs and checkpoints."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        key = f"{name}/{path.relative_to(folder).as_posix()}"
-        if path.suffix == ".md":
+        parts = path.relative_to(folder).parts
+        if path.suffix == ".md" or (folder.name == "recipes" and not {"assets", "log.jsonl", "checkpoints"} & {*parts}):
             continue
+        key = "/".join(parts)
         if path.suffix == ".png":
-            yield key, _pixels(path.read_bytes())
+            yield key, _array(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
         elif path.suffix == ".json":
-            yield key, _json(json.loads(path.read_text("utf-8")))
+            value = json.loads(path.read_text("utf-8"))
+            fields = value.items() if isinstance(value, dict) else [("", value)]
+            yield from ((f"{key}/{name}", _json(one)) for name, one in fields if not _unstable(name))
+        elif path.suffix == ".jsonl":
+            rows = map(json.loads, path.read_text("utf-8").splitlines())
+            yield key, _json([[row[name] for name in LOGGED] for row in rows])
         elif path.suffix == ".safetensors":
             yield from _tensors(path, key)
         elif path.suffix == ".npz":
             with np.load(path) as arrays:
                 yield from ((f"{key}/{one}", _array(arrays[one])) for one in sorted(arrays.files))
         else:
-            yield key, _file(path)
+            yield key, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _tensors(path: Path, name: str) -> Iterator[tuple[str, str]]:
     """Two hashes for each group of tensors (``model``, ``average``, ``optimizer`` of a checkpoint): of their names, and
     of their values whatever their names."""
-    from safetensors.numpy import load_file
-
     groups: dict[str, dict[str, str]] = {}
     for key, tensor in sorted(load_file(path).items()):
         group = key.partition("/")[0] if "/" in key else "tensors"
@@ -254,31 +204,6 @@ def _tensors(path: Path, name: str) -> Iterator[tuple[str, str]]:
     for group, hashes in groups.items():
         yield f"{name}/{group}/names", _json(list(hashes))
         yield f"{name}/{group}/values", _json(sorted(hashes.values()))
-
-
-def _message(header: Mapping[str, Any], buffers: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
-    """Hashes of a message's header and buffers; a picture's file size is left out."""
-    header = json.loads(json.dumps(header))
-    for entry, data in zip(header["buffers"], buffers, strict=True):
-        entry.pop("bytes", None)
-        key = f"{name}/{entry['name']}"
-        if entry.get("media_type") == "image/png":
-            yield key, _pixels(data)
-        else:
-            yield key, _json([entry.get("dtype"), entry.get("shape"), hashlib.sha256(data).hexdigest()])
-    yield from ((f"{name}/header/{field}", _json(value)) for field, value in header.items())
-
-
-def _training_run(run: Path, name: str) -> Iterator[tuple[str, str]]:
-    """Hashes of a run: each stage's losses and figures, and its last checkpoint."""
-    rows: dict[str, list[Any]] = {}
-    for line in (run / "log.jsonl").read_text("utf-8").splitlines():
-        row = json.loads(line)
-        rows.setdefault(f"{row['name']}/{row['kind']}", []).append([row["step"], row["samples"], row["values"]])
-    yield from ((f"{name}/{kind}", _json(values)) for kind, values in rows.items())
-    last = {path.name.partition("_step")[0]: path for path in sorted((run / "checkpoints").glob("stage*_step*"))}
-    for stage, path in last.items():
-        yield from _tensors(path, f"{name}/{stage}")
 
 
 if __name__ == "__main__":

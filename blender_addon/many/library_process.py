@@ -17,7 +17,7 @@ ROOT = "likeness_parts"
 
 
 def main(job_path: Path) -> None:
-    """Do the job in the JSON file and write ``reply.json`` beside it, with the reason for each file that failed."""
+    """Do the job in the JSON file and write ``reply.txt`` beside it: a sentence about what failed, or nothing."""
     package = types.ModuleType(ROOT)
     package.__path__ = [str(Path(__file__).parents[1])]
     sys.modules[ROOT] = package
@@ -31,7 +31,12 @@ def main(job_path: Path) -> None:
             failed[file] = str(error).strip()
     if job["library"] is not None:
         _into_library(job["library"], job["files"], job["catalogue"], failed)
-    (job_path.parent / "reply.json").write_text(json.dumps(failed), "utf-8")
+    said = ""
+    if failed:
+        file, why = next(iter(failed.items()))
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        said = f"{Path(file).name}{more} could not be made an asset ({why})."
+    (job_path.parent / "reply.txt").write_text(said, "utf-8")
 
 
 def _finish(file: str, catalogue: str | None) -> None:

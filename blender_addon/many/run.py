@@ -34,8 +34,8 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BEGINNING = "# This is an Asset Catalog Definition file for Blender.\n\nVERSION 1\n\n"
 
 
-def heads_catalogue(folder: Path, usual: str) -> str:
-    """Id of the heads' catalogue in a library folder; added with the id ``usual`` if missing.
+def heads_catalogue(folder: Path) -> str:
+    """Id of the heads' catalogue in a library folder; added as ``CATALOGUE_ID`` if missing.
 
     Existing lines stay. Raises ``OSError`` if the file cannot be read or written.
     """
@@ -45,11 +45,10 @@ def heads_catalogue(folder: Path, usual: str) -> str:
         number, _, rest = line.strip().partition(":")
         if rest.partition(":")[0] == HEADS and _ID.fullmatch(number):
             return number
-    before = known if known.strip() else _BEGINNING
-    if not before.endswith("\n"):
-        before += "\n"
-    path.write_text(f"{before}{usual}:{HEADS}:{HEADS.replace('/', '-')}\n", "utf-8", errors="surrogateescape")
-    return usual
+    before = known.rstrip("\n") + "\n" if known.strip() else _BEGINNING
+    line = f"{CATALOGUE_ID}:{HEADS}:{HEADS.replace('/', '-')}\n"
+    path.write_text(before + line, "utf-8", errors="surrogateescape")
+    return CATALOGUE_ID
 
 
 class LibraryProcess:
@@ -68,12 +67,12 @@ class LibraryProcess:
 
     def __init__(self, files: Sequence[Path], written: Sequence[Path], library: Path | None, catalogue: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="likeness-", ignore_cleanup_errors=True)
-        self._library, self._stopped = library, False
+        self._what = "The assets' pictures" if library is None else library.name
+        self._stopped = False
         folder = Path(self._folder.name)
         job = folder / "job.json"
-        paths = {"files": [str(path) for path in files], "written": [str(path) for path in written]}
-        wanted = {**paths, "library": library and str(library), "catalogue": catalogue}
-        job.write_text(json.dumps(wanted), "utf-8")
+        paths = {"files": files, "written": written, "library": library}
+        job.write_text(json.dumps(paths | {"catalogue": catalogue}, default=str), "utf-8")
         script = library_process.__file__
         command = [sys.executable, "-P", script, str(job)]
         if bpy.app.binary_path:  # empty when Blender is a Python module
@@ -95,22 +94,13 @@ class LibraryProcess:
             return None
         folder = Path(self._folder.name)
         try:
-            failed = json.loads((folder / "reply.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            failed = None
-        log = folder / "log.txt"
-        last = log.read_text("utf-8", errors="replace").strip().splitlines()[-1:] if failed is None else []
+            said = (folder / "reply.txt").read_text("utf-8")
+        except OSError:
+            log = (folder / "log.txt").read_text("utf-8", errors="replace").strip().splitlines()
+            why = "it was stopped" if self._stopped else (log or ["no reason was given"])[-1]
+            said = f"{self._what} could not be written ({why})."
         self._folder.cleanup()
-        what = "The assets' pictures" if self._library is None else self._library.name
-        if self._stopped:
-            return f"{what} could not be written: it was stopped."
-        if failed is None:
-            return f"{what} could not be written ({last[0] if last else 'no reason was given'})."
-        if failed:
-            file, why = next(iter(failed.items()))
-            more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-            return f"{Path(file).name}{more} could not be made an asset ({why})."
-        return ""
+        return said
 
 
 PER_PERSON_ERRORS: frozenset[str] = frozenset(
@@ -129,7 +119,7 @@ class ManyRun:
 
     Attributes
     ----------
-    stopped_because : a sentence, if it ended early.
+    stopped_because : a sentence, if it ended early. over : whether it has ended.
     """
 
     def __init__(self, job: Job, backend: LocalBackend | ServerAddress, apart: bool, library: bool) -> None:
@@ -140,14 +130,18 @@ class ManyRun:
         self._written: list[Path] = []
         self._writing: LibraryProcess | None = None
         self.stopped_because = ""
+        self.over = False
 
     @property
     def writing(self) -> bool:
         """Whether all heads are made and the assets' file or previews are being written."""
         return self._writing is not None
 
-    def tick(self) -> bool:
-        """Advance the run once; False when it is over."""
+    def tick(self) -> None:
+        """Advance the run once."""
+        self.over = not self._goes_on()
+
+    def _goes_on(self) -> bool:
         if self._writing is not None:
             return self._wait_for_writing()
         if session().busy:
@@ -222,7 +216,7 @@ class ManyRun:
             return
         try:
             if not self._library:  # otherwise the Asset Browser would show the head twice
-                mark_as_asset(collection, heads_catalogue(path.parents[1], CATALOGUE_ID))
+                mark_as_asset(collection, heads_catalogue(path.parents[1]))
             # Compressing would block the window for 0.1 s; for ``apart`` the process that makes the previews does it.
             bpy.data.libraries.write(str(path), {collection}, fake_user=True, compress=False)
         except (RuntimeError, OSError) as error:
@@ -244,7 +238,7 @@ class ManyRun:
                 library = folder / f"{folder.name or 'heads'}.blend"
             if not files:
                 return False
-            catalogue = heads_catalogue(files[0].parents[1], CATALOGUE_ID)
+            catalogue = heads_catalogue(files[0].parents[1])
             self._writing = LibraryProcess(files, self._written, library, catalogue)
         except OSError as error:
             self._add_sentence(f"The asset library could not be written ({error}).")
@@ -263,37 +257,36 @@ class ManyRun:
 
 
 _run: ManyRun | None = None
-_said = ""
+"""The latest one."""
 
 
 def current() -> ManyRun | None:
     """The running batch, None if there is none."""
-    return _run
+    return None if _run is None or _run.over else _run
 
 
 def is_writing() -> bool:
     """Whether a run has made its heads and is writing the assets."""
-    return _run is not None and _run.writing
+    return (run := current()) is not None and run.writing
 
 
 def last_words() -> str:
     """Why the last run ended early; "" if it did not."""
-    return _said
+    return _run.stopped_because if _run is not None and _run.over else ""
 
 
 def begin(run: ManyRun) -> None:
     """Start a run. Raises ``AddonError`` ``busy`` if one is running."""
-    global _run, _said
-    if _run is not None or session().busy:
+    global _run
+    if current() is not None or session().busy:
         raise AddonError("The backend is busy already.", "Wait for it, or cancel what runs.", "busy")
-    _run, _said = run, ""
+    _run = run
 
 
 def tick() -> None:
     """Advance the run, if there is one."""
-    global _run, _said
-    if _run is not None and not _run.tick():
-        _said, _run = _run.stopped_because, None
+    if (run := current()) is not None:
+        run.tick()
 
 
 def file_opened() -> None:
@@ -304,15 +297,15 @@ def file_opened() -> None:
 
 def forget() -> None:
     """Drop the run; the extension is being disabled."""
-    global _run, _said
+    global _run
     if is_writing():
         _run.stop()
-    _run, _said = None, ""
+    _run = None
 
 
 def run_to_end(seconds_between: float = 0.02) -> None:
     """Drive run and session until the run has ended: for background mode, where timers do not run."""
-    while _run is not None:
+    while current() is not None:
         tick()
         session().tick()
         if (session().busy and not session().importing) or is_writing():

@@ -274,7 +274,7 @@ def test_stopping_while_the_library_is_written_is_said_and_leaves_no_half_file(w
     assert "Writing the assets" in [call.kwargs.get("text") for call in layout.mock_calls]
     bpy.ops.likeness.stop_many()
     run.run_to_end()
-    assert run.last_words() == "people.blend could not be written: it was stopped."
+    assert run.last_words() == "people.blend could not be written (it was stopped)."
     assert not (people / "people.blend").exists()
 
 
@@ -282,9 +282,9 @@ def test_catalogues_that_are_there_stay(tmp_path: Path) -> None:
     path = tmp_path / run.FILE_NAME
     mine = "VERSION 1\n11111111-2222-4333-8444-555555555555:Props:Props"
     path.write_text(mine, "utf-8")
-    assert run.heads_catalogue(tmp_path, CATALOGUE_ID) == CATALOGUE_ID
+    assert run.heads_catalogue(tmp_path) == CATALOGUE_ID
     assert path.read_text("utf-8") == f"{mine}\n{CATALOGUE_ID}:Likeness/Heads:Likeness-Heads\n"
     own = "aaaaaaaa-2222-4333-8444-555555555555"
     path.write_text(f"VERSION 1\n\nbroken:Likeness/Heads:x\n{own}:Likeness/Heads:Faces\n", "utf-8")
     before = path.read_bytes()
-    assert run.heads_catalogue(tmp_path, CATALOGUE_ID) == own and path.read_bytes() == before
+    assert run.heads_catalogue(tmp_path) == own and path.read_bytes() == before
