@@ -2,7 +2,8 @@
 their spellings in other programs, the parts of a head, the format of an expression file, and the landmarks an artist
 sees.
 
-Begin with ``ARKIT_NAMES`` and ``arkit_name``. Numbers, nothing heavier, so that every process can import it.
+Begin with ``ARKIT_NAMES`` and ``arkit_name``. It imports Python's own modules alone, so that every process can load
+it, Blender too, which has it as ``blender_addon/shared/names.py``.
 """
 
 import re
@@ -48,9 +49,10 @@ EXPRESSION_FORMAT, EXPRESSION_VERSION = "likeness-expression", 1
 
 SIDES = {"l": "Left", "lt": "Left", "lft": "Left", "left": "Left", "r": "Right", "rt": "Right", "rgt": "Right",
          "right": "Right"}  # fmt: skip
-"""Words for the person's sides, lower case."""
+"""Other programs' words for the person's sides, lower case -> the end of ARKit's names."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _FLAT = {name.lower(): name for name in ARKIT_NAMES}
+"""What is a word of a name; ARKit's names by their lower case."""
 
 
 def words_of(name: str) -> tuple[str, ...]:

@@ -121,7 +121,8 @@ def package_findings() -> Iterator[Finding]:
         try:
             importlib.import_module(IMPORT_NAMES.get(name, name))
         except Exception as error:  # a broken package may raise anything
-            advice = "its system package" if ".so" in str(error) else f"{INSTALL_ADVICE} --force-reinstall"
+            lacking = ".so" in str(error)
+            advice = "install the library that it names" if lacking else f"{INSTALL_ADVICE} --force-reinstall"
             yield Finding(f"{name} {version} cannot be imported ({error}): {advice}", missing=True)
             continue
         differs = wanted and version.split("+")[0] != wanted

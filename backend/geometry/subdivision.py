@@ -1,8 +1,9 @@
 """Catmull-Clark subdivision as sparse matrices (Catmull & Clark, 1978). Borders follow the cubic B-spline rule; UV maps
 are split linearly, so that one texture fits the cage and every level.
 
-``subdivision(level)`` is the template's, cached, and what most callers want; ``subdivide`` makes one for another
-template, the functions before it serve meshes that are none: cards, busts, grooms.
+Begin with ``subdivision(level)``, the shipped template's, cached. ``subdivide`` takes another template;
+``catmull_clark``, ``linear_split`` and ``refined`` any quads: a bust, a scalp, the parts of a head that is written. The
+cage is a mesh before its subdivision.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class Subdivision:
     matrix : (V_level, V) float32 CSR; ``matrix @ cage`` are the positions. Rows sum to 1.
     quads : (F_level, 4) int32, F_level = F * 4**level; the children of a quad are neighbours in this array.
     parts : part name -> range in ``quads`` and in the rows of ``matrix``.
-    uv_head, uv_head_quads, uv_makehuman, uv_makehuman_quads : the UV maps, corner by corner with ``quads``.
+    uv_head, uv_head_quads : UV map ``Head``, corner by corner with ``quads``.
     """
 
     level: int
@@ -34,8 +35,6 @@ class Subdivision:
     parts: Mapping[str, PartRange]
     uv_head: np.ndarray
     uv_head_quads: np.ndarray
-    uv_makehuman: np.ndarray
-    uv_makehuman_quads: np.ndarray
 
     def positions(self, cage: np.ndarray) -> np.ndarray:
         """(V_level, 3) positions from cage positions (V, 3), in the cage's dtype."""
@@ -119,8 +118,8 @@ def catmull_clark(quads: np.ndarray, count: int) -> tuple[sp.csr_matrix, np.ndar
     on_border = np.asarray(border_edges.sum(1)).ravel() > 0
     # two border middles each hold half of the vertex: 1/4 (m1 + m2) + 1/2 v = 1/8 a + 3/4 v + 1/8 b
     share = 0.5 / np.maximum(np.asarray(border_edges.sum(1)).ravel(), 1.0)
-    crease = sp.diags(share) @ border_edges @ middles + sp.diags(np.full(count, 0.5))
-    vertex_points = sp.diags((~on_border).astype(float)) @ smooth + sp.diags(on_border.astype(float)) @ crease
+    border_points = sp.diags(share) @ border_edges @ middles + sp.diags(np.full(count, 0.5))
+    vertex_points = sp.diags((~on_border).astype(float)) @ smooth + sp.diags(on_border.astype(float)) @ border_points
     return sp.vstack([vertex_points, edge_points, face_points], format="csr"), split.quads
 
 
@@ -159,7 +158,6 @@ def subdivide(template: Template, level: int) -> Subdivision:
         parts[name] = PartRange(vertex_start, vertex_start + matrix.shape[0], face_start, face_start + len(faces))
         vertex_start, face_start = vertex_start + matrix.shape[0], face_start + len(faces)
     uv_head, uv_head_quads = _subdivide_maps(template.uv_head, template.uv_head_quads, level)
-    uv_makehuman, uv_makehuman_quads = _subdivide_maps(template.uv_makehuman, template.uv_makehuman_quads, level)
     return Subdivision(
         level,
         sp.block_diag(matrices, format="csr").astype(np.float32),
@@ -167,8 +165,6 @@ def subdivide(template: Template, level: int) -> Subdivision:
         parts,
         uv_head,
         uv_head_quads,
-        uv_makehuman,
-        uv_makehuman_quads,
     )
 
 

@@ -25,10 +25,10 @@ from protocol.photo_folder import is_mesh
 LIMITS = ReadLimits(most_cpu_seconds=30.0, most_bytes=3 * ReadLimits.most_bytes)
 """Of a mesh's file: one of two million vertices in OBJ's text takes 12 s of processor time and 2.5 GiB."""
 UNITS = (1.0, 0.01, 0.001, 0.0254)
-"""Metres of a mesh's unit: a face whose size fits none of them is taken for one of the usual size."""
+"""Units that files are in, metres: m, cm, mm, inch. Where none makes the face about ``FACE``, it is scaled to that."""
 FACE = 0.15
-"""Metres, side of a detected face's box, brows to chin, of an adult. A usual unit that makes the face up to a quarter
-larger or smaller is taken as exact."""
+"""Metres, side of a detected face's box, brows to chin, of an adult. A unit that makes the face up to a quarter larger
+or smaller is believed, and the face keeps its size."""
 SIZE, DISTANCE, SPAN = 1024, 1.5, 0.44
 """Pixels a side of a picture, metres from the camera and across: a head with its hair."""
 SIDES = {"front": 0.0, "left": 45.0, "right": -45.0}
@@ -57,7 +57,8 @@ class PaintedMesh:
 def with_drawn_meshes(
     sources: Sequence[PhotoSource], waiting: Callable[[], None] = lambda: None
 ) -> tuple[Scan | None, list[PhotoSource], list[PhotoSource]]:
-    """The mesh among the sources, the pictures of it, and the other sources; ``waiting`` as of ``read_photo``.
+    """The mesh among the sources, the pictures of it, and the other sources; ``waiting`` is called
+    while a file is read, and may raise to stop that.
 
     Raises
     ------

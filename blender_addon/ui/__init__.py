@@ -1,1 +1,1 @@
-"""User interface: panels, status bar, pictures, and the preview in the view's corner."""
+"""User interface: panels, status bar, pictures."""

@@ -1,6 +1,9 @@
-"""Main sidebar panels: photos, options, the button, progress, and the finished head.
+"""The tab's panels: photos, options, the button, progress, the finished head; then *Many People*, and the status bar.
 
-Draw heads that other Blenders left behind, with the available actions.
+Begin with ``MainPanel.draw``, then ``HeadPanel`` and what belongs to it. ``registration.py`` registers the classes in
+the order of the file, without those whose names begin with an underscore. A button names its operator, which is in
+``operators``. Three things are called ``likeness``: the scene's are the options of the next head, a collection's the
+wishes for this head, the window manager's those sliders of the head that the backend obeys at once.
 """
 
 import bpy
@@ -33,6 +36,8 @@ TEXT_BESIDE_PHOTO = 0.7
 PREVIEW_SCALE = 10
 """Height of the picture of the head in progress, in buttons."""
 STATUS_ICONS = {"NEW": "NONE", "USED": "CHECKMARK", "LEFT_OUT": "CANCEL"}
+STATE_ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}
+"""Of photos in the last reconstruction; of people in *Many People*."""
 
 
 class SidebarPanel:
@@ -475,20 +480,6 @@ def _looks_through_camera(context: bpy.types.Context) -> bool:
     return space is not None and space.type == "VIEW_3D" and space.region_3d.view_perspective == "CAMERA"
 
 
-HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
-"""From top to bottom."""
-
-
-def register() -> None:
-    bpy.types.STATUSBAR_HT_header.append(draw_status_bar)
-
-
-def unregister() -> None:
-    bpy.types.STATUSBAR_HT_header.remove(draw_status_bar)
-
-
-STATE_ICONS = {"WAITING": "TIME", "RUNNING": "PLAY", "DONE": "CHECKMARK", "FAILED": "ERROR"}
-
 LIBRARY_WORDS = (
     "Add the chosen folder under Preferences > File Paths > Asset Libraries, then drag heads out of the Asset Browser."
 )
@@ -519,7 +510,7 @@ class ManyPanel(ClosedPanel, bpy.types.Panel):
         if not len(many.people):
             draw_wrapped(layout, "A folder that has a folder of photos for each person.", icon="INFO")
             return
-        layout.template_list("LIKENESS_UL_people", "", many, "people", many, "active", rows=5, maxrows=5)
+        layout.template_list(PeopleList.bl_idname, "", many, "people", many, "active", rows=5, maxrows=5)
         states = [person.state for person in many.people]
         counted = [f"{states.count(state)} {state.lower()}" for state in STATE_ICONS if state in states]
         layout.label(text=", ".join(counted))
@@ -540,3 +531,15 @@ class ManyPanel(ClosedPanel, bpy.types.Panel):
                 layout.label(text="Writing the assets", icon="FILE_TICK")
         if run.last_words():
             draw_wrapped(layout, run.last_words(), icon="ERROR")
+
+
+HEAD_PANELS = (HeadPanel, ShapePanel, HairPanel, SkinPanel, ExportPanel, PhotosPanel)
+"""As they stand from top to bottom, for tests that draw them."""
+
+
+def register() -> None:
+    bpy.types.STATUSBAR_HT_header.append(draw_status_bar)
+
+
+def unregister() -> None:
+    bpy.types.STATUSBAR_HT_header.remove(draw_status_bar)

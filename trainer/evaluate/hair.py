@@ -1,7 +1,8 @@
-"""Hair against a photo that it was not fitted to: outline, direction, hairline, tone, and what of it lies in the head;
-labelled kinds.
+"""``python -m trainer evaluate hair`` (``run``): hair that is fitted without one photo, compared with that photo; with
+``--kind`` the reader of the hair's kind, compared with labels by eye.
 
-A view is a ``HairView``, one photo's evidence on hair. Begin with ``held_out_hair``.
+A view is a ``HairView``, one photo's evidence on hair. A look is the photos of a person with the same hair, and its
+leading one the photo that decides (``backend/hair/look.py``). Begin with ``held_out_hair``.
 """
 
 import argparse
@@ -38,7 +39,7 @@ KIND_LABELS = Path(__file__).with_name("hair_kinds.csv")
 """Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
 nothing is a fit to them."""
 _PIECES, _STEPS = 6, 4
-"""Points per segment of a guide, drawn and for directions, closer together than a view's pixels."""
+"""Points in place of each one of a strand, to draw it and to measure its direction: closer than a view's pixels."""
 _HAIRS = 8000
 """Hairs in a silhouette, 3 mm apart on a scalp."""
 _CLOSED = 0.007
@@ -66,13 +67,13 @@ def held_out_hair(
     """Fit the hair to all photos but ``name``, one of at least two, and measure it on that photo.
 
     ``overlap`` : intersection over union of the fitted hair's silhouette and the photo's hair, without pixels that are
-    occluded or outside the photo; hair that was not found has an empty silhouette. ``cap_overlap`` : the same of
-    ``cap``; ``gain`` : the difference. ``seen_overlap``, ``lead_overlap`` : with the photos of the look that the hair
-    was fitted to (mean), and with the leading one; ``angle``, ``seen_angle``, ``lead_angle`` : ``line_angle``
-    likewise; ``hairline`` : ``hairline_distance`` in the leading one. ``missed`` : share of the photo's hair outside
-    the silhouette; ``beside`` : share of the silhouette without hair; ``face_hidden`` : share of the photo's facial
-    skin that it covers. ``found`` : 1 or 0. ``seconds`` of the fit; and ``strands_inside``, ``hair_tone``. NaN where
-    there is nothing to measure.
+    occluded or outside the photo; hair that was not found has an empty silhouette. ``cap_overlap`` : the same of a
+    crew cut on this head (``cap``); ``gain`` : the difference. ``seen_overlap``, ``lead_overlap`` : with the photos of
+    the look that the hair was fitted to (mean), and with the leading one; ``angle``, ``seen_angle``, ``lead_angle`` :
+    ``line_angle`` likewise; ``hairline`` : ``hairline_distance`` in the leading one. ``missed`` : share of the photo's
+    hair outside the silhouette; ``beside`` : share of the silhouette without hair; ``face_hidden`` : share of the
+    photo's facial skin that it covers. ``found`` : 1 or 0. ``seconds`` of the fit; and ``strands_inside``,
+    ``hair_tone``. NaN where there is nothing to measure.
     """
     split = without_photo(fitted, faces, name)
     start = perf_counter()
@@ -236,7 +237,8 @@ def hair_tone(strands: HairStrands, photo: FittedPhoto, face: PhotoFace, templat
 
 def strands_inside(points: np.ndarray, template: Template, neutral: np.ndarray) -> Mapping[str, float]:
     """Locate strands of points (G, P, 3) in a head of ``neutral`` (V, 3), both metres in the head frame: ``in_skull``
-    and ``in_ear``, shares of their points beyond the second; ``in_eyes``, share of strands with a point in an eyeball.
+    and ``in_ear``, shares of their points, without the first two of each, which may lie in the skin; ``in_eyes``, share
+    of strands with a point in an eyeball.
 
     A point is assigned to the ear or the skull by its nearest skin. Points whose nearest skin is the mesh's border,
     below the neck, are in neither. Eye sockets are empty, so eyes are not in the skull.
@@ -284,7 +286,7 @@ def kind_figures(photos: Path) -> dict[str, float]:
     net."""
     reader, told = kind_reader(), read_kinds(KIND_LABELS)
     if reader is None:
-        raise LikenessError("missing_part", "The second parsing net is missing.", "Install Likeness again.")
+        raise LikenessError("missing_part", "The net under the reader of hair is missing.", "Install Likeness again.")
     kinds = {name: reader.read(face.pixels, face.labels) for name in told for face in found_faces([photos / name])[:1]}
     figures: dict[str, float] = {}
     sure: list[float] = []

@@ -6,7 +6,8 @@ its mirror image. Scalp, brows and cavities, which are no skin, take the colour 
 necks of synthetic people, which are painted in one colour for all. MakeHuman's skins also give the bust's usual colour
 beside the face's.
 
-Shapes: N skins, C vertices of the head's cage, B of the bust, K principal directions. Begin with ``run``.
+Shapes: N skins, C vertices of the head's cage, B of the bust, K principal directions. Begin with ``run``;
+``backend/texture/skin_prior.py`` reads the file.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from trainer.engine.disk_cache import shared_folder
 from trainer.methods.graph_face.albedo import head_people, true_albedo
 
 _PEOPLE, _MODES = 400, 16
+"""Synthetic people; principal directions (``run`` prints how much of the variance they hold)."""
 _MAP_SIDE = 256
 """Texels of a skin map: about 2 mm each; finer is detail of the photos."""
 _LENGTH = 0.004
@@ -74,9 +76,12 @@ def principal_skins(skins: np.ndarray, shares: np.ndarray, modes: int) -> tuple[
 
 
 def usual_bust(skins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(2, B, 3) slope by the cheeks' brightness and offset of a bust's usual log ratio to them (``bare_cheeks``) in
-    skins (N, C + B, 3) as of ``makehuman_skins``, the same on both sides, and (3,) standard deviation of the whole
-    bust from it."""
+    """For each vertex of the bust a line through the skins: log(bust / cheek) = slope * the cheek's log brightness +
+    offset, the same on both sides.
+
+    skins : (N, C + B, 3) as of ``makehuman_skins``. Returns slope and offset as (2, B, 3), and (3,) by how much the
+    whole bust of one skin differs from that, a standard deviation.
+    """
     template, points = load_template(), load_bust().vertices
     other = ((points - points[:, None] * np.float32([-1, 1, 1])) ** 2).sum(2).argmin(1)
     cheek = np.median(skins[:, bare_cheeks(template)], axis=1)  # (N, 3)
@@ -109,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         skin = 1.0 - smoothstep(0.05, 0.4, other)
         return smooth_field(operators, 0.5 * (logs + logs[surface.mirror]), skin, _LENGTH, None, 1e-6)
 
-    no_skin = (_NO_SKIN, (*_NO_SKIN, "neck"))  # of MakeHuman's, of synthetic people
+    no_skin = (_NO_SKIN, (*_NO_SKIN, "neck"))  # in MakeHuman's skins; in synthetic people, of one neck
     skins = np.stack([smooth(logs, names) for source, names in zip(sources, no_skin, strict=True) for logs in source])
     shares = np.concatenate([np.full(len(source), 1.0 / (len(sources) * len(source))) for source in sources])
     mean, modes = principal_skins(skins, shares, arguments.modes)

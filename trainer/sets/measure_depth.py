@@ -1,7 +1,8 @@
 """LAP's tables on prepared sets: ``depth_errors`` (BFM), ``keypoint_depths`` (3DFAW), ``render_scores`` (CelebAMask).
 
 ``tables.py`` calls the three, each a ``Measure`` as it says there: (model's folder, set, most entries, sheet's rows) ->
-row -> figure -> a value per entry. What all measures share stands first and is used by ``measure_faces.py``, too.
+row -> figure -> a value per entry. ``OURS``, ``SHOWN``, ``samples``, ``face_window`` and ``tile`` serve
+``measure_faces.py``, too. LAP makes one face of all photos (aggregated) and then adapts it to each (personalised).
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,10 +27,10 @@ from trainer.measures.metrics import face_embedding
 from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 
-OURS, SHARED = "ours", "ours, before personalising"
-"""Rows of a table: of our model, and of LAP's aggregated face."""
+OURS, AGGREGATED = "ours", "ours, before personalising"
+"""Rows of a table: of our model's personalised and aggregated face."""
 SHOWN = 6
-"""Of the first entries, those with a face are on the sheet."""
+"""So many entries, the first, are on the sheet of pictures, but those without a face."""
 _TILE = 128
 NO_TRUTH = np.full((_TILE, _TILE, 3), 127, np.uint8)
 """In the sheet's last column."""
@@ -44,12 +45,12 @@ _EMBEDDED = 256
 @dataclass(frozen=True)
 class LapResult:
     """LAP's result for one picture, personalised: its maps, light and view, and the surface in the picture's view;
-    ``shared`` is that of the aggregated face."""
+    ``aggregated`` is that of the aggregated face."""
 
     face: CanonicalMaps
     scene: Scene
     surface: ViewedSurface
-    shared: ViewedSurface
+    aggregated: ViewedSurface
 
 
 class LapReader:
@@ -124,7 +125,7 @@ def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list)
     mean = torch.where((true > 0).any(0), true.sum(0) / (true > 0).sum(0).clamp(min=1), 1.0)
     rows: dict[str, list[tuple[float, ...]]] = {
         OURS: [],
-        SHARED: [],
+        AGGREGATED: [],
         "constant depth": [],
         "mean of the true depths": [],
     }
@@ -132,7 +133,7 @@ def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list)
         result, truth = reader(sample["picture"]), true[number : number + 1]
         known = eroded(truth > 0)
         rows[OURS].append(_depth_errors(result.surface.depth, truth, known & eroded(result.surface.mask)))
-        rows[SHARED].append(_depth_errors(result.shared.depth, truth, known & eroded(result.shared.mask)))
+        rows[AGGREGATED].append(_depth_errors(result.aggregated.depth, truth, known & eroded(result.aggregated.mask)))
         rows["constant depth"].append(_depth_errors(torch.ones_like(truth), truth, known))
         rows["mean of the true depths"].append(_depth_errors(mean[None], truth, known))
         if number < SHOWN:
