@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_224,
+    "lines of code": 52_220,
     "lines of tables": 314,
     "files": 340,
     "lines of the longest file": 699,
