@@ -11,9 +11,10 @@ from rig_measures import lid_gap_mm, lid_penetration_mm, lip_gap_mm, rigidity_mm
 from scipy.spatial import cKDTree
 
 from backend.geometry.template import Template, load_template
+from backend.geometry.vectors import area_vectors
 from backend.photos.regions import BROW_LOWER, BROW_UPPER
 from backend.rig import measure
-from backend.rig.personalise import personalise_keys, source_deformations, transfer, triangle_frames
+from backend.rig.personalise import personalise_keys, source_deformations, transfer, triangle_frames, triangles_of
 from protocol.names import ARKIT_INDEX, ARKIT_NAMES, mirrored_name
 from protocol.similarity import fit_similarity
 
@@ -54,8 +55,7 @@ def person(people, request):
 
 
 def test_the_mean_head_gets_the_templates_own_keys(people):
-    mean = people["mean"]
-    assert np.abs(mean.keys - mean.template.expressions).max() < 5e-5  # half precision in the file
+    assert np.abs(people["mean"].keys - people["mean"].template.expressions).max() < 5e-5  # half precision in the file
 
 
 @pytest.mark.parametrize("eye", [0, 1])
@@ -182,8 +182,13 @@ def test_raised_brows_move_as_a_whole(person):
     raised = person.posed(browInnerUp=1.0, browOuterUpLeft=1.0, browOuterUpRight=1.0)
     marks = [person.template.landmarks478.positions(mesh) for mesh in (person.neutral, raised)]
     still, moved = (np.linalg.norm(at[np.r_[BROW_UPPER]] - at[np.r_[BROW_LOWER]], axis=-1) for at in marks)
-    assert np.abs(moved / still - 1.0).max() < 0.08, "the skin of a brow is not stretched"
-    assert (marks[1] - marks[0])[np.r_[BROW_UPPER], 1].min() > 0.004, "and yet goes up"
+    assert np.abs(moved / still - 1.0).max() < 0.06, "the skin of a brow is not stretched"
+    rise = (marks[1] - marks[0])[np.array(BROW_UPPER), 1]  # right, left
+    assert 0.006 < rise.min() > 0.85 * rise.max(), "its ends go up as far as its middle"
+    assert np.abs(rise[0] - rise[1]).max() < 5e-4
+    skin = triangles_of(person.template.quads[: person.template.head.face_stop], person.neutral)
+    areas = [np.linalg.norm(area_vectors(mesh, skin), axis=1) for mesh in (person.neutral, raised)]
+    assert (areas[1] / areas[0]).max() < 2.0, "the lid below shares the stretch"
 
 
 def test_no_key_is_empty_or_wild(person):
@@ -270,10 +275,7 @@ def test_what_stands_still_on_the_source_stands_still_on_the_target(sheet):
 
 def test_frames_span_their_triangle_and_its_scaled_normal():
     corners = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 8.0, 0.0]])
-    frame = triangle_frames(corners)
-    assert frame[:, 0] == pytest.approx([2.0, 0.0, 0.0])
-    assert frame[:, 1] == pytest.approx([0.0, 8.0, 0.0])
-    assert frame[:, 2] == pytest.approx([0.0, 0.0, 4.0])  # n / sqrt|n|, |n| = 16
+    assert triangle_frames(corners) == pytest.approx(np.diag([2.0, 8.0, 4.0]))  # n / sqrt|n|, |n| = 16
 
 
 def test_sphere_through_points_of_a_sphere():
@@ -301,8 +303,6 @@ def test_loops_are_the_same_columns_on_both_eyes(template):
 
 def test_mouth_loops_run_from_right_to_left(template):
     mouth = measure.face_loops(template).mouth
-    for columns in (mouth.upper, mouth.lower):
-        assert np.all(np.diff(template.vertices[mouth.rows[mouth.contact + 3, columns], 0]) > 0)
-    upper = template.vertices[mouth.rows[mouth.contact + 3, mouth.upper], 1].mean()
-    lower = template.vertices[mouth.rows[mouth.contact + 3, mouth.lower], 1].mean()
-    assert upper > lower + 0.003
+    upper, lower = (template.vertices[mouth.rows[mouth.contact + 3, at]] for at in (mouth.upper, mouth.lower))
+    assert np.all(np.diff(upper[:, 0]) > 0) and np.all(np.diff(lower[:, 0]) > 0)
+    assert upper[:, 1].mean() > lower[:, 1].mean() + 0.003
