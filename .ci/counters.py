@@ -17,9 +17,9 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_220,
+    "lines of code": 52_132,
     "lines of tables": 314,
-    "files": 340,
+    "files": 339,
     "lines of the longest file": 699,
     "files of the largest folder": 12,
     "folders with more than 12 files": 0,
@@ -35,12 +35,12 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
     "lines of tests": 35_474,
-    "words of docs": 58_530,
+    "words of docs": 58_525,
     "numbers set by hand in module constants": 1_628,
     "numbers set by hand in defaults of dataclasses": 343,
-    "numbers set by hand in functions": 1_798,
+    "numbers set by hand in functions": 1_796,
     "numbers set by hand in tables": 211,
-    "numbers set by hand": 3_980,
+    "numbers set by hand": 3_978,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

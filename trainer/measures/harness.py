@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-import backend
+from backend.batch.records import current_stamp
 from backend.errors import LikenessError
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoSource
@@ -194,11 +194,8 @@ def ablation_figures(
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Hash of everything that a fit depends on: the backend's files and the weights."""
-    package = Path(backend.__file__).parent
-    files = (path for folder in (package, package.parent / "assets") for path in sorted(folder.rglob("*")))
-    chosen = [path for path in files if path.suffix in (".py", ".npz", ".json", ".safetensors")]
-    return content_key(*(part for path in chosen for part in (path.relative_to(package.parent).as_posix(), path)))
+    """Hash of everything that a fit depends on: code, weights and packages."""
+    return content_key(current_stamp())
 
 
 def kept_arrays(kind: str, key: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -2,11 +2,13 @@
 
 import fnmatch
 import hashlib
-import importlib
+import multiprocessing
 import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from backend.system.processes import End, LimitedProcess, ParentLine, data_bytes, limit_memory, limit_time
+from backend.system.processes import data_bytes, limit_memory, limit_time
 from trainer.engine.disk_cache import LeftOut, SetError, inside
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -124,53 +126,34 @@ class LimitedReader(AbstractContextManager):
     """Reads entries in a child process with limits on memory and time: a file of others may crash its library."""
 
     def __init__(self, reader: Reader) -> None:
-        kind = type(reader)
-        self._reader = {"module": kind.__module__, "kind": kind.__name__, "root": os.path.abspath(reader.root)}
-        self._child: LimitedProcess | None = None
+        self._reader = reader
+        self._child: ProcessPoolExecutor | None = None
 
     def __call__(self, item: Item, out: Path) -> str:
         """Write the item's arrays to ``out``; returns ``KEPT`` or the reason why there is none."""
-        files = {name: os.path.abspath(path) for name, path in item.files.items()}
-        child = self._child = self._child or LimitedProcess(__name__)
+        if self._child is None:
+            self._child = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _limit, (type(self._reader),))
         try:
-            child.send(self._reader | {"key": item.key, "person": item.person, "files": files, "out": str(out)})
-            return child.answer()["verdict"]
-        except (EOFError, OSError):
-            end = child.end()
-            self.close()
-            return {End.TOO_SLOW: "takes too long to read", End.NO_MEMORY: "takes too much memory"}.get(
-                end, "is damaged: its reader crashed"
-            )
-
-    def close(self) -> None:
-        """End the child."""
-        if self._child:
-            self._child.close()
-        self._child = None
+            return self._child.submit(_verdict, self._reader, item, out).result()
+        except BrokenProcessPool:
+            self._child = None
+            return "is damaged: its reader crashed, or took too long"
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if self._child is not None:
+            self._child.shutdown()
 
 
-def main() -> None:
-    """The child of ``LimitedReader``: a request is an entry, its answer the verdict."""
-    parent = ParentLine()
+def _limit(imported: type) -> None:
+    """What a child starts with; the reader's imports do not count."""
+    del imported
     warnings.simplefilter("error", np.exceptions.ComplexWarning)
-    readers: dict[str, Reader] = {}
-    while True:
-        said, _ = parent.request()
-        if said["kind"] not in readers:
-            readers[said["kind"]] = getattr(importlib.import_module(said["module"]), said["kind"])()
-            limit_memory(data_bytes() + _MEMORY_BYTES)
-        limit_time(_CPU_SECONDS)
-        reader = readers[said["kind"]]
-        reader.root = Path(said["root"])
-        item = Item(said["key"], said["person"], {name: Path(path) for name, path in said["files"].items()})
-        parent.answer({"verdict": _verdict(reader, item, Path(said["out"]))})
+    limit_memory(data_bytes() + _MEMORY_BYTES)
 
 
 def _verdict(reader: Reader, item: Item, out: Path) -> str:
     """Read an entry and write its arrays; in the child."""
+    limit_time(_CPU_SECONDS)
     try:
         for path in item.files.values():
             inside(path, reader.root)

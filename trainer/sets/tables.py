@@ -8,7 +8,7 @@
 import argparse
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ from trainer.engine.recipe import WHOLE
 from trainer.engine.sheets import write_sheet
 from trainer.measures.estimate import Estimate
 from trainer.measures.harness import trained_models
-from trainer.measures.metrics import mean_interval, ratio_interval
+from trainer.measures.metrics import mean_interval
 from trainer.sets import measure_depth, measure_faces
 from trainer.sets.measure_depth import OURS
 from trainer.sets.scans import NowTest, write_obj
@@ -133,7 +133,6 @@ def run(arguments: argparse.Namespace, console: Console) -> dict[str, float | st
     if arguments.sheet and sheet:
         write_sheet(arguments.sheet, sheet, ("picture", "ours", "truth"))
         console.print(f"sheet: {arguments.sheet}")
-    console.print("* ratio to the whole method, 95 % over entries, where ablations were named", style="dim")
     return {name: value for name, value in figures.items() if isinstance(value, str) or np.isfinite(value)}
 
 
@@ -157,32 +156,16 @@ def published(key: str) -> dict:
 def measured_rows(
     table: PaperTable, models: Mapping[str, Sequence[Path | None]], data: PreparedSet, most: int, sheet: list
 ) -> dict[str, dict[str, float]]:
-    """Our rows: means over entries (and seeds) with ``.sd``, 95 % intervals, and the ratio to the whole method."""
+    """Our rows: means over entries (and seeds) with ``.sd`` and 95 % intervals."""
     rows: dict[str, dict[str, float]] = {}
-    whole: dict[str, Errors] = {}
     for name, folders in models.items():
-        shown = sheet if name == OURS else []
-        seeds = {folder.parent.name if folder else "": table.measure(folder, data, most, shown) for folder in folders}
-        whole = seeds if name == f"{OURS}: {WHOLE}" else whole
-        for row in next(iter(seeds.values())):
-            ours = row.startswith(OURS)
-            label = name + row[len(OURS) :] if ours else row
-            if label in rows:
-                continue  # a row without a model, the same for all
-            values = _mean_of(seeds, row, seeds)
-            rows[label] = table.whole(values) if table.whole else _means(values)
-            shared = [seed for seed in seeds if seed in whole]
-            if ours and name != OURS and seeds is not whole and shared and table.whole is None:
-                apart, base = _mean_of(seeds, row, shared), _mean_of(whole, row, shared)
-                for figure, errors in apart.items():
-                    rows[label] |= ratio_interval(errors, base[figure]).figures(f"{figure}.of_whole")
+        seeds = [table.measure(folder, data, most, sheet if name == OURS else []) for folder in folders]
+        for row in seeds[0]:
+            label = name + row.removeprefix(OURS) if row.startswith(OURS) else row
+            if label not in rows:  # a row without a model is the same for all
+                values = {figure: np.mean([one[row][figure] for one in seeds], 0) for figure in seeds[0][row]}
+                rows[label] = table.whole(values) if table.whole else _means(values)
     return rows
-
-
-def _mean_of(seeds: Mapping[str, Errors], row: str, chosen: Iterable[str]) -> dict[str, np.ndarray]:
-    """The row's errors per entry, averaged over the chosen seeds."""
-    means = [seeds[seed][row] for seed in chosen]
-    return {figure: np.mean([one[figure] for one in means], 0) for figure in means[0]}
 
 
 def _means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -214,9 +197,6 @@ def _cell(row: Mapping[str, float], column: str) -> str:
     text = f"{row[column]:.3f}"
     if f"{column}.sd" in row:
         text += f" ± {row[f'{column}.sd']:.3f}"
-    ratio = f"{column}.of_whole"
-    if ratio in row:
-        text += f" *{row[ratio]:.3f} ({row[f'{ratio}.low']:.3f} to {row[f'{ratio}.high']:.3f})"
     return text
 
 

@@ -136,7 +136,7 @@ def crashing(fit: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (crashing, "is damaged: its reader crashed"),
+        (crashing, "is damaged: its reader crashed, or took too long"),
         (lambda fit: spoiled(fit, pt3d_68=np.full((3, 68), np.nan)), "landmarks holds values that are not numbers"),
         (lambda fit: fit.write_bytes(b"half a file"), "image00001.mat is no MATLAB file"),
         (lambda fit: spoiled(fit, Pose_Para=np.full(7, 1j)), "cannot be read (ComplexWarning)"),
