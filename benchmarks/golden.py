@@ -127,11 +127,7 @@ def recipes(folder: Path, steps: int) -> None:
     _run("trainer", "all", "--toy", "--toy-steps", str(steps), "--work", str(folder), *only)
 
 
-PARTS: Mapping[str, Callable[[Path, int], None]] = {
-    "photos": photos,
-    "transfer": transfer,
-    "recipes": recipes,
-}
+PARTS: Mapping[str, Callable[[Path, int], None]] = {"photos": photos, "transfer": transfer, "recipes": recipes}
 
 
 def _run(module: str, *words: str) -> None:

@@ -66,16 +66,7 @@ class Outcome(Measured, frozen=True, kw_only=True, omit_defaults=True):
 
 
 SOURCE = Path(__file__).resolve().parents[2]
-_PACKAGES = (
-    "ai-edge-litert",
-    "numba",
-    "numpy",
-    "opencv-python-headless",
-    "pillow",
-    "pillow-heif",
-    "scipy",
-    "torch",
-)
+_PACKAGES = ("ai-edge-litert", "numba", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "scipy", "torch")
 """Packages that affect numbers, pixels or weights of a head."""
 
 

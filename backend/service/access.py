@@ -10,6 +10,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import zmq
@@ -83,17 +84,14 @@ def bind(socket: zmq.Socket, address: BindAddress) -> str:
     return socket.last_endpoint.decode().rstrip("\0")
 
 
-class _KeyFile(msgspec.Struct, frozen=True):
-    public_key: str
-    secret_key: str
+class KeyPair(msgspec.Struct, frozen=True):
+    """A CURVE key pair in Z85, 40 characters each; a private file has them."""
 
+    public: str = msgspec.field(name="public_key")
+    secret: str = msgspec.field(name="secret_key")
 
-@dataclass(frozen=True, repr=False)
-class KeyPair:
-    """A CURVE key pair in Z85, 40 characters each."""
-
-    public: str
-    secret: str
+    def __repr__(self) -> str:
+        return f"KeyPair({self.public})"
 
 
 def load_or_make_keys(path: Path) -> KeyPair:
@@ -104,15 +102,15 @@ def load_or_make_keys(path: Path) -> KeyPair:
     try:
         if not path.exists():
             public, secret = (key.decode() for key in zmq.curve_keypair())
-            write_private_once(path, msgspec.json.encode(_KeyFile(public, secret)))
+            write_private_once(path, msgspec.json.encode(KeyPair(public, secret)))
         if path.stat().st_mode & 0o077:
             _log.warning("%s could be read by others; its mode is 0600 now", path.name)
             path.chmod(FILE_MODE)
-        keys = msgspec.json.decode(path.read_bytes(), type=_KeyFile)
+        keys = msgspec.json.decode(path.read_bytes(), type=KeyPair)
         fits = (
-            is_public_key(keys.public_key)
-            and is_public_key(keys.secret_key)
-            and zmq.curve_public(keys.secret_key.encode()).decode() == keys.public_key
+            is_public_key(keys.public)
+            and is_public_key(keys.secret)
+            and zmq.curve_public(keys.secret.encode()).decode() == keys.public
         )
     except OSError as error:
         advice = "Check the folder's permissions."
@@ -122,23 +120,12 @@ def load_or_make_keys(path: Path) -> KeyPair:
     if not fits:
         advice = "Delete it; a new one is made at the next start."
         raise LikenessError("disk", f"The key file {path} is damaged.", advice)
-    return KeyPair(keys.public_key, keys.secret_key)
+    return keys
 
 
 def is_public_key(text: str) -> bool:
     """Whether ``text`` is a key in Z85."""
     return _Z85.fullmatch(text) is not None
-
-
-@dataclass(frozen=True)
-class _Owner:
-    """Credentials of pyzmq's authenticator: one key."""
-
-    public_key: bytes
-
-    def callback(self, domain: str, key: bytes) -> bool:
-        """Whether the client with that key is the owner."""
-        return key == self.public_key
 
 
 def authenticate(context: zmq.Context, public_key: str) -> ThreadAuthenticator:
@@ -147,7 +134,8 @@ def authenticate(context: zmq.Context, public_key: str) -> ThreadAuthenticator:
     quiet.setLevel(logging.CRITICAL)
     authenticator = ThreadAuthenticator(context, log=quiet)
     authenticator.start()
-    authenticator.configure_curve_callback(ZAP_DOMAIN, _Owner(public_key.encode()))
+    owner = SimpleNamespace(callback=lambda domain, key: key == public_key.encode())
+    authenticator.configure_curve_callback(ZAP_DOMAIN, owner)
     return authenticator
 
 

@@ -15,29 +15,14 @@ from rich.table import Table
 from trainer.engine.disk_cache import FORMAT, SET_CARD, LeftOut, SetError, inside, read_card
 from trainer.engine.logs import Pace
 from trainer.portraits.collection import REASONS, CacheSettings, PortraitFile, Verdict
-from trainer.sets.annotated import Aflw2000, CelebA, CelebAMask, People, Renderings, VoxCeleb, W3dfaw, W300Lp
+from trainer.sets import annotated, scans
 from trainer.sets.reader import KEPT, Item, LimitedReader, Reader, listed
-from trainer.sets.scans import Bu3dfe, FaceModel, Flame, Micc, Now, NowTest, Realy
 
 READERS: Mapping[str, type[Reader]] = {
-    reader.name: reader
-    for reader in (
-        People,
-        CelebA,
-        VoxCeleb,
-        Aflw2000,
-        W300Lp,
-        FaceModel,
-        Flame,
-        W3dfaw,
-        Renderings,
-        CelebAMask,
-        Micc,
-        Bu3dfe,
-        Now,
-        NowTest,
-        Realy,
-    )
+    kind.name: kind
+    for module in (annotated, scans)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, Reader) and hasattr(kind, "name")
 }
 """Name on the command line -> reader."""
 
