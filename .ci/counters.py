@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_132,
+    "lines of code": 52_063,
     "lines of tables": 314,
     "files": 339,
     "lines of the longest file": 699,

@@ -49,7 +49,7 @@ def add_head_options(group: argparse._ActionsContainer) -> None:
             group.add_argument(f"--{one.word}", dest=one.name, action="store_true", help=doc)
         elif one.span is not None:
             span = f"{one.span[0]:g}..{one.span[1]:g}"
-            text, kind = f"{doc} (default: {default})", _number_within(*one.span)
+            text, kind = f"{doc} (default: {default})", number_within(*one.span)
             group.add_argument(f"--{one.word}", dest=one.name, type=kind, default=default, metavar=span, help=text)
         elif one.values:
             _add_choice(group, one, default, doc)
@@ -66,7 +66,9 @@ def _add_choice(group: argparse._ActionsContainer, option: Option, default: Any,
     group.add_argument(flag, dest=option.name, type=kind, choices=names, default=default, metavar=metavar, help=text)
 
 
-def _number_within(low: float, high: float) -> Callable[[str], float]:
+def number_within(low: float, high: float) -> Callable[[str], float]:
+    """What reads an argument as a number from ``low`` to ``high``."""
+
     def number(text: str) -> float:
         value = float(text)
         if not low <= value <= high:

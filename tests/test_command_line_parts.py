@@ -109,7 +109,7 @@ def test_progress_draws_a_bar_on_a_terminal() -> None:
     console = Console(file=file, force_terminal=True, width=80, legacy_windows=False)
     with TerminalProgress(console, {"read": 1, "fit": 1}) as progress:
         progress("read", 1.0)
-        progress.bar.refresh()
+        progress.refresh()
     assert "read" in file.getvalue() and "50%" in file.getvalue()
 
 

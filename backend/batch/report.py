@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from backend import __version__
 from backend.batch.manifest import TABLE_NAMES, Manifest
 from backend.batch.records import FORMAT_VERSION, Outcome, Stamp
 from backend.command_line.photo_paths import readable
-from backend.command_line.terminal import TerminalBar, format_seconds
+from backend.command_line.terminal import LEFT, format_seconds
 from backend.exchange.all_or_none import write_file
 
 LEAST_SECONDS = 3.0
@@ -129,33 +129,25 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-class BatchProgress(TerminalBar):
-    """Shows the progress of ``count`` people; failures are always printed."""
+class BatchProgress(Progress):
+    """Shows the progress of ``count`` people, as a context; failures are always printed."""
 
     def __init__(self, console: Console, count: int) -> None:
-        left = TextColumn("{task.fields[left]}")
-        super().__init__(console, TextColumn("people"), BarColumn(), MofNCompleteColumn(), left)
-        self._console, self._count = console, count
-        self._ended = self._made = 0
-        self._start = time.monotonic()
-        if self.bar is not None:
-            self._task = self.bar.add_task("people", total=count, left="")
+        columns = TextColumn("people"), BarColumn(), MofNCompleteColumn(), LEFT
+        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._count, self._ended, self._made = count, 0, 0
+        self._begun = time.monotonic()
+        self._bar = self.add_task("people", total=count, left="")
 
     def add(self, outcome: Outcome) -> None:
-        """Count a finished person."""
+        """Count a finished person; the time left follows from those made in this run."""
         self._ended += 1
         self._made += outcome.status in ("done", "failed")
-        if self.bar is not None:
-            self.bar.update(self._task, completed=self._ended, left=self._left())
-        if self.bar is None or outcome.status == "failed":
+        pace = (time.monotonic() - self._begun) / max(self._made, 1)
+        left = f"about {format_seconds(pace * (self._count - self._ended))} left" if self._made else ""
+        self.update(self._bar, completed=self._ended, left=left)
+        if self.disable or outcome.status == "failed":
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             more = {"done": took, "failed": f": {outcome.reason}"}.get(outcome.status, "")
             line = f"{self._ended}/{self._count}  {outcome.name}  {_WORDS[outcome.status]}{more}"
-            self._console.print(readable(line), markup=False, highlight=False, soft_wrap=True)
-
-    def _left(self) -> str:
-        """Estimate of the time left, from the people made in this run."""
-        if not self._made:
-            return ""
-        pace = (time.monotonic() - self._start) / self._made
-        return f"about {format_seconds(pace * (self._count - self._ended))} left"
+            self.console.print(readable(line), markup=False, highlight=False, soft_wrap=True)

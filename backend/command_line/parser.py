@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backend import __version__
 from backend.errors import EXIT_CODES
-from backend.options import add_head_options
+from backend.options import add_head_options, number_within
 from protocol.options import DEVICES
 
 _EXIT_CODE_MEANINGS = {
@@ -199,7 +199,7 @@ def _add_transfer(commands: argparse._SubParsersAction) -> None:
     transfer.add_argument("--out", required=True, type=_path, metavar="FILE", help="the expression.json to write")
     transfer.add_argument(
         "--fps",
-        type=_frame_rate,
+        type=number_within(1, 1000),
         metavar="N",
         help="the photos are the frames of one take, in the order of names; for a CSV, its rate where it has no times",
     )
@@ -265,10 +265,3 @@ def _count(text: str) -> int:
 
 def _identity(text: str) -> Path | None:
     return None if text == "auto" else _path(text)
-
-
-def _frame_rate(text: str) -> float:
-    value = float(text)
-    if not 1.0 <= value <= 1000.0:
-        raise argparse.ArgumentTypeError(f"{text} is not a frame rate between 1 and 1000")
-    return value

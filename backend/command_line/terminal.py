@@ -4,53 +4,35 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from backend.errors import LikenessError
 from backend.progress import TimeLeft
 
-
-class TerminalBar:
-    """A bar of rich's ``columns``, as a context, on a terminal; elsewhere ``bar`` is None."""
-
-    def __init__(self, console: Console, *columns: ProgressColumn) -> None:
-        self.bar = Progress(*columns, console=console, transient=True) if console.is_terminal else None
-
-    def __enter__(self) -> Self:
-        if self.bar is not None:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
+LEFT = TextColumn("{task.fields[left]}")
+"""The column of the time left."""
 
 
-class TerminalProgress(TerminalBar):
-    """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage elsewhere."""
+class TerminalProgress(Progress):
+    """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage elsewhere; a context."""
 
     def __init__(self, console: Console, shares: Mapping[str, float]) -> None:
-        name, left = TextColumn("{task.description:<24}"), TextColumn("{task.fields[left]}")
-        super().__init__(console, name, BarColumn(), TaskProgressColumn(), left)
-        self._console = console
-        self._start = time.monotonic()
-        self._time = TimeLeft(shares, self._start)
-        self._stage = ""
-        if self.bar is not None:
-            self._task = self.bar.add_task("starting", total=1.0, left="")
+        columns = TextColumn("{task.description:<24}"), BarColumn(), TaskProgressColumn(), LEFT
+        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._begun = time.monotonic()
+        self._time, self._stage = TimeLeft(shares, self._begun), ""
+        self._bar = self.add_task("starting", total=1.0, left="")
 
     def __call__(self, stage: str, fraction: float) -> None:
         now = time.monotonic()
         self._time.update(stage, fraction, now)
-        if self.bar is not None:
-            left = self._time.seconds_left(now)
-            text = "" if left is None else f"about {format_seconds(left)} left"
-            self.bar.update(self._task, description=stage, completed=self._time.fraction, left=text)
-        elif stage != self._stage:
-            self._console.print(f"{now - self._start:6.1f} s  {stage}", highlight=False)
+        left = self._time.seconds_left(now)
+        text = "" if left is None else f"about {format_seconds(left)} left"
+        self.update(self._bar, description=stage, completed=self._time.fraction, left=text)
+        if self.disable and stage != self._stage:
+            self.console.print(f"{now - self._begun:6.1f} s  {stage}", highlight=False)
         self._stage = stage
 
 
