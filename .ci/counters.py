@@ -17,8 +17,8 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 52_063,
-    "lines of tables": 314,
+    "lines of code": 52_029,
+    "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
     "files of the largest folder": 12,
@@ -34,13 +34,13 @@ BOUNDS: Mapping[str, float] = {
     "folders of detail": 3,
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
-    "lines of tests": 35_474,
-    "words of docs": 58_525,
+    "lines of tests": 35_454,
+    "words of docs": 58_466,
     "numbers set by hand in module constants": 1_628,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_796,
-    "numbers set by hand in tables": 211,
-    "numbers set by hand": 3_978,
+    "numbers set by hand in tables": 210,
+    "numbers set by hand": 3_977,
 }
 """Largest allowed value of each figure. A change that lowers a figure lowers its bound."""
 

@@ -444,7 +444,7 @@ def find_relief(
     if network is None:
         return NO_DETAIL
     size = min(options.texture_size, MOST_RELIEF)
-    return find_detail(template, skin.fitted, chosen, rig, size, network, aside, options.typical_lines)
+    return find_detail(template, skin.fitted, chosen, rig, size, network, aside)
 
 
 def report_of_photos(

@@ -45,7 +45,7 @@ HEADS = {"5": (5, ()), "3": (3, ()), "1": (1, ()), "options": (3, CHANGED_OPTION
 """Number of photos and options of each head."""
 CHAIN_STEPS = (
     *("landmarks", "portraits", "parsing", "parsing-opinion", "expressions"),
-    *("lap", "learned-basis", "graph-face", "graph-albedo", "detail", "typical-lines"),
+    *("lap", "learned-basis", "graph-face", "graph-albedo", "detail"),
 )
 UNSTABLE = ("seconds", "peak_rss_mb", "versions", "images_per_second")
 """Fields of reports and logs, and prefixes before a dot, that differ from run to run or between machines."""

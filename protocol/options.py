@@ -249,13 +249,6 @@ class HeadOptions:
         True, "Learned Face Model", "the learned face model's encoder; the fit then starts cold"
     )
     detail: bool = _option(True, "Relief", "wrinkles and pores")
-    typical_lines: float = _option(
-        0.0,
-        "Typical Lines",
-        "Depth of the lines that moving faces typically get, where the photos' own are shallower: 1 is middle age. The "
-        "face at rest stays as the photos show it",
-        span=(0.0, 1.0),
-    )
     personalise: bool = _option(
         False,
         "Personalise",

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.detail.find import TYPICAL_DEPTH, WRINKLE_SIZE, typical_lines
+from backend.detail.find import WRINKLE_SIZE
 from backend.detail.window import detail_window, insert_in_map
 from backend.exchange.wire import PACKED
 from backend.geometry.template import Template, load_template
 from backend.rig.bust import load_bust
 from protocol.photo_folder import png_bytes
 from trainer.heads.makehuman import read_target, target_folder
+from trainer.methods.detail.relief import typical_depths
 
 FILE = Path(__file__).resolve().parents[1] / "blender_addon" / "scene" / "shape_sliders.npz"
 SLIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -44,6 +45,8 @@ SLIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Slider -> the targets that it adds at -1 and at 1."""
 WINDOW = 512
 """Texels a side of the window of the typical lines."""
+TYPICAL_DEPTH = 2.0
+"""Millimetres at their brightest level, as in the extension's ``scene/materials.py``; a smile's fold is the deepest."""
 STEP = 1e-5
 """Metres of one step of the file's numbers."""
 
@@ -59,9 +62,9 @@ def mirror(template: Template) -> dict[str, np.ndarray]:
 
 
 def typical_pictures() -> Iterator[np.ndarray]:
-    """(S, S, 3) uint8 depths of ``assets/typical_lines.png`` in map ``Head``, in the channels of the wrinkle maps."""
+    """(S, S, 3) uint8 ``typical_depths`` in map ``Head``, in the channels of the wrinkle maps."""
     window = detail_window(load_template(), WINDOW)
-    maps = [insert_in_map(one * window.allowed, WRINKLE_SIZE) / TYPICAL_DEPTH for one in typical_lines(WINDOW)]
+    maps = [insert_in_map(one * window.allowed, WRINKLE_SIZE) / TYPICAL_DEPTH for one in typical_depths(WINDOW)]
     steps = np.rint(255.0 * np.clip(maps, 0.0, 1.0)).astype(np.uint8)
     for first in range(0, len(steps), PACKED):
         yield np.ascontiguousarray(np.moveaxis(steps[first : first + PACKED], 0, -1))

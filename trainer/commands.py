@@ -20,7 +20,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hair-kind": ("trainer.portraits.hair_kind", "reader of the hair's kind, from portraits labelled by eye"),
     "identity-population": ("trainer.heads.population", "mean and covariance of identity coefficients, for the fit"),
     "expressions": ("trainer.methods.expressions.learn", "train the expression reader, write assets/expressions"),
-    "typical-lines": ("trainer.methods.detail.relief", "lines of a moving face, for heads whose photos show none"),
     "skin-prior": ("trainer.methods.skin_prior", "mean and modes of whole-head skin, for the texture"),
 }
 """Sub-command -> module with ``add_arguments(parser)`` and ``run(arguments) -> int``, and a line of help."""

@@ -1,7 +1,7 @@
 """Estimate the relief of a fitted face's skin from its photos.
 
 Synthesise pores and fine lines below the photos' resolution. The pattern is the same for everyone, its depth varies
-by region. By choice moving skin also gets the lines that faces typically get, where the photos' own are shallower.
+by region.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from backend.detail import window as windows
 from backend.detail.skin_detail import KEY_GROUPS, SkinDetail, group_weights, height_map
@@ -19,7 +18,6 @@ from backend.geometry.template import Template
 from backend.models.detail import DetailModel, displacements
 from backend.photos.collection import FaceClass
 from backend.progress import ProgressReporter, silent
-from backend.system.files import ASSETS
 from backend.system.parallel import each
 from backend.texture.surface import HeadSurface, SurfaceAtlas, texels_per_metre, texture_space
 from backend.texture.unwrap import DARKEST, ChosenPhoto, unwrap_photo
@@ -74,21 +72,17 @@ LEAST_SHARPNESS = 0.25
 ALWAYS_REACH, WRINKLE_REACH = 4.0, 4.0
 """Millimetres: range of the height maps; skin folds reach one to three."""
 WRINKLE_SIZE = 1024
-TYPICAL_PATH = ASSETS / "typical_lines.png"
-"""Window by window below each other (``typical_lines``); ``python -m trainer typical-lines`` writes it."""
-TYPICAL_DEPTH = 2.0
-"""Millimetres at the file's brightest level; a smile's fold is the deepest."""
-_TOO_SOFT = "The photos are too small or too soft for wrinkles and pores; use photos with a larger, sharper face."
+_TOO_SOFT = "The photos are too small or too soft for wrinkles; use photos with a larger, sharper face."
 _HAIRY = (FaceClass.FACIAL_HAIR, FaceClass.BROWS)
 
 
 @dataclass(frozen=True)
 class DetailEstimate:
-    """The estimated relief, or the reason why there is none.
+    """The estimated relief, and the reason if no photo shows wrinkles.
 
     Attributes
     ----------
-    detail : None if no photo resolves it. photos : names of the photos used. sentence : for the user. side : metres of
+    detail : None without the model. photos : names of the photos used. sentence : for the user. side : metres of
         skin along a side of the maps, at the face's scale.
     """
 
@@ -128,15 +122,15 @@ def find_detail(
     resolution: int,
     model: DetailModel,
     progress: ProgressReporter = silent,
-    typical: float = 0.0,
 ) -> DetailEstimate:
     """Estimate the relief of a fitted face's skin.
 
     Parameters
     ----------
     photos : of ``chosen_views``. keys : (52, V, 3) of this face. resolution : of the permanent
-        map, texels. progress : receives stage "detail". typical : factor on
-        ``typical_lines``, which the moving skin gets where they are deeper than the photos' lines.
+        map, texels. progress : receives stage "detail".
+
+    Photos that resolve no wrinkles give pores and flat maps, on which Blender's *Typical Lines* are seen.
     """
     progress(STAGE, 0.0)
     config = model.network.config
@@ -148,17 +142,12 @@ def find_detail(
         for photo, (_, fit, _) in sorted(zip(projected, chosen, strict=True), key=lambda two: -two[0].pixels_per_metre)
         if photo.pixels_per_metre >= LEAST_PIXELS
     ][:MOST_PHOTOS]
-    if not (sharp or typical):
-        return DetailEstimate(None, (), _TOO_SOFT)
     heights = np.zeros((1 + len(KEY_GROUPS), config.size, config.size), np.float32)
     if sharp:
         progress(STAGE, 0.4)
         heights = _from_photos(fitted, window, coarse, sharp, keys, model)
     heights *= window.allowed
     lines = heights[1:] - heights[0]
-    if typical:
-        added = typical * typical_lines(config.size) * window.allowed
-        lines = np.where(added > 0, np.minimum(lines, -added), lines)
     progress(STAGE, 0.8)
     always = windows.insert_in_map(heights[0], resolution)
     space = texture_space(template, resolution)
@@ -196,16 +185,6 @@ def _from_photos(
         np.stack([maps.of(fit.vertices[:count]) for _, fit in sharp]),
         np.stack(wanted),
     )
-
-
-@lru_cache(maxsize=2)
-def typical_lines(size: int) -> np.ndarray:
-    """(G, N, N) float32 millimetres: depth of the lines that each group of keys adds to a synthetic face of middle age,
-    in the order of ``KEY_GROUPS``, at a window's texels."""
-    with Image.open(TYPICAL_PATH) as picture:
-        tiles = np.asarray(picture.convert("L"))
-    tiles = tiles.reshape(len(KEY_GROUPS), tiles.shape[1], -1).astype(np.float32) * np.float32(TYPICAL_DEPTH / 255.0)
-    return np.stack([cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA) for tile in tiles])
 
 
 def photo_in_window(window: windows.DetailWindow, photo: ChosenPhoto) -> windows.PhotoInWindow:

@@ -1,5 +1,4 @@
-"""Relief of synthetic people's skin, and photographs of it. ``python -m trainer typical-lines`` writes
-``assets/typical_lines.png``.
+"""Relief of synthetic people's skin, and photographs of it; ``typical_depths`` are those of Blender's *Typical Lines*.
 
 For each group of expressions the mean face's skin has a direction of compression at each place. Line-shaped noise
 across this direction (line integral convolution) gives the places of a person's wrinkles. Their depth follows the
@@ -7,17 +6,14 @@ strain of the current expression, and with age a greater share of it remains at 
 shading in UV, blurred and compressed, and unwrapped as the product does it.
 """
 
-import argparse
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
 from backend.detail import window as windows
-from backend.detail.find import TYPICAL_DEPTH, TYPICAL_PATH
 from backend.detail.skin_detail import KEY_GROUPS, group_weights
 from backend.geometry.template import load_template
 from backend.geometry.vectors import smoothstep
@@ -247,19 +243,6 @@ class Relief:
         squeezed = _hill_curve(pressed[_SMILE], known.half)
         height = height - self._fold[0] - 0.8 * self._fold[1] * squeezed
         return (height * known.window.allowed).astype(np.float32)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``typical-lines``."""
-    parser.add_argument("--out", type=Path, default=TYPICAL_PATH, help="file to write")
-    parser.add_argument("--size", type=int, default=512, help="texels a side of the window")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Write the lines that keys add to the mean face's skin in middle age."""
-    levels = np.clip(typical_depths(arguments.size) * (255.0 / TYPICAL_DEPTH), 0.0, 255.0).round().astype(np.uint8)
-    arguments.out.write_bytes(cv2.imencode(".png", levels.reshape(-1, arguments.size))[1].tobytes())
-    return 0
 
 
 def typical_depths(size: int) -> np.ndarray:
