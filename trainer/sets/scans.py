@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -77,12 +78,7 @@ def _fans(polygons: Iterable[list[int]]) -> np.ndarray:
 
 def picked_points(path: Path) -> np.ndarray:
     """(N, 3) points of a MeshLab ``.pp`` file, in its order."""
-    points = []
-    for tag in re.findall(r"<point\b[^<>]*>", path.read_text(encoding="utf-8", errors="replace")):
-        matches = {axis: re.search(rf'\b{axis}="({_NUMBER})"', tag) for axis in "xyz"}
-        if not all(matches.values()):
-            raise ValueError(f"{path.name} holds a point without coordinates")
-        points.append([float(matches[axis][1]) for axis in "xyz"])
+    points = [[float(point.attrib[axis]) for axis in "xyz"] for point in ElementTree.parse(path).iter("point")]
     return np.array(points, np.float64).reshape(-1, 3)
 
 

@@ -8,7 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,6 @@ from trainer.portraits.collection import CacheSettings, PortraitsConfig
 from trainer.sets.annotated import frame_of, matlab
 from trainer.sets.prepare import READERS, prepare_photos, prepare_samples, reader_of
 from trainer.sets.reader import KEPT, LimitedReader, key_of, listed
-from trainer.sets.scans import picked_points
 
 MUTATED = int(os.environ.get("LIKENESS_MUTATED", "20"))
 """Entries of each format; 500 take two minutes of one core. BFM.mat is cut, so that no head is fitted to it."""
@@ -233,13 +231,6 @@ def test_every_path_has_its_own_short_key() -> None:
     ]
     keys = {key_of(path, root) for path in paths}
     assert len(keys) == len(paths) and all(len(key) <= 120 and "/" not in key for key in keys)
-
-
-def test_points_without_an_end_take_no_time(tmp_path: Path) -> None:
-    (tmp_path / "a.pp").write_text("<point " * 200_000)
-    started = time.process_time()
-    assert len(picked_points(tmp_path / "a.pp")) == 0
-    assert time.process_time() - started < 10
 
 
 def test_a_playlist_named_as_a_clip_shows_no_other_film(copies: dict[str, Path], tmp_path: Path) -> None:
