@@ -7,18 +7,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-EXIT_CODES: dict[str, int] = {
-    "usage": 2,
-    "no_photo": 3,
-    "no_face": 4,
-    "out_of_memory": 5,
-    "disk": 6,
-    "missing_part": 7,
-    "cancelled": 8,
-    "in_use": 9,
-    "some_failed": 10,
-    "internal": 1,
+EXIT_MEANINGS: dict[str, tuple[int, str]] = {
+    "internal": (1, "an error in Likeness itself"),
+    "usage": (2, "wrong arguments"),
+    "no_photo": (3, "no photo could be read"),
+    "no_face": (4, "no usable face in the photos"),
+    "out_of_memory": (5, "not enough memory"),
+    "disk": (6, "the output folder could not be written"),
+    "missing_part": (7, "something is not installed (see: python -m backend doctor)"),
+    "cancelled": (8, "cancelled with Ctrl-C; nothing was written (batch: those that are done stay)"),
+    "in_use": (9, "the port is taken, or another run writes into the folder"),
+    "some_failed": (10, "some people of a batch failed, the others are done"),
 }
+EXIT_CODES = {code: number for code, (number, _) in EXIT_MEANINGS.items()}
 """Exit code of the command line for each ``LikenessError.code`` (documented in docs/command_line.md)."""
 DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NO_MEMORY = ("can't allocate memory", "Failed to allocate", "std::bad_alloc")

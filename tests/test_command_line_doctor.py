@@ -45,7 +45,7 @@ def test_a_package_that_lacks_a_system_library_gets_that_advice(tmp_path: Path) 
     result = run_doctor(path=tmp_path)
     assert result.returncode == EXIT_CODES["missing_part"]
     (line,) = [line for line in result.stdout.splitlines() if "MISSING" in line]
-    assert "ai-edge-litert" in line and "libz.so.1" in line and "system package" in line
+    assert "ai-edge-litert" in line and "libz.so.1" in line and "the library that it names" in line
 
 
 def test_a_model_without_weights_is_called_not_trained_yet(tmp_path: Path) -> None:

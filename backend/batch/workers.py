@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,15 +68,8 @@ def worker_needs(texture_sizes: Iterable[int], device: str, memory_mb: float | N
 
 
 def one_thread() -> None:
-    """Use one thread, because there are as many workers as cores. Libraries read the environment when they are loaded;
-    those already loaded are set directly."""
+    """Use one thread, because there are as many workers as cores; called before libraries are loaded."""
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(1)
-    if "numba" in sys.modules:
-        sys.modules["numba"].set_num_threads(1)
 
 
 def outcome_of(task: bytes, make: MakeHead, stopping: Any) -> bytes:

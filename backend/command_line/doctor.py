@@ -90,7 +90,8 @@ def system_findings() -> Iterator[Finding]:
     python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield Finding(python if supported else f"{python}: Python 3.11 to 3.14 is needed", missing=not supported)
     free = shutil.disk_usage(ROOT).free / 1e9
-    yield Finding(f"{os.cpu_count()} processors{_memory_text()}, {free:.0f} GB free on the disk")
+    memory = f", {memory_bytes() / 1e9:.0f} GB of memory" if math.isfinite(memory_bytes()) else ""
+    yield Finding(f"{os.cpu_count()} processors{memory}, {free:.0f} GB free on the disk")
 
 
 def stopped_findings(folder: Path) -> Iterator[Finding]:
@@ -185,8 +186,3 @@ def optional_findings() -> Iterator[Finding]:
             yield Finding(f"{module}: installed. {purpose}")
     node = shutil.which("node")
     yield Finding(f"node: {node or 'not installed'}. Only the tests use it, for the Khronos glTF validator")
-
-
-def _memory_text() -> str:
-    memory = memory_bytes()
-    return f", {memory / 1e9:.0f} GB of memory" if math.isfinite(memory) else ""

@@ -7,22 +7,9 @@ import argparse
 from pathlib import Path
 
 from backend import __version__
-from backend.errors import EXIT_CODES
+from backend.errors import EXIT_CODES, EXIT_MEANINGS
 from backend.options import add_head_options, number_within
 from protocol.options import DEVICES
-
-_EXIT_CODE_MEANINGS = {
-    "internal": "an error in Likeness itself",
-    "usage": "wrong arguments",
-    "no_photo": "no photo could be read",
-    "no_face": "no usable face in the photos",
-    "out_of_memory": "not enough memory",
-    "disk": "the output folder could not be written",
-    "missing_part": "something is not installed (see: python -m backend doctor)",
-    "cancelled": "cancelled with Ctrl-C; nothing was written (batch: those that are done stay)",
-    "in_use": "the port is taken, or another run writes into the folder",
-    "some_failed": "some people of a batch failed, the others are done",
-}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -234,7 +221,7 @@ def _add_command(
 
 
 def _exit_codes() -> str:
-    lines = [(0, "done"), *sorted((EXIT_CODES[code], meaning) for code, meaning in _EXIT_CODE_MEANINGS.items())]
+    lines = [(0, "done"), *EXIT_MEANINGS.values()]
     return "exit codes:\n" + "\n".join(f"  {number}  {meaning}" for number, meaning in lines)
 
 

@@ -20,6 +20,7 @@ from backend.errors import LikenessError
 from backend.progress import WRITING, ProgressReporter, silent
 from protocol.file_lock import lock_file
 
+_WRINKLES = ("brows_up", "brows_down", "squint", "sneer", "smile", "stretch", "pucker", "jaw_open", "chin")
 RESULT_NAMES: tuple[str, ...] = (
     "face.glb",
     "face.obj",
@@ -30,15 +31,7 @@ RESULT_NAMES: tuple[str, ...] = (
     "hair.png",
     "normal.png",
     "displacement.png",
-    "wrinkles_brows_up.png",
-    "wrinkles_brows_down.png",
-    "wrinkles_squint.png",
-    "wrinkles_sneer.png",
-    "wrinkles_smile.png",
-    "wrinkles_stretch.png",
-    "wrinkles_pucker.png",
-    "wrinkles_jaw_open.png",
-    "wrinkles_chin.png",
+    *(f"wrinkles_{keys}.png" for keys in _WRINKLES),
     "detail.json",
     "cameras.json",
     "expressions.json",
