@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 BOUNDS: Mapping[str, float] = {
-    "lines of code": 51_983,
+    "lines of code": 51_979,
     "lines of tables": 305,
     "files": 339,
     "lines of the longest file": 699,
@@ -35,7 +35,7 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
     "lines of tests": 35_447,
-    "words of docs": 58_466,
+    "words of docs": 58_465,
     "numbers set by hand in module constants": 1_628,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_796,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import smoothstep, unit_vectors
@@ -39,6 +40,12 @@ the angle between the strand and the half vector)."""
 _MOST_SHINE = 0.5
 """Largest mean highlight, relative to a hair's albedo in its darkest channel. Colours come from photos, so they already
 contain white highlights."""
+_GLOW = 0.25
+"""Share of a hair's colour in its second highlight, which has passed through it and is broader: of light hair the
+brightest tenth was 16 L* darker than in 24 people's photos, is 9."""
+_AROUND, _DENSE, _CELL = 0.25, 0.12, 10 * _LINE
+"""Share of light that comes round other hairs; optical depth of hairs that cover an area once, most of whose light goes
+on; and metres across a lock, between which are shadows."""
 _FINISHED, _CURLED, _TURN = 16, 48, 6
 """Points of a finished hair, and of one in curls at most; points of a turn."""
 _BESIDE, _ALIKE = 4, 0.3
@@ -240,11 +247,35 @@ def _shaded(points: np.ndarray, root: np.ndarray, tip: np.ndarray, camera: Camer
     to_camera = unit_vectors(camera.centre() - places)
     half = unit_vectors(unit_vectors(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
     sine = np.sqrt(np.clip(1 - (tangent * half).sum(-1, keepdims=True) ** 2, 0, 1))
+    seen = _reached(points, places, to_camera.mean((0, 1)))
     highlight = sine**_SHARPNESS
-    usual = max(float(highlight.mean()), 1e-6)
+    usual, glow = max(float(highlight.mean()), 1e-6), _evened(highlight**0.25, seen)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
-    lit = (albedo + shine * (highlight - usual)) * shading * light_at_root(way, way.max(1, keepdims=True))
+    open_ = light_at_root(way, way.max(1, keepdims=True)) * (_AROUND + (1 - _AROUND) * _reached(points, places, lamp))
+    lit = (albedo * (1 + _GLOW * (glow - 1)) + shine * (highlight - usual)) * shading * _evened(open_, seen)
     return lit.astype(np.float32)
+
+
+def _reached(points: np.ndarray, places: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """(N, L, 1) share of the light from direction ``way`` (3,) that reaches ``places`` (N, L, 3) between hairs
+    (N, P, 3): a deep opacity map (Yuksel and Keyser 2008)."""
+    if np.linalg.norm(way) < 1e-6:
+        return np.ones((*places.shape[:2], 1))
+    frame = np.linalg.svd(way[None])[2] / _CELL
+    frame[0] *= np.sign(frame[0] @ way)
+    cells = np.floor(points.reshape(-1, 3) @ frame.T).astype(np.int64)
+    low = cells.min(0) - 2
+    size = tuple(cells.max(0) - low + 3)
+    run = np.linalg.norm(np.diff(points, axis=1), axis=2).mean(1).repeat(points.shape[1])
+    area = np.bincount(np.ravel_multi_index(tuple((cells - low).T), size), run * _LINE / _CELL**2, np.prod(size))
+    before = np.cumsum(area.reshape(size)[::-1], 0)[::-1] - area.reshape(size)
+    where = (places.reshape(-1, 3) @ frame.T - low - 0.5).T
+    return np.exp(-_DENSE * map_coordinates(before, where, order=1)).reshape(*places.shape[:2], 1)
+
+
+def _evened(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Values (N, L, 1) divided by their mean over what is seen, of shares ``seen`` (N, L, 1)."""
+    return values / max(float((values * seen).sum() / seen.sum()), 1e-6)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

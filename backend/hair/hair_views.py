@@ -50,11 +50,8 @@ middle."""
 _BENDS = 0.8
 """Greatest slope by which hair gives way to the body: it leaves its fall above the shoulder and has no kink there."""
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
-_STRAND_WIDTHS, _TOGETHER = (1.0, 2.0), 2.5
-"""Pixels: standard deviations of the filters that see strands, and of the surroundings that share a direction."""
-_OUTLINE = 4.0
-"""Pixels: standard deviation of the distance from the hair's border within which lines along it are its own: blur of
-skin and background, and shade. Lines across it count."""
+_TOGETHER = 2.5
+"""Pixels: standard deviation of the surroundings that share a direction or hue."""
 
 
 @dataclass(frozen=True)
@@ -208,34 +205,14 @@ def closed_head(vertices: np.ndarray, template: Template) -> tuple[np.ndarray, n
 
 
 def strand_direction(pixels: np.ndarray, hair: np.ndarray) -> np.ndarray:
-    """(H, W, 2) ``HairView.direction`` of a picture (H, W, 3) uint8 with hair (H, W) in [0, 1].
-
-    The boundary tensor (Koethe 2003): the structure tensor of the log luminance, which answers to the sides of strands,
-    plus the square of its Hessian, which answers to their middles, at two widths of strands. The hair's own border is
-    no strand: what runs along it there does not count.
-    """
+    """(H, W, 2) ``HairView.direction`` of a picture (H, W, 3) uint8 with hair (H, W) in [0, 1], off its border, which
+    is no strand: blur of skin and background, and shade, reach so far."""
     light = np.log(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32) + 8.0)
-    inner = cv2.erode((hair > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
-    tensor = np.zeros((*hair.shape, 3), np.float32)
-    for sigma in _STRAND_WIDTHS:
-        smooth = cv2.GaussianBlur(light, (0, 0), sigma)
-        dx, dy = (sigma * cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
-        xx, yy, xy = (
-            sigma**2 * cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 4) for order in ((2, 0), (0, 2), (1, 1))
-        )
-        # strands run perpendicular to the gradient: twice their angle is twice the gradient's, plus half a circle
-        tensor += np.stack(
-            [dy * dy - dx * dx + yy * yy - xx * xx, -2 * (dx * dy + xy * (xx + yy)),
-             dx * dx + dy * dy + xx * xx + yy * yy + 2 * xy * xy], -1
-        )  # fmt: skip
-    outline = cv2.GaussianBlur((hair > 0.5).astype(np.float32), (0, 0), _OUTLINE)
-    scale = np.sqrt(2 * np.pi) * _OUTLINE / 8  # the gradient is 1 at a border
-    dx, dy = (cv2.Sobel(outline, cv2.CV_32F, *order, scale=scale) for order in ((1, 0), (0, 1)))
-    along = tensor[..., 0] * (dy * dy - dx * dx) - tensor[..., 1] * 2 * dx * dy
-    along = np.clip(along / np.maximum(np.hypot(dx, dy) * tensor[..., 2], 1e-9), 0, 1)
-    total = cv2.GaussianBlur(tensor[..., 2:] * inner[..., None], (0, 0), _TOGETHER)
-    tensor *= (inner * (1 - along))[..., None]
-    return cv2.GaussianBlur(tensor, (0, 0), _TOGETHER)[..., :2] / np.maximum(total[..., None], 1e-6)
+    dx, dy = (cv2.Sobel(cv2.GaussianBlur(light, (0, 0), 1.0), cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
+    inner = cv2.erode((hair > 0.5).astype(np.float32), disc(round(3 * _TOGETHER)))
+    tensor = np.stack([dy * dy - dx * dx, -2 * dx * dy, dx * dx + dy * dy], -1) * inner[..., None]
+    tensor = cv2.GaussianBlur(tensor, (0, 0), _TOGETHER)  # strands run across the gradient
+    return inner[..., None] * tensor[..., :2] / np.maximum(tensor[..., 2:], 1e-6)
 
 
 def _inside_file(face: PhotoFace) -> np.ndarray:

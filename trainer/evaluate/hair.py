@@ -38,14 +38,12 @@ FitHair = Callable[[Template, FittedFace, Sequence[PhotoFace]], HairResult]
 KIND_LABELS = Path(__file__).with_name("hair_kinds.csv")
 """Kinds of hair in photos of ``research_only/lfw``, by eye, by somebody who did not label what the reader learns from;
 nothing is a fit to them."""
-_PIECES, _STEPS = 6, 4
-"""Points in place of each one of a strand, to draw it and to measure its direction: closer than a view's pixels."""
+_PIECES = 6
+"""Points per segment of a drawn hair, closer together than a view's pixels."""
 _HAIRS = 8000
 """Hairs in a silhouette, 3 mm apart on a scalp."""
 _CLOSED = 0.007
 """Metres: smaller gaps between locks are closed."""
-CLEAR = 0.6
-"""Coherence of a photo's lines, 0 to 1, from which their direction counts: a third of the hair."""
 _LEAST_PIXELS, _LEAST_EDGE = 100, 20
 """Pixels of hair in both pictures, and of a hairline (3 cm), from which they are compared."""
 _SIDE = 224
@@ -67,13 +65,12 @@ def held_out_hair(
     """Fit the hair to all photos but ``name``, one of at least two, and measure it on that photo.
 
     ``overlap`` : intersection over union of the fitted hair's silhouette and the photo's hair, without pixels that are
-    occluded or outside the photo; hair that was not found has an empty silhouette. ``cap_overlap`` : the same of a
-    crew cut on this head (``cap``); ``gain`` : the difference. ``seen_overlap``, ``lead_overlap`` : with the photos of
-    the look that the hair was fitted to (mean), and with the leading one; ``angle``, ``seen_angle``, ``lead_angle`` :
-    ``line_angle`` likewise; ``hairline`` : ``hairline_distance`` in the leading one. ``missed`` : share of the photo's
-    hair outside the silhouette; ``beside`` : share of the silhouette without hair; ``face_hidden`` : share of the
-    photo's facial skin that it covers. ``found`` : 1 or 0. ``seconds`` of the fit; and ``strands_inside``,
-    ``hair_tone``. NaN where there is nothing to measure.
+    occluded or outside the photo; hair that was not found has an empty silhouette. ``cap_overlap`` : the same of
+    ``cap``; ``gain`` : the difference. ``seen_overlap``, ``lead_overlap`` : with the photos of the look that the hair
+    was fitted to (mean), and with the leading one; ``hairline`` : ``hairline_distance`` in the leading one. ``missed``
+    : share of the photo's hair outside the silhouette; ``beside`` : share of the silhouette without hair;
+    ``face_hidden`` : share of the photo's facial skin that it covers. ``found`` : 1 or 0. ``seconds`` of the fit; and
+    ``strands_inside``, ``hair_tone``. NaN where there is nothing to measure.
     """
     split = without_photo(fitted, faces, name)
     start = perf_counter()
@@ -83,7 +80,7 @@ def held_out_hair(
     drawn, strands = np.zeros(view.depth.shape, np.uint8), found.strands
     if strands is not None:
         drawn = hair_outline(strands, view)
-        figures |= look_figures(template, split.rest, faces, found) | {"angle": line_angle(strands, view)}
+        figures |= look_figures(template, split.rest, faces, found)
         figures |= strands_inside(strands.points, template, fitted.neutral)
         figures |= hair_tone(strands, split.photo, split.face, template)
     skin = (split.face.labels == FaceClass.SKIN).astype(np.float32)
@@ -106,13 +103,10 @@ def look_figures(
     photos = {photo.name: photo for photo in fitted.photos}
     names = photos if found.look is None else found.look.photos
     views = hair_views(template, replace(fitted, photos=tuple(photos[name] for name in names)), faces)
-    strands, rows = found.strands, []
-    drawn = [hair_outline(strands, view) for view in views]
-    for outline, view in zip(drawn, views, strict=True):
-        rows.append({"overlap": mask_overlap(outline, view), "angle": line_angle(strands, view)})
-    figures = {f"lead_{name}": value for name, value in rows[0].items()}
-    figures |= {f"seen_{name}": value for name, value in means(rows).items()}
-    return figures | {"hairline": hairline_distance(drawn[0], views[0])}
+    drawn = [hair_outline(found.strands, view) for view in views]
+    rows = [{"overlap": mask_overlap(outline, view)} for outline, view in zip(drawn, views, strict=True)]
+    seen = {f"seen_{name}": value for name, value in means(rows).items()}
+    return seen | {"lead_overlap": rows[0]["overlap"], "hairline": hairline_distance(drawn[0], views[0])}
 
 
 def person_hair(photos: Sequence[Path], quality: str, most: int) -> dict[str, float]:
@@ -173,25 +167,6 @@ def share(part: np.ndarray, whole: np.ndarray) -> float:
     """Mean of ``part`` weighted by ``whole``; NaN if the weights sum to at most a pixel."""
     total = float(whole.sum())
     return float((part * whole).sum()) / total if total > 1.0 else np.nan
-
-
-def line_angle(strands: HairStrands, view: HairView) -> float:
-    """Median angle in degrees between the strands that a view shows and the photo's clear lines; NaN without both."""
-    points = resampled_to(strands.points.astype(np.float64), _STEPS * strands.points.shape[1])
-    pixel, row, column, shown = seen_pixels(points, view)
-    step = np.diff(pixel[..., :2], axis=1, append=pixel[:, -1:, :2])
-    shown &= (step**2).sum(-1) > 1e-9
-    front = np.full(view.depth.shape, np.inf)
-    np.minimum.at(front, (row[shown], column[shown]), pixel[..., 2][shown])
-    shown &= pixel[..., 2] < front[row, column] + BEHIND
-    row, column, twice = row[shown], column[shown], 2 * np.arctan2(step[..., 1], step[..., 0])[shown]
-    drawn = np.zeros((*view.depth.shape, 2))
-    np.add.at(drawn, (row, column), np.stack([np.cos(twice), np.sin(twice)], 1))
-    clear = np.hypot(*np.moveaxis(view.direction, -1, 0)) * (view.hair > 0.5) * (view.visible > 0.5) > CLEAR
-    clear &= np.hypot(drawn[..., 0], drawn[..., 1]) > 0
-    made, seen = (np.arctan2(each[clear][:, 1], each[clear][:, 0]) for each in (drawn, view.direction))
-    apart = np.abs((made - seen + np.pi) % (2 * np.pi) - np.pi) / 2
-    return float(np.degrees(np.median(apart))) if len(apart) > _LEAST_PIXELS else np.nan
 
 
 def hairline_distance(drawn: np.ndarray, view: HairView) -> float:

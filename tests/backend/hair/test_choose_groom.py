@@ -33,16 +33,20 @@ def shown(template: Template, head: GroomHead, name: str, yaws=YAWS, mirror: boo
     return [made_view(template, yaw, dense[None]) for yaw in yaws]
 
 
+def mostly(told: dict[str, str]) -> HairKind:
+    is_it = {field: np.array(FIELDS[field]) == value for field, value in told.items()}
+    return HairKind({field: 0.6 * each + 0.4 * ~each / len(each) for field, each in is_it.items()})
+
+
 @pytest.fixture(scope="module")
 def fits(template: Template, head: GroomHead):
     found: dict[str, GroomFit] = {}
 
     def fit(name: str) -> GroomFit:
         if name not in found:
-            kind = load_grooms()[name].kind
-            odds = {field: np.array([0.6 if one == kind[field] else 0.4 / len(FIELDS[field]) for one in FIELDS[field]])
-                    for field in kind if field not in ("flow", "parting", "tied")}  # fmt: skip
-            found[name] = choose_groom(head, shown(template, head, name), HairKind(odds))
+            kind = load_grooms()[name].kind.items()
+            told = {field: value for field, value in kind if field not in ("flow", "parting", "tied")}
+            found[name] = choose_groom(head, shown(template, head, name), mostly(told))
         return found[name]
 
     return fit
@@ -77,6 +81,14 @@ def test_hair_combed_back_recedes_where_the_reader_says_so(template: Template, h
     kind = HairKind({"density": np.array([odds.get(one, 0.05) for one in FIELDS["density"]])})
     fit = choose_groom(head, shown(template, head, "slicked", hairline=line), kind, ("slicked",))
     assert fit.groom.kind["density"] == density and np.abs(fit.hairline - line).max() < 6.0
+
+
+@pytest.mark.parametrize(("sides", "tied"), [("behind_ears", True), ("over_ears", False)])
+def test_hair_behind_the_ears_is_tied(template: Template, head: GroomHead, sides: str, tied: bool) -> None:
+    """A man whose hair lies over his ears came with a bun, and what is tied, which is read as up, as a crop."""
+    told = {"sides": sides, "length": "short", "flow": "up", "curl": "wavy", "fringe": "none"}
+    groom = choose_groom(head, shown(template, head, "low_bun", (0.0, 20.0)), mostly(told)).groom
+    assert (groom.kind["tied"] != "no") == tied
 
 
 def test_it_is_deformed_as_the_photos_show_it(template: Template, head: GroomHead) -> None:

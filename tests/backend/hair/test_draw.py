@@ -115,6 +115,7 @@ def test_tips_are_as_bright_as_what_hangs_above_them(head, grown) -> None:
     told, rows = drawn.color.sum(-1) / np.maximum(drawn.alpha, 1e-3), np.flatnonzero((drawn.alpha > 0.9).sum(1) > 8)
     lowest, above = (np.median(told[part][drawn.alpha[part] > 0.9]) for part in (rows[-12:], rows[-60:-40]))
     assert lowest > 0.75 * above
+    assert np.divide(*np.quantile(told[drawn.alpha > 0.95], [0.9, 0.1])) > 2.8, "blond hair was dull, 1.9"
 
 
 def test_curls_of_a_groom_are_in_its_hairs_and_no_hair_is_folded(grown) -> None:

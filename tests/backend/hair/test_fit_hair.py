@@ -99,6 +99,12 @@ def test_below_a_hat_hair_goes_on(fit, template: Template, head: GroomHead) -> N
     assert fit("taper", kind=kind_of(length="shaved", density="full"), spots=True, hat=True)[0].strands is not None
 
 
+def test_straight_hair_waves_where_the_reader_says_so(fit) -> None:
+    told = [kind_of(length="shoulder", flow="parted_middle", curl=curl) for curl in ("straight", "wavy")]
+    straight, wavy = (fit("lob", kind=kind)[0].strands.chain["wave"] for kind in told)
+    assert straight < 0.02 < wavy, "waves of photos came straight"
+
+
 def test_a_parting_that_is_told_is_there(fit) -> None:
     for side, sign in (("left", 1), ("right", -1)):
         points = fit("taper", "auto", parting=(side, 0.03))[0].strands.points

@@ -24,7 +24,7 @@ from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.color import srgb_bytes
 from backend.rendering.spherical_harmonics import light_from_directions
 from trainer.evaluate import hair
-from trainer.evaluate.hair import hair_tone, held_out_hair, line_angle, strands_inside
+from trainer.evaluate.hair import hair_tone, held_out_hair, strands_inside
 
 sys.path.append(str(Path(__file__).parents[2] / "backend" / "hair"))
 from made_hair import SIDE, camera, grown, made_view
@@ -167,21 +167,10 @@ def test_the_command_measures_each_folder_and_goes_on_after_a_person_with_one_ph
         hair.run(parser.parse_args([people[1]]), Console(quiet=True))
 
 
-def test_drawn_strands_run_as_lines_that_they_drew_and_across_turned_ones(template: Template) -> None:
-    view = made_view(template, 0.0, "long straight")
-    points = np.ascontiguousarray(grown(template, "long straight")[:, ::3], np.float32)
-    count = len(points)
-    colour, root = np.full((count, 3), 0.1, np.float32), np.zeros((count, 2), np.float32)
-    strands = HairStrands(points, root, np.full(count, 0.008, np.float32), colour, colour, 4e-5, "auto", {})
-    assert line_angle(strands, view) < 10
-    assert line_angle(strands, replace(view, direction=-view.direction)) > 80
-    assert np.isnan(line_angle(strands, replace(view, direction=0 * view.direction)))
-
-
 def test_hair_is_compared_with_the_photo_in_brightness_contrast_and_colour() -> None:
     light = light_from_directions(np.array([[0.3, 0.5, 0.8]]), np.full((1, 3), 0.5), 0.6)
     template, strands = load_template(), made_strands(900)
-    grey = np.where(strands.points[:, 0, :1] > 0, 0.05, 0.2).repeat(3, 1).astype(np.float32)  # one side is darker
+    grey = np.where(strands.points[:, 0, :1] < 0, 0.05, 0.2).repeat(3, 1).astype(np.float32)  # one side is darker
     strands = replace(strands, root_colour=grey, tip_colour=grey)
     view = camera(20.0).scaled(2.0)
     photo = FittedPhoto("a.jpg", view, np.zeros(52), template.vertices, light, 1.0, 0.1)
@@ -191,12 +180,10 @@ def test_hair_is_compared_with_the_photo_in_brightness_contrast_and_colour() -> 
     same = hair_tone(strands, photo, face, template)
     assert abs(same["brightness"]) < 0.05 and 0.9 < same["contrast"] < 1.1
     brighter = hair_tone(strands.recoloured(np.full(3, 2.0)), photo, face, template)
-    assert 0.55 < brighter["brightness"] < 0.85
+    assert 0.5 < brighter["brightness"] < 0.85
     assert abs(same["redder"]) < 0.05 and abs(same["bluer"]) < 0.05
     red = hair_tone(strands.recoloured(np.array([1.5, 1.0, 0.5])), photo, face, template)
     assert red["redder"] == pytest.approx(np.log(1.5), abs=0.12) and red["bluer"] < -0.4
-    even = np.full_like(grey, 0.1)
-    flat = hair_tone(replace(strands, root_colour=even, tip_colour=even), photo, face, template)
+    flat = hair_tone(replace(strands, root_colour=0 * grey + 0.1, tip_colour=0 * grey + 0.1), photo, face, template)
     assert flat["contrast"] < 0.8 * same["contrast"]
-    nothing = replace(face, labels=np.full_like(labels, FaceClass.SKIN))
-    assert not hair_tone(strands, photo, nothing, template)
+    assert not hair_tone(strands, photo, replace(face, labels=np.full_like(labels, FaceClass.SKIN)), template)
