@@ -35,7 +35,7 @@ BOUNDS: Mapping[str, float] = {
     "files that name hair_style": 4,
     "functions of more than 60 lines": 2,
     "lines of tests": 35_447,
-    "words of docs": 58_465,
+    "words of docs": 58_461,
     "numbers set by hand in module constants": 1_628,
     "numbers set by hand in defaults of dataclasses": 343,
     "numbers set by hand in functions": 1_796,

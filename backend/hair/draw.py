@@ -42,7 +42,7 @@ _MOST_SHINE = 0.5
 contain white highlights."""
 _GLOW = 0.25
 """Share of a hair's colour in its second highlight, which has passed through it and is broader: of light hair the
-brightest tenth was 16 L* darker than in 24 people's photos, is 9."""
+brightest tenth was 16 L* darker than in 24 people's photos, is 8."""
 _AROUND, _DENSE, _CELL = 0.25, 0.12, 10 * _LINE
 """Share of light that comes round other hairs; optical depth of hairs that cover an area once, most of whose light goes
 on; and metres across a lock, between which are shadows."""
@@ -247,7 +247,7 @@ def _shaded(points: np.ndarray, root: np.ndarray, tip: np.ndarray, camera: Camer
     to_camera = unit_vectors(camera.centre() - places)
     half = unit_vectors(unit_vectors(lamp[None, None]) + to_camera) if np.linalg.norm(lamp) > 1e-6 else to_camera
     sine = np.sqrt(np.clip(1 - (tangent * half).sum(-1, keepdims=True) ** 2, 0, 1))
-    seen = _reached(points, places, to_camera.mean((0, 1)))
+    seen = _reached(points, places, to_camera.mean((0, 1))) ** 4  # hairs hide more than they shade
     highlight = sine**_SHARPNESS
     usual, glow = max(float(highlight.mean()), 1e-6), _evened(highlight**0.25, seen)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
