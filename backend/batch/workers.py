@@ -31,7 +31,7 @@ WORKER_MEMORY_MB = {1024: 2200, 2048: 2600, 4096: 4700}
 """Memory of a worker by side of the texture: 10 % more than the peak with two people, each five photos of 10 megapixels
 (docs/farm.md)."""
 FREE_SHARE = 0.7
-"""Part of a machine's memory that workers may have; Ray leaves as much to everything else."""
+"""Part of a machine's memory that workers may have; Ray, too, counts on seven tenths."""
 WORKERS_PER_GPU = 4
 """Networks on the GPU take a tenth of a person's time; everything else runs on the CPU. Estimated, not
 measured on a card."""

@@ -162,12 +162,12 @@ def asset_findings(folder: Path) -> Iterator[Finding]:
         from backend.geometry.template import load_template
 
         template = load_template()
+    except ImportError:
+        yield Finding("the template cannot be read before the packages above are installed")
     except Exception as error:
         yield Finding(f"the template cannot be read ({type(error).__name__}: {error}): clone again", missing=True)
-        return
-    yield Finding(
-        f"the template reads: {len(template.vertices)} vertices, {len(template.identity_modes)} identity modes"
-    )
+    else:
+        yield Finding(f"the template reads: {len(template.vertices)} vertices, {len(template.identity_modes)} modes")
 
 
 def model_findings(folder: Path) -> Iterator[Finding]:

@@ -23,7 +23,8 @@ class Subdivision:
     Attributes
     ----------
     level : number of Catmull-Clark steps, 0 is the cage.
-    matrix : (V_level, V) float32 CSR; ``matrix @ cage`` are the positions. Rows sum to 1.
+    matrix : (V_level, V) float32 CSR; ``matrix @ cage`` are the positions. Rows sum to 1; a
+        part's first ones are its cage's vertices, in their order.
     quads : (F_level, 4) int32, F_level = F * 4**level; the children of a quad are neighbours in this array.
     parts : part name -> range in ``quads`` and in the rows of ``matrix``.
     uv_head, uv_head_quads : UV map ``Head``, corner by corner with ``quads``.

@@ -1,6 +1,7 @@
 """A mesh of a head in place of photos: read from a file, checked, and drawn from three sides as photos would be.
 
-The pipeline calls ``with_drawn_meshes`` before it reads photos; ``fitting/scan.py`` lays the face on the mesh.
+``decoding.py`` parses the file in a process of its own, and names its arrays. The pipeline calls ``with_drawn_meshes``
+before it reads photos; ``fitting/scan.py`` lays the face on the mesh.
 """
 
 from __future__ import annotations

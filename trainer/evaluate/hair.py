@@ -62,7 +62,8 @@ _EAR_WEIGHT, _BORDER_WEIGHT = 0.5, 0.999
 def held_out_hair(
     template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], name: str, fit: FitHair = fit_hair
 ) -> dict[str, float]:
-    """Fit the hair to all photos but ``name``, one of at least two, and measure it on that photo.
+    """Fit the hair to all photos but ``name``, one of at least two, and measure it on that photo. Shape and cameras
+    stay those of the fit to all.
 
     ``overlap`` : intersection over union of the fitted hair's silhouette and the photo's hair, without pixels that are
     occluded or outside the photo; hair that was not found has an empty silhouette. ``cap_overlap`` : the same of

@@ -1,10 +1,10 @@
 """Prior of skin for the texture: ``python -m trainer skin-prior`` writes ``assets/skin_prior.safetensors``.
 
 Mean and principal directions of whole-head log albedo at the head's vertices, low frequencies only. The samples are
-MakeHuman's CC0 skins and the true skins of synthetic people; both sources weigh the same. Every skin is averaged with
-its mirror image. Scalp, brows and cavities, which are no skin, take the colour of the skin around them, and so do the
-necks of synthetic people, which are painted in one colour for all. MakeHuman's skins also give the bust's usual colour
-beside the face's.
+MakeHuman's CC0 skins (``makehuman/skins`` of ``LIKENESS_SHARED``, see docs/evaluation.md) and the true skins of
+synthetic people; both sources weigh the same. Every skin is averaged with its mirror image. Scalp, brows and cavities,
+which are no skin, take the colour of the skin around them, and so do the necks of synthetic people, which are painted
+in one colour for all. MakeHuman's skins also give the bust's usual colour beside the face's.
 
 Shapes: N skins, C vertices of the head's cage, B of the bust, K principal directions. Begin with ``run``;
 ``backend/texture/skin_prior.py`` reads the file.
@@ -35,7 +35,8 @@ from trainer.methods.graph_face.albedo import head_people, true_albedo
 _PEOPLE, _MODES = 400, 16
 """Synthetic people; principal directions (``run`` prints how much of the variance they hold)."""
 _MAP_SIDE = 256
-"""Texels of a skin map: about 2 mm each; finer is detail of the photos."""
+"""Texels of a skin map: about 2 mm each; finer is detail of the photos. MakeHuman's map holds the whole body, so four
+times the side has as many on the head."""
 _LENGTH = 0.004
 """Metres over which samples are smoothed, the scale at which the texture's solve takes values from the prior."""
 _NO_SKIN = ("scalp", "mouth_interior", "eye_sockets", "brows")
@@ -114,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
         skin = 1.0 - smoothstep(0.05, 0.4, other)
         return smooth_field(operators, 0.5 * (logs + logs[surface.mirror]), skin, _LENGTH, None, 1e-6)
 
-    no_skin = (_NO_SKIN, (*_NO_SKIN, "neck"))  # in MakeHuman's skins; in synthetic people, of one neck
+    no_skin = (_NO_SKIN, (*_NO_SKIN, "neck"))  # synthetic people's necks are painted alike
     skins = np.stack([smooth(logs, names) for source, names in zip(sources, no_skin, strict=True) for logs in source])
     shares = np.concatenate([np.full(len(source), 1.0 / (len(sources) * len(source))) for source in sources])
     mean, modes = principal_skins(skins, shares, arguments.modes)

@@ -2,7 +2,8 @@
 
 ``tables.py`` calls the three, each a ``Measure`` as it says there: (model's folder, set, most entries, sheet's rows) ->
 row -> figure -> a value per entry. ``OURS``, ``SHOWN``, ``samples``, ``face_window`` and ``tile`` serve
-``measure_faces.py``, too. LAP makes one face of all photos (aggregated) and then adapts it to each (personalised).
+``measure_faces.py`` and ``tables.py``, too. LAP makes one face of all photos (aggregated) and then adapts it to each
+(personalised).
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,9 +29,10 @@ from trainer.methods.lap.data import FACE_CLASSES, class_mask
 from trainer.methods.lap.stage import eroded, mad_per_photo, side_per_photo
 
 OURS, AGGREGATED = "ours", "ours, before personalising"
-"""Rows of a table: of our model's personalised and aggregated face."""
+"""Rows of a table: of our model's personalised and aggregated face. A model's row begins with ``OURS``, in whose place
+``tables.py`` puts an ablation's name; other rows are the same for all models."""
 SHOWN = 6
-"""So many entries, the first, are on the sheet of pictures, but those without a face."""
+"""The sheet of pictures shows so many entries, the first; those without a face are skipped."""
 _TILE = 128
 NO_TRUTH = np.full((_TILE, _TILE, 3), 127, np.uint8)
 """In the sheet's last column."""
@@ -116,7 +118,7 @@ def depth_errors(folder: Path | None, data: PreparedSet, most: int, sheet: list)
     ``mad`` is as Unsup3D's code has it, which divides normals by their length plus 1e-7: at 64 px equal surfaces are
     6.5 degrees apart. ``mad.exact`` is the angle.
 
-    A row for the aggregated face, since a model may not have trained the second step. Rows without a model: a constant
+    A row for the aggregated face, since a model may not be trained to personalise. Rows without a model: a constant
     depth, and the mean of the true depths. Pictures are used as the set crops them.
     """
     reader = LapReader(folder)
@@ -187,7 +189,7 @@ def keypoint_depths(folder: Path | None, data: PreparedSet, most: int, sheet: li
 def depth_correlation_sum(predicted: np.ndarray, true: np.ndarray) -> float:
     """3DFAW's score (Moniz et al. 2018): the sum over keypoints of the correlation, over faces, of their depths.
 
-    predicted, true : (faces, keypoints), each face's depths relative to its mean and in units of its width. The set's
+    predicted, true : (faces, keypoints), each face's depths relative to its mean, in one unit for all. The set's
     sign of depth is not documented, so the score is the absolute value of the sum. NaN rows are left out.
     """
     known = np.isfinite(predicted).all(1) & np.isfinite(true).all(1)
