@@ -19,6 +19,7 @@ import torch
 from measure import DEMO, benchmark_parser, report
 from PIL import Image
 
+from backend.command_line.terminal import check_device
 from backend.exchange.all_or_none import OutputFolder
 from backend.exchange.files import peak_rss_mb
 from backend.exchange.folder import draw_preview
@@ -86,10 +87,11 @@ def differences(one: Path, other: Path) -> dict[str, float]:
 def main() -> int:
     """Print the figures and write them to ``--json``; exit code 1 when a budget is exceeded, or a card's tolerance."""
     parser = benchmark_parser(__doc__)
-    parser.add_argument("--photos", type=Path, help="a folder of photos instead of rendered ones")
+    parser.add_argument("--photos", type=Path, help="a folder of photos instead of the person of assets/demo")
     parser.add_argument("--quality", default="standard", choices=("fast", "standard", "best"))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     arguments = parser.parse_args()
+    check_device(arguments.device)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         figures = head_figures(arguments, arguments.device, folder)

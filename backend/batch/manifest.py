@@ -155,7 +155,7 @@ def _csv_lines(name: str, text: str) -> Iterator[tuple[int, dict[str, Any] | str
             continue
         if header is None:
             header = _checked_header(name, [cell.lower() for cell in cells])
-        elif len(cells) > len(header):
+        elif any(cells[len(header) :]):
             yield line, f"There are {len(cells)} cells and only {len(header)} columns; quote commas."
         elif any(cells):
             yield line, {key: _value(key, cell) for key, cell in zip(header, cells, strict=False) if cell}

@@ -68,6 +68,8 @@ class Outcome(Measured, frozen=True, kw_only=True, omit_defaults=True):
 SOURCE = Path(__file__).resolve().parents[2]
 _PACKAGES = ("ai-edge-litert", "numba", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "scipy", "torch")
 """Packages that affect numbers, pixels or weights of a head."""
+_NOT_IN_HEADS = ("batch", "command_line", "service")
+"""Folders of code that do not."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -86,12 +88,13 @@ class Stamp(msgspec.Struct, frozen=True):
 
 def current_stamp() -> Stamp:
     """The stamp of this process' Likeness; reads some 40 MB. Raises ``OSError``."""
-    code = (path for package in ("backend", "protocol") for path in (SOURCE / package).rglob("*.py"))
+    every = (path for package in ("backend", "protocol") for path in (SOURCE / package).rglob("*.py"))
+    code = (path for path in every if path.parent.name not in _NOT_IN_HEADS)
     folders = (os.environ.get(model.folder_variable) for model in MODELS)
     models = (
         path
         for folder in (ASSETS, *(Path(folder) for folder in folders if folder))
-        for pattern in ("**/*.safetensors", "**/*.npz", "*.json")
+        for pattern in ("**/*.safetensors", "**/*.npz", "**/*.json", "**/*.tflite", "**/*.png")
         for path in folder.glob(pattern)
     )
     return Stamp(_digest(SOURCE, code), _digest(ASSETS, models), tuple(map(_installed, _PACKAGES)))

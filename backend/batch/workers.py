@@ -102,8 +102,9 @@ class LocalWorker:
         Raises ``WorkerEndedError``.
         """
         self._line, theirs = self._processes.Pipe()
-        self._process = self._processes.Process(target=_work, args=(theirs, self._stopping, self._make))
-        self._process.start()
+        process = self._processes.Process(target=_work, args=(theirs, self._stopping, self._make))
+        process.start()
+        self._process = process  # ``kill`` asks one that runs
         theirs.close()
         return self._answer().decode()
 
@@ -187,7 +188,7 @@ class Engine:
         self._begun: Counter[str] = Counter()
         self._stopping = Event()
         self._waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         for task in tasks:
             self._waiting.put(task)
         workers = [self._crew.hire(make) for _ in range(min(self._workers, len(tasks)))]
@@ -198,9 +199,12 @@ class Engine:
             left, usable = len(tasks), len(threads)
             while left:
                 with suppress(queue.Empty):
-                    if (outcome := self._ended.get(timeout=_LOOK_SECONDS)) is not None:
+                    ended = self._ended.get(timeout=_LOOK_SECONDS)
+                    if isinstance(ended, Outcome):
                         left -= 1
-                        yield outcome
+                        yield ended
+                    elif ended is not None:  # its person would be missing for ever
+                        raise ended
                     elif not (usable := usable - 1):
                         sentence = "No worker could be kept running."
                         advice = "Try one person with --workers 1, which says more."
@@ -223,6 +227,8 @@ class Engine:
                     if not self._has_made(worker, task):
                         worker.kill(for_good=False)
                         break
+        except BaseException as error:
+            self._ended.put(error)
         finally:
             self._ended.put(None)
 

@@ -22,7 +22,6 @@ class Subdivision:
 
     Attributes
     ----------
-    level : number of Catmull-Clark steps, 0 is the cage.
     matrix : (V_level, V) float32 CSR; ``matrix @ cage`` are the positions. Rows sum to 1; a
         part's first ones are its cage's vertices, in their order.
     quads : (F_level, 4) int32, F_level = F * 4**level; the children of a quad are neighbours in this array.
@@ -30,7 +29,6 @@ class Subdivision:
     uv_head, uv_head_quads : UV map ``Head``, corner by corner with ``quads``.
     """
 
-    level: int
     matrix: sp.csr_matrix
     quads: np.ndarray
     parts: Mapping[str, PartRange]
@@ -160,7 +158,6 @@ def subdivide(template: Template, level: int) -> Subdivision:
         vertex_start, face_start = vertex_start + matrix.shape[0], face_start + len(faces)
     uv_head, uv_head_quads = _subdivide_maps(template.uv_head, template.uv_head_quads, level)
     return Subdivision(
-        level,
         sp.block_diag(matrices, format="csr").astype(np.float32),
         np.concatenate(quads).astype(np.int32),
         parts,

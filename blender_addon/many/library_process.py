@@ -36,7 +36,9 @@ def main(job_path: Path) -> None:
         file, why = next(iter(failed.items()))
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
         said = f"{Path(file).name}{more} could not be made an asset ({why})."
-    (job_path.parent / "reply.txt").write_text(said, "utf-8")
+    reply = job_path.with_name("reply.part")
+    reply.write_text(said, "utf-8", errors="backslashreplace")
+    reply.replace(job_path.with_name("reply.txt"))  # whole, or not there
 
 
 def _finish(file: str, catalogue: str | None) -> None:

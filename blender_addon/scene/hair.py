@@ -220,7 +220,8 @@ def _shown_hairs(
         curves = strands.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
         points = meshes.array_of(curves.position_data, "vector", 3, np.float32)
         first = meshes.array_of(curves.curve_offset_data, "value")
-        colours = [_attribute(curves, name, len(first) - 1) for name in (ROOT_COLOUR, TIP_COLOUR)]
+        grey = np.full((len(first) - 1, 4), _NO_COLOUR, np.float32)
+        colours = [meshes.attribute_or(grey, curves, name, "color")[:, :3] for name in (ROOT_COLOUR, TIP_COLOUR)]
     finally:
         head.show_only_shape_key, head.active_shape_key_index = before
         if rig is not None:
@@ -233,32 +234,18 @@ def _shown_hairs(
     return meshes.to_head(hairs), tuple(_LIGHT_OFFSET + _LIGHT_SCALE * colour**_LIGHT_POWER for colour in colours)
 
 
-def _attribute(curves: bpy.types.Curves, name: str, count: int) -> np.ndarray:
-    """(count, 3) a colour of each curve; grey where the hairs lost it."""
-    attribute = curves.attributes.get(name)
-    if attribute is None or len(attribute.data) != count:
-        return np.full((count, 3), _NO_COLOUR, np.float32)
-    return meshes.array_of(attribute.data, "color", 4, np.float32)[:, :3]
-
-
 def _add_keys_of_skin(obj: bpy.types.Object, cards: HairCards, head: bpy.types.Object) -> None:
     """Give cards those keys of ``head`` that move the skin on which a card stands, at value 0."""
-    basis, skin, keys = (
-        meshes.coordinates(obj.data.vertices),
-        meshes.neutral_coordinates(head.data),
-        head.data.shape_keys,
-    )
+    basis, skin = meshes.coordinates(obj.data.vertices), meshes.neutral_coordinates(head.data)
+    keys = head.data.shape_keys
     tree = meshes.search_tree(meshes.to_head(skin))
     stands_on = np.array([tree.find(root)[1] for root in card_roots(cards).tolist()])
-    moves = {
-        block.name: (meshes.coordinates(block.points) - skin)[stands_on]
-        for block in (keys.key_blocks[1:] if keys else ())
-    }
-    for name, move in moves.items():
+    for of_head in keys.key_blocks[1:] if keys else ():
+        move = (meshes.coordinates(of_head.points) - skin)[stands_on]
         if np.abs(move).max(initial=0.0) > SMALLEST_CARD_OFFSET_M:
             if obj.data.shape_keys is None:
                 obj.shape_key_add(name="Basis", from_mix=False)
-            block = obj.shape_key_add(name=name, from_mix=False)
+            block = obj.shape_key_add(name=of_head.name, from_mix=False)
             block.value = 0.0  # a new key starts at 1 from Blender 5.0 on
             block.points.foreach_set("co", (basis + move).ravel())
 
@@ -459,9 +446,8 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
 def _lift(points: np.ndarray, head: bpy.types.Object) -> np.ndarray:
     """(N, 3) from the skin to points (N, 3) in the head's frame, at most ``LIFTED`` long."""
     mesh = head.data
-    tree = BVHTree.FromPolygons(
-        meshes.neutral_coordinates(mesh).tolist(), [tuple(face.vertices) for face in mesh.polygons]
-    )
+    faces = [tuple(face.vertices) for face in mesh.polygons]
+    tree = BVHTree.FromPolygons(meshes.neutral_coordinates(mesh).tolist(), faces)
     lift = points - np.array([tree.find_nearest(point)[0] for point in points.tolist()], np.float32)
     return lift * np.minimum(1.0, LIFTED / np.maximum(np.linalg.norm(lift, axis=1, keepdims=True), 1e-9))
 
@@ -518,9 +504,8 @@ def move_with_skin(curves: bpy.types.Curves, mesh: bpy.types.Mesh, scalp: bpy.ty
 def _move_scalp(mesh: bpy.types.Mesh, curves: bpy.types.Curves, change: np.ndarray) -> None:
     """Move each vertex of a scalp as the roots beside it, which moved by ``change`` (G, 3)."""
     uv, roots = np.zeros((len(mesh.vertices), 2), np.float32), _values(curves, SCALP_UV, "vector", 2)
-    uv[meshes.array_of(mesh.loops, "vertex_index")] = meshes.array_of(
-        mesh.uv_layers[SCALP_UV_MAP].uv, "vector", 2, np.float32
-    )
+    corners = meshes.array_of(mesh.uv_layers[SCALP_UV_MAP].uv, "vector", 2, np.float32)
+    uv[meshes.array_of(mesh.loops, "vertex_index")] = corners
     near, weight = _beside(uv.tobytes(), roots.tobytes())
     moved = meshes.coordinates(mesh.vertices) + (change[near] * weight[..., None]).sum(1)
     mesh.vertices.foreach_set("co", moved.astype(np.float32).ravel())
@@ -561,10 +546,8 @@ def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.n
     p = places[:, None]
     area = meshes.cross_2d(b - a, c - a)
     area = np.where(np.abs(area) < 1e-12, 1e-12, area)
-    weights = (
-        np.stack([meshes.cross_2d(b - p, c - p), meshes.cross_2d(c - p, a - p), meshes.cross_2d(a - p, b - p)], -1)
-        / area[..., None]
-    )
+    sides = ((b, c), (c, a), (a, b))
+    weights = np.stack([meshes.cross_2d(one - p, other - p) for one, other in sides], -1) / area[..., None]
     row = np.arange(len(places))
     best = weights.min(-1).argmax(1)
     weight = np.clip(weights[row, best], 0, 1)

@@ -54,9 +54,7 @@ def drive_keys(part: bpy.types.Object, head: bpy.types.Object) -> None:
 
 GAP = 0.5
 """Gap between the head and its neighbour, as a share of the head's width, so that they do not touch in the view."""
-_WITH_SURFACE = {
-    *("MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "GPENCIL", "GREASEPENCIL"),
-}
+_NO_SURFACE = {"EMPTY", "LIGHT", "CAMERA", "ARMATURE", "LATTICE", "SPEAKER", "LIGHT_PROBE"}
 
 
 def free_shift(low: np.ndarray, high: np.ndarray, others: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
@@ -96,8 +94,8 @@ def _world(obj: bpy.types.Object) -> Matrix:
 def place_beside(head: bpy.types.Object, parts: Sequence[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:
     """Move a new ``head`` and its children beside the visible objects of the layer. parts : its objects, with
     itself."""
-    there = [obj for obj in layer.objects if obj is not None]  # None stands for an object just removed
-    others = [obj for obj in there if obj not in parts and obj.parent != head and obj.type in _WITH_SURFACE]
+    there = set(layer.objects).difference(parts, [None])  # which stands for an object just removed
+    others = [obj for obj in there if obj.parent != head and obj.type not in _NO_SURFACE]
     shown = [bounds([obj]) for obj in others if obj.visible_get(view_layer=layer)]
     head.location.x += free_shift(*bounds(parts), shown)
 

@@ -4,6 +4,7 @@ import fnmatch
 import hashlib
 import multiprocessing
 import os
+import signal
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -133,6 +135,7 @@ class LimitedReader(AbstractContextManager):
         """Write the item's arrays to ``out``; returns ``KEPT`` or the reason why there is none."""
         if self._child is None:
             self._child = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _limit, (type(self._reader),))
+            self._child.submit(os.getpid).result()  # one that cannot start is no damaged entry
         try:
             return self._child.submit(_verdict, self._reader, item, out).result()
         except BrokenProcessPool:
@@ -147,6 +150,8 @@ class LimitedReader(AbstractContextManager):
 def _limit(imported: type) -> None:
     """What a child starts with; the reader's imports do not count."""
     del imported
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
     warnings.simplefilter("error", np.exceptions.ComplexWarning)
     limit_memory(data_bytes() + _MEMORY_BYTES)
 

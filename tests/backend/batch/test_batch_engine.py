@@ -58,6 +58,13 @@ def made(folder: Path) -> dict[str, int]:
     return {path.stem: len(path.read_text()) for path in folder.glob("*.made")}
 
 
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def engine(workers: int = 2, time_limit: float = 60.0, notices: list[str] | None = None) -> Engine:
     return Engine(LocalCrew(SMALL), workers, time_limit, (lambda _: None) if notices is None else notices.append)
 
@@ -100,12 +107,15 @@ def test_a_person_who_takes_too_long_is_given_up(tmp_path: Path) -> None:
     assert outcomes["a"].status == outcomes["b"].status == "done"
 
 
+def test_an_error_of_the_engine_itself_ends_the_batch(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="done again"):
+        list(Engine(LocalCrew(SMALL), 2, 60.0, {}.pop)(tasks(tmp_path, "once_1", "a"), made_up))  # no notice is told
+
+
 def test_stopping_lets_workers_end_cleanly(tmp_path: Path) -> None:
     outcomes = engine()(tasks(tmp_path, "slow_1", "a", "slow_2"), made_up)
     assert next(outcomes).name == "a"
-    until = time.monotonic() + 60
-    while not (tmp_path / "slow_1.begun").exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for(tmp_path / "slow_1.begun")
     start = time.monotonic()
     outcomes.close()
     assert time.monotonic() - start < 7  # a stopped worker says so; others are waited for longer
@@ -115,10 +125,7 @@ def test_stopping_lets_workers_end_cleanly(tmp_path: Path) -> None:
 def test_a_worker_that_does_not_listen_is_killed_after_two_seconds(tmp_path: Path) -> None:
     outcomes = engine()(tasks(tmp_path, "deaf_1", "a"), made_up)
     assert next(outcomes).name == "a"
-    until = time.monotonic() + 60
-    while not (tmp_path / "deaf_1.begun").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert (tmp_path / "deaf_1.begun").exists()
+    wait_for(tmp_path / "deaf_1.begun")
     start = time.monotonic()
     outcomes.close()
     assert time.monotonic() - start < 2 + BUSY
