@@ -262,7 +262,7 @@ def test_beard_and_brows_stand_on_the_skin_that_keys_move(bpy, result: HeadResul
     head = result.head
     opens = head.keys[head.key_names.index(key)]
     far = np.linalg.norm(opens, axis=1)
-    chin = head.quads[(far > 0.9 * far.max())[head.quads].all(1)]
+    chin = head.quads[(far > 0.8 * far.max())[head.quads].all(1)]
     quad = chin[np.argmax(head.vertices[chin].mean(1)[:, 2])]
     place = int(np.flatnonzero((head.quads == quad).all(1))[0])
     root, uv = head.vertices[quad].mean(0), head.uv[head.uv_quads[place]].mean(0)
