@@ -13,9 +13,8 @@ from rich.console import Console
 from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
 from backend.batch.records import Outcome, Stamp, current_stamp
-from backend.batch.report import BatchProgress, BatchTable, counted
+from backend.batch.report import BatchProgress, BatchTable, counted, say
 from backend.batch.workers import Engine, LocalCrew, WorkerNeeds, worker_needs
-from backend.command_line.photo_paths import readable
 from backend.command_line.terminal import check_device, format_seconds, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, hidden_name
@@ -38,10 +37,6 @@ def run_batch(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.manifest, PersonOptions(**options_of(arguments)))
     with sigterm_as_interrupt():
         (_do_all if arguments.only is None else _do_one)(arguments, manifest)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(readable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _do_one(arguments: argparse.Namespace, manifest: Manifest) -> None:
@@ -74,10 +69,10 @@ def _do_all(arguments: argparse.Namespace, manifest: Manifest) -> None:
         check_device(arguments.device if arguments.address is None else "cpu")
         stamp = current_stamp()
         try:
-            with _engine(arguments, manifest, stamp, lambda sentence: _say(err, sentence)) as (engine, workers):
+            with _engine(arguments, manifest, stamp, lambda sentence: say(err, sentence)) as (engine, workers):
                 table = BatchTable(arguments.manifest, manifest, folder, stamp, workers)
                 for bad in manifest.bad_lines:
-                    _say(err, f"Line {bad.line}: {bad.sentence}")
+                    say(err, f"Line {bad.line}: {bad.sentence}")
                 outcomes = engine(_tasks(arguments, manifest.people, stamp), make_head)
                 _run_through(outcomes, table, len(manifest.people), err, folder)
         finally:
@@ -128,10 +123,10 @@ def _report(out: Console, table: BatchTable, folder: Path, seconds: float) -> No
     """Print the summary. Raises "some_failed" if any failed."""
     counts, failures = table.counts, table.failures()
     for row in failures:
-        _say(out, f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip())
+        say(out, f"{row.name or f'line {row.line}'}: {row.reason} {row.advice}".rstrip())
     before = f" ({counts['kept']} of them before)" if counts["kept"] else ""
     done = f"{counts['done'] + counts['kept']} done{before}, {counts['failed']} failed, in {format_seconds(seconds)}."
-    _say(out, f"{done} Look at {folder / 'batch.html'}.")
+    say(out, f"{done} Look at {folder / 'batch.html'}.")
     if failures:
         sentence = f"{len(failures)} of {sum(counts.values())} people failed."
         raise LikenessError("some_failed", sentence, "The reasons are above and in batch.html; others are done.")

@@ -87,7 +87,7 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 def current_stamp() -> Stamp:
-    """The stamp of this process' Likeness; reads some 40 MB. Raises ``OSError``."""
+    """The stamp of this process' Likeness; reads some 50 MB. Raises ``OSError``."""
     every = (path for package in ("backend", "protocol") for path in (SOURCE / package).rglob("*.py"))
     code = (path for path in every if path.parent.name not in _NOT_IN_HEADS)
     folders = (os.environ.get(model.folder_variable) for model in MODELS)

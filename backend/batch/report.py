@@ -56,6 +56,11 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
+def say(console: Console, text: str) -> None:
+    """Print a line that may hold names as others gave them."""
+    console.print(readable(text), markup=False, highlight=False, soft_wrap=True)
+
+
 def _row(row: Outcome) -> str:
     name = escape(row.name) or f"line {row.line}"
     preview = ""
@@ -150,4 +155,4 @@ class BatchProgress(Progress):
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             more = {"done": took, "failed": f": {outcome.reason}"}.get(outcome.status, "")
             line = f"{self._ended}/{self._count}  {outcome.name}  {_WORDS[outcome.status]}{more}"
-            self.console.print(readable(line), markup=False, highlight=False, soft_wrap=True)
+            say(self.console, line)

@@ -33,8 +33,8 @@ _LASHES = np.uint8([32, 26, 22])  # sRGB
 class FinishingSettings:
     """One constant per field. The text below each gives its unit, plausible range and reason."""
 
-    nostril_haemoglobin: float = 0.8
-    """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril."""
+    cavity_haemoglobin: float = 0.8
+    """Units of ``skin_tone.HAEMOGLOBIN_DENSITY``, 0 to 2: extra redness of a nostril and of an eye's socket."""
     nostril_shade: float = 1.5
     """Log units, 0.5 to 3: extra darkness of a nostril, which is a cavity."""
     seam_reach: float = 0.006
@@ -157,7 +157,7 @@ def _blend_seams(
     return inner + fields[:, :1] * (fields[:, 1:] - inner)
 
 
-_NOSTRIL = -FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
+_NOSTRIL = -FINISHING.cavity_haemoglobin * HAEMOGLOBIN_DENSITY - FINISHING.nostril_shade
 """(3,) log albedo of a nostril minus that of the surrounding skin."""
 
 
@@ -187,7 +187,7 @@ def _paint_inner(
     all three are nostrils. log_skin : (P, 3) base there.
     """
     skin = np.exp(log_skin + GRAIN * skin_noise(positions))
-    socket = np.exp(log_skin - FINISHING.nostril_haemoglobin * HAEMOGLOBIN_DENSITY - 0.4)
+    socket = np.exp(log_skin - FINISHING.cavity_haemoglobin * HAEMOGLOBIN_DENSITY - 0.4)
     nostril = np.exp(log_skin + _NOSTRIL)
     other = np.clip(1.0 - mouth - sockets - neck, 0.0, 1.0)[:, None]
     shares = (mouth[:, None], sockets[:, None], neck[:, None], other)
