@@ -183,18 +183,18 @@ def test_raised_brows_move_as_a_whole(person):
     marks = [person.template.landmarks478.positions(mesh) for mesh in (person.neutral, raised)]
     still, moved = (np.linalg.norm(at[np.r_[BROW_UPPER]] - at[np.r_[BROW_LOWER]], axis=-1) for at in marks)
     assert np.abs(moved / still - 1.0).max() < 0.06, "the skin of a brow is not stretched"
-    rise = (marks[1] - marks[0])[np.array(BROW_UPPER), 1]  # right, left
-    assert 0.006 < rise.min() > 0.85 * rise.max(), "its ends go up as far as its middle"
-    assert np.abs(rise[0] - rise[1]).max() < 5e-4
+    rise = (marks[1] - marks[0])[np.r_[BROW_UPPER], 1]
+    assert 0.005 < rise.min() > 0.8 * rise.max(), "its ends go up nearly as far as its middle"
+    lids = [eye.rows[eye.margin : eye.margin + 6][:, eye.upper] for eye in measure.face_loops(person.template).eyes]
+    assert np.linalg.norm(raised - person.neutral, axis=1)[lids].max() < 0.002, "the lid stays up to its fold"
     skin = triangles_of(person.template.quads[: person.template.head.face_stop], person.neutral)
     areas = [np.linalg.norm(area_vectors(mesh, skin), axis=1) for mesh in (person.neutral, raised)]
-    assert (areas[1] / areas[0]).max() < 2.0, "the lid below shares the stretch"
+    assert (areas[1] / areas[0]).max() < 2.2, "the skin from fold to brow shares the stretch"
 
 
 def test_no_key_is_empty_or_wild(person):
     sizes = np.linalg.norm(person.keys, axis=2).max(1) * 1e3
-    assert ((sizes > 1.0) & (sizes < 70.0)).all(), dict(zip(ARKIT_NAMES, sizes, strict=True))
-    assert np.isfinite(person.keys).all()
+    assert ((sizes > 1.0) & (sizes < 70.0)).all(), dict(zip(ARKIT_NAMES, sizes, strict=True))  # NaN is neither
 
 
 def test_wrong_shapes_and_values_are_refused(people):
