@@ -8,10 +8,10 @@ from scipy.spatial.transform import Rotation
 
 from backend.fitting.parameters import PhotoParameters
 from backend.fitting.stages import FitState
-from backend.geometry.closest import Closest, TriangleMesh
+from backend.geometry.closest import TriangleMesh
 from backend.geometry.subdivision import subdivide
 from backend.geometry.surface_fields import smooth_field, solve_symmetric, surface_operators
-from backend.geometry.template import LandmarkEmbedding, Template, boundary_edges, triangles_from_quads
+from backend.geometry.template import LandmarkEmbedding, Template, triangles_from_quads
 from backend.geometry.vectors import vertex_normals
 from backend.photos.collection import FaceClass, PhotoFace, Scan
 from backend.rendering.camera import Camera
@@ -71,13 +71,6 @@ def landmark_rows(embedding: LandmarkEmbedding, indices: tuple[int, ...], count:
     return sp.csr_matrix((embedding.barycentrics[chosen].astype(np.float64).ravel(), place), (len(chosen), count))
 
 
-def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
-    """(V,) bool, vertices on the border of a mesh."""
-    border = np.zeros(count, bool)
-    border[boundary_edges(triangles)] = True
-    return border
-
-
 @dataclass(frozen=True)
 class ModelFit:
     """A fitted face: ``scale * rotation @ (mean + modes . coefficients) + translation`` lies on the scan."""
@@ -116,8 +109,6 @@ def fit_model(
     count = len(modes)
     scale, rotation, translation = fit_similarity(landmark_rows @ mean, landmark_targets, scale=1.0 if sized else None)
     coefficients = np.zeros(count)
-    normals = vertex_normals(scan.vertices, scan.triangles)
-    border, closest = border_vertices(scan.triangles, len(scan.vertices)), Closest(scan.vertices, scan.triangles)
     mean_points, mean_landmarks = matrix @ mean, landmark_rows @ mean
     mode_points = np.stack([matrix @ mode for mode in modes]) if count else np.zeros((0, *mean_points.shape))
     mode_landmarks = (
@@ -128,10 +119,10 @@ def fit_model(
     for iteration in range(iterations):
         local = mean_points + np.tensordot(coefficients, mode_points, 1)
         points = scale * local @ rotation.T + translation
-        corners, target, normal, distance = counterparts(points[used], scan, normals, closest)
+        corners, target, normal, distance = counterparts(points[used], scan)
         point_normals = vertex_normals(points, triangles)[used]
         reach = max(0.03 * 0.8**iteration, 0.006)
-        trust = (weights * areas)[used] * (~border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
+        trust = (weights * areas)[used] * (~scan.border[corners].any(1)) * ((point_normals * normal).sum(1) > 0.5)
         trust = trust * np.clip(2 - 2 * distance / reach, 0, 1)
         sigma = max(_NOISE * 4 * 0.85**iteration, _NOISE)
         rows = _rows(local[used], mode_points[:, used], scale, rotation)  # (U, 3, 7 + K)
@@ -157,15 +148,13 @@ def fit_model(
     return ModelFit(coefficients, scale, rotation, translation, cage)
 
 
-def counterparts(
-    points: np.ndarray, scan: TriangleMesh, normals: np.ndarray, closest: Closest
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def counterparts(points: np.ndarray, scan: TriangleMesh) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of the scan's points closest to ``points`` (P, 3): corners (P, 3), positions and unit normals (P, 3), and the
-    distances (P,). ``normals`` : of the scan's vertices; ``closest`` : of the scan."""
-    triangle, weights, distance = closest(points, exact=False)
+    distances (P,)."""
+    triangle, weights, distance = scan.closest(points, exact=False)
     corners = scan.triangles[triangle]
     target = (scan.vertices[corners] * weights[..., None]).sum(1)
-    normal = (normals[corners] * weights[..., None]).sum(1)
+    normal = (scan.normals[corners] * weights[..., None]).sum(1)
     return corners, target, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12), distance
 
 
@@ -185,13 +174,11 @@ def _rows(local: np.ndarray, modes: np.ndarray, scale: float, rotation: np.ndarr
 def laid_on(points: np.ndarray, faces: np.ndarray, weights: np.ndarray, scan: TriangleMesh) -> np.ndarray:
     """Skin (V, 3) with triangles (F, 3), pulled onto a scan that it nearly fits along the scan's normals; weights :
     (V,) 0 where a vertex only follows. The field fades out over ``FADING`` metres where there is no scan."""
-    normals, closest = vertex_normals(scan.vertices, scan.triangles), Closest(scan.vertices, scan.triangles)
-    border = border_vertices(scan.triangles, len(scan.vertices))
     pulled, pull, gap = weights > 0, np.zeros(len(points)), np.zeros((len(points), 3))
     for _ in range(PULLS):
-        corners, target, normal, distance = counterparts(points[pulled], scan, normals, closest)
+        corners, target, normal, distance = counterparts(points[pulled], scan)
         same = (vertex_normals(points, faces)[pulled] * normal).sum(1) > 0.5
-        pull[pulled] = weights[pulled] * same * (distance < REACH) * ~border[corners].any(1)
+        pull[pulled] = weights[pulled] * same * (distance < REACH) * ~scan.border[corners].any(1)
         gap[pulled] = ((target - points[pulled]) * normal).sum(1, keepdims=True) * normal
         operators = surface_operators(points, faces)
         points = points + smooth_field(operators, gap, pull, STIFFNESS, np.zeros(3), (STIFFNESS / FADING) ** 2)
@@ -224,7 +211,6 @@ def laid_on_scan(state: FitState, scan: Scan) -> FitState:
         landmark_rows(template.landmarks478, marks, count), targets, landmark_noise=LANDMARK_NOISE, sized=True,
         iterations=ITERATIONS,
     )  # fmt: skip
-    upright = TriangleMesh((scan.mesh.vertices - fit.translation) @ fit.rotation, scan.mesh.triangles)
     moved = [
         _seen_by(photo, face, scan.cameras[face.name], fit, expression)
         for face, photo in zip(state.faces, photos, strict=True)
@@ -234,7 +220,8 @@ def laid_on_scan(state: FitState, scan: Scan) -> FitState:
     weights = topology.matrix @ (topology.skin_weights(face=1.0, scalp=1.0, neck=1.0) * (1 - topology.regions["ears"]))
     weights = weights * ~_under_hair(state, points, vertex_normals(points, topology.fine_triangles))
     cage = (state.neutral + worn)[:count]
-    offsets = template.following_skin(laid_cage(cage, topology, weights, upright) - cage)
+    laid = laid_cage(cage @ fit.rotation.T + fit.translation, topology, weights, scan.mesh)
+    offsets = template.following_skin((laid - fit.translation) @ fit.rotation - cage)
     changed = replace(template, vertices=(template.vertices + offsets).astype(np.float32))
     return replace(state, template=changed, scan=scan)
 

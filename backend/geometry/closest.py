@@ -1,9 +1,13 @@
 """Triangle meshes and their closest points."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
+
+from backend.geometry.template import boundary_edges
+from backend.geometry.vectors import vertex_normals
 
 NEIGHBOURS, MOST, REACH, FAR = 8, 128, 0.58, 1.0
 """Pieces of a surface asked at first and at most; in median edges: from a piece's centre to its corners, and the
@@ -16,6 +20,23 @@ class TriangleMesh:
 
     vertices: np.ndarray
     triangles: np.ndarray
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """(V, 3) unit normals of the vertices."""
+        return vertex_normals(self.vertices, self.triangles)
+
+    @cached_property
+    def border(self) -> np.ndarray:
+        """(V,) bool, vertices on the border."""
+        border = np.zeros(len(self.vertices), bool)
+        border[boundary_edges(self.triangles)] = True
+        return border
+
+    @cached_property
+    def closest(self) -> "Closest":
+        """Finds closest points on the mesh."""
+        return Closest(self.vertices, self.triangles)
 
 
 class Closest:

@@ -101,20 +101,20 @@ def read_mesh(source: PhotoSource, waiting: Callable[[], None] = lambda: None) -
     return PaintedMesh(TriangleMesh(places, back.ravel()[triangles]), found)
 
 
-def _camera(turn: float) -> Camera:
-    return look_at(turn, 0.0, 0.0, DISTANCE, SIZE * DISTANCE / SPAN, (SIZE, SIZE), np.zeros(3))
+def _camera(turn: float, size: int = SIZE) -> Camera:
+    return look_at(turn, 0.0, 0.0, DISTANCE, size * DISTANCE / SPAN, (size, size), np.zeros(3))
 
 
 def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
     """The mesh in metres, looking along z: the side on which a face is seen best. The origin lies half a face behind
     the middle of the face's surface, so that pictures from the sides turn about the head's middle."""
     low, high = painted.mesh.vertices.min(0), painted.mesh.vertices.max(0)
-    best = None
+    best, camera = None, _camera(0.0, SIZE // 2)
     # The usual up axes first: y up, then z up.
     for axis, angle in (("x", 0), ("x", -90), ("y", 180), ("y", 90), ("y", -90), ("x", 90)):
         turn = Rotation.from_euler(axis, angle, degrees=True).as_matrix()
         whole = painted.moved(SPAN / max(float((high - low).max()), 1e-9), turn, (low + high) / 2)
-        for found in detect_faces(whole.drawn(_camera(0.0)))[:1]:
+        for found in detect_faces(whole.drawn(camera))[:1]:
             if best is None or found.score > best[0].score:
                 best = found, whole
         if best is not None and best[0].score > FACES.upright_score:
@@ -122,7 +122,6 @@ def _upright(painted: PaintedMesh, name: str) -> PaintedMesh:
     if best is None:
         raise LikenessError("no_face", f"No face is seen on the mesh {name}.", _ADVICE)
     found, whole = best
-    camera = _camera(0.0)
     (middle,), (away,) = places_at(np.array([found.centre]), whole.mesh.vertices, whole.mesh.triangles, camera)
     if not np.isfinite(away):
         raise LikenessError("no_face", f"The mesh {name} has a hole in the middle of the face.", _ADVICE)

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from backend.errors import LikenessError
 from backend.fitting import scan as laying
 from backend.fitting.solver import POPULATION_PATH, template_fingerprint
-from backend.geometry.closest import Closest, TriangleMesh
+from backend.geometry.closest import TriangleMesh
 from backend.geometry.surface_fields import surface_operators
 from backend.geometry.template import load_template, triangles_from_quads
 from backend.geometry.vectors import area_vectors, vertex_normals
@@ -189,12 +189,12 @@ def carrier_of(mesh: TriangleMesh) -> Carrier:
     skin = topology.matrix @ topology.skin_weights(face=1.0, ears=1.0, scalp=1.0, neck=1.0)
     cage = laying.laid_cage((fit.cage - origin) @ fit.rotation, topology, skin, upright)
     points = topology.matrix @ cage
-    triangle, weights, distance = Closest(upright.vertices, upright.triangles)(points)
-    corners, count = upright.triangles[triangle], len(scan.vertices)
-    normals = vertex_normals(upright.vertices, upright.triangles)
-    facing = (vertex_normals(points, topology.fine_triangles) * (normals[corners] * weights[..., None]).sum(1)).sum(1)
-    inner = ~laying.border_vertices(upright.triangles, count)
-    trust = np.clip((facing - 0.3) / 0.4, 0, 1) * np.clip(2 - distance / 0.003, 0, 1) * inner[corners].all(1) * skin
+    triangle, weights, distance = upright.closest(points)
+    corners = upright.triangles[triangle]
+    normal = (upright.normals[corners] * weights[..., None]).sum(1)
+    facing = (vertex_normals(points, topology.fine_triangles) * normal).sum(1)
+    near = np.clip(2 - distance / 0.003, 0, 1) * ~upright.border[corners].any(1)
+    trust = np.clip((facing - 0.3) / 0.4, 0, 1) * near * skin
     areas = surface_operators(points, topology.fine_triangles).mass
     placed = mesh.vertices, float(unit), fit.rotation, origin
     return Carrier(*placed, topology, cage, corners, weights, trust * areas)
