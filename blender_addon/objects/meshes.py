@@ -74,9 +74,11 @@ def attribute_or(missing: np.ndarray, mesh: bpy.types.Mesh, name: str, field: st
     return values
 
 
-def write_attribute(mesh: bpy.types.Mesh, name: str, kind: str, field: str, values: np.ndarray) -> bpy.types.Attribute:
-    """Write an attribute of vertices, ``values`` (V, ...), created if missing; ``kind`` is ``INT`` or of floats."""
-    attribute = mesh.attributes.get(name) or mesh.attributes.new(name, kind, "POINT")
+def write_attribute(
+    data: bpy.types.ID, name: str, kind: str, field: str, values: np.ndarray, domain: str = "POINT"
+) -> bpy.types.Attribute:
+    """Write an attribute of a mesh or curves, created if missing; ``kind`` is ``INT`` or of floats."""
+    attribute = data.attributes.get(name) or data.attributes.new(name, kind, domain)
     attribute.data.foreach_set(field, np.ascontiguousarray(values, np.int32 if kind == "INT" else np.float32).ravel())
     return attribute
 

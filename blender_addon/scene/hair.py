@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import bpy
 import numpy as np
-from bpy.app.handlers import persistent
 from mathutils.bvhtree import BVHTree
+from mathutils.interpolate import poly_3d_calc
 
 from ..objects import meshes, tags
 from ..protocol.result import HeadResult, ResultHair, ResultScalp
@@ -69,14 +69,10 @@ def set_chain(modifier: bpy.types.Modifier, numbers: Mapping[str, float], before
 
 def new_scalp(scalp: ResultScalp, head: bpy.types.Object) -> bpy.types.Object:
     """The skin on which hairs grow, in rest; it is linked to nothing, and kept by the modifier that uses it."""
-    mesh = bpy.data.meshes.new(SCALP)
-    mesh.from_pydata(meshes.to_blender(scalp.vertices).tolist(), [], scalp.triangles.tolist())
-    layer = mesh.uv_layers.new(name=SCALP_UV_MAP, do_init=False)
-    layer.uv.foreach_set("vector", np.ascontiguousarray(scalp.uv[meshes.array_of(mesh.loops, "vertex_index")]).ravel())
+    mesh = _mapped_mesh(SCALP, scalp, SCALP_UV_MAP)
     maps = np.stack([scalp.edge, scalp.top, scalp.melanin], 1)
-    mesh.attributes.new(MAPS, "FLOAT_VECTOR", "POINT").data.foreach_set("vector", maps.astype(np.float32).ravel())
-    mesh.attributes.new(DENSITY, "FLOAT", "POINT").data.foreach_set("value", scalp.density)
-    mesh.shade_smooth()
+    meshes.write_attribute(mesh, MAPS, "FLOAT_VECTOR", "vector", maps)
+    meshes.write_attribute(mesh, DENSITY, "FLOAT", "value", scalp.density)
     obj = bpy.data.objects.new(SCALP, mesh)
     obj.parent = head
     return obj
@@ -86,11 +82,7 @@ def follow(modifier: bpy.types.Modifier, head: bpy.types.Object) -> None:
     """Attach a modifier of ``new_modifier`` to the skin of ``head``; other modifiers are left alone."""
     if not _makes_hairs(modifier):
         return
-    for item in modifier.node_group.interface.items_tree:
-        if item.name == HEAD:
-            set_input(modifier, item.identifier, head)
-        elif item.name in SKULL:
-            set_input(modifier, item.identifier, _skull_vertex(head.data, *SKULL[item.name]))
+    _set_named(modifier, {HEAD: head, **{name: _skull_vertex(head.data, *way) for name, way in SKULL.items()}})
 
 
 def _makes_hairs(modifier: bpy.types.Modifier) -> bool:
@@ -106,7 +98,7 @@ def show_guides_alone(collection: bpy.types.Collection) -> None:
             modifier.show_viewport, obj[GUIDES_ALONE] = False, True
 
 
-@persistent
+@bpy.app.handlers.persistent
 def show_hairs(*_: object) -> None:
     """Show what ``show_guides_alone`` left out of the views, of all heads of the file."""
     for obj in bpy.data.objects:
@@ -123,6 +115,12 @@ def set_input(modifier: bpy.types.Modifier, identifier: str, value: object) -> N
         modifier[identifier] = value
     else:
         getattr(properties.inputs, identifier).value = value
+
+
+def _set_named(modifier: bpy.types.Modifier, values: Mapping[str, object]) -> None:
+    for item in modifier.node_group.interface.items_tree:
+        if item.name in values:
+            set_input(modifier, item.identifier, values[item.name])
 
 
 def get_input(modifier: bpy.types.Modifier, identifier: str) -> object:
@@ -165,9 +163,7 @@ def still_hairs(strands: bpy.types.Object, name: str) -> bpy.types.Object:
         drawn.hide_viewport = False
         for modifier in filter(_makes_hairs, drawn.modifiers):
             modifier.show_viewport = True
-            for item in modifier.node_group.interface.items_tree:
-                if item.name == "Viewport":
-                    set_input(modifier, item.identifier, 1.0)
+            _set_named(modifier, {"Viewport": 1.0})
         graph = bpy.context.evaluated_depsgraph_get()
         graph.update()
         curves = drawn.evaluated_get(graph).data.copy()
@@ -250,14 +246,20 @@ def _add_keys_of_skin(obj: bpy.types.Object, cards: HairCards, head: bpy.types.O
             block.points.foreach_set("co", (basis + move).ravel())
 
 
+def _mapped_mesh(name: str, shape: ResultScalp | HairCards, uv_map: str) -> bpy.types.Mesh:
+    """A smooth mesh of a scalp or of cards with their UV map."""
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata(meshes.to_blender(shape.vertices).tolist(), [], shape.triangles.tolist())
+    layer = mesh.uv_layers.new(name=uv_map, do_init=False)
+    layer.uv.foreach_set("vector", np.ascontiguousarray(shape.uv[meshes.array_of(mesh.loops, "vertex_index")]).ravel())
+    mesh.shade_smooth()
+    return mesh
+
+
 def _mesh(cards: HairCards) -> bpy.types.Mesh:
-    mesh = bpy.data.meshes.new(CARDS_NAME)
-    mesh.from_pydata(meshes.to_blender(cards.vertices).tolist(), [], cards.triangles.tolist())
-    layer = mesh.uv_layers.new(name=UV, do_init=False)
-    layer.uv.foreach_set("vector", np.ascontiguousarray(cards.uv[meshes.array_of(mesh.loops, "vertex_index")]).ravel())
+    mesh = _mapped_mesh(CARDS_NAME, cards, UV)
     colour = mesh.color_attributes.new(COLOUR, "FLOAT_COLOR", "POINT")
     colour.data.foreach_set("color", np.column_stack([cards.colours, np.ones(len(cards.colours))]).ravel())
-    mesh.shade_smooth()
     mesh.normals_split_custom_set_from_vertices(meshes.to_blender(cards.normals).tolist())
     return mesh
 
@@ -291,7 +293,6 @@ FALLS_OVER = 0.5
 NAME = "hair"
 TIP_SHARE = 0.8
 """Thickness of a hair's tip, relative to its root."""
-NEAR_FACES = 8
 
 
 def put_hair(result: HeadResult, collection: bpy.types.Collection, head: bpy.types.Object) -> None:
@@ -348,9 +349,7 @@ def grow_on(obj: bpy.types.Object, hair: ResultHair, head: bpy.types.Object) -> 
         _remove(before)
     for modifier in filter(_makes_hairs, obj.modifiers):
         modifier.node_group = node_group("hair_strands")
-        for item in modifier.node_group.interface.items_tree:
-            if item.name == SCALP:
-                set_input(modifier, item.identifier, scalp)
+        _set_named(modifier, {SCALP: scalp})
         set_chain(modifier, hair.chain, obj.get(CHAIN_TAG, {}))
     obj[CHAIN_TAG] = dict(hair.chain)
 
@@ -371,18 +370,19 @@ def new_curves(hair: ResultHair, head: bpy.types.Object) -> bpy.types.Curves:
     along = np.linspace(0, 1, points, dtype=np.float32)
     radius = np.broadcast_to(hair.hair_radius * (1 - (1 - TIP_SHARE) * along), (guides, points))
     curves.position_data.foreach_set("vector", meshes.to_blender(hair.points).ravel())
-    _set(curves, "radius", "FLOAT", "POINT", "value", radius)
-    _set(curves, SURFACE_UV, "FLOAT2", "CURVE", "vector", hair.root_uv)
-    _set(curves, SCALP_UV, "FLOAT2", "CURVE", "vector", hair.scalp_uv)
-    _set(curves, FREE, "FLOAT", "CURVE", "value", hair.free)
+    meshes.write_attribute(curves, "radius", "FLOAT", "value", radius)
+    meshes.write_attribute(curves, SURFACE_UV, "FLOAT2", "vector", hair.root_uv, "CURVE")
+    meshes.write_attribute(curves, SCALP_UV, "FLOAT2", "vector", hair.scalp_uv, "CURVE")
+    meshes.write_attribute(curves, FREE, "FLOAT", "value", hair.free, "CURVE")
     for name, colour in ((ROOT_COLOUR, hair.root_colour), (TIP_COLOUR, hair.tip_colour)):
-        _set(curves, name, "FLOAT_COLOR", "CURVE", "color", np.column_stack([hair_colour(colour), np.ones(guides)]))
+        rgba = np.column_stack([hair_colour(colour), np.ones(guides)])
+        meshes.write_attribute(curves, name, "FLOAT_COLOR", "color", rgba, "CURVE")
     facial = np.arange(guides) >= guides - hair.parameters.get(FACIAL_COUNT, 0.0)
-    _set(curves, FACIAL, "FLOAT", "CURVE", "value", facial)
+    meshes.write_attribute(curves, FACIAL, "FLOAT", "value", facial, "CURVE")
     curves.surface, curves.surface_uv_map = head, meshes.UV_HEAD
     if lock_weights(head) is None:
         off = meshes.to_blender(hair.points[:, 0]) - places(head.data, hair.root_uv)
-        _set(curves, OFF, "FLOAT_VECTOR", "CURVE", "vector", off)
+        meshes.write_attribute(curves, OFF, "FLOAT_VECTOR", "vector", off, "CURVE")
     return curves
 
 
@@ -427,8 +427,8 @@ def shape_hair(collection: bpy.types.Collection, wished: Mapping[str, float]) ->
     if FOUND not in curves.attributes:
         if length == fringe == volume == 1.0:
             return
-        _set(curves, FOUND, "FLOAT_VECTOR", "POINT", "vector", now - now[:, :1])
-        _set(curves, LIFT, "FLOAT_VECTOR", "POINT", "vector", _lift(now.reshape(-1, 3), head))
+        meshes.write_attribute(curves, FOUND, "FLOAT_VECTOR", "vector", now - now[:, :1])
+        meshes.write_attribute(curves, LIFT, "FLOAT_VECTOR", "vector", _lift(now.reshape(-1, 3), head))
     found, lift = (_values(curves, name, "vector", 3).reshape(shape) for name in (FOUND, LIFT))
     scalp = 1.0 - _values(curves, FACIAL, "value")
     shaped = found + (volume - 1.0) * scalp[:, None, None] * (lift - lift[:, :1])
@@ -538,20 +538,12 @@ def _attached(loop_uv: bytes, loops: bytes, uv: bytes) -> tuple[np.ndarray, np.n
     mesh's map (L, 2) float32, of its triangles' loops (T, 3) int32 and of the UVs (N, 2) float32: they stay the same
     while a slider moves the skin."""
     triangles = np.frombuffer(loops, np.int32).reshape(-1, 3)
-    corners = np.frombuffer(loop_uv, np.float32).reshape(-1, 2)[triangles].astype(np.float64)
-    places = np.frombuffer(uv, np.float32).reshape(-1, 2)
-    tree = meshes.search_tree(np.pad(corners.mean(1), ((0, 0), (0, 1))))
-    near = np.array([[found[1] for found in tree.find_n((x, y, 0.0), NEAR_FACES)] for x, y in places.tolist()])
-    a, b, c = np.moveaxis(corners[near], 2, 0)  # each (N, K, 2)
-    p = places[:, None]
-    area = meshes.cross_2d(b - a, c - a)
-    area = np.where(np.abs(area) < 1e-12, 1e-12, area)
-    sides = ((b, c), (c, a), (a, b))
-    weights = np.stack([meshes.cross_2d(one - p, other - p) for one, other in sides], -1) / area[..., None]
-    row = np.arange(len(places))
-    best = weights.min(-1).argmax(1)
-    weight = np.clip(weights[row, best], 0, 1)
-    return triangles[near[row, best]], weight / weight.sum(1, keepdims=True)
+    flat = np.pad(np.frombuffer(loop_uv, np.float32).reshape(-1, 2), ((0, 0), (0, 1))).tolist()
+    tree = BVHTree.FromPolygons(flat, triangles.tolist(), all_triangles=True)
+    found = [tree.find_nearest((x, y, 0.0)) for x, y in np.frombuffer(uv, np.float32).reshape(-1, 2).tolist()]
+    nearest = triangles[[one[2] for one in found]]
+    weights = [poly_3d_calc([flat[k] for k in loop], one[0]) for loop, one in zip(nearest.tolist(), found, strict=True)]
+    return nearest, np.array(weights)
 
 
 def _remove(obj: bpy.types.Object) -> None:
@@ -567,8 +559,3 @@ def _positions(curves: bpy.types.Curves) -> np.ndarray:
 def _values(curves: bpy.types.Curves, name: str, field: str, width: int = 1) -> np.ndarray:
     """An attribute's values, (N,) or (N, width)."""
     return meshes.array_of(curves.attributes[name].data, field, width, np.float32)
-
-
-def _set(curves: bpy.types.Curves, name: str, kind: str, domain: str, field: str, values: np.ndarray) -> None:
-    attribute = curves.attributes.get(name) or curves.attributes.new(name, kind, domain)
-    attribute.data.foreach_set(field, np.ascontiguousarray(values, np.float32).ravel())
