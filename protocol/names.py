@@ -35,15 +35,6 @@ BUST = "bust"
 """Neck and shoulders, if requested for the head."""
 ALL_PART_NAMES: tuple[str, ...] = (*PART_NAMES, *EYE_PART_NAMES, *GLASSES, BUST)
 
-KEY_REGIONS: dict[str, tuple[str, ...]] = {
-    "Brows": ("brow",),
-    "Eyes": ("eye",),
-    "Cheeks and Nose": ("cheek", "nose"),
-    "Mouth": ("mouth",),
-    "Jaw and Tongue": ("jaw", "tongue"),
-}
-"""The add-on's groups of sliders -> how the names of their keys begin."""
-
 EXPRESSION_FORMAT, EXPRESSION_VERSION = "likeness-expression", 1
 """``format`` and ``version`` of an ``expression.json`` (docs/expressions.md)."""
 

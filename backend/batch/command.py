@@ -5,19 +5,21 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from backend.batch.make_head import Task, make_head, run_here
+from backend.batch.make_head import MakeHead, Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
-from backend.batch.records import Outcome, Stamp, current_stamp
-from backend.batch.report import BatchProgress, BatchTable, counted, say
-from backend.batch.workers import Engine, LocalCrew, WorkerNeeds, worker_needs
-from backend.command_line.terminal import check_device, format_seconds, sigterm_as_interrupt
+from backend.batch.records import Outcome
+from backend.batch.report import BatchProgress, BatchTable, say
+from backend.batch.workers import Engine, LocalWorker, WorkerNeeds, local_rooms, worker_needs
+from backend.command_line.terminal import check_device, counted, format_seconds, sigterm_as_interrupt
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder, hidden_name
+from backend.models.registry import Stamp, current_stamp
 from backend.options import options_of
 
 INSTALL_RAY = "Run: python -m pip install -e '.[farm]'. Or leave out --address, which uses this machine alone."
@@ -147,8 +149,7 @@ def _engine(
         return
     sizes = {person.options.texture_size for person in manifest.people}
     needs = worker_needs(sizes, arguments.device, arguments.worker_memory)
-    with _crew(arguments, needs, stamp) as crew:
-        rooms = crew.rooms()
+    with _crew(arguments, needs, stamp) as (rooms, hire):
         room, wanted = sum(rooms), arguments.workers or sum(rooms)
         if not room:
             gpu = " and a share of a GPU" if needs.gpu else ""
@@ -158,14 +159,16 @@ def _engine(
             notice(f"There is room for {room} workers of {needs.memory / 1e6:.0f} MB, not for {wanted}.")
         workers = min(wanted, room, max(len(manifest.people), 1))
         notice(f"{counted(workers, 'worker')} on {counted(sum(map(bool, rooms)), 'machine')}.")
-        yield Engine(crew, workers, 60 * arguments.time_limit, notice), workers
+        yield Engine(hire, workers, 60 * arguments.time_limit, notice), workers
 
 
 @contextmanager
-def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> Iterator[Any]:
-    """Where workers run, as a context: this machine, or a Ray cluster."""
+def _crew(
+    arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp
+) -> Iterator[tuple[list[int], Callable[[MakeHead], Any]]]:
+    """How many workers fit on each machine, this one or those of a Ray cluster, and what hires one; as a context."""
     if arguments.address is None:
-        yield LocalCrew(needs)
+        yield local_rooms(needs), LocalWorker
         return
     try:
         from backend.batch import ray_workers
@@ -175,4 +178,4 @@ def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> It
         sentence = "Ray is not installed, which shares people out among machines."
         raise LikenessError("missing_part", sentence, INSTALL_RAY) from error
     with ray_workers.cluster(arguments.address):
-        yield ray_workers.RayCrew(needs, stamp)
+        yield ray_workers.ray_rooms(needs), partial(ray_workers.RayWorker, needs, stamp)

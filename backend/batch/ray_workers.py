@@ -16,9 +16,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from backend.batch.make_head import MakeHead
-from backend.batch.records import Stamp, current_stamp
 from backend.batch.workers import WorkerEndedError, WorkerNeeds, one_thread, outcome_of
 from backend.errors import LikenessError
+from backend.models.registry import Stamp, current_stamp
 
 CONTROL = "control"
 MOST_FALSE_STARTS = 3
@@ -70,10 +70,11 @@ class _Actor:
 
 
 class RayWorker:
-    """As ``LocalWorker``, on the cluster."""
+    """As ``LocalWorker``, on the cluster that this process is connected to; ``stamp`` is the run's."""
 
-    def __init__(self, actor: Any, stamp: Stamp) -> None:
-        self._actor, self._stamp = actor, msgspec.json.encode(stamp)
+    def __init__(self, needs: WorkerNeeds, stamp: Stamp, make: MakeHead) -> None:
+        wanted = {"num_cpus": 1, "memory": needs.memory, "num_gpus": needs.gpu}
+        self._actor, self._stamp = _Actor.options(**wanted).remote(make), msgspec.json.encode(stamp)
 
     def start(self) -> str:
         """As in ``LocalWorker``."""
@@ -93,21 +94,10 @@ class RayWorker:
             ray.kill(self._actor, no_restart=for_good)
 
 
-class RayCrew:
-    """As ``LocalCrew``, on the cluster that this process is connected to; ``stamp`` is the run's."""
-
-    def __init__(self, needs: WorkerNeeds, stamp: Stamp) -> None:
-        self._needs, self._stamp = needs, stamp
-
-    def rooms(self) -> list[int]:
-        """As in ``LocalCrew``, of the live machines."""
-        has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [self._needs.room(one.get("CPU", 0.0), one.get("memory", 0.0), one.get("GPU", 0.0)) for one in has]
-
-    def hire(self, make: MakeHead) -> RayWorker:
-        """A worker that has not started."""
-        needs = {"num_cpus": 1, "memory": self._needs.memory, "num_gpus": self._needs.gpu}
-        return RayWorker(_Actor.options(**needs).remote(make), self._stamp)
+def ray_rooms(needs: WorkerNeeds) -> list[int]:
+    """How many workers fit on each live machine of the cluster."""
+    has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [needs.room(one.get("CPU", 0.0), one.get("memory", 0.0), one.get("GPU", 0.0)) for one in has]
 
 
 def _answer(pending: Any, seconds: float | None = None) -> Any:

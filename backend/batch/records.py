@@ -1,13 +1,10 @@
 """What a batch remembers of each person: ``batch.json`` and, beside each head, ``made_from.json`` (docs/files.md).
 
-A head's stamp is the code, the weights, and the packages that determine it besides photos and options; a second run
-leaves out whoever has the same input and the same stamp.
+A second run leaves out whoever has the same input and the same stamp.
 """
 
 import hashlib
-import os
-from collections.abc import Iterable, Sequence
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +12,9 @@ import msgspec
 
 from backend.batch.manifest import PersonOptions
 from backend.exchange.all_or_none import FILE_NAMES, write_file
-from backend.models.registry import MODELS
+from backend.models.registry import Stamp
 from backend.photos.collection import PhotoUnreadableError, ReadLimits
 from backend.photos.decoding import read_file
-from backend.system.files import ASSETS
 
 Status = Literal["done", "kept", "failed", "waiting"]
 """done: made in this run. kept: made before from the same photos, options and version. failed: not made. waiting: not
@@ -63,61 +59,6 @@ class Outcome(Measured, frozen=True, kw_only=True, omit_defaults=True):
     photos_given: int | None = None
     worker: str = ""
     attempts: int = 0
-
-
-SOURCE = Path(__file__).resolve().parents[2]
-_PACKAGES = ("ai-edge-litert", "numba", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "scipy", "torch")
-"""Packages that affect numbers, pixels or weights of a head."""
-_NOT_IN_HEADS = ("batch", "command_line", "service")
-"""Folders of code that do not."""
-
-
-class Stamp(msgspec.Struct, frozen=True):
-    """Version of everything that a head was made with.
-
-    Attributes
-    ----------
-    code, models : hashes of twelve hexadecimal digits, of the code that makes heads, and of all weights and templates.
-    packages : name and version of each package that affects results, the name alone where it is not installed.
-    """
-
-    code: str
-    models: str
-    packages: tuple[str, ...]
-
-
-def current_stamp() -> Stamp:
-    """The stamp of this process' Likeness; reads some 50 MB. Raises ``OSError``."""
-    every = (path for package in ("backend", "protocol") for path in (SOURCE / package).rglob("*.py"))
-    code = (path for path in every if path.parent.name not in _NOT_IN_HEADS)
-    folders = (os.environ.get(model.folder_variable) for model in MODELS)
-    models = (
-        path
-        for folder in (ASSETS, *(Path(folder) for folder in folders if folder))
-        for pattern in ("**/*.safetensors", "**/*.npz", "**/*.json", "**/*.tflite", "**/*.png")
-        for path in folder.glob(pattern)
-    )
-    return Stamp(_digest(SOURCE, code), _digest(ASSETS, models), tuple(map(_installed, _PACKAGES)))
-
-
-def _installed(package: str) -> str:
-    """Name and version without its local part, because torch for a GPU and for the CPU count as the same."""
-    try:
-        return f"{package} {metadata.version(package).split('+')[0]}"
-    except metadata.PackageNotFoundError:
-        return package
-
-
-def _digest(root: Path, paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        name = path.relative_to(root) if path.is_relative_to(root) else path
-        content = path.read_bytes()
-        if path.suffix in (".py", ".json"):
-            content = content.replace(b"\r\n", b"\n")  # a checkout on Windows may have CRLF
-        digest.update(f"{name.as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()[:12]
 
 
 FORMAT_VERSION = 1

@@ -14,14 +14,15 @@ from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from backend import __version__
 from backend.batch.manifest import TABLE_NAMES, Manifest
-from backend.batch.records import FORMAT_VERSION, Outcome, Stamp
+from backend.batch.records import FORMAT_VERSION, Outcome
 from backend.command_line.photo_paths import readable
-from backend.command_line.terminal import LEFT, format_seconds
+from backend.command_line.terminal import counted
 from backend.exchange.all_or_none import write_file
+from backend.models.registry import Stamp
 
 LEAST_SECONDS = 3.0
 """Least interval between two writes during a run."""
@@ -49,11 +50,6 @@ def page(table: Mapping[str, Any]) -> str:
         refresh=_REFRESH if table["state"] == "running" else "",
         rows="\n".join(map(_row, sorted(table["people"], key=lambda row: order.index(row.status)))),
     )
-
-
-def counted(count: int, thing: str) -> str:
-    """``1 worker``, ``2 workers``."""
-    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def say(console: Console, text: str) -> None:
@@ -138,19 +134,15 @@ class BatchProgress(Progress):
     """Shows the progress of ``count`` people, as a context; failures are always printed."""
 
     def __init__(self, console: Console, count: int) -> None:
-        columns = TextColumn("people"), BarColumn(), MofNCompleteColumn(), LEFT
+        columns = TextColumn("people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._count, self._ended, self._made = count, 0, 0
-        self._begun = time.monotonic()
-        self._bar = self.add_task("people", total=count, left="")
+        self._count, self._ended = count, 0
+        self._bar = self.add_task("people", total=count)
 
     def add(self, outcome: Outcome) -> None:
-        """Count a finished person; the time left follows from those made in this run."""
+        """Count a finished person."""
         self._ended += 1
-        self._made += outcome.status in ("done", "failed")
-        pace = (time.monotonic() - self._begun) / max(self._made, 1)
-        left = f"about {format_seconds(pace * (self._count - self._ended))} left" if self._made else ""
-        self.update(self._bar, completed=self._ended, left=left)
+        self.update(self._bar, completed=self._ended)
         if self.disable or outcome.status == "failed":
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             more = {"done": took, "failed": f": {outcome.reason}"}.get(outcome.status, "")

@@ -1,8 +1,7 @@
 """Workers of a batch: how many fit on a machine, processes of this machine, and the engine that shares people out.
 
-``batch/command.py`` makes an ``Engine`` (the last class) with a crew, which hires workers: a ``LocalCrew`` of this
-machine or a ``RayCrew`` of a cluster (``ray_workers``). The engine makes a person again whose worker ended, and gives
-up one who takes too long.
+``batch/command.py`` makes an ``Engine`` (the last class), which hires workers of this machine or of a cluster
+(``ray_workers``). The engine makes a person again whose worker ended, and gives up one who takes too long.
 """
 
 import multiprocessing
@@ -137,22 +136,15 @@ class LocalWorker:
         raise TimeoutError
 
 
-class LocalCrew:
-    """Workers on this machine, whose networks run on ``cpu`` or ``cuda``."""
+def local_rooms(needs: WorkerNeeds) -> list[int]:
+    """How many workers fit on this machine, a list of one; memory counts as unlimited where the system does not
+    tell."""
+    gpus = 0
+    if needs.gpu:
+        import torch
 
-    hire = LocalWorker
-
-    def __init__(self, needs: WorkerNeeds) -> None:
-        self._needs = needs
-
-    def rooms(self) -> list[int]:
-        """How many workers fit on each machine; memory counts as unlimited where the system does not tell."""
-        gpus = 0
-        if self._needs.gpu:
-            import torch
-
-            gpus = torch.cuda.device_count()
-        return [self._needs.room(usable_cores(), FREE_SHARE * memory_bytes(), gpus)]
+        gpus = torch.cuda.device_count()
+    return [needs.room(usable_cores(), FREE_SHARE * memory_bytes(), gpus)]
 
 
 def _work(line: Any, stopping: Any, make: MakeHead) -> None:
@@ -171,17 +163,16 @@ class Engine:
 
     Parameters
     ----------
-    crew : a ``LocalCrew`` or a ``RayCrew``, which hires workers with the methods of ``LocalWorker``. Each has a thread
-        here, which waits for it.
+    hire : ``LocalWorker``, or makes workers with its methods on a cluster. Each has a thread here, which waits for it.
     workers : their number.
     time_limit : for one person, in seconds.
     notice : called with one sentence for the user at the terminal.
     """
 
     def __init__(
-        self, crew: Any, workers: int, time_limit: float, notice: Callable[[str], None] = lambda _: None
+        self, hire: Any, workers: int, time_limit: float, notice: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._crew, self._workers, self._time_limit, self._notice = crew, workers, time_limit, notice
+        self._hire, self._workers, self._time_limit, self._notice = hire, workers, time_limit, notice
 
     def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
         """Do all tasks. Raises ``LikenessError`` when no worker can be kept running."""
@@ -191,7 +182,7 @@ class Engine:
         self._ended: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         for task in tasks:
             self._waiting.put(task)
-        workers = [self._crew.hire(make) for _ in range(min(self._workers, len(tasks)))]
+        workers = [self._hire(make) for _ in range(min(self._workers, len(tasks)))]
         threads = {worker: Thread(target=self._employ, args=(worker,), daemon=True) for worker in workers}
         try:
             for thread in threads.values():

@@ -11,15 +11,17 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from backend.errors import LikenessError
 from backend.progress import TimeLeft
 
-LEFT = TextColumn("{task.fields[left]}")
-"""The column of the time left."""
-
 
 class TerminalProgress(Progress):
     """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage elsewhere; a context."""
 
     def __init__(self, console: Console, shares: Mapping[str, float]) -> None:
-        columns = TextColumn("{task.description:<24}"), BarColumn(), TaskProgressColumn(), LEFT
+        columns = (
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
         super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._begun = time.monotonic()
         self._time, self._stage = TimeLeft(shares, self._begun), ""
@@ -40,6 +42,11 @@ def format_seconds(seconds: float) -> str:
     """``seconds`` in words: 8 s, 2 min 05 s."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def counted(count: int, thing: str) -> str:
+    """``1 worker``, ``2 workers``."""
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 @contextmanager

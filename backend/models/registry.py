@@ -5,15 +5,18 @@ To add a model, add its package and a line here.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import import_module
+from importlib import import_module, metadata
 from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from backend.errors import DamagedFileError, LikenessError
 from backend.system import ASSETS
@@ -252,3 +255,58 @@ def open_models(without: Collection[str] = (), device: str = "cpu", also: Collec
         outcomes[model.name] = OpenedModel(model, reason=f"{NOT_USED} without {missing[0]}") if missing else opened
     used = any(one.ready is not None for one in outcomes.values())
     return Models(tuple(outcomes.values()), device if used else "cpu")
+
+
+SOURCE = Path(__file__).resolve().parents[2]
+_PACKAGES = ("ai-edge-litert", "numba", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "scipy", "torch")
+"""Packages that affect numbers, pixels or weights of a head."""
+_NOT_IN_HEADS = ("batch", "command_line", "service")
+"""Folders of code that do not."""
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Version of everything that a head was made with, besides photos and options.
+
+    Attributes
+    ----------
+    code, models : hashes of twelve hexadecimal digits, of the code that makes heads, and of all weights and templates.
+    packages : name and version of each package that affects results, the name alone where it is not installed.
+    """
+
+    code: str
+    models: str
+    packages: tuple[str, ...]
+
+
+def current_stamp() -> Stamp:
+    """The stamp of this process' Likeness; reads some 50 MB. Raises ``OSError``."""
+    every = (path for package in ("backend", "protocol") for path in (SOURCE / package).rglob("*.py"))
+    code = (path for path in every if path.parent.name not in _NOT_IN_HEADS)
+    folders = (os.environ.get(model.folder_variable) for model in MODELS)
+    models = (
+        path
+        for folder in (ASSETS, *(Path(folder) for folder in folders if folder))
+        for pattern in ("**/*.safetensors", "**/*.npz", "**/*.json", "**/*.tflite", "**/*.png")
+        for path in folder.glob(pattern)
+    )
+    return Stamp(_digest(SOURCE, code), _digest(ASSETS, models), tuple(map(_installed, _PACKAGES)))
+
+
+def _installed(package: str) -> str:
+    """Name and version without its local part, because torch for a GPU and for the CPU count as the same."""
+    try:
+        return f"{package} {metadata.version(package).split('+')[0]}"
+    except metadata.PackageNotFoundError:
+        return package
+
+
+def _digest(root: Path, paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        content = path.read_bytes()
+        if path.suffix in (".py", ".json"):
+            content = content.replace(b"\r\n", b"\n")  # a checkout on Windows may have CRLF
+        digest.update(f"{name.as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]

@@ -12,8 +12,8 @@ from ..objects.tags import expressive_meshes
 from ..protocol.clips import pose_json
 from ..rig.lead import keyframe, led_keys
 from ..scene.expressions import STARTER_POSES, new_pose, pose_of_file, pose_weights, set_expression
-from ..scene.key_shapes import SCULPTED, begin_sculpting, end_sculpting, mirror_key, reset_key
-from ..shared.names import ARKIT_NAMES, KEY_REGIONS
+from ..scene.key_shapes import KEY_REGIONS, SCULPTED, begin_sculpting, end_sculpting, mirror_key, reset_key
+from ..shared.names import ARKIT_NAMES
 from ..text import NO_FACE, NO_HEAD, LikenessOperator, poll_of
 
 

@@ -20,6 +20,15 @@ SCULPTED = "likeness_sculpted_key"
 """Property of a head while one of its keys is sculpted: the key, and the values of all keys before."""
 SIDES = (("Left", "Right"), ("Right", "Left"))
 
+KEY_REGIONS: dict[str, tuple[str, ...]] = {
+    "Brows": ("brow",),
+    "Eyes": ("eye",),
+    "Cheeks and Nose": ("cheek", "nose"),
+    "Mouth": ("mouth",),
+    "Jaw and Tongue": ("jaw", "tongue"),
+}
+"""Groups of sliders -> how the names of their keys begin."""
+
 
 def keep_made_keys(mesh: bpy.types.Mesh, part: ResultPart) -> None:
     """Remember what each key of a head's ``part`` moves."""

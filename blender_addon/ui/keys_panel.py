@@ -12,8 +12,8 @@ from ..objects.actions import animated_keys
 from ..rig.bones import EYE_AIM, EYES_LED, JAW_LED, LEADABLE_KEYS
 from ..rig.lead import bones_drive_keys, led_keys, set_keys
 from ..scene.expressions import EMOTIONS, STARTER_POSES, VISEMES, poses
-from ..scene.key_shapes import MADE, SCULPTED
-from ..shared.names import ARKIT_NAMES, KEY_REGIONS
+from ..scene.key_shapes import KEY_REGIONS, MADE, SCULPTED
+from ..shared.names import ARKIT_NAMES
 from .panel import ClosedPanel
 from .pictures import picture_icon
 

@@ -17,8 +17,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from backend.batch.records import current_stamp
 from backend.errors import LikenessError
+from backend.models.registry import current_stamp
 from backend.photos.collect import collect
 from backend.photos.collection import PhotoCollection, PhotoFace, PhotoSource
 from protocol.photo_folder import PHOTO_SUFFIXES

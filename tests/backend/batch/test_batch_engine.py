@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 
 from backend.batch.make_head import Task
 from backend.batch.manifest import Person
-from backend.batch.records import Outcome, Stamp, current_stamp
-from backend.batch.workers import Engine, LocalCrew, WorkerNeeds
+from backend.batch.records import Outcome
+from backend.batch.workers import Engine, LocalWorker, WorkerNeeds
 from backend.errors import LikenessError
+from backend.models.registry import Stamp, current_stamp
 from backend.progress import ProgressReporter
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -66,7 +68,7 @@ def wait_for(path: Path) -> None:
 
 
 def engine(workers: int = 2, time_limit: float = 60.0, notices: list[str] | None = None) -> Engine:
-    return Engine(LocalCrew(SMALL), workers, time_limit, (lambda _: None) if notices is None else notices.append)
+    return Engine(LocalWorker, workers, time_limit, (lambda _: None) if notices is None else notices.append)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_a_person_who_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 def test_an_error_of_the_engine_itself_ends_the_batch(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="done again"):
-        list(Engine(LocalCrew(SMALL), 2, 60.0, {}.pop)(tasks(tmp_path, "once_1", "a"), made_up))  # no notice is told
+        list(Engine(LocalWorker, 2, 60.0, {}.pop)(tasks(tmp_path, "once_1", "a"), made_up))  # no notice is told
 
 
 def test_stopping_lets_workers_end_cleanly(tmp_path: Path) -> None:
@@ -142,13 +144,13 @@ def test_nothing_heavy_is_loaded_before_the_first_head() -> None:
 
 
 def test_workers_with_another_version_are_refused(farm: Any, tmp_path: Path) -> None:
-    from backend.batch.ray_workers import RayCrew, cluster
+    from backend.batch.ray_workers import RayWorker, cluster
 
     node = farm.add_node(num_cpus=1, **FEW)
     notices: list[str] = []
     other = Stamp("another", "version", current_stamp().packages)
     with cluster(farm.address), pytest.raises(LikenessError, match="No worker") as problem:
-        list(Engine(RayCrew(SMALL, other), 2, 60.0, notices.append)(tasks(tmp_path, "a"), made_up))
+        list(Engine(partial(RayWorker, SMALL, other), 2, 60.0, notices.append)(tasks(tmp_path, "a"), made_up))
     assert problem.value.code == "missing_part"
     assert "another version of Likeness" in notices[0]
     assert made(tmp_path) == {}
@@ -156,15 +158,16 @@ def test_workers_with_another_version_are_refused(farm: Any, tmp_path: Path) -> 
 
 
 def test_a_machine_that_goes_away_takes_nobody_with_it(farm: Any, tmp_path: Path) -> None:
-    from backend.batch.ray_workers import RayCrew, cluster
+    from backend.batch.ray_workers import RayWorker, cluster, ray_rooms
 
     leaving = farm.add_node(num_cpus=1, **FEW)
     farm.add_node(num_cpus=1, **FEW)
     with cluster(farm.address):
-        assert sum(RayCrew(SMALL, current_stamp()).rooms()) == 2
+        assert sum(ray_rooms(SMALL)) == 2
         names = ["once_1", *(f"p{n}" for n in range(40))]
         ended: list[Outcome] = []
-        for outcome in Engine(RayCrew(SMALL, current_stamp()), 2, 60.0)(tasks(tmp_path, *names), made_up):
+        hire = partial(RayWorker, SMALL, current_stamp())
+        for outcome in Engine(hire, 2, 60.0)(tasks(tmp_path, *names), made_up):
             ended.append(outcome)
             if len(ended) == 10:
                 farm.remove_node(leaving, allow_graceful=False)

@@ -14,12 +14,13 @@ from backend.batch import records
 from backend.batch.make_head import Task, make_head
 from backend.batch.manifest import Person, PersonOptions
 from backend.exchange.all_or_none import FILE_NAMES, RESULT_NAMES, OutputFolder
+from backend.models import registry
 from backend.pipeline import ReconstructOptions
 from backend.system.files import ASSETS
 
 LEFT_OUT = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "neither"}]}'
 SHAPE_ONLY = b'{"version": 1, "photos": [{"name": "1.jpg", "use": "shape"}]}'
-STAMP = records.Stamp("code", "models", ("torch 2.13.0",))
+STAMP = registry.Stamp("code", "models", ("torch 2.13.0",))
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def task(tmp_path: Path) -> Task:
         (folder / name).write_bytes(name.encode())
     (folder / "it.json").write_bytes(LEFT_OUT)
     person = Person(name="anna", line=1, sources=(str(folder),), corrections=str(folder / "it.json"))
-    return Task(person, str(tmp_path / "heads"), records.Stamp("code", "models", ()))
+    return Task(person, str(tmp_path / "heads"), registry.Stamp("code", "models", ()))
 
 
 def changed(task: Task, **fields: object) -> Task:
@@ -149,7 +150,7 @@ def test_corrections_that_change_meanwhile_are_refused(
     assert outcome.status == "failed" and "changed while the head was made" in outcome.reason
 
 
-def given(*photos: Path, options: PersonOptions | None = None, stamp: records.Stamp = STAMP) -> records.Input:
+def given(*photos: Path, options: PersonOptions | None = None, stamp: registry.Stamp = STAMP) -> records.Input:
     return records.Input(records.photos_in([(path.name, path) for path in photos]), options or PersonOptions(), stamp)
 
 
@@ -172,9 +173,9 @@ def test_what_changes_the_fingerprint_and_what_does_not(photo: Path, tmp_path: P
         given(photo, options=PersonOptions(bust=False)),
         given(photo, options=PersonOptions(symmetry=0.5)),
         given(photo, options=PersonOptions(average=0.25)),
-        given(photo, stamp=records.Stamp("other code", "models", STAMP.packages)),
-        given(photo, stamp=records.Stamp("code", "other models", STAMP.packages)),
-        given(photo, stamp=records.Stamp("code", "models", ("torch 2.14.0",))),
+        given(photo, stamp=registry.Stamp("other code", "models", STAMP.packages)),
+        given(photo, stamp=registry.Stamp("code", "other models", STAMP.packages)),
+        given(photo, stamp=registry.Stamp("code", "models", ("torch 2.14.0",))),
     ]
     photo.write_bytes(b"another one")
     others.append(given(photo))
@@ -218,11 +219,11 @@ def test_a_head_is_done_when_all_of_it_is_there_and_from_the_same(photo: Path, t
 
 
 def test_the_stamp_is_of_the_code_and_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = records.current_stamp()
-    assert before == records.current_stamp()
+    before = registry.current_stamp()
+    assert before == registry.current_stamp()
     (tmp_path / "lap-00001-of-00001.safetensors").write_bytes(b"other weights")
     monkeypatch.setenv("LIKENESS_LAP", str(tmp_path))
-    after = records.current_stamp()
+    after = registry.current_stamp()
     assert after.code == before.code and after.models != before.models
     assert (ASSETS / "template.safetensors").is_file()
-    assert msgspec.json.decode(msgspec.json.encode(after), type=records.Stamp) == after
+    assert msgspec.json.decode(msgspec.json.encode(after), type=registry.Stamp) == after

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from backend.batch.command import run_batch
 from backend.batch.manifest import PersonOptions, read_manifest
-from backend.batch.records import Outcome, Stamp
+from backend.batch.records import Outcome
 from backend.batch.report import BatchTable
 from backend.command_line.parser import build_parser
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder
+from backend.models.registry import Stamp
 
 WRONG_LINES = (
     ('{"name": "a/b", "folder": "x"}', "slash"),
