@@ -134,12 +134,16 @@ class LimitedReader(AbstractContextManager):
     def __call__(self, item: Item, out: Path) -> str:
         """Write the item's arrays to ``out``; returns ``KEPT`` or the reason why there is none."""
         if self._child is None:
-            self._child = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _limit, (type(self._reader),))
-            self._child.submit(os.getpid).result()  # one that cannot start is no damaged entry
+            self._child = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _limit, (self._reader,))
+            process = self._child.submit(os.getpid).result()  # one that cannot start is no damaged entry
+            self._process = next(one for one in multiprocessing.active_children() if one.pid == process)
         try:
-            return self._child.submit(_verdict, self._reader, item, out).result()
+            return self._child.submit(_verdict, item, out).result()
         except BrokenProcessPool:
             self._child = None
+            self._process.join()
+            if self._process.exitcode == -9:  # SIGKILL, which the system sends
+                return "was not read: memory ran out"
             return "is damaged: its reader crashed, or took too long"
 
     def __exit__(self, *_: object) -> None:
@@ -147,18 +151,24 @@ class LimitedReader(AbstractContextManager):
             self._child.shutdown()
 
 
-def _limit(imported: type) -> None:
+_reader: Reader
+"""Of this process, a child."""
+
+
+def _limit(reader: Reader) -> None:
     """What a child starts with; the reader's imports do not count."""
-    del imported
+    global _reader
+    _reader = reader
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
     warnings.simplefilter("error", np.exceptions.ComplexWarning)
     limit_memory(data_bytes() + _MEMORY_BYTES)
 
 
-def _verdict(reader: Reader, item: Item, out: Path) -> str:
+def _verdict(item: Item, out: Path) -> str:
     """Read an entry and write its arrays; in the child."""
     limit_time(_CPU_SECONDS)
+    reader = _reader
     try:
         for path in item.files.values():
             inside(path, reader.root)

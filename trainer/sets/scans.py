@@ -78,7 +78,8 @@ def _fans(polygons: Iterable[list[int]]) -> np.ndarray:
 
 def picked_points(path: Path) -> np.ndarray:
     """(N, 3) points of a MeshLab ``.pp`` file, in its order."""
-    points = [[float(point.attrib[axis]) for axis in "xyz"] for point in ElementTree.parse(path).iter("point")]
+    picked = ElementTree.fromstring(path.read_text("utf-8", "replace")).iter("point")
+    points = [[float(point.attrib[axis]) for axis in "xyz"] for point in picked]
     return np.array(points, np.float64).reshape(-1, 3)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -29,7 +30,8 @@ from trainer.people.shape import points_on
 from trainer.portraits.collection import CacheSettings, PortraitsConfig
 from trainer.sets.annotated import frame_of, matlab
 from trainer.sets.prepare import READERS, prepare_photos, prepare_samples, reader_of
-from trainer.sets.reader import KEPT, LimitedReader, key_of, listed
+from trainer.sets.reader import KEPT, Item, LimitedReader, key_of, listed
+from trainer.sets.scans import picked_points
 
 MUTATED = int(os.environ.get("LIKENESS_MUTATED", "20"))
 """Entries of each format; 500 take two minutes of one core. BFM.mat is cut, so that no head is fitted to it."""
@@ -147,6 +149,25 @@ def test_a_hostile_entry_is_left_out_alone(spoil: Callable, reason: str, copies:
     reader = reader_of("aflw2000")
     verdicts = prepare_samples(reader, listed(reader, root), tmp_path / "out")
     assert verdicts.pop("image00001") == reason and set(verdicts.values()) == {"kept"}
+
+
+class Greedy(type(reader_of("aflw2000"))):
+    """What the system kills while it reads, as where memory runs out."""
+
+    def read(self, item: Item) -> dict[str, np.ndarray]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_reader_without_memory_calls_nothing_damaged(copies: dict[str, Path], tmp_path: Path) -> None:
+    item = next(iter(listed(reader := Greedy(), copies["aflw2000"])))
+    with LimitedReader(reader) as read:
+        assert [read(item, tmp_path / "sample.npz") for _ in range(2)] == ["was not read: memory ran out"] * 2
+
+
+def test_a_name_in_another_encoding_does_not_spoil_picked_points(tmp_path: Path) -> None:
+    point = '<point x="1" y="2" z="3" name="Jos\xe9"/>'
+    (tmp_path / "scan.pp").write_text(f"<!DOCTYPE PickedPoints>\n<PickedPoints>{point}</PickedPoints>", "latin-1")
+    assert picked_points(tmp_path / "scan.pp").tolist() == [[1.0, 2.0, 3.0]]
 
 
 @pytest.mark.parametrize(
