@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,19 +63,11 @@ def probe(command: Sequence[str]) -> FoundPython | None:
     return FoundPython(Path(said["path"]), (int(said["major"]), int(said["minor"]), int(said["micro"])))
 
 
-def candidates(default: str = sys.executable) -> Iterator[list[str]]:
-    """Commands that may be a suitable Python; the first is ``default``, the Python that Blender runs."""
-    if default:
-        yield [default]
-    names = [f"python{major}.{minor}" for major, minor in PREFERRED_PYTHONS] + ["python3", "python"]
-    for name in names:
-        if path := shutil.which(name):
-            yield [path]
-    if sys.platform == "win32":
-        if launcher := shutil.which("py"):
-            yield from ([launcher, f"-{major}.{minor}"] for major, minor in PREFERRED_PYTHONS)
-        programs = Path(os.environ.get("LOCALAPPDATA", "")) / "Programs" / "Python"
-        yield from ([str(programs / f"Python{major}{minor}" / "python.exe")] for major, minor in PREFERRED_PYTHONS)
+def candidates() -> Iterator[list[str]]:
+    """Commands that may be a suitable Python; the first is the Python that Blender runs."""
+    yield [sys.executable]
+    for major, minor in PREFERRED_PYTHONS:
+        yield from ([f"python{major}.{minor}"], ["py", f"-{major}.{minor}"])  # the second is Windows'
 
 
 def find_python(named: str = "", commands: Iterable[Sequence[str]] | None = None) -> FoundPython:
