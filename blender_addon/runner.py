@@ -138,10 +138,8 @@ class Runner:
     def wait_for_end(self) -> None:
         """Wait after ``stop`` until no backend of this user runs on this computer; not for the main thread.
 
-        Raises ``AddonError``: ``in_use`` if another Blender's runs, ``busy`` if the system does not end one.
+        Raises ``AddonError`` ``in_use`` if one does, as another Blender's.
         """
-        if self._ending is not None:
-            self._ending.join()
         wait_for_end(self._config)
 
     def tick(self) -> list[Delivered]:
@@ -280,5 +278,4 @@ class Runner:
             process.end()
             self._ending = process
         if wait and self._ending is not None:
-            with contextlib.suppress(AddonError):
-                self._ending.join()
+            self._ending.join()
