@@ -161,7 +161,7 @@ class Greedy(type(reader_of("aflw2000"))):
 def test_a_reader_without_memory_calls_nothing_damaged(copies: dict[str, Path], tmp_path: Path) -> None:
     item = next(iter(listed(reader := Greedy(), copies["aflw2000"])))
     with LimitedReader(reader) as read:
-        assert [read(item, tmp_path / "sample.npz") for _ in range(2)] == ["was not read: memory ran out"] * 2
+        assert read(item, tmp_path / "sample.npz") == "was not read: memory ran out"
 
 
 def test_a_name_in_another_encoding_does_not_spoil_picked_points(tmp_path: Path) -> None:
