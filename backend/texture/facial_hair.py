@@ -112,9 +112,12 @@ def _apart(face: PhotoFace, where: np.ndarray) -> float | None:
 
 
 def grow_facial_hair(
-    template: Template, fitted: FittedFace, faces: Sequence[PhotoFace], albedo: np.ndarray,
+    template: Template,
+    fitted: FittedFace,
+    faces: Sequence[PhotoFace],
+    albedo: np.ndarray,
     scalp: np.ndarray | None = None,
-) -> FacialHair:  # fmt: skip
+) -> FacialHair:
     """Beard and moustache of a fitted face.
 
     Parameters
@@ -156,9 +159,15 @@ def grow_facial_hair(
     loose = points[:, 1:].reshape(-1, 3)
     points[:, 1:] = GroomHead(template, fitted.neutral).pushed_out(loose, ABOVE)[0].reshape(points[:, 1:].shape)
     grown = HairStrands(
-        points.astype(np.float32), uv[roots].astype(np.float32), width.astype(np.float32),
-        colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", {FACIAL_GUIDES: float(len(roots))},
-    )  # fmt: skip
+        points.astype(np.float32),
+        uv[roots].astype(np.float32),
+        width.astype(np.float32),
+        colour,
+        np.minimum(1.15 * colour, 1.0),
+        RADIUS,
+        "auto",
+        {FACIAL_GUIDES: float(len(roots))},
+    )
     return FacialHair(grown)
 
 
@@ -288,9 +297,13 @@ def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:
 
 
 def _strands(
-    roots: np.ndarray, normals: np.ndarray, mouth: np.ndarray, hangs: float, random: np.random.Generator,
+    roots: np.ndarray,
+    normals: np.ndarray,
+    mouth: np.ndarray,
+    hangs: float,
+    random: np.random.Generator,
     count: int = 12,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """(G, count, 3) strands from roots (G, 3) with the skin's normals (G, 3). mouth : (3,) its middle."""
     away = roots - mouth
     lip = smoothstep(0.040, 0.030, np.abs(away[:, 0])) * smoothstep(-0.002, 0.003, away[:, 1])
