@@ -144,7 +144,8 @@ def bundled_cards(
     ends = np.where((turn // 2 % 2 == 0)[:, None, None], [0.02, 0.98], [0.98, 0.02])
     uv = np.stack(np.broadcast_arrays((column[:, None, None] + ends) / COLUMNS, 1 - along), -1)
     colours = (1 - along) * cards["root"][:, None] + along * cards["tip"][:, None]
-    colours = colours * light_at_root(along * length[:, None, None], length[:, None, None]) / card_atlas().mean_tone()
+    open_ = light_at_root(along * length[:, None, None], np.median(length))
+    colours = colours * open_ / (open_.mean() * card_atlas().mean_tone())
     normals, colours = (np.repeat(each[:, :, None], 2, axis=2) for each in (normals, colours))
     start = (turn[:, None] * points + np.arange(points - 1)).ravel() * 2
     triangles = np.concatenate([np.stack([start, start + 2, start + 1], 1),
@@ -297,12 +298,11 @@ def card_atlas() -> CardAtlas:
     return CardAtlas(*((each * 255 + 0.5).astype(np.uint8) for each in (strands, 0.5 + 0.5 * normal, strand_map)))
 
 
-def light_at_root(way: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Share of the light that reaches places ``way`` metres from the root of hairs of a length, which hair above
-    shades near the root; 1 on the mean over hairs whose places lie on the second last axis."""
+def light_at_root(way: np.ndarray, length: float) -> np.ndarray:
+    """Share of the light that reaches places ``way`` metres from the root among hairs of a length, which hair above
+    shades near the root."""
     deep = np.clip(length / 2, 1e-6, OUT)  # no occlusion beyond this distance from the root
-    open_ = _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
-    return open_ / open_.mean(-2, keepdims=True)
+    return _DEEP + (1 - _DEEP) * np.clip(way / deep, 0, 1)
 
 
 def unit_vectors(vectors: np.ndarray) -> np.ndarray:

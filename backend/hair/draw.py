@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from backend.geometry.vectors import smoothstep, unit_vectors
 from backend.hair.groom.scalp import lock_variation, waves
-from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, resampled_to
+from backend.hair.hair_strands import FACIAL_GUIDES, HairStrands, resampled_to, shortened
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
@@ -29,7 +29,7 @@ _SOFT, _THIN = 0.3, 0.3
 _YOUNG = 0.1
 """Least share of their length that short hairs at the hairline have."""
 _RIM = 0.008
-"""Metres behind the hairline over which hairs get longer, thicker and form locks."""
+"""Metres behind the hairline over which hairs get longer, thicker and form locks; most over which an end thins out."""
 _TONES, _BY_LOCK = 0.3, 0.5
 """Half the range of brightness between hairs, and that between locks relative to it."""
 _LIT = 5
@@ -48,6 +48,8 @@ _AROUND, _DENSE, _CELL = 0.25, 0.12, 10 * _LINE
 on; and metres across a lock, between which are shadows."""
 _FINISHED, _CURLED, _TURN = 16, 48, 6
 """Points of a finished hair, and of one in curls at most; points of a turn."""
+_TURNING = (("curl_frequency", "curl_radius"), ("wave_scale", "wave"))
+"""What turns how often on a metre where it has a size."""
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
@@ -88,8 +90,11 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     where the scalp is bare, and finished as by the add-on's nodes: of uneven length, fine at the hairline, in locks of
     two sizes, waves and curls."""
     generator, chain = np.random.default_rng(0), strands.chain or {}
-    most = _FINISHED if strands.free is None or not strands.free.any() else _CURLED  # braids turn often
-    guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], most))
+    long = float(np.median(np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)))
+    turns = max(chain.get(often, 0.0) * (chain.get(size, 0.0) > 0) for often, size in _TURNING)
+    braided = strands.free is not None and strands.free.any()
+    points = _CURLED if braided else int(np.clip(_TURN * long * turns, _FINISHED, _CURLED))
+    guides = resampled_to(strands.points.astype(np.float64), points)
     if chain.get("wave"):
         far, swing = 1 / chain["wave_scale"], 0.5 * chain["wave"] * np.linspace(0, 1, guides.shape[1])
         flat = guides.reshape(-1, 3)
@@ -117,26 +122,16 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     young = chance[1] < chain.get("baby", 0.0) * (1 - rim)
     end *= np.where(young, _YOUNG + (1 - _YOUNG) * chance[2], 1.0)
     length = end * np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)[own]
-    turns = _TURN * chain.get("curl_frequency", 0.0) * float(np.median(length)) * (chain.get("curl_radius", 0.0) > 0)
-    points = int(np.clip(turns, guides.shape[1], _CURLED))
-    full = resampled_to(guides, points).astype(np.float32)
-    hairs = sum(weight[:, k, None, None].astype(np.float32) * full[three[:, k]] for k in range(3))
+    hairs = sum((weight[:, k, None, None] * guides[three[:, k]]).astype(np.float32) for k in range(3))
     hairs += beside[kept, None].astype(np.float32)
     hairs, phase = _in_locks(hairs, chain, np.where(loose, 0.0, rim), top, strands.width, 7 * chance[3])
-    hairs = _shortened(hairs, end)  # in locks before: hairs of one lock end apart, and its tip thins out
+    hairs = shortened(hairs, end)  # in locks before: hairs of one lock end apart, and its tip thins out
     hairs += _turned(hairs, chain, length, phase, top, rim)
     tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]
     colours = strands.root_colour, strands.tip_colour
     root, tip = (tone * (weight[..., None] * colour[three]).sum(1) for colour in colours)
     facial = own >= len(guides) - strands.parameters.get(FACIAL_GUIDES, 0.0)
     return FinishedHairs(hairs, root, tip, _THIN + (1 - _THIN) * rim, facial, chain.get("curl_radius", 0.0))
-
-
-def _shortened(hairs: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Hairs (N, P, 3) float32 up to a share ``end`` (N,) of each, with as many points."""
-    row, place = np.arange(len(hairs))[:, None], end[:, None] * np.arange(hairs.shape[1])
-    low = np.minimum(place.astype(np.int64), hairs.shape[1] - 2)
-    return hairs[row, low] + (place - low)[..., None].astype(np.float32) * (hairs[row, low + 1] - hairs[row, low])
 
 
 def _alike(hairs: np.ndarray) -> np.ndarray:
@@ -184,7 +179,8 @@ def _turned(
     run = (length[:, None] * along).astype(np.float32)
     side, fly = chain.get("noise_side", 0.0), generator.random(len(hairs)) < chain.get("fly_share", 0.0)
     size = side + (chain.get("noise_top", side) - side) * top + chain.get("fly", 0.0) * fly
-    scale = np.where(fly, chain.get("fly_scale", 0.0), chain.get("noise_scale", 0.0))[:, None]
+    scale = np.where(fly, chain.get("fly_scale", 0.0), chain.get("noise_scale", 0.0))
+    scale = np.minimum(scale, hairs.shape[1] / (_TURN * np.maximum(length, 1e-6)))[:, None]  # no kinks between points
     move = np.zeros_like(hairs)
     for number in range(2):
         way = (generator.normal(0, 0.6, (len(hairs), 3)) * size[:, None]).astype(np.float32)
@@ -227,7 +223,8 @@ def draw_hair(
     points, thick = hairs.points[::step], hairs.thick[::step].astype(np.float32)
     colours = _shaded(points, hairs.root_colour[::step], hairs.tip_colour[::step], camera, light)
     canvas, front = np.zeros((height, width, 3), np.float32), np.full((height, width), np.inf, np.float32)
-    _lines(np.ascontiguousarray(points, np.float32), colours, thick, wide, to_pixels, depth, front, canvas)
+    soft = np.minimum(_SOFT, _RIM / np.linalg.norm(np.diff(points, axis=1), axis=2).sum(1).clip(1e-6))
+    _lines(np.ascontiguousarray(points, np.float32), colours, thick, soft, wide, to_pixels, depth, front, canvas)
     images = canvas, *(np.isfinite(seen).astype(np.float32) for seen in (front, depth))
     color, alpha, skin = (cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in images)
     through = cv2.GaussianBlur(color - alpha[..., None], (0, 0), _ABOVE_SKIN / (pixel * _SUPERSAMPLE))
@@ -251,7 +248,7 @@ def _shaded(points: np.ndarray, root: np.ndarray, tip: np.ndarray, camera: Camer
     highlight = sine**_SHARPNESS
     usual, glow = max(float(highlight.mean()), 1e-6), _evened(highlight**0.25, seen)
     shine = np.minimum(_SHINE, _MOST_SHINE * albedo.min(-1, keepdims=True) / usual)
-    open_ = light_at_root(way, way.max(1, keepdims=True)) * (_AROUND + (1 - _AROUND) * _reached(points, places, lamp))
+    open_ = light_at_root(way, np.median(way.max(1))) * (_AROUND + (1 - _AROUND) * _reached(points, places, lamp))
     lit = (albedo * (1 + _GLOW * (glow - 1)) + shine * (highlight - usual)) * shading * _evened(open_, seen)
     return lit.astype(np.float32)
 
@@ -279,7 +276,7 @@ def _evened(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, colours, thick, wide, to_pixels, limit, front, canvas):
+def _lines(points, colours, thick, soft, wide, to_pixels, limit, front, canvas):
     height, width = limit.shape
     count, lit = points.shape[1], colours.shape[1]
     for g in range(points.shape[0]):
@@ -299,7 +296,7 @@ def _lines(points, colours, thick, wide, to_pixels, limit, front, canvas):
                     along = (k - 1 + w) / (count - 1)
                     number += 1
                     chance = (0.618034 * number + 0.7548777 * g) % 1.0  # evenly spread
-                    if chance > thick[g] * min(1.0, (1 - along) / _SOFT):
+                    if chance > thick[g] * min(1.0, (1 - along) / soft[g]):
                         continue
                     place = along * (lit - 1)
                     low = min(int(place), lit - 2)

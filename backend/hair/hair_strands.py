@@ -99,3 +99,10 @@ def resampled_to(lines: np.ndarray, count: int) -> np.ndarray:
     low = np.minimum(place.astype(int), lines.shape[1] - 2)
     t = (place - low)[:, None]
     return lines[:, low] * (1 - t) + lines[:, low + 1] * t
+
+
+def shortened(hairs: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Hairs (N, P, 3) up to a share ``end`` (N,) of each, with as many points."""
+    row, place = np.arange(len(hairs))[:, None], end[:, None] * np.arange(hairs.shape[1])
+    low = np.minimum(place.astype(np.int64), hairs.shape[1] - 2)
+    return hairs[row, low] + (place - low)[..., None].astype(hairs.dtype) * (hairs[row, low + 1] - hairs[row, low])
