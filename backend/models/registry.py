@@ -16,8 +16,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
-import msgspec
-
 from backend.errors import DamagedFileError, LikenessError
 from backend.system import ASSETS
 
@@ -264,7 +262,8 @@ _NOT_IN_HEADS = ("batch", "command_line", "service")
 """Folders of code that do not."""
 
 
-class Stamp(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Stamp:
     """Version of everything that a head was made with, besides photos and options.
 
     Attributes
