@@ -486,13 +486,15 @@ def dress_shape(
     hairline: Hairline,
     hair: HairResult,
     texture: AlbedoResult,
+    beard: FacialHair,
     detail: DetailEstimate,
     template: Template,
 ) -> FaceAsset:
     """The head with its pictures, without its hair."""
     style = None if hair.strands is None else hair.strands.parameters
     photos = with_shown_points(shape.photos, fit.photos, hairline.faces, template, style)
-    return with_pictures(replace(shape, photos=photos), template, texture.albedo, texture.eyes, detail.detail)
+    shape, albedo = replace(shape, photos=photos), beard.uncovered(texture.albedo)
+    return with_pictures(shape, template, albedo, texture.eyes, detail.detail)
 
 
 def tone_of_texture(fit: FittedFace, dressed: FaceAsset, template: Template) -> np.ndarray:

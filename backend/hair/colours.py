@@ -25,8 +25,8 @@ _LEAST_SHADING = 0.15
 albedo."""
 _FRONT = 0.006
 """Metres behind the foremost hair within which hair counts as visible: half a lock."""
-_UNKNOWN = np.log(np.array([0.045, 0.028, 0.018]))
-"""Log linear albedo of brown hair, the commonest colour: the fallback where no photo shows hair."""
+UNKNOWN = np.array([0.045, 0.028, 0.018])
+"""Linear albedo of brown hair, the commonest colour: the fallback where no photo shows hair."""
 _RANGE = 0.7
 """Log units by which a lock may differ from the hair as a whole: a factor of two, as between tips and dark roots.
 Larger differences are shadows or highlights."""
@@ -63,7 +63,7 @@ def strand_colours(
     views = [colour for _, _, colour in seen if colour is not None]
     more = [_observed_albedo(guides, photo, by_name[photo.name], skin)[2] for photo in others]
     more = [colour[1] for colour in more if colour is not None]
-    whole = colour_of_views(np.array(views), more) if views else _UNKNOWN
+    whole = colour_of_views(np.array(views), more) if views else np.log(UNKNOWN)
     near = cKDTree(guides[:, 0]).query(guides[:, 0], k=min(_TOGETHER, len(guides)))[1].reshape(len(guides), -1)
     half = guides.shape[1] // 2
     hidden = np.minimum(np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1) / _HIDES, 1.0)

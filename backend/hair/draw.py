@@ -53,6 +53,8 @@ _TURNING = (("curl_frequency", "curl_radius"), ("wave_scale", "wave"))
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
+_SCALP = 0.13
+"""Square metres, of the squares of widths of the locks of a head's hair, by which a beard without any is as dense."""
 _ABOVE_SKIN = 0.003
 """Metres from skin to the hair above it at a hairline, as grooms have it: it shades skin so far around."""
 _BEHIND = 0.002
@@ -102,6 +104,8 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
         guides = guides + swing[:, None] * aside
     near = cKDTree(_alike(guides)).query(_alike(guides), k=min(_BESIDE, len(guides)))[1].reshape(len(guides), -1)
     area = np.cumsum(strands.width.astype(np.float64) ** 2)
+    scalp = len(guides) - int(strands.parameters.get(FACIAL_GUIDES, 0.0))
+    count = round(count * area[-1] / (area[scalp - 1] if scalp else _SCALP))
     own = np.searchsorted(area, (np.arange(count) + 0.5) / count * area[-1]).clip(0, len(guides) - 1)
     others = near[own[:, None], generator.integers(0, near.shape[1], (count, 2))]
     three, weight = np.column_stack([own, others]), generator.dirichlet((1.0, 1.0, 1.0), count)
@@ -130,7 +134,7 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]
     colours = strands.root_colour, strands.tip_colour
     root, tip = (tone * (weight[..., None] * colour[three]).sum(1) for colour in colours)
-    facial = own >= len(guides) - strands.parameters.get(FACIAL_GUIDES, 0.0)
+    facial = own >= scalp
     return FinishedHairs(hairs, root, tip, _THIN + (1 - _THIN) * rim, facial, chain.get("curl_radius", 0.0))
 
 

@@ -176,7 +176,7 @@ class GrownHead:
             raise LikenessError("usage", "This head's texture is too large to be kept and painted anew.", advice)
         edits = pipeline.edits_of(wanted, self.template, self.fit.neutral)
         check_edits(self.layers.skin, edits)
-        asset = with_pictures(self.asset, self.template, finish_albedo(self.layers, edits))
+        asset = with_pictures(self.asset, self.template, self.beard.uncovered(finish_albedo(self.layers, edits)))
         return replace(asset, report={"settings": {}})
 
     def with_hair(self, wanted: pipeline.ReconstructOptions, progress: ProgressReporter) -> FaceAsset:

@@ -16,15 +16,16 @@ from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.template import Template
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.attach import apart
+from backend.hair.colours import UNKNOWN
 from backend.hair.fit_hair import beside_skin, from_skin, is_skin, lab_beside_skin
 from backend.hair.groom.grow import GroomHead
 from backend.hair.hair_strands import FACIAL_GUIDES, MOST_GUIDES, HairStrands, resampled_to
 from backend.photos.collection import CONTRADICTED_LABEL, FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
-from backend.rendering.color import linear_from_srgb
+from backend.rendering.color import linear_from_srgb, srgb_bytes
 from backend.rendering.interpolate import sample_image
 from backend.texture.surface import HeadSurface, SurfaceAtlas, head_surface, texture_space
-from backend.texture.unwrap import beard_region, sample_labels, view_surface
+from backend.texture.unwrap import beard_region, plain_skin, sample_labels, view_surface
 
 RADIUS = 6e-5
 """Metres, of a hair at its root: hairs of beards are 0.12 mm thick."""
@@ -34,31 +35,35 @@ SPACING = 0.0034
 """Metres between guides: a full beard has 1,200."""
 REACH = 0.03
 """Metres up to which skin that no photo shows, below the jaw, is as bearded as the nearest that one does."""
-LEAST_SHARE = 0.5
+LEAST_SHARE = 0.35
 """Share of the photos that label a place as facial hair, from which on roots stand there."""
-LEAST_AREA = 4e-4
-"""Square metres by the roots' number: a moustache has 5 cm²; fewer are shade or a shaver's slip."""
+LEAST_AREA = 5e-4
+"""Square metres by the roots' number: a thick moustache has 7 cm²; fewer are painted, or a shaver's slip."""
 HAND = 6.6
 """CIELAB units to the skin (``is_skin``) below which what is labelled as facial hair is a hand: a hand 4, beards
 8 and more, a moustache that the flash has bleached 6 (23 photos of eight people)."""
-HANGS = 0.0115
-"""Metres by which a beard hangs below the chin's outline, from which on it is strands: in the middle between beards of
-3 to 9 mm, through which skin shines and which look better in the texture alone (three people), and of 14 and 25."""
-LENGTHS = {"cheek": (0.35, 0.005, 0.014), "lip": (0.5, 0.006, 0.011), "chin": (1.0, 0.008, 0.09)}
-"""Length of a strand by its place: share of what the chin's hang, and its least and its most, metres."""
+STUBBLE = 0.5
+"""Share of a full beard's hairs, relative to the skin that they cover, below which photos show stubble."""
+BORDER = 0.01
+"""Metres from a beard's border over which hairs get dense and long."""
+LENGTHS = (0.5, 0.006, 0.02), (0.5, 0.006, 0.011), (1.0, 0.005, 0.09)
+"""Length of strands on cheeks, lip and chin: share of what the chin's hang, and its least and its most, metres."""
 NOSTRILS = (0.75, 0.6)
 """Height between the lips' middle and the tip of the nose, from which on and below which the upper lip is no nose."""
 THROAT = np.array([0.0, -0.6, 0.8])
 """Where skin below the jaw faces that may be bearded."""
-NEAR, VARIES = 400, 0.6
-"""Texels around a root that give its tone, 2.6 cm² of skin; share of the tone's variation that is not shadow."""
-COVERED, DARKEST, OPEN = 0.75, 0.5, 0.92
+NEAR, VARIES = 100, 0.5
+"""Texels around a root that give its tone, 0.6 cm² of skin; share of the tone's variation that is not shadow."""
+COVERED, DARKEST = 0.75, 0.5
 """Share of a labelled beard, with which five beards' greys are grey, that hairs cover; least albedo of hairs relative
-to what hairs and skin have; share of the light that reaches drawn strands (0.91 to 0.93)."""
-SURE = 0.3
-"""Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard: assumed are 0.05
-and 0.15."""
-WIDER = 0.03
+to the head's, or to what photos show."""
+WHITE = 0.4
+"""Albedo of white hairs, which lie over others: of 0.6 they glared, and were paler than in four men's photos."""
+SURE = 0.15
+"""Deviation of a channel's ratio of beard to skin over that of the share of skin in a labelled beard."""
+SHADE = 0.5
+"""Share of the hairs' log contrast to skin that skin has below them."""
+WIDER = 0.016
 """Metres of a strand's length over which its lock gets wider by ``SPACING``: hairs of long beards mingle."""
 ABOVE = 0.0008
 """Metres: least distance of strands from the skin, more than its relief is deep (0.5 mm), and too small to see."""
@@ -70,10 +75,22 @@ FALL = 18.0
 
 @dataclass(frozen=True)
 class FacialHair:
-    """``strands`` : guides of beard and moustache, None where there are none; ``reason`` : why."""
+    """``strands`` : guides of beard and moustache, None where there are none; ``reason`` : why. ``below`` : (S, S, 4)
+    float32 of map ``Head``, log albedo of the skin below them times how far it shows, and that."""
 
     strands: HairStrands | None
     reason: str = ""
+    below: np.ndarray | None = None
+
+    def uncovered(self, albedo: np.ndarray) -> np.ndarray:
+        """The texture (R, R, 3) uint8 sRGB with skin where strands stand for what is painted."""
+        if self.below is None:
+            return albedo
+        below = cv2.resize(self.below, albedo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        there, result = below[..., 3] > 0.0, albedo.copy()
+        logs = np.log(np.maximum(linear_from_srgb(albedo[there]), 1e-3)) * (1.0 - below[there, 3:])
+        result[there] = srgb_bytes(np.exp(logs + below[there, :3]))
+        return result
 
     def to_report(self) -> Mapping[str, object]:
         """For ``report.json``."""
@@ -135,40 +152,59 @@ def grow_facial_hair(
     bearded = _share(where, fields[:, 6], views)
     row, column = np.divmod(atlas.texel, SIZE)
     uv = np.stack([(column + 0.5) / SIZE, 1.0 - (row + 0.5) / SIZE], 1)
-    pixel = (np.stack([1.0 - uv[:, 1], uv[:, 0]], 1) * len(albedo)).astype(int)
-    logs = np.log(np.maximum(linear_from_srgb(albedo[pixel[:, 0], pixel[:, 1]]), 1e-3))  # (P, 3)
-    bare = atlas.sample(surface.regions["face"][:, None])[:, 0] * (bearded < 0.1) > 0.5
+    pixel = (np.stack([1.0 - uv[:, 1], uv[:, 0]]) * len(albedo)).astype(int)
+    logs = np.log(np.maximum(linear_from_srgb(albedo[tuple(pixel)]), 1e-3))  # (P, 3)
+    plain, lips = atlas.sample(np.stack([plain_skin(surface) * surface.regions["face"], surface.regions["lips"]], 1)).T
+    bare = plain * (bearded < 0.1) > 0.5
     skin = np.median(logs[bare], axis=0)
 
     rooted = np.flatnonzero(bearded > LEAST_SHARE)
     roots = rooted[apart(where[rooted], SPACING)]
     if len(roots) * np.pi * (0.5 * SPACING) ** 2 < LEAST_AREA:
         return FacialHair(None, "The photos show no beard or moustache.")
-    chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
-    hangs = float(np.median([chin for chin in chins if np.isfinite(chin)] or [0.0]))
-    if hangs < HANGS:
-        return FacialHair(None, "The beard is short: the texture shows it.")
     if is_skin(*beside_skin(fitted, faces, kind=FaceClass.FACIAL_HAIR)):
         return FacialHair(None, "What is labelled as a beard has the skin's colour: a hand, or a chin in shade.")
-    mouth = np.median(cage[surface.regions["lips"][: surface.count] > 0.5], axis=0)
-    points = _strands(where[roots], normal[roots], mouth, hangs, np.random.default_rng(0))
-    width = SPACING * (1.3 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
+    others = where[(bearded <= LEAST_SHARE) & (lips < 0.5)]
+    inside = cKDTree(others).query(where)[0] - cKDTree(where[rooted]).query(where)[0]
+    full = smoothstep(0.0, min(BORDER, inside.max()), inside)
     known, relative = _ratios(views)
-    hairs = _hairs(relative, where[known], where[roots], None if scalp is None else scalp / np.exp(skin))
-    colour = np.float32(np.exp(skin) * hairs).clip(0.005, 0.9)
+    pigment = (UNKNOWN if scalp is None else scalp) / np.exp(skin)
+    hairs, dense = _hairs(relative, where[known], where[roots], pigment, WHITE / np.exp(skin))
+    if np.median(dense) < STUBBLE:
+        return FacialHair(None, "The beard is stubble: the texture shows it.")
+    tone = SHADE * full * np.log(hairs.mean(1))[cKDTree(where[roots]).query(where)[1]]
+    random = np.random.default_rng(0)
+    kept = random.random(len(roots)) < dense * (0.25 + 0.75 * full[roots])
+    roots, hairs = roots[kept], hairs[kept]
+    chins = [_hangs(surface, face, photo) for face, photo in zip(faces, fitted.photos, strict=True)]
+    hangs = float(np.nanmedian(chins)) if np.isfinite(chins).any() else 0.0
+    low = _jaw_too_low(template, surface, cage)
+    points = _strands(surface, cage, where[roots], normal[roots], full[roots], hangs, low, random)
     loose = points[:, 1:].reshape(-1, 3)
     points[:, 1:] = GroomHead(template, fitted.neutral).pushed_out(loose, ABOVE)[0].reshape(points[:, 1:].shape)
-    grown = HairStrands(
-        points.astype(np.float32),
-        uv[roots].astype(np.float32),
-        width.astype(np.float32),
-        colour,
-        np.minimum(1.15 * colour, 1.0),
-        RADIUS,
-        "auto",
-        {FACIAL_GUIDES: float(len(roots))},
-    )
-    return FacialHair(grown)
+    grown = _guides(points, uv[roots], np.exp(skin) * hairs)
+    shows = smoothstep(-BORDER, 0.0, inside) * fields[:, 6] * (1.0 - lips)
+    target = _below(where, logs, np.flatnonzero(bare & (inside < -BORDER))[::10], tone, shows)
+    target = cv2.GaussianBlur(atlas.image(target), (0, 0), 4) * (1.0 - atlas.image(lips)[..., None])
+    return FacialHair(grown, "", target)
+
+
+def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> HairStrands:
+    """Strands (G, P, 3) with roots (G, 2) of map ``Head`` and of an albedo (G, 3)."""
+    width = SPACING * (2.0 + np.linalg.norm(np.diff(points, axis=1), axis=-1).sum(1) / WIDER)
+    arrays = (values.astype(np.float32) for values in (points, uv, width))
+    colour, number = np.float32(colour).clip(0.005, 0.9), {FACIAL_GUIDES: float(len(points))}
+    return HairStrands(*arrays, colour, np.minimum(1.15 * colour, 1.0), RADIUS, "auto", number)
+
+
+def _below(where: np.ndarray, logs: np.ndarray, bare: np.ndarray, tone: np.ndarray, shows: np.ndarray) -> np.ndarray:
+    """(P, 4) float32 of ``FacialHair.below`` from log albedo ``logs`` (P, 3) at places (P, 3), of which ``bare`` (B,)
+    are skin. tone : (P,) log units. shows : (P,) in [0, 1]."""
+    target, below = np.zeros((len(where), 4), np.float32), np.flatnonzero(shows > 0.0)
+    near = cKDTree(where[bare]).query(where[below], k=min(100, len(bare)))[1].reshape(len(below), -1)
+    local = logs[bare][near].mean(1) + tone[below, None]
+    target[below] = np.column_stack([local, np.ones(len(below))]) * shows[below, None]
+    return target
 
 
 _KNOWN = (FaceClass.FACIAL_HAIR, FaceClass.SKIN, FaceClass.LIPS)
@@ -192,10 +228,11 @@ def joined(hair: HairStrands | None, facial: HairStrands | None) -> HairStrands 
 @dataclass(frozen=True)
 class _View:
     """A photo at an atlas's P texels. ``labels`` : (P,). ``shown`` : (P,) in [0, 1], how well the photo shows them.
-    ``logs`` : (P, 3) log albedo by the photo's light."""
+    ``inner`` : (P,) how well it shows a beard, off its border. ``logs`` : (P, 3) log albedo by the photo's light."""
 
     labels: np.ndarray
     shown: np.ndarray
+    inner: np.ndarray
     logs: np.ndarray
 
 
@@ -203,10 +240,15 @@ def _view(surface: HeadSurface, atlas: SurfaceAtlas, face: PhotoFace, photo: Fit
     posed = photo.vertices[: surface.count].astype(np.float64)
     view = view_surface(posed, surface.cage_triangles, photo.camera)
     shading = sh.shade(vertex_normals(posed, surface.cage_triangles), photo.light)
-    seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible, shading])))
+    seen = atlas.sample(surface.lifted(np.column_stack([view.pixels, view.visible, view.cosine, shading])))
     light = sample_image(linear_from_srgb(face.pixels), seen[:, :2])
-    logs = np.log(np.maximum(light, 1e-3)) - np.log(np.maximum(seen[:, 3:], 0.05))
-    return _View(sample_labels(face.labels, seen[:, :2]), np.clip(seen[:, 2], 0.0, 1.0), logs)
+    shown, facing = np.clip(seen[:, 2:4], 0.0, 1.0).T
+    dim = 0.5 * np.median(seen[shown > 0.5, 4:], axis=0) if (shown > 0.5).any() else 0.05  # below a chin light bounces
+    logs = np.log(np.maximum(light, 1e-3)) - np.log(np.maximum(seen[:, 4:], dim))
+    hair = np.float32(face.labels == FaceClass.FACIAL_HAIR)
+    hair = cv2.erode(hair, np.ones((3, 3)), iterations=2) + 1e-3 * hair
+    inner = sample_image(hair[..., None], seen[:, :2])[:, 0] * shown * facing**2
+    return _View(sample_labels(face.labels, seen[:, :2]), shown, inner, logs)
 
 
 def _ratios(views: Sequence[_View]) -> tuple[np.ndarray, np.ndarray]:
@@ -214,32 +256,28 @@ def _ratios(views: Sequence[_View]) -> tuple[np.ndarray, np.ndarray]:
     skin, the mean of the photos', each to its own skin."""
     total, weight = np.zeros_like(views[0].logs), np.zeros(len(views[0].logs))
     for view in views:
-        hair, bare = (view.shown * (view.labels == label) for label in _KNOWN[:2])
-        if (bare > 0.5).any():
-            total += hair[:, None] * (view.logs - np.median(view.logs[bare > 0.5], axis=0))
-            weight += hair
-    known = np.flatnonzero(weight > 0.3)
+        bare = view.shown * (view.labels == FaceClass.SKIN) > 0.5
+        if bare.any():
+            total += view.inner[:, None] * (view.logs - np.median(view.logs[bare], axis=0))
+            weight += view.inner
+    known = np.flatnonzero(weight > min(0.3, 0.5 * weight.max()))
     return known, total[known] / weight[known, None]
 
 
-def _hairs(ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, hue: np.ndarray | None = None) -> np.ndarray:
-    """(G, 3) albedo relative to bare skin of hairs at ``roots`` (G, 3), without the skin that shows between them, from
-    the log ``ratios`` (K, 3) at ``places`` (K, 3). hue : (3,) the head's hair, relative
-    to skin, up to a factor; with it what is seen is a mixture of hair of that hue and of skin."""
-    near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1]
-    tone = np.median(ratios.mean(1)[near.reshape(len(roots), -1)], axis=1, keepdims=True)
-    usual = np.median(ratios, axis=0)  # of one hue: light bounced from clothes tints parts of a beard
-    varies = np.exp(VARIES * (tone - usual.mean()))
-    mixed = np.exp(usual)
-    if hue is None:
-        hairs = np.maximum((mixed * varies - 1.0) / COVERED + 1.0, DARKEST * mixed * varies) / OPEN
-        hairs[:, 0] = np.minimum(hairs[:, 0], hairs[:, 1])  # no hair is redder than skin, whose pigment is blood, too
-        return hairs
-    hue = hue / hue.mean()
-    system = np.stack([np.append(hue, 0.0), np.append(np.ones(3), SURE)], 1)
-    amount, bare = nnls(system, np.append(mixed, SURE * (1.0 - COVERED)))[0]
-    light = max(amount / max(1.0 - bare, 1.0 - COVERED), DARKEST * mixed.mean())
-    return light * hue * varies / OPEN
+def _hairs(
+    ratios: np.ndarray, places: np.ndarray, roots: np.ndarray, pigment: np.ndarray, white: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(G, 3) albedo of hairs at ``roots`` (G, 3) relative to bare skin, and (G,) how much they cover, relative to
+    a full beard: what the log ``ratios`` (K, 3) at ``places`` (K, 3) mix of skin, of the head's hair ``pigment`` (3,)
+    and of hairs that are ``white`` (3,)."""
+    near = cKDTree(places).query(roots, k=min(NEAR, len(places)))[1].reshape(len(roots), -1)
+    usual, local = np.median(ratios, axis=0), np.median(ratios[near], axis=1)
+    mixed, grey = np.exp(usual + VARIES * (local - usual)), np.stack([pigment, white])
+    system = np.column_stack([np.vstack([grey.T, np.zeros(2)]), np.append(np.ones(3), SURE)])
+    parts = np.array([nnls(system, np.append(one, SURE * (1.0 - COVERED)))[0] for one in mixed])
+    covered = np.maximum(1.0 - parts[:, 2], 1.0 - COVERED)
+    hairs = parts[:, :2] @ grey / np.maximum(covered, parts[:, :2].sum(1))[:, None]
+    return np.maximum(hairs, DARKEST * np.minimum(pigment, mixed)), np.minimum(covered / COVERED, 1.0)
 
 
 def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -271,7 +309,10 @@ def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.n
     far, near = cKDTree(where[seen]).query(where[hidden], distance_upper_bound=REACH)
     found = np.isfinite(far)
     share[hidden[found]] = share[seen][near[found]]
-    return share * smoothstep(0.2, 0.6, place)
+    share = share * smoothstep(0.2, 0.6, place)
+    there = np.flatnonzero(place > 0.0)
+    share[there] = share[there][cKDTree(where[there]).query(where[there], k=100)[1]].mean(1)
+    return share
 
 
 def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:
@@ -283,37 +324,44 @@ def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:
     depth = float(np.median(pixels[:, 2]))
     per_pixel = depth / float(camera.intrinsics[1, 1])
     middle = np.median(pixels[surface.regions["lips"][: surface.count][jaw] > 0.5, 0])
-    columns = np.arange(middle - 0.015 / per_pixel, middle + 0.015 / per_pixel)
-    columns = columns[(columns >= 0) & (columns < face.labels.shape[1])].astype(int)
-    if len(columns) < 3:
+    hair = face.labels[:, np.abs(np.arange(face.labels.shape[1]) - middle) * per_pixel < 0.015] == FaceClass.FACIAL_HAIR
+    bearded = hair.any(0)
+    if 2 * bearded.sum() <= len(bearded):
         return float("nan")
-    near = cKDTree(pixels[:, :1]).query_ball_point(columns[:, None].astype(float), 0.004 / per_pixel)
-    below = []
-    for column, those in zip(columns, near, strict=True):
-        hair = np.flatnonzero(face.labels[:, column] == FaceClass.FACIAL_HAIR)
-        if len(those) and len(hair):
-            below.append((hair.max() - pixels[those, 1].max()) * per_pixel)
-    return float(np.median(below)) if 2 * len(below) > len(columns) else float("nan")
+    outline = pixels[np.abs(pixels[:, 0] - middle) * per_pixel < 0.015, 1].max()
+    return float(len(hair) - np.median(hair[::-1, bearded].argmax(0)) - outline) * per_pixel
+
+
+def _jaw_too_low(template: Template, surface: HeadSurface, cage: np.ndarray) -> float:
+    """Metres by which the chin of a cage (C, 3) is lower than a mean one: the fit takes beards for jaws."""
+    eyes, lips, chin = (surface.regions[name][: surface.count] > 0.5 for name in ("lids_left", "lips", "chin"))
+    fitted, mean = cage[:, 1], template.vertices[: surface.count, 1]
+    parts = [(np.median(y[eyes]) - np.median(y[lips]), np.median(y[lips]) - y[chin].min()) for y in (fitted, mean)]
+    return max(float(parts[0][1] - parts[1][1] * parts[0][0] / parts[1][0]), 0.0)
 
 
 def _strands(
+    surface: HeadSurface,
+    cage: np.ndarray,
     roots: np.ndarray,
     normals: np.ndarray,
-    mouth: np.ndarray,
+    full: np.ndarray,
     hangs: float,
+    low: float,
     random: np.random.Generator,
     count: int = 12,
 ) -> np.ndarray:
-    """(G, count, 3) strands from roots (G, 3) with the skin's normals (G, 3). mouth : (3,) its middle."""
-    away = roots - mouth
+    """(G, count, 3) strands from roots (G, 3) with the skin's normals (G, 3) of a cage (C, 3). full : (G,) in [0, 1],
+    far from the border. hangs, low : metres, of ``_hangs`` and ``_jaw_too_low``; both are not added to what is long."""
+    lips, chins = (cage[surface.regions[name][: surface.count] > 0.5] for name in ("lips", "chin"))
+    away = roots - np.median(lips, axis=0)
     lip = smoothstep(0.040, 0.030, np.abs(away[:, 0])) * smoothstep(-0.002, 0.003, away[:, 1])
     chin = smoothstep(0.045, 0.025, np.abs(away[:, 0])) * smoothstep(-0.012, -0.030, away[:, 1]) * (1.0 - lip)
-    shares = {"lip": lip, "chin": chin, "cheek": 1.0 - lip - chin}
-    whole = max(hangs, 0.0) + 0.006
-    length = sum(
-        share * np.clip(part * whole, *limits) for name, share in shares.items() for part, *limits in [LENGTHS[name]]
-    )
-    length = length * random.uniform(0.75, 1.15, len(roots))
+    whole = max(min(hangs + low, max(hangs, low)), 0.0) + 0.006
+    places = (1.0 - lip - chin, lip, chin)
+    length = sum(part * np.clip(share * whole, *ends) for part, (share, *ends) in zip(places, LENGTHS, strict=True))
+    room = np.where(lip > 0.5, away[:, 1], roots[:, 1] - chins[:, 1].min() + max(hangs, 0.0))
+    length = np.minimum(length * random.uniform(0.5, 1.15, len(roots)), np.maximum(room, 0.003)) * (0.5 + 0.5 * full)
     aside = np.sign(away[:, 0]) * np.minimum(np.abs(away[:, 0]) / 0.01, 1.0)
     outwards = np.stack([aside, np.full(len(roots), -0.8), np.zeros(len(roots))], 1)
     down = np.stack([0.15 * np.sign(away[:, 0]) * (1.0 - chin), np.full(len(roots), -1.0), 0.3 * (1.0 - lip)], 1)
