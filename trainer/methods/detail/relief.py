@@ -40,7 +40,7 @@ _WAVELENGTHS = (7.5, 6.0, 4.0, 4.0, 6.5, 6.0, 4.0, 8.0, 5.0)
 """Millimetres between lines, in the order of ``KEY_GROUPS``."""
 _TYPICAL_SEED = 2
 """Noise of the typical lines: three or four on the forehead, none straight."""
-_TYPICAL_SPACING, _TYPICAL_FOLD = 1.2, 2.0
+_TYPICAL_SPACING, _TYPICAL_FOLD = 1.2, 1.6
 """Factor on ``_WAVELENGTHS``, and millimetres of a smile's fold if skin were pressed together wholly. A line is as deep
 as a tenth of the way to the next."""
 _SMILE = list(KEY_GROUPS).index("smile")
@@ -258,7 +258,8 @@ def typical_depths(size: int) -> np.ndarray:
     depths = [apart / 10 * _grooves(noise, paths, apart / usual, 1.0, 2) for paths, apart in lines]
     depths = np.stack(depths) * pressed * uneven * known.below_hair * known.window.allowed
     fold = known.smoothed(known.painted["nasolabial"])
-    depths[_SMILE] += _TYPICAL_FOLD * fold / fold.max() * pressed[_SMILE] * known.window.allowed
+    depths[_SMILE] *= 1.0 - bearded  # a smile has no lines beside the chin
+    depths[_SMILE] += _TYPICAL_FOLD * fold / fold.max() * known.window.allowed
     return depths.astype(np.float32)
 
 
