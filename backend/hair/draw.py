@@ -29,7 +29,7 @@ _SOFT, _THIN = 0.3, 0.3
 _YOUNG = 0.1
 """Least share of their length that short hairs at the hairline have."""
 _RIM = 0.008
-"""Metres behind the hairline over which hairs get longer, thicker and form locks; most over which an end thins out."""
+"""Metres behind the hairline over which hairs get longer, thicker and form locks."""
 _TONES, _BY_LOCK = 0.3, 0.5
 """Half the range of brightness between hairs, and that between locks relative to it."""
 _LIT = 5
@@ -227,8 +227,7 @@ def draw_hair(
     points, thick = hairs.points[::step], hairs.thick[::step].astype(np.float32)
     colours = _shaded(points, hairs.root_colour[::step], hairs.tip_colour[::step], camera, light)
     canvas, front = np.zeros((height, width, 3), np.float32), np.full((height, width), np.inf, np.float32)
-    soft = np.minimum(_SOFT, _RIM / np.linalg.norm(np.diff(points, axis=1), axis=2).sum(1).clip(1e-6))
-    _lines(np.ascontiguousarray(points, np.float32), colours, thick, soft, wide, to_pixels, depth, front, canvas)
+    _lines(np.ascontiguousarray(points, np.float32), colours, thick, wide, to_pixels, depth, front, canvas)
     images = canvas, *(np.isfinite(seen).astype(np.float32) for seen in (front, depth))
     color, alpha, skin = (cv2.resize(image, camera.size, interpolation=cv2.INTER_AREA) for image in images)
     through = cv2.GaussianBlur(color - alpha[..., None], (0, 0), _ABOVE_SKIN / (pixel * _SUPERSAMPLE))
@@ -280,7 +279,7 @@ def _evened(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _lines(points, colours, thick, soft, wide, to_pixels, limit, front, canvas):
+def _lines(points, colours, thick, wide, to_pixels, limit, front, canvas):
     height, width = limit.shape
     count, lit = points.shape[1], colours.shape[1]
     for g in range(points.shape[0]):
@@ -300,7 +299,7 @@ def _lines(points, colours, thick, soft, wide, to_pixels, limit, front, canvas):
                     along = (k - 1 + w) / (count - 1)
                     number += 1
                     chance = (0.618034 * number + 0.7548777 * g) % 1.0  # evenly spread
-                    if chance > thick[g] * min(1.0, (1 - along) / soft[g]):
+                    if chance > thick[g] * min(1.0, (1 - along) / _SOFT):
                         continue
                     place = along * (lit - 1)
                     low = min(int(place), lit - 2)

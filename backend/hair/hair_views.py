@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from backend.fitting.stages import FittedFace, FittedPhoto
 from backend.geometry.subdivision import catmull_clark
 from backend.geometry.template import Template, triangles_from_quads
-from backend.geometry.vectors import disc, smoothstep, unit_vectors
+from backend.geometry.vectors import disc, unit_vectors
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering.camera import Camera
 from backend.rendering.rasterize import depth_map
@@ -46,9 +46,9 @@ _SLICES, _THICK, _NECK = 12, 0.012, 0.594
 than any hairline."""
 _ON_BODY, _SHOULDER = 0.006, 0.02
 """Metres: hair lies so far off the body, and falls in front of the shoulder if it meets it at most so far behind its
-middle; it falls off it if it is so much longer."""
-_BENDS = 2.5
-"""Greatest slope by which hair gives way to the body: it lies on the shoulder and has no kink there."""
+middle."""
+_BENDS = 0.8
+"""Greatest slope by which hair gives way to the body: it leaves its fall above the shoulder and has no kink there."""
 _FACE = (FaceClass.SKIN, FaceClass.BROWS, FaceClass.EYES, FaceClass.GLASSES, FaceClass.LIPS)
 _TOGETHER = 2.5
 """Pixels: standard deviation of the surroundings that share a direction or hue."""
@@ -249,13 +249,15 @@ def off_body(strands: np.ndarray, head_vertices: np.ndarray, template: Template)
     middle, deep = 0.5 * (front + back), 0.5 * (front - back)
     reach = deep * np.sqrt(np.clip(1 - (x / half) ** 2, 0, 1)) + _ON_BODY * (np.abs(x) < half)
     inside = (y < _NECK) & (np.abs(z - middle) < reach)
-    run = np.pad(np.linalg.norm(np.diff(strands, axis=1), axis=-1).cumsum(1), ((0, 0), (1, 0)))
-    meets, far = (np.take_along_axis(each, inside.argmax(1)[:, None], 1) for each in (z - middle + _SHOULDER, run))
-    before = np.where(meets > 0, 1.0, -1.0)
-    falls = smoothstep(_SHOULDER, 3 * _SHOULDER, run[:, -1:] - far)
-    shift = inside * falls * np.maximum(reach - before * (z - middle), 0.0)
-    shift = (shift[:, None] - _BENDS * np.abs(run[..., None] - run[:, None])).max(2)
-    shift = before * np.minimum(gaussian_filter1d(shift, 1.0, axis=1, mode="nearest"), run)  # roots stay
+    first = np.take_along_axis(z - middle + _SHOULDER, inside.argmax(1)[:, None], 1)
+    before = np.where(first > 0, 1.0, -1.0)
+    shift = np.where(inside, np.maximum(reach - before * (z - middle), 0.0), 0.0)
+    step = _BENDS * np.linalg.norm(np.diff(strands, axis=1), axis=-1)
+    count = strands.shape[1]
+    for one, other in (*((k, k + 1) for k in range(count - 2, -1, -1)), *((k + 1, k) for k in range(count - 1))):
+        shift[:, one] = np.maximum(shift[:, one], shift[:, other] - step[:, min(one, other)])
+    run = np.pad(step.cumsum(1), ((0, 0), (1, 0)))  # roots stay
+    shift = before * np.minimum(gaussian_filter1d(shift, 1.0, axis=1, mode="nearest"), run)
     return strands + shift[..., None] * [0.0, 0.0, 1.0]
 
 

@@ -302,7 +302,7 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
     """The fit after ``_STEPS`` Gauss-Newton steps of hairline, lengths and shells; the best of them."""
     groom, cells = fit.groom, ANGLES * len(HEIGHTS)
     count = len(groom.hairline)
-    prior = _prior(count, groom.shape["zone"]["hang"] > 0)
+    prior = _prior(count)
     start = fit.hairline[:, 1].copy()
     state, best = np.zeros(2 * cells + count), fit
     fixed = fit.hairline[:, 1] != groom.hairline[:, 1]
@@ -324,23 +324,22 @@ def _deformed(head: GroomHead, views: Sequence[_Small], fit: GroomFit, told: flo
     return best
 
 
-def _prior(count: int, hangs: bool) -> np.ndarray:
-    """Precision (D, D) of log factors and hairline: near 0, smooth, symmetric. What hangs is cut as one."""
+def _prior(count: int) -> np.ndarray:
+    """Precision (D, D) of log factors and hairline: near 0, smooth, symmetric."""
     rows, cells = [], ANGLES * len(HEIGHTS)
-    rigid = 3.0 if hangs else 1.0
     index = np.arange(cells).reshape(ANGLES, len(HEIGHTS))
-    number, each_ = 2 * cells + np.arange(count), np.eye(2 * cells + count)
+    number, unit = 2 * cells + np.arange(count), np.eye(2 * cells + count)
 
     def tie(one: np.ndarray, other: np.ndarray, deviation: float) -> None:
-        rows.append((each_[one.ravel()] - each_[other.ravel()]) / deviation)
+        rows.append((unit[one.ravel()] - unit[other.ravel()]) / deviation)
 
-    for offset, smooth in ((0, _SMOOTH / rigid), (cells, _SMOOTH)):
-        tie(index + offset, np.roll(index, 1, 0) + offset, smooth)
-        tie(index[:, 1:] + offset, index[:, :-1] + offset, smooth)
-        tie(index + offset, index[-np.arange(ANGLES) % ANGLES] + offset, smooth)
+    for offset in (0, cells):
+        tie(index + offset, np.roll(index, 1, 0) + offset, _SMOOTH)
+        tie(index[:, 1:] + offset, index[:, :-1] + offset, _SMOOTH)
+        tie(index + offset, index[-np.arange(ANGLES) % ANGLES] + offset, _SMOOTH)
     tie(number, np.roll(number, 1), _LINE_SMOOTH)
     tie(number, number[-np.arange(count) % count], _LINE_SMOOTH)
-    own = np.repeat([_LENGTH_VARIES * rigid, _SHELL_VARIES, _LINE_VARIES], [cells, cells, count])
+    own = np.repeat([_LENGTH_VARIES, _SHELL_VARIES, _LINE_VARIES], [cells, cells, count])
     matrix = np.concatenate(rows)
     return matrix.T @ matrix + np.diag(own**-2.0)
 

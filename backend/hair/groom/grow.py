@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
-from backend.hair.attach import above, apart
+from backend.hair.attach import apart
 from backend.hair.groom import scalp
 from backend.hair.groom.description import Groom
 from backend.hair.groom.tied import Tie, gather, loose_ends, tie_field
@@ -134,7 +134,7 @@ def comb(
 
     places, normals = at(head.scalp), unit_vectors(at(head.normals))
     roots = _Places(at(mean.places), at(edge), unit_vectors(at(head.mean_normals)))
-    long = length_map(groom, roots, _ones(lengths))
+    long = length_map(groom, roots) * factor_at(_ones(lengths), roots.about, roots.away)
     far = _INMOST if groom.kind["parting"] != "none" else 1e-6
     beside = smoothstep(0.0, far, np.abs(part_offset(groom, roots.points)))
     away = shell_map(groom, roots) * (1 + beside * (factor_at(_ones(shells), roots.about, roots.away) - 1))
@@ -241,9 +241,8 @@ def part_offset(groom: Groom, points: np.ndarray) -> np.ndarray:
     return points[:, 0] - 0.001 * flow["part_mm"] - flow["part_slope"] * (points[:, 2] - 0.08)
 
 
-def length_map(groom: Groom, at: _Places, factors: np.ndarray) -> np.ndarray:
-    """(N,) metres, how long hair is at places of the mean head, times factors (``ANGLES``, 3); of hair that hangs, how
-    far below its root it ends: it is cut at one height, from wherever it falls."""
+def length_map(groom: Groom, at: _Places) -> np.ndarray:
+    """(N,) metres, how long hair is at places of the mean head."""
     zone, long = groom.shape["zone"], {name: 0.001 * value for name, value in groom.shape["length"].items()}
     top = top_map(groom, at.points)
     burn = 0.017 * smoothstep(0.05, 0.066, at.points[:, 2]) * smoothstep(0.700, 0.722, at.points[:, 1])
@@ -253,12 +252,11 @@ def length_map(groom: Groom, at: _Places, factors: np.ndarray) -> np.ndarray:
     above = long["top_mm"] + long["front_mm"] * at.front
     result = side * (1.0 - top) + above * top
     result *= zone["edge_share"] + (1.0 - zone["edge_share"]) * smoothstep(-0.002, 0.012, at.edge + 0.012 * (1.0 - top))
-    fringe, factor = _fringe(groom, at), factor_at(factors, at.about, at.away)
-    result = np.maximum((result + fringe * at.edge) * factor, 0.0004)  # all of a fringe ends alike
     if zone["hang"] > 0:
-        fall = at.points[:, 1] - scalp.CENTRE[1] - _RADIUS + (scalp.CENTRE[1] + _RADIUS - zone["hang"]) * factor
-        result += (np.maximum(fall, result) - result) * (1.0 - fringe)
-    return result
+        fall = (at.points[:, 1] - zone["hang"]) * 1.1 + 0.035 * top
+        fringe = _fringe(groom, at)
+        result = fall * (1.0 - fringe) + (result + at.edge) * fringe  # all of a fringe ends alike
+    return np.maximum(result, 0.0004)
 
 
 def _fringe(groom: Groom, at: _Places) -> np.ndarray:
@@ -368,8 +366,7 @@ def _grow(
     rest = generator.normal(size=(count, 3)) * [0.1, 0.02, 0.1] * bend["rest"]
     side = np.where(part_offset(groom, roots.points) > 0, 1.0, -1.0)
     clear = bend["clear"] * (1.0 - _fringe(groom, roots))[:, None]
-    hangs = (1.0 - _fringe(groom, roots)) * (groom.shape["zone"]["hang"] > 0)
-    step, run = (long + _RADIUS * hangs) / (points - 1), np.zeros(count)  # longer by its way round the head, then cut
+    step, run = long / (points - 1), np.zeros(count)
     result = np.empty((count, points, 3))
     result[:, 0] = places
     for number in range(1, points):
@@ -387,7 +384,7 @@ def _grow(
         moved, _ = head.pushed_out(last + way * step[:, None], least)
         way = unit_vectors(moved - last)
         result[:, number] = last + way * step[:, None]
-    return above(result, places[:, 1] - long)
+    return result
 
 
 def _clear_of_face(mean: np.ndarray, side: np.ndarray) -> np.ndarray:
@@ -419,7 +416,7 @@ def _scalp(groom: Groom, head: GroomHead, edge: np.ndarray, factors: np.ndarray)
     rows = twice[used]
     thin *= scalp.density_at_edge(edge, mean.places, groom.chain["fall"], groom.chain["jitter"])
     melanin = scalp.lock_variation(mean.places)
-    long = length_map(groom, at, factors)
+    long = length_map(groom, at) * factor_at(factors, at.about, at.away)
     part = (head.scalp, scalp.chart_uv(mean.places), thin, edge, top_map(groom, mean.places), long, melanin)
     vertices, uv, *maps = (values[rows].astype(np.float32) for values in part)
     return Scalp(vertices, numbers.reshape(-1, 3).astype(np.int32), uv, *maps)

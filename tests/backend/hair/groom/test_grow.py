@@ -47,11 +47,11 @@ def test_a_lower_hairline_covers_more_of_the_forehead() -> None:
     assert (after & ~before).sum() > max(100, 20 * (before & ~after).sum())
 
 
-def test_a_fringe_and_what_hangs_end_alike_wherever_they_start() -> None:
-    """Hair that starts higher ended higher: a toothed border; and long hair had steps of 64 mm."""
-    tips, lob = (grow_guides(load_grooms()[name], load_template().vertices).points[:, -1] for name in ("fringe", "lob"))
+def test_a_fringe_ends_alike_wherever_it_starts() -> None:
+    """Hair that starts higher ended higher: a toothed border."""
+    tips = grow_guides(load_grooms()["fringe"], load_template().vertices).points[:, -1]
     before = tips[(np.abs(tips[:, 0]) < 0.03) & (tips[:, 2] > 0.1)]
-    assert len(before) > 15 and before[:, 1].std() < 0.006 and np.ptp(lob[:, 1]) < 0.02
+    assert len(before) > 15 and before[:, 1].std() < 0.006
 
 
 def test_thick_hair_rises_beside_its_parting_without_two_lobes() -> None:
