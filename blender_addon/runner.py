@@ -138,8 +138,10 @@ class Runner:
     def wait_for_end(self) -> None:
         """Wait after ``stop`` until no backend of this user runs on this computer; not for the main thread.
 
-        Raises ``AddonError`` ``in_use`` if one does, as another Blender's.
+        Raises ``AddonError``: ``in_use`` if another Blender's runs, ``busy`` if the system does not end one.
         """
+        if self._ending is not None:
+            self._ending.join()
         wait_for_end(self._config)
 
     def tick(self) -> list[Delivered]:
@@ -278,4 +280,5 @@ class Runner:
             process.end()
             self._ending = process
         if wait and self._ending is not None:
-            self._ending.join()
+            with contextlib.suppress(AddonError):
+                self._ending.join()

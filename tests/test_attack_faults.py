@@ -22,8 +22,7 @@ from backend.batch.records import Outcome, sha256_of
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
-from backend.service.access import jobs_folder, make_private_folder
-from protocol.keys import config_folder
+from backend.service.private_files import config_folder, jobs_folder, make_private_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and pipes are POSIX's")
@@ -93,6 +92,7 @@ def test_a_shared_folder_keeps_its_rights(tmp_path: Path) -> None:
     with pytest.raises(LikenessError, match="open to other users") as caught:
         make_private_folder(shared)
     assert caught.value.code == "usage" and shared.stat().st_mode & 0o7777 == 0o1777
+    assert "other files" not in caught.value.sentence  # none are in it
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
     (home / "letters.txt").write_text("")
@@ -101,7 +101,7 @@ def test_a_shared_folder_keeps_its_rights(tmp_path: Path) -> None:
     assert home.stat().st_mode & 0o777 == 0o755
     own = tmp_path / "own"
     own.mkdir(mode=0o755)
-    (own / "install-0123456789abcdef.lock").write_text("")
+    (own / "server_key.json").write_text("{}")
     make_private_folder(own)
     assert own.stat().st_mode & 0o777 == 0o700
 
@@ -109,7 +109,7 @@ def test_a_shared_folder_keeps_its_rights(tmp_path: Path) -> None:
 @posix
 @pytest.mark.parametrize("home", ["", ".", "relative/home"])
 def test_keys_do_not_go_into_the_current_folder(home: str) -> None:
-    with pytest.raises(ValueError, match="no absolute path"):
+    with pytest.raises(LikenessError, match="no absolute path"):
         config_folder({"HOME": home})
 
 

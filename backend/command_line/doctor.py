@@ -21,12 +21,12 @@ from importlib import metadata
 from pathlib import Path
 
 from backend import __version__
-from backend.errors import EXIT_CODES
+from backend.errors import EXIT_CODES, LikenessError
 from backend.models.registry import MODELS
+from backend.service.private_files import JOBS, config_folder
 from backend.system import ASSETS
 from backend.system.processes import memory_bytes
 from protocol.file_lock import is_locked
-from protocol.keys import JOBS, config_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,7 +96,7 @@ def system_findings() -> Iterator[Finding]:
 
 def stopped_findings(folder: Path) -> Iterator[Finding]:
     """What did not end by itself: the last server, and runs into ``folder`` or into those in it."""
-    with suppress(ValueError):
+    with suppress(LikenessError):
         for path in sorted((config_folder() / JOBS).glob("*/")):
             if not is_locked(path.with_suffix(".lock")):
                 yield Finding(f"a server was killed; the next one removes what it left in {path}")

@@ -2,6 +2,8 @@
 deformed to them and in their colours.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType

@@ -1,15 +1,16 @@
 """Client messages, validated while decoded, their limits, and the errors for invalid ones (docs/protocol.md).
 
-Messages between server and worker, and in result files: a little-endian uint64 (length), then header and buffers in
-MessagePack.
+Multi-frame messages on a byte stream, between server and worker and in result files: a little-endian uint32 (number of
+frames), a uint64 per frame (its length), and the frames.
 """
 
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, ClassVar, Literal
+from typing import Annotated, BinaryIO, Literal
 
 import msgspec
 
@@ -17,6 +18,9 @@ from backend.errors import LikenessError
 from backend.options import option_struct
 from backend.photos.corrections import PhotoCorrections, check_corrections
 from protocol.options import DEVICES, ONLY, REMADE
+
+RESULT_HEADER_BYTES = 4 * 2**20
+"""The largest header of a ``result``."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Limits:
     seconds_per_job, seconds_per_transfer : running time. An hour of video takes about two.
     result_seconds : how long a finished job is kept.
     waiting_bytes : photos of unfinished jobs on the disk. result_bytes : results on the disk; the oldest go first.
+    finished_jobs : number kept; the oldest go first.
     """
 
     header_bytes: int = 64 * 2**10
@@ -46,6 +51,11 @@ class Limits:
     result_seconds: float = 3600.0
     waiting_bytes: int = 2 * 2**30
     result_bytes: int = 2 * 2**30
+    finished_jobs: int = 256
+
+    def seconds_of(self, kind: str) -> float:
+        """Time limit of a job of this kind, in seconds."""
+        return self.seconds_per_transfer if kind == "transfer" else self.seconds_per_job
 
 
 @dataclass(frozen=True)
@@ -57,49 +67,71 @@ class Timing:
     heartbeat : a connection silent for so long is pinged; a running job's progress is sent at least as often.
     silence : after so long a client may consider the server gone. When no client has been there for so long, the worker
         forgets what it keeps.
+    patience : a connection silent for so long is removed. It is long because a message counts only when complete, and
+        photos take time on a slow line.
     cancel_grace : time for the worker to stop by itself before it is killed.
+    worker_start : time for a worker to become ready.
     """
 
     heartbeat: float = 2.0
     silence: float = 15.0
+    patience: float = 3600.0
     cancel_grace: float = 0.5
+    worker_start: float = 600.0
 
 
-_LENGTH = struct.Struct("<Q")
-_piped = msgspec.msgpack.Decoder(tuple[dict[str, Any], list[bytes]])
+MOST_FRAMES = 4096
+MOST_BYTES = 2**30
 
 
-def write_message(stream: BinaryIO, header: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> None:
+class BrokenFramesError(ValueError):
+    """The stream ends within a message, or has another format."""
+
+
+def write_frames(stream: BinaryIO, frames: Sequence[bytes | memoryview]) -> None:
     """Write one message and flush. Raises ``OSError``."""
-    data = msgspec.msgpack.encode((header, buffers))
-    stream.write(_LENGTH.pack(len(data)))
-    stream.write(data)
+    stream.write(struct.pack(f"<I{len(frames)}Q", len(frames), *(memoryview(frame).nbytes for frame in frames)))
+    for frame in frames:
+        stream.write(frame)
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]] | None:
-    """Header and buffers of the next message; None at the stream's end. Raises ``OSError``, and ``ValueError`` for
-    anything else than a message."""
-    if not (length := stream.read(_LENGTH.size)):
+def read_frames(stream: BinaryIO) -> list[bytes] | None:
+    """The next message; None at the stream's end. Raises ``BrokenFramesError`` or ``OSError``."""
+    start = stream.read(4)
+    if not start:
         return None
-    try:
-        return _piped.decode(stream.read(*_LENGTH.unpack(length)))
-    except (struct.error, msgspec.MsgspecError, OverflowError, MemoryError) as error:
-        raise ValueError(f"no message: {error}") from error
+    (count,) = struct.unpack("<I", _exactly(stream, 4 - len(start), start))
+    if count > MOST_FRAMES:
+        raise BrokenFramesError(f"{count} frames")
+    sizes = struct.unpack(f"<{count}Q", _exactly(stream, 8 * count))
+    if sum(sizes) > MOST_BYTES:
+        raise BrokenFramesError(f"{sum(sizes)} bytes")
+    return [_exactly(stream, size) for size in sizes]
 
 
-PROTOCOL = 2
+def _exactly(stream: BinaryIO, count: int, start: bytes = b"") -> bytes:
+    data = start + stream.read(count) if count else start
+    if len(data) != len(start) + count:
+        raise BrokenFramesError("the stream ends within a message")
+    return data
+
+
+PROTOCOL = 1
+PROTOCOLS = (1,)
 
 _Request = Annotated[str, msgspec.Meta(max_length=64)] | None
+_JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 _Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
-class ProtocolError(LikenessError):
-    """What a client is told that asks for something wrong, or whose job ended; ``code`` is one of docs/protocol.md."""
+class ProtocolError(Exception):
+    """A message that is answered with an error; ``token`` is that of the job it refers to, None without one."""
 
-    def __init__(self, code: str, sentence: str, advice: str = "") -> None:
-        Exception.__init__(self, f"{sentence} {advice}".strip())
-        self.code, self.sentence, self.advice = code, sentence, advice
+    def __init__(self, code: str, sentence: str, advice: str = "", request: str | None = None) -> None:
+        super().__init__(sentence)
+        self.code, self.sentence, self.advice, self.request = code, sentence, advice, request
+        self.token: str | None = None
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
@@ -136,8 +168,6 @@ class Submit(_Message, frozen=True, kw_only=True, tag="submit"):
     token: _Token
     photos: tuple[PhotoHeader, ...]
     options: JobOptions = JobOptions()
-    video: ClassVar[None] = None
-    identity: ClassVar[bool] = False
 
 
 class VideoHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,11 +185,11 @@ class Transfer(_Message, frozen=True, kw_only=True, tag="transfer"):
     photos: tuple[PhotoHeader, ...] = ()
     video: VideoHeader | None = None
     identity: bool = False
-    options: ClassVar[JobOptions] = JobOptions()
 
 
 class _AboutJob(_Message, frozen=True, kw_only=True):
-    token: _Token
+    job: _JobId | None = None
+    token: _Token | None = None
 
 
 class Cancel(_AboutJob, frozen=True, kw_only=True, tag="cancel"):
@@ -182,52 +212,81 @@ class Ping(_Message, frozen=True, kw_only=True, tag="ping"):
     """Heartbeat request."""
 
 
+class Pong(_Message, frozen=True, kw_only=True, tag="pong"):
+    """Heartbeat answer."""
+
+
 class Bye(_Message, frozen=True, kw_only=True, tag="bye"):
     """The client leaves."""
 
 
 AboutJob = Cancel | Fetch | Received | Forget
 NewJob = Submit | Transfer
-ClientMessage = Hello | NewJob | AboutJob | Ping | Bye
+ClientMessage = Hello | NewJob | AboutJob | Ping | Pong | Bye
 
 _decoder = msgspec.json.Decoder(ClientMessage)
 
 
-class _About(msgspec.Struct, frozen=True, omit_defaults=True):
+class _OnlyRequest(msgspec.Struct, frozen=True):
     request: _Request = None
-    token: _Token | None = None
 
 
 def decode(header: bytes, buffers: Sequence[memoryview], limits: Limits) -> ClientMessage:
-    """Decode and validate a client's message. Raises ``LikenessError``."""
+    """Decode and validate a client's message. Raises ``ProtocolError``."""
     if len(header) > limits.header_bytes:
         raise ProtocolError("too_large", f"The header has {len(header)} bytes; the limit is {limits.header_bytes}.")
     try:
         message = _decoder.decode(header)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProtocolError("malformed", f"Not a message of this protocol: {error}.", "Update the client.") from error
-    if isinstance(message, Submit):
-        if message.options.only not in REMADE:
-            _check_photos(message.photos, buffers, limits)
-        elif message.photos or buffers or not message.options.head:
-            sentence = f"The {message.options.only} alone is made of an earlier job's head, without photos."
-            raise ProtocolError("malformed", sentence)
-        said = message.options.corrections
-        names = message.photos or said  # of a head that is there, its photos are checked where it is
-        check_corrections(said, [one.name for one in names])
-    elif isinstance(message, Transfer):
-        _check_transfer(message, buffers, limits)
-    elif buffers:
-        raise ProtocolError("malformed", "This message has no buffers.")
+        sentence = f"Not a message of this protocol: {error}."
+        raise ProtocolError("malformed", sentence, "Update the client.", _request_of(header)) from error
+    try:
+        if isinstance(message, AboutJob) and (message.job is None) == (message.token is None):
+            raise ProtocolError("malformed", "The message has to name either the job or its token.")
+        if isinstance(message, Submit):
+            if message.options.only not in REMADE:
+                _check_photos(message.photos, buffers, limits)
+            elif message.photos or buffers or not message.options.head:
+                sentence = f"The {message.options.only} alone is made of an earlier job's head, without photos."
+                raise ProtocolError("malformed", sentence)
+            _check_corrections(message)
+        elif isinstance(message, Transfer):
+            _check_transfer(message, buffers, limits)
+        elif buffers:
+            raise ProtocolError("malformed", "This message has no buffers.")
+    except ProtocolError as error:
+        error.request = message.request
+        error.token = token_of(message)
+        raise
     return message
 
 
-def about(header: bytes) -> dict[str, str]:
-    """The ``request`` and the ``token`` of a message, which an error repeats, as far as they can be read."""
+def token_of(message: ClientMessage) -> str | None:
+    """The token of the job that a message refers to; None without one."""
+    return message.token if isinstance(message, NewJob | AboutJob) else None
+
+
+@contextmanager
+def about(message: ClientMessage) -> Iterator[None]:
+    """Turn any error while ``message`` is handled into a ``ProtocolError`` with its request and token."""
     try:
-        return msgspec.to_builtins(msgspec.json.decode(header, type=_About))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return {}
+        yield
+    except ProtocolError as error:
+        error.token = token_of(message)
+        raise
+    except Exception as error:
+        failed = ProtocolError("internal", "The server could not handle a message.", request=message.request)
+        failed.token = token_of(message)
+        raise failed from error
+
+
+def _check_corrections(message: Submit) -> None:
+    try:
+        said = message.options.corrections
+        names = message.photos or said  # of a head that is there, its photos are checked where it is
+        check_corrections(said, [one.name for one in names])
+    except LikenessError as error:
+        raise ProtocolError(error.code, error.sentence, error.advice) from error
 
 
 def _check_transfer(message: Transfer, buffers: Sequence[memoryview], limits: Limits) -> None:
@@ -297,34 +356,9 @@ def _check_photos(photos: Sequence[PhotoHeader], buffers: Sequence[memoryview], 
         raise ProtocolError("too_large", sentence, "Give fewer or smaller photos.")
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the worker receives it.
-
-    kind : ``reconstruct`` or ``transfer``. names, paths : of the photos, or of one ``video``. result : file to write.
-    identity : file with the neutral head of a transfer, ``<f4`` (V, 3); None: it is solved from the pictures.
-    """
-
-    token: str
-    kind: Literal["reconstruct", "transfer"]
-    options: JobOptions
-    names: tuple[str, ...]
-    paths: tuple[str, ...]
-    result: str
-    video: bool = False
-    identity: str | None = None
-
-
-def task_of(message: NewJob, folder: Path) -> Task:
-    """The task of a new job with its files in ``folder``; a video may be in the client's own place."""
-    video = message.video
-    paths = tuple(str(folder / f"photo_{number}") for number in range(len(message.photos)))
-    return Task(
-        token=message.token,
-        kind="reconstruct" if isinstance(message, Submit) else "transfer",
-        options=message.options,
-        names=tuple(photo.name for photo in message.photos) if video is None else (video.name,),
-        paths=paths if video is None else (video.path or str(folder / "video"),),
-        result=str(folder / "result"),
-        video=video is not None,
-        identity=str(folder / "identity") if message.identity else None,
-    )
+def _request_of(header: bytes) -> str | None:
+    """The request id of a malformed message, if it is readable."""
+    try:
+        return msgspec.json.decode(header, type=_OnlyRequest).request
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None

@@ -4,6 +4,8 @@ Roots stand where photos label facial hair. Strands follow the way in which bear
 over cheeks and chin. How far the chin's hang is measured in the photos, below the chin's outline.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

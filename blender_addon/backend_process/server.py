@@ -154,9 +154,13 @@ class ServerProcess:
         killing.start()
 
     def join(self) -> None:
-        """Wait for the end."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2 * KILL_SECONDS)
+        """Wait for the end. Raises ``AddonError`` ``busy`` if the system does not end it."""
+        try:
+            self._process.wait(KILL_SECONDS + 5.0)
+        except subprocess.TimeoutExpired as error:
+            raise AddonError(
+                "The running backend does not stop.", "End it in the system's task manager.", "busy"
+            ) from error
 
     def _read_ready_line(self) -> None:
         with self._process.stdout as stream:

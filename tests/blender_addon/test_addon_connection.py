@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 import zmq
-from blender_addon.shared.keys import KeyPair
 from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client import conversation
 from blender_addon.client.conversation import Connection, Timeouts
 from blender_addon.client.events import ConnectFailed, ConnectionLost, Event, JobFailed, Progressed, Queued, Welcomed
-from blender_addon.client.keys import ServerAddress, client_keys
+from blender_addon.client.keys import KeyPair, ServerAddress, client_keys
 from blender_addon.client.submissions import PhotoFile, Submission, unique_labels
 from blender_addon.errors import AddonError
 
@@ -29,6 +28,7 @@ WELCOME: dict[str, Any] = {
     "type": "welcome",
     "likeness": "0.1.0",
     "instance": "abc",
+    "device": {"kind": "cpu"},
     "limits": {"header_bytes": 9, "frame_bytes": 1, "message_bytes": 2, "photos": 3},
     "heartbeat": {"interval_seconds": 2.0, "silence_seconds": 15.0},
     "capabilities": ["reconstruct", 3],
@@ -74,9 +74,11 @@ def connect() -> Iterator[Callable[..., Connection]]:
 def test_a_job_from_submit_to_error(tmp_path: Path, connect: Callable[..., Connection]) -> None:
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
         token = header["token"]
-        server.send(peer, {"type": "queued", "request": "submit", "token": token, "position": 2})
+        server.send(peer, {"type": "queued", "request": "submit", "job": "j", "token": token, "position": 2})
         server.send(peer, progress(token, 0.5, 14.0))
-        server.send(peer, {"type": "error", "token": token, "code": "no_face", "sentence": "S.", "advice": "A."})
+        server.send(
+            peer, {"type": "error", "job": "j", "token": token, "code": "no_face", "sentence": "S.", "advice": "A."}
+        )
 
     path = tmp_path / "b.jpg"
     path.write_bytes(b"second")
@@ -120,7 +122,7 @@ def test_photos_that_the_server_would_refuse_are_not_sent(
 
 def test_a_silent_server_is_tried_again_and_the_job_goes_on(connect: Callable[..., Connection]) -> None:
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        server.send(peer, {"type": "queued", "token": header["token"], "position": 0})
+        server.send(peer, {"type": "queued", "job": "j", "token": header["token"], "position": 0})
 
     with ScriptedServer(submitted) as server:
         server.silence_seconds = 1.0
@@ -171,7 +173,7 @@ def test_a_server_that_dies_amid_the_greeting_did_not_refuse_it(
 
 def test_another_protocol_version_is_said_in_words(connect: Callable[..., Connection]) -> None:
     with ScriptedServer() as server:
-        server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": ""}
+        server.welcome = {"type": "error", "code": "version", "sentence": "?", "advice": "", "protocols": [2]}
         gave_up = until(connect(server), is_a(ConnectFailed))[-1].error
         assert gave_up.code == "version" and "version" in gave_up.advice
 
@@ -186,8 +188,8 @@ def test_a_malformed_welcome_ends_the_connection(limits: object, connect: Callab
 
 def test_a_broken_result_fails_the_job_and_not_the_connection(connect: Callable[..., Connection]) -> None:
     def submitted(server: ScriptedServer, peer: bytes, header: Header, photos: list[bytes]) -> None:
-        server.send(peer, {"type": "preview", "token": header["token"], "buffers": "none"})
-        server.send(peer, {"type": "result", "token": header["token"], "version": 1, "buffers": []})
+        server.send(peer, {"type": "preview", "job": "j", "token": header["token"], "buffers": "none"})
+        server.send(peer, {"type": "result", "job": "j", "token": header["token"], "version": 1, "buffers": []})
 
     with ScriptedServer(submitted) as server:
         connection = connect(server)
@@ -255,6 +257,5 @@ def test_a_key_is_no_option_of_the_command_line(tmp_path: Path, monkeypatch: pyt
     public, secret = zmq.curve_keypair()
     drawn = [(b"-" + public[1:], secret), (b"k" + public[1:], secret)]  # one of 85 begins with a dash by itself
     monkeypatch.setattr(zmq, "curve_keypair", lambda: drawn.pop(0))
-    monkeypatch.setattr(zmq, "curve_public", lambda secret: b"k" + public[1:])
     keys = client_keys(tmp_path)
     assert not keys.public.startswith("-") and not drawn

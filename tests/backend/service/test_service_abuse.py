@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +26,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.dictionaries(
-    st.sampled_from(["type", "request", "token", "photos", "options", "protocol"]), JSON, max_size=6
+    st.sampled_from(["type", "request", "token", "job", "photos", "options", "protocol"]), JSON, max_size=6
 )
 KINDS = st.sampled_from(["hello", "submit", "cancel", "fetch", "forget", "ping", "received"])
 Start = Callable[..., ServerProcess]
@@ -30,7 +34,7 @@ Start = Callable[..., ServerProcess]
 
 def assert_still_works(server: ServerProcess, token: str) -> None:
     client = server.client()
-    assert client.last_message(client.submit(token, "answer")["token"]).type == "result"
+    assert client.last_message(client.submit(token, "answer")["job"]).type == "result"
 
 
 def changed(**fields: Any) -> bytes:
@@ -55,9 +59,9 @@ def changed(**fields: Any) -> bytes:
         (b'{"type": "ping"}', (b"a buffer",), "malformed"),
         (b'{"type": "ping"' + b" " * 70_000 + b"}", (), "too_large"),
         (b'{"type": "cancel"}', (), "malformed"),
-        (b'{"type": "fetch", "token": "../../etc/passwd"}', (), "malformed"),
-        (b'{"type": "fetch", "token": "' + b"0" * 32 + b'"}', (), "unknown_job"),
-        (b'{"type": "fetch", "token": "' + b"0" * 32 + b'\\n"}', (), "malformed"),
+        (b'{"type": "fetch", "job": "../../etc/passwd"}', (), "malformed"),
+        (b'{"type": "fetch", "job": "' + b"0" * 32 + b'"}', (), "unknown_job"),
+        (b'{"type": "fetch", "job": "' + b"0" * 32 + b'\\n"}', (), "malformed"),
         (b'{"type": "shutdown"}', (), "malformed"),
         (changed(), (), "malformed"),
         (changed(), (b"abcd",), "malformed"),
@@ -104,8 +108,8 @@ def test_hello_comes_first(server: ServerProcess) -> None:
 
 def test_another_version(server: ServerProcess) -> None:
     client = server.connect()
-    error = client.ask({"type": "hello", "protocol": 3, "news": ["of", "the", "future"]})
-    assert error["code"] == "version"
+    error = client.ask({"type": "hello", "protocol": 2, "news": ["of", "the", "future"]})
+    assert error["code"] == "version" and error["protocols"] == [1]
     assert "same version" in error["advice"]
     assert client.ask({"type": "ping"})["code"] == "hello_first"
     assert client.hello().type == "welcome"
@@ -123,7 +127,7 @@ def test_unknown_keys_get_no_answer(server: ServerProcess) -> None:
         for stranger in strangers:
             stranger.socket.sndtimeo = 0
             with suppress(zmq.Again):  # when the handshake has failed already, there is nobody to send to
-                stranger.send({"type": "hello", "protocol": 2})
+                stranger.send({"type": "hello", "protocol": 1})
         time.sleep(0.5)
         assert not any(stranger.socket.poll(0) for stranger in strangers)
     finally:
@@ -143,7 +147,7 @@ def test_frames_over_the_limit_close_the_connection(start_server) -> None:
     assert answer["code"] == "too_large" and "5 photos" in answer["sentence"]
     assert client.ask({"type": "ping"}, *[b""] * 1000)["code"] == "malformed"
     exactly, over = b"answer " + bytes(100_000 - 7), bytes(100_001)
-    assert client.last_message(client.submit("exactly", exactly)["token"]).type == "result"
+    assert client.last_message(client.submit("exactly", exactly)["job"]).type == "result"
     assert client.submit("over", over)["code"] == "too_large"
     client.send({**SUBMIT, "photos": photo_headers([bytes(110_000)])}, bytes(110_000))
     assert client.is_silent(0.5)
@@ -151,65 +155,97 @@ def test_frames_over_the_limit_close_the_connection(start_server) -> None:
     assert_still_works(server, "after-oversized")
 
 
+def resident_kb(server: ServerProcess) -> int:
+    with open(f"/proc/{server.process.pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
+
 def test_limits_of_jobs(start_server) -> None:
     server = start_server(limits={"queue": 2, "waiting_bytes": 1000})
     client = server.client()
-    jobs = [client.submit(f"j{number}", "sleep 0.3")["token"] for number in range(2)]
+    jobs = [client.submit(f"j{number}", "sleep 0.3")["job"] for number in range(2)]
     assert client.submit("one-more", "answer")["code"] == "queue_full"
     for job in jobs:
         client.last_message(job)
     assert client.submit("large", b"answer", bytes(1000))["code"] == "queue_full"
-    assert client.last_message(client.submit("one-more", "answer")["token"]).type == "result"
+    assert client.last_message(client.submit("one-more", "answer")["job"]).type == "result"
 
 
 def test_a_client_that_does_not_read_blocks_nobody(server: ServerProcess) -> None:
     slow = server.connect(rcvhwm=1)
     slow.hello()
-    job = slow.submit("slow", f"large {8 * 2**20}")["token"]
+    job = slow.submit("slow", f"large {8 * 2**20}")["job"]
     slow.last_message(job)
     for _ in range(30):
-        slow.send({"type": "fetch", "token": job})  # 240 MB that nobody reads
+        slow.send({"type": "fetch", "job": job})  # 240 MB that nobody reads
     quick = server.client()
     start = time.monotonic()
-    assert quick.last_message(quick.submit("quick", "answer")["token"]).type == "result"
+    assert quick.last_message(quick.submit("quick", "answer")["job"]).type == "result"
     assert time.monotonic() - start < 3
+    assert resident_kb(server) < 200_000  # kB: it holds one of the thirty, not all
 
 
 def test_heartbeats_during_a_long_download_do_not_make_a_client_forgotten(server: ServerProcess) -> None:
     slow = server.connect(rcvhwm=1)
     slow.hello()
-    job = slow.submit("long-download", f"large {32 * 2**20}")["token"]
+    job = slow.submit("long-download", f"large {32 * 2**20}")["job"]
     slow.last_message(job)
-    slow.send({"type": "fetch", "token": job})
+    slow.send({"type": "fetch", "job": job})
     for _ in range(300):
         slow.send({"type": "ping"})
     server.client().ask({"type": "ping"})
     time.sleep(0.5)
-    assert slow.ask({"type": "forget", "token": job}).type == "forgotten"
+    assert slow.ask({"type": "forget", "job": job}).type == "forgotten"
 
 
 @settings(max_examples=300)
 @given(header=FIELDS, kind=KINDS, buffers=st.lists(st.binary(max_size=20), max_size=3))
 def test_decoding_answers_or_refuses(header: dict[str, Any], kind: str, buffers: list[bytes]) -> None:
-    from backend.errors import LikenessError
-    from backend.service.messages import Limits, Submit, decode
+    from backend.service.messages import Limits, ProtocolError, Submit, decode
 
     try:
         message = decode(
             json.dumps({**header, "type": kind}).encode(), [memoryview(buffer) for buffer in buffers], Limits()
         )
-    except LikenessError as error:
+    except ProtocolError as error:
         assert error.sentence
     else:
         assert not buffers or isinstance(message, Submit)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process")
+def test_more_connections_than_descriptors(start_server: Start) -> None:
+    server = start_server()
+    client = server.client()
+    assert client.last_message(client.submit("first", "answer")["job"]).type == "result"
+    pid = server.process.pid
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (128, 128))
+    host, port = server.endpoint.removeprefix("tcp://").split(":")
+    with ExitStack() as strangers:
+        for _ in range(300):
+            stranger = strangers.enter_context(socket.socket())
+            stranger.setblocking(False)
+            stranger.connect_ex((host, int(port)))
+        time.sleep(1.0)
+        before = cpu_seconds(pid)
+        time.sleep(1.0)
+        assert cpu_seconds(pid) - before < 0.5, "it spins"
+        assert client.ask({"type": "ping"}).type == "pong"
+        later = server.client()
+        assert later.last_message(later.submit("second", "answer")["job"]).type == "result"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process")
 def test_a_worker_that_keeps_much_memory_is_replaced(start_server: Start) -> None:
     server = start_server()
     client = server.client()
-    assert client.last_message(client.submit("small", "keep 1000000")["token"]).type == "result"
+    assert client.last_message(client.submit("small", "keep 1000000")["job"]).type == "result"
     (before,) = children(server.process.pid)
-    assert client.last_message(client.submit("large", "keep 700000000")["token"]).type == "result"
+    assert client.last_message(client.submit("large", "keep 700000000")["job"]).type == "result"
     assert wait_until(lambda: children(server.process.pid) not in ([], [before]), 20.0)
-    assert client.last_message(client.submit("next", "answer")["token"]).type == "result"
+    assert client.last_message(client.submit("next", "answer")["job"]).type == "result"

@@ -1,4 +1,4 @@
-"""Parts of the service without sockets: messages, jobs that are kept, faces of the last job, keys."""
+"""Parts of the service without sockets: frames, jobs that are kept, faces of the last job, keys."""
 
 from __future__ import annotations
 
@@ -23,52 +23,54 @@ from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection, PhotoSource
 from backend.service import job_runner, jobs
 from backend.service import messages as service_messages
-from backend.service.access import make_private_folder, own_keys
-from backend.service.jobs import Job, Jobs
+from backend.service.access import load_or_make_keys
+from backend.service.jobs import Job, Jobs, JobState
+from backend.service.private_files import config_folder, make_private_folder
 from protocol.file_lock import write_private_once
-from protocol.keys import config_folder
-
-BUFFERS = st.lists(st.binary(max_size=40), max_size=5)
 
 
-@given(st.lists(st.tuples(st.dictionaries(st.text(), st.integers(0, 9)), BUFFERS), max_size=4))
-def test_messages_survive_a_stream(said: list[tuple[dict[str, int], list[bytes]]]) -> None:
+@given(st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=4))
+def test_frames_survive_a_stream(messages: list[list[bytes]]) -> None:
     stream = io.BytesIO()
-    for message in said:
-        service_messages.write_message(stream, *message)
+    for message in messages:
+        service_messages.write_frames(stream, message)
     stream.seek(0)
-    assert [service_messages.read_message(stream) for _ in said] == said
-    assert service_messages.read_message(stream) is None
+    assert [service_messages.read_frames(stream) for _ in messages] == messages
+    assert service_messages.read_frames(stream) is None
 
 
-@given(BUFFERS, st.data())
-def test_a_stream_that_ends_early_is_noticed(buffers: list[bytes], data: st.DataObject) -> None:
+@given(st.lists(st.binary(max_size=9), min_size=1, max_size=4), st.data())
+def test_a_stream_that_ends_early_is_noticed(message: list[bytes], data: st.DataObject) -> None:
     stream = io.BytesIO()
-    service_messages.write_message(stream, {"type": "done"}, buffers)
+    service_messages.write_frames(stream, message)
     cut = data.draw(st.integers(1, len(stream.getvalue()) - 1))
-    with pytest.raises(ValueError, match="no message"):
-        service_messages.read_message(io.BytesIO(stream.getvalue()[:cut]))
+    with pytest.raises(service_messages.BrokenFramesError):
+        service_messages.read_frames(io.BytesIO(stream.getvalue()[:cut]))
 
 
-def test_what_is_no_message_is_refused() -> None:
-    for stream in (b"\xff" * 100, b"\3" + bytes(7) + b"abc"):
-        with pytest.raises(ValueError, match="no message"):
-            service_messages.read_message(io.BytesIO(stream))
+def test_frames_of_absurd_size_are_refused() -> None:
+    with pytest.raises(service_messages.BrokenFramesError):
+        service_messages.read_frames(io.BytesIO(b"\xff" * 100))
+    with pytest.raises(service_messages.BrokenFramesError):
+        service_messages.read_frames(io.BytesIO(b"\1\0\0\0" + b"\xff" * 100))
+
+
+class Nobody:
+    """A listener that does not care."""
+
+    def on_job_message(self, job: Job, header: Any, buffers: Any = (), may_be_lost: bool = False) -> None: ...
+
+    def job_ended(self, job: Job) -> None: ...
 
 
 @pytest.fixture
 def make_jobs(tmp_path: Path) -> Callable[[service_messages.Limits], Jobs]:
     """Jobs with a worker that writes ten bytes for the job it is given."""
-    said: list[tuple[dict[str, str], list[bytes]]] = []
 
-    def work(task: str = "", **_: str | None) -> None:
-        if task:
-            told = json.loads(Path(task).read_text())
-            Path(told["result"]).write_bytes(b"r" * 10)
-            said.append(({"type": "done", "token": told["token"]}, []))
+    def start(generation: int) -> Any:
+        return SimpleNamespace(generation=generation, ready=True, loaded=1.0, send=lambda header: None)
 
-    worker: Any = SimpleNamespace(ready=True, send=work, heard=lambda: said.pop() if said else None)
-    return lambda limits: Jobs(tmp_path, lambda: worker, limits, service_messages.Timing(), print, print)
+    return lambda limits: Jobs(tmp_path, start, limits, service_messages.Timing(), Nobody())
 
 
 def finished(jobs: Jobs, token: str, now: float) -> None:
@@ -78,8 +80,17 @@ def finished(jobs: Jobs, token: str, now: float) -> None:
         b"a", service_messages.Submit(token=token, photos=(service_messages.PhotoHeader("a", 5),)), [photo]
     )
     jobs.maintain(now)
-    jobs.maintain(now)
-    assert job.finished == now and job.error is None and job.result_bytes == 10
+    job.result_path.write_bytes(b"r" * 10)
+    jobs.on_worker_event(1, {"type": "done", "job": job.id}, [], now)
+    assert job.state is JobState.DONE
+
+
+def test_only_so_many_finished_jobs_are_remembered(make_jobs: Callable[[service_messages.Limits], Jobs]) -> None:
+    jobs = make_jobs(service_messages.Limits(finished_jobs=2))
+    for number in range(4):
+        finished(jobs, f"t{number}", float(number))
+    jobs.maintain(4.0)
+    assert [job.token for job in jobs] == ["t2", "t3"]
 
 
 def test_photos_that_do_not_fit_push_out_the_oldest_results(
@@ -97,17 +108,19 @@ def test_photos_that_do_not_fit_push_out_the_oldest_results(
 
     monkeypatch.setattr(jobs, "_write_files", full_disk)
     finished(store, "new", 3.0)
-    assert [job.task.token for job in store] == ["t2", "new"]
+    assert [job.token for job in store] == ["t2", "new"]
     most[0] = -1
     with pytest.raises(service_messages.ProtocolError, match="could not keep the files: No space left"):
         finished(store, "too much", 4.0)
     assert not list(store)
 
 
-def test_an_error_says_which_message_it_is_about() -> None:
-    about = {"request": "7", "token": "abc"}
-    assert service_messages.about(json.dumps({"type": "fetch", **about}).encode()) == about
-    assert service_messages.about(b'{"type": "explode", "token": "a/b"}') == service_messages.about(b"[") == {}
+def test_a_fault_while_a_message_is_handled_says_which_message_it_was() -> None:
+    header = b'{"type": "fetch", "request": "7", "token": "abc"}'
+    message = service_messages.decode(header, [], service_messages.Limits())
+    with pytest.raises(service_messages.ProtocolError) as caught, service_messages.about(message):
+        raise RuntimeError("a fault of ours")
+    assert (caught.value.code, caught.value.request, caught.value.token) == ("internal", "7", "abc")
 
 
 def test_only_the_same_photos_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,18 +176,18 @@ def test_where_the_folder_is() -> None:
 
 def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
     path = tmp_path / "key.json"
-    keys = own_keys(path)
+    keys = load_or_make_keys(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert zmq.curve_public(keys.secret.encode()).decode() == keys.public
-    assert own_keys(path) == keys
+    assert load_or_make_keys(path) == keys
     assert keys.secret not in repr(keys)
 
 
 def test_a_key_that_others_can_read_is_shut(tmp_path: Path) -> None:
     path = tmp_path / "server_key.json"
-    keys = own_keys(path)
+    keys = load_or_make_keys(path)
     path.chmod(0o644)
-    assert own_keys(path) == keys
+    assert load_or_make_keys(path) == keys
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     tmp_path.chmod(0o755)
     make_private_folder(tmp_path)
@@ -189,7 +202,7 @@ def test_a_damaged_key_file_is_named(tmp_path: Path, content: str) -> None:
         content = json.dumps({"public_key": one[0].decode(), "secret_key": other[1].decode()})
     path.write_text(content)
     with pytest.raises(LikenessError, match=r"key\.json is damaged"):
-        own_keys(path)
+        load_or_make_keys(path)
     assert path.read_text() == content
 
 

@@ -12,13 +12,12 @@ from typing import TypeVar
 
 import pytest
 import zmq
-from blender_addon.shared.keys import KeyPair
 from service_client import ServerProcess
 from slow_link import Link
 
 from blender_addon.client import events
 from blender_addon.client.conversation import Connection, Timeouts
-from blender_addon.client.keys import ServerAddress
+from blender_addon.client.keys import KeyPair, ServerAddress
 from blender_addon.client.submissions import PhotoFile, Submission, Transfer
 from protocol.names import ARKIT_NAMES
 
