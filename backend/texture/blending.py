@@ -436,12 +436,9 @@ def _of_feature(scores: Sequence[PhotoScore], mask: np.ndarray) -> list[np.ndarr
 
 
 def confirmed(
-    details: Sequence[np.ndarray],
-    weights: Sequence[np.ndarray],
-    cosines: Sequence[np.ndarray],
-    sigma: float,
+    details: Sequence[np.ndarray], weights: Sequence[np.ndarray], cosines: Sequence[np.ndarray], sigma: float,
     plain: np.ndarray,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """(S, S) share in [0, 1] of the mean brightness of details (S, S, 3) with weights (S, S) that the photos confirm:
     its power around a texel less that of its noise, over the first (Wiener). The noise is how much the photos differ
     there, and where there are few, in all plain skin (S, S) that several show: more aslant (S, S), where a pixel is
@@ -522,23 +519,9 @@ def fine_band(
 
 @njit(cache=True, parallel=True, nogil=True)
 def _add_finest(
-    texel,
-    triangles,
-    triangle,
-    barycentrics,
-    values,
-    weight,
-    middle,
-    picture,
-    taps,
-    light,
-    resolution,
-    ratio,
-    scale,
-    monochrome,
-    total,
-    summed,
-):
+    texel, triangles, triangle, barycentrics, values, weight, middle, picture, taps, light,
+    resolution, ratio, scale, monochrome, total, summed,
+):  # fmt: skip
     for i in prange(len(texel)):
         x = (np.float32(texel[i] % resolution) + np.float32(0.5)) * ratio
         y = (np.float32(texel[i] // resolution) + np.float32(0.5)) * ratio

@@ -518,13 +518,9 @@ along the hue of skin, so that what is purple or green is light."""
 
 
 def _beard_tone(
-    shown: np.ndarray,
-    light: np.ndarray,
-    skin: np.ndarray,
-    coloured: np.ndarray,
-    believed: np.ndarray,
+    shown: np.ndarray, light: np.ndarray, skin: np.ndarray, coloured: np.ndarray, believed: np.ndarray,
     operators: SurfaceOperators,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """(C, 3) log ratio of the beard to ``skin`` (C, 3), of ``_beards_shown``, and their median where no photo shows it.
     light : (P, C, 3) of the photos. coloured : (P,) bool. believed : (C,) in [0, 1]."""
     tones, seen = shown[..., :3] - shown[..., 3:4] * (light + skin), believed * shown[..., 3].sum(0)

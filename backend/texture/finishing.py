@@ -76,14 +76,9 @@ def compose_skin(
 
 
 def finish_skin(
-    surface: HeadSurface,
-    atlas: SurfaceAtlas,
-    log_skin: np.ndarray,
-    log_base: np.ndarray,
-    opening: np.ndarray,
-    cover: np.ndarray,
-    scalp: Scalp | None = None,
-) -> np.ndarray:
+    surface: HeadSurface, atlas: SurfaceAtlas, log_skin: np.ndarray, log_base: np.ndarray, opening: np.ndarray,
+    cover: np.ndarray, scalp: Scalp | None = None,
+) -> np.ndarray:  # fmt: skip
     """Paint nostrils, and the roots of a scalp's hair, into the composed skin (P, 3) at an atlas's texels, which may be
     a part of the head's. Returns linear albedo (P, 3).
 
@@ -98,16 +93,9 @@ def finish_skin(
 
 
 def paint_parts(
-    canvas: np.ndarray,
-    skin: Callable[[np.ndarray | slice], np.ndarray],
-    template: Template,
-    surface: HeadSurface,
-    space: TextureSpace,
-    fitted: FittedFace,
-    log_base: np.ndarray,
-    positions: np.ndarray,
-    eyes: np.ndarray,
-) -> None:
+    canvas: np.ndarray, skin: Callable[[np.ndarray | slice], np.ndarray], template: Template, surface: HeadSurface,
+    space: TextureSpace, fitted: FittedFace, log_base: np.ndarray, positions: np.ndarray, eyes: np.ndarray,
+) -> None:  # fmt: skip
     """Fill the charts of ``canvas`` (R, R, 3) uint8 sRGB, in place: the skin, mouth interior, sockets, neck, and all
     parts. ``skin`` : linear albedo (P, 3) of those of the skin's texels: all at once have 140 MB at 4 k. ``eyes`` : of
     ``eye_picture``."""
@@ -148,12 +136,9 @@ def _mouth_at(atlas: SurfaceAtlas) -> np.ndarray:
 
 
 def _blend_seams(
-    inner: np.ndarray,
-    skin: Callable[[np.ndarray], np.ndarray],
-    surface: HeadSurface,
-    space: TextureSpace,
+    inner: np.ndarray, skin: Callable[[np.ndarray], np.ndarray], surface: HeadSurface, space: TextureSpace,
     positions: np.ndarray,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Linear albedo (P, 3) of the small charts, blended into the skin's colour at their seams. No line then shows along
     the lips or in an eye's corner at any texture size.
 
@@ -191,13 +176,9 @@ def _paint_nostrils(
 
 
 def _paint_inner(
-    positions: np.ndarray,
-    inside: np.ndarray,
-    mouth: np.ndarray,
-    sockets: np.ndarray,
-    neck: np.ndarray,
+    positions: np.ndarray, inside: np.ndarray, mouth: np.ndarray, sockets: np.ndarray, neck: np.ndarray,
     log_skin: np.ndarray,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Linear albedo (P, 3) of the head's small charts: mouth interior, eye sockets, front of the neck, nostrils.
 
     Parameters
