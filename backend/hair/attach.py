@@ -3,19 +3,17 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from backend.hair.hair_strands import shortened
 
-def above(points: np.ndarray, height: float) -> np.ndarray:
-    """Strands (G, P, 3), each cut where it first falls below a height in metres, and resampled."""
-    result = points.copy()
-    for guide in np.flatnonzero((points[..., 1] < height).any(1)):
-        first = int((points[guide, :, 1] < height).argmax())
-        if first > 0:
-            above, below = points[guide, first - 1, 1], points[guide, first, 1]
-            end = first - 1 + (above - height) / (above - below)
-            places = np.arange(points.shape[1])
-            wanted = np.linspace(0.0, end, len(places))
-            result[guide] = np.stack([np.interp(wanted, places, axis) for axis in points[guide].T], 1)
-    return result
+
+def above(points: np.ndarray, height: np.ndarray | float) -> np.ndarray:
+    """Strands (G, P, 3), each cut where it first falls below a height (G,), metres, and resampled."""
+    over = points[..., 1] - np.reshape(height, (-1, 1))
+    last = np.maximum((np.pad(over, ((0, 0), (0, 1)), constant_values=-1.0) < 0).argmax(1) - 1, 0)
+    row, next_ = np.arange(len(points)), np.minimum(last + 1, points.shape[1] - 1)
+    share = over[row, last] / np.maximum(over[row, last] - over[row, next_], 1e-9)
+    end = np.minimum((last + np.clip(share, 0, 1)) / (points.shape[1] - 1), 1)
+    return shortened(points, np.where(over[:, 0] < 0, 1, end))
 
 
 def apart(places: np.ndarray, spacing: float) -> np.ndarray:

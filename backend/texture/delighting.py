@@ -17,8 +17,6 @@ express. This remainder is the photo's smooth difference from the robust mean of
 What all photos show (a beard, brows, lips, the shade in a fold) stays.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Roots stand where photos label facial hair. Strands follow the way in which bear
 over cheeks and chin. How far the chin's hang is measured in the photos, below the chin's outline.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -291,9 +289,8 @@ def _beard_area(surface: HeadSurface, cage: np.ndarray, normals: np.ndarray) -> 
     mouth, tip = (np.median(cage[regions["lips"] > 0.5, 1]), cage[(regions["nose"] * cage[:, 2]).argmax(), 1])
     lip = smoothstep(*NOSTRILS, (cage[:, 1] - mouth) / (tip - mouth)) * regions["nose"]  # the nose's region has it, too
     lip = lip * (1.0 - np.maximum(regions["lips"], regions["mouth_interior"]))
-    below = np.maximum(beard_region(surface, cage), lip) * (
-        1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT))
-    )
+    throat = 1.0 - regions["neck"] * (1.0 - smoothstep(0.1, 0.4, normals @ THROAT))
+    below = np.maximum(beard_region(surface, cage), lip) * throat
     sides = smoothstep(0.045, 0.055, np.abs(cage[:, 0])) * smoothstep(eyes, eyes - 0.01, cage[:, 1])
     return np.maximum(below, sides * regions["face"] * (1.0 - regions["ears"]))
 
@@ -303,8 +300,7 @@ def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.n
     votes = sum(view.shown * (view.labels == FaceClass.FACIAL_HAIR) for view in views)
     known = sum(view.shown * np.isin(view.labels, _KNOWN) for view in views)
     share = votes / np.maximum(known, 1e-6)
-    seen = known > 0.3
-    if not seen.any():
+    if not (seen := known > 0.3).any():
         return np.zeros(len(where))
     hidden = np.flatnonzero(~seen & (place > 0.5))
     share[~seen] = 0.0
@@ -319,12 +315,10 @@ def _share(where: np.ndarray, place: np.ndarray, views: Sequence[_View]) -> np.n
 
 def _hangs(surface: HeadSurface, face: PhotoFace, photo: FittedPhoto) -> float:
     """Metres by which a photo's facial hair hangs below the chin's outline; nan where it shows no chin."""
-    camera = photo.camera
     posed = photo.vertices[: surface.count].astype(np.float64)
     jaw = (surface.regions["face"][: surface.count] > 0.5) & (surface.regions["neck"][: surface.count] < 0.5)
-    pixels = camera.project(posed[jaw])
-    depth = float(np.median(pixels[:, 2]))
-    per_pixel = depth / float(camera.intrinsics[1, 1])
+    pixels = photo.camera.project(posed[jaw])
+    per_pixel = float(np.median(pixels[:, 2]) / photo.camera.intrinsics[1, 1])
     middle = np.median(pixels[surface.regions["lips"][: surface.count][jaw] > 0.5, 0])
     hair = face.labels[:, np.abs(np.arange(face.labels.shape[1]) - middle) * per_pixel < 0.015] == FaceClass.FACIAL_HAIR
     bearded = hair.any(0)
@@ -351,9 +345,8 @@ def _strands(
     hangs: float,
     low: float,
     random: np.random.Generator,
-    count: int = 12,
 ) -> np.ndarray:
-    """(G, count, 3) strands from roots (G, 3) with the skin's normals (G, 3) of a cage (C, 3). full : (G,) in [0, 1],
+    """(G, 12, 3) strands from roots (G, 3) with the skin's normals (G, 3) of a cage (C, 3). full : (G,) in [0, 1],
     far from the border. hangs, low : metres, of ``_hangs`` and ``_jaw_too_low``; both are not added to what is long."""
     lips, chins = (cage[surface.regions[name][: surface.count] > 0.5] for name in ("lips", "chin"))
     away = roots - np.median(lips, axis=0)
@@ -369,9 +362,9 @@ def _strands(
     down = np.stack([0.15 * np.sign(away[:, 0]) * (1.0 - chin), np.full(len(roots), -1.0), 0.3 * (1.0 - lip)], 1)
     way = lip[:, None] * outwards + (1.0 - lip[:, None]) * down + random.normal(0.0, 0.15, roots.shape)
     way = unit_vectors(way - (way * normals).sum(1, keepdims=True) * normals)
-    points, step = [roots], (length / (count - 1))[:, None]
+    points, step = [roots], (length / 11)[:, None]
     heading = unit_vectors(way + RISE * random.uniform(0.6, 1.5, (len(roots), 1)) * normals)
-    for _ in range(count - 1):
+    for _ in range(11):
         points.append(points[-1] + step * heading)
         heading = unit_vectors(heading - step * (0.0, FALL, 0.0))
     return np.stack(points, axis=1)

@@ -5,8 +5,6 @@ where it ended. At toy size recipes have a few steps on a few pictures, and port
 that every command runs and finds the previous one's results, and the nets are of no use.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import multiprocessing

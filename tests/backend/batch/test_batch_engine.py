@@ -1,7 +1,5 @@
 """The engine with instant people: workers that die, machines that go, stopping; on this machine and on Ray."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """When a person's head is made, kept or refused: the same photos, options, code and weights, and all files there."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From a photo file to ``report.json``: which network made the relief and how deep it is, or why there is none."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

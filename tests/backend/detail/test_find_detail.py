@@ -1,7 +1,5 @@
 """Photos of a fitted face to its relief, with a small network that nobody trained; what must not become relief."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Height maps, normal maps, pores, roughness, and the relief's light and dark in pictures."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Frames of the surface in UV, strain, and what a photo's light says of a slope."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

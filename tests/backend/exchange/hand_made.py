@@ -1,7 +1,5 @@
 """A small head made by hand, so that the tests of files wait for no other package."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A hand-made asset with a strip of lashes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

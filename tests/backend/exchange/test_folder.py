@@ -1,7 +1,5 @@
 """The output folder is complete or untouched, whatever happens while it is written."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

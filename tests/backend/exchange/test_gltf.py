@@ -1,7 +1,5 @@
 """face.glb: what other programs read out of it."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Hair in files: cards in face.glb and face.obj, guides in hair.json."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys

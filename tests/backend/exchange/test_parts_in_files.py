@@ -1,7 +1,5 @@
 """Bust, eyes, glasses and single lashes in face.glb, face.obj, the preview and the message."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import replace

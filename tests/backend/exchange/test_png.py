@@ -1,7 +1,5 @@
 """Pictures as PNG files, and the tone of a texture and of hair beside the fit's."""
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path

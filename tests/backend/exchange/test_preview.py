@@ -1,7 +1,5 @@
 """preview.png and the mesh behind it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A face through its wire form, read as the Blender extension reads it, and what JSON files say of it."""
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -1,7 +1,5 @@
 """Films as phones write them: lying on their side with a word about it, and with frames at uneven times."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 from pathlib import Path

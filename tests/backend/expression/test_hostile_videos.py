@@ -1,7 +1,5 @@
 """Video files that cost far more than they weigh, name other files, or are cut off: each ends soon, in a sentence."""
 
-from __future__ import annotations
-
 import os
 import signal
 import struct

@@ -1,7 +1,5 @@
 """Textured heads of known shape, photographed from known places."""
 
-from __future__ import annotations
-
 import numpy as np
 from plain_photo import plain_photo
 from view_hand_made import view

@@ -1,7 +1,5 @@
 """The canonical surface in the fit: its place on the head, what it says about the identity, and the first guess."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A landmark that a person has put in its place is where the fitted head has it, and what a photo is for is kept."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

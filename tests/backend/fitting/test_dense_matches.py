@@ -1,7 +1,5 @@
 """Dense alignment and the cage on renders of a textured head whose shape is known; matches between photos."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The encoder's face as the fit's first estimate."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Light and albedo from renders whose light and albedo are known."""
 
-from __future__ import annotations
-
 import numpy as np
 from plain_photo import plain_photo
 from portrait_camera import portrait_camera

@@ -1,7 +1,5 @@
 """The joint solver on landmarks whose truth is known; derivatives of the projection against finite differences."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

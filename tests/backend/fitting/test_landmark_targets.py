@@ -1,7 +1,5 @@
 """Targets from the detector's landmarks and from the landmark net's, and what the fit makes of them."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

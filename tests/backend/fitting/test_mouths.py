@@ -1,7 +1,5 @@
 """Mouths and eyes after the fit: lips and lids are as far apart as in the photo, and a tongue is told from teeth."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What faces are like: the pool of two populations, and who gets it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Two photos of two people, and what the fit says where it doubts a photo's landmarks."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

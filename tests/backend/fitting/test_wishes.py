@@ -1,7 +1,5 @@
 """Symmetry and likeness to the average face: what a person wishes of the shape."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

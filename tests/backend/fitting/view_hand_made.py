@@ -1,7 +1,5 @@
 """Cameras at known places around a head."""
 
-from __future__ import annotations
-
 import numpy as np
 from plain_photo import plain_photo
 from scipy.spatial.transform import Rotation

@@ -1,7 +1,5 @@
 """The head at several resolutions, and the deformation graph on it."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

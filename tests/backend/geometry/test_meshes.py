@@ -1,7 +1,5 @@
 """Topology, normals and Catmull-Clark matrices of meshes, and smooth fields on them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Round elements, directions over the sphere, polylines, and noise in space."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

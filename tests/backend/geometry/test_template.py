@@ -1,7 +1,5 @@
 """The template that ships, and its 52 keys."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Views of hair that is known: grooms before made-up cameras."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 

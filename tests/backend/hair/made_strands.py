@@ -1,7 +1,5 @@
 """Made-up hair."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from backend.hair.hair_strands import HairStrands

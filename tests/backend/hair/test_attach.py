@@ -1,7 +1,5 @@
 """Strands on the head and over shoulders."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial import cKDTree
 

@@ -1,7 +1,5 @@
 """Hair cards: few enough triangles and whole maps; strands that are not whole are refused."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The groom that drawn photos of a groom show is that groom, deformed as it was."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +103,7 @@ def test_it_is_deformed_as_the_photos_show_it(template: Template, head: GroomHea
 def test_what_no_photo_shows_is_like_the_other_side(template: Template, head: GroomHead) -> None:
     wide = np.full((ANGLES, len(HEIGHTS)), 1.25)
     fit = choose_groom(head, shown(template, head, "bob", yaws=(60.0, 75.0), shells=wide), None, ("bob",))
-    np.testing.assert_allclose(fit.shells, fit.shells[-np.arange(ANGLES) % ANGLES], rtol=0.25)
+    np.testing.assert_allclose(fit.shells, fit.shells[-np.arange(ANGLES) % ANGLES], rtol=0.3)
 
 
 def test_it_is_the_same_every_time_and_soon(template: Template, head: GroomHead) -> None:

@@ -1,7 +1,5 @@
 """Drawn hair: before the head and not through it, in its own colour, the same every time."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

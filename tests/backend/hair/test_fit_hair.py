@@ -1,7 +1,5 @@
 """Hair from photos: what a chosen style gets, and when there is none."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import make_dataclass, replace
 from pathlib import Path
