@@ -3,6 +3,7 @@
 Keys are created at the first start and kept in private files.
 """
 
+import asyncio
 import ipaddress
 import logging
 import re
@@ -24,8 +25,9 @@ from protocol.file_lock import write_private_once
 
 try:
     import resource
-except ImportError:  # Windows
+except ImportError:  # Windows, whose usual loop cannot wait for ZeroMQ's sockets
     resource = None
+    asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
 
 _log = logging.getLogger(__name__)
 SERVER_KEY, CLIENT_KEY = "server_key.json", "client_key.json"
@@ -134,8 +136,7 @@ def authenticate(context: zmq.Context, public_key: str) -> ThreadAuthenticator:
     quiet.setLevel(logging.CRITICAL)
     authenticator = ThreadAuthenticator(context, log=quiet)
     authenticator.start()
-    owner = SimpleNamespace(callback=lambda domain, key: key == public_key.encode())
-    authenticator.configure_curve_callback(ZAP_DOMAIN, owner)
+    authenticator.configure_curve_callback(ZAP_DOMAIN, SimpleNamespace(callback=lambda _, k: k == public_key.encode()))
     return authenticator
 
 
