@@ -48,8 +48,6 @@ _AROUND, _DENSE, _CELL = 0.25, 0.12, 10 * _LINE
 on; and metres across a lock, between which are shadows."""
 _FINISHED, _CURLED, _TURN = 16, 48, 6
 """Points of a finished hair, and of one in curls at most; points of a turn."""
-_TURNING = (("curl_frequency", "curl_radius"), ("wave_scale", "wave"))
-"""What turns how often on a metre where it has a size."""
 _BESIDE, _ALIKE = 4, 0.3
 """Guides of which three make a hair, and how much places of middle and tip count beside the root for which these are:
 none across a parting."""
@@ -92,11 +90,8 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     where the scalp is bare, and finished as by the add-on's nodes: of uneven length, fine at the hairline, in locks of
     two sizes, waves and curls."""
     generator, chain = np.random.default_rng(0), strands.chain or {}
-    long = float(np.median(np.linalg.norm(np.diff(strands.points, axis=1), axis=-1).sum(1)))
-    turns = max(chain.get(often, 0.0) * (chain.get(size, 0.0) > 0) for often, size in _TURNING)
-    braided = strands.free is not None and strands.free.any()
-    points = _CURLED if braided else int(np.clip(_TURN * long * turns, _FINISHED, _CURLED))
-    guides = resampled_to(strands.points.astype(np.float64), points)
+    most = _FINISHED if strands.free is None or not strands.free.any() else _CURLED  # braids turn often
+    guides = resampled_to(strands.points.astype(np.float64), min(strands.points.shape[1], most))
     if chain.get("wave"):
         far, swing = 1 / chain["wave_scale"], 0.5 * chain["wave"] * np.linspace(0, 1, guides.shape[1])
         flat = guides.reshape(-1, 3)
@@ -126,7 +121,9 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     young = chance[1] < chain.get("baby", 0.0) * (1 - rim)
     end *= np.where(young, _YOUNG + (1 - _YOUNG) * chance[2], 1.0)
     length = end * np.linalg.norm(np.diff(guides, axis=1), axis=-1).sum(1)[own]
-    hairs = sum((weight[:, k, None, None] * guides[three[:, k]]).astype(np.float32) for k in range(3))
+    turns = _TURN * chain.get("curl_frequency", 0.0) * float(np.median(length)) * (chain.get("curl_radius", 0.0) > 0)
+    full = resampled_to(guides, int(np.clip(turns, guides.shape[1], _CURLED))).astype(np.float32)
+    hairs = sum(weight[:, k, None, None].astype(np.float32) * full[three[:, k]] for k in range(3))
     hairs += beside[kept, None].astype(np.float32)
     hairs, phase = _in_locks(hairs, chain, np.where(loose, 0.0, rim), top, strands.width, 7 * chance[3])
     hairs = shortened(hairs, end)  # in locks before: hairs of one lock end apart, and its tip thins out
