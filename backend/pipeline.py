@@ -476,8 +476,7 @@ def grow_beard(
     """Beard and moustache, of the hue of the head's hair."""
     if options.hair == "none" or not options.facial_hair:
         return FacialHair(None, "Not wanted.")
-    scalp = None if hair.strands is None else np.median(hair.strands.root_colour, axis=0)
-    return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo, scalp)
+    return grow_facial_hair(template, skin.fitted, skin.faces, texture.albedo, hair.strands)
 
 
 def dress_shape(

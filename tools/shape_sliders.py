@@ -15,7 +15,7 @@ from backend.geometry.template import Template, load_template
 from backend.rig.bust import load_bust
 from protocol.photo_folder import png_bytes
 from trainer.heads.makehuman import read_target, target_folder
-from trainer.methods.detail import relief
+from trainer.methods.detail.relief import typical_depths
 
 FILE = Path(__file__).resolve().parents[1] / "blender_addon" / "scene" / "shape_sliders.npz"
 SLIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -47,11 +47,6 @@ WINDOW = 512
 """Texels a side of the window of the typical lines."""
 TYPICAL_DEPTH = 2.0
 """Millimetres at their brightest level, as in the extension's ``scene/materials.py``; a smile's fold is the deepest."""
-SEED = 2
-"""Noise of the typical lines: three or four on the forehead, none straight."""
-SPACING, FOLD = 1.2, 1.6
-"""Factor on ``relief._WAVELENGTHS``, and millimetres of a smile's fold. A line is as deep
-as a tenth of the way to the next."""
 STEP = 1e-5
 """Metres of one step of the file's numbers."""
 
@@ -64,24 +59,6 @@ def mirror(template: Template) -> dict[str, np.ndarray]:
     left = np.zeros(len(across), bool)
     left[head] = template.vertices[: len(head), 0] > 0
     return {"across": across, "left": np.packbits(left)}
-
-
-def typical_depths(size: int) -> np.ndarray:
-    """(G, N, N) float32 millimetres: lines of each group of keys in middle age, few, long and uneven, and a smile's
-    soft fold. All groups share one noise, so that lines meet where two groups press the same way, and none draws
-    another's lines, which would cross its own."""
-    known, g = relief.cause(size), np.random.Generator(np.random.Philox(key=SEED))
-    noise, usual = g.standard_normal((size, size), np.float32), known.usual_texel
-    bearded = np.maximum(known.painted["chin"], known.painted["jaw"])
-    uneven = np.exp(0.25 * relief._noise(g, size, 60 / usual, 1)[0]) * (1.0 - 0.5 * bearded)
-    pressed = relief._hill_curve(known.most, known.half)
-    lines = zip(known.paths, SPACING * np.array(relief._WAVELENGTHS), strict=True)
-    depths = [apart / 10 * relief._grooves(noise, paths, apart / usual, 1.0, 2) for paths, apart in lines]
-    depths = np.stack(depths) * pressed * uneven * known.below_hair * known.window.allowed
-    fold = known.smoothed(known.painted["nasolabial"])
-    depths[relief._SMILE] *= 1.0 - bearded  # a smile has no lines beside the chin
-    depths[relief._SMILE] += FOLD * fold / fold.max() * known.window.allowed
-    return depths.astype(np.float32)
 
 
 def typical_pictures() -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from backend.batch.make_head import MakeHead, Task, make_head, run_here
+from backend.batch.make_head import Task, make_head, run_here
 from backend.batch.manifest import Manifest, Person, PersonOptions, read_manifest
 from backend.batch.records import Outcome
 from backend.batch.report import BatchProgress, BatchTable, say
@@ -163,9 +163,7 @@ def _engine(
 
 
 @contextmanager
-def _crew(
-    arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp
-) -> Iterator[tuple[list[int], Callable[[MakeHead], Any]]]:
+def _crew(arguments: argparse.Namespace, needs: WorkerNeeds, stamp: Stamp) -> Iterator[tuple[list[int], Any]]:
     """How many workers fit on each machine, this one or those of a Ray cluster, and what hires one; as a context."""
     if arguments.address is None:
         yield local_rooms(needs), LocalWorker

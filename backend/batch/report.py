@@ -135,16 +135,16 @@ class BatchProgress(Progress):
 
     def __init__(self, console: Console, count: int) -> None:
         columns = TextColumn("people"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        super().__init__(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=1e9)
-        self.live.transient = True
-        self._count, self._ended, self._making = count, 0, count
+        hidden = not console.is_terminal
+        super().__init__(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=1e9)
+        self._count, self._ended, self._kept = count, 0, 0
         self._bar = self.add_task("people", total=count)
 
     def add(self, outcome: Outcome) -> None:
         """Count a finished person; the bar and its time left are of those that this run makes."""
         self._ended += 1
-        self._making -= outcome.status not in ("done", "failed")
-        self.update(self._bar, completed=self._ended - self._count + self._making, total=self._making)
+        self._kept += outcome.status not in ("done", "failed")
+        self.update(self._bar, completed=self._ended - self._kept, total=self._count - self._kept)
         if self.disable or outcome.status == "failed":
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             more = {"done": took, "failed": f": {outcome.reason}"}.get(outcome.status, "")

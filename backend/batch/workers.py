@@ -165,14 +165,12 @@ class Engine:
     ----------
     hire : ``LocalWorker``, or makes workers with its methods on a cluster. Each has a thread here, which waits for it.
     workers : their number.
-    time_limit : for one person, in seconds.
+    limit : of time for one person, in seconds.
     notice : called with one sentence for the user at the terminal.
     """
 
-    def __init__(
-        self, hire: Any, workers: int, time_limit: float, notice: Callable[[str], None] = lambda _: None
-    ) -> None:
-        self._hire, self._workers, self._time_limit, self._notice = hire, workers, time_limit, notice
+    def __init__(self, hire: Any, workers: int, limit: float, notice: Callable[[str], None] = lambda _: None) -> None:
+        self._hire, self._workers, self._time_limit, self._notice = hire, workers, limit, notice
 
     def __call__(self, tasks: Sequence[Task], make: MakeHead) -> Iterator[Outcome]:
         """Do all tasks. Raises ``LikenessError`` when no worker can be kept running."""

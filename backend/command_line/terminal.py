@@ -16,12 +16,8 @@ class TerminalProgress(Progress):
     """A ``ProgressReporter`` that draws a bar on a terminal, and prints a line per stage elsewhere; a context."""
 
     def __init__(self, console: Console, shares: Mapping[str, float]) -> None:
-        columns = (
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[left]}"),
-        )
+        stage, left = TextColumn("{task.description:<24}"), TextColumn("{task.fields[left]}")
+        columns = stage, BarColumn(), TaskProgressColumn(), left
         super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._begun = time.monotonic()
         self._time, self._stage = TimeLeft(shares, self._begun), ""

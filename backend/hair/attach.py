@@ -6,9 +6,9 @@ from scipy.spatial import cKDTree
 from backend.hair.hair_strands import shortened
 
 
-def above(points: np.ndarray, height: np.ndarray | float) -> np.ndarray:
-    """Strands (G, P, 3), each cut where it first falls below a height (G,), metres, and resampled."""
-    over = points[..., 1] - np.reshape(height, (-1, 1))
+def above(points: np.ndarray, height: float) -> np.ndarray:
+    """Strands (G, P, 3), each cut where it first falls below a height in metres, and resampled."""
+    over = points[..., 1] - height
     last = np.maximum((np.pad(over, ((0, 0), (0, 1)), constant_values=-1.0) < 0).argmax(1) - 1, 0)
     row, next_ = np.arange(len(points)), np.minimum(last + 1, points.shape[1] - 1)
     share = over[row, last] / np.maximum(over[row, last] - over[row, next_], 1e-9)

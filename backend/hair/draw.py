@@ -131,8 +131,7 @@ def finished_hairs(strands: HairStrands, count: int) -> FinishedHairs:
     tone = 1 + _TONES * (1 - 2 * chance[3] - _BY_LOCK * lock_variation(hairs[:, 0]))[:, None]
     colours = strands.root_colour, strands.tip_colour
     root, tip = (tone * (weight[..., None] * colour[three]).sum(1) for colour in colours)
-    facial = own >= scalp
-    return FinishedHairs(hairs, root, tip, _THIN + (1 - _THIN) * rim, facial, chain.get("curl_radius", 0.0))
+    return FinishedHairs(hairs, root, tip, _THIN + (1 - _THIN) * rim, own >= scalp, chain.get("curl_radius", 0.0))
 
 
 def _alike(hairs: np.ndarray) -> np.ndarray:

@@ -25,9 +25,8 @@ from protocol.file_lock import write_private_once
 
 try:
     import resource
-except ImportError:  # Windows, whose usual loop cannot wait for ZeroMQ's sockets
+except ImportError:  # Windows
     resource = None
-    asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
 
 _log = logging.getLogger(__name__)
 SERVER_KEY, CLIENT_KEY = "server_key.json", "client_key.json"
@@ -134,6 +133,8 @@ def authenticate(context: zmq.Context, public_key: str) -> ThreadAuthenticator:
     """A running authenticator that lets in the clients of ``context``'s servers that have this key, and nobody else."""
     quiet = logging.getLogger(f"{__name__}.zap")
     quiet.setLevel(logging.CRITICAL)
+    if resource is None:  # Windows, whose usual loop cannot wait for ZeroMQ's sockets
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     authenticator = ThreadAuthenticator(context, log=quiet)
     authenticator.start()
     authenticator.configure_curve_callback(ZAP_DOMAIN, SimpleNamespace(callback=lambda _, k: k == public_key.encode()))

@@ -183,19 +183,18 @@ class GrownHead:
         """The shape with hair and beard of the look and in the style of ``wanted``, and what the report says of it.
         Raises ``LikenessError`` for a look that is no photo of the head."""
         changed = {name: getattr(wanted, name) for name in HAIR_OPTIONS}
-        options, look, beard = replace(self.options, **changed), self.look, self.beard
+        options, look, beard, skin = replace(self.options, **changed), self.look, self.beard, None
         if look is None or options.look not in (self.options.look, look.look.leader):
             if options.look:
                 check_look(options.look, [photo.name for photo in self.fit.photos])
             look = pipeline.look_at_hair(self.fit, self.hairline, self.template, options)
             glasses = pipeline.look_at_glasses(self.fit, self.hairline, look, self.template)
             skin = pipeline.photos_of_skin(self.fit, self.hairline, look, glasses, self.template)
-            if options.facial_hair:
-                beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo)
         found = pipeline.grow_hair(self.fit, self.hairline, look, self.template, options, pipeline.Watch(progress))
+        if skin is not None and options.facial_hair:
+            beard = grow_facial_hair(self.template, skin.fitted, skin.faces, self.albedo, found.strands)
         strands = pipeline.exported_hair(self.asset, found, beard, self.tone, options)
-        report = {"hair": found.to_report(), "settings": changed}
-        return replace(self.asset, hair_strands=strands, report=report)
+        return replace(self.asset, hair_strands=strands, report={"hair": found.to_report(), "settings": changed})
 
 
 def _grown_head(

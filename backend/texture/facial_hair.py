@@ -133,14 +133,14 @@ def grow_facial_hair(
     fitted: FittedFace,
     faces: Sequence[PhotoFace],
     albedo: np.ndarray,
-    scalp: np.ndarray | None = None,
+    hair: HairStrands | None = None,
 ) -> FacialHair:
     """Beard and moustache of a fitted face.
 
     Parameters
     ----------
-    faces : (P,) in the order of ``fitted.photos``. albedo : (R, R, 3) uint8 sRGB of map ``Head``. scalp : (3,) linear
-        albedo of the head's hair, None where it has none.
+    faces : (P,) in the order of ``fitted.photos``. albedo : (R, R, 3) uint8 sRGB of map ``Head``. hair : the
+        head's, whose hue a beard has; None where it has none.
     """
     surface, atlas = head_surface(template), texture_space(template, SIZE).skin
     cage = fitted.neutral[: surface.count].astype(np.float64)
@@ -168,7 +168,7 @@ def grow_facial_hair(
     inside = cKDTree(others).query(where)[0] - cKDTree(where[rooted]).query(where)[0]
     full = smoothstep(0.0, min(BORDER, inside.max()), inside)
     known, relative = _ratios(views)
-    pigment = (UNKNOWN if scalp is None else scalp) / np.exp(skin)
+    pigment = (UNKNOWN if hair is None else np.median(hair.root_colour, axis=0)) / np.exp(skin)
     hairs, dense = _hairs(relative, where[known], where[roots], pigment, WHITE / np.exp(skin))
     if np.median(dense) < STUBBLE:
         return FacialHair(None, "The beard is stubble: the texture shows it.")
@@ -182,11 +182,10 @@ def grow_facial_hair(
     points = _strands(surface, cage, where[roots], normal[roots], full[roots], hangs, low, random)
     loose = points[:, 1:].reshape(-1, 3)
     points[:, 1:] = GroomHead(template, fitted.neutral).pushed_out(loose, ABOVE)[0].reshape(points[:, 1:].shape)
-    grown = _guides(points, uv[roots], np.exp(skin) * hairs)
     shows = smoothstep(-BORDER, 0.0, inside) * fields[:, 6] * (1.0 - lips)
     target = _below(where, logs, np.flatnonzero(bare & (inside < -BORDER))[::10], tone, shows)
     target = cv2.GaussianBlur(atlas.image(target), (0, 0), 4) * (1.0 - atlas.image(lips)[..., None])
-    return FacialHair(grown, "", target)
+    return FacialHair(_guides(points, uv[roots], np.exp(skin) * hairs), "", target)
 
 
 def _guides(points: np.ndarray, uv: np.ndarray, colour: np.ndarray) -> HairStrands:

@@ -196,8 +196,7 @@ def carrier_of(mesh: TriangleMesh) -> Carrier:
     near = np.clip(2 - distance / 0.003, 0, 1) * ~upright.border[corners].any(1)
     trust = np.clip((facing - 0.3) / 0.4, 0, 1) * near * skin
     areas = surface_operators(points, topology.fine_triangles).mass
-    placed = mesh.vertices, float(unit), fit.rotation, origin
-    return Carrier(*placed, topology, cage, corners, weights, trust * areas)
+    return Carrier(mesh.vertices, float(unit), fit.rotation, origin, topology, cage, corners, weights, trust * areas)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -168,13 +168,12 @@ def _limit(reader: Reader) -> None:
 def _verdict(item: Item, out: Path) -> str:
     """Read an entry and write its arrays; in the child."""
     limit_time(_CPU_SECONDS)
-    reader = _reader
     try:
         for path in item.files.values():
-            inside(path, reader.root)
-        arrays = reader.read(item)
-        if arrays.keys() != reader.fields.keys():
-            raise TypeError(f"{reader.name} reads {sorted(arrays)}, not {sorted(reader.fields)}")
+            inside(path, _reader.root)
+        arrays = _reader.read(item)
+        if arrays.keys() != _reader.fields.keys():
+            raise TypeError(f"{_reader.name} reads {sorted(arrays)}, not {sorted(_reader.fields)}")
         for name, values in arrays.items():
             if values.dtype.kind not in "biufU" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
                 raise LeftOut(f"{name} holds values that are not numbers")

@@ -1,4 +1,4 @@
-"""Relief of synthetic people's skin, and photographs of it.
+"""Relief of synthetic people's skin, and photographs of it; ``typical_depths`` are those of Blender's *Typical Lines*.
 
 For each group of expressions the mean face's skin has a direction of compression at each place. Line-shaped noise
 across this direction (line integral convolution) gives the places of a person's wrinkles. Their depth follows the
@@ -38,6 +38,11 @@ _STEPS, _STEP = 8, 2.6 / 512
 """Line integral convolution: number of steps to each side, and a step's length in sides of the window."""
 _WAVELENGTHS = (7.5, 6.0, 4.0, 4.0, 6.5, 6.0, 4.0, 8.0, 5.0)
 """Millimetres between lines, in the order of ``KEY_GROUPS``."""
+_TYPICAL_SEED = 2
+"""Noise of the typical lines: three or four on the forehead, none straight."""
+_TYPICAL_SPACING, _TYPICAL_FOLD = 1.2, 1.6
+"""Factor on ``_WAVELENGTHS``, and millimetres of a smile's fold. A line is as deep as a
+tenth of the way to the next."""
 _SMILE = list(KEY_GROUPS).index("smile")
 _CAVITY_DARKENING = 0.5
 """Darkening in log units per millimetre below the surroundings, because less of the sky is visible (ambient
@@ -238,6 +243,24 @@ class Relief:
         squeezed = _hill_curve(pressed[_SMILE], known.half)
         height = height - self._fold[0] - 0.8 * self._fold[1] * squeezed
         return (height * known.window.allowed).astype(np.float32)
+
+
+def typical_depths(size: int) -> np.ndarray:
+    """(G, N, N) float32 millimetres: lines of each group of keys in middle age, few, long and uneven, and a smile's
+    soft fold. All groups share one noise, so that lines meet where two groups press the same way, and none draws
+    another's lines, which would cross its own."""
+    known, g = cause(size), np.random.Generator(np.random.Philox(key=_TYPICAL_SEED))
+    noise, usual = g.standard_normal((size, size), np.float32), known.usual_texel
+    bearded = np.maximum(known.painted["chin"], known.painted["jaw"])
+    uneven = np.exp(0.25 * _noise(g, size, 60 / usual, 1)[0]) * (1.0 - 0.5 * bearded)
+    pressed = _hill_curve(known.most, known.half)
+    lines = zip(known.paths, _TYPICAL_SPACING * np.array(_WAVELENGTHS), strict=True)
+    depths = [apart / 10 * _grooves(noise, paths, apart / usual, 1.0, 2) for paths, apart in lines]
+    depths = np.stack(depths) * pressed * uneven * known.below_hair * known.window.allowed
+    fold = known.smoothed(known.painted["nasolabial"])
+    depths[_SMILE] *= 1.0 - bearded  # a smile has no lines beside the chin
+    depths[_SMILE] += _TYPICAL_FOLD * fold / fold.max() * known.window.allowed
+    return depths.astype(np.float32)
 
 
 def _hill_curve(pressed: np.ndarray, half: np.ndarray) -> np.ndarray:
