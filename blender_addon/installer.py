@@ -8,10 +8,10 @@ import bpy
 from .backend_process import folders
 from .backend_process.folders import BackendFolder, FolderState, Looks, lock_folder
 from .backend_process.install import Installation, InstallPlan, InstallView, Removal, has_nvidia
-from .client.keys import config_folder
 from .errors import AddonError
 from .identity import PACKAGE, user_folder
 from .runner import Runner
+from .shared.keys import config_folder
 
 _current: Installation | None = None
 _cuda = _asked = False

@@ -11,7 +11,7 @@ import bpy
 from . import redraw
 from .backend_process.server import LocalBackend
 from .client.events import Previewed, ResultReceived
-from .client.keys import ServerAddress, config_folder
+from .client.keys import ServerAddress
 from .client.submissions import PhotoCorrections, PhotoFile, Submission, unique_labels
 from .errors import AddonError
 from .identity import client_name
@@ -25,6 +25,7 @@ from .scene.hair import show_guides_alone, show_hairs
 from .scene.importing import import_steps
 from .scene.nodes import NO_LIBRARY, hair_library
 from .scene.own_head import check_editable
+from .shared.keys import config_folder
 from .shared.options import REMADE, HeadOptions
 
 SLICE_SECONDS = 0.03

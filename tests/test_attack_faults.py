@@ -22,7 +22,7 @@ from backend.batch.records import Outcome, sha256_of
 from backend.errors import LikenessError
 from backend.exchange.all_or_none import OutputFolder
 from backend.expression.subject import read_neutral
-from backend.service.private_files import config_folder, jobs_folder, make_private_folder
+from backend.service.access import jobs_folder, make_private_folder, own_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and pipes are POSIX's")
@@ -108,9 +108,12 @@ def test_a_shared_folder_keeps_its_rights(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("home", ["", ".", "relative/home"])
-def test_keys_do_not_go_into_the_current_folder(home: str) -> None:
+def test_keys_do_not_go_into_the_current_folder(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIKENESS_CONFIG_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", home)
     with pytest.raises(LikenessError, match="no absolute path"):
-        config_folder({"HOME": home})
+        own_folder()
 
 
 @posix

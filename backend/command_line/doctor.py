@@ -15,18 +15,17 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from backend import __version__
-from backend.errors import EXIT_CODES, LikenessError
+from backend.errors import EXIT_CODES
 from backend.models.registry import MODELS
-from backend.service.private_files import JOBS, config_folder
 from backend.system import ASSETS
 from backend.system.processes import memory_bytes
 from protocol.file_lock import is_locked
+from protocol.keys import JOBS, config_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,10 +95,9 @@ def system_findings() -> Iterator[Finding]:
 
 def stopped_findings(folder: Path) -> Iterator[Finding]:
     """What did not end by itself: the last server, and runs into ``folder`` or into those in it."""
-    with suppress(LikenessError):
-        for path in sorted((config_folder() / JOBS).glob("*/")):
-            if not is_locked(path.with_suffix(".lock")):
-                yield Finding(f"a server was killed; the next one removes what it left in {path}")
+    for path in sorted((config_folder() / JOBS).glob("*/")):
+        if not is_locked(path.with_suffix(".lock")):
+            yield Finding(f"a server was killed; the next one removes what it left in {path}")
     for path in sorted(path for depth in (".", "*") for path in folder.glob(f"{depth}/.likeness*/")):
         if not is_locked(path / "lock"):
             back = "while it replaced files, which the next run puts back"

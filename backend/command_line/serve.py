@@ -20,18 +20,18 @@ def run_serve(arguments: argparse.Namespace) -> None:
     """
     import msgspec
 
-    from backend.service.access import ServerSettings, is_public_key, parse_bind_address
+    from backend.service.access import ServerSettings, own_folder
     from backend.service.messages import PROTOCOL
-    from backend.service.private_files import config_folder
     from backend.service.server import Server
+    from protocol.keys import is_key
 
-    if arguments.owner is not None and not is_public_key(arguments.owner):
+    if arguments.owner is not None and not is_key(arguments.owner):
         raise LikenessError("usage", f"{arguments.owner!r} is no public key.", "A key has 40 characters.")
     os.umask(0o077)  # photos and results are this user's alone, in this process and its workers
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     settings = ServerSettings(
-        config_folder=config_folder(),
-        bind=parse_bind_address(arguments.bind),
+        config_folder=own_folder(),
+        bind=arguments.bind,
         device=arguments.device,
         owner=arguments.owner,
     )

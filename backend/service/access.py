@@ -1,27 +1,26 @@
-"""Who may connect: the address at which a server listens, CURVE keys, the owner's key, and a limit on connections.
-
-Keys are created at the first start and kept in private files.
-"""
+"""Who may connect: the address at which a server listens, the owner's key, and a limit on connections; and the server's
+private files."""
 
 import asyncio
-import ipaddress
 import logging
+import os
 import re
+import shutil
 import socket
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils.monitor import recv_monitor_message
 
 from backend.errors import LikenessError
 from backend.service.messages import Limits, Timing
-from backend.service.private_files import FILE_MODE
-from protocol.file_lock import write_private_once
+from protocol.file_lock import FileLock, lock_file
+from protocol.keys import CONFIG_VARIABLE, JOBS, KeyPair, config_folder, key_pair
 
 try:
     import resource
@@ -30,7 +29,7 @@ except ImportError:  # Windows
 
 _log = logging.getLogger(__name__)
 SERVER_KEY, CLIENT_KEY = "server_key.json", "client_key.json"
-_Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
 MOST_CONNECTIONS = 512
 """Limit on TCP connections, including those in the handshake."""
 _OPEN_FILES = 8192
@@ -39,94 +38,96 @@ _OWN_DESCRIPTORS = 96
 """File descriptors reserved for the server's own files, pipes and sockets."""
 ZAP_DOMAIN = "likeness"
 RUNNER = "backend.service.job_runner"
-_ADDRESS = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.\-]+|\*):(?P<port>\d{1,5}|\*)")
+_ADDRESS = re.compile(r"tcp://(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.\-]+|\*):(?P<port>\d{1,5}|\*)")
+_OWN_NAME = re.compile(r"\.?(server_key|client_key|jobs|install-[0-9a-f]{16})(\..*)?")
+"""Names of what lies in the configuration folder."""
 
 
-@dataclass(frozen=True)
-class BindAddress:
-    """A TCP address; port 0 is any free port, host ``*`` all networks."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
-
-    def __str__(self) -> str:
-        return f"tcp://{self.host}:{self.port or '*'}"
+def check_address(address: str) -> None:
+    """Raise ``LikenessError`` ("usage") unless it is ``tcp://HOST:PORT``; port ``*`` is any free one, host ``*`` any
+    network."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"].replace("*", "0")) > 65535:
+        raise LikenessError("usage", f"{address} is no address to listen on.", "Give one like tcp://127.0.0.1:5555.")
 
 
-def parse_bind_address(text: str) -> BindAddress:
-    """``tcp://HOST:PORT`` as a ``BindAddress``. Raises ``LikenessError`` ("usage")."""
-    match = _ADDRESS.fullmatch(text)
-    port = match["port"].replace("*", "0") if match else "0"
-    if match is None or int(port) > 65535:
-        raise LikenessError("usage", f"{text} is no address to listen on.", "Give one like tcp://127.0.0.1:5555.")
-    host = "127.0.0.1" if match["host"] == "localhost" else match["host"]
-    return BindAddress(host, int(port))
-
-
-def bind(socket: zmq.Socket, address: BindAddress) -> str:
+def bind(socket: zmq.Socket, address: str) -> str:
     """Bind and return the endpoint with its port. Raises ``LikenessError`` ("in_use" or "usage")."""
-    socket.ipv6 = address.host.startswith("[")
+    socket.ipv6 = "[" in address
     try:
-        socket.bind(str(address))
+        socket.bind(address.replace("//localhost:", "//127.0.0.1:"))
     except zmq.ZMQError as error:
-        if error.errno in (zmq.EADDRINUSE,):
+        if error.errno == zmq.EADDRINUSE:
             advice = "Give another port with --bind, or leave it out to take any free one."
-            raise LikenessError("in_use", f"Port {address.port} is taken by another program.", advice) from error
+            raise LikenessError("in_use", f"{address} is taken by another program.", advice) from error
         advice = "Give another address with --bind."
         raise LikenessError("usage", f"The server cannot listen on {address}: {error.strerror}.", advice) from error
     return socket.last_endpoint.decode().rstrip("\0")
 
 
-class KeyPair(msgspec.Struct, frozen=True):
-    """A CURVE key pair in Z85, 40 characters each; a private file has them."""
+def own_folder() -> Path:
+    """The configuration folder. Raises ``LikenessError`` "usage" where it would depend on the current folder: keys do
+    not belong there."""
+    folder = config_folder()
+    if not (folder.is_absolute() or os.environ.get(CONFIG_VARIABLE)):
+        advice = f"Set {CONFIG_VARIABLE} to a folder."
+        raise LikenessError("usage", f"The folder for settings, {folder}, is no absolute path.", advice)
+    return folder
 
-    public: str = msgspec.field(name="public_key")
-    secret: str = msgspec.field(name="secret_key")
 
-    def __repr__(self) -> str:
-        return f"KeyPair({self.public})"
+def own_keys(path: Path) -> KeyPair:
+    """The key pair in a private file, made if the file is missing.
 
-
-def load_or_make_keys(path: Path) -> KeyPair:
-    """The key pair in a private file, created if the file is missing.
-
-    Raises ``LikenessError`` ("disk") when it cannot be read or written, or is not a key file.
+    Raises ``OSError``, and ``LikenessError`` ("disk") for what is not a key file.
     """
     try:
-        if not path.exists():
-            public, secret = (key.decode() for key in zmq.curve_keypair())
-            write_private_once(path, msgspec.json.encode(KeyPair(public, secret)))
-        if path.stat().st_mode & 0o077:
-            _log.warning("%s could be read by others; its mode is 0600 now", path.name)
-            path.chmod(FILE_MODE)
-        keys = msgspec.json.decode(path.read_bytes(), type=KeyPair)
-        fits = (
-            is_public_key(keys.public)
-            and is_public_key(keys.secret)
-            and zmq.curve_public(keys.secret.encode()).decode() == keys.public
-        )
-    except OSError as error:
-        advice = "Check the folder's permissions."
-        raise LikenessError("disk", f"The key file {path} cannot be read or made: {error.strerror}.", advice) from error
-    except msgspec.MsgspecError:
-        fits = False
-    if not fits:
+        return key_pair(path)
+    except ValueError as error:
         advice = "Delete it; a new one is made at the next start."
-        raise LikenessError("disk", f"The key file {path} is damaged.", advice)
-    return keys
+        raise LikenessError("disk", f"The key file {path} is damaged.", advice) from error
 
 
-def is_public_key(text: str) -> bool:
-    """Whether ``text`` is a key in Z85."""
-    return _Z85.fullmatch(text) is not None
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only this user may enter, or restrict an existing one to this user.
+
+    An existing folder in which other things lie is another's or serves another purpose: its rights stay as they are.
+
+    Raises ``OSError``, and ``LikenessError`` "usage" for such a folder that others may enter.
+    """
+    path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    status = path.stat()
+    if not status.st_mode & 0o077:
+        return
+    shared = bool(status.st_mode & stat.S_ISVTX) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid())
+    if shared or not all(map(_OWN_NAME.fullmatch, os.listdir(path))):
+        why = "is not yours alone" if shared else "other files are in it"
+        advice = f"Name a folder of its own in {CONFIG_VARIABLE}, such as {path / 'likeness'}."
+        raise LikenessError("usage", f"The folder {path} is open to other users, and {why}.", advice)
+    path.chmod(FOLDER_MODE)
+
+
+def private_opener(path: str, flags: int) -> int:
+    """``opener`` of ``open`` for a file that only this user may read."""
+    return os.open(path, flags, FILE_MODE)
+
+
+def jobs_folder(config: Path, instance: str) -> tuple[Path, FileLock]:
+    """The private folder of a server's jobs, and the lock that it holds while it runs. What servers left that were
+    killed with their workers is removed. Raises ``OSError``."""
+    folder = config / JOBS
+    make_private_folder(config)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    for left in {path.with_suffix("") for path in folder.iterdir()}:
+        lock = left.with_suffix(".lock")
+        if (taken := lock_file(lock, 0.0, mode=FILE_MODE)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):  # Windows does not delete what is open: the next start does
+                lock.unlink()
+            taken.release()
+    while (own := lock_file(folder / f"{instance}.lock", mode=FILE_MODE)) is None:
+        pass  # another server that starts looks whether it is left
+    (folder / instance).mkdir(mode=FOLDER_MODE)
+    return folder / instance, own
 
 
 def authenticate(context: zmq.Context, public_key: str) -> ThreadAuthenticator:
@@ -215,7 +216,7 @@ class ServerSettings:
     """
 
     config_folder: Path
-    bind: BindAddress = field(default_factory=BindAddress)
+    bind: str = "tcp://127.0.0.1:*"
     device: str = "auto"
     owner: str | None = None
     limits: Limits = field(default_factory=Limits)

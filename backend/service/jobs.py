@@ -21,7 +21,7 @@ import zmq
 from backend.errors import DISK_FULL
 from backend.progress import LOADING_SENTENCE, SHARES, STARTING, TRANSFER_SHARES, TimeLeft, sentence_for
 from backend.service import messages
-from backend.service.private_files import FOLDER_MODE, private_opener
+from backend.service.access import FOLDER_MODE, private_opener
 
 EVENTS_ENDPOINT = "inproc://worker-events"
 ENDED = "ended"

@@ -19,9 +19,10 @@ from zmq.auth.thread import ThreadAuthenticator
 from backend import __version__
 from backend.errors import LikenessError
 from backend.progress import STAGES, TRANSFER_STAGES
-from backend.service import access, messages, private_files
+from backend.service import access, messages
 from backend.service.jobs import EVENTS_ENDPOINT, Job, JobError, Jobs, WorkerProcess
 from protocol.file_lock import FileLock
+from protocol.keys import is_loopback
 from protocol.options import DEVICES, OPTIONS
 
 _log = logging.getLogger(__name__)
@@ -168,6 +169,7 @@ class Server(AbstractContextManager):
     """
 
     def __init__(self, settings: access.ServerSettings) -> None:
+        access.check_address(settings.bind)
         self._settings = settings
         self._limits, self._timing = settings.limits, settings.timing
         folder = settings.config_folder
@@ -178,8 +180,8 @@ class Server(AbstractContextManager):
         self._context = zmq.Context()
         self._authenticator: ThreadAuthenticator | None = None
         try:
-            self._folder, self._lock = private_files.jobs_folder(folder, self.instance)
-            keys = access.load_or_make_keys(folder / access.SERVER_KEY)
+            self._folder, self._lock = access.jobs_folder(folder, self.instance)
+            keys = access.own_keys(folder / access.SERVER_KEY)
             self.public_key = keys.public
             self._authenticator = access.authenticate(self._context, self._owner())
             self._router = self._make_router(keys.secret)
@@ -192,8 +194,8 @@ class Server(AbstractContextManager):
             self._seen: float | None = time.monotonic()  # somebody; None once the heads are forgotten
         except OSError as error:
             self._release()
-            advice = "Check its permissions."
-            raise LikenessError("disk", f"The folder {folder} cannot be used: {error.strerror}.", advice) from error
+            sentence = f"{error.filename or folder} cannot be used: {error.strerror}."
+            raise LikenessError("disk", sentence, "Check its permissions.") from error
         except BaseException:
             self._release()
             raise
@@ -203,10 +205,10 @@ class Server(AbstractContextManager):
 
     def _owner(self) -> str:
         """The owner's public key: the given one, or on loopback that of this user on this machine."""
-        own = access.load_or_make_keys(self._settings.config_folder / access.CLIENT_KEY).public
-        owner = self._settings.owner or own
-        self._may_give_paths = owner == own and self._settings.bind.loopback
-        if self._settings.owner is None and not self._settings.bind.loopback:
+        own = access.own_keys(self._settings.config_folder / access.CLIENT_KEY).public
+        owner, loopback = self._settings.owner or own, is_loopback(self._settings.bind)
+        self._may_give_paths = owner == own and loopback
+        if self._settings.owner is None and not loopback:
             sentence = f"{self._settings.bind} can be reached from other machines, and no owner is given."
             raise LikenessError("usage", sentence, "Give the public key of the one who uses it with --owner.")
         return owner

@@ -32,7 +32,7 @@ import msgspec
 from backend.errors import Cancelled, explain
 from backend.exchange.buffers import WireMessage
 from backend.service import messages
-from backend.service.private_files import private_opener
+from backend.service.access import private_opener
 from backend.system.processes import keep_freed_memory, release_freed_memory
 
 PROGRESS_SECONDS = 0.1

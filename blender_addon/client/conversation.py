@@ -15,8 +15,9 @@ from typing import Any
 from ..errors import AddonError
 from ..protocol.buffers import TRANSFER, decode_expression, decode_preview, malformed, reading
 from ..protocol.result import decode_result
+from ..shared.keys import KeyPair
 from . import events
-from .keys import KeyPair, ServerAddress, pyzmq
+from .keys import ServerAddress, pyzmq
 from .submissions import AnyJob, composed, header_frame
 
 PROTOCOL = 1

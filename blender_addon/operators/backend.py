@@ -7,11 +7,12 @@ from bpy.props import BoolProperty, EnumProperty
 
 from .. import installer, redraw
 from ..backend_process.install import InstallPlan
-from ..client.keys import client_keys, config_folder
+from ..client.keys import client_keys
 from ..errors import AddonError
 from ..identity import backend_archive
 from ..session import session
 from ..settings.preferences import preferences, require_online
+from ..shared.keys import config_folder
 from ..text import LikenessOperator, poll_of
 
 

@@ -14,9 +14,10 @@ from ..backend_process import folders
 from ..backend_process.folders import FolderState, Looks
 from ..backend_process.install import installed_bytes
 from ..backend_process.server import LocalBackend
-from ..client.keys import ServerAddress, is_loopback, remote_address
+from ..client.keys import ServerAddress, remote_address
 from ..errors import AddonError
 from ..identity import PACKAGE, version
+from ..shared.keys import is_loopback
 from ..text import draw_error, draw_wrapped, gigabytes
 
 _existing_backends = Looks(folders.problem_of)

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 import zmq
+from blender_addon.shared.keys import KeyPair
 from scripted_server import Header, ScriptedServer, progress
 
 from blender_addon.client import conversation
 from blender_addon.client.conversation import Connection, Timeouts
 from blender_addon.client.events import ConnectFailed, ConnectionLost, Event, JobFailed, Progressed, Queued, Welcomed
-from blender_addon.client.keys import KeyPair, ServerAddress, client_keys
+from blender_addon.client.keys import ServerAddress, client_keys
 from blender_addon.client.submissions import PhotoFile, Submission, unique_labels
 from blender_addon.errors import AddonError
 
@@ -257,5 +258,6 @@ def test_a_key_is_no_option_of_the_command_line(tmp_path: Path, monkeypatch: pyt
     public, secret = zmq.curve_keypair()
     drawn = [(b"-" + public[1:], secret), (b"k" + public[1:], secret)]  # one of 85 begins with a dash by itself
     monkeypatch.setattr(zmq, "curve_keypair", lambda: drawn.pop(0))
+    monkeypatch.setattr(zmq, "curve_public", lambda secret: b"k" + public[1:])
     keys = client_keys(tmp_path)
     assert not keys.public.startswith("-") and not drawn

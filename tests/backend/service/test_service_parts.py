@@ -23,10 +23,10 @@ from backend.photos.collect import CollectOptions
 from backend.photos.collection import PhotoCollection, PhotoSource
 from backend.service import job_runner, jobs
 from backend.service import messages as service_messages
-from backend.service.access import load_or_make_keys
+from backend.service.access import make_private_folder, own_keys
 from backend.service.jobs import Job, Jobs, JobState
-from backend.service.private_files import config_folder, make_private_folder
 from protocol.file_lock import write_private_once
+from protocol.keys import config_folder
 
 
 @given(st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=4))
@@ -176,18 +176,18 @@ def test_where_the_folder_is() -> None:
 
 def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
     path = tmp_path / "key.json"
-    keys = load_or_make_keys(path)
+    keys = own_keys(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert zmq.curve_public(keys.secret.encode()).decode() == keys.public
-    assert load_or_make_keys(path) == keys
+    assert own_keys(path) == keys
     assert keys.secret not in repr(keys)
 
 
 def test_a_key_that_others_can_read_is_shut(tmp_path: Path) -> None:
     path = tmp_path / "server_key.json"
-    keys = load_or_make_keys(path)
+    keys = own_keys(path)
     path.chmod(0o644)
-    assert load_or_make_keys(path) == keys
+    assert own_keys(path) == keys
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     tmp_path.chmod(0o755)
     make_private_folder(tmp_path)
@@ -202,7 +202,7 @@ def test_a_damaged_key_file_is_named(tmp_path: Path, content: str) -> None:
         content = json.dumps({"public_key": one[0].decode(), "secret_key": other[1].decode()})
     path.write_text(content)
     with pytest.raises(LikenessError, match=r"key\.json is damaged"):
-        load_or_make_keys(path)
+        own_keys(path)
     assert path.read_text() == content
 
 

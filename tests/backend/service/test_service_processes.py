@@ -17,7 +17,8 @@ import zmq
 from client_process import TOKEN, ClientProcess
 from service_client import ROOT, ServerProcess, ServiceClient, children, wait_until
 
-from backend.errors import EXIT_CODES
+from backend.errors import EXIT_CODES, LikenessError
+from backend.service.access import check_address
 
 
 def test_a_server_killed_in_the_middle_of_a_job(start_server: Callable[..., ServerProcess]) -> None:
@@ -245,12 +246,9 @@ def test_other_machines_with_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "address", ["127.0.0.1:5555", "ipc://x", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "tcp://:1"]
 )
-def test_what_is_no_address(tmp_path: Path, address: str) -> None:
-    from backend.errors import LikenessError
-    from backend.service.access import parse_bind_address
-
+def test_what_is_no_address(address: str) -> None:
     with pytest.raises(LikenessError, match="no address"):
-        parse_bind_address(address)
+        check_address(address)
 
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:
