@@ -20,18 +20,10 @@ from backend.hair.fit_hair import fit_hair
 from backend.photos.collection import FaceClass, PhotoFace
 from backend.rendering import spherical_harmonics as sh
 from backend.rendering.color import LUMINANCE, linear_from_srgb
-from backend.rendering.spherical_harmonics import BAND_OF_COEFFICIENT
+from backend.texture import surface as surfaces
 from backend.texture import unwrap as unwrapping
 from backend.texture.albedo import AlbedoResult, build_albedo
 from backend.texture.delighting import matched_light
-from backend.texture.surface import (
-    SurfaceAtlas,
-    head_surface,
-    masked_lowpass,
-    relative_weight,
-    texels_per_metre,
-    texture_space,
-)
 from trainer.measures.estimate import fitted_person, without_photo
 from trainer.measures.harness import Figures, add_people_arguments, judged, means, people_folders
 
@@ -105,7 +97,7 @@ def fit_light(
         return start
     transfer, weight = samples.transfer[used], samples.weight[used]
     light = start.copy()
-    trust = np.array(_RIDGE)[list(BAND_OF_COEFFICIENT)]
+    trust = np.array(_RIDGE)[list(sh.BAND_OF_COEFFICIENT)]
     for channel in range(3):
         design = transfer * albedo[used, channel, None]
         target = samples.linear[used, channel]
@@ -130,9 +122,9 @@ def beside_photo(
 ) -> HeldOutPhoto:
     """Compare ``texture``, of any size, under one photo's light with that photo."""
     size = len(texture.albedo)
-    surface, atlas = head_surface(template), texture_space(template, size).skin
+    surface, atlas = surfaces.head_surface(template), surfaces.texture_space(template, size).skin
     positions = surface.lifted(fitted.neutral[: surface.count].astype(np.float64))
-    density = texels_per_metre(surface, positions, size)
+    density = surfaces.texels_per_metre(surface, positions, size)
     view = unwrapping.view_surface(
         surface.lifted(own.vertices[: surface.count].astype(np.float64)), surface.triangles, own.camera
     )
@@ -149,7 +141,7 @@ def beside_photo(
     transfer = sh.basis(view.normals)  # (V, 9)
     samples = unwrapping.PhotoSamples(
         linear=skin,
-        weight=relative_weight(seen),
+        weight=surfaces.relative_weight(seen),
         transfer=transfer[: surface.count],
         light=own.light.astype(np.float64),
         trust=1.0,
@@ -190,7 +182,7 @@ def spread_about(apart: np.ndarray, common: np.ndarray) -> dict[str, float]:
 
 
 def detail_likeness(
-    made: np.ndarray, photo: np.ndarray, weight: np.ndarray, atlas: SurfaceAtlas, texels_per_metre: float
+    made: np.ndarray, photo: np.ndarray, weight: np.ndarray, atlas: surfaces.SurfaceAtlas, texels_per_metre: float
 ) -> tuple[float, float]:
     """Contrast of the texture's details relative to the photo's, and their correlation.
 
@@ -203,7 +195,9 @@ def detail_likeness(
     brightness = np.stack([log_ratios(made)[:, 0], log_ratios(photo)[:, 0]], 1)
     clear = np.where(weight > _LOWPASS_WEIGHT, weight, 0.0).astype(np.float32)
     image, weights = atlas.image(brightness.astype(np.float32)), atlas.image(clear)
-    fine, coarse = (masked_lowpass(image, weights, length * texels_per_metre)[0] for length in (FINEST, COARSEST))
+    fine, coarse = (
+        surfaces.masked_lowpass(image, weights, length * texels_per_metre)[0] for length in (FINEST, COARSEST)
+    )
     used = weights > _DETAIL_WEIGHT
     details = (fine - coarse)[used].astype(np.float64)  # (N, 2)
     covariance = np.cov(details.T, aweights=weights[used])
@@ -221,7 +215,7 @@ def texture_figures(held_out: HeldOutPhoto) -> dict[str, float] | None:
     ``detail.contrast``, ``.correlation`` : of the face's details, texture relative to photo.
     """
     template = load_template()
-    surface, atlas = head_surface(template), texture_space(template, held_out.size).skin
+    surface, atlas = surfaces.head_surface(template), surfaces.texture_space(template, held_out.size).skin
     unwrap, bare = held_out.unwrap, held_out.bare
     if (bare > _VISIBLE_WEIGHT).sum() < _LEAST_TEXELS:
         return None

@@ -14,24 +14,8 @@ from backend.geometry.subdivision import subdivision
 from backend.geometry.template import Template, load_template, triangles_from_quads
 from backend.geometry.vectors import smoothstep, unit_vectors, vertex_normals
 from backend.hair.attach import apart
+from backend.hair.groom import scalp
 from backend.hair.groom.description import Groom
-from backend.hair.groom.scalp import (
-    AHEAD,
-    BEYOND,
-    CENTRE,
-    CROWN,
-    LEFT,
-    chart,
-    chart_uv,
-    cut_along,
-    density_at_edge,
-    line_distance,
-    lock_variation,
-    mean_scalp,
-    on_sphere,
-    person_scalp,
-    to_mean,
-)
 from backend.hair.groom.tied import Tie, gather, loose_ends, tie_field
 from backend.hair.hair_strands import Scalp
 from backend.hair.hair_views import off_body
@@ -95,9 +79,9 @@ def grown_on(
     its distance from the skin, at angles from the forehead to the left and at ``HEIGHTS``. Raises ``ValueError`` for
     other shapes.
     """
-    mean = mean_scalp()
+    mean = scalp.mean_scalp()
     combed = comb(groom, head, hairline, lengths, shells, seed=seed)
-    corner_uv = chart_uv(mean.places)[mean.triangles[combed.triangle]]
+    corner_uv = scalp.chart_uv(mean.places)[mean.triangles[combed.triangle]]
     return GrownGroom(
         groom.name,
         combed.points.astype(np.float32),
@@ -138,7 +122,7 @@ def comb(
     seed: int = 0,
 ) -> CombedGuides:
     """The guides of ``grow_guides`` on a head, a ``share`` of them, with fewer points if they are fewer."""
-    generator, mean = np.random.default_rng(seed), mean_scalp()
+    generator, mean = np.random.default_rng(seed), scalp.mean_scalp()
     edge, flow = _edge(groom, hairline), groom.shape["flow"]
     part = (flow["part_mm"], flow["part_slope"], flow["part_end"]) if flow["part_end"] < 0.2 else ()
     line = (groom.hairline if hairline is None else hairline).astype(float).tobytes()
@@ -183,16 +167,16 @@ def _edge(groom: Groom, hairline: np.ndarray | None) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _edge_of(line: bytes) -> np.ndarray:
-    return line_distance(mean_scalp().places, np.frombuffer(line).reshape(-1, 2))
+    return scalp.line_distance(scalp.mean_scalp().places, np.frombuffer(line).reshape(-1, 2))
 
 
 class GroomHead:
     """A person's head: scalp, map to the mean head, and what pushes points out of head and body."""
 
     def __init__(self, template: Template, neutral: np.ndarray) -> None:
-        self.scalp, self.normals = person_scalp(neutral)
-        self.affine = to_mean(neutral, template)
-        _, self.mean_normals = person_scalp(template.vertices)
+        self.scalp, self.normals = scalp.person_scalp(neutral)
+        self.affine = scalp.to_mean(neutral, template)
+        _, self.mean_normals = scalp.person_scalp(template.vertices)
         fine = subdivision(1)
         names = ("head", "eye_left", "eye_right")
         stop = max(fine.parts[name].vertex_stop for name in names)
@@ -212,7 +196,7 @@ class GroomHead:
 
     def down_at(self, about: np.ndarray, away: np.ndarray) -> np.ndarray:
         """(N, 3) metres for each degree away from the crown, on this head, at chart angles (N,)."""
-        ends = [on_sphere(np.stack([about, away + more], 1)) for more in (-0.5, 0.5)]
+        ends = [scalp.on_sphere(np.stack([about, away + more], 1)) for more in (-0.5, 0.5)]
         return _RADIUS * (ends[1] - ends[0]) @ np.linalg.inv(self.affine[:, :3]).T
 
     def pushed_out(self, points: np.ndarray, least: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
@@ -232,15 +216,17 @@ class _Places:
 
     def __init__(self, points: np.ndarray, edge: np.ndarray, normals: np.ndarray | None = None) -> None:
         self.points, self.edge = points, edge
-        self.about, self.away = chart(points)
+        self.about, self.away = scalp.chart(points)
         self.front, self.back = (smoothstep(0.03, 0.11, points[:, 2]), smoothstep(0.01, -0.02, points[:, 2]))
-        outward = unit_vectors(points - CENTRE) if normals is None else normals
-        radial = np.sin(np.radians(self.about))[:, None] * LEFT + np.cos(np.radians(self.about))[:, None] * AHEAD
+        outward = unit_vectors(points - scalp.CENTRE) if normals is None else normals
+        radial = (
+            np.sin(np.radians(self.about))[:, None] * scalp.LEFT + np.cos(np.radians(self.about))[:, None] * scalp.AHEAD
+        )
         away = np.radians(self.away)[:, None]
-        down = np.cos(away) * radial - np.sin(away) * CROWN
+        down = np.cos(away) * radial - np.sin(away) * scalp.CROWN
         self.down = unit_vectors(down - (down * outward).sum(1, keepdims=True) * outward)
         self.round = np.cross(outward, self.down)
-        self.round *= np.sign((self.round * np.cross(CROWN, radial)).sum(1, keepdims=True))
+        self.round *= np.sign((self.round * np.cross(scalp.CROWN, radial)).sum(1, keepdims=True))
 
 
 def top_map(groom: Groom, points: np.ndarray) -> np.ndarray:
@@ -335,7 +321,7 @@ def factor_weights(about: np.ndarray, away: np.ndarray) -> np.ndarray:
 def _roots(line: bytes, count: int, part: tuple[float, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Triangles (G,) of the mean scalp and weights (G, 3) of evenly spread roots within a hairline, none on a
     parting."""
-    mean, edge, generator = mean_scalp(), _edge_of(line), np.random.default_rng(seed)
+    mean, edge, generator = scalp.mean_scalp(), _edge_of(line), np.random.default_rng(seed)
     corners = mean.places[mean.triangles]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     area *= edge[mean.triangles].min(1) > -0.004
@@ -418,20 +404,20 @@ def _inwards(mean: np.ndarray) -> np.ndarray:
 
 def _scalp(groom: Groom, head: GroomHead, edge: np.ndarray, factors: np.ndarray) -> Scalp:
     """The part of the head near or within the hairline, with its maps; cut along the parting."""
-    mean, flow = mean_scalp(), groom.shape["flow"]
+    mean, flow = scalp.mean_scalp(), groom.shape["flow"]
     at = _Places(mean.places, edge)
     thin = _thin(groom, at)
     triangles = mean.triangles
     twice = np.tile(np.arange(len(mean.places)), 2)
     if flow["part_end"] < 0.2:
-        triangles = cut_along(triangles, part_offset(groom, mean.places))
-    kept = (edge[twice][triangles] > -BEYOND).all(1)
+        triangles = scalp.cut_along(triangles, part_offset(groom, mean.places))
+    kept = (edge[twice][triangles] > -scalp.BEYOND).all(1)
     used, numbers = np.unique(triangles[kept], return_inverse=True)
     rows = twice[used]
-    thin *= density_at_edge(edge, mean.places, groom.chain["fall"], groom.chain["jitter"])
-    melanin = lock_variation(mean.places)
+    thin *= scalp.density_at_edge(edge, mean.places, groom.chain["fall"], groom.chain["jitter"])
+    melanin = scalp.lock_variation(mean.places)
     long = length_map(groom, at) * factor_at(factors, at.about, at.away)
-    part = (head.scalp, chart_uv(mean.places), thin, edge, top_map(groom, mean.places), long, melanin)
+    part = (head.scalp, scalp.chart_uv(mean.places), thin, edge, top_map(groom, mean.places), long, melanin)
     vertices, uv, *maps = (values[rows].astype(np.float32) for values in part)
     return Scalp(vertices, numbers.reshape(-1, 3).astype(np.int32), uv, *maps)
 
@@ -444,7 +430,7 @@ def _thin(groom: Groom, at: _Places) -> np.ndarray:
 
 
 def _nearest_uv(head: GroomHead, tie: Tie | None) -> np.ndarray:
-    mean = mean_scalp()
+    mean = scalp.mean_scalp()
     if tie is None:
         return np.zeros(2, np.float32)
     nearest = np.linalg.norm(head.scalp[mean.triangles].mean(1) - tie.skin, axis=1).argmin()

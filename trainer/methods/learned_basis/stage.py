@@ -19,15 +19,8 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from backend.geometry.template import load_template
 from backend.geometry.vectors import vertex_normals
+from backend.models.learned_basis import network as networks
 from backend.models.learned_basis.apply import RenderedFace, render_face
-from backend.models.learned_basis.network import (
-    LANDMARKS,
-    FaceBases,
-    FaceCode,
-    LearnedBasisConfig,
-    LearnedBasisNet,
-    ModelledFace,
-)
 from backend.models.registry import LEARNED_BASIS
 from backend.rendering.camera import PerspectiveCameras
 from protocol.similarity import fit_similarity
@@ -97,7 +90,7 @@ class FaceModelWeights:
 class LearnedBasisStageConfig(StageConfig):
     """Trains ``backend.models.learned_basis.network.LearnedBasisNet``; ``batch`` counts people or clips."""
 
-    network: LearnedBasisConfig = field(default_factory=LearnedBasisConfig)
+    network: networks.LearnedBasisConfig = field(default_factory=networks.LearnedBasisConfig)
     """Sizes of the model."""
     phase: Literal["pose", "identity", "together", "appearance"] = "together"
     """The paper's three phases: pose alone on the mean face; identity with expressions fixed at zero; all. And ours:
@@ -149,7 +142,7 @@ class LearnedBasisStage(Stage):
     def __init__(self, config: LearnedBasisStageConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
-        self.network = LearnedBasisNet(config.network).to(device)
+        self.network = networks.LearnedBasisNet(config.network).to(device)
         self.modules = nn.ModuleDict({"net": self.network})
         self.network.register_buffer("begun", torch.zeros((), device=device))  # 1: initialised; 2: identity refitted
         self._marks = starts.FaceMarks().to(device)
@@ -199,7 +192,7 @@ class LearnedBasisStage(Stage):
         return terms
 
     def _data_terms(
-        self, batch: FaceBatch, code: FaceCode, face: ModelledFace, cameras: PerspectiveCameras
+        self, batch: FaceBatch, code: networks.FaceCode, face: networks.ModelledFace, cameras: PerspectiveCameras
     ) -> dict[str, Tensor]:
         """Terms of equations 6 to 9, and of the albedo where it is known."""
         weights, size = self.config.weights, batch.images.shape[-1]
@@ -236,7 +229,9 @@ class LearnedBasisStage(Stage):
             terms["albedo"] = losses.picture_error(rendered.albedo[:count], batch.truth.albedo, mask[:count].float())
         return terms
 
-    def _regularisers(self, batch: FaceBatch, code: FaceCode, face: ModelledFace) -> dict[str, Tensor]:
+    def _regularisers(
+        self, batch: FaceBatch, code: networks.FaceCode, face: networks.ModelledFace
+    ) -> dict[str, Tensor]:
         weights, terms = self.config.weights, {}
         if weights.smooth:
             edges = self.network.bases.surface.edges.to(self.device)
@@ -248,7 +243,7 @@ class LearnedBasisStage(Stage):
                 terms[f"{name}_prior"] = losses.code_prior(getattr(code, name))
         return terms
 
-    def _truth_terms(self, truth: FaceTruth, code: FaceCode, face: ModelledFace) -> dict[str, Tensor]:
+    def _truth_terms(self, truth: FaceTruth, code: networks.FaceCode, face: networks.ModelledFace) -> dict[str, Tensor]:
         weights, count, cage = self.config.weights, len(truth.vertices), truth.vertices.shape[1]
         weight = 0.05 + self.network.bases.surface.face[:cage].to(self.device)
         terms = {}
@@ -372,7 +367,7 @@ def augment_faces(batch: FaceBatch, config: AugmentConfig) -> FaceBatch:
 def mirrored_faces(batch: FaceBatch, which: Tensor) -> FaceBatch:
     """Mirror the photos ``which`` (N,) bool with their landmarks, labels and truth; left and right landmarks swap."""
     size = batch.images.shape[-1]
-    names = torch.from_numpy(landmark_mirror()[:LANDMARKS]).to(which.device)
+    names = torch.from_numpy(landmark_mirror()[: networks.LANDMARKS]).to(which.device)
     flipped = batch.landmarks[:, names]
     flipped = torch.stack([size - flipped[..., 0], flipped[..., 1]], -1)
 
@@ -444,7 +439,9 @@ def _labels(labels: Tensor, grid: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def face_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batches: Iterable[FaceBatch]) -> dict[str, float]:
+def face_figures(
+    network: networks.LearnedBasisNet, marks: starts.FaceMarks, batches: Iterable[FaceBatch]
+) -> dict[str, float]:
     """Means over photos, without NaN figures.
 
     ``landmark`` (per cent of the picture's side; ``landmark.mean_face`` for the mean mesh in the same poses), ``turn``
@@ -469,7 +466,7 @@ def face_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batches: Ite
 
 
 @torch.no_grad()
-def photo_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batch: FaceBatch) -> dict[str, Tensor]:
+def photo_figures(network: networks.LearnedBasisNet, marks: starts.FaceMarks, batch: FaceBatch) -> dict[str, Tensor]:
     """The figures of ``face_figures`` for each photo, (N,) or (n,)."""
     size, bases = batch.images.shape[-1], network.bases
     code = starts.encode_again(network, batch)
@@ -497,7 +494,9 @@ def photo_figures(network: LearnedBasisNet, marks: starts.FaceMarks, batch: Face
     return figures
 
 
-def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch) -> Tensor:
+def colour_errors(
+    bases: networks.FaceBases, face: networks.ModelledFace, pixels: Tensor, light: Tensor, batch: FaceBatch
+) -> Tensor:
     """(N,) mean absolute error of the render over skin, lips, brows and beard, 0 to 1; NaN for grey photos."""
     rendered = render_face(bases, face, pixels, light, batch.images.shape[-1])
     mask = (rendered.mask & class_mask(batch.labels, starts.REFLECTANCE_CLASSES)).float()
@@ -505,7 +504,7 @@ def colour_errors(bases: FaceBases, face: ModelledFace, pixels: Tensor, light: T
     return torch.where(batch.is_grey, torch.nan, difference.sum((1, 2)) / mask.sum((1, 2)))
 
 
-def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
+def lip_figures(network: networks.LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> dict[str, Tensor]:
     """(N,) IoU of each rendered lip with the parsed one; NaN where the photo shows next to nothing of it."""
     masks = lip_masks(batch.labels, batch.landmarks)
     lips = starts.lip_pictures(network.bases, pixels, batch.images.shape[-1])
@@ -516,7 +515,7 @@ def lip_figures(network: LearnedBasisNet, pixels: Tensor, batch: FaceBatch) -> d
     return figures
 
 
-def _truth_figures(face: ModelledFace, batch: FaceBatch, skin: Tensor, mean: Tensor) -> dict[str, Tensor]:
+def _truth_figures(face: networks.ModelledFace, batch: FaceBatch, skin: Tensor, mean: Tensor) -> dict[str, Tensor]:
     """Mean errors in mm over the face's skin against truth, in the head frame; only ``shape`` is aligned."""
     truth, count, cage = batch.truth, len(batch.truth.vertices), len(mean)
 
